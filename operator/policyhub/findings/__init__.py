@@ -1,0 +1,1 @@
+"""Violation → finding: identity, digest, ASFF, limits. Pure: no I/O, no clock."""

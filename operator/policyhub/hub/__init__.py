@@ -1,0 +1,1 @@
+"""Security Hub CSPM of one account in one Region: calls, pace, batches, inventory."""

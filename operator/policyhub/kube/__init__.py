@@ -1,0 +1,1 @@
+"""Monitored clusters' API servers: connections, discovery, list + watch."""

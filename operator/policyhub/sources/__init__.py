@@ -1,0 +1,1 @@
+"""Kubernetes JSON → violations. Pure: no I/O, no clock."""

@@ -1,0 +1,91 @@
+"""The vocabulary of the sources: what an engine says about an object.
+
+Pure: no I/O, no clock. Everything here is immutable and comparable: two readings of a source object that compare equal
+have no semantic difference, so an engine's rewrite with new timestamps costs nothing further down.
+"""
+
+from typing import Literal
+
+import msgspec
+
+Result = Literal["fail", "warn", "error"]
+"""The results that make a violation. `pass` and `skip` are positive evidence that there is none."""
+
+Severity = Literal["CRITICAL", "HIGH", "MEDIUM", "LOW", "INFORMATIONAL"]
+"""ASFF severity labels; what every engine's own scale is mapped to."""
+
+Identity = tuple[str, str, str, str, str, str, str, str]
+"""(source, policy, rule, group, kind, namespace, name, discriminator): what a finding's id is made of, nothing else."""
+
+
+class Subject(msgspec.Struct, frozen=True, order=True):
+    """A Kubernetes object that a result is about. Empty strings where a part does not apply."""
+
+    group: str
+    kind: str
+    namespace: str
+    name: str
+
+
+class SourceKey(msgspec.Struct, frozen=True, order=True):
+    """One source object (a report or a constraint). Never the API version: it is the same object under each."""
+
+    group: str
+    resource: str
+    """The plural, e.g. `policyreports`."""
+    namespace: str
+    name: str
+
+    @property
+    def origin(self) -> str:
+        """The API that the object came through, e.g. `policyreports.wgpolicyk8s.io`."""
+        return f"{self.resource}.{self.group}"
+
+
+class Violation(msgspec.Struct, frozen=True):
+    """One (policy, rule, subject) that a source object calls `fail`, `warn` or `error`, or that a constraint lists.
+
+    Several results of one source object with the same identity are one violation: the worst result speaks, and the
+    message lists the distinct messages.
+    """
+
+    source: str
+    """The engine's own name: `kyverno`, `gatekeeper`, `Trivy ConfigAudit` … never empty."""
+    policy: str
+    rule: str
+    subject: Subject
+    discriminator: str
+    """Tells apart violations that share all else (Trivy: the result id or the package)."""
+    result: Result
+    severity: Severity | None
+    """None where the engine names none: the mapping's default applies."""
+    category: str
+    message: str
+    properties: tuple[tuple[str, str], ...] = ()
+    """The result's own properties, sorted by key, without those that change at each scan."""
+    api_version: str = ""
+    """The subject's apiVersion as the engine names it (shown in the finding, no part of its identity)."""
+
+    @property
+    def identity(self) -> Identity:
+        s = self.subject
+        return (self.source, self.policy, self.rule, s.group, s.kind, s.namespace, s.name, self.discriminator)
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """What one source object says at one moment."""
+
+    key: SourceKey
+    violations: tuple[tuple[Violation, int | None], ...]
+    """Each violation, identities distinct, with the second (Unix time) it was observed, None where no plausible time is
+    given. The time stands beside the violation, not in it: it changes at each scan."""
+    created: int | None
+    """creationTimestamp of the source object, in Unix seconds."""
+    complete: bool
+    """False where a missing violation is no evidence: a truncated constraint, or one that was not audited yet."""
+    newest: int | None = None
+    """The newest plausible time that the object names (result timestamp, auditTimestamp), in Unix seconds."""
+    unlisted: int = 0
+    """How many violations the object counts but does not list (Gatekeeper's limit)."""
+    problems: tuple[str, ...] = ()
+    """Reasons (few, fixed words) for results that could not be used; counted, never fatal."""

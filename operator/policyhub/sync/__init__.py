@@ -1,0 +1,1 @@
+"""What is wanted, what Security Hub has, and what to send next."""
