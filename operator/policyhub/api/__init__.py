@@ -1,0 +1,1 @@
+"""The operator's own resources: pydantic models, and the CRDs generated from them."""

@@ -1,0 +1,95 @@
+"""The scalars of our API: what each accepts, as the API server and the operator both check it.
+
+Every pattern reads the same in Go (the API server) and in Rust (pydantic); every string has a bound, so that the API
+server can price the CEL rules that read it. Pure: no I/O, no clock.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
+
+PARTITIONS = "aws|aws-cn|aws-us-gov"
+
+_DURATION = re.compile(r"(?:(\d{1,5})h)?(?:(\d{1,5})m)?(?:(\d{1,5})s)?")
+
+
+def parse_duration(value: object) -> object:
+    """`1h30m`, `10m`, `45s` → timedelta; anything but a string passes through for pydantic to judge."""
+    if not isinstance(value, str):
+        return value
+    match = _DURATION.fullmatch(value)
+    if match is None or not value:
+        raise ValueError(f"not a duration such as 90s, 10m or 1h30m: {value!r}")
+    hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return timedelta(hours=hours, minutes=minutes, seconds=seconds)
+
+
+def format_duration(value: timedelta) -> str:
+    """The shortest text that `parse_duration` reads back: `1h30m`, `0s`."""
+    minutes, seconds = divmod(int(value.total_seconds()), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = ((hours, "h"), (minutes, "m"), (seconds, "s"))
+    return "".join(f"{number}{unit}" for number, unit in parts if number) or "0s"
+
+
+def format_time(value: datetime) -> str:
+    """RFC 3339 in UTC to the second, as Kubernetes writes it."""
+    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+AccountId = Annotated[str, Field(pattern=r"^[0-9]{12}$", max_length=12)]
+
+Region = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+){1,2}-[0-9]{1,2}$", max_length=32)]
+
+ClusterArn = Annotated[
+    str,
+    Field(
+        # EKS: a cluster's name has 1 to 100 letters, digits, hyphens and underscores.
+        pattern=rf"^arn:({PARTITIONS}):eks:[a-z]{{2}}(-[a-z]+){{1,2}}-[0-9]{{1,2}}:[0-9]{{12}}"
+        r":cluster/[0-9A-Za-z][0-9A-Za-z_-]{0,99}$",
+        max_length=200,
+    ),
+]
+
+RoleArn = Annotated[
+    str,
+    Field(
+        # IAM: a path of up to 512 visible ASCII characters, a name of up to 64.
+        pattern=rf"^arn:({PARTITIONS}):iam::[0-9]{{12}}:role/([!-~]+/)?[0-9A-Za-z+=,.@_-]{{1,64}}$",
+        max_length=640,
+    ),
+]
+
+ExternalId = Annotated[
+    str,
+    Field(pattern=r"^[0-9A-Za-z_+=,.@:/-]+$", min_length=2, max_length=1224),  # STS AssumeRole
+]
+
+ObjectName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=253)]
+
+NamespaceName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=63)]
+
+NamespacePattern = Annotated[str, Field(pattern=r"^[a-z0-9*]([a-z0-9*-]*[a-z0-9*])?$", max_length=63)]
+
+SecretDataKey = Annotated[str, Field(pattern=r"^[0-9A-Za-z._-]+$", max_length=253)]
+
+Count = Annotated[int, Field(ge=0)]
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    PlainSerializer(format_duration, return_type=str),
+    WithJsonSchema(
+        {"type": "string", "pattern": r"^([0-9]{1,5}h)?([0-9]{1,5}m)?([0-9]{1,5}s)?$", "minLength": 2, "maxLength": 18}
+    ),
+]
+"""A span of whole seconds, written like `90s`, `10m`, `1h30m`."""
+
+Time = Annotated[
+    datetime,
+    PlainSerializer(format_time, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+"""An aware time; Kubernetes' own form on the wire."""
