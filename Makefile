@@ -1,0 +1,52 @@
+# `make help` lists what there is. Everything needs Python ≥ 3.11 with venv, git and make; the rest it brings itself.
+PYTHON ?= python3
+BIN := .venv/bin
+.DEFAULT_GOAL := help
+.PHONY: help demo test check fmt bench browser generate lock image clean venv
+
+help:  ## this list
+	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv:
+	@$(PYTHON) dev/bootstrap.py dev
+
+demo: venv  ## the whole way, live: cluster → finding → archived (ARGS=--keep leaves it running)
+	@$(BIN)/python -m dev.demo $(ARGS)
+
+test: venv  ## unit, component and integration tests (real API server, local Security Hub), with coverage
+	@$(BIN)/python -m dev.cluster build etcd kube-apiserver helm
+	@rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest -m "not browser" $(ARGS)
+	@$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --fail-under=$(COVERAGE)
+COVERAGE := 90
+
+check: venv  ## lint, format, types, import layers, generated files
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m policyhub.api.crd --check
+
+fmt: venv  ## format, and mend what the linter can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+generate: venv  ## write the generated files (CRDs)
+	$(BIN)/python -m policyhub.api.crd --write
+
+browser: venv  ## the findings page in a real headless Chromium (needs one installed: Debian's chromium)
+	@$(PYTHON) dev/bootstrap.py browser
+	$(BIN)/pytest -m browser $(ARGS)
+
+bench: venv  ## the measurements of docs/performance.md
+	@$(BIN)/python -m dev.cluster build etcd kube-apiserver helm
+	$(BIN)/python -m tests.bench $(ARGS)
+
+lock: venv  ## renew the lock files from pyproject.toml (needs uv)
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o requirements/run.lock
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header -c requirements/run.lock pyproject.toml --group dev -o requirements/dev.lock
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header -c requirements/dev.lock --group browser -o requirements/browser.lock
+
+clean:  ## remove what make made in the repository
+	rm -rf .venv .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
