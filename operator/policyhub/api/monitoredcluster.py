@@ -12,15 +12,14 @@ Pure: no I/O, no clock.
 
 from datetime import timedelta
 from fnmatch import fnmatchcase
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import ConfigDict, Field, model_validator
 
+from policyhub.api.model import SET_LIST, Model, rules
 from policyhub.api.scalar import (
     AccountId,
     ClusterArn,
-    Count,
     Duration,
     ExternalId,
     NamespaceName,
@@ -31,6 +30,7 @@ from policyhub.api.scalar import (
     SecretDataKey,
     Time,
 )
+from policyhub.api.status import Status
 
 GROUP = "policyhub.dev"
 VERSION = "v1alpha1"
@@ -40,38 +40,17 @@ PLURAL = "monitoredclusters"
 Mode = Literal["Sync", "NoArchive", "DryRun"]
 MinimumSeverity = Literal["informational", "low", "medium", "high", "critical"]
 Result = Literal["fail", "warn", "error"]
-ConditionType = Literal["Ready", "Connected", "HubReachable", "InSync", "SourcesComplete", "IdentityConflict"]
-
-_SET = {"x-kubernetes-list-type": "set"}
 
 
-def _map(key: str) -> dict[str, Any]:
-    return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]}
-
-
-def _rules(*rules: tuple[str, str]) -> dict[str, Any]:
-    """CEL rules, each with the message that says how to mend it."""
-    return {"x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in rules]}
-
-
-def _fixed_once_set(name: str, message: str) -> tuple[str, str]:
+def _fixed_once_set(field: str, place: str) -> tuple[str, str]:
     """A rule of the parent: a transition rule on an optional field itself would not see the field go."""
-    return f"!has(oldSelf.{name}) || (has(self.{name}) && self.{name} == oldSelf.{name})", message
-
-
-class Model(BaseModel):
-    """Read from the API server, which has pruned and checked it; a newer CRD may carry fields that we do not know."""
-
-    model_config = ConfigDict(
-        alias_generator=to_camel,
-        populate_by_name=True,
-        frozen=True,
-        extra="ignore",
-        use_attribute_docstrings=True,
+    return (
+        f"!has(oldSelf.{field}) || (has(self.{field}) && self.{field} == oldSelf.{field})",
+        (
+            f"{field} cannot be changed or removed: nobody would archive the findings in the old {place}. To move,"
+            " delete this MonitoredCluster and create it again; the old findings stay until they are resolved or expire"
+        ),
     )
-
-
-# --- spec ---------------------------------------------------------------------------------------------------------
 
 
 class InCluster(Model):
@@ -93,7 +72,7 @@ class Connection(Model):
     """How the operator reaches the API server of the monitored cluster: exactly one of the fields."""
 
     model_config = ConfigDict(
-        json_schema_extra=_rules(
+        json_schema_extra=rules(
             (
                 "[has(self.inCluster), has(self.kubeconfigSecretRef)].exists_one(given, given)",
                 "set exactly one of inCluster (the operator's own cluster: `inCluster: {}`) and kubeconfigSecretRef",
@@ -118,25 +97,17 @@ class SecurityHub(Model):
     """The Security Hub CSPM that the findings go to. What is unset comes from the operator's settings."""
 
     model_config = ConfigDict(
-        json_schema_extra=_rules(
-            _fixed_once_set(
-                "accountId",
-                "accountId cannot be changed or removed: nobody would archive the findings in the old account. To move,"
-                " delete this MonitoredCluster and create it again; the old findings stay until resolved or expired",
-            ),
-            _fixed_once_set(
-                "region",
-                "region cannot be changed or removed: nobody would archive the findings in the old Region. To move,"
-                " delete this MonitoredCluster and create it again; the old findings stay until resolved or expired",
-            ),
+        json_schema_extra=rules(
+            _fixed_once_set("accountId", place="account"),
+            _fixed_once_set("region", place="Region"),
             (
                 (
                     "!has(self.accountId) || !has(self.roleArn)"
                     " || self.roleArn.contains(':iam::' + self.accountId + ':role/')"
                 ),
                 (
-                    "roleArn must be a role of the account accountId: Security Hub takes findings of an account only from"
-                    " that account's own identities"
+                    "roleArn must be a role of the account accountId: Security Hub takes an account's findings"
+                    " only from the account's own identities"
                 ),
             ),
         )
@@ -145,8 +116,8 @@ class SecurityHub(Model):
     account_id: AccountId | None = None
     """AWS account of the findings, 12 digits in quotes. Security Hub takes them only from an identity of this account.
     Once set it cannot be changed or removed, because nobody would archive the findings that are there. To move, delete
-    the MonitoredCluster and create it again: the old findings stay as they are until somebody resolves them, or Security
-    Hub drops them 90 days after their last update."""
+    the MonitoredCluster and create it again: the old findings stay until somebody resolves them, or Security Hub
+    drops them 90 days after their last update."""
     region: Region | None = None
     """Region of the findings, such as eu-west-1; Security Hub CSPM must be enabled there. Once set it cannot be changed
     or removed, for the same reason as accountId."""
@@ -168,11 +139,11 @@ class Sources(Model):
     """Read the audit results of Gatekeeper's constraints (constraints.gatekeeper.sh)."""
     exclude: Annotated[
         tuple[Annotated[str, Field(min_length=1, max_length=128)], ...],
-        Field(max_length=64, json_schema_extra=_SET),
+        Field(max_length=64, json_schema_extra=SET_LIST),
     ] = ("Falco", "JsPolicy", "Trivy Vulnerability")
     """Engines whose results are ignored, by the name that they give themselves in a result's or report's `source`
     (upper and lower case count). The default leaves out what is an event log rather than a state (Falco, JsPolicy) and
-    what Amazon Inspector covers in far greater numbers (Trivy Vulnerability)."""
+    what would drown the rest by its numbers (Trivy Vulnerability)."""
 
 
 class Namespaces(Model):
@@ -180,10 +151,10 @@ class Namespaces(Model):
 
     include: Annotated[
         tuple[NamespacePattern, ...],
-        Field(min_length=1, max_length=512, json_schema_extra=_SET),
+        Field(min_length=1, max_length=512, json_schema_extra=SET_LIST),
     ] = ("*",)
     """Namespaces that count: names, or patterns in which * stands for any characters."""
-    exclude: Annotated[tuple[NamespacePattern, ...], Field(max_length=512, json_schema_extra=_SET)] = ()
+    exclude: Annotated[tuple[NamespacePattern, ...], Field(max_length=512, json_schema_extra=SET_LIST)] = ()
     """Namespaces that do not count although include names them: names, or patterns in which * stands for any
     characters."""
 
@@ -200,7 +171,7 @@ class Spec(Model):
     """Which cluster, which hub, and what becomes a finding."""
 
     model_config = ConfigDict(
-        json_schema_extra=_rules(
+        json_schema_extra=rules(
             (
                 (
                     "has(self.clusterArn) == has(oldSelf.clusterArn)"
@@ -227,7 +198,7 @@ class Spec(Model):
     namespaces: Namespaces = Namespaces()
     results: Annotated[
         tuple[Result, ...],
-        Field(min_length=1, max_length=3, json_schema_extra=_SET),
+        Field(min_length=1, max_length=3, json_schema_extra=SET_LIST),
     ] = ("fail", "warn", "error")
     """Which results become findings: fail (not met), warn (not met, by a policy that is not scored), error (could not
     be evaluated). A result `pass` or `skip` never does."""
@@ -236,7 +207,7 @@ class Spec(Model):
     archive_delay: Annotated[
         Duration,
         Field(
-            json_schema_extra=_rules(
+            json_schema_extra=rules(
                 ("duration(self) <= duration('168h')", "archiveDelay must be at most 168h (7 days)")
             )
         ),
@@ -244,97 +215,6 @@ class Spec(Model):
     """How long a violation must have been missing before its finding is archived, such as 90s, 10m or 1h30m, at most
     168h. It rides out engines that delete a report and write it anew. A result that now reads `pass` archives
     at once."""
-
-
-# --- status -------------------------------------------------------------------------------------------------------
-
-
-class Condition(Model):
-    """One aspect of the state, in the shape that kubectl wait and GitOps tools read."""
-
-    type: Annotated[
-        str,
-        Field(
-            pattern=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?"
-            r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$",
-            max_length=316,
-        ),
-    ]
-    """Which aspect, in CamelCase."""
-    status: Literal["True", "False", "Unknown"]
-    """Whether the condition holds."""
-    observed_generation: Count | None = None
-    """The metadata.generation that the condition was judged by."""
-    last_transition_time: Time
-    """When the status last changed."""
-    reason: Annotated[str, Field(pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$", min_length=1, max_length=1024)]
-    """Why, in one CamelCase word that is safe to match."""
-    message: Annotated[str, Field(max_length=32768)]
-    """Why, for people: what was found, and what mends it."""
-
-
-class Hub(Model):
-    """The Security Hub that the findings go to, after the operator's settings have filled what the spec leaves out."""
-
-    account_id: AccountId
-    """AWS account of the findings."""
-    region: Region
-    """Region of the findings."""
-
-
-class Findings(Model):
-    """How many findings of this cluster there are. A number that is not known yet is left out."""
-
-    active: Count | None = None
-    """Findings that should be active in Security Hub now."""
-    pending: Count | None = None
-    """Changes that Security Hub has not confirmed yet: 0 means that it holds what the cluster says."""
-    critical: Count | None = None
-    """Active findings of severity CRITICAL."""
-    high: Count | None = None
-    """Active findings of severity HIGH."""
-    held: Count | None = None
-    """Findings that nothing calls for any more and that are not archived yet, because the evidence is not enough."""
-
-
-class Source(Model):
-    """One resource of the monitored cluster that is read."""
-
-    resource: Annotated[str, Field(min_length=1, max_length=317)]
-    """Resource, version and API group, such as policyreports.v1alpha2.wgpolicyk8s.io."""
-    objects: Count | None = None
-    """How many objects there are."""
-    last_listed: Time | None = None
-    """When all of them were last listed."""
-    newest_result: Time | None = None
-    """The newest time that an engine gave any of them. One that stands still means an engine that has stopped."""
-    state: Annotated[str, Field(pattern=r"^[A-Z][A-Za-z0-9]*$", max_length=64)] | None = None
-    """Watching when all is well; else one CamelCase word for what is wrong, such as Listing, Forbidden, Unreachable or
-    Vanished. Nothing is archived on the word of a source that is not being watched."""
-
-
-class Status(Model):
-    """What the operator has found and done."""
-
-    observed_generation: Count | None = None
-    """The metadata.generation that the operator last acted on."""
-    conditions: Annotated[tuple[Condition, ...], Field(max_length=32, json_schema_extra=_map("type"))] = ()
-    """Ready: all is well, or its reason names the first thing that is not. Connected: the cluster's API server answers.
-    HubReachable: Security Hub takes findings. InSync: it holds what the cluster says. SourcesComplete: every source
-    that the cluster serves has been listed in full. IdentityConflict, good when False: the findings of this cluster's
-    name belong to another cluster, and none is touched."""
-    identity: Annotated[str, Field(max_length=253)] | None = None
-    """The cluster's identity in the ids of its findings: clusterArn, or this object's name."""
-    cluster_uid: Annotated[str, Field(max_length=64)] | None = None
-    """Uid of the monitored cluster's kube-system namespace: findings of another cluster of the same name are not
-    touched."""
-    hub: Hub | None = None
-    findings: Findings | None = None
-    sources: Annotated[tuple[Source, ...], Field(max_length=1024, json_schema_extra=_map("resource"))] = ()
-    """The resources that are read, one entry each."""
-
-
-# --- the object ---------------------------------------------------------------------------------------------------
 
 
 class Metadata(Model):
@@ -361,8 +241,3 @@ class MonitoredCluster(Model):
     def identity(self) -> str:
         """What stands for the cluster in finding ids. It never changes: the API server sees to it."""
         return self.spec.cluster_arn or self.metadata.name
-
-
-def status_patch(status: Status) -> dict[str, Any]:
-    """The body of a merge patch of the status subresource: what is None becomes null, so that it goes."""
-    return {"status": status.model_dump(mode="json", by_alias=True)}

@@ -1,0 +1,104 @@
+"""The status of a MonitoredCluster: what an admin sees at a glance, and what tools wait for.
+
+Conditions follow the Kubernetes conventions: Ready sums up the others, and its reason names the first thing that is
+wrong. A number that is not known is left out, never 0. Pure: no I/O, no clock.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from policyhub.api.model import Model, map_list
+from policyhub.api.scalar import AccountId, Count, Region, Time
+
+ConditionType = Literal["Ready", "Connected", "HubReachable", "InSync", "SourcesComplete", "IdentityConflict"]
+
+
+class Condition(Model):
+    """One aspect of the state, in the shape that kubectl wait and GitOps tools read."""
+
+    type: Annotated[
+        str,
+        Field(
+            pattern=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?"
+            r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$",
+            max_length=316,
+        ),
+    ]
+    """Which aspect, in CamelCase."""
+    status: Literal["True", "False", "Unknown"]
+    """Whether the condition holds."""
+    observed_generation: Count | None = None
+    """The metadata.generation that the condition was judged by."""
+    last_transition_time: Time
+    """When the status last changed."""
+    reason: Annotated[str, Field(pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$", min_length=1, max_length=1024)]
+    """Why, in one CamelCase word that is safe to match."""
+    message: Annotated[str, Field(max_length=32768)]
+    """Why, for people: what was found, and what mends it."""
+
+
+class Hub(Model):
+    """The Security Hub that the findings go to, after the operator's settings have filled what the spec leaves out."""
+
+    account_id: AccountId
+    """AWS account of the findings."""
+    region: Region
+    """Region of the findings."""
+
+
+class Findings(Model):
+    """How many findings of this cluster there are. A number that is not known yet is left out."""
+
+    active: Count | None = None
+    """Findings that should be active in Security Hub now."""
+    pending: Count | None = None
+    """Changes that Security Hub has not confirmed yet: 0 means that it holds what the cluster says."""
+    critical: Count | None = None
+    """Active findings of severity CRITICAL."""
+    high: Count | None = None
+    """Active findings of severity HIGH."""
+    held: Count | None = None
+    """Findings that nothing calls for any more and that are not archived yet, because the evidence is not enough."""
+
+
+class Source(Model):
+    """One resource of the monitored cluster that is read."""
+
+    resource: Annotated[str, Field(min_length=1, max_length=317)]
+    """Resource, version and API group, such as policyreports.v1alpha2.wgpolicyk8s.io."""
+    objects: Count | None = None
+    """How many objects there are."""
+    last_listed: Time | None = None
+    """When all of them were last listed."""
+    newest_result: Time | None = None
+    """The newest time that an engine gave any of them. One that stands still means an engine that has stopped."""
+    state: Annotated[str, Field(pattern=r"^[A-Z][A-Za-z0-9]*$", max_length=64)] | None = None
+    """Watching when all is well; else one CamelCase word for what is wrong, such as Listing, Forbidden, Unreachable or
+    Vanished. Nothing is archived on the word of a source that is not being watched."""
+
+
+class Status(Model):
+    """What the operator has found and done."""
+
+    observed_generation: Count | None = None
+    """The metadata.generation that the operator last acted on."""
+    conditions: Annotated[tuple[Condition, ...], Field(max_length=32, json_schema_extra=map_list("type"))] = ()
+    """Ready: all is well, or its reason names the first thing that is not. Connected: the cluster's API server answers.
+    HubReachable: Security Hub takes findings. InSync: it holds what the cluster says. SourcesComplete: every source
+    that the cluster serves has been listed in full. IdentityConflict, good when False: the findings of this cluster's
+    name belong to another cluster, and none is touched."""
+    identity: Annotated[str, Field(max_length=253)] | None = None
+    """The cluster's identity in the ids of its findings: clusterArn, or this object's name."""
+    cluster_uid: Annotated[str, Field(max_length=64)] | None = None
+    """Uid of the monitored cluster's kube-system namespace: findings of another cluster of the same name are not
+    touched."""
+    hub: Hub | None = None
+    findings: Findings | None = None
+    sources: Annotated[tuple[Source, ...], Field(max_length=1024, json_schema_extra=map_list("resource"))] = ()
+    """The resources that are read, one entry each."""
+
+
+def status_patch(status: Status) -> dict[str, Any]:
+    """The body of a merge patch of the status subresource: what is None becomes null, so that it goes."""
+    return {"status": status.model_dump(mode="json", by_alias=True)}
