@@ -1,0 +1,91 @@
+"""The pace of calls: one token bucket per hub and operation.
+
+Security Hub's quotas hold per account and Region and are shared with every other tool there, so only a share of them is
+used. Invariants: callers are served in the order they came; the bucket never holds more than `burst` tokens; a caller
+that is cancelled takes none.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+SHARE = 0.8
+"""The part of a quota that is used; the rest is left to the account's other tools."""
+
+
+class TokenBucket:
+    """`rate` tokens a second, at most `burst` at once; full at the start."""
+
+    def __init__(
+        self,
+        *,
+        rate: float,
+        burst: float,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self._rate = rate
+        self._burst = max(burst, 1.0)
+        self._clock = clock
+        self._sleep = sleep
+        self._tokens = self._burst
+        self._filled = clock()
+        self._turn = asyncio.Lock()  # asyncio's lock is first come, first served
+
+    @property
+    def rate(self) -> float:
+        """Tokens a second. May be set at any time; one caller at most still waits by the old rate."""
+        return self._rate
+
+    @rate.setter
+    def rate(self, rate: float) -> None:
+        if rate <= 0:
+            raise ValueError(f"a rate must be above 0, not {rate}")
+        self._fill()
+        self._rate = rate
+
+    async def acquire(self) -> None:
+        """Wait for one token and take it."""
+        async with self._turn:
+            self._fill()
+            while self._tokens < _WHOLE:
+                await self._sleep((1 - self._tokens) / self._rate)
+                self._fill()
+            self._tokens -= 1
+
+    def _fill(self) -> None:
+        now = self._clock()
+        self._tokens = min(self._burst, self._tokens + (now - self._filled) * self._rate)
+        self._filled = now
+
+
+_WHOLE = 1 - 1e-6
+"""A token but for rounding: waiting for the last 1e-17 of one would be a busy loop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What AWS grants per account and Region: calls a second, and at once."""
+
+    rate: float
+    burst: float
+
+    def bucket(
+        self,
+        *,
+        share: float = SHARE,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> TokenBucket:
+        """A full bucket for this share (0 < share ≤ 1) of both rate and burst."""
+        if not 0 < share <= 1:
+            raise ValueError(f"a share of a quota lies above 0 and up to 1, not {share}")
+        return TokenBucket(rate=self.rate * share, burst=self.burst * share, clock=clock, sleep=sleep)
+
+
+IMPORTS = Quota(rate=10, burst=30)
+"""BatchImportFindings: "RateLimit of 10 requests per second. BurstLimit of 30 requests per second" (API reference)."""
+
+READS = Quota(rate=3, burst=6)
+"""GetFindings: "RateLimit of 3 requests per second. BurstLimit of 6 requests per second" (API reference)."""

@@ -1,0 +1,237 @@
+"""What a call to Security Hub can end in, named for what the caller does about it.
+
+    HubError                `code` is AWS's word for it (or botocore's); the message names account, Region and operation
+    ├── Throttled           too many calls: slow down, send the same again
+    ├── Unavailable         5xx, connection, time-out, unknown codes: outcome unknown, sending the same again is safe
+    ├── AccessLost          configuration: a person must act. `kind` is fit for a condition's reason
+    └── Refused             the call is invalid as a whole (InvalidInput): the same call will be refused again
+
+A finding that failed inside a call that succeeded is no exception but a `Failure`, with one of three kinds:
+
+    permanent               this content will never be accepted (InvalidInput, too large): report it, wait for other
+    configuration           the hub does not take findings from us (InvalidAccess): as AccessLost
+    retry                   everything else
+
+AWS publishes no list of codes for either. What is not in the tables below is retried: that is never wrong for long,
+while calling an unknown code permanent could lose a finding. Pure: no I/O, no clock.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from botocore import exceptions as boto
+from botocore.parsers import ResponseParserError
+
+AccessKind = Literal[
+    "AccessDenied",
+    "AccountMismatch",
+    "CredentialsExpired",
+    "CredentialsMissing",
+    "CredentialsRejected",
+    "Misconfigured",
+    "NotEnabled",
+]
+FailureKind = Literal["permanent", "configuration", "retry"]
+
+
+class HubError(Exception):
+    def __init__(self, message: str, *, code: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+
+
+class Throttled(HubError):  # noqa: N818 - named for what the caller does about it
+    pass
+
+
+class Unavailable(HubError):  # noqa: N818 - named for what the caller does about it
+    pass
+
+
+class AccessLost(HubError):  # noqa: N818 - named for what the caller does about it
+    def __init__(self, kind: AccessKind, message: str, *, code: str) -> None:
+        super().__init__(message, code=code)
+        self.kind = kind
+
+
+class Refused(HubError):  # noqa: N818 - named for what the caller does about it
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why one finding was not imported."""
+
+    code: str
+    message: str
+    kind: FailureKind
+
+
+FAULTS: tuple[type[Exception], ...] = (boto.ClientError, boto.BotoCoreError, ResponseParserError, OSError)
+"""What a boto3 call raises for reasons outside this program. OSError: a web identity token file that cannot be read."""
+
+_THROTTLED = frozenset(
+    {
+        "LimitExceededException",  # the modelled 429 of every Security Hub operation
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "Throttling",
+        "ThrottledException",
+        "ThrottlingException",
+        "TooManyRequestsException",  # not modelled, but what Security Hub really answers
+    }
+)
+_REFUSED = frozenset(
+    {
+        "InvalidInput",
+        "InvalidInputException",
+        "RequestEntityTooLarge",
+        "RequestTooLarge",
+        "SerializationException",
+        "ValidationError",
+        "ValidationException",
+    }
+)
+_LOST: dict[str, AccessKind] = {
+    # Another account, another Region, a wrong partition in the product ARN: AWS answers each with AccessDenied.
+    "AccessDenied": "AccessDenied",
+    "AccessDeniedException": "AccessDenied",
+    "AuthorizationError": "AccessDenied",
+    "NotAuthorized": "AccessDenied",
+    "UnauthorizedException": "AccessDenied",
+    "InvalidAccess": "NotEnabled",
+    "InvalidAccessException": "NotEnabled",
+    "OptInRequired": "NotEnabled",
+    "RegionDisabledException": "NotEnabled",  # STS: the Region is not activated in this account
+    "SubscriptionRequiredException": "NotEnabled",
+    "ExpiredToken": "CredentialsExpired",
+    "ExpiredTokenException": "CredentialsExpired",
+    "RequestExpired": "CredentialsExpired",
+    "AuthFailure": "CredentialsRejected",
+    "IDPRejectedClaim": "CredentialsRejected",
+    "IncompleteSignature": "CredentialsRejected",
+    "InvalidClientTokenId": "CredentialsRejected",
+    "InvalidIdentityToken": "CredentialsRejected",
+    "InvalidSignatureException": "CredentialsRejected",
+    "MissingAuthenticationToken": "CredentialsRejected",
+    "MissingAuthenticationTokenException": "CredentialsRejected",
+    "SignatureDoesNotMatch": "CredentialsRejected",
+    "UnrecognizedClientException": "CredentialsRejected",
+    "UnknownOperationException": "Misconfigured",  # the endpoint is no Security Hub
+}
+_CREDENTIALS_MISSING = (
+    boto.ConfigNotFound,
+    boto.ConfigParseError,
+    boto.CredentialRetrievalError,
+    boto.InvalidConfigError,
+    boto.LoginError,
+    boto.MetadataRetrievalError,
+    boto.NoAuthTokenError,
+    boto.NoCredentialsError,
+    boto.PartialCredentialsError,
+    boto.ProfileNotFound,
+    boto.SSOError,
+    boto.TokenRetrievalError,
+    boto.UnknownCredentialError,
+)
+_MISCONFIGURED = (
+    boto.BaseEndpointResolverError,
+    boto.DataNotFoundError,
+    boto.EndpointProviderError,
+    boto.InvalidEndpointConfigurationError,
+    boto.InvalidProxiesConfigError,
+    boto.InvalidRegionError,
+    boto.UnknownRegionError,
+)
+_ADVICE: dict[AccessKind, str] = {
+    "AccountMismatch": "findings are only taken from their own account: name a role of that account",
+    "CredentialsExpired": "the credentials have expired: check their source and this machine's clock",
+    "CredentialsMissing": "no usable credentials: check the service account's role (IRSA, Pod Identity)",
+    "CredentialsRejected": "AWS does not take these credentials in this Region: check their source",
+    "Misconfigured": "check Region, partition and endpoint",
+    "NotEnabled": "enable Security Hub CSPM in this account and Region",
+}
+_MESSAGE_LIMIT = 1_000
+"""Characters of AWS's own words that are kept: a message ends up in a condition and in logs."""
+
+
+def is_throttle(code: str) -> bool:
+    return code in _THROTTLED or code == "429"
+
+
+def is_refusal(code: str) -> bool:
+    return code in _REFUSED or code == "413"
+
+
+def access_kind(code: str) -> AccessKind | None:
+    """The kind of a code that means configuration, None for any other code."""
+    return _LOST.get(code)
+
+
+def failure_kind(code: str) -> FailureKind:
+    """The kind of an ErrorCode in FailedFindings."""
+    if code in {"InvalidInput", "InvalidInputException", "FindingSizeExceeded"}:
+        return "permanent"
+    return "configuration" if access_kind(code) in {"NotEnabled", "AccessDenied"} else "retry"
+
+
+def permission(operation: str) -> str:
+    """The IAM action that an operation needs."""
+    service = "sts" if operation.startswith("AssumeRole") or operation == "GetCallerIdentity" else "securityhub"
+    return f"{service}:{operation}"
+
+
+def translate(fault: Exception, *, operation: str, account: str, region: str) -> HubError:
+    """The HubError for one of FAULTS. A failed AssumeRole inside the call is told as such."""
+    if isinstance(fault, boto.ClientError):
+        return _answered(fault, operation=operation, account=account, region=region)
+    code = type(fault).__name__
+    said = f"{operation} in account {account}, {region}: {code}: {str(fault)[:_MESSAGE_LIMIT]}"
+    kind: AccessKind
+    if isinstance(fault, _CREDENTIALS_MISSING) or (isinstance(fault, OSError) and fault.filename):
+        kind = "CredentialsMissing"
+    elif isinstance(fault, _MISCONFIGURED):
+        kind = "Misconfigured"
+    elif isinstance(fault, boto.ParamValidationError):
+        return Refused(said, code=code)
+    else:
+        return Unavailable(said, code=code)
+    return AccessLost(kind, f"{said}; {_ADVICE[kind]}", code=code)
+
+
+def mismatch(*, caller: str, account: str, region: str) -> AccessLost:
+    """The credentials work, but belong to another account than the findings."""
+    said = f"the credentials belong to account {caller}, not to {account} (Region {region})"
+    return AccessLost("AccountMismatch", f"{said}; {_ADVICE['AccountMismatch']}", code="AccountMismatch")
+
+
+def _answered(fault: boto.ClientError, *, operation: str, account: str, region: str) -> HubError:
+    answer = fault.response.get("Error", {})
+    code = str(answer.get("Code") or "Unknown")
+    status = int(fault.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0)
+    asked = str(getattr(fault, "operation_name", "") or operation)
+    text = str(answer.get("Message") or "no message")[:_MESSAGE_LIMIT]
+    said = f"{asked} in account {account}, {region}: {code}: {text}"
+    if is_throttle(code) or status == 429:
+        return Throttled(said, code=code)
+    if is_refusal(code) or status == 413:
+        if asked.startswith("AssumeRole"):  # a role ARN that is none; no other call could be halved to cure it
+            return AccessLost("Misconfigured", f"{said}; check the role's ARN and external id", code=code)
+        return Refused(said, code=code)
+    kind = access_kind(code) or _kind_by_status(status)
+    if kind is None:
+        return Unavailable(said, code=code)
+    if kind == "AccessDenied":
+        advice = f"needs the IAM permission {permission(asked)}, and credentials of account {account}"
+    else:
+        advice = _ADVICE[kind]
+    return AccessLost(kind, f"{said}; {advice}", code=code)
+
+
+def _kind_by_status(status: int) -> AccessKind | None:
+    """For answers that carry no known code, as those of a proxy."""
+    if status in {401, 403}:
+        return "AccessDenied"
+    return "Misconfigured" if status in {404, 405, 407} else None

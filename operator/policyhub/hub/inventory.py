@@ -1,0 +1,243 @@
+"""What Security Hub holds under one cluster's id prefix, read in parts.
+
+    policyhub/<cluster>/        one page and no token: that was all, one call
+      …/0 … …/f                 else sixteen parts, one hex digit of the id each
+      …/00 … …/ff               and finer, when a part holds more than SPLIT_ABOVE
+
+Ids are hashes, so parts of one depth are of one size: the first that is too large splits all that remain. An id that
+does not go on in lower-case hex digits is none of ours and is only seen when one call tells all.
+
+Invariants: a part is yielded once, when its last page was read, and never again, whatever fails later; a part that is
+not complete is not yielded. GetFindings is eventually consistent: a part is what was known some time ago, not now.
+
+`strip_for_import` makes a finding that was read fit to be sent again, without what belongs to analysts and to AWS.
+"""
+
+import asyncio
+import random
+import sys
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+import msgspec
+import structlog
+
+from policyhub.hub.batch import Finding
+from policyhub.hub.client import Filters, Page
+from policyhub.hub.errors import HubError, Throttled, Unavailable
+
+log = structlog.get_logger(__name__)
+
+SPLIT_ABOVE = 4_000
+"""Findings in one part: 40 pages, 17 s at our share of the quota, which a failure would read again."""
+_DEPTH = 4
+"""Hex digits of the finest part. 65,536 parts of 4,000 are more than Security Hub holds."""
+_HEX = "0123456789abcdef"
+_LONGEST_WAIT = 60.0
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+class Held(msgspec.Struct, frozen=True, gc=False):
+    """What the ledger needs to know of a finding in Security Hub. Texts are empty where the finding has none."""
+
+    id: str
+    digest: str
+    renderer: str
+    created_at: int
+    """Unix milliseconds, rounded down; 0 where it could not be read."""
+    updated_at: int
+    """As created_at. AWS may hold a fraction more: a later UpdatedAt is at least this plus one."""
+    record_state: str
+    cluster_uid: str
+    origin: str
+    source: str
+    policy: str
+    rule: str
+    workflow_status: str
+    severity: str
+    """The label that a reader sees, which an analyst may have changed."""
+
+
+class Part(msgspec.Struct, frozen=True):
+    """All findings whose id begins with `prefix`."""
+
+    prefix: str
+    findings: tuple[Held, ...]
+
+
+class Reader(Protocol):
+    """The part of HubClient that is used."""
+
+    def find(self, filters: Filters) -> AsyncGenerator[Page, None]: ...
+
+
+class Inventory:
+    """One reading. `parts()` may be iterated again after an error: it goes on with what is left."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        *,
+        cluster: str,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.trouble: HubError | None = None
+        """Why the reading does not move on; None while it does."""
+        self._reader = reader
+        self._root = f"policyhub/{cluster}/"
+        self._left = deque([self._root])
+        self._sleep = sleep
+        self._jitter = jitter
+
+    @property
+    def complete(self) -> bool:
+        return not self._left
+
+    async def parts(self) -> AsyncGenerator[Part, None]:
+        """Each part as soon as it is complete.
+
+        Throttled and Unavailable are retried for ever with back-off, the part at the end of the queue (see `trouble`);
+        AccessLost and Refused are raised.
+        """
+        failures = 0
+        while self._left:
+            prefix = self._left[0]
+            try:
+                held = await self._read(prefix)
+            except (Throttled, Unavailable) as error:
+                self.trouble = error
+                failures += 1
+                wait = min(_LONGEST_WAIT, 2.0**failures) * (0.5 + self._jitter() / 2)
+                log.warning("inventory_delayed", prefix=prefix, code=error.code, seconds=round(wait, 1))
+                self._left.rotate(-1)
+                await self._sleep(wait)
+                continue
+            except HubError as error:
+                self.trouble = error
+                raise
+            self.trouble = None
+            failures = 0
+            if held is None:
+                self._left = deque(part + digit for part in self._left for digit in _HEX)
+                continue
+            yield Part(prefix, held)
+            self._left.popleft()
+
+    async def _read(self, prefix: str) -> tuple[Held, ...] | None:
+        """None where the part has to be split; a finding that two pages show counts once, as the later one shows it."""
+        depth = len(prefix) - len(self._root)
+        found: dict[str, Held] = {}
+        async with aclosing(self._reader.find({"Id": [{"Value": prefix, "Comparison": "PREFIX"}]})) as pages:
+            async for page in pages:
+                found.update((f["Id"], held(f)) for f in page.findings if f["Id"].startswith(prefix))
+                if page.token and (depth == 0 or (len(found) >= SPLIT_ABOVE and depth < _DEPTH)):
+                    return None
+        return tuple(found.values())
+
+
+def held(finding: Finding) -> Held:
+    """Never fails: what is missing or of another type is empty."""
+    fields = _mapping(finding.get("ProductFields"))
+    return Held(
+        id=finding["Id"],
+        digest=_text(fields.get("policyhub/digest")),
+        renderer=_word(fields.get("policyhub/renderer")),
+        created_at=milliseconds(finding.get("CreatedAt")),
+        updated_at=milliseconds(finding.get("UpdatedAt")),
+        record_state=_word(finding.get("RecordState")),
+        cluster_uid=_word(fields.get("policyhub/cluster-uid")),
+        origin=_word(fields.get("policyhub/origin")),
+        source=_word(fields.get("policyhub/source")),
+        policy=_word(fields.get("policyhub/policy")),
+        rule=_word(fields.get("policyhub/rule")),
+        workflow_status=_word(_mapping(finding.get("Workflow")).get("Status")),
+        severity=_word(_mapping(finding.get("Severity")).get("Label")),
+    )
+
+
+PROVIDERS = frozenset({
+    "SchemaVersion", "Id", "ProductArn", "GeneratorId", "AwsAccountId",
+    "ProductName", "CompanyName",  # a custom integration may set them; without them AWS might put its own
+    "CreatedAt", "UpdatedAt", "FirstObservedAt", "LastObservedAt", "RecordState",
+    "Title", "Description", "Remediation", "SourceUrl", "ProductFields", "Resources", "Compliance",
+    "FindingProviderFields",
+    "Malware", "Network", "NetworkPath", "Process", "Threats", "ThreatIntelIndicators", "Vulnerabilities",
+    "PatchSummary", "Action", "Sample", "GeneratorDetails", "Detection",
+})  # fmt: skip
+"""The attributes of a finding that are its provider's to send, also on an update."""
+
+OTHERS: Mapping[str, str] = {
+    "Workflow": "the analyst's",
+    "WorkflowState": "the analyst's; deprecated",
+    "Note": "the analyst's",
+    "UserDefinedFields": "the analyst's",
+    "VerificationState": "the analyst's",
+    "Severity": "the analyst's once changed; the provider's is in FindingProviderFields",
+    "Types": "as Severity",
+    "Confidence": "as Severity",
+    "Criticality": "as Severity",
+    "RelatedFindings": "as Severity",
+    "Region": "AWS sets it",
+    "AwsAccountName": "AWS sets it",
+    "ProcessedAt": "AWS sets it",
+}
+"""The other attributes of ASFF, and whose they are. PROVIDERS and OTHERS together are all that botocore knows."""
+
+_RESOURCE = frozenset({"Type", "Id", "Partition", "Region", "ResourceRole", "DataClassification", "Details"})
+"""Of a resource. Tags, applications and owners are added by AWS from what it knows of the resource; we send none."""
+
+_RESERVED = "aws/"
+"""The prefix of the ProductFields that AWS adds."""
+
+
+def strip_for_import(finding: Finding) -> dict[str, Any]:
+    """A finding from GetFindings, fit for BatchImportFindings once the caller has set RecordState and UpdatedAt.
+
+    Shares unchanged parts with its argument. Where a finding has no FindingProviderFields (Security Hub derives them
+    from Severity and Types, so none should lack them) they are made of those two: without either it would be refused.
+    Pure.
+    """
+    body = {name: value for name, value in finding.items() if name in PROVIDERS}
+    fields = {k: v for k, v in _mapping(finding.get("ProductFields")).items() if not k.startswith(_RESERVED)}
+    body.pop("ProductFields", None)
+    if fields:
+        body["ProductFields"] = fields
+    body["Resources"] = [
+        {name: value for name, value in resource.items() if name in _RESOURCE} for resource in finding["Resources"]
+    ]
+    if "FindingProviderFields" not in body:
+        severity = {k: v for k, v in _mapping(finding.get("Severity")).items() if k in {"Label", "Original"}}
+        provided = {"Severity": severity, "Types": finding.get("Types")}
+        body["FindingProviderFields"] = {name: value for name, value in provided.items() if value}
+    return body
+
+
+def milliseconds(timestamp: object) -> int:
+    """Unix milliseconds of an RFC 3339 text (`Z`, an offset or none, any fraction), rounded down; else 0."""
+    if not isinstance(timestamp, str):
+        return 0
+    try:
+        moment = datetime.fromisoformat(timestamp)
+    except ValueError:
+        return 0
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return (moment - _EPOCH) // _MILLISECOND
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _word(value: object) -> str:
+    """A text that many findings share, kept once."""
+    return sys.intern(value) if isinstance(value, str) else ""
