@@ -1,0 +1,343 @@
+"""One API server: how it is reached, what it answers as bytes, and the two ways in which it does not.
+
+Configuration, credentials and TLS come from `kubernetes.aio`; nothing here decodes a body that was asked for. Every
+request has time-outs, none follows a redirect (a hostile server must not send the token, or this process, elsewhere),
+and the number of watches is not limited by the connection pool.
+
+Errors, named for what the caller does about them:
+
+    Refused       the server answered and said no: `status` and `reason` tell the remedy
+    Unreachable   no usable answer: network, TLS, time-out, or something that is not the Kubernetes API
+    KubeconfigError   nothing was tried: what was configured cannot be used
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Iterator, Mapping
+from pathlib import Path
+from typing import Self
+
+import aiohttp
+import msgspec
+import yaml
+from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.config import ConfigException, load_kube_config
+from kubernetes.aio.config.incluster_config import InClusterConfigLoader
+from kubernetes.aio.config.kube_config import refresh_token
+
+import policyhub
+from policyhub.kube import kubeconfig
+from policyhub.kube.kubeconfig import KubeconfigError
+
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+MAX_LINE = 64 * 1024 * 1024
+"""Bytes of one watch event. etcd holds 1.5 MiB; aggregated API servers hold more; an endless line is an attack."""
+_MAX_REFUSAL = 65_536
+"""Bytes read of an error's body: it holds one sentence."""
+_MAX_MESSAGE = 500
+
+Params = Mapping[str, str]
+
+
+class Refused(Exception):  # noqa: N818  (the name says what happened)
+    """The API server answered with an error."""
+
+    def __init__(self, status: int, reason: str, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(f"{status} {reason}: {message}")
+        self.status = status
+        self.reason = reason
+        self.message = message
+        self.retry_after = retry_after
+        """Seconds that the server asks to wait."""
+
+
+class Unreachable(Exception):  # noqa: N818  (the name says what happened)
+    """No usable answer: network, TLS, time-out, or not a Kubernetes API server."""
+
+
+class Connection:
+    """Requests to one API server. Made by one of the three constructors below, inside a running loop; closed once."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        *,
+        connect_seconds: float = 10,
+        read_seconds: float = 60,
+        total_seconds: float = 600,
+    ) -> None:
+        """`read_seconds` is the longest silence within an answer, `total_seconds` the longest answer."""
+        configuration.connection_pool_maxsize = 0  # no limit: Gatekeeper alone can have hundreds of kinds to watch
+        # Python 3.13 asks for extensions that the CAs of older clusters lack, and that no other client asks for.
+        configuration.disable_strict_ssl_verification = True
+        self._connect_seconds = connect_seconds
+        self._read_seconds = read_seconds
+        self._total_seconds = total_seconds
+        self._client = ApiClient(configuration)
+        self._client.user_agent = f"policyhub/{policyhub.__version__}"
+        self._background: list[asyncio.Task[None]] = []
+
+    @classmethod
+    async def in_cluster(
+        cls, *, folder: Path = SERVICE_ACCOUNT, environ: Mapping[str, str] = os.environ
+    ) -> "Connection":
+        """The cluster that this process runs in, as its service account. Raises KubeconfigError outside a Pod."""
+        configuration = Configuration()
+        token = folder / "token"
+        loader = InClusterConfigLoader(
+            token_filename=str(token),
+            cert_filename=str(folder / "ca.crt"),
+            try_refresh_token=False,
+            environ=environ,
+        )
+        try:
+            loader.load_and_set(configuration)
+        except (ConfigException, OSError) as error:
+            raise KubeconfigError(f"no service account to use: {error}") from error
+
+        # The kubelet replaces the token well before it expires. The loader's own refresh goes by the wall clock;
+        # a read of a tmpfs file before each of the rare requests cannot be late.
+        def reread(configuration: Configuration) -> None:
+            configuration.api_key["BearerToken"] = f"Bearer {token.read_text(encoding='ascii').strip()}"
+
+        configuration.refresh_api_key_hook = reread
+        return cls(configuration)
+
+    @classmethod
+    async def from_kubeconfig(cls, source: bytes | Mapping[str, object]) -> "Connection":
+        """A kubeconfig out of a Secret; what it may ask for is decided in `kubeconfig`. Raises KubeconfigError.
+
+        Its credentials never reach a file system: TLS reads them from anonymous memory that is gone on return.
+        """
+        accepted = kubeconfig.parse(source)
+        configuration = Configuration()
+        configuration.host = accepted.server
+        configuration.tls_server_name = accepted.tls_server_name
+        configuration.proxy = accepted.proxy
+        if accepted.token is not None:
+            configuration.api_key["BearerToken"] = f"Bearer {accepted.token}"
+        with contextlib.ExitStack() as memory:
+            for name, content in (
+                ("ssl_ca_cert", accepted.authority),
+                ("cert_file", accepted.certificate),
+                ("key_file", accepted.key),
+            ):
+                if content is not None:
+                    setattr(configuration, name, memory.enter_context(_in_memory(content)))
+            try:
+                return cls(configuration)
+            except (OSError, ValueError) as error:
+                raise KubeconfigError(f"kubeconfig refused: its certificates or key cannot be read: {error}") from error
+
+    @classmethod
+    async def from_file(cls, path: str, *, context: str | None = None) -> "Connection":
+        """A kubeconfig of the person who runs this process: everything it says is done, exec plug-ins included.
+
+        Plug-ins' tokens are renewed; a `tokenFile` is read once. Raises KubeconfigError.
+        """
+        configuration = Configuration()
+        try:
+            loader = await load_kube_config(
+                path, context=context, client_configuration=configuration, persist_config=False
+            )
+            connection = cls(configuration)
+        except (ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, AttributeError) as error:
+            raise KubeconfigError(f"kubeconfig {path} cannot be used: {error}") from error
+        if hasattr(loader, "token"):  # else there is a certificate, or nothing, to renew
+            connection._background.append(asyncio.create_task(refresh_token(loader, configuration)))
+        return connection
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Ends what is under way; safe to call twice."""
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        self._background.clear()
+        await self._client.close()
+
+    @property
+    def server(self) -> str:
+        """For logs and status."""
+        return str(self._client.configuration.host)
+
+    async def get(self, path: str, params: Params | None = None) -> bytes:
+        """The body of the answer. Raises Refused, Unreachable."""
+        return await self._exchange("GET", path, params=params)
+
+    async def patch(self, path: str, body: object) -> bytes:
+        """A JSON merge patch; `body` is anything msgspec encodes. Raises Refused, Unreachable."""
+        return await self._exchange("PATCH", path, body=body, media="application/merge-patch+json")
+
+    async def post(self, path: str, body: object) -> bytes:
+        """`body` is anything msgspec encodes. Raises Refused, Unreachable."""
+        return await self._exchange("POST", path, body=body, media="application/json")
+
+    @contextlib.asynccontextmanager
+    async def stream(
+        self, path: str, params: Params | None = None, *, idle_seconds: float
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Lines of an answer that does not end by itself, such as a watch; entered once the server has accepted it.
+
+        The lines raise Unreachable when the connection is cut or silent for `idle_seconds`; an unfinished last line is
+        dropped. Leaving the block closes the connection.
+        """
+        timeout = aiohttp.ClientTimeout(connect=self._connect_seconds, sock_read=idle_seconds)
+        response = await self._open("GET", path, params=params, timeout=timeout)
+        try:
+            yield _lines(response)
+        finally:
+            response.close()
+
+    async def cluster_uid(self) -> str:
+        """What tells this cluster from every other: the uid of its namespace kube-system. Raises as `get`."""
+        body = await self.get("/api/v1/namespaces/kube-system")
+        try:
+            return msgspec.json.decode(body, type=_Identified).metadata.uid
+        except msgspec.MsgspecError as error:
+            raise Unreachable(f"{self.server} does not answer as a Kubernetes API server: {error}") from error
+
+    async def _exchange(
+        self, method: str, path: str, *, params: Params | None = None, body: object = None, media: str | None = None
+    ) -> bytes:
+        timeout = aiohttp.ClientTimeout(
+            total=self._total_seconds, connect=self._connect_seconds, sock_read=self._read_seconds
+        )
+        data = None if media is None else msgspec.json.encode(body)
+        response = await self._open(method, path, params=params, timeout=timeout, data=data, media=media)
+        try:
+            with _unreachable():
+                return await response.read()
+        finally:
+            response.close()  # a body read to its end has already given its connection back
+
+    async def _open(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Params | None,
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  (handed on to aiohttp, which keeps it)
+        data: bytes | None = None,
+        media: str | None = None,
+    ) -> aiohttp.ClientResponse:
+        rest = self._client.rest_client
+        with _unreachable():
+            async with asyncio.timeout(self._connect_seconds + self._read_seconds):
+                headers = await self._headers(media)
+                response: aiohttp.ClientResponse = await rest.pool_manager.request(
+                    method,
+                    self.server + path,
+                    params=params,
+                    data=data,
+                    headers=headers,
+                    timeout=timeout,
+                    allow_redirects=False,
+                    proxy=rest.proxy,
+                    proxy_headers=rest.proxy_headers,
+                    server_hostname=rest.server_hostname,
+                )
+        if response.status >= 300:
+            try:
+                raise await _refused(response)
+            finally:
+                response.close()
+        return response
+
+    async def _headers(self, media: str | None) -> dict[str, str]:
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity", **self._client.default_headers}
+        if media is not None:
+            headers["Content-Type"] = media
+        await self._client.update_params_for_auth(headers, [], ["BearerToken"])
+        return headers
+
+
+class _Uid(msgspec.Struct):
+    uid: str
+
+
+class _Identified(msgspec.Struct):
+    metadata: _Uid
+
+
+class _Details(msgspec.Struct, rename="camel"):
+    retry_after_seconds: float | None = None
+
+
+class _Status(msgspec.Struct):
+    """What an API server says when it refuses."""
+
+    reason: str = ""
+    message: str = ""
+    details: _Details | None = None
+
+
+async def _refused(response: aiohttp.ClientResponse) -> Refused:
+    status = _Status()
+    with contextlib.suppress(Unreachable, msgspec.MsgspecError), _unreachable():
+        status = msgspec.json.decode(await response.content.read(_MAX_REFUSAL), type=_Status)
+    retry_after = status.details.retry_after_seconds if status.details else None
+    if (header := response.headers.get("Retry-After", "")).isdecimal():  # the other form, a date, is not sent
+        retry_after = float(header)
+    return Refused(
+        response.status,
+        status.reason or response.reason or "Unknown",
+        status.message[:_MAX_MESSAGE] or "the answer holds no message",
+        retry_after=retry_after,
+    )
+
+
+@contextlib.contextmanager
+def _unreachable() -> Iterator[None]:
+    """Every way in which a request fails without an answer.
+
+    ValueError: a URL or header that aiohttp will not send; ConfigException and OSError: credentials unreadable.
+    """
+    try:
+        yield
+    except TimeoutError as error:
+        raise Unreachable(f"no answer in time ({type(error).__name__})") from error
+    except (aiohttp.ClientError, OSError, ValueError, ConfigException) as error:
+        raise Unreachable(f"{type(error).__name__}: {error}"[:_MAX_MESSAGE]) from error
+
+
+@contextlib.contextmanager
+def _in_memory(content: bytes) -> Iterator[str]:
+    """A path that OpenSSL can read, to bytes that no file system ever holds."""
+    descriptor = os.memfd_create("pem", os.MFD_CLOEXEC)
+    try:
+        os.write(descriptor, content)
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
+
+
+async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """The non-empty lines, however the network cut them; a line of many chunks is joined once, not once per chunk."""
+    pending: list[bytes] = []
+    size = 0
+    while True:
+        with _unreachable():
+            chunk = await response.content.readany()
+        if not chunk:
+            return
+        first, *rest = chunk.split(b"\n")
+        pending.append(first)
+        size += len(first)
+        if size > MAX_LINE:
+            raise Unreachable(f"a line is longer than {MAX_LINE} bytes")
+        if not rest:
+            continue
+        if line := b"".join(pending):
+            yield line
+        tail = rest.pop()
+        for line in rest:
+            if line:
+                yield line
+        pending, size = [tail], len(tail)

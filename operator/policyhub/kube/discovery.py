@@ -1,0 +1,133 @@
+"""Which source objects a cluster serves now, and what could not be found out.
+
+The same object is served under each version of its group, so each resource is read in exactly one version: the first of
+its group's preference that serves it. Absence is a claim that needs proof, since findings hang on it:
+
+    the group answers 404, or lists no version                          absent
+    the group lists a version, whose document lacks the resource        absent in that version
+    the group lists only versions that are not read                     unknown
+    anything else: 403, 5xx, time-out, a listed version answering 404   unknown: what was served before may still be
+"""
+
+import asyncio
+from collections.abc import Mapping
+
+import msgspec
+
+from policyhub.kube.connection import Connection, Refused, Unreachable
+
+POLICY_REPORTS = "wgpolicyk8s.io"
+OPEN_REPORTS = "openreports.io"
+GATEKEEPER = "constraints.gatekeeper.sh"
+
+_VERSIONS: Mapping[str, tuple[str, ...]] = {
+    POLICY_REPORTS: ("v1alpha2", "v1beta1"),
+    OPEN_REPORTS: ("v1alpha1",),
+    GATEKEEPER: ("v1beta1",),
+}
+"""Those that are read, the preferred first."""
+
+_PLURALS: Mapping[str, frozenset[str]] = {
+    POLICY_REPORTS: frozenset({"policyreports", "clusterpolicyreports"}),
+    OPEN_REPORTS: frozenset({"reports", "clusterreports"}),
+}
+"""A group that is not named here is read whole: Gatekeeper makes a kind of each template."""
+
+
+class Resource(msgspec.Struct, frozen=True, order=True):
+    """One kind of object in the one version in which it is read."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+    namespaced: bool
+
+    @property
+    def origin(self) -> str:
+        """As `SourceKey.origin`: the version is no part of it."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
+    def path(self) -> str:
+        """Where all its objects, of every namespace, are listed and watched."""
+        prefix = f"/apis/{self.group}" if self.group else "/api"
+        return f"{prefix}/{self.version}/{self.plural}"
+
+
+class Discovery(msgspec.Struct, frozen=True):
+    """A resource neither served nor of an unknown group is absent."""
+
+    served: tuple[Resource, ...]
+    unknown: dict[str, str]
+    """Group → why it could not be read, for a person."""
+
+    def absent(self, resource: Resource) -> bool:
+        """Proven to be gone, in this version."""
+        return resource.group not in self.unknown and resource not in self.served
+
+
+async def discover(connection: Connection, *, policy_reports: bool, open_reports: bool, gatekeeper: bool) -> Discovery:
+    """Never raises for what a cluster answers or does not: that is `unknown`."""
+    wanted = {POLICY_REPORTS: policy_reports, OPEN_REPORTS: open_reports, GATEKEEPER: gatekeeper}
+    groups = [group for group, asked in wanted.items() if asked]
+    answers = await asyncio.gather(*(_read(connection, group) for group in groups))
+    return Discovery(
+        served=tuple(sorted(resource for answer in answers if not isinstance(answer, str) for resource in answer)),
+        unknown={group: answer for group, answer in zip(groups, answers, strict=True) if isinstance(answer, str)},
+    )
+
+
+class _Version(msgspec.Struct):
+    version: str
+
+
+class _Group(msgspec.Struct):
+    versions: list[_Version] | None = None
+
+
+class _Kind(msgspec.Struct):
+    name: str
+    kind: str
+    namespaced: bool
+    verbs: frozenset[str] | None = None
+
+
+class _Kinds(msgspec.Struct):
+    resources: list[_Kind] | None = None
+
+
+async def _read(connection: Connection, group: str) -> list[Resource] | str:
+    """What the group serves, or why that is unknown."""
+    try:
+        body = await connection.get(f"/apis/{group}")
+    except Refused as error:
+        return [] if error.status == 404 else str(error)
+    except Unreachable as error:
+        return str(error)
+    try:
+        listed = {entry.version for entry in msgspec.json.decode(body, type=_Group).versions or ()}
+    except msgspec.MsgspecError as error:
+        return f"/apis/{group} cannot be read: {error}"
+    readable = [version for version in _VERSIONS[group] if version in listed]
+    if listed and not readable:
+        return f"serves only {', '.join(sorted(listed))}; {' or '.join(_VERSIONS[group])} is needed"
+    found: dict[str, Resource] = {}
+    for version in readable:
+        if group in _PLURALS and found.keys() == _PLURALS[group]:
+            break
+        try:
+            kinds = msgspec.json.decode(await connection.get(f"/apis/{group}/{version}"), type=_Kinds)
+        except (Refused, Unreachable, msgspec.MsgspecError) as error:
+            return f"/apis/{group}/{version} cannot be read: {error}"
+        for kind in kinds.resources or ():
+            if _is_source(group, kind):
+                resource = Resource(group, version, kind.name, kind.kind, kind.namespaced)
+                found.setdefault(kind.name, resource)
+    return list(found.values())
+
+
+def _is_source(group: str, kind: _Kind) -> bool:
+    """Not a subresource (`name/status`), and can be listed and watched."""
+    named = kind.name in _PLURALS[group] if group in _PLURALS else "/" not in kind.name
+    return named and {"list", "watch"} <= (kind.verbs or frozenset())
