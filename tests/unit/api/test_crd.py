@@ -1,0 +1,119 @@
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from policyhub.api import crd
+
+PROJECT = Path(__file__).parents[3]
+
+FORBIDDEN = ("$ref", "$defs", "anyOf", "oneOf", "allOf", "title", "const", "additionalProperties")
+
+
+def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every schema in a schema, with the path that `kubectl explain` calls it by."""
+    yield path, schema
+    for name, child in schema.get("properties", {}).items():
+        yield from nodes(child, f"{path}.{name}")
+    if "items" in schema:
+        yield from nodes(schema["items"], f"{path}[]")
+
+
+TYPE = (".apiVersion", ".kind")  # the API server checks these itself
+SCHEMA = crd.schema()
+NODES = list(nodes(SCHEMA))
+FIELDS = [
+    pytest.param(node, id=path) for path, node in NODES if path and not path.endswith("[]") and path != ".metadata"
+]
+
+
+@pytest.mark.parametrize("path", crd.FILES, ids=str)
+def test_committed_files_are_up_to_date(path: Path) -> None:
+    """The committed CRD is what the models say."""
+    assert (PROJECT / path).read_text("utf-8") == crd.render(), "run: python -m policyhub.api.crd --write"
+
+
+def test_generation_is_deterministic() -> None:
+    """Equal models give equal bytes, and the bytes read back as the document."""
+    assert crd.render() == crd.render()
+    assert yaml.safe_load(crd.render()) == crd.definition()
+
+
+@pytest.mark.parametrize("node", [pytest.param(node, id=path or "root") for path, node in NODES])
+def test_schema_is_structural(node: dict[str, Any]) -> None:
+    """Every node has one type and nothing that a structural schema forbids."""
+    assert node["type"] in {"object", "array", "string", "integer", "boolean"}
+    assert not [keyword for keyword in FORBIDDEN if keyword in node]
+
+
+@pytest.mark.parametrize("node", FIELDS)
+def test_every_field_is_described(node: dict[str, Any]) -> None:
+    """`kubectl explain` says something about every field, in whole sentences on one line."""
+    assert node["description"].endswith((".", "`."))
+    assert "\n" not in node["description"]
+
+
+@pytest.mark.parametrize(
+    "node",
+    [pytest.param(node, id=path) for path, node in NODES if node["type"] in {"string", "array"} and path not in TYPE],
+)
+def test_everything_is_bounded(node: dict[str, Any]) -> None:
+    """Strings and lists have a bound, so that the API server can price the rules and nobody can fill etcd."""
+    if node["type"] == "array":
+        assert "maxItems" in node
+        assert node["x-kubernetes-list-type"] in {"set", "map"}
+    elif "enum" not in node and "format" not in node:
+        assert "maxLength" in node
+
+
+def test_a_default_never_contradicts_its_own_field() -> None:
+    """Only what the spec leaves out is defaulted; the status never is."""
+    defaulted = {path: node["default"] for path, node in NODES if "default" in node}
+    assert not [path for path in defaulted if path.startswith(".status")]
+    assert defaulted[".spec.securityHub"] == {}
+    assert defaulted[".spec.archiveDelay"] == "10m"
+    assert ".spec.connection.inCluster" not in defaulted
+
+
+def test_lists_with_keys() -> None:
+    """Conditions merge by type and sources by resource, so two writers do not overwrite each other's."""
+    status = SCHEMA["properties"]["status"]["properties"]
+    assert status["conditions"]["x-kubernetes-list-map-keys"] == ["type"]
+    assert status["sources"]["x-kubernetes-list-map-keys"] == ["resource"]
+
+
+def test_columns_read_fields_that_exist() -> None:
+    """Every printer column reads a path of the schema."""
+    paths = {path for path, _ in NODES} | {".metadata.creationTimestamp"}
+    for column in crd.definition()["spec"]["versions"][0]["additionalPrinterColumns"]:
+        path = column["jsonPath"]
+        if "[?" in path:
+            path = path.split("[?")[0] + "[]." + path.rsplit(".", 1)[1]
+        assert path in paths
+
+
+def test_check_names_what_is_stale(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--check` fails and names the file until `--write` has been run."""
+    assert crd.main(["--check", "--root", str(tmp_path)]) == 1
+    assert "policyhub.dev_monitoredclusters.yaml is out of date" in capsys.readouterr().err
+    assert crd.main(["--write", "--root", str(tmp_path)]) == 0
+    assert crd.main(["--check", "--root", str(tmp_path)]) == 0
+    (tmp_path / crd.FILES[1]).write_text("edited", "utf-8")
+    assert crd.stale(tmp_path) == [crd.FILES[1]]
+    assert crd.main(["--print"]) == 0
+    assert capsys.readouterr().out == crd.render()
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        pytest.param({"anyOf": [{"type": "string"}, {"type": "integer"}]}, id="two types"),
+        pytest.param({"type": "string", "exclusiveMaximum": 3}, id="unknown keyword"),
+    ],
+)
+def test_what_a_structural_schema_cannot_say_is_an_error(node: dict[str, Any]) -> None:
+    """The generator never drops a constraint in silence."""
+    with pytest.raises(ValueError, match="a structural schema"):
+        crd._structural(node, {})

@@ -1,0 +1,154 @@
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from policyhub.api.monitoredcluster import Connection, MonitoredCluster, Namespaces, Spec
+from policyhub.api.scalar import format_duration, parse_duration
+from policyhub.api.status import Condition, Findings, Source, Status, status_patch
+
+ARN = "arn:aws:eks:eu-west-1:111122223333:cluster/prod-eu"
+
+
+def cluster(**spec: Any) -> MonitoredCluster:
+    return MonitoredCluster.model_validate(
+        {"metadata": {"name": "prod-eu", "uid": "u"}, "spec": {"connection": {"inCluster": {}}, **spec}}
+    )
+
+
+def test_the_smallest_spec_has_the_documented_defaults() -> None:
+    """A MonitoredCluster needs a connection and nothing else."""
+    spec = cluster().spec
+    assert spec.mode == "Sync"
+    assert spec.sources.exclude == ("Falco", "JsPolicy", "Trivy Vulnerability")
+    assert spec.sources.policy_reports
+    assert spec.sources.open_reports
+    assert spec.sources.gatekeeper
+    assert spec.results == ("fail", "warn", "error")
+    assert spec.minimum_severity == "informational"
+    assert spec.archive_delay == timedelta(minutes=10)
+    assert spec.security_hub.account_id is None
+
+
+def test_identity_is_the_arn_else_the_name() -> None:
+    """The cluster's identity is its ARN, or else the name of the object."""
+    assert cluster(clusterArn=ARN).identity == ARN
+    assert cluster().identity == "prod-eu"
+
+
+def test_unknown_fields_are_ignored() -> None:
+    """An object of a newer CRD can be read."""
+    assert cluster(rollUp=True).spec.mode == "Sync"
+
+
+@pytest.mark.parametrize(
+    "connection",
+    [
+        pytest.param({}, id="none"),
+        pytest.param({"inCluster": {}, "kubeconfigSecretRef": {"namespace": "a", "name": "b"}}, id="both"),
+    ],
+)
+def test_exactly_one_connection(connection: dict[str, Any]) -> None:
+    """A connection that is not exactly one of the two is refused."""
+    with pytest.raises(ValidationError, match="exactly one"):
+        Connection.model_validate(connection)
+
+
+@pytest.mark.parametrize(
+    "arn",
+    [
+        ARN,
+        "arn:aws-cn:eks:cn-north-1:111122223333:cluster/a",
+        "arn:aws-us-gov:eks:us-gov-west-1:111122223333:cluster/A_b-c",
+        "arn:aws:eks:ap-southeast-2:111122223333:cluster/" + "a" * 100,
+    ],
+)
+def test_cluster_arns_of_each_partition(arn: str) -> None:
+    """EKS cluster ARNs of the three partitions are accepted."""
+    assert cluster(clusterArn=arn).identity == arn
+
+
+@pytest.mark.parametrize(
+    "arn",
+    [
+        "prod-eu",
+        "arn:aws:eks:eu-west-1:1111:cluster/prod-eu",
+        "arn:aws:ecs:eu-west-1:111122223333:cluster/prod-eu",
+        "arn:aws:eks:eu-west-1:111122223333:nodegroup/prod-eu",
+        "arn:aws:eks:eu-west-1:111122223333:cluster/-x",
+        "arn:aws:eks:eu-west-1:111122223333:cluster/" + "a" * 101,
+        ARN + "\n",
+        " " + ARN,
+    ],
+)
+def test_what_is_no_cluster_arn_is_refused(arn: str) -> None:
+    """Nothing but an EKS cluster ARN becomes part of finding ids."""
+    with pytest.raises(ValidationError):
+        cluster(clusterArn=arn)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("0s", 0), ("45s", 45), ("10m", 600), ("1h30m", 5400), ("168h", 604800), ("90m", 5400), ("1h0m5s", 3605)],
+)
+def test_durations(text: str, seconds: int) -> None:
+    """A duration is hours, minutes and seconds, in this order, each at most once."""
+    assert cluster(archiveDelay=text).spec.archive_delay.total_seconds() == seconds
+    assert parse_duration(format_duration(timedelta(seconds=seconds))) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("text", ["", "10", "m", "-1m", "1.5h", "5s1m", "1d", "10 m", "1ms", "10m\n"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    """What Go would not read, or what would be ambiguous, is no duration."""
+    with pytest.raises(ValidationError):
+        cluster(archiveDelay=text)
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude", "namespace", "admitted"),
+    [
+        (["*"], [], "shop", True),
+        (["shop", "team-*"], [], "team-a", True),
+        (["shop", "team-*"], [], "other", False),
+        (["*"], ["kube-*"], "kube-system", False),
+        (["shop"], ["*"], "shop", False),
+        (["shop"], ["*"], "", True),
+    ],
+)
+def test_namespaces(*, include: list[str], exclude: list[str], namespace: str, admitted: bool) -> None:
+    """Exclude wins over include, and objects without a namespace are not filtered."""
+    assert Namespaces.model_validate({"include": include, "exclude": exclude}).admits(namespace) is admitted
+
+
+def test_status_in_the_form_of_kubernetes() -> None:
+    """A status is written in camelCase, with times in UTC to the second, and null where a number is not known."""
+    paris = timezone(timedelta(hours=1))
+    status = Status(
+        observed_generation=3,
+        conditions=(
+            Condition(
+                type="Ready",
+                status="True",
+                last_transition_time=datetime(2026, 5, 1, 12, 0, 0, 999, tzinfo=paris),
+                reason="InSync",
+                message="Security Hub holds what the cluster says.",
+            ),
+        ),
+        findings=Findings(active=209, pending=0),
+        sources=(
+            Source(resource="policyreports.v1alpha2.wgpolicyk8s.io", last_listed=datetime(2026, 5, 1, tzinfo=UTC)),
+        ),
+    )
+    body = status_patch(status)["status"]
+    assert body["observedGeneration"] == 3
+    assert body["conditions"][0]["lastTransitionTime"] == "2026-05-01T11:00:00Z"
+    assert body["findings"] == {"active": 209, "pending": 0, "critical": None, "high": None, "held": None}
+    assert body["sources"][0]["lastListed"] == "2026-05-01T00:00:00Z"
+    assert Status.model_validate(body).findings == status.findings
+
+
+def test_written_specs_read_back() -> None:
+    """What the operator writes of a spec reads back equal."""
+    spec = cluster(clusterArn=ARN, archiveDelay="1h30m", securityHub={"accountId": "111122223333"}).spec
+    assert Spec.model_validate(spec.model_dump(mode="json", by_alias=True)) == spec
