@@ -55,7 +55,7 @@ class Violation(msgspec.Struct, frozen=True):
     rule: str
     subject: Subject
     discriminator: str
-    """Tells apart violations that share all else (Trivy: the result id or the package)."""
+    """Tells apart violations that share all else (Trivy: the vulnerable package; kube-bench: the check's index)."""
     result: Result
     severity: Severity | None
     """None where the engine names none: the mapping's default applies."""
@@ -77,15 +77,30 @@ class Reading(msgspec.Struct, frozen=True):
 
     key: SourceKey
     violations: tuple[tuple[Violation, int | None], ...]
-    """Each violation, identities distinct, with the second (Unix time) it was observed, None where no plausible time is
-    given. The time stands beside the violation, not in it: it changes at each scan."""
+    """Each violation, in the order of their distinct identities, with the earliest second (Unix time) it was observed,
+    None where no plausible time is given. The time stands beside the violation, not in it: it changes at each scan."""
     created: int | None
     """creationTimestamp of the source object, in Unix seconds."""
     complete: bool
-    """False where a missing violation is no evidence: a truncated constraint, or one that was not audited yet."""
+    """False where a missing violation is no evidence: a truncated constraint, one that was not audited yet, an object
+    with a result that could not be read."""
     newest: int | None = None
     """The newest plausible time that the object names (result timestamp, auditTimestamp), in Unix seconds."""
     unlisted: int = 0
     """How many violations the object counts but does not list (Gatekeeper's limit)."""
     problems: tuple[str, ...] = ()
     """Reasons (few, fixed words) for results that could not be used; counted, never fatal."""
+
+    @property
+    def said(self) -> tuple[Violation, ...]:
+        """The violations without their times: what two readings are compared by."""
+        return tuple(violation for violation, _ in self.violations)
+
+
+class Malformed(ValueError):  # noqa: N818 - named for what the object is, like Kubernetes' own reasons
+    """A source object of which not even the key can be read. What it said before still stands."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        """One of few, fixed words; a label of a metric."""

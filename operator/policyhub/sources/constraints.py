@@ -1,0 +1,196 @@
+"""What a Gatekeeper constraint says: its audit's list of violations, whatever the constraint's kind.
+
+The policy is the constraint's kind (its template), the rule its name. Several violations of one object (one for each
+container) are one violation whose message lists the distinct messages; messages may change daily ("819 days old") and
+are no part of an identity.
+
+Each is a `fail`, whatever the enforcement action: the audit has found an object that does not meet the policy, as
+Kyverno's `fail` under an Audit policy has. How admission would react (deny, warn, dryrun) tells how much the owners
+care, so it becomes the severity where the constraint names none.
+
+| the list is                                            | then                                                   |
+|--------------------------------------------------------|--------------------------------------------------------|
+| complete, from an audit                                | an absent violation is spoken to be gone               |
+| shorter than `totalViolations` (20 by default; or 0)   | `unlisted` > 0, and absence says nothing               |
+| without `auditTimestamp`, or there is no status        | not audited yet: absence says nothing                  |
+| partly unreadable                                      | a problem is counted, and absence says nothing         |
+
+A constraint is cluster-scoped and written by Gatekeeper: it speaks for every namespace. Pure: no I/O, no clock.
+"""
+
+from sys import intern
+from typing import Any
+
+import msgspec
+
+from policyhub.sources.kinds import known_group
+from policyhub.sources.reports import EARLIEST
+from policyhub.sources.severity import severity_of, severity_of_actions
+from policyhub.sources.verdict import MESSAGE_LIMIT, merge
+from policyhub.sources.violation import Identity, Malformed, Reading, Severity, SourceKey, Subject, Violation
+from policyhub.sources.wire import MALFORMED_MEMBER, MALFORMED_RESULT, Time, metadata_of, untyped
+
+GROUP = "constraints.gatekeeper.sh"
+SOURCE = "gatekeeper"
+
+SEVERITY_KEYS = ("policyhub.dev/severity", "severity")
+"""Annotations, then labels, by which a constraint names its severity; the second is a convention of AWS's samples."""
+
+_SCOPED = "scoped"
+
+
+class _Metadata(msgspec.Struct, rename="camel"):
+    name: str
+    creation_timestamp: Time | None = None
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+
+
+class _Scoped(msgspec.Struct, gc=False):
+    action: str | None = None
+
+
+class _Spec(msgspec.Struct, rename="camel"):
+    enforcement_action: str | None = None
+    scoped_enforcement_actions: list[_Scoped | None] | None = None
+
+
+class _Listed(msgspec.Struct, rename="camel"):
+    kind: str
+    name: str
+    group: str | None = None
+    version: str | None = None
+    namespace: str | None = None
+    message: str | None = None
+    enforcement_action: str | None = None
+    enforcement_actions: list[str] | None = None
+
+
+class _Status(msgspec.Struct, rename="camel"):
+    audit_timestamp: Time | None = None
+    total_violations: int | None = None
+    violations: list[_Listed | None] | None = None
+
+
+class _Constraint(msgspec.Struct):
+    kind: str
+    metadata: _Metadata
+    spec: _Spec | None = None
+    status: _Status | None = None
+
+
+_constraint = msgspec.json.Decoder(_Constraint)
+
+
+def read(resource: str, raw: bytes | msgspec.Raw, *, latest: int) -> Reading:
+    """`latest` is the last second (Unix time) that a time may name: now and a little. Raises Malformed."""
+    constraint, problems = _decoded(raw)
+    metadata, status = constraint.metadata, constraint.status or _Status()
+    listed = [entry for entry in status.violations or () if entry is not None]
+    audited = None if status.audit_timestamp is None else int(status.audit_timestamp.timestamp())
+    observed = audited if audited is not None and EARLIEST <= audited <= latest else None
+    found: dict[Identity, list[Violation]] = {}
+    stated = _stated(metadata)
+    for entry in listed:
+        violation = _violation(constraint, entry, stated)
+        found.setdefault(violation.identity, []).append(violation)
+    lost = problems.count(MALFORMED_RESULT)
+    unlisted = max(0, (status.total_violations or 0) - len(listed) - lost)
+    return Reading(
+        key=SourceKey(GROUP, resource, "", metadata.name),
+        violations=tuple((said[0] if len(said) == 1 else merge(said), observed) for _, said in sorted(found.items())),
+        created=None if metadata.creation_timestamp is None else int(metadata.creation_timestamp.timestamp()),
+        complete=audited is not None and unlisted == 0 and lost == 0,
+        newest=observed,
+        unlisted=unlisted,
+        problems=tuple(problems),
+    )
+
+
+def _violation(constraint: _Constraint, entry: _Listed, stated: Severity | None) -> Violation:
+    group, version = known_group(entry.group or "", entry.kind), entry.version or ""
+    is_namespace = entry.kind == "Namespace" and not group
+    namespace = "" if is_namespace else intern(entry.namespace or "")
+    actions = _actions(constraint.spec or _Spec(), entry)
+    return Violation(
+        source=SOURCE,
+        policy=intern(constraint.kind),
+        rule=intern(constraint.metadata.name),
+        subject=Subject(intern(group), intern(entry.kind), namespace, entry.name),
+        discriminator="",
+        result="fail",
+        severity=stated or severity_of_actions(actions),
+        category="",
+        message=(entry.message or "").strip()[:MESSAGE_LIMIT],
+        properties=(("enforcementAction", ", ".join(actions)),),
+        api_version=intern(f"{group}/{version}" if group and version else version),
+    )
+
+
+def _stated(metadata: _Metadata) -> Severity | None:
+    for words in (metadata.annotations or {}, metadata.labels or {}):
+        for key in SEVERITY_KEYS:
+            severity = severity_of(words.get(key))
+            if severity is not None:
+                return severity
+    return None
+
+
+def _actions(spec: _Spec, entry: _Listed) -> list[str]:
+    """What Gatekeeper does about this violation; `deny` is the default of the constraint's schema."""
+    action = entry.enforcement_action or spec.enforcement_action or "deny"
+    if entry.enforcement_actions:
+        return sorted(set(entry.enforcement_actions))
+    if action == _SCOPED and spec.scoped_enforcement_actions:
+        return sorted({s.action for s in spec.scoped_enforcement_actions if s is not None and s.action}) or [action]
+    return [action]
+
+
+def _decoded(raw: bytes | msgspec.Raw) -> tuple[_Constraint, list[str]]:
+    try:
+        return _constraint.decode(raw), []
+    except msgspec.ValidationError:
+        return _tolerant(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Malformed("not-json", f"a constraint that is no JSON: {error}") from error
+
+
+def _tolerant(raw: bytes | msgspec.Raw) -> tuple[_Constraint, list[str]]:
+    """Entry by entry: one that cannot be read is left out and counted, the others stand."""
+    document = untyped(raw)
+    problems: list[str] = []
+    metadata = metadata_of(document, _Metadata, problems)
+    kind = document.get("kind")
+    if not isinstance(kind, str):
+        raise Malformed("no-kind", f"a constraint named {metadata.name!r} of kind {kind!r}")
+    spec, status = document.get("spec"), document.get("status")
+    constraint = _Constraint(kind=kind, metadata=metadata, status=_status(status, problems))
+    try:
+        constraint.spec = msgspec.convert(spec, _Spec | None)
+    except msgspec.ValidationError:
+        problems.append(MALFORMED_MEMBER)
+    return constraint, problems
+
+
+def _status(status: object, problems: list[str]) -> _Status | None:
+    if not isinstance(status, dict):
+        if status is not None:
+            problems.append(MALFORMED_RESULT)
+        return None
+    listed: Any = status.get("violations")
+    if not isinstance(listed, list | None):
+        problems.append(MALFORMED_RESULT)
+        listed = None
+    violations: list[_Listed | None] = []
+    for entry in listed or ():
+        try:
+            violations.append(msgspec.convert(entry, _Listed | None))
+        except msgspec.ValidationError:
+            problems.append(MALFORMED_RESULT)
+    read = _Status(violations=violations)
+    try:
+        read.audit_timestamp = msgspec.convert(status.get("auditTimestamp"), Time | None)
+        read.total_violations = msgspec.convert(status.get("totalViolations"), int | None)
+    except msgspec.ValidationError:
+        problems.append(MALFORMED_RESULT)  # without them nobody can tell whether the list is whole
+    return read

@@ -1,0 +1,54 @@
+"""Which violations a cluster's owners asked for.
+
+| part                    | applies to                                                                               |
+|-------------------------|------------------------------------------------------------------------------------------|
+| exclude_sources         | the source's name, without regard to case                                                |
+| include, exclude        | globs (`team-*`) over the namespace of a namespaced subject, and over the name of a      |
+|   namespaces            | Namespace; other cluster-scoped subjects are in no namespace and always pass             |
+| results                 | `fail`, `warn`, `error`                                                                  |
+| minimum_severity        | the violation's severity, the default where its engine names none                        |
+
+Pure: no I/O, no clock.
+"""
+
+from fnmatch import fnmatchcase
+
+import msgspec
+
+from policyhub.sources.verdict import SEVERITY_RANK
+from policyhub.sources.violation import Result, Severity, Subject, Violation
+
+
+class Filter(msgspec.Struct, frozen=True, kw_only=True):
+    exclude_sources: tuple[str, ...] = ()
+    include_namespaces: tuple[str, ...] = ("*",)
+    exclude_namespaces: tuple[str, ...] = ()
+    results: frozenset[Result] = frozenset({"fail", "warn", "error"})
+    minimum_severity: Severity = "INFORMATIONAL"
+    default_severity: Severity = "MEDIUM"
+
+    def wants(self, violation: Violation) -> bool:
+        if violation.result not in self.results:
+            return False
+        if SEVERITY_RANK[violation.severity or self.default_severity] < SEVERITY_RANK[self.minimum_severity]:
+            return False
+        if self.exclude_sources and self._excludes(violation.source):
+            return False
+        namespace = _namespace_of(violation.subject)
+        if not namespace:
+            return True
+        return _matches(namespace, self.include_namespaces) and not _matches(namespace, self.exclude_namespaces)
+
+    def _excludes(self, source: str) -> bool:
+        folded = source.casefold()
+        return any(excluded.strip().casefold() == folded for excluded in self.exclude_sources)
+
+
+def _namespace_of(subject: Subject) -> str:
+    if subject.namespace:
+        return subject.namespace
+    return subject.name if subject.kind == "Namespace" and not subject.group else ""
+
+
+def _matches(namespace: str, globs: tuple[str, ...]) -> bool:
+    return any(glob == "*" or fnmatchcase(namespace, glob) for glob in globs)

@@ -1,0 +1,18 @@
+"""Which reader fits a source object, by its API. Pure: no I/O, no clock."""
+
+import msgspec
+
+from policyhub.sources import constraints, reports
+from policyhub.sources.violation import Identity, Reading
+
+
+def read(group: str, resource: str, raw: bytes | msgspec.Raw, *, latest: int) -> Reading:
+    """`latest` is the last second (Unix time) that a time may name: now and a little. Raises Malformed."""
+    if group == constraints.GROUP:
+        return constraints.read(resource, raw, latest=latest)
+    return reports.read(group, resource, raw, latest=latest)
+
+
+def passed(group: str, resource: str, raw: bytes | msgspec.Raw) -> frozenset[Identity]:
+    """The identities that the object itself reads as passing. A constraint names only what fails."""
+    return frozenset() if group == constraints.GROUP else reports.passed(group, resource, raw)

@@ -1,0 +1,196 @@
+"""How a report lies on the wire: the fields we need of PolicyReport, ClusterPolicyReport, Report and ClusterReport.
+
+One family of shapes serves wgpolicyk8s.io v1alpha2 and v1beta1 and openreports.io v1alpha1: their JSON names are equal.
+A strict decode is the fast path. Where it fails, each result is read on its own, so that one wrongly typed member does
+not lose the other results; what identifies a violation is never guessed. Pure: no I/O, no clock.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+
+from policyhub.sources.kinds import Reference
+from policyhub.sources.violation import Malformed
+
+MALFORMED_RESULT = "malformed-result"
+"""A result whose identifying members cannot be read: it is left out."""
+
+MALFORMED_MEMBER = "malformed-member"
+"""A member that only describes (message, severity, time …) is left out; its result counts."""
+
+Time = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class Stamp(msgspec.Struct, gc=False):
+    seconds: int | None = None
+
+
+class Result(msgspec.Struct):
+    policy: str | None = None
+    rule: str | None = None
+    source: str | None = None
+    category: str | None = None
+    severity: str | None = None
+    result: str | None = None
+    message: str | None = None
+    resources: list[Reference | None] | None = None
+    timestamp: Stamp | None = None
+    properties: dict[str, str] | None = None
+
+
+class Metadata(msgspec.Struct, rename="camel"):
+    name: str
+    namespace: str | None = None
+    creation_timestamp: Time | None = None
+    labels: dict[str, str] | None = None
+    owner_references: list[Reference | None] | None = None
+
+
+class Limits(msgspec.Struct, rename="camel"):
+    max_results: int | None = None
+
+
+class Configuration(msgspec.Struct):
+    limits: Limits | None = None
+
+
+class Report(msgspec.Struct):
+    metadata: Metadata
+    scope: Reference | None = None
+    source: str | None = None
+    configuration: Configuration | None = None
+    results: list[Result | None] | None = None
+
+
+_report = msgspec.json.Decoder(Report)
+
+UNREADABLE = Reference(name="\0")
+"""Stands for a reference that cannot be read. Its result is left out: nothing may be blamed on another object."""
+
+_S = TypeVar("_S", bound=msgspec.Struct)
+
+_NAMES = ("policy", "rule", "source")
+
+
+def report(raw: bytes | msgspec.Raw) -> tuple[Report, list[str]]:
+    """The report, and a fixed word for each problem. Raises Malformed where not even its name can be read."""
+    try:
+        return _report.decode(raw), []
+    except msgspec.ValidationError:
+        return _tolerant(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Malformed("not-json", f"an object that is no JSON: {error}") from error
+
+
+def cut_short(report: Report) -> bool:
+    """True where the engine was told to list no more results than these, so that more may exist."""
+    limits = report.configuration.limits if report.configuration is not None else None
+    most = limits.max_results if limits is not None else None
+    return most is not None and 0 < most <= len(report.results or ())
+
+
+def _tolerant(raw: bytes | msgspec.Raw) -> tuple[Report, list[str]]:
+    document = untyped(raw)
+    problems: list[str] = []
+    metadata = metadata_of(document, Metadata, problems)
+    if metadata.owner_references is None and document["metadata"].get("ownerReferences") is not None:
+        metadata.owner_references = [UNREADABLE]
+    listed = document.get("results")
+    if listed is not None and not isinstance(listed, list):
+        problems.append(MALFORMED_RESULT)
+        listed = None
+    results: list[Result | None] = [_result(item, problems) for item in listed or () if item is not None]
+    scope, source = document.get("scope"), document.get("source")
+    if source is not None and not isinstance(source, str):
+        problems.append(MALFORMED_MEMBER)
+        source = None
+    return (
+        Report(
+            metadata=metadata,
+            scope=None if scope is None else _reference(scope),
+            source=source,
+            configuration=_converted(document.get("configuration"), Configuration, problems),
+            results=results,
+        ),
+        problems,
+    )
+
+
+def untyped(raw: bytes | msgspec.Raw) -> dict[str, Any]:
+    document = msgspec.json.decode(raw)
+    if not isinstance(document, dict):
+        raise Malformed("not-an-object", f"JSON of type {type(document).__name__} where an object is due")
+    return document
+
+
+def metadata_of(document: dict[str, Any], shape: type[_S], problems: list[str]) -> _S:
+    """Name and namespace must be readable, the rest is taken as far as it goes."""
+    metadata = document.get("metadata")
+    if not isinstance(metadata, dict):
+        raise Malformed("no-metadata", f"a {document.get('kind')!r} without metadata")
+    name, namespace = metadata.get("name"), metadata.get("namespace")
+    if not isinstance(name, str) or not isinstance(namespace, str | None):
+        raise Malformed("no-name", f"a {document.get('kind')!r} named {name!r} in namespace {namespace!r}")
+    return _members(metadata, shape, problems)
+
+
+def _result(item: object, problems: list[str]) -> Result | None:
+    if not isinstance(item, dict):
+        problems.append(MALFORMED_RESULT)
+        return None
+    try:
+        return msgspec.convert(item, Result)
+    except msgspec.ValidationError:
+        pass
+    if not all(isinstance(item.get(name), str | None) for name in _NAMES):
+        problems.append(MALFORMED_RESULT)
+        return None
+    resources, properties = item.get("resources"), item.get("properties")
+    if not isinstance(resources, list | None) or not isinstance(properties, dict | None):
+        problems.append(MALFORMED_RESULT)
+        return None
+    described = {name: value for name, value in item.items() if name != "resources"}
+    result = _members(described, Result, problems)
+    result.resources = None if resources is None else [_reference(entry) for entry in resources if entry is not None]
+    return result
+
+
+def _reference(value: object) -> Reference:
+    try:
+        return msgspec.convert(value, Reference)
+    except msgspec.ValidationError:
+        return UNREADABLE
+
+
+def _members(mapping: dict[str, Any], shape: type[_S], problems: list[str]) -> _S:
+    """Each member that has the right type; the others fall to their defaults and are counted."""
+    readable: dict[str, Any] = {}
+    for field in msgspec.structs.fields(shape):
+        if field.encode_name not in mapping:
+            continue
+        value = mapping[field.encode_name]
+        if field.name == "properties" and isinstance(value, dict):
+            value = {key: text for key, part in value.items() if (text := _text(part)) is not None}
+        try:
+            readable[field.name] = msgspec.convert(value, field.type)
+        except msgspec.ValidationError:
+            problems.append(MALFORMED_MEMBER)
+    return shape(**readable)
+
+
+def _text(value: object) -> str | None:
+    """A property that should be text: numbers and booleans as JSON writes them, anything else is left out."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool | int | float):
+        return msgspec.json.encode(value).decode()
+    return None
+
+
+def _converted(value: object, shape: type[_S], problems: list[str]) -> _S | None:
+    try:
+        return None if value is None else msgspec.convert(value, shape)
+    except msgspec.ValidationError:
+        problems.append(MALFORMED_MEMBER)
+        return None
