@@ -1,0 +1,84 @@
+"""Which findings go together in one call."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from policyhub.hub.batch import MAX_CALL_BYTES, MAX_FINDING_BYTES, MAX_FINDINGS, Batch, oversize, split
+
+
+def finding(ident: object, text: str = "", size: int = 0) -> dict[str, Any]:
+    """A finding of exactly `size` bytes as compact JSON, if given."""
+    body = {"Id": str(ident), "Description": text}
+    if size:
+        body["Description"] += "x" * (size - len(json.dumps(body, separators=(",", ":"))))
+    return body
+
+
+@pytest.mark.parametrize(
+    ("count", "sizes"),
+    [(0, []), (1, [1]), (100, [100]), (101, [100, 1]), (250, [100, 100, 50])],
+)
+def test_at_most_a_hundred_in_a_call(count: int, sizes: list[int]) -> None:
+    """250 findings are three calls."""
+    assert [len(batch) for batch in split(map(finding, range(count))).batches] == sizes
+
+
+@pytest.mark.parametrize(
+    ("size", "sizes"),
+    [(59_990, [100]), (60_000, [99, 1]), (240_000, [24] * 4 + [4])],
+)
+def test_at_most_six_megabytes_in_a_call(size: int, sizes: list[int]) -> None:
+    """A call's body stays within 6 MB, envelope and separators counted."""
+    result = split(finding(f"{n:03}", size=size) for n in range(100))
+    assert [len(batch) for batch in result.batches] == sizes
+    assert not result.refused
+
+
+@pytest.mark.parametrize(("size", "refused"), [(MAX_FINDING_BYTES, False), (MAX_FINDING_BYTES + 1, True)])
+def test_too_large_a_finding_is_refused(size: int, refused: bool) -> None:  # noqa: FBT001 - a column of the table
+    """A finding over 240,000 bytes is never sent; the failure is permanent and says why. The others are sent."""
+    result = split([finding("a"), finding("big", size=size), finding("b")])
+    assert ("big" in result.refused) is refused
+    assert [f["Id"] for f in result.batches[0]] == (["a", "b"] if refused else ["a", "big", "b"])
+    if refused:
+        assert result.refused["big"].kind == "permanent"
+        assert "240001 bytes" in result.refused["big"].message
+
+
+def test_sizes_are_those_of_the_text_and_of_the_wire() -> None:
+    """A finding is measured as UTF-8, a call with the escapes that botocore writes."""
+    wide = finding("wide", text="語" * 79_000)
+    assert oversize(wide) is None
+    batch = Batch()
+    assert batch.offer(wide)
+    assert batch.size == len(json.dumps({"Findings": [wide]}))
+
+
+def test_ids_are_unique_in_a_batch() -> None:
+    """Failures name only the id, so a second version of a finding goes into the next call, after the first."""
+    first, second = finding("a", "old"), finding("a", "new")
+    assert split([first, finding("b"), second]).batches == ((first, finding("b")), (second,))
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 400), st.integers(100, MAX_FINDING_BYTES + 10_000)).map(
+            lambda pair: finding(pair[0], size=pair[1])
+        ),
+        max_size=120,
+    )
+)
+def test_nothing_is_lost_and_every_limit_kept(findings: list[dict[str, Any]]) -> None:
+    """Each finding is in one batch, in order, or refused; each batch keeps every limit."""
+    result = split(findings)
+    sendable = [f for f in findings if len(json.dumps(f, separators=(",", ":"))) <= MAX_FINDING_BYTES]
+    assert [f for batch in result.batches for f in batch] == sendable
+    assert set(result.refused) == {f["Id"] for f in findings if f not in sendable}
+    for batch in result.batches:
+        assert 1 <= len(batch) <= MAX_FINDINGS
+        assert len({f["Id"] for f in batch}) == len(batch)
+        assert len(json.dumps({"Findings": batch})) <= MAX_CALL_BYTES

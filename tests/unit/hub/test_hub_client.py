@@ -1,0 +1,344 @@
+"""The client's decisions, against boto3 clients that answer from a table."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from botocore import exceptions as boto
+
+from policyhub.hub.bucket import IMPORTS, READS, TokenBucket
+from policyhub.hub.client import HubClient, product_arn, workers
+from policyhub.hub.errors import AccessLost, Refused, Throttled, Unavailable
+
+ACCOUNT = "111122223333"
+REGION = "eu-west-1"
+DEFAULT = f"{ACCOUNT}:product/{ACCOUNT}/default"
+ARN = f"arn:aws:securityhub:{REGION}:{DEFAULT}"
+
+Answer = Mapping[str, Any] | Exception
+
+
+def fault(code: str, status: int = 400) -> Exception:
+    body = {"Error": {"Code": code, "Message": "said AWS"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    error: Exception = boto.ClientError(body, "BatchImportFindings")
+    return error
+
+
+class Aws:
+    """Answers each call by a function of its request; keeps the requests."""
+
+    def __init__(self) -> None:
+        self.answer: Callable[[Mapping[str, Any]], Answer] = lambda _request: {}
+        self.requests: list[Mapping[str, Any]] = []
+        self.account = ACCOUNT
+
+    def securityhub(self) -> "Aws":
+        return self
+
+    def sts(self) -> "Aws":
+        return self
+
+    def batch_import_findings(self, **request: object) -> Mapping[str, Any]:
+        return self._reply(request)
+
+    def get_findings(self, **request: object) -> Mapping[str, Any]:
+        return self._reply(request)
+
+    def get_caller_identity(self) -> Mapping[str, Any]:
+        return {"Account": self.account}
+
+    def _reply(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        self.requests.append(request)
+        reply = self.answer(request)
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    @property
+    def sent(self) -> list[list[str]]:
+        return [[finding["Id"] for finding in request["Findings"]] for request in self.requests]
+
+
+@pytest.fixture
+def aws() -> Aws:
+    return Aws()
+
+
+@pytest.fixture
+def executor() -> Iterator[ThreadPoolExecutor]:
+    with workers(2) as pool:
+        yield pool
+
+
+@pytest.fixture
+def seen() -> list[tuple[str, str]]:
+    return []
+
+
+@pytest.fixture
+def hub(aws: Aws, executor: ThreadPoolExecutor, seen: list[tuple[str, str]]) -> HubClient:
+    return HubClient(
+        account=ACCOUNT,
+        region=REGION,
+        partition="aws",
+        clients=aws,
+        executor=executor,
+        imports=TokenBucket(rate=1e9, burst=IMPORTS.burst),
+        reads=TokenBucket(rate=1e9, burst=READS.burst),
+        observer=lambda operation, code, _seconds: seen.append((operation, code)),
+    )
+
+
+def findings(*ids: object) -> list[dict[str, Any]]:
+    return [{"Id": str(ident), "AwsAccountId": ACCOUNT, "ProductArn": ARN, "Region": REGION} for ident in ids]
+
+
+async def test_partial_failure(aws: Aws, hub: HubClient) -> None:
+    """Failures are told one by one, each with its kind; the rest is accepted."""
+    codes = {"a": "InvalidInput", "b": "InvalidAccess", "c": "InternalFailure"}
+    failed = [{"Id": ident, "ErrorCode": code, "ErrorMessage": f"why {ident}"} for ident, code in codes.items()]
+    aws.answer = lambda _request: {"FailedCount": 3, "SuccessCount": 1, "FailedFindings": failed}
+    result = await hub.import_findings(findings("a", "b", "c", "d"))
+    assert result.accepted == {"d"}
+    assert {i: f.kind for i, f in result.failures.items()} == {"a": "permanent", "b": "configuration", "c": "retry"}
+    assert result.failures["a"].message == "why a"
+
+
+@pytest.mark.parametrize(
+    "response",
+    [{"FailedCount": 1, "FailedFindings": []}, {"FailedCount": 1, "FailedFindings": [{"Id": "other"}]}],
+)
+async def test_unnamed_failures_are_sent_again(aws: Aws, hub: HubClient, response: Mapping[str, Any]) -> None:
+    """When AWS counts failures that it does not name, nothing of the call counts as accepted."""
+    aws.answer = lambda _request: response
+    result = await hub.import_findings(findings("a", "b"))
+    assert not result.accepted
+    assert {failure.kind for failure in result.failures.values()} == {"retry"}
+
+
+async def test_ignored_updates_are_accepted(aws: Aws, hub: HubClient) -> None:
+    """An update that Security Hub ignored and does not count is no failure."""
+    aws.answer = lambda _request: {"FailedCount": 0, "SuccessCount": 0, "FailedFindings": []}
+    assert (await hub.import_findings(findings("a"))).accepted == {"a"}
+
+
+@pytest.mark.parametrize("bad", [{"0"}, {"57"}, {"3", "99"}, set(map(str, range(100)))], ids=["0", "57", "two", "all"])
+async def test_refused_call_is_halved(aws: Aws, hub: HubClient, seen: list[tuple[str, str]], bad: set[str]) -> None:
+    """One bad finding never stops the others: it ends alone as a permanent failure, within the promised calls."""
+
+    def answer(request: Mapping[str, Any]) -> Answer:
+        sent = {finding["Id"] for finding in request["Findings"]}
+        return fault("InvalidInputException") if sent & bad else {"FailedCount": 0}
+
+    aws.answer = answer
+    result = await hub.import_findings(findings(*range(100)))
+    assert result.accepted == {str(n) for n in range(100)} - bad
+    assert set(result.failures) == bad
+    assert {failure.kind for failure in result.failures.values()} == {"permanent"}
+    assert len(aws.requests) <= 1 + min(14 * len(bad), 198)
+    assert seen.count(("BatchImportFindings", "InvalidInputException")) >= 1
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (fault("TooManyRequestsException", 429), Throttled),
+        (fault("InternalException", 500), Unavailable),
+        (fault("AccessDeniedException", 403), AccessLost),
+        (boto.ReadTimeoutError(endpoint_url="http://127.0.0.1"), Unavailable),
+    ],
+    ids=["throttled", "500", "denied", "time-out"],
+)
+async def test_first_error_is_raised(aws: Aws, hub: HubClient, error: Exception, kind: type[Exception]) -> None:
+    """An error while nothing is settled is raised, and the call is not repeated here."""
+    aws.answer = lambda _request: error
+    with pytest.raises(kind):
+        await hub.import_findings(findings(*range(150)))
+    assert len(aws.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [(fault("TooManyRequestsException", 429), "retry"), (fault("ExpiredToken", 403), "configuration")],
+    ids=["throttled", "expired"],
+)
+async def test_later_error_keeps_what_was_accepted(aws: Aws, hub: HubClient, error: Exception, kind: str) -> None:
+    """An error of a later call loses no acknowledgement: what was not sent is told as failures, and not tried."""
+    aws.answer = lambda _request: {"FailedCount": 0} if len(aws.requests) == 1 else error
+    result = await hub.import_findings(findings(*range(250)))
+    assert result.accepted == {str(n) for n in range(100)}
+    assert {failure.kind for failure in result.failures.values()} == {kind}
+    assert len(result.failures) == 150
+    assert len(aws.requests) == 2
+
+
+async def test_later_version_of_an_id_counts(aws: Aws, hub: HubClient) -> None:
+    """Two findings of one id are two calls; the result tells how the later one went."""
+    failed = [{"Id": "a", "ErrorCode": "InvalidInput"}]
+    aws.answer = lambda _request: (
+        {"FailedCount": 1, "FailedFindings": failed} if len(aws.requests) == 1 else {"FailedCount": 0}
+    )
+    result = await hub.import_findings(findings("a", "a"))
+    assert aws.sent == [["a"], ["a"]]
+    assert (result.accepted, result.failures) == ({"a"}, {})
+
+
+async def test_too_large_a_finding_is_not_sent(aws: Aws, hub: HubClient) -> None:
+    """What is too large fails here, also when it is all there is: no call is made."""
+    big = {"Id": "big", "Description": "x" * 300_000}
+    result = await hub.import_findings([big])
+    assert result.failures["big"].kind == "permanent"
+    assert not aws.requests
+
+
+async def test_reads_only_our_own(aws: Aws, hub: HubClient) -> None:
+    """Account, Region, product ARN and both record states are asked for, and results of another are dropped."""
+    ours = findings("mine")[0]
+    foreign = [ours | {"AwsAccountId": "9"}, ours | {"Region": "us-east-1"}, ours | {"ProductArn": "arn:x"}]
+    aws.answer = lambda _request: {"Findings": [*foreign, ours]}
+    page = await hub.get_findings({"Id": [{"Value": "m", "Comparison": "PREFIX"}], "RecordState": []})
+    assert page.findings == (ours,)
+    filters = aws.requests[0]["Filters"]
+    assert {name: [entry["Value"] for entry in values] for name, values in filters.items()} == {
+        "Id": ["m"],
+        "AwsAccountId": [ACCOUNT],
+        "Region": [REGION],
+        "ProductArn": [ARN],
+        "RecordState": ["ACTIVE", "ARCHIVED"],
+    }
+    assert "NextToken" not in aws.requests[0]
+
+
+def paged(*pages: tuple[list[dict[str, Any]], str]) -> Callable[[Mapping[str, Any]], Answer]:
+    tokens = ["", *(token for _, token in pages)]
+    return lambda request: dict(
+        zip(("Findings", "NextToken"), pages[tokens.index(request.get("NextToken", ""))], strict=True)
+    )
+
+
+async def test_find_goes_on_over_empty_pages(aws: Aws, hub: HubClient) -> None:
+    """Pages may be short or empty; only a missing token ends the reading."""
+    aws.answer = paged((findings("a"), "t1"), ([], "t2"), (findings("b"), ""))
+    pages = [page async for page in hub.find({})]
+    assert [[finding["Id"] for finding in page.findings] for page in pages] == [["a"], [], ["b"]]
+
+
+async def collect(pages: AsyncIterator[object]) -> list[object]:
+    return [page async for page in pages]
+
+
+async def test_stuck_token_is_unavailable(aws: Aws, hub: HubClient) -> None:
+    """A token that leads to itself does not read for ever."""
+    aws.answer = lambda _request: {"Findings": findings("a"), "NextToken": "same"}
+    with pytest.raises(Unavailable, match="stuck"):
+        await collect(hub.find({}))
+
+
+async def test_refused_token_is_unavailable(aws: Aws, hub: HubClient) -> None:
+    """An expired token means: begin again. A refused filter stays refused."""
+    aws.answer = lambda request: (
+        fault("InvalidInputException") if "NextToken" in request else {"Findings": [], "NextToken": "t"}
+    )
+    with pytest.raises(Unavailable):
+        await collect(hub.find({}))
+    aws.answer = lambda _request: fault("InvalidInputException")
+    with pytest.raises(Refused):
+        await collect(hub.find({}))
+
+
+async def test_by_ids_asks_for_twenty_at_once(aws: Aws, hub: HubClient) -> None:
+    """45 ids, some twice, are three calls; ids that were not asked for are dropped."""
+
+    def answer(request: Mapping[str, Any]) -> Answer:
+        return {"Findings": findings(*(entry["Value"] for entry in request["Filters"]["Id"][1:]), "stranger")}
+
+    aws.answer = answer
+    found = await hub.by_ids([*map(str, range(45)), "7", "7"])
+    assert [len(request["Filters"]["Id"]) for request in aws.requests] == [20, 20, 5]
+    assert set(found) == set(map(str, range(45))) - {"0", "20", "40"}
+
+
+async def test_by_no_ids_asks_nothing(aws: Aws, hub: HubClient) -> None:
+    """An empty filter would mean everything."""
+    assert await hub.by_ids([]) == {}
+    assert not aws.requests
+
+
+async def test_account_is_verified(aws: Aws, hub: HubClient) -> None:
+    """Credentials of another account are found before the first import."""
+    await hub.verify_account()
+    aws.account = "999900001111"
+    with pytest.raises(AccessLost, match="999900001111") as caught:
+        await hub.verify_account()
+    assert caught.value.kind == "AccountMismatch"
+
+
+async def test_each_call_takes_a_token(aws: Aws, executor: ThreadPoolExecutor) -> None:
+    """Imports and reads wait for the token of their own bucket."""
+    waits: list[str] = []
+
+    def bucket(name: str) -> TokenBucket:
+        now = [0.0]
+
+        async def sleep(seconds: float) -> None:
+            waits.append(name)
+            now[0] += seconds
+
+        return TokenBucket(rate=1, burst=1, clock=lambda: now[0], sleep=sleep)
+
+    hub = HubClient(
+        account=ACCOUNT,
+        region=REGION,
+        partition="aws",
+        clients=aws,
+        executor=executor,
+        imports=bucket("imports"),
+        reads=bucket("reads"),
+    )
+    aws.answer = lambda _request: {"FailedCount": 0, "Findings": []}
+    await hub.import_findings(findings(*range(300)))
+    assert waits == ["imports", "imports"]
+    await hub.get_findings({})
+    await hub.get_findings({})
+    assert waits[2:] == ["reads"]
+
+
+async def test_cancelled_call_leaves_the_client_usable(aws: Aws, hub: HubClient) -> None:
+    """A cancelled import returns at once; the call under way ends by itself and disturbs nobody."""
+    entered, release = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def answer(_request: Mapping[str, Any]) -> Answer:
+        loop.call_soon_threadsafe(entered.set)
+        release.wait(10)
+        return fault("InternalException", 500)
+
+    aws.answer = answer
+    task = asyncio.create_task(hub.import_findings(findings("a")))
+    await entered.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    release.set()
+    aws.answer = lambda _request: {"FailedCount": 0}
+    assert (await hub.import_findings(findings("a"))).accepted == {"a"}
+
+
+@pytest.mark.parametrize(
+    ("partition", "region", "arn"),
+    [
+        ("aws", REGION, ARN),
+        ("aws-cn", "cn-north-1", f"arn:aws-cn:securityhub:cn-north-1:{DEFAULT}"),
+        (
+            "aws-us-gov",
+            "us-gov-west-1",
+            f"arn:aws-us-gov:securityhub:us-gov-west-1:{DEFAULT}",
+        ),
+    ],
+)
+def test_product_arn_follows_the_partition(partition: str, region: str, arn: str) -> None:
+    """The default product's ARN carries partition, Region and account."""
+    assert product_arn(partition=partition, region=region, account=ACCOUNT) == arn

@@ -1,0 +1,291 @@
+"""Reading what Security Hub holds, in parts; and what of it may be sent again."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import botocore.session
+import pytest
+
+from policyhub.hub import inventory
+from policyhub.hub.client import Filters, Page
+from policyhub.hub.errors import AccessLost, HubError, Throttled, Unavailable
+from policyhub.hub.inventory import OTHERS, PROVIDERS, Inventory, Part, held, milliseconds, strip_for_import
+
+ROOT = "policyhub/prod/"
+
+
+class Store:
+    """Findings by id, read with the client's rules; `faults` are raised before the page of that number (from 1)."""
+
+    def __init__(self, *, page: int = 100) -> None:
+        self.ids: list[str] = []
+        self.calls: list[str] = []
+        self.faults: dict[int, HubError] = {}
+        self.closed = 0
+        self._page = page
+
+    async def find(self, filters: Filters) -> AsyncGenerator[Page, None]:
+        prefix = filters["Id"][0]["Value"]
+        matching = [ident for ident in self.ids if ident.startswith(prefix)]
+        try:
+            for start in range(0, max(len(matching), 1), self._page):
+                self.calls.append(prefix)
+                if error := self.faults.pop(len(self.calls), None):
+                    raise error
+                token = "more" if start + self._page < len(matching) else ""
+                yield Page(tuple({"Id": ident} for ident in matching[start : start + self._page]), token)
+        finally:
+            self.closed += 1
+
+
+class Sleeper:
+    def __init__(self) -> None:
+        self.waits: list[float] = []
+
+    async def __call__(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        await asyncio.sleep(0)
+
+
+def reading(store: Store, sleep: Sleeper | None = None) -> Inventory:
+    return Inventory(store, cluster="prod", sleep=sleep or Sleeper(), jitter=lambda: 1.0)
+
+
+def ids(count: int) -> list[str]:
+    """`count` ids, evenly spread over the hex digits."""
+    return [f"{ROOT}{n * 40503 % 65536:04x}{n:028x}" for n in range(count)]
+
+
+async def everything(reading: Inventory) -> list[Part]:
+    return [part async for part in reading.parts()]
+
+
+@pytest.mark.parametrize("count", [0, 1, 100])
+async def test_small_hub_is_one_call(count: int) -> None:
+    """What fits one page is the whole inventory in one call."""
+    store = Store()
+    store.ids = ids(count)
+    reader = reading(store)
+    parts = await everything(reader)
+    assert [(part.prefix, len(part.findings)) for part in parts] == [(ROOT, count)]
+    assert store.calls == [ROOT]
+    assert reader.complete
+
+
+async def test_larger_hub_is_sixteen_parts() -> None:
+    """More than a page is read by hex digit; together the parts are everything, each once."""
+    store = Store()
+    store.ids = ids(2_000)
+    parts = await everything(reading(store))
+    assert [part.prefix for part in parts] == [ROOT + digit for digit in "0123456789abcdef"]
+    assert sorted(f.id for part in parts for f in part.findings) == sorted(store.ids)
+    assert all(f.id.startswith(part.prefix) for part in parts for f in part.findings)
+    assert len(store.calls) == 1 + 16 * 2
+
+
+async def test_large_parts_are_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first part that is too large splits all that remain: only its own pages are read twice."""
+    monkeypatch.setattr(inventory, "SPLIT_ABOVE", 50)
+    store = Store(page=10)
+    store.ids = ids(2_000)
+    parts = await everything(reading(store))
+    assert len(parts) == 256
+    assert sorted(f.id for part in parts for f in part.findings) == sorted(store.ids)
+    assert len([call for call in store.calls if len(call) - len(ROOT) < 2]) == 1 + 5
+
+
+async def test_splitting_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ids that all look alike are read in one part at the last, however many."""
+    monkeypatch.setattr(inventory, "SPLIT_ABOVE", 5)
+    store = Store(page=2)
+    store.ids = [f"{ROOT}0000{n:028x}" for n in range(20)]
+    monkeypatch.setattr(inventory, "_DEPTH", 2)
+    parts = await everything(reading(store))
+    assert {part.prefix: len(part.findings) for part in parts if part.findings} == {ROOT + "00": 20}
+
+
+@pytest.mark.parametrize("error", [Throttled("slow", code="429"), Unavailable("down", code="500")], ids=["429", "500"])
+async def test_failed_part_is_read_again(error: HubError) -> None:
+    """A part whose second page fails is read again from its start, later; finished parts are not."""
+    store, sleep = Store(), Sleeper()
+    store.ids = ids(2_000)
+    store.faults = {5: error}  # the second page of part 1
+    parts = await everything(reading(store, sleep))
+    assert [part.prefix for part in parts] == [ROOT + digit for digit in "023456789abcdef1"]
+    assert sorted(f.id for part in parts for f in part.findings) == sorted(store.ids)
+    assert store.calls.count(ROOT + "0") == 2
+    assert sleep.waits == [2.0]
+
+
+async def test_back_off_grows_and_ends_at_a_minute() -> None:
+    """Failures in a row wait longer and longer, a success starts anew; meanwhile `trouble` says why."""
+    store, sleep = Store(), Sleeper()
+    store.faults = {n: Unavailable("down", code="500") for n in range(1, 8)}
+    reader = reading(store, sleep)
+    async for _ in reader.parts():
+        assert reader.trouble is None
+    assert sleep.waits == [2, 4, 8, 16, 32, 60, 60]
+
+
+async def test_lost_access_is_raised_and_resumed() -> None:
+    """AccessLost ends the iteration; iterating again goes on with what is left."""
+    store = Store()
+    store.ids = ids(2_000)
+    store.faults = {6: AccessLost("AccessDenied", "no", code="AccessDeniedException")}
+    reader = reading(store)
+    parts: list[Part] = []
+    with pytest.raises(AccessLost):
+        parts.extend([part async for part in reader.parts()])
+    assert isinstance(reader.trouble, AccessLost)
+    assert not reader.complete
+    parts = await everything(reader)
+    assert [part.prefix for part in parts] == [ROOT + digit for digit in "23456789abcdef"]
+
+
+async def test_interrupted_consumer_gets_the_part_again() -> None:
+    """A part counts as handed over when the next one is asked for."""
+    store = Store()
+    store.ids = ids(2_000)
+    reader = reading(store)
+    first = await anext(reader.parts())
+    assert next(part.prefix for part in await everything(reader)) == first.prefix
+
+
+async def test_readings_are_closed() -> None:
+    """A reading that is given up in the middle is closed at once."""
+    store = Store()
+    store.ids = ids(101)
+    await everything(reading(store))
+    assert store.closed == 17
+
+
+FULL: dict[str, Any] = {
+    "SchemaVersion": "2018-10-08",
+    "Id": ROOT + "0" * 32,
+    "ProductArn": "arn:aws:securityhub:eu-west-1:111122223333:product/111122223333/default",
+    "ProductName": "policyhub",
+    "CompanyName": "Example",
+    "GeneratorId": "kyverno/require-labels",
+    "AwsAccountId": "111122223333",
+    "AwsAccountName": "prod",
+    "Region": "eu-west-1",
+    "CreatedAt": "2026-01-01T00:00:00.123Z",
+    "UpdatedAt": "2026-01-02T00:00:00.999999999Z",
+    "ProcessedAt": "2026-01-02T00:00:01Z",
+    "Title": "t",
+    "Description": "d",
+    "Severity": {"Label": "CRITICAL", "Normalized": 90},
+    "Types": ["Effects/Analyst"],
+    "Confidence": 3,
+    "Criticality": 4,
+    "RelatedFindings": [{"ProductArn": "arn:x", "Id": "y"}],
+    "FindingProviderFields": {"Severity": {"Label": "HIGH", "Original": "high"}, "Types": ["Effects/Ours"]},
+    "ProductFields": {
+        "policyhub/digest": "d1",
+        "policyhub/renderer": "3",
+        "policyhub/cluster-uid": "u1",
+        "policyhub/origin": "policyreports.wgpolicyk8s.io",
+        "policyhub/source": "kyverno",
+        "policyhub/policy": "require-labels",
+        "policyhub/rule": "check",
+        "aws/securityhub/FindingId": "arn:z",
+    },
+    "UserDefinedFields": {"ticket": "1"},
+    "Resources": [
+        {"Type": "Other", "Id": "r", "Details": {"Other": {"kind": "Pod"}}, "Tags": {"a": "b"}, "ApplicationName": "x"}
+    ],
+    "Compliance": {"Status": "FAILED"},
+    "VerificationState": "TRUE_POSITIVE",
+    "WorkflowState": "NEW",
+    "Workflow": {"Status": "SUPPRESSED"},
+    "RecordState": "ACTIVE",
+    "Note": {"Text": "mine", "UpdatedBy": "me", "UpdatedAt": "2026-01-03T00:00:00Z"},
+}
+
+
+def test_held_has_what_the_ledger_needs() -> None:
+    """Digest, owner, times and triage are read from where they stand."""
+    assert held(FULL) == inventory.Held(
+        id=FULL["Id"],
+        digest="d1",
+        renderer="3",
+        created_at=1767225600123,
+        updated_at=1767312000999,
+        record_state="ACTIVE",
+        cluster_uid="u1",
+        origin="policyreports.wgpolicyk8s.io",
+        source="kyverno",
+        policy="require-labels",
+        rule="check",
+        workflow_status="SUPPRESSED",
+        severity="CRITICAL",
+    )
+
+
+@pytest.mark.parametrize(
+    "finding",
+    [
+        {"Id": "x"},
+        {"Id": "x", "ProductFields": None, "Workflow": None, "Severity": None},
+        {"Id": "x", "ProductFields": ["policyhub/digest"], "CreatedAt": 5},
+        {"Id": "x", "ProductFields": {"policyhub/digest": 1, "policyhub/cluster-uid": None}, "UpdatedAt": "yesterday"},
+    ],
+    ids=["bare", "nulls", "other types", "other values"],
+)
+def test_foreign_findings_are_held_with_empty_texts(finding: dict[str, Any]) -> None:
+    """What is not ours is still told, with nothing that could be taken for ours."""
+    assert held(finding) == inventory.Held("x", "", "", 0, 0, "", "", "", "", "", "", "", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1970-01-01T00:00:00Z", 0),
+        ("2026-11-25T02:00:00Z", 1795572000000),
+        ("2026-11-25T02:00:00.1Z", 1795572000100),
+        ("2026-11-25T02:00:00.123999999Z", 1795572000123),
+        ("2026-11-25T04:30:00.5+02:30", 1795572000500),
+        ("2026-11-25T04:00:00+0200", 1795572000000),
+        ("2026-11-24T08:00:00-18:00", 1795572000000),
+        ("2026-11-25T02:00:00", 1795572000000),
+        ("", 0),
+        ("soon", 0),
+        ("2026-13-01T00:00:00Z", 0),
+        (None, 0),
+        (17, 0),
+    ],
+)
+def test_timestamps_are_read_tolerantly(text: object, expected: int) -> None:
+    """Z, offsets, fractions up to nine digits; rounded down; nonsense is 0."""
+    assert milliseconds(text) == expected
+
+
+def test_strip_keeps_the_providers_own() -> None:
+    """What goes back is what the provider sent, without the analyst's and AWS's."""
+    body = strip_for_import(FULL)
+    assert set(body) == set(FULL) - set(OTHERS)
+    assert body["ProductFields"] == {k: v for k, v in FULL["ProductFields"].items() if not k.startswith("aws/")}
+    assert body["Resources"] == [{"Type": "Other", "Id": "r", "Details": {"Other": {"kind": "Pod"}}}]
+    assert body["FindingProviderFields"] == FULL["FindingProviderFields"]
+    assert "aws/securityhub/FindingId" in FULL["ProductFields"]  # the argument is left as it was
+
+
+def test_strip_sends_no_empty_fields() -> None:
+    """ProductFields that hold only AWS's keys are left out, for an empty map may be refused."""
+    assert "ProductFields" not in strip_for_import(FULL | {"ProductFields": {"aws/x": "y"}})
+
+
+def test_strip_makes_provider_fields_where_there_are_none() -> None:
+    """Without provider fields the finding would be refused: Severity and Types take their place."""
+    finding = {name: value for name, value in FULL.items() if name != "FindingProviderFields"}
+    body = strip_for_import(finding)
+    assert body["FindingProviderFields"] == {"Severity": {"Label": "CRITICAL"}, "Types": ["Effects/Analyst"]}
+
+
+def test_every_attribute_of_asff_is_decided() -> None:
+    """An attribute that a newer botocore brings has to be given to the provider or to the others."""
+    model = botocore.session.get_session().get_service_model("securityhub")
+    members = set(model.shape_for("AwsSecurityFinding").members)
+    assert PROVIDERS | set(OTHERS) == members
+    assert not PROVIDERS & set(OTHERS)
