@@ -36,6 +36,8 @@ MAX_LINE = 64 * 1024 * 1024
 _MAX_REFUSAL = 65_536
 """Bytes read of an error's body: it holds one sentence."""
 _MAX_MESSAGE = 500
+_LISTINGS = 4
+"""Pages under way at once: bounds memory, and the load when hundreds of kinds are listed at start."""
 
 Params = Mapping[str, str]
 
@@ -76,6 +78,8 @@ class Connection:
         self._total_seconds = total_seconds
         self._client = ApiClient(configuration)
         self._client.user_agent = f"policyhub/{policyhub.__version__}"
+        self.listings = asyncio.Semaphore(_LISTINGS)
+        """Held for each page of a listing, by whoever lists."""
         self._background: list[asyncio.Task[None]] = []
 
     @classmethod

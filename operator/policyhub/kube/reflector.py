@@ -1,0 +1,404 @@
+"""Keeps a sink equal to one resource of one cluster: a complete listing, then a watch, for ever.
+
+Invariants
+
+* The sink sweeps only at `finish()`, which only a listing that was read to its end brings. A listing that failed, was
+  refused, expired or was cancelled ends in `abort()` and has replaced nothing.
+* No event is lost in silence: a watch resumes from the last resourceVersion seen, and where that is impossible
+  (expired, or a server that has none) a new listing is read.
+* A failing re-listing does not end the watch: events go on arriving while the listing is tried again.
+* `run()` ends only by cancellation and leaves no connection open.
+
+What follows what:
+
+    listing   410 on a continue token      all over again, in larger pages each time
+              404                          vanished: looks again at a slow pace, for the owner to end
+              any other failure            again, after the back-off
+    watch     normal end                   resumed at once; a listing instead, if the server's versions mean nothing
+              410                          a listing
+              404                          vanished
+              cut, silent, 429, 5xx, 403   resumed, after the back-off; every fifth time in a row a listing instead
+              a line that is not JSON      resumed, after the back-off; the second time in a row a listing instead
+"""
+
+import asyncio
+import contextlib
+import math
+import random
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+import msgspec
+import structlog
+
+from policyhub.kube.backoff import Backoff, Clock
+from policyhub.kube.connection import Connection, Refused, Unreachable
+from policyhub.kube.discovery import Resource
+from policyhub.kube.sink import Counters, Phase, Reason, ReflectorState, Sink
+
+log = structlog.get_logger(__name__)
+
+PAGE: Final = 500
+"""Objects a page: what client-go asks for; 1.5 MB of reports."""
+_MAX_DOUBLINGS: Final = 5
+_PAGE_TRIES: Final = 3
+"""A page after the first is asked for again before the pages already read are thrown away."""
+_BREATH: Final = 200
+"""Objects handled before the loop's other tasks get their turn."""
+_HEALTHY_SECONDS: Final = 5.0
+"""A watch that lasted so long was no failure, however it ended."""
+_WATCH_TRIES: Final = 5
+_VANISHED_SECONDS: Final = 5.0
+_NO_VERSION: Final = frozenset({"", "0", "1"})
+"""resourceVersions of listings that cannot be resumed from: Kyverno's reports-server always answers 1."""
+
+
+class _Unreadable(Exception):  # noqa: N818  (as Refused and Unreachable)
+    """What came is not what the API promises."""
+
+
+class _Metadata(msgspec.Struct, rename={"version": "resourceVersion", "following": "continue"}):
+    version: str = ""
+    following: str = ""
+
+
+class _Page(msgspec.Struct):
+    metadata: _Metadata
+    items: list[msgspec.Raw] | None = None
+
+
+class _Event(msgspec.Struct):
+    type: str
+    object: msgspec.Raw
+
+
+class _Object(msgspec.Struct):
+    metadata: _Metadata = msgspec.field(default_factory=_Metadata)
+
+
+class _Status(msgspec.Struct):
+    code: int = 0
+    reason: str = "Unknown"
+    message: str = ""
+
+
+_Problem = tuple[Reason, str]
+_NO_PROBLEM: Final[_Problem] = ("", "")
+
+_decode_page = msgspec.json.Decoder(_Page).decode
+_decode_event = msgspec.json.Decoder(_Event).decode
+_decode_object = msgspec.json.Decoder(_Object).decode
+_decode_status = msgspec.json.Decoder(_Status).decode
+
+
+class Reflector:
+    """One resource into one sink. `run()` is called once."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        resource: Resource,
+        sink: Sink,
+        *,
+        relist_interval: float = 3600,
+        watch_seconds: tuple[float, float] = (240, 480),
+        idle_grace: float = 30,
+        clock: Clock | None = None,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        """A watch asks to last within `watch_seconds` and is dropped when silent for that and `idle_grace` more.
+
+        `jitter` draws from [0, 1).
+        """
+        self.resource = resource
+        self.state = ReflectorState()
+        self.counters = Counters()
+        self._connection = connection
+        self._sink = sink
+        self._relist_interval = relist_interval
+        self._watch_seconds = watch_seconds
+        self._idle_grace = idle_grace
+        self._clock = clock or Clock()
+        self._jitter = jitter
+        self._listing_backoff = Backoff(jitter)
+        self._watch_backoff = Backoff(jitter)
+        self._version: str | None = None
+        """What a watch starts from; None: a listing must come first."""
+        self._resumable = False
+        self._due = 0.0
+        self._asked = False
+        self._interrupt: asyncio.Timeout | None = None
+        self._expired = 0
+        self._broken = 0
+        self._live = False
+        self._listed: float | None = None
+        self._listing_problem: _Problem | None = None
+        self._watch_problem: _Problem | None = None
+
+    def request_relist(self) -> None:
+        """A listing that begins after this call, as soon as may be: a watch or a wait that is under way ends."""
+        self._asked = True
+        if self._interrupt is not None and not self._interrupt.expired():
+            self._interrupt.reschedule(0)
+
+    async def run(self) -> None:
+        """Ends only by cancellation."""
+        while True:
+            try:
+                await self._round()
+            except Exception as error:  # the outermost loop: a fault of the sink or of ours must not end the resource
+                log.exception("reflector_fault", resource=self.resource.origin, server=self._connection.server)
+                self._version = None
+                self._live = False
+                self._watch_problem = ("Fault", f"{type(error).__name__}: {error}")
+                self._tell()
+                await self._wait(self._watch_backoff.delay())
+
+    async def _round(self) -> None:
+        """One listing where one is due, then one watch or one wait."""
+        if self._version is None or self._asked or self._clock.monotonic() >= self._due:
+            delay = await self._listing()
+            if self._version is None:
+                await self._wait(delay)
+        if self._version is not None and not self._asked:
+            delay = await self._watching(self._version)
+            if delay:
+                await self._wait(delay)
+
+    # --- the listing
+
+    async def _listing(self) -> float:
+        """Reads everything once, and sets `_due`. The seconds to wait after it where there is nothing to watch from."""
+        self._asked = False
+        try:
+            version = await self._list()
+        except (Refused, Unreachable, _Unreadable) as error:
+            self.counters.listings_failed += 1
+            delay = self._listing_backoff.delay(getattr(error, "retry_after", None))
+            self._due = self._clock.monotonic() + delay
+            if isinstance(error, Refused) and error.status == 404:
+                self._vanish(error)
+                return _VANISHED_SECONDS + delay
+            if isinstance(error, Refused) and error.status == 410:
+                self._expired += 1
+            self._live = self._live and self._version is not None
+            self._listing_problem = (_reason(error, listing=True), str(error))
+            self._tell()
+            return delay
+        self.counters.listings += 1
+        self._listing_backoff.reset()
+        self._expired = 0
+        self._version, self._resumable = version, version not in _NO_VERSION
+        self._due = self._clock.monotonic() + self._relist_interval * (0.9 + 0.2 * self._jitter())
+        self._listed = self._clock.time()
+        self._listing_problem = None
+        self._tell()
+        return 0
+
+    async def _list(self) -> str:
+        """All pages into the sink; the resourceVersion to watch from."""
+        self._sink.begin()
+        try:
+            version = await self._pages()
+        except BaseException:  # cancellation too: the sink must know that nothing was replaced
+            self._sink.abort()
+            raise
+        self._sink.finish()
+        return version
+
+    async def _pages(self) -> str:
+        params = {"limit": str(PAGE << min(self._expired, _MAX_DOUBLINGS))}
+        while True:
+            body = await self._page(params)
+            try:
+                page = _decode_page(body)
+            except msgspec.MsgspecError as error:
+                raise _Unreadable(f"the listing cannot be read: {error}") from error
+            for number, item in enumerate(page.items or (), start=1):
+                self._sink.upsert(item)
+                if number % _BREATH == 0:
+                    await asyncio.sleep(0)
+            following = page.metadata.following
+            if not following:
+                return page.metadata.version
+            if following == params.get("continue"):
+                raise _Unreadable("the listing never ends: its continue token stays the same")
+            params["continue"] = following
+
+    async def _page(self, params: dict[str, str]) -> bytes:
+        tries = _PAGE_TRIES if "continue" in params else 1
+        backoff = Backoff(self._jitter)
+        while True:
+            try:
+                async with self._connection.listings:
+                    return await self._connection.get(self.resource.path, params)
+            except (Refused, Unreachable) as error:
+                tries -= 1
+                passing = isinstance(error, Unreachable) or error.status == 429 or error.status >= 500
+                if not (tries and passing):
+                    raise
+                await self._clock.sleep(backoff.delay(getattr(error, "retry_after", None)))
+
+    # --- the watch
+
+    async def _watching(self, version: str) -> float:
+        """One watch to its end, however it comes; `_version` then says from where the next resumes, or None.
+
+        The seconds to wait before that.
+        """
+        started = self._clock.monotonic()
+        longest = self._watch_seconds[0] + self._jitter() * (self._watch_seconds[1] - self._watch_seconds[0])
+        seconds = max(1.0, min(longest, self._due - started))
+        error: Refused | Unreachable | _Unreadable | None = None
+        try:
+            async with self._interruptible():
+                await self._watch(version, seconds)
+        except (Refused, Unreachable, _Unreadable) as failure:
+            error = failure
+        if not self._resumable:
+            self._version = None
+        healthy = self._clock.monotonic() - started >= min(_HEALTHY_SECONDS, seconds)
+        if healthy:
+            self._watch_backoff.reset()
+        if error is not None:
+            return self._watch_failed(error)
+        self._broken = 0
+        # A watch that ends too early to be believed is no reason to turn round and round.
+        return 0 if healthy or self._asked else self._watch_backoff.delay()
+
+    def _watch_failed(self, error: Refused | Unreachable | _Unreadable) -> float:
+        self.counters.watches_failed += 1
+        delay = self._watch_backoff.delay(getattr(error, "retry_after", None))
+        self._broken = self._broken + 1 if isinstance(error, _Unreadable) else 0
+        match error:
+            case Refused(status=404):
+                self._vanish(error)
+                return _VANISHED_SECONDS + delay
+            case Refused(status=400 | 410):  # 400: it does not understand the version it gave us
+                self._version = None
+            case Refused() if self._watch_backoff.failures % _WATCH_TRIES == 0:
+                self._version = None
+            case _Unreadable() if self._broken > 1:
+                self._version = None
+            case _:
+                pass
+        self._live = False
+        self._watch_problem = (_reason(error, listing=False), str(error))
+        self._tell()
+        return delay
+
+    async def _watch(self, version: str, seconds: float) -> None:
+        params = {"watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": str(math.ceil(seconds))}
+        if version:
+            params["resourceVersion"] = version
+        self.counters.watches += 1
+        async with self._connection.stream(
+            self.resource.path, params, idle_seconds=seconds + self._idle_grace
+        ) as lines:
+            self._live = True
+            self._watch_problem = None
+            self._tell()
+            number = 0
+            async for line in lines:
+                self._event(line)
+                if self._clock.monotonic() >= self._due:  # a server that does not keep to timeoutSeconds
+                    return
+                number += 1
+                if number % _BREATH == 0:
+                    await asyncio.sleep(0)
+
+    def _event(self, line: bytes) -> None:
+        """Raises Refused for an ERROR event, _Unreadable for a broken line."""
+        counters = self.counters
+        try:
+            event = _decode_event(line)
+            if event.type == "ERROR":
+                status = _decode_status(event.object)
+                counters.errors += 1
+                raise Refused(status.code, status.reason, status.message)
+            version = _decode_object(event.object).metadata.version
+        except msgspec.MsgspecError as error:
+            counters.broken_lines += 1
+            raise _Unreadable(f"the watch cannot be read: {error}") from error
+        counters.last_line = self._clock.time()
+        match event.type:
+            case "MODIFIED":
+                counters.modified += 1
+                self._sink.upsert(event.object)
+            case "ADDED":
+                counters.added += 1
+                self._sink.upsert(event.object)
+            case "DELETED":
+                counters.deleted += 1
+                self._sink.delete(event.object)
+            case "BOOKMARK":
+                counters.bookmarks += 1
+            case _:
+                counters.others += 1
+        if event.type != "BOOKMARK":
+            counters.last_event = counters.last_line
+        if version and self._resumable:
+            self._version = version
+
+    # --- waiting and telling
+
+    @contextlib.asynccontextmanager
+    async def _interruptible(self) -> AsyncIterator[None]:
+        """A block that request_relist() ends early, without an error."""
+        scope = asyncio.timeout(0 if self._asked else None)
+        try:
+            async with scope:
+                self._interrupt = scope
+                try:
+                    yield
+                finally:
+                    self._interrupt = None
+        except TimeoutError:
+            if not scope.expired():
+                raise
+
+    async def _wait(self, seconds: float) -> None:
+        async with self._interruptible():
+            await self._clock.sleep(seconds)
+
+    def _vanish(self, error: Refused) -> None:
+        self._version = None
+        self._live = False
+        self._listing_problem = ("Vanished", str(error))
+        self._tell()
+
+    def _tell(self) -> None:
+        """The state, to the sink where it is news, and to the log where the reason is."""
+        reason, message = self._listing_problem or self._watch_problem or _NO_PROBLEM
+        phase: Phase
+        if self._live:
+            phase = "watching"
+        elif reason == "Vanished":
+            phase = "vanished"
+        else:
+            phase = "failed" if reason else "listing"
+        state = ReflectorState(phase, reason, message, self._listed)
+        if state == self.state:
+            return
+        if reason != self.state.reason:
+            told = {"resource": self.resource.origin, "server": self._connection.server}
+            if reason:
+                log.warning("reflector_failed", reason=reason, message=message, **told)
+            else:
+                log.info("reflector_recovered", **told)
+        self.state = state
+        self._sink.state(state)
+
+
+def _reason(error: Refused | Unreachable | _Unreadable, *, listing: bool) -> Reason:
+    match error:
+        case Unreachable():
+            return "Unreachable"
+        case Refused(status=401):
+            return "Unauthorized"
+        case Refused(status=403):
+            return "ListingForbidden" if listing else "WatchForbidden"
+        case Refused(status=410):
+            return "ListingExpired" if listing else "WatchExpired"
+        case _:
+            return "ListingFailed" if listing else "WatchFailed"

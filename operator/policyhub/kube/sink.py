@@ -1,0 +1,91 @@
+"""What a reflector writes to, and what it tells about itself.
+
+Pure: no I/O, no clock.
+"""
+
+from typing import Literal, Protocol
+
+import msgspec
+
+Phase = Literal["listing", "watching", "failed", "vanished"]
+"""
+listing    no watch has followed a complete listing yet, and nothing has gone wrong
+watching   live: every change arrives (a watch that is being resumed, or a listing in between, does not end this)
+failed     `reason` stands in the way; what was known still stands, and is tried again
+vanished   the API says that the resource does not exist; what was known still stands, and it is looked for again
+"""
+
+Reason = Literal[
+    "",
+    "Unreachable",
+    "Unauthorized",
+    "ListingForbidden",
+    "ListingExpired",
+    "ListingFailed",
+    "WatchForbidden",
+    "WatchExpired",
+    "WatchFailed",
+    "Vanished",
+    "Fault",
+]
+
+
+class ReflectorState(msgspec.Struct, frozen=True):
+    """Replaced, never changed; equal states are the same news."""
+
+    phase: Phase = "listing"
+    reason: Reason = ""
+    """The failure that is not yet mended; also while `watching`, when only the re-listing fails."""
+    message: str = ""
+    listed: float | None = None
+    """When the last complete listing ended, in seconds since 1970."""
+
+    @property
+    def live(self) -> bool:
+        return self.phase == "watching"
+
+
+class Sink(Protocol):
+    """Called by one reflector, in order, from the event loop; must not block and should not raise.
+
+    One malformed object is the sink's own affair. An exception ends the listing or watch under way, which starts over.
+    """
+
+    def begin(self) -> None:
+        """A listing starts. Always followed by `finish` or `abort`; no event arrives in between."""
+
+    def upsert(self, raw: msgspec.Raw) -> None:
+        """The JSON of one object, from a listing or an event. A copy keeps the page alive: decode it or let it go."""
+
+    def delete(self, raw: msgspec.Raw) -> None:
+        """The last JSON of an object that is gone."""
+
+    def finish(self) -> None:
+        """The listing was complete: what is known and was not upserted since `begin` is gone."""
+
+    def abort(self) -> None:
+        """The listing was not complete and replaces nothing; what it did bring is true all the same."""
+
+    def state(self, state: ReflectorState) -> None:
+        """At each change. Must not raise."""
+
+
+class Counters(msgspec.Struct):
+    """Running totals of one reflector, and when its watch last said anything (seconds since 1970; 0: never)."""
+
+    listings: int = 0
+    listings_failed: int = 0
+    watches: int = 0
+    """Watches begun; all but the first are reconnections."""
+    watches_failed: int = 0
+    added: int = 0
+    modified: int = 0
+    deleted: int = 0
+    bookmarks: int = 0
+    errors: int = 0
+    """ERROR events."""
+    others: int = 0
+    broken_lines: int = 0
+    last_event: float = 0.0
+    last_line: float = 0.0
+    """Bookmarks count too."""
