@@ -1,0 +1,38 @@
+"""The id of a finding: a promise. The same violation has the same id for ever, so triage on it is kept.
+
+It depends on the cluster and on the violation's identity (source, policy, rule, the subject's group, kind, namespace,
+name, and the discriminator), on nothing else. Two identities never share an encoding. Pure: no I/O, no clock.
+"""
+
+import hashlib
+from collections.abc import Iterable
+
+from policyhub.sources.violation import Identity
+
+ID_LIMIT = 512
+_DIGITS = 32  # 128 bits: no collision to expect among fewer than 2^64 findings
+
+
+def encode(parts: Iterable[str]) -> bytes:
+    """Netstrings (`5:hello,`), each part with its length in UTF-8: no separator that a part could forge.
+
+    Unpaired surrogates are encoded as they are, so that no two texts become one.
+    """
+    encoded = []
+    for part in parts:
+        raw = part.encode("utf-8", "surrogatepass")
+        encoded.append(b"%d:%b," % (len(raw), raw))
+    return b"".join(encoded)
+
+
+def prefix(cluster_id: str) -> str:
+    """What all ids of one cluster begin with, for the inventory's filters."""
+    return f"policyhub/{cluster_id}/"
+
+
+def finding_id(cluster_id: str, identity: Identity) -> str:
+    """`policyhub/<cluster id>/<32 hex digits>`. Raises ValueError for a cluster id that leaves no room."""
+    made = prefix(cluster_id) + hashlib.sha256(encode(identity)).hexdigest()[:_DIGITS]
+    if len(made.encode("utf-16-le")) > 2 * ID_LIMIT:
+        raise ValueError(f"a cluster id of {len(cluster_id)} characters makes ids longer than {ID_LIMIT}")
+    return made
