@@ -2,6 +2,7 @@
 
 Invariants
 * Each call takes a token of its operation's bucket first. No call is repeated here: the caller's loop does that.
+* Credentials that fail are not kept: the call after signs in anew.
 * An import never fails as a whole because of one finding: a refused call is halved until the bad one stands alone.
 * What is read is ours: account, Region and product ARN are asked for and checked again on each result, because an
   administrator account or an aggregation Region is shown other accounts' and Regions' findings too.
@@ -47,6 +48,8 @@ class Factory(Protocol):
     def securityhub(self) -> SecurityHub: ...
 
     def sts(self) -> Sts: ...
+
+    def renew(self) -> None: ...
 
 
 class Observer(Protocol):
@@ -255,6 +258,8 @@ class HubClient:
         except errors.FAULTS as fault:
             error = errors.translate(fault, operation=operation, account=self.account, region=self.region)
             code = error.code
+            if isinstance(error, errors.AccessLost) and error.kind in errors.CREDENTIALS:
+                self._clients.renew()
             raise error from fault
         finally:
             if self._observer is not None:

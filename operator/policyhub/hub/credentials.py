@@ -44,7 +44,7 @@ class Loader(Protocol):
 
 
 class Clients:
-    """The clients of one hub: one Region, one role. Thread-safe; the first call of each method reads files."""
+    """The clients of one hub: one Region, one role. Thread-safe. The first call for each service reads files."""
 
     def __init__(
         self,
@@ -80,6 +80,15 @@ class Clients:
     def sts(self) -> Sts:
         client: Sts = self._client("sts")
         return client
+
+    def renew(self) -> None:
+        """Sign in anew at the next call: a client keeps the credentials, or the lack of them, that it began with.
+
+        A Pod Identity agent that starts later than we do, or a credentials file that is written again, needs this.
+        """
+        with self._lock:
+            self._session = None
+            self._made.clear()
 
     def _client(self, service: str) -> Any:
         with self._lock:

@@ -31,6 +31,9 @@ AccessKind = Literal[
     "Misconfigured",
     "NotEnabled",
 ]
+CREDENTIALS: frozenset[AccessKind] = frozenset({"CredentialsExpired", "CredentialsMissing", "CredentialsRejected"})
+"""The kinds that other credentials of the same place may cure."""
+
 FailureKind = Literal["permanent", "configuration", "retry"]
 
 
@@ -112,6 +115,7 @@ _LOST: dict[str, AccessKind] = {
     "AuthFailure": "CredentialsRejected",
     "IDPRejectedClaim": "CredentialsRejected",
     "IncompleteSignature": "CredentialsRejected",
+    "IncompleteSignatureException": "CredentialsRejected",
     "InvalidClientTokenId": "CredentialsRejected",
     "InvalidIdentityToken": "CredentialsRejected",
     "InvalidSignatureException": "CredentialsRejected",

@@ -11,7 +11,7 @@ from botocore import exceptions as boto
 
 from policyhub.hub.bucket import IMPORTS, READS, TokenBucket
 from policyhub.hub.client import HubClient, product_arn, workers
-from policyhub.hub.errors import AccessLost, Refused, Throttled, Unavailable
+from policyhub.hub.errors import AccessLost, HubError, Refused, Throttled, Unavailable
 
 ACCOUNT = "111122223333"
 REGION = "eu-west-1"
@@ -34,12 +34,16 @@ class Aws:
         self.answer: Callable[[Mapping[str, Any]], Answer] = lambda _request: {}
         self.requests: list[Mapping[str, Any]] = []
         self.account = ACCOUNT
+        self.renewals = 0
 
     def securityhub(self) -> "Aws":
         return self
 
     def sts(self) -> "Aws":
         return self
+
+    def renew(self) -> None:
+        self.renewals += 1
 
     def batch_import_findings(self, **request: object) -> Mapping[str, Any]:
         return self._reply(request)
@@ -325,6 +329,25 @@ async def test_cancelled_call_leaves_the_client_usable(aws: Aws, hub: HubClient)
     release.set()
     aws.answer = lambda _request: {"FailedCount": 0}
     assert (await hub.import_findings(findings("a"))).accepted == {"a"}
+
+
+@pytest.mark.parametrize(
+    ("error", "renewals"),
+    [
+        (boto.NoCredentialsError(), 1),
+        (fault("ExpiredTokenException", 403), 1),
+        (fault("UnrecognizedClientException", 403), 1),
+        (fault("AccessDeniedException", 403), 0),
+        (fault("InternalException", 500), 0),
+    ],
+    ids=["none", "expired", "unknown", "denied", "500"],
+)
+async def test_failed_credentials_are_not_kept(aws: Aws, hub: HubClient, error: Exception, renewals: int) -> None:
+    """After missing, expired or unknown credentials the next call signs in anew."""
+    aws.answer = lambda _request: error
+    with pytest.raises(HubError):
+        await hub.import_findings(findings("a"))
+    assert aws.renewals == renewals
 
 
 @pytest.mark.parametrize(

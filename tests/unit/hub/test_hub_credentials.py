@@ -1,0 +1,108 @@
+"""How boto3 is set up: no network is used here."""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import botocore.credentials
+import botocore.validate
+import pytest
+from botocore import exceptions as boto
+
+from policyhub.hub import credentials
+from policyhub.hub.credentials import CONNECT_TIMEOUT, READ_TIMEOUT, Clients, models, partition
+
+
+class Sts:
+    """Grants a role for `lifetime`, under a new key each time."""
+
+    def __init__(self, lifetime: timedelta) -> None:
+        self.requests: list[Mapping[str, object]] = []
+        self._lifetime = lifetime
+
+    def assume_role(self, **request: object) -> Mapping[str, Any]:
+        self.requests.append(request)
+        return {
+            "Credentials": {
+                "AccessKeyId": f"ASIA{len(self.requests)}",
+                "SecretAccessKey": "secret",
+                "SessionToken": "token",
+                "Expiration": datetime.now(UTC) + self._lifetime,
+            }
+        }
+
+
+@pytest.fixture(autouse=True)
+def keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "used"),
+    [(timedelta(hours=1), ["ASIA1", "ASIA1", "ASIA1"]), (timedelta(minutes=1), ["ASIA1", "ASIA2", "ASIA3"])],
+    ids=["fresh", "about to expire"],
+)
+def test_assumed_role_is_renewed(lifetime: timedelta, used: list[str]) -> None:
+    """An assumed role is asked for at its first use, kept while it is good, and renewed before it expires."""
+    sts = Sts(lifetime)
+    request = {"RoleArn": "arn:aws:iam::111122223333:role/policyhub", "RoleSessionName": "policyhub"}
+    role = botocore.credentials.CredentialResolver([credentials._AssumedRole(sts, request)]).load_credentials()
+    assert not sts.requests
+    assert [role.get_frozen_credentials().access_key for _ in used] == used
+    assert sts.requests[0] == request
+
+
+def test_clients_neither_retry_nor_validate() -> None:
+    """One attempt per call, short time-outs, a connection per worker, our name: the loop that retries is ours."""
+    client: Any = Clients(region="eu-west-1", version="1.2.3", workers=7).securityhub()
+    config = client.meta.config
+    assert config.retries["total_max_attempts"] == 1
+    assert (config.connect_timeout, config.read_timeout) == (CONNECT_TIMEOUT, READ_TIMEOUT)
+    assert config.max_pool_connections == 7
+    assert not isinstance(client._serializer, botocore.validate.ParamValidationDecorator)
+    assert "policyhub/1.2.3" in config.user_agent_extra
+    assert client.meta.endpoint_url == "https://securityhub.eu-west-1.amazonaws.com"
+
+
+def test_sts_is_regional() -> None:
+    """STS is asked in the hub's Region: the global endpoint may be out of reach, and its tokens invalid there."""
+    client: Any = Clients(region="eu-west-1", version="0").sts()
+    assert client.meta.endpoint_url == "https://sts.eu-west-1.amazonaws.com"
+
+
+def test_clients_are_made_once() -> None:
+    """Many threads that call at once get the same client, and so the same connections."""
+    clients = Clients(region="eu-west-1", version="0", loader=models())
+    with ThreadPoolExecutor(8) as pool:
+        made = set(pool.map(lambda _: id(clients.securityhub()), range(16)))
+    assert len(made) == 1
+
+
+def test_renewed_clients_read_the_environment_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Credentials that appear later are found after `renew`."""
+    clients = Clients(region="eu-west-1", version="0", loader=models())
+    before: Any = clients.securityhub()
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIALATER")
+    clients.renew()
+    after: Any = clients.securityhub()
+    assert before._request_signer._credentials.access_key == "AKIATEST"
+    assert after._request_signer._credentials.access_key == "AKIALATER"
+
+
+@pytest.mark.parametrize(
+    ("region", "name"),
+    [("eu-west-1", "aws"), ("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov"), ("us-iso-east-1", "aws-iso")],
+)
+def test_partition_of_a_region(region: str, name: str) -> None:
+    """Each Region belongs to one partition."""
+    assert partition(region) == name
+
+
+def test_unknown_region_has_no_partition() -> None:
+    """A misspelt Region is told, not guessed."""
+    with pytest.raises(boto.UnknownRegionError):
+        partition("eu-vest")
