@@ -1,0 +1,104 @@
+"""The journal: every finding that was imported or updated, and every call, in order. Bounded; the oldest go first.
+
+Entries are plain tuples while they are kept, and become objects only when somebody reads them.
+"""
+
+from collections import Counter
+from typing import Any, Generic, TypeVar
+
+Entry = tuple[float, int, str, str, str, str, str, str, bool, str, str]
+ENTRY_FIELDS = (
+    "time", "call", "kind", "account", "region", "id", "record_state", "outcome", "redundant", "cluster", "detail",
+)  # fmt: skip
+Call = tuple[float, str, str, str, int, int, str]
+CALL_FIELDS = ("time", "operation", "account", "region", "findings", "status", "error")
+
+T = TypeVar("T", bound=tuple[Any, ...])
+
+
+class Log(Generic[T]):
+    """An append-only list with running numbers from 1, cut from the old end when it grows over its limit."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._items: list[T] = []
+        self.dropped = 0
+
+    def append(self, item: T) -> int:
+        if len(self._items) >= self._limit:
+            cut = max(1, self._limit // 10)
+            del self._items[:cut]
+            self.dropped += cut
+        self._items.append(item)
+        return self.dropped + len(self._items)
+
+    @property
+    def last(self) -> int:
+        return self.dropped + len(self._items)
+
+    def after(self, number: int, limit: int) -> tuple[int, list[T]]:
+        """The number of the first item of the answer, and the items."""
+        start = max(0, number - self.dropped)
+        return self.dropped + start + 1, self._items[start : start + limit]
+
+    def clear(self) -> None:
+        self._items.clear()
+        self.dropped = 0
+
+
+class Journal:
+    """Entries (one for each finding of each import or update), calls, and the counts of both since the last reset."""
+
+    def __init__(self, limit: int) -> None:
+        self.entries: Log[Entry] = Log(limit)
+        self.calls: Log[Call] = Log(limit)
+        self.outcomes: Counter[str] = Counter()
+        self.statuses: Counter[tuple[str, int]] = Counter()
+        self.redundant = 0
+
+    def record(self, entry: Entry) -> None:
+        self.entries.append(entry)
+        self.outcomes[entry[7]] += 1
+        self.redundant += entry[8]
+
+    def called(self, call: Call) -> None:
+        self.calls.append(call)
+        self.statuses[(call[1], call[5])] += 1
+
+    @property
+    def next_call(self) -> int:
+        """The number that the call in progress will get. Calls are handled one at a time."""
+        return self.calls.last + 1
+
+    def read(self, since: int, *, calls_since: int, limit: int) -> dict[str, Any]:
+        first, entries = self.entries.after(since, limit)
+        first_call, calls = self.calls.after(calls_since, limit)
+        return {
+            "entries": [
+                {"seq": seq, **dict(zip(ENTRY_FIELDS, entry, strict=True))} for seq, entry in enumerate(entries, first)
+            ],
+            "calls": [
+                {"call": number, **dict(zip(CALL_FIELDS, call, strict=True))}
+                for number, call in enumerate(calls, first_call)
+            ],
+            "last": self.entries.last,
+            "last_call": self.calls.last,
+            "dropped": self.entries.dropped,
+        }
+
+    def history(self, account: str, region: str, finding: str, *, limit: int) -> list[dict[str, Any]]:
+        """What happened to one finding, newest last, at most the newest `limit`."""
+        first, entries = self.entries.after(0, self.entries.last)
+        found = [
+            {"seq": seq, **dict(zip(ENTRY_FIELDS, entry, strict=True))}
+            for seq, entry in enumerate(entries, first)
+            if entry[5] == finding and entry[3] == account and entry[4] == region
+        ]
+        return found[-limit:]
+
+    def clear(self) -> None:
+        self.entries.clear()
+        self.calls.clear()
+        self.outcomes.clear()
+        self.statuses.clear()
+        self.redundant = 0

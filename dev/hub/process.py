@@ -1,0 +1,242 @@
+"""Runs the server as a process of its own, for tests, demo and benchmarks: `with HubProcess.start() as hub: …`.
+
+The child lives no longer than its parent, however that ends: it reads a pipe whose other end only the parent holds, and
+stops at its end. (PR_SET_PDEATHSIG would follow the thread that started it, not the process.) Only the standard library
+is used, and no proxy setting of the environment is followed.
+"""
+
+import json
+import os
+import select
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+from urllib.error import HTTPError
+from urllib.parse import urlencode
+from urllib.request import ProxyHandler, Request, build_opener
+
+_ROOT = Path(__file__).resolve().parents[2]
+_START_SECONDS = 60.0  # a cold start on a busy machine takes one or two
+_STOP_SECONDS = 5.0
+_PAGE = 5_000
+
+
+def access_key(account: str) -> str:
+    """The access key that belongs to an account of the server."""
+    return f"AKIA{account}"
+
+
+class HubProcess:
+    """A running server. Every method may be called from any thread."""
+
+    def __init__(
+        self, process: subprocess.Popen[str], url: str, accounts: Sequence[str], regions: Sequence[str], errors: IO[str]
+    ) -> None:
+        self._process = process
+        self._errors = errors
+        self._opener = build_opener(ProxyHandler({}))
+        self.url = url
+        self.accounts = tuple(accounts)
+        self.regions = tuple(regions)
+
+    @classmethod
+    def start(
+        cls,
+        *,
+        accounts: Sequence[str] = ("111122223333",),
+        regions: Sequence[str] = ("eu-west-1",),
+        quotas: bool = True,
+        roles: Mapping[str, str] | None = None,
+        strict_keys: bool = False,
+        switches: Mapping[str, str] | None = None,
+        port: int = 0,
+        host: str = "127.0.0.1",
+    ) -> Self:
+        """Returns when the server answers. `roles` maps the ARN of an assumable role to its external id or "".
+
+        Each account gets an access key of its own (`env(account=…)`); any other key is the first account's.
+        """
+        command = [sys.executable, "-m", "dev.hub", "--follow-stdin", "--port", str(port), "--host", host]
+        for account in accounts:
+            command += ["--account", account, "--key", f"{access_key(account)}={account}"]
+        for region in regions:
+            command += ["--region", region]
+        for arn, external in (roles or {}).items():
+            command += ["--role", f"{arn}={external}"]
+        for name, choice in (switches or {}).items():
+            command += ["--switch", f"{name}={choice}"]
+        command += ["--strict-keys"] * strict_keys + ["--no-quotas"] * (not quotas)
+        errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - lives as long as the process
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, cwd=_ROOT, text=True
+        )
+        hub = cls(process, "", accounts, regions, errors)
+        hub.url = hub._first_line()
+        return hub
+
+    def _first_line(self) -> str:
+        output = self._process.stdout
+        if output is not None and select.select([output], [], [], _START_SECONDS)[0]:
+            line = output.readline().strip()
+            if line:
+                return line
+        self.stop()
+        raise RuntimeError(f"The local Security Hub did not start: {self._last_words}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def stop(self) -> None:
+        """Returns when the process is gone. Harmless when it already is."""
+        self._process.terminate()
+        try:
+            self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+        if not self._errors.closed:
+            self._errors.seek(0)
+            self._last_words = self._errors.read()[-2_000:]
+            self._errors.close()
+
+    _last_words = ""
+
+    def env(self, *, account: str | None = None, region: str | None = None) -> dict[str, str]:
+        """Environment variables that point an unmodified AWS SDK here, and away from this machine's own settings."""
+        host = self.url.removeprefix("http://").rpartition(":")[0]
+        direct = ",".join(filter(None, [os.environ.get("NO_PROXY", os.environ.get("no_proxy", "")), host, "127.0.0.1"]))
+        where = region or self.regions[0]
+        return {
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "false",
+            "AWS_ACCESS_KEY_ID": access_key(account or self.accounts[0]),
+            "AWS_SECRET_ACCESS_KEY": "not-a-secret-the-local-hub-verifies-no-signature",
+            "AWS_SESSION_TOKEN": "",
+            "AWS_REGION": where,
+            "AWS_DEFAULT_REGION": where,
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "NO_PROXY": direct,
+            "no_proxy": direct,
+        }
+
+    def findings(self, **filters: str) -> list[dict[str, Any]]:
+        """All stored findings as they are at this moment, past every quota and fault.
+
+        Filters: account, region, prefix (of the Id), record_state, workflow, severity, cluster.
+        """
+        found: list[dict[str, Any]] = []
+        while True:
+            page = self._get("findings", **filters, after=str(len(found)), limit=str(_PAGE))
+            found += page["findings"]
+            if not page["findings"] or len(found) >= page["total"]:
+                return found
+
+    def journal(self, since: int = 0) -> list[dict[str, Any]]:
+        """What happened to findings after entry number `since` (`seq` of an earlier answer), oldest first."""
+        return list(self._log("entries", "seq", since=since, calls_since=0))
+
+    def calls(self, since: int = 0) -> list[dict[str, Any]]:
+        """Calls to AWS operations after call number `since`, oldest first, refused ones too."""
+        return list(self._log("calls", "call", since=0, calls_since=since))
+
+    def _log(self, part: str, number: str, **after: int) -> Iterator[dict[str, Any]]:
+        key = "since" if part == "entries" else "calls_since"
+        other = "calls_since" if part == "entries" else "since"
+        position = after[key]
+        while True:
+            # the other log is skipped: nothing comes after so high a number
+            page = self._get("journal", **{key: str(position), other: str(2**53)})[part]
+            if not page:
+                return
+            yield from page
+            position = page[-1][number]
+
+    def stats(self) -> dict[str, Any]:
+        """Counts since the start or the last reset: calls by operation and status, outcomes, findings by state."""
+        return self._get("stats")
+
+    def fault(self, kind: str, **options: object) -> int:
+        """Add a fault (dev/hub/faults.py lists kinds and options). Its number, for `clear_fault`."""
+        return int(self._send("POST", "faults", {"kind": kind, **options})["id"])
+
+    def clear_fault(self, number: int) -> None:
+        self._send("DELETE", f"faults/{number}")
+
+    def clear_faults(self) -> None:
+        self._send("DELETE", "faults")
+
+    def analyst(
+        self,
+        ids: Sequence[str],
+        *,
+        workflow: str | None = None,
+        note: str | None = None,
+        account: str | None = None,
+        region: str | None = None,
+        **values: Any,
+    ) -> dict[str, Any]:
+        """What an analyst does to findings of the default product; `values` as BatchUpdateFindings has them."""
+        body: dict[str, Any] = {"account": account or self.accounts[0], "region": region or self.regions[0]}
+        if workflow is not None:
+            values["Workflow"] = {"Status": workflow}
+        if note is not None:
+            values["Note"] = {"Text": note, "UpdatedBy": "analyst"}
+        return self._send("POST", "analyst", {**body, "ids": list(ids), **values})
+
+    def switch(self, **choices: str) -> None:
+        """Set switches (dev/hub/switches.py lists them)."""
+        self._send("POST", "switches", choices)
+
+    def quotas(self, *, on: bool) -> None:
+        """Switch quotas; either way the buckets are full again."""
+        self._send("POST", "quotas", {"on": on})
+
+    def enable(self, *, on: bool, account: str | None = None, region: str | None = None) -> None:
+        """Switch Security Hub on or off in an account and Region."""
+        where = {"account": account or self.accounts[0], "region": region or self.regions[0]}
+        self._send("POST", "hubs", {**where, "enabled": on})
+
+    def roles(self, roles: Mapping[str, str]) -> None:
+        """Replace the assumable roles."""
+        self._send("POST", "roles", dict(roles))
+
+    def expire_sessions(self) -> None:
+        """End the credentials of all assumed roles."""
+        self._send("POST", "sessions/expire")
+
+    def reset(self) -> None:
+        """As just started: no findings, journal, faults; switches and whether quotas hold stay."""
+        self._send("POST", "reset")
+
+    def _get(self, path: str, **query: str) -> dict[str, Any]:
+        return self._send("GET", f"{path}?{urlencode(query)}" if query else path)
+
+    def _send(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+        data = None if body is None else json.dumps(body).encode()
+        request = Request(f"{self.url}/_control/{path}", data=data, method=method)  # noqa: S310 - our own http address
+        request.add_header("Content-Type", "application/json")
+        try:
+            with self._opener.open(request, timeout=60) as response:
+                answer: dict[str, Any] = json.load(response)
+        except HTTPError as error:
+            with error:
+                raise ValueError(f"{method} {path}: {error.code} {error.read().decode()}") from None
+        return answer

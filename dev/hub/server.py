@@ -1,0 +1,95 @@
+"""The HTTP face: AWS calls, the control endpoint and the findings page on one port.
+
+An AWS call is told by its Authorization header; all else is the page's or the control endpoint's and must come from
+this machine: a foreign Host or Origin is refused, so that no web site can reach it through the visitor's browser.
+"""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from dev.hub import board, control
+from dev.hub.service import Call, Request, Service
+from dev.hub.wire import AwsError, json_error, parse_scope, xml_error
+
+SERVICE = web.AppKey("service", Service)
+_MOST_BYTES = 32 * 1024 * 1024  # above what AWS takes, so that the documented refusal answers a batch that is too large
+_LOCAL = frozenset({"127.0.0.1", "localhost", "[::1]"})
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def application(service: Service) -> web.Application:
+    app = web.Application(client_max_size=_MOST_BYTES, middlewares=[_local_only])
+    app[SERVICE] = service
+    control.mount(app, service)
+    board.mount(app, service)
+    app.router.add_route("*", "/{path:.*}", _aws)
+    return app
+
+
+@web.middleware
+async def _local_only(request: web.Request, handler: Handler) -> web.StreamResponse:
+    if "Authorization" in request.headers:
+        return await handler(request)
+    host = request.headers.get("Host", "")
+    if host.rpartition(":")[0] not in _LOCAL and host not in _LOCAL:
+        return web.json_response({"error": "this Host is not served"}, status=403)
+    origin = request.headers.get("Origin")
+    if origin is not None and origin != f"http://{host}":
+        return web.json_response({"error": "this Origin is not served"}, status=403)
+    return await handler(request)
+
+
+async def _aws(request: web.Request) -> web.StreamResponse:
+    service = request.app[SERVICE]
+    body = await request.read()
+    sts = False
+    try:
+        scope = parse_scope(request.headers.get("Authorization"))
+        sts = scope.service == "sts"
+        token = request.headers.get("X-Amz-Security-Token")
+        call = service.admit(Request(request.method, request.path, scope, token, body))
+        if call.fault is not None and call.fault.kind.startswith("timeout"):
+            return await _silent(request, service, call)
+        answer = service.perform(call)
+    except AwsError as error:
+        return _refused(error, sts=sts)
+    return web.Response(
+        body=answer,
+        content_type="text/xml" if sts else "application/json",
+        headers={"x-amzn-RequestId": secrets.token_hex(16)},
+    )
+
+
+async def _silent(request: web.Request, service: Service, call: Call) -> web.StreamResponse:
+    """A call whose caller gets no answer. The connection ends without one."""
+    fault = call.fault
+    if fault is not None and fault.kind == "timeout_after":
+        with contextlib.suppress(AwsError):  # the caller would not see it either; the journal has it
+            service.perform(call)
+    else:
+        error = AwsError("(no answer)", 0, "")
+        service.note(call.operation, call.caller.account, call.request.scope.region, 0, error)
+    await asyncio.sleep(fault.delay_seconds if fault is not None else 0)
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=503)
+
+
+def _refused(error: AwsError, *, sts: bool) -> web.Response:
+    request = secrets.token_hex(16)
+    if sts:
+        # STS speaks of the same two troubles in words of its own
+        code = {"ExpiredTokenException": "ExpiredToken", "UnrecognizedClientException": "InvalidClientTokenId"}
+        named = AwsError(code.get(error.code, error.code), error.status, error.message)
+        return web.Response(body=xml_error(named, request), status=error.status, content_type="text/xml")
+    return web.Response(
+        body=json_error(error),
+        status=error.status,
+        content_type="application/json",
+        headers={"x-amzn-ErrorType": error.code, "x-amzn-RequestId": request},
+    )

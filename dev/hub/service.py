@@ -1,0 +1,298 @@
+"""The whole state of the server, and what one call to an AWS operation does to it.
+
+A call is handled in one go on one thread: identity, injected fault, quota, the operation. Only waiting for an injected
+time-out happens elsewhere (server.py), before or after.
+"""
+
+import secrets
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from dev.hub import query
+from dev.hub.faults import Breaker, Fault, Faults
+from dev.hub.identity import Caller, Identity
+from dev.hub.imports import Importer, not_subscribed
+from dev.hub.journal import Journal
+from dev.hub.quota import Quotas
+from dev.hub.store import Hub
+from dev.hub.switches import Switches
+from dev.hub.timestamp import render
+from dev.hub.update import Updater
+from dev.hub.wire import AwsError, Scope, partition, xml_answer
+
+Clock = Callable[[], float]
+
+OPERATIONS = {
+    ("POST", "/findings/import"): "BatchImportFindings",
+    ("POST", "/findings"): "GetFindings",
+    ("PATCH", "/findings/batchupdate"): "BatchUpdateFindings",
+    ("GET", "/accounts"): "DescribeHub",
+    ("POST", "/accounts"): "EnableSecurityHub",
+    ("DELETE", "/accounts"): "DisableSecurityHub",
+}
+
+
+class Settings(msgspec.Struct):
+    """What the server starts with."""
+
+    accounts: list[str]
+    """The first is the account of every access key that is not configured."""
+    regions: list[str]
+    """Security Hub is on for each account in each of these."""
+    keys: dict[str, str] = {}
+    strict_keys: bool = False
+    roles: dict[str, str] = {}
+    quotas: bool = True
+    journal_entries: int = 2_000_000
+    switches: Switches = msgspec.field(default_factory=Switches)
+
+
+class Request(msgspec.Struct, frozen=True):
+    """One AWS call as it came in."""
+
+    method: str
+    path: str
+    scope: Scope
+    token: str | None
+    body: bytes
+
+
+class Call(msgspec.Struct):
+    """A call on its way: what is known about it so far."""
+
+    request: Request
+    operation: str
+    caller: Caller
+    fault: Fault | None
+    findings: int = 0
+
+
+class Service:
+    """Accounts, hubs, quotas, faults and the journal of one server."""
+
+    def __init__(self, settings: Settings, *, clock: Clock, monotonic: Clock) -> None:
+        self.settings = settings
+        self.switches = settings.switches
+        self.clock = clock
+        self.monotonic = monotonic
+        self.journal = Journal(settings.journal_entries)
+        self.faults = Faults()
+        self.quotas = Quotas(on=settings.quotas)
+        self.moved: dict[str, int] = {}
+        self.version = 0
+        self._nonce = secrets.token_hex(8)
+        self.identity = Identity(
+            default_account=settings.accounts[0],
+            keys=settings.keys,
+            strict=settings.strict_keys,
+            roles=settings.roles,
+        )
+        self._importer = Importer(self.switches, self.journal, self._next_version, self.moved)
+        self._updater = Updater(self.journal, self._next_version)
+        self.hubs: dict[tuple[str, str], Hub] = {}
+        self._open()
+
+    def _open(self) -> None:
+        for account in self.settings.accounts:
+            for region in self.settings.regions:
+                self.hub(account, region).enabled = True
+
+    def _next_version(self) -> int:
+        self.version += 1
+        return self.version
+
+    def hub(self, account: str, region: str) -> Hub:
+        """The hub of an account and Region; off until somebody enables it."""
+        known = self.hubs.get((account, region))
+        if known is None:
+            known = Hub(account, region, enabled=False, since=render(self.clock()))
+            self.hubs[(account, region)] = known
+            known.remember(on=self.faults.lagging())
+        return known
+
+    def add_fault(self, fault: Fault) -> int:
+        number = self.faults.add(fault, now=self.clock())
+        self.watch_lag()
+        return number
+
+    def watch_lag(self) -> None:
+        """Keep overwritten findings exactly while a `lag` fault may ask for them."""
+        for hub in self.hubs.values():
+            hub.remember(on=self.faults.lagging())
+
+    def reset(self) -> None:
+        """As just started: no findings, no journal, no faults, full quotas, no sessions."""
+        self.faults.clear()
+        self.hubs.clear()
+        self._open()
+        self.journal.clear()
+        self.quotas.reset()
+        self.identity.forget()
+        self.moved.clear()
+        self._next_version()
+
+    def admit(self, request: Request) -> Call:
+        """Everything that comes before the operation. Raises AwsError for a refused call."""
+        scope = request.scope
+        operation = _operation(request)
+        try:
+            caller = self.identity.resolve(scope.key, request.token, region=scope.region, now=self.clock())
+        except AwsError as error:
+            self.note(operation, "", scope.region, 0, error)
+            raise
+        call = Call(request, operation, caller, self.faults.take(operation, caller.account, scope.region))
+        refusal = self._refusal(call)
+        if refusal is not None:
+            self.note(operation, caller.account, scope.region, 0, refusal)
+            raise refusal
+        return call
+
+    def _refusal(self, call: Call) -> AwsError | None:
+        account, region = call.caller.account, call.request.scope.region
+        kind = call.fault.kind if call.fault is not None else ""
+        if kind == "access_denied":
+            message = f"User: {call.caller.arn} is not authorized to perform: securityhub:{call.operation}"
+            return AwsError("AccessDeniedException", 403, message)
+        if kind == "error500":
+            return AwsError("InternalException", 500, "Internal server error")
+        securityhub = call.request.scope.service == "securityhub"
+        over = securityhub and not self.quotas.take(account, region, call.operation, now=self.monotonic())
+        if over or kind == "throttle":
+            return AwsError("TooManyRequestsException", 429, "Too Many Requests")
+        return None
+
+    def perform(self, call: Call) -> bytes:
+        """Run the operation. Raises AwsError for a refused call. Either way the journal has it."""
+        region = call.request.scope.region
+        try:
+            answer = self._run(call)
+        except AwsError as error:
+            self.note(call.operation, call.caller.account, region, call.findings, error)
+            raise
+        self.note(call.operation, call.caller.account, region, call.findings, None)
+        return answer
+
+    def note(self, operation: str, account: str, region: str, findings: int, error: AwsError | None) -> None:
+        status, code = (200, "") if error is None else (error.status, error.code)
+        self.journal.called((self.clock(), operation, account, region, findings, status, code))
+
+    def _run(self, call: Call) -> bytes:
+        if call.request.scope.service == "sts":
+            return self._sts(call)
+        hub = self.hub(call.caller.account, call.request.scope.region)
+        if call.operation == "EnableSecurityHub":
+            return self._enable(hub)
+        if not hub.enabled and call.operation != "BatchImportFindings":
+            raise AwsError("InvalidAccessException", 401, not_subscribed(hub.account))
+        now = self.clock()
+        match call.operation:
+            case "BatchImportFindings":
+                body = _decoded(call)
+                size, broken = len(call.request.body), Breaker(call.fault)
+                answer = self._importer.run(hub, call.caller.arn, body, wire_bytes=size, now=now, broken=broken)
+            case "GetFindings":
+                active_only = self.switches.unfiltered_records == "active"
+                wanted = query.parse(_decoded(call), nonce=self._nonce, active_only=active_only)
+                moment = self.faults.moment(call.operation, hub.account, hub.region, now=now)
+                answer = query.run(wanted, hub, overlay={} if moment is None else hub.past(moment))
+            case "BatchUpdateFindings":
+                answer = self._updater.run(hub, _decoded(call), now=now)
+            case "DisableSecurityHub":
+                hub.enabled = False
+                answer = b"{}"
+            case _:
+                answer = _described(hub)
+        return answer
+
+    def _enable(self, hub: Hub) -> bytes:
+        if hub.enabled:
+            raise AwsError("ResourceConflictException", 409, "Account is already subscribed to Security Hub")
+        hub.enabled = True
+        hub.since = render(self.clock())
+        return b"{}"
+
+    def _sts(self, call: Call) -> bytes:
+        form = dict(parse_qsl(call.request.body.decode("utf-8", "replace")))
+        request = secrets.token_hex(16)
+        if call.operation == "GetCallerIdentity":
+            caller = call.caller
+            result: dict[str, Any] = {"Arn": caller.arn, "UserId": caller.user, "Account": caller.account}
+        else:
+            accounts = {account for account, _ in self.hubs} | set(self.settings.accounts)
+            result = self.identity.assume(form, call.caller, accounts=accounts, now=self.clock())
+        return xml_answer(call.operation, result, request)
+
+    def analyse(self, account: str, region: str, body: dict[str, Any]) -> bytes:
+        """BatchUpdateFindings on behalf of the findings page or a test: no credentials, no quota, else the same."""
+        hub = self.hub(account, region)
+        answer = self._updater.run(hub, body, now=self.clock())
+        self.note("BatchUpdateFindings (analyst)", account, region, len(body.get("FindingIdentifiers", [])), None)
+        return answer
+
+    def stats(self) -> dict[str, Any]:
+        """Counts since the last reset. A status of 429 or 5xx includes injected ones."""
+        calls: dict[str, dict[str, int]] = {}
+        for (operation, status), number in self.journal.statuses.items():
+            calls.setdefault(operation, {})[str(status)] = number
+        states: Counter[str] = Counter()
+        workflows: Counter[str] = Counter()
+        severities: Counter[str] = Counter()
+        for hub in self.hubs.values():
+            for record in hub:
+                states[record.record_state] += 1
+                workflows[record.workflow] += 1
+                severities[record.severity] += record.record_state == "ACTIVE"
+        return {
+            "calls": calls,
+            "outcomes": dict(self.journal.outcomes),
+            "redundant": self.journal.redundant,
+            "moved": dict(self.moved),
+            "findings": states.total(),
+            "record_states": dict(states),
+            "workflow": dict(workflows),
+            "active_severities": dict(severities),
+            "version": self.version,
+        }
+
+
+def _described(hub: Hub) -> bytes:
+    return msgspec.json.encode(
+        {
+            "HubArn": f"arn:{partition(hub.region)}:securityhub:{hub.region}:{hub.account}:hub/default",
+            "SubscribedAt": hub.since,
+            "AutoEnableControls": False,
+            "ControlFindingGenerator": "SECURITY_CONTROL",
+        }
+    )
+
+
+def _operation(request: Request) -> str:
+    if request.scope.service == "securityhub":
+        operation = OPERATIONS.get((request.method, request.path.rstrip("/")))
+        if operation is None:
+            raise AwsError(
+                "UnknownOperationException",
+                404,
+                f"{request.method} {request.path[:100]} is no operation of this server",
+            )
+        return operation
+    if request.scope.service == "sts":
+        action = dict(parse_qsl(request.body.decode("utf-8", "replace"))).get("Action", "")
+        if action not in {"GetCallerIdentity", "AssumeRole"}:
+            raise AwsError("InvalidAction", 400, f"Could not find operation {action[:100]} on this server")
+        return action
+    raise AwsError("UnknownOperationException", 404, f"Service {request.scope.service} is not part of this server")
+
+
+def _decoded(call: Call) -> Any:
+    try:
+        body = msgspec.json.decode(call.request.body or b"{}")
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise AwsError("SerializationException", 400, f"The request body is no JSON: {error}") from None
+    items = body.get("Findings", body.get("FindingIdentifiers")) if type(body) is dict else None
+    call.findings = len(items) if type(items) is list else 0
+    return body

@@ -1,0 +1,83 @@
+"""The AWS wire protocol as far as boto3 sees it: the credential scope, error answers, the XML of the query protocol.
+
+The signature is not verified (the server knows no secret); account, Region and service are taken from the credential
+scope that the client signed for. Pure: no I/O, no clock.
+"""
+
+import re
+from typing import Any
+from xml.sax.saxutils import escape
+
+import msgspec
+
+_CREDENTIAL = re.compile(
+    r"^AWS4-HMAC-SHA256 Credential=(?P<key>[A-Za-z0-9]{16,128}|[A-Za-z0-9_-]{1,128})/(?P<date>\d{8})/"
+    r"(?P<region>[a-z0-9-]+)/(?P<service>[a-z0-9-]+)/aws4_request\s*,"
+)
+_STS = "https://sts.amazonaws.com/doc/2011-06-15/"
+
+
+class AwsError(Exception):
+    """A whole call that is refused: the error code that boto3 raises, its HTTP status and message."""
+
+    def __init__(self, code: str, status: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status
+        self.message = message
+
+
+def invalid_input(message: str) -> AwsError:
+    return AwsError("InvalidInputException", 400, message)
+
+
+class Scope(msgspec.Struct, frozen=True):
+    """Who calls which service where, as the Authorization header says."""
+
+    key: str
+    region: str
+    service: str
+
+
+def parse_scope(authorization: str | None) -> Scope:
+    if not authorization:
+        raise AwsError("MissingAuthenticationTokenException", 403, "Missing Authentication Token")
+    match = _CREDENTIAL.match(authorization)
+    if match is None:
+        raise AwsError(
+            "IncompleteSignatureException", 400, "Authorization header requires a SigV4 'Credential' parameter."
+        )
+    return Scope(match["key"], match["region"], match["service"])
+
+
+def partition(region: str) -> str:
+    """The partition whose ARNs are right in a Region."""
+    if region.startswith("cn-"):
+        return "aws-cn"
+    return "aws-us-gov" if region.startswith("us-gov-") else "aws"
+
+
+def json_error(error: AwsError) -> bytes:
+    return msgspec.json.encode({"Message": error.message, "Code": error.code})
+
+
+def xml_error(error: AwsError, request: str) -> bytes:
+    kind = "Sender" if error.status < 500 else "Receiver"
+    return (
+        f'<ErrorResponse xmlns="{_STS}"><Error><Type>{kind}</Type><Code>{escape(error.code)}</Code>'
+        f"<Message>{escape(error.message)}</Message></Error><RequestId>{request}</RequestId></ErrorResponse>"
+    ).encode()
+
+
+def xml_answer(operation: str, result: dict[str, Any], request: str) -> bytes:
+    body = _elements(result)
+    return (
+        f'<{operation}Response xmlns="{_STS}"><{operation}Result>{body}</{operation}Result>'
+        f"<ResponseMetadata><RequestId>{request}</RequestId></ResponseMetadata></{operation}Response>"
+    ).encode()
+
+
+def _elements(value: Any) -> str:
+    if isinstance(value, dict):
+        return "".join(f"<{name}>{_elements(item)}</{name}>" for name, item in value.items())
+    return escape(str(value))
