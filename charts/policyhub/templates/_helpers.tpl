@@ -1,0 +1,71 @@
+{{- define "policyhub.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "policyhub.fullname" -}}
+{{- $name := include "policyhub.name" . }}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" }}
+{{- else if contains $name .Release.Name }}
+{{- .Release.Name | trunc 63 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name $name | trunc 63 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- define "policyhub.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "policyhub.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "policyhub.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{ include "policyhub.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{- define "policyhub.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create }}
+{{- default (include "policyhub.fullname" .) .Values.serviceAccount.name }}
+{{- else }}
+{{- default "default" .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
+{{- define "policyhub.image" -}}
+{{- if .Values.image.digest }}
+{{- printf "%s@%s" .Values.image.repository .Values.image.digest }}
+{{- else }}
+{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) }}
+{{- end }}
+{{- end }}
+
+{{/* The name of this cluster's MonitoredCluster; empty where none is to be created. Fails where values are missing. */}}
+{{- define "policyhub.monitoredCluster" -}}
+{{- if .Values.monitoredCluster.create }}
+{{- $cluster := or .Values.clusterName .Values.clusterArn }}
+{{- $hub := .Values.securityHub }}
+{{- if or $cluster $hub.accountId $hub.region .Values.monitoredCluster.spec }}
+{{- $missing := list }}
+{{- if not $cluster }}{{ $missing = append $missing "clusterName (or clusterArn)" }}{{ end }}
+{{- if not $hub.accountId }}{{ $missing = append $missing "securityHub.accountId" }}{{ end }}
+{{- if not $hub.region }}{{ $missing = append $missing "securityHub.region" }}{{ end }}
+{{- if $missing }}
+{{- fail (printf "\n\nThe MonitoredCluster of this cluster also needs %s.\nSet what is missing, or monitoredCluster.create=false to bring your own MonitoredClusters.\n" (join " and " $missing)) }}
+{{- end }}
+{{- if .Values.clusterName }}
+{{- .Values.clusterName }}
+{{- else }}
+{{- /* EKS allows letters and characters in a name that Kubernetes does not. */}}
+{{- .Values.clusterArn | splitList "/" | last | lower | replace "_" "-" | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "policyhub.subject" -}}
+- kind: ServiceAccount
+  name: {{ include "policyhub.serviceAccountName" . }}
+  namespace: {{ .Release.Namespace }}
+{{- end }}
