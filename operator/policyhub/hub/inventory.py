@@ -85,7 +85,9 @@ class Inventory:
         cluster: str,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
+        seen: Callable[[Held], None] | None = None,
     ) -> None:
+        """`seen` is told of each finding as its page arrives, long before its part is complete."""
         self.trouble: HubError | None = None
         """Why the reading does not move on; None while it does."""
         self._reader = reader
@@ -93,6 +95,7 @@ class Inventory:
         self._left = deque([self._root])
         self._sleep = sleep
         self._jitter = jitter
+        self._seen = seen
 
     @property
     def complete(self) -> bool:
@@ -134,7 +137,11 @@ class Inventory:
         found: dict[str, Held] = {}
         async with aclosing(self._reader.find({"Id": [{"Value": prefix, "Comparison": "PREFIX"}]})) as pages:
             async for page in pages:
-                found.update((f["Id"], held(f)) for f in page.findings if f["Id"].startswith(prefix))
+                for finding in page.findings:
+                    if finding["Id"].startswith(prefix):
+                        found[finding["Id"]] = held(finding)
+                        if self._seen is not None:
+                            self._seen(found[finding["Id"]])
                 if page.token and (depth == 0 or (len(found) >= SPLIT_ABOVE and depth < _DEPTH)):
                     return None
         return tuple(found.values())

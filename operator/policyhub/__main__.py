@@ -1,0 +1,3 @@
+from policyhub.cli import main
+
+main()

@@ -1,0 +1,99 @@
+"""The command line: `policyhub run`, `policyhub version`."""
+
+import asyncio
+import logging
+import sys
+from typing import Annotated
+
+import structlog
+import typer
+
+import policyhub
+from policyhub.settings import Settings, SettingsError
+
+app = typer.Typer(
+    help="Kubernetes policy violations as AWS Security Hub CSPM findings.", no_args_is_help=True, add_completion=False
+)
+
+
+def main() -> None:
+    app()
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(policyhub.__version__)
+
+
+@app.command()
+def run(  # noqa: PLR0917  (typer turns each into a flag)
+    account_id: Annotated[str | None, typer.Option(help="AWS account for MonitoredClusters that name none.")] = None,
+    region: Annotated[str | None, typer.Option(help="AWS Region for MonitoredClusters that name none.")] = None,
+    role_arn: Annotated[str | None, typer.Option(help="Role to assume where a MonitoredCluster names none.")] = None,
+    external_id: Annotated[str | None, typer.Option(help="External id for that role.")] = None,
+    metrics_host: Annotated[str | None, typer.Option(help="Address of /metrics and the probes.")] = None,
+    metrics_port: Annotated[str | None, typer.Option(help="Port of the same (default 8080; 0: a free one).")] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+    log_format: Annotated[str | None, typer.Option(help="json or console.")] = None,
+    hub_quota_share: Annotated[str | None, typer.Option(help="Share of Security Hub's quotas to use.")] = None,
+    relist_interval: Annotated[str | None, typer.Option(help="Seconds between complete listings.")] = None,
+    inventory_interval: Annotated[str | None, typer.Option(help="Seconds between inventories.")] = None,
+    discovery_interval: Annotated[str | None, typer.Option(help="Seconds between looks at what is served.")] = None,
+) -> None:
+    """Run the operator. Each flag is also an environment variable: POLICYHUB_ and its name in capitals."""
+    try:
+        settings = Settings.load(
+            account_id=account_id,
+            region=region,
+            role_arn=role_arn,
+            external_id=external_id,
+            metrics_host=metrics_host,
+            metrics_port=metrics_port,
+            log_level=log_level,
+            log_format=log_format,
+            hub_quota_share=hub_quota_share,
+            relist_interval=relist_interval,
+            inventory_interval=inventory_interval,
+            discovery_interval=discovery_interval,
+        )
+    except SettingsError as error:
+        typer.echo(f"policyhub: the settings are wrong:\n{error}", err=True)
+        raise typer.Exit(2) from error
+    configure_logging(settings)
+    from policyhub.process import run as serve  # noqa: PLC0415  (boto3 and kopf load when the settings are right)
+
+    raise typer.Exit(asyncio.run(serve(settings)))
+
+
+def configure_logging(settings: Settings) -> None:
+    """One line per event on stderr, ours and the libraries' alike."""
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer() if settings.log_format == "json" else structlog.dev.ConsoleRenderer()
+    )
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level)
+    for noisy in ("kopf", "botocore", "urllib3", "boto3", "asyncio", "aiohttp"):
+        logging.getLogger(noisy).setLevel(max(level, logging.WARNING))

@@ -1,0 +1,524 @@
+"""The data plane of one monitored cluster: its connection, its sources, its ledger, and its place at the hub.
+
+It runs as one task per MonitoredCluster, for ever; what goes wrong is kept as a `Fault` for the status and tried again.
+Three loops run side by side once the cluster has told who it is:
+
+* discovery: which source APIs are served, one reflector each; it also confirms that it is still the same cluster;
+* the inventory of what Security Hub holds under the cluster's prefix, and its repetition once a day;
+* the tick: whether findings may be sent, what is due for a refresh, gauges.
+
+Nothing is archived on missing evidence: a source that fails, vanishes or belongs to another cluster only ever loses its
+coverage, its findings stay (`sync.plan`).
+"""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+from policyhub.api.monitoredcluster import MinimumSeverity, MonitoredCluster
+from policyhub.findings import asff
+from policyhub.hub.client import HubClient
+from policyhub.hub.errors import AccessLost, HubError
+from policyhub.hub.inventory import Held as Found
+from policyhub.hub.inventory import Inventory
+from policyhub.kube.connection import Connection, Refused, Unreachable
+from policyhub.kube.discovery import GATEKEEPER, Discovery, Resource, discover
+from policyhub.kube.kubeconfig import KubeconfigError
+from policyhub.kube.reflector import Reflector
+from policyhub.metrics import Metrics
+from policyhub.settings import DEFAULT_SEVERITY, Settings
+from policyhub.sources.filter import Filter
+from policyhub.sources.violation import Severity
+from policyhub.sync.engine import Engine, Feed, Trouble
+from policyhub.sync.ledger import Held, Known, Ledger
+from policyhub.sync.plan import Rules, refresh_due
+from policyhub.sync.view import View
+
+log = structlog.get_logger(__name__)
+
+TICK_SECONDS = 1.0
+RETRY_SECONDS = (1.0, 60.0)
+"""Back-off between attempts to reach a cluster or the hub's account: full jitter up to a ceiling that doubles."""
+SEVERITIES: dict[MinimumSeverity, Severity] = {
+    "informational": "INFORMATIONAL",
+    "low": "LOW",
+    "medium": "MEDIUM",
+    "high": "HIGH",
+    "critical": "CRITICAL",
+}
+REFRESH_SECONDS = 3600.0
+"""How often findings are looked through for those to be refreshed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong, fit for a condition: a CamelCase reason and a message that says how to mend it."""
+
+    reason: str
+    message: str
+
+
+class _Unauthorized(Exception):  # noqa: N818  (it says what happened)
+    """The credentials ended: a fresh connection is needed."""
+
+
+class ClusterReplaced(Exception):  # noqa: N818  (it says what happened)
+    """Another cluster answers where the monitored one was."""
+
+
+Connect = Callable[[], Awaitable[Connection]]
+
+
+@dataclass(slots=True)
+class Source:
+    """One source API that is or was served."""
+
+    resource: Resource
+    view: View
+    reflector: Reflector
+    task: asyncio.Task[None]
+    vanished: bool = False
+
+
+@dataclass(slots=True)
+class State:
+    """What the status is made of; None where all is well."""
+
+    connection: Fault | None = field(default_factory=lambda: Fault("Connecting", "the first connection is being made"))
+    account: Fault | None = field(default_factory=lambda: Fault("NotVerified", "the AWS account was not asked yet"))
+    discovery: Fault | None = field(default_factory=lambda: Fault("Discovering", "the served APIs were not read yet"))
+    inventory: Fault | None = field(
+        default_factory=lambda: Fault("InventoryIncomplete", "what Security Hub holds is still being read")
+    )
+    cluster_uid: str = ""
+    synced_once: bool = False
+
+
+class DataPlane:
+    """One monitored cluster at work."""
+
+    def __init__(
+        self,
+        *,
+        monitored: MonitoredCluster,
+        account: str,
+        region: str,
+        connect: Connect,
+        hub: HubClient,
+        engine: Engine,
+        settings: Settings,
+        metrics: Metrics,
+        now: Callable[[], int],
+        rng: random.Random,
+    ) -> None:
+        """`now` gives Unix milliseconds; `connect` a fresh connection to the monitored cluster."""
+        self.monitored = monitored
+        self.account = account
+        self.region = region
+        self.state = State()
+        self.sources: dict[str, Source] = {}
+        """By origin."""
+        self.feed: Feed | None = None
+        self.claimed_twice = ""
+        """The other MonitoredCluster that claims the same identity at the same hub, if there is one."""
+        self._connect = connect
+        self._hub = hub
+        self._engine = engine
+        self._settings = settings
+        self._metrics = metrics
+        self._now = now
+        self._rng = rng
+        self._unknown: dict[str, str] = {}
+        self._refreshed_at = 0
+        self._gauges: set[tuple[str, str, Severity]] = set()
+
+    @property
+    def name(self) -> str:
+        return self.monitored.metadata.name
+
+    @property
+    def ledger(self) -> Ledger | None:
+        return self.feed.ledger if self.feed is not None else None
+
+    @property
+    def hub_trouble(self) -> Trouble | None:
+        """Why the hub takes nothing now; shared by all clusters that write there."""
+        return self._engine.trouble
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            connection = await self._reach()
+            try:
+                await self._work(connection)
+            except* ClusterReplaced as group:
+                log.warning("cluster_replaced", cluster=self.name, message=str(_first(group)))
+
+    async def _reach(self) -> Connection:
+        """A connection to an API server that has told which cluster it is."""
+        failures = 0
+        while True:
+            try:
+                connection = await self._connect()
+                try:
+                    self.state.cluster_uid = await connection.cluster_uid()
+                except BaseException:
+                    await connection.close()
+                    raise
+            except (Refused, Unreachable, KubeconfigError) as error:
+                self._lost(error)
+                failures += 1
+                await self._pause(failures)
+                continue
+            self.state.connection = None
+            return connection
+
+    async def _pause(self, failures: int) -> None:
+        ceiling = min(RETRY_SECONDS[1], RETRY_SECONDS[0] * 2 ** min(failures, 6))
+        await asyncio.sleep(self._rng.uniform(RETRY_SECONDS[0] / 2, ceiling))
+
+    def _lost(self, error: Exception) -> None:
+        fault = connection_fault(error)
+        if fault != self.state.connection:
+            log.warning("cluster_unreachable", cluster=self.name, reason=fault.reason, message=fault.message)
+        self.state.connection = fault
+
+    async def _work(self, connection: Connection) -> None:
+        """Everything about the cluster that answers now; ends when another answers in its place (ClusterReplaced)."""
+        spec, uid = self.monitored.spec, self.state.cluster_uid
+        ledger = Ledger(
+            cluster_id=self.monitored.identity,
+            cluster_uid=uid,
+            default_severity=DEFAULT_SEVERITY,
+            on_dirty=self._engine.wake,
+        )
+        ledger.adopted = self.monitored.metadata.annotations.get(ADOPT_ANNOTATION, "")
+        self.feed = Feed(
+            name=self.name,
+            ledger=ledger,
+            cluster=asff.Cluster(
+                id=self.monitored.identity,
+                name=self.name,
+                arn=spec.cluster_arn,
+                uid=uid,
+                account=self.account,
+                region=self.region,
+                partition=self._hub.partition,
+                product_arn=self._hub.product_arn,
+            ),
+            rules=Rules(
+                archive_delay_ms=int(spec.archive_delay.total_seconds() * 1000), archive=spec.mode != "NoArchive"
+            ),
+            sends=False,
+        )
+        self._engine.attach(self.feed)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._serve(connection))
+                tasks.create_task(self._take_inventory(ledger))
+                tasks.create_task(self._tick())
+        finally:
+            self._engine.detach(self.feed)
+            self.feed = None
+            self.sources.clear()
+            self.state.discovery = State().discovery
+            self.state.inventory = State().inventory
+            self._metrics.forget_cluster(self.name)
+            self._gauges.clear()
+
+    # -- sources --------------------------------------------------------------------------------------------------
+
+    async def _serve(self, connection: Connection) -> None:
+        """Watch the sources; with fresh credentials after the API server refused the old ones."""
+        while True:
+            try:
+                async with connection, asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._discover(connection, tasks))
+            except* _Unauthorized:
+                log.info("reconnecting", cluster=self.name)
+            for source in self.sources.values():
+                source.view.live(live=False)
+            self.sources.clear()
+            uid = self.state.cluster_uid
+            connection = await self._reach()
+            if self.state.cluster_uid != uid:
+                await connection.close()
+                raise ClusterReplaced(f"kube-system has uid {self.state.cluster_uid}, it was {uid}")
+
+    async def _discover(self, connection: Connection, tasks: asyncio.TaskGroup) -> None:
+        wanted = self.monitored.spec.sources
+        while True:
+            started = self._now()
+            try:
+                uid = await connection.cluster_uid()
+            except (Refused, Unreachable) as error:
+                self._lost(error)
+                if isinstance(error, Refused) and error.status == 401:
+                    raise _Unauthorized from error
+            else:
+                self.state.connection = None
+                if uid != self.state.cluster_uid:
+                    raise ClusterReplaced(f"kube-system has uid {uid}, it was {self.state.cluster_uid}")
+                found = await discover(
+                    connection,
+                    policy_reports=wanted.policy_reports,
+                    open_reports=wanted.open_reports,
+                    gatekeeper=wanted.gatekeeper,
+                )
+                self._apply(found, connection, tasks, started=started)
+            await asyncio.sleep(self._settings.discovery_interval * self._rng.uniform(0.9, 1.1))
+
+    def _apply(self, found: Discovery, connection: Connection, tasks: asyncio.TaskGroup, *, started: int) -> None:
+        ledger = self._feed().ledger
+        for group, reason in found.unknown.items():
+            if self._unknown.get(group) != reason:
+                log.warning("discovery_failed", cluster=self.name, group=group, reason=reason)
+        self._unknown = found.unknown
+        for resource in found.served:
+            source = self.sources.get(resource.origin)
+            if source is None or source.vanished or source.resource != resource:
+                if source is not None:
+                    source.task.cancel()
+                self.sources[resource.origin] = self._start(resource, connection, tasks)
+                log.info("source_started", cluster=self.name, source=resource.origin, version=resource.version)
+            ledger.confirmed[resource.origin] = started
+        for origin, source in self.sources.items():
+            if not source.vanished and found.absent(source.resource):
+                source.vanished = True
+                source.task.cancel()
+                source.view.abort()
+                source.view.live(live=False)
+                log.warning("source_vanished", cluster=self.name, source=origin)
+        self.state.discovery = None
+
+    def _start(self, resource: Resource, connection: Connection, tasks: asyncio.TaskGroup) -> Source:
+        spec = self.monitored.spec
+        view = View(
+            cluster=self.name,
+            group=resource.group,
+            resource=resource.plural,
+            ledger=self._feed().ledger,
+            wanted=Filter(
+                exclude_sources=spec.sources.exclude,
+                include_namespaces=spec.namespaces.include,
+                exclude_namespaces=spec.namespaces.exclude,
+                results=frozenset(spec.results),
+                minimum_severity=SEVERITIES[spec.minimum_severity],
+                default_severity=DEFAULT_SEVERITY,
+            ),
+            metrics=self._metrics,
+            now=self._now,
+        )
+        reflector = Reflector(connection, resource, view, relist_interval=self._settings.relist_interval)
+        return Source(resource=resource, view=view, reflector=reflector, task=tasks.create_task(reflector.run()))
+
+    def source_faults(self) -> dict[str, Fault]:
+        """What keeps each source from being whole, by origin or group; empty when all is well."""
+        faults = {group: Fault("DiscoveryFailed", reason) for group, reason in self._unknown.items()}
+        for origin, source in self.sources.items():
+            fault = source_fault(source)
+            if fault is not None:
+                faults[origin] = fault
+        return faults
+
+    # -- the hub --------------------------------------------------------------------------------------------------
+
+    async def _take_inventory(self, ledger: Ledger) -> None:
+        failures = 0
+        while True:
+            try:
+                await self._hub.verify_account()
+                self.state.account = None
+                await self._read_inventory(ledger)
+            except HubError as error:
+                failures += 1
+                reason = error.kind if isinstance(error, AccessLost) else type(error).__name__
+                fault = Fault(reason, error.message)
+                if fault != self.state.account:
+                    log.warning("hub_access", cluster=self.name, reason=reason, message=error.message)
+                self.state.account = fault
+                await self._pause(failures)
+                continue
+            failures = 0
+            await asyncio.sleep(self._settings.inventory_interval * self._rng.uniform(0.9, 1.1))
+
+    async def _read_inventory(self, ledger: Ledger) -> None:
+        inventory = Inventory(self._hub, cluster=ledger.cluster_id, seen=lambda found: self._look(ledger, found))
+        root = len(f"policyhub/{ledger.cluster_id}/")
+        number = 0
+        while not inventory.complete:
+            async for part in inventory.parts():
+                number += len(part.findings)
+                ledger.take_part(part.prefix[root:], map(held, part.findings), now=self._now())
+                await asyncio.sleep(0)
+        ledger.finish_inventory()
+        self.state.inventory = None
+        log.info("inventory_read", cluster=self.name, findings=number)
+        await self._grade(ledger)
+
+    def _look(self, ledger: Ledger, found: Found) -> None:
+        """Each finding as its page arrives: one of another cluster stops the sending before any part is complete."""
+        if found.cluster_uid not in ledger.uids and not ledger.foreign:
+            ledger.foreign[found.cluster_uid] = 1
+            self._gate()
+
+    async def _grade(self, ledger: Ledger) -> None:
+        """One more listing, for the positive evidence about what Security Hub has and nobody calls for."""
+        while not ledger.reports_listed:  # noqa: ASYNC110  (the ledger is pure: it has no event to wait for)
+            await asyncio.sleep(TICK_SECONDS)
+        if not ledger.uncalled():
+            return
+        for source in self.sources.values():
+            if source.resource.group != GATEKEEPER and not source.vanished:
+                source.view.grade = True
+                source.reflector.request_relist()
+
+    # -- the tick -------------------------------------------------------------------------------------------------
+
+    async def _tick(self) -> None:
+        while True:
+            feed = self._feed()
+            self._cover()
+            self._gate()
+            now = self._now()
+            if now - self._refreshed_at > REFRESH_SECONDS * 1000:
+                self._refreshed_at = now
+                feed.ledger.refresh(refresh_due, now=now)
+            self._export()
+            await asyncio.sleep(TICK_SECONDS)
+
+    def _cover(self) -> None:
+        """Tell the ledger whether every report API has been heard."""
+        reports = [s for s in self.sources.values() if s.resource.group != GATEKEEPER]
+        listed = {s.resource.group for s in reports if s.view.last_listed}
+        unheard = [g for g in self._unknown if g != GATEKEEPER and g not in listed]
+        self._feed().ledger.list_reports(
+            listed=self.state.discovery is None and not unheard and all(s.view.last_listed for s in reports)
+        )
+
+    def _gate(self) -> None:
+        """Whether findings of this cluster may be sent at all."""
+        feed = self._feed()
+        sends = (
+            self.monitored.spec.mode != "DryRun"
+            and self.state.account is None
+            and not feed.ledger.foreign
+            and not self.claimed_twice
+        )
+        if sends != feed.sends:
+            feed.sends = sends
+            self._engine.wake()
+
+    @property
+    def in_sync(self) -> bool:
+        """Whether Security Hub has exactly what the cluster calls for, as far as can be seen."""
+        return (
+            self.feed is not None
+            and self.feed.sends
+            and self.state.inventory is None
+            and self.state.discovery is None
+            and not self.source_faults()
+            and not self.feed.ledger.pending
+            and not self.feed.ledger.rejected
+        )
+
+    def _export(self) -> None:
+        """Set this cluster's gauges."""
+        if self.in_sync:
+            self.state.synced_once = True
+        self._export_findings()
+        self._export_sources()
+
+    def _export_findings(self) -> None:
+        m, name, hub, ledger = self._metrics, self.name, self._engine.hub_name, self._feed().ledger
+        for labels, number in ledger.violations.items():
+            m.violations.labels(name, *labels).set(number)
+        for labels in self._gauges - ledger.violations.keys():
+            m.violations.remove(name, *labels)
+        self._gauges = set(ledger.violations)
+        m.findings_pending.labels(name, hub).set(ledger.pending)
+        oldest = ledger.oldest_pending()
+        m.oldest_pending_seconds.labels(name, hub).set(0 if oldest is None else max(0, self._now() - oldest) / 1000)
+        m.in_sync.labels(name).set(self.in_sync)
+        m.archives_held.remove_by_labels({"cluster": name})
+        for reason, number in ledger.held_reasons().items():
+            m.archives_held.labels(name, reason).set(number)
+
+    def _export_sources(self) -> None:
+        m, name = self._metrics, self.name
+        m.source_complete.remove_by_labels({"cluster": name})
+        for group in self._unknown:
+            m.source_complete.labels(name, group, "DiscoveryFailed").set(0)
+        unlisted: Counter[str] = Counter()
+        for origin, source in self.sources.items():
+            fault = source_fault(source)
+            m.source_complete.labels(name, origin, fault.reason if fault else "").set(fault is None)
+            if source.view.last_listed:
+                m.last_complete_listing.labels(name, origin).set(source.view.last_listed / 1000)
+            if source.view.newest:
+                m.newest_result.labels(name, origin).set(source.view.newest)
+            if source.resource.group == GATEKEEPER:
+                unlisted[source.resource.kind] += sum(source.view.unlisted.values())
+        for kind, number in unlisted.items():
+            m.constraint_violations_unlisted.labels(name, kind).set(number)
+
+    def _feed(self) -> Feed:
+        if self.feed is None:
+            raise RuntimeError("the data plane is not at work")
+        return self.feed
+
+
+ADOPT_ANNOTATION = "policyhub.dev/adopt-uid"
+"""Set to the uid that the findings carry to take them over: the cluster was rebuilt under its old name."""
+
+
+def held(found: Found) -> Held:
+    """A finding of the inventory, as the ledger knows it."""
+    return Held(
+        id=found.id,
+        known=Known(
+            digest=found.digest,
+            created_at=found.created_at,
+            updated_at=found.updated_at,
+            archived=found.record_state == "ARCHIVED",
+        ),
+        cluster_uid=found.cluster_uid,
+        origin=found.origin,
+        rule=found.rule,
+    )
+
+
+def connection_fault(error: BaseException) -> Fault:
+    """Why a cluster cannot be worked with, for the condition Connected."""
+    match error:
+        case Refused(status=401):
+            return Fault("Unauthorized", f"the API server refuses the credentials: {error}; renew them")
+        case Refused(status=403):
+            return Fault("Forbidden", f"{error}; allow the operator to get the namespace kube-system")
+        case Refused():
+            return Fault("ApiError", str(error))
+        case KubeconfigError():
+            return Fault("KubeconfigInvalid", str(error))
+        case _:
+            return Fault("Unreachable", str(error))
+
+
+def source_fault(source: Source) -> Fault | None:
+    """What keeps one source from being whole."""
+    if source.vanished:
+        return Fault("Vanished", "it was served and is no longer; its findings are kept, nothing is archived")
+    state = source.reflector.state
+    if state.reason:
+        return Fault(state.reason, state.message)
+    if not source.view.last_listed:
+        return Fault("Listing", "the first listing is not complete yet")
+    return None
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error

@@ -1,0 +1,365 @@
+"""The control plane: MonitoredClusters come and go, each gets a data plane, and each is told how it fares.
+
+kopf watches; an event handler hands the object over. No finalizer and no annotation is ever set: nothing of ours would
+keep an object Terminating after `helm uninstall`. kopf does not report what was deleted while its watch was down, so
+the list of MonitoredClusters is compared once a minute.
+"""
+
+import asyncio
+import contextlib
+import json
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import kopf
+import msgspec
+import structlog
+from botocore.exceptions import UnknownRegionError
+from pydantic import ValidationError
+
+from policyhub import status
+from policyhub.api.monitoredcluster import GROUP, KIND, PLURAL, VERSION, MonitoredCluster
+from policyhub.api.status import Condition, Status, status_patch
+from policyhub.dataplane import ADOPT_ANNOTATION, Connect, DataPlane, Fault
+from policyhub.hubs import Hubs
+from policyhub.kube.connection import Connection, Refused, Unreachable
+from policyhub.kube.kubeconfig import KubeconfigError
+from policyhub.metrics import Metrics
+from policyhub.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+RESOURCE = f"/apis/{GROUP}/{VERSION}/{PLURAL}"
+STATUS_SECONDS = 2.0
+"""A status is written at most this often."""
+TIMES_SECONDS = 60.0
+"""Times alone (last listed, newest result) are written at most this often."""
+COMPARE_SECONDS = 60.0
+RESTART_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class Watched:
+    """One MonitoredCluster."""
+
+    name: str
+    uid: str
+    intent: object
+    """What its data plane was started for; another one starts another data plane."""
+    generation: int
+    conditions: dict[str, Condition]
+    plane: DataPlane | None = None
+    fault: Fault | None = None
+    """Why there is no data plane."""
+    task: asyncio.Task[None] | None = None
+    claim: tuple[str, str, str] = ("", "", "")
+    """(account, Region, identity): who may write these findings."""
+    written: dict[str, Any] = field(default_factory=dict)
+    written_at: float = 0.0
+
+
+class Supervisor:
+    """Starts and stops data planes, and writes what becomes of them."""
+
+    def __init__(
+        self,
+        *,
+        home: Connection,
+        hubs: Hubs,
+        settings: Settings,
+        metrics: Metrics,
+        now: Callable[[], int],
+        clock: Callable[[], float],
+        rng: random.Random,
+        open_home: Connect,
+    ) -> None:
+        """`home` reads and writes our own objects; `open_home` opens one more connection to the home cluster."""
+        self._home = home
+        self._hubs = hubs
+        self._settings = settings
+        self._metrics = metrics
+        self._now = now
+        self._clock = clock
+        self._rng = rng
+        self._open_home = open_home
+        self.watched: dict[str, Watched] = {}
+
+    # -- coming and going -----------------------------------------------------------------------------------------
+
+    async def observe(self, body: Mapping[str, Any]) -> None:
+        """Take a MonitoredCluster as it is now."""
+        metadata = body["metadata"]
+        name, uid = metadata["name"], metadata.get("uid", "")
+        intent = (uid, body.get("spec"), (metadata.get("annotations") or {}).get(ADOPT_ANNOTATION))
+        watched = self.watched.get(name)
+        if watched is not None and watched.intent == intent:
+            watched.generation = metadata.get("generation", 0)
+            return
+        conditions = watched.conditions if watched is not None and watched.uid == uid else _conditions(body)
+        await self._stop(name)
+        watched = Watched(
+            name=name,
+            uid=uid,
+            intent=intent,
+            conditions=conditions,
+            generation=metadata.get("generation", 0),
+        )
+        self.watched[name] = watched
+        try:
+            monitored = MonitoredCluster.model_validate(body)
+        except ValidationError as error:
+            watched.fault = Fault(
+                "InvalidSpec",
+                "; ".join(
+                    f"spec{''.join(f'.{part}' for part in problem['loc'] if part != 'spec')}: {problem['msg']}"
+                    for problem in error.errors()
+                ),
+            )
+            log.warning("monitored_cluster_invalid", cluster=name, message=watched.fault.message)
+        else:
+            self._start(watched, monitored)
+        self._claim()
+
+    async def forget(self, name: str) -> None:
+        """The MonitoredCluster is gone: its findings stay as they are."""
+        if name in self.watched:
+            await self._stop(name)
+            del self.watched[name]
+            self._claim()
+            log.info("monitored_cluster_gone", cluster=name)
+
+    def _start(self, watched: Watched, monitored: MonitoredCluster) -> None:
+        hub, settings = monitored.spec.security_hub, self._settings
+        account, region = hub.account_id or settings.account_id, hub.region or settings.region
+        if not account or not region:
+            missing = " and ".join(n for n, v in (("accountId", account), ("region", region)) if not v)
+            watched.fault = Fault(
+                "HubNotNamed",
+                f"set spec.securityHub.{missing}, or the operator's POLICYHUB_ACCOUNT_ID and POLICYHUB_REGION",
+            )
+            return
+        role_arn = hub.role_arn or settings.role_arn or ""
+        external_id = hub.external_id or settings.external_id or ""
+        try:
+            client, engine = self._hubs.open((account, region, role_arn, external_id))
+        except UnknownRegionError as error:
+            watched.fault = Fault("UnknownRegion", f"spec.securityHub.region: {error}")
+            return
+        plane = DataPlane(
+            monitored=monitored,
+            account=account,
+            region=region,
+            connect=self._connector(monitored),
+            hub=client,
+            engine=engine,
+            settings=settings,
+            metrics=self._metrics,
+            now=self._now,
+            rng=self._rng,
+        )
+        watched.plane = plane
+        watched.claim = (account, region, monitored.identity)
+        watched.task = asyncio.create_task(self._keep(plane), name=f"data plane {plane.name}")
+        log.info("monitored_cluster_started", cluster=plane.name, identity=monitored.identity, hub=engine.hub_name)
+
+    async def _keep(self, plane: DataPlane) -> None:
+        while True:
+            try:
+                await plane.run()
+            except Exception:  # outermost loop: a mistake of ours about one cluster must not stop the others
+                log.exception("data_plane_failed", cluster=plane.name)
+                await asyncio.sleep(RESTART_SECONDS)
+
+    async def _stop(self, name: str) -> None:
+        watched = self.watched.get(name)
+        if watched is not None and watched.task is not None:
+            watched.task.cancel()
+            await asyncio.gather(watched.task, return_exceptions=True)
+
+    def _claim(self) -> None:
+        """Two MonitoredClusters of one identity at one hub: both say so, neither sends."""
+        for watched in self.watched.values():
+            if watched.plane is not None:
+                others = [w.name for w in self.watched.values() if w is not watched and w.claim == watched.claim]
+                watched.plane.claimed_twice = min(others, default="")
+
+    def _connector(self, monitored: MonitoredCluster) -> Connect:
+        reference = monitored.spec.connection.kubeconfig_secret_ref
+        if reference is None:
+            return self._open_home
+
+        async def connect() -> Connection:
+            where = f"Secret {reference.namespace}/{reference.name}"
+            try:
+                raw = await self._home.get(f"/api/v1/namespaces/{reference.namespace}/secrets/{reference.name}")
+            except Refused as error:
+                raise KubeconfigError(
+                    f"{where} cannot be read: {error}; name it in the chart's kubeconfigSecrets"
+                ) from error
+            value = msgspec.json.decode(raw, type=_Secret).data.get(reference.key)
+            if value is None:
+                raise KubeconfigError(
+                    f"{where} has no key {reference.key}; spec.connection.kubeconfigSecretRef.key names it"
+                )
+            return await Connection.from_kubeconfig(value)
+
+        return connect
+
+    async def compare(self) -> None:
+        """Once a minute: forget what was deleted while nobody told us. Runs until cancelled."""
+        while True:
+            await asyncio.sleep(COMPARE_SECONDS)
+            with contextlib.suppress(Refused, Unreachable):
+                listed = msgspec.json.decode(await self._home.get(RESOURCE), type=_List)
+                names = {item.metadata.name for item in listed.items}
+                for name in [n for n in self.watched if n not in names]:
+                    await self.forget(name)
+
+    # -- telling --------------------------------------------------------------------------------------------------
+
+    async def report(self) -> None:
+        """Write each status when it has changed. Runs until cancelled."""
+        while True:
+            for watched in list(self.watched.values()):
+                try:
+                    await self._report(watched)
+                except Refused as error:
+                    if error.status == 404:
+                        await self.forget(watched.name)
+                    else:
+                        log.warning("status_not_written", cluster=watched.name, message=str(error))
+                except Unreachable as error:
+                    log.warning("status_not_written", cluster=watched.name, message=str(error))
+                except Exception:  # outermost loop: one status that cannot be built must not end the others
+                    log.exception("status_failed", cluster=watched.name)
+            await asyncio.sleep(STATUS_SECONDS)
+
+    async def _report(self, watched: Watched) -> None:
+        fresh = self._status(watched)
+        patch = status_patch(fresh)
+        settled = _without_times(patch)
+        if settled == _without_times(watched.written) and (
+            patch == watched.written or self._clock() - watched.written_at < TIMES_SECONDS
+        ):
+            return
+        await self._home.patch(f"{RESOURCE}/{watched.name}/status", patch)
+        watched.written, watched.written_at = patch, self._clock()
+        before, watched.conditions = watched.conditions, {c.type: c for c in fresh.conditions}
+        for condition in fresh.conditions:
+            old = before.get(condition.type)
+            if old is None or (old.status, old.reason) != (condition.status, condition.reason):
+                log.info(
+                    "condition",
+                    cluster=watched.name,
+                    type=condition.type,
+                    status=condition.status,
+                    reason=condition.reason,
+                    message=condition.message,
+                )
+            if old is not None and old.status != condition.status:
+                await self._event(watched, condition)
+
+    def _status(self, watched: Watched) -> Status:
+        if watched.plane is None:
+            fault = watched.fault or Fault("Starting", "not started yet")
+            return status.refused(watched.generation, fault, previous=watched.conditions, now=self._now())
+        return status.build(watched.plane, previous=watched.conditions, generation=watched.generation, now=self._now())
+
+    async def _event(self, watched: Watched, condition: Condition) -> None:
+        """An Event on the MonitoredCluster; best effort, in `default` as for every cluster-scoped object."""
+        bad = condition.type == "IdentityConflict"
+        normal = (condition.status == "True") != bad
+        moment = status.timestamp(self._now())
+        body = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"generateName": f"{watched.name}-", "namespace": "default"},
+            "involvedObject": {
+                "apiVersion": f"{GROUP}/{VERSION}",
+                "kind": KIND,
+                "name": watched.name,
+                "uid": watched.uid,
+            },
+            "type": "Normal" if normal else "Warning",
+            "reason": condition.reason,
+            "message": f"{condition.type}={condition.status}: {condition.message}"[:1000],
+            "source": {"component": "policyhub"},
+            "firstTimestamp": moment,
+            "lastTimestamp": moment,
+            "count": 1,
+        }
+        try:
+            await self._home.post("/api/v1/namespaces/default/events", body)
+        except (Refused, Unreachable) as error:
+            log.warning("event_not_written", cluster=watched.name, message=str(error))
+
+    async def close(self) -> None:
+        """Stop every data plane; what was pending should have been drained before."""
+        for name in list(self.watched):
+            await self._stop(name)
+
+
+class _Name(msgspec.Struct):
+    name: str
+
+
+class _Item(msgspec.Struct):
+    metadata: _Name
+
+
+class _List(msgspec.Struct):
+    items: list[_Item]
+
+
+class _Secret(msgspec.Struct):
+    data: dict[str, bytes] = {}
+    """msgspec reads base64 into bytes."""
+
+
+def _conditions(body: Mapping[str, Any]) -> dict[str, Condition]:
+    """The conditions that a former process wrote; those that cannot be read start anew."""
+    found = {}
+    for condition in (body.get("status") or {}).get("conditions") or ():
+        with contextlib.suppress(ValidationError):
+            read = Condition.model_validate(condition)
+            found[read.type] = read
+    return found
+
+
+def _without_times(patch: Mapping[str, Any]) -> object:
+    body = dict(patch.get("status") or {})
+    body["sources"] = [
+        {k: v for k, v in source.items() if k not in {"lastListed", "newestResult"}}
+        for source in body.get("sources") or ()
+    ]
+    return body
+
+
+def registry(supervisor: Supervisor) -> kopf.OperatorRegistry:
+    """Kopf's handlers: sign-in, and every event of a MonitoredCluster."""
+    handlers = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=handlers)
+    def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+
+    @kopf.on.event(GROUP, VERSION, PLURAL, registry=handlers)
+    async def changed(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002  (kopf passes by name)
+        if type == "DELETED":
+            await supervisor.forget(str(body["metadata"]["name"]))
+        else:
+            await supervisor.observe(json.loads(json.dumps(dict(body))))
+
+    return handlers
+
+
+def settings() -> kopf.OperatorSettings:
+    """Kopf without anything that would need permissions or leave marks on objects."""
+    chosen = kopf.OperatorSettings()
+    chosen.posting.enabled = False
+    chosen.scanning.disabled = True
+    chosen.peering.standalone = True
+    chosen.networking.request_timeout = 30
+    return chosen

@@ -1,0 +1,53 @@
+"""The operator's settings: environment (`POLICYHUB_…`), flags over it, all checked at once before anything starts.
+
+What belongs to one monitored cluster stands in its MonitoredCluster; here stands what is the operator's own, and the
+defaults for accounts and Regions that a MonitoredCluster leaves out.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+AccountId = Annotated[str, StringConstraints(pattern=r"^\d{12}$")]
+Region = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")]
+RoleArn = Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/.+$")]
+
+DEFAULT_SEVERITY: Literal["MEDIUM"] = "MEDIUM"
+
+
+class SettingsError(Exception):
+    """The settings are wrong; the message names every one, where it came from and what it should be."""
+
+
+class Settings(BaseSettings):
+    """One value each, from `POLICYHUB_<NAME>` or the flag of the same name."""
+
+    model_config = SettingsConfigDict(env_prefix="POLICYHUB_", extra="ignore", frozen=True)
+
+    account_id: AccountId | None = Field(None, description="AWS account for MonitoredClusters that name none")
+    region: Region | None = Field(None, description="AWS Region for MonitoredClusters that name none")
+    role_arn: RoleArn | None = Field(None, description="Role to assume for MonitoredClusters that name none")
+    external_id: str | None = Field(None, description="External id for that role")
+    metrics_host: str = Field("0.0.0.0", description="Address of /metrics, /healthz and /readyz")  # noqa: S104  probes and scrapes come from outside the pod
+    metrics_port: int = Field(8080, ge=0, le=65535, description="Port of the same; 0 takes a free one")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "console"] = "json"
+    hub_quota_share: float = Field(0.8, gt=0, le=1, description="Share of Security Hub's request quotas to use")
+    relist_interval: float = Field(3600, ge=10, description="Seconds between complete listings of each source")
+    inventory_interval: float = Field(86400, ge=60, description="Seconds between inventories of Security Hub")
+    discovery_interval: float = Field(10, ge=0.1, description="Seconds between looks at what each cluster serves")
+
+    @classmethod
+    def load(cls, **flags: Any) -> "Settings":
+        """Read environment and flags (None: not given). Raises SettingsError with every error named."""
+        given = {name: value for name, value in flags.items() if value is not None}
+        try:
+            return cls(**given)
+        except ValidationError as error:
+            lines = []
+            for problem in error.errors():
+                name = str(problem["loc"][0])
+                where = f"--{name.replace('_', '-')}" if name in given else f"POLICYHUB_{name.upper()}"
+                lines.append(f"{where}: {problem['msg']} (given: {problem['input']!r})")
+            raise SettingsError("\n".join(lines)) from error

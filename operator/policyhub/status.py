@@ -1,0 +1,223 @@
+"""The status of a MonitoredCluster, made of what its data plane knows.
+
+| condition        | True                                           | not True: the first of …                         |
+|------------------|------------------------------------------------|--------------------------------------------------|
+| Connected        | the API server answers and is the same cluster | why it does not                                  |
+| HubReachable     | Security Hub takes findings of this account    | the permission or setting that is missing, where |
+| SourcesComplete  | every served source is seen whole and live     | which is not, and why                            |
+| InSync           | Security Hub has what the cluster calls for    | what is still to be read, sent or was refused    |
+| IdentityConflict | (bad) findings of this identity are another's  | False                                            |
+| Ready            | all of the above are good                      | the reason of the first that is not              |
+
+InSync stays True through the seconds in which a fresh change is on its way: it tells of backlog, not of life.
+Pure: no I/O, no clock.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from policyhub.api.scalar import format_time
+from policyhub.api.status import Condition, ConditionType, Findings, Hub, Source, Status
+from policyhub.dataplane import ADOPT_ANNOTATION, DataPlane, Fault, source_fault
+
+BACKLOG_MS = 30_000
+"""A finding that waits longer than this is backlog."""
+
+
+def build(plane: DataPlane, *, previous: Mapping[str, Condition], generation: int, now: int) -> Status:
+    """`previous` are the conditions last written, by type: their transition times stand while a status does. `now` is
+    Unix milliseconds.
+    """
+    verdicts = _verdicts(plane, previous, now=now)
+    moment = datetime.fromtimestamp(now // 1000, UTC)
+
+    def condition(type_: ConditionType, status: str, fault: Fault) -> Condition:
+        before = previous.get(type_)
+        return Condition(
+            type=type_,
+            status=status,
+            reason=fault.reason,
+            message=fault.message,
+            observed_generation=generation,
+            last_transition_time=before.last_transition_time if before and before.status == status else moment,
+        )
+
+    ledger = plane.ledger
+    findings = Findings()
+    if ledger is not None:
+        severities = ledger.severities()
+        findings = Findings(
+            active=sum(severities.values()),
+            critical=severities.get("CRITICAL", 0),
+            high=severities.get("HIGH", 0),
+            pending=ledger.pending,
+            held=sum(ledger.held_reasons().values()),
+        )
+    return Status(
+        observed_generation=generation,
+        conditions=tuple(condition(*verdict) for verdict in verdicts),
+        identity=plane.monitored.identity,
+        cluster_uid=plane.state.cluster_uid or None,
+        hub=Hub(account_id=plane.account, region=plane.region),
+        findings=findings,
+        sources=_sources(plane),
+    )
+
+
+def refused(generation: int, fault: Fault, *, previous: Mapping[str, Condition], now: int) -> Status:
+    """The status of a MonitoredCluster that cannot be worked on as it is written."""
+    before = previous.get("Ready")
+    since = (
+        before.last_transition_time if before and before.status == "False" else datetime.fromtimestamp(now // 1000, UTC)
+    )
+    ready = Condition(
+        type="Ready",
+        status="False",
+        reason=fault.reason,
+        message=fault.message,
+        observed_generation=generation,
+        last_transition_time=since,
+    )
+    return Status(observed_generation=generation, conditions=(ready,))
+
+
+def timestamp(now: int) -> str:
+    """Unix milliseconds as Kubernetes writes times."""
+    return format_time(datetime.fromtimestamp(now // 1000, UTC))
+
+
+Verdict = tuple[ConditionType, str, Fault]
+
+
+def _verdicts(plane: DataPlane, previous: Mapping[str, Condition], *, now: int) -> list[Verdict]:
+    conflict = _conflict(plane)
+    was_in_sync = (before := previous.get("InSync")) is not None and before.status == "True"
+    good: list[Verdict] = [
+        _either("Connected", plane.state.connection, "Connected", "the API server answers"),
+        _either(
+            "HubReachable",
+            _hub_fault(plane),
+            "Reachable",
+            f"Security Hub of {plane.account}, {plane.region} takes findings",
+        ),
+        _either("SourcesComplete", _sources_fault(plane), *_sources_good(plane)),
+        _either(
+            "InSync",
+            _sync_fault(plane, was_in_sync=was_in_sync, now=now),
+            "InSync",
+            "Security Hub has what the cluster calls for",
+        ),
+    ]
+    failing = [fault for _, status, fault in good if status != "True"]
+    if conflict is not None:
+        failing.insert(0, conflict)
+    ready = failing[0] if failing else Fault("AllWell", "the findings of this cluster are up to date")
+    return [
+        ("Ready", "False" if failing else "True", ready),
+        *good,
+        (
+            "IdentityConflict",
+            "True" if conflict else "False",
+            conflict or Fault("NoConflict", "no other cluster uses this identity"),
+        ),
+    ]
+
+
+_UNKNOWN = frozenset({"Connecting", "NotVerified", "Discovering"})
+"""Reasons of what was not tried yet."""
+
+
+def _either(type_: ConditionType, fault: Fault | None, reason: str, message: str) -> Verdict:
+    if fault is None:
+        return type_, "True", Fault(reason, message)
+    return type_, "Unknown" if fault.reason in _UNKNOWN else "False", fault
+
+
+def _hub_fault(plane: DataPlane) -> Fault | None:
+    if plane.state.account is not None:
+        return plane.state.account
+    trouble = plane.hub_trouble
+    return Fault(trouble.reason, trouble.message) if trouble is not None else None
+
+
+def _sources_fault(plane: DataPlane) -> Fault | None:
+    if plane.state.connection is not None:
+        return Fault("NotConnected", f"not connected: {plane.state.connection.message}")
+    if plane.state.discovery is not None:
+        return plane.state.discovery
+    faults = plane.source_faults()
+    if not faults:
+        return None
+    named = "; ".join(f"{origin}: {fault.message}" for origin, fault in sorted(faults.items())[:5])
+    more = f"; and {len(faults) - 5} more" if len(faults) > 5 else ""
+    first = min(faults.items(), key=lambda item: (item[1].reason == "Listing", item[0]))[1]
+    return Fault(first.reason, named + more)
+
+
+def _sources_good(plane: DataPlane) -> tuple[str, str]:
+    if not plane.sources:
+        return (
+            "NoSourceServed",
+            "the cluster serves no policy reports and no constraints: is a policy engine installed?",
+        )
+    return "Complete", f"{len(plane.sources)} sources are listed and watched"
+
+
+def _sync_fault(plane: DataPlane, *, was_in_sync: bool, now: int) -> Fault | None:
+    ledger = plane.ledger
+    if ledger is None:
+        return Fault("NotConnected", "the cluster was not read yet")
+    if plane.monitored.spec.mode == "DryRun":
+        return Fault(
+            "DryRun", f"nothing is sent in this mode; {ledger.pending} findings would be looked at for sending"
+        )
+    if plane.state.account is not None:
+        return Fault("HubUnreachable", "Security Hub does not take findings")
+    if plane.state.inventory is not None:
+        return plane.state.inventory
+    if not ledger.reports_listed:
+        return Fault("Listing", "the first listing of all reports is not complete yet")
+    if ledger.rejected:
+        return Fault(
+            "FindingsRejected", f"Security Hub refuses {ledger.rejected} findings for good; the log names each"
+        )
+    if ledger.pending:
+        oldest = ledger.oldest_pending()
+        if not was_in_sync or (oldest is not None and now - oldest > BACKLOG_MS):
+            return Fault("Pending", f"{ledger.pending} changes wait for Security Hub")
+    return None
+
+
+def _conflict(plane: DataPlane) -> Fault | None:
+    if plane.claimed_twice:
+        return Fault(
+            "ClaimedTwice",
+            f"MonitoredCluster {plane.claimed_twice} has the same identity and hub; delete one of the two",
+        )
+    ledger = plane.ledger
+    if ledger is None or not ledger.foreign:
+        return None
+    uid, number = ledger.foreign.most_common(1)[0]
+    return Fault(
+        "OtherCluster",
+        f"Security Hub holds at least {number} findings of {ledger.cluster_id} from the cluster with uid"
+        f" {uid or '(none)'}; this one has {ledger.cluster_uid}. Nothing is sent or archived."
+        " Give this cluster another identity; or, if it is the same cluster rebuilt, take them over:"
+        f" kubectl annotate monitoredcluster {plane.name} {ADOPT_ANNOTATION}={uid}",
+    )
+
+
+def _sources(plane: DataPlane) -> tuple[Source, ...]:
+    found = []
+    for _, source in sorted(plane.sources.items()):
+        r, view, fault = source.resource, source.view, source_fault(source)
+        found.append(
+            Source(
+                resource=f"{r.plural}.{r.version}.{r.group}",
+                objects=view.objects if view.last_listed else None,
+                last_listed=datetime.fromtimestamp(view.last_listed // 1000, UTC) if view.last_listed else None,
+                newest_result=datetime.fromtimestamp(view.newest, UTC) if view.newest else None,
+                state=fault.reason if fault else "Watching",
+            )
+        )
+    return tuple(found[:1024])

@@ -1,0 +1,340 @@
+"""The loop that makes Security Hub hold what the ledgers want: one engine per hub (account, Region, role).
+
+It acts; what to do is decided in `plan`. A round: wait until something is dirty, give the batch a moment to fill, take
+decisions until the batch is full, import it, write the answers into the ledgers. Up to `CONCURRENCY` calls are under
+way at once; a finding is in one of them at most. Nothing is kept here: what fails stays dirty in its ledger.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import msgspec
+import structlog
+
+from policyhub.findings import asff
+from policyhub.hub.batch import MAX_FINDINGS, Batch, oversize
+from policyhub.hub.client import MAX_FILTER_VALUES, HubClient
+from policyhub.hub.errors import AccessLost, Failure, HubError, Throttled, Unavailable, access_kind
+from policyhub.hub.inventory import milliseconds, strip_for_import
+from policyhub.metrics import Metrics
+from policyhub.sync.ledger import Entry, Known, Ledger
+from policyhub.sync.plan import ARCHIVE_REJECTED, Change, Hold, Rules, Wait, decide, next_update
+
+log = structlog.get_logger(__name__)
+
+CONCURRENCY = 4
+"""Calls under way at once: enough to spend 10 calls a second at 400 ms each."""
+IDLE_SECONDS = 0.2
+"""A batch that is not full leaves when nothing was added for this long …"""
+FILL_SECONDS = 1.0
+"""… or at the latest this long after its first finding."""
+DECISIONS_PER_ROUND = 2_000
+"""Decisions between two looks at the event loop (about 10 ms)."""
+BACKOFF_BASE_SECONDS = 1.0
+BACKOFF_CAP_SECONDS = 60.0
+
+
+class Feed:
+    """What one monitored cluster puts into the hub."""
+
+    def __init__(self, *, name: str, ledger: Ledger, cluster: asff.Cluster, rules: Rules, sends: bool) -> None:
+        self.name = name
+        self.ledger = ledger
+        self.cluster = cluster
+        self.rules = rules
+        self.sends = sends
+        """False: nothing is sent (DryRun, an identity conflict, another account's credentials)."""
+
+
+class Trouble(msgspec.Struct, frozen=True):
+    """Why the hub cannot be worked with now; the reason names a condition's reason."""
+
+    reason: str
+    message: str
+
+
+@dataclass(slots=True)
+class _Shipment:
+    feed: Feed
+    entry: Entry
+    change: Change
+    known: Known
+    """What it will be known as once acknowledged."""
+    body: dict[str, Any]
+
+
+class Engine:
+    """Drains the dirty sets of the feeds attached to it."""
+
+    def __init__(
+        self,
+        *,
+        hub: HubClient,
+        hub_name: str,
+        metrics: Metrics,
+        now: Callable[[], int],
+        clock: Callable[[], float],
+        rng: random.Random,
+    ) -> None:
+        self.hub = hub
+        self.hub_name = hub_name
+        self._metrics = metrics
+        self._now = now
+        self._clock = clock
+        self._rng = rng
+        self.feeds: list[Feed] = []
+        self.trouble: Trouble | None = None
+        self._wanted = asyncio.Event()
+        self._failures = 0
+        self._resume_at = 0.0
+
+    def wake(self) -> None:
+        """Something became dirty."""
+        self._wanted.set()
+
+    def attach(self, feed: Feed) -> None:
+        self.feeds.append(feed)
+        self.wake()
+
+    def detach(self, feed: Feed) -> None:
+        self.feeds.remove(feed)
+
+    async def run(self) -> None:
+        """Work until cancelled. Calls that are under way are cancelled with it."""
+        slots = asyncio.Semaphore(CONCURRENCY)
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                await self._work()
+                await slots.acquire()
+                batch, unknown = self._compose()
+                if not batch and not unknown:
+                    slots.release()
+                    await asyncio.sleep(0)
+                    continue
+                task = tasks.create_task(self._round(batch, unknown))
+                task.add_done_callback(lambda _: slots.release())
+                await asyncio.sleep(0)
+
+    async def drain(self, *, seconds: float) -> None:
+        """Wait until nothing is pending, at most this long (SIGTERM)."""
+        end = self._clock() + seconds
+        while self._clock() < end and any(f.ledger.dirty or f.ledger.in_flight for f in self.feeds if f.sends):  # noqa: ASYNC110  (several ledgers, no single event)
+            await asyncio.sleep(0.05)
+
+    # -- waiting --------------------------------------------------------------------------------------------------
+
+    def _dirty(self) -> int:
+        return sum(len(f.ledger.dirty) for f in self.feeds if f.sends)
+
+    async def _work(self) -> None:
+        """Return when a batch should be composed."""
+        while True:
+            due = self._wake_timers()
+            wait = self._resume_at - self._clock()
+            if wait > 0:
+                await asyncio.sleep(wait)
+                continue
+            if self._dirty():
+                await self._fill()
+                return
+            self._wanted.clear()
+            timeout = None if due is None else max(0.0, (due - self._now()) / 1000)
+            try:
+                async with asyncio.timeout(timeout):
+                    await self._wanted.wait()
+            except TimeoutError:
+                continue
+
+    def _wake_timers(self) -> int | None:
+        now = self._now()
+        dues = [due for f in self.feeds if (due := f.ledger.wake(now)) is not None]
+        return min(dues, default=None)
+
+    async def _fill(self) -> None:
+        """Give a batch that is not full a moment to fill."""
+        end = self._clock() + FILL_SECONDS
+        while self._dirty() < MAX_FINDINGS and (left := end - self._clock()) > 0:
+            self._wanted.clear()
+            try:
+                async with asyncio.timeout(min(IDLE_SECONDS, left)):
+                    await self._wanted.wait()
+            except TimeoutError:
+                return
+
+    # -- composing ------------------------------------------------------------------------------------------------
+
+    def _compose(self) -> tuple[list[_Shipment], list[tuple[Feed, Entry]]]:
+        """Decide until a batch is full; also returns entries whose body must be read before they can be archived."""
+        batch: list[_Shipment] = []
+        unread: list[tuple[Feed, Entry]] = []
+        call = Batch()
+        now = self._now()
+        for feed, entry in self._next_entries():
+            decision = decide(entry, ledger=feed.ledger, rules=feed.rules, now=now)
+            match decision:
+                case None:
+                    feed.ledger.settle(entry)
+                    continue
+                case Wait(until=until):
+                    feed.ledger.settle(entry, hold=Hold.DELAY, until=until)
+                    continue
+                case Hold():
+                    feed.ledger.settle(entry, hold=decision)
+                    continue
+            if decision is Change.ARCHIVED and entry.voice is None and entry.body is None:
+                feed.ledger.launch(entry)
+                unread.append((feed, entry))
+                if len(unread) == MAX_FILTER_VALUES:
+                    break
+                continue
+            shipment = self._ship(feed, entry, decision, now=now)
+            failure = oversize(shipment.body)
+            if failure is None and not call.offer(shipment.body):
+                break
+            feed.ledger.launch(entry)
+            if failure is None:
+                batch.append(shipment)
+            else:
+                self._refuse(shipment, failure)
+            if len(batch) == MAX_FINDINGS:
+                break
+        return batch, unread
+
+    def _next_entries(self) -> Iterator[tuple[Feed, Entry]]:
+        """Dirty entries, feed by feed; the feeds take turns in being first."""
+        left = DECISIONS_PER_ROUND
+        self.feeds = self.feeds[1:] + self.feeds[:1]
+        for feed in [f for f in self.feeds if f.sends]:
+            for id_ in list(islice(feed.ledger.dirty, left)):
+                left -= 1
+                yield feed, feed.ledger.entries[id_]
+
+    def _ship(self, feed: Feed, entry: Entry, change: Change, *, now: int) -> _Shipment:
+        known = entry.known
+        archived = change is Change.ARCHIVED
+        created = known.created_at if known is not None else min(entry.observed or now, now)
+        updated = next_update(known.updated_at if known is not None else None, now=now)
+        again = entry.unanswered
+        if again is not None and again.digest == entry.digest and again.archived == archived:
+            updated = again.updated_at  # the very same body: Security Hub ignores it if the lost call was written
+        body: dict[str, Any]
+        if entry.voice is not None:
+            digest = entry.digest
+            body = asff.render(
+                entry.voice,
+                cluster=feed.cluster,
+                finding_id=entry.id,
+                digest=digest,
+                origin=entry.origin,
+                created_at=created,
+                observed_at=updated,
+                updated_at=updated,
+                archived=archived,
+            )
+        else:
+            digest = known.digest if known is not None else ""
+            body = {**(entry.body or {}), "RecordState": "ARCHIVED", "UpdatedAt": asff.timestamp(updated)}
+        result = Known(digest=digest, created_at=created, updated_at=updated, archived=archived)
+        return _Shipment(feed=feed, entry=entry, change=change, known=result, body=body)
+
+    # -- calling --------------------------------------------------------------------------------------------------
+
+    async def _round(self, batch: list[_Shipment], unread: list[tuple[Feed, Entry]]) -> None:
+        if unread:
+            await self._read_bodies(unread)
+        if batch:
+            await self._send(batch)
+
+    async def _send(self, batch: list[_Shipment]) -> None:
+        try:
+            result = await self.hub.import_findings([s.body for s in batch])
+        except Unavailable as error:
+            for s in batch:
+                s.feed.ledger.unanswered(s.entry, s.known)
+            self._back_off(error)
+            return
+        except HubError as error:
+            for s in batch:
+                s.feed.ledger.release(s.entry)
+            self._back_off(error)
+            return
+        except BaseException:  # cancelled, or a mistake of ours: the outcome is unknown either way
+            for s in batch:
+                s.feed.ledger.unanswered(s.entry, s.known)
+            raise
+        self._failures = 0
+        self.trouble = None
+        now = self._now()
+        for s in batch:
+            failure = result.failures.get(s.entry.id)
+            if failure is not None:
+                self._refuse(s, failure)
+                continue
+            if s.entry.pending_since:
+                self._metrics.delivery_seconds.labels(self.hub_name, s.change).observe(
+                    max(0, now - s.entry.pending_since) / 1000
+                )
+            s.feed.ledger.acknowledge(s.entry, s.known, now=now)
+            self._metrics.findings_sent.labels(self.hub_name, s.change).inc()
+
+    def _refuse(self, s: _Shipment, failure: Failure) -> None:
+        self._metrics.findings_rejected.labels(self.hub_name, failure.code).inc()
+        if failure.kind == "permanent":
+            log.warning("finding_rejected", id=s.entry.id, code=failure.code, message=failure.message)
+            s.feed.ledger.reject(s.entry, ARCHIVE_REJECTED if s.known.archived else s.known.digest, failure.code)
+            return
+        if failure.kind == "configuration":
+            s.feed.ledger.release(s.entry)
+            self._back_off(AccessLost(access_kind(failure.code) or "AccessDenied", failure.message, code=failure.code))
+        else:
+            s.feed.ledger.unanswered(s.entry, s.known)
+            self._pause()
+
+    async def _read_bodies(self, unread: list[tuple[Feed, Entry]]) -> None:
+        """Read findings that only the inventory knows, by id, just before they are archived."""
+        try:
+            found = await self.hub.by_ids([entry.id for _, entry in unread])
+        except HubError as error:
+            for feed, entry in unread:
+                feed.ledger.release(entry)
+            self._back_off(error)
+            return
+        except BaseException:  # cancelled, or a mistake of ours: nothing was learnt
+            for feed, entry in unread:
+                feed.ledger.release(entry)
+            raise
+        for feed, entry in unread:
+            finding = found.get(entry.id)
+            if finding is None or entry.known is None:
+                feed.ledger.take_body(entry, None, None)
+            elif finding.get("ProductFields", {}).get("policyhub/cluster-uid") not in feed.ledger.uids:
+                log.warning("finding_of_another_cluster", id=entry.id, cluster=feed.name)
+                feed.ledger.take_body(entry, None, None)
+            else:
+                archived = finding.get("RecordState") == "ARCHIVED"
+                known = msgspec.structs.replace(
+                    entry.known,
+                    archived=archived,
+                    updated_at=max(entry.known.updated_at, milliseconds(finding.get("UpdatedAt"))),
+                )
+                feed.ledger.take_body(entry, strip_for_import(finding), known)
+
+    def _back_off(self, error: HubError) -> None:
+        trouble = Trouble(
+            reason=error.kind if isinstance(error, AccessLost) else type(error).__name__, message=error.message
+        )
+        if trouble != self.trouble:
+            log.warning("hub_trouble", hub=self.hub_name, reason=trouble.reason, message=trouble.message)
+        if not isinstance(error, Throttled):
+            self.trouble = trouble
+        self._pause()
+
+    def _pause(self) -> None:
+        """Full jitter: the hub is never the victim of our retries."""
+        self._failures += 1
+        ceiling = min(BACKOFF_CAP_SECONDS, BACKOFF_BASE_SECONDS * 2 ** min(self._failures - 1, 6))
+        self._resume_at = max(self._resume_at, self._clock() + self._rng.uniform(0.1, ceiling))

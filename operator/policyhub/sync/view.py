@@ -1,0 +1,164 @@
+"""The view of one source API: takes what its reflector lists and watches into the ledger.
+
+It keeps what the reflector's sink needs (mark and sweep) and what status and metrics tell about the API. A malformed
+object is counted and changes nothing: neither what it called for before nor what others call for.
+
+No I/O; the clock is an argument.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+
+import msgspec
+import structlog
+
+from policyhub.kube.sink import ReflectorState
+from policyhub.metrics import Metrics
+from policyhub.sources import reader
+from policyhub.sources.filter import Filter
+from policyhub.sources.violation import Identity, Malformed, SourceKey
+from policyhub.sync.ledger import Coverage, Ledger
+
+log = structlog.get_logger(__name__)
+
+PLAUSIBLE_AHEAD_SECONDS = 300
+"""How far a result's time may lie in the future of our clock."""
+
+
+class View:
+    """One source API of one monitored cluster; the sink of its reflector."""
+
+    def __init__(
+        self,
+        *,
+        cluster: str,
+        group: str,
+        resource: str,
+        ledger: Ledger,
+        wanted: Filter,
+        metrics: Metrics,
+        now: Callable[[], int],
+    ) -> None:
+        """`now` gives Unix milliseconds."""
+        self.origin = f"{resource}.{group}"
+        self.objects = 0
+        """Objects at the last complete listing, and as watched since."""
+        self.last_listed = 0
+        """Unix ms of the end of the last complete listing; 0 never."""
+        self.newest = 0
+        """The newest time (Unix s) that any object named; 0 none."""
+        self.unlisted: dict[SourceKey, int] = {}
+        self.grade = False
+        """Set to have the next listing give positive evidence (pass, skip) for findings that nobody calls for."""
+        self._cluster = cluster
+        self._group = group
+        self._resource = resource
+        self._ledger = ledger
+        self._wanted = wanted
+        self._metrics = metrics
+        self._now = now
+        self._seen: set[SourceKey] | None = None
+        self._blind = False
+        self._listed = 0
+        self._grading = False
+        self._live = False
+
+    # -- what the reflector calls ---------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        self._seen = set()
+        self._blind = False
+        self._listed = 0
+        self._grading, self.grade = self.grade, False
+
+    def upsert(self, raw: bytes | msgspec.Raw) -> None:
+        self._listed += 1
+        latest = self._now() // 1000 + PLAUSIBLE_AHEAD_SECONDS
+        try:
+            reading = reader.read(self._group, self._resource, raw, latest=latest)
+        except Malformed as error:
+            self._malformed(error)
+            return
+        for reason, number in Counter(reading.problems).items():
+            self._metrics.source_objects_malformed.labels(self._cluster, self.origin, reason).inc(number)
+        key = reading.key
+        if reading.newest is not None and reading.newest > self.newest:
+            self.newest = reading.newest
+        if reading.unlisted:
+            self.unlisted[key] = reading.unlisted
+        else:
+            self.unlisted.pop(key, None)
+        created = None if reading.created is None else reading.created * 1000
+        calls = [
+            (violation, created if observed is None else observed * 1000)
+            for violation, observed in reading.violations
+            if self._wanted.wants(violation)
+        ]
+        changed = self._ledger.read(
+            key, calls, complete=reading.complete, passed=lambda: self._passed(raw), now=self._now()
+        )
+        self._metrics.watch_events.labels(self._cluster, self.origin, "semantic" if changed else "none").inc()
+        if self._seen is not None:
+            self._seen.add(key)
+        if self._grading:
+            self._ledger.clear(self._passed(raw))
+
+    def delete(self, raw: bytes | msgspec.Raw) -> None:
+        try:
+            named = _decode_named(raw).metadata
+        except msgspec.MsgspecError as error:
+            self._malformed(Malformed("malformed-object", f"a deleted object cannot be read: {error}"))
+            return
+        key = SourceKey(self._group, self._resource, named.namespace or "", named.name)
+        self.unlisted.pop(key, None)
+        changed = self._ledger.gone(key, now=self._now())
+        self._metrics.watch_events.labels(self._cluster, self.origin, "semantic" if changed else "none").inc()
+
+    def finish(self) -> None:
+        seen, self._seen = self._seen or set(), None
+        # An object whose name could not be read may be any that was known: then nothing is swept.
+        known = [k for k in (*self._ledger.objects, *self._ledger.incomplete) if k.origin == self.origin]
+        now = self._now()
+        for key in known:
+            if key not in seen and not self._blind:
+                self.unlisted.pop(key, None)
+                self._ledger.gone(key, now=now)
+        self.objects = self._listed
+        self.last_listed = now
+        self._grading = False
+
+    def abort(self) -> None:
+        self._seen = None
+        self._grading = False
+
+    def state(self, state: ReflectorState) -> None:
+        self.live(live=state.live and self.last_listed > 0)
+
+    # -- what the data plane tells --------------------------------------------------------------------------------
+
+    def live(self, *, live: bool) -> None:
+        """Whether the API is seen whole: listed completely, and watched or about to be watched again."""
+        if live == self._live:
+            return
+        self._live = live
+        self._ledger.cover(self.origin, Coverage(live=live, since=self._now() if live else 0))
+
+    def _passed(self, raw: bytes | msgspec.Raw) -> frozenset[Identity]:
+        return reader.passed(self._group, self._resource, raw)
+
+    def _malformed(self, error: Malformed) -> None:
+        self._blind = True
+        self._metrics.source_objects_malformed.labels(self._cluster, self.origin, error.reason).inc()
+        log.warning("source_object_malformed", cluster=self._cluster, source=self.origin, message=str(error))
+
+
+class _Named(msgspec.Struct):
+    name: str
+    namespace: str | None = None
+
+
+class _Object(msgspec.Struct):
+    metadata: _Named
+
+
+_decode_named = msgspec.json.Decoder(_Object).decode
