@@ -28,7 +28,7 @@ from policyhub.sources.reports import EARLIEST
 from policyhub.sources.severity import severity_of, severity_of_actions
 from policyhub.sources.verdict import MESSAGE_LIMIT, merge
 from policyhub.sources.violation import Identity, Malformed, Reading, Severity, SourceKey, Subject, Violation
-from policyhub.sources.wire import MALFORMED_MEMBER, MALFORMED_RESULT, Time, metadata_of, untyped
+from policyhub.sources.wire import MALFORMED_MEMBER, MALFORMED_RESULT, Name, Time, metadata_of, untyped
 
 GROUP = "constraints.gatekeeper.sh"
 SOURCE = "gatekeeper"
@@ -40,7 +40,7 @@ _SCOPED = "scoped"
 
 
 class _Metadata(msgspec.Struct, rename="camel"):
-    name: str
+    name: Name
     creation_timestamp: Time | None = None
     labels: dict[str, str] | None = None
     annotations: dict[str, str] | None = None

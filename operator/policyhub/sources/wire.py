@@ -20,6 +20,7 @@ MALFORMED_MEMBER = "malformed-member"
 """A member that only describes (message, severity, time …) is left out; its result counts."""
 
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
+Name = Annotated[str, msgspec.Meta(min_length=1)]
 
 
 class Stamp(msgspec.Struct, gc=False):
@@ -40,7 +41,7 @@ class Result(msgspec.Struct):
 
 
 class Metadata(msgspec.Struct, rename="camel"):
-    name: str
+    name: Name
     namespace: str | None = None
     creation_timestamp: Time | None = None
     labels: dict[str, str] | None = None
@@ -130,7 +131,7 @@ def metadata_of(document: dict[str, Any], shape: type[_S], problems: list[str]) 
     if not isinstance(metadata, dict):
         raise Malformed("no-metadata", f"a {document.get('kind')!r} without metadata")
     name, namespace = metadata.get("name"), metadata.get("namespace")
-    if not isinstance(name, str) or not isinstance(namespace, str | None):
+    if not isinstance(name, str) or not name or not isinstance(namespace, str | None):
         raise Malformed("no-name", f"a {document.get('kind')!r} named {name!r} in namespace {namespace!r}")
     return _members(metadata, shape, problems)
 

@@ -1,0 +1,272 @@
+"""What is read from a Gatekeeper constraint, case by case."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from policyhub.sources import constraints, reader
+from policyhub.sources.violation import Malformed, Reading, SourceKey, Subject, Violation
+from policyhub.sources.wire import MALFORMED_MEMBER, MALFORMED_RESULT
+
+AUDITED = 1_795_569_908
+STAMP = "2026-11-25T01:25:08Z"
+LATEST = AUDITED + 300
+
+
+def entry(**members: Any) -> dict[str, Any]:
+    made = {"group": "", "version": "v1", "kind": "Pod", "namespace": "shop", "name": "cart", "message": "m", **members}
+    return {name: value for name, value in made.items() if value is not None}
+
+
+def document(*violations: Any, spec: Any = None, status: Any = None, **metadata: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "constraints.gatekeeper.sh/v1beta1",
+        "kind": "K8sLimits",
+        "metadata": {"name": "must-have-limits", "creationTimestamp": STAMP, **metadata},
+        "spec": {"enforcementAction": "deny"} if spec is None else spec,
+        "status": {
+            "auditTimestamp": STAMP,
+            "totalViolations": len(violations),
+            "violations": list(violations),
+            "byPod": None,
+        }
+        if status is None
+        else status,
+    }
+
+
+def read(made: dict[str, Any], *, latest: int = LATEST) -> Reading:
+    return constraints.read("k8slimits", json.dumps(made).encode(), latest=latest)
+
+
+def only(reading: Reading) -> Violation:
+    (violation,) = reading.said
+    return violation
+
+
+def test_a_listed_violation() -> None:
+    """The policy is the template's kind, the rule the constraint's name, the time the audit's."""
+    assert read(document(entry())) == Reading(
+        key=SourceKey("constraints.gatekeeper.sh", "k8slimits", "", "must-have-limits"),
+        violations=(
+            (
+                Violation(
+                    source="gatekeeper",
+                    policy="K8sLimits",
+                    rule="must-have-limits",
+                    subject=Subject("", "Pod", "shop", "cart"),
+                    discriminator="",
+                    result="fail",
+                    severity="HIGH",
+                    category="",
+                    message="m",
+                    properties=(("enforcementAction", "deny"),),
+                    api_version="v1",
+                ),
+                AUDITED,
+            ),
+        ),
+        created=AUDITED,
+        complete=True,
+        newest=AUDITED,
+    )
+
+
+def test_the_reader_is_chosen_by_the_group() -> None:
+    """A constraint never proves that an object passes: it names only what fails."""
+    raw = json.dumps(document(entry())).encode()
+    group = "constraints.gatekeeper.sh"
+    assert reader.read(group, "k8slimits", raw, latest=LATEST) == read(document(entry()))
+    assert reader.passed(group, "k8slimits", raw) == frozenset()
+    report = b'{"metadata": {"name": "r"}, "results": [{"policy": "p", "source": "s", "result": "pass"}]}'
+    assert reader.read("wgpolicyk8s.io", "clusterpolicyreports", report, latest=LATEST).said == ()
+    assert len(reader.passed("wgpolicyk8s.io", "clusterpolicyreports", report)) == 1
+
+
+@pytest.mark.parametrize(
+    ("listed", "subject", "api_version"),
+    [
+        (entry(group="apps", kind="Deployment"), Subject("apps", "Deployment", "shop", "cart"), "apps/v1"),
+        (entry(group=None, version=None, kind="Deployment"), Subject("apps", "Deployment", "shop", "cart"), ""),
+        (entry(group=None, version=None), Subject("", "Pod", "shop", "cart"), ""),
+        (entry(kind="Namespace", namespace=None), Subject("", "Namespace", "", "cart"), "v1"),
+        (entry(kind="Namespace", namespace="cart"), Subject("", "Namespace", "", "cart"), "v1"),
+    ],
+)
+def test_the_object(listed: dict[str, Any], subject: Subject, api_version: str) -> None:
+    """Old entries without group or version name the same object as new ones."""
+    violation = only(read(document(listed)))
+    assert (violation.subject, violation.api_version) == (subject, api_version)
+
+
+def test_several_violations_of_one_object_are_one() -> None:
+    """One for each container: the finding lists their messages, in whatever order the audit wrote them."""
+    one, two = entry(message="container b"), entry(message="container a")
+    reading = read(document(one, two, one, entry(name="other")))
+    assert [v.message for v in reading.said] == ["container a • container b", "m"]
+    assert reading.said == read(document(entry(name="other"), two, one, one)).said
+    assert (reading.complete, reading.unlisted) == (True, 0)
+
+
+@pytest.mark.parametrize(
+    ("spec", "members", "severity", "action"),
+    [
+        ({}, {}, "HIGH", "deny"),
+        ({"enforcementAction": "deny"}, {}, "HIGH", "deny"),
+        ({"enforcementAction": "warn"}, {}, "MEDIUM", "warn"),
+        ({"enforcementAction": "dryrun"}, {}, "LOW", "dryrun"),
+        ({"enforcementAction": "deny"}, {"enforcementAction": "dryrun"}, "LOW", "dryrun"),
+        ({"enforcementAction": "shout"}, {}, "MEDIUM", "shout"),
+        (
+            {
+                "enforcementAction": "scoped",
+                "scopedEnforcementActions": [{"action": "warn"}, {"action": "dryrun"}, None, {}],
+            },
+            {},
+            "MEDIUM",
+            "dryrun, warn",
+        ),
+        (
+            {"enforcementAction": "scoped", "scopedEnforcementActions": []},
+            {"enforcementAction": "scoped", "enforcementActions": ["warn", "deny"]},
+            "HIGH",
+            "deny, warn",
+        ),
+        ({"enforcementAction": "scoped"}, {}, "MEDIUM", "scoped"),
+    ],
+)
+def test_what_admission_would_do_is_the_severity(
+    spec: dict[str, Any], members: dict[str, Any], severity: str, action: str
+) -> None:
+    """Every violation is a `fail`; the strongest action tells how much its owners care."""
+    violation = only(read(document(entry(**members), spec=spec)))
+    assert (violation.result, violation.severity) == ("fail", severity)
+    assert violation.properties == (("enforcementAction", action),)
+
+
+@pytest.mark.parametrize(
+    ("annotations", "labels", "severity"),
+    [
+        ({"severity": "CRITICAL"}, {"severity": "info"}, "CRITICAL"),
+        ({"policyhub.dev/severity": "low", "severity": "CRITICAL"}, None, "LOW"),
+        (None, {"severity": "info"}, "INFORMATIONAL"),
+        ({}, {"severity": "error"}, "HIGH"),
+        ({}, {"severity": "warning"}, "MEDIUM"),
+        ({}, {"severity": "debug"}, "INFORMATIONAL"),
+        ({"severity": "whatever"}, {"severity": "low"}, "LOW"),
+        ({"severity": "whatever"}, {}, "HIGH"),
+    ],
+)
+def test_a_constraint_may_name_its_severity(
+    annotations: dict[str, str] | None, labels: dict[str, str] | None, severity: str
+) -> None:
+    """Annotations, then labels; words that mean nothing leave it to the enforcement action."""
+    assert only(read(document(entry(), annotations=annotations, labels=labels))).severity == severity
+
+
+@pytest.mark.parametrize(
+    ("status", "complete", "unlisted", "violations"),
+    [
+        pytest.param({"auditTimestamp": STAMP, "totalViolations": 0}, True, 0, 0, id="none"),
+        pytest.param({"auditTimestamp": STAMP, "totalViolations": 3, "violations": [entry()]}, False, 2, 1, id="cut"),
+        pytest.param({"auditTimestamp": STAMP, "totalViolations": 9}, False, 9, 0, id="limit 0: totals only"),
+        pytest.param({"auditTimestamp": STAMP, "violations": [entry()], "enforced": True}, True, 0, 1, id="old shape"),
+        pytest.param({"totalViolations": 1, "violations": [entry()]}, False, 0, 1, id="no audit time"),
+        pytest.param({"byPod": []}, False, 0, 0, id="not audited yet"),
+        pytest.param({}, False, 0, 0, id="empty status"),
+        pytest.param([], False, 0, 0, id="status of another type"),
+        pytest.param(
+            {"auditTimestamp": STAMP, "totalViolations": 2, "violations": [entry(), 7]}, False, 0, 1, id="odd entry"
+        ),
+        pytest.param({"auditTimestamp": STAMP, "violations": "many"}, False, 0, 0, id="odd list"),
+        pytest.param({"auditTimestamp": 7, "violations": [entry()]}, False, 0, 1, id="odd time"),
+        pytest.param(
+            {"auditTimestamp": STAMP, "totalViolations": "2", "violations": [None, entry()]},
+            False,
+            0,
+            1,
+            id="odd total",
+        ),
+    ],
+)
+def test_when_absence_says_something(*, status: Any, complete: bool, unlisted: int, violations: int) -> None:
+    """Only a whole list of an audit that has run tells that what it lacks is gone."""
+    reading = read(document(status=status))
+    assert (reading.complete, reading.unlisted, len(reading.said)) == (complete, unlisted, violations)
+
+
+def test_a_constraint_without_a_status_is_unknown() -> None:
+    """A fresh constraint has not been audited: nothing is known, not nothing is wrong."""
+    made = document()
+    del made["status"]
+    assert not read(made).complete
+
+
+def test_an_implausible_audit_time_is_no_time_but_an_audit() -> None:
+    """A clock that runs ahead gives no time to show; the list is an audit's all the same."""
+    reading = read(document(entry()), latest=AUDITED - 1)
+    assert (reading.violations[0][1], reading.newest, reading.complete) == (None, None, True)
+
+
+@pytest.mark.parametrize("member", [{"labels": {"a": 1}}, {"annotations": []}, {"creationTimestamp": "once"}])
+def test_odd_metadata_loses_nothing_else(member: dict[str, Any]) -> None:
+    """Labels, annotations and times only describe."""
+    reading = read(document(entry(), **member))
+    assert (len(reading.said), reading.problems, reading.complete) == (1, (MALFORMED_MEMBER,), True)
+
+
+def test_an_odd_spec_loses_nothing_else() -> None:
+    """The default action stands in for one that cannot be read."""
+    reading = read(document(entry(), spec=[7]))
+    assert (only(reading).severity, reading.problems) == ("HIGH", (MALFORMED_MEMBER,))
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (b"{", "not-json"),
+        (b"7", "not-an-object"),
+        (b'{"kind": "K"}', "no-metadata"),
+        (b'{"kind": "K", "metadata": {"name": ""}}', "no-name"),
+        (b'{"metadata": {"name": "x"}}', "no-kind"),
+    ],
+)
+def test_what_has_no_name_or_kind_is_malformed(raw: bytes, reason: str) -> None:
+    """The kind is the policy: without it no violation has an identity."""
+    with pytest.raises(Malformed) as caught:
+        constraints.read("k", raw, latest=LATEST)
+    assert caught.value.reason == reason
+
+
+def test_a_message_that_gatekeeper_cut_is_harmless() -> None:
+    """It cuts at 256 bytes, also within a character, which then reads U+FFFD; the identity does not see it."""
+    whole, cut = only(read(document(entry(message="Größe")))), only(read(document(entry(message="Gr\ufffd..."))))
+    assert whole.identity == cut.identity
+
+
+def test_an_audit_without_news_reads_the_same() -> None:
+    """Every audit rewrites every constraint; nothing that a finding shows has changed."""
+    before, after = document(entry()), document(entry())
+    after["status"] |= {"auditTimestamp": "2026-11-25T01:25:18Z", "byPod": [{"id": "x"}]}
+    after["metadata"] |= {"resourceVersion": "2", "generation": 7}
+    assert read(before).said == read(after).said
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+MEMBERS = ("group", "version", "kind", "namespace", "name", "message", "enforcementAction", "enforcementActions")
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(MEMBERS), JSON) | JSON, max_size=4), JSON, JSON)
+def test_whatever_a_constraint_holds_its_good_entries_are_read(listed: list[Any], spec: Any, total: Any) -> None:
+    """No content of a constraint with a name and a kind raises, and none hides an entry that can be read."""
+    status = {"auditTimestamp": STAMP, "totalViolations": total, "violations": [*listed, entry(name="good")]}
+    reading = read(document(spec=spec, status=status))
+    assert [v.subject for v in reading.said if v.subject.name == "good"] == [Subject("", "Pod", "shop", "good")]
+    assert reading.complete or reading.unlisted or MALFORMED_RESULT in reading.problems
