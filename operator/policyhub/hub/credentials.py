@@ -16,6 +16,7 @@ import boto3
 import botocore.credentials
 import botocore.session
 from botocore.config import Config
+from botocore.exceptions import InvalidEndpointConfigurationError
 
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 30.0
@@ -55,6 +56,8 @@ class Clients:
         external_id: str = "",
         workers: int = 4,
         loader: Loader | None = None,
+        connect_timeout: float = CONNECT_TIMEOUT,
+        read_timeout: float = READ_TIMEOUT,
     ) -> None:
         """`workers` threads call at once; `loader` from `models()`, shared by all hubs of a process."""
         self._region = region
@@ -62,8 +65,8 @@ class Clients:
         self._external_id = external_id
         self._loader = loader
         self._config = Config(
-            connect_timeout=CONNECT_TIMEOUT,
-            read_timeout=READ_TIMEOUT,
+            connect_timeout=connect_timeout,
+            read_timeout=read_timeout,
             max_pool_connections=max(workers, 1),
             parameter_validation=False,  # findings are validated where they are made; this would cost as much again
             retries={"mode": "standard", "total_max_attempts": 1},  # one retry loop, ours, which knows the quotas
@@ -95,7 +98,10 @@ class Clients:
             if service not in self._made:
                 if self._session is None:
                     self._session = self._sign_in()
-                self._made[service] = self._session.client(service, config=self._config)
+                try:
+                    self._made[service] = self._session.client(service, config=self._config)
+                except ValueError as error:  # what boto3 has for an endpoint URL that is none
+                    raise InvalidEndpointConfigurationError(msg=str(error)) from error
             return self._made[service]
 
     def _sign_in(self) -> Any:

@@ -38,6 +38,10 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SECURITYHUB", "AWS_ENDPOINT_URL_STS", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT", "AWS_STS_REGIONAL_ENDPOINTS"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
 
 
@@ -72,6 +76,22 @@ def test_sts_is_regional() -> None:
     """STS is asked in the hub's Region: the global endpoint may be out of reach, and its tokens invalid there."""
     client: Any = Clients(region="eu-west-1", version="0").sts()
     assert client.meta.endpoint_url == "https://sts.eu-west-1.amazonaws.com"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "url"),
+    [
+        ("AWS_USE_FIPS_ENDPOINT", "true", "https://securityhub-fips.us-east-1.amazonaws.com"),
+        ("AWS_USE_DUALSTACK_ENDPOINT", "true", "https://securityhub.us-east-1.api.aws"),
+        ("AWS_ENDPOINT_URL", "https://hub.example", "https://hub.example"),
+        ("AWS_ENDPOINT_URL_SECURITYHUB", "https://hub.example", "https://hub.example"),
+    ],
+)
+def test_endpoint_follows_the_environment(monkeypatch: pytest.MonkeyPatch, name: str, value: str, url: str) -> None:
+    """What boto3 reads from its environment keeps its meaning."""
+    monkeypatch.setenv(name, value)
+    client: Any = Clients(region="us-east-1", version="0").securityhub()
+    assert client.meta.endpoint_url == url
 
 
 def test_clients_are_made_once() -> None:
