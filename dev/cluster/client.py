@@ -155,7 +155,7 @@ class Client:
         path, spec = self.path(crd), crd["spec"]
         versions = [f"{spec['group']}/{version['name']}" for version in spec["versions"] if version.get("served")]
         while True:
-            conditions = self.request("GET", path).get("status", {}).get("conditions", ())
+            conditions = self.request("GET", path).get("status", {}).get("conditions") or ()
             established = any(entry["type"] == "Established" and entry["status"] == "True" for entry in conditions)
             if established and all(self._serves(version, spec["names"]["kind"]) for version in versions):
                 return

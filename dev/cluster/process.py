@@ -42,8 +42,9 @@ class Child:
                 self.kill()
 
     def kill(self) -> None:
+        """SIGKILL, to what it has started itself too."""
         if self.returncode is None:
-            self._process.send_signal(signal.SIGKILL)
+            os.killpg(self.pid, signal.SIGKILL)
             self._process.wait()
 
     def wait(self, timeout: float) -> int:

@@ -1,0 +1,219 @@
+"""The local control plane behaves as a Kubernetes API does, and leaves nothing behind."""
+
+import os
+import select
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dev.cluster import ApiError, Cluster, ControlPlane, UnreachableError
+
+Document = dict[str, Any]
+
+GROUP = "test.policyhub.dev"
+CRD: Document = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": f"things.{GROUP}"},
+    "spec": {
+        "group": GROUP,
+        "scope": "Namespaced",
+        "names": {"kind": "Thing", "plural": "things", "singular": "thing", "listKind": "ThingList"},
+        "versions": [
+            {
+                "name": "v1",
+                "served": True,
+                "storage": True,
+                "subresources": {"status": {}},
+                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
+            }
+        ],
+    },
+}
+KILLED_PARENT = """
+import time
+from dev.cluster import ControlPlane
+
+plane = ControlPlane.start()
+print(plane.cluster("orphan").pid, plane.folder, flush=True)
+time.sleep(600)
+"""
+
+
+def _namespace(name: str) -> Document:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+
+
+def _config_map(namespace: str, name: str, **data: str) -> Document:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": namespace}, "data": data}
+
+
+def _account(namespace: str, name: str) -> Document:
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": namespace}}
+
+
+@pytest.fixture(scope="module")
+def spare(plane: ControlPlane) -> Iterator[Cluster]:
+    """A second cluster, which tests may stop; it runs again after each."""
+    cluster = plane.cluster("spare")
+    yield cluster
+    cluster.stop()
+
+
+def test_identities_differ(cluster: Cluster, spare: Cluster) -> None:
+    """Two clusters on one etcd have identities of their own and one authority's certificates."""
+    assert cluster.uid != spare.uid
+    assert cluster.url != spare.url
+    assert cluster.request("GET", "/version")["gitVersion"].startswith("v1.")
+
+
+def test_objects_stay_in_their_cluster(cluster: Cluster, spare: Cluster) -> None:
+    """An object of one cluster is unknown to the other."""
+    cluster.apply([_namespace("separate"), _config_map("separate", "mine")])
+    with pytest.raises(ApiError) as refused:
+        spare.request("GET", "/api/v1/namespaces/separate")
+    assert refused.value.status == 404
+
+
+def test_bare_service_account_may_nothing(cluster: Cluster) -> None:
+    """A service account without a role is known and refused; with a role it may what the role says, and no more."""
+    cluster.apply([_namespace("rbac"), _account("rbac", "bare")])
+    bare = cluster.as_user(cluster.kubeconfig_for(namespace="rbac", service_account="bare", seconds=600))
+    with pytest.raises(ApiError, match="system:serviceaccount:rbac:bare") as refused:
+        bare.request("GET", "/api/v1/namespaces/rbac/configmaps")
+    assert (refused.value.status, refused.value.reason) == (403, "Forbidden")
+    role = {"name": "reader", "namespace": "rbac"}
+    cluster.apply(
+        [
+            {
+                "apiVersion": "rbac.authorization.k8s.io/v1",
+                "kind": "Role",
+                "metadata": role,
+                "rules": [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}],
+            },
+            {
+                "apiVersion": "rbac.authorization.k8s.io/v1",
+                "kind": "RoleBinding",
+                "metadata": role,
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader"},
+                "subjects": [{"kind": "ServiceAccount", "name": "bare", "namespace": "rbac"}],
+            },
+            _config_map("rbac", "readable", a="1"),
+        ]
+    )
+    assert bare.request("GET", "/api/v1/namespaces/rbac/configmaps/readable")["data"] == {"a": "1"}
+    with pytest.raises(ApiError, match="cannot delete"):
+        bare.request("DELETE", "/api/v1/namespaces/rbac/configmaps/readable")
+    bare.close()
+
+
+@pytest.mark.parametrize("token", ["", "wrong"])
+def test_nobody_is_anonymous(cluster: Cluster, token: str) -> None:
+    """Without a valid token the answer is 401, not the rights of an anonymous user."""
+    config = cluster.kubeconfig()
+    config["users"][0]["user"]["token"] = token
+    stranger = cluster.as_user(config)
+    with pytest.raises(ApiError) as refused:
+        stranger.request("GET", "/api/v1/namespaces")
+    assert refused.value.status == 401
+    stranger.close()
+
+
+def test_apply_orders_and_repeats(cluster: Cluster) -> None:
+    """CRDs and namespaces go first whatever the order given, status is written too; applying again changes nothing."""
+    thing: Document = {
+        "apiVersion": f"{GROUP}/v1",
+        "kind": "Thing",
+        "metadata": {"name": "a.b", "namespace": "apply"},
+        "spec": {"size": 1},
+        "status": {"phase": "Done"},
+    }
+    documents = [thing, *(_config_map("apply", f"cm-{index}") for index in range(20)), _namespace("apply"), CRD]
+    cluster.apply(documents)
+    first = cluster.request("GET", cluster.path(thing))
+    cluster.apply(documents)
+    assert (first["spec"], first["status"]) == ({"size": 1}, {"phase": "Done"})
+    assert (
+        cluster.request("GET", cluster.path(thing))["metadata"]["resourceVersion"]
+        == (first["metadata"]["resourceVersion"])
+    )
+    listed = cluster.request("GET", "/api/v1/namespaces/apply/configmaps", limit=5)
+    assert len(listed["items"]) == 5
+    assert listed["metadata"]["continue"]
+
+
+def test_refused_object_is_named(cluster: Cluster) -> None:
+    """An error of `apply` names the object and the API server's reason."""
+    with pytest.raises(ApiError, match=r"configmaps/Bad_Name: .*Invalid value"):
+        cluster.apply([_config_map("default", "Bad_Name")])
+    with pytest.raises(ApiError, match="serves no Nothing"):
+        cluster.apply([{"apiVersion": "v1", "kind": "Nothing", "metadata": {"name": "x"}}])
+
+
+def test_patch_kinds(cluster: Cluster) -> None:
+    """Merge patches are the default, JSON patches are there on request."""
+    cluster.apply([_config_map("default", "patched", a="1", b="2")])
+    path = "/api/v1/namespaces/default/configmaps/patched"
+    assert cluster.request("PATCH", path, {"data": {"a": None}})["data"] == {"b": "2"}
+    replaced = cluster.request("PATCH", path, [{"op": "replace", "path": "/data/b", "value": "3"}], patch="json")
+    assert replaced["data"] == {"b": "3"}
+
+
+@pytest.mark.parametrize("end", ["kill", "stop"])
+def test_data_and_tokens_outlive_the_server(spare: Cluster, end: str) -> None:
+    """While the server is away its port refuses; back at the same port it has all data and honours old tokens."""
+    spare.apply([_namespace(end), _config_map(end, "kept", a="1"), _account(end, "visitor")])
+    visitor = spare.as_user(spare.kubeconfig_for(namespace=end, service_account="visitor"))
+    uid, url, pid = spare.uid, spare.url, spare.pid
+    getattr(spare, end)()
+    with pytest.raises(UnreachableError):
+        spare.request("GET", "/version")
+    spare.restart()
+    assert (spare.uid, spare.url) == (uid, url)
+    assert spare.pid != pid
+    assert spare.request("GET", f"/api/v1/namespaces/{end}/configmaps/kept")["data"] == {"a": "1"}
+    with pytest.raises(ApiError, match="403"):
+        visitor.request("GET", "/api/v1/pods")
+    visitor.close()
+
+
+def test_a_cluster_away_leaves_the_other_alone(cluster: Cluster, spare: Cluster) -> None:
+    """One cluster's end does not touch the other."""
+    spare.kill()
+    assert cluster.request("GET", "/readyz") == {"message": "ok"}
+    spare.restart()
+
+
+def test_stop_leaves_nothing() -> None:
+    """After `stop` no process and no folder is left."""
+    with ControlPlane.start() as plane:
+        plane.cluster("brief")
+        pids, folder = [child.pid for child in plane._launcher._children], plane.folder
+    assert len(pids) == 2
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    assert not folder.exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="children are leashed on Linux only")
+def test_killed_parent_leaves_nothing() -> None:
+    """Servers die with a parent that is killed, and the next start removes the folder it left."""
+    with subprocess.Popen(  # noqa: S603 - this Python with the text above
+        [sys.executable, "-c", KILLED_PARENT], stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        pid, folder = parent.stdout.readline().split()
+        orphan = os.pidfd_open(int(pid))
+        parent.kill()
+    try:
+        assert select.select([orphan], [], [], 30)[0], "the API server still runs"
+    finally:
+        os.close(orphan)
+    assert Path(folder).exists()
+    ControlPlane.start().stop()
+    assert not Path(folder).exists()
