@@ -1,0 +1,234 @@
+"""The operator as a user runs it, on one machine: what the chart renders, applied to a real API server, and the operator
+as its own process with the start command, environment and service account that the chart gives it.
+
+Demo, integration tests and benchmarks all stand on this. Nothing here runs as admin but the set-up itself.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Self
+from urllib.error import URLError
+from urllib.request import ProxyHandler, build_opener
+
+from dev.cluster import Cluster, helm
+from dev.hub.process import HubProcess
+
+ROOT = Path(__file__).resolve().parent.parent
+CHART = ROOT / "charts" / "policyhub"
+NAMESPACE = "policyhub"
+RELEASE = "policyhub"
+ACCOUNT = "111122223333"
+REGION = "eu-west-1"
+START_SECONDS = 60.0
+STOP_SECONDS = 30.0
+
+Document = dict[str, Any]
+Progress = Callable[[str], None]
+
+
+class StandError(Exception):
+    """The operator did not do what the set-up needs; the message holds the end of its log."""
+
+
+def silent(_: str) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Installed:
+    """The chart as applied to a cluster."""
+
+    cluster: Cluster
+    documents: list[Document]
+    folder: Path
+
+    @property
+    def container(self) -> Document:
+        deployment = next(d for d in self.documents if d["kind"] == "Deployment")
+        container: Document = deployment["spec"]["template"]["spec"]["containers"][0]
+        return container
+
+    @property
+    def service_account(self) -> str:
+        return str(next(d for d in self.documents if d["kind"] == "ServiceAccount")["metadata"]["name"])
+
+    def kubeconfig(self) -> Path:
+        """A file with a fresh token of the chart's service account."""
+        config = self.cluster.kubeconfig_for(namespace=NAMESPACE, service_account=self.service_account)
+        path = self.folder / f"{self.cluster.name}.kubeconfig"
+        path.write_text(json.dumps(config))
+        return path
+
+
+def install(
+    cluster: Cluster, folder: Path, *, values: Mapping[str, Any] | None = None, progress: Progress = silent
+) -> Installed:
+    """Render the chart with helm and apply what it says. `values` are added to account, Region and cluster name."""
+    given = {"clusterName": cluster.name, "securityHub": {"accountId": ACCOUNT, "region": REGION}, **(values or {})}
+    documents = helm.render(CHART, RELEASE, NAMESPACE, given, progress=progress)
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+    cluster.apply([namespace, *documents])
+    return Installed(cluster=cluster, documents=documents, folder=folder)
+
+
+@dataclass
+class Operator:
+    """The operator's process."""
+
+    installed: Installed
+    hub: HubProcess
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """More environment, as `extraEnv` of the chart would give."""
+    account: str = ACCOUNT
+    """Whose credentials it has."""
+    _process: subprocess.Popen[bytes] | None = None
+    _log: IO[bytes] | None = None
+    port: int = 0
+
+    def start(self, *, wait: bool = True) -> Self:
+        """Start it; with `wait`, return when it is ready. Raises StandError."""
+        container = self.installed.container
+        environment = {
+            **os.environ,
+            **{e["name"]: e["value"] for e in container.get("env", ()) if "value" in e},
+            **self.hub.env(account=self.account),
+            "KUBECONFIG": str(self.installed.kubeconfig()),
+            "POLICYHUB_METRICS_HOST": "127.0.0.1",
+            "POLICYHUB_METRICS_PORT": "0",
+            "PYTHONUNBUFFERED": "1",
+            **self.settings,
+        }
+        command, *arguments = [*container["command"], *container["args"]]
+        program = Path(sys.executable).parent / command
+        self._log = tempfile.NamedTemporaryFile(  # noqa: SIM115  (lives as long as the process)
+            dir=self.installed.folder, prefix="operator-", suffix=".log", delete=False
+        )
+        self._process = subprocess.Popen(
+            [program, *arguments],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            start_new_session=False,
+        )
+        if wait:
+            until(lambda: self.ready, seconds=START_SECONDS, what="the operator to be ready", operator=self)
+        return self
+
+    @property
+    def ready(self) -> bool:
+        """Raises StandError where the process has ended."""
+        if self._running().poll() is not None:
+            raise StandError(f"the operator ended with {self._running().returncode}:\n{self.tail()}")
+        if not self.port:
+            self.port = next((int(line["metrics_port"]) for line in self.log() if line.get("event") == "started"), 0)
+        if not self.port:
+            return False
+        try:
+            self.get("/readyz")
+        except URLError:
+            return False
+        return True
+
+    def get(self, path: str) -> str:
+        """What the metrics port answers."""
+        with build_opener(ProxyHandler({})).open(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
+            text: str = answer.read().decode()
+        return text
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric's series that have these labels; 0 where there is none."""
+        total = 0.0
+        for line in self.get("/metrics").splitlines():
+            if line.startswith((f"{name}{{", f"{name} ")) and all(f'{k}="{v}"' in line for k, v in labels.items()):
+                total += float(line.rpartition(" ")[2])
+        return total
+
+    def log(self) -> list[Document]:
+        """Its log so far; lines that are no JSON come as `{"text": …}`."""
+        lines = []
+        for line in Path(self._log.name if self._log else os.devnull).read_text(errors="replace").splitlines():
+            try:
+                lines.append(dict(json.loads(line)))
+            except ValueError:
+                lines.append({"text": line})
+        return lines
+
+    def tail(self) -> str:
+        return "\n".join(json.dumps(line) for line in self.log()[-30:])
+
+    def usage(self) -> tuple[float, float]:
+        """(RSS now in MiB, CPU seconds so far) of the process."""
+        pid = self._running().pid
+        status = Path(f"/proc/{pid}/status").read_text()
+        rss = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return rss / 1024, (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def stop(self) -> float:
+        """SIGTERM; returns the seconds until it was gone. Raises StandError where it has to be killed."""
+        started = time.monotonic()
+        process = self._running()
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            self.kill()
+            raise StandError(f"the operator did not end within {STOP_SECONDS:.0f} s:\n{self.tail()}") from error
+        self._close()
+        return time.monotonic() - started
+
+    def kill(self) -> None:
+        """SIGKILL, as by the kernel."""
+        self._running().send_signal(signal.SIGKILL)
+        self._running().wait()
+        self._close()
+
+    def _close(self) -> None:
+        self.port = 0
+        if self._log is not None:
+            self._log.close()
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise StandError("the operator was not started")
+        return self._process
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self.kill()
+
+
+def until(
+    holds: Callable[[], bool], *, seconds: float, what: str, operator: Operator | None = None, every: float = 0.1
+) -> float:
+    """Wait until it holds; returns the seconds that it took. Raises StandError with the operator's log."""
+    started = time.monotonic()
+    while not holds():
+        if time.monotonic() - started > seconds:
+            tail = f"\n{operator.tail()}" if operator is not None else ""
+            raise StandError(f"waited {seconds:.0f} s for {what}{tail}")
+        time.sleep(every)
+    return time.monotonic() - started
+
+
+def monitored(cluster: Cluster, name: str) -> Document:
+    """A MonitoredCluster as the home cluster has it."""
+    return cluster.request("GET", f"/apis/policyhub.dev/v1alpha1/monitoredclusters/{name}")
+
+
+def condition(document: Document, type_: str) -> Document:
+    """One condition of a MonitoredCluster; empty where it is not there yet."""
+    conditions = document.get("status", {}).get("conditions", ())
+    return next((dict(c) for c in conditions if c["type"] == type_), {})
