@@ -1,0 +1,248 @@
+"""The CRD on a real API server: what it accepts, refuses, defaults and shows."""
+
+import copy
+import json
+import ssl
+import urllib.request
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from dev.cluster import ApiError, Cluster, ControlPlane
+from policyhub.api import crd
+from policyhub.api.monitoredcluster import MonitoredCluster
+from policyhub.api.status import Condition, Findings, Hub, Source, Status, status_patch
+
+PATH = "/apis/policyhub.dev/v1alpha1/monitoredclusters"
+ARN = "arn:aws:eks:eu-west-1:111122223333:cluster/prod-eu"
+ROLE = "arn:aws:iam::111122223333:role/policyhub"
+
+Document = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def server(plane: ControlPlane) -> Iterator[Cluster]:
+    """A cluster of its own: no operator of another test may see these objects."""
+    cluster = plane.cluster("schema")
+    cluster.apply([crd.definition()])
+    yield cluster
+    cluster.stop()
+
+
+def document(name: str = "sample", **spec: Any) -> Document:
+    return {
+        "apiVersion": "policyhub.dev/v1alpha1",
+        "kind": "MonitoredCluster",
+        "metadata": {"name": name},
+        "spec": {"connection": {"inCluster": {}}, **spec},
+    }
+
+
+def try_out(server: Cluster, body: Document) -> Document:
+    """Everything that creating it does, but for keeping it."""
+    return server.request("POST", PATH, body, dryRun="All", fieldValidation="Strict")
+
+
+def test_the_schema_is_structural_and_its_rules_compile(server: Cluster) -> None:
+    """The API server takes the CRD without a complaint about its schema or its rules."""
+    found = server.request(
+        "GET", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/monitoredclusters.policyhub.dev"
+    )
+    conditions = {condition["type"]: condition for condition in found["status"]["conditions"]}
+    assert conditions["Established"]["status"] == "True"
+    assert conditions["NamesAccepted"]["status"] == "True"
+    assert "NonStructuralSchema" not in conditions
+
+
+def test_defaults_are_those_of_the_models(server: Cluster) -> None:
+    """What the API server fills in is what the operator would assume."""
+    body = document()
+    filled = try_out(server, body)
+    assert MonitoredCluster.model_validate(filled).spec == MonitoredCluster.model_validate(body).spec
+    assert filled["spec"]["archiveDelay"] == "10m"
+    assert filled["spec"]["sources"]["exclude"] == ["Falco", "JsPolicy", "Trivy Vulnerability"]
+    assert filled["spec"]["securityHub"] == {}
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        pytest.param({}, id="least"),
+        pytest.param({"clusterArn": ARN, "mode": "DryRun", "results": ["fail"], "archiveDelay": "0s"}, id="some"),
+        pytest.param({"securityHub": {"accountId": "111122223333", "region": "eu-west-1", "roleArn": ROLE}}, id="hub"),
+        pytest.param({"securityHub": {"roleArn": ROLE, "externalId": "a:b/c"}}, id="role alone"),
+        pytest.param({"archiveDelay": "168h"}, id="longest delay"),
+        pytest.param({"connection": {"kubeconfigSecretRef": {"namespace": "a", "name": "b.c"}}}, id="secret"),
+        pytest.param({"namespaces": {"include": ["team-*", "shop"], "exclude": ["*-test"]}}, id="namespaces"),
+    ],
+)
+def test_valid(server: Cluster, spec: Document) -> None:
+    """The API server and the models both accept it."""
+    MonitoredCluster.model_validate(try_out(server, document(**spec)))
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        ({"connection": {}}, "exactly one of inCluster"),
+        (
+            {"connection": {"inCluster": {}, "kubeconfigSecretRef": {"namespace": "a", "name": "b"}}},
+            "exactly one of inCluster",
+        ),
+        ({"connection": None}, "spec.connection: Required"),
+        ({"connection": {"kubeconfigSecretRef": {"name": "b"}}}, "namespace: Required"),
+        ({"clusterArn": "prod-eu"}, "spec.clusterArn"),
+        ({"securityHub": {"accountId": "1111"}}, "spec.securityHub.accountId"),
+        ({"securityHub": {"accountId": 111122223333}}, "must be of type string"),
+        ({"securityHub": {"region": "Ireland"}}, "spec.securityHub.region"),
+        ({"securityHub": {"accountId": "444455556666", "roleArn": ROLE}}, "must be a role of the account"),
+        ({"mode": "Off"}, "supported values"),
+        ({"results": []}, "at least 1 items"),
+        ({"results": ["pass"]}, "supported values"),
+        ({"results": ["fail", "fail"]}, "Duplicate value"),
+        ({"minimumSeverity": "HIGH"}, "supported values"),
+        ({"archiveDelay": "168h1s"}, "at most 168h"),
+        ({"archiveDelay": "1d"}, "spec.archiveDelay"),
+        ({"archiveDelay": ""}, "spec.archiveDelay"),
+        ({"namespaces": {"include": []}}, "at least 1 items"),
+        ({"namespaces": {"include": ["a?"]}}, "spec.namespaces.include"),
+        ({"rollUp": True}, "unknown field"),
+    ],
+)
+def test_invalid(server: Cluster, spec: Document, says: str) -> None:
+    """What would be wrong is refused at once, in words that name it."""
+    with pytest.raises(ApiError, match=says):
+        try_out(server, document(**spec))
+
+
+HUB = {"accountId": "111122223333", "region": "eu-west-1"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [
+        pytest.param({"clusterArn": ARN}, {"clusterArn": ARN + "2"}, "clusterArn cannot be", id="ARN changed"),
+        pytest.param({"clusterArn": ARN}, {}, "clusterArn cannot be", id="ARN removed"),
+        pytest.param({}, {"clusterArn": ARN}, "clusterArn cannot be", id="ARN set later"),
+        pytest.param(
+            {"securityHub": HUB},
+            {"securityHub": {**HUB, "accountId": "444455556666"}},
+            "accountId cannot be",
+            id="account changed",
+        ),
+        pytest.param(
+            {"securityHub": HUB}, {"securityHub": {"region": "eu-west-1"}}, "accountId cannot", id="account gone"
+        ),
+        pytest.param({"securityHub": HUB}, {}, "cannot be changed or removed", id="hub gone"),
+        pytest.param({"securityHub": HUB}, {"securityHub": None}, "cannot be changed or removed", id="hub null"),
+        pytest.param(
+            {"securityHub": HUB},
+            {"securityHub": {**HUB, "region": "us-east-1"}},
+            "region cannot be",
+            id="Region changed",
+        ),
+        pytest.param({}, {"securityHub": HUB}, None, id="hub set later"),
+        pytest.param({"securityHub": HUB}, {"securityHub": {**HUB, "roleArn": ROLE}}, None, id="role set later"),
+        pytest.param(
+            {},
+            {"connection": {"kubeconfigSecretRef": {"namespace": "a", "name": "b"}}},
+            None,
+            id="another way to the same cluster",
+        ),
+        pytest.param({"clusterArn": ARN, "mode": "Sync"}, {"clusterArn": ARN, "mode": "NoArchive"}, None, id="mode"),
+    ],
+)
+def test_transitions(server: Cluster, before: Document, after: Document, says: str | None) -> None:
+    """What findings depend on stays as it is; the rest may change."""
+    server.request("POST", PATH, document("moving", **before))
+    try:
+        current = server.request("GET", f"{PATH}/moving")
+        wanted = {**copy.deepcopy(current), "spec": document(**after)["spec"]}
+        if says is None:
+            server.request("PUT", f"{PATH}/moving", wanted)
+        else:
+            with pytest.raises(ApiError, match=says):
+                server.request("PUT", f"{PATH}/moving", wanted)
+    finally:
+        server.request("DELETE", f"{PATH}/moving")
+
+
+def status(*, pending: int | None) -> Status:
+    now = datetime(2026, 5, 1, 12, tzinfo=UTC)
+    return Status(
+        observed_generation=1,
+        conditions=(
+            Condition(
+                type="Ready",
+                status="True",
+                observed_generation=1,
+                last_transition_time=now,
+                reason="InSync",
+                message="Security Hub holds what the cluster says.",
+            ),
+        ),
+        identity="shown",
+        cluster_uid="5b0d2a0c-6a7e-4b5e-9d53-3c6f0f6f7a10",
+        hub=Hub(account_id="111122223333", region="eu-west-1"),
+        findings=Findings(active=209, pending=pending, critical=2, high=14, held=0),
+        sources=(
+            Source(
+                resource="policyreports.v1alpha2.wgpolicyk8s.io",
+                objects=77,
+                last_listed=now,
+                newest_result=now,
+                state="Watching",
+            ),
+        ),
+    )
+
+
+def test_status_is_kept_and_shown(server: Cluster) -> None:
+    """A status that the models write is accepted, read back equal, and shown in the columns of `kubectl get`."""
+    server.request("POST", PATH, document("shown"))
+    server.request("PATCH", f"{PATH}/shown/status", status_patch(status(pending=3)))
+    server.request("PATCH", f"{PATH}/shown/status", status_patch(status(pending=None)))
+    found = server.request("GET", f"{PATH}/shown")
+    server.request("PATCH", f"{PATH}/shown/status", status_patch(status(pending=0)))
+
+    assert MonitoredCluster.model_validate(found).status == status(pending=None)
+    assert "pending" not in found["status"]["findings"]
+    assert found["metadata"]["generation"] == 1
+
+    assert row(server, "shown") == {
+        "Name": "shown",
+        "Ready": "True",
+        "Reason": "InSync",
+        "InSync": None,
+        "Active": 209,
+        "Critical": 2,
+        "High": 14,
+        "Pending": 0,
+        "Account": "111122223333",
+        "Region": "eu-west-1",
+        "Mode": "Sync",
+        "Held": 0,
+        "Identity": "shown",
+        "UID": "5b0d2a0c-6a7e-4b5e-9d53-3c6f0f6f7a10",
+        "Message": "Security Hub holds what the cluster says.",
+    }
+
+
+def row(server: Cluster, name: str) -> dict[str, Any]:
+    """What kubectl prints of one object, but for its age, which moves."""
+    request = urllib.request.Request(  # noqa: S310 (https, to the server of this test)
+        f"{server.url}{PATH}/{name}",
+        headers={
+            "Accept": "application/json;as=Table;v=v1;g=meta.k8s.io",
+            "Authorization": f"Bearer {server.admin_token}",
+        },
+    )
+    context = ssl.create_default_context(cadata=server.ca)
+    with urllib.request.urlopen(request, context=context, timeout=10) as response:  # noqa: S310 (same)
+        table = json.load(response)
+    names = [column["name"] for column in table["columnDefinitions"]]
+    cells = dict(zip(names, table["rows"][0]["cells"], strict=True))
+    cells.pop("Age")
+    return cells
