@@ -1,7 +1,7 @@
-"""Small CRDs of the kinds that policyhub reads, for clusters without the engines: served like the real ones, schema open.
+"""Small CRDs of the kinds that policyhub reads, for clusters without the engines: served like the real, schema open.
 
-Versions, scope and subresources are those of the real CRDs: reports have no status subresource, constraints have one and
-are served as v1beta1 and v1alpha1.
+Versions, scope and subresources are those of the real CRDs: reports have no status subresource, constraints have one
+and are served as v1beta1 and v1alpha1.
 """
 
 from typing import Any

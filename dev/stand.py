@@ -1,4 +1,4 @@
-"""The operator as a user runs it, on one machine: what the chart renders, applied to a real API server, and the operator
+"""The operator as a user runs it, on one machine: what the chart renders, applied to a real API server, and it runs
 as its own process with the start command, environment and service account that the chart gives it.
 
 Demo, integration tests and benchmarks all stand on this. Nothing here runs as admin but the set-up itself.
@@ -106,13 +106,12 @@ class Operator:
             "PYTHONUNBUFFERED": "1",
             **self.settings,
         }
-        command, *arguments = [*container["command"], *container["args"]]
-        program = Path(sys.executable).parent / command
+        program = Path(sys.executable).parent / str(container["command"][0])
         self._log = tempfile.NamedTemporaryFile(  # noqa: SIM115  (lives as long as the process)
             dir=self.installed.folder, prefix="operator-", suffix=".log", delete=False
         )
         self._process = subprocess.Popen(
-            [program, *arguments],
+            [program, *container["command"][1:], *container["args"]],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=self._log,

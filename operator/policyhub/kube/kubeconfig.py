@@ -17,8 +17,8 @@ from urllib.parse import SplitResult, urlsplit
 
 import yaml
 
-MAX_BYTES = 1_048_576
-"""A Secret cannot hold more."""
+MAX_BYTES = 262_144
+"""Some tens of times what one cluster needs; YAML made to be slow costs two seconds at this length."""
 
 _PROGRAMS = {
     "exec": "it runs a program in the operator; use a service account token or client-certificate-data",
@@ -106,7 +106,7 @@ def _document(source: bytes | Mapping[str, object]) -> Mapping[str, object]:
     if isinstance(source, Mapping):
         return source
     if len(source) > MAX_BYTES:
-        raise KubeconfigError("kubeconfig refused: it is larger than 1 MiB")
+        raise KubeconfigError("kubeconfig refused: it is larger than 256 KiB")
     try:
         document = yaml.safe_load(source)
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError):

@@ -248,7 +248,7 @@ class Reflector:
         """
         started = self._clock.monotonic()
         longest = self._watch_seconds[0] + self._jitter() * (self._watch_seconds[1] - self._watch_seconds[0])
-        seconds = max(1.0, min(longest, self._due - started))
+        seconds = min(longest, self._due - started)
         error: Refused | Unreachable | _Unreadable | None = None
         try:
             async with self._interruptible():
@@ -288,7 +288,7 @@ class Reflector:
         return delay
 
     async def _watch(self, version: str, seconds: float) -> None:
-        params = {"watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": str(math.ceil(seconds))}
+        params = {"watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": str(max(1, math.ceil(seconds)))}
         if version:
             params["resourceVersion"] = version
         self.counters.watches += 1

@@ -1,0 +1,369 @@
+import asyncio
+import base64
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from aiohttp import web
+from kubernetes.aio.client import Configuration
+
+import policyhub
+from policyhub.kube import connection as module
+from policyhub.kube.connection import Connection, Refused, Unreachable
+from policyhub.kube.kubeconfig import KubeconfigError
+from tests.component.kube.apiserver import RESOURCE, Answer, ApiServer, refusal
+from tests.component.kube.authority import Authority
+from tests.component.kube.mirror import until
+
+PATH = "/api/v1/anything"
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[ApiServer]:
+    async with ApiServer().serve() as server:
+        yield server
+
+
+@pytest.fixture
+async def connection(api: ApiServer) -> AsyncIterator[Connection]:
+    async with Connection(Configuration(host=api.url)) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    return Authority()
+
+
+def kubeconfig(server: str, ca: bytes | None, user: dict[str, Any]) -> dict[str, Any]:
+    cluster: dict[str, Any] = {"server": server}
+    if ca is not None:
+        cluster["certificate-authority-data"] = encoded(ca)
+    return {
+        "current-context": "here",
+        "contexts": [{"name": "here", "context": {"cluster": "c", "user": "u"}}],
+        "clusters": [{"name": "c", "cluster": cluster}],
+        "users": [{"name": "u", "user": user}],
+    }
+
+
+def encoded(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+# --- requests
+
+
+async def test_get(api: ApiServer, connection: Connection) -> None:
+    """The body comes back as it is; parameters are encoded; the client says who it is."""
+    api.documents[PATH] = Answer(200, b'{"a": 1}')
+    assert await connection.get(PATH, {"continue": "a=&b", "limit": "5"}) == b'{"a": 1}'
+    [request] = api.requests
+    assert request.params == {"continue": "a=&b", "limit": "5"}
+    assert request.headers["User-Agent"] == f"policyhub/{policyhub.__version__}"
+    assert request.headers["Accept"] == "application/json"
+
+
+@pytest.mark.parametrize(("verb", "media"), [("patch", "application/merge-patch+json"), ("post", "application/json")])
+async def test_writes(api: ApiServer, connection: Connection, verb: str, media: str) -> None:
+    """Bodies are JSON, in the media type that the API server wants for them."""
+    api.documents[PATH] = Answer(200, b"{}")
+    write: Callable[[str, object], Any] = getattr(connection, verb)
+    assert await write(PATH, {"status": {"ä": None}}) == b"{}"
+    [request] = api.requests
+    assert (request.verb, request.headers["Content-Type"]) == (verb.upper(), media)
+    assert json.loads(request.body) == {"status": {"ä": None}}
+
+
+async def test_refused(api: ApiServer, connection: Connection) -> None:
+    """An error answer carries the status, the server's reason and message."""
+    api.documents[PATH] = refusal(403, "Forbidden", {"Retry-After": "3"})
+    with pytest.raises(Refused, match="403 Forbidden: told to") as caught:
+        await connection.get(PATH)
+    assert (caught.value.status, caught.value.reason, caught.value.retry_after) == (403, "Forbidden", 3)
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"", b'{"message": 7}', b"\xff" * 100_000])
+async def test_refused_without_a_status(api: ApiServer, connection: Connection, body: bytes) -> None:
+    """A gateway's error page is an error with the HTTP reason; a date in Retry-After is passed over."""
+    api.documents[PATH] = Answer(502, body, {"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"})
+    with pytest.raises(Refused) as caught:
+        await connection.get(PATH)
+    assert (caught.value.status, caught.value.reason, caught.value.retry_after) == (502, "Bad Gateway", None)
+
+
+async def test_long_messages_are_cut(api: ApiServer, connection: Connection) -> None:
+    """What a server says ends in conditions and logs: it is cut."""
+    api.documents[PATH] = Answer(500, json.dumps({"message": "x" * 10_000, "reason": "Long"}).encode())
+    with pytest.raises(Refused) as caught:
+        await connection.get(PATH)
+    assert len(caught.value.message) == 500
+
+
+async def test_redirects_are_not_followed(api: ApiServer, connection: Connection) -> None:
+    """A server cannot send this process, or its token, elsewhere."""
+    api.documents[PATH] = Answer(302, b"", {"Location": "/elsewhere"})
+    with pytest.raises(Refused, match="302"):
+        await connection.get(PATH)
+    assert len(api.requests) == 1
+
+
+async def test_connections_are_used_again(api: ApiServer, connection: Connection) -> None:
+    """Also after an error: no TLS handshake for each request."""
+    api.documents[PATH] = Answer(200, b"{}")
+    await connection.get(PATH)
+    with pytest.raises(Refused):
+        await connection.get("/missing")
+    await connection.get(PATH)
+    assert len({request.peer for request in api.requests}) == 1
+
+
+async def test_nobody_listens() -> None:
+    """A refused TCP connection is Unreachable."""
+    async with Connection(Configuration(host="http://127.0.0.1:1")) as connection:
+        with pytest.raises(Unreachable, match=r"127\.0\.0\.1"):
+            await connection.get(PATH)
+
+
+async def test_no_answer_in_time(api: ApiServer) -> None:
+    """A server that accepts and says nothing is Unreachable after the read time-out."""
+
+    async def never(request: web.Request) -> web.StreamResponse:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    api.handlers[PATH] = never
+    async with Connection(Configuration(host=api.url), read_seconds=0.02) as connection:
+        with pytest.raises(Unreachable, match="no answer in time"):
+            await connection.get(PATH)
+
+
+async def test_an_answer_cut_short(api: ApiServer, connection: Connection) -> None:
+    """Half a body is no body."""
+
+    async def half(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": "100"})
+        await response.prepare(request)
+        await response.write(b"half")
+        assert request.transport is not None
+        request.transport.close()
+        return response
+
+    api.handlers[PATH] = half
+    with pytest.raises(Unreachable):
+        await connection.get(PATH)
+
+
+async def test_cluster_uid(api: ApiServer, connection: Connection) -> None:
+    """The uid of kube-system; anything else at that address is not a Kubernetes API server."""
+    path = "/api/v1/namespaces/kube-system"
+    api.documents[path] = Answer(200, b'{"kind":"Namespace","metadata":{"name":"kube-system","uid":"u-1"}}')
+    assert await connection.cluster_uid() == "u-1"
+    api.documents[path] = Answer(200, b"<html>welcome</html>")
+    with pytest.raises(Unreachable, match="does not answer as a Kubernetes API server"):
+        await connection.cluster_uid()
+
+
+# --- lines
+
+
+@pytest.mark.parametrize(
+    ("chunks", "lines"),
+    [
+        ([b"a\nb\n"], [b"a", b"b"]),
+        ([b"a", b"b\nc", b"d", b"\n"], [b"ab", b"cd"]),
+        ([b"\n\na\n\n"], [b"a"]),
+        ([b"a\n", b"\n", b"b\n"], [b"a", b"b"]),
+        ([b"a\nunfinished"], [b"a"]),
+        ([], []),
+        ([b"x" * 3_000_000, b"y" * 3_000_000 + b"\nz\n"], [b"x" * 3_000_000 + b"y" * 3_000_000, b"z"]),
+    ],
+    ids=["together", "cut", "empty", "lone newline", "unfinished", "nothing", "6 MB"],
+)
+async def test_lines(api: ApiServer, connection: Connection, chunks: list[bytes], lines: list[bytes]) -> None:
+    """However the network cuts them; empty lines and an unfinished last one are left out."""
+
+    async def say(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        for chunk in chunks:
+            await response.write(chunk)
+            await asyncio.sleep(0.005)
+        return response
+
+    api.handlers[PATH] = say
+    async with connection.stream(PATH, idle_seconds=5) as stream:
+        assert [line async for line in stream] == lines
+
+
+async def test_a_line_without_end(api: ApiServer, connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server cannot fill the memory with one line."""
+    monkeypatch.setattr(module, "MAX_LINE", 100_000)
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await response.write(b"x" * 10_000)
+
+    api.handlers[PATH] = endless
+    async with connection.stream(PATH, idle_seconds=5) as stream:
+        with pytest.raises(Unreachable, match="longer than"):
+            await anext(stream)
+
+
+async def test_a_stream_is_open_before_its_first_line(api: ApiServer) -> None:
+    """Entering needs the server's consent only; leaving closes the connection; the pause between lines may be long."""
+    watch = {"watch": "true", "resourceVersion": "1"}
+    async with (
+        Connection(Configuration(host=api.url), read_seconds=0.01) as connection,
+        connection.stream(RESOURCE.path, watch, idle_seconds=5) as stream,
+    ):
+        await until(lambda: api.watches)
+        await asyncio.sleep(0.02)  # longer than read_seconds, which is about answers
+        api.put("a")
+        assert b'"ADDED"' in await anext(stream)
+    await until(lambda: not api.watches)
+
+
+async def test_a_stream_that_is_refused(connection: Connection) -> None:
+    """The error comes at entering."""
+    with pytest.raises(Refused, match="404"):
+        async with connection.stream("/missing", idle_seconds=5):
+            pass
+
+
+async def test_errors_of_the_reader_pass_through(api: ApiServer, connection: Connection) -> None:
+    """What goes wrong in the block is not taken for a network error."""
+    with pytest.raises(OSError, match="mine"):
+        async with connection.stream(RESOURCE.path, {"watch": "true", "resourceVersion": "1"}, idle_seconds=5):
+            raise OSError("mine")
+    await until(lambda: not api.watches)
+
+
+# --- in the cluster
+
+
+async def test_in_cluster_reads_a_rotated_token(authority: Authority, tmp_path: Path) -> None:
+    """The kubelet replaces the token file; the next request carries the new token."""
+    (tmp_path / "ca.crt").write_bytes(authority.pem)
+    (tmp_path / "token").write_text("first\n")
+    api = ApiServer()
+    async with api.serve(tls=authority.server(tmp_path)):
+        host, _, port = api.url.removeprefix("https://").partition(":")
+        environ = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port}
+        async with await Connection.in_cluster(folder=tmp_path, environ=environ) as connection:
+            api.documents[PATH] = Answer(200, b"{}")
+            await connection.get(PATH)
+            (tmp_path / "token").write_text("second")
+            await connection.get(PATH)
+            (tmp_path / "token").unlink()
+            with pytest.raises(Unreachable, match="token"):
+                await connection.get(PATH)
+    assert [request.headers["Authorization"] for request in api.requests] == ["Bearer first", "Bearer second"]
+
+
+async def test_in_cluster_elsewhere(tmp_path: Path) -> None:
+    """Outside a Pod there is no service account, and the error says so."""
+    with pytest.raises(KubeconfigError, match="no service account"):
+        await Connection.in_cluster(folder=tmp_path, environ={})
+
+
+# --- by kubeconfig
+
+
+@pytest.mark.parametrize("bundle", [None, os.devnull], ids=["without SSL_CERT_FILE", "with"])
+async def test_token_over_tls(
+    authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bundle: str | None
+) -> None:
+    """The CA of the kubeconfig is the one that counts, whatever the environment says."""
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    if bundle:
+        monkeypatch.setenv("SSL_CERT_FILE", bundle)
+    api = ApiServer()
+    api.documents[PATH] = Answer(200, b"{}")
+    async with api.serve(tls=authority.server(tmp_path)):
+        source = yaml.safe_dump(kubeconfig(api.url, authority.pem, {"token": "t"})).encode()
+        async with await Connection.from_kubeconfig(source) as connection:
+            assert await connection.get(PATH) == b"{}"
+    assert api.requests[0].headers["Authorization"] == "Bearer t"
+
+
+async def test_client_certificate_leaves_no_file(
+    authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Certificate and key are used without ever being written: a read-only, empty temporary folder is enough."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "nowhere"))
+    certificate, key = authority.issue("operator")
+    api = ApiServer()
+    api.documents[PATH] = Answer(200, b"{}")
+    async with api.serve(tls=authority.server(tmp_path, ask_client=True)):
+        user = {"client-certificate-data": encoded(certificate), "client-key-data": encoded(key)}
+        async with await Connection.from_kubeconfig(kubeconfig(api.url, authority.pem, user)) as connection:
+            assert await connection.get(PATH) == b"{}"
+            assert not [link for link in Path("/proc/self/fd").iterdir() if "memfd:pem" in link.resolve().name]
+    assert "Authorization" not in api.requests[0].headers
+
+
+async def test_another_authority(authority: Authority, tmp_path: Path) -> None:
+    """A server that the kubeconfig's CA did not sign is not spoken to."""
+    api = ApiServer()
+    async with api.serve(tls=authority.server(tmp_path)):
+        source = kubeconfig(api.url, Authority().pem, {"token": "t"})
+        async with await Connection.from_kubeconfig(source) as connection:
+            with pytest.raises(Unreachable, match="certificate"):
+                await connection.get(PATH)
+    assert api.requests == []
+
+
+async def test_certificates_that_are_none() -> None:
+    """PEM in name only is an error of the kubeconfig."""
+    source = kubeconfig("https://127.0.0.1", b"-----BEGIN CERTIFICATE-----\nnonsense", {"token": "t"})
+    with pytest.raises(KubeconfigError, match="certificates or key cannot be read"):
+        await Connection.from_kubeconfig(source)
+
+
+async def test_the_file_of_the_person_at_the_keyboard_may_do_anything(api: ApiServer, tmp_path: Path) -> None:
+    """Plug-ins run; what a Secret may not ask for, one's own file may."""
+    api.documents[PATH] = Answer(200, b"{}")
+    credential = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "p"}}
+    program = tmp_path / "plugin.py"
+    program.write_text(f"print({json.dumps(json.dumps(credential))})")
+    user = {
+        "exec": {
+            "apiVersion": "client.authentication.k8s.io/v1",
+            "command": sys.executable,
+            "args": [str(program)],
+            "interactiveMode": "Never",
+        }
+    }
+    source = kubeconfig(api.url, None, user)
+    (tmp_path / "config").write_text(yaml.safe_dump(source))
+    async with await Connection.from_file(str(tmp_path / "config")) as connection:
+        await connection.get(PATH)
+    assert api.requests[0].headers["Authorization"] == "Bearer p"
+    with pytest.raises(KubeconfigError, match="exec is refused"):
+        await Connection.from_kubeconfig(source)
+
+
+@pytest.mark.parametrize("content", [None, "", "a: [", "clusters: 7", "current-context: x"])
+async def test_a_file_that_cannot_be_used(tmp_path: Path, content: str | None) -> None:
+    """Missing, empty or broken: one error that names the file."""
+    path = tmp_path / "config"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(KubeconfigError, match="config cannot be used"):
+        await Connection.from_file(str(path))
+
+
+async def test_closing_twice(api: ApiServer) -> None:
+    """Whoever closes need not know whether somebody else did."""
+    connection = Connection(Configuration(host=api.url))
+    await connection.close()
+    await connection.close()

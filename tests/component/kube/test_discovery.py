@@ -1,0 +1,156 @@
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+from kubernetes.aio.client import Configuration
+
+from policyhub.kube.connection import Connection
+from policyhub.kube.discovery import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS, Discovery, discover
+from tests.component.kube.apiserver import Answer, ApiServer, refusal
+
+VERBS = ["delete", "get", "list", "patch", "watch"]
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[ApiServer]:
+    async with ApiServer().serve() as server:
+        yield server
+
+
+def serve(api: ApiServer, group: str, versions: dict[str, list[str] | Answer]) -> None:
+    """The group's own document, and one per version: the resources in it, or what else is answered."""
+    entries = [{"groupVersion": f"{group}/{version}", "version": version} for version in versions]
+    document = {"kind": "APIGroup", "name": group, "versions": entries, "preferredVersion": entries[:1]}
+    api.documents[f"/apis/{group}"] = Answer(200, json.dumps(document).encode())
+    for version, content in versions.items():
+        api.documents[f"/apis/{group}/{version}"] = content if isinstance(content, Answer) else resources(content)
+
+
+def resources(names: list[str], verbs: list[str] = VERBS) -> Answer:
+    entries = [
+        {"name": name, "kind": name.split("/")[0].title(), "namespaced": not name.startswith("cluster"), "verbs": verbs}
+        for name in names
+    ]
+    return Answer(200, json.dumps({"kind": "APIResourceList", "resources": entries}).encode())
+
+
+async def found(api: ApiServer) -> Discovery:
+    async with Connection(Configuration(host=api.url)) as connection:
+        return await discover(connection, policy_reports=True, open_reports=True, gatekeeper=True)
+
+
+def paths(discovery: Discovery) -> list[str]:
+    return [resource.path.removeprefix("/apis/") for resource in discovery.served]
+
+
+async def test_nothing_installed(api: ApiServer) -> None:
+    """404 of each group: nothing is served, and that is certain."""
+    assert await found(api) == Discovery(served=(), unknown={})
+
+
+async def test_everything_installed(api: ApiServer) -> None:
+    """Each resource once, subresources left out, with its kind and scope."""
+    serve(api, POLICY_REPORTS, {"v1alpha2": ["policyreports", "clusterpolicyreports"]})
+    serve(api, OPEN_REPORTS, {"v1alpha1": ["reports", "clusterreports", "reports/status", "somethingelse"]})
+    serve(api, GATEKEEPER, {"v1beta1": ["k8srequired", "k8srequired/status", "k8sallowed", "k8sallowed"]})
+    discovery = await found(api)
+    assert discovery.unknown == {}
+    assert paths(discovery) == [
+        "constraints.gatekeeper.sh/v1beta1/k8sallowed",
+        "constraints.gatekeeper.sh/v1beta1/k8srequired",
+        "openreports.io/v1alpha1/clusterreports",
+        "openreports.io/v1alpha1/reports",
+        "wgpolicyk8s.io/v1alpha2/clusterpolicyreports",
+        "wgpolicyk8s.io/v1alpha2/policyreports",
+    ]
+    assert [(r.kind, r.namespaced) for r in discovery.served if r.group == OPEN_REPORTS] == [
+        ("Clusterreports", False),
+        ("Reports", True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("versions", "read"),
+    [
+        (["v1alpha2", "v1beta1", "v1alpha1"], "v1alpha2"),
+        (["v1beta1", "v1alpha2"], "v1alpha2"),
+        (["v1beta1"], "v1beta1"),
+        (["v1beta1", "v1beta2"], "v1beta1"),
+    ],
+)
+async def test_one_version_of_each_resource(api: ApiServer, versions: list[str], read: str) -> None:
+    """The same object is served under every version; it is read in the preferred one only."""
+    serve(api, POLICY_REPORTS, {version: ["policyreports", "clusterpolicyreports"] for version in versions})
+    discovery = await found(api)
+    assert paths(discovery) == [f"wgpolicyk8s.io/{read}/clusterpolicyreports", f"wgpolicyk8s.io/{read}/policyreports"]
+
+
+async def test_resources_of_one_group_in_different_versions(api: ApiServer) -> None:
+    """Where two producers installed one CRD each, both are read, each once."""
+    serve(api, POLICY_REPORTS, {"v1alpha2": ["policyreports"], "v1beta1": ["policyreports", "clusterpolicyreports"]})
+    discovery = await found(api)
+    assert paths(discovery) == ["wgpolicyk8s.io/v1alpha2/policyreports", "wgpolicyk8s.io/v1beta1/clusterpolicyreports"]
+
+
+async def test_only_versions_that_are_not_read(api: ApiServer) -> None:
+    """v1alpha1 alone is not absence: reports are there, in a form that is not read."""
+    serve(api, POLICY_REPORTS, {"v1alpha1": ["policyreports"]})
+    discovery = await found(api)
+    assert discovery.served == ()
+    assert discovery.unknown == {POLICY_REPORTS: "serves only v1alpha1; v1alpha2 or v1beta1 is needed"}
+
+
+async def test_a_resource_that_cannot_be_watched(api: ApiServer) -> None:
+    """Without the verbs list and watch it is no source."""
+    serve(api, OPEN_REPORTS, {"v1alpha1": resources(["reports"], ["get", "list"])})
+    assert await found(api) == Discovery(served=(), unknown={})
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        refusal(503, "ServiceUnavailable"),
+        refusal(403, "Forbidden"),
+        refusal(404, "NotFound"),
+        Answer(200, b"<html>"),
+        Answer(0),
+    ],
+    ids=["503", "403", "404", "html", "cut"],
+)
+async def test_a_version_that_cannot_be_read_makes_its_group_unknown(api: ApiServer, answer: Answer) -> None:
+    """A listed version that is not answered proves nothing, and does not fall back to another version's copy."""
+    serve(api, POLICY_REPORTS, {"v1alpha2": answer, "v1beta1": ["policyreports", "clusterpolicyreports"]})
+    serve(api, OPEN_REPORTS, {"v1alpha1": ["reports"]})
+    discovery = await found(api)
+    assert list(discovery.unknown) == [POLICY_REPORTS]
+    assert paths(discovery) == ["openreports.io/v1alpha1/reports"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [refusal(500, "InternalError"), refusal(403, "Forbidden"), Answer(200, b"[]"), Answer(302, b"", {"Location": "/"})],
+    ids=["500", "403", "not a group", "redirect"],
+)
+async def test_a_group_that_cannot_be_read_is_unknown(api: ApiServer, answer: Answer) -> None:
+    """One failing group says nothing about itself and does not hide the others."""
+    api.documents[f"/apis/{GATEKEEPER}"] = answer
+    serve(api, OPEN_REPORTS, {"v1alpha1": ["reports", "clusterreports"]})
+    discovery = await found(api)
+    assert list(discovery.unknown) == [GATEKEEPER]
+    assert len(discovery.served) == 2
+
+
+async def test_unreachable() -> None:
+    """A server that is down makes every group unknown; nothing is raised."""
+    async with Connection(Configuration(host="http://127.0.0.1:1")) as connection:
+        discovery = await discover(connection, policy_reports=True, open_reports=False, gatekeeper=True)
+    assert sorted(discovery.unknown) == [GATEKEEPER, POLICY_REPORTS]
+
+
+async def test_only_what_is_asked_for(api: ApiServer) -> None:
+    """Groups that are switched off are neither read nor reported."""
+    serve(api, OPEN_REPORTS, {"v1alpha1": ["reports"]})
+    async with Connection(Configuration(host=api.url)) as connection:
+        discovery = await discover(connection, policy_reports=True, open_reports=False, gatekeeper=False)
+    assert discovery == Discovery(served=(), unknown={})
+    assert len(api.requests) == 1

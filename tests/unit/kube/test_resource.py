@@ -1,0 +1,24 @@
+import pytest
+
+from policyhub.kube.discovery import Discovery, Resource
+
+REPORTS = Resource("wgpolicyk8s.io", "v1alpha2", "policyreports", "PolicyReport", namespaced=True)
+
+
+@pytest.mark.parametrize(
+    ("resource", "origin", "path"),
+    [
+        (REPORTS, "policyreports.wgpolicyk8s.io", "/apis/wgpolicyk8s.io/v1alpha2/policyreports"),
+        (Resource("", "v1", "pods", "Pod", namespaced=True), "pods", "/api/v1/pods"),
+    ],
+)
+def test_names(resource: Resource, origin: str, path: str) -> None:
+    """The origin is the same in every version; the path is not."""
+    assert (resource.origin, resource.path) == (origin, path)
+
+
+def test_absence_needs_proof() -> None:
+    """What is not served is absent only where its group could be read."""
+    assert Discovery(served=(), unknown={}).absent(REPORTS)
+    assert not Discovery(served=(REPORTS,), unknown={}).absent(REPORTS)
+    assert not Discovery(served=(), unknown={"wgpolicyk8s.io": "503"}).absent(REPORTS)
