@@ -52,6 +52,10 @@ def kubeconfig(server: str, ca: bytes | None, user: dict[str, Any]) -> dict[str,
     }
 
 
+def open_files() -> list[str]:
+    return [link.resolve().name for link in Path("/proc/self/fd").iterdir()]
+
+
 def encoded(content: bytes) -> str:
     return base64.b64encode(content).decode()
 
@@ -307,7 +311,7 @@ async def test_client_certificate_leaves_no_file(
         user = {"client-certificate-data": encoded(certificate), "client-key-data": encoded(key)}
         async with await Connection.from_kubeconfig(kubeconfig(api.url, authority.pem, user)) as connection:
             assert await connection.get(PATH) == b"{}"
-            assert not [link for link in Path("/proc/self/fd").iterdir() if "memfd:pem" in link.resolve().name]
+            assert not [name for name in open_files() if "memfd:pem" in name]
     assert "Authorization" not in api.requests[0].headers
 
 
