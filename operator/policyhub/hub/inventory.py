@@ -87,7 +87,7 @@ class Inventory:
         jitter: Callable[[], float] = random.random,
         seen: Callable[[Held], None] | None = None,
     ) -> None:
-        """`seen` is told of each finding as its page arrives, long before its part is complete."""
+        """`seen` is told of each finding as its page arrives, long before its part is complete, and at each reading."""
         self.trouble: HubError | None = None
         """Why the reading does not move on; None while it does."""
         self._reader = reader
@@ -111,7 +111,7 @@ class Inventory:
         while self._left:
             prefix = self._left[0]
             try:
-                held = await self._read(prefix)
+                findings = await self._read(prefix)
             except (Throttled, Unavailable) as error:
                 self.trouble = error
                 failures += 1
@@ -125,10 +125,10 @@ class Inventory:
                 raise
             self.trouble = None
             failures = 0
-            if held is None:
+            if findings is None:
                 self._left = deque(part + digit for part in self._left for digit in _HEX)
                 continue
-            yield Part(prefix, held)
+            yield Part(prefix, findings)
             self._left.popleft()
 
     async def _read(self, prefix: str) -> tuple[Held, ...] | None:

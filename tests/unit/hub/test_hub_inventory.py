@@ -152,6 +152,17 @@ async def test_interrupted_consumer_gets_the_part_again() -> None:
     assert next(part.prefix for part in await everything(reader)) == first.prefix
 
 
+async def test_findings_are_told_as_they_come() -> None:
+    """`seen` hears of a finding with its page, before its part is complete, and nothing of other prefixes."""
+    store, told = Store(), list[str]()
+    store.ids = ids(2_000)
+    reader = Inventory(store, cluster="prod", seen=lambda finding: told.append(finding.id))
+    async for part in reader.parts():
+        assert {finding.id for finding in part.findings} <= set(told)
+    assert set(told) == set(store.ids)
+    assert len(told) == 2_000 + 100  # the first page was read once more with its parts
+
+
 async def test_readings_are_closed() -> None:
     """A reading that is given up in the middle is closed at once."""
     store = Store()
