@@ -3,6 +3,7 @@
 import argparse
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -24,9 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     up.add_argument(
         "--clusters", type=int, default=1, choices=range(1, len(NAMES) + 1), help="how many, by default names"
     )
-    up.add_argument(
-        "--kubeconfig-out", type=Path, default=Path("kubeconfig.local"), help="the admin's, of all clusters"
-    )
+    up.add_argument("--kubeconfig-out", type=Path, help="the admin's, of all clusters; default: a temporary file")
     build = commands.add_parser("build", help="build programs into the cache")
     build.add_argument("programs", nargs="*", metavar="PROGRAM", help="default: what the demo needs")
     path = commands.add_parser("path", help="print where a program lies, built first where needed")
@@ -35,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         match options.command:
             case "up":
-                return _up(options.name or NAMES[: options.clusters], options.kubeconfig_out.absolute())
+                return _up(options.name or NAMES[: options.clusters], options.kubeconfig_out)
             case "build":
                 for program in options.programs or toolchain.DEMO:
                     _say(f"{program}: {toolchain.ensure(program, progress=_say)}")
@@ -49,11 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _up(names: Sequence[str], out: Path) -> int:
+def _up(names: Sequence[str], wanted: Path | None) -> int:
     ended = threading.Event()
     started = time.monotonic()
-    with open_plane(progress=_say) as plane:
+    with tempfile.TemporaryDirectory(prefix="policyhub-") as folder, open_plane(progress=_say) as plane:
         clusters = [plane.cluster(name) for name in names]
+        out = (wanted or Path(folder, "kubeconfig")).absolute()
         kubeconfig.write(kubeconfig.merge([cluster.kubeconfig() for cluster in clusters]), out)
         for cluster in clusters:
             _say(f"{cluster.name}: {cluster.url}, uid {cluster.uid}")
@@ -61,7 +61,7 @@ def _up(names: Sequence[str], out: Path) -> int:
         _on_end(ended.set)
         ended.wait()
         _say("stopping")
-    out.unlink(missing_ok=True)
+        out.unlink(missing_ok=True)
     return 0
 
 

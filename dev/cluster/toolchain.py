@@ -76,16 +76,16 @@ def _kubernetes(name: str, packages: int, estimate: str) -> Recipe:
 RECIPES: Mapping[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
-        Recipe("etcd", "etcd", "go.etcd.io/etcd/server/v3", ".", 600, "half a minute"),
-        _kubernetes("kube-apiserver", 1700, "3 to 4 minutes"),
-        _kubernetes("kube-controller-manager", 1900, "1 minute after kube-apiserver, 4 without"),
-        _kubernetes("kubectl", 1000, "half a minute after kube-apiserver, 2 without"),
+        Recipe("etcd", "etcd", "go.etcd.io/etcd/server/v3", ".", 570, "half a minute"),
+        _kubernetes("kube-apiserver", 1950, "3 to 4 minutes"),
+        _kubernetes("kube-controller-manager", 2330, "1 minute after kube-apiserver, 4 without"),
+        _kubernetes("kubectl", 890, "half a minute after kube-apiserver, 2 without"),
         Recipe(
             "helm",
             "helm",
             "helm.sh/helm/v3",
             "helm.sh/helm/v3/cmd/helm",
-            1200,
+            970,
             "1 to 2 minutes",
             ("helm.sh/helm/v3/internal/version.version={version}",),
         ),
@@ -203,8 +203,9 @@ def _build(recipe: Recipe, folder: Path, *, cache: Path, progress: Progress, env
         f"building {recipe.name} {recipe.version} from source with Go {_dotted(go.version)}, once; "
         f"about {recipe.estimate} on 2 cores"
     )
-    unfinished = folder.with_name(f".{folder.name}")
-    shutil.rmtree(unfinished, ignore_errors=True)  # of a build that was killed; the lock is ours
+    for stale in folder.parent.glob(f".{folder.name}.*"):  # of a build that was killed: the lock is ours
+        shutil.rmtree(stale, ignore_errors=True)
+    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")  # its orphaned `go` may still write to its own
     unfinished.mkdir()
     try:
         build = GoBuild(
