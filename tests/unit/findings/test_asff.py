@@ -1,0 +1,354 @@
+"""How a violation reads in Security Hub."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from policyhub.findings import asff
+from policyhub.findings.asff import Cluster, render
+from policyhub.findings.digest import digest
+from policyhub.findings.identity import finding_id
+from policyhub.sources.violation import Subject, Violation
+
+Objections = Callable[[dict[str, Any]], list[str]]
+
+ARN = "arn:aws:eks:eu-west-1:111122223333:cluster/prod-eu"
+EKS = Cluster(
+    id=ARN,
+    name="prod-eu",
+    arn=ARN,
+    uid="5b2d7f1c-0000-4000-8000-000000000000",
+    account="444455556666",
+    region="eu-central-1",
+    partition="aws",
+    product_arn="arn:aws:securityhub:eu-central-1:444455556666:product/444455556666/default",
+)
+HOME = msgspec.structs.replace(EKS, id="home", name="home", arn=None)
+
+VIOLATION = Violation(
+    source="kyverno",
+    policy="disallow-capabilities-strict",
+    rule="autogen-require-drop-all",
+    subject=Subject("apps", "Deployment", "analytics", "job-runner-05"),
+    discriminator="",
+    result="fail",
+    severity="HIGH",
+    category="Pod Security Standards (Restricted)",
+    message="validation failure: Containers must drop `ALL` capabilities.",
+    properties=(("controls", "capabilities_restricted"),),
+    api_version="apps/v1",
+)
+
+
+def rendered(violation: Violation = VIOLATION, *, cluster: Cluster = EKS, **arguments: Any) -> dict[str, Any]:
+    given_arguments: dict[str, Any] = {
+        "finding_id": finding_id(cluster.id, violation.identity),
+        "digest": digest(violation),
+        "origin": "policyreports.wgpolicyk8s.io",
+        "created_at": 1_795_570_260_000,
+        "observed_at": 1_795_570_300_000,
+        "updated_at": 1_795_570_300_007,
+        "archived": False,
+        **arguments,
+    }
+    return render(violation, cluster=cluster, **given_arguments)
+
+
+def test_a_whole_finding(objections: Objections) -> None:
+    """Every member, as it is sent."""
+    finding = rendered()
+    assert objections(finding) == []
+    assert finding == {
+        "SchemaVersion": "2018-10-08",
+        "Id": f"policyhub/{ARN}/766b92ec2dc5743272fe6c700030c614",
+        "ProductArn": "arn:aws:securityhub:eu-central-1:444455556666:product/444455556666/default",
+        "ProductName": "policyhub",
+        "GeneratorId": "policyhub/kyverno/disallow-capabilities-strict/autogen-require-drop-all",
+        "AwsAccountId": "444455556666",
+        "CreatedAt": "2026-11-25T01:31:00.000Z",
+        "FirstObservedAt": "2026-11-25T01:31:00.000Z",
+        "LastObservedAt": "2026-11-25T01:31:40.000Z",
+        "UpdatedAt": "2026-11-25T01:31:40.007Z",
+        "Title": "disallow-capabilities-strict: Deployment analytics/job-runner-05 (prod-eu),"
+        " rule autogen-require-drop-all",
+        "Description": "validation failure: Containers must drop `ALL` capabilities. (fail on Deployment"
+        " analytics/job-runner-05 in prod-eu; policy disallow-capabilities-strict, rule autogen-require-drop-all;"
+        " source kyverno)",
+        "FindingProviderFields": {
+            "Severity": {"Label": "HIGH", "Original": "high"},
+            "Types": ["Software and Configuration Checks/Kubernetes Policies/kyverno"],
+        },
+        "Compliance": {"Status": "FAILED"},
+        "Resources": [
+            {
+                "Type": "Other",
+                "Id": f"kubernetes/{ARN}/apps/Deployment/analytics/job-runner-05",
+                "Partition": "aws",
+                "Region": "eu-west-1",
+                "Details": {
+                    "Other": {
+                        "Kind": "Deployment",
+                        "ApiVersion": "apps/v1",
+                        "Namespace": "analytics",
+                        "Name": "job-runner-05",
+                        "Cluster": "prod-eu",
+                        "ClusterId": ARN,
+                    }
+                },
+            },
+            {
+                "Type": "AwsEksCluster",
+                "Id": ARN,
+                "Partition": "aws",
+                "Region": "eu-west-1",
+                "Details": {"AwsEksCluster": {"Arn": ARN, "Name": "prod-eu"}},
+            },
+        ],
+        "ProductFields": {
+            "policyhub/cluster": ARN,
+            "policyhub/cluster-uid": "5b2d7f1c-0000-4000-8000-000000000000",
+            "policyhub/digest": digest(VIOLATION),
+            "policyhub/renderer": "1",
+            "policyhub/origin": "policyreports.wgpolicyk8s.io",
+            "policyhub/source": "kyverno",
+            "policyhub/policy": "disallow-capabilities-strict",
+            "policyhub/rule": "autogen-require-drop-all",
+            "policyhub/namespace": "analytics",
+            "policyhub/category": "Pod Security Standards (Restricted)",
+            "policyhub/result": "fail",
+            "policyhub/property/controls": "capabilities_restricted",
+        },
+        "RecordState": "ACTIVE",
+    }
+
+
+def test_archived_is_the_same_finding_in_another_state() -> None:
+    """The whole finding is sent again: whether omitted members are kept is not known."""
+    assert rendered(archived=True) == {**rendered(), "RecordState": "ARCHIVED"}
+
+
+@pytest.mark.parametrize(("result", "status"), [("fail", "FAILED"), ("warn", "WARNING"), ("error", "NOT_AVAILABLE")])
+def test_results(result: str, status: str) -> None:
+    """A result is a compliance status; none of ours ever reads PASSED."""
+    assert rendered(msgspec.structs.replace(VIOLATION, result=result))["Compliance"] == {"Status": status}
+
+
+def test_the_default_severity() -> None:
+    """Where the engine names none, the label is the default's and nothing is said to be original."""
+    unnamed = msgspec.structs.replace(VIOLATION, severity=None)
+    assert rendered(unnamed)["FindingProviderFields"]["Severity"] == {"Label": "MEDIUM"}
+    severity = rendered(unnamed, default_severity="LOW")["FindingProviderFields"]["Severity"]
+    assert severity == {"Label": "LOW"}
+
+
+def test_it_was_last_observed_no_earlier_than_first() -> None:
+    """A clock that was set back makes no finding that ends before it begins."""
+    assert rendered(observed_at=0)["LastObservedAt"] == rendered()["FirstObservedAt"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "rule", "name", "title"),
+    [
+        ("p", "r", "cart", "p: Deployment analytics/cart (prod-eu), rule r"),
+        ("p", "", "cart", "p: Deployment analytics/cart (prod-eu)"),
+        ("", "r", "cart", "r: Deployment analytics/cart (prod-eu)"),
+        (
+            "Sysctls can disable security mechanisms or affect all containers on a host",
+            "KSV026",
+            "cart",
+            "Sysctls can disable security mechanisms or…: Deployment analytics/cart (prod-eu), rule KSV026",
+        ),
+        (
+            "disallow-capabilities-strictly",
+            "r",
+            "n" * 70,
+            f"disallow-capabilities-strictly: Deployment analytics/{'n' * 70} (prod-eu), rule r",
+        ),
+    ],
+)
+def test_titles(policy: str, rule: str, name: str, title: str) -> None:
+    """What, where, which cluster: in the first 80 characters where the names allow it."""
+    subject = Subject("apps", "Deployment", "analytics", name)
+    violation = msgspec.structs.replace(VIOLATION, policy=policy, rule=rule, subject=subject)
+    assert rendered(violation)["Title"] == title
+    if len(name) < 60:
+        assert title.index("(prod-eu)") + len("(prod-eu)") <= 80
+
+
+def test_a_long_message_is_cut_and_its_context_is_not() -> None:
+    """Whoever reads the cut text still learns which rule, which object and which cluster."""
+    description = rendered(msgspec.structs.replace(VIOLATION, message="l" * 2000))["Description"]
+    assert len(description) == 1024
+    assert "l… (fail on Deployment analytics/job-runner-05 in prod-eu; policy" in description
+
+
+def test_a_blank_message_leaves_the_context() -> None:
+    """A description is required, and never blank."""
+    description = rendered(msgspec.structs.replace(VIOLATION, message=" \n"))["Description"]
+    assert description.startswith("fail on Deployment analytics/job-runner-05 in prod-eu")
+
+
+@pytest.mark.parametrize(
+    ("subject", "path", "where"),
+    [
+        (Subject("", "Pod", "shop", "cart"), "core/Pod/shop/cart", "Pod shop/cart"),
+        (Subject("", "Node", "", "n"), "core/Node/-/n", "Node n"),
+        (Subject("", "", "", "kube-system/pod-x"), "core/-/-/kube-system/pod-x", "kube-system/pod-x"),
+        (Subject("", "", "", ""), "core/-/-/-", "an unnamed object"),
+    ],
+)
+def test_objects(subject: Subject, path: str, where: str, objections: Objections) -> None:
+    """A resource's id tells its object from every other one of every cluster; absent parts are left out of details."""
+    finding = rendered(msgspec.structs.replace(VIOLATION, subject=subject, api_version=""))
+    assert finding["Resources"][0]["Id"] == f"kubernetes/{ARN}/{path}"
+    assert f": {where} (prod-eu)" in finding["Title"]
+    assert objections(finding) == []
+
+
+def test_a_cluster_without_an_arn(objections: Objections) -> None:
+    """Then the cluster is a resource of our own making, and lies where its hub is."""
+    finding = rendered(cluster=HOME)
+    assert finding["Resources"][1] == {
+        "Type": "Other",
+        "Id": "kubernetes/home",
+        "Partition": "aws",
+        "Region": "eu-central-1",
+        "Details": {"Other": {"Kind": "Cluster", "Name": "home"}},
+    }
+    assert objections(finding) == []
+
+
+@pytest.mark.parametrize(
+    ("partition", "region", "place"),
+    [
+        ("aws", "eu-west-1", {"Partition": "aws", "Region": "eu-west-1"}),
+        ("aws-cn", "cn-north-1", {"Partition": "aws-cn", "Region": "cn-north-1"}),
+        ("aws-us-gov", "us-gov-west-1", {"Partition": "aws-us-gov", "Region": "us-gov-west-1"}),
+        ("aws-eusc", "eusc-de-east-1", {"Region": "eusc-de-east-1"}),
+    ],
+)
+def test_partitions(partition: str, region: str, place: dict[str, str], objections: Objections) -> None:
+    """ASFF can name three partitions; in the others the member is left out."""
+    arn = f"arn:{partition}:eks:{region}:111122223333:cluster/c"
+    finding = rendered(cluster=msgspec.structs.replace(EKS, id=arn, arn=arn))
+    for resource in finding["Resources"]:
+        assert {key: resource[key] for key in ("Partition", "Region") if key in resource} == place
+    assert objections(finding) == []
+
+
+@pytest.mark.parametrize(
+    ("properties", "recommendation"),
+    [
+        ((), None),
+        ((("remediation", " "),), None),
+        ((("remediation", "chmod 600\n/etc/x"),), {"Text": "chmod 600 /etc/x"}),
+        ((("primaryLink", "https://avd.example/cve"),), {"Url": "https://avd.example/cve"}),
+        ((("primaryLink", "javascript:alert(1)"),), None),
+        (
+            (("primaryLink", "https://a b"), ("remediation", "r" * 600), ("remediation-docs", "http://docs.example")),
+            {"Text": "r" * 511 + "…", "Url": "http://docs.example"},
+        ),
+    ],
+)
+def test_remediation(properties: tuple[tuple[str, str], ...], recommendation: dict[str, str] | None) -> None:
+    """Only where there is something to say; a link must be one."""
+    finding = rendered(msgspec.structs.replace(VIOLATION, properties=properties))
+    assert finding.get("Remediation", {}).get("Recommendation") == recommendation
+
+
+def test_properties_share_what_room_there_is(objections: Objections) -> None:
+    """At most 50 fields and a bounded whole; keys are made acceptable; which are kept does not depend on chance."""
+    properties = tuple((f"k{n:02}/ü", "v" * 2000 if n < 3 else str(n)) for n in range(60))
+    finding = rendered(msgspec.structs.replace(VIOLATION, properties=properties))
+    fields = finding["ProductFields"]
+    assert objections(finding) == []
+    assert len(fields) == 50
+    assert fields["policyhub/property/k00/_"] == "v" * 1023 + "…"
+    assert fields["policyhub/property/k03/_"] == "3"
+    greedy = tuple((f"k{n:02}", "v" * 2000) for n in range(60))
+    fields = rendered(msgspec.structs.replace(VIOLATION, properties=greedy))["ProductFields"]
+    assert sum(len(value) for key, value in fields.items() if "/property/" in key) == 6000
+
+
+def test_two_keys_that_become_one() -> None:
+    """The first in order is kept; a value is never half of one and half of the other."""
+    finding = rendered(msgspec.structs.replace(VIOLATION, properties=(("ä", "1"), ("ö", "2"))))
+    assert finding["ProductFields"]["policyhub/property/_"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("source", "classifier"), [("Trivy Vulnerability", "Trivy Vulnerability"), ("a/b/c", "a-b-c"), ("\n", "unknown")]
+)
+def test_types_have_three_segments(source: str, classifier: str) -> None:
+    """A slash has no escape in a segment."""
+    assert asff.finding_type(source) == f"Software and Configuration Checks/Kubernetes Policies/{classifier}"
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "text"),
+    [
+        (0, "1970-01-01T00:00:00.000Z"),
+        (1, "1970-01-01T00:00:00.001Z"),
+        (1_795_570_260_999, "2026-11-25T01:31:00.999Z"),
+        (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+    ],
+)
+def test_timestamps(milliseconds: int, text: str) -> None:
+    """Whole milliseconds, never rounded up into an `UpdatedAt` that lies ahead."""
+    assert asff.timestamp(milliseconds) == text
+
+
+TEXT = (
+    st.text(st.characters(codec=None), max_size=40)
+    | st.sampled_from(["", " ", "\n", "\ufeff", "/", "a/b", "\ud800", "😀" * 700, "ü" * 3000, "x" * 2000, "\x00"])
+    | st.text("😀\u0301\u202e\x1b\x85 a", max_size=1500)
+)
+VIOLATIONS = st.builds(
+    Violation,
+    source=TEXT,
+    policy=TEXT,
+    rule=TEXT,
+    subject=st.builds(Subject, TEXT, TEXT, TEXT, TEXT),
+    discriminator=TEXT,
+    result=st.sampled_from(["fail", "warn", "error"]),
+    severity=st.sampled_from(["CRITICAL", "HIGH", "MEDIUM", "LOW", "INFORMATIONAL", None]),
+    category=TEXT,
+    message=TEXT,
+    properties=st.lists(st.tuples(TEXT, TEXT), max_size=70).map(lambda pairs: tuple(sorted(pairs))),
+    api_version=TEXT,
+)
+NAMES = st.text("abcdefghijklmnopqrstuvwxyz0123456789.-", min_size=1, max_size=253)
+CLUSTERS = st.builds(lambda name: msgspec.structs.replace(HOME, id=name, name=name), NAMES) | st.just(EKS)
+
+
+@settings(max_examples=300, deadline=None)
+@given(violation=VIOLATIONS, cluster=CLUSTERS, archived=st.booleans())
+def test_whatever_a_violation_holds_security_hub_takes_it(
+    objections: Objections, violation: Violation, cluster: Cluster, *, archived: bool
+) -> None:
+    """Blank, huge, or full of characters that nobody should write: no finding is ever refused for its form."""
+    assert objections(rendered(violation, cluster=cluster, archived=archived)) == []
+
+
+def test_the_validator_does_object(objections: Objections) -> None:
+    """A validator that finds nothing wrong proves nothing: each of these is refused."""
+    changes: list[dict[str, Any]] = [
+        {"Title": "x" * 257},
+        {"Title": "😀" * 129},
+        {"Description": " "},
+        {"Description": "two\nlines"},
+        {"Workflow": {"Status": "NEW"}},
+        {"CreatedAt": "2026-11-25 01:31:00Z"},
+        {"ProductFields": {"aws/x": "y"}},
+        {"ProductFields": {"ü": "y"}},
+        {"Resources": []},
+        {"Nonsense": "x"},
+        {"AwsAccountId": "1"},
+        {"Remediation": {"Recommendation": {"Text": "x" * 513}}},
+    ]
+    for change in changes:
+        assert objections({**rendered(), **change}), change

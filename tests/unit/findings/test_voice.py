@@ -1,0 +1,45 @@
+"""One voice of several callers."""
+
+from itertools import permutations
+
+import msgspec
+import pytest
+
+from policyhub.findings.voice import voice
+from policyhub.sources.violation import SourceKey, Subject, Violation
+
+LOW = Violation(
+    source="s",
+    policy="p",
+    rule="r",
+    subject=Subject("", "Pod", "n", "p"),
+    discriminator="",
+    result="fail",
+    severity="LOW",
+    category="",
+    message="b",
+)
+HIGH = msgspec.structs.replace(LOW, severity="HIGH")
+SMALLER = msgspec.structs.replace(HIGH, message="a")
+UNCERTAIN = msgspec.structs.replace(LOW, result="error", severity="CRITICAL")
+
+
+def key(name: str) -> SourceKey:
+    return SourceKey("wgpolicyk8s.io", "policyreports", "n", name)
+
+
+def test_the_worst_speaks_whoever_it_is() -> None:
+    """Neither the order nor the names of the callers matter."""
+    for order in permutations([LOW, HIGH, SMALLER, UNCERTAIN]):
+        assert voice({key(str(place)): said for place, said in enumerate(order)}) == SMALLER
+
+
+def test_a_single_caller_speaks() -> None:
+    """The common case: one report."""
+    assert voice({key("a"): LOW}) is LOW
+
+
+def test_nobody_has_no_voice() -> None:
+    """A finding that nobody calls for is archived, not rendered."""
+    with pytest.raises(ValueError, match="empty"):
+        voice({})
