@@ -217,6 +217,7 @@ class ControlPlane:
             f"--tls-private-key-file={serving.key}",
             f"--cert-dir={folder}",
             f"--token-auth-file={tokens}",
+            f"--client-ca-file={self._authority.certificate}",
             "--anonymous-auth=false",
             "--authorization-mode=RBAC",
             "--service-account-issuer=https://kubernetes.default.svc.cluster.local",

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dev.cluster import ApiError, Cluster, ControlPlane, UnreachableError
+from dev.cluster import ApiError, Cluster, ControlPlane, NotOursError, UnreachableError, open_plane
 
 Document = dict[str, Any]
 
@@ -121,6 +121,27 @@ def test_nobody_is_anonymous(cluster: Cluster, token: str) -> None:
         stranger.request("GET", "/api/v1/namespaces")
     assert refused.value.status == 401
     stranger.close()
+
+
+def test_client_certificate(cluster: Cluster, plane: ControlPlane) -> None:
+    """A kubeconfig with a client certificate, as kind writes it, is the user whom the certificate names."""
+    pair = plane._authority.issue("visitor")
+    config = cluster.kubeconfig()
+    config["users"][0]["user"] = {"client-certificate": str(pair.certificate), "client-key": str(pair.key)}
+    visitor = cluster.as_user(config)
+    with pytest.raises(ApiError, match='User "visitor" cannot list') as refused:
+        visitor.request("GET", "/api/v1/namespaces")
+    assert refused.value.status == 403
+    visitor.close()
+
+
+def test_explicit_kubeconfig(cluster: Cluster, tmp_path: Path) -> None:
+    """A cluster opened by its kubeconfig is the same one, and cannot be stopped through it."""
+    with open_plane(kubeconfig=cluster.kubeconfig_file(tmp_path / "config")) as plane:
+        assert plane.cluster("any").uid == cluster.uid
+        with pytest.raises(NotOursError, match="runs elsewhere"):
+            plane.cluster("any").kill()
+    assert cluster.request("GET", "/readyz")["message"] == "ok"
 
 
 def test_apply_orders_and_repeats(cluster: Cluster) -> None:
