@@ -1,0 +1,140 @@
+"""The rendered chart on a real API server: every object is accepted, and the service account may do what it says."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dev.cluster import ApiError, Cluster, ControlPlane
+from dev.cluster.helm import render
+
+CHART = Path(__file__).parents[3] / "charts/policyhub"
+NAMESPACE = "security"
+VALUES = {
+    "clusterName": "prod-eu",
+    "securityHub": {"accountId": "111122223333", "region": "eu-west-1"},
+    "kubeconfigSecrets": [{"namespace": "default", "name": "other-cluster"}],
+}
+CLUSTERS = "/apis/policyhub.dev/v1alpha1/monitoredclusters"
+
+Document = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def installed(plane: ControlPlane) -> Iterator[Cluster]:
+    """A cluster of its own with the chart in it, in a namespace that enforces the standard `restricted`."""
+    cluster = plane.cluster("chart")
+    namespace: Document = {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": NAMESPACE, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}},
+    }
+    secrets = [
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": "default"}}
+        for name in ("other-cluster", "unrelated")
+    ]
+    cluster.apply([namespace, *secrets, *render(CHART, "policyhub", NAMESPACE, VALUES)])
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture(scope="module")
+def operator(installed: Cluster) -> Cluster:
+    """The same API with the credentials that the operator's Pod has."""
+    return installed.as_user(installed.kubeconfig_for(namespace=NAMESPACE, service_account="policyhub"))
+
+
+def test_the_monitored_cluster_is_there(installed: Cluster) -> None:
+    """The CRD and an object of its kind go in together."""
+    found = installed.request("GET", f"{CLUSTERS}/prod-eu")
+    assert found["spec"]["securityHub"] == VALUES["securityHub"]
+    assert "finalizers" not in found["metadata"]
+
+
+def test_the_pod_is_admitted(installed: Cluster) -> None:
+    """A namespace that enforces the standard `restricted` admits the Pod of the Deployment, without a warning."""
+    deployment = installed.request("GET", f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/policyhub")
+    template = deployment["spec"]["template"]
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "try", **template["metadata"]},
+        "spec": template["spec"],
+    }
+    installed.request("POST", f"/api/v1/namespaces/{NAMESPACE}/pods", pod, dryRun="All", fieldValidation="Strict")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        CLUSTERS,
+        "/api/v1/namespaces/kube-system",
+        "/api/v1/namespaces/default/secrets/other-cluster",
+        "/apis",
+        "/version",
+    ],
+)
+def test_what_the_operator_reads(operator: Cluster, path: str) -> None:
+    """The service account reads what the operator needs."""
+    operator.request("GET", path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/apis/wgpolicyk8s.io/v1alpha2/policyreports",
+        "/apis/wgpolicyk8s.io/v1beta1/clusterpolicyreports",
+        "/apis/openreports.io/v1alpha1/reports",
+        "/apis/openreports.io/v1alpha1/clusterreports",
+        "/apis/constraints.gatekeeper.sh/v1beta1/k8srequiredlabels",
+    ],
+)
+def test_what_the_operator_will_read(operator: Cluster, path: str) -> None:
+    """APIs that this server does not have are not found, rather than forbidden."""
+    with pytest.raises(ApiError) as caught:
+        operator.request("GET", path)
+    assert caught.value.status == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/pods",
+        "/api/v1/namespaces",
+        "/api/v1/namespaces/default",
+        "/api/v1/secrets",
+        "/api/v1/namespaces/default/secrets",
+        "/api/v1/namespaces/default/secrets/unrelated",
+        "/apis/apps/v1/deployments",
+        "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+        "/apis/rbac.authorization.k8s.io/v1/clusterroles",
+    ],
+)
+def test_what_the_operator_may_not_read(operator: Cluster, path: str) -> None:
+    """The service account reads nothing else."""
+    with pytest.raises(ApiError) as caught:
+        operator.request("GET", path)
+    assert caught.value.status == 403
+
+
+def test_what_the_operator_writes(operator: Cluster) -> None:
+    """It writes statuses and events, but no object's own content."""
+    operator.request("PATCH", f"{CLUSTERS}/prod-eu/status", {"status": {"observedGeneration": 1}})
+    event = {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"generateName": "prod-eu.", "namespace": "default"},
+        "involvedObject": {"apiVersion": "policyhub.dev/v1alpha1", "kind": "MonitoredCluster", "name": "prod-eu"},
+        "reason": "InSync",
+        "message": "Security Hub holds what the cluster says.",
+        "type": "Normal",
+        "source": {"component": "policyhub"},
+        "firstTimestamp": "2026-05-01T12:00:00Z",
+        "lastTimestamp": "2026-05-01T12:00:00Z",
+        "count": 1,
+    }
+    written = operator.request("POST", "/api/v1/namespaces/default/events", event)
+    operator.request("PATCH", f"/api/v1/namespaces/default/events/{written['metadata']['name']}", {"count": 2})
+    with pytest.raises(ApiError, match="cannot patch"):
+        operator.request("PATCH", f"{CLUSTERS}/prod-eu", {"metadata": {"annotations": {"a": "b"}}})
