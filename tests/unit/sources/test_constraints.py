@@ -205,6 +205,14 @@ def test_a_constraint_without_a_status_is_unknown() -> None:
     assert not read(made).complete
 
 
+def test_an_odd_constraint_without_a_status_is_unknown_too() -> None:
+    """What cannot be read elsewhere makes no audit of what has not been audited."""
+    made = document(spec="deny")
+    del made["status"]
+    reading = read(made)
+    assert (reading.complete, reading.problems) == (False, (MALFORMED_MEMBER,))
+
+
 def test_an_implausible_audit_time_is_no_time_but_an_audit() -> None:
     """A clock that runs ahead gives no time to show; the list is an audit's all the same."""
     reading = read(document(entry()), latest=AUDITED - 1)
