@@ -1,5 +1,6 @@
 import asyncio
 import base64
+import gzip
 import json
 import os
 import sys
@@ -115,6 +116,16 @@ async def test_redirects_are_not_followed(api: ApiServer, connection: Connection
     with pytest.raises(Refused, match="302"):
         await connection.get(PATH)
     assert len(api.requests) == 1
+
+
+async def test_compressed_answers(api: ApiServer, connection: Connection) -> None:
+    """Answers may be compressed; streams may not, since an event must not wait for a block to fill."""
+    api.documents[PATH] = Answer(200, gzip.compress(b"x" * 1000), {"Content-Encoding": "gzip"})
+    assert await connection.get(PATH) == b"x" * 1000
+    api.documents[PATH] = Answer(200)
+    async with connection.stream(PATH, idle_seconds=5):
+        pass
+    assert [request.headers["Accept-Encoding"] for request in api.requests] == ["gzip", "identity"]
 
 
 async def test_connections_are_used_again(api: ApiServer, connection: Connection) -> None:
