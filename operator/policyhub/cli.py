@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import sys
 from typing import Annotated
 
@@ -63,7 +64,10 @@ def run(  # noqa: PLR0917  (typer turns each into a flag)
     configure_logging(settings)
     from policyhub.process import run as serve  # noqa: PLC0415  (boto3 and kopf load when the settings are right)
 
-    raise typer.Exit(asyncio.run(serve(settings)))
+    code = asyncio.run(serve(settings))
+    # A call to AWS that is under way in a thread would hold the interpreter's end for up to its time-out of 30 s.
+    logging.shutdown()
+    os._exit(code)
 
 
 def configure_logging(settings: Settings) -> None:
@@ -97,3 +101,4 @@ def configure_logging(settings: Settings) -> None:
     root.setLevel(level)
     for noisy in ("kopf", "botocore", "urllib3", "boto3", "asyncio", "aiohttp"):
         logging.getLogger(noisy).setLevel(max(level, logging.WARNING))
+    logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)  # warns that signals are not its own

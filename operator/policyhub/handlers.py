@@ -337,8 +337,8 @@ def _without_times(patch: Mapping[str, Any]) -> object:
     return body
 
 
-def registry(supervisor: Supervisor) -> kopf.OperatorRegistry:
-    """Kopf's handlers: sign-in, and every event of a MonitoredCluster."""
+def registry(supervisor: Supervisor, loop: asyncio.AbstractEventLoop) -> kopf.OperatorRegistry:
+    """Sign-in, and every event of a MonitoredCluster, handed to the loop that the supervisor runs in."""
     handlers = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=handlers)
@@ -348,9 +348,10 @@ def registry(supervisor: Supervisor) -> kopf.OperatorRegistry:
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=handlers)
     async def changed(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002  (kopf passes by name)
         if type == "DELETED":
-            await supervisor.forget(str(body["metadata"]["name"]))
+            work = supervisor.forget(str(body["metadata"]["name"]))
         else:
-            await supervisor.observe(json.loads(json.dumps(dict(body))))
+            work = supervisor.observe(json.loads(json.dumps(dict(body))))
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
 
     return handlers
 

@@ -1,13 +1,15 @@
-"""`policyhub run`: one event loop with kopf, the data planes and the probes; SIGTERM drains it.
+"""`policyhub run`: one event loop with the data planes, the hubs and the probes; kopf beside it; SIGTERM drains it.
 
 Order at the end: stop watching MonitoredClusters, let the hubs take what is pending (at most `DRAIN_SECONDS`), stop the
 data planes, stop the engines. What could not be sent is found again at the next start: it is in the clusters.
 """
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
+import threading
 import time
 
 import kopf
@@ -26,6 +28,8 @@ log = structlog.get_logger(__name__)
 
 DRAIN_SECONDS = 15.0
 """Of the 20 s that a stop may take; the rest is for closing connections."""
+KOPF_SECONDS = 2.0
+"""How long kopf's end is waited for: it holds nothing that could be lost."""
 
 
 def unix_ms() -> int:
@@ -44,8 +48,8 @@ async def run(settings: Settings) -> int:
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     rng = random.Random()  # noqa: S311  (jitter, not secrets)
-    stop, ready = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     try:
@@ -53,10 +57,11 @@ async def run(settings: Settings) -> int:
     except KubeconfigError as error:
         log.error("no_home_cluster", message=str(error))  # noqa: TRY400  (the message says it all)
         return 2
+    control = Control()
     async with (
         home,
         probes.serve(
-            host=settings.metrics_host, port=settings.metrics_port, registry=registry, ready=ready.is_set
+            host=settings.metrics_host, port=settings.metrics_port, registry=registry, ready=control.ready.is_set
         ) as port,
     ):
         log.info("started", version=policyhub.__version__, server=home.server, metrics_port=port)
@@ -71,34 +76,66 @@ async def run(settings: Settings) -> int:
             rng=rng,
             open_home=open_home,
         )
-        control = asyncio.create_task(
-            kopf.operator(
-                registry=handlers.registry(supervisor),
-                settings=handlers.settings(),
-                standalone=True,
-                clusterwide=True,
-                stop_flag=stop,
-                ready_flag=ready,
-            )
-        )
-        others = [asyncio.create_task(supervisor.report()), asyncio.create_task(supervisor.compare())]
+        works = [
+            asyncio.create_task(control.run(supervisor, loop), name="kopf"),
+            asyncio.create_task(supervisor.report(), name="status"),
+            asyncio.create_task(supervisor.compare(), name="compare"),
+        ]
         stopped = asyncio.create_task(stop.wait())
-        try:
-            done, _ = await asyncio.wait([control, stopped, *others], return_when=asyncio.FIRST_COMPLETED)
-            for task in done - {stopped}:
-                task.result()  # a loop that ends by itself is a failure
-            failed = stopped not in done
-        finally:
-            stop.set()
-            log.info("stopping")
-            started = time.monotonic()
-            await hubs.drain(seconds=DRAIN_SECONDS)
-            await supervisor.close()
-            await hubs.close()
-            for task in others:
-                task.cancel()
-            await asyncio.wait([control], timeout=3)
-            control.cancel()
-            await asyncio.gather(control, *others, return_exceptions=True)
-            log.info("stopped", seconds=round(time.monotonic() - started, 2))
+        done, _ = await asyncio.wait([stopped, *works], return_when=asyncio.FIRST_COMPLETED)
+        failed = stopped not in done
+        for task in done - {stopped}:
+            log.error("loop_ended", loop=task.get_name(), error=repr(task.exception()))
+        log.info("stopping")
+        started = time.monotonic()
+        control.stop.set()
+        await hubs.drain(seconds=DRAIN_SECONDS)
+        await supervisor.close()
+        await hubs.close()
+        for task in (stopped, *works[1:]):
+            task.cancel()
+        await asyncio.wait([works[0]], timeout=KOPF_SECONDS)
+        log.info("stopped", seconds=round(time.monotonic() - started, 2))
     return 1 if failed else 0
+
+
+class Control:
+    """kopf in a thread and loop of its own: at its end it cancels every task of its loop, and it takes the signals."""
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+        self.ready = threading.Event()
+
+    async def run(self, supervisor: handlers.Supervisor, loop: asyncio.AbstractEventLoop) -> None:
+        """Until `stop`; raises what kopf raises."""
+        ended: asyncio.Future[None] = loop.create_future()
+
+        def work() -> None:
+            error: BaseException | None = None
+            try:
+                asyncio.run(
+                    kopf.operator(
+                        registry=handlers.registry(supervisor, loop),
+                        settings=handlers.settings(),
+                        standalone=True,
+                        clusterwide=True,
+                        stop_flag=self.stop,
+                        ready_flag=self.ready,
+                    )
+                )
+            except BaseException as fault:  # noqa: BLE001  (handed on to the loop that waits)
+                error = fault
+            with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
+                loop.call_soon_threadsafe(_end, ended, error)
+
+        threading.Thread(target=work, name="kopf", daemon=True).start()
+        await ended
+
+
+def _end(ended: "asyncio.Future[None]", error: BaseException | None) -> None:
+    if ended.done():
+        return
+    if error is None:
+        ended.set_result(None)
+    else:
+        ended.set_exception(error)

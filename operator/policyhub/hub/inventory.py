@@ -1,6 +1,6 @@
 """What Security Hub holds under one cluster's id prefix, read in parts.
 
-    policyhub/<cluster>/        one page and no token: that was all, one call
+    policyhub/<cluster>/        as one part, when it holds less than WHOLE_BELOW
       …/0 … …/f                 else sixteen parts, one hex digit of the id each
       …/00 … …/ff               and finer, when a part holds more than SPLIT_ABOVE
 
@@ -31,6 +31,8 @@ from policyhub.hub.errors import HubError, Throttled, Unavailable
 
 log = structlog.get_logger(__name__)
 
+WHOLE_BELOW = 400
+"""Up to here the whole prefix is read as one part: sixteen parts would take more calls than its pages."""
 SPLIT_ABOVE = 4_000
 """Findings in one part: 40 pages, 17 s at our share of the quota, which a failure would read again."""
 _DEPTH = 4
@@ -86,6 +88,7 @@ class Inventory:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
         seen: Callable[[Held], None] | None = None,
+        whole_below: int = WHOLE_BELOW,
     ) -> None:
         """`seen` is told of each finding as its page arrives, long before its part is complete, and at each reading."""
         self.trouble: HubError | None = None
@@ -96,6 +99,7 @@ class Inventory:
         self._sleep = sleep
         self._jitter = jitter
         self._seen = seen
+        self._whole_below = whole_below
 
     @property
     def complete(self) -> bool:
@@ -142,7 +146,7 @@ class Inventory:
                         found[finding["Id"]] = held(finding)
                         if self._seen is not None:
                             self._seen(found[finding["Id"]])
-                if page.token and (depth == 0 or (len(found) >= SPLIT_ABOVE and depth < _DEPTH)):
+                if page.token and len(found) >= (SPLIT_ABOVE if depth else self._whole_below) and depth < _DEPTH:
                     return None
         return tuple(found.values())
 

@@ -383,7 +383,7 @@ async def test_by_ids(connect: Connect, seen: list[tuple[str, str]]) -> None:
 
 
 async def inventory(hub: HubClient) -> list[Part]:
-    return [part async for part in Inventory(hub, cluster="prod").parts()]
+    return [part async for part in Inventory(hub, cluster="prod", whole_below=1).parts()]
 
 
 @pytest.mark.parametrize(("count", "parts", "calls"), [(0, 1, 1), (100, 1, 1), (250, 16, 17)])
@@ -416,7 +416,7 @@ async def test_inventory_survives_failures(connect: Connect, hub_server: HubProc
         waits.append(seconds)
         await asyncio.sleep(0)
 
-    parts = [part async for part in Inventory(hub, cluster="prod", sleep=sleep).parts()]
+    parts = [part async for part in Inventory(hub, cluster="prod", sleep=sleep, whole_below=1).parts()]
     assert waits
     assert sorted(part.prefix for part in parts) == [PREFIX + digit for digit in "0123456789abcdef"]
     assert {f.id for part in parts for f in part.findings} == {f["Id"] for f in sent}

@@ -49,7 +49,7 @@ class Sleeper:
 
 
 def reading(store: Store, sleep: Sleeper | None = None) -> Inventory:
-    return Inventory(store, cluster="prod", sleep=sleep or Sleeper(), jitter=lambda: 1.0)
+    return Inventory(store, cluster="prod", sleep=sleep or Sleeper(), jitter=lambda: 1.0, whole_below=1)
 
 
 def ids(count: int) -> list[str]:
@@ -156,7 +156,7 @@ async def test_findings_are_told_as_they_come() -> None:
     """`seen` hears of a finding with its page, before its part is complete, and nothing of other prefixes."""
     store, told = Store(), list[str]()
     store.ids = ids(2_000)
-    reader = Inventory(store, cluster="prod", seen=lambda finding: told.append(finding.id))
+    reader = Inventory(store, cluster="prod", seen=lambda finding: told.append(finding.id), whole_below=1)
     async for part in reader.parts():
         assert {finding.id for finding in part.findings} <= set(told)
     assert set(told) == set(store.ids)
@@ -300,3 +300,12 @@ def test_every_attribute_of_asff_is_decided() -> None:
     members = set(model.shape_for("AwsSecurityFinding").members)
     assert PROVIDERS | set(OTHERS) == members
     assert not PROVIDERS & set(OTHERS)
+
+
+async def test_medium_hub_is_one_part() -> None:
+    """Up to a few hundred findings are read as one part: sixteen would take more calls than there are pages."""
+    store = Store()
+    store.ids = ids(399)
+    parts = await everything(Inventory(store, cluster="prod"))
+    assert [(part.prefix, len(part.findings)) for part in parts] == [(ROOT, 399)]
+    assert len(store.calls) == 4
