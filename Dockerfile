@@ -1,10 +1,9 @@
-# syntax=docker/dockerfile:1
-#
 # The base brings Python 3.11 or later, and for the first stage venv and pip:
 #   docker build .
 #   docker build --build-arg BASE=registry.example/python:3.13 .
-# Behind a package index of your own, hand over pip's settings as secrets; they stay out of every layer:
-#   docker build --secret id=pip.conf,src=pip.conf --secret id=ca.pem,src=ca.pem .     (pip.conf: cert = /run/secrets/ca.pem)
+# Behind a package index of your own, hand over pip's settings as secrets (in pip.conf: cert = /run/secrets/ca.pem);
+# they stay out of every layer:
+#   docker build --secret id=pip.conf,src=pip.conf --secret id=ca.pem,src=ca.pem .
 ARG BASE=docker.io/library/python:3.13.9-slim-trixie
 
 FROM ${BASE} AS build
@@ -23,7 +22,7 @@ RUN /tools/bin/pip wheel --no-index --no-build-isolation --no-deps --wheel-dir /
  && /tools/bin/pip --python /opt/policyhub/bin/python install --no-index --no-deps /dist/*.whl
 
 FROM ${BASE}
-ARG VERSION=0.1.0
+ARG VERSION=
 ARG REVISION=
 LABEL org.opencontainers.image.title="policyhub" \
       org.opencontainers.image.description="Kubernetes policy violations as AWS Security Hub CSPM findings (ASFF)" \

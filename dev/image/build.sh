@@ -28,17 +28,15 @@ else
   base=localhost/policyhub-base:$suite
   if ! buildah inspect --type image "$base" >/dev/null 2>&1; then
     say "Debian $suite with Python, once, in about a minute"
-    [ -e "$work/$suite/done" ] || {
+    [ -e "$work/$suite.done" ] || {
       rm -rf "${work:?}/$suite"
       debootstrap --variant=minbase --include=python3,python3-venv "$suite" "$work/$suite" >"$work/debootstrap.log"
       rm -rf "$work/$suite"/var/cache/apt/* "$work/$suite"/var/lib/apt/lists/* "$work/$suite"/var/log/*
       rm -f "$work/$suite/etc/resolv.conf" "$work/$suite/etc/hostname"
-      : >"$work/$suite/done"
+      : >"$work/$suite.done"
     }
     container=$(buildah from scratch)
-    rm "$work/$suite/done"
     buildah add --quiet "$container" "$work/$suite" / >/dev/null
-    : >"$work/$suite/done"
     buildah commit --quiet "$container" "$base" >/dev/null
     buildah rm "$container" >/dev/null
     container=
@@ -72,9 +70,11 @@ fi
 
 say "the image, on $base"
 buildah build --quiet --isolation chroot --layers=false --build-arg "BASE=$base" \
+  --build-arg "VERSION=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' "$project/operator/policyhub/__init__.py")" \
   --build-arg "REVISION=$(git -C "$project" rev-parse HEAD 2>/dev/null || true)" \
   --secret "id=pip.conf,src=$secrets/pip.conf" --secret "id=ca.pem,src=$secrets/ca.pem" \
   --ignorefile "$project/.dockerignore" --file "$project/Dockerfile" --tag "$tag" "$project" >/dev/null
+buildah rmi --prune --force >/dev/null 2>&1 || true # what the last build left
 
 say "it starts"
 container=$(buildah from --pull-never "localhost/$tag")
@@ -92,9 +92,10 @@ done
 for path in src tools dist run/secrets etc/pip.conf; do
   [ ! -e "$root/$path" ] || { echo "  /$path is in the image"; status=1; }
 done
-for setting in $(sed -n 's/^\(extra-\)\{0,1\}index-url *= *//p' "$secrets/pip.conf"); do
-  if grep -rqsF -- "$setting" "$root/opt" "$root/etc" "$root/root"; then echo "  the package index is in the image"; status=1; fi
-done
+sed -n 's/^\(extra-\)\{0,1\}index-url *= *//p' "$secrets/pip.conf" >"$secrets/indexes"
+while read -r index; do
+  if grep -rqsF -- "$index" "$root/opt" "$root/etc" "$root/root"; then echo "  the package index is in the image"; status=1; fi
+done <"$secrets/indexes"
 [ "$(find "$root/opt" -xdev ! -user root | wc -l)" = 0 ] || { echo "  /opt is not root's alone"; status=1; }
 
 say "done: $(du -sm "$root" | cut -f1) MB, of which policyhub $(du -sm "$root/opt/policyhub" | cut -f1) MB"
