@@ -1,0 +1,307 @@
+"""The ledger: what its inputs do to wanted, known and dirty."""
+
+import random
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from policyhub.findings.identity import finding_id
+from policyhub.sources.violation import Identity, SourceKey, Subject, Violation
+from policyhub.sync.ledger import ACK_OVERRULES_MS, Coverage, Held, Known, Ledger
+from policyhub.sync.plan import Change, Hold, Rules, Wait, decide
+
+NOW = 1_790_000_000_000
+RULES = Rules(archive_delay_ms=1000)
+ORIGIN = "policyreports.wgpolicyk8s.io"
+
+
+def key(name: str) -> SourceKey:
+    return SourceKey("wgpolicyk8s.io", "policyreports", "shop", name)
+
+
+def violation(number: int, message: str = "m") -> Violation:
+    return Violation(
+        source="kyverno",
+        policy="p",
+        rule=f"r{number}",
+        subject=Subject("apps", "Deployment", "shop", "web"),
+        discriminator="",
+        result="fail",
+        severity="HIGH" if number % 2 else None,
+        category="",
+        message=message,
+    )
+
+
+def id_of(number: int) -> str:
+    return finding_id("alpha", violation(number).identity)
+
+
+def fresh(*, read: bool = True) -> Ledger:
+    made = Ledger(cluster_id="alpha", cluster_uid="uid-1", default_severity="MEDIUM", on_dirty=lambda: None)
+    if read:
+        made.take_part("", [], now=NOW)
+    return made
+
+
+def nothing() -> frozenset[Identity]:
+    return frozenset()
+
+
+def say(made: Ledger, name: str, numbers: Iterable[int], *, complete: bool = True, message: str = "m") -> bool:
+    calls: list[tuple[Violation, int | None]] = [(violation(n, message), NOW) for n in numbers]
+    return made.read(key(name), calls, complete=complete, passed=nothing, now=NOW)
+
+
+def test_same_words_again_change_nothing() -> None:
+    """An engine's rewrite with new timestamps leaves nothing dirty."""
+    made = fresh()
+    say(made, "a", [1, 2])
+    made.dirty.clear()
+    later: list[tuple[Violation, int | None]] = [(violation(n), NOW + 99_999) for n in (1, 2)]
+    assert not made.read(key("a"), later, complete=True, passed=nothing, now=NOW + 99_999)
+    assert not made.dirty
+
+
+def test_first_observation_stands() -> None:
+    """The earliest time that anyone names for a violation is kept while it is wanted."""
+    made = fresh()
+    made.read(key("a"), [(violation(1), NOW)], complete=True, passed=nothing, now=NOW)
+    made.read(key("b"), [(violation(1), NOW - 5000)], complete=True, passed=nothing, now=NOW)
+    made.read(key("b"), [(violation(1, "other"), NOW + 5000)], complete=True, passed=nothing, now=NOW)
+    assert made.entries[id_of(1)].observed == NOW - 5000
+
+
+def test_one_finding_while_anyone_calls() -> None:
+    """A finding is wanted until its last caller is gone."""
+    made = fresh()
+    say(made, "a", [1])
+    say(made, "b", [1])
+    made.gone(key("a"), now=NOW)
+    assert made.entries[id_of(1)].wanted
+    say(made, "b", [])
+    assert id_of(1) not in made.entries or not made.entries[id_of(1)].wanted
+
+
+def test_incomplete_object_ends_nothing() -> None:
+    """A truncated constraint adds and changes, and what it leaves out goes on being called for."""
+    made = fresh()
+    say(made, "a", [1, 2])
+    say(made, "a", [2, 3], complete=False)
+    assert all(made.entries[id_of(n)].wanted for n in (1, 2, 3))
+    say(made, "a", [3])
+    assert [made.entries[id_of(n)].wanted for n in (2, 3)] == [False, True]
+    assert not made.incomplete
+
+
+def test_nothing_is_sent_before_it_was_read() -> None:
+    """Until the inventory has reached an id it is neither dirty nor lost."""
+    made = fresh(read=False)
+    say(made, "a", [1, 2])
+    assert not made.dirty
+    assert made.pending == 2
+    made.take_part(id_of(1).rpartition("/")[2][:4], [], now=NOW)
+    made.parts.clear()
+    made.take_part(id_of(1).rpartition("/")[2][0], [], now=NOW)
+    assert id_of(1) in made.dirty
+
+
+def test_violation_that_came_and_went_unread_leaves_nothing() -> None:
+    """What was never sent and is no longer wanted is forgotten."""
+    made = fresh(read=False)
+    say(made, "a", [1])
+    say(made, "a", [])
+    assert not made.entries
+    assert not made.unread
+
+
+def test_restart_finds_the_hub_as_it_left_it() -> None:
+    """After a restart, a finding whose digest the hub has already is not sent again."""
+    first = fresh()
+    say(first, "a", [1])
+    digest = first.entries[id_of(1)].digest
+    made = fresh(read=False)
+    say(made, "a", [1])
+    known = Known(digest, NOW - 99, NOW - 99, archived=False)
+    made.take_part("", [Held(id_of(1), known, "uid-1", ORIGIN, "r1")], now=NOW)
+    assert decide(made.entries[id_of(1)], ledger=made, rules=RULES, now=NOW) is None
+    assert made.entries[id_of(1)].known == known
+
+
+def test_another_clusters_findings_are_only_counted() -> None:
+    """A finding with another uid is never known, hence never touched; it is counted until it is gone."""
+    made = fresh(read=False)
+    known = Known("d", NOW, NOW, archived=False)
+    made.take_part("", [Held(id_of(1), known, "uid-2", ORIGIN, "r1")], now=NOW)
+    assert made.foreign == {"uid-2": 1}
+    assert not made.entries
+    made.finish_inventory()
+    made.take_part("", [], now=NOW)
+    made.finish_inventory()
+    assert not made.foreign
+
+
+def test_adopted_findings_are_ours_and_are_written_anew() -> None:
+    """With the former uid released, its findings are known, and sent again to carry the new uid."""
+    made = fresh(read=False)
+    made.adopted = "uid-0"
+    say(made, "a", [1])
+    digest = made.entries[id_of(1)].digest
+    made.take_part("", [Held(id_of(1), Known(digest, 1, 2, archived=False), "uid-0", ORIGIN, "r1")], now=NOW)
+    assert not made.foreign
+    assert decide(made.entries[id_of(1)], ledger=made, rules=RULES, now=NOW) is Change.CHANGED
+
+
+@pytest.mark.parametrize(
+    ("age", "known"),
+    [(ACK_OVERRULES_MS, True), (ACK_OVERRULES_MS + 1, False)],
+    ids=["fresh acknowledgement", "old acknowledgement"],
+)
+def test_inventory_never_overrules_a_fresh_acknowledgement(age: int, known: bool) -> None:  # noqa: FBT001
+    """GetFindings lags: a finding that it lacks is believed gone only when our acknowledgement is old."""
+    made = fresh()
+    say(made, "a", [1])
+    entry = made.entries[id_of(1)]
+    made.launch(entry)
+    made.acknowledge(entry, Known(entry.digest, NOW, NOW, archived=False), now=NOW)
+    made.take_part("", [], now=NOW + age)
+    assert (entry.known is not None) == known
+
+
+def test_unanswered_import_is_repeated_with_the_same_times() -> None:
+    """What may have been written keeps its times, so that the repetition is ignored if it was."""
+    made = fresh()
+    say(made, "a", [1])
+    entry = made.entries[id_of(1)]
+    made.launch(entry)
+    made.unanswered(entry, Known(entry.digest, NOW, NOW, archived=False))
+    assert entry.unanswered is not None
+    assert entry.unanswered.updated_at == NOW
+    assert id_of(1) in made.dirty
+    assert entry.known == Known("", NOW, NOW, archived=False)
+
+
+def test_counts_follow_what_is_wanted() -> None:
+    """Violations are counted by source, policy and severity, the default where the engine names none."""
+    made = fresh()
+    say(made, "a", [1, 2, 3])
+    assert made.violations == {("kyverno", "p", "HIGH"): 2, ("kyverno", "p", "MEDIUM"): 1}
+    made.gone(key("a"), now=NOW)
+    assert not made.violations
+
+
+def test_positive_evidence_reaches_what_only_the_inventory_knows() -> None:
+    """A pass read by the grading listing clears a finding that nobody calls for, and no other."""
+    made = fresh(read=False)
+    known = Known("d", NOW, NOW, archived=False)
+    say(made, "a", [2])
+    made.take_part("", [Held(id_of(n), known, "uid-1", ORIGIN, f"r{n}") for n in (1, 2)], now=NOW)
+    made.clear([violation(1).identity, violation(2).identity])
+    assert made.entries[id_of(1)].cleared
+    assert not made.entries[id_of(2)].cleared
+
+
+class Ledgers(RuleBasedStateMachine):
+    """Random inputs against the promise: whatever the full comparison would do is in the dirty set."""
+
+    numbers = st.lists(st.integers(0, 5), max_size=4, unique=True)
+    names = st.sampled_from(["a", "b", "c"])
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ledger = fresh(read=False)
+        self.now = NOW
+        self.rng = random.Random(0)  # noqa: S311  (picks, no secrets)
+
+    @rule(name=names, numbers=numbers, complete=st.booleans(), message=st.sampled_from(["m", "n"]), passing=numbers)
+    def speak(self, name: str, numbers: list[int], complete: bool, message: str, passing: list[int]) -> None:  # noqa: FBT001
+        passed = frozenset(violation(n).identity for n in passing if n not in numbers)
+        calls: list[tuple[Violation, int | None]] = [(violation(n, message), None) for n in numbers]
+        self.ledger.read(key(name), calls, complete=complete, passed=lambda: passed, now=self.now)
+
+    @rule(name=names)
+    def vanish(self, name: str) -> None:
+        self.ledger.gone(key(name), now=self.now)
+
+    @rule(live=st.booleans(), listed=st.booleans())
+    def cover(self, live: bool, listed: bool) -> None:  # noqa: FBT001
+        self.ledger.cover(ORIGIN, Coverage(live=live, since=self.now))
+        self.ledger.list_reports(listed=listed)
+        self.ledger.confirmed[ORIGIN] = self.now
+
+    @rule(numbers=numbers, archived=st.booleans(), ours=st.booleans(), digit=st.sampled_from(["", *"0123456789abcdef"]))
+    def inventory(self, numbers: list[int], archived: bool, ours: bool, digit: str) -> None:  # noqa: FBT001
+        prefix = f"policyhub/alpha/{digit}"
+        held = [
+            Held(id_of(n), Known("d", self.now, self.now, archived), "uid-1" if ours else "uid-2", ORIGIN, f"r{n}")
+            for n in numbers
+            if id_of(n).startswith(prefix)
+        ]
+        self.ledger.take_part(digit, held, now=self.now)
+
+    @rule(milliseconds=st.integers(1, 3 * 24 * 3600 * 1000))
+    def wait(self, milliseconds: int) -> None:
+        self.now += milliseconds
+        self.ledger.wake(self.now)
+
+    @precondition(lambda self: self.ledger.dirty)
+    @rule(outcome=st.sampled_from(["accepted", "rejected", "unanswered", "released"]))
+    def act(self, outcome: str) -> None:
+        entry = self.ledger.entries[self.rng.choice(list(self.ledger.dirty))]
+        decision = decide(entry, ledger=self.ledger, rules=RULES, now=self.now)
+        match decision:
+            case None:
+                self.ledger.settle(entry)
+                return
+            case Wait(until=until):
+                self.ledger.settle(entry, hold=Hold.DELAY, until=until)
+                return
+            case Hold():
+                self.ledger.settle(entry, hold=decision)
+                return
+        self.ledger.launch(entry)
+        archived = decision is Change.ARCHIVED
+        known = Known(entry.digest, self.now, self.now, archived)
+        match outcome:
+            case "accepted":
+                self.ledger.acknowledge(entry, known, now=self.now)
+            case "rejected":
+                self.ledger.reject(entry, "archive" if archived else entry.digest, "InvalidInput")
+            case "unanswered":
+                self.ledger.unanswered(entry, known)
+            case _:
+                self.ledger.release(entry)
+
+    @invariant()
+    def dirty_holds_all_that_differs(self) -> None:
+        self.ledger.wake(self.now)
+        for entry in self.ledger.entries.values():
+            if not self.ledger.is_read(entry.id) and entry.known is None:
+                assert entry.id in self.ledger.unread
+                continue
+            decision = decide(entry, ledger=self.ledger, rules=RULES, now=self.now)
+            if isinstance(decision, Change) and decision is not Change.REFRESHED:
+                assert entry.id in self.ledger.dirty, decision
+
+    @invariant()
+    def counts_agree(self) -> None:
+        wanted = [e for e in self.ledger.entries.values() if e.calls]
+        assert sum(self.ledger.violations.values()) == len(wanted)
+        assert self.ledger.active == sum(
+            1 for e in self.ledger.entries.values() if e.known is not None and not e.known.archived
+        )
+        called = {id_ for ids in self.ledger.objects.values() for id_ in ids}
+        assert called == {e.id for e in wanted}
+
+    @invariant()
+    def nothing_wanted_is_archived(self) -> None:
+        for entry in self.ledger.entries.values():
+            if entry.calls:
+                assert decide(entry, ledger=self.ledger, rules=RULES, now=self.now) is not Change.ARCHIVED
+
+
+Ledgers.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestLedgers = Ledgers.TestCase

@@ -1,0 +1,251 @@
+"""The one comparison: a table of (wanted, known, evidence) → decision."""
+
+from collections.abc import Callable
+
+import pytest
+
+from policyhub.findings.identity import finding_id
+from policyhub.sources.violation import Identity, SourceKey, Subject, Violation
+from policyhub.sync.ledger import Coverage, Entry, Held, Known, Ledger
+from policyhub.sync.plan import (
+    ARCHIVE_REJECTED,
+    DAY_MS,
+    REFRESH_MS,
+    Change,
+    Decision,
+    Hold,
+    Rules,
+    Wait,
+    decide,
+    next_update,
+    refresh_due,
+)
+
+NOW = 1_790_000_000_000
+DELAY = 600_000
+RULES = Rules(archive_delay_ms=DELAY)
+REPORT = SourceKey("wgpolicyk8s.io", "policyreports", "shop", "r1")
+CONSTRAINT = SourceKey("constraints.gatekeeper.sh", "k8sallowedrepos", "", "repos")
+
+
+def violation(name: str = "web", *, source: str = "kyverno", rule: str = "r", message: str = "m") -> Violation:
+    return Violation(
+        source=source,
+        policy="p",
+        rule=rule,
+        subject=Subject("apps", "Deployment", "shop", name),
+        discriminator="",
+        result="fail",
+        severity="HIGH",
+        category="",
+        message=message,
+    )
+
+
+def nothing() -> frozenset[Identity]:
+    return frozenset()
+
+
+def ledger(*, read: bool = True, covered: bool = True) -> Ledger:
+    made = Ledger(cluster_id="alpha", cluster_uid="uid-1", default_severity="MEDIUM", on_dirty=lambda: None)
+    if read:
+        made.take_part("", [], now=NOW - DAY_MS)
+        made.finish_inventory()
+    if covered:
+        made.list_reports(listed=True)
+        for key in (REPORT, CONSTRAINT):
+            made.cover(key.origin, Coverage(live=True, since=NOW - DAY_MS))
+            made.confirmed[key.origin] = NOW + DAY_MS
+    return made
+
+
+def call(made: Ledger, said: Violation, *, key: SourceKey = REPORT, now: int = NOW) -> Entry:
+    made.read(key, [(said, None)], complete=True, passed=nothing, now=now)
+    return made.entries[finding_id("alpha", said.identity)]
+
+
+def sent(made: Ledger, entry: Entry, *, archived: bool = False, at: int = NOW) -> None:
+    """What a successful import of the entry as it stands does."""
+    made.launch(entry)
+    made.acknowledge(entry, Known(entry.digest, at, at, archived), now=at)
+
+
+def wanted(made: Ledger) -> Entry:
+    return call(made, violation())
+
+
+def active(made: Ledger) -> Entry:
+    entry = wanted(made)
+    sent(made, entry)
+    return entry
+
+
+def lost(made: Ledger) -> Entry:
+    """Active, and its report no longer holds it."""
+    entry = active(made)
+    made.read(REPORT, [], complete=True, passed=nothing, now=NOW)
+    return entry
+
+
+def passes(made: Ledger) -> Entry:
+    """Active, and its report now reads pass."""
+    entry = active(made)
+    made.read(REPORT, [], complete=True, passed=lambda: frozenset({violation().identity}), now=NOW)
+    return entry
+
+
+def archived(made: Ledger) -> Entry:
+    entry = lost(made)
+    sent(made, entry, archived=True)
+    return entry
+
+
+def relapsed(made: Ledger) -> Entry:
+    archived(made)
+    return wanted(made)
+
+
+def changed(made: Ledger) -> Entry:
+    active(made)
+    return call(made, violation(message="worse"))
+
+
+def old(made: Ledger) -> Entry:
+    entry = wanted(made)
+    sent(made, entry, at=NOW - REFRESH_MS)
+    return entry
+
+
+def rejected(made: Ledger) -> Entry:
+    entry = wanted(made)
+    made.launch(entry)
+    made.reject(entry, entry.digest, "InvalidInput")
+    return entry
+
+
+def rejected_then_changed(made: Ledger) -> Entry:
+    rejected(made)
+    return call(made, violation(message="other"))
+
+
+def archive_rejected(made: Ledger) -> Entry:
+    entry = lost(made)
+    made.launch(entry)
+    made.reject(entry, ARCHIVE_REJECTED, "InvalidInput")
+    return entry
+
+
+def only_in_hub(made: Ledger, *, key: SourceKey = REPORT, at: int = NOW) -> Entry:
+    said = violation(rule="repos" if key is CONSTRAINT else "r")
+    id_ = finding_id("alpha", said.identity)
+    known = Known("d", NOW - DAY_MS, NOW - DAY_MS, archived=False)
+    made.take_part("", [Held(id_, known, "uid-1", key.origin, said.rule)], now=at)
+    return made.entries[id_]
+
+
+def deleted_while_uncovered(made: Ledger) -> Entry:
+    entry = lost(made)
+    made.cover(REPORT.origin, Coverage(live=False))
+    return entry
+
+
+def covered_again(made: Ledger) -> Entry:
+    entry = deleted_while_uncovered(made)
+    made.cover(REPORT.origin, Coverage(live=True, since=NOW + DELAY))
+    return entry
+
+
+def of_truncated_constraint(made: Ledger) -> Entry:
+    made.read(CONSTRAINT, [], complete=False, passed=nothing, now=NOW)
+    return only_in_hub(made, key=CONSTRAINT)
+
+
+def unconfirmed(made: Ledger) -> Entry:
+    entry = lost(made)
+    made.confirmed[REPORT.origin] = NOW - 1
+    return entry
+
+
+def others_unheard(made: Ledger) -> Entry:
+    entry = passes(made)
+    made.list_reports(listed=False)
+    return entry
+
+
+def returned_in_time(made: Ledger) -> Entry:
+    lost(made)
+    return call(made, violation())
+
+
+def unanswered(made: Ledger) -> Entry:
+    """Its import got no answer, and then the violation went."""
+    entry = wanted(made)
+    made.launch(entry)
+    made.unanswered(entry, Known(entry.digest, NOW, NOW, archived=False))
+    made.read(REPORT, [], complete=True, passed=lambda: frozenset({violation().identity}), now=NOW)
+    return entry
+
+
+@pytest.mark.parametrize(
+    ("state", "after", "expected"),
+    [
+        pytest.param(wanted, 0, Change.NEW, id="new"),
+        pytest.param(active, 0, None, id="unchanged"),
+        pytest.param(changed, 0, Change.CHANGED, id="changed"),
+        pytest.param(relapsed, 0, Change.REACTIVATED, id="relapsed"),
+        pytest.param(old, 0, Change.REFRESHED, id="30 days old"),
+        pytest.param(rejected, 0, Hold.REJECTED, id="refused for good"),
+        pytest.param(rejected_then_changed, 0, Change.NEW, id="refused, then other content"),
+        pytest.param(passes, 0, Change.ARCHIVED, id="passes: at once"),
+        pytest.param(lost, 0, Wait(NOW + DELAY), id="gone: waits"),
+        pytest.param(lost, DELAY - 1, Wait(NOW + DELAY), id="gone: waits to the end"),
+        pytest.param(lost, DELAY, Change.ARCHIVED, id="gone: archived after the delay"),
+        pytest.param(returned_in_time, DELAY, None, id="back within the delay"),
+        pytest.param(archived, DELAY, None, id="archived already"),
+        pytest.param(archive_rejected, DELAY, Hold.REJECTED, id="archived body refused"),
+        pytest.param(deleted_while_uncovered, DAY_MS, Hold.SOURCE, id="its API is not seen: never"),
+        pytest.param(covered_again, DELAY, Wait(NOW + 2 * DELAY), id="its API is back: the delay begins anew"),
+        pytest.param(covered_again, 2 * DELAY, Change.ARCHIVED, id="its API is back: archived at last"),
+        pytest.param(unconfirmed, DELAY, Wait(NOW + DELAY + 1000), id="no discovery since: waits for one"),
+        pytest.param(others_unheard, 0, Hold.SOURCE, id="another API may still call: held, passing or not"),
+        pytest.param(only_in_hub, DELAY, Change.ARCHIVED, id="only in the hub: archived after the delay"),
+        pytest.param(of_truncated_constraint, DAY_MS, Hold.UNLISTED, id="its constraint is truncated: never"),
+        pytest.param(unanswered, 0, Change.ARCHIVED, id="possibly written, then gone: archived"),
+    ],
+)
+def test_decision(state: Callable[[Ledger], Entry], after: int, expected: Decision) -> None:
+    """What is done follows from the entry, its coverage and the time, as the module's table says."""
+    made = ledger()
+    assert decide(state(made), ledger=made, rules=RULES, now=NOW + after) == expected
+
+
+def test_no_archive_mode_never_archives() -> None:
+    """NoArchive holds what would be archived, on positive evidence too."""
+    made = ledger()
+    rules = Rules(archive_delay_ms=0, archive=False)
+    assert decide(passes(made), ledger=made, rules=rules, now=NOW + DAY_MS) is Hold.MODE
+
+
+def test_unknown_api_is_no_evidence() -> None:
+    """A finding whose API was never seen in this process is held: a CRD that vanished while we were down."""
+    made = ledger(covered=False)
+    made.list_reports(listed=True)
+    assert decide(only_in_hub(made), ledger=made, rules=RULES, now=NOW + DAY_MS) is Hold.SOURCE
+
+
+def test_refreshes_are_spread_and_before_security_hub_forgets() -> None:
+    """Refreshes fall between day 25 and day 30, apart by id."""
+    dues = {refresh_due(f"policyhub/alpha/{n:032x}", 0) for n in range(0, 65536, 4096)}
+    assert len(dues) == 16
+    assert min(dues) >= 25 * DAY_MS
+    assert max(dues) <= 30 * DAY_MS
+
+
+@pytest.mark.parametrize(
+    ("known", "now", "expected"),
+    [(None, 5, 5), (4, 5, 5), (5, 5, 6), (9, 5, 10)],
+    ids=["first", "clock ahead", "same millisecond", "clock went back"],
+)
+def test_updates_move_forward(known: int | None, now: int, expected: int) -> None:
+    """UpdatedAt always grows: Security Hub ignores an import that is not later."""
+    assert next_update(known, now=now) == expected
