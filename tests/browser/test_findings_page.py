@@ -1,0 +1,295 @@
+"""The findings page in a real headless Chromium, with ten thousand findings behind it."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from dev.hub.process import HubProcess, access_key
+from dev.hub.sample import company, finding, later
+
+pytestmark = pytest.mark.browser
+
+MANY = 10_000
+TITLE = "Findings: local Security Hub stand-in (not AWS)"
+INJECTION = '<img src=x onerror="document.title=\'owned\'"><script>document.title="owned"</script>'
+_ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def send(hub: HubProcess, findings: list[dict[str, Any]]) -> None:
+    """Import as an SDK does, without an SDK's cost: ten thousand findings are on the page within seconds."""
+    scope = f"{access_key(hub.accounts[0])}/20260302/eu-west-1/securityhub/aws4_request"
+    headers = {"Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=none"}
+    connection = HTTPConnection(hub.url.removeprefix("http://"))
+    for start in range(0, len(findings), 100):
+        connection.request("POST", "/findings/import", json.dumps({"Findings": findings[start : start + 100]}), headers)
+        assert json.load(connection.getresponse())["FailedCount"] == 0
+    connection.close()
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[HubProcess]:
+    with HubProcess.start(quotas=False) as server:
+        send(server, list(company(MANY)))
+        yield server
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None:
+        pytest.fail("No Chromium here: install it, or name it by CHROMIUM.")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=found, args=_ARGUMENTS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def page(hub: HubProcess, browser: Browser) -> Iterator[Page]:
+    """The page, loaded; a script error or a refused resource fails the test."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    opened = context.new_page()
+    troubles: list[str] = []
+    opened.on("pageerror", lambda error: troubles.append(str(error)))
+    opened.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
+    opened.goto(hub.url)
+    expect(opened.locator("#rows tr").first).to_be_visible()
+    yield opened
+    context.close()
+    assert troubles == []
+
+
+@pytest.fixture
+def picture(page: Page) -> Callable[[str], None]:
+    """Saves a picture where PICTURES names a folder."""
+    folder = os.environ.get("PICTURES")
+
+    def save(name: str) -> None:
+        if folder:
+            page.screenshot(path=Path(folder) / f"{name}.png")
+
+    return save
+
+
+def summary(page: Page) -> Any:
+    return expect(page.locator("#summary"))
+
+
+def test_says_what_it_is(page: Page) -> None:
+    """Title and banner say that this is a stand-in and not AWS."""
+    expect(page).to_have_title(TITLE)
+    expect(page.locator(".banner")).to_be_in_viewport()
+    expect(page.locator(".banner")).to_have_text(
+        "Local Security Hub stand-in for development. Not AWS. Nothing here leaves this machine."
+    )
+
+
+def test_ten_thousand(page: Page, picture: Callable[[str], None]) -> None:
+    """All findings are counted by severity, a page of them is shown, and the pages go on."""
+    summary(page).to_contain_text("10,000 findings")
+    expect(page.locator("#rows tr")).to_have_count(100)
+    counts = [int(text.replace(",", "")) for text in page.locator(".tile .count").all_text_contents()]
+    assert sum(counts) == MANY
+    assert all(count > 500 for count in counts)
+    expect(page.locator("#rows tr").first).to_contain_text("Critical")
+    page.get_by_role("button", name="Next").click()
+    expect(page.locator("#place")).to_have_text("101\u2013200 of 10,000")
+    picture("page")
+
+
+def test_filters(page: Page) -> None:
+    """Severity, cluster, text and record state narrow the list together; the address keeps them; reset ends them."""
+    page.get_by_role("button", name="Critical:").click()
+    summary(page).to_contain_text("1,111 findings")
+    page.get_by_role("combobox", name="Cluster").select_option("staging")
+    page.get_by_role("searchbox", name="Search").fill("payments/")
+    left = [
+        sample
+        for sample in company(MANY)
+        if "/staging/" in sample["Id"]
+        and "payments/" in sample["Title"]
+        and sample["FindingProviderFields"]["Severity"]["Label"] == "CRITICAL"
+    ]
+    narrowed = f"{len(left)} findings shown of"
+    summary(page).to_contain_text(narrowed)
+    expect(page.locator("#rows .c-cluster").first).to_have_text("staging")
+    page.reload()
+    summary(page).to_contain_text(narrowed)
+    expect(page.get_by_role("button", name="Critical:")).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("checkbox", name="Archived", exact=True).check()
+    page.get_by_role("checkbox", name="Active", exact=True).uncheck()
+    expect(page.get_by_text("No finding matches these filters.")).to_be_visible()
+    page.get_by_role("button", name="Reset filters").first.click()
+    summary(page).to_contain_text("10,000 findings")
+
+
+def test_sort(page: Page) -> None:
+    """A header sorts, a second press turns the order round, and both are said to assistive technology."""
+    header = page.get_by_role("columnheader", name="Updated")
+    header.get_by_role("button").click()
+    expect(header).to_have_attribute("aria-sort", "descending")
+    expect(page.locator("#rows .c-updated time").first).to_have_text("2026-03-09 06:39:00")
+    header.get_by_role("button").click()
+    expect(header).to_have_attribute("aria-sort", "ascending")
+    expect(page.locator("#rows .c-updated time").first).to_have_text("2026-03-02 08:00:00")
+
+
+def test_detail(page: Page, picture: Callable[[str], None]) -> None:
+    """A finding opens beside the table with its summary, history and whole document, and closes again."""
+    title = page.locator("#rows .open").nth(2)
+    name = title.text_content()
+    assert name is not None
+    title.click()
+    panel = page.get_by_role("complementary", name="Finding")
+    expect(panel.get_by_role("heading", name=name)).to_be_focused()
+    expect(panel.locator(".history")).to_contain_text("Created")
+    expect(panel).to_contain_text("What to do: See what")
+    panel.get_by_text("ASFF document").click()
+    document = json.loads(panel.locator("pre").text_content() or "")
+    assert document["Title"] == name
+    panel.get_by_text("ASFF document").click()
+    picture("detail")
+    page.keyboard.press("Escape")
+    expect(panel).to_be_hidden()
+    expect(title).to_be_focused()
+
+
+def test_suppress(page: Page, hub: HubProcess, picture: Callable[[str], None]) -> None:
+    """Selected findings are suppressed as an analyst does it, and leave the default view."""
+    titles = page.locator("#rows .open").all_text_contents()[:3]
+    for position in range(3):
+        page.locator("#rows .pick").nth(position).check()
+    expect(page.locator("#selected")).to_have_text("3 findings selected")
+    picture("selection")
+    page.get_by_role("toolbar", name="Act on the selected findings").get_by_role("button", name="Suppress").click()
+    expect(page.get_by_role("status")).to_have_text("3 findings set to Suppressed.")
+    summary(page).to_contain_text("9,997 findings")
+    assert sorted(f["Title"] for f in hub.findings(workflow="SUPPRESSED")) == sorted(titles)
+    page.get_by_role("checkbox", name="New", exact=True).uncheck()
+    page.get_by_role("checkbox", name="Notified", exact=True).uncheck()
+    page.get_by_role("checkbox", name="Suppressed", exact=True).check()
+    expect(page.locator("#rows tr")).to_have_count(3)
+    expect(page.locator("#rows .c-workflow").first).to_have_text("Suppressed")
+    page.get_by_label("Select all findings of this page").check()
+    page.get_by_role("toolbar", name="Act on the selected findings").get_by_role("button", name="Reopen").click()
+    expect(page.get_by_text("No finding matches these filters.")).to_be_visible()
+    assert hub.findings(workflow="SUPPRESSED") == []
+
+
+def test_note(page: Page, hub: HubProcess) -> None:
+    """A note is written from the detail view, and shown there."""
+    page.locator("#rows .open").first.click()
+    panel = page.get_by_role("complementary", name="Finding")
+    panel.get_by_role("button", name="Add note…").click()
+    page.get_by_role("textbox", name="Note").fill("Owner told; due on Friday")
+    page.get_by_role("textbox", name="Written by").fill("Mina")
+    page.get_by_role("button", name="Save note").click()
+    expect(panel.locator(".note")).to_contain_text("Owner told; due on Friday")
+    expect(panel.locator(".history li").first).to_contain_text("note by Mina: Owner told")
+    assert any(f.get("Note", {}).get("UpdatedBy") == "Mina" for f in hub.findings())
+
+
+def test_live(page: Page, hub: HubProcess) -> None:
+    """New findings appear by themselves; selection, focus and scroll position stay."""
+    page.get_by_role("searchbox", name="Search").fill("ingest-1")
+    expect(page.locator("#rows tr").first).to_contain_text("ingest-1")
+    page.locator("#rows .pick").nth(5).check()
+    page.locator("#scroll").evaluate("element => { element.scrollTop = 40; }")
+    expect(page.locator("#rows .pick").nth(5)).to_be_focused()
+    send(hub, [finding("live", Title="Fresh from ingest-1", FindingProviderFields={"Severity": {"Label": "CRITICAL"}})])
+    expect(page.get_by_role("button", name="Fresh from ingest-1")).to_be_attached(timeout=20_000)
+    expect(page.locator("#selected")).to_have_text("1 finding selected")
+    assert page.evaluate("document.activeElement.checked") is True
+    send(hub, [finding("live", Title="Fresh from ingest-1, fixed", UpdatedAt=later(1), RecordState="ARCHIVED")])
+    expect(page.get_by_role("button", name="Fresh from ingest-1")).to_have_count(0, timeout=20_000)
+
+
+def test_injection(page: Page, hub: HubProcess) -> None:
+    """Markup in a finding is text everywhere, and a script address is no link."""
+    resources = [{"Type": "Other", "Id": INJECTION, "Details": {"Other": {INJECTION[:100]: INJECTION}}}]
+    remediation = {"Recommendation": {"Text": INJECTION, "Url": "javascript:document.title='owned'"}}
+    fields = {"Severity": {"Label": "CRITICAL", "Original": "x"}, "Types": ["TTPs"]}
+    send(
+        hub,
+        [
+            finding(
+                "injection",
+                Title=INJECTION,
+                Description=INJECTION,
+                Resources=resources,
+                Remediation=remediation,
+                ProductFields={"x/cluster": INJECTION},
+                FindingProviderFields=fields,
+            )
+        ],
+    )
+    page.get_by_role("searchbox", name="Search").fill("onerror")
+    title = page.locator("#rows .open").first
+    expect(title).to_have_text(INJECTION)
+    title.click()
+    panel = page.get_by_role("complementary", name="Finding")
+    expect(panel.get_by_role("heading", level=2)).to_have_text(INJECTION)
+    assert page.locator("main img, aside img, aside script, main script").count() == 0
+    assert panel.locator("a").count() == 0
+    expect(page).to_have_title(TITLE)
+
+
+def test_keyboard(page: Page) -> None:
+    """Searching, walking the rows, selecting and opening need no mouse."""
+    page.keyboard.press("/")
+    expect(page.get_by_role("searchbox", name="Search")).to_be_focused()
+    page.keyboard.type("gateway-1")
+    expect(page.locator("#rows tr").first).to_contain_text("gateway-1")
+    page.locator("#rows .pick").first.focus()
+    page.keyboard.press("ArrowDown")
+    expect(page.locator("#rows .pick").nth(1)).to_be_focused()
+    page.keyboard.press("Space")
+    expect(page.locator("#selected")).to_have_text("1 finding selected")
+    page.keyboard.press("Tab")
+    page.keyboard.press("ArrowUp")
+    first = page.locator("#rows .open").first
+    expect(first).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("complementary", name="Finding")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(first).to_be_focused()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(800, "light"), (1280, "dark")])
+def test_layouts(page: Page, picture: Callable[[str], None], width: int, scheme: Any) -> None:
+    """Nothing runs out of the window at 800 pixels, or in the dark."""
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": width, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.locator("#scroll").evaluate("element => element.scrollWidth <= element.clientWidth")
+    picture(f"{width}-{scheme}")
+    page.locator("#rows .open").first.click()
+    expect(page.get_by_role("complementary", name="Finding")).to_be_in_viewport()
+    picture(f"{width}-{scheme}-detail")
+
+
+def test_policy(hub: HubProcess) -> None:
+    """The page's policy lets in nothing but its own files."""
+    connection = HTTPConnection(hub.url.removeprefix("http://"))
+    connection.request("GET", "/")
+    response = connection.getresponse()
+    policy = response.getheader("Content-Security-Policy") or ""
+    connection.close()
+    assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'")
+    assert "unsafe" not in policy
