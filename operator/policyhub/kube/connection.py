@@ -46,10 +46,10 @@ class Refused(Exception):  # noqa: N818  (the name says what happened)
     """The API server answered with an error."""
 
     def __init__(self, status: int, reason: str, message: str, *, retry_after: float | None = None) -> None:
-        super().__init__(f"{status} {reason}: {message}")
         self.status = status
-        self.reason = reason
-        self.message = message
+        self.reason = reason[:_MAX_MESSAGE]
+        self.message = message[:_MAX_MESSAGE] or "the answer holds no message"
+        super().__init__(f"{status} {self.reason}: {self.message}")
         self.retry_after = retry_after
         """Seconds that the server asks to wait."""
 
@@ -294,7 +294,7 @@ async def _refused(response: aiohttp.ClientResponse) -> Refused:
     return Refused(
         response.status,
         status.reason or response.reason or "Unknown",
-        status.message[:_MAX_MESSAGE] or "the answer holds no message",
+        status.message,
         retry_after=retry_after,
     )
 

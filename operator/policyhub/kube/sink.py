@@ -12,7 +12,8 @@ Phase = Literal["listing", "watching", "failed", "vanished"]
 listing    no watch has followed a complete listing yet, and nothing has gone wrong
 watching   live: every change arrives (a watch that is being resumed, or a listing in between, does not end this)
 failed     `reason` stands in the way; what was known still stands, and is tried again
-vanished   the API says that the resource does not exist; what was known still stands, and it is looked for again
+vanished   the API says that the resource does not exist; what was known still stands, and it is looked for again.
+           Where a CRD is deleted, the API server first tells each of its objects as deleted; then this follows
 """
 
 Reason = Literal[

@@ -1,0 +1,169 @@
+"""The reflector and the discovery on a real API server: what the fake one of the component tests must be true to."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import msgspec
+import pytest
+
+from dev import crds
+from dev.cluster import Cluster, ControlPlane
+from policyhub.kube.connection import Connection
+from policyhub.kube.discovery import Discovery, Resource, discover
+from policyhub.kube.reflector import PAGE, Reflector
+from policyhub.kube.sink import ReflectorState
+
+Document = dict[str, Any]
+API = "/apis/wgpolicyk8s.io/v1alpha2"
+REPORTS = f"{API}/namespaces/default/policyreports"
+COUNT = PAGE + 20
+
+
+class Names:
+    """A sink that knows names only."""
+
+    def __init__(self) -> None:
+        self.known: set[str] = set()
+        self.states: list[ReflectorState] = []
+        self._listed: set[str] | None = None
+
+    def begin(self) -> None:
+        self._listed = set()
+
+    def upsert(self, raw: msgspec.Raw) -> None:
+        name = msgspec.json.decode(raw)["metadata"]["name"]
+        self.known.add(name)
+        if self._listed is not None:
+            self._listed.add(name)
+
+    def delete(self, raw: msgspec.Raw) -> None:
+        self.known.discard(msgspec.json.decode(raw)["metadata"]["name"])
+
+    def finish(self) -> None:
+        assert self._listed is not None
+        self.known, self._listed = self._listed, None
+
+    def abort(self) -> None:
+        self._listed = None
+
+    def state(self, state: ReflectorState) -> None:
+        self.states.append(state)
+
+
+def report(name: str) -> Document:
+    return {
+        "apiVersion": "wgpolicyk8s.io/v1alpha2",
+        "kind": "PolicyReport",
+        "metadata": {"name": name, "namespace": "default"},
+        "results": [{"policy": "p", "result": "fail"}],
+    }
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(60):
+        while not condition():  # noqa: ASYNC110  (another process changes what is waited for)
+            await asyncio.sleep(0.02)
+
+
+async def found(connection: Connection) -> Discovery:
+    return await discover(connection, policy_reports=True, open_reports=True, gatekeeper=True)
+
+
+async def until_found(connection: Connection, condition: Callable[[Discovery], object]) -> None:
+    """Nothing may become unknown on the way there."""
+    async with asyncio.timeout(60):
+        while not condition(discovery := await found(connection)):  # noqa: ASYNC110  (as above)
+            await asyncio.sleep(0.1)
+    assert discovery.unknown == {}
+
+
+@asynccontextmanager
+async def reflecting(connection: Connection, resource: Resource) -> AsyncIterator[tuple[Reflector, Names]]:
+    names = Names()
+    reflector = Reflector(connection, resource, names)
+    task = asyncio.create_task(reflector.run())
+    try:
+        yield reflector, names
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+@pytest.fixture(scope="module")
+def cluster(plane: ControlPlane) -> Iterator[Cluster]:
+    """Of its own, since its API server is stopped and its CRDs go."""
+    cluster = plane.cluster("reflector")
+    cluster.apply(
+        [*crds.policy_reports("v1alpha2", "v1beta1"), crds.constraint("K8sFirst"), crds.constraint("K8sLast")]
+    )
+    cluster.apply(report(f"r{number:04}") for number in range(COUNT))
+    account: Document = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "nobody"}}
+    cluster.request("POST", "/api/v1/namespaces/default/serviceaccounts", account)
+    yield cluster
+    cluster.stop()
+
+
+async def test_the_whole_life_of_a_resource(cluster: Cluster) -> None:
+    """Paged listing, events, an API server that goes and comes back, a CRD that is deleted: the sink follows each."""
+    async with await Connection.from_kubeconfig(cluster.kubeconfig()) as connection:
+        assert await connection.cluster_uid() == cluster.uid
+        discovery = await found(connection)
+        assert discovery.unknown == {}
+        assert [resource.path.removeprefix("/apis/") for resource in discovery.served] == [
+            "constraints.gatekeeper.sh/v1beta1/k8sfirst",
+            "constraints.gatekeeper.sh/v1beta1/k8slast",
+            "wgpolicyk8s.io/v1alpha2/clusterpolicyreports",
+            "wgpolicyk8s.io/v1alpha2/policyreports",
+        ]
+        reports = discovery.served[-1]
+        async with reflecting(connection, reports) as (reflector, names):
+            await until(lambda: reflector.state.live)
+            assert len(names.known) == COUNT
+
+            await asyncio.to_thread(cluster.request, "POST", REPORTS, report("new"))
+            await until(lambda: "new" in names.known)
+            await asyncio.to_thread(cluster.request, "DELETE", f"{REPORTS}/r0000")
+            await until(lambda: "r0000" not in names.known)
+            assert reflector.counters.listings == 1
+
+            await asyncio.to_thread(cluster.kill)
+            await until(lambda: reflector.state.reason == "Unreachable")
+            assert len(names.known) == COUNT
+            await asyncio.to_thread(cluster.restart)
+            await asyncio.to_thread(cluster.request, "DELETE", f"{REPORTS}/r0001")
+            await asyncio.to_thread(cluster.request, "POST", REPORTS, report("newer"))
+            reflector.request_relist()
+            await until(lambda: reflector.state.live and "newer" in names.known and "r0001" not in names.known)
+            assert names.known == {*(f"r{number:04}" for number in range(2, COUNT)), "new", "newer"}
+
+            definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/policyreports.wgpolicyk8s.io"
+            await asyncio.to_thread(cluster.request, "DELETE", definition)
+            await until(lambda: reflector.state.phase == "vanished")
+            assert not names.known, "each object of a deleted CRD is told as DELETED before the resource is gone"
+        await until_found(connection, lambda discovery: discovery.absent(reports))
+
+
+async def test_the_last_constraint_kind_goes(cluster: Cluster) -> None:
+    """When the last template is deleted its group answers 404: no constraints, and no error."""
+    async with await Connection.from_kubeconfig(cluster.kubeconfig()) as connection:
+        for kind in ("k8sfirst", "k8slast"):
+            name = f"{kind}.constraints.gatekeeper.sh"
+            path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}"
+            await asyncio.to_thread(cluster.request, "DELETE", path)
+        await until_found(connection, lambda discovery: not any("constraints" in r.group for r in discovery.served))
+
+
+async def test_a_service_account_without_rights(cluster: Cluster) -> None:
+    """The API server's 403 becomes a reason that names what is missing, and nothing is known of the objects."""
+    config = cluster.kubeconfig_for(namespace="default", service_account="nobody")
+    resource = Resource("wgpolicyk8s.io", "v1alpha2", "clusterpolicyreports", "ClusterPolicyReport", namespaced=False)
+    async with (
+        await Connection.from_kubeconfig(config) as connection,
+        reflecting(connection, resource) as (reflector, names),
+    ):
+        await until(lambda: reflector.state.reason == "ListingForbidden")
+        assert "clusterpolicyreports" in reflector.state.message
+        assert not names.known
