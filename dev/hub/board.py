@@ -83,7 +83,7 @@ class Board:
         everything = [record for hub in self._service.hubs.values() for record in hub]
         found = [record for record in everything if _matches(record, wanted)]
         order = wanted.get("sort", "severity")
-        found.sort(key=lambda r: r.key)
+        found.sort(key=lambda r: r.updated, reverse=True)  # among equals the newest first
         found.sort(key=_SORTS.get(order, _SORTS["severity"]), reverse=wanted.get("order", "desc") == "desc")
         try:
             start = max(0, int(wanted.get("start", "0")))

@@ -1,7 +1,8 @@
 """The HTTP face: AWS calls, the control endpoint and the findings page on one port.
 
-An AWS call is told by its Authorization header; all else is the page's or the control endpoint's and must come from
-this machine: a foreign Host or Origin is refused, so that no web site can reach it through the visitor's browser.
+The page and the control endpoint must be asked from this machine: a foreign Host or Origin is refused, so that no web
+site can reach them through the visitor's browser. AWS calls come from SDKs, which send no Origin: with one they are
+refused too. Where the server listens elsewhere (--host), AWS calls work from there, page and control endpoint do not.
 """
 
 import asyncio
@@ -33,7 +34,7 @@ def application(service: Service) -> web.Application:
 
 @web.middleware
 async def _local_only(request: web.Request, handler: Handler) -> web.StreamResponse:
-    if "Authorization" in request.headers:
+    if request.match_info.handler is _aws:
         return await handler(request)
     host = request.headers.get("Host", "")
     if host.rpartition(":")[0] not in _LOCAL and host not in _LOCAL:
@@ -45,6 +46,8 @@ async def _local_only(request: web.Request, handler: Handler) -> web.StreamRespo
 
 
 async def _aws(request: web.Request) -> web.StreamResponse:
+    if "Origin" in request.headers:
+        return web.json_response({"error": "AWS calls are not for browsers"}, status=403)
     service = request.app[SERVICE]
     body = await request.read()
     sts = False

@@ -66,7 +66,7 @@ export class Detail {
     const opened = this.panel.querySelector("details.json")?.open ?? false;
     const focused = this.panel.contains(document.activeElement) ? document.activeElement.textContent : null;
     const json = JSON.stringify(finding, null, 2);
-    this.panel.replaceChildren(
+    const parts = [
       el("div", { class: "detail-head" },
         severity(row.severity), pill(row.workflow), pill(row.record_state),
         el("button", { type: "button", class: "plain close", onclick: () => this.close() }, "Close")),
@@ -83,7 +83,9 @@ export class Detail {
       el("details", { class: "json", open: opened },
         el("summary", {}, "ASFF document"),
         el("button", { type: "button", class: "plain", onclick: (click) => copy(click.target, json) }, "Copy JSON"),
-        el("pre", { tabindex: "0", "aria-label": "ASFF document" }, json)));
+        el("pre", { tabindex: "0", "aria-label": "ASFF document" }, json)),
+    ];
+    this.panel.replaceChildren(...parts.filter((part) => part !== null));
     this.panel.hidden = false;
     byId("work").classList.add("with-detail");
     this.panel.scrollTop = top;

@@ -11,8 +11,8 @@ const COLUMNS = [
   ["account", "Account"],
   ["workflow", "Workflow"],
   ["record_state", "Record"],
-  ["first_seen", "First seen (UTC)"],
-  ["updated", "Updated (UTC)"],
+  ["first_seen", "First seen"],
+  ["updated", "Updated"],
 ];
 const FALLING = new Set(["severity", "first_seen", "updated"]); // most severe and newest first
 
@@ -103,9 +103,9 @@ export class Table {
     const element = el("tr", {},
       el("td", { class: "check" }, box),
       el("td", { class: "c-severity" }, severity(row.severity)),
-      el("td", { class: "c-title" }, title),
-      el("td", { class: "c-resource", title: row.resource }, row.resource),
-      el("td", { class: "c-cluster", title: row.cluster }, short(row.cluster)),
+      el("td", { class: "c-title" }, title, el("span", { class: "sub" }, row.resource)),
+      el("td", { class: "c-resource", title: row.resource }, el("span", { class: "clamp" }, row.resource)),
+      el("td", { class: "c-cluster", title: row.cluster }, el("span", { class: "clamp" }, short(row.cluster))),
       el("td", { class: "c-account" }, row.account, el("span", { class: "region" }, row.region)),
       el("td", { class: "c-workflow" }, pill(row.workflow)),
       el("td", { class: "c-record_state" }, pill(row.record_state)),

@@ -188,6 +188,8 @@ def test_foreign_pages(hub: HubProcess) -> None:
     assert request(hub, "/_control/stats", Origin=hub.url) == 200
     assert request(hub, "/_control/stats", Origin="https://example.com") == 403
     assert request(hub, "/", Host="rebound.example.com") == 403
+    assert request(hub, "/_control/stats", Host="rebound.example.com", Authorization="x") == 403
+    assert request(hub, "/accounts", Origin=hub.url, Authorization="x") == 403
     assert request(hub, "/nothing") == 403
 
 
