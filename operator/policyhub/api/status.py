@@ -74,8 +74,8 @@ class Source(Model):
     newest_result: Time | None = None
     """The newest time that an engine gave any of them. One that stands still means an engine that has stopped."""
     state: Annotated[str, Field(pattern=r"^[A-Z][A-Za-z0-9]*$", max_length=64)] | None = None
-    """Watching when all is well; else one CamelCase word for what is wrong, such as Listing, Forbidden, Unreachable or
-    Vanished. Nothing is archived on the word of a source that is not being watched."""
+    """Watching when all is well; else one CamelCase word for what is not, such as Listing, ListingForbidden,
+    Unreachable or Vanished. Nothing is archived on the word of a source that is not being watched."""
 
 
 class Status(Model):

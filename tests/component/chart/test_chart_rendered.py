@@ -134,7 +134,7 @@ def test_the_roles_are_the_least() -> None:
         ("", "", "namespaces", "get"): ["kube-system"],
         ("", "policyhub.dev", "monitoredclusters", "list watch"): None,
         ("", "policyhub.dev", "monitoredclusters/status", "patch"): None,
-        ("default", "", "events", "create patch"): None,
+        ("default", "", "events", "create"): None,
         ("b", "", "secrets", "get"): ["one", "two"],
     }
 
