@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dev.cluster.process import leashed
+
 Progress = Callable[[str], None]
 
 TICK = 15.0  # seconds between two lines of progress
@@ -74,7 +76,7 @@ class GoBuild:
         started = time.monotonic()
         output = Output()
         with subprocess.Popen(
-            self.argv,
+            leashed(self.argv),
             cwd=self.folder,
             env=self.environ,
             stdin=subprocess.DEVNULL,

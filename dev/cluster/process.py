@@ -15,6 +15,11 @@ from pathlib import Path
 LEASH = Path(__file__).with_name("leash.py")
 
 
+def leashed(argv: Sequence[str | Path]) -> list[str | Path]:
+    """The command that becomes `argv` and dies with the calling thread. `argv[0]` must be a path."""
+    return [sys.executable, "-I", "-S", LEASH, str(os.getpid()), *argv]
+
+
 class Child:
     """A started program. Its output goes to the file `log`."""
 
@@ -86,10 +91,9 @@ class Launcher:
     def _start(
         self, name: str, argv: Sequence[str | Path], log: Path, env: Mapping[str, str] | None, cwd: Path | None
     ) -> Child:
-        leashed = [sys.executable, "-I", "-S", LEASH, str(os.getpid()), *argv]
         with log.open("ab") as output:
             process = subprocess.Popen(
-                leashed,
+                leashed(argv),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

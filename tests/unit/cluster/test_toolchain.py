@@ -126,7 +126,9 @@ def test_folder_name_follows_what_shapes_the_binary() -> None:
 def test_build_command_names_its_output() -> None:
     """The program goes where the cache wants it, stripped."""
     command = build_command(Path("/go"), RECIPES["etcd"], Path("/cache/etcd"))
-    assert command == ("/go", "build", "-v", "-ldflags", "-s -w", "-o", "/cache/etcd", ".")
+    assert command[:2] == ("/go", "build")
+    assert command[-3:] == ("-o", "/cache/etcd", ".")
+    assert "-ldflags=-s -w" in command
 
 
 def test_build_environment_keeps_proxy_and_fixes_the_rest() -> None:
