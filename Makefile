@@ -43,6 +43,9 @@ bench: venv  ## the measurements of docs/performance.md
 	@$(BIN)/python -m dev.cluster build etcd kube-apiserver helm
 	$(BIN)/python -m tests.bench $(ARGS)
 
+image:  ## the container image, built and started with buildah (Debian; as root)
+	dev/image/build.sh
+
 lock: venv  ## renew the lock files from pyproject.toml (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o requirements/run.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header -c requirements/run.lock pyproject.toml --group dev -o requirements/dev.lock

@@ -83,7 +83,7 @@ inside() { command buildah --storage-driver vfs --root "$work/store" --runroot "
 inside python -c 'import os; assert os.getuid() == os.getgid() == 65532, (os.getuid(), os.getgid())'
 inside python -c 'import policyhub, boto3, kopf, kubernetes.aio; print("policyhub", policyhub.__version__)'
 status=0
-inside policyhub version >/dev/null || { echo "  policyhub does not start"; status=1; }
+inside policyhub --version >/dev/null || { echo "  policyhub does not start"; status=1; }
 
 say "what it must not hold"
 for name in pip setuptools ensurepip hatchling; do

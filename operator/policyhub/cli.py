@@ -1,4 +1,4 @@
-"""The command line: `policyhub run`, `policyhub version`."""
+"""The command line: `policyhub run`."""
 
 import asyncio
 import logging
@@ -21,10 +21,23 @@ def main() -> None:
     app()
 
 
-@app.command()
-def version() -> None:
-    """Print the version."""
-    typer.echo(policyhub.__version__)
+def _print_version(*, wanted: bool) -> None:
+    if wanted:
+        typer.echo(policyhub.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and end.", is_eager=True, callback=lambda v: _print_version(wanted=v)
+        ),
+    ] = False,
+) -> None:
+    del version  # printed by its callback
 
 
 @app.command()

@@ -4,14 +4,12 @@ What belongs to one monitored cluster stands in its MonitoredCluster; here stand
 defaults for accounts and Regions that a MonitoredCluster leaves out.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-AccountId = Annotated[str, StringConstraints(pattern=r"^\d{12}$")]
-Region = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")]
-RoleArn = Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/.+$")]
+from policyhub.api.scalar import AccountId, ExternalId, Region, RoleArn
 
 DEFAULT_SEVERITY: Literal["MEDIUM"] = "MEDIUM"
 
@@ -28,7 +26,7 @@ class Settings(BaseSettings):
     account_id: AccountId | None = Field(None, description="AWS account for MonitoredClusters that name none")
     region: Region | None = Field(None, description="AWS Region for MonitoredClusters that name none")
     role_arn: RoleArn | None = Field(None, description="Role to assume for MonitoredClusters that name none")
-    external_id: str | None = Field(None, description="External id for that role")
+    external_id: ExternalId | None = Field(None, description="External id for that role")
     metrics_host: str = Field("0.0.0.0", description="Address of /metrics, /healthz and /readyz")  # noqa: S104  probes and scrapes come from outside the pod
     metrics_port: int = Field(8080, ge=0, le=65535, description="Port of the same; 0 takes a free one")
     log_level: Literal["debug", "info", "warning", "error"] = "info"

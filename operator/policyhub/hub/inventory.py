@@ -31,8 +31,8 @@ from policyhub.hub.errors import HubError, Throttled, Unavailable
 
 log = structlog.get_logger(__name__)
 
-WHOLE_BELOW = 400
-"""Up to here the whole prefix is read as one part: sixteen parts would take more calls than its pages."""
+WHOLE_BELOW = 2_000
+"""Up to here the whole prefix is read as one part: sixteen parts would take more calls than its 20 pages."""
 SPLIT_ABOVE = 4_000
 """Findings in one part: 40 pages, 17 s at our share of the quota, which a failure would read again."""
 _DEPTH = 4

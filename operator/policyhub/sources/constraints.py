@@ -13,6 +13,7 @@ care, so it becomes the severity where the constraint names none.
 | complete, from an audit                                | an absent violation is spoken to be gone               |
 | shorter than `totalViolations` (20 by default; or 0)   | `unlisted` > 0, and absence says nothing               |
 | without `auditTimestamp`, or there is no status        | not audited yet: absence says nothing                  |
+| of a `scoped` constraint that leaves out the audit     | never audited: absence says nothing                    |
 | partly unreadable                                      | a problem is counted, and absence says nothing         |
 
 A constraint is cluster-scoped and written by Gatekeeper: it speaks for every namespace. Pure: no I/O, no clock.
@@ -37,6 +38,8 @@ SEVERITY_KEYS = ("policyhub.dev/severity", "severity")
 """Annotations, then labels, by which a constraint names its severity; the second is a convention of AWS's samples."""
 
 _SCOPED = "scoped"
+_AUDITED = frozenset({"audit.gatekeeper.sh", "*"})
+"""The enforcement points of which one must be named for the audit to look at a scoped constraint."""
 
 
 class _Metadata(msgspec.Struct, rename="camel"):
@@ -46,8 +49,13 @@ class _Metadata(msgspec.Struct, rename="camel"):
     annotations: dict[str, str] | None = None
 
 
-class _Scoped(msgspec.Struct, gc=False):
+class _Point(msgspec.Struct, gc=False):
+    name: str | None = None
+
+
+class _Scoped(msgspec.Struct, rename="camel"):
     action: str | None = None
+    enforcement_points: list[_Point | None] | None = None
 
 
 class _Spec(msgspec.Struct, rename="camel"):
@@ -100,11 +108,18 @@ def read(resource: str, raw: bytes | msgspec.Raw, *, latest: int) -> Reading:
         key=SourceKey(GROUP, resource, "", metadata.name),
         violations=tuple((said[0] if len(said) == 1 else merge(said), observed) for _, said in sorted(found.items())),
         created=None if metadata.creation_timestamp is None else int(metadata.creation_timestamp.timestamp()),
-        complete=audited is not None and unlisted == 0 and lost == 0,
+        complete=audited is not None and unlisted == 0 and lost == 0 and _is_audited(constraint.spec or _Spec()),
         newest=observed,
         unlisted=unlisted,
         problems=tuple(problems),
     )
+
+
+def _is_audited(spec: _Spec) -> bool:
+    if spec.enforcement_action != _SCOPED:
+        return True
+    scoped = (s for s in spec.scoped_enforcement_actions or () if s is not None)
+    return any(p is not None and p.name in _AUDITED for s in scoped for p in s.enforcement_points or ())
 
 
 def _violation(constraint: _Constraint, entry: _Listed, stated: Severity | None) -> Violation:

@@ -47,6 +47,23 @@ def only(reading: Reading) -> Violation:
     return violation
 
 
+@pytest.mark.parametrize(
+    ("points", "complete"),
+    [
+        (["audit.gatekeeper.sh"], True),
+        (["validation.gatekeeper.sh", "*"], True),
+        (["validation.gatekeeper.sh"], False),
+        ([], False),
+    ],
+    ids=["audit", "all", "admission only", "none"],
+)
+def test_scoped_constraint_is_audited_only_where_it_says_so(points: list[str], *, complete: bool) -> None:
+    """A scoped constraint without the audit among its enforcement points lists nothing, which is no evidence."""
+    scoped = [{"action": "deny", "enforcementPoints": [{"name": name} for name in points]}]
+    made = document(spec={"enforcementAction": "scoped", "scopedEnforcementActions": scoped})
+    assert read(made).complete == complete
+
+
 def test_a_listed_violation() -> None:
     """The policy is the template's kind, the rule the constraint's name, the time the audit's."""
     assert read(document(entry())) == Reading(
