@@ -24,6 +24,7 @@ def test_up_until_interrupted(tmp_path: Path) -> None:
         assert cluster.request("GET", "/readyz")["message"] == "ok"
         cluster.close()
         up.send_signal(signal.SIGINT)
+        assert list(lines) == ["\n", "stopping\n"]
     assert up.returncode == 0
     assert list(tmp_path.iterdir()) == []
 
