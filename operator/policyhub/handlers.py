@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from policyhub import status
 from policyhub.api.monitoredcluster import GROUP, KIND, PLURAL, VERSION, MonitoredCluster
-from policyhub.api.status import Condition, Status, status_patch
+from policyhub.api.status import Condition, Hub, Status, status_patch
 from policyhub.dataplane import ADOPT_ANNOTATION, Connect, DataPlane, Fault
 from policyhub.hubs import Hubs
 from policyhub.kube.connection import Connection, Refused, Unreachable
@@ -54,6 +54,8 @@ class Watched:
     fault: Fault | None = None
     """Why there is no data plane."""
     task: asyncio.Task[None] | None = None
+    hub: Hub | None = None
+    """The hub that the findings were written to before, by its status."""
     claim: tuple[str, str, str] = ("", "", "")
     """(account, Region, identity): who may write these findings."""
     written: dict[str, Any] = field(default_factory=dict)
@@ -119,6 +121,7 @@ class Supervisor:
             )
             log.warning("monitored_cluster_invalid", cluster=name, message=watched.fault.message)
         else:
+            watched.hub = monitored.status.hub if monitored.status is not None else None
             self._start(watched, monitored)
         self._claim()
 
@@ -138,6 +141,15 @@ class Supervisor:
             watched.fault = Fault(
                 "HubNotNamed",
                 f"set spec.securityHub.{missing}, or the operator's POLICYHUB_ACCOUNT_ID and POLICYHUB_REGION",
+            )
+            return
+        recorded = watched.hub
+        if recorded is not None and (recorded.account_id, recorded.region) != (account, region):
+            watched.fault = Fault(
+                "HubChanged",
+                f"the findings are in account {recorded.account_id}, {recorded.region}; the operator's settings now name"
+                f" {account}, {region}, where nobody would archive them. Set spec.securityHub to the old account and"
+                " Region, or delete this MonitoredCluster and create it again",
             )
             return
         role_arn = hub.role_arn or settings.role_arn or ""
@@ -264,7 +276,9 @@ class Supervisor:
     def _status(self, watched: Watched) -> Status:
         if watched.plane is None:
             fault = watched.fault or Fault("Starting", "not started yet")
-            return status.refused(watched.generation, fault, previous=watched.conditions, now=self._now())
+            return status.refused(
+                watched.generation, fault, previous=watched.conditions, hub=watched.hub, now=self._now()
+            )
         return status.build(watched.plane, previous=watched.conditions, generation=watched.generation, now=self._now())
 
     async def _event(self, watched: Watched, condition: Condition) -> None:

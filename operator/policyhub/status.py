@@ -64,7 +64,7 @@ def build(plane: DataPlane, *, previous: Mapping[str, Condition], generation: in
     )
 
 
-def refused(generation: int, fault: Fault, *, previous: Mapping[str, Condition], now: int) -> Status:
+def refused(generation: int, fault: Fault, *, previous: Mapping[str, Condition], hub: Hub | None, now: int) -> Status:
     """The status of a MonitoredCluster that cannot be worked on as it is written."""
     before = previous.get("Ready")
     since = (
@@ -78,7 +78,7 @@ def refused(generation: int, fault: Fault, *, previous: Mapping[str, Condition],
         observed_generation=generation,
         last_transition_time=since,
     )
-    return Status(observed_generation=generation, conditions=(ready,))
+    return Status(observed_generation=generation, conditions=(ready,), hub=hub)
 
 
 def timestamp(now: int) -> str:
