@@ -182,7 +182,7 @@ class Ledger:
             new[finding_id(self.cluster_id, violation.identity)] = (violation, observed)
         old = self.objects.get(key, ())
         if complete:
-            self.incomplete.discard(key)
+            self._complete(key, now=now)
         else:
             self.incomplete.add(key)
         changed = False
@@ -205,7 +205,7 @@ class Ledger:
 
     def gone(self, key: SourceKey, *, now: int) -> bool:
         """Take that a source object no longer exists; says whether it called for anything."""
-        self.incomplete.discard(key)
+        self._complete(key, now=now)
         ids = self.objects.pop(key, ())
         for id_ in ids:
             self._uncall(id_, key, cleared=False, now=now)
@@ -243,6 +243,17 @@ class Ledger:
     def uncalled(self) -> bool:
         """Whether Security Hub has an active finding that nobody calls for."""
         return any(not e.calls and e.known is not None and not e.known.archived for e in self.entries.values())
+
+    def _complete(self, key: SourceKey, *, now: int) -> None:
+        """Its silence is evidence from now on: what was held for it is decided again, and the delay begins."""
+        if key not in self.incomplete:
+            return
+        self.incomplete.discard(key)
+        for id_ in list(self.held):
+            entry = self.entries[id_]
+            if not entry.calls and entry.origin == key.origin and entry.rule == key.name:
+                entry.uncalled = now
+                self._touch(entry)
 
     def _call(self, id_: str, key: SourceKey, violation: Violation, *, observed: int | None, now: int) -> bool:
         entry = self.entries.get(id_)

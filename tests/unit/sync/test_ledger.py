@@ -212,6 +212,7 @@ def settled(made: Ledger) -> str:
     made.launch(entry)
     made.acknowledge(entry, Known(entry.digest, NOW, NOW, archived=False), now=NOW)
     made.gone(key("a"), now=NOW)
+    say(made, "r1", [], complete=False)
     made.settle(entry, hold=Hold.DELAY, until=NOW + 1000)
     assert not made.dirty
     return entry.id
@@ -225,6 +226,8 @@ def settled(made: Ledger) -> str:
         pytest.param(lambda made: made.cover(ORIGIN, Coverage(live=True, since=NOW + 1)), id="its API is back"),
         pytest.param(lambda made: made.list_reports(listed=False), id="another API appeared"),
         pytest.param(lambda made: say(made, "b", [1]), id="somebody calls"),
+        pytest.param(lambda made: say(made, "r1", []), id="its constraint is whole again"),
+        pytest.param(lambda made: made.gone(key("r1"), now=NOW), id="its constraint is gone"),
         pytest.param(lambda made: made.clear([violation(1).identity]), id="it passes"),
         pytest.param(lambda made: made.take_part("", [], now=NOW + ACK_OVERRULES_MS + 1), id="the hub lost it"),
     ],
