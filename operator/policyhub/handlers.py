@@ -147,7 +147,7 @@ class Supervisor:
         if recorded is not None and (recorded.account_id, recorded.region) != (account, region):
             watched.fault = Fault(
                 "HubChanged",
-                f"the findings are in account {recorded.account_id}, {recorded.region}; the operator's settings now name"
+                f"the findings are in account {recorded.account_id}, {recorded.region}; the settings now name"
                 f" {account}, {region}, where nobody would archive them. Set spec.securityHub to the old account and"
                 " Region, or delete this MonitoredCluster and create it again",
             )
