@@ -7,17 +7,17 @@ way at once; a finding is in one of them at most. Nothing is kept here: what fai
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import structlog
 
 from policyhub.findings import asff
-from policyhub.hub.batch import MAX_FINDINGS, Batch, oversize
-from policyhub.hub.client import MAX_FILTER_VALUES, HubClient
+from policyhub.hub.batch import MAX_FINDINGS, Batch, Finding, oversize
+from policyhub.hub.client import MAX_FILTER_VALUES, ImportResult
 from policyhub.hub.errors import AccessLost, Failure, HubError, Throttled, Unavailable, access_kind
 from policyhub.hub.inventory import milliseconds, strip_for_import
 from policyhub.metrics import Metrics
@@ -36,6 +36,14 @@ DECISIONS_PER_ROUND = 2_000
 """Decisions between two looks at the event loop (about 10 ms)."""
 BACKOFF_BASE_SECONDS = 1.0
 BACKOFF_CAP_SECONDS = 60.0
+
+
+class Hub(Protocol):
+    """What of a HubClient the engine uses."""
+
+    async def import_findings(self, findings: Sequence[Finding]) -> ImportResult: ...
+
+    async def by_ids(self, ids: Iterable[str]) -> dict[str, dict[str, Any]]: ...
 
 
 class Feed:
@@ -73,7 +81,7 @@ class Engine:
     def __init__(
         self,
         *,
-        hub: HubClient,
+        hub: Hub,
         hub_name: str,
         metrics: Metrics,
         now: Callable[[], int],

@@ -1,0 +1,300 @@
+"""The engine's rounds against a hub in memory: what is sent, when, and what the answers do."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from policyhub.findings.asff import Cluster
+from policyhub.findings.identity import finding_id
+from policyhub.hub.client import ImportResult
+from policyhub.hub.errors import AccessLost, Failure, HubError, Throttled, Unavailable
+from policyhub.metrics import Metrics
+from policyhub.sources.violation import Identity, SourceKey, Subject, Violation
+from policyhub.sync.engine import Engine, Feed
+from policyhub.sync.ledger import Coverage, Held, Known, Ledger
+from policyhub.sync.plan import Rules
+
+NOW = 1_790_000_000_000
+ORIGIN = "policyreports.wgpolicyk8s.io"
+KEY = SourceKey("wgpolicyk8s.io", "policyreports", "shop", "r")
+
+
+class MemoryHub:
+    """Takes every import unless told otherwise; `answers` are used up one call each."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[dict[str, Any]]] = []
+        self.answers: list[HubError | dict[str, Failure]] = []
+        self.held: dict[str, dict[str, Any]] = {}
+        self.looked_up: list[list[str]] = []
+
+    async def import_findings(self, findings: Sequence[Any]) -> ImportResult:
+        self.calls.append([dict(finding) for finding in findings])
+        await asyncio.sleep(0)
+        answer = self.answers.pop(0) if self.answers else {}
+        if isinstance(answer, HubError):
+            raise answer
+        ids = {finding["Id"] for finding in findings}
+        return ImportResult(accepted=ids - answer.keys(), failures={i: f for i, f in answer.items() if i in ids})
+
+    async def by_ids(self, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+        asked = list(ids)
+        self.looked_up.append(asked)
+        return {id_: self.held[id_] for id_ in asked if id_ in self.held}
+
+    @property
+    def sent(self) -> list[dict[str, Any]]:
+        return [finding for call in self.calls for finding in call]
+
+
+class World:
+    """One cluster, one engine."""
+
+    def __init__(self) -> None:
+        self.hub = MemoryHub()
+        self.now = NOW
+        self.metrics = Metrics(CollectorRegistry())
+        self.engine = Engine(
+            hub=self.hub,
+            hub_name="hub",
+            metrics=self.metrics,
+            now=lambda: self.now,
+            clock=asyncio.get_running_loop().time,
+            rng=random.Random(1),  # noqa: S311  (jitter)
+        )
+        self.ledger = Ledger(
+            cluster_id="alpha", cluster_uid="uid-1", default_severity="MEDIUM", on_dirty=self.engine.wake
+        )
+        cluster = Cluster(
+            id="alpha",
+            name="alpha",
+            arn=None,
+            uid="uid-1",
+            account="111122223333",
+            region="eu-west-1",
+            partition="aws",
+            product_arn="arn:aws:securityhub:eu-west-1:111122223333:product/111122223333/default",
+        )
+        self.feed = Feed(name="alpha", ledger=self.ledger, cluster=cluster, rules=Rules(archive_delay_ms=0), sends=True)
+        self.engine.attach(self.feed)
+        self.ledger.take_part("", [], now=0)
+        self.ledger.list_reports(listed=True)
+        self.ledger.cover(ORIGIN, Coverage(live=True, since=1))
+        self.ledger.confirmed[ORIGIN] = NOW * 2
+
+    def say(self, numbers: Iterable[int], message: str = "m", passed: Iterable[int] = ()) -> None:
+        identities = frozenset(violation(n).identity for n in passed)
+
+        def passing() -> frozenset[Identity]:
+            return identities
+
+        calls: list[tuple[Violation, int | None]] = [(violation(n, message), None) for n in numbers]
+        self.ledger.read(KEY, calls, complete=True, passed=passing, now=self.now)
+
+    def pending(self) -> int:
+        return self.ledger.pending
+
+
+@asynccontextmanager
+async def working() -> AsyncIterator[World]:
+    world = World()
+    task = asyncio.create_task(world.engine.run())
+    yield world
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Within what the slowest back-off of these tests allows."""
+    async with asyncio.timeout(20):
+        while not holds():  # noqa: ASYNC110  (a predicate over plain state)
+            await asyncio.sleep(0.01)
+
+
+def violation(number: int, message: str = "m") -> Violation:
+    return Violation(
+        source="kyverno",
+        policy="p",
+        rule=f"r{number}",
+        subject=Subject("apps", "Deployment", "shop", "web"),
+        discriminator="",
+        result="fail",
+        severity="HIGH",
+        category="",
+        message=message,
+    )
+
+
+def id_of(number: int) -> str:
+    return finding_id("alpha", violation(number).identity)
+
+
+async def test_batches_are_full() -> None:
+    """What arrives together leaves in as few calls as 100 findings each allow."""
+    async with working() as world:
+        world.say(range(250))
+        await until(lambda: not world.pending())
+        assert sorted(len(call) for call in world.hub.calls) == [50, 100, 100]
+        assert len({f["Id"] for f in world.hub.sent}) == 250
+
+
+async def test_later_words_join_the_batch() -> None:
+    """A batch that is not full waits a moment: findings that trickle in share a call."""
+    async with working() as world:
+        for number in range(5):
+            world.say(range(number + 1))
+            await asyncio.sleep(0.02)
+        await until(lambda: not world.pending())
+        assert len(world.hub.calls) == 1
+
+
+async def test_a_change_during_the_call_is_sent_after_it() -> None:
+    """A finding is in one call at a time; what changes meanwhile follows with a later UpdatedAt."""
+    async with working() as world:
+        world.say([1])
+        await until(lambda: bool(world.hub.calls))
+        world.say([1], message="changed")
+        await until(lambda: not world.pending())
+        first, second = world.hub.sent
+        assert "changed" in second["Description"]
+        assert second["UpdatedAt"] > first["UpdatedAt"]
+        assert second["CreatedAt"] == first["CreatedAt"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(Throttled("slow down", code="TooManyRequestsException"), id="throttled"),
+        pytest.param(AccessLost("AccessDenied", "no", code="AccessDenied"), id="access lost"),
+    ],
+)
+async def test_what_was_not_taken_is_sent_again(error: HubError) -> None:
+    """A refused call loses nothing; access that is lost shows as trouble until a call succeeds."""
+    async with working() as world:
+        world.hub.answers = [error]
+        world.say([1, 2])
+        await until(lambda: len(world.hub.calls) == 1 and not world.ledger.in_flight)
+        assert (world.engine.trouble is not None) == isinstance(error, AccessLost)
+        await until(lambda: not world.pending())
+        assert [len(call) for call in world.hub.calls] == [2, 2]
+        assert world.engine.trouble is None
+
+
+async def test_call_without_an_answer_is_repeated_word_for_word() -> None:
+    """After a time-out the same body goes out: Security Hub ignores it if the first was written."""
+    async with working() as world:
+        world.hub.answers = [Unavailable("time-out", code="ReadTimeoutError")]
+        world.say([1])
+        await until(lambda: len(world.hub.calls) == 1 and not world.ledger.in_flight)
+        world.now += 5000
+        await until(lambda: not world.pending())
+        assert world.hub.calls[0] == world.hub.calls[1]
+
+
+async def test_one_refused_finding_stops_no_other() -> None:
+    """A finding that is refused for good is counted and waits for other content; the rest is known."""
+    async with working() as world:
+        world.hub.answers = [{id_of(1): Failure("InvalidInput", "data.Title …", "permanent")}]
+        world.say([1, 2])
+        await until(lambda: not world.pending())
+        assert world.ledger.rejected == 1
+        assert world.ledger.entries[id_of(2)].known is not None
+        assert len(world.hub.calls) == 1
+        world.say([1, 2], message="better")
+        await until(lambda: not world.pending())
+        assert world.ledger.rejected == 0
+
+
+async def test_archived_and_back() -> None:
+    """A pass archives at once with all that the finding held; a relapse keeps its first time."""
+    async with working() as world:
+        world.say([1])
+        await until(lambda: not world.pending())
+        world.say([], passed=[1])
+        await until(lambda: not world.pending())
+        world.now += 1000
+        world.say([1])
+        await until(lambda: not world.pending())
+        new, gone, back = world.hub.sent
+        assert [f["RecordState"] for f in (new, gone, back)] == ["ACTIVE", "ARCHIVED", "ACTIVE"]
+        assert {f["CreatedAt"] for f in (new, gone, back)} == {new["CreatedAt"]}
+        assert new["Title"] == gone["Title"]
+
+
+def in_hub(world: World, number: int, *, uid: str = "uid-1", state: str = "ACTIVE") -> None:
+    """A finding that only Security Hub knows, as the inventory and GetFindings show it."""
+    id_ = id_of(number)
+    world.hub.held[id_] = {
+        "Id": id_,
+        "Title": "as the hub has it",
+        "Severity": {"Label": "LOW"},
+        "Workflow": {"Status": "SUPPRESSED"},
+        "RecordState": state,
+        "UpdatedAt": "2026-01-01T00:00:00.000Z",
+        "CreatedAt": "2026-01-01T00:00:00.000Z",
+        "ProductFields": {"policyhub/cluster-uid": uid, "aws/securityhub/FindingId": "x"},
+        "FindingProviderFields": {"Severity": {"Label": "HIGH"}},
+        "Resources": [],
+    }
+    known = Known("d", 1_767_225_600_000, 1_767_225_600_000, archived=False)
+    world.ledger.take_part("", [Held(id_, known, "uid-1", ORIGIN, "r")], now=world.now)
+
+
+async def test_what_only_the_hub_knows_is_read_before_it_is_archived() -> None:
+    """Its body is the hub's own, without what is the analyst's or the service's."""
+    async with working() as world:
+        in_hub(world, 1)
+        await until(lambda: bool(world.hub.calls) and not world.pending())
+        assert world.hub.looked_up == [[id_of(1)]]
+        (sent,) = world.hub.sent
+        assert sent["RecordState"] == "ARCHIVED"
+        assert sent["Title"] == "as the hub has it"
+        assert sent["CreatedAt"] == "2026-01-01T00:00:00.000Z"
+        assert not {"Severity", "Workflow"} & sent.keys()
+        assert sent["ProductFields"] == {"policyhub/cluster-uid": "uid-1"}
+
+
+@pytest.mark.parametrize(("uid", "state"), [("uid-2", "ACTIVE"), ("uid-1", "ARCHIVED")], ids=["another's", "archived"])
+async def test_what_changed_hands_or_state_is_left_alone(uid: str, state: str) -> None:
+    """Read by id and found to be another cluster's, or archived already: nothing is sent."""
+    async with working() as world:
+        in_hub(world, 1, uid=uid, state=state)
+        await until(lambda: bool(world.hub.looked_up) and not world.pending())
+        assert not world.hub.calls
+
+
+async def test_nothing_is_sent_for_a_feed_that_must_not_send() -> None:
+    """DryRun, a conflict or another account's credentials: decisions wait, other feeds go on."""
+    async with working() as world:
+        world.feed.sends = False
+        world.say([1, 2])
+        await asyncio.sleep(0.3)  # longer than a batch takes to fill
+        assert not world.hub.calls
+        assert world.pending() == 2
+        world.feed.sends = True
+        world.engine.wake()
+        await until(lambda: not world.pending())
+
+
+async def test_engine_stopped_within_a_call_leaves_its_findings_to_be_done() -> None:
+    """A call that is cancelled has an unknown outcome: its findings are dirty again, not lost in flight."""
+    world = World()
+    task = asyncio.create_task(world.engine.run())
+    held = asyncio.Event()
+
+    async def never(findings: Sequence[Any]) -> ImportResult:
+        await held.wait()
+        return ImportResult(accepted={f["Id"] for f in findings})
+
+    world.hub.import_findings = never  # type: ignore[method-assign]  # a hub that does not answer
+    world.say([1])
+    await until(lambda: world.ledger.in_flight == 1)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert world.ledger.in_flight == 0
+    assert id_of(1) in world.ledger.dirty
