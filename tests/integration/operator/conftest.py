@@ -1,0 +1,45 @@
+"""A home cluster with the chart in it for the whole session; each test, or each module with one operator, clears it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from dev import stand
+from dev.cluster import ControlPlane
+from dev.hub.process import HubProcess
+from tests.integration.operator.world import ENGINES, World
+
+OTHER_ACCOUNT = "444455556666"
+
+
+@pytest.fixture(scope="session")
+def hub() -> Iterator[HubProcess]:
+    with HubProcess.start(accounts=(stand.ACCOUNT, OTHER_ACCOUNT)) as hub:
+        yield hub
+
+
+@pytest.fixture(scope="session")
+def home(plane: ControlPlane, hub: HubProcess, tmp_path_factory: pytest.TempPathFactory) -> World:
+    """The home cluster. It monitors itself as `alpha`, and may read the kubeconfig of another one."""
+    cluster = plane.cluster("home")
+    values = {"clusterName": "alpha", "kubeconfigSecrets": [{"namespace": stand.NAMESPACE, "name": "beta"}]}
+    installed = stand.install(cluster, tmp_path_factory.mktemp("home"), values=values)
+    cluster.apply(ENGINES)
+    return World(installed, hub)
+
+
+@pytest.fixture(scope="session")
+def second(plane: ControlPlane, hub: HubProcess, tmp_path_factory: pytest.TempPathFactory) -> World:
+    """Another cluster with the same chart in it, in the same account and under the same name."""
+    cluster = plane.cluster("beta")
+    installed = stand.install(cluster, tmp_path_factory.mktemp("beta"), values={"clusterName": "alpha"})
+    cluster.apply(ENGINES)
+    return World(installed, hub)
+
+
+@pytest.fixture
+def world(home: World) -> Iterator[World]:
+    """Cleared before and after; the test starts its own operator."""
+    home.clear()
+    yield home
+    home.clear()

@@ -1,0 +1,113 @@
+"""One operator with a short archive delay: which silence is evidence, and which is not."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration.operator.world import World, constraint, report, result
+
+DELAY_SECONDS = 2
+
+
+@pytest.fixture(scope="module")
+def live(home: World) -> Iterator[World]:
+    """A running operator. Every test has policies of its own, so that none sees another's findings."""
+    home.clear()
+    home.monitor(archiveDelay=f"{DELAY_SECONDS}s")
+    home.start()
+    home.synced()
+    yield home
+    home.clear()
+
+
+def outlast_the_delay(world: World, policy: str) -> None:
+    """Return when a violation that goes missing after this call has been archived for that: whatever went missing
+    before it, and was going to be archived, is archived by then.
+    """
+    document = report("clock", result(policy))
+    world.apply(document)
+    world.await_states(policy, clock="ACTIVE")
+    world.delete(document)
+    world.await_states(policy, clock="ARCHIVED")
+
+
+def held(world: World, reason: str) -> float:
+    return world.operator.metric("policyhub_archives_held", cluster="alpha", reason=reason)
+
+
+def test_deleted_report(live: World) -> None:
+    """A violation whose report is deleted is archived when the delay has passed, and not before."""
+    document = report("web", result("deleted"))
+    live.apply(document)
+    live.await_states("deleted", web="ACTIVE")
+    mark = live.mark()
+    live.delete(document)
+    live.apply(report("later", result("deleted")))
+    live.await_states("deleted", web="ARCHIVED", later="ACTIVE")
+    created, archived = live.journal(mark)
+    assert (created["outcome"], archived["outcome"]) == ("created", "archived")
+    # the report was deleted before the other was written, and that arrived up to a second later
+    assert archived["time"] - created["time"] > DELAY_SECONDS - 1
+
+
+def test_report_that_comes_back(live: World) -> None:
+    """A report that is deleted and written anew within the delay, with a new uid and new times, causes no call."""
+    document = report("web", result("returning"))
+    live.apply(document)
+    live.await_states("returning", web="ACTIVE")
+    live.synced()
+    mark = live.mark()
+    live.delete(document)
+    live.until(lambda: held(live, "archive_delay") == 1, "the missing violation to be noticed")
+    live.apply(report("web", result("returning")))
+    live.until(lambda: held(live, "archive_delay") == 0, "its return to be noticed")
+    assert live.calls(mark) == []
+    outlast_the_delay(live, "returning-clock")
+    assert live.states("returning") == {"web": "ACTIVE"}
+    assert [entry["outcome"] for entry in live.journal(mark)] == ["created", "archived"]  # those of the clock
+
+
+def test_truncated_constraint(live: World) -> None:
+    """An object that leaves the list of a constraint which counts more than it lists is not archived, and neither is
+    anything when the list is cut to nothing; when a later audit lists all again, what it lacks is archived.
+    """
+    live.apply(constraint("cut", "pod-a", "pod-b", total=4))
+    live.await_states("K8sAllowedRepos", **{"pod-a": "ACTIVE", "pod-b": "ACTIVE"})
+    live.write_status(constraint("cut", "pod-b", "pod-c", total=4))
+    live.await_states("K8sAllowedRepos", **{"pod-a": "ACTIVE", "pod-b": "ACTIVE", "pod-c": "ACTIVE"})
+    outlast_the_delay(live, "cut-clock")
+    assert set(live.states("K8sAllowedRepos").values()) == {"ACTIVE"}
+    live.until(lambda: live.operator.metric("policyhub_constraint_violations_unlisted") == 2, "the gauge to tell")
+    live.write_status(constraint("cut", total=3))
+    outlast_the_delay(live, "cut-clock-2")
+    assert set(live.states("K8sAllowedRepos").values()) == {"ACTIVE"}
+    live.write_status(constraint("cut", "pod-c"))
+    live.await_states("K8sAllowedRepos", **{"pod-a": "ARCHIVED", "pod-b": "ARCHIVED", "pod-c": "ACTIVE"})
+
+
+def test_unaudited_constraint(live: World) -> None:
+    """A constraint that is deleted and made anew, and one whose status is wiped, says nothing before its next audit;
+    what that audit lacks is archived.
+    """
+    kind = "K8sRequiredLabels"
+    live.apply(constraint("wiped", "pod-a", kind=kind), constraint("renewed", "pod-b", "pod-c", kind=kind))
+    live.await_states(kind, **{"pod-a": "ACTIVE", "pod-b": "ACTIVE", "pod-c": "ACTIVE"})
+    live.write_status({**constraint("wiped", kind=kind), "status": {}})
+    renewed = constraint("renewed", kind=kind)
+    live.delete(renewed)
+    del renewed["status"]
+    live.create(renewed)
+    outlast_the_delay(live, "wiped-clock")
+    assert live.states(kind) == {"pod-a": "ACTIVE", "pod-b": "ACTIVE", "pod-c": "ACTIVE"}
+    live.write_status(constraint("wiped", kind=kind))
+    live.write_status(constraint("renewed", "pod-c", kind=kind))
+    live.await_states(kind, **{"pod-a": "ARCHIVED", "pod-b": "ARCHIVED", "pod-c": "ACTIVE"})
+
+
+def test_deleted_constraint(live: World) -> None:
+    """The violations of a deleted constraint are archived after the delay."""
+    document = constraint("dropped", "pod-x", namespace="bank", kind="K8sRequiredLabels")
+    live.apply(document)
+    live.until(lambda: live.states("K8sRequiredLabels").get("pod-x") == "ACTIVE", "the finding")
+    live.delete(document)
+    live.until(lambda: live.states("K8sRequiredLabels").get("pod-x") == "ARCHIVED", "it to be archived")

@@ -1,0 +1,86 @@
+"""What a new process finds, and what an old one leaves."""
+
+from datetime import datetime
+
+from dev.stand import Operator
+from tests.integration.operator.world import World, outcomes, report, result
+
+DELAY_SECONDS = 3
+
+
+def test_killed_and_started_again(world: World) -> None:
+    """After kill -9 nothing unchanged is imported again and no CreatedAt moves; what was fixed meanwhile is archived at
+    once, what vanished meanwhile after its delay, what is new is imported.
+    """
+    gone = report("gone", result("restart"))
+    world.apply(
+        *(report(f"kept-{n}", result("kept"), result("kept-too", result="warn")) for n in range(60)),
+        gone,
+        report("fixed", result("restart")),
+        report("spared", result("restart")),
+    )
+    world.monitor(archiveDelay=f"{DELAY_SECONDS}s")
+    world.start()
+    world.until(lambda: len(world.found(state="ACTIVE")) == 123, "the findings")
+    before = world.found()
+    world.operator.kill()
+    world.delete(gone)
+    world.apply(report("fixed", result("restart", result="pass")), report("new", result("restart")))
+    mark = world.mark()
+    world.start()
+    world.await_states("restart", gone="ARCHIVED", fixed="ARCHIVED", spared="ACTIVE", new="ACTIVE")
+    world.synced()
+    sent = world.journal(mark)
+    assert outcomes(sent) == ["archived", "archived", "created"]
+    assert not any(entry["redundant"] for entry in sent)
+    assert len(world.calls(mark, "BatchImportFindings")) <= 3
+    after = world.found()
+    assert {about: after[about]["CreatedAt"] for about in before} == {
+        about: finding["CreatedAt"] for about, finding in before.items()
+    }
+    done = {entry["id"]: entry["time"] for entry in sent}
+    findings = world.of("restart")
+    assert done[findings["gone"]["Id"]] - started_at(world) > DELAY_SECONDS
+    assert done[findings["fixed"]["Id"]] < done[findings["gone"]["Id"]]
+
+
+def started_at(world: World) -> float:
+    """When the process that runs now began to look (Unix seconds)."""
+    line = next(line for line in world.operator.log() if line.get("event") == "monitored_cluster_started")
+    return datetime.fromisoformat(line["timestamp"]).timestamp()
+
+
+def exit_code(operator: Operator) -> int | None:
+    return operator._child.returncode if operator._child is not None else None
+
+
+def test_sigterm_drains(world: World) -> None:
+    """What was seen and not sent when SIGTERM comes is in the hub when the process ends, with code 0, within 20 s."""
+    world.monitor()
+    operator = world.start()
+    world.synced()
+    world.hub.fault("throttle", operation="BatchImportFindings", count=1)
+    mark = world.mark()
+    world.apply(*(report(f"late-{n}", result("late"), result("late-too")) for n in range(30)))
+    world.until(lambda: bool(world.calls(mark, "BatchImportFindings")), "the first call, which is refused")
+    world.until(lambda: operator.metric("policyhub_violations", cluster="alpha") == 60, "all violations to be seen")
+    assert operator.stop() < 20
+    assert exit_code(operator) == 0
+    assert len(world.found(state="ACTIVE")) == 60
+
+
+def test_stop_while_the_hub_is_silent(world: World) -> None:
+    """A hub that does not answer holds up the end for no longer than 20 s, and the next process sends what was left."""
+    world.monitor()
+    operator = world.start()
+    world.synced()
+    fault = world.hub.fault("timeout_before", operation="BatchImportFindings", delay_seconds=60)
+    mark = world.mark()
+    world.apply(report("late", result("late")))
+    world.until(lambda: operator.metric("policyhub_violations", cluster="alpha") == 1, "the violation to be seen")
+    assert operator.stop() < 20
+    assert exit_code(operator) == 0
+    assert world.journal(mark) == []
+    world.hub.clear_fault(fault)
+    world.start()
+    world.await_states("late", late="ACTIVE")

@@ -1,0 +1,131 @@
+"""Every API that the operator reads, on a cluster that serves it."""
+
+import json
+import ssl
+from collections.abc import Iterator
+from typing import Any
+from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
+
+import pytest
+
+from dev import crds
+from policyhub.findings.identity import finding_id
+from tests.integration.operator.world import CLUSTERS, KINDS, World, constraint, report, result
+
+
+def columns(world: World) -> dict[str, Any]:
+    """What `kubectl get monitoredclusters` shows of the only one."""
+    cluster = world.cluster
+    request = Request(  # noqa: S310  (https, to the server of this test)
+        f"{cluster.url}{CLUSTERS}",
+        headers={
+            "Accept": "application/json;as=Table;v=v1;g=meta.k8s.io",
+            "Authorization": f"Bearer {cluster.admin_token}",
+        },
+    )
+    opener = build_opener(ProxyHandler({}), HTTPSHandler(context=ssl.create_default_context(cadata=cluster.ca)))
+    with opener.open(request, timeout=10) as response:
+        table = json.load(response)
+    (row,) = table["rows"]
+    return dict(zip([column["name"] for column in table["columnDefinitions"]], row["cells"], strict=True))
+
+
+def test_every_shape_becomes_exactly_its_findings(world: World) -> None:
+    """Violations of all report kinds and of constraints become one finding each, passes none, in one call; all is well,
+    and the printer columns say so.
+    """
+    world.apply(
+        report("web", result("run-as-nonroot", severity="high"), result("limits", result="pass")),
+        report("web", result("run-as-nonroot", severity="high"), namespace="bank"),
+        report("shop", result("quota", result="warn"), kind="ClusterPolicyReport"),
+        report("api", result("probes", result="error"), result("limits", result="skip"), kind="Report"),
+        report("bank", result("network-policy", severity="critical"), kind="ClusterReport"),
+        constraint("repos", "pod-a", "pod-b", kind=KINDS[0]),
+        constraint("labels", "pod-a", kind=KINDS[1]),
+    )
+    world.monitor()
+    world.start()
+    world.synced()
+    found = world.found(state="ACTIVE")
+    assert {about: finding["Compliance"]["Status"] for about, finding in found.items()} == {
+        ("kyverno", "run-as-nonroot", "check", "Deployment", "shop", "web"): "FAILED",
+        ("kyverno", "run-as-nonroot", "check", "Deployment", "bank", "web"): "FAILED",
+        ("kyverno", "quota", "check", "Namespace", "", "shop"): "WARNING",
+        ("kyverno", "probes", "check", "Deployment", "shop", "api"): "NOT_AVAILABLE",
+        ("kyverno", "network-policy", "check", "Namespace", "", "bank"): "FAILED",
+        ("gatekeeper", "K8sAllowedRepos", "repos", "Pod", "shop", "pod-a"): "FAILED",
+        ("gatekeeper", "K8sAllowedRepos", "repos", "Pod", "shop", "pod-b"): "FAILED",
+        ("gatekeeper", "K8sRequiredLabels", "labels", "Pod", "shop", "pod-a"): "FAILED",
+    }
+    assert [call["findings"] for call in world.calls(operation="BatchImportFindings")] == [len(found)]
+    for type_ in ("Connected", "HubReachable", "SourcesComplete"):
+        assert world.condition(type_)["status"] == "True"
+    assert world.condition("IdentityConflict")["status"] == "False"
+    severities = [finding["Severity"]["Label"] for finding in found.values()]
+    shown = columns(world)
+    assert shown.pop("Age")
+    assert shown.pop("UID") == world.cluster.uid
+    assert shown == {
+        "Name": "alpha",
+        "Ready": "True",
+        "Reason": "AllWell",
+        "InSync": "True",
+        "Active": len(found),
+        "Critical": severities.count("CRITICAL"),
+        "High": severities.count("HIGH"),
+        "Pending": 0,
+        "Account": "111122223333",
+        "Region": "eu-west-1",
+        "Mode": "Sync",
+        "Held": 0,
+        "Identity": "alpha",
+        "Message": world.condition("Ready")["message"],
+    }
+
+
+def serve(world: World, *served: str) -> None:
+    """Serve only these of the two versions of wgpolicyk8s.io; v1alpha2 is the stored one either way."""
+    documents = crds.policy_reports("v1alpha2", "v1beta1")
+    for document in documents:
+        for version in document["spec"]["versions"]:
+            version["served"] = version["name"] in served
+    world.cluster.apply(documents)
+
+
+@pytest.fixture
+def versions(world: World) -> Iterator[World]:
+    """A cluster whose served versions of wgpolicyk8s.io may be changed."""
+    yield world
+    serve(world, "v1alpha2")
+    world.cluster.apply(crds.policy_reports())
+
+
+def test_one_version_of_each_group_is_read(versions: World) -> None:
+    """Where v1beta1 alone is served it is read; when v1alpha2 joins it is read in its place: each violation stays the
+    one finding that it was, with the id that any version gives it, and its end is still seen.
+    """
+    world = versions
+    serve(world, "v1beta1")
+    world.apply(
+        report("web", result("run-as-nonroot"), version="wgpolicyk8s.io/v1beta1"),
+        report("shop", result("quota"), kind="ClusterPolicyReport", version="wgpolicyk8s.io/v1beta1"),
+    )
+    world.monitor(archiveDelay="1s")
+    world.start()
+    world.synced()
+    assert {finding["Id"] for finding in world.found(state="ACTIVE").values()} == {
+        finding_id("alpha", ("kyverno", "run-as-nonroot", "check", "apps", "Deployment", "shop", "web", "")),
+        finding_id("alpha", ("kyverno", "quota", "check", "", "Namespace", "", "shop", "")),
+    }
+    mark = world.mark()
+    serve(world, "v1alpha2", "v1beta1")
+    world.until(lambda: read_versions(world) == {"v1alpha2"}, "v1alpha2 to be read")
+    world.synced()
+    world.apply(report("web", result("run-as-nonroot", result="pass")))
+    world.await_states("run-as-nonroot", web="ARCHIVED")
+    assert [entry["outcome"] for entry in world.journal(mark)] == ["archived"]
+
+
+def read_versions(world: World) -> set[str]:
+    sources = world.monitored()["status"]["sources"]
+    return {source["resource"].split(".")[1] for source in sources if source["resource"].endswith(".wgpolicyk8s.io")}

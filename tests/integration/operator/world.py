@@ -1,0 +1,285 @@
+"""What the tests of the operator see and do: a cluster with the chart in it, the local hub, and operators as processes.
+
+A `World` remembers what was put into its cluster, so that `clear` can take it out again: starting an API server for
+each test would take four seconds, deleting a dozen objects takes a fraction of one.
+"""
+
+import copy
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any
+
+from dev import crds, stand
+from dev.cluster import ApiError, Cluster
+from dev.hub.process import HubProcess
+from dev.stand import ACCOUNT, Installed, Operator
+
+Document = dict[str, Any]
+
+SECONDS = 30.0
+"""How long anything that should happen is waited for: it takes one or two on an idle machine."""
+SETTINGS = {"POLICYHUB_DISCOVERY_INTERVAL": "0.5"}
+CLUSTERS = "/apis/policyhub.dev/v1alpha1/monitoredclusters"
+CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+KINDS = ("K8sAllowedRepos", "K8sRequiredLabels")
+ENGINES = [*crds.policy_reports(), *crds.open_reports(), *(crds.constraint(kind) for kind in KINDS)]
+
+Told = tuple[str, str, str, str, str, str]
+"""Source, policy, rule, kind, namespace and name: what a finding is about."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A moment in the hub's journal."""
+
+    entry: int
+    call: int
+
+
+class World:
+    def __init__(self, installed: Installed, hub: HubProcess) -> None:
+        self.installed = installed
+        self.cluster: Cluster = installed.cluster
+        self.hub = hub
+        self._operators: list[Operator] = []
+        self._applied: dict[str, None] = {}
+        self._namespaces: set[str] = {"default"}
+
+    # -- the operator ---------------------------------------------------------------------------------------------
+
+    @property
+    def operator(self) -> Operator:
+        """The one started last."""
+        return self._operators[-1]
+
+    def start(self, *, account: str = ACCOUNT, **settings: str) -> Operator:
+        """One more operator, ready. `settings` as environment variables."""
+        operator = Operator(self.installed, self.hub, settings={**SETTINGS, **settings}, account=account)
+        self._operators.append(operator)
+        return operator.start()
+
+    def until(self, holds: Callable[[], bool], what: str, *, seconds: float = SECONDS) -> None:
+        operator = self._operators[-1] if self._operators else None
+        stand.until(holds, seconds=seconds, what=what, operator=operator, every=0.05)
+
+    def clear(self) -> None:
+        """End the operators, remove what was applied, forget what the hub has."""
+        self.end()
+        for cluster in self.cluster.request("GET", CLUSTERS).get("items", ()):
+            self._remove(f"{CLUSTERS}/{cluster['metadata']['name']}")
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(self._remove, self._applied))
+        self._applied.clear()
+        self.hub.reset()
+
+    def end(self) -> None:
+        """Kill the operators that still run."""
+        for operator in self._operators:
+            operator.__exit__()
+        self._operators.clear()
+
+    # -- the cluster ----------------------------------------------------------------------------------------------
+
+    def monitor(self, name: str = "", *, annotations: Mapping[str, str] | None = None, **spec: Any) -> None:
+        """Apply the chart's MonitoredCluster; with `spec` changed, and under another name."""
+        document = copy.deepcopy(next(d for d in self.installed.documents if d["kind"] == "MonitoredCluster"))
+        document["metadata"]["name"] = name or document["metadata"]["name"]
+        document["metadata"]["annotations"] = dict(annotations or {})
+        document["spec"] |= spec
+        self.cluster.apply([document])
+
+    def monitored(self, name: str = "alpha") -> Document:
+        return stand.monitored(self.cluster, name)
+
+    def condition(self, type_: str, name: str = "alpha") -> Document:
+        """With status, reason and message; all empty where the condition is not there yet."""
+        return {"status": "", "reason": "", "message": "", **stand.condition(self.monitored(name), type_)}
+
+    def await_condition(self, type_: str, status: str, *, reason: str = "", name: str = "alpha") -> Document:
+        """Wait for the condition; returns it."""
+
+        def holds() -> bool:
+            found = self.condition(type_, name)
+            return found["status"] == status and reason in {"", found["reason"]}
+
+        self.until(holds, f"{name} to be {type_}={status} {reason}")
+        return self.condition(type_, name)
+
+    def synced(self, name: str = "alpha") -> None:
+        """Wait until all is well and nothing waits to be sent."""
+        self.await_condition("Ready", "True", name=name)
+        self.await_condition("InSync", "True", name=name)
+
+    def apply(self, *documents: Document) -> None:
+        """With the namespaces that they lie in."""
+        wanted = {d["metadata"].get("namespace", "default") for d in documents} - self._namespaces
+        spaces = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in sorted(wanted)]
+        self.cluster.apply([*spaces, *documents])
+        self._namespaces |= wanted
+        for document in documents:
+            self._applied[self.cluster.path(document)] = None
+
+    def create(self, document: Document) -> None:
+        """As plain JSON: server-side apply reads YAML, which knows fewer characters."""
+        path = self.cluster.path(document)
+        self.cluster.request("POST", path.rpartition("/")[0], document)
+        self._applied[path] = None
+
+    def write_status(self, document: Document) -> None:
+        """Replace the whole status, as Gatekeeper's audit does."""
+        path = self.cluster.path(document)
+        stored = self.cluster.request("GET", path)
+        self.cluster.request("PUT", f"{path}/status", {**stored, "status": document["status"]})
+
+    def delete(self, *documents: Document) -> None:
+        for document in documents:
+            self.cluster.request("DELETE", self.cluster.path(document))
+
+    def _remove(self, path: str) -> None:
+        try:
+            self.cluster.request("DELETE", path)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+
+    def drop_crd(self, plural: str, group: str) -> None:
+        """Delete a CRD and wait until it is gone."""
+        path = f"{CRDS}/{plural}.{group}"
+        self.cluster.request("DELETE", path)
+
+        def gone() -> bool:
+            try:
+                self.cluster.request("GET", path)
+            except ApiError as error:
+                return error.status == 404
+            return False
+
+        stand.until(gone, seconds=SECONDS, what=f"{plural}.{group} to be gone")
+
+    # -- the hub --------------------------------------------------------------------------------------------------
+
+    def mark(self) -> Mark:
+        return Mark(entry=len(self.hub.journal()), call=len(self.hub.calls()))
+
+    def journal(self, mark: Mark = Mark(0, 0)) -> list[Document]:
+        """What the operators sent since."""
+        return [entry for entry in self.hub.journal(mark.entry) if entry["kind"] == "import"]
+
+    def calls(self, mark: Mark = Mark(0, 0), operation: str = "") -> list[Document]:
+        """The operators' calls since; of one operation where it is named."""
+        calls = [call for call in self.hub.calls(mark.call) if "analyst" not in call["operation"]]
+        return [call for call in calls if operation in {"", call["operation"]}]
+
+    def found(self, *, cluster: str = "alpha", state: str = "") -> dict[Told, Document]:
+        """The hub's findings of a cluster; no two of them are about the same."""
+        findings = self.hub.findings(prefix=f"policyhub/{cluster}/", **({"record_state": state} if state else {}))
+        found = {told(finding): finding for finding in findings}
+        assert len(found) == len(findings)
+        return found
+
+    def of(self, policy: str, *, cluster: str = "alpha") -> dict[str, Document]:
+        """The findings of one policy by the name of their object."""
+        return {about[5]: finding for about, finding in self.found(cluster=cluster).items() if about[1] == policy}
+
+    def states(self, policy: str, *, cluster: str = "alpha") -> dict[str, str]:
+        """The record states of one policy's findings by the name of their object."""
+        return {name: finding["RecordState"] for name, finding in self.of(policy, cluster=cluster).items()}
+
+    def await_states(self, policy: str, *, cluster: str = "alpha", **wanted: str) -> None:
+        """Wait until the policy's findings are exactly these."""
+        self.until(
+            lambda: self.states(policy, cluster=cluster) == wanted,
+            f"{policy} to be {wanted}",
+        )
+
+
+def told(finding: Document) -> Told:
+    fields, seen = finding["ProductFields"], finding["Resources"][0]["Details"]["Other"]
+    return (
+        fields["policyhub/source"],
+        fields.get("policyhub/policy", ""),
+        fields.get("policyhub/rule", ""),
+        seen["Kind"],
+        seen.get("Namespace", ""),
+        seen["Name"],
+    )
+
+
+def outcomes(entries: Iterable[Document]) -> list[str]:
+    return sorted(entry["outcome"] for entry in entries)
+
+
+# -- what engines write -------------------------------------------------------------------------------------------
+
+
+def result(policy: str, *, rule: str = "check", result: str = "fail", **members: Any) -> Document:
+    """One result as Kyverno writes it, of now."""
+    stamp = {"seconds": int(time.time()), "nanos": 0}
+    return {
+        "source": "kyverno",
+        "policy": policy,
+        "rule": rule,
+        "result": result,
+        "severity": "medium",
+        "message": f"{rule} of {policy} is not met",
+        "scored": True,
+        "timestamp": stamp,
+        **members,
+    }
+
+
+def report(
+    name: str, *results: Document, namespace: str = "shop", kind: str = "PolicyReport", version: str = ""
+) -> Document:
+    """The report about one Deployment of that name, or about one Namespace where the kind is a cluster's."""
+    scope = {"apiVersion": "apps/v1", "kind": "Deployment", "namespace": namespace, "name": name}
+    metadata = {"name": f"report-{name}", "namespace": namespace}
+    if kind.startswith("Cluster"):
+        scope = {"apiVersion": "v1", "kind": "Namespace", "name": name}
+        metadata.pop("namespace")
+    default = "wgpolicyk8s.io/v1alpha2" if kind.endswith("PolicyReport") else "openreports.io/v1alpha1"
+    return {
+        "apiVersion": version or default,
+        "kind": kind,
+        "metadata": metadata,
+        "scope": scope,
+        "results": list(results),
+    }
+
+
+_audits = count(int(time.time()) - 100_000)
+
+
+def constraint(
+    name: str, *pods: str, total: int | None = None, kind: str = KINDS[0], namespace: str = "shop", audited: bool = True
+) -> Document:
+    """A constraint after one more audit that lists these Pods; `total` where it counts more than it lists."""
+    stamp = datetime.fromtimestamp(next(_audits), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    listed = [
+        {
+            "group": "",
+            "version": "v1",
+            "kind": "Pod",
+            "namespace": namespace,
+            "name": pod,
+            "message": f"container of {pod} is not from the company registry",
+            "enforcementAction": "deny",
+        }
+        for pod in sorted(pods, reverse=True)
+    ]
+    status: Document = {"totalViolations": len(pods) if total is None else total, "byPod": [{"id": f"audit-{stamp}"}]}
+    if audited:
+        status["auditTimestamp"] = stamp
+    if listed:
+        status["violations"] = listed
+    return {
+        "apiVersion": "constraints.gatekeeper.sh/v1beta1",
+        "kind": kind,
+        "metadata": {"name": name},
+        "spec": {"enforcementAction": "deny"},
+        "status": status,
+    }
