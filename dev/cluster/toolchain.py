@@ -77,7 +77,7 @@ def _kubernetes(name: str, packages: int, estimate: str) -> Recipe:
 RECIPES: Mapping[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
-        Recipe("etcd", "etcd", "go.etcd.io/etcd/server/v3", ".", 570, "half a minute"),
+        Recipe("etcd", "etcd", "go.etcd.io/etcd/server/v3", ".", 570, "a minute"),
         _kubernetes("kube-apiserver", 1950, "3 to 4 minutes"),
         _kubernetes("kube-controller-manager", 2330, "1 minute after kube-apiserver, 4 without"),
         _kubernetes("kubectl", 890, "half a minute after kube-apiserver, 2 without"),
