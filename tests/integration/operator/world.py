@@ -69,12 +69,23 @@ class World:
     def clear(self) -> None:
         """End the operators, remove what was applied, forget what the hub has."""
         self.end()
-        for cluster in self.cluster.request("GET", CLUSTERS).get("items", ()):
+        stand.until(self._answers, seconds=SECONDS, what=f"{self.cluster.name} to answer")
+        for cluster in self.cluster.request("GET", CLUSTERS)["items"]:
             self._remove(f"{CLUSTERS}/{cluster['metadata']['name']}")
         with ThreadPoolExecutor(4) as threads:
             list(threads.map(self._remove, self._applied))
         self._applied.clear()
         self.hub.reset()
+
+    def _answers(self) -> bool:
+        """A server that has just been restarted asks for patience."""
+        try:
+            self.cluster.request("GET", CLUSTERS)
+        except ApiError as error:
+            if error.status != 429:
+                raise
+            return False
+        return True
 
     def end(self) -> None:
         """Kill the operators that still run."""

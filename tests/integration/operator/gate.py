@@ -1,0 +1,99 @@
+"""A reverse proxy between the operator and a server, which can refuse, cut and rewrite what passes.
+
+It runs in a thread with a loop of its own, speaks plain HTTP to the operator, and hands everything else on unchanged.
+"""
+
+import asyncio
+import ssl
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from aiohttp import ClientSession, ClientTimeout, TCPConnector, web
+
+Verdict = Callable[[web.Request, bytes], web.Response | bytes | None]
+"""Looks at a request: an answer in the server's place, another body to hand on, or None to let it pass."""
+Rewrite = Callable[[bytes, bytes], bytes]
+"""Given the body of a request and that of its answer, the answer that the operator gets."""
+_HOP = {"host", "content-length", "transfer-encoding", "connection", "content-encoding", "accept-encoding"}
+
+
+class Gate:
+    def __init__(self, target: str, *, ca: str = "") -> None:
+        """`ca` as PEM where the target speaks TLS."""
+        self.url = ""
+        self.judge: Verdict | None = None
+        self.rewrite: Rewrite | None = None
+        self.refused = 0
+        """How many requests were answered in the server's place."""
+        self._target = target
+        self._ssl: ssl.SSLContext | bool = ssl.create_default_context(cadata=ca) if ca else True
+        self._streams: dict[web.StreamResponse, web.Request] = {}
+        self._loop = asyncio.new_event_loop()
+        self._started = threading.Event()
+        self._stop = asyncio.Event()
+        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),), name="gate")
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._started.wait()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+        self._loop.close()
+
+    def cut(self, path: str = "") -> None:
+        """End answers under way below the path, such as watches, without their last bytes."""
+        asyncio.run_coroutine_threadsafe(self._cut(path), self._loop).result()
+
+    async def _cut(self, path: str = "") -> None:
+        for request in self._streams.values():
+            if request.path.startswith(path) and request.transport is not None:
+                request.transport.abort()
+
+    async def _serve(self) -> None:
+        app = web.Application(client_max_size=16 * 1024 * 1024)
+        app.router.add_route("*", "/{path:.*}", self._pass)
+        async with ClientSession(
+            connector=TCPConnector(ssl=self._ssl, limit=0), timeout=ClientTimeout(total=None), auto_decompress=True
+        ) as self._session:
+            runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+            await runner.setup()
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+            self._started.set()
+            await self._stop.wait()
+            await self._cut()
+            await runner.cleanup()
+
+    async def _pass(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        verdict = self.judge(request, body) if self.judge is not None else None
+        if isinstance(verdict, web.Response):
+            self.refused += 1
+            return verdict
+        sent = body if verdict is None else verdict
+        headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOP}
+        async with self._session.request(
+            request.method, self._target + request.path_qs, data=sent or None, headers=headers
+        ) as answer:
+            kept = {name: value for name, value in answer.headers.items() if name.lower() not in _HOP}
+            if "watch" not in request.query:
+                read = await answer.read()
+                if self.rewrite is not None:
+                    read = self.rewrite(body, read)
+                return web.Response(status=answer.status, headers=kept, body=read)
+            stream = web.StreamResponse(status=answer.status, headers=kept)
+            await stream.prepare(request)
+            self._streams[stream] = request
+            try:
+                async for chunk in answer.content.iter_any():
+                    await stream.write(chunk)
+            finally:
+                del self._streams[stream]
+            return stream

@@ -1,0 +1,163 @@
+"""Several clusters and several operators in one account: nobody touches another's findings."""
+
+import base64
+from collections.abc import Iterator
+
+import pytest
+
+from dev.stand import NAMESPACE
+from tests.integration.operator.world import CLUSTERS, World, outcomes, report, result
+
+ARN = "arn:aws:eks:eu-west-1:111122223333:cluster/prod-eu"
+
+
+@pytest.fixture
+def other(world: World, second: World) -> Iterator[World]:
+    """The second cluster, with nothing in it."""
+    second.clear()
+    yield second
+    second.clear()
+
+
+def refer(world: World, other: World) -> None:
+    """Put a kubeconfig of the other cluster, with the rights of the chart's service account there, into a Secret."""
+    kubeconfig = other.installed.kubeconfig().read_bytes()
+    data = {"kubeconfig": base64.b64encode(kubeconfig).decode()}
+    metadata = {"name": "beta", "namespace": NAMESPACE}
+    world.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data})
+    world.monitor(
+        "beta", connection={"kubeconfigSecretRef": {"namespace": NAMESPACE, "name": "beta"}}, archiveDelay="1s"
+    )
+
+
+def test_two_clusters_with_the_same_objects(world: World, other: World) -> None:
+    """Two monitored clusters with the same object names in one account have findings of their own, and a fix in one
+    touches none of the other. While one is unreachable the other goes on, nothing of the lost one is archived, and
+    Connected says so; when it is back nothing is imported again.
+    """
+    same = [report(name, result("same")) for name in ("web", "api")]
+    world.apply(*same)
+    other.apply(*same)
+    world.monitor(archiveDelay="1s")
+    refer(world, other)
+    world.start()
+    for name in ("alpha", "beta"):
+        world.synced(name)
+        assert world.states("same", cluster=name) == {"web": "ACTIVE", "api": "ACTIVE"}
+    alpha, beta = ({f["Id"] for f in world.found(cluster=name).values()} for name in ("alpha", "beta"))
+    assert not alpha & beta
+
+    other.apply(report("web", result("same", result="pass")))
+    world.await_states("same", cluster="beta", web="ARCHIVED", api="ACTIVE")
+    assert world.states("same") == {"web": "ACTIVE", "api": "ACTIVE"}
+
+    other.delete(same[1])
+    world.await_states("same", cluster="beta", web="ARCHIVED", api="ARCHIVED")
+    other.apply(same[1])
+    world.await_states("same", cluster="beta", web="ARCHIVED", api="ACTIVE")
+    mark = world.mark()
+    other.cluster.kill()
+    told = world.await_condition("Connected", "False", reason="Unreachable", name="beta")
+    assert told["message"]
+    world.apply(report("new", result("same")))
+    world.delete(same[0])
+    world.await_states("same", web="ARCHIVED", api="ACTIVE", new="ACTIVE")
+    world.synced("alpha")
+    assert world.condition("SourcesComplete", "beta")["status"] == "False"
+    assert world.states("same", cluster="beta") == {"web": "ARCHIVED", "api": "ACTIVE"}
+    assert {entry["id"] for entry in world.journal(mark)} & beta == set()
+
+    other.cluster.restart()
+    mark = world.mark()
+    world.synced("beta")
+    other.apply(report("later", result("same")))
+    world.await_states("same", cluster="beta", web="ARCHIVED", api="ACTIVE", later="ACTIVE")
+    assert outcomes(world.journal(mark)) == ["created"]
+
+
+def test_a_second_operator_that_claims_the_same_name(world: World, other: World) -> None:
+    """An operator in another cluster whose MonitoredCluster has a name that is taken in the account sends nothing, and
+    IdentityConflict says whose it is; adopting them by annotation lets it write, as after a rebuilt cluster.
+    """
+    world.apply(report("web", result("mine")), report("api", result("mine")))
+    world.monitor()
+    world.start()
+    world.synced()
+    other.apply(report("web", result("mine", message="seen from elsewhere")), report("db", result("mine")))
+    other.monitor(archiveDelay="1s")
+    mark = world.mark()
+    other.start()
+    conflict = other.await_condition("IdentityConflict", "True")
+    assert world.cluster.uid in conflict["message"]
+    other.await_condition("Ready", "False", reason=conflict["reason"])
+    # the first operator goes on; by the time that its next violation is there, two status rounds have passed
+    world.apply(report("next", result("mine")))
+    world.await_states("mine", web="ACTIVE", api="ACTIVE", next="ACTIVE")
+    assert outcomes(world.journal(mark)) == ["created"]
+    assert all(uid(finding) == world.cluster.uid for finding in world.found().values())
+
+    world.end()
+    other.monitor(annotations={"policyhub.dev/adopt-uid": world.cluster.uid}, archiveDelay="1s")
+    other.await_condition("IdentityConflict", "False")
+    world.await_states("mine", web="ACTIVE", db="ACTIVE", api="ARCHIVED", next="ARCHIVED")
+    found = world.of("mine")
+    assert uid(found["web"]) == other.cluster.uid
+    assert found["web"]["Description"].startswith("seen from elsewhere")
+    other.synced()
+
+
+def test_two_objects_with_one_identity(world: World) -> None:
+    """Two MonitoredClusters of one identity and hub both show IdentityConflict and neither sends; when one of them is
+    deleted the other does.
+    """
+    world.apply(report("web", result("claimed")))
+    for name in ("one", "two"):
+        world.monitor(name, clusterArn=ARN)
+    world.start()
+    for name in ("one", "two"):
+        conflict = world.await_condition("IdentityConflict", "True", reason="ClaimedTwice", name=name)
+        assert {"one": "two", "two": "one"}[name] in conflict["message"]
+    # a third one sends, after both had as long as it had
+    world.monitor("three")
+    world.synced("three")
+    assert world.found(cluster=ARN) == {}
+    world.cluster.request("DELETE", f"{CLUSTERS}/two")
+    world.synced("one")
+    assert world.states("claimed", cluster=ARN) == {"web": "ACTIVE"}
+    (finding,) = world.found(cluster=ARN).values()
+    assert finding["Resources"][1]["Type"] == "AwsEksCluster"
+
+
+def test_deleted_monitored_cluster(world: World) -> None:
+    """Deleting a MonitoredCluster ends the work on its cluster and leaves its findings as they are; no finalizer is set,
+    so it is gone at once, with or without an operator.
+    """
+    web = report("web", result("left"))
+    world.apply(web)
+    world.monitor(archiveDelay="1s")
+    world.start()
+    world.synced()
+    assert not world.monitored()["metadata"].get("finalizers")
+    world.cluster.request("DELETE", f"{CLUSTERS}/alpha")
+    assert names(world) == []
+    world.until(lambda: world.operator.metric("policyhub_violations", cluster="alpha") == 0, "its data plane to end")
+    mark = world.mark()
+    world.delete(web)
+    world.apply(report("new", result("left")))
+    # another MonitoredCluster of the same cluster sees both changes
+    world.monitor("again", archiveDelay="1s")
+    world.await_states("left", cluster="again", new="ACTIVE")
+    world.synced("again")
+    assert world.states("left") == {"web": "ACTIVE"}
+    assert {entry["cluster"] for entry in world.journal(mark)} == {"again"}
+    world.operator.stop()
+    world.cluster.request("DELETE", f"{CLUSTERS}/again")
+    assert names(world) == []
+
+
+def names(world: World) -> list[str]:
+    return [item["metadata"]["name"] for item in world.cluster.request("GET", CLUSTERS)["items"]]
+
+
+def uid(finding: dict[str, dict[str, str]]) -> str:
+    return finding["ProductFields"]["policyhub/cluster-uid"]
