@@ -6,19 +6,18 @@ Demo, integration tests and benchmarks all stand on this. Nothing here runs as a
 
 import json
 import os
-import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import Any, Self
 from urllib.error import URLError
-from urllib.request import ProxyHandler, build_opener
+from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
 
-from dev.cluster import Cluster, helm
+from dev.cluster import Cluster, helm, kubeconfig
+from dev.cluster.process import Child, Launcher
 from dev.hub.process import HubProcess
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -81,7 +80,7 @@ def install(
 
 @dataclass
 class Operator:
-    """The operator's process."""
+    """The operator's process. It dies with this one, and ctrl-c in the terminal reaches this one alone."""
 
     installed: Installed
     hub: HubProcess
@@ -89,8 +88,8 @@ class Operator:
     """More environment, as `extraEnv` of the chart would give."""
     account: str = ACCOUNT
     """Whose credentials it has."""
-    _process: subprocess.Popen[bytes] | None = None
-    _log: IO[bytes] | None = None
+    _launcher: Launcher | None = None
+    _child: Child | None = None
     port: int = 0
 
     def start(self, *, wait: bool = True) -> Self:
@@ -107,16 +106,11 @@ class Operator:
             **self.settings,
         }
         program = Path(sys.executable).parent / str(container["command"][0])
-        self._log = tempfile.NamedTemporaryFile(  # noqa: SIM115  (lives as long as the process)
-            dir=self.installed.folder, prefix="operator-", suffix=".log", delete=False
-        )
-        self._process = subprocess.Popen(
-            [program, *container["command"][1:], *container["args"]],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=self._log,
-            start_new_session=False,
+        handle, log = tempfile.mkstemp(dir=self.installed.folder, prefix="operator-", suffix=".log")
+        os.close(handle)
+        self._launcher = Launcher()
+        self._child = self._launcher.start(
+            "the operator", [program, *container["command"][1:], *container["args"]], log=Path(log), env=environment
         )
         if wait:
             until(lambda: self.ready, seconds=START_SECONDS, what="the operator to be ready", operator=self)
@@ -125,8 +119,9 @@ class Operator:
     @property
     def ready(self) -> bool:
         """Raises StandError where the process has ended."""
-        if self._running().poll() is not None:
-            raise StandError(f"the operator ended with {self._running().returncode}:\n{self.tail()}")
+        code = self._running().returncode
+        if code is not None:
+            raise StandError(f"the operator ended with {code}:\n{self.tail()}")
         if not self.port:
             self.port = next((int(line["metrics_port"]) for line in self.log() if line.get("event") == "started"), 0)
         if not self.port:
@@ -154,7 +149,8 @@ class Operator:
     def log(self) -> list[Document]:
         """Its log so far; lines that are no JSON come as `{"text": …}`."""
         lines = []
-        for line in Path(self._log.name if self._log else os.devnull).read_text(errors="replace").splitlines():
+        text = self._child.log.read_text(errors="replace") if self._child is not None else ""
+        for line in text.splitlines():
             try:
                 lines.append(dict(json.loads(line)))
             except ValueError:
@@ -175,37 +171,34 @@ class Operator:
     def stop(self) -> float:
         """SIGTERM; returns the seconds until it was gone. Raises StandError where it has to be killed."""
         started = time.monotonic()
-        process = self._running()
-        process.terminate()
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired as error:
-            self.kill()
-            raise StandError(f"the operator did not end within {STOP_SECONDS:.0f} s:\n{self.tail()}") from error
+        child = self._running()
+        child.stop(grace=STOP_SECONDS)
+        seconds = time.monotonic() - started
         self._close()
-        return time.monotonic() - started
+        if seconds >= STOP_SECONDS:
+            raise StandError(f"the operator did not end within {STOP_SECONDS:.0f} s:\n{self.tail()}")
+        return seconds
 
     def kill(self) -> None:
         """SIGKILL, as by the kernel."""
-        self._running().send_signal(signal.SIGKILL)
-        self._running().wait()
+        self._running().kill()
         self._close()
 
     def _close(self) -> None:
         self.port = 0
-        if self._log is not None:
-            self._log.close()
+        if self._launcher is not None:
+            self._launcher.close()
 
-    def _running(self) -> subprocess.Popen[bytes]:
-        if self._process is None:
+    def _running(self) -> Child:
+        if self._child is None:
             raise StandError("the operator was not started")
-        return self._process
+        return self._child
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._process is not None and self._process.poll() is None:
+        if self._child is not None and self._child.returncode is None:
             self.kill()
 
 
@@ -231,3 +224,18 @@ def condition(document: Document, type_: str) -> Document:
     """One condition of a MonitoredCluster; empty where it is not there yet."""
     conditions = document.get("status", {}).get("conditions", ())
     return next((dict(c) for c in conditions if c["type"] == type_), {})
+
+
+def table(cluster: Cluster, path: str, *, wide: bool = False) -> tuple[list[str], list[list[str]]]:
+    """Header and rows as `kubectl get` shows them: the API server renders them. `wide` is kubectl's `-o wide`."""
+    admin = kubeconfig.access(cluster.kubeconfig())
+    request = Request(admin.url + path)  # noqa: S310  (the https address of an API server)
+    request.add_header("Accept", "application/json;as=Table;v=v1;g=meta.k8s.io")
+    if admin.token:
+        request.add_header("Authorization", f"Bearer {admin.token}")
+    opener = build_opener(ProxyHandler({}), HTTPSHandler(context=admin.ssl_context()))
+    with opener.open(request, timeout=10) as answer:
+        rendered = json.load(answer)
+    shown = [n for n, column in enumerate(rendered["columnDefinitions"]) if wide or not column["priority"]]
+    header = [str(rendered["columnDefinitions"][n]["name"]).upper() for n in shown]
+    return header, [[str(row["cells"][n]) for n in shown] for row in rendered["rows"]]
