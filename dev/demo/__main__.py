@@ -1,0 +1,39 @@
+"""`python -m dev.demo [--keep] [--plain]`. Ends by itself with 0, or with 1 and the reason; ctrl-c ends it cleanly."""
+
+import argparse
+import signal
+import sys
+from contextlib import ExitStack
+from types import FrameType
+
+from dev.demo.screen import open_screen
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m dev.demo", description="The whole of policyhub on this machine.")
+    parser.add_argument("--keep", action="store_true", help="leave everything running at the end, until ctrl-c")
+    parser.add_argument("--plain", action="store_true", help="plain lines on a terminal too")
+    arguments = parser.parse_args()
+    screen = open_screen(plain=arguments.plain)
+    screen.title("policyhub: Kubernetes policy violations as findings of AWS Security Hub CSPM, on this machine alone.")
+    signal.signal(signal.SIGTERM, _interrupt)
+    stack = ExitStack()
+    try:
+        from dev.demo.play import play  # noqa: PLC0415  (it loads for a second or two; the title is out before)
+
+        return play(screen, stack, keep=arguments.keep)
+    except KeyboardInterrupt:
+        screen.say("Interrupted; stopping what was started.")
+        return 130
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):  # the clean-up is short, and half of one helps nobody
+            signal.signal(number, signal.SIG_IGN)
+        stack.close()
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""The demo's first step: hub, control plane, chart, company, operator."""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from dev import crds, stand
+from dev.cluster import Cluster, open_plane
+from dev.company import Company, Object
+from dev.company.company import KINDS
+from dev.demo.screen import Screen
+from dev.demo.stage import Stage
+from dev.hub.process import HubProcess
+
+CLUSTER = "harbour"
+ARCHIVE_DELAY = "5s"
+DISCOVERY_SECONDS = "2"
+VALUES: dict[str, Any] = {
+    "monitoredCluster": {"spec": {"archiveDelay": ARCHIVE_DELAY}},
+    "extraEnv": [{"name": "POLICYHUB_DISCOVERY_INTERVAL", "value": DISCOVERY_SECONDS}],
+}
+
+FORBIDDEN = (
+    ("delete", "wgpolicyk8s.io", "policyreports"),
+    ("get", "", "secrets"),
+    ("list", "", "pods"),
+    ("update", "apps", "deployments"),
+)
+"""What a reader would want to be sure of."""
+
+Document = dict[str, Any]
+
+
+def open_stage(screen: Screen, stack: ExitStack) -> Stage:
+    screen.step("A control plane, a local Security Hub, and the operator with its service account")
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="policyhub-demo-")))
+    with screen.waiting(
+        "starting the local Security Hub, a server that speaks the AWS protocol and enforces its limits"
+    ):
+        hub = stack.enter_context(HubProcess.start())
+    screen.say(f"Findings page, live from now on: {hub.url}/  (a stand-in on this machine, not AWS)")
+    cluster = _cluster(screen, stack)
+    with screen.waiting("rendering the chart with helm and applying it"):
+        installed = stand.install(cluster, folder, values=VALUES, progress=screen.say)
+    screen.say(f"Chart applied: {', '.join(sorted({document['kind'] for document in installed.documents}))}.")
+    screen.say(
+        f"Shortened for this demo: archiveDelay is {ARCHIVE_DELAY} (default 10m), and the operator looks every"
+        f" {DISCOVERY_SECONDS} s (default 10) at what the cluster serves."
+    )
+    with screen.waiting("serving the kinds that policy engines write, and creating the company's workloads"):
+        company = _company(cluster)
+    screen.say(
+        f"The company: {len(company.workloads)} workloads and their Services in {len(company.namespaces())} namespaces."
+        " No engine has spoken yet."
+    )
+    operator = stack.enter_context(stand.Operator(installed, hub))
+    stage = Stage(screen, stack, folder, hub, cluster, operator, company)
+    with screen.waiting("starting the operator as its own process, as the chart's Deployment would"):
+        operator.start()
+    command = " ".join([*installed.container["command"], *installed.container["args"]])
+    screen.say(f"Operator started: `{command}` as service account {stand.NAMESPACE}/{installed.service_account}.")
+    _permissions(stage)
+    seconds = stage.until("waiting for its first look at cluster and hub", lambda: ready(stage))
+    screen.say(
+        f"MonitoredCluster {CLUSTER} is Ready {seconds:.1f} s later. Metrics: http://127.0.0.1:{operator.port}/metrics"
+    )
+    return stage
+
+
+def ready(stage: Stage) -> bool:
+    status = stand.condition(stand.monitored(stage.cluster, CLUSTER), "Ready").get("status")
+    return bool(status == "True")
+
+
+def _cluster(screen: Screen, stack: ExitStack) -> Cluster:
+    environ: Mapping[str, str] = os.environ
+    if "POLICYHUB_KUBECONFIG" in environ:
+        screen.say(
+            "POLICYHUB_KUBECONFIG is set and left alone: the demo invents a company, and brings its own cluster."
+        )
+        environ = {name: value for name, value in environ.items() if name != "POLICYHUB_KUBECONFIG"}
+    with screen.waiting(
+        "starting etcd and kube-apiserver; the first time ever they are built from source, which takes minutes"
+    ):
+        plane = stack.enter_context(open_plane(progress=screen.say, environ=environ))
+        cluster = plane.cluster(CLUSTER)
+    version = cluster.request("GET", "/version")["gitVersion"]
+    screen.say(f"Kubernetes {version} answers at {cluster.url}, with RBAC on.")
+    return cluster
+
+
+def _company(cluster: Cluster) -> Company:
+    """Reports name their objects by the uids that the API server gave them."""
+    company = Company.build()
+    served = [*crds.policy_reports(), *crds.open_reports(), *(crds.constraint(kind) for kind in KINDS)]
+    cluster.apply([*served, *company.namespaces(), *company.manifests()])
+    company = company.known_as(_uids(cluster, company.manifests() + company.namespaces()))
+    cluster.apply(company.replica_sets())
+    return company.known_as(_uids(cluster, company.replica_sets()))
+
+
+def _uids(cluster: Cluster, manifests: list[Document]) -> dict[Object, str]:
+    found = {}
+    for manifest in manifests:
+        metadata = manifest["metadata"]
+        itself = Object(manifest["apiVersion"], manifest["kind"], metadata.get("namespace", ""), metadata["name"])
+        found[itself] = str(cluster.request("GET", cluster.path(manifest))["metadata"]["uid"])
+    return found
+
+
+def _permissions(stage: Stage) -> None:
+    """What the chart's roles say, and what the API server itself says to the service account."""
+    installed = stage.operator.installed
+    for document in installed.documents:
+        if document["kind"] in {"ClusterRole", "Role"}:
+            home = document["metadata"].get("namespace")
+            where = f"in namespace {home}" if home else "everywhere"
+            for rule in document["rules"]:
+                named = f" named {', '.join(rule['resourceNames'])}" if "resourceNames" in rule else ""
+                groups = ", ".join(group or "core" for group in rule["apiGroups"])
+                stage.screen.say(
+                    f"It may {', '.join(rule['verbs'])} {', '.join(rule['resources'])} ({groups}){named}, {where}."
+                )
+    itself = stage.cluster.as_user(
+        stage.cluster.kubeconfig_for(namespace=stand.NAMESPACE, service_account=installed.service_account)
+    )
+    try:
+        allowed = [_words(*asked) for asked in FORBIDDEN if _may(itself, *asked)]
+    finally:
+        itself.close()
+    stage.expect(f"the service account may not {', '.join(allowed)}", holds=not allowed)
+    if not allowed:
+        stage.screen.say(
+            f"It may not {', '.join(_words(*asked) for asked in FORBIDDEN)}: asked as the service account."
+        )
+
+
+def _may(cluster: Cluster, verb: str, group: str, resource: str) -> bool:
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": {"verb": verb, "group": group, "resource": resource, "namespace": "shop"}},
+    }
+    answer = cluster.request("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
+    return bool(answer["status"]["allowed"])
+
+
+def _words(verb: str, group: str, resource: str) -> str:
+    del group
+    return f"{verb} {resource}"

@@ -1,0 +1,68 @@
+"""The demo from its first step to its last: what is played in which order, and what its end says."""
+
+import signal
+import time
+from contextlib import ExitStack, suppress
+
+from dev.cluster import ApiError, StartError, ToolchainError, UnreachableError
+from dev.cluster.helm import HelmError
+from dev.demo.closing import sum_up, what_an_admin_sees
+from dev.demo.opening import open_stage
+from dev.demo.screen import Screen
+from dev.demo.stage import Stage
+from dev.demo.story import (
+    a_fix_is_archived,
+    a_pass_rewrites_everything,
+    a_relapse,
+    an_analyst_triages,
+    violations_become_findings,
+)
+from dev.stand import StandError
+
+STEPS = (
+    violations_become_findings,
+    a_pass_rewrites_everything,
+    an_analyst_triages,
+    a_fix_is_archived,
+    a_relapse,
+    what_an_admin_sees,
+    sum_up,
+)
+
+_TROUBLE = (StandError, StartError, ToolchainError, HelmError, ApiError, UnreachableError)
+"""What can go wrong on a machine, each with a message for a person."""
+
+
+def play(screen: Screen, stack: ExitStack, *, keep: bool) -> int:
+    """The exit code. What was started is on the stack."""
+    started = time.monotonic()
+    try:
+        stage = open_stage(screen, stack)
+        for step in STEPS:
+            step(stage)
+    except _TROUBLE as error:
+        screen.fail(str(error))
+        return 1
+    screen.step(f"The end, after {time.monotonic() - started:.0f} s")
+    if stage.failures:
+        screen.fail(f"{len(stage.failures)} of the demo's expectations did not hold: {'; '.join(stage.failures)}")
+    else:
+        screen.say("Everything went as it should.")
+    if keep:
+        _keep(stage)
+    else:
+        screen.say(
+            f"The operator ended {stage.operator.stop():.1f} s after SIGTERM. With --keep all would go on running."
+        )
+    return 1 if stage.failures else 0
+
+
+def _keep(stage: Stage) -> None:
+    path = stage.cluster.kubeconfig_file(stage.folder / "admin.kubeconfig")
+    stage.screen.say("All goes on running until ctrl-c:")
+    stage.screen.say(f"findings page  {stage.hub.url}/")
+    stage.screen.say(f"metrics        http://127.0.0.1:{stage.operator.port}/metrics")
+    stage.screen.say(f"cluster        export KUBECONFIG={path}")
+    with suppress(KeyboardInterrupt):
+        while True:
+            signal.pause()

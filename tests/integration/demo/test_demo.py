@@ -1,0 +1,28 @@
+"""The demo itself, from its first line to its last."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+SECONDS = 600
+"""Far more than it takes, for machines on which the control plane is built first."""
+
+
+def test_the_demo_ends_well() -> None:
+    """`python -m dev.demo --plain` tells its eight steps, finds that everything is as it should be, and ends with 0."""
+    run = subprocess.run(
+        [sys.executable, "-m", "dev.demo", "--plain"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert run.stderr == ""
+    assert "FAILED" not in run.stdout
+    assert "Everything went as it should." in run.stdout
+    for step in range(1, 9):
+        assert f"\n{step}. " in run.stdout
+    assert "Calls to AWS: 0." in run.stdout
