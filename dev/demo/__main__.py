@@ -1,6 +1,7 @@
 """`python -m dev.demo [--keep] [--plain]`. Ends by itself with 0, or with 1 and the reason; ctrl-c ends it cleanly."""
 
 import argparse
+import os
 import signal
 import sys
 from contextlib import ExitStack
@@ -25,6 +26,9 @@ def main() -> int:
     except KeyboardInterrupt:
         screen.say("Interrupted; stopping what was started.")
         return 130
+    except BrokenPipeError:  # who read the lines has gone, as `head` does: the clean-up has nobody to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):  # the clean-up is short, and half of one helps nobody
             signal.signal(number, signal.SIG_IGN)
