@@ -36,6 +36,8 @@ DECISIONS_PER_ROUND = 2_000
 """Decisions between two looks at the event loop (about 10 ms)."""
 BACKOFF_BASE_SECONDS = 1.0
 BACKOFF_CAP_SECONDS = 60.0
+ANSWERED_CAP_SECONDS = 5.0
+"""The same where the hub answers and fails findings: one that always fails must not hold up the others."""
 
 
 class Hub(Protocol):
@@ -274,8 +276,11 @@ class Engine:
             for s in batch:
                 s.feed.ledger.unanswered(s.entry, s.known)
             raise
-        self._failures = 0
-        self.trouble = None
+        self._judge(result)
+        self._write(batch, result)
+
+    def _write(self, batch: list[_Shipment], result: ImportResult) -> None:
+        """The answers, into the ledgers."""
         now = self._now()
         for s in batch:
             failure = result.failures.get(s.entry.id)
@@ -289,6 +294,18 @@ class Engine:
             s.feed.ledger.acknowledge(s.entry, s.known, now=now)
             self._metrics.findings_sent.labels(self.hub_name, s.change).inc()
 
+    def _judge(self, result: ImportResult) -> None:
+        """What the failures within one answered call say of the hub: one pause at most, however many they are."""
+        if result.accepted:
+            self._failures = 0
+        lost = next((failure for failure in result.failures.values() if failure.kind == "configuration"), None)
+        if lost is not None:
+            self._back_off(AccessLost(access_kind(lost.code) or "AccessDenied", lost.message, code=lost.code))
+            return
+        self.trouble = None
+        if any(failure.kind == "retry" for failure in result.failures.values()):
+            self._pause(cap=ANSWERED_CAP_SECONDS)
+
     def _refuse(self, s: _Shipment, failure: Failure) -> None:
         self._metrics.findings_rejected.labels(self.hub_name, failure.code).inc()
         if failure.kind == "permanent":
@@ -297,10 +314,8 @@ class Engine:
             return
         if failure.kind == "configuration":
             s.feed.ledger.release(s.entry)
-            self._back_off(AccessLost(access_kind(failure.code) or "AccessDenied", failure.message, code=failure.code))
         else:
             s.feed.ledger.unanswered(s.entry, s.known)
-            self._pause()
 
     async def _read_bodies(self, unread: list[tuple[Feed, Entry]]) -> None:
         """Read findings that only the inventory knows, by id, just before they are archived."""
@@ -341,8 +356,8 @@ class Engine:
             self.trouble = trouble
         self._pause()
 
-    def _pause(self) -> None:
+    def _pause(self, *, cap: float = BACKOFF_CAP_SECONDS) -> None:
         """Full jitter: the hub is never the victim of our retries."""
         self._failures += 1
-        ceiling = min(BACKOFF_CAP_SECONDS, BACKOFF_BASE_SECONDS * 2 ** min(self._failures - 1, 6))
+        ceiling = min(cap, BACKOFF_BASE_SECONDS * 2 ** min(self._failures - 1, 6))
         self._resume_at = max(self._resume_at, self._clock() + self._rng.uniform(0.1, ceiling))

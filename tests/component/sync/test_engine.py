@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from policyhub.findings.asff import Cluster
 from policyhub.findings.identity import finding_id
 from policyhub.hub.client import ImportResult
-from policyhub.hub.errors import AccessLost, Failure, HubError, Throttled, Unavailable
+from policyhub.hub.errors import AccessLost, Failure, FailureKind, HubError, Throttled, Unavailable
 from policyhub.metrics import Metrics
 from policyhub.sources.violation import Identity, SourceKey, Subject, Violation
 from policyhub.sync.engine import Engine, Feed
@@ -208,6 +208,18 @@ async def test_one_refused_finding_stops_no_other() -> None:
         world.say([1, 2], message="better")
         await until(lambda: not world.pending())
         assert world.ledger.rejected == 0
+
+
+@pytest.mark.parametrize(("code", "kind"), [("InternalFailure", "retry"), ("InvalidAccess", "configuration")])
+async def test_many_failures_in_one_call_are_one(code: str, kind: FailureKind) -> None:
+    """A call of which all findings fail is repeated as soon as one of which one does, not sixty seconds later."""
+    async with working() as world:
+        failed = Failure(code, "not now", kind)
+        world.hub.answers = [{id_of(n): failed for n in range(100)}]
+        world.say(range(100))
+        await until(lambda: len(world.hub.calls) == 2 and not world.pending())
+    assert len(world.hub.calls[1]) == 100
+    assert world.engine.trouble is None
 
 
 async def test_archived_and_back() -> None:
