@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from aiohttp import ClientSession, ClientTimeout, TCPConnector, web
+from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector, web
 
 Verdict = Callable[[web.Request, bytes], web.Response | bytes | None]
 """Looks at a request: an answer in the server's place, another body to hand on, or None to let it pass."""
@@ -72,6 +72,14 @@ class Gate:
             await runner.cleanup()
 
     async def _pass(self, request: web.Request) -> web.StreamResponse:
+        try:
+            return await self._hand_on(request)
+        except ClientError:  # the server gave no answer, so the operator gets none
+            if request.transport is not None:
+                request.transport.abort()
+            raise web.HTTPBadGateway from None
+
+    async def _hand_on(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         verdict = self.judge(request, body) if self.judge is not None else None
         if isinstance(verdict, web.Response):

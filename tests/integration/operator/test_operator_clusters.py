@@ -129,8 +129,8 @@ def test_two_objects_with_one_identity(world: World) -> None:
 
 
 def test_deleted_monitored_cluster(world: World) -> None:
-    """Deleting a MonitoredCluster ends the work on its cluster and leaves its findings as they are; no finalizer is set,
-    so it is gone at once, with or without an operator.
+    """Deleting a MonitoredCluster ends the work on its cluster and leaves its findings as they are; it has no finalizer
+    and is gone at once, with or without an operator.
     """
     web = report("web", result("left"))
     world.apply(web)
