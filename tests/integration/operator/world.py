@@ -127,12 +127,16 @@ class World:
 
     def apply(self, *documents: Document) -> None:
         """With the namespaces that they lie in."""
-        wanted = {d["metadata"].get("namespace", "default") for d in documents} - self._namespaces
-        spaces = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in sorted(wanted)]
-        self.cluster.apply([*spaces, *documents])
-        self._namespaces |= wanted
+        self.spaces({d["metadata"].get("namespace", "default") for d in documents})
+        self.cluster.apply(documents)
         for document in documents:
             self._applied[self.cluster.path(document)] = None
+
+    def spaces(self, names: set[str]) -> None:
+        """Make sure that these namespaces exist."""
+        new = sorted(names - self._namespaces)
+        self.cluster.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in new])
+        self._namespaces.update(new)
 
     def create(self, document: Document) -> None:
         """As plain JSON: server-side apply reads YAML, which knows fewer characters."""

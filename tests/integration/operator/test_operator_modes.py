@@ -1,0 +1,100 @@
+"""One operator, one cluster, several MonitoredClusters that ask for different things of it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.integration.operator.world import World, outcomes, report, result
+
+FILTERS: dict[str, Any] = {
+    "namespaces": {"exclude": ["kube-*", "bank"]},
+    "results": ["fail", "error"],
+    "minimumSeverity": "medium",
+    "sources": {"exclude": ["OtherEngine"], "openReports": False},
+}
+
+
+@pytest.fixture(scope="module")
+def live(home: World) -> Iterator[World]:
+    """`alpha` sends all, `keeping` archives nothing, `dry` sends nothing, `picky` filters."""
+    home.clear()
+    home.monitor(archiveDelay="1s")
+    home.monitor("keeping", archiveDelay="1s", mode="NoArchive")
+    home.monitor("dry", archiveDelay="1s", mode="DryRun")
+    home.monitor("picky", archiveDelay="1s", **FILTERS)
+    home.start()
+    for name in ("alpha", "keeping", "picky"):
+        home.synced(name)
+    yield home
+    home.clear()
+
+
+def test_no_archive(live: World) -> None:
+    """Mode NoArchive creates and changes findings and archives none, neither what passes nor what is gone."""
+    gone = report("gone", result("mode"))
+    live.apply(gone, report("fixed", result("mode")), report("changed", result("mode")))
+    live.await_states("mode", cluster="keeping", gone="ACTIVE", fixed="ACTIVE", changed="ACTIVE")
+    live.delete(gone)
+    live.apply(report("fixed", result("mode", result="pass")), report("changed", result("mode", severity="high")))
+    live.await_states("mode", gone="ARCHIVED", fixed="ARCHIVED", changed="ACTIVE")
+    live.until(lambda: live.of("mode", cluster="keeping")["changed"]["Severity"]["Label"] == "HIGH", "the change")
+    assert set(live.states("mode", cluster="keeping").values()) == {"ACTIVE"}
+    live.until(lambda: live.monitored("keeping")["status"]["findings"]["held"] == 2, "the status to tell of both")
+    live.synced("keeping")
+
+
+def test_dry_run(live: World) -> None:
+    """Mode DryRun sends nothing; its status says so, and how many findings there would be."""
+    live.apply(report("web", result("dry"), result("dry-too")))
+    live.await_states("dry", web="ACTIVE")
+    told = live.await_condition("InSync", "False", reason="DryRun", name="dry")
+    assert "nothing is sent" in told["message"]
+    live.until(
+        lambda: (
+            live.monitored("dry")["status"]["findings"]["active"]
+            == live.monitored("alpha")["status"]["findings"]["active"]
+        ),
+        "the same number of findings",
+    )
+    assert live.found(cluster="dry") == {}
+
+
+def test_filters(live: World) -> None:
+    """Only what passes the filters of namespace, result, severity, engine and API becomes a finding; a filter that is
+    taken away lets the rest in without sending anything again, one that is put back archives it after the delay.
+    """
+    other = report("engine", result("filter", source="OtherEngine"))
+    live.apply(
+        report("wanted", result("filter")),
+        report("broken", result("filter", result="error", severity="critical")),
+        report("banked", result("filter"), namespace="bank"),
+        report("kube-public", result("filter"), kind="ClusterPolicyReport"),
+        report("warned", result("filter", result="warn")),
+        report("low", result("filter", severity="low")),
+        report("unknown", result("filter", severity=None)),
+        other,
+        report("open", result("filter"), kind="Report"),
+        report("last", result("filter")),
+    )
+    wanted = dict.fromkeys(("wanted", "broken", "unknown", "last"), "ACTIVE")
+    live.await_states("filter", cluster="picky", **wanted)
+    everything = {*wanted, "banked", "kube-public", "warned", "low", "engine", "open"}
+    live.await_states("filter", **dict.fromkeys(everything, "ACTIVE"))
+    live.synced("picky")
+    assert live.states("filter", cluster="picky") == wanted
+
+    mark = live.mark()
+    live.monitor("picky", archiveDelay="1s", **{**FILTERS, "namespaces": {"exclude": ["kube-*"]}})
+    live.await_states("filter", cluster="picky", **wanted, banked="ACTIVE")
+    assert outcomes(live.journal(mark)) == ["created"]
+    live.monitor("picky", archiveDelay="1s", **FILTERS)
+    live.await_states("filter", cluster="picky", **wanted, banked="ARCHIVED")
+    assert outcomes(live.journal(mark)) == ["archived", "created"]
+
+
+def test_mode_that_changes(live: World) -> None:
+    """A MonitoredCluster that goes from DryRun to Sync sends then what it has not sent."""
+    live.monitor("dry", archiveDelay="1s", mode="Sync")
+    live.synced("dry")
+    assert set(live.found(cluster="dry")) == set(live.found(state="ACTIVE"))
