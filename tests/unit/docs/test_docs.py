@@ -1,0 +1,285 @@
+"""What the docs say and what the code is are the same: metrics, settings, conditions, columns, log events, links."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+import pytest
+import typer
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics import MetricWrapperBase
+from typer.core import TyperGroup
+
+from policyhub import cli
+from policyhub.api.crd import definition
+from policyhub.api.status import ConditionType
+from policyhub.hub.errors import AccessKind, AccessLost, HubError
+from policyhub.kube import sink
+from policyhub.metrics import Metrics
+from policyhub.settings import Settings
+from policyhub.sync.plan import Change, Hold
+
+ROOT = Path(__file__).parents[3]
+OPERATIONS = (ROOT / "docs/operations.md").read_text("utf-8")
+PAGES = sorted({ROOT / "README.md", *(ROOT / "docs").rglob("*.md")})
+SOURCES = {path: ast.parse(path.read_text("utf-8")) for path in (ROOT / "operator/policyhub").rglob("*.py")}
+
+# Where a Fault's reason is no literal: what it is instead is collected from the types that it comes from.
+TYPED_REASONS = {
+    "reason": "hub.errors: AccessKind, or the name of another HubError",
+    "trouble.reason": "as `reason`",
+    "state.reason": "kube.sink.Reason",
+    "first.reason": "the reason of another Fault",
+}
+
+
+# -- reading the docs -------------------------------------------------------------------------------------------------
+
+
+def section(title: str) -> str:
+    """The text under a heading, without its subsections."""
+    found = re.search(rf"^#+ {re.escape(title)}\n(.*?)(?=^#+ |\Z)", OPERATIONS, re.MULTILINE | re.DOTALL)
+    assert found is not None, f"docs/operations.md has no section {title!r}"
+    return found[1]
+
+
+def rows(title: str) -> list[list[str]]:
+    """The cells of the tables in a section, without their headers."""
+    lines = [line for line in section(title).splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+    rules = [number for number, row in enumerate(cells) if set("".join(row)) <= set("-|")]
+    return [row for number, row in enumerate(cells) if number not in rules and number + 1 not in rules]
+
+
+def code(cell: str) -> list[str]:
+    """What stands in backticks."""
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def first_cells(title: str) -> list[str]:
+    return [name for row in rows(title) for name in code(row[0])]
+
+
+def prose(page: Path) -> str:
+    """A page without its code blocks."""
+    return re.sub(r"^ *```.*?^ *```", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    """The ids that a forge gives to headings."""
+    headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def links(page: Path) -> list[str]:
+    """The relative links and images of a page."""
+    text = prose(page)
+    found = [*re.findall(r"\]\(([^)\s]+)[^)]*\)", text), *re.findall(r'(?:src|href)="([^"]+)"', text)]
+    return [link for link in found if not re.match(r"[a-z]+:", link)]
+
+
+# -- reading the code -------------------------------------------------------------------------------------------------
+
+
+def calls(name: str) -> Iterator[ast.Call]:
+    """Every call of a function or class of this name."""
+    for tree in SOURCES.values():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name:
+                yield node
+
+
+def literal(node: ast.expr) -> str | None:
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
+
+
+def written_reasons() -> set[str]:
+    """Reasons that stand in the code: of faults, and of conditions that are good."""
+    faults = [call.args[0] for call in calls("Fault")]
+    good = [call.args[2] for call in calls("_either") if not isinstance(call.args[2], ast.Starred)]
+    good += [
+        node.value.elts[0]
+        for tree in SOURCES.values()
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef) and function.name == "_sources_good"
+        for node in ast.walk(function)
+        if isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple)
+    ]
+    return {reason for node in (*faults, *good) if (reason := literal(node)) is not None}
+
+
+def typed_reasons() -> set[str]:
+    """Reasons that come out of a type."""
+    kinds = {error.__name__ for error in HubError.__subclasses__() if error is not AccessLost}
+    return {*get_args(sink.Reason), *get_args(AccessKind), *kinds} - {""}
+
+
+def log_events() -> dict[str, set[str]]:
+    """Event → the levels at which it is logged."""
+    found: dict[str, set[str]] = {}
+    for tree in SOURCES.values():
+        for node in ast.walk(tree):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and isinstance(node.func.value, ast.Name)
+                and node.func.value.id == "log"
+                and node.args
+                and (event := literal(node.args[0])) is not None
+            ):
+                found.setdefault(event, set()).add(node.func.attr.replace("exception", "error"))
+    return found
+
+
+def metrics() -> dict[str, tuple[str, list[str]]]:
+    """Name as exposed → type and labels."""
+    registry = CollectorRegistry()
+    declared = [m for m in vars(Metrics(registry)).values() if isinstance(m, MetricWrapperBase)]
+    families = {family.name for family in registry.collect() if family.name.startswith("policyhub_")}
+    assert families == {metric._name for metric in declared}
+    return {
+        metric._name + ("_total" if metric._type == "counter" else ""): (str(metric._type), list(metric._labelnames))
+        for metric in declared
+    }
+
+
+# -- metrics and settings ---------------------------------------------------------------------------------------------
+
+
+def test_every_metric_is_described_with_its_type_and_labels() -> None:
+    """The table of metrics has each metric by its exposed name, with its type and labels, and no other."""
+    told = {code(row[0])[0]: (row[1], code(row[2])) for row in rows("Metrics")}
+    assert told == metrics()
+
+
+def test_every_metric_has_an_example_that_asks_for_it() -> None:
+    """The example beside a metric queries this very metric."""
+    for row in rows("Metrics"):
+        assert code(row[0])[0] in code(row[4])[0]
+
+
+def test_label_values_are_named() -> None:
+    """What findings are sent for, and what holds one, are told by the very words of the labels."""
+    sent = next(row for row in rows("Metrics") if "policyhub_findings_sent_total" in row[0])
+    assert {*code(sent[3])} - {"change"} == {change.value for change in Change}
+    assert {*first_cells("What holds a finding")} == {hold.value for hold in Hold}
+
+
+def test_every_setting_is_described_with_its_default() -> None:
+    """The table of settings has each environment variable with its flag and default, and no other."""
+    told = {code(row[0])[0]: (code(row[1])[0], (code(row[2]) or [row[2]])[0]) for row in rows("Settings")}
+    assert told == {
+        f"POLICYHUB_{name.upper()}": (
+            f"--{name.replace('_', '-')}",
+            "none" if field.default is None else str(field.default),
+        )
+        for name, field in Settings.model_fields.items()
+    }
+
+
+def test_every_flag_is_described() -> None:
+    """The table of settings has each flag of `policyhub run`, and no other."""
+    group = typer.main.get_command(cli.app)
+    assert isinstance(group, TyperGroup)
+    flags = {option for parameter in group.commands["run"].params for option in parameter.opts}
+    assert {flag for row in rows("Settings") for flag in code(row[1])} == flags
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_page_names_a_setting_that_does_not_exist(page: Path) -> None:
+    """Wherever a page says POLICYHUB_…, there is such a setting."""
+    names = {name.lower() for name in re.findall(r"POLICYHUB_([A-Z_]+)", page.read_text("utf-8"))}
+    assert names <= Settings.model_fields.keys()
+
+
+# -- conditions -------------------------------------------------------------------------------------------------------
+
+
+def test_every_condition_has_a_section() -> None:
+    """Under Conditions stands one section for each condition type, and no other."""
+    found = re.search(r"^## Conditions\n(.*?)(?=^## )", OPERATIONS, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    assert sorted(re.findall(r"^### (\w+)$", found[1], re.MULTILINE)) == sorted(get_args(ConditionType))
+
+
+def test_every_reason_is_explained() -> None:
+    """The tables of the conditions have each reason that the code can give, and no other."""
+    told = [reason for type_ in get_args(ConditionType) for reason in first_cells(type_)]
+    assert {*told} == written_reasons() | typed_reasons()
+
+
+@pytest.mark.parametrize("type_", get_args(ConditionType))
+def test_a_reason_stands_once_in_a_condition(type_: str) -> None:
+    """A condition's table has no reason twice, and each says the status that goes with it."""
+    told = first_cells(type_)
+    assert len(told) == len({*told})
+    assert {row[1] for row in rows(type_)} <= {"True", "False", "Unknown"}
+
+
+def test_every_source_and_hub_reason_stands_in_its_condition() -> None:
+    """What a reflector can say is told under SourcesComplete, what Security Hub can answer under HubReachable."""
+    assert {*get_args(sink.Reason)} - {""} <= {*first_cells("SourcesComplete")}
+    assert typed_reasons() - {*get_args(sink.Reason)} <= {*first_cells("HubReachable")}
+
+
+def test_reasons_that_are_no_literals_come_from_known_types() -> None:
+    """No Fault takes its reason from a place that the tests above do not collect."""
+    dynamic = {ast.unparse(call.args[0]) for call in calls("Fault") if literal(call.args[0]) is None}
+    assert dynamic <= TYPED_REASONS.keys()
+
+
+def test_every_column_is_explained() -> None:
+    """The table of `kubectl get` has each column of the CRD in its order, after the name."""
+    version = definition()["spec"]["versions"][0]
+    columns = [column["name"].upper() for column in version["additionalPrinterColumns"]]
+    assert [row[0] for row in rows("kubectl get monitoredclusters")] == ["NAME", *columns]
+
+
+def test_the_sample_shows_the_columns() -> None:
+    """The sample output has the columns that kubectl shows without `-o wide`."""
+    version = definition()["spec"]["versions"][0]
+    shown = [column["name"].upper() for column in version["additionalPrinterColumns"] if not column.get("priority")]
+    header = next(line for line in OPERATIONS.splitlines() if line.startswith("NAME "))
+    assert header.split() == ["NAME", *shown]
+
+
+# -- logs -------------------------------------------------------------------------------------------------------------
+
+
+def test_events_of_the_log_exist() -> None:
+    """Each event in the table of the log is logged, at the level that stands beside it."""
+    logged = log_events()
+    for row in rows("Logs"):
+        event = code(row[0])[0]
+        assert row[1] in logged.get(event, set()), event
+
+
+def test_warnings_are_explained() -> None:
+    """Each event that is logged as a warning or an error stands in the table."""
+    alarming = {event for event, levels in log_events().items() if levels & {"warning", "error"}}
+    assert alarming <= {*first_cells("Logs")}
+
+
+# -- pages ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_relative_links_resolve(page: Path) -> None:
+    """Each relative link leads to a file of the project, and each anchor to a heading."""
+    for link in links(page):
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        assert target.is_relative_to(ROOT), link
+        if anchor and target.suffix == ".md":
+            assert anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_page_names_a_path_of_a_developers_machine(page: Path) -> None:
+    """A page names no home folder, and not the folder that the project lies in."""
+    text = page.read_text("utf-8")
+    assert not re.search(r"(?<![\w.])(/home/\w|/Users/\w|/root\b|[A-Z]:\\)", text)
+    assert not re.search(rf"(?<![\w.-]){re.escape(str(ROOT))}\b", text)
