@@ -15,6 +15,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 import structlog
@@ -25,8 +26,9 @@ from policyhub.hub.client import HubClient
 from policyhub.hub.errors import AccessLost, HubError
 from policyhub.hub.inventory import Held as Found
 from policyhub.hub.inventory import Inventory
+from policyhub.hub.inventory import held as found_as
 from policyhub.kube.connection import Connection, Refused, Unreachable
-from policyhub.kube.discovery import GATEKEEPER, Discovery, Resource, discover
+from policyhub.kube.discovery import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS, Discovery, Resource, discover
 from policyhub.kube.kubeconfig import KubeconfigError
 from policyhub.kube.reflector import Reflector
 from policyhub.metrics import Metrics
@@ -35,7 +37,7 @@ from policyhub.sources.filter import Filter
 from policyhub.sources.violation import Severity
 from policyhub.sync.engine import Engine, Feed, Trouble
 from policyhub.sync.ledger import Held, Known, Ledger
-from policyhub.sync.plan import Rules, refresh_due
+from policyhub.sync.plan import Change, Hold, Rules, refresh_due
 from policyhub.sync.view import View
 
 log = structlog.get_logger(__name__)
@@ -43,6 +45,10 @@ log = structlog.get_logger(__name__)
 TICK_SECONDS = 1.0
 RETRY_SECONDS = (1.0, 60.0)
 """Back-off between attempts to reach a cluster or the hub's account: full jitter up to a ceiling that doubles."""
+SECOND_LOOKS = (60.0, 840.0)
+"""Seconds between the inventory, the second look and the third."""
+SHORTLY_MS = 300_000
+"""How far before an inventory its second look begins: what GetFindings may lag behind, and clocks differ by."""
 SEVERITIES: dict[MinimumSeverity, Severity] = {
     "informational": "INFORMATIONAL",
     "low": "LOW",
@@ -50,6 +56,8 @@ SEVERITIES: dict[MinimumSeverity, Severity] = {
     "high": "HIGH",
     "critical": "CRITICAL",
 }
+STALE_AFTER = 6
+"""Failed attempts in a row, a minute at the default pace, after which a fresh connection is made."""
 REFRESH_SECONDS = 3600.0
 """How often findings are looked through for those to be refreshed."""
 
@@ -62,8 +70,8 @@ class Fault:
     message: str
 
 
-class _Unauthorized(Exception):  # noqa: N818  (it says what happened)
-    """The credentials ended: a fresh connection is needed."""
+class _Stale(Exception):  # noqa: N818  (it says what happened)
+    """A fresh connection is needed: the credentials ended, or the server has not answered for long."""
 
 
 class ClusterReplaced(Exception):  # noqa: N818  (it says what happened)
@@ -82,6 +90,17 @@ class Source:
     reflector: Reflector
     task: asyncio.Task[None]
     vanished: bool = False
+
+    @property
+    def forgettable(self) -> bool:
+        """A constraint kind whose template was deleted: an ordinary act."""
+        return self.vanished and self.resource.group == GATEKEEPER
+
+    def stop(self) -> None:
+        """No longer watched: what it called for stands, and its silence is no evidence."""
+        self.task.cancel()
+        self.view.abort()
+        self.view.live(live=False)
 
 
 @dataclass(slots=True)
@@ -134,6 +153,12 @@ class DataPlane:
         self._rng = rng
         self._unknown: dict[str, str] = {}
         self._refreshed_at = 0
+        self._ungraded = False
+        self._inventory: Inventory | None = None
+        self._missing: Counter[str] = Counter()
+        """Findings held because their API is not served, by origin: it was before this process began."""
+        self.preview: Counter[Change] = Counter()
+        """In mode DryRun: what would be sent."""
         self._gauges: set[tuple[str, str, Severity]] = set()
 
     @property
@@ -196,7 +221,8 @@ class DataPlane:
             default_severity=DEFAULT_SEVERITY,
             on_dirty=self._engine.wake,
         )
-        ledger.adopted = self.monitored.metadata.annotations.get(ADOPT_ANNOTATION, "")
+        adopted = self.monitored.metadata.annotations.get(ADOPT_ANNOTATION, "")
+        ledger.adopted = frozenset(uid.strip() for uid in adopted.split(",") if uid.strip())
         self.feed = Feed(
             name=self.name,
             ledger=ledger,
@@ -233,16 +259,20 @@ class DataPlane:
     # -- sources --------------------------------------------------------------------------------------------------
 
     async def _serve(self, connection: Connection) -> None:
-        """Watch the sources; with fresh credentials after the API server refused the old ones."""
+        """Watch the sources; by a fresh connection when the API server refuses the credentials or stays away: the
+        kubeconfig may have changed.
+        """
         while True:
             try:
                 async with connection, asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._discover(connection, tasks))
-            except* _Unauthorized:
+            except* _Stale:
                 log.info("reconnecting", cluster=self.name)
             for source in self.sources.values():
                 source.view.live(live=False)
             self.sources.clear()
+            self._unknown = {}
+            self.state.discovery = State().discovery
             uid = self.state.cluster_uid
             connection = await self._reach()
             if self.state.cluster_uid != uid:
@@ -251,15 +281,18 @@ class DataPlane:
 
     async def _discover(self, connection: Connection, tasks: asyncio.TaskGroup) -> None:
         wanted = self.monitored.spec.sources
+        unreachable = 0
         while True:
             started = self._now()
             try:
                 uid = await connection.cluster_uid()
             except (Refused, Unreachable) as error:
                 self._lost(error)
-                if isinstance(error, Refused) and error.status == 401:
-                    raise _Unauthorized from error
+                unreachable += isinstance(error, Unreachable)
+                if unreachable == STALE_AFTER or (isinstance(error, Refused) and error.status == 401):
+                    raise _Stale from error
             else:
+                unreachable = 0
                 self.state.connection = None
                 if uid != self.state.cluster_uid:
                     raise ClusterReplaced(f"kube-system has uid {uid}, it was {self.state.cluster_uid}")
@@ -282,17 +315,15 @@ class DataPlane:
             source = self.sources.get(resource.origin)
             if source is None or source.vanished or source.resource != resource:
                 if source is not None:
-                    source.task.cancel()
+                    source.stop()
                 self.sources[resource.origin] = self._start(resource, connection, tasks)
                 log.info("source_started", cluster=self.name, source=resource.origin, version=resource.version)
-            ledger.confirmed[resource.origin] = started
         for origin, source in self.sources.items():
             if not source.vanished and found.absent(source.resource):
                 source.vanished = True
-                source.task.cancel()
-                source.view.abort()
-                source.view.live(live=False)
+                source.stop()
                 log.warning("source_vanished", cluster=self.name, source=origin)
+        ledger.confirm((r.origin for r in found.served if r.origin not in found.ending), now=started)
         self.state.discovery = None
 
     def _start(self, resource: Resource, connection: Connection, tasks: asyncio.TaskGroup) -> Source:
@@ -319,11 +350,24 @@ class DataPlane:
     def source_faults(self) -> dict[str, Fault]:
         """What keeps each source from being whole, by origin or group; empty when all is well."""
         faults = {group: Fault("DiscoveryFailed", reason) for group, reason in self._unknown.items()}
+        for origin, number in self._missing.items():
+            if origin.endswith(f".{GATEKEEPER}"):
+                continue
+            faults[origin] = Fault("Vanished", f"not served here; {number} findings that came from it are kept")
         for origin, source in self.sources.items():
             fault = source_fault(source)
-            if fault is not None:
+            if fault is not None and not source.forgettable:
                 faults[origin] = fault
         return faults
+
+    def kept(self) -> int:
+        """Findings of constraint kinds that are no longer served: kept, and no fault, since templates come and go."""
+        origins = [origin for origin, source in self.sources.items() if source.forgettable]
+        origins += [origin for origin in self._missing if origin.endswith(f".{GATEKEEPER}")]
+        ledger = self.ledger
+        if ledger is None or not origins:
+            return 0
+        return sum(1 for e in ledger.entries.values() if e.origin in origins and e.known and not e.known.archived)
 
     # -- the hub --------------------------------------------------------------------------------------------------
 
@@ -332,22 +376,34 @@ class DataPlane:
         while True:
             try:
                 await self._hub.verify_account()
-                self.state.account = None
-                await self._read_inventory(ledger)
             except HubError as error:
-                failures += 1
-                reason = error.kind if isinstance(error, AccessLost) else type(error).__name__
-                fault = Fault(reason, error.message)
-                if fault != self.state.account:
-                    log.warning("hub_access", cluster=self.name, reason=reason, message=error.message)
-                self.state.account = fault
-                await self._pause(failures)
-                continue
-            failures = 0
-            await asyncio.sleep(self._settings.inventory_interval * self._rng.uniform(0.9, 1.1))
+                fault = self._hub_fault(error, before=self.state.account)
+                if isinstance(error, AccessLost) or self.state.account is not None:  # else: known to be ours, go on
+                    self.state.account = fault
+            else:
+                self.state.account = None
+                try:
+                    await self._read_inventory(ledger)
+                except HubError as error:
+                    self.state.inventory = self._hub_fault(error, before=self.state.inventory)
+                else:
+                    failures = 0
+                    await self._look_again(ledger)
+                    await asyncio.sleep(self._settings.inventory_interval * self._rng.uniform(0.9, 1.1))
+                    continue
+            failures += 1
+            await self._pause(failures)
+
+    def _hub_fault(self, error: HubError, *, before: Fault | None) -> Fault:
+        reason = error.kind if isinstance(error, AccessLost) else type(error).__name__
+        fault = Fault(reason, error.message)
+        if fault != before:
+            log.warning("hub_access", cluster=self.name, reason=reason, message=error.message)
+        return fault
 
     async def _read_inventory(self, ledger: Ledger) -> None:
         inventory = Inventory(self._hub, cluster=ledger.cluster_id, seen=lambda found: self._look(ledger, found))
+        self._inventory = inventory
         root = len(f"policyhub/{ledger.cluster_id}/")
         number = 0
         while not inventory.complete:
@@ -357,8 +413,24 @@ class DataPlane:
                 await asyncio.sleep(0)
         ledger.finish_inventory()
         self.state.inventory = None
+        self._ungraded = True
         log.info("inventory_read", cluster=self.name, findings=number)
-        await self._grade(ledger)
+
+    async def _look_again(self, ledger: Ledger) -> None:
+        """Read what was updated since shortly before the inventory once more: GetFindings lags, and another operator of
+        the same identity may have started at the same moment.
+        """
+        since = asff.timestamp(self._now() - SHORTLY_MS)
+        for seconds in SECOND_LOOKS:
+            await asyncio.sleep(seconds)
+            filters = {
+                "Id": [{"Value": f"policyhub/{ledger.cluster_id}/", "Comparison": "PREFIX"}],
+                "UpdatedAt": [{"Start": since, "End": asff.timestamp(self._now() + SHORTLY_MS)}],
+            }
+            async with aclosing(self._hub.find(filters)) as pages:
+                async for page in pages:
+                    ledger.take_found((held(found_as(finding)) for finding in page.findings), now=self._now())
+                    self._gate()
 
     def _look(self, ledger: Ledger, found: Found) -> None:
         """Each finding as its page arrives: one of another cluster stops the sending before any part is complete."""
@@ -366,10 +438,11 @@ class DataPlane:
             ledger.foreign[found.cluster_uid] = 1
             self._gate()
 
-    async def _grade(self, ledger: Ledger) -> None:
-        """One more listing, for the positive evidence about what Security Hub has and nobody calls for."""
-        while not ledger.reports_listed:  # noqa: ASYNC110  (the ledger is pure: it has no event to wait for)
-            await asyncio.sleep(TICK_SECONDS)
+    def _grade(self, ledger: Ledger) -> None:
+        """After an inventory, one more listing for the positive evidence about what nobody calls for."""
+        if not self._ungraded or not ledger.reports_listed:
+            return
+        self._ungraded = False
         if not ledger.uncalled():
             return
         for source in self.sources.values():
@@ -384,6 +457,11 @@ class DataPlane:
             feed = self._feed()
             self._cover()
             self._gate()
+            self._grade(feed.ledger)
+            if self.state.inventory is not None and self._inventory is not None and self._inventory.trouble is not None:
+                self.state.inventory = Fault("InventoryDelayed", self._inventory.trouble.message)
+            if self.monitored.spec.mode == "DryRun":
+                self.preview = self._engine.preview(feed)
             now = self._now()
             if now - self._refreshed_at > REFRESH_SECONDS * 1000:
                 self._refreshed_at = now
@@ -396,8 +474,20 @@ class DataPlane:
         reports = [s for s in self.sources.values() if s.resource.group != GATEKEEPER]
         listed = {s.resource.group for s in reports if s.view.last_listed}
         unheard = [g for g in self._unknown if g != GATEKEEPER and g not in listed]
-        self._feed().ledger.list_reports(
+        ledger = self._feed().ledger
+        if self.state.discovery is None:
+            origins = (ledger.entries[id_].origin for id_, hold in ledger.held.items() if hold == Hold.SOURCE)
+            self._missing = Counter(o for o in origins if o not in self.sources and not self._switched_off(o))
+        ledger.list_reports(
             listed=self.state.discovery is None and not unheard and all(s.view.last_listed for s in reports)
+        )
+
+    def _switched_off(self, origin: str) -> bool:
+        """Whether the spec says not to read this API: then that it is not read is no fault."""
+        wanted = self.monitored.spec.sources
+        group = origin.partition(".")[2]
+        return not {POLICY_REPORTS: wanted.policy_reports, OPEN_REPORTS: wanted.open_reports}.get(
+            group, wanted.gatekeeper
         )
 
     def _gate(self) -> None:
@@ -419,6 +509,7 @@ class DataPlane:
         return (
             self.feed is not None
             and self.feed.sends
+            and self.state.connection is None
             and self.state.inventory is None
             and self.state.discovery is None
             and not self.source_faults()
@@ -473,7 +564,7 @@ class DataPlane:
 
 
 ADOPT_ANNOTATION = "policyhub.dev/adopt-uid"
-"""Set to the uid that the findings carry to take them over: the cluster was rebuilt under its old name."""
+"""Set to the uid that the findings carry (several: with commas) to take them over: the cluster was rebuilt."""
 
 
 def held(found: Found) -> Held:

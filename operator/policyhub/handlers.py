@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import random
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import kopf
 import msgspec
 import structlog
-from botocore.exceptions import UnknownRegionError
+from botocore.exceptions import BotoCoreError, UnknownRegionError
 from pydantic import ValidationError
 
 from policyhub import status
@@ -36,6 +37,8 @@ STATUS_SECONDS = 2.0
 """A status is written at most this often."""
 TIMES_SECONDS = 60.0
 """Times alone (last listed, newest result) are written at most this often."""
+RETRY_SECONDS = 15.0
+"""A status that could not be written is tried again after this."""
 COMPARE_SECONDS = 60.0
 RESTART_SECONDS = 5.0
 
@@ -60,6 +63,8 @@ class Watched:
     """(account, Region, identity): who may write these findings."""
     written: dict[str, Any] = field(default_factory=dict)
     written_at: float = 0.0
+    retry_at: float = 0.0
+    """After a failed write: not before."""
 
 
 class Supervisor:
@@ -87,13 +92,19 @@ class Supervisor:
         self._rng = rng
         self._open_home = open_home
         self.watched: dict[str, Watched] = {}
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     # -- coming and going -----------------------------------------------------------------------------------------
 
     async def observe(self, body: Mapping[str, Any]) -> None:
-        """Take a MonitoredCluster as it is now."""
+        """Take a MonitoredCluster as it is now. One event of a name at a time: kopf has a worker for each uid."""
+        name = body["metadata"]["name"]
+        async with self._turns[name]:
+            await self._observe(name, body)
+
+    async def _observe(self, name: str, body: Mapping[str, Any]) -> None:
         metadata = body["metadata"]
-        name, uid = metadata["name"], metadata.get("uid", "")
+        uid = metadata.get("uid", "")
         intent = (uid, body.get("spec"), (metadata.get("annotations") or {}).get(ADOPT_ANNOTATION))
         watched = self.watched.get(name)
         if watched is not None and watched.intent == intent:
@@ -125,9 +136,12 @@ class Supervisor:
             self._start(watched, monitored)
         self._claim()
 
-    async def forget(self, name: str) -> None:
-        """The MonitoredCluster is gone: its findings stay as they are."""
-        if name in self.watched:
+    async def forget(self, name: str, uid: str) -> None:
+        """The MonitoredCluster is gone: its findings stay as they are. Another of the same name is another one."""
+        async with self._turns[name]:
+            watched = self.watched.get(name)
+            if watched is None or watched.uid != uid:
+                return
             await self._stop(name)
             del self.watched[name]
             self._claim()
@@ -158,6 +172,9 @@ class Supervisor:
             client, engine = self._hubs.open((account, region, role_arn, external_id))
         except UnknownRegionError as error:
             watched.fault = Fault("UnknownRegion", f"spec.securityHub.region: {error}")
+            return
+        except BotoCoreError as error:
+            watched.fault = Fault("AwsConfiguration", f"the operator's AWS configuration cannot be used: {error}")
             return
         plane = DataPlane(
             monitored=monitored,
@@ -220,14 +237,20 @@ class Supervisor:
         return connect
 
     async def compare(self) -> None:
-        """Once a minute: forget what was deleted while nobody told us. Runs until cancelled."""
+        """Once a minute: take what is there and forget what is not, whatever the events told. Until cancelled."""
         while True:
             await asyncio.sleep(COMPARE_SECONDS)
-            with contextlib.suppress(Refused, Unreachable):
-                listed = msgspec.json.decode(await self._home.get(RESOURCE), type=_List)
-                names = {item.metadata.name for item in listed.items}
-                for name in [n for n in self.watched if n not in names]:
-                    await self.forget(name)
+            before = {watched.name: watched.uid for watched in self.watched.values()}
+            try:
+                listed = msgspec.json.decode(await self._home.get(RESOURCE))["items"]
+            except (Refused, Unreachable) as error:
+                log.warning("monitored_clusters_not_listed", message=str(error))
+                continue
+            there = {(body["metadata"]["name"], body["metadata"]["uid"]) for body in listed}
+            for name, uid in before.items() - there:
+                await self.forget(name, uid)
+            for body in listed:
+                await self.observe(body)
 
     # -- telling --------------------------------------------------------------------------------------------------
 
@@ -235,16 +258,16 @@ class Supervisor:
         """Write each status when it has changed. Runs until cancelled."""
         while True:
             for watched in list(self.watched.values()):
+                if self._clock() < watched.retry_at:
+                    continue
                 try:
                     await self._report(watched)
-                except Refused as error:
-                    if error.status == 404:
-                        await self.forget(watched.name)
-                    else:
+                except (Refused, Unreachable) as error:
+                    watched.retry_at = self._clock() + RETRY_SECONDS
+                    if not (isinstance(error, Refused) and error.status == 404):  # gone: its event is on its way
                         log.warning("status_not_written", cluster=watched.name, message=str(error))
-                except Unreachable as error:
-                    log.warning("status_not_written", cluster=watched.name, message=str(error))
                 except Exception:  # outermost loop: one status that cannot be built must not end the others
+                    watched.retry_at = self._clock() + RETRY_SECONDS
                     log.exception("status_failed", cluster=watched.name)
             await asyncio.sleep(STATUS_SECONDS)
 
@@ -270,7 +293,7 @@ class Supervisor:
                     reason=condition.reason,
                     message=condition.message,
                 )
-            if old is not None and old.status != condition.status:
+            if _is_news(condition, old):
                 await self._event(watched, condition)
 
     def _status(self, watched: Watched) -> Status:
@@ -315,21 +338,24 @@ class Supervisor:
             await self._stop(name)
 
 
-class _Name(msgspec.Struct):
-    name: str
-
-
-class _Item(msgspec.Struct):
-    metadata: _Name
-
-
-class _List(msgspec.Struct):
-    items: list[_Item]
-
-
 class _Secret(msgspec.Struct):
     data: dict[str, bytes] = {}
     """msgspec reads base64 into bytes."""
+
+
+PROGRESS = frozenset({"InSync", "Pending", "Listing", "InventoryIncomplete", "NotConnected", "HubUnreachable"})
+"""Reasons that tell of progress, or repeat what another condition tells: worth a condition, not an Event."""
+
+
+def _is_news(condition: Condition, old: Condition | None) -> bool:
+    """Whether a person should be told by an Event: something is wrong now, or all is well again."""
+    if old is not None and old.status == condition.status:
+        return False
+    if condition.type == "IdentityConflict":
+        return condition.status == "True"
+    if condition.type == "Ready":
+        return condition.status == "True"
+    return condition.status == "False" and condition.reason not in PROGRESS
 
 
 def _conditions(body: Mapping[str, Any]) -> dict[str, Condition]:
@@ -362,7 +388,7 @@ def registry(supervisor: Supervisor, loop: asyncio.AbstractEventLoop) -> kopf.Op
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=handlers)
     async def changed(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002  (kopf passes by name)
         if type == "DELETED":
-            work = supervisor.forget(str(body["metadata"]["name"]))
+            work = supervisor.forget(str(body["metadata"]["name"]), str(body["metadata"]["uid"]))
         else:
             work = supervisor.observe(json.loads(json.dumps(dict(body))))
         await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))

@@ -113,7 +113,7 @@ def _verdicts(plane: DataPlane, previous: Mapping[str, Condition], *, now: int) 
         failing.insert(0, conflict)
     ready = failing[0] if failing else Fault("AllWell", "the findings of this cluster are up to date")
     return [
-        ("Ready", "False" if failing else "True", ready),
+        ("Ready", "True" if not failing else "Unknown" if ready.reason in _UNKNOWN else "False", ready),
         *good,
         (
             "IdentityConflict",
@@ -141,8 +141,8 @@ def _hub_fault(plane: DataPlane) -> Fault | None:
 
 
 def _sources_fault(plane: DataPlane) -> Fault | None:
-    if plane.state.connection is not None:
-        return Fault("NotConnected", f"not connected: {plane.state.connection.message}")
+    if (fault := plane.state.connection) is not None:
+        return fault if fault.reason in _UNKNOWN else Fault("NotConnected", f"not connected: {fault.message}")
     if plane.state.discovery is not None:
         return plane.state.discovery
     faults = plane.source_faults()
@@ -160,23 +160,28 @@ def _sources_good(plane: DataPlane) -> tuple[str, str]:
             "NoSourceServed",
             "the cluster serves no policy reports and no constraints: is a policy engine installed?",
         )
-    return "Complete", f"{len(plane.sources)} sources are listed and watched"
+    kept = plane.kept()
+    more = f"; {kept} findings of constraint kinds that are no longer served are kept" if kept else ""
+    watched = sum(1 for source in plane.sources.values() if not source.vanished)
+    return "Complete", f"{watched} sources are listed and watched{more}"
 
 
 def _sync_fault(plane: DataPlane, *, was_in_sync: bool, now: int) -> Fault | None:
     ledger = plane.ledger
     if ledger is None:
-        return Fault("NotConnected", "the cluster was not read yet")
-    if plane.monitored.spec.mode == "DryRun":
-        return Fault(
-            "DryRun", f"nothing is sent in this mode; {ledger.pending} findings would be looked at for sending"
-        )
+        fault = plane.state.connection
+        return fault if fault and fault.reason in _UNKNOWN else Fault("NotConnected", "the cluster was not read yet")
+    if _conflict(plane) is not None:
+        return Fault("IdentityConflict", "nothing is sent while another cluster uses this identity")
     if plane.state.account is not None:
         return Fault("HubUnreachable", "Security Hub does not take findings")
     if plane.state.inventory is not None:
         return plane.state.inventory
     if not ledger.reports_listed:
         return Fault("Listing", "the first listing of all reports is not complete yet")
+    if plane.monitored.spec.mode == "DryRun":
+        would = ", ".join(f"{number} {change}" for change, number in sorted(plane.preview.items())) or "none"
+        return Fault("DryRun", f"nothing is sent in this mode; findings that would be: {would}")
     if ledger.rejected:
         return Fault(
             "FindingsRejected", f"Security Hub refuses {ledger.rejected} findings for good; the log names each"
@@ -203,7 +208,7 @@ def _conflict(plane: DataPlane) -> Fault | None:
         f"Security Hub holds at least {number} findings of {ledger.cluster_id} from the cluster with uid"
         f" {uid or '(none)'}; this one has {ledger.cluster_uid}. Nothing is sent or archived."
         " Give this cluster another identity; or, if it is the same cluster rebuilt, take them over:"
-        f" kubectl annotate monitoredcluster {plane.name} {ADOPT_ANNOTATION}={uid}",
+        f" kubectl annotate monitoredcluster {plane.name} {ADOPT_ANNOTATION}={uid or '(nothing: they carry no uid)'}",
     )
 
 
@@ -214,7 +219,7 @@ def _sources(plane: DataPlane) -> tuple[Source, ...]:
         found.append(
             Source(
                 resource=f"{r.plural}.{r.version}.{r.group}",
-                objects=view.objects if view.last_listed else None,
+                objects=source.reflector.counters.objects if view.last_listed else None,
                 last_listed=datetime.fromtimestamp(view.last_listed // 1000, UTC) if view.last_listed else None,
                 newest_result=datetime.fromtimestamp(view.newest, UTC) if view.newest else None,
                 state=fault.reason if fault else "Watching",

@@ -11,7 +11,6 @@ Pure: no I/O, no clock.
 """
 
 from datetime import timedelta
-from fnmatch import fnmatchcase
 from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
@@ -141,13 +140,15 @@ class Sources(Model):
         tuple[Annotated[str, Field(min_length=1, max_length=128)], ...],
         Field(max_length=64, json_schema_extra=SET_LIST),
     ] = ("Falco", "JsPolicy", "Trivy Vulnerability")
-    """Engines whose results are ignored, by the name that they give themselves in a result's or report's `source`
-    (upper and lower case count). The default leaves out what is an event log rather than a state (Falco, JsPolicy) and
+    """Engines whose results are ignored, by the name that they give themselves in a result's or report's `source`,
+    in upper or lower case. The default leaves out what is an event log rather than a state (Falco, JsPolicy) and
     what would drown the rest by its numbers (Trivy Vulnerability)."""
 
 
 class Namespaces(Model):
-    """Which namespaces' objects may have findings. Objects without a namespace always may."""
+    """Which namespaces' objects may have findings. A Namespace counts by its own name; other objects without a
+    namespace always may.
+    """
 
     include: Annotated[
         tuple[NamespacePattern, ...],
@@ -157,14 +158,6 @@ class Namespaces(Model):
     exclude: Annotated[tuple[NamespacePattern, ...], Field(max_length=512, json_schema_extra=SET_LIST)] = ()
     """Namespaces that do not count although include names them: names, or patterns in which * stands for any
     characters."""
-
-    def admits(self, namespace: str) -> bool:
-        """True for the empty string: objects without a namespace are not filtered."""
-        if not namespace:
-            return True
-        return any(fnmatchcase(namespace, pattern) for pattern in self.include) and not any(
-            fnmatchcase(namespace, pattern) for pattern in self.exclude
-        )
 
 
 class Spec(Model):

@@ -29,6 +29,8 @@ RENDERER = 1
 """Raised when findings of the same violation begin to read otherwise; kept beside the digest, never in it."""
 
 PRODUCT = "policyhub"
+CLUSTER_UID = f"{PRODUCT}/cluster-uid"
+"""The product field that tells whose the finding is."""
 PARTITIONS = frozenset({"aws", "aws-cn", "aws-us-gov"})
 """The only partitions that ASFF can name; in others (aws-iso, aws-eusc) the member is left out."""
 

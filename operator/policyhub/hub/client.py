@@ -217,9 +217,10 @@ class HubClient:
         failed: dict[str, Failure] = {}
         for entry in response.get("FailedFindings") or ():
             code = str(entry.get("ErrorCode") or "Unknown")
-            failed[str(entry.get("Id"))] = Failure(
-                code, str(entry.get("ErrorMessage") or ""), errors.failure_kind(code)
-            )
+            failure = Failure(code, str(entry.get("ErrorMessage") or ""), errors.failure_kind(code))
+            if failure.kind == "configuration":
+                failure = errors.advise(failure, account=self.account, region=self.region)
+            failed[str(entry.get("Id"))] = failure
         named = failed.keys() & ids
         unnamed = int(response.get("FailedCount") or 0) - len(named)
         if unnamed > 0:  # some of the others failed, nobody knows which: sending them again is safe

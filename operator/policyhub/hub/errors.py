@@ -205,6 +205,14 @@ def translate(fault: Exception, *, operation: str, account: str, region: str) ->
     return AccessLost(kind, f"{said}; {_ADVICE[kind]}", code=code)
 
 
+def advise(failure: Failure, *, account: str, region: str) -> Failure:
+    """A finding's failure of kind `configuration`, with where it happened and what mends it."""
+    kind = access_kind(failure.code) or "AccessDenied"
+    advice = _ADVICE.get(kind, f"needs the IAM permission {permission('BatchImportFindings')}")
+    said = f"BatchImportFindings in account {account}, {region}: {failure.code}: {failure.message}; {advice}"
+    return Failure(failure.code, said, failure.kind)
+
+
 def mismatch(*, caller: str, account: str, region: str) -> AccessLost:
     """The credentials work, but belong to another account than the findings."""
     said = f"the credentials belong to account {caller}, not to {account} (Region {region})"

@@ -61,6 +61,8 @@ class Discovery(msgspec.Struct, frozen=True):
     served: tuple[Resource, ...]
     unknown: dict[str, str]
     """Group → why it could not be read, for a person."""
+    ending: frozenset[str] = frozenset()
+    """Origins of served resources that take no new object: a CRD that is being deleted, its objects first."""
 
     def absent(self, resource: Resource) -> bool:
         """Proven to be gone, in this version."""
@@ -72,8 +74,10 @@ async def discover(connection: Connection, *, policy_reports: bool, open_reports
     wanted = {POLICY_REPORTS: policy_reports, OPEN_REPORTS: open_reports, GATEKEEPER: gatekeeper}
     groups = [group for group, asked in wanted.items() if asked]
     answers = await asyncio.gather(*(_read(connection, group) for group in groups))
+    served = {resource: ending for answer in answers if not isinstance(answer, str) for resource, ending in answer}
     return Discovery(
-        served=tuple(sorted(resource for answer in answers if not isinstance(answer, str) for resource in answer)),
+        served=tuple(sorted(served)),
+        ending=frozenset(resource.origin for resource, ending in served.items() if ending),
         unknown={group: answer for group, answer in zip(groups, answers, strict=True) if isinstance(answer, str)},
     )
 
@@ -97,8 +101,8 @@ class _Kinds(msgspec.Struct):
     resources: list[_Kind] | None = None
 
 
-async def _read(connection: Connection, group: str) -> list[Resource] | str:
-    """What the group serves, or why that is unknown."""
+async def _read(connection: Connection, group: str) -> list[tuple[Resource, bool]] | str:
+    """What the group serves, each with whether it is ending; or why that is unknown."""
     try:
         body = await connection.get(f"/apis/{group}")
     except Refused as error:
@@ -112,7 +116,7 @@ async def _read(connection: Connection, group: str) -> list[Resource] | str:
     readable = [version for version in _VERSIONS[group] if version in listed]
     if listed and not readable:
         return f"serves only {', '.join(sorted(listed))}; {' or '.join(_VERSIONS[group])} is needed"
-    found: dict[str, Resource] = {}
+    found: dict[str, tuple[Resource, bool]] = {}
     for version in readable:
         if group in _PLURALS and found.keys() == _PLURALS[group]:
             break
@@ -123,7 +127,7 @@ async def _read(connection: Connection, group: str) -> list[Resource] | str:
         for kind in kinds.resources or ():
             if _is_source(group, kind):
                 resource = Resource(group, version, kind.name, kind.kind, kind.namespaced)
-                found.setdefault(kind.name, resource)
+                found.setdefault(kind.name, (resource, "create" not in (kind.verbs or ())))
     return list(found.values())
 
 

@@ -199,28 +199,31 @@ class Reflector:
         """All pages into the sink; the resourceVersion to watch from."""
         self._sink.begin()
         try:
-            version = await self._pages()
+            version, number = await self._pages()
         except BaseException:  # cancellation too: the sink must know that nothing was replaced
             self._sink.abort()
             raise
         self._sink.finish()
+        self.counters.objects = number
         return version
 
-    async def _pages(self) -> str:
+    async def _pages(self) -> tuple[str, int]:
         params = {"limit": str(PAGE << min(self._expired, _MAX_DOUBLINGS))}
+        number = 0
         while True:
             body = await self._page(params)
             try:
                 page = _decode_page(body)
             except msgspec.MsgspecError as error:
                 raise _Unreadable(f"the listing cannot be read: {error}") from error
-            for number, item in enumerate(page.items or (), start=1):
+            for item in page.items or ():
                 self._sink.upsert(item)
+                number += 1
                 if number % _BREATH == 0:
                     await asyncio.sleep(0)
             following = page.metadata.following
             if not following:
-                return page.metadata.version
+                return page.metadata.version, number
             if following == params.get("continue"):
                 raise _Unreadable("the listing never ends: its continue token stays the same")
             params["continue"] = following
@@ -327,9 +330,11 @@ class Reflector:
                 self._sink.upsert(event.object)
             case "ADDED":
                 counters.added += 1
+                counters.objects += self._resumable  # else the watch begins by telling all that was listed
                 self._sink.upsert(event.object)
             case "DELETED":
                 counters.deleted += 1
+                counters.objects -= 1
                 self._sink.delete(event.object)
             case "BOOKMARK":
                 counters.bookmarks += 1

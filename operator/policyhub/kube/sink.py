@@ -74,6 +74,8 @@ class Sink(Protocol):
 class Counters(msgspec.Struct):
     """Running totals of one reflector, and when its watch last said anything (seconds since 1970; 0: never)."""
 
+    objects: int = 0
+    """How many there are: those of the last complete listing, and what the watch added and deleted since."""
     listings: int = 0
     listings_failed: int = 0
     watches: int = 0

@@ -7,6 +7,7 @@ way at once; a finding is in one of them at most. Nothing is kept here: what fai
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -132,8 +133,22 @@ class Engine:
     async def drain(self, *, seconds: float) -> None:
         """Wait until nothing is pending, at most this long (SIGTERM)."""
         end = self._clock() + seconds
-        while self._clock() < end and any(f.ledger.dirty or f.ledger.in_flight for f in self.feeds if f.sends):  # noqa: ASYNC110  (several ledgers, no single event)
+        while self._clock() < end and any(f.ledger.dirty or f.ledger.flying for f in self.feeds if f.sends):  # noqa: ASYNC110  (several ledgers, no single event)
             await asyncio.sleep(0.05)
+
+    def preview(self, feed: Feed) -> Counter[Change]:
+        """What would be sent for a feed that does not send; what needs nothing leaves the dirty set."""
+        would: Counter[Change] = Counter()
+        now = self._now()
+        feed.ledger.wake(now)
+        for id_ in list(feed.ledger.dirty):
+            entry = feed.ledger.entries[id_]
+            decision = decide(entry, ledger=feed.ledger, rules=feed.rules, now=now)
+            if isinstance(decision, Change):
+                would[decision] += 1
+            else:
+                self._put_aside(feed, entry, decision)
+        return would
 
     # -- waiting --------------------------------------------------------------------------------------------------
 
@@ -151,6 +166,8 @@ class Engine:
             if self._dirty():
                 await self._fill()
                 return
+            if not any(f.ledger.flying for f in self.feeds):
+                self.trouble = None  # nothing is left that would show whether it lasts
             self._wanted.clear()
             timeout = None if due is None else max(0.0, (due - self._now()) / 1000)
             try:
@@ -185,24 +202,23 @@ class Engine:
         now = self._now()
         for feed, entry in self._next_entries():
             decision = decide(entry, ledger=feed.ledger, rules=feed.rules, now=now)
-            match decision:
-                case None:
-                    feed.ledger.settle(entry)
-                    continue
-                case Wait(until=until):
-                    feed.ledger.settle(entry, hold=Hold.DELAY, until=until)
-                    continue
-                case Hold():
-                    feed.ledger.settle(entry, hold=decision)
-                    continue
+            if not isinstance(decision, Change):
+                self._put_aside(feed, entry, decision)
+                continue
             if decision is Change.ARCHIVED and entry.voice is None and entry.body is None:
                 feed.ledger.launch(entry)
                 unread.append((feed, entry))
                 if len(unread) == MAX_FILTER_VALUES:
                     break
                 continue
-            shipment = self._ship(feed, entry, decision, now=now)
-            failure = oversize(shipment.body)
+            try:
+                shipment = self._ship(feed, entry, decision, now=now)
+                failure = oversize(shipment.body)
+            except Exception:  # a finding that cannot be rendered is a mistake of ours; it must not stop the others
+                log.exception("finding_not_rendered", id=entry.id, cluster=feed.name)
+                feed.ledger.launch(entry)
+                feed.ledger.reject(entry, _rejected(entry, decision), "NotRendered")
+                continue
             if failure is None and not call.offer(shipment.body):
                 break
             feed.ledger.launch(entry)
@@ -213,6 +229,16 @@ class Engine:
             if len(batch) == MAX_FINDINGS:
                 break
         return batch, unread
+
+    @staticmethod
+    def _put_aside(feed: Feed, entry: Entry, decision: Hold | Wait | None) -> None:
+        match decision:
+            case None:
+                feed.ledger.settle(entry)
+            case Wait(until=until):
+                feed.ledger.settle(entry, hold=Hold.DELAY, until=until)
+            case Hold():
+                feed.ledger.settle(entry, hold=decision)
 
     def _next_entries(self) -> Iterator[tuple[Feed, Entry]]:
         """Dirty entries, feed by feed; the feeds take turns in being first."""
@@ -228,12 +254,12 @@ class Engine:
         archived = change is Change.ARCHIVED
         created = known.created_at if known is not None else min(entry.observed or now, now)
         updated = next_update(known.updated_at if known is not None else None, now=now)
+        digest = entry.digest if entry.voice is not None else (known.digest if known is not None else "")
         again = entry.unanswered
-        if again is not None and again.digest == entry.digest and again.archived == archived:
+        if again is not None and again.digest == digest and again.archived == archived:
             updated = again.updated_at  # the very same body: Security Hub ignores it if the lost call was written
         body: dict[str, Any]
         if entry.voice is not None:
-            digest = entry.digest
             body = asff.render(
                 entry.voice,
                 cluster=feed.cluster,
@@ -246,20 +272,33 @@ class Engine:
                 archived=archived,
             )
         else:
-            digest = known.digest if known is not None else ""
             body = {**(entry.body or {}), "RecordState": "ARCHIVED", "UpdatedAt": asff.timestamp(updated)}
+            # An adopted finding becomes this cluster's.
+            body["ProductFields"] = {**body.get("ProductFields", {}), asff.CLUSTER_UID: feed.ledger.cluster_uid}
         result = Known(digest=digest, created_at=created, updated_at=updated, archived=archived)
         return _Shipment(feed=feed, entry=entry, change=change, known=result, body=body)
 
     # -- calling --------------------------------------------------------------------------------------------------
 
     async def _round(self, batch: list[_Shipment], unread: list[tuple[Feed, Entry]]) -> None:
-        if unread:
-            await self._read_bodies(unread)
-        if batch:
-            await self._send(batch)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                if batch:
+                    tasks.create_task(self._send(batch))
+                if unread:
+                    tasks.create_task(self._read_bodies(unread))
+        finally:  # whatever happened, nothing stays in flight
+            for feed, entry in [*((s.feed, s.entry) for s in batch), *unread]:
+                if entry.in_flight:
+                    feed.ledger.release(entry)
 
     async def _send(self, batch: list[_Shipment]) -> None:
+        for s in batch:  # its cluster may have been told to stop while the batch waited for its turn
+            if not s.feed.sends or s.feed not in self.feeds:
+                s.feed.ledger.release(s.entry)
+        batch = [s for s in batch if s.entry.in_flight]
+        if not batch:
+            return
         try:
             result = await self.hub.import_findings([s.body for s in batch])
         except Unavailable as error:
@@ -310,7 +349,7 @@ class Engine:
         self._metrics.findings_rejected.labels(self.hub_name, failure.code).inc()
         if failure.kind == "permanent":
             log.warning("finding_rejected", id=s.entry.id, code=failure.code, message=failure.message)
-            s.feed.ledger.reject(s.entry, ARCHIVE_REJECTED if s.known.archived else s.known.digest, failure.code)
+            s.feed.ledger.reject(s.entry, _rejected(s.entry, s.change), failure.code)
             return
         if failure.kind == "configuration":
             s.feed.ledger.release(s.entry)
@@ -334,9 +373,10 @@ class Engine:
             finding = found.get(entry.id)
             if finding is None or entry.known is None:
                 feed.ledger.take_body(entry, None, None)
-            elif finding.get("ProductFields", {}).get("policyhub/cluster-uid") not in feed.ledger.uids:
-                log.warning("finding_of_another_cluster", id=entry.id, cluster=feed.name)
-                feed.ledger.take_body(entry, None, None)
+            elif (uid := str(finding.get("ProductFields", {}).get(asff.CLUSTER_UID, ""))) not in feed.ledger.uids:
+                log.warning("finding_of_another_cluster", id=entry.id, cluster=feed.name, uid=uid)
+                feed.ledger.meet_foreign(entry, uid)
+                feed.sends = False
             else:
                 archived = finding.get("RecordState") == "ARCHIVED"
                 known = msgspec.structs.replace(
@@ -361,3 +401,8 @@ class Engine:
         self._failures += 1
         ceiling = min(cap, BACKOFF_BASE_SECONDS * 2 ** min(self._failures - 1, 6))
         self._resume_at = max(self._resume_at, self._clock() + self._rng.uniform(0.1, ceiling))
+
+
+def _rejected(entry: Entry, change: Change) -> str:
+    """What `Entry.rejected` remembers of a refused import."""
+    return ARCHIVE_REJECTED if change is Change.ARCHIVED else entry.digest

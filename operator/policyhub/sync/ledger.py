@@ -32,6 +32,12 @@ ACK_OVERRULES_MS = 15 * 60 * 1000
 """GetFindings is eventually consistent: what it says never overrules an acknowledgement younger than this."""
 
 
+UNLISTED = "violations_unlisted"
+"""The hold of a finding that an incomplete source object may call for without listing it."""
+UNCONFIRMED = "unconfirmed"
+"""The hold of a finding that waits for a discovery to confirm its API."""
+
+
 class Known(msgspec.Struct, frozen=True):
     """A finding as Security Hub last confirmed it. An empty digest: it may be there, its content is not known."""
 
@@ -56,6 +62,8 @@ class Coverage(msgspec.Struct, frozen=True):
 
     live: bool
     since: int = 0
+    resumed: int = 0
+    """When a watch that had been cut went on from where it was; 0 if it was never cut."""
 
 
 class Entry:
@@ -64,6 +72,7 @@ class Entry:
     __slots__ = (
         "acknowledged",
         "body",
+        "called",
         "calls",
         "cleared",
         "digest",
@@ -85,6 +94,8 @@ class Entry:
     def __init__(self, id_: str) -> None:
         self.id = id_
         self.calls: tuple[tuple[SourceKey, Violation], ...] = ()
+        self.called = False
+        """Whether anybody has called for it in this process: then its end is known, not inferred from silence."""
         self.voice: Violation | None = None
         """Who speaks; kept when the last call is gone, as the body to archive with."""
         self.digest = ""
@@ -128,7 +139,11 @@ class Ledger:
         self.objects: dict[SourceKey, tuple[str, ...]] = {}
         """The ids that each source object calls for; objects that call for none are not in it."""
         self.incomplete: set[SourceKey] = set()
-        """Source objects whose silence is no evidence (truncated or never audited constraints)."""
+        """Source objects whose silence is no evidence (truncated or never audited constraints, unreadable results)."""
+        self.incomplete_origins: Counter[str] = Counter()
+        """How many of them each source API has."""
+        self.blind: set[str] = set()
+        """Source APIs whose last listing held an object that could not be read: it may call for anything."""
         self.coverage: dict[str, Coverage] = {}
         self.reports_listed = False
         """Whether every report API that is served has been listed once: before, one that was not may still call for
@@ -148,18 +163,19 @@ class Ledger:
         self.foreign: Counter[str] = Counter()
         """Findings under this cluster's prefix that carry another cluster's uid, by that uid."""
         self._counted: Counter[str] = Counter()
-        self.adopted = ""
-        """A former uid of this cluster (a rebuilt cluster), released by the admin."""
+        self.adopted: frozenset[str] = frozenset()
+        """Former uids of this cluster (a rebuilt cluster), released by the admin."""
         self.violations: Counter[tuple[str, str, Severity]] = Counter()
         """Wanted findings by (source, policy, severity)."""
         self.active = 0
-        self.in_flight = 0
+        self.flying: set[str] = set()
+        """Ids that are in a call to Security Hub."""
         self.rejections: Counter[str] = Counter()
 
     @property
     def uids(self) -> frozenset[str]:
         """The cluster uids whose findings are ours."""
-        return frozenset({self.cluster_uid, self.adopted} - {""})
+        return self.adopted | {self.cluster_uid}
 
     # -- what the sources say -------------------------------------------------------------------------------------
 
@@ -184,7 +200,7 @@ class Ledger:
         if complete:
             self._complete(key, now=now)
         else:
-            self.incomplete.add(key)
+            self._incomplete(key)
         changed = False
         for id_, (violation, observed) in new.items():
             changed |= self._call(id_, key, violation, observed=observed, now=now)
@@ -211,14 +227,14 @@ class Ledger:
             self._uncall(id_, key, cleared=False, now=now)
         return bool(ids)
 
-    def clear(self, identities: Iterable[Identity]) -> None:
-        """Take positive evidence for findings that nobody calls for, the inventory's among them.
+    def clear(self, identities: Iterable[Identity], *, origin: str) -> None:
+        """Take positive evidence of one API for its own findings that nobody calls for, the inventory's among them.
 
         Only right once `reports_listed`: before, somebody may call for them who was not heard yet.
         """
         for identity in identities:
             entry = self.entries.get(finding_id(self.cluster_id, identity))
-            if entry is not None and not entry.calls and not entry.cleared:
+            if entry is not None and not entry.calls and not entry.cleared and entry.origin == origin:
                 entry.cleared = True
                 self._touch(entry)
 
@@ -227,9 +243,28 @@ class Ledger:
         if self.coverage.get(origin) == coverage:
             return
         self.coverage[origin] = coverage
+        self._retouch(origin)
+
+    def _retouch(self, origin: str) -> None:
         for entry in self.entries.values():
             if not entry.calls and entry.known is not None and entry.origin == origin:
                 self._touch(entry)
+
+    def confirm(self, origins: Iterable[str], *, now: int) -> None:
+        """A discovery has seen these APIs served by the very cluster: findings that waited for it are decided again."""
+        for origin in origins:
+            self.confirmed[origin] = now
+        waiting = [id_ for id_, hold in self.held.items() if hold == UNCONFIRMED]
+        for id_ in waiting:
+            if self.confirmed.get(self.entries[id_].origin, 0) >= now:
+                self._touch(self.entries[id_])
+
+    def set_blind(self, origin: str, *, blind: bool) -> None:
+        """Whether the last listing of an API held an object that could not be read at all."""
+        if blind == (origin in self.blind):
+            return
+        (self.blind.add if blind else self.blind.discard)(origin)
+        self._retouch(origin)
 
     def list_reports(self, *, listed: bool) -> None:
         """Take whether every report API that is served has been listed."""
@@ -244,14 +279,21 @@ class Ledger:
         """Whether Security Hub has an active finding that nobody calls for."""
         return any(not e.calls and e.known is not None and not e.known.archived for e in self.entries.values())
 
+    def _incomplete(self, key: SourceKey) -> None:
+        if key not in self.incomplete:
+            self.incomplete.add(key)
+            self.incomplete_origins[key.origin] += 1
+
     def _complete(self, key: SourceKey, *, now: int) -> None:
         """Its silence is evidence from now on: what was held for it is decided again, and the delay begins."""
         if key not in self.incomplete:
             return
         self.incomplete.discard(key)
+        self.incomplete_origins[key.origin] -= 1
         for id_ in list(self.held):
             entry = self.entries[id_]
-            if not entry.calls and entry.origin == key.origin and entry.rule == key.name:
+            concerned = entry.rule == key.name or self.held[id_] == UNLISTED  # a constraint's own, or any report's
+            if not entry.calls and entry.origin == key.origin and concerned:
                 entry.uncalled = now
                 self._touch(entry)
 
@@ -260,6 +302,7 @@ class Ledger:
         if entry is None:
             entry = self.entries[id_] = Entry(id_)
         before = entry.calls
+        entry.called = True
         if (key, violation) in before:
             return False
         entry.calls = (*(c for c in before if c[0] != key), (key, violation))
@@ -313,7 +356,7 @@ class Ledger:
 
     def is_read(self, id_: str) -> bool:
         digits = id_.rpartition("/")[2]
-        return any(digits[:n] in self.parts for n in range(4))
+        return any(digits[:n] in self.parts for n in range(5))  # the inventory's parts have up to four digits
 
     def take_part(self, digits: str, findings: Iterable[Held], *, now: int) -> None:
         """Take one completely read part of the inventory: the ids that start with `digits`."""
@@ -330,24 +373,49 @@ class Ledger:
         ]:
             entry = self.entries[id_]
             if now - entry.acknowledged > ACK_OVERRULES_MS and not entry.in_flight:
-                self._know(entry, None)
-                self._touch(entry)
+                self._miss(entry)
         for held in found.values():
-            entry = self.entries.get(held.id) or self.entries.setdefault(held.id, Entry(held.id))
-            if entry.in_flight or now - entry.acknowledged <= ACK_OVERRULES_MS:
-                continue
-            known = held.known
-            if held.cluster_uid != self.cluster_uid:  # adopted: its uid must be written anew
-                known = msgspec.structs.replace(known, digest="")
-            self._know(entry, known)
-            if not entry.calls:
-                entry.origin, entry.rule = held.origin, held.rule
-                entry.uncalled = entry.uncalled or now
-            self._touch(entry)
+            self._take(held, now=now)
         self.parts.add(digits)
-        for id_ in [i for i in self.unread if self.is_read(i)]:
+        for id_ in [i for i in self.unread if i.startswith(prefix)]:
             self.unread.discard(id_)
             self._touch(self.entries[id_])
+
+    def _take(self, held: Held, *, now: int) -> None:
+        entry = self.entries.get(held.id)
+        if entry is None:
+            entry = self.entries[held.id] = Entry(held.id)
+        if entry.in_flight or now - entry.acknowledged <= ACK_OVERRULES_MS:
+            return
+        known = held.known
+        if held.cluster_uid != self.cluster_uid:  # adopted: its uid must be written anew
+            known = msgspec.structs.replace(known, digest="")
+        self._know(entry, known)
+        if not entry.calls:
+            entry.origin, entry.rule = held.origin, held.rule
+            entry.uncalled = entry.uncalled or now
+        self._touch(entry)
+
+    def _miss(self, entry: Entry) -> None:
+        """An inventory lacked it: deleted, or skipped by pages that shifted while they were read. Sent again with its
+        first time where it is wanted; where it is not, it is asked for by id before it is archived.
+        """
+        known = entry.known
+        if known is None:
+            return
+        if known.archived and not entry.calls:
+            self._know(entry, None)
+        elif entry.calls:
+            self._know(entry, msgspec.structs.replace(known, digest="", archived=False))
+        self._touch(entry)
+
+    def take_found(self, findings: Iterable[Held], *, now: int) -> None:
+        """Take findings read outside an inventory: what is not among them says nothing."""
+        for held in findings:
+            if held.cluster_uid not in self.uids:
+                self.foreign[held.cluster_uid] += 1
+            else:
+                self._take(held, now=now)
 
     def finish_inventory(self) -> None:
         """Every part was read: foreign findings that it did not find again are gone."""
@@ -397,15 +465,22 @@ class Ledger:
         entry.body = body
         self._touch(entry)
 
+    def meet_foreign(self, entry: Entry, uid: str) -> None:
+        """A finding read by id turned out to be another cluster's: it is counted, and no longer ours to touch."""
+        self._land(entry)
+        self._know(entry, None)
+        self.foreign[uid] += 1
+        self._touch(entry)
+
     def launch(self, entry: Entry) -> None:
         """The entry is in a call from now on: it is not decided again before the call has landed."""
         entry.in_flight = True
-        self.in_flight += 1
+        self.flying.add(entry.id)
         self.dirty.pop(entry.id, None)
 
     def _land(self, entry: Entry) -> None:
         entry.in_flight = False
-        self.in_flight -= 1
+        self.flying.remove(entry.id)
 
     def _know(self, entry: Entry, known: Known | None) -> None:
         self.active += (known is not None and not known.archived) - (
@@ -457,7 +532,7 @@ class Ledger:
     @property
     def pending(self) -> int:
         """Findings that Security Hub does not have as wanted yet (an upper bound while decisions are outstanding)."""
-        return len(self.dirty) + len(self.unread) + self.in_flight
+        return len(self.dirty) + len(self.unread) + len(self.flying)
 
     def refresh(self, due: Callable[[str, int], int], *, now: int) -> None:
         """Look at every finding that stands as wanted: those last sent too long ago are to be decided again."""
@@ -476,7 +551,7 @@ class Ledger:
 
     def oldest_pending(self) -> int | None:
         """Since when (Unix ms) the oldest pending finding waits."""
-        ids = [*self.dirty, *self.unread]
+        ids = [*self.dirty, *self.unread, *self.flying]
         times = [self.entries[i].pending_since for i in ids if self.entries[i].pending_since]
         return min(times, default=None)
 

@@ -24,7 +24,7 @@ from enum import StrEnum
 import msgspec
 
 from policyhub.sources.violation import SourceKey
-from policyhub.sync.ledger import Entry, Ledger
+from policyhub.sync.ledger import UNCONFIRMED, UNLISTED, Entry, Ledger
 
 GATEKEEPER = ".constraints.gatekeeper.sh"
 """How the origin of a constraint's finding ends."""
@@ -54,8 +54,11 @@ class Hold(StrEnum):
     """The mode of the monitored cluster forbids it."""
     SOURCE = "source_incomplete"
     """The API that called for the finding is not seen whole and live: its silence is no evidence."""
-    UNLISTED = "violations_unlisted"
-    """The constraint does not list all its violations, or was not audited yet."""
+    UNLISTED = UNLISTED
+    """A constraint does not list all its violations or was not audited yet, or a report could not be read whole."""
+    UNCONFIRMED = UNCONFIRMED
+    """No discovery has confirmed since the loss that the API is served by the very cluster. A CRD that is being
+    removed first deletes its objects, and a replaced cluster answers with empty lists: neither passes the next one."""
     DELAY = "archive_delay"
     """It waits for the archive delay (what `Wait` is counted as)."""
 
@@ -114,20 +117,32 @@ def _unwanted(entry: Entry, *, ledger: Ledger, rules: Rules, now: int) -> Decisi
     seen = ledger.coverage.get(entry.origin)
     if seen is None or not seen.live:
         return Hold.SOURCE
-    if constraint and _constraint(entry) in ledger.incomplete:
+    if _may_be_unlisted(entry, ledger=ledger, constraint=constraint):
         return Hold.UNLISTED
     since = max(entry.uncalled, seen.since)
-    due = since + rules.archive_delay_ms
+    due = max(since + rules.archive_delay_ms, seen.resumed + RESUME_MS if seen.resumed else 0)
     if now < due:
         return Wait(due)
     if ledger.confirmed.get(entry.origin, 0) < since:
-        return Wait(now + CONFIRM_MS)
+        return Hold.UNCONFIRMED
     return Change.ARCHIVED
 
 
-CONFIRM_MS = 1_000
-"""How often to look whether a discovery has confirmed the API after the violation went missing. A CRD that is being
-removed first deletes its objects; a replaced cluster answers with empty lists: neither passes the next discovery."""
+RESUME_MS = 30_000
+"""After a watch was resumed, what happened meanwhile is heard first."""
+
+
+def _may_be_unlisted(entry: Entry, *, ledger: Ledger, constraint: bool) -> bool:
+    """Whether a source object that could not be read whole may call for it in silence.
+
+    Which report a finding came from is not known after a restart, so any unreadable one of its API holds what only the
+    inventory knows; what was called for in this process has lost its call by a report that was read whole.
+    """
+    if constraint:
+        return _constraint(entry) in ledger.incomplete
+    return not entry.called and (ledger.incomplete_origins[entry.origin] > 0 or entry.origin in ledger.blind)
+
+
 ARCHIVE_REJECTED = "archive"
 """Stands for the digest of an archived body in `Entry.rejected`."""
 

@@ -41,8 +41,6 @@ class View:
     ) -> None:
         """`now` gives Unix milliseconds."""
         self.origin = f"{resource}.{group}"
-        self.objects = 0
-        """Objects at the last complete listing, and as watched since."""
         self.last_listed = 0
         """Unix ms of the end of the last complete listing; 0 never."""
         self.newest = 0
@@ -59,20 +57,19 @@ class View:
         self._now = now
         self._seen: set[SourceKey] | None = None
         self._blind = False
-        self._listed = 0
         self._grading = False
         self._live = False
+        self._since = 0
+        self._since_listing = 0
 
     # -- what the reflector calls ---------------------------------------------------------------------------------
 
     def begin(self) -> None:
         self._seen = set()
         self._blind = False
-        self._listed = 0
         self._grading, self.grade = self.grade, False
 
     def upsert(self, raw: bytes | msgspec.Raw) -> None:
-        self._listed += 1
         latest = self._now() // 1000 + PLAUSIBLE_AHEAD_SECONDS
         try:
             reading = reader.read(self._group, self._resource, raw, latest=latest)
@@ -101,7 +98,7 @@ class View:
         if self._seen is not None:
             self._seen.add(key)
         if self._grading:
-            self._ledger.clear(self._passed(raw))
+            self._ledger.clear(self._passed(raw), origin=self.origin)
 
     def delete(self, raw: bytes | msgspec.Raw) -> None:
         try:
@@ -123,13 +120,13 @@ class View:
             if key not in seen and not self._blind:
                 self.unlisted.pop(key, None)
                 self._ledger.gone(key, now=now)
-        self.objects = self._listed
         self.last_listed = now
+        self._ledger.set_blind(self.origin, blind=self._blind)
         self._grading = False
 
     def abort(self) -> None:
         self._seen = None
-        self._grading = False
+        self.grade, self._grading = self.grade or self._grading, False
 
     def state(self, state: ReflectorState) -> None:
         self.live(live=state.live and self.last_listed > 0)
@@ -137,11 +134,23 @@ class View:
     # -- what the data plane tells --------------------------------------------------------------------------------
 
     def live(self, *, live: bool) -> None:
-        """Whether the API is seen whole: listed completely, and watched or about to be watched again."""
+        """Whether the API is seen whole: listed completely, and watched.
+
+        A watch that goes on from where it was cut has missed nothing, so the time since which the API is seen whole
+        stands; after a new listing it begins anew.
+        """
         if live == self._live:
             return
         self._live = live
-        self._ledger.cover(self.origin, Coverage(live=live, since=self._now() if live else 0))
+        if not live:
+            self._ledger.cover(self.origin, Coverage(live=False))
+            return
+        now = self._now()
+        if self._since and self._since_listing == self.last_listed:
+            self._ledger.cover(self.origin, Coverage(live=True, since=self._since, resumed=now))
+        else:
+            self._since, self._since_listing = now, self.last_listed
+            self._ledger.cover(self.origin, Coverage(live=True, since=now))
 
     def _passed(self, raw: bytes | msgspec.Raw) -> frozenset[Identity]:
         return reader.passed(self._group, self._resource, raw)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from policyhub.findings import asff
 from policyhub.findings.asff import Cluster
 from policyhub.findings.identity import finding_id
 from policyhub.hub.client import ImportResult
@@ -178,7 +179,7 @@ async def test_what_was_not_taken_is_sent_again(error: HubError) -> None:
     async with working() as world:
         world.hub.answers = [error]
         world.say([1, 2])
-        await until(lambda: len(world.hub.calls) == 1 and not world.ledger.in_flight)
+        await until(lambda: len(world.hub.calls) == 1 and not world.ledger.flying)
         assert (world.engine.trouble is not None) == isinstance(error, AccessLost)
         await until(lambda: not world.pending())
         assert [len(call) for call in world.hub.calls] == [2, 2]
@@ -190,7 +191,7 @@ async def test_call_without_an_answer_is_repeated_word_for_word() -> None:
     async with working() as world:
         world.hub.answers = [Unavailable("time-out", code="ReadTimeoutError")]
         world.say([1])
-        await until(lambda: len(world.hub.calls) == 1 and not world.ledger.in_flight)
+        await until(lambda: len(world.hub.calls) == 1 and not world.ledger.flying)
         world.now += 5000
         await until(lambda: not world.pending())
         assert world.hub.calls[0] == world.hub.calls[1]
@@ -271,13 +272,64 @@ async def test_what_only_the_hub_knows_is_read_before_it_is_archived() -> None:
         assert sent["ProductFields"] == {"policyhub/cluster-uid": "uid-1"}
 
 
-@pytest.mark.parametrize(("uid", "state"), [("uid-2", "ACTIVE"), ("uid-1", "ARCHIVED")], ids=["another's", "archived"])
-async def test_what_changed_hands_or_state_is_left_alone(uid: str, state: str) -> None:
-    """Read by id and found to be another cluster's, or archived already: nothing is sent."""
+async def test_what_is_archived_already_is_left_alone() -> None:
+    """Read by id and found to be archived: nothing is sent."""
     async with working() as world:
-        in_hub(world, 1, uid=uid, state=state)
+        in_hub(world, 1, state="ARCHIVED")
         await until(lambda: bool(world.hub.looked_up) and not world.pending())
         assert not world.hub.calls
+
+
+async def test_what_became_another_clusters_stops_the_sending() -> None:
+    """Read by id and found to be another cluster's: nothing is sent, not even when the violation comes here."""
+    async with working() as world:
+        in_hub(world, 1, uid="uid-2")
+        await until(lambda: bool(world.ledger.foreign))
+        world.say([1])
+        await asyncio.sleep(0.3)  # longer than a batch takes to fill
+        assert not world.hub.calls
+        assert not world.feed.sends
+
+
+async def test_finding_that_cannot_be_rendered_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mistake of ours about one finding is counted like a refusal; the rest goes out."""
+    real = asff.render
+
+    def render(said: Violation, **about: Any) -> dict[str, Any]:
+        if said.rule == "r1":
+            raise RuntimeError("a mistake")
+        return real(said, **about)
+
+    monkeypatch.setattr(asff, "render", render)
+    async with working() as world:
+        world.say([1, 2])
+        await until(lambda: not world.pending())
+        assert [f["Id"] for f in world.hub.sent] == [id_of(2)]
+        assert world.ledger.rejected == 1
+
+
+async def test_answer_that_cannot_be_used_leaves_nothing_in_flight() -> None:
+    """A body read by id that is no finding ends the round, not the finding: it is to be done again."""
+    world = World()
+    in_hub(world, 1)
+    del world.hub.held[id_of(1)]["Resources"]
+    task = asyncio.create_task(world.engine.run())
+    await asyncio.wait([task], timeout=20)
+    assert task.done()
+    assert task.exception() is not None
+    assert not world.ledger.flying
+    assert id_of(1) in world.ledger.dirty
+
+
+async def test_cluster_told_to_stop_sends_nothing_more() -> None:
+    """A batch that was composed before the mode changed is not sent after it."""
+    async with working() as world:
+        world.engine.hub = slow = MemoryHub()
+        world.say([1])
+        await until(lambda: bool(world.ledger.dirty) or bool(slow.calls))
+        world.engine.detach(world.feed)
+        await asyncio.sleep(0.5)  # longer than a batch takes to fill
+        assert not slow.calls
 
 
 async def test_nothing_is_sent_for_a_feed_that_must_not_send() -> None:
@@ -305,8 +357,8 @@ async def test_engine_stopped_within_a_call_leaves_its_findings_to_be_done() -> 
 
     world.hub.import_findings = never  # type: ignore[method-assign]  # a hub that does not answer
     world.say([1])
-    await until(lambda: world.ledger.in_flight == 1)
+    await until(lambda: len(world.ledger.flying) == 1)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    assert world.ledger.in_flight == 0
+    assert not world.ledger.flying
     assert id_of(1) in world.ledger.dirty

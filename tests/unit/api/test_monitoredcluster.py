@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from policyhub.api.monitoredcluster import Connection, MonitoredCluster, Namespaces, Spec
+from policyhub.api.monitoredcluster import Connection, MonitoredCluster, Spec
 from policyhub.api.scalar import format_duration, parse_duration
 from policyhub.api.status import Condition, Findings, Source, Status, status_patch
 
@@ -103,22 +103,6 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
     """What Go would not read, or what would be ambiguous, is no duration."""
     with pytest.raises(ValidationError):
         cluster(archiveDelay=text)
-
-
-@pytest.mark.parametrize(
-    ("include", "exclude", "namespace", "admitted"),
-    [
-        (["*"], [], "shop", True),
-        (["shop", "team-*"], [], "team-a", True),
-        (["shop", "team-*"], [], "other", False),
-        (["*"], ["kube-*"], "kube-system", False),
-        (["shop"], ["*"], "shop", False),
-        (["shop"], ["*"], "", True),
-    ],
-)
-def test_namespaces(*, include: list[str], exclude: list[str], namespace: str, admitted: bool) -> None:
-    """Exclude wins over include, and objects without a namespace are not filtered."""
-    assert Namespaces.model_validate({"include": include, "exclude": exclude}).admits(namespace) is admitted
 
 
 def test_status_in_the_form_of_kubernetes() -> None:

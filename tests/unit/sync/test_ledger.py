@@ -146,7 +146,7 @@ def test_another_clusters_findings_are_only_counted() -> None:
 def test_adopted_findings_are_ours_and_are_written_anew() -> None:
     """With the former uid released, its findings are known, and sent again to carry the new uid."""
     made = fresh(read=False)
-    made.adopted = "uid-0"
+    made.adopted = frozenset({"uid-0"})
     say(made, "a", [1])
     digest = made.entries[id_of(1)].digest
     made.take_part("", [Held(id_of(1), Known(digest, 1, 2, archived=False), "uid-0", ORIGIN, "r1")], now=NOW)
@@ -160,14 +160,16 @@ def test_adopted_findings_are_ours_and_are_written_anew() -> None:
     ids=["fresh acknowledgement", "old acknowledgement"],
 )
 def test_inventory_never_overrules_a_fresh_acknowledgement(age: int, known: bool) -> None:  # noqa: FBT001
-    """GetFindings lags: a finding that it lacks is believed gone only when our acknowledgement is old."""
+    """GetFindings lags: what it lacks is doubted only when our acknowledgement is old; its first time stays."""
     made = fresh()
     say(made, "a", [1])
     entry = made.entries[id_of(1)]
     made.launch(entry)
     made.acknowledge(entry, Known(entry.digest, NOW, NOW, archived=False), now=NOW)
     made.take_part("", [], now=NOW + age)
-    assert (entry.known is not None) == known
+    assert entry.known is not None
+    assert (entry.known.digest == entry.digest) == known
+    assert entry.known.created_at == NOW
 
 
 def test_unanswered_import_is_repeated_with_the_same_times() -> None:
@@ -193,14 +195,22 @@ def test_counts_follow_what_is_wanted() -> None:
 
 
 def test_positive_evidence_reaches_what_only_the_inventory_knows() -> None:
-    """A pass read by the grading listing clears a finding that nobody calls for, and no other."""
+    """A pass read by the grading listing clears its own API's finding that nobody calls for, and no other."""
     made = fresh(read=False)
     known = Known("d", NOW, NOW, archived=False)
     say(made, "a", [2])
-    made.take_part("", [Held(id_of(n), known, "uid-1", ORIGIN, f"r{n}") for n in (1, 2)], now=NOW)
-    made.clear([violation(1).identity, violation(2).identity])
+    made.take_part(
+        "",
+        [
+            *(Held(id_of(n), known, "uid-1", ORIGIN, f"r{n}") for n in (1, 2)),
+            Held(id_of(3), known, "uid-1", "reports.openreports.io", "r3"),
+        ],
+        now=NOW,
+    )
+    made.clear([violation(n).identity for n in (1, 2, 3)], origin=ORIGIN)
     assert made.entries[id_of(1)].cleared
     assert not made.entries[id_of(2)].cleared
+    assert not made.entries[id_of(3)].cleared
 
 
 def settled(made: Ledger) -> str:
@@ -228,8 +238,9 @@ def settled(made: Ledger) -> str:
         pytest.param(lambda made: say(made, "b", [1]), id="somebody calls"),
         pytest.param(lambda made: say(made, "r1", []), id="its constraint is whole again"),
         pytest.param(lambda made: made.gone(key("r1"), now=NOW), id="its constraint is gone"),
-        pytest.param(lambda made: made.clear([violation(1).identity]), id="it passes"),
+        pytest.param(lambda made: made.clear([violation(1).identity], origin=ORIGIN), id="it passes"),
         pytest.param(lambda made: made.take_part("", [], now=NOW + ACK_OVERRULES_MS + 1), id="the hub lost it"),
+        pytest.param(lambda made: made.set_blind(ORIGIN, blind=True), id="an object cannot be read"),
     ],
 )
 def test_what_may_change_a_decision_makes_it_dirty(event: Callable[[Ledger], object]) -> None:
@@ -239,6 +250,40 @@ def test_what_may_change_a_decision_makes_it_dirty(event: Callable[[Ledger], obj
     event(made)
     assert id_ in made.dirty
     assert id_ not in made.held
+
+
+def test_a_discovery_wakes_what_waits_for_it() -> None:
+    """A finding whose API no discovery has confirmed since its loss is decided again with the next one, not before."""
+    made = fresh()
+    id_ = settled(made)
+    made.settle(made.entries[id_], hold=Hold.UNCONFIRMED)
+    made.confirm(["reports.openreports.io"], now=NOW + 1)
+    assert not made.dirty
+    made.confirm([ORIGIN], now=NOW + 1)
+    assert id_ in made.dirty
+
+
+def test_finding_met_by_id_as_another_clusters_is_a_conflict() -> None:
+    """What turns out to be another cluster's is counted as foreign and no longer ours to touch."""
+    made = fresh()
+    id_ = settled(made)
+    entry = made.entries[id_]
+    made.launch(entry)
+    made.meet_foreign(entry, "uid-2")
+    assert made.foreign == {"uid-2": 1}
+    assert entry.known is None
+
+
+def test_second_look_takes_what_it_finds_and_believes_no_absence() -> None:
+    """Findings read outside an inventory are taken, another cluster's are counted, and what lacks says nothing."""
+    made = fresh()
+    id_ = settled(made)
+    known = Known("d", NOW, NOW, archived=False)
+    later = NOW + ACK_OVERRULES_MS + 1
+    made.take_found([Held(id_of(2), known, "uid-1", ORIGIN, "r2"), Held("x", known, "uid-2", ORIGIN, "r")], now=later)
+    assert made.entries[id_of(2)].known == known
+    assert made.entries[id_].known is not None
+    assert made.foreign == {"uid-2": 1}
 
 
 def test_nothing_else_makes_it_dirty() -> None:
@@ -285,7 +330,7 @@ class Ledgers(RuleBasedStateMachine):
     def cover(self, live: bool, listed: bool) -> None:  # noqa: FBT001
         self.ledger.cover(ORIGIN, Coverage(live=live, since=self.now))
         self.ledger.list_reports(listed=listed)
-        self.ledger.confirmed[ORIGIN] = self.now
+        self.ledger.confirm([ORIGIN], now=self.now)
 
     @rule(numbers=numbers, archived=st.booleans(), ours=st.booleans(), part=st.sampled_from([-1, 0, 1]))
     def inventory(self, numbers: list[int], archived: bool, ours: bool, part: int) -> None:  # noqa: FBT001

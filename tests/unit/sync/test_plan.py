@@ -11,6 +11,7 @@ from policyhub.sync.plan import (
     ARCHIVE_REJECTED,
     DAY_MS,
     REFRESH_MS,
+    RESUME_MS,
     Change,
     Decision,
     Hold,
@@ -166,6 +167,29 @@ def unconfirmed(made: Ledger) -> Entry:
     return entry
 
 
+def cut_and_resumed(made: Ledger) -> Entry:
+    """The watch was cut as the delay ended, and went on from where it was."""
+    entry = lost(made)
+    made.cover(REPORT.origin, Coverage(live=False))
+    made.cover(REPORT.origin, Coverage(live=True, since=NOW - DAY_MS, resumed=NOW + DELAY))
+    return entry
+
+
+def beside_an_unreadable_report(made: Ledger) -> Entry:
+    made.read(SourceKey("wgpolicyk8s.io", "policyreports", "shop", "r2"), [], complete=False, passed=nothing, now=NOW)
+    return only_in_hub(made)
+
+
+def beside_a_blind_listing(made: Ledger) -> Entry:
+    made.set_blind(REPORT.origin, blind=True)
+    return only_in_hub(made)
+
+
+def called_beside_an_unreadable_report(made: Ledger) -> Entry:
+    made.read(SourceKey("wgpolicyk8s.io", "policyreports", "shop", "r2"), [], complete=False, passed=nothing, now=NOW)
+    return lost(made)
+
+
 def others_unheard(made: Ledger) -> Entry:
     entry = passes(made)
     made.list_reports(listed=False)
@@ -206,7 +230,12 @@ def unanswered(made: Ledger) -> Entry:
         pytest.param(deleted_while_uncovered, DAY_MS, Hold.SOURCE, id="its API is not seen: never"),
         pytest.param(covered_again, DELAY, Wait(NOW + 2 * DELAY), id="its API is back: the delay begins anew"),
         pytest.param(covered_again, 2 * DELAY, Change.ARCHIVED, id="its API is back: archived at last"),
-        pytest.param(unconfirmed, DELAY, Wait(NOW + DELAY + 1000), id="no discovery since: waits for one"),
+        pytest.param(unconfirmed, DELAY, Hold.UNCONFIRMED, id="no discovery since: waits for one"),
+        pytest.param(cut_and_resumed, DELAY, Wait(NOW + DELAY + RESUME_MS), id="watch cut just now: hears it out"),
+        pytest.param(cut_and_resumed, DELAY + RESUME_MS, Change.ARCHIVED, id="watch cut: the delay goes on"),
+        pytest.param(beside_an_unreadable_report, DAY_MS, Hold.UNLISTED, id="a report could not be read whole: never"),
+        pytest.param(beside_a_blind_listing, DAY_MS, Hold.UNLISTED, id="an object could not be read at all: never"),
+        pytest.param(called_beside_an_unreadable_report, DELAY, Change.ARCHIVED, id="its own report was read whole"),
         pytest.param(others_unheard, 0, Hold.SOURCE, id="another API may still call: held, passing or not"),
         pytest.param(only_in_hub, DELAY, Change.ARCHIVED, id="only in the hub: archived after the delay"),
         pytest.param(of_truncated_constraint, DAY_MS, Hold.UNLISTED, id="its constraint is truncated: never"),
