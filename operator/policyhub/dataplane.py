@@ -47,6 +47,7 @@ RETRY_SECONDS = (1.0, 60.0)
 """Back-off between attempts to reach a cluster or the hub's account: full jitter up to a ceiling that doubles."""
 SECOND_LOOKS = (60.0, 840.0)
 """Seconds between the inventory, the second look and the third."""
+LOOK_ATTEMPTS = 5
 SHORTLY_MS = 300_000
 """How far before an inventory its second look begins: what GetFindings may lag behind, and clocks differ by."""
 SEVERITIES: dict[MinimumSeverity, Severity] = {
@@ -113,8 +114,9 @@ class State:
     inventory: Fault | None = field(
         default_factory=lambda: Fault("InventoryIncomplete", "what Security Hub holds is still being read")
     )
+    reading: Fault | None = None
+    """Why the inventory is refused, as the last attempt found; sending goes on where ids have been read."""
     cluster_uid: str = ""
-    synced_once: bool = False
 
 
 class DataPlane:
@@ -385,8 +387,9 @@ class DataPlane:
                 try:
                     await self._read_inventory(ledger)
                 except HubError as error:
-                    self.state.inventory = self._hub_fault(error, before=self.state.inventory)
+                    self.state.reading = self._hub_fault(error, before=self.state.reading)
                 else:
+                    self.state.reading = None
                     failures = 0
                     await self._look_again(ledger)
                     await asyncio.sleep(self._settings.inventory_interval * self._rng.uniform(0.9, 1.1))
@@ -423,14 +426,24 @@ class DataPlane:
         since = asff.timestamp(self._now() - SHORTLY_MS)
         for seconds in SECOND_LOOKS:
             await asyncio.sleep(seconds)
-            filters = {
-                "Id": [{"Value": f"policyhub/{ledger.cluster_id}/", "Comparison": "PREFIX"}],
-                "UpdatedAt": [{"Start": since, "End": asff.timestamp(self._now() + SHORTLY_MS)}],
-            }
-            async with aclosing(self._hub.find(filters)) as pages:
-                async for page in pages:
-                    ledger.take_found((held(found_as(finding)) for finding in page.findings), now=self._now())
-                    self._gate()
+            for attempt in range(1, LOOK_ATTEMPTS + 1):
+                try:
+                    await self._look_since(ledger, since)
+                except HubError as error:
+                    log.info("second_look_failed", cluster=self.name, code=error.code)
+                    await self._pause(attempt)
+                else:
+                    break
+
+    async def _look_since(self, ledger: Ledger, since: str) -> None:
+        filters = {
+            "Id": [{"Value": f"policyhub/{ledger.cluster_id}/", "Comparison": "PREFIX"}],
+            "UpdatedAt": [{"Start": since, "End": asff.timestamp(self._now() + SHORTLY_MS)}],
+        }
+        async with aclosing(self._hub.find(filters)) as pages:
+            async for page in pages:
+                ledger.take_found((held(found_as(finding)) for finding in page.findings), now=self._now())
+                self._gate()
 
     def _look(self, ledger: Ledger, found: Found) -> None:
         """Each finding as its page arrives: one of another cluster stops the sending before any part is complete."""
@@ -458,8 +471,9 @@ class DataPlane:
             self._cover()
             self._gate()
             self._grade(feed.ledger)
-            if self.state.inventory is not None and self._inventory is not None and self._inventory.trouble is not None:
-                self.state.inventory = Fault("InventoryDelayed", self._inventory.trouble.message)
+            trouble = self._inventory.trouble if self._inventory is not None else None
+            if self.state.inventory is not None and self.state.reading is None and trouble is not None:
+                self.state.inventory = Fault("InventoryDelayed", trouble.message)
             if self.monitored.spec.mode == "DryRun":
                 self.preview = self._engine.preview(feed)
             now = self._now()
@@ -519,8 +533,6 @@ class DataPlane:
 
     def _export(self) -> None:
         """Set this cluster's gauges."""
-        if self.in_sync:
-            self.state.synced_once = True
         self._export_findings()
         self._export_sources()
 

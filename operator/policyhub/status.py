@@ -134,8 +134,9 @@ def _either(type_: ConditionType, fault: Fault | None, reason: str, message: str
 
 
 def _hub_fault(plane: DataPlane) -> Fault | None:
-    if plane.state.account is not None:
-        return plane.state.account
+    fault = plane.state.account or plane.state.reading
+    if fault is not None:
+        return fault
     trouble = plane.hub_trouble
     return Fault(trouble.reason, trouble.message) if trouble is not None else None
 
@@ -173,8 +174,8 @@ def _sync_fault(plane: DataPlane, *, was_in_sync: bool, now: int) -> Fault | Non
         return fault if fault and fault.reason in _UNKNOWN else Fault("NotConnected", "the cluster was not read yet")
     if _conflict(plane) is not None:
         return Fault("IdentityConflict", "nothing is sent while another cluster uses this identity")
-    if plane.state.account is not None:
-        return Fault("HubUnreachable", "Security Hub does not take findings")
+    if plane.state.account is not None or plane.state.reading is not None:
+        return Fault("HubUnreachable", "Security Hub does not take findings, or does not say what it holds")
     if plane.state.inventory is not None:
         return plane.state.inventory
     if not ledger.reports_listed:
