@@ -199,7 +199,7 @@ class Operator:
 
     def __exit__(self, *_: object) -> None:
         if self._child is not None and self._child.returncode is None:
-            self.kill()
+            self.stop()
 
 
 def until(
