@@ -6,7 +6,8 @@ It runs in a thread with a loop of its own, speaks plain HTTP to the operator, a
 import asyncio
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -25,8 +26,6 @@ class Gate:
         self.url = ""
         self.judge: Verdict | None = None
         self.rewrite: Rewrite | None = None
-        self.refused = 0
-        """How many requests were answered in the server's place."""
         self._target = target
         self._ssl: ssl.SSLContext | bool = ssl.create_default_context(cadata=ca) if ca else True
         self._streams: dict[web.StreamResponse, web.Request] = {}
@@ -46,6 +45,15 @@ class Gate:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
         self._loop.close()
+
+    @contextmanager
+    def judged(self, judge: Verdict, rewrite: Rewrite | None = None) -> Iterator[None]:
+        """Within the block, requests meet this judge."""
+        self.judge, self.rewrite = judge, rewrite
+        try:
+            yield
+        finally:
+            self.judge = self.rewrite = None
 
     def cut(self, path: str = "") -> None:
         """End answers under way below the path, such as watches, without their last bytes."""
@@ -83,7 +91,6 @@ class Gate:
         body = await request.read()
         verdict = self.judge(request, body) if self.judge is not None else None
         if isinstance(verdict, web.Response):
-            self.refused += 1
             return verdict
         sent = body if verdict is None else verdict
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOP}

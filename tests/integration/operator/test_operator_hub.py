@@ -35,11 +35,11 @@ def live(home: World, gate: Gate) -> Iterator[World]:
 @pytest.mark.parametrize(
     ("kind", "options"),
     [
-        ("throttle", {}),
-        ("error500", {}),
-        ("timeout_before", {"delay_seconds": 0.1}),
-        ("timeout_after", {"delay_seconds": 0.1}),
-        ("partial", {"share": 0.5}),
+        ("throttle", {"count": 2}),
+        ("error500", {"count": 1}),
+        ("timeout_before", {"count": 1, "delay_seconds": 0.1}),
+        ("timeout_after", {"count": 1, "delay_seconds": 0.1}),
+        ("partial", {"count": 2, "share": 0.5}),
     ],
 )
 def test_calls_that_fail(live: World, kind: str, options: dict[str, float]) -> None:
@@ -47,12 +47,11 @@ def test_calls_that_fail(live: World, kind: str, options: dict[str, float]) -> N
     is there, once: none is lost and no time moves.
     """
     names = [f"{kind}-{n}".replace("_", "-") for n in range(30)]
-    live.hub.fault(kind, operation=IMPORT, count=2, **options)
+    live.hub.fault(kind, operation=IMPORT, **options)
     mark = live.mark()
     live.apply(*(report(name, result(kind)) for name in names))
     live.until(lambda: live.states(kind) == dict.fromkeys(names, "ACTIVE"), "all findings")
-    live.until(lambda: len(live.calls(mark, IMPORT)) == 3, "the call that is let through")
-    live.synced()
+    live.until(lambda: len(live.calls(mark, IMPORT)) == options["count"] + 1, "the call that is let through")
     written = [entry["outcome"] for entry in live.journal(mark) if entry["outcome"] not in {"failed", "ignored"}]
     assert written == ["created"] * len(names)
     assert live.hub.stats()["moved"] == {}
@@ -83,8 +82,7 @@ def test_refused_finding(live: World, gate: Gate) -> None:
     def rejected() -> float:
         return live.operator.metric("policyhub_findings_rejected_total", reason="InvalidInput")
 
-    gate.judge, gate.rewrite = judge, rewrite
-    try:
+    with gate.judged(judge, rewrite):
         live.apply(
             report("bad", result("refused", message="poison")),
             *(report(f"good-{n}", result("refused")) for n in range(5)),
@@ -101,8 +99,6 @@ def test_refused_finding(live: World, gate: Gate) -> None:
         live.apply(report("bad", result("refused", message="wholesome")))
         live.until(lambda: live.states("refused").get("bad") == "ACTIVE", "the mended one")
         live.synced()
-    finally:
-        gate.judge = gate.rewrite = None
 
 
 def refusal(bad: list[str], good: int) -> dict[str, object]:
@@ -123,7 +119,7 @@ def test_hub_that_is_switched_off(live: World) -> None:
     assert ACCOUNT in told["message"]
     live.hub.enable(on=True)
     live.await_states("off", fixed="ARCHIVED", new="ACTIVE")
-    live.synced()
+    live.well()
 
 
 def test_permission_that_is_missing(live: World) -> None:
@@ -134,7 +130,7 @@ def test_permission_that_is_missing(live: World) -> None:
     assert f"securityhub:{IMPORT}" in told["message"]
     live.hub.clear_fault(fault)
     live.await_states("denied", web="ACTIVE")
-    live.synced()
+    live.well()
 
 
 def test_hub_off_at_start(world: World) -> None:
@@ -149,7 +145,7 @@ def test_hub_off_at_start(world: World) -> None:
     mark = world.mark()
     world.hub.enable(on=True)
     world.await_states("early", web="ACTIVE", api="ACTIVE")
-    world.synced()
+    world.well()
     assert [call["findings"] for call in world.calls(mark, IMPORT)] == [2]
     assert outcomes(world.journal(mark)) == ["created", "created"]
 

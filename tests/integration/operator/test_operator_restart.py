@@ -1,11 +1,39 @@
 """What a new process finds, and what an old one leaves."""
 
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 
+import pytest
+
+from dev.hub.process import HubProcess
 from dev.stand import Operator
 from tests.integration.operator.world import World, outcomes, report, result
 
 DELAY_SECONDS = 3
+
+
+@pytest.fixture(scope="module")
+def silent(second: World) -> Iterator[World]:
+    """The second cluster, with a hub of its own that gives no answer to imports."""
+    second.clear()
+    with HubProcess.start() as hub:
+        world = World(second.installed, hub)
+        world.monitor()
+        world.start()
+        world.synced()
+        hub.fault("timeout_before", operation="BatchImportFindings", delay_seconds=60)
+        world.apply(report("late", result("late")))
+        world.until(lambda: world.operator.metric("policyhub_violations", cluster="alpha") == 1, "it to be seen")
+        yield world
+        world.clear()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def stopping(silent: World) -> Iterator[Future[float]]:
+    """Its operator, which has been told to stop: that takes long, so the other tests of the module go on beside it."""
+    with ThreadPoolExecutor(1) as thread:
+        yield thread.submit(silent.operator.stop)
 
 
 def test_killed_and_started_again(world: World) -> None:
@@ -69,18 +97,11 @@ def test_sigterm_drains(world: World) -> None:
     assert len(world.found(state="ACTIVE")) == 60
 
 
-def test_stop_while_the_hub_is_silent(world: World) -> None:
+def test_stop_while_the_hub_is_silent(silent: World, stopping: Future[float]) -> None:
     """A hub that does not answer holds up the end for no longer than 20 s, and the next process sends what was left."""
-    world.monitor()
-    operator = world.start()
-    world.synced()
-    fault = world.hub.fault("timeout_before", operation="BatchImportFindings", delay_seconds=60)
-    mark = world.mark()
-    world.apply(report("late", result("late")))
-    world.until(lambda: operator.metric("policyhub_violations", cluster="alpha") == 1, "the violation to be seen")
-    assert operator.stop() < 20
-    assert exit_code(operator) == 0
-    assert world.journal(mark) == []
-    world.hub.clear_fault(fault)
-    world.start()
-    world.await_states("late", late="ACTIVE")
+    assert stopping.result() < 20
+    assert exit_code(silent.operator) == 0
+    assert silent.journal() == []
+    silent.hub.clear_faults()
+    silent.start()
+    silent.await_states("late", late="ACTIVE")

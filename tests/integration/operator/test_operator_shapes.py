@@ -45,7 +45,7 @@ def test_every_shape_becomes_exactly_its_findings(world: World) -> None:
     )
     world.monitor()
     world.start()
-    world.synced()
+    world.well()
     found = world.found(state="ACTIVE")
     assert {about: finding["Compliance"]["Status"] for about, finding in found.items()} == {
         ("kyverno", "run-as-nonroot", "check", "Deployment", "shop", "web"): "FAILED",

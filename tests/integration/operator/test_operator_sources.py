@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -30,14 +30,15 @@ def complete(world: World, source: str) -> float:
     return world.operator.metric("policyhub_source_complete", cluster="alpha", source=source)
 
 
-def failing(path: str) -> Callable[[web.Request, bytes], web.Response | None]:
-    """Answers 500 for what lies under the path."""
+def failing(*paths: str) -> Callable[[web.Request, bytes], web.Response | None]:
+    """Answers 500 for what lies at the paths; 410 to watches, which asks for a new listing."""
 
     def judge(request: web.Request, _: bytes) -> web.Response | None:
-        if request.path != path:
+        if request.path not in paths:
             return None
-        status = {"kind": "Status", "status": "Failure", "code": 500, "message": "etcdserver: no leader"}
-        return web.json_response(status, status=500)
+        code = 410 if "watch" in request.query else 500
+        status = {"kind": "Status", "status": "Failure", "code": code, "message": "etcdserver: no leader"}
+        return web.json_response(status, status=code)
 
     return judge
 
@@ -59,57 +60,52 @@ def gate(home: World) -> Iterator[Gate]:
 
 
 @contextmanager
-def forbidden(world: World, _: Gate) -> Iterator[str]:
-    """The ClusterRole without the rule for wgpolicyk8s.io."""
+def forbidden(world: World, group: str) -> Iterator[None]:
+    """The ClusterRole without the rule for an API group."""
     role = next(d for d in world.installed.documents if d["kind"] == "ClusterRole")
     path = world.cluster.path(role)
-    left = [rule for rule in role["rules"] if "wgpolicyk8s.io" not in rule["apiGroups"]]
+    left = [rule for rule in role["rules"] if group not in rule["apiGroups"]]
     assert len(left) == len(role["rules"]) - 1
     world.cluster.request("PATCH", path, {"rules": left})
     try:
-        yield "ListingForbidden"
+        yield
     finally:
         world.cluster.request("PATCH", path, {"rules": role["rules"]})
 
 
-@contextmanager
-def broken(_: World, gate: Gate) -> Iterator[str]:
-    """Listings that answer 500."""
-    gate.judge = failing("/apis/wgpolicyk8s.io/v1alpha2/policyreports")
-    try:
-        yield "ListingFailed"
-    finally:
-        gate.judge = None
-
-
-@pytest.mark.parametrize("trouble", [forbidden, broken])
-def test_listing_refused_at_start(
-    world: World, gate: Gate, tmp_path: Path, trouble: Callable[[World, Gate], AbstractContextManager[str]]
-) -> None:
-    """Where reports may not or cannot be listed, nothing of theirs is archived, a condition and a metric say why, and
-    other sources go on; when they can be listed again, what is really gone is archived and nothing else is sent.
+def test_listings_refused_at_start(world: World, gate: Gate, tmp_path: Path) -> None:
+    """Where reports may not (403) or cannot (500) be listed, nothing of theirs is archived, condition and metric say
+    why, and other sources go on; when they can be listed again, what is really gone is archived and nothing else sent.
     """
-    gone = report("gone", result("lost"))
-    world.apply(gone, report("kept", result("lost")))
+    gone = [report("gone", result("denied")), report("gone", result("broken"), kind="Report")]
+    kept = [report("kept", result("denied")), report("kept", result("broken"), kind="Report")]
+    world.apply(*gone, *kept)
     world.monitor(archiveDelay=DELAY)
-    world.start(KUBECONFIG=kubeconfig(world, gate, tmp_path))
-    world.await_states("lost", gone="ACTIVE", kept="ACTIVE")
+    through = kubeconfig(world, gate, tmp_path)
+    world.start(KUBECONFIG=through)
+    for policy in ("denied", "broken"):
+        world.await_states(policy, gone="ACTIVE", kept="ACTIVE")
     world.operator.kill()
-    world.delete(gone)
-    with trouble(world, gate) as reason:
-        world.start(KUBECONFIG=kubeconfig(world, gate, tmp_path))
-        told = world.await_condition("SourcesComplete", "False", reason=reason)
-        assert REPORTS in told["message"]
+    world.delete(*gone)
+    broken = gate.judged(failing("/apis/openreports.io/v1alpha1/reports"))
+    with broken, forbidden(world, "wgpolicyk8s.io"):
+        world.start(KUBECONFIG=through)
+        told = world.await_condition("SourcesComplete", "False", reason="ListingForbidden")
+        assert f"{REPORTS}: 403" in told["message"]
+        assert "reports.openreports.io: 500" in told["message"]
         assert world.condition("Ready")["status"] == "False"
         outlast_the_delay(world, "clock")
-        assert world.states("lost") == {"gone": "ACTIVE", "kept": "ACTIVE"}
+        for policy in ("denied", "broken"):
+            assert world.states(policy) == {"gone": "ACTIVE", "kept": "ACTIVE"}
         metrics = world.operator.get("/metrics")
-        assert f'policyhub_source_complete{{cluster="alpha",reason="{reason}",source="{REPORTS}"}} 0.0' in metrics
+        for reason, source in (("ListingForbidden", REPORTS), ("ListingFailed", "reports.openreports.io")):
+            assert f'policyhub_source_complete{{cluster="alpha",reason="{reason}",source="{source}"}} 0.0' in metrics
     mark = world.mark()
-    world.await_states("lost", gone="ARCHIVED", kept="ACTIVE")
-    world.synced()
+    for policy in ("denied", "broken"):
+        world.await_states(policy, gone="ARCHIVED", kept="ACTIVE")
+    world.well()
     assert complete(world, REPORTS) == 1
-    assert [entry["outcome"] for entry in world.journal(mark)] == ["archived"]
+    assert [entry["outcome"] for entry in world.journal(mark)] == ["archived", "archived"]
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +122,14 @@ def live(home: World, gate: Gate, tmp_path_factory: pytest.TempPathFactory) -> I
     home.clear()
 
 
+def test_crd_that_appears(live: World) -> None:
+    """A report API that appears after the start is read within seconds."""
+    live.cluster.apply(crds.open_reports())
+    live.apply(report("web", result("appeared"), kind="Report"))
+    live.await_states("appeared", web="ACTIVE")
+    live.synced()
+
+
 def test_watch_that_is_cut(live: World, gate: Gate) -> None:
     """What happens while a watch is being resumed is not lost, and costs no listing that archives anything."""
     live.apply(report("before", result("cut")))
@@ -138,36 +142,34 @@ def test_watch_that_is_cut(live: World, gate: Gate) -> None:
     assert [entry["outcome"] for entry in live.journal(mark)] == ["created"]
 
 
-@pytest.mark.parametrize(
-    ("path", "reasons"),
-    [
-        ("/apis/wgpolicyk8s.io/v1alpha2/policyreports", {"WatchFailed", "ListingFailed", "Unreachable"}),
-        ("/apis/wgpolicyk8s.io", {"DiscoveryFailed"}),
-    ],
-    ids=["watch and listing", "discovery"],
-)
-def test_errors_while_running(live: World, gate: Gate, path: str, reasons: set[str]) -> None:
-    """Watches that are cut and answered with 500 like the listings after them, and a discovery that fails, archive
-    nothing, and the condition says so; when the errors end, what went missing meanwhile is archived, what came is
-    found.
+def test_errors_while_running(live: World, gate: Gate) -> None:
+    """A watch that is cut and cannot be resumed while the listings fail, and a discovery that fails, archive nothing,
+    and the condition says so; when the errors end, what went missing meanwhile is archived, what came is found.
     """
-    policy = "errors-" + next(iter(sorted(reasons))).lower()
-    gone = report("gone", result(policy))
-    live.apply(gone, report("kept", result(policy)))
-    live.await_states(policy, gone="ACTIVE", kept="ACTIVE")
+    kinds = {"listing": "PolicyReport", "discovery": "Report"}
+    gone = [report("gone", result(policy), kind=kind) for policy, kind in kinds.items()]
+    kept = [report("kept", result(policy), kind=kind) for policy, kind in kinds.items()]
+    live.apply(*gone, *kept)
+    for policy in kinds:
+        live.await_states(policy, gone="ACTIVE", kept="ACTIVE")
     live.synced()
-    gate.judge = failing(path)
-    if path.endswith("policyreports"):
-        gate.cut(path)
-    live.delete(gone)
-    live.apply(report("new", result(policy)))
-    live.until(lambda: live.condition("SourcesComplete")["reason"] in reasons, f"a reason of {reasons}")
-    assert "wgpolicyk8s.io" in live.condition("SourcesComplete")["message"]
-    outlast_the_delay(live, f"clock-{policy}")
-    assert live.states(policy)["gone"] == "ACTIVE"
-    gate.judge = None
-    live.await_states(policy, gone="ARCHIVED", kept="ACTIVE", new="ACTIVE")
-    live.synced()
+    listing = "/apis/wgpolicyk8s.io/v1alpha2/policyreports"
+    with gate.judged(failing(listing, "/apis/openreports.io")):
+        gate.cut(listing)
+        live.delete(*gone)
+        live.apply(*(report("new", result(policy), kind=kind) for policy, kind in kinds.items()))
+
+        def told() -> str:
+            return str(live.condition("SourcesComplete")["message"])
+
+        live.until(lambda: f"{REPORTS}: 500" in told() and "openreports.io: 500" in told(), "both to be told")
+        assert live.condition("SourcesComplete")["status"] == "False"
+        outlast_the_delay(live, "clock-errors")
+        assert live.states("listing") == {"gone": "ACTIVE", "kept": "ACTIVE"}
+        assert live.states("discovery")["gone"] == "ACTIVE"
+    for policy in kinds:
+        live.await_states(policy, gone="ARCHIVED", kept="ACTIVE", new="ACTIVE")
+    live.well()
 
 
 def test_crd_that_vanishes(live: World) -> None:
@@ -193,14 +195,6 @@ def test_crd_that_vanishes(live: World) -> None:
     assert [entry["outcome"] for entry in live.journal(mark) if entry["id"] in ids(live, "crd")] == ["archived"]
 
 
-def test_crd_that_appears(live: World) -> None:
-    """A report API that appears after the start is read within seconds."""
-    live.cluster.apply(crds.open_reports())
-    live.apply(report("web", result("appeared"), kind="Report"))
-    live.await_states("appeared", web="ACTIVE")
-    live.synced()
-
-
 def test_constraint_kinds_come_and_go(live: World) -> None:
     """A new template's kind is read; one whose kind vanished archives nothing, and when it is back without the
     constraint its findings are archived.
@@ -210,7 +204,7 @@ def test_constraint_kinds_come_and_go(live: World) -> None:
     live.apply(constraint("passing", "pod-a", kind=kind))
     live.await_states(kind, **{"pod-a": "ACTIVE"})
     live.drop_crd(kind.lower(), "constraints.gatekeeper.sh")
-    live.await_condition("SourcesComplete", "False", reason="Vanished")
+    live.until(lambda: complete(live, f"{kind.lower()}.constraints.gatekeeper.sh") == 0, "it to be noticed")
     outlast_the_delay(live, "clock-kind")
     assert live.states(kind) == {"pod-a": "ACTIVE"}
     live.cluster.apply([crds.constraint(kind)])

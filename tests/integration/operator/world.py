@@ -121,7 +121,11 @@ class World:
         return self.condition(type_, name)
 
     def synced(self, name: str = "alpha") -> None:
-        """Wait until all is well and nothing waits to be sent."""
+        """Wait until all sources are seen whole and nothing waits to be sent (the condition would tell 2 s later)."""
+        self.until(lambda: self.operator.metric("policyhub_in_sync", cluster=name) == 1, f"{name} to be in sync")
+
+    def well(self, name: str = "alpha") -> None:
+        """Wait until the MonitoredCluster says that all is well."""
         self.await_condition("Ready", "True", name=name)
         self.await_condition("InSync", "True", name=name)
 
