@@ -1,0 +1,155 @@
+"""The view of one source API: mark and sweep, malformed objects, positive evidence, coverage."""
+
+from typing import Any
+
+import msgspec
+from prometheus_client import CollectorRegistry
+
+from policyhub.findings.identity import finding_id
+from policyhub.kube.sink import ReflectorState
+from policyhub.metrics import Metrics
+from policyhub.sources.filter import Filter
+from policyhub.sources.violation import Identity
+from policyhub.sync.ledger import Held, Known, Ledger
+from policyhub.sync.view import View
+
+NOW = 1_790_000_000_000
+ORIGIN = "policyreports.wgpolicyk8s.io"
+WATCHING = ReflectorState(phase="watching", listed=1.0)
+FAILED = ReflectorState(phase="failed", reason="Unreachable", message="cut")
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> int:
+        return self.now
+
+
+def made() -> tuple[View, Ledger, Clock]:
+    clock = Clock()
+    ledger = Ledger(cluster_id="alpha", cluster_uid="uid-1", default_severity="MEDIUM", on_dirty=lambda: None)
+    ledger.take_part("", [], now=NOW)
+    view = View(
+        cluster="alpha",
+        group="wgpolicyk8s.io",
+        resource="policyreports",
+        ledger=ledger,
+        wanted=Filter(),
+        metrics=Metrics(CollectorRegistry()),
+        now=clock,
+    )
+    return view, ledger, clock
+
+
+def raw(name: str, result: str = "fail", **metadata: Any) -> bytes:
+    return msgspec.json.encode(
+        {
+            "metadata": {"name": name, "namespace": "shop", **metadata},
+            "scope": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name, "namespace": "shop"},
+            "results": [{"source": "kyverno", "policy": "p", "rule": "r", "result": result}],
+        }
+    )
+
+
+def identity(name: str) -> Identity:
+    return ("kyverno", "p", "r", "apps", "Deployment", "shop", name, "")
+
+
+def wanted(ledger: Ledger) -> set[str]:
+    return {e.voice.subject.name for e in ledger.entries.values() if e.calls and e.voice is not None}
+
+
+def list_all(view: View, *objects: bytes) -> None:
+    view.begin()
+    for document in objects:
+        view.upsert(document)
+    view.finish()
+
+
+def test_listing_sweeps_what_it_lacks() -> None:
+    """What was known and is not in a complete listing is gone."""
+    view, ledger, _ = made()
+    list_all(view, raw("a"), raw("b"))
+    list_all(view, raw("b"))
+    assert wanted(ledger) == {"b"}
+
+
+def test_listing_that_fails_sweeps_nothing() -> None:
+    """A listing that breaks off replaces nothing, and what it did bring is true."""
+    view, ledger, _ = made()
+    list_all(view, raw("a"))
+    view.begin()
+    view.upsert(raw("b"))
+    view.abort()
+    assert wanted(ledger) == {"a", "b"}
+
+
+def test_object_without_a_name_stops_the_sweep_and_no_other() -> None:
+    """An object that cannot be read may be any that was known: nothing is swept, and the rest is taken."""
+    view, ledger, _ = made()
+    list_all(view, raw("a"), raw("b"))
+    list_all(view, b'{"metadata": {"name": 7}}', raw("c"))
+    assert wanted(ledger) == {"a", "b", "c"}
+    assert ORIGIN in ledger.blind
+    list_all(view, raw("c"))
+    assert wanted(ledger) == {"c"}
+    assert ORIGIN not in ledger.blind
+
+
+def test_deleted_object_is_gone() -> None:
+    """A DELETED event ends the calls of its object; one that cannot be read ends none."""
+    view, ledger, _ = made()
+    list_all(view, raw("a"), raw("b"))
+    view.delete(b'{"metadata": {}}')
+    view.delete(raw("a"))
+    assert wanted(ledger) == {"b"}
+
+
+def test_grading_listing_gives_positive_evidence() -> None:
+    """When asked to grade, a listing clears what only Security Hub knows and a report reads as pass; a grading that
+    breaks off is made up for by the next listing.
+    """
+    view, ledger, _ = made()
+    known = Known("d", NOW, NOW, archived=False)
+    id_ = finding_id("alpha", identity("a"))
+    ledger.take_part("", [Held(id_, known, "uid-1", ORIGIN, "r")], now=NOW)
+    list_all(view, raw("a", "pass"))
+    assert not ledger.entries[id_].cleared
+    view.grade = True
+    view.begin()
+    view.abort()
+    list_all(view, raw("a", "pass"))
+    assert ledger.entries[id_].cleared
+
+
+def test_coverage_goes_on_over_a_cut_watch() -> None:
+    """A watch that resumes has missed nothing, so the time since which the API is seen whole stands; a new listing
+    begins it anew.
+    """
+    view, ledger, clock = made()
+    view.state(WATCHING)
+    assert ORIGIN not in ledger.coverage  # nothing was listed yet
+    list_all(view)
+    view.state(WATCHING)
+    clock.now += 1000
+    view.state(FAILED)
+    assert not ledger.coverage[ORIGIN].live
+    clock.now += 1000
+    view.state(WATCHING)
+    assert (ledger.coverage[ORIGIN].since, ledger.coverage[ORIGIN].resumed) == (NOW, NOW + 2000)
+    view.state(FAILED)
+    clock.now += 1000
+    list_all(view)
+    view.state(WATCHING)
+    assert (ledger.coverage[ORIGIN].since, ledger.coverage[ORIGIN].resumed) == (NOW + 3000, 0)
+
+
+def test_rewrite_changes_nothing() -> None:
+    """The same words with another resourceVersion leave nothing to send."""
+    view, ledger, _ = made()
+    list_all(view, raw("a"))
+    ledger.dirty.clear()
+    view.upsert(raw("a", resourceVersion="2"))
+    assert not ledger.dirty
