@@ -15,7 +15,7 @@ What follows what:
               404                          vanished: looks again at a slow pace, for the owner to end
               any other failure            again, after the back-off
     watch     normal end                   resumed at once; a listing instead, if the server's versions mean nothing
-              410                          a listing
+              410                          a listing, at once; the second time in a row after the back-off
               404                          vanished
               cut, silent, 429, 5xx, 403   resumed, after the back-off; every fifth time in a row a listing instead
               a line that is not JSON      resumed, after the back-off; the second time in a row a listing instead
@@ -130,6 +130,8 @@ class Reflector:
         self._interrupt: asyncio.Timeout | None = None
         self._expired = 0
         self._broken = 0
+        self._outdated = False
+        """The last watch was refused for its version: the second time in a row waits."""
         self._live = False
         self._listed: float | None = None
         self._listing_problem: _Problem | None = None
@@ -263,6 +265,7 @@ class Reflector:
         healthy = self._clock.monotonic() - started >= min(_HEALTHY_SECONDS, seconds)
         if healthy:
             self._watch_backoff.reset()
+            self._outdated = False
         if error is not None:
             return self._watch_failed(error)
         self._broken = 0
@@ -279,12 +282,15 @@ class Reflector:
                 return _VANISHED_SECONDS + delay
             case Refused(status=400 | 410):  # 400: it does not understand the version it gave us
                 self._version = None
+                if not self._outdated:  # the server is there and says what to do: no reason to wait
+                    delay = 0
             case Refused() if self._watch_backoff.failures % _WATCH_TRIES == 0:
                 self._version = None
             case _Unreadable() if self._broken > 1:
                 self._version = None
             case _:
                 pass
+        self._outdated = isinstance(error, Refused) and error.status in {400, 410}
         self._live = False
         self._watch_problem = (_reason(error, listing=False), str(error))
         self._tell()

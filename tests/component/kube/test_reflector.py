@@ -309,6 +309,16 @@ async def test_a_watch_refused_for_its_version_is_listed_again(code: int) -> Non
         assert len(api.asked("list")) == 2
 
 
+async def test_an_expired_watch_does_not_wait_for_what_failed_before_it() -> None:
+    """After an outage the first 410 brings the listing at once, however long the waits are by then; others wait."""
+    api = filled(1)
+    api.answers["watch"].extend([*[refusal(500, "Down")] * 4, *[refusal(410, "Expired")] * 3])
+    async with running(api) as rig:
+        await rig.watching()
+        assert rig.clock.slept == [0.5, 1, 2, 4, 16, 30]
+        assert len(api.asked("list")) == 4
+
+
 @pytest.mark.parametrize(("code", "reason"), [(500, "WatchFailed"), (403, "WatchForbidden"), (429, "WatchFailed")])
 async def test_an_error_event_backs_off_and_resumes(code: int, reason: str) -> None:
     """An ERROR that is no 410 costs a wait, not a listing."""
