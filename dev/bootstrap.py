@@ -49,8 +49,18 @@ def install(locks: list[str]) -> None:
         start = time.monotonic()
         run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "-r", path)
         if lock == "dev":
-            run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
-                "--no-build-isolation", "--editable", ".")
+            run(
+                python,
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--no-deps",
+                "--no-build-isolation",
+                "--editable",
+                ".",
+            )
         stamp.write_text(wanted)
         say(f"requirements/{lock}.lock installed in {time.monotonic() - start:.0f} s")
 
