@@ -284,12 +284,14 @@ class DataPlane:
     async def _discover(self, connection: Connection, tasks: asyncio.TaskGroup) -> None:
         wanted = self.monitored.spec.sources
         unreachable = 0
+        lost = False
         while True:
             started = self._now()
             try:
                 uid = await connection.cluster_uid()
             except (Refused, Unreachable) as error:
                 self._lost(error)
+                lost = True
                 unreachable += isinstance(error, Unreachable)
                 if unreachable == STALE_AFTER or (isinstance(error, Refused) and error.status == 401):
                     raise _Stale from error
@@ -305,7 +307,16 @@ class DataPlane:
                     gatekeeper=wanted.gatekeeper,
                 )
                 self._apply(found, connection, tasks, started=started)
+                if lost:
+                    self._nudge()
+                lost = bool(found.unknown)
             await asyncio.sleep(self._settings.discovery_interval * self._rng.uniform(0.9, 1.1))
+
+    def _nudge(self) -> None:
+        """The API server is back: sources that wait for their next attempt, up to a minute, need not."""
+        for source in self.sources.values():
+            if source.reflector.state.phase == "failed":
+                source.reflector.request_relist()
 
     def _apply(self, found: Discovery, connection: Connection, tasks: asyncio.TaskGroup, *, started: int) -> None:
         ledger = self._feed().ledger

@@ -78,6 +78,10 @@ class Gate:
             await self._stop.wait()
             await self._cut()
             await runner.cleanup()
+        left = asyncio.all_tasks() - {asyncio.current_task()}  # answers that were cut
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     async def _pass(self, request: web.Request) -> web.StreamResponse:
         try:

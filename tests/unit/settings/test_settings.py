@@ -1,0 +1,40 @@
+"""Settings and the command line: everything wrong is named at once, before anything starts."""
+
+import pytest
+from typer.testing import CliRunner
+
+import policyhub
+from policyhub.cli import app
+from policyhub.settings import Settings, SettingsError
+
+
+def test_every_error_is_named_with_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong flag and a wrong variable are told together, each by the name under which it was given."""
+    monkeypatch.setenv("POLICYHUB_REGION", "Ireland")
+    with pytest.raises(SettingsError) as caught:
+        Settings.load(account_id="123", metrics_port="http")
+    lines = str(caught.value).splitlines()
+    assert [line.split(":")[0] for line in lines] == ["--account-id", "POLICYHUB_REGION", "--metrics-port"]
+    assert "'Ireland'" in lines[1]
+
+
+def test_flags_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flag that is given wins; one that is not given leaves the variable, and that the default."""
+    monkeypatch.setenv("POLICYHUB_ACCOUNT_ID", "111122223333")
+    monkeypatch.setenv("POLICYHUB_METRICS_PORT", "9000")
+    settings = Settings.load(metrics_port="9100", region=None)
+    assert (settings.account_id, settings.metrics_port, settings.region) == ("111122223333", 9100, None)
+
+
+def test_wrong_settings_end_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`policyhub run` with wrong settings ends with 2 and says what is wrong on stderr."""
+    monkeypatch.delenv("POLICYHUB_HUB_QUOTA_SHARE", raising=False)
+    done = CliRunner().invoke(app, ["run", "--hub-quota-share", "2"])
+    assert done.exit_code == 2
+    assert "--hub-quota-share" in done.stderr
+
+
+def test_version_is_printed() -> None:
+    """`policyhub --version` prints the version and nothing else."""
+    done = CliRunner().invoke(app, ["--version"])
+    assert (done.exit_code, done.stdout) == (0, f"{policyhub.__version__}\n")
