@@ -72,6 +72,8 @@ class Hubs:
             engine = Engine(
                 hub=client, hub_name=name, metrics=self._metrics, now=self._now, clock=time.monotonic, rng=self._rng
             )
+            self._metrics.hub_rate_limit.labels(name, "BatchImportFindings").set_function(lambda: imports.rate)
+            self._metrics.hub_rate_limit.labels(name, "GetFindings").set_function(lambda: reads.rate)
             self._open[key] = (client, engine)
             self._tasks.append(asyncio.create_task(self._keep(engine), name=f"engine {name}"))
         return self._open[key]

@@ -71,6 +71,12 @@ class Metrics:
             buckets=_CALL_SECONDS,
             registry=registry,
         )
+        self.hub_rate_limit = Gauge(
+            "policyhub_hub_rate_limit",
+            "Calls a second that are allowed now, after what the hub throttled",
+            ["hub", "operation"],
+            registry=registry,
+        )
         self.watch_events = Counter(
             "policyhub_watch_events",
             "Source objects read, by whether they changed anything of meaning",

@@ -26,6 +26,8 @@ class TokenBucket:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self._rate = rate
+        self._ceiling = rate
+        self._slowed = float("-inf")
         self._burst = max(burst, 1.0)
         self._clock = clock
         self._sleep = sleep
@@ -35,15 +37,25 @@ class TokenBucket:
 
     @property
     def rate(self) -> float:
-        """Tokens a second. May be set at any time; one caller at most still waits by the old rate."""
+        """Tokens a second, as allowed now."""
         return self._rate
 
-    @rate.setter
-    def rate(self, rate: float) -> None:
-        if rate <= 0:
-            raise ValueError(f"a rate must be above 0, not {rate}")
+    def throttled(self) -> None:
+        """The service refused a call for its pace: others use the quota too. Halves the rate, at most once a second,
+        however many calls were under way; never below `FLOOR`.
+        """
+        now = self._clock()
         self._fill()
-        self._rate = rate
+        self._tokens = 0.0
+        if now - self._slowed >= _ONCE_SECONDS:
+            self._slowed = now
+            self._rate = max(min(FLOOR, self._ceiling), self._rate / 2)
+
+    def answered(self) -> None:
+        """A call went through: the rate grows by a fixed step, up to what it was made with."""
+        if self._rate < self._ceiling:
+            self._fill()
+            self._rate = min(self._ceiling, self._rate + self._ceiling / _STEPS)
 
     async def acquire(self) -> None:
         """Wait for one token and take it."""
@@ -60,6 +72,11 @@ class TokenBucket:
         self._filled = now
 
 
+FLOOR = 0.5
+"""Calls a second that are always allowed: one in two seconds."""
+_ONCE_SECONDS = 1.0
+_STEPS = 20
+"""Answers that bring a rate from nothing back to its ceiling."""
 _WHOLE = 1 - 1e-6
 """A token but for rounding: waiting for the last 1e-17 of one would be a busy loop."""
 

@@ -158,8 +158,9 @@ class HubClient:
         request: dict[str, object] = {"Filters": {**filters, **self._own()}, "MaxResults": PAGE}
         if token:
             request["NextToken"] = token
-        await self.reads.acquire()
-        response = await self._call("GetFindings", lambda: self._clients.securityhub().get_findings(**request))
+        response = await self._paced(
+            self.reads, "GetFindings", lambda: self._clients.securityhub().get_findings(**request)
+        )
         found = response.get("Findings", ())
         ours = tuple(finding for finding in found if self._is_own(finding))
         if len(ours) < len(found):
@@ -207,9 +208,10 @@ class HubClient:
             raise errors.mismatch(caller=caller, account=self.account, region=self.region)
 
     async def _import(self, part: Sequence[Finding]) -> Mapping[str, Any]:
-        await self.imports.acquire()
-        return await self._call(
-            "BatchImportFindings", lambda: self._clients.securityhub().batch_import_findings(Findings=part)
+        return await self._paced(
+            self.imports,
+            "BatchImportFindings",
+            lambda: self._clients.securityhub().batch_import_findings(Findings=part),
         )
 
     def _settle(self, part: Sequence[Finding], response: Mapping[str, Any], result: ImportResult) -> None:
@@ -247,6 +249,17 @@ class HubClient:
             and finding.get("ProductArn") == self.product_arn
             and finding.get("Region", self.region) == self.region
         )
+
+    async def _paced(self, bucket: TokenBucket, operation: str, call: Callable[[], T]) -> T:
+        """Take a token, call, and let the answer set the pace: additive increase, multiplicative decrease."""
+        await bucket.acquire()
+        try:
+            answer = await self._call(operation, call)
+        except errors.Throttled:
+            bucket.throttled()
+            raise
+        bucket.answered()
+        return answer
 
     async def _call(self, operation: str, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, self._blocking, operation, call)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from policyhub.hub.bucket import IMPORTS, READS, Quota, TokenBucket
+from policyhub.hub.bucket import FLOOR, IMPORTS, READS, Quota, TokenBucket
 
 
 class Time:
@@ -79,24 +79,37 @@ async def test_cancelled_caller_takes_no_token(time: Time) -> None:
     assert [task.cancelled() for task in waiting] == [True, True, False]
 
 
-async def test_rate_can_be_set(time: Time) -> None:
-    """A new rate counts from the moment it is set; what was earned before keeps the old one."""
-    tokens = bucket(time, burst=2)
-    for _ in range(2):
-        await tokens.acquire()
-    time.now += 0.1
-    tokens.rate = 1.0
-    assert tokens.rate == 1.0
-    for _ in range(2):
-        await tokens.acquire()
-    assert time.sleeps == pytest.approx([1.0])
+async def test_throttled_calls_halve_the_rate_once(time: Time) -> None:
+    """However many calls under way are refused at a time, the rate is halved once, and the burst is gone."""
+    tokens = bucket(time, rate=8.0)
+    for _ in range(4):
+        tokens.throttled()
+    assert tokens.rate == 4.0
+    started = time.clock()
+    await tokens.acquire()
+    assert time.clock() - started == pytest.approx(0.25)
 
 
-@pytest.mark.parametrize("rate", [0, -1])
-async def test_rate_must_be_positive(time: Time, rate: float) -> None:
-    """A rate of nothing would wait for ever."""
-    with pytest.raises(ValueError, match="above 0"):
-        bucket(time).rate = rate
+async def test_rate_never_falls_below_its_floor(time: Time) -> None:
+    """One call in two seconds is always allowed, or all if the share is smaller than that."""
+    tokens, small = bucket(time, rate=8.0), bucket(time, rate=0.1)
+    for _ in range(10):
+        tokens.throttled()
+        small.throttled()
+        await time.sleep(1.0)
+    assert tokens.rate == FLOOR
+    assert small.rate == 0.1
+
+
+async def test_answers_bring_the_rate_back(time: Time) -> None:
+    """Each answer adds a fixed step, up to what the bucket was made with and no further."""
+    tokens = bucket(time, rate=8.0)
+    tokens.throttled()
+    tokens.answered()
+    assert tokens.rate == pytest.approx(4.4)
+    for _ in range(30):
+        tokens.answered()
+    assert tokens.rate == 8.0
 
 
 @pytest.mark.parametrize(("quota", "rate", "burst"), [(IMPORTS, 8, 24), (READS, 2.4, 4.8), (Quota(1, 1), 0.8, 1)])
