@@ -304,6 +304,7 @@ class Reflector:
         async with self._connection.stream(
             self.resource.path, params, idle_seconds=seconds + self._idle_grace
         ) as lines:
+            self._sink.opened()
             self._live = True
             self._watch_problem = None
             self._tell()

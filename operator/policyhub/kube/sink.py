@@ -55,6 +55,9 @@ class Sink(Protocol):
     def begin(self) -> None:
         """A listing starts. Always followed by `finish` or `abort`; no event arrives in between."""
 
+    def opened(self) -> None:
+        """A watch was accepted: what follows comes by a new request, which another server may have answered."""
+
     def upsert(self, raw: msgspec.Raw) -> None:
         """The JSON of one object, from a listing or an event. A copy keeps the page alive: decode it or let it go."""
 

@@ -152,6 +152,9 @@ class Ledger:
         """Whether an inventory has been read to the end."""
         self.confirmed: dict[str, int] = {}
         """When each source API was last seen to be served by the very cluster (discovery, its uid checked)."""
+        self.opened: dict[str, int] = {}
+        """When the listing or watch that now speaks for each source API began: until a discovery has confirmed it, it
+        may be another cluster's that answers at the old address."""
         self.dirty: dict[str, None] = {}
         self.held: dict[str, str] = {}
         """Ids whose wanted and known differ and that nothing is done about now, with the reason."""

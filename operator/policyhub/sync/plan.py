@@ -57,8 +57,9 @@ class Hold(StrEnum):
     UNLISTED = UNLISTED
     """A constraint does not list all its violations or was not audited yet, or a report could not be read whole."""
     UNCONFIRMED = UNCONFIRMED
-    """No discovery has confirmed since the loss that the API is served by the very cluster. A CRD that is being
-    removed first deletes its objects, and a replaced cluster answers with empty lists: neither passes the next one."""
+    """No discovery has confirmed since the loss (since the watch began, where the result passes) that the API is served
+    by the very cluster. A CRD that is being removed first deletes its objects, and a replaced cluster answers with empty
+    lists: neither passes the next discovery."""
     DELAY = "archive_delay"
     """It waits for the archive delay (what `Wait` is counted as)."""
 
@@ -112,8 +113,9 @@ def _unwanted(entry: Entry, *, ledger: Ledger, rules: Rules, now: int) -> Decisi
     constraint = entry.origin.endswith(GATEKEEPER)
     if not constraint and not ledger.reports_listed:
         return Hold.SOURCE
+    confirmed = ledger.confirmed.get(entry.origin, 0)
     if entry.cleared:
-        return Change.ARCHIVED
+        return Change.ARCHIVED if confirmed >= ledger.opened.get(entry.origin, 0) else Hold.UNCONFIRMED
     seen = ledger.coverage.get(entry.origin)
     if seen is None or not seen.live:
         return Hold.SOURCE
@@ -123,7 +125,7 @@ def _unwanted(entry: Entry, *, ledger: Ledger, rules: Rules, now: int) -> Decisi
     due = max(since + rules.archive_delay_ms, seen.resumed + RESUME_MS if seen.resumed else 0)
     if now < due:
         return Wait(due)
-    if ledger.confirmed.get(entry.origin, 0) < since:
+    if confirmed < since:
         return Hold.UNCONFIRMED
     return Change.ARCHIVED
 

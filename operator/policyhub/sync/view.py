@@ -65,9 +65,13 @@ class View:
     # -- what the reflector calls ---------------------------------------------------------------------------------
 
     def begin(self) -> None:
+        self.opened()
         self._seen = set()
         self._blind = False
         self._grading, self.grade = self.grade, False
+
+    def opened(self) -> None:
+        self._ledger.opened[self.origin] = self._now()
 
     def upsert(self, raw: bytes | msgspec.Raw) -> None:
         latest = self._now() // 1000 + PLAUSIBLE_AHEAD_SECONDS

@@ -26,6 +26,9 @@ class Mirror:
         assert self._marked is None
         self._marked = set()
 
+    def opened(self) -> None:
+        pass
+
     def upsert(self, raw: msgspec.Raw) -> None:
         obj = msgspec.json.decode(raw)
         name = obj["metadata"]["name"]

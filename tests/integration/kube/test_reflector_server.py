@@ -32,6 +32,9 @@ class Names:
     def begin(self) -> None:
         self._listed = set()
 
+    def opened(self) -> None:
+        pass
+
     def upsert(self, raw: msgspec.Raw) -> None:
         name = msgspec.json.decode(raw)["metadata"]["name"]
         self.known.add(name)

@@ -190,6 +190,14 @@ def called_beside_an_unreadable_report(made: Ledger) -> Entry:
     return lost(made)
 
 
+def passes_on_a_fresh_watch(made: Ledger) -> Entry:
+    """Its report reads pass, by a watch that began after the last discovery: another cluster may be answering."""
+    entry = passes(made)
+    made.opened[REPORT.origin] = NOW + 1
+    made.confirmed[REPORT.origin] = NOW
+    return entry
+
+
 def others_unheard(made: Ledger) -> Entry:
     entry = passes(made)
     made.list_reports(listed=False)
@@ -221,6 +229,7 @@ def unanswered(made: Ledger) -> Entry:
         pytest.param(rejected, 0, Hold.REJECTED, id="refused for good"),
         pytest.param(rejected_then_changed, 0, Change.NEW, id="refused, then other content"),
         pytest.param(passes, 0, Change.ARCHIVED, id="passes: at once"),
+        pytest.param(passes_on_a_fresh_watch, DAY_MS, Hold.UNCONFIRMED, id="passes on a watch not yet confirmed"),
         pytest.param(lost, 0, Wait(NOW + DELAY), id="gone: waits"),
         pytest.param(lost, DELAY - 1, Wait(NOW + DELAY), id="gone: waits to the end"),
         pytest.param(lost, DELAY, Change.ARCHIVED, id="gone: archived after the delay"),
