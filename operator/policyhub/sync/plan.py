@@ -58,8 +58,8 @@ class Hold(StrEnum):
     """A constraint does not list all its violations or was not audited yet, or a report could not be read whole."""
     UNCONFIRMED = UNCONFIRMED
     """No discovery has confirmed since the loss (since the watch began, where the result passes) that the API is served
-    by the very cluster. A CRD that is being removed first deletes its objects, and a replaced cluster answers with empty
-    lists: neither passes the next discovery."""
+    by the very cluster. A CRD that is being removed first deletes its objects, and a replaced cluster answers with
+    empty lists: neither passes the next discovery."""
     DELAY = "archive_delay"
     """It waits for the archive delay (what `Wait` is counted as)."""
 
