@@ -48,7 +48,6 @@ _SCANNED = ("web", "cart", "checkout", "gateway")
 
 CONTAINER_LIMITS = ("K8sContainerLimits", "containers-must-have-limits")
 """The constraint with more violations than Gatekeeper lists."""
-UNLIMITED_PODS = 52
 
 KINDS = ("K8sContainerLimits", "K8sRequiredLabels", "K8sAllowedRepos", "K8sBlockNodePort")
 """Of the constraints."""

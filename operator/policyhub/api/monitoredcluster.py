@@ -27,7 +27,6 @@ from policyhub.api.scalar import (
     Region,
     RoleArn,
     SecretDataKey,
-    Time,
 )
 from policyhub.api.status import Status
 
@@ -218,7 +217,6 @@ class Metadata(Model):
     generation: int = 0
     annotations: dict[str, str] = Field(default_factory=dict)
     labels: dict[str, str] = Field(default_factory=dict)
-    deletion_timestamp: Time | None = None
 
 
 class MonitoredCluster(Model):

@@ -217,7 +217,7 @@ class Engine:
             except Exception:  # a finding that cannot be rendered is a mistake of ours; it must not stop the others
                 log.exception("finding_not_rendered", id=entry.id, cluster=feed.name)
                 feed.ledger.launch(entry)
-                feed.ledger.reject(entry, _rejected(entry, decision), "NotRendered")
+                feed.ledger.reject(entry, _rejected(entry, decision))
                 continue
             if failure is None and not call.offer(shipment.body):
                 break
@@ -349,7 +349,7 @@ class Engine:
         self._metrics.findings_rejected.labels(self.hub_name, failure.code).inc()
         if failure.kind == "permanent":
             log.warning("finding_rejected", id=s.entry.id, code=failure.code, message=failure.message)
-            s.feed.ledger.reject(s.entry, _rejected(s.entry, s.change), failure.code)
+            s.feed.ledger.reject(s.entry, _rejected(s.entry, s.change))
             return
         if failure.kind == "configuration":
             s.feed.ledger.release(s.entry)

@@ -148,8 +148,6 @@ class Ledger:
         self.reports_listed = False
         """Whether every report API that is served has been listed once: before, one that was not may still call for
         what another has dropped (the same violation comes through wgpolicyk8s.io and openreports.io)."""
-        self.inventoried = False
-        """Whether an inventory has been read to the end."""
         self.confirmed: dict[str, int] = {}
         """When each source API was last seen to be served by the very cluster (discovery, its uid checked)."""
         self.opened: dict[str, int] = {}
@@ -173,7 +171,6 @@ class Ledger:
         self.active = 0
         self.flying: set[str] = set()
         """Ids that are in a call to Security Hub."""
-        self.rejections: Counter[str] = Counter()
 
     @property
     def uids(self) -> frozenset[str]:
@@ -422,7 +419,6 @@ class Ledger:
 
     def finish_inventory(self) -> None:
         """Every part was read: foreign findings that it did not find again are gone."""
-        self.inventoried = True
         self.foreign, self._counted = self._counted, Counter()
 
     def acknowledge(self, entry: Entry, known: Known, *, now: int) -> None:
@@ -440,11 +436,10 @@ class Ledger:
             entry.cleared = False
         self._touch(entry)
 
-    def reject(self, entry: Entry, sent_digest: str, code: str) -> None:
+    def reject(self, entry: Entry, sent_digest: str) -> None:
         """Security Hub refuses this content for good: it is not sent again until it changes."""
         self._land(entry)
         entry.rejected = sent_digest
-        self.rejections[code] += 1
         self._touch(entry)
 
     def unanswered(self, entry: Entry, known: Known) -> None:

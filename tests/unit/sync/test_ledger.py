@@ -376,7 +376,7 @@ class Ledgers(RuleBasedStateMachine):
             case "accepted":
                 self.ledger.acknowledge(entry, known, now=self.now)
             case "rejected":
-                self.ledger.reject(entry, "archive" if archived else entry.digest, "InvalidInput")
+                self.ledger.reject(entry, "archive" if archived else entry.digest)
             case "unanswered":
                 self.ledger.unanswered(entry, known)
             case _:

@@ -120,7 +120,7 @@ def old(made: Ledger) -> Entry:
 def rejected(made: Ledger) -> Entry:
     entry = wanted(made)
     made.launch(entry)
-    made.reject(entry, entry.digest, "InvalidInput")
+    made.reject(entry, entry.digest)
     return entry
 
 
@@ -132,7 +132,7 @@ def rejected_then_changed(made: Ledger) -> Entry:
 def archive_rejected(made: Ledger) -> Entry:
     entry = lost(made)
     made.launch(entry)
-    made.reject(entry, ARCHIVE_REJECTED, "InvalidInput")
+    made.reject(entry, ARCHIVE_REJECTED)
     return entry
 
 
