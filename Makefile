@@ -16,7 +16,7 @@ demo: venv  ## the whole way, live: cluster → finding → archived (ARGS=--kee
 test: venv  ## unit, component and integration tests (real API server, local Security Hub), with coverage
 	@$(BIN)/python -m dev.cluster build etcd kube-apiserver helm
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -m "not browser" -n $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/coverage run -m pytest --ignore=tests/browser -n $(WORKERS) --dist loadfile $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=$(COVERAGE)
 COVERAGE := 90
