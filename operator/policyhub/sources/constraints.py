@@ -11,14 +11,21 @@ care, so it becomes the severity where the constraint names none.
 | the list is                                            | then                                                   |
 |--------------------------------------------------------|--------------------------------------------------------|
 | complete, from an audit                                | an absent violation is spoken to be gone               |
-| shorter than `totalViolations` (20 by default; or 0)   | `unlisted` > 0, and absence says nothing               |
+| shorter than `totalViolations` (20 by default; or 0)   | `unlisted` > 0, and absence says nothing, but below    |
+|                                                        | the `boundary`, where there is one                     |
 | without `auditTimestamp`, or there is no status        | not audited yet: absence says nothing                  |
 | of a `scoped` constraint that leaves out the audit     | never audited: absence says nothing                    |
 | partly unreadable                                      | a problem is counted, and absence says nothing         |
 
+Since 3.16 Gatekeeper lists the smallest violations in order of (group, version, kind, namespace, name, message), the
+greatest first: of a list in that order the first entry is the boundary, and whatever is below it and not listed is no
+violation. Before 3.16 the list is any part of them, as a rule in ascending order. A list that names one object only is
+in every order and shows none. Strings compare as in Go, by bytes of UTF-8, which is by code points, as in Python.
+
 A constraint is cluster-scoped and written by Gatekeeper: it speaks for every namespace. Pure: no I/O, no clock.
 """
 
+from itertools import pairwise
 from sys import intern
 from typing import Any
 
@@ -28,7 +35,7 @@ from policyhub.sources.kinds import known_group
 from policyhub.sources.reports import EARLIEST
 from policyhub.sources.severity import severity_of, severity_of_actions
 from policyhub.sources.verdict import MESSAGE_LIMIT, merge
-from policyhub.sources.violation import Identity, Malformed, Reading, Severity, SourceKey, Subject, Violation
+from policyhub.sources.violation import Identity, Malformed, Place, Reading, Severity, SourceKey, Subject, Violation
 from policyhub.sources.wire import MALFORMED_MEMBER, MALFORMED_RESULT, Name, Time, metadata_of, untyped
 
 GROUP = "constraints.gatekeeper.sh"
@@ -40,6 +47,10 @@ SEVERITY_KEYS = ("policyhub.dev/severity", "severity")
 _SCOPED = "scoped"
 _AUDITED = frozenset({"audit.gatekeeper.sh", "*"})
 """The enforcement points of which one must be named for the audit to look at a scoped constraint."""
+
+
+_ORDERED = 2
+"""The objects that an order can be seen in."""
 
 
 class _Metadata(msgspec.Struct, rename="camel"):
@@ -99,18 +110,25 @@ def read(resource: str, raw: bytes | msgspec.Raw, *, latest: int) -> Reading:
     observed = audited if audited is not None and EARLIEST <= audited <= latest else None
     found: dict[Identity, list[Violation]] = {}
     stated = _stated(metadata)
+    places: list[Place] = []
     for entry in listed:
         violation = _violation(constraint, entry, stated)
         found.setdefault(violation.identity, []).append(violation)
+        places.append(violation.place)
     lost = problems.count(MALFORMED_RESULT)
     unlisted = max(0, (status.total_violations or 0) - len(listed) - lost)
+    told = audited is not None and lost == 0 and _is_audited(constraint.spec or _Spec())
+    tells = told and unlisted > 0 and len(listed) == len(status.violations or ())
     return Reading(
         key=SourceKey(GROUP, resource, "", metadata.name),
         violations=tuple((said[0] if len(said) == 1 else merge(said), observed) for _, said in sorted(found.items())),
         created=None if metadata.creation_timestamp is None else int(metadata.creation_timestamp.timestamp()),
-        complete=audited is not None and unlisted == 0 and lost == 0 and _is_audited(constraint.spec or _Spec()),
+        complete=told and unlisted == 0,
         newest=observed,
         unlisted=unlisted,
+        audited=audited,
+        boundary=_boundary(listed, places) if tells else None,
+        newest_by=() if observed is None else ((SOURCE, observed),),
         problems=tuple(problems),
     )
 
@@ -120,6 +138,19 @@ def _is_audited(spec: _Spec) -> bool:
         return True
     scoped = (s for s in spec.scoped_enforcement_actions or () if s is not None)
     return any(p is not None and p.name in _AUDITED for s in scoped for p in s.enforcement_points or ())
+
+
+def _boundary(listed: list[_Listed], places: list[Place]) -> Place | None:
+    """The greatest place, where the list is in Gatekeeper's order and names more than one object; see the module."""
+    ordered: list[tuple[Place, str]] = []
+    for entry, place in zip(listed, places, strict=True):
+        written = (entry.group or "", entry.version or "", entry.kind, entry.namespace or "", entry.name)
+        if not entry.version or place != written:
+            return None  # filled in by us: what Gatekeeper compared was something else
+        ordered.append((place, entry.message or ""))
+    if any(one < following for one, following in pairwise(ordered)) or len(set(places)) < _ORDERED:
+        return None
+    return places[0]
 
 
 def _violation(constraint: _Constraint, entry: _Listed, stated: Severity | None) -> Violation:

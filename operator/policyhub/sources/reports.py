@@ -66,13 +66,15 @@ def read(group: str, resource: str, raw: bytes | msgspec.Raw, *, latest: int) ->
     report, problems = wire.report(raw)
     speaker = _Speaker(report)
     found: dict[Identity, list[tuple[Violation, int | None]]] = {}
-    newest = 0
+    newest: dict[str, int] = {}
     for result in report.results or ():
         if result is None:
             continue
         observed = _second(result.timestamp, latest)
-        if observed is not None and observed > newest:
-            newest = observed
+        if observed is not None:
+            source = speaker.sources.get(result.source) or speaker.source_of(result)
+            if observed > newest.get(source, 0):
+                newest[source] = observed
         if result.result in _PASSING:
             continue
         if result.result not in _CALLING:
@@ -86,7 +88,8 @@ def read(group: str, resource: str, raw: bytes | msgspec.Raw, *, latest: int) ->
         violations=tuple(_merged(said) for _, said in sorted(found.items())),
         created=_created(report.metadata),
         complete=complete,
-        newest=newest or None,
+        newest=max(newest.values(), default=None),
+        newest_by=tuple(sorted(newest.items())),
         problems=tuple(problems),
     )
 
@@ -117,6 +120,8 @@ class _Speaker:
         self._source = (report.source or "").strip() or _labelled(report.metadata.labels)
         self._scope = report.scope
         self._default: tuple[Subject, str] | None = None
+        self.sources: dict[str | None, str] = {}
+        """What `source_of` answers to a word, for the words that decide it alone."""
 
     def violations(self, result: wire.Result, problems: list[str]) -> list[Violation]:
         told = self._told(result)
@@ -160,18 +165,19 @@ class _Speaker:
         policy, rule = intern(result.policy or ""), intern(result.rule or "")
         if not policy and not rule:
             return None
-        properties = result.properties or {}
-        source = self._source_of(result, properties)
+        source = self.source_of(result)
         telling = _DISCRIMINATORS.get(source)
-        return source, policy, rule, "" if telling is None else properties.get(telling, "")
+        return source, policy, rule, "" if telling is None else (result.properties or {}).get(telling, "")
 
-    def _source_of(self, result: wire.Result, properties: dict[str, str]) -> str:
-        source = result.source
-        if source is not None and (source := source.strip()):
-            return intern(source)
-        if self._source:
-            return intern(self._source)
-        return _KUBE_BENCH if properties.keys() >= _KUBE_BENCH_MARKS else _UNKNOWN_SOURCE
+    def source_of(self, result: wire.Result) -> str:
+        known = self.sources.get(result.source)
+        if known is not None:
+            return known
+        named = (result.source or "").strip() or self._source
+        if not named:
+            return _KUBE_BENCH if (result.properties or {}).keys() >= _KUBE_BENCH_MARKS else _UNKNOWN_SOURCE
+        self.sources[result.source] = named = intern(named)
+        return named
 
     def _subjects(self, result: wire.Result, problems: list[str]) -> list[tuple[Subject, str]]:
         """Each with its apiVersion; without those that this report may not or cannot name."""

@@ -18,6 +18,10 @@ Identity = tuple[str, str, str, str, str, str, str, str]
 """(source, policy, rule, group, kind, namespace, name, discriminator): what a finding's id is made of, nothing else."""
 
 
+Place = tuple[str, str, str, str, str]
+"""(group, version, kind, namespace, name) of an object, in the order in which Gatekeeper compares objects."""
+
+
 class Subject(msgspec.Struct, frozen=True, order=True):
     """A Kubernetes object that a result is about. Empty strings where a part does not apply."""
 
@@ -71,6 +75,12 @@ class Violation(msgspec.Struct, frozen=True):
         s = self.subject
         return (self.source, self.policy, self.rule, s.group, s.kind, s.namespace, s.name, self.discriminator)
 
+    @property
+    def place(self) -> Place:
+        """Of the subject. The version is empty where the engine names none."""
+        s = self.subject
+        return (s.group, self.api_version.rpartition("/")[2], s.kind, s.namespace, s.name)
+
 
 class Reading(msgspec.Struct, frozen=True):
     """What one source object says at one moment."""
@@ -88,6 +98,15 @@ class Reading(msgspec.Struct, frozen=True):
     """The newest plausible time that the object names (result timestamp, auditTimestamp), in Unix seconds."""
     unlisted: int = 0
     """How many violations the object counts but does not list (Gatekeeper's limit)."""
+    audited: int | None = None
+    """When the audit that this constraint tells of began, in Unix seconds as they are written: equal ones are one
+    audit. None for reports, and before the first audit. No time to show: it may be implausible."""
+    boundary: Place | None = None
+    """Where a truncated list ends, if it tells: the greatest of the places that it lists, and nothing that it left
+    out is below (see `below`). None where the list is whole, or in no order that tells."""
+    newest_by: tuple[tuple[str, int], ...] = ()
+    """`newest` for each source (as its violations name it) that gave a result with a plausible time, whatever the
+    result; sorted."""
     problems: tuple[str, ...] = ()
     """Reasons (few, fixed words) for results that could not be used; counted, never fatal."""
 
@@ -95,6 +114,16 @@ class Reading(msgspec.Struct, frozen=True):
     def said(self) -> tuple[Violation, ...]:
         """The violations without their times: what two readings are compared by."""
         return tuple(violation for violation, _ in self.violations)
+
+
+def below(place: Place, boundary: Place) -> bool:
+    """True where a truncated list that ends at `boundary` would have named an object of `place`.
+
+    A kind can move to another version of its group (autoscaling/v1 to v2): an object last seen in the old one may now
+    be listed, or left out, under the new one. So within the boundary's group only its own version can be compared.
+    """
+    same_group = place[0] == boundary[0]
+    return place < boundary and (not same_group or place[1] == boundary[1])
 
 
 class Malformed(ValueError):  # noqa: N818 - named for what the object is, like Kubernetes' own reasons

@@ -1,6 +1,7 @@
 """What is read from a Gatekeeper constraint, case by case."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policyhub.sources import constraints, reader
-from policyhub.sources.violation import Malformed, Reading, SourceKey, Subject, Violation
+from policyhub.sources.violation import Malformed, Place, Reading, SourceKey, Subject, Violation, below
 from policyhub.sources.wire import MALFORMED_MEMBER, MALFORMED_RESULT
 
+LIVE = Path(__file__).parents[4] / "shared/data/live/gatekeeper-3.23.1-constraints.json"
 AUDITED = 1_795_569_908
 STAMP = "2026-11-25T01:25:08Z"
 LATEST = AUDITED + 300
@@ -89,6 +91,8 @@ def test_a_listed_violation() -> None:
         created=AUDITED,
         complete=True,
         newest=AUDITED,
+        audited=AUDITED,
+        newest_by=(("gatekeeper", AUDITED),),
     )
 
 
@@ -233,7 +237,8 @@ def test_an_odd_constraint_without_a_status_is_unknown_too() -> None:
 def test_an_implausible_audit_time_is_no_time_but_an_audit() -> None:
     """A clock that runs ahead gives no time to show; the list is an audit's all the same."""
     reading = read(document(entry()), latest=AUDITED - 1)
-    assert (reading.violations[0][1], reading.newest, reading.complete) == (None, None, True)
+    assert (reading.violations[0][1], reading.newest, reading.newest_by) == (None, None, ())
+    assert (reading.complete, reading.audited) == (True, AUDITED)
 
 
 @pytest.mark.parametrize("member", [{"labels": {"a": 1}}, {"annotations": []}, {"creationTimestamp": "once"}])
@@ -278,6 +283,156 @@ def test_an_audit_without_news_reads_the_same() -> None:
     after["status"] |= {"auditTimestamp": "2026-11-25T01:25:18Z", "byPod": [{"id": "x"}]}
     after["metadata"] |= {"resourceVersion": "2", "generation": 7}
     assert read(before).said == read(after).said
+
+
+def cut(*violations: Any, total: int | None = None, **status: Any) -> Reading:
+    """What is read of a list that lacks one violation, or as many as `total` says."""
+    members = {
+        "auditTimestamp": STAMP,
+        "totalViolations": len(violations) + 1 if total is None else total,
+        "violations": list(violations),
+        **status,
+    }
+    return read(document(status={name: value for name, value in members.items() if value is not None}))
+
+
+WEB, CART, API = entry(namespace="web"), entry(), entry(namespace="api")
+DEPLOYMENT = entry(group="apps", kind="Deployment")
+NODE = entry(kind="Node", namespace=None)
+
+
+@pytest.mark.parametrize(
+    ("listed", "boundary"),
+    [
+        pytest.param([WEB, CART, API], ("", "v1", "Pod", "web", "cart"), id="namespaces"),
+        pytest.param([WEB, WEB | {"message": "l"}, API], ("", "v1", "Pod", "web", "cart"), id="two of one object"),
+        pytest.param([WEB, WEB, API], ("", "v1", "Pod", "web", "cart"), id="two alike"),
+        pytest.param([DEPLOYMENT, WEB], ("apps", "v1", "Deployment", "shop", "cart"), id="groups"),
+        pytest.param([entry(version="v2"), WEB], ("", "v2", "Pod", "shop", "cart"), id="versions before kinds"),
+        pytest.param([entry(kind="Service"), WEB], ("", "v1", "Service", "shop", "cart"), id="kinds before namespaces"),
+        pytest.param([CART, NODE], ("", "v1", "Pod", "shop", "cart"), id="kinds, one in no namespace"),
+        pytest.param(
+            [entry(kind="Namespace", namespace=None, name=name) for name in "ba"],
+            ("", "v1", "Namespace", "", "b"),
+            id="Namespaces",
+        ),
+        pytest.param(
+            [entry(name="😀"), entry(name="￮"), entry(name="Z")],
+            ("", "v1", "Pod", "shop", "😀"),
+            id="by code points",
+        ),
+    ],
+)
+def test_a_list_in_gatekeepers_order_has_a_boundary(listed: list[dict[str, Any]], boundary: Place) -> None:
+    """The smallest are listed, the greatest first: what is below that and not listed is no violation."""
+    reading = cut(*listed)
+    assert (reading.boundary, reading.complete) == (boundary, False)
+    assert max(violation.place for violation in reading.said) == boundary
+
+
+@pytest.mark.parametrize(
+    "reading",
+    [
+        pytest.param(cut(API, CART, WEB), id="ascending, as before 3.16"),
+        pytest.param(cut(WEB, API, CART), id="no order"),
+        pytest.param(cut(WEB | {"message": "a"}, WEB | {"message": "b"}, API), id="messages ascend"),
+        pytest.param(cut(), id="totals only"),
+        pytest.param(cut(WEB), id="one entry"),
+        pytest.param(cut(WEB | {"message": "b"}, WEB | {"message": "a"}), id="one object"),
+        pytest.param(cut(WEB, CART, total=2), id="not truncated"),
+        pytest.param(cut(WEB, CART, total=None, totalViolations=None), id="no total"),
+        pytest.param(cut(WEB, CART, auditTimestamp=None), id="no audit"),
+        pytest.param(cut(WEB, CART, 7, total=9), id="an odd entry"),
+        pytest.param(cut(WEB, CART, None, total=9), id="an entry that is null"),
+        pytest.param(cut(WEB, entry(version=None)), id="no version"),
+        pytest.param(cut(entry(kind="Role", group=None), WEB), id="group filled in"),
+        pytest.param(cut(entry(kind="Namespace", namespace="x"), NODE), id="a Namespace in a namespace"),
+    ],
+)
+def test_any_other_list_has_none(reading: Reading) -> None:
+    """Where the list need not be the smallest ones in order, absence says nothing anywhere."""
+    assert reading.boundary is None
+
+
+def test_a_constraint_that_is_not_audited_has_no_boundary() -> None:
+    """What lies in the status of a constraint that leaves the audit out is of some time before."""
+    made = document(
+        WEB, CART, spec={"enforcementAction": "scoped", "scopedEnforcementActions": [{"enforcementPoints": []}]}
+    )
+    made["status"]["totalViolations"] = 9
+    assert read(made).boundary is None
+
+
+NAMES = st.text("a-.0ZäøΩ￮😀", min_size=1, max_size=3)
+VIOLATIONS = st.builds(
+    entry,
+    group=st.sampled_from(["", "apps"]),
+    version=st.sampled_from(["v1", "v1beta1"]),
+    kind=st.sampled_from(["CronTab", "Namespace", "Thing"]),
+    namespace=st.none() | NAMES,
+    name=NAMES,
+    message=NAMES,
+)
+
+
+@given(st.lists(VIOLATIONS, min_size=1, max_size=30), st.integers(1, 10))
+def test_nothing_below_the_boundary_is_left_out(violations: list[dict[str, Any]], limit: int) -> None:
+    """As Gatekeeper lists them, by bytes of UTF-8: what it left out is never below the boundary."""
+    for violation in violations:
+        if (violation["group"], violation["kind"]) == ("", "Namespace"):
+            violation.pop("namespace", None)
+
+    def order(violation: dict[str, Any]) -> tuple[bytes, ...]:
+        members = ("group", "version", "kind", "namespace", "name", "message")
+        return tuple(violation.get(member, "").encode() for member in members)
+
+    ordered = sorted(violations, key=order)
+    reading = cut(*reversed(ordered[:limit]), total=len(ordered))
+    objects = {order(violation)[:5] for violation in ordered[:limit]}
+    assert (reading.boundary is not None) == (len(ordered) > limit and len(objects) > 1)
+    if reading.boundary is not None:
+        left = read(document(*ordered[limit:])).said
+        assert not [violation for violation in left if below(violation.place, reading.boundary)]
+
+
+@pytest.mark.parametrize(
+    ("place", "is_below"),
+    [
+        (("apps", "v1", "Deployment", "shop", "cart"), False),
+        (("apps", "v1", "Deployment", "shop", "caru"), False),
+        (("apps", "v1", "Deployment", "shop", "car"), True),
+        (("apps", "v1", "Deployment", "", "z"), True),
+        (("apps", "v1", "DaemonSet", "web", "z"), True),
+        (("apps", "v1", "ReplicaSet", "api", "a"), False),
+        (("", "v1", "Pod", "web", "z"), True),
+        (("", "", "Pod", "web", "z"), True),
+        (("batch", "v1", "Job", "api", "a"), False),
+        (("apps", "", "DaemonSet", "web", "z"), False),
+        (("apps", "v0", "DaemonSet", "web", "z"), False),
+    ],
+)
+def test_below_the_boundary(place: Place, *, is_below: bool) -> None:
+    """An object of another version in the boundary's group, or of none, may have gone on in the listed version."""
+    assert below(place, ("apps", "v1", "Deployment", "shop", "cart")) == is_below
+
+
+@pytest.mark.skipif(not LIVE.exists(), reason="the recordings are not at hand")
+def test_what_gatekeeper_wrote() -> None:
+    """Each truncated constraint of the recording is in order, and each of its objects is at its place."""
+    found: dict[str, Place | None] = {}
+    for made in json.loads(LIVE.read_text("utf-8"))["items"]:
+        reading = read(made, latest=1_800_000_000)
+        assert reading.audited == reading.newest is not None
+        if reading.unlisted:
+            found[made["metadata"]["name"]] = reading.boundary
+            assert max(violation.place for violation in reading.said) == reading.boundary
+        else:
+            assert reading.boundary is None
+    assert found == {
+        "container-must-have-limits": ("", "v1", "Pod", "sandbox", "try-2-5bbf6cf98b-b9d4x"),
+        "replica-limits": ("apps", "v1", "Deployment", "shop", "cart"),
+        "psp-allow-privilege-escalation-container": ("", "v1", "Pod", "sandbox", "try-0-fd8bcdb9d-dvzcs"),
+    }
 
 
 JSON = st.recursive(

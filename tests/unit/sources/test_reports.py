@@ -88,6 +88,7 @@ def test_a_failing_result_becomes_a_violation() -> None:
         created=1795569676,
         complete=True,
         newest=NOW,
+        newest_by=(("kyverno", NOW),),
     )
     assert reading.key.origin == "policyreports.wgpolicyk8s.io"
 
@@ -327,6 +328,68 @@ def test_the_newest_time_counts_passes_too() -> None:
     """It tells how fresh the engine's view is, whatever the engine saw."""
     reading = read(document(result(result="pass", timestamp={"seconds": NOW}), result(timestamp={"seconds": NOW - 9})))
     assert reading.newest == NOW
+
+
+KUBE_BENCH = {"index": "1", "audit": "a", "test_info": "t"}
+
+
+@pytest.mark.parametrize(
+    ("results", "newest_by"),
+    [
+        pytest.param([("kyverno", "fail", NOW - 1), ("kyverno", "pass", NOW)], {"kyverno": NOW}, id="a pass"),
+        pytest.param([("kyverno", "skip", NOW), ("kyverno", "fail", NOW - 1)], {"kyverno": NOW}, id="a skip"),
+        pytest.param([(" kyverno", "pass", NOW), ("kyverno", "fail", 7)], {"kyverno": NOW}, id="spelt otherwise"),
+        pytest.param(
+            [("b", "fail", NOW), ("a", "pass", NOW - 2), ("b", "fail", NOW - 1), ("a", "fail", None)],
+            {"a": NOW - 2, "b": NOW},
+            id="two, sorted",
+        ),
+        pytest.param([("a", "fail", None), ("b", "fail", 7), ("c", "pass", LATEST + 1)], {}, id="no plausible time"),
+    ],
+)
+def test_the_newest_time_by_source(results: list[tuple[str, str, int | None]], newest_by: dict[str, int]) -> None:
+    """Each source that gave any result with a plausible time; the newest of all is the object's."""
+    reading = read(
+        document(
+            *(
+                result(source=source, rule=str(number), result=word, timestamp={"seconds": second, "nanos": 0})
+                for number, (source, word, second) in enumerate(results)
+            )
+        )
+    )
+    assert reading.newest_by == tuple(sorted(newest_by.items()))
+    assert reading.newest == max(newest_by.values(), default=None)
+    assert (reading.audited, reading.boundary) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("members", "labels", "named"),
+    [
+        pytest.param({}, {}, [("unknown", NOW - 1), ("kyverno", NOW)], id="nothing"),
+        pytest.param({"source": "r"}, {}, [("r", NOW - 1), ("kyverno", NOW)], id="the report's source"),
+        pytest.param({}, {"wgpolicyk8s.io/engine": "e"}, [("e", NOW - 1), ("kyverno", NOW)], id="the engine's label"),
+    ],
+)
+@pytest.mark.parametrize("own", [None, "", " "])
+def test_a_source_is_named_as_its_violations_name_it(
+    own: str | None, members: dict[str, Any], labels: dict[str, str], named: list[tuple[str, int]]
+) -> None:
+    """Where a result names no source, what stands in for it in the violation stands in for it here."""
+    made = document(
+        result(source=own, timestamp={"seconds": NOW - 1}), result(rule="other", timestamp={"seconds": NOW}), **members
+    )
+    made["metadata"]["labels"] = labels
+    reading = read(made)
+    assert reading.newest_by == tuple(sorted(named))
+    assert {violation.source for violation in reading.said} == {source for source, _ in named}
+
+
+def test_marks_of_one_result_name_no_other() -> None:
+    """Properties tell the source of their own result alone, whatever the order."""
+    bench = result(source=None, properties=KUBE_BENCH, timestamp={"seconds": NOW - 1})
+    plain = result(source=None, rule="other", result="pass", timestamp={"seconds": NOW})
+    for results in ([bench, plain], [plain, bench]):
+        assert read(document(*results)).newest_by == (("Kube Bench", NOW - 1), ("unknown", NOW))
 
 
 MERGED = [
