@@ -15,6 +15,7 @@ not complete is not yielded. GetFindings is eventually consistent: a part is wha
 
 import asyncio
 import random
+import re
 import sys
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
@@ -28,6 +29,7 @@ import structlog
 from policyhub.hub.batch import Finding
 from policyhub.hub.client import Filters, Page
 from policyhub.hub.errors import HubError, Throttled, Unavailable
+from policyhub.sources.violation import Place
 
 log = structlog.get_logger(__name__)
 
@@ -62,6 +64,8 @@ class Held(msgspec.Struct, frozen=True, gc=False):
     workflow_status: str
     severity: str
     """The label that a reader sees, which an analyst may have changed."""
+    place: Place | None = None
+    """Of the Kubernetes object, as `Violation.place`; None where the finding does not tell all of it for certain."""
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -168,7 +172,32 @@ def held(finding: Finding) -> Held:
         rule=_word(fields.get("policyhub/rule")),
         workflow_status=_word(_mapping(finding.get("Workflow")).get("Status")),
         severity=_word(_mapping(finding.get("Severity")).get("Label")),
+        place=_place(finding.get("Resources")),
     )
+
+
+_VERSION = re.compile(r"[a-z0-9-]{0,63}")
+
+
+def _place(resources: object) -> Place | None:
+    """Of the first resource whose details are one with its id.
+
+    Both are cut or cleaned where they must be (findings/asff.py), and an id then never agrees with the details. The
+    group stands in the id alone: an engine's apiVersion may lack it or name another.
+    """
+    for resource in resources if isinstance(resources, list) else ():
+        told = _mapping(_mapping(_mapping(resource).get("Details")).get("Other"))
+        cluster, kind, namespace, name = (_text(told.get(key)) for key in ("ClusterId", "Kind", "Namespace", "Name"))
+        before, after = f"kubernetes/{cluster}/", f"/{kind or '-'}/{namespace or '-'}/{name or '-'}"
+        ident = _text(_mapping(resource).get("Id"))
+        if not (cluster and ident.startswith(before) and ident.endswith(after)):
+            continue
+        group = ident[len(before) : -len(after)]
+        api_version = _text(told.get("ApiVersion"))
+        version = "" if api_version == group else api_version.rpartition("/")[2]
+        if group and "/" not in group and _VERSION.fullmatch(version):
+            return "" if group == "core" else _word(group), _word(version), _word(kind), _word(namespace), _word(name)
+    return None
 
 
 PROVIDERS = frozenset({

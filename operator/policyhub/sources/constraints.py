@@ -48,7 +48,6 @@ _SCOPED = "scoped"
 _AUDITED = frozenset({"audit.gatekeeper.sh", "*"})
 """The enforcement points of which one must be named for the audit to look at a scoped constraint."""
 
-
 _ORDERED = 2
 """The objects that an order can be seen in."""
 

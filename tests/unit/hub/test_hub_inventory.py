@@ -6,11 +6,15 @@ from typing import Any
 
 import botocore.session
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from policyhub.findings import asff
 from policyhub.hub import inventory
 from policyhub.hub.client import Filters, Page
 from policyhub.hub.errors import AccessLost, HubError, Throttled, Unavailable
 from policyhub.hub.inventory import OTHERS, PROVIDERS, Inventory, Part, held, milliseconds, strip_for_import
+from policyhub.sources.violation import Place, Subject, Violation
 
 ROOT = "policyhub/prod/"
 
@@ -241,12 +245,101 @@ def test_held_has_what_the_ledger_needs() -> None:
         {"Id": "x", "ProductFields": None, "Workflow": None, "Severity": None},
         {"Id": "x", "ProductFields": ["policyhub/digest"], "CreatedAt": 5},
         {"Id": "x", "ProductFields": {"policyhub/digest": 1, "policyhub/cluster-uid": None}, "UpdatedAt": "yesterday"},
+        {"Id": "x", "Resources": "none"},
+        {"Id": "x", "Resources": [None, {"Id": 7}, {"Details": {"Other": ["Kind"]}}]},
     ],
-    ids=["bare", "nulls", "other types", "other values"],
+    ids=["bare", "nulls", "other types", "other values", "no resources", "odd resources"],
 )
 def test_foreign_findings_are_held_with_empty_texts(finding: dict[str, Any]) -> None:
     """What is not ours is still told, with nothing that could be taken for ours."""
     assert held(finding) == inventory.Held("x", "", "", 0, 0, "", "", "", "", "", "", "", "")
+
+
+ARN = "arn:aws:eks:eu-west-1:111122223333:cluster/prod"
+
+
+def finding_of(subject: Subject, api_version: str, *, cluster: str = ARN) -> dict[str, Any]:
+    """As the operator sends it."""
+    violation = Violation(
+        source="kyverno",
+        policy="p",
+        rule="r",
+        subject=subject,
+        discriminator="",
+        result="fail",
+        severity=None,
+        category="",
+        message="m",
+        api_version=api_version,
+    )
+    monitored = asff.Cluster(
+        id=cluster,
+        name="prod",
+        arn=cluster if cluster == ARN else None,
+        uid="u1",
+        account="111122223333",
+        region="eu-west-1",
+        partition="aws",
+        product_arn=FULL["ProductArn"],
+    )
+    return asff.render(
+        violation,
+        cluster=monitored,
+        finding_id="x",
+        digest="d",
+        origin="o",
+        created_at=0,
+        observed_at=0,
+        updated_at=0,
+        archived=False,
+    )
+
+
+@pytest.mark.parametrize("cluster", [ARN, "prod"])
+@pytest.mark.parametrize(
+    ("subject", "api_version", "place"),
+    [
+        (Subject("", "Pod", "shop", "cart"), "v1", ("", "v1", "Pod", "shop", "cart")),
+        (Subject("", "Namespace", "", "shop"), "v1", ("", "v1", "Namespace", "", "shop")),
+        (Subject("apps", "Deployment", "shop", "cart"), "apps/v1", ("apps", "v1", "Deployment", "shop", "cart")),
+        (Subject("apps", "Deployment", "shop", "cart"), "", ("apps", "", "Deployment", "shop", "cart")),
+        (Subject("apps", "Deployment", "shop", "cart"), "v1", ("apps", "v1", "Deployment", "shop", "cart")),
+        (Subject("apps", "Job", "", "x"), "a.b/v1beta1", ("apps", "v1beta1", "Job", "", "x")),
+        (Subject("", "Pod", "shop", "cart"), "", ("", "", "Pod", "shop", "cart")),
+        (Subject("", "", "", "i-0123"), "", ("", "", "", "", "i-0123")),
+        (Subject("", "Role", "", "system:a/b-c"), "v1", ("", "v1", "Role", "", "system:a/b-c")),
+        (Subject("", "Pod", "a", "b" * 600), "v1", None),
+        (Subject("", "Pod", "a", "b  c"), "v1", None),
+        (Subject("", "Pod", "a", "b\n"), "v1", None),
+        (Subject("", "Pod", "a", "b"), "v" * 1100, None),
+        (Subject("a/b", "Pod", "a", "b"), "a/b/v1", None),
+    ],
+)
+def test_the_object_is_read_back(subject: Subject, api_version: str, place: Place | None, cluster: str) -> None:
+    """The place is that of the violation that was sent; None where a text was cut or cleaned."""
+    assert held(finding_of(subject, api_version, cluster=cluster)).place == place
+
+
+PART = st.text("ab-./…é \n", max_size=4) | st.sampled_from(["core", "x" * 300])
+
+
+@given(PART, PART, PART, PART, st.sampled_from(["", "v1", "v2beta1"]))
+def test_a_place_that_is_read_back_is_the_right_one(
+    group: str, kind: str, namespace: str, name: str, version: str
+) -> None:
+    """Whatever an engine names, no other object's place is read from its finding."""
+    api_version = f"{group}/{version}" if group and version else version
+    place = held(finding_of(Subject(group, kind, namespace, name), api_version)).place
+    assert place in (None, ("" if group == "core" else group, version, kind, namespace, name))
+
+
+def test_the_object_need_not_come_first() -> None:
+    """The cluster's resource is never taken for the object's."""
+    finding = finding_of(Subject("", "Pod", "shop", "cart"), "v1", cluster="prod")
+    finding["Resources"].reverse()
+    assert held(finding).place == ("", "v1", "Pod", "shop", "cart")
+    del finding["Resources"][1]
+    assert held(finding).place is None
 
 
 @pytest.mark.parametrize(
