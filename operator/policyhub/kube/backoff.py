@@ -36,9 +36,12 @@ class Backoff:
         self._base = base
         self._cap = cap
 
-    def delay(self, retry_after: float | None = None) -> float:
-        """Seconds to wait after one more failure: never less than the server asked for."""
-        ceiling = min(self._cap, self._base * (1 << min(self.failures, 16)))
+    def delay(self, retry_after: float | None = None, *, cap: float | None = None) -> float:
+        """Seconds to wait after one more failure: never less than the server asked for.
+
+        `cap` is that of this wait alone, for a failure that is not expected to pass.
+        """
+        ceiling = min(self._cap if cap is None else cap, self._base * (1 << min(self.failures, 16)))
         self.failures += 1
         return min(retry_after or 0.0, MAX_RETRY_AFTER) + self._jitter() * ceiling
 

@@ -103,10 +103,14 @@ class Reflector:
         relist_interval: float = 3600,
         watch_seconds: tuple[float, float] = (240, 480),
         idle_grace: float = 30,
+        forbidden_cap: float = 60,
         clock: Clock | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         """A watch asks to last within `watch_seconds` and is dropped when silent for that and `idle_grace` more.
+
+        `forbidden_cap` is the longest wait after a listing that was answered with 403: more than for other failures
+        where it may be forbidden on purpose.
 
         `jitter` draws from [0, 1).
         """
@@ -118,6 +122,7 @@ class Reflector:
         self._relist_interval = relist_interval
         self._watch_seconds = watch_seconds
         self._idle_grace = idle_grace
+        self._forbidden_cap = forbidden_cap
         self._clock = clock or Clock()
         self._jitter = jitter
         self._listing_backoff = Backoff(jitter)
@@ -176,7 +181,10 @@ class Reflector:
             version = await self._list()
         except (Refused, Unreachable, _Unreadable) as error:
             self.counters.listings_failed += 1
-            delay = self._listing_backoff.delay(getattr(error, "retry_after", None))
+            forbidden = isinstance(error, Refused) and error.status == 403
+            delay = self._listing_backoff.delay(
+                getattr(error, "retry_after", None), cap=self._forbidden_cap if forbidden else None
+            )
             self._due = self._clock.monotonic() + delay
             if isinstance(error, Refused) and error.status == 404:
                 self._vanish(error)

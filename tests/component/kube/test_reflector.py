@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 from kubernetes.aio.client import Configuration
+from structlog.testing import capture_logs
 
 from policyhub.kube.connection import Connection
 from policyhub.kube.reflector import PAGE, Reflector
@@ -147,6 +148,20 @@ async def test_back_off_is_capped() -> None:
     async with running(api) as rig:
         await rig.equal()
         assert rig.clock.slept == [0.5, 1, 2, 4, 8, 16] + [30] * 6
+
+
+async def test_what_may_be_forbidden_for_good_is_asked_for_seldom() -> None:
+    """With a cap of its own for 403 the first tries follow soon, the later ones seldom; one line tells of them all."""
+    api = filled(1)
+    api.answers["list"].extend([refusal(403, "Forbidden")] * 12)
+    with capture_logs() as logs:
+        async with running(api, forbidden_cap=600) as rig:
+            await rig.equal()
+    assert rig.clock.slept == [0.5, 1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
+    assert [(line["event"], line["resource"], line.get("reason")) for line in logs] == [
+        ("reflector_failed", "policyreports.wgpolicyk8s.io", "ListingForbidden"),
+        ("reflector_recovered", "policyreports.wgpolicyk8s.io", None),
+    ]
 
 
 async def test_retry_after_is_honoured() -> None:

@@ -11,6 +11,13 @@ def test_ceiling_doubles_up_to_the_cap_and_starts_over() -> None:
     assert backoff.delay() == 1
 
 
+def test_a_wait_may_have_a_cap_of_its_own() -> None:
+    """The number of failures in a row is one; only this wait is capped otherwise."""
+    backoff = Backoff(lambda: 1.0, base=1, cap=60)
+    backoff.failures = 8
+    assert [backoff.delay(cap=600), backoff.delay(), backoff.delay(cap=600)] == [256, 60, 600]
+
+
 def test_jitter_is_full() -> None:
     """With the least jitter there is no wait at all: many clients spread over the whole interval."""
     assert Backoff(lambda: 0.0).delay() == 0

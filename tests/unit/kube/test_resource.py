@@ -9,6 +9,7 @@ REPORTS = Resource("wgpolicyk8s.io", "v1alpha2", "policyreports", "PolicyReport"
     ("resource", "origin", "path"),
     [
         (REPORTS, "policyreports.wgpolicyk8s.io", "/apis/wgpolicyk8s.io/v1alpha2/policyreports"),
+        (Resource("", "v1", "namespaces", "Namespace", namespaced=False), "namespaces", "/api/v1/namespaces"),
         (Resource("", "v1", "pods", "Pod", namespaced=True), "pods", "/api/v1/pods"),
     ],
 )
