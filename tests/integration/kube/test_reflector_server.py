@@ -14,10 +14,12 @@ from policyhub.kube.connection import Connection
 from policyhub.kube.discovery import Discovery, Resource, discover
 from policyhub.kube.reflector import PAGE, Reflector
 from policyhub.kube.sink import ReflectorState
+from policyhub.sync import namespaces
 
 Document = dict[str, Any]
 API = "/apis/wgpolicyk8s.io/v1alpha2"
 REPORTS = f"{API}/namespaces/default/policyreports"
+SPACES = "/api/v1/namespaces"
 COUNT = PAGE + 20
 
 
@@ -84,10 +86,15 @@ async def until_found(connection: Connection, condition: Callable[[Discovery], o
 @asynccontextmanager
 async def reflecting(connection: Connection, resource: Resource) -> AsyncIterator[tuple[Reflector, Names]]:
     names = Names()
-    reflector = Reflector(connection, resource, names)
+    async with running(Reflector(connection, resource, names)) as reflector:
+        yield reflector, names
+
+
+@asynccontextmanager
+async def running(reflector: Reflector) -> AsyncIterator[Reflector]:
     task = asyncio.create_task(reflector.run())
     try:
-        yield reflector, names
+        yield reflector
     finally:
         task.cancel()
         with suppress(asyncio.CancelledError):
@@ -146,6 +153,73 @@ async def test_the_whole_life_of_a_resource(cluster: Cluster) -> None:
             await until(lambda: reflector.state.phase == "vanished")
             assert not names.known, "each object of a deleted CRD is told as DELETED before the resource is gone"
         await until_found(connection, lambda discovery: discovery.absent(reports))
+
+
+class Existence:
+    """What the operator would know of the namespaces."""
+
+    def __init__(self) -> None:
+        self.opened: dict[str, int] = {}
+        self.known: set[str] = set()
+        self.gone: list[str] = []
+        self.live = False
+
+    def list_namespaces(self, names: frozenset[str], *, now: int) -> None:
+        assert now
+        self.known = set(names)
+
+    def namespace_came(self, name: str) -> None:
+        self.known.add(name)
+
+    def namespace_gone(self, name: str, *, now: int) -> None:
+        assert now
+        self.known.discard(name)
+        self.gone.append(name)
+
+    def namespaces_live(self, *, live: bool) -> None:
+        self.live = live
+
+
+async def test_namespaces(cluster: Cluster) -> None:
+    """They are listed and watched like any resource; a namespace is gone once its deletion is finished, not before."""
+    existence = Existence()
+    sink = namespaces.Namespaces(existence, cluster="alpha", now=lambda: 1)
+    async with (
+        await Connection.from_kubeconfig(cluster.kubeconfig()) as connection,
+        running(Reflector(connection, namespaces.RESOURCE, sink)),
+    ):
+        await until(lambda: existence.live)
+        assert {"default", "kube-system"} <= existence.known
+        assert existence.opened == {"namespaces": 1}
+        for name in ("shop", "bank"):
+            namespace: Document = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+            await asyncio.to_thread(cluster.request, "POST", SPACES, namespace)
+            if name == "shop":
+                await asyncio.to_thread(cluster.request, "DELETE", f"{SPACES}/shop")
+        await until(lambda: "bank" in existence.known)
+        assert "shop" in existence.known, "it is Terminating"
+        assert not existence.gone
+        ending = await asyncio.to_thread(cluster.request, "GET", f"{SPACES}/shop")
+        ending["spec"]["finalizers"] = []  # what a controller manager does when the namespace is empty
+        await asyncio.to_thread(cluster.request, "PUT", f"{SPACES}/shop/finalize", ending)
+        await until(lambda: existence.gone)
+        assert existence.gone == ["shop"]
+        assert "shop" not in existence.known
+        assert existence.live
+
+
+async def test_namespaces_that_may_not_be_listed(cluster: Cluster) -> None:
+    """Nothing is told to exist or to be gone where the right is not given."""
+    existence = Existence()
+    sink = namespaces.Namespaces(existence, cluster="alpha", now=lambda: 1)
+    config = cluster.kubeconfig_for(namespace="default", service_account="nobody")
+    async with (
+        await Connection.from_kubeconfig(config) as connection,
+        running(Reflector(connection, namespaces.RESOURCE, sink, forbidden_cap=namespaces.FORBIDDEN_CAP)) as reflector,
+    ):
+        await until(lambda: reflector.state.reason == "ListingForbidden")
+        assert "namespaces" in reflector.state.message
+    assert (existence.known, existence.gone, existence.live) == (set(), [], False)
 
 
 async def test_the_last_constraint_kind_goes(cluster: Cluster) -> None:
