@@ -113,9 +113,16 @@ def test_wrong_values_are_refused(values: Values) -> None:
         objects(values)
 
 
-def test_the_roles_are_the_least() -> None:
+NAMESPACES = ("", "", "namespaces", "list watch")
+
+
+@pytest.mark.parametrize(
+    ("rbac", "more"), [({}, {NAMESPACES: None}), ({"namespaces": False}, {})], ids=["default", "no namespaces"]
+)
+def test_the_roles_are_the_least(rbac: Values, more: dict[tuple[str, ...], None]) -> None:
     """The operator may do exactly this, and nothing else anywhere."""
-    documents = objects({"kubeconfigSecrets": [{"namespace": "b", "name": "two"}, {"namespace": "b", "name": "one"}]})
+    secrets = [{"namespace": "b", "name": "two"}, {"namespace": "b", "name": "one"}]
+    documents = objects({"kubeconfigSecrets": secrets, "rbac": rbac})
     roles = [document for document in documents if document["kind"] in {"ClusterRole", "Role"}]
     rules = {
         (
@@ -136,6 +143,7 @@ def test_the_roles_are_the_least() -> None:
         ("", "policyhub.dev", "monitoredclusters/status", "patch"): None,
         ("default", "", "events", "create"): None,
         ("b", "", "secrets", "get"): ["one", "two"],
+        **more,
     }
 
 

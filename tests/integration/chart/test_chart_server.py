@@ -69,6 +69,7 @@ def test_the_pod_is_admitted(installed: Cluster) -> None:
     "path",
     [
         CLUSTERS,
+        "/api/v1/namespaces",
         "/api/v1/namespaces/kube-system",
         "/api/v1/namespaces/default/secrets/other-cluster",
         "/apis",
@@ -101,7 +102,6 @@ def test_what_the_operator_will_read(operator: Cluster, path: str) -> None:
     "path",
     [
         "/api/v1/pods",
-        "/api/v1/namespaces",
         "/api/v1/namespaces/default",
         "/api/v1/secrets",
         "/api/v1/namespaces/default/secrets",
