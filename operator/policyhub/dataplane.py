@@ -5,7 +5,8 @@ Three loops run side by side once the cluster has told who it is:
 
 * discovery: which source APIs are served, one reflector each; it also confirms that it is still the same cluster;
 * the inventory of what Security Hub holds under the cluster's prefix, and its repetition once a day;
-* the tick: whether findings may be sent, what is due for a refresh, gauges.
+* the tick: whether findings may be sent, what the guard holds, which reports are frozen, what is due for a refresh,
+  gauges.
 
 Nothing is archived on missing evidence: a source that fails, vanishes or belongs to another cluster only ever loses its
 coverage, its findings stay (`sync.plan`).
@@ -14,7 +15,7 @@ coverage, its findings stay (`sync.plan`).
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -25,7 +26,7 @@ from policyhub.findings import asff
 from policyhub.hub.client import HubClient
 from policyhub.hub.errors import AccessLost, HubError
 from policyhub.hub.inventory import Held as Found
-from policyhub.hub.inventory import Inventory
+from policyhub.hub.inventory import Inventory, milliseconds
 from policyhub.hub.inventory import held as found_as
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.kube.discovery import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS, Discovery, Resource, discover
@@ -35,8 +36,11 @@ from policyhub.metrics import Metrics
 from policyhub.settings import DEFAULT_SEVERITY, Settings
 from policyhub.sources.filter import Filter
 from policyhub.sources.violation import Severity
-from policyhub.sync.engine import Engine, Feed, Trouble
-from policyhub.sync.ledger import Held, Known, Ledger
+from policyhub.sync import namespaces
+from policyhub.sync.engine import Engine, Feed, Trouble, held_as
+from policyhub.sync.guard import Hold as Guarded
+from policyhub.sync.ledger import Ledger
+from policyhub.sync.namespaces import Namespaces
 from policyhub.sync.plan import Change, Hold, Rules, refresh_due
 from policyhub.sync.view import View
 
@@ -61,6 +65,16 @@ STALE_AFTER = 6
 """Failed attempts in a row, a minute at the default pace, after which a fresh connection is made."""
 REFRESH_SECONDS = 3600.0
 """How often findings are looked through for those to be refreshed."""
+START_JITTER_SECONDS = 2.0
+"""Operators of one account that start together do not ask at the same moment."""
+OWN_LOOK_MS = 30_000
+"""How long after the start findings may have been written by a former holder; later ones are our own."""
+UNAVAILABLE_MS = 15 * 60_000
+"""After this long without a page of the inventory, findings are sent without it."""
+FROZEN_AFTER_SECONDS = 3 * 3600
+"""A source's reports of one API group that are this much older than its newest of the other are updated no more."""
+SETTLE_MS = 2_000
+"""The least archive delay: what a source loses together arrives within seconds, and is weighed together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +105,8 @@ class Source:
     reflector: Reflector
     task: asyncio.Task[None]
     vanished: bool = False
+    vanished_at: int = 0
+    """When a discovery first lacked it (Unix ms)."""
 
     @property
     def forgettable(self) -> bool:
@@ -134,9 +150,12 @@ class DataPlane:
         settings: Settings,
         metrics: Metrics,
         now: Callable[[], int],
+        wall: Callable[[], int],
         rng: random.Random,
     ) -> None:
-        """`now` gives Unix milliseconds; `connect` a fresh connection to the monitored cluster."""
+        """`now` gives Unix milliseconds by a clock that never jumps, `wall` by the one on the wall; `connect` a fresh
+        connection to the monitored cluster.
+        """
         self.monitored = monitored
         self.account = account
         self.region = region
@@ -152,7 +171,12 @@ class DataPlane:
         self._settings = settings
         self._metrics = metrics
         self._now = now
+        self._wall = wall
         self._rng = rng
+        self._annotations: Mapping[str, str] = monitored.metadata.annotations
+        self._started = 0
+        self._progress_at = 0
+        """When the inventory last brought a page, or began."""
         self._unknown: dict[str, str] = {}
         self._refreshed_at = 0
         self._ungraded = False
@@ -173,8 +197,17 @@ class DataPlane:
 
     @property
     def hub_trouble(self) -> Trouble | None:
-        """Why the hub takes nothing now; shared by all clusters that write there."""
-        return self._engine.trouble
+        """Why the hub takes or tells nothing now; shared by all clusters that write there."""
+        return self._engine.trouble or self._engine.reading
+
+    @property
+    def guarded(self) -> dict[str, Guarded]:
+        """The engines whose losses are held until somebody approves, with the numbers."""
+        return self.ledger.guard.held if self.ledger is not None else {}
+
+    def annotate(self, annotations: Mapping[str, str]) -> None:
+        """Take what may change while at work."""
+        self._annotations = annotations
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -223,6 +256,14 @@ class DataPlane:
             default_severity=DEFAULT_SEVERITY,
             on_dirty=self._engine.wake,
         )
+        wanted = spec.sources
+        asked = {
+            POLICY_REPORTS: wanted.policy_reports,
+            OPEN_REPORTS: wanted.open_reports,
+            GATEKEEPER: wanted.gatekeeper,
+        }
+        ledger.off = frozenset(group for group, asks in asked.items() if not asks)
+        self._started, self._progress_at = self._wall(), self._now()
         adopted = self.monitored.metadata.annotations.get(ADOPT_ANNOTATION, "")
         ledger.adopted = frozenset(uid.strip() for uid in adopted.split(",") if uid.strip())
         self.feed = Feed(
@@ -239,7 +280,8 @@ class DataPlane:
                 product_arn=self._hub.product_arn,
             ),
             rules=Rules(
-                archive_delay_ms=int(spec.archive_delay.total_seconds() * 1000), archive=spec.mode != "NoArchive"
+                archive_delay_ms=max(SETTLE_MS, int(spec.archive_delay.total_seconds() * 1000)),
+                archive=spec.mode != "NoArchive",
             ),
             sends=False,
         )
@@ -283,6 +325,7 @@ class DataPlane:
 
     async def _discover(self, connection: Connection, tasks: asyncio.TaskGroup) -> None:
         wanted = self.monitored.spec.sources
+        tasks.create_task(self._watch_namespaces(connection))
         unreachable = 0
         lost = False
         while True:
@@ -312,6 +355,21 @@ class DataPlane:
                 lost = bool(found.unknown)
             await asyncio.sleep(self._settings.discovery_interval * self._rng.uniform(0.9, 1.1))
 
+    async def _watch_namespaces(self, connection: Connection) -> None:
+        """Where it is not allowed, findings of deleted namespaces are archived on lesser evidence."""
+        view = Namespaces(self._feed().ledger, cluster=self.name, now=self._now)
+        reflector = Reflector(
+            connection,
+            namespaces.RESOURCE,
+            view,
+            relist_interval=self._settings.relist_interval,
+            forbidden_cap=namespaces.FORBIDDEN_CAP,
+        )
+        try:
+            await reflector.run()
+        finally:
+            view.live(live=False)
+
     def _nudge(self) -> None:
         """The API server is back: sources that wait for their next attempt, up to a minute, need not."""
         for source in self.sources.values():
@@ -333,11 +391,24 @@ class DataPlane:
                 log.info("source_started", cluster=self.name, source=resource.origin, version=resource.version)
         for origin, source in self.sources.items():
             if not source.vanished and found.absent(source.resource):
-                source.vanished = True
+                source.vanished, source.vanished_at = True, started
                 source.stop()
                 log.warning("source_vanished", cluster=self.name, source=origin)
         ledger.confirm((r.origin for r in found.served if r.origin not in found.ending), now=started)
+        if GATEKEEPER not in found.unknown and self.monitored.spec.sources.gatekeeper:
+            self._forget_kinds(started)
+            ledger.read_kinds((r.origin for r in found.served if r.group == GATEKEEPER), now=started)
         self.state.discovery = None
+
+    def _forget_kinds(self, started: int) -> None:
+        """A constraint kind that was absent for an archive delay is deleted, and its constraints with it, although its
+        watch did not tell.
+        """
+        feed = self._feed()
+        for origin, source in self.sources.items():
+            if source.forgettable and started - source.vanished_at >= feed.rules.archive_delay_ms:
+                for key in [key for key in (*feed.ledger.objects, *feed.ledger.audits) if key.origin == origin]:
+                    feed.ledger.gone(key, now=self._now())
 
     def _start(self, resource: Resource, connection: Connection, tasks: asyncio.TaskGroup) -> Source:
         spec = self.monitored.spec
@@ -356,6 +427,7 @@ class DataPlane:
             ),
             metrics=self._metrics,
             now=self._now,
+            wall=self._wall,
         )
         reflector = Reflector(connection, resource, view, relist_interval=self._settings.relist_interval)
         return Source(resource=resource, view=view, reflector=reflector, task=tasks.create_task(reflector.run()))
@@ -385,6 +457,7 @@ class DataPlane:
     # -- the hub --------------------------------------------------------------------------------------------------
 
     async def _take_inventory(self, ledger: Ledger) -> None:
+        await asyncio.sleep(self._rng.uniform(0, START_JITTER_SECONDS))
         failures = 0
         while True:
             try:
@@ -423,7 +496,8 @@ class DataPlane:
         while not inventory.complete:
             async for part in inventory.parts():
                 number += len(part.findings)
-                ledger.take_part(part.prefix[root:], map(held, part.findings), now=self._now())
+                self._progress_at = self._now()
+                ledger.take_part(part.prefix[root:], map(held_as, part.findings), now=self._now())
                 await asyncio.sleep(0)
         ledger.finish_inventory()
         self.state.inventory = None
@@ -431,33 +505,33 @@ class DataPlane:
         log.info("inventory_read", cluster=self.name, findings=number)
 
     async def _look_again(self, ledger: Ledger) -> None:
-        """Read what was updated since shortly before the inventory once more: GetFindings lags, and another operator of
-        the same identity may have started at the same moment.
+        """Read what was updated around the start once more: GetFindings lags, a former holder may have been writing,
+        and another operator of this identity may have started at the same moment. What was updated later is our own.
         """
-        since = asff.timestamp(self._now() - SHORTLY_MS)
         for seconds in SECOND_LOOKS:
             await asyncio.sleep(seconds)
             for attempt in range(1, LOOK_ATTEMPTS + 1):
                 try:
-                    await self._look_since(ledger, since)
+                    await self._look_around(ledger, self._started)
                 except HubError as error:
                     log.info("second_look_failed", cluster=self.name, code=error.code)
                     await self._pause(attempt)
                 else:
                     break
 
-    async def _look_since(self, ledger: Ledger, since: str) -> None:
+    async def _look_around(self, ledger: Ledger, moment: int) -> None:
         filters = {
             "Id": [{"Value": f"policyhub/{ledger.cluster_id}/", "Comparison": "PREFIX"}],
-            "UpdatedAt": [{"Start": since, "End": asff.timestamp(self._now() + SHORTLY_MS)}],
+            "UpdatedAt": [{"Start": asff.timestamp(moment - SHORTLY_MS), "End": asff.timestamp(moment + OWN_LOOK_MS)}],
         }
         async with aclosing(self._hub.find(filters)) as pages:
             async for page in pages:
-                ledger.take_found((held(found_as(finding)) for finding in page.findings), now=self._now())
+                ledger.take_found((held_as(found_as(finding)) for finding in page.findings), now=self._now())
                 self._gate()
 
     def _look(self, ledger: Ledger, found: Found) -> None:
         """Each finding as its page arrives: one of another cluster stops the sending before any part is complete."""
+        self._progress_at = self._now()
         if found.cluster_uid not in ledger.uids and not ledger.foreign:
             ledger.foreign[found.cluster_uid] = 1
             self._gate()
@@ -479,12 +553,13 @@ class DataPlane:
     async def _tick(self) -> None:
         while True:
             feed = self._feed()
+            self._freeze(feed.ledger)
             self._cover()
             self._gate()
             self._grade(feed.ledger)
-            trouble = self._inventory.trouble if self._inventory is not None else None
-            if self.state.inventory is not None and self.state.reading is None and trouble is not None:
-                self.state.inventory = Fault("InventoryDelayed", trouble.message)
+            self._weigh(feed.ledger)
+            if self.state.inventory is not None:
+                self.state.inventory = self._unread(feed.ledger, self.state.inventory)
             if self.monitored.spec.mode == "DryRun":
                 self.preview = self._engine.preview(feed)
             now = self._now()
@@ -494,6 +569,63 @@ class DataPlane:
             self._export()
             await asyncio.sleep(TICK_SECONDS)
 
+    def _unread(self, ledger: Ledger, fault: Fault) -> Fault:
+        """Why what Security Hub holds is not known yet; after long enough, findings go out all the same."""
+        trouble = self._inventory.trouble if self._inventory is not None else None
+        why = self.state.reading.message if self.state.reading is not None else trouble.message if trouble else ""
+        if not ledger.unavailable and self._now() - self._progress_at > UNAVAILABLE_MS:
+            ledger.give_up()
+            log.warning("inventory_unavailable", cluster=self.name, message=why)
+        if ledger.unavailable:
+            return Fault(
+                "InventoryUnavailable",
+                f"what Security Hub holds could not be read for 15 minutes ({why or 'no answer'}). Findings are sent"
+                " without it, those that are there already once more; only what was sent since is archived",
+            )
+        if self.state.reading is None and trouble is not None:
+            return Fault("InventoryDelayed", trouble.message)
+        return fault
+
+    def _freeze(self, ledger: Ledger) -> None:
+        """Reports that an engine left behind in one API group when it switched to the other."""
+        newest: dict[tuple[str, str], int] = {}
+        for source in self.sources.values():
+            if source.resource.group != GATEKEEPER and source.view.last_listed:
+                for engine, at in source.view.newest_by.items():
+                    which = engine, source.resource.group
+                    newest[which] = max(at, newest.get(which, 0))
+        other = {POLICY_REPORTS: OPEN_REPORTS, OPEN_REPORTS: POLICY_REPORTS}
+        frozen = frozenset(
+            (engine, group)
+            for (engine, group), at in newest.items()
+            if newest.get((engine, other[group]), 0) - at > FROZEN_AFTER_SECONDS
+        )
+        if frozen != ledger.frozen:
+            log.warning("frozen_reports", cluster=self.name, frozen=sorted("/".join(pair) for pair in frozen))
+            ledger.freeze(frozen, now=self._now())
+
+    def _weigh(self, ledger: Ledger) -> None:
+        ledger.guard.approved = self._approvals()
+        held, released = ledger.weigh(now=self._now())
+        for engine in held:
+            hold = ledger.guard.held[engine]
+            log.warning(
+                "archive_held", cluster=self.name, source=engine, lost=hold.lost, of=hold.total, reason=hold.reason
+            )
+        for engine in released:
+            log.info("archive_released", cluster=self.name, source=engine)
+
+    def _approvals(self) -> dict[str, int]:
+        """Until when (Unix ms) a person approves of an engine's losses; what cannot be read approves of nothing."""
+        text = self._annotations.get(APPROVE_ANNOTATION, "")
+        approved = {}
+        for word in filter(None, (part.strip() for part in text.split(","))):
+            engine, _, moment = word.rpartition("@")
+            until = milliseconds(moment)
+            if engine and until:
+                approved[engine] = min(until, self._wall() + APPROVED_MS) - self._wall() + self._now()
+        return approved
+
     def _cover(self) -> None:
         """Tell the ledger whether every report API has been heard."""
         reports = [s for s in self.sources.values() if s.resource.group != GATEKEEPER]
@@ -502,17 +634,11 @@ class DataPlane:
         ledger = self._feed().ledger
         if self.state.discovery is None:
             origins = (ledger.entries[id_].origin for id_, hold in ledger.held.items() if hold == Hold.SOURCE)
-            self._missing = Counter(o for o in origins if o not in self.sources and not self._switched_off(o))
+            self._missing = Counter(o for o in origins if o not in self.sources)
         ledger.list_reports(
-            listed=self.state.discovery is None and not unheard and all(s.view.last_listed for s in reports)
-        )
-
-    def _switched_off(self, origin: str) -> bool:
-        """Whether the spec says not to read this API: then that it is not read is no fault."""
-        wanted = self.monitored.spec.sources
-        group = origin.partition(".")[2]
-        return not {POLICY_REPORTS: wanted.policy_reports, OPEN_REPORTS: wanted.open_reports}.get(
-            group, wanted.gatekeeper
+            listed=self.state.discovery is None and not unheard and all(s.view.last_listed for s in reports),
+            groups=len({s.resource.group for s in reports if not s.vanished}),
+            now=self._now(),
         )
 
     def _gate(self) -> None:
@@ -586,24 +712,12 @@ class DataPlane:
         return self.feed
 
 
+APPROVE_ANNOTATION = "policyhub.dev/approve-archive"
+"""Set to `<source>@<RFC 3339 time>` (several: with commas) to let the guard pass what the source lost, until then."""
+APPROVED_MS = 24 * 3600 * 1000
+"""An approval is for what a person has looked at: no longer than a day."""
 ADOPT_ANNOTATION = "policyhub.dev/adopt-uid"
 """Set to the uid that the findings carry (several: with commas) to take them over: the cluster was rebuilt."""
-
-
-def held(found: Found) -> Held:
-    """A finding of the inventory, as the ledger knows it."""
-    return Held(
-        id=found.id,
-        known=Known(
-            digest=found.digest,
-            created_at=found.created_at,
-            updated_at=found.updated_at,
-            archived=found.record_state == "ARCHIVED",
-        ),
-        cluster_uid=found.cluster_uid,
-        origin=found.origin,
-        rule=found.rule,
-    )
 
 
 def connection_fault(error: BaseException) -> Fault:

@@ -78,16 +78,20 @@ class Supervisor:
         settings: Settings,
         metrics: Metrics,
         now: Callable[[], int],
+        wall: Callable[[], int],
         clock: Callable[[], float],
         rng: random.Random,
         open_home: Connect,
     ) -> None:
-        """`home` reads and writes our own objects; `open_home` opens one more connection to the home cluster."""
+        """`now` gives Unix milliseconds by a clock that never jumps, `wall` by the one on the wall. `home` reads and
+        writes our own objects; `open_home` opens one more connection to the home cluster.
+        """
         self._home = home
         self._hubs = hubs
         self._settings = settings
         self._metrics = metrics
         self._now = now
+        self._wall = wall
         self._clock = clock
         self._rng = rng
         self._open_home = open_home
@@ -109,6 +113,8 @@ class Supervisor:
         watched = self.watched.get(name)
         if watched is not None and watched.intent == intent:
             watched.generation = metadata.get("generation", 0)
+            if watched.plane is not None:
+                watched.plane.annotate(metadata.get("annotations") or {})
             return
         conditions = watched.conditions if watched is not None and watched.uid == uid else _conditions(body)
         await self._stop(name)
@@ -186,6 +192,7 @@ class Supervisor:
             settings=settings,
             metrics=self._metrics,
             now=self._now,
+            wall=self._wall,
             rng=self._rng,
         )
         watched.plane = plane
@@ -306,8 +313,7 @@ class Supervisor:
 
     async def _event(self, watched: Watched, condition: Condition) -> None:
         """An Event on the MonitoredCluster; best effort, in `default` as for every cluster-scoped object."""
-        bad = condition.type == "IdentityConflict"
-        normal = (condition.status == "True") != bad
+        normal = (condition.status == "True") != (condition.type in BAD)
         moment = status.timestamp(self._now())
         body = {
             "apiVersion": "v1",
@@ -347,11 +353,15 @@ PROGRESS = frozenset({"InSync", "Pending", "Listing", "InventoryIncomplete", "No
 """Reasons that tell of progress, or repeat what another condition tells: worth a condition, not an Event."""
 
 
+BAD = frozenset({"IdentityConflict", "ArchiveHeld"})
+"""Conditions that are good when False."""
+
+
 def _is_news(condition: Condition, old: Condition | None) -> bool:
     """Whether a person should be told by an Event: something is wrong now, or all is well again."""
     if old is not None and old.status == condition.status:
         return False
-    if condition.type == "IdentityConflict":
+    if condition.type in BAD:
         return condition.status == "True"
     if condition.type == "Ready":
         return condition.status == "True"

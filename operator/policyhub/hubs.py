@@ -30,10 +30,19 @@ Key = tuple[str, str, str, str]
 class Hubs:
     """Opens hubs as they are asked for and keeps their engines running until closed."""
 
-    def __init__(self, *, settings: Settings, metrics: Metrics, now: Callable[[], int], rng: random.Random) -> None:
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        metrics: Metrics,
+        now: Callable[[], int],
+        wall: Callable[[], int],
+        rng: random.Random,
+    ) -> None:
         self._settings = settings
         self._metrics = metrics
         self._now = now
+        self._wall = wall
         self._rng = rng
         self._loader = credentials.models()
         self._buckets: dict[tuple[str, str], tuple[TokenBucket, TokenBucket]] = {}
@@ -70,7 +79,13 @@ class Hubs:
                 observer=lambda operation, code, seconds: self._observe(name, operation, code, seconds),
             )
             engine = Engine(
-                hub=client, hub_name=name, metrics=self._metrics, now=self._now, clock=time.monotonic, rng=self._rng
+                hub=client,
+                hub_name=name,
+                metrics=self._metrics,
+                now=self._now,
+                wall=self._wall,
+                clock=time.monotonic,
+                rng=self._rng,
             )
             self._metrics.hub_rate_limit.labels(name, "BatchImportFindings").set_function(lambda: imports.rate)
             self._metrics.hub_rate_limit.labels(name, "GetFindings").set_function(lambda: reads.rate)

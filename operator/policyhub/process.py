@@ -11,6 +11,7 @@ import random
 import signal
 import threading
 import time
+from collections.abc import Callable
 
 import kopf
 import structlog
@@ -32,8 +33,15 @@ KOPF_SECONDS = 2.0
 """How long kopf's end is waited for: it holds nothing that could be lost."""
 
 
-def unix_ms() -> int:
+def wall_ms() -> int:
+    """Unix milliseconds by the clock on the wall: what is written into findings and compared with other clocks."""
     return time.time_ns() // 1_000_000
+
+
+def steady_ms(start: int) -> Callable[[], int]:
+    """Unix milliseconds by a clock that begins at `start` and never jumps: what delays are counted by."""
+    offset = start - time.monotonic_ns() // 1_000_000
+    return lambda: offset + time.monotonic_ns() // 1_000_000
 
 
 async def open_home() -> Connection:
@@ -48,6 +56,7 @@ async def run(settings: Settings) -> int:
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     rng = random.Random()  # noqa: S311  (jitter, not secrets)
+    now = steady_ms(wall_ms())
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -65,13 +74,14 @@ async def run(settings: Settings) -> int:
         ) as port,
     ):
         log.info("started", version=policyhub.__version__, server=home.server, metrics_port=port)
-        hubs = Hubs(settings=settings, metrics=metrics, now=unix_ms, rng=rng)
+        hubs = Hubs(settings=settings, metrics=metrics, now=now, wall=wall_ms, rng=rng)
         supervisor = handlers.Supervisor(
             home=home,
             hubs=hubs,
             settings=settings,
             metrics=metrics,
-            now=unix_ms,
+            now=now,
+            wall=wall_ms,
             clock=time.monotonic,
             rng=rng,
             open_home=open_home,

@@ -6,6 +6,7 @@
 | HubReachable     | Security Hub takes findings of this account    | the permission or setting that is missing, where |
 | SourcesComplete  | every served source is seen whole and live     | which is not, and why                            |
 | InSync           | Security Hub has what the cluster calls for    | what is still to be read, sent or was refused    |
+| ArchiveHeld      | (bad) an engine lost too many findings at once | False                                            |
 | IdentityConflict | (bad) findings of this identity are another's  | False                                            |
 | Ready            | all of the above are good                      | the reason of the first that is not              |
 
@@ -18,7 +19,8 @@ from datetime import UTC, datetime
 
 from policyhub.api.scalar import format_time
 from policyhub.api.status import Condition, ConditionType, Findings, Hub, Source, Status
-from policyhub.dataplane import ADOPT_ANNOTATION, DataPlane, Fault, source_fault
+from policyhub.dataplane import ADOPT_ANNOTATION, APPROVE_ANNOTATION, DataPlane, Fault, source_fault
+from policyhub.sync.plan import Hold
 
 BACKLOG_MS = 30_000
 """A finding that waits longer than this is backlog."""
@@ -105,7 +107,7 @@ def _verdicts(plane: DataPlane, previous: Mapping[str, Condition], *, now: int) 
             "InSync",
             _sync_fault(plane, was_in_sync=was_in_sync, now=now),
             "InSync",
-            "Security Hub has what the cluster calls for",
+            f"Security Hub has what the cluster calls for{_would_archive(plane)}",
         ),
     ]
     failing = [fault for _, status, fault in good if status != "True"]
@@ -115,6 +117,7 @@ def _verdicts(plane: DataPlane, previous: Mapping[str, Condition], *, now: int) 
     return [
         ("Ready", "True" if not failing else "Unknown" if ready.reason in _UNKNOWN else "False", ready),
         *good,
+        ("ArchiveHeld", "True" if plane.guarded else "False", _guarded(plane)),
         (
             "IdentityConflict",
             "True" if conflict else "False",
@@ -162,9 +165,16 @@ def _sources_good(plane: DataPlane) -> tuple[str, str]:
             "the cluster serves no policy reports and no constraints: is a policy engine installed?",
         )
     kept = plane.kept()
-    more = f"; {kept} findings of constraint kinds that are no longer served are kept" if kept else ""
+    more = f"; {kept} findings of constraint kinds that are no longer served are kept for now" if kept else ""
     watched = sum(1 for source in plane.sources.values() if not source.vanished)
-    return "Complete", f"{watched} sources are listed and watched{more}"
+    complete = f"{watched} sources are listed and watched{more}"
+    if plane.ledger is not None and plane.ledger.frozen:
+        left = ", ".join(f"{source} in {group}" for source, group in sorted(plane.ledger.frozen))
+        return (
+            "FrozenReports",
+            f"{complete}; reports that nobody updates any more are ignored and can be deleted: {left}",
+        )
+    return "Complete", complete
 
 
 def _sync_fault(plane: DataPlane, *, was_in_sync: bool, now: int) -> Fault | None:
@@ -192,6 +202,29 @@ def _sync_fault(plane: DataPlane, *, was_in_sync: bool, now: int) -> Fault | Non
         if not was_in_sync or (oldest is not None and now - oldest > BACKLOG_MS):
             return Fault("Pending", f"{ledger.pending} changes wait for Security Hub")
     return None
+
+
+def _would_archive(plane: DataPlane) -> str:
+    """What mode NoArchive keeps."""
+    kept = plane.ledger.held_reasons()[Hold.MODE] if plane.ledger is not None else 0
+    return f"; {kept} findings would be archived in mode Sync" if kept else ""
+
+
+def _guarded(plane: DataPlane) -> Fault:
+    if not plane.guarded:
+        return Fault("NothingHeld", "no engine has lost unusually many findings at once")
+    told = "; ".join(
+        f"{source}: {hold.lost} of {hold.total} active findings are no longer called for, {hold.reason}"
+        for source, hold in sorted(plane.guarded.items())[:5]
+    )
+    first = min(plane.guarded)
+    return Fault(
+        "TooManyLost",
+        f"{told}. None of them is archived until what was missing comes back or somebody approves. Is the engine at"
+        " work, and did nobody remove its policies by mistake? To archive them, for one hour:"
+        f" kubectl annotate --overwrite monitoredcluster {plane.name}"
+        f" \"{APPROVE_ANNOTATION}={first}@$(date -u -d '+1 hour' +%Y-%m-%dT%H:%M:%SZ)\"",
+    )
 
 
 def _conflict(plane: DataPlane) -> Fault | None:

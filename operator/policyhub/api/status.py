@@ -11,7 +11,9 @@ from pydantic import Field
 from policyhub.api.model import Model, map_list
 from policyhub.api.scalar import AccountId, Count, Region, Time
 
-ConditionType = Literal["Ready", "Connected", "HubReachable", "InSync", "SourcesComplete", "IdentityConflict"]
+ConditionType = Literal[
+    "Ready", "Connected", "HubReachable", "InSync", "SourcesComplete", "ArchiveHeld", "IdentityConflict"
+]
 
 
 class Condition(Model):
@@ -86,8 +88,9 @@ class Status(Model):
     conditions: Annotated[tuple[Condition, ...], Field(max_length=32, json_schema_extra=map_list("type"))] = ()
     """Ready: all is well, or its reason names the first thing that is not. Connected: the cluster's API server answers.
     HubReachable: Security Hub takes findings. InSync: it holds what the cluster says. SourcesComplete: every source
-    that the cluster serves has been listed in full. IdentityConflict, good when False: the findings of this cluster's
-    name belong to another cluster, and none is touched."""
+    that the cluster serves has been listed in full. ArchiveHeld, good when False: an engine has lost so many findings
+    at once that none of them is archived before somebody approves, or they come back. IdentityConflict, good when
+    False: the findings of this cluster's name belong to another cluster, and none is touched."""
     identity: Annotated[str, Field(max_length=253)] | None = None
     """The cluster's identity in the ids of its findings: clusterArn, or this object's name."""
     cluster_uid: Annotated[str, Field(max_length=64)] | None = None

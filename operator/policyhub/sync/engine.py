@@ -2,13 +2,17 @@
 
 It acts; what to do is decided in `plan`. A round: wait until something is dirty, give the batch a moment to fill, take
 decisions until the batch is full, import it, write the answers into the ledgers. Up to `CONCURRENCY` calls are under
-way at once; a finding is in one of them at most. Nothing is kept here: what fails stays dirty in its ledger.
+way at once; a finding is in one of them at most. Beside them one call at a time reads findings by id: fresh violations
+that the inventory has not reached, contradictions, and what only the inventory knows just before it is archived.
+Nothing is kept here: what fails stays to be done in its ledger.
+
+Two clocks: `now` never jumps and decides; `wall` is what is written into findings.
 """
 
 import asyncio
 import random
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
@@ -17,13 +21,27 @@ import msgspec
 import structlog
 
 from policyhub.findings import asff
+from policyhub.hub import inventory
 from policyhub.hub.batch import MAX_FINDINGS, Batch, Finding, oversize
 from policyhub.hub.client import MAX_FILTER_VALUES, ImportResult
 from policyhub.hub.errors import AccessLost, Failure, HubError, Throttled, Unavailable, access_kind
 from policyhub.hub.inventory import milliseconds, strip_for_import
 from policyhub.metrics import Metrics
-from policyhub.sync.ledger import Entry, Known, Ledger
-from policyhub.sync.plan import ARCHIVE_REJECTED, Change, Hold, Rules, Wait, decide, next_update
+from policyhub.sync.entry import Entry, Held, Known
+from policyhub.sync.lanes import Lane
+from policyhub.sync.ledger import Ledger
+from policyhub.sync.plan import (
+    ARCHIVE_REJECTED,
+    Change,
+    Decision,
+    Hold,
+    Rules,
+    Wait,
+    decide,
+    next_update,
+    unweighed,
+    weighs,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -90,22 +108,31 @@ class Engine:
         now: Callable[[], int],
         clock: Callable[[], float],
         rng: random.Random,
+        wall: Callable[[], int] | None = None,
     ) -> None:
+        """`now` gives Unix milliseconds by a clock that never jumps; `wall`, where it differs, by that on the wall."""
         self.hub = hub
         self.hub_name = hub_name
         self._metrics = metrics
         self._now = now
+        self._wall = wall or now
         self._clock = clock
         self._rng = rng
         self.feeds: list[Feed] = []
         self.trouble: Trouble | None = None
+        """Why imports do not get through."""
+        self.reading: Trouble | None = None
+        """Why findings cannot be read by id."""
+        self._bodies: deque[tuple[Feed, Entry]] = deque()
         self._wanted = asyncio.Event()
+        self._questions = asyncio.Event()
         self._failures = 0
         self._resume_at = 0.0
 
     def wake(self) -> None:
-        """Something became dirty."""
+        """Something became dirty, or is to be looked up."""
         self._wanted.set()
+        self._questions.set()
 
     def attach(self, feed: Feed) -> None:
         self.feeds.append(feed)
@@ -117,18 +144,23 @@ class Engine:
     async def run(self) -> None:
         """Work until cancelled. Calls that are under way are cancelled with it."""
         slots = asyncio.Semaphore(CONCURRENCY)
-        async with asyncio.TaskGroup() as tasks:
-            while True:
-                await self._work()
-                await slots.acquire()
-                batch, unknown = self._compose()
-                if not batch and not unknown:
-                    slots.release()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._ask())
+                while True:
+                    await self._work()
+                    await slots.acquire()
+                    batch = self._compose()
+                    if not batch:
+                        slots.release()
+                        await asyncio.sleep(0)
+                        continue
+                    task = tasks.create_task(self._round(batch))
+                    task.add_done_callback(lambda _: slots.release())
                     await asyncio.sleep(0)
-                    continue
-                task = tasks.create_task(self._round(batch, unknown))
-                task.add_done_callback(lambda _: slots.release())
-                await asyncio.sleep(0)
+        finally:  # whatever happened, nothing stays in flight
+            while self._bodies:
+                self._release(*self._bodies.popleft())
 
     async def drain(self, *, seconds: float) -> None:
         """Wait until nothing is pending, at most this long (SIGTERM)."""
@@ -144,10 +176,10 @@ class Engine:
         for id_ in list(feed.ledger.dirty):
             entry = feed.ledger.entries[id_]
             decision = decide(entry, ledger=feed.ledger, rules=feed.rules, now=now)
-            if isinstance(decision, Change):
+            if isinstance(decision, Change) and not unweighed(entry, decision, ledger=feed.ledger):
                 would[decision] += 1
             else:
-                self._put_aside(feed, entry, decision)
+                self._put_aside(feed, entry, decision, now=now)
         return would
 
     # -- waiting --------------------------------------------------------------------------------------------------
@@ -194,25 +226,23 @@ class Engine:
 
     # -- composing ------------------------------------------------------------------------------------------------
 
-    def _compose(self) -> tuple[list[_Shipment], list[tuple[Feed, Entry]]]:
-        """Decide until a batch is full; also returns entries whose body must be read before they can be archived."""
+    def _compose(self) -> list[_Shipment]:
+        """Decide until a batch is full; what is to be archived without a body is put to be read first."""
         batch: list[_Shipment] = []
-        unread: list[tuple[Feed, Entry]] = []
         call = Batch()
         now = self._now()
         for feed, entry in self._next_entries():
             decision = decide(entry, ledger=feed.ledger, rules=feed.rules, now=now)
-            if not isinstance(decision, Change):
-                self._put_aside(feed, entry, decision)
+            if not isinstance(decision, Change) or unweighed(entry, decision, ledger=feed.ledger):
+                self._put_aside(feed, entry, decision, now=now)
                 continue
             if decision is Change.ARCHIVED and entry.voice is None and entry.body is None:
                 feed.ledger.launch(entry)
-                unread.append((feed, entry))
-                if len(unread) == MAX_FILTER_VALUES:
-                    break
+                self._bodies.append((feed, entry))
+                self._questions.set()
                 continue
             try:
-                shipment = self._ship(feed, entry, decision, now=now)
+                shipment = self._ship(feed, entry, decision)
                 failure = oversize(shipment.body)
             except Exception:  # a finding that cannot be rendered is a mistake of ours; it must not stop the others
                 log.exception("finding_not_rendered", id=entry.id, cluster=feed.name)
@@ -228,28 +258,34 @@ class Engine:
                 self._refuse(shipment, failure)
             if len(batch) == MAX_FINDINGS:
                 break
-        return batch, unread
+        return batch
 
     @staticmethod
-    def _put_aside(feed: Feed, entry: Entry, decision: Hold | Wait | None) -> None:
+    def _put_aside(feed: Feed, entry: Entry, decision: Decision, *, now: int) -> None:
         match decision:
             case None:
                 feed.ledger.settle(entry)
             case Wait(until=until):
-                feed.ledger.settle(entry, hold=Hold.DELAY, until=until)
+                counts = weighs(entry, Hold.DELAY, ledger=feed.ledger)
+                feed.ledger.settle(entry, hold=Hold.DELAY, until=until, weighs=counts)
             case Hold():
-                feed.ledger.settle(entry, hold=decision)
+                feed.ledger.settle(entry, hold=decision, weighs=weighs(entry, decision, ledger=feed.ledger))
+            case Change():  # the guard counts it before it is archived
+                feed.ledger.settle(entry, hold=Hold.DELAY, until=now, weighs=True)
 
     def _next_entries(self) -> Iterator[tuple[Feed, Entry]]:
-        """Dirty entries, feed by feed; the feeds take turns in being first."""
+        """Dirty entries, lane by lane and feed by feed; the feeds take turns in being first."""
         left = DECISIONS_PER_ROUND
         self.feeds = self.feeds[1:] + self.feeds[:1]
-        for feed in [f for f in self.feeds if f.sends]:
-            for id_ in list(islice(feed.ledger.dirty, left)):
-                left -= 1
-                yield feed, feed.ledger.entries[id_]
+        feeds = [f for f in self.feeds if f.sends]
+        for lane in Lane:
+            for feed in feeds:
+                for id_ in list(islice(feed.ledger.dirty.queue(lane), left)):
+                    left -= 1
+                    yield feed, feed.ledger.entries[id_]
 
-    def _ship(self, feed: Feed, entry: Entry, change: Change, *, now: int) -> _Shipment:
+    def _ship(self, feed: Feed, entry: Entry, change: Change) -> _Shipment:
+        now = self._wall()
         known = entry.known
         archived = change is Change.ARCHIVED
         created = known.created_at if known is not None else min(entry.observed or now, now)
@@ -275,22 +311,23 @@ class Engine:
             body = {**(entry.body or {}), "RecordState": "ARCHIVED", "UpdatedAt": asff.timestamp(updated)}
             # An adopted finding becomes this cluster's.
             body["ProductFields"] = {**body.get("ProductFields", {}), asff.CLUSTER_UID: feed.ledger.cluster_uid}
-        result = Known(digest=digest, created_at=created, updated_at=updated, archived=archived)
+        renderer = known.renderer if entry.voice is None and known is not None else str(asff.RENDERER)
+        result = Known(digest=digest, created_at=created, updated_at=updated, archived=archived, renderer=renderer)
         return _Shipment(feed=feed, entry=entry, change=change, known=result, body=body)
 
     # -- calling --------------------------------------------------------------------------------------------------
 
-    async def _round(self, batch: list[_Shipment], unread: list[tuple[Feed, Entry]]) -> None:
+    async def _round(self, batch: list[_Shipment]) -> None:
         try:
-            async with asyncio.TaskGroup() as tasks:
-                if batch:
-                    tasks.create_task(self._send(batch))
-                if unread:
-                    tasks.create_task(self._read_bodies(unread))
+            await self._send(batch)
         finally:  # whatever happened, nothing stays in flight
-            for feed, entry in [*((s.feed, s.entry) for s in batch), *unread]:
-                if entry.in_flight:
-                    feed.ledger.release(entry)
+            for s in batch:
+                self._release(s.feed, s.entry)
+
+    @staticmethod
+    def _release(feed: Feed, entry: Entry) -> None:
+        if entry.in_flight:
+            feed.ledger.release(entry)
 
     async def _send(self, batch: list[_Shipment]) -> None:
         for s in batch:  # its cluster may have been told to stop while the batch waited for its turn
@@ -356,35 +393,88 @@ class Engine:
         else:
             s.feed.ledger.unanswered(s.entry, s.known)
 
-    async def _read_bodies(self, unread: list[tuple[Feed, Entry]]) -> None:
-        """Read findings that only the inventory knows, by id, just before they are archived."""
+    # -- asking ---------------------------------------------------------------------------------------------------
+
+    async def _ask(self) -> None:
+        """Read by id what has to be, one call at a time. A failure is tried again with full jitter."""
+        failures = 0
+        while True:
+            work = self._look_up() or self._read_bodies()
+            if work is None:
+                self.reading = None
+                self._questions.clear()
+                await self._questions.wait()
+                continue
+            try:
+                await work
+            except HubError as error:
+                failures += 1
+                if isinstance(error, AccessLost):
+                    self.reading = Trouble(reason=error.kind, message=error.message)
+                log.info("lookup_failed", hub=self.hub_name, code=error.code, attempt=failures)
+                await asyncio.sleep(self._rng.uniform(0.1, min(BACKOFF_CAP_SECONDS, 2.0 ** min(failures, 6))))
+            else:
+                failures = 0
+                self.reading = None
+
+    def _look_up(self) -> Coroutine[Any, Any, None] | None:
+        for feed in self.feeds:
+            if feed.sends and (ids := feed.ledger.look(MAX_FILTER_VALUES)):
+                return self._look(feed, ids)
+        return None
+
+    async def _look(self, feed: Feed, ids: list[str]) -> None:
+        left = set(ids)
+        try:
+            found = await self.hub.by_ids(ids)
+            for id_ in ids:
+                finding = found.get(id_)
+                held = None if finding is None else held_as(inventory.held(finding))
+                feed.ledger.take_lookup(id_, held, now=self._now())
+                left.discard(id_)
+        finally:  # not answered: asked again
+            for id_ in left:
+                feed.ledger.drop_lookup(id_)
+        self._stop_foreign(feed)
+
+    def _stop_foreign(self, feed: Feed) -> None:
+        if feed.ledger.foreign and feed.sends:
+            feed.sends = False
+
+    def _read_bodies(self) -> Coroutine[Any, Any, None] | None:
+        """What only the inventory knows, just before it is archived."""
+        if not self._bodies:
+            return None
+        unread = [self._bodies.popleft() for _ in range(min(MAX_FILTER_VALUES, len(self._bodies)))]
+        return self._read(unread)
+
+    async def _read(self, unread: list[tuple[Feed, Entry]]) -> None:
         try:
             found = await self.hub.by_ids([entry.id for _, entry in unread])
-        except HubError as error:
             for feed, entry in unread:
-                feed.ledger.release(entry)
-            self._back_off(error)
-            return
-        except BaseException:  # cancelled, or a mistake of ours: nothing was learnt
+                self._take_body(feed, entry, found.get(entry.id))
+        finally:  # not answered: decided again
             for feed, entry in unread:
-                feed.ledger.release(entry)
-            raise
-        for feed, entry in unread:
-            finding = found.get(entry.id)
-            if finding is None or entry.known is None:
-                feed.ledger.take_body(entry, None, None)
-            elif (uid := str(finding.get("ProductFields", {}).get(asff.CLUSTER_UID, ""))) not in feed.ledger.uids:
-                log.warning("finding_of_another_cluster", id=entry.id, cluster=feed.name, uid=uid)
-                feed.ledger.meet_foreign(entry, uid)
-                feed.sends = False
-            else:
-                archived = finding.get("RecordState") == "ARCHIVED"
-                known = msgspec.structs.replace(
-                    entry.known,
-                    archived=archived,
-                    updated_at=max(entry.known.updated_at, milliseconds(finding.get("UpdatedAt"))),
-                )
-                feed.ledger.take_body(entry, strip_for_import(finding), known)
+                self._release(feed, entry)
+
+    @staticmethod
+    def _take_body(feed: Feed, entry: Entry, finding: dict[str, Any] | None) -> None:
+        if finding is None or entry.known is None:
+            feed.ledger.take_body(entry, None, None)
+        elif (uid := str(finding.get("ProductFields", {}).get(asff.CLUSTER_UID, ""))) not in feed.ledger.uids:
+            log.warning("finding_of_another_cluster", id=entry.id, cluster=feed.name, uid=uid)
+            feed.ledger.meet_foreign(entry, uid)
+            feed.sends = False
+        else:
+            archived = finding.get("RecordState") == "ARCHIVED"
+            known = msgspec.structs.replace(
+                entry.known,
+                archived=archived,
+                updated_at=max(entry.known.updated_at, milliseconds(finding.get("UpdatedAt"))),
+            )
+            feed.ledger.take_body(entry, strip_for_import(finding), known)
+
+    # -- backing off ----------------------------------------------------------------------------------------------
 
     def _back_off(self, error: HubError) -> None:
         trouble = Trouble(
@@ -406,3 +496,22 @@ class Engine:
 def _rejected(entry: Entry, change: Change) -> str:
     """What `Entry.rejected` remembers of a refused import."""
     return ARCHIVE_REJECTED if change is Change.ARCHIVED else entry.digest
+
+
+def held_as(found: inventory.Held) -> Held:
+    """A finding as the inventory reads it, as the ledger knows it."""
+    return Held(
+        id=found.id,
+        known=Known(
+            digest=found.digest,
+            created_at=found.created_at,
+            updated_at=found.updated_at,
+            archived=found.record_state == "ARCHIVED",
+            renderer=found.renderer,
+        ),
+        cluster_uid=found.cluster_uid,
+        origin=found.origin,
+        rule=found.rule,
+        source=found.source,
+        place=found.place,
+    )

@@ -1,23 +1,24 @@
 """The ledger: what one monitored cluster calls for, and what Security Hub last confirmed of it.
 
-One ledger per monitored cluster (docs/decisions/0003). Per finding id it holds
+One ledger per monitored cluster (docs/decisions/0003). Per finding id it holds an `Entry`:
 
 * **wanted**: the calls of the source objects, the voice that speaks for them, and its digest;
 * **known**: digest, times and record state as Security Hub last confirmed them, or *unread* before the inventory has
   reached the id.
 
-What to do about a difference is decided in `plan`, from one entry alone; the ledger keeps the *dirty* set (ids whose
-decision may have changed) and the timers (ids whose decision changes by time alone). Invariants:
+What to do about a difference is decided in `plan`, from one entry and the evidence kept here; the ledger keeps the
+*dirty* set (ids whose decision may have changed), the *look-ups* (ids to be read from Security Hub by id) and the
+timers (ids whose decision changes by time alone). Invariants:
 
 * the dirty set is never smaller than the set of ids that the full comparison would act on (a property test says so);
 * an entry's calls end only by what its own source object says, never by a failed or partial view;
 * an import without an answer counts as possibly written: it is archived later if the violation is gone by then.
 
-Pure: no I/O, no clock; `now` is Unix time in milliseconds.
+Pure: no I/O, no clock; `now` is Unix time in milliseconds by a clock that never jumps.
 """
 
 import heapq
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -26,109 +27,33 @@ import msgspec
 from policyhub.findings.digest import digest
 from policyhub.findings.identity import finding_id
 from policyhub.findings.voice import voice
-from policyhub.sources.violation import Identity, Severity, SourceKey, Violation
+from policyhub.sources.violation import Identity, Place, Severity, SourceKey, Violation, below
+from policyhub.sync.entry import GATEKEEPER, Coverage, Entry, Grade, Held, Known
+from policyhub.sync.guard import Guard
+from policyhub.sync.lanes import Dirty, Lane
 
 ACK_OVERRULES_MS = 15 * 60 * 1000
 """GetFindings is eventually consistent: what it says never overrules an acknowledgement younger than this."""
-
-
+LISTEN_MS = 60_000
+"""Where two report APIs are served, what is new by one waits this long for the other's first listing: a report that
+nobody updates any more may contradict a live one."""
+MISSED_MANY = 100
+"""Findings that one part of an inventory may lack and that are asked for by id; more are taken as lost at once, for a
+hub that was emptied: 20 by a look-up are slower than 100 by an import."""
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
 UNLISTED = "violations_unlisted"
 """The hold of a finding that an incomplete source object may call for without listing it."""
 UNCONFIRMED = "unconfirmed"
 """The hold of a finding that waits for a discovery to confirm its API."""
-
-
-class Known(msgspec.Struct, frozen=True):
-    """A finding as Security Hub last confirmed it. An empty digest: it may be there, its content is not known."""
-
-    digest: str
-    created_at: int
-    updated_at: int
-    archived: bool
-
-
-class Held(msgspec.Struct, frozen=True):
-    """A finding as the inventory found it."""
-
-    id: str
-    known: Known
-    cluster_uid: str
-    origin: str
-    rule: str
-
-
-class Coverage(msgspec.Struct, frozen=True):
-    """Whether one source API is seen whole and live, and since when (the end of the first complete listing since)."""
-
-    live: bool
-    since: int = 0
-    resumed: int = 0
-    """When a watch that had been cut went on from where it was; 0 if it was never cut."""
-
-
-class Entry:
-    """All that is known of one finding id."""
-
-    __slots__ = (
-        "acknowledged",
-        "body",
-        "called",
-        "calls",
-        "cleared",
-        "digest",
-        "id",
-        "in_flight",
-        "known",
-        "observed",
-        "origin",
-        "pending_since",
-        "rejected",
-        "rule",
-        "tally",
-        "timer",
-        "unanswered",
-        "uncalled",
-        "voice",
-    )
-
-    def __init__(self, id_: str) -> None:
-        self.id = id_
-        self.calls: tuple[tuple[SourceKey, Violation], ...] = ()
-        self.called = False
-        """Whether anybody has called for it in this process: then its end is known, not inferred from silence."""
-        self.voice: Violation | None = None
-        """Who speaks; kept when the last call is gone, as the body to archive with."""
-        self.digest = ""
-        self.observed: int | None = None
-        self.origin = ""
-        self.rule = ""
-        self.known: Known | None = None
-        self.acknowledged = 0
-        """When Security Hub acknowledged our last import of it; 0 never."""
-        self.uncalled = 0
-        """Since when nobody calls for it (meaningful without calls only)."""
-        self.cleared = False
-        """Positive evidence: the object's result now reads pass or skip."""
-        self.rejected = ""
-        """The digest that Security Hub refused for good."""
-        self.body: dict[str, Any] | None = None
-        """The finding as read back from Security Hub, for archiving what this process never rendered."""
-        self.in_flight = False
-        self.pending_since = 0
-        self.timer = 0
-        self.unanswered: Known | None = None
-        """The last import that got no answer: what it would be known as."""
-        self.tally: tuple[str, str, Severity] | None = None
-
-    @property
-    def wanted(self) -> bool:
-        return bool(self.calls)
+NAMESPACES = "namespaces"
+"""The origin that tells of namespaces."""
 
 
 class Ledger:
     """Wanted and known findings of one monitored cluster."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0915  (each attribute with what it is for)
         self, *, cluster_id: str, cluster_uid: str, default_severity: Severity, on_dirty: Callable[[], None]
     ) -> None:
         self.cluster_id = cluster_id
@@ -138,44 +63,87 @@ class Ledger:
         self.entries: dict[str, Entry] = {}
         self.objects: dict[SourceKey, tuple[str, ...]] = {}
         """The ids that each source object calls for; objects that call for none are not in it."""
+        self.dirty = Dirty()
+        self.held: dict[str, str] = {}
+        """Ids whose wanted and known differ and that nothing is done about now, with the reason."""
+        self.timers: list[tuple[int, str]] = []
+        self.flying: set[str] = set()
+        """Ids that are in a call to Security Hub."""
+        self.violations: Counter[tuple[str, str, Severity]] = Counter()
+        """Wanted findings by (source, policy, severity)."""
+        self.guard = Guard()
+        self._relapses: dict[str, tuple[int, ...]] = {}
+        """When findings were activated again."""
+
+        # What the sources' silence is worth.
         self.incomplete: set[SourceKey] = set()
         """Source objects whose silence is no evidence (truncated or never audited constraints, unreadable results)."""
         self.incomplete_origins: Counter[str] = Counter()
         """How many of them each source API has."""
         self.blind: set[str] = set()
         """Source APIs whose last listing held an object that could not be read: it may call for anything."""
+        self.audits: dict[SourceKey, int] = {}
+        """The last audit (Unix seconds; 0: none yet) of every constraint that there is."""
+        self._awaiting: defaultdict[SourceKey, set[str]] = defaultdict(set)
+        """Findings that nobody calls for, by the constraint that would list them."""
         self.coverage: dict[str, Coverage] = {}
         self.reports_listed = False
         """Whether every report API that is served has been listed once: before, one that was not may still call for
         what another has dropped (the same violation comes through wgpolicyk8s.io and openreports.io)."""
+        self.listening_until = 0
         self.confirmed: dict[str, int] = {}
         """When each source API was last seen to be served by the very cluster (discovery, its uid checked)."""
         self.opened: dict[str, int] = {}
         """When the listing or watch that now speaks for each source API began: until a discovery has confirmed it, it
         may be another cluster's that answers at the old address."""
-        self.dirty: dict[str, None] = {}
-        self.held: dict[str, str] = {}
-        """Ids whose wanted and known differ and that nothing is done about now, with the reason."""
-        self.timers: list[tuple[int, str]] = []
+        self.absent: dict[str, int] = {}
+        """Since when complete discoveries lack a constraint kind that has findings."""
+        self.kinds_read = 0
+        """When the last complete discovery of constraint kinds began."""
+        self._kinds: set[str] = set()
+        """Constraint kinds that have findings nobody calls for."""
+        self.off: frozenset[str] = frozenset()
+        """API groups that the MonitoredCluster says not to read."""
+        self.frozen: frozenset[tuple[str, str]] = frozenset()
+        """(source, API group) whose reports nobody updates any more: the source speaks through the other group."""
+        self.namespaces: frozenset[str] | None = None
+        """Those that there are; None before they were listed."""
+        self._gone: dict[str, int] = {}
+        """When namespaces were seen to be deleted."""
+        self._namespaces_live = 0
+        """Since when they are seen whole and live; 0: they are not, and their absence says nothing."""
+
+        # What is known of Security Hub.
         self.unread: set[str] = set()
         """Wanted ids that the inventory has not reached: not sent before it has."""
+        self.lookups: dict[str, None] = {}
+        """Ids to be read from Security Hub by id: fresh violations that the inventory has not reached, and
+        contradictions."""
+        self.looking: set[str] = set()
+        """Ids that are being read by id."""
+        self._doubts: list[tuple[int, str]] = []
+        """Ids to be read by id later: an inventory contradicted a fresh acknowledgement."""
+        self._looked: set[str] = set()
+        """Ids read by id before the inventory reached them."""
         self.parts: set[str] = set()
         """Id prefixes that the inventory has read to the end."""
+        self.unavailable = False
+        """Whether the inventory was given up for now: what is wanted is sent without having been read."""
         self.foreign: Counter[str] = Counter()
         """Findings under this cluster's prefix that carry another cluster's uid, by that uid."""
         self._counted: Counter[str] = Counter()
         self.adopted: frozenset[str] = frozenset()
         """Former uids of this cluster (a rebuilt cluster), released by the admin."""
-        self.violations: Counter[tuple[str, str, Severity]] = Counter()
-        """Wanted findings by (source, policy, severity)."""
-        self.active = 0
-        self.flying: set[str] = set()
-        """Ids that are in a call to Security Hub."""
 
     @property
     def uids(self) -> frozenset[str]:
         """The cluster uids whose findings are ours."""
         return self.adopted | {self.cluster_uid}
+
+    @property
+    def active(self) -> int:
+        """Findings that are active in Security Hub."""
+        return self.guard.active.total()
 
     # -- what the sources say -------------------------------------------------------------------------------------
 
@@ -187,11 +155,15 @@ class Ledger:
         complete: bool,
         passed: Callable[[], frozenset[Identity]],
         now: int,
+        audited: int | None = None,
+        boundary: Place | None = None,
+        backlog: bool = False,
     ) -> bool:
         """Take what one source object now calls for; says whether anything of meaning changed.
 
         `calls` are (violation, observed Unix ms or None). `passed` is asked for the object's pass and skip results only
-        if something that it called for is missing now. An incomplete object adds and changes, and ends nothing.
+        if something that it called for is missing now. An incomplete object adds and changes, and ends nothing, but
+        for a truncated constraint's objects below `boundary`. `backlog`: it comes by the source's first listing.
         """
         new: dict[str, tuple[Violation, int | None]] = {}
         for violation, observed in calls:
@@ -203,40 +175,78 @@ class Ledger:
             self._incomplete(key)
         changed = False
         for id_, (violation, observed) in new.items():
-            changed |= self._call(id_, key, violation, observed=observed, now=now)
+            changed |= self._call(id_, key, violation, observed=observed, now=now, backlog=backlog)
         lost = [id_ for id_ in old if id_ not in new]
         kept: tuple[str, ...] = ()
         if lost and not complete:
-            kept, lost = tuple(lost), []
+            kept = tuple(id_ for id_ in lost if not _below(self.entries[id_], boundary))
+            lost = [id_ for id_ in lost if id_ not in kept]
         if lost:
             changed = True
-            positive = {finding_id(self.cluster_id, identity) for identity in passed()}
+            positive = self._positive(key, passed())
             for id_ in lost:
-                self._uncall(id_, key, cleared=id_ in positive, now=now)
+                self._uncall(id_, key, grade=Grade.POSITIVE if id_ in positive else Grade.SPOKEN, now=now)
         if new or kept:
             self.objects[key] = (*new, *kept)
         else:
             self.objects.pop(key, None)
+        if key.origin.endswith(GATEKEEPER):
+            self._audit(key, audited or 0, complete=complete, boundary=boundary)
         return changed
+
+    def _audit(self, key: SourceKey, audited: int, *, complete: bool, boundary: Place | None) -> None:
+        """What a constraint lacks counts once a later audit has lacked it too."""
+        self.audits[key] = audited
+        for id_ in list(self._awaiting.get(key, ())):
+            entry = self.entries.get(id_)
+            if entry is None or entry.calls or entry.constraint != key:
+                self._awaiting[key].discard(id_)
+                continue
+            before = entry.lacked, entry.repeated
+            if not complete and not _below(entry, boundary):
+                entry.lacked, entry.repeated = None, False  # it may be there again, unlisted
+            elif entry.lacked is None:
+                entry.lacked = audited
+            elif audited > entry.lacked:
+                entry.repeated = True
+            if before != (entry.lacked, entry.repeated):
+                self._touch(entry)
 
     def gone(self, key: SourceKey, *, now: int) -> bool:
         """Take that a source object no longer exists; says whether it called for anything."""
         self._complete(key, now=now)
         ids = self.objects.pop(key, ())
+        constraint = key.origin.endswith(GATEKEEPER)
         for id_ in ids:
-            self._uncall(id_, key, cleared=False, now=now)
+            self._uncall(id_, key, grade=Grade.SPOKEN if constraint else Grade.SILENT, now=now)
+        if constraint:
+            self.audits.pop(key, None)
+            for id_ in self._awaiting.get(key, ()):
+                if (entry := self.entries.get(id_)) is not None and not entry.calls:
+                    entry.lacked, entry.repeated = None, False  # another of its name has its own audits
+                    self._touch(entry)
         return bool(ids)
 
-    def clear(self, identities: Iterable[Identity], *, origin: str) -> None:
-        """Take positive evidence of one API for its own findings that nobody calls for, the inventory's among them.
+    def clear(self, identities: Iterable[Identity], *, key: SourceKey) -> None:
+        """Take positive evidence of one source object for findings of its API that nobody calls for, the inventory's
+        among them.
 
         Only right once `reports_listed`: before, somebody may call for them who was not heard yet.
         """
-        for identity in identities:
-            entry = self.entries.get(finding_id(self.cluster_id, identity))
-            if entry is not None and not entry.calls and not entry.cleared and entry.origin == origin:
-                entry.cleared = True
+        for id_ in self._positive(key, identities):
+            entry = self.entries.get(id_)
+            if entry is not None and not entry.wanted and not entry.cleared and entry.origin == key.origin:
+                entry.grade = Grade.POSITIVE
+                self.guard.forget(entry.id)
                 self._touch(entry)
+
+    def _positive(self, key: SourceKey, identities: Iterable[Identity]) -> set[str]:
+        """What a frozen report says is no evidence."""
+        return {
+            finding_id(self.cluster_id, identity)
+            for identity in identities
+            if not self.frozen or (identity[0], key.group) not in self.frozen
+        }
 
     def cover(self, origin: str, coverage: Coverage) -> None:
         """Take whether a source API is seen whole and live."""
@@ -247,17 +257,32 @@ class Ledger:
 
     def _retouch(self, origin: str) -> None:
         for entry in self.entries.values():
-            if not entry.calls and entry.known is not None and entry.origin == origin:
+            if not entry.wanted and entry.known is not None and entry.origin == origin:
                 self._touch(entry)
 
     def confirm(self, origins: Iterable[str], *, now: int) -> None:
         """A discovery has seen these APIs served by the very cluster: findings that waited for it are decided again."""
-        for origin in origins:
+        told = {*origins, NAMESPACES}
+        for origin in told:
             self.confirmed[origin] = now
-        waiting = [id_ for id_, hold in self.held.items() if hold == UNCONFIRMED]
-        for id_ in waiting:
-            if self.confirmed.get(self.entries[id_].origin, 0) >= now:
-                self._touch(self.entries[id_])
+        for id_ in [id_ for id_, hold in self.held.items() if hold == UNCONFIRMED]:
+            entry = self.entries[id_]
+            if entry.origin in told or self.deleted_since(entry) is not None:
+                self._touch(entry)
+
+    def read_kinds(self, served: Iterable[str], *, now: int) -> None:
+        """A complete discovery of constraint kinds (their origins): those that have findings and are absent from two
+        of them, an archive delay apart, were deleted.
+        """
+        self.kinds_read = now
+        there = frozenset(served)
+        for origin in self._kinds:
+            if origin in there:
+                if self.absent.pop(origin, None) is not None:
+                    self._retouch(origin)
+            else:
+                self.absent.setdefault(origin, now)
+                self._retouch(origin)
 
     def set_blind(self, origin: str, *, blind: bool) -> None:
         """Whether the last listing of an API held an object that could not be read at all."""
@@ -266,18 +291,37 @@ class Ledger:
         (self.blind.add if blind else self.blind.discard)(origin)
         self._retouch(origin)
 
-    def list_reports(self, *, listed: bool) -> None:
-        """Take whether every report API that is served has been listed."""
+    def list_reports(self, *, listed: bool, groups: int = 1, now: int = 0) -> None:
+        """Take whether every report API that is served has been listed, and how many API groups they are of."""
+        if listed:
+            self.listening_until = 0
+        elif groups > 1 and self.listening_until == 0 and not self.reports_listed:
+            self.listening_until = now + LISTEN_MS
         if listed == self.reports_listed:
             return
         self.reports_listed = listed
+        for id_ in list(self.held):
+            self._touch(self.entries[id_])
         for entry in self.entries.values():
-            if not entry.calls and entry.known is not None:
+            if not entry.wanted and entry.known is not None:
                 self._touch(entry)
+
+    def freeze(self, frozen: frozenset[tuple[str, str]], *, now: int) -> None:
+        """Take which (source, API group) are frozen: their callers count no longer, and their silence is no news."""
+        if frozen == self.frozen:
+            return
+        self.frozen = frozen
+        for entry in self.entries.values():
+            if entry.calls:
+                self._weigh(entry, grade=Grade.SILENT, now=now)
+
+    def switched_off(self, origin: str) -> bool:
+        """Whether the MonitoredCluster says not to read this API."""
+        return bool(self.off) and origin.partition(".")[2] in self.off
 
     def uncalled(self) -> bool:
         """Whether Security Hub has an active finding that nobody calls for."""
-        return any(not e.calls and e.known is not None and not e.known.archived for e in self.entries.values())
+        return any(not e.wanted and e.known is not None and not e.known.archived for e in self.entries.values())
 
     def _incomplete(self, key: SourceKey) -> None:
         if key not in self.incomplete:
@@ -290,17 +334,20 @@ class Ledger:
             return
         self.incomplete.discard(key)
         self.incomplete_origins[key.origin] -= 1
-        for id_ in list(self.held):
+        for id_, hold in list(self.held.items()):
             entry = self.entries[id_]
-            concerned = entry.rule == key.name or self.held[id_] == UNLISTED  # a constraint's own, or any report's
-            if not entry.calls and entry.origin == key.origin and concerned:
+            concerned = entry.rule == key.name or hold == UNLISTED  # a constraint's own, or any report's
+            if not entry.wanted and entry.origin == key.origin and concerned:
                 entry.uncalled = now
                 self._touch(entry)
 
-    def _call(self, id_: str, key: SourceKey, violation: Violation, *, observed: int | None, now: int) -> bool:
+    def _call(
+        self, id_: str, key: SourceKey, violation: Violation, *, observed: int | None, now: int, backlog: bool
+    ) -> bool:
         entry = self.entries.get(id_)
         if entry is None:
             entry = self.entries[id_] = Entry(id_)
+            entry.backlog = backlog
         before = entry.calls
         entry.called = True
         if (key, violation) in before:
@@ -308,38 +355,66 @@ class Ledger:
         entry.calls = (*(c for c in before if c[0] != key), (key, violation))
         if observed is not None and (entry.observed is None or observed < entry.observed):
             entry.observed = observed
-        entry.cleared = False
-        entry.body = None
-        self._speak(entry)
-        if entry.pending_since == 0:
-            entry.pending_since = now
-        self._touch(entry)
+        entry.source = violation.source
+        self._weigh(entry, grade=Grade.SILENT, now=now)
         return True
 
-    def _uncall(self, id_: str, key: SourceKey, *, cleared: bool, now: int) -> None:
+    def _uncall(self, id_: str, key: SourceKey, *, grade: Grade, now: int) -> None:
         entry = self.entries[id_]
         entry.calls = tuple(c for c in entry.calls if c[0] != key)
-        if entry.calls:
-            self._speak(entry)
-        else:
-            entry.uncalled = now
-            entry.cleared = cleared
-            entry.origin = key.origin
-            entry.pending_since = now
+        self._weigh(entry, grade=grade, now=now, origin=key.origin)
+
+    def _weigh(self, entry: Entry, *, grade: Grade, now: int, origin: str = "") -> None:
+        """Its callers have changed: who of them counts, and who speaks. `grade` is for the loss of the last one."""
+        calls = entry.calls
+        if self.frozen:
+            calls = tuple(c for c in calls if (c[1].source, c[0].group) not in self.frozen)
+        before, entry.wanted = entry.wanted, bool(calls)
+        if calls:
+            said = entry.voice if before else None
+            self._speak(entry, calls)
+            entry.body = None
+            entry.lacked, entry.repeated = None, False
+            entry.grade = Grade.SILENT
+            self.guard.forget(entry.id)
+            if entry.pending_since == 0 and (not before or said != entry.voice):
+                entry.pending_since = now
+        elif before:
+            entry.uncalled = entry.pending_since = now
+            entry.grade = grade
+            if origin:
+                entry.origin = origin
+            if entry.voice is not None:
+                entry.place = entry.voice.place
             self._count(entry)
+            self._lose(entry)
+        elif entry.grade < grade:
+            entry.grade = grade
+        elif entry.voice is None and entry.calls:  # only frozen callers, and Security Hub may have it
+            entry.source = entry.calls[0][1].source
+            entry.origin = entry.origin or entry.calls[0][0].origin
+            entry.uncalled = entry.uncalled or now
         self._touch(entry)
 
-    def _speak(self, entry: Entry) -> None:
-        violation = voice(dict(entry.calls))
+    def _lose(self, entry: Entry) -> None:
+        """Nobody calls for it: its constraint, or the kind of it, is what can speak."""
+        constraint = entry.constraint
+        if constraint is None:
+            return
+        self._kinds.add(entry.origin)
+        self._awaiting[constraint].add(entry.id)
+
+    def _speak(self, entry: Entry, calls: tuple[tuple[SourceKey, Violation], ...]) -> None:
+        violation = voice(dict(calls))
         entry.voice = violation
-        entry.origin = min(key.origin for key, said in entry.calls if said == violation)
+        entry.origin = min(key.origin for key, said in calls if said == violation)
         entry.rule = violation.rule
         entry.digest = digest(violation, default_severity=self.default_severity)
         self._count(entry)
 
     def _count(self, entry: Entry) -> None:
         tally = None
-        if entry.calls and entry.voice is not None:
+        if entry.wanted and entry.voice is not None:
             v = entry.voice
             tally = (v.source, v.policy, v.severity or self.default_severity)
         if tally == entry.tally:
@@ -352,9 +427,78 @@ class Ledger:
             self.violations[tally] += 1
         entry.tally = tally
 
+    # -- what the namespaces say ----------------------------------------------------------------------------------
+
+    def list_namespaces(self, names: frozenset[str], *, now: int) -> None:
+        """All namespaces that there are."""
+        self.namespaces = names
+        self._gone = {name: at for name, at in self._gone.items() if name not in names}
+        if self._namespaces_live:
+            self._namespaces_live = now
+            self._retouch_gone()
+
+    def namespace_came(self, name: str) -> None:
+        self._gone.pop(name, None)
+        if self.namespaces is not None:
+            self.namespaces |= {name}
+
+    def deleted_since(self, entry: Entry) -> int | None:
+        """Since when the namespace of the finding's object is known to be deleted; None where it is not."""
+        if self.namespaces is None or not self._namespaces_live or entry.place is None:
+            return None
+        group, _, kind, namespace, name = entry.place
+        name = name if kind == "Namespace" and not group else namespace
+        if not name or name in self.namespaces:
+            return None
+        return self._gone.get(name, self._namespaces_live)
+
+    def namespace_gone(self, name: str, *, now: int) -> None:
+        """A namespace was deleted."""
+        self._gone[name] = now
+        if self.namespaces is not None:
+            self.namespaces -= {name}
+        self._retouch_gone()
+
+    def namespaces_live(self, *, live: bool, now: int) -> None:
+        """Whether namespaces are seen whole and live."""
+        if live == bool(self._namespaces_live):
+            return
+        self._namespaces_live = now if live else 0
+        if live:
+            self._retouch_gone()
+
+    def _retouch_gone(self) -> None:
+        for id_ in list(self.held):
+            entry = self.entries[id_]
+            if not entry.wanted and self.deleted_since(entry) is not None:
+                self._touch(entry)
+
+    # -- the guard and damping ------------------------------------------------------------------------------------
+
+    def weigh(self, *, now: int) -> tuple[set[str], set[str]]:
+        """Note what the guard holds; returns the sources newly held and newly released."""
+        held, released = self.guard.weigh(now=now)
+        for source in released:
+            for id_ in self.guard.waiting(source):
+                if (entry := self.entries.get(id_)) is not None:
+                    self._touch(entry)
+        return held, released
+
+    def damping(self, id_: str, *, now: int) -> int:
+        """How much later (ms) than otherwise a finding is archived that came back twice or more within a day: an hour,
+        doubling up to a day. A result that comes and goes must not reset an analyst's NOTIFIED each time.
+        """
+        times = self._relapses.get(id_)
+        if not times:
+            return 0
+        recent = sum(1 for at in times if now - at < DAY_MS)
+        return 0 if recent < 2 else min(DAY_MS, HOUR_MS << min(recent - 2, 5))
+
     # -- what Security Hub says -----------------------------------------------------------------------------------
 
     def is_read(self, id_: str) -> bool:
+        if self.unavailable or id_ in self._looked:
+            return True
         digits = id_.rpartition("/")[2]
         return any(digits[:n] in self.parts for n in range(5))  # the inventory's parts have up to four digits
 
@@ -368,46 +512,107 @@ class Ledger:
                 self._counted[held.cluster_uid] += 1
                 self.foreign[held.cluster_uid] = max(self.foreign[held.cluster_uid], self._counted[held.cluster_uid])
         prefix = f"policyhub/{self.cluster_id}/{digits}"
-        for id_ in [
-            i for i, e in self.entries.items() if i.startswith(prefix) and i not in found and e.known is not None
-        ]:
-            entry = self.entries[id_]
-            if now - entry.acknowledged > ACK_OVERRULES_MS and not entry.in_flight:
-                self._miss(entry)
+        missed = [
+            e
+            for i, e in self.entries.items()
+            if e.known is not None and not e.in_flight and i not in found and i.startswith(prefix)
+        ]
+        for entry in missed:
+            self._miss(entry, many=len(missed) > MISSED_MANY, now=now)
         for held in found.values():
             self._take(held, now=now)
         self.parts.add(digits)
         for id_ in [i for i in self.unread if i.startswith(prefix)]:
             self.unread.discard(id_)
+            self.lookups.pop(id_, None)
             self._touch(self.entries[id_])
 
     def _take(self, held: Held, *, now: int) -> None:
         entry = self.entries.get(held.id)
         if entry is None:
             entry = self.entries[held.id] = Entry(held.id)
-        if entry.in_flight or now - entry.acknowledged <= ACK_OVERRULES_MS:
+        if entry.in_flight:
+            return
+        if now - entry.acknowledged <= ACK_OVERRULES_MS:
+            if entry.known != held.known:
+                self._doubt(entry)
             return
         known = held.known
         if held.cluster_uid != self.cluster_uid:  # adopted: its uid must be written anew
             known = msgspec.structs.replace(known, digest="")
+        entry.source = entry.source or held.source
         self._know(entry, known)
-        if not entry.calls:
-            entry.origin, entry.rule = held.origin, held.rule
+        if not entry.wanted:
+            entry.origin, entry.rule, entry.place = held.origin, held.rule, held.place
             entry.uncalled = entry.uncalled or now
+            self._lose(entry)
         self._touch(entry)
 
-    def _miss(self, entry: Entry) -> None:
-        """An inventory lacked it: deleted, or skipped by pages that shifted while they were read. Sent again with its
-        first time where it is wanted; where it is not, it is asked for by id before it is archived.
+    def _miss(self, entry: Entry, *, many: bool, now: int) -> None:
+        """An inventory lacked it: deleted, or skipped by pages that shifted while they were read. Where it is wanted it
+        is asked for by id, or sent again with its first time if many are missing; where it is not, it is asked for by
+        id before it is archived.
         """
         known = entry.known
         if known is None:
             return
-        if known.archived and not entry.calls:
+        if now - entry.acknowledged <= ACK_OVERRULES_MS:
+            self._doubt(entry)
+            return
+        if known.archived and not entry.wanted:
             self._know(entry, None)
-        elif entry.calls:
+        elif entry.wanted and not many:
+            self._look(entry.id)
+            return
+        elif entry.wanted:
             self._know(entry, msgspec.structs.replace(known, digest="", archived=False))
         self._touch(entry)
+
+    def _doubt(self, entry: Entry) -> None:
+        """GetFindings contradicts a fresh acknowledgement: it is asked again when that is fresh no longer."""
+        heapq.heappush(self._doubts, (entry.acknowledged + ACK_OVERRULES_MS + 1, entry.id))
+
+    def _look(self, id_: str) -> None:
+        if id_ not in self.looking:
+            self.lookups[id_] = None
+            self._on_dirty()
+
+    def look(self, limit: int) -> list[str]:
+        """Ids to be read by id now; each is answered by `take_lookup` or `drop_lookup`."""
+        ids = [id_ for id_, _ in zip(self.lookups, range(limit), strict=False)]
+        for id_ in ids:
+            del self.lookups[id_]
+        self.looking.update(ids)
+        return ids
+
+    def drop_lookup(self, id_: str) -> None:
+        """The look-up failed: it is to be done again."""
+        self.looking.discard(id_)
+        if id_ in self.entries:
+            self._look(id_)
+
+    def take_lookup(self, id_: str, held: Held | None, *, now: int) -> None:
+        """Take what Security Hub says of one id; None: it does not have it."""
+        self.looking.discard(id_)
+        if held is not None:
+            self._looked.add(id_)
+            self.unread.discard(id_)
+            self.take_found([held], now=now)
+            return
+        entry = self.entries.get(id_)
+        if entry is None or entry.in_flight:
+            return
+        if entry.known is None:
+            if entry.id in self.unread:
+                self._looked.add(id_)
+                self.unread.discard(id_)
+                self._touch(entry)
+        elif now - entry.acknowledged > ACK_OVERRULES_MS:
+            if entry.wanted:
+                self._know(entry, msgspec.structs.replace(entry.known, digest="", archived=False))
+            else:
+                self._know(entry, None)
+            self._touch(entry)
 
     def take_found(self, findings: Iterable[Held], *, now: int) -> None:
         """Take findings read outside an inventory: what is not among them says nothing."""
@@ -417,23 +622,40 @@ class Ledger:
             else:
                 self._take(held, now=now)
 
+    def give_up(self) -> None:
+        """The inventory cannot be read: what is wanted goes out unread, what only Security Hub knows stays unknown."""
+        self.unavailable = True
+        self._release_unread()
+
+    def _release_unread(self) -> None:
+        unread, self.unread = self.unread, set()
+        self.lookups.clear()
+        for id_ in unread:
+            self._touch(self.entries[id_])
+
     def finish_inventory(self) -> None:
         """Every part was read: foreign findings that it did not find again are gone."""
         self.foreign, self._counted = self._counted, Counter()
+        self.unavailable = False
+        self._looked.clear()
 
     def acknowledge(self, entry: Entry, known: Known, *, now: int) -> None:
         """Security Hub took the import."""
         self._land(entry)
+        if entry.known is not None and entry.known.archived and not known.archived:
+            self._relapses[entry.id] = (*self._relapses.get(entry.id, ())[-7:], now)
         entry.acknowledged = now
+        entry.backlog = False
         entry.body = None
         entry.rejected = ""
         entry.unanswered = None
         entry.pending_since = 0
         self._know(entry, known)
-        if known.archived and not entry.calls:
+        if known.archived and not entry.wanted:
+            self.guard.forget(entry.id)
             entry.voice = None
             entry.observed = None
-            entry.cleared = False
+            entry.grade = Grade.SILENT
         self._touch(entry)
 
     def reject(self, entry: Entry, sent_digest: str) -> None:
@@ -474,16 +696,16 @@ class Ledger:
         """The entry is in a call from now on: it is not decided again before the call has landed."""
         entry.in_flight = True
         self.flying.add(entry.id)
-        self.dirty.pop(entry.id, None)
+        self.dirty.discard(entry.id)
 
     def _land(self, entry: Entry) -> None:
         entry.in_flight = False
         self.flying.remove(entry.id)
 
     def _know(self, entry: Entry, known: Known | None) -> None:
-        self.active += (known is not None and not known.archived) - (
-            entry.known is not None and not entry.known.archived
-        )
+        change = (known is not None and not known.archived) - (entry.known is not None and not entry.known.archived)
+        if change:
+            self.guard.active[entry.source] += change
         entry.known = known
 
     # -- what is to be decided again ------------------------------------------------------------------------------
@@ -492,21 +714,31 @@ class Ledger:
         if entry.in_flight:  # landing touches it
             return
         if entry.known is None and not self.is_read(entry.id):
-            if entry.calls:
+            if entry.wanted:
                 self.unread.add(entry.id)
+                if not entry.backlog:
+                    self._look(entry.id)
             else:  # never sent, no longer wanted; the inventory brings it back if Security Hub has it
                 self.unread.discard(entry.id)
-                del self.entries[entry.id]
+                self.lookups.pop(entry.id, None)
+                if not entry.calls:
+                    del self.entries[entry.id]
             return
         self.held.pop(entry.id, None)
-        self.dirty[entry.id] = None
+        self.dirty.add(entry.id, _lane(entry))
         self._on_dirty()
 
-    def settle(self, entry: Entry, *, hold: str = "", until: int | None = None) -> None:
-        """Nothing to do about it now; `hold` says why although something differs; decide again at `until` (Unix ms)."""
-        self.dirty.pop(entry.id, None)
+    def settle(self, entry: Entry, *, hold: str = "", until: int | None = None, weighs: bool = False) -> None:
+        """Nothing to do about it now; `hold` says why although something differs; decide again at `until` (Unix ms).
+        `weighs`: the guard counts it as lost.
+        """
+        self.dirty.discard(entry.id)
         if hold:
             self.held[entry.id] = hold
+        if weighs:
+            self.guard.wait(entry.id, entry.source)
+        else:
+            self.guard.forget(entry.id)
         if until is not None:
             if entry.timer != until:
                 entry.timer = until
@@ -517,7 +749,11 @@ class Ledger:
             entry.pending_since = 0
 
     def wake(self, now: int) -> int | None:
-        """Move what is due to the dirty set; returns when the next timer is due."""
+        """Move what is due to the dirty set and the look-ups; returns when the next timer is due."""
+        while self._doubts and self._doubts[0][0] <= now:
+            _, id_ = heapq.heappop(self._doubts)
+            if id_ in self.entries:
+                self._look(id_)
         while self.timers and self.timers[0][0] <= now:
             _, id_ = heapq.heappop(self.timers)
             entry = self.entries.get(id_)
@@ -525,7 +761,7 @@ class Ledger:
                 entry.timer = 0
                 if not entry.in_flight:
                     self._touch(entry)
-        return self.timers[0][0] if self.timers else None
+        return min((heap[0][0] for heap in (self.timers, self._doubts) if heap), default=None)
 
     @property
     def pending(self) -> int:
@@ -535,12 +771,13 @@ class Ledger:
     def refresh(self, due: Callable[[str, int], int], *, now: int) -> None:
         """Look at every finding that stands as wanted: those last sent too long ago are to be decided again."""
         for entry in self.entries.values():
-            if entry.calls and entry.known is not None and due(entry.id, entry.known.updated_at) <= now:
+            if entry.wanted and entry.known is not None and due(entry.id, entry.known.updated_at) <= now:
                 self._touch(entry)
+        self._relapses = {id_: times for id_, times in self._relapses.items() if now - times[-1] < DAY_MS}
 
     def held_reasons(self) -> Counter[str]:
         """How many findings nobody calls for wait, by reason."""
-        return Counter(reason for id_, reason in self.held.items() if not self.entries[id_].calls)
+        return Counter(reason for id_, reason in self.held.items() if not self.entries[id_].wanted)
 
     @property
     def rejected(self) -> int:
@@ -559,3 +796,19 @@ class Ledger:
         for (_, _, severity), number in self.violations.items():
             counts[severity] += number
         return counts
+
+
+def _below(entry: Entry, boundary: Place | None) -> bool:
+    """Whether a truncated constraint would list the object if it still violated it."""
+    place = entry.voice.place if entry.voice is not None else entry.place
+    return boundary is not None and place is not None and below(place, boundary)
+
+
+def _lane(entry: Entry) -> Lane:
+    """Where a difference waits; what was decided wrongly here is sent all the same."""
+    known = entry.known
+    if not entry.wanted:
+        return Lane.URGENT
+    if known is None or known.archived or entry.unanswered is not None:
+        return Lane.BACKLOG if entry.backlog else Lane.URGENT
+    return Lane.REFRESH if known.digest == entry.digest else Lane.CHANGED

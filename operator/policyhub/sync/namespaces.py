@@ -48,7 +48,7 @@ class Existence(Protocol):
     def namespace_gone(self, name: str, *, now: int) -> None:
         """Its deletion was seen."""
 
-    def namespaces_live(self, *, live: bool) -> None:
+    def namespaces_live(self, *, live: bool, now: int) -> None:
         """Whether all changes arrive from now on, after a complete listing; at each change, False before the first."""
 
 
@@ -121,7 +121,7 @@ class Namespaces:
         live = self._watching and self._whole
         if live != self._live:
             self._live = live
-            self._existence.namespaces_live(live=live)
+            self._existence.namespaces_live(live=live, now=self._now())
 
     def _name(self, raw: bytes | msgspec.Raw) -> str | None:
         try:

@@ -1,20 +1,33 @@
 """What to do about one finding: the comparison of wanted with known, and nothing else.
 
-| wanted | known                    | decision                                             |
-|--------|--------------------------|------------------------------------------------------|
-| yes    | not there                | NEW                                                  |
-| yes    | archived                 | REACTIVATED                                          |
-| yes    | other digest             | CHANGED                                              |
-| yes    | same digest, 30 days old | REFRESHED (Security Hub forgets at 90 days)          |
-| yes    | same digest              | nothing                                              |
-| no     | not there, archived      | nothing                                              |
-| no     | active                   | ARCHIVED at once on positive evidence (pass, skip);  |
-|        |                          | else after the archive delay, and only while the     |
-|        |                          | API that called for it is seen whole and live, and a |
-|        |                          | later discovery has confirmed it                     |
+| wanted | known                      | decision                                             |
+|--------|----------------------------|------------------------------------------------------|
+| yes    | not there                  | NEW                                                  |
+| yes    | archived                   | REACTIVATED                                          |
+| yes    | other digest               | CHANGED                                              |
+| yes    | same digest, 30 days old   | REFRESHED (Security Hub forgets at 90 days)          |
+| yes    | same digest, other version | REFRESHED (the renderer's version)                   |
+| yes    | same digest                | nothing                                              |
+| no     | not there, archived        | nothing                                              |
+| no     | active                     | ARCHIVED as the evidence allows                      |
 
-Archiving is the dangerous direction: whatever is uncertain holds it. A held entry is decided again when its coverage
-changes, never by time alone.
+The evidence for a finding that nobody calls for, the best first:
+
+| evidence   | what it is                                                 | archived                              |
+|------------|------------------------------------------------------------|---------------------------------------|
+| positive   | the object's result now reads pass or skip                 | at once                               |
+| gone       | the object's namespace is deleted                          | after the archive delay               |
+| spoken     | its report or constraint was rewritten without it or       | after the archive delay, guarded      |
+|            | deleted; its constraint kind is absent for as long         |                                       |
+| silent     | its report went, or nobody calls for it at all             | after the archive delay, guarded      |
+| configured | the MonitoredCluster no longer asks for its API            | after the archive delay, guarded      |
+| none       | its API is not seen whole and live; its constraint lists   | never                                 |
+|            | not all, or no later audit has repeated that it lacks it;  |                                       |
+|            | no discovery has confirmed the API and the cluster since   |                                       |
+
+Archiving is the dangerous direction: whatever is uncertain holds it. A finding that came back twice within a day is
+archived later than otherwise (`Ledger.damping`). A held entry is decided again when its evidence changes, never by
+time alone.
 
 Pure: no I/O, no clock; times are Unix milliseconds.
 """
@@ -23,11 +36,10 @@ from enum import StrEnum
 
 import msgspec
 
-from policyhub.sources.violation import SourceKey
-from policyhub.sync.ledger import UNCONFIRMED, UNLISTED, Entry, Ledger
+from policyhub.findings.asff import RENDERER
+from policyhub.sync.entry import GATEKEEPER, Entry
+from policyhub.sync.ledger import NAMESPACES, UNCONFIRMED, UNLISTED, Ledger
 
-GATEKEEPER = ".constraints.gatekeeper.sh"
-"""How the origin of a constraint's finding ends."""
 DAY_MS = 24 * 60 * 60 * 1000
 REFRESH_MS = 30 * DAY_MS
 """Active findings that Security Hub has not heard of for 90 days are deleted."""
@@ -51,17 +63,25 @@ class Hold(StrEnum):
     REJECTED = "rejected"
     """Security Hub refused this content; it waits for another."""
     MODE = "mode"
-    """The mode of the monitored cluster forbids it."""
+    """The evidence is enough; the mode of the monitored cluster forbids it."""
     SOURCE = "source_incomplete"
     """The API that called for the finding is not seen whole and live: its silence is no evidence."""
     UNLISTED = UNLISTED
     """A constraint does not list all its violations or was not audited yet, or a report could not be read whole."""
+    AUDIT = "audit_not_repeated"
+    """The constraint's list lacks it, and no later audit has said so again."""
     UNCONFIRMED = UNCONFIRMED
     """No discovery has confirmed since the loss (since the watch began, where the result passes) that the API is served
     by the very cluster. A CRD that is being removed first deletes its objects, and a replaced cluster answers with
     empty lists: neither passes the next discovery."""
     DELAY = "archive_delay"
     """It waits for the archive delay (what `Wait` is counted as)."""
+    GUARD = "guard"
+    """Its engine has lost too many findings at once: a person has to approve."""
+
+
+WEIGHED = frozenset({Hold.AUDIT, Hold.UNCONFIRMED, Hold.DELAY, Hold.GUARD})
+"""The holds of a finding that the guard counts as lost: nothing but time or one more word stands in the way."""
 
 
 class Wait(msgspec.Struct, frozen=True):
@@ -84,75 +104,114 @@ class Rules(msgspec.Struct, frozen=True):
 def decide(entry: Entry, *, ledger: Ledger, rules: Rules, now: int) -> Decision:
     """The one comparison that everything sent comes from. The entry is not in flight, and its id has been read."""
     if entry.wanted:
-        return _wanted(entry, now=now)
+        return _wanted(entry, ledger=ledger, now=now)
     if entry.known is None or entry.known.archived:
         return None
-    return _unwanted(entry, ledger=ledger, rules=rules, now=now)
+    if entry.rejected == ARCHIVE_REJECTED:
+        return Hold.REJECTED
+    decision = _unwanted(entry, ledger=ledger, rules=rules, now=now)
+    return Hold.MODE if decision is Change.ARCHIVED and not rules.archive else decision
 
 
-def _wanted(entry: Entry, *, now: int) -> Decision:
+def _wanted(entry: Entry, *, ledger: Ledger, now: int) -> Decision:
     known = entry.known
     if entry.rejected == entry.digest:
         return Hold.REJECTED
+    if (known is None or known.archived) and now < ledger.listening_until and not entry.origin.endswith(GATEKEEPER):
+        return Wait(ledger.listening_until)
     if known is None:
         return Change.NEW
     if known.archived:
         return Change.REACTIVATED
     if known.digest != entry.digest:
         return Change.CHANGED
-    if now >= refresh_due(entry.id, known.updated_at):
+    if now >= refresh_due(entry.id, known.updated_at) or known.renderer != str(RENDERER):
         return Change.REFRESHED
     return None
 
 
 def _unwanted(entry: Entry, *, ledger: Ledger, rules: Rules, now: int) -> Decision:
-    if not rules.archive:
-        return Hold.MODE
-    if entry.rejected == ARCHIVE_REJECTED:
-        return Hold.REJECTED
     constraint = entry.origin.endswith(GATEKEEPER)
     if not constraint and not ledger.reports_listed:
         return Hold.SOURCE
     confirmed = ledger.confirmed.get(entry.origin, 0)
     if entry.cleared:
-        return Change.ARCHIVED if confirmed >= ledger.opened.get(entry.origin, 0) else Hold.UNCONFIRMED
-    seen = ledger.coverage.get(entry.origin)
-    if seen is None or not seen.live:
-        return Hold.SOURCE
-    if _may_be_unlisted(entry, ledger=ledger, constraint=constraint):
-        return Hold.UNLISTED
-    since = max(entry.uncalled, seen.since)
-    due = max(since + rules.archive_delay_ms, seen.resumed + RESUME_MS if seen.resumed else 0)
+        if confirmed < ledger.opened.get(entry.origin, 0):
+            return Hold.UNCONFIRMED
+        due = entry.uncalled + ledger.damping(entry.id, now=now)
+        return Wait(due) if now < due else Change.ARCHIVED
+    return _lost(entry, ledger=ledger, rules=rules, now=now, confirmed=confirmed)
+
+
+def _lost(entry: Entry, *, ledger: Ledger, rules: Rules, now: int, confirmed: int) -> Decision:
+    gone = ledger.deleted_since(entry)
+    delay = rules.archive_delay_ms + ledger.damping(entry.id, now=now)
+    absent = ledger.absent.get(entry.origin)
+    if ledger.switched_off(entry.origin):
+        since, confirmed = entry.uncalled, now
+        due = since + delay
+    elif absent is not None:
+        since = max(entry.uncalled, absent)
+        due = since + delay
+        confirmed = ledger.kinds_read - rules.archive_delay_ms  # a discovery at least that much later lacks it still
+    else:
+        hold = _hold(entry, ledger=ledger, gone=gone)
+        if hold is not None:
+            return hold
+        seen = ledger.coverage[entry.origin]
+        since = max(entry.uncalled, seen.since)
+        due = max(since + delay, seen.resumed + RESUME_MS if seen.resumed else 0)
+    if gone is not None:
+        confirmed = min(confirmed, ledger.confirmed.get(NAMESPACES, 0))
+        since = max(since, gone, ledger.opened.get(NAMESPACES, 0))
+        due = max(due, gone + delay)
+    elif released := ledger.guard.released.get(entry.source):
+        due = max(due, released + delay)
     if now < due:
         return Wait(due)
     if confirmed < since:
         return Hold.UNCONFIRMED
+    if gone is None and ledger.guard.closed(entry.source, now=now):
+        return Hold.GUARD
     return Change.ARCHIVED
+
+
+def _hold(entry: Entry, *, ledger: Ledger, gone: int | None) -> Hold | None:
+    """Why the silence of its API is no evidence; None if it is."""
+    seen = ledger.coverage.get(entry.origin)
+    if seen is None or not seen.live:
+        return Hold.SOURCE
+    if gone is not None:
+        return None
+    constraint = entry.constraint
+    if constraint is not None:
+        if entry.repeated:
+            return None
+        if constraint not in ledger.audits:  # deleted, unless it is the one that could not be read
+            return Hold.UNLISTED if entry.origin in ledger.blind else None
+        return Hold.UNLISTED if constraint in ledger.incomplete and entry.lacked is None else Hold.AUDIT
+    # Which report a finding came from is not known after a restart, so any unreadable one of its API holds what only
+    # the inventory knows; what was called for in this process has lost its call by a report that was read whole.
+    unread = ledger.incomplete_origins[entry.origin] > 0 or entry.origin in ledger.blind
+    return Hold.UNLISTED if unread and not entry.called else None
 
 
 RESUME_MS = 30_000
 """After a watch was resumed, what happened meanwhile is heard first."""
-
-
-def _may_be_unlisted(entry: Entry, *, ledger: Ledger, constraint: bool) -> bool:
-    """Whether a source object that could not be read whole may call for it in silence.
-
-    Which report a finding came from is not known after a restart, so any unreadable one of its API holds what only the
-    inventory knows; what was called for in this process has lost its call by a report that was read whole.
-    """
-    if constraint:
-        return _constraint(entry) in ledger.incomplete
-    return not entry.called and (ledger.incomplete_origins[entry.origin] > 0 or entry.origin in ledger.blind)
-
-
 ARCHIVE_REJECTED = "archive"
 """Stands for the digest of an archived body in `Entry.rejected`."""
 
 
-def _constraint(entry: Entry) -> SourceKey:
-    """The constraint that lists the finding: its name is the rule, its resource and group are the origin."""
-    resource, _, group = entry.origin.partition(".")
-    return SourceKey(group=group, resource=resource, namespace="", name=entry.rule)
+def weighs(entry: Entry, hold: Hold, *, ledger: Ledger) -> bool:
+    """Whether the guard counts a held finding as lost."""
+    return hold in WEIGHED and not entry.wanted and not entry.cleared and ledger.deleted_since(entry) is None
+
+
+def unweighed(entry: Entry, change: Change, *, ledger: Ledger) -> bool:
+    """Whether the guard has yet to count a finding that is to be archived: all that are lost together must be counted
+    before the first of them is archived.
+    """
+    return change is Change.ARCHIVED and weighs(entry, Hold.DELAY, ledger=ledger) and not ledger.guard.knows(entry.id)
 
 
 def refresh_due(id_: str, updated_at: int) -> int:

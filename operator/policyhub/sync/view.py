@@ -17,7 +17,8 @@ from policyhub.metrics import Metrics
 from policyhub.sources import reader
 from policyhub.sources.filter import Filter
 from policyhub.sources.violation import Identity, Malformed, SourceKey
-from policyhub.sync.ledger import Coverage, Ledger
+from policyhub.sync.entry import Coverage
+from policyhub.sync.ledger import Ledger
 
 log = structlog.get_logger(__name__)
 
@@ -38,13 +39,18 @@ class View:
         wanted: Filter,
         metrics: Metrics,
         now: Callable[[], int],
+        wall: Callable[[], int] | None = None,
     ) -> None:
-        """`now` gives Unix milliseconds."""
+        """`now` gives Unix milliseconds by a clock that never jumps; `wall`, where it differs, by the one on the wall,
+        which the engines' times are compared with.
+        """
         self.origin = f"{resource}.{group}"
         self.last_listed = 0
         """Unix ms of the end of the last complete listing; 0 never."""
         self.newest = 0
         """The newest time (Unix s) that any object named; 0 none."""
+        self.newest_by: dict[str, int] = {}
+        """The same for each engine."""
         self.unlisted: dict[SourceKey, int] = {}
         self.grade = False
         """Set to have the next listing give positive evidence (pass, skip) for findings that nobody calls for."""
@@ -55,6 +61,7 @@ class View:
         self._wanted = wanted
         self._metrics = metrics
         self._now = now
+        self._wall = wall or now
         self._seen: set[SourceKey] | None = None
         self._blind = False
         self._grading = False
@@ -74,7 +81,7 @@ class View:
         self._ledger.opened[self.origin] = self._now()
 
     def upsert(self, raw: bytes | msgspec.Raw) -> None:
-        latest = self._now() // 1000 + PLAUSIBLE_AHEAD_SECONDS
+        latest = self._wall() // 1000 + PLAUSIBLE_AHEAD_SECONDS
         try:
             reading = reader.read(self._group, self._resource, raw, latest=latest)
         except Malformed as error:
@@ -85,6 +92,9 @@ class View:
         key = reading.key
         if reading.newest is not None and reading.newest > self.newest:
             self.newest = reading.newest
+        for source, newest in reading.newest_by:
+            if newest > self.newest_by.get(source, 0):
+                self.newest_by[source] = newest
         if reading.unlisted:
             self.unlisted[key] = reading.unlisted
         else:
@@ -96,13 +106,20 @@ class View:
             if self._wanted.wants(violation)
         ]
         changed = self._ledger.read(
-            key, calls, complete=reading.complete, passed=lambda: self._passed(raw), now=self._now()
+            key,
+            calls,
+            complete=reading.complete,
+            passed=lambda: self._passed(raw),
+            now=self._now(),
+            audited=reading.audited,
+            boundary=reading.boundary,
+            backlog=self.last_listed == 0,
         )
         self._metrics.watch_events.labels(self._cluster, self.origin, "semantic" if changed else "none").inc()
         if self._seen is not None:
             self._seen.add(key)
         if self._grading:
-            self._ledger.clear(self._passed(raw), origin=self.origin)
+            self._ledger.clear(self._passed(raw), key=key)
 
     def delete(self, raw: bytes | msgspec.Raw) -> None:
         try:
@@ -118,14 +135,15 @@ class View:
     def finish(self) -> None:
         seen, self._seen = self._seen or set(), None
         # An object whose name could not be read may be any that was known: then nothing is swept.
-        known = [k for k in (*self._ledger.objects, *self._ledger.incomplete) if k.origin == self.origin]
+        ledger = self._ledger
+        known = {k for k in (*ledger.objects, *ledger.incomplete, *ledger.audits) if k.origin == self.origin}
         now = self._now()
         for key in known:
             if key not in seen and not self._blind:
                 self.unlisted.pop(key, None)
                 self._ledger.gone(key, now=now)
         self.last_listed = now
-        self._ledger.set_blind(self.origin, blind=self._blind)
+        ledger.set_blind(self.origin, blind=self._blind)
         self._grading = False
 
     def abort(self) -> None:

@@ -67,6 +67,7 @@ def supervisor(home: Home, kind: type[Supervisor] = Recording) -> Supervisor:
         settings=Settings(),
         metrics=Metrics(CollectorRegistry()),
         now=lambda: 1_790_000_000_000,
+        wall=lambda: 1_790_000_000_000,
         clock=lambda: 0.0,
         rng=random.Random(1),  # noqa: S311  (jitter)
         open_home=lambda: pytest.fail("nothing is opened here"),

@@ -17,7 +17,8 @@ from policyhub.hub.errors import AccessLost, Failure, FailureKind, HubError, Thr
 from policyhub.metrics import Metrics
 from policyhub.sources.violation import Identity, SourceKey, Subject, Violation
 from policyhub.sync.engine import Engine, Feed
-from policyhub.sync.ledger import Coverage, Held, Known, Ledger
+from policyhub.sync.entry import Coverage, Held, Known
+from policyhub.sync.ledger import Ledger
 from policyhub.sync.plan import Rules
 
 NOW = 1_790_000_000_000

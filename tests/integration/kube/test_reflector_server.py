@@ -176,7 +176,7 @@ class Existence:
         self.known.discard(name)
         self.gone.append(name)
 
-    def namespaces_live(self, *, live: bool) -> None:
+    def namespaces_live(self, *, live: bool, now: int) -> None:
         self.live = live
 
 

@@ -67,7 +67,7 @@ def test_report_that_comes_back(live: World) -> None:
 
 def test_truncated_constraint(live: World) -> None:
     """An object that leaves the list of a constraint which counts more than it lists is not archived, nor is all when
-    the list is cut to nothing; what is missing when a later audit lists all again is archived.
+    the list is cut to nothing; what two later audits lack that list all again is archived.
     """
     kind = "K8sAllowedRepos"
     live.apply(constraint("cut", "pod-a", "pod-b", total=4), constraint("emptied", "pod-x", "pod-y"))
@@ -79,15 +79,15 @@ def test_truncated_constraint(live: World) -> None:
     outlast_the_delay(live, "cut-clock")
     assert live.states(kind) == {**listed, "pod-c": "ACTIVE"}
     live.until(lambda: live.operator.metric("policyhub_constraint_violations_unlisted") == 4, "the gauge to tell")
-    live.write_status(constraint("cut", "pod-c"))
-    live.write_status(constraint("emptied", "pod-y"))
+    live.audit("cut", "pod-c")
+    live.audit("emptied", "pod-y")
     gone = dict.fromkeys(("pod-a", "pod-b", "pod-x"), "ARCHIVED")
     live.await_states(kind, **gone, **{"pod-c": "ACTIVE", "pod-y": "ACTIVE"})
 
 
 def test_unaudited_constraint(live: World) -> None:
     """A constraint that is deleted and made anew, and one whose status is wiped, says nothing before its next audit;
-    what that audit lacks is archived.
+    what two audits lack is archived.
     """
     kind = "K8sRequiredLabels"
     live.apply(constraint("wiped", "pod-a", kind=kind), constraint("renewed", "pod-b", "pod-c", kind=kind))
@@ -99,8 +99,8 @@ def test_unaudited_constraint(live: World) -> None:
     live.create(renewed)
     outlast_the_delay(live, "wiped-clock")
     assert live.states(kind) == {"pod-a": "ACTIVE", "pod-b": "ACTIVE", "pod-c": "ACTIVE"}
-    live.write_status(constraint("wiped", kind=kind))
-    live.write_status(constraint("renewed", "pod-c", kind=kind))
+    live.audit("wiped", kind=kind)
+    live.audit("renewed", "pod-c", kind=kind)
     live.await_states(kind, **{"pod-a": "ARCHIVED", "pod-b": "ARCHIVED", "pod-c": "ACTIVE"})
 
 

@@ -9,7 +9,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from policyhub.findings.identity import finding_id
 from policyhub.sources.violation import Identity, SourceKey, Subject, Violation
-from policyhub.sync.ledger import ACK_OVERRULES_MS, Coverage, Entry, Held, Known, Ledger
+from policyhub.sync.entry import Coverage, Entry, Held, Known
+from policyhub.sync.ledger import ACK_OVERRULES_MS, Ledger
 from policyhub.sync.plan import Change, Hold, Rules, Wait, decide
 
 NOW = 1_790_000_000_000
@@ -160,15 +161,19 @@ def test_adopted_findings_are_ours_and_are_written_anew() -> None:
     ids=["fresh acknowledgement", "old acknowledgement"],
 )
 def test_inventory_never_overrules_a_fresh_acknowledgement(age: int, known: bool) -> None:  # noqa: FBT001
-    """GetFindings lags: what it lacks is doubted only when our acknowledgement is old; its first time stays."""
+    """GetFindings lags: what it lacks is asked for by id once our acknowledgement is old; its first time stays."""
     made = fresh()
     say(made, "a", [1])
     entry = made.entries[id_of(1)]
     made.launch(entry)
     made.acknowledge(entry, Known(entry.digest, NOW, NOW, archived=False), now=NOW)
     made.take_part("", [], now=NOW + age)
+    assert (not made.lookups) == known
+    made.wake(NOW + ACK_OVERRULES_MS + 1)
+    assert made.look(20) == [entry.id]
+    made.take_lookup(entry.id, None, now=NOW + ACK_OVERRULES_MS + 1)
     assert entry.known is not None
-    assert (entry.known.digest == entry.digest) == known
+    assert entry.known.digest == ""
     assert entry.known.created_at == NOW
 
 
@@ -207,7 +212,7 @@ def test_positive_evidence_reaches_what_only_the_inventory_knows() -> None:
         ],
         now=NOW,
     )
-    made.clear([violation(n).identity for n in (1, 2, 3)], origin=ORIGIN)
+    made.clear([violation(n).identity for n in (1, 2, 3)], key=key("x"))
     assert made.entries[id_of(1)].cleared
     assert not made.entries[id_of(2)].cleared
     assert not made.entries[id_of(3)].cleared
@@ -238,7 +243,7 @@ def settled(made: Ledger) -> str:
         pytest.param(lambda made: say(made, "b", [1]), id="somebody calls"),
         pytest.param(lambda made: say(made, "r1", []), id="its constraint is whole again"),
         pytest.param(lambda made: made.gone(key("r1"), now=NOW), id="its constraint is gone"),
-        pytest.param(lambda made: made.clear([violation(1).identity], origin=ORIGIN), id="it passes"),
+        pytest.param(lambda made: made.clear([violation(1).identity], key=key("x")), id="it passes"),
         pytest.param(lambda made: made.take_part("", [], now=NOW + ACK_OVERRULES_MS + 1), id="the hub lost it"),
         pytest.param(lambda made: made.set_blind(ORIGIN, blind=True), id="an object cannot be read"),
     ],

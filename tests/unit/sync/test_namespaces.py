@@ -31,7 +31,7 @@ class Told:
     def namespace_gone(self, name: str, *, now: int) -> None:
         self.calls.append(("gone", name, now))
 
-    def namespaces_live(self, *, live: bool) -> None:
+    def namespaces_live(self, *, live: bool, now: int) -> None:
         self.calls.append(("live", live))
 
     def clock(self) -> int:

@@ -6,7 +6,8 @@ import pytest
 
 from policyhub.findings.identity import finding_id
 from policyhub.sources.violation import Identity, SourceKey, Subject, Violation
-from policyhub.sync.ledger import Coverage, Entry, Held, Known, Ledger
+from policyhub.sync.entry import Coverage, Entry, Held, Known
+from policyhub.sync.ledger import Ledger
 from policyhub.sync.plan import (
     ARCHIVE_REJECTED,
     DAY_MS,

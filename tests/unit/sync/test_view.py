@@ -10,7 +10,8 @@ from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
 from policyhub.sources.filter import Filter
 from policyhub.sources.violation import Identity
-from policyhub.sync.ledger import Held, Known, Ledger
+from policyhub.sync.entry import Held, Known
+from policyhub.sync.ledger import Ledger
 from policyhub.sync.view import View
 
 NOW = 1_790_000_000_000

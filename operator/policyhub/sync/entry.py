@@ -1,0 +1,142 @@
+"""One finding id: who calls for it, what Security Hub has of it, and what became of the last caller.
+
+Pure: no I/O, no clock; times are Unix milliseconds.
+"""
+
+from enum import IntEnum
+from typing import Any
+
+import msgspec
+
+from policyhub.findings.asff import RENDERER
+from policyhub.sources.violation import Place, Severity, SourceKey, Violation
+
+GATEKEEPER = ".constraints.gatekeeper.sh"
+"""How the origin of a constraint's finding ends."""
+
+
+class Grade(IntEnum):
+    """What is known of the loss of the last caller. *Gone* (the namespace was deleted) is seen at the decision."""
+
+    SILENT = 0
+    """Its report went, or nobody calls for it since this process began."""
+    SPOKEN = 1
+    """Its report was rewritten without it, a complete constraint lacks it, or its constraint was deleted."""
+    POSITIVE = 2
+    """The object's result now reads pass or skip."""
+
+
+class Known(msgspec.Struct, frozen=True):
+    """A finding as Security Hub last confirmed it. An empty digest: it may be there, its content is not known."""
+
+    digest: str
+    created_at: int
+    updated_at: int
+    archived: bool
+    renderer: str = str(RENDERER)
+    """The version that wrote it; one that differs from ours makes it be written again, after all else."""
+
+
+class Held(msgspec.Struct, frozen=True):
+    """A finding as it was read from Security Hub."""
+
+    id: str
+    known: Known
+    cluster_uid: str
+    origin: str
+    rule: str
+    source: str = ""
+    place: Place | None = None
+    """The object, where the finding tells it whole."""
+
+
+class Coverage(msgspec.Struct, frozen=True):
+    """Whether one source API is seen whole and live, and since when (the end of the first complete listing since)."""
+
+    live: bool
+    since: int = 0
+    resumed: int = 0
+    """When a watch that had been cut went on from where it was; 0 if it was never cut."""
+
+
+class Entry:
+    """All that is known of one finding id."""
+
+    __slots__ = (
+        "acknowledged",
+        "backlog",
+        "body",
+        "called",
+        "calls",
+        "digest",
+        "grade",
+        "id",
+        "in_flight",
+        "known",
+        "lacked",
+        "observed",
+        "origin",
+        "pending_since",
+        "place",
+        "rejected",
+        "repeated",
+        "rule",
+        "source",
+        "tally",
+        "timer",
+        "unanswered",
+        "uncalled",
+        "voice",
+        "wanted",
+    )
+
+    def __init__(self, id_: str) -> None:
+        self.id = id_
+        self.calls: tuple[tuple[SourceKey, Violation], ...] = ()
+        self.wanted = False
+        """Whether a caller remains that counts: one of a frozen API group does not."""
+        self.called = False
+        """Whether anybody has called for it in this process: then its end is known, not inferred from silence."""
+        self.backlog = False
+        """Whether the first listing of its source brought it: then it is no news, and waits behind what is."""
+        self.voice: Violation | None = None
+        """Who speaks; kept when the last call is gone, as the body to archive with."""
+        self.digest = ""
+        self.observed: int | None = None
+        self.origin = ""
+        self.rule = ""
+        self.source = ""
+        self.place: Place | None = None
+        """The object; None where only the inventory knows the finding and it does not tell."""
+        self.known: Known | None = None
+        self.acknowledged = 0
+        """When Security Hub acknowledged our last import of it; 0 never."""
+        self.uncalled = 0
+        """Since when nobody calls for it (meaningful without calls only)."""
+        self.grade = Grade.SILENT
+        self.lacked: int | None = None
+        """The audit (Unix seconds) that was the first to lack it in its constraint's list."""
+        self.repeated = False
+        """Whether a later audit has lacked it too."""
+        self.rejected = ""
+        """The digest that Security Hub refused for good."""
+        self.body: dict[str, Any] | None = None
+        """The finding as read back from Security Hub, for archiving what this process never rendered."""
+        self.in_flight = False
+        self.pending_since = 0
+        self.timer = 0
+        self.unanswered: Known | None = None
+        """The last import that got no answer: what it would be known as."""
+        self.tally: tuple[str, str, Severity] | None = None
+
+    @property
+    def cleared(self) -> bool:
+        return self.grade is Grade.POSITIVE
+
+    @property
+    def constraint(self) -> SourceKey | None:
+        """The constraint that lists the finding: its name is the rule, its resource and group are the origin."""
+        if not self.origin.endswith(GATEKEEPER):
+            return None
+        resource, _, group = self.origin.partition(".")
+        return SourceKey(group=group, resource=resource, namespace="", name=self.rule)
