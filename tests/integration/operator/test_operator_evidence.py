@@ -1,0 +1,119 @@
+"""Losses that are more than one report: many at once, whole namespaces, and reports that an engine left behind."""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from tests.integration.operator.test_operator_archive import held, outlast_the_delay
+from tests.integration.operator.world import CLUSTERS, World, report, result
+
+DELAY_SECONDS = 2
+MANY = 30
+APPROVE = "policyhub.dev/approve-archive"
+
+
+@pytest.fixture(scope="module")
+def live(home: World) -> Iterator[World]:
+    """A running operator. Every test has an engine of its own, since the guard counts by engine."""
+    home.clear()
+    home.monitor(archiveDelay=f"{DELAY_SECONDS}s")
+    home.start()
+    home.synced()
+    yield home
+    home.clear()
+
+
+def said(engine: str, *, hours_ago: float = 0, **members: Any) -> dict[str, Any]:
+    """A result of an engine: its name is the policy's too."""
+    stamp = {"seconds": int(time.time() - hours_ago * 3600), "nanos": 0}
+    return {**result(engine, **members), "source": engine, "timestamp": stamp}
+
+
+def approve(world: World, value: str) -> None:
+    world.cluster.request("PATCH", f"{CLUSTERS}/alpha", {"metadata": {"annotations": {APPROVE: value}}})
+
+
+def count(world: World, engine: str, state: str) -> int:
+    return list(world.states(engine).values()).count(state)
+
+
+def test_many_lost_at_once_wait_for_a_person(live: World) -> None:
+    """All findings of an engine that lost all its reports are held, with numbers and the remedy; an approval of another
+    engine, or one that has expired, changes nothing; the right one archives them.
+    """
+    reports = [report(f"web-{n}", said("uninstalled")) for n in range(MANY)]
+    live.apply(*reports)
+    live.until(lambda: count(live, "uninstalled", "ACTIVE") == MANY, "the findings")
+    live.delete(*reports)
+    told = live.await_condition("ArchiveHeld", "True", reason="TooManyLost")
+    assert f"uninstalled: {MANY} of {MANY} active findings" in told["message"]
+    live.until(lambda: held(live, "guard") == MANY, "the metric to tell")
+    now = datetime.now(UTC)
+    approve(live, f"kyverno@{now.replace(year=now.year + 1):%Y-%m-%dT%H:%M:%SZ},uninstalled@{now:%Y-%m-%dT%H:%M:%SZ}")
+    outlast_the_delay(live, "guard-clock")
+    assert count(live, "uninstalled", "ACTIVE") == MANY
+    approve(live, f"uninstalled@{now.replace(year=now.year + 1):%Y-%m-%dT%H:%M:%SZ}")
+    live.until(lambda: count(live, "uninstalled", "ARCHIVED") == MANY, "the approved ones to be archived")
+    live.await_condition("ArchiveHeld", "False", reason="NothingHeld")
+    approve(live, "")
+
+
+def test_what_comes_back_needs_no_approval(live: World) -> None:
+    """When the reports are written anew nothing has been sent, and what did not come back with them is archived."""
+    reports = [report(f"web-{n}", said("reinstalled")) for n in range(MANY)]
+    live.apply(*reports)
+    live.until(lambda: count(live, "reinstalled", "ACTIVE") == MANY, "the findings")
+    live.synced()
+    mark = live.mark()
+    live.delete(*reports)
+    live.until(lambda: held(live, "guard") == MANY, "the guard to hold them")
+    live.apply(*reports[1:])
+    live.until(lambda: count(live, "reinstalled", "ARCHIVED") == 1, "the one that is missing to be archived")
+    assert live.states("reinstalled")["web-0"] == "ARCHIVED"
+    assert [entry["outcome"] for entry in live.journal(mark)] == ["archived"]
+
+
+def test_deleted_namespace_needs_no_approval(live: World) -> None:
+    """The findings of a namespace that was deleted are archived after the delay, however many they are."""
+    reports = [report(f"web-{n}", said("tenant"), namespace="tenant") for n in range(MANY)]
+    live.apply(*reports)
+    live.until(lambda: count(live, "tenant", "ACTIVE") == MANY, "the findings")
+    live.delete(*reports)
+    live.cluster.request("DELETE", "/api/v1/namespaces/tenant")
+    space = live.cluster.request("GET", "/api/v1/namespaces/tenant")
+    # There is no controller here that would end it.
+    live.cluster.request("PUT", "/api/v1/namespaces/tenant/finalize", {**space, "spec": {"finalizers": []}})
+    live.until(lambda: count(live, "tenant", "ARCHIVED") == MANY, "the findings to be archived")
+
+
+def test_reports_that_were_left_behind_count_no_longer(live: World) -> None:
+    """Once an engine speaks through openreports alone, its frozen reports of the other group keep no finding open, and
+    the condition says that they can be deleted; what fails in both is one finding all along.
+    """
+    live.apply(
+        report("fixed", said("switched", hours_ago=5)),
+        report("failing", said("switched", hours_ago=5)),
+        report("live", said("switched", hours_ago=5)),
+    )
+    live.await_states("switched", fixed="ACTIVE", failing="ACTIVE", live="ACTIVE")
+    live.synced()
+    live.apply(
+        report("fixed", said("switched", result="pass"), kind="Report"),
+        report("failing", said("switched"), kind="Report"),
+        report("live", said("switched"), kind="Report"),
+    )
+    live.await_states("switched", fixed="ARCHIVED", failing="ACTIVE", live="ACTIVE")
+    told = live.await_condition("SourcesComplete", "True", reason="FrozenReports")
+    assert "switched in wgpolicyk8s.io" in told["message"]
+    live.operator.kill()
+    mark = live.mark()
+    live.start()
+    live.synced()
+    live.await_condition("SourcesComplete", "True", reason="FrozenReports")
+    outlast_the_delay(live, "frozen-clock")
+    assert live.states("switched") == {"fixed": "ARCHIVED", "failing": "ACTIVE", "live": "ACTIVE"}
+    ids = {finding["Id"] for finding in live.of("switched").values()}
+    assert [entry for entry in live.journal(mark) if entry["id"] in ids] == []
