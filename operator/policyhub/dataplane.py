@@ -21,12 +21,13 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from policyhub import approval
 from policyhub.api.monitoredcluster import MinimumSeverity, MonitoredCluster
 from policyhub.findings import asff
 from policyhub.hub.client import HubClient
 from policyhub.hub.errors import AccessLost, HubError
 from policyhub.hub.inventory import Held as Found
-from policyhub.hub.inventory import Inventory, milliseconds
+from policyhub.hub.inventory import Inventory
 from policyhub.hub.inventory import held as found_as
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.kube.discovery import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS, Discovery, Resource, discover
@@ -107,6 +108,8 @@ class Source:
     vanished: bool = False
     vanished_at: int = 0
     """When a discovery first lacked it (Unix ms)."""
+    forgotten: bool = False
+    """Whether its constraints have been taken as deleted since."""
 
     @property
     def forgettable(self) -> bool:
@@ -399,14 +402,18 @@ class DataPlane:
             self._forget_kinds(started)
             ledger.read_kinds((r.origin for r in found.served if r.group == GATEKEEPER), now=started)
         self.state.discovery = None
+        self._freeze(ledger)
+        self._cover()
 
     def _forget_kinds(self, started: int) -> None:
         """A constraint kind that was absent for an archive delay is deleted, and its constraints with it, although its
         watch did not tell.
         """
         feed = self._feed()
+        delay = feed.rules.archive_delay_ms
         for origin, source in self.sources.items():
-            if source.forgettable and started - source.vanished_at >= feed.rules.archive_delay_ms:
+            if source.forgettable and not source.forgotten and started - source.vanished_at >= delay:
+                source.forgotten = True
                 for key in [key for key in (*feed.ledger.objects, *feed.ledger.audits) if key.origin == origin]:
                     feed.ledger.gone(key, now=self._now())
 
@@ -616,15 +623,9 @@ class DataPlane:
             log.info("archive_released", cluster=self.name, source=engine)
 
     def _approvals(self) -> dict[str, int]:
-        """Until when (Unix ms) a person approves of an engine's losses; what cannot be read approves of nothing."""
-        text = self._annotations.get(APPROVE_ANNOTATION, "")
-        approved = {}
-        for word in filter(None, (part.strip() for part in text.split(","))):
-            engine, _, moment = word.rpartition("@")
-            until = milliseconds(moment)
-            if engine and until:
-                approved[engine] = min(until, self._wall() + APPROVED_MS) - self._wall() + self._now()
-        return approved
+        """Until when a person approves of each engine's losses, by the clock that never jumps."""
+        said, wall, now = approval.parse(self._annotations.get(approval.ANNOTATION, "")), self._wall(), self._now()
+        return {engine: min(until - wall, approval.LONGEST_MS) + now for engine, until in said.items()}
 
     def _cover(self) -> None:
         """Tell the ledger whether every report API has been heard."""
@@ -712,10 +713,6 @@ class DataPlane:
         return self.feed
 
 
-APPROVE_ANNOTATION = "policyhub.dev/approve-archive"
-"""Set to `<source>@<RFC 3339 time>` (several: with commas) to let the guard pass what the source lost, until then."""
-APPROVED_MS = 24 * 3600 * 1000
-"""An approval is for what a person has looked at: no longer than a day."""
 ADOPT_ANNOTATION = "policyhub.dev/adopt-uid"
 """Set to the uid that the findings carry (several: with commas) to take them over: the cluster was rebuilt."""
 

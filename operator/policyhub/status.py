@@ -17,9 +17,10 @@ Pure: no I/O, no clock.
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from policyhub import approval
 from policyhub.api.scalar import format_time
 from policyhub.api.status import Condition, ConditionType, Findings, Hub, Source, Status
-from policyhub.dataplane import ADOPT_ANNOTATION, APPROVE_ANNOTATION, DataPlane, Fault, source_fault
+from policyhub.dataplane import ADOPT_ANNOTATION, DataPlane, Fault, source_fault
 from policyhub.sync.plan import Hold
 
 BACKLOG_MS = 30_000
@@ -222,8 +223,8 @@ def _guarded(plane: DataPlane) -> Fault:
         "TooManyLost",
         f"{told}. None of them is archived until what was missing comes back or somebody approves. Is the engine at"
         " work, and did nobody remove its policies by mistake? To archive them, for one hour:"
-        f" kubectl annotate --overwrite monitoredcluster {plane.name}"
-        f" \"{APPROVE_ANNOTATION}={first}@$(date -u -d '+1 hour' +%Y-%m-%dT%H:%M:%SZ)\"",
+        f" policyhub archive {plane.name} --approve '{first}'; or: kubectl annotate --overwrite monitoredcluster"
+        f" {plane.name} \"{approval.ANNOTATION}={first}@$(date -u -d '+1 hour' +%Y-%m-%dT%H:%M:%SZ)\"",
     )
 
 

@@ -11,7 +11,8 @@ import msgspec
 from policyhub.findings.asff import RENDERER
 from policyhub.sources.violation import Place, Severity, SourceKey, Violation
 
-GATEKEEPER = ".constraints.gatekeeper.sh"
+CONSTRAINTS = "constraints.gatekeeper.sh"
+GATEKEEPER = f".{CONSTRAINTS}"
 """How the origin of a constraint's finding ends."""
 
 

@@ -28,7 +28,7 @@ from policyhub.findings.digest import digest
 from policyhub.findings.identity import finding_id
 from policyhub.findings.voice import voice
 from policyhub.sources.violation import Identity, Place, Severity, SourceKey, Violation, below
-from policyhub.sync.entry import GATEKEEPER, Coverage, Entry, Grade, Held, Known
+from policyhub.sync.entry import CONSTRAINTS, Coverage, Entry, Grade, Held, Known
 from policyhub.sync.guard import Guard
 from policyhub.sync.lanes import Dirty, Lane
 
@@ -91,6 +91,7 @@ class Ledger:
         """Whether every report API that is served has been listed once: before, one that was not may still call for
         what another has dropped (the same violation comes through wgpolicyk8s.io and openreports.io)."""
         self.listening_until = 0
+        self._heard = False
         self.confirmed: dict[str, int] = {}
         """When each source API was last seen to be served by the very cluster (discovery, its uid checked)."""
         self.opened: dict[str, int] = {}
@@ -190,7 +191,7 @@ class Ledger:
             self.objects[key] = (*new, *kept)
         else:
             self.objects.pop(key, None)
-        if key.origin.endswith(GATEKEEPER):
+        if key.group == CONSTRAINTS:
             self._audit(key, audited or 0, complete=complete, boundary=boundary)
         return changed
 
@@ -216,7 +217,7 @@ class Ledger:
         """Take that a source object no longer exists; says whether it called for anything."""
         self._complete(key, now=now)
         ids = self.objects.pop(key, ())
-        constraint = key.origin.endswith(GATEKEEPER)
+        constraint = key.group == CONSTRAINTS
         for id_ in ids:
             self._uncall(id_, key, grade=Grade.SPOKEN if constraint else Grade.SILENT, now=now)
         if constraint:
@@ -280,9 +281,12 @@ class Ledger:
             if origin in there:
                 if self.absent.pop(origin, None) is not None:
                     self._retouch(origin)
-            else:
-                self.absent.setdefault(origin, now)
+            elif origin not in self.absent:
+                self.absent[origin] = now
                 self._retouch(origin)
+        for id_ in [id_ for id_, hold in self.held.items() if hold == UNCONFIRMED]:
+            if self.entries[id_].origin in self.absent:
+                self._touch(self.entries[id_])
 
     def set_blind(self, origin: str, *, blind: bool) -> None:
         """Whether the last listing of an API held an object that could not be read at all."""
@@ -294,8 +298,10 @@ class Ledger:
     def list_reports(self, *, listed: bool, groups: int = 1, now: int = 0) -> None:
         """Take whether every report API that is served has been listed, and how many API groups they are of."""
         if listed:
+            self._heard = True
             self.listening_until = 0
-        elif groups > 1 and self.listening_until == 0 and not self.reports_listed:
+        elif groups > 1 and not self._heard:
+            self._heard = True
             self.listening_until = now + LISTEN_MS
         if listed == self.reports_listed:
             return
@@ -308,11 +314,12 @@ class Ledger:
 
     def freeze(self, frozen: frozenset[tuple[str, str]], *, now: int) -> None:
         """Take which (source, API group) are frozen: their callers count no longer, and their silence is no news."""
-        if frozen == self.frozen:
-            return
+        changed = frozen ^ self.frozen
         self.frozen = frozen
+        if not changed:
+            return
         for entry in self.entries.values():
-            if entry.calls:
+            if any((violation.source, key.group) in changed for key, violation in entry.calls):
                 self._weigh(entry, grade=Grade.SILENT, now=now)
 
     def switched_off(self, origin: str) -> bool:
@@ -773,6 +780,8 @@ class Ledger:
         for entry in self.entries.values():
             if entry.wanted and entry.known is not None and due(entry.id, entry.known.updated_at) <= now:
                 self._touch(entry)
+        self._kinds = {e.origin for e in self.entries.values() if not e.wanted and e.constraint is not None}
+        self.absent = {origin: since for origin, since in self.absent.items() if origin in self._kinds}
         self._relapses = {id_: times for id_, times in self._relapses.items() if now - times[-1] < DAY_MS}
 
     def held_reasons(self) -> Counter[str]:

@@ -1,0 +1,47 @@
+"""A person's word that what an engine has lost may be archived (the guard of `policyhub.sync.guard`).
+
+It is an annotation of the MonitoredCluster, `<source>@<RFC 3339 time>` (several: with commas): who may write that
+object may approve, and it ends by itself, so that an old word never approves of a new loss.
+"""
+
+import msgspec
+
+from policyhub.findings.asff import timestamp
+from policyhub.hub.inventory import milliseconds
+from policyhub.kube.connection import Connection
+
+ANNOTATION = "policyhub.dev/approve-archive"
+LONGEST_MS = 24 * 3600 * 1000
+"""An approval is for what a person has looked at: no longer than a day."""
+
+
+def parse(text: str) -> dict[str, int]:
+    """Until when (Unix ms) each source is approved of; what cannot be read approves of nothing."""
+    approved = {}
+    for word in text.split(","):
+        source, _, moment = word.strip().rpartition("@")
+        until = milliseconds(moment)
+        if source and until:
+            approved[source] = until
+    return approved
+
+
+def merged(text: str, *, source: str, until: int, now: int) -> str:
+    """The annotation with one approval more, and without those that have ended."""
+    approved = {name: end for name, end in parse(text).items() if end > now} | {source: until}
+    return ",".join(f"{name}@{timestamp(end)}" for name, end in sorted(approved.items()))
+
+
+class _Metadata(msgspec.Struct):
+    annotations: dict[str, str] = {}
+
+
+class _Monitored(msgspec.Struct):
+    metadata: _Metadata
+
+
+async def approve(home: Connection, path: str, *, source: str, until: int, now: int) -> None:
+    """Annotate the MonitoredCluster at `path`. Raises Refused, Unreachable."""
+    found = msgspec.json.decode(await home.get(path), type=_Monitored)
+    text = merged(found.metadata.annotations.get(ANNOTATION, ""), source=source, until=until, now=now)
+    await home.patch(path, {"metadata": {"annotations": {ANNOTATION: text}}})
