@@ -34,10 +34,13 @@ class MemoryHub:
         self.answers: list[HubError | dict[str, Failure]] = []
         self.held: dict[str, dict[str, Any]] = {}
         self.looked_up: list[list[str]] = []
+        self.lookup_errors: list[HubError] = []
+        self.seconds = 0.0
+        """How long an import takes."""
 
     async def import_findings(self, findings: Sequence[Any]) -> ImportResult:
         self.calls.append([dict(finding) for finding in findings])
-        await asyncio.sleep(0)
+        await asyncio.sleep(self.seconds)
         answer = self.answers.pop(0) if self.answers else {}
         if isinstance(answer, HubError):
             raise answer
@@ -47,6 +50,8 @@ class MemoryHub:
     async def by_ids(self, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
         asked = list(ids)
         self.looked_up.append(asked)
+        if self.lookup_errors:
+            raise self.lookup_errors.pop(0)
         return {id_: self.held[id_] for id_ in asked if id_ in self.held}
 
     @property
@@ -57,15 +62,16 @@ class MemoryHub:
 class World:
     """One cluster, one engine."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, read: bool = True) -> None:
         self.hub = MemoryHub()
-        self.now = NOW
+        self.now = self.wall = NOW
         self.metrics = Metrics(CollectorRegistry())
         self.engine = Engine(
             hub=self.hub,
             hub_name="hub",
             metrics=self.metrics,
             now=lambda: self.now,
+            wall=lambda: self.wall,
             clock=asyncio.get_running_loop().time,
             rng=random.Random(1),  # noqa: S311  (jitter)
         )
@@ -84,27 +90,30 @@ class World:
         )
         self.feed = Feed(name="alpha", ledger=self.ledger, cluster=cluster, rules=Rules(archive_delay_ms=0), sends=True)
         self.engine.attach(self.feed)
-        self.ledger.take_part("", [], now=0)
+        if read:
+            self.ledger.take_part("", [], now=0)
         self.ledger.list_reports(listed=True)
         self.ledger.cover(ORIGIN, Coverage(live=True, since=1))
         self.ledger.confirmed[ORIGIN] = NOW * 2
 
-    def say(self, numbers: Iterable[int], message: str = "m", passed: Iterable[int] = ()) -> None:
+    def say(
+        self, numbers: Iterable[int], message: str = "m", passed: Iterable[int] = (), *, backlog: bool = False
+    ) -> None:
         identities = frozenset(violation(n).identity for n in passed)
 
         def passing() -> frozenset[Identity]:
             return identities
 
         calls: list[tuple[Violation, int | None]] = [(violation(n, message), None) for n in numbers]
-        self.ledger.read(KEY, calls, complete=True, passed=passing, now=self.now)
+        self.ledger.read(KEY, calls, complete=True, passed=passing, now=self.now, backlog=backlog)
 
     def pending(self) -> int:
         return self.ledger.pending
 
 
 @asynccontextmanager
-async def working() -> AsyncIterator[World]:
-    world = World()
+async def working(*, read: bool = True) -> AsyncIterator[World]:
+    world = World(read=read)
     task = asyncio.create_task(world.engine.run())
     yield world
     task.cancel()
@@ -240,11 +249,10 @@ async def test_archived_and_back() -> None:
         assert new["Title"] == gone["Title"]
 
 
-def in_hub(world: World, number: int, *, uid: str = "uid-1", state: str = "ACTIVE") -> None:
-    """A finding that only Security Hub knows, as the inventory and GetFindings show it."""
-    id_ = id_of(number)
-    world.hub.held[id_] = {
-        "Id": id_,
+def stored(number: int, *, uid: str = "uid-1", state: str = "ACTIVE") -> dict[str, Any]:
+    """A finding as GetFindings shows it."""
+    return {
+        "Id": id_of(number),
         "Title": "as the hub has it",
         "Severity": {"Label": "LOW"},
         "Workflow": {"Status": "SUPPRESSED"},
@@ -255,8 +263,29 @@ def in_hub(world: World, number: int, *, uid: str = "uid-1", state: str = "ACTIV
         "FindingProviderFields": {"Severity": {"Label": "HIGH"}},
         "Resources": [],
     }
+
+
+def in_hub(world: World, number: int, *, uid: str = "uid-1", state: str = "ACTIVE") -> None:
+    """A finding that only Security Hub knows, as the inventory and GetFindings show it."""
+    id_ = id_of(number)
+    world.hub.held[id_] = stored(number, uid=uid, state=state)
     known = Known("d", 1_767_225_600_000, 1_767_225_600_000, archived=False)
     world.ledger.take_part("", [Held(id_, known, "uid-1", ORIGIN, "r")], now=world.now)
+
+
+def in_hub_as_wanted(world: World, number: int) -> None:
+    """A finding that Security Hub has just as this process wants it."""
+    digest = world.ledger.entries[id_of(number)].digest
+    fields: dict[str, str] = {
+        "policyhub/cluster-uid": "uid-1",
+        "policyhub/digest": digest,
+        "policyhub/renderer": str(asff.RENDERER),
+    }
+    world.hub.held[id_of(number)] = {
+        **stored(number),
+        "ProductFields": fields,
+        "UpdatedAt": asff.timestamp(NOW),
+    }
 
 
 async def test_what_only_the_hub_knows_is_read_before_it_is_archived() -> None:
@@ -363,3 +392,68 @@ async def test_engine_stopped_within_a_call_leaves_its_findings_to_be_done() -> 
     await asyncio.gather(task, return_exceptions=True)
     assert not world.ledger.flying
     assert id_of(1) in world.ledger.dirty
+
+
+async def test_fresh_news_overtakes_the_backlog() -> None:
+    """What the first listing brought waits for what comes after it."""
+    async with working() as world:
+        world.hub.seconds = 0.1
+        world.say(range(1000), backlog=True)
+        await until(lambda: len(world.hub.calls) >= 1)
+        world.say(range(1001))
+        await until(lambda: not world.pending())
+        ahead = next(number for number, call in enumerate(world.hub.calls) if id_of(1000) in {f["Id"] for f in call})
+        assert ahead <= 5, ahead  # behind those that were composed already
+        assert len(world.hub.sent) == 1001
+
+
+async def test_fresh_violation_is_looked_up_while_the_inventory_runs() -> None:
+    """One that Security Hub lacks goes out, one that it has as wanted does not; what was listed waits for its part."""
+    async with working(read=False) as world:
+        world.say([1], backlog=True)
+        world.say([1, 2, 3])
+        in_hub_as_wanted(world, 3)
+        await until(lambda: bool(world.hub.sent))
+        await asyncio.sleep(0.5)  # longer than a batch takes to fill
+        assert sorted(id_ for asked in world.hub.looked_up for id_ in asked) == sorted([id_of(2), id_of(3)])
+        assert [f["Id"] for f in world.hub.sent] == [id_of(2)]
+        assert world.ledger.unread == {id_of(1)}
+        world.ledger.take_part("", [], now=world.now)
+        await until(lambda: not world.pending())
+        assert [f["Id"] for f in world.hub.sent] == [id_of(2), id_of(1)]
+
+
+async def test_look_up_that_fails_is_repeated() -> None:
+    """While GetFindings is refused, imports go on and the trouble is told; then the answer comes."""
+    async with working(read=False) as world:
+        world.hub.lookup_errors = [AccessLost("AccessDenied", "no GetFindings", code="AccessDenied")]
+        world.say([1])
+        await until(lambda: world.engine.reading is not None)
+        await until(lambda: bool(world.hub.sent))
+        assert world.engine.reading is None
+
+
+async def test_without_an_inventory_findings_go_out_in_the_end() -> None:
+    """What is wanted is sent unread; what only Security Hub knows is not known, hence not archived."""
+    async with working(read=False) as world:
+        world.say([1, 2], backlog=True)
+        await asyncio.sleep(0.5)  # longer than a batch takes to fill
+        assert not world.hub.calls
+        world.ledger.give_up()
+        await until(lambda: not world.pending())
+        assert {f["Id"] for f in world.hub.sent} == {id_of(1), id_of(2)}
+
+
+async def test_times_are_written_by_the_clock_on_the_wall() -> None:
+    """A clock that jumps back does not make an update that Security Hub would ignore."""
+    async with working() as world:
+        world.say([1])
+        await until(lambda: not world.pending())
+        world.wall -= 3_600_000
+        world.say([1], message="worse")
+        world.say([1, 2], message="worse")
+        await until(lambda: not world.pending())
+        first, *later = world.hub.sent
+        assert first["UpdatedAt"] == asff.timestamp(NOW)
+        updated = {f["Id"]: f["UpdatedAt"] for f in later}
+        assert updated == {id_of(1): asff.timestamp(NOW + 1), id_of(2): asff.timestamp(NOW - 3_600_000)}
