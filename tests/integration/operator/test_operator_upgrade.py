@@ -64,7 +64,7 @@ def test_upgrade_and_back(world: World, former: Path) -> None:
         world.operator.stop()
         mark = world.mark()
         world.start(**version)
-        world.well()
+        world.synced()
         after = world.found()
         assert {f["Id"] for f in after.values()} == {f["Id"] for f in first.values()}
         assert {a: f["CreatedAt"] for a, f in after.items()} == {a: f["CreatedAt"] for a, f in first.items()}
