@@ -1,0 +1,151 @@
+"""Many operators in one account, with the real quotas: all come through, each finding once; the hub is no victim."""
+
+import asyncio
+import random
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from dev.hub.process import HubProcess
+from policyhub.findings import asff
+from policyhub.hub import bucket
+from policyhub.hub.client import HubClient, product_arn, workers
+from policyhub.hub.credentials import Clients, Loader, models
+from policyhub.hub.inventory import Inventory
+from policyhub.metrics import Metrics
+from policyhub.sources.violation import SourceKey, Subject, Violation
+from policyhub.sync.engine import Engine, Feed, held_as
+from policyhub.sync.ledger import Ledger
+from policyhub.sync.plan import Rules
+
+ACCOUNT, REGION = "111122223333", "eu-west-1"
+OPERATORS = 10
+FINDINGS = 150
+KEY = SourceKey("wgpolicyk8s.io", "policyreports", "shop", "r")
+
+
+def unix_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubProcess]:
+    """A fresh local Security Hub that enforces the documented quotas."""
+    with HubProcess.start(accounts=(ACCOUNT,), regions=(REGION,)) as process:
+        for name in ("AWS_CA_BUNDLE", "AWS_PROFILE", "AWS_ROLE_ARN", "HTTP_PROXY", "http_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in process.env().items():
+            monkeypatch.setenv(name, value)
+        yield process
+
+
+class Fleet:
+    """What is one operator's: buckets, client, engine, ledger. The threads are shared, to spare the machine."""
+
+    def __init__(self, name: str, executor: ThreadPoolExecutor, loader: Loader) -> None:
+        self.imports, self.reads = bucket.IMPORTS.bucket(), bucket.READS.bucket()
+        self.client = HubClient(
+            account=ACCOUNT,
+            region=REGION,
+            partition="aws",
+            clients=Clients(region=REGION, version="test", role_arn="", external_id="", workers=4, loader=loader),
+            executor=executor,
+            imports=self.imports,
+            reads=self.reads,
+        )
+        self.engine = Engine(
+            hub=self.client,
+            hub_name=name,
+            metrics=Metrics(CollectorRegistry()),
+            now=unix_ms,
+            clock=time.monotonic,
+            rng=random.Random(name),  # noqa: S311  (jitter)
+        )
+        self.ledger = Ledger(cluster_id=name, cluster_uid=name, default_severity="MEDIUM", on_dirty=self.engine.wake)
+        cluster = asff.Cluster(
+            id=name,
+            name=name,
+            arn=None,
+            uid=name,
+            account=ACCOUNT,
+            region=REGION,
+            partition="aws",
+            product_arn=product_arn(partition="aws", region=REGION, account=ACCOUNT),
+        )
+        feed = Feed(name=name, ledger=self.ledger, cluster=cluster, rules=Rules(archive_delay_ms=0), sends=True)
+        self.engine.attach(feed)
+
+    async def start(self) -> None:
+        """As an operator: the inventory, and the first listing beside it."""
+        calls: list[tuple[Violation, int | None]] = [(violation(number), None) for number in range(FINDINGS)]
+        self.ledger.read(KEY, calls, complete=True, passed=frozenset, now=unix_ms(), backlog=True)
+        root = len(f"policyhub/{self.ledger.cluster_id}/")
+        inventory = Inventory(self.client, cluster=self.ledger.cluster_id)
+        async for part in inventory.parts():
+            self.ledger.take_part(part.prefix[root:], map(held_as, part.findings), now=unix_ms())
+        self.ledger.finish_inventory()
+
+
+def violation(number: int) -> Violation:
+    return Violation(
+        source="kyverno",
+        policy="p",
+        rule=f"r{number}",
+        subject=Subject("apps", "Deployment", "shop", "web"),
+        discriminator="",
+        result="fail",
+        severity="HIGH",
+        category="",
+        message="m",
+    )
+
+
+async def test_ten_operators_that_restart_together_come_through(hub: HubProcess) -> None:
+    """Ten first starts and then ten restarts at one moment, in one account with the real quotas: every finding is there
+    once, and the restarts import nothing.
+    """
+    loader = models()
+    with workers(2 * OPERATORS) as executor:
+        for restart in range(2):
+            mark = len(hub.journal())
+            fleet = [Fleet(f"cluster-{number}", executor, loader) for number in range(OPERATORS)]
+            engines = [asyncio.create_task(operator.engine.run()) for operator in fleet]
+            async with asyncio.timeout(240):
+                await asyncio.gather(*(operator.start() for operator in fleet))
+                while any(operator.ledger.pending for operator in fleet):  # noqa: ASYNC110  (ten ledgers)
+                    await asyncio.sleep(0.05)
+            for task in engines:
+                task.cancel()
+            await asyncio.gather(*engines, return_exceptions=True)
+            written = [entry["id"] for entry in hub.journal(mark) if entry["kind"] == "import"]
+            assert len(written) == len(set(written)) == (0 if restart else OPERATORS * FINDINGS)
+    refused = [call for call in hub.calls() if call["status"] == 429]
+    assert len(refused) < len(hub.calls()) / 2  # the pace follows the hub: most calls go through
+
+
+async def test_a_hub_that_throttles_everything_is_left_in_peace(hub: HubProcess) -> None:
+    """While every import is throttled, what is tried falls to the floor of one call in two seconds, after the burst of
+    what was under way; when it ends, all is sent, and the pace comes back.
+    """
+    with workers() as executor:
+        operator = Fleet("alone", executor, models())
+        operator.ledger.take_part("", [], now=0)
+        hub.fault("throttle", operation="BatchImportFindings")
+        engine = asyncio.create_task(operator.engine.run())
+        await operator.start()
+        await asyncio.sleep(8)
+        tried = sum(call["operation"] == "BatchImportFindings" for call in hub.calls())
+        # Four may be under way at each of the first halvings, 8 → 0.5 calls a second; then one in two seconds.
+        assert 1 <= tried <= 4 + 5 + 8 / 2
+        slow = operator.imports.rate
+        hub.clear_faults()
+        async with asyncio.timeout(120):
+            while operator.ledger.pending:  # noqa: ASYNC110  (a counter)
+                await asyncio.sleep(0.05)
+        assert operator.imports.rate > slow
+        engine.cancel()
+        await asyncio.gather(engine, return_exceptions=True)
+    assert len({entry["id"] for entry in hub.journal()}) == FINDINGS
