@@ -2,6 +2,7 @@
 
 Invariants
 * Each call takes a token of its operation's bucket first. No call is repeated here: the caller's loop does that.
+* Whether a call may leave at all is asked last, in its thread (`credentials.Clients.permit`).
 * Credentials that fail are not kept: the call after signs in anew.
 * An import never fails as a whole because of one finding: a refused call is halved until the bad one stands alone.
 * What is read is ours: account, Region and product ARN are asked for and checked again on each result, because an
@@ -275,6 +276,9 @@ class HubClient:
             if isinstance(error, errors.AccessLost) and error.kind in errors.CREDENTIALS:
                 self._clients.renew()
             raise error from fault
+        except errors.HubError as error:  # withheld: it never left
+            code = error.code
+            raise
         finally:
             if self._observer is not None:
                 self._observer(operation, code, self._clock() - started)

@@ -9,7 +9,7 @@ from disk (0.1 s, 15 MB), so it happens in the thread of the first call, and hub
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import boto3
@@ -18,9 +18,17 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import InvalidEndpointConfigurationError
 
-CONNECT_TIMEOUT = 5.0
-READ_TIMEOUT = 30.0
-"""Seconds. An import of 100 findings takes AWS a second or two; 30 s without an answer is an unknown outcome."""
+from policyhub.hub.errors import Withheld
+
+CONNECT_TIMEOUT = 3.0
+READ_TIMEOUT = 7.0
+"""Seconds. One lost SYN is sent again after one second; an import of 100 findings takes AWS a second or two."""
+CALL_SECONDS = CONNECT_TIMEOUT + READ_TIMEOUT
+"""How long a call can take from when it leaves until its outcome is known, or called unknown; botocore repeats none. It
+must be well below the time for which a lease is held (`policyhub.lease.Timing`): no call leaves that could still be
+under way when another replica begins. A network that stretches it (several addresses that do not answer, an answer byte
+by byte) meets the end of the process, which comes with the end of the lease.
+"""
 
 SESSION_NAME = "policyhub"
 """The role session's name, as CloudTrail shows it."""
@@ -58,8 +66,13 @@ class Clients:
         loader: Loader | None = None,
         connect_timeout: float = CONNECT_TIMEOUT,
         read_timeout: float = READ_TIMEOUT,
+        permit: Callable[[float], bool] = lambda _: True,
     ) -> None:
-        """`workers` threads call at once; `loader` from `models()`, shared by all hubs of a process."""
+        """`workers` threads call at once; `loader` from `models()`, shared by all hubs of a process.
+
+        `permit` is asked in the calling thread for each request, sign-ins too, when it is signed and about to leave:
+        with the seconds that it can take. Where it says no, the request is not sent, and the call raises Withheld.
+        """
         self._region = region
         self._role_arn = role_arn
         self._external_id = external_id
@@ -72,6 +85,8 @@ class Clients:
             retries={"mode": "standard", "total_max_attempts": 1},  # one retry loop, ours, which knows the quotas
             user_agent_extra=f"policyhub/{version}",
         )
+        self._permit = permit
+        self._seconds = connect_timeout + read_timeout
         self._lock = threading.Lock()
         self._session: Any = None
         self._made: dict[str, Any] = {}
@@ -116,11 +131,16 @@ class Clients:
 
     def _new_session(self, provider: "_AssumedRole | None" = None) -> Any:
         core = botocore.session.get_session()
+        core.register("before-send", self._hold)  # its clients inherit it, also those that the chain makes to sign in
         if self._loader is not None:
             core.register_component("data_loader", self._loader)
         if provider is not None:
             core.register_component("credential_provider", botocore.credentials.CredentialResolver([provider]))
         return boto3.Session(botocore_session=core, region_name=self._region)
+
+    def _hold(self, **_: object) -> None:
+        if not self._permit(self._seconds):
+            raise Withheld
 
 
 class _AssumedRole:

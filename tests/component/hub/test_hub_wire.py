@@ -12,7 +12,7 @@ from dev.hub.process import HubProcess
 from policyhub.hub.bucket import TokenBucket
 from policyhub.hub.client import HubClient, product_arn, workers
 from policyhub.hub.credentials import Clients, Loader, models
-from policyhub.hub.errors import AccessLost, Refused, Throttled, Unavailable
+from policyhub.hub.errors import AccessLost, Refused, Throttled, Unavailable, Withheld
 from policyhub.hub.inventory import Inventory, Part, strip_for_import
 
 ACCOUNT = "111122223333"
@@ -477,3 +477,34 @@ async def test_many_at_once(connect: Connect, hub_server: HubProcess) -> None:
     results = await asyncio.gather(*(hub.import_findings([finding(100 * n + m) for m in range(30)]) for n in range(8)))
     assert sum(len(result.accepted) for result in results) == 240
     assert len(hub_server.findings()) == 240
+
+
+@pytest.mark.parametrize("role", ["", ROLE], ids=["own identity", "assumed role"])
+async def test_a_withheld_call_never_leaves(
+    connect: Connect, hub_server: HubProcess, seen: list[tuple[str, str]], role: str
+) -> None:
+    """Where it is not permitted, nothing is sent at all, to sign in neither; once it is, the same call gets through."""
+    allowed: list[float] = []
+
+    def permit(seconds: float) -> bool:
+        return seconds in allowed
+
+    options = {"role_arn": role, "external_id": "tell-nobody"} if role else {}
+    hub = connect(account=OTHER if role else ACCOUNT, permit=permit, connect_timeout=1.0, read_timeout=2.0, **options)
+    mine = finding(1, account=hub.account)
+    for call in (hub.import_findings([mine]), hub.by_ids(["x"]), hub.verify_account()):
+        with pytest.raises(Withheld):
+            await call
+    assert not hub_server.calls()
+    assert {code for _, code in seen} == {"Withheld"}
+    allowed.append(3.0)
+    assert (await hub.import_findings([mine])).accepted
+
+
+async def test_the_question_comes_after_the_sign_in(connect: Connect, hub_server: HubProcess) -> None:
+    """A sign-in that takes too long does not have its call leave late: each request asks for itself."""
+    answers = iter([True, False])
+    hub = connect(account=OTHER, permit=lambda _: next(answers), role_arn=ROLE, external_id="tell-nobody")
+    with pytest.raises(Withheld):
+        await hub.import_findings([finding(1, account=OTHER)])
+    assert [call["operation"] for call in hub_server.calls()] == ["AssumeRole"]
