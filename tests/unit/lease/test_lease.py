@@ -1,0 +1,445 @@
+"""Who is at work: tables of what a replica does with what it reads, in virtual time, and many replicas at random."""
+
+import asyncio
+import contextlib
+import random
+import re
+from collections.abc import Awaitable, Callable
+
+import pytest
+from structlog.testing import capture_logs
+
+from policyhub.hub.credentials import CALL_SECONDS
+from policyhub.kube.connection import Refused, Unreachable
+from policyhub.lease import Lease, Timing, name_of
+from tests.unit.lease.virtual import Server, Wire, now, run, wall
+
+TIMING = Timing()
+HOURS = 3600.0
+
+
+def replica(server: Server, name: str, *, clock: Callable[[], float] = now, wire: Wire | None = None) -> Lease:
+    return Lease(wire or Wire(server), place="security/policyhub", identity=name, clock=clock, wall=wall)
+
+
+def test_the_numbers_fit() -> None:
+    """After one lost renewal a call can still leave; a killed holder is followed with 8 of 30 seconds to spare."""
+    after_one_lost = TIMING.duration - TIMING.margin - TIMING.renew - TIMING.request - TIMING.retry
+    assert after_one_lost > CALL_SECONDS
+    assert TIMING.duration + TIMING.poll <= 30 - 8
+
+
+# -- standing by ------------------------------------------------------------------------------------------------------
+
+
+def spec(holder: str | None, *, lasts: int | None = 20) -> dict[str, object]:
+    return {"holderIdentity": holder, "leaseDurationSeconds": lasts, "leaseTransitions": 4, "acquireTime": "then"}
+
+
+@pytest.mark.parametrize(
+    ("found", "seconds", "transitions"),
+    [
+        pytest.param(None, 0, 0, id="not there"),
+        pytest.param(spec(""), 0, 5, id="nobody's"),
+        pytest.param(spec(None), 0, 5, id="never had"),
+        pytest.param(spec("a"), 0, 4, id="its own"),
+        pytest.param(spec("b"), 20, 5, id="another's"),
+        pytest.param(spec("b", lasts=7), 7, 5, id="another's, for as long as it says"),
+        pytest.param(spec("b", lasts=None), 20, 5, id="another's, which says nothing"),
+    ],
+)
+def test_when_it_is_taken(found: dict[str, object] | None, seconds: float, transitions: int) -> None:
+    """What is free is taken at once; what another has, when it was seen unchanged for as long as it says."""
+    server = Server()
+    if found is not None:
+        server.write(found)
+
+    async def scene() -> None:
+        lease = replica(server, "a")
+        await lease.acquire()
+        assert now() == pytest.approx(seconds, abs=0.01)
+        assert lease.remaining() == pytest.approx(19)
+        assert server.spec["holderIdentity"] == "a"
+        assert server.spec["leaseDurationSeconds"] == 20
+        assert server.spec["leaseTransitions"] == transitions
+        assert server.spec["renewTime"] == "2026-01-01T00:00:00.000000Z"
+        assert (server.spec["acquireTime"] == "then") == (found is not None and found["holderIdentity"] == "a")
+
+    run(scene())
+
+
+def test_a_standby_waits_while_it_is_renewed() -> None:
+    """However long it takes and whatever the wall says: while the holder renews it, nobody else takes it."""
+    server = Server()
+
+    async def scene() -> None:
+        holder, other = replica(server, "a"), replica(server, "b")
+        await holder.acquire()
+        keeping = asyncio.create_task(holder.keep())
+        taking = asyncio.create_task(other.acquire())
+        await asyncio.sleep(10 * HOURS)
+        assert holder.permits(CALL_SECONDS)
+        assert not taking.done()
+        assert (other.holder, other.seen, other.remaining()) == ("a", True, 0)
+        killed = now()
+        keeping.cancel()
+        await taking
+        assert TIMING.duration - TIMING.renew < now() - killed <= TIMING.duration + TIMING.poll
+
+    run(scene())
+
+
+def test_deleted_it_counts_as_still_there() -> None:
+    """A Lease that was deleted is not taken before its holder would have noticed; the holder makes it anew."""
+    server = Server()
+
+    async def scene() -> None:
+        holder, other = replica(server, "a"), replica(server, "b")
+        await holder.acquire()
+        taking = asyncio.create_task(other.acquire())
+        await asyncio.sleep(1)
+        server.lease = None
+        keeping = asyncio.create_task(holder.keep())
+        await asyncio.sleep(HOURS)
+        assert not taking.done()
+        assert not keeping.done()
+        assert server.spec["holderIdentity"] == "a"
+
+    run(scene())
+
+
+def test_two_want_it_at_once() -> None:
+    """Of two that write at the same moment one is refused by its version and stands by."""
+    server = Server()
+
+    async def scene() -> None:
+        replicas = [replica(server, name) for name in "abc"]
+        taking = [asyncio.create_task(lease.acquire()) for lease in replicas]
+        await asyncio.sleep(5)
+        assert [lease.remaining() > 0 for lease in replicas] == [True, False, False]
+        assert [task.done() for task in taking] == [True, False, False]
+
+    run(scene())
+
+
+# -- trouble ----------------------------------------------------------------------------------------------------------
+
+
+def failing(error: Exception, verb: str = "") -> Callable[[str], Awaitable[None]]:
+    async def before(asked: str) -> None:
+        if verb in {"", asked}:
+            raise error
+
+    return before
+
+
+@pytest.mark.parametrize("verb", ["get", "post"])
+def test_a_missing_permission_is_named(verb: str) -> None:
+    """403 is told once, as an error that names what is missing and where; when it is granted, work begins."""
+    server = Server()
+
+    async def scene() -> None:
+        wire = Wire(server, failing(Refused(403, "Forbidden", "no"), verb))
+        lease = replica(server, "a", wire=wire)
+        taking = asyncio.create_task(lease.acquire())
+        await asyncio.sleep(60)
+        assert not lease.permits(0)
+        assert re.search(
+            "403.*get, patch and create on leases of coordination.k8s.io in namespace security", lease.trouble
+        )
+        wire.before = Wire(server).before
+        await taking
+
+    with capture_logs() as logs:
+        run(scene())
+    errors = [line for line in logs if line["log_level"] == "error"]
+    assert [line["event"] for line in errors] == ["lease_forbidden"]
+
+
+def test_lost_renewals_close_before_another_begins() -> None:
+    """Cut off, a holder permits calls while they would end in time, then none; it has ended before another begins."""
+    server = Server()
+
+    async def scene() -> None:
+        wire = Wire(server)
+        holder, other = replica(server, "a", wire=wire), replica(server, "b")
+        await holder.acquire()
+        keeping = asyncio.create_task(holder.keep())
+        taking = asyncio.create_task(other.acquire())
+        await asyncio.sleep(100.5)
+        renewed, cut = 100.0, 100.5
+        wire.before = failing(Unreachable("cut"))
+        assert holder.permits(CALL_SECONDS)
+        await asyncio.sleep(renewed + 19 - CALL_SECONDS - 0.1 - cut)
+        assert holder.permits(CALL_SECONDS)
+        await asyncio.sleep(0.2)
+        assert not holder.permits(CALL_SECONDS)
+        await keeping
+        assert now() == pytest.approx(renewed + 19, abs=0.01)
+        assert holder.lost == "not renewed in time: cut"
+        assert not taking.done()
+        await taking
+        assert renewed + 20 <= now() <= renewed + 22
+
+    run(scene())
+
+
+def test_a_stalled_server_costs_one_try() -> None:
+    """An answer that does not come is waited for 3 s; then the next try gets through, and calls went on throughout."""
+    server = Server()
+
+    async def scene() -> None:
+        stalls = [True]
+
+        async def before(_: str) -> None:
+            if now() > 10 and stalls:
+                stalls.pop()
+                await asyncio.sleep(HOURS)
+
+        holder = replica(server, "a", wire=Wire(server, before))
+        await holder.acquire()
+        keeping = asyncio.create_task(holder.keep())
+        least = 19.0
+        while now() < 40:
+            await asyncio.sleep(0.1)
+            least = min(least, holder.remaining())
+        assert least > CALL_SECONDS
+        assert not keeping.done()
+
+    run(scene())
+
+
+def test_a_lost_answer_is_no_conflict() -> None:
+    """A renewal that was written but not answered is found to be its own, and renewed."""
+    server = Server()
+
+    async def scene() -> None:
+        lost = ["patch answered"]
+
+        async def before(verb: str) -> None:
+            if verb in lost:
+                lost.clear()
+                raise Unreachable("cut")
+
+        holder = replica(server, "a", wire=Wire(server, before))
+        await holder.acquire()
+        keeping = asyncio.create_task(holder.keep())
+        await asyncio.sleep(60)
+        assert not keeping.done()
+        assert server.spec["leaseTransitions"] == 0
+
+    run(scene())
+
+
+def test_time_counts_from_before_the_request() -> None:
+    """A renewal that took two seconds is worth two seconds less."""
+    server = Server()
+
+    async def scene() -> None:
+        async def slow(verb: str) -> None:
+            if verb == "post answered":
+                await asyncio.sleep(2)
+
+        lease = replica(server, "a", wire=Wire(server, slow))
+        await lease.acquire()
+        assert lease.remaining() == pytest.approx(17)
+
+    run(scene())
+
+
+@pytest.mark.parametrize(
+    ("holder", "keeps"), [("b", False), ("", True), ("a", True)], ids=["another", "nobody", "itself"]
+)
+def test_a_record_that_somebody_changed(holder: str, *, keeps: bool) -> None:
+    """A holder that reads another's name has lost it, at once; a record that was emptied or touched is renewed."""
+    server = Server()
+
+    async def scene() -> None:
+        lease = replica(server, "a")
+        await lease.acquire()
+        keeping = asyncio.create_task(lease.keep())
+        await asyncio.sleep(1)
+        server.write({"holderIdentity": holder})
+        await asyncio.sleep(4)
+        assert keeping.done() is not keeps
+        assert lease.permits(0) is keeps
+        assert lease.lost == ("" if keeps else "b has it")
+
+    run(scene())
+
+
+# -- giving it up -----------------------------------------------------------------------------------------------------
+
+
+def test_released_it_is_taken_at_the_next_look() -> None:
+    """Given up, it is another's within the 2 s of a look, and nothing is permitted from before it was given up."""
+    server = Server()
+
+    async def scene() -> None:
+        async def before(verb: str) -> None:
+            if verb == "patch" and first.remaining() == 0:
+                assert not first.permits(0)
+
+        first = replica(server, "a", wire=Wire(server, before))
+        second = replica(server, "b")
+        await first.acquire()
+        taking = asyncio.create_task(second.acquire())
+        await asyncio.sleep(3.5)
+        await first.release()
+        assert server.spec["holderIdentity"] == ""
+        assert first.remaining() == 0
+        released = now()
+        await taking
+        assert now() - released <= 2
+        assert server.spec["leaseTransitions"] == 1
+
+    run(scene())
+
+
+@pytest.mark.parametrize("holder", ["b", ""])
+def test_what_is_not_its_own_is_not_released(holder: str) -> None:
+    """A replica that stood by leaves the Lease as it is."""
+    server = Server()
+    server.write(spec(holder))
+
+    async def scene() -> None:
+        wire = Wire(server)
+        await replica(server, "a", wire=wire).release()
+        assert wire.requests == ["get"]
+
+    run(scene())
+
+
+def test_a_cancelled_attempt_that_was_written_is_released() -> None:
+    """Stopped in the middle of taking it, a replica finds out that it has it and gives it up."""
+    server = Server()
+
+    async def scene() -> None:
+        async def before(verb: str) -> None:
+            if verb == "post answered":
+                await asyncio.sleep(2)
+
+        lease = replica(server, "a", wire=Wire(server, before))
+        taking = asyncio.create_task(lease.acquire())
+        await asyncio.sleep(1)
+        taking.cancel()
+        await asyncio.gather(taking, return_exceptions=True)
+        assert server.spec["holderIdentity"] == "a"
+        await lease.release()
+        assert server.spec["holderIdentity"] == ""
+
+    run(scene())
+
+
+def test_a_release_that_fails_is_told() -> None:
+    """Where the API server does not answer, the end goes on, and the Lease runs out by itself."""
+    server = Server()
+
+    async def scene() -> None:
+        wire = Wire(server)
+        lease = replica(server, "a", wire=wire)
+        await lease.acquire()
+        wire.before = failing(Unreachable("cut"))
+        await lease.release()
+        assert not lease.permits(0)
+
+    with capture_logs() as logs:
+        run(scene())
+    assert logs[-1]["event"] == "lease_not_released"
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [({"POD_NAME": "policyhub-1"}, "policyhub-1"), ({}, "host_7"), ({"POD_NAME": ""}, "host_7")],
+)
+def test_what_a_replica_is_called(environ: dict[str, str], expected: str) -> None:
+    """The Pod's name, else a name that no other process has."""
+    assert name_of(environ, host="host", unique="7") == expected
+
+
+# -- anything at all --------------------------------------------------------------------------------------------------
+
+
+class Chaos:
+    """Requests of one replica that are delayed, refused, lost, or written without an answer."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self._bad_until = 0.0
+
+    async def __call__(self, _: str) -> None:
+        if now() > self._bad_until and self._rng.random() < 0.01:
+            self._bad_until = now() + self._rng.uniform(1, 60)
+        await asyncio.sleep(self._rng.uniform(0, 0.3))
+        if now() < self._bad_until:
+            match self._rng.randrange(3):
+                case 0:
+                    await asyncio.sleep(self._rng.uniform(0, 30))
+                case 1:
+                    raise Unreachable("cut")
+                case _:
+                    raise Refused(500, "InternalError", "no")
+
+
+class Fleet:
+    """Three replicas that are killed or stopped, and start again; it remembers which calls may be under way."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = random.Random(seed)  # noqa: S311  (a repeatable test)
+        self.server = Server()
+        self.turns: list[str] = []
+        self._caller = ""
+        self._until = 0.0
+
+    async def live(self) -> None:
+        async with asyncio.timeout(2 * HOURS), asyncio.TaskGroup() as group:
+            for name in ("a", "b", "c"):
+                group.create_task(self._again_and_again(name))
+            group.create_task(self._meddle())
+
+    async def _again_and_again(self, name: str) -> None:
+        while True:
+            rate, offset = 1 + self.rng.uniform(-0.00025, 0.00025), self.rng.uniform(-1e6, 1e6)
+            wire = Wire(self.server, Chaos(self.rng))
+            lease = replica(self.server, name, clock=lambda r=rate, o=offset: now() * r + o, wire=wire)  # type: ignore[misc]  # mypy does not infer such defaults
+            await self._life(lease)
+            await asyncio.sleep(self.rng.uniform(0, 20))
+
+    async def _life(self, lease: Lease) -> None:
+        await lease.acquire()
+        self.turns.append(lease.identity)
+        keeping = asyncio.create_task(lease.keep())
+        end = now() + self.rng.expovariate(1 / 300)
+        while now() < end and not keeping.done():
+            self._call(lease)
+            await asyncio.sleep(self.rng.uniform(0, 1))
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+        if now() >= end and self.rng.random() < 0.3:
+            self._until = min(self._until, now())  # one that stops in order waits for its calls to end
+            await lease.release()
+
+    def _call(self, lease: Lease) -> None:
+        if not lease.permits(CALL_SECONDS):
+            return
+        if self._caller != lease.identity:
+            assert self._until <= now(), f"{lease.identity} begins while a call of {self._caller} is under way"
+        self._caller, self._until = lease.identity, now() + CALL_SECONDS
+
+    async def _meddle(self) -> None:
+        while True:
+            await asyncio.sleep(self.rng.expovariate(1 / 600))
+            if self.server.lease is not None:
+                self.server.write({"strategy": "none of ours"})
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_never_two(seed: int) -> None:
+    """Whatever is lost or late, with clocks that run 0.05 % apart and start anywhere, replicas that are killed and
+    start again: no call that one permits is under way after another's first; and each has its turns.
+    """
+    fleet = Fleet(seed)
+    with contextlib.suppress(TimeoutError):
+        run(fleet.live())
+    assert set(fleet.turns) == {"a", "b", "c"}
+    assert len(fleet.turns) > 20
