@@ -1,4 +1,4 @@
-"""The command line: `policyhub run`."""
+"""The command line: `policyhub run`, `policyhub archive`."""
 
 import asyncio
 import logging
@@ -54,6 +54,7 @@ def run(  # noqa: PLR0917  (typer turns each into a flag)
     relist_interval: Annotated[str | None, typer.Option(help="Seconds between complete listings.")] = None,
     inventory_interval: Annotated[str | None, typer.Option(help="Seconds between inventories.")] = None,
     discovery_interval: Annotated[str | None, typer.Option(help="Seconds between looks at what is served.")] = None,
+    lease: Annotated[str | None, typer.Option(help="Lease (namespace/name) that says which replica works.")] = None,
 ) -> None:
     """Run the operator. Each flag is also an environment variable: POLICYHUB_ and its name in capitals."""
     try:
@@ -70,6 +71,7 @@ def run(  # noqa: PLR0917  (typer turns each into a flag)
             relist_interval=relist_interval,
             inventory_interval=inventory_interval,
             discovery_interval=discovery_interval,
+            lease=lease,
         )
     except SettingsError as error:
         typer.echo(f"policyhub: the settings are wrong:\n{error}", err=True)
@@ -78,9 +80,27 @@ def run(  # noqa: PLR0917  (typer turns each into a flag)
     from policyhub.process import run as serve  # noqa: PLC0415  (boto3 and kopf load when the settings are right)
 
     code = asyncio.run(serve(settings))
-    # A call to AWS that is under way in a thread would hold the interpreter's end for up to its time-out of 30 s.
+    # A call to AWS that is under way in a thread would hold the interpreter's end for up to its time-out of 10 s.
     logging.shutdown()
     os._exit(code)
+
+
+@app.command()
+def archive(
+    cluster: Annotated[str, typer.Argument(help="Name of the MonitoredCluster.")],
+    *,
+    approve: Annotated[str, typer.Option(help="The engine whose losses may be archived, as ArchiveHeld names it.")],
+    minutes: Annotated[int, typer.Option(help="How long the approval holds.", min=1, max=1440)] = 60,
+) -> None:
+    """Approve of archiving what an engine has lost at once (condition ArchiveHeld), in the cluster of KUBECONFIG."""
+    from policyhub.process import approve as ask  # noqa: PLC0415  (loads what the other commands do not need)
+
+    try:
+        until = asyncio.run(ask(cluster, source=approve, minutes=minutes))
+    except Exception as error:  # the outermost loop of this command: whatever went wrong is told
+        typer.echo(f"policyhub: {error}", err=True)
+        raise typer.Exit(1) from error
+    typer.echo(f"What {approve} has lost in {cluster} is archived when its delay has passed; approved until {until}.")
 
 
 def configure_logging(settings: Settings) -> None:

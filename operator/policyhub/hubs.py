@@ -5,6 +5,7 @@ Quotas hold per account and Region, so all roles of one share its buckets.
 
 import asyncio
 import random
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -38,7 +39,10 @@ class Hubs:
         now: Callable[[], int],
         wall: Callable[[], int],
         rng: random.Random,
+        permit: Callable[[float], bool],
     ) -> None:
+        """`permit` as of `credentials.Clients`."""
+        self._permit = permit
         self._settings = settings
         self._metrics = metrics
         self._now = now
@@ -72,6 +76,7 @@ class Hubs:
                     external_id=external_id,
                     workers=WORKERS,
                     loader=self._loader,
+                    permit=self._permit,
                 ),
                 executor=executor,
                 imports=imports,
@@ -109,9 +114,21 @@ class Hubs:
         """Let the engines send what is pending, at most this long."""
         await asyncio.gather(*(engine.drain(seconds=seconds) for _, engine in self._open.values()))
 
-    async def close(self) -> None:
+    async def close(self, *, seconds: float = 0.0) -> bool:
+        """End the engines; whether calls under way have ended too, for which it waits at most `seconds`."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for executor in self._executors:
             executor.shutdown(wait=False, cancel_futures=True)
+        ended = threading.Event()
+        threading.Thread(target=self._join, args=(ended,), name="hubs", daemon=True).start()
+        until = time.monotonic() + seconds
+        while not ended.is_set() and time.monotonic() < until:  # noqa: ASYNC110  (threads set no asyncio event)
+            await asyncio.sleep(0.05)
+        return ended.is_set()
+
+    def _join(self, ended: threading.Event) -> None:
+        for executor in self._executors:
+            executor.shutdown(wait=True)
+        ended.set()

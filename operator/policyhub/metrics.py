@@ -21,6 +21,9 @@ class Metrics:
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
+        self.leader = Gauge(
+            "policyhub_leader", "1 while this replica is at work, 0 while it stands by", registry=registry
+        )
         self.violations = Gauge(
             "policyhub_violations",
             "Violations that the cluster has now, one per finding",

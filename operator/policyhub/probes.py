@@ -10,8 +10,11 @@ from prometheus_client.exposition import choose_encoder
 
 
 @contextlib.asynccontextmanager
-async def serve(*, host: str, port: int, registry: CollectorRegistry, ready: Callable[[], bool]) -> AsyncIterator[int]:
-    """Serve until the block is left; gives the port. Raises OSError where it cannot be had."""
+async def serve(*, host: str, port: int, registry: CollectorRegistry, lacking: Callable[[], str]) -> AsyncIterator[int]:
+    """Serve until the block is left; gives the port. `lacking` says what is missing to be ready; empty when it is.
+
+    Raises OSError where the port cannot be had.
+    """
 
     async def metrics(request: web.Request) -> web.Response:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
@@ -22,9 +25,8 @@ async def serve(*, host: str, port: int, registry: CollectorRegistry, ready: Cal
         return web.Response(text="ok\n")
 
     async def readyz(_: web.Request) -> web.Response:
-        if ready():
-            return web.Response(text="ok\n")
-        return web.Response(status=503, text="the MonitoredClusters have not been read yet\n")
+        missing = lacking()
+        return web.Response(status=503 if missing else 200, text=f"{missing or 'ok'}\n")
 
     app = web.Application()
     app.router.add_get("/metrics", metrics)

@@ -1,7 +1,10 @@
 """`policyhub run`: one event loop with the data planes, the hubs and the probes; kopf beside it; SIGTERM drains it.
 
+Where there is a lease, everything is made and connected first, and nothing begins before the lease is ours.
+
 Order at the end: stop watching MonitoredClusters, let the hubs take what is pending (at most `DRAIN_SECONDS`), stop the
-data planes, stop the engines. What could not be sent is found again at the next start: it is in the clusters.
+data planes, stop the engines, give the lease up. What could not be sent is found again at the next start: it is in the
+clusters. A lease that is lost ends the process at once.
 """
 
 import asyncio
@@ -9,19 +12,26 @@ import contextlib
 import os
 import random
 import signal
+import socket
 import threading
 import time
+import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
 
 import kopf
 import structlog
 from prometheus_client import CollectorRegistry
 
 import policyhub
-from policyhub import handlers, probes
+from policyhub import approval, handlers, probes
+from policyhub.findings.asff import timestamp
+from policyhub.hub.credentials import CALL_SECONDS
 from policyhub.hubs import Hubs
 from policyhub.kube.connection import SERVICE_ACCOUNT, Connection
 from policyhub.kube.kubeconfig import KubeconfigError
+from policyhub.lease import Lease, name_of
 from policyhub.metrics import Metrics
 from policyhub.settings import Settings
 
@@ -29,6 +39,10 @@ log = structlog.get_logger(__name__)
 
 DRAIN_SECONDS = 15.0
 """Of the 20 s that a stop may take; the rest is for closing connections."""
+LEASE_LOST = 3
+"""The exit code of a process that lost its lease."""
+LAST_WORDS_SECONDS = 0.5
+"""Within `lease.Timing.margin`."""
 KOPF_SECONDS = 2.0
 """How long kopf's end is waited for: it holds nothing that could be lost."""
 
@@ -44,11 +58,38 @@ def steady_ms(start: int) -> Callable[[], int]:
     return lambda: offset + time.monotonic_ns() // 1_000_000
 
 
+def steady() -> float:
+    """Seconds by a clock that never jumps and goes on while the machine sleeps, as other machines' clocks do."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 async def open_home() -> Connection:
     """The cluster that our own objects live in: the Pod's, else that of KUBECONFIG. Raises KubeconfigError."""
     if (SERVICE_ACCOUNT / "token").exists():
         return await Connection.in_cluster()
     return await Connection.from_file(os.environ.get("KUBECONFIG", "~/.kube/config"))
+
+
+async def approve(cluster: str, *, source: str, minutes: int) -> str:
+    """Approve of a source's losses; until when. Raises KubeconfigError, Refused, Unreachable."""
+    now = wall_ms()
+    until = now + minutes * 60_000
+    async with await open_home() as home:
+        await approval.approve(home, f"{handlers.RESOURCE}/{cluster}", source=source, until=until, now=now)
+    return timestamp(until)
+
+
+def open_lease(settings: Settings, home: Connection) -> Lease | None:
+    """The lease that the settings name."""
+    if settings.lease is None:
+        return None
+    return Lease(
+        home,
+        place=settings.lease,
+        identity=name_of(os.environ, host=socket.gethostname(), unique=str(uuid.uuid4())),
+        clock=steady,
+        wall=lambda: datetime.now(UTC),
+    )
 
 
 async def run(settings: Settings) -> int:
@@ -66,15 +107,26 @@ async def run(settings: Settings) -> int:
     except KubeconfigError as error:
         log.error("no_home_cluster", message=str(error))  # noqa: TRY400  (the message says it all)
         return 2
+    lease = open_lease(settings, home)
     control = Control()
     async with (
         home,
         probes.serve(
-            host=settings.metrics_host, port=settings.metrics_port, registry=registry, ready=control.ready.is_set
+            host=settings.metrics_host,
+            port=settings.metrics_port,
+            registry=registry,
+            lacking=lambda: _lacking(control, lease),
         ) as port,
     ):
         log.info("started", version=policyhub.__version__, server=home.server, metrics_port=port)
-        hubs = Hubs(settings=settings, metrics=metrics, now=now, wall=wall_ms, rng=rng)
+        hubs = Hubs(
+            settings=settings,
+            metrics=metrics,
+            now=now,
+            wall=wall_ms,
+            rng=rng,
+            permit=lease.permits if lease is not None else lambda _: True,
+        )
         supervisor = handlers.Supervisor(
             home=home,
             hubs=hubs,
@@ -86,27 +138,76 @@ async def run(settings: Settings) -> int:
             rng=rng,
             open_home=open_home,
         )
-        works = [
-            asyncio.create_task(control.run(supervisor, loop), name="kopf"),
-            asyncio.create_task(supervisor.report(), name="status"),
-            asyncio.create_task(supervisor.compare(), name="compare"),
-        ]
         stopped = asyncio.create_task(stop.wait())
-        done, _ = await asyncio.wait([stopped, *works], return_when=asyncio.FIRST_COMPLETED)
-        failed = stopped not in done
-        for task in done - {stopped}:
-            log.error("loop_ended", loop=task.get_name(), error=repr(task.exception()))
-        log.info("stopping")
-        started = time.monotonic()
-        control.stop.set()
-        await hubs.drain(seconds=DRAIN_SECONDS)
-        await supervisor.close()
-        await hubs.close()
-        for task in (stopped, *works[1:]):
-            task.cancel()
-        await asyncio.wait([works[0]], timeout=KOPF_SECONDS)
-        log.info("stopped", seconds=round(time.monotonic() - started, 2))
+        if lease is not None and not await stand_by(lease, stopped):
+            log.info("stopped", seconds=0.0)
+            return 0
+        metrics.leader.set(1)
+        return await work(supervisor, hubs, control, lease, stopped)
+
+
+async def work(
+    supervisor: handlers.Supervisor, hubs: Hubs, control: "Control", lease: Lease | None, stopped: "asyncio.Task[Any]"
+) -> int:
+    """Be the replica at work until `stopped` is done; the exit code."""
+    works = [
+        asyncio.create_task(control.run(supervisor, asyncio.get_running_loop()), name="kopf"),
+        asyncio.create_task(supervisor.report(), name="status"),
+        asyncio.create_task(supervisor.compare(), name="compare"),
+    ]
+    if lease is not None:
+        works.append(asyncio.create_task(lease.keep(), name="lease"))
+        lease.watch(lambda: _end_at_once(lease))
+    done, _ = await asyncio.wait([stopped, *works], return_when=asyncio.FIRST_COMPLETED)
+    failed = stopped not in done
+    for task in done - {stopped}:
+        log.error("loop_ended", loop=task.get_name(), error=repr(task.exception()))
+    log.info("stopping")
+    started = time.monotonic()
+    control.stop.set()
+    await hubs.drain(seconds=DRAIN_SECONDS)
+    await supervisor.close()
+    idle = await hubs.close(seconds=0.0 if lease is None else CALL_SECONDS)
+    for task in (stopped, *works[1:]):
+        task.cancel()
+    await asyncio.gather(stopped, *works[1:], return_exceptions=True)
+    if lease is not None and idle:
+        await lease.release()
+    elif lease is not None:  # another replica begins when it has run out, and this process has then ended
+        log.warning("lease_left", lease=lease.place)
+    await asyncio.wait([works[0]], timeout=KOPF_SECONDS)
+    log.info("stopped", seconds=round(time.monotonic() - started, 2))
     return 1 if failed else 0
+
+
+async def stand_by(lease: Lease, stopped: "asyncio.Task[Any]") -> bool:
+    """Wait for the lease: whether it is ours before `stopped` is done."""
+    taking = asyncio.create_task(lease.acquire(), name="stand by")
+    await asyncio.wait([taking, stopped], return_when=asyncio.FIRST_COMPLETED)
+    if not stopped.done():
+        taking.result()
+        return True
+    taking.cancel()
+    await asyncio.gather(taking, return_exceptions=True)
+    await lease.release()
+    return False
+
+
+def _lacking(control: "Control", lease: Lease | None) -> str:
+    """A replica that stands by is ready: it would work if it had the lease."""
+    if lease is not None and lease.holder != lease.identity:
+        told = lease.trouble or ("" if lease.seen else "not read yet")
+        return told and f"the lease {lease.place}: {told}"
+    return "" if control.ready.is_set() else "the MonitoredClusters have not been read yet"
+
+
+def _end_at_once(lease: Lease) -> None:
+    """Whatever a call to AWS or the event loop is busy with: another replica may begin in a second."""
+    hurry = threading.Timer(LAST_WORDS_SECONDS, os._exit, (LEASE_LOST,))  # where the log cannot be written
+    hurry.daemon = True
+    hurry.start()
+    log.error("lease_lost", lease=lease.place, reason=lease.lost)
+    os._exit(LEASE_LOST)
 
 
 class Control:

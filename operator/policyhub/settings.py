@@ -34,6 +34,11 @@ class Settings(BaseSettings):
     hub_quota_share: float = Field(0.8, gt=0, le=1, description="Share of Security Hub's request quotas to use")
     relist_interval: float = Field(3600, ge=10, description="Seconds between complete listings of each source")
     inventory_interval: float = Field(86400, ge=60, description="Seconds between inventories of Security Hub")
+    lease: str | None = Field(
+        None,
+        pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?/[a-z0-9]([a-z0-9.-]*[a-z0-9])?$",
+        description="Lease that says which replica is at work, as namespace/name; none: this is the only one",
+    )
     discovery_interval: float = Field(10, ge=0.1, description="Seconds between looks at what each cluster serves")
 
     @classmethod
