@@ -105,6 +105,7 @@ def test_an_operator_for_objects_of_ones_own() -> None:
         pytest.param({"securityhub": {}}, id="misspelt"),
         pytest.param({"kubeconfigSecrets": [{"name": "a"}]}, id="secret without namespace"),
         pytest.param({"log": {"level": "loud"}}, id="no level"),
+        pytest.param({"replicas": "2"}, id="replicas as text"),
     ],
 )
 def test_wrong_values_are_refused(values: Values) -> None:
@@ -149,7 +150,8 @@ def test_the_roles_are_the_least(rbac: Values, more: dict[tuple[str, ...], None]
 
 def test_roles_are_bound_to_the_service_account() -> None:
     """Every role is bound in its own scope, to the account that the Pod runs as."""
-    documents = objects({"kubeconfigSecrets": [{"namespace": "b", "name": "one"}], "serviceAccount": {"name": "sa"}})
+    secrets = [{"namespace": "b", "name": "one"}]
+    documents = objects({"kubeconfigSecrets": secrets, "serviceAccount": {"name": "sa"}, "replicas": 2})
     roles = {
         (document["kind"], document["metadata"].get("namespace"), document["metadata"]["name"])
         for document in documents
@@ -189,12 +191,38 @@ def test_the_pod_is_restricted() -> None:
     assert [list(volume) for volume in spec["volumes"]] == [["name", "emptyDir"]]
 
 
-def test_one_operator_at_a_time() -> None:
-    """An upgrade ends the old operator before it starts the new one, and gives it time to drain."""
-    spec = one(objects(), "Deployment")["spec"]
-    assert spec["replicas"] == 1
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_one_operator_at_a_time(replicas: int) -> None:
+    """An upgrade ends the old operators before it starts the new ones, and gives them time to drain."""
+    spec = one(objects({"replicas": replicas}), "Deployment")["spec"]
+    assert spec["replicas"] == replicas
     assert spec["strategy"] == {"type": "Recreate"}
-    assert spec["template"]["spec"]["terminationGracePeriodSeconds"] > 20
+    assert spec["template"]["spec"]["terminationGracePeriodSeconds"] > 35
+
+
+def test_one_replica_needs_no_lease() -> None:
+    """A single replica is told of no Lease, may use none, and runs on any node."""
+    documents = objects()
+    assert not {"POLICYHUB_LEASE", "POD_NAME"} & environment(documents).keys()
+    assert "leases" not in str(documents)
+    assert "topologySpreadConstraints" not in pod(documents)
+
+
+def test_two_replicas_share_a_lease() -> None:
+    """Two are told of one Lease and of their own names, may use this Lease alone, and are spread over nodes."""
+    documents = objects({"replicas": 2})
+    variables = {variable["name"]: variable for variable in pod(documents)["containers"][0]["env"]}
+    assert variables["POLICYHUB_LEASE"]["value"] == "security/policyhub"
+    assert variables["POD_NAME"]["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.name"}}
+    role = next(role for role in of_kind(documents, "Role") if role["metadata"]["name"] == "policyhub-lease")
+    assert role["metadata"]["namespace"] == "security"
+    assert [(rule["verbs"], rule.get("resourceNames")) for rule in role["rules"]] == [
+        (["get", "patch"], ["policyhub"]),
+        (["create"], None),
+    ]
+    (spread,) = pod(documents)["topologySpreadConstraints"]
+    labels = one(documents, "Deployment")["spec"]["template"]["metadata"]["labels"]
+    assert spread["labelSelector"]["matchLabels"].items() <= labels.items()
 
 
 def test_the_settings_reach_the_operator() -> None:

@@ -15,6 +15,7 @@ VALUES = {
     "clusterName": "prod-eu",
     "securityHub": {"accountId": "111122223333", "region": "eu-west-1"},
     "kubeconfigSecrets": [{"namespace": "default", "name": "other-cluster"}],
+    "replicas": 2,
 }
 CLUSTERS = "/apis/policyhub.dev/v1alpha1/monitoredclusters"
 
@@ -116,6 +117,17 @@ def test_what_the_operator_may_not_read(operator: Cluster, path: str) -> None:
     with pytest.raises(ApiError) as caught:
         operator.request("GET", path)
     assert caught.value.status == 403
+
+
+def test_the_one_lease(operator: Cluster) -> None:
+    """It may make, read and change the Lease of its own name, and read no other."""
+    path = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
+    body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "policyhub"}}
+    operator.request("POST", path, body)
+    operator.request("PATCH", f"{path}/policyhub", {"spec": {"holderIdentity": "a"}})
+    assert operator.request("GET", f"{path}/policyhub")["spec"]["holderIdentity"] == "a"
+    with pytest.raises(ApiError, match="cannot get"):
+        operator.request("GET", f"{path}/another")
 
 
 def test_what_the_operator_writes(operator: Cluster) -> None:
