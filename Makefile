@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt bench browser generate lock image clean venv
+.PHONY: help demo test check fmt bench faults browser generate lock image clean venv
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,10 @@ browser: venv  ## the findings page in a real headless Chromium (needs one insta
 bench: venv  ## the measurements of docs/performance.md
 	@$(BIN)/python -m dev.cluster build etcd kube-apiserver helm
 	$(BIN)/python -m tests.bench $(ARGS)
+
+faults: venv  ## every injected fault with several seeds, as a table (ARGS="--seeds 1-20 --fault mixed")
+	@$(BIN)/python -m dev.cluster build etcd kube-apiserver helm
+	$(BIN)/python -m tests.faults $(ARGS)
 
 image:  ## the container image, built and started with buildah (Debian; as root)
 	dev/image/build.sh
