@@ -37,22 +37,22 @@ NEVER = float("-inf")
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds. A replica that is killed is followed after at most `duration + poll`, 22 s: of the 30 s in which its
-    successor must be at work, 8 are left for connecting and listing. No number may be changed without the others: the
+    """Seconds. A replica that is killed is followed after at most `duration + poll`, 20 s: of the 30 s in which its
+    successor must be at work, 10 are left for connecting and reading. No number may be changed without the others: the
     holder must be able to lose a renewal, and still make calls, which need `hub.credentials.CALL_SECONDS` = 10.
     """
 
-    duration: int = 20
+    duration: int = 18
     """As the Lease says it."""
     margin: float = 1.0
     """The holder ends this long before others may begin: for clocks that run at different speeds (at most 0.05 %), and
     for the scheduler to get round to ending it."""
-    renew: float = 4.0
-    """From one renewal to the next. 15 to 19 s remain as a rule, 11 when one renewal was lost: calls go on. When two
-    were lost they stop, when four were the process ends."""
+    renew: float = 3.0
+    """From one renewal to the next. 14 to 17 s remain as a rule, 11 when one renewal was lost: calls go on. When two
+    were lost they stop, when five were the process ends."""
     retry: float = 1.0
     """After a renewal that failed."""
-    request: float = 3.0
+    request: float = 2.0
     """The longest wait for an answer: a renewal takes milliseconds, and a stalled connection must cost one try only."""
     poll: float = 2.0
     """From one look of a replica that stands by to the next."""
