@@ -56,11 +56,11 @@ class World:
         """The one started last."""
         return self._operators[-1]
 
-    def start(self, *, account: str = ACCOUNT, **settings: str) -> Operator:
-        """One more operator, ready. `settings` as environment variables."""
+    def start(self, *, account: str = ACCOUNT, wait: bool = True, **settings: str) -> Operator:
+        """One more operator; with `wait`, ready. `settings` as environment variables."""
         operator = Operator(self.installed, self.hub, settings={**SETTINGS, **settings}, account=account)
         self._operators.append(operator)
-        return operator.start()
+        return operator.start(wait=wait)
 
     def until(self, holds: Callable[[], bool], what: str, *, seconds: float = SECONDS) -> None:
         operator = self._operators[-1] if self._operators else None

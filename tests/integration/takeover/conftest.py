@@ -61,8 +61,8 @@ class Pair:
         self._folder = folder
         self._stack = stack
 
-    def start(self, name: str, **settings: str) -> Replica:
-        """One more replica, ready: at work or standing by."""
+    def start(self, name: str, *, wait: bool = True, **settings: str) -> Replica:
+        """One more replica; with `wait` ready, so at work or standing by."""
         server = urlsplit(self.world.cluster.url)
         assert server.hostname is not None
         assert server.port is not None
@@ -79,7 +79,8 @@ class Pair:
             calls.append((time.monotonic(), request.path))
 
         gate.judge = note
-        process = self.world.start(KUBECONFIG=str(path), AWS_ENDPOINT_URL=gate.url, POD_NAME=name, **settings)
+        own = {"KUBECONFIG": str(path), "AWS_ENDPOINT_URL": gate.url, "POD_NAME": name}
+        process = self.world.start(wait=wait, **own, **settings)
         return Replica(name, gate, relay, process, calls)
 
     def lease(self) -> Document:

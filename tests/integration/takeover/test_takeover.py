@@ -1,17 +1,20 @@
 """Two replicas: one is at work, and the other follows it, whatever becomes of the first."""
 
+import os
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable
+from urllib.error import HTTPError
+
+import pytest
 
 from policyhub.hub.credentials import CALL_SECONDS
-from policyhub.lease import Timing
 from policyhub.process import LEASE_LOST
 from tests.integration.operator.world import Document, report, result
 from tests.integration.takeover.conftest import Pair, Replica
 
 REPORTS, RESULTS = 100, 30
-TIMING = Timing()
 
 
 def backlog() -> list[Document]:
@@ -51,8 +54,8 @@ def sent_once(pair: Pair) -> None:
 
 
 def test_the_other_stands_by(pair: Pair) -> None:
-    """The second replica is ready and says that it stands by, calls nothing, and ends at once when it is told to; the
-    first goes on.
+    """The second replica is ready and says that it stands by, calls nothing, and ends in order when it is told to; the
+    first goes on. Killed and started in its own Pod, it takes its own lease without waiting.
     """
     first = pair.start("one")
     pair.world.until(lambda: first.process.metric("policyhub_in_sync", cluster="alpha") == 1, "it to be in sync")
@@ -60,12 +63,41 @@ def test_the_other_stands_by(pair: Pair) -> None:
     assert [r.process.metric("policyhub_leader") for r in (first, second)] == [1, 0]
     assert pair.lease()["holderIdentity"] == "one"
     assert "standing_by" in second.events()
-    assert second.process.stop() < 5
+    second.process.stop()
     assert second.code == 0
     assert not second.calls
     assert pair.lease()["holderIdentity"] == "one"
     pair.world.apply(report("app", result("later")))
     pair.world.until(lambda: pair.world.states("later") == {"app": "ACTIVE"}, "the first to go on")
+    first.process.kill()
+    again = pair.start("one")
+    assert again.process.metric("policyhub_leader") == 1
+    assert "standing_by" not in again.events()
+    assert pair.lease()["leaseTransitions"] == 0
+
+
+def test_without_permission(pair: Pair) -> None:
+    """A replica that may not use the Lease is not ready, says which permission it lacks, and begins when it has it."""
+    binding = next(
+        d
+        for d in pair.world.installed.documents
+        if d["kind"] == "RoleBinding" and d["metadata"]["name"] == "policyhub-lease"
+    )
+    pair.world.delete(binding)
+    try:
+        only = pair.start("one", wait=False)
+        pair.world.until(lambda: "lease_forbidden" in only.events(), "it to be told")
+        assert not only.process.ready
+        with pytest.raises(HTTPError) as caught:
+            only.process.get("/readyz")
+        assert caught.value.code == 503
+        said = caught.value.read().decode()
+        assert "get, patch and create on leases of coordination.k8s.io in namespace policyhub" in said
+        assert not only.calls
+    finally:
+        pair.world.cluster.apply([binding])
+    pair.world.until(lambda: only.process.metric("policyhub_in_sync", cluster="alpha") == 1, "it to be in sync")
+    assert pair.lease()["holderIdentity"] == "one"
 
 
 def test_killed_under_load(pair: Pair) -> None:
@@ -96,24 +128,23 @@ def test_killed_under_load(pair: Pair) -> None:
 
 
 def test_handed_over(pair: Pair) -> None:
-    """SIGTERM under load: the first sends what it has, ends with 0 and gives the lease up; the other begins only then,
-    without waiting for the lease to run out, and finds nothing to send.
+    """SIGTERM under load: the first sends what it has, gives the lease up and ends with 0; the other begins only then,
+    and finds nothing to send.
     """
     first = pair.start("one")
     second = pair.start("two")
     busy(pair, first, imports=4)
     told = time.monotonic()
-    seconds = first.process.stop()
+    first.process.stop()
     ended = time.monotonic()
     assert first.code == 0
     assert "lease_released" in first.events()
     spin(lambda: bool(second.calls), "the second to begin")
     print(  # noqa: T201  (a figure of the documentation)
-        f"\nSIGTERM: the first was gone after {seconds:.1f} s, first call of the other {second.first - ended:.1f} s"
-        f" later ({second.first - told:.1f} s in all)"
+        f"\nSIGTERM: the first was gone after {ended - told:.1f} s, first call of the other after"
+        f" {second.first - told:.1f} s"
     )
     assert first.last < second.first
-    assert second.first - ended < TIMING.duration - TIMING.renew, "the lease ran out instead of being handed over"
     pair.world.until(lambda: second.process.metric("policyhub_in_sync", cluster="alpha") == 1, "the second in sync")
     assert all_there(pair)
     sent_once(pair)
@@ -134,7 +165,7 @@ def test_cut_off(pair: Pair) -> None:
     ended = time.monotonic()
     assert first.code == LEASE_LOST
     lost = next(line for line in first.process.log() if line.get("event") == "lease_lost")
-    assert "no answer within 3 s" in lost["reason"]
+    assert "no answer within 2 s" in lost["reason"]
     assert not second.calls
     spin(lambda: bool(second.calls), "the second to begin")
     print(  # noqa: T201  (a figure of the documentation)
@@ -143,5 +174,24 @@ def test_cut_off(pair: Pair) -> None:
     )
     assert first.last > cut, "it was to be busy"
     assert first.last + CALL_SECONDS < second.first
+    pair.world.until(lambda: all_there(pair), "all findings")
+    sent_once(pair)
+
+
+def test_frozen(pair: Pair) -> None:
+    """A holder that is frozen, as a virtual machine that sleeps, and wakes when another is at work, sends nothing any
+    more and ends by itself with 3.
+    """
+    first = pair.start("one", POLICYHUB_HUB_QUOTA_SHARE="0.05")
+    second = pair.start("two")
+    busy(pair, first, imports=3)
+    assert first.process._child is not None
+    os.kill(first.process._child.pid, signal.SIGSTOP)
+    spin(lambda: second.imports > 0, "the second to import")
+    os.kill(first.process._child.pid, signal.SIGCONT)
+    pair.world.until(lambda: first.code is not None, "the first to end")
+    assert first.code == LEASE_LOST
+    assert "lease_lost" in first.events()
+    assert first.last < second.first
     pair.world.until(lambda: all_there(pair), "all findings")
     sent_once(pair)
