@@ -1,4 +1,5 @@
-"""`python -m tests.bench`: what policyhub costs and how quick it is, on a real API server and the local Security Hub.
+"""`python -m tests.bench`: what policyhub costs and how quick it is, on a real API server and the local Security Hub,
+and what each step of the way costs by itself.
 
 Prints a Markdown table; docs/performance.md holds one with its machine. Ratios, calls and bytes say more than seconds.
 """
@@ -17,6 +18,8 @@ from typing import Any
 from dev import crds, stand
 from dev.cluster import Cluster, open_plane
 from dev.hub.process import HubProcess
+from policyhub.findings.identity import finding_id
+from tests.bench import speed
 
 Document = dict[str, Any]
 
@@ -24,6 +27,14 @@ SHARE_RATE = 8.0
 """Calls a second that the operator allows itself: 80 % of BatchImportFindings' 10."""
 CHANGES = 100
 SILENCE_SECONDS = 5.0
+BACKLOG_FROM = 10_000
+"""Findings from which on the first sync takes long enough to measure in it."""
+BACKLOG_CHANGES = 50
+RESTART_CHANGES = 20
+EXTRA = 900_000
+"""Numbers of reports that come while others wait."""
+READ_RATE = 2.4
+"""Calls of GetFindings a second: 80 % of 3."""
 
 
 @dataclass
@@ -35,6 +46,8 @@ class Bench:
     operator: stand.Operator
     reports: list[Document]
     rows: list[tuple[str, str]] = field(default_factory=list)
+    seen: int = 0
+    """How much of the hub's journal was read."""
 
     def row(self, what: str, figure: str) -> None:
         self.rows.append((what, figure))
@@ -100,16 +113,64 @@ def initial_sync(bench: Bench, findings: int) -> None:
     with_start = time.monotonic()
     bench.operator.start()
     with bench.measured("initial sync"):
+        fresh = backlog(bench, findings) if findings >= BACKLOG_FROM else []
         stand.until(
-            lambda: bench.in_sync() and bench.active() == findings, seconds=600, what="sync", operator=bench.operator
+            lambda: bench.in_sync() and bench.active() == findings + len(fresh),
+            seconds=3600,
+            what="sync",
+            operator=bench.operator,
         )
         took = time.monotonic() - with_start
     calls = bench.calls("BatchImportFindings")
     allowed = max(0.0, (least - 0.8 * 30) / SHARE_RATE)
-    bench.row("initial sync: findings in the hub / failing results", f"{bench.active()} / {findings}")
+    bench.row("initial sync: findings in the hub / failing results", f"{bench.active()} / {findings + len(fresh)}")
+    if fresh:
+        bench.row(*told("fresh violation to finding, in the backlog", fresh))
+    if allowed:
+        bench.row("initial sync: time ÷ what the quota's share alone takes", f"{took / allowed:.2f}")
     bench.row("initial sync: process start to in sync", f"{took:.1f} s (the quota's share alone: {allowed:.1f} s)")
     bench.row("initial sync: imports / least possible", f"{calls} / {least}")
     bench.row("initial sync: GetFindings calls", f"{bench.calls('GetFindings')}")
+    remove(bench, len(fresh), findings)
+
+
+def remove(bench: Bench, extra: int, findings: int) -> None:
+    """The reports that `appear` wrote."""
+    for number in range(EXTRA, EXTRA + extra):
+        bench.cluster.request("DELETE", bench.cluster.path(report(number, failing=1, second=0)))
+    stand.until(lambda: bench.active() == findings, seconds=60, what="the extra ones to go", operator=bench.operator)
+
+
+def backlog(bench: Bench, findings: int) -> list[float]:
+    """Fresh violations while the first sync is under way."""
+    stand.until(lambda: bench.active() > findings // 20, seconds=600, what="the sync", operator=bench.operator)
+    took = [appear(bench, EXTRA + number) for number in range(BACKLOG_CHANGES)]
+    if bench.active() >= findings:
+        raise RuntimeError("the sync was over before the changes were: there was no backlog to measure in")
+    return took
+
+
+def appear(bench: Bench, number: int) -> float:
+    """A report with one violation is written: seconds from the answer to its finding."""
+    space, name = f"team-{number % 10}", f"app-{number}"
+    id_ = finding_id("bench", ("kyverno", "policy-0", "rule-0", "apps", "Deployment", space, name, ""))
+    write(bench.cluster, report(number, failing=1, second=int(time.time())))
+    started = time.time()
+    found: list[float] = []
+
+    def there() -> bool:
+        entries = bench.hub.journal(bench.seen)
+        bench.seen = entries[-1]["seq"] if entries else bench.seen
+        found.extend(entry["time"] for entry in entries if entry["id"] == id_)
+        return bool(found)
+
+    stand.until(there, seconds=120, what=name, operator=bench.operator, every=0.02)
+    return max(0.0, found[0] - started)
+
+
+def told(what: str, took: list[float]) -> tuple[str, str]:
+    cuts = statistics.quantiles(took, n=100)
+    return f"{what}: p50, p99", f"{cuts[49] * 1000:.0f} ms, {cuts[98] * 1000:.0f} ms of {len(took)}"
 
 
 def latency(bench: Bench) -> None:
@@ -168,16 +229,28 @@ def restart(bench: Bench, findings: int) -> None:
     imports, redundant = bench.calls("BatchImportFindings"), bench.hub.stats()["redundant"]
     started = time.monotonic()
     bench.operator.start()
+    asked = bench.calls("GetFindings")
+    fresh: list[float] = []
     with bench.measured("restart"):
-        stand.until(bench.in_sync, seconds=300, what="sync after the restart", operator=bench.operator)
+        if findings >= BACKLOG_FROM:
+            stand.until(lambda: bench.calls("GetFindings") > asked, seconds=60, what="the inventory")
+            fresh = [appear(bench, EXTRA + 1000 + number) for number in range(RESTART_CHANGES)]
+        stand.until(bench.in_sync, seconds=3600, what="sync after the restart", operator=bench.operator)
         took = time.monotonic() - started
         stand.until(
-            lambda: bench.active() == findings - failing, seconds=120, what="the archive", operator=bench.operator
+            lambda: bench.active() == findings - failing + len(fresh),
+            seconds=120,
+            what="the archive",
+            operator=bench.operator,
         )
         delay = time.monotonic() - started
-    moved = sum(1 for f in bench.hub.findings() if created.get(f["Id"]) != f["CreatedAt"])
+    moved = sum(1 for f in bench.hub.findings() if created.get(f["Id"], f["CreatedAt"]) != f["CreatedAt"])
+    bound = (-(-findings // 100) - 0.8 * 6) / READ_RATE
+    if fresh:
+        bench.row(*told("fresh violation to finding, in the inventory of a restart", fresh))
+        bench.row("restart: time ÷ what reading all findings takes", f"{took / bound:.2f}")
     bench.row("restart: process start to in sync", f"{took:.1f} s")
-    bench.row("restart: imports, all of them archives", f"{bench.calls('BatchImportFindings') - imports}")
+    bench.row("restart: imports, all of them archives or fresh", f"{bench.calls('BatchImportFindings') - imports}")
     bench.row("restart: redundant imports", f"{bench.hub.stats()['redundant'] - redundant}")
     bench.row("restart: CreatedAt moved", str(moved))
     bench.row(f"restart: {failing} vanished meanwhile, archived after", f"{delay:.1f} s (archiveDelay 5 s)")
@@ -207,6 +280,39 @@ def run(count: int, failing: int) -> list[tuple[str, str]]:
             return bench.rows
 
 
+def unlimited(count: int, failing: int) -> list[tuple[str, str]]:
+    """Without quotas: memory, and findings a second of the operator's CPU, from the API server to the hub."""
+    with (
+        open_plane(progress=say) as plane,
+        HubProcess.start(quotas=False) as hub,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        cluster = plane.cluster("bench")
+        installed = stand.install(cluster, Path(folder), progress=say)
+        namespaces = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": f"team-{n}"}} for n in range(10)]
+        cluster.apply([*crds.policy_reports(), *namespaces])
+        with stand.Operator(installed, hub, settings={"POLICYHUB_HUB_QUOTA_SHARE": "1"}) as operator:
+            bench = Bench(cluster, hub, operator, [])
+            operator.start()
+            stand.until(bench.in_sync, seconds=60, what="sync", operator=operator)
+            bench.row("no report: RSS", f"{operator.usage()[0]:.0f} MiB")
+            cluster.apply([report(n, failing=0, second=1) for n in range(count)])
+            stand.until(
+                lambda: operator.metric("policyhub_watch_events_total") >= count,
+                seconds=300,
+                what="the reports to be seen",
+                operator=operator,
+            )
+            bench.row(f"{count} reports without a violation: RSS", f"{operator.usage()[0]:.0f} MiB")
+            _, cpu = operator.usage()
+            cluster.apply([report(n, failing=failing, second=1) for n in range(count)])
+            stand.until(lambda: bench.active() == count * failing, seconds=900, what="all findings", operator=operator)
+            rss, after = operator.usage()
+            bench.row(f"{count * failing} violations: RSS", f"{rss:.0f} MiB")
+            bench.row("events to findings", f"{count * failing / (after - cpu):,.0f} findings/s a core")
+            return bench.rows
+
+
 def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
@@ -215,11 +321,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--reports", type=int, default=1000)
     parser.add_argument("--failing", type=int, default=2, help="failing results a report, of five")
+    parser.add_argument("--table", choices=("whole", "steps", "memory"), action="append", help="only these")
     given = parser.parse_args()
-    rows = run(given.reports, given.failing)
-    print("| what | measured |\n|---|---|")
-    for what, figure in rows:
-        print(f"| {what} | {figure} |")
+    for table in given.table or ("whole", "steps", "memory"):
+        match table:
+            case "whole":
+                rows = run(given.reports, given.failing)
+            case "memory":
+                rows = unlimited(given.reports, given.failing)
+            case _:
+                rows = speed.table(report)
+        print(f"\n| {table} | measured |\n|---|---|")
+        for what, figure in rows:
+            print(f"| {what} | {figure} |", flush=True)
 
 
 if __name__ == "__main__":
