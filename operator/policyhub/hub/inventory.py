@@ -28,7 +28,7 @@ import structlog
 
 from policyhub.hub.batch import Finding
 from policyhub.hub.client import Filters, Page
-from policyhub.hub.errors import HubError, Throttled, Unavailable
+from policyhub.hub.errors import HubError, Throttled, Unavailable, Withheld
 from policyhub.sources.violation import Place
 
 log = structlog.get_logger(__name__)
@@ -112,15 +112,15 @@ class Inventory:
     async def parts(self) -> AsyncGenerator[Part, None]:
         """Each part as soon as it is complete.
 
-        Throttled and Unavailable are retried for ever with back-off, the part at the end of the queue (see `trouble`);
-        AccessLost and Refused are raised.
+        Throttled, Unavailable and Withheld are retried for ever with back-off, the part at the end of the queue (see
+        `trouble`); AccessLost and Refused are raised.
         """
         failures = 0
         while self._left:
             prefix = self._left[0]
             try:
                 findings = await self._read(prefix)
-            except (Throttled, Unavailable) as error:
+            except (Throttled, Unavailable, Withheld) as error:
                 self.trouble = error
                 failures += 1
                 wait = min(_LONGEST_WAIT, 2.0**failures) * (0.5 + self._jitter() / 2)
