@@ -1,0 +1,444 @@
+"""What is known of the end of a violation, and what follows: the rows of the table in `plan`."""
+
+import pytest
+
+from policyhub.findings.identity import finding_id
+from policyhub.sources.violation import Identity, Place, SourceKey, Subject, Violation
+from policyhub.sync.entry import Coverage, Entry, Grade, Held, Known
+from policyhub.sync.lanes import Lane
+from policyhub.sync.ledger import ACK_OVERRULES_MS, HOUR_MS, LISTEN_MS, MISSED_MANY, NAMESPACES, Ledger
+from policyhub.sync.plan import DAY_MS, Change, Decision, Hold, Rules, Wait, decide, unweighed, weighs
+
+NOW = 1_790_000_000_000
+DELAY = 600_000
+RULES = Rules(archive_delay_ms=DELAY)
+REPORT = SourceKey("wgpolicyk8s.io", "policyreports", "shop", "r")
+OPEN = SourceKey("openreports.io", "reports", "shop", "r")
+CONSTRAINT = SourceKey("constraints.gatekeeper.sh", "k8sallowedrepos", "", "repos")
+LIVE = Coverage(live=True, since=NOW - DAY_MS)
+ARCHIVE_AT = NOW + DELAY
+
+
+def violation(name: str = "web", *, source: str = "kyverno", rule: str = "r", kind: str = "Pod") -> Violation:
+    return Violation(
+        source=source,
+        policy="p",
+        rule=rule,
+        subject=Subject("", kind, "" if kind == "Namespace" else "shop", name),
+        discriminator="",
+        result="fail",
+        severity=None,
+        category="",
+        message="m",
+        api_version="v1",
+    )
+
+
+def nothing() -> frozenset[Identity]:
+    return frozenset()
+
+
+def listed(name: str = "web") -> Violation:
+    """A violation that the constraint lists."""
+    return violation(name, source="gatekeeper", rule=CONSTRAINT.name)
+
+
+def ledger() -> Ledger:
+    made = Ledger(cluster_id="alpha", cluster_uid="uid-1", default_severity="MEDIUM", on_dirty=lambda: None)
+    made.take_part("", [], now=NOW - DAY_MS)
+    made.finish_inventory()
+    made.list_reports(listed=True)
+    for key in (REPORT, OPEN, CONSTRAINT):
+        made.cover(key.origin, LIVE)
+        made.confirmed[key.origin] = NOW + DAY_MS
+    return made
+
+
+def say(
+    made: Ledger,
+    key: SourceKey,
+    *said: Violation,
+    complete: bool = True,
+    audited: int | None = None,
+    boundary: Place | None = None,
+    now: int = NOW,
+) -> None:
+    made.read(
+        key,
+        [(violation, None) for violation in said],
+        complete=complete,
+        passed=nothing,
+        now=now,
+        audited=audited,
+        boundary=boundary,
+    )
+
+
+def entry_of(made: Ledger, said: Violation) -> Entry:
+    return made.entries[finding_id("alpha", said.identity)]
+
+
+def sent(made: Ledger, *said: Violation, archived: bool = False, at: int = NOW) -> Entry:
+    """Security Hub has them."""
+    for one in said:
+        entry = entry_of(made, one)
+        made.launch(entry)
+        made.acknowledge(entry, Known(entry.digest, at, at, archived), now=at)
+    return entry_of(made, said[0])
+
+
+def act(made: Ledger, entry: Entry, *, now: int, rules: Rules = RULES) -> Decision:
+    """Decide as the engine does: what is to be archived is weighed first."""
+    decision = decide(entry, ledger=made, rules=rules, now=now)
+    match decision:
+        case Wait(until=until):
+            weighed = weighs(entry, Hold.DELAY, ledger=made)
+            made.settle(entry, hold=Hold.DELAY, until=until, weighs=weighed)
+        case Hold():
+            made.settle(entry, hold=decision, weighs=weighs(entry, decision, ledger=made))
+        case Change() if unweighed(entry, decision, ledger=made):
+            made.settle(entry, hold=Hold.DELAY, until=now, weighs=True)
+    return decision
+
+
+def only_in_hub(made: Ledger, said: Violation, key: SourceKey, *, at: int = NOW) -> Entry:
+    """What an inventory brings that nobody calls for."""
+    id_ = finding_id("alpha", said.identity)
+    known = Known("d", at, at, archived=False)
+    held = Held(id_, known, "uid-1", key.origin, said.rule, source=said.source, place=said.place)
+    made.take_part("", [held], now=at)
+    return made.entries[id_]
+
+
+# -- gone -------------------------------------------------------------------------------------------------------------
+
+
+def spaces(made: Ledger, *names: str, at: int = NOW, confirmed: bool = True) -> None:
+    """Namespaces are seen whole and live."""
+    made.namespaces_live(live=True, now=at)
+    made.list_namespaces(frozenset(names), now=at)
+    if confirmed:
+        made.confirmed[NAMESPACES] = NOW + DAY_MS
+
+
+@pytest.mark.parametrize("known_by", ["a report", "the inventory"])
+def test_a_deleted_namespace_needs_no_guard(known_by: str) -> None:
+    """After the delay, although it is all that the engine had, and although a report cannot be read."""
+    made = ledger()
+    said = [violation(f"web-{n}") for n in range(20)]
+    spaces(made, "shop")
+    if known_by == "a report":
+        say(made, REPORT, *said)
+        sent(made, *said)
+        made.gone(REPORT, now=NOW)
+    else:
+        for one in said:
+            only_in_hub(made, one, REPORT)
+        made.set_blind(REPORT.origin, blind=True)
+    made.namespace_gone("shop", now=NOW)
+    entries = [entry_of(made, one) for one in said]
+    assert {str(act(made, entry, now=NOW)) for entry in entries} == {str(Wait(ARCHIVE_AT))}
+    assert {act(made, entry, now=ARCHIVE_AT) for entry in entries} == {Change.ARCHIVED}
+
+
+def test_a_namespace_is_gone_only_where_it_is_seen() -> None:
+    """Not while the watch is down, not once it is there again, not before a discovery has confirmed the cluster."""
+    made = ledger()
+    spaces(made, "shop", confirmed=False)
+    say(made, REPORT, violation())
+    entry = sent(made, violation())
+    made.gone(REPORT, now=NOW)
+    made.namespace_gone("shop", now=NOW)
+    assert made.deleted_since(entry) == NOW
+    assert act(made, entry, now=ARCHIVE_AT) is Hold.UNCONFIRMED
+    made.namespaces_live(live=False, now=NOW)
+    assert made.deleted_since(entry) is None
+    made.namespaces_live(live=True, now=NOW + 5)
+    assert made.deleted_since(entry) == NOW
+    made.namespace_came("shop")
+    assert made.deleted_since(entry) is None
+
+
+def test_a_namespace_is_its_own() -> None:
+    """A finding about a Namespace itself goes with it; one about what has no namespace does not."""
+    made = ledger()
+    spaces(made, "other")
+    inside, cluster = violation("shop", kind="Namespace"), violation("shop", kind="Node")
+    node = Violation(
+        **{**{f: getattr(cluster, f) for f in cluster.__struct_fields__}, "subject": Subject("", "Node", "", "n")}
+    )
+    say(made, REPORT, inside, node)
+    sent(made, inside, node)
+    made.gone(REPORT, now=NOW)
+    assert made.deleted_since(entry_of(made, inside)) == NOW
+    assert made.deleted_since(entry_of(made, node)) is None
+
+
+# -- Gatekeeper -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("known_by", ["its list", "the inventory"])
+def test_a_shorter_list_counts_when_a_later_audit_repeats_it(known_by: str) -> None:
+    """One audit is not enough, and neither is the same audit told twice."""
+    made = ledger()
+    if known_by == "its list":
+        say(made, CONSTRAINT, listed(), audited=100)
+        entry = sent(made, listed())
+    else:
+        entry = only_in_hub(made, listed(), CONSTRAINT)
+    say(made, CONSTRAINT, audited=110)
+    assert act(made, entry, now=ARCHIVE_AT) is Hold.AUDIT
+    say(made, CONSTRAINT, audited=110)
+    assert act(made, entry, now=ARCHIVE_AT) is Hold.AUDIT
+    say(made, CONSTRAINT, audited=120)
+    assert entry.id in made.dirty
+    act(made, entry, now=ARCHIVE_AT)
+    assert act(made, entry, now=ARCHIVE_AT) is Change.ARCHIVED
+
+
+def test_a_truncated_list_speaks_for_what_lies_below_its_end() -> None:
+    """An absent object below the greatest listed one is fixed, one above it may be left out."""
+    made = ledger()
+    said = [listed(f"pod-{n}") for n in range(4)]
+    say(made, CONSTRAINT, *said, audited=100)
+    sent(made, *said)
+    for audited in (110, 120):
+        say(made, CONSTRAINT, said[2], complete=False, audited=audited, boundary=said[2].place)
+    below, above = entry_of(made, said[0]), entry_of(made, said[3])
+    assert not below.wanted
+    assert above.wanted
+    act(made, below, now=ARCHIVE_AT)
+    assert act(made, below, now=ARCHIVE_AT) is Change.ARCHIVED
+
+
+def test_a_lower_limit_takes_back_what_was_said() -> None:
+    """When the list later ends below the object nobody knows any more."""
+    made = ledger()
+    said = [listed(f"pod-{n}") for n in range(4)]
+    say(made, CONSTRAINT, *said, audited=100)
+    sent(made, *said)
+    say(made, CONSTRAINT, said[0], said[3], complete=False, audited=110, boundary=said[3].place)
+    entry = entry_of(made, said[1])
+    assert act(made, entry, now=ARCHIVE_AT) is Hold.AUDIT
+    say(made, CONSTRAINT, said[0], complete=False, audited=120, boundary=said[0].place)
+    assert act(made, entry, now=ARCHIVE_AT) is Hold.UNLISTED
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        pytest.param("never audited", Hold.UNLISTED, id="never audited"),
+        pytest.param("deleted", Wait(ARCHIVE_AT), id="deleted: an audit is not waited for"),
+        pytest.param("unreadable", Hold.UNLISTED, id="a constraint that cannot be read may be this one"),
+    ],
+)
+def test_constraints_that_say_nothing(seen: str, expected: Decision) -> None:
+    """What is not audited or cannot be read is unknown; what is deleted has spoken."""
+    made = ledger()
+    entry = only_in_hub(made, listed(), CONSTRAINT)
+    if seen == "never audited":
+        say(made, CONSTRAINT, complete=False)
+    if seen == "unreadable":
+        made.set_blind(CONSTRAINT.origin, blind=True)
+    assert act(made, entry, now=NOW) == expected
+
+
+def test_a_kind_that_two_discoveries_lack_was_deleted() -> None:
+    """The first one begins the delay, one at its end or later ends it, one that sees the kind takes it back."""
+    made = ledger()
+    entry = only_in_hub(made, listed(), CONSTRAINT)
+    made.cover(CONSTRAINT.origin, Coverage(live=False))
+    assert act(made, entry, now=NOW) is Hold.SOURCE
+    made.read_kinds([], now=NOW)
+    assert act(made, entry, now=NOW) == Wait(ARCHIVE_AT)
+    made.read_kinds([], now=ARCHIVE_AT - 1)
+    assert act(made, entry, now=ARCHIVE_AT) is Hold.UNCONFIRMED
+    made.read_kinds([], now=ARCHIVE_AT)
+    assert entry.id in made.dirty
+    assert act(made, entry, now=ARCHIVE_AT) is Change.ARCHIVED
+    made.read_kinds([CONSTRAINT.origin], now=ARCHIVE_AT + 1)
+    assert act(made, entry, now=ARCHIVE_AT + 1) is Hold.SOURCE
+
+
+# -- frozen and switched-off APIs -------------------------------------------------------------------------------------
+
+
+def is_wanted(entry: Entry) -> bool:
+    return entry.wanted
+
+
+def test_frozen_reports_call_for_nothing_and_clear_nothing() -> None:
+    """What only they call for is silent; thawed, it is wanted again."""
+    made = ledger()
+    say(made, REPORT, violation())
+    entry = sent(made, violation())
+    frozen = frozenset({("kyverno", REPORT.group)})
+    made.freeze(frozen, now=NOW)
+    assert not is_wanted(entry)
+    assert entry.grade is Grade.SILENT
+    made.clear([violation().identity], key=REPORT)
+    assert not entry.cleared
+    assert act(made, entry, now=NOW) == Wait(ARCHIVE_AT)
+    say(made, OPEN, violation())
+    assert is_wanted(entry)
+    made.gone(OPEN, now=NOW)
+    assert not is_wanted(entry)
+    made.freeze(frozenset(), now=NOW)
+    assert is_wanted(entry)
+    assert not made.held
+
+
+def test_new_findings_wait_for_the_other_report_api() -> None:
+    """Where two are served, until both are listed or a minute has passed: a frozen report must not bring one back."""
+    made = Ledger(cluster_id="alpha", cluster_uid="uid-1", default_severity="MEDIUM", on_dirty=lambda: None)
+    made.take_part("", [], now=NOW)
+    made.list_reports(listed=False, groups=2, now=NOW)
+    say(made, REPORT, violation())
+    entry = entry_of(made, violation())
+    assert act(made, entry, now=NOW) == Wait(NOW + LISTEN_MS)
+    assert decide(entry, ledger=made, rules=RULES, now=NOW + LISTEN_MS) is Change.NEW
+    made.list_reports(listed=True, groups=2, now=NOW)
+    assert entry.id in made.dirty
+    assert act(made, entry, now=NOW) is Change.NEW
+
+
+def test_an_api_that_is_switched_off_is_no_fault() -> None:
+    """What came by it is archived after the delay, although nobody reads it."""
+    made = ledger()
+    made.off = frozenset({OPEN.group})
+    made.coverage.pop(OPEN.origin)
+    entry = only_in_hub(made, violation(), OPEN)
+    assert act(made, entry, now=NOW) == Wait(ARCHIVE_AT)
+    act(made, entry, now=ARCHIVE_AT)
+    assert act(made, entry, now=ARCHIVE_AT) is Change.ARCHIVED
+
+
+# -- the guard and damping --------------------------------------------------------------------------------------------
+
+
+def test_all_losses_are_counted_before_the_first_is_archived() -> None:
+    """Twenty that come due at one moment are held, whichever is decided first; none slips through."""
+    made = ledger()
+    said = [violation(f"web-{n}") for n in range(20)]
+    say(made, REPORT, *said)
+    sent(made, *said)
+    made.gone(REPORT, now=NOW)
+    entries = [entry_of(made, one) for one in said]
+    for entry in entries:  # decided for the first time when they are long due
+        assert act(made, entry, now=ARCHIVE_AT) in {Change.ARCHIVED, Hold.GUARD}
+        assert made.guard.knows(entry.id)
+    assert {act(made, entry, now=ARCHIVE_AT) for entry in entries} == {Hold.GUARD}
+    assert made.weigh(now=ARCHIVE_AT) == ({"kyverno"}, set())
+    say(made, REPORT, said[0], now=ARCHIVE_AT)
+    assert made.weigh(now=ARCHIVE_AT) == (set(), {"kyverno"})
+    assert act(made, entries[1], now=ARCHIVE_AT) == Wait(ARCHIVE_AT + DELAY)
+    assert act(made, entries[1], now=ARCHIVE_AT + DELAY) is Change.ARCHIVED
+
+
+def test_better_evidence_needs_no_approval() -> None:
+    """What passes is archived while the rest is held."""
+    made = ledger()
+    said = [violation(f"web-{n}") for n in range(20)]
+    say(made, REPORT, *said)
+    sent(made, *said)
+    made.gone(REPORT, now=NOW)
+    entries = [entry_of(made, one) for one in said]
+    for entry in entries:
+        act(made, entry, now=NOW)
+    made.clear([said[0].identity], key=REPORT)
+    assert act(made, entries[0], now=NOW) is Change.ARCHIVED
+    assert made.guard.lost("kyverno") == 19
+
+
+@pytest.mark.parametrize(
+    ("returns", "later"), [(1, 0), (2, HOUR_MS), (3, 2 * HOUR_MS), (5, 8 * HOUR_MS), (7, DAY_MS), (8, DAY_MS)]
+)
+def test_what_comes_and_goes_is_archived_later(returns: int, later: int) -> None:
+    """From the second return within a day on: an hour, doubling up to a day; a day later it is forgotten."""
+    made = ledger()
+    for _ in range(returns):
+        say(made, REPORT, violation())
+        entry = sent(made, violation())
+        made.gone(REPORT, now=NOW)
+        sent(made, violation(), archived=True)
+    say(made, REPORT, violation())
+    entry = sent(made, violation())
+    made.gone(REPORT, now=NOW)
+    assert act(made, entry, now=NOW) == Wait(ARCHIVE_AT + later)
+    assert made.damping(entry.id, now=NOW + DAY_MS) == 0
+
+
+# -- Security Hub -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("state", "lane"),
+    [
+        pytest.param("fresh", Lane.URGENT, id="new"),
+        pytest.param("backlog", Lane.BACKLOG, id="of the first listing"),
+        pytest.param("changed", Lane.CHANGED, id="changed"),
+        pytest.param("lost", Lane.URGENT, id="gone"),
+        pytest.param("older", Lane.REFRESH, id="written by another version"),
+    ],
+)
+def test_lanes(state: str, lane: Lane) -> None:
+    """Where each difference waits."""
+    made = ledger()
+    made.read(REPORT, [(violation(), None)], complete=True, passed=nothing, now=NOW, backlog=state == "backlog")
+    entry = entry_of(made, violation())
+    if state in {"changed", "lost", "older"}:
+        made.launch(entry)
+        digest = "other" if state == "changed" else entry.digest
+        made.acknowledge(entry, Known(digest, NOW, NOW, archived=False, renderer="0"), now=NOW)
+    if state == "lost":
+        made.gone(REPORT, now=NOW)
+    assert entry.id in made.dirty.queue(lane)
+    if state == "older":
+        assert decide(entry, ledger=made, rules=RULES, now=NOW) is Change.REFRESHED
+
+
+def test_an_inventory_that_contradicts_is_asked_again() -> None:
+    """A fresh acknowledgement stands; when it is fresh no longer, Security Hub is asked by id and believed."""
+    made = ledger()
+    say(made, REPORT, violation())
+    entry = sent(made, violation())
+    stale = Known("older", NOW - 5, NOW - 5, archived=True)
+    held = Held(entry.id, stale, "uid-1", REPORT.origin, "r")
+    made.take_part("", [held], now=NOW + 1000)
+    assert entry.known != stale
+    made.wake(NOW + ACK_OVERRULES_MS)
+    assert not made.lookups
+    made.wake(NOW + ACK_OVERRULES_MS + 1)
+    assert made.look(20) == [entry.id]
+    made.take_lookup(entry.id, held, now=NOW + ACK_OVERRULES_MS + 1)
+    assert entry.known == stale
+
+
+@pytest.mark.parametrize("number", [MISSED_MANY, MISSED_MANY + 1])
+def test_what_an_inventory_lacks_is_asked_for_or_sent_again(number: int) -> None:
+    """A few by id, since pages shift; many at once were lost."""
+    made = ledger()
+    said = [violation(f"web-{n}") for n in range(number)]
+    say(made, REPORT, *said)
+    sent(made, *said)
+    for one in said:
+        made.settle(entry_of(made, one))
+    made.take_part("", [], now=NOW + ACK_OVERRULES_MS + 1)
+    asked = number <= MISSED_MANY
+    assert len(made.lookups) == (number if asked else 0)
+    assert len(made.dirty) == (0 if asked else number)
+
+
+def test_a_look_up_that_failed_is_done_again() -> None:
+    """Unless the inventory has reached the id meanwhile."""
+    made = Ledger(cluster_id="alpha", cluster_uid="uid-1", default_severity="MEDIUM", on_dirty=lambda: None)
+    say(made, REPORT, violation())
+    id_ = entry_of(made, violation()).id
+    assert made.look(20) == [id_]
+    assert made.look(20) == []
+    made.drop_lookup(id_)
+    assert made.look(20) == [id_]
+    made.take_part("", [], now=NOW)
+    made.take_lookup(id_, None, now=NOW)
+    assert id_ in made.dirty
+    assert not made.unread

@@ -1,0 +1,74 @@
+"""The guard: when an engine has lost too much at once, and what opens it."""
+
+import pytest
+
+from policyhub.sync.guard import Guard, trips
+
+NOW = 1_790_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("lost", "total", "held"),
+    [
+        pytest.param(19, 19, False, id="all of 19"),
+        pytest.param(20, 20, True, id="all of 20"),
+        pytest.param(20, 21, False, id="20 of 21"),
+        pytest.param(50, 100, False, id="50 of 100"),
+        pytest.param(51, 100, True, id="51 of 100"),
+        pytest.param(60, 200, False, id="30 %"),
+        pytest.param(61, 200, True, id="more than 30 %"),
+        pytest.param(5000, 100_000, False, id="5,000 of many"),
+        pytest.param(5001, 100_000, True, id="5,001 of many"),
+        pytest.param(0, 0, False, id="nothing of nothing"),
+    ],
+)
+def test_thresholds(lost: int, total: int, held: bool) -> None:  # noqa: FBT001
+    """All where there are 20, more than 50 that are more than 30 %, or more than 5,000."""
+    assert bool(trips(lost, total)) == held
+
+
+def guard(lost: int, total: int) -> Guard:
+    made = Guard()
+    made.active["kyverno"] = total
+    for number in range(lost):
+        made.wait(f"id-{number}", "kyverno")
+    return made
+
+
+def test_what_comes_back_opens_it_and_the_delay_begins_anew() -> None:
+    """A hold ends by itself when enough has come back; when it did is remembered."""
+    made = guard(60, 100)
+    assert made.weigh(now=NOW) == ({"kyverno"}, set())
+    assert made.closed("kyverno", now=NOW)
+    assert made.weigh(now=NOW + 1) == (set(), set())
+    for number in range(20):
+        made.forget(f"id-{number}")
+    assert made.closed("kyverno", now=NOW + 2)  # until it is weighed again
+    assert made.weigh(now=NOW + 2) == (set(), {"kyverno"})
+    assert not made.closed("kyverno", now=NOW + 2)
+    assert made.released == {"kyverno": NOW + 2}
+
+
+def test_an_approval_opens_it_for_its_time_and_its_source() -> None:
+    """Another engine is not approved of, and what is lost after the approval ended is held again."""
+    made = guard(60, 100)
+    made.active["gatekeeper"] = 20
+    for number in range(20):
+        made.wait(f"other-{number}", "gatekeeper")
+    made.weigh(now=NOW)
+    made.approved = {"kyverno": NOW + 1000}
+    assert made.weigh(now=NOW + 1) == (set(), {"kyverno"})
+    assert not made.closed("kyverno", now=NOW + 1)
+    assert made.closed("gatekeeper", now=NOW + 1)
+    assert "kyverno" not in made.released  # no further delay
+    assert made.closed("kyverno", now=NOW + 1000)
+
+
+def test_a_loss_counts_once() -> None:
+    """However often a finding is decided."""
+    made = guard(5, 10)
+    made.wait("id-0", "kyverno")
+    assert made.lost("kyverno") == 5
+    made.forget("id-0")
+    made.forget("id-0")
+    assert made.lost("kyverno") == 4
