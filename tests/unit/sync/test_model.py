@@ -237,6 +237,11 @@ class Model(RuleBasedStateMachine):
         if ledger.unavailable:
             self.unread.add(entry.id)
         ledger.launch(entry)
+        self.answer(entry, shipped, how)
+
+    def answer(self, entry: Entry, shipped: Known, how: str) -> None:
+        """What becomes of an import."""
+        ledger, stored = self.ledger, self.hub.get(entry.id)
         match how:
             case "accepted":
                 if stored is not None and entry.id not in self.excused:
