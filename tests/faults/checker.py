@@ -78,6 +78,8 @@ def judge(
     state: dict[str, str] = {}
     for entry in imports:
         id_, moment = entry["id"], entry["time"]
+        if entry["outcome"] == "failed":
+            continue
         if entry["record_state"] == "ARCHIVED" and state.get(id_) != "ARCHIVED":
             times = existed[about(known[id_])]
             if any(span[0] < moment - slack and (len(span) == 1 or span[1] > moment) for span in times):

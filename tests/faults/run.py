@@ -2,9 +2,9 @@
 
 import json
 import random
-import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -184,10 +184,10 @@ def run(arena: Arena, fault: str, *, seed: int, seconds: float) -> Result:
         arena.start()
         world.until(lambda: not gaps(arena, driver), "the first findings", seconds=60)
         created = {finding["Id"]: finding["CreatedAt"] for finding in arena.hub.findings()}
-        changes = threading.Thread(target=lambda: driver.run(seconds=seconds, pace=PACE))
-        changes.start()
-        _trouble(arena, fault, rng, until=time.monotonic() + seconds)
-        changes.join()
+        with ThreadPoolExecutor(1) as thread:
+            changes = thread.submit(driver.run, seconds=seconds, pace=PACE)
+            _trouble(arena, fault, rng, until=time.monotonic() + seconds)
+            changes.result()
         waited = _converge(arena, driver)
         verdict = checker.judge(
             findings=arena.hub.findings(),

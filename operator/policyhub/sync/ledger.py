@@ -107,6 +107,8 @@ class Ledger:
         """API groups that the MonitoredCluster says not to read."""
         self.frozen: frozenset[tuple[str, str]] = frozenset()
         """(source, API group) whose reports nobody updates any more: the source speaks through the other group."""
+        self.twofold: frozenset[str] = frozenset()
+        """Sources that speak through both report APIs: what passes in one may fail in the other, and be heard later."""
         self.namespaces: frozenset[str] | None = None
         """Those that there are; None before they were listed."""
         self._gone: dict[str, int] = {}

@@ -15,7 +15,8 @@ The evidence for a finding that nobody calls for, the best first:
 
 | evidence   | what it is                                                 | archived                              |
 |------------|------------------------------------------------------------|---------------------------------------|
-| positive   | the object's result now reads pass or skip                 | at once                               |
+| positive   | the object's result now reads pass or skip                 | at once; after the archive delay if   |
+|            |                                                            | its engine speaks through two APIs    |
 | gone       | the object's namespace is deleted                          | after the archive delay               |
 | spoken     | its report or constraint was rewritten without it or       | after the archive delay, guarded      |
 |            | deleted; its constraint kind is absent for as long         |                                       |
@@ -138,7 +139,8 @@ def _unwanted(entry: Entry, *, ledger: Ledger, rules: Rules, now: int) -> Decisi
     if entry.cleared:
         if confirmed < ledger.opened.get(entry.origin, 0):
             return Hold.UNCONFIRMED
-        due = entry.uncalled + ledger.damping(entry.id, now=now)
+        delay = rules.archive_delay_ms if entry.source in ledger.twofold else 0
+        due = entry.uncalled + delay + ledger.damping(entry.id, now=now)
         return Wait(due) if now < due else Change.ARCHIVED
     return _lost(entry, ledger=ledger, rules=rules, now=now, confirmed=confirmed)
 

@@ -29,7 +29,15 @@ def finding(id_: str, violation: Violation, *, state: str = "ACTIVE", workflow: 
 
 
 def entry(id_: str, moment: float, state: str, *, redundant: bool = False) -> dict[str, Any]:
-    return {"kind": "import", "id": id_, "time": moment, "record_state": state, "redundant": redundant}
+    outcome = "taken" if state else "failed"
+    return {
+        "kind": "import",
+        "id": id_,
+        "time": moment,
+        "record_state": state,
+        "redundant": redundant,
+        "outcome": outcome,
+    }
 
 
 def judged(**changed: Any) -> Verdict:
@@ -77,7 +85,7 @@ def test_what_is_wrong_is_seen(changed: dict[str, Any], name: str) -> None:
 
 def test_security_hubs_own_reset_is_no_fault() -> None:
     """A finding that came back is NEW again, whatever the analyst had set before; SUPPRESSED stays."""
-    journal = [entry("a", 1, "ACTIVE"), entry("a", 20, "ARCHIVED"), entry("a", 30, "ACTIVE")]
+    journal = [entry("a", 1, "ACTIVE"), entry("a", 20, "ARCHIVED"), entry("a", 25, ""), entry("a", 30, "ACTIVE")]
     existed = {A: [[0.0, 10.0], [29.0]], B: [[0.0, 50.0]]}
     assert judged(journal=journal, existed=existed, triage={"a": (5.0, "NOTIFIED", "")}).good
     assert not judged(journal=journal, existed=existed, triage={"a": (5.0, "SUPPRESSED", "")}).good

@@ -302,6 +302,17 @@ def test_new_findings_wait_for_the_other_report_api() -> None:
     assert act(made, entry, now=NOW) is Change.NEW
 
 
+def test_a_pass_waits_where_the_engine_speaks_through_two_apis() -> None:
+    """The other API may say otherwise, and be heard later."""
+    made = ledger()
+    made.twofold = frozenset({"kyverno"})
+    say(made, REPORT, violation())
+    entry = sent(made, violation())
+    made.read(REPORT, [], complete=True, passed=lambda: frozenset({violation().identity}), now=NOW)
+    assert act(made, entry, now=NOW) == Wait(ARCHIVE_AT)
+    assert act(made, entry, now=ARCHIVE_AT) is Change.ARCHIVED
+
+
 def test_an_api_that_is_switched_off_is_no_fault() -> None:
     """What came by it is archived after the delay, although nobody reads it."""
     made = ledger()
