@@ -464,7 +464,7 @@ class DataPlane:
     # -- the hub --------------------------------------------------------------------------------------------------
 
     async def _take_inventory(self, ledger: Ledger) -> None:
-        await asyncio.sleep(self._rng.uniform(0, START_JITTER_SECONDS))
+        jitter = self._rng.uniform(0, START_JITTER_SECONDS)
         failures = 0
         while True:
             try:
@@ -475,6 +475,8 @@ class DataPlane:
                     self.state.account = fault
             else:
                 self.state.account = None
+                await asyncio.sleep(jitter)
+                jitter = 0.0
                 try:
                     await self._read_inventory(ledger)
                 except HubError as error:

@@ -33,14 +33,15 @@ def table(results: list[Result]) -> str:
     for result in results:
         rows[result.fault].append(result)
     lines = [
-        "| fault | seeds | changes | imports | wrong archives | lost | left open | double | triage | redundant |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| fault | seeds | changes | imports | lasting | wrong | lost | left open | double | triage | redundant |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for fault, runs in rows.items():
         verdicts = [result.verdict for result in runs]
         numbers = [
             sum(result.events for result in runs),
             sum(v.imports for v in verdicts),
+            sum(v.still for v in verdicts),
             *(
                 sum(len(getattr(v, name)) for v in verdicts)
                 for name in ("wrong", "missing", "stale", "double", "triage")

@@ -29,6 +29,8 @@ class Verdict:
     redundant: int = 0
     """Imports that changed nothing that a reader sees."""
     imports: int = 0
+    still: int = 0
+    """Violations that never ended: any archive of one of them is wrong."""
 
     @property
     def good(self) -> bool:
@@ -64,12 +66,14 @@ def judge(
     existed: Mapping[Violation, list[list[float]]],
     triage: Mapping[str, tuple[float, str, str]],
     created: Mapping[str, str],
+    still: set[Violation],
     slack: float,
 ) -> Verdict:
     """`slack`: an archive at a moment is right if the violation was absent at some time in the seconds before it: the
     archive delay, and how late an event may be delivered.
     """
     verdict = compare(findings, true)
+    verdict.still = len(still)
     known = {finding["Id"]: finding for finding in findings}
     imports = [entry for entry in journal if entry["kind"] == "import"]
     verdict.imports = len(imports)
@@ -82,7 +86,9 @@ def judge(
             continue
         if entry["record_state"] == "ARCHIVED" and state.get(id_) != "ARCHIVED":
             times = existed[about(known[id_])]
-            if any(span[0] < moment - slack and (len(span) == 1 or span[1] > moment) for span in times):
+            if about(known[id_]) in still or any(
+                span[0] < moment - slack and (len(span) == 1 or span[1] > moment) for span in times
+            ):
                 verdict.wrong.append(f"{about(known[id_])} at {moment:.3f}: it existed {times}")
         elif entry["record_state"] == "ACTIVE" and state.get(id_) == "ARCHIVED":
             back[id_] = moment

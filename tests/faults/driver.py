@@ -21,6 +21,8 @@ ENGINES = {"one": ("PolicyReport",), "two": ("Report",), "both": ("PolicyReport"
 """Engines, and the kinds of report that each writes about every object."""
 POLICIES = ("alpha", "beta", "gamma")
 OBJECTS = 30
+STILL = 10
+"""More objects of each engine whose violations never end: they are rewritten with new timestamps, and nothing else."""
 SPACES = ("north", "south")
 CONSTRAINTS = (("repos", "K8sAllowedRepos"), ("labels", "K8sRequiredLabels"))
 PODS = 14
@@ -31,6 +33,8 @@ class Driver:
     def __init__(self, cluster: Cluster, hub: HubProcess, *, seed: int) -> None:
         self.rng = random.Random(seed)  # noqa: S311  (repeatable)
         self.events = 0
+        self.still: set[Violation] = set()
+        """Violations that never end."""
         self.triage: dict[str, tuple[float, str, str]] = {}
         """By finding id: when, workflow status and note that the analyst set last."""
         self.existed: dict[Violation, list[list[float]]] = defaultdict(list)
@@ -76,8 +80,12 @@ class Driver:
             for number in range(OBJECTS):
                 for kind in kinds:
                     self._write(engine, kind, SPACES[number % 2], f"web-{number}", self._results())
+            for number in range(STILL):
+                for kind in kinds:
+                    self._write(engine, kind, SPACES[number % 2], f"still-{number}", dict.fromkeys(POLICIES, "fail"))
         for name, _ in CONSTRAINTS:
             self._audit(name, set(self._pods(5)), limit=LIMIT)
+        self.still = {violation for violation in self.violations() if violation[-1].startswith("still-")}
 
     def run(self, *, seconds: float, pace: float) -> None:
         """About `pace` changes a second."""
@@ -123,6 +131,9 @@ class Driver:
     def _touch(self) -> None:
         """New timestamps and nothing else."""
         which = self._pick()
+        if self.rng.random() < 0.5:
+            number = self.rng.randrange(STILL)
+            which = (*which[:2], SPACES[number % 2], f"still-{number}")
         if which in self._said:
             self._write(*which, self._said[which])
 

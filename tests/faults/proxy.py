@@ -81,7 +81,7 @@ async def stall(_: Proxy, request: web.Request, answer: Answer) -> web.StreamRes
 
 
 async def expired(proxy: Proxy, request: web.Request, answer: Answer) -> web.StreamResponse:
-    """Watches and continue tokens have expired."""
+    """Watches (and continue tokens, where a listing is longer than a page) have expired."""
     if "watch" in request.query or "continue" in request.query:
         return await status(410, "Expired")(proxy, request, answer)
     return await answer(request)

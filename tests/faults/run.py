@@ -125,7 +125,7 @@ TROUBLES: dict[str, Trouble] = {
     "none": lambda _, __: lambda: None,
     "api: connections cut": api(proxy.cut),
     "api: stalled": api(proxy.stall),
-    "api: 410 watch and pages": api(proxy.expired),
+    "api: 410 watch": api(proxy.expired),
     "api: 410 in the watch": api(proxy.expired_in_watch),
     "api: 429": api(proxy.status(429, "TooManyRequests", **{"Retry-After": "1"})),
     "api: 500": api(proxy.status(500, "InternalError")),
@@ -196,6 +196,7 @@ def run(arena: Arena, fault: str, *, seed: int, seconds: float) -> Result:
             existed=driver.existed,
             triage=driver.triage,
             created=created,
+            still=driver.still,
             slack=SLACK_SECONDS + (STALE_SECONDS if fault in {MIXED, "api: stalled"} else 0.0),
         )
     finally:

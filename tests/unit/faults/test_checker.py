@@ -49,6 +49,7 @@ def judged(**changed: Any) -> Verdict:
         "existed": {A: [[0.0]], B: [[0.0, 50.0]]},
         "triage": {},
         "created": {"a": "2026-01-01T00:00:00.000Z"},
+        "still": set(),
         "slack": 12.0,
     }
     return checker.judge(**{**run, **changed})
@@ -71,6 +72,7 @@ def test_a_good_run_is_good() -> None:
         ),
         pytest.param({"existed": {A: [[0.0]], B: [[0.0, 61.0]]}}, "wrong", id="archived before its end"),
         pytest.param({"existed": {A: [[0.0]], B: [[0.0, 30.0], [40.0]]}}, "wrong", id="archived long after its return"),
+        pytest.param({"still": {B}, "slack": 1000.0}, "wrong", id="archived although it never ends"),
         pytest.param({"triage": {"a": (5.0, "SUPPRESSED", "")}}, "triage", id="a workflow status that was lost"),
         pytest.param({"triage": {"a": (5.0, "NEW", "mine")}}, "triage", id="a note that was lost"),
         pytest.param({"created": {"a": "2025-01-01T00:00:00.000Z"}}, "moved", id="another CreatedAt"),
