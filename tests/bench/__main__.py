@@ -122,6 +122,7 @@ def initial_sync(bench: Bench, findings: int) -> None:
         )
         took = time.monotonic() - with_start
     calls = bench.calls("BatchImportFindings")
+    least += len(fresh)  # each came when the one before was there, so in a call of its own
     allowed = max(0.0, (least - 0.8 * 30) / SHARE_RATE)
     bench.row("initial sync: findings in the hub / failing results", f"{bench.active()} / {findings + len(fresh)}")
     if fresh:
@@ -169,8 +170,7 @@ def appear(bench: Bench, number: int) -> float:
 
 
 def told(what: str, took: list[float]) -> tuple[str, str]:
-    cuts = statistics.quantiles(took, n=100)
-    return f"{what}: p50, p99", f"{cuts[49] * 1000:.0f} ms, {cuts[98] * 1000:.0f} ms of {len(took)}"
+    return f"{what}: p50, max", f"{statistics.median(took) * 1000:.0f} ms, {max(took) * 1000:.0f} ms of {len(took)}"
 
 
 def latency(bench: Bench) -> None:
@@ -229,6 +229,7 @@ def restart(bench: Bench, findings: int) -> None:
     imports, redundant = bench.calls("BatchImportFindings"), bench.hub.stats()["redundant"]
     started = time.monotonic()
     bench.operator.start()
+    bench.seen = max((entry["seq"] for entry in bench.hub.journal(bench.seen)), default=bench.seen)
     asked = bench.calls("GetFindings")
     fresh: list[float] = []
     with bench.measured("restart"):
