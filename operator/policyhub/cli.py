@@ -93,11 +93,14 @@ def archive(
     minutes: Annotated[int, typer.Option(help="How long the approval holds.", min=1, max=1440)] = 60,
 ) -> None:
     """Approve of archiving what an engine has lost at once (condition ArchiveHeld), in the cluster of KUBECONFIG."""
-    from policyhub.process import approve as ask  # noqa: PLC0415  (loads what the other commands do not need)
+    # boto3, kopf and the Kubernetes client load when the arguments are right.
+    from policyhub.kube.connection import Refused, Unreachable  # noqa: PLC0415  (as above)
+    from policyhub.kube.kubeconfig import KubeconfigError  # noqa: PLC0415  (as above)
+    from policyhub.process import approve as ask  # noqa: PLC0415  (as above)
 
     try:
         until = asyncio.run(ask(cluster, source=approve, minutes=minutes))
-    except Exception as error:  # the outermost loop of this command: whatever went wrong is told
+    except (Refused, Unreachable, KubeconfigError) as error:
         typer.echo(f"policyhub: {error}", err=True)
         raise typer.Exit(1) from error
     typer.echo(f"What {approve} has lost in {cluster} is archived when its delay has passed; approved until {until}.")

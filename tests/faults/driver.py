@@ -92,7 +92,7 @@ class Driver:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             self.step()
-            time.sleep(self.rng.uniform(0.5, 1.5) / pace)
+            time.sleep(self.rng.uniform(0.5, 1.5) / pace)  # the pace is what is driven here, nothing is waited for
 
     def step(self) -> None:
         """One change."""

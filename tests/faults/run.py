@@ -1,5 +1,6 @@
 """One run: a world, a fault that comes and goes, a driver that changes the cluster meanwhile; then the verdict."""
 
+import contextlib
 import json
 import random
 import time
@@ -213,9 +214,9 @@ def _trouble(arena: Arena, fault: str, rng: random.Random, *, until: float) -> N
     while time.monotonic() < until:
         name = rng.choice([name for name in TROUBLES if name != "none"]) if fault == MIXED else fault
         end = TROUBLES[name](arena, rng)
-        time.sleep(rng.uniform(1.0, 4.0))
+        time.sleep(rng.uniform(1.0, 4.0))  # how long the fault lasts
         end()
-        time.sleep(rng.uniform(0.2, 1.5))
+        time.sleep(rng.uniform(0.2, 1.5))  # and how long it stays away
 
 
 def gaps(arena: Arena, driver: Driver) -> Verdict | None:
@@ -231,13 +232,17 @@ def _converge(arena: Arena, driver: Driver) -> float:
     annotation = {"metadata": {"annotations": {"policyhub.dev/approve-archive": approved}}}
     arena.world.cluster.request("PATCH", f"{CLUSTERS}/faults", annotation)
     started = time.monotonic()
-    driver.end()
-    audited = time.monotonic()
-    while gaps(arena, driver) is not None and time.monotonic() - started < CONVERGE_SECONDS:
-        time.sleep(0.25)
+    audited = float("-inf")
+
+    def settled() -> bool:
+        nonlocal audited
         if time.monotonic() - audited > AUDIT_SECONDS:  # audits go on, as in life
             driver.end()
             audited = time.monotonic()
+        return gaps(arena, driver) is None
+
+    with contextlib.suppress(stand.StandError):  # what is still missing is the checker's to say
+        stand.until(settled, seconds=CONVERGE_SECONDS, what="the state that should be", every=0.25)
     waited = time.monotonic() - started
     time.sleep(DELAY_SECONDS + 1)  # what is archived by mistake now would not come back by itself
     return waited

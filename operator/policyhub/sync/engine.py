@@ -435,10 +435,7 @@ class Engine:
         finally:  # not answered: asked again
             for id_ in left:
                 feed.ledger.drop_lookup(id_)
-        self._stop_foreign(feed)
-
-    def _stop_foreign(self, feed: Feed) -> None:
-        if feed.ledger.foreign and feed.sends:
+        if feed.ledger.foreign:
             feed.sends = False
 
     def _read_bodies(self) -> Coroutine[Any, Any, None] | None:

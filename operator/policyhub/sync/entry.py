@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from policyhub.findings.asff import RENDERER
+from policyhub.sources.constraints import GROUP as CONSTRAINTS
 from policyhub.sources.violation import Place, Severity, SourceKey, Violation
 
-CONSTRAINTS = "constraints.gatekeeper.sh"
 GATEKEEPER = f".{CONSTRAINTS}"
 """How the origin of a constraint's finding ends."""
 

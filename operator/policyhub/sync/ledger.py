@@ -27,8 +27,9 @@ import msgspec
 from policyhub.findings.digest import digest
 from policyhub.findings.identity import finding_id
 from policyhub.findings.voice import voice
+from policyhub.sources.constraints import GROUP as CONSTRAINTS
 from policyhub.sources.violation import Identity, Place, Severity, SourceKey, Violation, below
-from policyhub.sync.entry import CONSTRAINTS, Coverage, Entry, Grade, Held, Known
+from policyhub.sync.entry import Coverage, Entry, Grade, Held, Known
 from policyhub.sync.guard import Guard
 from policyhub.sync.lanes import Dirty, Lane
 

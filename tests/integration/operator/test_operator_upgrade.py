@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def git(*arguments: str) -> bytes:
-    return subprocess.run(["git", *arguments], cwd=ROOT, check=True, capture_output=True).stdout  # noqa: S603, S607
+    return subprocess.run(["git", *arguments], cwd=ROOT, check=True, capture_output=True).stdout  # noqa: S603, S607  (git, fixed arguments)
 
 
 def other() -> str:
