@@ -81,7 +81,7 @@ container=$(buildah from --pull-never "localhost/$tag")
 root=$(buildah mount "$container")
 inside() { command buildah --storage-driver vfs --root "$work/store" --runroot "$work/run" run --isolation chroot "$container" -- "$@"; }
 inside python -c 'import os; assert os.getuid() == os.getgid() == 65532, (os.getuid(), os.getgid())'
-inside python -c 'import policyhub, boto3, kopf, kubernetes.aio; print("policyhub", policyhub.__version__)'
+inside python -c 'import policyhub, boto3, kopf; print("policyhub", policyhub.__version__)'
 status=0
 inside policyhub --version >/dev/null || { echo "  policyhub does not start"; status=1; }
 

@@ -8,6 +8,7 @@ the list of MonitoredClusters is compared once a minute.
 import asyncio
 import contextlib
 import json
+import os
 import random
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -25,6 +26,7 @@ from policyhub.api.monitoredcluster import GROUP, KIND, PLURAL, VERSION, Monitor
 from policyhub.api.status import Condition, Hub, Status, status_patch
 from policyhub.dataplane import ADOPT_ANNOTATION, Connect, DataPlane, Fault
 from policyhub.hubs import Hubs
+from policyhub.kube import local
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.kube.kubeconfig import KubeconfigError
 from policyhub.metrics import Metrics
@@ -392,8 +394,8 @@ def registry(supervisor: Supervisor, loop: asyncio.AbstractEventLoop) -> kopf.Op
     handlers = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=handlers)
-    def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
-        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+    async def login(**kwargs: Any) -> kopf.ConnectionInfo:
+        return kopf.login_with_service_account(**kwargs) or await login_locally()
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=handlers)
     async def changed(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002  (kopf passes by name)
@@ -404,6 +406,22 @@ def registry(supervisor: Supervisor, loop: asyncio.AbstractEventLoop) -> kopf.Op
         await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
 
     return handlers
+
+
+async def login_locally() -> kopf.ConnectionInfo:
+    """Kopf's sign-in by the kubeconfig that the rest of the process uses; it signs in anew when the token has ended.
+    Raises KubeconfigError, OSError.
+    """
+    access, token = await local.load(os.environ.get("KUBECONFIG") or local.DEFAULT)
+    return kopf.ConnectionInfo(
+        server=access.server,
+        ca_data=access.authority,
+        insecure=not access.verify,
+        token=access.token if token is None else await token(),
+        certificate_data=access.certificate,
+        private_key_data=access.key,
+        proxy_url=access.proxy,
+    )
 
 
 def settings() -> kopf.OperatorSettings:

@@ -29,6 +29,7 @@ from policyhub import approval, handlers, probes
 from policyhub.findings.asff import timestamp
 from policyhub.hub.credentials import CALL_SECONDS
 from policyhub.hubs import Hubs
+from policyhub.kube import local
 from policyhub.kube.connection import SERVICE_ACCOUNT, Connection
 from policyhub.kube.kubeconfig import KubeconfigError
 from policyhub.lease import Lease, name_of
@@ -67,7 +68,7 @@ async def open_home() -> Connection:
     """The cluster that our own objects live in: the Pod's, else that of KUBECONFIG. Raises KubeconfigError."""
     if (SERVICE_ACCOUNT / "token").exists():
         return await Connection.in_cluster()
-    return await Connection.from_file(os.environ.get("KUBECONFIG", "~/.kube/config"))
+    return await Connection.from_file(os.environ.get("KUBECONFIG") or local.DEFAULT)
 
 
 async def approve(cluster: str, *, source: str, minutes: int) -> str:

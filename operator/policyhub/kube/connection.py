@@ -1,8 +1,7 @@
 """One API server: how it is reached, what it answers as bytes, and the two ways in which it does not.
 
-Configuration, credentials and TLS come from `kubernetes.aio`; nothing here decodes a body that was asked for. Every
-request has time-outs, none follows a redirect (a hostile server must not send the token, or this process, elsewhere),
-and the number of watches is not limited by the connection pool.
+Nothing here decodes a body that was asked for. Every request has time-outs, none follows a redirect (a hostile server
+must not send the token, or this process, elsewhere), and the number of watches is not limited by the connection pool.
 
 Errors, named for what the caller does about them:
 
@@ -14,21 +13,18 @@ Errors, named for what the caller does about them:
 import asyncio
 import contextlib
 import os
+import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
 import aiohttp
 import msgspec
-import yaml
-from kubernetes.aio.client import ApiClient, Configuration
-from kubernetes.aio.config import ConfigException, load_kube_config
-from kubernetes.aio.config.incluster_config import InClusterConfigLoader
-from kubernetes.aio.config.kube_config import refresh_token
 
 import policyhub
-from policyhub.kube import kubeconfig
-from policyhub.kube.kubeconfig import KubeconfigError
+from policyhub.kube import kubeconfig, local
+from policyhub.kube.kubeconfig import Access, KubeconfigError
+from policyhub.kube.local import Token
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 MAX_LINE = 64 * 1024 * 1024
@@ -36,6 +32,8 @@ MAX_LINE = 64 * 1024 * 1024
 _MAX_REFUSAL = 65_536
 """Bytes read of an error's body: it holds one sentence."""
 _MAX_MESSAGE = 500
+_BUFFER = 2**21
+"""Bytes read ahead of an answer: a watch event of etcd's 1.5 MiB passes without a pause."""
 _LISTINGS = 4
 """Pages under way at once: bounds memory, and the load when hundreds of kinds are listed at start."""
 
@@ -63,94 +61,59 @@ class Connection:
 
     def __init__(
         self,
-        configuration: Configuration,
+        access: Access,
         *,
+        token: Token | None = None,
         connect_seconds: float = 10,
         read_seconds: float = 60,
         total_seconds: float = 600,
     ) -> None:
-        """`read_seconds` is the longest silence within an answer, `total_seconds` the longest answer."""
-        configuration.connection_pool_maxsize = 0  # no limit: Gatekeeper alone can have hundreds of kinds to watch
-        # Python 3.13 asks for extensions that the CAs of older clusters lack, and that no other client asks for.
-        configuration.disable_strict_ssl_verification = True
+        """`token` is asked before each request; without it that of `access` is sent, if it has one. `read_seconds` is
+        the longest silence within an answer, `total_seconds` the longest answer. Raises KubeconfigError.
+        """
+        self.server = access.server
+        """For logs and status."""
+        self._access = access
+        self._token = token
         self._connect_seconds = connect_seconds
         self._read_seconds = read_seconds
         self._total_seconds = total_seconds
-        self._client = ApiClient(configuration)
-        self._client.user_agent = f"policyhub/{policyhub.__version__}"
+        self._session = aiohttp.ClientSession(
+            # No limit: Gatekeeper alone can have hundreds of kinds to watch.
+            connector=aiohttp.TCPConnector(limit=0, ssl=_trust(access)),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"Accept": "application/json", "User-Agent": f"policyhub/{policyhub.__version__}"},
+            trust_env=True,  # HTTPS_PROXY and NO_PROXY, where the access names no proxy
+            read_bufsize=_BUFFER,
+        )
         self.listings = asyncio.Semaphore(_LISTINGS)
         """Held for each page of a listing, by whoever lists."""
-        self._background: list[asyncio.Task[None]] = []
 
     @classmethod
     async def in_cluster(
         cls, *, folder: Path = SERVICE_ACCOUNT, environ: Mapping[str, str] = os.environ
     ) -> "Connection":
         """The cluster that this process runs in, as its service account. Raises KubeconfigError outside a Pod."""
-        configuration = Configuration()
-        token = folder / "token"
-        loader = InClusterConfigLoader(
-            token_filename=str(token),
-            cert_filename=str(folder / "ca.crt"),
-            try_refresh_token=False,
-            environ=environ,
-        )
+        token = local.file_token(folder / "token")
         try:
-            loader.load_and_set(configuration)
-        except (ConfigException, OSError) as error:
+            await token()
+            host, port = environ["KUBERNETES_SERVICE_HOST"], environ["KUBERNETES_SERVICE_PORT"]
+            authority = (folder / "ca.crt").read_bytes()
+        except (KeyError, OSError, ValueError) as error:
             raise KubeconfigError(f"no service account to use: {error}") from error
-
-        # The kubelet replaces the token well before it expires. The loader's own refresh goes by the wall clock;
-        # a read of a tmpfs file before each of the rare requests cannot be late.
-        def reread(configuration: Configuration) -> None:
-            configuration.api_key["BearerToken"] = f"Bearer {token.read_text(encoding='ascii').strip()}"
-
-        configuration.refresh_api_key_hook = reread
-        return cls(configuration)
+        host = f"[{host}]" if ":" in host else host
+        return cls(Access(server=f"https://{host}:{port}", authority=authority), token=token)
 
     @classmethod
     async def from_kubeconfig(cls, source: bytes | Mapping[str, object]) -> "Connection":
-        """A kubeconfig out of a Secret; what it may ask for is decided in `kubeconfig`. Raises KubeconfigError.
-
-        Its credentials never reach a file system: TLS reads them from anonymous memory that is gone on return.
-        """
-        accepted = kubeconfig.parse(source)
-        configuration = Configuration()
-        configuration.host = accepted.server
-        configuration.tls_server_name = accepted.tls_server_name
-        configuration.proxy = accepted.proxy
-        if accepted.token is not None:
-            configuration.api_key["BearerToken"] = f"Bearer {accepted.token}"
-        with contextlib.ExitStack() as memory:
-            for name, content in (
-                ("ssl_ca_cert", accepted.authority),
-                ("cert_file", accepted.certificate),
-                ("key_file", accepted.key),
-            ):
-                if content is not None:
-                    setattr(configuration, name, memory.enter_context(_in_memory(content)))
-            try:
-                return cls(configuration)
-            except (OSError, ValueError) as error:
-                raise KubeconfigError(f"kubeconfig refused: its certificates or key cannot be read: {error}") from error
+        """A kubeconfig out of a Secret; what it may ask for is decided in `kubeconfig`. Raises KubeconfigError."""
+        return cls(kubeconfig.parse(source))
 
     @classmethod
-    async def from_file(cls, path: str, *, context: str | None = None) -> "Connection":
-        """A kubeconfig of the person who runs this process: everything it says is done, exec plug-ins included.
-
-        Plug-ins' tokens are renewed; a `tokenFile` is read once. Raises KubeconfigError.
-        """
-        configuration = Configuration()
-        try:
-            loader = await load_kube_config(
-                path, context=context, client_configuration=configuration, persist_config=False
-            )
-            connection = cls(configuration)
-        except (ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, AttributeError) as error:
-            raise KubeconfigError(f"kubeconfig {path} cannot be used: {error}") from error
-        if hasattr(loader, "token"):  # else there is a certificate, or nothing, to renew
-            connection._background.append(asyncio.create_task(refresh_token(loader, configuration)))
-        return connection
+    async def from_file(cls, paths: str, *, context: str | None = None) -> "Connection":
+        """A kubeconfig of the person who runs this process, as `local` reads it. Raises KubeconfigError."""
+        access, token = await local.load(paths, context=context)
+        return cls(access, token=token)
 
     async def __aenter__(self) -> Self:
         return self
@@ -160,16 +123,7 @@ class Connection:
 
     async def close(self) -> None:
         """Ends what is under way; safe to call twice."""
-        for task in self._background:
-            task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
-        self._background.clear()
-        await self._client.close()
-
-    @property
-    def server(self) -> str:
-        """For logs and status."""
-        return str(self._client.configuration.host)
+        await self._session.close()
 
     async def get(self, path: str, params: Params | None = None) -> bytes:
         """The body of the answer. Raises Refused, Unreachable."""
@@ -233,11 +187,15 @@ class Connection:
         encoding: str = "gzip",
     ) -> aiohttp.ClientResponse:
         """Gzip: reports shrink to a fourteenth, and it is undone off the loop, at 500 MB/s."""
-        rest = self._client.rest_client
+        headers = {"Accept-Encoding": encoding}
+        if media is not None:
+            headers["Content-Type"] = media
         with _unreachable():
             async with asyncio.timeout(self._connect_seconds + self._read_seconds):
-                headers = await self._headers(media, encoding)
-                response: aiohttp.ClientResponse = await rest.pool_manager.request(
+                token = self._access.token if self._token is None else await self._token()
+                if token:
+                    headers["Authorization"] = f"Bearer {token}"
+                response = await self._session.request(
                     method,
                     self.server + path,
                     params=params,
@@ -245,9 +203,8 @@ class Connection:
                     headers=headers,
                     timeout=timeout,
                     allow_redirects=False,
-                    proxy=rest.proxy,
-                    proxy_headers=rest.proxy_headers,
-                    server_hostname=rest.server_hostname,
+                    proxy=self._access.proxy,
+                    server_hostname=self._access.tls_server_name,
                 )
         if response.status >= 300:
             try:
@@ -256,12 +213,25 @@ class Connection:
                 response.close()
         return response
 
-    async def _headers(self, media: str | None, encoding: str) -> dict[str, str]:
-        headers = {"Accept": "application/json", "Accept-Encoding": encoding, **self._client.default_headers}
-        if media is not None:
-            headers["Content-Type"] = media
-        await self._client.update_params_for_auth(headers, [], ["BearerToken"])
-        return headers
+
+def _trust(access: Access) -> ssl.SSLContext:
+    """Whom to believe, and who we are. Raises KubeconfigError.
+
+    Certificate and key never reach a file system: OpenSSL reads them from anonymous memory that is gone on return.
+    """
+    try:
+        context = ssl.create_default_context(cadata=access.authority.decode("ascii") if access.authority else None)
+        # Python 3.13 asks for extensions that the CAs of older clusters lack, and that no other client asks for.
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        if not access.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if access.certificate and access.key:
+            with _in_memory(access.certificate) as certificate, _in_memory(access.key) as key:
+                context.load_cert_chain(certificate, key)
+    except (OSError, ValueError) as error:
+        raise KubeconfigError(f"kubeconfig refused: its certificates or key cannot be read: {error}") from error
+    return context
 
 
 class _Uid(msgspec.Struct):
@@ -303,13 +273,13 @@ async def _refused(response: aiohttp.ClientResponse) -> Refused:
 def _unreachable() -> Iterator[None]:
     """Every way in which a request fails without an answer.
 
-    ValueError: a URL or header that aiohttp will not send; ConfigException and OSError: credentials unreadable.
+    ValueError: a URL or header that aiohttp will not send; KubeconfigError and OSError: credentials unreadable.
     """
     try:
         yield
     except TimeoutError as error:
         raise Unreachable(f"no answer in time ({type(error).__name__})") from error
-    except (aiohttp.ClientError, OSError, ValueError, ConfigException) as error:
+    except (aiohttp.ClientError, OSError, ValueError, KubeconfigError) as error:
         raise Unreachable(f"{type(error).__name__}: {error}"[:_MAX_MESSAGE]) from error
 
 

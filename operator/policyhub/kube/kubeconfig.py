@@ -45,26 +45,23 @@ class KubeconfigError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kubeconfig:
-    """What is left of a kubeconfig once it is accepted."""
+class Access:
+    """How an API server is reached, and as whom: what a kubeconfig comes to."""
 
     server: str
-    authority: bytes | None = field(repr=False)
+    authority: bytes | None = field(default=None, repr=False)
     """PEM; None trusts the system's authorities."""
-    certificate: bytes | None = field(repr=False)
-    key: bytes | None = field(repr=False)
-    token: str | None = field(repr=False)
-    tls_server_name: str | None
-    proxy: str | None = field(repr=False)
+    certificate: bytes | None = field(default=None, repr=False)
+    key: bytes | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
+    tls_server_name: str | None = None
+    proxy: str | None = field(default=None, repr=False)
+    verify: bool = True
 
 
-def parse(source: bytes | Mapping[str, object]) -> Kubeconfig:
+def parse(source: bytes | Mapping[str, object]) -> Access:
     """The current context's cluster and user. Raises KubeconfigError."""
-    document = _document(source)
-    context = _entry(document, "contexts", _text(document, "current-context", "the kubeconfig"))
-    cluster = _entry(document, "clusters", _text(context, "cluster", "its current context"))
-    user = _entry(document, "users", _text(context, "user", "its current context"))
-
+    cluster, user = pair(_document(source))
     problems = [f"{key} is refused: {reason}" for key, reason in _PROGRAMS.items() if user.get(key)]
     problems += [
         f"{key} is refused: it names a file of the operator; put the content into {instead}"
@@ -77,9 +74,9 @@ def parse(source: bytes | Mapping[str, object]) -> Kubeconfig:
     server = cluster.get("server")
     problems += _server_problems(server)
     problems += _proxy_problems(cluster.get("proxy-url"), server)
-    authority = _pem(cluster, "certificate-authority-data", problems)
-    certificate = _pem(user, "client-certificate-data", problems)
-    key = _pem(user, "client-key-data", problems)
+    authority = pem(cluster, "certificate-authority-data", problems)
+    certificate = pem(user, "client-certificate-data", problems)
+    key = pem(user, "client-key-data", problems)
     token = user.get("token")
     if token is not None and not (isinstance(token, str) and token.isascii() and token.isprintable() and token):
         problems.append("token is not one line of printable characters")
@@ -91,7 +88,7 @@ def parse(source: bytes | Mapping[str, object]) -> Kubeconfig:
         problems.append("the user has no credential: set token, or client-certificate-data and client-key-data")
     if problems:
         raise KubeconfigError("kubeconfig refused: " + "; ".join(problems))
-    return Kubeconfig(
+    return Access(
         server=str(server).rstrip("/"),
         authority=authority,
         certificate=certificate,
@@ -100,6 +97,13 @@ def parse(source: bytes | Mapping[str, object]) -> Kubeconfig:
         tls_server_name=_optional(cluster, "tls-server-name"),
         proxy=_optional(cluster, "proxy-url"),
     )
+
+
+def pair(document: Mapping[str, object]) -> tuple[Mapping[str, object], Mapping[str, object]]:
+    """The cluster and the user of the current context. Raises KubeconfigError."""
+    context = _entry(document, "contexts", _text(document, "current-context", "the kubeconfig"))
+    cluster = _entry(document, "clusters", _text(context, "cluster", "its current context"))
+    return cluster, _entry(document, "users", _text(context, "user", "its current context"))
 
 
 def _document(source: bytes | Mapping[str, object]) -> Mapping[str, object]:
@@ -187,7 +191,8 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _pem(node: Mapping[str, object], key: str, problems: list[str]) -> bytes | None:
+def pem(node: Mapping[str, object], key: str, problems: list[str]) -> bytes | None:
+    """The PEM text that `key` holds as base64; what is wrong with it is added to `problems`."""
     value = node.get(key)
     if not value:
         return None

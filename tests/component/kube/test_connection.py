@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 import yaml
 from aiohttp import web
-from kubernetes.aio.client import Configuration
 
 import policyhub
 from policyhub.kube import connection as module
 from policyhub.kube.connection import Connection, Refused, Unreachable
-from policyhub.kube.kubeconfig import KubeconfigError
+from policyhub.kube.kubeconfig import Access, KubeconfigError
 from tests.component.kube.apiserver import RESOURCE, Answer, ApiServer, refusal
 from tests.component.kube.authority import Authority
 from tests.component.kube.mirror import until
@@ -32,7 +31,7 @@ async def api() -> AsyncIterator[ApiServer]:
 
 @pytest.fixture
 async def connection(api: ApiServer) -> AsyncIterator[Connection]:
-    async with Connection(Configuration(host=api.url)) as made:
+    async with Connection(Access(server=api.url)) as made:
         yield made
 
 
@@ -140,7 +139,7 @@ async def test_connections_are_used_again(api: ApiServer, connection: Connection
 
 async def test_nobody_listens() -> None:
     """A refused TCP connection is Unreachable."""
-    async with Connection(Configuration(host="http://127.0.0.1:1")) as connection:
+    async with Connection(Access(server="http://127.0.0.1:1")) as connection:
         with pytest.raises(Unreachable, match=r"127\.0\.0\.1"):
             await connection.get(PATH)
 
@@ -153,7 +152,7 @@ async def test_no_answer_in_time(api: ApiServer) -> None:
         raise AssertionError
 
     api.handlers[PATH] = never
-    async with Connection(Configuration(host=api.url), read_seconds=0.02) as connection:
+    async with Connection(Access(server=api.url), read_seconds=0.02) as connection:
         with pytest.raises(Unreachable, match="no answer in time"):
             await connection.get(PATH)
 
@@ -237,7 +236,7 @@ async def test_a_stream_is_open_before_its_first_line(api: ApiServer) -> None:
     """Entering needs the server's consent only; leaving closes the connection; the pause between lines may be long."""
     watch = {"watch": "true", "resourceVersion": "1"}
     async with (
-        Connection(Configuration(host=api.url), read_seconds=0.01) as connection,
+        Connection(Access(server=api.url), read_seconds=0.01) as connection,
         connection.stream(RESOURCE.path, watch, idle_seconds=5) as stream,
     ):
         await until(lambda: api.watches)
@@ -379,6 +378,6 @@ async def test_a_file_that_cannot_be_used(tmp_path: Path, content: str | None) -
 
 async def test_closing_twice(api: ApiServer) -> None:
     """Whoever closes need not know whether somebody else did."""
-    connection = Connection(Configuration(host=api.url))
+    connection = Connection(Access(server=api.url))
     await connection.close()
     await connection.close()

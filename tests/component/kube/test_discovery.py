@@ -2,10 +2,10 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
-from kubernetes.aio.client import Configuration
 
 from policyhub.kube.connection import Connection
 from policyhub.kube.discovery import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS, Discovery, discover
+from policyhub.kube.kubeconfig import Access
 from tests.component.kube.apiserver import Answer, ApiServer, refusal
 
 VERBS = ["delete", "get", "list", "patch", "watch"]
@@ -35,7 +35,7 @@ def resources(names: list[str], verbs: list[str] = VERBS) -> Answer:
 
 
 async def found(api: ApiServer) -> Discovery:
-    async with Connection(Configuration(host=api.url)) as connection:
+    async with Connection(Access(server=api.url)) as connection:
         return await discover(connection, policy_reports=True, open_reports=True, gatekeeper=True)
 
 
@@ -142,7 +142,7 @@ async def test_a_group_that_cannot_be_read_is_unknown(api: ApiServer, answer: An
 
 async def test_unreachable() -> None:
     """A server that is down makes every group unknown; nothing is raised."""
-    async with Connection(Configuration(host="http://127.0.0.1:1")) as connection:
+    async with Connection(Access(server="http://127.0.0.1:1")) as connection:
         discovery = await discover(connection, policy_reports=True, open_reports=False, gatekeeper=True)
     assert sorted(discovery.unknown) == [GATEKEEPER, POLICY_REPORTS]
 
@@ -150,7 +150,7 @@ async def test_unreachable() -> None:
 async def test_only_what_is_asked_for(api: ApiServer) -> None:
     """Groups that are switched off are neither read nor reported."""
     serve(api, OPEN_REPORTS, {"v1alpha1": ["reports"]})
-    async with Connection(Configuration(host=api.url)) as connection:
+    async with Connection(Access(server=api.url)) as connection:
         discovery = await discover(connection, policy_reports=True, open_reports=False, gatekeeper=False)
     assert discovery == Discovery(served=(), unknown={})
     assert len(api.requests) == 1

@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import pytest
-from kubernetes.aio.client import Configuration
 from structlog.testing import capture_logs
 
 from policyhub.kube.connection import Connection
+from policyhub.kube.kubeconfig import Access
 from policyhub.kube.reflector import PAGE, Reflector
 from tests.component.kube.apiserver import RESOURCE, Answer, ApiServer, refusal, status
 from tests.component.kube.mirror import Mirror, VirtualClock, until
@@ -42,7 +42,7 @@ class Rig:
 
 @asynccontextmanager
 async def running(api: ApiServer, **options: float | tuple[float, float]) -> AsyncIterator[Rig]:
-    async with api.serve(), Connection(Configuration(host=api.url), read_seconds=5) as connection:
+    async with api.serve(), Connection(Access(server=api.url), read_seconds=5) as connection:
         rig = Rig(api, connection, **options)
         task = asyncio.create_task(rig.reflector.run())
         try:
@@ -535,7 +535,7 @@ async def test_events_go_on_while_listing_again_fails() -> None:
 async def test_cancellation_leaves_no_connection() -> None:
     """Cancelled within the watch, the server sees the connection go."""
     api = filled(1)
-    async with api.serve(), Connection(Configuration(host=api.url)) as connection:
+    async with api.serve(), Connection(Access(server=api.url)) as connection:
         task = asyncio.create_task(Reflector(connection, RESOURCE, Mirror()).run())
         await until(lambda: api.watches)
         task.cancel()
@@ -556,7 +556,7 @@ async def test_cancellation_within_a_listing_aborts_it() -> None:
 
     api.before_page = stall
     mirror = Mirror()
-    async with api.serve(), Connection(Configuration(host=api.url)) as connection:
+    async with api.serve(), Connection(Access(server=api.url)) as connection:
         task = asyncio.create_task(Reflector(connection, RESOURCE, mirror).run())
         await stuck.wait()
         task.cancel()
@@ -583,7 +583,7 @@ async def test_a_fault_of_the_sink_does_not_end_the_resource() -> None:
 async def test_hundreds_of_watches_at_once() -> None:
     """The number of watches is not limited by the connection pool."""
     api = filled(1)
-    async with api.serve(), Connection(Configuration(host=api.url)) as connection:
+    async with api.serve(), Connection(Access(server=api.url)) as connection:
         reflectors = [Reflector(connection, RESOURCE, Mirror()) for _ in range(250)]
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(reflector.run()) for reflector in reflectors]

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 
 import pytest
 from aiohttp import web
-from kubernetes.aio.client import Configuration
 from structlog.testing import capture_logs
 
 from policyhub.kube.connection import Connection, Refused
+from policyhub.kube.kubeconfig import Access
 from policyhub.lease import Lease, Timing
 from tests.component.kube.apiserver import Answer, ApiServer, _answer, refusal
 from tests.unit.lease.virtual import PATH, Server
@@ -73,7 +73,7 @@ async def test_a_stalled_server_closes_the_holder_before_another_begins(server: 
     answers again, another takes the lease.
     """
     api, leases = server
-    async with Connection(Configuration(host=api.url)) as one, Connection(Configuration(host=api.url)) as two:
+    async with Connection(Access(server=api.url)) as one, Connection(Access(server=api.url)) as two:
         first, second = replica(one, "a"), replica(two, "b")
         await first.acquire()
         keeping = asyncio.create_task(first.keep())
@@ -99,7 +99,7 @@ async def test_a_stalled_server_closes_the_holder_before_another_begins(server: 
 async def test_of_two_at_once_one_is_refused(server: tuple[ApiServer, LeaseServer]) -> None:
     """Two replicas that start together: one gets 409 and stands by, without a word in the log."""
     api, leases = server
-    async with Connection(Configuration(host=api.url)) as one, Connection(Configuration(host=api.url)) as two:
+    async with Connection(Access(server=api.url)) as one, Connection(Access(server=api.url)) as two:
         replicas = [replica(one, "a"), replica(two, "b")]
         with capture_logs() as logs:
             taking = [asyncio.create_task(lease.acquire()) for lease in replicas]
@@ -127,7 +127,7 @@ async def test_what_a_standby_cannot_read(server: tuple[ApiServer, LeaseServer],
     """Whatever the server answers, it is told once and tried again, and nothing begins meanwhile."""
     api, leases = server
     leases.instead = answer
-    async with Connection(Configuration(host=api.url)) as one:
+    async with Connection(Access(server=api.url)) as one:
         lease = replica(one, "a")
         with capture_logs() as logs:
             taking = asyncio.create_task(lease.acquire())
@@ -144,7 +144,7 @@ async def test_the_end_comes_while_the_loop_hangs(server: tuple[ApiServer, Lease
     """A loop that is busy renews nothing and notices nothing: the thread does, when the time is over."""
     api, _ = server
     ended = threading.Event()
-    async with Connection(Configuration(host=api.url)) as one:
+    async with Connection(Access(server=api.url)) as one:
         lease = replica(one, "a")
         await lease.acquire()
         lease.watch(ended.set)
@@ -157,7 +157,7 @@ async def test_a_release_is_no_loss(server: tuple[ApiServer, LeaseServer]) -> No
     """Given up in order, it ends nothing: the process finishes what it has to."""
     api, leases = server
     ended = threading.Event()
-    async with Connection(Configuration(host=api.url)) as one:
+    async with Connection(Access(server=api.url)) as one:
         lease = replica(one, "a")
         await lease.acquire()
         lease.watch(ended.set)
@@ -171,7 +171,7 @@ async def test_a_taken_lease_ends_at_once(server: tuple[ApiServer, LeaseServer])
     """A holder that reads another's name is ended at its next renewal, not when its time is over."""
     api, leases = server
     ended = threading.Event()
-    async with Connection(Configuration(host=api.url)) as one:
+    async with Connection(Access(server=api.url)) as one:
         lease = replica(one, "a")
         await lease.acquire()
         lease.watch(ended.set)

@@ -1,0 +1,209 @@
+import base64
+import json
+import os
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from policyhub.kube import local
+from policyhub.kube.connection import Connection, Unreachable
+from policyhub.kube.kubeconfig import KubeconfigError
+from tests.component.kube.apiserver import Answer, ApiServer
+from tests.component.kube.authority import Authority
+
+PATH = "/api/v1/anything"
+SERVER = "https://127.0.0.1:1"
+
+
+def config(
+    folder: Path,
+    *,
+    name: str = "here",
+    cluster: Mapping[str, Any] | None = None,
+    user: Mapping[str, Any] | None = None,
+    file: str = "config",
+) -> Path:
+    """A file with one context, its cluster and its user, all of one name."""
+    path = folder / file
+    path.parent.mkdir(exist_ok=True)
+    document = {
+        "current-context": name,
+        "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
+        "clusters": [{"name": name, "cluster": {"server": SERVER, **(cluster or {})}}],
+        "users": [{"name": name, "user": user or {}}],
+    }
+    path.write_text(yaml.safe_dump(document))
+    return path
+
+
+def plugin(folder: Path, body: str, **more: object) -> dict[str, Any]:
+    """A user whose credential a Python program prints."""
+    program = folder / "plugin.py"
+    program.write_text(body)
+    version = "client.authentication.k8s.io/v1"
+    return {"exec": {"apiVersion": version, "command": sys.executable, "args": [str(program)], **more}}
+
+
+def counting(folder: Path, *, expires: datetime | None) -> str:
+    """A program whose tokens are counted in a file, from 1 on."""
+    status = {"expirationTimestamp": expires.isoformat()} if expires else {}
+    return f"""
+import json, pathlib
+file = pathlib.Path({str(folder / "count")!r})
+count = int(file.read_text()) + 1 if file.exists() else 1
+file.write_text(str(count))
+print(json.dumps({{"kind": "ExecCredential", "status": {{"token": str(count), **{status!r}}}}}))
+"""
+
+
+async def test_the_first_of_several_files_counts(tmp_path: Path) -> None:
+    """Entries and current context are merged as kubectl merges them; files that are missing are passed over."""
+    one = config(tmp_path, user={"token": "one"}, file="one")
+    two = config(tmp_path, name="there", user={"token": "two"}, file="two")
+    again = config(tmp_path, user={"token": "again"}, file="three")
+    paths = os.pathsep.join(map(str, (tmp_path / "none", one, two, again)))
+    assert (await local.load(paths))[0].token == "one"
+    assert (await local.load(paths, context="there"))[0].token == "two"
+
+
+async def test_paths_begin_at_the_file(tmp_path: Path) -> None:
+    """A relative path is one beside the kubeconfig, wherever the process runs."""
+    folder = tmp_path / "sub"
+    path = config(
+        tmp_path,
+        file="sub/config",
+        cluster={"certificate-authority": "ca.pem"},
+        user={"client-certificate": "me.pem", "client-key": str(tmp_path / "key.pem")},
+    )
+    (folder / "ca.pem").write_bytes(b"ca")
+    (folder / "me.pem").write_bytes(b"me")
+    (tmp_path / "key.pem").write_bytes(b"key")
+    access, token = await local.load(str(path))
+    assert (access.authority, access.certificate, access.key, token) == (b"ca", b"me", b"key", None)
+
+
+async def test_data_comes_before_a_file(tmp_path: Path) -> None:
+    """As with kubectl, what stands in the kubeconfig itself counts."""
+    data = base64.b64encode(b"-----BEGIN CERTIFICATE-----").decode()
+    path = config(tmp_path, cluster={"certificate-authority-data": data, "certificate-authority": "none"})
+    assert (await local.load(str(path)))[0].authority == b"-----BEGIN CERTIFICATE-----"
+
+
+async def test_verification_may_be_off(authority: Authority, tmp_path: Path) -> None:
+    """One's own file may switch off what a Secret's may not."""
+    api = ApiServer()
+    api.documents[PATH] = Answer(200, b"{}")
+    async with api.serve(tls=authority.server(tmp_path)):
+        path = config(tmp_path, cluster={"server": api.url, "insecure-skip-tls-verify": True}, user={"token": "t"})
+        async with await Connection.from_file(str(path)) as connection:
+            assert await connection.get(PATH) == b"{}"
+
+
+@pytest.fixture
+def authority() -> Authority:
+    return Authority()
+
+
+async def test_a_token_file_is_read_again(tmp_path: Path) -> None:
+    """A token that was replaced is used from the next request on."""
+    (tmp_path / "token").write_text("first\n")
+    api = ApiServer()
+    api.documents[PATH] = Answer(200, b"{}")
+    async with api.serve():
+        path = config(tmp_path, cluster={"server": api.url}, user={"tokenFile": "token"})
+        async with await Connection.from_file(str(path)) as connection:
+            await connection.get(PATH)
+            (tmp_path / "token").write_text("second")
+            await connection.get(PATH)
+            (tmp_path / "token").unlink()
+            with pytest.raises(Unreachable, match="token"):
+                await connection.get(PATH)
+    assert [request.headers["Authorization"] for request in api.requests] == ["Bearer first", "Bearer second"]
+
+
+@pytest.mark.parametrize(
+    ("left", "tokens"),
+    [(None, ["1", "1"]), (timedelta(hours=1), ["1", "1"]), (timedelta(seconds=50), ["2", "3"])],
+    ids=["for ever", "for long", "ends soon"],
+)
+async def test_a_plug_in_runs_again_when_its_token_ends(
+    tmp_path: Path, left: timedelta | None, tokens: list[str]
+) -> None:
+    """It is run once, and again a minute before the token ends."""
+    expires = datetime.now(UTC) + left if left else None
+    path = config(tmp_path, user=plugin(tmp_path, counting(tmp_path, expires=expires)))
+    _, token = await local.load(str(path))
+    assert token is not None
+    assert [await token(), await token()] == tokens
+
+
+async def test_a_plug_in_is_told_what_it_needs(tmp_path: Path) -> None:
+    """Its environment, and the cluster where it asks for it."""
+    body = """
+import json, os
+told = json.loads(os.environ["KUBERNETES_EXEC_INFO"])
+token = ",".join([os.environ["PROFILE"], told["spec"]["cluster"]["server"], str(told["spec"]["interactive"])])
+print(json.dumps({"status": {"token": token}}))
+"""
+    user = plugin(tmp_path, body, env=[{"name": "PROFILE", "value": "dev"}], provideClusterInfo=True)
+    _, token = await local.load(str(config(tmp_path, user=user)))
+    assert token is not None
+    assert await token() == f"dev,{SERVER},False"
+
+
+async def test_a_plug_in_may_give_a_certificate(authority: Authority, tmp_path: Path) -> None:
+    """Certificate and key of a plug-in are used as those of the file are."""
+    certificate, key = authority.issue("somebody")
+    status = {"clientCertificateData": certificate.decode(), "clientKeyData": key.decode()}
+    api = ApiServer()
+    api.documents[PATH] = Answer(200, b"{}")
+    async with api.serve(tls=authority.server(tmp_path, ask_client=True)):
+        trusted = {"server": api.url, "certificate-authority-data": base64.b64encode(authority.pem).decode()}
+        user = plugin(tmp_path, f"print({json.dumps({'status': status})!r})")
+        async with await Connection.from_file(str(config(tmp_path, cluster=trusted, user=user))) as connection:
+            assert await connection.get(PATH) == b"{}"
+    assert "Authorization" not in api.requests[0].headers
+
+
+@pytest.mark.parametrize(
+    ("user", "message"),
+    [
+        ({"exec": {"command": "policyhub-none", "installHint": "install it"}}, "policyhub-none.*install it"),
+        ({"exec": {"command": "./none"}}, "the plug-in /.*/none"),
+        ({"exec": {"command": "false"}}, "false failed with exit code 1"),
+        ({"exec": {"command": "echo"}}, "printed no ExecCredential"),
+        ({"exec": {"command": "true", "interactiveMode": "Always"}}, "wants a terminal"),
+        ({"auth-provider": {"name": "gcp"}}, "auth-provider"),
+        ({"username": "u", "password": "p"}, "username"),
+        ({"tokenFile": "none"}, "none"),
+        ({"client-certificate-data": "!"}, "client-certificate-data is not base64"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_what_cannot_be_used(tmp_path: Path, user: dict[str, Any], message: str) -> None:
+    """One error that names the file and what to mend."""
+    with pytest.raises(KubeconfigError, match=f"kubeconfig .*config cannot be used: .*{message}"):
+        await local.load(str(config(tmp_path, user=user)))
+
+
+async def test_a_plug_in_that_waits_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is ended, and the error says so."""
+    monkeypatch.setattr(local, "PLUGIN_SECONDS", 0.2)
+    user = plugin(tmp_path, "import threading; threading.Event().wait()")
+    with pytest.raises(KubeconfigError, match="did not end"):
+        await local.load(str(config(tmp_path, user=user)))
+
+
+async def test_the_person_behind_kopf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kopf signs in by the same file, plug-in included."""
+    from policyhub.handlers import login_locally  # noqa: PLC0415  (imports kopf, which only this test needs)
+
+    path = config(tmp_path, user=plugin(tmp_path, counting(tmp_path, expires=None)))
+    monkeypatch.setenv("KUBECONFIG", str(path))
+    info = await login_locally()
+    assert (info.server, info.token, info.insecure) == (SERVER, "1", False)
