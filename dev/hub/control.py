@@ -5,7 +5,7 @@
 | GET stats | counts since the last reset |
 | GET journal?since=N&calls_since=M&limit=L | entries and calls after those numbers |
 | GET findings?account=&region=&prefix=&record_state=&after=&limit= | stored findings as they are now, no quota |
-| GET, POST, DELETE faults; DELETE faults/N | list, add, clear; remove one |
+| GET, POST, DELETE faults; DELETE faults/N | list, add, clear; remove one (says how many calls it hit) |
 | GET, POST switches | read; set some |
 | POST hubs {account, region, enabled} | Security Hub on or off |
 | POST quotas {on} | |
@@ -133,9 +133,10 @@ class Control:
         return answer({})
 
     async def remove_fault(self, request: web.Request) -> web.Response:
-        known = self._service.faults.remove(int(request.match_info["number"]))
+        number = int(request.match_info["number"])
+        known = self._service.faults.remove(number)
         self._service.watch_lag()
-        return answer({"removed": known})
+        return answer({"removed": known, "hits": self._service.faults.hits(number)})
 
     async def switches(self, _: web.Request) -> web.Response:
         return answer(self._service.switches)

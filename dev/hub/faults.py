@@ -5,6 +5,7 @@
 | throttle | 429 TooManyRequestsException |
 | error500 | 500 InternalException, nothing written |
 | access_denied | 403 AccessDeniedException |
+| expired | 403 ExpiredTokenException (STS: ExpiredToken), as with credentials that have ended |
 | timeout_before | no answer, nothing written; the connection ends after `delay_seconds` |
 | timeout_after | no answer, but everything was written |
 | partial | BatchImportFindings: a share of the findings fails with InternalFailure |
@@ -12,11 +13,12 @@
 """
 
 import random
+from collections import Counter
 from typing import Literal
 
 import msgspec
 
-Kind = Literal["throttle", "error500", "access_denied", "timeout_before", "timeout_after", "partial", "lag"]
+Kind = Literal["throttle", "error500", "access_denied", "expired", "timeout_before", "timeout_after", "partial", "lag"]
 
 
 class Fault(msgspec.Struct, forbid_unknown_fields=True):
@@ -41,6 +43,7 @@ class Faults:
     def __init__(self) -> None:
         self._rules: dict[int, tuple[Fault, random.Random, float]] = {}
         self._last = 0
+        self._hits: Counter[int] = Counter()
 
     def add(self, fault: Fault, *, now: float) -> int:
         self._last += 1
@@ -50,8 +53,13 @@ class Faults:
     def remove(self, number: int) -> bool:
         return self._rules.pop(number, None) is not None
 
+    def hits(self, number: int) -> int:
+        """How many calls a rule has hit, also after it is gone."""
+        return self._hits[number]
+
     def clear(self) -> None:
         self._rules.clear()
+        self._hits.clear()
 
     def listed(self) -> list[dict[str, object]]:
         return [{"id": number, **msgspec.to_builtins(fault)} for number, (fault, _, _) in self._rules.items()]
@@ -68,6 +76,7 @@ class Faults:
                 continue
             if chance.random() >= fault.probability:
                 continue
+            self._hits[number] += 1
             if fault.count is not None:
                 fault.count -= 1
                 if fault.count <= 0:
@@ -77,8 +86,9 @@ class Faults:
 
     def moment(self, operation: str, account: str, region: str, *, now: float) -> float | None:
         """The moment whose state a reading call is shown; None for now."""
-        for fault, _, added in self._rules.values():
+        for number, (fault, _, added) in self._rules.items():
             if fault.kind == "lag" and _fits(fault, operation, account, region):
+                self._hits[number] += 1
                 return max(now - fault.delay_seconds, added)
         return None
 

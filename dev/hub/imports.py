@@ -50,7 +50,7 @@ class Importer(msgspec.Struct):
             if code:
                 name = _name(finding)
                 failed.append({"Id": name, "ErrorCode": code, "ErrorMessage": message})
-                self._note(hub, now, name, finding, "failed", detail=f"{code}: {message}")
+                self._note(hub, now, name, finding, "failed", sent=finding, detail=f"{code}: {message}")
                 continue
             if self._store(hub, finding, now=now, moment=moment) or self.switches.ignored_update == "counted":
                 succeeded += 1
@@ -79,7 +79,7 @@ class Importer(msgspec.Struct):
             merged = merge.first(new)
             merge.serve(merged, processed_at=moment, region=hub.region)
             self._put(hub, merged, frozenset(), now)
-            self._note(hub, now, new["Id"], merged, "created")
+            self._note(hub, now, new["Id"], merged, "created", sent=new)
             return True
         old = known.finding()
         touched = frozenset(known.touched.split(",")) if known.touched else frozenset[str]()
@@ -90,7 +90,7 @@ class Importer(msgspec.Struct):
         frozen = known.workflow == "SUPPRESSED" and self.switches.suppressed_imports == "ignored"
         if late or frozen:
             reason = "UpdatedAt is not later than the stored one" if late else "suppressed"
-            self._note(hub, now, known.id, old, "ignored", redundant=same, detail=reason)
+            self._note(hub, now, known.id, old, "ignored", sent=new, redundant=same, detail=reason)
             return False
         for name in ("CreatedAt", "FirstObservedAt"):
             if old.get(name) != merged.get(name):
@@ -99,7 +99,7 @@ class Importer(msgspec.Struct):
         reset = known.workflow != merged["Workflow"].get("Status")
         detail = f"workflow {known.workflow} → NEW" if reset else ""
         outcome = _outcome(known, merged, same=same)
-        self._note(hub, now, known.id, merged, outcome, redundant=same, detail=detail)
+        self._note(hub, now, known.id, merged, outcome, sent=new, redundant=same, detail=detail)
         return True
 
     def _put(
@@ -111,15 +111,26 @@ class Importer(msgspec.Struct):
         hub.put(stored, now=now)
 
     def _note(
-        self, hub: Hub, now: float, name: str, finding: Any, outcome: str, *, redundant: bool = False, detail: str = ""
+        self,
+        hub: Hub,
+        now: float,
+        name: str,
+        finding: Any,
+        outcome: str,
+        *,
+        sent: Any,
+        redundant: bool = False,
+        detail: str = "",
     ) -> None:
+        """`finding` as it stands now, `sent` as the provider sent it: of that the times are kept."""
         state, cluster = "", ""
         if outcome != "failed":
             state, cluster = finding["RecordState"], cluster_name(finding)
         call = self.journal.next_call
         self.journal.record(
-            (now, call, "import", hub.account, hub.region, name, state, outcome, redundant, cluster, detail)
-        )
+            (now, call, "import", hub.account, hub.region, name, state, outcome, redundant, cluster, detail,
+             str(sent.get("CreatedAt", "")), str(sent.get("UpdatedAt", "")))
+        )  # fmt: skip
 
 
 _CHECK = checker("AwsSecurityFinding")

@@ -1,14 +1,16 @@
 """The journal: every finding that was imported or updated, and every call, in order. Bounded; the oldest go first.
 
-Entries are plain tuples while they are kept, and become objects only when somebody reads them.
+Entries are plain tuples while they are kept, and become objects only when somebody reads them. An entry of kind `lost`
+names a finding of an import whose caller cannot know whether it was written (500, no answer); it counts as no outcome.
 """
 
 from collections import Counter
 from typing import Any, Generic, TypeVar
 
-Entry = tuple[float, int, str, str, str, str, str, str, bool, str, str]
+Entry = tuple[float, int, str, str, str, str, str, str, bool, str, str, str, str]
 ENTRY_FIELDS = (
     "time", "call", "kind", "account", "region", "id", "record_state", "outcome", "redundant", "cluster", "detail",
+    "created_at", "updated_at",
 )  # fmt: skip
 Call = tuple[float, str, str, str, int, int, str]
 CALL_FIELDS = ("time", "operation", "account", "region", "findings", "status", "error")
@@ -58,8 +60,18 @@ class Journal:
 
     def record(self, entry: Entry) -> None:
         self.entries.append(entry)
+        if entry[2] == "lost":
+            return
         self.outcomes[entry[7]] += 1
         self.redundant += entry[8]
+
+    def lose(self, body: Any, now: float, account: str, region: str, *, reason: str) -> None:
+        """The findings of an import's body, of a call whose caller gets no answer that could be believed."""
+        findings = body.get("Findings") if isinstance(body, dict) else None
+        for sent in findings if isinstance(findings, list) else ():
+            if isinstance(sent, dict):
+                name, times = str(sent.get("Id", "")), (str(sent.get("CreatedAt", "")), str(sent.get("UpdatedAt", "")))
+                self.record((now, self.next_call, "lost", account, region, name, "", "lost", False, "", reason, *times))
 
     def called(self, call: Call) -> None:
         self.calls.append(call)

@@ -177,8 +177,9 @@ class HubProcess:
         """Add a fault (dev/hub/faults.py lists kinds and options). Its number, for `clear_fault`."""
         return int(self._send("POST", "faults", {"kind": kind, **options})["id"])
 
-    def clear_fault(self, number: int) -> None:
-        self._send("DELETE", f"faults/{number}")
+    def clear_fault(self, number: int) -> int:
+        """How many calls it has hit."""
+        return int(self._send("DELETE", f"faults/{number}")["hits"])
 
     def clear_faults(self) -> None:
         self._send("DELETE", "faults")

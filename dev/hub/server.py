@@ -71,6 +71,7 @@ async def _aws(request: web.Request) -> web.StreamResponse:
 async def _silent(request: web.Request, service: Service, call: Call) -> web.StreamResponse:
     """A call whose caller gets no answer. The connection ends without one."""
     fault = call.fault
+    service.lose(call)
     if fault is not None and fault.kind == "timeout_after":
         with contextlib.suppress(AwsError):  # the caller would not see it either; the journal has it
             service.perform(call)

@@ -157,7 +157,10 @@ class Service:
         if kind == "access_denied":
             message = f"User: {call.caller.arn} is not authorized to perform: securityhub:{call.operation}"
             return AwsError("AccessDeniedException", 403, message)
+        if kind == "expired":
+            return AwsError("ExpiredTokenException", 403, "The security token included in the request is expired")
         if kind == "error500":
+            self.lose(call)
             return AwsError("InternalException", 500, "Internal server error")
         securityhub = call.request.scope.service == "securityhub"
         over = securityhub and not self.quotas.take(account, region, call.operation, now=self.monotonic())
@@ -175,6 +178,12 @@ class Service:
             raise
         self.note(call.operation, call.caller.account, region, call.findings, None)
         return answer
+
+    def lose(self, call: Call) -> None:
+        """Name the findings of an import of which the caller does not learn whether it was written."""
+        if call.operation == "BatchImportFindings" and call.fault is not None:
+            where = (self.clock(), call.caller.account, call.request.scope.region)
+            self.journal.lose(_decoded(call), *where, reason=call.fault.kind)
 
     def note(self, operation: str, account: str, region: str, findings: int, error: AwsError | None) -> None:
         status, code = (200, "") if error is None else (error.status, error.code)

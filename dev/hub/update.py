@@ -65,7 +65,7 @@ class Updater(msgspec.Struct):
         hub.put(stored, now=now)
         self.journal.record(
             (now, self.journal.next_call, "update", hub.account, hub.region, known.id, stored.record_state, "updated",
-             known.finding() == finding, stored.cluster, _described(values))
+             known.finding() == finding, stored.cluster, _described(values), "", "")
         )  # fmt: skip
         return None
 

@@ -12,6 +12,7 @@ const OUTCOMES = {
   reactivated: "Came back",
   archived: "Archived",
   updated: "Analyst",
+  lost: "No answer",
 };
 
 export class Detail {

@@ -98,6 +98,7 @@ def test_throttling(hub: HubProcess, client: Any) -> None:
         ("throttle", ("TooManyRequestsException", 429)),
         ("error500", ("InternalException", 500)),
         ("access_denied", ("AccessDeniedException", 403)),
+        ("expired", ("ExpiredTokenException", 403)),
     ],
 )
 def test_fault(hub: HubProcess, client: Any, kind: str, expected: tuple[str, int]) -> None:
@@ -108,6 +109,29 @@ def test_fault(hub: HubProcess, client: Any, kind: str, expected: tuple[str, int
     assert hub.findings() == []
     assert securityhub.batch_import_findings(Findings=[finding()])["SuccessCount"] == 1
     assert [call["status"] for call in hub.calls()] == [expected[1], 200]
+
+
+def test_expired_credentials_of_sts(hub: HubProcess, client: Any) -> None:
+    """STS calls the same trouble by a word of its own; removing a fault tells how many calls it has hit."""
+    number = hub.fault("expired")
+    assert code(lambda: client("sts").get_caller_identity()) == ("ExpiredToken", 403)
+    assert hub.clear_fault(number) == 1
+    assert client("sts").get_caller_identity()["Account"] == "111122223333"
+
+
+@pytest.mark.parametrize(("kind", "written"), [("error500", 0), ("timeout_before", 0), ("timeout_after", 1)])
+def test_lost_answer(hub: HubProcess, client: Any, kind: str, *, written: int) -> None:
+    """The journal names the findings of a call whose caller does not learn what became of it; they count as nothing."""
+    number = hub.fault(kind, operation="BatchImportFindings", delay_seconds=0)
+    with pytest.raises((ClientError, ConnectionClosedError)):
+        client().batch_import_findings(Findings=[finding()])
+    lost, *rest = hub.journal()
+    (call,) = hub.calls()
+    assert (lost["kind"], lost["id"], lost["detail"], lost["call"]) == ("lost", "one", kind, call["call"])
+    assert lost["updated_at"] == finding()["UpdatedAt"]
+    assert [entry["outcome"] for entry in rest] == ["created"] * written
+    assert hub.stats()["outcomes"] == ({"created": 1} if written else {})
+    assert hub.clear_fault(number) == 1
 
 
 @pytest.mark.parametrize(("kind", "written"), [("timeout_before", 0), ("timeout_after", 1)])

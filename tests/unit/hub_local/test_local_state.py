@@ -95,7 +95,7 @@ def test_history() -> None:
     """A finding's history is its own entries in order, of its own account and Region."""
     journal = Journal(100)
     for name, region in [("a", "r"), ("b", "r"), ("a", "s"), ("a", "r")]:
-        journal.record((0.0, 1, "import", "1", region, name, "ACTIVE", "created", False, "", ""))
+        journal.record((0.0, 1, "import", "1", region, name, "ACTIVE", "created", False, "", "", "", ""))
     assert [entry["seq"] for entry in journal.history("1", "r", "a", limit=10)] == [1, 4]
     assert [entry["seq"] for entry in journal.history("1", "r", "a", limit=1)] == [4]
 
