@@ -1,12 +1,14 @@
 """The pace of calls: one token bucket per hub and operation.
 
 Security Hub's quotas hold per account and Region and are shared with every other tool there, so only a share of them is
-used. Invariants: callers are served in the order they came; the bucket never holds more than `burst` tokens; a caller
-that is cancelled takes none.
+used. Invariants: callers are served in the order they came, those that say they are urgent before the others, but every
+second token is for the others while they wait; the bucket never holds more than `burst` tokens; a caller that is
+cancelled takes none.
 """
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -33,7 +35,9 @@ class TokenBucket:
         self._sleep = sleep
         self._tokens = self._burst
         self._filled = clock()
-        self._turn = asyncio.Lock()  # asyncio's lock is first come, first served
+        self._urgent: deque[asyncio.Event] = deque()
+        self._others: deque[asyncio.Event] = deque()
+        self._last_urgent = False
 
     @property
     def rate(self) -> float:
@@ -57,14 +61,32 @@ class TokenBucket:
             self._fill()
             self._rate = min(self._ceiling, self._rate + self._ceiling / _STEPS)
 
-    async def acquire(self) -> None:
+    async def acquire(self, *, urgent: bool = False) -> None:
         """Wait for one token and take it."""
-        async with self._turn:
-            self._fill()
-            while self._tokens < _WHOLE:
-                await self._sleep((1 - self._tokens) / self._rate)
+        mine = asyncio.Event()
+        queue = self._urgent if urgent else self._others
+        queue.append(mine)
+        try:
+            while True:
                 self._fill()
+                if self._next() is not mine:
+                    mine.clear()
+                    await mine.wait()
+                elif self._tokens < _WHOLE:
+                    await self._sleep((1 - self._tokens) / self._rate)
+                else:
+                    break
             self._tokens -= 1
+            self._last_urgent = urgent
+        finally:
+            queue.remove(mine)
+            if (following := self._next()) is not None:
+                following.set()
+
+    def _next(self) -> asyncio.Event | None:
+        """Whose turn it is."""
+        first, second = (self._others, self._urgent) if self._last_urgent else (self._urgent, self._others)
+        return first[0] if first else second[0] if second else None
 
     def _fill(self) -> None:
         now = self._clock()

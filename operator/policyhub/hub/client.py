@@ -1,7 +1,8 @@
 """One Security Hub: importing findings and reading them back. The only place that calls AWS.
 
 Invariants
-* Each call takes a token of its operation's bucket first. No call is repeated here: the caller's loop does that.
+* Each call takes a token of its operation's bucket first. No call is repeated here but for the later pages of a
+  reading: the caller's loop does that.
 * Whether a call may leave at all is asked last, in its thread (`credentials.Clients.permit`).
 * Credentials that fail are not kept: the call after signs in anew.
 * An import never fails as a whole because of one finding: a refused call is halved until the bad one stands alone.
@@ -13,12 +14,14 @@ end, its outcome is unknown, and sending the same again is harmless.
 """
 
 import asyncio
+import random
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, Protocol, TypeVar
 
 import structlog
@@ -34,6 +37,10 @@ log = structlog.get_logger(__name__)
 WORKERS = 4
 PAGE = 100
 """MaxResults of GetFindings; its greatest value."""
+PAGE_ATTEMPTS = 8
+"""Of a later page, about half a minute; then the reading has failed, and whoever reads can say so."""
+PAGE_WAIT_SECONDS = 8.0
+"""The longest wait between two of them, with full jitter, beside the pace that the bucket sets."""
 MAX_FILTER_VALUES = 20
 """Values that GetFindings takes for one attribute."""
 
@@ -107,6 +114,8 @@ class HubClient:
         reads: TokenBucket,
         observer: Observer | None = None,
         clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
         self.account = account
         self.region = region
@@ -118,6 +127,8 @@ class HubClient:
         self._executor = executor
         self._observer = observer
         self._clock = clock
+        self._sleep = sleep
+        self._jitter = jitter
 
     async def import_findings(self, findings: Sequence[Finding]) -> ImportResult:
         """Import any number of findings, in as few calls as the limits allow, one after the other.
@@ -154,13 +165,15 @@ class HubClient:
             settled = True
         return result
 
-    async def get_findings(self, filters: Filters, *, token: str = "") -> Page:
-        """One page of our own findings, of both record states. `token` comes from the page before."""
+    async def get_findings(self, filters: Filters, *, token: str = "", urgent: bool = False) -> Page:
+        """One page of our own findings, of both record states. `token` comes from the page before; `urgent` as of
+        TokenBucket.
+        """
         request: dict[str, object] = {"Filters": {**filters, **self._own()}, "MaxResults": PAGE}
         if token:
             request["NextToken"] = token
         response = await self._paced(
-            self.reads, "GetFindings", lambda: self._clients.securityhub().get_findings(**request)
+            self.reads, "GetFindings", lambda: self._clients.securityhub().get_findings(**request), urgent=urgent
         )
         found = response.get("Findings", ())
         ours = tuple(finding for finding in found if self._is_own(finding))
@@ -168,31 +181,44 @@ class HubClient:
             log.warning("foreign_findings_dropped", account=self.account, region=self.region, n=len(found) - len(ours))
         return Page(ours, response.get("NextToken") or "")
 
-    async def find(self, filters: Filters) -> AsyncGenerator[Page, None]:
+    async def find(self, filters: Filters, *, urgent: bool = False) -> AsyncGenerator[Page, None]:
         """All pages, until Security Hub gives no token. Pages may be short or empty.
 
-        A token that is refused or does not move on is Unavailable: tokens expire, begin again.
+        A later page that is throttled or not answered is asked for again, up to PAGE_ATTEMPTS times: to begin anew
+        would cost all that was read. A token that is refused or does not move on is Unavailable: tokens expire, begin
+        again.
         """
-        page = await self.get_findings(filters)
+        page = await self.get_findings(filters, urgent=urgent)
         while page.token:
             yield page
-            try:
-                following = await self.get_findings(filters, token=page.token)
-            except errors.Refused as error:
-                raise errors.Unavailable(error.message, code=error.code) from error
+            following = await self._following(filters, page.token, urgent=urgent)
             if following.token == page.token:
                 raise errors.Unavailable(f"GetFindings in {self.account}, {self.region}: stuck", code="TokenStuck")
             page = following
         yield page
 
+    async def _following(self, filters: Filters, token: str, *, urgent: bool) -> Page:
+        for attempt in count(1):
+            try:
+                return await self.get_findings(filters, token=token, urgent=urgent)
+            except errors.Refused as error:
+                raise errors.Unavailable(error.message, code=error.code) from error
+            except (errors.Throttled, errors.Unavailable) as error:
+                if attempt == PAGE_ATTEMPTS:
+                    raise
+                wait = min(PAGE_WAIT_SECONDS, 2.0**attempt) * self._jitter()
+                log.info("page_delayed", account=self.account, region=self.region, code=error.code, attempt=attempt)
+                await self._sleep(wait)
+        raise AssertionError("unreachable")  # count() does not end
+
     async def by_ids(self, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
-        """Those of the findings that Security Hub knows, by id; 20 a call."""
+        """Those of the findings that Security Hub knows, by id; 20 a call, before other readings: somebody waits."""
         wanted = list(dict.fromkeys(ids))
         found: dict[str, dict[str, Any]] = {}
         for start in range(0, len(wanted), MAX_FILTER_VALUES):
             asked = wanted[start : start + MAX_FILTER_VALUES]
             filters = {"Id": [{"Value": ident, "Comparison": "EQUALS"} for ident in asked]}
-            async with aclosing(self.find(filters)) as pages:
+            async with aclosing(self.find(filters, urgent=True)) as pages:
                 async for page in pages:
                     found.update((finding["Id"], finding) for finding in page.findings if finding["Id"] in asked)
         return found
@@ -251,9 +277,9 @@ class HubClient:
             and finding.get("Region", self.region) == self.region
         )
 
-    async def _paced(self, bucket: TokenBucket, operation: str, call: Callable[[], T]) -> T:
+    async def _paced(self, bucket: TokenBucket, operation: str, call: Callable[[], T], *, urgent: bool = False) -> T:
         """Take a token, call, and let the answer set the pace: additive increase, multiplicative decrease."""
-        await bucket.acquire()
+        await bucket.acquire(urgent=urgent)
         try:
             answer = await self._call(operation, call)
         except errors.Throttled:

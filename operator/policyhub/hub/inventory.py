@@ -35,12 +35,15 @@ log = structlog.get_logger(__name__)
 
 WHOLE_BELOW = 2_000
 """Up to here the whole prefix is read as one part: sixteen parts would take more calls than its 20 pages."""
-SPLIT_ABOVE = 4_000
-"""Findings in one part: 40 pages, 17 s at our share of the quota, which a failure would read again."""
+SPLIT_ABOVE = 20_000
+"""Findings in one part: 200 pages, 83 s at our share of the quota. Each split reads this once in vain, and each part
+half a page more than it holds; until a part is complete, fresh violations among its ids take a look-up each."""
 _DEPTH = 4
 """Hex digits of the finest part. 65,536 parts of 4,000 are more than Security Hub holds."""
 _HEX = "0123456789abcdef"
 _LONGEST_WAIT = 60.0
+_THROTTLED_WAIT = 8.0
+"""The same where the hub asks for patience only: the token bucket slows down as well."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -123,7 +126,8 @@ class Inventory:
             except (Throttled, Unavailable, Withheld) as error:
                 self.trouble = error
                 failures += 1
-                wait = min(_LONGEST_WAIT, 2.0**failures) * (0.5 + self._jitter() / 2)
+                longest = _THROTTLED_WAIT if isinstance(error, Throttled) else _LONGEST_WAIT
+                wait = min(longest, 2.0 ** min(failures, 6)) * (0.5 + self._jitter() / 2)
                 log.warning("inventory_delayed", prefix=prefix, code=error.code, seconds=round(wait, 1))
                 self._left.rotate(-1)
                 await self._sleep(wait)

@@ -79,6 +79,33 @@ async def test_cancelled_caller_takes_no_token(time: Time) -> None:
     assert [task.cancelled() for task in waiting] == [True, True, False]
 
 
+async def test_the_urgent_go_first(time: Time) -> None:
+    """Whoever is urgent takes the next token, and no more than every second one while others wait."""
+    tokens = bucket(time, burst=1)
+    await tokens.acquire()
+    served: list[str] = []
+
+    async def call(name: str) -> None:
+        await tokens.acquire(urgent=name.startswith("urgent"))
+        served.append(name)
+
+    async with asyncio.TaskGroup() as calls:
+        for name in ("a", "b", "c", "urgent 1", "urgent 2", "urgent 3"):
+            calls.create_task(call(name))
+    assert served == ["urgent 1", "a", "urgent 2", "b", "urgent 3", "c"]
+
+
+async def test_one_that_gives_up_lets_the_next_go(time: Time) -> None:
+    """An urgent caller that is cancelled takes no token, and the one behind it is woken."""
+    tokens = bucket(time, burst=1)
+    await tokens.acquire()
+    first, second = (asyncio.create_task(tokens.acquire(urgent=urgent)) for urgent in (True, False))
+    await asyncio.sleep(0)
+    first.cancel()
+    await second
+    assert first.cancelled()
+
+
 async def test_throttled_calls_halve_the_rate_once(time: Time) -> None:
     """However many calls under way are refused at a time, the rate is halved once, and the burst is gone."""
     tokens = bucket(time, rate=8.0)

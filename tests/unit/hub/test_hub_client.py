@@ -10,7 +10,7 @@ import pytest
 from botocore import exceptions as boto
 
 from policyhub.hub.bucket import IMPORTS, READS, TokenBucket
-from policyhub.hub.client import HubClient, product_arn, workers
+from policyhub.hub.client import PAGE_ATTEMPTS, HubClient, product_arn, workers
 from policyhub.hub.errors import AccessLost, HubError, Refused, Throttled, Unavailable
 
 ACCOUNT = "111122223333"
@@ -83,7 +83,15 @@ def seen() -> list[tuple[str, str]]:
 
 
 @pytest.fixture
-def hub(aws: Aws, executor: ThreadPoolExecutor, seen: list[tuple[str, str]]) -> HubClient:
+def waits() -> list[float]:
+    return []
+
+
+@pytest.fixture
+def hub(aws: Aws, executor: ThreadPoolExecutor, seen: list[tuple[str, str]], waits: list[float]) -> HubClient:
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
     return HubClient(
         account=ACCOUNT,
         region=REGION,
@@ -93,6 +101,8 @@ def hub(aws: Aws, executor: ThreadPoolExecutor, seen: list[tuple[str, str]]) -> 
         imports=TokenBucket(rate=1e9, burst=IMPORTS.burst),
         reads=TokenBucket(rate=1e9, burst=READS.burst),
         observer=lambda operation, code, _seconds: seen.append((operation, code)),
+        sleep=sleep,
+        jitter=lambda: 1.0,
     )
 
 
@@ -251,6 +261,45 @@ async def test_refused_token_is_unavailable(aws: Aws, hub: HubClient) -> None:
     aws.answer = lambda _request: fault("InvalidInputException")
     with pytest.raises(Refused):
         await collect(hub.find({}))
+
+
+@pytest.mark.parametrize("code", ["TooManyRequestsException", "InternalException"])
+async def test_a_later_page_is_asked_again(aws: Aws, hub: HubClient, waits: list[float], code: str) -> None:
+    """What was read is not read again because a later page was throttled or not answered; each wait is longer."""
+    pages = paged((findings("a"), "t1"), (findings("b"), "t2"), (findings("c"), ""))
+    refused = iter([1, 3, 4, 5])
+    refuse = next(refused)
+
+    def answer(request: Mapping[str, Any]) -> Answer:
+        nonlocal refuse
+        if len(aws.requests) - 1 == refuse:
+            refuse = next(refused, -1)
+            return fault(code, 500)
+        return pages(request)
+
+    aws.answer = answer
+    found = [finding["Id"] async for page in hub.find({}) for finding in page.findings]
+    assert found == ["a", "b", "c"]
+    assert [request.get("NextToken", "") for request in aws.requests] == ["", "t1", "t1", "t2", "t2", "t2", "t2"]
+    assert waits == [2, 2, 4, 8]
+
+
+async def test_a_first_page_is_the_callers(aws: Aws, hub: HubClient, waits: list[float]) -> None:
+    """Nothing is lost by beginning anew, so nothing is tried again."""
+    aws.answer = lambda _request: fault("TooManyRequestsException")
+    with pytest.raises(Throttled):
+        await collect(hub.find({}))
+    assert (len(aws.requests), waits) == (1, [])
+
+
+async def test_patience_ends(aws: Aws, hub: HubClient) -> None:
+    """A page that never comes is an error, so that it can be told."""
+    aws.answer = lambda request: (
+        fault("InternalException", 500) if "NextToken" in request else {"Findings": [], "NextToken": "t"}
+    )
+    with pytest.raises(Unavailable):
+        await collect(hub.find({}))
+    assert len(aws.requests) == 1 + PAGE_ATTEMPTS
 
 
 async def test_by_ids_asks_for_twenty_at_once(aws: Aws, hub: HubClient) -> None:
