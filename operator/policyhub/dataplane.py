@@ -69,7 +69,7 @@ REFRESH_SECONDS = 3600.0
 START_JITTER_SECONDS = 2.0
 """Operators of one account that start together do not ask at the same moment."""
 OWN_LOOK_MS = 5_000
-"""How long after the start, by our clock, a former holder may have written by its own. What is later is ours, and a first
+"""How long after the start, by our clock, a former holder may have written by its own. What is later is ours: a first
 sync writes 800 a second."""
 UNAVAILABLE_MS = 15 * 60_000
 """After this long without a page of the inventory, findings are sent without it."""
@@ -190,6 +190,8 @@ class DataPlane:
         self.preview: Counter[Change] = Counter()
         """In mode DryRun: what would be sent."""
         self._gauges: set[tuple[str, str, Severity]] = set()
+        self._oldest_pending: int | None = None
+        self._oldest_due = 0
 
     @property
     def name(self) -> str:
@@ -687,12 +689,20 @@ class DataPlane:
             m.violations.remove(name, *labels)
         self._gauges = set(ledger.violations)
         m.findings_pending.labels(name, hub).set(ledger.pending)
-        oldest = ledger.oldest_pending()
+        oldest = self._oldest(ledger)
         m.oldest_pending_seconds.labels(name, hub).set(0 if oldest is None else max(0, self._now() - oldest) / 1000)
         m.in_sync.labels(name).set(self.in_sync)
         m.archives_held.remove_by_labels({"cluster": name})
         for reason, number in ledger.held_reasons().items():
             m.archives_held.labels(name, reason).set(number)
+
+    def _oldest(self, ledger: Ledger) -> int | None:
+        """Since when the oldest pending finding waits; looked for at most one second in a hundred."""
+        now = self._now()
+        if now >= self._oldest_due:
+            self._oldest_pending = ledger.oldest_pending()
+            self._oldest_due = now + 100 * (self._now() - now)
+        return self._oldest_pending if ledger.pending else None
 
     def _export_sources(self) -> None:
         m, name = self._metrics, self.name

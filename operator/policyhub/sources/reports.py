@@ -130,7 +130,7 @@ class _Speaker:
             return []
         source, policy, rule, discriminator = told
         severity = severity_of(result.severity)
-        message = (result.message or "").strip()[:MESSAGE_LIMIT]
+        message = intern((result.message or "").strip()[:MESSAGE_LIMIT])  # most are their rule's
         shown = _shown(result.properties) if result.properties else ()
         category = intern((result.category or "").strip())
         return [

@@ -1,9 +1,11 @@
 """The vocabulary of the sources: what an engine says about an object.
 
 Pure: no I/O, no clock. Everything here is immutable and comparable: two readings of a source object that compare equal
-have no semantic difference, so an engine's rewrite with new timestamps costs nothing further down.
+have no semantic difference, so an engine's rewrite with new timestamps costs nothing further down. What is kept for
+each violation is out of the garbage collector's sight (`gc=False`): it holds nothing that could lead back to it.
 """
 
+from sys import intern
 from typing import Literal
 
 import msgspec
@@ -22,7 +24,7 @@ Place = tuple[str, str, str, str, str]
 """(group, version, kind, namespace, name) of an object, in the order in which Gatekeeper compares objects."""
 
 
-class Subject(msgspec.Struct, frozen=True, order=True):
+class Subject(msgspec.Struct, frozen=True, order=True, gc=False):
     """A Kubernetes object that a result is about. Empty strings where a part does not apply."""
 
     group: str
@@ -31,7 +33,7 @@ class Subject(msgspec.Struct, frozen=True, order=True):
     name: str
 
 
-class SourceKey(msgspec.Struct, frozen=True, order=True):
+class SourceKey(msgspec.Struct, frozen=True, order=True, gc=False):
     """One source object (a report or a constraint). Never the API version: it is the same object under each."""
 
     group: str
@@ -43,10 +45,10 @@ class SourceKey(msgspec.Struct, frozen=True, order=True):
     @property
     def origin(self) -> str:
         """The API that the object came through, e.g. `policyreports.wgpolicyk8s.io`."""
-        return f"{self.resource}.{self.group}"
+        return intern(f"{self.resource}.{self.group}")  # kept with every finding
 
 
-class Violation(msgspec.Struct, frozen=True):
+class Violation(msgspec.Struct, frozen=True, gc=False):
     """One (policy, rule, subject) that a source object calls `fail`, `warn` or `error`, or that a constraint lists.
 
     Several results of one source object with the same identity are one violation: the worst result speaks, and the

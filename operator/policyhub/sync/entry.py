@@ -27,7 +27,7 @@ class Grade(IntEnum):
     """The object's result now reads pass or skip."""
 
 
-class Known(msgspec.Struct, frozen=True):
+class Known(msgspec.Struct, frozen=True, gc=False):
     """A finding as Security Hub last confirmed it. An empty digest: it may be there, its content is not known."""
 
     digest: str

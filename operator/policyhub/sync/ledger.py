@@ -72,6 +72,8 @@ class Ledger:
         """Ids that are in a call to Security Hub."""
         self.violations: Counter[tuple[str, str, Severity]] = Counter()
         """Wanted findings by (source, policy, severity)."""
+        self._tallies: dict[tuple[str, str, Severity], tuple[str, str, Severity]] = {}
+        """Each of them once, for all entries to share."""
         self.guard = Guard()
         self._relapses: dict[str, tuple[int, ...]] = {}
         """When findings were activated again."""
@@ -419,7 +421,9 @@ class Ledger:
         entry.voice = violation
         entry.origin = min(key.origin for key, said in calls if said == violation)
         entry.rule = violation.rule
-        entry.digest = digest(violation, default_severity=self.default_severity)
+        said = digest(violation, default_severity=self.default_severity)
+        known = entry.known.digest if entry.known is not None else ""
+        entry.digest = known if known == said else said  # one text for both
         self._count(entry)
 
     def _count(self, entry: Entry) -> None:
@@ -427,6 +431,7 @@ class Ledger:
         if entry.wanted and entry.voice is not None:
             v = entry.voice
             tally = (v.source, v.policy, v.severity or self.default_severity)
+            tally = self._tallies.setdefault(tally, tally)
         if tally == entry.tally:
             return
         if entry.tally is not None:
@@ -550,6 +555,8 @@ class Ledger:
         known = held.known
         if held.cluster_uid != self.cluster_uid:  # adopted: its uid must be written anew
             known = msgspec.structs.replace(known, digest="")
+        elif known.digest == entry.digest:
+            known = msgspec.structs.replace(known, digest=entry.digest)  # one text for both
         entry.source = entry.source or held.source
         self._know(entry, known)
         if not entry.wanted:
