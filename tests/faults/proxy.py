@@ -1,155 +1,312 @@
 """A proxy between the operator and the API server that misbehaves as it is told.
 
-Each fault is a function of one request: it lets it pass, answers in the server's place, or spoils the answer. Which
-requests it hits is drawn from a seed.
+A fault says which requests it fits, and what becomes of them: an answer in the server's place, or what becomes of each
+line of a watch that is under way. Which of the fitting requests (or lines) are hit is drawn from a seed; hits are
+counted. In every run listings come in pages of `PAGE`, so that there are pages to lose.
 """
 
 import asyncio
+import json
 import random
 from collections.abc import Awaitable, Callable
-from typing import NoReturn
+from dataclasses import dataclass
+from typing import Any, NoReturn
 
 from aiohttp import web
 
 from tests.integration.operator.gate import Gate
 
-SOURCES = ("/apis/wgpolicyk8s.io", "/apis/openreports.io", "/apis/constraints.gatekeeper.sh", "/api/v1/namespaces")
-"""What the data plane reads. The operator's own objects come through undisturbed, but for `home`."""
+GROUPS = ("wgpolicyk8s.io", "openreports.io", "constraints.gatekeeper.sh")
+SOURCES = (*(f"/apis/{group}" for group in GROUPS), "/api/v1/namespaces")
+"""What the data plane reads."""
 STALL_SECONDS = 6.0
+ASKED, PAGE = 500, 25
+"""The operator asks for pages of so many objects, and gets so many: a page that is twice as large stays so."""
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Fault = Callable[["Proxy", web.Request, Answer], Awaitable[web.StreamResponse]]
+Reply = Callable[[web.Request, Answer], Awaitable[web.StreamResponse]]
+Line = Callable[[web.Request, web.StreamResponse, bytes], Awaitable[bool]]
+Fits = Callable[[web.Request], bool]
+
+
+def sources(request: web.Request) -> bool:
+    return request.path.startswith(SOURCES)
+
+
+def everything(_: web.Request) -> bool:
+    """The operator's own objects too: what it does at home."""
+    return True
+
+
+@dataclass(frozen=True)
+class Fault:
+    fits: Fits = sources
+    reply: Reply | None = None
+    """What a request gets that is hit."""
+    line: Line | None = None
+    """Writes what is left of a line of a watch that is hit, and says whether the watch goes on."""
+    kind: bytes = b""
+    """Lines that are hit have this in them."""
+    share: float = 0.5
 
 
 class Proxy(Gate):
-    """Hands everything on while `fault` is None."""
-
-    fault: Fault | None = None
-    share = 0.5
-    everything = False
+    """Hands everything on while there is no fault."""
 
     def __init__(self, target: str, *, ca: str = "") -> None:
         super().__init__(target, ca=ca)
         self.rng = random.Random(0)  # noqa: S311  (repeatable)
+        self.hits = 0
+        self._fault: Fault | None = None
+        self._revoked: str = ""
 
-    def misbehave(self, fault: Fault | None, *, share: float = 0.5, everything: bool = False) -> None:
-        """From now on; `share` of the requests are hit. Answers under way that a fault could spoil are cut."""
-        self.fault, self.share, self.everything = fault, share, everything
-        if fault is not None:
-            for source in ("",) if everything else SOURCES:
-                self.cut(source)
+    def misbehave(self, fault: Fault) -> None:
+        """From now on. Watches under way are cut where the fault is one of requests."""
+        self.hits, self._fault = 0, fault
+        if fault.reply is not None:
+            self._cut_all(SOURCES if fault.fits is not everything else ("",))
+
+    def behave(self) -> int:
+        """The fault is over; how often it hit."""
+        self._fault = None
+        return self.hits
+
+    def revoke(self, token: str) -> None:
+        """The token has expired: what the data plane asks with it is answered with 401, for ever; none for an empty
+        one.
+        """
+        self.hits, self._revoked = 0, f"Bearer {token}" if token else ""
+        self._cut_all(SOURCES)
+
+    def _cut_all(self, paths: tuple[str, ...]) -> None:
+        for path in paths:
+            self.cut(path)
 
     async def _hand_on(self, request: web.Request) -> web.StreamResponse:
-        fault = self.fault
-        concerned = self.everything or request.path.startswith(SOURCES)
-        if fault is None or not concerned or self.rng.random() >= self.share:
-            return await super()._hand_on(request)
-        return await fault(self, request, super()._hand_on)
+        if self._revoked and sources(request) and request.headers.get("Authorization") == self._revoked:
+            self.hits += 1
+            return _status(401, "Unauthorized")
+        fault = self._fault
+        if fault is not None and fault.reply is not None and fault.fits(request) and self.rng.random() < fault.share:
+            self.hits += 1
+            return await fault.reply(request, self._honest)
+        return await self._honest(request)
+
+    async def _honest(self, request: web.Request) -> web.StreamResponse:
+        if "watch" in request.query:
+            return await self._watch(request)
+        if "limit" in request.query and sources(request):
+            limit = max(1, int(request.query["limit"]) * PAGE // ASKED)
+            request = request.clone(rel_url=request.rel_url.update_query(limit=str(limit)))
+        return await super()._hand_on(request)
+
+    async def _watch(self, request: web.Request) -> web.StreamResponse:
+        """Line by line, so that a fault can meet one that was under way before it began."""
+        headers = {name: request.headers[name] for name in ("Authorization", "Accept") if name in request.headers}
+        async with self._session.get(self._target + request.path_qs, headers=headers) as answer:
+            stream = web.StreamResponse(status=answer.status, headers={"Content-Type": "application/json"})
+            await stream.prepare(request)
+            self._streams[stream] = request
+            try:
+                while line := await answer.content.readuntil(b"\n"):
+                    fault = self._fault
+                    if fault is None or fault.line is None or not self._hit(fault, request, line):
+                        await stream.write(line)
+                    else:
+                        self.hits += 1
+                        if not await fault.line(request, stream, line):
+                            await stream.write_eof()
+                            break
+            finally:
+                del self._streams[stream]
+            return stream
+
+    def _hit(self, fault: Fault, request: web.Request, line: bytes) -> bool:
+        return fault.fits(request) and fault.kind in line and self.rng.random() < fault.share
 
 
-def abort(request: web.Request) -> NoReturn:
+def _abort(request: web.Request) -> NoReturn:
     if request.transport is not None:
         request.transport.abort()
     raise web.HTTPBadGateway
 
 
-def status(code: int, reason: str, **headers: str) -> Fault:
-    """Answers with a Kubernetes Status."""
-
-    async def fault(_: Proxy, __: web.Request, ___: Answer) -> web.StreamResponse:
-        body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason}
-        return web.json_response({**body, "message": f"injected {reason}"}, status=code, headers=headers)
-
-    return fault
+def _status(code: int, reason: str, **headers: str) -> web.Response:
+    body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason}
+    return web.json_response({**body, "message": f"injected {reason}"}, status=code, headers=headers)
 
 
-async def cut(_: Proxy, request: web.Request, __: Answer) -> web.StreamResponse:
+def _is(*paths: str) -> Fits:
+    return lambda request: request.path in paths
+
+
+def refused(code: int, reason: str, *, fits: Fits = sources, share: float = 0.5, wait: str = "") -> Fault:
+    """A Kubernetes Status in the server's place; `wait` is its Retry-After."""
+    headers = {"Retry-After": wait} if wait else {}
+
+    async def reply(_: web.Request, __: Answer) -> web.StreamResponse:
+        return _status(code, reason, **headers)
+
+    return Fault(reply=reply, fits=fits, share=share)
+
+
+def cut(*, fits: Fits = sources) -> Fault:
     """No answer: the connection ends."""
-    abort(request)
+
+    async def reply(request: web.Request, _: Answer) -> web.StreamResponse:
+        _abort(request)
+
+    return Fault(reply=reply, fits=fits)
 
 
-async def stall(_: Proxy, request: web.Request, answer: Answer) -> web.StreamResponse:
+def silent() -> Fault:
     """No answer for a while, then the connection ends; a watch is accepted and says nothing."""
-    if "watch" in request.query:
+
+    async def reply(request: web.Request, _: Answer) -> web.StreamResponse:
+        if "watch" in request.query:
+            await web.StreamResponse(headers={"Content-Type": "application/json"}).prepare(request)
+            await asyncio.sleep(STALL_SECONDS)
+        await asyncio.sleep(STALL_SECONDS / 3)
+        _abort(request)
+
+    return Fault(reply=reply)
+
+
+def frozen() -> Fault:
+    """A watch that was under way says nothing more for a while, then the connection ends."""
+
+    async def line(request: web.Request, _: web.StreamResponse, __: bytes) -> bool:
+        await asyncio.sleep(STALL_SECONDS)
+        _abort(request)
+
+    return Fault(line=line)
+
+
+def outdated() -> Fault:
+    """Watches are refused: the version that they start from has expired."""
+    return refused(410, "Expired", fits=lambda request: sources(request) and "watch" in request.query)
+
+
+def overtaken() -> Fault:
+    """A watch is accepted and then says that it has expired."""
+
+    async def reply(request: web.Request, _: Answer) -> web.StreamResponse:
         stream = web.StreamResponse(headers={"Content-Type": "application/json"})
         await stream.prepare(request)
-        await asyncio.sleep(STALL_SECONDS)
-        abort(request)
-    await asyncio.sleep(STALL_SECONDS / 3)
-    del answer
-    abort(request)
+        await stream.write(
+            b'{"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired","message":"too old"}}\n'
+        )
+        await stream.write_eof()
+        return stream
+
+    return Fault(reply=reply, fits=lambda request: sources(request) and "watch" in request.query)
 
 
-async def expired(proxy: Proxy, request: web.Request, answer: Answer) -> web.StreamResponse:
-    """Watches (and continue tokens, where a listing is longer than a page) have expired."""
-    if "watch" in request.query or "continue" in request.query:
-        return await status(410, "Expired")(proxy, request, answer)
-    return await answer(request)
+def pages() -> Fault:
+    """Continue tokens have expired."""
+    return refused(410, "Expired", fits=lambda request: "continue" in request.query)
 
 
-async def expired_in_watch(_: Proxy, request: web.Request, answer: Answer) -> web.StreamResponse:
-    """The watch is accepted and then says that it has expired."""
-    if "watch" not in request.query:
-        return await answer(request)
-    line = b'{"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired","message":"too old"}}\n'
-    stream = web.StreamResponse(headers={"Content-Type": "application/json"})
-    await stream.prepare(request)
-    await stream.write(line)
-    await stream.write_eof()
-    return stream
+def unbookmarked() -> Fault:
+    """Bookmarks are lost."""
+
+    async def line(_: web.Request, __: web.StreamResponse, ___: bytes) -> bool:
+        return True
+
+    return Fault(line=line, kind=b'"type":"BOOKMARK"', share=1.0)
 
 
-async def discovery(proxy: Proxy, request: web.Request, answer: Answer) -> web.StreamResponse:
-    """Groups and their resources cannot be read (an aggregated API is down)."""
-    if request.path.count("/") <= 3 and request.path.startswith("/apis/"):
-        return await status(503, "ServiceUnavailable")(proxy, request, answer)
-    return await answer(request)
+def torn_watch() -> Fault:
+    """Half of a line, then the connection ends: broken off, or as if all had been said."""
+
+    async def line(request: web.Request, stream: web.StreamResponse, whole: bytes) -> bool:
+        await stream.write(whole[: len(whole) // 2])
+        if len(whole) % 2:
+            _abort(request)
+        return False
+
+    return Fault(line=line, share=0.1)
 
 
-async def group_missing(proxy: Proxy, request: web.Request, answer: Answer) -> web.StreamResponse:
-    """A whole API group answers 404, as if it had been removed."""
-    if request.path.startswith(("/apis/wgpolicyk8s.io", "/apis/constraints.gatekeeper.sh")):
-        return await status(404, "NotFound")(proxy, request, answer)
-    return await answer(request)
+def torn_listing() -> Fault:
+    """Half of an answer: broken off, or as if that had been all."""
+
+    async def reply(request: web.Request, answer: Answer) -> web.StreamResponse:
+        body = _body(await answer(request))
+        half = body[: len(body) // 2]
+        stream = web.StreamResponse(headers={"Content-Type": "application/json"})
+        stream.content_length = len(half) if len(body) % 2 else len(body)
+        await stream.prepare(request)
+        await stream.write(half)
+        if len(body) % 2 == 0:
+            _abort(request)
+        await stream.write_eof()
+        return stream
+
+    return Fault(reply=reply, fits=lambda request: sources(request) and "watch" not in request.query)
 
 
-async def torn(_: Proxy, request: web.Request, answer: Answer) -> web.StreamResponse:
-    """Half of an answer, then the connection ends."""
-    if "watch" in request.query:
-        return await _spoiled(request, answer, keep=0.5, seconds=0.0)
-    whole = await answer(request)
-    body = whole.body if isinstance(whole, web.Response) and isinstance(whole.body, bytes) else b""
-    stream = web.StreamResponse(status=whole.status, headers={"Content-Type": "application/json"})
-    stream.content_length = len(body)
-    await stream.prepare(request)
-    await stream.write(body[: len(body) // 2])
-    abort(request)
+def slow() -> Fault:
+    """Bytes trickle, of listings as of watches."""
+
+    async def trickle(stream: web.StreamResponse, body: bytes) -> None:
+        step = max(1, len(body) // 10)
+        for start in range(0, len(body), step):
+            await stream.write(body[start : start + step])
+            await asyncio.sleep(0.05)
+
+    async def line(_: web.Request, stream: web.StreamResponse, whole: bytes) -> bool:
+        await trickle(stream, whole)
+        return True
+
+    async def reply(request: web.Request, answer: Answer) -> web.StreamResponse:
+        whole = await answer(request)
+        body = _body(whole)
+        stream = web.StreamResponse(status=whole.status, headers={"Content-Type": "application/json"})
+        stream.content_length = len(body)
+        await stream.prepare(request)
+        await trickle(stream, body)
+        await stream.write_eof()
+        return stream
+
+    return Fault(reply=reply, line=line, share=0.3, fits=lambda r: sources(r) and r.method == "GET")
 
 
-async def slow(_: Proxy, request: web.Request, answer: Answer) -> web.StreamResponse:
-    """Bytes trickle."""
-    if "watch" in request.query:
-        await asyncio.sleep(1)
-        return await answer(request)
-    whole = await answer(request)
-    body = whole.body if isinstance(whole, web.Response) and isinstance(whole.body, bytes) else b""
-    stream = web.StreamResponse(status=whole.status, headers={"Content-Type": "application/json"})
-    stream.content_length = len(body)
-    await stream.prepare(request)
-    step = max(1, len(body) // 10)
-    for start in range(0, len(body), step):
-        await stream.write(body[start : start + step])
-        await asyncio.sleep(0.1)
-    await stream.write_eof()
-    return stream
+def group_gone() -> Fault:
+    """Whole API groups answer 404, as if they had been removed."""
+    gone = tuple(f"/apis/{group}" for group in (GROUPS[0], GROUPS[2]))
+    return refused(404, "NotFound", fits=lambda request: request.path.startswith(gone), share=0.9)
 
 
-async def _spoiled(request: web.Request, answer: Answer, *, keep: float, seconds: float) -> web.StreamResponse:
-    """A watch whose first lines end in the middle of one."""
-    line = b'{"type":"MODIFIED","object":{"apiVersion":"v1","kind":"PolicyReport","metadata":{"name":"half","name'
-    del answer
-    stream = web.StreamResponse(headers={"Content-Type": "application/json"})
-    await stream.prepare(request)
-    await stream.write(line[: int(len(line) * keep)])
-    await asyncio.sleep(seconds)
-    abort(request)
+def group_unlisted() -> Fault:
+    """Discovery knows nothing of some groups, although they are served: they are missing from /apis, and /apis/<group>
+    answers 404.
+    """
+
+    async def reply(request: web.Request, answer: Answer) -> web.StreamResponse:
+        if request.path != "/apis":
+            return _status(404, "NotFound")
+        whole = await answer(request)
+        listed: dict[str, Any] = json.loads(_body(whole))
+        for member in ("groups", "items"):  # the plain and the aggregated form
+            if member in listed:
+                listed[member] = [g for g in listed[member] if (g.get("name") or g["metadata"]["name"]) not in GROUPS]
+        return web.json_response(listed, headers={"Content-Type": whole.headers["Content-Type"]})
+
+    return Fault(reply=reply, fits=_is("/apis", *(f"/apis/{group}" for group in GROUPS)), share=0.7)
+
+
+def group_failing() -> Fault:
+    """Groups cannot be read: an aggregated API is down."""
+    return refused(503, "ServiceUnavailable", fits=_is(*(f"/apis/{group}" for group in GROUPS)), share=0.7)
+
+
+def version_failing() -> Fault:
+    """A group is listed, and its version cannot be read."""
+    versions = ("v1alpha2", "v1alpha1", "v1beta1")
+    paths = (f"/apis/{group}/{version}" for group, version in zip(GROUPS, versions, strict=True))
+    return refused(503, "ServiceUnavailable", fits=_is(*paths), share=0.7)
+
+
+def _body(answer: web.StreamResponse) -> bytes:
+    return answer.body if isinstance(answer, web.Response) and isinstance(answer.body, bytes) else b""

@@ -5,7 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from dev.cluster import ControlPlane
-from tests.faults.run import MIXED, Arena, run
+from tests.faults.arena import Arena
+from tests.faults.run import run
+from tests.faults.table import line
+from tests.faults.trouble import MIXED
 
 
 @pytest.fixture(scope="module")
@@ -14,10 +17,10 @@ def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
         yield arena
 
 
-@pytest.mark.parametrize(("fault", "seed"), [(MIXED, 1), (MIXED, 2), ("operator: kill -9", 1)])
+@pytest.mark.parametrize(("fault", "seed"), [(MIXED, 1), ("operator: kill -9", 1)])
 def test_promises_hold(arena: Arena, fault: str, seed: int) -> None:
     """When the faults stop, Security Hub has exactly the violations; none was archived that had not ended; triage is as
     the analyst left it.
     """
-    verdict = run(arena, fault, seed=seed, seconds=8).verdict
-    assert verdict.good, verdict
+    result = run(arena, fault, seed=seed, seconds=6)
+    assert result.good, line(result)

@@ -1,13 +1,17 @@
-"""Makes the clock on the wall jump: the seconds in the file FAKE_OFFSET are added to it. Monotonic clocks stay right.
+"""Makes the clock on the wall jump: the seconds in the file FAKE_OFFSET are added to `time.time`, `time.time_ns` and
+`datetime.now`. Monotonic clocks stay right.
 
 Python imports this by its name where the folder is on PYTHONPATH.
 """
 
+import ctypes
+import gc
 import os
 import time
+from datetime import datetime, timedelta, tzinfo
 
 _file = os.environ.get("FAKE_OFFSET", "")
-_time, _time_ns = time.time, time.time_ns
+_time, _time_ns, _now = time.time, time.time_ns, datetime.now
 
 
 def _offset() -> int:
@@ -18,6 +22,14 @@ def _offset() -> int:
         return 0
 
 
+def _shifted(_: type[datetime], tz: tzinfo | None = None) -> datetime:
+    return _now(tz) + timedelta(seconds=_offset())
+
+
 if _file:
     time.time = lambda: _time() + _offset()
     time.time_ns = lambda: _time_ns() + _offset() * 1_000_000_000
+    # `datetime` is written in C and cannot be assigned to; a subclass in its place would be refused where C code looks
+    # for the type itself. Its dictionary can be reached by way of the read-only view of it.
+    gc.get_referents(datetime.__dict__)[0]["now"] = classmethod(_shifted)
+    ctypes.pythonapi.PyType_Modified(ctypes.py_object(datetime))

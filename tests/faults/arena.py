@@ -1,0 +1,108 @@
+"""A cluster behind a proxy, a hub, and an operator; cleared between runs."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dev import stand
+from dev.cluster import ControlPlane
+from dev.hub.process import HubProcess
+from tests.faults.checker import Doubts
+from tests.faults.proxy import Proxy
+from tests.integration.operator.world import CLUSTERS, World
+from tests.integration.operator.world import ENGINES as CRDS
+
+DELAY_SECONDS = 3
+SETTINGS = {
+    "POLICYHUB_DISCOVERY_INTERVAL": "0.5",
+    "POLICYHUB_RELIST_INTERVAL": "10",
+}
+CLOCK = Path(__file__).parent / "clock"
+
+
+class Arena:
+    def __init__(self, name: str, world: World, gate: Proxy, folder: Path) -> None:
+        self.name = name
+        self.world = world
+        self.gate = gate
+        self.doubts = Doubts()
+        self._offset = folder / f"{name}.offset"
+        self._kubeconfig = folder / f"{name}.proxy.kubeconfig"
+        self.ahead = 0
+        """How many seconds the operator's clock is ahead of ours."""
+
+    @classmethod
+    @contextmanager
+    def open(cls, plane: ControlPlane, folder: Path, *, name: str = "faults") -> Iterator["Arena"]:
+        cluster = plane.cluster(name)
+        installed = stand.install(cluster, folder, values={"clusterName": name})
+        cluster.apply(CRDS)
+        with HubProcess.start() as hub, Proxy(cluster.url, ca=cluster.ca or "") as gate:
+            yield cls(name, World(installed, hub), gate, folder)
+
+    @property
+    def hub(self) -> HubProcess:
+        return self.world.hub
+
+    def reset(self, *, seed: int) -> None:
+        """Nothing of an earlier run is left."""
+        self.world.clear()
+        self.gate.rng.seed(seed)
+        self.gate.revoke("")
+        self.doubts = Doubts()
+        self.hub.quotas(on=False)
+        self.jump(0)
+        self.sign_in()
+
+    def calm(self) -> None:
+        """No fault is left; the operator's clock stays as it is."""
+        self.gate.behave()
+        self.hub.clear_faults()
+        self.hub.enable(on=True)
+
+    # -- the operator ---------------------------------------------------------------------------------------------
+
+    def start(self, *, wait: bool = True) -> None:
+        settings = {**SETTINGS, "KUBECONFIG": str(self._kubeconfig), "FAKE_OFFSET": str(self._offset)}
+        self.world.start(wait=wait, **settings, PYTHONPATH=str(CLOCK))
+
+    def kill(self) -> None:
+        """As the kernel does."""
+        self.world.operator.kill()
+        self.doubts.kills.append(time.time())
+
+    def jump(self, seconds: int) -> None:
+        """The operator's clock on the wall."""
+        self.ahead = seconds
+        self._offset.write_text(str(seconds))
+
+    def token(self) -> str:
+        """That of the service account, as the operator has it."""
+        config: dict[str, Any] = json.loads(self._kubeconfig.read_text())
+        return str(config["users"][0]["user"]["token"])
+
+    def sign_in(self) -> None:
+        """A fresh token in the operator's kubeconfig, which leads through the proxy."""
+        config = json.loads(self.world.installed.kubeconfig().read_text())
+        for entry in config["clusters"]:
+            entry["cluster"] = {"server": self.gate.url}
+        self._kubeconfig.write_text(json.dumps(config))
+
+    # -- what was told --------------------------------------------------------------------------------------------
+
+    def monitor(self) -> None:
+        self.world.monitor(archiveDelay=f"{DELAY_SECONDS}s")
+
+    def approve(self, *engines: str) -> None:
+        """What the guard holds is approved for an hour of the operator's clock."""
+        until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + self.ahead + 3600))
+        approved = ",".join(f"{engine}@{until}" for engine in engines)
+        annotation = {"metadata": {"annotations": {"policyhub.dev/approve-archive": approved}}}
+        self.world.cluster.request("PATCH", f"{CLUSTERS}/{self.name}", annotation)
+
+    def refused(self, code: str) -> int:
+        """How many findings the hub failed with this code."""
+        return sum(entry["outcome"] == "failed" and entry["detail"].startswith(code) for entry in self.hub.journal())

@@ -1,0 +1,77 @@
+"""What the runs came to, for people: a line for each as it ends, and the table at the end."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+
+from tests.faults.checker import PROMISES, Verdict
+from tests.faults.run import Result
+from tests.faults.trouble import NONE
+
+HEADER = (
+    "fault", "seeds", "hits", "changes", "imports", "lasting", "wrong", "lost", "left open", "double", "triage",
+    "other", "redundant: allowed", "forbidden", "seconds",
+)  # fmt: skip
+NAMED = ("wrong", "missing", "stale", "double", "triage")
+OTHER = tuple(promise for promise in PROMISES if promise not in {*NAMED, "forbidden"})
+SHOWN = 5
+
+
+def line(result: Result) -> str:
+    """One run; with what was broken and how to run it again."""
+    verdict = result.verdict
+    told = (
+        f"{'ok' if result.good else 'BROKEN'}  {result.fault}, seed {result.seed}: {result.hits} hits,"
+        f" {result.events} changes, {verdict.imports} imports, {verdict.allowed.total()} redundant,"
+        f" as it should be after {result.seconds:.1f} s"
+    )
+    if result.good:
+        return told
+    broken = [f"    {promise} ({PROMISES[promise]}): {len(lines)}" for promise, lines in verdict.broken()]
+    shown = [f"        {text}" for _, lines in verdict.broken() for text in lines[:SHOWN]]
+    none = [] if result.hits else ["    the fault never hit, so this run shows nothing"]
+    again = f"    again: python -m tests.faults --fault '{result.fault}' --seeds {result.seed}"
+    return "\n".join([told, *broken, *shown, *none, again])
+
+
+def table(results: Iterable[Result], order: Iterable[str]) -> str:
+    rows: defaultdict[str, list[Result]] = defaultdict(list)
+    for result in results:
+        rows[result.fault].append(result)
+    lines = ["| " + " | ".join(HEADER) + " |", "|" + "---|" * len(HEADER)]
+    lines += ["| " + " | ".join(_row(fault, rows[fault])) + " |" for fault in order if rows[fault]]
+    if len(rows) > 1:
+        every = [result for runs in rows.values() for result in runs]
+        lines.append("| " + " | ".join(["**all**", f"{len(every)} runs", *_numbers(every)]) + " |")
+    return "\n".join(lines)
+
+
+def _row(fault: str, runs: list[Result]) -> list[str]:
+    return [fault, _span(sorted(result.seed for result in runs)), *_numbers(runs)]
+
+
+def _span(seeds: list[int]) -> str:
+    if len(seeds) > 1 and seeds == list(range(seeds[0], seeds[-1] + 1)):
+        return f"{seeds[0]}–{seeds[-1]}"  # noqa: RUF001  (an en dash, as in print)
+    return ", ".join(map(str, seeds))
+
+
+def _numbers(runs: list[Result]) -> list[str]:
+    verdicts = [result.verdict for result in runs]
+    allowed: Counter[str] = sum((verdict.allowed for verdict in verdicts), Counter[str]())
+    reasons = ", ".join(f"{number} {reason}" for reason, number in allowed.most_common())
+    hits = sum(result.hits for result in runs if result.fault != NONE)
+    return [
+        str(hits) if hits or runs[0].fault != NONE else "–",  # noqa: RUF001  (a dash, as in print)
+        str(sum(result.events for result in runs)),
+        str(sum(verdict.imports for verdict in verdicts)),
+        str(sum(verdict.still for verdict in verdicts)),
+        *(str(_broken(verdicts, [promise])) for promise in NAMED),
+        str(_broken(verdicts, OTHER)),
+        reasons or "0",
+        str(_broken(verdicts, ["forbidden"])),
+        f"{max(result.seconds for result in runs):.0f}",
+    ]
+
+
+def _broken(verdicts: list[Verdict], promises: Iterable[str]) -> int:
+    return sum(len(getattr(verdict, promise)) for verdict in verdicts for promise in promises)
