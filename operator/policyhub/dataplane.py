@@ -688,7 +688,8 @@ class DataPlane:
         for labels in self._gauges - ledger.violations.keys():
             m.violations.remove(name, *labels)
         self._gauges = set(ledger.violations)
-        m.findings_pending.labels(name, hub).set(ledger.pending)
+        for lane, number in ledger.waiting().items():
+            m.findings_pending.labels(name, hub, lane).set(number)
         oldest = self._oldest(ledger)
         m.oldest_pending_seconds.labels(name, hub).set(0 if oldest is None else max(0, self._now() - oldest) / 1000)
         m.in_sync.labels(name).set(self.in_sync)

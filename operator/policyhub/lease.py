@@ -223,16 +223,26 @@ class Lease:
         """
         self._over.set()
         self._until = NEVER
-        spec = {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": self._moment()}
         try:
-            record = await self._read()
-            if record is None or record.holder != self.identity:
-                return
-            await self._patch(record.metadata.resource_version, spec)
+            try:
+                released = await self._give_up()
+            except Refused as error:
+                if error.status != 409:
+                    raise
+                released = await self._give_up()  # a renewal of ours that was cancelled came in between
         except (Refused, Unreachable) as error:
             log.warning("lease_not_released", lease=self.place, message=str(error))
-        else:
+            return
+        if released:
             log.info("lease_released", lease=self.place)
+
+    async def _give_up(self) -> bool:
+        record = await self._read()
+        if record is None or record.holder != self.identity:
+            return False
+        spec = {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": self._moment()}
+        await self._patch(record.metadata.resource_version, spec)
+        return True
 
     def _lose(self, reason: str) -> None:
         self.lost = reason or f"not renewed in time: {self._trouble}"

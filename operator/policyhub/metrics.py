@@ -32,8 +32,8 @@ class Metrics:
         )
         self.findings_pending = Gauge(
             "policyhub_findings_pending",
-            "Findings that Security Hub does not have as wanted yet",
-            ["cluster", "hub"],
+            "Findings that Security Hub does not have as wanted yet, by what they wait in",
+            ["cluster", "hub", "lane"],
             registry=registry,
         )
         self.oldest_pending_seconds = Gauge(

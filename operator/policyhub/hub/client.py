@@ -21,7 +21,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mappi
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import chain, count
 from typing import Any, Protocol, TypeVar
 
 import structlog
@@ -156,9 +156,12 @@ class HubClient:
             except errors.HubError as error:
                 if not settled:
                     raise
-                unsent = Failure(error.code, error.message, _kind(error))
-                for finding in (*part, *(later for rest in queue for later in rest)):
-                    result.fail(finding["Id"], unsent)
+                kind = _kind(error)
+                for finding in part:
+                    result.fail(finding["Id"], Failure(error.code, error.message, kind))
+                rest = Failure(error.code, error.message, "unsent" if kind == "retry" else kind)
+                for finding in chain.from_iterable(queue):
+                    result.fail(finding["Id"], rest)
                 break
             else:
                 self._settle(part, response, result)
@@ -311,4 +314,10 @@ class HubClient:
 
 
 def _kind(error: errors.HubError) -> errors.FailureKind:
-    return "configuration" if isinstance(error, errors.AccessLost) else "retry"
+    match error:
+        case errors.AccessLost():
+            return "configuration"
+        case errors.Throttled() | errors.Withheld():
+            return "unsent"
+        case _:
+            return "retry"

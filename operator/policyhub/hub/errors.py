@@ -7,11 +7,12 @@
     ├── AccessLost          configuration: a person must act. `kind` is fit for a condition's reason
     └── Refused             the call is invalid as a whole (InvalidInput): the same call will be refused again
 
-A finding that failed inside a call that succeeded is no exception but a `Failure`, with one of three kinds:
+A finding that failed inside a call that succeeded is no exception but a `Failure`, with one of these kinds:
 
     permanent               this content will never be accepted (InvalidInput, too large): report it, wait for other
     configuration           the hub does not take findings from us (InvalidAccess): as AccessLost
-    retry                   everything else
+    unsent                  it was not sent, or not taken: a later call of the same import was throttled or withheld
+    retry                   everything else; it may have been written
 
 AWS publishes no list of codes for either. What is not in the tables below is retried: that is never wrong for long,
 while calling an unknown code permanent could lose a finding. Pure: no I/O, no clock.
@@ -35,7 +36,7 @@ AccessKind = Literal[
 CREDENTIALS: frozenset[AccessKind] = frozenset({"CredentialsExpired", "CredentialsMissing", "CredentialsRejected"})
 """The kinds that other credentials of the same place may cure."""
 
-FailureKind = Literal["permanent", "configuration", "retry"]
+FailureKind = Literal["permanent", "configuration", "unsent", "retry"]
 
 
 class HubError(Exception):

@@ -180,6 +180,7 @@ def held(finding: Finding) -> Held:
     )
 
 
+_GROUP = re.compile(r"[a-z0-9.-]{1,253}")
 _VERSION = re.compile(r"[a-z0-9-]{0,63}")
 
 
@@ -199,7 +200,7 @@ def _place(resources: object) -> Place | None:
         group = ident[len(before) : -len(after)]
         api_version = _text(told.get("ApiVersion"))
         version = "" if api_version == group else api_version.rpartition("/")[2]
-        if group and "/" not in group and _VERSION.fullmatch(version):
+        if _GROUP.fullmatch(group) and _VERSION.fullmatch(version):
             return "" if group == "core" else _word(group), _word(version), _word(kind), _word(namespace), _word(name)
     return None
 

@@ -56,7 +56,7 @@ DECISIONS_PER_ROUND = 2_000
 BACKOFF_BASE_SECONDS = 1.0
 BACKOFF_CAP_SECONDS = 60.0
 ANSWERED_CAP_SECONDS = 5.0
-"""The same where the hub answers and fails findings: one that always fails must not hold up the others."""
+"""The same where the hub answers and fails every finding of a call."""
 
 
 class Hub(Protocol):
@@ -265,9 +265,8 @@ class Engine:
         match decision:
             case None:
                 feed.ledger.settle(entry)
-            case Wait(until=until):
-                counts = weighs(entry, Hold.DELAY, ledger=feed.ledger)
-                feed.ledger.settle(entry, hold=Hold.DELAY, until=until, weighs=counts)
+            case Wait(until=until, hold=hold):
+                feed.ledger.settle(entry, hold=hold, until=until, weighs=weighs(entry, hold, ledger=feed.ledger))
             case Hold():
                 feed.ledger.settle(entry, hold=decision, weighs=weighs(entry, decision, ledger=feed.ledger))
             case Change():  # the guard counts it before it is archived
@@ -358,10 +357,11 @@ class Engine:
     def _write(self, batch: list[_Shipment], result: ImportResult) -> None:
         """The answers, into the ledgers."""
         now = self._now()
+        jitter = self._rng.uniform(0.5, 1.0)  # one for all: what failed together goes together again
         for s in batch:
             failure = result.failures.get(s.entry.id)
             if failure is not None:
-                self._refuse(s, failure)
+                self._refuse(s, failure, jitter=jitter)
                 continue
             if s.entry.pending_since:
                 self._metrics.delivery_seconds.labels(self.hub_name, s.change).observe(
@@ -379,19 +379,25 @@ class Engine:
             self._back_off(AccessLost(access_kind(lost.code) or "AccessDenied", lost.message, code=lost.code))
             return
         self.trouble = None
-        if any(failure.kind == "retry" for failure in result.failures.values()):
+        if not result.accepted and result.failures:
             self._pause(cap=ANSWERED_CAP_SECONDS)
 
-    def _refuse(self, s: _Shipment, failure: Failure) -> None:
-        self._metrics.findings_rejected.labels(self.hub_name, failure.code).inc()
-        if failure.kind == "permanent":
-            log.warning("finding_rejected", id=s.entry.id, code=failure.code, message=failure.message)
-            s.feed.ledger.reject(s.entry, _rejected(s.entry, s.change))
+    def _refuse(self, s: _Shipment, failure: Failure, *, jitter: float = 1.0) -> None:
+        ledger = s.feed.ledger
+        if failure.kind == "unsent":
+            ledger.release(s.entry)
             return
-        if failure.kind == "configuration":
-            s.feed.ledger.release(s.entry)
-        else:
-            s.feed.ledger.unanswered(s.entry, s.known)
+        self._metrics.findings_rejected.labels(self.hub_name, failure.code).inc()
+        match failure.kind:
+            case "permanent":
+                log.warning("finding_rejected", id=s.entry.id, code=failure.code, message=failure.message)
+                ledger.reject(s.entry, _rejected(s.entry, s.change))
+            case "configuration":
+                ledger.release(s.entry)
+            case "retry":  # one that always fails must not take a call of every round
+                seconds = jitter * min(BACKOFF_CAP_SECONDS, 2.0 ** min(ledger.failures(s.entry.id), 6))
+                ledger.postpone(s.entry, until=self._now() + int(1000 * seconds))
+                ledger.unanswered(s.entry, s.known)
 
     # -- asking ---------------------------------------------------------------------------------------------------
 

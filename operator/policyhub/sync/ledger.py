@@ -47,6 +47,8 @@ UNLISTED = "violations_unlisted"
 """The hold of a finding that an incomplete source object may call for without listing it."""
 UNCONFIRMED = "unconfirmed"
 """The hold of a finding that waits for a discovery to confirm its API."""
+FAILED = "failed"
+"""The hold of a finding that Security Hub failed, and that is sent again later."""
 NAMESPACES = "namespaces"
 """The origin that tells of namespaces."""
 
@@ -77,6 +79,9 @@ class Ledger:
         self.guard = Guard()
         self._relapses: dict[str, tuple[int, ...]] = {}
         """When findings were activated again."""
+        self._failed: dict[str, tuple[int, int]] = {}
+        """Findings that Security Hub failed within a call that it took: how often in a row, and until when (Unix ms)
+        they are not sent again."""
 
         # What the sources' silence is worth.
         self.incomplete: set[SourceKey] = set()
@@ -662,6 +667,7 @@ class Ledger:
         if entry.known is not None and entry.known.archived and not known.archived:
             self._relapses[entry.id] = (*self._relapses.get(entry.id, ())[-7:], now)
         entry.acknowledged = now
+        self._failed.pop(entry.id, None)
         entry.backlog = False
         entry.body = None
         entry.rejected = ""
@@ -675,9 +681,22 @@ class Ledger:
             entry.grade = Grade.SILENT
         self._touch(entry)
 
+    def failures(self, id_: str) -> int:
+        """How often in a row Security Hub failed the finding."""
+        return self._failed.get(id_, (0, 0))[0]
+
+    def postpone(self, entry: Entry, *, until: int) -> None:
+        """Security Hub failed the finding once more: it is not sent again before `until` (Unix ms)."""
+        self._failed[entry.id] = (self.failures(entry.id) + 1, until)
+
+    def postponed(self, id_: str) -> int:
+        """Until when (Unix ms) the finding is not sent; 0: it may be."""
+        return self._failed[id_][1] if self._failed and id_ in self._failed else 0
+
     def reject(self, entry: Entry, sent_digest: str) -> None:
         """Security Hub refuses this content for good: it is not sent again until it changes."""
         self._land(entry)
+        self._failed.pop(entry.id, None)
         entry.rejected = sent_digest
         self._touch(entry)
 
@@ -739,7 +758,7 @@ class Ledger:
                 self.unread.discard(entry.id)
                 self.lookups.pop(entry.id, None)
                 if not entry.calls:
-                    del self.entries[entry.id]
+                    self._drop(entry)
             return
         self.held.pop(entry.id, None)
         self.dirty.add(entry.id, _lane(entry))
@@ -761,9 +780,13 @@ class Ledger:
                 entry.timer = until
                 heapq.heappush(self.timers, (until, entry.id))
         elif not hold and not entry.calls and entry.known is None:
-            del self.entries[entry.id]
+            self._drop(entry)
         if not hold:
             entry.pending_since = 0
+
+    def _drop(self, entry: Entry) -> None:
+        del self.entries[entry.id]
+        self._failed.pop(entry.id, None)
 
     def wake(self, now: int) -> int | None:
         """Move what is due to the dirty set and the look-ups; returns when the next timer is due."""
@@ -783,7 +806,15 @@ class Ledger:
     @property
     def pending(self) -> int:
         """Findings that Security Hub does not have as wanted yet (an upper bound while decisions are outstanding)."""
-        return len(self.dirty) + len(self.unread) + len(self.flying)
+        return sum(self.waiting().values())
+
+    def waiting(self) -> Mapping[str, int]:
+        """The pending ones, by the lane that they wait in."""
+        lanes = {lane.name.lower(): len(self.dirty.queue(lane)) for lane in Lane}
+        for id_ in self.flying:
+            lanes[_lane(self.entries[id_]).name.lower()] += 1
+        failed = sum(1 for id_ in self._failed if self.held.get(id_) == FAILED)
+        return {**lanes, "unread": len(self.unread), FAILED: failed}
 
     def refresh(self, due: Callable[[str, int], int], *, now: int) -> None:
         """Look at every finding that stands as wanted: those last sent too long ago are to be decided again."""
@@ -805,7 +836,7 @@ class Ledger:
 
     def oldest_pending(self) -> int | None:
         """Since when (Unix ms) the oldest pending finding waits."""
-        ids = [*self.dirty, *self.unread, *self.flying]
+        ids = [*self.dirty, *self.unread, *self.flying, *self._failed]
         times = [self.entries[i].pending_since for i in ids if self.entries[i].pending_since]
         return min(times, default=None)
 

@@ -39,7 +39,7 @@ import msgspec
 
 from policyhub.findings.asff import RENDERER
 from policyhub.sync.entry import GATEKEEPER, Entry
-from policyhub.sync.ledger import NAMESPACES, UNCONFIRMED, UNLISTED, Ledger
+from policyhub.sync.ledger import FAILED, NAMESPACES, UNCONFIRMED, UNLISTED, Ledger
 
 DAY_MS = 24 * 60 * 60 * 1000
 REFRESH_MS = 30 * DAY_MS
@@ -79,9 +79,11 @@ class Hold(StrEnum):
     """It waits for the archive delay (what `Wait` is counted as)."""
     GUARD = "guard"
     """Its engine has lost too many findings at once: a person has to approve."""
+    FAILED = FAILED
+    """Security Hub took the call and failed this finding: it is sent again after a while."""
 
 
-WEIGHED = frozenset({Hold.AUDIT, Hold.UNCONFIRMED, Hold.DELAY, Hold.GUARD})
+WEIGHED = frozenset({Hold.AUDIT, Hold.UNCONFIRMED, Hold.DELAY, Hold.GUARD, Hold.FAILED})
 """The holds of a finding that the guard counts as lost: nothing but time or one more word stands in the way."""
 
 
@@ -89,6 +91,7 @@ class Wait(msgspec.Struct, frozen=True):
     """Decide again at this time (Unix ms)."""
 
     until: int
+    hold: Hold = Hold.DELAY
 
 
 Decision = Change | Hold | Wait | None
@@ -104,6 +107,13 @@ class Rules(msgspec.Struct, frozen=True):
 
 def decide(entry: Entry, *, ledger: Ledger, rules: Rules, now: int) -> Decision:
     """The one comparison that everything sent comes from. The entry is not in flight, and its id has been read."""
+    decision = _decide(entry, ledger=ledger, rules=rules, now=now)
+    if isinstance(decision, Change) and (until := ledger.postponed(entry.id)) > now:
+        return Wait(until, Hold.FAILED)
+    return decision
+
+
+def _decide(entry: Entry, *, ledger: Ledger, rules: Rules, now: int) -> Decision:
     if entry.wanted:
         return _wanted(entry, ledger=ledger, now=now)
     if entry.known is None or entry.known.archived:

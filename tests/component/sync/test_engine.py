@@ -13,7 +13,7 @@ from policyhub.findings import asff
 from policyhub.findings.asff import Cluster
 from policyhub.findings.identity import finding_id
 from policyhub.hub.client import ImportResult
-from policyhub.hub.errors import AccessLost, Failure, FailureKind, HubError, Throttled, Unavailable
+from policyhub.hub.errors import AccessLost, Failure, HubError, Throttled, Unavailable
 from policyhub.metrics import Metrics
 from policyhub.sources.violation import Identity, SourceKey, Subject, Violation
 from policyhub.sync.engine import Engine, Feed
@@ -33,6 +33,8 @@ class MemoryHub:
         self.calls: list[list[dict[str, Any]]] = []
         self.answers: list[HubError | dict[str, Failure]] = []
         self.held: dict[str, dict[str, Any]] = {}
+        self.held_ids: set[str] = set()
+        """What it has taken."""
         self.looked_up: list[list[str]] = []
         self.lookup_errors: list[HubError] = []
         self.seconds = 0.0
@@ -45,6 +47,7 @@ class MemoryHub:
         if isinstance(answer, HubError):
             raise answer
         ids = {finding["Id"] for finding in findings}
+        self.held_ids |= ids - answer.keys()
         return ImportResult(accepted=ids - answer.keys(), failures={i: f for i, f in answer.items() if i in ids})
 
     async def by_ids(self, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -221,16 +224,67 @@ async def test_one_refused_finding_stops_no_other() -> None:
         assert world.ledger.rejected == 0
 
 
-@pytest.mark.parametrize(("code", "kind"), [("InternalFailure", "retry"), ("InvalidAccess", "configuration")])
-async def test_many_failures_in_one_call_are_one(code: str, kind: FailureKind) -> None:
-    """A call of which all findings fail is repeated as soon as one of which one does, not sixty seconds later."""
+async def test_access_lost_for_many_is_one_failure() -> None:
+    """A call of which all findings are refused access is repeated as soon as one of which one is."""
     async with working() as world:
-        failed = Failure(code, "not now", kind)
+        failed = Failure("InvalidAccess", "not now", "configuration")
         world.hub.answers = [{id_of(n): failed for n in range(100)}]
         world.say(range(100))
         await until(lambda: len(world.hub.calls) == 2 and not world.pending())
     assert len(world.hub.calls[1]) == 100
     assert world.engine.trouble is None
+
+
+async def test_what_fails_together_goes_together_again() -> None:
+    """Findings that fail within a call are pending, and sent again in one call a little later."""
+    async with working() as world:
+        world.hub.answers = [{id_of(n): FAILED for n in range(100)}]
+        world.say(range(100))
+        await until(lambda: world.ledger.waiting()["failed"] == 100)
+        assert world.pending() == 100
+        world.now += 1_000
+        world.engine.wake()
+        await until(lambda: not world.pending())
+    assert [len(call) for call in world.hub.calls] == [100, 100]
+
+
+FAILED = Failure("InternalFailure", "not now", "retry")
+
+
+async def test_one_that_always_fails_takes_no_part_in_the_others() -> None:
+    """A finding that fails each time is tried ever less often, however much else is sent, and what it says meanwhile
+    is not lost.
+    """
+    async with working() as world:
+        world.hub.answers = [{id_of(0): FAILED} for _ in range(40)]
+        world.say([0])
+        await until(lambda: len(world.hub.calls) == 1)
+        for n in range(1, 31):  # thirty seconds
+            world.now += 1_000
+            world.say([0, *range(1, n + 1)])
+            await until(lambda n=n: not world.ledger.waiting()["urgent"] and len(world.hub.held_ids) == n)  # type: ignore[misc]
+        tried = sum(1 for finding in world.hub.sent if finding["Id"] == id_of(0))
+        assert 4 <= tried <= 6
+        assert len(world.hub.sent) == 30 + tried
+        world.hub.answers = []
+        world.say([*range(31)], message="other")
+        world.now += 60_000
+        world.engine.wake()
+        await until(lambda: not world.pending())
+        assert "other" in str(world.hub.sent[-1]) + str(world.hub.sent)
+
+
+async def test_what_was_not_sent_is_not_taken_as_written() -> None:
+    """Findings of a call that never left are sent as if for the first time, and counted as refused nowhere."""
+    async with working() as world:
+        world.hub.answers = [{id_of(1): Failure("Withheld", "not now", "unsent")}]
+        world.say([1, 2])
+        await until(lambda: not world.pending() and len(world.hub.calls) == 2)
+    assert [finding["Id"] for finding in world.hub.calls[1]] == [id_of(1)]
+    assert world.metrics.registry.get_sample_value(
+        "policyhub_findings_sent_total", {"hub": "hub", "change": "new"}
+    ) == pytest.approx(2)
+    assert world.metrics.registry.get_sample_value("policyhub_findings_rejected_total", {"hub": "hub"}) is None
 
 
 async def test_archived_and_back() -> None:

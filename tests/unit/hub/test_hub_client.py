@@ -175,17 +175,25 @@ async def test_first_error_is_raised(aws: Aws, hub: HubClient, error: Exception,
 
 
 @pytest.mark.parametrize(
-    ("error", "kind"),
-    [(fault("TooManyRequestsException", 429), "retry"), (fault("ExpiredToken", 403), "configuration")],
-    ids=["throttled", "expired"],
+    ("error", "called", "rest"),
+    [
+        (fault("TooManyRequestsException", 429), "unsent", "unsent"),
+        (fault("ExpiredToken", 403), "configuration", "configuration"),
+        (fault("InternalException", 500), "retry", "unsent"),
+    ],
+    ids=["throttled", "expired", "unknown"],
 )
-async def test_later_error_keeps_what_was_accepted(aws: Aws, hub: HubClient, error: Exception, kind: str) -> None:
-    """An error of a later call loses no acknowledgement: what was not sent is told as failures, and not tried."""
+async def test_later_error_keeps_what_was_accepted(
+    aws: Aws, hub: HubClient, error: Exception, called: str, rest: str
+) -> None:
+    """An error of a later call loses no acknowledgement: what was not sent is told as failures, and not tried; only
+    what was in the call itself may have been written.
+    """
     aws.answer = lambda _request: {"FailedCount": 0} if len(aws.requests) == 1 else error
     result = await hub.import_findings(findings(*range(250)))
     assert result.accepted == {str(n) for n in range(100)}
-    assert {failure.kind for failure in result.failures.values()} == {kind}
-    assert len(result.failures) == 150
+    assert {result.failures[str(n)].kind for n in range(100, 200)} == {called}
+    assert {result.failures[str(n)].kind for n in range(200, 250)} == {rest}
     assert len(aws.requests) == 2
 
 
