@@ -1,6 +1,7 @@
 """A cluster behind a proxy, a hub, and an operator; cleared between runs."""
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,7 +68,8 @@ class Arena:
 
     def start(self, *, wait: bool = True) -> None:
         settings = {**SETTINGS, "KUBECONFIG": str(self._kubeconfig), "FAKE_OFFSET": str(self._offset)}
-        self.world.start(wait=wait, **settings, PYTHONPATH=str(CLOCK))
+        path = filter(None, (str(CLOCK), os.environ.get("PYTHONPATH")))
+        self.world.start(wait=wait, **settings, PYTHONPATH=os.pathsep.join(path))
 
     def kill(self) -> None:
         """As the kernel does."""
