@@ -1,0 +1,149 @@
+"""The tables of one operator on a real API server: the first sync, latency, rewrites, a restart."""
+
+import time
+from dataclasses import replace
+
+from policyhub.hub.batch import MAX_FINDINGS
+from policyhub.hub.bucket import IMPORTS, READS, SHARE
+from policyhub.hub.client import PAGE
+from tests.bench import load, shape
+from tests.bench.probe import Probe, changed, fresh, last, told
+from tests.bench.scene import BenchError, Scene, Usage, in_sync, usage
+
+SILENCE_SECONDS = 5.0
+"""A call for a rewrite would come within one."""
+IDLE_SECONDS = 15.0
+TOGETHER = 5
+"""Fresh violations at once, while Security Hub is read: each moment of them costs a look-up or two."""
+
+
+def unhurried(scene: Scene, reports: int) -> Usage:
+    """From nothing to in sync with so many reports, by an operator and a hub without quotas; the operator then ends."""
+    violations = reports * scene.size.failing
+    if violations not in scene.unhurried:
+        scene.fill(reports)
+        scene.end()
+        scene.hub.reset()
+        started = time.monotonic()
+        operator = scene.start(quotas=False)
+        scene.synced(operator)
+        took = time.monotonic() - started
+        scene.unhurried[violations] = replace(usage(operator), wall=took)
+        scene.end()
+        scene.hub.reset()
+    return scene.unhurried[violations]
+
+
+def speed(scene: Scene) -> None:
+    """Findings a second and core, from the API server to the hub, HTTP and all."""
+    base, whole = unhurried(scene, 0) if not scene.loaded else None, unhurried(scene, scene.size.reports)
+    number = scene.size.violations
+    scene.row(f"{number:,} findings, quotas off: CPU of the operator", f"{whole.cpu:.1f} s of {whole.wall:.0f} s")
+    scene.row("findings/s a core, start included", f"{number / whole.cpu:,.0f}")
+    base = base or scene.unhurried.get(0)
+    if base is not None:
+        scene.row("of it, a start with nothing to send", f"{base.cpu:.1f} s")
+        scene.row("findings/s a core, start not included", f"{number / (whole.cpu - base.cpu):,.0f}")
+
+
+def sync(scene: Scene) -> None:
+    """Everything is there before the operator starts; fresh violations come meanwhile."""
+    scene.fill(scene.size.reports)
+    scene.end()
+    scene.hub.reset()
+    started = time.time()
+    operator = scene.start(quotas=True)
+    scene.until(lambda: scene.active() > 0, "the first finding", every=0.2)
+    probe = Probe(scene, fresh(scene, scene.size.samples), spacing=scene.size.spacing)
+    scene.until(lambda: not probe.running or scene.active() > 0.95 * scene.expected, "the samples", every=1.0)
+    samples = probe.result(stop=True)
+    scene.synced(operator)
+    after = usage(operator)
+    took = scene.hub.journal(last(scene) - 1)[-1]["time"] - started
+    least = -(-scene.expected // MAX_FINDINGS)
+    allowed = (least - SHARE * IMPORTS.burst) / (SHARE * IMPORTS.rate)
+    scene.row("findings in the hub / violations", f"{scene.active():,} / {scene.expected:,}")
+    scene.row("imports / least possible", f"{scene.calls('BatchImportFindings'):,} / {least:,}")
+    if allowed > 0:
+        ratio = f"{took:.1f} s ÷ {allowed:.1f} s = **{took / allowed:.2f}**"
+        scene.row("process start to the last finding ÷ what the quota's share allows", ratio)
+    scene.row("fresh violation to finding, in the backlog: p50, p99", told(samples))
+    scene.row("redundant imports", str(scene.redundant()))
+    scene.row("CPU, RSS at the end", f"{after.cpu:.1f} s, {after.rss:.0f} MiB")
+
+
+def latency(scene: Scene) -> None:
+    """One change at a time, nothing else to do."""
+    scene.settled()
+    size = scene.size
+    scene.row(
+        "fresh violation to finding, idle: p50, p99",
+        told(Probe(scene, fresh(scene, size.samples), spacing=size.spacing).result()),
+    )
+    half = -(-size.samples // 2)
+    samples = [
+        seconds
+        for message in ("it is met less", shape.MESSAGE)
+        for seconds in Probe(scene, changed(scene, half, message=message), spacing=size.spacing).result()
+    ]
+    scene.row("changed violation to finding, idle: p50, p99", told(samples))
+
+
+def rewrite(scene: Scene) -> None:
+    """Every report rewritten with new times and nothing else, as Kyverno does at each pass."""
+    operator = scene.settled()
+    scene.until(lambda: in_sync(operator), "in sync")
+    before = usage(operator)
+    time.sleep(IDLE_SECONDS)  # this is the idleness that is measured
+    idle = (usage(operator).cpu - before.cpu) / IDLE_SECONDS
+    imports, reads = scene.calls("BatchImportFindings"), scene.calls("GetFindings")
+    seen = operator.metric("policyhub_watch_events_total", change="none")
+    cpu, started = usage(operator).cpu, time.monotonic()
+    second = int(time.time()) + 1
+    size = scene.size
+    load.merge(scene.cluster, (shape.report(n, failing=size.failing, second=second) for n in range(scene.loaded)))
+    wrote = time.monotonic() - started
+    scene.until(
+        lambda: operator.metric("policyhub_watch_events_total", change="none") - seen >= scene.loaded,
+        "the rewrites to be seen",
+    )
+    took, cpu = time.monotonic() - started, usage(operator).cpu - cpu
+    time.sleep(SILENCE_SECONDS)  # this is the silence that is measured
+    made = scene.calls("BatchImportFindings") - imports
+    scene.row(f"{scene.loaded:,} reports rewritten at the API server's pace", f"{scene.loaded / wrote:,.0f} reports/s")
+    scene.row("imports", f"**{made}**")
+    scene.row("calls of GetFindings", str(scene.calls("GetFindings") - reads))
+    scene.row("CPU of the operator, of it idle", f"{cpu:.1f} s of {took:.0f} s, {idle * took:.1f} s")
+    scene.row("reports/s a core, idle not counted", f"{scene.loaded / max(0.01, cpu - idle * took):,.0f}")
+    if made:
+        raise BenchError(f"{made} imports for rewrites that change nothing")
+
+
+def restart(scene: Scene) -> None:
+    """Kill -9 and start again; fresh violations come meanwhile."""
+    scene.settled()
+    scene.end()
+    moved, redundant = scene.hub.stats()["moved"].get("CreatedAt", 0), scene.redundant()
+    reads, known, mark = scene.calls("GetFindings"), scene.expected, last(scene)
+    pages = -(-known // PAGE)
+    bound = (pages - SHARE * READS.burst) / (SHARE * READS.rate)
+    started = time.monotonic()
+    operator = scene.start(quotas=True)
+    scene.until(lambda: scene.calls("GetFindings") > reads, "the inventory", every=0.2)
+    spacing = min(scene.size.spacing * 15, 0.7 * max(bound, 2) * TOGETHER / scene.size.samples)
+    probe = Probe(scene, fresh(scene, scene.size.samples), spacing=spacing, together=TOGETHER)
+    scene.synced(operator)
+    took = time.monotonic() - started
+    scene.row("calls of GetFindings / pages of what is there", f"{scene.calls('GetFindings') - reads:,} / {pages:,}")
+    samples = probe.result()
+    scene.synced(operator)
+    entries = [entry for entry in scene.hub.journal(mark) if entry["kind"] == "import"]
+    scene.row("redundant imports", f"**{scene.redundant() - redundant}**")
+    scene.row("imported findings / fresh violations", f"{len(entries)} / {len(samples)}")
+    scene.row("CreatedAt moved", str(scene.hub.stats()["moved"].get("CreatedAt", 0) - moved))
+    if bound > 0:
+        ratio = f"{took:.1f} s ÷ {bound:.1f} s = **{took / bound:.2f}**"
+        scene.row("process start to in sync ÷ what reading all findings takes", ratio)
+    scene.row("fresh violation to finding meanwhile: p50, p99", told(samples))
+    after = usage(operator)
+    scene.row("CPU, RSS at the end", f"{after.cpu:.1f} s, {after.rss:.0f} MiB")

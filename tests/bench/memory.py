@@ -1,0 +1,147 @@
+"""What a violation takes of the operator's memory, and what a report without one does.
+
+Up to 100,000 violations come from a real API server and go to the local hub. A million come from a stand-in for an API
+server (standin.py) and go to a hub that acknowledges them and keeps none (sink.py): etcd and the local hub would need
+more memory than all else. The operator is the same process, and cannot tell.
+"""
+
+import base64
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dev import stand
+from dev.cluster import Plane, kubeconfig
+from dev.hub.process import HubProcess
+from tests.bench import sink, standin
+from tests.bench.course import unhurried
+from tests.bench.scene import POLL, BenchError, Rows, Scene, Size, Usage, in_sync, say, usage, without_pace
+
+HOME = "bench-home"
+SECRET = {"namespace": stand.NAMESPACE, "name": "standin"}
+GOAL_BASE, GOAL_EACH = 120.0, 1.2
+"""MiB, and kB a violation."""
+
+
+def memory(scene: Scene) -> None:
+    """With a real API server, freshly started each time."""
+    size = scene.size
+    for reports in (0, size.small, size.reports):
+        if scene.loaded <= reports:
+            unhurried(scene, reports)
+    before: tuple[int, Usage] | None = None
+    for violations, used in sorted(scene.unhurried.items()):
+        scene.row(f"{violations:,} violations in {violations // size.failing:,} reports", told(used, violations))
+        if before is not None and before[0]:
+            scene.row("from there on, a violation more", each(used, violations, *before))
+        before = violations, used
+
+
+def told(used: Usage, violations: int) -> str:
+    goal = GOAL_BASE + violations * GOAL_EACH * 1000 / 2**20
+    return f"{used.rss:.0f} MiB (goal: {goal:.0f}), at most {used.peak:.0f} on the way"
+
+
+def each(used: Usage, violations: int, fewer: int, before: Usage) -> str:
+    return f"{(used.rss - before.rss) * 2**20 / (violations - fewer) / 1000:.2f} kB"
+
+
+class Standing:
+    """Operators that watch a stand-in, as a cluster of a home cluster that has nothing else."""
+
+    def __init__(self, installed: stand.Installed, hub: HubProcess, size: Size) -> None:
+        self._installed = installed
+        self._hub = hub
+        self._size = size
+
+    @contextmanager
+    def synced(self, *, reports: int, failing: int, wide: bool = False) -> Iterator[tuple[stand.Operator, str]]:
+        """One in sync with so many reports, and the stand-in's URL."""
+        say(f"a stand-in with {reports:,} reports, {failing} results of each failing")
+        with standin.running(reports=reports, failing=failing, wide=wide) as url:
+            self._refer(url)
+            before = self._taken()
+            with stand.Operator(without_pace(self._installed), self._hub) as operator:
+                operator.start()
+                self._until(operator, lambda: in_sync(operator), "in sync")
+                took = self._taken() - before
+                if took != reports * failing:
+                    raise BenchError(f"{took} findings sent where {reports * failing} should be")
+                try:
+                    yield operator, url
+                finally:
+                    operator.kill()
+
+    def rewritten(self, operator: stand.Operator, url: str, reports: int) -> float:
+        """CPU seconds of the operator that the rewrite of all reports takes, sent as quickly as it reads."""
+        before = self._taken()
+        seen = operator.metric("policyhub_watch_events_total", change="none")
+        cpu = usage(operator).cpu
+        if standin.rewrite(url, second=int(time.time())) != 1:
+            raise BenchError("not one watch is open")
+        self._until(
+            operator,
+            lambda: operator.metric("policyhub_watch_events_total", change="none") >= seen + reports,
+            "the rewrites to be seen",
+        )
+        cpu = usage(operator).cpu - cpu
+        if self._taken() != before:
+            raise BenchError("rewrites that change nothing were sent")
+        return cpu
+
+    def _until(self, operator: stand.Operator, holds: Callable[[], bool], what: str) -> None:
+        stand.until(holds, seconds=self._size.minutes * 60, what=what, operator=operator, every=POLL)
+
+    def _taken(self) -> int:
+        return int(self._hub.stats()["record_states"]["ACTIVE"])
+
+    def _refer(self, url: str) -> None:
+        config = kubeconfig.with_token(name="standin", url=url, ca=None, token="none")
+        data = {"kubeconfig": base64.b64encode(json.dumps(config).encode()).decode()}
+        self._installed.cluster.apply([{"apiVersion": "v1", "kind": "Secret", "metadata": SECRET, "data": data}])
+
+
+@contextmanager
+def standing(plane: Plane, size: Size) -> Iterator[Standing]:
+    """A home cluster whose one MonitoredCluster is a stand-in."""
+    with sink.start() as hub, tempfile.TemporaryDirectory() as folder:
+        cluster = plane.cluster(HOME)
+        values = {"kubeconfigSecrets": [SECRET]}
+        installed = stand.install(cluster, Path(folder), values=values, progress=say)
+        monitored = next(d for d in installed.documents if d["kind"] == "MonitoredCluster")
+        path = cluster.path(monitored)
+        cluster.request("DELETE", path)
+        connection = {"kubeconfigSecretRef": SECRET}
+        cluster.apply([{**monitored, "spec": {**monitored["spec"], "connection": connection}}])
+        yield Standing(installed, hub, size)
+
+
+def million(plane: Plane, size: Size) -> Rows:
+    """Of a stand-in: memory of a million violations, of passing reports, and rewrites as quick as they can be read."""
+    rows: Rows = []
+
+    def row(what: str, figure: str) -> None:
+        rows.append((what, figure))
+        say(f"  {what}: {figure}")
+
+    with standing(plane, size) as operators:
+        for reports in (0, size.passing // 2, size.passing):
+            with operators.synced(reports=reports, failing=0) as (operator, _):
+                row(f"{reports:,} reports without a violation", told(usage(operator), 0))
+        some: dict[int, Usage] = {}
+        for reports in (size.million // 10, size.million):
+            number = reports * size.failing
+            with operators.synced(reports=reports, failing=size.failing) as (operator, _):
+                some[number] = usage(operator)
+                row(f"{number:,} violations in {reports:,} reports", told(some[number], number))
+        (fewer, before), (number, used) = some.items()
+        row("from there on, a violation more", each(used, number, fewer, before))
+        for wide in (False, True):
+            what = "30 results, 13 kB" if wide else "5 results, 1.7 kB"
+            with operators.synced(reports=size.reports, failing=size.failing, wide=wide) as (operator, url):
+                cpu = operators.rewritten(operator, url, size.reports)
+                row(f"rewrite of {size.reports:,} reports of {what}", f"{size.reports / cpu:,.0f} reports/s a core")
+    return rows

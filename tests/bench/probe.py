@@ -1,0 +1,104 @@
+"""How long a change takes to become a finding: changes are written at their own pace, whatever becomes of those before.
+
+A sample begins when the write is sent to the API server, and ends when the hub has taken the finding. Both clocks are
+this machine's.
+"""
+
+import random
+import statistics
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from policyhub.findings.identity import finding_id
+from tests.bench import shape
+from tests.bench.scene import CLUSTER, EXTRA, Scene
+
+
+class Probe:
+    """Writes changes from a thread of its own; `result` waits for their findings."""
+
+    def __init__(self, scene: Scene, writes: Sequence[Callable[[], str]], *, spacing: float, together: int = 1) -> None:
+        """Each write makes one change and gives the id of its finding; `together` of them at once."""
+        self._scene = scene
+        self._writes = list(writes)
+        self._spacing = spacing
+        self._together = together
+        self._since = last(scene)
+        self._sent: dict[str, float] = {}
+        self._stop = threading.Event()
+        self._failure: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name="probe")
+        self._thread.start()
+
+    def _run(self) -> None:
+        rng = random.Random(1)  # noqa: S311  (spacing)
+        try:
+            for number, write in enumerate(self._writes):
+                started = time.time()
+                self._sent[write()] = started
+                if (number + 1) % self._together == 0 and self._stop.wait(self._spacing * rng.uniform(0.5, 1.5)):
+                    return
+        except Exception as error:  # noqa: BLE001  (handed to whoever waits for the result)
+            self._failure = error
+
+    @property
+    def running(self) -> bool:
+        return self._thread.is_alive()
+
+    def result(self, *, stop: bool = False) -> list[float]:
+        """Seconds of each sample, in the order of the writes; with `stop`, no more are written."""
+        if stop:
+            self._stop.set()
+        self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+        found: dict[str, float] = {}
+
+        def complete() -> bool:
+            for entry in self._scene.hub.journal(self._since):
+                self._since = entry["seq"]
+                if entry["id"] in self._sent and entry["outcome"] in {"created", "changed"}:
+                    found.setdefault(entry["id"], entry["time"])
+            return found.keys() >= self._sent.keys()
+
+        self._scene.until(complete, "the changes' findings", every=0.2)
+        return [found[id_] - started for id_, started in self._sent.items()]
+
+
+def last(scene: Scene) -> int:
+    """The number of the journal's last entry."""
+    return int(scene.hub._get("journal", limit="0")["last"])
+
+
+def fresh(scene: Scene, number: int) -> list[Callable[[], str]]:
+    """So many reports with one violation each that nobody has seen before."""
+
+    def write() -> str:
+        n = EXTRA + scene.extra
+        document = shape.report(n, failing=1, second=int(time.time()))
+        scene.extra += 1
+        scene.cluster.request("POST", scene.cluster.path(document).rpartition("/")[0], document)
+        return finding_id(CLUSTER, shape.identity(n))
+
+    return [write] * number
+
+
+def changed(scene: Scene, number: int, *, message: str) -> list[Callable[[], str]]:
+    """So many reports whose violations get this message."""
+
+    def write(n: int) -> str:
+        document = shape.report(n, failing=scene.size.failing, second=int(time.time()), message=message)
+        scene.cluster.request("PATCH", scene.cluster.path(document), {"results": document["results"]})
+        return finding_id(CLUSTER, shape.identity(n))
+
+    return [partial(write, n) for n in range(min(number, scene.loaded))]
+
+
+def told(samples: Sequence[float]) -> str:
+    """p50 and p99, of how many."""
+    if len(samples) < 2:
+        return f"{samples[0] * 1000:,.0f} ms of {len(samples)}" if samples else "no sample"
+    cuts = statistics.quantiles(samples, n=100, method="inclusive")
+    return f"{cuts[49] * 1000:,.0f} ms, {cuts[98] * 1000:,.0f} ms of {len(samples)}"

@@ -1,0 +1,198 @@
+"""What the tables that need a cluster stand on: a real API server with reports in it, the local hub, one operator.
+
+A `Scene` knows how many findings there should be, and how it was asked for: each table brings it to where it begins.
+"""
+
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from dev import crds, stand
+from dev.cluster import Cluster, Plane
+from dev.hub.process import HubProcess
+from tests.bench import load, shape
+
+Rows = list[tuple[str, str]]
+Document = dict[str, Any]
+
+CLUSTER = "bench"
+EXTRA = 5_000_000
+"""Numbers of the reports that come while others wait."""
+POLL = 1.0
+"""Seconds between two looks: what is asked for is paid for by the operator, whose CPU is measured."""
+
+
+class BenchError(Exception):
+    """What was measured is not what should have been: the figures would say nothing."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of everything."""
+
+    reports: int = 50_000
+    failing: int = 2
+    small: int = 5_000
+    """Reports of the memory table's middle row."""
+    samples: int = 120
+    """Of a latency."""
+    spacing: float = 0.8
+    """Seconds between two samples, on average."""
+    million: int = 500_000
+    """Reports of the stand-in; each with `failing` failing results."""
+    passing: int = 200_000
+    """Reports without a violation, of the stand-in."""
+    steps: int = 5_000
+    """Reports that the steps are measured with."""
+    minutes: float = 20
+    """The longest that any one thing is waited for."""
+
+    @property
+    def violations(self) -> int:
+        return self.reports * self.failing
+
+
+FULL = Size()
+QUICK = Size(reports=4_000, small=500, samples=20, spacing=0.3, million=10_000, passing=4_000, steps=500, minutes=3)
+"""The same in less than three minutes."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Of a process: now and at most (MiB), and so far (seconds)."""
+
+    rss: float
+    peak: float
+    cpu: float
+    wall: float = 0.0
+
+
+@dataclass
+class Scene:
+    size: Size
+    installed: stand.Installed
+    hub: HubProcess
+    rows: Rows = field(default_factory=list)
+    loaded: int = 0
+    """Reports that the API server has, without the extra ones."""
+    extra: int = 0
+    """Reports with one violation each that came beside them."""
+    operator: stand.Operator | None = None
+    unhurried: dict[int, "Usage"] = field(default_factory=dict)
+    """What a start took that nothing held back, by the number of violations."""
+
+    @property
+    def cluster(self) -> Cluster:
+        return self.installed.cluster
+
+    @property
+    def expected(self) -> int:
+        """Findings that there should be."""
+        return self.loaded * self.size.failing + self.extra
+
+    def row(self, what: str, figure: str) -> None:
+        self.rows.append((what, figure))
+        say(f"  {what}: {figure}")
+
+    def fill(self, reports: int) -> None:
+        """So many reports in the API server, at least."""
+        if self.loaded >= reports:
+            return
+        say(f"writing {reports - self.loaded} reports")
+        started = time.monotonic()
+        second = int(time.time())
+        new = range(self.loaded, reports)
+        load.create(self.cluster, (shape.report(n, failing=self.size.failing, second=second) for n in new))
+        say(f"  {len(new) / (time.monotonic() - started):,.0f} reports/s")
+        self.loaded = reports
+
+    def start(self, *, quotas: bool) -> stand.Operator:
+        """A new operator; without quotas neither the hub nor it itself holds back."""
+        self.end()
+        self.hub.quotas(on=quotas)
+        installed = self.installed if quotas else without_pace(self.installed)
+        self.operator = stand.Operator(installed, self.hub)
+        return self.operator.start()
+
+    def end(self) -> None:
+        """Kill the operator, if one runs."""
+        if self.operator is not None:
+            self.operator.kill()
+            self.operator = None
+
+    def settled(self) -> stand.Operator:
+        """An operator in sync with all reports, with quotas; what Security Hub lacks is sent without them first."""
+        self.fill(self.size.reports)
+        if self.operator is None:
+            if self.active() < self.expected:
+                self.synced(self.start(quotas=False))
+            self.synced(self.start(quotas=True))
+        assert self.operator is not None
+        return self.operator
+
+    def synced(self, operator: stand.Operator) -> float:
+        """Wait until all is in sync; how long that took. Raises BenchError where the hub lacks or has too much."""
+        took = self.until(lambda: in_sync(operator), "in sync")
+        if self.active() != self.expected:
+            raise BenchError(f"{self.active()} active findings where {self.expected} should be")
+        return took
+
+    def until(self, holds: Any, what: str, *, every: float = POLL) -> float:
+        return stand.until(holds, seconds=self.size.minutes * 60, what=what, operator=self.operator, every=every)
+
+    def active(self) -> int:
+        return int(self.hub.stats()["record_states"].get("ACTIVE", 0))
+
+    def calls(self, operation: str) -> int:
+        return sum(self.hub.stats()["calls"].get(operation, {}).values())
+
+    def redundant(self) -> int:
+        return int(self.hub.stats()["redundant"])
+
+
+def usage(operator: stand.Operator) -> Usage:
+    rss, cpu = operator.usage()
+    status = Path(f"/proc/{operator._running().pid}/status").read_text(encoding="ascii")
+    peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+    return Usage(rss=rss, peak=peak / 1024, cpu=cpu)
+
+
+def in_sync(operator: stand.Operator) -> bool:
+    return operator.metric("policyhub_in_sync") == 1
+
+
+def without_pace(installed: stand.Installed) -> stand.Installed:
+    """The same chart, with another start command."""
+    container = {**installed.container, "command": ["python", "-m", "tests.bench.unbound"]}
+    documents = []
+    for document in installed.documents:
+        if document["kind"] == "Deployment":
+            spec = document["spec"]
+            pod = {**spec["template"]["spec"], "containers": [container]}
+            document = {**document, "spec": {**spec, "template": {**spec["template"], "spec": pod}}}  # noqa: PLW2901  (a changed copy)
+        documents.append(document)
+    return replace(installed, documents=documents)
+
+
+@contextmanager
+def opened(plane: Plane, size: Size) -> Iterator[Scene]:
+    """A cluster of the plane with the chart and the report CRDs in it, and a hub."""
+    with HubProcess.start() as hub, tempfile.TemporaryDirectory() as folder:
+        cluster = plane.cluster(CLUSTER)
+        values = {"monitoredCluster": {"spec": {"archiveDelay": "5s"}}}
+        installed = stand.install(cluster, Path(folder), values=values, progress=say)
+        cluster.apply([*crds.policy_reports(), *shape.namespaces()])
+        scene = Scene(size, installed, hub)
+        try:
+            yield scene
+        finally:
+            scene.end()
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,208 @@
+"""What each step of the way costs, in this process and on one core: from a report's JSON to the hub's answer.
+
+The hub is one that acknowledges at once (sink.py), so that what counts is the caller's own work.
+"""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+from prometheus_client import CollectorRegistry
+
+from dev.hub.process import HubProcess
+from policyhub.findings import asff
+from policyhub.findings.digest import digest
+from policyhub.findings.identity import finding_id
+from policyhub.hub.batch import MAX_FINDINGS, Batch, oversize
+from policyhub.hub.client import product_arn
+from policyhub.hub.credentials import Clients
+from policyhub.metrics import Metrics
+from policyhub.settings import DEFAULT_SEVERITY
+from policyhub.sources import reader
+from policyhub.sources.filter import Filter
+from policyhub.sources.violation import Violation
+from policyhub.sync.ledger import Ledger
+from policyhub.sync.view import View
+from tests.bench import shape, sink
+from tests.bench.scene import BenchError, Rows
+
+LATEST = 2**40
+NOW_MS = 1_790_000_000_000
+ACCOUNT, REGION = "111122223333", "eu-west-1"
+
+
+class Stopwatch:
+    """CPU seconds of this process by what they were spent for."""
+
+    def __init__(self) -> None:
+        self.spent: dict[str, float] = {}
+        self._since = 0.0
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        started = time.process_time()
+        yield
+        self.add(name, time.process_time() - started)
+
+    def add(self, name: str, seconds: float) -> None:
+        self.spent[name] = self.spent.get(name, 0.0) + seconds
+
+    def begin(self) -> None:
+        self._since = time.process_time()
+
+    def lap(self, name: str) -> None:
+        """What was spent since `begin` or the last lap."""
+        now = time.process_time()
+        self.add(name, now - self._since)
+        self._since = now
+
+
+def table(reports: int) -> Rows:
+    """With so many reports of five results, and of thirty."""
+    encode = msgspec.json.encode
+    rows = steps([encode(shape.report(n, failing=2, second=1)) for n in range(reports)])
+    for what, build in (("5 results", shape.report), ("30 results", shape.wide)):
+        first, again = ([encode(build(n, failing=2, second=second)) for n in range(reports)] for second in (1, 2))
+        size = sum(map(len, again)) / len(again) / 1000
+        rows.append((f"rewrite of {what}, {size:.1f} kB", f"{rewrites(first, again):,.0f} reports/s a core"))
+    return rows
+
+
+def steps(reports: list[bytes]) -> Rows:
+    """Microseconds a finding takes in each step, and what that makes together."""
+    watch = Stopwatch()
+    with watch.step("decode and map (msgspec, sources)"):
+        readings = [reader.read(shape.GROUP, shape.RESOURCE, raw, latest=LATEST) for raw in reports]
+    said = [violation for reading in readings for violation, _ in reading.violations]
+    with watch.step("id"):
+        ids = [finding_id("bench", violation.identity) for violation in said]
+    with watch.step("digest"):
+        digests = [digest(violation, default_severity=DEFAULT_SEVERITY) for violation in said]
+    before = sum(watch.spent.values())
+    with watch.step("ledger"):
+        viewed(reports)
+    watch.add("ledger", -before)  # it reads, names and digests them too
+    with watch.step("render (findings.asff)"):
+        bodies = [_render(*one) for one in zip(said, ids, digests, strict=True)]
+    with watch.step("batch by count and bytes"):
+        batches = _batches(bodies)
+    _send(batches, watch)
+    number = len(said)
+    total = sum(watch.spent.values())
+    rows = [
+        (name, f"{seconds / number * 1e6:.1f} µs a finding, {100 * seconds / total:.0f} %")
+        for name, seconds in watch.spent.items()
+    ]
+    rows.append(("all steps", f"{total / number * 1e6:.0f} µs a finding: {number / total:,.0f} findings/s a core"))
+    return rows
+
+
+def _render(violation: Violation, id_: str, hashed: str) -> dict[str, Any]:
+    cluster = asff.Cluster(
+        id="bench",
+        name="bench",
+        arn=None,
+        uid="uid",
+        account=ACCOUNT,
+        region=REGION,
+        partition="aws",
+        product_arn=product_arn(partition="aws", region=REGION, account=ACCOUNT),
+    )
+    return asff.render(
+        violation,
+        cluster=cluster,
+        finding_id=id_,
+        digest=hashed,
+        origin=f"{shape.RESOURCE}.{shape.GROUP}",
+        created_at=1,
+        observed_at=1,
+        updated_at=1,
+        archived=False,
+    )
+
+
+def _batches(bodies: list[dict[str, Any]]) -> list[Batch]:
+    batches = [Batch()]
+    for body in bodies:
+        if oversize(body) is not None:
+            raise BenchError("a finding is too large to send")
+        if not batches[-1].offer(body):
+            batches.append(Batch())
+            batches[-1].offer(body)
+    return batches
+
+
+def _send(batches: list[Batch], watch: Stopwatch) -> None:
+    """What one thread spends for each call, in the order in which botocore tells of its stages."""
+    with sink.start() as hub, _environment(hub):
+        client: Any = Clients(region=REGION, version="bench").securityhub()
+        client.batch_import_findings(Findings=batches[0].findings)  # opens the connection
+        events = client.meta.events
+        events.register_first("before-call.*", lambda **_: watch.lap("serialise (boto3)"))
+        events.register_first("before-send.*", lambda **_: watch.lap("sign (boto3)"))
+        for batch in batches:
+            watch.begin()
+            answer = client.batch_import_findings(Findings=batch.findings)
+            watch.lap("HTTP and the answer (boto3)")
+            if answer["SuccessCount"] != len(batch.findings) or len(batch.findings) > MAX_FINDINGS:
+                raise BenchError("the hub did not take what was sent")
+
+
+@contextlib.contextmanager
+def _environment(hub: HubProcess) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(hub.env())
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def viewed(reports: list[bytes]) -> tuple[View, Ledger]:
+    """A view that has listed these reports, of a cluster of whose findings the hub has none."""
+    ledger = Ledger(cluster_id="bench", cluster_uid="uid", default_severity=DEFAULT_SEVERITY, on_dirty=_nothing)
+    view = View(
+        cluster="bench",
+        group=shape.GROUP,
+        resource=shape.RESOURCE,
+        ledger=ledger,
+        wanted=Filter(
+            exclude_sources=(),
+            include_namespaces=("*",),
+            exclude_namespaces=(),
+            results=frozenset({"fail", "warn", "error"}),
+            minimum_severity="INFORMATIONAL",
+            default_severity=DEFAULT_SEVERITY,
+        ),
+        metrics=Metrics(CollectorRegistry()),
+        now=lambda: NOW_MS,
+    )
+    view.begin()
+    for raw in reports:
+        view.upsert(raw)
+    view.finish()
+    return view, ledger
+
+
+def rewrites(first: list[bytes], again: list[bytes]) -> float:
+    """Reports a second and core that a view takes when they are rewritten with new timestamps only."""
+    view, ledger = viewed(first)
+    ledger.take_part("", [], now=0)
+    ledger.dirty.clear()
+    upsert: Callable[[bytes], None] = view.upsert
+    started = time.process_time()
+    for raw in again:
+        upsert(raw)
+    seconds = time.process_time() - started
+    if ledger.dirty:
+        raise BenchError("a rewrite without a change made something dirty")
+    return len(again) / seconds
+
+
+def _nothing() -> None:
+    pass
