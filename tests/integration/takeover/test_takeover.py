@@ -147,6 +147,7 @@ def test_handed_over(pair: Pair) -> None:
     assert first.last < second.first
     pair.world.until(lambda: second.process.metric("policyhub_in_sync", cluster="alpha") == 1, "the second in sync")
     assert all_there(pair)
+    assert second.imports == 0
     sent_once(pair)
 
 
