@@ -10,9 +10,6 @@ from tests.bench import load, shape
 from tests.bench.probe import Probe, changed, fresh, last, told
 from tests.bench.scene import BenchError, Scene, Usage, in_sync, usage
 
-SILENCE_SECONDS = 5.0
-"""A call for a rewrite would come within one."""
-IDLE_SECONDS = 15.0
 TOGETHER = 5
 """Fresh violations at once, while Security Hub is read: each moment of them costs a look-up or two."""
 
@@ -94,8 +91,8 @@ def rewrite(scene: Scene) -> None:
     operator = scene.settled()
     scene.until(lambda: in_sync(operator), "in sync")
     before = usage(operator)
-    time.sleep(IDLE_SECONDS)  # this is the idleness that is measured
-    idle = (usage(operator).cpu - before.cpu) / IDLE_SECONDS
+    time.sleep(scene.size.idle)  # this is the idleness that is measured
+    idle = (usage(operator).cpu - before.cpu) / scene.size.idle
     imports, reads = scene.calls("BatchImportFindings"), scene.calls("GetFindings")
     seen = operator.metric("policyhub_watch_events_total", change="none")
     cpu, started = usage(operator).cpu, time.monotonic()
@@ -108,7 +105,7 @@ def rewrite(scene: Scene) -> None:
         "the rewrites to be seen",
     )
     took, cpu = time.monotonic() - started, usage(operator).cpu - cpu
-    time.sleep(SILENCE_SECONDS)  # this is the silence that is measured
+    time.sleep(size.silence)  # this is the silence that is measured
     made = scene.calls("BatchImportFindings") - imports
     scene.row(f"{scene.loaded:,} reports rewritten at the API server's pace", f"{scene.loaded / wrote:,.0f} reports/s")
     scene.row("imports", f"**{made}**")

@@ -18,7 +18,7 @@ from dev.cluster import Plane, kubeconfig
 from dev.hub.process import HubProcess
 from tests.bench import sink, standin
 from tests.bench.course import unhurried
-from tests.bench.scene import POLL, BenchError, Rows, Scene, Size, Usage, in_sync, say, usage, without_pace
+from tests.bench.scene import BenchError, Rows, Scene, Size, Usage, in_sync, say, usage, without_pace
 
 HOME = "bench-home"
 SECRET = {"namespace": stand.NAMESPACE, "name": "standin"}
@@ -93,7 +93,7 @@ class Standing:
         return cpu
 
     def _until(self, operator: stand.Operator, holds: Callable[[], bool], what: str) -> None:
-        stand.until(holds, seconds=self._size.minutes * 60, what=what, operator=operator, every=POLL)
+        stand.until(holds, seconds=self._size.minutes * 60, what=what, operator=operator, every=self._size.poll)
 
     def _taken(self) -> int:
         return int(self._hub.stats()["record_states"]["ACTIVE"])
@@ -128,7 +128,7 @@ def million(plane: Plane, size: Size) -> Rows:
         say(f"  {what}: {figure}")
 
     with standing(plane, size) as operators:
-        for reports in (0, size.passing // 2, size.passing):
+        for reports in (0, size.passing):
             with operators.synced(reports=reports, failing=0) as (operator, _):
                 row(f"{reports:,} reports without a violation", told(usage(operator), 0))
         some: dict[int, Usage] = {}

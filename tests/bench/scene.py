@@ -6,7 +6,7 @@ A `Scene` knows how many findings there should be, and how it was asked for: eac
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,8 +23,6 @@ Document = dict[str, Any]
 CLUSTER = "bench"
 EXTRA = 5_000_000
 """Numbers of the reports that come while others wait."""
-POLL = 1.0
-"""Seconds between two looks: what is asked for is paid for by the operator, whose CPU is measured."""
 
 
 class BenchError(Exception):
@@ -49,6 +47,12 @@ class Size:
     """Reports without a violation, of the stand-in."""
     steps: int = 5_000
     """Reports that the steps are measured with."""
+    idle: float = 15.0
+    """Seconds in which the operator is left alone, to see what that costs."""
+    silence: float = 5.0
+    """Seconds after a rewrite: a call for it would come within one."""
+    poll: float = 1.0
+    """Seconds between two looks: what is asked for is paid for by the operator, whose CPU is measured."""
     minutes: float = 20
     """The longest that any one thing is waited for."""
 
@@ -58,7 +62,9 @@ class Size:
 
 
 FULL = Size()
-QUICK = Size(reports=4_000, small=500, samples=20, spacing=0.3, million=10_000, passing=4_000, steps=500, minutes=3)
+QUICK = Size(
+    reports=4_000, small=500, samples=20, spacing=0.3, million=10_000, passing=4_000, steps=500, idle=5, minutes=3
+)
 """The same in less than three minutes."""
 
 
@@ -142,8 +148,9 @@ class Scene:
             raise BenchError(f"{self.active()} active findings where {self.expected} should be")
         return took
 
-    def until(self, holds: Any, what: str, *, every: float = POLL) -> float:
-        return stand.until(holds, seconds=self.size.minutes * 60, what=what, operator=self.operator, every=every)
+    def until(self, holds: Callable[[], bool], what: str, *, every: float | None = None) -> float:
+        seconds, every = self.size.minutes * 60, self.size.poll if every is None else every
+        return stand.until(holds, seconds=seconds, what=what, operator=self.operator, every=every)
 
     def active(self) -> int:
         return int(self.hub.stats()["record_states"].get("ACTIVE", 0))
@@ -180,10 +187,10 @@ def without_pace(installed: stand.Installed) -> stand.Installed:
 
 
 @contextmanager
-def opened(plane: Plane, size: Size) -> Iterator[Scene]:
+def opened(plane: Plane, size: Size, *, name: str = CLUSTER) -> Iterator[Scene]:
     """A cluster of the plane with the chart and the report CRDs in it, and a hub."""
     with HubProcess.start() as hub, tempfile.TemporaryDirectory() as folder:
-        cluster = plane.cluster(CLUSTER)
+        cluster = plane.cluster(name)
         values = {"monitoredCluster": {"spec": {"archiveDelay": "5s"}}}
         installed = stand.install(cluster, Path(folder), values=values, progress=say)
         cluster.apply([*crds.policy_reports(), *shape.namespaces()])

@@ -3,9 +3,16 @@
 Pure: no I/O, no clock.
 """
 
-from typing import Any
+from typing import Any, Protocol
 
 Document = dict[str, Any]
+
+
+class Build(Protocol):
+    """Makes a report of a number."""
+
+    def __call__(self, number: int, *, failing: int, second: int) -> Document: ...
+
 
 SPACES = 10
 GROUP, VERSION, RESOURCE = "wgpolicyk8s.io", "v1alpha2", "policyreports"
@@ -40,7 +47,7 @@ def space(number: int) -> str:
 
 
 def name(number: int) -> str:
-    return f"report-{number:07d}"
+    return f"report-{number}"
 
 
 def namespaces() -> list[Document]:

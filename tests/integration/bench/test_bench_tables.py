@@ -1,0 +1,80 @@
+"""The bench at its smallest: each table is made, and says what does not depend on the machine. No time is asserted."""
+
+import re
+
+import pytest
+
+from dev.cluster import ControlPlane
+from tests.bench.__main__ import SCENES, TABLES, run
+from tests.bench.scene import BenchError, Rows, Size, opened
+
+TINY = Size(
+    reports=120,
+    small=20,
+    samples=6,
+    spacing=0.05,
+    million=50,
+    passing=40,
+    steps=20,
+    idle=0.1,
+    silence=1.0,
+    poll=0.2,
+    minutes=2,
+)
+"""240 violations."""
+
+Tables = dict[str, dict[str, str]]
+
+
+@pytest.fixture(scope="module")
+def tables(plane: ControlPlane) -> Tables:
+    """All tables that need a cluster, in their order."""
+    made: Tables = {}
+
+    def keep(table: str, rows: Rows) -> None:
+        made[table] = dict(rows)
+
+    run(plane, TINY, list(TABLES), keep)
+    return made
+
+
+def test_each_table_has_figures(tables: Tables) -> None:
+    """Every table is made, each of its rows with a number."""
+    assert list(tables) == [*SCENES, "million"]
+    for table, rows in tables.items():
+        assert len(rows) >= 4 - (table == "latency") * 2, table
+        assert all(re.search(r"\d", figure) for figure in rows.values()), rows
+
+
+def test_what_does_not_depend_on_the_machine(tables: Tables) -> None:
+    """Everything arrives in as few imports as there can be; rewrites cost none, and a restart repeats none."""
+    sync = tables["sync"]
+    found, _, violations = sync["findings in the hub / violations"].partition(" / ")
+    assert found == violations
+    assert sync["redundant imports"] == "0"
+    assert tables["rewrite"]["imports"] == "**0**"
+    restart = tables["restart"]
+    assert restart["redundant imports"] == "**0**"
+    assert restart["CreatedAt moved"] == "0"
+    imported, _, fresh = restart["imported findings / fresh violations"].partition(" / ")
+    assert imported == fresh == str(TINY.samples)
+
+
+def test_memory_has_a_row_for_each_size(tables: Tables) -> None:
+    """Memory is told for no violation, some and all, and for reports without any."""
+    assert [row for row in tables["memory"] if "violations in" in row] == [
+        "0 violations in 0 reports",
+        "40 violations in 20 reports",
+        "240 violations in 120 reports",
+    ]
+    assert "40 reports without a violation" in tables["million"]
+    assert "100 violations in 50 reports" in tables["million"]
+
+
+def test_a_wrong_count_ends_the_bench(plane: ControlPlane) -> None:
+    """Where the hub does not hold what it should, there are no figures."""
+    with opened(plane, TINY, name="bench-wrong") as scene:
+        scene.fill(5)
+        scene.extra = 1
+        with pytest.raises(BenchError, match="10 active findings where 11 should be"):
+            scene.synced(scene.start(quotas=False))
