@@ -31,6 +31,7 @@ def main() -> int:
     )
     parser.add_argument("--changes", type=int, default=0, help="how many changes there are in each run, at least")
     parser.add_argument("--jobs", type=int, default=2, help="runs at once, each in a cluster of its own")
+    parser.add_argument("--keep", type=Path, help="folder for logs, metrics and journal of runs that break a promise")
     chosen = parser.parse_args()
     plan = [(fault, seed) for seed in chosen.seeds for fault in chosen.fault or FAULTS]
     results: list[Result] = []
@@ -44,7 +45,7 @@ def main() -> int:
         def one(fault: str, seed: int) -> Result:
             arena = arenas.get()
             try:
-                return run(arena, fault, seed=seed, seconds=chosen.seconds, changes=chosen.changes)
+                return run(arena, fault, seed=seed, seconds=chosen.seconds, changes=chosen.changes, keep=chosen.keep)
             finally:
                 arenas.put(arena)
 

@@ -11,6 +11,7 @@ from typing import Any
 from dev import stand
 from dev.cluster import ControlPlane
 from dev.hub.process import HubProcess
+from dev.stand import Operator
 from tests.faults.checker import Doubts
 from tests.faults.proxy import Proxy
 from tests.integration.operator.world import CLUSTERS, World
@@ -30,6 +31,7 @@ class Arena:
         self.world = world
         self.gate = gate
         self.doubts = Doubts()
+        self._operators: list[Operator] = []
         self._offset = folder / f"{name}.offset"
         self._kubeconfig = folder / f"{name}.proxy.kubeconfig"
         self.ahead = 0
@@ -54,6 +56,7 @@ class Arena:
         self.gate.rng.seed(seed)
         self.gate.revoke("")
         self.doubts = Doubts()
+        self._operators.clear()
         self.hub.quotas(on=False)
         self.jump(0)
         self.sign_in()
@@ -69,7 +72,7 @@ class Arena:
     def start(self, *, wait: bool = True) -> None:
         settings = {**SETTINGS, "KUBECONFIG": str(self._kubeconfig), "FAKE_OFFSET": str(self._offset)}
         path = filter(None, (str(CLOCK), os.environ.get("PYTHONPATH")))
-        self.world.start(wait=wait, **settings, PYTHONPATH=os.pathsep.join(path))
+        self._operators.append(self.world.start(wait=wait, **settings, PYTHONPATH=os.pathsep.join(path)))
 
     def kill(self) -> None:
         """As the kernel does."""
@@ -104,6 +107,21 @@ class Arena:
         approved = ",".join(f"{engine}@{until}" for engine in engines)
         annotation = {"metadata": {"annotations": {"policyhub.dev/approve-archive": approved}}}
         self.world.cluster.request("PATCH", f"{CLUSTERS}/{self.name}", annotation)
+
+    def keep(self, folder: Path) -> None:
+        """What the operators logged, what the last one says of itself, and the hub's journal: for looking into it."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, operator in enumerate(self._operators, 1):
+            (folder / f"operator-{number}.log").write_text("\n".join(map(json.dumps, operator.log())))
+        (folder / "metrics.txt").write_text(self.world.operator.get("/metrics"))
+        told = {
+            "status.json": self.world.monitored(self.name),
+            "journal.json": self.hub.journal(),
+            "calls.json": self.hub.calls(),
+            "findings.json": self.hub.findings(),
+        }
+        for name, content in told.items():
+            (folder / name).write_text(json.dumps(content, indent=1))
 
     def refused(self, code: str) -> int:
         """How many findings the hub failed with this code."""

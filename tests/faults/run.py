@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 from dev import stand
 from tests.faults import checker
@@ -39,9 +40,9 @@ class Result:
         return self.verdict.good and self.hits > 0
 
 
-def run(arena: Arena, fault: str, *, seed: int, seconds: float, changes: int = 0) -> Result:
+def run(arena: Arena, fault: str, *, seed: int, seconds: float, changes: int = 0, keep: Path | None = None) -> Result:
     """A run from a cleared world. For `seconds`, and until there were so many `changes`, the cluster changes while the
-    fault comes and goes.
+    fault comes and goes. `keep` is a folder for what there is to look into where a promise was broken.
     """
     rng = random.Random(f"{fault} {seed}")  # noqa: S311  (repeatable)
     arena.reset(seed=seed)
@@ -58,7 +59,8 @@ def run(arena: Arena, fault: str, *, seed: int, seconds: float, changes: int = 0
             driven.result()
             hit = sum(told.result() for told in hits)
         waited = _converge(arena, driver)
-        verdict = checker.judge(
+        result = Result(fault=fault, seed=seed, events=driver.events, hits=hit, seconds=waited, verdict=Verdict())
+        result.verdict = checker.judge(
             findings=arena.hub.findings(),
             journal=arena.hub.journal(),
             census=Census.take(arena.world.cluster),
@@ -69,11 +71,13 @@ def run(arena: Arena, fault: str, *, seed: int, seconds: float, changes: int = 0
             doubts=arena.doubts,
             slack=NEWS_SECONDS + max(TROUBLES[name].slack for lane in lanes for name in lane),
         )
+        if keep is not None and not result.good:
+            arena.keep(keep / f"{fault.replace(': ', '-').replace(' ', '-')}-{seed}")
     finally:
         arena.calm()
         arena.world.end()
         driver.clear()
-    return Result(fault=fault, seed=seed, events=driver.events, hits=hit, seconds=waited, verdict=verdict)
+    return result
 
 
 def _part(rng: random.Random) -> random.Random:
