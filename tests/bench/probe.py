@@ -10,10 +10,17 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import NamedTuple
 
 from policyhub.findings.identity import finding_id
 from tests.bench import shape
 from tests.bench.scene import CLUSTER, EXTRA, Scene
+
+
+class Sample(NamedTuple):
+    sent: float
+    """Unix time."""
+    seconds: float
 
 
 class Probe:
@@ -47,8 +54,8 @@ class Probe:
     def running(self) -> bool:
         return self._thread.is_alive()
 
-    def result(self, *, stop: bool = False) -> list[float]:
-        """Seconds of each sample, in the order of the writes; with `stop`, no more are written."""
+    def result(self, *, stop: bool = False) -> list[Sample]:
+        """In the order of the writes; with `stop`, no more are written."""
         if stop:
             self._stop.set()
         self._thread.join()
@@ -64,7 +71,7 @@ class Probe:
             return found.keys() >= self._sent.keys()
 
         self._scene.until(complete, "the changes' findings", every=0.2)
-        return [found[id_] - started for id_, started in self._sent.items()]
+        return [Sample(started, found[id_] - started) for id_, started in self._sent.items()]
 
 
 def last(scene: Scene) -> int:
@@ -96,9 +103,10 @@ def changed(scene: Scene, number: int, *, message: str) -> list[Callable[[], str
     return [partial(write, n) for n in range(min(number, scene.loaded))]
 
 
-def told(samples: Sequence[float]) -> str:
+def told(samples: Sequence[Sample]) -> str:
     """p50 and p99, of how many."""
-    if len(samples) < 2:
-        return f"{samples[0] * 1000:,.0f} ms of {len(samples)}" if samples else "no sample"
-    cuts = statistics.quantiles(samples, n=100, method="inclusive")
-    return f"{cuts[49] * 1000:,.0f} ms, {cuts[98] * 1000:,.0f} ms of {len(samples)}"
+    took = [sample.seconds * 1000 for sample in samples]
+    if len(took) < 2:
+        return f"{took[0]:,.0f} ms of 1" if took else "0 samples"
+    cuts = statistics.quantiles(took, n=100, method="inclusive")
+    return f"{cuts[49]:,.0f} ms, {cuts[98]:,.0f} ms of {len(took)}"

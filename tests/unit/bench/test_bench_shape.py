@@ -5,7 +5,7 @@ import pytest
 
 from policyhub.sources import reader
 from tests.bench import shape
-from tests.bench.probe import told
+from tests.bench.probe import Sample, told
 from tests.bench.standin import SECOND, Template
 
 LATEST = 2**40
@@ -48,7 +48,7 @@ def test_the_stand_in_tells_the_same_report(build: shape.Build) -> None:
 @pytest.mark.parametrize(
     ("samples", "text"),
     [
-        ([], "no sample"),
+        ([], "0 samples"),
         ([0.5], "500 ms of 1"),
         ([0.1, 0.2, 0.3], "200 ms, 298 ms of 3"),
         ([n / 1000 for n in range(101)], "50 ms, 99 ms of 101"),
@@ -56,4 +56,4 @@ def test_the_stand_in_tells_the_same_report(build: shape.Build) -> None:
 )
 def test_percentiles(samples: list[float], text: str) -> None:
     """Half of the samples are below p50, ninety-nine of a hundred below p99."""
-    assert told(samples) == text
+    assert told([Sample(0.0, seconds) for seconds in samples]) == text
