@@ -18,7 +18,7 @@ from tests.faults.truth import Census
 
 CONVERGE_SECONDS = 150.0
 """Back-offs of a minute end within it."""
-NEWS_SECONDS = 5.0
+NEWS_SECONDS = 3.0
 """How late news may come on a busy machine: an archive is right if the violation was absent so shortly before it."""
 PACE = 80.0
 AUDIT_SECONDS = 4.0

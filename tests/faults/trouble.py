@@ -34,14 +34,14 @@ def api(fault: proxy.Fault, *, slack: float = 0.0, lasts: tuple[float, float] = 
     return Trouble(begin, slack=slack, lasts=lasts)
 
 
-def hub(kind: str, **options: object) -> Trouble:
+def hub(kind: str, *, lasts: tuple[float, float] = (1.0, 4.0), **options: object) -> Trouble:
     """The local Security Hub's own."""
 
     def begin(arena: Arena, rng: random.Random) -> End:
         number = arena.hub.fault(kind, seed=rng.randrange(1000), **options)
         return lambda: arena.hub.clear_fault(number)
 
-    return Trouble(begin)
+    return Trouble(begin, lasts=lasts)
 
 
 def unread(kind: str) -> Trouble:
@@ -157,7 +157,8 @@ TROUBLES: dict[str, Trouble] = {
     "home: connections cut": api(proxy.cut(fits=everything)),
     "home: 500": api(proxy.refused(500, "InternalError", fits=everything)),
     "home: 401": api(proxy.refused(401, "Unauthorized", fits=everything)),
-    "hub: throttle storm": hub("throttle", probability=0.8),
+    "hub: throttle storm": hub("throttle", probability=0.8, lasts=(3.0, 8.0)),
+    "hub: throttled now and then": hub("throttle", probability=0.5, lasts=(8.0, 12.0)),
     "hub: 500": hub("error500", probability=0.6),
     "hub: time-out before the write": hub("timeout_before", probability=0.4, delay_seconds=8.0),
     "hub: time-out after the write": hub("timeout_after", probability=0.4, delay_seconds=8.0),
