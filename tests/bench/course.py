@@ -3,11 +3,12 @@
 import time
 from dataclasses import replace
 
+from dev import stand
 from policyhub.hub.batch import MAX_FINDINGS
 from policyhub.hub.bucket import IMPORTS, READS, SHARE
 from policyhub.hub.client import PAGE
 from tests.bench import load, shape
-from tests.bench.probe import Probe, changed, fresh, last, told
+from tests.bench.probe import Probe, Sample, changed, fresh, last, told
 from tests.bench.scene import BenchError, Scene, Usage, in_sync, usage
 
 ORIGIN = f"{shape.RESOURCE}.{shape.GROUP}"
@@ -65,10 +66,7 @@ def sync(scene: Scene) -> None:
     if allowed > 0:
         ratio = f"{took:.1f} s ÷ {allowed:.1f} s = **{took / allowed:.2f}**"
         scene.row("process start to the last finding ÷ what the quota's share allows", ratio)
-    listed = operator.metric("policyhub_last_complete_listing_timestamp_seconds", source=ORIGIN)
-    scene.row("fresh violation to finding, in the backlog: p50, p99", told([s for s in samples if s.sent >= listed]))
-    early = [s for s in samples if s.sent < listed]
-    scene.row("the same while the first listing is read", f"{told(early)}; it took {listed - started:.0f} s")
+    _fresh(scene, "in the backlog", samples, listed=_listed(operator), started=started)
     scene.row("redundant imports", str(scene.redundant()))
     scene.row("CPU, RSS at the end", f"{after.cpu:.1f} s, {after.rss:.0f} MiB")
 
@@ -128,13 +126,13 @@ def restart(scene: Scene) -> None:
     reads, known, mark = scene.calls("GetFindings"), scene.expected, last(scene)
     pages = -(-known // PAGE)
     bound = (pages - SHARE * READS.burst) / (SHARE * READS.rate)
-    started = time.monotonic()
+    started = time.time()
     operator = scene.start(quotas=True)
     scene.until(lambda: scene.calls("GetFindings") > reads, "the inventory", every=0.2)
     spacing = min(scene.size.spacing * 15, 0.7 * max(bound, 2) * TOGETHER / scene.size.samples)
     probe = Probe(scene, fresh(scene, scene.size.samples), spacing=spacing, together=TOGETHER)
     scene.synced(operator)
-    took = time.monotonic() - started
+    took, listed = time.time() - started, _listed(operator)
     scene.row("calls of GetFindings / pages of what is there", f"{scene.calls('GetFindings') - reads:,} / {pages:,}")
     samples = probe.result()
     scene.synced(operator)
@@ -145,6 +143,19 @@ def restart(scene: Scene) -> None:
     if bound > 0:
         ratio = f"{took:.1f} s ÷ {bound:.1f} s = **{took / bound:.2f}**"
         scene.row("process start to in sync ÷ what reading all findings takes", ratio)
-    scene.row("fresh violation to finding meanwhile: p50, p99", told(samples))
+    _fresh(scene, "meanwhile", samples, listed=listed, started=started)
     after = usage(operator)
     scene.row("CPU, RSS at the end", f"{after.cpu:.1f} s, {after.rss:.0f} MiB")
+
+
+def _listed(operator: stand.Operator) -> float:
+    """When the reports were last listed completely."""
+    return operator.metric("policyhub_last_complete_listing_timestamp_seconds", source=ORIGIN)
+
+
+def _fresh(scene: Scene, when: str, samples: list[Sample], *, listed: float, started: float) -> None:
+    """What comes while the first listing is read is seen at its end: the watch begins there."""
+    late, early = ([s for s in samples if (s.sent >= listed) is after] for after in (True, False))
+    scene.row(f"fresh violation to finding, {when}: p50, p99", told(late))
+    told_early = f"{told(early)}; listed {listed - started:.0f} s after the start"
+    scene.row("the same, written before the first listing was read", told_early)
