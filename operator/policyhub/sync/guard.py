@@ -60,6 +60,9 @@ class Guard:
         """Until when a person has approved of the losses of a source."""
         self._waiting: dict[str, str] = {}
         self._lost: Counter[str] = Counter()
+        self._refused: set[str] = set()
+        """Sources of which something was not archived since they were weighed: what was put aside is decided again
+        when they turn out not to be held."""
 
     def wait(self, id_: str, source: str) -> None:
         """A finding waits to be archived."""
@@ -83,7 +86,10 @@ class Guard:
         """Whether the losses of a source may not be archived now."""
         if self.approved.get(source, 0) > now:
             return False
-        return source in self.held or bool(trips(self._lost[source], self.active[source]))
+        shut = source in self.held or bool(trips(self._lost[source], self.active[source]))
+        if shut:
+            self._refused.add(source)
+        return shut
 
     def weigh(self, *, now: int) -> tuple[set[str], set[str]]:
         """Note which sources are held; returns those newly held, and those released (by themselves or approved)."""
@@ -97,11 +103,12 @@ class Guard:
             if over:
                 since = now if before is None else before.since
                 self.held[source] = Hold(since=since, lost=lost, total=self.active[source])
-            elif before is not None:
-                del self.held[source]
+            elif before is not None or source in self._refused:
+                self.held.pop(source, None)
                 released.add(source)
                 if not approved:
                     self.released[source] = now
+        self._refused.clear()
         return held, released
 
     def waiting(self, source: str) -> list[str]:

@@ -64,6 +64,22 @@ def test_an_approval_opens_it_for_its_time_and_its_source() -> None:
     assert made.closed("kyverno", now=NOW + 1000)
 
 
+@pytest.mark.parametrize("approved", [True, False])
+def test_what_was_refused_between_two_weighings_is_released(*, approved: bool) -> None:
+    """A source that was closed for a moment only, and that no weighing has met so, is released at the next one: what
+    was put aside in that moment would wait for ever.
+    """
+    made = guard(60, 100)
+    assert made.closed("kyverno", now=NOW)
+    if approved:
+        made.approved = {"kyverno": NOW + 1000}
+    for number in range(0 if approved else 20):
+        made.forget(f"id-{number}")
+    assert made.weigh(now=NOW + 1) == (set(), {"kyverno"})
+    assert made.weigh(now=NOW + 2) == (set(), set())
+    assert made.released == ({} if approved else {"kyverno": NOW + 1})
+
+
 def test_a_loss_counts_once() -> None:
     """However often a finding is decided."""
     made = guard(5, 10)
