@@ -62,7 +62,10 @@ class View:
         self._metrics = metrics
         self._now = now
         self._wall = wall or now
-        self._seen: set[SourceKey] | None = None
+        self._unseen: set[SourceKey] = set()
+        """Objects that were known before the listing under way, and that it has not brought yet. Those that are to be
+        swept, not all that were seen: objects without a violation are not remembered.
+        """
         self._blind = False
         self._grading = False
         self._live = False
@@ -73,7 +76,7 @@ class View:
 
     def begin(self) -> None:
         self.opened()
-        self._seen = set()
+        self._unseen = self._known()
         self._blind = False
         self._grading, self.grade = self.grade, False
 
@@ -116,8 +119,7 @@ class View:
             backlog=self.last_listed == 0,
         )
         self._metrics.watch_events.labels(self._cluster, self.origin, "semantic" if changed else "none").inc()
-        if self._seen is not None:
-            self._seen.add(key)
+        self._unseen.discard(key)
         if self._grading:
             self._ledger.clear(self._passed(raw), key=key)
 
@@ -133,21 +135,22 @@ class View:
         self._metrics.watch_events.labels(self._cluster, self.origin, "semantic" if changed else "none").inc()
 
     def finish(self) -> None:
-        seen, self._seen = self._seen or set(), None
+        unseen, self._unseen = self._unseen, set()
         # An object whose name could not be read may be any that was known: then nothing is swept.
-        ledger = self._ledger
-        known = {k for k in (*ledger.objects, *ledger.incomplete, *ledger.audits) if k.origin == self.origin}
-        now = self._now()
-        for key in known:
-            if key not in seen and not self._blind:
-                self.unlisted.pop(key, None)
-                self._ledger.gone(key, now=now)
+        ledger, now = self._ledger, self._now()
+        for key in () if self._blind else unseen & self._known():
+            self.unlisted.pop(key, None)
+            ledger.gone(key, now=now)
         self.last_listed = now
         ledger.set_blind(self.origin, blind=self._blind)
         self._grading = False
 
+    def _known(self) -> set[SourceKey]:
+        ledger = self._ledger
+        return {k for k in (*ledger.objects, *ledger.incomplete, *ledger.audits) if k.origin == self.origin}
+
     def abort(self) -> None:
-        self._seen = None
+        self._unseen = set()
         self.grade, self._grading = self.grade or self._grading, False
 
     def state(self, state: ReflectorState) -> None:
