@@ -43,11 +43,13 @@ class Dirty:
         lane = self._lane.pop(id_, None)
         if lane is not None:
             del self._queues[lane][id_]
+            if not self._lane:
+                self.clear()
 
     def clear(self) -> None:
-        self._lane.clear()
-        for queue in self._queues:
-            queue.clear()
+        """Also gives back the tables of a backlog: a dict that was large stays large."""
+        self._lane = {}
+        self._queues = tuple({} for _ in Lane)
 
     def queue(self, lane: Lane) -> dict[str, None]:
         """The ids of one lane, in order; not to be changed."""

@@ -542,8 +542,11 @@ class Ledger:
         for held in found.values():
             self._take(held, now=now)
         self.parts.add(digits)
-        for id_ in [i for i in self.unread if i.startswith(prefix)]:
-            self.unread.discard(id_)
+        reached = [i for i in self.unread if i.startswith(prefix)]
+        self.unread.difference_update(reached)
+        if not self.unread:
+            self.unread = set()  # a set that was large stays large
+        for id_ in reached:
             self.lookups.pop(id_, None)
             self._touch(self.entries[id_])
 
