@@ -89,6 +89,8 @@ def render(
 
     `created_at` is also when it was first observed and must never change; `observed_at` is when it was last seen.
     """
+    created, updated = timestamp(created_at), timestamp(updated_at)
+    observed_at = max(created_at, observed_at)
     severity: dict[str, str] = {"Label": violation.severity or default_severity}
     if violation.severity is not None:
         severity["Original"] = violation.severity.lower()
@@ -99,10 +101,10 @@ def render(
         "ProductName": PRODUCT,
         "GeneratorId": fit_distinct("/".join(_filled(PRODUCT, *_names(violation))), _GENERATOR),
         "AwsAccountId": cluster.account,
-        "CreatedAt": timestamp(created_at),
-        "FirstObservedAt": timestamp(created_at),
-        "LastObservedAt": timestamp(max(created_at, observed_at)),
-        "UpdatedAt": timestamp(updated_at),
+        "CreatedAt": created,
+        "FirstObservedAt": created,
+        "LastObservedAt": updated if observed_at == updated_at else timestamp(observed_at),
+        "UpdatedAt": updated,
         "Title": _title(violation, cluster),
         "Description": _description(violation, cluster),
         "FindingProviderFields": {"Severity": severity, "Types": [finding_type(violation.source)]},

@@ -39,8 +39,15 @@ def cut(text: str, limit: int) -> str:
     return kept.rstrip() + ELLIPSIS
 
 
+def _plain(text: str) -> bool:
+    """Whether there is nothing to clean, as in nearly every text."""
+    return text.isascii() and text.isprintable() and "  " not in text and text[0] != " " and text[-1] != " "
+
+
 def fit(text: str | None, limit: int) -> str | None:
     """Cleaned and cut; None where nothing can be read."""
+    if text and len(text) <= limit and _plain(text):
+        return text
     cleaned = clean(text) if text else None
     return None if cleaned is None else cut(cleaned, limit)
 

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policyhub.hub.batch import MAX_CALL_BYTES, MAX_FINDING_BYTES, MAX_FINDINGS, Batch, oversize, split
+from policyhub.hub.batch import (
+    MAX_CALL_BYTES,
+    MAX_FINDING_BYTES,
+    MAX_FINDINGS,
+    Batch,
+    bound,
+    oversize,
+    split,
+    wire_size,
+)
 
 
 def finding(ident: object, text: str = "", size: int = 0) -> dict[str, Any]:
@@ -56,6 +65,15 @@ def test_sizes_are_those_of_the_text_and_of_the_wire() -> None:
     batch = Batch()
     assert batch.offer(wide)
     assert batch.size == len(json.dumps({"Findings": [wide]}))
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+@given(st.dictionaries(TEXTS, st.one_of(TEXTS, st.integers(-(2**53), 2**53), st.lists(TEXTS), st.booleans())))
+def test_a_finding_is_no_longer_on_the_wire_than_its_bound(body: dict[str, Any]) -> None:
+    """Whatever the texts hold, escapes and blanks included."""
+    assert wire_size(body) <= bound(body)
 
 
 def test_ids_are_unique_in_a_batch() -> None:
