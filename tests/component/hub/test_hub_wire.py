@@ -240,7 +240,7 @@ async def test_time_out_has_an_unknown_outcome(
     assert len(hub_server.findings()) == written
     assert (await connect().import_findings([finding(1)])).accepted == {finding(1)["Id"]}
     outcomes = [entry["outcome"] for entry in hub_server.journal()]
-    assert outcomes == ["created", *(["ignored"] * written)]
+    assert outcomes == ["lost", "created", *(["ignored"] * written)]
 
 
 async def test_lost_connection(connect: Connect, hub_server: HubProcess, seen: list[tuple[str, str]]) -> None:
