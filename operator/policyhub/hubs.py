@@ -63,8 +63,8 @@ class Hubs:
                 (account, region), (bucket.IMPORTS.bucket(share=share), bucket.READS.bucket(share=share))
             )
             name = f"{account}/{region}"
-            executor = workers()
-            self._executors.append(executor)
+            executor, readers = workers(), workers()
+            self._executors += executor, readers
             client = HubClient(
                 account=account,
                 region=region,
@@ -74,11 +74,12 @@ class Hubs:
                     version=policyhub.__version__,
                     role_arn=role_arn,
                     external_id=external_id,
-                    workers=WORKERS,
+                    workers=2 * WORKERS,
                     loader=self._loader,
                     permit=self._permit,
                 ),
                 executor=executor,
+                readers=readers,
                 imports=imports,
                 reads=reads,
                 observer=lambda operation, code, seconds: self._observe(name, operation, code, seconds),

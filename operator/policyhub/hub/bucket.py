@@ -83,6 +83,13 @@ class TokenBucket:
             if (following := self._next()) is not None:
                 following.set()
 
+    def give_back(self) -> None:
+        """A token that was taken and is not used."""
+        self._fill()
+        self._tokens = min(self._burst, self._tokens + 1)
+        if (following := self._next()) is not None:
+            following.set()
+
     def _next(self) -> asyncio.Event | None:
         """Whose turn it is."""
         first, second = (self._others, self._urgent) if self._last_urgent else (self._urgent, self._others)

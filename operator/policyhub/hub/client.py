@@ -34,6 +34,7 @@ from policyhub.hub.errors import Failure
 
 log = structlog.get_logger(__name__)
 
+_IMPORT = "BatchImportFindings"
 WORKERS = 4
 PAGE = 100
 """MaxResults of GetFindings; its greatest value."""
@@ -110,6 +111,7 @@ class HubClient:
         partition: str,
         clients: Factory,
         executor: Executor,
+        readers: Executor | None = None,
         imports: TokenBucket,
         reads: TokenBucket,
         observer: Observer | None = None,
@@ -117,6 +119,7 @@ class HubClient:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
+        """Without `readers` the `executor` reads as well: an import may then wait for a reading to end."""
         self.account = account
         self.region = region
         self.partition = partition
@@ -125,10 +128,25 @@ class HubClient:
         self.reads = reads
         self._clients = clients
         self._executor = executor
+        self._readers = readers or executor
         self._observer = observer
         self._clock = clock
+        self._taken = 0
+        """Tokens of `ready` that no import has used yet."""
         self._sleep = sleep
         self._jitter = jitter
+
+    async def ready(self) -> None:
+        """Wait until an import may leave: what is then decided leaves at once. The next import takes no other token for
+        its first call; without one, give it back by `spare`.
+        """
+        await self.imports.acquire()
+        self._taken += 1
+
+    def spare(self) -> None:
+        """There is nothing to import after all."""
+        self._taken -= 1
+        self.imports.give_back()
 
     async def import_findings(self, findings: Sequence[Finding]) -> ImportResult:
         """Import any number of findings, in as few calls as the limits allow, one after the other.
@@ -240,7 +258,7 @@ class HubClient:
     async def _import(self, part: Sequence[Finding]) -> Mapping[str, Any]:
         return await self._paced(
             self.imports,
-            "BatchImportFindings",
+            _IMPORT,
             lambda: self._clients.securityhub().batch_import_findings(Findings=part),
         )
 
@@ -282,7 +300,10 @@ class HubClient:
 
     async def _paced(self, bucket: TokenBucket, operation: str, call: Callable[[], T], *, urgent: bool = False) -> T:
         """Take a token, call, and let the answer set the pace: additive increase, multiplicative decrease."""
-        await bucket.acquire(urgent=urgent)
+        if bucket is self.imports and self._taken:
+            self._taken -= 1
+        else:
+            await bucket.acquire(urgent=urgent)
         try:
             answer = await self._call(operation, call)
         except errors.Throttled:
@@ -292,7 +313,8 @@ class HubClient:
         return answer
 
     async def _call(self, operation: str, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self._blocking, operation, call)
+        executor = self._executor if operation == _IMPORT else self._readers
+        return await asyncio.get_running_loop().run_in_executor(executor, self._blocking, operation, call)
 
     def _blocking(self, operation: str, call: Callable[[], T]) -> T:
         started = self._clock()

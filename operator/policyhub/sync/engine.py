@@ -1,10 +1,10 @@
 """The loop that makes Security Hub hold what the ledgers want: one engine per hub (account, Region, role).
 
-It acts; what to do is decided in `plan`. A round: wait until something is dirty, give the batch a moment to fill, take
-decisions until the batch is full, import it, write the answers into the ledgers. Up to `CONCURRENCY` calls are under
-way at once; a finding is in one of them at most. Beside them one call at a time reads findings by id: fresh violations
-that the inventory has not reached, contradictions, and what only the inventory knows just before it is archived.
-Nothing is kept here: what fails stays to be done in its ledger.
+It acts; what to do is decided in `plan`. A round: wait until something is dirty, give the batch a moment to fill, wait
+until a call may leave, take decisions until the batch is full, import it, write the answers into the ledgers. Up to
+`CONCURRENCY` calls are under way at once; a finding is in one of them at most. Beside them one call at a time reads
+findings by id: fresh violations that the inventory has not reached, contradictions, and what only the inventory knows
+just before it is archived. Nothing is kept here: what fails stays to be done in its ledger.
 
 Two clocks: `now` never jumps and decides; `wall` is what is written into findings.
 """
@@ -61,6 +61,10 @@ ANSWERED_CAP_SECONDS = 5.0
 
 class Hub(Protocol):
     """What of a HubClient the engine uses."""
+
+    async def ready(self) -> None: ...
+
+    def spare(self) -> None: ...
 
     async def import_findings(self, findings: Sequence[Finding]) -> ImportResult: ...
 
@@ -150,8 +154,10 @@ class Engine:
                 while True:
                     await self._work()
                     await slots.acquire()
+                    await self.hub.ready()  # before the decision: what waits for its turn may be wrong when it comes
                     batch = self._compose()
                     if not batch:
+                        self.hub.spare()
                         slots.release()
                         await asyncio.sleep(0)
                         continue
@@ -334,6 +340,7 @@ class Engine:
                 s.feed.ledger.release(s.entry)
         batch = [s for s in batch if s.entry.in_flight]
         if not batch:
+            self.hub.spare()
             return
         try:
             result = await self.hub.import_findings([s.body for s in batch])

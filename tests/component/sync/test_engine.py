@@ -39,6 +39,16 @@ class MemoryHub:
         self.lookup_errors: list[HubError] = []
         self.seconds = 0.0
         """How long an import takes."""
+        self.turns = 1_000_000
+        """How many imports may leave."""
+
+    async def ready(self) -> None:
+        self.turns -= 1
+        while self.turns < 0:  # noqa: ASYNC110  (a test sets it)
+            await asyncio.sleep(0)
+
+    def spare(self) -> None:
+        self.turns += 1
 
     async def import_findings(self, findings: Sequence[Any]) -> ImportResult:
         self.calls.append([dict(finding) for finding in findings])
@@ -285,6 +295,21 @@ async def test_what_was_not_sent_is_not_taken_as_written() -> None:
         "policyhub_findings_sent_total", {"hub": "hub", "change": "new"}
     ) == pytest.approx(2)
     assert world.metrics.registry.get_sample_value("policyhub_findings_rejected_total", {"hub": "hub"}) is None
+
+
+async def test_nothing_is_decided_before_it_may_leave() -> None:
+    """A violation that comes back while the hub lets nothing through is not archived when it does."""
+    async with working() as world:
+        world.say([1])
+        await until(lambda: not world.pending())
+        world.hub.turns = 0
+        world.say([], passed=[1])
+        await until(lambda: world.hub.turns == -1)
+        world.say([1])
+        world.hub.turns = 10
+        await until(lambda: not world.pending())
+        assert [finding["RecordState"] for finding in world.hub.sent] == ["ACTIVE"]
+        assert world.hub.turns == 11  # given back
 
 
 async def test_archived_and_back() -> None:
