@@ -37,12 +37,14 @@ from policyhub.metrics import Metrics
 from policyhub.settings import DEFAULT_SEVERITY, Settings
 from policyhub.sources.filter import Filter
 from policyhub.sources.violation import Severity
-from policyhub.sync import namespaces
+from policyhub.sync import namespaces, owners
 from policyhub.sync.engine import Engine, Feed, Trouble, held_as
 from policyhub.sync.guard import Hold as Guarded
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.namespaces import Namespaces
+from policyhub.sync.owners import Owners
 from policyhub.sync.plan import Change, Hold, Rules, refresh_due
+from policyhub.sync.rollup import Rollup
 from policyhub.sync.view import View
 
 log = structlog.get_logger(__name__)
@@ -166,6 +168,8 @@ class DataPlane:
         self.state = State()
         self.sources: dict[str, Source] = {}
         """By origin."""
+        self.owners: tuple[Reflector, ...] = ()
+        """Of Pods, ReplicaSets and Jobs, while they are watched."""
         self.feed: Feed | None = None
         self.claimed_twice = ""
         """The other MonitoredCluster that claims the same identity at the same hub, if there is one."""
@@ -181,6 +185,7 @@ class DataPlane:
         self._started = 0
         self._progress_at = 0
         """When the inventory last brought a page, or began."""
+        self._rollup: Rollup | None = None
         self._unknown: dict[str, str] = {}
         self._refreshed_at = 0
         self._ungraded = False
@@ -291,6 +296,7 @@ class DataPlane:
             ),
             sends=False,
         )
+        self._rollup = self._roll_up(ledger) if spec.roll_up else None
         self._engine.attach(self.feed)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -299,12 +305,20 @@ class DataPlane:
                 tasks.create_task(self._tick())
         finally:
             self._engine.detach(self.feed)
-            self.feed = None
+            self.feed = self._rollup = None
             self.sources.clear()
             self.state.discovery = State().discovery
             self.state.inventory = State().inventory
             self._metrics.forget_cluster(self.name)
             self._gauges.clear()
+
+    def _roll_up(self, ledger: Ledger) -> Rollup:
+        rollup = Rollup(
+            ledger=ledger,
+            owners=Owners(now=self._now, on_change=lambda objects: rollup.shift(objects, now=self._now())),
+        )
+        ledger.lineage = rollup
+        return rollup
 
     # -- sources --------------------------------------------------------------------------------------------------
 
@@ -332,6 +346,7 @@ class DataPlane:
     async def _discover(self, connection: Connection, tasks: asyncio.TaskGroup) -> None:
         wanted = self.monitored.spec.sources
         tasks.create_task(self._watch_namespaces(connection))
+        tasks.create_task(self._watch_owners(connection))
         unreachable = 0
         lost = False
         while True:
@@ -376,11 +391,37 @@ class DataPlane:
         finally:
             view.live(live=False)
 
+    async def _watch_owners(self, connection: Connection) -> None:
+        """Where it is not allowed, every object counts for itself."""
+        if self._rollup is None:
+            return
+        sinks = self._rollup.owners.sinks
+        self.owners = tuple(
+            Reflector(
+                connection,
+                resource,
+                sink,
+                relist_interval=self._settings.relist_interval,
+                forbidden_cap=owners.FORBIDDEN_CAP,
+                select=owners.RESOURCES[resource],
+                metadata=True,
+            )
+            for resource, sink in sinks.items()
+        )
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for reflector in self.owners:
+                    tasks.create_task(reflector.run())
+        finally:
+            self.owners = ()
+            for sink in sinks.values():
+                sink.end()
+
     def _nudge(self) -> None:
-        """The API server is back: sources that wait for their next attempt, up to a minute, need not."""
-        for source in self.sources.values():
-            if source.reflector.state.phase == "failed":
-                source.reflector.request_relist()
+        """The API server is back: reflectors that wait for their next attempt, up to a minute, need not."""
+        for reflector in (*(source.reflector for source in self.sources.values()), *self.owners):
+            if reflector.state.phase == "failed":
+                reflector.request_relist()
 
     def _apply(self, found: Discovery, connection: Connection, tasks: asyncio.TaskGroup, *, started: int) -> None:
         ledger = self._feed().ledger
@@ -418,7 +459,7 @@ class DataPlane:
             if source.forgettable and not source.forgotten and started - source.vanished_at >= delay:
                 source.forgotten = True
                 for key in [key for key in (*feed.ledger.objects, *feed.ledger.audits) if key.origin == origin]:
-                    feed.ledger.gone(key, now=self._now())
+                    source.view.forget(key)
 
     def _start(self, resource: Resource, connection: Connection, tasks: asyncio.TaskGroup) -> Source:
         spec = self.monitored.spec
@@ -438,6 +479,7 @@ class DataPlane:
             metrics=self._metrics,
             now=self._now,
             wall=self._wall,
+            rollup=self._rollup,
         )
         reflector = Reflector(connection, resource, view, relist_interval=self._settings.relist_interval)
         return Source(resource=resource, view=view, reflector=reflector, task=tasks.create_task(reflector.run()))
@@ -570,6 +612,9 @@ class DataPlane:
             self._gate()
             self._grade(feed.ledger)
             self._weigh(feed.ledger)
+            if self._rollup is not None and self._rollup.news:
+                self._rollup.news = False
+                feed.ledger.reconsider()
             if self.state.inventory is not None:
                 self.state.inventory = self._unread(feed.ledger, self.state.inventory)
             if self.monitored.spec.mode == "DryRun":
@@ -758,6 +803,20 @@ def source_fault(source: Source) -> Fault | None:
     if not source.view.last_listed:
         return Fault("Listing", "the first listing is not complete yet")
     return None
+
+
+def owner_fault(reflector: Reflector) -> Fault | None:
+    """What keeps it from being known what counts for what."""
+    state, what = reflector.state, reflector.resource.plural
+    if state.reason == "ListingForbidden":
+        return Fault(
+            "Forbidden",
+            f"{state.message}; let the operator list and watch pods, replicasets and jobs (chart: rbac.rollUp)."
+            " Until then every object counts for itself",
+        )
+    if state.reason:
+        return Fault(state.reason, f"{what}: {state.message}")
+    return None if state.live else Fault("Listing", f"the first listing of {what} is not complete yet")
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

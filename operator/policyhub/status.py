@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from policyhub import approval
 from policyhub.api.scalar import format_time
 from policyhub.api.status import Condition, ConditionType, Findings, Hub, Source, Status
-from policyhub.dataplane import ADOPT_ANNOTATION, DataPlane, Fault, source_fault
+from policyhub.dataplane import ADOPT_ANNOTATION, DataPlane, Fault, owner_fault, source_fault
 from policyhub.sync.plan import Hold
 
 BACKLOG_MS = 30_000
@@ -118,6 +118,7 @@ def _verdicts(plane: DataPlane, previous: Mapping[str, Condition], *, now: int) 
     return [
         ("Ready", "True" if not failing else "Unknown" if ready.reason in _UNKNOWN else "False", ready),
         *good,
+        _owners(plane),
         ("ArchiveHeld", "True" if plane.guarded else "False", _guarded(plane)),
         (
             "IdentityConflict",
@@ -176,6 +177,19 @@ def _sources_good(plane: DataPlane) -> tuple[str, str]:
             f"{complete}; reports that nobody updates any more are ignored and can be deleted: {left}",
         )
     return "Complete", complete
+
+
+def _owners(plane: DataPlane) -> Verdict:
+    """Whether it is known what counts for what: no part of Ready, since without it all counts for itself."""
+    if not plane.monitored.spec.roll_up:
+        return "OwnersKnown", "False", Fault("RollUpOff", "spec.rollUp is false: every object counts for itself")
+    faults = [fault for reflector in plane.owners if (fault := owner_fault(reflector)) is not None]
+    if plane.owners and not faults:
+        return "OwnersKnown", "True", Fault("Watched", "Pods, ReplicaSets and Jobs are listed and watched")
+    told = next((fault for fault in faults if fault.reason != "Listing"), None)
+    if told is None:
+        return "OwnersKnown", "Unknown", Fault("Listing", "Pods, ReplicaSets and Jobs were not listed yet")
+    return "OwnersKnown", "False", told
 
 
 def _sync_fault(plane: DataPlane, *, was_in_sync: bool, now: int) -> Fault | None:

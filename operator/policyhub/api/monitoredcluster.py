@@ -196,6 +196,11 @@ class Spec(Model):
     be evaluated). A result `pass` or `skip` never does."""
     minimum_severity: MinimumSeverity = "informational"
     """Violations below this severity get no finding."""
+    roll_up: bool = True
+    """Results on Pods, ReplicaSets and Jobs count for the controller that they belong to: three replicas are one
+    finding, and a rollout changes none. It needs the right to list Pods, ReplicaSets and Jobs (the chart's
+    `rbac.rollUp`); without it they count for themselves, as with `false`. Changing it changes the ids of their
+    findings."""
     archive_delay: Annotated[
         Duration,
         Field(

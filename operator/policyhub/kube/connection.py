@@ -125,9 +125,9 @@ class Connection:
         """Ends what is under way; safe to call twice."""
         await self._session.close()
 
-    async def get(self, path: str, params: Params | None = None) -> bytes:
-        """The body of the answer. Raises Refused, Unreachable."""
-        return await self._exchange("GET", path, params=params)
+    async def get(self, path: str, params: Params | None = None, *, accept: str | None = None) -> bytes:
+        """The body of the answer; `accept` where another form of it is wanted. Raises Refused, Unreachable."""
+        return await self._exchange("GET", path, params=params, accept=accept)
 
     async def patch(self, path: str, body: object) -> bytes:
         """A JSON merge patch; `body` is anything msgspec encodes. Raises Refused, Unreachable."""
@@ -139,7 +139,7 @@ class Connection:
 
     @contextlib.asynccontextmanager
     async def stream(
-        self, path: str, params: Params | None = None, *, idle_seconds: float
+        self, path: str, params: Params | None = None, *, idle_seconds: float, accept: str | None = None
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """Lines of an answer that does not end by itself, such as a watch; entered once the server has accepted it.
 
@@ -147,7 +147,7 @@ class Connection:
         dropped. Leaving the block closes the connection.
         """
         timeout = aiohttp.ClientTimeout(connect=self._connect_seconds, sock_read=idle_seconds)
-        response = await self._open("GET", path, params=params, timeout=timeout, encoding="identity")
+        response = await self._open("GET", path, params=params, timeout=timeout, accept=accept, encoding="identity")
         try:
             yield _lines(response)
         finally:
@@ -162,13 +162,20 @@ class Connection:
             raise Unreachable(f"{self.server} does not answer as a Kubernetes API server: {error}") from error
 
     async def _exchange(
-        self, method: str, path: str, *, params: Params | None = None, body: object = None, media: str | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Params | None = None,
+        body: object = None,
+        media: str | None = None,
+        accept: str | None = None,
     ) -> bytes:
         timeout = aiohttp.ClientTimeout(
             total=self._total_seconds, connect=self._connect_seconds, sock_read=self._read_seconds
         )
         data = None if media is None else msgspec.json.encode(body)
-        response = await self._open(method, path, params=params, timeout=timeout, data=data, media=media)
+        response = await self._open(method, path, params=params, timeout=timeout, data=data, media=media, accept=accept)
         try:
             with _unreachable():
                 return await response.read()
@@ -184,12 +191,15 @@ class Connection:
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  (handed on to aiohttp, which keeps it)
         data: bytes | None = None,
         media: str | None = None,
+        accept: str | None = None,
         encoding: str = "gzip",
     ) -> aiohttp.ClientResponse:
         """Gzip: reports shrink to a fourteenth, and it is undone off the loop, at 500 MB/s."""
         headers = {"Accept-Encoding": encoding}
         if media is not None:
             headers["Content-Type"] = media
+        if accept is not None:
+            headers["Accept"] = accept
         with _unreachable():
             async with asyncio.timeout(self._connect_seconds + self._read_seconds):
                 token = self._access.token if self._token is None else await self._token()

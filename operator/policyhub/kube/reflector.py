@@ -25,7 +25,7 @@ import asyncio
 import contextlib
 import math
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -51,6 +51,11 @@ _WATCH_TRIES: Final = 5
 _VANISHED_SECONDS: Final = 5.0
 _NO_VERSION: Final = frozenset({"", "0", "1"})
 """resourceVersions of listings that cannot be resumed from: Kyverno's reports-server always answers 1."""
+
+
+_PARTIAL: Final = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1,application/json"
+_LIST: Final = _PARTIAL.format("List")
+_WATCH: Final = _PARTIAL.format("")
 
 
 class _Unreadable(Exception):  # noqa: N818  (as Refused and Unreachable)
@@ -104,13 +109,16 @@ class Reflector:
         watch_seconds: tuple[float, float] = (240, 480),
         idle_grace: float = 30,
         forbidden_cap: float = 60,
+        select: Mapping[str, str] | None = None,
+        metadata: bool = False,
         clock: Clock | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         """A watch asks to last within `watch_seconds` and is dropped when silent for that and `idle_grace` more.
 
         `forbidden_cap` is the longest wait after a listing that was answered with 403: more than for other failures
-        where it may be forbidden on purpose.
+        where it may be forbidden on purpose. `select` are parameters of each request, such as a field selector;
+        `metadata` asks for no more than that of each object.
 
         `jitter` draws from [0, 1).
         """
@@ -123,6 +131,9 @@ class Reflector:
         self._watch_seconds = watch_seconds
         self._idle_grace = idle_grace
         self._forbidden_cap = forbidden_cap
+        self._select = dict(select or {})
+        self._accept_list = _LIST if metadata else None
+        self._accept_watch = _WATCH if metadata else None
         self._clock = clock or Clock()
         self._jitter = jitter
         self._listing_backoff = Backoff(jitter)
@@ -218,7 +229,7 @@ class Reflector:
         return version
 
     async def _pages(self) -> tuple[str, int]:
-        params = {"limit": str(PAGE << min(self._expired, _MAX_DOUBLINGS))}
+        params = {"limit": str(PAGE << min(self._expired, _MAX_DOUBLINGS)), **self._select}
         number = 0
         while True:
             body = await self._page(params)
@@ -244,7 +255,7 @@ class Reflector:
         while True:
             try:
                 async with self._connection.listings:
-                    return await self._connection.get(self.resource.path, params)
+                    return await self._connection.get(self.resource.path, params, accept=self._accept_list)
             except (Refused, Unreachable) as error:
                 tries -= 1
                 passing = isinstance(error, Unreachable) or error.status == 429 or error.status >= 500
@@ -306,11 +317,12 @@ class Reflector:
 
     async def _watch(self, version: str, seconds: float) -> None:
         params = {"watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": str(max(1, math.ceil(seconds)))}
+        params |= self._select
         if version:
             params["resourceVersion"] = version
         self.counters.watches += 1
         async with self._connection.stream(
-            self.resource.path, params, idle_seconds=seconds + self._idle_grace
+            self.resource.path, params, idle_seconds=seconds + self._idle_grace, accept=self._accept_watch
         ) as lines:
             self._sink.opened()
             self._live = True

@@ -60,6 +60,9 @@ _PROPERTIES = 64
 
 _ITSELF = "wgpolicyk8s.io"
 
+_OF_PODS = frozenset({"Pod", "ReplicaSet", "Job"})
+"""What comes and goes with a controller."""
+
 
 def read(group: str, resource: str, raw: bytes | msgspec.Raw, *, latest: int) -> Reading:
     """`latest` is the last second (Unix time) that a time may name: now and a little. Raises Malformed."""
@@ -67,9 +70,12 @@ def read(group: str, resource: str, raw: bytes | msgspec.Raw, *, latest: int) ->
     speaker = _Speaker(report)
     found: dict[Identity, list[tuple[Violation, int | None]]] = {}
     newest: dict[str, int] = {}
+    spoke: set[tuple[Subject, str]] = set()
     for result in report.results or ():
         if result is None:
             continue
+        if result.resources or speaker.of_pods:
+            spoke.update(speaker.spoke(result))
         observed = _second(result.timestamp, latest)
         if observed is not None:
             source = speaker.sources.get(result.source) or speaker.source_of(result)
@@ -90,6 +96,7 @@ def read(group: str, resource: str, raw: bytes | msgspec.Raw, *, latest: int) ->
         complete=complete,
         newest=max(newest.values(), default=None),
         newest_by=tuple(sorted(newest.items())),
+        spoke=tuple(sorted(spoke)),
         problems=tuple(problems),
     )
 
@@ -120,6 +127,8 @@ class _Speaker:
         self._source = (report.source or "").strip() or _labelled(report.metadata.labels)
         self._scope = report.scope
         self._default: tuple[Subject, str] | None = None
+        self.of_pods = (self._default_reference().kind or "") in _OF_PODS
+        """Whether it is about one of `_OF_PODS` by default."""
         self.sources: dict[str | None, str] = {}
         """What `source_of` answers to a word, for the words that decide it alone."""
 
@@ -149,6 +158,13 @@ class _Speaker:
             )
             for subject, api_version in self._subjects(result, problems)
         ]
+
+    def spoke(self, result: wire.Result) -> list[tuple[Subject, str]]:
+        """Of which Pods, ReplicaSets and Jobs the result says something, and who says it."""
+        if result.resources and not any(ref is not None and ref.kind in _OF_PODS for ref in result.resources):
+            return []
+        source = self.sources.get(result.source) or self.source_of(result)
+        return [(subject, source) for subject, _ in self._subjects(result, []) if subject.kind in _OF_PODS]
 
     def identities(self, result: wire.Result) -> list[Identity]:
         told = self._told(result)

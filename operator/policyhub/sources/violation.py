@@ -71,6 +71,8 @@ class Violation(msgspec.Struct, frozen=True, gc=False):
     """The result's own properties, sorted by key, without those that change at each scan."""
     api_version: str = ""
     """The subject's apiVersion as the engine names it (shown in the finding, no part of its identity)."""
+    own: bool = True
+    """False where it was said of another object that counts for the subject (findings/rollup.py)."""
 
     @property
     def identity(self) -> Identity:
@@ -109,6 +111,8 @@ class Reading(msgspec.Struct, frozen=True):
     newest_by: tuple[tuple[str, int], ...] = ()
     """`newest` for each source (as its violations name it) that gave a result with a plausible time, whatever the
     result; sorted."""
+    spoke: tuple[tuple[Subject, str], ...] = ()
+    """Of which Pods, ReplicaSets and Jobs which source says something, whatever it is (reports only)."""
     problems: tuple[str, ...] = ()
     """Reasons (few, fixed words) for results that could not be used; counted, never fatal."""
 

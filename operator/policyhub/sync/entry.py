@@ -10,14 +10,16 @@ import msgspec
 
 from policyhub.findings.asff import RENDERER
 from policyhub.sources.constraints import GROUP as CONSTRAINTS
-from policyhub.sources.violation import Place, Severity, SourceKey, Violation
+from policyhub.sources.violation import Place, Severity, SourceKey, Subject, Violation
 
 GATEKEEPER = f".{CONSTRAINTS}"
 """How the origin of a constraint's finding ends."""
 
 
 class Grade(IntEnum):
-    """What is known of the loss of the last caller. *Gone* (the namespace was deleted) is seen at the decision."""
+    """What is known of the loss of the last caller. *Gone* (the object or its namespace was deleted) is seen at the
+    decision.
+    """
 
     SILENT = 0
     """Its report went, or nobody calls for it since this process began."""
@@ -77,6 +79,8 @@ class Entry:
         "lacked",
         "observed",
         "origin",
+        "orphaned",
+        "passes",
         "pending_since",
         "place",
         "rejected",
@@ -119,6 +123,10 @@ class Entry:
         """The audit (Unix seconds) that was the first to lack it in its constraint's list."""
         self.repeated = False
         """Whether a later audit has lacked it too."""
+        self.passes = False
+        """Whether its object's own result passes, while what counts for it still called."""
+        self.orphaned = False
+        """Whether the report of the object itself went while it called."""
         self.rejected = ""
         """The digest that Security Hub refused for good."""
         self.body: dict[str, Any] | None = None
@@ -133,6 +141,16 @@ class Entry:
     @property
     def cleared(self) -> bool:
         return self.grade is Grade.POSITIVE
+
+    @property
+    def subject(self) -> Subject | None:
+        """The object; None where it is not known."""
+        if self.voice is not None:
+            return self.voice.subject
+        if self.place is None:
+            return None
+        group, _, kind, namespace, name = self.place
+        return Subject(group, kind, namespace, name)
 
     @property
     def constraint(self) -> SourceKey | None:

@@ -20,7 +20,7 @@ Pure: no I/O, no clock; `now` is Unix time in milliseconds by a clock that never
 import heapq
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -28,7 +28,7 @@ from policyhub.findings.digest import digest
 from policyhub.findings.identity import finding_id
 from policyhub.findings.voice import voice
 from policyhub.sources.constraints import GROUP as CONSTRAINTS
-from policyhub.sources.violation import Identity, Place, Severity, SourceKey, Violation, below
+from policyhub.sources.violation import Identity, Place, Severity, SourceKey, Subject, Violation, below
 from policyhub.sync.entry import Coverage, Entry, Grade, Held, Known
 from policyhub.sync.guard import Guard
 from policyhub.sync.lanes import Dirty, Lane
@@ -51,6 +51,25 @@ FAILED = "failed"
 """The hold of a finding that Security Hub failed, and that is sent again later."""
 NAMESPACES = "namespaces"
 """The origin that tells of namespaces."""
+OWNERS = ("pods", "replicasets.apps", "jobs.batch")
+"""The origins that tell what counts for what."""
+UNREPORTED = "unreported"
+"""The hold of a finding of whose object something lives that its engine has not looked at yet."""
+OWNERS_UNKNOWN = "owners_unknown"
+"""The hold while it is not known what counts for what."""
+
+
+class Lineage(Protocol):
+    """What of a Rollup decides."""
+
+    @property
+    def since(self) -> int: ...
+
+    def unreported(self, source: str, of: Subject) -> bool: ...
+
+    def deleted(self, of: Subject, *, orphaned: bool) -> bool: ...
+
+    def places(self, of: Subject, constraint: SourceKey) -> list[Place]: ...
 
 
 class Ledger:
@@ -117,6 +136,8 @@ class Ledger:
         """(source, API group) whose reports nobody updates any more: the source speaks through the other group."""
         self.twofold: frozenset[str] = frozenset()
         """Sources that speak through both report APIs: what passes in one may fail in the other, and be heard later."""
+        self.lineage: Lineage | None = None
+        """What counts for what; None where everything counts for itself."""
         self.namespaces: frozenset[str] | None = None
         """Those that there are; None before they were listed."""
         self._gone: dict[str, int] = {}
@@ -169,12 +190,14 @@ class Ledger:
         audited: int | None = None,
         boundary: Place | None = None,
         backlog: bool = False,
+        ended: frozenset[str] = frozenset(),
     ) -> bool:
         """Take what one source object now calls for; says whether anything of meaning changed.
 
         `calls` are (violation, observed Unix ms or None). `passed` is asked for the object's pass and skip results only
         if something that it called for is missing now. An incomplete object adds and changes, and ends nothing, but
-        for a truncated constraint's objects below `boundary`. `backlog`: it comes by the source's first listing.
+        for a truncated constraint's objects below `boundary` and the ids of `ended`. `backlog`: it comes by the
+        source's first listing.
         """
         new: dict[str, tuple[Violation, int | None]] = {}
         for violation, observed in calls:
@@ -190,7 +213,7 @@ class Ledger:
         lost = [id_ for id_ in old if id_ not in new]
         kept: tuple[str, ...] = ()
         if lost and not complete:
-            kept = tuple(id_ for id_ in lost if not _below(self.entries[id_], boundary))
+            kept = tuple(id_ for id_ in lost if id_ not in ended and not self._below(self.entries[id_], boundary))
             lost = [id_ for id_ in lost if id_ not in kept]
         if lost:
             changed = True
@@ -214,7 +237,7 @@ class Ledger:
                 self._awaiting[key].discard(id_)
                 continue
             before = entry.lacked, entry.repeated
-            if not complete and not _below(entry, boundary):
+            if not complete and not self._below(entry, boundary):
                 entry.lacked, entry.repeated = None, False  # it may be there again, unlisted
             elif entry.lacked is None:
                 entry.lacked = audited
@@ -223,12 +246,40 @@ class Ledger:
             if before != (entry.lacked, entry.repeated):
                 self._touch(entry)
 
+    def shift(
+        self,
+        key: SourceKey,
+        calls: Iterable[tuple[Violation, int | None]],
+        lost: Iterable[Violation],
+        *,
+        now: int,
+        backlog: bool,
+    ) -> None:
+        """Take that what a source object said counts for others now: all its calls, and those that it no longer makes.
+        That is no word of its own: the loss is silent. `backlog`: as of `read`.
+        """
+        new = {finding_id(self.cluster_id, v.identity): (v, observed) for v, observed in calls}
+        gone = {finding_id(self.cluster_id, v.identity) for v in lost}
+        for id_, (violation, observed) in new.items():
+            self._call(id_, key, violation, observed=observed, now=now, backlog=backlog)
+        old = self.objects.get(key, ())
+        for id_ in old:
+            if id_ in gone:
+                self._uncall(id_, key, grade=Grade.SILENT, now=now)
+        left = tuple(dict.fromkeys((*new, *(id_ for id_ in old if id_ not in gone))))
+        if left:
+            self.objects[key] = left
+        else:
+            self.objects.pop(key, None)
+
     def gone(self, key: SourceKey, *, now: int) -> bool:
         """Take that a source object no longer exists; says whether it called for anything."""
         self._complete(key, now=now)
         ids = self.objects.pop(key, ())
         constraint = key.group == CONSTRAINTS
         for id_ in ids:
+            called = self.entries[id_]
+            called.orphaned |= any(said.own for caller, said in called.calls if caller == key)
             self._uncall(id_, key, grade=Grade.SPOKEN if constraint else Grade.SILENT, now=now)
         if constraint:
             self.audits.pop(key, None)
@@ -273,7 +324,7 @@ class Ledger:
 
     def confirm(self, origins: Iterable[str], *, now: int) -> None:
         """A discovery has seen these APIs served by the very cluster: findings that waited for it are decided again."""
-        told = {*origins, NAMESPACES}
+        told = {*origins, NAMESPACES, *OWNERS}
         for origin in told:
             self.confirmed[origin] = now
         for id_ in [id_ for id_, hold in self.held.items() if hold == UNCONFIRMED]:
@@ -367,6 +418,9 @@ class Ledger:
             entry.backlog = backlog
         before = entry.calls
         entry.called = True
+        entry.orphaned = False
+        if violation.own:
+            entry.passes = False
         if (key, violation) in before:
             return False
         entry.calls = (*(c for c in before if c[0] != key), (key, violation))
@@ -396,6 +450,7 @@ class Ledger:
             self.guard.forget(entry.id)
             if entry.pending_since == 0 and (not before or said != entry.voice):
                 entry.pending_since = now
+            entry.passes |= grade is Grade.POSITIVE
         elif before:
             entry.uncalled = entry.pending_since = now
             entry.grade = grade
@@ -447,7 +502,7 @@ class Ledger:
             self.violations[tally] += 1
         entry.tally = tally
 
-    # -- what the namespaces say ----------------------------------------------------------------------------------
+    # -- what the owners and the namespaces say --------------------------------------------------------------------
 
     def list_namespaces(self, names: frozenset[str], *, now: int) -> None:
         """All namespaces that there are."""
@@ -463,7 +518,40 @@ class Ledger:
             self.namespaces |= {name}
 
     def deleted_since(self, entry: Entry) -> int | None:
-        """Since when the namespace of the finding's object is known to be deleted; None where it is not."""
+        """Since when the finding's object or its namespace is known to be deleted; None where neither is."""
+        deletion = self.deletion(entry)
+        return None if deletion is None else deletion[0]
+
+    def deletion(self, entry: Entry) -> tuple[int, tuple[str, ...]] | None:
+        """As `deleted_since`, and by which origins."""
+        since = self._namespace_deleted(entry)
+        if since is not None:
+            return since, (NAMESPACES,)
+        of = entry.subject
+        if self.lineage is None or of is None or not self.lineage.deleted(of, orphaned=entry.orphaned):
+            return None
+        return max(entry.uncalled, self.lineage.since), OWNERS
+
+    def reconsider(self) -> None:
+        """What counts for what has changed, or what was reported on: what was held for it is decided again."""
+        for id_, hold in list(self.held.items()):
+            entry = self.entries[id_]
+            if not entry.wanted and (hold in {UNREPORTED, OWNERS_UNKNOWN} or self.deleted_since(entry) is not None):
+                self._touch(entry)
+
+    def _below(self, entry: Entry, boundary: Place | None) -> bool:
+        """Whether a truncated constraint would list all that may stand behind the finding, if it still violated it."""
+        if boundary is None:
+            return False
+        voice = entry.voice
+        own = voice.place if voice is not None else entry.place
+        places = [] if voice is not None and not voice.own else [own]
+        of, constraint = entry.subject, entry.constraint
+        if self.lineage is not None and of is not None and constraint is not None:
+            places += self.lineage.places(of, constraint)
+        return all(place is not None and below(place, boundary) for place in places)
+
+    def _namespace_deleted(self, entry: Entry) -> int | None:
         if self.namespaces is None or not self._namespaces_live or entry.place is None:
             return None
         group, _, kind, namespace, name = entry.place
@@ -679,6 +767,7 @@ class Ledger:
         self._know(entry, known)
         if known.archived and not entry.wanted:
             self.guard.forget(entry.id)
+            entry.passes = entry.orphaned = False
             entry.voice = None
             entry.observed = None
             entry.grade = Grade.SILENT
@@ -849,12 +938,6 @@ class Ledger:
         for (_, _, severity), number in self.violations.items():
             counts[severity] += number
         return counts
-
-
-def _below(entry: Entry, boundary: Place | None) -> bool:
-    """Whether a truncated constraint would list the object if it still violated it."""
-    place = entry.voice.place if entry.voice is not None else entry.place
-    return boundary is not None and place is not None and below(place, boundary)
 
 
 def _lane(entry: Entry) -> Lane:

@@ -15,16 +15,20 @@ The evidence for a finding that nobody calls for, the best first:
 
 | evidence   | what it is                                                 | archived                              |
 |------------|------------------------------------------------------------|---------------------------------------|
-| positive   | the object's result now reads pass or skip                 | at once; after the archive delay if   |
-|            |                                                            | its engine speaks through two APIs    |
-| gone       | the object's namespace is deleted                          | after the archive delay               |
+| positive   | the object's result now reads pass or skip, and what       | at once; after the archive delay if   |
+|            | counted for it and did not pass is gone                    | its engine speaks through two APIs    |
+| gone       | the object is deleted (a Pod, ReplicaSet or Job, or its    | after the archive delay               |
+|            | report and all that it owned), or its namespace is         |                                       |
 | spoken     | its report or constraint was rewritten without it or       | after the archive delay, guarded      |
 |            | deleted; its constraint kind is absent for as long         |                                       |
-| silent     | its report went, or nobody calls for it at all             | after the archive delay, guarded      |
+| silent     | its report went, or nobody calls for it at all             | after the archive delay, guarded, and |
+|            |                                                            | not before its engine has looked at   |
+|            |                                                            | all Pods that count for the object    |
 | configured | the MonitoredCluster no longer asks for its API            | after the archive delay, guarded      |
 | none       | its API is not seen whole and live; its constraint lists   | never                                 |
 |            | not all, or no later audit has repeated that it lacks it;  |                                       |
-|            | no discovery has confirmed the API and the cluster since   |                                       |
+|            | no discovery has confirmed the API and the cluster since;  |                                       |
+|            | it is not known what counts for what                       |                                       |
 
 Archiving is the dangerous direction: whatever is uncertain holds it. A finding that came back twice within a day is
 archived later than otherwise (`Ledger.damping`). A held entry is decided again when its evidence changes, never by
@@ -38,8 +42,8 @@ from enum import StrEnum
 import msgspec
 
 from policyhub.findings.asff import RENDERER
-from policyhub.sync.entry import GATEKEEPER, Entry
-from policyhub.sync.ledger import FAILED, NAMESPACES, UNCONFIRMED, UNLISTED, Ledger
+from policyhub.sync.entry import GATEKEEPER, Entry, Grade
+from policyhub.sync.ledger import FAILED, OWNERS_UNKNOWN, UNCONFIRMED, UNLISTED, UNREPORTED, Ledger
 
 DAY_MS = 24 * 60 * 60 * 1000
 REFRESH_MS = 30 * DAY_MS
@@ -79,6 +83,10 @@ class Hold(StrEnum):
     """It waits for the archive delay (what `Wait` is counted as)."""
     GUARD = "guard"
     """Its engine has lost too many findings at once: a person has to approve."""
+    UNREPORTED = UNREPORTED
+    """Something lives that counts for its object, and its engine has not looked at it yet: a rollout."""
+    OWNERS_UNKNOWN = OWNERS_UNKNOWN
+    """Which Pods count for which object is not known: they may not be listed now."""
     FAILED = FAILED
     """Security Hub took the call and failed this finding: it is sent again after a while."""
 
@@ -145,8 +153,10 @@ def _unwanted(entry: Entry, *, ledger: Ledger, rules: Rules, now: int) -> Decisi
     constraint = entry.origin.endswith(GATEKEEPER)
     if not constraint and not ledger.reports_listed:
         return Hold.SOURCE
+    if ledger.lineage is not None and not ledger.lineage.since:
+        return Hold.OWNERS_UNKNOWN
     confirmed = ledger.confirmed.get(entry.origin, 0)
-    if entry.cleared:
+    if entry.cleared or (ledger.lineage is not None and entry.passes and not _unreported(entry, ledger=ledger)):
         if confirmed < ledger.opened.get(entry.origin, 0):
             return Hold.UNCONFIRMED
         delay = rules.archive_delay_ms if entry.source in ledger.twofold else 0
@@ -155,8 +165,13 @@ def _unwanted(entry: Entry, *, ledger: Ledger, rules: Rules, now: int) -> Decisi
     return _lost(entry, ledger=ledger, rules=rules, now=now, confirmed=confirmed)
 
 
+def _unreported(entry: Entry, *, ledger: Ledger) -> bool:
+    of = entry.subject
+    return ledger.lineage is not None and of is not None and ledger.lineage.unreported(entry.source, of)
+
+
 def _lost(entry: Entry, *, ledger: Ledger, rules: Rules, now: int, confirmed: int) -> Decision:
-    gone = ledger.deleted_since(entry)
+    gone, origins = ledger.deletion(entry) or (None, ())
     delay = rules.archive_delay_ms + ledger.damping(entry.id, now=now)
     absent = ledger.absent.get(entry.origin)
     if ledger.switched_off(entry.origin):
@@ -173,9 +188,11 @@ def _lost(entry: Entry, *, ledger: Ledger, rules: Rules, now: int, confirmed: in
         seen = ledger.coverage[entry.origin]
         since = max(entry.uncalled, seen.since)
         due = max(since + delay, seen.resumed + RESUME_MS if seen.resumed else 0)
+        if ledger.lineage is not None:
+            due = max(due, ledger.lineage.since + RESUME_MS)
     if gone is not None:
-        confirmed = min(confirmed, ledger.confirmed.get(NAMESPACES, 0))
-        since = max(since, gone, ledger.opened.get(NAMESPACES, 0))
+        confirmed = min(confirmed, *(ledger.confirmed.get(origin, 0) for origin in origins))
+        since = max(since, gone, *(ledger.opened.get(origin, 0) for origin in origins))
         due = max(due, gone + delay)
     elif released := ledger.guard.released.get(entry.source):
         due = max(due, released + delay)
@@ -202,6 +219,8 @@ def _hold(entry: Entry, *, ledger: Ledger, gone: int | None) -> Hold | None:
         if constraint not in ledger.audits:  # deleted, unless it is the one that could not be read
             return Hold.UNLISTED if entry.origin in ledger.blind else None
         return Hold.UNLISTED if constraint in ledger.incomplete and entry.lacked is None else Hold.AUDIT
+    if entry.grade is Grade.SILENT and _unreported(entry, ledger=ledger):
+        return Hold.UNREPORTED
     # Which report a finding came from is not known after a restart, so any unreadable one of its API holds what only
     # the inventory knows; what was called for in this process has lost its call by a report that was read whole.
     unread = ledger.incomplete_origins[entry.origin] > 0 or entry.origin in ledger.blind

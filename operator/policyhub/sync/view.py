@@ -19,6 +19,7 @@ from policyhub.sources.filter import Filter
 from policyhub.sources.violation import Identity, Malformed, SourceKey
 from policyhub.sync.entry import Coverage
 from policyhub.sync.ledger import Ledger
+from policyhub.sync.rollup import Rollup
 
 log = structlog.get_logger(__name__)
 
@@ -40,9 +41,10 @@ class View:
         metrics: Metrics,
         now: Callable[[], int],
         wall: Callable[[], int] | None = None,
+        rollup: Rollup | None = None,
     ) -> None:
         """`now` gives Unix milliseconds by a clock that never jumps; `wall`, where it differs, by the one on the wall,
-        which the engines' times are compared with.
+        which the engines' times are compared with. Without `rollup` each result counts for its own object.
         """
         self.origin = f"{resource}.{group}"
         self.last_listed = 0
@@ -62,6 +64,7 @@ class View:
         self._metrics = metrics
         self._now = now
         self._wall = wall or now
+        self._rollup = rollup
         self._unseen: set[SourceKey] = set()
         """Objects that were known before the listing under way, and that it has not brought yet. Those that are to be
         swept, not all that were seen: objects without a violation are not remembered.
@@ -108,9 +111,13 @@ class View:
             for violation, observed in reading.violations
             if self._wanted.wants(violation)
         ]
+        ended: frozenset[str] = frozenset()
+        if self._rollup is not None:
+            calls, ended = self._rollup.take(reading, calls)
         changed = self._ledger.read(
             key,
             calls,
+            ended=ended,
             complete=reading.complete,
             passed=lambda: self._passed(raw),
             now=self._now(),
@@ -131,23 +138,22 @@ class View:
             return
         key = SourceKey(self._group, self._resource, named.namespace or "", named.name)
         self.unlisted.pop(key, None)
-        changed = self._ledger.gone(key, now=self._now())
+        changed = self.forget(key)
         self._metrics.watch_events.labels(self._cluster, self.origin, "semantic" if changed else "none").inc()
 
     def finish(self) -> None:
         unseen, self._unseen = self._unseen, set()
         # An object whose name could not be read may be any that was known: then nothing is swept.
-        ledger, now = self._ledger, self._now()
         for key in () if self._blind else unseen & self._known():
             self.unlisted.pop(key, None)
-            ledger.gone(key, now=now)
-        self.last_listed = now
-        ledger.set_blind(self.origin, blind=self._blind)
+            self.forget(key)
+        self.last_listed = self._now()
+        self._ledger.set_blind(self.origin, blind=self._blind)
         self._grading = False
 
     def _known(self) -> set[SourceKey]:
-        ledger = self._ledger
-        return {k for k in (*ledger.objects, *ledger.incomplete, *ledger.audits) if k.origin == self.origin}
+        ledger, told = self._ledger, self._rollup.keys() if self._rollup is not None else ()
+        return {k for k in (*ledger.objects, *ledger.incomplete, *ledger.audits, *told) if k.origin == self.origin}
 
     def abort(self) -> None:
         self._unseen = set()
@@ -177,8 +183,15 @@ class View:
             self._since, self._since_listing = now, self.last_listed
             self._ledger.cover(self.origin, Coverage(live=True, since=now))
 
+    def forget(self, key: SourceKey) -> bool:
+        """A source object no longer exists; says whether it called for anything."""
+        if self._rollup is not None:
+            self._rollup.gone(key)
+        return self._ledger.gone(key, now=self._now())
+
     def _passed(self, raw: bytes | msgspec.Raw) -> frozenset[Identity]:
-        return reader.passed(self._group, self._resource, raw)
+        passed = reader.passed(self._group, self._resource, raw)
+        return passed if self._rollup is None else self._rollup.passed(passed)
 
     def _malformed(self, error: Malformed) -> None:
         self._blind = True

@@ -1,0 +1,100 @@
+"""Results on Pods, ReplicaSets and Jobs count for the controller that a person would mend.
+
+How a violation of one object reads once it counts for another: the rule without the prefix that Kyverno gives the
+copies of a Pod rule, the object's own name out of its texts. A rollout changes none of it. Pure: no I/O, no clock.
+"""
+
+import re
+from collections.abc import Iterable
+
+import msgspec
+
+from policyhub.findings.voice import speaker
+from policyhub.sources.violation import Identity, Subject, Violation
+
+ROLLED = frozenset({("", "Pod"), ("apps", "ReplicaSet"), ("batch", "Job")})
+"""(group, kind) of the objects that come and go with their controller."""
+
+_AUTOGEN = ("autogen-cronjob-", "autogen-")
+_AUTOGEN_KINDS = frozenset(
+    {
+        ("", "Pod"),
+        ("", "ReplicationController"),
+        ("apps", "DaemonSet"),
+        ("apps", "Deployment"),
+        ("apps", "ReplicaSet"),
+        ("apps", "StatefulSet"),
+        ("batch", "CronJob"),
+        ("batch", "Job"),
+    }
+)
+"""What Kyverno writes copies of a Pod rule for."""
+_NAME = 63
+"""Kyverno cuts the names of rules, prefix included."""
+
+
+def is_rolled(subject: Subject) -> bool:
+    return (subject.group, subject.kind) in ROLLED
+
+
+def rule_of(source: str, rule: str, subject: Subject) -> str:
+    """The rule as its author called it, as far as the copies for the subject's kind can hold the name.
+
+    | subject    | called by                                 | compared are |
+    |------------|-------------------------------------------|--------------|
+    | CronJob    | `autogen-cronjob-NAME`, its Pods' `NAME`  | 47 characters|
+    | Deployment…| `autogen-NAME`, its Pods' `NAME`          | 55 characters|
+    """
+    if source != "kyverno" or not rule or (subject.group, subject.kind) not in _AUTOGEN_KINDS:
+        return rule
+    for prefix in _AUTOGEN:
+        if rule.startswith(prefix):
+            rule = rule.removeprefix(prefix)
+            break
+    if subject.kind == "Pod":
+        return rule
+    return rule[: _NAME - len(_AUTOGEN[0 if subject.kind == "CronJob" else 1])]
+
+
+def rolled(violation: Violation, subject: Subject) -> Violation:
+    """The violation as one of `subject`, which may be its own. The same one where nothing changes."""
+    rule = rule_of(violation.source, violation.rule, subject)
+    old = violation.subject
+    if old == subject:
+        return violation if rule == violation.rule else msgspec.structs.replace(violation, rule=rule)
+    return msgspec.structs.replace(
+        violation,
+        rule=rule,
+        subject=subject,
+        own=False,
+        api_version="",
+        message=_unnamed(violation.message, old),
+        properties=tuple((key, _unnamed(value, old)) for key, value in violation.properties),
+    )
+
+
+def _unnamed(text: str, subject: Subject) -> str:
+    """Without the name of an object that the next rollout replaces: `<pod>`. A name within a longer one stays."""
+    if subject.name not in text:
+        return text
+    return re.sub(rf"(?<![A-Za-z0-9.-]){re.escape(subject.name)}(?![A-Za-z0-9-])", f"<{subject.kind.lower()}>", text)
+
+
+def identity_of(identity: Identity) -> Identity:
+    """The identity of what an object says of itself."""
+    source, policy, rule, group, kind, namespace, name, discriminator = identity
+    subject = Subject(group, kind, namespace, name)
+    return (source, policy, rule_of(source, rule, subject), group, kind, namespace, name, discriminator)
+
+
+def grouped(calls: Iterable[tuple[Violation, int | None]]) -> list[tuple[Violation, int | None]]:
+    """One violation for each identity: who of them speaks, with the earliest time."""
+    found: dict[Identity, list[tuple[Violation, int | None]]] = {}
+    for call in calls:
+        found.setdefault(call[0].identity, []).append(call)
+    return [said[0] if len(said) == 1 else _one(said) for said in found.values()]
+
+
+def _one(said: list[tuple[Violation, int | None]]) -> tuple[Violation, int | None]:
+    times = [observed for _, observed in said if observed is not None]
+    return speaker(violation for violation, _ in said), min(times, default=None)

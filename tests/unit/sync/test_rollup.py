@@ -1,0 +1,505 @@
+"""Results of Pods, ReplicaSets and Jobs as calls for their controllers, and what the end of one is worth."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from policyhub.findings.identity import finding_id
+from policyhub.kube.sink import ReflectorState
+from policyhub.metrics import Metrics
+from policyhub.sources.filter import Filter
+from policyhub.sources.violation import Subject
+from policyhub.sync.entry import Coverage, Entry, Held, Known
+from policyhub.sync.ledger import OWNERS, Ledger
+from policyhub.sync.owners import JOBS, PODS, REPLICASETS, Owners
+from policyhub.sync.plan import DAY_MS, RESUME_MS, Change, Decision, Hold, Rules, Wait, decide
+from policyhub.sync.rollup import Rollup
+from policyhub.sync.view import View
+
+START = 1_790_000_000_000
+DELAY = 600_000
+RULES = Rules(archive_delay_ms=DELAY)
+WATCHING = ReflectorState(phase="watching", listed=1.0)
+REPORTS = ("wgpolicyk8s.io", "policyreports")
+CONSTRAINTS = ("constraints.gatekeeper.sh", "k8slimits")
+WEB = ("apps/v1", "Deployment", "web")
+OLD, NEW = (("apps/v1", "ReplicaSet", f"web-{name}") for name in ("old", "new"))
+DB = ("apps/v1", "StatefulSet", "db")
+RESOURCES = {"Pod": PODS, "ReplicaSet": REPLICASETS, "Job": JOBS}
+VERSIONS = {"Pod": "v1", "ReplicaSet": "apps/v1", "Deployment": "apps/v1", "StatefulSet": "apps/v1", "Service": "v1"}
+LISTED = {"Pod": ("", "v1"), "Deployment": ("apps", "v1")}
+DATA = Path(__file__).parents[4] / "shared" / "data" / "live"
+
+
+def thing(kind: str, name: str, owner: tuple[str, str, str] | None = None) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"name": name, "namespace": "shop", "uid": f"uid-{name}"}
+    if owner is not None:
+        version, above, named = owner
+        metadata["ownerReferences"] = [{"apiVersion": version, "kind": above, "name": named, "controller": True}]
+    return {"kind": kind, "metadata": metadata}
+
+
+class World:
+    """One cluster: its owners, a view of reports and one of constraints, and a ledger that Security Hub has read."""
+
+    def __init__(self, *, listed: bool = True) -> None:
+        self.now = START
+        self.ledger = Ledger(cluster_id="alpha", cluster_uid="u", default_severity="MEDIUM", on_dirty=lambda: None)
+        self.owners = Owners(now=lambda: self.now, on_change=lambda o: self.rollup.shift(o, now=self.now))
+        self.rollup = Rollup(ledger=self.ledger, owners=self.owners)
+        self.ledger.lineage = self.rollup
+        self.views = {group: self._view(group, plural) for group, plural in (REPORTS, CONSTRAINTS)}
+        self.ledger.take_part("", [], now=self.now)
+        self.ledger.finish_inventory()
+        self.ledger.list_reports(listed=True)
+        for view in self.views.values():
+            view.begin()
+            view.finish()
+            self.ledger.cover(view.origin, Coverage(live=True, since=START - DAY_MS))
+            self.ledger.confirmed[view.origin] = START + DAY_MS
+        for origin in OWNERS:
+            self.ledger.confirmed[origin] = START + DAY_MS
+        if listed:
+            self.lists()
+
+    def _view(self, group: str, plural: str) -> View:
+        return View(
+            cluster="alpha",
+            group=group,
+            resource=plural,
+            ledger=self.ledger,
+            wanted=Filter(
+                exclude_sources=(),
+                include_namespaces=("*",),
+                exclude_namespaces=(),
+                results=frozenset({"fail", "warn", "error"}),
+                minimum_severity="INFORMATIONAL",
+                default_severity="MEDIUM",
+            ),
+            metrics=Metrics(CollectorRegistry()),
+            now=lambda: self.now,
+            rollup=self.rollup,
+        )
+
+    # -- the cluster ----------------------------------------------------------------------------------------------
+
+    def lists(self, things: Iterable[dict[str, Any]] = ()) -> None:
+        every = list(things)
+        for kind, resource in RESOURCES.items():
+            sink = self.owners.sinks[resource]
+            sink.begin()
+            for one in every:
+                if one["kind"] == kind:
+                    sink.upsert(json.dumps(one).encode())
+            sink.finish()
+            sink.state(WATCHING)
+
+    def put(self, *things: dict[str, Any]) -> None:
+        for one in things:
+            self.owners.sinks[RESOURCES[one["kind"]]].upsert(json.dumps(one).encode())
+
+    def drop(self, kind: str, *names: str) -> None:
+        for name in names:
+            self.owners.sinks[RESOURCES[kind]].delete(json.dumps(thing(kind, name)).encode())
+
+    def report(self, kind: str, name: str, result: str = "fail", *, rule: str = "limits", **more: object) -> None:
+        """Kyverno's report of one object."""
+        said = {"source": "kyverno", "policy": "p", "rule": rule, "result": result, "message": f"{name} is bad", **more}
+        self.views[REPORTS[0]].upsert(json.dumps(self._report(kind, name, [said])).encode())
+
+    def unreport(self, kind: str, name: str) -> None:
+        self.views[REPORTS[0]].delete(json.dumps(self._report(kind, name, [])).encode())
+
+    def _report(self, kind: str, name: str, results: list[dict[str, Any]]) -> dict[str, Any]:
+        scope = {"apiVersion": VERSIONS[kind], "kind": kind, "name": name, "namespace": "shop"}
+        return {"metadata": {"name": f"{kind}-{name}".lower(), "namespace": "shop"}, "scope": scope, "results": results}
+
+    def audit(self, *names: tuple[str, str], total: int | None = None, at: int = 0) -> None:
+        """What a constraint lists, the greatest first, at an audit."""
+        listed = [
+            {"group": LISTED[kind][0], "version": "v1", "kind": kind, "name": name, "namespace": "shop", "message": "m"}
+            for kind, name in sorted(names, key=lambda pair: (LISTED[pair[0]], *pair), reverse=True)
+        ]
+        status = {
+            "auditTimestamp": f"2026-09-01T00:00:{at:02}Z",
+            "totalViolations": len(names) if total is None else total,
+            "violations": listed,
+        }
+        constraint = {"kind": "K8sLimits", "metadata": {"name": "limits"}, "status": status}
+        self.views[CONSTRAINTS[0]].upsert(json.dumps(constraint).encode())
+
+    # -- what came of it ------------------------------------------------------------------------------------------
+
+    @property
+    def wanted(self) -> dict[tuple[str, str], Entry]:
+        return {(e.subject.kind, e.subject.name): e for e in self.ledger.entries.values() if e.wanted and e.subject}
+
+    def sent(self) -> None:
+        """Security Hub has all that is wanted."""
+        for entry in list(self.ledger.entries.values()):
+            if entry.wanted and not entry.in_flight:
+                self.ledger.launch(entry)
+                self.ledger.acknowledge(entry, Known(entry.digest, START, START, archived=False), now=self.now)
+                self.ledger.settle(entry)
+
+    def decide(self) -> Decision:
+        """Of the one finding that there is."""
+        [entry] = self.ledger.entries.values()
+        decision = decide(entry, ledger=self.ledger, rules=RULES, now=self.now)
+        if isinstance(decision, Hold):
+            self.ledger.settle(entry, hold=decision)
+        return decision
+
+
+def rollout() -> World:
+    """A Deployment with two Pods, all called bad, and Security Hub has the finding."""
+    world = World()
+    world.put(thing("ReplicaSet", "web-old", WEB), thing("Pod", "web-old-1", OLD), thing("Pod", "web-old-2", OLD))
+    world.report("Deployment", "web", rule="autogen-limits")
+    world.report("ReplicaSet", "web-old", rule="autogen-limits")
+    world.report("Pod", "web-old-1")
+    world.report("Pod", "web-old-2")
+    world.sent()
+    return world
+
+
+def test_a_deployment_its_replicaset_and_its_pods_are_one_finding() -> None:
+    """Four reports, one finding, in the Deployment's own words."""
+    world = rollout()
+    [entry] = world.wanted.values()
+    assert entry.subject == Subject("apps", "Deployment", "shop", "web")
+    assert entry.voice is not None
+    assert (entry.voice.rule, entry.voice.message) == ("limits", "web is bad")
+    assert len(entry.calls) == 4
+
+
+def test_a_rollout_changes_nothing() -> None:
+    """New Pods come, are scanned, old ones go: the same id, the same digest, nothing to send."""
+    world = rollout()
+    [entry] = world.wanted.values()
+    before = entry.id, entry.digest, entry.known
+    world.put(thing("ReplicaSet", "web-new", WEB), thing("Pod", "web-new-1", NEW))
+    world.report("ReplicaSet", "web-new", rule="autogen-limits")
+    world.report("Pod", "web-new-1")
+    world.drop("Pod", "web-old-1", "web-old-2")
+    world.unreport("Pod", "web-old-1")
+    world.unreport("Pod", "web-old-2")
+    world.drop("ReplicaSet", "web-old")
+    [entry] = world.wanted.values()
+    assert (entry.id, entry.digest, entry.known) == before
+    assert world.decide() is None
+
+
+def test_a_sidecar_that_only_the_pods_have() -> None:
+    """What the Deployment passes and its Pods do not is found, once, and names no Pod."""
+    world = World()
+    world.put(thing("ReplicaSet", "web-old", WEB), thing("Pod", "web-old-1", OLD), thing("Pod", "web-old-2", OLD))
+    world.report("Deployment", "web", "pass", rule="autogen-limits")
+    world.report("Pod", "web-old-1", message="sidecar of web-old-1 has no limits")
+    world.report("Pod", "web-old-2", message="sidecar of web-old-2 has no limits")
+    [(where, entry)] = world.wanted.items()
+    assert where == ("Deployment", "web")
+    assert entry.voice is not None
+    assert entry.voice.message == "sidecar of <pod> has no limits"
+
+
+def test_results_wait_until_their_objects_are_known() -> None:
+    """Before Pods are listed nothing of them is called for; others are called for at once."""
+    world = World(listed=False)
+    world.report("Pod", "web-old-1")
+    world.report("Service", "web")
+    assert set(world.wanted) == {("Service", "web")}
+    world.lists([thing("ReplicaSet", "web-old", WEB), thing("Pod", "web-old-1", OLD)])
+    assert set(world.wanted) == {("Service", "web"), ("Deployment", "web")}
+    assert world.wanted["Deployment", "web"].backlog
+
+
+def test_a_report_that_comes_before_its_pod() -> None:
+    """Two watches are in no order: the finding comes when the Pod is known, as fresh news."""
+    world = World()
+    world.put(thing("ReplicaSet", "web-old", WEB))
+    world.report("Pod", "web-old-1")
+    assert not world.wanted
+    world.put(thing("Pod", "web-old-1", OLD))
+    assert set(world.wanted) == {("Deployment", "web")}
+    assert not world.wanted["Deployment", "web"].backlog
+
+
+def test_a_pod_comes_before_its_replicaset() -> None:
+    """As above: it counts for nothing until it is known what for."""
+    world = World()
+    world.put(thing("Pod", "web-old-1", OLD))
+    world.report("Pod", "web-old-1")
+    assert not world.wanted
+    world.put(thing("ReplicaSet", "web-old", WEB))
+    assert set(world.wanted) == {("Deployment", "web")}
+
+
+def test_one_report_of_many_pods() -> None:
+    """Kyverno before 1.11 wrote one report for a policy: its results are calls of one source object."""
+    world = World()
+    world.put(thing("ReplicaSet", "web-old", WEB), thing("Pod", "web-old-1", OLD), thing("Pod", "bare"))
+    results = [
+        {
+            "source": "kyverno",
+            "policy": "p",
+            "rule": "limits",
+            "result": "fail",
+            "resources": [{"apiVersion": "v1", "kind": "Pod", "name": name, "namespace": "shop"}],
+        }
+        for name in ("web-old-1", "bare", "long-gone")
+    ]
+    document = {"metadata": {"name": "cpol-p", "namespace": "shop"}, "results": results}
+    world.views[REPORTS[0]].upsert(json.dumps(document).encode())
+    assert set(world.wanted) == {("Deployment", "web"), ("Pod", "bare")}
+    world.drop("Pod", "web-old-1")
+    assert set(world.wanted) == {("Pod", "bare")}
+
+
+# -- the end ----------------------------------------------------------------------------------------------------------
+
+
+def test_fixed_by_a_rollout() -> None:
+    """The Deployment passes; its old Pods keep the finding; when the last is gone it is archived at once."""
+    world = rollout()
+    world.report("Deployment", "web", "pass", rule="autogen-limits")
+    world.put(thing("ReplicaSet", "web-new", WEB), thing("Pod", "web-new-1", NEW))
+    world.report("Pod", "web-new-1", "pass")
+    world.report("ReplicaSet", "web-new", "pass", rule="autogen-limits")
+    assert world.decide() is Change.CHANGED  # its Pods speak now
+    world.sent()
+    world.drop("Pod", "web-old-1")
+    assert world.decide() is None
+    world.drop("Pod", "web-old-2")
+    world.drop("ReplicaSet", "web-old")
+    assert world.decide() is Change.ARCHIVED
+
+
+def test_fixed_by_a_rollout_that_is_not_scanned_yet() -> None:
+    """An engine that scans once an hour: the finding stays until it has seen the new Pods."""
+    world = rollout()
+    world.report("Deployment", "web", "pass", rule="autogen-limits")
+    world.put(thing("ReplicaSet", "web-new", WEB), thing("Pod", "web-new-1", NEW))
+    world.drop("Pod", "web-old-1", "web-old-2")
+    world.drop("ReplicaSet", "web-old")
+    world.now += DELAY + DAY_MS // 2
+    assert world.decide() is Hold.UNREPORTED
+    world.report("Pod", "web-new-1", "pass")
+    world.report("ReplicaSet", "web-new", "pass")
+    assert world.rollup.news
+    world.ledger.reconsider()
+    assert world.decide() is Change.ARCHIVED
+
+
+def test_a_rollout_under_a_slow_scanner_ends_nothing() -> None:
+    """Only Pods are reported on: all old ones are gone, none of the new ones was seen. Then they fail as before."""
+    world = World()
+    world.put(thing("Pod", "db-0", DB))
+    world.report("Pod", "db-0")
+    world.sent()
+    world.drop("Pod", "db-0")
+    world.unreport("Pod", "db-0")
+    world.put(thing("Pod", "db-0", DB))
+    world.now += DAY_MS // 2
+    assert world.decide() is Hold.UNREPORTED
+    world.report("Pod", "db-0")
+    assert world.decide() is None
+
+
+def test_a_pod_that_passes_says_nothing_of_the_others() -> None:
+    """Its pass ends its own call only, and is no positive evidence for the finding."""
+    world = World()
+    world.put(thing("Pod", "db-0", DB), thing("Pod", "db-1", DB))
+    world.report("Pod", "db-0")
+    world.report("Pod", "db-1")
+    world.sent()
+    world.report("Pod", "db-0", "pass")
+    assert world.decide() is None
+    world.report("Pod", "db-1", "pass")
+    assert world.decide() == Wait(START + DELAY)
+
+
+def test_a_bare_pod_that_is_deleted() -> None:
+    """Known to be gone: no guard counts it, whichever of the two watches tells first."""
+    for report_first in (True, False):
+        world = World()
+        world.put(thing("Pod", "bare"))
+        world.report("Pod", "bare")
+        world.sent()
+        if report_first:
+            world.unreport("Pod", "bare")
+        world.drop("Pod", "bare")
+        if not report_first:
+            world.unreport("Pod", "bare")
+        [entry] = world.ledger.entries.values()
+        assert world.ledger.deleted_since(entry) == START
+        world.now += DELAY
+        assert world.decide() is Change.ARCHIVED
+
+
+def test_a_deployment_that_is_deleted() -> None:
+    """Its report and all that it owned went: gone. With one Pod left, it is not."""
+    world = rollout()
+    for kind, name in (("Deployment", "web"), ("ReplicaSet", "web-old"), ("Pod", "web-old-1"), ("Pod", "web-old-2")):
+        world.unreport(kind, name)
+    [entry] = world.ledger.entries.values()
+    world.drop("Pod", "web-old-1", "web-old-2")
+    assert world.ledger.deleted_since(entry) is None
+    world.drop("ReplicaSet", "web-old")
+    assert world.ledger.deleted_since(entry) == START
+
+
+def test_a_deployment_without_replicas_is_not_deleted() -> None:
+    """It owns nothing any more, and its own report stands: the finding does too."""
+    world = World()
+    world.put(thing("Pod", "db-0", DB))
+    world.report("StatefulSet", "db", rule="autogen-limits")
+    world.report("Pod", "db-0")
+    world.sent()
+    world.drop("Pod", "db-0")
+    world.unreport("Pod", "db-0")
+    assert set(world.wanted) == {("StatefulSet", "db")}
+
+
+def test_nothing_is_archived_while_owners_are_not_known() -> None:
+    """A cut watch: new Pods may be there that nobody told of. It counts from when they are watched again."""
+    world = rollout()
+    sink = world.owners.sinks[PODS]
+    sink.state(ReflectorState(phase="failed", reason="Unreachable"))
+    for kind, name in (("Deployment", "web"), ("ReplicaSet", "web-old"), ("Pod", "web-old-1"), ("Pod", "web-old-2")):
+        world.unreport(kind, name)
+    world.now += DAY_MS // 2
+    assert world.decide() is Hold.OWNERS_UNKNOWN
+    sink.state(WATCHING)
+    world.drop("Pod", "web-old-1", "web-old-2")
+    world.drop("ReplicaSet", "web-old")
+    world.ledger.reconsider()
+    assert world.decide() == Wait(world.now + DELAY)
+
+
+def test_another_cluster_that_answers_has_no_pods() -> None:
+    """Absence counts only once a discovery has confirmed the cluster since the listing that lacks them."""
+    world = World()
+    world.put(thing("Pod", "bare"))
+    world.report("Pod", "bare")
+    world.sent()
+    world.now += 1_000
+    for origin in (*OWNERS, "policyreports.wgpolicyk8s.io"):
+        world.ledger.confirmed[origin] = world.now
+    world.now += 1_000
+    world.lists()
+    world.now += DELAY
+    assert world.decide() is Hold.UNCONFIRMED
+
+
+def test_after_a_restart_the_inventorys_finding_waits_for_the_pods() -> None:
+    """Nobody calls for it yet, since Pods are not listed: it is not archived, however long that takes."""
+    world = World(listed=False)
+    world.report("Pod", "db-0")
+    ident = ("kyverno", "p", "limits", "apps", "StatefulSet", "shop", "db", "")
+    held = Held(
+        finding_id("alpha", ident),
+        Known("d", START, START, archived=False),
+        "u",
+        "policyreports.wgpolicyk8s.io",
+        "limits",
+        source="kyverno",
+        place=("apps", "v1", "StatefulSet", "shop", "db"),
+    )
+    world.ledger.take_part("", [held], now=world.now)
+    world.now += DAY_MS // 2
+    assert world.decide() is Hold.OWNERS_UNKNOWN
+    world.lists([thing("Pod", "db-0", DB)])
+    assert set(world.wanted) == {("StatefulSet", "db")}
+
+
+def test_where_owners_are_forbidden_a_pod_is_its_own_finding() -> None:
+    """Nothing waits, and ends are judged as without roll-up."""
+    world = World(listed=False)
+    world.owners.sinks[PODS].state(ReflectorState(phase="failed", reason="ListingForbidden"))
+    world.report("Pod", "web-old-1")
+    assert set(world.wanted) == {("Pod", "web-old-1")}
+    world.sent()
+    world.unreport("Pod", "web-old-1")
+    assert world.decide() == Wait(max(START + DELAY, RESUME_MS))
+
+
+# -- Gatekeeper -------------------------------------------------------------------------------------------------------
+
+
+def test_dead_pods_in_a_constraint_make_no_finding() -> None:
+    """A stopped audit goes on listing Pods that are gone."""
+    world = World()
+    world.put(thing("ReplicaSet", "web-old", WEB), thing("Pod", "web-old-1", OLD))
+    world.audit(("Pod", "web-old-1"), ("Pod", "long-gone"))
+    assert set(world.wanted) == {("Deployment", "web")}
+    world.sent()
+    world.drop("Pod", "web-old-1")
+    world.audit(("Pod", "web-old-1"), ("Pod", "long-gone"))
+    assert not world.wanted
+
+
+def test_a_truncated_list_is_read_by_its_pods() -> None:
+    """What counts is where the Pods stand in the list's order, not their Deployment."""
+    world = World()
+    world.put(thing("ReplicaSet", "web-old", WEB), thing("Pod", "m", OLD), thing("Pod", "a"), thing("Pod", "z"))
+    world.audit(("Pod", "a"), ("Pod", "m"), total=3)
+    world.sent()
+    world.audit(("Pod", "a"), ("Pod", "b"), total=3, at=1)  # m is above: it may be there, unlisted
+    assert ("Deployment", "web") in world.wanted
+    world.audit(("Pod", "a"), ("Pod", "z"), total=3, at=2)  # m is below, and not there
+    assert ("Deployment", "web") not in world.wanted
+    entry = next(e for e in world.ledger.entries.values() if e.subject == Subject("apps", "Deployment", "shop", "web"))
+    assert not entry.repeated
+    world.audit(("Pod", "a"), ("Pod", "z"), total=3, at=3)
+    world.audit(("Pod", "a"), ("Pod", "z"), total=3, at=4)
+    assert entry.repeated
+
+
+def test_a_pod_of_a_truncated_list_that_dies_unlisted() -> None:
+    """Kept since it may be there, unlisted; known to be gone, it is not."""
+    world = World()
+    world.put(thing("ReplicaSet", "web-old", WEB), thing("Pod", "m", OLD), thing("Pod", "a"))
+    world.audit(("Pod", "a"), ("Pod", "m"), total=3)
+    world.audit(("Pod", "a"), ("Pod", "b"), total=3, at=1)
+    assert ("Deployment", "web") in world.wanted
+    world.drop("Pod", "m")
+    assert ("Deployment", "web") not in world.wanted
+
+
+@pytest.mark.skipif(not DATA.exists(), reason="the recordings are not at hand")
+def test_586_failing_results_are_209_findings() -> None:
+    """A recording of 35 Pods under 39 policies, counted here without any of our code."""
+    owners = json.loads((DATA / "owners.json").read_text("utf-8"))["items"]
+    reports = json.loads((DATA / "kyverno-1.19.1-policyreports.json").read_text("utf-8"))["items"]
+    above = {}
+    for one in owners:
+        meta = one["metadata"]
+        for reference in meta.get("ownerReferences", ()):
+            above[one["kind"], meta["namespace"], meta["name"]] = (
+                reference["kind"],
+                meta["namespace"],
+                reference["name"],
+            )
+    expected, number = set(), 0
+    for report in reports:
+        where = report["scope"]["kind"], report["metadata"]["namespace"], report["scope"]["name"]
+        while where in above:
+            where = above[where]
+        for result in report["results"]:
+            if result["result"] == "fail":
+                number += 1
+                rule = result.get("rule", "").removeprefix("autogen-cronjob-").removeprefix("autogen-")
+                expected.add((result["policy"], rule, where))
+    world = World()
+    world.lists(owners)
+    for report in reports:
+        world.views[REPORTS[0]].upsert(json.dumps(report).encode())
+    found = [entry.voice for entry in world.ledger.entries.values() if entry.wanted and entry.voice]
+    assert (number, len(expected)) == (586, 209)
+    assert {(v.policy, v.rule, (v.subject.kind, v.subject.namespace, v.subject.name)) for v in found} == expected
+    assert len(found) == 209
