@@ -117,10 +117,19 @@ def test_wrong_values_are_refused(values: Values) -> None:
 NAMESPACES = ("", "", "namespaces", "list watch")
 
 
-@pytest.mark.parametrize(
-    ("rbac", "more"), [({}, {NAMESPACES: None}), ({"namespaces": False}, {})], ids=["default", "no namespaces"]
+OWNERS = (
+    ("", "", "pods", "list watch"),
+    ("", "apps", "replicasets", "list watch"),
+    ("", "batch", "jobs", "list watch"),
 )
-def test_the_roles_are_the_least(rbac: Values, more: dict[tuple[str, ...], None]) -> None:
+
+
+@pytest.mark.parametrize(
+    ("rbac", "more"),
+    [({}, (NAMESPACES, *OWNERS)), ({"namespaces": False}, OWNERS), ({"rollUp": False}, (NAMESPACES,))],
+    ids=["default", "no namespaces", "no roll-up"],
+)
+def test_the_roles_are_the_least(rbac: Values, more: tuple[tuple[str, ...], ...]) -> None:
     """The operator may do exactly this, and nothing else anywhere."""
     secrets = [{"namespace": "b", "name": "two"}, {"namespace": "b", "name": "one"}]
     documents = objects({"kubeconfigSecrets": secrets, "rbac": rbac})
@@ -144,7 +153,7 @@ def test_the_roles_are_the_least(rbac: Values, more: dict[tuple[str, ...], None]
         ("", "policyhub.dev", "monitoredclusters/status", "patch"): None,
         ("default", "", "events", "create"): None,
         ("b", "", "secrets", "get"): ["one", "two"],
-        **more,
+        **dict.fromkeys(more),
     }
 
 

@@ -108,7 +108,7 @@ def test_valid(server: Cluster, spec: Document) -> None:
         ({"archiveDelay": ""}, "spec.archiveDelay"),
         ({"namespaces": {"include": []}}, "at least 1 items"),
         ({"namespaces": {"include": ["a?"]}}, "spec.namespaces.include"),
-        ({"rollUp": True}, "unknown field"),
+        ({"rollup": True}, "unknown field"),
     ],
 )
 def test_invalid(server: Cluster, spec: Document, says: str) -> None:

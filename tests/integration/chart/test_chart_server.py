@@ -71,6 +71,9 @@ def test_the_pod_is_admitted(installed: Cluster) -> None:
     [
         CLUSTERS,
         "/api/v1/namespaces",
+        "/api/v1/pods",
+        "/apis/apps/v1/replicasets",
+        "/apis/batch/v1/jobs",
         "/api/v1/namespaces/kube-system",
         "/api/v1/namespaces/default/secrets/other-cluster",
         "/apis",
@@ -102,7 +105,7 @@ def test_what_the_operator_will_read(operator: Cluster, path: str) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "/api/v1/pods",
+        "/api/v1/namespaces/default/pods/a",
         "/api/v1/namespaces/default",
         "/api/v1/secrets",
         "/api/v1/namespaces/default/secrets",

@@ -63,8 +63,8 @@ def about(kind: str, name: str, *results: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_rollout(live: World) -> None:
-    """Deployment, ReplicaSet and Pods are one finding; new ones come and old ones go, and nothing is sent; what an analyst
-    suppressed stays suppressed; when the last bad Pod is gone after the fix it is archived.
+    """Deployment, ReplicaSet and Pods are one finding; new ones come and old ones go, and nothing is sent; what an
+    analyst suppressed stays suppressed; when the last bad Pod is gone after the fix it is archived.
     """
     web = create(live, "Deployment", "web")
     old = create(live, "ReplicaSet", "web-old", web)

@@ -96,8 +96,8 @@ class World:
     # -- the cluster ----------------------------------------------------------------------------------------------
 
     def monitor(self, name: str = "", *, annotations: Mapping[str, str] | None = None, **spec: Any) -> None:
-        """Apply the chart's MonitoredCluster; with `spec` changed, and under another name. Without roll-up: the Pods that
-        constraints list here do not exist.
+        """Apply the chart's MonitoredCluster; with `spec` changed, and under another name. Without roll-up: the Pods
+        that constraints list here do not exist.
         """
         document = copy.deepcopy(next(d for d in self.installed.documents if d["kind"] == "MonitoredCluster"))
         document["metadata"]["name"] = name or document["metadata"]["name"]
