@@ -19,14 +19,15 @@ CLUSTER = "harbour"
 ARCHIVE_DELAY = "5s"
 DISCOVERY_SECONDS = "2"
 VALUES: dict[str, Any] = {
-    "monitoredCluster": {"spec": {"archiveDelay": ARCHIVE_DELAY}},
+    # Without roll-up: the Pods that the story's constraints list are names, no objects.
+    "monitoredCluster": {"spec": {"archiveDelay": ARCHIVE_DELAY, "rollUp": False}},
     "extraEnv": [{"name": "POLICYHUB_DISCOVERY_INTERVAL", "value": DISCOVERY_SECONDS}],
 }
 
 FORBIDDEN = (
     ("delete", "wgpolicyk8s.io", "policyreports"),
     ("get", "", "secrets"),
-    ("list", "", "pods"),
+    ("list", "apps", "deployments"),
     ("update", "apps", "deployments"),
 )
 """What a reader would want to be sure of."""
