@@ -9,7 +9,7 @@ from policyhub.hub.bucket import IMPORTS, READS, SHARE
 from policyhub.hub.client import PAGE
 from tests.bench import load, shape
 from tests.bench.probe import Probe, Sample, changed, fresh, last, told
-from tests.bench.scene import BenchError, Scene, Usage, in_sync, usage
+from tests.bench.scene import PACE, BenchError, Scene, Usage, in_sync, pace, usage
 
 ORIGIN = f"{shape.RESOURCE}.{shape.GROUP}"
 TOGETHER = 5
@@ -43,6 +43,7 @@ def speed(scene: Scene) -> None:
     if base is not None:
         scene.row("of it, a start with nothing to send", f"{base.cpu:.1f} s")
         scene.row("findings/s a core, start not included", f"{number / (whole.cpu - base.cpu):,.0f}")
+    scene.row(PACE, pace())
 
 
 def sync(scene: Scene) -> None:

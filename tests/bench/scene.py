@@ -17,6 +17,8 @@ from dev.cluster import Cluster, Plane
 from dev.hub.process import HubProcess
 from tests.bench import load, shape
 
+PACE = "for comparison: ten million additions in Python"
+
 Rows = list[tuple[str, str]]
 Document = dict[str, Any]
 
@@ -167,6 +169,14 @@ def usage(operator: stand.Operator) -> Usage:
     status = Path(f"/proc/{operator._running().pid}/status").read_text(encoding="ascii")
     peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
     return Usage(rss=rss, peak=peak / 1024, cpu=cpu)
+
+
+def pace() -> str:
+    """What a second of CPU is worth here and now: it is less where other processes share the cores' caches."""
+    started, total = time.process_time(), 0
+    for number in range(10_000_000):
+        total += number
+    return f"{time.process_time() - started:.2f} s"
 
 
 def in_sync(operator: stand.Operator) -> bool:

@@ -28,7 +28,7 @@ from policyhub.sources.violation import Violation
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.view import View
 from tests.bench import shape, sink
-from tests.bench.scene import BenchError, Rows
+from tests.bench.scene import PACE, BenchError, Rows, pace
 
 LATEST = 2**40
 NOW_MS = 1_790_000_000_000
@@ -69,7 +69,7 @@ def table(reports: int) -> Rows:
         first, again = ([encode(build(n, failing=2, second=second)) for n in range(reports)] for second in (1, 2))
         size = sum(map(len, again)) / len(again) / 1000
         rows.append((f"rewrite of {what}, {size:.1f} kB", f"{rewrites(first, again):,.0f} reports/s a core"))
-    return rows
+    return [*rows, (PACE, pace())]
 
 
 def steps(reports: list[bytes]) -> Rows:
