@@ -1,0 +1,51 @@
+"""What the fault bench tells people of its runs."""
+
+from collections import Counter
+
+import pytest
+
+from tests.faults.checker import PROMISES, Verdict
+from tests.faults.run import Result
+from tests.faults.table import HEADER, NAMED, OTHER, line, table
+
+
+def result(*, fault: str = "hub: 500", seed: int = 1, hits: int = 3, verdict: Verdict | None = None) -> Result:
+    return Result(fault=fault, seed=seed, events=100, hits=hits, seconds=4.4, verdict=verdict or Verdict(imports=50))
+
+
+def test_a_fault_that_never_hit_has_shown_nothing() -> None:
+    """However well the run ended, it counts as broken, and says why and how to run it again."""
+    assert result().good
+    unhit = result(hits=0)
+    assert not unhit.good
+    assert "never hit" in line(unhit)
+    assert "--fault 'hub: 500' --seeds 1" in line(unhit)
+
+
+def broken(promise: str, *lines: str) -> Verdict:
+    verdict = Verdict()
+    getattr(verdict, promise).extend(lines)
+    return verdict
+
+
+@pytest.mark.parametrize("promise", PROMISES)
+def test_a_broken_promise_is_told(promise: str) -> None:
+    """By its name, with what it means and what broke it; and it has a column."""
+    told = line(result(verdict=broken(promise, "this one")))
+    assert told.startswith("BROKEN")
+    assert f"{promise} ({PROMISES[promise]}): 1" in told
+    assert "this one" in told
+    assert promise in {*NAMED, *OTHER, "forbidden"}
+    row = table([result(verdict=broken(promise, "one", "two"))], ["hub: 500"]).splitlines()[-1]
+    assert " 2 |" in row
+
+
+def test_rows_add_up() -> None:
+    """Runs of one fault are one row, in the order asked for; the last row is the sum."""
+    allowed = Verdict(imports=50, allowed=Counter({"no answer": 2}))
+    runs = [result(seed=2), result(fault="none", hits=1), result(seed=1, verdict=allowed)]
+    header, _, first, second, total = (row.split(" | ") for row in table(runs, ["none", "hub: 500"]).splitlines())
+    assert len(header) == len(first) == len(second) == len(total) == len(HEADER)
+    assert (first[0], second[0], second[2:5]) == ("| none", "| hub: 500", ["6", "200", "100"])
+    assert second[HEADER.index("redundant: allowed")] == "2 no answer"
+    assert total[:5] == ["| **all**", "3 runs", "6", "300", "150"]
