@@ -139,6 +139,7 @@ def million(plane: Plane, size: Size) -> Rows:
                 row(f"{number:,} violations in {reports:,} reports", told(some[number], number))
         (fewer, before), (number, used) = some.items()
         row("from there on, a violation more", each(used, number, fewer, before))
+        row("CPU from the start to in sync, findings/s a core", f"{used.cpu:,.0f} s, {number / used.cpu:,.0f}")
         for wide in (False, True):
             what = "30 results, 13 kB" if wide else "5 results, 1.7 kB"
             with operators.synced(reports=size.reports, failing=size.failing, wide=wide) as (operator, url):
