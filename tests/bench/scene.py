@@ -65,7 +65,7 @@ class Size:
 
 FULL = Size()
 QUICK = Size(
-    reports=4_000, small=500, samples=20, spacing=0.3, million=10_000, passing=4_000, steps=500, idle=5, minutes=3
+    reports=3_000, small=500, samples=20, spacing=0.3, million=10_000, passing=4_000, steps=500, idle=5, minutes=3
 )
 """The same in less than three minutes."""
 
