@@ -51,7 +51,7 @@ def test_calls_that_fail(live: World, kind: str, options: dict[str, float]) -> N
     mark = live.mark()
     live.apply(*(report(name, result(kind)) for name in names))
     live.until(lambda: live.states(kind) == dict.fromkeys(names, "ACTIVE"), "all findings")
-    live.until(lambda: len(live.calls(mark, IMPORT)) == options["count"] + 1, "the call that is let through")
+    live.until(lambda: len(live.calls(mark, IMPORT)) > options["count"], "a call that is let through")
     written = [entry["outcome"] for entry in live.journal(mark) if entry["outcome"] not in {"failed", "ignored"}]
     assert written == ["created"] * len(names)
     assert live.hub.stats()["moved"] == {}
