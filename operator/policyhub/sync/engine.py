@@ -236,7 +236,7 @@ class Engine:
         """Decide until a batch is full; what is to be archived without a body is put to be read first."""
         batch: list[_Shipment] = []
         call = Batch()
-        now = self._now()
+        now, wall = self._now(), self._wall()  # once a call: its findings keep one number, not one each
         for feed, entry in self._next_entries():
             decision = decide(entry, ledger=feed.ledger, rules=feed.rules, now=now)
             if not isinstance(decision, Change) or unweighed(entry, decision, ledger=feed.ledger):
@@ -248,7 +248,7 @@ class Engine:
                 self._questions.set()
                 continue
             try:
-                shipment = self._ship(feed, entry, decision)
+                shipment = self._ship(feed, entry, decision, now=wall)
                 failure = oversize(shipment.body)
             except Exception:  # a finding that cannot be rendered is a mistake of ours; it must not stop the others
                 log.exception("finding_not_rendered", id=entry.id, cluster=feed.name)
@@ -289,8 +289,8 @@ class Engine:
                     left -= 1
                     yield feed, feed.ledger.entries[id_]
 
-    def _ship(self, feed: Feed, entry: Entry, change: Change) -> _Shipment:
-        now = self._wall()
+    @staticmethod
+    def _ship(feed: Feed, entry: Entry, change: Change, *, now: int) -> _Shipment:
         known = entry.known
         archived = change is Change.ARCHIVED
         created = known.created_at if known is not None else min(entry.observed or now, now)
