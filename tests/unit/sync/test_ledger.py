@@ -3,15 +3,12 @@
 from collections.abc import Callable, Iterable
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from policyhub.findings.identity import finding_id
 from policyhub.sources.violation import Identity, SourceKey, Subject, Violation
-from policyhub.sync.entry import Coverage, Entry, Held, Known
+from policyhub.sync.entry import Coverage, Held, Known
 from policyhub.sync.ledger import ACK_OVERRULES_MS, Ledger
-from policyhub.sync.plan import Change, Hold, Rules, Wait, decide
+from policyhub.sync.plan import Change, Hold, Rules, decide
 
 NOW = 1_790_000_000_000
 RULES = Rules(archive_delay_ms=1000)
@@ -299,121 +296,3 @@ def test_nothing_else_makes_it_dirty() -> None:
     made.cover("reports.openreports.io", Coverage(live=True, since=NOW))
     say(made, "c", [5])
     assert set(made.dirty) == {id_of(5)}
-
-
-class Ledgers(RuleBasedStateMachine):
-    """Random inputs against the promise: whatever the full comparison would do is in the dirty set."""
-
-    numbers = st.lists(st.integers(0, 1), max_size=2, unique=True)
-    names = st.sampled_from(["a", "b"])
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.ledger = fresh(read=False)
-        self.now = NOW
-
-    @initialize(read=st.booleans(), names=st.lists(names, unique=True), numbers=numbers)
-    def begin(self, read: bool, names: list[str], numbers: list[int]) -> None:  # noqa: FBT001
-        """Often a hub that was read and a cluster that was listed: most of what matters comes after."""
-        if read:
-            self.ledger.take_part("", [], now=self.now)
-            self.cover(live=True, listed=True)
-        for name in names:
-            self.speak(name, numbers, complete=True, message="m", passing=[])
-
-    @rule(name=names, numbers=numbers, complete=st.booleans(), message=st.sampled_from(["m", "n"]), passing=numbers)
-    def speak(self, name: str, numbers: list[int], complete: bool, message: str, passing: list[int]) -> None:  # noqa: FBT001
-        passed = frozenset(violation(n).identity for n in passing if n not in numbers)
-        calls: list[tuple[Violation, int | None]] = [(violation(n, message), None) for n in numbers]
-        self.ledger.read(key(name), calls, complete=complete, passed=lambda: passed, now=self.now)
-
-    @rule(name=names)
-    def vanish(self, name: str) -> None:
-        self.ledger.gone(key(name), now=self.now)
-
-    @rule(live=st.booleans(), listed=st.sampled_from([True, True, False]))
-    def cover(self, live: bool, listed: bool) -> None:  # noqa: FBT001
-        self.ledger.cover(ORIGIN, Coverage(live=live, since=self.now))
-        self.ledger.list_reports(listed=listed)
-        self.ledger.confirm([ORIGIN], now=self.now)
-
-    @rule(numbers=numbers, archived=st.booleans(), ours=st.booleans(), part=st.sampled_from([-1, 0, 1]))
-    def inventory(self, numbers: list[int], archived: bool, ours: bool, part: int) -> None:  # noqa: FBT001
-        digit = id_of(part).rpartition("/")[2][0] if part >= 0 else ""
-        prefix = f"policyhub/alpha/{digit}"
-        held = [
-            Held(id_of(n), Known("d", self.now, self.now, archived), "uid-1" if ours else "uid-2", ORIGIN, f"r{n}")
-            for n in numbers
-            if id_of(n).startswith(prefix)
-        ]
-        self.ledger.take_part(digit, held, now=self.now)
-
-    @rule(milliseconds=st.sampled_from([1, 999, 1000, 2000, 16 * 60 * 1000]))
-    def wait(self, milliseconds: int) -> None:
-        self.now += milliseconds
-        self.ledger.wake(self.now)
-
-    @precondition(lambda self: self.ledger.dirty)
-    @rule(
-        outcomes=st.lists(st.sampled_from(["accepted", "accepted", "rejected", "unanswered", "released"]), min_size=1)
-    )
-    def act(self, outcomes: list[str]) -> None:
-        """Decide all that is dirty, as an engine's round would."""
-        for number, id_ in enumerate(list(self.ledger.dirty)):
-            self.act_on(self.ledger.entries[id_], outcomes[number % len(outcomes)])
-
-    def act_on(self, entry: Entry, outcome: str) -> None:
-        decision = decide(entry, ledger=self.ledger, rules=RULES, now=self.now)
-        match decision:
-            case None:
-                self.ledger.settle(entry)
-                return
-            case Wait(until=until):
-                self.ledger.settle(entry, hold=Hold.DELAY, until=until)
-                return
-            case Hold():
-                self.ledger.settle(entry, hold=decision)
-                return
-        self.ledger.launch(entry)
-        archived = decision is Change.ARCHIVED
-        known = Known(entry.digest, self.now, self.now, archived)
-        match outcome:
-            case "accepted":
-                self.ledger.acknowledge(entry, known, now=self.now)
-            case "rejected":
-                self.ledger.reject(entry, "archive" if archived else entry.digest)
-            case "unanswered":
-                self.ledger.unanswered(entry, known)
-            case _:
-                self.ledger.release(entry)
-
-    @invariant()
-    def dirty_holds_all_that_differs(self) -> None:
-        self.ledger.wake(self.now)
-        for entry in self.ledger.entries.values():
-            if not self.ledger.is_read(entry.id) and entry.known is None:
-                assert entry.id in self.ledger.unread
-                continue
-            decision = decide(entry, ledger=self.ledger, rules=RULES, now=self.now)
-            if isinstance(decision, Change) and decision is not Change.REFRESHED:
-                assert entry.id in self.ledger.dirty, decision
-
-    @invariant()
-    def counts_agree(self) -> None:
-        wanted = [e for e in self.ledger.entries.values() if e.calls]
-        assert sum(self.ledger.violations.values()) == len(wanted)
-        assert self.ledger.active == sum(
-            1 for e in self.ledger.entries.values() if e.known is not None and not e.known.archived
-        )
-        called = {id_ for ids in self.ledger.objects.values() for id_ in ids}
-        assert called == {e.id for e in wanted}
-
-    @invariant()
-    def nothing_wanted_is_archived(self) -> None:
-        for entry in self.ledger.entries.values():
-            if entry.calls:
-                assert decide(entry, ledger=self.ledger, rules=RULES, now=self.now) is not Change.ARCHIVED
-
-
-Ledgers.TestCase.settings = settings(max_examples=200, stateful_step_count=50, deadline=None, derandomize=True)
-TestLedgers = Ledgers.TestCase
