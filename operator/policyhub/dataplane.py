@@ -658,7 +658,7 @@ class DataPlane:
             if newest.get((engine, other[group]), 0) - at > FROZEN_AFTER_SECONDS
         )
         spoken = newest.keys() - frozen
-        ledger.twofold = frozenset(engine for engine, group in spoken if (engine, other[group]) in spoken)
+        ledger.speak_twice(frozenset(engine for engine, group in spoken if (engine, other[group]) in spoken))
         if frozen != ledger.frozen:
             log.warning("frozen_reports", cluster=self.name, frozen=sorted("/".join(pair) for pair in frozen))
             ledger.freeze(frozen, now=self._now())

@@ -316,6 +316,21 @@ class Ledger:
             return
         self.coverage[origin] = coverage
         self._retouch(origin)
+        if self.twofold:
+            self._reconsider_sources(self.twofold)
+
+    def speak_twice(self, sources: frozenset[str]) -> None:
+        """Take which sources speak through both report APIs: what one of these lacks the other may call for."""
+        changed = sources ^ self.twofold
+        self.twofold = sources
+        if changed:
+            self._reconsider_sources(changed)
+
+    def _reconsider_sources(self, sources: frozenset[str]) -> None:
+        for id_ in list(self.held):
+            entry = self.entries[id_]
+            if not entry.wanted and entry.source in sources:
+                self._touch(entry)
 
     def _retouch(self, origin: str) -> None:
         for entry in self.entries.values():

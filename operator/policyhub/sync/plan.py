@@ -25,7 +25,8 @@ The evidence for a finding that nobody calls for, the best first:
 |            |                                                            | not before its engine has looked at   |
 |            |                                                            | all Pods that count for the object    |
 | configured | the MonitoredCluster no longer asks for its API            | after the archive delay, guarded      |
-| none       | its API is not seen whole and live; its constraint lists   | never                                 |
+| none       | its API is not seen whole and live, or any report API      | never                                 |
+|            | where its engine speaks through two; its constraint lists  |                                       |
 |            | not all, or no later audit has repeated that it lacks it;  |                                       |
 |            | no discovery has confirmed the API and the cluster since;  |                                       |
 |            | it is not known what counts for what                       |                                       |
@@ -42,7 +43,7 @@ from enum import StrEnum
 import msgspec
 
 from policyhub.findings.asff import RENDERER
-from policyhub.sync.entry import GATEKEEPER, Entry, Grade
+from policyhub.sync.entry import GATEKEEPER, Coverage, Entry, Grade
 from policyhub.sync.ledger import FAILED, OWNERS_UNKNOWN, UNCONFIRMED, UNLISTED, UNREPORTED, Ledger
 
 DAY_MS = 24 * 60 * 60 * 1000
@@ -157,6 +158,8 @@ def _unwanted(entry: Entry, *, ledger: Ledger, rules: Rules, now: int) -> Decisi
         return Hold.OWNERS_UNKNOWN
     confirmed = ledger.confirmed.get(entry.origin, 0)
     if entry.cleared or (ledger.lineage is not None and entry.passes and not _unreported(entry, ledger=ledger)):
+        if _seen(entry, ledger=ledger) is None:
+            return Hold.SOURCE
         if confirmed < ledger.opened.get(entry.origin, 0):
             return Hold.UNCONFIRMED
         delay = rules.archive_delay_ms if entry.source in ledger.twofold else 0
@@ -185,7 +188,7 @@ def _lost(entry: Entry, *, ledger: Ledger, rules: Rules, now: int, confirmed: in
         hold = _hold(entry, ledger=ledger, gone=gone)
         if hold is not None:
             return hold
-        seen = ledger.coverage[entry.origin]
+        seen = _seen(entry, ledger=ledger) or Coverage(live=False)  # live: `_hold` has looked
         since = max(entry.uncalled, seen.since)
         due = max(since + delay, seen.resumed + RESUME_MS if seen.resumed else 0)
         if ledger.lineage is not None:
@@ -207,8 +210,7 @@ def _lost(entry: Entry, *, ledger: Ledger, rules: Rules, now: int, confirmed: in
 
 def _hold(entry: Entry, *, ledger: Ledger, gone: int | None) -> Hold | None:
     """Why the silence of its API is no evidence; None if it is."""
-    seen = ledger.coverage.get(entry.origin)
-    if seen is None or not seen.live:
+    if _seen(entry, ledger=ledger) is None:
         return Hold.SOURCE
     if gone is not None:
         return None
@@ -225,6 +227,21 @@ def _hold(entry: Entry, *, ledger: Ledger, gone: int | None) -> Hold | None:
     # the inventory knows; what was called for in this process has lost its call by a report that was read whole.
     unread = ledger.incomplete_origins[entry.origin] > 0 or entry.origin in ledger.blind
     return Hold.UNLISTED if unread and not entry.called else None
+
+
+def _seen(entry: Entry, *, ledger: Ledger) -> Coverage | None:
+    """How the API that called for it is seen; where its engine speaks through both report APIs, how all of them are.
+    None where one of them is not seen whole and live: it may call, or call again, and nobody hears it.
+    """
+    own = ledger.coverage.get(entry.origin)
+    if own is None or not own.live:
+        return None
+    if entry.source not in ledger.twofold:
+        return own
+    all_ = [seen for origin, seen in ledger.coverage.items() if not origin.endswith(GATEKEEPER)]
+    if not all(seen.live for seen in all_):
+        return None
+    return Coverage(live=True, since=max(s.since for s in all_), resumed=max(s.resumed for s in all_))
 
 
 RESUME_MS = 30_000

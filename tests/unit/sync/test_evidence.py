@@ -305,12 +305,45 @@ def test_new_findings_wait_for_the_other_report_api() -> None:
 def test_a_pass_waits_where_the_engine_speaks_through_two_apis() -> None:
     """The other API may say otherwise, and be heard later."""
     made = ledger()
-    made.twofold = frozenset({"kyverno"})
+    made.speak_twice(frozenset({"kyverno"}))
     say(made, REPORT, violation())
     entry = sent(made, violation())
     made.read(REPORT, [], complete=True, passed=lambda: frozenset({violation().identity}), now=NOW)
     assert act(made, entry, now=NOW) == Wait(ARCHIVE_AT)
     assert act(made, entry, now=ARCHIVE_AT) is Change.ARCHIVED
+
+
+@pytest.mark.parametrize("positive", [False, True], ids=["spoken", "positive"])
+def test_an_engine_that_speaks_through_two_apis_must_be_heard_through_both(*, positive: bool) -> None:
+    """The API that nobody hears may call for what the other has dropped; the delay begins when it is heard again."""
+    made = ledger()
+    made.speak_twice(frozenset({"kyverno"}))
+    say(made, REPORT, violation())
+    entry = sent(made, violation())
+    passed = frozenset({violation().identity} if positive else ())
+    made.cover(OPEN.origin, Coverage(live=False))
+    made.read(REPORT, [], complete=True, passed=lambda: passed, now=NOW)
+    assert act(made, entry, now=ARCHIVE_AT) is Hold.SOURCE
+    made.cover(OPEN.origin, Coverage(live=True, since=ARCHIVE_AT))
+    assert entry.id in made.dirty
+    if not positive:
+        assert act(made, entry, now=ARCHIVE_AT) == Wait(ARCHIVE_AT + DELAY)
+    made.cover(OPEN.origin, Coverage(live=False))
+    assert act(made, entry, now=ARCHIVE_AT) is Hold.SOURCE
+    made.speak_twice(frozenset())
+    assert entry.id in made.dirty
+
+
+def test_a_pass_is_no_news_once_its_api_is_not_heard() -> None:
+    """What passed a moment ago may fail now: it is archived when the API is seen again and still says so."""
+    made = ledger()
+    say(made, REPORT, violation())
+    entry = sent(made, violation())
+    made.read(REPORT, [], complete=True, passed=lambda: frozenset({violation().identity}), now=NOW)
+    made.cover(REPORT.origin, Coverage(live=False))
+    assert act(made, entry, now=NOW) is Hold.SOURCE
+    made.cover(REPORT.origin, LIVE)
+    assert act(made, entry, now=NOW) is Change.ARCHIVED
 
 
 def test_an_api_that_is_switched_off_is_no_fault() -> None:
