@@ -9,7 +9,7 @@ import asyncio
 import json
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from aiohttp import web
@@ -48,6 +48,8 @@ class Fault:
     kind: bytes = b""
     """Lines that are hit have this in them."""
     share: float = 0.5
+    counts: Fits = everything
+    """Which of the requests that are hit are counted: others only lead to them."""
 
 
 class Proxy(Gate):
@@ -88,7 +90,7 @@ class Proxy(Gate):
             return _status(401, "Unauthorized")
         fault = self._fault
         if fault is not None and fault.reply is not None and fault.fits(request) and self.rng.random() < fault.share:
-            self.hits += 1
+            self.hits += fault.counts(request)
             return await fault.reply(request, self._honest)
         return await self._honest(request)
 
@@ -203,8 +205,9 @@ def overtaken() -> Fault:
 
 
 def pages() -> Fault:
-    """Continue tokens have expired."""
-    return refused(410, "Expired", fits=lambda request: "continue" in request.query)
+    """Continue tokens have expired; watches too, so that there are listings. What is counted are the tokens."""
+    both = refused(410, "Expired", fits=lambda r: sources(r) and ("continue" in r.query or "watch" in r.query))
+    return replace(both, counts=lambda request: "continue" in request.query)
 
 
 def unbookmarked() -> Fault:
