@@ -45,6 +45,8 @@ class Recipe:
     packages: int
     estimate: str
     ldflags: tuple[str, ...] = ()  # of -X; {version}, {major} and {minor} are filled in
+    crds: tuple[tuple[str, str], ...] = ()
+    """Of which modules of the build which folders of CRDs are put beside the program: they are of one version."""
 
     @property
     def folder(self) -> Path:
@@ -90,11 +92,35 @@ RECIPES: Mapping[str, Recipe] = {
             "1 to 2 minutes",
             ("helm.sh/helm/v3/internal/version.version={version}",),
         ),
+        Recipe(
+            "kyverno-reports-controller",
+            "kyverno",
+            "github.com/kyverno/kyverno",
+            "github.com/kyverno/kyverno/cmd/reports-controller",
+            2920,
+            "4 to 6 minutes",
+            ("github.com/kyverno/kyverno/pkg/version.BuildVersion={version}",),
+            (
+                ("github.com/kyverno/kyverno", "config/crds"),
+                ("github.com/openreports/reports-api", "config/crd"),
+            ),
+        ),
+        Recipe(
+            "gatekeeper",
+            "gatekeeper",
+            "github.com/open-policy-agent/gatekeeper/v3",
+            "github.com/open-policy-agent/gatekeeper/v3",
+            1620,
+            "2 to 4 minutes",
+            ("github.com/open-policy-agent/gatekeeper/v3/pkg/version.Version={version}",),
+            (("github.com/open-policy-agent/gatekeeper/v3", "charts/gatekeeper/crds"),),
+        ),
     )
 }
 
 
 DEMO = ("etcd", "kube-apiserver", "helm")
+ENGINES = ("kube-controller-manager", "kyverno-reports-controller", "gatekeeper")
 
 
 def ensure(name: str, *, progress: Progress = silent, environ: Mapping[str, str] = os.environ) -> Path:
@@ -133,6 +159,8 @@ def folder_name(recipe: Recipe) -> str:
         if file.name in {"go.mod", "go.sum"} or file.suffix == ".go":
             digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
     digest.update(f"{recipe.package}\0{recipe.linker_flags}".encode())
+    for module, crds in recipe.crds:
+        digest.update(f"\0{module}\0{crds}".encode())
     system, machine = go_platform()
     return f"{recipe.name}-{recipe.version}-{system}-{machine}-{digest.hexdigest()[:12]}"
 
@@ -218,9 +246,29 @@ def _build(recipe: Recipe, folder: Path, *, cache: Path, progress: Progress, env
         failure = build.run(recipe.name, progress=progress)
         if failure is not None:
             raise ToolchainError(failure)
+        for module, crds in recipe.crds:
+            _copy_crds(build, go.binary, module, crds, unfinished / "crds")
         unfinished.rename(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _copy_crds(build: GoBuild, go: Path, module: str, crds: str, into: Path) -> None:
+    """Out of the module's folder in the module cache, which the build has filled."""
+    asked = subprocess.run(
+        [go, "list", "-m", "-f", "{{.Dir}}", module],
+        cwd=build.folder,
+        env=build.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = sorted(Path(asked.stdout.strip(), crds).rglob("*.yaml")) if asked.returncode == 0 else []
+    if not found:
+        raise ToolchainError(f"no CRDs of {module} in {crds}: {asked.stderr.strip() or asked.stdout.strip()}")
+    into.mkdir(exist_ok=True)
+    for file in found:
+        shutil.copyfile(file, into / file.name)
 
 
 def build_command(go: Path, recipe: Recipe, output: Path) -> tuple[str, ...]:

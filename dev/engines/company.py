@@ -1,0 +1,120 @@
+"""The company's workloads as manifests that really have, or have not, the flaws that its policies look for.
+
+Who has which flaw is drawn in dev/company; here a flaw is a line of a Pod's spec. Pure: no I/O, no clock.
+"""
+
+import hashlib
+from collections.abc import Collection
+
+from dev.company.workload import NAMESPACES, WORKLOADS, Document, Workload
+
+FLAWS = (
+    "keeps-capabilities",
+    "no-seccomp",
+    "writable-root",
+    "root",
+    "escalation",
+    "no-limits",
+    "no-probes",
+    "no-digest",
+    "token",
+    "no-labels",
+    "uid-zero",
+    "privileged",
+    "host-path",
+    "host-namespaces",
+    "host-ports",
+    "docker-socket",
+    "capabilities",
+    "latest",
+    "foreign-registry",
+    "node-port",
+)
+"""What a policy of each engine looks for; the last one in Services, the others in what makes Pods."""
+
+
+def namespaces() -> list[Document]:
+    return [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {"team": team}}}
+        for name, team in NAMESPACES.items()
+    ]
+
+
+def manifests(workload: Workload, flaws: Collection[str], *, replicas: int = 2) -> list[Document]:
+    """The workload, and its Service where it has one."""
+    main, *services = workload.manifests()
+    template = main["spec"]["jobTemplate"]["spec"] if workload.kind == "CronJob" else main["spec"]
+    template["template"] = _pod(workload, flaws)
+    if "replicas" in main["spec"]:
+        main["spec"]["replicas"] = replicas
+    return [main, *services]
+
+
+def everything(flaws: dict[tuple[str, str, str], Collection[str]]) -> list[Document]:
+    """All of it; flaws by (kind, namespace, name)."""
+    return [
+        document
+        for workload in WORKLOADS
+        for document in manifests(workload, flaws[workload.kind, workload.namespace, workload.name])
+    ]
+
+
+_WITHOUT: dict[str, Document] = {
+    "keeps-capabilities": {"container": {"securityContext": {"capabilities": {"drop": ["ALL"]}}}},
+    "no-seccomp": {"securityContext": {"seccompProfile": {"type": "RuntimeDefault"}}},
+    "writable-root": {"container": {"securityContext": {"readOnlyRootFilesystem": True}}},
+    "root": {"securityContext": {"runAsNonRoot": True}},
+    "escalation": {"container": {"securityContext": {"allowPrivilegeEscalation": False}}},
+    "no-limits": {"container": {"resources": {"limits": {"memory": "256Mi"}}}},
+    "no-probes": {"container": {"livenessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 10}}},
+    "token": {"automountServiceAccountToken": False},
+}
+"""What a Pod's spec has that has not the flaw."""
+_WITH: dict[str, Document] = {
+    "uid-zero": {"securityContext": {"runAsUser": 0}},
+    "privileged": {"container": {"securityContext": {"privileged": True}}},
+    "host-path": {"volumes": [{"name": "host", "hostPath": {"path": "/var/log"}}]},
+    "host-namespaces": {"hostPID": True},
+    "host-ports": {"container": {"ports": [{"containerPort": 8080, "hostPort": 8080}]}},
+    "docker-socket": {"volumes": [{"name": "docker", "hostPath": {"path": "/var/run/docker.sock"}}]},
+    "capabilities": {"container": {"securityContext": {"capabilities": {"add": ["NET_ADMIN"]}}}},
+}
+"""What it has with the flaw."""
+
+
+def _pod(workload: Workload, flaws: Collection[str]) -> Document:
+    absent = {*_WITHOUT} - {*flaws}
+    if "privileged" in flaws:
+        absent.discard("escalation")  # the API server refuses the two together
+    spec: Document = {"container": {"name": "app", "image": _image(workload, flaws)}}
+    for part in (*(_WITHOUT[flaw] for flaw in sorted(absent)), *(_WITH[f] for f in sorted({*_WITH} & {*flaws}))):
+        _merge(spec, part)
+    spec["containers"] = [spec.pop("container")]
+    if workload.kind == "CronJob":
+        spec["restartPolicy"] = "Never"
+    labels = {"app.kubernetes.io/name": workload.name, "team": workload.team}
+    if "no-labels" not in flaws:
+        labels["app.kubernetes.io/part-of"] = "harbour"
+    return {"metadata": {"labels": labels}, "spec": spec}
+
+
+def _merge(into: Document, part: Document) -> None:
+    for key, value in part.items():
+        if isinstance(value, dict):
+            _merge(into.setdefault(key, {}), value)
+        elif isinstance(value, list):
+            into[key] = [*into.get(key, []), *value]
+        else:
+            into[key] = value
+
+
+def _image(workload: Workload, flaws: Collection[str]) -> str:
+    name, _, tag = workload.image.rpartition(":")
+    if "latest" in flaws:
+        tag = "latest"
+    elif tag == "latest":
+        tag = "1"
+    if "foreign-registry" not in flaws and not name.startswith("registry.harbour.example/"):
+        name = f"registry.harbour.example/{name.partition('/')[2]}"
+    image = f"{name}:{tag}"
+    return image if "no-digest" in flaws else f"{image}@sha256:{hashlib.sha256(image.encode()).hexdigest()}"

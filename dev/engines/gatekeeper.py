@@ -1,0 +1,61 @@
+"""Gatekeeper's audit: looks at everything that the constraints match, at an interval, and writes into their status."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from dev.cluster.certificate import Authority
+from dev.cluster.client import Document
+from dev.engines.engine import Engine
+
+NAMESPACE = "gatekeeper-system"
+INTERVAL_SECONDS = 10
+POD = "gatekeeper-audit-0"
+
+
+class Gatekeeper(Engine):
+    name = "gatekeeper"
+    program = "gatekeeper"
+    limit = 20
+    """Violations that a constraint lists at most; taken at the next start."""
+
+    def objects(self) -> list[Document]:
+        return [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}]
+
+    def install(self) -> None:
+        super().install()
+        authority = Authority(self._certificates)
+        pair = authority.issue("gatekeeper")
+        pair.certificate.rename(self._certificates / "tls.crt")
+        pair.key.rename(self._certificates / "tls.key")
+        self._cache.mkdir()
+
+    @property
+    def _certificates(self) -> Path:
+        folder = self.folder / "certs"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    @property
+    def _cache(self) -> Path:
+        """Must exist, or every audit fails and the constraints are never audited."""
+        return self.folder / "cache"
+
+    def environ(self) -> Mapping[str, str]:
+        return {"POD_NAME": POD, "POD_NAMESPACE": NAMESPACE}
+
+    def flags(self) -> Sequence[str]:
+        return (
+            f"--kubeconfig={self._kubeconfig}",
+            "--operation=audit",
+            "--operation=status",
+            "--operation=generate",
+            "--debug-use-fake-pod",
+            "--disable-cert-rotation",
+            f"--cert-dir={self._certificates}",
+            f"--api-cache-dir={self._cache}",
+            f"--audit-interval={INTERVAL_SECONDS}",
+            f"--constraint-violations-limit={self.limit}",
+            "--health-addr=127.0.0.1:0",
+            "--metrics-addr=0",
+            "--prometheus-port=0",
+        )

@@ -1,0 +1,54 @@
+"""Kyverno's reports controller: scans what the policies match in the background, a report for each object."""
+
+from collections.abc import Mapping, Sequence
+
+from dev.cluster.client import Document
+from dev.engines.engine import Engine
+
+NAMESPACE = "kyverno"
+INTERVAL = "30s"
+"""Of the scan that looks at everything again; a change is looked at at once."""
+
+
+class Kyverno(Engine):
+    name = "kyverno"
+    program = "kyverno-reports-controller"
+    open_reports = False
+    """Whether it writes into openreports.io instead of wgpolicyk8s.io; taken at the next start."""
+
+    def objects(self) -> list[Document]:
+        def named(kind: str, name: str, **more: object) -> Document:
+            metadata = {"name": name, "namespace": NAMESPACE}
+            return {"apiVersion": "v1", "kind": kind, "metadata": metadata, **more}
+
+        return [
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
+            named("ServiceAccount", "kyverno-reports-controller"),
+            named("ConfigMap", "kyverno", data={"resourceFilters": "[Event,*,*] [*/*,kyverno,*] [*/*,kube-system,*]"}),
+            named("ConfigMap", "kyverno-metrics", data={}),
+        ]
+
+    def environ(self) -> Mapping[str, str]:
+        return {
+            "KYVERNO_NAMESPACE": NAMESPACE,
+            "KYVERNO_SERVICEACCOUNT_NAME": "kyverno-reports-controller",
+            "KYVERNO_DEPLOYMENT": "kyverno-reports-controller",
+            "KYVERNO_POD_NAME": "kyverno-reports-controller-0",
+            "INIT_CONFIG": "kyverno",
+            "METRICS_CONFIG": "kyverno-metrics",
+        }
+
+    def flags(self) -> Sequence[str]:
+        return (
+            f"--kubeconfig={self._kubeconfig}",
+            "--disableMetrics=true",
+            "--backgroundScan=true",
+            f"--backgroundScanInterval={INTERVAL}",
+            "--admissionReports=false",
+            "--clientRateLimitQPS=300",
+            "--clientRateLimitBurst=600",
+            # With Gatekeeper's bindings in the cluster, whose names are longer than a label may be, it would stop
+            # writing any report, without a word.
+            "--validatingAdmissionPolicyReports=false",
+            f"--openreportsEnabled={str(self.open_reports).lower()}",
+        )
