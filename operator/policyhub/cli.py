@@ -1,4 +1,4 @@
-"""The command line: `policyhub run`, `policyhub archive`."""
+"""The command line: `policyhub run`, `policyhub archive`, `policyhub render`."""
 
 import asyncio
 import logging
@@ -10,6 +10,7 @@ import structlog
 import typer
 
 import policyhub
+from policyhub.render import command
 from policyhub.settings import Settings, SettingsError
 
 app = typer.Typer(
@@ -104,6 +105,9 @@ def archive(
         typer.echo(f"policyhub: {error}", err=True)
         raise typer.Exit(1) from error
     typer.echo(f"What {approve} has lost in {cluster} is archived when its delay has passed; approved until {until}.")
+
+
+app.command()(command.render)
 
 
 def configure_logging(settings: Settings) -> None:

@@ -1,0 +1,151 @@
+"""The flags of `policyhub render`. The work loads when they are right: neither kopf nor boto3 ever does."""
+
+import time
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+_TARGET = "Cluster and hub"
+_WANTED = "What becomes a finding"
+
+
+class Output(StrEnum):
+    JSONL = "jsonl"
+    JSON = "json"
+    TABLE = "table"
+
+
+class Level(StrEnum):
+    INFORMATIONAL = "informational"
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+class Word(StrEnum):
+    FAIL = "fail"
+    WARN = "warn"
+    ERROR = "error"
+
+
+def render(
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[FILE]...", help="JSON, YAML, JSON lines; folders of them; - for standard input."),
+    ] = None,
+    *,
+    live: Annotated[bool, typer.Option("--live", help="Read the cluster of KUBECONFIG instead of files.")] = False,
+    context: Annotated[str | None, typer.Option(help="The same, by this context.")] = None,
+    kubeconfig: Annotated[str | None, typer.Option(help="Kubeconfig of --live.", envvar="KUBECONFIG")] = None,
+    output: Annotated[
+        Output | None, typer.Option("--output", "-o", help="JSON lines (the default), one JSON array, or a table.")
+    ] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Say where each field of each finding came from.")] = False,
+    summary: Annotated[
+        bool, typer.Option("--summary", help="Count findings, forecast events a month and their price.")
+    ] = False,
+    changes_per_day: Annotated[
+        float | None, typer.Option(help="Findings that change in a day, for the forecast.", min=0)
+    ] = None,
+    now: Annotated[
+        str | None, typer.Option(help="UpdatedAt of the findings, such as 2026-11-25T08:00:00Z; else the clock's time.")
+    ] = None,
+    from_monitoredcluster: Annotated[
+        str | None,
+        typer.Option(help="File with a MonitoredCluster; the flags below go before it.", rich_help_panel=_TARGET),
+    ] = None,
+    cluster_name: Annotated[
+        str | None, typer.Option(help="Name of the MonitoredCluster: part of the ids.", rich_help_panel=_TARGET)
+    ] = None,
+    cluster_arn: Annotated[
+        str | None, typer.Option(help="Its clusterArn, in the ids instead of the name.", rich_help_panel=_TARGET)
+    ] = None,
+    cluster_uid: Annotated[
+        str | None, typer.Option(help="Uid of namespace kube-system; --live reads it.", rich_help_panel=_TARGET)
+    ] = None,
+    account_id: Annotated[
+        str | None,
+        typer.Option(help="AWS account of the hub.", envvar="POLICYHUB_ACCOUNT_ID", rich_help_panel=_TARGET),
+    ] = None,
+    region: Annotated[
+        str | None, typer.Option(help="Region of the hub.", envvar="POLICYHUB_REGION", rich_help_panel=_TARGET)
+    ] = None,
+    minimum_severity: Annotated[
+        Level | None, typer.Option(help="Leave out what is less severe.", rich_help_panel=_WANTED)
+    ] = None,
+    result: Annotated[
+        list[Word] | None, typer.Option(help="Results that count; may be repeated.", rich_help_panel=_WANTED)
+    ] = None,
+    exclude_source: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Engine to leave out; may be repeated, '' for none. Else as in a MonitoredCluster: Falco, JsPolicy and"
+            " Trivy Vulnerability.",
+            rich_help_panel=_WANTED,
+        ),
+    ] = None,
+    namespace: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--namespace", "-n", help="Namespace that counts, or a pattern; may be repeated.", rich_help_panel=_WANTED
+        ),
+    ] = None,
+    exclude_namespace: Annotated[
+        list[str] | None, typer.Option(help="Namespace that does not; may be repeated.", rich_help_panel=_WANTED)
+    ] = None,
+) -> None:
+    """Render reports and constraints as the findings that `policyhub run` would send, without AWS.
+
+    kubectl get polr -A -o json | policyhub render --output table
+    """
+    moment = _milliseconds(now)
+    if files and (live or context):
+        raise typer.BadParameter("files and --live or --context: one of them")
+    if explain and summary:
+        raise typer.BadParameter("--explain and --summary: one of them")
+    # YAML, the ledger and the models of the API load when the arguments are right.
+    from policyhub.render.session import Request, run  # noqa: PLC0415  (as above)
+
+    code = run(
+        Request(
+            files=files or [],
+            live=live or context is not None,
+            context=context,
+            kubeconfig=kubeconfig,
+            form=None if output is None else output.value,
+            explain=explain,
+            summary=summary,
+            changes_per_day=changes_per_day,
+            monitored_cluster=from_monitoredcluster,
+            flags={
+                "cluster_name": cluster_name,
+                "cluster_arn": cluster_arn,
+                "cluster_uid": cluster_uid,
+                "account_id": account_id,
+                "region": region,
+                "minimum_severity": None if minimum_severity is None else minimum_severity.value,
+                "result": [word.value for word in result] if result else None,
+                "exclude_source": exclude_source or None,
+                "namespace": namespace or None,
+                "exclude_namespace": exclude_namespace or None,
+            },
+            now=moment,
+        )
+    )
+    raise typer.Exit(code)
+
+
+def _milliseconds(text: str | None) -> int:
+    """Unix milliseconds of a time in RFC 3339, by the clock where none is given."""
+    if text is None:
+        return time.time_ns() // 1_000_000
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise typer.BadParameter(f"{text!r} is no time such as 2026-11-25T08:00:00Z", param_hint="--now")
+    return int(moment.timestamp() * 1000)

@@ -1,0 +1,213 @@
+"""What the source objects that are read come to: the very findings that the operator would send for them.
+
+It does what the operator's view of an API does with an object (read, filter, into the ledger), and with the ledger what
+its engine does for a finding that Security Hub does not have. Nothing is rendered before everything was read: another
+object may call for the same violation, and then one voice speaks. So it is the findings that are held, not the objects.
+
+What an object says goes into the ledger in one place (`_say`). Objects of other kinds come by `take` too and are only
+counted. It is where the owners of Pods would be kept: all has been read before the first finding is made.
+
+No I/O, no clock: `now` is given.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any
+
+import msgspec
+
+from policyhub.findings import asff
+from policyhub.render.defects import defects
+from policyhub.render.piece import Broken, Piece, Place, line_of
+from policyhub.render.target import Target
+from policyhub.sources import constraints, reader
+from policyhub.sources.violation import Malformed, Reading, SourceKey
+from policyhub.sync.entry import Entry
+from policyhub.sync.ledger import Ledger
+
+POLICY_REPORTS, OPEN_REPORTS, GATEKEEPER = "wgpolicyk8s.io", "openreports.io", constraints.GROUP
+PLURALS = {
+    (POLICY_REPORTS, "PolicyReport"): "policyreports",
+    (POLICY_REPORTS, "ClusterPolicyReport"): "clusterpolicyreports",
+    (OPEN_REPORTS, "Report"): "reports",
+    (OPEN_REPORTS, "ClusterReport"): "clusterreports",
+}
+VERSIONS = {POLICY_REPORTS: ("v1alpha2", "v1beta1"), OPEN_REPORTS: ("v1alpha1",), GATEKEEPER: ("v1beta1",)}
+"""Those that the operator reads in a cluster. An object of another one is read here with a note."""
+PLAUSIBLE_AHEAD_SECONDS = 300
+FROZEN_AFTER_SECONDS = 3 * 3600
+_DEFECTS_TOLD = 10
+"""Of one object."""
+
+
+class Head(msgspec.Struct, rename="camel"):
+    api_version: str = ""
+    kind: str = ""
+    items: list[msgspec.Raw] | None = None
+
+
+_head = msgspec.json.Decoder(Head)
+
+
+class Heard(msgspec.Struct, frozen=True):
+    """A source object as it was read, kept where it is to be explained."""
+
+    place: Place
+    raw: bytes
+
+
+class Intake:
+    """Takes pieces; then `findings` gives what they come to."""
+
+    def __init__(self, target: Target, *, now: int, tell: Callable[[Broken], None], keep: bool = False) -> None:
+        """`now` in Unix milliseconds; `tell` hears of everything that could not be read; `keep` the objects too."""
+        self.target = target
+        self.now = now
+        self.ledger = Ledger(
+            cluster_id=target.cluster.id,
+            cluster_uid=target.cluster.uid,
+            default_severity=target.wanted.default_severity,
+            on_dirty=lambda: None,
+        )
+        self.ledger.take_part("", [], now=now)  # Security Hub was read, and has nothing
+        self.objects: Counter[str] = Counter()
+        """Source objects that were read, by API."""
+        self.others: Counter[str] = Counter()
+        """Objects of kinds that are no source, by kind."""
+        self.versions: Counter[str] = Counter()
+        """Objects of an API version that the operator does not read."""
+        self.left_out: Counter[str] = Counter()
+        """Violations that were not asked for, by engine."""
+        self.unlisted = 0
+        """Violations that constraints count and do not list."""
+        self.broken = 0
+        self.heard: dict[SourceKey, Heard] = {}
+        self._tell = tell
+        self._keep = keep
+        self._newest: dict[tuple[str, str], int] = {}
+
+    def fail(self, broken: Broken) -> None:
+        self.broken += 1
+        self._tell(broken)
+
+    def take(self, piece: Piece) -> None:
+        try:
+            head = _head.decode(piece.raw)
+        except msgspec.ValidationError as error:
+            self.fail(Broken(piece.place, f"no Kubernetes object: {error}"))
+            return
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            self.fail(_no_json(piece, error))
+            return
+        if head.items is not None and head.kind.endswith("List"):
+            for number, raw in enumerate(head.items):
+                self.take(Piece(piece.place.within(("items", number)), raw, head.api_version, head.kind))
+            return
+        api_version, kind = head.api_version or piece.api_version, head.kind or piece.kind.removesuffix("List")
+        group, _, version = api_version.rpartition("/")
+        resource = kind.lower() if group == GATEKEEPER else PLURALS.get((group, kind), "")
+        if not resource or not kind:
+            self.others[kind or "an object without a kind"] += 1
+        elif group not in self.target.groups:
+            self.left_out[group] += 1
+        else:
+            if version not in VERSIONS[group]:
+                self.versions[api_version] += 1
+            self._source(piece, group, resource)
+
+    def _source(self, piece: Piece, group: str, resource: str) -> None:
+        try:
+            reading = reader.read(group, resource, piece.raw, latest=self.now // 1000 + PLAUSIBLE_AHEAD_SECONDS)
+        except (Malformed, RecursionError) as error:
+            self._diagnose(piece, group, str(error))
+            return
+        key = reading.key
+        self.objects[key.origin] += 1
+        self.unlisted += reading.unlisted
+        if reading.problems:
+            self._diagnose(piece, group, ", ".join(sorted(set(reading.problems))))
+        for source, newest in reading.newest_by:
+            self._newest[source, group] = max(newest, self._newest.get((source, group), 0))
+        if self._keep:
+            self.heard[key] = Heard(piece.place, bytes(piece.raw))
+        self._say(reading)
+
+    def _say(self, reading: Reading) -> None:
+        created = None if reading.created is None else reading.created * 1000
+        calls = []
+        for violation, observed in reading.violations:
+            if self.target.wanted.wants(violation):
+                calls.append((violation, created if observed is None else observed * 1000))
+            else:
+                self.left_out[violation.source] += 1
+        self.ledger.read(
+            reading.key,
+            calls,
+            complete=reading.complete,
+            passed=frozenset,
+            now=self.now,
+            audited=reading.audited,
+            boundary=reading.boundary,
+            backlog=True,
+        )
+
+    def _diagnose(self, piece: Piece, group: str, otherwise: str) -> None:
+        try:
+            found = defects(msgspec.json.decode(piece.raw), group)
+            told = list(islice(found, _DEFECTS_TOLD))
+            more = sum(1 for _ in found)
+        except RecursionError:
+            told, more = [], 0
+        for path, message in told or [((), otherwise)]:
+            self.fail(Broken(piece.place.within(path, line=line_of(piece, path)), message))
+        if more:
+            self.fail(Broken(piece.place, f"and {more} more like these"))
+
+    def freeze(self) -> frozenset[tuple[str, str]]:
+        """Once all is read: reports that an engine left behind in one API when it switched to the other say nothing
+        any more. Which those are, as (engine, group).
+        """
+        other = {POLICY_REPORTS: OPEN_REPORTS, OPEN_REPORTS: POLICY_REPORTS}
+        frozen = frozenset(
+            (engine, group)
+            for (engine, group), at in self._newest.items()
+            if group in other and self._newest.get((engine, other[group]), 0) - at > FROZEN_AFTER_SECONDS
+        )
+        self.ledger.freeze(frozen, now=self.now)
+        return frozen
+
+    def wanted(self) -> Iterator[Entry]:
+        """The findings there would be, in the order in which they were first called for."""
+        return (entry for entry in self.ledger.entries.values() if entry.wanted)
+
+    def findings(self) -> Iterator[tuple[Entry, dict[str, Any]]]:
+        for entry in self.wanted():
+            yield entry, self.render(entry)
+
+    def render(self, entry: Entry) -> dict[str, Any]:
+        """As the engine renders what Security Hub does not have."""
+        if entry.voice is None:
+            raise ValueError(f"nobody calls for {entry.id}")
+        return asff.render(
+            entry.voice,
+            cluster=self.target.cluster,
+            finding_id=entry.id,
+            digest=entry.digest,
+            origin=entry.origin,
+            created_at=min(entry.observed or self.now, self.now),
+            observed_at=self.now,
+            updated_at=self.now,
+            archived=False,
+        )
+
+
+def _no_json(piece: Piece, error: Exception) -> Broken:
+    """With the line on which the text breaks, where that is known."""
+    told = str(error)
+    line = piece.place.line
+    if line and piece.node is None and "(byte " in told:
+        at = int(told.rpartition("(byte ")[2].rstrip(")"))
+        line += bytes(piece.raw).count(b"\n", 0, at)
+        told = told.partition(" (byte ")[0]
+    return Broken(msgspec.structs.replace(piece.place, line=line), f"no JSON: {told}")

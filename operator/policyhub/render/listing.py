@@ -1,0 +1,103 @@
+"""Every source object of a cluster, page by page, each API in the version in which the operator reads it.
+
+A failure of one API is told and ends that API alone. Nothing is watched: this is one look.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+
+import msgspec
+
+from policyhub.kube.connection import Connection, Refused, Unreachable
+from policyhub.kube.discovery import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS, Resource, discover
+from policyhub.render.piece import Broken, Piece, Place
+
+PAGE = 500
+_TRIES = 3
+"""Of a page; and of a listing that took so long that the server has forgotten where it stood (410)."""
+_PAUSE_SECONDS = 0.5
+
+Pause = Callable[[float], Awaitable[None]]
+
+
+class _Metadata(msgspec.Struct, rename={"following": "continue"}):
+    following: str = ""
+
+
+class _Page(msgspec.Struct):
+    metadata: _Metadata = msgspec.field(default_factory=_Metadata)
+    items: list[msgspec.Raw] | None = None
+
+
+class _Named(msgspec.Struct):
+    name: str = ""
+    namespace: str = ""
+
+
+class _Object(msgspec.Struct):
+    metadata: _Named = msgspec.field(default_factory=_Named)
+
+
+_page = msgspec.json.Decoder(_Page)
+_object = msgspec.json.Decoder(_Object)
+
+
+async def listing(
+    connection: Connection, groups: Iterable[str], *, pause: Pause = asyncio.sleep
+) -> AsyncIterator[Piece | Broken]:
+    """Each object once; after a listing that had to begin anew, those of its first pages again."""
+    asked = frozenset(groups)
+    found = await discover(
+        connection,
+        policy_reports=POLICY_REPORTS in asked,
+        open_reports=OPEN_REPORTS in asked,
+        gatekeeper=GATEKEEPER in asked,
+    )
+    for group, why in found.unknown.items():
+        yield Broken(Place(group), f"what the cluster serves cannot be read: {why}")
+    for resource in found.served:
+        try:
+            async for raw in _objects(connection, resource, pause):
+                yield Piece(_place(resource, raw), raw, f"{resource.group}/{resource.version}", resource.kind)
+        except (Refused, Unreachable, msgspec.MsgspecError) as error:
+            yield Broken(Place(resource.origin), f"cannot be listed: {error}")
+
+
+async def _objects(connection: Connection, resource: Resource, pause: Pause) -> AsyncIterator[msgspec.Raw]:
+    params = {"limit": str(PAGE)}
+    beginnings = 1
+    while True:
+        try:
+            page = _page.decode(await _get(connection, resource.path, params, pause))
+        except Refused as error:
+            if error.status != 410 or beginnings == _TRIES:
+                raise
+            beginnings += 1
+            params = {"limit": str(PAGE << beginnings)}
+            continue
+        for item in page.items or ():
+            yield item
+        if not page.metadata.following or page.metadata.following == params.get("continue"):
+            return
+        params["continue"] = page.metadata.following
+
+
+async def _get(connection: Connection, path: str, params: dict[str, str], pause: Pause) -> bytes:
+    for tried in range(1, _TRIES):
+        try:
+            return await connection.get(path, params)
+        except (Refused, Unreachable) as error:
+            if isinstance(error, Refused) and error.status != 429 and error.status < 500:
+                raise
+            await pause(getattr(error, "retry_after", None) or _PAUSE_SECONDS * tried)
+    return await connection.get(path, params)
+
+
+def _place(resource: Resource, raw: msgspec.Raw) -> Place:
+    try:
+        named = _object.decode(raw).metadata
+    except msgspec.MsgspecError:
+        return Place(resource.origin)
+    return Place(
+        f"{resource.origin} {named.namespace}/{named.name}" if named.namespace else f"{resource.origin} {named.name}"
+    )

@@ -1,0 +1,101 @@
+"""How findings leave: as JSON lines, as one JSON array, as a table, or each field with where it came from.
+
+JSON leaves finding by finding, so nothing is held for it. A table needs all its rows.
+"""
+
+from collections.abc import Iterable
+from typing import Any, BinaryIO, Literal
+
+import msgspec
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from policyhub.render.intake import Intake
+from policyhub.render.provenance import Provenance
+from policyhub.sources.verdict import SEVERITY_RANK
+
+Form = Literal["jsonl", "json", "table"]
+WIDTH = 200
+"""Of a table that no terminal limits."""
+_COLOURS = {"CRITICAL": "bold red", "HIGH": "red", "MEDIUM": "yellow", "LOW": "cyan", "INFORMATIONAL": "dim"}
+
+
+def lines(stream: BinaryIO, documents: Iterable[Any]) -> None:
+    """One on each line."""
+    encode = msgspec.json.Encoder().encode
+    stream.writelines(encode(document) + b"\n" for document in documents)
+
+
+def array(stream: BinaryIO, documents: Iterable[Any]) -> None:
+    """One array, indented."""
+    stream.write(b"[")
+    begun = False
+    for document in documents:
+        body = pretty(document).replace(b"\n", b"\n  ")
+        stream.write((b",\n  " if begun else b"\n  ") + body)
+        begun = True
+    stream.write(b"\n]\n" if begun else b"]\n")
+
+
+def pretty(document: Any) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(document), indent=2)
+
+
+def explained(intake: Intake) -> Iterable[dict[str, Any]]:
+    """Each finding with where its fields came from, as data."""
+    provenance = Provenance(intake)
+    for entry, finding in intake.findings():
+        told = provenance.explain(entry, finding)
+        yield {
+            "finding": finding,
+            "from": {path: where for path, _, where in told},
+            "calledForBy": provenance.callers(entry),
+        }
+
+
+def explanations(intake: Intake) -> Iterable[RenderableType]:
+    """The same to read."""
+    provenance = Provenance(intake)
+    for entry, finding in intake.findings():
+        yield Text(finding["Title"], style="bold")
+        for caller in provenance.callers(entry):
+            yield Text(f"called for by {caller}")
+        table = Table(box=None, pad_edge=False)
+        for name, ratio in (("FIELD", 2), ("VALUE", 3), ("FROM", 3)):
+            table.add_column(name, overflow="fold", ratio=ratio)
+        for path, value, where in provenance.explain(entry, finding):
+            table.add_row(Text(path), Text(value), Text(where))
+        yield table
+        yield Text()
+
+
+def table(intake: Intake) -> Table:
+    """The worst first."""
+    rows = sorted(
+        (_row(finding) for _, finding in intake.findings()), key=lambda row: (-SEVERITY_RANK[row[0]], row[1:])
+    )
+    made = Table(box=None, pad_edge=False)
+    for name in ("SEVERITY", "COMPLIANCE", "TITLE", "RESOURCE", "FIRST SEEN", "ID"):
+        made.add_column(name, overflow="fold")
+    for severity, *others in rows:
+        made.add_row(Text(severity, style=_COLOURS[severity]), *(Text(other) for other in others))
+    return made
+
+
+def _row(finding: dict[str, Any]) -> tuple[Any, ...]:
+    resource = finding["Resources"][0]["Details"]["Other"]
+    name = "/".join(part for part in (resource.get("Namespace"), resource.get("Name")) if part)
+    return (
+        finding["FindingProviderFields"]["Severity"]["Label"],
+        finding["Compliance"]["Status"],
+        finding["Title"],
+        f"{resource.get('Kind', '')} {name}".strip(),
+        finding["FirstObservedAt"][:10],
+        finding["Id"].rpartition("/")[2],
+    )
+
+
+def console(*, limited: bool) -> Console:
+    """Of standard output. `limited`: it has a width, of a terminal or by COLUMNS; a file or a pipe is wide."""
+    return Console(highlight=False, emoji=False, markup=False, width=None if limited else WIDTH)

@@ -1,0 +1,244 @@
+"""One run of `policyhub render`: what it reads, what it writes, and its exit code.
+
+    0   everything was read
+    1   something could not be read: it was named on standard error, the rest was rendered
+    2   nothing could be read, or what was asked for cannot be
+
+Findings go to standard output, everything else to standard error.
+"""
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+import yaml
+
+from policyhub.render import output, summary
+from policyhub.render.composer import compose
+from policyhub.render.intake import VERSIONS, Intake
+from policyhub.render.output import Form
+from policyhub.render.piece import LOADER, YAML_SUFFIXES, Broken, Piece, Place, inputs
+from policyhub.render.scanner import scan
+from policyhub.render.target import Target, TargetError, target
+
+STDIN = "<stdin>"
+_MARK = b"\xef\xbb\xbf"
+"""UTF-8's byte order mark, as some editors and shells write it."""
+
+
+class SessionError(Exception):
+    """Nothing can be read, or what was asked for cannot be; the message says why."""
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked for."""
+
+    files: list[str]
+    live: bool
+    context: str | None
+    kubeconfig: str | None
+    form: Form | None
+    explain: bool
+    summary: bool
+    changes_per_day: float | None
+    monitored_cluster: str | None
+    flags: dict[str, Any]
+    """Of the target; None where not given."""
+    now: int
+    """Unix milliseconds: what the findings have as UpdatedAt."""
+
+
+def run(request: Request) -> int:
+    try:
+        intake = asyncio.run(_live(request)) if request.live else _read(request)
+        intake.freeze()
+        _notes(intake)
+        _write(request, intake)
+        sys.stdout.flush()
+    except (SessionError, TargetError) as error:
+        for line in str(error).splitlines():
+            tell(line)
+        return 2
+    except BrokenPipeError:  # whoever read has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return 1 if intake.broken else 0
+
+
+def tell(what: object) -> None:
+    sys.stderr.write(f"policyhub: {what}\n")
+
+
+# -- reading ----------------------------------------------------------------------------------------------------------
+
+
+def _read(request: Request) -> Intake:
+    given = request.files or ["-"]
+    if not request.files and sys.stdin.isatty():
+        raise SessionError("nothing to read: name files, pipe objects in, or name a cluster (--live, --context)")
+    intake = _intake(request, _target(request))
+    for name in inputs(given):
+        found = False
+        with contextlib.closing(pieces(name)) as read:
+            for piece in read:
+                found = True
+                _take(intake, piece)
+        if not found:
+            _take(intake, Broken(Place(STDIN if name == "-" else name), "there is nothing in it"))
+    _nothing_read(intake)
+    return intake
+
+
+def pieces(name: str) -> Generator[Piece | Broken, None, None]:
+    """Every object of a file, or of standard input (`-`), and every place that could not be read."""
+    if name == "-":
+        yield from _sniffed(sys.stdin.buffer, STDIN)
+        return
+    try:
+        with Path(name).open("rb") as stream:
+            yield from _sniffed(stream, name)
+    except OSError as error:
+        yield Broken(Place(name), error.strerror or str(error))
+
+
+def _sniffed(stream: BinaryIO, name: str) -> Iterator[Piece | Broken]:
+    """YAML by its name, or since it begins as JSON cannot."""
+    head = b""
+    while not head.removeprefix(_MARK).strip() and (chunk := stream.read(1 << 16)):
+        head = head.lstrip() + chunk if head.strip() else head + chunk
+    head = head.removeprefix(_MARK)
+    is_yaml = Path(name).suffix in YAML_SUFFIXES or not head.lstrip().startswith((b"{", b"["))
+    return compose(_Begun(head, stream), name) if is_yaml else scan(_Begun(head, stream), name)
+
+
+class _Begun:
+    """A stream of which the beginning was read already."""
+
+    def __init__(self, head: bytes, stream: BinaryIO) -> None:
+        self._head = head
+        self._stream = stream
+
+    def read(self, size: int, /) -> bytes:
+        if self._head:
+            head, self._head = self._head[:size], self._head[size:]
+            return head
+        return self._stream.read(size)
+
+
+async def _live(request: Request) -> Intake:
+    # aiohttp loads where there is a cluster to ask.
+    from policyhub.kube import local  # noqa: PLC0415  (as above)
+    from policyhub.kube.connection import Connection, Refused, Unreachable  # noqa: PLC0415  (as above)
+    from policyhub.kube.kubeconfig import KubeconfigError  # noqa: PLC0415  (as above)
+    from policyhub.render.listing import listing  # noqa: PLC0415  (as above)
+
+    try:
+        connection = await Connection.from_file(request.kubeconfig or local.DEFAULT, context=request.context)
+        async with connection:
+            uid = await _uid(request, connection.cluster_uid, Refused)
+            wanted = _target(request, uid=uid)
+            intake = _intake(request, wanted)
+            async for piece in listing(connection, wanted.groups):
+                _take(intake, piece)
+    except (Refused, Unreachable, KubeconfigError) as error:
+        raise SessionError(error) from error
+    if intake.broken and not intake.objects:
+        raise SessionError("nothing could be read")
+    return intake
+
+
+async def _uid(request: Request, ask: Callable[[], Any], refused: type[Exception]) -> str:
+    if request.flags.get("cluster_uid"):
+        return ""
+    try:
+        return str(await ask())
+    except refused as error:
+        tell(f"the cluster's uid is a placeholder, since namespace kube-system cannot be read: {error}")
+        return ""
+
+
+def _target(request: Request, *, uid: str = "") -> Target:
+    name = request.monitored_cluster
+    if name is None:
+        return target(request.flags, uid=uid)
+    try:
+        with Path(name).open("rb") as stream:
+            document = yaml.load(stream, Loader=LOADER)  # noqa: S506  (a safe loader, libyaml's)
+    except (OSError, yaml.YAMLError) as error:
+        raise SessionError(f"{name}: {' '.join(str(error).split())}") from error
+    return target(request.flags, document=document, file=name, uid=uid)
+
+
+def _intake(request: Request, wanted: Target) -> Intake:
+    return Intake(wanted, now=request.now, tell=tell, keep=request.explain)
+
+
+def _take(intake: Intake, piece: Piece | Broken) -> None:
+    if isinstance(piece, Broken):
+        intake.fail(piece)
+    else:
+        intake.take(piece)
+
+
+def _nothing_read(intake: Intake) -> None:
+    """A list without items is something; objects of other kinds alone are not."""
+    if not intake.objects and (intake.broken or intake.others):
+        _notes(intake)
+        raise SessionError("nothing to render: no report and no constraint could be read")
+
+
+# -- telling ----------------------------------------------------------------------------------------------------------
+
+
+def _notes(intake: Intake) -> None:
+    """What a person should know who wonders where something is."""
+    if intake.others:
+        tell(f"not read, being neither reports nor constraints: {_counted(intake.others)}")
+    for api_version, number in intake.versions.items():
+        group = api_version.partition("/")[0]
+        tell(f"{number} of {api_version}: in a cluster the operator reads {' or '.join(VERSIONS[group])}")
+    if intake.left_out:
+        tell(f"left out, since not asked for: {_counted(intake.left_out)}")
+    if intake.unlisted:
+        tell(f"{intake.unlisted} violations cannot be rendered: constraints count them and do not list them")
+    for engine, group in sorted(intake.ledger.frozen):
+        tell(f"the reports of {engine} in {group} say nothing any more: it writes to another API since")
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(
+        f"{number} {name}" for name, number in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    )
+
+
+# -- writing ----------------------------------------------------------------------------------------------------------
+
+
+def _write(request: Request, intake: Intake) -> None:
+    out = sys.stdout.buffer
+    form = request.form
+    if request.summary:
+        if form in {"json", "jsonl"}:
+            told = summary.document(intake, changes_per_day=request.changes_per_day)
+            out.write(output.pretty(told) + b"\n" if form == "json" else msgspec.json.encode(told) + b"\n")
+        else:
+            _print(summary.text(intake, changes_per_day=request.changes_per_day))
+    elif request.explain and form in {None, "table"}:
+        _print(*output.explanations(intake))
+    elif form == "table":
+        _print(output.table(intake))
+    else:
+        documents: Any = output.explained(intake) if request.explain else (f for _, f in intake.findings())
+        (output.array if form == "json" else output.lines)(out, documents)
+    out.flush()
+
+
+def _print(*parts: Any) -> None:
+    console = output.console(limited=sys.stdout.isatty() or "COLUMNS" in os.environ)
+    for part in parts:
+        console.print(part)

@@ -1,0 +1,113 @@
+"""How many findings, of what severity, by which policy; and what they cost a month. Pure: no I/O, no clock."""
+
+from collections import Counter, defaultdict
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from policyhub.render.forecast import FREE_EVENTS, PRICE, Forecast, forecast, price
+from policyhub.render.intake import Intake
+from policyhub.sources.verdict import SEVERITY_RANK
+from policyhub.sources.violation import Severity
+
+SEVERITIES: tuple[Severity, ...] = tuple(sorted(SEVERITY_RANK, key=lambda name: -SEVERITY_RANK[name]))
+"""The worst first."""
+
+Counts = Counter[Severity]
+
+
+def by_policy(intake: Intake) -> dict[tuple[str, str], Counts]:
+    """(source, policy) → findings by severity; the most first."""
+    found: dict[tuple[str, str], Counts] = defaultdict(Counter)
+    for (source, policy, severity), number in intake.ledger.violations.items():
+        found[source, policy][severity] += number
+    return dict(sorted(found.items(), key=lambda item: (-item[1].total(), item[0])))
+
+
+def by_severity(intake: Intake) -> Counts:
+    total: Counts = Counter()
+    for counts in by_policy(intake).values():
+        total += counts
+    return total
+
+
+def document(intake: Intake, *, changes_per_day: float | None) -> dict[str, Any]:
+    """The summary as data."""
+    severities = by_severity(intake)
+    told = forecast(severities.total(), changes_per_day=changes_per_day)
+    return {
+        "findings": severities.total(),
+        "bySeverity": {name: severities[name] for name in SEVERITIES},
+        "byPolicy": [
+            {"source": source, "policy": policy, "findings": counts.total(), "bySeverity": dict(counts)}
+            for (source, policy), counts in by_policy(intake).items()
+        ],
+        "objects": dict(intake.objects),
+        "leftOut": dict(intake.left_out),
+        "unlisted": intake.unlisted,
+        "broken": intake.broken,
+        "forecast": {
+            "changesPerDay": round(told.changes_per_day, 2),
+            "changesAssumed": told.assumed,
+            "events": {
+                "firstImport": told.first_import,
+                "refreshesAMonth": told.refreshes,
+                "changesAMonth": told.changes,
+                "firstMonth": told.first_month,
+                "eachMonthAfter": told.monthly,
+            },
+            "dollars": {
+                "firstMonth": round(price(told.first_month), 2),
+                "eachMonthAfter": round(price(told.monthly), 2),
+            },
+        },
+    }
+
+
+def text(intake: Intake, *, changes_per_day: float | None) -> RenderableType:
+    """The summary to read."""
+    severities = by_severity(intake)
+    policies = Table(box=None, pad_edge=False)
+    for name in ("SOURCE", "POLICY"):
+        policies.add_column(name, overflow="fold")
+    for name in ("FINDINGS", *SEVERITIES):
+        policies.add_column(name, justify="right")
+    for (source, policy), counts in by_policy(intake).items():
+        policies.add_row(Text(source), Text(policy or "-"), *_numbers(counts))
+    policies.add_row("all", "", *_numbers(severities), style="bold")
+    told = forecast(severities.total(), changes_per_day=changes_per_day)
+    return Group(policies, Text(), _events(told), Text(), *(Text(line) for line in assumptions(told)))
+
+
+def _numbers(counts: Counts) -> list[str]:
+    return [f"{counts.total():,}", *(f"{counts[name]:,}" if counts[name] else "-" for name in SEVERITIES)]
+
+
+def _events(told: Forecast) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("FORECAST")
+    table.add_column("EVENTS", justify="right")
+    table.add_column("PRICE", justify="right")
+    for name, events in (
+        ("first import, once", told.first_import),
+        ("refreshes a month", told.refreshes),
+        ("changes a month", told.changes),
+    ):
+        table.add_row(name, f"{events:,}", "")
+    table.add_row("first month", f"{told.first_month:,}", f"${price(told.first_month):,.2f}", style="bold")
+    table.add_row("each month after", f"{told.monthly:,}", f"${price(told.monthly):,.2f}", style="bold")
+    return table
+
+
+def assumptions(told: Forecast) -> list[str]:
+    """What the forecast rests on."""
+    changes = f"{told.changes_per_day:,.1f} findings a day appear, change or are archived"
+    why = "; 1 in 100 is assumed, --changes-per-day says better" if told.assumed else ""
+    return [
+        f"Changes: {changes}{why}.",
+        "Refreshes: an unchanged finding is sent again after 25 to 30 days, since Security Hub forgets at 90.",
+        f"Prices: {FREE_EVENTS:,} events a month are free for each account and Region; other tools there share them.",
+        f"Each more is ${PRICE:.5f}. List prices change: look at AWS's.",
+    ]

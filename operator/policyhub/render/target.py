@@ -1,0 +1,173 @@
+"""Which cluster and hub the findings are rendered for: what a MonitoredCluster would say, by flags or by its file.
+
+Everything is judged by the models of `api`, so what is refused here the API server would refuse too. What nothing says
+gets a placeholder that cannot be mistaken for a real one, and each value knows where it came from. Pure: no I/O.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from pydantic import ValidationError
+
+from policyhub.api.monitoredcluster import KIND, MonitoredCluster
+from policyhub.findings.asff import Cluster
+from policyhub.settings import DEFAULT_SEVERITY
+from policyhub.sources.constraints import GROUP as GATEKEEPER
+from policyhub.sources.filter import Filter
+from policyhub.sources.violation import Severity
+
+SEVERITIES: dict[str, Severity] = {
+    "informational": "INFORMATIONAL",
+    "low": "LOW",
+    "medium": "MEDIUM",
+    "high": "HIGH",
+    "critical": "CRITICAL",
+}
+PLACEHOLDERS = {
+    "cluster_name": "example",
+    "cluster_uid": "00000000-0000-0000-0000-000000000000",
+    "account_id": "111122223333",
+    "region": "us-east-1",
+}
+"""AWS's own account of examples; a uid that no namespace has."""
+
+# Regions tell their partition by how they begin, as botocore's table of endpoints has it.
+_PARTITIONS = {
+    "cn-": "aws-cn",
+    "us-gov-": "aws-us-gov",
+    "us-iso-": "aws-iso",
+    "us-isob-": "aws-iso-b",
+    "eu-isoe-": "aws-iso-e",
+    "us-isof-": "aws-iso-f",
+    "eusc-": "aws-eusc",
+}
+_FLAGS = {
+    "cluster_name": ("metadata", "name"),
+    "cluster_arn": ("spec", "clusterArn"),
+    "account_id": ("spec", "securityHub", "accountId"),
+    "region": ("spec", "securityHub", "region"),
+    "minimum_severity": ("spec", "minimumSeverity"),
+    "exclude_source": ("spec", "sources", "exclude"),
+    "namespace": ("spec", "namespaces", "include"),
+    "exclude_namespace": ("spec", "namespaces", "exclude"),
+    "result": ("spec", "results"),
+}
+_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+
+
+class TargetError(Exception):
+    """What was asked for cannot be; the message names each flag or field."""
+
+
+class Target(msgspec.Struct, frozen=True):
+    cluster: Cluster
+    wanted: Filter
+    groups: frozenset[str]
+    """The API groups that are read."""
+    came: dict[str, str]
+    """Where the name, ARN and uid of the cluster, the account and the Region came from."""
+
+
+def partition(region: str) -> str:
+    return next((name for prefix, name in _PARTITIONS.items() if region.startswith(prefix)), "aws")
+
+
+def product_arn(*, partition: str, region: str, account: str) -> str:
+    return f"arn:{partition}:securityhub:{region}:{account}:product/{account}/default"
+
+
+def target(flags: Mapping[str, Any], *, document: Any = None, file: str = "", uid: str = "") -> Target:
+    """Of flags (None: not given), over a MonitoredCluster's document. `uid` is what the cluster itself tells.
+
+    Raises TargetError.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    monitored = _monitored(given, document, file)
+    spec = monitored.spec
+    came = {
+        name: _came(name, given, document, file) for name in ("cluster_name", "cluster_arn", "account_id", "region")
+    }
+    name = monitored.metadata.name
+    if came["cluster_name"] == "" and spec.cluster_arn is not None:
+        name, came["cluster_name"] = spec.cluster_arn.rpartition("/")[2], came["cluster_arn"]
+    account = spec.security_hub.account_id or PLACEHOLDERS["account_id"]
+    region = spec.security_hub.region or PLACEHOLDERS["region"]
+    came = {key: told or f"--{key.replace('_', '-')} (placeholder)" for key, told in came.items()}
+    stated = given.get("cluster_uid")
+    came["cluster_uid"] = (
+        "--cluster-uid" if stated else "uid of namespace kube-system" if uid else "--cluster-uid (placeholder)"
+    )
+    identity = spec.cluster_arn or name
+    where = partition(region)
+    cluster = Cluster(
+        id=identity,
+        name=name,
+        arn=spec.cluster_arn,
+        uid=str(stated or uid or PLACEHOLDERS["cluster_uid"]),
+        account=account,
+        region=region,
+        partition=where,
+        product_arn=product_arn(partition=where, region=region, account=account),
+    )
+    wanted = Filter(
+        exclude_sources=spec.sources.exclude,
+        include_namespaces=spec.namespaces.include,
+        exclude_namespaces=spec.namespaces.exclude,
+        results=frozenset(spec.results),
+        minimum_severity=SEVERITIES[spec.minimum_severity],
+        default_severity=DEFAULT_SEVERITY,
+    )
+    read = {
+        "wgpolicyk8s.io": spec.sources.policy_reports,
+        "openreports.io": spec.sources.open_reports,
+        GATEKEEPER: spec.sources.gatekeeper,
+    }
+    return Target(cluster, wanted, frozenset(group for group, on in read.items() if on), came)
+
+
+def _monitored(given: dict[str, Any], document: Any, file: str) -> MonitoredCluster:
+    if document is None:
+        document = {"metadata": {"name": PLACEHOLDERS["cluster_name"]}, "spec": {"connection": {"inCluster": {}}}}
+    elif not isinstance(document, dict) or document.get("kind") != KIND:
+        raise TargetError(f"{file}: no {KIND}")
+    merged = document
+    for name, path in _FLAGS.items():
+        if name in given:
+            value = given[name]
+            # One empty word is how to say "none" with a flag that may be repeated.
+            merged = _with(merged, path, [one for one in value if one] if isinstance(value, list | tuple) else value)
+    try:
+        monitored = MonitoredCluster.model_validate(merged)
+    except ValidationError as error:
+        flags = {path: f"--{name.replace('_', '-')}" for name, path in _FLAGS.items() if name in given}
+        lines = []
+        for problem in error.errors():
+            loc = problem["loc"]
+            flag = next((flag for path, flag in flags.items() if loc[: len(path)] == path), None)
+            where = flag or f"{file}: {'.'.join(str(part) for part in loc)}"
+            lines.append(f"{where}: {problem['msg']} (given: {problem['input']!r})")
+        raise TargetError("\n".join(lines)) from error
+    named = monitored.metadata.name
+    if not _NAME.fullmatch(named):
+        where = "--cluster-name" if "cluster_name" in given else f"{file}: metadata.name"
+        raise TargetError(f"{where}: {named!r} is no name of a Kubernetes object")
+    return monitored
+
+
+def _with(document: Any, path: tuple[str, ...], value: Any) -> Any:
+    """The document with one member replaced."""
+    first, *rest = path
+    inner = document.get(first) if isinstance(document, dict) else None
+    whole = document if isinstance(document, dict) else {}
+    return {**whole, first: _with(inner or {}, tuple(rest), value) if rest else value}
+
+
+def _came(name: str, given: dict[str, Any], document: Any, file: str) -> str:
+    """The flag, the field of the file, or nothing."""
+    if name in given:
+        return f"--{name.replace('_', '-')}"
+    for part in _FLAGS[name]:
+        document = document.get(part) if isinstance(document, dict) else None
+    return f"{'.'.join(_FLAGS[name])} of {file}" if document else ""
