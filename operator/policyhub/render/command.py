@@ -76,6 +76,14 @@ def render(
     minimum_severity: Annotated[
         Level | None, typer.Option(help="Leave out what is less severe.", rich_help_panel=_WANTED)
     ] = None,
+    roll_up: Annotated[
+        bool | None,
+        typer.Option(
+            "--roll-up/--no-roll-up",
+            help="Results on Pods, ReplicaSets and Jobs count for their controllers (the default), or for themselves.",
+            rich_help_panel=_WANTED,
+        ),
+    ] = None,
     result: Annotated[
         list[Word] | None, typer.Option(help="Results that count; may be repeated.", rich_help_panel=_WANTED)
     ] = None,
@@ -128,6 +136,7 @@ def render(
                 "region": region,
                 "minimum_severity": None if minimum_severity is None else minimum_severity.value,
                 "result": [word.value for word in result] if result else None,
+                "roll_up": roll_up,
                 "exclude_source": exclude_source or None,
                 "namespace": namespace or None,
                 "exclude_namespace": exclude_namespace or None,

@@ -4,8 +4,8 @@ It does what the operator's view of an API does with an object (read, filter, in
 its engine does for a finding that Security Hub does not have. Nothing is rendered before everything was read: another
 object may call for the same violation, and then one voice speaks. So it is the findings that are held, not the objects.
 
-What an object says goes into the ledger in one place (`_say`). Objects of other kinds come by `take` too and are only
-counted. It is where the owners of Pods would be kept: all has been read before the first finding is made.
+Pods, ReplicaSets and Jobs among what is read say what a result on one of them counts for. Where there is none, owners
+are not known, and each object counts for itself, as in a cluster where they may not be listed.
 
 No I/O, no clock: `now` is given.
 """
@@ -18,13 +18,18 @@ from typing import Any
 import msgspec
 
 from policyhub.findings import asff
+from policyhub.findings.rollup import is_rolled, rolled
+from policyhub.kube.discovery import Resource
+from policyhub.kube.sink import ReflectorState
 from policyhub.render.defects import defects
 from policyhub.render.piece import Broken, Piece, Place, line_of
 from policyhub.render.target import Target
 from policyhub.sources import constraints, reader
-from policyhub.sources.violation import Malformed, Reading, SourceKey
+from policyhub.sources.violation import Malformed, Reading, SourceKey, Subject, Violation
 from policyhub.sync.entry import Entry
 from policyhub.sync.ledger import Ledger
+from policyhub.sync.owners import JOBS, PODS, REPLICASETS, Owners
+from policyhub.sync.rollup import Rollup
 
 POLICY_REPORTS, OPEN_REPORTS, GATEKEEPER = "wgpolicyk8s.io", "openreports.io", constraints.GROUP
 PLURALS = {
@@ -37,6 +42,9 @@ VERSIONS = {POLICY_REPORTS: ("v1alpha2", "v1beta1"), OPEN_REPORTS: ("v1alpha1",)
 """Those that the operator reads in a cluster. An object of another one is read here with a note."""
 PLAUSIBLE_AHEAD_SECONDS = 300
 FROZEN_AFTER_SECONDS = 3 * 3600
+OWNERS = {(resource.group, resource.kind): resource for resource in (PODS, REPLICASETS, JOBS)}
+_ENDED = frozenset({"Succeeded", "Failed"})
+"""Phases of Pods that count for nothing; the operator does not ask for them."""
 _DEFECTS_TOLD = 10
 """Of one object."""
 
@@ -47,7 +55,21 @@ class Head(msgspec.Struct, rename="camel"):
     items: list[msgspec.Raw] | None = None
 
 
+class _Metadata(msgspec.Struct):
+    name: str
+
+
+class _Status(msgspec.Struct):
+    phase: str = ""
+
+
+class _Owner(msgspec.Struct):
+    metadata: _Metadata
+    status: _Status | None = None
+
+
 _head = msgspec.json.Decoder(Head)
+_owner = msgspec.json.Decoder(_Owner)
 
 
 class Heard(msgspec.Struct, frozen=True):
@@ -71,6 +93,16 @@ class Intake:
             on_dirty=lambda: None,
         )
         self.ledger.take_part("", [], now=now)  # Security Hub was read, and has nothing
+        self.rollup: Rollup | None = None
+        self.owners = Owners(now=lambda: now, on_change=self._shift)
+        if target.roll_up:
+            self.rollup = self.ledger.lineage = Rollup(ledger=self.ledger, owners=self.owners)
+        for sink in self.owners.sinks.values():
+            sink.begin()
+        self.owned = 0
+        """Pods, ReplicaSets and Jobs that were read."""
+        self.unowned = 0
+        """Violations of Pods, ReplicaSets and Jobs."""
         self.objects: Counter[str] = Counter()
         """Source objects that were read, by API."""
         self.others: Counter[str] = Counter()
@@ -107,7 +139,9 @@ class Intake:
         api_version, kind = head.api_version or piece.api_version, head.kind or piece.kind.removesuffix("List")
         group, _, version = api_version.rpartition("/")
         resource = kind.lower() if group == GATEKEEPER else PLURALS.get((group, kind), "")
-        if not resource or not kind:
+        if (group, kind) in OWNERS and self.rollup is not None:
+            self.own(piece, OWNERS[group, kind])
+        elif not resource or not kind:
             self.others[kind or "an object without a kind"] += 1
         elif group not in self.target.groups:
             self.left_out[group] += 1
@@ -115,6 +149,20 @@ class Intake:
             if version not in VERSIONS[group]:
                 self.versions[api_version] += 1
             self._source(piece, group, resource)
+
+    def own(self, piece: Piece, resource: Resource) -> None:
+        """Take a Pod, ReplicaSet or Job."""
+        try:
+            owner = _owner.decode(piece.raw)
+            if owner.status is None or owner.status.phase not in _ENDED:
+                self.owners.sinks[resource].upsert(piece.raw)
+            self.owned += 1
+        except msgspec.ValidationError as error:
+            self.fail(Broken(piece.place, f"cannot be read as one of {resource.plural}: {error}"))
+
+    def _shift(self, objects: set[Subject] | None) -> None:
+        if self.rollup is not None:
+            self.rollup.shift(objects, now=self.now)
 
     def _source(self, piece: Piece, group: str, resource: str) -> None:
         try:
@@ -139,11 +187,16 @@ class Intake:
         for violation, observed in reading.violations:
             if self.target.wanted.wants(violation):
                 calls.append((violation, created if observed is None else observed * 1000))
+                self.unowned += is_rolled(violation.subject)
             else:
                 self.left_out[violation.source] += 1
+        ended: frozenset[str] = frozenset()
+        if self.rollup is not None:
+            calls, ended = self.rollup.take(reading, calls)
         self.ledger.read(
             reading.key,
             calls,
+            ended=ended,
             complete=reading.complete,
             passed=frozenset,
             now=self.now,
@@ -164,10 +217,27 @@ class Intake:
         if more:
             self.fail(Broken(piece.place, f"and {more} more like these"))
 
-    def freeze(self) -> frozenset[tuple[str, str]]:
-        """Once all is read: reports that an engine left behind in one API when it switched to the other say nothing
-        any more. Which those are, as (engine, group).
+    def settle(self, *, owners: bool) -> None:
+        """Once all is read: what counts for what, and which reports an engine left behind in one API when it switched
+        to the other. `owners`: all Pods, ReplicaSets and Jobs are known.
         """
+        if owners:
+            for sink in self.owners.sinks.values():
+                sink.finish()
+                sink.state(ReflectorState(phase="watching"))
+        else:
+            for sink in self.owners.sinks.values():
+                sink.state(ReflectorState(phase="failed", reason="ListingForbidden"))
+        self._freeze()
+
+    def counted(self, violation: Violation) -> Violation | None:
+        """The violation as one of what it counts for; None where that is nothing."""
+        if self.rollup is None:
+            return violation
+        subject = self.owners.subject(violation.subject)
+        return rolled(violation, subject) if isinstance(subject, Subject) else None
+
+    def _freeze(self) -> None:
         other = {POLICY_REPORTS: OPEN_REPORTS, OPEN_REPORTS: POLICY_REPORTS}
         frozen = frozenset(
             (engine, group)
@@ -175,7 +245,6 @@ class Intake:
             if group in other and self._newest.get((engine, other[group]), 0) - at > FROZEN_AFTER_SECONDS
         )
         self.ledger.freeze(frozen, now=self.now)
-        return frozen
 
     def wanted(self) -> Iterator[Entry]:
         """The findings there would be, in the order in which they were first called for."""

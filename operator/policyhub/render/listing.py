@@ -4,18 +4,21 @@ A failure of one API is told and ends that API alone. Nothing is watched: this i
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 
 import msgspec
 
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.kube.discovery import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS, Resource, discover
 from policyhub.render.piece import Broken, Piece, Place
+from policyhub.sync.owners import RESOURCES
 
 PAGE = 500
 _TRIES = 3
 """Of a page; and of a listing that took so long that the server has forgotten where it stood (410)."""
 _PAUSE_SECONDS = 0.5
+
+_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 
 Pause = Callable[[float], Awaitable[None]]
 
@@ -63,17 +66,37 @@ async def listing(
             yield Broken(Place(resource.origin), f"cannot be listed: {error}")
 
 
-async def _objects(connection: Connection, resource: Resource, pause: Pause) -> AsyncIterator[msgspec.Raw]:
-    params = {"limit": str(PAGE)}
+async def owners(
+    connection: Connection, *, pause: Pause = asyncio.sleep
+) -> AsyncIterator[tuple[Resource, Piece | Broken]]:
+    """Every Pod that has not ended, every ReplicaSet and Job, as metadata."""
+    for resource, select in RESOURCES.items():
+        try:
+            async for raw in _objects(connection, resource, pause, select=select, accept=_METADATA):
+                yield resource, Piece(_place(resource, raw), raw)
+        except (Refused, Unreachable, msgspec.MsgspecError) as error:
+            yield resource, Broken(Place(resource.origin), f"cannot be listed: {error}")
+
+
+async def _objects(
+    connection: Connection,
+    resource: Resource,
+    pause: Pause,
+    *,
+    select: Mapping[str, str] | None = None,
+    accept: str | None = None,
+) -> AsyncIterator[msgspec.Raw]:
+    first = {"limit": str(PAGE), **(select or {})}
+    params = dict(first)
     beginnings = 1
     while True:
         try:
-            page = _page.decode(await _get(connection, resource.path, params, pause))
+            page = _page.decode(await _get(connection, resource.path, params, pause, accept))
         except Refused as error:
             if error.status != 410 or beginnings == _TRIES:
                 raise
             beginnings += 1
-            params = {"limit": str(PAGE << beginnings)}
+            params = {**first, "limit": str(PAGE << beginnings)}
             continue
         for item in page.items or ():
             yield item
@@ -82,15 +105,15 @@ async def _objects(connection: Connection, resource: Resource, pause: Pause) -> 
         params["continue"] = page.metadata.following
 
 
-async def _get(connection: Connection, path: str, params: dict[str, str], pause: Pause) -> bytes:
+async def _get(connection: Connection, path: str, params: dict[str, str], pause: Pause, accept: str | None) -> bytes:
     for tried in range(1, _TRIES):
         try:
-            return await connection.get(path, params)
+            return await connection.get(path, params, accept=accept)
         except (Refused, Unreachable) as error:
             if isinstance(error, Refused) and error.status != 429 and error.status < 500:
                 raise
             await pause(getattr(error, "retry_after", None) or _PAUSE_SECONDS * tried)
-    return await connection.get(path, params)
+    return await connection.get(path, params, accept=accept)
 
 
 def _place(resource: Resource, raw: msgspec.Raw) -> Place:

@@ -135,6 +135,8 @@ class Provenance:
         }
         said = _constraint if key.group == GATEKEEPER else _report
         facts |= said(document, numbers, violation)
+        if not violation.own:
+            facts["subject"] = f"the controller of {facts['subject']}"
         facts["time"] = self._time(entry, facts["at"], document, numbers)
         return facts
 
@@ -145,7 +147,7 @@ class Provenance:
             found: dict[str, list[int]] = {}
             for number, single in _singles(document, key.group):
                 said = reader.read(key.group, key.resource, msgspec.json.encode(single), latest=0).said
-                for violation in said:
+                for violation in filter(None, map(self._intake.counted, said)):
                     id_ = finding_id(self._intake.target.cluster.id, violation.identity)
                     found.setdefault(id_, []).append(number)
             self._last = key, found, document

@@ -56,7 +56,6 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 def run(request: Request) -> int:
     try:
         intake = asyncio.run(_live(request)) if request.live else _read(request)
-        intake.freeze()
         _notes(intake)
         _write(request, intake)
         sys.stdout.flush()
@@ -90,6 +89,7 @@ def _read(request: Request) -> Intake:
                 _take(intake, piece)
         if not found:
             _take(intake, Broken(Place(STDIN if name == "-" else name), "there is nothing in it"))
+    intake.settle(owners=intake.owned > 0)
     _nothing_read(intake)
     return intake
 
@@ -145,11 +145,27 @@ async def _live(request: Request) -> Intake:
             intake = _intake(request, wanted)
             async for piece in listing(connection, wanted.groups):
                 _take(intake, piece)
+            known = wanted.roll_up and await _owners(connection, intake)
+            intake.settle(owners=known)
     except (Refused, Unreachable, KubeconfigError) as error:
         raise SessionError(error) from error
     if intake.broken and not intake.objects:
         raise SessionError("nothing could be read")
     return intake
+
+
+async def _owners(connection: Any, intake: Intake) -> bool:
+    """Whether what counts for what could be read."""
+    from policyhub.render.listing import owners  # noqa: PLC0415  (as in `_live`)
+
+    known = True
+    async for resource, piece in owners(connection):
+        if isinstance(piece, Broken):
+            known = False
+            tell(piece)
+        else:
+            intake.own(piece, resource)
+    return known
 
 
 async def _uid(request: Request, ask: Callable[[], Any], refused: type[Exception]) -> str:
@@ -204,6 +220,11 @@ def _notes(intake: Intake) -> None:
         tell(f"{number} of {api_version}: in a cluster the operator reads {' or '.join(VERSIONS[group])}")
     if intake.left_out:
         tell(f"left out, since not asked for: {_counted(intake.left_out)}")
+    if intake.unowned and intake.rollup is not None and intake.owners.forbidden:
+        tell(
+            f"{intake.unowned} violations of Pods, ReplicaSets and Jobs count for these, since their owners are not"
+            " known: read those too (kubectl get pods,replicasets,jobs -A -o json)"
+        )
     if intake.unlisted:
         tell(f"{intake.unlisted} violations cannot be rendered: constraints count them and do not list them")
     for engine, group in sorted(intake.ledger.frozen):

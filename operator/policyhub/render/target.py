@@ -53,6 +53,7 @@ _FLAGS = {
     "namespace": ("spec", "namespaces", "include"),
     "exclude_namespace": ("spec", "namespaces", "exclude"),
     "result": ("spec", "results"),
+    "roll_up": ("spec", "rollUp"),
 }
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
@@ -66,6 +67,7 @@ class Target(msgspec.Struct, frozen=True):
     wanted: Filter
     groups: frozenset[str]
     """The API groups that are read."""
+    roll_up: bool
     came: dict[str, str]
     """Where the name, ARN and uid of the cluster, the account and the Region came from."""
 
@@ -124,7 +126,7 @@ def target(flags: Mapping[str, Any], *, document: Any = None, file: str = "", ui
         "openreports.io": spec.sources.open_reports,
         GATEKEEPER: spec.sources.gatekeeper,
     }
-    return Target(cluster, wanted, frozenset(group for group, on in read.items() if on), came)
+    return Target(cluster, wanted, frozenset(group for group, on in read.items() if on), spec.roll_up, came)
 
 
 def _monitored(given: dict[str, Any], document: Any, file: str) -> MonitoredCluster:
