@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from policyhub.render.piece import LOADER, MAX_OBJECT, Broken, Piece, Place, Source
+from policyhub.render.piece import LOADER, MAX_OBJECT, NO_ITEMS, Broken, Piece, Place, Source
 
 _CHUNK = 1 << 20
 _BEGIN = re.compile(rb"---(?=\s|$)")
@@ -178,7 +178,7 @@ class _Composer:
                 yield from self._items(heads, "items")
                 continue
             value = self._node(event)
-            if isinstance(value.value, str) and key.value in {"apiVersion", "kind"}:
+            if isinstance(value.value, str) and key.value in ("apiVersion", "kind"):
                 heads[key.value] = value.value
             members.append((key, value))
         if not is_list:
@@ -191,6 +191,8 @@ class _Composer:
             node = self._node(event)
             yield self._piece(node, self._at(node, f"{path}[{number}]"), heads)
             number += 1
+        if not number:
+            yield Piece(self._place, NO_ITEMS)
 
     def _at(self, node: yaml.Node, path: str) -> Place:
         return msgspec.structs.replace(self._place, line=self._place.line + node.start_mark.line, path=path)

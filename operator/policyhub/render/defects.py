@@ -77,7 +77,8 @@ def _report(document: dict[str, Any]) -> Iterator[Defect]:
     if results is not None and not isinstance(results, list):
         yield ("results",), f"{_named(results)} where a list is due: no result is read"
         return
-    namespace = (document.get("metadata") or {}).get("namespace")
+    metadata = document.get("metadata")
+    namespace = metadata.get("namespace") if isinstance(metadata, dict) else None
     for number, result in enumerate(results or ()):
         yield from _result(result, ("results", number), namespace)
 

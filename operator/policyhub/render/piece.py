@@ -66,6 +66,10 @@ class Piece(msgspec.Struct, frozen=True):
     """As it lay in YAML, which knows the lines of its members."""
 
 
+NO_ITEMS = b'{"kind":"List","items":[]}'
+"""What an empty list is handed on as: it was read, and holds nothing."""
+
+
 class Broken(msgspec.Struct, frozen=True):
     """Something that could not be read."""
 

@@ -23,6 +23,8 @@ from policyhub.sources.violation import SourceKey, Violation
 from policyhub.sync.entry import Entry
 
 Document = dict[str, Any]
+_Said = tuple[list[int], Violation]
+"""The numbers of the results, and what the first of them says of its own object."""
 
 UNKNOWN = "the mapping"
 """For a field that the table does not have."""
@@ -105,7 +107,7 @@ class Provenance:
 
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
-        self._last: tuple[SourceKey, dict[str, list[int]], Document] | None = None
+        self._last: tuple[SourceKey, dict[str, _Said], Document] | None = None
 
     def callers(self, entry: Entry) -> list[str]:
         """The places of the objects that call for the finding, the one that speaks first."""
@@ -122,8 +124,7 @@ class Provenance:
         key, target = _speaker(entry), self._intake.target
         heard = self._intake.heard[key]
         places, document = self._places(key, heard)
-        numbers = places.get(entry.id, [])
-        violation = next(said for caller, said in entry.calls if caller == key)
+        numbers, violation = places[entry.id]
         identity = "cluster_arn" if target.cluster.arn else "cluster_name"
         facts = dict(target.came)
         facts |= {
@@ -135,21 +136,23 @@ class Provenance:
         }
         said = _constraint if key.group == GATEKEEPER else _report
         facts |= said(document, numbers, violation)
-        if not violation.own:
+        if entry.voice is not None and not entry.voice.own:
             facts["subject"] = f"the controller of {facts['subject']}"
         facts["time"] = self._time(entry, facts["at"], document, numbers)
         return facts
 
-    def _places(self, key: SourceKey, heard: Heard) -> tuple[dict[str, list[int]], Document]:
+    def _places(self, key: SourceKey, heard: Heard) -> tuple[dict[str, _Said], Document]:
         """Which of the object's results (or listed violations) call for which finding, by its id."""
         if self._last is None or self._last[0] != key:
             document: Document = msgspec.json.decode(heard.raw)
-            found: dict[str, list[int]] = {}
+            found: dict[str, _Said] = {}
             for number, single in _singles(document, key.group):
                 said = reader.read(key.group, key.resource, msgspec.json.encode(single), latest=0).said
-                for violation in filter(None, map(self._intake.counted, said)):
-                    id_ = finding_id(self._intake.target.cluster.id, violation.identity)
-                    found.setdefault(id_, []).append(number)
+                for violation in said:
+                    counted = self._intake.counted(violation)
+                    if counted is not None:
+                        id_ = finding_id(self._intake.target.cluster.id, counted.identity)
+                        found.setdefault(id_, ([], violation))[0].append(number)
             self._last = key, found, document
         return self._last[1], self._last[2]
 

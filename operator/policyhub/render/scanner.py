@@ -14,12 +14,15 @@ from collections.abc import Iterator
 
 import msgspec
 
-from policyhub.render.piece import MAX_OBJECT, Broken, Piece, Place, Source
+from policyhub.render.piece import MAX_OBJECT, NO_ITEMS, Broken, Piece, Place, Source
 
 _CHUNK = 1 << 20
+_SHOWN = 20
+"""Characters shown of what is wrong."""
 
 # A text has no line break, so one that lacks its end is noticed on its line.
 _TOKEN = re.compile(rb'"[^"\\\n]*(?:\\.[^"\\\n]*)*"|[{}\[\]"]')
+_MARKER = b"---"
 _INK = re.compile(rb"[^ \t\r\n]")
 _BARE = re.compile(rb"[^\s,\]}\[{:\"]*")
 _OBJECT_LINE = re.compile(rb"^\{", re.MULTILINE)
@@ -120,6 +123,8 @@ class _Scanner:
             self._drop(self._ink(0))
             char = self._window[0]
             if char == _CLOSING[1]:
+                if not number:
+                    yield Piece(Place(self._file, self._line, self._document), NO_ITEMS)
                 self._drop(1)
                 self._path = ""
                 return
@@ -200,7 +205,9 @@ class _Scanner:
         try:
             while True:
                 self._drop(self._ink(0))
-                if not self._window.startswith(b"---"):
+                while len(self._window) < len(_MARKER) and self._fill():
+                    pass
+                if not self._window.startswith(_MARKER):
                     return True
                 self._drop(self._newline(0))
         except _Fault:
@@ -219,7 +226,7 @@ class _Scanner:
 
     def _on_its_line(self) -> None:
         end = self._newline(0)
-        if self._window[:end].strip() in {b"{", b"["}:
+        if bytes(self._window[:end]).strip() in {b"{", b"["}:
             return  # one on many lines after all
         depth = 0
         for token in _TOKEN.finditer(self._window, 0, end):
@@ -243,7 +250,9 @@ class _Scanner:
                 return
 
     def _shown(self, at: int) -> str:
-        text = bytes(self._window[at : at + 20]).decode("utf-8", "replace")
+        while len(self._window) < at + _SHOWN and b"\n" not in self._window[at:] and self._fill():
+            pass
+        text = bytes(self._window[at : at + _SHOWN]).decode("utf-8", "replace")
         return repr(text.split("\n", 1)[0])
 
 

@@ -1,0 +1,196 @@
+"""`policyhub render` as a process: exit codes, messages, forms of output, and what it loads."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPORT: dict[str, Any] = {
+    "apiVersion": "wgpolicyk8s.io/v1alpha2",
+    "kind": "PolicyReport",
+    "metadata": {"name": "r", "namespace": "shop", "creationTimestamp": "2026-01-01T00:00:00Z"},
+    "scope": {"apiVersion": "apps/v1", "kind": "Deployment", "namespace": "shop", "name": "web"},
+    "results": [
+        {"source": "kyverno", "policy": "a", "rule": "r", "result": "fail", "severity": "high", "message": "[red]x"},
+        {"source": "kyverno", "policy": "b", "rule": "r", "result": "fail"},
+        {"source": "Falco", "policy": "c", "rule": "r", "result": "fail"},
+    ],
+}
+LIST = {"apiVersion": "v1", "kind": "List", "items": [REPORT]}
+
+
+def run(*arguments: str | Path, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    """With nothing of this process's AWS or Kubernetes in its environment."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "KUBE", "POLICYHUB_", "COLUMNS"))}
+    return subprocess.run(  # noqa: S603  (this project's own program)
+        [sys.executable, "-m", "policyhub", "render", *map(str, arguments)],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**clean, **environment},
+    )
+
+
+def policies(done: subprocess.CompletedProcess[str]) -> list[str]:
+    return [json.loads(line)["ProductFields"]["policyhub/policy"] for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("arguments", [(), ("-",)], ids=["piped", "dash"])
+def test_standard_input_to_json_lines(arguments: tuple[str, ...]) -> None:
+    """A list piped in is one finding a line; what was left out is said on standard error."""
+    done = run(*arguments, stdin=json.dumps(LIST, indent=4))
+    assert (done.returncode, policies(done)) == (0, ["a", "b"])
+    assert done.stderr == "policyhub: left out, since not asked for: 1 Falco\n"
+
+
+def test_files_and_folders(tmp_path: Path) -> None:
+    """A folder stands for its JSON and YAML files; JSON under a name of YAML is read."""
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "one.json").write_text("\ufeff" + json.dumps(REPORT))
+    (tmp_path / "two.yml").write_text(json.dumps(REPORT, indent=1).replace('"r"', '"other"'))
+    (tmp_path / "note.txt").write_text("no input")
+    done = run(tmp_path, "--exclude-source", "")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert policies(done) == ["c", "a", "b"] * 2
+
+
+def test_what_is_broken_is_named_and_the_rest_rendered(tmp_path: Path) -> None:
+    """Exit code 1; file, line, document and path stand on standard error."""
+    file = tmp_path / "reports.yaml"
+    file.write_text(
+        "kind: [\n---\napiVersion: wgpolicyk8s.io/v1alpha2\nkind: PolicyReport\nmetadata: {name: r, namespace: s}\n"
+        "results:\n- policy: p\n  result: fail\n  message: 3\n- policy: q\n  result: Fail\n"
+    )
+    done = run(file, tmp_path / "absent.json")
+    assert (done.returncode, policies(done)) == (1, ["p"])
+    lines = done.stderr.splitlines()
+    assert lines[0].startswith(f"policyhub: {file}:2: document 1: ")
+    assert lines[1].startswith(f"policyhub: {file}:9: document 2, results[0].message: expected `str | null`, got `int`")
+    assert lines[2].startswith(f"policyhub: {file}:11: document 2, results[1].result: 'Fail' is none of")
+    assert lines[3] == f"policyhub: {tmp_path / 'absent.json'}: No such file or directory"
+
+
+NOTHING = {
+    "nothing at all": "",
+    "no object": "hello",
+    "broken": '{"kind": ',
+    "other kinds": json.dumps({"kind": "Secret", "apiVersion": "v1"}),
+}
+
+
+@pytest.mark.parametrize("text", NOTHING.values(), ids=NOTHING)
+def test_nothing_readable_is_exit_code_2(text: str) -> None:
+    """Nothing on standard output, and on standard error why."""
+    done = run(stdin=text)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "policyhub: nothing to render" in done.stderr
+
+
+def test_an_empty_list_is_no_failure() -> None:
+    """A cluster without reports has no findings."""
+    done = run("-o", "json", stdin='{"apiVersion": "v1", "items": [], "kind": "List"}')
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
+
+
+WRONG = {
+    "a wrong account": (["--account-id", "1"], "--account-id"),
+    "a wrong time": (["--now", "noon"], "--now"),
+    "a time without a zone": (["--now", "2026-11-25T08:00:00"], "--now"),
+    "files and a cluster": (["f.json", "--live"], "one of them"),
+    "two questions": (["--explain", "--summary"], "one of them"),
+    "a context that is not there": (["--kubeconfig", "absent", "--context", "x"], "kubeconfig absent cannot be used"),
+    "no MonitoredCluster": (["--from-monitoredcluster", "absent.yaml"], "absent.yaml"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "told"), WRONG.values(), ids=WRONG)
+def test_what_cannot_be_is_exit_code_2(arguments: list[str], told: str) -> None:
+    """The flag or file is named, and there is no trace."""
+    done = run(*arguments, stdin=json.dumps(REPORT), COLUMNS="200")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_json_table_and_explanations() -> None:
+    """One array; a table, the worst first and markup as text; fields with where they came from, both to read and as
+    data.
+    """
+    text = json.dumps(REPORT)
+    array = json.loads(run("--output", "json", stdin=text).stdout)
+    assert [finding["Compliance"]["Status"] for finding in array] == ["FAILED"] * 2
+    table = run("--output", "table", stdin=text).stdout.splitlines()
+    assert table[0].split()[:3] == ["SEVERITY", "COMPLIANCE", "TITLE"]
+    assert [line.split()[0] for line in table[1:]] == ["HIGH", "MEDIUM"]
+    told = run("--explain", stdin=text).stdout
+    assert "called for by <stdin>:1: document 1" in told
+    assert "[red]x" in told
+    first = json.loads(run("--explain", "-o", "jsonl", stdin=text).stdout.splitlines()[0])
+    assert first["finding"] == {**array[0], **{k: first["finding"][k] for k in ("UpdatedAt", "LastObservedAt")}}
+    assert first["from"]["Compliance.Status"] == "results[0].result"
+
+
+def test_the_time_is_an_argument() -> None:
+    """With --now the same input is the same output."""
+    once, again = (run("--now", "2026-11-25T08:00:00Z", stdin=json.dumps(REPORT)).stdout for _ in range(2))
+    assert once == again
+    assert json.loads(once.splitlines()[0])["UpdatedAt"] == "2026-11-25T08:00:00.000Z"
+
+
+def test_summary() -> None:
+    """Counts by severity and policy, and the forecast with its price; as data too."""
+    text = run("--summary", stdin=json.dumps(REPORT)).stdout
+    assert ["kyverno", "a", "1", "-", "1", "-", "-", "-"] in [line.split() for line in text.splitlines()]
+    assert ["first", "month", "5", "$0.00"] in [line.split() for line in text.splitlines()]
+    data = json.loads(run("--summary", "-o", "json", "--changes-per-day", "1000000", stdin=json.dumps(REPORT)).stdout)
+    assert data["bySeverity"] == {"CRITICAL": 0, "HIGH": 1, "MEDIUM": 1, "LOW": 0, "INFORMATIONAL": 0}
+    assert data["leftOut"] == {"Falco": 1}
+    assert data["forecast"]["dollars"]["eachMonthAfter"] == 899.7
+    assert data["forecast"]["changesAssumed"] is False
+
+
+def test_options_of_the_target() -> None:
+    """Account, Region, cluster and filters by flags; the account also by the operator's environment."""
+    done = run(
+        "--cluster-arn", "arn:aws-us-gov:eks:us-gov-west-1:444455556666:cluster/gov", "--region", "us-gov-west-1",
+        "--minimum-severity", "high", "-n", "sh*", "--result", "fail",
+        stdin=json.dumps(REPORT), POLICYHUB_ACCOUNT_ID="444455556666",
+    )  # fmt: skip
+    (finding,) = map(json.loads, done.stdout.splitlines())
+    assert finding["ProductArn"].startswith("arn:aws-us-gov:securityhub:us-gov-west-1:444455556666:")
+    assert finding["Resources"][1]["Details"]["AwsEksCluster"]["Name"] == "gov"
+    assert run("--exclude-namespace", "shop", stdin=json.dumps(REPORT)).stdout == ""
+
+
+def test_who_reads_may_stop() -> None:
+    """A closed pipe ends it without a trace."""
+    many = json.dumps(
+        {"items": [{**REPORT, "scope": None, "metadata": {"name": f"r{n}", "namespace": f"n{n}"}} for n in range(2000)]}
+    )
+    command = f"{sys.executable} -m policyhub render - | head -c 10"
+    done = subprocess.run(  # noqa: S602  (a pipe is what is tried)
+        command, shell=True, input=many, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.stdout == '{"SchemaVe'
+    assert "Traceback" not in done.stderr
+
+
+def test_neither_kopf_nor_boto3_is_loaded(tmp_path: Path) -> None:
+    """Rendering files loads none of the operator's heavy libraries."""
+    file = tmp_path / "r.json"
+    file.write_text(json.dumps(REPORT))
+    code = (
+        "import sys\nfrom policyhub.cli import app\n"
+        f"app(['render', {str(file)!r}], standalone_mode=False)\n"
+        "print([m for m in ('kopf', 'boto3', 'botocore', 'prometheus_client') if m in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run(  # noqa: S603  (this project's own program)
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.stderr.splitlines()[-1] == "[]", done.stderr

@@ -1,0 +1,72 @@
+"""`policyhub render --live` beside the operator: the same cluster, the same findings."""
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+from dev.stand import ACCOUNT, REGION
+from tests.integration.operator.world import World, constraint, report, result
+
+Document = dict[str, Any]
+
+TIMES = ("UpdatedAt", "LastObservedAt")
+OURS = (
+    "Id", "Title", "Description", "CreatedAt", "FirstObservedAt", "GeneratorId", "ProductArn", "AwsAccountId",
+    "FindingProviderFields", "Compliance", "Resources", "RecordState", "SchemaVersion", "Remediation",
+)  # fmt: skip
+
+
+def owned(kind: str, name: str, owner: tuple[str, str], **members: Any) -> Document:
+    reference = {"apiVersion": "apps/v1", "kind": owner[0], "name": owner[1], "controller": True, "uid": owner[1]}
+    version = "v1" if kind == "Pod" else "apps/v1"
+    metadata = {"name": name, "namespace": "shop", "ownerReferences": [reference]}
+    return {"apiVersion": version, "kind": kind, "metadata": metadata, **members}
+
+
+TEMPLATE = {"containers": [{"name": "c", "image": "i"}]}
+REPLICASET = owned(
+    "ReplicaSet", "web-1", ("Deployment", "web"),
+    spec={
+        "selector": {"matchLabels": {"a": "b"}},
+        "template": {"metadata": {"labels": {"a": "b"}}, "spec": TEMPLATE},
+    },
+)  # fmt: skip
+
+
+def test_it_renders_what_the_operator_sent(world: World) -> None:
+    """Findings of a live cluster equal those that the hub has from the operator, but for the time of the rendering;
+    reports of each API, a constraint, and a Pod that counts for its Deployment.
+    """
+    on_pod = report("web-1-x", result("pods"))
+    on_pod["scope"] = {"apiVersion": "v1", "kind": "Pod", "namespace": "shop", "name": "web-1-x"}
+    world.apply(REPLICASET, owned("Pod", "web-1-x", ("ReplicaSet", "web-1"), spec=TEMPLATE))
+    world.apply(
+        on_pod, report("web", result("labels"), result("probes", severity="high"), result("fine", result="pass"))
+    )
+    world.apply(report("other", result("labels", result="warn"), kind="Report"))
+    world.apply(report("shop", result("quota"), kind="ClusterPolicyReport"))
+    world.apply(constraint("repos", "web-1-x"))
+    world.write_status(constraint("repos", "web-1-x"))
+    world.monitor()
+    world.start()
+    world.synced()
+    sent = {finding["Id"]: finding for finding in world.found().values()}
+    assert len(sent) == 6
+    done = subprocess.run(  # noqa: S603  (this project's own program)
+        [
+            sys.executable, "-m", "policyhub", "render", "--live", "--kubeconfig", str(world.installed.kubeconfig()),
+            "--cluster-name", "alpha", "--account-id", ACCOUNT, "--region", REGION,
+        ],
+        capture_output=True, text=True, check=False, timeout=120, env={**os.environ, "KUBECONFIG": ""},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    rendered = {finding["Id"]: finding for finding in map(json.loads, done.stdout.splitlines())}
+    named = {id_: (f["Title"], f["GeneratorId"]) for id_, f in rendered.items()}
+    assert named == {id_: (f["Title"], f["GeneratorId"]) for id_, f in sent.items()}
+    for id_, finding in rendered.items():
+        assert {k: finding.get(k) for k in OURS} == {k: sent[id_].get(k) for k in OURS}
+        fields = sent[id_]["ProductFields"]
+        assert finding["ProductFields"] == {k: v for k, v in fields.items() if not k.startswith("aws/")}
+        assert finding.keys() - {*OURS, *TIMES} == {"ProductFields", "ProductName"}

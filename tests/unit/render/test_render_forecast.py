@@ -1,0 +1,44 @@
+"""What findings cost a month, and how a summary counts them."""
+
+import pytest
+
+from policyhub.findings.identity import finding_id
+from policyhub.render.forecast import MONTH_DAYS, REFRESH_DAYS, forecast, price
+from policyhub.render.summary import assumptions
+from policyhub.sync.plan import refresh_due
+
+DAY_MS = 86_400_000
+
+
+@pytest.mark.parametrize(
+    ("findings", "changes", "events"),
+    [(0, None, (0, 0, 0)), (1000, None, (1000, 1091, 300)), (1000, 0.0, (1000, 1091, 0)), (10, 5.0, (10, 11, 150))],
+    ids=["nothing", "assumed", "still", "given"],
+)
+def test_events_of_a_month(findings: int, changes: float | None, events: tuple[int, int, int]) -> None:
+    """First import, refreshes and changes; the changes are 1 in 100 a day unless given."""
+    told = forecast(findings, changes_per_day=changes)
+    assert (told.first_import, told.refreshes, told.changes) == events
+    assert told.first_month == sum(events)
+    assert told.monthly == sum(events[1:])
+    assert told.assumed is (changes is None)
+
+
+def test_refreshes_are_the_operator_s() -> None:
+    """The days between two refreshes are the average of when the operator finds them due."""
+    ids = [finding_id("c", ("s", "p", str(n), "", "", "", "", "")) for n in range(2000)]
+    average = sum(refresh_due(id_, 0) for id_ in ids) / len(ids) / DAY_MS
+    assert average == pytest.approx(REFRESH_DAYS, rel=0.01)
+    assert MONTH_DAYS == 30
+
+
+@pytest.mark.parametrize(("events", "dollars"), [(0, 0), (10_000, 0), (10_001, 0.00003), (7_300_000, 218.7)], ids=str)
+def test_price(events: int, dollars: float) -> None:
+    """The first 10,000 events of a month are free."""
+    assert price(events) == pytest.approx(dollars)
+
+
+def test_what_is_assumed_is_said() -> None:
+    """An assumption is called one, and a given number is not."""
+    assert "1 in 100 is assumed" in assumptions(forecast(100))[0]
+    assert "assumed" not in assumptions(forecast(100, changes_per_day=3))[0]

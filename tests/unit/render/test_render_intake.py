@@ -1,0 +1,490 @@
+"""What is rendered is what the operator would send, and what could not be read is told with its place."""
+
+import asyncio
+import io
+import json
+import random
+from typing import Any
+
+import boto3
+import msgspec
+import pytest
+from prometheus_client import CollectorRegistry
+
+from dev.hub.schema import checker
+from policyhub import dataplane
+from policyhub.findings.asff import timestamp
+from policyhub.hub.client import product_arn as hub_product_arn
+from policyhub.hub.credentials import partition as hub_partition
+from policyhub.kube import discovery
+from policyhub.kube.sink import ReflectorState
+from policyhub.metrics import Metrics
+from policyhub.render import intake as intakes
+from policyhub.render import target as targets
+from policyhub.render.defects import _Listed, defects
+from policyhub.render.intake import Intake
+from policyhub.render.piece import Broken
+from policyhub.render.provenance import Provenance, fields, row
+from policyhub.render.scanner import scan
+from policyhub.render.target import Target, TargetError, target
+from policyhub.settings import DEFAULT_SEVERITY
+from policyhub.sources import constraints
+from policyhub.sync import view
+from policyhub.sync.engine import Engine, Feed
+from policyhub.sync.ledger import Ledger
+from policyhub.sync.owners import Owners
+from policyhub.sync.plan import Change, Rules
+from policyhub.sync.rollup import Rollup
+from policyhub.sync.view import View
+
+Document = dict[str, Any]
+
+NOW = 1_790_000_000_000
+ARN = "arn:aws-cn:eks:cn-north-1:111122223333:cluster/prod"
+
+
+def result(policy: str, /, **members: Any) -> Document:
+    base = {"source": "kyverno", "policy": policy, "rule": "r", "result": "fail", "message": f"{policy} fails"}
+    return {**base, **members}
+
+
+def report(name: str, *results: Any, group: str = "wgpolicyk8s.io/v1alpha2", **members: Any) -> Document:
+    return {
+        "apiVersion": group,
+        "kind": "Report" if group.startswith("open") else "PolicyReport",
+        "metadata": {"name": name, "namespace": "shop", "creationTimestamp": "2026-01-01T00:00:00Z"},
+        "scope": {"apiVersion": "apps/v1", "kind": "Deployment", "namespace": "shop", "name": name},
+        "results": list(results),
+        **members,
+    }
+
+
+def pod(name: str, owner: str = "web-1", **members: Any) -> Document:
+    references = [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": owner, "controller": True, "uid": "u"}]
+    metadata = {"name": name, "namespace": "shop", "uid": name, "ownerReferences": references}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, **members}
+
+
+REPLICASET = {
+    "apiVersion": "apps/v1",
+    "kind": "ReplicaSet",
+    "metadata": {
+        "name": "web-1",
+        "namespace": "shop",
+        "uid": "rs",
+        "ownerReferences": [{"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "controller": True}],
+    },
+}
+ON_POD = report("web-1-x", result("pods", rule="same"), scope={"apiVersion": "v1", "kind": "Pod", "name": "web-1-x"})
+CONSTRAINT: Document = {
+    "apiVersion": "constraints.gatekeeper.sh/v1beta1",
+    "kind": "K8sLabels",
+    "metadata": {"name": "must", "annotations": {"policyhub.dev/severity": "critical"}},
+    "spec": {"enforcementAction": "deny"},
+    "status": {
+        "auditTimestamp": "2026-02-01T00:00:00Z",
+        "totalViolations": 3,
+        "violations": [
+            {"group": "", "version": "v1", "kind": "Namespace", "name": "shop", "message": "one"},
+            {"group": "", "version": "v1", "kind": "Namespace", "name": "shop", "message": "two"},
+        ],
+    },
+}
+RICH = [
+    report(
+        "web",
+        result("plain", severity="high", category="Pods", timestamp={"seconds": 1_780_000_000}),
+        result("twice", message="one"),
+        result("twice", message="two"),
+        result("mended", properties={"remediation": "do it", "primaryLink": "https://example.com/x", "index": "1"}),
+        result(
+            "elsewhere",
+            resources=[{"kind": "ConfigMap", "apiVersion": "v1", "name": "c"}],
+            result="warn",
+            timestamp={"seconds": 1_780_000_000},
+        ),
+        result("passes", result="pass"),
+    ),
+    report("web", result("plain", severity="low"), group="openreports.io/v1alpha1"),
+    {**report("itself", {"policy": "p", "result": "error", "rule": ""}, source="Engine"), "scope": None},
+    {
+        **report("node", {"policy": "1", "rule": "", "result": "fail", "properties": dict.fromkeys("ab", "x")}),
+        "metadata": {"name": "node", "labels": {"app.kubernetes.io/managed-by": "tool"}},
+        "kind": "ClusterPolicyReport",
+    },
+    report("bench", result("k", source="Kube Bench", properties={"index": "1.2", "audit": "a", "test_info": "t"})),
+    CONSTRAINT,
+    {**CONSTRAINT, "metadata": {"name": "plain"}},
+    {**CONSTRAINT, "metadata": {"name": "bare"}, "spec": None},
+    ON_POD,
+    pod("web-1-x"),
+    pod("web-1-done", status={"phase": "Succeeded"}),
+    REPLICASET,
+]
+
+
+def given(*documents: Any, wanted: Target | None = None, **options: Any) -> tuple[Intake, list[str]]:
+    said: list[str] = []
+    intake = Intake(wanted or target({}), now=NOW, tell=lambda broken: said.append(str(broken)), **options)
+    text = "\n".join(json.dumps(document) for document in documents)
+    for piece in scan(io.BytesIO(text.encode()), "f"):
+        (intake.fail if isinstance(piece, Broken) else intake.take)(piece)  # type: ignore[arg-type]  # one of each
+    intake.settle(owners=intake.owned > 0)
+    return intake, said
+
+
+def findings(intake: Intake) -> dict[str, Document]:
+    return {finding["Id"]: finding for _, finding in intake.findings()}
+
+
+class NoHub:
+    """The engine here renders and sends nothing."""
+
+    async def ready(self) -> None: ...
+
+    def spare(self) -> None: ...
+
+    async def import_findings(self, findings: Any) -> Any: ...
+
+    async def by_ids(self, ids: Any) -> dict[str, Any]:
+        return {}
+
+
+async def sent(documents: list[Document], wanted: Target) -> dict[str, Document]:
+    """What the operator's own views, roll-up, ledger and engine make of the same objects."""
+    metrics = Metrics(CollectorRegistry())
+    engine = Engine(
+        hub=NoHub(),
+        hub_name="hub",
+        metrics=metrics,
+        now=lambda: NOW,
+        wall=lambda: NOW,
+        clock=asyncio.get_running_loop().time,
+        rng=random.Random(1),  # noqa: S311  (jitter)
+    )
+    ledger = Ledger(
+        cluster_id=wanted.cluster.id, cluster_uid=wanted.cluster.uid, default_severity=DEFAULT_SEVERITY,
+        on_dirty=engine.wake,
+    )  # fmt: skip
+    owners = Owners(now=lambda: NOW, on_change=lambda objects: rollup.shift(objects, now=NOW))
+    rollup = ledger.lineage = Rollup(ledger=ledger, owners=owners)
+    for document in documents:
+        group, raw = document["apiVersion"].rpartition("/")[0], json.dumps(document).encode()
+        kind = document["kind"]
+        if (group, kind) in intakes.OWNERS:
+            if document.get("status", {}).get("phase") != "Succeeded":
+                owners.sinks[intakes.OWNERS[group, kind]].upsert(raw)
+            continue
+        plural = kind.lower() + ("" if group == constraints.GROUP else "s")
+        View(
+            cluster="c", group=group, resource=plural, ledger=ledger, wanted=wanted.wanted, metrics=metrics,
+            now=lambda: NOW, rollup=rollup,
+        ).upsert(raw)  # fmt: skip
+    for sink in owners.sinks.values():
+        sink.begin()
+    for document in documents:
+        group, kind = document["apiVersion"].rpartition("/")[0], document["kind"]
+        if (group, kind) in intakes.OWNERS and document.get("status", {}).get("phase") != "Succeeded":
+            owners.sinks[intakes.OWNERS[group, kind]].upsert(json.dumps(document).encode())
+    for sink in owners.sinks.values():
+        sink.finish()
+        sink.state(ReflectorState(phase="watching"))
+    feed = Feed(name="c", ledger=ledger, cluster=wanted.cluster, rules=Rules(archive_delay_ms=0), sends=True)
+    return {entry.id: engine._ship(feed, entry, Change.NEW).body for entry in ledger.entries.values() if entry.wanted}
+
+
+@pytest.mark.parametrize("arn", [None, ARN], ids=["by name", "by ARN"])
+async def test_it_is_what_the_operator_would_send(arn: str | None) -> None:
+    """Findings equal those of the operator's own views, ledger and engine, to the byte."""
+    wanted = target({"cluster_arn": arn, "exclude_source": ["Engine"]}, uid="uid-1")
+    intake, said = given(*RICH, wanted=wanted)
+    assert said == []
+    rendered = findings(intake)
+    assert len(rendered) == 10
+    assert {id_: msgspec.json.encode(body) for id_, body in rendered.items()} == {
+        id_: msgspec.json.encode(body) for id_, body in (await sent(RICH, wanted)).items()
+    }
+
+
+def test_every_finding_passes_the_local_hub() -> None:
+    """The local hub's validation has nothing against any of them."""
+    check = checker("AwsSecurityFinding")
+    for arn in (None, ARN):
+        intake, _ = given(*RICH, wanted=target({"cluster_arn": arn, "exclude_source": [""]}))
+        assert [errors for finding in findings(intake).values() if (errors := check(finding))] == []
+
+
+def test_times_are_the_objects_and_the_given_one() -> None:
+    """CreatedAt is the result's time, else the report's, else now; UpdatedAt is now."""
+    intake, _ = given(
+        report("a", result("timed", timestamp={"seconds": 1_780_000_000}), result("untimed")),
+        report("b", result("none"), metadata={"name": "b"}),
+        report("c", result("ahead", timestamp={"seconds": NOW // 1000 + 200})),
+    )
+    found = {f["ProductFields"]["policyhub/policy"]: f for f in findings(intake).values()}
+    created = {policy: f["CreatedAt"] for policy, f in found.items()}
+    assert created == {
+        "timed": timestamp(1_780_000_000_000),
+        "untimed": "2026-01-01T00:00:00.000Z",
+        "none": timestamp(NOW),
+        "ahead": timestamp(NOW),
+    }
+    assert {f["UpdatedAt"] for f in found.values()} == {timestamp(NOW)}
+
+
+def test_results_on_pods_count_for_their_controller_where_owners_are_read() -> None:
+    """With its ReplicaSet and Pod the finding is the Deployment's; alone, or switched off, the Pod's own."""
+
+    def kinds(*documents: Document, **flags: Any) -> list[str]:
+        intake, _ = given(*documents, wanted=target(flags))
+        return [f["Resources"][0]["Details"]["Other"]["Kind"] for f in findings(intake).values()]
+
+    assert kinds(ON_POD, pod("web-1-x"), REPLICASET) == ["Deployment"]
+    assert kinds(REPLICASET, pod("web-1-x"), ON_POD) == ["Deployment"]
+    assert kinds(ON_POD) == ["Pod"]
+    assert kinds(ON_POD, pod("web-1-x"), REPLICASET, roll_up=False) == ["Pod"]
+    assert kinds(ON_POD, pod("another"), REPLICASET) == [], "a Pod that is not there is gone"
+
+
+def test_reports_that_an_engine_left_behind_say_nothing() -> None:
+    """Of two APIs the one that is older by hours is ignored, as the operator does."""
+    old = report("web", result("gone", timestamp={"seconds": NOW // 1000 - 99_999}))
+    new = report("web", result("there", timestamp={"seconds": NOW // 1000}), group="openreports.io/v1alpha1")
+    intake, _ = given(old, new)
+    assert [f["ProductFields"]["policyhub/policy"] for f in findings(intake).values()] == ["there"]
+    assert intake.ledger.frozen == {("kyverno", "wgpolicyk8s.io")}
+
+
+def test_filters_count_what_they_leave_out() -> None:
+    """Excluded engines and APIs are counted by name, other kinds and unusual versions too."""
+    intake, _ = given(
+        report("a", result("p", source="Falco"), result("q", severity="low")),
+        CONSTRAINT,
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}},
+        report("b", result("p", severity="high"), group="wgpolicyk8s.io/v1alpha1"),
+        wanted=msgspec.structs.replace(target({"minimum_severity": "medium"}), groups=frozenset({"wgpolicyk8s.io"})),
+    )
+    assert intake.left_out == {"Falco": 1, "kyverno": 1, "constraints.gatekeeper.sh": 1}
+    assert intake.others == {"Secret": 1}
+    assert intake.versions == {"wgpolicyk8s.io/v1alpha1": 1}
+    assert len(findings(intake)) == 1
+
+
+WHERE = {
+    "no metadata": ({**report("a"), "metadata": None}, "metadata: is missing"),
+    "no name": ({**report("a"), "metadata": {}}, "metadata.name: is missing"),
+    "metadata of another type": ({**report("a"), "metadata": 3}, "metadata: a number where an object is due"),
+    "results of another type": (report("a", results="x"), "results: a text where a list is due"),
+    "a result of another type": (report("a", 7), "results[0]: a number where an object is due"),
+    "a severity of another type": (report("a", result("p", severity=3)), "results[0].severity: expected `str | null`"),
+    "a policy of another type": (report("a", result("p", policy=[])), "results[0].policy: expected `str | null`"),
+    "properties of another type": (report("a", result("p", properties=[])), "results[0].properties: a list where"),
+    "resources of another type": (report("a", result("p", resources="x")), "results[0].resources: a text where"),
+    "a reference of another type": (
+        report("a", result("p", resources=[{"name": "x"}, {"name": 3}])),
+        "results[0].resources[1].name: expected `str | null`",
+    ),
+    "a time of another type": (
+        report("a", result("p", timestamp={"seconds": "x"})),
+        "results[0].timestamp.seconds: expected `int | null`",
+    ),
+    "a word that is none": (
+        report("a", result("p"), result("p", result="Fail")),
+        "results[1].result: 'Fail' is none of",
+    ),
+    "no word": (report("a", result("p", result=None)), "results[0].result: is missing"),
+    "no policy": (report("a", result("", rule="")), "results[0]: names neither a policy nor a rule"),
+    "another namespace": (
+        report("a", result("p", resources=[{"kind": "Pod", "name": "x", "namespace": "other"}])),
+        "results[0].resources[0].namespace: 'other' is another namespace than the report's, 'shop'",
+    ),
+    "a violation without a kind": (
+        {**CONSTRAINT, "status": {"violations": [{"name": "x"}]}},
+        "status.violations[0]: object missing required field `kind`",
+    ),
+    "a violation of another type": (
+        {**CONSTRAINT, "status": {"violations": [{"kind": "Pod", "name": 3}]}},
+        "status.violations[0].name: expected `str`",
+    ),
+    "violations of another type": ({**CONSTRAINT, "status": {"violations": 3}}, "status.violations: a number where"),
+    "a status of another type": ({**CONSTRAINT, "status": "x"}, "status: a text where an object is due"),
+    "a total of another type": (
+        {**CONSTRAINT, "status": {"totalViolations": "many"}},
+        "status.totalViolations: expected `int | null`",
+    ),
+    "no object": (3, "no Kubernetes object: Expected `object`, got `int`"),
+}
+
+
+@pytest.mark.parametrize(("document", "where"), WHERE.values(), ids=WHERE)
+def test_what_cannot_be_used_is_told_with_its_place(document: Any, where: str) -> None:
+    """Item, path and reason are named, and the object beside it is rendered."""
+    intake, said = given([document, report("whole", result("p"))])
+    line = 1
+    assert len(said) == 1, said
+    path, _, reason = where.partition(": ")
+    expected = f"f:{line}: document 1, [0].{where}" if document != 3 else f"f:{line}: document 1, [0]: {where}"
+    assert said[0].startswith(expected), (said[0], path, reason)
+    assert len(findings(intake)) >= 1
+
+
+def test_a_flood_of_defects_is_cut() -> None:
+    """Ten places of one object are named, the rest is counted."""
+    _, said = given(report("a", *(result("p", result="x") for _ in range(30))))
+    assert len(said) == 11
+    assert said[-1] == "f:1: document 1: and 20 more like these"
+
+
+def test_json_that_breaks_within_is_told_with_its_line() -> None:
+    """Brackets may close around what is no JSON."""
+    said: list[str] = []
+    intake = Intake(target({}), now=NOW, tell=lambda broken: said.append(str(broken)))
+    for piece in scan(io.BytesIO(b'\n{\n "kind": "A",\n "a": [1 2]\n}'), "f"):
+        assert not isinstance(piece, Broken)
+        intake.take(piece)
+    assert said == ["f:4: document 1: no JSON: JSON is malformed: expected ',' or ']'"]
+
+
+def test_diagnosis_knows_every_member_of_a_violation() -> None:
+    """The shape that defects are looked for with is the one that constraints are read with."""
+    told = [(f.encode_name, f.type, f.required) for f in msgspec.structs.fields(_Listed)]
+    assert told == [(f.encode_name, f.type, f.required) for f in msgspec.structs.fields(constraints._Listed)]
+
+
+def test_a_sound_object_has_no_defect() -> None:
+    """Nothing is told of what can be read."""
+    for document in RICH:
+        group = document["apiVersion"].rpartition("/")[0]
+        if (group, document["kind"]) not in intakes.OWNERS:
+            assert list(defects(document, group)) == []
+
+
+# -- where fields came from -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arn", [None, ARN], ids=["by name", "by ARN"])
+def test_the_table_has_a_row_for_every_field(arn: str | None) -> None:
+    """Whatever a finding holds, the table says where it came from."""
+    intake, _ = given(*RICH, wanted=target({"cluster_arn": arn, "exclude_source": [""]}))
+    lacking = {path for finding in findings(intake).values() for path, _ in fields(finding) if row(path) is None}
+    assert lacking == set()
+
+
+def explained(*documents: Document, policy: str, path: str) -> str:
+    intake, _ = given(*documents, wanted=target({"exclude_source": [""]}), keep=True)
+    provenance = Provenance(intake)
+    for entry, finding in intake.findings():
+        if finding["ProductFields"].get("policyhub/policy") == policy:
+            return next(where for at, _, where in provenance.explain(entry, finding) if at == path)
+    raise AssertionError(policy)
+
+
+FROM = {
+    "a severity": ("plain", "FindingProviderFields.Severity.Label", "results[0].severity"),
+    "no severity": ("mended", "FindingProviderFields.Severity.Label", "the default: results[3] names no severity"),
+    "several messages": ("twice", "ProductFields.policyhub/result", "results[1], results[2]: result"),
+    "a time": ("elsewhere", "CreatedAt", "results[4].timestamp"),
+    "several times": ("plain", "CreatedAt", "the earliest time that 2 objects give"),
+    "a report's time": ("mended", "CreatedAt", "metadata.creationTimestamp: results[3] has no plausible time"),
+    "the scope": ("mended", "Resources[0].Details.Other.Name", "scope"),
+    "a resource": ("elsewhere", "Resources[0].Details.Other.Kind", "results[4].resources[0]"),
+    "the report itself": ("p", "Resources[0].Details.Other.Name", "the report itself"),
+    "a report's source": ("p", "ProductFields.policyhub/source", "source"),
+    "a label": ("1", "ProductFields.policyhub/source", 'metadata.labels["app.kubernetes.io/managed-by"]'),
+    "a remedy": ("mended", "Remediation.Recommendation.Text", "results[3].properties.remediation"),
+    "a constraint's severity": (
+        "K8sLabels",
+        "FindingProviderFields.Severity.Label",
+        'metadata.annotations["policyhub.dev/severity"]',
+    ),
+    "an audit": ("K8sLabels", "CreatedAt", "status.auditTimestamp"),
+    "a Pod's controller": ("pods", "Resources[0].Details.Other.Name", "the controller of scope"),
+    "a placeholder": ("plain", "AwsAccountId", "--account-id (placeholder)"),
+}
+
+
+@pytest.mark.parametrize(("policy", "path", "where"), FROM.values(), ids=FROM)
+def test_a_field_is_traced(policy: str, path: str, where: str) -> None:
+    """The very member that was read is named."""
+    assert explained(*RICH, policy=policy, path=path) == where
+
+
+def test_callers_are_named() -> None:
+    """Every object that calls for a finding is named, the one that speaks first."""
+    intake, _ = given(*RICH, keep=True)
+    entry = next(e for e, f in intake.findings() if f["ProductFields"].get("policyhub/policy") == "plain")
+    assert Provenance(intake).callers(entry) == ["f:1: document 1", "f:2: document 2"]
+
+
+# -- cluster and hub --------------------------------------------------------------------------------------------------
+
+
+def test_partitions_and_arns_are_the_hub_s() -> None:
+    """What botocore says of every Region, and what the hub's client makes of it, without loading either."""
+    session = boto3.Session()
+    regions = {r for p in session.get_available_partitions() for r in session.get_available_regions("sts", p)}
+    assert len(regions) > 20
+    assert {region: targets.partition(region) for region in regions} == {r: hub_partition(r) for r in regions}
+    told = {"partition": "aws", "region": "eu-west-1", "account": "111122223333"}
+    assert targets.product_arn(**told) == hub_product_arn(**told)
+
+
+def test_what_is_known_twice_is_the_same() -> None:
+    """Constants whose home would load AWS's libraries."""
+    assert intakes.FROZEN_AFTER_SECONDS == dataplane.FROZEN_AFTER_SECONDS
+    assert intakes.PLAUSIBLE_AHEAD_SECONDS == view.PLAUSIBLE_AHEAD_SECONDS
+    assert intakes.VERSIONS == discovery._VERSIONS
+    assert targets.SEVERITIES == dataplane.SEVERITIES
+    plurals = {(group, plural) for group, plurals in discovery._PLURALS.items() for plural in plurals}
+    assert {(group, plural) for (group, _), plural in intakes.PLURALS.items()} == plurals
+
+
+def test_a_monitoredcluster_says_it_all_and_flags_go_before_it() -> None:
+    """Name, hub and filters come from the file; a flag replaces one of them."""
+    document = {
+        "kind": "MonitoredCluster",
+        "metadata": {"name": "prod"},
+        "spec": {
+            "connection": {"inCluster": {}},
+            "securityHub": {"accountId": "444455556666", "region": "eu-west-1"},
+            "sources": {"gatekeeper": False},
+            "minimumSeverity": "high",
+            "rollUp": False,
+        },
+    }
+    made = target({"region": "eu-central-1"}, document=document, file="mc.yaml")
+    assert (made.cluster.id, made.cluster.account, made.cluster.region) == ("prod", "444455556666", "eu-central-1")
+    assert made.groups == {"wgpolicyk8s.io", "openreports.io"}
+    assert (made.wanted.minimum_severity, made.roll_up) == ("HIGH", False)
+    assert made.came["account_id"] == "spec.securityHub.accountId of mc.yaml"
+    assert made.came["region"] == "--region"
+
+
+def test_an_arn_names_the_cluster() -> None:
+    """Without a name, the cluster's name is that of its ARN; the id is the ARN."""
+    cluster = target({"cluster_arn": ARN}).cluster
+    assert (cluster.id, cluster.name) == (ARN, "prod")
+
+
+WRONG = {
+    "an account": ({"account_id": "12"}, "--account-id: "),
+    "a Region": ({"region": "Frankfurt"}, "--region: "),
+    "an ARN": ({"cluster_arn": "arn:x"}, "--cluster-arn: "),
+    "a name": ({"cluster_name": "Prod EU"}, "--cluster-name: "),
+    "a namespace": ({"namespace": ["A B"]}, "--namespace: "),
+}
+
+
+@pytest.mark.parametrize(("flags", "told"), WRONG.values(), ids=WRONG)
+def test_a_wrong_flag_is_named(flags: dict[str, Any], told: str) -> None:
+    """The message begins with the flag."""
+    with pytest.raises(TargetError) as caught:
+        target(flags)
+    assert str(caught.value).startswith(told)
+
+
+def test_a_file_that_is_no_monitoredcluster_is_named() -> None:
+    """Another kind, or a wrong field: the file is named."""
+    for document in ({"kind": "Pod"}, [], {"kind": "MonitoredCluster", "metadata": {"name": "x"}}):
+        with pytest.raises(TargetError, match=r"^mc\.yaml: "):
+            target({}, document=document, file="mc.yaml")

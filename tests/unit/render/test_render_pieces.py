@@ -1,0 +1,231 @@
+"""From the bytes of an input to objects with their places, whatever the form and however broken."""
+
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from policyhub.render import scanner
+from policyhub.render.composer import compose
+from policyhub.render.piece import NO_ITEMS, Broken, Piece, joined, line_of
+from policyhub.render.scanner import scan
+
+A = {"apiVersion": "v1", "kind": "A", "text": 'a "quoted" } brace \\ and [', "list": [[], {}, None, 1.5, True]}
+B = {"apiVersion": "v1", "kind": "B", "metadata": {"name": "b", "items": [1]}}
+LIST = {"apiVersion": "v1", "items": [A, B], "kind": "List", "metadata": {"resourceVersion": ""}}
+TYPED = {"kind": "ReportList", "apiVersion": "g/v1", "metadata": {}, "items": [{"metadata": {"name": "x"}}]}
+
+
+NONE = json.loads(NO_ITEMS)
+
+
+class Drip:
+    """A stream that gives a few bytes at a time."""
+
+    def __init__(self, content: bytes, step: int) -> None:
+        self._content = io.BytesIO(content)
+        self._step = step
+
+    def read(self, size: int, /) -> bytes:
+        return self._content.read(min(size, self._step))
+
+
+def told(found: Iterator[Piece | Broken]) -> list[Any]:
+    """Objects as data, what is broken as text."""
+    return [str(one) if isinstance(one, Broken) else json.loads(bytes(one.raw)) for one in found]
+
+
+def places(found: Iterator[Piece | Broken]) -> list[str]:
+    return [str(one.place) for one in found]
+
+
+JSON = {
+    "one object": (json.dumps(A), [A]),
+    "indented": (json.dumps(A, indent=4), [A]),
+    "a list": (json.dumps(LIST), [A, B]),
+    "a list, indented": (json.dumps(LIST, indent=4), [A, B]),
+    "a list whose items name no kind": (json.dumps(TYPED), TYPED["items"]),
+    "an empty list": ('{"kind": "List", "items": []}', [NONE]),
+    "an array": (json.dumps([A, B], indent=1), [A, B]),
+    "lines": (f"{json.dumps(A)}\n{json.dumps(B)}\n", [A, B]),
+    "lines without a break between": (json.dumps(A) + json.dumps(B), [A, B]),
+    "several lists": (json.dumps(LIST, indent=4) * 2, [A, B, A, B]),
+    "separated": (f"{json.dumps(A)}\n---\n{json.dumps(B)}", [A, B]),
+    "nothing": (" \n", []),
+}
+
+
+@pytest.mark.parametrize("step", [1, 7, 1 << 20], ids=["bytes", "bits", "whole"])
+@pytest.mark.parametrize(("text", "objects"), JSON.values(), ids=JSON)
+def test_json_in_every_form(text: str, objects: list[Any], step: int) -> None:
+    """Each form gives the same objects, however the stream is cut."""
+    assert told(scan(Drip(text.encode(), step), "f")) == objects
+
+
+MISSING = "the end is missing: its brackets are not closed"
+BROKEN_JSON = {
+    "a list that was cut": (json.dumps(LIST)[:-80], [A, f"f:1: document 1, items[1]: {MISSING}"]),
+    "one line of several": (
+        f'{json.dumps(A)}\n{{"kind": "A", "list": [\n{json.dumps(B)}\n{{"a": {{\n{json.dumps(A)}\n',
+        [A, f"f:2: document 2: {MISSING}", B, f"f:4: document 4: {MISSING}", A],
+    ),
+    "a text without its end": (
+        f'{{\n  "kind": "A\n}}\n{json.dumps(B)}',
+        ["f:2: document 1: a text that does not end on its line", B],
+    ),
+    "a bracket too many": (
+        f"{json.dumps(A)}}}\n{json.dumps(B)}",
+        [A, "f:1: document 2: '}' where an object is due", B],
+    ),
+    "indented, then whole": (
+        f'{{\n  "kind": {{\n{json.dumps(B, indent=2)}',
+        [f"f:2: document 1: {MISSING}", B],
+    ),
+    "lines, then indented": (
+        f'{{"a": [\n{json.dumps(B, indent=2)}',
+        [f"f:1: document 1: {MISSING}", B],
+    ),
+    "no value": ('{"a": }\n', ["f:1: document 1: '}' where a value is due"]),
+    "no name": ("{a: 1}\n", ["f:1: document 1: 'a: 1}' where a name is due"]),
+    "no colon": ('{"a" 1}\n', ["f:1: document 1: '1}' where a colon is due"]),
+}
+
+
+@pytest.mark.parametrize("step", [3, 1 << 20], ids=["bits", "whole"])
+@pytest.mark.parametrize(("text", "found"), BROKEN_JSON.values(), ids=BROKEN_JSON)
+def test_broken_json_is_named_and_the_rest_is_read(text: str, found: list[Any], step: int) -> None:
+    """What breaks is told with its place; what comes before and after it is read."""
+    assert told(scan(Drip(text.encode(), step), "f")) == found
+
+
+def test_an_object_without_an_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory is bounded also where a bracket is never closed."""
+    monkeypatch.setattr(scanner, "MAX_OBJECT", 1 << 20)
+    text = b'{"a": [' + b"1," * (1 << 20) + b"\n" + json.dumps(B).encode()
+    first, second = told(scan(io.BytesIO(text), "f"))
+    assert first == "f:1: document 1: an object of more than 1 MiB, or one that has no end"
+    assert second == B
+
+
+def test_places_of_json() -> None:
+    """An item has its document, its index, and the line on which it begins."""
+    text = json.dumps(A) + "\n" + json.dumps(LIST, indent=2)
+    assert places(scan(io.BytesIO(text.encode()), "f")) == [
+        "f:1: document 1",
+        "f:5: document 2, items[0]",
+        "f:17: document 2, items[1]",
+    ]
+
+
+@given(st.binary(max_size=200) | st.text(alphabet='{}[]",:\\\n a1-', max_size=80).map(str.encode))
+def test_any_bytes_end_in_pieces_or_places(content: bytes) -> None:
+    """Neither reader raises or goes on for ever, whatever it is given."""
+    for read in (scan, compose):
+        for one in read(io.BytesIO(content), "f"):
+            assert isinstance(one, Piece | Broken)
+
+
+@given(
+    st.lists(
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.text(),
+            lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+            max_leaves=8,
+        ),
+        max_size=4,
+    ),
+    st.sampled_from([None, 2]),
+    st.integers(1, 40),
+)
+def test_whatever_json_lists_it_comes_out_again(items: list[Any], indent: int | None, step: int) -> None:
+    """Items of any shape come out as they went in."""
+    text = json.dumps({"items": items, "kind": "List"}, indent=indent, ensure_ascii=False)
+    try:
+        content = text.encode()
+    except UnicodeEncodeError:  # half a surrogate, which no file holds
+        return
+    assert told(scan(Drip(content, step), "f")) == (items or [NONE])
+
+
+YAML = """\
+# a comment
+apiVersion: v1
+kind: A
+at: 2026-11-25T08:00:00Z
+---
+---
+apiVersion: v1
+items:
+- kind: B
+  metadata:
+    name: "1"
+- kind: C
+  text: |
+    --- not a marker
+     two
+kind: List
+...
+--- {kind: D, n: [1, 0x10, ~, yes]}
+"""
+
+
+@pytest.mark.parametrize("step", [1, 1 << 20], ids=["bytes", "whole"])
+def test_yaml_documents_and_lists(step: int) -> None:
+    """Documents, lists and flow style; times stay text; empty documents are passed over."""
+    found = list(compose(Drip(YAML.encode(), step), "f"))
+    assert told(iter(found)) == [
+        {"apiVersion": "v1", "kind": "A", "at": "2026-11-25T08:00:00Z"},
+        {"kind": "B", "metadata": {"name": "1"}},
+        {"kind": "C", "text": "--- not a marker\n two\n"},
+        {"kind": "D", "n": [1, 16, None, True]},
+    ]
+    assert places(iter(found)) == [
+        "f:2: document 1",
+        "f:9: document 2, items[0]",
+        "f:12: document 2, items[1]",
+        "f:18: document 3",
+    ]
+
+
+def test_broken_yaml_is_named_and_the_next_document_is_read() -> None:
+    """A document that breaks, an alias, a word: each is told with its line, and the others are read."""
+    text = (
+        "kind: A\n---\nkind: B\n  bad: indent\n---\na: &x [1]\nb: *x\n---\njust a word\n---\n? [1]\n: 2\n---\nkind: C\n"
+    )
+    found = told(compose(io.BytesIO(text.encode()), "f"))
+    assert found[0] == {"kind": "A"}
+    assert found[-1] == {"kind": "C"}
+    assert [one.split(": ")[0] for one in found[1:-1]] == ["f:4", "f:7", "f:9", "f:11"]
+    assert "aliases are not read" in found[2]
+    assert "a text where an object is due" in found[3]
+
+
+def test_yaml_with_a_directive_and_json_in_it() -> None:
+    """What begins with a directive is read; JSON is YAML."""
+    assert told(compose(io.BytesIO(b'%YAML 1.1\n---\n{"kind": "A",\n "b": [1]}\n'), "f")) == [{"kind": "A", "b": [1]}]
+
+
+@pytest.mark.parametrize("form", ["json", "yaml"])
+def test_lines_of_members(form: str) -> None:
+    """The line of a member is told in both forms; of what is not there, that of the nearest above."""
+    text = (
+        "---\nkind: A\nresults:\n- policy: p\n  message: 1\n"
+        if form == "yaml"
+        else json.dumps({"kind": "A", "results": [{"policy": "p", "message": 1}]}, indent=1)
+    )
+    (piece,) = (compose if form == "yaml" else scan)(io.BytesIO(text.encode()), "f")
+    assert isinstance(piece, Piece)
+    lines = {"json": (3, 4, 6), "yaml": (3, 4, 5)}[form]
+    assert line_of(piece, ("results",)) == lines[0]
+    assert line_of(piece, ("results", 0)) == lines[1]
+    assert line_of(piece, ("results", 0, "message")) == lines[2]
+    assert line_of(piece, ("results", 7, "message")) == lines[0]
+
+
+def test_paths_read_as_people_write_them() -> None:
+    """Names, numbers, and keys that are no plain names."""
+    assert joined("items[3]", ("metadata", "labels", "a/b", 0)) == 'items[3].metadata.labels["a/b"][0]'
