@@ -222,11 +222,11 @@ def _notes(intake: Intake) -> None:
         tell(f"left out, since not asked for: {_counted(intake.left_out)}")
     if intake.unowned and intake.rollup is not None and intake.owners.forbidden:
         tell(
-            f"{intake.unowned} violations of Pods, ReplicaSets and Jobs count for these, since their owners are not"
-            " known: read those too (kubectl get pods,replicasets,jobs -A -o json)"
+            "counted for Pods, ReplicaSets and Jobs themselves, since their owners are not known:"
+            f" {intake.unowned} (read those too: kubectl get pods,replicasets,jobs -A -o json)"
         )
     if intake.unlisted:
-        tell(f"{intake.unlisted} violations cannot be rendered: constraints count them and do not list them")
+        tell(f"counted by constraints and not listed, so not rendered: {intake.unlisted}")
     for engine, group in sorted(intake.ledger.frozen):
         tell(f"the reports of {engine} in {group} say nothing any more: it writes to another API since")
 

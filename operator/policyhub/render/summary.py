@@ -103,7 +103,8 @@ def _events(told: Forecast) -> Table:
 
 def assumptions(told: Forecast) -> list[str]:
     """What the forecast rests on."""
-    changes = f"{told.changes_per_day:,.1f} findings a day appear, change or are archived"
+    number = f"{told.changes_per_day:,.2f}".rstrip("0").rstrip(".")
+    changes = f"{number} findings a day appear, change or are archived"
     why = "; 1 in 100 is assumed, --changes-per-day says better" if told.assumed else ""
     return [
         f"Changes: {changes}{why}.",

@@ -49,7 +49,7 @@ def test_it_renders_what_the_operator_sent(world: World) -> None:
     world.apply(report("shop", result("quota"), kind="ClusterPolicyReport"))
     world.apply(constraint("repos", "web-1-x"))
     world.write_status(constraint("repos", "web-1-x"))
-    world.monitor()
+    world.monitor(rollUp=True)
     world.start()
     world.synced()
     sent = {finding["Id"]: finding for finding in world.found().values()}
