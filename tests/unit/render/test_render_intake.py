@@ -190,7 +190,11 @@ async def sent(documents: list[Document], wanted: Target) -> dict[str, Document]
         sink.finish()
         sink.state(ReflectorState(phase="watching"))
     feed = Feed(name="c", ledger=ledger, cluster=wanted.cluster, rules=Rules(archive_delay_ms=0), sends=True)
-    return {entry.id: engine._ship(feed, entry, Change.NEW).body for entry in ledger.entries.values() if entry.wanted}
+    return {
+        entry.id: engine._ship(feed, entry, Change.NEW, now=NOW).body
+        for entry in ledger.entries.values()
+        if entry.wanted
+    }
 
 
 @pytest.mark.parametrize("arn", [None, ARN], ids=["by name", "by ARN"])
@@ -485,6 +489,7 @@ def test_a_wrong_flag_is_named(flags: dict[str, Any], told: str) -> None:
 
 def test_a_file_that_is_no_monitoredcluster_is_named() -> None:
     """Another kind, or a wrong field: the file is named."""
-    for document in ({"kind": "Pod"}, [], {"kind": "MonitoredCluster", "metadata": {"name": "x"}}):
+    wrong: list[Any] = [{"kind": "Pod"}, [], {"kind": "MonitoredCluster", "metadata": {"name": "x"}}]
+    for document in wrong:
         with pytest.raises(TargetError, match=r"^mc\.yaml: "):
             target({}, document=document, file="mc.yaml")

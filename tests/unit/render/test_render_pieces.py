@@ -14,7 +14,12 @@ from policyhub.render.composer import compose
 from policyhub.render.piece import NO_ITEMS, Broken, Piece, joined, line_of
 from policyhub.render.scanner import scan
 
-A = {"apiVersion": "v1", "kind": "A", "text": 'a "quoted" } brace \\ and [', "list": [[], {}, None, 1.5, True]}
+A: dict[str, Any] = {
+    "apiVersion": "v1",
+    "kind": "A",
+    "text": 'a "quoted" } brace \\ and [',
+    "list": [[], {}, None, 1.5, True],
+}
 B = {"apiVersion": "v1", "kind": "B", "metadata": {"name": "b", "items": [1]}}
 LIST = {"apiVersion": "v1", "items": [A, B], "kind": "List", "metadata": {"resourceVersion": ""}}
 TYPED = {"kind": "ReportList", "apiVersion": "g/v1", "metadata": {}, "items": [{"metadata": {"name": "x"}}]}
