@@ -1,0 +1,118 @@
+"""One look at a cluster, page by page: what fails is told, and the rest is read."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, cast
+
+from policyhub.kube.connection import Connection, Refused, Unreachable
+from policyhub.render.listing import listing, owners
+from policyhub.render.piece import Broken
+
+Answer = dict[str, Any] | Exception
+GROUP = "wgpolicyk8s.io"
+API = f"/apis/{GROUP}/v1alpha2"
+KINDS = [("policyreports", "PolicyReport", True), ("clusterpolicyreports", "ClusterPolicyReport", False)]
+SERVED: dict[str, Answer] = {
+    f"/apis/{GROUP}": {"versions": [{"version": "v1alpha2"}]},
+    API: {
+        "resources": [
+            {"name": name, "kind": kind, "namespaced": spaced, "verbs": ["list", "watch", "create"]}
+            for name, kind, spaced in KINDS
+        ]
+    },
+}
+
+
+class Server:
+    """Answers each path from a list, the last one again and again."""
+
+    def __init__(self, answers: Mapping[str, Answer | list[Answer]]) -> None:
+        self._answers = {path: list(a) if isinstance(a, list) else [a] for path, a in answers.items()}
+        self.asked: list[tuple[str, dict[str, str]]] = []
+
+    async def get(self, path: str, params: Mapping[str, str] | None = None, *, accept: str | None = None) -> bytes:
+        self.asked.append((path, dict(params or {})))
+        answers = self._answers.get(path, [Refused(404, "NotFound", "")])
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return json.dumps(answer).encode()
+
+
+def page(*names: str, following: str = "") -> dict[str, Any]:
+    items = [{"metadata": {"name": name, "namespace": "shop"}} for name in names]
+    return {"metadata": {"continue": following}, "items": items}
+
+
+async def rest(_: float) -> None:
+    """No pause in tests."""
+
+
+async def told(server: Server, *groups: str) -> list[str]:
+    connection = cast("Connection", server)
+    return [
+        str(one) if isinstance(one, Broken) else f"{one.kind} {one.place}"
+        async for one in listing(connection, groups or (GROUP,), pause=rest)
+    ]
+
+
+async def test_pages_are_followed() -> None:
+    """All pages of all kinds that are served; what a group does not serve is nothing to tell."""
+    reports = [page("a", "b", following="more"), page("c")]
+    server = Server(
+        {**SERVED, f"{API}/policyreports": cast("list[Answer]", reports), f"{API}/clusterpolicyreports": {}}
+    )
+    assert await told(server, GROUP, "openreports.io") == [
+        f"PolicyReport policyreports.{GROUP} shop/{name}" for name in "abc"
+    ]
+    assert (f"{API}/policyreports", {"limit": "500", "continue": "more"}) in server.asked
+
+
+async def test_what_may_not_be_listed_is_told() -> None:
+    """One API that is refused does not keep the others from being read; a group that cannot be told of is named."""
+    refused = Refused(403, "Forbidden", "no")
+    server = Server(
+        {
+            **SERVED,
+            f"{API}/policyreports": refused,
+            f"{API}/clusterpolicyreports": page("x"),
+            "/apis/openreports.io": Refused(403, "Forbidden", "neither"),
+        }
+    )
+    assert sorted(await told(server, GROUP, "openreports.io")) == [
+        f"ClusterPolicyReport clusterpolicyreports.{GROUP} shop/x",
+        "openreports.io: what the cluster serves cannot be read: 403 Forbidden: neither",
+        f"policyreports.{GROUP}: cannot be listed: 403 Forbidden: no",
+    ]
+
+
+async def test_a_page_is_tried_again() -> None:
+    """A server that is busy or away for a moment costs nothing; one that stays away is told."""
+    busy: list[Answer] = [Refused(503, "Busy", ""), Unreachable("away"), page("a")]
+    server = Server({**SERVED, f"{API}/policyreports": busy, f"{API}/clusterpolicyreports": Unreachable("gone")})
+    assert sorted(await told(server)) == [
+        f"PolicyReport policyreports.{GROUP} shop/a",
+        f"clusterpolicyreports.{GROUP}: cannot be listed: gone",
+    ]
+
+
+async def test_a_listing_that_took_too_long_begins_anew() -> None:
+    """A token that has expired: all over again, in larger pages."""
+    answers: list[Answer] = [page("a", following="old"), Refused(410, "Expired", ""), page("a", "b")]
+    server = Server({**SERVED, f"{API}/policyreports": answers, f"{API}/clusterpolicyreports": page()})
+    assert len(await told(server)) == 3
+    assert (f"{API}/policyreports", {"limit": "2000"}) in server.asked
+
+
+async def test_owners_are_listed_without_what_has_ended() -> None:
+    """Pods by a selector that leaves out ended ones; a refusal is told with its API."""
+    server = Server(
+        {
+            "/api/v1/pods": page("p"),
+            "/apis/apps/v1/replicasets": page("r"),
+            "/apis/batch/v1/jobs": Refused(403, "No", ""),
+        }
+    )
+    found = [(r.plural, isinstance(one, Broken)) async for r, one in owners(cast("Connection", server), pause=rest)]
+    assert sorted(found) == [("jobs", True), ("pods", False), ("replicasets", False)]
+    assert server.asked[0][1]["fieldSelector"] == "status.phase!=Succeeded,status.phase!=Failed"
