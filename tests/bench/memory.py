@@ -22,6 +22,7 @@ from tests.bench.scene import BenchError, Rows, Scene, Size, Usage, in_sync, say
 
 HOME = "bench-home"
 SECRET = {"namespace": stand.NAMESPACE, "name": "standin"}
+OWNERS = ("/api/v1/pods", "/apis/apps/v1/replicasets", "/apis/batch/v1/jobs")
 GOAL_BASE, GOAL_EACH = 120.0, 1.2
 """MiB, and kB a violation."""
 
@@ -58,10 +59,12 @@ class Standing:
         self._size = size
 
     @contextmanager
-    def synced(self, *, reports: int, failing: int, wide: bool = False) -> Iterator[tuple[stand.Operator, str]]:
+    def synced(
+        self, *, reports: int, failing: int, wide: bool = False, pods: int = 0
+    ) -> Iterator[tuple[stand.Operator, str]]:
         """One in sync with so many reports, and the stand-in's URL."""
         say(f"a stand-in with {reports:,} reports, {failing} results of each failing")
-        with standin.running(reports=reports, failing=failing, wide=wide) as url:
+        with standin.running(reports=reports, failing=failing, wide=wide, pods=pods) as url:
             self._refer(url)
             before = self._taken()
             with stand.Operator(without_pace(self._installed), self._hub) as operator:
@@ -74,6 +77,15 @@ class Standing:
                     yield operator, url
                 finally:
                     operator.kill()
+
+    def watched(self, operator: stand.Operator, url: str) -> dict[str, int]:
+        """Once Pods and their owners are watched: what was asked of the stand-in for it, by path."""
+
+        def owners() -> dict[str, int]:
+            return {what: number for what, number in standin.asked(url).items() if what.endswith(OWNERS)}
+
+        self._until(operator, lambda: sum(what.startswith("watch") for what in owners()) == len(OWNERS), "the owners")
+        return owners()
 
     def rewritten(self, operator: stand.Operator, url: str, reports: int) -> float:
         """CPU seconds of the operator that the rewrite of all reports takes, sent as quickly as it reads."""
@@ -131,6 +143,13 @@ def million(plane: Plane, size: Size) -> Rows:
         for reports in (0, size.passing):
             with operators.synced(reports=reports, failing=0) as (operator, _):
                 row(f"{reports:,} reports without a violation", told(usage(operator), 0))
+        with operators.synced(reports=0, failing=0, pods=size.pods) as (operator, url):
+            asked = operators.watched(operator, url)
+            row(f"{size.pods:,} Pods of {size.pods // standin.REPLICAS:,} Deployments", told(usage(operator), 0))
+            calls = ", ".join(
+                f"{number} {what.partition(' ')[0]} {what.rpartition('/')[2]}" for what, number in asked.items()
+            )
+            row("requests for them", calls)
         some: dict[int, Usage] = {}
         for reports in (size.million // 10, size.million):
             number = reports * size.failing
@@ -146,3 +165,9 @@ def million(plane: Plane, size: Size) -> Rows:
                 cpu = operators.rewritten(operator, url, size.reports)
                 row(f"rewrite of {size.reports:,} reports of {what}", f"{size.reports / cpu:,.0f} reports/s a core")
     return rows
+
+
+def _short(what: str) -> str:
+    """`list pods` of `list /api/v1/pods`."""
+    verb, _, path = what.partition(" ")
+    return f"{verb} {path.rpartition('/')[2]}"

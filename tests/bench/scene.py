@@ -47,6 +47,8 @@ class Size:
     """Reports of the stand-in; each with `failing` failing results."""
     passing: int = 200_000
     """Reports without a violation, of the stand-in."""
+    pods: int = 50_000
+    """Of the stand-in, ten of each Deployment."""
     steps: int = 5_000
     """Reports that the steps are measured with."""
     idle: float = 15.0
@@ -65,7 +67,16 @@ class Size:
 
 FULL = Size()
 QUICK = Size(
-    reports=3_000, small=500, samples=20, spacing=0.3, million=10_000, passing=4_000, steps=500, idle=5, minutes=3
+    reports=3_000,
+    small=500,
+    samples=20,
+    spacing=0.3,
+    million=10_000,
+    passing=4_000,
+    pods=5_000,
+    steps=500,
+    idle=5,
+    minutes=3,
 )
 """The same in less than three minutes."""
 

@@ -13,7 +13,8 @@ import asyncio
 import contextlib
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 from urllib.request import ProxyHandler, Request, build_opener
 
@@ -28,12 +29,15 @@ UID = "6f1d7f3e-0000-4000-8000-bench0000000"
 CREATED = "2026-01-01T00:00:00Z"
 LISTED = 1_000_000_000
 """The resourceVersion of each listing; events count on from it."""
+REPLICAS = 10
+"""Pods of a Deployment."""
 BOOKMARK_SECONDS = 10.0
 EVENTS_A_WRITE = 200
 NUMBER, SECOND, REVISION = 987_654_321, 987_654_322, "987654323"
 """Stand in the template where numbers differ."""
 
 Document = dict[str, Any]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Template:
@@ -62,8 +66,11 @@ class Template:
 
 
 class Standin:
-    def __init__(self, *, reports: int, failing: int, wide: bool) -> None:
+    def __init__(self, *, reports: int, failing: int, wide: bool, pods: int) -> None:
+        self.asked: Counter[str] = Counter()
+        """Listings (their pages) and watches, by path."""
         self._number = reports
+        self._pods = pods
         build = shape.wide if wide else shape.report
         self._template = Template(lambda number: build(number, failing=failing, second=SECOND))
         spaces = [*shape.namespaces(), {"metadata": {"name": "kube-system"}}]
@@ -86,6 +93,35 @@ class Standin:
 
     async def cluster_reports(self, request: web.Request) -> web.StreamResponse:
         return await self._few(request, kind="ClusterPolicyReportList", items=[])
+
+    async def pods(self, request: web.Request) -> web.StreamResponse:
+        return await self._many(request, self._pods, pod)
+
+    async def replica_sets(self, request: web.Request) -> web.StreamResponse:
+        return await self._many(request, -(-self._pods // REPLICAS), replica_set)
+
+    async def jobs(self, request: web.Request) -> web.StreamResponse:
+        return await self._many(request, 0, pod)
+
+    async def _many(self, request: web.Request, number: int, build: Callable[[int], Document]) -> web.StreamResponse:
+        """As metadata, a page at a time."""
+        if request.query.get("watch") == "true":
+            return await self._watch(request, reports=False)
+        start, limit = int(request.query.get("continue", "0")), int(request.query.get("limit", "500"))
+        end = min(start + limit, number)
+        metadata = {**_version(self._revision), "continue": str(end) if end < number else ""}
+        items = [build(n) for n in range(start, end)]
+        page = {"kind": "PartialObjectMetadataList", "metadata": metadata, "items": items}
+        return _json(msgspec.json.encode(page).decode())
+
+    async def requests(self, _: web.Request) -> web.Response:
+        return _json(msgspec.json.encode(self.asked).decode())
+
+    @web.middleware
+    async def count(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        verb = "watch" if "watch" in request.query else "list"
+        self.asked[f"{verb} {request.path}"] += 1
+        return await handler(request)
 
     async def namespaces(self, request: web.Request) -> web.StreamResponse:
         return await self._few(request, kind="NamespaceList", items=self._spaces)
@@ -138,7 +174,11 @@ class Standin:
 
 def application(standin: Standin) -> web.Application:
     root = f"/apis/{shape.GROUP}"
-    app = web.Application()
+    app = web.Application(middlewares=[standin.count])
+    app.router.add_get("/api/v1/pods", standin.pods)
+    app.router.add_get("/apis/apps/v1/replicasets", standin.replica_sets)
+    app.router.add_get("/apis/batch/v1/jobs", standin.jobs)
+    app.router.add_get("/_requests", standin.requests)
     app.router.add_get("/api/v1/namespaces/kube-system", _kube_system)
     app.router.add_get("/api/v1/namespaces", standin.namespaces)
     app.router.add_get(root, _group)
@@ -147,6 +187,41 @@ def application(standin: Standin) -> web.Application:
     app.router.add_get(f"{root}/{shape.VERSION}/clusterpolicyreports", standin.cluster_reports)
     app.router.add_post("/_rewrite", standin.rewrite)
     return app
+
+
+def pod(number: int) -> Document:
+    """The metadata of a Pod, of the ReplicaSet that its number tells."""
+    of = number // REPLICAS
+    name = f"{_replica_set(of)}-{number % REPLICAS:05d}"
+    return _owned("Pod", number, name, of, owner={"kind": "ReplicaSet", "name": _replica_set(of), "uid": _uid(1, of)})
+
+
+def replica_set(number: int) -> Document:
+    """The metadata of the one ReplicaSet of a Deployment."""
+    owner = {"kind": "Deployment", "name": f"app-{number}", "uid": _uid(2, number)}
+    return _owned("ReplicaSet", number, _replica_set(number), number, owner=owner)
+
+
+def _owned(kind: str, number: int, name: str, deployment: int, *, owner: Document) -> Document:
+    metadata = {
+        "name": name,
+        "namespace": shape.space(deployment),
+        "uid": _uid(0 if kind == "Pod" else 1, number),
+        "resourceVersion": str(LISTED),
+        "creationTimestamp": CREATED,
+        "labels": {"app.kubernetes.io/name": f"app-{deployment}", "pod-template-hash": "5d9c7b8f6d"},
+        "annotations": {"deployment.kubernetes.io/revision": "1"},
+        "ownerReferences": [{"apiVersion": "apps/v1", "controller": True, "blockOwnerDeletion": True, **owner}],
+    }
+    return {"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": metadata}
+
+
+def _replica_set(number: int) -> str:
+    return f"app-{number}-5d9c7b8f6d"
+
+
+def _uid(kind: int, number: int) -> str:
+    return f"{kind:08x}-0000-4000-8000-{number:012x}"
 
 
 async def _kube_system(_: web.Request) -> web.Response:
@@ -181,9 +256,11 @@ def _json(text: str) -> web.Response:
 
 
 @contextlib.contextmanager
-def running(*, reports: int, failing: int, wide: bool = False) -> Iterator[str]:
+def running(*, reports: int, failing: int, wide: bool = False, pods: int = 0) -> Iterator[str]:
     """As a process of its own; gives its URL."""
-    command = [sys.executable, "-m", "tests.bench.standin", "--reports", str(reports), "--failing", str(failing)]
+    numbers = {"--reports": reports, "--failing": failing, "--pods": pods}
+    command = [sys.executable, "-m", "tests.bench.standin"]
+    command += [word for name, number in numbers.items() for word in (name, str(number))]
     with subprocess.Popen(  # noqa: S603  (ourselves)
         command + ["--wide"] * wide, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=stand.ROOT, text=True
     ) as process:
@@ -203,13 +280,21 @@ def rewrite(url: str, *, second: int) -> int:
         return int(msgspec.json.decode(answer.read())["watches"])
 
 
+def asked(url: str) -> dict[str, int]:
+    """How often it was asked for what."""
+    with build_opener(ProxyHandler({})).open(f"{url}/_requests", timeout=10) as answer:
+        counts: dict[str, int] = msgspec.json.decode(answer.read())
+    return counts
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--reports", type=int, required=True)
     parser.add_argument("--failing", type=int, default=2)
     parser.add_argument("--wide", action="store_true", help="thirty results a report")
+    parser.add_argument("--pods", type=int, default=0, help="ten of each Deployment")
     given = parser.parse_args()
-    asyncio.run(serve(application(Standin(reports=given.reports, failing=given.failing, wide=given.wide))))
+    asyncio.run(serve(application(Standin(**vars(given)))))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ TINY = Size(
     spacing=0.05,
     million=50,
     passing=40,
+    pods=30,
     steps=20,
     idle=0.1,
     silence=1.0,
@@ -68,6 +69,8 @@ def test_memory_has_a_row_for_each_size(tables: Tables) -> None:
         "240 violations in 120 reports",
     ]
     assert "40 reports without a violation" in tables["million"]
+    assert "30 Pods of 3 Deployments" in tables["million"]
+    assert tables["million"]["requests for them"].count("1 list") == 3
     assert "100 violations in 50 reports" in tables["million"]
 
 
