@@ -26,6 +26,8 @@ class Source:
     def __init__(self, view: View) -> None:
         self.view = view
         self.watching = False
+        self.deceived = False
+        """Whether another cluster answers it."""
         self.vanished: int | None = None
         """When a discovery first lacked it."""
         self.forgotten = False
@@ -130,14 +132,14 @@ class Sight:
         self.abort(origin)
         source.view.grade |= self.grade and self._ledger.reports_listed and origin in REPORT_APIS
         source.view.begin()
-        found = self._cluster.objects(origin)
-        source.listing = self._cluster.made(origin), self._moment(origin), found, list(found)
+        source.deceived = self._cluster.impostor
+        found = self._cluster.objects(origin, impostor=source.deceived)
+        moment = self.heard.get(origin, 0) if source.deceived else self._shown(origin)
+        source.listing = self._cluster.made(origin), moment, found, list(found)
         self._pages(source, 1)
 
-    def _moment(self, origin: str) -> int:
-        """What a listing that begins now shows."""
-        if self._cluster.impostor:
-            return self.heard.get(origin, 0)
+    def _shown(self, origin: str) -> int:
+        """Up to which change an API tells the truth now."""
         return self._cluster.known_of_constraint() if origin == CONSTRAINTS else self._cluster.seq
 
     def _pages(self, source: Source, number: int) -> None:
@@ -193,15 +195,15 @@ class Sight:
         source = self.sources.get(origin)
         if source is None or not source.watching or source.listing is not None:
             return
-        found = self._cluster.objects(origin)
+        found = self._cluster.objects(origin, impostor=source.deceived)
         for key, raw in found.items():
             if source.told.get(key) != raw:
                 source.view.upsert(raw)
         for key in source.told.keys() - found.keys():
             source.view.delete(msgspec.json.encode({"metadata": {"name": key.name, "namespace": key.namespace}}))
         source.told = found
-        if origin not in self._cluster.removed or origin == CONSTRAINTS:
-            self.heard[origin] = self._moment(origin)
+        if not source.deceived and (origin not in self._cluster.removed or origin == CONSTRAINTS):
+            self.heard[origin] = self._shown(origin)
 
     def deliver_all(self) -> None:
         """All that has changed arrives; what was being listed is."""
@@ -257,7 +259,7 @@ class Sight:
         if set(REPORT_APIS) <= listed:
             left = self._cluster.left
             ledger.freeze(frozenset({("kyverno", OLD_API.partition(".")[2])}) if left else frozenset(), now=self._now())
-            ledger.twofold = frozenset() if left else frozenset({"kyverno"})
+            ledger.twofold = frozenset({"kyverno"})
             self.heard_left = self._cluster.seq
 
     # -- what it could know ---------------------------------------------------------------------------------------
