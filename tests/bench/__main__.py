@@ -24,7 +24,7 @@ TABLES = ("steps", *SCENES, "million")
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small sizes, three minutes")
+    parser.add_argument("--quick", action="store_true", help="small sizes, about three minutes")
     parser.add_argument("--table", choices=TABLES, action="append", help="only this; may be repeated")
     given = parser.parse_args()
     wanted = [table for table in TABLES if table in (given.table or TABLES)]

@@ -78,7 +78,7 @@ QUICK = Size(
     idle=5,
     minutes=3,
 )
-"""The same in less than three minutes."""
+"""The same in about three minutes."""
 
 
 @dataclass(frozen=True)
