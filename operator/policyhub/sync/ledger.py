@@ -473,6 +473,8 @@ class Ledger:
                 entry.origin = origin
             if entry.voice is not None:
                 entry.place = entry.voice.place
+                if entry.rejected == entry.digest:  # as it reads it was refused: it is archived as Security Hub has it
+                    entry.voice = None
             self._count(entry)
             self._lose(entry)
         elif entry.grade < grade:

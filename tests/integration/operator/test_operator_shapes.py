@@ -96,7 +96,8 @@ def serve(world: World, *served: str) -> None:
 def versions(world: World) -> Iterator[World]:
     """A cluster whose served versions of wgpolicyk8s.io may be changed."""
     yield world
-    serve(world, "v1alpha2")
+    serve(world, "v1alpha2", "v1beta1")
+    world.clear()  # while all are served: what was written as v1beta1 can be written as nothing else without it
     world.cluster.apply(crds.policy_reports())
 
 

@@ -1,5 +1,6 @@
 """What is known of the end of a violation, and what follows: the rows of the table in `plan`."""
 
+import msgspec
 import pytest
 
 from policyhub.findings.identity import finding_id
@@ -311,6 +312,21 @@ def test_a_pass_waits_where_the_engine_speaks_through_two_apis() -> None:
     made.read(REPORT, [], complete=True, passed=lambda: frozenset({violation().identity}), now=NOW)
     assert act(made, entry, now=NOW) == Wait(ARCHIVE_AT)
     assert act(made, entry, now=ARCHIVE_AT) is Change.ARCHIVED
+
+
+def test_what_was_refused_is_archived_as_security_hub_has_it() -> None:
+    """A finding whose last wording was refused for good ends by the wording that was accepted before."""
+    made = ledger()
+    say(made, REPORT, violation())
+    entry = sent(made, violation())
+    say(made, REPORT, msgspec.structs.replace(violation(), message="refused"))
+    made.launch(entry)
+    made.reject(entry, entry.digest)
+    assert act(made, entry, now=NOW) is Hold.REJECTED
+    say(made, REPORT)
+    assert entry.voice is None  # so its body is read
+    assert act(made, entry, now=NOW) == Wait(ARCHIVE_AT)
+    assert entry.place == violation().place
 
 
 @pytest.mark.parametrize("positive", [False, True], ids=["spoken", "positive"])
