@@ -22,9 +22,12 @@ greatest first: of a list in that order the first entry is the boundary, and wha
 violation. Before 3.16 the list is any part of them, as a rule in ascending order. A list that names one object only is
 in every order and shows none. Strings compare as in Go, by bytes of UTF-8, which is by code points, as in Python.
 
+What a constraint's annotations say of controls, standards and remediation is said of each of its violations.
+
 A constraint is cluster-scoped and written by Gatekeeper: it speaks for every namespace. Pure: no I/O, no clock.
 """
 
+import re
 from itertools import pairwise
 from sys import intern
 from typing import Any
@@ -43,6 +46,11 @@ SOURCE = "gatekeeper"
 
 SEVERITY_KEYS = ("policyhub.dev/severity", "severity")
 """Annotations, then labels, by which a constraint names its severity; the second is a convention of AWS's samples."""
+
+_TELLING = re.compile(
+    r"(?:.+/)?(?:(?:.+-)?controls?|standards?|owasp|remediation(?:-docs|-url)?|url|documentation|constraintData)"
+)
+"""Annotations that tell which requirement a constraint stands for, and what to do (findings/taxonomy.py, remedy.py)."""
 
 _SCOPED = "scoped"
 _AUDITED = frozenset({"audit.gatekeeper.sh", "*"})
@@ -108,10 +116,10 @@ def read(resource: str, raw: bytes | msgspec.Raw, *, latest: int) -> Reading:
     audited = None if status.audit_timestamp is None else int(status.audit_timestamp.timestamp())
     observed = audited if audited is not None and EARLIEST <= audited <= latest else None
     found: dict[Identity, list[Violation]] = {}
-    stated = _stated(metadata)
+    stated, told_of = _stated(metadata), _told_of(metadata)
     places: list[Place] = []
     for entry in listed:
-        violation = _violation(constraint, entry, stated)
+        violation = _violation(constraint, entry, stated, told_of)
         found.setdefault(violation.identity, []).append(violation)
         places.append(violation.place)
     lost = problems.count(MALFORMED_RESULT)
@@ -152,7 +160,9 @@ def _boundary(listed: list[_Listed], places: list[Place]) -> Place | None:
     return places[0]
 
 
-def _violation(constraint: _Constraint, entry: _Listed, stated: Severity | None) -> Violation:
+def _violation(
+    constraint: _Constraint, entry: _Listed, stated: Severity | None, told_of: tuple[tuple[str, str], ...]
+) -> Violation:
     group, version = known_group(entry.group or "", entry.kind), entry.version or ""
     is_namespace = entry.kind == "Namespace" and not group
     namespace = "" if is_namespace else intern(entry.namespace or "")
@@ -167,7 +177,7 @@ def _violation(constraint: _Constraint, entry: _Listed, stated: Severity | None)
         severity=stated or severity_of_actions(actions),
         category="",
         message=(entry.message or "").strip()[:MESSAGE_LIMIT],
-        properties=(("enforcementAction", ", ".join(actions)),),
+        properties=tuple(sorted((("enforcementAction", ", ".join(actions)), *told_of))),
         api_version=intern(f"{group}/{version}" if group and version else version),
     )
 
@@ -179,6 +189,14 @@ def _stated(metadata: _Metadata) -> Severity | None:
             if severity is not None:
                 return severity
     return None
+
+
+def _told_of(metadata: _Metadata) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (intern(key), intern(value.strip()[:MESSAGE_LIMIT]))
+        for key, value in (metadata.annotations or {}).items()
+        if value.strip() and _TELLING.fullmatch(key)
+    )
 
 
 def _actions(spec: _Spec, entry: _Listed) -> list[str]:

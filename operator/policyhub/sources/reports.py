@@ -36,6 +36,11 @@ from policyhub.sources.violation import Identity, Reading, SourceKey, Subject, V
 UNKNOWN_RESULT = "unknown-result"
 NO_POLICY = "no-policy"
 FOREIGN_NAMESPACE = "foreign-namespace"
+UNNAMED_OBJECT = "unnamed-object"
+"""One of several objects of a result has no name, so nothing can be said about it."""
+
+_HARMLESS = frozenset({FOREIGN_NAMESPACE, UNNAMED_OBJECT, wire.MALFORMED_MEMBER})
+"""Problems that hide no violation of an object that this report may speak for."""
 
 EARLIEST = 1_420_070_400
 """2015-01-01: what lies before it is no time (Falcosidekick writes the second of the minute, kube-bench 0)."""
@@ -45,6 +50,7 @@ _PASSING = frozenset({"pass", "skip"})
 
 # Where no result and no report names its source, the label of the engine does.
 _ENGINE_LABELS = ("app.kubernetes.io/managed-by", "wgpolicyk8s.io/engine", "policy.kubernetes.io/engine")
+_ENGINES = {"falco-agent": "Falco"}  # so that what leaves out Falco leaves out its older adapter too
 _UNKNOWN_SOURCE = "unknown"
 _KUBE_BENCH = "Kube Bench"
 _KUBE_BENCH_MARKS = frozenset({"index", "audit", "test_info"})
@@ -58,7 +64,8 @@ _DISCRIMINATORS = {"Trivy Vulnerability": "resource", _KUBE_BENCH: "index"}
 _VOLATILE = frozenset({"process", "policy-resource-version", "policy-uid", "resultID"})
 _PROPERTIES = 64
 
-_ITSELF = "wgpolicyk8s.io"
+ITSELF = "wgpolicyk8s.io"
+"""The group of the subject where a result names no object: the report stands for itself, by one name in both APIs."""
 
 _OF_PODS = frozenset({"Pod", "ReplicaSet", "Job"})
 """What comes and goes with a controller."""
@@ -88,7 +95,7 @@ def read(group: str, resource: str, raw: bytes | msgspec.Raw, *, latest: int) ->
             continue
         for violation in speaker.violations(result, problems):
             found.setdefault(violation.identity, []).append((violation, observed))
-    complete = not wire.cut_short(report) and all(p in (FOREIGN_NAMESPACE, wire.MALFORMED_MEMBER) for p in problems)
+    complete = not wire.cut_short(report) and _HARMLESS.issuperset(problems)
     return Reading(
         key=_key(group, resource, report.metadata),
         violations=tuple(_merged(said) for _, said in sorted(found.items())),
@@ -200,6 +207,7 @@ class _Speaker:
         if result.resources:
             named = [ref for ref in result.resources if ref is not None and ref.name]
             if named:
+                problems += [UNNAMED_OBJECT] * (len(result.resources) - len(named))
                 subjects = (self._subject(ref, problems) for ref in named)
                 return [subject for subject in subjects if subject is not None]
         if self._default is None:
@@ -214,7 +222,7 @@ class _Speaker:
             return owner
         # One word for both APIs: the same scan through another API is the same finding.
         kind = "PolicyReport" if self._namespace else "ClusterPolicyReport"
-        return Reference(api_version=f"{_ITSELF}/v1alpha2", kind=kind, name=self._metadata.name)
+        return Reference(api_version=f"{ITSELF}/v1alpha2", kind=kind, name=self._metadata.name)
 
     def _subject(self, ref: Reference, problems: list[str]) -> tuple[Subject, str] | None:
         if ref is wire.UNREADABLE:
@@ -256,7 +264,8 @@ def _merged(said: list[tuple[Violation, int | None]]) -> tuple[Violation, int | 
 def _labelled(labels: dict[str, str] | None) -> str:
     if not labels:
         return ""
-    return next((value for key in _ENGINE_LABELS if (value := labels.get(key, "").strip())), "")
+    named = next((value for key in _ENGINE_LABELS if (value := labels.get(key, "").strip())), "")
+    return _ENGINES.get(named, named)
 
 
 def _shown(properties: dict[str, str]) -> tuple[tuple[str, str], ...]:

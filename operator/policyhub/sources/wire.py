@@ -38,6 +38,10 @@ class Result(msgspec.Struct):
     resources: list[Reference | None] | None = None
     timestamp: Stamp | None = None
     properties: dict[str, str] | None = None
+    status: str | None = None
+    """v1alpha1's name of `result`."""
+    data: dict[str, str] | None = None
+    """v1alpha1's name of `properties`."""
 
 
 class Metadata(msgspec.Struct, rename="camel"):
@@ -50,14 +54,16 @@ class Metadata(msgspec.Struct, rename="camel"):
 
 class Limits(msgspec.Struct, rename="camel"):
     max_results: int | None = None
+    status_filter: list[str] | None = None
 
 
 class Configuration(msgspec.Struct):
     limits: Limits | None = None
 
 
-class Report(msgspec.Struct):
+class Report(msgspec.Struct, rename="camel"):
     metadata: Metadata
+    api_version: str | None = None
     scope: Reference | None = None
     source: str | None = None
     configuration: Configuration | None = None
@@ -65,6 +71,9 @@ class Report(msgspec.Struct):
 
 
 _report = msgspec.json.Decoder(Report)
+
+_OLDEST = "wgpolicyk8s.io/v1alpha1"
+"""The version that names two members otherwise. No API server serves it to us; files may hold it."""
 
 UNREADABLE = Reference(name="\0")
 """Stands for a reference that cannot be read. Its result is left out: nothing may be blamed on another object."""
@@ -76,18 +85,29 @@ _NAMES = ("policy", "rule", "source")
 
 def report(raw: bytes | msgspec.Raw) -> tuple[Report, list[str]]:
     """The report, and a fixed word for each problem. Raises Malformed where not even its name can be read."""
+    problems: list[str] = []
     try:
-        return _report.decode(raw), []
+        decoded = _report.decode(raw)
     except msgspec.ValidationError:
-        return _tolerant(raw)
+        decoded, problems = _tolerant(raw)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Malformed("not-json", f"an object that is no JSON: {error}") from error
+    if decoded.api_version == _OLDEST:
+        for result in decoded.results or ():
+            if result is not None:
+                result.result = result.result or result.status
+                result.properties = result.properties or result.data
+    return decoded, problems
 
 
 def cut_short(report: Report) -> bool:
-    """True where the engine was told to list no more results than these, so that more may exist."""
+    """True where the engine was told to list no more results than these, or no failures: then more may exist."""
     limits = report.configuration.limits if report.configuration is not None else None
-    most = limits.max_results if limits is not None else None
+    if limits is None:
+        return False
+    if limits.status_filter and "fail" not in limits.status_filter:
+        return True
+    most = limits.max_results
     return most is not None and 0 < most <= len(report.results or ())
 
 
@@ -102,13 +122,14 @@ def _tolerant(raw: bytes | msgspec.Raw) -> tuple[Report, list[str]]:
         problems.append(MALFORMED_RESULT)
         listed = None
     results: list[Result | None] = [_result(item, problems) for item in listed or () if item is not None]
-    scope, source = document.get("scope"), document.get("source")
+    scope, source, version = document.get("scope"), document.get("source"), document.get("apiVersion")
     if source is not None and not isinstance(source, str):
         problems.append(MALFORMED_MEMBER)
         source = None
     return (
         Report(
             metadata=metadata,
+            api_version=version if isinstance(version, str) else None,
             scope=None if scope is None else _reference(scope),
             source=source,
             configuration=_converted(document.get("configuration"), Configuration, problems),

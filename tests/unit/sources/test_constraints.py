@@ -435,6 +435,24 @@ def test_what_gatekeeper_wrote() -> None:
     }
 
 
+def test_what_a_constraint_tells_of_requirements_is_said_of_its_violations() -> None:
+    """Annotations on controls, standards and remediation; no other one, and none that is blank."""
+    annotations = {
+        "policies.example/cis-eks-control": " 4.2.1 ",
+        "policycontroller.gke.io/constraintData": "{controlNumbers: '[1]'}",
+        "remediation": "Set limits.",
+        "x/standards": " ",
+        "kubectl.kubernetes.io/last-applied-configuration": "{}",
+        "description": "d",
+    }
+    assert only(read(document(entry(), annotations=annotations))).properties == (
+        ("enforcementAction", "deny"),
+        ("policies.example/cis-eks-control", "4.2.1"),
+        ("policycontroller.gke.io/constraintData", "{controlNumbers: '[1]'}"),
+        ("remediation", "Set limits."),
+    )
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),

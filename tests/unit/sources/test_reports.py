@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policyhub.sources import reports
-from policyhub.sources.reports import FOREIGN_NAMESPACE, NO_POLICY, UNKNOWN_RESULT
+from policyhub.sources.reports import FOREIGN_NAMESPACE, NO_POLICY, UNKNOWN_RESULT, UNNAMED_OBJECT
 from policyhub.sources.violation import Malformed, Reading, SourceKey, Subject, Violation
 from policyhub.sources.wire import MALFORMED_MEMBER, MALFORMED_RESULT
 
@@ -256,7 +256,7 @@ def test_the_same_statement_through_the_other_api_is_the_same_violation() -> Non
         (" ", "openreports", {"app.kubernetes.io/managed-by": "y"}, {}, "openreports"),
         (None, None, {"app.kubernetes.io/managed-by": "kubewarden"}, {}, "kubewarden"),
         (None, "", {"wgpolicyk8s.io/engine": "kube-cis"}, {}, "kube-cis"),
-        (None, None, {"policy.kubernetes.io/engine": "falco-agent"}, {}, "falco-agent"),
+        (None, None, {"policy.kubernetes.io/engine": "falco-agent"}, {}, "Falco"),
         (None, None, {}, {"index": "1.1.1", "audit": "a", "test_info": "t"}, "Kube Bench"),
         (None, None, {}, {"index": "1.1.1"}, "unknown"),
         (None, None, None, None, "unknown"),
@@ -536,6 +536,30 @@ def test_the_error_names_the_object_as_far_as_known() -> None:
     """Somebody must find it."""
     with pytest.raises(Malformed, match="'PolicyReport' named 'x' in namespace 1"):
         read({"kind": "PolicyReport", "metadata": {"name": "x", "namespace": 1}})
+
+
+def test_the_oldest_version_names_two_members_otherwise() -> None:
+    """wgpolicyk8s.io/v1alpha1 has `status` and `data`, in files at least; no later version means anything by them."""
+    old = {"policy": "p", "rule": "r", "status": "fail", "data": {"index": "1.1"}}
+    read_old = read(document(old, {**old, "status": "pass"}, apiVersion="wgpolicyk8s.io/v1alpha1"))
+    assert (only(read_old).properties, read_old.problems) == ((("index", "1.1"),), ())
+    assert read(document(old)).problems == (UNKNOWN_RESULT,)
+    odd = read(document({**old, "message": 1}, apiVersion="wgpolicyk8s.io/v1alpha1"))
+    assert (only(odd).result, odd.problems) == ("fail", (MALFORMED_MEMBER,))
+
+
+def test_an_object_without_a_name_among_others_is_counted() -> None:
+    """Nothing can be said about it, and the others are told all the same."""
+    reading = read(document(result(resources=[SCOPE, {"kind": "Secrets"}])))
+    assert (only(reading).subject, reading.problems, reading.complete) == (CART, (UNNAMED_OBJECT,), True)
+    alone = read(document(result(resources=[{"kind": "Secrets"}])))
+    assert (only(alone).subject, alone.problems) == (CART, ())
+
+
+@pytest.mark.parametrize(("words", "complete"), [(["pass"], False), (["fail"], True), ([], True), (None, True)])
+def test_a_report_that_was_told_to_hide_failures_proves_nothing(words: object, *, complete: bool) -> None:
+    """configuration.limits.statusFilter says which results are listed at all."""
+    assert read(document(configuration={"limits": {"statusFilter": words}})).complete is complete
 
 
 JSON = st.recursive(
