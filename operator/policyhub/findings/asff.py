@@ -3,10 +3,12 @@
 | ASFF                  | from                                                                                     |
 |-----------------------|------------------------------------------------------------------------------------------|
 | Title                 | policy, kind and name of the object, cluster: within the first 80 characters where that  |
-|                       | can be, since a list of findings shows no more; then the rule                            |
-| Description           | the message, which is cut before the context (policy, rule, source, object, cluster)     |
-| FindingProviderFields | severity and type; never the top-level fields, which are the customer's                  |
-| Compliance.Status     | fail FAILED, warn WARNING, error NOT_AVAILABLE                                           |
+|                       | can be, since a list of findings shows no more; then the rule (prose.py)                 |
+| Description           | object, cluster, policy, source, rule; then the message, which alone is cut (prose.py)   |
+| FindingProviderFields | severity and type (taxonomy.py); never the top-level fields, which are the customer's    |
+| Compliance            | fail FAILED, warn WARNING, error NOT_AVAILABLE; control, requirements, standards         |
+| Remediation, SourceUrl| what the engine says is to be done, and where to read on (remedy.py)                     |
+| Vulnerabilities       | of a scanner's result: the package, its versions, the score                              |
 | Resources             | the object first, then its cluster                                                       |
 | ProductFields         | `policyhub/…`: what the operator reads back, what analysts filter by, the properties     |
 | RecordState           | ACTIVE, or ARCHIVED when the violation is gone                                           |
@@ -22,10 +24,13 @@ from typing import Any
 
 import msgspec
 
-from policyhub.findings.limits import cut, fit, fit_distinct, length
-from policyhub.sources.violation import Result, Severity, Subject, Violation
+from policyhub.findings.limits import fit, fit_distinct, length
+from policyhub.findings.prose import description, filled, title
+from policyhub.findings.remedy import remediation, source_url, vulnerabilities
+from policyhub.findings.taxonomy import compliance, finding_type
+from policyhub.sources.violation import Severity, Violation
 
-RENDERER = 1
+RENDERER = 2
 """Raised when findings of the same violation begin to read otherwise; kept beside the digest, never in it."""
 
 PRODUCT = "policyhub"
@@ -34,17 +39,10 @@ CLUSTER_UID = f"{PRODUCT}/cluster-uid"
 PARTITIONS = frozenset({"aws", "aws-cn", "aws-us-gov"})
 """The only partitions that ASFF can name; in others (aws-iso, aws-eusc) the member is left out."""
 
-_STATUS: dict[Result, str] = {"fail": "FAILED", "warn": "WARNING", "error": "NOT_AVAILABLE"}
-_TYPE = "Software and Configuration Checks/Kubernetes Policies"
-
 # Security Hub's limits, in UTF-16 units.
-_TITLE, _DESCRIPTION, _GENERATOR, _RESOURCE_ID, _ORIGINAL = 256, 1024, 512, 512, 64
-_RECOMMENDATION, _DETAIL = 512, 1023  # documented as "fewer than 1,024"
+_GENERATOR, _RESOURCE_ID = 512, 512
+_DETAIL = 1023  # documented as "fewer than 1,024"
 _FIELDS, _FIELD_KEY, _FIELD_VALUE = 50, 128, 1024  # 2,048 is documented, 1,024 is what others found
-_TYPE_SEGMENT = 128  # no limit is documented; more than this is no name
-
-# What a list of findings shows of a title, and the least of a long policy name that it must keep.
-_TITLE_SEEN, _POLICY_SEEN, _CLUSTER_SEEN = 80, 32, 40
 
 # A finding has at most 240 KB, and a batch of 100 at most 6 MB. JSON may need six bytes for one unit, so this much of
 # an engine's properties keeps a finding near 60 KB at worst and at 2 KB as a rule.
@@ -52,8 +50,6 @@ _PROPERTY_UNITS = 6000
 
 _FORBIDDEN_IN_KEY = re.compile(r"[^A-Za-z0-9 .:+\\=@_/-]")
 _ARN = re.compile(r"arn:(?P<partition>[^:]+):eks:(?P<region>[^:]+):[^:]*:cluster/(?P<name>.+)")
-_URL = re.compile(r"https?://[\x21-\x7e]{1,1000}")
-_REMEDIATION_TEXT, _REMEDIATION_URLS = "remediation", ("primaryLink", "remediation-docs")
 
 
 class Cluster(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,23 +95,29 @@ def render(
         "Id": finding_id,
         "ProductArn": cluster.product_arn,
         "ProductName": PRODUCT,
-        "GeneratorId": fit_distinct("/".join(_filled(PRODUCT, *_names(violation))), _GENERATOR),
+        "GeneratorId": fit_distinct("/".join(filled(PRODUCT, *_names(violation))), _GENERATOR),
         "AwsAccountId": cluster.account,
         "CreatedAt": created,
         "FirstObservedAt": created,
         "LastObservedAt": updated if observed_at == updated_at else timestamp(observed_at),
         "UpdatedAt": updated,
-        "Title": _title(violation, cluster),
-        "Description": _description(violation, cluster),
+        "Title": title(violation, cluster=cluster.name),
+        "Description": description(violation, cluster=cluster.name),
         "FindingProviderFields": {"Severity": severity, "Types": [finding_type(violation.source)]},
-        "Compliance": {"Status": _STATUS[violation.result]},
+        "Compliance": compliance(violation),
         "Resources": [_object(violation, cluster), _cluster(cluster)],
         "ProductFields": _product_fields(violation, cluster=cluster, digest=digest, origin=origin),
         "RecordState": "ARCHIVED" if archived else "ACTIVE",
     }
-    recommendation = _recommendation(dict(violation.properties))
+    recommendation = remediation(violation)
     if recommendation:
         finding["Remediation"] = {"Recommendation": recommendation}
+    url = source_url(violation)
+    if url:
+        finding["SourceUrl"] = url
+    found = vulnerabilities(violation)
+    if found:
+        finding["Vulnerabilities"] = found
     return finding
 
 
@@ -126,40 +128,8 @@ def timestamp(milliseconds: int) -> str:
     return moment.isoformat(timespec="milliseconds") + "Z"
 
 
-def finding_type(source: str) -> str:
-    """`namespace/category/classifier`; a slash within a segment would make a fourth one."""
-    return f"{_TYPE}/{fit(source.replace('/', '-'), _TYPE_SEGMENT) or 'unknown'}"
-
-
 def _names(violation: Violation) -> tuple[str, str, str]:
     return violation.source, violation.policy, violation.rule
-
-
-def _filled(*parts: str) -> list[str]:
-    return [part for part in parts if part and not part.isspace()]
-
-
-def _where(subject: Subject) -> str:
-    name = "/".join(_filled(subject.namespace, subject.name))
-    return " ".join(_filled(subject.kind, name)) or "an unnamed object"
-
-
-def _title(violation: Violation, cluster: Cluster) -> str:
-    where = fit(f"{_where(violation.subject)} ({cut(cluster.name, _CLUSTER_SEEN)})", _TITLE - _POLICY_SEEN - 2) or ""
-    what = fit(violation.policy, _TITLE) or fit(violation.rule, _TITLE) or violation.source
-    what = cut(what, max(_POLICY_SEEN, _TITLE_SEEN - len(where) - 2))
-    rule = f", rule {violation.rule}" if violation.policy and violation.rule else ""
-    return fit(f"{what}: {where}{rule}", _TITLE) or PRODUCT
-
-
-def _description(violation: Violation, cluster: Cluster) -> str:
-    names = ", ".join(
-        _filled(violation.policy and f"policy {violation.policy}", violation.rule and f"rule {violation.rule}")
-    )
-    told = f"{violation.result} on {_where(violation.subject)} in {cluster.name}; {names}; source {violation.source}"
-    context = fit(told, _DESCRIPTION // 2) or PRODUCT
-    message = fit(violation.message, _DESCRIPTION - length(context) - 3)
-    return context if message is None else f"{message} ({context})"
 
 
 def _object(violation: Violation, cluster: Cluster) -> dict[str, Any]:
@@ -226,14 +196,3 @@ def _product_fields(violation: Violation, *, cluster: Cluster, digest: str, orig
         fields[allowed] = text
         left -= length(text)
     return fields
-
-
-def _recommendation(properties: dict[str, str]) -> dict[str, str]:
-    recommendation = {}
-    text = fit(properties.get(_REMEDIATION_TEXT), _RECOMMENDATION)
-    if text:
-        recommendation["Text"] = text
-    url = next((url for key in _REMEDIATION_URLS if _URL.fullmatch(url := properties.get(key, ""))), None)
-    if url:
-        recommendation["Url"] = url
-    return recommendation

@@ -94,7 +94,7 @@ def test_change_keeps_the_finding(live: World) -> None:
     assert changed["CreatedAt"] == first["CreatedAt"]
     assert changed["UpdatedAt"] > first["UpdatedAt"]
     assert changed["Compliance"]["Status"] == "WARNING"
-    assert changed["Description"].startswith("worse than it was")
+    assert "worse than it was" in changed["Description"]
     assert changed["Workflow"] == {"Status": "NOTIFIED"}
 
 
@@ -135,6 +135,6 @@ def test_malformed_objects_stop_nothing(live: World) -> None:
     live.await_states("odd", nulls="ACTIVE", wrong="ACTIVE", huge="ACTIVE", healthy="ACTIVE")
     after = live.operator.metric("policyhub_source_objects_malformed_total", cluster="alpha")
     assert after - before >= 3
-    assert live.of("odd")["huge"]["Description"].startswith("Ünïcödé 😀")
+    assert "Ünïcödé 😀" in live.of("odd")["huge"]["Description"]
     assert live.operator.metric("policyhub_findings_rejected_total") == 0
     assert live.condition("SourcesComplete")["status"] == "True"

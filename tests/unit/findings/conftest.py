@@ -13,6 +13,9 @@ import boto3
 import pytest
 from botocore.validate import ParamValidator
 
+from dev.hub.limits import FINDING_BYTES
+from dev.hub.schema import checker
+
 Objections = Callable[[dict[str, Any]], list[str]]
 
 REQUIRED = frozenset(
@@ -60,6 +63,13 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 TYPE = re.compile(r"([^/]+)(/[^/]+){0,2}")
 FIELD_KEY = re.compile(r"[A-Za-z0-9 .:+\\=@_/-]{1,128}")
 LABELS = {"INFORMATIONAL", "LOW", "MEDIUM", "HIGH", "CRITICAL"}
+NAMESPACES = {
+    "Software and Configuration Checks",
+    "TTPs",
+    "Effects",
+    "Unusual Behaviors",
+    "Sensitive Data Identifications",
+}
 STATUSES = {"PASSED", "WARNING", "FAILED", "NOT_AVAILABLE"}
 
 
@@ -96,6 +106,13 @@ def objections_to(finding: dict[str, Any]) -> Iterator[str]:
     recommendation = finding.get("Remediation", {"Recommendation": {"Text": "-"}})["Recommendation"]
     if not recommendation or units(recommendation.get("Text", "")) > 512 or units(recommendation.get("Url", "")) > 1024:
         yield "Remediation"
+    compliance, url = finding["Compliance"], finding.get("SourceUrl", "https://x")
+    if len(compliance.get("RelatedRequirements", ())) > 32 or len(compliance.get("AssociatedStandards", ())) > 20:
+        yield "Compliance"
+    if any(units(requirement) > 64 for requirement in compliance.get("RelatedRequirements", ())):
+        yield "a requirement is too long"
+    if not re.fullmatch(r"https?://\S{1,1016}", url):
+        yield f"SourceUrl {url!r}"
     if len(json.dumps(finding)) > 100_000:
         yield f"{len(json.dumps(finding))} bytes: more than a batch can hold of such"
 
@@ -114,7 +131,7 @@ def provider(written: dict[str, Any]) -> Iterator[str]:
         yield "Severity"
     if not 1 <= len(written["Types"]) <= 50 or not all(TYPE.fullmatch(kind) for kind in written["Types"]):
         yield f"Types {written['Types']}"
-    if not written["Types"][0].startswith("Software and Configuration Checks/"):
+    if written["Types"][0].split("/")[0] not in NAMESPACES:
         yield "the namespace of Types"
 
 
@@ -143,13 +160,16 @@ def resources(listed: list[dict[str, Any]]) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def objections() -> Objections:
-    """What Security Hub, and botocore before it, would say against a finding."""
+    """What Security Hub, the local one, and botocore before them would say against a finding."""
     client = boto3.client("securityhub", region_name="eu-west-1", aws_access_key_id="-", aws_secret_access_key="-")
     shape = client.meta.service_model.operation_model("BatchImportFindings").input_shape
-    validator = ParamValidator()
+    validator, local = ParamValidator(), checker("AwsSecurityFinding")
 
     def check(finding: dict[str, Any]) -> list[str]:
         report = validator.validate({"Findings": [finding]}, shape)
-        return [*objections_to(finding), *([report.generate_report()] if report.has_errors() else [])]
+        said = [*objections_to(finding), *(local(finding) or ())]
+        if len(json.dumps(finding, ensure_ascii=False).encode()) > FINDING_BYTES:
+            said.append("more bytes than one finding may have")
+        return [*said, *([report.generate_report()] if report.has_errors() else [])]
 
     return check

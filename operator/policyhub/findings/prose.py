@@ -1,0 +1,124 @@
+"""What a finding says in words. It is read by people who have never seen the cluster, in lists that show 80 characters.
+
+| source              | what is wrong                                     | and behind it         |
+|---------------------|---------------------------------------------------|-----------------------|
+| Trivy Vulnerability | `CVE-… in <package>`                              |                       |
+| Kube Bench          | the check's number and text                       | its section, group    |
+| Falco               | the rule; its policy only says whose event it was | the policy            |
+| gatekeeper          | the template's kind                               | `constraint <name>`   |
+| every other         | the policy, else the rule                         | `rule <name>`         |
+
+Where it is: kind, namespace and name of the object; `cluster` where the engine names no object and speaks for the whole
+cluster. A result that could not be evaluated says so first: it is no breach. Pure: no I/O, no clock.
+"""
+
+import re
+
+from policyhub.findings.limits import cut, fit, length
+from policyhub.findings.taxonomy import KUBE_BENCH, VULNERABILITY
+from policyhub.sources.constraints import SOURCE as GATEKEEPER
+from policyhub.sources.reports import ITSELF
+from policyhub.sources.violation import Result, Violation
+
+TITLE, DESCRIPTION = 256, 1024
+SEEN = 80
+"""What a list of findings shows of a title."""
+
+# The least of a long policy name, and the most of a long cluster name, that a title keeps within what is seen.
+_WHAT_SEEN, _CLUSTER_SEEN = 32, 40
+
+_VERBS: dict[Result, str] = {"fail": "fails", "warn": "has a warning from", "error": "could not be evaluated against"}
+
+# Gatekeeper cuts messages at 256 bytes, also within a character, which then reads U+FFFD.
+_CUT = re.compile("\ufffd+(?:\\.\\.\\.)?$")
+# Some constraint libraries write their labels before the message: `{"team":"x"} >> the image is too old`.
+_LABELS = re.compile(r"^\{[^{}]{0,512}\} >> (?=.)")
+
+
+def title(violation: Violation, *, cluster: str) -> str:
+    where = fit(_title_where(violation, cut(cluster, _CLUSTER_SEEN)), TITLE - _WHAT_SEEN - 2) or ""
+    room = max(_WHAT_SEEN, SEEN - length(where) - 2)
+    if violation.result == "error":
+        what = cut(_what(violation), room - 14) + " not evaluated"
+    else:
+        what = cut(_what(violation), room)
+    return fit(", ".join([f"{what}: {where}", *_behind(violation)]), TITLE) or "policyhub"
+
+
+def description(violation: Violation, *, cluster: str) -> str:
+    """What, where and in which cluster come first, so that a cut takes the end of the message."""
+    lead = fit(_lead(violation, cut(cluster, _CLUSTER_SEEN)), DESCRIPTION // 2) or "policyhub"
+    message = fit(spoken(violation.message), DESCRIPTION - length(lead) - 2)
+    return f"{lead}." if message is None else f"{lead}: {message}"
+
+
+def spoken(message: str) -> str:
+    """The message without what its engine adds or breaks."""
+    if message.startswith("{"):
+        message = _LABELS.sub("", message)
+    return _CUT.sub("…", message) if "\ufffd" in message else message
+
+
+def filled(*parts: str) -> list[str]:
+    return [part for part in parts if part and not part.isspace()]
+
+
+def speaks_for_itself(violation: Violation) -> str:
+    """`cluster` or `report` where the engine names no object, so that the report itself stands as the subject."""
+    subject = violation.subject
+    if subject.group != ITSELF or subject.kind not in ("ClusterPolicyReport", "PolicyReport"):
+        return ""
+    whole = (
+        subject.kind == "ClusterPolicyReport" or violation.source in KUBE_BENCH
+    )  # it looks at nodes, wherever it runs
+    return "cluster" if whole else "report"
+
+
+def _lead(violation: Violation, cluster: str) -> str:
+    itself = speaks_for_itself(violation)
+    where = f"Cluster {cluster}" if itself == "cluster" else f"{_object(violation, itself.title())} in {cluster}"
+    by = ", ".join(filled(violation.source, *_behind(violation)))
+    if violation.source == VULNERABILITY:
+        properties = dict(violation.properties)
+        package = " ".join(filled(_what(violation), properties.get("installedVersion", "")))
+        fixed = properties.get("fixedVersion", "").strip()
+        return f"{where} has {package}{f', fixed in {fixed}' if fixed else ''} ({by})"
+    if violation.source in KUBE_BENCH:
+        check = " ".join(filled("check", violation.discriminator)) if violation.discriminator else _what(violation)
+        return f"{where} {_VERBS[violation.result]} {check} ({by})"
+    if violation.source == "Falco":
+        return f"{where}: {_what(violation)} ({by})"
+    return f"{where} {_VERBS[violation.result]} {_what(violation)} ({by})"
+
+
+def _what(violation: Violation) -> str:
+    policy, rule, discriminator = violation.policy, violation.rule, violation.discriminator
+    if violation.source == VULNERABILITY and discriminator:
+        policy = f"{policy or rule} in {discriminator}"
+    elif violation.source in KUBE_BENCH and discriminator:
+        policy = f"{discriminator} {spoken(violation.message) or policy}"
+    elif violation.source == "Falco":
+        policy = rule or policy
+    return fit(policy, TITLE) or fit(rule, TITLE) or fit(violation.source, TITLE) or "policyhub"
+
+
+def _behind(violation: Violation) -> list[str]:
+    policy, rule = violation.policy, violation.rule
+    if violation.source == GATEKEEPER:
+        return [f"constraint {rule}"] if rule and policy else []
+    if violation.source == "Falco":
+        return filled(policy) if rule else []
+    if violation.source in KUBE_BENCH and violation.discriminator:
+        return filled(policy, rule)
+    return [f"rule {rule}"] if rule and policy else []
+
+
+def _title_where(violation: Violation, cluster: str) -> str:
+    itself = speaks_for_itself(violation)
+    return f"cluster {cluster}" if itself == "cluster" else f"{_object(violation, itself)} ({cluster})"
+
+
+def _object(violation: Violation, kind: str) -> str:
+    subject = violation.subject
+    name = "/".join(filled(subject.namespace, subject.name))
+    return " ".join(filled(kind or subject.kind, name)) or "an unnamed object"

@@ -1,0 +1,167 @@
+"""Where a violation belongs: the finding's type, the control, requirements and standards that it names.
+
+| says so                                                        | becomes                                             |
+|----------------------------------------------------------------|-----------------------------------------------------|
+| a property `…/cis-eks-control: "4.2.1"`, `…/owasp: "K01"`      | the requirement `CIS EKS 4.2.1`, `OWASP K01`        |
+| a property `controls` (or `control`) beside one `standard(s)`  | `<standard> <control>` for each                     |
+| a property `controls` alone                                    | each as it stands: `CIS-1.3.2`                      |
+| Kyverno's Pod Security: `standard: restricted`, `controls`     | `Pod Security Standards (Restricted) capabilities`  |
+| Policy Controller's `constraintData` with a bundle and numbers | `<bundle> <number>` for each                        |
+| kube-bench's `index`                                           | `CIS Kubernetes Benchmark 1.2.3`                    |
+| a property `standard(s)`, a category of Pod Security Standards | associated standards                                |
+
+A key counts by its last segment, so `policies.kyverno.io/controls` and `controls` are one. Nothing is inferred from a
+policy's name: a requirement that nobody stated is none. Pure: no I/O, no clock.
+"""
+
+import re
+from typing import Any
+
+from policyhub.findings.limits import fit
+from policyhub.sources.violation import Result, Violation
+
+KUBE_BENCH = frozenset({"Kube Bench", "kube-cis"})
+VULNERABILITY = "Trivy Vulnerability"
+BENCHMARK = "CIS Kubernetes Benchmark"
+POD_SECURITY = "Pod Security Standards"
+
+STATUS: dict[Result, str] = {"fail": "FAILED", "warn": "WARNING", "error": "NOT_AVAILABLE"}
+
+CHECKS = "Software and Configuration Checks"
+POLICIES = f"{CHECKS}/Kubernetes Policies"
+TYPES: dict[str, str] = {
+    VULNERABILITY: f"{CHECKS}/Vulnerabilities/CVE",
+    "Kube Bench": f"{CHECKS}/Industry and Regulatory Standards/{BENCHMARK}",
+    "kube-cis": f"{CHECKS}/Industry and Regulatory Standards/{BENCHMARK}",
+    "Trivy Compliance": f"{CHECKS}/Industry and Regulatory Standards/Trivy Compliance",
+    "Trivy ExposedSecrets": "Sensitive Data Identifications/Security/Trivy ExposedSecrets",
+    "Falco": "Unusual Behaviors/Container/Falco",
+}
+"""By source; every other source is `Software and Configuration Checks/Kubernetes Policies/<source>`."""
+
+STANDARDS: dict[str, str] = {
+    "cis": "CIS",
+    "cis-aks": "CIS AKS",
+    "cis-eks": "CIS EKS",
+    "cis-gke": "CIS GKE",
+    "cis-kubernetes": BENCHMARK,
+    "hipaa": "HIPAA",
+    "iso-27001": "ISO 27001",
+    "nist": "NIST",
+    "nist-800-53": "NIST 800-53",
+    "nist-800-190": "NIST 800-190",
+    "nsa-cisa": "NSA-CISA",
+    "owasp": "OWASP",
+    "pci-dss": "PCI DSS",
+    "soc2": "SOC 2",
+}
+"""How the standards that property keys name are spelt in requirements; any other is spelt as in its key."""
+
+_LEVELS = {"baseline": f"{POD_SECURITY} (Baseline)", "restricted": f"{POD_SECURITY} (Restricted)"}
+_CONTROLS = frozenset({"control", "controls"})
+_NAMED = frozenset({"standard", "standards"})
+_KEYED = re.compile(r"(?P<standard>.+)-controls?")
+_BUNDLE = re.compile(r"bundleDisplayName\W{1,6}([^'\"\\]+)")
+_NUMBERS = re.compile(r"controlNumbers\W{1,6}([^\]'\"\\]+)")
+_SEPARATORS = re.compile(r"[,;\n]")
+_ENGINES_SUFFIX = re.compile(r"\s+in (?:CEL(?: expressions)?|Vpol)$", re.IGNORECASE)
+_LEVEL_SUFFIX = re.compile(r"_(baseline|restricted)$")
+
+# The most of each, and the longest: AWS documents 32 requirements, its server names 20 standards; others cut a
+# requirement at 64 characters; for ids no limit is documented, and more than this is no id.
+_REQUIREMENTS, _REQUIREMENT, _ASSOCIATED, _ID = 32, 64, 20, 128
+
+
+def finding_type(source: str) -> str:
+    """`namespace/category/classifier`; a slash within a segment would make a fourth one."""
+    return TYPES.get(source) or f"{POLICIES}/{fit(source.replace('/', '-'), _ID) or 'unknown'}"
+
+
+def compliance(violation: Violation) -> dict[str, Any]:
+    """The member Compliance."""
+    stated: dict[str, Any] = {"Status": STATUS[violation.result]}
+    control = fit(_control(violation), _ID)
+    if control:
+        stated["SecurityControlId"] = control
+    requirements, standards = _stated(violation)
+    if requirements:
+        stated["RelatedRequirements"] = requirements
+    if standards:
+        stated["AssociatedStandards"] = [{"StandardsId": standard} for standard in standards]
+    return stated
+
+
+def categories(category: str) -> list[str]:
+    """One by one; Kyverno's library adds to them which engine a policy is written for."""
+    return [_ENGINES_SUFFIX.sub("", part.strip()) for part in category.split(",") if part.strip()]
+
+
+def tail(key: str) -> str:
+    """The last segment of a property's or annotation's key, in lower case."""
+    return key.rpartition("/")[2].lower()
+
+
+def _control(violation: Violation) -> str:
+    """What identifies the check itself, whatever object it looks at."""
+    source = violation.source
+    if source in KUBE_BENCH:
+        return dict(violation.properties).get("index") or violation.policy or violation.rule
+    if source == "Trivy Compliance":
+        return dict(violation.properties).get("id") or violation.policy or violation.rule
+    if source == "Falco" or (source.startswith("Trivy ") and source != VULNERABILITY):
+        return violation.rule or violation.policy  # their policy is a title, or where an event came from
+    return violation.policy or violation.rule
+
+
+def _stated(violation: Violation) -> tuple[list[str], list[str]]:
+    requirements: list[str] = []
+    standards: list[str] = []
+    controls: list[str] = []
+    level = ""
+    for key, value in violation.properties:
+        word = tail(key)
+        if word in _CONTROLS:
+            controls += _items(value)
+        elif word in _NAMED:
+            level = level or _LEVELS.get(value.strip().lower(), "")
+            standards += _items(_LEVELS.get(value.strip().lower(), value))
+        elif word == "constraintdata":
+            requirements += _bundled(value)
+        elif word in STANDARDS:
+            requirements += [f"{STANDARDS[word]} {item}" for item in _items(value)]
+        elif keyed := _KEYED.fullmatch(word):
+            name = STANDARDS.get(keyed["standard"]) or keyed["standard"].upper()
+            requirements += [f"{name} {item}" for item in _items(value)]
+        elif word == "index" and violation.source in KUBE_BENCH:
+            requirements.append(f"{BENCHMARK} {value}")
+    requirements += [_spelt(control, level=level, standards=standards) for control in controls]
+    if violation.source == "Trivy Compliance":
+        requirements.append(violation.policy)
+    standards += [part for part in categories(violation.category) if part.startswith(POD_SECURITY)]
+    if violation.source in KUBE_BENCH:
+        standards.append(BENCHMARK)
+    return _distinct(requirements, _REQUIREMENT)[:_REQUIREMENTS], _distinct(standards, _ID)[:_ASSOCIATED]
+
+
+def _spelt(control: str, *, level: str, standards: list[str]) -> str:
+    suffix = _LEVEL_SUFFIX.search(control)
+    if suffix:
+        return f"{_LEVELS[suffix[1]]} {control[: suffix.start()]}"
+    named = level or (standards[0] if len(standards) == 1 else "")
+    return control if control.startswith(named) else f"{named} {control}"
+
+
+def _bundled(data: str) -> list[str]:
+    """Quoted like no language in particular, so it is searched, not parsed."""
+    bundle, numbers = _BUNDLE.search(data), _NUMBERS.search(data)
+    if bundle is None or numbers is None:
+        return []
+    return [f"{bundle[1].strip()} {number}" for number in _items(numbers[1])]
+
+
+def _items(text: str) -> list[str]:
+    return [item for part in _SEPARATORS.split(text) if (item := part.strip())]
+
+
+def _distinct(texts: list[str], limit: int) -> list[str]:
+    return list(dict.fromkeys(fitted for text in texts if (fitted := fit(text, limit))))
