@@ -48,7 +48,7 @@ def title(violation: Violation, *, cluster: str) -> str:
 def description(violation: Violation, *, cluster: str) -> str:
     """What, where and in which cluster come first, so that a cut takes the end of the message."""
     lead = fit(_lead(violation, cut(cluster, _CLUSTER_SEEN)), DESCRIPTION // 2) or "policyhub"
-    message = fit(spoken(violation.message), DESCRIPTION - length(lead) - 2)
+    message = fit(_message(violation), DESCRIPTION - length(lead) - 2)
     return f"{lead}." if message is None else f"{lead}: {message}"
 
 
@@ -86,9 +86,18 @@ def _lead(violation: Violation, cluster: str) -> str:
     if violation.source in KUBE_BENCH:
         check = " ".join(filled("check", violation.discriminator)) if violation.discriminator else _what(violation)
         return f"{where} {_VERBS[violation.result]} {check} ({by})"
-    if violation.source == "Falco":
-        return f"{where}: {_what(violation)} ({by})"
-    return f"{where} {_VERBS[violation.result]} {_what(violation)} ({by})"
+    what = _what(violation)
+    if violation.source == "Falco" or (violation.result == "fail" and " " in what):
+        return f"{where}: {what} ({by})"  # a title, not a name: it tells by itself what is wrong
+    return f"{where} {_VERBS[violation.result]} {what} ({by})"
+
+
+def _message(violation: Violation) -> str:
+    """Trivy's message is its check's; what it found in this object stands in properties: `0. message` and on."""
+    message = spoken(violation.message)
+    if not violation.source.startswith("Trivy "):
+        return message
+    return " • ".join(filled(message, *(value for key, value in violation.properties if key.endswith(". message"))))
 
 
 def _what(violation: Violation) -> str:

@@ -214,7 +214,7 @@ def _decoded(raw: bytes | msgspec.Raw) -> tuple[_Constraint, list[str]]:
         return _constraint.decode(raw), []
     except msgspec.ValidationError:
         return _tolerant(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed("not-json", f"a constraint that is no JSON: {error}") from error
 
 

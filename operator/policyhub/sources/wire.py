@@ -90,7 +90,7 @@ def report(raw: bytes | msgspec.Raw) -> tuple[Report, list[str]]:
         decoded = _report.decode(raw)
     except msgspec.ValidationError:
         decoded, problems = _tolerant(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed("not-json", f"an object that is no JSON: {error}") from error
     if decoded.api_version == _OLDEST:
         for result in decoded.results or ():
@@ -140,7 +140,11 @@ def _tolerant(raw: bytes | msgspec.Raw) -> tuple[Report, list[str]]:
 
 
 def untyped(raw: bytes | msgspec.Raw) -> dict[str, Any]:
-    document = msgspec.json.decode(raw)
+    """The strict reader stops at the first wrong type, so that what follows may still be no JSON. Raises Malformed."""
+    try:
+        document = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed("not-json", f"an object that is no JSON: {error}") from error
     if not isinstance(document, dict):
         raise Malformed("not-an-object", f"JSON of type {type(document).__name__} where an object is due")
     return document

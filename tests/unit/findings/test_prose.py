@@ -82,7 +82,18 @@ NODE = Subject("wgpolicyk8s.io", "ClusterPolicyReport", "", "kube-bench")
         (
             {"subject": Subject("", "", "", "kube-system/pod-x"), "policy": "", "rule": "Runs as root"},
             "Runs as root: kube-system/pod-x (prod)",
-            "kube-system/pod-x in prod fails Runs as root (kyverno): Probes are required.",
+            "kube-system/pod-x in prod: Runs as root (kyverno): Probes are required.",
+        ),
+        (
+            {
+                "source": "Trivy ConfigAudit",
+                "policy": "Runs as root",
+                "rule": "KSV012",
+                "message": "Set.",
+                "properties": (("0. message", "box a"), ("1. message", "box b"), ("x", "y")),
+            },
+            "Runs as root: Deployment shop/cart (prod), rule KSV012",
+            "Deployment shop/cart in prod: Runs as root (Trivy ConfigAudit, rule KSV012): Set. • box a • box b",
         ),
     ],
     ids=lambda value: str(value)[:40],

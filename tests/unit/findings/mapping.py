@@ -1,0 +1,236 @@
+"""The producers' samples as findings, and the generated parts of docs/findings.md.
+
+`python -m tests.unit.findings.mapping --write` writes both anew; a test compares.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+
+from policyhub.findings import asff, taxonomy
+from policyhub.findings.asff import Cluster, render
+from policyhub.findings.digest import digest
+from policyhub.findings.identity import finding_id
+from policyhub.sources import constraints, reader, reports, severity, wire
+from policyhub.sources.violation import Reading, Result, Severity
+
+ROOT = Path(__file__).parents[3]
+SAMPLES = ROOT / "tests/data/producers"
+PAGE = ROOT / "docs/findings.md"
+
+ARN = "arn:aws:eks:eu-west-1:111122223333:cluster/prod-eu"
+CLUSTER = Cluster(
+    id=ARN,
+    name="prod-eu",
+    arn=ARN,
+    uid="5b2d7f1c-0000-4000-8000-000000000000",
+    account="111122223333",
+    region="eu-west-1",
+    partition="aws",
+    product_arn="arn:aws:securityhub:eu-west-1:111122223333:product/111122223333/default",
+)
+NOW = 1_795_570_300
+PLURALS = {
+    "PolicyReport": "policyreports",
+    "ClusterPolicyReport": "clusterpolicyreports",
+    "Report": "reports",
+    "ClusterReport": "clusterreports",
+}
+
+# The worked examples: a heading, the sample, the policy or control that the finding is of.
+EXAMPLES = (
+    ("Kyverno, one report for each object (from 1.11)", "kyverno-per-resource", "pods-are-restricted"),
+    ("Kyverno, one report for each policy (1.8 to 1.10)", "kyverno-per-policy", "require-owner"),
+    ("Kyverno's policies in CEL", "kyverno-cel", "no-latest-tag"),
+    ("ValidatingAdmissionPolicy", "kyverno-admission-policies", "namespaces-have-owners"),
+    ("Kubewarden", "kubewarden", "clusterwide-no-privileged-pods"),
+    ("Gatekeeper", "gatekeeper", "HouseImages"),
+    ("Trivy ConfigAudit", "trivy", "KSV012"),
+    ("Trivy Vulnerability (excluded by default)", "trivy", "CVE-2099-0001"),
+    ("Trivy Compliance", "trivy", "AVD-KSV-0012"),
+    ("kube-bench", "kube-bench", "4.2.1"),
+    ("Red Hat Advanced Cluster Management", "compliance", "certificates-are-fresh"),
+    ("Falco (excluded by default)", "event-logs", "Shell in a container"),
+)
+
+
+def documents(name: str) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all((SAMPLES / f"{name}.yaml").read_text("utf-8")))
+
+
+def names() -> list[str]:
+    return sorted(path.stem for path in SAMPLES.glob("*.yaml"))
+
+
+def read(document: dict[str, Any]) -> Reading:
+    group = document["apiVersion"].partition("/")[0]
+    resource = PLURALS.get(document["kind"], document["kind"].lower())
+    return reader.read(group, resource, json.dumps(document).encode(), latest=NOW + 300)
+
+
+def findings(reading: Reading) -> Iterator[dict[str, Any]]:
+    for violation, observed in reading.violations:
+        first = (observed or reading.created or NOW) * 1000
+        yield render(
+            violation,
+            cluster=CLUSTER,
+            finding_id=finding_id(ARN, violation.identity),
+            digest=digest(violation),
+            origin=reading.key.origin,
+            created_at=first,
+            observed_at=NOW * 1000,
+            updated_at=NOW * 1000,
+            archived=False,
+        )
+
+
+def golden(name: str) -> str:
+    """What a sample becomes, object by object, as the file beside it holds it."""
+    readings = [read(document) for document in documents(name)]
+    said = [
+        {
+            "object": reading.key.name,
+            "complete": reading.complete,
+            "unlisted": reading.unlisted,
+            "problems": list(reading.problems),
+            "findings": list(findings(reading)),
+        }
+        for reading in readings
+    ]
+    return json.dumps(said, indent=1, ensure_ascii=False) + "\n"
+
+
+# -- docs/findings.md -------------------------------------------------------------------------------------------------
+
+
+def table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [header, tuple("---" for _ in header), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _problems() -> list[tuple[str, str]]:
+    return [
+        (f"`{wire.MALFORMED_RESULT}`", "a result, or an entry of a constraint, whose names cannot be read: left out"),
+        (f"`{wire.MALFORMED_MEMBER}`", "a member that only describes has the wrong type: left out, the result counts"),
+        (f"`{reports.UNKNOWN_RESULT}`", "a result outside pass, skip, fail, warn, error: left out"),
+        (f"`{reports.NO_POLICY}`", "a result with neither a policy nor a rule: left out"),
+        (f"`{reports.FOREIGN_NAMESPACE}`", "a namespaced report names another namespace's object: left out"),
+        (f"`{reports.UNNAMED_OBJECT}`", "one of several objects of a result has no name: the others count"),
+        (
+            "`not-json`, `not-an-object`, `no-metadata`, `no-name`, `no-kind`",
+            "the whole object cannot be read: what it said before stands",
+        ),
+    ]
+
+
+def _severities() -> list[tuple[str, str]]:
+    words: dict[Severity, list[str]] = {label: [] for label in get_args(Severity)}
+    for word, label in severity._WORDS.items():
+        words[label].append(f"`{word}`")
+    for action, label in severity._ACTIONS.items():
+        words[label].append(f"Gatekeeper's action `{action}`")
+    return [(label, ", ".join(said)) for label, said in words.items()]
+
+
+def _members() -> list[tuple[str, str]]:
+    """Whatever member any sample's finding has, with an example."""
+    seen: dict[str, str] = {}
+    for name in names():
+        for document in documents(name):
+            for finding in findings(read(document)):
+                for key, value in finding.items():
+                    seen.setdefault(key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    return [(f"`{key}`", f"`{value[:100]}{'…' if len(value) > 100 else ''}`") for key, value in sorted(seen.items())]
+
+
+def _example(sample: str, control: str) -> str:
+    for document in documents(sample):
+        for finding in findings(read(document)):
+            if finding["Compliance"]["SecurityControlId"] == control:
+                source = {**document, "results": [_result(document, finding)]} if "results" in document else document
+                said = yaml.safe_dump(_plain(source), sort_keys=False, width=110, allow_unicode=True)
+                sent = json.dumps(finding, indent=2, ensure_ascii=False)
+                return f"```yaml\n{said}```\n\nbecomes\n\n```json\n{sent}\n```"
+    raise LookupError(f"no finding of {control} in {sample}")
+
+
+def _result(document: dict[str, Any], finding: dict[str, Any]) -> dict[str, Any]:
+    """The one that the finding is of."""
+    for result in document["results"]:
+        alone = {**document, "results": [result]}
+        if any(one["Id"] == finding["Id"] for one in findings(read(alone))):
+            found: dict[str, Any] = result
+            return found
+    raise LookupError(finding["Id"])
+
+
+def _plain(document: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in document.items() if key != "summary"}
+
+
+def blocks() -> dict[str, str]:
+    statuses: list[tuple[str, str]] = [(f"`{word}`", f"`{taxonomy.STATUS[word]}`") for word in get_args(Result)]
+    return {
+        "status": table(
+            ("result", "Compliance.Status"), [*statuses, ("`pass`, `skip`", "no finding; ends the one there was")]
+        ),
+        "severity": table(("FindingProviderFields.Severity.Label", "from"), _severities()),
+        "types": table(
+            ("source", "FindingProviderFields.Types"),
+            [
+                *((f"`{source}`", kind) for source, kind in taxonomy.TYPES.items()),
+                ("every other", f"{taxonomy.POLICIES}/<source>"),
+            ],
+        ),
+        "standards": table(
+            ("key", "spelt in requirements"), [(f"`…/{key}-control`", name) for key, name in taxonomy.STANDARDS.items()]
+        ),
+        "discriminators": table(
+            ("source", "property"), [(f"`{source}`", f"`{key}`") for source, key in reports._DISCRIMINATORS.items()]
+        ),
+        "severity-keys": ", ".join(f"`{key}`" for key in constraints.SEVERITY_KEYS),
+        "volatile": ", ".join(f"`{key}`" for key in sorted(reports._VOLATILE)),
+        "problems": table(("reason", "meaning"), _problems()),
+        "members": table(("member", "for example"), _members()),
+        "renderer": f"The renderer's version is {asff.RENDERER}.",
+        "examples": "\n\n".join(f"### {heading}\n\n{_example(*about)}" for heading, *about in EXAMPLES),
+    }
+
+
+_BLOCK = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def page(text: str) -> str:
+    """The text with its generated parts as the code has them. Raises KeyError for a part that is none."""
+    made = blocks()
+    return _BLOCK.sub(lambda found: f"{found[1]}{made[found['name']]}\n{found[3]}", text)
+
+
+def placed(text: str) -> set[str]:
+    return {found["name"] for found in _BLOCK.finditer(text)}
+
+
+def resaid(document: dict[str, Any]) -> dict[str, Any]:
+    """The same report through the other API."""
+    kinds = {"PolicyReport": "Report", "ClusterPolicyReport": "ClusterReport"}
+    kinds |= {other: one for one, other in kinds.items()}
+    group = "openreports.io/v1alpha1" if document["apiVersion"].startswith("wg") else "wgpolicyk8s.io/v1alpha2"
+    return {**document, "apiVersion": group, "kind": kinds[document["kind"]]}
+
+
+def essence(reading: Reading) -> list[tuple[str, str]]:
+    """Ids and digests: what decides whether there is anything to send."""
+    return [(finding_id(ARN, violation.identity), digest(violation)) for violation in reading.said]
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] != ["--write"]:
+        raise SystemExit("--write writes the golden files and docs/findings.md")
+    for sample in names():
+        (SAMPLES / f"{sample}.findings.json").write_text(golden(sample), "utf-8")
+    PAGE.write_text(page(PAGE.read_text("utf-8")), "utf-8")

@@ -1,0 +1,222 @@
+"""Whatever lies on the wire, from bytes to finding: nothing raises, nothing is refused, nothing vanishes uncounted."""
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from policyhub.findings.digest import digest
+from policyhub.sources import constraints, reader, reports, wire
+from policyhub.sources.violation import Malformed, Reading
+from tests.unit.findings import mapping
+
+Objections = Callable[[dict[str, Any]], list[str]]
+
+REASONS = {
+    wire.MALFORMED_RESULT,
+    wire.MALFORMED_MEMBER,
+    reports.UNKNOWN_RESULT,
+    reports.NO_POLICY,
+    reports.FOREIGN_NAMESPACE,
+    reports.UNNAMED_OBJECT,
+}
+MALFORMED = {"not-json", "not-an-object", "no-metadata", "no-name", "no-kind"}
+
+# JSON has no half surrogates unless it escapes them, and Go never does; what it can hold is thrown in all lengths.
+ANY = st.text(max_size=30) | st.text("\x00\x1b\u202e\u2028\ufeff\ufffd\u0301 /😀ü\n", max_size=60)
+HUGE = st.sampled_from(["x" * 5000, "😀" * 3000, "ü " * 4000, "\n" * 3000, "a" * 255 + "😀", "{" * 3000, "🏳️‍🌈" * 200])
+TEXT = ANY | HUGE
+ODD = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | TEXT
+JSON = st.recursive(
+    ODD, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(ANY, inner, max_size=3), max_leaves=5
+)
+TELLING = st.sampled_from(
+    [
+        "controls",
+        "x/standards",
+        "standard",
+        "cis-eks-control",
+        "remediation",
+        "primaryLink",
+        "index",
+        "resource",
+        "score",
+        "fixedVersion",
+        "x/url",
+        "id",
+        "policycontroller.gke.io/constraintData",
+    ]
+)
+SOURCES = st.sampled_from(
+    [
+        "kyverno",
+        "kubewarden",
+        "Kube Bench",
+        "Trivy Vulnerability",
+        "Trivy Compliance",
+        "Trivy ConfigAudit",
+        "Falco",
+        "a/b",
+    ]
+)
+REFERENCE = st.fixed_dictionaries(
+    {},
+    optional={"apiVersion": TEXT | JSON, "kind": TEXT | JSON, "namespace": st.just("shop") | TEXT, "name": TEXT | JSON},
+)
+PROPERTIES = st.dictionaries(ANY | TELLING, TEXT | JSON, max_size=60)
+RESULT = st.fixed_dictionaries(
+    {},
+    optional={
+        "policy": TEXT | JSON,
+        "rule": TEXT | JSON,
+        "source": SOURCES | TEXT | JSON,
+        "category": TEXT | JSON,
+        "severity": st.sampled_from(["critical", "Medium", "low", ""]) | JSON,
+        "result": st.sampled_from(["fail", "fail", "warn", "error", "pass", "skip", "info"]) | JSON,
+        "message": TEXT | JSON,
+        "resources": st.lists(REFERENCE | JSON, max_size=4) | JSON,
+        "timestamp": st.fixed_dictionaries({"seconds": st.integers() | JSON, "nanos": st.integers()}) | JSON,
+        "properties": PROPERTIES | JSON,
+        "scored": JSON,
+    },
+)
+REPORT = st.fixed_dictionaries(
+    {
+        "apiVersion": st.sampled_from(
+            ["wgpolicyk8s.io/v1alpha2", "wgpolicyk8s.io/v1alpha1", "openreports.io/v1alpha1"]
+        ),
+        "kind": st.just("Report"),
+        "metadata": st.fixed_dictionaries(
+            {"name": TEXT, "namespace": st.sampled_from(["shop", ""])},
+            optional={"creationTimestamp": JSON, "labels": JSON, "ownerReferences": st.lists(REFERENCE) | JSON},
+        ),
+    },
+    optional={
+        "results": st.lists(RESULT | JSON, max_size=6) | JSON,
+        "scope": REFERENCE | JSON,
+        "source": SOURCES | JSON,
+        "configuration": JSON,
+    },
+)
+ENTRY = st.fixed_dictionaries(
+    {},
+    optional={
+        "group": TEXT | JSON,
+        "version": TEXT | JSON,
+        "kind": TEXT,
+        "namespace": TEXT | JSON,
+        "name": TEXT,
+        "message": TEXT | JSON,
+        "enforcementAction": st.sampled_from(["deny", "scoped"]) | JSON,
+        "enforcementActions": st.lists(st.sampled_from(["deny", "warn"])) | JSON,
+    },
+)
+CONSTRAINT = st.fixed_dictionaries(
+    {
+        "kind": TEXT,
+        "metadata": st.fixed_dictionaries(
+            {"name": TEXT},
+            optional={
+                "annotations": st.dictionaries(ANY | TELLING, TEXT) | JSON,
+                "labels": JSON,
+                "creationTimestamp": JSON,
+            },
+        ),
+    },
+    optional={
+        "spec": JSON,
+        "status": st.fixed_dictionaries(
+            {},
+            optional={
+                "violations": st.lists(ENTRY | JSON, max_size=6) | JSON,
+                "totalViolations": st.integers(0, 50) | JSON,
+                "auditTimestamp": st.just("2026-11-01T08:00:00Z") | JSON,
+                "byPod": JSON,
+            },
+        )
+        | JSON,
+    },
+)
+THOROUGH = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def read(group: str, resource: str, document: object) -> Reading | None:
+    """None where the object as a whole cannot be read, for one of the few reasons that are counted."""
+    raw = json.dumps(document, ensure_ascii=False).encode()
+    try:
+        reading = reader.read(group, resource, raw, latest=mapping.NOW)
+    except Malformed as error:
+        if error.reason in MALFORMED:
+            return None
+        raise
+    assert set(reading.problems) <= REASONS
+    reader.passed(group, resource, raw)
+    return reading
+
+
+def taken(reading: Reading, objections: Objections) -> None:
+    for finding in mapping.findings(reading):
+        assert objections(finding) == []
+    assert len({finding["Id"] for finding in mapping.findings(reading)}) == len(reading.said)
+
+
+@THOROUGH
+@given(document=REPORT)
+def test_any_report(objections: Objections, document: dict[str, Any]) -> None:
+    """Each finding is taken; each result is a violation, a pass, or counted among what could not be used."""
+    reading = read(document["apiVersion"].partition("/")[0], "reports", document)
+    if reading is None:
+        return
+    taken(reading, objections)
+    listed = document.get("results")
+    if isinstance(listed, list):
+        alone = [read("openreports.io", "reports", {**document, "results": [result]}) for result in listed]
+        for result, one in zip(listed, alone, strict=True):
+            word = result.get("result") if isinstance(result, dict) else None
+            assert one is None or one.said or one.problems or word in ("pass", "skip") or result is None
+
+
+@THOROUGH
+@given(document=CONSTRAINT)
+def test_any_constraint(objections: Objections, document: dict[str, Any]) -> None:
+    """Each finding is taken; each entry is a violation or counted."""
+    reading = read(constraints.GROUP, "any", document)
+    if reading is None:
+        return
+    taken(reading, objections)
+    status = document.get("status")
+    listed = status.get("violations") if isinstance(status, dict) else None
+    for entry in listed if isinstance(listed, list) else ():
+        one = read(constraints.GROUP, "any", {**document, "status": {"violations": [entry]}})
+        assert one is None or one.said or one.problems or entry is None
+
+
+@example(b"0\0")
+@example(b'{"kind": 1, "metadata": nul}')
+@example(b'{"kind": "K", "metadata": 1, "x": "\xff"}')
+@example(b"[" * 100_000)
+@given(st.binary(max_size=40) | JSON.map(lambda value: json.dumps(value).encode()))
+def test_any_bytes(raw: bytes) -> None:
+    """What is no object is malformed, through each API, and no other error comes out."""
+    for group in (constraints.GROUP, "wgpolicyk8s.io"):
+        with suppress(Malformed):
+            assert reader.read(group, "any", raw, latest=mapping.NOW).key.name
+
+
+@settings(deadline=None)
+@given(document=REPORT)
+def test_both_apis_say_the_same_of_any_report(document: dict[str, Any]) -> None:
+    """Ids and digests depend on what is said, not on the API that it came through."""
+    raw = json.dumps({**document, "apiVersion": "openreports.io/v1alpha1"}).encode()
+    try:
+        one, other = (
+            reader.read(group, resource, raw, latest=mapping.NOW)
+            for group, resource in (("wgpolicyk8s.io", "policyreports"), ("openreports.io", "reports"))
+        )
+    except Malformed:
+        return
+    assert one.violations == other.violations
+    assert [digest(violation) for violation in one.said] == [digest(violation) for violation in other.said]

@@ -1,0 +1,81 @@
+"""Each producer's samples against their golden files, through both report APIs, and the page that shows them."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from policyhub.sources.filter import Filter
+from tests.unit.findings import mapping
+
+Objections = Callable[[dict[str, Any]], list[str]]
+
+WRITE = "`python -m tests.unit.findings.mapping --write` writes it anew; read the difference"
+
+
+@pytest.mark.parametrize("name", mapping.names())
+def test_a_sample_reads_as_its_golden_file(name: str) -> None:
+    """Every member of every finding, what was left out and why, and whether the object tells all."""
+    expected = (mapping.SAMPLES / f"{name}.findings.json").read_text("utf-8")
+    assert mapping.golden(name) == expected, WRITE
+
+
+@pytest.mark.parametrize("name", mapping.names())
+def test_every_finding_of_a_sample_is_taken(name: str, objections: Objections) -> None:
+    """By Security Hub's limits, by the local hub, by botocore; no two have one id."""
+    ids = []
+    for document in mapping.documents(name):
+        for finding in mapping.findings(mapping.read(document)):
+            assert objections(finding) == []
+            ids.append(finding["Id"])
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize("name", [name for name in mapping.names() if name != "gatekeeper"])
+def test_both_report_apis_say_the_same(name: str) -> None:
+    """A cluster that moves from wgpolicyk8s.io to openreports.io, or back, has nothing to send."""
+    for document in mapping.documents(name):
+        one, other = mapping.read(document), mapping.read(mapping.resaid(document))
+        assert one.key != other.key
+        assert mapping.essence(one) == mapping.essence(other)
+        assert one.violations == other.violations
+
+
+def test_a_rescan_changes_nothing() -> None:
+    """New times, uids and runs; results in another order."""
+    for name in mapping.names():
+        for document in mapping.documents(name):
+            again = copy.deepcopy(document)
+            again["metadata"] |= {"resourceVersion": "9", "generation": 9, "uid": "other"}
+            for result in again.get("results", ()):
+                result["timestamp"] = {"seconds": mapping.NOW, "nanos": 1}
+                if "properties" in result:
+                    result["properties"] |= {"process": "admission review", "resultID": "z", "policy-uid": "z"}
+            again.get("results", []).reverse()
+            again.get("status", {}).get("violations", []).reverse()
+            assert mapping.essence(mapping.read(again)) == mapping.essence(mapping.read(document)), name
+
+
+def test_what_and_where_are_within_80_characters() -> None:
+    """Of the title and of the description, for names as people give them."""
+    for name in mapping.names():
+        for document in mapping.documents(name):
+            for finding in mapping.findings(mapping.read(document)):
+                assert "prod-eu" in finding["Title"][:80], finding["Title"]
+                assert "prod-eu" in finding["Description"][:80], finding["Description"]
+
+
+def test_event_logs_and_vulnerabilities_are_left_out_by_one_line() -> None:
+    """The default of spec.sources.exclude; without it they are findings like all others."""
+    default = Filter(exclude_sources=("Falco", "JsPolicy", "Trivy Vulnerability"))
+    said = [v for name in ("event-logs", "trivy") for d in mapping.documents(name) for v in mapping.read(d).said]
+    assert {v.source for v in said if not default.wants(v)} == {"Falco", "JsPolicy", "Trivy Vulnerability"}
+    assert all(Filter().wants(violation) for violation in said)
+
+
+def test_the_page_says_what_the_code_does() -> None:
+    """Every generated part is there and is as the code has it."""
+    text = mapping.PAGE.read_text("utf-8")
+    assert mapping.placed(text) == mapping.blocks().keys()
+    assert mapping.page(text) == text, WRITE
