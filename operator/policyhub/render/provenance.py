@@ -44,13 +44,18 @@ ROWS: dict[str, str] = {
     "UpdatedAt": "the time of rendering (--now)",
     "RecordState": "constant: the violation is there",
     "Title": "{policy}, {subject}, {cluster_name}, {rule}",
-    "Description": "{message}, then {result}, {subject}, {cluster_name}, {policy}, {rule}, {source}",
+    "Description": "{subject}, {cluster_name}, {result}, {policy}, {source}, {rule}, then {message}",
     "Compliance.Status": "{result}",
+    "Compliance.SecurityControlId": "{policy}; of Falco, Trivy {rule}; of Trivy Compliance, Kube Bench {properties}",
+    "Compliance.RelatedRequirements[*]": "{properties}",
+    "Compliance.AssociatedStandards[*].StandardsId": "{properties}, {category}",
     "FindingProviderFields.Severity.Label": "{severity}",
     "FindingProviderFields.Severity.Original": "{severity}",
     "FindingProviderFields.Types[*]": "constant, then {source}",
     "Remediation.Recommendation.Text": "{properties}.remediation",
-    "Remediation.Recommendation.Url": "{properties}: primaryLink, else remediation-docs",
+    "Remediation.Recommendation.Url": "{properties}: remediation-docs, else primaryLink; else the page of the check",
+    "SourceUrl": "{properties}",
+    "Vulnerabilities*": "{policy}, {properties}",
     "Resources[0].Type": "constant",
     "Resources[0].Id": "{cluster_id}, {subject}",
     "Resources[0].Details.Other.Kind": "{subject}",
@@ -237,7 +242,6 @@ def _subject(document: Document, result: Document, at: str, violation: Violation
 
 
 def _constraint(document: Document, numbers: list[int], violation: Violation) -> dict[str, str]:
-    del violation
     at = _at("status.violations", numbers)
     entry: Document = document["status"]["violations"][numbers[0]] if numbers else {}
     action = _action(document.get("spec") or {}, entry, joined("status.violations", tuple(numbers[:1])))
@@ -251,7 +255,7 @@ def _constraint(document: Document, numbers: list[int], violation: Violation) ->
         "category": "nothing",
         "result": "fail, as all that an audit lists",
         "message": f"{at}: message",
-        "properties": action,
+        "properties": f"{action}, metadata.annotations" if len(violation.properties) > 1 else action,
     }
 
 

@@ -83,6 +83,18 @@ RESULT = st.fixed_dictionaries(
         "scored": JSON,
     },
 )
+GOOD = st.fixed_dictionaries(
+    {"policy": TEXT, "result": st.sampled_from(["fail", "fail", "warn", "error"]), "source": SOURCES | TEXT},
+    optional={
+        "rule": TEXT,
+        "category": TEXT | st.just("Pod Security Standards (Restricted) in CEL"),
+        "severity": st.sampled_from(["critical", "Medium", "low", ""]),
+        "message": TEXT,
+        "resources": st.lists(st.fixed_dictionaries({"name": TEXT}, optional={"kind": TEXT, "apiVersion": TEXT})),
+        "properties": st.dictionaries(ANY | TELLING, TEXT, max_size=60),
+    },
+)
+"""Odd in what it says alone, so that much of it becomes findings."""
 REPORT = st.fixed_dictionaries(
     {
         "apiVersion": st.sampled_from(
@@ -95,7 +107,7 @@ REPORT = st.fixed_dictionaries(
         ),
     },
     optional={
-        "results": st.lists(RESULT | JSON, max_size=6) | JSON,
+        "results": st.lists(GOOD | RESULT | JSON, max_size=6) | st.lists(GOOD, min_size=1, max_size=4) | JSON,
         "scope": REFERENCE | JSON,
         "source": SOURCES | JSON,
         "configuration": JSON,
@@ -114,6 +126,9 @@ ENTRY = st.fixed_dictionaries(
         "enforcementActions": st.lists(st.sampled_from(["deny", "warn"])) | JSON,
     },
 )
+LISTED = st.fixed_dictionaries(
+    {"kind": TEXT, "name": TEXT}, optional={"group": TEXT, "namespace": TEXT, "message": TEXT}
+)
 CONSTRAINT = st.fixed_dictionaries(
     {
         "kind": TEXT,
@@ -129,9 +144,12 @@ CONSTRAINT = st.fixed_dictionaries(
     optional={
         "spec": JSON,
         "status": st.fixed_dictionaries(
-            {},
+            {
+                "violations": st.lists(LISTED | ENTRY | JSON, max_size=6)
+                | st.lists(LISTED, min_size=1, max_size=4)
+                | JSON,
+            },
             optional={
-                "violations": st.lists(ENTRY | JSON, max_size=6) | JSON,
                 "totalViolations": st.integers(0, 50) | JSON,
                 "auditTimestamp": st.just("2026-11-01T08:00:00Z") | JSON,
                 "byPod": JSON,

@@ -113,7 +113,16 @@ RICH = [
         "kind": "ClusterPolicyReport",
     },
     report("bench", result("k", source="Kube Bench", properties={"index": "1.2", "audit": "a", "test_info": "t"})),
+    report(
+        "scanned",
+        result(
+            "CVE-2099-1",
+            source="Trivy Vulnerability",
+            properties={"resource": "lib", "fixedVersion": "2", "score": "5", "primaryLink": "https://example.com/c"},
+        ),
+    ),
     CONSTRAINT,
+    {**CONSTRAINT, "metadata": {"name": "told", "annotations": {"x/cis-eks-control": "4.2.1"}}},
     {**CONSTRAINT, "metadata": {"name": "plain"}},
     {**CONSTRAINT, "metadata": {"name": "bare"}, "spec": None},
     ON_POD,
@@ -204,7 +213,7 @@ async def test_it_is_what_the_operator_would_send(arn: str | None) -> None:
     intake, said = given(*RICH, wanted=wanted)
     assert said == []
     rendered = findings(intake)
-    assert len(rendered) == 10
+    assert len(rendered) == 12
     assert {id_: msgspec.json.encode(body) for id_, body in rendered.items()} == {
         id_: msgspec.json.encode(body) for id_, body in (await sent(RICH, wanted)).items()
     }
