@@ -169,7 +169,7 @@ def _differences(finding: Document, census: Census) -> Iterator[str]:
         return
     status, text = finding["Compliance"]["Status"], finding["Description"]
     severity = finding["FindingProviderFields"]["Severity"]["Label"]
-    if not any(status == s.status and s.severity in {"", severity} and s.message in text for s in said):
+    if not any(status == s.status and s.severity in {"", severity} and text.endswith(s.message) for s in said):
         yield f"{about(finding)}: {status}, {severity}, {text[:60]!r}; the cluster says {said}"
 
 

@@ -25,7 +25,7 @@ def finding(id_: str, violation: Violation, *, state: str = "ACTIVE", **members:
         "Id": id_,
         "RecordState": state,
         "CreatedAt": CREATED,
-        "Description": "not met (somewhere)",
+        "Description": "somewhere: not met",
         "Compliance": {"Status": "FAILED"},
         "Severity": {"Label": "MEDIUM"},
         "FindingProviderFields": {"Severity": {"Label": "MEDIUM"}},

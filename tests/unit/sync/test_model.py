@@ -402,7 +402,7 @@ class Model(RuleBasedStateMachine):
         more = found.keys() - must.keys() - may - stuck
         assert not more, f"{more} are no violations"
         for label in must.keys() - refused:
-            assert found[label]["Description"].startswith(must[label] + " "), f"{label} reads otherwise"
+            assert found[label]["Description"].endswith(": " + must[label]), f"{label} reads otherwise"
         assert not self.operator.ledger.dirty
         assert not self.operator.ledger.unread
 
