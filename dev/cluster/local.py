@@ -224,6 +224,7 @@ class ControlPlane:
             f"--client-ca-file={self._authority.certificate}",
             "--anonymous-auth=false",
             "--authorization-mode=RBAC",
+            "--allow-privileged=true",  # as in every cluster that runs a network plug-in
             "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
             f"--service-account-key-file={signing}",
             f"--service-account-signing-key-file={signing}",
