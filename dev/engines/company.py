@@ -4,7 +4,7 @@ Who has which flaw is drawn in dev/company; here a flaw is a line of a Pod's spe
 """
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from dev.company.workload import NAMESPACES, WORKLOADS, Document, Workload
 
@@ -50,7 +50,7 @@ def manifests(workload: Workload, flaws: Collection[str], *, replicas: int = 2) 
     return [main, *services]
 
 
-def everything(flaws: dict[tuple[str, str, str], Collection[str]]) -> list[Document]:
+def everything(flaws: Mapping[tuple[str, str, str], Collection[str]]) -> list[Document]:
     """All of it; flaws by (kind, namespace, name)."""
     return [
         document
