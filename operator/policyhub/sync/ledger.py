@@ -67,6 +67,8 @@ class Lineage(Protocol):
 
     def unreported(self, source: str, of: Subject) -> bool: ...
 
+    def unaudited(self, of: Subject, constraint: SourceKey, audited: int) -> bool: ...
+
     def deleted(self, of: Subject, *, orphaned: bool) -> bool: ...
 
     def places(self, of: Subject, constraint: SourceKey) -> list[Place]: ...
@@ -237,14 +239,21 @@ class Ledger:
                 self._awaiting[key].discard(id_)
                 continue
             before = entry.lacked, entry.repeated
-            if not complete and not self._below(entry, boundary):
-                entry.lacked, entry.repeated = None, False  # it may be there again, unlisted
+            if self.unaudited(entry) or (not complete and not self._below(entry, boundary)):
+                entry.lacked, entry.repeated = None, False  # it may be there again, unseen or unlisted
             elif entry.lacked is None:
                 entry.lacked = audited
             elif audited > entry.lacked:
                 entry.repeated = True
-            if before != (entry.lacked, entry.repeated):
+            if before != (entry.lacked, entry.repeated) or self.held.get(id_) == UNREPORTED:
                 self._touch(entry)
+
+    def unaudited(self, entry: Entry) -> bool:
+        """Whether something counts for a constraint's finding that its last audit may not have seen: new Pods."""
+        of, constraint = entry.subject, entry.constraint
+        if self.lineage is None or of is None or constraint is None:
+            return False
+        return self.lineage.unaudited(of, constraint, self.audits.get(constraint, 0))
 
     def shift(
         self,

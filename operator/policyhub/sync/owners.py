@@ -18,6 +18,7 @@ Pure: no I/O; the clock is an argument.
 """
 
 from collections.abc import Callable
+from datetime import datetime
 from enum import Enum
 from sys import intern
 from typing import Final
@@ -70,8 +71,14 @@ class Thing(msgspec.Struct, frozen=True, gc=False):
     uid: str
     owner: Subject | None
     """Its controller, where it has one that is no Node."""
-    age: tuple[int, str] = (0, "")
-    """Revision and creation time: the greatest is the newest."""
+    created: int = 0
+    """Unix seconds."""
+    revision: int = 0
+
+    @property
+    def age(self) -> tuple[int, int]:
+        """The greatest is the newest."""
+        return self.revision, self.created
 
 
 class Owners:
@@ -148,6 +155,11 @@ class Owners:
             found |= children
             left += [child for child in children if child.kind != "Pod"]
         return {one for one in found if one.kind == "Pod" or self.subject(one) == of}
+
+    def created(self, of: Subject) -> int:
+        """When (Unix seconds) one of the three was made; 0 where it is not there."""
+        thing = self._things.get(of)
+        return 0 if thing is None else thing.created
 
     # -- what the sinks say ---------------------------------------------------------------------------------------
 
@@ -283,8 +295,7 @@ class Sink:
             self._owners.live()
             return None
         of = Subject(self.resource.group, self.resource.kind, intern(metadata.namespace), metadata.name)
-        owner = _controller(metadata)
-        return of, Thing(metadata.uid, owner) if of.kind == "Pod" else Thing(metadata.uid, owner, _age(metadata))
+        return of, Thing(metadata.uid, _controller(metadata), _second(metadata.creation_timestamp), _revision(metadata))
 
 
 class _Reference(msgspec.Struct, rename="camel"):
@@ -318,10 +329,17 @@ def _controller(metadata: _Metadata) -> Subject | None:
     return None
 
 
-def _age(metadata: _Metadata) -> tuple[int, str]:
+def _revision(metadata: _Metadata) -> int:
     annotations = metadata.annotations or {}
     said = next((annotations[key] for key in _REVISIONS if key in annotations), "")
-    return (int(said) if said.isdecimal() else 0, metadata.creation_timestamp)
+    return int(said) if said.isdecimal() else 0
+
+
+def _second(stamp: str) -> int:
+    try:
+        return int(datetime.fromisoformat(stamp).timestamp())
+    except ValueError:
+        return 0
 
 
 def place(of: Subject) -> Place:

@@ -217,7 +217,7 @@ def _hold(entry: Entry, *, ledger: Ledger, gone: int | None) -> Hold | None:
     constraint = entry.constraint
     if constraint is not None:
         if entry.repeated:
-            return None
+            return Hold.UNREPORTED if ledger.unaudited(entry) else None
         if constraint not in ledger.audits:  # deleted, unless it is the one that could not be read
             return Hold.UNLISTED if entry.origin in ledger.blind else None
         return Hold.UNLISTED if constraint in ledger.incomplete and entry.lacked is None else Hold.AUDIT

@@ -187,6 +187,14 @@ class Rollup:
     def _reported(self, source: str, of: Subject) -> bool:
         return any((of, source) in self._told[key].spoke for key in self._about.get(of, ()))
 
+    def unaudited(self, of: Subject, constraint: SourceKey, audited: int) -> bool:
+        """Whether something lives that counts for the object, the like of which the constraint lists, and that an audit
+        which began then (Unix seconds) may not have seen.
+        """
+        return not self.owners.forbidden and any(
+            self.owners.created(thing) >= audited for thing in self._listable(of, constraint) | {of}
+        )
+
     def deleted(self, of: Subject, *, orphaned: bool) -> bool:
         """Whether the object is known to be gone: it is not there any more, or, where its own report has gone too,
         nothing is left of what it owned.
@@ -197,8 +205,11 @@ class Rollup:
         """Where in Gatekeeper's order what lives and counts for the object stands, itself left out: what the constraint
         lists the like of, all where it has listed nothing yet.
         """
+        return [place(thing) for thing in self._listable(of, constraint)]
+
+    def _listable(self, of: Subject, constraint: SourceKey) -> set[Subject]:
         kinds = self._listed.get(constraint)
-        return [place(thing) for thing in self.owners.below(of) if not kinds or thing.kind in kinds]
+        return {thing for thing in self.owners.below(of) if not kinds or thing.kind in kinds}
 
 
 def _calls(said: Sequence[Call], subjects: Sequence[Subject | Unresolved]) -> list[Call]:

@@ -35,8 +35,15 @@ LISTED = {"Pod": ("", "v1"), "Deployment": ("apps", "v1")}
 DATA = Path(__file__).parents[4] / "shared" / "data" / "live"
 
 
-def thing(kind: str, name: str, owner: tuple[str, str, str] | None = None) -> dict[str, Any]:
-    metadata: dict[str, Any] = {"name": name, "namespace": "shop", "uid": f"uid-{name}"}
+def thing(
+    kind: str, name: str, owner: tuple[str, str, str] | None = None, *, created: str = "2026-08-01T00:00:00Z"
+) -> dict[str, Any]:
+    metadata: dict[str, Any] = {
+        "name": name,
+        "namespace": "shop",
+        "uid": f"uid-{name}",
+        "creationTimestamp": created,
+    }
     if owner is not None:
         version, above, named = owner
         metadata["ownerReferences"] = [{"apiVersion": version, "kind": above, "name": named, "controller": True}]
@@ -469,6 +476,30 @@ def test_a_pod_of_a_truncated_list_that_dies_unlisted() -> None:
     assert ("Deployment", "web") in world.wanted
     world.drop("Pod", "m")
     assert ("Deployment", "web") not in world.wanted
+
+
+def test_an_audit_that_began_before_the_new_pods_says_nothing_of_them() -> None:
+    """A rollout during an audit: it lists the old Pods, or none. Only later ones that lack the new Pods count."""
+    world = World()
+    world.put(thing("ReplicaSet", "web-old", WEB), thing("Pod", "old", OLD))
+    world.audit(("Pod", "old"), at=10)
+    world.sent()
+    world.put(thing("Pod", "new", OLD, created="2026-09-01T00:00:15Z"))
+    world.drop("Pod", "old")
+    [entry] = world.ledger.entries.values()
+    world.audit(("Pod", "old"), at=10)  # its status written once more
+    world.audit(at=14)
+    world.audit(at=15)
+    assert (entry.lacked, entry.repeated) == (None, False)
+    assert world.decide() is Hold.AUDIT
+    world.audit(at=20)
+    world.audit(at=30)
+    assert entry.repeated
+    assert world.decide() == Wait(START + DELAY)
+    world.put(thing("Pod", "newer", OLD, created="2026-09-01T00:00:31Z"))
+    assert world.decide() is Hold.UNREPORTED
+    world.audit(("Pod", "newer"), at=40)
+    assert world.wanted
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="the recordings are not at hand")
