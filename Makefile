@@ -2,10 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt bench faults browser generate lock image clean venv
+.PHONY: help demo test check fmt bench e2e faults browser generate lock image clean venv
 
 help:  ## this list
-	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv:
 	@$(PYTHON) dev/bootstrap.py dev
@@ -43,6 +43,10 @@ browser: venv  ## the findings page in a real headless Chromium (needs one insta
 bench: venv  ## the measurements of docs/performance.md
 	@$(BIN)/python -m dev.cluster build etcd kube-apiserver helm
 	$(BIN)/python -m tests.bench $(ARGS)
+
+e2e: venv  ## Kyverno, Gatekeeper and the controllers of Kubernetes, built from source, in one story with the operator
+	@$(BIN)/python -m dev.cluster build etcd kube-apiserver helm kube-controller-manager kyverno-reports-controller gatekeeper
+	$(BIN)/python -m tests.e2e $(ARGS)
 
 faults: venv  ## every injected fault with several seeds, as a table (ARGS="--seeds 1-20 --fault mixed")
 	@$(BIN)/python -m dev.cluster build etcd kube-apiserver helm

@@ -1,0 +1,114 @@
+"""What the engines' objects call for, as the end-to-end run reads them: it shares no code with what it judges."""
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e import claims
+from tests.e2e.claims import Claims, Key, Thing
+from tests.faults.truth import Violation
+
+WEB = ("Deployment", "shop", "web")
+OLD, NEW = ("ReplicaSet", "shop", "web-1"), ("ReplicaSet", "shop", "web-2")
+POD, STRAY = ("Pod", "shop", "web-2-a"), ("Pod", "shop", "gone")
+FOUND = Violation("kyverno", "limits", "check", *WEB)
+LISTED = Violation("gatekeeper", "Limits", "no-limits", *WEB)
+
+
+def document(key: Key, *, owner: Key | None = None, revision: str = "", phase: str = "Running") -> dict[str, Any]:
+    metadata: dict[str, Any] = {"name": key[2], "namespace": key[1], "creationTimestamp": "2026-01-01T00:00:00Z"}
+    if owner is not None:
+        metadata["ownerReferences"] = [{"kind": owner[0], "name": owner[2], "controller": True}]
+    if revision:
+        metadata["annotations"] = {claims.REVISION: revision}
+    return {"metadata": metadata, "status": {"phase": phase}}
+
+
+def things(*, phase: str = "Running") -> dict[Key, Thing]:
+    """A Deployment's old and new ReplicaSet; the new one has a Pod."""
+    return {
+        OLD: claims.thing(document(OLD, owner=WEB, revision="1")),
+        NEW: claims.thing(document(NEW, owner=WEB, revision="2")),
+        POD: claims.thing(document(POD, owner=NEW, phase=phase)),
+    }
+
+
+def report(about: Key, *, rule: str = "check", result: str = "fail", severity: str = "high") -> claims.Statement:
+    scope = dict(zip(("kind", "namespace", "name"), about, strict=True))
+    said = {"source": "kyverno", "policy": "limits", "rule": rule, "result": result, "severity": severity}
+    return claims.report({"scope": scope, "results": [said]})
+
+
+def constraint(*listed: Key, total: int | None = None, audited: bool = True) -> claims.Statement:
+    violations = [dict(zip(("kind", "namespace", "name"), key, strict=True)) for key in listed]
+    status: dict[str, Any] = {"totalViolations": len(listed) if total is None else total, "violations": violations}
+    if audited:
+        status["auditTimestamp"] = "2026-01-01T00:00:00Z"
+    return claims.constraint({"kind": "Limits", "metadata": {"name": "no-limits"}, "status": status})
+
+
+@pytest.mark.parametrize(
+    ("statement", "found"),
+    [
+        pytest.param(report(WEB, rule="autogen-check"), {FOUND}, id="the Deployment itself"),
+        pytest.param(report(NEW, rule="autogen-check"), {FOUND}, id="the ReplicaSet in use"),
+        pytest.param(report(OLD, rule="autogen-check"), set(), id="one that is kept for a rollback"),
+        pytest.param(report(POD), {FOUND}, id="a Pod"),
+        pytest.param(report(STRAY), set(), id="a Pod that is gone"),
+        pytest.param(report(POD, result="pass"), set(), id="a pass"),
+        pytest.param(report(POD, result="error"), {FOUND}, id="an error"),
+        pytest.param(constraint(POD, STRAY), {LISTED}, id="a constraint with a Pod that is gone"),
+        pytest.param(
+            report(("Service", "shop", "web"), rule="autogen-check"),
+            {Violation("kyverno", "limits", "autogen-check", "Service", "shop", "web")},
+            id="a rule of that name about what no rule is derived for",
+        ),
+    ],
+)
+def test_what_a_statement_calls_for(statement: claims.Statement, found: set[Violation]) -> None:
+    """Results count for the controller, those of dead Pods and idle ReplicaSets for nothing."""
+    assert set(claims.read([statement], things()).severities) == found
+
+
+def test_the_first_owner_that_is_none_of_the_three() -> None:
+    """A CronJob's Pod counts for the CronJob; a Pod of its own counts for itself; one that has ended for nothing."""
+    job, pod, alone = ("Job", "shop", "map-1"), ("Pod", "shop", "map-1-x"), ("Pod", "shop", "alone")
+    known = {
+        job: claims.thing(document(job, owner=("CronJob", "shop", "map"))),
+        pod: claims.thing(document(pod, owner=job)),
+        alone: claims.thing(document(alone)),
+    }
+    found = claims.read([report(pod, rule="check"), report(alone)], known).severities
+    assert {violation[3:] for violation in found} == {("CronJob", "shop", "map"), alone}
+    assert not claims.read([report(POD)], things(phase="Failed")).severities
+
+
+def test_several_voices() -> None:
+    """Of one violation all severities are kept: which one speaks is the operator's to say."""
+    said = [report(WEB, severity="info"), report(POD, severity="")]
+    assert claims.read(said, things()) == Claims({FOUND: frozenset({"INFORMATIONAL", "MEDIUM"})})
+
+
+@pytest.mark.parametrize(
+    ("statement", "known"),
+    [
+        pytest.param(constraint(POD), True, id="a whole list"),
+        pytest.param(constraint(POD, total=7), False, id="a list that was cut"),
+        pytest.param(constraint(audited=False), False, id="no audit yet"),
+    ],
+)
+def test_what_a_constraint_leaves_open(statement: claims.Statement, known: bool) -> None:  # noqa: FBT001  (a parameter)
+    """A finding of what is not listed may stay where the list is cut."""
+    other = LISTED._replace(name="cart")
+    assert claims.read([statement], things()).may(other) is not known
+
+
+def test_independence() -> None:
+    """Nothing of the end-to-end run imports the operator."""
+    for file in Path(claims.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            assert not any(name.split(".")[0] == "policyhub" for name in names), file.name
