@@ -7,19 +7,25 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from dev.company.workload import WORKLOADS, Workload
-from dev.engines import policies
+from dev.engines import Engine, policies
 from dev.stand import Document
-from tests.e2e.stage import Stage
-from tests.faults.truth import Violation
+from tests.e2e.stage import LIMIT, Stage
+from tests.faults.truth import CONSTRAINTS, Violation
 
 NOTHING: frozenset[str] = frozenset()
 FOUND = frozenset({"created", "changed"})
 BACK = frozenset({"reactivated", "changed"})
 LESS = frozenset({"archived", "changed"})
 """Changed: where the Deployment's own result comes later or goes earlier than its Pods'."""
+AWAY_SECONDS = 25.0
+"""How long an engine is away: longer than the archive delay."""
+FEW = 5
+"""Violations that Gatekeeper lists with its limit lowered."""
 
 ADDED = {"docker-socket", "host-path", "host-ports"}
 """What the cart has not at first; the socket of the runtime is a path of the node too."""
+POLICIES = "/apis/kyverno.io/v1/clusterpolicies"
+TEMPLATES = "/apis/templates.gatekeeper.sh/v1/constrainttemplates"
 APPS = "/apis/apps/v1/namespaces"
 
 
@@ -77,10 +83,75 @@ def rolled_out(deployment: Document) -> bool:
     return same and numbers == [replicas] * 3
 
 
+def delete_object(stage: Stage) -> None:
+    stage.delete(f"{APPS}/payments/deployments/fraud-check")
+    stage.until(lambda: stage.none(lambda v: v.name == "fraud-check"), "nothing to be said of fraud-check")
+
+
+def delete_policy(stage: Stage) -> None:
+    stage.delete(f"{POLICIES}/harbour-no-digest")
+    stage.until(lambda: stage.none(lambda v: v.policy == "harbour-no-digest"), "no result of the policy")
+
+
+def delete_constraint(stage: Stage) -> None:
+    stage.delete(f"{CONSTRAINTS}/harbourroot/no-root")
+    stage.until(lambda: stage.none(lambda v: v.policy == "HarbourRoot"), "the constraint to be gone")
+
+
+def delete_template(stage: Stage) -> None:
+    stage.delete(f"{TEMPLATES}/harbourescalation")
+    stage.until(lambda: stage.none(lambda v: v.policy == "HarbourEscalation"), "the kind to be gone")
+
+
+def delete_namespace(stage: Stage) -> None:
+    stage.delete("/api/v1/namespaces/analytics")
+    stage.until(lambda: stage.none(lambda v: v.namespace == "analytics"), "nothing to be said of the namespace")
+
+
+def kill(engine: Callable[[Stage], Engine], alive: Callable[[Stage, float], bool]) -> Callable[[Stage], None]:
+    """As the kernel does; back after a moment, and it goes on when it has looked at everything again."""
+
+    def act(stage: Stage) -> None:
+        engine(stage).kill()
+        time.sleep(2)  # as a kubelet takes to start it again
+        engine(stage).start()
+        now = time.time()
+        stage.until(lambda: alive(stage, now), f"{engine(stage).name} to be at work")
+
+    return act
+
+
 def kill_operator(stage: Stage) -> None:
     stage.operator.kill()
     stage.operator.start()
     stage.until(lambda: stage.operator.metric("policyhub_in_sync") == 1, "the operator to be in sync")
+
+
+def limit(number: int) -> Callable[[Stage], None]:
+    """Gatekeeper lists so many violations of a constraint at most."""
+
+    def act(stage: Stage) -> None:
+        stage.gatekeeper.stop()
+        stage.gatekeeper.limit = number
+        stage.gatekeeper.start()
+        now = time.time()
+        stage.until(lambda: stage.audited(now), f"an audit that lists {number} at most")
+        if number < LIMIT:
+            stage.until(lambda: bool(stage.mirror.now.cut), "lists that are cut")
+        else:
+            stage.until(lambda: not stage.mirror.now.cut, "whole lists")
+
+    return act
+
+
+def stop_kyverno(stage: Stage) -> None:
+    """Meanwhile a workload is mended, which nobody says, and another one deleted, whose reports are collected."""
+    stage.kyverno.stop()
+    stage.change(workload("shop", "checkout"), remove=set(stage.flaws["Deployment", "shop", "checkout"]))
+    stage.delete(f"{APPS}/shop/deployments/catalog")
+    time.sleep(AWAY_SECONDS)
+    stage.until(lambda: stage.none(lambda v: v.name == "catalog"), "nothing to be said of the catalog")
+    stage.until(lambda: stage.none(lambda v: v.name == "checkout" and v.source == "gatekeeper"), "the audit")
 
 
 def workload(namespace: str, name: str) -> Workload:
@@ -99,6 +170,15 @@ def added(violation: Violation) -> bool:
     return violation in both(workload("shop", "cart"), ADDED)
 
 
+def named(*names: str) -> Callable[[Violation], bool]:
+    """What is about these objects."""
+    return lambda violation: violation.name in names
+
+
+def by(policy: str) -> Callable[[Violation], bool]:
+    return lambda violation: violation.policy == policy
+
+
 STEPS = (
     Step("first sync", first_sync, frozenset({"created"})),
     Step("violate", violate, FOUND, added),
@@ -106,4 +186,15 @@ STEPS = (
     Step("relapse", violate, BACK, added),
     Step("roll out", roll_out, NOTHING),
     Step("kill the operator", kill_operator, NOTHING),
+    Step("delete an object", delete_object, LESS, named("fraud-check")),
+    Step("delete a policy", delete_policy, LESS, by("harbour-no-digest")),
+    Step("delete a constraint", delete_constraint, LESS, by("HarbourRoot")),
+    Step("delete a template", delete_template, LESS, by("HarbourEscalation")),
+    Step("delete a namespace", delete_namespace, LESS, lambda v: v.namespace == "analytics"),
+    Step("kill Kyverno", kill(lambda s: s.kyverno, Stage.scanned), NOTHING),
+    Step("kill Gatekeeper", kill(lambda s: s.gatekeeper, Stage.audited), NOTHING),
+    Step("kill the controllers", kill(lambda s: s.controllers, lambda s, _: s.controllers.running), NOTHING),
+    Step("lower Gatekeeper's limit", limit(FEW), NOTHING),
+    Step("raise it again", limit(LIMIT), NOTHING),
+    Step("stop Kyverno for a while", stop_kyverno, LESS, named("catalog", "checkout")),
 )
