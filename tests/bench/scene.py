@@ -91,6 +91,9 @@ class Usage:
     wall: float = 0.0
 
 
+LATE_SECONDS = 5.0
+
+
 @dataclass
 class Scene:
     size: Size
@@ -157,8 +160,10 @@ class Scene:
     def synced(self, operator: stand.Operator) -> float:
         """Wait until all is in sync; how long that took. Raises BenchError where the hub lacks or has too much."""
         took = self.until(lambda: in_sync(operator), "in sync")
-        if self.active() != self.expected:
-            raise BenchError(f"{self.active()} active findings where {self.expected} should be")
+        try:  # what was written a moment ago may be on its way: the operator was in sync before it heard of it
+            stand.until(lambda: self.active() == self.expected, seconds=LATE_SECONDS, what="the last findings")
+        except stand.StandError as error:
+            raise BenchError(f"{self.active()} active findings where {self.expected} should be") from error
         return took
 
     def until(self, holds: Callable[[], bool], what: str, *, every: float | None = None) -> float:
