@@ -27,6 +27,7 @@ ADDED = {"docker-socket", "host-path", "host-ports"}
 POLICIES = "/apis/kyverno.io/v1/clusterpolicies"
 TEMPLATES = "/apis/templates.gatekeeper.sh/v1/constrainttemplates"
 APPS = "/apis/apps/v1/namespaces"
+WGPOLICY = "/apis/wgpolicyk8s.io/v1alpha2"
 
 
 class Step(NamedTuple):
@@ -154,6 +155,34 @@ def stop_kyverno(stage: Stage) -> None:
     stage.until(lambda: stage.none(lambda v: v.name == "checkout" and v.source == "gatekeeper"), "the audit")
 
 
+def start_kyverno(stage: Stage) -> None:
+    stage.kyverno.start()
+    stage.until(lambda: stage.none(lambda v: v.name == "checkout"), "nothing to be wrong with the checkout")
+
+
+def open_reports(stage: Stage) -> None:
+    """Kyverno writes all of it anew, into the other API; what it wrote before stays as it is."""
+    stage.kyverno.stop()
+    stage.kyverno.open_reports = True
+    stage.kyverno.start()
+
+    def written() -> bool:
+        old, new = stage.mirror.of("wgpolicyk8s.io"), stage.mirror.of("openreports.io")
+        return old.severities.keys() <= new.severities.keys()
+
+    stage.until(written, "the same results in openreports.io")
+
+
+def drop_old_reports(stage: Stage) -> None:
+    """As the operator's condition FrozenReports advises."""
+    for kind in ("policyreports", "clusterpolicyreports"):
+        for report in stage.cluster.request("GET", f"{WGPOLICY}/{kind}")["items"]:
+            metadata = report["metadata"]
+            where = f"/namespaces/{metadata['namespace']}" if "namespace" in metadata else ""
+            stage.delete(f"{WGPOLICY}{where}/{kind}/{metadata['name']}")
+    stage.until(lambda: not stage.mirror.of("wgpolicyk8s.io").severities, "the old reports to be gone")
+
+
 def workload(namespace: str, name: str) -> Workload:
     return next(w for w in WORKLOADS if (w.namespace, w.name) == (namespace, name))
 
@@ -197,4 +226,8 @@ STEPS = (
     Step("lower Gatekeeper's limit", limit(FEW), NOTHING),
     Step("raise it again", limit(LIMIT), NOTHING),
     Step("stop Kyverno for a while", stop_kyverno, LESS, named("catalog", "checkout")),
+    Step("start it again", start_kyverno, LESS, named("checkout")),
+    Step("switch to openreports", open_reports, NOTHING),
+    Step("delete the old reports", drop_old_reports, NOTHING),
+    Step("fix under openreports", fix, LESS, added),
 )
