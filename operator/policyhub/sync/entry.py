@@ -71,6 +71,7 @@ class Entry:
         "body",
         "called",
         "calls",
+        "deferred",
         "digest",
         "grade",
         "id",
@@ -125,6 +126,8 @@ class Entry:
         """Whether a later audit has lacked it too."""
         self.passes = False
         """Whether its object's own result passes, while what counts for it still called."""
+        self.deferred = 0
+        """Since when others speak for the object in place of its own result; 0: they do not."""
         self.orphaned = False
         """Whether the report of the object itself went while it called."""
         self.rejected = ""

@@ -466,14 +466,7 @@ class Ledger:
             calls = tuple(c for c in calls if (c[1].source, c[0].group) not in self.frozen)
         before, entry.wanted = entry.wanted, bool(calls)
         if calls:
-            said = entry.voice if before else None
-            self._speak(entry, calls)
-            entry.body = None
-            entry.lacked, entry.repeated = None, False
-            entry.grade = Grade.SILENT
-            self.guard.forget(entry.id)
-            if entry.pending_since == 0 and (not before or said != entry.voice):
-                entry.pending_since = now
+            self._want(entry, calls, before=before, now=now)
             entry.passes |= grade is Grade.POSITIVE
         elif before:
             entry.uncalled = entry.pending_since = now
@@ -493,6 +486,20 @@ class Ledger:
             entry.origin = entry.origin or entry.calls[0][0].origin
             entry.uncalled = entry.uncalled or now
         self._touch(entry)
+
+    def _want(self, entry: Entry, calls: tuple[tuple[SourceKey, Violation], ...], *, before: bool, now: int) -> None:
+        said = entry.voice if before else None
+        self._speak(entry, calls)
+        entry.body = None
+        entry.lacked, entry.repeated = None, False
+        entry.grade = Grade.SILENT
+        self.guard.forget(entry.id)
+        if entry.pending_since == 0 and said != entry.voice:
+            entry.pending_since = now
+        if entry.voice is None or entry.voice.own:
+            entry.deferred = 0
+        elif said is not None and said.own:
+            entry.deferred = now
 
     def _lose(self, entry: Entry) -> None:
         """Nobody calls for it: its constraint, or the kind of it, is what can speak."""
@@ -554,7 +561,10 @@ class Ledger:
         if since is not None:
             return since, (NAMESPACES,)
         of = entry.subject
-        if self.lineage is None or of is None or not self.lineage.deleted(of, orphaned=entry.orphaned):
+        orphaned = entry.orphaned
+        if entry.voice is not None and not entry.voice.own:  # its Pods called, and whatever was read lacks it itself
+            orphaned |= not self.incomplete_origins[entry.origin] and entry.origin not in self.blind
+        if self.lineage is None or of is None or not self.lineage.deleted(of, orphaned=orphaned):
             return None
         return max(entry.uncalled, self.lineage.since), OWNERS
 

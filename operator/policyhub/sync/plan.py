@@ -4,7 +4,9 @@
 |--------|----------------------------|------------------------------------------------------|
 | yes    | not there                  | NEW                                                  |
 | yes    | archived                   | REACTIVATED                                          |
-| yes    | other digest               | CHANGED                                              |
+| yes    | other digest               | CHANGED; after the archive delay where Pods speak in |
+|        |                            | place of their controller's own result: they mostly  |
+|        |                            | go as it went                                        |
 | yes    | same digest, 30 days old   | REFRESHED (Security Hub forgets at 90 days)          |
 | yes    | same digest, other version | REFRESHED (the renderer's version)                   |
 | yes    | same digest                | nothing                                              |
@@ -18,7 +20,8 @@ The evidence for a finding that nobody calls for, the best first:
 | positive   | the object's result now reads pass or skip, and what       | at once; after the archive delay if   |
 |            | counted for it and did not pass is gone                    | its engine speaks through two APIs    |
 | gone       | the object is deleted (a Pod, ReplicaSet or Job, or its    | after the archive delay               |
-|            | report and all that it owned), or its namespace is         |                                       |
+|            | report and all that it owned, or all of its Pods that      |                                       |
+|            | called and what else it owned), or its namespace is        |                                       |
 | spoken     | its report or constraint was rewritten without it or       | after the archive delay, guarded      |
 |            | deleted; its constraint kind is absent for as long         |                                       |
 | silent     | its report went, or nobody calls for it at all             | after the archive delay, guarded, and |
@@ -124,7 +127,7 @@ def decide(entry: Entry, *, ledger: Ledger, rules: Rules, now: int) -> Decision:
 
 def _decide(entry: Entry, *, ledger: Ledger, rules: Rules, now: int) -> Decision:
     if entry.wanted:
-        return _wanted(entry, ledger=ledger, now=now)
+        return _wanted(entry, ledger=ledger, rules=rules, now=now)
     if entry.known is None or entry.known.archived:
         return None
     if entry.rejected == ARCHIVE_REJECTED:
@@ -133,7 +136,7 @@ def _decide(entry: Entry, *, ledger: Ledger, rules: Rules, now: int) -> Decision
     return Hold.MODE if decision is Change.ARCHIVED and not rules.archive else decision
 
 
-def _wanted(entry: Entry, *, ledger: Ledger, now: int) -> Decision:
+def _wanted(entry: Entry, *, ledger: Ledger, rules: Rules, now: int) -> Decision:
     known = entry.known
     if entry.rejected == entry.digest:
         return Hold.REJECTED
@@ -144,7 +147,8 @@ def _wanted(entry: Entry, *, ledger: Ledger, now: int) -> Decision:
     if known.archived:
         return Change.REACTIVATED
     if known.digest != entry.digest:
-        return Change.CHANGED
+        due = entry.deferred + rules.archive_delay_ms if entry.deferred and known.digest else 0
+        return Wait(due) if now < due else Change.CHANGED
     if now >= refresh_due(entry.id, known.updated_at) or known.renderer != str(RENDERER):
         return Change.REFRESHED
     return None

@@ -277,7 +277,7 @@ def test_fixed_by_a_rollout() -> None:
     world.put(thing("ReplicaSet", "web-new", WEB), thing("Pod", "web-new-1", NEW))
     world.report("Pod", "web-new-1", "pass")
     world.report("ReplicaSet", "web-new", "pass", rule="autogen-limits")
-    assert world.decide() is Change.CHANGED  # its Pods speak now
+    assert world.decide() == Wait(START + DELAY)  # its old Pods speak now, for a while
     world.sent()
     world.drop("Pod", "web-old-1")
     assert world.decide() is None
@@ -358,6 +358,50 @@ def test_a_deployment_that_is_deleted() -> None:
     assert world.ledger.deleted_since(entry) is None
     world.drop("ReplicaSet", "web-old")
     assert world.ledger.deleted_since(entry) == START
+
+
+def test_a_deployment_that_is_deleted_while_the_audit_is_stopped() -> None:
+    """The constraint goes on listing its Pods; they and all else that it owned are gone: so is it."""
+    world = World()
+    world.put(thing("ReplicaSet", "web-old", WEB), thing("Pod", "web-old-1", OLD))
+    world.audit(("Pod", "web-old-1"))
+    world.sent()
+    world.drop("Pod", "web-old-1")
+    assert world.decide() is Hold.AUDIT  # scaled down, perhaps
+    world.drop("ReplicaSet", "web-old")
+    world.now += DELAY
+    assert world.decide() is Change.ARCHIVED
+
+
+def test_a_truncated_list_may_lack_what_has_lost_its_pods() -> None:
+    """Its Pods are gone, and the list may have had no place for itself: it is not known to be gone."""
+    world = World()
+    world.put(thing("Pod", "db-0", DB), thing("Pod", "a"))
+    world.audit(("Pod", "a"), ("Pod", "db-0"), total=3)
+    world.sent()
+    world.drop("Pod", "db-0")
+    entry = next(e for e in world.ledger.entries.values() if not e.wanted)
+    assert world.ledger.deleted_since(entry) is None
+    world.audit(("Pod", "a"), at=1)
+    assert world.ledger.deleted_since(entry) == START
+
+
+def test_when_pods_speak_in_place_of_their_controller() -> None:
+    """What they say is sent after the archive delay: mostly they go as its own result went."""
+    world = rollout()
+    world.report("Deployment", "web", "pass", rule="autogen-limits")
+    assert world.decide() == Wait(START + DELAY)
+    world.report("Deployment", "web", rule="autogen-limits")
+    assert world.decide() is None
+    world.report("Deployment", "web", rule="autogen-limits", message="other words")
+    assert world.decide() is Change.CHANGED
+    world.now += 5
+    world.unreport("Deployment", "web")
+    assert world.decide() == Wait(START + 5 + DELAY)
+    world.now += DELAY
+    assert world.decide() is Change.CHANGED
+    world.report("Pod", "web-old-1", severity="critical")
+    assert world.decide() is Change.CHANGED
 
 
 def test_a_deployment_without_replicas_is_not_deleted() -> None:
