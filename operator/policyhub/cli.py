@@ -1,17 +1,13 @@
 """The command line: `policyhub run`, `policyhub archive`, `policyhub render`."""
 
-import asyncio
 import logging
 import os
-import sys
 from typing import Annotated
 
-import structlog
 import typer
 
 import policyhub
 from policyhub.render import command
-from policyhub.settings import Settings, SettingsError
 
 app = typer.Typer(
     help="Kubernetes policy violations as AWS Security Hub CSPM findings.", no_args_is_help=True, add_completion=False
@@ -58,6 +54,12 @@ def run(  # noqa: PLR0917  (typer turns each into a flag)
     lease: Annotated[str | None, typer.Option(help="Lease (namespace/name) that says which replica works.")] = None,
 ) -> None:
     """Run the operator. Each flag is also an environment variable: POLICYHUB_ and its name in capitals."""
+    # Each command loads what it needs, when its arguments are right: --help and `render` load no network library.
+    import asyncio  # noqa: PLC0415  (as above)
+
+    from policyhub import logs  # noqa: PLC0415  (as above)
+    from policyhub.settings import Settings, SettingsError  # noqa: PLC0415  (as above)
+
     try:
         settings = Settings.load(
             account_id=account_id,
@@ -77,8 +79,8 @@ def run(  # noqa: PLR0917  (typer turns each into a flag)
     except SettingsError as error:
         typer.echo(f"policyhub: the settings are wrong:\n{error}", err=True)
         raise typer.Exit(2) from error
-    configure_logging(settings)
-    from policyhub.process import run as serve  # noqa: PLC0415  (boto3 and kopf load when the settings are right)
+    logs.configure(settings)
+    from policyhub.process import run as serve  # noqa: PLC0415  (as above)
 
     code = asyncio.run(serve(settings))
     # A call to AWS that is under way in a thread would hold the interpreter's end for up to its time-out of 10 s.
@@ -94,7 +96,8 @@ def archive(
     minutes: Annotated[int, typer.Option(help="How long the approval holds.", min=1, max=1440)] = 60,
 ) -> None:
     """Approve of archiving what an engine has lost at once (condition ArchiveHeld), in the cluster of KUBECONFIG."""
-    # boto3, kopf and the Kubernetes client load when the arguments are right.
+    import asyncio  # noqa: PLC0415  (as in `run`)
+
     from policyhub.kube.connection import Refused, Unreachable  # noqa: PLC0415  (as above)
     from policyhub.kube.kubeconfig import KubeconfigError  # noqa: PLC0415  (as above)
     from policyhub.process import approve as ask  # noqa: PLC0415  (as above)
@@ -108,37 +111,3 @@ def archive(
 
 
 app.command()(command.render)
-
-
-def configure_logging(settings: Settings) -> None:
-    """One line per event on stderr, ours and the libraries' alike."""
-    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
-    shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-    ]
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if settings.log_format == "json" else structlog.dev.ConsoleRenderer()
-    )
-    structlog.configure(
-        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
-    )
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
-        )
-    )
-    root = logging.getLogger()
-    root.handlers = [handler]
-    root.setLevel(level)
-    for noisy in ("kopf", "botocore", "urllib3", "boto3", "asyncio", "aiohttp"):
-        logging.getLogger(noisy).setLevel(max(level, logging.WARNING))
-    logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)  # warns that signals are not its own

@@ -30,12 +30,14 @@ from policyhub.hub.inventory import Held as Found
 from policyhub.hub.inventory import Inventory
 from policyhub.hub.inventory import held as found_as
 from policyhub.kube.connection import Connection, Refused, Unreachable
-from policyhub.kube.discovery import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS, Discovery, Resource, discover
+from policyhub.kube.discovery import Discovery, discover
 from policyhub.kube.kubeconfig import KubeconfigError
 from policyhub.kube.reflector import Reflector
+from policyhub.kube.resource import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS, Resource
 from policyhub.metrics import Metrics
-from policyhub.settings import DEFAULT_SEVERITY, Settings
+from policyhub.settings import Settings
 from policyhub.sources.filter import Filter
+from policyhub.sources.severity import DEFAULT_SEVERITY
 from policyhub.sources.violation import Severity
 from policyhub.sync import namespaces, owners
 from policyhub.sync.engine import Engine, Feed, Trouble, held_as
@@ -315,7 +317,13 @@ class DataPlane:
     def _roll_up(self, ledger: Ledger) -> Rollup:
         rollup = Rollup(
             ledger=ledger,
-            owners=Owners(now=self._now, on_change=lambda objects: rollup.shift(objects, now=self._now())),
+            owners=Owners(
+                now=self._now,
+                on_change=lambda objects: rollup.shift(objects, now=self._now()),
+                on_malformed=lambda origin, message: log.warning(
+                    "owner_malformed", cluster=self.name, resource=origin, message=message
+                ),
+            ),
         )
         ledger.lineage = rollup
         return rollup

@@ -11,8 +11,6 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from policyhub.api.scalar import AccountId, ExternalId, Region, RoleArn
 
-DEFAULT_SEVERITY: Literal["MEDIUM"] = "MEDIUM"
-
 
 class SettingsError(Exception):
     """The settings are wrong; the message names every one, where it came from and what it should be."""

@@ -21,9 +21,9 @@ from policyhub.hub.batch import MAX_FINDINGS, Batch, oversize
 from policyhub.hub.client import product_arn
 from policyhub.hub.credentials import Clients
 from policyhub.metrics import Metrics
-from policyhub.settings import DEFAULT_SEVERITY
 from policyhub.sources import reader
 from policyhub.sources.filter import Filter
+from policyhub.sources.severity import DEFAULT_SEVERITY
 from policyhub.sources.violation import Violation
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.view import View

@@ -15,44 +15,13 @@ from collections.abc import Mapping
 import msgspec
 
 from policyhub.kube.connection import Connection, Refused, Unreachable
-
-POLICY_REPORTS = "wgpolicyk8s.io"
-OPEN_REPORTS = "openreports.io"
-GATEKEEPER = "constraints.gatekeeper.sh"
-
-_VERSIONS: Mapping[str, tuple[str, ...]] = {
-    POLICY_REPORTS: ("v1alpha2", "v1beta1"),
-    OPEN_REPORTS: ("v1alpha1",),
-    GATEKEEPER: ("v1beta1",),
-}
-"""Those that are read, the preferred first."""
+from policyhub.kube.resource import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS, VERSIONS, Resource
 
 _PLURALS: Mapping[str, frozenset[str]] = {
     POLICY_REPORTS: frozenset({"policyreports", "clusterpolicyreports"}),
     OPEN_REPORTS: frozenset({"reports", "clusterreports"}),
 }
 """A group that is not named here is read whole: Gatekeeper makes a kind of each template."""
-
-
-class Resource(msgspec.Struct, frozen=True, order=True):
-    """One kind of object in the one version in which it is read."""
-
-    group: str
-    version: str
-    plural: str
-    kind: str
-    namespaced: bool
-
-    @property
-    def origin(self) -> str:
-        """As `SourceKey.origin`: the version is no part of it."""
-        return f"{self.plural}.{self.group}" if self.group else self.plural
-
-    @property
-    def path(self) -> str:
-        """Where all its objects, of every namespace, are listed and watched."""
-        prefix = f"/apis/{self.group}" if self.group else "/api"
-        return f"{prefix}/{self.version}/{self.plural}"
 
 
 class Discovery(msgspec.Struct, frozen=True):
@@ -113,9 +82,9 @@ async def _read(connection: Connection, group: str) -> list[tuple[Resource, bool
         listed = {entry.version for entry in msgspec.json.decode(body, type=_Group).versions or ()}
     except msgspec.MsgspecError as error:
         return f"/apis/{group} cannot be read: {error}"
-    readable = [version for version in _VERSIONS[group] if version in listed]
+    readable = [version for version in VERSIONS[group] if version in listed]
     if listed and not readable:
-        return f"serves only {', '.join(sorted(listed))}; {' or '.join(_VERSIONS[group])} is needed"
+        return f"serves only {', '.join(sorted(listed))}; {' or '.join(VERSIONS[group])} is needed"
     found: dict[str, tuple[Resource, bool]] = {}
     for version in readable:
         if group in _PLURALS and found.keys() == _PLURALS[group]:

@@ -33,7 +33,7 @@ import structlog
 
 from policyhub.kube.backoff import Backoff, Clock
 from policyhub.kube.connection import Connection, Refused, Unreachable
-from policyhub.kube.discovery import Resource
+from policyhub.kube.resource import Resource
 from policyhub.kube.sink import Counters, Phase, Reason, ReflectorState, Sink
 
 log = structlog.get_logger(__name__)

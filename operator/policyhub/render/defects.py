@@ -60,6 +60,11 @@ def defects(document: Any, group: str) -> Iterator[Defect]:
         yield from _report(document)
 
 
+def misfit(document: Any, shape: type[msgspec.Struct], then: str) -> Iterator[Defect]:
+    """The first member that keeps the document from being of that shape, and what follows from it."""
+    return _converts(document, shape, (), then)
+
+
 def _metadata(metadata: Any) -> Iterator[Defect]:
     if not isinstance(metadata, dict):
         yield ("metadata",), "is missing" if metadata is None else f"{_named(metadata)} where an object is due"

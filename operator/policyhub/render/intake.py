@@ -19,27 +19,24 @@ import msgspec
 
 from policyhub.findings import asff
 from policyhub.findings.rollup import is_rolled, rolled
-from policyhub.kube.discovery import Resource
+from policyhub.kube.resource import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS, VERSIONS, Resource
 from policyhub.kube.sink import ReflectorState
-from policyhub.render.defects import defects
+from policyhub.render.defects import defects, misfit
 from policyhub.render.piece import Broken, Piece, Place, line_of
 from policyhub.render.target import Target
-from policyhub.sources import constraints, reader
+from policyhub.sources import reader
 from policyhub.sources.violation import Malformed, Reading, SourceKey, Subject, Violation
 from policyhub.sync.entry import Entry
 from policyhub.sync.ledger import Ledger
-from policyhub.sync.owners import JOBS, PODS, REPLICASETS, Owners
+from policyhub.sync.owners import JOBS, PODS, REPLICASETS, Object, Owners
 from policyhub.sync.rollup import Rollup
 
-POLICY_REPORTS, OPEN_REPORTS, GATEKEEPER = "wgpolicyk8s.io", "openreports.io", constraints.GROUP
 PLURALS = {
     (POLICY_REPORTS, "PolicyReport"): "policyreports",
     (POLICY_REPORTS, "ClusterPolicyReport"): "clusterpolicyreports",
     (OPEN_REPORTS, "Report"): "reports",
     (OPEN_REPORTS, "ClusterReport"): "clusterreports",
 }
-VERSIONS = {POLICY_REPORTS: ("v1alpha2", "v1beta1"), OPEN_REPORTS: ("v1alpha1",), GATEKEEPER: ("v1beta1",)}
-"""Those that the operator reads in a cluster. An object of another one is read here with a note."""
 PLAUSIBLE_AHEAD_SECONDS = 300
 FROZEN_AFTER_SECONDS = 3 * 3600
 OWNERS = {(resource.group, resource.kind): resource for resource in (PODS, REPLICASETS, JOBS)}
@@ -55,16 +52,11 @@ class Head(msgspec.Struct, rename="camel"):
     items: list[msgspec.Raw] | None = None
 
 
-class _Metadata(msgspec.Struct):
-    name: str
-
-
 class _Status(msgspec.Struct):
     phase: str = ""
 
 
-class _Owner(msgspec.Struct):
-    metadata: _Metadata
+class _Owner(Object):
     status: _Status | None = None
 
 
@@ -94,7 +86,7 @@ class Intake:
         )
         self.ledger.take_part("", [], now=now)  # Security Hub was read, and has nothing
         self.rollup: Rollup | None = None
-        self.owners = Owners(now=lambda: now, on_change=self._shift)
+        self.owners = Owners(now=lambda: now, on_change=self._shift, on_malformed=_surprised)
         if target.roll_up:
             self.rollup = self.ledger.lineage = Rollup(ledger=self.ledger, owners=self.owners)
         for sink in self.owners.sinks.values():
@@ -108,7 +100,7 @@ class Intake:
         self.others: Counter[str] = Counter()
         """Objects of kinds that are no source, by kind."""
         self.versions: Counter[str] = Counter()
-        """Objects of an API version that the operator does not read."""
+        """Objects of an API version that the operator does not read in a cluster; here they are."""
         self.left_out: Counter[str] = Counter()
         """Violations that were not asked for, by engine."""
         self.unlisted = 0
@@ -157,8 +149,9 @@ class Intake:
             if owner.status is None or owner.status.phase not in _ENDED:
                 self.owners.sinks[resource].upsert(piece.raw)
             self.owned += 1
-        except msgspec.ValidationError as error:
-            self.fail(Broken(piece.place, f"cannot be read as one of {resource.plural}: {error}"))
+        except msgspec.ValidationError:
+            for path, message in misfit(msgspec.json.decode(piece.raw), _Owner, "it counts as gone"):
+                self.fail(Broken(piece.place.within(path, line=line_of(piece, path)), message))
 
     def _shift(self, objects: set[Subject] | None) -> None:
         if self.rollup is not None:
@@ -269,6 +262,10 @@ class Intake:
             updated_at=self.now,
             archived=False,
         )
+
+
+def _surprised(origin: str, message: str) -> None:
+    raise AssertionError(f"{origin}: {message}: read before it was handed on")
 
 
 def _no_json(piece: Piece, error: Exception) -> Broken:

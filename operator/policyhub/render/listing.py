@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 import msgspec
 
 from policyhub.kube.connection import Connection, Refused, Unreachable
-from policyhub.kube.discovery import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS, Resource, discover
+from policyhub.kube.discovery import discover
+from policyhub.kube.resource import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS, Resource
 from policyhub.render.piece import Broken, Piece, Place
 from policyhub.sync.owners import RESOURCES
 

@@ -14,7 +14,8 @@ from typing import Any
 import msgspec
 
 from policyhub.findings.identity import finding_id
-from policyhub.render.intake import GATEKEEPER, Heard, Intake
+from policyhub.kube.resource import GATEKEEPER
+from policyhub.render.intake import Heard, Intake
 from policyhub.render.piece import joined
 from policyhub.sources import reader
 from policyhub.sources.constraints import SEVERITY_KEYS

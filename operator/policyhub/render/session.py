@@ -18,9 +18,10 @@ from typing import Any, BinaryIO
 import msgspec
 import yaml
 
+from policyhub.kube.resource import VERSIONS
 from policyhub.render import output, summary
 from policyhub.render.composer import compose
-from policyhub.render.intake import VERSIONS, Intake
+from policyhub.render.intake import Intake
 from policyhub.render.output import Form
 from policyhub.render.piece import LOADER, YAML_SUFFIXES, Broken, Piece, Place, inputs
 from policyhub.render.scanner import scan

@@ -13,9 +13,9 @@ from pydantic import ValidationError
 
 from policyhub.api.monitoredcluster import KIND, MonitoredCluster
 from policyhub.findings.asff import Cluster
-from policyhub.settings import DEFAULT_SEVERITY
 from policyhub.sources.constraints import GROUP as GATEKEEPER
 from policyhub.sources.filter import Filter
+from policyhub.sources.severity import DEFAULT_SEVERITY
 from policyhub.sources.violation import Severity
 
 SEVERITIES: dict[str, Severity] = {

@@ -2,6 +2,9 @@
 
 from policyhub.sources.violation import Severity
 
+DEFAULT_SEVERITY: Severity = "MEDIUM"
+"""Of a result that names none."""
+
 # The enum of the report APIs, the ASFF labels themselves (a convention on Gatekeeper constraints), and the log-level
 # words that some constraint libraries use.
 _WORDS: dict[str, Severity] = {

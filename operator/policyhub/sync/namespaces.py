@@ -19,7 +19,7 @@ from typing import Final, Protocol
 import msgspec
 import structlog
 
-from policyhub.kube.discovery import Resource
+from policyhub.kube.resource import Resource
 from policyhub.kube.sink import ReflectorState
 from policyhub.sources.wire import Name
 

@@ -24,16 +24,13 @@ from sys import intern
 from typing import Final
 
 import msgspec
-import structlog
 
 from policyhub.findings.rollup import is_rolled
-from policyhub.kube.discovery import Resource
+from policyhub.kube.resource import Resource
 from policyhub.kube.sink import ReflectorState
 from policyhub.sources.kinds import group_of
 from policyhub.sources.violation import Place, Subject
 from policyhub.sources.wire import Name
-
-log = structlog.get_logger(__name__)
 
 PODS: Final = Resource("", "v1", "pods", "Pod", namespaced=True)
 REPLICASETS: Final = Resource("apps", "v1", "replicasets", "ReplicaSet", namespaced=True)
@@ -84,8 +81,16 @@ class Thing(msgspec.Struct, frozen=True, gc=False):
 class Owners:
     """The three caches together. `sinks` fill them; `on_change` is told what may count for another now (None: all)."""
 
-    def __init__(self, *, now: Callable[[], int], on_change: Callable[[set[Subject] | None], None]) -> None:
-        """`now` gives Unix milliseconds by a clock that never jumps."""
+    def __init__(
+        self,
+        *,
+        now: Callable[[], int],
+        on_change: Callable[[set[Subject] | None], None],
+        on_malformed: Callable[[str, str], None],
+    ) -> None:
+        """`now` gives Unix milliseconds by a clock that never jumps; `on_malformed` hears the origin of what could not
+        be read, and why.
+        """
         self.listed = False
         """Whether all have been listed once; what was known stands when a watch is cut."""
         self.forbidden = False
@@ -96,6 +101,7 @@ class Owners:
         """Origin → when its last listing or watch was accepted."""
         self.now = now
         self._on_change = on_change
+        self.on_malformed = on_malformed
         self._things: dict[Subject, Thing] = {}
         self._children: dict[Subject, set[Subject]] = {}
         self._extinct: dict[Subject, int] = {}
@@ -289,7 +295,7 @@ class Sink:
         try:
             metadata = _decode(raw).metadata
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            log.warning("owner_malformed", resource=self.resource.origin, message=str(error))
+            self._owners.on_malformed(self.resource.origin, str(error))
             self._blind = True
             self.live = False
             self._owners.live()
@@ -314,11 +320,13 @@ class _Metadata(msgspec.Struct, rename="camel"):
     owner_references: list[_Reference] | None = None
 
 
-class _Object(msgspec.Struct):
+class Object(msgspec.Struct):
+    """One of the three, as far as it is read."""
+
     metadata: _Metadata
 
 
-_decode = msgspec.json.Decoder(_Object).decode
+_decode = msgspec.json.Decoder(Object).decode
 
 
 def _controller(metadata: _Metadata) -> Subject | None:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from aiohttp import web
 from multidict import CIMultiDictProxy
 
-from policyhub.kube.discovery import Resource
+from policyhub.kube.resource import Resource
 
 RESOURCE = Resource("wgpolicyk8s.io", "v1alpha2", "policyreports", "PolicyReport", namespaced=True)
 Verb = Literal["list", "watch"]

@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from policyhub.kube.connection import Connection
-from policyhub.kube.discovery import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS, Discovery, discover
+from policyhub.kube.discovery import Discovery, discover
 from policyhub.kube.kubeconfig import Access
+from policyhub.kube.resource import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS
 from tests.component.kube.apiserver import Answer, ApiServer, refusal
 
 VERBS = ["delete", "get", "list", "patch", "watch"]

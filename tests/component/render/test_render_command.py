@@ -181,16 +181,25 @@ def test_who_reads_may_stop() -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_neither_kopf_nor_boto3_is_loaded(tmp_path: Path) -> None:
-    """Rendering files loads none of the operator's heavy libraries."""
-    file = tmp_path / "r.json"
-    file.write_text(json.dumps(REPORT))
+@pytest.mark.parametrize(
+    ("arguments", "heavy"),
+    [
+        (["render", "-"], ["pydantic_settings", "structlog"]),
+        (["render", "-", "--output", "table"], ["pydantic_settings", "structlog"]),
+        (["--help"], ["asyncio", "msgspec", "pydantic", "structlog", "yaml"]),
+        (["render", "--help"], ["asyncio", "msgspec", "structlog", "yaml"]),
+    ],
+    ids=" ".join,
+)
+def test_no_network_library_is_loaded(arguments: list[str], heavy: list[str]) -> None:
+    """Rendering what is piped in loads neither AWS's nor Kubernetes's client, nor the operator; help loads less yet."""
+    heavy = [*heavy, "aiohttp", "boto3", "botocore", "kopf", "kubernetes", "prometheus_client", "urllib3"]
     code = (
         "import sys\nfrom policyhub.cli import app\n"
-        f"app(['render', {str(file)!r}], standalone_mode=False)\n"
-        "print([m for m in ('kopf', 'boto3', 'botocore', 'prometheus_client') if m in sys.modules], file=sys.stderr)"
+        f"app({arguments!r}, standalone_mode=False)\n"
+        f"print([m for m in {heavy!r} if m in sys.modules], file=sys.stderr)"
     )
     done = subprocess.run(  # noqa: S603  (this project's own program)
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", code], input=json.dumps(REPORT), capture_output=True, text=True, timeout=120, check=False
     )
     assert done.stderr.splitlines()[-1] == "[]", done.stderr

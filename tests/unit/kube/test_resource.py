@@ -1,6 +1,7 @@
 import pytest
 
-from policyhub.kube.discovery import Discovery, Resource
+from policyhub.kube.discovery import Discovery
+from policyhub.kube.resource import Resource
 
 REPORTS = Resource("wgpolicyk8s.io", "v1alpha2", "policyreports", "PolicyReport", namespaced=True)
 

@@ -27,8 +27,8 @@ from policyhub.render.piece import Broken
 from policyhub.render.provenance import Provenance, fields, row
 from policyhub.render.scanner import scan
 from policyhub.render.target import Target, TargetError, target
-from policyhub.settings import DEFAULT_SEVERITY
 from policyhub.sources import constraints
+from policyhub.sources.severity import DEFAULT_SEVERITY
 from policyhub.sync import view
 from policyhub.sync.engine import Engine, Feed
 from policyhub.sync.ledger import Ledger
@@ -175,7 +175,9 @@ async def sent(documents: list[Document], wanted: Target) -> dict[str, Document]
         cluster_id=wanted.cluster.id, cluster_uid=wanted.cluster.uid, default_severity=DEFAULT_SEVERITY,
         on_dirty=engine.wake,
     )  # fmt: skip
-    owners = Owners(now=lambda: NOW, on_change=lambda objects: rollup.shift(objects, now=NOW))
+    owners = Owners(
+        now=lambda: NOW, on_change=lambda objects: rollup.shift(objects, now=NOW), on_malformed=lambda *_: None
+    )
     rollup = ledger.lineage = Rollup(ledger=ledger, owners=owners)
     for document in documents:
         group, raw = document["apiVersion"].rpartition("/")[0], json.dumps(document).encode()
@@ -257,6 +259,15 @@ def test_results_on_pods_count_for_their_controller_where_owners_are_read() -> N
     assert kinds(ON_POD) == ["Pod"]
     assert kinds(ON_POD, pod("web-1-x"), REPLICASET, roll_up=False) == ["Pod"]
     assert kinds(ON_POD, pod("another"), REPLICASET) == [], "a Pod that is not there is gone"
+
+
+def test_a_pod_that_cannot_be_read_is_named_and_the_others_count() -> None:
+    """As gone, since what it belongs to is not known; the results on other Pods are their controllers'."""
+    broken = {**pod("web-1-y"), "metadata": {"name": "web-1-y", "ownerReferences": 3}}
+    intake, said = given(ON_POD, broken, pod("web-1-x"), REPLICASET)
+    where = "f:2: document 2, metadata.ownerReferences"
+    assert said == [f"{where}: expected `array | null`, got `int`: it counts as gone"]
+    assert [f["Resources"][0]["Details"]["Other"]["Kind"] for f in findings(intake).values()] == ["Deployment"]
 
 
 def test_reports_that_an_engine_left_behind_say_nothing() -> None:
@@ -446,7 +457,6 @@ def test_what_is_known_twice_is_the_same() -> None:
     """Constants whose home would load AWS's libraries."""
     assert intakes.FROZEN_AFTER_SECONDS == dataplane.FROZEN_AFTER_SECONDS
     assert intakes.PLAUSIBLE_AHEAD_SECONDS == view.PLAUSIBLE_AHEAD_SECONDS
-    assert intakes.VERSIONS == discovery._VERSIONS
     assert targets.SEVERITIES == dataplane.SEVERITIES
     plurals = {(group, plural) for group, plurals in discovery._PLURALS.items() for plural in plurals}
     assert {(group, plural) for (group, _), plural in intakes.PLURALS.items()} == plurals

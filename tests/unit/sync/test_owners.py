@@ -44,7 +44,12 @@ class World:
     def __init__(self) -> None:
         self.now = 1_790_000_000_000
         self.told: list[set[Subject] | None] = []
-        self.owners = Owners(now=lambda: self.now, on_change=self.told.append)
+        self.malformed: list[str] = []
+        self.owners = Owners(
+            now=lambda: self.now,
+            on_change=self.told.append,
+            on_malformed=lambda origin, _: self.malformed.append(origin),
+        )
 
     def list(self, kind: str, things: Sequence[dict[str, Any]] = (), *, live: bool = True) -> None:
         sink = self.owners.sinks[RESOURCES[kind]]
@@ -228,6 +233,7 @@ def test_a_listing_with_an_unreadable_object_sweeps_nothing() -> None:
     sink.state(WATCHING)
     assert made.owners.subject(subject("Pod", "bare")) == subject("Pod", "bare")
     assert not made.owners.since
+    assert made.malformed == ["pods"]
     made.list("Pod")
     assert made.owners.gone(subject("Pod", "bare"))
 

@@ -56,7 +56,9 @@ class World:
     def __init__(self, *, listed: bool = True) -> None:
         self.now = START
         self.ledger = Ledger(cluster_id="alpha", cluster_uid="u", default_severity="MEDIUM", on_dirty=lambda: None)
-        self.owners = Owners(now=lambda: self.now, on_change=lambda o: self.rollup.shift(o, now=self.now))
+        self.owners = Owners(
+            now=lambda: self.now, on_change=lambda o: self.rollup.shift(o, now=self.now), on_malformed=lambda *_: None
+        )
         self.rollup = Rollup(ledger=self.ledger, owners=self.owners)
         self.ledger.lineage = self.rollup
         self.views = {group: self._view(group, plural) for group, plural in (REPORTS, CONSTRAINTS)}

@@ -1,0 +1,40 @@
+"""What is read of an API server: one kind of object, in one version.
+
+Pure: no I/O, no clock; nothing here loads a network library.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+POLICY_REPORTS = "wgpolicyk8s.io"
+OPEN_REPORTS = "openreports.io"
+GATEKEEPER = "constraints.gatekeeper.sh"
+
+VERSIONS: Mapping[str, tuple[str, ...]] = {
+    POLICY_REPORTS: ("v1alpha2", "v1beta1"),
+    OPEN_REPORTS: ("v1alpha1",),
+    GATEKEEPER: ("v1beta1",),
+}
+"""Those that are read, the preferred first."""
+
+
+class Resource(msgspec.Struct, frozen=True, order=True):
+    """One kind of object in the one version in which it is read."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+    namespaced: bool
+
+    @property
+    def origin(self) -> str:
+        """As `SourceKey.origin`: the version is no part of it."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
+    def path(self) -> str:
+        """Where all its objects, of every namespace, are listed and watched."""
+        prefix = f"/apis/{self.group}" if self.group else "/api"
+        return f"{prefix}/{self.version}/{self.plural}"
