@@ -34,7 +34,7 @@ class Word(StrEnum):
 def render(
     files: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[FILE]...", help="JSON, YAML, JSON lines; folders of them; - for standard input."),
+        typer.Argument(metavar="FILE", help="JSON, YAML, JSON lines; folders of them; - for standard input."),
     ] = None,
     *,
     live: Annotated[bool, typer.Option("--live", help="Read the cluster of KUBECONFIG instead of files.")] = False,

@@ -28,7 +28,7 @@ from policyhub.sources import reader
 from policyhub.sources.violation import Malformed, Reading, SourceKey, Subject, Violation
 from policyhub.sync.entry import Entry
 from policyhub.sync.ledger import Ledger
-from policyhub.sync.owners import JOBS, PODS, REPLICASETS, Object, Owners
+from policyhub.sync.owners import JOBS, PODS, REPLICASETS, Object, Owners, Unresolved
 from policyhub.sync.rollup import Rollup
 
 PLURALS = {
@@ -93,8 +93,8 @@ class Intake:
             sink.begin()
         self.owned = 0
         """Pods, ReplicaSets and Jobs that were read."""
-        self.unowned = 0
-        """Violations of Pods, ReplicaSets and Jobs."""
+        self.rolled: Counter[Subject] = Counter()
+        """Violations of each Pod, ReplicaSet and Job."""
         self.objects: Counter[str] = Counter()
         """Source objects that were read, by API."""
         self.others: Counter[str] = Counter()
@@ -180,7 +180,8 @@ class Intake:
         for violation, observed in reading.violations:
             if self.target.wanted.wants(violation):
                 calls.append((violation, created if observed is None else observed * 1000))
-                self.unowned += is_rolled(violation.subject)
+                if is_rolled(violation.subject):
+                    self.rolled[violation.subject] += 1
             else:
                 self.left_out[violation.source] += 1
         ended: frozenset[str] = frozenset()
@@ -222,6 +223,15 @@ class Intake:
             for sink in self.owners.sinks.values():
                 sink.state(ReflectorState(phase="failed", reason="ListingForbidden"))
         self._freeze()
+
+    def uncounted(self) -> Counter[Unresolved]:
+        """The violations of Pods, ReplicaSets and Jobs that count for nothing, by why."""
+        found: Counter[Unresolved] = Counter()
+        for of, number in self.rolled.items() if self.rollup is not None else ():
+            subject = self.owners.subject(of)
+            if isinstance(subject, Unresolved):
+                found[subject] += number
+        return found
 
     def counted(self, violation: Violation) -> Violation | None:
         """The violation as one of what it counts for; None where that is nothing."""

@@ -3,6 +3,7 @@
 JSON leaves finding by finding, so nothing is held for it. A table needs all its rows.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Any, BinaryIO, Literal
 
@@ -18,6 +19,10 @@ from policyhub.sources.verdict import SEVERITY_RANK
 Form = Literal["jsonl", "json", "table"]
 WIDTH = 200
 """Of a table that no terminal limits."""
+_ROOMY = 110
+"""Columns, from which an id stands on one line; on fewer the title needs them more."""
+_ID = 32
+_PARTS = re.compile(r"(?=[.\[/])")
 _COLOURS = {"CRITICAL": "bold red", "HIGH": "red", "MEDIUM": "yellow", "LOW": "cyan", "INFORMATIONAL": "dim"}
 
 
@@ -54,43 +59,54 @@ def explained(intake: Intake) -> Iterable[dict[str, Any]]:
         }
 
 
-def explanations(intake: Intake) -> Iterable[RenderableType]:
-    """The same to read."""
+def explanations(intake: Intake, *, width: int) -> Iterable[RenderableType]:
+    """The same to read, on so many columns."""
     provenance = Provenance(intake)
     for entry, finding in intake.findings():
         yield Text(finding["Title"], style="bold")
         for caller in provenance.callers(entry):
             yield Text(f"called for by {caller}")
         table = Table(box=None, pad_edge=False)
-        for name, ratio in (("FIELD", 2), ("VALUE", 3), ("FROM", 3)):
-            table.add_column(name, overflow="fold", ratio=ratio)
+        table.add_column("FIELD", no_wrap=True)
+        for name in ("VALUE", "FROM"):
+            table.add_column(name, overflow="fold", ratio=1)
         for path, value, where in provenance.explain(entry, finding):
-            table.add_row(Text(path), Text(value), Text(where))
+            table.add_row(Text(_broken(path, width=width * 3 // 8)), Text(value), Text(where))
         yield table
         yield Text()
 
 
-def table(intake: Intake) -> Table:
-    """The worst first."""
+def _broken(path: str, *, width: int) -> str:
+    """A long path on several lines, each of which begins with a member of the one above."""
+    lines = [""]
+    for part in _PARTS.split(path):
+        if lines[-1] and len(lines[-1]) + len(part) > width:
+            lines.append("  ")
+        lines[-1] += part
+    return "\n".join(lines)
+
+
+def table(intake: Intake, *, width: int) -> Table:
+    """The worst first, on so many columns."""
     rows = sorted(
         (_row(finding) for _, finding in intake.findings()), key=lambda row: (-SEVERITY_RANK[row[0]], row[1:])
     )
     made = Table(box=None, pad_edge=False)
-    for name in ("SEVERITY", "COMPLIANCE", "TITLE", "RESOURCE", "FIRST SEEN", "ID"):
-        made.add_column(name, overflow="fold")
+    for name in ("SEVERITY", "COMPLIANCE"):
+        made.add_column(name, no_wrap=True)
+    made.add_column("TITLE", overflow="fold")
+    made.add_column("FIRST SEEN", no_wrap=True)
+    made.add_column("ID", overflow="fold", width=_ID if width >= _ROOMY else _ID // 2)
     for severity, *others in rows:
         made.add_row(Text(severity, style=_COLOURS[severity]), *(Text(other) for other in others))
     return made
 
 
 def _row(finding: dict[str, Any]) -> tuple[Any, ...]:
-    resource = finding["Resources"][0]["Details"]["Other"]
-    name = "/".join(part for part in (resource.get("Namespace"), resource.get("Name")) if part)
     return (
         finding["FindingProviderFields"]["Severity"]["Label"],
         finding["Compliance"]["Status"],
         finding["Title"],
-        f"{resource.get('Kind', '')} {name}".strip(),
         finding["FirstObservedAt"][:10],
         finding["Id"].rpartition("/")[2],
     )

@@ -16,7 +16,7 @@ import msgspec
 from policyhub.findings.identity import finding_id
 from policyhub.kube.resource import GATEKEEPER
 from policyhub.render.intake import Heard, Intake
-from policyhub.render.piece import joined
+from policyhub.render.piece import Place, joined
 from policyhub.sources import reader
 from policyhub.sources.constraints import SEVERITY_KEYS
 from policyhub.sources.severity import severity_of
@@ -47,7 +47,7 @@ ROWS: dict[str, str] = {
     "Title": "{policy}, {subject}, {cluster_name}, {rule}",
     "Description": "{subject}, {cluster_name}, {result}, {policy}, {source}, {rule}, then {message}",
     "Compliance.Status": "{result}",
-    "Compliance.SecurityControlId": "{policy}; of Falco, Trivy {rule}; of Trivy Compliance, Kube Bench {properties}",
+    "Compliance.SecurityControlId": "{control}",
     "Compliance.RelatedRequirements[*]": "{properties}",
     "Compliance.AssociatedStandards[*].StandardsId": "{properties}, {category}",
     "FindingProviderFields.Severity.Label": "{severity}",
@@ -116,14 +116,15 @@ class Provenance:
         self._last: tuple[SourceKey, dict[str, _Said], Document] | None = None
 
     def callers(self, entry: Entry) -> list[str]:
-        """The places of the objects that call for the finding, the one that speaks first."""
+        """The objects that call for the finding and their places, the one that speaks first."""
         speaker = _speaker(entry)
         keys = [speaker, *(key for key, _ in entry.calls if key != speaker)]
-        return [str(self._intake.heard[key].place) for key in keys]
+        return [_named(key, self._intake.heard[key].place) for key in keys]
 
     def explain(self, entry: Entry, finding: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         """Each field: its path, its value, and where it came from."""
         facts = self._facts(entry)
+        facts["control"] = _control(finding, entry, facts)
         return [(path, value, (row(path) or UNKNOWN).format_map(facts)) for path, value in fields(finding)]
 
     def _facts(self, entry: Entry) -> dict[str, str]:
@@ -194,6 +195,21 @@ def _singles(document: Document, group: str) -> Iterator[tuple[int, Document]]:
     else:
         for number, result in enumerate(document["results"]):
             yield number, {**document, "results": [result]}
+
+
+def _named(key: SourceKey, place: Place) -> str:
+    """The object by its name, and where it was read unless that says no more."""
+    name = f"{key.origin} {key.namespace}/{key.name}" if key.namespace else f"{key.origin} {key.name}"
+    return name if str(place) == name else f"{name} ({place})"
+
+
+def _control(finding: Mapping[str, Any], entry: Entry, facts: Mapping[str, str]) -> str:
+    """What the control's id was taken from."""
+    control, said = finding["Compliance"].get("SecurityControlId"), entry.voice
+    if said is None or control in {said.policy, said.rule}:
+        return facts["policy" if said is None or control == said.policy else "rule"]
+    key = next((key for key, value in said.properties if value == control), None)
+    return facts["properties"] if key is None else joined(facts["properties"], (key,))
 
 
 def _at(name: str, numbers: list[int]) -> str:

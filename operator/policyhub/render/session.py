@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import msgspec
 import yaml
 
-from policyhub.kube.resource import VERSIONS
+from policyhub.kube.resource import GATEKEEPER, VERSIONS
 from policyhub.render import output, summary
 from policyhub.render.composer import compose
 from policyhub.render.intake import Intake
@@ -26,10 +26,19 @@ from policyhub.render.output import Form
 from policyhub.render.piece import LOADER, YAML_SUFFIXES, Broken, Piece, Place, inputs
 from policyhub.render.scanner import scan
 from policyhub.render.target import Target, TargetError, target
+from policyhub.sync.owners import Unresolved
 
 STDIN = "<stdin>"
 _MARK = b"\xef\xbb\xbf"
 """UTF-8's byte order mark, as some editors and shells write it."""
+
+
+_UNCOUNTED = {
+    Unresolved.GONE: "the Pods, ReplicaSets and Jobs that they are about were not read, so they are gone",
+    Unresolved.IDLE: "newer ReplicaSets and Jobs have taken the place of those that they are about",
+    Unresolved.UNKNOWN: "what owns the Pods, ReplicaSets and Jobs that they are about was not read",
+}
+"""Why violations count for nothing."""
 
 
 class SessionError(Exception):
@@ -206,7 +215,10 @@ def _nothing_read(intake: Intake) -> None:
     """A list without items is something; objects of other kinds alone are not."""
     if not intake.objects and (intake.broken or intake.others):
         _notes(intake)
-        raise SessionError("nothing to render: no report and no constraint could be read")
+        raise SessionError(
+            "nothing to render: no report and no constraint could be read"
+            " (kubectl writes them whole with -o json or -o yaml)"
+        )
 
 
 # -- telling ----------------------------------------------------------------------------------------------------------
@@ -221,15 +233,24 @@ def _notes(intake: Intake) -> None:
         tell(f"{number} of {api_version}: in a cluster the operator reads {' or '.join(VERSIONS[group])}")
     if intake.left_out:
         tell(f"left out, since not asked for: {_counted(intake.left_out)}")
-    if intake.unowned and intake.rollup is not None and intake.owners.forbidden:
+    if intake.rolled and intake.rollup is not None and intake.owners.forbidden:
         tell(
             "counted for Pods, ReplicaSets and Jobs themselves, since their owners are not known:"
-            f" {intake.unowned} (read those too: kubectl get pods,replicasets,jobs -A -o json)"
+            f" {intake.rolled.total()} (with them: {_kubectl(intake)})"
         )
+    for why, number in intake.uncounted().items():
+        tell(f"left out, since {_UNCOUNTED[why]}: {number}")
     if intake.unlisted:
         tell(f"counted by constraints and not listed, so not rendered: {intake.unlisted}")
     for engine, group in sorted(intake.ledger.frozen):
         tell(f"the reports of {engine} in {group} say nothing any more: it writes to another API since")
+
+
+def _kubectl(intake: Intake) -> str:
+    """The command that gets what was read together with what says whose it is."""
+    constraints = f".{GATEKEEPER}"
+    sources = {"constraints" if origin.endswith(constraints) else origin.split(".")[0] for origin in intake.objects}
+    return f"kubectl get {','.join((*sorted(sources), 'pods', 'replicasets', 'jobs'))} -A -o json"
 
 
 def _counted(counts: dict[str, int]) -> str:
@@ -244,23 +265,19 @@ def _counted(counts: dict[str, int]) -> str:
 def _write(request: Request, intake: Intake) -> None:
     out = sys.stdout.buffer
     form = request.form
+    console = output.console(limited=sys.stdout.isatty() or "COLUMNS" in os.environ)
     if request.summary:
         if form in {"json", "jsonl"}:
             told = summary.document(intake, changes_per_day=request.changes_per_day)
             out.write(output.pretty(told) + b"\n" if form == "json" else msgspec.json.encode(told) + b"\n")
         else:
-            _print(summary.text(intake, changes_per_day=request.changes_per_day))
+            console.print(summary.text(intake, changes_per_day=request.changes_per_day))
     elif request.explain and form in {None, "table"}:
-        _print(*output.explanations(intake))
+        for part in output.explanations(intake, width=console.width):
+            console.print(part)
     elif form == "table":
-        _print(output.table(intake))
+        console.print(output.table(intake, width=console.width))
     else:
         documents: Any = output.explained(intake) if request.explain else (f for _, f in intake.findings())
         (output.array if form == "json" else output.lines)(out, documents)
     out.flush()
-
-
-def _print(*parts: Any) -> None:
-    console = output.console(limited=sys.stdout.isatty() or "COLUMNS" in os.environ)
-    for part in parts:
-        console.print(part)

@@ -118,6 +118,9 @@ def test_what_cannot_be_is_exit_code_2(arguments: list[str], told: str) -> None:
     assert "Traceback" not in done.stderr
 
 
+FORMS = [("--output", "table"), ("--explain",), ("--summary",)]
+
+
 def test_json_table_and_explanations() -> None:
     """One array; a table, the worst first and markup as text; fields with where they came from, both to read and as
     data.
@@ -129,11 +132,36 @@ def test_json_table_and_explanations() -> None:
     assert table[0].split()[:3] == ["SEVERITY", "COMPLIANCE", "TITLE"]
     assert [line.split()[0] for line in table[1:]] == ["HIGH", "MEDIUM"]
     told = run("--explain", stdin=text).stdout
-    assert "called for by <stdin>:1: document 1" in told
+    assert "called for by policyreports.wgpolicyk8s.io shop/r (<stdin>:1: document 1)" in told
     assert "[red]x" in told
     first = json.loads(run("--explain", "-o", "jsonl", stdin=text).stdout.splitlines()[0])
     assert first["finding"] == {**array[0], **{k: first["finding"][k] for k in ("UpdatedAt", "LastObservedAt")}}
     assert first["from"]["Compliance.Status"] == "results[0].result"
+
+
+@pytest.mark.parametrize("columns", [80, 110])
+def test_tables_fit(columns: int) -> None:
+    """No line is longer than the terminal; on a narrow one ids and long fields stand on several lines, whole."""
+    told = {form: run(*form, stdin=json.dumps(REPORT), COLUMNS=str(columns)).stdout.splitlines() for form in FORMS}
+    for lines in told.values():
+        assert max(map(len, lines)) <= columns
+    ids = [line.split()[-1] for line in told["--output", "table"] if line.startswith("HIGH")]
+    assert list(map(len, ids)) == [16 if columns == 80 else 32]
+    fields = [line[:42].split("  ")[0] for line in told["--explain",]]
+    assert ("FindingProviderFields.Severity.Label" in fields) == (columns == 110)
+    assert ("FindingProviderFields.Severity" in fields) == (columns == 80)
+
+
+def test_pods_without_their_owners_are_told() -> None:
+    """With the command that gets both, of the kinds that were read; and what counts for nothing where some were."""
+    on_pod = {**REPORT, "scope": {"apiVersion": "v1", "kind": "Pod", "namespace": "shop", "name": "web-1-x"}}
+    done = run(stdin=json.dumps(on_pod))
+    command = "kubectl get policyreports,pods,replicasets,jobs -A -o json"
+    assert f"since their owners are not known: 2 (with them: {command})" in done.stderr
+    other = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "other", "namespace": "shop", "uid": "u"}}
+    done = run(stdin=json.dumps(on_pod) + json.dumps(other))
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "that they are about were not read, so they are gone: 2" in done.stderr
 
 
 def test_the_time_is_an_argument() -> None:

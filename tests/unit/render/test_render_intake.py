@@ -32,7 +32,7 @@ from policyhub.sources.severity import DEFAULT_SEVERITY
 from policyhub.sync import view
 from policyhub.sync.engine import Engine, Feed
 from policyhub.sync.ledger import Ledger
-from policyhub.sync.owners import Owners
+from policyhub.sync.owners import Owners, Unresolved
 from policyhub.sync.plan import Change, Rules
 from policyhub.sync.rollup import Rollup
 from policyhub.sync.view import View
@@ -65,7 +65,7 @@ def pod(name: str, owner: str = "web-1", **members: Any) -> Document:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, **members}
 
 
-REPLICASET = {
+REPLICASET: Document = {
     "apiVersion": "apps/v1",
     "kind": "ReplicaSet",
     "metadata": {
@@ -76,6 +76,7 @@ REPLICASET = {
     },
 }
 ON_POD = report("web-1-x", result("pods", rule="same"), scope={"apiVersion": "v1", "kind": "Pod", "name": "web-1-x"})
+REVISION = "deployment.kubernetes.io/revision"
 CONSTRAINT: Document = {
     "apiVersion": "constraints.gatekeeper.sh/v1beta1",
     "kind": "K8sLabels",
@@ -113,6 +114,7 @@ RICH = [
         "kind": "ClusterPolicyReport",
     },
     report("bench", result("k", source="Kube Bench", properties={"index": "1.2", "audit": "a", "test_info": "t"})),
+    report("audited", result("image", rule="AVD-KSV-0001", source="Trivy Config Audit")),
     report(
         "scanned",
         result(
@@ -215,7 +217,7 @@ async def test_it_is_what_the_operator_would_send(arn: str | None) -> None:
     intake, said = given(*RICH, wanted=wanted)
     assert said == []
     rendered = findings(intake)
-    assert len(rendered) == 12
+    assert len(rendered) == 13
     assert {id_: msgspec.json.encode(body) for id_, body in rendered.items()} == {
         id_: msgspec.json.encode(body) for id_, body in (await sent(RICH, wanted)).items()
     }
@@ -259,6 +261,23 @@ def test_results_on_pods_count_for_their_controller_where_owners_are_read() -> N
     assert kinds(ON_POD) == ["Pod"]
     assert kinds(ON_POD, pod("web-1-x"), REPLICASET, roll_up=False) == ["Pod"]
     assert kinds(ON_POD, pod("another"), REPLICASET) == [], "a Pod that is not there is gone"
+
+
+def test_violations_that_count_for_nothing_are_counted() -> None:
+    """By why: Pods that were not read, revisions that are out of use, Pods whose ReplicaSet was not read."""
+    metadata: Document = REPLICASET["metadata"]
+    idle = {**REPLICASET, "metadata": {**metadata, "name": "web-0"}}
+    newer = {**REPLICASET, "metadata": {**metadata, "annotations": {REVISION: "2"}}}
+    on_idle = report("web-0", result("p"), scope={"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-0"})
+    on_orphan = report("x", result("p"), result("q"), scope={"apiVersion": "v1", "kind": "Pod", "name": "orphan"})
+    intake, _ = given(ON_POD, idle, newer, on_idle, on_orphan, pod("orphan", "not-read"))
+    assert findings(intake) == {}
+    assert intake.uncounted() == {Unresolved.GONE: 1, Unresolved.IDLE: 1, Unresolved.UNKNOWN: 2}
+    alone, _ = given(ON_POD, on_orphan)
+    assert len(findings(alone)) == 3
+    assert alone.uncounted() == {}
+    apart, _ = given(ON_POD, pod("orphan", "not-read"), wanted=target({"roll_up": False}))
+    assert apart.uncounted() == {}
 
 
 def test_a_pod_that_cannot_be_read_is_named_and_the_others_count() -> None:
@@ -423,6 +442,9 @@ FROM = {
     ),
     "an audit": ("K8sLabels", "CreatedAt", "status.auditTimestamp"),
     "a Pod's controller": ("pods", "Resources[0].Details.Other.Name", "the controller of scope"),
+    "a policy as control": ("plain", "Compliance.SecurityControlId", "results[0].policy"),
+    "a rule as control": ("image", "Compliance.SecurityControlId", "results[0].rule"),
+    "a property as control": ("k", "Compliance.SecurityControlId", "results[0].properties.index"),
     "a placeholder": ("plain", "AwsAccountId", "--account-id (placeholder)"),
 }
 
@@ -437,7 +459,10 @@ def test_callers_are_named() -> None:
     """Every object that calls for a finding is named, the one that speaks first."""
     intake, _ = given(*RICH, keep=True)
     entry = next(e for e, f in intake.findings() if f["ProductFields"].get("policyhub/policy") == "plain")
-    assert Provenance(intake).callers(entry) == ["f:1: document 1", "f:2: document 2"]
+    assert Provenance(intake).callers(entry) == [
+        "policyreports.wgpolicyk8s.io shop/web (f:1: document 1)",
+        "reports.openreports.io shop/web (f:2: document 2)",
+    ]
 
 
 # -- cluster and hub --------------------------------------------------------------------------------------------------
