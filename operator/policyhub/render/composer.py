@@ -181,6 +181,10 @@ class _Composer:
             if isinstance(value.value, str) and key.value in ("apiVersion", "kind"):
                 heads[key.value] = value.value
             members.append((key, value))
+        if is_list and "apiVersion" in heads and "kind" not in heads:  # kubectl writes a list's kind below its items
+            line = self._place.line + event.end_mark.line
+            place = msgspec.structs.replace(self._place, line=line)
+            yield Broken(place, "no kind follows the items of the list: its end may be missing")
         if not is_list:
             node = yaml.MappingNode(_MAP, members, first.start_mark, event.end_mark)
             yield self._piece(node, self._at(node, ""), {})

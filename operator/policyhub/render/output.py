@@ -5,7 +5,7 @@ JSON leaves finding by finding, so nothing is held for it. A table needs all its
 
 import re
 from collections.abc import Iterable
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, TextIO
 
 import msgspec
 from rich.console import Console, RenderableType
@@ -110,6 +110,13 @@ def _row(finding: dict[str, Any]) -> tuple[Any, ...]:
         finding["FirstObservedAt"][:10],
         finding["Id"].rpartition("/")[2],
     )
+
+
+def show(stream: TextIO, console: Console, part: RenderableType) -> None:
+    """Without the blanks that fill a table's last column."""
+    with console.capture() as drawn:
+        console.print(part)
+    stream.writelines(f"{line.rstrip()}\n" for line in drawn.get().splitlines())
 
 
 def console(*, limited: bool) -> Console:

@@ -12,6 +12,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -66,7 +67,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 def run(request: Request) -> int:
     try:
         intake = asyncio.run(_live(request)) if request.live else _read(request)
-        _notes(intake)
+        _notes(intake, live=request.live)
         _write(request, intake)
         sys.stdout.flush()
     except (SessionError, TargetError) as error:
@@ -224,7 +225,7 @@ def _nothing_read(intake: Intake) -> None:
 # -- telling ----------------------------------------------------------------------------------------------------------
 
 
-def _notes(intake: Intake) -> None:
+def _notes(intake: Intake, *, live: bool = False) -> None:
     """What a person should know who wonders where something is."""
     if intake.others:
         tell(f"not read, being neither reports nor constraints: {_counted(intake.others)}")
@@ -234,12 +235,11 @@ def _notes(intake: Intake) -> None:
     if intake.left_out:
         tell(f"left out, since not asked for: {_counted(intake.left_out)}")
     if intake.rolled and intake.rollup is not None and intake.owners.forbidden:
-        tell(
-            "counted for Pods, ReplicaSets and Jobs themselves, since their owners are not known:"
-            f" {intake.rolled.total()} (with them: {_kubectl(intake)})"
-        )
-    for why, number in intake.uncounted().items():
-        tell(f"left out, since {_UNCOUNTED[why]}: {number}")
+        how = "" if live else f" (with them: {_kubectl(intake)})"
+        why = "since their owners are not known"
+        tell(f"counted for Pods, ReplicaSets and Jobs themselves, {why}: {intake.rolled.total()}{how}")
+    for reason, number in intake.uncounted().items():
+        tell(f"left out, since {_UNCOUNTED[reason]}: {number}")
     if intake.unlisted:
         tell(f"counted by constraints and not listed, so not rendered: {intake.unlisted}")
     for engine, group in sorted(intake.ledger.frozen):
@@ -266,17 +266,18 @@ def _write(request: Request, intake: Intake) -> None:
     out = sys.stdout.buffer
     form = request.form
     console = output.console(limited=sys.stdout.isatty() or "COLUMNS" in os.environ)
+    show = partial(output.show, sys.stdout, console)
     if request.summary:
         if form in {"json", "jsonl"}:
             told = summary.document(intake, changes_per_day=request.changes_per_day)
             out.write(output.pretty(told) + b"\n" if form == "json" else msgspec.json.encode(told) + b"\n")
         else:
-            console.print(summary.text(intake, changes_per_day=request.changes_per_day))
+            show(summary.text(intake, changes_per_day=request.changes_per_day))
     elif request.explain and form in {None, "table"}:
         for part in output.explanations(intake, width=console.width):
-            console.print(part)
+            show(part)
     elif form == "table":
-        console.print(output.table(intake, width=console.width))
+        show(output.table(intake, width=console.width))
     else:
         documents: Any = output.explained(intake) if request.explain else (f for _, f in intake.findings())
         (output.array if form == "json" else output.lines)(out, documents)

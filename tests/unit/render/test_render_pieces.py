@@ -209,6 +209,19 @@ def test_broken_yaml_is_named_and_the_next_document_is_read() -> None:
     assert "a text where an object is due" in found[3]
 
 
+def test_a_list_in_yaml_that_was_cut_is_told() -> None:
+    """Kubectl writes a list's kind below its items: without it, the end is missing, even between two lines."""
+    text = "apiVersion: v1\nitems:\n- kind: A\n- kind: B\n"
+    found = told(compose(io.BytesIO(text.encode()), "f"))
+    assert found == [
+        {"kind": "A"},
+        {"kind": "B"},
+        "f:5: document 1: no kind follows the items of the list: its end may be missing",
+    ]
+    assert told(compose(io.BytesIO(f"{text}kind: List\n".encode()), "f")) == found[:2]
+    assert told(compose(io.BytesIO(b"items:\n- kind: A\n"), "f")) == found[:1]
+
+
 def test_yaml_with_a_directive_and_json_in_it() -> None:
     """What begins with a directive is read; JSON is YAML."""
     assert told(compose(io.BytesIO(b'%YAML 1.1\n---\n{"kind": "A",\n "b": [1]}\n'), "f")) == [{"kind": "A", "b": [1]}]
