@@ -15,7 +15,7 @@ care, so it becomes the severity where the constraint names none.
 |                                                        | the `boundary`, where there is one                     |
 | without `auditTimestamp`, or there is no status        | not audited yet: absence says nothing                  |
 | of a `scoped` constraint that leaves out the audit     | never audited: absence says nothing                    |
-| partly unreadable                                      | a problem is counted, and absence says nothing         |
+| partly unreadable (which object, how many)             | a problem is counted, and absence says nothing         |
 
 Since 3.16 Gatekeeper lists the smallest violations in order of (group, version, kind, namespace, name, message), the
 greatest first: of a list in that order the first entry is the boundary, and whatever is below it and not listed is no
@@ -39,18 +39,26 @@ from policyhub.sources.reports import EARLIEST
 from policyhub.sources.severity import severity_of, severity_of_actions
 from policyhub.sources.verdict import MESSAGE_LIMIT, merge
 from policyhub.sources.violation import Identity, Malformed, Place, Reading, Severity, SourceKey, Subject, Violation
-from policyhub.sources.wire import MALFORMED_MEMBER, MALFORMED_RESULT, Name, Time, metadata_of, untyped
+from policyhub.sources.wire import MALFORMED_MEMBER, MALFORMED_RESULT, Name, Time, members, metadata_of, untyped
 
 GROUP = "constraints.gatekeeper.sh"
 SOURCE = "gatekeeper"
 
 SEVERITY_KEYS = ("policyhub.dev/severity", "severity")
 """Annotations, then labels, by which a constraint names its severity; the second is a convention of AWS's samples."""
+BUNDLED = "policycontroller.gke.io/constraintData"
+"""The annotation in which Google's bundles say all that they say; quoted like no language in particular."""
 
+_BUNDLED_SEVERITY = re.compile(r"severity['\"\\]*\s*:\s*['\"\\]*([A-Za-z]+)")
 _TELLING = re.compile(
-    r"(?:.+/)?(?:(?:.+-)?controls?|standards?|owasp|remediation(?:-docs|-url)?|url|documentation|constraintData)"
+    r"(?:.+/)?(?:(?:.+-)?controls?|standards?|owasp|remediation(?:-docs|-url)?|url|documentation|constraintData"
+    r"|azure-policy-(?:set)?definition-id|azure-policy-assignment-id)"
 )
-"""Annotations that tell which requirement a constraint stands for, and what to do (findings/taxonomy.py, remedy.py)."""
+"""Annotations that tell which requirement a constraint stands for, what to do, and who asked for it
+(findings/taxonomy.py, remedy.py)."""
+
+_NAMING = ("group", "kind", "namespace", "name")
+"""The members of an entry that tell which object it is about."""
 
 _SCOPED = "scoped"
 _AUDITED = frozenset({"audit.gatekeeper.sh", "*"})
@@ -89,7 +97,7 @@ class _Listed(msgspec.Struct, rename="camel"):
     namespace: str | None = None
     message: str | None = None
     enforcement_action: str | None = None
-    enforcement_actions: list[str] | None = None
+    enforcement_actions: list[str | None] | None = None
 
 
 class _Status(msgspec.Struct, rename="camel"):
@@ -188,7 +196,8 @@ def _stated(metadata: _Metadata) -> Severity | None:
             severity = severity_of(words.get(key))
             if severity is not None:
                 return severity
-    return None
+    bundled = _BUNDLED_SEVERITY.search((metadata.annotations or {}).get(BUNDLED, ""))
+    return severity_of(bundled[1]) if bundled else None
 
 
 def _told_of(metadata: _Metadata) -> tuple[tuple[str, str], ...]:
@@ -202,8 +211,9 @@ def _told_of(metadata: _Metadata) -> tuple[tuple[str, str], ...]:
 def _actions(spec: _Spec, entry: _Listed) -> list[str]:
     """What Gatekeeper does about this violation; `deny` is the default of the constraint's schema."""
     action = entry.enforcement_action or spec.enforcement_action or "deny"
-    if entry.enforcement_actions:
-        return sorted(set(entry.enforcement_actions))
+    at_points = sorted({at_point for at_point in entry.enforcement_actions or () if at_point})
+    if at_points:
+        return at_points
     if action == _SCOPED and spec.scoped_enforcement_actions:
         return sorted({s.action for s in spec.scoped_enforcement_actions if s is not None and s.action}) or [action]
     return [action]
@@ -247,7 +257,7 @@ def _status(status: object, problems: list[str]) -> _Status | None:
     violations: list[_Listed | None] = []
     for entry in listed or ():
         try:
-            violations.append(msgspec.convert(entry, _Listed | None))
+            violations.append(_listed(entry, problems))
         except msgspec.ValidationError:
             problems.append(MALFORMED_RESULT)
     read = _Status(violations=violations)
@@ -257,3 +267,16 @@ def _status(status: object, problems: list[str]) -> _Status | None:
     except msgspec.ValidationError:
         problems.append(MALFORMED_RESULT)  # without them nobody can tell whether the list is whole
     return read
+
+
+def _listed(entry: object, problems: list[str]) -> _Listed | None:
+    """What only describes (message, actions, the object's version) may be lost; what names the object may not. Raises
+    ValidationError.
+    """
+    try:
+        return msgspec.convert(entry, _Listed | None)
+    except msgspec.ValidationError:
+        if not isinstance(entry, dict):
+            raise
+        msgspec.convert({name: entry[name] for name in _NAMING if name in entry}, _Listed)
+        return members(entry, _Listed, problems)

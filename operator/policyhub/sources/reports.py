@@ -95,12 +95,14 @@ def read(group: str, resource: str, raw: bytes | msgspec.Raw, *, latest: int) ->
             continue
         for violation in speaker.violations(result, problems):
             found.setdefault(violation.identity, []).append((violation, observed))
-    complete = not wire.cut_short(report) and _HARMLESS.issuperset(problems)
+    whole = not wire.cut_short(report) and _HARMLESS.issuperset(problems)
+    evaluated = not wire.unevaluated(report)
     return Reading(
         key=_key(group, resource, report.metadata),
         violations=tuple(_merged(said) for _, said in sorted(found.items())),
         created=_created(report.metadata),
-        complete=complete,
+        complete=whole and evaluated,
+        partial=whole and not evaluated,
         newest=max(newest.values(), default=None),
         newest_by=tuple(sorted(newest.items())),
         spoke=tuple(sorted(spoke)),
@@ -114,14 +116,16 @@ def passed(group: str, resource: str, raw: bytes | msgspec.Raw) -> frozenset[Ide
     Positive evidence for its own calls, and for no other object's. Raises Malformed.
     """
     del group, resource  # the evidence is the same through each API
-    report, _ = wire.report(raw)
+    report, problems = wire.report(raw)
     speaker = _Speaker(report)
     passing: set[Identity] = set()
     other: set[Identity] = set()
     for result in report.results or ():
         if result is not None:
             into = passing if result.result in _PASSING else other
-            into.update(speaker.identities(result))
+            into.update(speaker.identities(result, problems))
+    if wire.MALFORMED_RESULT in problems:  # what cannot be read may fail what another result passes
+        return frozenset()
     return frozenset(passing - other)
 
 
@@ -173,14 +177,14 @@ class _Speaker:
         source = self.sources.get(result.source) or self.source_of(result)
         return [(subject, source) for subject, _ in self._subjects(result, []) if subject.kind in _OF_PODS]
 
-    def identities(self, result: wire.Result) -> list[Identity]:
+    def identities(self, result: wire.Result, problems: list[str]) -> list[Identity]:
         told = self._told(result)
         if told is None:
             return []
         source, policy, rule, discriminator = told
         return [
             (source, policy, rule, s.group, s.kind, s.namespace, s.name, discriminator)
-            for s, _ in self._subjects(result, [])
+            for s, _ in self._subjects(result, problems)
         ]
 
     def _told(self, result: wire.Result) -> tuple[str, str, str, str] | None:

@@ -61,12 +61,17 @@ class Configuration(msgspec.Struct):
     limits: Limits | None = None
 
 
+class Summary(msgspec.Struct, gc=False):
+    error: int | None = None
+
+
 class Report(msgspec.Struct, rename="camel"):
     metadata: Metadata
     api_version: str | None = None
     scope: Reference | None = None
     source: str | None = None
     configuration: Configuration | None = None
+    summary: Summary | None = None
     results: list[Result | None] | None = None
 
 
@@ -111,6 +116,16 @@ def cut_short(report: Report) -> bool:
     return most is not None and 0 < most <= len(report.results or ())
 
 
+def unevaluated(report: Report) -> bool:
+    """True where more policies could not be evaluated than are listed: Kubewarden's scanner counts one whose server
+    it cannot reach, and lists no result of it.
+    """
+    errors = report.summary.error if report.summary is not None else None
+    if not errors:
+        return False
+    return errors > sum(1 for result in report.results or () if result is not None and result.result == "error")
+
+
 def _tolerant(raw: bytes | msgspec.Raw) -> tuple[Report, list[str]]:
     document = untyped(raw)
     problems: list[str] = []
@@ -133,6 +148,7 @@ def _tolerant(raw: bytes | msgspec.Raw) -> tuple[Report, list[str]]:
             scope=None if scope is None else _reference(scope),
             source=source,
             configuration=_converted(document.get("configuration"), Configuration, problems),
+            summary=_converted(document.get("summary"), Summary, problems),
             results=results,
         ),
         problems,
@@ -158,7 +174,7 @@ def metadata_of(document: dict[str, Any], shape: type[_S], problems: list[str]) 
     name, namespace = metadata.get("name"), metadata.get("namespace")
     if not isinstance(name, str) or not name or not isinstance(namespace, str | None):
         raise Malformed("no-name", f"a {document.get('kind')!r} named {name!r} in namespace {namespace!r}")
-    return _members(metadata, shape, problems)
+    return members(metadata, shape, problems)
 
 
 def _result(item: object, problems: list[str]) -> Result | None:
@@ -177,9 +193,18 @@ def _result(item: object, problems: list[str]) -> Result | None:
         problems.append(MALFORMED_RESULT)
         return None
     described = {name: value for name, value in item.items() if name != "resources"}
-    result = _members(described, Result, problems)
+    described["timestamp"] = _stamp(item.get("timestamp"))
+    result = members(described, Result, problems)
     result.resources = None if resources is None else [_reference(entry) for entry in resources if entry is not None]
     return result
+
+
+def _stamp(value: object) -> object:
+    """Kubescape writes RFC 3339 where the API has seconds. What is no time stays as it is, and is counted."""
+    try:
+        return Stamp(seconds=int(msgspec.convert(value, Time).timestamp())) if isinstance(value, str) else value
+    except msgspec.ValidationError:
+        return value
 
 
 def _reference(value: object) -> Reference:
@@ -189,7 +214,7 @@ def _reference(value: object) -> Reference:
         return UNREADABLE
 
 
-def _members(mapping: dict[str, Any], shape: type[_S], problems: list[str]) -> _S:
+def members(mapping: dict[str, Any], shape: type[_S], problems: list[str]) -> _S:
     """Each member that has the right type; the others fall to their defaults and are counted."""
     readable: dict[str, Any] = {}
     for field in msgspec.structs.fields(shape):

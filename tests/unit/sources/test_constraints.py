@@ -179,6 +179,10 @@ def test_what_admission_would_do_is_the_severity(
         ({}, {"severity": "debug"}, "INFORMATIONAL"),
         ({"severity": "whatever"}, {"severity": "low"}, "LOW"),
         ({"severity": "whatever"}, {}, "HIGH"),
+        ({"policycontroller.gke.io/constraintData": "\"{ severity: 'CRITICAL', id: 'x' }\""}, {}, "CRITICAL"),
+        ({"policycontroller.gke.io/constraintData": '{"severity":"LOW"}'}, {}, "LOW"),
+        ({"policycontroller.gke.io/constraintData": "{severity: 'UNSPECIFIED'}"}, {}, "HIGH"),
+        ({"policycontroller.gke.io/constraintData": "{severity: 'LOW'}", "severity": "info"}, {}, "INFORMATIONAL"),
     ],
 )
 def test_a_constraint_may_name_its_severity(
@@ -269,6 +273,29 @@ def test_what_has_no_name_or_kind_is_malformed(raw: bytes, reason: str) -> None:
     with pytest.raises(Malformed) as caught:
         constraints.read("k", raw, latest=LATEST)
     assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("members", "problems", "violations", "complete"),
+    [
+        pytest.param({"message": 7}, (MALFORMED_MEMBER,), 1, True, id="message"),
+        pytest.param({"version": 7}, (MALFORMED_MEMBER,), 1, True, id="version"),
+        pytest.param({"enforcementAction": []}, (MALFORMED_MEMBER,), 1, True, id="action"),
+        pytest.param({"enforcementActions": "deny"}, (MALFORMED_MEMBER,), 1, True, id="actions"),
+        pytest.param({"enforcementActions": [None, ""], "message": "m"}, (), 1, True, id="null among the actions"),
+        pytest.param({"group": 7}, (MALFORMED_RESULT,), 0, False, id="group"),
+        pytest.param({"namespace": []}, (MALFORMED_RESULT,), 0, False, id="namespace"),
+        pytest.param({"name": None}, (MALFORMED_RESULT,), 0, False, id="no name"),
+        pytest.param({"kind": 7}, (MALFORMED_RESULT,), 0, False, id="kind"),
+    ],
+)
+def test_an_odd_entry_is_read_as_far_as_it_names_its_object(
+    members: dict[str, Any], problems: tuple[str, ...], violations: int, *, complete: bool
+) -> None:
+    """What only describes may be lost; which object is meant is never guessed."""
+    reading = read(document(entry(**members)))
+    assert (reading.problems, len(reading.said), reading.complete) == (problems, violations, complete)
+    assert all(violation.severity == "HIGH" for violation in reading.said)
 
 
 def test_a_message_that_gatekeeper_cut_is_harmless() -> None:
@@ -442,10 +469,12 @@ def test_what_a_constraint_tells_of_requirements_is_said_of_its_violations() -> 
         "policycontroller.gke.io/constraintData": "{controlNumbers: '[1]'}",
         "remediation": "Set limits.",
         "x/standards": " ",
+        "azure-policy-definition-id": "/providers/Microsoft.Authorization/policyDefinitions/d",
         "kubectl.kubernetes.io/last-applied-configuration": "{}",
         "description": "d",
     }
     assert only(read(document(entry(), annotations=annotations))).properties == (
+        ("azure-policy-definition-id", "/providers/Microsoft.Authorization/policyDefinitions/d"),
         ("enforcementAction", "deny"),
         ("policies.example/cis-eks-control", "4.2.1"),
         ("policycontroller.gke.io/constraintData", "{controlNumbers: '[1]'}"),

@@ -115,6 +115,12 @@ def test_what_also_fails_has_not_passed(word: object) -> None:
     assert passed(document(result(result="pass"), result(result=word))) == []
 
 
+@pytest.mark.parametrize("unreadable", [{"policy": 7}, {"resources": [7]}, {"properties": []}])
+def test_nothing_has_passed_beside_what_cannot_be_read(unreadable: dict[str, Any]) -> None:
+    """It may be another result of the same identity, which fails."""
+    assert passed(document(result(result="pass"), result(**unreadable))) == []
+
+
 @pytest.mark.parametrize("word", ["info", "FAIL", "", None])
 def test_an_unknown_result_is_counted_and_proves_nothing(word: object) -> None:
     """A word outside the API's enum makes no violation, and its absence from the violations is no evidence."""
@@ -314,11 +320,17 @@ def test_kube_bench_checks_are_apart_by_their_index() -> None:
         ({"seconds": 1420070400}, 1420070400),
         ({}, None),
         (None, None),
-        ("2026-11-25T01:21:16Z", None),
+        ("2026-11-25T01:21:16Z", 1795569676),
+        ("2026-11-25T02:21:16.5+01:00", 1795569676),
+        ("1970-01-01T00:00:59Z", None),
+        ("2026-11-25", None),
+        ("yesterday", None),
     ],
 )
 def test_only_plausible_times_are_believed(stamp: object, second: int | None) -> None:
-    """Seconds of the minute, zero, the far future and text are no times; the violation stands without one."""
+    """Seconds of the minute, zero, the far future and words are no times, RFC 3339 (Kubescape) is one; the violation
+    stands without one.
+    """
     reading = read(document(result(timestamp=stamp)))
     assert [observed for _, observed in reading.violations] == [second]
     assert reading.newest == second
@@ -439,7 +451,8 @@ def test_a_rewrite_without_news_reads_the_same() -> None:
     [
         pytest.param({"message": 7}, MALFORMED_MEMBER, id="message"),
         pytest.param({"severity": ["high"]}, MALFORMED_MEMBER, id="severity"),
-        pytest.param({"timestamp": "2026-01-01T00:00:00Z"}, MALFORMED_MEMBER, id="time as text"),
+        pytest.param({"timestamp": "yesterday"}, MALFORMED_MEMBER, id="time as text"),
+        pytest.param({"timestamp": {"seconds": "7"}}, MALFORMED_MEMBER, id="seconds as text"),
         pytest.param({"policy": 7}, MALFORMED_RESULT, id="policy"),
         pytest.param({"rule": True}, MALFORMED_RESULT, id="rule"),
         pytest.param({"source": {}}, MALFORMED_RESULT, id="source"),
@@ -474,6 +487,7 @@ def test_property_values_that_are_no_text_are_written_as_json() -> None:
         pytest.param({"results": [7, result()]}, 1, (MALFORMED_RESULT,), id="number as result"),
         pytest.param({"source": 7}, 1, (MALFORMED_MEMBER,), id="source"),
         pytest.param({"configuration": []}, 1, (MALFORMED_MEMBER,), id="configuration"),
+        pytest.param({"summary": {"error": "many"}}, 1, (MALFORMED_MEMBER,), id="summary"),
         pytest.param({"scope": "cart"}, 0, (MALFORMED_RESULT,), id="scope as text"),
         pytest.param({"scope": {"kind": 7}}, 0, (MALFORMED_RESULT,), id="a scope's kind"),
     ],
@@ -554,6 +568,27 @@ def test_an_object_without_a_name_among_others_is_counted() -> None:
     assert (only(reading).subject, reading.problems, reading.complete) == (CART, (UNNAMED_OBJECT,), True)
     alone = read(document(result(resources=[{"kind": "Secrets"}])))
     assert (only(alone).subject, alone.problems) == (CART, ())
+
+
+@pytest.mark.parametrize(
+    ("errors", "results", "complete"),
+    [
+        pytest.param(0, [], True, id="none"),
+        pytest.param(None, [], True, id="not told"),
+        pytest.param(1, ["error", "fail"], True, id="all listed"),
+        pytest.param(2, ["error", "fail"], False, id="one not listed"),
+        pytest.param(3, [], False, id="no result"),
+    ],
+)
+def test_policies_that_could_not_be_evaluated_prove_nothing(
+    errors: object, results: list[str], *, complete: bool
+) -> None:
+    """Kubewarden counts them and lists no result of them: what is missing may be theirs, what is there stands."""
+    listed = [result(rule=word, result=word) for word in results]
+    reading = read(document(*listed, summary={"fail": 1, "error": errors}))
+    assert (reading.complete, reading.partial, len(reading.said)) == (complete, not complete, len(results))
+    unreadable = read(document(result(policy=7), summary={"error": errors}))
+    assert (unreadable.complete, unreadable.partial) == (False, False)
 
 
 @pytest.mark.parametrize(("words", "complete"), [(["pass"], False), (["fail"], True), ([], True), (None, True)])
