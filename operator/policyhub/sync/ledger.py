@@ -193,19 +193,20 @@ class Ledger:
         boundary: Place | None = None,
         backlog: bool = False,
         ended: frozenset[str] = frozenset(),
+        partial: bool = False,
     ) -> bool:
         """Take what one source object now calls for; says whether anything of meaning changed.
 
         `calls` are (violation, observed Unix ms or None). `passed` is asked for the object's pass and skip results only
-        if something that it called for is missing now. An incomplete object adds and changes, and ends nothing, but
-        for a truncated constraint's objects below `boundary` and the ids of `ended`. `backlog`: it comes by the
-        source's first listing.
+        if something that it called for is missing now. An incomplete object adds and changes, and ends nothing but
+        what it passes, a truncated constraint's objects below `boundary` and the ids of `ended`. `partial`: it is
+        incomplete for its own calls only. `backlog`: it comes by the source's first listing.
         """
         new: dict[str, tuple[Violation, int | None]] = {}
         for violation, observed in calls:
             new[finding_id(self.cluster_id, violation.identity)] = (violation, observed)
         old = self.objects.get(key, ())
-        if complete:
+        if complete or partial:
             self._complete(key, now=now)
         else:
             self._incomplete(key)
@@ -214,12 +215,13 @@ class Ledger:
             changed |= self._call(id_, key, violation, observed=observed, now=now, backlog=backlog)
         lost = [id_ for id_ in old if id_ not in new]
         kept: tuple[str, ...] = ()
+        positive = self._positive(key, passed()) if lost else set()
         if lost and not complete:
-            kept = tuple(id_ for id_ in lost if id_ not in ended and not self._below(self.entries[id_], boundary))
+            known = positive | ended
+            kept = tuple(id_ for id_ in lost if id_ not in known and not self._below(self.entries[id_], boundary))
             lost = [id_ for id_ in lost if id_ not in kept]
         if lost:
             changed = True
-            positive = self._positive(key, passed())
             for id_ in lost:
                 self._uncall(id_, key, grade=Grade.POSITIVE if id_ in positive else Grade.SPOKEN, now=now)
         if new or kept:

@@ -13,7 +13,7 @@ no finding.
 Pure: no I/O, no clock; times are Unix milliseconds.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -57,15 +57,19 @@ class Rollup:
 
     # -- from the views to the ledger -----------------------------------------------------------------------------
 
-    def take(self, reading: Reading, said: Sequence[Call]) -> tuple[list[Call], frozenset[str]]:
-        """What a source object now calls for, and the ids whose calls by it have ended although it is incomplete."""
+    def take(
+        self, reading: Reading, said: Sequence[Call], passed: Callable[[], frozenset[Identity]] = frozenset
+    ) -> tuple[list[Call], frozenset[str]]:
+        """What a source object now calls for, and the ids whose calls by it have ended although it is incomplete.
+        `passed` tells what it reads as passing.
+        """
         key = reading.key
         before = self._told.get(key)
         ended: list[int] = []
         if key.group == CONSTRAINTS:
             self._listed.setdefault(key, set()).update(v.subject.kind for v, _ in said)
         if before is not None and not reading.complete:
-            said, ended = self._kept(before, said, reading.boundary)
+            said, ended = self._kept(before, said, reading.boundary, passed())
         if before is None and not reading.spoke and not any(is_rolled(v.subject) for v, _ in said):
             return grouped((rolled(v, v.subject), at) for v, at in said), frozenset()
         subjects = tuple(self.owners.subject(v.subject) for v, _ in said)
@@ -119,7 +123,9 @@ class Rollup:
             lost = [v for v, _ in before.calls if v.identity not in still]
             self._ledger.shift(key, calls, lost, now=now, backlog=objects is None)
 
-    def _kept(self, before: Told, said: Sequence[Call], boundary: Place | None) -> tuple[list[Call], list[int]]:
+    def _kept(
+        self, before: Told, said: Sequence[Call], boundary: Place | None, passed: frozenset[Identity]
+    ) -> tuple[list[Call], list[int]]:
         """With what an incomplete source object may still call for; and the places in `before` of what has ended."""
         kept, ended = list(said), []
         there = {v.identity for v, _ in said}
@@ -128,7 +134,7 @@ class Rollup:
             if violation.identity in there or not is_rolled(violation.subject):
                 continue
             gone = self.owners.subject(violation.subject) is Unresolved.GONE
-            if gone or (boundary is not None and below(violation.place, boundary)):
+            if gone or violation.identity in passed or (boundary is not None and below(violation.place, boundary)):
                 ended.append(index)
             else:
                 kept.append(call)

@@ -113,12 +113,13 @@ class View:
         ]
         ended: frozenset[str] = frozenset()
         if self._rollup is not None:
-            calls, ended = self._rollup.take(reading, calls)
+            calls, ended = self._rollup.take(reading, calls, lambda: reader.passed(self._group, self._resource, raw))
         changed = self._ledger.read(
             key,
             calls,
             ended=ended,
             complete=reading.complete,
+            partial=reading.partial,
             passed=lambda: self._passed(raw),
             now=self._now(),
             audited=reading.audited,

@@ -186,6 +186,21 @@ def test_a_deployment_its_replicaset_and_its_pods_are_one_finding() -> None:
     assert len(entry.calls) == 4
 
 
+@pytest.mark.parametrize("passes", [True, False])
+def test_a_pod_in_a_report_that_was_not_evaluated_whole(*, passes: bool) -> None:
+    """Some policies could not be evaluated: what the Pod passes ends its call for the Deployment, what is missing does
+    not.
+    """
+    world = World()
+    world.put(thing("ReplicaSet", "web-old", WEB), thing("Pod", "web-old-1", OLD))
+    world.report("Pod", "web-old-1")
+    world.sent()
+    said = {"source": "kyverno", "policy": "p", "rule": "limits", "result": "pass"}
+    report = world._report("Pod", "web-old-1", [said] if passes else [])
+    world.views[REPORTS[0]].upsert(json.dumps({**report, "summary": {"error": 1}}).encode())
+    assert ("Deployment", "web") not in world.wanted if passes else world.wanted.keys() == {("Deployment", "web")}
+
+
 def test_a_rollout_changes_nothing() -> None:
     """New Pods come, are scanned, old ones go: the same id, the same digest, nothing to send."""
     world = rollout()

@@ -44,9 +44,11 @@ def made() -> tuple[View, Ledger, Clock]:
     return view, ledger, clock
 
 
-def raw(name: str, result: str = "fail", **metadata: Any) -> bytes:
+def raw(name: str, result: str = "fail", *, errors: int = 0, **metadata: Any) -> bytes:
+    """`errors` policies could not be evaluated and are not listed."""
     return msgspec.json.encode(
         {
+            "summary": {"error": errors},
             "metadata": {"name": name, "namespace": "shop", **metadata},
             "scope": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name, "namespace": "shop"},
             "results": [{"source": "kyverno", "policy": "p", "rule": "r", "result": result}],
@@ -154,3 +156,29 @@ def test_rewrite_changes_nothing() -> None:
     ledger.dirty.clear()
     view.upsert(raw("a", resourceVersion="2"))
     assert not ledger.dirty
+
+
+def test_what_could_not_be_evaluated_stands_and_what_passes_ends() -> None:
+    """A report of which some policies could not be evaluated ends no call by silence, and ends one by a pass; that says
+    nothing of what is known from Security Hub only.
+    """
+    view, ledger, _ = made()
+    list_all(view, raw("a"))
+    empty = msgspec.json.decode(raw("a", errors=1))
+    empty["results"] = []
+    view.upsert(msgspec.json.encode(empty))
+    assert wanted(ledger) == {"a"}
+    assert not ledger.incomplete
+    view.upsert(raw("a", "pass", errors=1))
+    entry = ledger.entries[finding_id("alpha", identity("a"))]
+    assert (entry.wanted, entry.cleared) == (False, True)
+
+
+def test_a_pass_counts_in_a_report_that_cannot_be_read_whole() -> None:
+    """An unknown word for one result hides other results, and not the one that passes."""
+    view, ledger, _ = made()
+    list_all(view, raw("a"))
+    odd = msgspec.json.decode(raw("a", "pass"))
+    odd["results"].append({"source": "kyverno", "policy": "p", "rule": "other", "result": "info"})
+    view.upsert(msgspec.json.encode(odd))
+    assert ledger.entries[finding_id("alpha", identity("a"))].cleared
