@@ -40,7 +40,7 @@ class _Listed(msgspec.Struct, rename="camel"):
     namespace: str | None = None
     message: str | None = None
     enforcement_action: str | None = None
-    enforcement_actions: list[str] | None = None
+    enforcement_actions: list[str | None] | None = None
 
 
 class _Status(msgspec.Struct, rename="camel"):
@@ -75,7 +75,12 @@ def _metadata(metadata: Any) -> Iterator[Defect]:
 
 
 def _report(document: dict[str, Any]) -> Iterator[Defect]:
-    for name, type_ in (("scope", Reference | None), ("source", str | None), ("configuration", wire.Configuration)):
+    for name, type_ in (
+        ("scope", Reference | None),
+        ("source", str | None),
+        ("configuration", wire.Configuration),
+        ("summary", wire.Summary),
+    ):
         if document.get(name) is not None:
             yield from _converts(document[name], type_, (name,), "it is left out")
     results = document.get("results")
@@ -98,7 +103,8 @@ def _result(result: Any, path: Path_, namespace: Any) -> Iterator[Defect]:
         name = field.encode_name
         if name not in result or name in {"resources", "properties"}:
             continue
-        yield from _converts(result[name], field.type, (*path, name), _then(name))
+        value = wire.stamp(result[name]) if name == "timestamp" else result[name]
+        yield from _converts(value, field.type, (*path, name), _then(name))
     properties, resources = result.get("properties"), result.get("resources")
     if not isinstance(properties, dict | None):
         yield (*path, "properties"), f"{_named(properties)} where an object is due: {_LEFT_OUT}"
@@ -144,7 +150,15 @@ def _constraint(document: dict[str, Any]) -> Iterator[Defect]:
         return
     for number, entry in enumerate(listed or ()):
         if entry is not None:
-            yield from _converts(entry, _Listed, ("status", "violations", number), "the violation is left out")
+            yield from _violation(entry, ("status", "violations", number))
+
+
+def _violation(entry: Any, path: Path_) -> Iterator[Defect]:
+    if isinstance(entry, dict):
+        described = {name: value for name, value in entry.items() if name not in constraints.NAMING}
+        yield from _members(described, _Listed, path, "it is left out, its violation counts")
+        entry = {name: value for name, value in entry.items() if name in constraints.NAMING}
+    yield from _converts(entry, _Listed, path, "the violation is left out")
 
 
 def _members(mapping: dict[str, Any], shape: type[msgspec.Struct], path: Path_, then: str) -> Iterator[Defect]:

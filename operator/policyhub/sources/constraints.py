@@ -57,7 +57,7 @@ _TELLING = re.compile(
 """Annotations that tell which requirement a constraint stands for, what to do, and who asked for it
 (findings/taxonomy.py, remedy.py)."""
 
-_NAMING = ("group", "kind", "namespace", "name")
+NAMING = ("group", "kind", "namespace", "name")
 """The members of an entry that tell which object it is about."""
 
 _SCOPED = "scoped"
@@ -278,5 +278,5 @@ def _listed(entry: object, problems: list[str]) -> _Listed | None:
     except msgspec.ValidationError:
         if not isinstance(entry, dict):
             raise
-        msgspec.convert({name: entry[name] for name in _NAMING if name in entry}, _Listed)
+        msgspec.convert({name: entry[name] for name in NAMING if name in entry}, _Listed)
         return members(entry, _Listed, problems)

@@ -193,13 +193,13 @@ def _result(item: object, problems: list[str]) -> Result | None:
         problems.append(MALFORMED_RESULT)
         return None
     described = {name: value for name, value in item.items() if name != "resources"}
-    described["timestamp"] = _stamp(item.get("timestamp"))
+    described["timestamp"] = stamp(item.get("timestamp"))
     result = members(described, Result, problems)
     result.resources = None if resources is None else [_reference(entry) for entry in resources if entry is not None]
     return result
 
 
-def _stamp(value: object) -> object:
+def stamp(value: object) -> object:
     """Kubescape writes RFC 3339 where the API has seconds. What is no time stays as it is, and is counted."""
     try:
         return Stamp(seconds=int(msgspec.convert(value, Time).timestamp())) if isinstance(value, str) else value

@@ -349,6 +349,11 @@ WHERE = {
         {**CONSTRAINT, "status": {"violations": [{"kind": "Pod", "name": 3}]}},
         "status.violations[0].name: expected `str`",
     ),
+    "a violation's message of another type": (
+        {**CONSTRAINT, "status": {"violations": [{"kind": "Pod", "name": "x", "message": 3}]}},
+        "status.violations[0].message: expected `str | null`",
+    ),
+    "a summary of another type": (report("a", result("p"), summary={"error": "x"}), "summary.error: expected `int"),
     "violations of another type": ({**CONSTRAINT, "status": {"violations": 3}}, "status.violations: a number where"),
     "a status of another type": ({**CONSTRAINT, "status": "x"}, "status: a text where an object is due"),
     "a total of another type": (
