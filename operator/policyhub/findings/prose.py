@@ -5,6 +5,7 @@
 | Trivy Vulnerability | `CVE-… in <package>`                              |                       |
 | Kube Bench          | the check's number and text                       | its section, group    |
 | Falco               | the rule; its policy only says whose event it was | the policy            |
+| kubescape           | the control's number and name                     |                       |
 | gatekeeper          | the template's kind                               | `constraint <name>`   |
 | every other         | the policy, else the rule                         | `rule <name>`         |
 
@@ -15,7 +16,7 @@ cluster. A result that could not be evaluated says so first: it is no breach. Pu
 import re
 
 from policyhub.findings.limits import cut, fit, length
-from policyhub.findings.taxonomy import KUBE_BENCH, VULNERABILITY
+from policyhub.findings.taxonomy import KUBE_BENCH, KUBESCAPE, VULNERABILITY
 from policyhub.sources.constraints import SOURCE as GATEKEEPER
 from policyhub.sources.reports import ITSELF
 from policyhub.sources.violation import Result, Violation
@@ -108,6 +109,8 @@ def _what(violation: Violation) -> str:
         policy = f"{discriminator} {spoken(violation.message) or policy}"
     elif violation.source == "Falco":
         policy = rule or policy
+    elif violation.source == KUBESCAPE:
+        policy = " ".join(filled(policy, rule))
     return fit(policy, TITLE) or fit(rule, TITLE) or fit(violation.source, TITLE) or "policyhub"
 
 
@@ -117,6 +120,8 @@ def _behind(violation: Violation) -> list[str]:
         return [f"constraint {rule}"] if rule and policy else []
     if violation.source == "Falco":
         return filled(policy) if rule else []
+    if violation.source == KUBESCAPE:
+        return []
     if violation.source in KUBE_BENCH and violation.discriminator:
         return filled(policy, rule)
     return [f"rule {rule}"] if rule and policy else []

@@ -4,7 +4,8 @@
 |-----------------------------------------------------------------|--------------------------------------|
 | a property `…/remediation`                                      | the text; the link, where it is one  |
 | `…/remediation-docs`, `…/remediation-url`                       | the link                             |
-| `primaryLink`, `…/url`, `…/link`, `…/documentation`, `…/docs`   | the link, and SourceUrl              |
+| `primaryLink`, `controlURL`, `…/url`, `…/link`,                 | the link, and SourceUrl              |
+|   `…/documentation`, `…/docs`                                   |                                      |
 | Trivy's `resource`, `installedVersion`, `fixedVersion`          | the text: which update ends it       |
 | Trivy's check `KSV012` or `AVD-KSV-0012`                        | the link to its page                 |
 | a policy or a category of the Pod Security Standards            | the link to them                     |
@@ -27,7 +28,7 @@ _NAME = 256
 _URL = re.compile(r"https?://[\x21-\x7e]{1,1000}")
 _CHECK = re.compile(r"(?:AVD-)?KSV-?0*(\d{1,4})")
 _REMEDIES = ("remediation-docs", "remediation-url", "remediation")
-_LINKS = ("primarylink", "url", "link", "documentation", "docs")
+_LINKS = ("primarylink", "controlurl", "url", "link", "documentation", "docs")
 _BUNDLED = re.compile(r"remediation['\"\\]*\s*:\s*['\"\\]+([^'\"\\]+)")
 
 

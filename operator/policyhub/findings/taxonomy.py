@@ -8,7 +8,9 @@
 | Kyverno's Pod Security: `standard: restricted`, `controls`     | `Pod Security Standards (Restricted) capabilities`  |
 | Policy Controller's `constraintData` with a bundle and numbers | `<bundle> <number>` for each                        |
 | kube-bench's `index`                                           | `CIS Kubernetes Benchmark 1.2.3`                    |
-| a property `standard(s)`, a category of Pod Security Standards | associated standards                                |
+| Trivy Compliance: its report's benchmark, its policy's number  | `NSA-CISA Kubernetes Hardening 1.0`                 |
+| a property `standard(s)`, a category of Pod Security Standards,| associated standards                                |
+|   the benchmark of kube-bench or Trivy Compliance              |                                                     |
 
 A key counts by its last segment, so `policies.kyverno.io/controls` and `controls` are one. Nothing is inferred from a
 policy's name: a requirement that nobody stated is none. Pure: no I/O, no clock.
@@ -21,6 +23,8 @@ from policyhub.findings.limits import fit
 from policyhub.sources.violation import Result, Violation
 
 KUBE_BENCH = frozenset({"Kube Bench", "kube-cis"})
+COMPLIANCE = "Trivy Compliance"
+KUBESCAPE = "kubescape"
 VULNERABILITY = "Trivy Vulnerability"
 BENCHMARK = "CIS Kubernetes Benchmark"
 POD_SECURITY = "Pod Security Standards"
@@ -33,7 +37,7 @@ TYPES: dict[str, str] = {
     VULNERABILITY: f"{CHECKS}/Vulnerabilities/CVE",
     "Kube Bench": f"{CHECKS}/Industry and Regulatory Standards/{BENCHMARK}",
     "kube-cis": f"{CHECKS}/Industry and Regulatory Standards/{BENCHMARK}",
-    "Trivy Compliance": f"{CHECKS}/Industry and Regulatory Standards/Trivy Compliance",
+    COMPLIANCE: f"{CHECKS}/Industry and Regulatory Standards/Trivy Compliance",
     "Trivy ExposedSecrets": "Sensitive Data Identifications/Security/Trivy ExposedSecrets",
     "Falco": "Unusual Behaviors/Container/Falco",
 }
@@ -57,6 +61,19 @@ STANDARDS: dict[str, str] = {
 }
 """How the standards that property keys name are spelt in requirements; any other is spelt as in its key."""
 
+BENCHMARKS: dict[str, str] = {
+    "cis": BENCHMARK,
+    "eks-cis": "CIS EKS",
+    "k8s-cis": BENCHMARK,
+    "nsa": "NSA-CISA Kubernetes Hardening",
+    "k8s-nsa": "NSA-CISA Kubernetes Hardening",
+    "pss-baseline": f"{POD_SECURITY} (Baseline)",
+    "k8s-pss-baseline": f"{POD_SECURITY} (Baseline)",
+    "pss-restricted": f"{POD_SECURITY} (Restricted)",
+    "k8s-pss-restricted": f"{POD_SECURITY} (Restricted)",
+}
+"""How Trivy Compliance's benchmarks are spelt, without their versions; any other as it is named."""
+
 _LEVELS = {"baseline": f"{POD_SECURITY} (Baseline)", "restricted": f"{POD_SECURITY} (Restricted)"}
 _CONTROLS = frozenset({"control", "controls"})
 _NAMED = frozenset({"standard", "standards"})
@@ -65,6 +82,8 @@ _BUNDLE = re.compile(r"bundleDisplayName\W{1,6}([^'\"\\]+)")
 _NUMBERS = re.compile(r"controlNumbers\W{1,6}([^\]'\"\\]+)")
 _SEPARATORS = re.compile(r"[,;\n]")
 _ENGINES_SUFFIX = re.compile(r"\s+in (?:CEL(?: expressions)?|Vpol)$", re.IGNORECASE)
+_VERSIONED = re.compile(r"(?P<name>.+?)-(?P<version>\d[\d.]*)")
+_NUMBERED = re.compile(r"\d[\d.]*(?=\s)")
 _LEVEL_SUFFIX = re.compile(r"_(baseline|restricted)$")
 
 # The most of each, and the longest: AWS documents 32 requirements, its server names 20 standards; others cut a
@@ -106,7 +125,7 @@ def _control(violation: Violation) -> str:
     source = violation.source
     if source in KUBE_BENCH:
         return dict(violation.properties).get("index") or violation.policy or violation.rule
-    if source == "Trivy Compliance":
+    if source == COMPLIANCE:
         return dict(violation.properties).get("id") or violation.policy or violation.rule
     if source == "Falco" or (source.startswith("Trivy ") and source != VULNERABILITY):
         return violation.rule or violation.policy  # their policy is a title, or where an event came from
@@ -124,7 +143,7 @@ def _stated(violation: Violation) -> tuple[list[str], list[str]]:
             controls += _items(value)
         elif word in _NAMED:
             level = level or _LEVELS.get(value.strip().lower(), "")
-            standards += _items(_LEVELS.get(value.strip().lower(), value))
+            standards += [_LEVELS.get(item.lower()) or STANDARDS.get(item.lower(), item) for item in _items(value)]
         elif word == "constraintdata":
             requirements += _bundled(value)
         elif word in STANDARDS:
@@ -135,12 +154,22 @@ def _stated(violation: Violation) -> tuple[list[str], list[str]]:
         elif word == "index" and violation.source in KUBE_BENCH:
             requirements.append(f"{BENCHMARK} {value}")
     requirements += [_spelt(control, level=level, standards=standards) for control in controls]
-    if violation.source == "Trivy Compliance":
-        requirements.append(violation.policy)
+    if violation.source == COMPLIANCE:
+        named = _benchmark(dict(violation.properties).get("benchmark", ""))
+        numbered = _NUMBERED.match(violation.policy)
+        requirements.append(f"{named} {numbered[0] if numbered else violation.policy}" if named else violation.policy)
+        standards.append(named)
     standards += [part for part in categories(violation.category) if part.startswith(POD_SECURITY)]
     if violation.source in KUBE_BENCH:
         standards.append(BENCHMARK)
     return _distinct(requirements, _REQUIREMENT)[:_REQUIREMENTS], _distinct(standards, _ID)[:_ASSOCIATED]
+
+
+def _benchmark(name: str) -> str:
+    versioned = _VERSIONED.fullmatch(name)
+    if versioned is None:
+        return BENCHMARKS.get(name, name)
+    return f"{BENCHMARKS.get(versioned['name'], versioned['name'])} {versioned['version']}"
 
 
 def _spelt(control: str, *, level: str, standards: list[str]) -> str:

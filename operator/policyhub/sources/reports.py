@@ -52,6 +52,9 @@ _PASSING = frozenset({"pass", "skip"})
 _ENGINE_LABELS = ("app.kubernetes.io/managed-by", "wgpolicyk8s.io/engine", "policy.kubernetes.io/engine")
 _ENGINES = {"falco-agent": "Falco"}  # so that what leaves out Falco leaves out its older adapter too
 _UNKNOWN_SOURCE = "unknown"
+_COMPLIANCE = "Trivy Compliance"
+_BENCHMARK = "ClusterComplianceReport"
+"""The kind of the owner that a report of Trivy Compliance has, named as the benchmark is."""
 _KUBE_BENCH = "Kube Bench"
 _KUBE_BENCH_MARKS = frozenset({"index", "audit", "test_info"})
 
@@ -137,6 +140,8 @@ class _Speaker:
         self._namespace = report.metadata.namespace or ""
         self._source = (report.source or "").strip() or _labelled(report.metadata.labels)
         self._scope = report.scope
+        owner = next(iter(report.metadata.owner_references or ()), None)
+        self._benchmark = owner.name if owner is not None and owner.kind == _BENCHMARK else None
         self._default: tuple[Subject, str] | None = None
         self.of_pods = (self._default_reference().kind or "") in _OF_PODS
         """Whether it is about one of `_OF_PODS` by default."""
@@ -152,6 +157,8 @@ class _Speaker:
         severity = severity_of(result.severity)
         message = intern((result.message or "").strip()[:MESSAGE_LIMIT])  # most are their rule's
         shown = _shown(result.properties) if result.properties else ()
+        if source == _COMPLIANCE and self._benchmark:
+            shown = tuple(sorted((*shown, ("benchmark", self._benchmark))))
         category = intern((result.category or "").strip())
         return [
             Violation(

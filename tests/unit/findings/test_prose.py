@@ -75,6 +75,11 @@ NODE = Subject("wgpolicyk8s.io", "ClusterPolicyReport", "", "kube-bench")
             "Deployment shop/cart in prod: Shell in container (Falco, syscall): a shell",
         ),
         (
+            {"source": "kubescape", "policy": "C-0016", "rule": "Allow privilege escalation", "message": "It may."},
+            "C-0016 Allow privilege escalation: Deployment shop/cart (prod)",
+            "Deployment shop/cart in prod: C-0016 Allow privilege escalation (kubescape): It may.",
+        ),
+        (
             {"subject": Subject("wgpolicyk8s.io", "PolicyReport", "shop", "scan"), "rule": ""},
             "require-probes: report shop/scan (prod)",
             "Report shop/scan in prod fails require-probes (kyverno): Probes are required.",

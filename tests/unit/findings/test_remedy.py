@@ -36,6 +36,11 @@ POD_SECURITY = {"Url": "https://kubernetes.io/docs/concepts/security/pod-securit
         ({"category": "Pod Security Standards (Baseline)"}, (), POD_SECURITY),
         ({}, (("standard", "restricted"),), POD_SECURITY),
         (
+            {"source": "kubescape"},
+            (("controlURL", "https://hub.example/c-0016"),),
+            {"Url": "https://hub.example/c-0016"},
+        ),
+        (
             {"source": "Trivy ConfigAudit", "rule": "KSV012"},
             (),
             {"Url": "https://avd.aquasec.com/misconfig/ksv012"},

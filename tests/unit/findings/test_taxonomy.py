@@ -104,6 +104,32 @@ def test_a_benchmarks_check_is_a_requirement() -> None:
 
 
 @pytest.mark.parametrize(
+    ("benchmark", "policy", "requirement", "standard"),
+    [
+        ("nsa", "1.0 Non-root containers", "NSA-CISA Kubernetes Hardening 1.0", ["NSA-CISA Kubernetes Hardening"]),
+        ("k8s-cis-1.23", "5.2.6 Root", "CIS Kubernetes Benchmark 1.23 5.2.6", ["CIS Kubernetes Benchmark 1.23"]),
+        ("eks-cis-1.4", "3.1.1 Files", "CIS EKS 1.4 3.1.1", ["CIS EKS 1.4"]),
+        ("house", "Doors are shut", "house Doors are shut", ["house"]),
+        (None, "1.0 Non-root containers", "1.0 Non-root containers", []),
+    ],
+)
+def test_trivys_compliance_names_its_benchmark(
+    benchmark: str | None, policy: str, requirement: str, standard: list[str]
+) -> None:
+    """The policy's number alone says nothing; whose number it is, the report's owner tells."""
+    properties = (("benchmark", benchmark),) if benchmark else ()
+    violation = msgspec.structs.replace(VIOLATION, source="Trivy Compliance", policy=policy, properties=properties)
+    assert compliance(violation)["RelatedRequirements"] == [requirement]
+    assert standards(violation) == standard
+
+
+def test_standards_are_spelt_alike() -> None:
+    """Kyverno's commercial library lists them in lower case."""
+    listed = msgspec.structs.replace(VIOLATION, properties=(("x/standards", "cis-eks, soc2,Restricted, house"),))
+    assert standards(listed) == ["CIS EKS", "SOC 2", "Pod Security Standards (Restricted)", "house"]
+
+
+@pytest.mark.parametrize(
     ("category", "listed"),
     [
         ("", []),

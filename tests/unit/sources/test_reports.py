@@ -299,6 +299,16 @@ def test_trivys_result_id_is_no_part_of_an_identity() -> None:
     assert violation.properties == ()
 
 
+def test_a_compliance_report_names_its_benchmark() -> None:
+    """Trivy's adapter makes the benchmark the report's owner; no other source's report gets one."""
+    owner = {"apiVersion": "aquasecurity.github.io/v1alpha1", "kind": "ClusterComplianceReport", "name": "nsa"}
+    for source, properties in (("Trivy Compliance", (("benchmark", "nsa"), ("id", "x"))), ("other", (("id", "x"),))):
+        made = document(result(source=source, properties={"id": "x"}), metadata={"name": "r"}, scope=None)
+        made["metadata"]["ownerReferences"] = [owner]
+        assert only(read(made)).properties == properties
+        assert read(made).key.name == "r"
+
+
 def test_kube_bench_checks_are_apart_by_their_index() -> None:
     """Old kube-bench adapters give one policy and one rule to a whole section."""
     checks = [
