@@ -30,7 +30,7 @@ from policyhub.findings.remedy import remediation, source_url, vulnerabilities
 from policyhub.findings.taxonomy import compliance, finding_type
 from policyhub.sources.violation import Severity, Violation
 
-RENDERER = 2
+RENDERER = 3
 """Raised when findings of the same violation begin to read otherwise; kept beside the digest, never in it."""
 
 PRODUCT = "policyhub"

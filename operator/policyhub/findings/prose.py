@@ -15,7 +15,7 @@ cluster. A result that could not be evaluated says so first: it is no breach. Pu
 
 import re
 
-from policyhub.findings.limits import cut, fit, length
+from policyhub.findings.limits import ELLIPSIS, cut, fit, length
 from policyhub.findings.taxonomy import KUBE_BENCH, KUBESCAPE, VULNERABILITY
 from policyhub.sources.constraints import SOURCE as GATEKEEPER
 from policyhub.sources.reports import ITSELF
@@ -25,25 +25,37 @@ TITLE, DESCRIPTION = 256, 1024
 SEEN = 80
 """What a list of findings shows of a title."""
 
-# The least of a long policy name, and the most of a long cluster name, that a title keeps within what is seen.
-_WHAT_SEEN, _CLUSTER_SEEN = 32, 40
+# What a title keeps within what is seen: the least of a long policy's name and of a long object's, the most of a long
+# cluster's.
+_WHAT_SEEN, _OBJECT_SEEN, _CLUSTER_SEEN = 32, 24, 38
+
+_UNKNOWN = " not evaluated"
 
 _VERBS: dict[Result, str] = {"fail": "fails", "warn": "has a warning from", "error": "could not be evaluated against"}
 
 # Gatekeeper cuts messages at 256 bytes, also within a character, which then reads U+FFFD.
 _CUT = re.compile("\ufffd+(?:\\.\\.\\.)?$")
+# Kyverno says that it validates, and where as `rule autogen-limits[0] failed at path /spec/containers/0/`.
+_VALIDATES = re.compile(r"^validation (?:error|failure): (?=\S)")
+_AT_PATH = re.compile(r"\s+rule \S+ failed at path (/\S*)")
+# Benchmarks say of each check how it is looked at.
+_LOOKED_AT = re.compile(r"\s*\((?:Automated|Manual|(?:Not )?Scored)\)$")
 # Some constraint libraries write their labels before the message: `{"team":"x"} >> the image is too old`.
 _LABELS = re.compile(r"^\{[^{}]{0,512}\} >> (?=.)")
 
 
 def title(violation: Violation, *, cluster: str) -> str:
-    where = fit(_title_where(violation, cut(cluster, _CLUSTER_SEEN)), TITLE - _WHAT_SEEN - 2) or ""
-    room = max(_WHAT_SEEN, SEEN - length(where) - 2)
-    if violation.result == "error":
-        what = cut(_what(violation), room - 14) + " not evaluated"
+    """`<what>: <where> (<cluster>)`; where the object's name is too long for that, the cluster goes before it."""
+    cluster, what = cut(cluster, _CLUSTER_SEEN), _what(violation)
+    where = _title_where(violation, cluster)
+    if length(where) > SEEN - 2 - min(length(what), _WHAT_SEEN):
+        where = _object(violation, speaks_for_itself(violation))
+        seen, between = _OBJECT_SEEN, f" in {cluster}: "
     else:
-        what = cut(_what(violation), room)
-    return fit(", ".join([f"{what}: {where}", *_behind(violation)]), TITLE) or "policyhub"
+        seen, between = length(where), ": "
+    room = max(_WHAT_SEEN, SEEN - seen - length(between))
+    short = _short(what, room - length(_UNKNOWN)) + _UNKNOWN if violation.result == "error" else _short(what, room)
+    return fit(", ".join([f"{short}{between}{where}", *_behind(violation)]), TITLE) or "policyhub"
 
 
 def description(violation: Violation, *, cluster: str) -> str:
@@ -57,6 +69,10 @@ def spoken(message: str) -> str:
     """The message without what its engine adds or breaks."""
     if message.startswith("{"):
         message = _LABELS.sub("", message)
+    elif message.startswith("validation "):
+        message = _VALIDATES.sub("", message)
+    if " failed at path " in message:
+        message = _AT_PATH.sub(r" (at \1)", message)
     return _CUT.sub("…", message) if "\ufffd" in message else message
 
 
@@ -106,7 +122,7 @@ def _what(violation: Violation) -> str:
     if violation.source == VULNERABILITY and discriminator:
         policy = f"{policy or rule} in {discriminator}"
     elif violation.source in KUBE_BENCH and discriminator:
-        policy = f"{discriminator} {spoken(violation.message) or policy}"
+        policy = f"{discriminator} {_LOOKED_AT.sub('', spoken(violation.message)) or policy}"
     elif violation.source == "Falco":
         policy = rule or policy
     elif violation.source == KUBESCAPE:
@@ -125,6 +141,14 @@ def _behind(violation: Violation) -> list[str]:
     if violation.source in KUBE_BENCH and violation.discriminator:
         return filled(policy, rule)
     return [f"rule {rule}"] if rule and policy else []
+
+
+def _short(text: str, room: int) -> str:
+    """Cut between words, where that leaves most of it."""
+    kept = cut(text, room)
+    at_word = kept == text or text.startswith(" ", len(kept) - len(ELLIPSIS))
+    words = kept.rpartition(" ")[0]
+    return kept if at_word or length(words) < room // 2 else words + ELLIPSIS
 
 
 def _title_where(violation: Violation, cluster: str) -> str:

@@ -120,8 +120,53 @@ def test_what_and_where_are_seen_however_long_the_policy_is() -> None:
 
 
 @pytest.mark.parametrize(
+    ("change", "seen"),
+    [
+        ({}, "require-probes in production-of-the-house: Deployment kube-monitoring/kube-monit"),
+        ({"result": "error"}, "require-probes not evaluated in production-of-the-house: Deployment kube-monitor"),
+        ({"policy": "p" * 99}, "ppppppppppppppppppppppppppppppp… in production-of-the-house: Deployment kube-mon"),
+        (
+            {"policy": "Ensure that nobody ever comes in by the back door"},
+            "Ensure that nobody ever comes… in production-of-the-house: Deployment kube-monit",
+        ),
+    ],
+    ids=str,
+)
+def test_the_cluster_is_seen_however_long_the_object_is(change: dict[str, Any], seen: str) -> None:
+    """It goes before an object whose name would push it out of the 80 characters; nothing of the name is lost."""
+    subject = Subject("apps", "Deployment", "kube-monitoring", "kube-monitoring-prometheus-node-exporter")
+    violation = msgspec.structs.replace(VIOLATION, subject=subject, **change)
+    said = title(violation, cluster="production-of-the-house")
+    assert said[:80] == seen
+    assert said.endswith(": Deployment kube-monitoring/kube-monitoring-prometheus-node-exporter, rule probes")
+
+
+def test_texts_are_cut_between_words() -> None:
+    """A check's text is no name, whose every letter counts."""
+    violation = msgspec.structs.replace(
+        VIOLATION,
+        source="Kube Bench",
+        policy="1.2 API Server",
+        rule="",
+        discriminator="1.2.1",
+        message="Ensure that the --anonymous-auth argument is set to false somewhere (Automated)",
+        subject=NODE,
+    )
+    assert title(violation, cluster="prod") == (
+        "1.2.1 Ensure that the --anonymous-auth argument is set to false…: cluster prod, 1.2 API Server"
+    )
+    short = msgspec.structs.replace(violation, message="Ensure peace (Not Scored)")
+    assert title(short, cluster="prod") == "1.2.1 Ensure peace: cluster prod, 1.2 API Server"
+
+
+@pytest.mark.parametrize(
     ("message", "said"),
     [
+        ("validation error: Root is bad. rule autogen-x failed at path /spec/a/0/", "Root is bad. (at /spec/a/0/)"),
+        ("validation failure: Drop `ALL`.", "Drop `ALL`."),
+        ("validation error: B. rule r[0] failed at path /a/ rule r[1] failed at path /b/", "B. (at /a/) (at /b/)"),
+        ("validation error: ", "validation error: "),
+        ("A rule that failed at path", "A rule that failed at path"),
         ("plain", "plain"),
         ("a caf\ufffd...", "a caf…"),
         ("a caf\ufffd\ufffd", "a caf…"),
