@@ -29,15 +29,21 @@ FLAWS = (
     "latest",
     "foreign-registry",
     "node-port",
+    "open-network",
 )
-"""What a policy of each engine looks for; the last one in Services, the others in what makes Pods."""
+"""What a policy of each engine looks for; the last two in Services and Namespaces, the others in what makes Pods."""
+
+Flaws = Mapping[tuple[str, str, str], Collection[str]]
+"""By kind, namespace and name."""
 
 
-def namespaces() -> list[Document]:
-    return [
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {"team": team}}}
-        for name, team in NAMESPACES.items()
-    ]
+def namespaces(flaws: Flaws) -> list[Document]:
+    found = []
+    for name, team in NAMESPACES.items():
+        closed = {} if "open-network" in flaws["Namespace", "", name] else {"network": "closed"}
+        metadata = {"name": name, "labels": {"team": team, **closed}}
+        found.append({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    return found
 
 
 def manifests(workload: Workload, flaws: Collection[str], *, replicas: int = 2) -> list[Document]:
@@ -50,9 +56,9 @@ def manifests(workload: Workload, flaws: Collection[str], *, replicas: int = 2) 
     return [main, *services]
 
 
-def everything(flaws: Mapping[tuple[str, str, str], Collection[str]]) -> list[Document]:
-    """All of it; flaws by (kind, namespace, name)."""
-    return [
+def everything(flaws: Flaws) -> list[Document]:
+    """Namespaces, workloads and Services."""
+    return [*namespaces(flaws)] + [
         document
         for workload in WORKLOADS
         for document in manifests(workload, flaws[workload.kind, workload.namespace, workload.name])

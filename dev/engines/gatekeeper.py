@@ -8,13 +8,14 @@ from dev.cluster.client import Document
 from dev.engines.engine import Engine
 
 NAMESPACE = "gatekeeper-system"
-INTERVAL_SECONDS = 10
 POD = "gatekeeper-audit-0"
 
 
 class Gatekeeper(Engine):
     name = "gatekeeper"
     program = "gatekeeper"
+    interval_seconds = 10
+    """Between audits; taken at the next start."""
     limit = 20
     """Violations that a constraint lists at most; taken at the next start."""
 
@@ -53,7 +54,7 @@ class Gatekeeper(Engine):
             "--disable-cert-rotation",
             f"--cert-dir={self._certificates}",
             f"--api-cache-dir={self._cache}",
-            f"--audit-interval={INTERVAL_SECONDS}",
+            f"--audit-interval={self.interval_seconds}",
             "--audit-match-kind-only=true",  # else it reads Kyverno's reports too, and an audit takes half a minute
             f"--constraint-violations-limit={self.limit}",
             "--health-addr=127.0.0.1:0",

@@ -6,13 +6,15 @@ from dev.cluster.client import Document
 from dev.engines.engine import Engine
 
 NAMESPACE = "kyverno"
-INTERVAL = "30s"
-"""Of the scan that looks at everything again; a change is looked at at once."""
+FILTERS = "[Event,*,*] [*/*,kyverno,*] [*/*,kube-system,*] [*/*,policyhub,*]"
+"""What it looks away from: the constraints leave out the same namespaces."""
 
 
 class Kyverno(Engine):
     name = "kyverno"
     program = "kyverno-reports-controller"
+    interval_seconds = 30
+    """Between scans that look at everything again; a change is looked at at once. Taken at the next start."""
     open_reports = False
     """Whether it writes into openreports.io instead of wgpolicyk8s.io; taken at the next start."""
 
@@ -24,7 +26,7 @@ class Kyverno(Engine):
         return [
             {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
             named("ServiceAccount", "kyverno-reports-controller"),
-            named("ConfigMap", "kyverno", data={"resourceFilters": "[Event,*,*] [*/*,kyverno,*] [*/*,kube-system,*]"}),
+            named("ConfigMap", "kyverno", data={"resourceFilters": FILTERS}),
             named("ConfigMap", "kyverno-metrics", data={}),
         ]
 
@@ -43,7 +45,7 @@ class Kyverno(Engine):
             f"--kubeconfig={self._kubeconfig}",
             "--disableMetrics=true",
             "--backgroundScan=true",
-            f"--backgroundScanInterval={INTERVAL}",
+            f"--backgroundScanInterval={self.interval_seconds}s",
             "--admissionReports=false",
             "--clientRateLimitQPS=300",
             "--clientRateLimitBurst=600",

@@ -1,236 +1,61 @@
-"""The company's rules, once for each engine: a flaw is what a Kyverno ClusterPolicy and a Gatekeeper constraint find.
-
-All texts are the company's own. Pure: no I/O, no clock.
-"""
-
-from dataclasses import dataclass
-from typing import Any
+"""The company's rules as what each engine takes. Pure: no I/O, no clock."""
 
 from dev.company.workload import Document
+from dev.engines.rules import DRYRUN, SCOPED, Rule
 
-Pattern = dict[str, Any]
-
-REGO = """package harbour
-violation[{"msg": msg}] {
-%s
-}
-"""
+TEAM = {"matchExpressions": [{"key": "team", "operator": "Exists"}]}
+"""The company's own namespaces."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One flaw. `pattern` is what Kyverno wants of a Pod's spec, `rego` what Gatekeeper objects to."""
-
-    flaw: str
-    severity: str
-    message: str
-    pattern: Pattern
-    rego: str
-    kind: str = "Pod"
-    labels: Pattern | None = None
-
-    @property
-    def policy(self) -> str:
-        """Of Kyverno."""
-        return f"harbour-{self.flaw}"
-
-    @property
-    def template(self) -> str:
-        """The constraint's kind."""
-        return "Harbour" + "".join(word.capitalize() for word in self.flaw.split("-"))
-
-
-def _each(**wanted: Any) -> Pattern:
-    """Of every container."""
-    return {"containers": [wanted]}
-
-
-_CONTAINER = '  c := input.review.object.spec.containers[_]\n  %s\n  msg := sprintf("container %%v %s", [c.name])'
-_POD = '  %s\n  msg := "%s"'
-
-
-def _container(condition: str, told: str) -> str:
-    return REGO % (_CONTAINER % (condition, told))
-
-
-def _pod(condition: str, told: str) -> str:
-    return REGO % (_POD % (condition, told))
-
-
-_SPEC = "input.review.object.spec"
-
-RULES = (
-    Rule(
-        "keeps-capabilities",
-        "medium",
-        "Containers drop all capabilities.",
-        _each(securityContext={"capabilities": {"drop": ["ALL"]}}),
-        _container("not c.securityContext.capabilities.drop", "keeps its capabilities"),
-    ),
-    Rule(
-        "no-seccomp",
-        "medium",
-        "Pods run with the runtime's seccomp profile.",
-        {"securityContext": {"seccompProfile": {"type": "RuntimeDefault"}}},
-        _pod(f"not {_SPEC}.securityContext.seccompProfile", "no seccomp profile is set"),
-    ),
-    Rule(
-        "writable-root",
-        "low",
-        "Containers have a read-only root file system.",
-        _each(securityContext={"readOnlyRootFilesystem": True}),
-        _container("not c.securityContext.readOnlyRootFilesystem", "has a writable root file system"),
-    ),
-    Rule(
-        "root",
-        "high",
-        "Pods do not run as root.",
-        {"securityContext": {"runAsNonRoot": True}},
-        _pod(f"not {_SPEC}.securityContext.runAsNonRoot", "it may run as root"),
-    ),
-    Rule(
-        "escalation",
-        "high",
-        "Containers cannot gain privileges.",
-        _each(securityContext={"allowPrivilegeEscalation": False}),
-        _container("not has_forbidden(c)", "may gain privileges")
-        + "has_forbidden(c) { c.securityContext.allowPrivilegeEscalation == false }\n",
-    ),
-    Rule(
-        "no-limits",
-        "medium",
-        "Containers have a memory limit.",
-        _each(resources={"limits": {"memory": "?*"}}),
-        _container("not c.resources.limits.memory", "has no memory limit"),
-    ),
-    Rule(
-        "no-probes",
-        "low",
-        "Containers have a liveness probe.",
-        _each(livenessProbe={"periodSeconds": ">0"}),
-        _container("not c.livenessProbe", "has no liveness probe"),
-    ),
-    Rule(
-        "no-digest",
-        "low",
-        "Images are named by their digest.",
-        _each(image="*@sha256:*"),
-        _container('not contains(c.image, "@sha256:")', "has an image without a digest"),
-    ),
-    Rule(
-        "token",
-        "medium",
-        "Pods that need no Kubernetes API have no token for it.",
-        {"automountServiceAccountToken": False},
-        _pod("not is_off", "a service account token is mounted")
-        + "is_off { input.review.object.spec.automountServiceAccountToken == false }\n",
-    ),
-    Rule(
-        "no-labels",
-        "info",
-        "Workloads say what they are part of.",
-        {},
-        _pod('not input.review.object.metadata.labels["app.kubernetes.io/part-of"]', "label part-of is missing"),
-        labels={"app.kubernetes.io/part-of": "?*"},
-    ),
-    Rule(
-        "uid-zero",
-        "high",
-        "Pods do not ask for user 0.",
-        {"=(securityContext)": {"=(runAsUser)": ">0"}},
-        _pod(f"{_SPEC}.securityContext.runAsUser == 0", "it asks for user 0"),
-    ),
-    Rule(
-        "privileged",
-        "critical",
-        "No container is privileged.",
-        _each(**{"=(securityContext)": {"=(privileged)": False}}),
-        _container("c.securityContext.privileged", "is privileged"),
-    ),
-    Rule(
-        "host-path",
-        "high",
-        "No folder of the node is mounted.",
-        {"=(volumes)": [{"X(hostPath)": "null"}]},
-        _pod(f"{_SPEC}.volumes[_].hostPath", "a folder of the node is mounted"),
-    ),
-    Rule(
-        "host-namespaces",
-        "high",
-        "Pods do not share the node's namespaces.",
-        {"=(hostPID)": False, "=(hostIPC)": False, "=(hostNetwork)": False},
-        _pod(f"{_SPEC}.hostPID", "it shares the node's processes"),
-    ),
-    Rule(
-        "host-ports",
-        "medium",
-        "Containers take no port of the node.",
-        _each(**{"=(ports)": [{"=(hostPort)": 0}]}),
-        _container("c.ports[_].hostPort > 0", "takes a port of the node"),
-    ),
-    Rule(
-        "docker-socket",
-        "critical",
-        "The container runtime's socket is not mounted.",
-        {"=(volumes)": [{"=(hostPath)": {"path": "!/var/run/docker.sock"}}]},
-        _pod(f'{_SPEC}.volumes[_].hostPath.path == "/var/run/docker.sock"', "the runtime's socket is mounted"),
-    ),
-    Rule(
-        "capabilities",
-        "high",
-        "No capability is added.",
-        _each(**{"=(securityContext)": {"=(capabilities)": {"X(add)": "null"}}}),
-        _container("count(c.securityContext.capabilities.add) > 0", "adds capabilities"),
-    ),
-    Rule(
-        "latest",
-        "medium",
-        "Images have a tag that stays.",
-        _each(image="!*:latest*"),
-        _container('contains(c.image, ":latest")', "has the tag latest"),
-    ),
-    Rule(
-        "foreign-registry",
-        "high",
-        "Images come from the company's registry.",
-        _each(image="registry.harbour.example/*"),
-        _container('not startswith(c.image, "registry.harbour.example/")', "is not from our registry"),
-    ),
-    Rule(
-        "node-port",
-        "medium",
-        "Services open no port on every node.",
-        {"type": "!NodePort"},
-        _pod(f'{_SPEC}.type == "NodePort"', "it opens a port on every node"),
-        kind="Service",
-    ),
-)
-
-
-def cluster_policy(rule: Rule) -> Document:
-    """For Kyverno."""
-    pattern: Document = {"spec": rule.pattern} if rule.pattern else {}
-    if rule.labels:
-        pattern["metadata"] = {"labels": rule.labels}
+def kyverno(rule: Rule) -> Document:
+    """Its policy."""
     annotations = {
         "policies.kyverno.io/title": rule.message,
         "policies.kyverno.io/severity": rule.severity,
         "policies.kyverno.io/category": "Harbour baseline",
     }
+    metadata: Document = {"name": rule.policy, "annotations": annotations}
+    if rule.cel:
+        return {
+            "apiVersion": "policies.kyverno.io/v1",
+            "kind": "ValidatingPolicy",
+            "metadata": metadata,
+            "spec": _in_cel(rule),
+        }
+    if rule.namespace:
+        metadata["namespace"] = rule.namespace
+    pattern: Document = {"spec": rule.pattern} if rule.pattern else {}
+    if rule.labels:
+        pattern["metadata"] = {"labels": rule.labels}
+    resources: Document = {"kinds": [rule.kind]}
+    if rule.kind == "Namespace":
+        resources["selector"] = TEAM
     return {
         "apiVersion": "kyverno.io/v1",
-        "kind": "ClusterPolicy",
-        "metadata": {"name": rule.policy, "annotations": annotations},
+        "kind": "Policy" if rule.namespace else "ClusterPolicy",
+        "metadata": metadata,
         "spec": {
             "background": True,
             "rules": [
                 {
                     "name": rule.flaw,
-                    "match": {"any": [{"resources": {"kinds": [rule.kind]}}]},
+                    "match": {"any": [{"resources": resources}]},
                     "validate": {"failureAction": "Audit", "message": rule.message, "pattern": pattern},
                 }
             ],
         },
+    }
+
+
+def _in_cel(rule: Rule) -> Document:
+    """For Pods and, derived from that, for what makes them."""
+    pods = {"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE", "UPDATE"]}
+    makers = ["deployments", "statefulsets", "daemonsets", "cronjobs", "jobs"]
+    return {
+        "validationActions": ["Audit"],
+        "autogen": {"podControllers": {"controllers": makers}},
+        "matchConstraints": {"resourceRules": [pods]},
+        "validations": [{"expression": rule.cel, "message": rule.message}],
     }
 
 
@@ -249,13 +74,22 @@ def template(rule: Rule) -> Document:
 
 def constraint(rule: Rule) -> Document:
     """Audited only: nothing is refused."""
-    kinds = [{"apiGroups": [""], "kinds": [rule.kind]}]
+    annotations = {"policyhub.dev/severity": rule.severity} if rule.action == DRYRUN else {}
+    match: Document = {
+        "kinds": [{"apiGroups": [""], "kinds": [rule.kind]}],
+        "excludedNamespaces": ["kube-*", "kyverno", "gatekeeper-*", "policyhub"],
+    }
+    if rule.kind == "Namespace":
+        match["labelSelector"] = TEAM
+    spec: Document = {"enforcementAction": rule.action, "match": match}
+    if rule.action == SCOPED:
+        spec["scopedEnforcementActions"] = [
+            {"action": "deny", "enforcementPoints": [{"name": "audit.gatekeeper.sh"}]},
+            {"action": "warn", "enforcementPoints": [{"name": "validation.gatekeeper.sh"}]},
+        ]
     return {
         "apiVersion": "constraints.gatekeeper.sh/v1beta1",
         "kind": rule.template,
-        "metadata": {"name": f"no-{rule.flaw}", "annotations": {"policyhub.dev/severity": rule.severity}},
-        "spec": {
-            "enforcementAction": "dryrun",
-            "match": {"kinds": kinds, "excludedNamespaces": ["kube-*", "kyverno", "gatekeeper-*", "policyhub"]},
-        },
+        "metadata": {"name": rule.constraint, "annotations": annotations},
+        "spec": spec,
     }

@@ -21,6 +21,8 @@ DERIVED = ROLLED | {"Deployment", "StatefulSet", "DaemonSet", "CronJob", "Replic
 """Kinds that Kyverno derives rules for from a rule about Pods."""
 PREFIXES = ("autogen-cronjob-", "autogen-")
 LABELS = {"": "MEDIUM", "info": "INFORMATIONAL"}
+ACTIONS = {"dryrun": "LOW", "warn": "MEDIUM", "deny": "HIGH"}
+"""Of a constraint that names no severity; the strongest is the last."""
 REVISION = "deployment.kubernetes.io/revision"
 
 
@@ -82,9 +84,15 @@ def report(document: Document) -> Statement:
 def constraint(document: Document) -> Statement:
     kind, metadata, status = document["kind"], document["metadata"], document.get("status") or {}
     listed = status.get("violations") or ()
-    label = _label((metadata.get("annotations") or {}).get("policyhub.dev/severity", ""))
+    stated = (metadata.get("annotations") or {}).get("policyhub.dev/severity")
     said = {
-        Said("gatekeeper", kind, metadata["name"], label, (v["kind"], v.get("namespace", ""), v["name"]))
+        Said(
+            "gatekeeper",
+            kind,
+            metadata["name"],
+            _label(stated) if stated else _by_action(v),
+            (v["kind"], v.get("namespace", ""), v["name"]),
+        )
         for v in listed
     }
     whole = "auditTimestamp" in status and status.get("totalViolations", 0) <= len(listed)
@@ -151,3 +159,9 @@ def _rule(said: Said) -> str:
 
 def _label(severity: str) -> str:
     return LABELS.get(severity, severity.upper())
+
+
+def _by_action(violation: Document) -> str:
+    actions = violation.get("enforcementActions") or [violation["enforcementAction"]]
+    strongest: str = max(actions, key=list(ACTIONS).index)
+    return ACTIONS[strongest]

@@ -77,22 +77,10 @@ class Mirror:
                 began = at
         return began
 
-    def throughout(self, violation: Violation, start: float, end: float) -> bool:
-        """Whether it was claimed all that time."""
-        began = self.since(violation, end, claimed=True)
+    def throughout(self, violation: Violation, start: float, end: float, *, claimed: bool) -> bool:
+        """Whether it was claimed, or was not, all that time."""
+        began = self.since(violation, end, claimed=claimed)
         return began is not None and began <= start
-
-    @property
-    def constraints(self) -> int:
-        """How many there are that list all that they count."""
-        with self._changed:
-            known = [
-                one
-                for path, objects in self._objects.items()
-                if path.startswith(CONSTRAINTS)
-                for one in objects.values()
-            ]
-        return sum(isinstance(one, Statement) and one.cut is None for one in known)
 
     def of(self, group: str) -> Claims:
         """What the objects of one API group alone call for."""

@@ -9,29 +9,28 @@ from pathlib import Path
 from typing import Any
 
 from dev import stand
-from dev.cluster import ApiError, Cluster
+from dev.cluster import Cluster, ControlPlane
 from dev.cluster.gobuild import Progress
-from dev.cluster.plane import open_plane
-from dev.cluster.process import Launcher
 from dev.company.company import Company
-from dev.company.workload import WORKLOADS, Workload
-from dev.engines import ControllerManager, Engine, Gatekeeper, Kyverno, company, policies
+from dev.company.workload import Workload
+from dev.engines import Scene, company, open_scene, truth
 from dev.hub.process import HubProcess
 from dev.stand import Operator, StandError
 from tests.e2e import judge
 from tests.e2e.judge import Row
-from tests.e2e.kubelet import Kubelet
 from tests.e2e.mirror import Mirror
-from tests.faults.truth import CONSTRAINTS, Violation
+from tests.faults.truth import Violation
 
 Document = dict[str, Any]
 
 NAME = "e2e"
-DELAY_SECONDS = 10
+DELAY_SECONDS = 5
+SCAN_SECONDS = 15
+AUDIT_SECONDS = 5
 QUIET_SECONDS = DELAY_SECONDS + 4.0
 """So long all must be as it should be: what is archived by mistake goes within the archive delay."""
-SECONDS = 180.0
-"""How long anything is waited for: two cores carry seven servers."""
+SECONDS = 240.0
+"""How long anything is waited for: two cores carry seven servers, and maybe more than this run."""
 LIMIT = 200
 """Violations that each constraint lists: more than there are."""
 SETTINGS = {"POLICYHUB_DISCOVERY_INTERVAL": "2"}
@@ -44,15 +43,13 @@ class Stage:
         self,
         cluster: Cluster,
         operator: Operator,
+        scene: Scene,
         *,
-        controllers: ControllerManager,
-        kyverno: Kyverno,
-        gatekeeper: Gatekeeper,
         progress: Progress,
     ) -> None:
         self.cluster = cluster
-        self.controllers, self.kyverno, self.gatekeeper = controllers, kyverno, gatekeeper
-        self.engines: tuple[Engine, ...] = (controllers, kyverno, gatekeeper)
+        self.scene = scene
+        self.controllers, self.kyverno, self.gatekeeper = scene.controllers, scene.kyverno, scene.gatekeeper
         self.operator = operator
         self.hub = operator.hub
         self.progress = progress
@@ -73,31 +70,6 @@ class Stage:
     def delete(self, path: str) -> None:
         self.cluster.request("DELETE", path, {"propagationPolicy": "Background"})
 
-    def constraints(self) -> list[Document]:
-        try:
-            kinds = {r["name"] for r in self.cluster.request("GET", CONSTRAINTS)["resources"] if "/" not in r["name"]}
-        except ApiError as error:
-            if error.status != 404:
-                raise
-            return []
-        return [c for kind in kinds for c in self.cluster.request("GET", f"{CONSTRAINTS}/{kind}")["items"]]
-
-    def audited(self, since: float) -> bool:
-        """Whether Gatekeeper has begun an audit of every constraint after that."""
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(since + 1))
-        found = self.constraints()
-        return bool(found) and all((c.get("status") or {}).get("auditTimestamp", "") >= stamp for c in found)
-
-    def scanned(self, since: float, group: str = "wgpolicy") -> bool:
-        """Whether Kyverno has looked at every object after that."""
-        path = {
-            "wgpolicy": "/apis/wgpolicyk8s.io/v1alpha2/policyreports",
-            "open": "/apis/openreports.io/v1alpha1/reports",
-        }
-        reports = self.cluster.request("GET", path[group])["items"]
-        stamps = [max((r["timestamp"]["seconds"] for r in o.get("results") or ()), default=0) for o in reports]
-        return bool(stamps) and min(stamps) > since
-
     # -- what is called for ---------------------------------------------------------------------------------------
 
     def claimed(self, *violations: Violation) -> bool:
@@ -111,8 +83,7 @@ class Stage:
         """Raises StandError, or EngineError where an engine has ended by itself."""
 
         def checked() -> bool:
-            for engine in self.engines:
-                engine.check()
+            self.scene.check()
             return holds()
 
         stand.until(checked, seconds=seconds, what=what, operator=self.operator, every=0.5)
@@ -184,57 +155,38 @@ class Stage:
 
 @contextlib.contextmanager
 def open_stage(*, progress: Progress) -> Iterator[Stage]:
-    """All of it running but the operator, and the engines have said what there is to say."""
+    """All of it running but the operator, and the engines have said what there is to say.
+
+    The control plane is always our own: controllers that somebody else runs could not be killed.
+    """
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="policyhub-e2e-")))
-        cluster = stack.enter_context(open_plane(progress=progress)).cluster(NAME)
-        launcher = Launcher()
-        stack.callback(launcher.close)
-        controllers = ControllerManager(cluster, folder, launcher, progress=progress)
-        kyverno = Kyverno(cluster, folder, launcher, progress=progress)
-        gatekeeper = Gatekeeper(cluster, folder, launcher, progress=progress)
-        gatekeeper.limit = LIMIT
-        for engine in (controllers, kyverno, gatekeeper):
-            engine.install()
-            engine.start()
+        cluster = stack.enter_context(ControlPlane.start(progress=progress)).cluster(NAME)
+        scene = open_scene(cluster, folder, stack, prepare=_hasten, progress=progress)
         spec = {"archiveDelay": f"{DELAY_SECONDS}s"}
         installed = stand.install(cluster, folder, values={"monitoredCluster": {"spec": spec}}, progress=progress)
         hub = stack.enter_context(HubProcess.start())
         operator = stack.enter_context(Operator(installed, hub, settings=SETTINGS))
-        stage = Stage(
-            cluster, operator, controllers=controllers, kyverno=kyverno, gatekeeper=gatekeeper, progress=progress
-        )
-        kubelet = Kubelet(cluster)
-        kubelet.start()
-        stack.callback(kubelet.close)
+        stage = Stage(cluster, operator, scene, progress=progress)
         stage.mirror.start()
         stack.callback(stage.mirror.close)
         _fill(stage)
         yield stage
 
 
+def _hasten(scene: Scene) -> None:
+    scene.kyverno.interval_seconds = SCAN_SECONDS
+    scene.gatekeeper.interval_seconds = AUDIT_SECONDS
+    scene.gatekeeper.limit = LIMIT
+
+
 def _fill(stage: Stage) -> None:
     """The company and its policies; returns when both engines have looked at everything twice."""
-    stage.cluster.apply([*company.namespaces(), *company.everything(stage.flaws)])
-    stage.cluster.apply(map(policies.cluster_policy, policies.RULES))
-    stage.cluster.apply(map(policies.template, policies.RULES))
-    wanted = {rule.template.lower() for rule in policies.RULES}
-
-    def served() -> bool:
-        try:
-            return wanted <= {r["name"] for r in stage.cluster.request("GET", CONSTRAINTS)["resources"]}
-        except ApiError:
-            return False
-
-    stage.until(served, "Gatekeeper to make a kind of each template")
-    stage.cluster.apply(map(policies.constraint, policies.RULES))
-    flawed = [
-        Violation("kyverno", f"harbour-{flaw}", flaw, w.kind, w.namespace, w.name)
-        for w in WORKLOADS
-        for flaw in stage.flaws[w.kind, w.namespace, w.name] & set(company.FLAWS)
-    ]
-    stage.until(lambda: stage.claimed(*flawed), "Kyverno to find all that is wrong")
-    stage.until(lambda: stage.mirror.constraints == len(wanted), "Gatekeeper to audit all constraints")
+    stage.scene.fill(stage.flaws)
+    expected = {Violation(*call) for call in truth.wanted(stage.flaws)}
+    stage.until(
+        lambda: stage.mirror.now.severities.keys() == expected, "the engines to find all that is wrong, and no more"
+    )
     now = time.time()
-    stage.until(lambda: stage.audited(now), "Gatekeeper to audit them once more")
+    stage.until(lambda: stage.scene.audited(now), "Gatekeeper to audit them once more")
     stage.progress(f"the engines call for {len(stage.mirror.now.severities)} findings")

@@ -41,8 +41,18 @@ def report(about: Key, *, rule: str = "check", result: str = "fail", severity: s
     return claims.report({"scope": scope, "results": [said]})
 
 
+def entry(key: Key, *actions: str) -> dict[str, Any]:
+    """As a constraint lists it; with more than one action it is a scoped constraint."""
+    named = dict(zip(("kind", "namespace", "name"), key, strict=True))
+    return (
+        {**named, "enforcementAction": "scoped", "enforcementActions": [*actions]}
+        if actions[1:]
+        else {**named, "enforcementAction": actions[0]}
+    )
+
+
 def constraint(*listed: Key, total: int | None = None, audited: bool = True) -> claims.Statement:
-    violations = [dict(zip(("kind", "namespace", "name"), key, strict=True)) for key in listed]
+    violations = [entry(key, "warn") for key in listed]
     status: dict[str, Any] = {"totalViolations": len(listed) if total is None else total, "violations": violations}
     if audited:
         status["auditTimestamp"] = "2026-01-01T00:00:00Z"
@@ -89,6 +99,22 @@ def test_several_voices() -> None:
     """Of one violation all severities are kept: which one speaks is the operator's to say."""
     said = [report(WEB, severity="info"), report(POD, severity="")]
     assert claims.read(said, things()) == Claims({FOUND: frozenset({"INFORMATIONAL", "MEDIUM"})})
+
+
+@pytest.mark.parametrize(
+    ("actions", "annotations", "label"),
+    [
+        pytest.param(("dryrun",), {}, "LOW", id="tells"),
+        pytest.param(("warn",), {}, "MEDIUM", id="warns"),
+        pytest.param(("deny", "warn"), {}, "HIGH", id="scoped: the strongest"),
+        pytest.param(("dryrun",), {"policyhub.dev/severity": "critical"}, "CRITICAL", id="stated"),
+    ],
+)
+def test_severity_of_a_constraint(actions: tuple[str, ...], annotations: dict[str, str], label: str) -> None:
+    """What it states counts, else what its admission would do."""
+    status = {"auditTimestamp": "2026-01-01T00:00:00Z", "totalViolations": 1, "violations": [entry(WEB, *actions)]}
+    document = {"kind": "Limits", "metadata": {"name": "no-limits", "annotations": annotations}, "status": status}
+    assert claims.read([claims.constraint(document)], things()) == Claims({LISTED: frozenset({label})})
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,9 @@ class Past:
             return self.start if claimed else None
         return None if claimed else (self.end if moment >= self.end else 0.0)
 
-    def throughout(self, violation: Violation, start: float, end: float) -> bool:
-        return self.start <= start and end < self.end
+    def throughout(self, violation: Violation, start: float, end: float, *, claimed: bool) -> bool:
+        began = self.since(violation, end, claimed=claimed)
+        return began is not None and began <= start
 
 
 def finding(violation: Violation, *, state: str = "ACTIVE", label: str = "HIGH", **members: Any) -> dict[str, Any]:
@@ -94,6 +95,12 @@ def test_a_right_import() -> None:
     """The seconds are those since the engine said so."""
     row = judged("created", past=Past(97, 200))
     assert (row.good, row.found, row.least) == (True, [3.0], 1)
+
+
+def test_an_import_that_is_ahead_of_the_news() -> None:
+    """The operator may hear of it a moment before this run does."""
+    row = judged("created", past=Past(103, 200))
+    assert (row.good, row.found) == (True, [0.0])
 
 
 def test_a_right_archive() -> None:

@@ -24,6 +24,8 @@ class Kubelet:
 
     def start(self) -> None:
         self._cluster.apply([{"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}}])
+        # Admission says of every new node that it is not ready; DaemonSets would wait for that to be taken back.
+        self._cluster.request("PATCH", f"/api/v1/nodes/{NODE}", {"spec": {"taints": None}})
         self._thread.start()
 
     def close(self) -> None:
