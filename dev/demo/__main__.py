@@ -1,4 +1,7 @@
-"""`python -m dev.demo [--keep] [--plain]`. Ends by itself with 0, or with 1 and the reason; ctrl-c ends it cleanly."""
+"""`python -m dev.demo [--keep] [--plain] [--engines]`.
+
+Ends by itself with 0, or with 1 and the reason; ctrl-c ends it cleanly.
+"""
 
 import argparse
 import os
@@ -14,6 +17,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m dev.demo", description="The whole of policyhub on this machine.")
     parser.add_argument("--keep", action="store_true", help="leave everything running at the end, until ctrl-c")
     parser.add_argument("--plain", action="store_true", help="plain lines on a terminal too")
+    parser.add_argument(
+        "--engines", action="store_true", help="Kyverno and Gatekeeper themselves play, built from source"
+    )
     arguments = parser.parse_args()
     screen = open_screen(plain=arguments.plain)
     screen.title("policyhub: Kubernetes policy violations as findings of AWS Security Hub CSPM, on this machine alone.")
@@ -22,7 +28,7 @@ def main() -> int:
     try:
         from dev.demo.play import play  # noqa: PLC0415  (it loads for a second or two; the title is out before)
 
-        return play(screen, stack, keep=arguments.keep)
+        return play(screen, stack, keep=arguments.keep, engines=arguments.engines)
     except KeyboardInterrupt:
         screen.say("Interrupted; stopping what was started.")
         return 130

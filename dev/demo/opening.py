@@ -2,27 +2,25 @@
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from dev import crds, stand
-from dev.cluster import Cluster, open_plane
+from dev.cluster import Cluster, ControlPlane, open_plane
 from dev.company import Company, Object
 from dev.company.company import KINDS
 from dev.demo.screen import Screen
-from dev.demo.stage import Stage
+from dev.demo.stage import PATIENCE, Stage
 from dev.hub.process import HubProcess
 
 CLUSTER = "harbour"
 ARCHIVE_DELAY = "5s"
 DISCOVERY_SECONDS = "2"
-VALUES: dict[str, Any] = {
-    # Without roll-up: the Pods that the story's constraints list are names, no objects.
-    "monitoredCluster": {"spec": {"archiveDelay": ARCHIVE_DELAY, "rollUp": False}},
-    "extraEnv": [{"name": "POLICYHUB_DISCOVERY_INTERVAL", "value": DISCOVERY_SECONDS}],
-}
+SPEC: Mapping[str, Any] = {"archiveDelay": ARCHIVE_DELAY, "rollUp": False}
+"""Without roll-up: the Pods that the story's constraints list are names, no objects."""
+ENV = [{"name": "POLICYHUB_DISCOVERY_INTERVAL", "value": DISCOVERY_SECONDS}]
 
 FORBIDDEN = (
     ("delete", "wgpolicyk8s.io", "policyreports"),
@@ -35,7 +33,20 @@ FORBIDDEN = (
 Document = dict[str, Any]
 
 
-def open_stage(screen: Screen, stack: ExitStack) -> Stage:
+Populate = Callable[[Screen, Cluster, Path, ExitStack], Company]
+"""Puts into an empty cluster whatever is to be there before the operator looks at it."""
+
+
+def open_stage(
+    screen: Screen,
+    stack: ExitStack,
+    populate: Populate | None = None,
+    *,
+    own: bool = False,
+    spec: Mapping[str, Any] = SPEC,
+    patience: float = PATIENCE,
+) -> Stage:
+    """`own`: never a cluster of kind; `spec`: of the MonitoredCluster; `patience`: in seconds, of each wait."""
     screen.step("A control plane, a local Security Hub, and the operator with its service account")
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="policyhub-demo-")))
     with screen.waiting(
@@ -43,22 +54,18 @@ def open_stage(screen: Screen, stack: ExitStack) -> Stage:
     ):
         hub = stack.enter_context(HubProcess.start())
     screen.say(f"Findings page, live from now on: {hub.url}/  (a stand-in on this machine, not AWS)")
-    cluster = _cluster(screen, stack)
+    cluster = _cluster(screen, stack, own=own)
     with screen.waiting("rendering the chart with helm and applying it"):
-        installed = stand.install(cluster, folder, values=VALUES, progress=screen.say)
+        values = {"monitoredCluster": {"spec": spec}, "extraEnv": ENV}
+        installed = stand.install(cluster, folder, values=values, progress=screen.say)
     screen.say(f"Chart applied: {', '.join(sorted({document['kind'] for document in installed.documents}))}.")
     screen.say(
         f"Shortened for this demo: archiveDelay is {ARCHIVE_DELAY} (default 10m), and the operator looks every"
         f" {DISCOVERY_SECONDS} s (default 10) at what the cluster serves."
     )
-    with screen.waiting("serving the kinds that policy engines write, and creating the company's workloads"):
-        company = _company(cluster)
-    screen.say(
-        f"The company: {len(company.workloads)} workloads and their Services in {len(company.namespaces())} namespaces."
-        " No engine has spoken yet."
-    )
+    company = (populate or _populate)(screen, cluster, folder, stack)
     operator = stack.enter_context(stand.Operator(installed, hub))
-    stage = Stage(screen, stack, folder, hub, cluster, operator, company)
+    stage = Stage(screen, stack, folder, hub, cluster, operator, company, patience=patience)
     with screen.waiting("starting the operator as its own process, as the chart's Deployment would"):
         operator.start()
     command = " ".join([*installed.container["command"], *installed.container["args"]])
@@ -76,7 +83,7 @@ def ready(stage: Stage) -> bool:
     return bool(status == "True")
 
 
-def _cluster(screen: Screen, stack: ExitStack) -> Cluster:
+def _cluster(screen: Screen, stack: ExitStack, *, own: bool) -> Cluster:
     environ: Mapping[str, str] = os.environ
     if "POLICYHUB_KUBECONFIG" in environ:
         screen.say(
@@ -86,11 +93,22 @@ def _cluster(screen: Screen, stack: ExitStack) -> Cluster:
     with screen.waiting(
         "starting etcd and kube-apiserver; the first time ever they are built from source, which takes minutes"
     ):
-        plane = stack.enter_context(open_plane(progress=screen.say, environ=environ))
+        start = ControlPlane.start if own else open_plane
+        plane = stack.enter_context(start(progress=screen.say, environ=environ))
         cluster = plane.cluster(CLUSTER)
     version = cluster.request("GET", "/version")["gitVersion"]
     screen.say(f"Kubernetes {version} answers at {cluster.url}, with RBAC on.")
     return cluster
+
+
+def _populate(screen: Screen, cluster: Cluster, _folder: Path, _stack: ExitStack) -> Company:
+    with screen.waiting("serving the kinds that policy engines write, and creating the company's workloads"):
+        company = _company(cluster)
+    screen.say(
+        f"The company: {len(company.workloads)} workloads and their Services in {len(company.namespaces())} namespaces."
+        " No engine has spoken yet."
+    )
+    return company
 
 
 def _company(cluster: Cluster) -> Company:

@@ -2,11 +2,13 @@
 
 import signal
 import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 
 from dev.cluster import ApiError, StartError, ToolchainError, UnreachableError
 from dev.cluster.helm import HelmError
 from dev.demo.closing import sum_up, what_an_admin_sees
+from dev.demo.live import open_stage as open_live
 from dev.demo.opening import open_stage
 from dev.demo.screen import Screen
 from dev.demo.stage import Stage
@@ -17,6 +19,7 @@ from dev.demo.story import (
     an_analyst_triages,
     violations_become_findings,
 )
+from dev.engines import EngineError
 from dev.stand import StandError
 
 STEPS = (
@@ -29,16 +32,16 @@ STEPS = (
     sum_up,
 )
 
-_TROUBLE = (StandError, StartError, ToolchainError, HelmError, ApiError, UnreachableError)
+_TROUBLE = (StandError, StartError, ToolchainError, HelmError, ApiError, UnreachableError, EngineError)
 """What can go wrong on a machine, each with a message for a person."""
 
 
-def play(screen: Screen, stack: ExitStack, *, keep: bool) -> int:
-    """The exit code. What was started is on the stack."""
+def play(screen: Screen, stack: ExitStack, *, keep: bool, engines: bool) -> int:
+    """The exit code. What was started is on the stack. `engines`: the real ones play, see dev/demo/live.py."""
     started = time.monotonic()
     try:
-        stage = open_stage(screen, stack)
-        for step in STEPS:
+        stage, steps = _with_engines(screen, stack) if engines else (open_stage(screen, stack), STEPS)
+        for step in steps:
             step(stage)
     except _TROUBLE as error:
         screen.fail(str(error))
@@ -55,6 +58,12 @@ def play(screen: Screen, stack: ExitStack, *, keep: bool) -> int:
             f"The operator ended {stage.operator.stop():.1f} s after SIGTERM. With --keep all would go on running."
         )
     return 1 if stage.failures else 0
+
+
+def _with_engines(screen: Screen, stack: ExitStack) -> tuple[Stage, Sequence[Callable[[Stage], None]]]:
+    stage, live = open_live(screen, stack)
+    own = (live.the_company_appears, live.a_rollout_is_silent, live.a_fix_is_archived)
+    return stage, (*own, what_an_admin_sees, sum_up)
 
 
 def _keep(stage: Stage) -> None:

@@ -56,6 +56,11 @@ class Stage:
     kept: set[Call] = field(default_factory=set)
     """What nobody lists any more, and must stay active because that is no evidence."""
     failures: list[str] = field(default_factory=list)
+    suppressed: Call | None = None
+    """What an analyst has decided to live with."""
+    expected: Callable[[], set[Call]] | None = None
+    """What Security Hub should hold as active, where that is not what `documents` say."""
+    patience: float = PATIENCE
     stamp: int = 0
 
     # -- expectations ---------------------------------------------------------------------------------------------
@@ -75,7 +80,7 @@ class Stage:
                 update(doing() if doing else why)
                 return done
 
-            return stand.until(look, seconds=PATIENCE, what=why, operator=self.operator, every=0.05)
+            return stand.until(look, seconds=self.patience, what=why, operator=self.operator, every=0.05)
 
     # -- the engines ----------------------------------------------------------------------------------------------
 
@@ -115,6 +120,8 @@ class Stage:
 
     def wanted(self) -> set[Call]:
         """What Security Hub should hold as active."""
+        if self.expected is not None:
+            return self.expected()
         return calls(self.documents.values()) | self.kept
 
     # -- the hub --------------------------------------------------------------------------------------------------

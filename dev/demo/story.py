@@ -100,7 +100,9 @@ def _seen(stage: Stage, change: str) -> float:
 
 def an_analyst_triages(stage: Stage) -> None:
     stage.screen.step("An analyst triages")
-    told, suppressed = (stage.findings()[call_of(stage, about)] for about in (TOLD, SUPPRESSED))
+    stage.suppressed = call_of(stage, SUPPRESSED)
+    found = stage.findings()
+    told, suppressed = found[call_of(stage, TOLD)], found[stage.suppressed]
     stage.hub.analyst([suppressed["Id"]], workflow="SUPPRESSED", note="Accepted: the node agent manages the node.")
     stage.hub.analyst([told["Id"]], workflow="NOTIFIED", note=NOTE)
     stage.screen.say(f"SUPPRESSED  {suppressed['Title']}")

@@ -1,0 +1,139 @@
+"""The same story played by Kyverno, Gatekeeper and the controllers of Kubernetes themselves (`--engines`).
+
+Nothing is written for them: a workload is applied, and what becomes of it is theirs to do and to say. What Security Hub
+should hold follows from how the company was made.
+"""
+
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from dev.cluster import Cluster
+from dev.company import Call, Company
+from dev.demo import opening
+from dev.demo.opening import ARCHIVE_DELAY
+from dev.demo.screen import Screen
+from dev.demo.stage import Stage, least_calls
+from dev.demo.story import severities
+from dev.engines import Scene, company, open_scene, truth
+from dev.engines.rules import RULES
+
+PATIENCE = 240.0
+"""Seconds: seven servers share the machine, and Gatekeeper compiles each of its templates."""
+SCAN_SECONDS = 15
+AUDIT_SECONDS = 5
+LIMIT = 200
+"""Violations that a constraint lists: more than there are."""
+FIXED = ("Deployment", "payments", "gateway")
+ROLLED = ("Deployment", "shop", "web")
+NOTE = "Ana: the storefront team moves to the company's base image in spring."
+REPORTS = tuple(f"/apis/wgpolicyk8s.io/v1alpha2/{kind}" for kind in ("policyreports", "clusterpolicyreports"))
+
+
+class Live:
+    """The steps, each called with the stage."""
+
+    def __init__(self, scene: Scene, flaws: dict[tuple[str, str, str], frozenset[str]]) -> None:
+        self._scene = scene
+        self._flaws = flaws
+
+    def wanted(self) -> set[Call]:
+        return truth.wanted(self._flaws)
+
+    def the_company_appears(self, stage: Stage) -> None:
+        stage.screen.step("The company appears, and the engines look at it: violations become findings")
+        mark, began, wanted = stage.mark(), time.monotonic(), self.wanted()
+        with stage.screen.waiting("applying workloads, policies, templates and constraints"):
+            self._scene.fill(self._flaws)
+        stage.screen.say(
+            f"{len(self._flaws)} workloads, Services and Namespaces; {len(RULES) + 1} policies for Kyverno,"
+            f" {len(RULES)} constraints for Gatekeeper. Whose flaws are which is known, so what must be found is."
+        )
+        stage.until(
+            "waiting for the engines to look, and for Security Hub to hold what they must find",
+            lambda: stage.findings("ACTIVE").keys() == wanted,
+            doing=lambda: f"{len(stage.findings('ACTIVE'))} of {len(wanted)} findings in Security Hub",
+        )
+        stage.screen.say(
+            f"{len(wanted)} findings, {time.monotonic() - began:.0f} s after the first workload was applied, of"
+            f" {self._failing()} failing results: those of a Deployment, its ReplicaSet and its Pods are one finding."
+        )
+        sent = len(stage.asked(mark, "BatchImportFindings"))
+        stage.screen.say(f"Calls to BatchImportFindings: {sent}; had all come at once, {least_calls(len(wanted))}.")
+        severities(stage)
+
+    def a_rollout_is_silent(self, stage: Stage) -> None:
+        stage.screen.step("A rollout replaces ReplicaSet and Pods; an analyst has suppressed one of its findings")
+        stage.suppressed = min(truth.about(*ROLLED, self._flaws))
+        suppressed = stage.findings()[stage.suppressed]
+        stage.hub.analyst([suppressed["Id"]], workflow="SUPPRESSED", note=NOTE)
+        stage.screen.say(f"SUPPRESSED  {suppressed['Title']}")
+        mark, began = stage.mark(), time.time()
+        _, namespace, name = ROLLED
+        template = {"metadata": {"annotations": {"harbour.example/build": "2"}}}
+        path = f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}"
+        self._scene.cluster.request("PATCH", path, {"spec": {"template": template}})
+        stage.until(f"waiting for the rollout of {namespace}/{name}", lambda: self._scene.rolled_out(namespace, name))
+        done = time.time()
+        stage.until(
+            "waiting for both engines to look at every object again",
+            lambda: self._scene.scanned(done) and self._scene.audited(done),
+        )
+        asked = stage.asked(mark)
+        stage.screen.say(
+            f"New Pods after {done - began:.0f} s, all reports and constraints written anew."
+            f" Calls to AWS: {len(asked)}."
+        )
+        stage.expect("a rollout causes no call to AWS", holds=not asked)
+
+    def a_fix_is_archived(self, stage: Stage) -> None:
+        kind, namespace, name = FIXED
+        stage.screen.step(f"The {namespace} team mends {name}")
+        gone, mark, began = set(truth.about(*FIXED, self._flaws)), stage.mark(), time.time()
+        self._flaws[FIXED] = frozenset()
+        stage.archived |= gone
+        workload = stage.company.workload(namespace, name)
+        self._scene.cluster.apply(company.manifests(workload, self._flaws[FIXED]))
+        stage.until(
+            f"a {kind} without flaws is applied: waiting for its rollout, for the engines to look, and for the"
+            f" {len(gone)} findings to be archived",
+            lambda: not gone & stage.findings("ACTIVE").keys(),
+            doing=lambda: f"{len(gone & stage.findings('ACTIVE').keys())} of {len(gone)} still active",
+        )
+        sent = stage.sent(mark)
+        first, last = sent[0]["time"] - began, sent[-1]["time"] - began
+        stage.screen.say(
+            f"{len(gone)} findings archived {first:.0f} to {last:.0f} s after the fix was applied: when the last Pod of"
+            f" the old template was gone, and no audit listed any (archiveDelay is {ARCHIVE_DELAY} here)."
+        )
+
+    def _failing(self) -> int:
+        """How many results and listed violations there are."""
+        reports = [report for path in REPORTS for report in self._scene.cluster.request("GET", path)["items"]]
+        results = [result for report in reports for result in report.get("results") or ()]
+        listed = [(constraint.get("status") or {}).get("violations") or () for constraint in self._scene.constraints()]
+        return len([result for result in results if result["result"] == "fail"]) + sum(map(len, listed))
+
+
+def open_stage(screen: Screen, stack: ExitStack) -> tuple[Stage, Live]:
+    scenes: list[Scene] = []
+
+    def populate(screen: Screen, cluster: Cluster, folder: Path, stack: ExitStack) -> Company:
+        with screen.waiting(
+            "starting the engines; the first time ever they are built from source, which takes minutes"
+        ):
+            scenes.append(open_scene(cluster, folder, stack, prepare=_hasten, progress=screen.say))
+        screen.say("No workload and no policy is there yet.")
+        return Company.build()
+
+    spec = {"archiveDelay": ARCHIVE_DELAY}
+    stage = opening.open_stage(screen, stack, populate, own=True, spec=spec, patience=PATIENCE)
+    live = Live(scenes[0], {(o.kind, o.namespace, o.name): flaws for o, flaws in stage.company.flaws.items()})
+    stage.expected = live.wanted
+    return stage, live
+
+
+def _hasten(scene: Scene) -> None:
+    scene.kyverno.interval_seconds = SCAN_SECONDS
+    scene.gatekeeper.interval_seconds = AUDIT_SECONDS
+    scene.gatekeeper.limit = LIMIT
