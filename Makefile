@@ -10,8 +10,8 @@ help:  ## this list
 venv:
 	@$(PYTHON) dev/bootstrap.py dev
 
-demo: venv  ## the whole way, live: cluster → finding → archived (ARGS=--keep leaves it running)
-	@$(BIN)/python -m dev.demo $(ARGS)
+demo: venv  ## the whole way, live: cluster → finding → archived (ARGS=--keep leaves it running; ENGINES=1: played by the real ones)
+	@$(BIN)/python -m dev.demo $(if $(ENGINES),--engines) $(ARGS)
 
 test: venv  ## unit, component and integration tests (real API server, local Security Hub), with coverage
 	@$(BIN)/python -m dev.cluster build etcd kube-apiserver helm
@@ -44,9 +44,9 @@ bench: venv  ## the measurements of docs/performance.md
 	@$(BIN)/python -m dev.cluster build etcd kube-apiserver helm
 	$(BIN)/python -m tests.bench $(ARGS)
 
-e2e: venv  ## Kyverno, Gatekeeper and the controllers of Kubernetes, built from source, in one story with the operator
+e2e: venv  ## Kyverno, Gatekeeper and the controllers of Kubernetes, built from source, in one story with the operator (RECORD=1 renews tests/data/engines)
 	@$(BIN)/python -m dev.cluster build etcd kube-apiserver helm kube-controller-manager kyverno-reports-controller gatekeeper
-	$(BIN)/python -m tests.e2e $(ARGS)
+	$(BIN)/python -m tests.e2e $(if $(RECORD),--record) $(ARGS)
 
 faults: venv  ## every injected fault with several seeds, as a table (ARGS="--seeds 1-20 --fault mixed")
 	@$(BIN)/python -m dev.cluster build etcd kube-apiserver helm
