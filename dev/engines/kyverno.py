@@ -47,6 +47,8 @@ class Kyverno(Engine):
             "--backgroundScan=true",
             f"--backgroundScanInterval={self.interval_seconds}s",
             "--admissionReports=false",
+            # Else each scan makes an event of each violation, and who deletes a namespace waits for thousands of them.
+            "--omitEvents=PolicyViolation",
             "--clientRateLimitQPS=300",
             "--clientRateLimitBurst=600",
             # With Gatekeeper's bindings in the cluster, whose names are longer than a label may be, it would stop

@@ -15,6 +15,8 @@ class ControllerManager(Engine):
             "--leader-elect=false",
             "--secure-port=0",
             "--use-service-account-credentials=false",
+            "--kube-api-qps=200",  # by default garbage waits for its turn
+            "--kube-api-burst=400",
             # Without nodes and clouds these would only complain.
             "--controllers=*,-node-ipam-controller,-node-lifecycle-controller,-service-lb-controller",
         )
