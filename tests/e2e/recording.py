@@ -8,9 +8,9 @@ import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from dev.cluster import ApiError, Cluster
+from dev.cluster import ApiError
 from tests.e2e.mirror import THINGS
 from tests.faults.truth import CONSTRAINTS, REPORTS
 
@@ -63,10 +63,16 @@ MOMENTS: Mapping[str, Moment] = {
 """By the step after which it is."""
 
 
+class Reader(Protocol):
+    """Of a cluster it only reads."""
+
+    def request(self, method: str, path: str, /) -> Document: ...
+
+
 class Recorder:
     """Used by one thread."""
 
-    def __init__(self, cluster: Cluster, folder: Path) -> None:
+    def __init__(self, cluster: Reader, folder: Path) -> None:
         self._cluster = cluster
         self._folder = folder
 
