@@ -47,6 +47,7 @@ class Kyverno(Engine):
             "--backgroundScan=true",
             f"--backgroundScanInterval={self.interval_seconds}s",
             "--admissionReports=false",
+            "--skipResourceFilters=false",
             # Else each scan makes an event of each violation, and who deletes a namespace waits for thousands of them.
             "--omitEvents=PolicyViolation",
             "--clientRateLimitQPS=300",

@@ -72,12 +72,15 @@ class Stage:
 
     # -- what is called for ---------------------------------------------------------------------------------------
 
+    def claims(self) -> set[Violation]:
+        return set(self.mirror.now.severities)
+
     def claimed(self, *violations: Violation) -> bool:
-        return self.mirror.now.severities.keys() >= set(violations)
+        return self.claims() >= set(violations)
 
     def none(self, of: Callable[[Violation], bool]) -> bool:
         """Whether nothing like this is called for."""
-        return not any(map(of, self.mirror.now.severities))
+        return not any(map(of, self.claims()))
 
     def until(self, holds: Callable[[], bool], what: str, *, seconds: float = SECONDS) -> None:
         """Raises StandError, or EngineError where an engine has ended by itself."""
@@ -184,9 +187,10 @@ def _fill(stage: Stage) -> None:
     """The company and its policies; returns when both engines have looked at everything twice."""
     stage.scene.fill(stage.flaws)
     expected = {Violation(*call) for call in truth.wanted(stage.flaws)}
-    stage.until(
-        lambda: stage.mirror.now.severities.keys() == expected, "the engines to find all that is wrong, and no more"
-    )
+    try:
+        stage.until(lambda: stage.claims() == expected, "the engines to find what is wrong, and no more")
+    except StandError as error:
+        raise StandError(f"{error}\ndiffering: {sorted(stage.claims() ^ expected)[:10]}") from error
     now = time.time()
     stage.until(lambda: stage.scene.audited(now), "Gatekeeper to audit them once more")
     stage.progress(f"the engines call for {len(stage.mirror.now.severities)} findings")

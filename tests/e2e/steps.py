@@ -119,6 +119,18 @@ def kill(engine: Callable[[Stage], Engine], alive: Callable[[Stage, float], bool
     return act
 
 
+def kill_controllers(stage: Stage) -> None:
+    """Meanwhile a workload is deleted, and nobody collects what it has left behind: its Pods go on."""
+    stage.controllers.kill()
+    stage.delete(f"{APPS}/payments/deployments/ledger-api")
+    time.sleep(AWAY_SECONDS)
+
+
+def start_controllers(stage: Stage) -> None:
+    stage.controllers.start()
+    stage.until(lambda: stage.none(named("ledger-api")), "nothing to be said of the ledger's API")
+
+
 def kill_operator(stage: Stage) -> None:
     stage.operator.kill()
     stage.operator.start()
@@ -238,11 +250,12 @@ STEPS = (
     Step("delete a namespace", delete_namespace, LESS, within("analytics")),
     Step("kill Kyverno", kill(lambda s: s.kyverno, lambda s, t: s.scene.scanned(t)), NOTHING),
     Step("kill Gatekeeper", kill(lambda s: s.gatekeeper, lambda s, t: s.scene.audited(t)), NOTHING),
-    Step("kill the controllers", kill(lambda s: s.controllers, lambda s, _: s.controllers.running), NOTHING),
+    Step("kill the controllers for a while", kill_controllers, frozenset({"changed"}), named("ledger-api")),
+    Step("start them again", start_controllers, LESS, named("ledger-api")),
     Step("lower Gatekeeper's limit", limit(FEW), NOTHING),
     Step("raise it again", limit(LIMIT), NOTHING),
     Step("stop Kyverno for a while", stop_kyverno, LESS, named("catalog", "checkout")),
-    Step("start it again", start_kyverno, LESS, named("checkout")),
+    Step("start Kyverno again", start_kyverno, LESS, named("checkout")),
     Step("stop Gatekeeper for a while", stop_gatekeeper, LESS, named("grafana")),
     Step("start Gatekeeper again", start_gatekeeper, NOTHING),
     Step("switch to openreports", open_reports, NOTHING),
