@@ -20,6 +20,8 @@ from dev.engines.rules import RULES
 
 PATIENCE = 240.0
 """Seconds: seven servers share the machine, and Gatekeeper compiles each of its templates."""
+PACE = 1.0
+"""Seconds between two looks: what is looked at is everything."""
 SCAN_SECONDS = 15
 AUDIT_SECONDS = 5
 LIMIT = 200
@@ -40,6 +42,10 @@ class Live:
     def wanted(self) -> set[Call]:
         return truth.wanted(self._flaws)
 
+    def holds(self, stage: Stage) -> bool:
+        """Whether Security Hub holds exactly what it should."""
+        return active(stage) == len(self.wanted()) and stage.findings("ACTIVE").keys() == self.wanted()
+
     def the_company_appears(self, stage: Stage) -> None:
         stage.screen.step("The company appears, and the engines look at it: violations become findings")
         mark, began, wanted = stage.mark(), time.monotonic(), self.wanted()
@@ -51,8 +57,8 @@ class Live:
         )
         stage.until(
             "waiting for the engines to look, and for Security Hub to hold what they must find",
-            lambda: stage.findings("ACTIVE").keys() == wanted,
-            doing=lambda: f"{len(stage.findings('ACTIVE'))} of {len(wanted)} findings in Security Hub",
+            lambda: self.holds(stage),
+            doing=lambda: f"{active(stage)} of {len(wanted)} findings in Security Hub",
         )
         stage.screen.say(
             f"{len(wanted)} findings, {time.monotonic() - began:.0f} s after the first workload was applied, of"
@@ -61,6 +67,7 @@ class Live:
         sent = len(stage.asked(mark, "BatchImportFindings"))
         stage.screen.say(f"Calls to BatchImportFindings: {sent}; had all come at once, {least_calls(len(wanted))}.")
         severities(stage)
+        self._looked(stage)
 
     def a_rollout_is_silent(self, stage: Stage) -> None:
         stage.screen.step("A rollout replaces ReplicaSet and Pods; an analyst has suppressed one of its findings")
@@ -75,10 +82,7 @@ class Live:
         self._scene.cluster.request("PATCH", path, {"spec": {"template": template}})
         stage.until(f"waiting for the rollout of {namespace}/{name}", lambda: self._scene.rolled_out(namespace, name))
         done = time.time()
-        stage.until(
-            "waiting for both engines to look at every object again",
-            lambda: self._scene.scanned(done) and self._scene.audited(done),
-        )
+        self._looked(stage)
         asked = stage.asked(mark)
         stage.screen.say(
             f"New Pods after {done - began:.0f} s, all reports and constraints written anew."
@@ -97,8 +101,8 @@ class Live:
         stage.until(
             f"a {kind} without flaws is applied: waiting for its rollout, for the engines to look, and for the"
             f" {len(gone)} findings to be archived",
-            lambda: not gone & stage.findings("ACTIVE").keys(),
-            doing=lambda: f"{len(gone & stage.findings('ACTIVE').keys())} of {len(gone)} still active",
+            lambda: self.holds(stage),
+            doing=lambda: f"{active(stage) - len(self.wanted())} of {len(gone)} still active",
         )
         sent = stage.sent(mark)
         first, last = sent[0]["time"] - began, sent[-1]["time"] - began
@@ -107,12 +111,24 @@ class Live:
             f" the old template was gone, and no audit listed any (archiveDelay is {ARCHIVE_DELAY} here)."
         )
 
+    def _looked(self, stage: Stage) -> None:
+        now = time.time()
+        stage.until(
+            "waiting for both engines to look at every object again",
+            lambda: self._scene.scanned(now) and self._scene.audited(now),
+        )
+
     def _failing(self) -> int:
         """How many results and listed violations there are."""
         reports = [report for path in REPORTS for report in self._scene.cluster.request("GET", path)["items"]]
         results = [result for report in reports for result in report.get("results") or ()]
         listed = [(constraint.get("status") or {}).get("violations") or () for constraint in self._scene.constraints()]
         return len([result for result in results if result["result"] == "fail"]) + sum(map(len, listed))
+
+
+def active(stage: Stage) -> int:
+    """How many findings Security Hub holds as active."""
+    return int(stage.hub.stats()["record_states"].get("ACTIVE", 0))
 
 
 def open_stage(screen: Screen, stack: ExitStack) -> tuple[Stage, Live]:
@@ -127,9 +143,9 @@ def open_stage(screen: Screen, stack: ExitStack) -> tuple[Stage, Live]:
         return Company.build()
 
     spec = {"archiveDelay": ARCHIVE_DELAY}
-    stage = opening.open_stage(screen, stack, populate, own=True, spec=spec, patience=PATIENCE)
+    stage = opening.open_stage(screen, stack, populate, own=True, spec=spec)
     live = Live(scenes[0], {(o.kind, o.namespace, o.name): flaws for o, flaws in stage.company.flaws.items()})
-    stage.expected = live.wanted
+    stage.expected, stage.patience, stage.pace = live.wanted, PATIENCE, PACE
     return stage, live
 
 

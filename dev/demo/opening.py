@@ -12,7 +12,7 @@ from dev.cluster import Cluster, ControlPlane, open_plane
 from dev.company import Company, Object
 from dev.company.company import KINDS
 from dev.demo.screen import Screen
-from dev.demo.stage import PATIENCE, Stage
+from dev.demo.stage import Stage
 from dev.hub.process import HubProcess
 
 CLUSTER = "harbour"
@@ -44,9 +44,8 @@ def open_stage(
     *,
     own: bool = False,
     spec: Mapping[str, Any] = SPEC,
-    patience: float = PATIENCE,
 ) -> Stage:
-    """`own`: never a cluster of kind; `spec`: of the MonitoredCluster; `patience`: in seconds, of each wait."""
+    """`own`: never a cluster of kind; `spec`: of the MonitoredCluster."""
     screen.step("A control plane, a local Security Hub, and the operator with its service account")
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="policyhub-demo-")))
     with screen.waiting(
@@ -65,7 +64,7 @@ def open_stage(
     )
     company = (populate or _populate)(screen, cluster, folder, stack)
     operator = stack.enter_context(stand.Operator(installed, hub))
-    stage = Stage(screen, stack, folder, hub, cluster, operator, company, patience=patience)
+    stage = Stage(screen, stack, folder, hub, cluster, operator, company)
     with screen.waiting("starting the operator as its own process, as the chart's Deployment would"):
         operator.start()
     command = " ".join([*installed.container["command"], *installed.container["args"]])

@@ -61,6 +61,9 @@ class Stage:
     expected: Callable[[], set[Call]] | None = None
     """What Security Hub should hold as active, where that is not what `documents` say."""
     patience: float = PATIENCE
+    """Seconds."""
+    pace: float = 0.05
+    """Seconds between two looks at what is waited for."""
     stamp: int = 0
 
     # -- expectations ---------------------------------------------------------------------------------------------
@@ -80,7 +83,7 @@ class Stage:
                 update(doing() if doing else why)
                 return done
 
-            return stand.until(look, seconds=self.patience, what=why, operator=self.operator, every=0.05)
+            return stand.until(look, seconds=self.patience, what=why, operator=self.operator, every=self.pace)
 
     # -- the engines ----------------------------------------------------------------------------------------------
 
