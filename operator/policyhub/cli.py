@@ -51,6 +51,7 @@ def run(  # noqa: PLR0917  (typer turns each into a flag)
     relist_interval: Annotated[str | None, typer.Option(help="Seconds between complete listings.")] = None,
     inventory_interval: Annotated[str | None, typer.Option(help="Seconds between inventories.")] = None,
     discovery_interval: Annotated[str | None, typer.Option(help="Seconds between looks at what is served.")] = None,
+    watch_selector: Annotated[str | None, typer.Option(help="Labels of the MonitoredClusters to handle.")] = None,
     lease: Annotated[str | None, typer.Option(help="Lease (namespace/name) that says which replica works.")] = None,
 ) -> None:
     """Run the operator. Each flag is also an environment variable: POLICYHUB_ and its name in capitals."""
@@ -74,6 +75,7 @@ def run(  # noqa: PLR0917  (typer turns each into a flag)
             relist_interval=relist_interval,
             inventory_interval=inventory_interval,
             discovery_interval=discovery_interval,
+            watch_selector=watch_selector,
             lease=lease,
         )
     except SettingsError as error:

@@ -3,6 +3,9 @@
 kopf watches; an event handler hands the object over. No finalizer and no annotation is ever set: nothing of ours would
 keep an object Terminating after `helm uninstall`. kopf does not report what was deleted while its watch was down, so
 the list of MonitoredClusters is compared once a minute.
+
+Where the settings select MonitoredClusters by labels, the others are another operator's: nothing is written to them.
+One that loses its label is given up like one that was deleted, and its findings stay for the operator that takes it.
 """
 
 import asyncio
@@ -22,6 +25,7 @@ from botocore.exceptions import BotoCoreError, UnknownRegionError
 from pydantic import ValidationError
 
 from policyhub import status
+from policyhub.api import selector
 from policyhub.api.monitoredcluster import GROUP, KIND, PLURAL, VERSION, MonitoredCluster
 from policyhub.api.status import Condition, Hub, Status, status_patch
 from policyhub.dataplane import ADOPT_ANNOTATION, Connect, DataPlane, Fault
@@ -97,6 +101,7 @@ class Supervisor:
         self._clock = clock
         self._rng = rng
         self._open_home = open_home
+        self._selector = selector.parse(settings.watch_selector or "")
         self.watched: dict[str, Watched] = {}
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -106,7 +111,13 @@ class Supervisor:
         """Take a MonitoredCluster as it is now. One event of a name at a time: kopf has a worker for each uid."""
         name = body["metadata"]["name"]
         async with self._turns[name]:
-            await self._observe(name, body)
+            if self._selector.matches(body["metadata"].get("labels") or {}):
+                await self._observe(name, body)
+            elif name in self.watched:
+                await self._stop(name)
+                del self.watched[name]
+                self._claim()
+                log.info("monitored_cluster_given_up", cluster=name)
 
     async def _observe(self, name: str, body: Mapping[str, Any]) -> None:
         metadata = body["metadata"]

@@ -4,16 +4,22 @@ What belongs to one monitored cluster stands in its MonitoredCluster; here stand
 defaults for accounts and Regions that a MonitoredCluster leaves out.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from policyhub.api import selector
 from policyhub.api.scalar import AccountId, ExternalId, Region, RoleArn
 
 
 class SettingsError(Exception):
     """The settings are wrong; the message names every one, where it came from and what it should be."""
+
+
+def _readable(text: str) -> str:
+    selector.parse(text)
+    return text
 
 
 class Settings(BaseSettings):
@@ -36,6 +42,9 @@ class Settings(BaseSettings):
         None,
         pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?/[a-z0-9]([a-z0-9.-]*[a-z0-9])?$",
         description="Lease that says which replica is at work, as namespace/name; none: this is the only one",
+    )
+    watch_selector: Annotated[str, AfterValidator(_readable)] | None = Field(
+        None, description="Labels of the MonitoredClusters that are this operator's, as in `kubectl get -l`; none: all"
     )
     discovery_interval: float = Field(10, ge=0.1, description="Seconds between looks at what each cluster serves")
 

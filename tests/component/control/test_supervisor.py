@@ -59,12 +59,12 @@ class Recording(Supervisor):
 RUNNING: list[str] = []
 
 
-def supervisor(home: Home, kind: type[Supervisor] = Recording) -> Supervisor:
+def supervisor(home: Home, kind: type[Supervisor] = Recording, *, select: str | None = None) -> Supervisor:
     RUNNING.clear()
     return kind(
         home=cast("Connection", home),
         hubs=cast("Hubs", None),
-        settings=Settings(),
+        settings=Settings(watch_selector=select),
         metrics=Metrics(CollectorRegistry()),
         now=lambda: 1_790_000_000_000,
         wall=lambda: 1_790_000_000_000,
@@ -124,6 +124,40 @@ async def test_status_writes_start_nothing_anew() -> None:
     await watcher.observe(body(mode="DryRun"))
     await settle()
     assert watcher.watched["alpha"].task is not task
+    assert RUNNING == ["alpha#1"]
+    await watcher.close()
+
+
+def labelled(shard: str, **given: Any) -> dict[str, Any]:
+    document = body(**given)
+    document["metadata"]["labels"] = {"shard": shard}
+    return document
+
+
+async def test_only_what_the_selector_names_is_watched() -> None:
+    """Of MonitoredClusters with other labels none is watched, and none is written to, whoever tells of them."""
+    home = Home()
+    watcher = supervisor(home, select="shard=a")
+    home.items = [labelled("a", name="ours"), labelled("b", name="theirs"), body("nobodys")]
+    for document in home.items:
+        await watcher.observe(document)
+    await settle()
+    assert RUNNING == ["ours#1"]
+    assert list(watcher.watched) == ["ours"]
+    await watcher.close()
+
+
+async def test_a_label_hands_a_cluster_over() -> None:
+    """When its label goes, a MonitoredCluster is given up; when it comes back, it is watched again."""
+    watcher = supervisor(Home(), select="shard=a")
+    await watcher.observe(labelled("a"))
+    await settle()
+    await watcher.observe(labelled("b"))
+    await settle()
+    assert not RUNNING
+    assert not watcher.watched
+    await watcher.observe(labelled("a"))
+    await settle()
     assert RUNNING == ["alpha#1"]
     await watcher.close()
 

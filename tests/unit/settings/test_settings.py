@@ -18,6 +18,12 @@ def test_every_error_is_named_with_its_place(monkeypatch: pytest.MonkeyPatch) ->
     assert "'Ireland'" in lines[1]
 
 
+def test_a_selector_is_read_before_anything_starts() -> None:
+    """A selector that cannot be read is an error of the settings, not of the first MonitoredCluster."""
+    with pytest.raises(SettingsError, match=r"--watch-selector: .*not a label selector"):
+        Settings.load(watch_selector="shard in a")
+
+
 def test_flags_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """A flag that is given wins; one that is not given leaves the variable, and that the default."""
     monkeypatch.setenv("POLICYHUB_ACCOUNT_ID", "111122223333")

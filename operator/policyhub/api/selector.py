@@ -1,0 +1,74 @@
+"""Label selectors as kubectl writes them: which MonitoredClusters are this operator's.
+
+    shard=a            the label is there and has this value; also `shard==a`
+    shard!=a           it has another value, or is not there
+    shard in (a, b)    it is there and has one of these values
+    shard notin (a)    it has none of these values, or is not there
+    shard, !shard      it is there, it is not there
+
+Several of them, with commas between, must all hold; none at all holds always. Pure: no I/O, no clock.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+_KEY = r"(?:[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+_VALUE = r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?"
+_TERM = re.compile(
+    rf"(?P<absent>!)?\s*(?P<key>{_KEY})"
+    rf"(?:\s*(?P<equality>==|=|!=)\s*(?P<value>{_VALUE})"
+    rf"|\s+(?P<membership>in|notin)\s*\(\s*(?P<values>{_VALUE}(?:\s*,\s*{_VALUE})*)\s*\))?"
+)
+_BETWEEN = re.compile(r",(?![^(]*\))")  # a comma that is not inside of parentheses
+
+Operator = Literal["in", "notin", "exists", "absent"]
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """What is asked of one label."""
+
+    key: str
+    operator: Operator
+    values: frozenset[str] = frozenset()
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        match self.operator:
+            case "in":
+                return labels.get(self.key) in self.values
+            case "notin":
+                return labels.get(self.key) not in self.values
+            case "exists":
+                return self.key in labels
+            case "absent":
+                return self.key not in labels
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """All of its terms must hold."""
+
+    terms: tuple[Term, ...] = ()
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        return all(term.matches(labels) for term in self.terms)
+
+
+def parse(text: str) -> Selector:
+    """Raises ValueError, which names the part that cannot be read."""
+    return Selector(tuple(_term(part.strip()) for part in _BETWEEN.split(text))) if text.strip() else Selector()
+
+
+def _term(text: str) -> Term:
+    found = _TERM.fullmatch(text)
+    if found is None or (found["absent"] and (found["equality"] or found["membership"])):
+        raise ValueError(f"not a label selector such as shard=a or shard in (a, b): {text!r}")
+    key = found["key"]
+    if found["equality"]:
+        return Term(key, "notin" if found["equality"] == "!=" else "in", frozenset({found["value"]}))
+    if found["membership"]:
+        values = frozenset(value.strip() for value in found["values"].split(","))
+        return Term(key, "in" if found["membership"] == "in" else "notin", values)
+    return Term(key, "absent" if found["absent"] else "exists")
