@@ -1,8 +1,11 @@
-"""Renders the chart with the real helm, built from its pinned module."""
+"""The real helm, built from its pinned module: renders the chart, checks it, and installs it into a cluster."""
 
 import json
+import os
 import subprocess
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,9 @@ from dev.cluster import toolchain
 from dev.cluster.client import Document
 from dev.cluster.gobuild import Progress, silent
 
+Values = Mapping[str, Any] | Path
+"""As a map, or a file of YAML."""
+
 
 class HelmError(Exception):
     """What helm said against a chart or its values."""
@@ -20,17 +26,51 @@ class HelmError(Exception):
 def render(
     chart: Path, release: str, namespace: str, values: Mapping[str, Any], *, progress: Progress = silent
 ) -> list[Document]:
-    """The objects of `helm template`, CRDs first, for the Kubernetes version that dev/cluster runs."""
-    helm = toolchain.ensure("helm", progress=progress)
+    """The objects of `helm template`, CRDs first. Raises HelmError."""
+    text = template(chart, release, namespace, values=values, crds=True, progress=progress)
+    return [document for document in yaml.safe_load_all(text) if document]
+
+
+def template(
+    chart: Path, release: str, namespace: str, *, values: Values, crds: bool, progress: Progress = silent
+) -> str:
+    """What `helm template` prints, for the Kubernetes version that dev/cluster runs. Raises HelmError."""
     kubernetes = toolchain.RECIPES["kube-apiserver"].version
-    options = (f"--namespace={namespace}", f"--kube-version={kubernetes}", "--include-crds", "--values=-")
-    run = subprocess.run(
-        [helm, "template", release, chart, *options],
-        input=json.dumps(values),  # JSON is YAML
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if run.returncode:
-        raise HelmError(run.stderr.strip())
-    return [document for document in yaml.safe_load_all(run.stdout) if document]
+    options = [f"--namespace={namespace}", f"--kube-version={kubernetes}", *["--include-crds"] * crds]
+    with _file(values) as file:
+        return run("template", release, chart, f"--values={file}", *options, progress=progress)
+
+
+def lint(chart: Path, *, values: Values, progress: Progress = silent) -> str:
+    """What `helm lint --strict` prints where it finds nothing wrong. Raises HelmError."""
+    with _file(values) as file:
+        return run("lint", "--strict", chart, f"--values={file}", progress=progress)
+
+
+def run(
+    *arguments: str | Path, kubeconfig: Path | None = None, home: Path | None = None, progress: Progress = silent
+) -> str:
+    """Helm with these arguments; what it prints. It sees no settings of the user's: `home` is where it keeps its own.
+
+    Raises HelmError.
+    """
+    helm = toolchain.ensure("helm", progress=progress)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("HELM_", "KUBE"))}
+    environment["KUBECONFIG"] = str(kubeconfig or os.devnull)
+    if home is not None:
+        environment |= {f"HELM_{kind}_HOME": str(home / kind.lower()) for kind in ("CACHE", "CONFIG", "DATA")}
+    done = subprocess.run([helm, *arguments], env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise HelmError(f"{done.stdout.strip()}\n{done.stderr.strip()}".strip())
+    return done.stdout
+
+
+@contextmanager
+def _file(values: Values) -> Iterator[Path]:
+    if isinstance(values, Path):
+        yield values
+        return
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:  # JSON is YAML
+        json.dump(values, file)
+        file.flush()
+        yield Path(file.name)

@@ -18,11 +18,19 @@ app.kubernetes.io/name: {{ include "policyhub.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
+{{/* Labels of every object. */}}
 {{- define "policyhub.labels" -}}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
-{{ include "policyhub.selectorLabels" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- $labels := dict
+  "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_")
+  "app.kubernetes.io/version" .Chart.AppVersion
+  "app.kubernetes.io/managed-by" .Release.Service }}
+{{- $own := mergeOverwrite $labels (include "policyhub.selectorLabels" . | fromYaml) }}
+{{- toYaml (mergeOverwrite (deepCopy .Values.commonLabels) $own) }}
+{{- end }}
+
+{{/* Labels of the Pod. */}}
+{{- define "policyhub.podLabels" -}}
+{{- toYaml (mergeOverwrite (deepCopy .Values.podLabels) (include "policyhub.labels" . | fromYaml)) }}
 {{- end }}
 
 {{- define "policyhub.serviceAccountName" -}}
@@ -62,6 +70,28 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 {{- end }}
+{{- end }}
+
+{{/* Labels of a MonitoredCluster, so that this release handles it. Called with a list: the root, its own labels. */}}
+{{- define "policyhub.monitoredClusterLabels" -}}
+{{- $root := first . }}
+{{- $own := include "policyhub.labels" $root | fromYaml }}
+{{- toYaml (mergeOverwrite (deepCopy (last . | default dict)) $own $root.Values.watchSelector) }}
+{{- end }}
+
+{{/* Names of the Secrets that the operator may read, by namespace. */}}
+{{- define "policyhub.kubeconfigSecrets" -}}
+{{- $wanted := .Values.kubeconfigSecrets }}
+{{- range .Values.monitoredClusters }}
+{{- with .spec.connection.kubeconfigSecretRef }}
+{{- $wanted = append $wanted . }}
+{{- end }}
+{{- end }}
+{{- $secrets := dict }}
+{{- range $wanted }}
+{{- $_ := set $secrets .namespace (append (get $secrets .namespace | default list) .name | uniq | sortAlpha) }}
+{{- end }}
+{{- toYaml $secrets }}
 {{- end }}
 
 {{- define "policyhub.subject" -}}

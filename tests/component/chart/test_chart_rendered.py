@@ -5,11 +5,15 @@ from typing import Any
 
 import pytest
 
-from dev.cluster.helm import HelmError, render
+from dev.chart import golden
+from dev.cluster.helm import HelmError, lint, render
 from policyhub.api.monitoredcluster import MonitoredCluster
+from policyhub.api.selector import parse
 
-CHART = Path(__file__).parents[3] / "charts/policyhub"
+HERE = Path(__file__).parent
+CHART = HERE.parents[2] / "charts/policyhub"
 HUB = {"accountId": "011122223333", "region": "eu-west-1"}
+OTHER = {"spec": {"connection": {"kubeconfigSecretRef": {"namespace": "b", "name": "three"}}}}
 ARN = "arn:aws:eks:eu-west-1:111122223333:cluster/Prod_EU"
 
 Document = dict[str, Any]
@@ -27,6 +31,25 @@ def of_kind(documents: list[Document], kind: str) -> list[Document]:
 def one(documents: list[Document], kind: str) -> Document:
     (found,) = of_kind(documents, kind)
     return found
+
+
+@pytest.mark.parametrize("name", golden.names(HERE))
+def test_it_renders_as_reviewed(name: str) -> None:
+    """Each set of values gives what is committed: `python -m dev.chart --golden` writes it anew, to be reviewed."""
+    expected = (HERE / "golden" / f"{name}.yaml").read_text("utf-8")
+    assert golden.render(CHART, HERE, name) == expected
+
+
+def test_each_golden_has_its_values() -> None:
+    """There are ten sets at least, and no rendering without values."""
+    assert len(golden.names(HERE)) >= 10
+    assert sorted(path.stem for path in (HERE / "golden").glob("*.yaml")) == golden.names(HERE)
+
+
+@pytest.mark.parametrize("name", golden.names(HERE))
+def test_helm_lints_it(name: str) -> None:
+    """`helm lint --strict` finds nothing in the chart with any set of values."""
+    assert "0 chart(s) failed" in lint(CHART, values=HERE / "values" / f"{name}.yaml")
 
 
 def test_without_values() -> None:
@@ -106,11 +129,47 @@ def test_an_operator_for_objects_of_ones_own() -> None:
         pytest.param({"kubeconfigSecrets": [{"name": "a"}]}, id="secret without namespace"),
         pytest.param({"log": {"level": "loud"}}, id="no level"),
         pytest.param({"replicas": "2"}, id="replicas as text"),
+        pytest.param({"replicas": 4}, id="too many replicas"),
+        pytest.param({"serviceAccount": {"roleArn": "policyhub"}}, id="role without ARN"),
+        pytest.param({"securityHub": {"externalId": "x"}}, id="external id too short"),
+        pytest.param(
+            {"endpoints": {"securityHub": "securityhub.eu-west-1.amazonaws.com"}}, id="endpoint without scheme"
+        ),
+        pytest.param({"proxy": {"https": "socks5://a:1080"}}, id="proxy of another kind"),
+        pytest.param({"image": {"digest": "latest"}}, id="no digest"),
+        pytest.param({"settings": {"hubQuotaShare": 2}}, id="more than the quota"),
+        pytest.param({"settings": {"logLevel": "debug"}}, id="a setting that has its own value"),
+        pytest.param({"settings": {"relist": 60}}, id="no setting"),
+        pytest.param({"networkPolicy": {"httpsPorts": []}}, id="no port to AWS"),
+        pytest.param({"monitoredCluster": {"spec": {"mod": "DryRun"}}}, id="misspelt in the spec"),
+        pytest.param({"monitoredCluster": {"spec": {"mode": "dryrun"}}}, id="no mode"),
+        pytest.param({"monitoredCluster": {"spec": {"sources": {"kyverno": True}}}}, id="misspelt deep in the spec"),
+        pytest.param({"monitoredClusters": [{"name": "a", "spec": {}}]}, id="no connection"),
+        pytest.param({"monitoredClusters": [{"spec": {"connection": {"inCluster": {}}}}]}, id="no name"),
+        pytest.param({"watchSelector": {"shard": "a b"}}, id="no label"),
+        pytest.param({"resources": "small"}, id="resources as text"),
     ],
 )
 def test_wrong_values_are_refused(values: Values) -> None:
     """The schema refuses what would fail later, or be ignored."""
     with pytest.raises(HelmError, match="schema"):
+        objects(values)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"caBundle": {"configMap": "a", "secret": "b"}}, "configMap or secret, not both"),
+        ({"serviceMonitor": {"create": True}, "service": {"create": False}}, "serviceMonitor needs the Service"),
+        (
+            {"clusterName": "a", "securityHub": HUB, "monitoredClusters": [{"name": "a", **OTHER}]},
+            "a is the name of this cluster's own",
+        ),
+    ],
+)
+def test_values_that_contradict_each_other(values: Values, message: str) -> None:
+    """What only two values together make wrong is refused with words of our own."""
+    with pytest.raises(HelmError, match=message):
         objects(values)
 
 
@@ -132,7 +191,8 @@ OWNERS = (
 def test_the_roles_are_the_least(rbac: Values, more: tuple[tuple[str, ...], ...]) -> None:
     """The operator may do exactly this, and nothing else anywhere."""
     secrets = [{"namespace": "b", "name": "two"}, {"namespace": "b", "name": "one"}]
-    documents = objects({"kubeconfigSecrets": secrets, "rbac": rbac})
+    more_clusters = [{"name": "three", **OTHER}]
+    documents = objects({"kubeconfigSecrets": secrets, "monitoredClusters": more_clusters, "rbac": rbac})
     roles = [document for document in documents if document["kind"] in {"ClusterRole", "Role"}]
     rules = {
         (
@@ -152,7 +212,7 @@ def test_the_roles_are_the_least(rbac: Values, more: tuple[tuple[str, ...], ...]
         ("", "policyhub.dev", "monitoredclusters", "list watch"): None,
         ("", "policyhub.dev", "monitoredclusters/status", "patch"): None,
         ("default", "", "events", "create"): None,
-        ("b", "", "secrets", "get"): ["one", "two"],
+        ("b", "", "secrets", "get"): ["one", "three", "two"],
         **dict.fromkeys(more),
     }
 
@@ -181,7 +241,7 @@ def pod(documents: list[Document]) -> Document:
 
 
 def environment(documents: list[Document]) -> dict[str, str]:
-    return {variable["name"]: variable["value"] for variable in pod(documents)["containers"][0]["env"]}
+    return {variable["name"]: variable.get("value", "") for variable in pod(documents)["containers"][0]["env"]}
 
 
 def test_the_pod_is_restricted() -> None:
@@ -229,9 +289,16 @@ def test_two_replicas_share_a_lease() -> None:
         (["get", "patch"], ["policyhub"]),
         (["create"], None),
     ]
-    (spread,) = pod(documents)["topologySpreadConstraints"]
     labels = one(documents, "Deployment")["spec"]["template"]["metadata"]["labels"]
-    assert spread["labelSelector"]["matchLabels"].items() <= labels.items()
+    spreads = pod(documents)["topologySpreadConstraints"]
+    assert [spread["topologyKey"] for spread in spreads] == ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
+    assert all(spread["labelSelector"]["matchLabels"].items() <= labels.items() for spread in spreads)
+    assert one(documents, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"].items() <= labels.items()
+
+
+def test_a_single_replica_does_not_hold_a_drain_up() -> None:
+    """With one replica there is no PodDisruptionBudget."""
+    assert not of_kind(objects(), "PodDisruptionBudget")
 
 
 def test_the_settings_reach_the_operator() -> None:
@@ -250,6 +317,52 @@ def test_the_settings_reach_the_operator() -> None:
         "HTTPS_PROXY": "p",
     }
     assert "POLICYHUB_ROLE_ARN" not in environment(objects())
+
+
+def test_a_variable_comes_once() -> None:
+    """What extraEnv names replaces the chart's own: server-side apply takes each name once only."""
+    documents = objects({"extraEnv": [{"name": "POLICYHUB_LOG_LEVEL", "value": "error"}]})
+    names = [variable["name"] for variable in pod(documents)["containers"][0]["env"]]
+    assert len(names) == len(set(names))
+    assert environment(documents)["POLICYHUB_LOG_LEVEL"] == "error"
+
+
+def test_settings_become_variables() -> None:
+    """Each setting becomes the variable that the operator reads, numbers as they are written."""
+    values = {"hubQuotaShare": 0.4, "inventoryInterval": 2_592_000, "discoveryInterval": 10}
+    found = environment(objects({"settings": values}))
+    assert found["POLICYHUB_HUB_QUOTA_SHARE"] == "0.4"
+    assert found["POLICYHUB_INVENTORY_INTERVAL"] == "2592000"
+    assert found["POLICYHUB_DISCOVERY_INTERVAL"] == "10"
+
+
+def test_the_way_to_aws() -> None:
+    """Endpoints, FIPS, proxies and authorities reach both clients by the variables that the AWS SDK reads."""
+    values = {
+        "endpoints": {"securityHub": "https://hub.example", "sts": "https://sts.example", "fips": True},
+        "proxy": {"https": "http://proxy.example:3128", "noProxy": ".example"},
+        "caBundle": {"secret": "ca", "key": "all.pem"},
+    }
+    documents = objects(values)
+    found = environment(documents)
+    assert found["AWS_ENDPOINT_URL_SECURITYHUB"] == "https://hub.example"
+    assert found["AWS_ENDPOINT_URL_STS"] == "https://sts.example"
+    assert found["AWS_USE_FIPS_ENDPOINT"] == "true"
+    assert found["HTTPS_PROXY"] == "http://proxy.example:3128"
+    assert found["NO_PROXY"].split(",")[0] == "$(KUBERNETES_SERVICE_HOST)"
+    assert found["NO_PROXY"].split(",")[-1] == ".example"
+    mount = next(m for m in pod(documents)["containers"][0]["volumeMounts"] if m["name"] == "ca-bundle")
+    assert found["AWS_CA_BUNDLE"] == found["SSL_CERT_FILE"] == f"{mount['mountPath']}/all.pem"
+
+
+def test_a_shard_labels_what_it_creates() -> None:
+    """The MonitoredClusters of a release have the labels that the release handles, and the operator is told of them."""
+    values = {"clusterName": "a", "securityHub": HUB, "watchSelector": {"shard": "b", "team": "x"}}
+    documents = objects({**values, "monitoredClusters": [{"name": "three", "labels": {"shard": "z"}, **OTHER}]})
+    selector = environment(documents)["POLICYHUB_WATCH_SELECTOR"]
+    clusters = of_kind(documents, "MonitoredCluster")
+    assert len(clusters) == 2
+    assert all(parse(selector).matches(cluster["metadata"]["labels"]) for cluster in clusters)
 
 
 def test_labels_and_ports_meet() -> None:

@@ -1,0 +1,142 @@
+"""The generator of the chart's schema and README: what it reads from comments, and what it refuses to guess."""
+
+import json
+from typing import Any, get_args
+
+import pytest
+
+from dev.chart import readme, schema
+from dev.chart.values import ValuesError, parse
+from policyhub.api import crd, scalar
+
+NONE: frozenset[str] = frozenset()
+
+EXAMPLE = """\
+# About the file as a whole.
+
+## First things
+
+# The name,
+# in two lines.
+# schema: {scalar: ObjectName}
+name: ""
+
+# A group.
+group:
+  # A number | of things.
+  # schema: {minimum: 1}
+  # schema: {maximum: 3}
+  count: 2
+  # Open.
+  # schema: {additionalProperties: {type: string}}
+  labels: {}
+
+## More
+
+# The spec.
+# schema: {crd: spec}
+spec: {}
+
+# A list.
+# schema: {items: {type: object, properties: {spec: {crd: spec, required: [connection]}, name: {scalar: ObjectName}}}}
+many: []
+
+# One of two.
+# schema: {enum: [a, b]}
+choice: a
+"""
+
+
+def made(text: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(schema.render(parse(text), own=NONE))
+    return found
+
+
+def test_a_comment_is_the_description() -> None:
+    """What stands directly above a value describes it; the line `schema:` is no part of that, nor is a title."""
+    found = {value.name: value for top in parse(EXAMPLE) for value in top.walk()}
+    assert list(found) == ["name", "group", "group.count", "group.labels", "spec", "many", "choice"]
+    assert found["name"].description == "The name, in two lines."
+    assert found["name"].section == found["group.count"].section == "First things"
+    assert found["choice"].section == "More"
+    assert found["group.count"].hints == {"minimum": 1, "maximum": 3}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: 1\n", "a has no comment"),
+        ("# A.\na:\n  b: 1\n", r"a\.b has no comment"),
+        ("# schema: {minimum: 1}\na: 1\n", "a has no comment"),
+        ("# A.\na: {}\n", "what may stand in the map"),
+        ("# A.\na: []\n", "what may stand in the list"),
+        ("- 1\n", "is no map"),
+    ],
+)
+def test_what_is_not_said_is_not_guessed(text: str, message: str) -> None:
+    """A value without a comment, and a map or list of anything, are errors that name it."""
+    with pytest.raises(ValuesError, match=message):
+        parse(text)
+
+
+def test_types_come_from_defaults() -> None:
+    """A default gives the type, a group takes nothing that it does not name, hints add to that."""
+    properties = made(EXAMPLE)["properties"]
+    assert properties["group"]["additionalProperties"] is False
+    assert properties["group"]["properties"]["count"] == {
+        "description": "A number | of things.",
+        "type": "integer",
+        "minimum": 1,
+        "maximum": 3,
+    }
+    assert properties["choice"] == {"description": "One of two.", "enum": ["a", "b"]}
+
+
+def test_values_and_api_agree() -> None:
+    """A value that goes into a MonitoredCluster is accepted as there; where the default is empty, empty too."""
+    document = made(EXAMPLE)
+    pattern = schema._scalar("ObjectName", optional=False, name="")["pattern"]
+    assert document["properties"]["name"]["pattern"] == f"^({pattern[1:-1]})?$"
+    assert document["properties"]["many"]["items"]["properties"]["name"]["pattern"] == pattern
+    bounds = get_args(scalar.ObjectName)[1].metadata
+    assert pattern in [getattr(bound, "pattern", None) for bound in bounds]
+    with pytest.raises(ValuesError, match="has no Nothing"):
+        made("# A.\n# schema: {scalar: Nothing}\na: ''\n")
+
+
+def test_a_least_length_holds_only_for_what_is_given() -> None:
+    """An external id has two characters at least, or is left out."""
+    node = schema._scalar("ExternalId", optional=True, name="")
+    assert node["anyOf"] == [{"maxLength": 0}, {"minLength": 2}]
+    assert schema._scalar("ExternalId", optional=False, name="")["minLength"] == 2
+
+
+def test_the_spec_is_the_crds() -> None:
+    """The spec in values has the fields of the CRD, takes no other, and requires what the place requires."""
+    document = made(EXAMPLE)
+    spec = document["definitions"]["spec"]
+    assert spec["properties"].keys() == crd.schema()["properties"]["spec"]["properties"].keys()
+    assert spec["additionalProperties"] is False
+    assert spec["properties"]["sources"]["additionalProperties"] is False
+    assert "x-kubernetes" not in json.dumps(spec)
+    assert "required" not in json.dumps(spec)
+    assert document["properties"]["spec"]["allOf"] == [{"$ref": "#/definitions/spec"}]
+    assert document["properties"]["many"]["items"]["properties"]["spec"]["required"] == ["connection"]
+
+
+def test_the_readme_keeps_what_is_around_the_tables() -> None:
+    """Only what is between the two marks is made anew; rows are one line each, with pipes escaped."""
+    text = f"# Title\n\n{readme.BEGIN}\nold\n{readme.END}\n\nThe end.\n"
+    rendered = readme.render(text, parse(EXAMPLE))
+    assert rendered.startswith("# Title\n")
+    assert rendered.endswith("\n\nThe end.\n")
+    assert "old" not in rendered
+    assert "### First things" in rendered
+    assert "| `group.count` | `2` | A number \\| of things. |" in rendered
+    assert readme.render(rendered, parse(EXAMPLE)) == rendered
+
+
+def test_a_readme_without_marks_is_refused() -> None:
+    """Without both marks nobody knows what may be replaced."""
+    with pytest.raises(ValuesError, match="lacks one of the lines"):
+        readme.render("# Title\n", parse(EXAMPLE))
