@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     region: Region | None = Field(None, description="AWS Region for MonitoredClusters that name none")
     role_arn: RoleArn | None = Field(None, description="Role to assume for MonitoredClusters that name none")
     external_id: ExternalId | None = Field(None, description="External id for that role")
-    metrics_host: str = Field("0.0.0.0", description="Address of /metrics, /healthz and /readyz")  # noqa: S104  probes and scrapes come from outside the pod
+    metrics_host: str | None = Field(None, description="Address of /metrics, /healthz and /readyz; none: every address")
     metrics_port: int = Field(8080, ge=0, le=65535, description="Port of the same; 0 takes a free one")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
