@@ -53,6 +53,8 @@ class Client:
             url.hostname or "", url.port or 443, maxsize=8, ssl_context=access.ssl_context(), retries=False
         )
         self._resources: dict[str, list[Document]] = {}
+        self.warnings: list[str] = []
+        """What the server warned of in its answers so far."""
 
     def request(
         self,
@@ -78,6 +80,7 @@ class Client:
             )
         except urllib3.exceptions.HTTPError as error:
             raise UnreachableError(f"{method} {path}: {error}") from error
+        self.warnings += response.headers.getlist("Warning")
         decoded = _decode(response.data)
         if response.status >= 400:
             message = str(decoded.get("message") or response.reason or "")

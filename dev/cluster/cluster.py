@@ -49,6 +49,11 @@ class Cluster:
         """Of the API server."""
         return self._owned().pid
 
+    @property
+    def warnings(self) -> list[str]:
+        """What the server warned of in its answers so far."""
+        return self._client.warnings
+
     def request(
         self,
         method: str,

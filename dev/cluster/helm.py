@@ -38,21 +38,20 @@ def template(
     kubernetes = toolchain.RECIPES["kube-apiserver"].version
     options = [f"--namespace={namespace}", f"--kube-version={kubernetes}", *["--include-crds"] * crds]
     with _file(values) as file:
-        return run("template", release, chart, f"--values={file}", *options, progress=progress)
+        return run("template", release, chart, f"--values={file}", *options, progress=progress).stdout
 
 
 def lint(chart: Path, *, values: Values, progress: Progress = silent) -> str:
     """What `helm lint --strict` prints where it finds nothing wrong. Raises HelmError."""
     with _file(values) as file:
-        return run("lint", "--strict", chart, f"--values={file}", progress=progress)
+        return run("lint", "--strict", chart, f"--values={file}", progress=progress).stdout
 
 
 def run(
     *arguments: str | Path, kubeconfig: Path | None = None, home: Path | None = None, progress: Progress = silent
-) -> str:
-    """Helm with these arguments; what it prints. It sees no settings of the user's: `home` is where it keeps its own.
-
-    Raises HelmError.
+) -> subprocess.CompletedProcess[str]:
+    """Helm with these arguments: what it prints, and on stderr the warnings of the API server. It sees no settings of
+    the user's; `home` is where it keeps its own. Raises HelmError.
     """
     helm = toolchain.ensure("helm", progress=progress)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("HELM_", "KUBE"))}
@@ -62,7 +61,7 @@ def run(
     done = subprocess.run([helm, *arguments], env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise HelmError(f"{done.stdout.strip()}\n{done.stderr.strip()}".strip())
-    return done.stdout
+    return done
 
 
 @contextmanager

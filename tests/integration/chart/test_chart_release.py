@@ -1,0 +1,208 @@
+"""The chart as Helm installs, upgrades and removes it, on a real API server that enforces the standard `restricted`."""
+
+import copy
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dev import crds
+from dev.chart import golden
+from dev.cluster import ApiError, Cluster, ControlPlane, helm
+from policyhub.api import crd
+
+ROOT = Path(__file__).parents[3]
+CHART = ROOT / "charts/policyhub"
+SETS = ROOT / golden.FOLDER
+NAMESPACE = golden.NAMESPACE
+CLUSTERS = "/apis/policyhub.dev/v1alpha1/monitoredclusters"
+CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/monitoredclusters.policyhub.dev"
+FULL = {
+    "clusterName": "prod-eu",
+    "securityHub": {"accountId": "111122223333", "region": "eu-west-1"},
+    "monitoredClusters": [
+        {"name": "prod-us", "spec": {"connection": {"kubeconfigSecretRef": {"namespace": "fleet", "name": "prod-us"}}}}
+    ],
+    "replicas": 2,
+    "networkPolicy": {"create": True},
+    "serviceMonitor": {"create": True},
+    "podMonitor": {"create": True, "namespace": "monitoring"},
+}
+
+Document = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def server(plane: ControlPlane) -> Iterator[Cluster]:
+    """A cluster whose namespaces enforce the standard, with the kinds of the Prometheus operator."""
+    cluster = plane.cluster("release")
+    enforced = {"pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/warn": "restricted"}
+    namespaces = [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": enforced}}
+        for name in (NAMESPACE, "fleet", "monitoring")
+    ]
+    monitors = [
+        crds.crd(group="monitoring.coreos.com", kind=kind, plural=f"{kind.lower()}s", versions=("v1",), namespaced=True)
+        for kind in ("ServiceMonitor", "PodMonitor")
+    ]
+    cluster.apply([*namespaces, *monitors])
+    yield cluster
+    cluster.stop()
+
+
+class Release:
+    """Helm's commands for one release."""
+
+    def __init__(self, cluster: Cluster, folder: Path) -> None:
+        self._kubeconfig = cluster.kubeconfig_file(folder / "kubeconfig")
+        self._folder = folder
+        self.warnings = ""
+        """What the last command was warned of."""
+
+    def run(self, *arguments: str | Path, values: Document | None = None) -> str:
+        """What helm prints."""
+        file = self._folder / "values.json"
+        file.write_text(json.dumps(values or {}))
+        given = [f"--values={file}"] if values is not None else []
+        done = helm.run(*arguments, f"--namespace={NAMESPACE}", *given, kubeconfig=self._kubeconfig, home=self._folder)
+        self.warnings = done.stderr
+        return done.stdout
+
+    def manifest(self) -> list[Document]:
+        """What the release consists of."""
+        return [document for document in yaml.safe_load_all(self.run("get", "manifest", "policyhub")) if document]
+
+
+@pytest.fixture
+def release(server: Cluster, tmp_path: Path) -> Iterator[Release]:
+    release = Release(server, tmp_path)
+    yield release
+    if "policyhub" in release.run("list", "--short"):
+        release.run("uninstall", "policyhub")
+
+
+def everything(server: Cluster) -> dict[str, Document]:
+    """Every object of every kind that can be listed, by its kind and place."""
+    found = {}
+    groups = ["/api/v1", *(f"/apis/{g['preferredVersion']['groupVersion']}" for g in _groups(server))]
+    for root in groups:
+        for resource in server.request("GET", root)["resources"]:
+            if "list" in resource["verbs"] and "/" not in resource["name"] and resource["name"] != "events":
+                for item in listed(server, f"{root}/{resource['name']}"):
+                    found[place({**item, "kind": resource["kind"]})] = item
+    return found
+
+
+def place(document: Document) -> str:
+    return f"{document['kind']} {document['metadata'].get('namespace', '')}/{document['metadata']['name']}"
+
+
+def listed(server: Cluster, path: str) -> list[Document]:
+    """The items of a list; a server that has just been given the kind asks for patience."""
+    while True:
+        try:
+            items: list[Document] = server.request("GET", path)["items"]
+        except ApiError as error:
+            if error.status != 429:
+                raise
+        else:
+            return items
+
+
+def _groups(server: Cluster) -> list[Document]:
+    groups: list[Document] = server.request("GET", "/apis")["groups"]
+    return groups
+
+
+def test_install_upgrade_uninstall(server: Cluster, release: Release) -> None:
+    """Everything is accepted without a warning; an upgrade takes away what is no longer asked for; after the removal
+    nothing is left but the CRD and what others made, and nothing is left Terminating.
+    """
+    before = everything(server).keys()
+    told = release.run("install", "policyhub", CHART, values=FULL)
+    assert "kubectl rollout status -n policyhub deployment/policyhub" in told
+    assert "kubectl wait --for=condition=Ready --timeout=10m monitoredcluster/prod-eu" in told
+    assert "kubectl get monitoredclusters" in told
+    assert not release.warnings
+    installed = everything(server)
+    kinds = {document["kind"] for document in release.manifest()}
+    assert {"Deployment", "PodDisruptionBudget", "NetworkPolicy", "ServiceMonitor", "PodMonitor"} <= kinds
+    assert {place(document) for document in release.manifest()} <= installed.keys()
+    own = {"metadata": {"name": "by-hand"}, "spec": {"connection": {"inCluster": {}}}}
+    server.request("POST", CLUSTERS, {"apiVersion": "policyhub.dev/v1alpha1", "kind": "MonitoredCluster", **own})
+
+    less = {**FULL, "replicas": 1, "networkPolicy": {}, "rbac": {"rollUp": False}, "monitoredClusters": []}
+    release.run("upgrade", "policyhub", CHART, values=less)
+    assert not release.warnings
+    upgraded = everything(server)
+    gone = {key.split(" ", 1)[0] for key in installed.keys() - upgraded.keys()}
+    assert gone == {"PodDisruptionBudget", "NetworkPolicy", "Role", "RoleBinding", "MonitoredCluster"}
+    assert "MonitoredCluster /prod-us" not in upgraded
+    key = "MonitoredCluster /prod-eu"
+    assert upgraded[key]["metadata"]["uid"] == installed[key]["metadata"]["uid"]
+    assert "pods" not in str(upgraded["ClusterRole /policyhub"]["rules"])
+
+    release.run("uninstall", "policyhub")
+    after = everything(server)
+    left = after.keys() - before
+    assert left == {
+        "APIService /v1alpha1.policyhub.dev",
+        "CustomResourceDefinition /monitoredclusters.policyhub.dev",
+        "MonitoredCluster /by-hand",
+    }
+    assert not [key for key, item in after.items() if "deletionTimestamp" in item["metadata"]]
+    server.request("DELETE", f"{CLUSTERS}/by-hand")
+
+
+def test_an_upgrade_waits_for_the_crd(server: Cluster, release: Release) -> None:
+    """Helm changes no CRD: an upgrade stops before it loses a field that the old one does not know, and says what to
+    do; that works, and the objects stay what they are.
+    """
+    old = copy.deepcopy(crd.definition())
+    del old["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["rollUp"]
+    server.apply([old])
+    release.run("install", "policyhub", CHART, values={**FULL, "crds": {"check": False}})
+    before = server.request("GET", f"{CLUSTERS}/prod-eu")
+    values = {**FULL, "monitoredCluster": {"spec": {"rollUp": False}}}
+    with pytest.raises(helm.HelmError, match="kubectl apply --server-side --force-conflicts"):
+        release.run("upgrade", "policyhub", CHART, values=values)
+    assert server.request("GET", f"{CLUSTERS}/prod-eu") == before
+
+    (new,) = yaml.safe_load_all(helm.run("show", "crds", CHART).stdout)
+    server.request("PATCH", CRD, new, patch="apply", fieldManager="kubectl", force="true", fieldValidation="Strict")
+    release.run("upgrade", "policyhub", CHART, values=values)
+    assert not release.warnings
+    after = server.request("GET", f"{CLUSTERS}/prod-eu")
+    assert after["spec"]["rollUp"] is False
+    assert after["metadata"]["uid"] == before["metadata"]["uid"]
+
+
+@pytest.mark.parametrize("name", golden.names(SETS))
+def test_every_set_is_applied_cleanly(server: Cluster, name: str) -> None:
+    """Server-side apply takes every object of every set as it is: strictly, without a warning or conflict; a second
+    time nothing changes; and the Pod is admitted.
+    """
+    values = yaml.safe_load((SETS / "values" / f"{name}.yaml").read_text("utf-8"))
+    documents = helm.render(CHART, golden.RELEASE, NAMESPACE, values)
+    server.apply([document for document in documents if document["kind"] == "CustomResourceDefinition"])
+    warned = len(server.warnings)
+    applied = [apply(server, document) for document in documents]
+    again = [apply(server, document) for document in documents]
+    versions = [[item["metadata"]["resourceVersion"] for item in items] for items in (applied, again)]
+    assert versions[0] == versions[1]
+    template = next(document for document in documents if document["kind"] == "Deployment")["spec"]["template"]
+    pod = {"apiVersion": "v1", "kind": "Pod", **template, "metadata": {"name": "try", **template["metadata"]}}
+    server.request("POST", f"/api/v1/namespaces/{NAMESPACE}/pods", pod, dryRun="All", fieldValidation="Strict")
+    assert server.warnings[warned:] == []
+    for document in documents:
+        if document["kind"] != "CustomResourceDefinition":
+            server.request("DELETE", server.path(document))
+
+
+def apply(server: Cluster, document: Document) -> Document:
+    return server.request(
+        "PATCH", server.path(document), document, patch="apply", fieldManager="gitops", fieldValidation="Strict"
+    )
