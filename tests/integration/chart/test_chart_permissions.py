@@ -1,0 +1,283 @@
+"""Each permission of the rendered roles is needed, and they suffice: a real operator against a real API server.
+
+The permissions are read out of what the chart renders: one verb on one resource each. The operator is started with all
+of them, and then with some taken away. What it says for each that is missing is the proof that it wants it; a
+permission that the chart gives and no proof is known for fails the test.
+"""
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pytest
+
+from dev import crds, stand
+from dev.cluster import ApiError, Cluster, ControlPlane, helm
+from dev.hub.process import HubProcess
+from dev.stand import Installed, Operator
+
+SECONDS = 60.0
+FAST = {"POLICYHUB_DISCOVERY_INTERVAL": "0.5"}
+KIND = "K8sRequiredLabels"
+VALUES = {
+    "clusterName": "alpha",
+    "replicas": 2,
+    "monitoredClusters": [
+        {"name": "beta", "spec": {"connection": {"kubeconfigSecretRef": {"namespace": "fleet", "name": "beta"}}}}
+    ],
+}
+LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{stand.NAMESPACE}/leases/policyhub"
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Permission:
+    """One verb on one resource, as one role gives it."""
+
+    scope: str
+    """The role's namespace; empty for the whole cluster."""
+    group: str
+    resource: str
+    verb: str
+    names: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        names = f"/{','.join(self.names)}" if self.names else ""
+        return f"{self.verb} {self.resource}{names}{f'.{self.group}' if self.group else ''} in {self.scope or 'all'}"
+
+    def denied(self, cluster: Cluster) -> bool:
+        """Whether the API server refuses it to the operator."""
+        resource, _, subresource = self.resource.partition("/")
+        asked = {
+            "group": self.group,
+            "resource": "k8srequiredlabels" if resource == "*" else resource,
+            "subresource": subresource,
+            "verb": self.verb,
+            "namespace": self.scope,
+            "name": self.names[0] if self.names else "",
+        }
+        user = f"system:serviceaccount:{stand.NAMESPACE}:policyhub"
+        body = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": {"user": user, "groups": ["system:serviceaccounts"], "resourceAttributes": asked},
+        }
+        answer = cluster.request("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", body)
+        return not answer["status"]["allowed"]
+
+
+def permissions(role: Document) -> Iterator[Permission]:
+    """What a role gives."""
+    for rule in role["rules"]:
+        for group in rule["apiGroups"]:
+            for resource in rule["resources"]:
+                for verb in rule["verbs"]:
+                    scope = role["metadata"].get("namespace", "")
+                    yield Permission(scope, group, resource, verb, tuple(rule.get("resourceNames", ())))
+
+
+def without(role: Document, taken: set[Permission]) -> Document:
+    """The role, one rule for each permission that is left."""
+    rules = [
+        {
+            "apiGroups": [permission.group],
+            "resources": [permission.resource],
+            "verbs": [permission.verb],
+            **({"resourceNames": list(permission.names)} if permission.names else {}),
+        }
+        for permission in permissions(role)
+        if permission not in taken
+    ]
+    return {**role, "rules": rules}
+
+
+# -- what the operator says where a permission is missing ----------------------------------------------------------
+
+Proof = Callable[[Permission, Operator], bool]
+
+
+def logged(operator: Operator, event: str, **fields: str) -> bool:
+    return any(
+        line.get("event") == event and all(value in str(line.get(name, "")) for name, value in fields.items())
+        for line in operator.log()
+    )
+
+
+def reflector(permission: Permission, operator: Operator) -> bool:
+    """The log names the resource, and what was forbidden."""
+    plural = "k8srequiredlabels" if permission.resource == "*" else permission.resource
+    reason = {"list": "ListingForbidden", "watch": "WatchForbidden"}[permission.verb]
+    return logged(operator, "reflector_failed", resource=plural, reason=reason)
+
+
+def identity(_: Permission, operator: Operator) -> bool:
+    return logged(operator, "cluster_unreachable", cluster="alpha", reason="Forbidden")
+
+
+def secret(_: Permission, operator: Operator) -> bool:
+    message = 'cannot get resource "secrets"'
+    return logged(operator, "cluster_unreachable", cluster="beta", reason="KubeconfigInvalid", message=message)
+
+
+def status(_: Permission, operator: Operator) -> bool:
+    return logged(operator, "status_not_written", message='cannot patch resource "monitoredclusters/status"')
+
+
+def event(_: Permission, operator: Operator) -> bool:
+    return logged(operator, "event_not_written", message='cannot create resource "events"')
+
+
+def own(permission: Permission, operator: Operator) -> bool:
+    """Its own objects are kopf's to read, whose line holds the server's answer."""
+    return any(f'cannot {permission.verb} resource "monitoredclusters"' in str(line) for line in operator.log())
+
+
+def lease(permission: Permission, operator: Operator) -> bool:
+    return logged(operator, "lease_forbidden", message=f"cannot {permission.verb} resource")
+
+
+SOURCES = {"policyreports", "clusterpolicyreports", "reports", "clusterreports", "*"}
+OWNERS = {"pods", "replicasets", "jobs"}
+
+
+def experiment(permission: Permission) -> tuple[str, Proof]:
+    """What is taken away together, and how the lack of this one shows. What is not here is not known to be needed."""
+    match permission:
+        case Permission(verb="list" | "watch", resource="monitoredclusters"):
+            return f"own objects, {permission.verb}", own
+        case Permission(verb="list" | "watch", resource=resource) if resource in SOURCES | OWNERS | {"namespaces"}:
+            return f"sources, {permission.verb}", reflector
+        case Permission(verb="get", resource="namespaces", names=("kube-system",)):
+            return "identity and status", identity
+        case Permission(verb="patch", resource="monitoredclusters/status"):
+            return "identity and status", status
+        case Permission(verb="get", resource="secrets", names=("beta",), scope="fleet"):
+            return "sources, list", secret
+        case Permission(verb="create", resource="events", scope="default"):
+            return "sources, list", event
+        case Permission(resource="leases", scope=stand.NAMESPACE):
+            return f"lease, {permission.verb}", lease
+    raise LookupError(f"nothing shows that the operator needs: {permission}")
+
+
+EXPERIMENTS = (
+    "sources, list",
+    "sources, watch",
+    "identity and status",
+    "own objects, list",
+    "own objects, watch",
+    "lease, get",
+    "lease, create",
+    "lease, patch",
+)
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[HubProcess]:
+    with HubProcess.start() as hub:
+        yield hub
+
+
+@pytest.fixture(scope="module")
+def installed(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
+    """A cluster with engines' kinds and the chart, which watches the cluster twice: in it, and by a kubeconfig."""
+    cluster = plane.cluster("permissions")
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "fleet"}}
+    cluster.apply([namespace, *crds.policy_reports(), *crds.open_reports(), crds.constraint(KIND)])
+    installed = stand.install(cluster, tmp_path_factory.mktemp("permissions"), values=VALUES)
+    config = json.loads(installed.kubeconfig().read_text())
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"namespace": "fleet", "name": "beta"},
+        "stringData": {"kubeconfig": json.dumps(config)},
+    }
+    cluster.apply([secret])
+    yield installed
+    cluster.stop()
+
+
+def roles(installed: Installed) -> list[Document]:
+    return [document for document in installed.documents if document["kind"] in {"ClusterRole", "Role"}]
+
+
+def _await_ready(cluster: Cluster, name: str, operator: Operator) -> None:
+    def ready() -> bool:
+        return stand.condition(stand.monitored(cluster, name), "Ready").get("status") == "True"
+
+    stand.until(ready, seconds=SECONDS, what=f"{name} to be Ready", operator=operator)
+
+
+def test_they_suffice(installed: Installed, hub: HubProcess) -> None:
+    """With what the chart gives both clusters become Ready, and the operator is refused nothing."""
+    with Operator(installed, hub, settings=FAST).start() as operator:
+        for name in ("alpha", "beta"):
+            _await_ready(installed.cluster, name, operator)
+        assert "forbidden" not in json.dumps(operator.log()).lower()
+
+
+def test_the_switches_are_no_more_than_that(installed: Installed, hub: HubProcess) -> None:
+    """With every switch off both clusters become Ready all the same; only a condition says what is not known."""
+    cluster = installed.cluster
+    values = {
+        **VALUES,
+        "securityHub": {"accountId": stand.ACCOUNT, "region": stand.REGION},
+        "rbac": {"namespaces": False, "rollUp": False},
+    }
+    least = helm.render(stand.CHART, stand.RELEASE, stand.NAMESPACE, values)
+    cluster.apply([document for document in least if document["kind"] in {"ClusterRole", "Role"}])
+    _forget(cluster)
+    try:
+        with Operator(installed, hub, settings=FAST).start() as operator:
+            for name in ("alpha", "beta"):
+                _await_ready(cluster, name, operator)
+                owners = stand.condition(stand.monitored(cluster, name), "OwnersKnown")
+                assert (owners["status"], owners["reason"]) == ("False", "Forbidden")
+    finally:
+        cluster.apply(roles(installed))
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_each_is_needed(installed: Installed, hub: HubProcess, name: str) -> None:
+    """Without it the operator cannot do its work, and says so."""
+    cluster = installed.cluster
+    given = [permission for role in roles(installed) for permission in permissions(role)]
+    taken = {permission: experiment(permission)[1] for permission in given if experiment(permission)[0] == name}
+    assert taken
+    _forget(cluster)
+    cluster.apply([without(role, set(taken)) for role in roles(installed)])
+    try:
+        stand.until(lambda: all(p.denied(cluster) for p in taken), seconds=SECONDS, what="the permissions to go")
+        operator = Operator(installed, hub, settings=FAST)
+        operator.start(wait=False)
+        try:
+            for permission, proof in taken.items():
+                stand.until(
+                    partial(proof, permission, operator),
+                    seconds=SECONDS,
+                    what=f"what shows that it needs: {permission}",
+                    operator=operator,
+                )
+        finally:
+            operator.kill()
+    finally:
+        cluster.apply(roles(installed))
+        stand.until(lambda: not any(p.denied(cluster) for p in taken), seconds=SECONDS, what="the permissions back")
+
+
+def test_every_permission_is_tried(installed: Installed) -> None:
+    """Each permission of the chart belongs to one of the experiments."""
+    given = [permission for role in roles(installed) for permission in permissions(role)]
+    assert {experiment(permission)[0] for permission in given} == set(EXPERIMENTS)
+
+
+def _forget(cluster: Cluster) -> None:
+    """The lease, so that it has to be made; and the conditions, so that there is news for an event."""
+    with contextlib.suppress(ApiError):
+        cluster.request("DELETE", LEASE)
+    for name in ("alpha", "beta"):
+        cluster.request("PATCH", f"/apis/policyhub.dev/v1alpha1/monitoredclusters/{name}/status", {"status": None})
