@@ -1,0 +1,1 @@
+"""What AWS has to grant: the roles of the operator, as policies, CloudFormation and Terraform."""

@@ -1,0 +1,114 @@
+"""The flags of `policyhub iam-policy`. Nothing is asked of AWS; boto3, which knows the Regions, loads when it runs."""
+
+import json
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from policyhub.iam.policy import Plan, Role
+
+_WHO = "Who signs in"
+
+
+class Output(StrEnum):
+    JSON = "json"
+    CLOUDFORMATION = "cloudformation"
+    TERRAFORM = "terraform"
+
+
+class Part(StrEnum):
+    PERMISSIONS = "permissions"
+    TRUST = "trust"
+
+
+def iam_policy(
+    *,
+    account_id: Annotated[str, typer.Option(help="AWS account of the operator's role.")],
+    region: Annotated[list[str], typer.Option(help="Region of the findings; may be repeated.")],
+    assume_role: Annotated[
+        list[str] | None,
+        typer.Option(help="ARN of a role in another account, for that account's findings; may be repeated."),
+    ] = None,
+    external_id: Annotated[str | None, typer.Option(help="External id that those roles ask for.")] = None,
+    own_findings: Annotated[bool, typer.Option(help="Whether findings go to the operator's own account, too.")] = True,
+    role_name: Annotated[str, typer.Option(help="Name of the operator's role.")] = "policyhub",
+    cluster: Annotated[
+        list[str] | None,
+        typer.Option(help="Pod Identity: ARN of an EKS cluster; may be repeated.", rich_help_panel=_WHO),
+    ] = None,
+    oidc_issuer: Annotated[
+        list[str] | None,
+        typer.Option(help="IRSA: URL of a cluster's OIDC issuer; may be repeated.", rich_help_panel=_WHO),
+    ] = None,
+    namespace: Annotated[str, typer.Option(help="Namespace of the operator.", rich_help_panel=_WHO)] = "policyhub",
+    service_account: Annotated[str, typer.Option(help="Its service account.", rich_help_panel=_WHO)] = "policyhub",
+    output: Annotated[Output, typer.Option("--output", "-o", help="How it is written.")] = Output.JSON,
+    in_account: Annotated[
+        str | None, typer.Option(help="The role in this account; without it the operator's own, in JSON all.")
+    ] = None,
+    only: Annotated[
+        Part | None, typer.Option(help="One bare policy document of that role, as the AWS CLI takes it.")
+    ] = None,
+) -> None:
+    """Print the least that AWS has to grant: permissions and trust of the operator's role, and of those it assumes."""
+    from policyhub.iam.request import Request, RequestError  # noqa: PLC0415  (boto3 loads with it)
+
+    try:
+        request = Request.read(
+            account_id=account_id,
+            region=region,
+            assume_role=assume_role or (),
+            external_id=external_id,
+            own_findings=own_findings,
+            role_name=role_name,
+            cluster=cluster or (),
+            oidc_issuer=oidc_issuer or (),
+            namespace=namespace,
+            service_account=service_account,
+        )
+        plan = request.plan({name: _partition(name) for name in region})
+    except RequestError as error:
+        raise _wrong(str(error)) from error
+    roles = [role for role in plan.roles() if in_account in {None, role.account}]
+    if not roles:
+        raise _wrong(f"--in-account: no role is in {in_account}; --account-id and --assume-role name them")
+    if only is not None and output is not Output.JSON:
+        raise _wrong("--only prints JSON: leave --output out")
+    if in_account is not None or only is not None:
+        roles = roles[:1]
+    typer.echo(_printed(plan, roles, output=output, only=only, bare=in_account is not None), nl=False)
+
+
+def _wrong(message: str) -> typer.Exit:
+    typer.echo(f"policyhub: {message}", err=True)
+    return typer.Exit(2)
+
+
+def _partition(region: str) -> str:
+    from botocore.exceptions import UnknownRegionError  # noqa: PLC0415  (as above)
+
+    from policyhub.hub.credentials import partition  # noqa: PLC0415  (as above)
+
+    try:
+        return partition(region)
+    except UnknownRegionError:
+        return ""
+
+
+def _printed(plan: "Plan", roles: "list[Role]", *, output: Output, only: Part | None, bare: bool) -> str:
+    from policyhub.iam import template  # noqa: PLC0415  (as above)
+
+    first = roles[0]
+    match output:
+        case Output.CLOUDFORMATION:
+            return template.cloudformation(plan, first)
+        case Output.TERRAFORM:
+            return template.terraform(plan, first)
+    told: Any = [{"role": role.arn, "trust": role.trust, "permissions": role.permissions} for role in roles]
+    if only is not None:
+        told = first.trust if only is Part.TRUST else first.permissions
+    elif bare:
+        told = told[0]
+    return json.dumps(told, indent=2) + "\n"

@@ -1,0 +1,160 @@
+"""The least that AWS has to grant: permissions and trust, as IAM policy documents.
+
+| operation                 | IAM action                      | limited to                                         |
+|---------------------------|---------------------------------|----------------------------------------------------|
+| BatchImportFindings       | securityhub:BatchImportFindings | the default product, and findings of its account   |
+| GetFindings               | securityhub:GetFindings         | the hub                                            |
+| AssumeRole                | sts:AssumeRole                  | the roles that are named, and none where none is   |
+| GetCallerIdentity         | none: STS answers everybody     |                                                    |
+| AssumeRoleWithWebIdentity | none: the trust policy decides  |                                                    |
+
+A role is trusted to one service account: of one IAM OIDC provider for each cluster (IRSA), or of the clusters that are
+named (EKS Pod Identity, whose session tags say where the Pod runs). Those tags travel with every change of role, which
+is another action, `sts:TagSession`; it stands in a statement of its own, because no text says that the external id is
+part of that request. Pure: no I/O, no clock.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from policyhub.hub.client import product_arn
+
+Document = dict[str, Any]
+"""An IAM policy document."""
+
+ACTIONS: Mapping[str, str] = {
+    "BatchImportFindings": "securityhub:BatchImportFindings",
+    "GetFindings": "securityhub:GetFindings",
+    "AssumeRole": "sts:AssumeRole",
+    "GetCallerIdentity": "",
+    "AssumeRoleWithWebIdentity": "",
+}
+"""Every operation that the operator calls → the action that an identity policy must allow; empty where none must."""
+
+READS = ("GetFindings",)
+"""The operations that the hub itself is the resource of."""
+TAG_SESSION = "sts:TagSession"
+POD_IDENTITY = "pods.eks.amazonaws.com"
+AUDIENCE = "sts.amazonaws.com"
+"""What EKS writes into a service account's token for AWS, in every partition."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """Who may be the operator: one service account, in these clusters."""
+
+    namespace: str
+    service_account: str
+    clusters: tuple[str, ...] = ()
+    """ARNs of EKS clusters, for Pod Identity; none: any cluster of the account."""
+    issuers: tuple[str, ...] = ()
+    """URLs of OIDC issuers, without their scheme; with one, the sign-in is IRSA."""
+
+    @property
+    def irsa(self) -> bool:
+        return bool(self.issuers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Role:
+    """One IAM role, whole."""
+
+    arn: str
+    trust: Document
+    permissions: Document
+
+    @property
+    def account(self) -> str:
+        return self.arn.split(":")[4]
+
+    @property
+    def name(self) -> str:
+        return self.arn.rpartition("/")[2]
+
+    @property
+    def path(self) -> str:
+        """`/`, or `/team/`."""
+        return "/" + self.arn.partition(":role/")[2].removesuffix(self.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The operator's role, and those that it assumes in other accounts."""
+
+    partition: str
+    account: str
+    """Of the operator's role."""
+    regions: tuple[str, ...]
+    """Of the findings."""
+    role_name: str
+    workload: Workload
+    targets: tuple[str, ...] = ()
+    """ARNs of the roles to assume."""
+    external_id: str = ""
+    own_findings: bool = True
+    """Whether findings of the operator's own account are written, too."""
+
+    @property
+    def role_arn(self) -> str:
+        return f"arn:{self.partition}:iam::{self.account}:role/{self.role_name}"
+
+    def roles(self) -> tuple[Role, ...]:
+        """The operator's own first."""
+        statements = self._hub(self.account) if self.own_findings else []
+        tagged = not self.workload.irsa
+        if self.targets:
+            actions = [ACTIONS["AssumeRole"], *([TAG_SESSION] if tagged else [])]
+            statements.append(_allow("AssumeRoles", actions, Resource=[*self.targets]))
+        own = Role(arn=self.role_arn, trust=self._workload_trust(), permissions=_document(statements))
+        trust = _role_trust(self.role_arn, external_id=self.external_id, tagged=tagged)
+        others = (
+            Role(arn=arn, trust=trust, permissions=_document(self._hub(arn.split(":")[4]))) for arn in self.targets
+        )
+        return own, *others
+
+    def _hub(self, account: str) -> list[Document]:
+        """To import and read the findings of an account."""
+        hubs = [f"arn:{self.partition}:securityhub:{region}:{account}:hub/default" for region in self.regions]
+        products = [product_arn(partition=self.partition, region=region, account=account) for region in self.regions]
+        imports = _allow("ImportFindings", [ACTIONS["BatchImportFindings"]], Resource=products)
+        imports["Condition"] = {"StringEquals": {"securityhub:TargetAccount": account}}
+        return [imports, _allow("ReadFindings", [ACTIONS[operation] for operation in READS], Resource=hubs)]
+
+    def _workload_trust(self) -> Document:
+        workload = self.workload
+        if not workload.irsa:
+            tags: dict[str, Any] = {
+                "aws:RequestTag/kubernetes-namespace": workload.namespace,
+                "aws:RequestTag/kubernetes-service-account": workload.service_account,
+            }
+            if workload.clusters:
+                tags["aws:RequestTag/eks-cluster-arn"] = [*workload.clusters]
+            actions = [ACTIONS["AssumeRole"], TAG_SESSION]
+            statement = _allow("PodIdentity", actions, Principal={"Service": POD_IDENTITY})
+            return _document([statement | {"Condition": {"StringEquals": tags}}])
+        subject = f"system:serviceaccount:{workload.namespace}:{workload.service_account}"
+        statements = []
+        for number, issuer in enumerate(workload.issuers, 1):
+            provider = f"arn:{self.partition}:iam::{self.account}:oidc-provider/{issuer}"
+            statement = _allow(f"Irsa{number}", ["sts:AssumeRoleWithWebIdentity"], Principal={"Federated": provider})
+            condition = {"StringEquals": {f"{issuer}:aud": AUDIENCE, f"{issuer}:sub": subject}}
+            statements.append(statement | {"Condition": condition})
+        return _document(statements)
+
+
+def _role_trust(role_arn: str, *, external_id: str, tagged: bool) -> Document:
+    """Of a role in another account, for the operator's."""
+    principal = {"AWS": role_arn}
+    assume = _allow("Operator", [ACTIONS["AssumeRole"]], Principal=principal)
+    if external_id:
+        assume["Condition"] = {"StringEquals": {"sts:ExternalId": external_id}}
+    return _document([assume, *([_allow("OperatorTags", [TAG_SESSION], Principal=principal)] if tagged else [])])
+
+
+def _allow(sid: str, actions: Sequence[str], **more: object) -> Document:
+    return {"Sid": sid, "Effect": "Allow", "Action": [*actions], **more}
+
+
+def _document(statements: Sequence[Document]) -> Document:
+    return {"Version": "2012-10-17", "Statement": [*statements]}

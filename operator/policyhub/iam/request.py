@@ -1,0 +1,116 @@
+"""What was asked of `policyhub iam-policy`: checked as a whole, everything wrong named at once by its flag.
+
+Pure: no I/O, no clock.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from policyhub.api.scalar import (
+    PARTITIONS,
+    AccountId,
+    ClusterArn,
+    ExternalId,
+    NamespaceName,
+    ObjectName,
+    Region,
+    RoleArn,
+)
+from policyhub.iam.policy import Plan, Workload
+
+KNOWN_PARTITIONS = tuple(PARTITIONS.split("|"))
+_ISSUER = re.compile(r"(?:https://)?([a-z0-9][a-z0-9.-]*\.[a-z]+(?:/[A-Za-z0-9_./-]*[A-Za-z0-9_-])?)/?")
+
+
+class RequestError(Exception):
+    """No role can be made of it; the message has one line for each problem."""
+
+
+def _host(value: str) -> str:
+    """As IAM names an OIDC provider: without scheme and final slash."""
+    match = _ISSUER.fullmatch(value)
+    if match is None:
+        raise ValueError("not such as https://oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLE")
+    return match[1]
+
+
+class Request(BaseModel):
+    """The flags of the command."""
+
+    model_config = ConfigDict(frozen=True)
+
+    account_id: AccountId
+    region: tuple[Region, ...]
+    assume_role: tuple[RoleArn, ...] = ()
+    external_id: ExternalId | None = None
+    own_findings: bool = True
+    cluster: tuple[ClusterArn, ...] = ()
+    oidc_issuer: tuple[Annotated[str, AfterValidator(_host)], ...] = ()
+    namespace: NamespaceName = "policyhub"
+    service_account: ObjectName = "policyhub"
+    role_name: Annotated[str, Field(pattern=r"^[0-9A-Za-z+=,.@_-]{1,64}$")] = "policyhub"  # IAM CreateRole
+
+    @classmethod
+    def read(cls, **flags: Any) -> "Request":
+        """Raises RequestError."""
+        try:
+            return cls(**flags)
+        except ValidationError as error:
+            told = (
+                f"--{str(problem['loc'][0]).replace('_', '-')}: {problem['msg']} (given: {problem['input']!r})"
+                for problem in error.errors()
+            )
+            raise RequestError("\n".join(told)) from error
+
+    def plan(self, partitions: dict[str, str]) -> Plan:
+        """`partitions` has one entry for each Region; empty where AWS has no such Region. Raises RequestError."""
+        problems = [*self._where(partitions), *self._who()]
+        if problems:
+            raise RequestError("\n".join(problems))
+        return Plan(
+            partition=partitions[self.region[0]],
+            account=self.account_id,
+            regions=_once(self.region),
+            role_name=self.role_name,
+            workload=Workload(
+                namespace=self.namespace,
+                service_account=self.service_account,
+                clusters=_once(self.cluster),
+                issuers=_once(self.oidc_issuer),
+            ),
+            targets=_once(self.assume_role),
+            external_id=self.external_id or "",
+            own_findings=self.own_findings,
+        )
+
+    def _where(self, partitions: dict[str, str]) -> Iterator[str]:
+        yield from (f"--region: AWS has no Region {region}" for region, name in partitions.items() if not name)
+        names = {name for name in partitions.values() if name}
+        if len(names) > 1:
+            told = ", ".join(f"{region} is of {name}" for region, name in partitions.items() if name)
+            yield f"--region: a role is of one partition, but {told}"
+        for name in sorted(names - {*KNOWN_PARTITIONS}):
+            yield f"--region: a finding cannot name the partition {name}, only {', '.join(KNOWN_PARTITIONS)}"
+        for flag, arns in (("--assume-role", self.assume_role), ("--cluster", self.cluster)):
+            yield from (f"{flag}: {arn} is of another partition" for arn in arns if arn.split(":")[1] not in names)
+
+    def _who(self) -> Iterator[str]:
+        if self.cluster and self.oidc_issuer:
+            yield "--cluster is for Pod Identity, --oidc-issuer for IRSA: one role for each, or one of the two"
+        for arn in self.cluster:
+            if arn.split(":")[4] != self.account_id:
+                yield f"--cluster: {arn} is of another account; Pod Identity gives a role of the cluster's own"
+        for arn in self.assume_role:
+            if arn.split(":")[4] == self.account_id:
+                yield f"--assume-role: {arn} is of the operator's own account, whose findings need no other role"
+        if self.external_id is not None and not self.assume_role:
+            yield "--external-id: no role could ask for it; --assume-role names one"
+        if not self.own_findings and not self.assume_role:
+            yield "--no-own-findings: then --assume-role has to name where findings go"
+
+
+def _once(values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(values))

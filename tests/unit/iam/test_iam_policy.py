@@ -1,0 +1,223 @@
+"""What AWS has to grant: that it is all that the code calls, and nothing else."""
+
+import ast
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore import xform_name
+from typer.testing import CliRunner
+
+from policyhub.cli import app
+from policyhub.iam.policy import ACTIONS, READS, TAG_SESSION, Plan, Role, Workload
+
+SOURCES = Path(__file__).parents[3] / "operator/policyhub"
+ACCOUNT = "111122223333"
+OTHER = "444455556666"
+TARGET = f"arn:aws:iam::{OTHER}:role/team/policyhub"
+CLUSTER = f"arn:aws:eks:eu-west-1:{ACCOUNT}:cluster/prod-eu"
+ISSUER = "oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLE"
+GIVEN = ["iam-policy", "--account-id", ACCOUNT, "--region", "eu-west-1"]
+
+
+def plan(**given: Any) -> Plan:
+    workload = Workload(namespace="policyhub", service_account="policyhub", **given.pop("workload", {}))
+    default = {"partition": "aws", "account": ACCOUNT, "regions": ("eu-west-1",), "role_name": "policyhub"}
+    return Plan(**{**default, **given}, workload=workload)
+
+
+def statements(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {statement["Sid"]: statement for statement in document["Statement"]}
+
+
+def granted(role: Role) -> set[str]:
+    return {action for statement in role.permissions["Statement"] for action in statement["Action"]}
+
+
+# -- the code and the policy ------------------------------------------------------------------------------------------
+
+
+def names_in_code() -> tuple[set[str], set[str]]:
+    """Every attribute that the operator's code asks for, and the AWS services that it makes clients of."""
+    attributes: set[str] = set()
+    services: set[str] = set()
+    for path in SOURCES.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Attribute):
+                attributes.add(node.attr)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                made = node.func.attr in {"client", "_client"} and node.args
+                if made and isinstance(node.args[0], ast.Constant):
+                    services.add(str(node.args[0].value))
+    return attributes, services
+
+
+def called() -> dict[str, str]:
+    """Operation → its service, of every AWS operation that the code names as a client's method."""
+    attributes, services = names_in_code()
+    assert services == {"securityhub", "sts"}
+    session = botocore.session.get_session()
+    found = {}
+    for service in services:
+        for operation in session.get_service_model(service).operation_names:
+            if xform_name(operation) in attributes:
+                found[operation] = service
+    return found
+
+
+def test_every_operation_that_the_code_calls_has_its_action_and_no_other_has() -> None:
+    """The table of actions has each AWS operation of the code. AssumeRoleWithWebIdentity is botocore's own sign-in."""
+    operations = called()
+    assert ACTIONS.keys() - {"AssumeRoleWithWebIdentity"} == operations.keys()
+    for operation, service in operations.items():
+        assert ACTIONS[operation] in {f"{service}:{operation}", ""}
+
+
+def test_the_policy_grants_every_action_of_the_table_and_none_else() -> None:
+    """With another account's role the policy has every action; sts:TagSession goes with Pod Identity's tags."""
+    role, _ = plan(targets=(TARGET,)).roles()
+    assert granted(role) == {action for action in ACTIONS.values() if action} | {TAG_SESSION}
+
+
+def test_without_another_account_no_role_may_be_assumed() -> None:
+    """A policy for one account names Security Hub's actions alone."""
+    (role,) = plan().roles()
+    assert granted(role) == {"securityhub:BatchImportFindings", *(ACTIONS[operation] for operation in READS)}
+
+
+def test_irsa_needs_no_tag_session() -> None:
+    """A session by web identity has no tags that could travel on: neither side grants the tagging."""
+    own, other = plan(targets=(TARGET,), workload={"issuers": (ISSUER,)}).roles()
+    assert TAG_SESSION not in granted(own)
+    assert TAG_SESSION not in str(other.trust)
+
+
+# -- what it is limited to --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("partition", "region"), [("aws", "eu-west-1"), ("aws-cn", "cn-north-1"), ("aws-us-gov", "us-gov-west-1")]
+)
+def test_every_arn_is_of_the_partition(partition: str, region: str) -> None:
+    """No ARN of one partition stands in the policies of another."""
+    targets = (f"arn:{partition}:iam::{OTHER}:role/policyhub",)
+    for workload in ({}, {"issuers": (ISSUER,)}):
+        told = str(plan(partition=partition, regions=(region,), targets=targets, workload=workload).roles())
+        assert {*re.findall(r"arn:([a-z-]+):", told)} == {partition}
+
+
+def test_imports_are_limited_to_the_product_and_the_account() -> None:
+    """BatchImportFindings is granted on the default product of each Region, for findings of its own account."""
+    own, other = plan(regions=("eu-west-1", "us-east-1"), targets=(TARGET,)).roles()
+    for role, account in ((own, ACCOUNT), (other, OTHER)):
+        imports = statements(role.permissions)["ImportFindings"]
+        assert imports["Resource"] == [
+            f"arn:aws:securityhub:{region}:{account}:product/{account}/default" for region in ("eu-west-1", "us-east-1")
+        ]
+        assert imports["Condition"] == {"StringEquals": {"securityhub:TargetAccount": account}}
+        assert statements(role.permissions)["ReadFindings"]["Resource"] == [
+            f"arn:aws:securityhub:{region}:{account}:hub/default" for region in ("eu-west-1", "us-east-1")
+        ]
+
+
+def test_findings_may_go_elsewhere_only() -> None:
+    """Without findings of its own account, the operator's role may only assume others."""
+    own, _ = plan(targets=(TARGET,), own_findings=False).roles()
+    assert granted(own) == {"sts:AssumeRole", TAG_SESSION}
+    assert statements(own.permissions)["AssumeRoles"]["Resource"] == [TARGET]
+
+
+# -- whom it is trusted to --------------------------------------------------------------------------------------------
+
+
+def test_pod_identity_is_trusted_with_its_tags_from_the_named_clusters() -> None:
+    """Pod Identity may tag the session, and its tags must name the service account and one of the clusters."""
+    (role,) = plan(workload={"clusters": (CLUSTER,)}).roles()
+    (statement,) = role.trust["Statement"]
+    assert statement["Principal"] == {"Service": "pods.eks.amazonaws.com"}
+    assert statement["Action"] == ["sts:AssumeRole", "sts:TagSession"]
+    assert statement["Condition"]["StringEquals"] == {
+        "aws:RequestTag/kubernetes-namespace": "policyhub",
+        "aws:RequestTag/kubernetes-service-account": "policyhub",
+        "aws:RequestTag/eks-cluster-arn": [CLUSTER],
+    }
+
+
+def test_irsa_is_trusted_by_audience_and_subject_of_each_issuer() -> None:
+    """Each cluster's provider has a statement of its own, which names the audience and the service account."""
+    (role,) = plan(workload={"issuers": (ISSUER, "oidc.example/id/2")}).roles()
+    first, second = role.trust["Statement"]
+    assert first["Principal"] == {"Federated": f"arn:aws:iam::{ACCOUNT}:oidc-provider/{ISSUER}"}
+    assert first["Action"] == ["sts:AssumeRoleWithWebIdentity"]
+    assert first["Condition"]["StringEquals"] == {
+        f"{ISSUER}:aud": "sts.amazonaws.com",
+        f"{ISSUER}:sub": "system:serviceaccount:policyhub:policyhub",
+    }
+    assert second["Principal"]["Federated"].endswith("oidc-provider/oidc.example/id/2")
+
+
+def test_another_accounts_role_trusts_the_operator_with_the_external_id() -> None:
+    """The external id is asked for where the role is assumed; the tags of the session travel without it."""
+    _, other = plan(targets=(TARGET,), external_id="tell-nobody").roles()
+    found = statements(other.trust)
+    principal = {"AWS": f"arn:aws:iam::{ACCOUNT}:role/policyhub"}
+    assert {sid: statement["Principal"] for sid, statement in found.items()} == dict.fromkeys(found, principal)
+    assert found["Operator"]["Condition"] == {"StringEquals": {"sts:ExternalId": "tell-nobody"}}
+    assert found["OperatorTags"]["Action"] == [TAG_SESSION]
+    assert (other.account, other.name, other.path) == (OTHER, "policyhub", "/team/")
+
+
+# -- the command ------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_prints_all_roles_or_one_bare_document() -> None:
+    """JSON has every role; --only and --in-account leave what the AWS CLI takes as a file."""
+    both = json.loads(CliRunner().invoke(app, [*GIVEN, "--assume-role", TARGET]).stdout)
+    assert [role["role"] for role in both] == [f"arn:aws:iam::{ACCOUNT}:role/policyhub", TARGET]
+    given = [*GIVEN, "--assume-role", TARGET, "--in-account", OTHER]
+    trust = json.loads(CliRunner().invoke(app, [*given, "--only", "trust"]).stdout)
+    assert trust == both[1]["trust"]
+    permissions = json.loads(CliRunner().invoke(app, [*given, "--only", "permissions"]).stdout)
+    assert permissions == both[1]["permissions"]
+    assert json.loads(CliRunner().invoke(app, given).stdout) == both[1]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["--cluster", "prod"], "--cluster: String should match pattern"),
+        (["--cluster", CLUSTER.replace(ACCOUNT, OTHER)], "Pod Identity gives a role of the cluster's own"),
+        (["--cluster", CLUSTER, "--oidc-issuer", ISSUER], "--cluster is for Pod Identity, --oidc-issuer for IRSA"),
+        (["--oidc-issuer", "EXAMPLE"], "--oidc-issuer: Value error, not such as https://oidc.eks."),
+        (["--assume-role", TARGET.replace(OTHER, ACCOUNT)], "whose findings need no other role"),
+        (["--assume-role", TARGET.replace("aws", "aws-cn", 1)], "is of another partition"),
+        (["--external-id", "tell-nobody"], "no role could ask for it"),
+        (["--no-own-findings"], "--assume-role has to name where findings go"),
+        (["--region", "cn-north-1"], "a role is of one partition, but eu-west-1 is of aws, cn-north-1 is of aws-cn"),
+        (["--region", "xx-west-1"], "AWS has no Region xx-west-1"),
+        (["--in-account", OTHER], f"no role is in {OTHER}"),
+        (["--only", "trust", "-o", "terraform"], "--only prints JSON"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_what_no_role_can_be_made_of_is_told(given: list[str], told: str) -> None:
+    """A request that fits no role prints nothing, ends with 2 and names the flag."""
+    done = CliRunner().invoke(app, [*GIVEN, *given])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert told in done.stderr
+
+
+def test_a_region_whose_findings_cannot_name_it_is_refused() -> None:
+    """ASFF knows three partitions; a role in another one would have nothing to do."""
+    done = CliRunner().invoke(app, ["iam-policy", "--account-id", ACCOUNT, "--region", "us-iso-east-1"])
+    assert "cannot name the partition aws-iso" in done.stderr
+
+
+def test_everything_wrong_is_named_at_once() -> None:
+    """Two wrong flags are two lines."""
+    done = CliRunner().invoke(app, ["iam-policy", "--account-id", "1", "--region", "Ireland"])
+    assert "policyhub: --account-id: " in done.stderr
+    assert "\n--region: " in done.stderr
