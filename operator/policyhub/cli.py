@@ -1,4 +1,4 @@
-"""The command line: `policyhub run`, `policyhub archive`, `policyhub render`."""
+"""The command line: `policyhub run`, `policyhub archive`, `policyhub render`, `policyhub iam-policy`."""
 
 import logging
 import os
@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 import policyhub
+from policyhub.iam.command import iam_policy
 from policyhub.render import command
 
 app = typer.Typer(
@@ -113,3 +114,4 @@ def archive(
 
 
 app.command()(command.render)
+app.command("iam-policy")(iam_policy)
