@@ -131,7 +131,10 @@ class Clients:
 
     def _new_session(self, provider: "_AssumedRole | None" = None) -> Any:
         core = botocore.session.get_session()
-        core.register("before-send", self._hold)  # its clients inherit it, also those that the chain makes to sign in
+        # Its clients inherit both, also the one that the chain makes to sign in by IRSA: for STS botocore would wait up
+        # to five times 60 s.
+        core.register("before-send", self._hold)
+        core.set_default_client_config(self._config)
         if self._loader is not None:
             core.register_component("data_loader", self._loader)
         if provider is not None:
