@@ -10,7 +10,11 @@
 | POST hubs {account, region, enabled} | Security Hub on or off |
 | POST quotas {on} | |
 | POST roles {arn: external id or ""} | replaces the assumable roles |
+| POST policies [{role, trust, permissions}, …] | replaces the roles that policies bind; as `iam-policy` prints |
+| POST clusters [{arn, jwks}, …] | replaces the clusters whose service account tokens are believed |
+| POST associations [{cluster, namespace, serviceAccount, role}, …] | replaces those of Pod Identity |
 | POST sessions/expire | every assumed role's credentials are over |
+| POST sessions/lifetime {seconds} | how long those last that are given out from now on; 0: as asked for |
 | POST analyst {account, region, ids, …} | BatchUpdateFindings without quota |
 | POST reset | as just started |
 """
@@ -22,7 +26,9 @@ import msgspec
 from aiohttp import web
 
 from dev.hub.faults import Fault
+from dev.hub.policy import Role
 from dev.hub.service import Service
+from dev.hub.signin import Association, Cluster
 from dev.hub.store import Record
 from dev.hub.switches import Switches
 from dev.hub.wire import AwsError
@@ -67,7 +73,11 @@ def mount(app: web.Application, service: Service) -> None:
     app.router.add_post("/_control/hubs", routes.set_hub)
     app.router.add_post("/_control/quotas", routes.set_quotas)
     app.router.add_post("/_control/roles", routes.set_roles)
+    app.router.add_post("/_control/policies", routes.set_policies)
+    app.router.add_post("/_control/clusters", routes.set_clusters)
+    app.router.add_post("/_control/associations", routes.set_associations)
     app.router.add_post("/_control/sessions/expire", routes.expire)
+    app.router.add_post("/_control/sessions/lifetime", routes.set_lifetime)
     app.router.add_post("/_control/analyst", routes.analyst)
     app.router.add_post("/_control/reset", routes.reset)
 
@@ -80,6 +90,10 @@ class _HubState(msgspec.Struct, forbid_unknown_fields=True):
 
 class _Quotas(msgspec.Struct, forbid_unknown_fields=True):
     on: bool
+
+
+class _Lifetime(msgspec.Struct, forbid_unknown_fields=True):
+    seconds: int
 
 
 class Control:
@@ -165,6 +179,23 @@ class Control:
 
     async def set_roles(self, request: web.Request) -> web.Response:
         self._service.identity.roles = await self._convert(request, dict[str, str])
+        return answer({})
+
+    async def set_policies(self, request: web.Request) -> web.Response:
+        roles = await self._convert(request, list[Role])
+        self._service.identity.policies = {role.role: role for role in roles}
+        return answer({})
+
+    async def set_clusters(self, request: web.Request) -> web.Response:
+        self._service.sign_in.clusters = await self._convert(request, list[Cluster])
+        return answer({})
+
+    async def set_associations(self, request: web.Request) -> web.Response:
+        self._service.sign_in.associations = await self._convert(request, list[Association])
+        return answer({})
+
+    async def set_lifetime(self, request: web.Request) -> web.Response:
+        self._service.identity.lifetime = (await self._convert(request, _Lifetime)).seconds
         return answer({})
 
     async def expire(self, _: web.Request) -> web.Response:

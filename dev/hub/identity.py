@@ -1,28 +1,38 @@
-"""Who a caller is: access keys, assumable roles and the sessions that assuming a role gives.
+"""Who a caller is, and what it may: access keys, roles, and the sessions that assuming a role gives.
 
 A long-term key belongs to its configured account, any other key to the default account (unless only configured keys
-count). Temporary keys (`ASIA…`) are known only from AssumeRole, and need their session token.
+count). Temporary keys (`ASIA…`) are known only from a sign-in, and need their session token.
+
+A role with policies (`dev.hub.policy`) is assumed only by whom its trust policy names, and its sessions may do what its
+permissions say; every other role may do everything in its account. Session tags travel with each change of role.
 """
 
 import re
 import secrets
 import string
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
+from dev.hub.policy import Role
 from dev.hub.timestamp import render
 from dev.hub.wire import AwsError, partition
 
 ROLE_ARN = re.compile(r"^arn:(aws[a-z-]*):iam::(\d{12}):role/(?:[\w+=,.@-]+/)*([\w+=,.@-]{1,64})$")
 _SESSION_NAME = re.compile(r"^[\w+=,.@-]{2,64}$")
 _UPPER = string.ascii_uppercase + "234567"
+NO_TAGS: Mapping[str, str] = {}
 
 
 class Caller(msgspec.Struct, frozen=True):
     account: str
     arn: str
     user: str
+    role: str = ""
+    """ARN of the role whose session this is."""
+    tags: Mapping[str, str] = NO_TAGS
+    """Of the session."""
 
 
 class Session(msgspec.Struct):
@@ -40,6 +50,10 @@ class Identity:
         self._strict = strict
         self.roles = roles
         """Role ARN → external id ("" where none is wanted). While empty, any role of a known account can be assumed."""
+        self.policies: dict[str, Role] = {}
+        """By role ARN."""
+        self.lifetime = 0
+        """Seconds for which every session lasts, whatever was asked for; 0: as asked."""
         self._sessions: dict[str, Session] = {}
 
     def resolve(self, key: str, token: str | None, *, region: str, now: float) -> Caller:
@@ -61,8 +75,33 @@ class Identity:
             account = self._default
         return Caller(account, f"arn:{partition(region)}:iam::{account}:user/{key[:64]}", "AIDA" + key[-16:].upper())
 
+    def permits(self, caller: Caller, action: str, resource: str, context: Mapping[str, str] = NO_TAGS) -> bool:
+        policies = self.policies.get(caller.role)
+        return policies is None or policies.permissions.permits(action, resource, context)
+
     def assume(self, form: dict[str, str], caller: Caller, *, accounts: set[str], now: float) -> dict[str, Any]:
         """The AssumeRole result."""
+        arn, account, duration = self.asked(form)
+        policies = self.policies.get(arn)
+        if policies is not None:
+            principal = "AWS", caller.role or caller.arn
+            context = {"sts:ExternalId": form["ExternalId"]} if "ExternalId" in form else {}
+            allowed = policies.trust.trusts("sts:AssumeRole", principal, context)
+            tagged = policies.trust.trusts("sts:TagSession", principal, NO_TAGS)
+        else:
+            wanted = self.roles.get(arn)
+            allowed = wanted is not None if self.roles else account in accounts
+            allowed = allowed and (not wanted or form.get("ExternalId") == wanted)
+            tagged = True
+        for action, may in (("sts:AssumeRole", allowed), ("sts:TagSession", tagged or not caller.tags)):
+            needed = action == "sts:AssumeRole" or caller.tags
+            if not may or (needed and not self.permits(caller, action, arn)):
+                message = f"User: {caller.arn} is not authorized to perform: {action} on resource: {arn}"
+                raise AwsError("AccessDenied", 403, message)
+        return self.open(arn, form["RoleSessionName"], tags=caller.tags, seconds=duration, now=now)
+
+    def asked(self, form: dict[str, str]) -> tuple[str, str, int]:
+        """(Role ARN, its account, seconds) of a sign-in. Raises AwsError where the request is malformed."""
         arn, name = form.get("RoleArn", ""), form.get("RoleSessionName", "")
         match = ROLE_ARN.match(arn)
         if match is None or _SESSION_NAME.match(name) is None:
@@ -73,20 +112,20 @@ class Identity:
             duration = 0
         if not 900 <= duration <= 43_200:
             raise AwsError("ValidationError", 400, "DurationSeconds must be between 900 and 43200")
+        return arn, match[2], duration
+
+    def open(self, arn: str, name: str, *, tags: Mapping[str, str], seconds: int, now: float) -> dict[str, Any]:
+        """A session of a role, as STS describes it."""
+        match = ROLE_ARN.match(arn)
+        if match is None:
+            raise AwsError("ValidationError", 400, f"RoleArn {arn!r} is invalid")
         section, account, role = match.groups()
-        wanted = self.roles.get(arn)
-        allowed = wanted is not None if self.roles else account in accounts
-        if not allowed or (wanted and form.get("ExternalId") != wanted):
-            raise AwsError(
-                "AccessDenied",
-                403,
-                f"User: {caller.arn} is not authorized to perform: sts:AssumeRole on resource: {arn}",
-            )
         key = "ASIA" + "".join(secrets.choice(_UPPER) for _ in range(16))
+        assumed = f"arn:{section}:sts::{account}:assumed-role/{role}/{name}"
         session = Session(
-            Caller(account, f"arn:{section}:sts::{account}:assumed-role/{role}/{name}", f"AROA{key[4:]}:{name}"),
+            Caller(account, assumed, f"AROA{key[4:]}:{name}", arn, tags),
             secrets.token_urlsafe(48),
-            now + duration,
+            now + (self.lifetime or seconds),
         )
         self._sessions[key] = session
         return {

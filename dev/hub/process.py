@@ -119,15 +119,21 @@ class HubProcess:
 
     def env(self, *, account: str | None = None, region: str | None = None) -> dict[str, str]:
         """Environment variables that point an unmodified AWS SDK here, and away from this machine's own settings."""
+        return {
+            **self.place(region=region),
+            "AWS_ACCESS_KEY_ID": access_key(account or self.accounts[0]),
+            "AWS_SECRET_ACCESS_KEY": "not-a-secret-the-local-hub-verifies-no-signature",
+            "AWS_SESSION_TOKEN": "",
+        }
+
+    def place(self, *, region: str | None = None) -> dict[str, str]:
+        """The same without any credentials."""
         host = self.url.removeprefix("http://").rpartition(":")[0]
         direct = ",".join(filter(None, [os.environ.get("NO_PROXY", os.environ.get("no_proxy", "")), host, "127.0.0.1"]))
         where = region or self.regions[0]
         return {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "false",
-            "AWS_ACCESS_KEY_ID": access_key(account or self.accounts[0]),
-            "AWS_SECRET_ACCESS_KEY": "not-a-secret-the-local-hub-verifies-no-signature",
-            "AWS_SESSION_TOKEN": "",
             "AWS_REGION": where,
             "AWS_DEFAULT_REGION": where,
             "AWS_CONFIG_FILE": os.devnull,
@@ -135,6 +141,17 @@ class HubProcess:
             "AWS_EC2_METADATA_DISABLED": "true",
             "NO_PROXY": direct,
             "no_proxy": direct,
+        }
+
+    def irsa(self, *, role: str, token: Path) -> dict[str, str]:
+        """What EKS adds to a Pod whose service account names a role: with it and `place`, an SDK signs in by IRSA."""
+        return {"AWS_ROLE_ARN": role, "AWS_WEB_IDENTITY_TOKEN_FILE": str(token)}
+
+    def pod_identity(self, *, token: Path) -> dict[str, str]:
+        """What EKS adds to a Pod whose service account has an association, but for the agent's address."""
+        return {
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{self.url}/v1/credentials",
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": str(token),
         }
 
     def findings(self, **filters: str) -> list[dict[str, Any]]:
@@ -218,6 +235,26 @@ class HubProcess:
     def roles(self, roles: Mapping[str, str]) -> None:
         """Replace the assumable roles."""
         self._send("POST", "roles", dict(roles))
+
+    def policies(self, roles: Sequence[Mapping[str, Any]]) -> None:
+        """Replace the roles that policies bind: `[{"role": ARN, "trust": …, "permissions": …}]`, as `policyhub
+        iam-policy` prints them.
+        """
+        self._send("POST", "policies", [dict(role) for role in roles])
+
+    def clusters(self, keys: Mapping[str, Mapping[str, Any]]) -> None:
+        """Replace the clusters whose service account tokens are believed: cluster ARN → its JSON Web Key Set."""
+        self._send("POST", "clusters", [{"arn": arn, "jwks": jwks} for arn, jwks in keys.items()])
+
+    def associate(self, cluster: str, service_account: str, role: str) -> None:
+        """Make this the only association of Pod Identity; `service_account` is `namespace/name`."""
+        namespace, _, name = service_account.partition("/")
+        association = {"cluster": cluster, "namespace": namespace, "serviceAccount": name, "role": role}
+        self._send("POST", "associations", [association])
+
+    def session_lifetime(self, seconds: int) -> None:
+        """How long sessions last that are given out from now on; 0: as asked for."""
+        self._send("POST", "sessions/lifetime", {"seconds": seconds})
 
     def expire_sessions(self) -> None:
         """End the credentials of all assumed roles."""

@@ -14,9 +14,11 @@ from aiohttp import web
 
 from dev.hub import board, control
 from dev.hub.service import Call, Request, Service
-from dev.hub.wire import AwsError, json_error, parse_scope, xml_error
+from dev.hub.wire import AwsError, Scope, json_error, parse_scope, unsigned, xml_error
 
 SERVICE = web.AppKey("service", Service)
+CREDENTIALS = "/v1/credentials"
+"""Where the agent of EKS Pod Identity answers."""
 _MOST_BYTES = 32 * 1024 * 1024  # above what AWS takes, so that the documented refusal answers a batch that is too large
 _LOCAL = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
@@ -28,6 +30,7 @@ def application(service: Service) -> web.Application:
     app[SERVICE] = service
     control.mount(app, service)
     board.mount(app, service)
+    app.router.add_get(CREDENTIALS, _agent)
     app.router.add_route("*", "/{path:.*}", _aws)
     return app
 
@@ -52,7 +55,10 @@ async def _aws(request: web.Request) -> web.StreamResponse:
     body = await request.read()
     sts = False
     try:
-        scope = parse_scope(request.headers.get("Authorization"))
+        if unsigned(request.headers.get("Authorization"), body):
+            scope = Scope("", service.settings.regions[0], "sts")
+        else:
+            scope = parse_scope(request.headers.get("Authorization"))
         sts = scope.service == "sts"
         token = request.headers.get("X-Amz-Security-Token")
         call = service.admit(Request(request.method, request.path, scope, token, body))
@@ -66,6 +72,21 @@ async def _aws(request: web.Request) -> web.StreamResponse:
         content_type="text/xml" if sts else "application/json",
         headers={"x-amzn-RequestId": secrets.token_hex(16)},
     )
+
+
+async def _agent(request: web.Request) -> web.StreamResponse:
+    """The agent of EKS Pod Identity on the node: the Pod's token against credentials of its role."""
+    service = request.app[SERVICE]
+    scope = Scope("", service.settings.regions[0], "eks-auth")
+    token = request.headers.get("Authorization")
+    try:
+        call = service.admit(Request(request.method, request.path, scope, token, b""))
+        if call.fault is not None and call.fault.kind.startswith("timeout"):
+            return await _silent(request, service, call)
+        answer = service.perform(call)
+    except AwsError as error:
+        return web.Response(body=json_error(error), status=error.status, content_type="application/json")
+    return web.Response(body=answer, content_type="application/json")
 
 
 async def _silent(request: web.Request, service: Service, call: Call) -> web.StreamResponse:

@@ -14,10 +14,11 @@ import msgspec
 
 from dev.hub import query
 from dev.hub.faults import Breaker, Fault, Faults
-from dev.hub.identity import Caller, Identity
+from dev.hub.identity import ROLE_ARN, Caller, Identity
 from dev.hub.imports import Importer, not_subscribed
 from dev.hub.journal import Journal
 from dev.hub.quota import Quotas
+from dev.hub.signin import SignIn
 from dev.hub.store import Hub
 from dev.hub.switches import Switches
 from dev.hub.timestamp import render
@@ -34,6 +35,12 @@ OPERATIONS = {
     ("POST", "/accounts"): "EnableSecurityHub",
     ("DELETE", "/accounts"): "DisableSecurityHub",
 }
+
+WEB_SIGN_IN = "AssumeRoleWithWebIdentity"
+POD_SIGN_IN = "AssumeRoleForPodIdentity"
+"""EKS Auth's name for what the agent of Pod Identity asks."""
+UNSIGNED = frozenset({WEB_SIGN_IN, POD_SIGN_IN})
+"""Operations whose caller has no credentials yet; they count as calls of the role's account, where it is named."""
 
 
 class Settings(msgspec.Struct):
@@ -91,6 +98,7 @@ class Service:
             strict=settings.strict_keys,
             roles=settings.roles,
         )
+        self.sign_in = SignIn(self.identity)
         self._importer = Importer(self.switches, self.journal, self._next_version, self.moved)
         self._updater = Updater(self.journal, self._next_version)
         self.hubs: dict[tuple[str, str], Hub] = {}
@@ -140,7 +148,10 @@ class Service:
         scope = request.scope
         operation = _operation(request)
         try:
-            caller = self.identity.resolve(scope.key, request.token, region=scope.region, now=self.clock())
+            if operation in UNSIGNED:
+                caller = Caller(_role_account(request), "anonymous", "")
+            else:
+                caller = self.identity.resolve(scope.key, request.token, region=scope.region, now=self.clock())
         except AwsError as error:
             self.note(operation, "", scope.region, 0, error)
             raise
@@ -155,18 +166,36 @@ class Service:
         account, region = call.caller.account, call.request.scope.region
         kind = call.fault.kind if call.fault is not None else ""
         if kind == "access_denied":
-            message = f"User: {call.caller.arn} is not authorized to perform: securityhub:{call.operation}"
-            return AwsError("AccessDeniedException", 403, message)
+            return _denied(call, "")
         if kind == "expired":
             return AwsError("ExpiredTokenException", 403, "The security token included in the request is expired")
         if kind == "error500":
             self.lose(call)
             return AwsError("InternalException", 500, "Internal server error")
         securityhub = call.request.scope.service == "securityhub"
+        if securityhub and (lacking := self._lacking(call)):
+            return _denied(call, lacking)
         over = securityhub and not self.quotas.take(account, region, call.operation, now=self.monotonic())
         if over or kind == "throttle":
             return AwsError("TooManyRequestsException", 429, "Too Many Requests")
         return None
+
+    def _lacking(self, call: Call) -> str:
+        """The resource that the caller's role is not granted the operation on; empty where it is."""
+        caller = call.caller
+        if caller.role not in self.identity.policies:
+            return ""
+        hub = self.hub(caller.account, call.request.scope.region)
+        action = f"securityhub:{call.operation}"
+        if call.operation != "BatchImportFindings":
+            arn = hub.product_arn.replace(f"product/{hub.account}/default", "hub/default")
+            return "" if self.identity.permits(caller, action, arn) else arn
+        for finding in _decoded(call).get("Findings", []):
+            arn = str(finding.get("ProductArn", ""))
+            context = {"securityhub:TargetAccount": str(finding.get("AwsAccountId", ""))}
+            if not self.identity.permits(caller, action, arn, context):
+                return arn
+        return ""
 
     def perform(self, call: Call) -> bytes:
         """Run the operation. Raises AwsError for a refused call. Either way the journal has it."""
@@ -192,6 +221,8 @@ class Service:
     def _run(self, call: Call) -> bytes:
         if call.request.scope.service == "sts":
             return self._sts(call)
+        if call.operation == POD_SIGN_IN:
+            return msgspec.json.encode(self.sign_in.pod_identity(call.request.token or "", now=self.clock()))
         hub = self.hub(call.caller.account, call.request.scope.region)
         if call.operation == "EnableSecurityHub":
             return self._enable(hub)
@@ -230,6 +261,8 @@ class Service:
         if call.operation == "GetCallerIdentity":
             caller = call.caller
             result: dict[str, Any] = {"Arn": caller.arn, "UserId": caller.user, "Account": caller.account}
+        elif call.operation == WEB_SIGN_IN:
+            result = self.sign_in.web_identity(form, now=self.clock())
         else:
             accounts = {account for account, _ in self.hubs} | set(self.settings.accounts)
             result = self.identity.assume(form, call.caller, accounts=accounts, now=self.clock())
@@ -291,10 +324,27 @@ def _operation(request: Request) -> str:
         return operation
     if request.scope.service == "sts":
         action = dict(parse_qsl(request.body.decode("utf-8", "replace"))).get("Action", "")
-        if action not in {"GetCallerIdentity", "AssumeRole"}:
+        if action not in {"GetCallerIdentity", "AssumeRole", WEB_SIGN_IN}:
             raise AwsError("InvalidAction", 400, f"Could not find operation {action[:100]} on this server")
         return action
+    if request.scope.service == "eks-auth":
+        return POD_SIGN_IN
     raise AwsError("UnknownOperationException", 404, f"Service {request.scope.service} is not part of this server")
+
+
+def _denied(call: Call, resource: str) -> AwsError:
+    """STS's word for it is shorter."""
+    service = call.request.scope.service
+    code = "AccessDenied" if service == "sts" else "AccessDeniedException"
+    where = f" on resource: {resource}" if resource else ""
+    message = f"User: {call.caller.arn} is not authorized to perform: {service}:{call.operation}{where}"
+    return AwsError(code, 403, message)
+
+
+def _role_account(request: Request) -> str:
+    """Of the role that an unsigned call asks for; empty where it names none."""
+    match = ROLE_ARN.match(dict(parse_qsl(request.body.decode("utf-8", "replace"))).get("RoleArn", ""))
+    return match[2] if match else ""
 
 
 def _decoded(call: Call) -> Any:

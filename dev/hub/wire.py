@@ -50,6 +50,11 @@ def parse_scope(authorization: str | None) -> Scope:
     return Scope(match["key"], match["region"], match["service"])
 
 
+def unsigned(authorization: str | None, body: bytes) -> bool:
+    """Whether this is the one call of STS's that is never signed."""
+    return authorization is None and b"Action=AssumeRoleWithWebIdentity" in body
+
+
 def partition(region: str) -> str:
     """The partition whose ARNs are right in a Region."""
     if region.startswith("cn-"):

@@ -1,0 +1,60 @@
+"""IAM as far as the operator's roles need it: what a policy document allows.
+
+Only what stands here exists: statements that allow, actions and resources by name, the condition StringEquals. Anything
+else is refused when the document is read, never ignored. Pure: no I/O, no clock.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+import msgspec
+
+Texts = list[str] | str
+Name = Annotated[str, msgspec.Meta(pattern=r"^[^*?]+$")]
+Names = list[Name] | Name
+Context = Mapping[str, str]
+"""Condition key → the request's value."""
+
+
+class Statement(msgspec.Struct, forbid_unknown_fields=True, rename="pascal"):
+    effect: Literal["Allow"]
+    action: Names
+    sid: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9]*$")] = ""
+    resource: Names | None = None
+    principal: dict[str, Texts] | None = None
+    condition: dict[Literal["StringEquals"], dict[str, Texts]] = {}
+
+    def fits(self, action: str, *, resource: str, principal: tuple[str, str], context: Context) -> bool:
+        if action not in _each(self.action):
+            return False
+        if resource and resource not in _each(self.resource or []):
+            return False
+        if principal[0] and principal[1] not in _each((self.principal or {}).get(principal[0], [])):
+            return False
+        wanted = self.condition.get("StringEquals", {})
+        return all(key in context and context[key] in _each(values) for key, values in wanted.items())
+
+
+class Document(msgspec.Struct, forbid_unknown_fields=True, rename="pascal"):
+    version: Literal["2012-10-17"]
+    statement: list[Statement]
+
+    def permits(self, action: str, resource: str, context: Context | None = None) -> bool:
+        """As the policy of whoever calls."""
+        return any(s.fits(action, resource=resource, principal=("", ""), context=context or {}) for s in self.statement)
+
+    def trusts(self, action: str, principal: tuple[str, str], context: Context) -> bool:
+        """As a role's trust policy: `principal` is its kind (AWS, Federated, Service) and name."""
+        return any(s.fits(action, resource="", principal=principal, context=context) for s in self.statement)
+
+
+class Role(msgspec.Struct, forbid_unknown_fields=True):
+    """A role with its documents, as `policyhub iam-policy` prints it."""
+
+    role: str
+    trust: Document
+    permissions: Document
+
+
+def _each(texts: Texts) -> list[str]:
+    return [texts] if isinstance(texts, str) else texts

@@ -1,0 +1,84 @@
+"""What a policy document allows, and which tokens are believed, at the local hub."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from dev.hub import bearer
+from dev.hub.bearer import BearerError, Keys
+from dev.hub.policy import Document
+
+HUB = "arn:aws:securityhub:eu-west-1:111122223333:hub/default"
+
+
+def document(**statement: Any) -> Document:
+    given = {"Effect": "Allow", "Action": ["securityhub:GetFindings"], "Resource": [HUB], **statement}
+    return msgspec.convert({"Version": "2012-10-17", "Statement": [given]}, Document)
+
+
+@pytest.mark.parametrize(
+    ("statement", "context", "permitted"),
+    [
+        ({}, {}, True),
+        ({"Action": "securityhub:GetFindings", "Resource": HUB}, {}, True),
+        ({"Action": ["securityhub:DescribeHub"]}, {}, False),
+        ({"Resource": [HUB.replace("eu-west-1", "us-east-1")]}, {}, False),
+        ({"Condition": {"StringEquals": {"k": "a"}}}, {"k": "a"}, True),
+        ({"Condition": {"StringEquals": {"k": ["a", "b"]}}}, {"k": "b"}, True),
+        ({"Condition": {"StringEquals": {"k": ["a"]}}}, {"k": "b"}, False),
+        ({"Condition": {"StringEquals": {"k": ["a"]}}}, {}, False),
+    ],
+    ids=["fits", "single values", "action", "resource", "condition", "one of", "other value", "key absent"],
+)
+def test_a_statement_permits_what_it_names(
+    statement: dict[str, Any], context: dict[str, str], *, permitted: bool
+) -> None:
+    """Action, resource and each condition must fit; a key that the request lacks fits no value."""
+    assert document(**statement).permits("securityhub:GetFindings", HUB, context) is permitted
+
+
+def test_a_trust_policy_names_its_principal() -> None:
+    """A principal of another kind or name is not trusted."""
+    trust = document(Action=["sts:AssumeRole"], Resource=None, Principal={"AWS": ["arn:one", "arn:two"]})
+    assert trust.trusts("sts:AssumeRole", ("AWS", "arn:two"), {})
+    assert not trust.trusts("sts:AssumeRole", ("AWS", "arn:three"), {})
+    assert not trust.trusts("sts:AssumeRole", ("Service", "arn:two"), {})
+    assert not document(Action=["sts:AssumeRole"]).trusts("sts:AssumeRole", ("AWS", "arn:two"), {})
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        {"Effect": "Deny"},
+        {"NotAction": ["a"]},
+        {"Action": ["securityhub:*"]},
+        {"Resource": "*"},
+        {"Condition": {"StringLike": {"k": "a*"}}},
+    ],
+    ids=lambda statement: next(iter(statement)),
+)
+def test_what_is_not_understood_is_refused(statement: dict[str, Any]) -> None:
+    """A document that says more than this server can weigh is an error, never half obeyed."""
+    with pytest.raises(msgspec.ValidationError):
+        document(**statement)
+
+
+def test_a_token_is_believed_by_the_key_that_signed_it() -> None:
+    """What was signed reads back; a changed claim, another key or no token at all is told apart from it."""
+    key, other = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    token = bearer.issue(key, iss="https://issuer.example", sub="system:serviceaccount:a:b", aud="x", exp=1)
+    keys = [{"kty": "RSA"}, *bearer.published(other)["keys"], *bearer.published(key)["keys"]]
+    claims = bearer.read(token, Keys(keys))
+    assert (claims.sub, claims.audiences, claims.exp) == ("system:serviceaccount:a:b", frozenset({"x"}), 1)
+    with pytest.raises(BearerError, match="none of the issuer's keys"):
+        bearer.read(token, Keys(keys[:2]))
+    head, payload, signature = token.split(".")
+    forged = bearer.issue(other, iss="https://issuer.example", sub="root", exp=1).split(".")[1]
+    assert payload != forged
+    with pytest.raises(BearerError, match="none of the issuer's keys"):
+        bearer.read(f"{head}.{forged}.{signature}", Keys(keys))
+    for text in ("", "a.b", "a.b.c", "a.!.c"):
+        with pytest.raises(BearerError, match="this is no token"):
+            bearer.read(text, Keys(keys))
