@@ -27,7 +27,7 @@ from policyhub.hub.client import MAX_FILTER_VALUES, ImportResult
 from policyhub.hub.errors import AccessLost, Failure, HubError, Throttled, Unavailable, access_kind
 from policyhub.hub.inventory import milliseconds, strip_for_import
 from policyhub.metrics import Metrics
-from policyhub.sync.entry import Entry, Held, Known
+from policyhub.sync.entry import NEW, WORKFLOW, Entry, Held, Known
 from policyhub.sync.lanes import Lane
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.plan import (
@@ -524,4 +524,5 @@ def held_as(found: inventory.Held) -> Held:
         rule=found.rule,
         source=found.source,
         place=found.place,
+        triage=(found.workflow_status if found.workflow_status in WORKFLOW else NEW, found.severity),
     )

@@ -16,6 +16,16 @@ GATEKEEPER = f".{CONSTRAINTS}"
 """How the origin of a constraint's finding ends."""
 
 
+Tally = tuple[str, str, Severity]
+"""(source, policy, severity) of a violation."""
+Triage = tuple[str, str]
+"""(workflow status, severity label) of a finding as Security Hub shows it: what an analyst has done with it."""
+NEW, NOTIFIED, SUPPRESSED, RESOLVED = WORKFLOW = ("NEW", "NOTIFIED", "SUPPRESSED", "RESOLVED")
+"""The workflow statuses that there are."""
+
+Standing = tuple[Tally | None, Triage | None]
+
+
 class Grade(IntEnum):
     """What is known of the loss of the last caller. *Gone* (the object or its namespace was deleted) is seen at the
     decision.
@@ -51,6 +61,7 @@ class Held(msgspec.Struct, frozen=True):
     source: str = ""
     place: Place | None = None
     """The object, where the finding tells it whole."""
+    triage: Triage = (NEW, "")
 
 
 class Coverage(msgspec.Struct, frozen=True):
@@ -88,7 +99,7 @@ class Entry:
         "repeated",
         "rule",
         "source",
-        "tally",
+        "standing",
         "timer",
         "unanswered",
         "uncalled",
@@ -139,11 +150,22 @@ class Entry:
         self.timer = 0
         self.unanswered: Known | None = None
         """The last import that got no answer: what it would be known as."""
-        self.tally: tuple[str, str, Severity] | None = None
+        self.standing: Standing = (None, None)
+        """What it is counted by: `tally` and `triage`, in one object that many entries share."""
 
     @property
     def cleared(self) -> bool:
         return self.grade is Grade.POSITIVE
+
+    @property
+    def tally(self) -> Tally | None:
+        """What it is counted by among the wanted findings; None while it is not wanted."""
+        return self.standing[0]
+
+    @property
+    def triage(self) -> Triage | None:
+        """As the inventory last read it, and as our own imports have changed it since."""
+        return self.standing[1]
 
     @property
     def subject(self) -> Subject | None:

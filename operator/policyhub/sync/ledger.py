@@ -29,7 +29,7 @@ from policyhub.findings.identity import finding_id
 from policyhub.findings.voice import voice
 from policyhub.sources.constraints import GROUP as CONSTRAINTS
 from policyhub.sources.violation import Identity, Place, Severity, SourceKey, Subject, Violation, below
-from policyhub.sync.entry import Coverage, Entry, Grade, Held, Known
+from policyhub.sync.entry import NEW, SUPPRESSED, Coverage, Entry, Grade, Held, Known, Standing, Tally, Triage
 from policyhub.sync.guard import Guard
 from policyhub.sync.lanes import Dirty, Lane
 
@@ -93,9 +93,11 @@ class Ledger:
         self.timers: list[tuple[int, str]] = []
         self.flying: set[str] = set()
         """Ids that are in a call to Security Hub."""
-        self.violations: Counter[tuple[str, str, Severity]] = Counter()
+        self.violations: Counter[Tally] = Counter()
         """Wanted findings by (source, policy, severity)."""
-        self._tallies: dict[tuple[str, str, Severity], tuple[str, str, Severity]] = {}
+        self.triage: Counter[Triage] = Counter()
+        """Findings that are active in Security Hub, by what analysts have done with them."""
+        self._standings: dict[Standing, Standing] = {}
         """Each of them once, for all entries to share."""
         self.guard = Guard()
         self._relapses: dict[str, tuple[int, ...]] = {}
@@ -526,16 +528,18 @@ class Ledger:
         if entry.wanted and entry.voice is not None:
             v = entry.voice
             tally = (v.source, v.policy, v.severity or self.default_severity)
-            tally = self._tallies.setdefault(tally, tally)
-        if tally == entry.tally:
+        before, triage = entry.standing
+        if tally == before:
             return
-        if entry.tally is not None:
-            self.violations[entry.tally] -= 1
-            if not self.violations[entry.tally]:
-                del self.violations[entry.tally]
+        if before is not None:
+            self.violations[before] -= 1
+            if not self.violations[before]:
+                del self.violations[before]
         if tally is not None:
             self.violations[tally] += 1
-        entry.tally = tally
+            if before is not None and triage is not None and triage[1] == before[2]:
+                self._sort(entry, (triage[0], tally[2]))  # no analyst has changed it: it follows the engine
+        self._stand(entry, tally, entry.triage)
 
     # -- what the owners and the namespaces say --------------------------------------------------------------------
 
@@ -685,7 +689,10 @@ class Ledger:
         if now - entry.acknowledged <= ACK_OVERRULES_MS:
             if entry.known != held.known:
                 self._doubt(entry)
+            else:
+                self._sort(entry, held.triage)
             return
+        self._sort(entry, held.triage)
         known = held.known
         if held.cluster_uid != self.cluster_uid:  # adopted: its uid must be written anew
             known = msgspec.structs.replace(known, digest="")
@@ -716,6 +723,7 @@ class Ledger:
             self._look(entry.id)
             return
         elif entry.wanted:
+            self._sort(entry, (NEW, _severity(entry)))  # it is created anew
             self._know(entry, msgspec.structs.replace(known, digest="", archived=False))
         self._touch(entry)
 
@@ -760,6 +768,7 @@ class Ledger:
                 self._touch(entry)
         elif now - entry.acknowledged > ACK_OVERRULES_MS:
             if entry.wanted:
+                self._sort(entry, (NEW, _severity(entry)))  # as above
                 self._know(entry, msgspec.structs.replace(entry.known, digest="", archived=False))
             else:
                 self._know(entry, None)
@@ -793,6 +802,7 @@ class Ledger:
     def acknowledge(self, entry: Entry, known: Known, *, now: int) -> None:
         """Security Hub took the import."""
         self._land(entry)
+        self._reset(entry, known)
         if entry.known is not None and entry.known.archived and not known.archived:
             self._relapses[entry.id] = (*self._relapses.get(entry.id, ())[-7:], now)
         entry.acknowledged = now
@@ -836,6 +846,7 @@ class Ledger:
         """
         self._land(entry)
         entry.unanswered = known
+        self._reset(entry, known)
         self._know(entry, msgspec.structs.replace(known, digest="", archived=False))
         self._touch(entry)
 
@@ -872,7 +883,29 @@ class Ledger:
         change = (known is not None and not known.archived) - (entry.known is not None and not entry.known.archived)
         if change:
             self.guard.active[entry.source] += change
+            self.triage[entry.triage or self._sort(entry, (NEW, _severity(entry)))] += change
         entry.known = known
+
+    def _reset(self, entry: Entry, known: Known) -> None:
+        """Security Hub makes a finding NEW that it is sent for the first time or again, but for a suppressed one."""
+        before = entry.known
+        if known.archived or (before is not None and not before.archived):
+            return
+        if before is None or entry.triage is None:
+            self._sort(entry, (NEW, _severity(entry)))
+        elif entry.triage[0] != SUPPRESSED:
+            self._sort(entry, (NEW, entry.triage[1]))
+
+    def _sort(self, entry: Entry, triage: Triage) -> Triage:
+        if entry.triage is not None and entry.known is not None and not entry.known.archived:
+            self.triage[entry.triage] -= 1
+            self.triage[triage] += 1
+        self._stand(entry, entry.tally, triage)
+        return triage
+
+    def _stand(self, entry: Entry, tally: Tally | None, triage: Triage | None) -> None:
+        standing = (tally, triage)
+        entry.standing = self._standings.setdefault(standing, standing)
 
     # -- what is to be decided again ------------------------------------------------------------------------------
 
@@ -976,6 +1009,11 @@ class Ledger:
         for (_, _, severity), number in self.violations.items():
             counts[severity] += number
         return counts
+
+
+def _severity(entry: Entry) -> str:
+    """As the engine says; empty where nothing calls for it."""
+    return entry.tally[2] if entry.tally is not None else ""
 
 
 def _lane(entry: Entry) -> Lane:

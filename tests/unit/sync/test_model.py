@@ -16,6 +16,7 @@ More than in every run: `MODEL_EXAMPLES=20000 pytest tests/unit/sync/test_model.
 """
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -357,6 +358,8 @@ class Model(RuleBasedStateMachine):
         ledger = self.operator.ledger
         entries = ledger.entries.values()
         assert ledger.violations.total() == sum(entry.wanted for entry in entries)
+        active = [entry for entry in entries if entry.known is not None and not entry.known.archived]
+        assert +ledger.triage == Counter(entry.triage for entry in active)
         assert ledger.active == sum(entry.known is not None and not entry.known.archived for entry in entries)
         assert {id_ for ids in ledger.objects.values() for id_ in ids} == {e.id for e in entries if e.calls}
 
