@@ -53,6 +53,8 @@ def run(  # noqa: PLR0917  (typer turns each into a flag)
     inventory_interval: Annotated[str | None, typer.Option(help="Seconds between inventories.")] = None,
     discovery_interval: Annotated[str | None, typer.Option(help="Seconds between looks at what is served.")] = None,
     watch_selector: Annotated[str | None, typer.Option(help="Labels of the MonitoredClusters to handle.")] = None,
+    sla_days: Annotated[str | None, typer.Option(help="Days a violation may stay: critical=7,high=30.")] = None,
+    metrics_namespaces: Annotated[str | None, typer.Option(help="true: violations are counted by namespace.")] = None,
     lease: Annotated[str | None, typer.Option(help="Lease (namespace/name) that says which replica works.")] = None,
 ) -> None:
     """Run the operator. Each flag is also an environment variable: POLICYHUB_ and its name in capitals."""
@@ -77,6 +79,8 @@ def run(  # noqa: PLR0917  (typer turns each into a flag)
             inventory_interval=inventory_interval,
             discovery_interval=discovery_interval,
             watch_selector=watch_selector,
+            sla_days=sla_days,
+            metrics_namespaces=metrics_namespaces,
             lease=lease,
         )
     except SettingsError as error:

@@ -6,7 +6,7 @@ Three loops run side by side once the cluster has told who it is:
 * discovery: which source APIs are served, one reflector each; it also confirms that it is still the same cluster;
 * the inventory of what Security Hub holds under the cluster's prefix, and its repetition once a day;
 * the tick: whether findings may be sent, what the guard holds, which reports are frozen, what is due for a refresh,
-  gauges.
+  gauges; and beside it the count of what grows old.
 
 Nothing is archived on missing evidence: a source that fails, vanishes or belongs to another cluster only ever loses its
 coverage, its findings stay (`sync.plan`).
@@ -24,6 +24,7 @@ import structlog
 from policyhub import approval
 from policyhub.api.monitoredcluster import MinimumSeverity, MonitoredCluster
 from policyhub.findings import asff
+from policyhub.gauges import Gauges, Seen
 from policyhub.hub.client import HubClient
 from policyhub.hub.errors import AccessLost, HubError
 from policyhub.hub.inventory import Held as Found
@@ -40,6 +41,7 @@ from policyhub.sources.filter import Filter
 from policyhub.sources.severity import DEFAULT_SEVERITY
 from policyhub.sources.violation import Severity
 from policyhub.sync import namespaces, owners
+from policyhub.sync.census import Census
 from policyhub.sync.engine import Engine, Feed, Trouble, held_as
 from policyhub.sync.guard import Hold as Guarded
 from policyhub.sync.ledger import Ledger
@@ -79,6 +81,10 @@ UNAVAILABLE_MS = 15 * 60_000
 """After this long without a page of the inventory, findings are sent without it."""
 FROZEN_AFTER_SECONDS = 3 * 3600
 """A source's reports of one API group that are this much older than its newest of the other are updated no more."""
+COUNT_SECONDS = 15.0
+"""Between two counts of what changes by time alone."""
+COUNT_AT_ONCE = 5_000
+"""Entries between two looks at the event loop (about 5 ms)."""
 SETTLE_MS = 2_000
 """The least archive delay: what a source loses together arrives within seconds, and is weighed together."""
 
@@ -196,9 +202,15 @@ class DataPlane:
         """Findings held because their API is not served, by origin: it was before this process began."""
         self.preview: Counter[Change] = Counter()
         """In mode DryRun: what would be sent."""
-        self._gauges: set[tuple[str, str, Severity]] = set()
-        self._oldest_pending: int | None = None
-        self._oldest_due = 0
+        self.inventory_at = 0
+        """When the last complete inventory began (Unix ms by the clock on the wall); 0: none is complete."""
+        self.sla_days = monitored.spec.sla_days.over(settings.sla_days)
+        """By severity; those that have a deadline only."""
+        self.past_sla: int | None = None
+        """Violations that are older; None before they were counted."""
+        self._gauges = Gauges(
+            metrics, cluster=monitored.metadata.name, hub=engine.hub_name, sla_days=self.sla_days, clock=now
+        )
 
     @property
     def name(self) -> str:
@@ -305,14 +317,15 @@ class DataPlane:
                 tasks.create_task(self._serve(connection))
                 tasks.create_task(self._take_inventory(ledger))
                 tasks.create_task(self._tick())
+                tasks.create_task(self._count(ledger))
         finally:
             self._engine.detach(self.feed)
             self.feed = self._rollup = None
             self.sources.clear()
             self.state.discovery = State().discovery
             self.state.inventory = State().inventory
-            self._metrics.forget_cluster(self.name)
-            self._gauges.clear()
+            self.inventory_at, self.past_sla = 0, None
+            self._gauges.forget()
 
     def _roll_up(self, ledger: Ledger) -> Rollup:
         rollup = Rollup(
@@ -553,6 +566,7 @@ class DataPlane:
     async def _read_inventory(self, ledger: Ledger) -> None:
         inventory = Inventory(self._hub, cluster=ledger.cluster_id, seen=lambda found: self._look(ledger, found))
         self._inventory = inventory
+        began = self._wall()
         root = len(f"policyhub/{ledger.cluster_id}/")
         number = 0
         while not inventory.complete:
@@ -563,6 +577,7 @@ class DataPlane:
                 await asyncio.sleep(0)
         ledger.finish_inventory()
         self.state.inventory = None
+        self.inventory_at = began
         self._ungraded = True
         log.info("inventory_read", cluster=self.name, findings=number)
 
@@ -731,50 +746,23 @@ class DataPlane:
 
     def _export(self) -> None:
         """Set this cluster's gauges."""
-        self._export_findings()
-        self._export_sources()
+        self._gauges.findings(self._feed().ledger, in_sync=self.in_sync, inventory=self.inventory_at)
+        self._gauges.sources(map(_seen, self.sources.values()), unknown=self._unknown)
 
-    def _export_findings(self) -> None:
-        m, name, hub, ledger = self._metrics, self.name, self._engine.hub_name, self._feed().ledger
-        for labels, number in ledger.violations.items():
-            m.violations.labels(name, *labels).set(number)
-        for labels in self._gauges - ledger.violations.keys():
-            m.violations.remove(name, *labels)
-        self._gauges = set(ledger.violations)
-        for lane, number in ledger.waiting().items():
-            m.findings_pending.labels(name, hub, lane).set(number)
-        oldest = self._oldest(ledger)
-        m.oldest_pending_seconds.labels(name, hub).set(0 if oldest is None else max(0, self._now() - oldest) / 1000)
-        m.in_sync.labels(name).set(self.in_sync)
-        m.archives_held.remove_by_labels({"cluster": name})
-        for reason, number in ledger.held_reasons().items():
-            m.archives_held.labels(name, reason).set(number)
-
-    def _oldest(self, ledger: Ledger) -> int | None:
-        """Since when the oldest pending finding waits; looked for at most one second in a hundred."""
-        now = self._now()
-        if now >= self._oldest_due:
-            self._oldest_pending = ledger.oldest_pending()
-            self._oldest_due = now + 100 * (self._now() - now)
-        return self._oldest_pending if ledger.pending else None
-
-    def _export_sources(self) -> None:
-        m, name = self._metrics, self.name
-        m.source_complete.remove_by_labels({"cluster": name})
-        for group in self._unknown:
-            m.source_complete.labels(name, group, "DiscoveryFailed").set(0)
-        unlisted: Counter[str] = Counter()
-        for origin, source in self.sources.items():
-            fault = source_fault(source)
-            m.source_complete.labels(name, origin, fault.reason if fault else "").set(fault is None)
-            if source.view.last_listed:
-                m.last_complete_listing.labels(name, origin).set(source.view.last_listed / 1000)
-            if source.view.newest:
-                m.newest_result.labels(name, origin).set(source.view.newest)
-            if source.resource.group == GATEKEEPER:
-                unlisted[source.resource.kind] += sum(source.view.unlisted.values())
-        for kind, number in unlisted.items():
-            m.constraint_violations_unlisted.labels(name, kind).set(number)
+    async def _count(self, ledger: Ledger) -> None:
+        """Count ages and deadlines, for at most one second in a hundred."""
+        while True:
+            started = self._now()
+            census = Census(sla_days=self.sla_days, wall=self._wall(), namespaces=self._metrics.namespaces)
+            for number, entry in enumerate(list(ledger.entries.values())):
+                census.count(entry)
+                if number % COUNT_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+            self._gauges.count(census)
+            if ledger.reports_listed:
+                self.past_sla = census.past_sla.total()
+            seconds = COUNT_SECONDS if ledger.reports_listed else TICK_SECONDS
+            await asyncio.sleep(max(seconds, (self._now() - started) / 10))
 
     def _feed(self) -> Feed:
         if self.feed is None:
@@ -811,6 +799,18 @@ def source_fault(source: Source) -> Fault | None:
     if not source.view.last_listed:
         return Fault("Listing", "the first listing is not complete yet")
     return None
+
+
+def _seen(source: Source) -> Seen:
+    fault, view = source_fault(source), source.view
+    return Seen(
+        origin=source.resource.origin,
+        trouble=fault.reason if fault else "",
+        last_listed=view.last_listed,
+        newest_by=view.newest_by,
+        constraint_kind=source.resource.kind if source.resource.group == GATEKEEPER else "",
+        unlisted=sum(view.unlisted.values()),
+    )
 
 
 def owner_fault(reflector: Reflector) -> Fault | None:

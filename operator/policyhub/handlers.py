@@ -163,6 +163,7 @@ class Supervisor:
                 return
             await self._stop(name)
             del self.watched[name]
+            self._metrics.forget_cluster(name)
             self._claim()
             log.info("monitored_cluster_gone", cluster=name)
 
@@ -293,6 +294,7 @@ class Supervisor:
 
     async def _report(self, watched: Watched) -> None:
         fresh = self._status(watched)
+        self._metrics.tell(watched.name, [(c.type, c.status, c.reason) for c in fresh.conditions])
         patch = status_patch(fresh)
         settled = _without_times(patch)
         if settled == _without_times(watched.written) and (
@@ -393,6 +395,7 @@ def _conditions(body: Mapping[str, Any]) -> dict[str, Condition]:
 
 def _without_times(patch: Mapping[str, Any]) -> object:
     body = dict(patch.get("status") or {})
+    body["findings"] = {k: v for k, v in (body.get("findings") or {}).items() if k != "triageRead"}
     body["sources"] = [
         {k: v for k, v in source.items() if k not in {"lastListed", "newestResult"}}
         for source in body.get("sources") or ()

@@ -101,7 +101,7 @@ class Hubs:
 
     def _observe(self, hub: str, operation: str, code: str, seconds: float) -> None:
         self._metrics.hub_requests.labels(hub, operation, code).inc()
-        self._metrics.hub_request_seconds.labels(hub, operation).observe(seconds)
+        self._metrics.hub_request_seconds.labels(hub, operation, code).observe(seconds)
 
     async def _keep(self, engine: Engine) -> None:
         while True:

@@ -1,139 +1,390 @@
-"""Every metric that the operator exports, in one place.
+"""Every metric that the operator exports, in one place: docs/metrics.md is generated from here (`dev.metrics`).
 
-Labels are bounded: clusters, hubs (`account/Region`), sources, policies, severities, operations, codes. Base units.
-Gauges that describe a monitored cluster are removed when it is no longer watched.
+Labels are bounded: clusters, hubs (`account/Region`), sources, policies, severities, operations, codes; namespaces only
+where the settings ask for them, objects never. What engines may name freely (policies, themselves) is folded above a
+limit (`policyhub.gauges`). Base units. Gauges that describe a monitored cluster are removed when it is no longer
+watched.
 """
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.gc_collector import GCCollector
+from prometheus_client.metrics_core import GaugeHistogramMetricFamily, Metric
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 
 _DELIVERY_SECONDS = (0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3600)
 _CALL_SECONDS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+HOUR = 3600
+DAY = 24 * HOUR
+AGE_SECONDS = (HOUR, DAY, 2 * DAY, 7 * DAY, 14 * DAY, 30 * DAY, 60 * DAY, 90 * DAY, 180 * DAY, 365 * DAY)
+"""Upper bounds of the ages that violations are counted by; the usual deadlines are among them."""
+
+Type = Literal["gauge", "counter", "histogram", "gauge histogram"]
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """What a reader of /metrics is told of one metric."""
+
+    name: str
+    """As exposed: a counter's ends in `_total`."""
+    type: Type
+    labels: tuple[str, ...]
+    section: str
+    meaning: str
+    """A phrase; also the metric's HELP."""
+    detail: str
+    """Sentences: what the values of its labels are, and what to know before an alert is built on it."""
+    example: str
+    """A query that finds something in a cluster that is at work, unless it is a condition (`> 0`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ages:
+    """How old things are at one moment."""
+
+    counts: tuple[int, ...]
+    """How many are in each bucket of AGE_SECONDS, not cumulated; the last one has what is older than all of them."""
+    seconds: float
+    """The sum of the ages."""
+
+
+class AgeHistogram(Collector):
+    """Ages as a gauge histogram: its buckets go up and down, so a query takes them as they are, without a rate."""
+
+    def __init__(self, name: str, meaning: str) -> None:
+        self._name = name
+        self._meaning = meaning
+        self._ages: Mapping[tuple[str, str], Ages] = {}
+        """By (cluster, severity). Replaced, never changed: another thread reads it for /metrics."""
+
+    def set(self, cluster: str, ages: Mapping[str, Ages]) -> None:
+        """All of a cluster's ages, by severity."""
+        others = {key: value for key, value in self._ages.items() if key[0] != cluster}
+        self._ages = others | {(cluster, severity): value for severity, value in ages.items()}
+
+    def collect(self) -> Iterator[Metric]:
+        family = GaugeHistogramMetricFamily(self._name, self._meaning, labels=["cluster", "severity"])
+        for labels, ages in sorted(self._ages.items()):
+            family.add_metric(labels, list(_cumulated(ages.counts)), ages.seconds)
+        yield family
+
+
+def _cumulated(counts: Iterable[int]) -> Iterator[tuple[str, float]]:
+    total = 0
+    for bound, number in zip((*map(str, AGE_SECONDS), "+Inf"), counts, strict=True):
+        total += number
+        yield bound, total
 
 
 class Metrics:
     """The operator's metrics on one registry."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, *, version: str = "", namespaces: bool = False) -> None:
+        """`namespaces`: whether `policyhub_violations` has a label for the object's namespace."""
         self.registry = registry
+        self.namespaces = namespaces
+        self.definitions: list[Definition] = []
+        self._section = ""
+        self._clustered: list[Gauge] = []
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
-        self.leader = Gauge(
-            "policyhub_leader", "1 while this replica is at work, 0 while it stands by", registry=registry
-        )
-        self.violations = Gauge(
-            "policyhub_violations",
-            "Violations that the cluster has now, one per finding",
-            ["cluster", "source", "policy", "severity"],
-            registry=registry,
-        )
-        self.findings_pending = Gauge(
-            "policyhub_findings_pending",
-            "Findings that Security Hub does not have as wanted yet, by what they wait in",
-            ["cluster", "hub", "lane"],
-            registry=registry,
-        )
-        self.oldest_pending_seconds = Gauge(
-            "policyhub_oldest_pending_seconds",
-            "How long the oldest pending finding has waited",
-            ["cluster", "hub"],
-            registry=registry,
-        )
-        self.delivery_seconds = Histogram(
-            "policyhub_delivery_seconds",
-            "From the change seen in the cluster to the acknowledged finding",
-            ["hub", "change"],
-            buckets=_DELIVERY_SECONDS,
-            registry=registry,
-        )
-        self.in_sync = Gauge(
-            "policyhub_in_sync",
-            "1 when Security Hub has exactly the findings that the cluster calls for",
-            ["cluster"],
-            registry=registry,
-        )
-        self.findings_sent = Counter(
-            "policyhub_findings_sent",
-            "Findings that Security Hub accepted, by what they were sent for",
-            ["hub", "change"],
-            registry=registry,
-        )
-        self.findings_rejected = Counter(
-            "policyhub_findings_rejected", "Findings that Security Hub refused", ["hub", "reason"], registry=registry
-        )
-        self.hub_requests = Counter(
-            "policyhub_hub_requests", "AWS calls", ["hub", "operation", "code"], registry=registry
-        )
-        self.hub_request_seconds = Histogram(
-            "policyhub_hub_request_seconds",
-            "Duration of AWS calls",
-            ["hub", "operation"],
-            buckets=_CALL_SECONDS,
-            registry=registry,
-        )
-        self.hub_rate_limit = Gauge(
-            "policyhub_hub_rate_limit",
-            "Calls a second that are allowed now, after what the hub throttled",
-            ["hub", "operation"],
-            registry=registry,
-        )
-        self.watch_events = Counter(
-            "policyhub_watch_events",
-            "Source objects read, by whether they changed anything of meaning",
-            ["cluster", "source", "change"],
-            registry=registry,
-        )
-        self.last_complete_listing = Gauge(
-            "policyhub_last_complete_listing_timestamp_seconds",
-            "When the API was last listed completely",
-            ["cluster", "source"],
-            registry=registry,
-        )
-        self.newest_result = Gauge(
-            "policyhub_newest_result_timestamp_seconds",
-            "The newest time that the engines' own objects name",
-            ["cluster", "source"],
-            registry=registry,
-        )
-        self.source_complete = Gauge(
-            "policyhub_source_complete",
-            "1 while the API is seen whole and live; by reason where it is not",
-            ["cluster", "source", "reason"],
-            registry=registry,
-        )
-        self.archives_held = Gauge(
-            "policyhub_archives_held",
-            "Findings without a caller that are not archived, by reason",
-            ["cluster", "reason"],
-            registry=registry,
-        )
-        self.constraint_violations_unlisted = Gauge(
-            "policyhub_constraint_violations_unlisted",
-            "Violations that Gatekeeper counts but does not list",
-            ["cluster", "constraint_kind"],
-            registry=registry,
-        )
-        self.source_objects_malformed = Counter(
-            "policyhub_source_objects_malformed",
-            "Source objects or results that could not be used",
-            ["cluster", "source", "reason"],
-            registry=registry,
-        )
+        self._declare_operator(version)
+        self._declare_violations()
+        self._declare_findings()
+        self._declare_delivery()
+        self._declare_hub()
+        self._declare_sources()
 
     def forget_cluster(self, cluster: str) -> None:
-        """Remove every series of a cluster that is no longer watched."""
-        for gauge in (
-            self.violations,
-            self.findings_pending,
-            self.oldest_pending_seconds,
-            self.in_sync,
-            self.last_complete_listing,
-            self.newest_result,
-            self.source_complete,
-            self.archives_held,
-            self.constraint_violations_unlisted,
-        ):
+        """Remove every series that describes a cluster that is no longer watched."""
+        for gauge in self._clustered:
             gauge.remove_by_labels({"cluster": cluster})
+        self.violation_age.set(cluster, {})
+
+    def tell(self, cluster: str, conditions: Iterable[tuple[str, str, str]]) -> None:
+        """A cluster's conditions as (type, status, reason), all of them."""
+        self.condition.remove_by_labels({"cluster": cluster})
+        for told in conditions:
+            self.condition.labels(cluster, *told).set(1)
+
+    # -- the definitions ------------------------------------------------------------------------------------------
+
+    def _declare_operator(self, version: str) -> None:
+        self._section = "The operator"
+        self.build_info = self._gauge(
+            "build_info", "1, with the operator's version", "version", example="policyhub_build_info"
+        )
+        self.build_info.labels(version).set(1)
+        self.leader = self._gauge(
+            "leader",
+            "1 while this replica is at work, 0 while it stands by",
+            detail="The sum over all replicas is 1; 0 for some seconds while one takes over from another.",
+            example="sum(policyhub_leader) != 1",
+        )
+        self.condition = self._gauge(
+            "condition",
+            "1 for each condition of a MonitoredCluster with the status and reason that it has now",
+            "cluster",
+            "condition",
+            "status",
+            "reason",
+            detail="`condition`, `status` and `reason` are those of [operations](operations.md#conditions). The other"
+            " statuses and reasons of a condition have no series.",
+            example='policyhub_condition{condition="Ready", status!="True"}',
+        )
+
+    def _declare_violations(self) -> None:
+        self._section = "Violations in the clusters"
+        self.violations = self._gauge(
+            "violations",
+            "violations that the cluster has now, one per finding",
+            *("cluster", "source", "policy", "severity", *(("namespace",) if self.namespaces else ())),
+            detail="`source` is the engine's own name, such as `kyverno`; `severity` is the engine's. At most 5,000"
+            " series a cluster: beyond, the smallest are summed under the policy `(other)`. With the setting"
+            " `POLICYHUB_METRICS_NAMESPACES` there is also the label `namespace`, empty for objects without one.",
+            example="sum by (cluster, severity) (policyhub_violations)",
+        )
+        self.violation_age = AgeHistogram(
+            "policyhub_violation_age_seconds", "how old the violations are that the cluster has now"
+        )
+        self.registry.register(self.violation_age)
+        self._define(
+            "violation_age_seconds",
+            "gauge histogram",
+            ("cluster", "severity"),
+            "how old the violations are that the cluster has now",
+            "The age counts from the finding's `CreatedAt`, the first time that the violation was seen; a violation"
+            " that was fixed and came back keeps it. `severity` is the finding's label in Security Hub, which an"
+            " analyst may have changed. What analysts have suppressed is left out. Counted anew every 15 seconds or"
+            " less often in large clusters. Buckets go up and down, so no `rate` is taken; count and sum are"
+            " `policyhub_violation_age_seconds_gcount` and `…_gsum`.",
+            "histogram_quantile(0.9, sum by (le, cluster) (policyhub_violation_age_seconds_bucket))",
+        )
+        self.violations_past_sla = self._gauge(
+            "violations_past_sla",
+            "violations that are older than their severity allows",
+            "cluster",
+            "severity",
+            detail="The days are the setting `POLICYHUB_SLA_DAYS` or `spec.slaDays` of the MonitoredCluster; a severity"
+            " without any has no series. Age, severity and what is left out are as of"
+            " `policyhub_violation_age_seconds`.",
+            example="sum by (cluster, severity) (policyhub_violations_past_sla)",
+        )
+        self.sla = self._gauge(
+            "sla_seconds",
+            "how old a violation of this severity may become",
+            "cluster",
+            "severity",
+            example="policyhub_sla_seconds / 86400",
+        )
+
+    def _declare_findings(self) -> None:
+        self._section = "Findings in Security Hub"
+        self.findings = self._gauge(
+            "findings",
+            "active findings in Security Hub, by what analysts have done with them",
+            "cluster",
+            "hub",
+            "workflow_status",
+            "severity",
+            detail="`workflow_status` is `NEW`, `NOTIFIED`, `SUPPRESSED` or `RESOLVED`; `severity` is the label in"
+            " Security Hub, which an analyst may have changed. What analysts do is read with the inventory, so it is"
+            " as old as `policyhub_inventory_timestamp_seconds` says; what the operator does counts at once.",
+            example="sum by (cluster, workflow_status) (policyhub_findings)",
+        )
+        self.inventory = self._gauge(
+            "inventory_timestamp_seconds",
+            "when the last complete reading of the cluster's findings in Security Hub began",
+            "cluster",
+            "hub",
+            detail="The setting `POLICYHUB_INVENTORY_INTERVAL` says how often they are read.",
+            example="time() - policyhub_inventory_timestamp_seconds",
+        )
+        self.in_sync = self._gauge(
+            "in_sync",
+            "1 when Security Hub has exactly the findings that the cluster calls for",
+            "cluster",
+            detail="Stricter than the condition InSync: 0 as soon as one change is on its way, and while a source is"
+            " not complete.",
+            example="max_over_time(policyhub_in_sync[15m])",
+        )
+        self.archives_held = self._gauge(
+            "archives_held",
+            "findings that nothing calls for and that are not archived yet, by reason",
+            "cluster",
+            "reason",
+            detail="The reasons are told in [operations](operations.md#what-holds-a-finding).",
+            example='policyhub_archives_held{reason!="archive_delay"} > 0',
+        )
+        self.findings_refused = self._gauge(
+            "findings_refused",
+            "findings that Security Hub refuses as they are now",
+            "cluster",
+            detail="Each is sent again when its content changes; the log names it (`finding_rejected`).",
+            example="policyhub_findings_refused > 0",
+        )
+
+    def _declare_delivery(self) -> None:
+        self._section = "Delivery"
+        self.findings_pending = self._gauge(
+            "findings_pending",
+            "findings that Security Hub does not have as wanted yet, by what they wait in",
+            "cluster",
+            "hub",
+            "lane",
+            detail="`lane` is `urgent` (new and archived violations), `changed`, `backlog` (a first listing) or"
+            " `refresh`, in the order in which they are sent; `unread` (not known yet whether Security Hub has it) or"
+            " `failed` (Security Hub failed it, it is tried again).",
+            example="sum by (hub) (policyhub_findings_pending)",
+        )
+        self.oldest_pending_seconds = self._gauge(
+            "oldest_pending_seconds",
+            "how long the oldest pending finding has waited",
+            "cluster",
+            "hub",
+            detail="0 when none waits.",
+            example="max by (cluster) (policyhub_oldest_pending_seconds)",
+        )
+        self.delivery_seconds = self._histogram(
+            "delivery_seconds",
+            "from the change seen in the cluster to the acknowledged finding",
+            "hub",
+            "change",
+            buckets=_DELIVERY_SECONDS,
+            detail="`change` is as of `policyhub_findings_sent_total`.",
+            example="histogram_quantile(0.99, sum by (le, change) (rate(policyhub_delivery_seconds_bucket[1h])))",
+        )
+        self.findings_sent = self._counter(
+            "findings_sent",
+            "findings that Security Hub accepted, by what they were sent for",
+            "hub",
+            "change",
+            detail="`change` is `new`, `changed`, `reactivated`, `archived` or `refreshed`.",
+            example="sum by (change) (increase(policyhub_findings_sent_total[1d]))",
+        )
+        self.findings_rejected = self._counter(
+            "findings_rejected",
+            "findings that were refused one by one",
+            "hub",
+            "reason",
+            detail="Also those that are tried again. `reason` is AWS's code.",
+            example="sum by (hub, reason) (increase(policyhub_findings_rejected_total[1h])) > 0",
+        )
+
+    def _declare_hub(self) -> None:
+        self._section = "AWS"
+        self.hub_requests = self._counter(
+            "hub_requests",
+            "AWS calls",
+            "hub",
+            "operation",
+            "code",
+            detail="`code` is `OK` or the error.",
+            example="sum by (hub, operation, code) (rate(policyhub_hub_requests_total[5m]))",
+        )
+        self.hub_request_seconds = self._histogram(
+            "hub_request_seconds",
+            "duration of AWS calls",
+            "hub",
+            "operation",
+            "code",
+            buckets=_CALL_SECONDS,
+            detail="Without the wait for the quota.",
+            example="histogram_quantile(0.9, sum by (le, operation) (rate(policyhub_hub_request_seconds_bucket[5m])))",
+        )
+        self.hub_rate_limit = self._gauge(
+            "hub_rate_limit",
+            "calls a second that are allowed now",
+            "hub",
+            "operation",
+            detail="Halved when the hub throttles, and back to the share of the quota step by step.",
+            example='policyhub_hub_rate_limit{operation="BatchImportFindings"}',
+        )
+
+    def _declare_sources(self) -> None:
+        self._section = "Sources"
+        self.watch_events = self._counter(
+            "watch_events",
+            "source objects read, by listing and watch",
+            "cluster",
+            "source",
+            "change",
+            detail="`source` is a resource with its group, such as `policyreports.wgpolicyk8s.io`. `change` is"
+            " `semantic`, or `none` where no violation changed.",
+            example="sum by (cluster, change) (rate(policyhub_watch_events_total[5m]))",
+        )
+        self.source_complete = self._gauge(
+            "source_complete",
+            "1 while the API is seen whole and live, else 0 with the reason",
+            "cluster",
+            "source",
+            "reason",
+            detail="`reason` is empty, or one of [SourcesComplete](operations.md#sourcescomplete). For"
+            " `DiscoveryFailed` the source is the API group.",
+            example="policyhub_source_complete == 0",
+        )
+        self.last_complete_listing = self._gauge(
+            "last_complete_listing_timestamp_seconds",
+            "when the API was last listed completely",
+            "cluster",
+            "source",
+            detail="The setting `POLICYHUB_RELIST_INTERVAL` says how often that is done; the watch tells what changes"
+            " meanwhile.",
+            example="time() - policyhub_last_complete_listing_timestamp_seconds",
+        )
+        self.newest_result = self._gauge(
+            "newest_result_timestamp_seconds",
+            "the newest time that an engine's own objects name",
+            "cluster",
+            "source",
+            "engine",
+            detail="For Gatekeeper that of its last audit. An engine that has stopped stands still here while all else"
+            " is well. `engine` is the name that it gives itself; at most 50 for each source.",
+            example="time() - max by (cluster, engine) (policyhub_newest_result_timestamp_seconds)",
+        )
+        self.constraint_violations_unlisted = self._gauge(
+            "constraint_violations_unlisted",
+            "violations that Gatekeeper counts but does not list: they get no finding",
+            "cluster",
+            "constraint_kind",
+            detail="Its audit lists 20 violations of a constraint by default; the flag"
+            " `--constraint-violations-limit` raises that.",
+            example="policyhub_constraint_violations_unlisted > 0",
+        )
+        self.source_objects_malformed = self._counter(
+            "source_objects_malformed",
+            "source objects, or results in them, that could not be used",
+            "cluster",
+            "source",
+            "reason",
+            example="sum by (cluster, source, reason) (increase(policyhub_source_objects_malformed_total[1h])) > 0",
+        )
+
+    # -- how they are made ----------------------------------------------------------------------------------------
+
+    def _gauge(self, name: str, meaning: str, *labels: str, example: str, detail: str = "") -> Gauge:
+        self._define(name, "gauge", labels, meaning, detail, example)
+        gauge = Gauge(f"policyhub_{name}", meaning, labels, registry=self.registry)
+        if "cluster" in labels:
+            self._clustered.append(gauge)
+        return gauge
+
+    def _counter(self, name: str, meaning: str, *labels: str, example: str, detail: str = "") -> Counter:
+        self._define(f"{name}_total", "counter", labels, meaning, detail, example)
+        return Counter(f"policyhub_{name}", meaning, labels, registry=self.registry)
+
+    def _histogram(
+        self, name: str, meaning: str, *labels: str, buckets: tuple[float, ...], example: str, detail: str = ""
+    ) -> Histogram:
+        self._define(name, "histogram", labels, meaning, detail, example)
+        return Histogram(f"policyhub_{name}", meaning, labels, buckets=buckets, registry=self.registry)
+
+    def _define(self, name: str, type_: Type, labels: tuple[str, ...], meaning: str, detail: str, example: str) -> None:  # noqa: PLR0917  (private, one caller a type)
+        self.definitions.append(Definition(f"policyhub_{name}", type_, labels, self._section, meaning, detail, example))

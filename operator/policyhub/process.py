@@ -96,7 +96,7 @@ def open_lease(settings: Settings, home: Connection) -> Lease | None:
 async def run(settings: Settings) -> int:
     """Until SIGTERM or SIGINT; the exit code."""
     registry = CollectorRegistry()
-    metrics = Metrics(registry)
+    metrics = Metrics(registry, version=policyhub.__version__, namespaces=settings.metrics_namespaces)
     rng = random.Random()  # noqa: S311  (jitter, not secrets)
     now = steady_ms(wall_ms())
     loop = asyncio.get_running_loop()

@@ -6,11 +6,12 @@ defaults for accounts and Regions that a MonitoredCluster leaves out.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from policyhub.api import selector
+from policyhub.api import selector, sla
 from policyhub.api.scalar import AccountId, ExternalId, Region, RoleArn
+from policyhub.api.sla import SlaDays
 
 
 class SettingsError(Exception):
@@ -45,6 +46,13 @@ class Settings(BaseSettings):
     )
     watch_selector: Annotated[str, AfterValidator(_readable)] | None = Field(
         None, description="Labels of the MonitoredClusters that are this operator's, as in `kubectl get -l`; none: all"
+    )
+    sla_days: Annotated[SlaDays, NoDecode, BeforeValidator(sla.parse)] = Field(
+        SlaDays(critical=7, high=30, medium=90, low=180),
+        description="Days that a violation may stay, by severity, for MonitoredClusters that say nothing else",
+    )
+    metrics_namespaces: bool = Field(
+        default=False, description="Whether policyhub_violations has a label for the namespace"
     )
     discovery_interval: float = Field(10, ge=0.1, description="Seconds between looks at what each cluster serves")
 

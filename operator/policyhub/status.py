@@ -14,13 +14,17 @@ InSync stays True through the seconds in which a fresh change is on its way: it 
 Pure: no I/O, no clock.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from policyhub import approval
 from policyhub.api.scalar import format_time
 from policyhub.api.status import Condition, ConditionType, Findings, Hub, Source, Status
 from policyhub.dataplane import ADOPT_ANNOTATION, DataPlane, Fault, owner_fault, source_fault
+from policyhub.sync.entry import NEW, NOTIFIED, RESOLVED, SUPPRESSED
+from policyhub.sync.ledger import Ledger
 from policyhub.sync.plan import Hold
 
 BACKLOG_MS = 30_000
@@ -55,6 +59,8 @@ def build(plane: DataPlane, *, previous: Mapping[str, Condition], generation: in
             high=severities.get("HIGH", 0),
             pending=ledger.pending,
             held=sum(ledger.held_reasons().values()),
+            past_sla=plane.past_sla,
+            **_triage(plane, ledger),
         )
     return Status(
         observed_generation=generation,
@@ -259,6 +265,22 @@ def _conflict(plane: DataPlane) -> Fault | None:
         " Give this cluster another identity; or, if it is the same cluster rebuilt, take them over:"
         f" kubectl annotate monitoredcluster {plane.name} {ADOPT_ANNOTATION}={uid or '(nothing: they carry no uid)'}",
     )
+
+
+def _triage(plane: DataPlane, ledger: Ledger) -> dict[str, Any]:
+    """What analysts have done; nothing before an inventory has told all of it."""
+    if not plane.inventory_at:
+        return {}
+    by_status: Counter[str] = Counter()
+    for (status, _), number in ledger.triage.items():
+        by_status[status] += number
+    return {
+        "open": by_status[NEW],
+        "notified": by_status[NOTIFIED],
+        "suppressed": by_status[SUPPRESSED],
+        "resolved": by_status[RESOLVED],
+        "triage_read": datetime.fromtimestamp(plane.inventory_at // 1000, UTC),
+    }
 
 
 def _sources(plane: DataPlane) -> tuple[Source, ...]:

@@ -28,6 +28,7 @@ from policyhub.api.scalar import (
     RoleArn,
     SecretDataKey,
 )
+from policyhub.api.sla import SlaDays
 from policyhub.api.status import Status
 
 GROUP = "policyhub.dev"
@@ -212,6 +213,11 @@ class Spec(Model):
     """How long a violation must have been missing before its finding is archived, such as 90s, 10m or 1h30m, at most
     168h. It rides out engines that delete a report and write it anew. A result that now reads `pass` archives
     at once."""
+
+    sla_days: SlaDays = SlaDays()
+    """How many days a violation may stay before it counts as past its SLA, by severity. It decides nothing but what
+    status, metrics and `policyhub findings` say. What is unset comes from the operator's settings; 0 is no deadline.
+    What an analyst has suppressed has none."""
 
 
 class Metadata(Model):

@@ -62,6 +62,18 @@ class Findings(Model):
     """Active findings of severity HIGH."""
     held: Count | None = None
     """Findings that nothing calls for any more and that are not archived yet, because the evidence is not enough."""
+    open: Count | None = None
+    """Findings active in Security Hub that no analyst has taken up: workflow status NEW."""
+    notified: Count | None = None
+    """Findings active in Security Hub with workflow status NOTIFIED."""
+    suppressed: Count | None = None
+    """Findings active in Security Hub with workflow status SUPPRESSED."""
+    resolved: Count | None = None
+    """Findings active in Security Hub, since the violation is still there, with workflow status RESOLVED."""
+    past_sla: Count | None = None
+    """Violations that are older than the SLA of their severity; suppressed ones are left out."""
+    triage_read: Time | None = None
+    """When the last complete reading of Security Hub began: what analysts have done since is not seen yet."""
 
 
 class Source(Model):

@@ -186,7 +186,9 @@ def status(*, pending: int | None) -> Status:
         identity="shown",
         cluster_uid="5b0d2a0c-6a7e-4b5e-9d53-3c6f0f6f7a10",
         hub=Hub(account_id="111122223333", region="eu-west-1"),
-        findings=Findings(active=209, pending=pending, critical=2, high=14, held=0),
+        findings=Findings(
+            active=209, pending=pending, critical=2, high=14, held=0, open=180, notified=24, suppressed=5, past_sla=3
+        ),
         sources=(
             Source(
                 resource="policyreports.v1alpha2.wgpolicyk8s.io",
@@ -219,6 +221,10 @@ def test_status_is_kept_and_shown(server: Cluster) -> None:
         "Active": 209,
         "Critical": 2,
         "High": 14,
+        "Open": 180,
+        "Notified": 24,
+        "Suppressed": 5,
+        "PastSLA": 3,
         "Pending": 0,
         "Account": "111122223333",
         "Region": "eu-west-1",

@@ -4,6 +4,8 @@ import pytest
 from typer.testing import CliRunner
 
 import policyhub
+from policyhub.api import sla
+from policyhub.api.sla import SlaDays
 from policyhub.cli import app
 from policyhub.settings import Settings, SettingsError
 
@@ -30,6 +32,21 @@ def test_flags_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("POLICYHUB_METRICS_PORT", "9000")
     settings = Settings.load(metrics_port="9100", region=None)
     assert (settings.account_id, settings.metrics_port, settings.region) == ("111122223333", 9100, None)
+
+
+def test_days_are_written_by_severity(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deadlines are a text of severity=days; a severity that it leaves out has none, and what is written reads back."""
+    monkeypatch.setenv("POLICYHUB_SLA_DAYS", "critical=3, high=14")
+    days = Settings.load().sla_days
+    assert days.over(SlaDays()) == {"CRITICAL": 3, "HIGH": 14}
+    assert sla.parse(sla.render(days)) == {"critical": "3", "high": "14"}
+
+
+@pytest.mark.parametrize("text", ["critical", "urgent=3", "high=soon", "high=-1"])
+def test_what_are_no_days_is_refused(text: str) -> None:
+    """An unknown severity, a missing or a negative number of days ends the start, and is named."""
+    with pytest.raises(SettingsError, match="--sla-days"):
+        Settings.load(sla_days=text)
 
 
 def test_wrong_settings_end_the_command(monkeypatch: pytest.MonkeyPatch) -> None:

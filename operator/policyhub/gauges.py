@@ -1,0 +1,141 @@
+"""What one monitored cluster's gauges show: set every second from its ledger and its sources, and from each census.
+
+Label values that engines choose freely are bounded: beyond SERIES violations are summed under the policy `(other)`, the
+smallest first, and beyond ENGINES an API's further engines are not shown.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from prometheus_client import Gauge
+
+from policyhub.metrics import DAY, Metrics
+from policyhub.sync.census import Census
+from policyhub.sync.entry import WORKFLOW
+from policyhub.sync.ledger import Ledger
+
+SERIES = 5_000
+"""Of violations, for one cluster: 100 policies in 50 namespaces, or a broken producer's policy for each report."""
+ENGINES = 50
+"""For one API; a cluster has two or three."""
+OTHER = "(other)"
+SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW", "INFORMATIONAL")
+
+Labels = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """How one source API fares."""
+
+    origin: str
+    trouble: str = ""
+    """The reason why it is not seen whole and live."""
+    last_listed: int = 0
+    """Unix ms; 0 never."""
+    newest_by: Mapping[str, int] | None = None
+    """The newest time (Unix s) that each engine named."""
+    constraint_kind: str = ""
+    unlisted: int = 0
+
+
+class Gauges:
+    """Of one cluster."""
+
+    def __init__(
+        self, metrics: Metrics, *, cluster: str, hub: str, sla_days: Mapping[str, int], clock: Callable[[], int]
+    ) -> None:
+        """`clock` gives Unix milliseconds by a clock that never jumps."""
+        self._metrics = metrics
+        self._cluster = cluster
+        self._hub = hub
+        self._sla_days = sla_days
+        self._clock = clock
+        self._shown: dict[Gauge, set[Labels]] = {}
+        self._oldest: int | None = None
+        self._oldest_due = 0
+
+    def forget(self) -> None:
+        """The cluster is no longer at work."""
+        self._metrics.forget_cluster(self._cluster)
+        self._shown.clear()
+
+    def count(self, census: Census) -> None:
+        """What was counted entry by entry."""
+        m, cluster = self._metrics, self._cluster
+        m.violation_age.set(cluster, census.ages)
+        self._show(m.violations_past_sla, {(s,): n for s, n in census.past_sla.items()})
+        for severity, days in self._sla_days.items():
+            m.sla.labels(cluster, severity).set(days * DAY)
+        if m.namespaces:
+            self._show(m.violations, bounded(census.tallies.items()))
+
+    def findings(self, ledger: Ledger, *, in_sync: bool, inventory: int) -> None:
+        """`inventory`: when the last complete one began (Unix ms by the clock on the wall); 0 none is complete."""
+        m, cluster, hub = self._metrics, self._cluster, self._hub
+        if not m.namespaces:
+            self._show(m.violations, bounded(ledger.violations.items()))
+        for lane, number in ledger.waiting().items():
+            m.findings_pending.labels(cluster, hub, lane).set(number)
+        oldest = self._oldest_pending(ledger)
+        waited = 0 if oldest is None else max(0, self._clock() - oldest) / 1000
+        m.oldest_pending_seconds.labels(cluster, hub).set(waited)
+        m.in_sync.labels(cluster).set(in_sync)
+        self._show(m.archives_held, {(str(reason),): number for reason, number in ledger.held_reasons().items()})
+        m.findings_refused.labels(cluster).set(ledger.rejected)
+        if inventory:
+            m.inventory.labels(cluster, hub).set(inventory / 1000)
+            triage = {(status, severity): 0 for status in WORKFLOW for severity in SEVERITIES} | ledger.triage
+            self._show(m.findings, {(hub, *key): number for key, number in triage.items()})
+
+    def sources(self, sources: Iterable[Seen], *, unknown: Iterable[str]) -> None:
+        """`unknown` are API groups of which nothing tells what they serve."""
+        m = self._metrics
+        complete: dict[Labels, int] = {(group, "DiscoveryFailed"): 0 for group in unknown}
+        newest: dict[Labels, int] = {}
+        unlisted: Counter[Labels] = Counter()
+        for seen in sources:
+            complete[seen.origin, seen.trouble] = int(not seen.trouble)
+            if seen.last_listed:
+                m.last_complete_listing.labels(self._cluster, seen.origin).set(seen.last_listed / 1000)
+            newest |= {(seen.origin, name): at for name, at in latest(seen.newest_by or {}).items()}
+            if seen.constraint_kind:
+                unlisted[seen.constraint_kind,] += seen.unlisted
+        self._show(m.source_complete, complete)
+        self._show(m.newest_result, newest)
+        self._show(m.constraint_violations_unlisted, unlisted)
+
+    def _show(self, gauge: Gauge, series: Mapping[Labels, int]) -> None:
+        """Exactly these series, by the labels after the cluster's; those that were there before are removed."""
+        for labels, number in series.items():
+            gauge.labels(self._cluster, *labels).set(number)
+        for labels in self._shown.get(gauge, set()) - series.keys():
+            gauge.remove(self._cluster, *labels)
+        self._shown[gauge] = set(series)
+
+    def _oldest_pending(self, ledger: Ledger) -> int | None:
+        """Since when the oldest pending finding waits; looked for at most one second in a hundred."""
+        now = self._clock()
+        if now >= self._oldest_due:
+            self._oldest = ledger.oldest_pending()
+            self._oldest_due = now + 100 * (self._clock() - now)
+        return self._oldest if ledger.pending else None
+
+
+def bounded(tallies: Collection[tuple[Labels, int]], *, limit: int = SERIES) -> dict[Labels, int]:
+    """Tallies by (source, policy, severity, …) as they are, or the greatest of them and the rest by severity alone."""
+    if len(tallies) <= limit:
+        return dict(tallies)
+    found: Counter[Labels] = Counter()
+    for number, (key, tally) in enumerate(sorted(tallies, key=lambda item: (-item[1], item[0]))):
+        _, _, severity, *more = key
+        found[key if number < limit else (OTHER, OTHER, severity, *([""] * len(more)))] += tally
+    return found
+
+
+def latest(newest_by: Mapping[str, int], *, limit: int = ENGINES) -> Mapping[str, int]:
+    """Those that spoke last."""
+    if len(newest_by) <= limit:
+        return newest_by
+    return dict(sorted(newest_by.items(), key=lambda item: (-item[1], item[0]))[:limit])

@@ -1,0 +1,45 @@
+"""What analysts do in Security Hub, and what is overdue, as the cluster's admins see it."""
+
+import time
+from typing import Any
+
+from tests.integration.operator.world import World, report, result
+
+DAY = 86_400
+
+
+def test_triage_and_deadlines_are_seen_from_the_cluster(world: World) -> None:
+    """Findings that an analyst has notified or suppressed are counted as such in the status, its columns and the
+    metrics once they were read; what is older than its severity allows is past its SLA, unless it is suppressed.
+    """
+    old: dict[str, Any] = {"severity": "high", "timestamp": {"seconds": int(time.time()) - 40 * DAY, "nanos": 0}}
+    world.monitor(slaDays={"high": 30})
+    world.apply(*(report(name, result("old", **old)) for name in ("a", "b", "c")), report("d", result("fresh")))
+    first = world.start()
+    world.synced()
+    world.until(lambda: len(world.found(state="ACTIVE")) == 4, "the findings")
+    found = world.of("old")
+    world.hub.analyst([found["a"]["Id"]], workflow="SUPPRESSED")
+    world.hub.analyst([found["b"]["Id"]], workflow="NOTIFIED", Severity={"Label": "CRITICAL"})
+    first.stop()
+
+    operator = world.start()
+    wanted = {"open": 2, "notified": 1, "suppressed": 1, "resolved": 0, "pastSla": 2, "active": 4}
+
+    def told() -> bool:
+        findings = world.monitored().get("status", {}).get("findings", {})
+        return bool(wanted.items() <= findings.items() and findings.get("triageRead"))
+
+    world.until(told, f"the status to say {wanted}")
+    hub = {"cluster": "alpha", "hub": "111122223333/eu-west-1"}
+    assert operator.metric("policyhub_findings", **hub, workflow_status="SUPPRESSED", severity="HIGH") == 1
+    assert operator.metric("policyhub_findings", **hub, workflow_status="NOTIFIED", severity="CRITICAL") == 1
+    assert operator.metric("policyhub_findings", **hub, workflow_status="NEW") == 2
+    assert operator.metric("policyhub_violations_past_sla", cluster="alpha", severity="HIGH") == 1
+    assert operator.metric("policyhub_violations_past_sla", cluster="alpha", severity="CRITICAL") == 1
+    assert abs(operator.metric("policyhub_inventory_timestamp_seconds", **hub) - time.time()) < 120
+    world.await_condition("Ready", "True")
+    world.until(
+        lambda: operator.metric("policyhub_condition", cluster="alpha", condition="Ready", status="True") == 1,
+        "the metric of the condition",
+    )

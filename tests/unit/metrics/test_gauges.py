@@ -1,0 +1,327 @@
+"""What the gauges of a cluster show, on a registry, of ledgers as their inputs leave them."""
+
+from collections.abc import Mapping
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from policyhub.findings.identity import finding_id
+from policyhub.gauges import Gauges, Seen, bounded
+from policyhub.metrics import DAY, Metrics
+from policyhub.sources.violation import SourceKey, Subject, Violation
+from policyhub.sync.census import Census
+from policyhub.sync.entry import Held, Known
+from policyhub.sync.ledger import Ledger
+from policyhub.sync.plan import Change
+
+NOW = 1_790_000_000_000
+DAYS = DAY * 1000
+HUB = "111122223333/eu-west-1"
+SLA = {"CRITICAL": 7, "HIGH": 30}
+Severities = tuple[str, ...]
+
+
+class Scene:
+    """A ledger of violations called v0, v1 … of these severities, and the registry that its gauges are on."""
+
+    def __init__(self, *severities: str, namespaces: bool = False, read: bool = True) -> None:
+        self.registry = CollectorRegistry()
+        self.metrics = Metrics(self.registry, version="1.2.3", namespaces=namespaces)
+        self.gauges = Gauges(self.metrics, cluster="alpha", hub=HUB, sla_days=SLA, clock=lambda: NOW)
+        self.ledger = Ledger(cluster_id="alpha", cluster_uid="uid", default_severity="MEDIUM", on_dirty=lambda: None)
+        if read:
+            self.ledger.take_part("", [], now=NOW)
+        self.say(*severities)
+
+    def say(self, *severities: str) -> None:
+        calls: list[tuple[Violation, int | None]] = [
+            (violation(number, severity), NOW - number * DAYS) for number, severity in enumerate(severities)
+        ]
+        key = SourceKey("wgpolicyk8s.io", "policyreports", "shop", "report")
+        self.ledger.read(key, calls, complete=True, passed=frozenset, now=NOW - 5000)
+
+    def send(self, *numbers: int) -> None:
+        """Imported and acknowledged, all of them seen as many days ago as their number says."""
+        for number in numbers:
+            entry = self.ledger.entries[id_of(number)]
+            self.ledger.launch(entry)
+            known = Known(entry.digest, NOW - number * DAYS, NOW, archived=not entry.wanted)
+            self.ledger.acknowledge(entry, known, now=NOW)
+
+    def inventory(self, **triage: tuple[str, str]) -> None:
+        """What Security Hub tells later: of v0 its workflow status and severity, and so on."""
+        held = []
+        for name, pair in triage.items():
+            entry = self.ledger.entries[id_of(int(name[1:]))]
+            assert entry.known is not None
+            held.append(Held(entry.id, entry.known, "uid", entry.origin, entry.rule, "kyverno", triage=pair))
+        self.ledger.take_found(held, now=NOW + 3_600_000)
+
+    def show(self, *, in_sync: bool = False, inventory: int = NOW) -> None:
+        self.gauges.findings(self.ledger, in_sync=in_sync, inventory=inventory)
+        census = Census(sla_days=SLA, wall=NOW, namespaces=self.metrics.namespaces)
+        for entry in self.ledger.entries.values():
+            census.count(entry)
+        self.gauges.count(census)
+
+    def get(self, name: str, **labels: str) -> float | None:
+        value: float | None = self.registry.get_sample_value(f"policyhub_{name}", {"cluster": "alpha", **labels})
+        return value
+
+    def series(self, name: str) -> list[Mapping[str, str]]:
+        return [s.labels for family in self.registry.collect() for s in family.samples if s.name == f"policyhub_{name}"]
+
+
+def violation(number: int, severity: str = "HIGH") -> Violation:
+    return Violation(
+        source="kyverno",
+        policy="p",
+        rule=f"r{number}",
+        subject=Subject("apps", "Deployment", "shop" if number % 2 else "bank", "web"),
+        discriminator="",
+        result="fail",
+        severity=severity,  # type: ignore[arg-type]  # the tests write labels as they are
+        category="",
+        message="m",
+    )
+
+
+def id_of(number: int) -> str:
+    return finding_id("alpha", violation(number).identity)
+
+
+def test_violations_are_counted_and_leave_no_series_behind() -> None:
+    """Violations by engine, policy and severity, without a namespace; those that end take their series with them."""
+    scene = Scene("HIGH", "HIGH", "LOW")
+    scene.show()
+    assert scene.get("violations", source="kyverno", policy="p", severity="HIGH") == 2
+    assert scene.get("violations", source="kyverno", policy="p", severity="LOW") == 1
+    assert "namespace" not in scene.series("violations")[0]
+    scene.say("HIGH")
+    scene.show()
+    assert [labels["severity"] for labels in scene.series("violations")] == ["HIGH"]
+
+
+def test_namespaces_are_told_where_they_are_asked_for() -> None:
+    """With the setting, violations are counted by namespace too."""
+    scene = Scene("HIGH", "HIGH", "HIGH", namespaces=True)
+    scene.show()
+    one = scene.get("violations", source="kyverno", policy="p", severity="HIGH", namespace="shop")
+    other = scene.get("violations", source="kyverno", policy="p", severity="HIGH", namespace="bank")
+    assert (one, other) == (1, 2)
+
+
+def test_policies_are_bounded() -> None:
+    """More policies than the limit are the greatest of them, and the rest by severity: no violation is lost."""
+    tallies = {("e", f"p{n}", "HIGH" if n % 2 else "LOW"): n for n in range(1, 101)}
+    told = bounded(tallies.items(), limit=10)
+    assert sum(told.values()) == sum(tallies.values())
+    assert len(told) == 12
+    assert told["e", "p100", "LOW"] == 100
+    assert {key for key in told if key[1] == "(other)"} == {("(other)", "(other)", s) for s in ("HIGH", "LOW")}
+
+
+def test_findings_follow_imports_and_the_inventory() -> None:
+    """A finding that was sent is NEW with the engine's severity; the inventory brings what analysts made of it."""
+    scene = Scene("CRITICAL", "HIGH", "HIGH")
+    scene.send(0, 1, 2)
+    scene.show()
+    assert scene.get("findings", hub=HUB, workflow_status="NEW", severity="HIGH") == 2
+    scene.inventory(v0=("NOTIFIED", "CRITICAL"), v1=("SUPPRESSED", "LOW"))
+    scene.show()
+    assert scene.get("findings", hub=HUB, workflow_status="NOTIFIED", severity="CRITICAL") == 1
+    assert scene.get("findings", hub=HUB, workflow_status="SUPPRESSED", severity="LOW") == 1
+    assert scene.get("findings", hub=HUB, workflow_status="NEW", severity="HIGH") == 1
+    assert scene.get("inventory_timestamp_seconds", hub=HUB) == NOW / 1000
+
+
+def test_triage_is_not_told_before_it_was_read() -> None:
+    """Before an inventory is complete there is no series of findings: nobody is told that nothing is suppressed."""
+    scene = Scene("HIGH")
+    scene.show(inventory=0)
+    assert scene.series("findings") == scene.series("inventory_timestamp_seconds") == []
+
+
+def test_relapse_makes_notified_new_and_keeps_suppressed() -> None:
+    """As Security Hub does: a finding that is active again is NEW, unless it is suppressed."""
+    scene = Scene("HIGH", "HIGH")
+    scene.send(0, 1)
+    scene.inventory(v0=("NOTIFIED", "HIGH"), v1=("SUPPRESSED", "HIGH"))
+    scene.say()
+    scene.send(0, 1)
+    assert not +scene.ledger.triage
+    scene.say("HIGH", "HIGH")
+    scene.send(0, 1)
+    assert +scene.ledger.triage == {("NEW", "HIGH"): 1, ("SUPPRESSED", "HIGH"): 1}
+
+
+def test_severity_follows_the_engine_until_an_analyst_changes_it() -> None:
+    """A policy that turns critical makes its findings critical at once, but for those that an analyst has rated."""
+    scene = Scene("HIGH", "HIGH")
+    scene.send(0, 1)
+    scene.inventory(v1=("NOTIFIED", "LOW"))
+    scene.say("CRITICAL", "CRITICAL")
+    assert +scene.ledger.triage == {("NEW", "CRITICAL"): 1, ("NOTIFIED", "LOW"): 1}
+
+
+def test_ages_and_deadlines_leave_suppressed_findings_out() -> None:
+    """Violations older than their severity's days are past their SLA; suppressed ones are not, resolved ones are."""
+    scene = Scene(*["CRITICAL"] * 10)
+    scene.send(*range(10))
+    scene.show()
+    assert scene.get("violations_past_sla", severity="CRITICAL") == 2  # 8 and 9 days old, 7 allowed
+    assert scene.get("violations_past_sla", severity="HIGH") == 0
+    assert scene.get("violations_past_sla", severity="LOW") is None
+    assert scene.get("sla_seconds", severity="CRITICAL") == 7 * DAY
+    scene.inventory(v9=("SUPPRESSED", "CRITICAL"), v8=("RESOLVED", "CRITICAL"))
+    scene.show()
+    assert scene.get("violations_past_sla", severity="CRITICAL") == 1
+    assert scene.get("violation_age_seconds_gcount", severity="CRITICAL") == 9
+    assert scene.get("violation_age_seconds_gsum", severity="CRITICAL") == sum(range(9)) * DAY
+    buckets = {le: scene.get("violation_age_seconds_bucket", severity="CRITICAL", le=str(le * DAY)) for le in (1, 2, 7)}
+    assert buckets == {1: 2, 2: 3, 7: 8}
+
+
+def test_an_analysts_severity_decides_the_deadline() -> None:
+    """What an analyst has rated lower has the deadline of that severity."""
+    scene = Scene(*["CRITICAL"] * 10)
+    scene.send(*range(10))
+    scene.inventory(v9=("NEW", "HIGH"))
+    scene.show()
+    assert scene.get("violations_past_sla", severity="CRITICAL") == 1
+    assert scene.get("violations_past_sla", severity="HIGH") == 0
+
+
+def test_pending_findings_and_the_oldest_of_them() -> None:
+    """What waits is counted by its lane, with how long the oldest has waited; nothing waits once it was sent."""
+    scene = Scene("HIGH", "HIGH")
+    scene.show()
+    assert scene.get("findings_pending", hub=HUB, lane="urgent") == 2
+    assert scene.get("oldest_pending_seconds", hub=HUB) == 5
+    assert scene.get("in_sync") == 0
+    scene.send(0, 1)
+    for number in (0, 1):
+        scene.ledger.settle(scene.ledger.entries[id_of(number)])
+    scene.show(in_sync=True)
+    assert scene.get("findings_pending", hub=HUB, lane="urgent") == 0
+    assert scene.get("oldest_pending_seconds", hub=HUB) == 0
+    assert scene.get("in_sync") == 1
+
+
+def test_unread_findings_wait_in_a_lane_of_their_own() -> None:
+    """What the inventory has not reached is pending as `unread`."""
+    scene = Scene("HIGH", read=False)
+    scene.show()
+    assert scene.get("findings_pending", hub=HUB, lane="unread") == 1
+
+
+def test_refused_and_held_findings_are_told() -> None:
+    """A finding that Security Hub refuses, and one that may not be archived yet, are counted, the latter by reason."""
+    scene = Scene("HIGH", "HIGH")
+    scene.send(1)
+    refused = scene.ledger.entries[id_of(0)]
+    scene.ledger.launch(refused)
+    scene.ledger.reject(refused, refused.digest)
+    scene.ledger.settle(refused, hold="rejected")
+    scene.say("HIGH")
+    scene.ledger.settle(scene.ledger.entries[id_of(1)], hold="guard")
+    scene.show()
+    assert scene.get("findings_refused") == 1
+    assert scene.get("archives_held", reason="guard") == 1
+    scene.ledger.settle(scene.ledger.entries[id_of(1)], hold="archive_delay")
+    scene.show()
+    assert [labels["reason"] for labels in scene.series("archives_held")] == ["archive_delay"]
+
+
+def test_sources_are_told_as_they_fare() -> None:
+    """Each API with its reason, its last listing, its engines' newest results, and what Gatekeeper leaves out."""
+    scene = Scene()
+    reports, pods = "policyreports.wgpolicyk8s.io", "k8spods.constraints.gatekeeper.sh"
+    whole = Seen(origin=reports, last_listed=NOW, newest_by={"kyverno": 1, "trivy": 2})
+    cut = Seen(origin=pods, constraint_kind="K8sPods", unlisted=7, newest_by={"gatekeeper": 3})
+    scene.gauges.sources([whole, cut], unknown=["openreports.io"])
+    assert scene.get("source_complete", source=reports, reason="") == 1
+    assert scene.get("source_complete", source="openreports.io", reason="DiscoveryFailed") == 0
+    assert scene.get("last_complete_listing_timestamp_seconds", source=reports) == NOW / 1000
+    assert scene.get("newest_result_timestamp_seconds", source=reports, engine="trivy") == 2
+    assert scene.get("newest_result_timestamp_seconds", source=pods, engine="gatekeeper") == 3
+    assert scene.get("constraint_violations_unlisted", constraint_kind="K8sPods") == 7
+    scene.gauges.sources([Seen(origin=reports, trouble="ListingForbidden", last_listed=NOW)], unknown=[])
+    assert scene.series("source_complete") == [
+        {"cluster": "alpha", "source": reports, "reason": "ListingForbidden"},
+    ]
+
+
+def test_engines_are_bounded() -> None:
+    """Whoever may write reports cannot make more than 50 series of an API by naming engines; the newest are shown."""
+    scene = Scene()
+    scene.gauges.sources([Seen(origin="o", newest_by={f"e{n}": n for n in range(200)})], unknown=[])
+    engines = {labels["engine"] for labels in scene.series("newest_result_timestamp_seconds")}
+    assert engines == {f"e{n}" for n in range(150, 200)}
+
+
+def test_conditions_replace_each_other() -> None:
+    """A condition has one series, that of its status and reason now."""
+    scene = Scene()
+    scene.metrics.tell("alpha", [("Ready", "False", "Listing"), ("Connected", "True", "Connected")])
+    scene.metrics.tell("alpha", [("Ready", "True", "AllWell")])
+    assert scene.series("condition") == [
+        {"cluster": "alpha", "condition": "Ready", "status": "True", "reason": "AllWell"}
+    ]
+
+
+def test_a_forgotten_cluster_leaves_no_gauge() -> None:
+    """When work on a cluster ends, every series that describes it is gone; another cluster's stay."""
+    scene = Scene("HIGH")
+    scene.send(0)
+    scene.show()
+    scene.gauges.sources([Seen(origin="o", last_listed=NOW)], unknown=[])
+    scene.metrics.tell("alpha", [("Ready", "True", "AllWell")])
+    scene.metrics.tell("beta", [("Ready", "True", "AllWell")])
+    scene.gauges.forget()
+    left = {s.labels["cluster"] for f in scene.registry.collect() for s in f.samples if "cluster" in s.labels}
+    assert left == {"beta"}
+    scene.show()
+    assert scene.get("violations", source="kyverno", policy="p", severity="HIGH") == 1
+
+
+@pytest.mark.parametrize("change", list(Change))
+def test_counters_and_histograms_take_their_labels(change: Change) -> None:
+    """What the hub and the sources count is exposed under the names that the definitions give."""
+    scene = Scene()
+    m = scene.metrics
+    m.findings_sent.labels(HUB, change).inc()
+    m.delivery_seconds.labels(HUB, change).observe(1)
+    m.findings_rejected.labels(HUB, "InvalidInput").inc()
+    m.hub_requests.labels(HUB, "GetFindings", "OK").inc()
+    m.hub_request_seconds.labels(HUB, "GetFindings", "OK").observe(0.1)
+    m.hub_rate_limit.labels(HUB, "GetFindings").set(2.4)
+    m.watch_events.labels("alpha", "o", "semantic").inc()
+    m.source_objects_malformed.labels("alpha", "o", "malformed-object").inc()
+    get = scene.registry.get_sample_value
+    assert get("policyhub_findings_sent_total", {"hub": HUB, "change": change}) == 1
+    assert get("policyhub_delivery_seconds_count", {"hub": HUB, "change": change}) == 1
+    assert get("policyhub_build_info", {"version": "1.2.3"}) == 1
+
+
+def test_every_metric_that_is_exposed_is_defined() -> None:
+    """The definitions have each metric of ours with its type and labels, and no other."""
+    scene = Scene("HIGH")
+    test_counters_and_histograms_take_their_labels(Change.NEW)
+    scene.show()
+    exposed = {f.name for f in scene.registry.collect() if f.name.startswith("policyhub_")}
+    assert exposed == {d.name.removesuffix("_total") for d in scene.metrics.definitions}
+    assert len(exposed) == len(scene.metrics.definitions)
+
+
+def test_the_exposition_is_one_that_prometheus_reads() -> None:
+    """The text format of all metrics parses, the gauge histogram among them, with cumulated buckets."""
+    scene = Scene("HIGH", "HIGH", "CRITICAL")
+    scene.show()
+    text = generate_latest(scene.registry).decode()
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    ages = families["policyhub_violation_age_seconds"]
+    high = [s.value for s in ages.samples if s.name.endswith("_bucket") and s.labels["severity"] == "HIGH"]
+    assert high == sorted(high)
+    assert high[-1] == 2
