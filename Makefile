@@ -28,13 +28,17 @@ check: venv  ## lint, format, types, import layers, generated files
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m policyhub.api.crd --check
+	$(BIN)/python -m dev.chart --check
+	$(BIN)/python -m dev.metrics --check
 
 fmt: venv  ## format, and mend what the linter can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-generate: venv  ## write the generated files (CRDs)
+generate: venv  ## write the generated files (CRDs, the chart's schema and README, the reference of metrics)
 	$(BIN)/python -m policyhub.api.crd --write
+	$(BIN)/python -m dev.chart --write
+	$(BIN)/python -m dev.metrics --write
 
 browser: venv  ## the findings page in a real headless Chromium (needs one installed: Debian's chromium)
 	@$(PYTHON) dev/bootstrap.py browser
