@@ -6,12 +6,16 @@ defaults for accounts and Regions that a MonitoredCluster leaves out.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, WithJsonSchema
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from policyhub.api import selector, sla
 from policyhub.api.scalar import AccountId, ExternalId, Region, RoleArn
 from policyhub.api.sla import SlaDays
+
+_SLA_DAYS = SlaDays(critical=7, high=30, medium=90, low=180)
+_AS_TEXT = WithJsonSchema({"type": "string", "pattern": r"^[a-z]+=\d+(,[a-z]+=\d+)*$"})
+"""As the chart's values and the environment give it."""
 
 
 class SettingsError(Exception):
@@ -47,8 +51,9 @@ class Settings(BaseSettings):
     watch_selector: Annotated[str, AfterValidator(_readable)] | None = Field(
         None, description="Labels of the MonitoredClusters that are this operator's, as in `kubectl get -l`; none: all"
     )
-    sla_days: Annotated[SlaDays, NoDecode, BeforeValidator(sla.parse)] = Field(
-        SlaDays(critical=7, high=30, medium=90, low=180),
+    sla_days: Annotated[SlaDays, NoDecode, BeforeValidator(sla.parse), _AS_TEXT] = Field(
+        _SLA_DAYS,
+        json_schema_extra={"default": sla.render(_SLA_DAYS)},
         description="Days that a violation may stay, by severity, for MonitoredClusters that say nothing else",
     )
     metrics_namespaces: bool = Field(
