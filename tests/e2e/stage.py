@@ -59,6 +59,8 @@ class Stage:
         self.flaws = {(o.kind, o.namespace, o.name): set(found) for o, found in Company.build().flaws.items()}
         self.triaged: dict[str, str] = {}
         self.rows: list[Row] = []
+        self._judged, self._counted = 0, 0
+        """How many entries of the hub's journal, and how many calls, belong to steps so far."""
 
     # -- the cluster ----------------------------------------------------------------------------------------------
 
@@ -107,26 +109,29 @@ class Stage:
         self.progress(f"{name} …")
         row = Row(name)
         before = self._findings()
-        entries, calls, began = len(self.hub.journal()), len(self.hub.calls()), time.time()
+        began = time.time()
         try:
             act(self)
         except StandError as error:  # the next steps may still tell something
             row.differences.append(str(error).partition("\n")[0])
         acted = time.time()
         row.differences += self._settle()
-        after, journal = self._findings(), self.hub.journal(entries)
+        entries = self.hub.journal(self._judged)
+        calls = self.hub.calls(self._counted)
+        self._judged, self._counted = self._judged + len(entries), self._counted + len(calls)
+        after = self._findings()  # last: whatever an entry is about is there
         judge.judge(
             row,
             before=before,
             after=after,
-            entries=journal,
+            entries=entries,
             past=self.mirror,
             began=began,
             allowed=allowed,
             of=of,
             triaged=self.triaged,
         )
-        made = Counter(call["operation"] for call in self.hub.calls(calls))
+        made = Counter(call["operation"] for call in calls)
         row.calls, row.least_calls = made["BatchImportFindings"], -(-row.least // BATCH)
         self.rows.append(row)
         told = f"{acted - began:.0f} s until the engines said so, {time.time() - acted:.0f} s more"
