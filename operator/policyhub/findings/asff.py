@@ -20,6 +20,7 @@ something to read; whatever a violation holds, the finding is one that Security 
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -121,6 +122,7 @@ def render(
     return finding
 
 
+@lru_cache(maxsize=4096)  # the findings of a batch share most of theirs
 def timestamp(milliseconds: int) -> str:
     """RFC 3339 with milliseconds, in UTC."""
     seconds, rest = divmod(milliseconds, 1000)
@@ -151,7 +153,9 @@ def _object(violation: Violation, cluster: Cluster) -> dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=256)
 def _cluster(cluster: Cluster) -> dict[str, Any]:
+    """The cluster as a resource: one for all its findings, which nobody changes."""
     known = _ARN.fullmatch(cluster.arn or "")
     if cluster.arn and known:
         details: dict[str, Any] = {"AwsEksCluster": {"Arn": cluster.arn, "Name": known["name"]}}
@@ -161,6 +165,7 @@ def _cluster(cluster: Cluster) -> dict[str, Any]:
     return {"Type": "Other", "Id": named, **_place(cluster), "Details": details}
 
 
+@lru_cache(maxsize=256)
 def _place(cluster: Cluster) -> dict[str, str]:
     """Where the cluster lies: as its ARN says, else where its hub is."""
     known = _ARN.fullmatch(cluster.arn or "")
@@ -171,23 +176,23 @@ def _place(cluster: Cluster) -> dict[str, str]:
 
 def _product_fields(violation: Violation, *, cluster: Cluster, digest: str, origin: str) -> dict[str, str]:
     own = {
-        "cluster": cluster.id,
-        "cluster-uid": cluster.uid,
-        "digest": digest,
-        "renderer": str(RENDERER),
-        "origin": origin,
-        "source": violation.source,
-        "policy": violation.policy,
-        "rule": violation.rule,
-        "namespace": violation.subject.namespace,
-        "discriminator": violation.discriminator,
-        "category": violation.category,
-        "result": violation.result,
+        f"{PRODUCT}/cluster": cluster.id,
+        CLUSTER_UID: cluster.uid,
+        f"{PRODUCT}/digest": digest,
+        f"{PRODUCT}/renderer": str(RENDERER),
+        f"{PRODUCT}/origin": origin,
+        f"{PRODUCT}/source": violation.source,
+        f"{PRODUCT}/policy": violation.policy,
+        f"{PRODUCT}/rule": violation.rule,
+        f"{PRODUCT}/namespace": violation.subject.namespace,
+        f"{PRODUCT}/discriminator": violation.discriminator,
+        f"{PRODUCT}/category": violation.category,
+        f"{PRODUCT}/result": violation.result,
     }
-    fields = {f"{PRODUCT}/{key}": text for key, value in own.items() if (text := fit(value, _FIELD_VALUE))}
+    fields = {key: text for key, value in own.items() if (text := fit(value, _FIELD_VALUE))}
     left = _PROPERTY_UNITS
     for key, value in violation.properties:
-        allowed = _FORBIDDEN_IN_KEY.sub("_", f"{PRODUCT}/property/{key}")[:_FIELD_KEY]
+        allowed = _property(key[:_FIELD_KEY])
         text = fit(value, min(_FIELD_VALUE, left)) if left > 1 else None
         if text is None or allowed in fields:
             continue
@@ -196,3 +201,9 @@ def _product_fields(violation: Violation, *, cluster: Cluster, digest: str, orig
         fields[allowed] = text
         left -= length(text)
     return fields
+
+
+@lru_cache(maxsize=1024)  # an engine has a handful
+def _property(key: str) -> str:
+    """The name of the product field that holds a property."""
+    return _FORBIDDEN_IN_KEY.sub("_", f"{PRODUCT}/property/{key}")[:_FIELD_KEY]

@@ -54,6 +54,8 @@ def fit(text: str | None, limit: int) -> str | None:
 
 def fit_distinct(text: str, limit: int) -> str:
     """Cleaned; what is too long keeps apart from its like by a hash of the whole (for ids)."""
+    if text and len(text) <= limit and _plain(text):
+        return text
     cleaned = clean(text) or "-"
     if cleaned == text and length(cleaned) <= limit:
         return cleaned
