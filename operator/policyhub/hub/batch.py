@@ -5,15 +5,13 @@ Limits (API reference and user guide of Security Hub; whether KB is 1000 or 1024
 | what | limit | measured as |
 |---|---|---|
 | findings in a call | 100 | |
-| one finding | 240 KB | compact UTF-8 JSON: the content, however it is encoded on the way |
-| one call | 6 MB | the body as botocore writes it, ASCII with escapes, envelope included |
+| one finding | 240 KB | its bytes in the body (body.py) |
+| one call | 6 MB | the bytes of the body |
 
-The two measures lean to opposite sides on purpose: a finding that may pass is sent (a refusal of it alone costs
-nothing), a call that may not pass is not made. Invariants: ids are unique in a batch, because failures name only the
-id; order is kept; each finding is in exactly one batch or refused. Pure: no I/O, no clock.
+Invariants: ids are unique in a batch, because failures name only the id; order is kept; each finding is in exactly one
+batch or refused. Pure: no I/O, no clock.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,9 +27,8 @@ MAX_FINDINGS = 100
 MAX_CALL_BYTES = 6_000_000
 MAX_FINDING_BYTES = 240_000
 
-_ENVELOPE = len('{"Findings": []}')
-_SEPARATOR = len(", ")
-_ESCAPED = 6
+_ENVELOPE = len('{"Findings":[]}')
+_SEPARATOR = len(",")
 _encoder = msgspec.json.Encoder()
 
 
@@ -47,30 +44,20 @@ class Batch:
     """One call being filled. `offer` says whether the finding still goes in; when not, this batch is full."""
 
     findings: list[Finding] = field(default_factory=list)
+    size: int = _ENVELOPE
+    """Bytes of the call's body so far."""
     _ids: set[str] = field(default_factory=set)
-    _bytes: int = _ENVELOPE
-    """Of the call's body so far: a bound, until that says too many."""
-    _measured: bool = False
 
-    @property
-    def size(self) -> int:
-        """Bytes of the call's body so far."""
-        return _ENVELOPE + sum(map(wire_size, self.findings)) + _SEPARATOR * max(0, len(self.findings) - 1)
-
-    def offer(self, finding: Finding) -> bool:
-        """Take the finding if the call stays within every limit with it."""
+    def offer(self, finding: Finding, size: int) -> bool:
+        """Take the finding, of that size, if the call stays within every limit with it."""
         if len(self.findings) == MAX_FINDINGS or finding["Id"] in self._ids:
             return False
-        size = self._bytes + (_SEPARATOR if self.findings else 0)
-        size += wire_size(finding) if self._measured else bound(finding)
-        if size > MAX_CALL_BYTES and not self._measured:
-            self._measured, self._bytes = True, self.size
-            size = self._bytes + (_SEPARATOR if self.findings else 0) + wire_size(finding)
+        size += self.size + (_SEPARATOR if self.findings else 0)
         if size > MAX_CALL_BYTES:
             return False
         self.findings.append(finding)
         self._ids.add(finding["Id"])
-        self._bytes = size
+        self.size = size
         return True
 
 
@@ -79,31 +66,23 @@ def split(findings: Iterable[Finding]) -> Split:
     batches: list[Batch] = []
     refused: dict[str, Failure] = {}
     for finding in findings:
-        if failure := oversize(finding):
+        size = measure(finding)
+        if failure := oversize(size):
             refused[finding["Id"]] = failure
-        elif not batches or not batches[-1].offer(finding):
+        elif not batches or not batches[-1].offer(finding, size):
             batches.append(Batch())
-            batches[-1].offer(finding)
+            batches[-1].offer(finding, size)
     return Split(tuple(tuple(batch.findings) for batch in batches), refused)
 
 
-def oversize(finding: Finding) -> Failure | None:
+def measure(finding: Finding) -> int:
+    """Bytes of the finding in a call's body. It takes as long as to write it: ask once."""
+    return len(_encoder.encode(finding))
+
+
+def oversize(size: int) -> Failure | None:
     """The failure of a finding that is too large to send, None for any other."""
-    size = len(_encoder.encode(finding))
     if size <= MAX_FINDING_BYTES:
         return None
     message = f"the finding has {size} bytes as JSON, Security Hub takes at most {MAX_FINDING_BYTES}; it was not sent"
     return Failure(code="FindingSizeExceeded", message=message, kind="permanent")
-
-
-def bound(finding: Finding) -> int:
-    """What `wire_size` cannot be more than: it takes as long to measure as to write, and hardly ever decides.
-
-    Escapes make six bytes of one at most (DEL; two or three of UTF-8 make six too), blanks two of a comma or colon.
-    """
-    return _ESCAPED * len(_encoder.encode(finding))
-
-
-def wire_size(finding: Finding) -> int:
-    """Bytes of the finding in a request's body: botocore writes plain `json.dumps`, so ASCII with escapes."""
-    return len(json.dumps(finding))

@@ -18,6 +18,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import InvalidEndpointConfigurationError
 
+from policyhub.hub import body
 from policyhub.hub.errors import Withheld
 
 CONNECT_TIMEOUT = 3.0
@@ -131,10 +132,11 @@ class Clients:
 
     def _new_session(self, provider: "_AssumedRole | None" = None) -> Any:
         core = botocore.session.get_session()
-        # Its clients inherit both, also the one that the chain makes to sign in by IRSA: for STS botocore would wait up
-        # to five times 60 s.
+        # Its clients inherit what follows, also the one that the chain makes to sign in by IRSA: for STS botocore would
+        # wait up to five times 60 s.
         core.register("before-send", self._hold)
         core.set_default_client_config(self._config)
+        body.write_for(core)
         if self._loader is not None:
             core.register_component("data_loader", self._loader)
         if provider is not None:

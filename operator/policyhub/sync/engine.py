@@ -22,7 +22,7 @@ import structlog
 
 from policyhub.findings import asff
 from policyhub.hub import inventory
-from policyhub.hub.batch import MAX_FINDINGS, Batch, Finding, oversize
+from policyhub.hub.batch import MAX_FINDINGS, Batch, Finding, measure, oversize
 from policyhub.hub.client import MAX_FILTER_VALUES, ImportResult
 from policyhub.hub.errors import AccessLost, Failure, HubError, Throttled, Unavailable, access_kind
 from policyhub.hub.inventory import milliseconds, strip_for_import
@@ -249,13 +249,14 @@ class Engine:
                 continue
             try:
                 shipment = self._ship(feed, entry, decision, now=wall)
-                failure = oversize(shipment.body)
+                size = measure(shipment.body)
+                failure = oversize(size)
             except Exception:  # a finding that cannot be rendered is a mistake of ours; it must not stop the others
                 log.exception("finding_not_rendered", id=entry.id, cluster=feed.name)
                 feed.ledger.launch(entry)
                 feed.ledger.reject(entry, _rejected(entry, decision))
                 continue
-            if failure is None and not call.offer(shipment.body):
+            if failure is None and not call.offer(shipment.body, size):
                 break
             feed.ledger.launch(entry)
             if failure is None:

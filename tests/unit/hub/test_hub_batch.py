@@ -12,11 +12,13 @@ from policyhub.hub.batch import (
     MAX_FINDING_BYTES,
     MAX_FINDINGS,
     Batch,
-    bound,
+    measure,
     oversize,
     split,
-    wire_size,
 )
+from policyhub.hub.body import body
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 
 
 def finding(ident: object, text: str = "", size: int = 0) -> dict[str, Any]:
@@ -58,22 +60,15 @@ def test_too_large_a_finding_is_refused(size: int, refused: bool) -> None:  # no
         assert "240001 bytes" in result.refused["big"].message
 
 
-def test_sizes_are_those_of_the_text_and_of_the_wire() -> None:
-    """A finding is measured as UTF-8, a call with the escapes that botocore writes."""
-    wide = finding("wide", text="語" * 79_000)
-    assert oversize(wide) is None
+@given(st.lists(st.dictionaries(TEXTS, TEXTS | st.integers(-(2**53), 2**53) | st.lists(TEXTS)), max_size=5))
+def test_sizes_are_those_of_the_body(texts: list[dict[str, Any]]) -> None:
+    """To the byte, whatever the texts hold."""
     batch = Batch()
-    assert batch.offer(wide)
-    assert batch.size == len(json.dumps({"Findings": [wide]}))
-
-
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
-
-
-@given(st.dictionaries(TEXTS, st.one_of(TEXTS, st.integers(-(2**53), 2**53), st.lists(TEXTS), st.booleans())))
-def test_a_finding_is_no_longer_on_the_wire_than_its_bound(body: dict[str, Any]) -> None:
-    """Whatever the texts hold, escapes and blanks included."""
-    assert wire_size(body) <= bound(body)
+    for number, more in enumerate(texts):
+        one = finding(number) | {"Details": more}
+        assert oversize(measure(one)) is None
+        assert batch.offer(one, measure(one))
+    assert batch.size == len(body(batch.findings))
 
 
 def test_ids_are_unique_in_a_batch() -> None:
@@ -99,4 +94,4 @@ def test_nothing_is_lost_and_every_limit_kept(findings: list[dict[str, Any]]) ->
     for batch in result.batches:
         assert 1 <= len(batch) <= MAX_FINDINGS
         assert len({f["Id"] for f in batch}) == len(batch)
-        assert len(json.dumps({"Findings": batch})) <= MAX_CALL_BYTES
+        assert len(body(batch)) <= MAX_CALL_BYTES
