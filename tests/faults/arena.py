@@ -67,6 +67,11 @@ class Arena:
         self.hub.clear_faults()
         self.hub.enable(on=True)
 
+    @property
+    def restarted(self) -> bool:
+        """Whether more than one operator has run."""
+        return len(self._operators) > 1
+
     # -- the operator ---------------------------------------------------------------------------------------------
 
     def start(self, *, wait: bool = True) -> None:
@@ -99,7 +104,7 @@ class Arena:
     # -- what was told --------------------------------------------------------------------------------------------
 
     def monitor(self) -> None:
-        self.world.monitor(archiveDelay=f"{DELAY_SECONDS}s")
+        self.world.monitor(archiveDelay=f"{DELAY_SECONDS}s", rollUp=True)
 
     def approve(self, *engines: str) -> None:
         """What the guard holds is approved for an hour of the operator's clock."""

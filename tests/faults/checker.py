@@ -13,11 +13,12 @@ would. An import that changes nothing for a reader is *redundant*; it is allowed
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.faults.truth import Census, Open, Truth, Violation, ended, is_open
+from tests.faults.census import Census
+from tests.faults.truth import Truth, Unlisted, Violation, ended
 
 Document = dict[str, Any]
 
@@ -29,7 +30,7 @@ DAMPED = 2
 """Reactivations after which an archive may come an hour later."""
 PROMISES = {
     "wrong": "archived although the violation had not ended",
-    "invented": "a finding of what never was",
+    "invented": "a finding of what never was, such as of a Pod that counts for its Deployment",
     "missing": "lost: true in the cluster, and no active finding",
     "stale": "left open: active, and no longer true",
     "double": "two active findings of one violation",
@@ -38,6 +39,7 @@ PROMISES = {
     "moved": "CreatedAt changed",
     "backwards": "UpdatedAt did not increase, so Security Hub ignored what was new",
     "forbidden": "redundant, and nobody had lost an answer",
+    "restless": "sent again, although its words never change: at a rollout, a scan, a start",
     "disputed": "the API server has something else than the driver believes: a mistake of the bench",
 }
 
@@ -78,6 +80,7 @@ class Verdict:
     moved: list[str] = field(default_factory=list)
     backwards: list[str] = field(default_factory=list)
     forbidden: list[str] = field(default_factory=list)
+    restless: list[str] = field(default_factory=list)
     disputed: list[str] = field(default_factory=list)
     allowed: Counter[str] = field(default_factory=Counter)
     """Redundant imports that nobody could avoid, by reason."""
@@ -108,16 +111,27 @@ def about(finding: Document) -> Violation:
 
 
 def compare(
-    findings: list[Document], true: set[Violation], unlisted: Open, *, damped: frozenset[str] = frozenset()
+    findings: list[Document],
+    true: set[Violation],
+    *,
+    unlisted: Unlisted,
+    unseen: Callable[[Violation], bool],
+    damped: frozenset[str] = frozenset(),
 ) -> Verdict:
-    """Whether the active findings are exactly the violations; what a truncated list leaves open may be either."""
+    """Whether the active findings are exactly the violations; what a truncated list leaves open may be either, and what
+    was one may still be, while something is `unseen` that may call for it.
+    """
     active: defaultdict[Violation, list[str]] = defaultdict(list)
     for finding in findings:
         if finding["RecordState"] == "ACTIVE":
             active[about(finding)].append(finding["Id"])
+
+    def may(violation: Violation) -> bool:
+        return unlisted.leaves_open(violation) or unseen(violation) or active[violation][0] in damped
+
     return Verdict(
-        missing=[f"{v}" for v in sorted(true - active.keys()) if not is_open(v, unlisted)],
-        stale=[f"{v}" for v in sorted(active.keys() - true) if not is_open(v, unlisted) and active[v][0] not in damped],
+        missing=[f"{v}" for v in sorted(true - active.keys()) if not unlisted.leaves_open(v)],
+        stale=[f"{violation}" for violation in sorted(active.keys() - true) if not may(violation)],
         double=[f"{violation}: {ids}" for violation, ids in active.items() if len(ids) > 1],
     )
 
@@ -128,7 +142,7 @@ def judge(
     journal: list[Document],
     census: Census,
     truth: Truth,
-    unlisted: Open,
+    unlisted: Unlisted,
     triage: Mapping[str, list[Document]],
     still: set[Violation],
     doubts: Doubts,
@@ -141,15 +155,21 @@ def judge(
     back = Counter(entry["id"] for entry in imports if entry["outcome"] == "reactivated")
     damped = frozenset(id_ for id_, number in back.items() if number >= DAMPED)
     seen = set(census.seen)
-    verdict = compare(findings, seen, census.unlisted, damped=damped)
-    verdict.missing += [f"{v}: seen" for v in sorted(seen - _active(findings)) if is_open(v, census.unlisted)]
+    verdict = compare(findings, seen, unlisted=census.unlisted, unseen=truth.unseen, damped=damped)
+    opened = census.unlisted.leaves_open
+    verdict.missing += [f"{v}: seen" for v in sorted(seen - _active(findings)) if opened(v)]
     verdict.still, verdict.damped = len(still), len(damped)
     verdict.imports = sum(entry["kind"] == "import" for entry in imports)
-    believed = {violation for violation in truth.violations() if not is_open(violation, unlisted)}
+    believed = {violation for violation in truth.violations() if not unlisted.leaves_open(violation)}
     verdict.disputed = [f"{violation}" for violation in sorted(believed - seen | seen - truth.violations())]
     known = {finding["Id"]: finding for finding in findings}
     verdict.invented = [f"{about(f)}" for f in findings if about(f) not in truth.existed]
     verdict.differs = [line for finding in findings for line in _differences(finding, census)]
+    verdict.restless = [
+        f"{about(known[entry['id']])} at {entry['time']:.3f}"
+        for entry in imports
+        if entry["outcome"] == "changed" and about(known[entry["id"]]) in still
+    ]
     _archives(verdict, imports, known, truth=truth, still=still, slack=slack)
     _times(verdict, imports, known, doubts)
     _redundant(verdict, imports, doubts)
@@ -163,14 +183,14 @@ def _active(findings: list[Document]) -> set[Violation]:
 
 
 def _differences(finding: Document, census: Census) -> Iterator[str]:
-    """What an active finding says, against what the cluster says of it."""
-    said = census.seen.get(about(finding))
-    if finding["RecordState"] != "ACTIVE" or not said:
+    """What an active finding says, against what who speaks for it in the cluster says."""
+    said = census.voice(about(finding))
+    if finding["RecordState"] != "ACTIVE" or said is None:
         return
     status, text = finding["Compliance"]["Status"], finding["Description"]
     severity = finding["FindingProviderFields"]["Severity"]["Label"]
-    if not any(status == s.status and s.severity in {"", severity} and text.endswith(s.message) for s in said):
-        yield f"{about(finding)}: {status}, {severity}, {text[:60]!r}; the cluster says {said}"
+    if status != said.status or said.severity not in {"", severity} or not text.endswith(said.message):
+        yield f"{about(finding)}: {status}, {severity}, {text[-60:]!r}; the cluster says {said}"
 
 
 def _archives(

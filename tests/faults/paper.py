@@ -1,31 +1,42 @@
-"""What engines write: reports of both APIs, and constraints as Gatekeeper's audit leaves them."""
+"""What engines write: reports of both APIs, and constraints as Gatekeeper's audit leaves them; and what controllers
+make: the objects that the reports are about.
+"""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from itertools import count
-from time import time
 from typing import Any, NamedTuple
+
+from tests.faults.family import PASSING, REVISION, Ref
 
 Document = dict[str, Any]
 
 _GROUPS = {"PolicyReport": "wgpolicyk8s.io/v1alpha2", "Report": "openreports.io/v1alpha1"}
-_audits = count(int(time()) - 100_000)
-
-
-class Object(NamedTuple):
-    """A Deployment, or a ClusterRole where there is no namespace."""
-
-    namespace: str
-    name: str
-
-    @property
-    def kind(self) -> str:
-        return "Deployment" if self.namespace else "ClusterRole"
-
-
-class Pod(NamedTuple):
-    namespace: str
-    name: str
+_VERSIONS = {
+    "Pod": "v1",
+    "Node": "v1",
+    "Deployment": "apps/v1",
+    "StatefulSet": "apps/v1",
+    "ReplicaSet": "apps/v1",
+    "CronJob": "batch/v1",
+    "Job": "batch/v1",
+    "ClusterRole": "rbac.authorization.k8s.io/v1",
+}
+_SPEC: Document = {"containers": [{"name": "app", "image": "registry.example.com/app:1"}]}
+COLLECTIONS = (
+    "/api/v1/namespaces/{}/pods",
+    "/apis/apps/v1/namespaces/{}/replicasets",
+    "/apis/apps/v1/namespaces/{}/deployments",
+    "/apis/apps/v1/namespaces/{}/statefulsets",
+    "/apis/batch/v1/namespaces/{}/jobs",
+    "/apis/batch/v1/namespaces/{}/cronjobs",
+    "/apis/wgpolicyk8s.io/v1alpha2/namespaces/{}/policyreports",
+    "/apis/openreports.io/v1alpha1/namespaces/{}/reports",
+)
+"""Where all that lies in a namespace is."""
+CLUSTER_COLLECTIONS = (
+    "/apis/wgpolicyk8s.io/v1alpha2/clusterpolicyreports",
+    "/apis/openreports.io/v1alpha1/clusterreports",
+)
 
 
 class Result(NamedTuple):
@@ -37,15 +48,15 @@ class Result(NamedTuple):
     """Which of several messages it has."""
 
 
-def report(about: Object, results: Iterable[Result], *, source: str, kind: str, stamp: Document) -> Document:
-    apps, roles = "apps/v1", "rbac.authorization.k8s.io/v1"
-    scope = {"apiVersion": apps if about.namespace else roles, "kind": about.kind, "name": about.name}
+def report(about: Ref, results: Iterable[Result], *, source: str, kind: str, stamp: Document) -> Document:
+    """Of one object. Results on what comes and goes name it."""
     space = {"namespace": about.namespace} if about.namespace else {}
+    by = f" by {about.name}" if about.kind in PASSING else ""
     return {
         "apiVersion": _GROUPS[kind.removeprefix("Cluster")],
         "kind": kind,
-        "metadata": {"name": f"{source}-{about.name}", **space},
-        "scope": {**scope, **space},
+        "metadata": {"name": f"{source}-{about.kind.lower()}-{about.name}", **space},
+        "scope": {"apiVersion": _VERSIONS[about.kind], "kind": about.kind, "name": about.name, **space},
         "results": [
             {
                 "source": source,
@@ -53,7 +64,7 @@ def report(about: Object, results: Iterable[Result], *, source: str, kind: str, 
                 "rule": result.rule,
                 "result": result.outcome,
                 "severity": result.severity,
-                "message": f"{result.rule} of {result.policy} is not met, as seen in way {result.words}",
+                "message": f"{result.rule} of {result.policy} is not met{by}, as seen in way {result.words}",
                 "scored": True,
                 "timestamp": stamp,
             }
@@ -62,15 +73,9 @@ def report(about: Object, results: Iterable[Result], *, source: str, kind: str, 
     }
 
 
-def collection(kind: str, *, namespace: str = "") -> str:
-    """The path of all reports of a kind, for deleting them at once."""
-    where = f"namespaces/{namespace}/" if namespace else ""
-    return f"/apis/{_GROUPS[kind.removeprefix('Cluster')]}/{where}{kind.lower()}s"
-
-
-def constraint(name: str, pods: Iterable[Pod], *, total: int, kind: str) -> Document:
-    """After one more audit that lists these Pods, the greatest first, and counts `total`."""
-    stamp = datetime.fromtimestamp(next(_audits), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def constraint(name: str, pods: Iterable[Ref], *, total: int, kind: str, audited: int) -> Document:
+    """After an audit that began then (Unix seconds), lists these Pods, the greatest first, and counts `total`."""
+    stamp = datetime.fromtimestamp(audited, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     listed = [
         {
             "group": "",
@@ -93,3 +98,28 @@ def constraint(name: str, pods: Iterable[Pod], *, total: int, kind: str) -> Docu
         "spec": {"enforcementAction": "deny"},
         "status": status,
     }
+
+
+def thing(ref: Ref, *, owner: Ref | None = None, uid: str = "", revision: int = 0) -> Document:
+    """A Pod or a controller of Pods, with its own controller where it has one (`uid` is that one's)."""
+    metadata: Document = {"name": ref.name, "namespace": ref.namespace, "labels": {"app": ref.name}}
+    if revision:
+        metadata["annotations"] = {REVISION: str(revision)}
+    if owner is not None:
+        version = _VERSIONS[owner.kind]
+        reference = {"apiVersion": version, "kind": owner.kind, "name": owner.name, "uid": uid, "controller": True}
+        metadata["ownerReferences"] = [reference]
+    selected = {
+        "selector": {"matchLabels": {"app": ref.name}},
+        "template": {"metadata": {"labels": {"app": ref.name}}, "spec": _SPEC},
+    }
+    job = {"template": {"spec": {**_SPEC, "restartPolicy": "Never"}}}
+    specs: dict[str, Document] = {
+        "Pod": _SPEC,
+        "Deployment": selected,
+        "ReplicaSet": selected,
+        "StatefulSet": {**selected, "serviceName": ref.name},
+        "Job": job,
+        "CronJob": {"schedule": "0 0 * * *", "jobTemplate": {"spec": job}},
+    }
+    return {"apiVersion": _VERSIONS[ref.kind], "kind": ref.kind, "metadata": metadata, "spec": specs[ref.kind]}

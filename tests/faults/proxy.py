@@ -17,8 +17,13 @@ from aiohttp import web
 from tests.integration.operator.gate import Gate
 
 GROUPS = ("wgpolicyk8s.io", "openreports.io", "constraints.gatekeeper.sh")
-SOURCES = (*(f"/apis/{group}" for group in GROUPS), "/api/v1/namespaces")
+PODS = ("/api/v1/pods",)
+OWNERS = (*PODS, "/apis/apps/v1/replicasets", "/apis/batch/v1/jobs")
+"""What tells the data plane which Pods count for which object."""
+SOURCES = (*(f"/apis/{group}" for group in GROUPS), "/api/v1/namespaces", *OWNERS)
 """What the data plane reads."""
+EVERYTHING = ("",)
+"""The operator's own objects too: what it does at home."""
 STALL_SECONDS = 6.0
 ASKED, PAGE = 500, 25
 """The operator asks for pages of so many objects, and gets so many: a page that is twice as large stays so."""
@@ -29,18 +34,20 @@ Line = Callable[[web.Request, web.StreamResponse, bytes], Awaitable[bool]]
 Fits = Callable[[web.Request], bool]
 
 
-def sources(request: web.Request) -> bool:
-    return request.path.startswith(SOURCES)
-
-
-def everything(_: web.Request) -> bool:
-    """The operator's own objects too: what it does at home."""
+def always(_: web.Request) -> bool:
     return True
+
+
+def watches(request: web.Request) -> bool:
+    return "watch" in request.query
 
 
 @dataclass(frozen=True)
 class Fault:
-    fits: Fits = sources
+    below: tuple[str, ...] = SOURCES
+    """How the paths of the requests begin that it may hit."""
+    fits: Fits = always
+    """Which of them it may hit."""
     reply: Reply | None = None
     """What a request gets that is hit."""
     line: Line | None = None
@@ -48,8 +55,11 @@ class Fault:
     kind: bytes = b""
     """Lines that are hit have this in them."""
     share: float = 0.5
-    counts: Fits = everything
+    counts: Fits = always
     """Which of the requests that are hit are counted: others only lead to them."""
+
+    def meets(self, request: web.Request) -> bool:
+        return request.path.startswith(self.below) and self.fits(request)
 
 
 class Proxy(Gate):
@@ -66,7 +76,7 @@ class Proxy(Gate):
         """From now on. Watches under way are cut where the fault is one of requests."""
         self.hits, self._fault = 0, fault
         if fault.reply is not None:
-            self._cut_all(SOURCES if fault.fits is not everything else ("",))
+            self._cut_all(fault.below)
 
     def behave(self) -> int:
         """The fault is over; how often it hit."""
@@ -85,11 +95,11 @@ class Proxy(Gate):
             self.cut(path)
 
     async def _hand_on(self, request: web.Request) -> web.StreamResponse:
-        if self._revoked and sources(request) and request.headers.get("Authorization") == self._revoked:
+        if self._revoked and request.path.startswith(SOURCES) and request.headers.get("Authorization") == self._revoked:
             self.hits += 1
             return _status(401, "Unauthorized")
         fault = self._fault
-        if fault is not None and fault.reply is not None and fault.fits(request) and self.rng.random() < fault.share:
+        if fault is not None and fault.reply is not None and fault.meets(request) and self.rng.random() < fault.share:
             self.hits += fault.counts(request)
             return await fault.reply(request, self._honest)
         return await self._honest(request)
@@ -97,7 +107,7 @@ class Proxy(Gate):
     async def _honest(self, request: web.Request) -> web.StreamResponse:
         if "watch" in request.query:
             return await self._watch(request)
-        if "limit" in request.query and sources(request):
+        if "limit" in request.query and request.path.startswith(SOURCES):
             limit = max(1, int(request.query["limit"]) * PAGE // ASKED)
             request = request.clone(rel_url=request.rel_url.update_query(limit=str(limit)))
         return await super()._hand_on(request)
@@ -124,7 +134,7 @@ class Proxy(Gate):
             return stream
 
     def _hit(self, fault: Fault, request: web.Request, line: bytes) -> bool:
-        return fault.fits(request) and fault.kind in line and self.rng.random() < fault.share
+        return fault.meets(request) and fault.kind in line and self.rng.random() < fault.share
 
 
 def _abort(request: web.Request) -> NoReturn:
@@ -142,26 +152,34 @@ def _is(*paths: str) -> Fits:
     return lambda request: request.path in paths
 
 
-def refused(code: int, reason: str, *, fits: Fits = sources, share: float = 0.5, wait: str = "") -> Fault:
+def refused(
+    code: int,
+    reason: str,
+    *,
+    below: tuple[str, ...] = SOURCES,
+    fits: Fits = always,
+    share: float = 0.5,
+    wait: str = "",
+) -> Fault:
     """A Kubernetes Status in the server's place; `wait` is its Retry-After."""
     headers = {"Retry-After": wait} if wait else {}
 
     async def reply(_: web.Request, __: Answer) -> web.StreamResponse:
         return _status(code, reason, **headers)
 
-    return Fault(reply=reply, fits=fits, share=share)
+    return Fault(below, reply=reply, fits=fits, share=share)
 
 
-def cut(*, fits: Fits = sources) -> Fault:
+def cut(*, below: tuple[str, ...] = SOURCES) -> Fault:
     """No answer: the connection ends."""
 
     async def reply(request: web.Request, _: Answer) -> web.StreamResponse:
         _abort(request)
 
-    return Fault(reply=reply, fits=fits)
+    return Fault(below, reply=reply)
 
 
-def silent() -> Fault:
+def silent(*, below: tuple[str, ...] = SOURCES) -> Fault:
     """No answer for a while, then the connection ends; a watch is accepted and says nothing."""
 
     async def reply(request: web.Request, _: Answer) -> web.StreamResponse:
@@ -171,25 +189,25 @@ def silent() -> Fault:
         await asyncio.sleep(STALL_SECONDS / 3)
         _abort(request)
 
-    return Fault(reply=reply)
+    return Fault(below, reply=reply)
 
 
-def frozen() -> Fault:
+def frozen(*, below: tuple[str, ...] = SOURCES) -> Fault:
     """A watch that was under way says nothing more for a while, then the connection ends."""
 
     async def line(request: web.Request, _: web.StreamResponse, __: bytes) -> bool:
         await asyncio.sleep(STALL_SECONDS)
         _abort(request)
 
-    return Fault(line=line)
+    return Fault(below, line=line)
 
 
-def outdated() -> Fault:
+def outdated(*, below: tuple[str, ...] = SOURCES) -> Fault:
     """Watches are refused: the version that they start from has expired."""
-    return refused(410, "Expired", fits=lambda request: sources(request) and "watch" in request.query)
+    return refused(410, "Expired", below=below, fits=watches)
 
 
-def overtaken() -> Fault:
+def overtaken(*, below: tuple[str, ...] = SOURCES) -> Fault:
     """A watch is accepted and then says that it has expired."""
 
     async def reply(request: web.Request, _: Answer) -> web.StreamResponse:
@@ -201,25 +219,39 @@ def overtaken() -> Fault:
         await stream.write_eof()
         return stream
 
-    return Fault(reply=reply, fits=lambda request: sources(request) and "watch" in request.query)
+    return Fault(below, reply=reply, fits=watches)
 
 
-def pages() -> Fault:
+def pages(*, below: tuple[str, ...] = SOURCES) -> Fault:
     """Continue tokens have expired; watches too, so that there are listings. What is counted are the tokens."""
-    both = refused(410, "Expired", fits=lambda r: sources(r) and ("continue" in r.query or "watch" in r.query))
+    both = refused(410, "Expired", below=below, fits=lambda request: "continue" in request.query or watches(request))
     return replace(both, counts=lambda request: "continue" in request.query)
 
 
-def unbookmarked() -> Fault:
+def stale(version: str, *, below: tuple[str, ...] = SOURCES) -> Fault:
+    """Listings are those of an API server that has fallen behind; watches are outdated, so that there are listings."""
+
+    async def reply(request: web.Request, answer: Answer) -> web.StreamResponse:
+        if watches(request):
+            return _status(410, "Expired")
+        if "continue" not in request.query:  # a token names its version
+            old = {"resourceVersion": version, "resourceVersionMatch": "Exact"}
+            request = request.clone(rel_url=request.rel_url.update_query(old))
+        return await answer(request)
+
+    return Fault(below, reply=reply, counts=lambda request: not watches(request))
+
+
+def unbookmarked(*, below: tuple[str, ...] = SOURCES) -> Fault:
     """Bookmarks are lost."""
 
     async def line(_: web.Request, __: web.StreamResponse, ___: bytes) -> bool:
         return True
 
-    return Fault(line=line, kind=b'"type":"BOOKMARK"', share=1.0)
+    return Fault(below, line=line, kind=b'"type":"BOOKMARK"', share=1.0)
 
 
-def torn_watch() -> Fault:
+def torn_watch(*, below: tuple[str, ...] = SOURCES) -> Fault:
     """Half of a line, then the connection ends: broken off, or as if all had been said."""
 
     async def line(request: web.Request, stream: web.StreamResponse, whole: bytes) -> bool:
@@ -228,10 +260,10 @@ def torn_watch() -> Fault:
             _abort(request)
         return False
 
-    return Fault(line=line, share=0.1)
+    return Fault(below, line=line, share=0.1)
 
 
-def torn_listing() -> Fault:
+def torn_listing(*, below: tuple[str, ...] = SOURCES) -> Fault:
     """Half of an answer: broken off, or as if that had been all."""
 
     async def reply(request: web.Request, answer: Answer) -> web.StreamResponse:
@@ -246,10 +278,10 @@ def torn_listing() -> Fault:
         await stream.write_eof()
         return stream
 
-    return Fault(reply=reply, fits=lambda request: sources(request) and "watch" not in request.query)
+    return Fault(below, reply=reply, fits=lambda request: not watches(request))
 
 
-def slow() -> Fault:
+def slow(*, below: tuple[str, ...] = SOURCES) -> Fault:
     """Bytes trickle, of listings as of watches."""
 
     async def trickle(stream: web.StreamResponse, body: bytes) -> None:
@@ -272,13 +304,13 @@ def slow() -> Fault:
         await stream.write_eof()
         return stream
 
-    return Fault(reply=reply, line=line, share=0.3, fits=lambda r: sources(r) and r.method == "GET")
+    return Fault(below, reply=reply, line=line, share=0.3, fits=lambda request: request.method == "GET")
 
 
 def group_gone() -> Fault:
     """Whole API groups answer 404, as if they had been removed."""
     gone = tuple(f"/apis/{group}" for group in (GROUPS[0], GROUPS[2]))
-    return refused(404, "NotFound", fits=lambda request: request.path.startswith(gone), share=0.9)
+    return refused(404, "NotFound", below=gone, share=0.9)
 
 
 def group_unlisted() -> Fault:
@@ -296,7 +328,7 @@ def group_unlisted() -> Fault:
                 listed[member] = [g for g in listed[member] if (g.get("name") or g["metadata"]["name"]) not in GROUPS]
         return web.json_response(listed, headers={"Content-Type": whole.headers["Content-Type"]})
 
-    return Fault(reply=reply, fits=_is("/apis", *(f"/apis/{group}" for group in GROUPS)), share=0.7)
+    return Fault(("/apis",), reply=reply, fits=_is("/apis", *(f"/apis/{group}" for group in GROUPS)), share=0.7)
 
 
 def group_failing() -> Fault:

@@ -11,10 +11,10 @@ from pathlib import Path
 from dev import stand
 from tests.faults import checker
 from tests.faults.arena import DELAY_SECONDS, Arena
+from tests.faults.census import Census
 from tests.faults.checker import Verdict
 from tests.faults.driver import ENGINES, Driver
 from tests.faults.trouble import MIXED, NONE, TROUBLES, Trouble
-from tests.faults.truth import Census
 
 CONVERGE_SECONDS = 150.0
 """Back-offs of a minute end within it."""
@@ -29,6 +29,8 @@ class Result:
     fault: str
     seed: int
     events: int
+    turned: int
+    """How many Pods came or went."""
     hits: int
     seconds: float
     """From the last change to the state that should be; more than `CONVERGE_SECONDS` where it was not reached."""
@@ -58,14 +60,19 @@ def run(arena: Arena, fault: str, *, seed: int, seconds: float, changes: int = 0
             hits = [threads.submit(_trouble, arena, lane, _part(rng), driven) for lane in lanes]
             driven.result()
             hit = sum(told.result() for told in hits)
+        driver.stay_away()
         waited = _converge(arena, driver)
-        result = Result(fault=fault, seed=seed, events=driver.events, hits=hit, seconds=waited, verdict=Verdict())
+        time.sleep(DELAY_SECONDS + 1)  # what is archived by mistake now would not come back by itself
+        driver.come_round()
+        waited = max(waited, _converge(arena, driver))
+        time.sleep(DELAY_SECONDS + 1)
+        result = Result(fault, seed, driver.events, driver.turned, hits=hit, seconds=waited, verdict=Verdict())
         result.verdict = checker.judge(
             findings=arena.hub.findings(),
             journal=arena.hub.journal(),
-            census=Census.take(arena.world.cluster),
+            census=Census.take(arena.world.cluster, restarted=arena.restarted),
             truth=driver.truth,
-            unlisted=driver.unlisted(),
+            unlisted=driver.unlisted(restarted=arena.restarted),
             triage=driver.triage,
             still=driver.still,
             doubts=arena.doubts,
@@ -107,7 +114,13 @@ def _trouble(arena: Arena, names: list[str], rng: random.Random, driven: "Future
 def _settled(arena: Arena, driver: Driver) -> bool:
     back = Counter(entry["id"] for entry in arena.hub.journal() if entry["outcome"] == "reactivated")
     damped = frozenset(id_ for id_, number in back.items() if number >= checker.DAMPED)
-    verdict = checker.compare(arena.hub.findings(), driver.truth.violations(), driver.unlisted(), damped=damped)
+    verdict = checker.compare(
+        arena.hub.findings(),
+        driver.truth.violations(),
+        unlisted=driver.unlisted(restarted=arena.restarted),
+        unseen=driver.truth.unseen,
+        damped=damped,
+    )
     return verdict.good
 
 
@@ -125,6 +138,4 @@ def _converge(arena: Arena, driver: Driver) -> float:
 
     with contextlib.suppress(stand.StandError):  # what is still missing is the checker's to say
         stand.until(settled, seconds=CONVERGE_SECONDS, what="the state that should be", every=0.25)
-    waited = time.monotonic() - started
-    time.sleep(DELAY_SECONDS + 1)  # what is archived by mistake now would not come back by itself
-    return waited
+    return time.monotonic() - started

@@ -8,11 +8,12 @@ from tests.faults.run import Result
 from tests.faults.trouble import NONE
 
 HEADER = (
-    "fault", "seeds", "hits", "changes", "imports", "lasting", "wrong", "lost", "left open", "double", "triage",
-    "other", "redundant: allowed", "forbidden", "seconds",
+    "fault", "seeds", "hits", "changes", "Pods", "imports", "lasting", "wrong", "lost", "left open", "double", "triage",
+    "other", "redundant: allowed", "forbidden", "restless", "seconds",
 )  # fmt: skip
+SENT = ("forbidden", "restless")
 NAMED = ("wrong", "missing", "stale", "double", "triage")
-OTHER = tuple(promise for promise in PROMISES if promise not in {*NAMED, "forbidden"})
+OTHER = tuple(promise for promise in PROMISES if promise not in {*NAMED, *SENT})
 SHOWN = 5
 
 
@@ -21,8 +22,8 @@ def line(result: Result) -> str:
     verdict = result.verdict
     told = (
         f"{'ok' if result.good else 'BROKEN'}  {result.fault}, seed {result.seed}: {result.hits} hits,"
-        f" {result.events} changes, {verdict.imports} imports, {verdict.allowed.total()} redundant,"
-        f" as it should be after {result.seconds:.1f} s"
+        f" {result.events} changes, {result.turned} Pods, {verdict.imports} imports,"
+        f" {verdict.allowed.total()} redundant, as it should be after {result.seconds:.1f} s"
     )
     if result.good:
         return told
@@ -63,12 +64,13 @@ def _numbers(runs: list[Result]) -> list[str]:
     return [
         str(hits) if hits or runs[0].fault != NONE else "–",  # noqa: RUF001  (a dash, as in print)
         str(sum(result.events for result in runs)),
+        str(sum(result.turned for result in runs)),
         str(sum(verdict.imports for verdict in verdicts)),
         str(sum(verdict.still for verdict in verdicts)),
         *(str(_broken(verdicts, [promise])) for promise in NAMED),
         str(_broken(verdicts, OTHER)),
         reasons or "0",
-        str(_broken(verdicts, ["forbidden"])),
+        *(str(_broken(verdicts, [promise])) for promise in SENT),
         f"{max(result.seconds for result in runs):.0f}",
     ]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tests.faults import proxy
 from tests.faults.arena import Arena
-from tests.faults.proxy import STALL_SECONDS, everything
+from tests.faults.proxy import EVERYTHING, OWNERS, PODS, STALL_SECONDS
 
 End = Callable[[], int]
 """Ends the fault; how often it hit."""
@@ -42,6 +42,21 @@ def hub(kind: str, *, lasts: tuple[float, float] = (1.0, 4.0), **options: object
         return lambda: arena.hub.clear_fault(number)
 
     return Trouble(begin, lasts=lasts)
+
+
+def behind(arena: Arena, _: random.Random) -> End:
+    """Listings of Pods, ReplicaSets and Jobs are as of now for as long as it lasts."""
+    listed = arena.world.cluster.request("GET", PODS[0], limit=1)
+    arena.gate.misbehave(proxy.stale(listed["metadata"]["resourceVersion"], below=OWNERS))
+    return arena.gate.behave
+
+
+def unknown(arena: Arena, _: random.Random) -> End:
+    """Pods, ReplicaSets and Jobs may not be listed while an operator starts: rules of RBAC that are not read yet."""
+    arena.gate.misbehave(proxy.refused(403, "Forbidden", below=OWNERS, share=1.0))
+    arena.kill()
+    arena.start()
+    return arena.gate.behave
 
 
 def unread(kind: str) -> Trouble:
@@ -154,9 +169,24 @@ TROUBLES: dict[str, Trouble] = {
     "api: watches torn": api(proxy.torn_watch()),
     "api: slow bytes": api(proxy.slow(), slack=3.0),
     "api: bookmarks lost": api(proxy.unbookmarked(), lasts=(9.0, 10.0)),
-    "home: connections cut": api(proxy.cut(fits=everything)),
-    "home: 500": api(proxy.refused(500, "InternalError", fits=everything)),
-    "home: 401": api(proxy.refused(401, "Unauthorized", fits=everything)),
+    "owners: connections cut": api(proxy.cut(below=OWNERS)),
+    "owners: stalled": api(proxy.silent(below=OWNERS), slack=STALE),
+    "owners: watches stalled under way": api(proxy.frozen(below=OWNERS), slack=STALE),
+    "owners: 410 of a watch": api(proxy.outdated(below=OWNERS)),
+    "owners: 410 within a watch": api(proxy.overtaken(below=OWNERS)),
+    "owners: 410, pages expire": api(proxy.pages(below=OWNERS), lasts=(9.0, 11.0)),
+    "owners: 500": api(proxy.refused(500, "InternalError", below=OWNERS)),
+    "owners: 403": api(proxy.refused(403, "Forbidden", below=OWNERS, share=1.0)),
+    "owners: Pods alone, 403": api(proxy.refused(403, "Forbidden", below=PODS, share=1.0)),
+    "owners: 403 at a start": Trouble(unknown, lasts=(3.0, 6.0)),
+    "owners: listings torn": api(proxy.torn_listing(below=OWNERS), lasts=(5.0, 9.0)),
+    "owners: listings fall behind": Trouble(behind, lasts=(3.0, 6.0)),
+    "owners: watches torn": api(proxy.torn_watch(below=OWNERS)),
+    "owners: slow bytes": api(proxy.slow(below=OWNERS), slack=3.0),
+    "owners: bookmarks lost": api(proxy.unbookmarked(below=OWNERS), lasts=(9.0, 10.0)),
+    "home: connections cut": api(proxy.cut(below=EVERYTHING)),
+    "home: 500": api(proxy.refused(500, "InternalError", below=EVERYTHING)),
+    "home: 401": api(proxy.refused(401, "Unauthorized", below=EVERYTHING)),
     "hub: throttle storm": hub("throttle", probability=0.8, lasts=(3.0, 8.0)),
     "hub: throttled now and then": hub("throttle", probability=0.5, lasts=(8.0, 12.0)),
     "hub: 500": hub("error500", probability=0.6),

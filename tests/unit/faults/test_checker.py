@@ -8,14 +8,19 @@ from typing import Any
 import pytest
 
 from tests.faults import checker
+from tests.faults.census import Census, Said
 from tests.faults.checker import PROMISES, Doubts, Verdict
-from tests.faults.truth import Census, Open, Said, Truth, Violation
+from tests.faults.family import Ref
+from tests.faults.truth import Call, Statement, Truth, Unlisted, Violation
+from tests.unit.faults.test_family import stored
 
 TOP = Path(checker.__file__).parent
 A = Violation("kyverno", "alpha", "check", "Deployment", "north", "web-1")
 B = Violation("kyverno", "beta", "check", "Deployment", "north", "web-1")
 OTHER_RULE = A._replace(rule="limit")
 POD = Violation("gatekeeper", "K8sAllowedRepos", "repos", "Pod", "north", "pod-09")
+ROLLED = A._replace(kind="Pod", name="web-1-x")
+"""What counts for the Deployment and has a finding of its own."""
 SAID = Said("FAILED", "MEDIUM", "not met")
 CREATED = "2026-01-01T00:00:00.000Z"
 
@@ -61,11 +66,13 @@ def entry(
 
 def truth(existed: Mapping[Violation, list[list[float]]]) -> Truth:
     told = Truth()
+    told.put(stored(POD.subject), now=0)
     moments = sorted({moment for spans in existed.values() for span in spans for moment in span})
     for moment in moments:
         for violation, spans in existed.items():
             there = any(span[0] <= moment and (len(span) == 1 or span[1] > moment) for span in spans)
-            told.say(violation, [violation] if there else [], now=moment)
+            calls = [Call(*violation[:3], violation.subject)] if there else []
+            told.say(violation, Statement(frozenset(calls)), now=moment)
     return told
 
 
@@ -78,7 +85,7 @@ GOOD: dict[str, Any] = {
     "journal": [entry("a", 1, "created"), entry("b", 1, "created"), entry("b", 60, "archived")],
     "census": census(A),
     "existed": {A: [[0.0]], B: [[0.0, 50.0]]},
-    "unlisted": {},
+    "unlisted": Unlisted(),
     "triage": {},
     "still": set(),
     "doubts": Doubts(),
@@ -116,6 +123,8 @@ CASES = [
     pytest.param({"existed": {A: [[0.0]], B: [[0.0, 30.0], [40.0, 99.0]]}}, "wrong", id="archived after its return"),
     pytest.param({"still": {B}, "slack": 1000.0}, "wrong", id="archived although it never ends"),
     pytest.param({"existed": {A: [[0.0]]}}, "invented", id="a finding of what never was"),
+    pytest.param({"findings": [*GOOD["findings"], finding("r", ROLLED)]}, "invented", id="a finding of a Pod"),
+    pytest.param({"findings": [finding("r", ROLLED), GOOD["findings"][1]]}, "missing", id="of a Pod, in its place"),
     pytest.param({"census": census(A, B), "existed": {A: [[0]], B: [[0, 5], [70]]}}, "missing", id="lost"),
     pytest.param({"census": census(A, OTHER_RULE)}, "missing", id="lost, where another rule of the policy is there"),
     pytest.param({"census": census()}, "stale", id="left open"),
@@ -136,6 +145,7 @@ CASES = [
     pytest.param({"journal": more(entry("a", 70, "ignored"))}, "backwards", id="an import that came too late"),
     pytest.param({"journal": more(entry("a", 70, "redundant"))}, "forbidden", id="sent again without need"),
     pytest.param({"journal": more(entry("a", 70, "ignored", redundant=True))}, "forbidden", id="the same body again"),
+    pytest.param({"journal": more(entry("a", 70, "changed")), "still": {A}}, "restless", id="sent at a rollout"),
     pytest.param({"existed": {A: [[0, 70]], B: [[0, 50]]}}, "disputed", id="the API server has what the driver denies"),
     pytest.param({"existed": {**GOOD["existed"], OTHER_RULE: [[0]]}}, "disputed", id="and lacks what it believes"),
 ]
@@ -223,17 +233,59 @@ def test_a_late_import_of_a_dead_operator_is_no_fault() -> None:
     assert not judged(journal=late, doubts=Doubts(kills=[60.0])).good
 
 
+def cut(last: tuple[str, str] | None) -> Unlisted:
+    family = truth({}).family
+    return Unlisted({("K8sAllowedRepos", "repos"): last}, family)
+
+
 def test_a_truncated_list_leaves_open_what_it_cannot_tell() -> None:
     """Beyond the last object of a truncated list a violation may have a finding; what is listed must have one."""
-    unlisted: Open = {("K8sAllowedRepos", "repos"): ("north", "pod-05")}
+    unlisted = cut(("north", "pod-05"))
     existed = {**GOOD["existed"], POD: [[0.0]]}
     run = {"existed": existed, "unlisted": unlisted, "census": Census(seen=census(A).seen, unlisted=unlisted)}
     assert judged(**run).good
     assert judged(**run, findings=[*GOOD["findings"], finding("p", POD)]).good
     listed = {**run, "census": Census(seen=census(A, POD).seen, unlisted=unlisted)}
     assert judged(**listed).missing
-    below: Open = {("K8sAllowedRepos", "repos"): ("north", "pod-09")}
+    below = cut(("north", "pod-09"))
     assert judged(**{**run, "unlisted": below, "census": Census(seen=census(A).seen, unlisted=below)}).disputed
+
+
+def rolled_out(*, looked: bool) -> Truth:
+    """The Pod that failed was replaced at 50; the engine passes the new one at 70, where it `looked`."""
+    told = truth({A: [[0.0]]})
+    owner, old, new = B.subject, Ref("Pod", "north", "web-1-x"), Ref("Pod", "north", "web-1-y")
+    told.put(stored(old, owner=owner), now=0)
+    told.say((1,), Statement(frozenset({Call(*B[:3], old)}), "kyverno", old, frozenset({("kyverno", old)})), now=0)
+    told.put(stored(new, owner=owner), now=49)
+    told.drop(old, now=50)
+    told.say((1,), None, now=50)
+    if looked:
+        told.say((2,), Statement(by="kyverno", about=new, spoke=frozenset({("kyverno", new)})), now=70)
+    return told
+
+
+def test_a_rollout_holds_what_was_not_looked_at() -> None:
+    """A finding stays active while its engine has not looked at a new Pod: to archive it is wrong, to keep it is not.
+    When it has, the archive is due.
+    """
+    run = {key: value for key, value in GOOD.items() if key != "existed"}
+    early = checker.judge(truth=rolled_out(looked=False), **run)
+    assert [promise for promise, _ in early.broken()] == ["wrong"]
+    late = [*GOOD["journal"][:2], entry("b", 80, "archived")]
+    assert checker.judge(truth=rolled_out(looked=True), **{**run, "journal": late}).good
+    kept = {**run, "findings": [finding("a", A), finding("b", B)], "journal": GOOD["journal"][:2]}
+    assert checker.judge(truth=rolled_out(looked=False), **kept).good
+    assert [promise for promise, _ in checker.judge(truth=rolled_out(looked=True), **kept).broken()] == ["stale"]
+
+
+def test_who_speaks_is_compared() -> None:
+    """The object's own words are the finding's, whatever its Pods say; where it has none, the worst of theirs."""
+    own, pod = SAID._replace(severity="LOW"), SAID._replace(own=False)
+    differs = judged(census=Census(seen={A: {own, pod}}))
+    assert [promise for promise, _ in differs.broken()] == ["differs"]
+    assert judged(census=Census(seen={A: {SAID, pod._replace(severity="HIGH")}})).good
+    assert judged(census=Census(seen={A: {pod, pod._replace(status="WARNING", severity="HIGH")}})).good
 
 
 def test_what_comes_and_goes_may_stay_open_for_a_while() -> None:

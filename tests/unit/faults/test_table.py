@@ -6,11 +6,13 @@ import pytest
 
 from tests.faults.checker import PROMISES, Verdict
 from tests.faults.run import Result
-from tests.faults.table import HEADER, NAMED, OTHER, line, table
+from tests.faults.table import HEADER, NAMED, OTHER, SENT, line, table
 
 
 def result(*, fault: str = "hub: 500", seed: int = 1, hits: int = 3, verdict: Verdict | None = None) -> Result:
-    return Result(fault=fault, seed=seed, events=100, hits=hits, seconds=4.4, verdict=verdict or Verdict(imports=50))
+    return Result(
+        fault=fault, seed=seed, events=100, turned=40, hits=hits, seconds=4.4, verdict=verdict or Verdict(imports=50)
+    )
 
 
 def test_a_fault_that_never_hit_has_shown_nothing() -> None:
@@ -35,7 +37,7 @@ def test_a_broken_promise_is_told(promise: str) -> None:
     assert told.startswith("BROKEN")
     assert f"{promise} ({PROMISES[promise]}): 1" in told
     assert "this one" in told
-    assert promise in {*NAMED, *OTHER, "forbidden"}
+    assert promise in {*NAMED, *OTHER, *SENT}
     row = table([result(verdict=broken(promise, "one", "two"))], ["hub: 500"]).splitlines()[-1]
     assert " 2 |" in row
 
@@ -46,6 +48,6 @@ def test_rows_add_up() -> None:
     runs = [result(seed=2), result(fault="none", hits=1), result(seed=1, verdict=allowed)]
     header, _, first, second, total = (row.split(" | ") for row in table(runs, ["none", "hub: 500"]).splitlines())
     assert len(header) == len(first) == len(second) == len(total) == len(HEADER)
-    assert (first[0], second[0], second[2:5]) == ("| none", "| hub: 500", ["6", "200", "100"])
+    assert (first[0], second[0], second[2:6]) == ("| none", "| hub: 500", ["6", "200", "80", "100"])
     assert second[HEADER.index("redundant: allowed")] == "2 no answer"
-    assert total[:5] == ["| **all**", "3 runs", "6", "300", "150"]
+    assert total[:6] == ["| **all**", "3 runs", "6", "300", "120", "150"]

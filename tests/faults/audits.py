@@ -1,0 +1,111 @@
+"""Gatekeeper's audit: three constraints, two of one kind, that list the Pods of workloads.
+
+An audit takes a while: it lists the Pods that there were when it began, so that some of them are dead when it is
+written, and it says nothing of those that have come since.
+"""
+
+import time
+from functools import partial
+
+from tests.faults import paper
+from tests.faults.family import Ref
+from tests.faults.paper import Document
+from tests.faults.scene import Scene
+from tests.faults.truth import GATEKEEPER, Call, Statement, Unlisted
+from tests.faults.workloads import FIRST, Workload, Workloads
+
+RULES = (("repos", "K8sAllowedRepos"), ("repos-strict", "K8sAllowedRepos"), ("labels", "K8sRequiredLabels"))
+"""Constraints: name and kind."""
+DROPPED = "labels"
+"""The one that is deleted now and then."""
+LIMIT, ALL = 8, 500
+LIMITS = (LIMIT, LIMIT, LIMIT, 3, ALL)
+
+
+class Audits:
+    def __init__(self, scene: Scene, workloads: Workloads) -> None:
+        self._scene = scene
+        self._rng = scene.rng
+        self._workloads = workloads
+        self._violating: dict[str, set[Workload]] = {}
+        self._cut: dict[tuple[str, str], tuple[str, str] | None] = {}
+        self._written: dict[str, Document] = {}
+        self._began: dict[str, int] = {}
+        """The last audit of each, in Unix seconds: there is one in a second at most."""
+        self._running: dict[str, int] = {}
+        self._limits = {name: self._rng.choice((3, LIMIT, ALL)) for name, _ in RULES}
+        """How long the lists are in the end."""
+
+    def unlisted(self, *, restarted: bool) -> Unlisted:
+        """What the constraints leave open, as they were written last."""
+        return Unlisted(self._cut, self._scene.truth.family, restarted)
+
+    def begin(self) -> None:
+        for name, _ in RULES:
+            self._violating[name] = set(self._rng.sample(self._workloads.all, 8))
+            self._start(name, limit=ALL, steps=0)
+        self._scene.finish()
+
+    def again(self) -> None:
+        name, _ = self._rng.choice(RULES)
+        self._violating[name] ^= set(self._rng.sample(self._workloads.all, self._rng.choice((0, 0, 1, 1, 2, 3))))
+        self._start(name, limit=self._rng.choice(LIMITS), steps=self._rng.choice((0, 10, 40)))
+
+    def rest(self) -> None:
+        """One more audit of each that finds what there is; some lists stay shortened."""
+        for name, _ in RULES:
+            while int(time.time()) <= self._began[name]:
+                time.sleep(0.05)  # for another second: its stamp tells it from the last one
+            self._start(name, limit=self._limits[name], steps=0)
+        self._scene.finish()
+
+    def standing(self) -> None:
+        """The same audit again, as an enforcement point that errs writes it."""
+        name, _ = self._rng.choice(RULES)
+        if name in self._written:
+            document = self._written[name]
+            document["status"]["byPod"] = [{"id": f"audit-{self._rng.random()}"}]
+            self._scene.cluster.apply([document])
+
+    def drop(self) -> None:
+        self._running.pop(DROPPED, None)
+        if self._written.pop(DROPPED, None) is not None:
+            now = time.time()
+            self._delete(DROPPED)
+            key = dict(RULES)[DROPPED], DROPPED
+            self._cut.pop(key, None)
+            self._scene.truth.say(key, None, now=now)
+
+    def clear(self) -> None:
+        for name, _ in RULES:
+            self._delete(name)
+
+    def _delete(self, name: str) -> None:
+        document = paper.constraint(name, (), total=0, kind=dict(RULES)[name], audited=0)
+        self._scene.delete(self._scene.cluster.path(document))
+
+    def _start(self, name: str, *, limit: int, steps: int) -> None:
+        now = int(time.time())
+        if name in self._running or now <= self._began.get(name, 0):
+            return
+        self._running[name] = self._began[name] = now
+        found = {w for w in self._workloads.all if w in self._violating[name] or w.about.name.startswith(FIRST)}
+        family = self._scene.truth.family.things
+        pods = sorted(pod for workload in found for pod in workload.pods if pod in family)
+        self._scene.later(steps, partial(self._write, name, pods, limit=limit, began=now))
+
+    def _write(self, name: str, pods: list[Ref], *, limit: int, began: int) -> None:
+        if self._running.get(name) != began:
+            return
+        del self._running[name]
+        kind = dict(RULES)[name]
+        listed = pods[:limit]
+        document = paper.constraint(name, listed, total=len(pods), kind=kind, audited=began)
+        now = time.time()
+        self._scene.cluster.apply([document])
+        self._written[name] = document
+        self._cut.pop((kind, name), None)
+        if len(pods) > limit:
+            self._cut[kind, name] = listed[-1][1:]
+        calls = frozenset(Call(GATEKEEPER, kind, name, pod) for pod in pods)
+        self._scene.truth.say((kind, name), Statement(calls, audited=began), now=now)
