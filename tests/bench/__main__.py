@@ -7,7 +7,7 @@ import argparse
 from collections.abc import Callable
 
 from dev.cluster import Plane, open_plane
-from tests.bench import course, memory, steps
+from tests.bench import course, mapping, memory, steps
 from tests.bench.scene import FULL, QUICK, Rows, Scene, Size, opened, say
 
 SCENES: dict[str, Callable[[Scene], None]] = {
@@ -19,7 +19,7 @@ SCENES: dict[str, Callable[[Scene], None]] = {
     "restart": course.restart,
 }
 """Those of one cluster, in the order in which each finds what the one before has left."""
-TABLES = ("steps", *SCENES, "million")
+TABLES = ("mapping", "steps", *SCENES, "million")
 
 
 def main() -> None:
@@ -29,9 +29,11 @@ def main() -> None:
     given = parser.parse_args()
     wanted = [table for table in TABLES if table in (given.table or TABLES)]
     size = QUICK if given.quick else FULL
+    if "mapping" in wanted:
+        show("mapping", mapping.table(size.steps))
     if "steps" in wanted:
         show("steps", steps.table(size.steps))
-    if wanted != ["steps"]:
+    if not {"mapping", "steps"}.issuperset(wanted):
         with open_plane(progress=say) as plane:
             run(plane, size, wanted, show)
 

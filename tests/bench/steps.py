@@ -20,14 +20,17 @@ from policyhub.findings.identity import finding_id
 from policyhub.hub.batch import MAX_FINDINGS, Batch, measure, oversize
 from policyhub.hub.client import product_arn
 from policyhub.hub.credentials import Clients
+from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
 from policyhub.sources import reader
 from policyhub.sources.filter import Filter
 from policyhub.sources.severity import DEFAULT_SEVERITY
 from policyhub.sources.violation import Violation
 from policyhub.sync.ledger import Ledger
+from policyhub.sync.owners import JOBS, PODS, REPLICASETS, Owners
+from policyhub.sync.rollup import Rollup
 from policyhub.sync.view import View
-from tests.bench import shape, sink
+from tests.bench import shape, sink, standin
 from tests.bench.scene import PACE, BenchError, Rows, pace
 
 LATEST = 2**40
@@ -87,11 +90,7 @@ def steps(reports: list[bytes]) -> Rows:
     with watch.step("ledger"):
         viewed(reports)
     watch.add("ledger", -before)  # it reads, names and digests them too
-    with watch.step("render (findings.asff)"):
-        bodies = [_render(*one) for one in zip(said, ids, digests, strict=True)]
-    with watch.step("batch by count and bytes"):
-        batches = _batches(bodies)
-    _send(batches, watch)
+    _send(list(zip(said, ids, digests, strict=True)), watch)
     number = len(said)
     total = sum(watch.spent.values())
     rows = [
@@ -126,31 +125,34 @@ def _render(violation: Violation, id_: str, hashed: str) -> dict[str, Any]:
     )
 
 
-def _batches(bodies: list[dict[str, Any]]) -> list[Batch]:
-    batches = [Batch()]
+def _batch(bodies: list[dict[str, Any]]) -> Batch:
+    batch = Batch()
     for body in bodies:
         size = measure(body)
-        if oversize(size) is not None:
+        if oversize(size) is not None or not batch.offer(body, size):
             raise BenchError("a finding is too large to send")
-        if not batches[-1].offer(body, size):
-            batches.append(Batch())
-            batches[-1].offer(body, size)
-    return batches
+    return batch
 
 
-def _send(batches: list[Batch], watch: Stopwatch) -> None:
-    """What one thread spends for each call, in the order in which botocore tells of its stages."""
+def _send(named: list[tuple[Violation, str, str]], watch: Stopwatch) -> None:
+    """Call by call, as the engine does: what one thread spends for each, in the order in which botocore tells of its
+    stages.
+    """
     with sink.start() as hub, _environment(hub):
         client: Any = Clients(region=REGION, version="bench").securityhub()
-        client.batch_import_findings(Findings=batches[0].findings)  # opens the connection
+        client.batch_import_findings(Findings=[_render(*named[0])])  # opens the connection
         events = client.meta.events
         events.register_last(f"before-call.{IMPORT}", lambda **_: watch.lap("write the body (hub.body)"))
         events.register_first(f"before-send.{IMPORT}", lambda **_: watch.lap("sign (boto3)"))
-        for batch in batches:
+        for first in range(0, len(named), MAX_FINDINGS):
             watch.begin()
+            bodies = [_render(*one) for one in named[first : first + MAX_FINDINGS]]
+            watch.lap("render (findings.asff)")
+            batch = _batch(bodies)
+            watch.lap("batch by count and bytes")
             answer = client.batch_import_findings(Findings=batch.findings)
             watch.lap("HTTP and the answer (boto3)")
-            if answer["SuccessCount"] != len(batch.findings) or len(batch.findings) > MAX_FINDINGS:
+            if answer["SuccessCount"] != len(bodies):
                 raise BenchError("the hub did not take what was sent")
 
 
@@ -165,9 +167,12 @@ def _environment(hub: HubProcess) -> Iterator[None]:
         os.environ.update(before)
 
 
-def viewed(reports: list[bytes]) -> tuple[View, Ledger]:
-    """A view that has listed these reports, of a cluster of whose findings the hub has none."""
+def viewed(reports: list[bytes], *, pods: int = 0) -> tuple[View, Ledger]:
+    """A view that has listed these reports, of a cluster of whose findings the hub has none; with so many Pods, they
+    and their ReplicaSets are known, and results on them count for their Deployments.
+    """
     ledger = Ledger(cluster_id="bench", cluster_uid="uid", default_severity=DEFAULT_SEVERITY, on_dirty=_nothing)
+    rollup = ledger.lineage = Rollup(ledger=ledger, owners=_owners(pods)) if pods else None
     view = View(
         cluster="bench",
         group=shape.GROUP,
@@ -183,12 +188,30 @@ def viewed(reports: list[bytes]) -> tuple[View, Ledger]:
         ),
         metrics=Metrics(CollectorRegistry()),
         now=lambda: NOW_MS,
+        rollup=rollup,
     )
     view.begin()
     for raw in reports:
         view.upsert(raw)
     view.finish()
     return view, ledger
+
+
+def _owners(pods: int) -> Owners:
+    owners = Owners(now=lambda: NOW_MS, on_change=_nothing, on_malformed=_nothing)
+    things = {
+        PODS: map(standin.pod, range(pods)),
+        REPLICASETS: map(standin.replica_set, range(-(-pods // standin.REPLICAS))),
+        JOBS: (),
+    }
+    for resource, documents in things.items():
+        sink_of = owners.sinks[resource]
+        sink_of.begin()
+        for document in documents:
+            sink_of.upsert(msgspec.json.encode(document))
+        sink_of.finish()
+        sink_of.state(ReflectorState(phase="watching"))
+    return owners
 
 
 def rewrites(first: list[bytes], again: list[bytes]) -> float:
@@ -206,5 +229,5 @@ def rewrites(first: list[bytes], again: list[bytes]) -> float:
     return len(again) / seconds
 
 
-def _nothing() -> None:
+def _nothing(*_: object) -> None:
     pass

@@ -1,0 +1,181 @@
+"""What the mapping costs: microseconds from a report's bytes to a finding, and bytes that stay of it.
+
+Each source object is read again and again, its violations named, hashed and rendered, as the engine does for what
+Security Hub does not have. Findings are let go as they are made: nobody keeps them.
+"""
+
+import gc
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import yaml
+
+from policyhub.findings import asff
+from policyhub.findings.digest import digest
+from policyhub.findings.identity import finding_id
+from policyhub.sources import reader
+from policyhub.sources.violation import Violation
+from tests.bench import shape, standin, steps
+from tests.bench.scene import Rows
+
+SAMPLES = Path(__file__).parents[1] / "data" / "producers"
+ORIGIN = f"{shape.RESOURCE}.{shape.GROUP}"
+LATEST = 2**40
+ROUNDS = 5
+"""The quickest counts: the others were disturbed."""
+CLUSTER = asff.Cluster(
+    id="bench",
+    name="bench",
+    arn=None,
+    uid="uid",
+    account="111122223333",
+    region="eu-west-1",
+    partition="aws",
+    product_arn="arn:aws:securityhub:eu-west-1:111122223333:product/111122223333/default",
+)
+
+
+class Source(NamedTuple):
+    """A source object as it is read."""
+
+    group: str
+    resource: str
+    raw: bytes
+
+    def violations(self) -> list[Violation]:
+        return [one for one, _ in reader.read(self.group, self.resource, self.raw, latest=LATEST).violations]
+
+
+class Cost(NamedTuple):
+    """Microseconds a violation."""
+
+    read: float
+    """Decoded and mapped; results that pass are read too."""
+    named: float
+    """Id and digest."""
+    rendered: float
+
+    def __str__(self) -> str:
+        parts = f"{self.read:.1f} read, {self.named:.1f} id and digest, {self.rendered:.1f} rendered"
+        return f"**{sum(self):.1f} µs**: {parts}"
+
+
+def table(violations: int) -> Rows:
+    """Of about so many violations of each kind of source object."""
+    rows: Rows = []
+    for what, sources in shapes().items():
+        rows.append((what, f"{cost(sources, violations)}; holds {held(sources, violations):,.0f} bytes"))
+    return [*rows, *_in_the_ledger(violations)]
+
+
+def _in_the_ledger(violations: int) -> Rows:
+    """Entry, call, texts, id, digest and place in the backlog; the Pods themselves are not counted."""
+    failing = 2
+    number = -(-violations // failing)
+    plain = [msgspec.json.encode(shape.report(n, failing=failing, second=1)) for n in range(number)]
+    told = [source.raw for source in of_pods(number, failing=failing)]
+    alone = kept(lambda: steps.viewed(plain))
+    with_pods = kept(lambda: steps.viewed(told, pods=number)) - kept(lambda: steps.viewed([], pods=number))
+    return [
+        ("held in the ledger, not sent yet", f"{alone / number / failing:,.0f} bytes"),
+        (
+            f"the same of Pods, {standin.REPLICAS} of which are one finding",
+            f"{with_pods / number / failing:,.0f} bytes",
+        ),
+    ]
+
+
+def of_pods(number: int, *, failing: int) -> list[Source]:
+    """A report of each of so many Pods of the stand-in."""
+    found = []
+    for n in range(number):
+        metadata = standin.pod(n)["metadata"]
+        report = shape.report(n, failing=failing, second=1)
+        report["metadata"]["namespace"] = metadata["namespace"]
+        subject = {"apiVersion": "v1", "kind": "Pod", "name": metadata["name"], "namespace": metadata["namespace"]}
+        found.append(_source({**report, "scope": subject}))
+    return found
+
+
+def shapes() -> dict[str, list[Source]]:
+    """The bench's own reports, then the own samples of each producer."""
+    found = {
+        f"the bench's report: 5 results, {failing} fail": [_source(shape.report(1, failing=failing, second=1))]
+        for failing in (2, 5)
+    }
+    found["the wide one: 30 results, 2 fail"] = [_source(shape.wide(1, failing=2, second=1))]
+    for file in sorted(SAMPLES.glob("*.yaml")):
+        documents = yaml.safe_load_all(file.read_text(encoding="utf-8"))
+        found[file.stem] = [source for source in map(_source, documents) if source.violations()]
+    return {what: sources for what, sources in found.items() if sources}
+
+
+def cost(sources: Sequence[Source], violations: int) -> Cost:
+    said = [one for source in sources for one in source.violations()]
+    times = -(-violations // len(said))
+    read = _quickest(lambda: [source.violations() for source in sources], times)
+    named = _quickest(lambda: [_named(one) for one in said], times)
+    names = [_named(one) for one in said]
+    rendered = _quickest(lambda: [_rendered(one, *name) for one, name in zip(said, names, strict=True)], times)
+    return Cost(*(seconds / times / len(said) * 1e6 for seconds in (read, named, rendered)))
+
+
+def held(sources: Sequence[Source], violations: int) -> float:
+    """Bytes that a violation keeps of its object: itself and the texts that it shares with no other."""
+    number = sum(len(source.violations()) for source in sources)
+    times = -(-violations // number)
+    return kept(lambda: [source.violations() for _ in range(times) for source in sources]) / times / number
+
+
+def kept(make: Callable[[], object]) -> int:
+    """Bytes of what is made, by Python's own count."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        made = make()
+        gc.collect()
+        after, _ = tracemalloc.get_traced_memory()
+        del made
+    finally:
+        tracemalloc.stop()
+    return after - before
+
+
+def _quickest(do: Callable[[], object], times: int) -> float:
+    def seconds() -> Iterator[float]:
+        for _ in range(ROUNDS):
+            started = time.process_time()
+            for _ in range(times):
+                do()
+            yield time.process_time() - started
+
+    return min(seconds())
+
+
+def _named(violation: Violation) -> tuple[str, str]:
+    return finding_id(CLUSTER.id, violation.identity), digest(violation)
+
+
+def _rendered(violation: Violation, id_: str, hashed: str) -> dict[str, Any]:
+    return asff.render(
+        violation,
+        cluster=CLUSTER,
+        finding_id=id_,
+        digest=hashed,
+        origin=ORIGIN,
+        created_at=1,
+        observed_at=2,
+        updated_at=2,
+        archived=False,
+    )
+
+
+def _source(document: dict[str, Any]) -> Source:
+    group, kind = document["apiVersion"].rpartition("/")[0], document["kind"].lower()
+    plural = kind if group == "constraints.gatekeeper.sh" else f"{kind}s"
+    return Source(group, plural, msgspec.json.encode(document))
