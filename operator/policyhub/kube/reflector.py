@@ -204,7 +204,7 @@ class Reflector:
                 self._expired += 1
             self._live = self._live and self._version is not None
             self._listing_problem = (_reason(error, listing=True), str(error))
-            self._tell()
+            self._tell(again=True)
             return delay
         self.counters.listings += 1
         self._listing_backoff.reset()
@@ -399,8 +399,8 @@ class Reflector:
         self._listing_problem = ("Vanished", str(error))
         self._tell()
 
-    def _tell(self) -> None:
-        """The state, to the sink where it is news, and to the log where the reason is."""
+    def _tell(self, *, again: bool = False) -> None:
+        """The state, to the sink where it is news or was found `again`, and to the log where the reason is news."""
         reason, message = self._listing_problem or self._watch_problem or _NO_PROBLEM
         phase: Phase
         if self._live:
@@ -410,7 +410,7 @@ class Reflector:
         else:
             phase = "failed" if reason else "listing"
         state = ReflectorState(phase, reason, message, self._listed)
-        if state == self.state:
+        if state == self.state and not again:
             return
         if reason != self.state.reason:
             told = {"resource": self.resource.origin, "server": self._connection.server}

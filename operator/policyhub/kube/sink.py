@@ -71,7 +71,7 @@ class Sink(Protocol):
         """The listing was not complete and replaces nothing; what it did bring is true all the same."""
 
     def state(self, state: ReflectorState) -> None:
-        """At each change. Must not raise."""
+        """At each change, and again after each listing that failed. Must not raise."""
 
 
 class Counters(msgspec.Struct):

@@ -12,7 +12,9 @@ Sinks of three reflectors over metadata; Pods that have ended are left out by th
 | is not there, and all are known              | nothing: it is gone                                                 |
 | is not there, and not all are known          | not known yet                                                       |
 
-Where the three may not be listed, everything counts for itself.
+Where the three may not be listed, everything counts for itself. A refusal is believed when it stands (`_REFUSED_MS`):
+an API server refuses what its rules allow while it reads them, and roll-up that is off for a moment makes a finding
+for each Pod and ends those of the controllers.
 
 Pure: no I/O; the clock is an argument.
 """
@@ -44,6 +46,10 @@ RESOURCES: Final = {
 FORBIDDEN_CAP: Final = 600.0
 """Seconds between two tries of a reflector where the listing is forbidden: the chart can leave the right out."""
 
+_REFUSED_MS = 15_000
+"""How long after the first refusal a listing must begin and be refused as well. By the back-off that is within half a
+minute.
+"""
 _DEEPEST = 8
 """Owners above a Pod; three are usual, and a cycle must end."""
 _REVISIONS = ("deployment.kubernetes.io/revision", "rollout.argoproj.io/revision")
@@ -94,7 +100,7 @@ class Owners:
         self.listed = False
         """Whether all have been listed once; what was known stands when a watch is cut."""
         self.forbidden = False
-        """Whether one of them may not be listed and never could be."""
+        """Whether one of them may not be listed, as has stood for a while, and never could be."""
         self.since = 0
         """Since when all are seen whole and live; 0: they are not, and an absence says nothing."""
         self.opened: dict[str, int] = {}
@@ -246,10 +252,15 @@ class Sink:
         self.forbidden = False
         self._owners = owners
         self._seen: set[Subject] | None = None
+        self._began = 0
+        """When the last listing began."""
+        self._refused: int | None = None
+        """Since when listings are refused, one after the other."""
         self._blind = False
 
     def begin(self) -> None:
         self.opened()
+        self._began = self._owners.now()
         self._seen = set()
         self._blind = False
 
@@ -283,7 +294,11 @@ class Sink:
 
     def state(self, state: ReflectorState) -> None:
         self.live = state.live and not self._blind
-        self.forbidden = state.reason == "ListingForbidden"
+        if state.reason != "ListingForbidden":
+            self._refused = None
+        elif self._refused is None:
+            self._refused = self._owners.now()
+        self.forbidden = self._refused is not None and self._began >= self._refused + _REFUSED_MS
         self._owners.live()
 
     def end(self) -> None:

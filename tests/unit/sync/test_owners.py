@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from policyhub.kube.resource import Resource
 from policyhub.kube.sink import ReflectorState
 from policyhub.sources.violation import Subject
 from policyhub.sync.owners import JOBS, PODS, REPLICASETS, Owners, Unresolved
@@ -50,6 +51,14 @@ class World:
             on_change=self.told.append,
             on_malformed=lambda origin, _: self.malformed.append(origin),
         )
+
+    def refuse(self, resource: Resource, *, after: int = 0) -> None:
+        """One more listing is refused."""
+        self.now += after
+        sink = self.owners.sinks[resource]
+        sink.begin()
+        sink.abort()
+        sink.state(FORBIDDEN)
 
     def list(self, kind: str, things: Sequence[dict[str, Any]] = (), *, live: bool = True) -> None:
         sink = self.owners.sinks[RESOURCES[kind]]
@@ -154,14 +163,36 @@ def test_where_listing_is_forbidden_everything_counts_for_itself() -> None:
     made = World()
     made.list("Pod", [thing("web-new-1", NEW)])
     made.list("ReplicaSet", [thing("web-new", WEB)])
-    made.owners.sinks[JOBS].state(FORBIDDEN)
+    made.refuse(JOBS)
+    made.refuse(JOBS, after=20_000)
     pod = subject("Pod", "web-new-1")
     assert made.owners.subject(pod) == pod
     made.list("Job")
     assert made.owners.subject(pod) == DEPLOYMENT
-    made.owners.sinks[JOBS].state(FORBIDDEN)
+    made.refuse(JOBS)
+    made.refuse(JOBS, after=20_000)
     assert made.owners.subject(pod) == DEPLOYMENT
     assert not made.owners.since
+
+
+def test_a_refusal_is_believed_when_it_stands() -> None:
+    """An API server that reads its rules refuses for a moment what they allow: until a listing that began a while after
+    the first refusal is refused too, nobody knows; and any other answer begins that anew.
+    """
+    made = World()
+    made.list("Pod", [thing("web-new-1", NEW)])
+    made.list("ReplicaSet", [thing("web-new", WEB)])
+    pod = subject("Pod", "web-new-1")
+    for after in (0, 1_000, 13_000):
+        made.refuse(JOBS, after=after)
+        assert made.owners.subject(pod) is Unresolved.UNKNOWN
+    made.now += 5_000
+    made.owners.sinks[JOBS].state(CUT)
+    for after in (1_000, 14_000):
+        made.refuse(JOBS, after=after)
+        assert made.owners.subject(pod) is Unresolved.UNKNOWN
+    made.refuse(JOBS, after=1_000)
+    assert made.owners.subject(pod) == pod
 
 
 def test_an_old_revision_counts_again_when_it_has_pods() -> None:

@@ -488,12 +488,18 @@ def test_after_a_restart_the_inventorys_finding_waits_for_the_pods() -> None:
 def test_where_owners_are_forbidden_a_pod_is_its_own_finding() -> None:
     """Nothing waits, and ends are judged as without roll-up."""
     world = World(listed=False)
-    world.owners.sinks[PODS].state(ReflectorState(phase="failed", reason="ListingForbidden"))
+    pods = world.owners.sinks[PODS]
+    pods.begin()
+    pods.state(ReflectorState(phase="failed", reason="ListingForbidden"))
     world.report("Pod", "web-old-1")
+    assert not world.wanted
+    world.now += 60_000
+    pods.begin()
+    pods.state(ReflectorState(phase="failed", reason="ListingForbidden"))
     assert set(world.wanted) == {("Pod", "web-old-1")}
     world.sent()
     world.unreport("Pod", "web-old-1")
-    assert world.decide() == Wait(max(START + DELAY, RESUME_MS))
+    assert world.decide() == Wait(max(world.now + DELAY, RESUME_MS))
 
 
 # -- Gatekeeper -------------------------------------------------------------------------------------------------------
