@@ -25,7 +25,7 @@ SOURCES = (*(f"/apis/{group}" for group in GROUPS), "/api/v1/namespaces", *OWNER
 EVERYTHING = ("",)
 """The operator's own objects too: what it does at home."""
 STALL_SECONDS = 6.0
-ASKED, PAGE = 500, 25
+ASKED, PAGE, OWNERS_PAGE = 500, 25, 10
 """The operator asks for pages of so many objects, and gets so many: a page that is twice as large stays so."""
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -108,7 +108,8 @@ class Proxy(Gate):
         if "watch" in request.query:
             return await self._watch(request)
         if "limit" in request.query and request.path.startswith(SOURCES):
-            limit = max(1, int(request.query["limit"]) * PAGE // ASKED)
+            page = OWNERS_PAGE if request.path.startswith(OWNERS) else PAGE
+            limit = max(1, int(request.query["limit"]) * page // ASKED)
             request = request.clone(rel_url=request.rel_url.update_query(limit=str(limit)))
         return await super()._hand_on(request)
 
