@@ -28,7 +28,7 @@ The container's environment. What extraEnv names stands there alone: a name may 
 {{- end }}
 {{- end }}
 {{- if include "policyhub.caVolume" . }}
-{{- $path := printf "/etc/policyhub/ca/%s" .Values.caBundle.key }}
+{{- $path := printf "/run/policyhub/ca/%s" .Values.caBundle.key }}
 {{- $env = append $env (dict "name" "AWS_CA_BUNDLE" "value" $path) }}
 {{- $env = append $env (dict "name" "SSL_CERT_FILE" "value" $path) }}
 {{- end }}

@@ -1,9 +1,11 @@
 """The chart as the real helm renders it."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from dev.chart import golden
 from dev.cluster.helm import HelmError, lint, render
@@ -363,6 +365,23 @@ def test_a_shard_labels_what_it_creates() -> None:
     clusters = of_kind(documents, "MonitoredCluster")
     assert len(clusters) == 2
     assert all(parse(selector).matches(cluster["metadata"]["labels"]) for cluster in clusters)
+
+
+def test_alerts_and_dashboards_are_the_charts_files() -> None:
+    """All of the chart's alerts and dashboards are in the objects made of them, the runbooks where they are said to be."""
+    rules = [
+        rule for path in (CHART / "alerts").glob("*.yaml") for rule in yaml.safe_load(path.read_text("utf-8"))["groups"]
+    ]
+    boards = {path.name: path.read_text("utf-8") for path in (CHART / "dashboards").glob("*.json")}
+    values = {
+        "prometheusRule": {"create": True, "runbookUrl": "https://runbooks.example/"},
+        "dashboards": {"create": True},
+    }
+    documents = objects(values)
+    groups = one(documents, "PrometheusRule")["spec"]["groups"]
+    expected = json.loads(json.dumps(rules).replace("docs/runbooks", "https://runbooks.example"))
+    assert groups == expected
+    assert one(documents, "ConfigMap").get("data") or {} == boards
 
 
 def test_labels_and_ports_meet() -> None:

@@ -1,0 +1,84 @@
+"""Argo CD's health check of docs/install.md, run by Lua 5.1 as Argo CD does; and kstatus' rules on the same statuses."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+DOCS = (Path(__file__).parents[3] / "docs/install.md").read_text("utf-8")
+KEY = "resource.customizations.health.policyhub.dev_MonitoredCluster"
+BLOCK = next(block for block in re.findall(r"```yaml\n(.*?)```", DOCS, re.DOTALL) if KEY in block)
+SCRIPT: str = yaml.safe_load(BLOCK)["data"][KEY]
+
+Document = dict[str, Any]
+
+
+def cluster(*conditions: tuple[str, str, str], observed: int = 2) -> Document:
+    """A MonitoredCluster of generation 2 with these conditions: type, status, reason."""
+    listed = [
+        {"type": kind, "status": status, "reason": reason, "message": f"what {reason} says"}
+        for kind, status, reason in conditions
+    ]
+    return {"metadata": {"generation": 2}, "status": {"observedGeneration": observed, "conditions": listed}}
+
+
+def kstatus(document: Document) -> str:
+    """What kstatus makes of a kind that it does not know: its generic rules, without those on deletion."""
+    status = document.get("status", {})
+    conditions = {condition["type"]: condition for condition in status.get("conditions", ())}
+    if status.get("observedGeneration") not in {None, document["metadata"]["generation"]}:
+        return "InProgress"
+    for kind, found in (("Reconciling", "InProgress"), ("Stalled", "Failed")):
+        if conditions.get(kind, {}).get("status") == "True":
+            return found
+    ready = conditions.get("Ready")
+    return "Current" if ready is None or ready["status"] == "True" else "InProgress"
+
+
+CASES = [
+    pytest.param({"metadata": {"generation": 2}}, "Progressing", "", id="no status yet"),
+    pytest.param(cluster(), "Progressing", "InProgress", id="no conditions yet"),
+    pytest.param(cluster(("Ready", "True", "AllWell")), "Healthy", "Current", id="all is well"),
+    pytest.param(cluster(("Ready", "True", "AllWell"), observed=1), "Progressing", "InProgress", id="of another spec"),
+    pytest.param(cluster(("Ready", "False", "Listing")), "Progressing", "InProgress", id="listing"),
+    pytest.param(cluster(("Ready", "Unknown", "Connecting")), "Progressing", "InProgress", id="connecting"),
+    pytest.param(cluster(("Ready", "False", "AccessDenied")), "Degraded", "InProgress", id="access denied"),
+    pytest.param(cluster(("Ready", "False", "InvalidSpec")), "Degraded", "InProgress", id="invalid"),
+    pytest.param(
+        cluster(("Ready", "True", "AllWell"), ("ArchiveHeld", "True", "TooManyLost")),
+        "Suspended",
+        "Current",
+        id="held until somebody approves",
+    ),
+    pytest.param(
+        cluster(("Ready", "True", "AllWell"), ("ArchiveHeld", "False", "NothingHeld")), "Healthy", "Current", id="not held"
+    ),
+]
+
+
+@pytest.mark.parametrize(("document", "health", "_kstatus"), CASES)
+def test_argo_cd_sees(document: Document, health: str, _kstatus: str) -> None:
+    """What is under way progresses, what needs somebody is degraded, what waits for an approval is suspended."""
+    lua = pytest.importorskip("lupa.lua51", reason="lupa, a Lua for Python, is not installed").LuaRuntime()
+    lua.globals().obj = table(lua, document)
+    answer = dict(lua.execute(SCRIPT))
+    assert answer["status"] == health
+    if health in {"Degraded", "Suspended"}:
+        assert "what " in answer["message"]
+
+
+@pytest.mark.parametrize(("document", "_health", "expected"), CASES[1:])
+def test_kstatus_sees(document: Document, _health: str, expected: str) -> None:
+    """Whoever follows kstatus waits until Ready is True for the spec that counts."""
+    assert kstatus(document) == expected
+
+
+def table(lua: Any, value: Any) -> Any:
+    """Lua's tables all the way down, as Argo CD gives them to the script."""
+    if isinstance(value, dict):
+        return lua.table_from({key: table(lua, item) for key, item in value.items()})
+    if isinstance(value, list):
+        return lua.table_from([table(lua, item) for item in value])
+    return value
