@@ -84,14 +84,25 @@ def _scalar(kind: str, *, optional: bool, name: str) -> Schema:
 
 
 def _settings(own: frozenset[str]) -> Schema:
-    schema = Settings.model_json_schema()["properties"]
-    found: dict[str, Schema] = {}
-    for name, node in schema.items():
-        if name in own:
-            continue
-        choice: Schema = next((entry for entry in node.get("anyOf", ()) if entry.get("type") != "null"), {})
-        kept = {key: item for key, item in {**node, **choice}.items() if key not in {"anyOf", "title"}}
-        found[to_camel(name)] = {key: item for key, item in kept.items() if not (key == "default" and item is None)}
+    schema = Settings.model_json_schema()
+    nodes = {name: node for name, node in schema["properties"].items() if name not in own}
+    return {to_camel(name): _plain(node, schema.get("$defs", {})) for name, node in nodes.items()}
+
+
+def _plain(node: Schema, definitions: Schema) -> Schema:
+    """A node of a pydantic model without references, titles and null: what is not set is left out in values."""
+    choices: list[Schema] = node.get("anyOf", [])
+    referred: Schema = definitions[node["$ref"].rpartition("/")[2]] if "$ref" in node else {}
+    given = next((choice for choice in choices if choice.get("type") != "null"), {})
+    merged = {**referred, **given, **node}
+    found = {key: item for key, item in merged.items() if key not in {"anyOf", "$ref", "title"}}
+    if isinstance(found.get("default"), dict):
+        found["default"] = {key: item for key, item in found["default"].items() if item is not None}
+    if found.get("default", ...) is None:
+        del found["default"]
+    if "properties" in found:
+        found["properties"] = {name: _plain(child, definitions) for name, child in found["properties"].items()}
+        found["additionalProperties"] = False
     return found
 
 

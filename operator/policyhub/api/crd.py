@@ -137,6 +137,8 @@ def schema() -> Schema:
     definitions = raw["$defs"]
     spec = _structural(raw["properties"]["spec"], definitions)
     status = _structural(raw["properties"]["status"], definitions)
+    # What reads kstatus takes an object without a status for one that is done.
+    status["default"] = {"observedGeneration": -1}
     return {
         "description": raw["description"],
         "type": "object",

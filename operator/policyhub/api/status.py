@@ -95,8 +95,8 @@ class Source(Model):
 class Status(Model):
     """What the operator has found and done."""
 
-    observed_generation: Count | None = None
-    """The metadata.generation that the operator last acted on."""
+    observed_generation: Annotated[int, Field(ge=-1)] | None = None
+    """The metadata.generation that the operator last acted on; -1 before it has seen the object."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=32, json_schema_extra=map_list("type"))] = ()
     """Ready: all is well, or its reason names the first thing that is not. Connected: the cluster's API server answers.
     HubReachable: Security Hub takes findings. InSync: it holds what the cluster says. SourcesComplete: every source

@@ -1,4 +1,4 @@
-"""Argo CD's health check of docs/install.md, run by Lua 5.1 as Argo CD does; and kstatus' rules on the same statuses."""
+"""Argo CD's health check of docs/install.md, run by Lua 5.1 as Argo CD does; and kstatus' rules on the same."""
 
 import re
 from pathlib import Path
@@ -39,7 +39,7 @@ def kstatus(document: Document) -> str:
 
 CASES = [
     pytest.param({"metadata": {"generation": 2}}, "Progressing", "", id="no status yet"),
-    pytest.param(cluster(), "Progressing", "InProgress", id="no conditions yet"),
+    pytest.param(cluster(observed=-1), "Progressing", "InProgress", id="not seen by the operator yet"),
     pytest.param(cluster(("Ready", "True", "AllWell")), "Healthy", "Current", id="all is well"),
     pytest.param(cluster(("Ready", "True", "AllWell"), observed=1), "Progressing", "InProgress", id="of another spec"),
     pytest.param(cluster(("Ready", "False", "Listing")), "Progressing", "InProgress", id="listing"),
@@ -53,7 +53,10 @@ CASES = [
         id="held until somebody approves",
     ),
     pytest.param(
-        cluster(("Ready", "True", "AllWell"), ("ArchiveHeld", "False", "NothingHeld")), "Healthy", "Current", id="not held"
+        cluster(("Ready", "True", "AllWell"), ("ArchiveHeld", "False", "NothingHeld")),
+        "Healthy",
+        "Current",
+        id="not held",
     ),
 ]
 

@@ -11,6 +11,7 @@ from dev.chart import golden
 from dev.cluster.helm import HelmError, lint, render
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.api.selector import parse
+from policyhub.settings import Settings
 
 HERE = Path(__file__).parent
 CHART = HERE.parents[2] / "charts/policyhub"
@@ -142,6 +143,7 @@ def test_an_operator_for_objects_of_ones_own() -> None:
         pytest.param({"settings": {"hubQuotaShare": 2}}, id="more than the quota"),
         pytest.param({"settings": {"logLevel": "debug"}}, id="a setting that has its own value"),
         pytest.param({"settings": {"relist": 60}}, id="no setting"),
+        pytest.param({"settings": {"slaDays": {"critical": 3}}}, id="days as a map"),
         pytest.param({"networkPolicy": {"httpsPorts": []}}, id="no port to AWS"),
         pytest.param({"monitoredCluster": {"spec": {"mod": "DryRun"}}}, id="misspelt in the spec"),
         pytest.param({"monitoredCluster": {"spec": {"mode": "dryrun"}}}, id="no mode"),
@@ -331,11 +333,12 @@ def test_a_variable_comes_once() -> None:
 
 def test_settings_become_variables() -> None:
     """Each setting becomes the variable that the operator reads, numbers as they are written."""
-    values = {"hubQuotaShare": 0.4, "inventoryInterval": 2_592_000, "discoveryInterval": 10}
+    values = {"hubQuotaShare": 0.4, "inventoryInterval": 2_592_000, "slaDays": "critical=3,low=180"}
     found = environment(objects({"settings": values}))
     assert found["POLICYHUB_HUB_QUOTA_SHARE"] == "0.4"
     assert found["POLICYHUB_INVENTORY_INTERVAL"] == "2592000"
-    assert found["POLICYHUB_DISCOVERY_INTERVAL"] == "10"
+    assert found["POLICYHUB_SLA_DAYS"] == "critical=3,low=180"
+    assert Settings.model_validate({"sla_days": found["POLICYHUB_SLA_DAYS"]}).sla_days.critical == 3
 
 
 def test_the_way_to_aws() -> None:
@@ -368,10 +371,11 @@ def test_a_shard_labels_what_it_creates() -> None:
 
 
 def test_alerts_and_dashboards_are_the_charts_files() -> None:
-    """All of the chart's alerts and dashboards are in the objects made of them, the runbooks where they are said to be."""
-    rules = [
-        rule for path in (CHART / "alerts").glob("*.yaml") for rule in yaml.safe_load(path.read_text("utf-8"))["groups"]
-    ]
+    """All of the chart's alerts and dashboards are in the objects made of them, the runbooks where they are said to
+    be.
+    """
+    files = (yaml.safe_load(path.read_text("utf-8")) for path in (CHART / "alerts").glob("*.yaml"))
+    rules = [group for file in files for group in file["groups"]]
     boards = {path.name: path.read_text("utf-8") for path in (CHART / "dashboards").glob("*.json")}
     values = {
         "prometheusRule": {"create": True, "runbookUrl": "https://runbooks.example/"},
@@ -381,7 +385,7 @@ def test_alerts_and_dashboards_are_the_charts_files() -> None:
     groups = one(documents, "PrometheusRule")["spec"]["groups"]
     expected = json.loads(json.dumps(rules).replace("docs/runbooks", "https://runbooks.example"))
     assert groups == expected
-    assert one(documents, "ConfigMap").get("data") or {} == boards
+    assert boards == (one(documents, "ConfigMap").get("data") or {})
 
 
 def test_labels_and_ports_meet() -> None:

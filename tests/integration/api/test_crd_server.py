@@ -56,6 +56,15 @@ def test_the_schema_is_structural_and_its_rules_compile(server: Cluster) -> None
     assert "NonStructuralSchema" not in conditions
 
 
+def test_a_new_object_is_not_done(server: Cluster) -> None:
+    """Before the operator has seen it, an object says so: kstatus takes one without a status for done."""
+    server.request("POST", PATH, document("unseen"))
+    found = server.request("GET", f"{PATH}/unseen")
+    assert found["status"] == {"observedGeneration": -1}
+    assert MonitoredCluster.model_validate(found).status is not None
+    server.request("DELETE", f"{PATH}/unseen")
+
+
 def test_defaults_are_those_of_the_models(server: Cluster) -> None:
     """What the API server fills in is what the operator would assume."""
     body = document()

@@ -189,7 +189,7 @@ def test_every_set_is_applied_cleanly(server: Cluster, name: str) -> None:
     documents = helm.render(CHART, golden.RELEASE, NAMESPACE, values)
     server.apply([document for document in documents if document["kind"] == "CustomResourceDefinition"])
     warned = len(server.warnings)
-    applied = [apply(server, document) for document in documents]
+    applied = [seen(server, apply(server, document)) for document in documents]
     again = [apply(server, document) for document in documents]
     versions = [[item["metadata"]["resourceVersion"] for item in items] for items in (applied, again)]
     assert versions[0] == versions[1]
@@ -200,6 +200,14 @@ def test_every_set_is_applied_cleanly(server: Cluster, name: str) -> None:
     for document in documents:
         if document["kind"] != "CustomResourceDefinition":
             server.request("DELETE", server.path(document))
+
+
+def seen(server: Cluster, item: Document) -> Document:
+    """A MonitoredCluster as the operator leaves it; anything else as it is."""
+    if item["kind"] != "MonitoredCluster":
+        return item
+    status = {"status": {"observedGeneration": item["metadata"]["generation"]}}
+    return server.request("PATCH", f"{server.path(item)}/status", status)
 
 
 def apply(server: Cluster, document: Document) -> Document:

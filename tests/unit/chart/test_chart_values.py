@@ -8,6 +8,7 @@ import pytest
 from dev.chart import readme, schema
 from dev.chart.values import ValuesError, parse
 from policyhub.api import crd, scalar
+from policyhub.settings import Settings
 
 NONE: frozenset[str] = frozenset()
 
@@ -122,6 +123,16 @@ def test_the_spec_is_the_crds() -> None:
     assert "required" not in json.dumps(spec)
     assert document["properties"]["spec"]["allOf"] == [{"$ref": "#/definitions/spec"}]
     assert document["properties"]["many"]["items"]["properties"]["spec"]["required"] == ["connection"]
+
+
+def test_the_settings_are_the_operators() -> None:
+    """Settings are offered by their names in values, without references and null, but for those of the chart's own."""
+    document = json.loads(schema.render(parse("# S.\n# schema: {settings: true}\ns: {}\n"), own=frozenset({"lease"})))
+    offered = document["properties"]["s"]["properties"]
+    assert len(offered) == len(Settings.model_fields) - 1
+    assert offered["hubQuotaShare"]["exclusiveMinimum"] == 0
+    assert "$ref" not in json.dumps(offered)
+    assert "null" not in json.dumps(offered)
 
 
 def test_the_readme_keeps_what_is_around_the_tables() -> None:
