@@ -21,6 +21,8 @@ policies, no objects and, unless asked to, no namespaces. `hub` is `account/Regi
 MonitoredCluster. Counters and histograms start with the process. What describes a cluster is removed when work on it
 ends. Beside these stand Python's own metrics (`process_…`, `python_…`) and the `…_created` times of counters and
 histograms.
+
+What to alert on: the [alerts](runbooks/README.md) that come with the chart.
 """
 
 

@@ -747,7 +747,9 @@ class DataPlane:
     def _export(self) -> None:
         """Set this cluster's gauges."""
         self._gauges.findings(self._feed().ledger, in_sync=self.in_sync, inventory=self.inventory_at)
-        self._gauges.sources(map(_seen, self.sources.values()), unknown=self._unknown)
+        excluded = frozenset(name.strip().casefold() for name in self.monitored.spec.sources.exclude)
+        seen = [_seen(source, excluded) for source in self.sources.values() if not source.forgettable]
+        self._gauges.sources(seen, unknown=self._unknown)
 
     async def _count(self, ledger: Ledger) -> None:
         """Count ages and deadlines, for at most one second in a hundred."""
@@ -801,13 +803,14 @@ def source_fault(source: Source) -> Fault | None:
     return None
 
 
-def _seen(source: Source) -> Seen:
+def _seen(source: Source, excluded: frozenset[str]) -> Seen:
+    """For the gauges; without the engines that are excluded: nobody misses what they have not said."""
     fault, view = source_fault(source), source.view
     return Seen(
         origin=source.resource.origin,
         trouble=fault.reason if fault else "",
         last_listed=view.last_listed,
-        newest_by=view.newest_by,
+        newest_by={name: at for name, at in view.newest_by.items() if name.casefold() not in excluded},
         constraint_kind=source.resource.kind if source.resource.group == GATEKEEPER else "",
         unlisted=sum(view.unlisted.values()),
     )

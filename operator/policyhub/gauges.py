@@ -93,20 +93,22 @@ class Gauges:
         """`unknown` are API groups of which nothing tells what they serve."""
         m = self._metrics
         complete: dict[Labels, int] = {(group, "DiscoveryFailed"): 0 for group in unknown}
+        listed: dict[Labels, float] = {}
         newest: dict[Labels, int] = {}
         unlisted: Counter[Labels] = Counter()
         for seen in sources:
             complete[seen.origin, seen.trouble] = int(not seen.trouble)
             if seen.last_listed:
-                m.last_complete_listing.labels(self._cluster, seen.origin).set(seen.last_listed / 1000)
+                listed[seen.origin,] = seen.last_listed / 1000
             newest |= {(seen.origin, name): at for name, at in latest(seen.newest_by or {}).items()}
             if seen.constraint_kind:
                 unlisted[seen.constraint_kind,] += seen.unlisted
         self._show(m.source_complete, complete)
+        self._show(m.last_complete_listing, listed)
         self._show(m.newest_result, newest)
         self._show(m.constraint_violations_unlisted, unlisted)
 
-    def _show(self, gauge: Gauge, series: Mapping[Labels, int]) -> None:
+    def _show(self, gauge: Gauge, series: Mapping[Labels, float]) -> None:
         """Exactly these series, by the labels after the cluster's; those that were there before are removed."""
         for labels, number in series.items():
             gauge.labels(self._cluster, *labels).set(number)

@@ -1,0 +1,352 @@
+"""Every alert of the chart, evaluated by Prometheus' own promtool: when it fires, what it says, and when it does not.
+
+Debian's package `prometheus` has promtool; without it these tests are skipped.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dev import metrics
+
+ROOT = Path(__file__).resolve().parents[3]
+FILE = ROOT / "charts/policyhub/alerts/policyhub.yaml"
+RUNBOOKS = ROOT / "docs/runbooks"
+RULES: list[dict[str, Any]] = yaml.safe_load(FILE.read_text("utf-8"))["groups"][0]["rules"]
+ALERTS = sorted({rule["alert"] for rule in RULES})
+HUB = "111122223333/eu-west-1"
+REPORTS = "policyreports.wgpolicyk8s.io"
+
+
+def condition(type_: str, status: str, reason: str) -> str:
+    return f'policyhub_condition{{cluster="alpha",condition="{type_}",status="{status}",reason="{reason}"}}'
+
+
+@dataclass(frozen=True)
+class Case:
+    """Series as promtool writes them (one value a minute from 00:00 of 1970), and when the alert fires because of
+    them; `quiet` is a time before.
+    """
+
+    alert: str
+    series: Mapping[str, str]
+    quiet: str
+    fires: str
+    labels: Mapping[str, str] = field(default_factory=lambda: {"cluster": "alpha"})
+    severity: str = "warning"
+    value: str = "1"
+    """As the annotations show it."""
+    name: str = ""
+
+
+NEWEST = "policyhub_newest_result_timestamp_seconds"
+FIRING = [
+    Case(
+        "PolicyhubNotAtWork",
+        {'policyhub_leader{namespace="n",job="j",pod="a"}': "1x10 0x30", 'policyhub_leader{pod="b"}': "1x60"},
+        quiet="13m",
+        fires="20m",
+        labels={"namespace": "n", "job": "j"},
+        severity="critical",
+        value="0",
+    ),
+    Case(
+        "PolicyhubNotAtWork",
+        {f'policyhub_leader{{namespace="n",job="j",pod="{pod}"}}': "1x30" for pod in "ab"},
+        quiet="4m",
+        fires="6m",
+        labels={"namespace": "n", "job": "j"},
+        severity="critical",
+        value="2",
+        name="two leaders",
+    ),
+    Case(
+        "PolicyhubNotAtWork",
+        {"up": "0x30"},
+        quiet="4m",
+        fires="6m",
+        labels={},
+        severity="critical",
+        name="nothing to scrape",
+    ),
+    Case(
+        "PolicyhubMisconfigured",
+        {condition("Ready", "False", "HubNotNamed"): "1x30"},
+        quiet="9m",
+        fires="11m",
+        labels={"cluster": "alpha", "reason": "HubNotNamed"},
+    ),
+    Case(
+        "PolicyhubClusterUnreachable",
+        {
+            condition("Connected", "True", "Connected"): "1x5 _x30",
+            condition("Connected", "False", "Unreachable"): "_x5 1x10 _x20",
+            condition("Connected", "False", "Unauthorized"): "_x16 1x20",
+        },
+        quiet="14m",
+        fires="20m",
+        name="while its reason changes",
+    ),
+    Case(
+        "PolicyhubHubAccessLost",
+        {condition("HubReachable", "False", "AccessDenied"): "1x30"},
+        quiet="9m",
+        fires="11m",
+        severity="critical",
+    ),
+    Case(
+        "PolicyhubNotInSync",
+        {condition("InSync", "False", "Pending"): "1x30"},
+        quiet="19m",
+        fires="21m",
+    ),
+    Case(
+        "PolicyhubDeliveryDelayed",
+        {f'policyhub_oldest_pending_seconds{{cluster="alpha",hub="{HUB}"}}': "0+60x40"},
+        quiet="14m",
+        fires="17m",
+        labels={"cluster": "alpha", "hub": HUB},
+        value="17m 0s",
+    ),
+    Case(
+        "PolicyhubFindingsRejected",
+        {'policyhub_findings_refused{cluster="alpha"}': "0x5 3x30"},
+        quiet="20m",
+        fires="22m",
+        value="3",
+    ),
+    Case(
+        "PolicyhubSourceIncomplete",
+        {
+            f'policyhub_source_complete{{cluster="alpha",source="{REPORTS}",reason="WatchFailed"}}': "0x10 _x30",
+            f'policyhub_source_complete{{cluster="alpha",source="{REPORTS}",reason="Unreachable"}}': "_x10 0x30",
+        },
+        quiet="14m",
+        fires="16m",
+        labels={"cluster": "alpha", "source": REPORTS},
+    ),
+    Case(
+        "PolicyhubSourceNotListed",
+        {f'policyhub_last_complete_listing_timestamp_seconds{{cluster="alpha",source="{REPORTS}"}}': "0x300"},
+        quiet="3h10m",
+        fires="3h20m",
+        labels={"cluster": "alpha", "source": REPORTS},
+        value="3h 20m 0s",
+    ),
+    Case(
+        "PolicyhubArchiveHeld",
+        {condition("ArchiveHeld", "True", "TooManyLost"): "1x30"},
+        quiet="4m",
+        fires="6m",
+    ),
+    Case(
+        "PolicyhubIdentityConflict",
+        {condition("IdentityConflict", "True", "OtherCluster"): "1x30"},
+        quiet="0m",
+        fires="2m",
+        severity="critical",
+    ),
+    Case(
+        "PolicyhubEngineSilent",
+        {f'{NEWEST}{{cluster="alpha",source="{REPORTS}",engine="KyvernoValidatingPolicy"}}': "0x300"},
+        quiet="3h5m",
+        fires="3h15m",
+        labels={"cluster": "alpha", "engine": "KyvernoValidatingPolicy"},
+        value="3h 15m 0s",
+        name="one that scans every hour",
+    ),
+    Case(
+        "PolicyhubEngineSilent",
+        {f'{NEWEST}{{cluster="alpha",source="{REPORTS}",engine="Trivy ConfigAudit"}}': "0x1700"},
+        quiet="26h5m",
+        fires="26h15m",
+        labels={"cluster": "alpha", "engine": "Trivy ConfigAudit"},
+        value="1d 2h 15m 0s",
+        name="one that scans on change",
+    ),
+    Case(
+        "PolicyhubGatekeeperAuditStale",
+        {
+            f'{NEWEST}{{cluster="alpha",source="a.constraints.gatekeeper.sh",engine="gatekeeper"}}': "0x60",
+            f'{NEWEST}{{cluster="alpha",source="b.constraints.gatekeeper.sh",engine="gatekeeper"}}': "600x60",
+        },
+        quiet="49m",
+        fires="52m",
+        value="42m 0s",
+        name="while the newest audit of any kind counts",
+    ),
+    Case(
+        "PolicyhubGatekeeperAuditTruncated",
+        {'policyhub_constraint_violations_unlisted{cluster="alpha",constraint_kind="K8sPods"}': "32x100"},
+        quiet="59m",
+        fires="61m",
+        labels={"cluster": "alpha", "constraint_kind": "K8sPods"},
+        severity="info",
+        value="32",
+    ),
+    Case(
+        "PolicyhubViolationsPastSla",
+        {
+            'policyhub_violations_past_sla{cluster="alpha",severity="HIGH",pod="a"}': "4x100",
+            'policyhub_violations_past_sla{cluster="alpha",severity="CRITICAL",pod="a"}': "0x100",
+            'policyhub_violations_past_sla{cluster="alpha",severity="HIGH",pod="former"}': "4x2",
+        },
+        quiet="59m",
+        fires="61m",
+        labels={"cluster": "alpha", "violation_severity": "HIGH"},
+        value="4",
+    ),
+    Case(
+        "PolicyhubViolationsPastSla",
+        {'policyhub_violations_past_sla{cluster="alpha",severity="LOW"}': "9x100"},
+        quiet="59m",
+        fires="61m",
+        labels={"cluster": "alpha", "violation_severity": "LOW"},
+        severity="info",
+        value="9",
+        name="of low severity",
+    ),
+    Case(
+        "PolicyhubTriageOld",
+        {f'policyhub_inventory_timestamp_seconds{{cluster="alpha",hub="{HUB}"}}': "0x4500"},
+        quiet="72h30m",
+        fires="73h10m",
+        severity="info",
+        value="3d 1h 10m 0s",
+    ),
+]
+
+SILENT = {
+    "a start and a take-over of some minutes": ({'policyhub_leader{job="j",pod="a"}': "0x3 1x60"}, "30m"),
+    "a cluster where all is well": (
+        {
+            'policyhub_leader{job="j"}': "1x100",
+            condition("Ready", "True", "AllWell"): "1x100",
+            condition("Connected", "True", "Connected"): "1x100",
+            condition("HubReachable", "True", "Reachable"): "1x100",
+            condition("InSync", "True", "InSync"): "1x100",
+            condition("ArchiveHeld", "False", "NothingHeld"): "1x100",
+            condition("IdentityConflict", "False", "NoConflict"): "1x100",
+            f'policyhub_oldest_pending_seconds{{cluster="alpha",hub="{HUB}"}}': "0x100",
+            f'policyhub_source_complete{{cluster="alpha",source="{REPORTS}",reason=""}}': "1x100",
+            'policyhub_violations_past_sla{cluster="alpha",severity="HIGH"}': "0x100",
+        },
+        "90m",
+    ),
+    "a dry run": ({'policyhub_leader{job="j"}': "1x100", condition("InSync", "False", "DryRun"): "1x100"}, "90m"),
+    "an operator that stands by": (
+        {'policyhub_leader{job="j",pod="a"}': "1x100", 'policyhub_leader{job="j",pod="b"}': "0x100"},
+        "90m",
+    ),
+    "a hub that was not asked yet": (
+        {'policyhub_leader{job="j"}': "1x100", condition("HubReachable", "Unknown", "NotVerified"): "1x100"},
+        "90m",
+    ),
+    "one API that an engine has left for another": (
+        {
+            'policyhub_leader{job="j"}': "1x300",
+            f'{NEWEST}{{cluster="alpha",source="{REPORTS}",engine="kyverno"}}': "0x300",
+            f'{NEWEST}{{cluster="alpha",source="reports.openreports.io",engine="kyverno"}}': "0+60x300",
+        },
+        "4h",
+    ),
+}
+
+
+def promtool(*arguments: str) -> str:
+    """What it prints; the test is skipped where there is none."""
+    program = shutil.which("promtool")
+    if program is None:
+        pytest.skip("promtool is not installed (Debian: prometheus)")
+    done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)  # noqa: S603  (found on PATH)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def evaluate(folder: Path, series: Mapping[str, str], *tests: dict[str, Any]) -> None:
+    """Run promtool's own unit tests over these series."""
+    document = {
+        "rule_files": [str(FILE)],
+        "evaluation_interval": "1m",
+        "tests": [
+            {
+                "interval": "1m",
+                "input_series": [{"series": name, "values": values} for name, values in series.items()],
+                "alert_rule_test": list(tests),
+            }
+        ],
+    }
+    path = folder / "rules.test.yaml"
+    path.write_text(json.dumps(document))
+    promtool("test", "rules", str(path))
+
+
+def said(case: Case) -> dict[str, str]:
+    """The annotations, as Prometheus fills them for this case."""
+    rule = next(r for r in RULES if r["alert"] == case.alert and r["labels"]["severity"] == case.severity)
+
+    def fill(text: str) -> str:
+        text = re.sub(r"\{\{ \$labels\.(\w+) \}\}", lambda found: case.labels[found[1]], text)
+        return re.sub(r"\{\{ \$value( \| humanizeDuration)? \}\}", case.value, text)
+
+    return {name: fill(text) for name, text in rule["annotations"].items()}
+
+
+@pytest.mark.parametrize("case", FIRING, ids=lambda case: f"{case.alert} {case.name}".strip())
+def test_an_alert_fires_when_it_should_and_says_what_is_wrong(case: Case, tmp_path: Path) -> None:
+    """It is silent before its time, then fires with its labels, and its annotations name what they are about."""
+    alert = {"exp_labels": {**case.labels, "severity": case.severity}, "exp_annotations": said(case)}
+    evaluate(
+        tmp_path,
+        case.series,
+        {"alertname": case.alert, "eval_time": case.quiet, "exp_alerts": []},
+        {"alertname": case.alert, "eval_time": case.fires, "exp_alerts": [alert]},
+    )
+
+
+@pytest.mark.parametrize(("series", "at"), SILENT.values(), ids=SILENT.keys())
+def test_no_alert_fires_without_a_reason(series: Mapping[str, str], at: str, tmp_path: Path) -> None:
+    """None of them fires at any time up to then."""
+    silent = [{"alertname": alert, "eval_time": at, "exp_alerts": []} for alert in ALERTS]
+    evaluate(tmp_path, series, *silent)
+
+
+def test_every_alert_is_tested() -> None:
+    """Each alert, at each severity that it has, fires in one of the cases above."""
+    tested = {(case.alert, case.severity) for case in FIRING}
+    assert tested == {(rule["alert"], rule["labels"]["severity"]) for rule in RULES}
+
+
+def test_promtool_finds_nothing_to_say() -> None:
+    """The rules are what Prometheus loads."""
+    assert f"{len(RULES)} rules found" in promtool("check", "rules", str(FILE))
+
+
+def test_alerts_ask_for_metrics_that_there_are() -> None:
+    """Each metric in an expression is one that the operator exports."""
+    known = {metric.name for metric in metrics.definitions()}
+    asked = {name for rule in RULES for name in re.findall(r"policyhub_\w+", rule["expr"])}
+    assert asked
+    assert asked <= known
+
+
+def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
+    """The page that an alert links to is there, is called like it, and is listed; no page is left over."""
+    index = (RUNBOOKS / "README.md").read_text("utf-8")
+    assert sorted(page.stem for page in RUNBOOKS.glob("*.md") if page.stem != "README") == ALERTS
+    for rule in RULES:
+        name = rule["alert"]
+        page = ROOT / rule["annotations"]["runbook_url"]
+        text = page.read_text("utf-8")
+        assert text.startswith(f"# {name}\n")
+        for heading in ("## What it means", "## What to look at", "## What mends it"):
+            assert f"\n{heading}\n" in text, name
+        assert f"[{name}]({name}.md)" in index
