@@ -1,4 +1,4 @@
-"""The command line: `policyhub run`, `policyhub archive`, `policyhub render`, `policyhub iam-policy`."""
+"""The command line: `policyhub run`, `archive`, `render`, `iam-policy` and `findings`."""
 
 import logging
 import os
@@ -9,6 +9,7 @@ import typer
 import policyhub
 from policyhub.iam.command import iam_policy
 from policyhub.render import command
+from policyhub.triage.command import findings
 
 app = typer.Typer(
     help="Kubernetes policy violations as AWS Security Hub CSPM findings.", no_args_is_help=True, add_completion=False
@@ -119,3 +120,4 @@ def archive(
 
 app.command()(command.render)
 app.command("iam-policy")(iam_policy)
+app.command()(findings)

@@ -29,8 +29,7 @@ from policyhub import approval, handlers, probes
 from policyhub.findings.asff import timestamp
 from policyhub.hub.credentials import CALL_SECONDS
 from policyhub.hubs import Hubs
-from policyhub.kube import local
-from policyhub.kube.connection import SERVICE_ACCOUNT, Connection
+from policyhub.kube.connection import Connection
 from policyhub.kube.kubeconfig import KubeconfigError
 from policyhub.lease import Lease, name_of
 from policyhub.metrics import Metrics
@@ -64,18 +63,11 @@ def steady() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-async def open_home() -> Connection:
-    """The cluster that our own objects live in: the Pod's, else that of KUBECONFIG. Raises KubeconfigError."""
-    if (SERVICE_ACCOUNT / "token").exists():
-        return await Connection.in_cluster()
-    return await Connection.from_file(os.environ.get("KUBECONFIG") or local.DEFAULT)
-
-
 async def approve(cluster: str, *, source: str, minutes: int) -> str:
     """Approve of a source's losses; until when. Raises KubeconfigError, Refused, Unreachable."""
     now = wall_ms()
     until = now + minutes * 60_000
-    async with await open_home() as home:
+    async with await Connection.home() as home:
         await approval.approve(home, f"{handlers.RESOURCE}/{cluster}", source=source, until=until, now=now)
     return timestamp(until)
 
@@ -104,7 +96,7 @@ async def run(settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     try:
-        home = await open_home()
+        home = await Connection.home()
     except KubeconfigError as error:
         log.error("no_home_cluster", message=str(error))  # noqa: TRY400  (the message says it all)
         return 2
@@ -137,7 +129,7 @@ async def run(settings: Settings) -> int:
             wall=wall_ms,
             clock=time.monotonic,
             rng=rng,
-            open_home=open_home,
+            open_home=Connection.home,
         )
         stopped = asyncio.create_task(stop.wait())
         if lease is not None and not await stand_by(lease, stopped):

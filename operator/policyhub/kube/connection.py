@@ -115,6 +115,13 @@ class Connection:
         access, token = await local.load(paths, context=context)
         return cls(access, token=token)
 
+    @classmethod
+    async def home(cls) -> "Connection":
+        """The cluster that our own objects live in: the Pod's, else that of KUBECONFIG. Raises KubeconfigError."""
+        if (SERVICE_ACCOUNT / "token").exists():
+            return await cls.in_cluster()
+        return await cls.from_file(os.environ.get("KUBECONFIG") or local.DEFAULT)
+
     async def __aenter__(self) -> Self:
         return self
 

@@ -1,11 +1,30 @@
 """What analysts do in Security Hub, and what is overdue, as the cluster's admins see it."""
 
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
 import time
 from typing import Any
 
 from tests.integration.operator.world import World, report, result
 
 DAY = 86_400
+
+
+def findings(world: World, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """`policyhub findings` with the operator's own service account and credentials."""
+    environment = {**os.environ, **world.hub.env(), "KUBECONFIG": str(world.installed.kubeconfig())}
+    return subprocess.run(  # noqa: S603  (our own program)
+        [sys.executable, "-m", "policyhub", "findings", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
 
 
 def test_triage_and_deadlines_are_seen_from_the_cluster(world: World) -> None:
@@ -43,3 +62,16 @@ def test_triage_and_deadlines_are_seen_from_the_cluster(world: World) -> None:
         lambda: operator.metric("policyhub_condition", cluster="alpha", condition="Ready", status="True") == 1,
         "the metric of the condition",
     )
+
+    table = findings(world, "alpha").stdout
+    assert table.endswith("4 findings: 2 NEW, 1 NOTIFIED, 1 SUPPRESSED; 2 past their SLA\n")
+    overdue = json.loads(findings(world, "alpha", "--past-sla", "-o", "json").stdout)
+    assert [(one["name"], one["severity"], one["status"]) for one in overdue] == [
+        ("b", "CRITICAL", "NOTIFIED"),
+        ("c", "HIGH", "NEW"),
+    ]
+    suppressed = findings(world, "--status", "suppressed", "-o", "csv").stdout
+    assert [one["name"] for one in csv.DictReader(io.StringIO(suppressed))] == ["a"]
+    unknown = findings(world, "gamma")
+    assert unknown.returncode == 1
+    assert unknown.stderr == "policyhub: there is no MonitoredCluster gamma (there are: alpha)\n"

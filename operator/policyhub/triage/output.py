@@ -1,0 +1,51 @@
+"""How the list is written: a table for people, JSON or CSV for programs. Pure: no I/O, no clock."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, fields
+
+from policyhub.triage.row import Row, summary
+
+_GAP = "   "
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def table(rows: Iterable[Row]) -> str:
+    """As kubectl writes: columns as wide as what is in them, nothing cut; a line that sums up below."""
+    listed = list(rows)
+    cells = [("CLUSTER", "SEVERITY", "STATUS", "AGE", "SLA", "SOURCE", "POLICY", "OBJECT"), *map(_cells, listed)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [_GAP.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
+    return "\n".join([*(lines if listed else []), summary(listed), ""])
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    policy = f"{row.policy}/{row.rule}" if row.rule and row.rule != row.policy else row.policy
+    place = f"{row.namespace}/{row.name}" if row.namespace else row.name
+    deadline = "-" if row.sla_days is None else f"{row.sla_days}d past" if row.past_sla else f"{row.sla_days}d"
+    told = (row.cluster, row.severity, row.status, f"{row.age_days:.0f}d", deadline, row.source, policy)
+    return tuple(_UNPRINTABLE.sub("�", cell) or "-" for cell in (*told, f"{row.kind} {place}"))
+
+
+def to_json(rows: Iterable[Row]) -> str:
+    return json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False) + "\n"
+
+
+def to_csv(rows: Iterable[Row]) -> str:
+    """RFC 4180. What a spreadsheet would take for a formula gets an apostrophe: names in a cluster are anybody's."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow([field.name for field in fields(Row)])
+    for row in rows:
+        writer.writerow([_harmless(value) for value in asdict(row).values()])
+    return out.getvalue()
+
+
+def _harmless(value: object) -> object:
+    if value is None:
+        return ""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

@@ -1,0 +1,135 @@
+"""Reads the findings of monitored clusters from their hubs: now, not as the operator last saw them.
+
+The MonitoredClusters say which clusters there are, where their findings are and what deadlines they have; the
+credentials are those of whoever asks. Nothing is written anywhere.
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from pydantic import ValidationError
+
+import policyhub
+from policyhub.api.monitoredcluster import GROUP, PLURAL, VERSION, MonitoredCluster
+from policyhub.hub import bucket, credentials
+from policyhub.hub.client import HubClient, workers
+from policyhub.kube.connection import Connection
+from policyhub.settings import Settings
+from policyhub.triage.row import Choice, Row, row
+
+SHARE = 0.3
+"""Of the quota of GetFindings, 3 calls a second: the operator and other tools share it. Six calls go at once."""
+
+
+class TriageError(Exception):
+    """What was asked for cannot be; the message says what to do about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the findings of one cluster are."""
+
+    name: str
+    identity: str
+    account: str
+    region: str
+    role_arn: str
+    external_id: str
+    sla_days: dict[str, int]
+
+
+async def read(names: Sequence[str], choice: Choice, *, settings: Settings, now: Callable[[], int]) -> list[Row]:
+    """The active findings that are chosen, of these clusters or of all.
+
+    Raises TriageError, HubError, KubeconfigError, Refused, Unreachable.
+    """
+    async with await Connection.home() as home:
+        found = await places(home, names, settings=settings)
+    return await rows(found, choice, now=now)
+
+
+async def places(home: Connection, names: Sequence[str], *, settings: Settings) -> list[Place]:
+    """Of these MonitoredClusters, or of all. Raises TriageError, and what `home` raises."""
+    listed = msgspec.json.decode(await home.get(f"/apis/{GROUP}/{VERSION}/{PLURAL}"))["items"]
+    bodies = {body["metadata"]["name"]: body for body in listed}
+    unknown = [name for name in names if name not in bodies]
+    if unknown:
+        there = ", ".join(sorted(bodies)) or "none"
+        raise TriageError(f"there is no MonitoredCluster {', '.join(unknown)} (there are: {there})")
+    if not bodies:
+        raise TriageError("there is no MonitoredCluster in this cluster")
+    return [_place(bodies[name], settings) for name in names or sorted(bodies)]
+
+
+def _place(body: dict[str, Any], settings: Settings) -> Place:
+    name = body["metadata"]["name"]
+    try:
+        monitored = MonitoredCluster.model_validate(body)
+    except ValidationError as error:
+        raise TriageError(f"MonitoredCluster {name} cannot be read: {error}") from error
+    hub, told = monitored.spec.security_hub, monitored.status.hub if monitored.status is not None else None
+    account = hub.account_id or (told.account_id if told is not None else settings.account_id)
+    region = hub.region or (told.region if told is not None else settings.region)
+    if not account or not region:
+        raise TriageError(f"neither MonitoredCluster {name} nor POLICYHUB_ACCOUNT_ID and POLICYHUB_REGION name its hub")
+    return Place(
+        name=name,
+        identity=monitored.identity,
+        account=account,
+        region=region,
+        role_arn=hub.role_arn or settings.role_arn or "",
+        external_id=hub.external_id or settings.external_id or "",
+        sla_days=monitored.spec.sla_days.over(settings.sla_days),
+    )
+
+
+async def rows(places: Sequence[Place], choice: Choice, *, now: Callable[[], int]) -> list[Row]:
+    """The active findings that are chosen. Raises HubError."""
+    found: dict[str, Row] = {}
+    loader = credentials.models()
+    async with AsyncExitStack() as stack:
+        for place in places:
+            hub = await stack.enter_async_context(_client(place, loader))
+            filters = {"Id": [{"Value": f"policyhub/{place.identity}/", "Comparison": "PREFIX"}], **_filters(choice)}
+            async with aclosing(hub.find(filters)) as pages:
+                async for page in pages:
+                    active = (finding for finding in page.findings if finding.get("RecordState") == "ACTIVE")
+                    told = (row(f, cluster=place.name, sla_days=place.sla_days, now=now()) for f in active)
+                    found.update((one.id, one) for one in told if choice.takes(one))
+    return list(found.values())
+
+
+def _filters(choice: Choice) -> dict[str, list[dict[str, str]]]:
+    asked = {"WorkflowStatus": choice.statuses, "SeverityLabel": choice.severities}
+    return {
+        name: [{"Value": value, "Comparison": "EQUALS"} for value in sorted(values)]
+        for name, values in asked.items()
+        if values
+    }
+
+
+@asynccontextmanager
+async def _client(place: Place, loader: credentials.Loader) -> AsyncIterator[HubClient]:
+    executor = workers(1)
+    try:
+        yield HubClient(
+            account=place.account,
+            region=place.region,
+            partition=credentials.partition(place.region),
+            clients=credentials.Clients(
+                region=place.region,
+                version=policyhub.__version__,
+                role_arn=place.role_arn,
+                external_id=place.external_id,
+                workers=1,
+                loader=loader,
+            ),
+            executor=executor,
+            imports=bucket.IMPORTS.bucket(share=SHARE),
+            reads=bucket.READS.bucket(share=SHARE),
+        )
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)

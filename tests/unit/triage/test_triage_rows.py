@@ -1,0 +1,135 @@
+"""The list of findings: what a line says, which are listed and in what order, and how they are written."""
+
+import csv
+import io
+import json
+from typing import Any
+
+import pytest
+
+from policyhub.findings.asff import timestamp
+from policyhub.triage.output import table, to_csv, to_json
+from policyhub.triage.row import DAY_MS, Choice, Row, ordered, row, summary
+
+NOW = 1_790_000_000_000
+SLA = {"HIGH": 30, "CRITICAL": 7}
+
+
+def finding(
+    *, days: int = 10, status: str = "NEW", severity: str = "HIGH", name: str = "web", **more: Any
+) -> dict[str, Any]:
+    other = {"Kind": "Deployment", "Namespace": "shop", "Name": name}
+    return {
+        "Id": f"policyhub/alpha/{name}",
+        "CreatedAt": timestamp(NOW - days * DAY_MS),
+        "Title": f"p: Deployment shop/{name}",
+        "Severity": {"Label": severity},
+        "Workflow": {"Status": status},
+        "ProductFields": {"policyhub/source": "kyverno", "policyhub/policy": "p", "policyhub/rule": "r"},
+        "Resources": [{"Details": {"Other": other}}],
+        **more,
+    }
+
+
+def made(**more: Any) -> Row:
+    return row(finding(**more), cluster="alpha", sla_days=SLA, now=NOW)
+
+
+def test_a_finding_becomes_a_line() -> None:
+    """A line has the object, what was done with the finding, its age and its deadline."""
+    one = made(days=40)
+    assert (one.cluster, one.severity, one.status, one.age_days, one.sla_days) == ("alpha", "HIGH", "NEW", 40.0, 30)
+    assert (one.source, one.policy, one.rule) == ("kyverno", "p", "r")
+    assert (one.kind, one.namespace, one.name) == ("Deployment", "shop", "web")
+    assert one.past_sla
+
+
+@pytest.mark.parametrize(
+    ("more", "past"),
+    [
+        ({"days": 30}, False),
+        ({"days": 31}, True),
+        ({"days": 31, "status": "SUPPRESSED"}, False),
+        ({"days": 31, "status": "RESOLVED"}, True),
+        ({"days": 8, "severity": "CRITICAL"}, True),
+        ({"days": 900, "severity": "LOW"}, False),
+    ],
+    ids=["just within", "over", "suppressed", "resolved and still there", "another severity", "no deadline"],
+)
+def test_what_is_past_its_sla(more: dict[str, Any], past: bool) -> None:  # noqa: FBT001
+    """Older than its severity's days, unless it is suppressed or there is no deadline."""
+    assert made(**more).past_sla is past
+
+
+def test_a_finding_that_lacks_everything_is_a_line_all_the_same() -> None:
+    """Whatever Security Hub leaves out is empty, and nothing is past any deadline."""
+    one = row({}, cluster="alpha", sla_days=SLA, now=NOW)
+    assert (one.severity, one.status, one.name, one.past_sla) == ("", "", "", False)
+    assert "alpha" in table([one])
+
+
+@pytest.mark.parametrize(
+    ("choice", "names"),
+    [
+        (Choice(), {"a", "b", "c"}),
+        (Choice(statuses=frozenset({"NOTIFIED"})), {"b"}),
+        (Choice(severities=frozenset({"CRITICAL"})), {"c"}),
+        (Choice(past_sla=True), {"a"}),
+        (Choice(namespaces=frozenset({"bank"})), set()),
+    ],
+    ids=["all", "status", "severity", "past SLA", "namespace"],
+)
+def test_choices(choice: Choice, names: set[str]) -> None:
+    """Each choice narrows the list."""
+    rows = [
+        made(name="a", days=40),
+        made(name="b", status="NOTIFIED"),
+        made(name="c", severity="CRITICAL", days=1),
+    ]
+    assert {one.name for one in rows if choice.takes(one)} == names
+
+
+def test_what_is_to_be_done_first_stands_first() -> None:
+    """Overdue ones first, then by severity, then the oldest."""
+    rows = [
+        made(name="fresh"),
+        made(name="older", days=20),
+        made(name="critical", severity="CRITICAL", days=1),
+        made(name="overdue", days=31),
+    ]
+    assert [one.name for one in ordered(rows)] == ["overdue", "critical", "older", "fresh"]
+
+
+def test_the_table_has_a_line_for_each_and_a_sum() -> None:
+    """The table tells the deadline in words, and ends with what it amounts to."""
+    told = table([made(days=40), made(name="x", status="SUPPRESSED")]).splitlines()
+    assert told[0].split() == ["CLUSTER", "SEVERITY", "STATUS", "AGE", "SLA", "SOURCE", "POLICY", "OBJECT"]
+    assert told[1].split() == ["alpha", "HIGH", "NEW", "40d", "30d", "past", "kyverno", "p/r", "Deployment", "shop/web"]
+    assert told[2].split()[2:5] == ["SUPPRESSED", "10d", "-"]
+    assert told[3] == "2 findings: 1 NEW, 1 SUPPRESSED; 1 past their SLA"
+    assert table([]) == "0 findings; 0 past their SLA\n"
+    assert summary([made()]) == "1 finding: 1 NEW; 0 past their SLA"
+
+
+def test_names_cannot_write_to_the_terminal() -> None:
+    """Control characters in a name are shown as such, so that no line forges another."""
+    assert "\x1b" not in table([made(name="a\x1b[2J\nb")])
+    assert len(table([made(name="a\nb")]).splitlines()) == 3
+
+
+def test_json_and_csv_hold_the_same() -> None:
+    """Programs read every member from either form."""
+    rows = [made(days=40, name='quo"te, and comma'), made(severity="LOW")]
+    from_json = json.loads(to_json(rows))
+    from_csv = list(csv.DictReader(io.StringIO(to_csv(rows))))
+    assert [one["name"] for one in from_json] == [one["name"] for one in from_csv] == ['quo"te, and comma', "web"]
+    assert from_json[0]["past_sla"] is True
+    assert from_csv[0]["past_sla"] == "True"
+    assert from_json[1]["sla_days"] is None
+    assert from_csv[1]["sla_days"] == ""
+
+
+def test_csv_holds_no_formula() -> None:
+    """A name that a spreadsheet would execute is a text."""
+    (one,) = csv.DictReader(io.StringIO(to_csv([made(name="=cmd()")])))
+    assert one["name"] == "'=cmd()"
