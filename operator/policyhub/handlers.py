@@ -15,7 +15,7 @@ import os
 import random
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import kopf
@@ -31,7 +31,7 @@ from policyhub.api.status import Condition, Hub, Status, status_patch
 from policyhub.dataplane import ADOPT_ANNOTATION, Connect, DataPlane, Fault
 from policyhub.hubs import Hubs
 from policyhub.kube import local
-from policyhub.kube.connection import Connection, Refused, Unreachable
+from policyhub.kube.connection import Connection, Refused, Unreachable, in_cluster_address
 from policyhub.kube.kubeconfig import KubeconfigError
 from policyhub.metrics import Metrics
 from policyhub.settings import Settings
@@ -409,7 +409,7 @@ def registry(supervisor: Supervisor, loop: asyncio.AbstractEventLoop) -> kopf.Op
 
     @kopf.on.login(registry=handlers)
     async def login(**kwargs: Any) -> kopf.ConnectionInfo:
-        return kopf.login_with_service_account(**kwargs) or await login_locally()
+        return addressed(kopf.login_with_service_account(**kwargs), os.environ) or await login_locally()
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=handlers)
     async def changed(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002  (kopf passes by name)
@@ -420,6 +420,15 @@ def registry(supervisor: Supervisor, loop: asyncio.AbstractEventLoop) -> kopf.Op
         await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
 
     return handlers
+
+
+def addressed(pod: kopf.ConnectionInfo | None, environ: Mapping[str, str]) -> kopf.ConnectionInfo | None:
+    """Kopf's sign-in as the Pod's service account, at the address that the rest of the process uses: kopf's own is a
+    name, so that it would need a DNS that works. None outside a Pod.
+    """
+    if pod is None:
+        return None
+    return replace(pod, server=in_cluster_address(environ))
 
 
 async def login_locally() -> kopf.ConnectionInfo:

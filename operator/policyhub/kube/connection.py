@@ -97,12 +97,11 @@ class Connection:
         token = local.file_token(folder / "token")
         try:
             await token()
-            host, port = environ["KUBERNETES_SERVICE_HOST"], environ["KUBERNETES_SERVICE_PORT"]
+            server = in_cluster_address(environ)
             authority = (folder / "ca.crt").read_bytes()
         except (KeyError, OSError, ValueError) as error:
             raise KubeconfigError(f"no service account to use: {error}") from error
-        host = f"[{host}]" if ":" in host else host
-        return cls(Access(server=f"https://{host}:{port}", authority=authority), token=token)
+        return cls(Access(server=server, authority=authority), token=token)
 
     @classmethod
     async def from_kubeconfig(cls, source: bytes | Mapping[str, object]) -> "Connection":
@@ -229,6 +228,12 @@ class Connection:
             finally:
                 response.close()
         return response
+
+
+def in_cluster_address(environ: Mapping[str, str]) -> str:
+    """The API server's, as the kubelet names it to every container. Raises KeyError."""
+    host, port = environ["KUBERNETES_SERVICE_HOST"], environ["KUBERNETES_SERVICE_PORT"]
+    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
 
 def _trust(access: Access) -> ssl.SSLContext:
