@@ -31,6 +31,10 @@ STOP_SECONDS = 30.0
 
 Document = dict[str, Any]
 Progress = Callable[[str], None]
+Command = tuple[list[str | Path], dict[str, str]]
+"""A command and its whole environment."""
+Home = Callable[["Installed", Mapping[str, str]], Command]
+"""Where the operator runs: the command for a chart, and for what this machine says otherwise than the chart."""
 
 
 class StandError(Exception):
@@ -78,6 +82,18 @@ def install(
     return Installed(cluster=cluster, documents=documents, folder=folder)
 
 
+def here(installed: Installed, environment: Mapping[str, str]) -> Command:
+    """In the virtual environment of this process, with a kubeconfig."""
+    container = installed.container
+    program = Path(sys.executable).parent / str(container["command"][0])
+    return [program, *container["command"][1:], *container["args"]], {
+        **os.environ,
+        **{e["name"]: e["value"] for e in container.get("env", ()) if "value" in e},
+        "KUBECONFIG": str(installed.kubeconfig()),
+        **environment,
+    }
+
+
 @dataclass
 class Operator:
     """The operator's process. It dies with this one, and ctrl-c in the terminal reaches this one alone."""
@@ -88,30 +104,27 @@ class Operator:
     """More environment, as `extraEnv` of the chart would give."""
     account: str = ACCOUNT
     """Whose credentials it has."""
+    home: Home = here
     _launcher: Launcher | None = None
     _child: Child | None = None
     port: int = 0
 
     def start(self, *, wait: bool = True) -> Self:
         """Start it; with `wait`, return when it is ready. Raises StandError."""
-        container = self.installed.container
-        environment = {
-            **os.environ,
-            **{e["name"]: e["value"] for e in container.get("env", ()) if "value" in e},
-            **self.hub.env(account=self.account),
-            "KUBECONFIG": str(self.installed.kubeconfig()),
-            "POLICYHUB_METRICS_HOST": "127.0.0.1",
-            "POLICYHUB_METRICS_PORT": "0",
-            "PYTHONUNBUFFERED": "1",
-            **self.settings,
-        }
-        program = Path(sys.executable).parent / str(container["command"][0])
+        command, environment = self.home(
+            self.installed,
+            {
+                **self.hub.env(account=self.account),
+                "POLICYHUB_METRICS_HOST": "127.0.0.1",
+                "POLICYHUB_METRICS_PORT": "0",
+                "PYTHONUNBUFFERED": "1",
+                **self.settings,
+            },
+        )
         handle, log = tempfile.mkstemp(dir=self.installed.folder, prefix="operator-", suffix=".log")
         os.close(handle)
         self._launcher = Launcher()
-        self._child = self._launcher.start(
-            "the operator", [program, *container["command"][1:], *container["args"]], log=Path(log), env=environment
-        )
+        self._child = self._launcher.start("the operator", command, log=Path(log), env=environment)
         if wait:
             until(lambda: self.ready, seconds=START_SECONDS, what="the operator to be ready", operator=self)
         return self

@@ -1,4 +1,4 @@
-"""`python -m dev.demo [--keep] [--plain] [--engines]`.
+"""`python -m dev.demo [--keep] [--plain] [--engines] [--image FOLDER]`.
 
 Ends by itself with 0, or with 1 and the reason; ctrl-c ends it cleanly.
 """
@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from contextlib import ExitStack
+from pathlib import Path
 from types import FrameType
 
 from dev.demo.screen import open_screen
@@ -20,6 +21,7 @@ def main() -> int:
     parser.add_argument(
         "--engines", action="store_true", help="Kyverno and Gatekeeper themselves play, built from source"
     )
+    parser.add_argument("--image", type=Path, help="run the operator in the image that dev/image/build.sh left there")
     arguments = parser.parse_args()
     screen = open_screen(plain=arguments.plain)
     screen.title("policyhub: Kubernetes policy violations as findings of AWS Security Hub CSPM, on this machine alone.")
@@ -27,8 +29,11 @@ def main() -> int:
     stack = ExitStack()
     try:
         from dev.demo.play import play  # noqa: PLC0415  (it loads for a second or two; the title is out before)
+        from dev.image.pod import Image, in_image  # noqa: PLC0415  (as above)
+        from dev.stand import here  # noqa: PLC0415  (as above)
 
-        return play(screen, stack, keep=arguments.keep, engines=arguments.engines)
+        home = in_image(Image(arguments.image)) if arguments.image else here
+        return play(screen, stack, keep=arguments.keep, engines=arguments.engines, home=home)
     except KeyboardInterrupt:
         screen.say("Interrupted; stopping what was started.")
         return 130

@@ -17,6 +17,7 @@ from dev.demo.stage import Stage, least_calls
 from dev.demo.story import severities
 from dev.engines import Scene, company, open_scene, truth
 from dev.engines.rules import RULES
+from dev.stand import Home
 
 PATIENCE = 240.0
 """Seconds: seven servers share the machine, and Gatekeeper compiles each of its templates."""
@@ -131,7 +132,7 @@ def active(stage: Stage) -> int:
     return int(stage.hub.stats()["record_states"].get("ACTIVE", 0))
 
 
-def open_stage(screen: Screen, stack: ExitStack) -> tuple[Stage, Live]:
+def open_stage(screen: Screen, stack: ExitStack, *, home: Home) -> tuple[Stage, Live]:
     scenes: list[Scene] = []
 
     def populate(screen: Screen, cluster: Cluster, folder: Path, stack: ExitStack) -> Company:
@@ -143,7 +144,7 @@ def open_stage(screen: Screen, stack: ExitStack) -> tuple[Stage, Live]:
         return Company.build()
 
     spec = {"archiveDelay": ARCHIVE_DELAY}
-    stage = opening.open_stage(screen, stack, populate, own=True, spec=spec)
+    stage = opening.open_stage(screen, stack, populate, own=True, spec=spec, home=home)
     live = Live(scenes[0], {(o.kind, o.namespace, o.name): flaws for o, flaws in stage.company.flaws.items()})
     stage.expected, stage.patience, stage.pace = live.wanted, PATIENCE, PACE
     return stage, live

@@ -44,8 +44,9 @@ def open_stage(
     *,
     own: bool = False,
     spec: Mapping[str, Any] = SPEC,
+    home: stand.Home = stand.here,
 ) -> Stage:
-    """`own`: never a cluster of kind; `spec`: of the MonitoredCluster."""
+    """`own`: never a cluster of kind; `spec`: of the MonitoredCluster; `home`: where the operator runs."""
     screen.step("A control plane, a local Security Hub, and the operator with its service account")
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="policyhub-demo-")))
     with screen.waiting(
@@ -63,7 +64,7 @@ def open_stage(
         f" {DISCOVERY_SECONDS} s (default 10) at what the cluster serves."
     )
     company = (populate or _populate)(screen, cluster, folder, stack)
-    operator = stack.enter_context(stand.Operator(installed, hub))
+    operator = stack.enter_context(stand.Operator(installed, hub, home=home))
     stage = Stage(screen, stack, folder, hub, cluster, operator, company)
     with screen.waiting("starting the operator as its own process, as the chart's Deployment would"):
         operator.start()

@@ -20,7 +20,7 @@ from dev.demo.story import (
     violations_become_findings,
 )
 from dev.engines import EngineError
-from dev.stand import StandError
+from dev.stand import Home, StandError
 
 STEPS = (
     violations_become_findings,
@@ -36,11 +36,13 @@ _TROUBLE = (StandError, StartError, ToolchainError, HelmError, ApiError, Unreach
 """What can go wrong on a machine, each with a message for a person."""
 
 
-def play(screen: Screen, stack: ExitStack, *, keep: bool, engines: bool) -> int:
-    """The exit code. What was started is on the stack. `engines`: the real ones play, see dev/demo/live.py."""
+def play(screen: Screen, stack: ExitStack, *, keep: bool, engines: bool, home: Home) -> int:
+    """The exit code. What was started is on the stack. `engines`: the real ones play, see dev/demo/live.py; `home`:
+    where the operator runs.
+    """
     started = time.monotonic()
     try:
-        stage, steps = _with_engines(screen, stack) if engines else (open_stage(screen, stack), STEPS)
+        stage, steps = _with_engines(screen, stack, home) if engines else (open_stage(screen, stack, home=home), STEPS)
         for step in steps:
             step(stage)
     except _TROUBLE as error:
@@ -60,8 +62,8 @@ def play(screen: Screen, stack: ExitStack, *, keep: bool, engines: bool) -> int:
     return 1 if stage.failures else 0
 
 
-def _with_engines(screen: Screen, stack: ExitStack) -> tuple[Stage, Sequence[Callable[[Stage], None]]]:
-    stage, live = open_live(screen, stack)
+def _with_engines(screen: Screen, stack: ExitStack, home: Home) -> tuple[Stage, Sequence[Callable[[Stage], None]]]:
+    stage, live = open_live(screen, stack, home=home)
     own = (live.the_company_appears, live.a_rollout_is_silent, live.a_fix_is_archived)
     return stage, (*own, what_an_admin_sees, sum_up)
 
