@@ -56,8 +56,10 @@ faults: venv  ## every injected fault with several seeds, as a table (ARGS="--se
 	@$(BIN)/python -m dev.cluster build etcd kube-apiserver helm
 	$(BIN)/python -m tests.faults $(ARGS)
 
-image:  ## the container image, built and started with buildah (Debian; as root)
-	dev/image/build.sh
+image: venv  ## the container image, built with buildah, twice for comparison; then the demo in it (Debian; as root)
+	dev/image/build.sh --twice --keep $(IMAGE)
+	@$(BIN)/python -m dev.demo --image $(IMAGE) $(ARGS)
+IMAGE := /var/tmp/policyhub-image/latest
 
 lock: venv  ## renew the lock files from pyproject.toml (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o requirements/run.lock
