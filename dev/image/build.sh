@@ -1,17 +1,33 @@
 #!/bin/sh
-# Builds the image and starts it, on Debian and without a container engine: buildah with chroot isolation, on a base made
+# Builds the image and checks it, on Debian and without a container engine: buildah with chroot isolation, on a base made
 # by debootstrap. Needs root, and: apt-get install buildah debootstrap
 #
-#   dev/image/build.sh [BASE]     BASE: an image to pull instead of the debootstrapped one
+#   dev/image/build.sh [--twice] [--keep FOLDER] [BASE]
+#
+#   --twice         build it a second time, from nothing, and compare: the same layers, or exit code 1
+#   --keep FOLDER   leave the image's root file system and configuration there, for python -m dev.demo --image FOLDER
+#   BASE            an image to pull instead of the debootstrapped one
 #
 # WORK (default /var/tmp/policyhub-image) keeps the base between runs. PIP_CONF and CA name pip's settings for the build,
 # where it needs any; by default what pip uses here. They stay out of the image, which the end of this script checks.
+# SOURCE_DATE_EPOCH (default: the time of the commit) is the time of everything in the image.
 set -eu
 
 project=$(cd "$(dirname "$0")/../.." && pwd)
 work=${WORK:-/var/tmp/policyhub-image}
-suite=${SUITE:-bookworm}
+suite=${SUITE:-trixie}
 tag=${TAG:-policyhub:dev}
+epoch=${SOURCE_DATE_EPOCH:-$(git -C "$project" log -1 --format=%ct 2>/dev/null || echo 0)}
+twice=
+keep=
+while [ $# -gt 0 ]; do
+  case $1 in
+    --twice) twice=yes ;;
+    --keep) keep=$2 && shift ;;
+    *) break ;;
+  esac
+  shift
+done
 
 say() { printf '%5ss  %s\n' "$(($(date +%s) - started))" "$*"; }
 buildah() { command buildah --storage-driver vfs --root "$work/store" --runroot "$work/run" "$@"; }
@@ -30,7 +46,7 @@ else
     say "Debian $suite with Python, once, in about a minute"
     [ -e "$work/$suite.done" ] || {
       rm -rf "${work:?}/$suite"
-      debootstrap --variant=minbase --include=python3,python3-venv "$suite" "$work/$suite" >"$work/debootstrap.log"
+      debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates "$suite" "$work/$suite" >"$work/debootstrap.log"
       rm -rf "$work/$suite"/var/cache/apt/* "$work/$suite"/var/lib/apt/lists/* "$work/$suite"/var/log/*
       rm -f "$work/$suite/etc/resolv.conf" "$work/$suite/etc/hostname"
       : >"$work/$suite.done"
@@ -40,6 +56,7 @@ else
     buildah commit --quiet "$container" "$base" >/dev/null
     buildah rm "$container" >/dev/null
     container=
+    rm -rf "${work:?}/$suite" "$work/$suite.done"
   fi
 fi
 
@@ -49,7 +66,8 @@ if [ -n "${PIP_CONF:-}" ]; then
   cp "$PIP_CONF" "$secrets/pip.conf"
 else
   python3 - >"$secrets/pip.conf" <<'PYTHON'
-import subprocess, sys
+import subprocess
+import sys
 
 listing = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True).stdout
 print("[global]")
@@ -67,36 +85,63 @@ if [ -f "$ca" ]; then
 else
   : >"$secrets/ca.pem"
 fi
+umask 022
+
+build() {
+  buildah build --quiet --isolation chroot --layers=false --timestamp "$epoch" \
+    --build-arg "BASE=$base" --build-arg "SOURCE_DATE_EPOCH=$epoch" \
+    --build-arg "VERSION=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' "$project/operator/policyhub/__init__.py")" \
+    --build-arg "REVISION=$(git -C "$project" rev-parse HEAD 2>/dev/null || true)" \
+    --secret "id=pip.conf,src=$secrets/pip.conf" --secret "id=ca.pem,src=$secrets/ca.pem" \
+    --ignorefile "$project/.dockerignore" --file "$project/Dockerfile" --tag "$1" "$project" >/dev/null
+  buildah rmi --prune --force >/dev/null 2>&1 || true # what the last build left
+}
+layers() { buildah inspect --type image --format '{{.OCIv1.RootFS.DiffIDs}} {{.FromImageDigest}}' "localhost/$1"; }
 
 say "the image, on $base"
-buildah build --quiet --isolation chroot --layers=false --build-arg "BASE=$base" \
-  --build-arg "VERSION=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' "$project/operator/policyhub/__init__.py")" \
-  --build-arg "REVISION=$(git -C "$project" rev-parse HEAD 2>/dev/null || true)" \
-  --secret "id=pip.conf,src=$secrets/pip.conf" --secret "id=ca.pem,src=$secrets/ca.pem" \
-  --ignorefile "$project/.dockerignore" --file "$project/Dockerfile" --tag "$tag" "$project" >/dev/null
-buildah rmi --prune --force >/dev/null 2>&1 || true # what the last build left
+build "$tag"
+status=0
+if [ -n "$twice" ]; then
+  say "once more"
+  build "$tag-again"
+  if [ "$(layers "$tag")" = "$(layers "$tag-again")" ]; then
+    say "the same layers: $(layers "$tag")"
+  else
+    say "DIFFERENT layers: $(layers "$tag") and $(layers "$tag-again")"
+    status=1
+  fi
+fi
 
-say "it starts"
+say "what it holds"
 container=$(buildah from --pull-never "localhost/$tag")
 root=$(buildah mount "$container")
-inside() { command buildah --storage-driver vfs --root "$work/store" --runroot "$work/run" run --isolation chroot "$container" -- "$@"; }
-inside python -c 'import os; assert os.getuid() == os.getgid() == 65532, (os.getuid(), os.getgid())'
-inside python -c 'import policyhub, boto3, kopf; print("policyhub", policyhub.__version__)'
-status=0
-inside policyhub --version >/dev/null || { echo "  policyhub does not start"; status=1; }
-
-say "what it must not hold"
-for name in pip setuptools ensurepip hatchling; do
-  if inside python -c "import $name" >/dev/null 2>&1; then echo "  $name is in the image"; status=1; fi
+chroot=$(command -v chroot)
+inside() { env -i PATH=/opt/policyhub/bin LANG=C.UTF-8 "$chroot" --userspec=65532:65532 "$root" "$@"; }
+fail() { echo "  $*" && status=1; }
+inside python -c 'import os; assert os.getuid() == os.getgid() == 65532, (os.getuid(), os.getgid())' || fail "no Python"
+inside python -c 'import ssl; assert ssl.create_default_context().cert_store_stats()["x509_ca"] > 50' || fail "no authorities"
+inside policyhub --version || fail "policyhub does not start"
+for name in pip setuptools ensurepip hatchling venv; do
+  ! inside python -c "import $name" >/dev/null 2>&1 || fail "$name is in the image"
 done
-for path in src tools dist run/secrets etc/pip.conf; do
-  [ ! -e "$root/$path" ] || { echo "  /$path is in the image"; status=1; }
+for path in bin usr/bin/sh usr/bin/dash usr/bin/bash usr/bin/apt usr/bin/dpkg src tools dist run/secrets etc/pip.conf; do
+  [ ! -e "$root/$path" ] || fail "/$path is in the image"
 done
 sed -n 's/^\(extra-\)\{0,1\}index-url *= *//p' "$secrets/pip.conf" >"$secrets/indexes"
 while read -r index; do
-  if grep -rqsF -- "$index" "$root/opt" "$root/etc" "$root/root"; then echo "  the package index is in the image"; status=1; fi
+  ! grep -rqsF -- "$index" "$root" || fail "the package index is in the image"
 done <"$secrets/indexes"
-[ "$(find "$root/opt" -xdev ! -user root | wc -l)" = 0 ] || { echo "  /opt is not root's alone"; status=1; }
+[ -z "$(find "$root" -xdev ! -user root)" ] || fail "not all files are root's"
+[ -z "$(find "$root" -xdev -perm /6000)" ] || fail "programs that change the user: $(find "$root" -xdev -perm /6000)"
+[ -z "$(find "$root" -xdev ! -type l -perm /022 ! -path "$root/tmp")" ] || fail "others than root may write"
+if [ -n "$keep" ]; then
+  rm -rf "${keep:?}/root"
+  mkdir -p "$keep"
+  cp -a "$root" "$keep/root"
+  buildah inspect --type image "localhost/$tag" |
+    python3 -c 'import json, sys; json.dump(json.load(sys.stdin)["OCIv1"]["config"], sys.stdout)' >"$keep/config.json"
+fi
 
-say "done: $(du -sm "$root" | cut -f1) MB, of which policyhub $(du -sm "$root/opt/policyhub" | cut -f1) MB"
+size() { du -sm "$1" | cut -f1; }
+say "done: $(size "$root") MB, of which policyhub $(size "$root/opt/policyhub") MB, $(find "$root/var/lib/dpkg/status.d" -type f | wc -l) packages of Debian"
 exit $status
