@@ -1,4 +1,3 @@
-# syntax=docker/dockerfile:1
 # The base is pinned by digest; Dependabot renews tag and digest of this line. Another one serves too, if it is of Debian's
 # family and has Python 3.11 or later with venv, and CA certificates:
 #   docker build --build-arg BASE=registry.example/python:3.13-slim .
@@ -8,7 +7,6 @@
 ARG BASE=pinned
 FROM docker.io/library/python:3.13.15-slim-trixie@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b AS pinned
 
-# hadolint ignore=DL3006
 FROM ${BASE} AS build
 ARG SOURCE_DATE_EPOCH=0
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore PIP_NO_COMPILE=1

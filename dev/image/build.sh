@@ -18,6 +18,7 @@ work=${WORK:-/var/tmp/policyhub-image}
 suite=${SUITE:-trixie}
 tag=${TAG:-policyhub:dev}
 epoch=${SOURCE_DATE_EPOCH:-$(git -C "$project" log -1 --format=%ct 2>/dev/null || echo 0)}
+revision=$(git -C "$project" rev-parse HEAD 2>/dev/null || true)
 twice=
 keep=
 while [ $# -gt 0 ]; do
@@ -91,7 +92,7 @@ build() {
   buildah build --quiet --isolation chroot --layers=false --timestamp "$epoch" \
     --build-arg "BASE=$base" --build-arg "SOURCE_DATE_EPOCH=$epoch" \
     --build-arg "VERSION=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' "$project/operator/policyhub/__init__.py")" \
-    --build-arg "REVISION=$(git -C "$project" rev-parse HEAD 2>/dev/null || true)" \
+    --build-arg "REVISION=$revision" \
     --secret "id=pip.conf,src=$secrets/pip.conf" --secret "id=ca.pem,src=$secrets/ca.pem" \
     --ignorefile "$project/.dockerignore" --file "$project/Dockerfile" --tag "$1" "$project" >/dev/null
   buildah rmi --prune --force >/dev/null 2>&1 || true # what the last build left

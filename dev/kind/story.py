@@ -1,0 +1,191 @@
+"""`python -m dev.kind.story begin | still | end`: what must hold in a cluster with engines, operator and hub.
+
+The workload is one Deployment with three flaws, that both engines see: at the Pod, the ReplicaSet and the Deployment.
+Each call ends with 0, or with 1 and what does not hold.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import ProxyHandler, build_opener
+
+import yaml
+
+from dev.cluster import ApiError, Cluster
+from dev.company.truth import Call, told
+from dev.engines import policies
+
+Document = dict[str, Any]
+
+RULES = tuple(rule for rule in policies.RULES if rule.flaw in {"root", "writable-root", "no-limits"})
+FIXED = "no-limits"
+NAMESPACE, NAME = "shop", "till"
+IMAGE = "registry.k8s.io/pause:3.10"
+"""Every node of kind has it or one like it, and it runs with any settings."""
+CONSTRAINTS = "/apis/constraints.gatekeeper.sh/v1beta1"
+CLUSTERS = "/apis/policyhub.dev/v1alpha1/monitoredclusters"
+SECONDS = 300.0
+"""How long anything may take: Kyverno scans each minute, and images may have to come first."""
+QUIET_SECONDS = 75.0
+"""So long nothing may be sent where nothing changed: a pass of either engine, and the archive delay."""
+
+
+class StoryError(Exception):
+    """Something did not come, or came that should not have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hub:
+    """The local Security Hub's control endpoint."""
+
+    url: str
+
+    def get(self, path: str) -> Any:
+        """Raises URLError where it does not answer."""
+        with build_opener(ProxyHandler({})).open(f"{self.url}/_control/{path}", timeout=10) as answer:
+            return json.load(answer)
+
+    def states(self) -> dict[Call, str]:
+        """Record states of what is known of our workload."""
+        findings = self.get("findings?limit=5000")["findings"]
+        calls = {told(finding): finding["RecordState"] for finding in findings}
+        return {call: state for call, state in calls.items() if call.namespace == NAMESPACE}
+
+    def imports(self) -> int:
+        """How many findings were imported so far."""
+        return sum(self.get("stats")["outcomes"].values())
+
+
+def workload(flaws: set[str]) -> list[Document]:
+    """The Deployment with these flaws."""
+    container: Document = {"name": "till", "image": IMAGE, "securityContext": {"allowPrivilegeEscalation": False}}
+    spec: Document = {"containers": [container], "terminationGracePeriodSeconds": 1}
+    if "writable-root" not in flaws:
+        container["securityContext"]["readOnlyRootFilesystem"] = True
+    if "root" not in flaws:
+        spec["securityContext"] = {"runAsNonRoot": True, "runAsUser": 65532}
+    if "no-limits" not in flaws:
+        container["resources"] = {"limits": {"memory": "32Mi"}}
+    labels = {"app": NAME}
+    return [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": NAME, "namespace": NAMESPACE},
+            "spec": {
+                "replicas": 3,
+                "selector": {"matchLabels": labels},
+                "template": {"metadata": {"labels": labels}, "spec": spec},
+            },
+        },
+    ]
+
+
+def expected(*, fixed: bool) -> dict[Call, str]:
+    """One finding for each flaw and engine, whatever the number of Pods."""
+    found = {}
+    for rule in RULES:
+        state = "ARCHIVED" if fixed and rule.flaw == FIXED else "ACTIVE"
+        for names in (("kyverno", rule.policy, rule.flaw), ("gatekeeper", rule.template, f"no-{rule.flaw}")):
+            found[Call(*names, "Deployment", NAMESPACE, NAME)] = state
+    return found
+
+
+def begin(cluster: Cluster, hub: Hub) -> None:
+    """Policies, the workload with its flaws, one fix."""
+    cluster.apply([policies.cluster_policy(rule) for rule in RULES])
+    cluster.apply([policies.template(rule) for rule in RULES])
+    wanted = {rule.template.lower() for rule in RULES}
+    until(lambda: wanted <= served(cluster), "Gatekeeper to make a kind of each template")
+    cluster.apply([policies.constraint(rule) for rule in RULES])
+    cluster.apply(workload({rule.flaw for rule in RULES}))
+    until(lambda: active(hub) == expected(fixed=False), "the findings of both engines", hub)
+    cluster.apply(workload({rule.flaw for rule in RULES} - {FIXED}))
+    until(lambda: hub.states() == expected(fixed=True), "the fixed ones to be archived", hub)
+
+
+def still(cluster: Cluster, hub: Hub) -> None:
+    """All is well, and nothing is sent though both engines go on."""
+    until(lambda: ready(cluster), "the MonitoredCluster to be Ready")
+    before = hub.imports()
+    time.sleep(QUIET_SECONDS)
+    if hub.imports() != before:
+        raise StoryError(f"{hub.imports() - before} findings were sent though nothing changed")
+    end(cluster, hub)
+
+
+def end(cluster: Cluster, hub: Hub) -> None:
+    """The findings are as the fix left them."""
+    del cluster
+    if hub.states() != expected(fixed=True):
+        raise StoryError(f"the findings are {shown(hub.states())}")
+
+
+def active(hub: Hub) -> dict[Call, str]:
+    return {call: state for call, state in hub.states().items() if state == "ACTIVE"}
+
+
+def served(cluster: Cluster) -> set[str]:
+    """The kinds that Gatekeeper has made so far."""
+    try:
+        return {resource["name"] for resource in cluster.request("GET", CONSTRAINTS)["resources"]}
+    except ApiError:
+        return set()
+
+
+def ready(cluster: Cluster) -> bool:
+    for item in cluster.request("GET", CLUSTERS)["items"]:
+        conditions = {c["type"]: c["status"] for c in (item.get("status") or {}).get("conditions", ())}
+        if conditions.get("Ready") == conditions.get("InSync") == "True":
+            return True
+    return False
+
+
+def until(holds: Callable[[], bool], what: str, hub: Hub | None = None) -> None:
+    """Raises StoryError after some minutes."""
+    deadline = time.monotonic() + SECONDS
+    while not answered(holds):
+        if time.monotonic() > deadline:
+            raise StoryError(f"waited for {what}" + (f"; the findings are {shown(hub.states())}" if hub else ""))
+        time.sleep(1)
+
+
+def answered(holds: Callable[[], bool]) -> bool:
+    """What does not answer yet does not hold yet: the port may only just be forwarded."""
+    try:
+        return holds()
+    except URLError:
+        return False
+
+
+def shown(states: dict[Call, str]) -> str:
+    return "; ".join(f"{state} {'/'.join(call)}" for call, state in sorted(states.items())) or "none"
+
+
+STEPS = {"begin": begin, "still": still, "end": end}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m dev.kind.story", description=__doc__)
+    parser.add_argument("step", choices=sorted(STEPS))
+    parser.add_argument("--kubeconfig", type=Path, required=True)
+    parser.add_argument("--hub", required=True, help="its URL")
+    options = parser.parse_args(arguments)
+    cluster = Cluster("kind", yaml.safe_load(options.kubeconfig.read_text("utf-8")), folder=options.kubeconfig.parent)
+    try:
+        STEPS[options.step](cluster, Hub(options.hub))
+    except StoryError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,112 @@
+"""What builds, tests and publishes: pinned, with least permissions, and of one mind with the rest."""
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dev.cluster import toolchain
+from dev.image.root import left_out
+
+ROOT = Path(__file__).resolve().parents[3]
+WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+DOCKERFILES = [ROOT / "Dockerfile", ROOT / "dev/kind/hub.Dockerfile"]
+
+
+def jobs(path: Path) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = yaml.safe_load(path.read_text("utf-8"))["jobs"]
+    return found
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_actions_are_pinned(path: Path) -> None:
+    """Every action is named by a commit, with the version that it is beside it."""
+    uses = re.findall(r"uses: (.*)", path.read_text("utf-8"))
+    assert uses
+    for line in uses:
+        assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line), line
+
+
+def test_an_action_is_one_version() -> None:
+    """No action is pinned twice in different versions."""
+    lines = {line for path in WORKFLOWS for line in re.findall(r"uses: (.*)", path.read_text("utf-8"))}
+    names = [line.partition("@")[0] for line in lines]
+    assert sorted(names) == sorted(set(names))
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_least_permissions(path: Path) -> None:
+    """A workflow has none, each job names its own and ends some time; only a release writes; no token stays on disk."""
+    document = yaml.safe_load(path.read_text("utf-8"))
+    assert document["permissions"] == {}
+    assert document["concurrency"]
+    for name, job in jobs(path).items():
+        assert job["timeout-minutes"], name
+        written = {scope for scope, level in job["permissions"].items() if level == "write"}
+        assert not written or path.name == "release.yml", name
+        for step in job["steps"]:
+            if step.get("uses", "").startswith("actions/checkout@"):
+                assert step["with"]["persist-credentials"] is False, name
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_nothing_is_pasted_into_scripts(path: Path) -> None:
+    """A script takes what the event says from its environment: pasted in, it would be run."""
+    for name, job in jobs(path).items():
+        for step in job["steps"]:
+            assert "${{" not in step.get("run", ""), name
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)
+def test_the_base_is_pinned(path: Path) -> None:
+    """Every base from a registry has a tag for people and a digest that decides; all are the same."""
+    bases = re.findall(r"^FROM (\S+/\S+)", path.read_text("utf-8"), re.MULTILINE)
+    assert bases
+    pinned = re.findall(r"^FROM (\S+/\S+)", DOCKERFILES[0].read_text("utf-8"), re.MULTILINE)
+    for base in bases:
+        assert re.fullmatch(r"docker\.io/library/python:\d+\.\d+\.\d+-slim-\w+@sha256:[0-9a-f]{64}", base)
+        assert base in pinned
+
+
+def test_the_engines_of_kind() -> None:
+    """The charts in the kind cluster are of the versions that the engines are built in elsewhere."""
+    script = (ROOT / "dev/kind/up.sh").read_text("utf-8")
+    (kyverno,) = re.findall(r"^kyverno=\S+ +# Kyverno (v\S+)$", script, re.MULTILINE)
+    (gatekeeper,) = re.findall(r"^gatekeeper=(\S+)$", script, re.MULTILINE)
+    assert kyverno == toolchain.RECIPES["kyverno-reports-controller"].version
+    assert f"v{gatekeeper}" == toolchain.RECIPES["gatekeeper"].version
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "dev").rglob("*.sh")), ids=lambda path: path.name)
+def test_scripts_parse(script: Path) -> None:
+    """Every script is executable, stops at errors or says that it does not, and is a script of POSIX's shell."""
+    text = script.read_text("utf-8")
+    assert script.stat().st_mode & 0o111
+    assert text.startswith("#!/bin/sh\n")
+    assert "\nset -eu\n" in text or "\nset -u\n" in text
+    subprocess.run(["/bin/sh", "-n", script], check=True)  # noqa: S603  (a file of the repository)
+
+
+@pytest.mark.parametrize(
+    ("name", "out"),
+    [
+        ("asyncio", False),
+        ("json", False),
+        ("sqlite3", True),
+        ("_sqlite3.cpython-313-x86_64-linux-gnu.so", True),
+        ("_ssl.cpython-313-x86_64-linux-gnu.so", False),
+        ("_testcapi.cpython-313-x86_64-linux-gnu.so", True),
+        ("config-3.13-x86_64-linux-gnu", True),
+        ("ensurepip", True),
+        ("site-packages", True),
+        ("LICENSE.txt", False),
+        ("test", True),
+        ("unittest", False),
+    ],
+)
+def test_what_the_image_leaves_out(name: str, out: bool) -> None:  # noqa: FBT001  (a column of the table)
+    """Of the standard library, by name."""
+    assert left_out(name) is out
