@@ -19,11 +19,11 @@ import yaml
 
 from dev.cluster import ApiError, Cluster
 from dev.company.truth import Call, told
-from dev.engines import policies
+from dev.engines import policies, rules
 
 Document = dict[str, Any]
 
-RULES = tuple(rule for rule in policies.RULES if rule.flaw in {"root", "writable-root", "no-limits"})
+RULES = tuple(rule for rule in rules.RULES if rule.flaw in {"root", "writable-root", "no-limits"})
 FIXED = "no-limits"
 NAMESPACE, NAME = "shop", "till"
 IMAGE = "registry.k8s.io/pause:3.10"
@@ -93,14 +93,14 @@ def expected(*, fixed: bool) -> dict[Call, str]:
     found = {}
     for rule in RULES:
         state = "ARCHIVED" if fixed and rule.flaw == FIXED else "ACTIVE"
-        for names in (("kyverno", rule.policy, rule.flaw), ("gatekeeper", rule.template, f"no-{rule.flaw}")):
+        for names in (rule.told, ("gatekeeper", rule.template, rule.constraint)):
             found[Call(*names, "Deployment", NAMESPACE, NAME)] = state
     return found
 
 
 def begin(cluster: Cluster, hub: Hub) -> None:
     """Policies, the workload with its flaws, one fix."""
-    cluster.apply([policies.cluster_policy(rule) for rule in RULES])
+    cluster.apply([policies.kyverno(rule) for rule in RULES])
     cluster.apply([policies.template(rule) for rule in RULES])
     wanted = {rule.template.lower() for rule in RULES}
     until(lambda: wanted <= served(cluster), "Gatekeeper to make a kind of each template")
