@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt bench e2e faults browser generate lock image clean venv
+.PHONY: help demo test check lint fmt bench e2e faults browser generate lock image clean venv
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,11 @@ check: venv  ## lint, format, types, import layers, generated files
 	$(BIN)/python -m policyhub.api.crd --check
 	$(BIN)/python -m dev.chart --check
 	$(BIN)/python -m dev.metrics --check
+
+lint: venv  ## what is no Python: Dockerfiles, CloudFormation, alerts (these where promtool is: Debian's prometheus)
+	@$(PYTHON) dev/bootstrap.py lint
+	$(BIN)/hadolint $$(git ls-files '*Dockerfile')
+	$(BIN)/pytest tests/unit/iam/test_iam_template.py tests/component/alerts
 
 fmt: venv  ## format, and mend what the linter can mend
 	$(BIN)/ruff format .
@@ -65,6 +70,7 @@ lock: venv  ## renew the lock files from pyproject.toml (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o requirements/run.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header -c requirements/run.lock pyproject.toml --group dev -o requirements/dev.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header -c requirements/dev.lock --group browser -o requirements/browser.lock
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header -c requirements/dev.lock --group lint -o requirements/lint.lock
 
 clean:  ## remove what make made in the repository
 	rm -rf .venv .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
