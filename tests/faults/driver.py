@@ -123,9 +123,16 @@ class Driver:
         self._audits.rest()
 
     def stay_away(self) -> None:
-        """The engine that is late comes no more until `come_round`."""
+        """A Deployment is mended. Then the engine that is late comes no more until `come_round`, the Pods of what lasts
+        are replaced twice, and each time during an audit: it lists none of those that live. There is no other.
+        """
         self.scene.finish()
+        self._workloads.mend()
         self._workloads.stay_away()
+        for _ in range(2):
+            self._audits.overtaken()
+            self._workloads.replace()
+            self.scene.finish()
 
     def come_round(self) -> None:
         self._workloads.come_round()

@@ -5,6 +5,7 @@ make: the objects that the reports are about.
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
+from zlib import crc32
 
 from tests.faults.family import PASSING, REVISION, Ref
 
@@ -49,13 +50,15 @@ class Result(NamedTuple):
 
 
 def report(about: Ref, results: Iterable[Result], *, source: str, kind: str, stamp: Document) -> Document:
-    """Of one object. Results on what comes and goes name it."""
+    """Of one object. Results on what comes and goes name it. Listed in no order of the objects, as where engines name
+    reports by uid.
+    """
     space = {"namespace": about.namespace} if about.namespace else {}
     by = f" by {about.name}" if about.kind in PASSING else ""
     return {
         "apiVersion": _GROUPS[kind.removeprefix("Cluster")],
         "kind": kind,
-        "metadata": {"name": f"{source}-{about.kind.lower()}-{about.name}", **space},
+        "metadata": {"name": f"{source}-{_mixed(about)}", **space},
         "scope": {"apiVersion": _VERSIONS[about.kind], "kind": about.kind, "name": about.name, **space},
         "results": [
             {
@@ -71,6 +74,10 @@ def report(about: Ref, results: Iterable[Result], *, source: str, kind: str, sta
             for result in results
         ],
     }
+
+
+def _mixed(about: Ref) -> str:
+    return f"{crc32('/'.join(about).encode()):08x}"
 
 
 def constraint(name: str, pods: Iterable[Ref], *, total: int, kind: str, audited: int) -> Document:

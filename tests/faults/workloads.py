@@ -116,11 +116,21 @@ class Workloads:
         self._scene.report_all(said)
 
     def stay_away(self) -> None:
-        """The late engine comes no more, until `come_round`; meanwhile Pods of lasting violations are replaced."""
+        """The late engine comes no more, until `come_round`."""
         self._held_back = []
+
+    def replace(self) -> None:
+        """The Pods of all lasting violations are."""
         for workload in self.all:
             if workload.still:
                 self.roll(workload)
+
+    def mend(self) -> None:
+        """A Deployment breaks every rule, and its next rollout none: the old ReplicaSet is kept for a rollback."""
+        workload = self.pick("Deployment", still=False)
+        for outcome in ("fail", "pass"):
+            self.roll(workload, {engine: [Result(*policy, outcome) for policy in POLICIES] for engine in ENGINES})
+            self._scene.finish()
 
     def come_round(self) -> None:
         """What it had not looked at yet."""
@@ -141,12 +151,15 @@ class Workloads:
     def pick(self, *kinds: str, still: bool = True) -> Workload:
         return self._rng.choice([w for w in self.all if w.about.kind in kinds and (still or not w.still)])
 
-    def roll(self, workload: Workload | None = None) -> None:
+    def roll(self, workload: Workload | None = None, said: dict[str, list[Result]] | None = None) -> None:
+        """`said` is what engines say of the new template; a drawn one, where it is not given."""
         workload = workload or self.pick("Deployment", "StatefulSet")
         if workload.busy:
             return
         workload.busy = True
-        if not workload.still and self._rng.random() < 0.6:
+        if said is not None:
+            workload.said = said
+        elif not workload.still and self._rng.random() < 0.6:
             self._draw_all(workload)
         if workload.about.kind == "CronJob":
             self._tick(workload)

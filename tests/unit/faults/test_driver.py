@@ -12,7 +12,7 @@ from tests.faults.family import Ref
 from tests.faults.paper import Result
 from tests.faults.scene import Scene
 from tests.faults.truth import CONSTRAINTS, GATEKEEPER
-from tests.faults.workloads import HOURLY, KYVERNO, REVISION, SIDECAR, STILL, Workloads, derived
+from tests.faults.workloads import FIRST, HOURLY, KYVERNO, REVISION, SIDECAR, STILL, Workloads, derived
 
 Document = dict[str, Any]
 
@@ -97,11 +97,42 @@ def test_who_is_late_comes_round() -> None:
     scene.finish()
     before = {v for v in scene.truth.violations() if v.source == HOURLY and "still-" in v.name and v.kind != "CronJob"}
     workloads.stay_away()
+    workloads.replace()
     scene.finish()
     assert before & scene.truth.violations() == set()
     assert all(scene.truth.unseen(violation) and len(scene.truth.existed[violation][-1]) == 1 for violation in before)
     workloads.come_round()
     assert before <= scene.truth.violations()
+
+
+def test_an_audit_that_is_overtaken_lists_none_that_live() -> None:
+    """Pods are replaced while it goes on: nothing is called for, and nothing is over."""
+    scene, workloads, audits = opened(1)
+    scene.finish()
+    audits.rest()
+    known = {v for v in scene.truth.violations() if v.source == GATEKEEPER and v.name.startswith(FIRST)}
+    assert len(known) == 6
+    for _ in range(2):
+        audits.overtaken()
+        workloads.replace()
+        scene.finish()
+        assert not known & scene.truth.violations()
+        assert not known & census(scene).seen.keys()
+        assert all(scene.truth.unseen(v) and len(scene.truth.existed[v][-1]) == 1 for v in known)
+
+
+def test_a_mended_deployment_keeps_what_was_broken() -> None:
+    """Its old ReplicaSet is there, with a report that fails, and nothing calls for the Deployment."""
+    scene, workloads, _ = opened(1)
+    scene.finish()
+    workloads.mend()
+    mended = [w for w in workloads.all if all(r.outcome == "pass" for said in w.said.values() for r in said)]
+    assert mended
+    for workload in mended:
+        old, new = workload.layers
+        assert (old.pods, len(new.pods)) == ([], workload.replicas)
+        assert {r.outcome for r in scene.results[REVISION, "PolicyReport", old.ref]} == {"fail"}
+        assert not {v for v in scene.truth.violations() if v.subject == workload.about and v.source != GATEKEEPER}
 
 
 def test_a_closed_namespace_is_empty() -> None:
