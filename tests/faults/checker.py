@@ -218,6 +218,9 @@ def _times(verdict: Verdict, imports: list[Document], known: Mapping[str, Docume
             continue
         first = created.setdefault(entry["id"], entry["created_at"])
         if entry["outcome"] != "ignored" and entry["created_at"] != first:
+            if doubts.overlapping(entry["time"]):  # the other one has made it as well
+                created[entry["id"]] = entry["created_at"]
+                continue
             verdict.moved.append(f"{about(known[entry['id']])} from {first} to {entry['created_at']}")
             created[entry["id"]] = entry["created_at"]
         if entry["outcome"] == "ignored" and not entry["redundant"] and not doubts.of(entry["time"]):

@@ -226,6 +226,13 @@ def test_no_excuse(before: list[dict[str, Any]]) -> None:
     assert judged(journal=more(*before, entry("a", 70, "redundant"))).forbidden
 
 
+def test_two_operators_may_make_the_same_finding() -> None:
+    """Each with the first time that it knows of; one alone may not."""
+    twice = more(entry("a", 1.5, "redundant", created_at="2026-01-02T00:00:00.000Z"))
+    assert judged(journal=twice, doubts=Doubts(overlaps=[(0, 3)])).good
+    assert judged(journal=twice).moved
+
+
 def test_a_late_import_of_a_dead_operator_is_no_fault() -> None:
     """What an operator had sent when it was killed may arrive after what the next one sends."""
     late = more(entry("a", 70, "ignored"))
