@@ -196,8 +196,9 @@ class Driver:
     # -- namespaces and the analyst -------------------------------------------------------------------------------
 
     def _close(self) -> None:
-        self.scene.close(CLOSING)
-        self._workloads.leave(CLOSING)
+        if CLOSING in self.scene.spaces:
+            self.scene.close(CLOSING)
+            self._workloads.leave(CLOSING)
 
     def _judge(self) -> None:
         active = self._hub.findings(record_state="ACTIVE")

@@ -127,7 +127,8 @@ class Truth:
         living = self.family.living(violation.subject)
         if violation.source == GATEKEEPER:
             told = self._statements.get((violation.policy, violation.rule))
-            return told is not None and any(self.family.things[ref].created >= told.audited for ref in living)
+            pods = [self.family.things[ref] for ref in living if ref.kind == "Pod"]  # what the constraints are about
+            return told is not None and any(pod.created >= told.audited for pod in pods)
         source = violation.source
         return any((source, ref.kind) in self._kinds and not self._looked[source, ref] for ref in living)
 

@@ -102,10 +102,11 @@ def test_a_word_ends_it_although_pods_were_not_looked_at(spoken: str) -> None:
 def test_an_audit_says_nothing_of_pods_that_came_since() -> None:
     """A list that lacks a Deployment ends nothing while a Pod of it is younger than the audit."""
     truth = at_work()
-    created = next(iter(truth.family.things[ref].created for ref in (POD,)))
+    created = truth.family.things[POD].created
     key = KIND, NAME
     truth.say(key, listed(POD, audited=created + 10), now=1)
     truth.put(stored(FRESH, owner=OLD, created=25), now=2)
+    truth.put(stored(NEW, owner=WEB, revision=2, created=50), now=2)  # constraints are about Pods
     truth.drop(POD, now=3)
     truth.say(key, listed(POD, audited=created + 15), now=4)
     truth.say(key, listed(audited=created + 20), now=5)
