@@ -147,9 +147,11 @@ def judge(
     still: set[Violation],
     doubts: Doubts,
     slack: float,
+    stalled: bool = False,
 ) -> Verdict:
     """`slack`: an archive is right if the violation was absent at some time in so many seconds before it: how late news
-    may be. `unlisted` and `truth` are what the driver believes, `census` is what the API server says.
+    may be. `stalled`: watches were, so that what was dead may have been taken to live. `unlisted` and `truth` are what
+    the driver believes, `census` is what the API server says.
     """
     imports = [entry for entry in journal if entry["kind"] != "update"]
     back = Counter(entry["id"] for entry in imports if entry["outcome"] == "reactivated")
@@ -163,7 +165,8 @@ def judge(
     believed = {violation for violation in truth.violations() if not unlisted.leaves_open(violation)}
     verdict.disputed = [f"{violation}" for violation in sorted(believed - seen | seen - truth.violations())]
     known = {finding["Id"]: finding for finding in findings}
-    verdict.invented = [f"{about(f)}" for f in findings if about(f) not in truth.existed]
+    told = truth.existed.keys() | (truth.seemed if stalled else set())
+    verdict.invented = [f"{about(f)}" for f in findings if about(f) not in told]
     verdict.differs = [line for finding in findings for line in _differences(finding, census)]
     verdict.restless = [
         f"{about(known[entry['id']])} at {entry['time']:.3f}"

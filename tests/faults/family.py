@@ -54,12 +54,16 @@ class Family:
 
     def put(self, document: Document) -> None:
         """It is there, or has ended."""
-        ref, thing = _read(document)
-        self.drop(ref)
+        self.drop(_read(document)[0])
         if document.get("status", {}).get("phase") not in ENDED:
-            self.things[ref] = thing
-            if thing.owner is not None:
-                self._children[thing.owner].add(ref)
+            self.remember(document)
+
+    def remember(self, document: Document) -> None:
+        """It is there, or was."""
+        ref, thing = _read(document)
+        self.things[ref] = thing
+        if thing.owner is not None:
+            self._children[thing.owner].add(ref)
 
     def drop(self, ref: Ref) -> None:
         """It is gone, if it was there."""

@@ -14,7 +14,7 @@ from tests.faults.arena import DELAY_SECONDS, Arena
 from tests.faults.census import Census
 from tests.faults.checker import Verdict
 from tests.faults.driver import ENGINES, Driver
-from tests.faults.trouble import MIXED, NONE, TROUBLES, Trouble
+from tests.faults.trouble import MIXED, NONE, STALE, TROUBLES, Trouble
 from tests.faults.truth import GATEKEEPER
 
 CONVERGE_SECONDS = 150.0
@@ -58,6 +58,7 @@ def run(arena: Arena, fault: str, *, seed: int, seconds: float, changes: int = 0
         with ThreadPoolExecutor(3) as threads:
             driven = threads.submit(driver.run, seconds=seconds, changes=changes, pace=PACE)
             lanes = [[fault]] if fault != MIXED else _mixture()
+            slack = max(TROUBLES[name].slack for lane in lanes for name in lane)
             hits = [threads.submit(_trouble, arena, lane, _part(rng), driven) for lane in lanes]
             driven.result()
             hit = sum(told.result() for told in hits)
@@ -77,7 +78,8 @@ def run(arena: Arena, fault: str, *, seed: int, seconds: float, changes: int = 0
             triage=driver.triage,
             still=driver.still,
             doubts=arena.doubts,
-            slack=NEWS_SECONDS + max(TROUBLES[name].slack for lane in lanes for name in lane),
+            slack=NEWS_SECONDS + slack,
+            stalled=slack >= STALE,
         )
         if keep is not None and not result.good:
             arena.keep(keep / f"{fault.replace(': ', '-').replace(' ', '-')}-{seed}")

@@ -81,6 +81,10 @@ class Truth:
         self.family = Family()
         self.existed: dict[Violation, list[list[float]]] = defaultdict(list)
         """By violation: when it began and ended; it exists while the last has no end."""
+        self.seemed: set[Violation] = set()
+        """What was called for, to somebody who has not heard that what it was about is dead."""
+        self._past = Family()
+        """All that ever lived."""
         self._statements: dict[Key, Statement] = {}
         self._counted: dict[Key, frozenset[Violation]] = {}
         self._callers: Counter[Violation] = Counter()
@@ -99,6 +103,7 @@ class Truth:
             self._statements[key] = statement
             self._looked.update(statement.spoke)
             self._kinds.update((source, ref.kind) for source, ref in statement.spoke)
+            self.seemed |= {v for call in statement.calls if (v := call.violation(self._past)) is not None}
         constraint = bool((statement or before).audited)
         # What a report says, it says of the object as it is now; so does who deletes a constraint.
         spoken = constraint if statement is None else not constraint
@@ -111,6 +116,7 @@ class Truth:
     def put(self, document: Document, *, now: float) -> None:
         """A Pod, ReplicaSet or Job is there, or has ended."""
         self.family.put(document)
+        self._past.remember(document)
         self._shift(now)
 
     def drop(self, *refs: Ref, now: float) -> None:

@@ -375,10 +375,11 @@ class Workloads:
                 self._scene.later(self._rng.randint(60, 250), look)
 
     def _write(self, workload: Workload, ref: Ref, engine: str, *, again: bool = False) -> None:
-        """What the engine says of it, if it is there; `again`: only what is written already."""
+        """What the engine says of it, if it is there and has not ended; `again`: only what is written already."""
+        alive = ref in self._scene.truth.family.things or (ref == workload.about and not workload.gone)
         for key, results in self._seen(workload, ref):
             known = not again or key in self._scene.results
-            if key[0] == engine and known and ref in workload.refs:
+            if key[0] == engine and known and alive:
                 self._scene.report(key, results)
 
 

@@ -286,6 +286,23 @@ def test_a_rollout_holds_what_was_not_looked_at() -> None:
     assert [promise for promise, _ in checker.judge(truth=rolled_out(looked=True), **kept).broken()] == ["stale"]
 
 
+def test_where_watches_stall_the_dead_may_seem_to_live() -> None:
+    """A report on a Pod that has died calls for nothing; a finding of it is no invention to who could not know, and one
+    of the Pod itself is.
+    """
+    told = truth({A: [[0.0]], B: [[0.0, 50.0]]})
+    pod = Ref("Pod", "north", "web-1-x")
+    told.put(stored(pod, owner=A.subject), now=0)
+    told.drop(pod, now=1)
+    told.say((9,), Statement(frozenset({Call("kyverno", "gamma", "check", pod)})), now=2)
+    run = {key: value for key, value in GOOD.items() if key != "existed"}
+    late = {**run, "findings": [*GOOD["findings"], finding("g", A._replace(policy="gamma"), state="ARCHIVED")]}
+    assert checker.judge(truth=told, **late, stalled=True).good
+    assert [promise for promise, _ in checker.judge(truth=told, **late).broken()] == ["invented"]
+    itself = {**run, "findings": [*GOOD["findings"], finding("p", ROLLED, state="ARCHIVED")]}
+    assert checker.judge(truth=told, **itself, stalled=True).invented
+
+
 def test_who_speaks_is_compared() -> None:
     """The object's own words are the finding's, whatever its Pods say; where it has none, the worst of theirs."""
     own, pod = SAID._replace(severity="LOW"), SAID._replace(own=False)
