@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.faults import proxy
+from tests.faults import fault
 from tests.faults.arena import Arena
-from tests.faults.proxy import EVERYTHING, OWNERS, PODS, STALL_SECONDS
+from tests.faults.proxy import EVERYTHING, OWNERS, PODS, STALL_SECONDS, Fault
 
 End = Callable[[], int]
 """Ends the fault; how often it hit."""
@@ -24,11 +24,11 @@ class Trouble:
     """Whether it is no part of the mixture."""
 
 
-def api(fault: proxy.Fault, *, slack: float = 0.0, lasts: tuple[float, float] = (1.0, 4.0)) -> Trouble:
+def api(ill: Fault, *, slack: float = 0.0, lasts: tuple[float, float] = (1.0, 4.0)) -> Trouble:
     """Between the operator and the API server."""
 
     def begin(arena: Arena, _: random.Random) -> End:
-        arena.gate.misbehave(fault)
+        arena.gate.misbehave(ill)
         return arena.gate.behave
 
     return Trouble(begin, slack=slack, lasts=lasts)
@@ -47,13 +47,13 @@ def hub(kind: str, *, lasts: tuple[float, float] = (1.0, 4.0), **options: object
 def behind(arena: Arena, _: random.Random) -> End:
     """Listings of Pods, ReplicaSets and Jobs are as of now for as long as it lasts."""
     listed = arena.world.cluster.request("GET", PODS[0], limit=1)
-    arena.gate.misbehave(proxy.stale(listed["metadata"]["resourceVersion"], below=OWNERS))
+    arena.gate.misbehave(fault.stale(listed["metadata"]["resourceVersion"], below=OWNERS))
     return arena.gate.behave
 
 
 def unknown(arena: Arena, _: random.Random) -> End:
     """Pods, ReplicaSets and Jobs may not be listed while an operator starts: rules of RBAC that are not read yet."""
-    arena.gate.misbehave(proxy.refused(403, "Forbidden", below=OWNERS, share=1.0))
+    arena.gate.misbehave(fault.refused(403, "Forbidden", below=OWNERS, share=1.0))
     arena.kill()
     arena.start()
     return arena.gate.behave
@@ -149,44 +149,44 @@ STALE = 3 * STALL_SECONDS
 NONE = "none"
 TROUBLES: dict[str, Trouble] = {
     NONE: Trouble(lambda _, __: lambda: 1, aside=True),
-    "api: connections cut": api(proxy.cut()),
-    "api: stalled": api(proxy.silent(), slack=STALE),
-    "api: watches stalled under way": api(proxy.frozen(), slack=STALE),
-    "api: 410 of a watch": api(proxy.outdated()),
-    "api: 410 within a watch": api(proxy.overtaken()),
-    "api: 410, pages expire": api(proxy.pages(), lasts=(9.0, 11.0)),
-    "api: 429": api(proxy.refused(429, "TooManyRequests", wait="1")),
-    "api: 500": api(proxy.refused(500, "InternalError")),
-    "api: 503": api(proxy.refused(503, "ServiceUnavailable")),
-    "api: 403": api(proxy.refused(403, "Forbidden", share=0.8)),
-    "api: 401": api(proxy.refused(401, "Unauthorized")),
+    "api: connections cut": api(fault.cut()),
+    "api: stalled": api(fault.silent(), slack=STALE),
+    "api: watches stalled under way": api(fault.frozen(), slack=STALE),
+    "api: 410 of a watch": api(fault.outdated()),
+    "api: 410 within a watch": api(fault.overtaken()),
+    "api: 410, pages expire": api(fault.pages(), lasts=(9.0, 11.0)),
+    "api: 429": api(fault.refused(429, "TooManyRequests", wait="1")),
+    "api: 500": api(fault.refused(500, "InternalError")),
+    "api: 503": api(fault.refused(503, "ServiceUnavailable")),
+    "api: 403": api(fault.refused(403, "Forbidden", share=0.8)),
+    "api: 401": api(fault.refused(401, "Unauthorized")),
     "api: token expired": Trouble(token, lasts=(2.0, 4.0)),
-    "api: 404 of groups": api(proxy.group_gone()),
-    "api: partial discovery, groups missing": api(proxy.group_unlisted()),
-    "api: partial discovery, group 503": api(proxy.group_failing()),
-    "api: partial discovery, version 503": api(proxy.version_failing()),
-    "api: listings torn": api(proxy.torn_listing(), lasts=(5.0, 9.0)),
-    "api: watches torn": api(proxy.torn_watch()),
-    "api: slow bytes": api(proxy.slow(), slack=3.0),
-    "api: bookmarks lost": api(proxy.unbookmarked(), lasts=(9.0, 10.0)),
-    "owners: connections cut": api(proxy.cut(below=OWNERS)),
-    "owners: stalled": api(proxy.silent(below=OWNERS), slack=STALE),
-    "owners: watches stalled under way": api(proxy.frozen(below=OWNERS), slack=STALE),
-    "owners: 410 of a watch": api(proxy.outdated(below=OWNERS)),
-    "owners: 410 within a watch": api(proxy.overtaken(below=OWNERS)),
-    "owners: 410, pages expire": api(proxy.pages(below=OWNERS), lasts=(9.0, 11.0)),
-    "owners: 500": api(proxy.refused(500, "InternalError", below=OWNERS)),
-    "owners: 403": api(proxy.refused(403, "Forbidden", below=OWNERS, share=1.0)),
-    "owners: Pods alone, 403": api(proxy.refused(403, "Forbidden", below=PODS, share=1.0)),
+    "api: 404 of groups": api(fault.group_gone()),
+    "api: partial discovery, groups missing": api(fault.group_unlisted()),
+    "api: partial discovery, group 503": api(fault.group_failing()),
+    "api: partial discovery, version 503": api(fault.version_failing()),
+    "api: listings torn": api(fault.torn_listing(), lasts=(5.0, 9.0)),
+    "api: watches torn": api(fault.torn_watch()),
+    "api: slow bytes": api(fault.slow(), slack=3.0),
+    "api: bookmarks lost": api(fault.unbookmarked(), lasts=(9.0, 10.0)),
+    "owners: connections cut": api(fault.cut(below=OWNERS)),
+    "owners: stalled": api(fault.silent(below=OWNERS), slack=STALE),
+    "owners: watches stalled under way": api(fault.frozen(below=OWNERS), slack=STALE),
+    "owners: 410 of a watch": api(fault.outdated(below=OWNERS)),
+    "owners: 410 within a watch": api(fault.overtaken(below=OWNERS)),
+    "owners: 410, pages expire": api(fault.pages(below=OWNERS), lasts=(9.0, 11.0)),
+    "owners: 500": api(fault.refused(500, "InternalError", below=OWNERS)),
+    "owners: 403": api(fault.refused(403, "Forbidden", below=OWNERS, share=1.0)),
+    "owners: Pods alone, 403": api(fault.refused(403, "Forbidden", below=PODS, share=1.0)),
     "owners: 403 at a start": Trouble(unknown, lasts=(3.0, 6.0)),
-    "owners: listings torn": api(proxy.torn_listing(below=OWNERS), lasts=(5.0, 9.0)),
+    "owners: listings torn": api(fault.torn_listing(below=OWNERS), lasts=(5.0, 9.0)),
     "owners: listings fall behind": Trouble(behind, lasts=(3.0, 6.0)),
-    "owners: watches torn": api(proxy.torn_watch(below=OWNERS)),
-    "owners: slow bytes": api(proxy.slow(below=OWNERS), slack=3.0),
-    "owners: bookmarks lost": api(proxy.unbookmarked(below=OWNERS), lasts=(9.0, 10.0)),
-    "home: connections cut": api(proxy.cut(below=EVERYTHING)),
-    "home: 500": api(proxy.refused(500, "InternalError", below=EVERYTHING)),
-    "home: 401": api(proxy.refused(401, "Unauthorized", below=EVERYTHING)),
+    "owners: watches torn": api(fault.torn_watch(below=OWNERS)),
+    "owners: slow bytes": api(fault.slow(below=OWNERS), slack=3.0),
+    "owners: bookmarks lost": api(fault.unbookmarked(below=OWNERS), lasts=(9.0, 10.0)),
+    "home: connections cut": api(fault.cut(below=EVERYTHING)),
+    "home: 500": api(fault.refused(500, "InternalError", below=EVERYTHING)),
+    "home: 401": api(fault.refused(401, "Unauthorized", below=EVERYTHING)),
     "hub: throttle storm": hub("throttle", probability=0.8, lasts=(3.0, 8.0)),
     "hub: throttled now and then": hub("throttle", probability=0.5, lasts=(8.0, 12.0)),
     "hub: 500": hub("error500", probability=0.6),

@@ -9,33 +9,17 @@
 | turn | an engine comes to other results: what is there is reported anew, one after the other |
 | again | a report is written again with new timestamps |
 | lose | a report goes, and comes back |
-
-Three engines look at them, each in its own way:
-
-| engine | looks at | when |
-|---|---|---|
-| kyverno | everything, by rules derived from one about Pods; a sidecar at Pods only | at once |
-| revision | ReplicaSets and Jobs | at once |
-| hourly | Pods | late |
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
+from tests.faults.engines import ENGINES, HOURLY, KYVERNO, POLICIES, SIDECAR, draw, drawn, keys, seen
 from tests.faults.family import Ref
 from tests.faults.paper import Result
 from tests.faults.scene import Action, Key, Scene
 
-KYVERNO, REVISION, HOURLY = "kyverno", "revision", "hourly"
-ENGINES = {KYVERNO: "PolicyReport", REVISION: "PolicyReport", HOURLY: "Report"}
-"""With the kind of report that each writes."""
-LOOKS = {REVISION: {"ReplicaSet", "Job"}, HOURLY: {"Pod"}}
-SIDECAR = Result("mesh", "sidecar", "fail", "low")
-POLICIES = (("alpha", "check"), ("beta", "each-container-must-name-the-team-that-answers-for-it-at-night"))
-"""The second one's name is too long for the derived rules."""
-RULE = 63
-"""Characters of a rule's name."""
 KEPT = 2
 """ReplicaSets and Jobs that a controller keeps."""
 FIRST = "a-"
@@ -112,7 +96,7 @@ class Workloads:
             self._make(kind, space)
         for kind, space, name in STILL:
             self._make(kind, space, name=name)
-        said = {key: results for w in self.all for ref in w.refs for key, results in self._seen(w, ref)}
+        said = {key: results for w in self.all for ref in w.refs for key, results in seen(w.said, ref)}
         self._scene.report_all(said)
 
     def stay_away(self) -> None:
@@ -160,7 +144,7 @@ class Workloads:
         if said is not None:
             workload.said = said
         elif not workload.still and self._rng.random() < 0.6:
-            self._draw_all(workload)
+            workload.said = draw(self._rng)
         if workload.about.kind == "CronJob":
             self._tick(workload)
         elif workload.about.kind == "StatefulSet":
@@ -189,7 +173,7 @@ class Workloads:
             return
         self.all.remove(workload)
         steps: list[Action] = [partial(self._scene.remove, ref) for ref in workload.refs]
-        steps += [partial(self._scene.withdraw, key) for ref in workload.refs for key in _keys(ref)]
+        steps += [partial(self._scene.withdraw, key) for ref in workload.refs for key in keys(ref)]
         workload.gone = True
         workload.layers.clear()
         if self._rng.random() < 0.5:
@@ -201,9 +185,9 @@ class Workloads:
     def turn(self) -> None:
         workload = self._rng.choice([w for w in self.all if not w.still])
         engine = self._rng.choice(list(ENGINES))
-        workload.said[engine] = self._draw(engine)
+        workload.said[engine] = drawn(self._rng, engine)
         for number, ref in enumerate(list(workload.refs)):
-            for key, _ in self._seen(workload, ref):
+            for key, _ in seen(workload.said, ref):
                 if key[0] == engine and key in self._scene.results:
                     self._scene.later(number, partial(self._write, workload, ref, engine, again=True))
 
@@ -238,7 +222,7 @@ class Workloads:
             workload.said = {engine: [Result(*policy) for policy in POLICIES] for engine in ENGINES}
             workload.said[KYVERNO].append(SIDECAR)
         else:
-            self._draw_all(workload)
+            workload.said = draw(self._rng)
         self.all.append(workload)
         if about.kind == "StatefulSet":
             workload.layers.append(Layer(about, uid))
@@ -277,7 +261,7 @@ class Workloads:
         for layer in workload.layers:
             if pod in layer.pods:
                 layer.pods.remove(pod)
-        steps = [partial(self._scene.withdraw, key) for key in _keys(pod)]
+        steps = [partial(self._scene.withdraw, key) for key in keys(pod)]
         steps.insert(self._rng.choice((0, len(steps))), partial(self._scene.remove, pod))
         for step in steps[:-1]:
             step()
@@ -308,7 +292,7 @@ class Workloads:
         if not workload.gone and pod in workload.layers[-1].pods:
             workload.layers[-1].pods.remove(pod)
             self._scene.remove(pod)
-            for key in _keys(pod):
+            for key in keys(pod):
                 self._scene.withdraw(key)
 
     def _tick(self, workload: Workload) -> None:
@@ -332,7 +316,7 @@ class Workloads:
             layer = workload.layers.pop(0)
             for ref in (layer.ref, *layer.pods):
                 self._scene.remove(ref)
-                for key in _keys(ref):
+                for key in keys(ref):
                     self._scene.withdraw(key)
 
     def _replace(self, workload: Workload) -> None:
@@ -343,29 +327,8 @@ class Workloads:
 
     # -- what engines see -----------------------------------------------------------------------------------------
 
-    def _draw_all(self, workload: Workload) -> None:
-        workload.said = {engine: self._draw(engine) for engine in ENGINES}
-
-    def _draw(self, engine: str) -> list[Result]:
-        words = ("fail", "fail", "warn", "error", "pass", "skip")
-        drawn = [
-            Result(
-                *policy, self._rng.choice(words), self._rng.choice(("low", "medium", "high")), self._rng.randrange(3)
-            )
-            for policy in POLICIES
-        ]
-        sidecar = [SIDECAR] if engine == KYVERNO and self._rng.random() < 0.5 else []
-        return drawn + sidecar
-
-    def _seen(self, workload: Workload, ref: Ref) -> Iterator[tuple[Key, list[Result]]]:
-        """What each engine that looks at it says of it."""
-        for engine, kind in ENGINES.items():
-            if engine not in LOOKS or ref.kind in LOOKS[engine]:
-                said = workload.said[engine]
-                yield (engine, kind, ref), derived(said, ref.kind) if engine == KYVERNO else said
-
     def _look(self, workload: Workload, ref: Ref) -> None:
-        for (engine, _, _), _ in self._seen(workload, ref):
+        for (engine, _, _), _ in seen(workload.said, ref):
             look = partial(self._write, workload, ref, engine)
             if engine != HOURLY:
                 look()
@@ -377,17 +340,7 @@ class Workloads:
     def _write(self, workload: Workload, ref: Ref, engine: str, *, again: bool = False) -> None:
         """What the engine says of it, if it is there and has not ended; `again`: only what is written already."""
         alive = ref in self._scene.truth.family.things or (ref == workload.about and not workload.gone)
-        for key, results in self._seen(workload, ref):
+        for key, results in seen(workload.said, ref):
             known = not again or key in self._scene.results
             if key[0] == engine and known and alive:
                 self._scene.report(key, results)
-
-
-def derived(said: Iterable[Result], kind: str) -> list[Result]:
-    """Kyverno's rules for the kind. Nothing but a Pod has a sidecar."""
-    prefix = {"Pod": "", "CronJob": "autogen-cronjob-"}.get(kind, "autogen-")
-    return [r._replace(rule=f"{prefix}{r.rule}"[:RULE]) for r in said if kind == "Pod" or r != SIDECAR]
-
-
-def _keys(ref: Ref) -> list[Key]:
-    return [(engine, kind, ref) for engine, kind in ENGINES.items()]

@@ -8,11 +8,12 @@ import pytest
 
 from tests.faults.audits import Audits
 from tests.faults.census import Census
+from tests.faults.engines import HOURLY, KYVERNO, REVISION, SIDECAR, derived
 from tests.faults.family import Ref
 from tests.faults.paper import Result
 from tests.faults.scene import Scene
 from tests.faults.truth import CONSTRAINTS, GATEKEEPER
-from tests.faults.workloads import FIRST, HOURLY, KYVERNO, REVISION, SIDECAR, STILL, Workloads, derived
+from tests.faults.workloads import FIRST, STILL, Workloads
 
 Document = dict[str, Any]
 
