@@ -18,8 +18,12 @@ def encode(parts: Iterable[str]) -> bytes:
 
     Unpaired surrogates are encoded as they are, so that no two texts become one.
     """
+    listed = list(parts)
+    text = "".join([f"{len(part)}:{part}," for part in listed])
+    if text.isascii():  # nearly always; then a character is a byte
+        return text.encode()
     encoded = []
-    for part in parts:
+    for part in listed:
         raw = part.encode("utf-8", "surrogatepass")
         encoded.append(b"%d:%b," % (len(raw), raw))
     return b"".join(encoded)
