@@ -366,17 +366,20 @@ class Engine:
         """The answers, into the ledgers."""
         now = self._now()
         jitter = self._rng.uniform(0.5, 1.0)  # one for all: what failed together goes together again
+        changes = {s.change for s in batch}
+        took = {change: self._metrics.delivery_seconds.labels(self.hub_name, change) for change in changes}
+        sent: Counter[Change] = Counter()
         for s in batch:
             failure = result.failures.get(s.entry.id)
             if failure is not None:
                 self._refuse(s, failure, jitter=jitter)
                 continue
             if s.entry.pending_since:
-                self._metrics.delivery_seconds.labels(self.hub_name, s.change).observe(
-                    max(0, now - s.entry.pending_since) / 1000
-                )
+                took[s.change].observe(max(0, now - s.entry.pending_since) / 1000)
             s.feed.ledger.acknowledge(s.entry, s.known, now=now)
-            self._metrics.findings_sent.labels(self.hub_name, s.change).inc()
+            sent[s.change] += 1
+        for change, number in sent.items():
+            self._metrics.findings_sent.labels(self.hub_name, change).inc(number)
 
     def _judge(self, result: ImportResult) -> None:
         """What the failures within one answered call say of the hub: one pause at most, however many they are."""
