@@ -19,7 +19,7 @@ SCENES: dict[str, Callable[[Scene], None]] = {
     "restart": course.restart,
 }
 """Those of one cluster, in the order in which each finds what the one before has left."""
-TABLES = ("mapping", "steps", *SCENES, "million")
+TABLES = ("mapping", "steps", *SCENES, "rollup", "million")
 
 
 def main() -> None:
@@ -48,9 +48,10 @@ def run(plane: Plane, size: Size, wanted: list[str], show: Callable[[str, Rows],
                 scene.rows = []
                 SCENES[table](scene)
                 show(table, scene.rows)
-    if "million" in wanted:
-        say("million")
-        show("million", memory.million(plane, size))
+    for table, make in (("rollup", memory.rollup), ("million", memory.million)):
+        if table in wanted:
+            say(table)
+            show(table, make(plane, size))
 
 
 def show(table: str, rows: Rows) -> None:

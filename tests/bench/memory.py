@@ -131,25 +131,37 @@ def standing(plane: Plane, size: Size) -> Iterator[Standing]:
         yield Standing(installed, hub, size)
 
 
-def million(plane: Plane, size: Size) -> Rows:
-    """Of a stand-in: memory of a million violations, of passing reports, and rewrites as quick as they can be read."""
-    rows: Rows = []
-
-    def row(what: str, figure: str) -> None:
-        rows.append((what, figure))
+class _Table(Rows):
+    def row(self, what: str, figure: str) -> None:
+        self.append((what, figure))
         say(f"  {what}: {figure}")
 
+
+def rollup(plane: Plane, size: Size) -> Rows:
+    """Of a stand-in: what the watch of Pods and their owners takes."""
+    table = _Table()
+    used = []
+    with standing(plane, size) as operators:
+        for pods in (0, size.pods):
+            with operators.synced(reports=0, failing=0, pods=pods) as (operator, url):
+                asked = operators.watched(operator, url)
+                used.append(usage(operator))
+                what = f"{pods:,} Pods of {pods // standin.REPLICAS:,} Deployments"
+                table.row(what, f"{used[-1].rss:.0f} MiB, at most {used[-1].peak:.0f}; {used[-1].cpu:.1f} s of CPU")
+        few, many = used
+        table.row("they take", f"{many.rss - few.rss:.0f} MiB, {many.cpu - few.cpu:.1f} s of CPU")
+        table.row("requests for them", ", ".join(f"{number} {_short(what)}" for what, number in asked.items()))
+    return table
+
+
+def million(plane: Plane, size: Size) -> Rows:
+    """Of a stand-in: memory of a million violations, of passing reports, and rewrites as quick as they can be read."""
+    rows = _Table()
+    row = rows.row
     with standing(plane, size) as operators:
         for reports in (0, size.passing):
             with operators.synced(reports=reports, failing=0) as (operator, _):
                 row(f"{reports:,} reports without a violation", told(usage(operator), 0))
-        with operators.synced(reports=0, failing=0, pods=size.pods) as (operator, url):
-            asked = operators.watched(operator, url)
-            row(f"{size.pods:,} Pods of {size.pods // standin.REPLICAS:,} Deployments", told(usage(operator), 0))
-            calls = ", ".join(
-                f"{number} {what.partition(' ')[0]} {what.rpartition('/')[2]}" for what, number in asked.items()
-            )
-            row("requests for them", calls)
         some: dict[int, Usage] = {}
         for reports in (size.million // 10, size.million):
             number = reports * size.failing
