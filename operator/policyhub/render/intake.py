@@ -221,7 +221,8 @@ class Intake:
                 sink.state(ReflectorState(phase="watching"))
         else:
             for sink in self.owners.sinks.values():
-                sink.state(ReflectorState(phase="failed", reason="ListingForbidden"))
+                sink.forbidden = True  # not refused for the moment, as a cluster's may be: there is nobody to ask again
+            self.owners.live()
         self._freeze()
 
     def uncounted(self) -> Counter[Unresolved]:
