@@ -29,6 +29,7 @@ from policyhub.findings.limits import fit, fit_distinct, length
 from policyhub.findings.prose import description, filled, title
 from policyhub.findings.remedy import remediation, source_url, vulnerabilities
 from policyhub.findings.taxonomy import compliance, finding_type
+from policyhub.sources.policy import DESCRIPTION, TITLE
 from policyhub.sources.violation import Severity, Violation
 
 RENDERER = 3
@@ -192,6 +193,8 @@ def _product_fields(violation: Violation, *, cluster: Cluster, digest: str, orig
     fields = {key: text for key, value in own.items() if (text := fit(value, _FIELD_VALUE))}
     left = _PROPERTY_UNITS
     for key, value in violation.properties:
+        if key in (TITLE, DESCRIPTION):  # said in Title and Description
+            continue
         allowed = _property(key[:_FIELD_KEY])
         text = fit(value, min(_FIELD_VALUE, left)) if left > 1 else None
         if text is None or allowed in fields:

@@ -9,6 +9,9 @@
 | gatekeeper          | the template's kind                               | `constraint <name>`   |
 | every other         | the policy, else the rule                         | `rule <name>`         |
 
+Where the policy has a title (sources/policy.py), that says what is wrong, and the policy's name stands behind. Its
+description follows the message, as far as there is room.
+
 Where it is: kind, namespace and name of the object; `cluster` where the engine names no object and speaks for the whole
 cluster. A result that could not be evaluated says so first: it is no breach. Pure: no I/O, no clock.
 """
@@ -18,6 +21,8 @@ import re
 from policyhub.findings.limits import ELLIPSIS, cut, fit, length
 from policyhub.findings.taxonomy import KUBE_BENCH, KUBESCAPE, VULNERABILITY
 from policyhub.sources.constraints import SOURCE as GATEKEEPER
+from policyhub.sources.policy import DESCRIPTION as POLICY_DESCRIPTION
+from policyhub.sources.policy import TITLE as POLICY_TITLE
 from policyhub.sources.reports import ITSELF
 from policyhub.sources.violation import Result, Violation
 
@@ -46,7 +51,7 @@ _LABELS = re.compile(r"^\{[^{}]{0,512}\} >> (?=.)")
 
 def title(violation: Violation, *, cluster: str) -> str:
     """`<what>: <where> (<cluster>)`; where the object's name is too long for that, the cluster goes before it."""
-    cluster, what = cut(cluster, _CLUSTER_SEEN), _what(violation)
+    cluster, what = cut(cluster, _CLUSTER_SEEN), _heading(violation)
     where = _title_where(violation, cluster)
     if length(where) > SEEN - 2 - min(length(what), _WHAT_SEEN):
         where = _object(violation, speaks_for_itself(violation))
@@ -55,14 +60,18 @@ def title(violation: Violation, *, cluster: str) -> str:
         seen, between = length(where), ": "
     room = max(_WHAT_SEEN, SEEN - seen - length(between))
     short = _short(what, room - length(_UNKNOWN)) + _UNKNOWN if violation.result == "error" else _short(what, room)
-    return fit(", ".join([f"{short}{between}{where}", *_behind(violation)]), TITLE) or "policyhub"
+    named = filled(violation.policy) if what != _what(violation) else []
+    return fit(", ".join([f"{short}{between}{where}", *named, *_behind(violation)]), TITLE) or "policyhub"
 
 
 def description(violation: Violation, *, cluster: str) -> str:
     """What, where and in which cluster come first, so that a cut takes the end of the message."""
     lead = fit(_lead(violation, cut(cluster, _CLUSTER_SEEN)), DESCRIPTION // 2) or "policyhub"
-    message = fit(_message(violation), DESCRIPTION - length(lead) - 2)
-    return f"{lead}." if message is None else f"{lead}: {message}"
+    message, policy = _message(violation), _of_policy(violation, POLICY_DESCRIPTION)
+    if policy and policy not in message:
+        message = " ".join(filled(message, f"About the policy: {policy}"))
+    said = fit(message, DESCRIPTION - length(lead) - 2)
+    return f"{lead}." if said is None else f"{lead}: {said}"
 
 
 def spoken(message: str) -> str:
@@ -115,6 +124,15 @@ def _message(violation: Violation) -> str:
     if not violation.source.startswith("Trivy "):
         return message
     return " • ".join(filled(message, *(value for key, value in violation.properties if key.endswith(". message"))))
+
+
+def _heading(violation: Violation) -> str:
+    """What its policy is called by its author, who meant it to be read."""
+    return fit(_of_policy(violation, POLICY_TITLE), TITLE) or _what(violation)
+
+
+def _of_policy(violation: Violation, key: str) -> str:
+    return next((value for name, value in violation.properties if name == key), "")
 
 
 def _what(violation: Violation) -> str:

@@ -17,7 +17,8 @@ import re
 from typing import Any
 
 from policyhub.findings.limits import fit
-from policyhub.findings.taxonomy import POD_SECURITY, VULNERABILITY, tail
+from policyhub.findings.taxonomy import POD_SECURITY, VULNERABILITY
+from policyhub.sources.policy import tail
 from policyhub.sources.violation import Violation
 
 POD_SECURITY_URL = "https://kubernetes.io/docs/concepts/security/pod-security-standards/"

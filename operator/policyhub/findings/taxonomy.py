@@ -20,6 +20,7 @@ import re
 from typing import Any
 
 from policyhub.findings.limits import fit
+from policyhub.sources.policy import tail
 from policyhub.sources.violation import Result, Violation
 
 KUBE_BENCH = frozenset({"Kube Bench", "kube-cis"})
@@ -113,11 +114,6 @@ def compliance(violation: Violation) -> dict[str, Any]:
 def categories(category: str) -> list[str]:
     """One by one; Kyverno's library adds to them which engine a policy is written for."""
     return [_ENGINES_SUFFIX.sub("", part.strip()) for part in category.split(",") if part.strip()]
-
-
-def tail(key: str) -> str:
-    """The last segment of a property's or annotation's key, in lower case."""
-    return key.rpartition("/")[2].lower()
 
 
 def _control(violation: Violation) -> str:

@@ -18,7 +18,7 @@ from policyhub.kube.resource import GATEKEEPER
 from policyhub.render.intake import Heard, Intake
 from policyhub.render.piece import Place, joined
 from policyhub.sources import reader
-from policyhub.sources.constraints import SEVERITY_KEYS
+from policyhub.sources.policy import SEVERITY_KEYS
 from policyhub.sources.severity import severity_of
 from policyhub.sources.violation import SourceKey, Violation
 from policyhub.sync.entry import Entry

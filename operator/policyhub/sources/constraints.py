@@ -27,7 +27,6 @@ What a constraint's annotations say of controls, standards and remediation is sa
 A constraint is cluster-scoped and written by Gatekeeper: it speaks for every namespace. Pure: no I/O, no clock.
 """
 
-import re
 from itertools import pairwise
 from sys import intern
 from typing import Any
@@ -35,27 +34,15 @@ from typing import Any
 import msgspec
 
 from policyhub.sources.kinds import known_group
+from policyhub.sources.policy import Policy, policy_of
 from policyhub.sources.reports import EARLIEST
-from policyhub.sources.severity import severity_of, severity_of_actions
+from policyhub.sources.severity import severity_of_actions
 from policyhub.sources.verdict import MESSAGE_LIMIT, merge
 from policyhub.sources.violation import Identity, Malformed, Place, Reading, Severity, SourceKey, Subject, Violation
 from policyhub.sources.wire import MALFORMED_MEMBER, MALFORMED_RESULT, Name, Time, members, metadata_of, untyped
 
 GROUP = "constraints.gatekeeper.sh"
 SOURCE = "gatekeeper"
-
-SEVERITY_KEYS = ("policyhub.dev/severity", "severity")
-"""Annotations, then labels, by which a constraint names its severity; the second is a convention of AWS's samples."""
-BUNDLED = "policycontroller.gke.io/constraintData"
-"""The annotation in which Google's bundles say all that they say; quoted like no language in particular."""
-
-_BUNDLED_SEVERITY = re.compile(r"severity['\"\\]*\s*:\s*['\"\\]*([A-Za-z]+)")
-_TELLING = re.compile(
-    r"(?:.+/)?(?:(?:.+-)?controls?|standards?|owasp|remediation(?:-docs|-url)?|url|documentation|constraintData"
-    r"|azure-policy-(?:set)?definition-id|azure-policy-assignment-id)"
-)
-"""Annotations that tell which requirement a constraint stands for, what to do, and who asked for it
-(findings/taxonomy.py, remedy.py)."""
 
 NAMING = ("group", "kind", "namespace", "name")
 """The members of an entry that tell which object it is about."""
@@ -116,18 +103,21 @@ class _Constraint(msgspec.Struct):
 _constraint = msgspec.json.Decoder(_Constraint)
 
 
-def read(resource: str, raw: bytes | msgspec.Raw, *, latest: int) -> Reading:
-    """`latest` is the last second (Unix time) that a time may name: now and a little. Raises Malformed."""
+def read(resource: str, raw: bytes | msgspec.Raw, *, latest: int, template: Severity | None = None) -> Reading:
+    """`latest` is the last second (Unix time) that a time may name: now and a little; `template` the severity that the
+    constraint's template names. Raises Malformed.
+    """
     constraint, problems = _decoded(raw)
     metadata, status = constraint.metadata, constraint.status or _Status()
     listed = [entry for entry in status.violations or () if entry is not None]
     audited = None if status.audit_timestamp is None else int(status.audit_timestamp.timestamp())
     observed = audited if audited is not None and EARLIEST <= audited <= latest else None
     found: dict[Identity, list[Violation]] = {}
-    stated, told_of = _stated(metadata), _told_of(metadata)
+    policy = policy_of(metadata.annotations, metadata.labels)
+    policy = msgspec.structs.replace(policy, severity=policy.severity or template)
     places: list[Place] = []
     for entry in listed:
-        violation = _violation(constraint, entry, stated, told_of)
+        violation = _violation(constraint, entry, policy)
         found.setdefault(violation.identity, []).append(violation)
         places.append(violation.place)
     lost = problems.count(MALFORMED_RESULT)
@@ -168,9 +158,7 @@ def _boundary(listed: list[_Listed], places: list[Place]) -> Place | None:
     return places[0]
 
 
-def _violation(
-    constraint: _Constraint, entry: _Listed, stated: Severity | None, told_of: tuple[tuple[str, str], ...]
-) -> Violation:
+def _violation(constraint: _Constraint, entry: _Listed, policy: Policy) -> Violation:
     group, version = known_group(entry.group or "", entry.kind), entry.version or ""
     is_namespace = entry.kind == "Namespace" and not group
     namespace = "" if is_namespace else intern(entry.namespace or "")
@@ -182,29 +170,11 @@ def _violation(
         subject=Subject(intern(group), intern(entry.kind), namespace, entry.name),
         discriminator="",
         result="fail",
-        severity=stated or severity_of_actions(actions),
-        category="",
+        severity=policy.severity or severity_of_actions(actions),
+        category=policy.category,
         message=(entry.message or "").strip()[:MESSAGE_LIMIT],
-        properties=tuple(sorted((("enforcementAction", ", ".join(actions)), *told_of))),
+        properties=tuple(sorted((("enforcementAction", ", ".join(actions)), *policy.properties))),
         api_version=intern(f"{group}/{version}" if group and version else version),
-    )
-
-
-def _stated(metadata: _Metadata) -> Severity | None:
-    for words in (metadata.annotations or {}, metadata.labels or {}):
-        for key in SEVERITY_KEYS:
-            severity = severity_of(words.get(key))
-            if severity is not None:
-                return severity
-    bundled = _BUNDLED_SEVERITY.search((metadata.annotations or {}).get(BUNDLED, ""))
-    return severity_of(bundled[1]) if bundled else None
-
-
-def _told_of(metadata: _Metadata) -> tuple[tuple[str, str], ...]:
-    return tuple(
-        (intern(key), intern(value.strip()[:MESSAGE_LIMIT]))
-        for key, value in (metadata.annotations or {}).items()
-        if value.strip() and _TELLING.fullmatch(key)
     )
 
 

@@ -3,13 +3,17 @@
 import msgspec
 
 from policyhub.sources import constraints, reports
-from policyhub.sources.violation import Identity, Reading
+from policyhub.sources.violation import Identity, Reading, Severity
 
 
-def read(group: str, resource: str, raw: bytes | msgspec.Raw, *, latest: int) -> Reading:
-    """`latest` is the last second (Unix time) that a time may name: now and a little. Raises Malformed."""
+def read(
+    group: str, resource: str, raw: bytes | msgspec.Raw, *, latest: int, template: Severity | None = None
+) -> Reading:
+    """`latest` is the last second (Unix time) that a time may name: now and a little; `template` the severity that a
+    constraint's template names. Raises Malformed.
+    """
     if group == constraints.GROUP:
-        return constraints.read(resource, raw, latest=latest)
+        return constraints.read(resource, raw, latest=latest, template=template)
     return reports.read(group, resource, raw, latest=latest)
 
 

@@ -16,7 +16,7 @@ from policyhub.findings import asff, taxonomy
 from policyhub.findings.asff import Cluster, render
 from policyhub.findings.digest import digest
 from policyhub.findings.identity import finding_id
-from policyhub.sources import constraints, reader, reports, severity, wire
+from policyhub.sources import policy, reader, reports, severity, wire
 from policyhub.sources.violation import Reading, Result, Severity
 
 ROOT = Path(__file__).parents[3]
@@ -193,7 +193,7 @@ def blocks() -> dict[str, str]:
         "discriminators": table(
             ("source", "property"), [(f"`{source}`", f"`{key}`") for source, key in reports._DISCRIMINATORS.items()]
         ),
-        "severity-keys": ", ".join(f"`{key}`" for key in constraints.SEVERITY_KEYS),
+        "severity-keys": ", ".join(f"`{key}`" for key in policy.SEVERITY_KEYS),
         "volatile": ", ".join(f"`{key}`" for key in sorted(reports._VOLATILE)),
         "problems": table(("reason", "meaning"), _problems()),
         "members": table(("member", "for example"), _members()),

@@ -141,6 +141,52 @@ def test_the_cluster_is_seen_however_long_the_object_is(change: dict[str, Any], 
     assert said.endswith(": Deployment kube-monitoring/kube-monitoring-prometheus-node-exporter, rule probes")
 
 
+TITLED = (("policy-description", "Probes tell whether it lives."), ("policy-title", "Require Probes"))
+
+
+@pytest.mark.parametrize(
+    ("change", "titled", "described"),
+    [
+        (
+            {},
+            "Require Probes: Deployment shop/cart (prod), require-probes, rule probes",
+            (
+                "Deployment shop/cart in prod fails require-probes (kyverno, rule probes): Probes are required."
+                " About the policy: Probes tell whether it lives."
+            ),
+        ),
+        (
+            {"source": "gatekeeper", "policy": "K8sProbes", "rule": "must-probe", "message": ""},
+            "Require Probes: Deployment shop/cart (prod), K8sProbes, constraint must-probe",
+            (
+                "Deployment shop/cart in prod fails K8sProbes (gatekeeper, constraint must-probe):"
+                " About the policy: Probes tell whether it lives."
+            ),
+        ),
+        (
+            {"message": "No. Probes tell whether it lives.", "policy": "Require Probes"},
+            "Require Probes: Deployment shop/cart (prod), rule probes",
+            "Deployment shop/cart in prod: Require Probes (kyverno, rule probes): No. Probes tell whether it lives.",
+        ),
+    ],
+    ids=["a title", "no message", "nothing twice"],
+)
+def test_what_the_policy_says_of_itself(change: dict[str, Any], titled: str, described: str) -> None:
+    """Its title says what is wrong, its name stands behind; its description follows the message."""
+    violation = msgspec.structs.replace(VIOLATION, properties=TITLED, **change)
+    assert title(violation, cluster="prod") == titled
+    assert description(violation, cluster="prod") == described
+
+
+def test_the_message_is_never_cut_for_the_policys_description() -> None:
+    """What was found in this object comes first."""
+    long = msgspec.structs.replace(VIOLATION, message="m" * 900, properties=(("policy-description", "d" * 900),))
+    said = description(long, cluster="prod")
+    assert "m" * 900 in said
+    assert len(said) <= 1024
+    assert said.endswith("d…")
+
+
 def test_texts_are_cut_between_words() -> None:
     """A check's text is no name, whose every letter counts."""
     violation = msgspec.structs.replace(

@@ -463,7 +463,7 @@ def test_what_gatekeeper_wrote() -> None:
 
 
 def test_what_a_constraint_tells_of_requirements_is_said_of_its_violations() -> None:
-    """Annotations on controls, standards and remediation; no other one, and none that is blank."""
+    """Annotations on controls, standards, remediation and what it is for; no other one, and none that is blank."""
     annotations = {
         "policies.example/cis-eks-control": " 4.2.1 ",
         "policycontroller.gke.io/constraintData": "{controlNumbers: '[1]'}",
@@ -477,6 +477,7 @@ def test_what_a_constraint_tells_of_requirements_is_said_of_its_violations() -> 
         ("azure-policy-definition-id", "/providers/Microsoft.Authorization/policyDefinitions/d"),
         ("enforcementAction", "deny"),
         ("policies.example/cis-eks-control", "4.2.1"),
+        ("policy-description", "d"),
         ("policycontroller.gke.io/constraintData", "{controlNumbers: '[1]'}"),
         ("remediation", "Set limits."),
     )

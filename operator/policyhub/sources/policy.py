@@ -1,0 +1,126 @@
+"""What a policy says of itself: the annotations of policies, templates and constraints.
+
+Reports carry a policy's name, severity and category, no more. Why it is asked for, what to do and which requirement it
+stands for is written on the policy object, by conventions that differ from library to library:
+
+| annotation                                                               | becomes                                  |
+|--------------------------------------------------------------------------|------------------------------------------|
+| `policies.kyverno.io/title`, `metadata.gatekeeper.sh/title`,             | the property `policy-title`              |
+|   `io.kubewarden.policy.title`, `title`                                  |                                          |
+| `…/description` of the same, `kubernetes.io/description`, `docstring`,   | the property `policy-description`        |
+|   the description in Google's `constraintData`                           |                                          |
+| `…/severity` of the same (also as a label), `policyhub.dev/severity`     | the severity, where the engine names none|
+| `…/category` of the same                                                 | the category, where the engine names none|
+| `…/controls`, `…/cis-eks-control`, `…/standards`, `…/remediation`,       | a property of that key                   |
+|   `…/url`, Azure's definition ids and their like                         |                                          |
+
+What the result itself says of the same thing stands. Pure: no I/O, no clock.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from sys import intern
+
+import msgspec
+
+from policyhub.sources.severity import severity_of
+from policyhub.sources.verdict import MESSAGE_LIMIT
+from policyhub.sources.violation import Severity, Violation
+
+TITLE, DESCRIPTION = "policy-title", "policy-description"
+"""The properties that hold what a person reads, whatever the annotation was called."""
+
+SEVERITY_KEYS = ("policyhub.dev/severity", "severity", "policies.kyverno.io/severity", "io.kubewarden.policy.severity")
+"""Annotations, then labels, by which a policy names its severity; the second is a convention of AWS's samples."""
+
+Properties = tuple[tuple[str, str], ...]
+
+_AUTHORS = frozenset(
+    {
+        "",
+        "io.kubewarden.policy",
+        "kubernetes.io",
+        "metadata.gatekeeper.sh",
+        "policies.kyverno.io",
+        "policies.nirmata.io",
+        "policyhub.dev",
+    }
+)
+"""Whose `title`, `description` and `category` are words on the policy: tools write such keys too."""
+_KUBEWARDEN = "io.kubewarden.policy."
+_TELLING = re.compile(
+    r"(?:.+/)?(?:(?:.+-)?controls?|standards?|owasp|remediation(?:-docs|-url)?|url|documentation|constraintData"
+    r"|azure-policy-(?:set)?definition-id|azure-policy-assignment-id)"
+)
+"""What findings/taxonomy.py and remedy.py understand, and who asked for it."""
+_BUNDLED = "policycontroller.gke.io/constraintData"
+"""In which Google's bundles say all that they say; quoted like no language in particular."""
+_BUNDLED_SEVERITY = re.compile(r"severity['\"\\]*\s*:\s*['\"\\]*([A-Za-z]+)")
+_BUNDLED_DESCRIPTION = re.compile(r"description['\"\\]*\s*:\s*['\"\\]+([^'\"\\]+)")
+_MERGED = 4096
+"""Different sets of properties that are kept to be shared; most results have none of their own."""
+
+
+class Policy(msgspec.Struct, frozen=True, gc=False):
+    """What one object says. Equal ones are the same news."""
+
+    properties: Properties = ()
+    """Sorted."""
+    severity: Severity | None = None
+    category: str = ""
+
+
+def tail(key: str) -> str:
+    """The last segment of a property's or annotation's key, in lower case."""
+    return key.rpartition("/")[2].lower()
+
+
+def policy_of(annotations: Mapping[str, str] | None, labels: Mapping[str, str] | None = None) -> Policy:
+    said: dict[str, str] = {}
+    category = ""
+    for written, text in sorted((annotations or {}).items()):
+        key = written.replace(_KUBEWARDEN, f"{_KUBEWARDEN[:-1]}/", 1) if written.startswith(_KUBEWARDEN) else written
+        value, word = intern(text.strip()[:MESSAGE_LIMIT]), tail(key)
+        by_author = key.rpartition("/")[0] in _AUTHORS
+        if not value:
+            continue
+        if by_author and word == "title":
+            said.setdefault(TITLE, value)
+        elif by_author and word in ("description", "docstring"):
+            said.setdefault(DESCRIPTION, value)
+        elif by_author and word == "category":
+            category = category or value
+        elif _TELLING.fullmatch(key):
+            said[intern(key)] = value
+    bundled = _BUNDLED_DESCRIPTION.search(said.get(_BUNDLED, ""))
+    if bundled:
+        said.setdefault(DESCRIPTION, bundled[1].strip())
+    return Policy(tuple(sorted(said.items())), _severity(annotations or {}, labels or {}), category)
+
+
+def _severity(annotations: Mapping[str, str], labels: Mapping[str, str]) -> Severity | None:
+    for words in (annotations, labels):
+        for key in SEVERITY_KEYS:
+            severity = severity_of(words.get(key))
+            if severity is not None:
+                return severity
+    bundled = _BUNDLED_SEVERITY.search(annotations.get(_BUNDLED, ""))
+    return severity_of(bundled[1]) if bundled else None
+
+
+def enriched(violation: Violation, policy: Policy) -> Violation:
+    """The violation with what its policy adds."""
+    return msgspec.structs.replace(
+        violation,
+        severity=violation.severity or policy.severity,
+        category=violation.category or policy.category,
+        properties=merged(violation.properties, policy.properties),
+    )
+
+
+@lru_cache(maxsize=_MERGED)
+def merged(own: Properties, policys: Properties) -> Properties:
+    """Both, sorted, without what the first has under the same last segment; one tuple for all who ask for it."""
+    there = {tail(key) for key, _ in own}
+    return tuple(sorted((*own, *(pair for pair in policys if tail(pair[0]) not in there))))
