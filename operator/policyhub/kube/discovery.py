@@ -1,11 +1,11 @@
-"""Which source objects a cluster serves now, and what could not be found out.
+"""Which source objects and policies a cluster serves now, and what could not be found out.
 
 The same object is served under each version of its group, so each resource is read in exactly one version: the first of
 its group's preference that serves it. Absence is a claim that needs proof, since findings hang on it:
 
     the group answers 404, or lists no version                          absent
     the group lists a version, whose document lacks the resource        absent in that version
-    the group lists only versions that are not read                     unknown
+    the group lists only versions that are not read                     unknown (policies: absent)
     anything else: 403, 5xx, time-out, a listed version answering 404   unknown: what was served before may still be
 """
 
@@ -15,13 +15,40 @@ from collections.abc import Mapping
 import msgspec
 
 from policyhub.kube.connection import Connection, Refused, Unreachable
-from policyhub.kube.resource import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS, VERSIONS, Resource
+from policyhub.kube.resource import (
+    ADMISSION,
+    GATEKEEPER,
+    KUBEWARDEN,
+    KYVERNO,
+    KYVERNO_CEL,
+    OPEN_REPORTS,
+    POLICY_REPORTS,
+    TEMPLATES,
+    VERSIONS,
+    Resource,
+)
 
 _PLURALS: Mapping[str, frozenset[str]] = {
     POLICY_REPORTS: frozenset({"policyreports", "clusterpolicyreports"}),
     OPEN_REPORTS: frozenset({"reports", "clusterreports"}),
+    KYVERNO: frozenset({"clusterpolicies", "policies"}),
+    KYVERNO_CEL: frozenset(
+        {
+            "validatingpolicies",
+            "namespacedvalidatingpolicies",
+            "imagevalidatingpolicies",
+            "namespacedimagevalidatingpolicies",
+        }
+    ),
+    KUBEWARDEN: frozenset(
+        {"clusteradmissionpolicies", "admissionpolicies", "clusteradmissionpolicygroups", "admissionpolicygroups"}
+    ),
+    ADMISSION: frozenset({"validatingadmissionpolicies"}),
+    TEMPLATES: frozenset({"constrainttemplates"}),
 }
 """A group that is not named here is read whole: Gatekeeper makes a kind of each template."""
+_ENRICHING = frozenset({KYVERNO, KYVERNO_CEL, KUBEWARDEN, ADMISSION, TEMPLATES})
+"""What makes findings readable and holds none: in versions of it that are not known, there is nothing to read."""
 
 
 class Discovery(msgspec.Struct, frozen=True):
@@ -41,7 +68,16 @@ class Discovery(msgspec.Struct, frozen=True):
 async def discover(connection: Connection, *, policy_reports: bool, open_reports: bool, gatekeeper: bool) -> Discovery:
     """Never raises for what a cluster answers or does not: that is `unknown`."""
     wanted = {POLICY_REPORTS: policy_reports, OPEN_REPORTS: open_reports, GATEKEEPER: gatekeeper}
-    groups = [group for group, asked in wanted.items() if asked]
+    return await _discovered(connection, [group for group, asked in wanted.items() if asked])
+
+
+async def discover_policies(connection: Connection, *, reports: bool, gatekeeper: bool) -> Discovery:
+    """The policy objects behind reports and constraints; as `discover`."""
+    wanted = {KYVERNO: reports, KYVERNO_CEL: reports, KUBEWARDEN: reports, ADMISSION: reports, TEMPLATES: gatekeeper}
+    return await _discovered(connection, [group for group, asked in wanted.items() if asked])
+
+
+async def _discovered(connection: Connection, groups: list[str]) -> Discovery:
     answers = await asyncio.gather(*(_read(connection, group) for group in groups))
     served = {resource: ending for answer in answers if not isinstance(answer, str) for resource, ending in answer}
     return Discovery(
@@ -83,7 +119,7 @@ async def _read(connection: Connection, group: str) -> list[tuple[Resource, bool
     except msgspec.MsgspecError as error:
         return f"/apis/{group} cannot be read: {error}"
     readable = [version for version in VERSIONS[group] if version in listed]
-    if listed and not readable:
+    if listed and not readable and group not in _ENRICHING:
         return f"serves only {', '.join(sorted(listed))}; {' or '.join(VERSIONS[group])} is needed"
     found: dict[str, tuple[Resource, bool]] = {}
     for version in readable:

@@ -19,6 +19,7 @@ from policyhub.sources.filter import Filter
 from policyhub.sources.violation import Identity, Malformed, SourceKey
 from policyhub.sync.entry import Coverage
 from policyhub.sync.ledger import Ledger
+from policyhub.sync.policies import Policies
 from policyhub.sync.rollup import Rollup
 
 log = structlog.get_logger(__name__)
@@ -42,9 +43,11 @@ class View:
         now: Callable[[], int],
         wall: Callable[[], int] | None = None,
         rollup: Rollup | None = None,
+        policies: Policies | None = None,
     ) -> None:
         """`now` gives Unix milliseconds by a clock that never jumps; `wall`, where it differs, by the one on the wall,
-        which the engines' times are compared with. Without `rollup` each result counts for its own object.
+        which the engines' times are compared with. Without `rollup` each result counts for its own object; without
+        `policies` it says what it says.
         """
         self.origin = f"{resource}.{group}"
         self.last_listed = 0
@@ -65,6 +68,7 @@ class View:
         self._now = now
         self._wall = wall or now
         self._rollup = rollup
+        self._policies = policies
         self._unseen: set[SourceKey] = set()
         """Objects that were known before the listing under way, and that it has not brought yet. Those that are to be
         swept, not all that were seen: objects without a violation are not remembered.
@@ -89,7 +93,8 @@ class View:
     def upsert(self, raw: bytes | msgspec.Raw) -> None:
         latest = self._wall() // 1000 + PLAUSIBLE_AHEAD_SECONDS
         try:
-            reading = reader.read(self._group, self._resource, raw, latest=latest)
+            template = self._policies.template(self._resource) if self._policies is not None else None
+            reading = reader.read(self._group, self._resource, raw, latest=latest, template=template)
         except Malformed as error:
             self._malformed(error)
             return
@@ -106,10 +111,11 @@ class View:
         else:
             self.unlisted.pop(key, None)
         created = None if reading.created is None else reading.created * 1000
+        policies = self._policies
         calls = [
             (violation, created if observed is None else observed * 1000)
-            for violation, observed in reading.violations
-            if self._wanted.wants(violation)
+            for said, observed in reading.violations
+            if self._wanted.wants(violation := said if policies is None else policies.enrich(said))
         ]
         ended: frozenset[str] = frozenset()
         if self._rollup is not None:

@@ -4,9 +4,18 @@ from collections.abc import AsyncIterator
 import pytest
 
 from policyhub.kube.connection import Connection
-from policyhub.kube.discovery import Discovery, discover
+from policyhub.kube.discovery import Discovery, discover, discover_policies
 from policyhub.kube.kubeconfig import Access
-from policyhub.kube.resource import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS
+from policyhub.kube.resource import (
+    ADMISSION,
+    GATEKEEPER,
+    KUBEWARDEN,
+    KYVERNO,
+    KYVERNO_CEL,
+    OPEN_REPORTS,
+    POLICY_REPORTS,
+    TEMPLATES,
+)
 from tests.component.kube.apiserver import Answer, ApiServer, refusal
 
 VERBS = ["delete", "get", "list", "patch", "watch"]
@@ -155,3 +164,26 @@ async def test_only_what_is_asked_for(api: ApiServer) -> None:
         discovery = await discover(connection, policy_reports=True, open_reports=False, gatekeeper=False)
     assert discovery == Discovery(served=(), unknown={})
     assert len(api.requests) == 1
+
+
+async def test_policies_are_looked_for_by_kind(api: ApiServer) -> None:
+    """Each in the first version that serves it; other kinds of the group, and versions that are not known, are none of
+    ours; what a group answers otherwise is not known.
+    """
+    serve(api, KYVERNO, {"v2": ["cleanuppolicies"], "v1": ["clusterpolicies", "policies", "updaterequests"]})
+    serve(api, KYVERNO_CEL, {"v1beta1": ["namespacedvalidatingpolicies"], "v1": ["validatingpolicies"]})
+    serve(api, KUBEWARDEN, {"v1alpha2": ["admissionpolicies"]})
+    api.documents[f"/apis/{ADMISSION}"] = Answer(403, b"{}")
+    serve(api, TEMPLATES, {"v1": ["constrainttemplates"]})
+    async with Connection(Access(server=api.url)) as connection:
+        found = await discover_policies(connection, reports=True, gatekeeper=True)
+        templates = await discover_policies(connection, reports=False, gatekeeper=True)
+    assert paths(found) == [
+        "kyverno.io/v1/clusterpolicies",
+        "kyverno.io/v1/policies",
+        "policies.kyverno.io/v1/validatingpolicies",
+        "policies.kyverno.io/v1beta1/namespacedvalidatingpolicies",
+        "templates.gatekeeper.sh/v1/constrainttemplates",
+    ]
+    assert list(found.unknown) == [ADMISSION]
+    assert paths(templates) == ["templates.gatekeeper.sh/v1/constrainttemplates"]

@@ -1,0 +1,296 @@
+"""What the policies of one cluster say of themselves, beside what their engines report (`sources.policy`).
+
+The metadata of the policy objects is listed and watched, as far as it is served and allowed. It makes findings readable
+and decides nothing about whether there is one.
+
+| what came                                    | then                                                                  |
+|----------------------------------------------|-----------------------------------------------------------------------|
+| every kind that is served, listed or refused | *settled*: only now are reports and constraints read, so that nothing |
+|                                              | is sent twice; after `PATIENCE_MS` they are read all the same         |
+| a policy that says something else            | if it is violated, its sources are listed again, once all is quiet    |
+| a policy that is gone                        | its words stand until the second listing without it: its violations   |
+|                                              | go with it, and need not be sent once more before                     |
+| a kind that may not be listed, or fails      | what was known of it stands                                           |
+
+The clock is an argument.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import msgspec
+import structlog
+
+from policyhub.kube.connection import Connection
+from policyhub.kube.discovery import Discovery, discover_policies
+from policyhub.kube.reflector import Reflector
+from policyhub.kube.resource import GATEKEEPER, Resource
+from policyhub.kube.sink import ReflectorState
+from policyhub.sources.constraints import SOURCE as GATEKEEPERS
+from policyhub.sources.policy import Policy, enriched, policy_of
+from policyhub.sources.violation import Severity, Violation
+from policyhub.sources.wire import Name
+
+log = structlog.get_logger(__name__)
+
+FORBIDDEN_CAP: Final = 600.0
+"""Seconds between two tries of a reflector where the listing is forbidden: the chart can leave the right out."""
+PATIENCE_MS: Final = 900_000
+"""How long findings wait for what cannot be read, before they are rendered without it."""
+QUIET_MS: Final = 2_000
+"""Policies are applied by the dozen: how long none may have changed before their sources are listed again."""
+APART_MS: Final = 60_000
+"""The least between two such listings for one source: each is as much as a first one."""
+_SELDOM: Final = 6
+"""Kinds of policies are looked for so many times as seldom as kinds of reports."""
+
+Key = tuple[str, str]
+"""A source and a policy, as violations name them; of a constraint its template's name, the kind in lower case."""
+
+_CLUSTERWIDE, _NAMESPACED, _EITHER = "clusterwide-{name}", "namespaced-{namespace}-{name}", "{name}"
+_SPEAKERS: Final[dict[str, tuple[str, str]]] = {
+    "clusterpolicies.kyverno.io": ("kyverno", _EITHER),
+    "policies.kyverno.io": ("kyverno", "{namespace}/{name}"),
+    "validatingpolicies.policies.kyverno.io": ("KyvernoValidatingPolicy", _EITHER),
+    "namespacedvalidatingpolicies.policies.kyverno.io": ("KyvernoValidatingPolicy", "{namespace}/{name}"),
+    "imagevalidatingpolicies.policies.kyverno.io": ("KyvernoImageValidatingPolicy", _EITHER),
+    "namespacedimagevalidatingpolicies.policies.kyverno.io": ("KyvernoImageValidatingPolicy", "{namespace}/{name}"),
+    "validatingadmissionpolicies.admissionregistration.k8s.io": ("ValidatingAdmissionPolicy", _EITHER),
+    "clusteradmissionpolicies.policies.kubewarden.io": ("kubewarden", _CLUSTERWIDE),
+    "admissionpolicies.policies.kubewarden.io": ("kubewarden", _NAMESPACED),
+    "clusteradmissionpolicygroups.policies.kubewarden.io": ("kubewarden", "clusterwide-group-{name}"),
+    "admissionpolicygroups.policies.kubewarden.io": ("kubewarden", "namespaced-group-{namespace}-{name}"),
+    "constrainttemplates.templates.gatekeeper.sh": (GATEKEEPERS, _EITHER),
+}
+"""Origin of a policy object → who speaks of it in reports, and by which name."""
+
+
+class Policies:
+    """What is known, and what has changed."""
+
+    def __init__(self, *, now: Callable[[], int], on_settled: Callable[[], None] = lambda: None) -> None:
+        """`now` gives Unix milliseconds by a clock that never jumps; `on_settled` is told that a kind is."""
+        self.sinks: dict[str, Sink] = {}
+        """Of every kind that is or was served, by origin."""
+        self.on_settled = on_settled
+        self._now = now
+        self._said: dict[Key, Policy] = {}
+        """Of those that say anything."""
+        self._changed: set[Key] = set()
+        self._changed_at = 0
+        self._told_at: dict[str, int] = {}
+        """When changes of a source's policies were told last."""
+
+    def enrich(self, violation: Violation) -> Violation:
+        policy = self._said.get(_key(violation.source, violation.policy))
+        return violation if policy is None else enriched(violation, policy)
+
+    def template(self, resource: str) -> Severity | None:
+        """The severity that the template of a kind of constraints (its plural) names."""
+        policy = self._said.get((GATEKEEPERS, resource))
+        return None if policy is None else policy.severity
+
+    def say(self, key: Key, policy: Policy) -> None:
+        if policy == self._said.get(key, _SILENT):
+            return
+        if policy == _SILENT:
+            del self._said[key]
+        else:
+            self._said[key] = policy
+        self._changed.add(key)
+        self._changed_at = self._now()
+
+    def forget(self, key: Key) -> None:
+        """The policy is gone for long."""
+        self._said.pop(key, None)
+
+    def begin(self) -> None:
+        """Nothing was rendered yet, so nothing has changed."""
+        self._changed.clear()
+
+    def changed(self, violated: Iterable[tuple[str, str]]) -> frozenset[Key]:
+        """Which of the policies that are violated, as (source, policy), say something else since the last call; none
+        before all is quiet.
+        """
+        now = self._now()
+        if not self._changed or now < self._changed_at + QUIET_MS:
+            return frozenset()
+        due = {key for key in self._changed if now >= self._told_at.get(key[0], 0) + APART_MS}
+        self._changed -= due
+        told = due & {_key(source, policy) for source, policy in violated} if due else due
+        self._told_at |= {source: now for source, _ in told}
+        return frozenset(told)
+
+    def sink(self, resource: Resource) -> "Sink":
+        return self.sinks.setdefault(resource.origin, Sink(self, resource))
+
+
+_SILENT: Final = Policy()
+
+
+def _key(source: str, policy: str) -> Key:
+    return source, policy.lower() if source == GATEKEEPERS else policy
+
+
+def concerns(resource: Resource, changed: frozenset[Key]) -> bool:
+    """Whether the objects of a source may name one of these policies."""
+    if resource.group == GATEKEEPER:
+        return (GATEKEEPERS, resource.plural) in changed
+    return any(source != GATEKEEPERS for source, _ in changed)
+
+
+class Sink:
+    """One kind of policies: what its reflector writes to."""
+
+    def __init__(self, policies: Policies, resource: Resource) -> None:
+        self.origin = resource.origin
+        self.settled = False
+        """Whether it was listed, or refused for good."""
+        self._policies = policies
+        self._source, self._name = _SPEAKERS[resource.origin]
+        self._known: set[Key] = set()
+        self._seen: set[Key] | None = None
+        self._missed: set[Key] = set()
+        """What the last listing lacked."""
+
+    def begin(self) -> None:
+        self._seen = set()
+
+    def opened(self) -> None:
+        """Nothing hangs on when it was heard."""
+
+    def upsert(self, raw: bytes | msgspec.Raw) -> None:
+        try:
+            metadata = _decode(raw).metadata
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            log.warning("policy_malformed", resource=self.origin, message=str(error))
+            return
+        key = self._source, self._name.format(name=metadata.name, namespace=metadata.namespace)
+        self._known.add(key)
+        if self._seen is not None:
+            self._seen.add(key)
+        self._policies.say(key, policy_of(metadata.annotations, metadata.labels))
+
+    def delete(self, raw: bytes | msgspec.Raw) -> None:
+        """Its words stand, see the module."""
+
+    def finish(self) -> None:
+        seen, self._seen = self._seen or set(), None
+        for key in self._missed - seen:
+            self._known.discard(key)
+            self._policies.forget(key)
+        self._missed = self._known - seen
+        self._settle()
+
+    def abort(self) -> None:
+        self._seen = None
+
+    def state(self, state: ReflectorState) -> None:
+        if state.reason in {"ListingForbidden", "Vanished"}:
+            self._settle()
+
+    def _settle(self) -> None:
+        if not self.settled:
+            self.settled = True
+            self._policies.on_settled()
+
+
+class Watch:
+    """Keeps the policies of one cluster known, over connection after connection."""
+
+    def __init__(
+        self,
+        policies: Policies,
+        *,
+        reports: bool,
+        gatekeeper: bool,
+        relist_interval: float,
+        discovery_interval: float,
+        now: Callable[[], int],
+        rng: random.Random,
+    ) -> None:
+        """`reports` and `gatekeeper`: whose policies are wanted; intervals in seconds, `now` as of Policies."""
+        self.reflectors: dict[str, Reflector] = {}
+        """By origin, while they are watched."""
+        self.unknown: dict[str, str] = {"policies": "not looked for yet"}
+        """API groups of which it is not known what they serve, and why."""
+        self.settled = False
+        """Whether all that there is to know was known once, or was given up."""
+        self._policies = policies
+        self._wanted = {"reports": reports, "gatekeeper": gatekeeper}
+        self._relist_interval = relist_interval
+        self._interval = discovery_interval
+        self._now = now
+        self._rng = rng
+        self._patient_until = now() + PATIENCE_MS
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._event = asyncio.Event()
+        policies.on_settled = self._settle
+
+    async def run(self, connection: Connection) -> None:
+        """Until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                while True:
+                    self._apply(await discover_policies(connection, **self._wanted), connection, tasks)
+                    self._settle()
+                    seconds = self._interval * (_SELDOM if self.settled else 1)
+                    await asyncio.sleep(seconds * self._rng.uniform(0.9, 1.1))
+        finally:
+            self._tasks.clear()
+            self.reflectors.clear()
+
+    async def settle(self, *, seconds: float) -> None:
+        """Wait for it, at most so long."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._event.wait(), seconds)
+        self._settle()
+
+    def _settle(self) -> None:
+        if self.settled:
+            return
+        known = not self.unknown and all(sink.settled for sink in self._policies.sinks.values())
+        if known or self._now() >= self._patient_until:
+            self.settled = True
+            self._policies.begin()
+            self._event.set()
+
+    def _apply(self, found: Discovery, connection: Connection, tasks: asyncio.TaskGroup) -> None:
+        for group, reason in found.unknown.items():
+            if self.unknown.get(group) != reason:
+                log.warning("policies_unknown", group=group, reason=reason)
+        self.unknown = found.unknown
+        for origin, reflector in list(self.reflectors.items()):
+            if found.absent(reflector.resource):
+                self._tasks.pop(origin).cancel()
+                del self.reflectors[origin]
+        for resource in found.served:
+            if resource.origin in self.reflectors:
+                continue
+            reflector = Reflector(
+                connection,
+                resource,
+                self._policies.sink(resource),
+                relist_interval=self._relist_interval,
+                forbidden_cap=FORBIDDEN_CAP,
+                metadata=True,
+            )
+            self.reflectors[resource.origin] = reflector
+            self._tasks[resource.origin] = tasks.create_task(reflector.run())
+
+
+class _Metadata(msgspec.Struct):
+    name: Name
+    namespace: str = ""
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+
+
+class _Object(msgspec.Struct):
+    metadata: _Metadata
+
+
+_decode = msgspec.json.Decoder(_Object).decode

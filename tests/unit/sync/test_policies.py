@@ -1,0 +1,256 @@
+"""What is known of policies, when it is known, and which sources are to be read again."""
+
+import json
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from policyhub.findings.identity import finding_id
+from policyhub.kube import discovery, resource
+from policyhub.kube.resource import Resource
+from policyhub.kube.sink import ReflectorState
+from policyhub.metrics import Metrics
+from policyhub.sources.filter import Filter
+from policyhub.sources.violation import Subject, Violation
+from policyhub.sync.entry import Entry
+from policyhub.sync.ledger import Ledger
+from policyhub.sync.policies import _SPEAKERS, APART_MS, QUIET_MS, Policies, Sink, concerns
+from policyhub.sync.view import View
+
+START = 1_790_000_000_000
+CLUSTER_POLICY = Resource("kyverno.io", "v1", "clusterpolicies", "ClusterPolicy", namespaced=False)
+TEMPLATE = Resource("templates.gatekeeper.sh", "v1", "constrainttemplates", "ConstraintTemplate", namespaced=False)
+REPORTS = Resource("wgpolicyk8s.io", "v1alpha2", "policyreports", "PolicyReport", namespaced=True)
+LIMITS = Resource("constraints.gatekeeper.sh", "v1beta1", "k8slimits", "K8sLimits", namespaced=False)
+CALLED = [("kyverno", "probes"), ("gatekeeper", "K8sLimits")]
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> int:
+        return self.now
+
+
+def said(name: str, *, namespace: str = "", **annotations: str) -> bytes:
+    """A policy; `title="T"` is its title."""
+    keyed = {f"policies.kyverno.io/{key}": value for key, value in annotations.items()}
+    return json.dumps({"metadata": {"name": name, "namespace": namespace, "annotations": keyed}}).encode()
+
+
+def listed(sink: Sink, *policies: bytes) -> None:
+    sink.begin()
+    for policy in policies:
+        sink.upsert(policy)
+    sink.finish()
+
+
+def violation(source: str = "kyverno", policy: str = "probes") -> Violation:
+    return Violation(
+        source=source,
+        policy=policy,
+        rule="r",
+        subject=Subject("apps", "Deployment", "shop", "cart"),
+        discriminator="",
+        result="fail",
+        severity=None,
+        category="",
+        message="m",
+    )
+
+
+def title(policies: Policies, source: str = "kyverno", policy: str = "probes") -> str | None:
+    return dict(policies.enrich(violation(source, policy)).properties).get("policy-title")
+
+
+@pytest.mark.parametrize(
+    ("origin", "source", "policy"),
+    [
+        ("clusterpolicies.kyverno.io", "kyverno", "p"),
+        ("policies.kyverno.io", "kyverno", "shop/p"),
+        ("validatingpolicies.policies.kyverno.io", "KyvernoValidatingPolicy", "p"),
+        ("namespacedvalidatingpolicies.policies.kyverno.io", "KyvernoValidatingPolicy", "shop/p"),
+        ("imagevalidatingpolicies.policies.kyverno.io", "KyvernoImageValidatingPolicy", "p"),
+        ("namespacedimagevalidatingpolicies.policies.kyverno.io", "KyvernoImageValidatingPolicy", "shop/p"),
+        ("validatingadmissionpolicies.admissionregistration.k8s.io", "ValidatingAdmissionPolicy", "p"),
+        ("clusteradmissionpolicies.policies.kubewarden.io", "kubewarden", "clusterwide-p"),
+        ("admissionpolicies.policies.kubewarden.io", "kubewarden", "namespaced-shop-p"),
+        ("clusteradmissionpolicygroups.policies.kubewarden.io", "kubewarden", "clusterwide-group-p"),
+        ("admissionpolicygroups.policies.kubewarden.io", "kubewarden", "namespaced-group-shop-p"),
+        ("constrainttemplates.templates.gatekeeper.sh", "gatekeeper", "P"),
+    ],
+)
+def test_a_policy_is_known_by_the_name_that_its_engine_gives_it(origin: str, source: str, policy: str) -> None:
+    """Namespaced ones by their namespace too, as each engine writes it; templates by the kind that they make."""
+    policies = Policies(now=Clock())
+    plural, _, group = origin.partition(".")
+    sink = policies.sink(Resource(group, "v1", plural, "K", namespaced="shop" in policy))
+    listed(sink, said("p", namespace="shop" if "shop" in policy else "", title="T"))
+    assert title(policies, source, policy) == "T"
+    assert title(policies, source, "other") is None
+    assert title(policies, "another", policy) is None
+
+
+def test_every_kind_that_is_looked_for_has_a_speaker() -> None:
+    """And no other one."""
+    groups = (
+        resource.KYVERNO,
+        resource.KYVERNO_CEL,
+        resource.KUBEWARDEN,
+        resource.ADMISSION,
+        resource.TEMPLATES,
+    )
+    assert _SPEAKERS.keys() == {f"{plural}.{group}" for group in groups for plural in discovery._PLURALS[group]}
+
+
+def test_a_template_names_the_severity_of_its_constraints() -> None:
+    """A constraint's own stands, and goes before how admission would react; the template stands between."""
+    policies = Policies(now=Clock())
+    listed(policies.sink(TEMPLATE), said("k8slimits", severity="critical"))
+    assert policies.template("k8slimits") == "CRITICAL"
+    assert policies.template("k8sother") is None
+
+
+def test_a_change_is_told_once_when_all_is_quiet() -> None:
+    """Policies come by the dozen; what nobody violates needs no reading."""
+    clock = Clock()
+    policies = Policies(now=clock)
+    sink = policies.sink(CLUSTER_POLICY)
+    listed(sink, said("probes", title="T"), said("limits", title="L"))
+    policies.begin()
+    assert policies.changed(CALLED) == frozenset()
+    sink.upsert(said("probes", title="New"))
+    sink.upsert(said("limits", title="New"))
+    assert policies.changed(CALLED) == frozenset()
+    clock.now += QUIET_MS
+    assert policies.changed(CALLED) == {("kyverno", "probes")}
+    assert policies.changed(CALLED) == frozenset()
+    sink.upsert(said("probes", title="New"))
+    clock.now += QUIET_MS
+    assert policies.changed(CALLED) == frozenset(), "the same words are no news"
+    sink.upsert(said("probes"))
+    clock.now += QUIET_MS
+    assert policies.changed(CALLED) == frozenset(), "not again within a minute"
+    clock.now += APART_MS
+    assert policies.changed(CALLED) == {("kyverno", "probes")}, "saying nothing any more is news"
+
+
+def test_what_is_gone_stands_for_one_listing_more() -> None:
+    """Its violations go with it: no reason to send them once more before. Then it is forgotten, which is no news."""
+    clock = Clock()
+    policies = Policies(now=clock)
+    sink = policies.sink(CLUSTER_POLICY)
+    listed(sink, said("probes", title="T"))
+    policies.begin()
+    sink.delete(said("probes"))
+    assert title(policies) == "T"
+    listed(sink)
+    assert title(policies) == "T"
+    sink.begin()
+    sink.abort()
+    assert title(policies) == "T"
+    listed(sink)
+    assert title(policies) is None
+    clock.now += APART_MS
+    assert policies.changed(CALLED) == frozenset()
+    listed(sink, said("probes", title="T"))
+    listed(sink)
+    listed(sink, said("probes", title="T"))
+    listed(sink)
+    assert title(policies) == "T", "two listings in a row"
+
+
+def test_a_kind_is_settled_when_listed_or_refused() -> None:
+    """A failure is neither; what cannot be read loses nothing else."""
+    told: list[str] = []
+    policies = Policies(now=Clock(), on_settled=lambda: told.append("settled"))
+    sink = policies.sink(CLUSTER_POLICY)
+    sink.state(ReflectorState(phase="failed", reason="ListingFailed"))
+    assert told == []
+    sink.state(ReflectorState(phase="failed", reason="ListingForbidden"))
+    assert sink.settled
+    other = policies.sink(TEMPLATE)
+    listed(other, b'{"metadata": {"name": 7}}', said("k8slimits", title="T"))
+    assert other.settled
+    assert title(policies, "gatekeeper", "K8sLimits") == "T"
+    assert told == ["settled", "settled"]
+
+
+def test_which_sources_are_read_again() -> None:
+    """All reports for a policy, since any of them may name it; of constraints the template's own kind alone."""
+    assert concerns(REPORTS, frozenset({("kyverno", "probes")}))
+    assert not concerns(REPORTS, frozenset({("gatekeeper", "k8slimits")}))
+    assert concerns(LIMITS, frozenset({("gatekeeper", "k8slimits"), ("kyverno", "probes")}))
+    assert not concerns(LIMITS, frozenset({("gatekeeper", "k8sother"), ("kyverno", "probes")}))
+
+
+class World:
+    """One report of one object, seen by a view."""
+
+    def __init__(self, **wanted: Any) -> None:
+        self.clock = Clock()
+        self.policies = Policies(now=self.clock)
+        self.ledger = Ledger(cluster_id="alpha", cluster_uid="u", default_severity="MEDIUM", on_dirty=lambda: None)
+        self.ledger.take_part("", [], now=START)
+        self.views = {
+            resource: View(
+                cluster="alpha",
+                group=resource.group,
+                resource=resource.plural,
+                ledger=self.ledger,
+                wanted=Filter(**wanted),
+                metrics=Metrics(CollectorRegistry()),
+                now=self.clock,
+                policies=self.policies,
+            )
+            for resource in (REPORTS, LIMITS)
+        }
+
+    def report(self, **members: str) -> None:
+        result = {"source": "kyverno", "policy": "probes", "rule": "r", "result": "fail", "message": "m", **members}
+        scope = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "cart", "namespace": "shop"}
+        report = {"metadata": {"name": "r", "namespace": "shop"}, "scope": scope, "results": [result]}
+        self.views[REPORTS].upsert(json.dumps(report).encode())
+
+    def audit(self) -> None:
+        listed = [{"group": "apps", "version": "v1", "kind": "Deployment", "name": "cart", "namespace": "shop"}]
+        status = {"auditTimestamp": "2026-09-01T00:00:00Z", "totalViolations": 1, "violations": listed}
+        constraint = {"kind": "K8sLimits", "metadata": {"name": "limits"}, "status": status}
+        self.views[LIMITS].upsert(json.dumps(constraint).encode())
+
+    @property
+    def entry(self) -> Entry:
+        [entry] = self.ledger.entries.values()
+        return entry
+
+
+def test_a_finding_says_what_its_policy_says() -> None:
+    """Another digest, the same id: it is sent once more when the report is read again, and not a third time."""
+    world = World()
+    world.report()
+    plain = world.entry.digest
+    assert world.entry.id == finding_id("alpha", violation().identity)
+    listed(world.policies.sink(CLUSTER_POLICY), said("probes", title="T", severity="high"))
+    world.report()
+    told = world.entry.digest
+    assert told != plain
+    assert world.entry.voice is not None
+    assert (world.entry.voice.severity, dict(world.entry.voice.properties)) == ("HIGH", {"policy-title": "T"})
+    world.ledger.dirty.clear()
+    world.report()
+    assert not world.ledger.dirty
+
+
+def test_the_policys_severity_decides_whether_a_violation_is_wanted() -> None:
+    """The filter sees what the reader of the finding would see."""
+    world = World(minimum_severity="HIGH")
+    world.report()
+    world.audit()
+    assert [entry.source for entry in world.ledger.entries.values()] == ["gatekeeper"]
+    listed(world.policies.sink(TEMPLATE), said("k8slimits", severity="low"))
+    listed(world.policies.sink(CLUSTER_POLICY), said("probes", severity="critical"))
+    world.report()
+    world.audit()
+    assert [entry.source for entry in world.ledger.entries.values() if entry.wanted] == ["kyverno"]
