@@ -63,6 +63,27 @@ def open_reports() -> list[Document]:
     ]
 
 
+def policies() -> list[Document]:
+    """The policies of Kyverno and Kubewarden that are read, and Gatekeeper's templates."""
+    kinds = (
+        ("kyverno.io", "v1", "ClusterPolicy", "clusterpolicies", False),
+        ("kyverno.io", "v1", "Policy", "policies", True),
+        ("policies.kyverno.io", "v1", "ValidatingPolicy", "validatingpolicies", False),
+        ("policies.kyverno.io", "v1", "NamespacedValidatingPolicy", "namespacedvalidatingpolicies", True),
+        ("policies.kyverno.io", "v1", "ImageValidatingPolicy", "imagevalidatingpolicies", False),
+        ("policies.kyverno.io", "v1", "NamespacedImageValidatingPolicy", "namespacedimagevalidatingpolicies", True),
+        ("policies.kubewarden.io", "v1", "ClusterAdmissionPolicy", "clusteradmissionpolicies", False),
+        ("policies.kubewarden.io", "v1", "AdmissionPolicy", "admissionpolicies", True),
+        ("policies.kubewarden.io", "v1", "ClusterAdmissionPolicyGroup", "clusteradmissionpolicygroups", False),
+        ("policies.kubewarden.io", "v1", "AdmissionPolicyGroup", "admissionpolicygroups", True),
+        ("templates.gatekeeper.sh", "v1", "ConstraintTemplate", "constrainttemplates", False),
+    )
+    return [
+        crd(group=group, kind=kind, plural=plural, versions=(version,), namespaced=namespaced)
+        for group, version, kind, plural, namespaced in kinds
+    ]
+
+
 def constraint(kind: str) -> Document:
     """The kind of one Gatekeeper template."""
     return crd(

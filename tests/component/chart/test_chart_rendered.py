@@ -186,11 +186,26 @@ OWNERS = (
     ("", "batch", "jobs", "list watch"),
 )
 
+CEL = "validatingpolicies namespacedvalidatingpolicies imagevalidatingpolicies namespacedimagevalidatingpolicies"
+KUBEWARDEN = "clusteradmissionpolicies admissionpolicies clusteradmissionpolicygroups admissionpolicygroups"
+POLICIES = (
+    ("", "kyverno.io", "clusterpolicies policies", "list watch"),
+    ("", "policies.kyverno.io", CEL, "list watch"),
+    ("", "policies.kubewarden.io", KUBEWARDEN, "list watch"),
+    ("", "admissionregistration.k8s.io", "validatingadmissionpolicies", "list watch"),
+    ("", "templates.gatekeeper.sh", "constrainttemplates", "list watch"),
+)
+
 
 @pytest.mark.parametrize(
     ("rbac", "more"),
-    [({}, (NAMESPACES, *OWNERS)), ({"namespaces": False}, OWNERS), ({"rollUp": False}, (NAMESPACES,))],
-    ids=["default", "no namespaces", "no roll-up"],
+    [
+        ({}, (NAMESPACES, *OWNERS, *POLICIES)),
+        ({"namespaces": False}, (*OWNERS, *POLICIES)),
+        ({"rollUp": False}, (NAMESPACES, *POLICIES)),
+        ({"enrichment": False}, (NAMESPACES, *OWNERS)),
+    ],
+    ids=["default", "no namespaces", "no roll-up", "no enrichment"],
 )
 def test_the_roles_are_the_least(rbac: Values, more: tuple[tuple[str, ...], ...]) -> None:
     """The operator may do exactly this, and nothing else anywhere."""

@@ -142,6 +142,8 @@ def lease(permission: Permission, operator: Operator) -> bool:
 
 SOURCES = {"policyreports", "clusterpolicyreports", "reports", "clusterreports", "*"}
 OWNERS = {"pods", "replicasets", "jobs"}
+POLICIES = {crd["spec"]["names"]["plural"] for crd in crds.policies()} | {"validatingadmissionpolicies"}
+READ = SOURCES | OWNERS | POLICIES | {"namespaces"}
 
 
 def experiment(permission: Permission) -> tuple[str, Proof]:
@@ -149,7 +151,7 @@ def experiment(permission: Permission) -> tuple[str, Proof]:
     match permission:
         case Permission(verb="list" | "watch", resource="monitoredclusters"):
             return f"own objects, {permission.verb}", own
-        case Permission(verb="list" | "watch", resource=resource) if resource in SOURCES | OWNERS | {"namespaces"}:
+        case Permission(verb="list" | "watch", resource=resource) if resource in READ:
             return f"sources, {permission.verb}", reflector
         case Permission(verb="get", resource="namespaces", names=("kube-system",)):
             return "identity and status", identity
@@ -187,7 +189,7 @@ def installed(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> 
     """A cluster with engines' kinds and the chart, which watches the cluster twice: in it, and by a kubeconfig."""
     cluster = plane.cluster("permissions")
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "fleet"}}
-    cluster.apply([namespace, *crds.policy_reports(), *crds.open_reports(), crds.constraint(KIND)])
+    cluster.apply([namespace, *crds.policy_reports(), *crds.open_reports(), *crds.policies(), crds.constraint(KIND)])
     installed = stand.install(cluster, tmp_path_factory.mktemp("permissions"), values=VALUES)
     config = json.loads(installed.kubeconfig().read_text())
     secret = {
@@ -226,7 +228,7 @@ def test_the_switches_are_no_more_than_that(installed: Installed, hub: HubProces
     values = {
         **VALUES,
         "securityHub": {"accountId": stand.ACCOUNT, "region": stand.REGION},
-        "rbac": {"namespaces": False, "rollUp": False},
+        "rbac": {"namespaces": False, "rollUp": False, "enrichment": False},
     }
     least = helm.render(stand.CHART, stand.RELEASE, stand.NAMESPACE, values)
     cluster.apply([document for document in least if document["kind"] in {"ClusterRole", "Role"}])
@@ -235,8 +237,9 @@ def test_the_switches_are_no_more_than_that(installed: Installed, hub: HubProces
         with Operator(installed, hub, settings=FAST).start() as operator:
             for name in ("alpha", "beta"):
                 _await_ready(cluster, name, operator)
-                owners = stand.condition(stand.monitored(cluster, name), "OwnersKnown")
-                assert (owners["status"], owners["reason"]) == ("False", "Forbidden")
+                for type_ in ("OwnersKnown", "PoliciesKnown"):
+                    told = stand.condition(stand.monitored(cluster, name), type_)
+                    assert (told["status"], told["reason"]) == ("False", "Forbidden")
     finally:
         cluster.apply(roles(installed))
 
