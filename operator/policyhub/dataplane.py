@@ -40,7 +40,7 @@ from policyhub.settings import Settings
 from policyhub.sources.filter import Filter
 from policyhub.sources.severity import DEFAULT_SEVERITY
 from policyhub.sources.violation import Severity
-from policyhub.sync import namespaces, owners
+from policyhub.sync import namespaces, owners, policies
 from policyhub.sync.census import Census
 from policyhub.sync.engine import Engine, Feed, Trouble, held_as
 from policyhub.sync.guard import Hold as Guarded
@@ -48,6 +48,7 @@ from policyhub.sync.ledger import Ledger
 from policyhub.sync.namespaces import Namespaces
 from policyhub.sync.owners import Owners
 from policyhub.sync.plan import Change, Hold, Rules, refresh_due
+from policyhub.sync.policies import Policies
 from policyhub.sync.rollup import Rollup
 from policyhub.sync.view import View
 
@@ -194,6 +195,9 @@ class DataPlane:
         self._progress_at = 0
         """When the inventory last brought a page, or began."""
         self._rollup: Rollup | None = None
+        self._policies: Policies | None = None
+        self.policies: policies.Watch | None = None
+        """Of the policy objects, where they are asked for."""
         self._unknown: dict[str, str] = {}
         self._refreshed_at = 0
         self._ungraded = False
@@ -311,6 +315,17 @@ class DataPlane:
             sends=False,
         )
         self._rollup = self._roll_up(ledger) if spec.roll_up else None
+        if spec.enrichment:
+            self._policies = Policies(now=self._now)
+            self.policies = policies.Watch(
+                self._policies,
+                reports=wanted.policy_reports or wanted.open_reports,
+                gatekeeper=wanted.gatekeeper,
+                relist_interval=self._settings.relist_interval,
+                discovery_interval=self._settings.discovery_interval,
+                now=self._now,
+                rng=self._rng,
+            )
         self._engine.attach(self.feed)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -320,7 +335,7 @@ class DataPlane:
                 tasks.create_task(self._count(ledger))
         finally:
             self._engine.detach(self.feed)
-            self.feed = self._rollup = None
+            self.feed = self._rollup = self._policies = self.policies = None
             self.sources.clear()
             self.state.discovery = State().discovery
             self.state.inventory = State().inventory
@@ -368,6 +383,8 @@ class DataPlane:
         wanted = self.monitored.spec.sources
         tasks.create_task(self._watch_namespaces(connection))
         tasks.create_task(self._watch_owners(connection))
+        if self.policies is not None:
+            tasks.create_task(self.policies.run(connection))
         unreachable = 0
         lost = False
         while True:
@@ -391,11 +408,17 @@ class DataPlane:
                     open_reports=wanted.open_reports,
                     gatekeeper=wanted.gatekeeper,
                 )
-                self._apply(found, connection, tasks, started=started)
+                if self.policies is None or self.policies.settled:
+                    self._apply(found, connection, tasks, started=started)
                 if lost:
                     self._nudge()
                 lost = bool(found.unknown)
-            await asyncio.sleep(self._settings.discovery_interval * self._rng.uniform(0.9, 1.1))
+            seconds = self._settings.discovery_interval * self._rng.uniform(0.9, 1.1)
+            if self.policies is None or self.policies.settled:
+                await asyncio.sleep(seconds)
+            else:  # what they say is known before anything is rendered
+                self.state.discovery = Fault("Discovering", "the policies are read first")
+                await self.policies.settle(seconds=seconds)
 
     async def _watch_namespaces(self, connection: Connection) -> None:
         """Where it is not allowed, findings of deleted namespaces are archived on lesser evidence."""
@@ -440,7 +463,8 @@ class DataPlane:
 
     def _nudge(self) -> None:
         """The API server is back: reflectors that wait for their next attempt, up to a minute, need not."""
-        for reflector in (*(source.reflector for source in self.sources.values()), *self.owners):
+        known = self.policies.reflectors.values() if self.policies is not None else ()
+        for reflector in (*(source.reflector for source in self.sources.values()), *self.owners, *known):
             if reflector.state.phase == "failed":
                 reflector.request_relist()
 
@@ -501,6 +525,7 @@ class DataPlane:
             now=self._now,
             wall=self._wall,
             rollup=self._rollup,
+            policies=self._policies,
         )
         reflector = Reflector(connection, resource, view, relist_interval=self._settings.relist_interval)
         return Source(resource=resource, view=view, reflector=reflector, task=tasks.create_task(reflector.run()))
@@ -635,6 +660,7 @@ class DataPlane:
             self._gate()
             self._grade(feed.ledger)
             self._weigh(feed.ledger)
+            self._reread(feed.ledger)
             if self._rollup is not None and self._rollup.news:
                 self._rollup.news = False
                 feed.ledger.reconsider()
@@ -696,6 +722,15 @@ class DataPlane:
             )
         for engine in released:
             log.info("archive_released", cluster=self.name, source=engine)
+
+    def _reread(self, ledger: Ledger) -> None:
+        """Policies that are violated say something else: whatever names them is rendered anew."""
+        if self._policies is None:
+            return
+        changed = self._policies.changed((source, policy) for source, policy, _ in ledger.violations)
+        for source in self.sources.values() if changed else ():
+            if not source.vanished and policies.concerns(source.resource, changed):
+                source.reflector.request_relist()
 
     def _approvals(self) -> dict[str, int]:
         """Until when a person approves of each engine's losses, by the clock that never jumps."""
@@ -828,6 +863,23 @@ def owner_fault(reflector: Reflector) -> Fault | None:
     if state.reason:
         return Fault(state.reason, f"{what}: {state.message}")
     return None if state.live else Fault("Listing", f"the first listing of {what} is not complete yet")
+
+
+def policy_faults(watch: policies.Watch) -> dict[str, Fault]:
+    """What keeps which policies from being known, by origin or API group."""
+    faults = {group: Fault("DiscoveryFailed", f"{group}: {reason}") for group, reason in watch.unknown.items()}
+    for origin, reflector in watch.reflectors.items():
+        state = reflector.state
+        if state.reason == "ListingForbidden":
+            told = (
+                f"{state.message}; let the operator list and watch them (chart: rbac.enrichment). Until then findings"
+            )
+            faults[origin] = Fault("Forbidden", f"{told} say what the reports say")
+        elif state.reason:
+            faults[origin] = Fault(state.reason, f"{origin}: {state.message}")
+        elif not state.live:
+            faults[origin] = Fault("Listing", f"the first listing of {origin} is not complete yet")
+    return faults
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

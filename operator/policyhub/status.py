@@ -22,7 +22,7 @@ from typing import Any
 from policyhub import approval
 from policyhub.api.scalar import format_time
 from policyhub.api.status import Condition, ConditionType, Findings, Hub, Source, Status
-from policyhub.dataplane import ADOPT_ANNOTATION, DataPlane, Fault, owner_fault, source_fault
+from policyhub.dataplane import ADOPT_ANNOTATION, DataPlane, Fault, owner_fault, policy_faults, source_fault
 from policyhub.sync.entry import NEW, NOTIFIED, RESOLVED, SUPPRESSED
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.plan import Hold
@@ -125,6 +125,7 @@ def _verdicts(plane: DataPlane, previous: Mapping[str, Condition], *, now: int) 
         ("Ready", "True" if not failing else "Unknown" if ready.reason in _UNKNOWN else "False", ready),
         *good,
         _owners(plane),
+        _policies(plane),
         ("ArchiveHeld", "True" if plane.guarded else "False", _guarded(plane)),
         (
             "IdentityConflict",
@@ -196,6 +197,22 @@ def _owners(plane: DataPlane) -> Verdict:
     if told is None:
         return "OwnersKnown", "Unknown", Fault("Listing", "Pods, ReplicaSets and Jobs were not listed yet")
     return "OwnersKnown", "False", told
+
+
+def _policies(plane: DataPlane) -> Verdict:
+    """Whether it is known what policies say of themselves: no part of Ready, since findings stand without it."""
+    type_: ConditionType = "PoliciesKnown"
+    if not plane.monitored.spec.enrichment:
+        return type_, "False", Fault("EnrichmentOff", "spec.enrichment is false: findings say what the reports say")
+    watch = plane.policies
+    faults = policy_faults(watch) if watch is not None else {}
+    if watch is not None and not faults:
+        kinds = len(watch.reflectors)
+        return type_, "True", Fault("Watched", f"{kinds} kinds of policies are listed and watched")
+    told = next((faults[name] for name in sorted(faults) if faults[name].reason != "Listing"), None)
+    if told is None or (watch is not None and not watch.settled and told.reason == "DiscoveryFailed"):
+        return type_, "Unknown", Fault("Listing", "the policies were not listed yet")
+    return type_, "False", told
 
 
 def _sync_fault(plane: DataPlane, *, was_in_sync: bool, now: int) -> Fault | None:

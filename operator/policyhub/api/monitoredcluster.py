@@ -202,6 +202,11 @@ class Spec(Model):
     finding, and a rollout changes none. It needs the right to list Pods, ReplicaSets and Jobs (the chart's
     `rbac.rollUp`); without it they count for themselves, as with `false`. Changing it changes the ids of their
     findings."""
+    enrichment: bool = True
+    """Findings also say what their policies say of themselves: title, description, remediation and the requirements in
+    the annotations of Kyverno's, Kubewarden's and the API server's own policies and of Gatekeeper's templates. It needs
+    the right to list those (the chart's `rbac.enrichment`); without it, as with `false`, findings say what the reports
+    and constraints say. Changing it sends what reads otherwise once more."""
     archive_delay: Annotated[
         Duration,
         Field(

@@ -12,7 +12,15 @@ from policyhub.api.model import Model, map_list
 from policyhub.api.scalar import AccountId, Count, Region, Time
 
 ConditionType = Literal[
-    "Ready", "Connected", "HubReachable", "InSync", "SourcesComplete", "OwnersKnown", "ArchiveHeld", "IdentityConflict"
+    "Ready",
+    "Connected",
+    "HubReachable",
+    "InSync",
+    "SourcesComplete",
+    "OwnersKnown",
+    "PoliciesKnown",
+    "ArchiveHeld",
+    "IdentityConflict",
 ]
 
 
