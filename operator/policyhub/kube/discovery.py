@@ -31,6 +31,10 @@ from policyhub.kube.resource import (
 _PLURALS: Mapping[str, frozenset[str]] = {
     POLICY_REPORTS: frozenset({"policyreports", "clusterpolicyreports"}),
     OPEN_REPORTS: frozenset({"reports", "clusterreports"}),
+}
+"""A group of sources that is not named here is read whole: Gatekeeper makes a kind of each template."""
+
+_POLICIES: Mapping[str, frozenset[str]] = {
     KYVERNO: frozenset({"clusterpolicies", "policies"}),
     KYVERNO_CEL: frozenset(
         {
@@ -46,9 +50,9 @@ _PLURALS: Mapping[str, frozenset[str]] = {
     ADMISSION: frozenset({"validatingadmissionpolicies"}),
     TEMPLATES: frozenset({"constrainttemplates"}),
 }
-"""A group that is not named here is read whole: Gatekeeper makes a kind of each template."""
-_ENRICHING = frozenset({KYVERNO, KYVERNO_CEL, KUBEWARDEN, ADMISSION, TEMPLATES})
 """What makes findings readable and holds none: in versions of it that are not known, there is nothing to read."""
+
+_NAMED: Mapping[str, frozenset[str]] = {**_PLURALS, **_POLICIES}
 
 
 class Discovery(msgspec.Struct, frozen=True):
@@ -119,11 +123,11 @@ async def _read(connection: Connection, group: str) -> list[tuple[Resource, bool
     except msgspec.MsgspecError as error:
         return f"/apis/{group} cannot be read: {error}"
     readable = [version for version in VERSIONS[group] if version in listed]
-    if listed and not readable and group not in _ENRICHING:
+    if listed and not readable and group not in _POLICIES:
         return f"serves only {', '.join(sorted(listed))}; {' or '.join(VERSIONS[group])} is needed"
     found: dict[str, tuple[Resource, bool]] = {}
     for version in readable:
-        if group in _PLURALS and found.keys() == _PLURALS[group]:
+        if group in _NAMED and found.keys() == _NAMED[group]:
             break
         try:
             kinds = msgspec.json.decode(await connection.get(f"/apis/{group}/{version}"), type=_Kinds)
@@ -138,5 +142,5 @@ async def _read(connection: Connection, group: str) -> list[tuple[Resource, bool
 
 def _is_source(group: str, kind: _Kind) -> bool:
     """Not a subresource (`name/status`), and can be listed and watched."""
-    named = kind.name in _PLURALS[group] if group in _PLURALS else "/" not in kind.name
+    named = kind.name in _NAMED[group] if group in _NAMED else "/" not in kind.name
     return named and {"list", "watch"} <= (kind.verbs or frozenset())

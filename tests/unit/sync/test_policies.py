@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from policyhub.findings.identity import finding_id
-from policyhub.kube import discovery, resource
+from policyhub.kube import discovery
 from policyhub.kube.resource import Resource
 from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
@@ -95,14 +95,8 @@ def test_a_policy_is_known_by_the_name_that_its_engine_gives_it(origin: str, sou
 
 def test_every_kind_that_is_looked_for_has_a_speaker() -> None:
     """And no other one."""
-    groups = (
-        resource.KYVERNO,
-        resource.KYVERNO_CEL,
-        resource.KUBEWARDEN,
-        resource.ADMISSION,
-        resource.TEMPLATES,
-    )
-    assert _SPEAKERS.keys() == {f"{plural}.{group}" for group in groups for plural in discovery._PLURALS[group]}
+    kinds = {f"{plural}.{group}" for group, plurals in discovery._POLICIES.items() for plural in plurals}
+    assert _SPEAKERS.keys() == kinds
 
 
 def test_a_template_names_the_severity_of_its_constraints() -> None:
