@@ -40,15 +40,16 @@ from policyhub.settings import Settings
 from policyhub.sources.filter import Filter
 from policyhub.sources.severity import DEFAULT_SEVERITY
 from policyhub.sources.violation import Severity
-from policyhub.sync import namespaces, owners, policies
+from policyhub.sync import namespaces, owners
 from policyhub.sync.census import Census
 from policyhub.sync.engine import Engine, Feed, Trouble, held_as
 from policyhub.sync.guard import Hold as Guarded
 from policyhub.sync.ledger import Ledger
+from policyhub.sync.library import Library
 from policyhub.sync.namespaces import Namespaces
 from policyhub.sync.owners import Owners
 from policyhub.sync.plan import Change, Hold, Rules, refresh_due
-from policyhub.sync.policies import Policies
+from policyhub.sync.policies import Policies, concerns
 from policyhub.sync.rollup import Rollup
 from policyhub.sync.view import View
 
@@ -196,7 +197,7 @@ class DataPlane:
         """When the inventory last brought a page, or began."""
         self._rollup: Rollup | None = None
         self._policies: Policies | None = None
-        self.policies: policies.Watch | None = None
+        self.library: Library | None = None
         """Of the policy objects, where they are asked for."""
         self._unknown: dict[str, str] = {}
         self._refreshed_at = 0
@@ -317,7 +318,7 @@ class DataPlane:
         self._rollup = self._roll_up(ledger) if spec.roll_up else None
         if spec.enrichment:
             self._policies = Policies(now=self._now)
-            self.policies = policies.Watch(
+            self.library = Library(
                 self._policies,
                 reports=wanted.policy_reports or wanted.open_reports,
                 gatekeeper=wanted.gatekeeper,
@@ -335,7 +336,7 @@ class DataPlane:
                 tasks.create_task(self._count(ledger))
         finally:
             self._engine.detach(self.feed)
-            self.feed = self._rollup = self._policies = self.policies = None
+            self.feed = self._rollup = self._policies = self.library = None
             self.sources.clear()
             self.state.discovery = State().discovery
             self.state.inventory = State().inventory
@@ -383,8 +384,8 @@ class DataPlane:
         wanted = self.monitored.spec.sources
         tasks.create_task(self._watch_namespaces(connection))
         tasks.create_task(self._watch_owners(connection))
-        if self.policies is not None:
-            tasks.create_task(self.policies.run(connection))
+        if self.library is not None:
+            tasks.create_task(self.library.run(connection))
         unreachable = 0
         lost = False
         while True:
@@ -408,17 +409,17 @@ class DataPlane:
                     open_reports=wanted.open_reports,
                     gatekeeper=wanted.gatekeeper,
                 )
-                if self.policies is None or self.policies.settled:
+                if self.library is None or self.library.settled:
                     self._apply(found, connection, tasks, started=started)
                 if lost:
                     self._nudge()
                 lost = bool(found.unknown)
             seconds = self._settings.discovery_interval * self._rng.uniform(0.9, 1.1)
-            if self.policies is None or self.policies.settled:
+            if self.library is None or self.library.settled:
                 await asyncio.sleep(seconds)
             else:  # what they say is known before anything is rendered
                 self.state.discovery = Fault("Discovering", "the policies are read first")
-                await self.policies.settle(seconds=seconds)
+                await self.library.settle(seconds=seconds)
 
     async def _watch_namespaces(self, connection: Connection) -> None:
         """Where it is not allowed, findings of deleted namespaces are archived on lesser evidence."""
@@ -463,7 +464,7 @@ class DataPlane:
 
     def _nudge(self) -> None:
         """The API server is back: reflectors that wait for their next attempt, up to a minute, need not."""
-        known = self.policies.reflectors.values() if self.policies is not None else ()
+        known = self.library.reflectors.values() if self.library is not None else ()
         for reflector in (*(source.reflector for source in self.sources.values()), *self.owners, *known):
             if reflector.state.phase == "failed":
                 reflector.request_relist()
@@ -729,7 +730,7 @@ class DataPlane:
             return
         changed = self._policies.changed((source, policy) for source, policy, _ in ledger.violations)
         for source in self.sources.values() if changed else ():
-            if not source.vanished and policies.concerns(source.resource, changed):
+            if not source.vanished and concerns(source.resource, changed):
                 source.reflector.request_relist()
 
     def _approvals(self) -> dict[str, int]:
@@ -865,10 +866,10 @@ def owner_fault(reflector: Reflector) -> Fault | None:
     return None if state.live else Fault("Listing", f"the first listing of {what} is not complete yet")
 
 
-def policy_faults(watch: policies.Watch) -> dict[str, Fault]:
+def policy_faults(library: Library) -> dict[str, Fault]:
     """What keeps which policies from being known, by origin or API group."""
-    faults = {group: Fault("DiscoveryFailed", f"{group}: {reason}") for group, reason in watch.unknown.items()}
-    for origin, reflector in watch.reflectors.items():
+    faults = {group: Fault("DiscoveryFailed", f"{group}: {reason}") for group, reason in library.unknown.items()}
+    for origin, reflector in library.reflectors.items():
         state = reflector.state
         if state.reason == "ListingForbidden":
             told = (

@@ -204,13 +204,13 @@ def _policies(plane: DataPlane) -> Verdict:
     type_: ConditionType = "PoliciesKnown"
     if not plane.monitored.spec.enrichment:
         return type_, "False", Fault("EnrichmentOff", "spec.enrichment is false: findings say what the reports say")
-    watch = plane.policies
-    faults = policy_faults(watch) if watch is not None else {}
-    if watch is not None and not faults:
-        kinds = len(watch.reflectors)
+    library = plane.library
+    faults = policy_faults(library) if library is not None else {}
+    if library is not None and not faults:
+        kinds = len(library.reflectors)
         return type_, "True", Fault("Watched", f"{kinds} kinds of policies are listed and watched")
     told = next((faults[name] for name in sorted(faults) if faults[name].reason != "Listing"), None)
-    if told is None or (watch is not None and not watch.settled and told.reason == "DiscoveryFailed"):
+    if told is None or (library is not None and not library.settled and told.reason == "DiscoveryFailed"):
         return type_, "Unknown", Fault("Listing", "the policies were not listed yet")
     return type_, "False", told
 

@@ -5,28 +5,21 @@ and decides nothing about whether there is one.
 
 | what came                                    | then                                                                  |
 |----------------------------------------------|-----------------------------------------------------------------------|
-| every kind that is served, listed or refused | *settled*: only now are reports and constraints read, so that nothing |
-|                                              | is sent twice; after `PATIENCE_MS` they are read all the same         |
+| every kind that is served, listed or refused | *settled*: only now are reports and constraints read (`sync.library`) |
 | a policy that says something else            | if it is violated, its sources are listed again, once all is quiet    |
 | a policy that is gone                        | its words stand until the second listing without it: its violations   |
 |                                              | go with it, and need not be sent once more before                     |
 | a kind that may not be listed, or fails      | what was known of it stands                                           |
 
-The clock is an argument.
+Pure: no I/O; the clock is an argument.
 """
 
-import asyncio
-import contextlib
-import random
 from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
 import structlog
 
-from policyhub.kube.connection import Connection
-from policyhub.kube.discovery import Discovery, discover_policies
-from policyhub.kube.reflector import Reflector
 from policyhub.kube.resource import GATEKEEPER, Resource
 from policyhub.kube.sink import ReflectorState
 from policyhub.sources.constraints import SOURCE as GATEKEEPERS
@@ -36,17 +29,10 @@ from policyhub.sources.wire import Name
 
 log = structlog.get_logger(__name__)
 
-FORBIDDEN_CAP: Final = 600.0
-"""Seconds between two tries of a reflector where the listing is forbidden: the chart can leave the right out."""
-PATIENCE_MS: Final = 900_000
-"""How long findings wait for what cannot be read, before they are rendered without it."""
 QUIET_MS: Final = 2_000
 """Policies are applied by the dozen: how long none may have changed before their sources are listed again."""
 APART_MS: Final = 60_000
 """The least between two such listings for one source: each is as much as a first one."""
-_SELDOM: Final = 6
-"""Kinds of policies are looked for so many times as seldom as kinds of reports."""
-
 Key = tuple[str, str]
 """A source and a policy, as violations name them; of a constraint its template's name, the kind in lower case."""
 
@@ -196,90 +182,6 @@ class Sink:
         if not self.settled:
             self.settled = True
             self._policies.on_settled()
-
-
-class Watch:
-    """Keeps the policies of one cluster known, over connection after connection."""
-
-    def __init__(
-        self,
-        policies: Policies,
-        *,
-        reports: bool,
-        gatekeeper: bool,
-        relist_interval: float,
-        discovery_interval: float,
-        now: Callable[[], int],
-        rng: random.Random,
-    ) -> None:
-        """`reports` and `gatekeeper`: whose policies are wanted; intervals in seconds, `now` as of Policies."""
-        self.reflectors: dict[str, Reflector] = {}
-        """By origin, while they are watched."""
-        self.unknown: dict[str, str] = {"policies": "not looked for yet"}
-        """API groups of which it is not known what they serve, and why."""
-        self.settled = False
-        """Whether all that there is to know was known once, or was given up."""
-        self._policies = policies
-        self._wanted = {"reports": reports, "gatekeeper": gatekeeper}
-        self._relist_interval = relist_interval
-        self._interval = discovery_interval
-        self._now = now
-        self._rng = rng
-        self._patient_until = now() + PATIENCE_MS
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._event = asyncio.Event()
-        policies.on_settled = self._settle
-
-    async def run(self, connection: Connection) -> None:
-        """Until cancelled."""
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                while True:
-                    self._apply(await discover_policies(connection, **self._wanted), connection, tasks)
-                    self._settle()
-                    seconds = self._interval * (_SELDOM if self.settled else 1)
-                    await asyncio.sleep(seconds * self._rng.uniform(0.9, 1.1))
-        finally:
-            self._tasks.clear()
-            self.reflectors.clear()
-
-    async def settle(self, *, seconds: float) -> None:
-        """Wait for it, at most so long."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._event.wait(), seconds)
-        self._settle()
-
-    def _settle(self) -> None:
-        if self.settled:
-            return
-        known = not self.unknown and all(sink.settled for sink in self._policies.sinks.values())
-        if known or self._now() >= self._patient_until:
-            self.settled = True
-            self._policies.begin()
-            self._event.set()
-
-    def _apply(self, found: Discovery, connection: Connection, tasks: asyncio.TaskGroup) -> None:
-        for group, reason in found.unknown.items():
-            if self.unknown.get(group) != reason:
-                log.warning("policies_unknown", group=group, reason=reason)
-        self.unknown = found.unknown
-        for origin, reflector in list(self.reflectors.items()):
-            if found.absent(reflector.resource):
-                self._tasks.pop(origin).cancel()
-                del self.reflectors[origin]
-        for resource in found.served:
-            if resource.origin in self.reflectors:
-                continue
-            reflector = Reflector(
-                connection,
-                resource,
-                self._policies.sink(resource),
-                relist_interval=self._relist_interval,
-                forbidden_cap=FORBIDDEN_CAP,
-                metadata=True,
-            )
-            self.reflectors[resource.origin] = reflector
-            self._tasks[resource.origin] = tasks.create_task(reflector.run())
 
 
 class _Metadata(msgspec.Struct):

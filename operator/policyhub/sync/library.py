@@ -1,0 +1,112 @@
+"""Keeps the policies of one cluster known: which kinds there are, and a reflector over the metadata of each.
+
+Reports and constraints are read when all is *settled*: every kind that is served was listed, or refused for good (403,
+404). So a start renders nothing plain that it would have to send again. What fails otherwise is waited for, though not
+for ever: findings are of more use than their wording.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from policyhub.kube.connection import Connection
+from policyhub.kube.discovery import Discovery, discover_policies
+from policyhub.kube.reflector import Reflector
+from policyhub.sync.policies import Policies
+
+log = structlog.get_logger(__name__)
+
+FORBIDDEN_CAP: Final = 600.0
+"""Seconds between two tries of a reflector where the listing is forbidden: the chart can leave the right out."""
+PATIENCE_MS: Final = 900_000
+"""How long findings wait for what cannot be read, before they are rendered without it."""
+_SELDOM: Final = 6
+"""Kinds of policies are looked for so many times as seldom as kinds of reports."""
+
+
+class Library:
+    """Of one monitored cluster, over connection after connection."""
+
+    def __init__(
+        self,
+        policies: Policies,
+        *,
+        reports: bool,
+        gatekeeper: bool,
+        relist_interval: float,
+        discovery_interval: float,
+        now: Callable[[], int],
+        rng: random.Random,
+    ) -> None:
+        """`reports` and `gatekeeper`: whose policies are wanted; intervals in seconds, `now` as of Policies."""
+        self.reflectors: dict[str, Reflector] = {}
+        """By origin, while they are watched."""
+        self.unknown: dict[str, str] = {"policies": "not looked for yet"}
+        """API groups of which it is not known what they serve, and why."""
+        self.settled = False
+        """Whether all that there is to know was known once, or was given up."""
+        self._policies = policies
+        self._wanted = {"reports": reports, "gatekeeper": gatekeeper}
+        self._relist_interval = relist_interval
+        self._interval = discovery_interval
+        self._now = now
+        self._rng = rng
+        self._patient_until = now() + PATIENCE_MS
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._event = asyncio.Event()
+        policies.on_settled = self._settle
+
+    async def run(self, connection: Connection) -> None:
+        """Until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                while True:
+                    self._apply(await discover_policies(connection, **self._wanted), connection, tasks)
+                    self._settle()
+                    seconds = self._interval * (_SELDOM if self.settled else 1)
+                    await asyncio.sleep(seconds * self._rng.uniform(0.9, 1.1))
+        finally:
+            self._tasks.clear()
+            self.reflectors.clear()
+
+    async def settle(self, *, seconds: float) -> None:
+        """Wait for it, at most so long."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._event.wait(), seconds)
+        self._settle()
+
+    def _settle(self) -> None:
+        if self.settled:
+            return
+        known = not self.unknown and all(sink.settled for sink in self._policies.sinks.values())
+        if known or self._now() >= self._patient_until:
+            self.settled = True
+            self._policies.begin()
+            self._event.set()
+
+    def _apply(self, found: Discovery, connection: Connection, tasks: asyncio.TaskGroup) -> None:
+        for group, reason in found.unknown.items():
+            if self.unknown.get(group) != reason:
+                log.warning("policies_unknown", group=group, reason=reason)
+        self.unknown = found.unknown
+        for origin, reflector in list(self.reflectors.items()):
+            if found.absent(reflector.resource):
+                self._tasks.pop(origin).cancel()
+                del self.reflectors[origin]
+        for resource in found.served:
+            if resource.origin in self.reflectors:
+                continue
+            reflector = Reflector(
+                connection,
+                resource,
+                self._policies.sink(resource),
+                relist_interval=self._relist_interval,
+                forbidden_cap=FORBIDDEN_CAP,
+                metadata=True,
+            )
+            self.reflectors[resource.origin] = reflector
+            self._tasks[resource.origin] = tasks.create_task(reflector.run())
