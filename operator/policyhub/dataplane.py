@@ -317,7 +317,10 @@ class DataPlane:
         )
         self._rollup = self._roll_up(ledger) if spec.roll_up else None
         if spec.enrichment:
-            self._policies = Policies(now=self._now)
+            self._policies = Policies(
+                now=self._now,
+                on_malformed=lambda origin, why: log.warning("policy_malformed", resource=origin, message=why),
+            )
             self.library = Library(
                 self._policies,
                 reports=wanted.policy_reports or wanted.open_reports,

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from policyhub.findings import asff
+from policyhub.findings.digest import digest
 from policyhub.findings.rollup import is_rolled, rolled
 from policyhub.kube.resource import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS, VERSIONS, Resource
 from policyhub.kube.sink import ReflectorState
@@ -29,6 +30,7 @@ from policyhub.sources.violation import Malformed, Reading, SourceKey, Subject, 
 from policyhub.sync.entry import Entry
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.owners import JOBS, PODS, REPLICASETS, Object, Owners, Unresolved
+from policyhub.sync.policies import Policies, policies
 from policyhub.sync.rollup import Rollup
 
 PLURALS = {
@@ -91,6 +93,7 @@ class Intake:
             self.rollup = self.ledger.lineage = Rollup(ledger=self.ledger, owners=self.owners)
         for sink in self.owners.sinks.values():
             sink.begin()
+        self.policies = Policies(now=lambda: now, on_malformed=_surprised)
         self.owned = 0
         """Pods, ReplicaSets and Jobs that were read."""
         self.rolled: Counter[Subject] = Counter()
@@ -133,6 +136,8 @@ class Intake:
         resource = kind.lower() if group == GATEKEEPER else PLURALS.get((group, kind), "")
         if (group, kind) in OWNERS and self.rollup is not None:
             self.own(piece, OWNERS[group, kind])
+        elif self.target.enrichment and (of := policies(group, version, kind)) is not None:
+            self.say(piece, of)
         elif not resource or not kind:
             self.others[kind or "an object without a kind"] += 1
         elif group not in self.target.groups:
@@ -141,6 +146,13 @@ class Intake:
             if version not in VERSIONS[group]:
                 self.versions[api_version] += 1
             self._source(piece, group, resource)
+
+    def say(self, piece: Piece, resource: Resource) -> None:
+        """Take a policy's or template's word on itself."""
+        self.policies.on_malformed = lambda _, why: self.fail(
+            Broken(piece.place, f"a policy that cannot be read: {why}")
+        )
+        self.policies.sink(resource).upsert(piece.raw)
 
     def own(self, piece: Piece, resource: Resource) -> None:
         """Take a Pod, ReplicaSet or Job."""
@@ -159,7 +171,8 @@ class Intake:
 
     def _source(self, piece: Piece, group: str, resource: str) -> None:
         try:
-            reading = reader.read(group, resource, piece.raw, latest=self.now // 1000 + PLAUSIBLE_AHEAD_SECONDS)
+            latest, template = self.now // 1000 + PLAUSIBLE_AHEAD_SECONDS, self.policies.template(resource)
+            reading = reader.read(group, resource, piece.raw, latest=latest, template=template)
         except (Malformed, RecursionError) as error:
             self._diagnose(piece, group, str(error))
             return
@@ -177,7 +190,8 @@ class Intake:
     def _say(self, reading: Reading) -> None:
         created = None if reading.created is None else reading.created * 1000
         calls = []
-        for violation, observed in reading.violations:
+        for said, observed in reading.violations:
+            violation = self.policies.enrich(said)
             if self.target.wanted.wants(violation):
                 calls.append((violation, created if observed is None else observed * 1000))
                 if is_rolled(violation.subject):
@@ -224,6 +238,15 @@ class Intake:
                 sink.forbidden = True  # not refused for the moment, as a cluster's may be: there is nobody to ask again
             self.owners.live()
         self._freeze()
+        for entry in self.wanted() if self.policies.sinks else ():
+            self._relearn(entry)
+
+    def _relearn(self, entry: Entry) -> None:
+        """Policies may have come after the reports that name them."""
+        if entry.voice is not None:
+            entry.calls = tuple((key, self.policies.enrich(said)) for key, said in entry.calls)
+            entry.voice = self.policies.enrich(entry.voice)
+            entry.digest = digest(entry.voice, default_severity=self.target.wanted.default_severity)
 
     def uncounted(self) -> Counter[Unresolved]:
         """The violations of Pods, ReplicaSets and Jobs that count for nothing, by why."""

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 import msgspec
 
 from policyhub.kube.connection import Connection, Refused, Unreachable
-from policyhub.kube.discovery import discover
+from policyhub.kube.discovery import discover, discover_policies
 from policyhub.kube.resource import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS, Resource
 from policyhub.render.piece import Broken, Piece, Place
 from policyhub.sync.owners import RESOURCES
@@ -71,7 +71,27 @@ async def owners(
     connection: Connection, *, pause: Pause = asyncio.sleep
 ) -> AsyncIterator[tuple[Resource, Piece | Broken]]:
     """Every Pod that has not ended, every ReplicaSet and Job, as metadata."""
-    for resource, select in RESOURCES.items():
+    async for resource, piece in _metadata(connection, RESOURCES, pause):
+        yield resource, piece
+
+
+async def policies(
+    connection: Connection, groups: Iterable[str], *, pause: Pause = asyncio.sleep
+) -> AsyncIterator[tuple[Resource, Piece | Broken]]:
+    """The policies behind the sources of these groups, as metadata."""
+    asked = frozenset(groups)
+    found = await discover_policies(
+        connection, reports=bool(asked & {POLICY_REPORTS, OPEN_REPORTS}), gatekeeper=GATEKEEPER in asked
+    )
+    async for resource, piece in _metadata(connection, dict.fromkeys(found.served), pause):
+        yield resource, piece
+
+
+async def _metadata(
+    connection: Connection, resources: Mapping[Resource, Mapping[str, str] | None], pause: Pause
+) -> AsyncIterator[tuple[Resource, Piece | Broken]]:
+    """The objects of each resource, with the parameters that they are listed by."""
+    for resource, select in resources.items():
         try:
             async for raw in _objects(connection, resource, pause, select=select, accept=_METADATA):
                 yield resource, Piece(_place(resource, raw), raw)

@@ -154,6 +154,8 @@ async def _live(request: Request) -> Intake:
             uid = await _uid(request, connection.cluster_uid, Refused)
             wanted = _target(request, uid=uid)
             intake = _intake(request, wanted)
+            if wanted.enrichment:
+                await _policies(connection, intake)
             async for piece in listing(connection, wanted.groups):
                 _take(intake, piece)
             known = wanted.roll_up and await _owners(connection, intake)
@@ -163,6 +165,17 @@ async def _live(request: Request) -> Intake:
     if intake.broken and not intake.objects:
         raise SessionError("nothing could be read")
     return intake
+
+
+async def _policies(connection: Any, intake: Intake) -> None:
+    """What they say of themselves, before anything that names them is read."""
+    from policyhub.render.listing import policies  # noqa: PLC0415  (as in `_live`)
+
+    async for resource, piece in policies(connection, intake.target.groups):
+        if isinstance(piece, Broken):
+            tell(f"what these policies say of themselves is not known: {piece}")
+        else:
+            intake.say(piece, resource)
 
 
 async def _owners(connection: Any, intake: Intake) -> bool:

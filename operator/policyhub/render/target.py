@@ -68,6 +68,7 @@ class Target(msgspec.Struct, frozen=True):
     groups: frozenset[str]
     """The API groups that are read."""
     roll_up: bool
+    enrichment: bool
     came: dict[str, str]
     """Where the name, ARN and uid of the cluster, the account and the Region came from."""
 
@@ -126,7 +127,8 @@ def target(flags: Mapping[str, Any], *, document: Any = None, file: str = "", ui
         "openreports.io": spec.sources.open_reports,
         GATEKEEPER: spec.sources.gatekeeper,
     }
-    return Target(cluster, wanted, frozenset(group for group, on in read.items() if on), spec.roll_up, came)
+    groups = frozenset(group for group, on in read.items() if on)
+    return Target(cluster, wanted, groups, spec.roll_up, spec.enrichment, came)
 
 
 def _monitored(given: dict[str, Any], document: Any, file: str) -> MonitoredCluster:

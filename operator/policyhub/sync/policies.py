@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
-import structlog
 
 from policyhub.kube.resource import GATEKEEPER, Resource
 from policyhub.kube.sink import ReflectorState
@@ -26,8 +25,6 @@ from policyhub.sources.constraints import SOURCE as GATEKEEPERS
 from policyhub.sources.policy import Policy, enriched, policy_of
 from policyhub.sources.violation import Severity, Violation
 from policyhub.sources.wire import Name
-
-log = structlog.get_logger(__name__)
 
 QUIET_MS: Final = 2_000
 """Policies are applied by the dozen: how long none may have changed before their sources are listed again."""
@@ -54,14 +51,30 @@ _SPEAKERS: Final[dict[str, tuple[str, str]]] = {
 """Origin of a policy object → who speaks of it in reports, and by which name."""
 
 
+def policies(group: str, version: str, kind: str) -> Resource | None:
+    """The kind of policies that an object of this kind is one of."""
+    plural = f"{kind.lower().removesuffix('y')}ies" if kind.endswith("y") else f"{kind.lower()}s"
+    resource = Resource(group, version, plural, kind, namespaced=False)
+    return resource if resource.origin in _SPEAKERS else None
+
+
 class Policies:
     """What is known, and what has changed."""
 
-    def __init__(self, *, now: Callable[[], int], on_settled: Callable[[], None] = lambda: None) -> None:
-        """`now` gives Unix milliseconds by a clock that never jumps; `on_settled` is told that a kind is."""
+    def __init__(
+        self,
+        *,
+        now: Callable[[], int],
+        on_malformed: Callable[[str, str], None],
+        on_settled: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`now` gives Unix milliseconds by a clock that never jumps; `on_malformed` is told of a policy that cannot be
+        read (its origin, why), `on_settled` that a kind is settled.
+        """
         self.sinks: dict[str, Sink] = {}
         """Of every kind that is or was served, by origin."""
         self.on_settled = on_settled
+        self.on_malformed = on_malformed
         self._now = now
         self._said: dict[Key, Policy] = {}
         """Of those that say anything."""
@@ -152,7 +165,7 @@ class Sink:
         try:
             metadata = _decode(raw).metadata
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            log.warning("policy_malformed", resource=self.origin, message=str(error))
+            self._policies.on_malformed(self.origin, str(error))
             return
         key = self._source, self._name.format(name=metadata.name, namespace=metadata.namespace)
         self._known.add(key)

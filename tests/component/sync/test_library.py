@@ -32,7 +32,7 @@ class Stand:
 
     def __init__(self) -> None:
         self.clock = Clock()
-        self.policies = Policies(now=self.clock)
+        self.policies = Policies(now=self.clock, on_malformed=print)
         self.library = Library(
             self.policies,
             reports=True,

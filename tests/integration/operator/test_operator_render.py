@@ -35,9 +35,24 @@ REPLICASET = owned(
 )  # fmt: skip
 
 
+POLICY: Document = {
+    "apiVersion": "admissionregistration.k8s.io/v1",
+    "kind": "ValidatingAdmissionPolicy",
+    "metadata": {"name": "quota", "annotations": {"policies.kyverno.io/title": "Every Namespace has a Quota"}},
+    "spec": {
+        "matchConstraints": {
+            "resourceRules": [
+                {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["namespaces"]}
+            ]
+        },
+        "validations": [{"expression": "true"}],
+    },
+}
+
+
 def test_it_renders_what_the_operator_sent(world: World) -> None:
     """Findings of a live cluster equal those that the hub has from the operator, but for the time of the rendering;
-    reports of each API, a constraint, and a Pod that counts for its Deployment.
+    reports of each API, a constraint, a Pod that counts for its Deployment, and a policy that says what it is for.
     """
     on_pod = report("web-1-x", result("pods"))
     on_pod["scope"] = {"apiVersion": "v1", "kind": "Pod", "namespace": "shop", "name": "web-1-x"}
@@ -46,7 +61,8 @@ def test_it_renders_what_the_operator_sent(world: World) -> None:
         on_pod, report("web", result("labels"), result("probes", severity="high"), result("fine", result="pass"))
     )
     world.apply(report("other", result("labels", result="warn"), kind="Report"))
-    world.apply(report("shop", result("quota"), kind="ClusterPolicyReport"))
+    world.apply(report("shop", result("quota", source="ValidatingAdmissionPolicy"), kind="ClusterPolicyReport"))
+    world.apply(POLICY)
     world.apply(constraint("repos", "web-1-x"))
     world.write_status(constraint("repos", "web-1-x"))
     world.monitor(rollUp=True)
@@ -54,6 +70,7 @@ def test_it_renders_what_the_operator_sent(world: World) -> None:
     world.synced()
     sent = {finding["Id"]: finding for finding in world.found().values()}
     assert len(sent) == 6
+    assert any(finding["Title"].startswith("Every Namespace has a Quota: ") for finding in sent.values())
     done = subprocess.run(  # noqa: S603  (this project's own program)
         [
             sys.executable, "-m", "policyhub", "render", "--live", "--kubeconfig", str(world.installed.kubeconfig()),

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from dev.hub.schema import checker
 from policyhub import dataplane
 from policyhub.findings.asff import timestamp
+from policyhub.findings.digest import digest
 from policyhub.hub.client import product_arn as hub_product_arn
 from policyhub.hub.credentials import partition as hub_partition
 from policyhub.kube import discovery
@@ -296,6 +297,57 @@ def test_reports_that_an_engine_left_behind_say_nothing() -> None:
     intake, _ = given(old, new)
     assert [f["ProductFields"]["policyhub/policy"] for f in findings(intake).values()] == ["there"]
     assert intake.ledger.frozen == {("kyverno", "wgpolicyk8s.io")}
+
+
+POLICY: Document = {
+    "apiVersion": "kyverno.io/v1",
+    "kind": "ClusterPolicy",
+    "metadata": {
+        "name": "p",
+        "annotations": {"policies.kyverno.io/title": "Peace", "policies.kyverno.io/severity": "low"},
+    },
+}
+TEMPLATED: Document = {
+    "apiVersion": "templates.gatekeeper.sh/v1",
+    "kind": "ConstraintTemplate",
+    "metadata": {"name": CONSTRAINT["kind"].lower(), "annotations": {"severity": "critical"}},
+}
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_findings_say_what_policies_say(*, late: bool) -> None:
+    """Whether these were read before the reports or after them; a template's severity counts for what comes after it.
+    Digests are those of what is said.
+    """
+    sources = [report("a", result("p")), {**CONSTRAINT, "metadata": {"name": "c"}}]
+    intake, told = given(*([*sources, POLICY, TEMPLATED] if late else [POLICY, TEMPLATED, *sources]))
+    intake.settle(owners=False)
+    said = {f["ProductFields"]["policyhub/source"]: f for f in findings(intake).values()}
+    assert told == []
+    assert said["kyverno"]["Title"].startswith("Peace: ")
+    assert said["kyverno"]["FindingProviderFields"]["Severity"]["Label"] == "LOW"
+    assert said["gatekeeper"]["FindingProviderFields"]["Severity"]["Label"] == ("HIGH" if late else "CRITICAL")
+    for entry in intake.wanted():
+        assert entry.voice is not None
+        assert entry.digest == digest(entry.voice)
+    assert intake.others == {}
+
+
+def test_a_policy_that_cannot_be_read_is_told_with_its_place() -> None:
+    """And loses nothing else."""
+    intake, told = given({**POLICY, "metadata": {"name": 7}}, report("a", result("p")))
+    assert len(told) == 1
+    assert told[0].startswith("f:1: document 1: a policy that cannot be read: ")
+    assert len(findings(intake)) == 1
+
+
+def test_policies_that_are_not_asked_for_are_other_kinds() -> None:
+    """With enrichment off in the MonitoredCluster."""
+    plain = msgspec.structs.replace(target({}), enrichment=False)
+    intake, _ = given(POLICY, report("a", result("p")), wanted=plain)
+    [finding] = findings(intake).values()
+    assert finding["Title"].startswith("p: ")
+    assert intake.others == {"ClusterPolicy": 1}
 
 
 def test_filters_count_what_they_leave_out() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from policyhub.kube.connection import Connection, Refused, Unreachable
-from policyhub.render.listing import listing, owners
+from policyhub.render.listing import listing, owners, policies
 from policyhub.render.piece import Broken
 
 Answer = dict[str, Any] | Exception
@@ -116,3 +116,27 @@ async def test_owners_are_listed_without_what_has_ended() -> None:
     found = [(r.plural, isinstance(one, Broken)) async for r, one in owners(cast("Connection", server), pause=rest)]
     assert sorted(found) == [("jobs", True), ("pods", False), ("replicasets", False)]
     assert server.asked[0][1]["fieldSelector"] == "status.phase!=Succeeded,status.phase!=Failed"
+
+
+async def test_policies_come_as_metadata() -> None:
+    """Of the kinds that are served, for the groups that are asked for; a refused kind is told, the others are read."""
+    kinds = [("clusterpolicies", "ClusterPolicy"), ("policies", "Policy")]
+    root = "/apis/kyverno.io"
+    server = Server(
+        {
+            root: {"versions": [{"version": "v1"}]},
+            f"{root}/v1": {
+                "resources": [{"name": n, "kind": k, "namespaced": True, "verbs": ["list", "watch"]} for n, k in kinds]
+            },
+            f"{root}/v1/clusterpolicies": page("a", "b"),
+            f"{root}/v1/policies": Refused(403, "Forbidden", "no"),
+        }
+    )
+    connection = cast("Connection", server)
+    read = [(resource.kind, str(one.place)) async for resource, one in policies(connection, [GROUP], pause=rest)]
+    assert read == [
+        ("ClusterPolicy", "clusterpolicies.kyverno.io shop/a"),
+        ("ClusterPolicy", "clusterpolicies.kyverno.io shop/b"),
+        ("Policy", "policies.kyverno.io"),
+    ]
+    assert not [path for path, _ in server.asked if "templates" in path]

@@ -84,7 +84,7 @@ def title(policies: Policies, source: str = "kyverno", policy: str = "probes") -
 )
 def test_a_policy_is_known_by_the_name_that_its_engine_gives_it(origin: str, source: str, policy: str) -> None:
     """Namespaced ones by their namespace too, as each engine writes it; templates by the kind that they make."""
-    policies = Policies(now=Clock())
+    policies = Policies(now=Clock(), on_malformed=print)
     plural, _, group = origin.partition(".")
     sink = policies.sink(Resource(group, "v1", plural, "K", namespaced="shop" in policy))
     listed(sink, said("p", namespace="shop" if "shop" in policy else "", title="T"))
@@ -101,7 +101,7 @@ def test_every_kind_that_is_looked_for_has_a_speaker() -> None:
 
 def test_a_template_names_the_severity_of_its_constraints() -> None:
     """A constraint's own stands, and goes before how admission would react; the template stands between."""
-    policies = Policies(now=Clock())
+    policies = Policies(now=Clock(), on_malformed=print)
     listed(policies.sink(TEMPLATE), said("k8slimits", severity="critical"))
     assert policies.template("k8slimits") == "CRITICAL"
     assert policies.template("k8sother") is None
@@ -110,7 +110,7 @@ def test_a_template_names_the_severity_of_its_constraints() -> None:
 def test_a_change_is_told_once_when_all_is_quiet() -> None:
     """Policies come by the dozen; what nobody violates needs no reading."""
     clock = Clock()
-    policies = Policies(now=clock)
+    policies = Policies(now=clock, on_malformed=print)
     sink = policies.sink(CLUSTER_POLICY)
     listed(sink, said("probes", title="T"), said("limits", title="L"))
     policies.begin()
@@ -134,7 +134,7 @@ def test_a_change_is_told_once_when_all_is_quiet() -> None:
 def test_what_is_gone_stands_for_one_listing_more() -> None:
     """Its violations go with it: no reason to send them once more before. Then it is forgotten, which is no news."""
     clock = Clock()
-    policies = Policies(now=clock)
+    policies = Policies(now=clock, on_malformed=print)
     sink = policies.sink(CLUSTER_POLICY)
     listed(sink, said("probes", title="T"))
     policies.begin()
@@ -159,7 +159,11 @@ def test_what_is_gone_stands_for_one_listing_more() -> None:
 def test_a_kind_is_settled_when_listed_or_refused() -> None:
     """A failure is neither; what cannot be read loses nothing else."""
     told: list[str] = []
-    policies = Policies(now=Clock(), on_settled=lambda: told.append("settled"))
+    policies = Policies(
+        now=Clock(),
+        on_settled=lambda: told.append("settled"),
+        on_malformed=lambda origin, _: told.append(origin),
+    )
     sink = policies.sink(CLUSTER_POLICY)
     sink.state(ReflectorState(phase="failed", reason="ListingFailed"))
     assert told == []
@@ -169,7 +173,7 @@ def test_a_kind_is_settled_when_listed_or_refused() -> None:
     listed(other, b'{"metadata": {"name": 7}}', said("k8slimits", title="T"))
     assert other.settled
     assert title(policies, "gatekeeper", "K8sLimits") == "T"
-    assert told == ["settled", "settled"]
+    assert told == ["settled", "constrainttemplates.templates.gatekeeper.sh", "settled"]
 
 
 def test_which_sources_are_read_again() -> None:
@@ -185,7 +189,7 @@ class World:
 
     def __init__(self, **wanted: Any) -> None:
         self.clock = Clock()
-        self.policies = Policies(now=self.clock)
+        self.policies = Policies(now=self.clock, on_malformed=print)
         self.ledger = Ledger(cluster_id="alpha", cluster_uid="u", default_severity="MEDIUM", on_dirty=lambda: None)
         self.ledger.take_part("", [], now=START)
         self.views = {
