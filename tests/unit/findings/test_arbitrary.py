@@ -5,11 +5,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+import msgspec
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from policyhub.findings.digest import digest
 from policyhub.sources import constraints, reader, reports, wire
+from policyhub.sources.policy import enriched, policy_of
 from policyhub.sources.violation import Malformed, Reading
 from tests.unit.findings import mapping
 
@@ -48,6 +50,14 @@ TELLING = st.sampled_from(
         "x/url",
         "id",
         "policycontroller.gke.io/constraintData",
+        "benchmark",
+        "controlURL",
+        "policy-title",
+        "policy-description",
+        "policies.kyverno.io/title",
+        "description",
+        "severity",
+        "category",
     ]
 )
 SOURCES = st.sampled_from(
@@ -59,6 +69,7 @@ SOURCES = st.sampled_from(
         "Trivy Compliance",
         "Trivy ConfigAudit",
         "Falco",
+        "kubescape",
         "a/b",
     ]
 )
@@ -210,6 +221,19 @@ def test_any_constraint(objections: Objections, document: dict[str, Any]) -> Non
     for entry in listed if isinstance(listed, list) else ():
         one = read(constraints.GROUP, "any", {**document, "status": {"violations": [entry]}})
         assert one is None or one.said or one.problems or entry is None
+
+
+@THOROUGH
+@given(document=REPORT, annotations=st.none() | st.dictionaries(ANY | TELLING, TEXT, max_size=20))
+def test_any_policy(objections: Objections, document: dict[str, Any], annotations: dict[str, str] | None) -> None:
+    """Whatever a policy says of itself, its findings are the same ones, and are taken."""
+    reading = read(document["apiVersion"].partition("/")[0], "reports", document)
+    if reading is None:
+        return
+    policy = policy_of(annotations)
+    said = tuple((enriched(violation, policy), observed) for violation, observed in reading.violations)
+    assert [violation.identity for violation, _ in said] == [violation.identity for violation in reading.said]
+    taken(msgspec.structs.replace(reading, violations=said), objections)
 
 
 @example(b"0\0")
