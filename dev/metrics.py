@@ -22,7 +22,8 @@ MonitoredCluster. Counters and histograms start with the process. What describes
 ends. Beside these stand Python's own metrics (`process_…`, `python_…`) and the `…_created` times of counters and
 histograms.
 
-What to alert on: the [alerts](runbooks/README.md) that come with the chart.
+What to alert on: the [alerts](runbooks/README.md) that come with the chart. What to look at: its two
+[dashboards](dashboards.md).
 """
 
 

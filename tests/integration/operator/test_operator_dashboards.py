@@ -1,0 +1,77 @@
+"""The chart's dashboards, alerts and example queries against a real Prometheus that has scraped a real run."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from dev import metrics
+from dev.cluster import ControlPlane
+from dev.dashboards.__main__ import BOARDS
+from dev.dashboards.board import Board, Panel, Query
+from dev.dashboards.picture import page
+from dev.dashboards.prometheus import Prometheus, filled
+from dev.dashboards.trial import LOST, VARIABLES, trial
+from dev.hub.process import HubProcess
+from policyhub.metrics import Definition
+
+QUERIES = [
+    pytest.param(name, panel, query, id=f"{board.uid} {panel.title} {number}")
+    for name, board in BOARDS.items()
+    for panel in board.panels
+    for number, query in enumerate(panel.queries)
+]
+SECONDS = 600
+
+
+@pytest.fixture(scope="module")
+def prometheus(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    if Prometheus.installed() is None:
+        pytest.skip("prometheus is not installed (Debian: prometheus)")
+    folder = tmp_path_factory.mktemp("dashboards")
+    with HubProcess.start() as hub, trial(plane.cluster("boards"), hub, folder, copies=2) as prometheus:
+        yield prometheus
+
+
+@pytest.mark.parametrize(("name", "panel", "query"), QUERIES)
+def test_every_query_of_a_dashboard_finds_something(
+    prometheus: Prometheus, name: str, panel: Panel, query: Query
+) -> None:
+    """Each query of each panel has a result in a run in which everything happens once."""
+    expr = filled(query, VARIABLES[name])
+    found = prometheus.now(expr) if panel.instant else prometheus.over(expr, seconds=SECONDS)
+    assert found, expr
+    values = [one["value"][1] for one in found] if panel.instant else [v for one in found for _, v in one["values"]]
+    assert any(value != "NaN" for value in values), expr
+
+
+@pytest.mark.parametrize(("name", "board"), BOARDS.items(), ids=BOARDS)
+def test_variables_have_values(prometheus: Prometheus, name: str, board: Board) -> None:
+    """What a dashboard lets one choose from is there."""
+    for variable in board.variables:
+        metric = variable.query.removeprefix("label_values(").rpartition(", ")[0]
+        found = prometheus.now(filled(Query(metric), VARIABLES[name]))
+        assert variable.name in {label for one in found for label in one["metric"]}
+
+
+@pytest.mark.parametrize("metric", metrics.definitions(), ids=lambda metric: metric.name)
+def test_every_example_is_a_query(prometheus: Prometheus, metric: Definition) -> None:
+    """Prometheus understands each example of docs/metrics.md; one that is no condition has a result."""
+    found = prometheus.over(metric.example, seconds=SECONDS, step=5)
+    condition = any(sign in metric.example for sign in (" > ", " == ", " != "))
+    assert found or condition, metric.example
+
+
+def test_every_alert_is_evaluated(prometheus: Prometheus) -> None:
+    """Prometheus evaluates each alert without an error, and sees the cluster that cannot be reached."""
+    rules = prometheus.rules()
+    assert {rule["health"] for rule in rules} == {"ok"}
+    alerts = {(one["labels"]["alertname"], one["labels"].get("cluster", "")) for one in prometheus.alerts()}
+    assert ("PolicyhubClusterUnreachable", LOST) in alerts
+
+
+@pytest.mark.parametrize(("name", "board"), BOARDS.items(), ids=BOARDS)
+def test_a_dashboard_can_be_drawn(prometheus: Prometheus, name: str, board: Board) -> None:
+    """The drawn page has each panel, and none without data."""
+    drawn = page(board, prometheus, VARIABLES[name], seconds=SECONDS, note="test")
+    assert all(f"<h3>{panel.title}</h3>" in drawn for panel in board.panels)
+    assert "no data" not in drawn

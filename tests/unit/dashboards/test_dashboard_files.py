@@ -1,0 +1,80 @@
+"""The chart's dashboards: the files are what the definitions make, and what they ask for exists."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dev import metrics
+from dev.dashboards.__main__ import BOARDS, FOLDER, render
+from dev.dashboards.board import COLUMNS, Board, to_json
+from dev.dashboards.picture import shown
+
+ROOT = Path(__file__).resolve().parents[3]
+EACH = pytest.mark.parametrize(("name", "board"), BOARDS.items(), ids=BOARDS)
+
+
+@EACH
+def test_the_files_are_what_the_definitions_make(name: str, board: Board) -> None:
+    """A file of the chart is what `python -m dev.dashboards --write` would write now, and no other is there."""
+    assert (ROOT / FOLDER / name).read_text("utf-8") == render(board)
+    assert {path.name for path in (ROOT / FOLDER).iterdir()} == BOARDS.keys()
+
+
+@EACH
+def test_queries_ask_for_metrics_that_there_are(name: str, board: Board) -> None:
+    """Each metric in a query or a variable is one that the operator exports."""
+    known = {metric.name for metric in metrics.definitions()}
+    asked = [query.expr for panel in board.panels for query in panel.queries] + [v.query for v in board.variables]
+    for expr in asked:
+        names = re.findall(r"policyhub_\w+", expr)
+        assert names or "process_" in expr
+        for one in names:
+            assert one.removesuffix("_bucket") in known
+
+
+@EACH
+def test_panels_do_not_overlap(name: str, board: Board) -> None:
+    """Each panel has a place of its own within Grafana's grid, an id of its own, and says what it shows."""
+    taken: set[tuple[int, int]] = set()
+    panels: list[dict[str, Any]] = to_json(board)["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    for panel in panels:
+        grid = panel["gridPos"]
+        cells = {
+            (x, y) for x in range(grid["x"], grid["x"] + grid["w"]) for y in range(grid["y"], grid["y"] + grid["h"])
+        }
+        assert not taken & cells, panel["title"]
+        assert max(x for x, _ in cells) < COLUMNS
+        assert panel["type"] == "row" or panel["description"]
+        taken |= cells
+
+
+@EACH
+def test_a_config_map_can_hold_it(name: str, board: Board) -> None:
+    """A ConfigMap holds 1 MiB at most; both dashboards are far from it. No path or address of a machine is in them."""
+    text = render(board)
+    assert len(text) < 100_000
+    assert json.loads(text)["uid"] == board.uid
+    assert "127.0.0.1" not in text
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (0.4, "s", "0.4 s"),
+        (75, "s", "1.25 min"),
+        (3 * 86_400, "s", "3 d"),
+        (8526, "short", "8526"),
+        (4263.5, "short", "4264"),
+        (123_456, "short", "123 k"),
+        (8, "reqps", "8/s"),
+        (2.25, "reqps", "2.25/s"),
+        (148e6, "bytes", "148 MB"),
+    ],
+)
+def test_numbers_are_short(value: float, unit: str, text: str) -> None:
+    """A number in a picture is as short as it can be read."""
+    assert shown(value, unit) == text
