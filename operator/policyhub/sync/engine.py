@@ -377,9 +377,18 @@ class Engine:
             if s.entry.pending_since:
                 took[s.change].observe(max(0, now - s.entry.pending_since) / 1000)
             s.feed.ledger.acknowledge(s.entry, s.known, now=now)
+            self._settle(s.feed, s.entry, now=now)
             sent[s.change] += 1
         for change, number in sent.items():
             self._metrics.findings_sent.labels(self.hub_name, change).inc(number)
+
+    def _settle(self, feed: Feed, entry: Entry, *, now: int) -> None:
+        """What was acknowledged needs nothing more, unless it has changed meanwhile. Decided at once: in its lane it
+        would count as pending until all that is more urgent was sent.
+        """
+        decision = decide(entry, ledger=feed.ledger, rules=feed.rules, now=now)
+        if not isinstance(decision, Change):
+            self._put_aside(feed, entry, decision, now=now)
 
     def _judge(self, result: ImportResult) -> None:
         """What the failures within one answered call say of the hub: one pause at most, however many they are."""

@@ -167,6 +167,17 @@ async def test_batches_are_full() -> None:
         assert len({f["Id"] for f in world.hub.sent}) == 250
 
 
+async def test_what_is_acknowledged_waits_no_more() -> None:
+    """In the midst of a backlog, what Security Hub has taken is not counted as pending."""
+    async with working() as world:
+        world.hub.turns = 2
+        world.say(range(250), backlog=True)
+        await until(lambda: len(world.hub.held_ids) == 200 and not world.ledger.flying)
+        assert world.pending() == 50
+        world.hub.turns = 10
+        await until(lambda: not world.pending())
+
+
 async def test_later_words_join_the_batch() -> None:
     """A batch that is not full waits a moment: findings that trickle in share a call."""
     async with working() as world:
