@@ -191,13 +191,13 @@ CLUSTER = Board(
             "Sources",
             (
                 Panel(
-                    "APIs",
+                    "APIs, and minutes since each was listed",
                     "table",
                     (
                         Query(f"min by (source) (policyhub_source_complete{OF})", "whole and live"),
                         Query(
                             f"(time() - max by (source) (policyhub_last_complete_listing_timestamp_seconds{OF})) / 60",
-                            "minutes since listed",
+                            "minutes",
                         ),
                     ),
                     "What is read of the cluster. Nothing is archived on the word of one that is not whole (0).",

@@ -54,10 +54,11 @@ def trial(
     documents = _documents(company, copies=copies)
     _write(cluster, documents)
     with Prometheus(folder, [f"127.0.0.1:{port}"], rules=ALERTS) as prometheus:
+        _seen(prometheus, "up == 0")  # it scrapes from now on
         operator = Operator(installed, hub, settings=settings)
         with operator.start():
             if look is not None:
-                _until(operator, "policyhub_findings_sent_total", more_than=3 * len(documents))
+                _seen(prometheus, f"sum(policyhub_findings_sent_total) > {2 * len(documents)}", operator)
                 look(prometheus)
             _synced(operator)
             _triage(hub)
@@ -154,11 +155,14 @@ def _life(cluster: Cluster, hub: HubProcess, operator: Operator, documents: Sequ
     _until(operator, "policyhub_violations_past_sla", cluster=ALPHA)
 
 
-def _until(operator: Operator, metric: str, *, more_than: float = 0, **labels: str) -> None:
-    def holds() -> bool:
-        return operator.metric(metric, **labels) > more_than
+def _until(operator: Operator, metric: str, **labels: str) -> None:
+    stand.until(
+        lambda: operator.metric(metric, **labels) > 0, seconds=PATIENCE, what=f"{metric} {labels}", operator=operator
+    )
 
-    stand.until(holds, seconds=PATIENCE, what=f"{metric} {labels} above {more_than}", operator=operator)
+
+def _seen(prometheus: Prometheus, expr: str, operator: Operator | None = None) -> None:
+    stand.until(lambda: bool(prometheus.now(expr)), seconds=PATIENCE, what=expr, operator=operator)
 
 
 def _mended(document: Document) -> Document:
