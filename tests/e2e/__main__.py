@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+from dev.cluster.helm import HelmError
 from dev.cluster.local import StartError
 from dev.cluster.toolchain import ToolchainError
 from dev.engines import EngineError
@@ -44,7 +45,7 @@ def main() -> int:
                 if chosen.keep:
                     _keep(stage, chosen.keep)
                 _say(table(rows))
-    except (ToolchainError, StartError, EngineError, StandError) as error:
+    except (ToolchainError, StartError, HelmError, EngineError, StandError) as error:
         _say(str(error))
         _say(f"e2e: stopped at step {len(rows) + 1} of {count}")
         return 2
