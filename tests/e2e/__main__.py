@@ -1,7 +1,7 @@
 """`python -m tests.e2e`: the real engines, the operator and the local Security Hub in one story, as a table.
 
-The exit code is 0 when all that was to hold held, 1 when something did not, 2 when it could not be told: no table's
-step was reached, or an engine ended by itself. The last line says which.
+The exit code is 0 when all that was to hold held, 1 when something did not, 2 when the story could not be told to its
+end, as where an engine ended by itself. The last line says which.
 """
 
 import argparse
