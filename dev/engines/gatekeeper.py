@@ -20,7 +20,18 @@ class Gatekeeper(Engine):
     """Violations that a constraint lists at most; taken at the next start."""
 
     def objects(self) -> list[Document]:
-        return [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}]
+        """Its Pod too: that owns what it says of its state, and what belongs to nobody is collected."""
+        return [
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {"name": POD, "namespace": NAMESPACE},
+                "spec": {
+                    "containers": [{"name": "audit", "image": f"registry.harbour.example/gatekeeper:{self.version}"}]
+                },
+            },
+        ]
 
     def install(self) -> None:
         super().install()
@@ -50,7 +61,6 @@ class Gatekeeper(Engine):
             "--operation=audit",
             "--operation=status",
             "--operation=generate",
-            "--debug-use-fake-pod",
             "--disable-cert-rotation",
             f"--cert-dir={self._certificates}",
             f"--api-cache-dir={self._cache}",

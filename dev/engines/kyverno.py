@@ -6,7 +6,7 @@ from dev.cluster.client import Document
 from dev.engines.engine import Engine
 
 NAMESPACE = "kyverno"
-FILTERS = "[Event,*,*] [*/*,kyverno,*] [*/*,kube-system,*] [*/*,policyhub,*]"
+FILTERS = "[Event,*,*] [*/*,kyverno,*] [*/*,kube-system,*] [*/*,gatekeeper-system,*] [*/*,policyhub,*]"
 """What it looks away from: the constraints leave out the same namespaces."""
 
 
