@@ -32,7 +32,6 @@ from policyhub.dataplane import ADOPT_ANNOTATION, Connect, DataPlane, Fault
 from policyhub.hubs import Hubs
 from policyhub.kube import local
 from policyhub.kube.connection import Connection, Refused, Unreachable, in_cluster_address
-from policyhub.kube.kubeconfig import KubeconfigError
 from policyhub.metrics import Metrics
 from policyhub.settings import Settings
 
@@ -241,19 +240,7 @@ class Supervisor:
             return self._open_home
 
         async def connect() -> Connection:
-            where = f"Secret {reference.namespace}/{reference.name}"
-            try:
-                raw = await self._home.get(f"/api/v1/namespaces/{reference.namespace}/secrets/{reference.name}")
-            except Refused as error:
-                raise KubeconfigError(
-                    f"{where} cannot be read: {error}; name it in the chart's kubeconfigSecrets"
-                ) from error
-            value = msgspec.json.decode(raw, type=_Secret).data.get(reference.key)
-            if value is None:
-                raise KubeconfigError(
-                    f"{where} has no key {reference.key}; spec.connection.kubeconfigSecretRef.key names it"
-                )
-            return await Connection.from_kubeconfig(value)
+            return await Connection.from_secret(self._home, reference.namespace, reference.name, key=reference.key)
 
         return connect
 
@@ -357,11 +344,6 @@ class Supervisor:
         """Stop every data plane; what was pending should have been drained before."""
         for name in list(self.watched):
             await self._stop(name)
-
-
-class _Secret(msgspec.Struct):
-    data: dict[str, bytes] = {}
-    """msgspec reads base64 into bytes."""
 
 
 PROGRESS = frozenset({"InSync", "Pending", "Listing", "InventoryIncomplete", "NotConnected", "HubUnreachable"})

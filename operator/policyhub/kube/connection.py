@@ -15,8 +15,10 @@ import contextlib
 import os
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import aiohttp
 import msgspec
@@ -109,6 +111,21 @@ class Connection:
         return cls(kubeconfig.parse(source))
 
     @classmethod
+    async def from_secret(cls, home: "Connection", namespace: str, name: str, *, key: str) -> "Connection":
+        """The same, read from the Secret in the cluster of `home`. Raises KubeconfigError; Unreachable of `home`."""
+        where = f"Secret {namespace}/{name}"
+        try:
+            raw = await home.get(f"/api/v1/namespaces/{namespace}/secrets/{name}")
+        except Refused as error:
+            raise KubeconfigError(
+                f"{where} cannot be read: {error}; name it in the chart's kubeconfigSecrets"
+            ) from error
+        value = msgspec.json.decode(raw, type=_Secret).data.get(key)
+        if value is None:
+            raise KubeconfigError(f"{where} has no key {key}; spec.connection.kubeconfigSecretRef.key names it")
+        return await cls.from_kubeconfig(value)
+
+    @classmethod
     async def from_file(cls, paths: str, *, context: str | None = None) -> "Connection":
         """A kubeconfig of the person who runs this process, as `local` reads it. Raises KubeconfigError."""
         access, token = await local.load(paths, context=context)
@@ -134,6 +151,14 @@ class Connection:
     async def get(self, path: str, params: Params | None = None, *, accept: str | None = None) -> bytes:
         """The body of the answer; `accept` where another form of it is wanted. Raises Refused, Unreachable."""
         return await self._exchange("GET", path, params=params, accept=accept)
+
+    async def dated(self, path: str) -> tuple[bytes, datetime | None]:
+        """The body, and when the server sent it by its own clock, if it says. Raises Refused, Unreachable."""
+        body, headers = await self._answer("GET", path)
+        try:
+            return body, parsedate_to_datetime(headers.get("Date", ""))
+        except ValueError:
+            return body, None
 
     async def patch(self, path: str, body: object) -> bytes:
         """A JSON merge patch; `body` is anything msgspec encodes. Raises Refused, Unreachable."""
@@ -167,7 +192,11 @@ class Connection:
         except msgspec.MsgspecError as error:
             raise Unreachable(f"{self.server} does not answer as a Kubernetes API server: {error}") from error
 
-    async def _exchange(
+    async def _exchange(self, method: str, path: str, **more: Any) -> bytes:
+        body, _ = await self._answer(method, path, **more)
+        return body
+
+    async def _answer(
         self,
         method: str,
         path: str,
@@ -176,7 +205,8 @@ class Connection:
         body: object = None,
         media: str | None = None,
         accept: str | None = None,
-    ) -> bytes:
+    ) -> tuple[bytes, Mapping[str, str]]:
+        """Body and headers."""
         timeout = aiohttp.ClientTimeout(
             total=self._total_seconds, connect=self._connect_seconds, sock_read=self._read_seconds
         )
@@ -184,7 +214,7 @@ class Connection:
         response = await self._open(method, path, params=params, timeout=timeout, data=data, media=media, accept=accept)
         try:
             with _unreachable():
-                return await response.read()
+                return await response.read(), response.headers
         finally:
             response.close()  # a body read to its end has already given its connection back
 
@@ -262,6 +292,11 @@ class _Uid(msgspec.Struct):
 
 class _Identified(msgspec.Struct):
     metadata: _Uid
+
+
+class _Secret(msgspec.Struct):
+    data: dict[str, bytes] = {}
+    """Msgspec reads base64 into bytes."""
 
 
 class _Details(msgspec.Struct, rename="camel"):
