@@ -246,8 +246,15 @@ class HubClient:
 
     async def caller_account(self) -> str:
         """The account that our credentials belong to (STS; needs no permission)."""
-        identity = await self._call("GetCallerIdentity", lambda: self._clients.sts().get_caller_identity())
-        return str(identity["Account"])
+        return str((await self.caller())["Account"])
+
+    async def caller(self) -> Mapping[str, Any]:
+        """GetCallerIdentity's whole answer."""
+        return await self._call("GetCallerIdentity", lambda: self._clients.sts().get_caller_identity())
+
+    async def describe_hub(self) -> Mapping[str, Any]:
+        """DescribeHub's answer: the hub's ARN and since when it is on. The operator itself needs neither."""
+        return await self._call("DescribeHub", lambda: self._clients.securityhub().describe_hub())
 
     async def verify_account(self) -> None:
         """Raise AccessLost(AccountMismatch) where our credentials belong to another account than the findings."""

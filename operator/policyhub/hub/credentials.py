@@ -42,6 +42,8 @@ class SecurityHub(Protocol):
 
     def get_findings(self, **request: object) -> Mapping[str, Any]: ...
 
+    def describe_hub(self) -> Mapping[str, Any]: ...
+
 
 class Sts(Protocol):
     """What of boto3's STS client is used."""

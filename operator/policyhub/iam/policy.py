@@ -4,6 +4,7 @@
 |---------------------------|---------------------------------|----------------------------------------------------|
 | BatchImportFindings       | securityhub:BatchImportFindings | the default product, and findings of its account   |
 | GetFindings               | securityhub:GetFindings         | the hub                                            |
+| DescribeHub               | securityhub:DescribeHub         | the hub; `policyhub doctor` alone asks             |
 | AssumeRole                | sts:AssumeRole                  | the roles that are named, and none where none is   |
 | GetCallerIdentity         | none: STS answers everybody     |                                                    |
 | AssumeRoleWithWebIdentity | none: the trust policy decides  |                                                    |
@@ -26,13 +27,14 @@ Document = dict[str, Any]
 ACTIONS: Mapping[str, str] = {
     "BatchImportFindings": "securityhub:BatchImportFindings",
     "GetFindings": "securityhub:GetFindings",
+    "DescribeHub": "securityhub:DescribeHub",
     "AssumeRole": "sts:AssumeRole",
     "GetCallerIdentity": "",
     "AssumeRoleWithWebIdentity": "",
 }
 """Every operation that the operator calls → the action that an identity policy must allow; empty where none must."""
 
-READS = ("GetFindings",)
+READS = ("GetFindings", "DescribeHub")
 """The operations that the hub itself is the resource of."""
 TAG_SESSION = "sts:TagSession"
 POD_IDENTITY = "pods.eks.amazonaws.com"

@@ -51,6 +51,9 @@ class Aws:
     def get_findings(self, **request: object) -> Mapping[str, Any]:
         return self._reply(request)
 
+    def describe_hub(self) -> Mapping[str, Any]:
+        return self._reply({})
+
     def get_caller_identity(self) -> Mapping[str, Any]:
         return {"Account": self.account}
 
