@@ -46,7 +46,7 @@ class Client:
     def __init__(self, access: Access) -> None:
         url = urlsplit(access.url)
         self._prefix = url.path.rstrip("/")
-        self._headers = {"Accept": "application/json"}
+        self._headers = {"Accept": "application/json, application/jwk-set+json"}  # the latter for /openid/v1/jwks
         if access.token:
             self._headers["Authorization"] = f"Bearer {access.token}"
         self._pool = urllib3.HTTPSConnectionPool(

@@ -32,6 +32,7 @@ TEXTS: dict[str, Callable[[Record], str]] = {
 }
 DATES: dict[str, Callable[[Record], int]] = {"UpdatedAt": lambda r: r.updated_ns, "CreatedAt": lambda r: r.created_ns}
 SORTS: dict[str, Callable[[Record], Any]] = {"Id": lambda r: r.id, **DATES}
+NOT = "PREFIX_NOT_EQUALS"
 MOST_ATTRIBUTES = 10
 MOST_VALUES = 20
 MEMBERS = frozenset({"Filters", "SortCriteria", "NextToken", "MaxResults"})
@@ -154,9 +155,13 @@ def _filters(filters: dict[str, Any]) -> tuple[list[Predicate], list[tuple[str, 
     for name, values in filters.items():
         if type(values) is not list or not 1 <= len(values) <= MOST_VALUES:
             raise invalid_input(f"Invalid parameter: filter {name} should have 1 to {MOST_VALUES} values")
-        if name in TEXTS:
+        if name == "Type":
+            predicates.append(_type_predicate([_text(name, value) for value in values]))
+        elif name in TEXTS:
             pairs = [_text(name, value) for value in values]
-            if name == "Id":
+            if any(comparison == NOT for comparison, _ in pairs):
+                predicates.append(_not_predicate(name, TEXTS[name], pairs))
+            elif name == "Id":
                 ids = pairs  # the index answers it exactly
             else:
                 predicates.append(_text_predicate(TEXTS[name], pairs))
@@ -183,7 +188,7 @@ def _members(name: str, value: Any, allowed: set[str], required: set[str]) -> di
 
 def _text(name: str, value: Any) -> tuple[str, str]:
     members = _members(name, value, {"Value", "Comparison"}, {"Value", "Comparison"})
-    if members["Comparison"] not in {"EQUALS", "PREFIX"}:
+    if members["Comparison"] not in ({"EQUALS", "PREFIX"} if name == "Type" else {"EQUALS", "PREFIX", NOT}):
         raise invalid_input(
             f"Invalid parameter: comparison {members['Comparison']} of filter {name} is not supported here"
         )
@@ -219,6 +224,29 @@ def _text_predicate(read: Callable[[Record], str], pairs: list[tuple[str, str]])
     if not prefixes:
         return lambda r: read(r) in exact
     return lambda r: read(r) in exact or read(r).startswith(prefixes)
+
+
+def _not_predicate(name: str, read: Callable[[Record], str], pairs: list[tuple[str, str]]) -> Predicate:
+    """Negative values of one attribute are all required."""
+    if any(comparison != NOT for comparison, _ in pairs):
+        raise invalid_input(
+            f"Invalid parameter: {NOT} beside another comparison of filter {name} is not supported here"
+        )
+    prefixes = tuple(value for _, value in pairs)
+    return lambda r: not read(r).startswith(prefixes)
+
+
+def _type_predicate(pairs: list[tuple[str, str]]) -> Predicate:
+    # As of _fields_predicate: the encoded beginning of a type occurs in the text of every finding that has it.
+    likely = tuple(msgspec.json.encode(value)[:-1] for _, value in pairs)
+
+    def accepts(record: Record) -> bool:
+        if not any(encoded in record.body for encoded in likely):
+            return False
+        types = record.finding().get("Types", [])
+        return any(t == v if comparison == "EQUALS" else t.startswith(v) for comparison, v in pairs for t in types)
+
+    return accepts
 
 
 def _fields_predicate(pairs: list[tuple[str, str]]) -> Predicate:
