@@ -1,4 +1,4 @@
-"""The command line: `policyhub run`, `archive`, `render`, `iam-policy` and `findings`."""
+"""The command line: `policyhub run`, `archive`, `render`, `iam-policy`, `findings`, `doctor`, `archive-others`."""
 
 import logging
 import os
@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 import policyhub
+from policyhub.doctor.command import archive_others, doctor
 from policyhub.iam.command import iam_policy
 from policyhub.render import command
 from policyhub.triage.command import findings
@@ -121,3 +122,5 @@ def archive(
 app.command()(command.render)
 app.command("iam-policy")(iam_policy)
 app.command()(findings)
+app.command()(doctor)
+app.command("archive-others")(archive_others)

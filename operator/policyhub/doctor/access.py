@@ -1,0 +1,143 @@
+"""Whether the API server lets the operator do what it does: one question for each verb and resource.
+
+Asked of the API server itself (SelfSubjectAccessReview, which everybody may ask; or, for another service account,
+SubjectAccessReview, which an administrator may), so roles, aggregated roles and webhooks all count.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from policyhub.api.monitoredcluster import GROUP, PLURAL, MonitoredCluster
+from policyhub.doctor.verdict import Verdict, fine, problem, unchecked
+from policyhub.kube.connection import Connection, Refused, Unreachable
+from policyhub.kube.resource import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS
+
+_REVIEWS = "/apis/authorization.k8s.io/v1"
+_READ = ("list", "watch")
+_MENDS: Mapping[str, str] = {
+    "read": "bind the chart's ClusterRole (rbac.create) to this identity; in another cluster, apply a role of the same"
+    " rules there",
+    "roll-up": "set the chart's rbac.rollUp, or spec.rollUp: false, which changes the ids of findings about Pods",
+    "namespaces": "set the chart's rbac.namespaces; without it, findings of deleted namespaces wait for the guard",
+    "own objects": "bind the chart's ClusterRole and Roles (rbac.create) to the operator's service account",
+    "lease": "install with replicas: 2, which gives the role for the Lease",
+    "kubeconfig": "name the Secret in the chart's kubeconfigSecrets",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """One thing that the operator does with the API."""
+
+    part: str
+    """What for; a key of the remedies."""
+    verb: str
+    resource: str
+    """With its subresource, as in roles: `monitoredclusters/status`."""
+    group: str = ""
+    name: str = ""
+    namespace: str = ""
+
+    def __str__(self) -> str:
+        place = f"{self.resource}.{self.group}" if self.group else self.resource
+        named = f" {self.name}" if self.name else ""
+        return f"{self.verb} {place}{named}{f' in {self.namespace}' if self.namespace else ''}"
+
+
+def of_monitored(monitored: MonitoredCluster) -> list[Need]:
+    """What is done in the cluster that is watched."""
+    sources, spec = monitored.spec.sources, monitored.spec
+    wanted = {
+        ("policyreports", POLICY_REPORTS): sources.policy_reports,
+        ("clusterpolicyreports", POLICY_REPORTS): sources.policy_reports,
+        ("reports", OPEN_REPORTS): sources.open_reports,
+        ("clusterreports", OPEN_REPORTS): sources.open_reports,
+        ("*", GATEKEEPER): sources.gatekeeper,
+    }
+    needs = [Need("read", verb, *place) for place, asked in wanted.items() if asked for verb in _READ]
+    needs.append(Need("read", "get", "namespaces", name="kube-system"))
+    needs += [Need("namespaces", verb, "namespaces") for verb in _READ]
+    if spec.roll_up:
+        owners = (("pods", ""), ("replicasets", "apps"), ("jobs", "batch"))
+        needs += [Need("roll-up", verb, *place) for place in owners for verb in _READ]
+    return needs
+
+
+def of_home(monitored: Iterable[MonitoredCluster], *, lease: str | None) -> list[Need]:
+    """What is done in the operator's own cluster."""
+    needs = [Need("own objects", verb, PLURAL, GROUP) for verb in _READ]
+    needs.append(Need("own objects", "patch", f"{PLURAL}/status", GROUP))
+    needs.append(Need("own objects", "create", "events", namespace="default"))
+    if lease is not None:
+        namespace, _, name = lease.partition("/")
+        group = "coordination.k8s.io"
+        needs += [Need("lease", verb, "leases", group, name, namespace) for verb in ("get", "patch")]
+        needs.append(Need("lease", "create", "leases", group, namespace=namespace))
+    references = (m.spec.connection.kubeconfig_secret_ref for m in monitored)
+    needs += [
+        Need("kubeconfig", "get", "secrets", name=r.name, namespace=r.namespace) for r in references if r is not None
+    ]
+    return needs
+
+
+async def check(connection: Connection, about: str, needs: Iterable[Need], *, account: str = "") -> list[Verdict]:
+    """One verdict for each part of which something is missing, or one that all is well. `account` is the service
+    account (`namespace/name`) to ask for instead of whoever asks.
+    """
+    asked = list(dict.fromkeys(needs))
+    try:
+        allowed = await asyncio.gather(*(_allowed(connection, need, account) for need in asked))
+    except (Refused, Unreachable, msgspec.MsgspecError) as error:
+        mend = (
+            "only an administrator may ask for another service account: run it as one, or in the Pod" if account else ""
+        )
+        return [unchecked("api-access", about, f"the API server does not say what is allowed: {error}", mend=mend)]
+    return judge(about, dict(zip(asked, allowed, strict=True)), account=account)
+
+
+def judge(about: str, allowed: Mapping[Need, bool], *, account: str = "") -> list[Verdict]:
+    """Pure."""
+    lacking: defaultdict[str, list[Need]] = defaultdict(list)
+    for need, may in allowed.items():
+        if not may:
+            lacking[need.part].append(need)
+    who = f"service account {account}" if account else "this identity"
+    if not lacking:
+        return [fine("api-access", about, f"{who} may do all that the operator does ({len(allowed)} permissions)")]
+    return [
+        problem("api-access", about, f"{who} may not: {', '.join(map(str, missing))}", mend=_MENDS[part])
+        for part, missing in lacking.items()
+    ]
+
+
+class _Answer(msgspec.Struct):
+    allowed: bool = False
+
+
+class _Review(msgspec.Struct):
+    status: _Answer
+
+
+async def _allowed(connection: Connection, need: Need, account: str) -> bool:
+    resource, _, subresource = need.resource.partition("/")
+    attributes = {
+        "verb": need.verb,
+        "group": need.group,
+        "resource": resource,
+        "subresource": subresource,
+        "name": need.name,
+        "namespace": need.namespace,
+    }
+    kind, spec = "SelfSubjectAccessReview", {"resourceAttributes": attributes}
+    if account:
+        namespace, _, name = account.partition("/")
+        groups = ["system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated"]
+        kind = "SubjectAccessReview"
+        spec |= {"user": f"system:serviceaccount:{namespace}:{name}", "groups": groups}  # type: ignore[dict-item]  # JSON
+    body = {"apiVersion": "authorization.k8s.io/v1", "kind": kind, "spec": spec}
+    raw = await connection.post(f"{_REVIEWS}/{kind.lower()}s", body)
+    return msgspec.json.decode(raw, type=_Review).status.allowed

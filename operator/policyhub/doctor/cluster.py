@@ -1,0 +1,122 @@
+"""One cluster's API server: whether it answers, its version and clock, and which source APIs it serves."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import msgspec
+
+from policyhub.api.monitoredcluster import MonitoredCluster
+from policyhub.doctor.verdict import Verdict, fine, problem, unchecked
+from policyhub.kube.connection import Connection, Refused, Unreachable
+from policyhub.kube.discovery import Discovery, discover
+from policyhub.kube.resource import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS
+
+OLDEST = (1, 25)
+"""The chart's CRD needs CEL rules."""
+SKEW_SECONDS = 60.0
+"""Clocks that differ by more are told. A Date header has whole seconds, and an answer takes some."""
+_LISTINGS = 3
+"""Intervals between complete listings, after which an operator that has not listed is called gone."""
+
+
+class _Version(msgspec.Struct, rename="camel"):
+    git_version: str = ""
+    major: str = ""
+    minor: str = ""
+
+
+async def check_server(connection: Connection, about: str, *, wall: Callable[[], float]) -> tuple[list[Verdict], bool]:
+    """Its version, how its clock differs from `wall` (Unix seconds), and whether it answers at all."""
+    try:
+        body, sent = await connection.dated("/version")
+        version = msgspec.json.decode(body, type=_Version)
+    except (Refused, Unreachable, msgspec.MsgspecError) as error:
+        found = f"{connection.server} does not answer as a Kubernetes API server: {error}"
+        mend = "check the route from this Pod (network policies, security groups, the cluster's endpoint access), the"
+        mend += " proxy, and the kubeconfig's server, authority and credentials"
+        return [problem("connection", about, found, mend=mend)], False
+    clock = [judge_clock(about, sent, wall())] if sent is not None else []
+    return [judge_version(about, connection.server, version), *clock], True
+
+
+def judge_version(about: str, server: str, version: _Version) -> Verdict:
+    """Pure."""
+    digits = version.minor.rstrip("+")  # EKS: "29+"
+    told = f"{server} is Kubernetes {version.git_version or 'of an unknown version'}"
+    if version.major.isdecimal() and digits.isdecimal() and (int(version.major), int(digits)) < OLDEST:
+        mend = f"upgrade the cluster: the operator is made for {OLDEST[0]}.{OLDEST[1]} and later"
+        return problem("connection", about, told, mend=mend)
+    return fine("connection", about, told)
+
+
+def judge_clock(about: str, sent: datetime, now: float) -> Verdict:
+    """`sent` is what a server wrote as its time, `now` ours at the same moment (Unix seconds). Pure."""
+    ahead = now - sent.timestamp()
+    if abs(ahead) <= SKEW_SECONDS:
+        return fine("clock", about, f"the server's clock and ours differ by {abs(ahead):.0f} s")
+    told = f"our clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the server's"
+    return problem("clock", about, told, mend="synchronise the node's clock (chrony with Amazon Time Sync)")
+
+
+async def served(connection: Connection, monitored: MonitoredCluster) -> Discovery:
+    """What the cluster serves of what the MonitoredCluster asks for."""
+    sources = monitored.spec.sources
+    return await discover(
+        connection,
+        policy_reports=sources.policy_reports,
+        open_reports=sources.open_reports,
+        gatekeeper=sources.gatekeeper,
+    )
+
+
+def judge_sources(about: str, found: Discovery) -> list[Verdict]:
+    """Pure."""
+    verdicts = [
+        problem("sources", about, f"{group}: {why}", mend="serve a version that the operator reads, or grant discovery")
+        for group, why in found.unknown.items()
+    ]
+    if not found.served:
+        if not verdicts:
+            mend = (
+                "install a policy engine that writes PolicyReports, OpenReports or constraints, or check spec.sources"
+            )
+            groups = f"{POLICY_REPORTS}, {OPEN_REPORTS} or {GATEKEEPER}"
+            verdicts.append(problem("sources", about, f"the cluster serves nothing of {groups}", mend=mend))
+        return verdicts
+    kinds = [r for r in found.served if r.group == GATEKEEPER]
+    told = [f"{r.plural}.{r.version}.{r.group}" for r in found.served if r.group != GATEKEEPER]
+    told += [f"{len(kinds)} kind{'' if len(kinds) == 1 else 's'} of {GATEKEEPER}"] if kinds else []
+    if found.ending:
+        mend = "nothing, if the CRD is meant to go; its findings are kept until somebody speaks for their objects"
+        ending = ", ".join(sorted(found.ending))
+        verdicts.append(problem("sources", about, f"being deleted: {ending}", mend=mend))
+    return [*verdicts, fine("sources", about, f"served and read: {', '.join(told)}")]
+
+
+def judge_operator(
+    about: str, monitored: MonitoredCluster, generation: int, *, now: float, relist_interval: float
+) -> Verdict:
+    """What the operator wrote into the MonitoredCluster's status. One that is gone leaves its last words. Pure."""
+    status = monitored.status
+    ready = next((c for c in status.conditions if c.type == "Ready"), None) if status is not None else None
+    if ready is None:
+        mend = (
+            "look whether the operator runs and what it logs: kubectl get pods -n policyhub; kubectl logs -n policyhub"
+        )
+        return problem("operator", about, "the operator has written no status yet", mend=f"{mend} deployment/policyhub")
+    if (ready.observed_generation or 0) < generation:
+        found = f"the status is of generation {ready.observed_generation}, the object of {generation}"
+        return problem("operator", about, found, mend="look whether the operator runs: it takes a change in seconds")
+    listed = [source.last_listed.timestamp() for source in status.sources if source.last_listed] if status else []
+    silent = now - max(listed, default=now)
+    if silent > _LISTINGS * relist_interval:
+        found = f"the operator listed the cluster {silent / 3600:.1f} h ago for the last time, and says Ready is"
+        mend = "look whether the operator runs: kubectl get pods -n policyhub"
+        return problem("operator", about, f"{found} {ready.status}", mend=mend)
+    told = f"Ready is {ready.status}, {ready.reason}: {ready.message}"
+    if ready.status == "True":
+        return fine("operator", about, told)
+    mend = f"docs/operations.md explains the reason {ready.reason}; kubectl describe monitoredcluster {about}"
+    if ready.status == "Unknown":
+        return unchecked("operator", about, told, mend=mend)
+    return problem("operator", about, told, mend=mend)

@@ -1,0 +1,174 @@
+"""The flags of `policyhub doctor` and `policyhub archive-others`. What they need loads when the flags are right."""
+
+import os
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from policyhub.doctor.examination import Questions
+    from policyhub.doctor.hub import Hub
+    from policyhub.doctor.verdict import Verdict
+    from policyhub.settings import Settings
+
+_SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+_ANYWHERE = frozenset({"0.0.0.0", "::", ""})  # noqa: S104  (where it listens, not we)
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+
+
+class Output(StrEnum):
+    TEXT = "text"
+    JSON = "json"
+
+
+AccountId = Annotated[str | None, typer.Option(help="AWS account of the findings, where no MonitoredCluster says.")]
+Region = Annotated[str | None, typer.Option(help="AWS Region of the findings, where no MonitoredCluster says.")]
+RoleArn = Annotated[str | None, typer.Option(help="Role to assume, where no MonitoredCluster says.")]
+ExternalId = Annotated[str | None, typer.Option(help="External id for that role.")]
+
+
+def doctor(
+    clusters: Annotated[list[str] | None, typer.Argument(help="MonitoredClusters to look at; none: all.")] = None,
+    *,
+    output: Annotated[Output, typer.Option("--output", "-o", help="Words for people, or JSON.")] = Output.TEXT,
+    kubeconfig: Annotated[
+        str | None, typer.Option(help="The operator's cluster, from outside its Pod.", envvar="KUBECONFIG")
+    ] = None,
+    context: Annotated[str | None, typer.Option(help="The same, by this context.")] = None,
+    service_account: Annotated[
+        str | None,
+        typer.Option(help="From outside: the operator's (namespace/name), whose permissions are asked for."),
+    ] = None,
+    silent_after: Annotated[
+        list[str] | None, typer.Option(help="When an engine counts as silent, such as kyverno=3h; may be repeated.")
+    ] = None,
+    metrics_url: Annotated[
+        str | None, typer.Option(help="The operator's /metrics; in its Pod it is found, outside it is not asked.")
+    ] = None,
+    probe_import: Annotated[
+        bool, typer.Option("--probe-import", help="Send one finding that is none, to see whether it may be sent.")
+    ] = False,
+    account_id: AccountId = None,
+    region: Region = None,
+    role_arn: RoleArn = None,
+    external_id: ExternalId = None,
+) -> None:
+    """Look for what keeps findings from Security Hub. Ends with 0 (fine), 1 (problems) or 2 (could not check all)."""
+    import asyncio  # noqa: PLC0415  (help is quicker without it)
+
+    from policyhub.doctor import engines, words  # noqa: PLC0415  (boto3 and the readers load with it)
+    from policyhub.doctor.examination import Questions  # noqa: PLC0415  (as above)
+    from policyhub.doctor.verdict import exit_code  # noqa: PLC0415  (as above)
+    from policyhub.settings import Settings, SettingsError  # noqa: PLC0415  (as above)
+
+    inside = _SERVICE_ACCOUNT.exists()
+    try:
+        settings = Settings.load(account_id=account_id, region=region, role_arn=role_arn, external_id=external_id)
+        spans = dict(map(_span, silent_after or ()))
+    except (SettingsError, ValueError) as error:
+        raise _refused(str(error)) from error
+    if service_account is not None and len([part for part in service_account.split("/") if part]) != 2:
+        raise _refused(f"--service-account: namespace/name is needed (given: {service_account!r})")
+    questions = Questions(
+        settings=settings,
+        environ=os.environ,
+        wall=time.time,
+        names=clusters or (),
+        account=service_account or "",
+        silent_after={**engines.SILENT_AFTER, **spans},
+        metrics_url=metrics_url or (_metrics_of(settings) if inside else ""),
+        probe_import=probe_import,
+    )
+    verdicts = asyncio.run(_examined(questions, kubeconfig=None if inside else kubeconfig or "", context=context))
+    typer.echo(words.document(verdicts) if output is Output.JSON else words.text(verdicts), nl=False)
+    raise typer.Exit(exit_code(verdicts))
+
+
+def _metrics_of(settings: "Settings") -> str:
+    """Where the operator of this Pod answers."""
+    host = settings.metrics_host or ""
+    host = "127.0.0.1" if host in _ANYWHERE else host
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.metrics_port}/metrics"
+
+
+async def _examined(questions: "Questions", *, kubeconfig: str | None, context: str | None) -> "list[Verdict]":
+    """`kubeconfig` is None within a Pod, empty for the usual file."""
+    from policyhub.doctor.examination import HERE, examine  # noqa: PLC0415  (as above)
+    from policyhub.doctor.verdict import unchecked  # noqa: PLC0415  (as above)
+    from policyhub.kube import local  # noqa: PLC0415  (as above)
+    from policyhub.kube.connection import Connection  # noqa: PLC0415  (as above)
+    from policyhub.kube.kubeconfig import KubeconfigError  # noqa: PLC0415  (as above)
+
+    try:
+        if kubeconfig is None:
+            home = await Connection.in_cluster()
+        else:
+            home = await Connection.from_file(kubeconfig or local.DEFAULT, context=context)
+    except KubeconfigError as error:
+        return [
+            unchecked("connection", HERE, str(error), mend="--kubeconfig or KUBECONFIG names the operator's cluster")
+        ]
+    async with home:
+        return await examine(home, questions)
+
+
+def archive_others(
+    tool: Annotated[str, typer.Argument(help="The tool, as `policyhub doctor` names it.")],
+    *,
+    account_id: AccountId = None,
+    region: Region = None,
+    role_arn: RoleArn = None,
+    external_id: ExternalId = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Archive them; without it they are only counted.")] = False,
+) -> None:
+    """Archive the active findings about Kubernetes policies that another tool left in Security Hub. Stop it first."""
+    import asyncio  # noqa: PLC0415  (as above)
+
+    from policyhub.settings import Settings, SettingsError  # noqa: PLC0415  (as above)
+
+    try:
+        settings = Settings.load(account_id=account_id, region=region, role_arn=role_arn, external_id=external_id)
+    except SettingsError as error:
+        raise _refused(str(error)) from error
+    if settings.account_id is None or settings.region is None:
+        raise _refused("--account-id and --region name the hub")
+    which = (settings.account_id, settings.region, settings.role_arn or "", settings.external_id or "")
+    raise typer.Exit(asyncio.run(_archived(tool, which, share=settings.hub_quota_share, yes=yes)))
+
+
+async def _archived(tool: str, which: "Hub", *, share: float, yes: bool) -> int:
+    """The exit code: 1 where a finding was refused, 2 where Security Hub cannot be asked."""
+    from policyhub.doctor import others  # noqa: PLC0415  (as above)
+    from policyhub.doctor.hub import client_of  # noqa: PLC0415  (as above)
+    from policyhub.hub.errors import HubError  # noqa: PLC0415  (as above)
+
+    try:
+        with client_of(which, share=share) as client:
+            outcome = await others.archive(client, tool, now=lambda: time.time_ns() // 1_000_000, dry=not yes)
+    except HubError as error:
+        typer.echo(f"policyhub: {error.message}", err=True)
+        return 2
+    if not yes:
+        typer.echo(f"{outcome.found} active findings are {tool}'s; --yes archives them.")
+        return 0
+    typer.echo(f"{outcome.archived} of {outcome.found} findings of {tool} are archived.")
+    for reason, number in outcome.refused.most_common():
+        typer.echo(f"{number} not: {reason}", err=True)
+    return 1 if outcome.refused else 0
+
+
+def _span(text: str) -> tuple[str, float]:
+    """`kyverno=3h`. Raises ValueError."""
+    engine, _, span = text.rpartition("=")
+    number, unit = span[:-1], span[-1:]
+    if not engine or unit not in _UNITS or not number.isdecimal():
+        raise ValueError(f"--silent-after: an engine and a time such as kyverno=3h (given: {text!r})")
+    return engine, int(number) * _UNITS[unit]
+
+
+def _refused(message: str) -> typer.Exit:
+    typer.echo(f"policyhub: {message}", err=True)
+    return typer.Exit(2)

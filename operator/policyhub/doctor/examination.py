@@ -1,0 +1,170 @@
+"""All checks in their order: this process, the operator's own cluster, each cluster that is watched, each hub.
+
+Nothing is changed anywhere. A check that raises what nobody expected would hide the others' findings, so each knows the
+errors of what it asks, and turns them into words.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from botocore.exceptions import UnknownRegionError
+from pydantic import ValidationError
+
+from policyhub.api import selector
+from policyhub.api.monitoredcluster import GROUP, PLURAL, VERSION, MonitoredCluster, SecurityHub
+from policyhub.doctor import access, cluster, engines, hub, network, others, quota
+from policyhub.doctor.verdict import Verdict, fine, problem, unchecked
+from policyhub.kube.connection import Connection, Refused, Unreachable
+from policyhub.kube.kubeconfig import KubeconfigError
+from policyhub.settings import Settings
+
+RESOURCE = f"/apis/{GROUP}/{VERSION}/{PLURAL}"
+HERE = "this process's cluster"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Questions:
+    """What is asked for."""
+
+    settings: Settings
+    environ: Mapping[str, str]
+    wall: Callable[[], float]
+    """Unix seconds."""
+    names: Sequence[str] = ()
+    """MonitoredClusters; none: all."""
+    account: str = ""
+    """The operator's service account (`namespace/name`), where somebody else asks."""
+    silent_after: Mapping[str, float] = field(default_factory=lambda: engines.SILENT_AFTER)
+    metrics_url: str = ""
+    probe_import: bool = False
+
+
+async def examine(home: Connection, questions: Questions) -> list[Verdict]:
+    """Every verdict, in the order of the checks."""
+    settings = questions.settings
+    verdicts = network.check_certificates(questions.environ)
+    verdicts += network.check_proxy(questions.environ, {HERE: home.server})
+    found = await _monitored(home, questions)
+    if isinstance(found, Verdict):
+        verdicts.append(found)
+        found = []
+    monitored = [one for one, _ in found]
+    if monitored:
+        verdicts.append(
+            fine("monitored-clusters", "", f"looked at: {', '.join(one.metadata.name for one in monitored)}")
+        )
+    needs = access.of_home(monitored, lease=settings.lease)
+    verdicts += await access.check(home, HERE, needs, account=questions.account)
+    for one, generation in found:
+        verdicts += await _cluster(home, one, generation, questions)
+    hubs = dict.fromkeys(which for one in [*monitored, None] if (which := hub_of(one, settings)) is not None)
+    for which in hubs:
+        verdicts += await _hub(which, questions)
+    if not hubs:
+        told = "no Security Hub was asked: neither a MonitoredCluster nor the settings name account and Region"
+        verdicts.append(unchecked("credentials", "", told, mend="--account-id and --region name the hub"))
+    if questions.metrics_url:
+        verdicts += await quota.check(questions.metrics_url, share=settings.hub_quota_share)
+    return verdicts
+
+
+class _List(msgspec.Struct):
+    items: list[dict[str, Any]]
+
+
+async def _monitored(home: Connection, questions: Questions) -> list[tuple[MonitoredCluster, int]] | Verdict:
+    """The MonitoredClusters that were asked for, each with its generation; or why there are none."""
+    try:
+        items = msgspec.json.decode(await home.get(RESOURCE), type=_List).items
+    except Refused as error:
+        if error.status == 404:
+            mend = "install the chart, whose folder crds/ holds the CRD"
+            return problem("monitored-clusters", "", "the cluster has no MonitoredClusters: no CRD", mend=mend)
+        return unchecked("monitored-clusters", "", f"MonitoredClusters cannot be listed: {error}")
+    except (Unreachable, msgspec.MsgspecError) as error:
+        return unchecked("monitored-clusters", "", f"{home.server} does not answer: {error}")
+    own = selector.parse(questions.settings.watch_selector or "")
+    chosen = [
+        item
+        for item in items
+        if (
+            item["metadata"]["name"] in questions.names
+            if questions.names
+            else own.matches(item["metadata"].get("labels") or {})
+        )
+    ]
+    lacking = {*questions.names} - {i["metadata"]["name"] for i in chosen}
+    if lacking or not chosen:
+        told = f"no MonitoredCluster {', '.join(sorted(lacking))}" if lacking else "there is no MonitoredCluster"
+        told += f" with the labels {questions.settings.watch_selector}" if questions.settings.watch_selector else ""
+        there = ", ".join(sorted(i["metadata"]["name"] for i in items)) or "none"
+        mend = "create one (the chart's monitoredCluster.create), or name one that is there"
+        return problem("monitored-clusters", "", f"{told}; there: {there}", mend=mend)
+    found = []
+    for item in chosen:
+        try:
+            found.append((MonitoredCluster.model_validate(item), int(item["metadata"].get("generation", 0))))
+        except ValidationError as error:
+            told = f"{item['metadata']['name']} is not valid: {error.errors()[0]['msg']}"
+            return problem("monitored-clusters", "", told, mend="apply the CRD of this version, then the object again")
+    return found
+
+
+async def _cluster(
+    home: Connection, monitored: MonitoredCluster, generation: int, questions: Questions
+) -> list[Verdict]:
+    about = monitored.metadata.name
+    interval = questions.settings.relist_interval
+    told = cluster.judge_operator(about, monitored, generation, now=questions.wall(), relist_interval=interval)
+    verdicts = [told]
+    reference = monitored.spec.connection.kubeconfig_secret_ref
+    if reference is None:
+        return verdicts + await _served(home, monitored, questions, account=questions.account)
+    try:
+        connection = await Connection.from_secret(home, reference.namespace, reference.name, key=reference.key)
+    except (KubeconfigError, Refused, Unreachable) as error:
+        mend = "see spec.connection.kubeconfigSecretRef, and the chart's kubeconfigSecrets"
+        return [*verdicts, problem("connection", about, str(error), mend=mend)]
+    async with connection:
+        return verdicts + await _served(connection, monitored, questions, account="")
+
+
+async def _served(
+    connection: Connection, monitored: MonitoredCluster, questions: Questions, *, account: str
+) -> list[Verdict]:
+    """What the API server of a cluster says; nothing more where it does not answer."""
+    about, wall = monitored.metadata.name, questions.wall
+    verdicts, answers = await cluster.check_server(connection, about, wall=wall)
+    if not answers:
+        return verdicts
+    verdicts += await access.check(connection, about, access.of_monitored(monitored), account=account)
+    discovery = await cluster.served(connection, monitored)
+    seen = await engines.look(connection, discovery, now=wall())
+    verdicts += cluster.judge_sources(about, discovery)
+    return verdicts + engines.judge(about, seen, now=wall(), silent_after=questions.silent_after)
+
+
+def hub_of(monitored: MonitoredCluster | None, settings: Settings) -> hub.Hub | None:
+    """Where the findings go, by the rules of the operator; for None, where the settings alone say. What neither says,
+    the operator has written into the status: from outside its settings are not known. Pure.
+    """
+    named = monitored.spec.security_hub if monitored is not None else SecurityHub()
+    status = monitored.status.hub if monitored is not None and monitored.status is not None else None
+    account = named.account_id or settings.account_id or (status.account_id if status else None)
+    region = named.region or settings.region or (status.region if status else None)
+    if not account or not region:
+        return None
+    return account, region, named.role_arn or settings.role_arn or "", named.external_id or settings.external_id or ""
+
+
+async def _hub(which: hub.Hub, questions: Questions) -> list[Verdict]:
+    try:
+        with hub.client_of(which, share=questions.settings.hub_quota_share) as client:
+            verdicts = await hub.check(client, wall=questions.wall, probe_import=questions.probe_import)
+            if any(v.check == "get-findings" and v.state == "fine" for v in verdicts):
+                verdicts += await others.check(client)
+            return verdicts
+    except UnknownRegionError as error:
+        return [problem("credentials", "/".join(which[:2]), str(error), mend="correct the Region of securityHub")]

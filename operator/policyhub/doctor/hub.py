@@ -1,0 +1,170 @@
+"""One Security Hub, asked with the operator's own credentials: whose they are, whether it is on, what it answers."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import policyhub
+from policyhub.doctor import cluster
+from policyhub.doctor.verdict import Verdict, fine, problem, unchecked
+from policyhub.hub import bucket, credentials
+from policyhub.hub.client import HubClient, workers
+from policyhub.hub.errors import AccessLost, HubError, Throttled, access_kind
+
+_ASKED = ("credentials", "security-hub", "product-arn", "get-findings")
+_NO_FINDING = "policyhub/doctor"
+"""The id of what `--probe-import` sends: a finding without title and resources, which is no finding."""
+
+Hub = tuple[str, str, str, str]
+"""(account, Region, role ARN, external id)."""
+
+
+@contextlib.contextmanager
+def client_of(which: Hub, *, share: float) -> Iterator[HubClient]:
+    """The operator's own client, at the operator's pace. Raises botocore's UnknownRegionError."""
+    account, region, role_arn, external_id = which
+    partition = credentials.partition(region)
+    executor = workers(2)
+    try:
+        yield HubClient(
+            account=account,
+            region=region,
+            partition=partition,
+            clients=credentials.Clients(
+                region=region, version=policyhub.__version__, role_arn=role_arn, external_id=external_id
+            ),
+            executor=executor,
+            imports=bucket.IMPORTS.bucket(share=share),
+            reads=bucket.READS.bucket(share=share),
+        )
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
+
+
+async def check(client: HubClient, *, wall: Callable[[], float], probe_import: bool) -> list[Verdict]:
+    """`probe_import` sends a finding that Security Hub refuses by its form: the answer tells whether it may be sent."""
+    about = f"{client.account}/{client.region}"
+    try:
+        caller = await client.caller()
+    except HubError as error:
+        return [
+            problem("credentials", about, error.message, mend=_sign_in(error)),
+            *(unchecked(check, about, "not asked: there are no usable credentials") for check in _ASKED[1:]),
+        ]
+    verdicts = [judge_caller(about, client.account, caller), *_clock(about, caller, wall())]
+    if verdicts[0].state == "problem":
+        verdicts += [
+            unchecked(check, about, "not asked: the credentials are another account's") for check in _ASKED[1:]
+        ]
+        return verdicts
+    verdicts += [await _enabled(client, about), await _readable(client, about)]
+    if probe_import:
+        verdicts.append(await _importable(client, about))
+    else:
+        told = f"{client.product_arn}; whether it may be written is not tried without --probe-import"
+        verdicts.append(fine("product-arn", about, told))
+    return verdicts
+
+
+def judge_caller(about: str, account: str, caller: Mapping[str, Any]) -> Verdict:
+    """Pure."""
+    told = f"{caller.get('Arn')} of account {caller.get('Account')}"
+    if caller.get("Account") == account:
+        return fine("credentials", about, f"signed in as {told}")
+    mend = (
+        f"name a role of account {account} (securityHub.roleArn, or spec.securityHub.roleArn of the MonitoredCluster)"
+    )
+    mend += f"; `policyhub iam-policy --assume-role arn:…:iam::{account}:role/…` prints what it needs"
+    return problem("credentials", about, f"signed in as {told}, and findings go to {account}", mend=mend)
+
+
+def _sign_in(error: HubError) -> str:
+    kind = error.kind if isinstance(error, AccessLost) else ""
+    if kind in {"CredentialsMissing", "CredentialsExpired", "CredentialsRejected", "AccessDenied"}:
+        return (
+            "check the sign-in: the service account's annotation and the role's trust policy (IRSA), or the association"
+            " and the agent on the node (Pod Identity); docs/iam.md says what each message means"
+        )
+    return "check the route to sts and securityhub of this Region (VPC endpoints, NAT, proxy) and AWS_ENDPOINT_URL"
+
+
+def _clock(about: str, answer: Mapping[str, Any], now: float) -> list[Verdict]:
+    """By the Date header of an answer of AWS's."""
+    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    try:
+        sent = parsedate_to_datetime(str(headers.get("date")))
+    except ValueError:
+        return []
+    return [cluster.judge_clock(about, sent, now)]
+
+
+async def _enabled(client: HubClient, about: str) -> Verdict:
+    wanted = f"arn:{client.partition}:securityhub:{client.region}:{client.account}:hub/default"
+    try:
+        hub = await client.describe_hub()
+    except AccessLost as error:
+        if error.kind == "NotEnabled":
+            mend = f"aws securityhub enable-security-hub --region {client.region} --no-enable-default-standards"
+            return problem("security-hub", about, f"Security Hub CSPM is off: {error.message}", mend=mend)
+        return unchecked("security-hub", about, error.message, mend="grant securityhub:DescribeHub: docs/iam.md")
+    except HubError as error:
+        return unchecked("security-hub", about, error.message)
+    if hub.get("HubArn") != wanted:
+        mend = "check AWS_ENDPOINT_URL and the Region: another hub answers"
+        return problem("security-hub", about, f"the hub is {hub.get('HubArn')}, not {wanted}", mend=mend)
+    return fine("security-hub", about, f"on since {hub.get('SubscribedAt')}")
+
+
+async def _readable(client: HubClient, about: str) -> Verdict:
+    try:
+        page = await client.get_findings({"Id": [{"Value": "policyhub/", "Comparison": "PREFIX"}]})
+    except Throttled as error:
+        mend = "ask the account's other tools to read less often; the operator waits and goes on"
+        return problem("quotas", about, f"GetFindings is throttled: {error.message}", mend=mend)
+    except AccessLost as error:
+        if error.kind == "NotEnabled":
+            return unchecked("get-findings", about, "not asked: Security Hub is off")
+        return problem(
+            "get-findings", about, error.message, mend="grant securityhub:GetFindings on the hub: docs/iam.md"
+        )
+    except HubError as error:
+        return unchecked("get-findings", about, error.message)
+    there = f"{len(page.findings)} or more" if page.token else str(len(page.findings))
+    return fine("get-findings", about, f"readable; findings of policyhub that are there: {there}")
+
+
+async def _importable(client: HubClient, about: str) -> Verdict:
+    moment = "2020-01-01T00:00:00.000Z"
+    finding = {
+        "SchemaVersion": "2018-10-08",
+        "Id": _NO_FINDING,
+        "ProductArn": client.product_arn,
+        "GeneratorId": _NO_FINDING,
+        "AwsAccountId": client.account,
+        "CreatedAt": moment,
+        "UpdatedAt": moment,
+        "Title": "",
+        "Description": "",
+        "Resources": [],
+    }
+    mend = "grant securityhub:BatchImportFindings on the product, with the right partition and account: docs/iam.md"
+    try:
+        result = await client.import_findings([finding])
+    except AccessLost as error:
+        return problem("product-arn", about, f"{client.product_arn}: {error.message}", mend=mend)
+    except HubError as error:
+        return unchecked("product-arn", about, error.message)
+    failure = result.failures.get(_NO_FINDING)
+    if failure is None:
+        mend = f"archive it; it has the id {_NO_FINDING} and was sent to see it refused"
+        return problem("product-arn", about, "Security Hub has taken a finding without a title", mend=mend)
+    match failure.kind:
+        case "permanent":
+            return fine("product-arn", about, f"{client.product_arn} may be written")
+        case "configuration" if access_kind(failure.code) == "NotEnabled":
+            return unchecked("product-arn", about, "not tried: Security Hub is off")
+        case "configuration":
+            return problem("product-arn", about, failure.message, mend=mend)
+        case _:
+            return unchecked("product-arn", about, f"{failure.code}: {failure.message}")

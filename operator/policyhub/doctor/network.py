@@ -1,0 +1,109 @@
+"""Proxies and certificates, as the environment names them.
+
+Two libraries read it: aiohttp for API servers, botocore for AWS. Both ask Python's urllib which hosts are reached
+directly, and that knows host names, their endings and addresses, but no ranges (10.0.0.0/8), which other programs know.
+"""
+
+import ipaddress
+import ssl
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import proxy_bypass
+
+from policyhub.doctor.verdict import Verdict, fine, problem
+
+BUNDLES = {
+    "AWS_CA_BUNDLE": "AWS",
+    "REQUESTS_CA_BUNDLE": "AWS, where AWS_CA_BUNDLE is not set",
+    "SSL_CERT_FILE": "API servers whose kubeconfig names no authority",
+}
+
+
+def proxies(environ: Mapping[str, str]) -> dict[str, str]:
+    """As urllib's getproxies_environment, of any environment: scheme (or `no`) → value; lower case wins."""
+    found = {}
+    for name in sorted(environ):  # capitals sort first
+        if name.lower().endswith("_proxy") and environ[name]:
+            found[name.lower().removesuffix("_proxy")] = environ[name]
+    return found
+
+
+def check_proxy(environ: Mapping[str, str], servers: Mapping[str, str]) -> list[Verdict]:
+    """`servers` are the URLs of API servers that the environment's proxies count for, by the cluster's name. Pure."""
+    given = proxies(environ)
+    if not {"http", "https"} & given.keys():
+        return [fine("proxy", "", "the environment names no proxy")]
+    verdicts = [*_malformed(given)]
+    for cluster, server in servers.items():
+        url = urlsplit(server)
+        host, proxy = url.hostname or "", given.get(url.scheme)
+        if proxy is None or proxy_bypass(host, given):
+            continue
+        ranges = [entry for entry in given.get("no", "").split(",") if _within(host, entry.strip())]
+        if ranges:
+            found = (
+                f"{host} is asked through the proxy {_shown(proxy)}: NO_PROXY has the range {ranges[0]}, which does not"
+            )
+            found += " count for Python programs"
+            verdicts.append(problem("proxy", cluster, found, mend=f"add {host} itself to NO_PROXY"))
+        elif _is_private(host) and host == environ.get("KUBERNETES_SERVICE_HOST"):
+            found = f"the API server of this cluster ({host}) is asked through the proxy {_shown(proxy)}"
+            verdicts.append(problem("proxy", cluster, found, mend=f"add {host} to NO_PROXY"))
+    if verdicts:
+        return verdicts
+    told = ", ".join(f"{scheme.upper()}_PROXY {_shown(url)}" for scheme, url in given.items() if scheme != "no")
+    return [fine("proxy", "", f"{told}; reached directly: {given.get('no') or 'nothing'}")]
+
+
+def _malformed(given: Mapping[str, str]) -> Iterator[Verdict]:
+    for scheme, url in given.items():
+        if scheme in {"http", "https"} and (
+            urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname
+        ):
+            found = f"{scheme.upper()}_PROXY is {_shown(url)}, which is no http or https URL"
+            yield problem("proxy", "", found, mend="write it as http://host:port")
+
+
+def _shown(url: str) -> str:
+    """Without the password."""
+    parts = urlsplit(url)
+    return url.replace(f"{parts.username}:{parts.password}@", "") if parts.password else url
+
+
+def _within(host: str, entry: str) -> bool:
+    try:
+        return "/" in entry and ipaddress.ip_address(host) in ipaddress.ip_network(entry, strict=False)
+    except ValueError:
+        return False
+
+
+def _is_private(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return False
+
+
+def check_certificates(environ: Mapping[str, str]) -> list[Verdict]:
+    """Reads the bundles that the environment names."""
+    named = {name: environ[name] for name in BUNDLES if environ.get(name)}
+    if not named:
+        return [fine("certificates", "", "the environment names no bundle: the built-in authorities are believed")]
+    verdicts = [_bundle(name, path) for name, path in named.items()]
+    wrong = [verdict for verdict in verdicts if verdict.state != "fine"]
+    return wrong or verdicts
+
+
+def _bundle(name: str, path: str) -> Verdict:
+    used = f"{name} (for {BUNDLES[name]})"
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if Path(path).is_dir():
+            context.load_verify_locations(capath=path)
+            return fine("certificates", "", f"{used} is the folder {path}")
+        context.load_verify_locations(cafile=path)
+    except (OSError, ssl.SSLError) as error:
+        mend = "mount the bundle there as PEM (the chart's extraVolumes), or leave the variable out"
+        return problem("certificates", "", f"{used} names {path}, which cannot be used: {error}", mend=mend)
+    return fine("certificates", "", f"{used} has {len(context.get_ca_certs())} authorities")

@@ -1,0 +1,126 @@
+"""Findings about Kubernetes policies that other tools have left in Security Hub, and their end.
+
+All custom findings of an account lie under one product, so they are told by their shape:
+
+| tool                                            | how its findings look                                            |
+|-------------------------------------------------|------------------------------------------------------------------|
+| policy-reporter (Kyverno's)                     | `Report`, `Policy`, `Result` among the details of the resource   |
+| securityhub-k8s-policy-integration (AWS sample) | product fields `ProviderName`, `ProviderVersion`; the id is like |
+|                                                 | an ARN of EKS                                                    |
+| others                                          | by their product name, else the first part of their generator    |
+
+Neither of the two archives what it wrote once it is removed: policy-reporter only ever resolves. Any identity that may
+import into the product may archive: the same finding, with RecordState ARCHIVED and a later UpdatedAt.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any
+
+from policyhub.doctor.verdict import Verdict, fine, problem, unchecked
+from policyhub.findings.asff import timestamp
+from policyhub.findings.taxonomy import POLICIES
+from policyhub.hub.client import Filters, HubClient
+from policyhub.hub.errors import AccessLost, HubError
+from policyhub.hub.inventory import milliseconds, strip_for_import
+
+PAGES = 10
+"""Read for the diagnosis; the quota of GetFindings is the account's."""
+REPORTER = "policy-reporter"
+SAMPLE = "securityhub-k8s-policy-integration"
+_STOP: Mapping[str, str] = {
+    REPORTER: "switch its target securityHub off",
+    SAMPLE: "delete its CloudFormation stack, whose schedule would write them again",
+}
+_OWN = "policyhub/"
+_FILTERS: Filters = {
+    "Type": [{"Value": POLICIES, "Comparison": "PREFIX"}],
+    "Id": [{"Value": _OWN, "Comparison": "PREFIX_NOT_EQUALS"}],
+}
+
+
+def tool(finding: Mapping[str, Any]) -> str:
+    """Which tool has written the finding. Pure."""
+    fields = finding.get("ProductFields") or {}
+    resources = finding.get("Resources") or [{}]
+    details = (resources[0].get("Details") or {}).get("Other") or {}
+    if {"Report", "Policy", "Result"} <= details.keys():
+        return REPORTER
+    if {"ProviderName", "ProviderVersion"} <= fields.keys() and ":eks:" in str(finding.get("Id")):
+        return SAMPLE
+    return str(finding.get("ProductName") or str(finding.get("GeneratorId") or "unknown").partition("/")[0])
+
+
+async def left(client: HubClient, *, pages: int | None = None) -> AsyncIterator[tuple[list[dict[str, Any]], bool]]:
+    """Active findings of other tools, page by page, each with whether more pages follow. Raises HubError."""
+    read = 0
+    async with aclosing(client.find(_FILTERS)) as found:
+        async for page in found:
+            read += 1
+            yield [finding for finding in page.findings if _is_left(finding)], bool(page.token)
+            if read == pages:
+                return
+
+
+def _is_left(finding: Mapping[str, Any]) -> bool:
+    """Checked again here: what is not ours is archived by its word alone."""
+    return finding.get("RecordState") == "ACTIVE" and not str(finding.get("Id")).startswith(_OWN)
+
+
+async def check(client: HubClient) -> list[Verdict]:
+    about = f"{client.account}/{client.region}"
+    counted: Counter[str] = Counter()
+    more = False
+    try:
+        async for findings, more in left(client, pages=PAGES):  # noqa: B007  (the last page's word counts)
+            counted.update(tool(finding) for finding in findings)
+    except AccessLost:
+        return [unchecked("other-tools", about, "not asked: GetFindings is refused")]
+    except HubError as error:
+        return [unchecked("other-tools", about, error.message)]
+    return judge(about, client.account, client.region, counted, more=more)
+
+
+def judge(about: str, account: str, region: str, counted: Counter[str], *, more: bool) -> list[Verdict]:
+    """Pure."""
+    if not counted:
+        return [fine("other-tools", about, "no other tool has active findings about Kubernetes policies")]
+    verdicts = []
+    for name, number in counted.most_common():
+        found = f"{'at least ' if more else ''}{number} active findings about Kubernetes policies are {name}'s"
+        command = f"policyhub archive-others '{name}' --account-id {account} --region {region}"
+        mend = f"{_STOP.get(name, 'stop the tool')}, then archive what it left: {command}"
+        verdicts.append(problem("other-tools", about, found, mend=mend))
+    return verdicts
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a tool's findings."""
+
+    found: int = 0
+    archived: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    """By what Security Hub said."""
+
+
+async def archive(client: HubClient, name: str, *, now: Callable[[], int], dry: bool) -> Outcome:
+    """Archive every active finding of a tool, or with `dry` count them. `now` gives Unix milliseconds. Raises HubError.
+
+    All are read before the first is archived: pages of a reading are not promised to stand still under changes.
+    """
+    chosen = [finding async for page, _ in left(client) for finding in page if tool(finding) == name]
+    outcome = Outcome(found=len(chosen))
+    if chosen and not dry:
+        result = await client.import_findings([archived(finding, now=now()) for finding in chosen])
+        outcome.archived = len(result.accepted)
+        outcome.refused.update(f"{failure.code}: {failure.message}" for failure in result.failures.values())
+    return outcome
+
+
+def archived(finding: Mapping[str, Any], *, now: int) -> dict[str, Any]:
+    """The finding as its provider would archive it: nothing of the analysts' or of AWS's is sent. Pure."""
+    later = max(now, milliseconds(finding.get("UpdatedAt")) + 1)
+    return strip_for_import(finding) | {"RecordState": "ARCHIVED", "UpdatedAt": timestamp(later)}

@@ -1,0 +1,62 @@
+"""What the running operator says of Security Hub's quotas: the pace that it keeps, and the calls that were refused."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+import aiohttp
+from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from policyhub.doctor.verdict import Verdict, fine, problem, unchecked
+from policyhub.hub.bucket import IMPORTS, READS
+from policyhub.hub.errors import is_throttle
+
+_SECONDS = 5.0
+_SLOW = 0.9
+"""Below this part of its ceiling a pace is called slowed: it grows back by a twentieth with each answer."""
+_QUOTAS = {"BatchImportFindings": IMPORTS, "GetFindings": READS}
+
+
+async def check(url: str, *, share: float) -> list[Verdict]:
+    """`share` is the operator's part of the quotas (`hub_quota_share`)."""
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_SECONDS), trust_env=False) as session,
+            session.get(url) as answer,
+        ):
+            text = await answer.text()
+            families = list(text_string_to_metric_families(text))
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        mend = "--metrics-url names the operator's /metrics; port-forward it from outside the Pod"
+        return [unchecked("quotas", "", f"{url} does not tell: {type(error).__name__} {error}", mend=mend)]
+    return judge(families, share=share)
+
+
+def judge(families: Iterable[Metric], *, share: float) -> list[Verdict]:
+    """Pure."""
+    rates: dict[tuple[str, str], float] = {}
+    calls: defaultdict[tuple[str, str], float] = defaultdict(float)
+    refused: defaultdict[tuple[str, str], float] = defaultdict(float)
+    for family in families:
+        for sample in family.samples:
+            which = sample.labels.get("hub", ""), sample.labels.get("operation", "")
+            if sample.name == "policyhub_hub_rate_limit":
+                rates[which] = sample.value
+            elif sample.name == "policyhub_hub_requests_total":
+                calls[which] += sample.value
+                refused[which] += sample.value if is_throttle(sample.labels.get("code", "")) else 0
+    verdicts = []
+    for (hub, operation), rate in sorted(rates.items()):
+        granted = _QUOTAS[operation].rate * share if operation in _QUOTAS else rate
+        key = hub, operation
+        told = f"{operation}: {refused[key]:.0f} of {calls[key]:.0f} calls were throttled; the pace is {rate:.2g} of"
+        told += f" {granted:.2g} a second"
+        if rate < granted * _SLOW:
+            mend = (
+                "find the other tools that call Security Hub in this account (CloudTrail, by the event's user agent),"
+            )
+            mend += " or lower POLICYHUB_HUB_QUOTA_SHARE, which leaves more to them"
+            verdicts.append(problem("quotas", hub, told, mend=mend))
+        else:
+            verdicts.append(fine("quotas", hub, told))
+    return verdicts or [unchecked("quotas", "", "the operator has called no Security Hub yet")]

@@ -1,0 +1,76 @@
+"""What a check has found, and what all of them come to.
+
+| state     | means                                         | exit code                |
+|-----------|-----------------------------------------------|--------------------------|
+| fine      | it was looked at, and nothing is wrong        | 0                        |
+| problem   | something is wrong; `mend` says what to do    | 1                        |
+| unchecked | it could not be looked at; `found` says why   | 2, where nothing is wrong|
+
+Pure: no I/O, no clock.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+State = Literal["fine", "problem", "unchecked"]
+
+CHECKS: Mapping[str, str] = {
+    "proxy": "a proxy that stands where none can work, or the other way round, looks like a network that is down",
+    "certificates": "a bundle that cannot be read makes every TLS connection fail",
+    "monitored-clusters": "without a MonitoredCluster the operator has nothing to do",
+    "operator": "the operator itself knows best what it waits for",
+    "connection": "what cannot be read has no findings, and none of its findings is archived",
+    "clock": "AWS refuses what is signed five minutes off, and ages and SLAs are counted by this clock",
+    "api-access": "what the operator may not read is missing from Security Hub",
+    "sources": "an API that is not served in a version that the operator reads is not read",
+    "engines": "findings of an engine that has stopped are old news: nothing appears, and nothing is archived",
+    "frozen-reports": "reports that nobody updates contradict those that took their place; the operator ignores them",
+    "gatekeeper-limit": "violations beyond the limit of a constraint's list are not in Security Hub",
+    "gatekeeper-audit": "only the audit tells what violates a constraint; without it nothing is known",
+    "credentials": "Security Hub takes an account's findings only from identities of that account",
+    "security-hub": "where Security Hub CSPM is off, it takes no findings",
+    "product-arn": "findings are imported under the default product of the account and Region",
+    "get-findings": "what Security Hub holds must be read before anything is sent or archived",
+    "quotas": "quotas are shared by all tools of an account and Region: who waits is late",
+    "other-tools": "findings that another tool left behind are shown twice, and nobody archives them",
+}
+"""Every check → why it matters."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    check: str
+    about: str
+    """The cluster, the hub (`account/Region`), or empty for this process."""
+    state: State
+    found: str
+    mend: str = ""
+    """Of a problem, and where it helps of what could not be checked."""
+
+    @property
+    def why(self) -> str:
+        return CHECKS[self.check]
+
+
+def fine(check: str, about: str, found: str) -> Verdict:
+    return Verdict(check=check, about=about, state="fine", found=found)
+
+
+def problem(check: str, about: str, found: str, *, mend: str) -> Verdict:
+    return Verdict(check=check, about=about, state="problem", found=found, mend=mend)
+
+
+def unchecked(check: str, about: str, found: str, *, mend: str = "") -> Verdict:
+    return Verdict(check=check, about=about, state="unchecked", found=found, mend=mend)
+
+
+def tally(verdicts: Iterable[Verdict]) -> dict[State, int]:
+    counted = Counter(verdict.state for verdict in verdicts)
+    return {"problem": counted["problem"], "unchecked": counted["unchecked"], "fine": counted["fine"]}
+
+
+def exit_code(verdicts: Iterable[Verdict]) -> int:
+    counted = tally(verdicts)
+    return 1 if counted["problem"] else 2 if counted["unchecked"] else 0

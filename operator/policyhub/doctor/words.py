@@ -1,0 +1,54 @@
+"""How verdicts are told: as text for people, as JSON for programs. Pure: no I/O, no clock."""
+
+import json
+import textwrap
+from collections.abc import Sequence
+
+import policyhub
+from policyhub.doctor.verdict import Verdict, exit_code, tally
+
+_LABELS = {"fine": "fine", "problem": "PROBLEM", "unchecked": "unknown"}
+_WIDTH = 118
+
+
+def text(verdicts: Sequence[Verdict]) -> str:
+    """A line for what is fine; what was found, why it matters and how to mend it for what is not."""
+    told: list[str] = []
+    for verdict in verdicts:
+        about = f"{verdict.about}: " if verdict.about else ""
+        told += _lines(f"{_LABELS[verdict.state]:<8} {verdict.check:<19} ", f"{about}{verdict.found}")
+        if verdict.state == "problem":
+            told += _lines(f"{'why':>28} ", verdict.why)
+        if verdict.mend:
+            told += _lines(f"{'mend':>28} ", verdict.mend)
+    counted = tally(verdicts)
+    problems = "1 problem" if counted["problem"] == 1 else f"{counted['problem']} problems"
+    told += ["", f"{problems}, {counted['unchecked']} not checked, {counted['fine']} fine"]
+    return "\n".join(told) + "\n"
+
+
+def document(verdicts: Sequence[Verdict]) -> str:
+    """One JSON object; the members of a verdict are those of `Verdict` and `why`."""
+    told = [
+        {"check": v.check, "about": v.about, "state": v.state, "found": v.found, "why": v.why, "mend": v.mend}
+        for v in verdicts
+    ]
+    whole = {
+        "version": policyhub.__version__,
+        "exitCode": exit_code(verdicts),
+        "counts": tally(verdicts),
+        "verdicts": told,
+    }
+    return json.dumps(whole, indent=2) + "\n"
+
+
+def _lines(head: str, said: str) -> list[str]:
+    """What was said beside its head, wrapped in a column of its own."""
+    return textwrap.wrap(
+        said,
+        width=_WIDTH,
+        initial_indent=head,
+        subsequent_indent=" " * len(head),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

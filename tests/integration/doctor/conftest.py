@@ -1,0 +1,45 @@
+"""A cluster with the chart and the engines' CRDs in it, the local hub, and the command to try on them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dev import stand
+from dev.cluster import ControlPlane
+from dev.hub.process import HubProcess
+from tests.integration.doctor.clinic import Clinic
+from tests.integration.operator.world import ENGINES, World
+
+OTHER_ACCOUNT = "444455556666"
+
+
+@pytest.fixture(scope="session")
+def hub() -> Iterator[HubProcess]:
+    with HubProcess.start(accounts=(stand.ACCOUNT, OTHER_ACCOUNT)) as hub:
+        yield hub
+
+
+@pytest.fixture(scope="session")
+def home(plane: ControlPlane, hub: HubProcess, tmp_path_factory: pytest.TempPathFactory) -> World:
+    cluster = plane.cluster("doctor")
+    values = {"clusterName": "alpha", "kubeconfigSecrets": [{"namespace": stand.NAMESPACE, "name": "beta"}]}
+    installed = stand.install(cluster, tmp_path_factory.mktemp("doctor"), values=values)
+    cluster.apply(ENGINES)
+    return World(installed, hub)
+
+
+@pytest.fixture
+def world(home: World) -> Iterator[World]:
+    """Cleared before and after, with the MonitoredCluster `alpha` and no operator."""
+    home.clear()
+    home.hub.quotas(on=False)
+    home.monitor()
+    yield home
+    home.clear()
+    home.hub.enable(on=True)
+
+
+@pytest.fixture
+def clinic(world: World, tmp_path: Path) -> Clinic:
+    return Clinic(world, tmp_path)

@@ -1,0 +1,384 @@
+"""The words of the doctor: what each judgement says of what was found, without asking anybody."""
+
+import json
+import re
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry
+from typer.testing import CliRunner
+
+from policyhub.api.monitoredcluster import MonitoredCluster
+from policyhub.cli import app
+from policyhub.doctor import access, cluster, engines, examination, hub, network, others, quota, words
+from policyhub.doctor.verdict import CHECKS, Verdict, exit_code, fine, problem, unchecked
+from policyhub.kube.discovery import Discovery
+from policyhub.kube.resource import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS, Resource
+from policyhub.metrics import Metrics
+from policyhub.settings import Settings
+
+NOW = 1_800_000_000.0
+HOUR = 3600
+ROOT = Path(__file__).parents[3]
+PAGE = (ROOT / "docs/doctor.md").read_text("utf-8")
+REPORTS = Resource(POLICY_REPORTS, "v1alpha2", "policyreports", "PolicyReport", namespaced=True)
+
+
+def monitored(spec: dict[str, Any] | None = None, status: dict[str, Any] | None = None) -> MonitoredCluster:
+    given = {"connection": {"inCluster": {}}, **(spec or {})}
+    return MonitoredCluster.model_validate({"metadata": {"name": "alpha"}, "spec": given, "status": status})
+
+
+def ready(status: str, reason: str, *, generation: int = 1, listed: float | None = None) -> dict[str, Any]:
+    told = {"type": "Ready", "status": status, "reason": reason, "message": "so it is"}
+    since = datetime.fromtimestamp(NOW, UTC).isoformat()
+    last = None if listed is None else datetime.fromtimestamp(listed, UTC).isoformat()
+    return {
+        "conditions": [{**told, "observedGeneration": generation, "lastTransitionTime": since}],
+        "sources": [{"resource": "policyreports", "lastListed": last}],
+    }
+
+
+# -- verdicts ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("states", "code"), [("", 0), ("f", 0), ("fp", 1), ("fu", 2), ("fup", 1)], ids=lambda value: str(value) or "none"
+)
+def test_the_exit_code_is_that_of_the_worst(states: str, code: int) -> None:
+    """A problem is 1, whatever could not be checked beside it; only what could not be checked is 2."""
+    made = {
+        "f": fine("clock", "", "x"),
+        "p": problem("clock", "", "x", mend="y"),
+        "u": unchecked("clock", "", "x"),
+    }
+    assert exit_code([made[state] for state in states]) == code
+
+
+def test_text_and_json_say_the_same() -> None:
+    """Every problem has what was found, why it matters and how to mend it; what is fine has one line."""
+    verdicts = [
+        fine("clock", "alpha", "all right"),
+        problem("engines", "alpha", "kyverno " + "is very silent " * 12, mend="start it"),
+        unchecked("quotas", "", "nobody told"),
+    ]
+    text = words.text(verdicts)
+    lines = text.splitlines()
+    assert lines[0] == "fine     clock               alpha: all right"
+    assert all(len(line) <= 118 for line in lines)
+    assert " ".join(text.split()).count("is very silent") == 12
+    assert f"why {CHECKS['engines'][:40]}" in " ".join(text.split())
+    assert "mend start it" in " ".join(text.split())
+    assert lines[-1] == "1 problem, 1 not checked, 1 fine"
+    told = json.loads(words.document(verdicts))
+    assert [(v["check"], v["about"], v["state"]) for v in told["verdicts"]] == [
+        ("clock", "alpha", "fine"),
+        ("engines", "alpha", "problem"),
+        ("quotas", "", "unchecked"),
+    ]
+    assert (told["exitCode"], told["counts"]) == (1, {"problem": 1, "unchecked": 1, "fine": 1})
+
+
+def test_the_page_has_every_check_and_flag() -> None:
+    """docs/doctor.md names each check once in its table, and each flag of both commands."""
+    rows = [line.split("`")[1] for line in PAGE.splitlines() if line.startswith("| `")]
+    assert [row for row in rows if row in CHECKS] == list(CHECKS)
+    for command in ("doctor", "archive-others"):
+        shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "300", "NO_COLOR": "1"}).stdout
+        for flag in {word for word in shown.replace("│", " ").split() if word.startswith("--")} - {"--help"}:
+            assert f"`{flag}`" in PAGE or f"`{flag} " in PAGE, flag
+
+
+# -- access -----------------------------------------------------------------------------------------------------------
+
+
+def test_each_missing_part_has_its_own_remedy() -> None:
+    """What is missing for roll-up is told apart from what is missing for reading."""
+    needs = access.of_monitored(monitored())
+    allowed = {need: need.part not in {"roll-up", "namespaces"} for need in needs}
+    told = access.judge("alpha", allowed)
+    assert [(v.state, v.mend.split()[3]) for v in told] == [
+        ("problem", "rbac.namespaces;"),
+        ("problem", "rbac.rollUp,"),
+    ]
+    assert "list pods, watch pods, list replicasets.apps" in told[1].found
+
+
+def test_only_what_the_spec_asks_for_is_needed() -> None:
+    """Sources and roll-up that are off need no permission; kubeconfig, Lease and our own objects need theirs."""
+    spec = {"sources": {"gatekeeper": False, "openReports": False}, "rollUp": False}
+    told = {str(need) for need in access.of_monitored(monitored(spec))}
+    assert told == {
+        "list policyreports.wgpolicyk8s.io",
+        "watch policyreports.wgpolicyk8s.io",
+        "list clusterpolicyreports.wgpolicyk8s.io",
+        "watch clusterpolicyreports.wgpolicyk8s.io",
+        "get namespaces kube-system",
+        "list namespaces",
+        "watch namespaces",
+    }
+    connection = {"connection": {"kubeconfigSecretRef": {"namespace": "hub", "name": "beta"}}}
+    home = {str(need) for need in access.of_home([monitored(connection)], lease="policyhub/one")}
+    assert home == {
+        "list monitoredclusters.policyhub.dev",
+        "watch monitoredclusters.policyhub.dev",
+        "patch monitoredclusters/status.policyhub.dev",
+        "create events in default",
+        "get leases.coordination.k8s.io one in policyhub",
+        "patch leases.coordination.k8s.io one in policyhub",
+        "create leases.coordination.k8s.io in policyhub",
+        "get secrets beta in hub",
+    }
+
+
+# -- the cluster ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("major", "minor", "state"), [("1", "24", "problem"), ("1", "25", "fine"), ("1", "31+", "fine"), ("", "", "fine")]
+)
+def test_versions(major: str, minor: str, state: str) -> None:
+    """What is older than the CRD allows is a problem; EKS's plus sign and a missing number are none."""
+    version = cluster._Version(git_version=f"v{major}.{minor}", major=major, minor=minor)
+    assert cluster.judge_version("alpha", "https://x", version).state == state
+
+
+@pytest.mark.parametrize(("ahead", "said"), [(59, "differ by 59 s"), (61, "61 s ahead of"), (-300, "300 s behind")])
+def test_clocks(ahead: float, said: str) -> None:
+    """A minute's difference is told with its direction."""
+    assert said in cluster.judge_clock("x", datetime.fromtimestamp(NOW, UTC), NOW + ahead).found
+
+
+def test_sources() -> None:
+    """What is unknown, ending or missing is a problem of its own; what is served is named with its version."""
+    constraint = Resource(GATEKEEPER, "v1beta1", "k8srepos", "K8sRepos", namespaced=False)
+    served = Discovery(served=(REPORTS, constraint), unknown={OPEN_REPORTS: "403"}, ending=frozenset({REPORTS.origin}))
+    told = cluster.judge_sources("alpha", served)
+    assert [v.state for v in told] == ["problem", "problem", "fine"]
+    assert (
+        told[2].found == "served and read: policyreports.v1alpha2.wgpolicyk8s.io, 1 kind of constraints.gatekeeper.sh"
+    )
+    assert [v.state for v in cluster.judge_sources("alpha", Discovery(served=(), unknown={}))] == ["problem"]
+
+
+@pytest.mark.parametrize(
+    ("status", "generation", "state", "said"),
+    [
+        (None, 1, "problem", "no status yet"),
+        (ready("True", "AllWell"), 1, "fine", "Ready is True, AllWell: so it is"),
+        (ready("True", "AllWell"), 2, "problem", "the status is of generation 1, the object of 2"),
+        (ready("False", "AccessDenied"), 1, "problem", "Ready is False, AccessDenied"),
+        (ready("Unknown", "Connecting"), 1, "unchecked", "Ready is Unknown, Connecting"),
+        (ready("True", "AllWell", listed=NOW - 2 * HOUR), 1, "fine", "Ready is True"),
+        (ready("True", "AllWell", listed=NOW - 4 * HOUR), 1, "problem", "4.0 h ago for the last time"),
+    ],
+    ids=["none", "well", "older generation", "unwell", "unknown", "listed", "gone"],
+)
+def test_what_the_operator_wrote(status: dict[str, Any] | None, generation: int, state: str, said: str) -> None:
+    """The status counts as long as an operator that is alive could have written it."""
+    given = monitored(status=status)
+    told = cluster.judge_operator("alpha", given, generation, now=NOW, relist_interval=HOUR)
+    assert (told.state, said in told.found) == (state, True)
+
+
+# -- engines ----------------------------------------------------------------------------------------------------------
+
+
+def states(seen: engines.Seen, **silent_after: float) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for verdict in engines.judge("alpha", seen, now=NOW, silent_after={**engines.SILENT_AFTER, **silent_after}):
+        found.setdefault(verdict.check, []).append(verdict.state)
+    return found
+
+
+def test_an_engine_speaks_in_either_api() -> None:
+    """Its newest result counts, in whichever API group it lies; the other group is frozen then."""
+    seen = engines.Seen(newest={("kyverno", POLICY_REPORTS): int(NOW) - 5 * HOUR, ("kyverno", OPEN_REPORTS): int(NOW)})
+    assert states(seen) == {"engines": ["fine"], "frozen-reports": ["problem"]}
+    seen.newest["kyverno", OPEN_REPORTS] = int(NOW) - 4 * HOUR
+    assert states(seen) == {"engines": ["problem"], "frozen-reports": ["fine"]}
+
+
+def test_the_times_are_those_of_the_alerts() -> None:
+    """What the alerts call silent, the doctor calls silent, and the other way round."""
+    alerts: dict[str, str] = {}
+    for group in yaml.safe_load((ROOT / "charts/policyhub/alerts/policyhub.yaml").read_text("utf-8"))["groups"]:
+        alerts |= {rule["alert"]: " ".join(rule["expr"].split()) for rule in group["rules"] if "alert" in rule}
+    hourly, others = alerts["PolicyhubEngineSilent"].split(" or ")
+    assert hourly.endswith(f"> {engines.SILENT_AFTER['kyverno'] / HOUR:.0f} * 3600")
+    assert others.endswith(f"> {engines.OTHERS_SILENT_AFTER / HOUR:.0f} * 3600")
+    stale = alerts["PolicyhubGatekeeperAuditStale"]
+    assert stale.endswith(f"> {engines.SILENT_AFTER['gatekeeper'] / 60:.0f} * 60")
+    named = re.findall(r"\(\?i:([^)]*)\)", hourly)[0].replace(".*", "").split("|")
+    assert {*named} == engines.SILENT_AFTER.keys() - {"gatekeeper"}
+
+
+@pytest.mark.parametrize(
+    ("engine", "hours"),
+    [("kyverno", 3), ("KyvernoValidatingPolicy", 3), ("gatekeeper", 0.5), ("Trivy ConfigAudit", 26), ("trivy x", 48)],
+)
+def test_an_engine_goes_by_the_beginning_of_its_name(engine: str, hours: float) -> None:
+    """Kyverno's kinds of policy are all Kyverno; what is given on the command line is another such beginning."""
+    assert engines.most_of({**engines.SILENT_AFTER, "Trivy X": 48 * HOUR}, engine) == hours * HOUR
+
+
+def test_nothing_of_gatekeeper_is_told_where_there_is_none() -> None:
+    """Without a constraint neither audit nor limit is spoken of; reports without a time are told as such."""
+    assert states(engines.Seen(objects=3)) == {"engines": ["fine"], "frozen-reports": ["fine"]}
+    assert states(engines.Seen()) == {"frozen-reports": ["fine"]}
+
+
+def test_what_could_not_be_read_is_not_checked() -> None:
+    """An object that cannot be read is told, beside what the others say."""
+    assert states(engines.Seen(problems=["a", "b"]))["engines"] == ["unchecked"]
+
+
+def test_many_names_are_cut() -> None:
+    """Five of a list are named, the others counted; above Gatekeeper's own limit no more is recommended."""
+    seen = engines.Seen(unlisted={f"k/{n}": (20, 600) for n in range(7)}, audited={"k/0": int(NOW)})
+    told = engines.truncated("alpha", seen)
+    assert told.found.startswith("4200 violations are not listed: k/0 lists 20 of 620, ")
+    assert told.found.endswith("k/4 lists 20 of 620 and 2 more")
+    assert told.mend.endswith("to 500; 500 is the most that Gatekeeper recommends")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0, "0 s"), (59, "59 s"), (61, "1 min 1 s"), (3602, "1 h"), (90_000, "1 d 1 h"), (-5, "0 s")],
+)
+def test_spans(seconds: float, said: str) -> None:
+    """A time is said by its greatest unit and the one below it."""
+    assert engines.span(seconds) == said
+
+
+# -- the network ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("environ", "state", "said"),
+    [
+        ({}, "fine", "no proxy"),
+        ({"HTTPS_PROXY": "http://p:3128", "NO_PROXY": "10.0.0.1"}, "fine", "reached directly: 10.0.0.1"),
+        ({"HTTPS_PROXY": "http://p:3128", "NO_PROXY": "10.0.0.0/8"}, "problem", "the range 10.0.0.0/8"),
+        ({"HTTPS_PROXY": "http://p:3128"}, "fine", "reached directly: nothing"),
+        ({"HTTPS_PROXY": "http://p:3128", "KUBERNETES_SERVICE_HOST": "10.0.0.1"}, "problem", "of this cluster"),
+        ({"https_proxy": "p:3128", "no_proxy": "*"}, "problem", "no http or https URL"),
+    ],
+    ids=["none", "direct", "range", "outside", "inside", "no url"],
+)
+def test_proxies(environ: dict[str, str], state: str, said: str) -> None:
+    """Only what would not work is a problem: an API server outside may well be behind a proxy."""
+    (told,) = network.check_proxy(environ, {"home": "https://10.0.0.1:443"})
+    assert (told.state, said in told.found) == (state, True)
+
+
+def test_bundles(tmp_path: Path) -> None:
+    """A folder and a bundle are fine, what is no PEM is not."""
+    wrong = tmp_path / "ca.pem"
+    wrong.write_text("no certificate")
+    assert [v.state for v in network.check_certificates({"SSL_CERT_FILE": str(wrong)})] == ["problem"]
+    assert [v.state for v in network.check_certificates({"AWS_CA_BUNDLE": str(tmp_path)})] == ["fine"]
+    assert [v.state for v in network.check_certificates({})] == ["fine"]
+
+
+# -- Security Hub -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("spec", "settings", "status", "wanted"),
+    [
+        ({"accountId": "1" * 12, "region": "eu-west-1"}, {"account_id": "2" * 12}, None, ("1" * 12, "eu-west-1")),
+        ({}, {"account_id": "2" * 12, "region": "us-east-1"}, None, ("2" * 12, "us-east-1")),
+        ({}, {}, {"accountId": "3" * 12, "region": "eu-west-3"}, ("3" * 12, "eu-west-3")),
+        ({"accountId": "1" * 12}, {}, None, None),
+    ],
+    ids=["spec", "settings", "status", "unknown"],
+)
+def test_where_the_findings_go(
+    spec: dict[str, str], settings: dict[str, str], status: dict[str, str] | None, wanted: tuple[str, str] | None
+) -> None:
+    """The spec, else the settings, else what the operator wrote; half of it is nothing."""
+    given = monitored({"securityHub": spec}, {"hub": status} if status else None)
+    found = examination.hub_of(given, Settings.load(**settings))
+    assert (found and found[:2]) == wanted
+
+
+def test_whose_credentials() -> None:
+    """The account decides, not the name."""
+    caller = {"Arn": "arn:aws:sts::1:assumed-role/policyhub/x", "Account": "111122223333"}
+    assert hub.judge_caller("x", "111122223333", caller).state == "fine"
+    told = hub.judge_caller("x", "444455556666", caller)
+    assert (told.state, "iam::444455556666:role" in told.mend) == ("problem", True)
+
+
+@pytest.mark.parametrize(
+    ("finding", "name"),
+    [
+        (
+            {"Resources": [{"Details": {"Other": {"Report": "a/b", "Policy": "p", "Result": "fail"}}}]},
+            "policy-reporter",
+        ),
+        (
+            {"Id": "arn:aws:eks:x", "ProductFields": {"ProviderName": "kyverno", "ProviderVersion": "1.0"}},
+            "securityhub-k8s-policy-integration",
+        ),
+        ({"ProductName": "Own Tool", "GeneratorId": "x/y"}, "Own Tool"),
+        ({"GeneratorId": "x/y"}, "x"),
+        ({}, "unknown"),
+    ],
+    ids=["policy-reporter", "sample", "product", "generator", "nothing"],
+)
+def test_tools_are_told_by_the_shape_of_their_findings(finding: dict[str, Any], name: str) -> None:
+    """Known tools by what only they write, others by how they call themselves."""
+    assert others.tool(finding) == name
+
+
+def test_an_archived_finding_is_later_and_without_what_is_others() -> None:
+    """UpdatedAt moves on even where it lies in the future; analysts' and AWS's members are not sent."""
+    stored = {
+        "Id": "1",
+        "UpdatedAt": "2030-01-01T00:00:00.000Z",
+        "RecordState": "ACTIVE",
+        "Workflow": {"Status": "SUPPRESSED"},
+        "Severity": {"Label": "LOW"},
+        "ProcessedAt": "2026-01-01T00:00:00Z",
+        "ProductFields": {"aws/x": "1", "Own": "2"},
+        "FindingProviderFields": {"Severity": {"Label": "HIGH"}},
+        "Resources": [{"Type": "Other", "Id": "x"}],
+    }
+    sent = others.archived(stored, now=int(NOW * 1000))
+    assert (sent["RecordState"], sent["UpdatedAt"]) == ("ARCHIVED", "2030-01-01T00:00:00.001Z")
+    assert not sent.keys() & {"Workflow", "Severity", "ProcessedAt"}
+    assert sent["ProductFields"] == {"Own": "2"}
+
+
+def pace(**rates: float) -> list[Verdict]:
+    """As the operator's metrics tell it, by operation."""
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    for operation, rate in rates.items():
+        metrics.hub_rate_limit.labels("1/eu", operation).set(rate)
+        metrics.hub_requests.labels("1/eu", operation, "OK").inc(7)
+        metrics.hub_requests.labels("1/eu", operation, "TooManyRequestsException").inc(3)
+    return quota.judge(registry.collect(), share=0.8)
+
+
+def test_a_slowed_pace_is_told() -> None:
+    """Below its ceiling a pace means that others use the quota; at its ceiling refusals of long ago mean nothing."""
+    slow, well = pace(BatchImportFindings=4.0, GetFindings=2.4)
+    assert (slow.state, well.state) == ("problem", "fine")
+    assert slow.found == "BatchImportFindings: 3 of 10 calls were throttled; the pace is 4 of 8 a second"
+    assert [v.state for v in pace()] == ["unchecked"]
+
+
+def test_counts_of_other_tools() -> None:
+    """The tool with most comes first, and each has its command; where more pages follow, numbers are the least."""
+    place = ("1", "111122223333", "eu-west-1")
+    told = others.judge(place[0], place[1], place[2], Counter({"a": 1, "policy-reporter": 9}), more=True)
+    assert told[0].found == "at least 9 active findings about Kubernetes policies are policy-reporter's"
+    assert "switch its target securityHub off" in told[0].mend
+    assert "policyhub archive-others 'a' --account-id 111122223333 --region eu-west-1" in told[1].mend
