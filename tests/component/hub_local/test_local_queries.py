@@ -84,6 +84,11 @@ FILTERS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "case": ({"RecordState": text("active")}, []),
     "updated from": ({"UpdatedAt": [{"Start": later(10), "End": "2030-01-01T00:00:00Z"}]}, ["a/2", "a/3"]),
     "updated until": ({"UpdatedAt": [{"Start": later(0), "End": later(10)}]}, ["a/1", "a/2", "b/1"]),
+    "id does not begin": ({"Id": text("a/", "PREFIX_NOT_EQUALS")}, ["b/1"]),
+    "id begins with neither": ({"Id": text("a/", "PREFIX_NOT_EQUALS") + text("b/", "PREFIX_NOT_EQUALS")}, []),
+    "type": ({"Type": text("Software and Configuration Checks/Kubernetes Policies")}, ["a/1", "a/2", "a/3"]),
+    "type begins": ({"Type": text("Software and", "PREFIX")}, ["a/1", "a/2", "a/3"]),
+    "another type": ({"Type": text("TTPs", "PREFIX")}, []),
     "all of several": ({"Id": text("a/", "PREFIX"), "RecordState": text("ARCHIVED")}, ["a/3"]),
 }
 
@@ -97,6 +102,8 @@ def test_filter(filled: Any, filters: dict[str, Any], expected: list[str]) -> No
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "filter": ({"Filters": {"Title": text("x")}}, "filter Title"),
     "comparison": ({"Filters": {"Id": text("x", "NOT_EQUALS")}}, "comparison NOT_EQUALS of filter Id"),
+    "opposite comparisons": ({"Filters": {"Id": text("x", "PREFIX_NOT_EQUALS") + text("x")}}, "filter Id"),
+    "negative type": ({"Filters": {"Type": text("x", "PREFIX_NOT_EQUALS")}}, "of filter Type"),
     "map comparison": (
         {"Filters": {"ProductFields": [{"Key": "a", "Value": "b", "Comparison": "NOT_EQUALS"}]}},
         "comparison NOT_EQUALS of filter ProductFields",

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,34 @@ async def test_cluster_uid(api: ApiServer, connection: Connection) -> None:
     api.documents[path] = Answer(200, b"<html>welcome</html>")
     with pytest.raises(Unreachable, match="does not answer as a Kubernetes API server"):
         await connection.cluster_uid()
+
+
+@pytest.mark.parametrize(
+    ("headers", "sent"),
+    [
+        ({"Date": "Wed, 25 Nov 2026 08:00:00 GMT"}, datetime(2026, 11, 25, 8, tzinfo=UTC)),
+        ({"Date": "yesterday"}, None),
+    ],
+    ids=["date", "no date"],
+)
+async def test_dated(api: ApiServer, connection: Connection, headers: dict[str, str], sent: datetime | None) -> None:
+    """The body comes with the time that the server wrote beside it, where that is one."""
+    api.documents["/version"] = Answer(200, b"{}", headers)
+    assert await connection.dated("/version") == (b"{}", sent)
+
+
+async def test_a_secrets_kubeconfig(api: ApiServer, connection: Connection) -> None:
+    """The kubeconfig in a Secret leads to its cluster; one that is refused, or lacks the key, is told by its name."""
+    path = "/api/v1/namespaces/hub/secrets/beta"
+    config = json.dumps(kubeconfig("https://beta.example", None, {"token": "t"})).encode()
+    api.documents[path] = Answer(200, json.dumps({"data": {"kubeconfig": encoded(config)}}).encode())
+    async with await Connection.from_secret(connection, "hub", "beta", key="kubeconfig") as other:
+        assert other.server == "https://beta.example"
+    with pytest.raises(KubeconfigError, match="Secret hub/beta has no key value"):
+        await Connection.from_secret(connection, "hub", "beta", key="value")
+    api.documents[path] = refusal(403, "Forbidden")
+    with pytest.raises(KubeconfigError, match="Secret hub/beta cannot be read: 403"):
+        await Connection.from_secret(connection, "hub", "beta", key="kubeconfig")
 
 
 # --- lines
