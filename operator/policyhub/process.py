@@ -18,7 +18,7 @@ import time
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import kopf
 import structlog
@@ -221,6 +221,8 @@ class Control:
                     kopf.operator(
                         registry=handlers.registry(supervisor, loop),
                         settings=handlers.settings(),
+                        # Without one kopf asks for its user's name, and a user id of a company's own has none.
+                        identity=cast("Any", "policyhub"),
                         standalone=True,
                         clusterwide=True,
                         stop_flag=self.stop,
