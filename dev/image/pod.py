@@ -5,13 +5,16 @@ of the service account. A machine without a kubelet must do otherwise: the API s
 and the metrics listen on a free port of 127.0.0.1. Anything else that the Pod wants mounted is an error.
 """
 
+import base64
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +23,7 @@ from dev.cluster import Cluster
 from dev.image.enter import World
 from dev.stand import Command, Home, Installed
 
+REFERENCE = re.compile(r"\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
 ENTER = Path(__file__).with_name("enter.py")
 SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 TOKEN_SECONDS = 3600
@@ -79,6 +83,11 @@ class Pod:
             for place, volume in mounts.items()
             if "projected" in volume
         }
+        folders |= {
+            place: str(self.projected([volume], context))
+            for place, volume in mounts.items()
+            if volume.keys() & {"configMap", "secret"}
+        }
         if self.spec.get("automountServiceAccountToken", True) and SERVICE_ACCOUNT not in folders:
             folders[SERVICE_ACCOUNT] = str(self.projected(AUTOMOUNTED, context))
         memory = {place: size(volume["emptyDir"]) for place, volume in mounts.items() if "emptyDir" in volume}
@@ -108,7 +117,7 @@ class Pod:
             value = variable.get("value")
             if value is None:
                 value = self.field(variable["valueFrom"]["fieldRef"]["fieldPath"])
-            found[variable["name"]] = value
+            found[variable["name"]] = REFERENCE.sub(partial(referred, found), value)
         return found
 
     def field(self, path: str) -> str:
@@ -152,10 +161,27 @@ class Pod:
                 return {token["path"]: self.cluster.request("POST", path, asked)["status"]["token"]}
             case {"configMap": {"name": "kube-root-ca.crt", "items": items}}:  # written by a controller elsewhere
                 return {item["path"]: self.cluster.ca or "" for item in items}
+            case {"configMap": {"name": name} as asked}:
+                held = self.cluster.request("GET", f"/api/v1/namespaces/{namespace}/configmaps/{name}")["data"]
+                return chosen(held, asked)
+            case {"secret": {"secretName": name} as asked}:
+                held = self.cluster.request("GET", f"/api/v1/namespaces/{namespace}/secrets/{name}")["data"]
+                return chosen({key: base64.b64decode(text).decode() for key, text in held.items()}, asked)
             case {"downwardAPI": {"items": items}}:
                 return {item["path"]: self.field(item["fieldRef"]["fieldPath"]) for item in items}
             case _:
                 raise PodError(f"no way to project {', '.join(source)}")
+
+
+def chosen(held: Mapping[str, str], asked: Document) -> dict[str, str]:
+    """Of a ConfigMap or Secret what the volume's `items` name; without them all."""
+    items = asked.get("items") or [{"key": key, "path": key} for key in held]
+    return {item["path"]: held[item["key"]] for item in items}
+
+
+def referred(known: Mapping[str, str], found: re.Match[str]) -> str:
+    """What the kubelet puts in the place of `$(NAME)`: the variable where it comes earlier, else the text as it is."""
+    return known.get(found[1], found[0])
 
 
 def in_image(image: Image) -> Home:

@@ -1,0 +1,214 @@
+"""The operator as the chart's Deployment has it, after a real `helm install`: the command, the environment, the files.
+
+What EKS's webhooks add to a Pod is added here too, for either way to sign in: the tokens come from the API server, and
+the local Security Hub verifies them, for roles that are bound by what `policyhub iam-policy` prints. Nothing else is
+given: no credentials, no kubeconfig, no variable of this machine but where Python is.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import policyhub
+from dev import crds, stand
+from dev.cluster import Cluster, ControlPlane, helm
+from dev.hub.process import HubProcess
+from dev.image.pod import Image, Pod
+from dev.stand import ACCOUNT, NAMESPACE, REGION, Command, Installed, Operator
+from policyhub.iam.policy import Plan, Workload
+
+SECONDS = 60.0
+CLUSTER = f"arn:aws:eks:{REGION}:{ACCOUNT}:cluster/prod-eu"
+ISSUER = "kubernetes.default.svc.cluster.local"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/policyhub"
+FILES = "/var/run/secrets"
+NOWHERE = "http://127.0.0.1:9"
+"""A proxy that nobody answers for: whatever asked it would fail."""
+DEPLOYMENT = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/policyhub"
+
+Document = dict[str, Any]
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting and changing the root need root")
+
+
+def values(hub: HubProcess, sign_in: str) -> Document:
+    return {
+        "clusterName": "prod-eu",
+        "securityHub": {"accountId": ACCOUNT, "region": REGION},
+        "serviceAccount": {"roleArn": ROLE} if sign_in == "irsa" else {},
+        "endpoints": {"securityHub": hub.url, "sts": hub.url},
+        "proxy": {"https": NOWHERE},
+        "caBundle": {"configMap": "company-ca", "key": "bundle.pem"},
+        "replicas": 2,
+        "settings": {"discoveryInterval": 0.5},
+    }
+
+
+def admitted(deployment: Document, hub: HubProcess, sign_in: str) -> Document:
+    """The Deployment with what EKS's webhook adds to its Pods."""
+    spec = deployment["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    if sign_in == "irsa":
+        folder, file, audience = f"{FILES}/eks.amazonaws.com/serviceaccount", "token", "sts.amazonaws.com"
+        given = hub.irsa(role=ROLE, token=Path(folder, file))
+    else:
+        folder, audience = f"{FILES}/pods.eks.amazonaws.com/serviceaccount", "pods.eks.amazonaws.com"
+        file = "eks-pod-identity-token"
+        given = hub.pod_identity(token=Path(folder, file))
+    token = {"audience": audience, "expirationSeconds": 86400, "path": file}
+    container["env"] += [{"name": name, "value": value} for name, value in given.items()]
+    container["volumeMounts"].append({"name": "aws-token", "mountPath": folder, "readOnly": True})
+    spec["volumes"].append({"name": "aws-token", "projected": {"sources": [{"serviceAccountToken": token}]}})
+    return deployment
+
+
+@pytest.fixture(scope="module")
+def server(plane: ControlPlane) -> Iterator[Cluster]:
+    """A cluster with an engine's kinds; the namespace of the operator enforces `restricted` and holds a CA bundle."""
+    cluster = plane.cluster("pods")
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}
+    bundle = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "company-ca", "namespace": NAMESPACE},
+        "data": {"bundle.pem": cluster.ca},
+    }
+    cluster.apply([namespace, bundle, *crds.policy_reports()])
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture(scope="module")
+def hub(server: Cluster) -> Iterator[HubProcess]:
+    """It believes the tokens of the cluster, and takes no other credentials."""
+    with HubProcess.start(strict_keys=True) as hub:
+        hub.clusters({CLUSTER: server.request("GET", "/openid/v1/jwks")})
+        hub.associate(CLUSTER, f"{NAMESPACE}/policyhub", ROLE)
+        yield hub
+
+
+def role(sign_in: str) -> Document:
+    """The role as `policyhub iam-policy` prints it."""
+    workload = Workload(
+        namespace=NAMESPACE,
+        service_account="policyhub",
+        clusters=() if sign_in == "irsa" else (CLUSTER,),
+        issuers=(ISSUER,) if sign_in == "irsa" else (),
+    )
+    plan = Plan(
+        partition="aws",
+        account=ACCOUNT,
+        regions=(REGION,),
+        role_name="policyhub",
+        workload=workload,
+        targets=(),
+        external_id="",
+    )
+    (found,) = plan.roles()
+    return {"role": found.arn, "trust": found.trust, "permissions": found.permissions}
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Image:
+    """This machine's root, seen read-only; `programs` adds this Python and the operator in it."""
+    (tmp_path / "root").symlink_to("/")
+    environment = ["PATH=/run/bin", "PYTHONPATH=/run/operator:/run/site", "LD_LIBRARY_PATH=/run/python/lib"]
+    (tmp_path / "config.json").write_text(json.dumps({"Env": environment}))
+    script = tmp_path / "bin/policyhub"
+    script.parent.mkdir()
+    script.write_text("#!/run/python/bin/python3\nfrom policyhub.cli import main\nmain()\n")
+    script.chmod(0o755)
+    return Image(tmp_path)
+
+
+def programs(image: Image) -> dict[str, str]:
+    """Folders of this machine by where the Pod sees them: the user of the Pod may not pass through all on the way."""
+    return {
+        "/run/python": sys.base_prefix,
+        "/run/site": sysconfig.get_path("purelib"),
+        "/run/operator": str(Path(policyhub.__file__).parents[1]),
+        "/run/bin": str(image.folder / "bin"),
+    }
+
+
+def report(result: str) -> Document:
+    return {
+        "apiVersion": "wgpolicyk8s.io/v1alpha2",
+        "kind": "PolicyReport",
+        "metadata": {"name": "web", "namespace": "default"},
+        "scope": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "namespace": "default"},
+        "results": [
+            {"source": "kyverno", "policy": "require-probes", "rule": "check", "result": result, "message": "No probe."}
+        ],
+    }
+
+
+@pytest.mark.parametrize("sign_in", ["irsa", "pod identity"])
+def test_it_does_its_work(server: Cluster, hub: HubProcess, image: Image, tmp_path: Path, sign_in: str) -> None:
+    """A violation becomes a finding and is archived when it is mended; the MonitoredCluster becomes Ready, which
+    kubectl can wait for; a proxy that is dead is not asked for the API server; and the process ends when it is told to.
+    """
+    hub.policies([role(sign_in)])
+    admin = server.kubeconfig_file(tmp_path / "admin")
+    file = tmp_path / "values.json"
+    file.write_text(json.dumps(values(hub, sign_in)))
+    where = (f"--namespace={NAMESPACE}", "--kubeconfig", admin)
+    helm.run("install", "policyhub", stand.CHART, f"--values={file}", *where, home=tmp_path)
+    deployment = admitted(server.request("GET", DEPLOYMENT), hub, sign_in)
+
+    def home(installed: Installed, environment: Mapping[str, str]) -> Command:
+        here = {name: value for name, value in environment.items() if name.startswith("POLICYHUB_METRICS_")}
+        command = Pod(deployment, installed.cluster, installed.folder).start(image, here, parent=os.getpid())
+        world = Path(str(command[-1]))
+        told = json.loads(world.read_text())
+        world.write_text(json.dumps({**told, "folders": {**told["folders"], **programs(image)}}))
+        return command, {}
+
+    installed = Installed(cluster=server, documents=[deployment], folder=tmp_path)
+    try:
+        with Operator(installed, hub, home=home).start() as operator:
+            server.apply([report("fail")])
+            stand.until(lambda: states(hub) == ["ACTIVE"], seconds=SECONDS, what="the finding", operator=operator)
+            wait_for_ready(server, admin, operator)
+            lease = server.request("GET", f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/policyhub")
+            assert lease["spec"]["holderIdentity"].startswith("policyhub-0")
+            server.apply([report("pass")])
+            stand.until(
+                lambda: states(hub) == ["ARCHIVED"], seconds=SECONDS, what="the archived finding", operator=operator
+            )
+            assert operator.stop() < deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+        asked = {call["operation"] for call in hub.calls() if not call["error"]}
+        assert {"irsa": "AssumeRoleWithWebIdentity", "pod identity": "AssumeRoleForPodIdentity"}[sign_in] in asked
+    finally:
+        helm.run("uninstall", "policyhub", *where, home=tmp_path)
+        hub.reset()
+
+
+def states(hub: HubProcess) -> list[str]:
+    return [finding["RecordState"] for finding in hub.findings()]
+
+
+def wait_for_ready(server: Cluster, admin: Path, operator: Operator) -> None:
+    """As docs/install.md says; where there is no kubectl, by asking for what it asks for."""
+    if kubectl := shutil.which("kubectl"):
+        waiting = ("wait", "--for=condition=Ready", "--timeout=60s", "monitoredcluster/prod-eu")
+        done = subprocess.run(  # noqa: S603  (kubectl of PATH)
+            [kubectl, f"--kubeconfig={admin}", *waiting], capture_output=True, text=True, check=False
+        )
+        assert "monitoredcluster.policyhub.dev/prod-eu condition met" in done.stdout, done.stderr + operator.tail()
+    else:
+        stand.until(
+            lambda: stand.condition(stand.monitored(server, "prod-eu"), "Ready").get("status") == "True",
+            seconds=SECONDS,
+            what="prod-eu to be Ready",
+            operator=operator,
+        )
