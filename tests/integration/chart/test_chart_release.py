@@ -30,6 +30,8 @@ FULL = {
     "networkPolicy": {"create": True},
     "serviceMonitor": {"create": True},
     "podMonitor": {"create": True, "namespace": "monitoring"},
+    "prometheusRule": {"create": True},
+    "dashboards": {"create": True},
 }
 
 Document = dict[str, Any]
@@ -46,7 +48,7 @@ def server(plane: ControlPlane) -> Iterator[Cluster]:
     ]
     monitors = [
         crds.crd(group="monitoring.coreos.com", kind=kind, plural=f"{kind.lower()}s", versions=("v1",), namespaced=True)
-        for kind in ("ServiceMonitor", "PodMonitor")
+        for kind in ("ServiceMonitor", "PodMonitor", "PrometheusRule")
     ]
     cluster.apply([*namespaces, *monitors])
     yield cluster
@@ -129,7 +131,8 @@ def test_install_upgrade_uninstall(server: Cluster, release: Release) -> None:
     assert not release.warnings
     installed = everything(server)
     kinds = {document["kind"] for document in release.manifest()}
-    assert {"Deployment", "PodDisruptionBudget", "NetworkPolicy", "ServiceMonitor", "PodMonitor"} <= kinds
+    assert {"Deployment", "PodDisruptionBudget", "NetworkPolicy", "ConfigMap"} <= kinds
+    assert {"ServiceMonitor", "PodMonitor", "PrometheusRule"} <= kinds
     assert {place(document) for document in release.manifest()} <= installed.keys()
     own = {"metadata": {"name": "by-hand"}, "spec": {"connection": {"inCluster": {}}}}
     server.request("POST", CLUSTERS, {"apiVersion": "policyhub.dev/v1alpha1", "kind": "MonitoredCluster", **own})
