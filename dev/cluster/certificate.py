@@ -4,6 +4,7 @@ They carry the key identifiers and usages that Python's strict verification (the
 """
 
 import ipaddress
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -43,10 +44,10 @@ class Authority:
     def pem(self) -> str:
         return self.certificate.read_text(encoding="ascii")
 
-    def issue(self, name: str) -> Pair:
-        """For a server on 127.0.0.1 and for a client alike."""
+    def issue(self, name: str, *, hosts: Iterable[str] = ("localhost",)) -> Pair:
+        """For a server on 127.0.0.1, by these names too, and for a client alike."""
         key = ec.generate_private_key(ec.SECP256R1())
-        alternatives = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        alternatives = [*map(x509.DNSName, hosts), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
         certificate = (
             self._builder(name, key.public_key())
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)

@@ -15,6 +15,9 @@ The container's environment. What extraEnv names stands there alone: a name may 
 {{- with .Values.endpoints }}
 {{- if .securityHub }}{{ $env = append $env (dict "name" "AWS_ENDPOINT_URL_SECURITYHUB" "value" .securityHub) }}{{ end }}
 {{- if .sts }}{{ $env = append $env (dict "name" "AWS_ENDPOINT_URL_STS" "value" .sts) }}{{ end }}
+{{- if and .fips (or .securityHub .sts) }}
+{{- fail "\n\nendpoints: the AWS SDK takes no URL together with fips. Name the URL of a FIPS endpoint, with fips=false.\n" }}
+{{- end }}
 {{- if .fips }}{{ $env = append $env (dict "name" "AWS_USE_FIPS_ENDPOINT" "value" "true") }}{{ end }}
 {{- end }}
 {{- with .Values.proxy }}

@@ -1,6 +1,7 @@
 """The chart as the real helm renders it."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from dev.chart import golden
 from dev.cluster.helm import HelmError, lint, render
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.api.selector import parse
+from policyhub.hub.credentials import Clients
 from policyhub.settings import Settings
 
 HERE = Path(__file__).parent
@@ -164,6 +166,7 @@ def test_wrong_values_are_refused(values: Values) -> None:
     ("values", "message"),
     [
         ({"caBundle": {"configMap": "a", "secret": "b"}}, "configMap or secret, not both"),
+        ({"endpoints": {"fips": True, "sts": "https://sts.example"}}, "no URL together with fips"),
         ({"serviceMonitor": {"create": True}, "service": {"create": False}}, "serviceMonitor needs the Service"),
         (
             {"clusterName": "a", "securityHub": HUB, "monitoredClusters": [{"name": "a", **OTHER}]},
@@ -359,7 +362,7 @@ def test_settings_become_variables() -> None:
 def test_the_way_to_aws() -> None:
     """Endpoints, FIPS, proxies and authorities reach both clients by the variables that the AWS SDK reads."""
     values = {
-        "endpoints": {"securityHub": "https://hub.example", "sts": "https://sts.example", "fips": True},
+        "endpoints": {"securityHub": "https://hub.example", "sts": "https://sts.example"},
         "proxy": {"https": "http://proxy.example:3128", "noProxy": ".example"},
         "caBundle": {"secret": "ca", "key": "all.pem"},
     }
@@ -367,12 +370,39 @@ def test_the_way_to_aws() -> None:
     found = environment(documents)
     assert found["AWS_ENDPOINT_URL_SECURITYHUB"] == "https://hub.example"
     assert found["AWS_ENDPOINT_URL_STS"] == "https://sts.example"
-    assert found["AWS_USE_FIPS_ENDPOINT"] == "true"
     assert found["HTTPS_PROXY"] == "http://proxy.example:3128"
     assert found["NO_PROXY"].split(",")[0] == "$(KUBERNETES_SERVICE_HOST)"
     assert found["NO_PROXY"].split(",")[-1] == ".example"
     mount = next(m for m in pod(documents)["containers"][0]["volumeMounts"] if m["name"] == "ca-bundle")
     assert found["AWS_CA_BUNDLE"] == found["SSL_CERT_FILE"] == f"{mount['mountPath']}/all.pem"
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "expected"),
+    [
+        ({}, ("https://securityhub.us-east-1.amazonaws.com", "https://sts.us-east-1.amazonaws.com")),
+        (
+            {"fips": True},
+            ("https://securityhub-fips.us-east-1.amazonaws.com", "https://sts-fips.us-east-1.amazonaws.com"),
+        ),
+        (
+            {"securityHub": "https://hub.example", "sts": "https://sts.example"},
+            ("https://hub.example", "https://sts.example"),
+        ),
+    ],
+    ids=["public", "fips", "vpc endpoints"],
+)
+def test_both_clients_go_where_the_chart_says(
+    monkeypatch: pytest.MonkeyPatch, endpoints: Values, expected: tuple[str, str]
+) -> None:
+    """The operator's own clients of Security Hub and STS, with the Deployment's environment, call these URLs."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in environment(objects({"endpoints": endpoints})).items():
+        monkeypatch.setenv(name, value)
+    clients = Clients(region="us-east-1", version="0")
+    made: list[Any] = [clients.securityhub(), clients.sts()]
+    assert tuple(client.meta.endpoint_url for client in made) == expected
 
 
 def test_a_shard_labels_what_it_creates() -> None:

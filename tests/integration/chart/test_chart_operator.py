@@ -20,18 +20,20 @@ import pytest
 import policyhub
 from dev import crds, stand
 from dev.cluster import Cluster, ControlPlane, helm
+from dev.cluster.certificate import Authority
 from dev.hub.process import HubProcess
 from dev.image.pod import Image, Pod
 from dev.stand import ACCOUNT, NAMESPACE, REGION, Command, Installed, Operator
 from policyhub.iam.policy import Plan, Workload
+from tests.integration.chart.gateway import Gateway
 
 SECONDS = 60.0
 CLUSTER = f"arn:aws:eks:{REGION}:{ACCOUNT}:cluster/prod-eu"
 ISSUER = "kubernetes.default.svc.cluster.local"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/policyhub"
 FILES = "/var/run/secrets"
-NOWHERE = "http://127.0.0.1:9"
-"""A proxy that nobody answers for: whatever asked it would fail."""
+HUB, STS = "securityhub.example.test", "sts.example.test"
+"""Names that nobody but the proxy knows."""
 DEPLOYMENT = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/policyhub"
 
 Document = dict[str, Any]
@@ -39,13 +41,13 @@ Document = dict[str, Any]
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting and changing the root need root")
 
 
-def values(hub: HubProcess, sign_in: str) -> Document:
+def values(gateway: Gateway, sign_in: str) -> Document:
     return {
         "clusterName": "prod-eu",
         "securityHub": {"accountId": ACCOUNT, "region": REGION},
         "serviceAccount": {"roleArn": ROLE} if sign_in == "irsa" else {},
-        "endpoints": {"securityHub": hub.url, "sts": hub.url},
-        "proxy": {"https": NOWHERE},
+        "endpoints": {"securityHub": f"https://{HUB}", "sts": f"https://{STS}"},
+        "proxy": {"https": gateway.url},
         "caBundle": {"configMap": "company-ca", "key": "bundle.pem"},
         "replicas": 2,
         "settings": {"discoveryInterval": 0.5},
@@ -71,7 +73,19 @@ def admitted(deployment: Document, hub: HubProcess, sign_in: str) -> Document:
 
 
 @pytest.fixture(scope="module")
-def server(plane: ControlPlane) -> Iterator[Cluster]:
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """A company's own."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def gateway(authority: Authority, hub: HubProcess) -> Iterator[Gateway]:
+    with Gateway(authority, (HUB, STS), target=hub.url) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="module")
+def server(plane: ControlPlane, authority: Authority) -> Iterator[Cluster]:
     """A cluster with an engine's kinds; the namespace of the operator enforces `restricted` and holds a CA bundle."""
     cluster = plane.cluster("pods")
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
@@ -80,7 +94,7 @@ def server(plane: ControlPlane) -> Iterator[Cluster]:
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": "company-ca", "namespace": NAMESPACE},
-        "data": {"bundle.pem": cluster.ca},
+        "data": {"bundle.pem": authority.pem},
     }
     cluster.apply([namespace, bundle, *crds.policy_reports()])
     yield cluster
@@ -153,14 +167,17 @@ def report(result: str) -> Document:
 
 
 @pytest.mark.parametrize("sign_in", ["irsa", "pod identity"])
-def test_it_does_its_work(server: Cluster, hub: HubProcess, image: Image, tmp_path: Path, sign_in: str) -> None:
+def test_it_does_its_work(
+    server: Cluster, hub: HubProcess, *, gateway: Gateway, image: Image, tmp_path: Path, sign_in: str
+) -> None:
     """A violation becomes a finding and is archived when it is mended; the MonitoredCluster becomes Ready, which
-    kubectl can wait for; a proxy that is dead is not asked for the API server; and the process ends when it is told to.
+    kubectl can wait for; AWS is called through the proxy alone, by the authority of the mounted bundle, and nothing
+    else is; and the process ends when it is told to.
     """
     hub.policies([role(sign_in)])
     admin = server.kubeconfig_file(tmp_path / "admin")
     file = tmp_path / "values.json"
-    file.write_text(json.dumps(values(hub, sign_in)))
+    file.write_text(json.dumps(values(gateway, sign_in)))
     where = (f"--namespace={NAMESPACE}", "--kubeconfig", admin)
     helm.run("install", "policyhub", stand.CHART, f"--values={file}", *where, home=tmp_path)
     deployment = admitted(server.request("GET", DEPLOYMENT), hub, sign_in)
@@ -187,6 +204,7 @@ def test_it_does_its_work(server: Cluster, hub: HubProcess, image: Image, tmp_pa
             )
             assert operator.stop() < deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
         asked = {call["operation"] for call in hub.calls() if not call["error"]}
+        assert set(gateway.asked) == {f"{HUB}:443", f"{STS}:443"}
         assert {"irsa": "AssumeRoleWithWebIdentity", "pod identity": "AssumeRoleForPodIdentity"}[sign_in] in asked
     finally:
         helm.run("uninstall", "policyhub", *where, home=tmp_path)

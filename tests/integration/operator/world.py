@@ -56,6 +56,11 @@ class World:
         """The one started last."""
         return self._operators[-1]
 
+    @property
+    def operators(self) -> tuple[Operator, ...]:
+        """All that were started, in order."""
+        return tuple(self._operators)
+
     def start(self, *, account: str = ACCOUNT, wait: bool = True, **settings: str) -> Operator:
         """One more operator; with `wait`, ready. `settings` as environment variables."""
         operator = Operator(self.installed, self.hub, settings={**SETTINGS, **settings}, account=account)

@@ -1,0 +1,93 @@
+"""The commands of docs/install.md, as they stand there, by a shell: all but those that need AWS or nodes."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dev import crds
+from dev.cluster import Cluster, ControlPlane, helm, toolchain
+from dev.hub.process import HubProcess
+from dev.stand import Installed, Operator
+
+ROOT = Path(__file__).parents[3]
+DOCS = (ROOT / "docs/install.md").read_text("utf-8")
+NOT_HERE = ("kubectl rollout", "aws ")
+"""Nodes, and AWS."""
+
+Document = dict[str, Any]
+
+pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl on PATH")
+
+
+def commands(section: str) -> list[str]:
+    """The shell blocks of a section, in order. One that begins with an option is the end of the one before."""
+    text = DOCS.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    return re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+
+
+class Shell:
+    """A person's shell: helm and kubectl on PATH, the cluster in KUBECONFIG, the project's folder."""
+
+    def __init__(self, cluster: Cluster, folder: Path) -> None:
+        bin_ = folder / "bin"
+        bin_.mkdir()
+        (bin_ / "helm").symlink_to(toolchain.ensure("helm"))
+        (bin_ / "kubectl").symlink_to(shutil.which("kubectl") or "")
+        homes = {f"HELM_{kind}_HOME": str(folder / kind.lower()) for kind in ("CACHE", "CONFIG", "DATA")}
+        self._environment = {
+            **os.environ,
+            **homes,
+            "PATH": f"{bin_}:/usr/bin:/bin",
+            "KUBECONFIG": str(cluster.kubeconfig_file(folder / "kubeconfig")),
+            "REGISTRY": "registry.example",
+        }
+
+    def run(self, script: str) -> str:
+        """What it prints; it must not fail anywhere."""
+        here = "".join(line for line in script.splitlines(keepends=True) if not line.startswith(NOT_HERE))
+        done = subprocess.run(  # noqa: S603  (the docs' own commands)
+            ["/bin/bash", "-euo", "pipefail", "-c", here],
+            cwd=ROOT, env=self._environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{here}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def server(plane: ControlPlane) -> Iterator[Cluster]:
+    cluster = plane.cluster("docs")
+    cluster.apply(crds.policy_reports())
+    yield cluster
+    cluster.stop()
+
+
+def test_as_a_new_user_would(server: Cluster, tmp_path: Path) -> None:
+    """Install, label the namespace, wait, look, upgrade, remove, in the words of the page: each command works."""
+    shell = Shell(server, tmp_path)
+    install, _irsa, restricted = commands("Install")
+    assert "kubectl wait --for=condition=Ready" in shell.run(install)
+    shell.run(restricted)
+    manifest = helm.run(
+        "get", "manifest", "policyhub", "--namespace=policyhub", kubeconfig=tmp_path / "kubeconfig", home=tmp_path
+    ).stdout
+    documents = [document for document in yaml.safe_load_all(manifest) if document]
+    installed = Installed(cluster=server, documents=documents, folder=tmp_path)
+    with HubProcess.start() as hub, Operator(installed, hub).start():
+        told = shell.run(commands("Verify")[0])
+        assert "monitoredcluster.policyhub.dev/prod-eu condition met" in told
+        assert re.search(r"^NAME +READY .*\nprod-eu +True +AllWell", told, re.MULTILINE)
+    upgraded = shell.run(commands("Upgrade")[0])
+    assert "monitoredclusters.policyhub.dev serverside-applied" in upgraded
+    assert "has been upgraded" in upgraded
+    uninstall, crd = commands("Uninstall")
+    assert 'release "policyhub" uninstalled' in shell.run(uninstall)
+    assert "deleted" in shell.run(crd)
+    groups = server.request("GET", "/apis")["groups"]
+    assert "policyhub.dev" not in {group["name"] for group in groups}
