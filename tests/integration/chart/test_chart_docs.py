@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dev import crds
+from dev import crds, stand
 from dev.cluster import Cluster, ControlPlane, helm, toolchain
 from dev.hub.process import HubProcess
 from dev.stand import Installed, Operator
@@ -89,5 +89,9 @@ def test_as_a_new_user_would(server: Cluster, tmp_path: Path) -> None:
     uninstall, crd = commands("Uninstall")
     assert 'release "policyhub" uninstalled' in shell.run(uninstall)
     assert "deleted" in shell.run(crd)
+    stand.until(lambda: not served(server), seconds=60, what="the API to go with its CRD")
+
+
+def served(server: Cluster) -> bool:
     groups = server.request("GET", "/apis")["groups"]
-    assert "policyhub.dev" not in {group["name"] for group in groups}
+    return "policyhub.dev" in {group["name"] for group in groups}
