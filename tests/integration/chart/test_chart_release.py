@@ -39,7 +39,7 @@ Document = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def server(plane: ControlPlane) -> Iterator[Cluster]:
-    """A cluster whose namespaces enforce the standard, with the kinds of the Prometheus operator."""
+    """A cluster whose namespaces enforce the standard, with the kinds of the Prometheus operator and Cilium."""
     cluster = plane.cluster("release")
     enforced = {"pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/warn": "restricted"}
     namespaces = [
@@ -50,7 +50,10 @@ def server(plane: ControlPlane) -> Iterator[Cluster]:
         crds.crd(group="monitoring.coreos.com", kind=kind, plural=f"{kind.lower()}s", versions=("v1",), namespaced=True)
         for kind in ("ServiceMonitor", "PodMonitor", "PrometheusRule")
     ]
-    cluster.apply([*namespaces, *monitors])
+    cilium = crds.crd(
+        group="cilium.io", kind="CiliumNetworkPolicy", plural="ciliumnetworkpolicies", versions=("v2",), namespaced=True
+    )
+    cluster.apply([*namespaces, *monitors, cilium])
     yield cluster
     cluster.stop()
 
