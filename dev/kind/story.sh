@@ -23,7 +23,7 @@ kubectl --namespace policyhub rollout status deployment/policyhub --timeout=3m
 story still
 
 say "an upgrade with other values"
-kubectl apply --server-side --force-conflicts -f charts/policyhub/crds/
+helm show crds charts/policyhub | kubectl apply --server-side --force-conflicts -f -
 helm upgrade policyhub charts/policyhub --namespace policyhub --reset-then-reuse-values --set replicas=2 --wait --timeout 5m
 story still
 
