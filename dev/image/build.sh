@@ -19,6 +19,7 @@ suite=${SUITE:-trixie}
 tag=${TAG:-policyhub:dev}
 epoch=${SOURCE_DATE_EPOCH:-$(git -C "$project" log -1 --format=%ct 2>/dev/null || echo 0)}
 revision=$(git -C "$project" rev-parse HEAD 2>/dev/null || true)
+version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' "$project/operator/policyhub/__init__.py")
 twice=
 keep=
 while [ $# -gt 0 ]; do
@@ -91,7 +92,7 @@ umask 022
 build() {
   buildah build --quiet --isolation chroot --layers=false --timestamp "$epoch" \
     --build-arg "BASE=$base" --build-arg "SOURCE_DATE_EPOCH=$epoch" \
-    --build-arg "VERSION=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' "$project/operator/policyhub/__init__.py")" \
+    --build-arg "VERSION=$version" \
     --build-arg "REVISION=$revision" \
     --secret "id=pip.conf,src=$secrets/pip.conf" --secret "id=ca.pem,src=$secrets/ca.pem" \
     --ignorefile "$project/.dockerignore" --file "$project/Dockerfile" --tag "$1" "$project" >/dev/null
@@ -122,6 +123,13 @@ fail() { echo "  $*" && status=1; }
 inside python -c 'import os; assert os.getuid() == os.getgid() == 65532, (os.getuid(), os.getgid())' || fail "no Python"
 inside python -c 'import ssl; assert ssl.create_default_context().cert_store_stats()["x509_ca"] > 50' || fail "no authorities"
 inside policyhub --version || fail "policyhub does not start"
+inside python -c 'from importlib.metadata import distributions as d; print(*(f"{x.name} {x.version}" for x in d()), sep="\n")' |
+  tr 'A-Z_' 'a-z-' | sort >"$secrets/found"
+{
+  sed -n '/win32/d; s/^\([a-z][a-z0-9-]*\)==\([^ ]*\).*/\1 \2/p' "$project/requirements/run.lock"
+  echo "policyhub $version"
+} | sort >"$secrets/locked"
+diff "$secrets/locked" "$secrets/found" || fail "the packages are not those of run.lock"
 for name in pip setuptools ensurepip hatchling venv; do
   ! inside python -c "import $name" >/dev/null 2>&1 || fail "$name is in the image"
 done

@@ -1,7 +1,9 @@
 """What builds, tests and publishes: pinned, with least permissions, and of one mind with the rest."""
 
+import ast
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -110,3 +112,15 @@ def test_scripts_parse(script: Path) -> None:
 def test_what_the_image_leaves_out(name: str, out: bool) -> None:  # noqa: FBT001  (a column of the table)
     """Of the standard library, by name."""
     assert left_out(name) is out
+
+
+def test_the_hub_image_has_what_the_hub_imports() -> None:
+    """Each package outside the standard library that dev/hub imports is installed by its Dockerfile."""
+    trees = [ast.parse(path.read_text("utf-8")) for path in (ROOT / "dev/hub").glob("*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+    wanted = {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"dev"}
+    locked = re.findall(r"^([a-z0-9-]+)==", (ROOT / "requirements/run.lock").read_text("utf-8"), re.MULTILINE)
+    (more,) = re.findall(r"/\^\((\S+)\)==/", DOCKERFILES[1].read_text("utf-8"))
+    assert wanted <= {*locked, *more.split("|")}
