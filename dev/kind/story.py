@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
 import yaml
@@ -47,7 +46,7 @@ class Hub:
     url: str
 
     def get(self, path: str) -> Any:
-        """Raises URLError where it does not answer."""
+        """Raises OSError where it does not answer."""
         with build_opener(ProxyHandler({})).open(f"{self.url}/_control/{path}", timeout=10) as answer:
             return json.load(answer)
 
@@ -161,7 +160,7 @@ def answered(holds: Callable[[], bool]) -> bool:
     """What does not answer yet does not hold yet: the port may only just be forwarded."""
     try:
         return holds()
-    except URLError:
+    except OSError:
         return False
 
 
