@@ -1,0 +1,209 @@
+"""The commands of docs/migration.md, as they stand there, against the local hub with what other tools leave."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dev.hub.process import HubProcess, access_key
+
+ROOT = Path(__file__).resolve().parents[3]
+PAGE = (ROOT / "docs/migration.md").read_text("utf-8")
+ACCOUNT, REGION = "111122223333", "eu-west-1"
+NOW = "2026-11-20T08:00:00Z"
+TYPES = "Software and Configuration Checks/Kubernetes Policies"
+NOTES = {"web": "Accepted until June, Ana", "api": "Accepted until June, Ana", "worker": "A vendor's image, Ben"}
+
+Document = dict[str, Any]
+
+pytestmark = pytest.mark.skipif(
+    not (shutil.which("aws") and shutil.which("jq")), reason="the page's commands need the AWS CLI and jq"
+)
+
+
+def blocks(title: str) -> list[str]:
+    """The shell blocks of a section."""
+    found = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
+    assert found is not None, title
+    return re.findall(r"^```sh\n(.*?)^```", found[1], re.MULTILINE | re.DOTALL)
+
+
+def of_policy_reporter(name: str, rule: str) -> Document:
+    """A finding in the form in which policy-reporter's target writes it."""
+    uid = f"uid-of-{name}"
+    return {
+        "SchemaVersion": "2018-10-08",
+        "Id": f"{name}-{rule}",
+        "ProductArn": f"arn:aws:securityhub:{REGION}:{ACCOUNT}:product/{ACCOUNT}/default",
+        "ProductName": "Policy Reporter",
+        "CompanyName": "Kyverno",
+        "GeneratorId": "kyverno/require-limits",
+        "AwsAccountId": ACCOUNT,
+        "Types": [f"{TYPES}/kyverno"],
+        "CreatedAt": NOW,
+        "UpdatedAt": NOW,
+        "Severity": {"Label": "MEDIUM"},
+        "Title": f"require-limits: apps/v1/Deployment/shop/{name}",
+        "Description": "limits are required",
+        "Compliance": {"Status": "FAILED"},
+        "Resources": [
+            {
+                "Type": "Other",
+                "Id": uid,
+                "Region": REGION,
+                "Partition": "aws",
+                "Details": {
+                    "Other": {
+                        "Source": "kyverno",
+                        "Category": "Best Practices",
+                        "Policy": "require-limits",
+                        "Rule": rule,
+                        "Result": "fail",
+                        "Report": f"shop/{uid}",
+                        "Resource APIVersion": "apps/v1",
+                        "Resource Kind": "Deployment",
+                        "Resource Namespace": "shop",
+                        "Resource Name": name,
+                        "Resource UID": uid,
+                    }
+                },
+            }
+        ],
+        "Workflow": {"Status": "NEW"},
+        "RecordState": "ACTIVE",
+    }
+
+
+def of_the_sample(name: str) -> Document:
+    """A finding in the form in which the AWS sample writes it."""
+    cluster = f"arn:aws:eks:{REGION}:{ACCOUNT}:cluster/prod-eu"
+    return {
+        "SchemaVersion": "2018-10-08",
+        "Id": f"arn:aws:eks:{REGION}:{ACCOUNT}:gatekeeper/violation/no-root-prod-eu--Pod-{name}",
+        "ProductArn": f"arn:aws:securityhub:{REGION}:{ACCOUNT}:product/{ACCOUNT}/default",
+        "GeneratorId": "Gatekeeper-no-root",
+        "AwsAccountId": ACCOUNT,
+        "Types": [f"{TYPES}/Gatekeeper"],
+        "CreatedAt": NOW,
+        "UpdatedAt": NOW,
+        "Severity": {"Label": "MEDIUM"},
+        "Title": f"prod-eu/Pod/{name} not compliant to policy no-root",
+        "Description": "it may run as root",
+        "Compliance": {"Status": "FAILED"},
+        "ProductFields": {"ProviderName": "Gatekeeper", "ProviderVersion": "1.0"},
+        "Resources": [{"Id": cluster, "Type": "AwsEks", "Partition": "aws", "Region": REGION}],
+        "RecordState": "ACTIVE",
+    }
+
+
+def report(name: str) -> Document:
+    """What policyhub reads of the same violation."""
+    result = {"source": "kyverno", "policy": "require-limits", "rule": "autogen-limits", "result": "fail"}
+    return {
+        "apiVersion": "wgpolicyk8s.io/v1alpha2",
+        "kind": "PolicyReport",
+        "metadata": {"name": f"uid-of-{name}", "namespace": "shop", "creationTimestamp": NOW},
+        "scope": {"apiVersion": "apps/v1", "kind": "Deployment", "namespace": "shop", "name": name},
+        "results": [{**result, "message": "limits are required"}],
+    }
+
+
+@pytest.fixture
+def hub() -> Iterator[HubProcess]:
+    with HubProcess.start() as hub:
+        yield hub
+
+
+class Shell:
+    """A person's, with the page's variables."""
+
+    def __init__(self, hub: HubProcess, folder: Path) -> None:
+        self._hub = hub
+        self._folder = folder
+        program = folder / "policyhub"
+        program.write_text(f'#!/bin/sh\nexec {sys.executable} -m policyhub "$@"\n')
+        program.chmod(0o755)
+
+    def run(self, script: str, *, old: str = "policy-reporter") -> str:
+        environment = {
+            **os.environ,
+            **self._hub.env(),
+            "AWS_ACCESS_KEY_ID": access_key(ACCOUNT),
+            "PYTHONPATH": str(ROOT / "operator"),
+            "PATH": f"{self._folder}:{os.environ['PATH']}",
+        }
+        command = ["/bin/sh", "-euc", f"old='{old}'\n{script}"]
+        run = subprocess.run(  # noqa: S603  (the page's own commands)
+            command, cwd=self._folder, env=environment, capture_output=True, text=True, check=False
+        )
+        assert run.returncode == 0, run.stdout + run.stderr
+        return run.stdout
+
+    def send(self, findings: list[Document]) -> None:
+        for start in range(0, len(findings), 100):
+            (self._folder / "findings.json").write_text(json.dumps(findings[start : start + 100]))
+            answer = json.loads(self.run("aws securityhub batch-import-findings --findings file://findings.json"))
+            assert answer["FailedCount"] == 0, answer
+
+    def send_ours(self, *names: str) -> None:
+        """As the operator would."""
+        (self._folder / "reports.json").write_text("\n".join(json.dumps(report(name)) for name in names))
+        flags = f"--cluster-name prod-eu --account-id {ACCOUNT} --region {REGION} --output json"
+        self.send(json.loads(self.run(f"policyhub render reports.json {flags}")))
+
+
+@pytest.fixture
+def shell(hub: HubProcess, tmp_path: Path) -> Shell:
+    return Shell(hub, tmp_path)
+
+
+def test_what_is_there(hub: HubProcess, shell: Shell) -> None:
+    """Each tool's findings are counted, and nobody else's."""
+    shell.send([of_policy_reporter("web", "limits"), of_policy_reporter("api", "limits"), of_the_sample("web-1")])
+    shell.send_ours("web")
+    assert shell.run(blocks("What is there")[0]).split() == ["2", "1"]
+    assert len(hub.findings()) == 4
+
+
+def test_the_analysts_decisions(hub: HubProcess, shell: Shell) -> None:
+    """What was suppressed is suppressed again with its note, on the same policy, rule and object; nothing else is."""
+    names = ["web", "api", "worker", "open", *(f"many-{n}" for n in range(101))]
+    shell.send([of_policy_reporter(name, "autogen-limits" if name == "api" else "limits") for name in names])
+    shell.send([of_policy_reporter("web", "requests")])
+    shell.send_ours(*names)
+    for name, note in NOTES.items():
+        hub.analyst([f"{name}-autogen-limits" if name == "api" else f"{name}-limits"], workflow="SUPPRESSED", note=note)
+    hub.analyst([f"many-{n}-limits" for n in range(100)], workflow="SUPPRESSED")
+    hub.analyst(["many-100-limits"], workflow="SUPPRESSED")
+    before = {f["Id"]: f for f in hub.findings()}
+
+    counted, sent = blocks("The analysts' decisions")
+    shell.run(counted)
+    assert [f for f in hub.findings() if before[f["Id"]] != f] == []  # nothing is written until one has looked
+    shell.run(sent)
+
+    ours = {f["Resources"][0]["Details"]["Other"]["Name"]: f for f in hub.findings(prefix="policyhub/")}
+    suppressed = {name: f["Note"]["Text"] for name, f in ours.items() if f["Workflow"]["Status"] == "SUPPRESSED"}
+    assert suppressed == NOTES | {f"many-{n}": "Suppressed before the migration" for n in range(101)}
+    assert ours["open"]["Workflow"]["Status"] == "NEW"
+    assert all(before[f["Id"]] == f for f in hub.findings() if not f["Id"].startswith("policyhub/"))
+
+
+@pytest.mark.parametrize(("old", "gone"), [("policy-reporter", 2), ("securityhub-k8s-policy-integration", 1)])
+def test_the_old_findings(hub: HubProcess, shell: Shell, old: str, gone: int) -> None:
+    """The named tool's are archived, with what the analysts wrote; all others stay."""
+    shell.send([of_policy_reporter("web", "limits"), of_policy_reporter("api", "limits"), of_the_sample("web-1")])
+    shell.send_ours("web")
+    hub.analyst([of_policy_reporter("web", "limits")["Id"]], workflow="SUPPRESSED", note="Ana knows")
+    shell.run(blocks("The old findings")[0], old=old)
+    archived = [f for f in hub.findings() if f["RecordState"] == "ARCHIVED"]
+    assert len(archived) == gone
+    assert all(("ProviderName" in f.get("ProductFields", {})) == (gone == 1) for f in archived)
+    assert next(f for f in hub.findings() if f["Workflow"]["Status"] == "SUPPRESSED")["Note"]["Text"] == "Ana knows"
