@@ -30,6 +30,7 @@ check: venv  ## lint, format, types, import layers, generated files
 	$(BIN)/python -m policyhub.api.crd --check
 	$(BIN)/python -m dev.chart --check
 	$(BIN)/python -m dev.metrics --check
+	$(BIN)/python -m dev.dashboards --check
 
 lint: venv  ## what is no Python: Dockerfiles, CloudFormation, alerts (these where promtool is: Debian's prometheus)
 	@$(PYTHON) dev/bootstrap.py lint
@@ -40,10 +41,11 @@ fmt: venv  ## format, and mend what the linter can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-generate: venv  ## write the generated files (CRDs, the chart's schema and README, the reference of metrics)
+generate: venv  ## write the generated files (CRDs, the chart's schema and README, the reference of metrics, dashboards)
 	$(BIN)/python -m policyhub.api.crd --write
 	$(BIN)/python -m dev.chart --write
 	$(BIN)/python -m dev.metrics --write
+	$(BIN)/python -m dev.dashboards --write
 
 browser: venv  ## the findings page in a real headless Chromium (needs one installed: Debian's chromium)
 	@$(PYTHON) dev/bootstrap.py browser

@@ -42,7 +42,8 @@ def speed(scene: Scene) -> None:
     base = base or scene.unhurried.get(0)
     if base is not None:
         scene.row("of it, a start with nothing to send", f"{base.cpu:.1f} s")
-        scene.row("findings/s a core, start not included", f"{number / (whole.cpu - base.cpu):,.0f}")
+        more = whole.cpu - base.cpu
+        scene.row("findings/s a core, start not included", f"{number / more:,.0f}" if more > 0 else "–")
     scene.row(PACE, pace())
 
 

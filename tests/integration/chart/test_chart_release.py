@@ -89,6 +89,10 @@ def release(server: Cluster, tmp_path: Path) -> Iterator[Release]:
         release.run("uninstall", "policyhub")
 
 
+ITS_OWN = (" default/kubernetes",)
+"""What the API server makes for itself, some time after it is ready."""
+
+
 def everything(server: Cluster) -> dict[str, Document]:
     """Every object of every kind that can be listed, by its kind and place."""
     found = {}
@@ -98,7 +102,7 @@ def everything(server: Cluster) -> dict[str, Document]:
             if "list" in resource["verbs"] and "/" not in resource["name"] and resource["name"] != "events":
                 for item in listed(server, f"{root}/{resource['name']}"):
                     found[place({**item, "kind": resource["kind"]})] = item
-    return found
+    return {key: item for key, item in found.items() if not key.endswith(ITS_OWN)}
 
 
 def place(document: Document) -> str:
