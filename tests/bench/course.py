@@ -43,7 +43,7 @@ def speed(scene: Scene) -> None:
     if base is not None:
         scene.row("of it, a start with nothing to send", f"{base.cpu:.1f} s")
         more = whole.cpu - base.cpu
-        scene.row("findings/s a core, start not included", f"{number / more:,.0f}" if more > 0 else "–")
+        scene.row("findings/s a core, start not included", f"{number / more:,.0f}" if more > 0 else "-")
     scene.row(PACE, pace())
 
 
