@@ -5,6 +5,7 @@ the local Security Hub verifies them, for roles that are bound by what `policyhu
 given: no credentials, no kubeconfig, no variable of this machine but where Python is.
 """
 
+import copy
 import json
 import os
 import shutil
@@ -184,11 +185,7 @@ def test_it_does_its_work(
 
     def home(installed: Installed, environment: Mapping[str, str]) -> Command:
         here = {name: value for name, value in environment.items() if name.startswith("POLICYHUB_METRICS_")}
-        command = Pod(deployment, installed.cluster, installed.folder).start(image, here, parent=os.getpid())
-        world = Path(str(command[-1]))
-        told = json.loads(world.read_text())
-        world.write_text(json.dumps({**told, "folders": {**told["folders"], **programs(image)}}))
-        return command, {}
+        return entered(installed, image, here), {}
 
     installed = Installed(cluster=server, documents=[deployment], folder=tmp_path)
     try:
@@ -196,6 +193,7 @@ def test_it_does_its_work(
             server.apply([report("fail")])
             stand.until(lambda: states(hub) == ["ACTIVE"], seconds=SECONDS, what="the finding", operator=operator)
             wait_for_ready(server, admin, operator)
+            assert_healthy(entered(installed, image, metrics(operator), "doctor", "--output=json"))
             lease = server.request("GET", f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/policyhub")
             assert lease["spec"]["holderIdentity"].startswith("policyhub-0")
             server.apply([report("pass")])
@@ -209,6 +207,30 @@ def test_it_does_its_work(
     finally:
         helm.run("uninstall", "policyhub", *where, home=tmp_path)
         hub.reset()
+
+
+def entered(installed: Installed, image: Image, environment: Mapping[str, str], *arguments: str) -> list[str | Path]:
+    """The command that becomes a process of the Pod: its own, or another one as `kubectl exec` would start it."""
+    deployment = copy.deepcopy(installed.documents[0])
+    if arguments:
+        deployment["spec"]["template"]["spec"]["containers"][0]["args"] = list(arguments)
+    command = Pod(deployment, installed.cluster, installed.folder).start(image, environment, parent=os.getpid())
+    world = Path(str(command[-1]))
+    told = json.loads(world.read_text())
+    world.write_text(json.dumps({**told, "folders": {**told["folders"], **programs(image)}}))
+    return command
+
+
+def metrics(operator: Operator) -> dict[str, str]:
+    return {"POLICYHUB_METRICS_HOST": "127.0.0.1", "POLICYHUB_METRICS_PORT": str(operator.port)}
+
+
+def assert_healthy(command: list[str | Path]) -> None:
+    """The doctor finds no problem, with nothing but what the Pod has."""
+    done = subprocess.run(command, env={}, capture_output=True, text=True, check=False)  # noqa: S603  (of dev/image)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = json.loads(done.stdout)
+    assert {"api-access", "credentials", "security-hub", "get-findings"} <= {v["check"] for v in told["verdicts"]}
 
 
 def states(hub: HubProcess) -> list[str]:
