@@ -32,10 +32,10 @@ check: venv  ## lint, format, types, import layers, generated files
 	$(BIN)/python -m dev.metrics --check
 	$(BIN)/python -m dev.dashboards --check
 
-lint: venv  ## what is no Python: Dockerfiles, CloudFormation, alerts (these where promtool is: Debian's prometheus)
+lint: venv  ## what is no Python: Dockerfiles, CloudFormation, Lua, alerts (these where promtool is: Debian's prometheus)
 	@$(PYTHON) dev/bootstrap.py lint
 	$(BIN)/hadolint $$(git ls-files '*Dockerfile')
-	$(BIN)/pytest tests/unit/iam/test_iam_template.py tests/component/alerts
+	$(BIN)/pytest tests/unit/iam/test_iam_template.py tests/component/chart/test_chart_health.py tests/component/alerts
 
 fmt: venv  ## format, and mend what the linter can mend
 	$(BIN)/ruff format .
