@@ -185,7 +185,7 @@ def _lost(entry: Entry, *, ledger: Ledger, rules: Rules, now: int, confirmed: in
         since, confirmed = entry.uncalled, now
         due = since + delay
     elif absent is not None:
-        since = max(entry.uncalled, absent)
+        since = max(entry.uncalled, absent + rules.archive_delay_ms)  # gone when it is believed gone, called for or not
         due = since + delay
         confirmed = ledger.kinds_read - rules.archive_delay_ms  # a discovery at least that much later lacks it still
     else:

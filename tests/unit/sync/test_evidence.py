@@ -245,20 +245,23 @@ def test_constraints_that_say_nothing(seen: str, expected: Decision) -> None:
 
 
 def test_a_kind_that_two_discoveries_lack_was_deleted() -> None:
-    """The first one begins the delay, one at its end or later ends it, one that sees the kind takes it back."""
+    """The first one begins the delay after which it is believed, then comes the archive delay; one at its end or later
+    ends it, one that sees the kind takes it back. So it is for a finding that nobody called for before, too.
+    """
     made = ledger()
     entry = only_in_hub(made, listed(), CONSTRAINT)
     made.cover(CONSTRAINT.origin, Coverage(live=False))
     assert act(made, entry, now=NOW) is Hold.SOURCE
     made.read_kinds([], now=NOW)
-    assert act(made, entry, now=NOW) == Wait(ARCHIVE_AT)
-    made.read_kinds([], now=ARCHIVE_AT - 1)
-    assert act(made, entry, now=ARCHIVE_AT) is Hold.UNCONFIRMED
-    made.read_kinds([], now=ARCHIVE_AT)
+    end = NOW + 2 * (ARCHIVE_AT - NOW)
+    assert act(made, entry, now=NOW) == Wait(end)
+    made.read_kinds([], now=end - 1)
+    assert act(made, entry, now=end) is Hold.UNCONFIRMED
+    made.read_kinds([], now=end)
     assert entry.id in made.dirty
-    assert act(made, entry, now=ARCHIVE_AT) is Change.ARCHIVED
-    made.read_kinds([CONSTRAINT.origin], now=ARCHIVE_AT + 1)
-    assert act(made, entry, now=ARCHIVE_AT + 1) is Hold.SOURCE
+    assert act(made, entry, now=end) is Change.ARCHIVED
+    made.read_kinds([CONSTRAINT.origin], now=end + 1)
+    assert act(made, entry, now=end + 1) is Hold.SOURCE
 
 
 # -- frozen and switched-off APIs -------------------------------------------------------------------------------------
