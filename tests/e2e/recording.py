@@ -58,6 +58,7 @@ MOMENTS: Mapping[str, Moment] = {
     "switch to openreports": Moment(
         "openreports",
         {("Deployment", "payments", "gateway"), ("Namespace", "", "monitoring"), ("Namespace", "", "shop")},
+        {"HarbourLatest"},  # by then nothing breaks it any more
     ),
 }
 """By the step after which it is."""
