@@ -8,11 +8,12 @@ import time
 from functools import partial
 
 from tests.faults import paper
+from tests.faults.company import FIRST, Workload
 from tests.faults.family import Ref
 from tests.faults.paper import Document
 from tests.faults.scene import Scene
 from tests.faults.truth import GATEKEEPER, Call, Statement, Unlisted
-from tests.faults.workloads import FIRST, Workload, Workloads
+from tests.faults.workloads import Workloads
 
 RULES = (("repos", "K8sAllowedRepos"), ("repos-strict", "K8sAllowedRepos"), ("labels", "K8sRequiredLabels"))
 """Constraints: name and kind."""

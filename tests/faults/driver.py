@@ -21,13 +21,14 @@ from dev.cluster import Cluster
 from dev.hub.process import HubProcess
 from tests.faults import paper
 from tests.faults.audits import DROPPED, Audits
+from tests.faults.company import FIRST
 from tests.faults.engines import ENGINES as WORKLOAD_ENGINES
 from tests.faults.engines import HOURLY
 from tests.faults.family import Ref
 from tests.faults.paper import Document, Result
 from tests.faults.scene import Key, Scene
 from tests.faults.truth import GATEKEEPER, Truth, Unlisted, Violation
-from tests.faults.workloads import FIRST, Workloads
+from tests.faults.workloads import Workloads
 
 PLAIN = {
     "one": ("PolicyReport",),

@@ -8,12 +8,13 @@ import pytest
 
 from tests.faults.audits import Audits
 from tests.faults.census import Census
+from tests.faults.company import FIRST, STILL
 from tests.faults.engines import HOURLY, KYVERNO, REVISION, SIDECAR, derived
 from tests.faults.family import Ref
 from tests.faults.paper import Result
 from tests.faults.scene import Scene
 from tests.faults.truth import CONSTRAINTS, GATEKEEPER
-from tests.faults.workloads import FIRST, STILL, Workloads
+from tests.faults.workloads import Workloads
 
 Document = dict[str, Any]
 
