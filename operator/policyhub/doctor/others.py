@@ -21,7 +21,6 @@ from typing import Any
 
 from policyhub.doctor.verdict import Verdict, fine, problem, unchecked
 from policyhub.findings.asff import timestamp
-from policyhub.findings.taxonomy import POLICIES
 from policyhub.hub.client import Filters, HubClient
 from policyhub.hub.errors import AccessLost, HubError
 from policyhub.hub.inventory import milliseconds, strip_for_import
@@ -35,8 +34,10 @@ _STOP: Mapping[str, str] = {
     SAMPLE: "delete its CloudFormation stack, whose schedule would write them again",
 }
 _OWN = "policyhub/"
+_TYPES = "Software and Configuration Checks/Kubernetes Policies"
+"""What both write."""
 _FILTERS: Filters = {
-    "Type": [{"Value": POLICIES, "Comparison": "PREFIX"}],
+    "Type": [{"Value": _TYPES, "Comparison": "PREFIX"}],
     "Id": [{"Value": _OWN, "Comparison": "PREFIX_NOT_EQUALS"}],
 }
 

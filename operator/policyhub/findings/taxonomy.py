@@ -33,7 +33,8 @@ POD_SECURITY = "Pod Security Standards"
 STATUS: dict[Result, str] = {"fail": "FAILED", "warn": "WARNING", "error": "NOT_AVAILABLE"}
 
 CHECKS = "Software and Configuration Checks"
-POLICIES = f"{CHECKS}/Kubernetes Policies"
+POLICIES = f"{CHECKS}/Kubernetes Policy Violations"
+"""Not `Kubernetes Policies`, as of other tools: the AWS sample archives all of that category but its own."""
 TYPES: dict[str, str] = {
     VULNERABILITY: f"{CHECKS}/Vulnerabilities/CVE",
     "Kube Bench": f"{CHECKS}/Industry and Regulatory Standards/{BENCHMARK}",
@@ -42,7 +43,7 @@ TYPES: dict[str, str] = {
     "Trivy ExposedSecrets": "Sensitive Data Identifications/Security/Trivy ExposedSecrets",
     "Falco": "Unusual Behaviors/Container/Falco",
 }
-"""By source; every other source is `Software and Configuration Checks/Kubernetes Policies/<source>`."""
+"""By source; every other source is `Software and Configuration Checks/Kubernetes Policy Violations/<source>`."""
 
 STANDARDS: dict[str, str] = {
     "cis": "CIS",

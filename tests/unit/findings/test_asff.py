@@ -79,7 +79,7 @@ def test_a_whole_finding(objections: Objections) -> None:
         " rule autogen-require-drop-all): Containers must drop `ALL` capabilities.",
         "FindingProviderFields": {
             "Severity": {"Label": "HIGH", "Original": "high"},
-            "Types": ["Software and Configuration Checks/Kubernetes Policies/kyverno"],
+            "Types": ["Software and Configuration Checks/Kubernetes Policy Violations/kyverno"],
         },
         "Compliance": {
             "Status": "FAILED",

@@ -32,11 +32,11 @@ def standards(violation: Violation) -> list[str]:
 @pytest.mark.parametrize(
     ("source", "classifier"),
     [
-        ("kyverno", "Kubernetes Policies/kyverno"),
-        ("a/b/c", "Kubernetes Policies/a-b-c"),
-        ("\n", "Kubernetes Policies/unknown"),
+        ("kyverno", "Kubernetes Policy Violations/kyverno"),
+        ("a/b/c", "Kubernetes Policy Violations/a-b-c"),
+        ("\n", "Kubernetes Policy Violations/unknown"),
         ("Trivy Vulnerability", "Vulnerabilities/CVE"),
-        ("Trivy ConfigAudit", "Kubernetes Policies/Trivy ConfigAudit"),
+        ("Trivy ConfigAudit", "Kubernetes Policy Violations/Trivy ConfigAudit"),
         ("Kube Bench", "Industry and Regulatory Standards/CIS Kubernetes Benchmark"),
     ],
 )
