@@ -49,6 +49,8 @@ _SPEAKERS: Final[dict[str, tuple[str, str]]] = {
     "constrainttemplates.templates.gatekeeper.sh": (GATEKEEPERS, _EITHER),
 }
 """Origin of a policy object → who speaks of it in reports, and by which name."""
+ORIGINS: Final = tuple(_SPEAKERS)
+"""All that may be read, where it is served: `<resource>.<group>`."""
 
 
 def policies(group: str, version: str, kind: str) -> Resource | None:

@@ -109,8 +109,8 @@ def test_each_missing_part_has_its_own_remedy() -> None:
 
 
 def test_only_what_the_spec_asks_for_is_needed() -> None:
-    """Sources and roll-up that are off need no permission; kubeconfig, Lease and our own objects need theirs."""
-    spec = {"sources": {"gatekeeper": False, "openReports": False}, "rollUp": False}
+    """Sources, roll-up and enrichment that are off need no permission; kubeconfig, Lease and our own objects need theirs."""
+    spec = {"sources": {"gatekeeper": False, "openReports": False}, "rollUp": False, "enrichment": False}
     told = {str(need) for need in access.of_monitored(monitored(spec))}
     assert told == {
         "list policyreports.wgpolicyk8s.io",
