@@ -109,7 +109,7 @@ def test_each_missing_part_has_its_own_remedy() -> None:
 
 
 def test_only_what_the_spec_asks_for_is_needed() -> None:
-    """Sources, roll-up and enrichment that are off need no permission; kubeconfig, Lease and our own objects need theirs."""
+    """What is off needs no permission; kubeconfig, Lease and our own objects need theirs."""
     spec = {"sources": {"gatekeeper": False, "openReports": False}, "rollUp": False, "enrichment": False}
     told = {str(need) for need in access.of_monitored(monitored(spec))}
     assert told == {
