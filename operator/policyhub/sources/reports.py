@@ -99,13 +99,11 @@ def read(group: str, resource: str, raw: bytes | msgspec.Raw, *, latest: int) ->
         for violation in speaker.violations(result, problems):
             found.setdefault(violation.identity, []).append((violation, observed))
     whole = not wire.cut_short(report) and _HARMLESS.issuperset(problems)
-    evaluated = not wire.unevaluated(report)
     return Reading(
         key=_key(group, resource, report.metadata),
         violations=tuple(_merged(said) for _, said in sorted(found.items())),
         created=_created(report.metadata),
-        complete=whole and evaluated,
-        partial=whole and not evaluated,
+        complete=whole and not wire.unevaluated(report),
         newest=max(newest.values(), default=None),
         newest_by=tuple(sorted(newest.items())),
         spoke=tuple(sorted(spoke)),

@@ -97,10 +97,7 @@ class Reading(msgspec.Struct, frozen=True):
     """creationTimestamp of the source object, in Unix seconds."""
     complete: bool
     """False where a missing violation is no evidence: a truncated constraint, one that was not audited yet, an object
-    with a result that could not be read."""
-    partial: bool = False
-    """Whether it is incomplete only since its engine could not evaluate all its policies: what is missing is no
-    evidence, and what is there can be relied on."""
+    with a result that could not be read, a report whose engine could not evaluate all its policies."""
     newest: int | None = None
     """The newest plausible time that the object names (result timestamp, auditTimestamp), in Unix seconds."""
     unlisted: int = 0

@@ -195,20 +195,19 @@ class Ledger:
         boundary: Place | None = None,
         backlog: bool = False,
         ended: frozenset[str] = frozenset(),
-        partial: bool = False,
     ) -> bool:
         """Take what one source object now calls for; says whether anything of meaning changed.
 
         `calls` are (violation, observed Unix ms or None). `passed` is asked for the object's pass and skip results only
         if something that it called for is missing now. An incomplete object adds and changes, and ends nothing but
-        what it passes, a truncated constraint's objects below `boundary` and the ids of `ended`. `partial`: it is
-        incomplete for its own calls only. `backlog`: it comes by the source's first listing.
+        what it passes, a truncated constraint's objects below `boundary` and the ids of `ended`. `backlog`: it comes by
+        the source's first listing.
         """
         new: dict[str, tuple[Violation, int | None]] = {}
         for violation, observed in calls:
             new[finding_id(self.cluster_id, violation.identity)] = (violation, observed)
         old = self.objects.get(key, ())
-        if complete or partial:
+        if complete:
             self._complete(key, now=now)
         else:
             self._incomplete(key)

@@ -125,7 +125,6 @@ class View:
             calls,
             ended=ended,
             complete=reading.complete,
-            partial=reading.partial,
             passed=lambda: self._passed(raw),
             now=self._now(),
             audited=reading.audited,
