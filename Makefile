@@ -14,7 +14,7 @@ demo: venv  ## the whole way, live: cluster → finding → archived (ARGS=--kee
 	@$(BIN)/python -m dev.demo $(if $(ENGINES),--engines) $(ARGS)
 
 test: venv  ## unit, component and integration tests (real API server, local Security Hub), with coverage
-	@$(BIN)/python -m dev.cluster build etcd kube-apiserver helm
+	@$(BIN)/python -m dev.cluster build etcd kube-apiserver helm kubectl
 	@rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest --ignore=tests/browser -n $(WORKERS) --dist loadfile $(ARGS)
 	@$(BIN)/coverage combine --quiet

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,8 +22,6 @@ NOT_HERE = ("kubectl rollout", "aws ")
 
 Document = dict[str, Any]
 
-pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl on PATH")
-
 
 def commands(section: str) -> list[str]:
     """The shell blocks of a section, in order. One that begins with an option is the end of the one before."""
@@ -39,7 +36,7 @@ class Shell:
         bin_ = folder / "bin"
         bin_.mkdir()
         (bin_ / "helm").symlink_to(toolchain.ensure("helm"))
-        (bin_ / "kubectl").symlink_to(shutil.which("kubectl") or "")
+        (bin_ / "kubectl").symlink_to(toolchain.ensure("kubectl"))
         homes = {f"HELM_{kind}_HOME": str(folder / kind.lower()) for kind in ("CACHE", "CONFIG", "DATA")}
         self._environment = {
             **os.environ,

@@ -8,7 +8,6 @@ given: no credentials, no kubeconfig, no variable of this machine but where Pyth
 import copy
 import json
 import os
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -20,7 +19,7 @@ import pytest
 
 import policyhub
 from dev import crds, stand
-from dev.cluster import Cluster, ControlPlane, helm
+from dev.cluster import Cluster, ControlPlane, helm, toolchain
 from dev.cluster.certificate import Authority
 from dev.hub.process import HubProcess
 from dev.image.pod import Image, Pod
@@ -192,7 +191,7 @@ def test_it_does_its_work(
         with Operator(installed, hub, home=home).start() as operator:
             server.apply([report("fail")])
             stand.until(lambda: states(hub) == ["ACTIVE"], seconds=SECONDS, what="the finding", operator=operator)
-            wait_for_ready(server, admin, operator)
+            wait_for_ready(admin, operator)
             assert_healthy(entered(installed, image, metrics(operator), "doctor", "--output=json"))
             lease = server.request("GET", f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/policyhub")
             assert lease["spec"]["holderIdentity"].startswith("policyhub-0")
@@ -237,18 +236,10 @@ def states(hub: HubProcess) -> list[str]:
     return [finding["RecordState"] for finding in hub.findings()]
 
 
-def wait_for_ready(server: Cluster, admin: Path, operator: Operator) -> None:
-    """As docs/install.md says; where there is no kubectl, by asking for what it asks for."""
-    if kubectl := shutil.which("kubectl"):
-        waiting = ("wait", "--for=condition=Ready", "--timeout=60s", "monitoredcluster/prod-eu")
-        done = subprocess.run(  # noqa: S603  (kubectl of PATH)
-            [kubectl, f"--kubeconfig={admin}", *waiting], capture_output=True, text=True, check=False
-        )
-        assert "monitoredcluster.policyhub.dev/prod-eu condition met" in done.stdout, done.stderr + operator.tail()
-    else:
-        stand.until(
-            lambda: stand.condition(stand.monitored(server, "prod-eu"), "Ready").get("status") == "True",
-            seconds=SECONDS,
-            what="prod-eu to be Ready",
-            operator=operator,
-        )
+def wait_for_ready(admin: Path, operator: Operator) -> None:
+    """As docs/install.md says."""
+    waiting = ("wait", "--for=condition=Ready", "--timeout=60s", "monitoredcluster/prod-eu")
+    done = subprocess.run(  # noqa: S603  (a program of ours)
+        [toolchain.ensure("kubectl"), f"--kubeconfig={admin}", *waiting], capture_output=True, text=True, check=False
+    )
+    assert "monitoredcluster.policyhub.dev/prod-eu condition met" in done.stdout, done.stderr + operator.tail()
