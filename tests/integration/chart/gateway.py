@@ -58,6 +58,7 @@ class Gateway:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # the transports hear of it
 
     def _accept_tls(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._keep(self._lead((reader, writer), self._target.hostname or "", self._target.port or 80))
@@ -84,6 +85,10 @@ class Gateway:
         there = await asyncio.open_connection(host, port)
         try:
             await asyncio.gather(pump(here[0], there[1]), pump(there[0], here[1]))
+        except asyncio.CancelledError:  # the end: what is still to be written goes nowhere
+            there[1].transport.abort()
+            here[1].transport.abort()
+            raise
         finally:
             there[1].close()
             here[1].close()

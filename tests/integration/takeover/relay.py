@@ -46,6 +46,7 @@ class Relay:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # the transports hear of it
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = self._loop.create_task(self._join(reader, writer))
@@ -56,6 +57,10 @@ class Relay:
         there, back = await asyncio.open_connection(*self._target)
         try:
             await asyncio.gather(self._pump(reader, back), self._pump(there, writer))
+        except asyncio.CancelledError:  # the end: what is still to be written goes nowhere
+            back.transport.abort()
+            writer.transport.abort()
+            raise
         finally:
             back.close()
             writer.close()
