@@ -27,10 +27,7 @@ check: venv  ## lint, format, types, import layers, generated files
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m policyhub.api.crd --check
-	$(BIN)/python -m dev.chart --check
-	$(BIN)/python -m dev.metrics --check
-	$(BIN)/python -m dev.dashboards --check
+	$(BIN)/python -m dev.generated --check
 
 lint: venv  ## what is no Python: Dockerfiles, CloudFormation, Lua, alerts (these where promtool is: Debian's prometheus)
 	@$(PYTHON) dev/bootstrap.py lint
@@ -42,10 +39,7 @@ fmt: venv  ## format, and mend what the linter can mend
 	$(BIN)/ruff check --fix .
 
 generate: venv  ## write the generated files (CRDs, the chart's schema and README, the reference of metrics, dashboards)
-	$(BIN)/python -m policyhub.api.crd --write
-	$(BIN)/python -m dev.chart --write
-	$(BIN)/python -m dev.metrics --write
-	$(BIN)/python -m dev.dashboards --write
+	$(BIN)/python -m dev.generated --write
 
 browser: venv  ## the findings page in a real headless Chromium (needs one installed: Debian's chromium)
 	@$(PYTHON) dev/bootstrap.py browser

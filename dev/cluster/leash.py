@@ -17,7 +17,7 @@ def main(parent: str, argv: list[str]) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != int(parent):  # it died before the request stood
             sys.exit(1)
-    os.execv(argv[0], argv)  # noqa: S606 - the very purpose
+    os.execv(argv[0], argv)  # noqa: S606  (to become that program is all that is asked)
 
 
 if __name__ == "__main__":

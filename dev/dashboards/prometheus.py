@@ -15,6 +15,7 @@ from urllib.request import ProxyHandler, build_opener
 
 from dev.cluster.process import Launcher
 from dev.dashboards.board import Query
+from dev.stand import StandError, until
 
 SCRAPE_SECONDS = 1
 START_SECONDS = 30.0
@@ -68,12 +69,11 @@ class Prometheus:
             ],
             log=self._folder / "prometheus.log",
         )
-        until = time.monotonic() + START_SECONDS
-        while not self._ready():
-            if child.returncode is not None or time.monotonic() > until:
-                self._launcher.close()
-                raise PrometheusError(f"prometheus did not start:\n{child.tail()}")
-            time.sleep(0.1)
+        with suppress(StandError):
+            until(lambda: child.returncode is not None or self._ready(), seconds=START_SECONDS, what="prometheus")
+        if not self._ready():
+            self._launcher.close()
+            raise PrometheusError(f"prometheus did not start:\n{child.tail()}")
         return self
 
     def __exit__(

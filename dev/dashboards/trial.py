@@ -65,7 +65,11 @@ def trial(
             operator.stop()
             operator.start()  # it reads at its start what analysts have done
             _synced(operator)
-            _life(cluster, hub, operator, documents)
+            some = _life(cluster, hub, operator, documents)
+            # A rate needs what has been scraped before it grew: what was archived is once more.
+            _seen(prometheus, 'policyhub_delivery_seconds_count{change="archived"}', operator)
+            _write(cluster, map(_mended, rewrite(some, int(time.time()))))
+            _seen(prometheus, 'rate(policyhub_delivery_seconds_count{change="archived"}[15s]) > 0', operator)
             yield prometheus
 
 
@@ -134,8 +138,8 @@ def _triage(hub: HubProcess) -> None:
             hub.analyst(chosen[start : start + 100], workflow=workflow)
 
 
-def _life(cluster: Cluster, hub: HubProcess, operator: Operator, documents: Sequence[Document]) -> None:
-    """What happens on a day, in seconds."""
+def _life(cluster: Cluster, hub: HubProcess, operator: Operator, documents: Sequence[Document]) -> list[Document]:
+    """What happens on a day, in seconds; returns the reports that were mended and have relapsed."""
     now = int(time.time())
     reports = [document for document in documents if document["kind"] == "PolicyReport"]
     some = reports[: len(reports) // 4]
@@ -153,6 +157,7 @@ def _life(cluster: Cluster, hub: HubProcess, operator: Operator, documents: Sequ
     _until(operator, "policyhub_findings_sent_total", change="reactivated")
     _until(operator, "policyhub_archives_held", cluster=ALPHA)
     _until(operator, "policyhub_violations_past_sla", cluster=ALPHA)
+    return some
 
 
 def _until(operator: Operator, metric: str, **labels: str) -> None:

@@ -29,8 +29,8 @@ def main() -> int:
     stack = ExitStack()
     try:
         from dev.demo.play import play  # noqa: PLC0415  (it loads for a second or two; the title is out before)
-        from dev.image.pod import Image, in_image  # noqa: PLC0415  (as above)
-        from dev.stand import here  # noqa: PLC0415  (as above)
+        from dev.image.pod import Image, in_image  # noqa: PLC0415  (after the title)
+        from dev.stand import here  # noqa: PLC0415  (after the title)
 
         home = in_image(Image(arguments.image)) if arguments.image else here
         return play(screen, stack, keep=arguments.keep, engines=arguments.engines, home=home)

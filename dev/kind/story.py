@@ -16,9 +16,11 @@ from urllib.request import ProxyHandler, build_opener
 
 import yaml
 
+from dev import stand
 from dev.cluster import ApiError, Cluster
 from dev.company.truth import Call, told
 from dev.engines import policies, rules
+from dev.stand import StandError
 
 Document = dict[str, Any]
 
@@ -114,7 +116,7 @@ def still(cluster: Cluster, hub: Hub) -> None:
     """All is well, and nothing is sent though both engines go on."""
     until(lambda: ready(cluster), "the MonitoredCluster to be Ready")
     before = hub.imports()
-    time.sleep(QUIET_SECONDS)
+    time.sleep(QUIET_SECONDS)  # for as long both engines look again, and nothing may come of it
     if hub.imports() != before:
         raise StoryError(f"{hub.imports() - before} findings were sent though nothing changed")
     end(cluster, hub)
@@ -149,11 +151,10 @@ def ready(cluster: Cluster) -> bool:
 
 def until(holds: Callable[[], bool], what: str, hub: Hub | None = None) -> None:
     """Raises StoryError after some minutes."""
-    deadline = time.monotonic() + SECONDS
-    while not answered(holds):
-        if time.monotonic() > deadline:
-            raise StoryError(f"waited for {what}" + (f"; the findings are {shown(hub.states())}" if hub else ""))
-        time.sleep(1)
+    try:
+        stand.until(lambda: answered(holds), seconds=SECONDS, what=what, every=1)
+    except StandError as error:
+        raise StoryError(f"{error}" + (f"; the findings are {shown(hub.states())}" if hub else "")) from error
 
 
 def answered(holds: Callable[[], bool]) -> bool:

@@ -61,10 +61,10 @@ def run(  # noqa: PLR0917  (typer turns each into a flag)
 ) -> None:
     """Run the operator. Each flag is also an environment variable: POLICYHUB_ and its name in capitals."""
     # Each command loads what it needs, when its arguments are right: --help and `render` load no network library.
-    import asyncio  # noqa: PLC0415  (as above)
+    import asyncio  # noqa: PLC0415  (loaded when it is needed)
 
-    from policyhub import logs  # noqa: PLC0415  (as above)
-    from policyhub.settings import Settings, SettingsError  # noqa: PLC0415  (as above)
+    from policyhub import logs  # noqa: PLC0415  (loaded when it is needed)
+    from policyhub.settings import Settings, SettingsError  # noqa: PLC0415  (loaded when it is needed)
 
     try:
         settings = Settings.load(
@@ -89,7 +89,7 @@ def run(  # noqa: PLR0917  (typer turns each into a flag)
         typer.echo(f"policyhub: the settings are wrong:\n{error}", err=True)
         raise typer.Exit(2) from error
     logs.configure(settings)
-    from policyhub.process import run as serve  # noqa: PLC0415  (as above)
+    from policyhub.process import run as serve  # noqa: PLC0415  (loaded when it is needed)
 
     code = asyncio.run(serve(settings))
     # A call to AWS that is under way in a thread would hold the interpreter's end for up to its time-out of 10 s.
@@ -105,11 +105,11 @@ def archive(
     minutes: Annotated[int, typer.Option(help="How long the approval holds.", min=1, max=1440)] = 60,
 ) -> None:
     """Approve of archiving what an engine has lost at once (condition ArchiveHeld), in the cluster of KUBECONFIG."""
-    import asyncio  # noqa: PLC0415  (as in `run`)
+    import asyncio  # noqa: PLC0415  (loaded when it is needed)
 
-    from policyhub.kube.connection import Refused, Unreachable  # noqa: PLC0415  (as above)
-    from policyhub.kube.kubeconfig import KubeconfigError  # noqa: PLC0415  (as above)
-    from policyhub.process import approve as ask  # noqa: PLC0415  (as above)
+    from policyhub.kube.connection import Refused, Unreachable  # noqa: PLC0415  (loaded when it is needed)
+    from policyhub.kube.kubeconfig import KubeconfigError  # noqa: PLC0415  (loaded when it is needed)
+    from policyhub.process import approve as ask  # noqa: PLC0415  (loaded when it is needed)
 
     try:
         until = asyncio.run(ask(cluster, source=approve, minutes=minutes))

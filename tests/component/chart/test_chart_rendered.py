@@ -40,7 +40,7 @@ def one(documents: list[Document], kind: str) -> Document:
 
 @pytest.mark.parametrize("name", golden.names(HERE))
 def test_it_renders_as_reviewed(name: str) -> None:
-    """Each set of values gives what is committed: `python -m dev.chart --golden` writes it anew, to be reviewed."""
+    """Each set of values gives what is committed: `python -m dev.chart` writes it anew, to be reviewed."""
     expected = (HERE / "golden" / f"{name}.yaml").read_text("utf-8")
     assert golden.render(CHART, HERE, name) == expected
 

@@ -1,17 +1,16 @@
 """A reverse proxy between the operator and a server, which can refuse, cut and rewrite what passes.
 
-It runs in a thread with a loop of its own, speaks plain HTTP to the operator, and hands everything else on unchanged.
+It speaks plain HTTP to the operator, and hands everything else on unchanged.
 """
 
 import asyncio
 import ssl
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import TracebackType
-from typing import Self
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector, web
+
+from tests.integration.threaded import Threaded
 
 Verdict = Callable[[web.Request, bytes], web.Response | bytes | None]
 """Looks at a request: an answer in the server's place, another body to hand on, or None to let it pass."""
@@ -20,31 +19,16 @@ Rewrite = Callable[[bytes, bytes], bytes]
 _HOP = {"host", "content-length", "transfer-encoding", "connection", "content-encoding", "accept-encoding"}
 
 
-class Gate:
+class Gate(Threaded):
     def __init__(self, target: str, *, ca: str = "") -> None:
         """`ca` as PEM where the target speaks TLS."""
+        super().__init__()
         self.url = ""
         self.judge: Verdict | None = None
         self.rewrite: Rewrite | None = None
         self._target = target
         self._ssl: ssl.SSLContext | bool = ssl.create_default_context(cadata=ca) if ca else True
         self._streams: dict[web.StreamResponse, web.Request] = {}
-        self._loop = asyncio.new_event_loop()
-        self._started = threading.Event()
-        self._stop = asyncio.Event()
-        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),), name="gate")
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        self._started.wait()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join()
-        self._loop.close()
 
     @contextmanager
     def judged(self, judge: Verdict, rewrite: Rewrite | None = None) -> Iterator[None]:

@@ -6,8 +6,8 @@ import pytest
 
 from dev import metrics
 from dev.cluster import ControlPlane
-from dev.dashboards.__main__ import BOARDS
 from dev.dashboards.board import Board, Panel, Query
+from dev.dashboards.files import BOARDS
 from dev.dashboards.picture import page
 from dev.dashboards.prometheus import Prometheus, filled
 from dev.dashboards.trial import LOST, VARIABLES, trial

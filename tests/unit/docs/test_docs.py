@@ -138,11 +138,6 @@ def log_events() -> dict[str, set[str]]:
 # -- metrics and settings ---------------------------------------------------------------------------------------------
 
 
-def test_the_page_of_the_metrics_is_the_one_that_the_definitions_make() -> None:
-    """docs/metrics.md is what `python -m dev.metrics --write` would write now."""
-    assert metrics.render() == METRICS
-
-
 @pytest.mark.parametrize("metric", metrics.definitions(), ids=lambda metric: metric.name)
 def test_every_metric_has_an_example_that_asks_for_it(metric: Definition) -> None:
     """The example beside a metric queries this very metric."""

@@ -6,19 +6,8 @@ import msgspec
 import pytest
 
 from policyhub.findings.remedy import remediation, source_url, vulnerabilities
-from policyhub.sources.violation import Subject, Violation
+from tests.unit.violation import VIOLATION
 
-VIOLATION = Violation(
-    source="kyverno",
-    policy="p",
-    rule="r",
-    subject=Subject("apps", "Deployment", "shop", "cart"),
-    discriminator="",
-    result="fail",
-    severity=None,
-    category="",
-    message="m",
-)
 POD_SECURITY = {"Url": "https://kubernetes.io/docs/concepts/security/pod-security-standards/"}
 
 

@@ -4,19 +4,8 @@ import msgspec
 import pytest
 
 from policyhub.findings.taxonomy import TYPES, categories, compliance, finding_type
-from policyhub.sources.violation import Subject, Violation
-
-VIOLATION = Violation(
-    source="kyverno",
-    policy="p",
-    rule="r",
-    subject=Subject("apps", "Deployment", "shop", "cart"),
-    discriminator="",
-    result="fail",
-    severity=None,
-    category="",
-    message="m",
-)
+from policyhub.sources.violation import Violation
+from tests.unit.violation import VIOLATION
 
 
 def requirements(*properties: tuple[str, str], source: str = "kyverno") -> list[str] | None:

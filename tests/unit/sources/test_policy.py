@@ -4,19 +4,7 @@ import msgspec
 import pytest
 
 from policyhub.sources.policy import Policy, enriched, merged, policy_of
-from policyhub.sources.violation import Subject, Violation
-
-VIOLATION = Violation(
-    source="kyverno",
-    policy="p",
-    rule="r",
-    subject=Subject("apps", "Deployment", "shop", "cart"),
-    discriminator="",
-    result="fail",
-    severity=None,
-    category="",
-    message="m",
-)
+from tests.unit.violation import VIOLATION
 
 
 @pytest.mark.parametrize(

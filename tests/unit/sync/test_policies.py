@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -12,11 +13,12 @@ from policyhub.kube.resource import Resource
 from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
 from policyhub.sources.filter import Filter
-from policyhub.sources.violation import Subject, Violation
+from policyhub.sources.violation import Violation
 from policyhub.sync.entry import Entry
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.policies import _SPEAKERS, APART_MS, QUIET_MS, Policies, Sink, concerns
 from policyhub.sync.view import View
+from tests.unit.violation import VIOLATION
 
 START = 1_790_000_000_000
 CLUSTER_POLICY = Resource("kyverno.io", "v1", "clusterpolicies", "ClusterPolicy", namespaced=False)
@@ -48,17 +50,7 @@ def listed(sink: Sink, *policies: bytes) -> None:
 
 
 def violation(source: str = "kyverno", policy: str = "probes") -> Violation:
-    return Violation(
-        source=source,
-        policy=policy,
-        rule="r",
-        subject=Subject("apps", "Deployment", "shop", "cart"),
-        discriminator="",
-        result="fail",
-        severity=None,
-        category="",
-        message="m",
-    )
+    return msgspec.structs.replace(VIOLATION, source=source, policy=policy)
 
 
 def title(policies: Policies, source: str = "kyverno", policy: str = "probes") -> str | None:

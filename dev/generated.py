@@ -1,0 +1,64 @@
+"""`python -m dev.generated --write|--check`: every committed file that is made from another part of the project.
+
+| file                                | from                                     |
+|-------------------------------------|------------------------------------------|
+| the CRD, for kubectl and for Helm   | the models of operator/policyhub/api     |
+| the chart's schema and README table | the comments of its values.yaml          |
+| docs/metrics.md                     | the definitions in policyhub.metrics     |
+| the chart's dashboards              | dev/dashboards                           |
+"""
+
+import argparse
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from dev import metrics
+from dev.chart import files as chart
+from dev.chart.values import ValuesError
+from dev.dashboards import files as dashboards
+from policyhub.api import crd
+
+
+def generated(root: Path) -> dict[Path, str]:
+    """What each should hold, by path relative to the project. Raises ValuesError."""
+    return {
+        **dict.fromkeys(crd.FILES, crd.render()),
+        **chart.generated(root),
+        metrics.PAGE: metrics.render(),
+        **dashboards.generated(),
+    }
+
+
+def stale(root: Path) -> dict[Path, str]:
+    """Those that hold something else, with what they should hold."""
+    return {
+        path: text
+        for path, text in generated(root).items()
+        if not (root / path).is_file() or (root / path).read_text("utf-8") != text
+    }
+
+
+def main(arguments: Iterable[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m dev.generated", description="The project's generated files.")
+    action = parser.add_mutually_exclusive_group(required=True)
+    action.add_argument("--write", action="store_true", help="write them")
+    action.add_argument("--check", action="store_true", help="fail if one is out of date")
+    parser.add_argument("--root", type=Path, default=Path(), help="the project's folder (default: here)")
+    options = parser.parse_args(None if arguments is None else list(arguments))
+    try:
+        differing = stale(options.root)
+    except ValuesError as error:
+        sys.stderr.write(f"{chart.CHART / 'values.yaml'}: {error}\n")
+        return 2
+    for path, text in differing.items():
+        if options.write:
+            (options.root / path).parent.mkdir(parents=True, exist_ok=True)
+            (options.root / path).write_text(text, "utf-8")
+        else:
+            sys.stderr.write(f"{path} is out of date: run `make generate`\n")
+    return 1 if differing and options.check else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

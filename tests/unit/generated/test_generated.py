@@ -1,0 +1,33 @@
+"""The committed files that are made from others."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from dev import generated
+from dev.chart.files import CHART
+from policyhub.api import crd
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.mark.parametrize("path", generated.generated(ROOT), ids=str)
+def test_committed_files_are_up_to_date(path: Path) -> None:
+    """After a change of what it is made from: `make generate`."""
+    assert path not in generated.stale(ROOT)
+
+
+def test_check_names_what_is_out_of_date(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--check` fails and names the file until `--write` has been run; a value that is wrong is named too."""
+    shutil.copytree(ROOT / CHART, tmp_path / CHART)
+    root = f"--root={tmp_path}"
+    assert generated.main(["--check", root]) == 1
+    assert f"{crd.FILES[0]} is out of date" in capsys.readouterr().err
+    assert generated.main(["--write", root]) == 0
+    assert generated.main(["--check", root]) == 0
+    (tmp_path / crd.FILES[1]).write_text("edited", "utf-8")
+    assert list(generated.stale(tmp_path)) == [crd.FILES[1]]
+    (tmp_path / CHART / "values.yaml").write_text("undocumented: 1\n", "utf-8")
+    assert generated.main(["--check", root]) == 2
+    assert "values.yaml: " in capsys.readouterr().err

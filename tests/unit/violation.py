@@ -1,0 +1,15 @@
+"""A plain violation, for tests that change in it what they are about (`msgspec.structs.replace`)."""
+
+from policyhub.sources.violation import Subject, Violation
+
+VIOLATION = Violation(
+    source="kyverno",
+    policy="p",
+    rule="r",
+    subject=Subject("apps", "Deployment", "shop", "cart"),
+    discriminator="",
+    result="fail",
+    severity=None,
+    category="",
+    message="m",
+)
