@@ -43,7 +43,9 @@ def speed(scene: Scene) -> None:
     if base is not None:
         scene.row("of it, a start with nothing to send", f"{base.cpu:.1f} s")
         more = whole.cpu - base.cpu
-        scene.row("findings/s a core, start not included", f"{number / more:,.0f}" if more > 0 else "-")
+        scene.row(
+            "findings/s a core, start not included", f"{number / more:,.0f}" if more > 0 else f"not told: {more:.2f} s"
+        )
     scene.row(PACE, pace())
 
 
