@@ -50,7 +50,9 @@ from policyhub.sync.namespaces import Namespaces
 from policyhub.sync.owners import Owners
 from policyhub.sync.plan import Change, Hold, Rules, refresh_due
 from policyhub.sync.policies import Policies, concerns
+from policyhub.sync.refusals import Refusal
 from policyhub.sync.rollup import Rollup
+from policyhub.sync.shares import Limits
 from policyhub.sync.view import View
 
 log = structlog.get_logger(__name__)
@@ -87,6 +89,8 @@ COUNT_SECONDS = 15.0
 """Between two counts of what changes by time alone."""
 COUNT_AT_ONCE = 5_000
 """Entries between two looks at the event loop (about 5 ms)."""
+MALFORMED = "malformed-object"
+"""The reason of an object that cannot be read at all."""
 SETTLE_MS = 2_000
 """The least archive delay: what a source loses together arrives within seconds, and is weighed together."""
 
@@ -285,6 +289,13 @@ class DataPlane:
             cluster_uid=uid,
             default_severity=DEFAULT_SEVERITY,
             on_dirty=self._engine.wake,
+            limits=Limits(
+                report_bytes=self._settings.limit_report_bytes,
+                report_results=self._settings.limit_report_results,
+                namespace_findings=self._settings.limit_namespace_findings,
+                cluster_findings=self._settings.limit_cluster_findings,
+                namespace_imports=self._settings.limit_namespace_imports,
+            ),
         )
         wanted = spec.sources
         asked = {
@@ -318,8 +329,7 @@ class DataPlane:
         self._rollup = self._roll_up(ledger) if spec.roll_up else None
         if spec.enrichment:
             self._policies = Policies(
-                now=self._now,
-                on_malformed=lambda origin, why: log.warning("policy_malformed", resource=origin, message=why),
+                now=self._now, on_malformed=lambda origin, why: self._policy_malformed(ledger, origin, why)
             )
             self.library = Library(
                 self._policies,
@@ -352,13 +362,24 @@ class DataPlane:
             owners=Owners(
                 now=self._now,
                 on_change=lambda objects: rollup.shift(objects, now=self._now()),
-                on_malformed=lambda origin, message: log.warning(
-                    "owner_malformed", cluster=self.name, resource=origin, message=message
-                ),
+                on_malformed=lambda origin, why: self._owner_malformed(ledger, origin, why),
             ),
         )
         ledger.lineage = rollup
         return rollup
+
+    def _policy_malformed(self, ledger: Ledger, origin: str, why: str) -> None:
+        log.warning("policy_malformed", cluster=self.name, resource=origin, message=why)
+        self._refuse(ledger, origin, why)
+
+    def _owner_malformed(self, ledger: Ledger, origin: str, why: str) -> None:
+        log.warning("owner_malformed", cluster=self.name, resource=origin, message=why)
+        self._refuse(ledger, origin, why)
+
+    def _refuse(self, ledger: Ledger, origin: str, why: str) -> None:
+        """An object beside the reports cannot be read."""
+        self._metrics.source_objects_malformed.labels(self.name, origin, MALFORMED).inc()
+        ledger.refusals.put(origin, "", why[:200], (Refusal(MALFORMED),))
 
     # -- sources --------------------------------------------------------------------------------------------------
 

@@ -103,13 +103,19 @@ class _Constraint(msgspec.Struct):
 _constraint = msgspec.json.Decoder(_Constraint)
 
 
-def read(resource: str, raw: bytes | msgspec.Raw, *, latest: int, template: Severity | None = None) -> Reading:
+def read(
+    resource: str, raw: bytes | msgspec.Raw, *, latest: int, template: Severity | None = None, most: int = 0
+) -> Reading:
     """`latest` is the last second (Unix time) that a time may name: now and a little; `template` the severity that the
-    constraint's template names. Raises Malformed.
+    constraint's template names; `most` how many violations are taken, the rest counts as unlisted (0: all). Raises
+    Malformed.
     """
     constraint, problems = _decoded(raw)
     metadata, status = constraint.metadata, constraint.status or _Status()
     listed = [entry for entry in status.violations or () if entry is not None]
+    over = max(0, len(listed) - most) if most else 0
+    if over:
+        listed = listed[:most]
     audited = None if status.audit_timestamp is None else int(status.audit_timestamp.timestamp())
     observed = audited if audited is not None and EARLIEST <= audited <= latest else None
     found: dict[Identity, list[Violation]] = {}
@@ -121,7 +127,7 @@ def read(resource: str, raw: bytes | msgspec.Raw, *, latest: int, template: Seve
         found.setdefault(violation.identity, []).append(violation)
         places.append(violation.place)
     lost = problems.count(MALFORMED_RESULT)
-    unlisted = max(0, (status.total_violations or 0) - len(listed) - lost)
+    unlisted = max(over, (status.total_violations or 0) - len(listed) - lost)
     told = audited is not None and lost == 0 and _is_audited(constraint.spec or _Spec())
     tells = told and unlisted > 0 and len(listed) == len(status.violations or ())
     return Reading(
@@ -134,6 +140,7 @@ def read(resource: str, raw: bytes | msgspec.Raw, *, latest: int, template: Seve
         audited=audited,
         boundary=_boundary(listed, places) if tells else None,
         newest_by=() if observed is None else ((SOURCE, observed),),
+        over=over,
         problems=tuple(problems),
     )
 

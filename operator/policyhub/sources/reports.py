@@ -74,9 +74,12 @@ _OF_PODS = frozenset({"Pod", "ReplicaSet", "Job"})
 """What comes and goes with a controller."""
 
 
-def read(group: str, resource: str, raw: bytes | msgspec.Raw, *, latest: int) -> Reading:
-    """`latest` is the last second (Unix time) that a time may name: now and a little. Raises Malformed."""
+def read(group: str, resource: str, raw: bytes | msgspec.Raw, *, latest: int, most: int = 0) -> Reading:
+    """`latest` is the last second (Unix time) that a time may name: now and a little; `most` is how many results are
+    taken, one for each object that they name (0: all). Raises Malformed.
+    """
     report, problems = wire.report(raw)
+    over = wire.trim(report, most) if most else 0
     speaker = _Speaker(report)
     found: dict[Identity, list[tuple[Violation, int | None]]] = {}
     newest: dict[str, int] = {}
@@ -98,7 +101,7 @@ def read(group: str, resource: str, raw: bytes | msgspec.Raw, *, latest: int) ->
             continue
         for violation in speaker.violations(result, problems):
             found.setdefault(violation.identity, []).append((violation, observed))
-    whole = not wire.cut_short(report) and _HARMLESS.issuperset(problems)
+    whole = not over and not wire.cut_short(report) and _HARMLESS.issuperset(problems)
     return Reading(
         key=_key(group, resource, report.metadata),
         violations=tuple(_merged(said) for _, said in sorted(found.items())),
@@ -107,6 +110,7 @@ def read(group: str, resource: str, raw: bytes | msgspec.Raw, *, latest: int) ->
         newest=max(newest.values(), default=None),
         newest_by=tuple(sorted(newest.items())),
         spoke=tuple(sorted(spoke)),
+        over=over,
         problems=tuple(problems),
     )
 

@@ -113,6 +113,8 @@ class Reading(msgspec.Struct, frozen=True):
     result; sorted."""
     spoke: tuple[tuple[Subject, str], ...] = ()
     """Of which Pods, ReplicaSets and Jobs which source says something, whatever it is (reports only)."""
+    over: int = 0
+    """How many results were not taken, one for each object that they name: more than one report may have."""
     problems: tuple[str, ...] = ()
     """Reasons (few, fixed words) for results that could not be used; counted, never fatal."""
 

@@ -80,6 +80,8 @@ _report = msgspec.json.Decoder(Report)
 _OLDEST = "wgpolicyk8s.io/v1alpha1"
 """The version that names two members otherwise. No API server serves it to us; files may hold it."""
 
+_FAILING = frozenset({"fail", "warn", "error"})
+
 UNREADABLE = Reference(name="\0")
 """Stands for a reference that cannot be read. Its result is left out: nothing may be blamed on another object."""
 
@@ -103,6 +105,28 @@ def report(raw: bytes | msgspec.Raw) -> tuple[Report, list[str]]:
                 result.result = result.result or result.status
                 result.properties = result.properties or result.data
     return decoded, problems
+
+
+def trim(report: Report, most: int) -> int:
+    """Leave the report with at most this many results, one for each object that they name; how many were left out. What
+    fails goes before what passes, so that a flood of the one does not hide the other.
+    """
+    results = [result for result in report.results or () if result is not None]
+    if sum(max(1, len(result.resources or ())) for result in results) <= most:
+        return 0
+    kept: list[Result | None] = []
+    over, room = 0, most
+    for result in sorted(results, key=lambda result: result.result not in _FAILING):
+        objects = result.resources or []
+        wanted = max(1, len(objects))
+        if wanted > room:
+            over += wanted - room
+            result.resources = objects[:room]
+        if room:
+            kept.append(result)
+        room = max(0, room - wanted)
+    report.results = kept
+    return over
 
 
 def cut_short(report: Report) -> bool:
