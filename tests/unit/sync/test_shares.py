@@ -97,7 +97,6 @@ def test_imports_of_a_day_end_and_begin_again() -> None:
     for _ in range(3):
         assert shares.spent(WEB, now=NOW) == 0
         shares.spend("shop", now=NOW)
-    assert shares.tight
     assert shares.spent(WEB, now=NOW) == NOW + DAY_MS
     assert shares.exhausted(now=NOW) == ["shop"]
     assert shares.spent(Subject("", "Namespace", "", "shop"), now=NOW) == NOW + DAY_MS, "its Namespace is its own"
