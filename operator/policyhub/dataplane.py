@@ -211,6 +211,7 @@ class DataPlane:
         """Findings held because their API is not served, by origin: it was before this process began."""
         self.preview: Counter[Change] = Counter()
         """In mode DryRun: what would be sent."""
+        self._preview_due = 0
         self.inventory_at = 0
         """When the last complete inventory began (Unix ms by the clock on the wall); 0: none is complete."""
         self.sla_days = monitored.spec.sla_days.over(settings.sla_days)
@@ -691,9 +692,10 @@ class DataPlane:
                 feed.ledger.reconsider()
             if self.state.inventory is not None:
                 self.state.inventory = self._unread(feed.ledger, self.state.inventory)
-            if self.monitored.spec.mode == "DryRun":
-                self.preview = self._engine.preview(feed)
             now = self._now()
+            if self.monitored.spec.mode == "DryRun" and now >= self._preview_due:
+                self.preview = self._engine.preview(feed)
+                self._preview_due = now + 20 * (self._now() - now)  # at most one second in twenty
             if now - self._refreshed_at > REFRESH_SECONDS * 1000:
                 self._refreshed_at = now
                 feed.ledger.refresh(refresh_due, now=now)
