@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from policyhub.sources.kinds import Reference
+from policyhub.sources.text import line
 from policyhub.sources.violation import Malformed
 
 MALFORMED_RESULT = "malformed-result"
@@ -194,11 +195,20 @@ def metadata_of(document: dict[str, Any], shape: type[_S], problems: list[str]) 
     """Name and namespace must be readable, the rest is taken as far as it goes."""
     metadata = document.get("metadata")
     if not isinstance(metadata, dict):
-        raise Malformed("no-metadata", f"a {document.get('kind')!r} without metadata")
+        raise Malformed("no-metadata", f"{_kind(document)} without metadata")
     name, namespace = metadata.get("name"), metadata.get("namespace")
     if not isinstance(name, str) or not name or not isinstance(namespace, str | None):
-        raise Malformed("no-name", f"a {document.get('kind')!r} named {name!r} in namespace {namespace!r}")
+        raise Malformed("no-name", f"{_kind(document)} named {_shown(name)} in namespace {_shown(namespace)}")
     return members(metadata, shape, problems)
+
+
+def _kind(document: dict[str, Any]) -> str:
+    return f"an object of kind {_shown(document.get('kind'))}"
+
+
+def _shown(value: object) -> str:
+    """For a message: nothing that is long, or deep."""
+    return repr(line(value, 64)) if isinstance(value, str) else type(value).__name__
 
 
 def _result(item: object, problems: list[str]) -> Result | None:
