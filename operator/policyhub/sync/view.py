@@ -7,7 +7,7 @@ No I/O; the clock is an argument.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import msgspec
@@ -20,6 +20,7 @@ from policyhub.sources.filter import Filter
 from policyhub.sources.violation import Identity, Malformed, Reading, SourceKey
 from policyhub.sync.entry import Coverage
 from policyhub.sync.ledger import Ledger
+from policyhub.sync.pace import Pace
 from policyhub.sync.policies import Policies
 from policyhub.sync.refusals import Refusal
 from policyhub.sync.rollup import Rollup
@@ -82,6 +83,10 @@ class View:
         """Objects that were known before the listing under way, and that it has not brought yet. Those that are to be
         swept, not all that were seen: objects without a violation are not remembered.
         """
+        self._pace = Pace()
+        self._listing = False
+        self._dropped: set[str] = set()
+        """Namespaces that the listing under way is to bring whole."""
         self._blind = False
         self._grading = False
         self._live = False
@@ -93,6 +98,8 @@ class View:
     def begin(self) -> None:
         self.opened()
         self._ledger.refusals.begin(self.origin)
+        self._listing = True
+        self._dropped = set(self._pace.dropped)
         self._unseen = self._known()
         self._blind = False
         self._grading, self.grade = self.grade, False
@@ -101,6 +108,34 @@ class View:
         self._ledger.opened[self.origin] = self._now()
 
     def upsert(self, raw: bytes | msgspec.Raw) -> None:
+        if self._listing or not self._pace.strained or not self._put_aside(raw):
+            self._upsert(raw)
+
+    def _put_aside(self, raw: bytes | msgspec.Raw) -> bool:
+        """Whether the event has to wait, since its namespace writes more than it is given."""
+        try:
+            key = self._named(raw)
+        except Malformed:
+            return False
+        if not self._pace.waits(key.namespace, now=self._now()):
+            return False
+        self._pace.put_aside(key, bytes(raw))
+        self._ledger.hear(self.origin, self._pace.waiting())
+        return True
+
+    def catch_up(self) -> Iterator[None]:
+        """Read what was put aside and may be read now, one object at a time."""
+        for raw in self._pace.due(now=self._now()):
+            self._upsert(raw)
+            yield
+        self._ledger.hear(self.origin, self._pace.waiting())
+
+    @property
+    def dropped(self) -> bool:
+        """Whether a listing has to bring what was neither read nor kept."""
+        return bool(self._pace.dropped)
+
+    def _upsert(self, raw: bytes | msgspec.Raw) -> None:
         reading = self._read(raw)
         if reading is None:
             return
@@ -114,6 +149,9 @@ class View:
         self._ledger.refusals.put(self.origin, key.namespace, key.name, tuple(refusals))
         self._metrics.watch_events.labels(self._cluster, self.origin, "semantic" if changed else "none").inc()
         self._unseen.discard(key)
+        self._pace.forget(key)
+        violations = len(reading.violations) if changed else 0
+        self._pace.charge(key.namespace, size=len(raw), violations=violations, now=self._now())
         if self._grading and not reading.over:
             self._ledger.clear(self._passed(raw), key=key)
 
@@ -199,6 +237,9 @@ class View:
             self._malformed(error, raw)
             return
         self.unlisted.pop(key, None)
+        self._pace.charge(
+            key.namespace, size=len(raw), violations=len(self._ledger.objects.get(key, ())), now=self._now()
+        )
         changed = self.forget(key)
         self._metrics.watch_events.labels(self._cluster, self.origin, "semantic" if changed else "none").inc()
 
@@ -209,6 +250,9 @@ class View:
             self.unlisted.pop(key, None)
             self.forget(key)
         self.last_listed = self._now()
+        self._listing = False
+        self._pace.dropped -= self._dropped
+        self._ledger.hear(self.origin, self._pace.waiting())
         self._ledger.refusals.finish(self.origin)
         self._ledger.set_blind(self.origin, blind=self._blind)
         self._grading = False
@@ -218,6 +262,7 @@ class View:
         return {k for k in (*ledger.objects, *ledger.incomplete, *ledger.audits, *told) if k.origin == self.origin}
 
     def abort(self) -> None:
+        self._listing = False
         self._ledger.refusals.abort(self.origin)
         self._unseen = set()
         self.grade, self._grading = self.grade or self._grading, False
@@ -248,6 +293,7 @@ class View:
 
     def forget(self, key: SourceKey) -> bool:
         """A source object no longer exists; says whether it called for anything."""
+        self._pace.forget(key)
         self._ledger.shares.drop(key)
         self._ledger.refusals.drop(self.origin, key.namespace, key.name)
         if self._rollup is not None:
@@ -269,6 +315,7 @@ class View:
     def _leave_out(self, key: SourceKey, refusal: Refusal) -> None:
         """An object is too large to be taken: what it called for stands, and its silence is no evidence."""
         self._unseen.discard(key)
+        self._pace.forget(key)
         self._ledger.doubt(key)
         self._ledger.refusals.put(self.origin, key.namespace, key.name, (refusal,))
         self._metrics.source_objects_malformed.labels(self._cluster, self.origin, refusal.reason).inc()
