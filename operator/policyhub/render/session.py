@@ -27,6 +27,7 @@ from policyhub.render.output import Form
 from policyhub.render.piece import LOADER, YAML_SUFFIXES, Broken, Piece, Place, inputs
 from policyhub.render.scanner import scan
 from policyhub.render.target import Target, TargetError, target
+from policyhub.sources.text import clean
 from policyhub.sync.owners import Unresolved
 
 STDIN = "<stdin>"
@@ -81,7 +82,7 @@ def run(request: Request) -> int:
 
 
 def tell(what: object) -> None:
-    sys.stderr.write(f"policyhub: {what}\n")
+    sys.stderr.write(f"policyhub: {clean(str(what))}\n")
 
 
 # -- reading ----------------------------------------------------------------------------------------------------------
