@@ -189,8 +189,7 @@ class Sink:
         named = self._name.format(name=metadata.name, namespace=metadata.namespace)
         key, namespace = (self._source, distinct(named)), metadata.namespace if self._namespaced else _EVERYWHERE
         if self._namespaced and not namespace:
-            self._policies.on_malformed(self.origin, f"{line(metadata.name)} of a namespaced kind lies in no namespace")
-            return
+            return  # as in a file that leaves it out: it is not known whose findings it words
         self._known.add((key, namespace))
         if self._seen is not None:
             self._seen.add((key, namespace))
