@@ -2,7 +2,12 @@
 
 It is an annotation of the MonitoredCluster, `<source>@<RFC 3339 time>` (several: with commas): who may write that
 object may approve, and it ends by itself, so that an old word never approves of a new loss.
+
+Whoever may write a report names its source as he likes. So a source is written percent-encoded (`Trivy%20ConfigAudit`):
+one that is called `x,kyverno` approves of itself alone. As a person writes it, it is read too, where it has no comma.
 """
+
+from urllib.parse import quote, unquote
 
 import msgspec
 
@@ -22,14 +27,26 @@ def parse(text: str) -> dict[str, int]:
         source, _, moment = word.strip().rpartition("@")
         until = milliseconds(moment)
         if source and until:
-            approved[source] = until
+            approved[decoded(source)] = until
     return approved
+
+
+def encoded(source: str) -> str:
+    """Fit for the annotation, and for a shell: letters, digits and `_.-~%`."""
+    return quote(source, safe="", errors="replace")
+
+
+def decoded(word: str) -> str:
+    try:
+        return unquote(word, errors="strict")
+    except UnicodeDecodeError:
+        return word
 
 
 def merged(text: str, *, source: str, until: int, now: int) -> str:
     """The annotation with one approval more, and without those that have ended."""
     approved = {name: end for name, end in parse(text).items() if end > now} | {source: until}
-    return ",".join(f"{name}@{timestamp(end)}" for name, end in sorted(approved.items()))
+    return ",".join(f"{encoded(name)}@{timestamp(end)}" for name, end in sorted(approved.items()))
 
 
 class _Metadata(msgspec.Struct):

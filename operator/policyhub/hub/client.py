@@ -273,8 +273,7 @@ class HubClient:
         ids = {finding["Id"] for finding in part}
         failed: dict[str, Failure] = {}
         for entry in response.get("FailedFindings") or ():
-            code = str(entry.get("ErrorCode") or "Unknown")
-            failure = Failure(code, str(entry.get("ErrorMessage") or ""), errors.failure_kind(code))
+            failure = errors.failed(entry.get("ErrorCode"), entry.get("ErrorMessage"))
             if failure.kind == "configuration":
                 failure = errors.advise(failure, account=self.account, region=self.region)
             failed[str(entry.get("Id"))] = failure

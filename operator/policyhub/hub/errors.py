@@ -24,6 +24,8 @@ from typing import Literal
 from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
 
+from policyhub.sources.text import line
+
 AccessKind = Literal[
     "AccessDenied",
     "AccountMismatch",
@@ -165,7 +167,8 @@ _ADVICE: dict[AccessKind, str] = {
     "NotEnabled": "enable Security Hub CSPM in this account and Region",
 }
 _MESSAGE_LIMIT = 1_000
-"""Characters of AWS's own words that are kept: a message ends up in a condition and in logs."""
+"""Characters of AWS's own words that are kept, on one line: a message ends up in a condition and in logs."""
+_CODE_LIMIT = 64
 
 
 def is_throttle(code: str) -> bool:
@@ -199,7 +202,7 @@ def translate(fault: Exception, *, operation: str, account: str, region: str) ->
     if isinstance(fault, boto.ClientError):
         return _answered(fault, operation=operation, account=account, region=region)
     code = type(fault).__name__
-    said = f"{operation} in account {account}, {region}: {code}: {str(fault)[:_MESSAGE_LIMIT]}"
+    said = f"{operation} in account {account}, {region}: {code}: {line(str(fault), _MESSAGE_LIMIT)}"
     kind: AccessKind
     if isinstance(fault, _CREDENTIALS_MISSING) or (isinstance(fault, OSError) and fault.filename):
         kind = "CredentialsMissing"
@@ -210,6 +213,12 @@ def translate(fault: Exception, *, operation: str, account: str, region: str) ->
     else:
         return Unavailable(said, code=code)
     return AccessLost(kind, f"{said}; {_ADVICE[kind]}", code=code)
+
+
+def failed(code: object, message: object) -> Failure:
+    """Of a finding, as FailedFindings names it."""
+    told = line(str(code or "Unknown"), _CODE_LIMIT)
+    return Failure(told, line(str(message or ""), _MESSAGE_LIMIT), failure_kind(told))
 
 
 def advise(failure: Failure, *, account: str, region: str) -> Failure:
@@ -228,10 +237,10 @@ def mismatch(*, caller: str, account: str, region: str) -> AccessLost:
 
 def _answered(fault: boto.ClientError, *, operation: str, account: str, region: str) -> HubError:
     answer = fault.response.get("Error", {})
-    code = str(answer.get("Code") or "Unknown")
+    code = line(str(answer.get("Code") or "Unknown"), _CODE_LIMIT)
     status = int(fault.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0)
     asked = str(getattr(fault, "operation_name", "") or operation)
-    text = str(answer.get("Message") or "no message")[:_MESSAGE_LIMIT]
+    text = line(str(answer.get("Message") or "no message"), _MESSAGE_LIMIT)
     said = f"{asked} in account {account}, {region}: {code}: {text}"
     if is_throttle(code) or status == 429:
         return Throttled(said, code=code)
