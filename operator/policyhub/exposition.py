@@ -5,6 +5,7 @@
 | formats                  | two: Prometheus' text 0.0.4, and OpenMetrics 1.0.0 for whoever accepts it                |
 | compression              | gzip for whoever accepts it, so there are four bodies at most                            |
 | how often one is encoded | at most once a second, and for at most a tenth of the time: 0.3 s of encoding serve 3 s  |
+|                          | (30 s at most)                                                                           |
 | where                    | in a thread; the event loop goes on                                                      |
 | how long it is kept      | as long as it serves                                                                     |
 
@@ -24,7 +25,9 @@ from prometheus_client.openmetrics import exposition as openmetrics
 FRESH_SECONDS = 1.0
 """Prometheus asks every 15 seconds or less often; who looks by hand sees a change at the next look."""
 SHARE = 10
-"""A body serves this many times as long as it took to encode."""
+"""A body serves this many times as long as it took to encode …"""
+STALE_SECONDS = 30.0
+"""… but no longer than this, however large it is: most Prometheus servers ask twice a minute."""
 _LEVEL = 4
 """Of gzip: 5,000 series become 20 kB in 4 ms; level 9 takes five times as long to save a quarter."""
 
@@ -98,7 +101,7 @@ class Exposition:
             encode = openmetrics.generate_latest if form.openmetrics else generate_latest
             return await self._loop.run_in_executor(None, encode, self._registry)
         finally:
-            serves = max(FRESH_SECONDS, SHARE * (self._clock() - started))
+            serves = max(FRESH_SECONDS, min(STALE_SECONDS, SHARE * (self._clock() - started)))
             self._until[form] = self._clock() + serves
             self._loop.call_later(serves, self._forget, form)
 
