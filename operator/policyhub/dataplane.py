@@ -832,7 +832,12 @@ class DataPlane:
         """Count ages and deadlines, for at most one second in a hundred."""
         while True:
             started = self._now()
-            census = Census(sla_days=self.sla_days, wall=self._wall(), namespaces=self._metrics.namespaces)
+            census = Census(
+                sla_days=self.sla_days,
+                wall=self._wall(),
+                namespaces=self._metrics.namespaces,
+                shown=self._gauges.shown,
+            )
             for number, entry in enumerate(list(ledger.entries.values())):
                 census.count(entry)
                 if number % COUNT_AT_ONCE == 0:

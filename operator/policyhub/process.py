@@ -109,6 +109,7 @@ async def run(settings: Settings) -> int:
             port=settings.metrics_port,
             registry=registry,
             lacking=lambda: _lacking(control, lease),
+            on_refused=lambda reason: metrics.http_refused.labels(reason).inc(),
         ) as port,
     ):
         log.info("started", version=policyhub.__version__, server=home.server, metrics_port=port)

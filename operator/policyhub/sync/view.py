@@ -18,6 +18,7 @@ from policyhub.metrics import Metrics
 from policyhub.sources import reader
 from policyhub.sources.filter import Filter
 from policyhub.sources.violation import Identity, Malformed, Reading, SourceKey
+from policyhub.sync.admission import Admission
 from policyhub.sync.entry import Coverage
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.pace import Pace
@@ -32,8 +33,32 @@ PLAUSIBLE_AHEAD_SECONDS = 300
 """How far a result's time may lie in the future of our clock."""
 
 
-ENGINES = 20
-"""Names of engines that one namespace may add to those that are known: real clusters have fewer in all."""
+ENGINES = 50
+"""Of one API whose newest results are kept; a cluster has two or three."""
+ENGINES_EACH = 10
+"""Of them, how many a namespace may bring in: whoever may write reports there may name engines."""
+KNOWN_ENGINES = frozenset(
+    {
+        *(
+            "kyverno",
+            "kubewarden",
+            "gatekeeper",
+            "ValidatingAdmissionPolicy",
+            "MutatingAdmissionPolicy",
+            "KyvernoValidatingPolicy",
+            "KyvernoImageValidatingPolicy",
+            "KyvernoGeneratingPolicy",
+            "KyvernoMutatingPolicy",
+            "kubescape",
+            "Falco",
+            "Kube Bench",
+            "kube-cis",
+        ),
+        *("Trivy ConfigAudit", "Trivy Vulnerability", "Trivy RbacAssessment", "Trivy ExposedSecrets"),
+        *("Trivy InfraAssessment", "Trivy Compliance"),
+    }
+)
+"""As these engines call themselves: nobody can push them out."""
 
 
 class View:
@@ -63,9 +88,8 @@ class View:
         self.newest = 0
         """The newest time (Unix s) that any object named; 0 none."""
         self.newest_by: dict[str, int] = {}
-        """The same for each engine; a namespace can add `ENGINES` names."""
-        self._engines: Counter[str] = Counter()
-        """How many names of engines each namespace was the first to use."""
+        """The same for each engine that is admitted."""
+        self._engines: Admission[str] = Admission(total=ENGINES, each=ENGINES_EACH, known=KNOWN_ENGINES)
         self.unlisted: dict[SourceKey, int] = {}
         self.grade = False
         """Set to have the next listing give positive evidence (pass, skip) for findings that nobody calls for."""
@@ -186,12 +210,7 @@ class View:
         if reading.newest is not None and reading.newest > self.newest:
             self.newest = reading.newest
         for source, newest in reading.newest_by:
-            known = self.newest_by.get(source)
-            if known is None:
-                if self._engines[reading.key.namespace] == ENGINES:
-                    continue
-                self._engines[reading.key.namespace] += 1
-            if newest > (known or 0):
+            if newest > self.newest_by.get(source, 0) and self._engines.admit(source, reading.key.namespace):
                 self.newest_by[source] = newest
         if reading.unlisted:
             self.unlisted[reading.key] = reading.unlisted
