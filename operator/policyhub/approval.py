@@ -9,6 +9,8 @@ import msgspec
 from policyhub.findings.asff import timestamp
 from policyhub.hub.inventory import milliseconds
 from policyhub.kube.connection import Connection
+from policyhub.kube.decoding import decoded
+from policyhub.kube.errors import Unreachable
 
 ANNOTATION = "policyhub.dev/approve-archive"
 LONGEST_MS = 24 * 3600 * 1000
@@ -40,8 +42,11 @@ class _Monitored(msgspec.Struct):
     metadata: _Metadata
 
 
+_monitored = msgspec.json.Decoder(_Monitored)
+
+
 async def approve(home: Connection, path: str, *, source: str, until: int, now: int) -> None:
     """Annotate the MonitoredCluster at `path`. Raises Refused, Unreachable."""
-    found = msgspec.json.decode(await home.get(path), type=_Monitored)
+    found = decoded(_monitored, await home.get(path), lambda why: Unreachable(f"{path} is no MonitoredCluster: {why}"))
     text = merged(found.metadata.annotations.get(ANNOTATION, ""), source=source, until=until, now=now)
     await home.patch(path, {"metadata": {"annotations": {ANNOTATION: text}}})

@@ -19,6 +19,7 @@ from typing import Final
 
 import msgspec
 
+from policyhub.kube.decoding import decoded
 from policyhub.kube.resource import GATEKEEPER, Resource
 from policyhub.kube.sink import ReflectorState
 from policyhub.sources.constraints import SOURCE as GATEKEEPERS
@@ -154,20 +155,23 @@ class Sink:
         self._source, self._name = _SPEAKERS[resource.origin]
         self._known: set[Key] = set()
         self._seen: set[Key] | None = None
+        self._blind = False
+        """An object of the listing under way could not be read."""
         self._missed: set[Key] = set()
         """What the last listing lacked."""
 
     def begin(self) -> None:
         self._seen = set()
+        self._blind = False
 
     def opened(self) -> None:
         """Nothing hangs on when it was heard."""
 
     def upsert(self, raw: bytes | msgspec.Raw) -> None:
         try:
-            metadata = _decode(raw).metadata
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            self._policies.on_malformed(self.origin, str(error))
+            metadata = decoded(_object, raw, ValueError).metadata
+        except ValueError as error:
+            self.unreadable(raw, error)
             return
         key = self._source, self._name.format(name=metadata.name, namespace=metadata.namespace)
         self._known.add(key)
@@ -178,8 +182,15 @@ class Sink:
     def delete(self, raw: bytes | msgspec.Raw) -> None:
         """Its words stand, see the module."""
 
+    def unreadable(self, _raw: bytes | msgspec.Raw, error: Exception) -> None:
+        """Which policy it is, is not known: what was known of any stands."""
+        self._blind = True
+        self._policies.on_malformed(self.origin, f"{type(error).__name__}: {error}"[:500])
+
     def finish(self) -> None:
         seen, self._seen = self._seen or set(), None
+        if self._blind:
+            seen |= self._known
         for key in self._missed - seen:
             self._known.discard(key)
             self._policies.forget(key)
@@ -210,4 +221,4 @@ class _Object(msgspec.Struct):
     metadata: _Metadata
 
 
-_decode = msgspec.json.Decoder(_Object).decode
+_object = msgspec.json.Decoder(_Object)

@@ -147,6 +147,11 @@ class View:
         changed = self.forget(key)
         self._metrics.watch_events.labels(self._cluster, self.origin, "semantic" if changed else "none").inc()
 
+    def unreadable(self, _raw: bytes | msgspec.Raw, _error: Exception) -> None:
+        """As a malformed one: what it called for stands, and nothing is swept by a listing that brought it."""
+        self._blind = True
+        self._metrics.source_objects_malformed.labels(self._cluster, self.origin, "unreadable").inc()
+
     def finish(self) -> None:
         unseen, self._unseen = self._unseen, set()
         # An object whose name could not be read may be any that was known: then nothing is swept.
