@@ -30,6 +30,8 @@ LARGE_SECONDS: Final = 30.0
 _AT_ONCE: Final = 65_536
 """Encoded bytes that are unpacked on the loop: at most a thousand times as much comes of them, in pieces."""
 _PIECE: Final = 65_536
+_STEP: Final = 2**20
+"""Bytes unpacked at once: they are held twice."""
 
 _turns: "WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]" = WeakKeyDictionary()
 
@@ -143,7 +145,7 @@ class _Unpacker:
             piece = self._zlib.unconsumed_tail or self._rest[:_PIECE]
             if not self._zlib.unconsumed_tail:
                 self._rest = self._rest[_PIECE:]
-            gained = self._zlib.decompress(piece, most + 1 - len(self.out))
+            gained = self._zlib.decompress(piece, min(_STEP, most + 1 - len(self.out)))
             self.out += gained
             if self._zlib.eof:
                 if self._zlib.unused_data or self._rest:  # a second member: no API server writes one

@@ -21,7 +21,7 @@ import binascii
 import ipaddress
 import re
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
@@ -67,8 +67,8 @@ _UNSUPPORTED = {
 class KubeconfigError(Exception):
     """The kubeconfig cannot be used. The text names every problem and how to mend it, and holds no credential."""
 
-    def __init__(self, message: str) -> None:
-        super().__init__(line(redacted(message), _MAX_TEXT))
+    def __init__(self, message: str, *, secrets: Iterable[str] = ()) -> None:
+        super().__init__(line(redacted(message, secrets), _MAX_TEXT))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +93,15 @@ def parse(source: bytes | Mapping[str, object], *, stored: bool = False) -> Acce
 
     Bytes of hostile YAML can take a tenth of a second: not for the event loop.
     """
-    cluster, user = pair(_document(source))
+    document = _document(source)
+    try:
+        return _access(document, stored=stored)
+    except KubeconfigError as error:  # a credential may stand where a name is due
+        raise KubeconfigError(str(error), secrets=_credentials(document)) from None
+
+
+def _access(document: Mapping[str, object], *, stored: bool) -> Access:
+    cluster, user = pair(document)
     problems = [f"{key} is refused: {reason}" for key, reason in _PROGRAMS.items() if user.get(key)]
     problems += [
         f"{key} is refused: it names a file of the operator; put the content into {instead}"
@@ -135,6 +143,13 @@ def parse(source: bytes | Mapping[str, object], *, stored: bool = False) -> Acce
         proxy=_optional(cluster, "proxy-url"),
         stored=stored,
     )
+
+
+def _credentials(document: Mapping[str, object]) -> set[str]:
+    users = document.get("users")
+    contents = [entry.get("user") for entry in users if isinstance(entry, dict)] if isinstance(users, list) else []
+    values = [user.get(key) for user in contents if isinstance(user, dict) for key in ("token", "password")]
+    return {value for value in values if isinstance(value, str)}
 
 
 def pair(document: Mapping[str, object]) -> tuple[Mapping[str, object], Mapping[str, object]]:

@@ -101,8 +101,8 @@ class VirtualClock(Clock):
         await asyncio.sleep(0)
 
 
-async def until(condition: Callable[[], object]) -> None:
+async def until(condition: Callable[[], object], *, seconds: float = 10) -> None:
     """Returns once the condition holds; fails the test when it never does."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110  (what is waited for is the state of many things, none of which signals)
             await asyncio.sleep(0.001)
