@@ -27,7 +27,7 @@ _AUTHORITY_END = re.compile(r"[\s/?#'\"`<>|\\^{},;]")
 _BEARER = re.compile(r"(?i)\b(bearer\s+)[\w.~+/=:-]{12,}")
 _BASIC = re.compile(r"(?i)\b(basic\s+)([A-Za-z0-9+/_-]{4,}={0,2})")
 _TOKEN = re.compile(r"\b(?:eyJ[\w-]{8,}\.[\w.-]{8,}|k8s-aws-v1\.[\w-]{8,})")
-_REST = re.compile(r"[^\s'\"<>]*")
+_REST = r"[^\s'\"<>]*"
 
 _VARIABLES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN")
 
@@ -38,7 +38,7 @@ def redacted(text: str, secrets: Iterable[str] = ()) -> str:
     for form in sorted(forms, key=len, reverse=True):
         text = text.replace(form, HIDDEN)
         if len(form) > _BEGINNING:
-            text = _cut_short(text, form[:_BEGINNING])
+            text = re.sub(re.escape(form[:_BEGINNING]) + _REST, HIDDEN, text)
     text = _without_userinfo(text)
     text = _BEARER.sub(rf"\1{HIDDEN}", text)
     text = _BASIC.sub(lambda found: found[1] + HIDDEN if _is_basic(found[2]) else found[0], text)
@@ -72,15 +72,6 @@ def _forms(secret: str) -> set[str]:
         return set()
     data = secret.encode(errors="replace")
     return {secret, quote(secret, safe=""), base64.b64encode(data).decode()}
-
-
-def _cut_short(text: str, beginning: str) -> str:
-    start = text.find(beginning)
-    while start >= 0:
-        rest = _REST.match(text, start)
-        text = text[:start] + HIDDEN + text[rest.end() if rest else len(text) :]
-        start = text.find(beginning, start)
-    return text
 
 
 def _without_userinfo(text: str) -> str:
