@@ -14,6 +14,8 @@ import msgspec
 from policyhub.findings.asff import timestamp
 from policyhub.hub.inventory import milliseconds
 from policyhub.kube.connection import Connection
+from policyhub.kube.decoding import decoded
+from policyhub.kube.errors import Unreachable
 
 ANNOTATION = "policyhub.dev/approve-archive"
 LONGEST_MS = 24 * 3600 * 1000
@@ -27,16 +29,16 @@ def parse(text: str) -> dict[str, int]:
         source, _, moment = word.strip().rpartition("@")
         until = milliseconds(moment)
         if source and until:
-            approved[decoded(source)] = until
+            approved[unquoted(source)] = until
     return approved
 
 
-def encoded(source: str) -> str:
+def quoted(source: str) -> str:
     """Fit for the annotation, and for a shell: letters, digits and `_.-~%`."""
     return quote(source, safe="", errors="replace")
 
 
-def decoded(word: str) -> str:
+def unquoted(word: str) -> str:
     try:
         return unquote(word, errors="strict")
     except UnicodeDecodeError:
@@ -46,7 +48,7 @@ def decoded(word: str) -> str:
 def merged(text: str, *, source: str, until: int, now: int) -> str:
     """The annotation with one approval more, and without those that have ended."""
     approved = {name: end for name, end in parse(text).items() if end > now} | {source: until}
-    return ",".join(f"{encoded(name)}@{timestamp(end)}" for name, end in sorted(approved.items()))
+    return ",".join(f"{quoted(name)}@{timestamp(end)}" for name, end in sorted(approved.items()))
 
 
 class _Metadata(msgspec.Struct):
@@ -57,8 +59,11 @@ class _Monitored(msgspec.Struct):
     metadata: _Metadata
 
 
+_monitored = msgspec.json.Decoder(_Monitored)
+
+
 async def approve(home: Connection, path: str, *, source: str, until: int, now: int) -> None:
     """Annotate the MonitoredCluster at `path`. Raises Refused, Unreachable."""
-    found = msgspec.json.decode(await home.get(path), type=_Monitored)
+    found = decoded(_monitored, await home.get(path), lambda why: Unreachable(f"{path} is no MonitoredCluster: {why}"))
     text = merged(found.metadata.annotations.get(ANNOTATION, ""), source=source, until=until, now=now)
     await home.patch(path, {"metadata": {"annotations": {ANNOTATION: text}}})

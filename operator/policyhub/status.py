@@ -334,7 +334,7 @@ def _approve(plane: DataPlane) -> str:
             f"policyhub archive {shlex.quote(plane.name)} --approve=NAME, with the name as the product field"
             " policyhub/source of its findings has it, which is too long to be repeated here"
         )
-    approved = f"{approval.ANNOTATION}={approval.encoded(first)}@$(date -u -d '+1 hour' +%Y-%m-%dT%H:%M:%SZ)"
+    approved = f"{approval.ANNOTATION}={approval.quoted(first)}@$(date -u -d '+1 hour' +%Y-%m-%dT%H:%M:%SZ)"
     return (
         f"policyhub archive {shlex.quote(plane.name)} {shlex.quote(f'--approve={first}')}; or: kubectl annotate"
         f' --overwrite monitoredcluster {shlex.quote(plane.name)} "{approved}"'

@@ -398,7 +398,7 @@ def as_text(raw: bytes) -> None:
     text = raw.decode("utf-8", "surrogateescape").strip('"')
     source = text[:300]
     merged = approval.merged(text, source=source, until=NOW * 1000, now=0)
-    name = approval.decoded(approval.encoded(source))
+    name = approval.unquoted(approval.quoted(source))
     if source and approval.parse(merged).get(name) != NOW * 1000:
         raise Broken(f"an approval of {source!r} that does not read back")
     with suppress(ValueError):

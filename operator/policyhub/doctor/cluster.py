@@ -8,6 +8,7 @@ import msgspec
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.doctor.verdict import Verdict, fine, problem, unchecked
 from policyhub.kube.connection import Connection, Refused, Unreachable
+from policyhub.kube.decoding import decoded
 from policyhub.kube.discovery import Discovery, discover
 from policyhub.kube.resource import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS
 from policyhub.sources.text import line
@@ -27,12 +28,15 @@ class _Version(msgspec.Struct, rename="camel"):
     minor: str = ""
 
 
+_version = msgspec.json.Decoder(_Version)
+
+
 async def check_server(connection: Connection, about: str, *, wall: Callable[[], float]) -> tuple[list[Verdict], bool]:
     """Its version, how its clock differs from `wall` (Unix seconds), and whether it answers at all."""
     try:
         body, sent = await connection.dated("/version")
-        version = msgspec.json.decode(body, type=_Version)
-    except (Refused, Unreachable, msgspec.MsgspecError) as error:
+        version = decoded(_version, body, Unreachable)
+    except (Refused, Unreachable) as error:
         found = f"{connection.server} does not answer as a Kubernetes API server: {error}"
         mend = "check the route from this Pod (network policies, security groups, the cluster's endpoint access), the"
         mend += " proxy, and the kubeconfig's server, authority and credentials"

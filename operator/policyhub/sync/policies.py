@@ -23,6 +23,7 @@ from typing import Final
 
 import msgspec
 
+from policyhub.kube.decoding import decoded
 from policyhub.kube.resource import GATEKEEPER, Resource
 from policyhub.kube.sink import ReflectorState
 from policyhub.sources.constraints import SOURCE as GATEKEEPERS
@@ -171,20 +172,23 @@ class Sink:
         self._known: set[tuple[Key, str]] = set()
         """Each with its namespace."""
         self._seen: set[tuple[Key, str]] | None = None
+        self._blind = False
+        """An object of the listing under way could not be read."""
         self._missed: set[tuple[Key, str]] = set()
         """What the last listing lacked."""
 
     def begin(self) -> None:
         self._seen = set()
+        self._blind = False
 
     def opened(self) -> None:
         """Nothing hangs on when it was heard."""
 
     def upsert(self, raw: bytes | msgspec.Raw) -> None:
         try:
-            metadata = _decode(raw).metadata
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            self._policies.on_malformed(self.origin, line(str(error)))
+            metadata = decoded(_object, raw, ValueError).metadata
+        except ValueError as error:
+            self.unreadable(raw, error)
             return
         named = self._name.format(name=metadata.name, namespace=metadata.namespace)
         key, namespace = (self._source, distinct(named)), metadata.namespace if self._namespaced else _EVERYWHERE
@@ -198,8 +202,15 @@ class Sink:
     def delete(self, raw: bytes | msgspec.Raw) -> None:
         """Its words stand, see the module."""
 
+    def unreadable(self, _raw: bytes | msgspec.Raw, error: Exception) -> None:
+        """Which policy it is, is not known: what was known of any stands."""
+        self._blind = True
+        self._policies.on_malformed(self.origin, line(f"{type(error).__name__}: {error}"))
+
     def finish(self) -> None:
         seen, self._seen = self._seen or set(), None
+        if self._blind:
+            seen |= self._known
         for key, namespace in self._missed - seen:
             self._known.discard((key, namespace))
             self._policies.forget(key, namespace=namespace)
@@ -230,4 +241,4 @@ class _Object(msgspec.Struct):
     metadata: _Metadata
 
 
-_decode = msgspec.json.Decoder(_Object).decode
+_object = msgspec.json.Decoder(_Object)

@@ -17,11 +17,12 @@ from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
 from policyhub.sources import reader
 from policyhub.sources.filter import Filter
+from policyhub.sources.text import line
 from policyhub.sources.violation import Identity, Malformed, Reading, SourceKey
 from policyhub.sync.admission import Admission
 from policyhub.sync.entry import Coverage
 from policyhub.sync.ledger import Ledger
-from policyhub.sync.pace import Pace
+from policyhub.sync.throttle import Throttle
 from policyhub.sync.policies import Policies
 from policyhub.sync.refusals import Refusal
 from policyhub.sync.rollup import Rollup
@@ -107,7 +108,7 @@ class View:
         """Objects that were known before the listing under way, and that it has not brought yet. Those that are to be
         swept, not all that were seen: objects without a violation are not remembered.
         """
-        self._pace = Pace()
+        self._throttle = Throttle()
         self._listing = False
         self._dropped: set[str] = set()
         """Namespaces that the listing under way is to bring whole."""
@@ -123,7 +124,7 @@ class View:
         self.opened()
         self._ledger.refusals.begin(self.origin)
         self._listing = True
-        self._dropped = set(self._pace.dropped)
+        self._dropped = set(self._throttle.dropped)
         self._unseen = self._known()
         self._blind = False
         self._grading, self.grade = self.grade, False
@@ -132,7 +133,7 @@ class View:
         self._ledger.opened[self.origin] = self._now()
 
     def upsert(self, raw: bytes | msgspec.Raw) -> None:
-        if self._listing or not self._pace.strained or not self._put_aside(raw):
+        if self._listing or not self._throttle.strained or not self._put_aside(raw):
             self._upsert(raw)
 
     def _put_aside(self, raw: bytes | msgspec.Raw) -> bool:
@@ -141,23 +142,23 @@ class View:
             key = self._named(raw)
         except Malformed:
             return False
-        if not self._pace.waits(key.namespace, now=self._now()):
+        if not self._throttle.waits(key.namespace, now=self._now()):
             return False
-        self._pace.put_aside(key, bytes(raw))
-        self._ledger.hear(self.origin, self._pace.waiting())
+        self._throttle.put_aside(key, bytes(raw))
+        self._ledger.hear(self.origin, self._throttle.waiting())
         return True
 
     def catch_up(self) -> Iterator[None]:
         """Read what was put aside and may be read now, one object at a time."""
-        for raw in self._pace.due(now=self._now()):
+        for raw in self._throttle.due(now=self._now()):
             self._upsert(raw)
             yield
-        self._ledger.hear(self.origin, self._pace.waiting())
+        self._ledger.hear(self.origin, self._throttle.waiting())
 
     @property
     def dropped(self) -> bool:
         """Whether a listing has to bring what was neither read nor kept."""
-        return bool(self._pace.dropped)
+        return bool(self._throttle.dropped)
 
     def _upsert(self, raw: bytes | msgspec.Raw) -> None:
         reading = self._read(raw)
@@ -173,9 +174,9 @@ class View:
         self._ledger.refusals.put(self.origin, key.namespace, key.name, tuple(refusals))
         self._metrics.watch_events.labels(self._cluster, self.origin, "semantic" if changed else "none").inc()
         self._unseen.discard(key)
-        self._pace.forget(key)
+        self._throttle.forget(key)
         violations = len(reading.violations) if changed else 0
-        self._pace.charge(key.namespace, size=len(raw), violations=violations, now=self._now())
+        self._throttle.charge(key.namespace, size=len(raw), violations=violations, now=self._now())
         if self._grading and not reading.over:
             self._ledger.clear(self._passed(raw), key=key)
 
@@ -256,11 +257,15 @@ class View:
             self._malformed(error, raw)
             return
         self.unlisted.pop(key, None)
-        self._pace.charge(
+        self._throttle.charge(
             key.namespace, size=len(raw), violations=len(self._ledger.objects.get(key, ())), now=self._now()
         )
         changed = self.forget(key)
         self._metrics.watch_events.labels(self._cluster, self.origin, "semantic" if changed else "none").inc()
+
+    def unreadable(self, raw: bytes | msgspec.Raw, error: Exception) -> None:
+        """As a malformed one: what it called for stands, and nothing is swept by a listing that brought it."""
+        self._malformed(Malformed("unreadable", f"{type(error).__name__}: {error}"), raw)
 
     def finish(self) -> None:
         unseen, self._unseen = self._unseen, set()
@@ -270,8 +275,8 @@ class View:
             self.forget(key)
         self.last_listed = self._now()
         self._listing = False
-        self._pace.dropped -= self._dropped
-        self._ledger.hear(self.origin, self._pace.waiting())
+        self._throttle.dropped -= self._dropped
+        self._ledger.hear(self.origin, self._throttle.waiting())
         self._ledger.refusals.finish(self.origin)
         self._ledger.set_blind(self.origin, blind=self._blind)
         self._grading = False
@@ -312,7 +317,7 @@ class View:
 
     def forget(self, key: SourceKey) -> bool:
         """A source object no longer exists; says whether it called for anything."""
-        self._pace.forget(key)
+        self._throttle.forget(key)
         self._ledger.shares.drop(key)
         self._ledger.refusals.drop(self.origin, key.namespace, key.name)
         if self._rollup is not None:
@@ -334,19 +339,28 @@ class View:
     def _leave_out(self, key: SourceKey, refusal: Refusal) -> None:
         """An object is too large to be taken: what it called for stands, and its silence is no evidence."""
         self._unseen.discard(key)
-        self._pace.forget(key)
+        self._throttle.forget(key)
         self._ledger.doubt(key)
         self._ledger.refusals.put(self.origin, key.namespace, key.name, (refusal,))
         self._metrics.source_objects_malformed.labels(self._cluster, self.origin, refusal.reason).inc()
         self._metrics.watch_events.labels(self._cluster, self.origin, "none").inc()
 
     def _malformed(self, error: Malformed, raw: bytes | msgspec.Raw) -> None:
-        with suppress(Malformed):
-            key = self._named(raw)
-            self._ledger.refusals.put(self.origin, key.namespace, key.name, (Refusal(error.reason),))
         self._blind = True
         self._metrics.source_objects_malformed.labels(self._cluster, self.origin, error.reason).inc()
-        log.warning("source_object_malformed", cluster=self._cluster, source=self.origin, message=str(error))
+        name, is_news = "", True
+        with suppress(Malformed):
+            key = self._named(raw)
+            name = f"{key.namespace}/{key.name}" if key.namespace else key.name
+            is_news = self._ledger.refusals.put(self.origin, key.namespace, key.name, (Refusal(error.reason),))
+        if is_news:  # once, however often it is written again
+            log.warning(
+                "source_object_malformed",
+                cluster=self._cluster,
+                source=self.origin,
+                object=line(name),
+                message=line(str(error)),
+            )
 
 
 class _Named(msgspec.Struct):

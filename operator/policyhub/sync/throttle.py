@@ -29,7 +29,7 @@ HELD_BYTES: Final = 16 * 1024 * 1024
 """Of events that one namespace may have put aside; beyond it a new listing brings what is dropped."""
 
 
-class Pace:
+class Throttle:
     """Of one source API."""
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ from policyhub.sources.filter import Filter
 from policyhub.sources.violation import SourceKey
 from policyhub.sync.entry import Coverage, Known
 from policyhub.sync.ledger import Ledger
-from policyhub.sync.pace import BURST, HELD_BYTES, PER_SECOND, Pace
+from policyhub.sync.throttle import BURST, HELD_BYTES, PER_SECOND, Throttle
 from policyhub.sync.plan import Change, Hold, Rules, decide
 from policyhub.sync.view import View
 
@@ -25,47 +25,47 @@ def key(name: str, namespace: str = "team-a") -> SourceKey:
 
 def test_who_has_used_up_what_he_is_given_waits_alone() -> None:
     """And for as long as it takes to be given it again."""
-    pace = Pace()
-    pace.charge("team-a", size=0, violations=BURST, now=NOW)
-    assert pace.strained
-    assert pace.waits("team-a", now=NOW)
-    assert not pace.waits("shop", now=NOW)
-    assert not pace.waits("team-a", now=NOW + 1_000)
-    pace.charge("", size=10**9, violations=10**9, now=NOW)
-    assert not pace.waits("", now=NOW), "who writes outside of namespaces is trusted"
+    throttle = Throttle()
+    throttle.charge("team-a", size=0, violations=BURST, now=NOW)
+    assert throttle.strained
+    assert throttle.waits("team-a", now=NOW)
+    assert not throttle.waits("shop", now=NOW)
+    assert not throttle.waits("team-a", now=NOW + 1_000)
+    throttle.charge("", size=10**9, violations=10**9, now=NOW)
+    assert not throttle.waits("", now=NOW), "who writes outside of namespaces is trusted"
 
 
 def test_only_the_latest_event_of_an_object_is_kept() -> None:
     """They are read in their order, as units are given."""
-    pace = Pace()
-    pace.charge("team-a", size=0, violations=BURST + PER_SECOND, now=NOW)
+    throttle = Throttle()
+    throttle.charge("team-a", size=0, violations=BURST + PER_SECOND, now=NOW)
     for text in (b"1", b"2", b"3"):
-        pace.put_aside(key("a"), text)
-    pace.put_aside(key("b"), b"4")
-    pace.put_aside(key("c"), b"5")
-    pace.forget(key("c"))
-    assert not list(pace.due(now=NOW))
-    assert pace.waiting() == {"team-a"}
+        throttle.put_aside(key("a"), text)
+    throttle.put_aside(key("b"), b"4")
+    throttle.put_aside(key("c"), b"5")
+    throttle.forget(key("c"))
+    assert not list(throttle.due(now=NOW))
+    assert throttle.waiting() == {"team-a"}
     read = []
-    for raw in pace.due(now=NOW + 1_001):
+    for raw in throttle.due(now=NOW + 1_001):
         read.append(raw)
-        pace.charge("team-a", size=0, violations=PER_SECOND, now=NOW + 1_001)
+        throttle.charge("team-a", size=0, violations=PER_SECOND, now=NOW + 1_001)
     assert read == [b"3"]
-    assert pace.waits("team-a", now=NOW + 3_000), "what comes now has to come after what waits"
-    assert list(pace.due(now=NOW + 3_000)) == [b"4"]
-    assert not pace.waiting()
-    assert not list(pace.due(now=NOW + 100_000))
-    assert not pace.strained
+    assert throttle.waits("team-a", now=NOW + 3_000), "what comes now has to come after what waits"
+    assert list(throttle.due(now=NOW + 3_000)) == [b"4"]
+    assert not throttle.waiting()
+    assert not list(throttle.due(now=NOW + 100_000))
+    assert not throttle.strained
 
 
 def test_what_is_put_aside_is_bounded() -> None:
     """What has no room is dropped, and known to be missing until a listing brings it."""
-    pace = Pace()
-    pace.charge("team-a", size=0, violations=BURST, now=NOW)
+    throttle = Throttle()
+    throttle.charge("team-a", size=0, violations=BURST, now=NOW)
     for number in range(40):
-        pace.put_aside(key(f"r{number}"), b"x" * (HELD_BYTES // 20))
-    assert len(list(pace.due(now=NOW + 60_000))) == 20
-    assert pace.waiting() == {"team-a"} == pace.dropped
+        throttle.put_aside(key(f"r{number}"), b"x" * (HELD_BYTES // 20))
+    assert len(list(throttle.due(now=NOW + 60_000))) == 20
+    assert throttle.waiting() == {"team-a"} == throttle.dropped
 
 
 class World:
