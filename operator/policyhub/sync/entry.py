@@ -178,6 +178,13 @@ class Entry:
         return Subject(group, kind, namespace, name)
 
     @property
+    def namespace(self) -> str:
+        """The object's; empty where it is not known."""
+        if self.voice is not None:
+            return self.voice.subject.namespace
+        return "" if self.place is None else self.place[3]
+
+    @property
     def constraint(self) -> SourceKey | None:
         """The constraint that lists the finding: its name is the rule, its resource and group are the origin."""
         if not self.origin.endswith(GATEKEEPER):

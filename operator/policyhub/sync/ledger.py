@@ -19,7 +19,7 @@ Pure: no I/O, no clock; `now` is Unix time in milliseconds by a clock that never
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -573,10 +573,14 @@ class Ledger:
             return None
         return max(entry.uncalled, self.lineage.since), OWNERS
 
-    def reconsider(self) -> None:
-        """What counts for what has changed, or what was reported on: what was held for it is decided again."""
+    def reconsider(self, news: tuple[Collection[str], Collection[str]] | None = None) -> None:
+        """What counts for what has changed, or what was reported on: what was held for it is decided again. `news`: in
+        these namespaces, and by these sources everywhere; None: anywhere.
+        """
         for id_, hold in list(self.held.items()):
             entry = self.entries[id_]
+            if news is not None and entry.namespace not in news[0] and entry.source not in news[1]:
+                continue
             if not entry.wanted and (hold in {UNREPORTED, OWNERS_UNKNOWN} or self.deleted_since(entry) is not None):
                 self._touch(entry)
 

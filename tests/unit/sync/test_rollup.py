@@ -46,7 +46,10 @@ def thing(
     }
     if owner is not None:
         version, above, named = owner
-        metadata["ownerReferences"] = [{"apiVersion": version, "kind": above, "name": named, "controller": True}]
+        uid = f"uid-{named}"
+        metadata["ownerReferences"] = [
+            {"apiVersion": version, "kind": above, "name": named, "uid": uid, "controller": True}
+        ]
     return {"kind": kind, "metadata": metadata}
 
 
@@ -97,12 +100,11 @@ class World:
     # -- the cluster ----------------------------------------------------------------------------------------------
 
     def lists(self, things: Iterable[dict[str, Any]] = ()) -> None:
-        every = list(things)
-        for kind, resource in RESOURCES.items():
-            sink = self.owners.sinks[resource]
+        every = [*things, thing("Deployment", "web"), thing("StatefulSet", "db")]
+        for resource, sink in {**self.owners.verifiers, **self.owners.sinks}.items():
             sink.begin()
             for one in every:
-                if one["kind"] == kind:
+                if one["kind"] == resource.kind:
                     sink.upsert(json.dumps(one).encode())
             sink.finish()
             sink.state(WATCHING)
