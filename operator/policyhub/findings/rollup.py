@@ -4,7 +4,7 @@ How a violation of one object reads once it counts for another: the rule without
 copies of a Pod rule, the object's own name out of its texts. A rollout changes none of it. Pure: no I/O, no clock.
 """
 
-import re
+import string
 from collections.abc import Iterable
 
 import msgspec
@@ -29,6 +29,9 @@ _AUTOGEN_KINDS = frozenset(
     }
 )
 """What Kyverno writes copies of a Pod rule for."""
+_AFTER = frozenset([*string.ascii_letters, *string.digits, "-"])
+_BEFORE = _AFTER | {"."}
+"""Between which a name is part of a longer one."""
 _NAME = 63
 """Kyverno cuts the names of rules, prefix included."""
 
@@ -75,9 +78,18 @@ def rolled(violation: Violation, subject: Subject) -> Violation:
 
 def _unnamed(text: str, subject: Subject) -> str:
     """Without the name of an object that the next rollout replaces: `<pod>`. A name within a longer one stays."""
-    if subject.name not in text:
+    name = subject.name
+    if not name or name not in text:
         return text
-    return re.sub(rf"(?<![A-Za-z0-9.-]){re.escape(subject.name)}(?![A-Za-z0-9-])", f"<{subject.kind.lower()}>", text)
+    parts, done, at = [], 0, text.find(name)
+    while at >= 0:
+        end = at + len(name)
+        longer = text[at - 1 : at] in _BEFORE or text[end : end + 1] in _AFTER
+        if not longer:
+            parts += [text[done:at], f"<{subject.kind.lower()}>"]
+            done = end
+        at = text.find(name, at + 1 if longer else end)
+    return "".join([*parts, text[done:]])
 
 
 def identity_of(identity: Identity) -> Identity:

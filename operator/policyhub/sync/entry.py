@@ -11,6 +11,7 @@ import msgspec
 from policyhub.findings.asff import RENDERER
 from policyhub.sources.constraints import GROUP as CONSTRAINTS
 from policyhub.sources.violation import Place, Severity, SourceKey, Subject, Violation
+from policyhub.sync.claims import Claims
 
 GATEKEEPER = f".{CONSTRAINTS}"
 """How the origin of a constraint's finding ends."""
@@ -109,7 +110,7 @@ class Entry:
 
     def __init__(self, id_: str) -> None:
         self.id = id_
-        self.calls: tuple[tuple[SourceKey, Violation], ...] = ()
+        self.calls: Claims = ()
         self.wanted = False
         """Whether a caller remains that counts: one of a frozen API group does not."""
         self.called = False

@@ -26,9 +26,9 @@ import msgspec
 
 from policyhub.findings.digest import digest
 from policyhub.findings.identity import finding_id
-from policyhub.findings.voice import voice
 from policyhub.sources.constraints import GROUP as CONSTRAINTS
 from policyhub.sources.violation import Identity, Place, Severity, SourceKey, Subject, Violation, below
+from policyhub.sync.claims import Claims, excluding, including, said, spoken
 from policyhub.sync.entry import NEW, SUPPRESSED, Coverage, Entry, Grade, Held, Known, Standing, Tally, Triage
 from policyhub.sync.guard import Guard
 from policyhub.sync.lanes import Dirty, Lane
@@ -291,7 +291,8 @@ class Ledger:
         constraint = key.group == CONSTRAINTS
         for id_ in ids:
             called = self.entries[id_]
-            called.orphaned |= any(said.own for caller, said in called.calls if caller == key)
+            own = said(called.calls, key)
+            called.orphaned |= own is not None and own.own
             self._uncall(id_, key, grade=Grade.SPOKEN if constraint else Grade.SILENT, now=now)
         if constraint:
             self.audits.pop(key, None)
@@ -448,9 +449,9 @@ class Ledger:
         entry.orphaned = False
         if violation.own:
             entry.passes = False
-        if (key, violation) in before:
+        if said(before, key) == violation:
             return False
-        entry.calls = (*(c for c in before if c[0] != key), (key, violation))
+        entry.calls = including(before, key, violation)
         if observed is not None and (entry.observed is None or observed < entry.observed):
             entry.observed = observed
         entry.source = violation.source
@@ -459,7 +460,7 @@ class Ledger:
 
     def _uncall(self, id_: str, key: SourceKey, *, grade: Grade, now: int) -> None:
         entry = self.entries[id_]
-        entry.calls = tuple(c for c in entry.calls if c[0] != key)
+        entry.calls = excluding(entry.calls, key)
         self._weigh(entry, grade=grade, now=now, origin=key.origin)
 
     def _weigh(self, entry: Entry, *, grade: Grade, now: int, origin: str = "") -> None:
@@ -490,18 +491,18 @@ class Ledger:
             entry.uncalled = entry.uncalled or now
         self._touch(entry)
 
-    def _want(self, entry: Entry, calls: tuple[tuple[SourceKey, Violation], ...], *, before: bool, now: int) -> None:
-        said = entry.voice if before else None
+    def _want(self, entry: Entry, calls: Claims, *, before: bool, now: int) -> None:
+        spoke = entry.voice if before else None
         self._speak(entry, calls)
         entry.body = None
         entry.lacked, entry.repeated = None, False
         entry.grade = Grade.SILENT
         self.guard.forget(entry.id)
-        if entry.pending_since == 0 and said != entry.voice:
+        if entry.pending_since == 0 and spoke != entry.voice:
             entry.pending_since = now
         if entry.voice is None or entry.voice.own:
             entry.deferred = 0
-        elif said is not None and said.own:
+        elif spoke is not None and spoke.own:
             entry.deferred = now
 
     def _lose(self, entry: Entry) -> None:
@@ -512,14 +513,13 @@ class Ledger:
         self._kinds.add(entry.origin)
         self._awaiting[constraint].add(entry.id)
 
-    def _speak(self, entry: Entry, calls: tuple[tuple[SourceKey, Violation], ...]) -> None:
-        violation = voice(dict(calls))
+    def _speak(self, entry: Entry, calls: Claims) -> None:
+        violation, entry.origin = spoken(calls)
         entry.voice = violation
-        entry.origin = min(key.origin for key, said in calls if said == violation)
         entry.rule = violation.rule
-        said = digest(violation, default_severity=self.default_severity)
+        text = digest(violation, default_severity=self.default_severity)
         known = entry.known.digest if entry.known is not None else ""
-        entry.digest = known if known == said else said  # one text for both
+        entry.digest = known if known == text else text  # one text for both
         self._count(entry)
 
     def _count(self, entry: Entry) -> None:

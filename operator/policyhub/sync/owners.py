@@ -12,7 +12,8 @@ controllers is verified. Pods that have ended are left out by the request (`RESO
 | a ReplicaSet or Job with a controller        | that, while it has Pods or is the newest of it; else for nothing:   |
 |                                              | old revisions are kept for a rollback, and violate nothing          |
 | has, or is owned by what has, a controller   | what it counted for (new ones: not known yet); after GRACE_MS for   |
-| that cannot be verified                      | itself, and it is a stray, which is shown                           |
+| that cannot be verified                      | itself, and it is a stray, which is shown; at once where it never   |
+|                                              | can be verified                                                     |
 | is not there, and all are known              | nothing: it is gone                                                 |
 | is not there, and not all are known          | not known yet                                                       |
 
@@ -527,6 +528,9 @@ class Owners:
                 link.state, link.proven = _State.ACCEPTED, True
                 self._revive(link.reference.owner)
                 self._apply(link)
+        elif link.reference.how is How.NOT:  # time changes nothing about it
+            link.state = _State.REFUSED
+            self._apply(link)
         elif link.state is _State.ACCEPTED or not link.due:
             link.state = _State.PENDING
             link.due = self.now() + GRACE_MS
