@@ -87,18 +87,22 @@ def test_any_order_comes_to_the_same(happened: list[tuple[Key, Document | None, 
     """Once the graces have passed, everything is as if it had just been listed; and each object counts for exactly one
     that is there, of its own namespace, if it is no revision out of use.
     """
-    world, there = World({}), {}
+    world = World({})
+    there: dict[Key, Document | None] = {}
     for key, metadata, seconds in happened:
         there[key] = metadata
         world.put(key, metadata)
         world.wait(seconds * 1000)
-    there = {key: metadata for key, metadata in there.items() if metadata is not None}
     found = world.settled()
-    fresh = World(there)
+    fresh = World({key: metadata for key, metadata in there.items() if metadata is not None})
     assert found == fresh.settled()
     assert world.owners.strays.keys() == fresh.owners.strays.keys()
     assert [s.number for s in world.owners.strays.values()] == [s.number for s in fresh.owners.strays.values()]
-    exist = {Subject(VERSIONS[kind].rpartition("/")[0], kind, namespace, name) for kind, namespace, name in there}
+    exist = {
+        Subject(VERSIONS[kind].rpartition("/")[0], kind, namespace, name)
+        for (kind, namespace, name), said in there.items()
+        if said is not None
+    }
     for of, counts_for in found.items():
         if of not in exist:
             assert counts_for is Unresolved.GONE

@@ -624,6 +624,7 @@ def siblings(number: int) -> World:
     return world
 
 
+AUDITS = SourceKey(group=CONSTRAINTS[0], resource=CONSTRAINTS[1], namespace="", name="limits")
 COSTS: dict[str, Callable[[World], object]] = {
     "one more": lambda world: world.put(thing("Pod", "db-new", DB)),
     "one less": lambda world: world.drop("Pod", "db-7"),
@@ -641,7 +642,6 @@ COSTS: dict[str, Callable[[World], object]] = {
         for of in [Subject("apps", "StatefulSet", "shop", "db")]
     ],
 }
-AUDITS = SourceKey(*CONSTRAINTS, "", "limits")
 
 
 @pytest.mark.parametrize("act", COSTS.values(), ids=COSTS)
