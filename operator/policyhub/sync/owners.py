@@ -322,14 +322,6 @@ class Owners:
         if self._touched:
             self._tell()
 
-    def give_up(self) -> None:
-        """Nothing more will come: what is not verified now counts for itself."""
-        for link in list(self._links.values()):
-            if link.state is _State.PENDING:
-                link.state = _State.REFUSED
-                self._apply(link)
-        self._tell()
-
     # -- what the sinks say ---------------------------------------------------------------------------------------
 
     def put(self, of: Subject, said: Said) -> None:
