@@ -15,7 +15,7 @@ coverage, its findings stay (`sync.plan`).
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -31,7 +31,7 @@ from policyhub.hub.inventory import Held as Found
 from policyhub.hub.inventory import Inventory
 from policyhub.hub.inventory import held as found_as
 from policyhub.kube.connection import Connection, Refused, Unreachable
-from policyhub.kube.discovery import Discovery, discover
+from policyhub.kube.discovery import Discovery, discover, served_kinds
 from policyhub.kube.kubeconfig import KubeconfigError
 from policyhub.kube.reflector import Reflector
 from policyhub.kube.resource import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS, Resource
@@ -47,7 +47,7 @@ from policyhub.sync.guard import Hold as Guarded
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.library import Library
 from policyhub.sync.namespaces import Namespaces
-from policyhub.sync.owners import Owners
+from policyhub.sync.owners import Owners, Stray
 from policyhub.sync.plan import Change, Hold, Rules, refresh_due
 from policyhub.sync.policies import Policies, concerns
 from policyhub.sync.refusals import Refusal
@@ -93,6 +93,8 @@ MALFORMED = "malformed-object"
 """The reason of an object that cannot be read at all."""
 DROPPED_MS = 10 * 60_000
 """Between two listings that bring what a namespace has written too fast to be kept."""
+KIND_SECONDS = 0.25
+"""Between two questions about kinds that tenants name."""
 SETTLE_MS = 2_000
 """The least archive delay: what a source loses together arrives within seconds, and is weighed together."""
 
@@ -187,7 +189,7 @@ class DataPlane:
         self.sources: dict[str, Source] = {}
         """By origin."""
         self.owners: tuple[Reflector, ...] = ()
-        """Of Pods, ReplicaSets and Jobs, while they are watched."""
+        """Of Pods, ReplicaSets and Jobs and of the controllers that they are verified by, while they are watched."""
         self.feed: Feed | None = None
         self.claimed_twice = ""
         """The other MonitoredCluster that claims the same identity at the same hub, if there is one."""
@@ -238,6 +240,11 @@ class DataPlane:
     def hub_trouble(self) -> Trouble | None:
         """Why the hub takes or tells nothing now; shared by all clusters that write there."""
         return self._engine.trouble or self._engine.reading
+
+    @property
+    def strays(self) -> Mapping[str, Stray]:
+        """By namespace, the objects whose controller cannot be verified: each counts for itself."""
+        return self._rollup.owners.strays if self._rollup is not None else {}
 
     @property
     def guarded(self) -> dict[str, Guarded]:
@@ -469,7 +476,7 @@ class DataPlane:
         """Where it is not allowed, every object counts for itself."""
         if self._rollup is None:
             return
-        sinks = self._rollup.owners.sinks
+        sinks = {**self._rollup.owners.sinks, **self._rollup.owners.verifiers}
         self.owners = tuple(
             Reflector(
                 connection,
@@ -477,19 +484,28 @@ class DataPlane:
                 sink,
                 relist_interval=self._settings.relist_interval,
                 forbidden_cap=owners.FORBIDDEN_CAP,
-                select=owners.RESOURCES[resource],
+                select=owners.RESOURCES.get(resource),
                 metadata=True,
             )
             for resource, sink in sinks.items()
         )
         try:
             async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._verify_kinds(connection, self._rollup.owners))
                 for reflector in self.owners:
                     tasks.create_task(reflector.run())
         finally:
             self.owners = ()
             for sink in sinks.values():
                 sink.end()
+
+    async def _verify_kinds(self, connection: Connection, owners: Owners) -> None:
+        """Ask for the kinds of custom resources that objects name as their controllers, one by one."""
+        while True:
+            question = owners.question()
+            if question is not None:
+                owners.answer(*question, await served_kinds(connection, *question))
+            await asyncio.sleep(KIND_SECONDS if question is not None else TICK_SECONDS)
 
     def _nudge(self) -> None:
         """The API server is back: reflectors that wait for their next attempt, up to a minute, need not."""
@@ -692,9 +708,10 @@ class DataPlane:
             self._grade(feed.ledger)
             self._weigh(feed.ledger)
             self._reread(feed.ledger)
-            if self._rollup is not None and self._rollup.news:
-                self._rollup.news = False
-                feed.ledger.reconsider()
+            if self._rollup is not None:
+                self._rollup.owners.expire()
+                if self._rollup.news:
+                    feed.ledger.reconsider(self._rollup.heed())
             if self.state.inventory is not None:
                 self.state.inventory = self._unread(feed.ledger, self.state.inventory)
             now = self._now()
@@ -898,18 +915,38 @@ def _seen(source: Source, excluded: frozenset[str]) -> Seen:
     )
 
 
-def owner_fault(reflector: Reflector) -> Fault | None:
-    """What keeps it from being known what counts for what."""
-    state, what = reflector.state, reflector.resource.plural
-    if state.reason == "ListingForbidden":
-        return Fault(
-            "Forbidden",
-            f"{state.message}; let the operator list and watch pods, replicasets and jobs (chart: rbac.rollUp)."
-            " Until then every object counts for itself",
+def owner_faults(reflectors: Iterable[Reflector]) -> list[Fault]:
+    """What keeps it from being known what counts for what, and from being verified."""
+    faults: list[Fault] = []
+    forbidden: list[str] = []
+    for reflector in reflectors:
+        state, what = reflector.state, reflector.resource.plural
+        verifies = reflector.resource in owners.CONTROLLERS
+        if state.reason == "ListingForbidden":
+            if not verifies:
+                message = f"{state.message}; {_ALLOW}. Until then every object counts for itself"
+                faults.append(Fault("Forbidden", message))
+            else:
+                forbidden.append(what)
+        elif verifies and state.reason == "Vanished":
+            continue  # not served here: nothing can be one
+        elif state.reason:
+            faults.append(Fault(state.reason, f"{what}: {state.message}"))
+        elif not state.live:
+            faults.append(Fault("Listing", f"the first listing of {what} is not complete yet"))
+    if forbidden:
+        message = (
+            f"the operator may not list {', '.join(forbidden)}: which of these owns what is believed and cannot be"
+            f" verified, so that anybody can hide a Pod behind a name; {_ALLOW}"
         )
-    if state.reason:
-        return Fault(state.reason, f"{what}: {state.message}")
-    return None if state.live else Fault("Listing", f"the first listing of {what} is not complete yet")
+        faults.append(Fault("Forbidden", message))
+    return faults
+
+
+_ALLOW = (
+    "let the operator list and watch pods, replicasets, jobs, deployments, statefulsets, daemonsets, cronjobs and"
+    " replicationcontrollers (chart: rbac.rollUp)"
+)
 
 
 def policy_faults(library: Library) -> dict[str, Fault]:

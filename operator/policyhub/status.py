@@ -9,7 +9,9 @@
 | InputAccepted    | all that reports and constraints say was taken | what was refused, cut or not understood, whose   |
 | ArchiveHeld      | (bad) an engine lost too many findings at once | False                                            |
 | IdentityConflict | (bad) findings of this identity are another's  | False                                            |
-| Ready            | all of the above are good                      | the reason of the first that is not              |
+| OwnersKnown      | Pods' owners are listed, watched and verified  | what stands in the way                           |
+| Ready            | all of the above are good, or the rights of    | the reason of the first that is not              |
+|                  | OwnersKnown were left out (OwnersForbidden)    |                                                  |
 
 InSync stays True through the seconds in which a fresh change is on its way: it tells of backlog, not of life.
 Texts of the cluster and of Security Hub are shown on one line and cut; in a command they are quoted for a shell.
@@ -25,7 +27,7 @@ from typing import Any
 from policyhub import approval
 from policyhub.api.scalar import format_time
 from policyhub.api.status import Condition, ConditionType, Findings, Hub, Source, Status
-from policyhub.dataplane import ADOPT_ANNOTATION, DataPlane, Fault, owner_fault, policy_faults, source_fault
+from policyhub.dataplane import ADOPT_ANNOTATION, DataPlane, Fault, owner_faults, policy_faults, source_fault
 from policyhub.sources.text import line
 from policyhub.sync.entry import NEW, NOTIFIED, RESOLVED, SUPPRESSED
 from policyhub.sync.ledger import Ledger
@@ -123,17 +125,23 @@ def _verdicts(plane: DataPlane, previous: Mapping[str, Condition], *, now: int) 
             f"Security Hub has what the cluster calls for{_would_archive(plane)}",
         ),
     ]
+    owners = _owners(plane)
     failing = [fault for _, status, fault in good if status != "True"]
     if conflict is not None:
         failing.insert(0, conflict)
     accepted = _input(plane, now=now)
-    ready = failing[0] if failing else Fault("AllWell", "the findings of this cluster are up to date")
-    if not failing and accepted[1] == "False":  # what a tenant writes does not make the cluster unready, but is said
-        ready = Fault("InputRefused", f"the findings of this cluster are up to date, but: {accepted[2].message}")
+    fine = Fault("AllWell", "the findings of this cluster are up to date")
+    if owners[2].reason == "Forbidden":
+        fine = Fault("OwnersForbidden", f"the findings of this cluster are up to date; {owners[2].message}")
+    elif owners[1] != "True" and owners[2].reason != "RollUpOff" and plane.state.connection is None:
+        failing.append(Fault("OwnersUnknown", f"{_OWNERS_UNKNOWN} (condition OwnersKnown): {owners[2].message}"))
+    if accepted[1] == "False":  # what a tenant writes does not make the cluster unready, but it is said
+        fine = Fault("InputRefused", f"the findings of this cluster are up to date, but: {accepted[2].message}")
+    ready = failing[0] if failing else fine
     return [
         ("Ready", "True" if not failing else "Unknown" if ready.reason in _UNKNOWN else "False", ready),
         *good,
-        _owners(plane),
+        owners,
         _policies(plane),
         accepted,
         ("ArchiveHeld", "True" if plane.guarded else "False", _guarded(plane)),
@@ -145,6 +153,9 @@ def _verdicts(plane: DataPlane, previous: Mapping[str, Condition], *, now: int) 
     ]
 
 
+_OWNERS_UNKNOWN = (
+    "it is not known which Pods belong to which workload: new violations may be missing, and nothing is archived"
+)
 _UNKNOWN = frozenset({"Connecting", "NotVerified", "Discovering"})
 """Reasons of what was not tried yet."""
 
@@ -197,16 +208,32 @@ def _sources_good(plane: DataPlane) -> tuple[str, str]:
 
 
 def _owners(plane: DataPlane) -> Verdict:
-    """Whether it is known what counts for what: no part of Ready, since without it all counts for itself."""
+    """Whether it is known what counts for what. A right that was left out is no fault of Ready; all else is."""
+    type_: ConditionType = "OwnersKnown"
     if not plane.monitored.spec.roll_up:
-        return "OwnersKnown", "False", Fault("RollUpOff", "spec.rollUp is false: every object counts for itself")
-    faults = [fault for reflector in plane.owners if (fault := owner_fault(reflector)) is not None]
+        return type_, "False", Fault("RollUpOff", "spec.rollUp is false: every object counts for itself")
+    faults = owner_faults(plane.owners)
     if plane.owners and not faults:
-        return "OwnersKnown", "True", Fault("Watched", "Pods, ReplicaSets and Jobs are listed and watched")
-    told = next((fault for fault in faults if fault.reason != "Listing"), None)
-    if told is None:
-        return "OwnersKnown", "Unknown", Fault("Listing", "Pods, ReplicaSets and Jobs were not listed yet")
-    return "OwnersKnown", "False", told
+        message = f"Pods, their owners and the controllers of these are listed and watched{_strays(plane)}"
+        return type_, "True", Fault("Watched", message)
+    told = [fault for fault in faults if fault.reason != "Listing"]
+    if not told:
+        return type_, "Unknown", Fault("Listing", "Pods, their owners and the controllers of these are still listed")
+    first = min(told, key=lambda fault: fault.reason == "Forbidden")
+    return type_, "False", Fault(first.reason, first.message + _strays(plane))
+
+
+def _strays(plane: DataPlane) -> str:
+    """What tenants name as controllers and is none: no fault of the cluster, and to be seen."""
+    strays = plane.strays
+    if not strays:
+        return ""
+    number = sum(stray.number for stray in strays.values())
+    first = max(strays.values(), key=lambda stray: stray.number)
+    return (
+        f"; {number} objects in {len(strays)} namespaces name a controller that cannot be verified, and have findings"
+        f" of their own. For example, {first.example}"
+    )
 
 
 def _policies(plane: DataPlane) -> Verdict:

@@ -106,9 +106,10 @@ def grouped(calls: Iterable[tuple[Violation, int | None]]) -> list[tuple[Violati
     found: dict[Identity, list[tuple[Violation, int | None]]] = {}
     for call in calls:
         found.setdefault(call[0].identity, []).append(call)
-    return [said[0] if len(said) == 1 else _one(said) for said in found.values()]
+    return [said[0] if len(said) == 1 else joined(said) for said in found.values()]
 
 
-def _one(said: list[tuple[Violation, int | None]]) -> tuple[Violation, int | None]:
+def joined(said: list[tuple[Violation, int | None]]) -> tuple[Violation, int | None]:
+    """Several of one identity as one."""
     times = [observed for _, observed in said if observed is not None]
     return speaker(violation for violation, _ in said), min(times, default=None)

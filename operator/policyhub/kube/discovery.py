@@ -93,6 +93,17 @@ async def discover_policies(connection: Connection, *, reports: bool, gatekeeper
     return await _discovered(connection, [group for group, asked in wanted.items() if asked])
 
 
+async def served_kinds(connection: Connection, group: str, version: str) -> frozenset[str] | None:
+    """The kinds that are served in this version of the group, none where it is not served; None: not known."""
+    try:
+        kinds = msgspec.json.decode(await connection.get(f"/apis/{group}/{version}"), type=_Kinds)
+    except Refused as error:
+        return frozenset() if error.status == 404 else None
+    except (Unreachable, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return frozenset(kind.kind for kind in kinds.resources or () if "/" not in kind.name)
+
+
 async def _discovered(connection: Connection, groups: list[str]) -> Discovery:
     answers = await asyncio.gather(*(_read(connection, group) for group in groups))
     served = {resource: ending for found, _ in answers for resource, ending in found}

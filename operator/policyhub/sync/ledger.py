@@ -19,17 +19,17 @@ Pure: no I/O, no clock; `now` is Unix time in milliseconds by a clock that never
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Protocol
 
 import msgspec
 
 from policyhub.findings.digest import digest
 from policyhub.findings.identity import finding_id
-from policyhub.findings.voice import voice
 from policyhub.sources.constraints import GROUP as CONSTRAINTS
 from policyhub.sources.filter import namespace_of
 from policyhub.sources.violation import Identity, Place, Severity, SourceKey, Subject, Violation, below
+from policyhub.sync.claims import Claims, excluding, including, said, spoken
 from policyhub.sync.entry import NEW, SUPPRESSED, Coverage, Entry, Grade, Held, Known, Standing, Tally, Triage
 from policyhub.sync.guard import Guard
 from policyhub.sync.lanes import Dirty, Lane, Queue
@@ -344,7 +344,8 @@ class Ledger:
         constraint = key.group == CONSTRAINTS
         for id_ in ids:
             called = self.entries[id_]
-            called.orphaned |= any(said.own for caller, said in called.calls if caller == key)
+            own = said(called.calls, key)
+            called.orphaned |= own is not None and own.own
             self._uncall(id_, key, grade=Grade.SPOKEN if constraint else Grade.SILENT, now=now)
         if constraint:
             self.audits.pop(key, None)
@@ -520,9 +521,9 @@ class Ledger:
         entry.orphaned = False
         if violation.own:
             entry.passes = False
-        if (key, violation) in before:
+        if said(before, key) == violation:
             return False
-        entry.calls = (*(c for c in before if c[0] != key), (key, violation))
+        entry.calls = including(before, key, violation)
         if observed is not None and (entry.observed is None or observed < entry.observed):
             entry.observed = observed
         entry.source = violation.source
@@ -531,7 +532,7 @@ class Ledger:
 
     def _uncall(self, id_: str, key: SourceKey, *, grade: Grade, now: int) -> None:
         entry = self.entries[id_]
-        entry.calls = tuple(c for c in entry.calls if c[0] != key)
+        entry.calls = excluding(entry.calls, key)
         self._weigh(entry, grade=grade, now=now, origin=key.origin)
 
     def _weigh(self, entry: Entry, *, grade: Grade, now: int, origin: str = "") -> None:
@@ -562,18 +563,18 @@ class Ledger:
             entry.uncalled = entry.uncalled or now
         self._touch(entry)
 
-    def _want(self, entry: Entry, calls: tuple[tuple[SourceKey, Violation], ...], *, before: bool, now: int) -> None:
-        said = entry.voice if before else None
+    def _want(self, entry: Entry, calls: Claims, *, before: bool, now: int) -> None:
+        spoke = entry.voice if before else None
         self._speak(entry, calls)
         entry.body = None
         entry.lacked, entry.repeated = None, False
         entry.grade = Grade.SILENT
         self.guard.forget(entry.id)
-        if entry.pending_since == 0 and said != entry.voice:
+        if entry.pending_since == 0 and spoke != entry.voice:
             entry.pending_since = now
         if entry.voice is None or entry.voice.own:
             entry.deferred = 0
-        elif said is not None and said.own:
+        elif spoke is not None and spoke.own:
             entry.deferred = now
 
     def _lose(self, entry: Entry) -> None:
@@ -584,14 +585,13 @@ class Ledger:
         self._kinds.add(entry.origin)
         self._awaiting[constraint].add(entry.id)
 
-    def _speak(self, entry: Entry, calls: tuple[tuple[SourceKey, Violation], ...]) -> None:
-        violation = voice(dict(calls))
+    def _speak(self, entry: Entry, calls: Claims) -> None:
+        violation, entry.origin = spoken(calls)
         entry.voice = violation
-        entry.origin = min(key.origin for key, said in calls if said == violation)
         entry.rule = violation.rule
-        said = digest(violation, default_severity=self.default_severity)
+        text = digest(violation, default_severity=self.default_severity)
         known = entry.known.digest if entry.known is not None else ""
-        entry.digest = known if known == said else said  # one text for both
+        entry.digest = known if known == text else text  # one text for both
         self._count(entry)
 
     def _count(self, entry: Entry) -> None:
@@ -657,10 +657,14 @@ class Ledger:
             return None
         return max(entry.uncalled, self.lineage.since), OWNERS
 
-    def reconsider(self) -> None:
-        """What counts for what has changed, or what was reported on: what was held for it is decided again."""
+    def reconsider(self, news: tuple[Collection[str], Collection[str]] | None = None) -> None:
+        """What counts for what has changed, or what was reported on: what was held for it is decided again. `news`: in
+        these namespaces, and by these sources everywhere; None: anywhere.
+        """
         for id_, hold in list(self.held.items()):
             entry = self.entries[id_]
+            if news is not None and entry.namespace not in news[0] and entry.source not in news[1]:
+                continue
             if not entry.wanted and (hold in {UNREPORTED, OWNERS_UNKNOWN} or self.deleted_since(entry) is not None):
                 self._touch(entry)
 

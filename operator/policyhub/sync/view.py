@@ -22,11 +22,11 @@ from policyhub.sources.violation import Identity, Malformed, Reading, SourceKey
 from policyhub.sync.admission import Admission
 from policyhub.sync.entry import Coverage
 from policyhub.sync.ledger import Ledger
-from policyhub.sync.throttle import Throttle
 from policyhub.sync.policies import Policies
 from policyhub.sync.refusals import Refusal
 from policyhub.sync.rollup import Rollup
 from policyhub.sync.shares import Excess
+from policyhub.sync.throttle import Throttle
 
 log = structlog.get_logger(__name__)
 

@@ -150,6 +150,15 @@ FIRING = [
         value="3h 20m 0s",
     ),
     Case(
+        "PolicyhubOwnersUnknown",
+        {
+            condition("OwnersKnown", "Unknown", "Listing"): "1x5 _x30",
+            condition("OwnersKnown", "False", "Fault"): "_x5 1x30",
+        },
+        quiet="9m",
+        fires="11m",
+    ),
+    Case(
         "PolicyhubArchiveHeld",
         {condition("ArchiveHeld", "True", "TooManyLost"): "1x30"},
         quiet="4m",
@@ -250,6 +259,14 @@ SILENT = {
         "90m",
     ),
     "a dry run": ({'policyhub_leader{job="j"}': "1x100", condition("InSync", "False", "DryRun"): "1x100"}, "90m"),
+    "a cluster whose owners may not be listed, or are not asked for": (
+        {
+            'policyhub_leader{job="j"}': "1x100",
+            condition("OwnersKnown", "False", "Forbidden"): "1x50 _x50",
+            condition("OwnersKnown", "False", "RollUpOff"): "_x51 1x49",
+        },
+        "90m",
+    ),
     "an operator that stands by": (
         {'policyhub_leader{job="j",pod="a"}': "1x100", 'policyhub_leader{job="j",pod="b"}': "0x100"},
         "90m",

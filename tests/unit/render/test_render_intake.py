@@ -61,7 +61,7 @@ def report(name: str, *results: Any, group: str = "wgpolicyk8s.io/v1alpha2", **m
 
 
 def pod(name: str, owner: str = "web-1", **members: Any) -> Document:
-    references = [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": owner, "controller": True, "uid": "u"}]
+    references = [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": owner, "controller": True, "uid": "rs"}]
     metadata = {"name": name, "namespace": "shop", "uid": name, "ownerReferences": references}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, **members}
 
@@ -73,7 +73,9 @@ REPLICASET: Document = {
         "name": "web-1",
         "namespace": "shop",
         "uid": "rs",
-        "ownerReferences": [{"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "controller": True}],
+        "ownerReferences": [
+            {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "controller": True, "uid": "d"}
+        ],
     },
 }
 ON_POD = report("web-1-x", result("pods", rule="same"), scope={"apiVersion": "v1", "kind": "Pod", "name": "web-1-x"})

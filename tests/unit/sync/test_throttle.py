@@ -11,8 +11,8 @@ from policyhub.sources.filter import Filter
 from policyhub.sources.violation import SourceKey
 from policyhub.sync.entry import Coverage, Known
 from policyhub.sync.ledger import Ledger
-from policyhub.sync.throttle import BURST, HELD_BYTES, PER_SECOND, Throttle
 from policyhub.sync.plan import Change, Hold, Rules, decide
+from policyhub.sync.throttle import BURST, HELD_BYTES, PER_SECOND, Throttle
 from policyhub.sync.view import View
 
 NOW = 1_790_000_000_000
