@@ -171,11 +171,14 @@ class Sink:
         self._known: set[tuple[Key, str]] = set()
         """Each with its namespace."""
         self._seen: set[tuple[Key, str]] | None = None
+        self._unread = False
+        """Whether the listing under way has one that could not be read: it may be any of those that are known."""
         self._missed: set[tuple[Key, str]] = set()
         """What the last listing lacked."""
 
     def begin(self) -> None:
         self._seen = set()
+        self._unread = False
 
     def opened(self) -> None:
         """Nothing hangs on when it was heard."""
@@ -184,7 +187,7 @@ class Sink:
         try:
             metadata = _decode(raw).metadata
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            self._policies.on_malformed(self.origin, line(str(error)))
+            self.unreadable(raw, error)
             return
         named = self._name.format(name=metadata.name, namespace=metadata.namespace)
         key, namespace = (self._source, distinct(named)), metadata.namespace if self._namespaced else _EVERYWHERE
@@ -195,11 +198,20 @@ class Sink:
             self._seen.add((key, namespace))
         self._policies.say(key, policy_of(metadata.annotations, metadata.labels), namespace=namespace)
 
+    def unreadable(self, raw: bytes | msgspec.Raw, error: Exception) -> None:
+        """One policy's trouble: it is told, the others are read."""
+        del raw  # what cannot be read is not repeated
+        self._unread = True
+        self._policies.on_malformed(self.origin, line(str(error)))
+
     def delete(self, raw: bytes | msgspec.Raw) -> None:
         """Its words stand, see the module."""
 
     def finish(self) -> None:
         seen, self._seen = self._seen or set(), None
+        if self._unread:
+            self._settle()
+            return
         for key, namespace in self._missed - seen:
             self._known.discard((key, namespace))
             self._policies.forget(key, namespace=namespace)
