@@ -2,7 +2,7 @@
 
 Two generations: what is asked for lives in the young one; when that is full it becomes the old one, and what was in the
 old one and never asked for since is let go. So a flood of new texts pushes out what nobody uses, not what everybody
-uses. (Python's own `intern` keeps a text for ever from 3.12 on.)
+uses. (Python 3.12's own `intern` keeps a text for ever.)
 """
 
 from typing import Generic, TypeVar

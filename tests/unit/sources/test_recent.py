@@ -1,6 +1,12 @@
 """What is kept to be shared has an end, and what everybody uses survives what one writes."""
 
-from policyhub.sources import recent
+from pathlib import Path
+
+import msgspec
+import pytest
+
+import policyhub
+from policyhub.sources import recent, reports
 from policyhub.sources.recent import Recent, share
 from policyhub.sources.text import LIMIT
 
@@ -39,3 +45,24 @@ def test_what_is_long_or_unclean_is_not_kept() -> None:
     for text in ("x" * (LIMIT + 1), "a\x1bb"):
         assert share(text) == text
         assert recent.known(text) is None
+
+
+def test_reports_that_come_again_and_again_with_other_texts_end() -> None:
+    """A passing report that is rewritten with new names each time leaves no more than the table holds."""
+    for number in range(300):
+        results = [
+            {"policy": f"{number}-{one}-{'x' * 200}", "rule": f"{number}-{one}", "result": "pass", "source": f"{one}"}
+            for one in range(200)
+        ]
+        raw = msgspec.json.encode({"metadata": {"name": "r", "namespace": "a"}, "results": results})
+        reports.read("wgpolicyk8s.io", "policyreports", raw, latest=0)
+        reports.passed("wgpolicyk8s.io", "policyreports", raw)
+    assert sum(map(len, (*recent._texts.young, *recent._texts._old))) < 8_000_000
+
+
+@pytest.mark.parametrize("folder", ["sources", "findings", "hub"])
+def test_no_foreign_text_is_interned(folder: str) -> None:
+    """Python 3.12 keeps an interned text for ever."""
+    files = list((Path(policyhub.__path__[0]) / folder).glob("*.py"))
+    assert len(files) > 5
+    assert not [file.name for file in files if "intern(" in file.read_text("utf-8")]

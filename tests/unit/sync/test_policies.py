@@ -151,6 +151,19 @@ def test_a_policy_that_cannot_be_read_is_told_and_stops_nothing(raw: bytes) -> N
     assert title(policies, "kyverno", "shop/p") == "T"
 
 
+def test_what_was_known_stands_while_a_policy_cannot_be_read() -> None:
+    """It may be the one that seems to be missing."""
+    policies = Policies(now=Clock(), on_malformed=lambda *_: None)
+    sink = policies.sink(KYVERNOS)
+    listed(sink, said("p", namespace="shop", title="T"))
+    for _ in range(3):
+        listed(sink, b"{")
+    assert title(policies, "kyverno", "shop/p") == "T"
+    for _ in range(2):
+        listed(sink)
+    assert title(policies, "kyverno", "shop/p") is None
+
+
 def test_every_kind_that_is_looked_for_has_a_speaker() -> None:
     """And no other one."""
     kinds = {f"{plural}.{group}" for group, plurals in discovery._POLICIES.items() for plural in plurals}
