@@ -111,7 +111,8 @@ async def test_an_api_server_that_echoes(place: str) -> None:
         b"\xff\xfe" + TOKEN.encode(),
     ],
     ids=[
-        "server", "bad port", "socks", "two lines", "no key", "password", "exec", "a name", "no YAML", "text", "no UTF-8",
+        "server", "bad port", "socks", "two lines", "no key", "password", "exec", "a name", "no YAML", "text",
+        "no UTF-8",
     ],
 )  # fmt: skip
 async def test_kubeconfigs(source: bytes | dict[str, Any]) -> None:
