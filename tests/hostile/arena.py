@@ -21,6 +21,7 @@ from tests.faults.truth import Violation
 from tests.hostile import tenant
 from tests.hostile.checker import TENANT, compare
 from tests.hostile.company import KIND, Company
+from tests.hostile.observer import EVENTS
 from tests.hostile.tenant import Tenant
 from tests.integration.operator.world import CLUSTERS, SECONDS, World
 
@@ -110,6 +111,7 @@ class Arena:
                 operator.kill()
         self.world.end()
         self.clear_tenant()
+        self.world.cluster.request("DELETE", EVENTS)
         for item in self.world.cluster.request("GET", CLUSTERS)["items"]:
             self.world.cluster.request("DELETE", f"{CLUSTERS}/{item['metadata']['name']}")
 
@@ -139,9 +141,10 @@ class Arena:
     # -- what there is in Security Hub ----------------------------------------------------------------------------
 
     def findings(self, name: str) -> list[Document]:
-        """A cluster's, without the tenant's own and what one scenario has brought."""
+        """A cluster's, without those of the tenant's namespace and what one scenario has brought."""
         found = self.hub.findings(prefix=f"policyhub/{name}/", without=OURS)
-        return [f for f in found if f["Resources"][0]["Details"]["Other"].get("Namespace") not in GUESTS]
+        others = [(f, about(f)) for f in found]
+        return [f for f, v in others if v.namespace not in GUESTS and (v.kind, v.name) != ("Namespace", TENANT)]
 
     def tenants(self, number: int) -> list[Document]:
         """Some of the tenant's findings."""

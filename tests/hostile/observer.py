@@ -17,7 +17,8 @@ from tests.integration.operator.world import CLUSTERS, World
 EVERY_SECONDS = 0.5
 KILL_MIB = 900.0
 """Nobody's machine is to suffer: an operator that takes more is killed, as the kernel would have done at 512."""
-EVENTS = "/api/v1/events"
+EVENTS = "/api/v1/namespaces/default/events"
+"""Where those about objects without a namespace are."""
 
 
 class Observer:

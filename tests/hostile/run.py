@@ -23,7 +23,7 @@ ATTACKS = (texts, mass, owners, lies, outside, wild)
 START_SECONDS = 60.0
 LINGER_SECONDS = 4.0
 """After the attack the companies go on for so long."""
-NORMAL_SECONDS = 60.0
+NORMAL_SECONDS = 45.0
 """So long after the tenant's objects are gone all is well again."""
 SAMPLE = 3_000
 """So many of the tenant's own findings are looked through."""
