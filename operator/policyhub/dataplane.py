@@ -50,7 +50,9 @@ from policyhub.sync.namespaces import Namespaces
 from policyhub.sync.owners import Owners
 from policyhub.sync.plan import Change, Hold, Rules, refresh_due
 from policyhub.sync.policies import Policies, concerns
+from policyhub.sync.refusals import Refusal
 from policyhub.sync.rollup import Rollup
+from policyhub.sync.shares import Limits
 from policyhub.sync.view import View
 
 log = structlog.get_logger(__name__)
@@ -87,6 +89,8 @@ COUNT_SECONDS = 15.0
 """Between two counts of what changes by time alone."""
 COUNT_AT_ONCE = 5_000
 """Entries between two looks at the event loop (about 5 ms)."""
+MALFORMED = "malformed-object"
+"""The reason of an object that cannot be read at all."""
 SETTLE_MS = 2_000
 """The least archive delay: what a source loses together arrives within seconds, and is weighed together."""
 
@@ -207,6 +211,7 @@ class DataPlane:
         """Findings held because their API is not served, by origin: it was before this process began."""
         self.preview: Counter[Change] = Counter()
         """In mode DryRun: what would be sent."""
+        self._preview_due = 0
         self.inventory_at = 0
         """When the last complete inventory began (Unix ms by the clock on the wall); 0: none is complete."""
         self.sla_days = monitored.spec.sla_days.over(settings.sla_days)
@@ -285,6 +290,13 @@ class DataPlane:
             cluster_uid=uid,
             default_severity=DEFAULT_SEVERITY,
             on_dirty=self._engine.wake,
+            limits=Limits(
+                report_bytes=self._settings.limit_report_bytes,
+                report_results=self._settings.limit_report_results,
+                namespace_findings=self._settings.limit_namespace_findings,
+                cluster_findings=self._settings.limit_cluster_findings,
+                namespace_imports=self._settings.limit_namespace_imports,
+            ),
         )
         wanted = spec.sources
         asked = {
@@ -318,8 +330,7 @@ class DataPlane:
         self._rollup = self._roll_up(ledger) if spec.roll_up else None
         if spec.enrichment:
             self._policies = Policies(
-                now=self._now,
-                on_malformed=lambda origin, why: log.warning("policy_malformed", resource=origin, message=why),
+                now=self._now, on_malformed=lambda origin, why: self._policy_malformed(ledger, origin, why)
             )
             self.library = Library(
                 self._policies,
@@ -352,13 +363,24 @@ class DataPlane:
             owners=Owners(
                 now=self._now,
                 on_change=lambda objects: rollup.shift(objects, now=self._now()),
-                on_malformed=lambda origin, message: log.warning(
-                    "owner_malformed", cluster=self.name, resource=origin, message=message
-                ),
+                on_malformed=lambda origin, why: self._owner_malformed(ledger, origin, why),
             ),
         )
         ledger.lineage = rollup
         return rollup
+
+    def _policy_malformed(self, ledger: Ledger, origin: str, why: str) -> None:
+        log.warning("policy_malformed", cluster=self.name, resource=origin, message=why)
+        self._refuse(ledger, origin, why)
+
+    def _owner_malformed(self, ledger: Ledger, origin: str, why: str) -> None:
+        log.warning("owner_malformed", cluster=self.name, resource=origin, message=why)
+        self._refuse(ledger, origin, why)
+
+    def _refuse(self, ledger: Ledger, origin: str, why: str) -> None:
+        """An object beside the reports cannot be read."""
+        self._metrics.source_objects_malformed.labels(self.name, origin, MALFORMED).inc()
+        ledger.refusals.put(origin, "", why[:200], (Refusal(MALFORMED),))
 
     # -- sources --------------------------------------------------------------------------------------------------
 
@@ -670,9 +692,10 @@ class DataPlane:
                 feed.ledger.reconsider()
             if self.state.inventory is not None:
                 self.state.inventory = self._unread(feed.ledger, self.state.inventory)
-            if self.monitored.spec.mode == "DryRun":
-                self.preview = self._engine.preview(feed)
             now = self._now()
+            if self.monitored.spec.mode == "DryRun" and now >= self._preview_due:
+                self.preview = self._engine.preview(feed)
+                self._preview_due = now + 20 * (self._now() - now)  # at most one second in twenty
             if now - self._refreshed_at > REFRESH_SECONDS * 1000:
                 self._refreshed_at = now
                 feed.ledger.refresh(refresh_due, now=now)

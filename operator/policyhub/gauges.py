@@ -14,6 +14,7 @@ from policyhub.metrics import DAY, Metrics
 from policyhub.sync.census import Census
 from policyhub.sync.entry import WORKFLOW
 from policyhub.sync.ledger import Ledger
+from policyhub.sync.shares import Excess
 
 SERIES = 5_000
 """Of violations, for one cluster: 100 policies in 50 namespaces, or a broken producer's policy for each report."""
@@ -84,6 +85,9 @@ class Gauges:
         m.in_sync.labels(cluster).set(in_sync)
         self._show(m.archives_held, {(str(reason),): number for reason, number in ledger.held_reasons().items()})
         m.findings_refused.labels(cluster).set(ledger.rejected)
+        left_out = ledger.refusals.left_out() + Counter({Excess.IMPORTS: len(ledger.unpaid)})
+        for limit in Excess:
+            m.violations_left_out.labels(cluster, limit).set(left_out[limit])
         if inventory:
             m.inventory.labels(cluster, hub).set(inventory / 1000)
             triage = {(status, severity): 0 for status in WORKFLOW for severity in SEVERITIES} | ledger.triage

@@ -231,6 +231,17 @@ class Metrics:
             example="policyhub_findings_refused > 0",
         )
 
+        self.violations_left_out = self._gauge(
+            "violations_left_out",
+            "violations that were not taken, or are not sent now, by the limit that was reached",
+            "cluster",
+            "limit",
+            detail="`limit` is `report-results`, `report-bytes` (here reports are counted), `namespace-limit`,"
+            " `cluster-limit` or `namespace-imports` (changes that wait for the next day); see"
+            " [limits](operations.md#limits).",
+            example="sum by (cluster, limit) (policyhub_violations_left_out) > 0",
+        )
+
     def _declare_delivery(self) -> None:
         self._section = "Delivery"
         self.findings_pending = self._gauge(

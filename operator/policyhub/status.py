@@ -6,6 +6,7 @@
 | HubReachable     | Security Hub takes findings of this account    | the permission or setting that is missing, where |
 | SourcesComplete  | every served source is seen whole and live     | which is not, and why                            |
 | InSync           | Security Hub has what the cluster calls for    | what is still to be read, sent or was refused    |
+| InputAccepted    | all that reports and constraints say was taken | what was refused, cut or not understood, whose   |
 | ArchiveHeld      | (bad) an engine lost too many findings at once | False                                            |
 | IdentityConflict | (bad) findings of this identity are another's  | False                                            |
 | Ready            | all of the above are good                      | the reason of the first that is not              |
@@ -26,6 +27,8 @@ from policyhub.dataplane import ADOPT_ANNOTATION, DataPlane, Fault, owner_fault,
 from policyhub.sync.entry import NEW, NOTIFIED, RESOLVED, SUPPRESSED
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.plan import Hold
+from policyhub.sync.refusals import Refused
+from policyhub.sync.shares import Excess
 
 BACKLOG_MS = 30_000
 """A finding that waits longer than this is backlog."""
@@ -120,12 +123,16 @@ def _verdicts(plane: DataPlane, previous: Mapping[str, Condition], *, now: int) 
     failing = [fault for _, status, fault in good if status != "True"]
     if conflict is not None:
         failing.insert(0, conflict)
+    accepted = _input(plane, now=now)
     ready = failing[0] if failing else Fault("AllWell", "the findings of this cluster are up to date")
+    if not failing and accepted[1] == "False":  # what a tenant writes does not make the cluster unready, but is said
+        ready = Fault("InputRefused", f"the findings of this cluster are up to date, but: {accepted[2].message}")
     return [
         ("Ready", "True" if not failing else "Unknown" if ready.reason in _UNKNOWN else "False", ready),
         *good,
         _owners(plane),
         _policies(plane),
+        accepted,
         ("ArchiveHeld", "True" if plane.guarded else "False", _guarded(plane)),
         (
             "IdentityConflict",
@@ -213,6 +220,57 @@ def _policies(plane: DataPlane) -> Verdict:
     if told is None or (library is not None and not library.settled and told.reason == "DiscoveryFailed"):
         return type_, "Unknown", Fault("Listing", "the policies were not listed yet")
     return type_, "False", told
+
+
+def _input(plane: DataPlane, *, now: int) -> Verdict:
+    """Whether all that the cluster's objects say was taken: no part of Ready, since whoever may write in one namespace
+    must not make the cluster unready.
+    """
+    type_: ConditionType = "InputAccepted"
+    ledger = plane.ledger
+    if ledger is None:
+        return type_, "Unknown", Fault("NotRead", "nothing was read yet")
+    told = [_refused_line(refused) for refused in ledger.refusals.summary()]
+    limited = any(set(refused.reasons) & set(Excess) for refused in ledger.refusals.summary())
+    exhausted = ledger.shares.exhausted(now=now)
+    told += [f"{namespace}: its imports of the day are used up, {IMPORTS_LIMIT}" for namespace in exhausted]
+    if not told:
+        return type_, "True", Fault("AllAccepted", "all that reports and constraints say was taken")
+    more = f"; and {len(told) - TOLD_NAMESPACES} more" if len(told) > TOLD_NAMESPACES else ""
+    message = "; ".join(told[:TOLD_NAMESPACES]) + more
+    if exhausted and not limited:
+        return type_, "False", Fault("ImportsUsedUp", message)
+    if limited:
+        return type_, "False", Fault("LimitExceeded", message)
+    return type_, "False", Fault("NotUnderstood", message)
+
+
+def _refused_line(refused: Refused) -> str:
+    """One namespace: what was refused, with an example."""
+    one = refused.refusal
+    what = f"{refused.origin}/{refused.name}"
+    more = f" (and {refused.objects - 1} more objects)" if refused.objects > 1 else ""
+    where = refused.namespace or "outside of namespaces"
+    match one.reason:
+        case Excess.REPORT_RESULTS:
+            said = f"{one.number:,} results in one report, {one.taken:,} taken ({REPORT_LIMIT})"
+        case Excess.REPORT_BYTES:
+            said = f"a report of {one.number:,} bytes was not read (POLICYHUB_LIMIT_REPORT_BYTES)"
+        case Excess.NAMESPACE:
+            said = f"{one.number:,} violations in one report, {one.taken or 0:,} taken ({NAMESPACE_LIMIT})"
+        case Excess.CLUSTER:
+            said = f"{one.number:,} violations in one report, {one.taken or 0:,} taken ({CLUSTER_LIMIT})"
+        case _:
+            reasons = ", ".join(f"{number:,} {reason}" for reason, number in sorted(refused.reasons.items())[:5])
+            return f"{where}: not understood or not taken: {reasons}, such as in {what}{more}"
+    return f"{where}: {said}: {what}{more}; nothing is archived because these objects lack it"
+
+
+REPORT_LIMIT = "POLICYHUB_LIMIT_REPORT_RESULTS"
+NAMESPACE_LIMIT = "its namespace has reached POLICYHUB_LIMIT_NAMESPACE_FINDINGS"
+CLUSTER_LIMIT = "the cluster has reached POLICYHUB_LIMIT_CLUSTER_FINDINGS"
+IMPORTS_LIMIT = "other changes of its findings wait for tomorrow (POLICYHUB_LIMIT_NAMESPACE_IMPORTS)"
+TOLD_NAMESPACES = 10
 
 
 def _sync_fault(plane: DataPlane, *, was_in_sync: bool, now: int) -> Fault | None:

@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 
 from policyhub.metrics import AGE_SECONDS, DAY, Ages
+from policyhub.sources.filter import namespace_of
 from policyhub.sync.entry import SUPPRESSED, Entry
 
 Tally = tuple[str, str, str, str]
@@ -44,8 +45,7 @@ class Census:
             return
         if self._namespaces:
             of = entry.subject
-            namespace = "" if of is None else of.name if of.kind == "Namespace" and not of.group else of.namespace
-            self.tallies[(*tally, namespace)] += 1
+            self.tallies[(*tally, "" if of is None else namespace_of(of))] += 1
         triage = entry.triage
         if triage is not None and triage[0] == SUPPRESSED:
             return

@@ -98,6 +98,7 @@ class Entry:
         "rejected",
         "repeated",
         "rule",
+        "share",
         "source",
         "standing",
         "timer",
@@ -123,6 +124,8 @@ class Entry:
         self.origin = ""
         self.rule = ""
         self.source = ""
+        self.share: str | None = None
+        """The namespace that it takes room in; None: it takes none (nobody reports it, and it is not active)."""
         self.place: Place | None = None
         """The object; None where only the inventory knows the finding and it does not tell."""
         self.known: Known | None = None

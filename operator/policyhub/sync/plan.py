@@ -47,7 +47,7 @@ import msgspec
 
 from policyhub.findings.asff import RENDERER
 from policyhub.sync.entry import GATEKEEPER, Coverage, Entry, Grade
-from policyhub.sync.ledger import FAILED, OWNERS_UNKNOWN, UNCONFIRMED, UNLISTED, UNREPORTED, Ledger
+from policyhub.sync.ledger import BUDGET, FAILED, OWNERS_UNKNOWN, UNCONFIRMED, UNLISTED, UNREPORTED, Ledger
 
 DAY_MS = 24 * 60 * 60 * 1000
 REFRESH_MS = 30 * DAY_MS
@@ -93,9 +93,11 @@ class Hold(StrEnum):
     """Which Pods count for which object is not known: they may not be listed now."""
     FAILED = FAILED
     """Security Hub took the call and failed this finding: it is sent again after a while."""
+    BUDGET = BUDGET
+    """Its namespace has used up its imports of the day."""
 
 
-WEIGHED = frozenset({Hold.AUDIT, Hold.UNCONFIRMED, Hold.DELAY, Hold.GUARD, Hold.FAILED})
+WEIGHED = frozenset({Hold.AUDIT, Hold.UNCONFIRMED, Hold.DELAY, Hold.GUARD, Hold.FAILED, Hold.BUDGET})
 """The holds of a finding that the guard counts as lost: nothing but time or one more word stands in the way."""
 
 
@@ -120,8 +122,11 @@ class Rules(msgspec.Struct, frozen=True):
 def decide(entry: Entry, *, ledger: Ledger, rules: Rules, now: int) -> Decision:
     """The one comparison that everything sent comes from. The entry is not in flight, and its id has been read."""
     decision = _decide(entry, ledger=ledger, rules=rules, now=now)
-    if isinstance(decision, Change) and (until := ledger.postponed(entry.id)) > now:
-        return Wait(until, Hold.FAILED)
+    if isinstance(decision, Change):
+        if (until := ledger.postponed(entry.id)) > now:
+            return Wait(until, Hold.FAILED)
+        if ledger.shares.tight and (until := ledger.shares.spent(entry.subject, now=now)):
+            return Wait(until, Hold.BUDGET)
     return decision
 
 

@@ -8,6 +8,7 @@ No I/O; the clock is an argument.
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 import structlog
@@ -16,16 +17,22 @@ from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
 from policyhub.sources import reader
 from policyhub.sources.filter import Filter
-from policyhub.sources.violation import Identity, Malformed, SourceKey
+from policyhub.sources.violation import Identity, Malformed, Reading, SourceKey
 from policyhub.sync.entry import Coverage
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.policies import Policies
+from policyhub.sync.refusals import Refusal
 from policyhub.sync.rollup import Rollup
+from policyhub.sync.shares import Excess
 
 log = structlog.get_logger(__name__)
 
 PLAUSIBLE_AHEAD_SECONDS = 300
 """How far a result's time may lie in the future of our clock."""
+
+
+ENGINES = 20
+"""Names of engines that one namespace may add to those that are known: real clusters have fewer in all."""
 
 
 class View:
@@ -55,7 +62,9 @@ class View:
         self.newest = 0
         """The newest time (Unix s) that any object named; 0 none."""
         self.newest_by: dict[str, int] = {}
-        """The same for each engine."""
+        """The same for each engine; a namespace can add `ENGINES` names."""
+        self._engines: Counter[str] = Counter()
+        """How many names of engines each namespace was the first to use."""
         self.unlisted: dict[SourceKey, int] = {}
         self.grade = False
         """Set to have the next listing give positive evidence (pass, skip) for findings that nobody calls for."""
@@ -83,6 +92,7 @@ class View:
 
     def begin(self) -> None:
         self.opened()
+        self._ledger.refusals.begin(self.origin)
         self._unseen = self._known()
         self._blind = False
         self._grading, self.grade = self.grade, False
@@ -91,25 +101,67 @@ class View:
         self._ledger.opened[self.origin] = self._now()
 
     def upsert(self, raw: bytes | msgspec.Raw) -> None:
-        latest = self._wall() // 1000 + PLAUSIBLE_AHEAD_SECONDS
-        try:
-            template = self._policies.template(self._resource) if self._policies is not None else None
-            reading = reader.read(self._group, self._resource, raw, latest=latest, template=template)
-        except Malformed as error:
-            self._malformed(error)
+        reading = self._read(raw)
+        if reading is None:
             return
-        for reason, number in Counter(reading.problems).items():
-            self._metrics.source_objects_malformed.labels(self._cluster, self.origin, reason).inc(number)
+        refusals = self._problems(reading)
         key = reading.key
+        if (excess := self._ledger.shares.hold(reading)) is not None:
+            self._leave_out(key, Refusal(excess, number=len(reading.violations), taken=0))
+            return
+        self._note(reading)
+        changed = self._take(reading, raw, refusals)
+        self._ledger.refusals.put(self.origin, key.namespace, key.name, tuple(refusals))
+        self._metrics.watch_events.labels(self._cluster, self.origin, "semantic" if changed else "none").inc()
+        self._unseen.discard(key)
+        if self._grading and not reading.over:
+            self._ledger.clear(self._passed(raw), key=key)
+
+    def _read(self, raw: bytes | msgspec.Raw) -> Reading | None:
+        latest = self._wall() // 1000 + PLAUSIBLE_AHEAD_SECONDS
+        limits = self._ledger.shares.limits
+        try:
+            if len(raw) > limits.report_bytes:
+                self._leave_out(self._named(raw), Refusal(Excess.REPORT_BYTES, number=len(raw)))
+                return None
+            template = self._policies.template(self._resource) if self._policies is not None else None
+            return reader.read(
+                self._group, self._resource, raw, latest=latest, template=template, most=limits.report_results
+            )
+        except Malformed as error:
+            self._malformed(error, raw)
+            return None
+
+    def _problems(self, reading: Reading) -> list[Refusal]:
+        """What of it could not be used."""
+        refusals: list[Refusal] = []
+        for reason, number in Counter(reading.problems).items() if reading.problems else ():
+            self._metrics.source_objects_malformed.labels(self._cluster, self.origin, reason).inc(number)
+            refusals.append(Refusal(reason, number))
+        if reading.over:
+            most = self._ledger.shares.limits.report_results
+            refusals.append(Refusal(Excess.REPORT_RESULTS, number=most + reading.over, taken=most))
+        return refusals
+
+    def _note(self, reading: Reading) -> None:
+        """What status and metrics tell."""
         if reading.newest is not None and reading.newest > self.newest:
             self.newest = reading.newest
         for source, newest in reading.newest_by:
-            if newest > self.newest_by.get(source, 0):
+            known = self.newest_by.get(source)
+            if known is None:
+                if self._engines[reading.key.namespace] == ENGINES:
+                    continue
+                self._engines[reading.key.namespace] += 1
+            if newest > (known or 0):
                 self.newest_by[source] = newest
         if reading.unlisted:
-            self.unlisted[key] = reading.unlisted
+            self.unlisted[reading.key] = reading.unlisted
         else:
-            self.unlisted.pop(key, None)
+            self.unlisted.pop(reading.key, None)
+
+    def _take(self, reading: Reading, raw: bytes | msgspec.Raw, refusals: list[Refusal]) -> bool:
+        """Into the ledger; whether anything of meaning changed. What there is no room for joins the `refusals`."""
         created = None if reading.created is None else reading.created * 1000
         policies = self._policies
         calls = [
@@ -118,31 +170,34 @@ class View:
             if self._wanted.wants(violation := said if policies is None else policies.enrich(said))
         ]
         ended: frozenset[str] = frozenset()
+        # What was not taken may fail what is read as passing.
+        passed = frozenset if reading.over else lambda: reader.passed(self._group, self._resource, raw)
         if self._rollup is not None:
-            calls, ended = self._rollup.take(reading, calls, lambda: reader.passed(self._group, self._resource, raw))
-        changed = self._ledger.read(
-            key,
+            calls, ended = self._rollup.take(reading, calls, passed)
+
+        def left_out(excess: Counter[Excess]) -> None:
+            taken = len(calls) - excess.total()
+            refusals.extend(Refusal(limit, number=taken + number, taken=taken) for limit, number in excess.items())
+
+        return self._ledger.read(
+            reading.key,
             calls,
             ended=ended,
             complete=reading.complete,
-            passed=lambda: self._passed(raw),
+            passed=frozenset if reading.over else lambda: self._passed(raw),
             now=self._now(),
             audited=reading.audited,
             boundary=reading.boundary,
             backlog=self.last_listed == 0,
+            on_excess=left_out,
         )
-        self._metrics.watch_events.labels(self._cluster, self.origin, "semantic" if changed else "none").inc()
-        self._unseen.discard(key)
-        if self._grading:
-            self._ledger.clear(self._passed(raw), key=key)
 
     def delete(self, raw: bytes | msgspec.Raw) -> None:
         try:
-            named = _decode_named(raw).metadata
-        except msgspec.MsgspecError as error:
-            self._malformed(Malformed("malformed-object", f"a deleted object cannot be read: {error}"))
+            key = self._named(raw)
+        except Malformed as error:
+            self._malformed(error, raw)
             return
-        key = SourceKey(self._group, self._resource, named.namespace or "", named.name)
         self.unlisted.pop(key, None)
         changed = self.forget(key)
         self._metrics.watch_events.labels(self._cluster, self.origin, "semantic" if changed else "none").inc()
@@ -154,6 +209,7 @@ class View:
             self.unlisted.pop(key, None)
             self.forget(key)
         self.last_listed = self._now()
+        self._ledger.refusals.finish(self.origin)
         self._ledger.set_blind(self.origin, blind=self._blind)
         self._grading = False
 
@@ -162,6 +218,7 @@ class View:
         return {k for k in (*ledger.objects, *ledger.incomplete, *ledger.audits, *told) if k.origin == self.origin}
 
     def abort(self) -> None:
+        self._ledger.refusals.abort(self.origin)
         self._unseen = set()
         self.grade, self._grading = self.grade or self._grading, False
 
@@ -191,6 +248,8 @@ class View:
 
     def forget(self, key: SourceKey) -> bool:
         """A source object no longer exists; says whether it called for anything."""
+        self._ledger.shares.drop(key)
+        self._ledger.refusals.drop(self.origin, key.namespace, key.name)
         if self._rollup is not None:
             self._rollup.gone(key)
         return self._ledger.gone(key, now=self._now())
@@ -199,7 +258,26 @@ class View:
         passed = reader.passed(self._group, self._resource, raw)
         return passed if self._rollup is None else self._rollup.passed(passed)
 
-    def _malformed(self, error: Malformed) -> None:
+    def _named(self, raw: bytes | msgspec.Raw) -> SourceKey:
+        """Which object it is. Raises Malformed."""
+        try:
+            named = _decode_named(raw).metadata
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
+            raise Malformed("malformed-object", f"an object whose name cannot be read: {error}") from error
+        return SourceKey(self._group, self._resource, named.namespace or "", named.name)
+
+    def _leave_out(self, key: SourceKey, refusal: Refusal) -> None:
+        """An object is too large to be taken: what it called for stands, and its silence is no evidence."""
+        self._unseen.discard(key)
+        self._ledger.doubt(key)
+        self._ledger.refusals.put(self.origin, key.namespace, key.name, (refusal,))
+        self._metrics.source_objects_malformed.labels(self._cluster, self.origin, refusal.reason).inc()
+        self._metrics.watch_events.labels(self._cluster, self.origin, "none").inc()
+
+    def _malformed(self, error: Malformed, raw: bytes | msgspec.Raw) -> None:
+        with suppress(Malformed):
+            key = self._named(raw)
+            self._ledger.refusals.put(self.origin, key.namespace, key.name, (Refusal(error.reason),))
         self._blind = True
         self._metrics.source_objects_malformed.labels(self._cluster, self.origin, error.reason).inc()
         log.warning("source_object_malformed", cluster=self._cluster, source=self.origin, message=str(error))
