@@ -23,11 +23,21 @@ def crowded(name: str, objects: int, *, policy: str = "crowd", kind: str = "Poli
     return report(name, entry, kind=kind)
 
 
-@scenario("one result, 88,000 objects", restart=True)
+@scenario("one result, 88,000 objects")
 def amplify(stage: Stage) -> None:
     """A report just under the limit of etcd, of which every 15 bytes would be a finding."""
     stage.tenant.put(crowded("amplify", OBJECTS - 20_000))
     stage.tenant.put(crowded("amplify", OBJECTS))
+
+
+@scenario(
+    "a crowd before a restart",
+    restart=True,
+    open_="a start reads Security Hub first, 240 findings a second: the tenant's too, as many as he may have",
+)
+def crowd(stage: Stage) -> None:
+    """The same, and then the operator is killed and starts again."""
+    amplify(stage)
 
 
 @scenario("flood of findings", seconds=20)

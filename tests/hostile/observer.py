@@ -92,6 +92,7 @@ class Observer:
         try:
             self._get("/healthz", timeout=HEALTH_SECONDS)
         except OSError:
+            self._done.wait(EVERY_SECONDS)  # one that was killed meanwhile is gone by then
             if self._operator() is operator and self._alive():
                 self.seen.health.append(float("inf"))
             return

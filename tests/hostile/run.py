@@ -11,7 +11,7 @@ from typing import Any
 from dev import stand
 from tests.hostile import checker, lies, mass, outside, owners, texts, wild
 from tests.hostile.arena import HOME, SECOND, Arena, Day
-from tests.hostile.checker import LATE_SECONDS, TENANT, Verdict
+from tests.hostile.checker import TENANT, Verdict
 from tests.hostile.observer import Observer
 from tests.hostile.scenario import Scenario, Stage
 from tests.integration.operator.world import CLUSTERS
@@ -21,6 +21,10 @@ Document = dict[str, Any]
 ATTACKS = (texts, mass, owners, lies, outside, wild)
 """The modules that fill `SCENARIOS`."""
 START_SECONDS = 60.0
+SETTLE_SECONDS = 60.0
+"""So long the companies are given to be exact: archives whose evidence has to ripen wait half a minute after a restart.
+What should follow at once is judged by when it did.
+"""
 LINGER_SECONDS = 4.0
 """After the attack the companies go on for so long."""
 NORMAL_SECONDS = 45.0
@@ -68,9 +72,9 @@ def play(arena: Arena, played: Scenario, *, seed: int, seconds: float = 0.0, kee
         rng = random.Random(seed)  # noqa: S311  (repeatable)
         stage = Stage(arena, tenant, rng, tenant.until, stack.enter_context(ExitStack()))
         day = _day(arena, played, stage, observer)
-        if arena.settle(seconds=LATE_SECONDS) is not None:
-            for look in stage.afterwards:
-                look()
+        arena.settle(seconds=SETTLE_SECONDS)
+        for look in stage.afterwards:
+            look()
         day.catch_up()
         _judge(arena, day, triage, result)
         observer.findings(arena.tenants(SAMPLE))

@@ -44,7 +44,7 @@ def _row(result: Result) -> list[str]:
     delays, second = result.delays.get(HOME, []), result.delays.get(SECOND, [])
     others = {promise: len(getattr(result.verdict, promise)) for promise in OTHER}
     return [
-        result.scenario.name,
+        result.scenario.name + (" (restart)" if result.scenario.restart else ""),
         f"{middle(delays):.2f} s",
         f"{quantile(delays, 0.99):.2f} s",
         f"{max(delays, default=0):.2f} s",
