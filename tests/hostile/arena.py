@@ -39,7 +39,7 @@ OURS = f'"Namespace":"{TENANT}"'
 """In the JSON of the tenant's findings, and of no other: in a text the quotes would be escaped."""
 TENANTS = (*paper.COLLECTIONS, "/api/v1/namespaces/{}/configmaps", "/api/v1/namespaces/{}/events", *tenant.POLICIES)
 ENGINES = [*crds.policy_reports(), *crds.open_reports(), *crds.policies(), crds.constraint(KIND)]
-GUESTS = frozenset({"attic"})
+GUESTS = frozenset({"attic", "team"})
 """Namespaces of single scenarios, whose findings those look at themselves."""
 TRIAGED = 6
 LOOK_SECONDS = 0.5
@@ -124,6 +124,21 @@ class Arena:
 
     # -- what is watched ------------------------------------------------------------------------------------------
 
+    def guest(self, space: str, document: Document) -> None:
+        """A report of an engine of the company, in a namespace of one scenario."""
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": space}}
+        document["metadata"]["namespace"] = space
+        for entry in document["results"]:
+            for place in entry["resources"]:
+                place["namespace"] = space
+            entry["message"] = "as the engine says it"
+        self.world.cluster.apply([namespace, document])
+
+    def leave(self, space: str) -> None:
+        """Its reports are gone."""
+        path = f"/apis/wgpolicyk8s.io/v1alpha2/namespaces/{space}/policyreports"
+        self.world.cluster.request("DELETE", path, propagationPolicy="Background")
+
     def watch(self, name: str, **spec: Any) -> None:
         """A MonitoredCluster; any but the home one by the Secret of its name."""
         document = copy.deepcopy(next(d for d in self.world.installed.documents if d["kind"] == "MonitoredCluster"))
@@ -145,6 +160,11 @@ class Arena:
         found = self.hub.findings(prefix=f"policyhub/{name}/", without=OURS)
         others = [(f, about(f)) for f in found]
         return [f for f, v in others if v.namespace not in GUESTS and (v.kind, v.name) != ("Namespace", TENANT)]
+
+    def active(self, policy: str) -> list[Document]:
+        """The active findings of a policy in the home cluster, whosever."""
+        findings = self.hub.findings(prefix=f"policyhub/{HOME}/", record_state="ACTIVE")
+        return [f for f in findings if f["ProductFields"].get("policyhub/policy") == policy]
 
     def tenants(self, number: int) -> list[Document]:
         """Some of the tenant's findings."""

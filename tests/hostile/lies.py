@@ -65,7 +65,13 @@ def forged(stage: Stage) -> None:
 
 @scenario("policies of the same name", says=())
 def policies(stage: Stage) -> None:
-    """Policies in his own namespace that are called like the company's, with titles and remediations of his own."""
+    """Policies in his own namespace that are called like the company's, with titles and remediations of his own; one of
+    Kubewarden's by the name that a policy of namespace `team` has in reports.
+    """
+    theirs = f"namespaced-{TENANT}-limits"  # of namespace `team`: a-limits
+    stage.arena.guest("team", report("kubewarden", result(theirs, "app", source="kubewarden")))
+    stage.stack.callback(stage.arena.leave, "team")
+    stage.expect(lambda: len(stage.arena.active(theirs)) == 1, "no finding of Kubewarden's policy")
     words = {
         "policies.kyverno.io/title": MARK,
         "policies.kyverno.io/description": MARK,
@@ -77,9 +83,15 @@ def policies(stage: Stage) -> None:
         for kind, version in (("Policy", "kyverno.io/v1"), ("AdmissionPolicy", "policies.kubewarden.io/v1")):
             metadata = {"name": policy, "namespace": TENANT, "annotations": words}
             stage.tenant.put({"apiVersion": version, "kind": kind, "metadata": metadata, "spec": {"module": MARK}})
+    stage.afterwards.append(lambda: _unworded(stage, theirs))
     huge = {f"policies.kyverno.io/{number}": "x" * 20_000 for number in range(10)}
     metadata = {"name": "huge", "namespace": TENANT, "annotations": huge}
     stage.tenant.put({"apiVersion": "kyverno.io/v1", "kind": "Policy", "metadata": metadata, "spec": {}})
+
+
+def _unworded(stage: Stage, policy: str) -> None:
+    if MARK in f"{stage.arena.active(policy)}":
+        stage.problems.append("the tenant's policy words the finding of another namespace's")
 
 
 @scenario("one violation by many names", says=())

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from tests.hostile.arena import HOME
 from tests.hostile.checker import TENANT
 from tests.hostile.scenario import Stage, scenario
 from tests.hostile.tenant import owner, report, result, thing
@@ -26,9 +25,7 @@ def _hidden(stage: Stage, policy: str, names: set[str]) -> None:
     """Each of these Pods, or what it really belongs to, has a finding of its own."""
 
     def found() -> set[str]:
-        findings = stage.arena.hub.findings(prefix=f"policyhub/{HOME}/", record_state="ACTIVE")
-        ours = [f for f in findings if f["ProductFields"].get("policyhub/policy") == policy]
-        return {f["Resources"][0]["Details"]["Other"]["Name"] for f in ours}
+        return {f["Resources"][0]["Details"]["Other"]["Name"] for f in stage.arena.active(policy)}
 
     if not stage.expect(lambda: names <= found(), "", seconds=GRACE_SECONDS):
         stage.problems[-1] = f"violations of running Pods have no finding: {sorted(names - found())}"
@@ -50,7 +47,7 @@ def ghosts(stage: Stage) -> None:
     uid = real["metadata"]["uid"]
     stage.tenant.put(thing("Pod", "known"))
     stage.tenant.put(report("ghost-known", result("ghost", "known", kind="Pod")))
-    stage.expect(lambda: _count(stage, "ghost") == 1, "the first Pod has no finding")
+    stage.expect(lambda: len(stage.arena.active("ghost")) == 1, "the first Pod has no finding")
     stage.tenant.patch("Pod", "known", {"metadata": {"ownerReferences": [owner("ReplicaSet", "nobody")]}})
     _pods(
         stage,
@@ -70,12 +67,7 @@ def ghosts(stage: Stage) -> None:
 
 
 def _any(stage: Stage, policy: str) -> None:
-    stage.expect(lambda: _count(stage, policy) > 0, f"{policy}: no finding at all", seconds=GRACE_SECONDS)
-
-
-def _count(stage: Stage, policy: str) -> int:
-    findings = stage.arena.hub.findings(prefix=f"policyhub/{HOME}/", record_state="ACTIVE")
-    return sum(f["ProductFields"].get("policyhub/policy") == policy for f in findings)
+    stage.expect(lambda: bool(stage.arena.active(policy)), f"{policy}: no finding at all", seconds=GRACE_SECONDS)
 
 
 @scenario("cycles of owners", restart=True)

@@ -66,7 +66,7 @@ def control_characters(stage: Stage) -> None:
             stage.tenant.put(report(f"nasty-{member}", result("nasty", "one", **{member: text}), kind=kind))
         many = [result(f"p{number}", f"o{number}", source=members["source"]) for number in range(SHELL_COUNT)]
         stage.tenant.put(report("nasty-source", *many, kind=kind))
-    stage.expect(lambda: _found(stage, "p0") > 0, "no finding of the engine with a nasty name", seconds=10)
+    stage.expect(lambda: len(stage.arena.active("p0")) > 0, "no finding of the engine with a nasty name", seconds=10)
     for kind in ("PolicyReport", "Report"):
         stage.tenant.delete(kind, "nasty-source")
     stage.tenant.put(thing("Pod", "nasty", annotations={"deployment.kubernetes.io/revision": NASTY}))
@@ -146,7 +146,7 @@ def shell(stage: Stage) -> None:
     for number, source in enumerate(sources):
         results = [result(f"s{number}", f"o{index}", source=source) for index in range(SHELL_COUNT)]
         stage.tenant.put(report(f"shell-{number}", *results))
-    stage.expect(lambda: _found(stage, f"s{len(sources) - 2}") >= SHELL_COUNT, "no findings of these engines")
+    stage.expect(lambda: len(stage.arena.active(f"s{len(sources) - 2}")) >= SHELL_COUNT, "no findings of these engines")
     tried = 0
     for number in range(len(sources)):
         stage.tenant.delete("PolicyReport", f"shell-{number}")
@@ -181,28 +181,20 @@ def approvals(stage: Stage) -> None:
     the engine `vault` loses a moment later is held all the same.
     """
     names = ["x,vault", "x@2099-01-01T00:00:00Z,vault", "vault,x"]
-    vault = [
-        {**result("attic", f"kept-{number}", source="vault"), "message": "attic is not met"}
-        for number in range(SHELL_COUNT)
-    ]
-    for entry in vault:
-        entry["resources"][0]["namespace"] = "attic"
-    document = report("vault", *vault)
-    document["metadata"]["namespace"] = "attic"
-    cluster = stage.arena.world.cluster
-    cluster.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "attic"}}, document])
-    stage.stack.callback(_gone, stage, "attic")
+    vault = [result("attic", f"kept-{number}", source="vault") for number in range(SHELL_COUNT)]
+    stage.arena.guest("attic", report("vault", *vault))
+    stage.stack.callback(stage.arena.leave, "attic")
     for number, name in enumerate(names):
         results = [result(f"x{number}", f"o{index}", source=name) for index in range(SHELL_COUNT)]
         stage.tenant.put(report(f"approved-{number}", *results))
-    stage.expect(lambda: _found(stage, "attic") >= SHELL_COUNT, "no findings of the engine vault")
-    stage.expect(lambda: _found(stage, "x2") >= SHELL_COUNT, "no findings of the engines with commas")
+    stage.expect(lambda: len(stage.arena.active("attic")) >= SHELL_COUNT, "no findings of the engine vault")
+    stage.expect(lambda: len(stage.arena.active("x2")) >= SHELL_COUNT, "no findings of the engines with commas")
     for number in range(len(names)):
         stage.tenant.delete("PolicyReport", f"approved-{number}")
     stage.expect(lambda: stage.arena.world.condition("ArchiveHeld", HOME)["status"] == "True", "nothing was held")
     for name in names:
         _approve(stage, name)
-    cluster.request("DELETE", cluster.path(document))
+    stage.arena.leave("attic")
     stage.afterwards.append(lambda: _still_held(stage))
 
 
@@ -216,18 +208,5 @@ def _approve(stage: Stage, source: str) -> None:
 
 
 def _still_held(stage: Stage) -> None:
-    if (left := _found(stage, "attic")) < SHELL_COUNT:
+    if (left := len(stage.arena.active("attic"))) < SHELL_COUNT:
         stage.problems.append(f"an approval for another engine archived {SHELL_COUNT - left} findings of vault")
-
-
-def _gone(stage: Stage, space: str) -> None:
-    """Nothing of a namespace that belongs to one scenario alone is left."""
-    stage.arena.world.cluster.request(
-        "DELETE", f"/apis/wgpolicyk8s.io/v1alpha2/namespaces/{space}/policyreports", propagationPolicy="Background"
-    )
-
-
-def _found(stage: Stage, policy: str) -> int:
-    """How many active findings a policy has."""
-    findings = stage.arena.hub.findings(prefix=f"policyhub/{HOME}/", record_state="ACTIVE")
-    return sum(f["ProductFields"].get("policyhub/policy") == policy for f in findings)
