@@ -102,6 +102,6 @@ def twins(stage: Stage) -> None:
     def again(turn: int) -> None:
         for kind in ("PolicyReport", "Report"):
             entry = result("twin", "twin", message=f"{MARK} {turn}", severity=("low", "high")[turn % 2])
-            stage.tenant.put(report(f"twin-{turn % 20}", *[entry] * 20, kind=kind))
+            stage.tenant.rewrite(report(f"twin-{turn % 20}", *[entry] * 20, kind=kind))
 
     stage.tenant.repeat(again, 500)

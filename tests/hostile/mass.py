@@ -58,7 +58,7 @@ def many_reports(stage: Stage) -> None:
     )
 
 
-@scenario("texts without end", seconds=25, says=())
+@scenario("texts without end", seconds=40, says=())
 def texts(stage: Stage) -> None:
     """A report whose results pass is rewritten 300 times, each time with a megabyte of texts that nobody has seen."""
 
@@ -68,7 +68,7 @@ def texts(stage: Stage) -> None:
             | {"category": f"{turn}-{n}-" + "c" * 500, "message": f"{turn}-{n}" + "m" * 1_000, "source": f"s{turn}-{n}"}
             for n in range(250)
         ]
-        stage.tenant.put(report("rewritten", *results))
+        stage.tenant.rewrite(report("rewritten", *results))
 
     stage.tenant.repeat(rewrite, 300)
 
@@ -82,7 +82,7 @@ def rewriting(stage: Stage) -> None:
     def rewrite(turn: int) -> None:
         how, grave = next(outcomes), next(severities)
         results = [result(f"fast-{n}", "one", result=how, severity=grave, message=f"{MARK} {turn}") for n in range(200)]
-        stage.tenant.put(report("fast", *results))
+        stage.tenant.rewrite(report("fast", *results))
 
     stage.tenant.repeat(rewrite, 100_000)
 

@@ -100,6 +100,12 @@ class Tenant:
                 return self.send("PUT", f"{path}/{document['metadata']['name']}", replaced)
         return stored
 
+    def rewrite(self, document: Document) -> Document | None:
+        """The same in one request where it is there: what the document lacks stays as it is."""
+        name = document["metadata"]["name"]
+        changed = {member: value for member, value in document.items() if member != "metadata"}
+        return self.patch(document["kind"], name, changed) or self.put(document)
+
     def put_all(self, documents: Iterable[Document]) -> None:
         """As fast as four connections go, until the attack is over."""
         with ThreadPoolExecutor(THREADS) as threads:
@@ -114,7 +120,7 @@ class Tenant:
     def send(
         self, method: str, path: str, body: Document | bytes | None = None, *, content: str = ""
     ) -> Document | None:
-        """The answer; None where it was a refusal."""
+        """The answer; None where it was a refusal. That something is there already, or is not, is none."""
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         headers = {**self._headers, "Content-Type": content} if content else self._headers
         try:
@@ -124,7 +130,7 @@ class Tenant:
         good = answer is not None and answer.status < 400
         with self._lock:
             self.accepted += good
-            self.refused += not good
+            self.refused += not good and (answer is None or answer.status not in {404, 409})
         if answer is None or not good:
             return None
         decoded: Document = json.loads(answer.data)
