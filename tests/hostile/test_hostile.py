@@ -12,7 +12,7 @@ from tests.hostile.table import line
 PLAYED = {
     "blanks": 8.0,
     "about objects of others": 8.0,
-    "cycles of owners": 8.0,
+    "one result, 88,000 objects": 8.0,
     "kubeconfig bombs": 14.0,
 }
 """With how many seconds each attack lasts."""
