@@ -120,13 +120,16 @@ def archive(
     from policyhub.kube.connection import Refused, Unreachable  # noqa: PLC0415  (loaded when it is needed)
     from policyhub.kube.kubeconfig import KubeconfigError  # noqa: PLC0415  (loaded when it is needed)
     from policyhub.process import approve as ask  # noqa: PLC0415  (loaded when it is needed)
+    from policyhub.sources.text import line  # noqa: PLC0415  (loaded when it is needed)
 
     try:
         until = asyncio.run(ask(cluster, source=approve, minutes=minutes))
     except (Refused, Unreachable, KubeconfigError) as error:
         typer.echo(f"policyhub: {error}", err=True)
         raise typer.Exit(1) from error
-    typer.echo(f"What {approve} has lost in {cluster} is archived when its delay has passed; approved until {until}.")
+    typer.echo(
+        f"What {line(approve)} has lost in {cluster} is archived when its delay has passed; approved until {until}."
+    )
 
 
 app.command()(command.render)

@@ -91,6 +91,8 @@ COUNT_AT_ONCE = 5_000
 """Entries between two looks at the event loop (about 5 ms)."""
 MALFORMED = "malformed-object"
 """The reason of an object that cannot be read at all."""
+DROPPED_MS = 10 * 60_000
+"""Between two listings that bring what a namespace has written too fast to be kept."""
 SETTLE_MS = 2_000
 """The least archive delay: what a source loses together arrives within seconds, and is weighed together."""
 
@@ -125,6 +127,8 @@ class Source:
     vanished: bool = False
     vanished_at: int = 0
     """When a discovery first lacked it (Unix ms)."""
+    asked_at: int = 0
+    """When a listing was last asked for because of events that were dropped."""
     forgotten: bool = False
     """Whether its constraints have been taken as deleted since."""
 
@@ -681,6 +685,7 @@ class DataPlane:
     async def _tick(self) -> None:
         while True:
             feed = self._feed()
+            await self._catch_up()
             self._freeze(feed.ledger)
             self._cover()
             self._gate()
@@ -701,6 +706,16 @@ class DataPlane:
                 feed.ledger.refresh(refresh_due, now=now)
             self._export()
             await asyncio.sleep(TICK_SECONDS)
+
+    async def _catch_up(self) -> None:
+        """Read the events that were put aside, since their namespace had written too much."""
+        now = self._now()
+        for source in list(self.sources.values()):
+            for _ in source.view.catch_up():
+                await asyncio.sleep(0)
+            if source.view.dropped and now - source.asked_at >= DROPPED_MS:
+                source.asked_at = now
+                source.reflector.request_relist()
 
     def _unread(self, ledger: Ledger, fault: Fault) -> Fault:
         """Why what Security Hub holds is not known yet; after long enough, findings go out all the same."""
@@ -817,7 +832,12 @@ class DataPlane:
         """Count ages and deadlines, for at most one second in a hundred."""
         while True:
             started = self._now()
-            census = Census(sla_days=self.sla_days, wall=self._wall(), namespaces=self._metrics.namespaces)
+            census = Census(
+                sla_days=self.sla_days,
+                wall=self._wall(),
+                namespaces=self._metrics.namespaces,
+                shown=self._gauges.shown,
+            )
             for number, entry in enumerate(list(ledger.entries.values())):
                 census.count(entry)
                 if number % COUNT_AT_ONCE == 0:

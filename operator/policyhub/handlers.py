@@ -31,6 +31,7 @@ from policyhub.api.status import Condition, Hub, Status, status_patch
 from policyhub.dataplane import ADOPT_ANNOTATION, Connect, DataPlane, Fault
 from policyhub.hubs import Hubs
 from policyhub.kube import local
+from policyhub.kube.body import PAGE
 from policyhub.kube.connection import Connection, Refused, Unreachable, in_cluster_address
 from policyhub.metrics import Metrics
 from policyhub.settings import Settings
@@ -250,7 +251,7 @@ class Supervisor:
             await asyncio.sleep(COMPARE_SECONDS)
             before = {watched.name: watched.uid for watched in self.watched.values()}
             try:
-                listed = msgspec.json.decode(await self._home.get(RESOURCE))["items"]
+                listed = msgspec.json.decode(await self._home.get(RESOURCE, limit=PAGE))["items"]
             except (Refused, Unreachable) as error:
                 log.warning("monitored_clusters_not_listed", message=str(error))
                 continue

@@ -12,9 +12,11 @@
 | Ready            | all of the above are good                      | the reason of the first that is not              |
 
 InSync stays True through the seconds in which a fresh change is on its way: it tells of backlog, not of life.
+Texts of the cluster and of Security Hub are shown on one line and cut; in a command they are quoted for a shell.
 Pure: no I/O, no clock.
 """
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -24,6 +26,7 @@ from policyhub import approval
 from policyhub.api.scalar import format_time
 from policyhub.api.status import Condition, ConditionType, Findings, Hub, Source, Status
 from policyhub.dataplane import ADOPT_ANNOTATION, DataPlane, Fault, owner_fault, policy_faults, source_fault
+from policyhub.sources.text import line
 from policyhub.sync.entry import NEW, NOTIFIED, RESOLVED, SUPPRESSED
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.plan import Hold
@@ -185,7 +188,7 @@ def _sources_good(plane: DataPlane) -> tuple[str, str]:
     watched = sum(1 for source in plane.sources.values() if not source.vanished)
     complete = f"{watched} sources are listed and watched{more}"
     if plane.ledger is not None and plane.ledger.frozen:
-        left = ", ".join(f"{source} in {group}" for source, group in sorted(plane.ledger.frozen))
+        left = _some([f"{_shown(source)} in {group}" for source, group in sorted(plane.ledger.frozen)])
         return (
             "FrozenReports",
             f"{complete}; reports that nobody updates any more are ignored and can be deleted: {left}",
@@ -309,18 +312,49 @@ def _would_archive(plane: DataPlane) -> str:
 def _guarded(plane: DataPlane) -> Fault:
     if not plane.guarded:
         return Fault("NothingHeld", "no engine has lost unusually many findings at once")
-    told = "; ".join(
-        f"{source}: {hold.lost} of {hold.total} active findings are no longer called for, {hold.reason}"
-        for source, hold in sorted(plane.guarded.items())[:5]
+    told = _some(
+        [
+            f"{_shown(source)}: {hold.lost} of {hold.total} active findings are no longer called for, {hold.reason}"
+            for source, hold in sorted(plane.guarded.items())
+        ],
+        between="; ",
     )
-    first = min(plane.guarded)
     return Fault(
         "TooManyLost",
         f"{told}. None of them is archived until what was missing comes back or somebody approves. Is the engine at"
-        " work, and did nobody remove its policies by mistake? To archive them, for one hour:"
-        f" policyhub archive {plane.name} --approve '{first}'; or: kubectl annotate --overwrite monitoredcluster"
-        f" {plane.name} \"{approval.ANNOTATION}={first}@$(date -u -d '+1 hour' +%Y-%m-%dT%H:%M:%SZ)\"",
+        f" work, and did nobody remove its policies by mistake? To archive them, for one hour: {_approve(plane)}",
     )
+
+
+def _approve(plane: DataPlane) -> str:
+    """The commands that approve of one engine's losses: as a shell reads them, whatever the engine is called."""
+    first = min(plane.guarded, key=lambda source: (len(source) > _NAME, source))
+    if len(first) > _NAME:
+        return (
+            f"policyhub archive {shlex.quote(plane.name)} --approve=NAME, with the name as the product field"
+            " policyhub/source of its findings has it, which is too long to be repeated here"
+        )
+    approved = f"{approval.ANNOTATION}={approval.quoted(first)}@$(date -u -d '+1 hour' +%Y-%m-%dT%H:%M:%SZ)"
+    return (
+        f"policyhub archive {shlex.quote(plane.name)} {shlex.quote(f'--approve={first}')}; or: kubectl annotate"
+        f' --overwrite monitoredcluster {shlex.quote(plane.name)} "{approved}"'
+    )
+
+
+_NAME = 128
+"""Characters of a foreign name that a command repeats; it must be whole there."""
+_SHOWN = 64
+_MOST = 5
+"""Things that a message names of many."""
+
+
+def _shown(text: str) -> str:
+    return line(text, _SHOWN)
+
+
+def _some(told: list[str], *, between: str = ", ") -> str:
+    more = f"{between}and {len(told) - _MOST} more" if len(told) > _MOST else ""
+    return between.join(told[:_MOST]) + more
 
 
 def _conflict(plane: DataPlane) -> Fault | None:
@@ -333,12 +367,15 @@ def _conflict(plane: DataPlane) -> Fault | None:
     if ledger is None or not ledger.foreign:
         return None
     uid, number = ledger.foreign.most_common(1)[0]
+    cure = "Give this cluster another identity"
+    if uid and len(uid) <= _NAME:
+        adopt = shlex.quote(f"{ADOPT_ANNOTATION}={uid}")
+        cure += "; or, if it is the same cluster rebuilt, take them over: kubectl annotate monitoredcluster"
+        cure += f" {shlex.quote(plane.name)} {adopt}"
     return Fault(
         "OtherCluster",
-        f"Security Hub holds at least {number} findings of {ledger.cluster_id} from the cluster with uid"
-        f" {uid or '(none)'}; this one has {ledger.cluster_uid}. Nothing is sent or archived."
-        " Give this cluster another identity; or, if it is the same cluster rebuilt, take them over:"
-        f" kubectl annotate monitoredcluster {plane.name} {ADOPT_ANNOTATION}={uid or '(nothing: they carry no uid)'}",
+        f"Security Hub holds at least {number} findings of {_shown(ledger.cluster_id)} from the cluster with uid"
+        f" {_shown(uid) or '(none)'}; this one has {_shown(ledger.cluster_uid)}. Nothing is sent or archived. {cure}",
     )
 
 

@@ -14,6 +14,7 @@ import msgspec
 from policyhub.api.monitoredcluster import GROUP, PLURAL, MonitoredCluster
 from policyhub.doctor.verdict import Verdict, fine, problem, unchecked
 from policyhub.kube.connection import Connection, Refused, Unreachable
+from policyhub.kube.decoding import decoded
 from policyhub.kube.resource import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS
 from policyhub.sync.policies import ORIGINS
 
@@ -97,7 +98,7 @@ async def check(connection: Connection, about: str, needs: Iterable[Need], *, ac
     asked = list(dict.fromkeys(needs))
     try:
         allowed = await asyncio.gather(*(_allowed(connection, need, account) for need in asked))
-    except (Refused, Unreachable, msgspec.MsgspecError) as error:
+    except (Refused, Unreachable) as error:
         mend = (
             "only an administrator may ask for another service account: run it as one, or in the Pod" if account else ""
         )
@@ -128,6 +129,9 @@ class _Review(msgspec.Struct):
     status: _Answer
 
 
+_review = msgspec.json.Decoder(_Review)
+
+
 async def _allowed(connection: Connection, need: Need, account: str) -> bool:
     resource, _, subresource = need.resource.partition("/")
     attributes = {
@@ -146,4 +150,4 @@ async def _allowed(connection: Connection, need: Need, account: str) -> bool:
         spec |= {"user": f"system:serviceaccount:{namespace}:{name}", "groups": groups}  # type: ignore[dict-item]  # JSON
     body = {"apiVersion": "authorization.k8s.io/v1", "kind": kind, "spec": spec}
     raw = await connection.post(f"{_REVIEWS}/{kind.lower()}s", body)
-    return msgspec.json.decode(raw, type=_Review).status.allowed
+    return decoded(_review, raw, Unreachable).status.allowed

@@ -253,7 +253,7 @@ class _Speaker:
             named = [ref for ref in result.resources if ref is not None and ref.name]
             if named:
                 problems += [UNNAMED_OBJECT] * (len(result.resources) - len(named))
-                objects = [ref for ref in named if _is_object(ref)]
+                objects = [ref for ref in named if is_object(ref)]
                 subjects = (self._subject(ref, problems) for ref in objects)
                 found = [subject for subject in subjects if subject is not None]
                 if len(objects) == len(named):
@@ -267,7 +267,7 @@ class _Speaker:
         """What a result is about that names no object."""
         for ref in (scope, owner):
             if ref is not None and ref.name:
-                if _is_object(ref):
+                if is_object(ref):
                     return ref
                 self._problems.append(INVALID_OBJECT)
         # One word for both APIs: the same scan through another API is the same finding.
@@ -312,7 +312,7 @@ def _typed(ref: Reference) -> tuple[str, str, str] | None:
     return found
 
 
-def _is_object(ref: Reference) -> bool:
+def is_object(ref: Reference) -> bool:
     """Whether it can be one, by its grammar; what cannot be read is told elsewhere."""
     if ref is wire.UNREADABLE:
         return True

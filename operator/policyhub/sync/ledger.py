@@ -137,6 +137,8 @@ class Ledger:
         self._awaiting: defaultdict[SourceKey, set[str]] = defaultdict(set)
         """Findings that nobody calls for, by the constraint that would list them."""
         self.coverage: dict[str, Coverage] = {}
+        self.unheard: dict[str, frozenset[str]] = {}
+        """Namespaces whose reports wait to be read, by source API: their silence is no evidence meanwhile."""
         self.reports_listed = False
         """Whether every report API that is served has been listed once: before, one that was not may still call for
         what another has dropped (the same violation comes through wgpolicyk8s.io and openreports.io)."""
@@ -400,6 +402,25 @@ class Ledger:
             if not entry.wanted and entry.known is not None and entry.origin == origin:
                 self._touch(entry)
 
+    def hear(self, origin: str, waiting: frozenset[str]) -> None:
+        """Take which namespaces' reports of an API wait to be read."""
+        before = self.unheard.get(origin, frozenset())
+        if before == waiting:
+            return
+        if waiting:
+            self.unheard[origin] = waiting
+        else:
+            del self.unheard[origin]
+        heard = before - waiting
+        for id_ in list(self.held) if heard else ():
+            entry = self.entries[id_]
+            if entry.share in heard and not entry.wanted:
+                self._touch(entry)
+
+    def unheard_of(self, entry: Entry) -> bool:
+        """Whether reports of the finding's namespace wait to be read."""
+        return any(entry.share in waiting for waiting in self.unheard.values())
+
     def confirm(self, origins: Iterable[str], *, now: int) -> None:
         """A discovery has seen these APIs served by the very cluster: findings that waited for it are decided again."""
         told = {*origins, NAMESPACES, *OWNERS}
@@ -595,16 +616,28 @@ class Ledger:
 
     def list_namespaces(self, names: frozenset[str], *, now: int) -> None:
         """All namespaces that there are."""
+        back = self._of_deleted() if self.namespaces is not None and names - self.namespaces else []
         self.namespaces = names
         self._gone = {name: at for name, at in self._gone.items() if name not in names}
         if self._namespaces_live:
             self._namespaces_live = now
             self._retouch_gone()
+        for entry in back:
+            self._touch(entry)
 
     def namespace_came(self, name: str) -> None:
+        if self.namespaces is None or name in self.namespaces:
+            return
+        back = self._of_deleted()
         self._gone.pop(name, None)
-        if self.namespaces is not None:
-            self.namespaces |= {name}
+        self.namespaces |= {name}
+        for entry in back:
+            self._touch(entry)
+
+    def _of_deleted(self) -> list[Entry]:
+        """What waits although its namespace is deleted: where that comes back, other evidence decides."""
+        waiting = (self.entries[id_] for id_ in self.held)
+        return [entry for entry in waiting if not entry.wanted and self._namespace_deleted(entry) is not None]
 
     def deleted_since(self, entry: Entry) -> int | None:
         """Since when the finding's object or its namespace is known to be deleted; None where neither is."""

@@ -281,6 +281,12 @@ class Sink:
         if read is not None:
             self._owners.drop(read[0])
 
+    def unreadable(self, _raw: bytes | msgspec.Raw, error: Exception) -> None:
+        self._owners.on_malformed(self.resource.origin, str(error))
+        self._blind = True
+        self.live = False
+        self._owners.live()
+
     def finish(self) -> None:
         seen, self._seen = self._seen or set(), None
         if self._blind:  # an object that could not be read may be any of those that are known

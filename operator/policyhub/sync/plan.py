@@ -163,6 +163,8 @@ def _unwanted(entry: Entry, *, ledger: Ledger, rules: Rules, now: int) -> Decisi
     constraint = entry.origin.endswith(GATEKEEPER)
     if not constraint and not ledger.reports_listed:
         return Hold.SOURCE
+    if ledger.unheard and ledger.unheard_of(entry):
+        return Hold.SOURCE
     if ledger.lineage is not None and not ledger.lineage.since:
         return Hold.OWNERS_UNKNOWN
     confirmed = ledger.confirmed.get(entry.origin, 0)

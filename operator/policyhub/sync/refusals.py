@@ -56,20 +56,23 @@ class Refusals:
     def __bool__(self) -> bool:
         return bool(self._of)
 
-    def put(self, origin: str, namespace: str, name: str, refusals: tuple[Refusal, ...]) -> None:
-        """What is wrong with an object now; nothing, as for nearly all, where it was read whole."""
+    def put(self, origin: str, namespace: str, name: str, refusals: tuple[Refusal, ...]) -> bool:
+        """What is wrong with an object now; nothing, as for nearly all, where it was read whole. Whether that is news
+        and is remembered.
+        """
         if origin in self._stale:
             self._stale[origin].discard((namespace, name))
         if not refusals:
             if self._of:
                 self.drop(origin, namespace, name)
-            return
+            return False
         names = self._of[namespace].setdefault(origin, {})
         if name not in names:
             if self._numbers[namespace] >= REMEMBERED:
-                return
+                return False
             self._numbers[namespace] += 1
-        names[name] = refusals
+        before, names[name] = names.get(name), refusals
+        return before != refusals
 
     def drop(self, origin: str, namespace: str, name: str) -> None:
         """The object is gone, or put right."""

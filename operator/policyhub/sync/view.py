@@ -7,7 +7,7 @@ No I/O; the clock is an argument.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import msgspec
@@ -17,9 +17,12 @@ from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
 from policyhub.sources import reader
 from policyhub.sources.filter import Filter
+from policyhub.sources.text import line
 from policyhub.sources.violation import Identity, Malformed, Reading, SourceKey
+from policyhub.sync.admission import Admission
 from policyhub.sync.entry import Coverage
 from policyhub.sync.ledger import Ledger
+from policyhub.sync.throttle import Throttle
 from policyhub.sync.policies import Policies
 from policyhub.sync.refusals import Refusal
 from policyhub.sync.rollup import Rollup
@@ -31,8 +34,32 @@ PLAUSIBLE_AHEAD_SECONDS = 300
 """How far a result's time may lie in the future of our clock."""
 
 
-ENGINES = 20
-"""Names of engines that one namespace may add to those that are known: real clusters have fewer in all."""
+ENGINES = 50
+"""Of one API whose newest results are kept; a cluster has two or three."""
+ENGINES_EACH = 10
+"""Of them, how many a namespace may bring in: whoever may write reports there may name engines."""
+KNOWN_ENGINES = frozenset(
+    {
+        *(
+            "kyverno",
+            "kubewarden",
+            "gatekeeper",
+            "ValidatingAdmissionPolicy",
+            "MutatingAdmissionPolicy",
+            "KyvernoValidatingPolicy",
+            "KyvernoImageValidatingPolicy",
+            "KyvernoGeneratingPolicy",
+            "KyvernoMutatingPolicy",
+            "kubescape",
+            "Falco",
+            "Kube Bench",
+            "kube-cis",
+        ),
+        *("Trivy ConfigAudit", "Trivy Vulnerability", "Trivy RbacAssessment", "Trivy ExposedSecrets"),
+        *("Trivy InfraAssessment", "Trivy Compliance"),
+    }
+)
+"""As these engines call themselves: nobody can push them out."""
 
 
 class View:
@@ -62,9 +89,8 @@ class View:
         self.newest = 0
         """The newest time (Unix s) that any object named; 0 none."""
         self.newest_by: dict[str, int] = {}
-        """The same for each engine; a namespace can add `ENGINES` names."""
-        self._engines: Counter[str] = Counter()
-        """How many names of engines each namespace was the first to use."""
+        """The same for each engine that is admitted."""
+        self._engines: Admission[str] = Admission(total=ENGINES, each=ENGINES_EACH, known=KNOWN_ENGINES)
         self.unlisted: dict[SourceKey, int] = {}
         self.grade = False
         """Set to have the next listing give positive evidence (pass, skip) for findings that nobody calls for."""
@@ -82,6 +108,10 @@ class View:
         """Objects that were known before the listing under way, and that it has not brought yet. Those that are to be
         swept, not all that were seen: objects without a violation are not remembered.
         """
+        self._throttle = Throttle()
+        self._listing = False
+        self._dropped: set[str] = set()
+        """Namespaces that the listing under way is to bring whole."""
         self._blind = False
         self._grading = False
         self._live = False
@@ -93,6 +123,8 @@ class View:
     def begin(self) -> None:
         self.opened()
         self._ledger.refusals.begin(self.origin)
+        self._listing = True
+        self._dropped = set(self._throttle.dropped)
         self._unseen = self._known()
         self._blind = False
         self._grading, self.grade = self.grade, False
@@ -101,6 +133,34 @@ class View:
         self._ledger.opened[self.origin] = self._now()
 
     def upsert(self, raw: bytes | msgspec.Raw) -> None:
+        if self._listing or not self._throttle.strained or not self._put_aside(raw):
+            self._upsert(raw)
+
+    def _put_aside(self, raw: bytes | msgspec.Raw) -> bool:
+        """Whether the event has to wait, since its namespace writes more than it is given."""
+        try:
+            key = self._named(raw)
+        except Malformed:
+            return False
+        if not self._throttle.waits(key.namespace, now=self._now()):
+            return False
+        self._throttle.put_aside(key, bytes(raw))
+        self._ledger.hear(self.origin, self._throttle.waiting())
+        return True
+
+    def catch_up(self) -> Iterator[None]:
+        """Read what was put aside and may be read now, one object at a time."""
+        for raw in self._throttle.due(now=self._now()):
+            self._upsert(raw)
+            yield
+        self._ledger.hear(self.origin, self._throttle.waiting())
+
+    @property
+    def dropped(self) -> bool:
+        """Whether a listing has to bring what was neither read nor kept."""
+        return bool(self._throttle.dropped)
+
+    def _upsert(self, raw: bytes | msgspec.Raw) -> None:
         reading = self._read(raw)
         if reading is None:
             return
@@ -114,6 +174,9 @@ class View:
         self._ledger.refusals.put(self.origin, key.namespace, key.name, tuple(refusals))
         self._metrics.watch_events.labels(self._cluster, self.origin, "semantic" if changed else "none").inc()
         self._unseen.discard(key)
+        self._throttle.forget(key)
+        violations = len(reading.violations) if changed else 0
+        self._throttle.charge(key.namespace, size=len(raw), violations=violations, now=self._now())
         if self._grading and not reading.over:
             self._ledger.clear(self._passed(raw), key=key)
 
@@ -148,12 +211,7 @@ class View:
         if reading.newest is not None and reading.newest > self.newest:
             self.newest = reading.newest
         for source, newest in reading.newest_by:
-            known = self.newest_by.get(source)
-            if known is None:
-                if self._engines[reading.key.namespace] == ENGINES:
-                    continue
-                self._engines[reading.key.namespace] += 1
-            if newest > (known or 0):
+            if newest > self.newest_by.get(source, 0) and self._engines.admit(source, reading.key.namespace):
                 self.newest_by[source] = newest
         if reading.unlisted:
             self.unlisted[reading.key] = reading.unlisted
@@ -199,8 +257,15 @@ class View:
             self._malformed(error, raw)
             return
         self.unlisted.pop(key, None)
+        self._throttle.charge(
+            key.namespace, size=len(raw), violations=len(self._ledger.objects.get(key, ())), now=self._now()
+        )
         changed = self.forget(key)
         self._metrics.watch_events.labels(self._cluster, self.origin, "semantic" if changed else "none").inc()
+
+    def unreadable(self, raw: bytes | msgspec.Raw, error: Exception) -> None:
+        """As a malformed one: what it called for stands, and nothing is swept by a listing that brought it."""
+        self._malformed(Malformed("unreadable", f"{type(error).__name__}: {error}"), raw)
 
     def finish(self) -> None:
         unseen, self._unseen = self._unseen, set()
@@ -209,6 +274,9 @@ class View:
             self.unlisted.pop(key, None)
             self.forget(key)
         self.last_listed = self._now()
+        self._listing = False
+        self._throttle.dropped -= self._dropped
+        self._ledger.hear(self.origin, self._throttle.waiting())
         self._ledger.refusals.finish(self.origin)
         self._ledger.set_blind(self.origin, blind=self._blind)
         self._grading = False
@@ -218,6 +286,7 @@ class View:
         return {k for k in (*ledger.objects, *ledger.incomplete, *ledger.audits, *told) if k.origin == self.origin}
 
     def abort(self) -> None:
+        self._listing = False
         self._ledger.refusals.abort(self.origin)
         self._unseen = set()
         self.grade, self._grading = self.grade or self._grading, False
@@ -248,6 +317,7 @@ class View:
 
     def forget(self, key: SourceKey) -> bool:
         """A source object no longer exists; says whether it called for anything."""
+        self._throttle.forget(key)
         self._ledger.shares.drop(key)
         self._ledger.refusals.drop(self.origin, key.namespace, key.name)
         if self._rollup is not None:
@@ -269,18 +339,28 @@ class View:
     def _leave_out(self, key: SourceKey, refusal: Refusal) -> None:
         """An object is too large to be taken: what it called for stands, and its silence is no evidence."""
         self._unseen.discard(key)
+        self._throttle.forget(key)
         self._ledger.doubt(key)
         self._ledger.refusals.put(self.origin, key.namespace, key.name, (refusal,))
         self._metrics.source_objects_malformed.labels(self._cluster, self.origin, refusal.reason).inc()
         self._metrics.watch_events.labels(self._cluster, self.origin, "none").inc()
 
     def _malformed(self, error: Malformed, raw: bytes | msgspec.Raw) -> None:
-        with suppress(Malformed):
-            key = self._named(raw)
-            self._ledger.refusals.put(self.origin, key.namespace, key.name, (Refusal(error.reason),))
         self._blind = True
         self._metrics.source_objects_malformed.labels(self._cluster, self.origin, error.reason).inc()
-        log.warning("source_object_malformed", cluster=self._cluster, source=self.origin, message=str(error))
+        name, is_news = "", True
+        with suppress(Malformed):
+            key = self._named(raw)
+            name = f"{key.namespace}/{key.name}" if key.namespace else key.name
+            is_news = self._ledger.refusals.put(self.origin, key.namespace, key.name, (Refusal(error.reason),))
+        if is_news:  # once, however often it is written again
+            log.warning(
+                "source_object_malformed",
+                cluster=self._cluster,
+                source=self.origin,
+                object=line(name),
+                message=line(str(error)),
+            )
 
 
 class _Named(msgspec.Struct):

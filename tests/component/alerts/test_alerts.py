@@ -124,6 +124,14 @@ FIRING = [
         value="3",
     ),
     Case(
+        "PolicyhubInputRefused",
+        {condition("InputAccepted", "False", "LimitExceeded"): "1x30"},
+        quiet="14m",
+        fires="16m",
+        labels={"cluster": "alpha", "reason": "LimitExceeded"},
+        severity="info",
+    ),
+    Case(
         "PolicyhubSourceIncomplete",
         {
             f'policyhub_source_complete{{cluster="alpha",source="{REPORTS}",reason="WatchFailed"}}': "0x10 _x30",

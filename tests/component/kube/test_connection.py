@@ -220,8 +220,8 @@ async def test_a_secrets_kubeconfig(api: ApiServer, connection: Connection) -> N
     [
         ([b"a\nb\n"], [b"a", b"b"]),
         ([b"a", b"b\nc", b"d", b"\n"], [b"ab", b"cd"]),
-        ([b"\n\na\n\n"], [b"a"]),
-        ([b"a\n", b"\n", b"b\n"], [b"a", b"b"]),
+        ([b"\n\na\n\n"], [b"", b"", b"a", b""]),
+        ([b"a\n", b"\n", b"b\n"], [b"a", b"", b"b"]),
         ([b"a\nunfinished"], [b"a"]),
         ([], []),
         ([b"x" * 3_000_000, b"y" * 3_000_000 + b"\nz\n"], [b"x" * 3_000_000 + b"y" * 3_000_000, b"z"]),
@@ -229,7 +229,7 @@ async def test_a_secrets_kubeconfig(api: ApiServer, connection: Connection) -> N
     ids=["together", "cut", "empty", "lone newline", "unfinished", "nothing", "6 MB"],
 )
 async def test_lines(api: ApiServer, connection: Connection, chunks: list[bytes], lines: list[bytes]) -> None:
-    """However the network cuts them; empty lines and an unfinished last one are left out."""
+    """However the network cuts them; an unfinished last one is left out."""
 
     async def say(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()

@@ -594,3 +594,12 @@ def test_a_file_that_is_no_monitoredcluster_is_named() -> None:
     for document in wrong:
         with pytest.raises(TargetError, match=r"^mc\.yaml: "):
             target({}, document=document, file="mc.yaml")
+
+
+def test_an_object_that_cannot_be_one_is_told_with_its_place() -> None:
+    """The result counts for the report itself, and somebody finds out why."""
+    pods = [{"kind": "Pod", "name": "a b"}, {"kind": "Pod", "name": "web"}]
+    intake, said = given(report("a", result("p", resources=pods), scope={"kind": "Pod", "name": "x%y"}))
+    why = "no object can be called so: the result counts for the report itself"
+    assert [line.partition("document 1, ")[2] for line in said] == [f"scope: {why}", f"results[0].resources[0]: {why}"]
+    assert len(findings(intake)) == 2

@@ -247,5 +247,5 @@ def test_names_of_engines_are_limited_by_namespace() -> None:
             results=[{"source": "kyverno", "policy": "p", "result": "pass", "timestamp": stamp}],
         )
     )
-    assert len(view.newest_by) == 21
+    assert len(view.newest_by) == 11
     assert view.newest_by["kyverno"] == NOW // 1000
