@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint fmt bench e2e faults browser generate lock audit image clean venv
+.PHONY: help demo test check lint fmt bench e2e faults hostile browser generate lock audit image clean venv
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,10 @@ e2e: venv  ## Kyverno, Gatekeeper and the controllers of Kubernetes, built from 
 faults: venv  ## every injected fault with several seeds, as a table (ARGS="--seeds 1-20 --fault mixed")
 	@$(BIN)/python -m dev.cluster build etcd kube-apiserver helm
 	$(BIN)/python -m tests.faults $(ARGS)
+
+hostile: venv  ## a tenant, a cluster and a Secret's writer who mean harm, beside a company that must not notice, as a table (ARGS="--scenario blanks --seconds 20")
+	@$(BIN)/python -m dev.cluster build etcd kube-apiserver helm
+	$(BIN)/python -m tests.hostile $(ARGS)
 
 image: venv  ## the container image, built with buildah, twice for comparison; then the demo in it (Debian; as root)
 	dev/image/build.sh --twice --keep $(IMAGE)
