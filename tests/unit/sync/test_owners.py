@@ -468,6 +468,17 @@ def test_a_pod_that_is_being_deleted_stays() -> None:
     assert made.owners.subject(pod) == pod
 
 
+def test_what_changes_while_its_controller_is_not_there() -> None:
+    """It is seen when the controller is there again: an old revision that has Pods now is in use."""
+    made = world()
+    made.control("Deployment")
+    made.put("Pod", thing("web-old-1", OLD))
+    assert made.owners.subject(subject("ReplicaSet", "web-old")) is Unresolved.IDLE
+    made.control("Deployment", "web")
+    assert made.owners.subject(subject("ReplicaSet", "web-old")) == DEPLOYMENT
+    assert made.owners.subject(subject("Pod", "web-old-1")) == DEPLOYMENT
+
+
 def test_a_deployment_that_is_deleted_first() -> None:
     """Its ReplicaSet and Pods count for it until they are gone, and it has nothing left then."""
     made = world()
