@@ -1,7 +1,8 @@
 """One look at a cluster, page by page: what fails is told, and the rest is read."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
 from policyhub.kube.connection import Connection, Refused, Unreachable
@@ -37,6 +38,10 @@ class Server:
         if isinstance(answer, Exception):
             raise answer
         return json.dumps(answer).encode()
+
+    @asynccontextmanager
+    async def page(self, path: str, params: Mapping[str, str], *, accept: str | None) -> AsyncIterator[bytearray]:
+        yield bytearray(await self.get(path, params, accept=accept))
 
 
 def page(*names: str, following: str = "") -> dict[str, Any]:
