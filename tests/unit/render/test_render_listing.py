@@ -65,7 +65,11 @@ async def test_pages_are_followed() -> None:
     """All pages of all kinds that are served; what a group does not serve is nothing to tell."""
     reports = [page("a", "b", following="more"), page("c")]
     server = Server(
-        {**SERVED, f"{API}/policyreports": cast("list[Answer]", reports), f"{API}/clusterpolicyreports": {}}
+        {
+            **SERVED,
+            f"{API}/policyreports": cast("list[Answer]", reports),
+            f"{API}/clusterpolicyreports": {"metadata": {}},
+        }
     )
     assert await told(server, GROUP, "openreports.io") == [
         f"PolicyReport policyreports.{GROUP} shop/{name}" for name in "abc"
