@@ -247,6 +247,24 @@ def test_a_kind_is_settled_when_listed_or_refused() -> None:
     assert told == ["settled", "constrainttemplates.templates.gatekeeper.sh", "settled"]
 
 
+def test_what_was_known_outlasts_listings_that_could_not_be_read_whole() -> None:
+    """The policy that could not be taken may be any of those that a listing lacks."""
+    told: list[str] = []
+    policies = Policies(now=Clock(), on_malformed=lambda origin, why: told.append(f"{origin} {why}"))
+    sink = policies.sink(TEMPLATE)
+    listed(sink, said("k8slimits", title="T"))
+    for _ in range(3):
+        sink.begin()
+        sink.unreadable(b"", ValueError("7" * 5_000))
+        sink.finish()
+    assert title(policies, "gatekeeper", "K8sLimits") == "T"
+    assert len(told) == 3
+    assert all(len(message) < 600 for message in told)
+    for _ in range(2):
+        listed(sink)
+    assert title(policies, "gatekeeper", "K8sLimits") != "T"
+
+
 def test_which_sources_are_read_again() -> None:
     """All reports for a policy, since any of them may name it; of constraints the template's own kind alone."""
     assert concerns(REPORTS, frozenset({("kyverno", "probes")}))
