@@ -80,7 +80,7 @@ PAGE_OF_NOTHING = b'{"metadata":{"resourceVersion":"5"},"items":[' + b"{}," * 20
 )  # fmt: skip
 async def test_bytes(attack: Attack, what: str, says: str) -> None:
     """However much is sent or unpacked, it is an error of this cluster, and the other one goes on."""
-    told = await beside(attack, what, seconds=6)
+    told = await beside(attack, what, seconds=4)
     assert says in json.dumps(told)
     assert told["peak"] < BOUND
     assert told["seen"] > 20
@@ -92,7 +92,7 @@ async def test_bytes(attack: Attack, what: str, says: str) -> None:
 )
 async def test_thousands_of_kinds(watch: Attack) -> None:
     """The first thousand are read, and that is told; what their watches send is bounded together, in bytes and time."""
-    told = await beside(evil.kinds(watch), "kinds", seconds=12)
+    told = await beside(evil.kinds(watch), "kinds", seconds=8)
     assert told["served"] == connection_module.MAX_KINDS
     assert "serves 5000 kinds; only the first 1000" in told["unknown"]["constraints.gatekeeper.sh"]
     assert told["files"] < connection_module.MAX_KINDS + 100
