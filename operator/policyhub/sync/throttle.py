@@ -74,6 +74,12 @@ class Throttle:
         if events is not None and (raw := events.pop(key, None)) is not None:
             self._bytes[key.namespace] -= len(raw)
 
+    def clear(self) -> None:
+        """A listing has brought all objects as they are now."""
+        self._later.clear()
+        self._bytes.clear()
+        self.dropped.clear()
+
     def due(self, *, now: int) -> Iterator[bytes]:
         """Events that may be read now, each taken; whoever reads one charges it before the next."""
         for namespace in list(self._later):

@@ -110,8 +110,6 @@ class View:
         """
         self._throttle = Throttle()
         self._listing = False
-        self._dropped: set[str] = set()
-        """Namespaces that the listing under way is to bring whole."""
         self._blind = False
         self._grading = False
         self._live = False
@@ -124,7 +122,6 @@ class View:
         self.opened()
         self._ledger.refusals.begin(self.origin)
         self._listing = True
-        self._dropped = set(self._throttle.dropped)
         self._unseen = self._known()
         self._blind = False
         self._grading, self.grade = self.grade, False
@@ -275,7 +272,7 @@ class View:
             self.forget(key)
         self.last_listed = self._now()
         self._listing = False
-        self._throttle.dropped -= self._dropped
+        self._throttle.clear()
         self._ledger.hear(self.origin, self._throttle.waiting())
         self._ledger.refusals.finish(self.origin)
         self._ledger.set_blind(self.origin, blind=self._blind)

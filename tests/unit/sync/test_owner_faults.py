@@ -1,11 +1,13 @@
 """What OwnersKnown says of the reflectors of Pods, their owners and controllers."""
 
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
 from policyhub.dataplane import owner_faults
 from policyhub.kube.connection import Connection
+from policyhub.kube.pace import Pace
 from policyhub.kube.reflector import Reflector
 from policyhub.kube.resource import Resource
 from policyhub.kube.sink import Phase, Reason, ReflectorState, Sink
@@ -16,7 +18,7 @@ DEPLOYMENTS, STATEFULSETS, *_ = CONTROLLERS
 
 def reflector(resource: Resource, phase: Phase, reason: Reason = "") -> Reflector:
     """One in this state, which never runs."""
-    made = Reflector(cast(Connection, None), resource, cast(Sink, None))
+    made = Reflector(cast(Connection, SimpleNamespace(pace=Pace())), resource, cast(Sink, None))
     made.state = ReflectorState(phase, reason, "because")
     return made
 
