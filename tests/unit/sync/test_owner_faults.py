@@ -18,7 +18,9 @@ DEPLOYMENTS, STATEFULSETS, *_ = CONTROLLERS
 
 def reflector(resource: Resource, phase: Phase, reason: Reason = "") -> Reflector:
     """One in this state, which never runs."""
-    made = Reflector(cast(Connection, SimpleNamespace(pace=Pace())), resource, cast(Sink, None))
+    made = Reflector(
+        cast(Connection, SimpleNamespace(pace=Pace(), server="https://cluster")), resource, cast(Sink, None)
+    )
     made.state = ReflectorState(phase, reason, "because")
     return made
 
