@@ -84,6 +84,7 @@ class Gauges:
         m.in_sync.labels(cluster).set(in_sync)
         self._show(m.archives_held, {(str(reason),): number for reason, number in ledger.held_reasons().items()})
         m.findings_refused.labels(cluster).set(ledger.rejected)
+        m.findings_quarantined.labels(cluster).set(len(ledger.quarantine.ids))
         if inventory:
             m.inventory.labels(cluster, hub).set(inventory / 1000)
             triage = {(status, severity): 0 for status in WORKFLOW for severity in SEVERITIES} | ledger.triage

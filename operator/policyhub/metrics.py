@@ -8,7 +8,7 @@ watched.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.gc_collector import GCCollector
@@ -23,6 +23,8 @@ HOUR = 3600
 DAY = 24 * HOUR
 AGE_SECONDS = (HOUR, DAY, 2 * DAY, 7 * DAY, 14 * DAY, 30 * DAY, 60 * DAY, 90 * DAY, 180 * DAY, 365 * DAY)
 """Upper bounds of the ages that violations are counted by; the usual deadlines are among them."""
+
+M = TypeVar("M", Gauge, Counter, Histogram)
 
 Type = Literal["gauge", "counter", "histogram", "gauge histogram"]
 
@@ -92,6 +94,7 @@ class Metrics:
         self.definitions: list[Definition] = []
         self._section = ""
         self._clustered: list[Gauge] = []
+        self._hubs: list[Gauge | Counter | Histogram] = []
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
@@ -107,6 +110,16 @@ class Metrics:
         for gauge in self._clustered:
             gauge.remove_by_labels({"cluster": cluster})
         self.violation_age.set(cluster, {})
+
+    def forget_hub(self, hub: str) -> None:
+        """Remove every series of a hub that nobody writes to any more."""
+        for metric in self._hubs:
+            metric.remove_by_labels({"hub": hub})
+
+    def forget_status(self, cluster: str) -> None:
+        """Remove what is left of a cluster whose MonitoredCluster is gone."""
+        self.forget_cluster(cluster)
+        self.status_write_failures.remove_by_labels({"cluster": cluster})
 
     def tell(self, cluster: str, conditions: Iterable[tuple[str, str, str]]) -> None:
         """A cluster's conditions as (type, status, reason), all of them."""
@@ -138,6 +151,16 @@ class Metrics:
             detail="`condition`, `status` and `reason` are those of [operations](operations.md#conditions). The other"
             " statuses and reasons of a condition have no series.",
             example='policyhub_condition{condition="Ready", status!="True"}',
+        )
+
+        self.status_write_failures = self._counter(
+            "status_write_failures",
+            "writes of a MonitoredCluster's status that the API server did not take",
+            "cluster",
+            "reason",
+            detail="`reason` is the HTTP status, such as `403` or `422`, or `Unreachable`. Meanwhile"
+            " `kubectl get monitoredclusters` shows an older state; `policyhub_condition` is up to date.",
+            example="sum by (cluster, reason) (increase(policyhub_status_write_failures_total[15m])) > 0",
         )
 
     def _declare_violations(self) -> None:
@@ -229,6 +252,15 @@ class Metrics:
             "cluster",
             detail="Each is sent again when its content changes; the log names it (`finding_rejected`).",
             example="policyhub_findings_refused > 0",
+        )
+
+        self.findings_quarantined = self._gauge(
+            "findings_quarantined",
+            "findings under the cluster's identity that carry another cluster's uid and are left alone",
+            "cluster",
+            detail="What to do is told in [operations](operations.md#identityconflict). More than 10 of one uid are a"
+            " conflict: nothing of the cluster is sent.",
+            example="policyhub_findings_quarantined > 0",
         )
 
     def _declare_delivery(self) -> None:
@@ -374,17 +406,23 @@ class Metrics:
         gauge = Gauge(f"policyhub_{name}", meaning, labels, registry=self.registry)
         if "cluster" in labels:
             self._clustered.append(gauge)
-        return gauge
+        return self._of_hub(gauge, labels)
+
+    def _of_hub(self, metric: M, labels: tuple[str, ...]) -> M:
+        if "hub" in labels:
+            self._hubs.append(metric)
+        return metric
 
     def _counter(self, name: str, meaning: str, *labels: str, example: str, detail: str = "") -> Counter:
         self._define(f"{name}_total", "counter", labels, meaning, detail, example)
-        return Counter(f"policyhub_{name}", meaning, labels, registry=self.registry)
+        return self._of_hub(Counter(f"policyhub_{name}", meaning, labels, registry=self.registry), labels)
 
     def _histogram(
         self, name: str, meaning: str, *labels: str, buckets: tuple[float, ...], example: str, detail: str = ""
     ) -> Histogram:
         self._define(name, "histogram", labels, meaning, detail, example)
-        return Histogram(f"policyhub_{name}", meaning, labels, buckets=buckets, registry=self.registry)
+        made = Histogram(f"policyhub_{name}", meaning, labels, buckets=buckets, registry=self.registry)
+        return self._of_hub(made, labels)
 
     def _define(self, name: str, type_: Type, labels: tuple[str, ...], meaning: str, detail: str, example: str) -> None:  # noqa: PLR0917  (private, one caller a type)
         self.definitions.append(Definition(f"policyhub_{name}", type_, labels, self._section, meaning, detail, example))

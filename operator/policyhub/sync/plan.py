@@ -93,6 +93,8 @@ class Hold(StrEnum):
     """Which Pods count for which object is not known: they may not be listed now."""
     FAILED = FAILED
     """Security Hub took the call and failed this finding: it is sent again after a while."""
+    QUARANTINED = "quarantined"
+    """In Security Hub the id is another cluster's finding: it is left alone."""
 
 
 WEIGHED = frozenset({Hold.AUDIT, Hold.UNCONFIRMED, Hold.DELAY, Hold.GUARD, Hold.FAILED})
@@ -119,6 +121,8 @@ class Rules(msgspec.Struct, frozen=True):
 
 def decide(entry: Entry, *, ledger: Ledger, rules: Rules, now: int) -> Decision:
     """The one comparison that everything sent comes from. The entry is not in flight, and its id has been read."""
+    if ledger.quarantine.ids and entry.id in ledger.quarantine.ids:
+        return Hold.QUARANTINED if entry.wanted else None
     decision = _decide(entry, ledger=ledger, rules=rules, now=now)
     if isinstance(decision, Change) and (until := ledger.postponed(entry.id)) > now:
         return Wait(until, Hold.FAILED)
