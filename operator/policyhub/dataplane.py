@@ -192,7 +192,11 @@ class DataPlane:
         """Of Pods, ReplicaSets and Jobs and of the controllers that they are verified by, while they are watched."""
         self.feed: Feed | None = None
         self.claimed_twice = ""
-        """The other MonitoredCluster that claims the same identity at the same hub, if there is one."""
+        """An older MonitoredCluster that claims the same identity at the same hub: this one sends nothing."""
+        self.rivals: tuple[str, ...] = ()
+        """Younger MonitoredClusters that claim the same and send nothing."""
+        self.unlisted = False
+        """Whether an older MonitoredCluster may be there that was not heard of yet: nothing is sent before."""
         self._connect = connect
         self._hub = hub
         self._engine = engine
@@ -254,6 +258,12 @@ class DataPlane:
     def annotate(self, annotations: Mapping[str, str]) -> None:
         """Take what may change while at work."""
         self._annotations = annotations
+
+    def claim(self, *, older: str, younger: tuple[str, ...], unlisted: bool) -> None:
+        """Take who else claims the same identity at the same hub: only the oldest sends."""
+        self.claimed_twice, self.rivals, self.unlisted = older, younger, unlisted
+        if self.feed is not None:
+            self._gate()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -317,8 +327,7 @@ class DataPlane:
         }
         ledger.off = frozenset(group for group, asks in asked.items() if not asks)
         self._started, self._progress_at = self._wall(), self._now()
-        adopted = self.monitored.metadata.annotations.get(ADOPT_ANNOTATION, "")
-        ledger.adopted = frozenset(uid.strip() for uid in adopted.split(",") if uid.strip())
+        ledger.adopted = adopted(self.monitored.metadata.annotations)
         self.feed = Feed(
             name=self.name,
             ledger=ledger,
@@ -678,10 +687,11 @@ class DataPlane:
                 self._gate()
 
     def _look(self, ledger: Ledger, found: Found) -> None:
-        """Each finding as its page arrives: one of another cluster stops the sending before any part is complete."""
+        """Each finding as its page arrives: another cluster at work stops the sending before any part is complete."""
         self._progress_at = self._now()
-        if found.cluster_uid not in ledger.uids and not ledger.foreign:
-            ledger.foreign[found.cluster_uid] = 1
+        if found.cluster_uid not in ledger.uids and not ledger.quarantine.conflict:
+            archived = found.record_state == "ARCHIVED"
+            ledger.meet(found.id, found.cluster_uid, archived=archived, now=self._now(), inventory=True)
             self._gate()
 
     def _grade(self, ledger: Ledger) -> None:
@@ -817,8 +827,9 @@ class DataPlane:
         sends = (
             self.monitored.spec.mode != "DryRun"
             and self.state.account is None
-            and not feed.ledger.foreign
+            and not feed.ledger.quarantine.conflict
             and not self.claimed_twice
+            and not self.unlisted
         )
         if sends != feed.sends:
             feed.sends = sends
@@ -836,6 +847,7 @@ class DataPlane:
             and not self.source_faults()
             and not self.feed.ledger.pending
             and not self.feed.ledger.rejected
+            and not self.feed.ledger.quarantined
         )
 
     def _export(self) -> None:
@@ -873,6 +885,14 @@ class DataPlane:
 
 ADOPT_ANNOTATION = "policyhub.dev/adopt-uid"
 """Set to the uid that the findings carry (several: with commas) to take them over: the cluster was rebuilt."""
+ADOPT_NONE = "none"
+"""Stands in it for findings that carry no uid."""
+
+
+def adopted(annotations: Mapping[str, str]) -> frozenset[str]:
+    """The uids whose findings are taken over; empty for findings that carry none."""
+    words = (word.strip() for word in annotations.get(ADOPT_ANNOTATION, "").split(","))
+    return frozenset("" if word == ADOPT_NONE else word for word in words if word)
 
 
 def connection_fault(error: BaseException) -> Fault:

@@ -9,10 +9,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from policyhub.api.monitoredcluster import MonitoredCluster
-from policyhub.handlers import Supervisor, Watched
+from policyhub.handlers import Supervisor
 from policyhub.hubs import Hubs
 from policyhub.kube.connection import Connection, Refused
 from policyhub.metrics import Metrics
+from policyhub.reporter import Watched
 from policyhub.settings import Settings
 
 
