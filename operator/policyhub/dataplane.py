@@ -95,6 +95,9 @@ DROPPED_MS = 10 * 60_000
 """Between two listings that bring what a namespace has written too fast to be kept."""
 KIND_SECONDS = 0.25
 """Between two questions about kinds that tenants name."""
+SOURCES = 3_000
+"""Source APIs of one cluster that are or were served: three times as many kinds of constraints as are read at once. A
+server that names others at each discovery must not fill the memory."""
 SETTLE_MS = 2_000
 """The least archive delay: what a source loses together arrives within seconds, and is weighed together."""
 
@@ -531,6 +534,9 @@ class DataPlane:
         self._unknown = found.unknown
         for resource in found.served:
             source = self.sources.get(resource.origin)
+            if source is None and len(self.sources) >= SOURCES:
+                self._unknown = {**found.unknown, resource.group: f"more than {SOURCES} kinds have come and gone"}
+                continue
             if source is None or source.vanished or source.resource != resource:
                 if source is not None:
                     source.stop()
@@ -560,6 +566,10 @@ class DataPlane:
                 source.forgotten = True
                 for key in [key for key in (*feed.ledger.objects, *feed.ledger.audits) if key.origin == origin]:
                     source.view.forget(key)
+        gone = [origin for origin, source in self.sources.items() if source.forgotten]
+        for origin in gone[: max(0, len(self.sources) - SOURCES // 2)]:
+            del self.sources[origin]
+            self._metrics.forget_source(self.name, origin)
 
     def _start(self, resource: Resource, connection: Connection, tasks: asyncio.TaskGroup) -> Source:
         spec = self.monitored.spec

@@ -152,6 +152,11 @@ class Metrics:
             gauge.remove_by_labels({"cluster": cluster})
         self.violation_age.set(cluster, {})
 
+    def forget_source(self, cluster: str, origin: str) -> None:
+        """Remove the counts of a source API that is no longer served."""
+        for counter in (self.watch_events, self.source_objects_malformed):
+            counter.remove_by_labels({"cluster": cluster, "source": origin})
+
     def forget_hub(self, hub: str) -> None:
         """Remove every series of a hub that nobody writes to any more."""
         for metric in self._hubs:
