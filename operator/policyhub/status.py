@@ -90,7 +90,7 @@ def refused(generation: int, fault: Fault, *, previous: Mapping[str, Condition],
 def failed(generation: int, why: str, *, previous: Mapping[str, Condition], now: int) -> Status:
     """The conditions of a status that could not be built, or that the API server does not take."""
     told = Fault(
-        STATUS_FAILED,
+        "StatusFailed",
         f"the status of this cluster cannot be told: {why}. Findings may be sent and archived as before or not; nothing"
         " here says so. The operator tries again every 15 seconds: please report it with the log's lines status_failed"
         " and status_not_written",
@@ -168,7 +168,7 @@ def _verdicts(plane: DataPlane, previous: Mapping[str, Condition], *, now: int) 
         failing.insert(0, barring)
     well = Fault("AllWell", "the findings of this cluster are up to date")
     if shared is not None and shared.reason == conflict.FOREIGN:
-        well = Fault(conflict.FOREIGN, f"the findings of this cluster are up to date; {shared.message}")
+        well = Fault("ForeignFindings", f"the findings of this cluster are up to date; {shared.message}")
     ready = failing[0] if failing else well
     return [
         ("Ready", "True" if not failing else "Unknown" if ready.reason in _UNKNOWN else "False", ready),
