@@ -51,7 +51,7 @@ def shared(plane: DataPlane) -> Fault | None:
         ids = ledger.quarantine.ids
         id_, uid = min(ids.items())
         return Fault(
-            FOREIGN,
+            "ForeignFindings",
             f"{len(ids)} findings under the identity of this cluster are another's in Security Hub, such as {line(id_)}"
             f" of {_writer(uid)}: they are left alone, all others go on. If they are this cluster's own, take them"
             f" over: {_adopt(plane, uid)}; else have whoever wrote them archive them, or wait until Security Hub drops"

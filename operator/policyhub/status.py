@@ -97,7 +97,7 @@ def refused(generation: int, fault: Fault, *, previous: Mapping[str, Condition],
 def failed(generation: int, why: str, *, previous: Mapping[str, Condition], now: int) -> Status:
     """The conditions of a status that could not be built, or that the API server does not take."""
     told = Fault(
-        STATUS_FAILED,
+        "StatusFailed",
         f"the status of this cluster cannot be told: {why}. Findings may be sent and archived as before or not; nothing"
         " here says so. The operator tries again every 15 seconds: please report it with the log's lines status_failed"
         " and status_not_written",
@@ -183,7 +183,7 @@ def _verdicts(plane: DataPlane, previous: Mapping[str, Condition], *, now: int) 
     if accepted[1] == "False":  # what a tenant writes does not make the cluster unready, but it is said
         fine = Fault("InputRefused", f"{_FINE}, but: {accepted[2].message}")
     if shared is not None and shared.reason == conflict.FOREIGN:
-        fine = Fault(conflict.FOREIGN, f"{_FINE}; {shared.message}")
+        fine = Fault("ForeignFindings", f"{_FINE}; {shared.message}")
     ready = failing[0] if failing else fine
     return [
         ("Ready", "True" if not failing else "Unknown" if ready.reason in _UNKNOWN else "False", ready),
