@@ -223,13 +223,13 @@ def _touched(finding: Document, triage: Mapping[str, Document]) -> Iterator[str]
 
 
 def observed(seen: Seen, *, says: Sequence[str]) -> Verdict:
-    """`says`: each of these stands in some text of the status or of an event."""
+    """`says`: each of these patterns is found in some text of the status or of an event."""
     slow = [seconds for seconds in seen.health if seconds > HEALTH_SECONDS]
     return Verdict(
         memory=[f"{seen.memory:.0f} MiB"] if seen.memory > MEMORY_MIB else [],
         health=[f"{len(slow)} of {len(seen.health)} times"] if slow else [],
         ended=list(seen.ended),
-        silent=[word for word in says if not any(word in text for text in seen.told)],
+        silent=[word for word in says if not any(re.search(word, text) for text in seen.told)],
         unsafe=[shown(text) for text in sorted(seen.unsafe | {text for text in seen.told if unsafe(text)})],
     )
 

@@ -99,15 +99,23 @@ class Evil:
         await response.prepare(request)
         await response.write(b'{"kind":"List","apiVersion":"v1","metadata":{"resourceVersion":"1"},"items":[')
         for number in itertools.count():
+            if _gone(request):
+                break
             await response.write(json.dumps(_report(f"w{number}", "x" * 50_000)).encode() + b",")
         return response
 
     async def _drip(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
-        while True:
+        while not _gone(request):
             await response.write(b" ")
             await asyncio.sleep(DRIP_SECONDS)
+        return response
+
+
+def _gone(request: web.Request) -> bool:
+    """Whether nobody listens any more."""
+    return request.transport is None or request.transport.is_closing()
 
 
 def _version(group: str) -> str:

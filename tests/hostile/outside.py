@@ -21,8 +21,8 @@ from tests.integration.operator.world import CLUSTERS
 
 READERS = 400
 ASKED = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: identity\r\n\r\n"
-NOT_WELL = (f"{EVIL}: Ready=False",)
-"""What the status of the cluster in question has to say."""
+NOT_WELL = (f"{EVIL}: Ready=(False|Unknown)",)
+"""What the status of the cluster in question has to say; Unknown: while nothing has come to its end yet."""
 LOGIN = (
     "current-context: c\ncontexts: [{name: c, context: {cluster: k, user: u}}]\nusers: [{name: u, user: {token: t}}]\n"
 )

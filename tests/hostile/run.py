@@ -1,6 +1,7 @@
 """One scenario: a new operator, the companies at work, the attack; then the verdict, and whether all is as before."""
 
 import random
+import re
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -90,7 +91,7 @@ def play(arena: Arena, played: Scenario, *, seed: int, seconds: float = 0.0, kee
     result.health = max(observer.seen.health, default=float("inf"))
     result.accepted, result.refused = tenant.accepted, tenant.refused
     names = played.says or (TENANT,)
-    told = [text for text in sorted(observer.seen.told) if any(word in text for word in names)]
+    told = [text for text in sorted(observer.seen.told) if any(re.search(word, text) for word in names)]
     result.said = told[0] if told else ""
     result.seconds = time.monotonic() - started
     if keep is not None and not result.good:

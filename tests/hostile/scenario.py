@@ -51,7 +51,7 @@ class Scenario:
     name: str
     attack: Attack
     says: tuple[str, ...]
-    """Each of these has to stand in a condition or an event."""
+    """Each of these patterns has to be found in a condition or an event."""
     seconds: float
     restart: bool
     """Whether the operator is killed and started again while the tenant's objects are there."""
