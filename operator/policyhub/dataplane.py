@@ -39,6 +39,7 @@ from policyhub.metrics import Metrics
 from policyhub.settings import Settings
 from policyhub.sources.filter import Filter
 from policyhub.sources.severity import DEFAULT_SEVERITY
+from policyhub.sources.text import line
 from policyhub.sources.violation import Severity
 from policyhub.sync import namespaces, owners
 from policyhub.sync.census import Census
@@ -224,6 +225,8 @@ class DataPlane:
         """Findings held because their API is not served, by origin: it was before this process began."""
         self.preview: Counter[Change] = Counter()
         """In mode DryRun: what would be sent."""
+        self._refused: dict[tuple[str, str], int] = {}
+        """Objects beside the reports that could not be read, by origin and reason, and when that was last so."""
         self._preview_due = 0
         self.inventory_at = 0
         """When the last complete inventory began (Unix ms by the clock on the wall); 0: none is complete."""
@@ -374,6 +377,7 @@ class DataPlane:
         finally:
             self._engine.detach(self.feed)
             self.feed = self._rollup = self._policies = self.library = None
+            self._refused.clear()
             self.sources.clear()
             self.state.discovery = State().discovery
             self.state.inventory = State().inventory
@@ -393,17 +397,26 @@ class DataPlane:
         return rollup
 
     def _policy_malformed(self, ledger: Ledger, origin: str, why: str) -> None:
-        log.warning("policy_malformed", cluster=self.name, resource=origin, message=why)
-        self._refuse(ledger, origin, why)
+        if self._refuse(ledger, origin, why):
+            log.warning("policy_malformed", cluster=self.name, resource=origin, message=why)
 
     def _owner_malformed(self, ledger: Ledger, origin: str, why: str) -> None:
-        log.warning("owner_malformed", cluster=self.name, resource=origin, message=why)
-        self._refuse(ledger, origin, why)
+        if self._refuse(ledger, origin, why):
+            log.warning("owner_malformed", cluster=self.name, resource=origin, message=why)
 
-    def _refuse(self, ledger: Ledger, origin: str, why: str) -> None:
-        """An object beside the reports cannot be read."""
+    def _refuse(self, ledger: Ledger, origin: str, why: str) -> bool:
+        """An object beside the reports cannot be read; it is told until two listings have not brought it again. Whether
+        that is news.
+        """
         self._metrics.source_objects_malformed.labels(self.name, origin, MALFORMED).inc()
-        ledger.refusals.put(origin, "", why[:200], (Refusal(MALFORMED),))
+        self._refused[origin, line(why)] = self._now()
+        return ledger.refusals.put(origin, "", line(why), (Refusal(MALFORMED),))
+
+    def _forget_refused(self, ledger: Ledger) -> None:
+        old = self._now() - int(2000 * self._settings.relist_interval)
+        for origin, why in [key for key, at in self._refused.items() if at < old]:
+            del self._refused[origin, why]
+            ledger.refusals.drop(origin, "", why)
 
     # -- sources --------------------------------------------------------------------------------------------------
 
@@ -722,6 +735,7 @@ class DataPlane:
         while True:
             feed = self._feed()
             await self._catch_up()
+            self._forget_refused(feed.ledger)
             self._freeze(feed.ledger)
             self._cover()
             self._gate()
