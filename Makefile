@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint fmt bench e2e faults browser generate lock image clean venv
+.PHONY: help demo test check lint fmt bench e2e faults hostile browser generate lock audit image clean venv
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,10 @@ faults: venv  ## every injected fault with several seeds, as a table (ARGS="--se
 	@$(BIN)/python -m dev.cluster build etcd kube-apiserver helm
 	$(BIN)/python -m tests.faults $(ARGS)
 
+hostile: venv  ## a tenant, a cluster and a Secret's writer who mean harm, beside a company that must not notice, as a table (ARGS="--scenario blanks --seconds 20")
+	@$(BIN)/python -m dev.cluster build etcd kube-apiserver helm
+	$(BIN)/python -m tests.hostile $(ARGS)
+
 image: venv  ## the container image, built with buildah, twice for comparison; then the demo in it (Debian; as root)
 	dev/image/build.sh --twice --keep $(IMAGE)
 	@$(BIN)/python -m dev.demo --image $(IMAGE) $(ARGS)
@@ -67,6 +71,15 @@ lock: venv  ## renew the lock files from pyproject.toml (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header -c requirements/run.lock pyproject.toml --group dev -o requirements/dev.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header -c requirements/dev.lock --group browser -o requirements/browser.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header -c requirements/dev.lock --group lint -o requirements/lint.lock
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header -c requirements/dev.lock --group audit -o requirements/audit.lock
+
+# The operator's packages decide; what is known of the others reaches no cluster, and is listed.
+audit: venv  ## known vulnerabilities of the locked Python packages (asks PyPI): fails for the operator's own, lists those of the others
+	@$(PYTHON) dev/bootstrap.py audit
+	@for lock in $(filter-out run,$(basename $(notdir $(wildcard requirements/*.lock)))) run; do \
+	  echo "==> requirements/$$lock.lock"; \
+	  $(BIN)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off -r requirements/$$lock.lock; found=$$?; \
+	done; exit $$found
 
 clean:  ## remove what make made in the repository
 	rm -rf .venv .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -173,6 +173,12 @@ class Operator:
     def tail(self) -> str:
         return "\n".join(json.dumps(line) for line in self.log()[-30:])
 
+    @property
+    def pid(self) -> int | None:
+        """Of the process; None where it does not run."""
+        child = self._child
+        return child.pid if child is not None and child.returncode is None else None
+
     def usage(self) -> tuple[float, float]:
         """(RSS now in MiB, CPU seconds so far) of the process."""
         pid = self._running().pid

@@ -4,7 +4,7 @@
 |---|---|
 | GET stats | counts since the last reset |
 | GET journal?since=N&calls_since=M&limit=L | entries and calls after those numbers |
-| GET findings?account=&region=&prefix=&record_state=&after=&limit= | stored findings as they are now, no quota |
+| GET findings?account=&region=&prefix=&record_state=&without=&after=&limit= | stored findings as they are now |
 | GET, POST, DELETE faults; DELETE faults/N | list, add, clear; remove one (says how many calls it hit) |
 | GET, POST switches | read; set some |
 | POST hubs {account, region, enabled} | Security Hub on or off |
@@ -115,7 +115,7 @@ class Control:
         )
 
     async def findings(self, request: web.Request) -> web.Response:
-        """Ordered by account, Region and key; `after` is the number of findings to skip."""
+        """Ordered by account, Region and key; `after` is the number of findings to skip. None holds `without`."""
         wanted = request.query
         records: list[Record] = []
         for (account, region), hub in sorted(self._service.hubs.items()):
@@ -126,6 +126,8 @@ class Control:
         for name in ("record_state", "workflow", "severity", "cluster"):
             if name in wanted:
                 records = [r for r in records if getattr(r, name) == wanted[name]]
+        if lacking := wanted.get("without", "").encode():
+            records = [r for r in records if lacking not in r.body]
         start = _number(request, "after", 0)
         page = records[start : start + _number(request, "limit", 5_000)]
         body = b'{"findings":[' + b",".join(r.body for r in page) + b'],"total":' + str(len(records)).encode() + b"}"

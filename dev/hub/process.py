@@ -157,7 +157,8 @@ class HubProcess:
     def findings(self, **filters: str) -> list[dict[str, Any]]:
         """All stored findings as they are at this moment, past every quota and fault.
 
-        Filters: account, region, prefix (of the Id), record_state, workflow, severity, cluster.
+        Filters: account, region, prefix (of the Id), record_state, workflow, severity, cluster, without (a text that
+        the JSON of none of them holds).
         """
         found: list[dict[str, Any]] = []
         while True:

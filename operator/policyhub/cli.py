@@ -57,6 +57,11 @@ def run(  # noqa: PLR0917  (typer turns each into a flag)
     watch_selector: Annotated[str | None, typer.Option(help="Labels of the MonitoredClusters to handle.")] = None,
     sla_days: Annotated[str | None, typer.Option(help="Days a violation may stay: critical=7,high=30.")] = None,
     metrics_namespaces: Annotated[str | None, typer.Option(help="true: violations are counted by namespace.")] = None,
+    limit_report_bytes: Annotated[str | None, typer.Option(help="Bytes of one report.")] = None,
+    limit_report_results: Annotated[str | None, typer.Option(help="Results of one report.")] = None,
+    limit_namespace_findings: Annotated[str | None, typer.Option(help="Findings of one namespace.")] = None,
+    limit_cluster_findings: Annotated[str | None, typer.Option(help="Findings of one cluster.")] = None,
+    limit_namespace_imports: Annotated[str | None, typer.Option(help="Imports a day for one namespace.")] = None,
     lease: Annotated[str | None, typer.Option(help="Lease (namespace/name) that says which replica works.")] = None,
 ) -> None:
     """Run the operator. Each flag is also an environment variable: POLICYHUB_ and its name in capitals."""
@@ -83,6 +88,11 @@ def run(  # noqa: PLR0917  (typer turns each into a flag)
             watch_selector=watch_selector,
             sla_days=sla_days,
             metrics_namespaces=metrics_namespaces,
+            limit_report_bytes=limit_report_bytes,
+            limit_report_results=limit_report_results,
+            limit_namespace_findings=limit_namespace_findings,
+            limit_cluster_findings=limit_cluster_findings,
+            limit_namespace_imports=limit_namespace_imports,
             lease=lease,
         )
     except SettingsError as error:
@@ -110,13 +120,16 @@ def archive(
     from policyhub.kube.connection import Refused, Unreachable  # noqa: PLC0415  (loaded when it is needed)
     from policyhub.kube.kubeconfig import KubeconfigError  # noqa: PLC0415  (loaded when it is needed)
     from policyhub.process import approve as ask  # noqa: PLC0415  (loaded when it is needed)
+    from policyhub.sources.text import line  # noqa: PLC0415  (loaded when it is needed)
 
     try:
         until = asyncio.run(ask(cluster, source=approve, minutes=minutes))
     except (Refused, Unreachable, KubeconfigError) as error:
         typer.echo(f"policyhub: {error}", err=True)
         raise typer.Exit(1) from error
-    typer.echo(f"What {approve} has lost in {cluster} is archived when its delay has passed; approved until {until}.")
+    typer.echo(
+        f"What {line(approve)} has lost in {cluster} is archived when its delay has passed; approved until {until}."
+    )
 
 
 app.command()(command.render)

@@ -15,7 +15,7 @@ coverage, its findings stay (`sync.plan`).
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -31,7 +31,7 @@ from policyhub.hub.inventory import Held as Found
 from policyhub.hub.inventory import Inventory
 from policyhub.hub.inventory import held as found_as
 from policyhub.kube.connection import Connection, Refused, Unreachable
-from policyhub.kube.discovery import Discovery, discover
+from policyhub.kube.discovery import Discovery, discover, served_kinds
 from policyhub.kube.kubeconfig import KubeconfigError
 from policyhub.kube.reflector import Reflector
 from policyhub.kube.resource import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS, Resource
@@ -39,6 +39,7 @@ from policyhub.metrics import Metrics
 from policyhub.settings import Settings
 from policyhub.sources.filter import Filter
 from policyhub.sources.severity import DEFAULT_SEVERITY
+from policyhub.sources.text import line
 from policyhub.sources.violation import Severity
 from policyhub.sync import namespaces, owners
 from policyhub.sync.census import Census
@@ -47,10 +48,12 @@ from policyhub.sync.guard import Hold as Guarded
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.library import Library
 from policyhub.sync.namespaces import Namespaces
-from policyhub.sync.owners import Owners
+from policyhub.sync.owners import Owners, Stray
 from policyhub.sync.plan import Change, Hold, Rules, refresh_due
 from policyhub.sync.policies import Policies, concerns
+from policyhub.sync.refusals import Refusal
 from policyhub.sync.rollup import Rollup
+from policyhub.sync.shares import Limits
 from policyhub.sync.view import View
 
 log = structlog.get_logger(__name__)
@@ -87,6 +90,15 @@ COUNT_SECONDS = 15.0
 """Between two counts of what changes by time alone."""
 COUNT_AT_ONCE = 5_000
 """Entries between two looks at the event loop (about 5 ms)."""
+MALFORMED = "malformed-object"
+"""The reason of an object that cannot be read at all."""
+DROPPED_MS = 10 * 60_000
+"""Between two listings that bring what a namespace has written too fast to be kept."""
+KIND_SECONDS = 0.25
+"""Between two questions about kinds that tenants name."""
+SOURCES = 3_000
+"""Source APIs of one cluster that are or were served: three times as many kinds of constraints as are read at once. A
+server that names others at each discovery must not fill the memory."""
 SETTLE_MS = 2_000
 """The least archive delay: what a source loses together arrives within seconds, and is weighed together."""
 
@@ -121,6 +133,8 @@ class Source:
     vanished: bool = False
     vanished_at: int = 0
     """When a discovery first lacked it (Unix ms)."""
+    asked_at: int = 0
+    """When a listing was last asked for because of events that were dropped."""
     forgotten: bool = False
     """Whether its constraints have been taken as deleted since."""
 
@@ -179,7 +193,7 @@ class DataPlane:
         self.sources: dict[str, Source] = {}
         """By origin."""
         self.owners: tuple[Reflector, ...] = ()
-        """Of Pods, ReplicaSets and Jobs, while they are watched."""
+        """Of Pods, ReplicaSets and Jobs and of the controllers that they are verified by, while they are watched."""
         self.feed: Feed | None = None
         self.claimed_twice = ""
         """An older MonitoredCluster that claims the same identity at the same hub: this one sends nothing."""
@@ -211,6 +225,9 @@ class DataPlane:
         """Findings held because their API is not served, by origin: it was before this process began."""
         self.preview: Counter[Change] = Counter()
         """In mode DryRun: what would be sent."""
+        self._refused: dict[tuple[str, str], int] = {}
+        """Objects beside the reports that could not be read, by origin and reason, and when that was last so."""
+        self._preview_due = 0
         self.inventory_at = 0
         """When the last complete inventory began (Unix ms by the clock on the wall); 0: none is complete."""
         self.sla_days = monitored.spec.sla_days.over(settings.sla_days)
@@ -233,6 +250,11 @@ class DataPlane:
     def hub_trouble(self) -> Trouble | None:
         """Why the hub takes or tells nothing now; shared by all clusters that write there."""
         return self._engine.trouble or self._engine.reading
+
+    @property
+    def strays(self) -> Mapping[str, Stray]:
+        """By namespace, the objects whose controller cannot be verified: each counts for itself."""
+        return self._rollup.owners.strays if self._rollup is not None else {}
 
     @property
     def guarded(self) -> dict[str, Guarded]:
@@ -295,6 +317,13 @@ class DataPlane:
             cluster_uid=uid,
             default_severity=DEFAULT_SEVERITY,
             on_dirty=self._engine.wake,
+            limits=Limits(
+                report_bytes=self._settings.limit_report_bytes,
+                report_results=self._settings.limit_report_results,
+                namespace_findings=self._settings.limit_namespace_findings,
+                cluster_findings=self._settings.limit_cluster_findings,
+                namespace_imports=self._settings.limit_namespace_imports,
+            ),
         )
         wanted = spec.sources
         asked = {
@@ -327,8 +356,7 @@ class DataPlane:
         self._rollup = self._roll_up(ledger) if spec.roll_up else None
         if spec.enrichment:
             self._policies = Policies(
-                now=self._now,
-                on_malformed=lambda origin, why: log.warning("policy_malformed", resource=origin, message=why),
+                now=self._now, on_malformed=lambda origin, why: self._policy_malformed(ledger, origin, why)
             )
             self.library = Library(
                 self._policies,
@@ -349,6 +377,7 @@ class DataPlane:
         finally:
             self._engine.detach(self.feed)
             self.feed = self._rollup = self._policies = self.library = None
+            self._refused.clear()
             self.sources.clear()
             self.state.discovery = State().discovery
             self.state.inventory = State().inventory
@@ -361,13 +390,33 @@ class DataPlane:
             owners=Owners(
                 now=self._now,
                 on_change=lambda objects: rollup.shift(objects, now=self._now()),
-                on_malformed=lambda origin, message: log.warning(
-                    "owner_malformed", cluster=self.name, resource=origin, message=message
-                ),
+                on_malformed=lambda origin, why: self._owner_malformed(ledger, origin, why),
             ),
         )
         ledger.lineage = rollup
         return rollup
+
+    def _policy_malformed(self, ledger: Ledger, origin: str, why: str) -> None:
+        if self._refuse(ledger, origin, why):
+            log.warning("policy_malformed", cluster=self.name, resource=origin, message=why)
+
+    def _owner_malformed(self, ledger: Ledger, origin: str, why: str) -> None:
+        if self._refuse(ledger, origin, why):
+            log.warning("owner_malformed", cluster=self.name, resource=origin, message=why)
+
+    def _refuse(self, ledger: Ledger, origin: str, why: str) -> bool:
+        """An object beside the reports cannot be read; it is told until two listings have not brought it again. Whether
+        that is news.
+        """
+        self._metrics.source_objects_malformed.labels(self.name, origin, MALFORMED).inc()
+        self._refused[origin, line(why)] = self._now()
+        return ledger.refusals.put(origin, "", line(why), (Refusal(MALFORMED),))
+
+    def _forget_refused(self, ledger: Ledger) -> None:
+        old = self._now() - int(2000 * self._settings.relist_interval)
+        for origin, why in [key for key, at in self._refused.items() if at < old]:
+            del self._refused[origin, why]
+            ledger.refusals.drop(origin, "", why)
 
     # -- sources --------------------------------------------------------------------------------------------------
 
@@ -452,7 +501,7 @@ class DataPlane:
         """Where it is not allowed, every object counts for itself."""
         if self._rollup is None:
             return
-        sinks = self._rollup.owners.sinks
+        sinks = {**self._rollup.owners.sinks, **self._rollup.owners.verifiers}
         self.owners = tuple(
             Reflector(
                 connection,
@@ -460,19 +509,28 @@ class DataPlane:
                 sink,
                 relist_interval=self._settings.relist_interval,
                 forbidden_cap=owners.FORBIDDEN_CAP,
-                select=owners.RESOURCES[resource],
+                select=owners.RESOURCES.get(resource),
                 metadata=True,
             )
             for resource, sink in sinks.items()
         )
         try:
             async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._verify_kinds(connection, self._rollup.owners))
                 for reflector in self.owners:
                     tasks.create_task(reflector.run())
         finally:
             self.owners = ()
             for sink in sinks.values():
                 sink.end()
+
+    async def _verify_kinds(self, connection: Connection, owners: Owners) -> None:
+        """Ask for the kinds of custom resources that objects name as their controllers, one by one."""
+        while True:
+            question = owners.question()
+            if question is not None:
+                owners.answer(*question, await served_kinds(connection, *question))
+            await asyncio.sleep(KIND_SECONDS if question is not None else TICK_SECONDS)
 
     def _nudge(self) -> None:
         """The API server is back: reflectors that wait for their next attempt, up to a minute, need not."""
@@ -489,6 +547,9 @@ class DataPlane:
         self._unknown = found.unknown
         for resource in found.served:
             source = self.sources.get(resource.origin)
+            if source is None and len(self.sources) >= SOURCES:
+                self._unknown = {**found.unknown, resource.group: f"more than {SOURCES} kinds have come and gone"}
+                continue
             if source is None or source.vanished or source.resource != resource:
                 if source is not None:
                     source.stop()
@@ -518,6 +579,10 @@ class DataPlane:
                 source.forgotten = True
                 for key in [key for key in (*feed.ledger.objects, *feed.ledger.audits) if key.origin == origin]:
                     source.view.forget(key)
+        gone = [origin for origin, source in self.sources.items() if source.forgotten]
+        for origin in gone[: max(0, len(self.sources) - SOURCES // 2)]:
+            del self.sources[origin]
+            self._metrics.forget_source(self.name, origin)
 
     def _start(self, resource: Resource, connection: Connection, tasks: asyncio.TaskGroup) -> Source:
         spec = self.monitored.spec
@@ -669,25 +734,39 @@ class DataPlane:
     async def _tick(self) -> None:
         while True:
             feed = self._feed()
+            await self._catch_up()
+            self._forget_refused(feed.ledger)
             self._freeze(feed.ledger)
             self._cover()
             self._gate()
             self._grade(feed.ledger)
             self._weigh(feed.ledger)
             self._reread(feed.ledger)
-            if self._rollup is not None and self._rollup.news:
-                self._rollup.news = False
-                feed.ledger.reconsider()
+            if self._rollup is not None:
+                self._rollup.owners.expire()
+                if self._rollup.news:
+                    feed.ledger.reconsider(self._rollup.heed())
             if self.state.inventory is not None:
                 self.state.inventory = self._unread(feed.ledger, self.state.inventory)
-            if self.monitored.spec.mode == "DryRun":
-                self.preview = self._engine.preview(feed)
             now = self._now()
+            if self.monitored.spec.mode == "DryRun" and now >= self._preview_due:
+                self.preview = self._engine.preview(feed)
+                self._preview_due = now + 20 * (self._now() - now)  # at most one second in twenty
             if now - self._refreshed_at > REFRESH_SECONDS * 1000:
                 self._refreshed_at = now
                 feed.ledger.refresh(refresh_due, now=now)
             self._export()
             await asyncio.sleep(TICK_SECONDS)
+
+    async def _catch_up(self) -> None:
+        """Read the events that were put aside, since their namespace had written too much."""
+        now = self._now()
+        for source in list(self.sources.values()):
+            for _ in source.view.catch_up():
+                await asyncio.sleep(0)
+            if source.view.dropped and now - source.asked_at >= DROPPED_MS:
+                source.asked_at = now
+                source.reflector.request_relist()
 
     def _unread(self, ledger: Ledger, fault: Fault) -> Fault:
         """Why what Security Hub holds is not known yet; after long enough, findings go out all the same."""
@@ -806,7 +885,12 @@ class DataPlane:
         """Count ages and deadlines, for at most one second in a hundred."""
         while True:
             started = self._now()
-            census = Census(sla_days=self.sla_days, wall=self._wall(), namespaces=self._metrics.namespaces)
+            census = Census(
+                sla_days=self.sla_days,
+                wall=self._wall(),
+                namespaces=self._metrics.namespaces,
+                shown=self._gauges.shown,
+            )
             for number, entry in enumerate(list(ledger.entries.values())):
                 census.count(entry)
                 if number % COUNT_AT_ONCE == 0:
@@ -875,18 +959,38 @@ def _seen(source: Source, excluded: frozenset[str]) -> Seen:
     )
 
 
-def owner_fault(reflector: Reflector) -> Fault | None:
-    """What keeps it from being known what counts for what."""
-    state, what = reflector.state, reflector.resource.plural
-    if state.reason == "ListingForbidden":
-        return Fault(
-            "Forbidden",
-            f"{state.message}; let the operator list and watch pods, replicasets and jobs (chart: rbac.rollUp)."
-            " Until then every object counts for itself",
+def owner_faults(reflectors: Iterable[Reflector]) -> list[Fault]:
+    """What keeps it from being known what counts for what, and from being verified."""
+    faults: list[Fault] = []
+    forbidden: list[str] = []
+    for reflector in reflectors:
+        state, what = reflector.state, reflector.resource.plural
+        verifies = reflector.resource in owners.CONTROLLERS
+        if state.reason == "ListingForbidden":
+            if not verifies:
+                message = f"{state.message}; {_ALLOW}. Until then every object counts for itself"
+                faults.append(Fault("Forbidden", message))
+            else:
+                forbidden.append(what)
+        elif verifies and state.reason == "Vanished":
+            continue  # not served here: nothing can be one
+        elif state.reason:
+            faults.append(Fault(state.reason, f"{what}: {state.message}"))
+        elif not state.live:
+            faults.append(Fault("Listing", f"the first listing of {what} is not complete yet"))
+    if forbidden:
+        message = (
+            f"the operator may not list {', '.join(forbidden)}: which of these owns what is believed and cannot be"
+            f" verified, so that anybody can hide a Pod behind a name; {_ALLOW}"
         )
-    if state.reason:
-        return Fault(state.reason, f"{what}: {state.message}")
-    return None if state.live else Fault("Listing", f"the first listing of {what} is not complete yet")
+        faults.append(Fault("Forbidden", message))
+    return faults
+
+
+_ALLOW = (
+    "let the operator list and watch pods, replicasets, jobs, deployments, statefulsets, daemonsets, cronjobs and"
+    " replicationcontrollers (chart: rbac.rollUp)"
+)
 
 
 def policy_faults(library: Library) -> dict[str, Fault]:

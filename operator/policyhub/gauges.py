@@ -1,28 +1,34 @@
 """What one monitored cluster's gauges show: set every second from its ledger and its sources, and from each census.
 
-Label values that engines choose freely are bounded: beyond SERIES violations are summed under the policy `(other)`, the
-smallest first, and beyond ENGINES an API's further engines are not shown.
+What whoever writes reports may name freely (engines, policies) is bounded, and nobody's names push another's out
+(`policyhub.sync.admission`): violations of policies that are not admitted are summed under the policy `(other)`. No
+violation is lost.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from prometheus_client import Gauge
 
 from policyhub.metrics import DAY, Metrics
+from policyhub.sync.admission import Admission
 from policyhub.sync.census import Census
 from policyhub.sync.entry import WORKFLOW
 from policyhub.sync.ledger import Ledger
+from policyhub.sync.shares import Excess
 
 SERIES = 5_000
 """Of violations, for one cluster: 100 policies in 50 namespaces, or a broken producer's policy for each report."""
-ENGINES = 50
-"""For one API; a cluster has two or three."""
+SERIES_EACH = 500
+"""Of them, how many a namespace may bring in: the policies that nobody but it violates. The largest public collections
+of policies have 300."""
 OTHER = "(other)"
 SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW", "INFORMATIONAL")
 
 Labels = tuple[str, ...]
+Key = TypeVar("Key", bound=Labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +58,16 @@ class Gauges:
         self._hub = hub
         self._sla_days = sla_days
         self._clock = clock
-        self._shown: dict[Gauge, set[Labels]] = {}
+        self.shown: Admission[Labels] = Admission(total=SERIES, each=SERIES_EACH)
+        """The violations' labels that have a series of their own."""
+        self._values: dict[Gauge, dict[Labels, float]] = {}
         self._oldest: int | None = None
         self._oldest_due = 0
 
     def forget(self) -> None:
         """The cluster is no longer at work."""
         self._metrics.forget_cluster(self._cluster)
-        self._shown.clear()
+        self._values.clear()
 
     def count(self, census: Census) -> None:
         """What was counted entry by entry."""
@@ -69,13 +77,15 @@ class Gauges:
         for severity, days in self._sla_days.items():
             m.sla.labels(cluster, severity).set(days * DAY)
         if m.namespaces:
-            self._show(m.violations, bounded(census.tallies.items()))
+            self.shown.retain(census.tallies)
+            self._show(m.violations, folded(census.tallies, self.shown))
 
     def findings(self, ledger: Ledger, *, in_sync: bool, inventory: int) -> None:
         """`inventory`: when the last complete one began (Unix ms by the clock on the wall); 0 none is complete."""
         m, cluster, hub = self._metrics, self._cluster, self._hub
         if not m.namespaces:
-            self._show(m.violations, bounded(ledger.violations.items()))
+            self.shown.retain(ledger.violations)
+            self._show(m.violations, folded(ledger.violations, self.shown))
         for lane, number in ledger.waiting().items():
             m.findings_pending.labels(cluster, hub, lane).set(number)
         oldest = self._oldest_pending(ledger)
@@ -84,6 +94,9 @@ class Gauges:
         m.in_sync.labels(cluster).set(in_sync)
         self._show(m.archives_held, {(str(reason),): number for reason, number in ledger.held_reasons().items()})
         m.findings_refused.labels(cluster).set(ledger.rejected)
+        left_out = ledger.refusals.left_out() + Counter({Excess.IMPORTS: len(ledger.unpaid)})
+        for limit in Excess:
+            m.violations_left_out.labels(cluster, limit).set(left_out[limit])
         m.findings_quarantined.labels(cluster).set(len(ledger.quarantine.ids))
         if inventory:
             m.inventory.labels(cluster, hub).set(inventory / 1000)
@@ -101,7 +114,7 @@ class Gauges:
             complete[seen.origin, seen.trouble] = int(not seen.trouble)
             if seen.last_listed:
                 listed[seen.origin,] = seen.last_listed / 1000
-            newest |= {(seen.origin, name): at for name, at in latest(seen.newest_by or {}).items()}
+            newest |= {(seen.origin, name): at for name, at in (seen.newest_by or {}).items()}
             if seen.constraint_kind:
                 unlisted[seen.constraint_kind,] += seen.unlisted
         self._show(m.source_complete, complete)
@@ -111,11 +124,13 @@ class Gauges:
 
     def _show(self, gauge: Gauge, series: Mapping[Labels, float]) -> None:
         """Exactly these series, by the labels after the cluster's; those that were there before are removed."""
+        before = self._values.get(gauge, {})
         for labels, number in series.items():
-            gauge.labels(self._cluster, *labels).set(number)
-        for labels in self._shown.get(gauge, set()) - series.keys():
+            if before.get(labels) != number:
+                gauge.labels(self._cluster, *labels).set(number)
+        for labels in before.keys() - series.keys():
             gauge.remove(self._cluster, *labels)
-        self._shown[gauge] = set(series)
+        self._values[gauge] = dict(series)
 
     def _oldest_pending(self, ledger: Ledger) -> int | None:
         """Since when the oldest pending finding waits; looked for at most one second in a hundred."""
@@ -126,19 +141,22 @@ class Gauges:
         return self._oldest if ledger.pending else None
 
 
-def bounded(tallies: Collection[tuple[Labels, int]], *, limit: int = SERIES) -> dict[Labels, int]:
-    """Tallies by (source, policy, severity, …) as they are, or the greatest of them and the rest by severity alone."""
-    if len(tallies) <= limit:
-        return dict(tallies)
-    found: Counter[Labels] = Counter()
-    for number, (key, tally) in enumerate(sorted(tallies, key=lambda item: (-item[1], item[0]))):
-        _, _, severity, *more = key
-        found[key if number < limit else (OTHER, OTHER, severity, *([""] * len(more)))] += tally
+def folded(tallies: Mapping[Key, int], shown: Admission[Labels], *, few: int = SERIES_EACH) -> dict[Labels, int]:
+    """Tallies by (source, policy, severity, …): all of them where they are few, else those that are shown, and the rest
+    by severity alone.
+    """
+    if len(tallies) <= few:
+        return {key: tally for key, tally in tallies.items()}  # noqa: C416  (its keys are wider)
+    found: dict[Labels, int] = {}
+    rest: Counter[str] = Counter()
+    for key, tally in tallies.items():  # there may be very many
+        rest[key[2]] += tally
+    for key in tallies.keys() & shown.names:
+        found[key] = tallies[key]
+        rest[key[2]] -= tallies[key]
+    more = next((len(key) for key in tallies), 3) - 3
+    for severity, tally in rest.items():
+        if tally:
+            other = (OTHER, OTHER, severity, *([""] * more))
+            found[other] = found.get(other, 0) + tally
     return found
-
-
-def latest(newest_by: Mapping[str, int], *, limit: int = ENGINES) -> Mapping[str, int]:
-    """Those that spoke last."""
-    if len(newest_by) <= limit:
-        return newest_by
-    return dict(sorted(newest_by.items(), key=lambda item: (-item[1], item[0]))[:limit])

@@ -33,6 +33,7 @@ from policyhub.api.status import Condition
 from policyhub.dataplane import ADOPT_ANNOTATION, Connect, DataPlane, Fault
 from policyhub.hubs import Hubs, Key, cancelled
 from policyhub.kube import local
+from policyhub.kube.body import PAGE
 from policyhub.kube.connection import Connection, Refused, Unreachable, in_cluster_address
 from policyhub.metrics import Metrics
 from policyhub.reporter import RESOURCE, YOUNGEST, Reporter, Watched
@@ -313,7 +314,7 @@ class Supervisor:
     async def _compare(self) -> None:
         """Raises Refused, Unreachable; MsgspecError, RecursionError where the list cannot be read."""
         before = {watched.name: watched.uid for watched in self.watched.values()}
-        listed = msgspec.json.decode(await self._home.get(RESOURCE), type=_Listed).items
+        listed = msgspec.json.decode(await self._home.get(RESOURCE, limit=PAGE), type=_Listed).items
         there: dict[tuple[str, str], Mapping[str, Any]] = {}
         unread = 0
         for raw in listed:

@@ -27,7 +27,8 @@ from typing import Protocol
 import msgspec
 import structlog
 
-from policyhub.kube.connection import Refused, Unreachable
+from policyhub.kube.decoding import decoded
+from policyhub.kube.errors import Refused, Unreachable
 
 log = structlog.get_logger(__name__)
 
@@ -325,11 +326,11 @@ class _Taken(Exception):  # noqa: N818  (says what happened)
     """Another replica has it."""
 
 
+_record = msgspec.json.Decoder(Record)
+
+
 def _decoded(body: bytes) -> Record:
-    try:
-        return msgspec.json.decode(body, type=Record)
-    except msgspec.MsgspecError as error:
-        raise Unreachable(f"no Lease was answered: {error}") from error
+    return decoded(_record, body, lambda why: Unreachable(f"no Lease was answered: {why}"))
 
 
 def name_of(environ: Mapping[str, str], *, host: str, unique: str) -> str:

@@ -1,11 +1,27 @@
 """How the operator's logs leave: one line per event on standard error, ours and the libraries' alike."""
 
 import logging
+import os
 import sys
+from collections.abc import Mapping
 
 import structlog
 
+from policyhub import redaction
 from policyhub.settings import Settings
+
+
+class _Redaction:
+    """The last to see a line: what a library's error or a traceback quotes of a proxy's URL or of our credentials."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._secrets = redaction.of_environment(environ)
+
+    def __call__(self, _logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        for key, value in event.items():
+            if isinstance(value, str):
+                event[key] = redaction.redacted(value, self._secrets)
+        return event
 
 
 def configure(settings: Settings) -> None:
@@ -16,6 +32,7 @@ def configure(settings: Settings) -> None:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
+        _Redaction(os.environ),
     ]
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer() if settings.log_format == "json" else structlog.dev.ConsoleRenderer()

@@ -2,16 +2,18 @@
 
 Labels are bounded: clusters, hubs (`account/Region`), sources, policies, severities, operations, codes; namespaces only
 where the settings ask for them, objects never. What engines may name freely (policies, themselves) is folded above a
-limit (`policyhub.gauges`). Base units. Gauges that describe a monitored cluster are removed when it is no longer
-watched.
+limit (`policyhub.gauges`). Every value of a label passes `label`: it is short and can be seen. Base units. Gauges that
+describe a monitored cluster are removed when it is no longer watched.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from hashlib import sha256
+from typing import Literal, Self, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.gc_collector import GCCollector
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import GaugeHistogramMetricFamily, Metric
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
@@ -24,6 +26,9 @@ DAY = 24 * HOUR
 AGE_SECONDS = (HOUR, DAY, 2 * DAY, 7 * DAY, 14 * DAY, 30 * DAY, 60 * DAY, 90 * DAY, 180 * DAY, 365 * DAY)
 """Upper bounds of the ages that violations are counted by; the usual deadlines are among them."""
 
+LABEL = 128
+"""Characters of a label's value."""
+_HASH = 16
 M = TypeVar("M", Gauge, Counter, Histogram)
 
 Type = Literal["gauge", "counter", "histogram", "gauge histogram"]
@@ -56,6 +61,42 @@ class Ages:
     """The sum of the ages."""
 
 
+def label(value: object) -> str:
+    """As it is where it is short and can be seen; else what of it is, and a hash that keeps it apart from its like."""
+    text = str(value)
+    if len(text) <= LABEL and text.isprintable():
+        return text
+    kept = "".join(character for character in text[:LABEL] if character.isprintable())
+    mark = sha256(text.encode(errors="surrogatepass")).hexdigest()[:_HASH]
+    return f"{kept[: LABEL - _HASH - 1]}~{mark}"
+
+
+class _Labelled(MetricWrapperBase):
+    """A metric that takes no label value as it comes."""
+
+    def labels(self, *labelvalues: object, **labelkwargs: object) -> Self:
+        values = {name: label(value) for name, value in labelkwargs.items()}
+        return super().labels(*map(label, labelvalues), **values)
+
+    def remove(self, *labelvalues: object) -> None:
+        super().remove(*map(label, labelvalues))
+
+    def remove_by_labels(self, labels: dict[str, str]) -> None:
+        super().remove_by_labels({name: label(value) for name, value in labels.items()})
+
+
+class _Gauge(_Labelled, Gauge):
+    pass
+
+
+class _Counter(_Labelled, Counter):
+    pass
+
+
+class _Histogram(_Labelled, Histogram):
+    pass
+
+
 class AgeHistogram(Collector):
     """Ages as a gauge histogram: its buckets go up and down, so a query takes them as they are, without a rate."""
 
@@ -73,7 +114,7 @@ class AgeHistogram(Collector):
     def collect(self) -> Iterator[Metric]:
         family = GaugeHistogramMetricFamily(self._name, self._meaning, labels=["cluster", "severity"])
         for labels, ages in sorted(self._ages.items()):
-            family.add_metric(labels, list(_cumulated(ages.counts)), ages.seconds)
+            family.add_metric([label(value) for value in labels], list(_cumulated(ages.counts)), ages.seconds)
         yield family
 
 
@@ -110,6 +151,11 @@ class Metrics:
         for gauge in self._clustered:
             gauge.remove_by_labels({"cluster": cluster})
         self.violation_age.set(cluster, {})
+
+    def forget_source(self, cluster: str, origin: str) -> None:
+        """Remove the counts of a source API that is no longer served."""
+        for counter in (self.watch_events, self.source_objects_malformed):
+            counter.remove_by_labels({"cluster": cluster, "source": origin})
 
     def forget_hub(self, hub: str) -> None:
         """Remove every series of a hub that nobody writes to any more."""
@@ -153,6 +199,15 @@ class Metrics:
             example='policyhub_condition{condition="Ready", status!="True"}',
         )
 
+        self.http_refused = self._counter(
+            "http_refused",
+            "requests and connections to this port that got no answer, or no metrics",
+            "reason",
+            detail="`reason` is `scrapes` (too many at once: 503), `slow_reader`, `slow_request`, `connections` (too"
+            " many at once) or `malformed`. Anything but 0 means that somebody in the cluster's network asks too much;"
+            " the value `networkPolicy.metricsFrom` of the chart says who may ask.",
+            example="sum by (reason) (increase(policyhub_http_refused_total[1h])) > 0",
+        )
         self.status_write_failures = self._counter(
             "status_write_failures",
             "writes of a MonitoredCluster's status that the API server did not take",
@@ -170,8 +225,10 @@ class Metrics:
             "violations that the cluster has now, one per finding",
             *("cluster", "source", "policy", "severity", *(("namespace",) if self.namespaces else ())),
             detail="`source` is the engine's own name, such as `kyverno`; `severity` is the engine's. At most 5,000"
-            " series a cluster: beyond, the smallest are summed under the policy `(other)`. With the setting"
-            " `POLICYHUB_METRICS_NAMESPACES` there is also the label `namespace`, empty for objects without one.",
+            " series a cluster, and at most 500 that only one namespace's reports bring in: further ones are summed"
+            " under the policy `(other)`. A value of more than 128 characters is cut and ends with a hash. With the"
+            " setting `POLICYHUB_METRICS_NAMESPACES` there is also the label `namespace`, empty for objects without"
+            " one.",
             example="sum by (cluster, severity) (policyhub_violations)",
         )
         self.violation_age = AgeHistogram(
@@ -254,6 +311,16 @@ class Metrics:
             example="policyhub_findings_refused > 0",
         )
 
+        self.violations_left_out = self._gauge(
+            "violations_left_out",
+            "violations that were not taken, or are not sent now, by the limit that was reached",
+            "cluster",
+            "limit",
+            detail="`limit` is `report-results`, `report-bytes` (here reports are counted), `namespace-limit`,"
+            " `cluster-limit` or `namespace-imports` (changes that wait for the next day); see"
+            " [limits](operations.md#limits).",
+            example="sum by (cluster, limit) (policyhub_violations_left_out) > 0",
+        )
         self.findings_quarantined = self._gauge(
             "findings_quarantined",
             "findings under the cluster's identity that carry another cluster's uid and are left alone",
@@ -378,7 +445,8 @@ class Metrics:
             "source",
             "engine",
             detail="For Gatekeeper that of its last audit. An engine that has stopped stands still here while all else"
-            " is well. `engine` is the name that it gives itself; at most 50 for each source.",
+            " is well. `engine` is the name that it gives itself; at most 50 for each source, and at most 10 that only"
+            " one namespace's reports bring in.",
             example="time() - max by (cluster, engine) (policyhub_newest_result_timestamp_seconds)",
         )
         self.constraint_violations_unlisted = self._gauge(
@@ -403,7 +471,7 @@ class Metrics:
 
     def _gauge(self, name: str, meaning: str, *labels: str, example: str, detail: str = "") -> Gauge:
         self._define(name, "gauge", labels, meaning, detail, example)
-        gauge = Gauge(f"policyhub_{name}", meaning, labels, registry=self.registry)
+        gauge = _Gauge(f"policyhub_{name}", meaning, labels, registry=self.registry)
         if "cluster" in labels:
             self._clustered.append(gauge)
         return self._of_hub(gauge, labels)
@@ -415,13 +483,13 @@ class Metrics:
 
     def _counter(self, name: str, meaning: str, *labels: str, example: str, detail: str = "") -> Counter:
         self._define(f"{name}_total", "counter", labels, meaning, detail, example)
-        return self._of_hub(Counter(f"policyhub_{name}", meaning, labels, registry=self.registry), labels)
+        return self._of_hub(_Counter(f"policyhub_{name}", meaning, labels, registry=self.registry), labels)
 
     def _histogram(
         self, name: str, meaning: str, *labels: str, buckets: tuple[float, ...], example: str, detail: str = ""
     ) -> Histogram:
         self._define(name, "histogram", labels, meaning, detail, example)
-        made = Histogram(f"policyhub_{name}", meaning, labels, buckets=buckets, registry=self.registry)
+        made = _Histogram(f"policyhub_{name}", meaning, labels, buckets=buckets, registry=self.registry)
         return self._of_hub(made, labels)
 
     def _define(self, name: str, type_: Type, labels: tuple[str, ...], meaning: str, detail: str, example: str) -> None:  # noqa: PLR0917  (private, one caller a type)

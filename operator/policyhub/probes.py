@@ -1,58 +1,392 @@
-"""/metrics, /healthz and /readyz, answered by the operator's own event loop: a loop that hangs fails its probe."""
+"""/metrics, /healthz and /readyz, answered by the operator's own event loop: a loop that hangs fails its probe.
+
+Whoever reaches the port may mean harm, and the kubelet must get its answer all the same. So this is no general server:
+it reads one request of three paths from a connection, answers it and closes. What follows the request is not looked at.
+The limits are those of `Limits`:
+
+| who                                      | what becomes of them                                                      |
+|------------------------------------------|---------------------------------------------------------------------------|
+| connects and sends nothing, or by drops  | dropped after head_seconds                                                |
+| sends more than head_bytes of headers    | 431                                                                       |
+| asks for /metrics and does not read      | dropped after stall_seconds, or as soon as others need the place          |
+| reads by drops                           | dropped after write_seconds                                               |
+| scrapes while scrapes others do, or      | 503, unless one of those has not read for a second                        |
+|   peer_scrapes from the same address     |                                                                           |
+| opens more than connections              | the oldest of the address that has the most is dropped                    |
+| opens more than accepts in pause_seconds | waits in the kernel's queue; the loop does something else meanwhile       |
+
+Memory: the readers of one second share one body (`policyhub.exposition`); the kernel buffers at most send_bytes for a
+connection. A request that has arrived with its connection, as a probe's has, is answered before room is made for it.
+"""
 
 import asyncio
 import contextlib
 import errno
 import socket
+import struct
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from enum import IntEnum
 
-from aiohttp import web
 from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
+
+from policyhub.exposition import Exposition, Form
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is allowed to those who reach the port."""
+
+    connections: int = 128
+    """At once: the kubelet and a few Prometheus servers need five."""
+    scrapes: int = 16
+    peer_scrapes: int = 4
+    """From one address."""
+    backlog: int = 512
+    """Connections that wait in the kernel: those of 0.3 seconds."""
+    accepts: int = 16
+    pause_seconds: float = 0.01
+    """1,600 connections a second cost about a seventh of a core; the kubelet opens one every few seconds."""
+    head_seconds: float = 5.0
+    head_bytes: int = 16_384
+    """Prometheus sends 500 bytes; a mesh may add certificates and tokens."""
+    stall_seconds: float = 10.0
+    write_seconds: float = 60.0
+    """The longest scrape time-out that makes sense."""
+    stalled_seconds: float = 1.0
+    """Who has not read for so long gives way to others."""
+    send_bytes: int = 65_536
+    receive_bytes: int = 16_384
+
+
+LIMITS = Limits()
+_CHUNK = 16_384
+_LINGER_READS = 4
+"""After the answer, until the client closes: so much more of its body is thrown away."""
+_SWEEP_SECONDS = 0.5
+_ABORT = struct.pack("ii", 1, 0)
+_METHODS = frozenset({"GET", "HEAD"})
+_TEXT = "Content-Type: text/plain; charset=utf-8\r\n"
+_REASONS = {
+    200: "OK",
+    400: "Bad Request",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    431: "Request Header Fields Too Large",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
+
+
+class State(IntEnum):
+    """Of a connection. Where one must go, the greatest goes first."""
+
+    ANSWERING = 0
+    """/metrics is being encoded, or the kernel takes no more of the answer for now."""
+    READING = 1
+    """The request is not whole yet."""
+    ANSWERED = 2
+    """The kernel has the whole answer; it remains until the client closes, so that nobody piles answers up there."""
 
 
 @contextlib.asynccontextmanager
 async def serve(
-    *, host: str | None, port: int, registry: CollectorRegistry, lacking: Callable[[], str]
+    *,
+    host: str | None,
+    port: int,
+    registry: CollectorRegistry,
+    lacking: Callable[[], str],
+    on_refused: Callable[[str], None] = lambda _: None,
+    limits: Limits = LIMITS,
 ) -> AsyncIterator[int]:
     """Serve until the block is left; gives the port. Without a host on every address, of IPv4 and IPv6: a Pod of an
-    IPv6 cluster has no other. `lacking` says what is missing to be ready; empty when it is.
+    IPv6 cluster has no other. `lacking` says what is missing to be ready; empty when it is. `on_refused` is told why a
+    connection was dropped or refused.
 
     Raises OSError where the port cannot be had.
     """
-
-    async def metrics(request: web.Request) -> web.Response:
-        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        body = await asyncio.get_running_loop().run_in_executor(None, encode, registry)
-        return web.Response(body=body, headers={"Content-Type": content_type})
-
-    async def healthz(_: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
-
-    async def readyz(_: web.Request) -> web.Response:
-        missing = lacking()
-        return web.Response(status=503 if missing else 200, text=f"{missing or 'ok'}\n")
-
-    app = web.Application()
-    app.router.add_get("/metrics", metrics)
-    app.router.add_get("/healthz", healthz)
-    app.router.add_get("/readyz", readyz)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        site = web.SockSite(runner, everywhere(port)) if host is None else web.TCPSite(runner, host, port)
-        await site.start()
-        yield runner.addresses[0][1]
-    finally:
-        await runner.cleanup()
+    exposition = Exposition(registry)
+    with everywhere(port) if host is None else _at(host, port) as listener:
+        server = _Server(listener, exposition, lacking, on_refused, limits)
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            server.close()
+            exposition.close()
 
 
 def everywhere(port: int) -> socket.socket:
     """Listens on every address of both families, or of IPv4 alone where there is no IPv6. Raises OSError."""
     if socket.has_dualstack_ipv6():
         try:
-            return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+            return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=LIMITS.backlog)
         except OSError as error:
             if error.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:  # these two: IPv6 is switched off
                 raise
-    return socket.create_server(("", port))
+    return socket.create_server(("", port), backlog=LIMITS.backlog)
+
+
+def _at(host: str, port: int) -> socket.socket:
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    return socket.create_server(address[:2], family=family, backlog=LIMITS.backlog)
+
+
+class _Server:
+    """The listening socket and all connections."""
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        exposition: Exposition,
+        lacking: Callable[[], str],
+        on_refused: Callable[[str], None],
+        limits: Limits,
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.exposition = exposition
+        self.lacking = lacking
+        self.on_refused = on_refused
+        self.limits = limits
+        self.connections: dict[_Connection, None] = {}
+        """In the order in which they were opened."""
+        self.scrapes: dict[_Connection, None] = {}
+        self._listener = listener
+        listener.setblocking(False)
+        listener.setsockopt(
+            socket.SOL_SOCKET, socket.SO_SNDBUF, self.limits.send_bytes
+        )  # what is accepted inherits both
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.limits.receive_bytes)
+        self._listen()
+        self._timer = self.loop.call_later(_SWEEP_SECONDS, self._sweep)
+        self._pause: asyncio.TimerHandle | None = None
+
+    def close(self) -> None:
+        self.loop.remove_reader(self._listener)
+        self._timer.cancel()
+        if self._pause is not None:
+            self._pause.cancel()
+        for connection in list(self.connections):
+            connection.close(abort=False)
+
+    def _listen(self) -> None:
+        self.loop.add_reader(self._listener, self._accept)
+
+    def _accept(self) -> None:
+        wait = self.limits.pause_seconds
+        for _ in range(self.limits.accepts):
+            try:
+                client, address = self._listener.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except ConnectionAbortedError:
+                continue
+            except OSError:  # no descriptor or no memory is left: some may be in a second
+                wait = 1.0
+                break
+            client.setblocking(False)
+            connection = _Connection(self, client, address[0])
+            connection.readable()
+            self._make_room(connection)
+        self.loop.remove_reader(self._listener)
+        self._pause = self.loop.call_later(wait, self._listen)
+
+    def _make_room(self, newcomer: "_Connection") -> None:
+        if len(self.connections) <= self.limits.connections:
+            return
+        peers = Counter(connection.peer for connection in self.connections)
+        others = (connection for connection in self.connections if connection is not newcomer)
+        victim = max(others, key=lambda other: (peers[other.peer], other.state))  # the first of equals: the oldest
+        self.drop(victim, "connections")
+
+    def drop(self, connection: "_Connection", reason: str) -> None:
+        """A probe that was answered lacks nothing but the client's good-bye; anything else is refused."""
+        done = connection.state is State.ANSWERED and connection not in self.scrapes
+        if not done:
+            self.on_refused(reason)
+        connection.close(abort=not done)
+
+    def may_scrape(self, newcomer: "_Connection") -> bool:
+        """Whether there is a place among the scrapes; one that does not read gives its own up."""
+        rivals = [other for other in self.scrapes if other.peer == newcomer.peer]
+        if len(rivals) < self.limits.peer_scrapes:
+            if len(self.scrapes) < self.limits.scrapes:
+                return True
+            rivals = list(self.scrapes)
+        now = self.loop.time()
+        stalled = next((other for other in rivals if other.stalled(now, self.limits.stalled_seconds)), None)
+        if stalled is None:
+            return False
+        self.drop(stalled, "slow_reader")
+        return True
+
+    def _sweep(self) -> None:
+        now = self.loop.time()
+        for connection in list(self.connections):
+            if connection.state is State.READING:
+                if now - connection.opened > self.limits.head_seconds:
+                    self.drop(connection, "slow_request")
+            elif (
+                connection.stalled(now, self.limits.stall_seconds)
+                or now - connection.opened > self.limits.write_seconds
+            ):
+                self.drop(connection, "slow_reader")
+        self._timer = self.loop.call_later(_SWEEP_SECONDS, self._sweep)
+
+
+class _Connection:
+    """One request and its answer."""
+
+    def __init__(self, server: _Server, client: socket.socket, peer: str) -> None:
+        self.peer = peer
+        self.state = State.READING
+        self.opened = server.loop.time()
+        self._server = server
+        self._client = client
+        self._head = bytearray()
+        self._out: deque[memoryview] = deque()
+        self._moved = self.opened
+        """When the kernel last took something."""
+        self._reads = _LINGER_READS
+        self._writing = False
+        server.connections[self] = None
+        server.loop.add_reader(client, self.readable)
+
+    def stalled(self, now: float, seconds: float) -> bool:
+        """Whether it has an answer and has taken nothing of it for so long."""
+        return (bool(self._out) or self.state is State.ANSWERED) and now - self._moved > seconds
+
+    def close(self, *, abort: bool) -> None:
+        """`abort`: with all that the kernel still holds for it."""
+        server = self._server
+        if self not in server.connections:
+            return
+        del server.connections[self]
+        server.scrapes.pop(self, None)
+        server.loop.remove_reader(self._client)
+        server.loop.remove_writer(self._client)
+        if abort:
+            with contextlib.suppress(OSError):
+                self._client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
+        self._client.close()
+        self._out.clear()
+        self._head.clear()
+
+    def readable(self) -> None:
+        try:
+            data = self._client.recv(_CHUNK)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data = b""
+        if not data:  # it has closed, or half of it: in either case before a whole request, or after the answer
+            self.close(abort=False)
+        elif self.state is State.ANSWERED:
+            self._reads -= 1
+            if not self._reads:
+                self.close(abort=True)
+        else:
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        start = max(0, len(self._head) - 3)
+        self._head += data
+        end = self._head.find(b"\r\n\r\n", start)
+        if end < 0 and len(self._head) < self._server.limits.head_bytes:
+            return
+        self.state = State.ANSWERING
+        self._server.loop.remove_reader(self._client)
+        if end < 0 or end > self._server.limits.head_bytes:
+            self._refuse(431)
+        else:
+            self._request(self._head[:end].decode("latin-1"))
+        self._head.clear()
+
+    def _request(self, head: str) -> None:
+        line, *fields = head.split("\r\n")
+        method, _, rest = line.partition(" ")
+        target, _, version = rest.partition(" ")
+        if not version.startswith("HTTP/1.") or not target.startswith("/"):
+            self._refuse(400)
+            return
+        only_head = method == "HEAD"
+        path = target.partition("?")[0]
+        if path not in {"/metrics", "/healthz", "/readyz"}:
+            self._answer(404, _TEXT, b"not found\n", only_head=only_head)
+        elif method not in _METHODS:
+            self._answer(405, f"{_TEXT}Allow: GET, HEAD\r\n", b"GET or HEAD\n")
+        elif path == "/metrics":
+            self._scrape(fields, only_head=only_head)
+        else:
+            missing = self._server.lacking() if path == "/readyz" else ""
+            self._answer(503 if missing else 200, _TEXT, f"{missing or 'ok'}\n".encode(), only_head=only_head)
+
+    def _refuse(self, status: int) -> None:
+        self._server.on_refused("malformed")
+        self._answer(status, _TEXT, f"{_REASONS[status]}\n".encode())
+
+    def _scrape(self, fields: list[str], *, only_head: bool) -> None:
+        server = self._server
+        if not server.may_scrape(self):
+            server.on_refused("scrapes")
+            self._answer(503, f"{_TEXT}Retry-After: 1\r\n", b"too many scrapes at once\n", only_head=only_head)
+            return
+        server.scrapes[self] = None
+        form = Form.accepted(accept=_header(fields, "accept"), encoding=_header(fields, "accept-encoding"))
+
+        def encoded(task: asyncio.Task[bytes]) -> None:
+            if task.cancelled():
+                return
+            if task.exception() is not None:
+                text = f"the metrics cannot be encoded: {type(task.exception()).__name__}\n"
+                self._answer(500, _TEXT, text.encode(), only_head=only_head)
+            else:
+                self._answer(200, form.headers, task.result(), only_head=only_head)
+
+        body = server.exposition.body(form)
+        if body.done():
+            encoded(body)
+        else:
+            body.add_done_callback(encoded)
+
+    def _answer(self, status: int, headers: str, body: bytes, *, only_head: bool = False) -> None:
+        if self not in self._server.connections:
+            return
+        head = (
+            f"HTTP/1.1 {status} {_REASONS[status]}\r\n{headers}Content-Length: {len(body)}\r\n"
+            "X-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n"
+        )
+        self._moved = self._server.loop.time()
+        self._out.append(memoryview(head.encode()))
+        if body and not only_head:
+            self._out.append(memoryview(body))
+        self._write()
+
+    def _write(self) -> None:
+        loop = self._server.loop
+        try:
+            while self._out:
+                sent = self._client.send(self._out[0])
+                self._moved = loop.time()
+                if sent == len(self._out[0]):
+                    self._out.popleft()
+                else:
+                    self._out[0] = self._out[0][sent:]
+            self._client.shutdown(socket.SHUT_WR)
+        except (BlockingIOError, InterruptedError):
+            if not self._writing:
+                self._writing = True
+                loop.add_writer(self._client, self._write)
+            return
+        except OSError:  # the client is gone
+            self.close(abort=True)
+            return
+        loop.remove_writer(self._client)
+        self.state = State.ANSWERED
+        loop.add_reader(self._client, self.readable)
+
+
+def _header(fields: list[str], name: str) -> str:
+    """All of that name, as one."""
+    pairs = (field.partition(":") for field in fields)
+    return ",".join(value.strip() for key, _, value in pairs if key.lower() == name)

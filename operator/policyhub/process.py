@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import random
+import resource
 import signal
 import socket
 import threading
@@ -44,6 +45,8 @@ LEASE_LOST = 3
 LAST_WORDS_SECONDS = 0.5
 """Within `lease.Timing.margin`."""
 KOPF_SECONDS = 2.0
+FILES = 65_536
+"""Open files, where they are allowed: some sixty clusters of as many kinds as are read."""
 """How long kopf's end is waited for: it holds nothing that could be lost."""
 
 
@@ -87,6 +90,7 @@ def open_lease(settings: Settings, home: Connection) -> Lease | None:
 
 async def run(settings: Settings) -> int:
     """Until SIGTERM or SIGINT; the exit code."""
+    _raise_file_limit()
     registry = CollectorRegistry()
     metrics = Metrics(registry, version=policyhub.__version__, namespaces=settings.metrics_namespaces)
     rng = random.Random()  # noqa: S311  (jitter, not secrets)
@@ -109,6 +113,7 @@ async def run(settings: Settings) -> int:
             port=settings.metrics_port,
             registry=registry,
             lacking=lambda: _lacking(control, lease),
+            on_refused=lambda reason: metrics.http_refused.labels(reason).inc(),
         ) as port,
     ):
         log.info("started", version=policyhub.__version__, server=home.server, metrics_port=port)
@@ -184,6 +189,17 @@ async def stand_by(lease: Lease, stopped: "asyncio.Task[Any]") -> bool:
     await asyncio.gather(taking, return_exceptions=True)
     await lease.release()
     return False
+
+
+def _raise_file_limit() -> None:
+    """Each kind that is watched is a socket: one cluster of 1,000 kinds must not take those of all others.
+
+    Container runtimes give a soft limit of 1,024 and a hard one of a million, for the sake of programs that use select.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if hard == resource.RLIM_INFINITY else min(hard, FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _lacking(control: "Control", lease: Lease | None) -> str:

@@ -67,6 +67,19 @@ class Settings(BaseSettings):
     metrics_namespaces: bool = Field(
         default=False, description="Whether policyhub_violations has a label for the namespace"
     )
+    limit_report_bytes: int = Field(
+        8 * 1024 * 1024, ge=65_536, description="Bytes of one report; a larger one is not read"
+    )
+    limit_report_results: int = Field(
+        5_000, ge=1, description="Results of one report, one for each object that they name; the rest is not taken"
+    )
+    limit_namespace_findings: int = Field(
+        50_000, ge=1, description="Findings that one namespace's own reports may have in each cluster"
+    )
+    limit_cluster_findings: int = Field(1_000_000, ge=1, description="Findings of one cluster")
+    limit_namespace_imports: int = Field(
+        100_000, ge=1, description="Imports a day for the findings of one namespace: what it may cost at AWS"
+    )
     discovery_interval: float = Field(10, ge=0.1, description="Seconds between looks at what each cluster serves")
 
     @field_validator("role_arn")

@@ -6,9 +6,12 @@
 | HubReachable     | Security Hub takes findings of this account    | the permission or setting that is missing, where |
 | SourcesComplete  | every served source is seen whole and live     | which is not, and why                            |
 | InSync           | Security Hub has what the cluster calls for    | what is still to be read, sent or was refused    |
+| InputAccepted    | all that reports and constraints say was taken | what was refused, cut or not understood, whose   |
 | ArchiveHeld      | (bad) an engine lost too many findings at once | False                                            |
 | IdentityConflict | (bad) findings of this identity are another's  | False                                            |
-| Ready            | all of the above are good                      | the reason of the first that is not              |
+| OwnersKnown      | Pods' owners are listed, watched and verified  | what stands in the way                           |
+| Ready            | all of the above are good, or the rights of    | the reason of the first that is not              |
+|                  | OwnersKnown were left out (OwnersForbidden)    |                                                  |
 
 InSync stays True through the seconds in which a fresh change is on its way: it tells of backlog, not of life.
 
@@ -18,6 +21,7 @@ Pure: no I/O, no clock.
 """
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -27,13 +31,16 @@ from policyhub import approval, conflict
 from policyhub.api.scalar import format_time
 from policyhub.api.status import Condition, ConditionType, Findings, Hub, Source, Status, status_patch
 from policyhub.conflict import NAMES, UID
-from policyhub.dataplane import DataPlane, Fault, owner_fault, policy_faults, source_fault
+from policyhub.dataplane import DataPlane, Fault, owner_faults, policy_faults, source_fault
 from policyhub.dataplane import Source as Watched
 from policyhub.sources.text import capped, line
 from policyhub.sync.entry import NEW, NOTIFIED, RESOLVED, SUPPRESSED
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.plan import Hold
+from policyhub.sync.refusals import Refused
+from policyhub.sync.shares import Excess
 
+_FINE = "the findings of this cluster are up to date"
 BACKLOG_MS = 30_000
 """A finding that waits longer than this is backlog."""
 MESSAGE = 4_096
@@ -163,18 +170,27 @@ def _verdicts(plane: DataPlane, previous: Mapping[str, Condition], *, now: int) 
             f"Security Hub has what the cluster calls for{_would_archive(plane)}",
         ),
     ]
+    owners = _owners(plane)
     failing = [fault for _, status, fault in good if status != "True"]
     if barring is not None:
         failing.insert(0, barring)
-    well = Fault("AllWell", "the findings of this cluster are up to date")
+    accepted = _input(plane, now=now)
+    fine = Fault("AllWell", _FINE)
+    if owners[2].reason == "Forbidden":
+        fine = Fault("OwnersForbidden", f"{_FINE}; {owners[2].message}")
+    elif owners[1] != "True" and owners[2].reason != "RollUpOff" and plane.state.connection is None:
+        failing.append(Fault("OwnersUnknown", f"{_OWNERS_UNKNOWN} (condition OwnersKnown): {owners[2].message}"))
+    if accepted[1] == "False":  # what a tenant writes does not make the cluster unready, but it is said
+        fine = Fault("InputRefused", f"{_FINE}, but: {accepted[2].message}")
     if shared is not None and shared.reason == conflict.FOREIGN:
-        well = Fault("ForeignFindings", f"the findings of this cluster are up to date; {shared.message}")
-    ready = failing[0] if failing else well
+        fine = Fault("ForeignFindings", f"{_FINE}; {shared.message}")
+    ready = failing[0] if failing else fine
     return [
         ("Ready", "True" if not failing else "Unknown" if ready.reason in _UNKNOWN else "False", ready),
         *good,
-        _owners(plane),
+        owners,
         _policies(plane),
+        accepted,
         ("ArchiveHeld", "True" if plane.guarded else "False", _guarded(plane)),
         (
             "IdentityConflict",
@@ -184,6 +200,9 @@ def _verdicts(plane: DataPlane, previous: Mapping[str, Condition], *, now: int) 
     ]
 
 
+_OWNERS_UNKNOWN = (
+    "it is not known which Pods belong to which workload: new violations may be missing, and nothing is archived"
+)
 _UNKNOWN = frozenset({"Connecting", "NotVerified", "Discovering"})
 """Reasons of what was not tried yet."""
 
@@ -252,16 +271,32 @@ def _sources_good(plane: DataPlane) -> tuple[str, str]:
 
 
 def _owners(plane: DataPlane) -> Verdict:
-    """Whether it is known what counts for what: no part of Ready, since without it all counts for itself."""
+    """Whether it is known what counts for what. A right that was left out is no fault of Ready; all else is."""
+    type_: ConditionType = "OwnersKnown"
     if not plane.monitored.spec.roll_up:
-        return "OwnersKnown", "False", Fault("RollUpOff", "spec.rollUp is false: every object counts for itself")
-    faults = [fault for reflector in plane.owners if (fault := owner_fault(reflector)) is not None]
+        return type_, "False", Fault("RollUpOff", "spec.rollUp is false: every object counts for itself")
+    faults = owner_faults(plane.owners)
     if plane.owners and not faults:
-        return "OwnersKnown", "True", Fault("Watched", "Pods, ReplicaSets and Jobs are listed and watched")
-    told = next((fault for fault in faults if fault.reason != "Listing"), None)
-    if told is None:
-        return "OwnersKnown", "Unknown", Fault("Listing", "Pods, ReplicaSets and Jobs were not listed yet")
-    return "OwnersKnown", "False", told
+        message = f"Pods, their owners and the controllers of these are listed and watched{_strays(plane)}"
+        return type_, "True", Fault("Watched", message)
+    told = [fault for fault in faults if fault.reason != "Listing"]
+    if not told:
+        return type_, "Unknown", Fault("Listing", "Pods, their owners and the controllers of these are still listed")
+    first = min(told, key=lambda fault: fault.reason == "Forbidden")
+    return type_, "False", Fault(first.reason, first.message + _strays(plane))
+
+
+def _strays(plane: DataPlane) -> str:
+    """What tenants name as controllers and is none: no fault of the cluster, and to be seen."""
+    strays = plane.strays
+    if not strays:
+        return ""
+    number = sum(stray.number for stray in strays.values())
+    first = max(strays.values(), key=lambda stray: stray.number)
+    return (
+        f"; {number} objects in {len(strays)} namespaces name a controller that cannot be verified, and have findings"
+        f" of their own. For example, {first.example}"
+    )
 
 
 def _policies(plane: DataPlane) -> Verdict:
@@ -278,6 +313,57 @@ def _policies(plane: DataPlane) -> Verdict:
     if told is None or (library is not None and not library.settled and told.reason == "DiscoveryFailed"):
         return type_, "Unknown", Fault("Listing", "the policies were not listed yet")
     return type_, "False", told
+
+
+def _input(plane: DataPlane, *, now: int) -> Verdict:
+    """Whether all that the cluster's objects say was taken: no part of Ready, since whoever may write in one namespace
+    must not make the cluster unready.
+    """
+    type_: ConditionType = "InputAccepted"
+    ledger = plane.ledger
+    if ledger is None:
+        return type_, "Unknown", Fault("NotRead", "nothing was read yet")
+    told = [_refused_line(refused) for refused in ledger.refusals.summary()]
+    limited = any(set(refused.reasons) & set(Excess) for refused in ledger.refusals.summary())
+    exhausted = ledger.shares.exhausted(now=now)
+    told += [f"{namespace}: its imports of the day are used up, {IMPORTS_LIMIT}" for namespace in exhausted]
+    if not told:
+        return type_, "True", Fault("AllAccepted", "all that reports and constraints say was taken")
+    more = f"; and {len(told) - TOLD_NAMESPACES} more" if len(told) > TOLD_NAMESPACES else ""
+    message = "; ".join(told[:TOLD_NAMESPACES]) + more
+    if exhausted and not limited:
+        return type_, "False", Fault("ImportsUsedUp", message)
+    if limited:
+        return type_, "False", Fault("LimitExceeded", message)
+    return type_, "False", Fault("NotUnderstood", message)
+
+
+def _refused_line(refused: Refused) -> str:
+    """One namespace: what was refused, with an example."""
+    one = refused.refusal
+    what = f"{refused.origin}/{refused.name}"
+    more = f" (and {refused.objects - 1} more objects)" if refused.objects > 1 else ""
+    where = refused.namespace or "outside of namespaces"
+    match one.reason:
+        case Excess.REPORT_RESULTS:
+            said = f"{one.number:,} results in one report, {one.taken:,} taken ({REPORT_LIMIT})"
+        case Excess.REPORT_BYTES:
+            said = f"a report of {one.number:,} bytes was not read (POLICYHUB_LIMIT_REPORT_BYTES)"
+        case Excess.NAMESPACE:
+            said = f"{one.number:,} violations in one report, {one.taken or 0:,} taken ({NAMESPACE_LIMIT})"
+        case Excess.CLUSTER:
+            said = f"{one.number:,} violations in one report, {one.taken or 0:,} taken ({CLUSTER_LIMIT})"
+        case _:
+            reasons = ", ".join(f"{number:,} {reason}" for reason, number in sorted(refused.reasons.items())[:5])
+            return f"{where}: not understood or not taken: {reasons}, such as in {what}{more}"
+    return f"{where}: {said}: {what}{more}; nothing is archived because these objects lack it"
+
+
+REPORT_LIMIT = "POLICYHUB_LIMIT_REPORT_RESULTS"
+NAMESPACE_LIMIT = "its namespace has reached POLICYHUB_LIMIT_NAMESPACE_FINDINGS"
+CLUSTER_LIMIT = "the cluster has reached POLICYHUB_LIMIT_CLUSTER_FINDINGS"
+IMPORTS_LIMIT = "other changes of its findings wait for tomorrow (POLICYHUB_LIMIT_NAMESPACE_IMPORTS)"
+TOLD_NAMESPACES = 10
 
 
 def _sync_fault(plane: DataPlane, *, was_in_sync: bool, now: int) -> Fault | None:
@@ -336,18 +422,49 @@ def _would_archive(plane: DataPlane) -> str:
 def _guarded(plane: DataPlane) -> Fault:
     if not plane.guarded:
         return Fault("NothingHeld", "no engine has lost unusually many findings at once")
-    told = "; ".join(
-        f"{source}: {hold.lost} of {hold.total} active findings are no longer called for, {hold.reason}"
-        for source, hold in sorted(plane.guarded.items())[:5]
+    told = _some(
+        [
+            f"{_cut(source)}: {hold.lost} of {hold.total} active findings are no longer called for, {hold.reason}"
+            for source, hold in sorted(plane.guarded.items())
+        ],
+        between="; ",
     )
-    first = min(plane.guarded)
     return Fault(
         "TooManyLost",
         f"{told}. None of them is archived until what was missing comes back or somebody approves. Is the engine at"
-        " work, and did nobody remove its policies by mistake? To archive them, for one hour:"
-        f" policyhub archive {plane.name} --approve '{first}'; or: kubectl annotate --overwrite monitoredcluster"
-        f" {plane.name} \"{approval.ANNOTATION}={first}@$(date -u -d '+1 hour' +%Y-%m-%dT%H:%M:%SZ)\"",
+        f" work, and did nobody remove its policies by mistake? To archive them, for one hour: {_approve(plane)}",
     )
+
+
+def _approve(plane: DataPlane) -> str:
+    """The commands that approve of one engine's losses: as a shell reads them, whatever the engine is called."""
+    first = min(plane.guarded, key=lambda source: (len(source) > _NAME, source))
+    if len(first) > _NAME:
+        return (
+            f"policyhub archive {shlex.quote(plane.name)} --approve=NAME, with the name as the product field"
+            " policyhub/source of its findings has it, which is too long to be repeated here"
+        )
+    approved = f"{approval.ANNOTATION}={approval.quoted(first)}@$(date -u -d '+1 hour' +%Y-%m-%dT%H:%M:%SZ)"
+    return (
+        f"policyhub archive {shlex.quote(plane.name)} {shlex.quote(f'--approve={first}')}; or: kubectl annotate"
+        f' --overwrite monitoredcluster {shlex.quote(plane.name)} "{approved}"'
+    )
+
+
+_NAME = 128
+"""Characters of a foreign name that a command repeats; it must be whole there."""
+_SHOWN = 64
+_MOST = 5
+"""Things that a message names of many."""
+
+
+def _cut(text: str) -> str:
+    return line(text, _SHOWN)
+
+
+def _some(told: list[str], *, between: str = ", ") -> str:
+    more = f"{between}and {len(told) - _MOST} more" if len(told) > _MOST else ""
+    return between.join(told[:_MOST]) + more
 
 
 def _triage(plane: DataPlane, ledger: Ledger) -> dict[str, Any]:

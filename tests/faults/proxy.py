@@ -15,7 +15,12 @@ from tests.integration.operator.gate import Gate
 
 GROUPS = ("wgpolicyk8s.io", "openreports.io", "constraints.gatekeeper.sh")
 PODS = ("/api/v1/pods",)
-OWNERS = (*PODS, "/apis/apps/v1/replicasets", "/apis/batch/v1/jobs")
+OWNERS = (
+    *PODS,
+    "/api/v1/replicationcontrollers",
+    *(f"/apis/apps/v1/{kind}" for kind in ("replicasets", "deployments", "statefulsets", "daemonsets")),
+    *(f"/apis/batch/v1/{kind}" for kind in ("jobs", "cronjobs")),
+)
 """What tells the data plane which Pods count for which object."""
 SOURCES = (*(f"/apis/{group}" for group in GROUPS), "/api/v1/namespaces", *OWNERS)
 """What the data plane reads."""

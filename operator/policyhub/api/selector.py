@@ -14,14 +14,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-_KEY = r"(?:[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+_KEY = r"(?:[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 _VALUE = r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?"
 _TERM = re.compile(
-    rf"(?P<absent>!)?\s*(?P<key>{_KEY})"
-    rf"(?:\s*(?P<equality>==|=|!=)\s*(?P<value>{_VALUE})"
-    rf"|\s+(?P<membership>in|notin)\s*\(\s*(?P<values>{_VALUE}(?:\s*,\s*{_VALUE})*)\s*\))?"
+    rf"(?P<absent>!)? ?(?P<key>{_KEY})"
+    rf"(?: ?(?P<equality>==|=|!=) ?(?P<value>{_VALUE})| (?P<membership>in|notin) ?\((?P<values>[^()]{{0,8192}})\))?"
 )
-_BETWEEN = re.compile(r",(?![^(]*\))")  # a comma that is not inside of parentheses
+_ONE = re.compile(_VALUE)
 
 Operator = Literal["in", "notin", "exists", "absent"]
 
@@ -58,11 +57,24 @@ class Selector:
 
 def parse(text: str) -> Selector:
     """Raises ValueError, which names the part that cannot be read."""
-    return Selector(tuple(_term(part.strip()) for part in _BETWEEN.split(text))) if text.strip() else Selector()
+    return Selector(tuple(_term(part.strip()) for part in _parts(text))) if text.strip() else Selector()
+
+
+def _parts(text: str) -> list[str]:
+    """Between the commas that are not inside of parentheses."""
+    parts: list[str] = []
+    inside = False
+    for piece in text.split(","):
+        if inside:
+            parts[-1] += f",{piece}"
+        else:
+            parts.append(piece)
+        inside = piece.rfind("(") > piece.rfind(")") or (inside and ")" not in piece)
+    return parts
 
 
 def _term(text: str) -> Term:
-    found = _TERM.fullmatch(text)
+    found = _TERM.fullmatch(" ".join(text.split()))
     if found is None or (found["absent"] and (found["equality"] or found["membership"])):
         raise ValueError(f"not a label selector such as shard=a or shard in (a, b): {text!r}")
     key = found["key"]
@@ -70,5 +82,7 @@ def _term(text: str) -> Term:
         return Term(key, "notin" if found["equality"] == "!=" else "in", frozenset({found["value"]}))
     if found["membership"]:
         values = frozenset(value.strip() for value in found["values"].split(","))
+        if not all(map(_ONE.fullmatch, values)):
+            raise ValueError(f"not a label selector such as shard=a or shard in (a, b): {text!r}")
         return Term(key, "in" if found["membership"] == "in" else "notin", values)
     return Term(key, "absent" if found["absent"] else "exists")

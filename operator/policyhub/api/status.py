@@ -19,6 +19,7 @@ ConditionType = Literal[
     "SourcesComplete",
     "OwnersKnown",
     "PoliciesKnown",
+    "InputAccepted",
     "ArchiveHeld",
     "IdentityConflict",
 ]
@@ -108,7 +109,8 @@ class Status(Model):
     conditions: Annotated[tuple[Condition, ...], Field(max_length=32, json_schema_extra=map_list("type"))] = ()
     """Ready: all is well, or its reason names the first thing that is not. Connected: the cluster's API server answers.
     HubReachable: Security Hub takes findings. InSync: it holds what the cluster says. SourcesComplete: every source
-    that the cluster serves has been listed in full. ArchiveHeld, good when False: an engine has lost so many findings
+    that the cluster serves has been listed in full. InputAccepted: all that the reports say was understood and taken.
+    ArchiveHeld, good when False: an engine has lost so many findings
     at once that none of them is archived before somebody approves, or they come back. IdentityConflict, good when
     False: another cluster or MonitoredCluster uses this one's identity; the reason says whether this one goes on. All
     Unknown with the reason StatusFailed: the status could not be told."""

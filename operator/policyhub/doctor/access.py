@@ -14,7 +14,9 @@ import msgspec
 from policyhub.api.monitoredcluster import GROUP, PLURAL, MonitoredCluster
 from policyhub.doctor.verdict import Verdict, fine, problem, unchecked
 from policyhub.kube.connection import Connection, Refused, Unreachable
+from policyhub.kube.decoding import decoded
 from policyhub.kube.resource import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS
+from policyhub.sync.owners import CONTROLLERS, RESOURCES
 from policyhub.sync.policies import ORIGINS
 
 _REVIEWS = "/apis/authorization.k8s.io/v1"
@@ -23,6 +25,7 @@ _MENDS: Mapping[str, str] = {
     "read": "bind the chart's ClusterRole (rbac.create) to this identity; in another cluster, apply a role of the same"
     " rules there",
     "roll-up": "set the chart's rbac.rollUp, or spec.rollUp: false, which changes the ids of findings about Pods",
+    "owners": "set the chart's rbac.rollUp; without it what Pods name as their controller is believed, not verified",
     "enrichment": "set the chart's rbac.enrichment, or spec.enrichment: false, which leaves out what policies say of"
     " themselves",
     "namespaces": "set the chart's rbac.namespaces; without it, findings of deleted namespaces wait for the guard",
@@ -65,8 +68,8 @@ def of_monitored(monitored: MonitoredCluster) -> list[Need]:
     needs.append(Need("read", "get", "namespaces", name="kube-system"))
     needs += [Need("namespaces", verb, "namespaces") for verb in _READ]
     if spec.roll_up:
-        owners = (("pods", ""), ("replicasets", "apps"), ("jobs", "batch"))
-        needs += [Need("roll-up", verb, *place) for place in owners for verb in _READ]
+        for part, resources in (("roll-up", RESOURCES), ("owners", CONTROLLERS)):
+            needs += [Need(part, verb, r.plural, r.group) for r in resources for verb in _READ]
     if spec.enrichment:
         policies = (origin.partition(".")[::2] for origin in ORIGINS)
         needs += [Need("enrichment", verb, *place) for place in policies for verb in _READ]
@@ -97,7 +100,7 @@ async def check(connection: Connection, about: str, needs: Iterable[Need], *, ac
     asked = list(dict.fromkeys(needs))
     try:
         allowed = await asyncio.gather(*(_allowed(connection, need, account) for need in asked))
-    except (Refused, Unreachable, msgspec.MsgspecError) as error:
+    except (Refused, Unreachable) as error:
         mend = (
             "only an administrator may ask for another service account: run it as one, or in the Pod" if account else ""
         )
@@ -128,6 +131,9 @@ class _Review(msgspec.Struct):
     status: _Answer
 
 
+_review = msgspec.json.Decoder(_Review)
+
+
 async def _allowed(connection: Connection, need: Need, account: str) -> bool:
     resource, _, subresource = need.resource.partition("/")
     attributes = {
@@ -146,4 +152,4 @@ async def _allowed(connection: Connection, need: Need, account: str) -> bool:
         spec |= {"user": f"system:serviceaccount:{namespace}:{name}", "groups": groups}  # type: ignore[dict-item]  # JSON
     body = {"apiVersion": "authorization.k8s.io/v1", "kind": kind, "spec": spec}
     raw = await connection.post(f"{_REVIEWS}/{kind.lower()}s", body)
-    return msgspec.json.decode(raw, type=_Review).status.allowed
+    return decoded(_review, raw, Unreachable).status.allowed

@@ -8,13 +8,16 @@ import msgspec
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.doctor.verdict import Verdict, fine, problem, unchecked
 from policyhub.kube.connection import Connection, Refused, Unreachable
+from policyhub.kube.decoding import decoded
 from policyhub.kube.discovery import Discovery, discover
 from policyhub.kube.resource import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS
+from policyhub.sources.text import line
 
 OLDEST = (1, 25)
 """The chart's CRD needs CEL rules."""
 SKEW_SECONDS = 60.0
 """Clocks that differ by more are told. A Date header has whole seconds, and an answer takes some."""
+_VERSION = 64
 _LISTINGS = 3
 """Intervals between complete listings, after which an operator that has not listed is called gone."""
 
@@ -25,12 +28,15 @@ class _Version(msgspec.Struct, rename="camel"):
     minor: str = ""
 
 
+_version = msgspec.json.Decoder(_Version)
+
+
 async def check_server(connection: Connection, about: str, *, wall: Callable[[], float]) -> tuple[list[Verdict], bool]:
     """Its version, how its clock differs from `wall` (Unix seconds), and whether it answers at all."""
     try:
         body, sent = await connection.dated("/version")
-        version = msgspec.json.decode(body, type=_Version)
-    except (Refused, Unreachable, msgspec.MsgspecError) as error:
+        version = decoded(_version, body, Unreachable)
+    except (Refused, Unreachable) as error:
         found = f"{connection.server} does not answer as a Kubernetes API server: {error}"
         mend = "check the route from this Pod (network policies, security groups, the cluster's endpoint access), the"
         mend += " proxy, and the kubeconfig's server, authority and credentials"
@@ -42,11 +48,15 @@ async def check_server(connection: Connection, about: str, *, wall: Callable[[],
 def judge_version(about: str, server: str, version: _Version) -> Verdict:
     """Pure."""
     digits = version.minor.rstrip("+")  # EKS: "29+"
-    told = f"{server} is Kubernetes {version.git_version or 'of an unknown version'}"
-    if version.major.isdecimal() and digits.isdecimal() and (int(version.major), int(digits)) < OLDEST:
+    told = f"{server} is Kubernetes {line(version.git_version, _VERSION) or 'of an unknown version'}"
+    if _is_number(version.major) and _is_number(digits) and (int(version.major), int(digits)) < OLDEST:
         mend = f"upgrade the cluster: the operator is made for {OLDEST[0]}.{OLDEST[1]} and later"
         return problem("connection", about, told, mend=mend)
     return fine("connection", about, told)
+
+
+def _is_number(text: str) -> bool:
+    return len(text) <= 4 and text.isdecimal()
 
 
 def judge_clock(about: str, sent: datetime, now: float) -> Verdict:

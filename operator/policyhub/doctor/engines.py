@@ -11,6 +11,7 @@
 The same times as of the alerts in charts/policyhub/alerts.
 """
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -25,6 +26,7 @@ from policyhub.render.listing import listing
 from policyhub.render.piece import Broken, Piece
 from policyhub.sources import reader
 from policyhub.sources.constraints import SOURCE
+from policyhub.sources.text import line
 from policyhub.sources.violation import Malformed, Reading
 from policyhub.sync.view import PLAUSIBLE_AHEAD_SECONDS
 
@@ -44,6 +46,9 @@ _MENDS: Mapping[str, str] = {
     "kubewarden": "look at the jobs of kubewarden's audit scanner and at its policy servers",
 }
 _SHOWN = 5
+_NAME = 64
+_MOST = 30
+"""Engines that are told of; who may write a report may call its engine what he likes."""
 
 
 @dataclass(slots=True)
@@ -122,16 +127,21 @@ def silent(about: str, seen: Seen, *, now: float, silent_after: Mapping[str, flo
     for (engine, group), at in seen.newest.items():
         if group != GATEKEEPER:
             newest[engine] = max(at, newest.get(engine, 0))
-    for engine, at in sorted(newest.items()):
+    known = tuple(name.casefold() for name in silent_after)
+    ordered = sorted(newest.items(), key=lambda one: (not one[0].casefold().startswith(known), one))
+    for engine, at in ordered[:_MOST]:
         age, most = now - at, most_of(silent_after, engine)
-        told = f"the newest result of {engine} is {span(age)} old"
+        called = line(engine, _NAME)
+        told = f"the newest result of {called} is {span(age)} old"
         if age <= most:
             yield fine("engines", about, told)
         else:
             stopped = next((m for name, m in _MENDS.items() if engine.casefold().startswith(name)), "")
-            mend = stopped or f"look whether {engine} runs, and at its log"
-            mend += f"; if it is so quiet by its nature: --silent-after '{engine}=…'"
+            mend = stopped or f"look whether {called} runs, and at its log"
+            mend += f"; if it is so quiet by its nature: {shlex.quote(f'--silent-after={called}=…')}"
             yield problem("engines", about, f"{told}, and it should be {span(most)} at most", mend=mend)
+    if len(newest) > _MOST:
+        yield unchecked("engines", about, f"{len(newest) - _MOST} more engines give results; the first ones are shown")
     if not newest and seen.objects and not (seen.audited or seen.unaudited):
         yield fine("engines", about, f"{seen.objects} reports, and no result in them names a time")
 
@@ -152,17 +162,16 @@ def frozen(about: str, seen: Seen) -> Verdict:
     )
     if not left:
         return fine("frozen-reports", about, "no engine has left reports of the other API behind")
-    told = ", ".join(
-        f"{engine} writes {other[group]} now and has left its reports in {group}" for engine, group in left
+    told = _some(
+        f"{line(engine, _NAME)} writes {other[group]} now and has left its reports in {group}" for engine, group in left
     )
     kinds = {
         POLICY_REPORTS: "policyreports.wgpolicyk8s.io,clusterpolicyreports.wgpolicyk8s.io",
         OPEN_REPORTS: "reports.openreports.io,clusterreports.openreports.io",
     }
     commands = [f"kubectl get {kinds[group]} -A" for group in sorted({group for _, group in left})]
-    mend = (
-        f"delete what {left[0][0]} has written there ({'; '.join(commands)}); other engines' reports may lie beside it"
-    )
+    mend = f"delete what {line(left[0][0], _NAME)} has written there ({'; '.join(commands)});"
+    mend += " other engines' reports may lie beside it"
     return problem("frozen-reports", about, told, mend=mend)
 
 
@@ -212,4 +221,4 @@ def span(seconds: float) -> str:
 def _some(names: Iterable[str]) -> str:
     told = list(names)
     more = f" and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
-    return ", ".join(told[:_SHOWN]) + more
+    return ", ".join(line(one) for one in told[:_SHOWN]) + more

@@ -16,6 +16,7 @@ from policyhub.api import selector
 from policyhub.api.monitoredcluster import GROUP, PLURAL, VERSION, MonitoredCluster, SecurityHub
 from policyhub.doctor import access, cluster, engines, hub, network, others, quota
 from policyhub.doctor.verdict import Verdict, fine, problem, unchecked
+from policyhub.kube.body import PAGE
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.kube.kubeconfig import KubeconfigError
 from policyhub.settings import Settings
@@ -77,7 +78,7 @@ class _List(msgspec.Struct):
 async def _monitored(home: Connection, questions: Questions) -> list[tuple[MonitoredCluster, int]] | Verdict:
     """The MonitoredClusters that were asked for, each with its generation; or why there are none."""
     try:
-        items = msgspec.json.decode(await home.get(RESOURCE), type=_List).items
+        items = msgspec.json.decode(await home.get(RESOURCE, limit=PAGE), type=_List).items
     except Refused as error:
         if error.status == 404:
             mend = "install the chart, whose folder crds/ holds the CRD"

@@ -66,9 +66,10 @@ def _malformed(given: Mapping[str, str]) -> Iterator[Verdict]:
 
 
 def _shown(url: str) -> str:
-    """Without the password."""
-    parts = urlsplit(url)
-    return url.replace(f"{parts.username}:{parts.password}@", "") if parts.password else url
+    """Without what stands before the last `@`, also where it is no URL."""
+    userinfo, _, rest = url.rpartition("@")
+    scheme, found, _ = userinfo.partition("://")
+    return f"{scheme}://{rest}" if found else rest
 
 
 def _within(host: str, entry: str) -> bool:

@@ -13,6 +13,7 @@ Neither of the two archives what it wrote once it is removed: policy-reporter on
 import into the product may archive: the same finding, with RecordState ARCHIVED and a later UpdatedAt.
 """
 
+import shlex
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
@@ -24,6 +25,7 @@ from policyhub.findings.asff import timestamp
 from policyhub.hub.client import Filters, HubClient
 from policyhub.hub.errors import AccessLost, HubError
 from policyhub.hub.inventory import milliseconds, strip_for_import
+from policyhub.sources.text import line
 
 PAGES = 10
 """Read for the diagnosis; the quota of GetFindings is the account's."""
@@ -33,6 +35,9 @@ _STOP: Mapping[str, str] = {
     REPORTER: "switch its target securityHub off",
     SAMPLE: "delete its CloudFormation stack, whose schedule would write them again",
 }
+_NAME = 128
+_MOST = 20
+"""Tools that are named; anybody may call himself what he likes."""
 _OWN = "policyhub/"
 _TYPES = "Software and Configuration Checks/Kubernetes Policies"
 """What both write."""
@@ -43,15 +48,21 @@ _FILTERS: Filters = {
 
 
 def tool(finding: Mapping[str, Any]) -> str:
-    """Which tool has written the finding. Pure."""
-    fields = finding.get("ProductFields") or {}
-    resources = finding.get("Resources") or [{}]
-    details = (resources[0].get("Details") or {}).get("Other") or {}
+    """Which tool has written the finding: one line, and short, whatever it calls itself. Pure."""
+    fields = _mapping(finding.get("ProductFields"))
+    resources = finding.get("Resources")
+    first = resources[0] if isinstance(resources, list) and resources else {}
+    details = _mapping(_mapping(_mapping(first).get("Details")).get("Other"))
     if {"Report", "Policy", "Result"} <= details.keys():
         return REPORTER
     if {"ProviderName", "ProviderVersion"} <= fields.keys() and ":eks:" in str(finding.get("Id")):
         return SAMPLE
-    return str(finding.get("ProductName") or str(finding.get("GeneratorId") or "unknown").partition("/")[0])
+    named = finding.get("ProductName") or str(finding.get("GeneratorId") or "unknown").partition("/")[0]
+    return line(str(named), _NAME) or "unknown"
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 async def left(client: HubClient, *, pages: int | None = None) -> AsyncIterator[tuple[list[dict[str, Any]], bool]]:
@@ -89,11 +100,13 @@ def judge(about: str, account: str, region: str, counted: Counter[str], *, more:
     if not counted:
         return [fine("other-tools", about, "no other tool has active findings about Kubernetes policies")]
     verdicts = []
-    for name, number in counted.most_common():
+    for name, number in counted.most_common(_MOST):
         found = f"{'at least ' if more else ''}{number} active findings about Kubernetes policies are {name}'s"
-        command = f"policyhub archive-others '{name}' --account-id {account} --region {region}"
+        command = f"policyhub archive-others --account-id {account} --region {region} -- {shlex.quote(name)}"
         mend = f"{_STOP.get(name, 'stop the tool')}, then archive what it left: {command}"
         verdicts.append(problem("other-tools", about, found, mend=mend))
+    if len(counted) > _MOST:
+        verdicts.append(unchecked("other-tools", about, f"{len(counted) - _MOST} more tools have some"))
     return verdicts
 
 

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 
 import policyhub
 from policyhub.doctor.verdict import Verdict, exit_code, tally
+from policyhub.sources.text import line
 
 _LABELS = {"fine": "fine", "problem": "PROBLEM", "unchecked": "unknown"}
 _WIDTH = 118
+_LONGEST = 4_000
+"""Characters of one text: clusters and hubs write what they like."""
 
 
 def text(verdicts: Sequence[Verdict]) -> str:
@@ -45,7 +48,7 @@ def document(verdicts: Sequence[Verdict]) -> str:
 def _lines(head: str, said: str) -> list[str]:
     """What was said beside its head, wrapped in a column of its own."""
     return textwrap.wrap(
-        said,
+        line(said, _LONGEST),
         width=_WIDTH,
         initial_indent=head,
         subsequent_indent=" " * len(head),

@@ -206,7 +206,7 @@ def _product_fields(violation: Violation, *, cluster: Cluster, digest: str, orig
     return fields
 
 
-@lru_cache(maxsize=1024)  # an engine has a handful
+@lru_cache(maxsize=1024)  # an engine has a handful; a key has 128 characters at most
 def _property(key: str) -> str:
     """The name of the product field that holds a property."""
     return _FORBIDDEN_IN_KEY.sub("_", f"{PRODUCT}/property/{key}")[:_FIELD_KEY]

@@ -39,14 +39,14 @@ _UNKNOWN = " not evaluated"
 _VERBS: dict[Result, str] = {"fail": "fails", "warn": "has a warning from", "error": "could not be evaluated against"}
 
 # Gatekeeper cuts messages at 256 bytes, also within a character, which then reads U+FFFD.
-_CUT = re.compile("\ufffd+(?:\\.\\.\\.)?$")
+_BROKEN = "\ufffd"
 # Kyverno says that it validates, and where as `rule autogen-limits[0] failed at path /spec/containers/0/`.
-_VALIDATES = re.compile(r"^validation (?:error|failure): (?=\S)")
-_AT_PATH = re.compile(r"\s+rule \S+ failed at path (/\S*)")
+_VALIDATES = ("validation error: ", "validation failure: ")
+_AT_PATH = re.compile(r"\srule \S{1,256} failed at path (/\S{0,1024})")
 # Benchmarks say of each check how it is looked at.
-_LOOKED_AT = re.compile(r"\s*\((?:Automated|Manual|(?:Not )?Scored)\)$")
+_LOOKED_AT = ("(Automated)", "(Manual)", "(Scored)", "(Not Scored)")
 # Some constraint libraries write their labels before the message: `{"team":"x"} >> the image is too old`.
-_LABELS = re.compile(r"^\{[^{}]{0,512}\} >> (?=.)")
+_LABELS, _LABELLED = 512, "} >> "
 
 
 def title(violation: Violation, *, cluster: str) -> str:
@@ -77,12 +77,19 @@ def description(violation: Violation, *, cluster: str) -> str:
 def spoken(message: str) -> str:
     """The message without what its engine adds or breaks."""
     if message.startswith("{"):
-        message = _LABELS.sub("", message)
-    elif message.startswith("validation "):
-        message = _VALIDATES.sub("", message)
+        labels, mark, rest = message[1:].partition(_LABELLED)
+        if mark and rest and len(labels) <= _LABELS and "{" not in labels and "}" not in labels:
+            message = rest
+    elif message.startswith(_VALIDATES):
+        rest = message.partition(": ")[2]
+        message = rest if rest[:1].strip() else message
     if " failed at path " in message:
         message = _AT_PATH.sub(r" (at \1)", message)
-    return _CUT.sub("…", message) if "\ufffd" in message else message
+    if _BROKEN not in message:
+        return message
+    said = message.removesuffix("...")
+    kept = said.rstrip(_BROKEN)
+    return f"{kept}…" if kept != said else message
 
 
 def filled(*parts: str) -> list[str]:
@@ -94,10 +101,9 @@ def speaks_for_itself(violation: Violation) -> str:
     subject = violation.subject
     if subject.group != ITSELF or subject.kind not in ("ClusterPolicyReport", "PolicyReport"):
         return ""
-    whole = (
-        subject.kind == "ClusterPolicyReport" or violation.source in KUBE_BENCH
-    )  # it looks at nodes, wherever it runs
-    return "cluster" if whole else "report"
+    if subject.namespace:  # whoever may write there speaks for that namespace alone
+        return "report" if subject.kind == "PolicyReport" else ""
+    return "cluster" if subject.kind == "ClusterPolicyReport" else "report"
 
 
 def _lead(violation: Violation, cluster: str) -> str:
@@ -140,12 +146,18 @@ def _what(violation: Violation) -> str:
     if violation.source == VULNERABILITY and discriminator:
         policy = f"{policy or rule} in {discriminator}"
     elif violation.source in KUBE_BENCH and discriminator:
-        policy = f"{discriminator} {_LOOKED_AT.sub('', spoken(violation.message)) or policy}"
+        policy = f"{discriminator} {_check(violation.message) or policy}"
     elif violation.source == "Falco":
         policy = rule or policy
     elif violation.source == KUBESCAPE:
         policy = " ".join(filled(policy, rule))
     return fit(policy, TITLE) or fit(rule, TITLE) or fit(violation.source, TITLE) or "policyhub"
+
+
+def _check(message: str) -> str:
+    """The text of a benchmark's check, without how it is looked at."""
+    said = spoken(message)
+    return next((said.removesuffix(how).rstrip() for how in _LOOKED_AT if said.endswith(how)), said)
 
 
 def _behind(violation: Violation) -> list[str]:

@@ -27,10 +27,10 @@ CHECK_URL = "https://avd.aquasec.com/misconfig/ksv{number:03}"
 _TEXT = 512
 _NAME = 256
 _URL = re.compile(r"https?://[\x21-\x7e]{1,1000}")
-_CHECK = re.compile(r"(?:AVD-)?KSV-?0*(\d{1,4})")
+_CHECK = re.compile(r"(?:AVD-)?KSV-?0{0,8}(\d{1,4})")
 _REMEDIES = ("remediation-docs", "remediation-url", "remediation")
 _LINKS = ("primarylink", "controlurl", "url", "link", "documentation", "docs")
-_BUNDLED = re.compile(r"remediation['\"\\]*\s*:\s*['\"\\]+([^'\"\\]+)")
+_BUNDLED = re.compile(r"remediation['\"\\]{0,8}\s{0,8}:\s{0,8}['\"\\]{1,8}([^'\"\\]{1,1024})")
 
 
 def remediation(violation: Violation) -> dict[str, str]:

@@ -4,8 +4,9 @@ How a violation of one object reads once it counts for another: the rule without
 copies of a Pod rule, the object's own name out of its texts. A rollout changes none of it. Pure: no I/O, no clock.
 """
 
-import re
 from collections.abc import Iterable
+from itertools import pairwise
+from string import ascii_letters, digits
 
 import msgspec
 
@@ -31,6 +32,10 @@ _AUTOGEN_KINDS = frozenset(
 """What Kyverno writes copies of a Pod rule for."""
 _NAME = 63
 """Kyverno cuts the names of rules, prefix included."""
+
+_BEHIND = frozenset(f"{ascii_letters}{digits}-")
+_BEFORE = _BEHIND | {"."}
+"""What makes a name part of a longer one."""
 
 
 def is_rolled(subject: Subject) -> bool:
@@ -75,9 +80,18 @@ def rolled(violation: Violation, subject: Subject) -> Violation:
 
 def _unnamed(text: str, subject: Subject) -> str:
     """Without the name of an object that the next rollout replaces: `<pod>`. A name within a longer one stays."""
-    if subject.name not in text:
+    name = subject.name
+    if not name or name not in text:
         return text
-    return re.sub(rf"(?<![A-Za-z0-9.-]){re.escape(subject.name)}(?![A-Za-z0-9-])", f"<{subject.kind.lower()}>", text)
+    pieces = text.split(name)
+    last = len(pieces) - 1
+    made = [pieces[0]]
+    for number, (left, right) in enumerate(pairwise(pieces), 1):
+        before = left[-1:] or (name[-1] if number > 1 else "")
+        behind = right[:1] or (name[0] if number < last else "")
+        alone = before not in _BEFORE and behind not in _BEHIND
+        made += (f"<{subject.kind.lower()}>" if alone else name, right)
+    return "".join(made)
 
 
 def identity_of(identity: Identity) -> Identity:
@@ -92,9 +106,10 @@ def grouped(calls: Iterable[tuple[Violation, int | None]]) -> list[tuple[Violati
     found: dict[Identity, list[tuple[Violation, int | None]]] = {}
     for call in calls:
         found.setdefault(call[0].identity, []).append(call)
-    return [said[0] if len(said) == 1 else _one(said) for said in found.values()]
+    return [said[0] if len(said) == 1 else joined(said) for said in found.values()]
 
 
-def _one(said: list[tuple[Violation, int | None]]) -> tuple[Violation, int | None]:
+def joined(said: list[tuple[Violation, int | None]]) -> tuple[Violation, int | None]:
+    """Several of one identity as one."""
     times = [observed for _, observed in said if observed is not None]
     return speaker(violation for violation, _ in said), min(times, default=None)

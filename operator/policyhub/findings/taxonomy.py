@@ -79,14 +79,11 @@ BENCHMARKS: dict[str, str] = {
 _LEVELS = {"baseline": f"{POD_SECURITY} (Baseline)", "restricted": f"{POD_SECURITY} (Restricted)"}
 _CONTROLS = frozenset({"control", "controls"})
 _NAMED = frozenset({"standard", "standards"})
-_KEYED = re.compile(r"(?P<standard>.+)-controls?")
-_BUNDLE = re.compile(r"bundleDisplayName\W{1,6}([^'\"\\]+)")
-_NUMBERS = re.compile(r"controlNumbers\W{1,6}([^\]'\"\\]+)")
+_KEYED = ("-controls", "-control")
+_BUNDLE = re.compile(r"bundleDisplayName\W{1,6}([^'\"\\]{1,1024})")
+_NUMBERS = re.compile(r"controlNumbers\W{1,6}([^\]'\"\\]{1,1024})")
 _SEPARATORS = re.compile(r"[,;\n]")
-_ENGINES_SUFFIX = re.compile(r"\s+in (?:CEL(?: expressions)?|Vpol)$", re.IGNORECASE)
-_VERSIONED = re.compile(r"(?P<name>.+?)-(?P<version>\d[\d.]*)")
-_NUMBERED = re.compile(r"\d[\d.]*(?=\s)")
-_LEVEL_SUFFIX = re.compile(r"_(baseline|restricted)$")
+_ENGINES = (" in cel expressions", " in cel", " in vpol")
 
 # The most of each, and the longest: AWS documents 32 requirements, its server names 20 standards; others cut a
 # requirement at 64 characters; for ids no limit is documented, and more than this is no id.
@@ -114,7 +111,14 @@ def compliance(violation: Violation) -> dict[str, Any]:
 
 def categories(category: str) -> list[str]:
     """One by one; Kyverno's library adds to them which engine a policy is written for."""
-    return [_ENGINES_SUFFIX.sub("", part.strip()) for part in category.split(",") if part.strip()]
+    return [_whoever_runs_it(part.strip()) for part in category.split(",") if part.strip()]
+
+
+def _whoever_runs_it(category: str) -> str:
+    for engine in _ENGINES:
+        if category[-len(engine) :].lower() == engine:
+            return category[: -len(engine)].rstrip()
+    return category
 
 
 def _control(violation: Violation) -> str:
@@ -145,16 +149,15 @@ def _stated(violation: Violation) -> tuple[list[str], list[str]]:
             requirements += _bundled(value)
         elif word in STANDARDS:
             requirements += [f"{STANDARDS[word]} {item}" for item in _items(value)]
-        elif keyed := _KEYED.fullmatch(word):
-            name = STANDARDS.get(keyed["standard"]) or keyed["standard"].upper()
+        elif keyed := _keyed(word):
+            name = STANDARDS.get(keyed) or keyed.upper()
             requirements += [f"{name} {item}" for item in _items(value)]
         elif word == "index" and violation.source in KUBE_BENCH:
             requirements.append(f"{BENCHMARK} {value}")
     requirements += [_spelt(control, level=level, standards=standards) for control in controls]
     if violation.source == COMPLIANCE:
         named = _benchmark(dict(violation.properties).get("benchmark", ""))
-        numbered = _NUMBERED.match(violation.policy)
-        requirements.append(f"{named} {numbered[0] if numbered else violation.policy}" if named else violation.policy)
+        requirements.append(f"{named} {_numbered(violation.policy)}" if named else violation.policy)
         standards.append(named)
     standards += [part for part in categories(violation.category) if part.startswith(POD_SECURITY)]
     if violation.source in KUBE_BENCH:
@@ -162,17 +165,33 @@ def _stated(violation: Violation) -> tuple[list[str], list[str]]:
     return _distinct(requirements, _REQUIREMENT)[:_REQUIREMENTS], _distinct(standards, _ID)[:_ASSOCIATED]
 
 
+def _keyed(word: str) -> str:
+    """The standard of `cis-eks-control`; empty for another key."""
+    return next((word.removesuffix(ending) for ending in _KEYED if word.endswith(ending)), "")
+
+
+def _numbered(policy: str) -> str:
+    """The number of `1.2.3 Some check`, else all of it."""
+    number, blank, _ = policy.partition(" ")
+    return number if blank and _is_number(number) else policy
+
+
+def _is_number(text: str) -> bool:
+    """Digits and dots, a digit first."""
+    return text[:1].isdecimal() and all(part.isdecimal() or not part for part in text.split("."))
+
+
 def _benchmark(name: str) -> str:
-    versioned = _VERSIONED.fullmatch(name)
-    if versioned is None:
+    benchmark, dash, version = name.rpartition("-")
+    if not dash or not benchmark or not _is_number(version):
         return BENCHMARKS.get(name, name)
-    return f"{BENCHMARKS.get(versioned['name'], versioned['name'])} {versioned['version']}"
+    return f"{BENCHMARKS.get(benchmark, benchmark)} {version}"
 
 
 def _spelt(control: str, *, level: str, standards: list[str]) -> str:
-    suffix = _LEVEL_SUFFIX.search(control)
-    if suffix:
-        return f"{_LEVELS[suffix[1]]} {control[: suffix.start()]}"
+    check, mark, suffix = control.rpartition("_")
+    if mark and suffix in _LEVELS:
+        return f"{_LEVELS[suffix]} {check}"
     named = level or (standards[0] if len(standards) == 1 else "")
     return control if control.startswith(named) else f"{named} {control}"
 

@@ -60,6 +60,9 @@ class Factory(Protocol):
 
     def renew(self) -> None: ...
 
+    def secrets(self) -> frozenset[str]:
+        """What must not be shown, see `credentials.Clients`."""
+
 
 class Observer(Protocol):
     """Told of each call that ended: AWS's code or `OK`. Runs in a worker thread: must be thread-safe and quick."""
@@ -273,8 +276,7 @@ class HubClient:
         ids = {finding["Id"] for finding in part}
         failed: dict[str, Failure] = {}
         for entry in response.get("FailedFindings") or ():
-            code = str(entry.get("ErrorCode") or "Unknown")
-            failure = Failure(code, str(entry.get("ErrorMessage") or ""), errors.failure_kind(code))
+            failure = errors.failed(entry.get("ErrorCode"), entry.get("ErrorMessage"))
             if failure.kind == "configuration":
                 failure = errors.advise(failure, account=self.account, region=self.region)
             failed[str(entry.get("Id"))] = failure
@@ -329,11 +331,14 @@ class HubClient:
         try:
             return call()
         except errors.FAULTS as fault:
-            error = errors.translate(fault, operation=operation, account=self.account, region=self.region)
+            secrets = self._clients.secrets()
+            error = errors.translate(
+                fault, operation=operation, account=self.account, region=self.region, secrets=secrets
+            )
             code = error.code
             if isinstance(error, errors.AccessLost) and error.kind in errors.CREDENTIALS:
                 self._clients.renew()
-            raise error from fault
+            raise error from None  # the library's own text may hold what was taken out of ours
         except errors.HubError as error:  # withheld: it never left
             code = error.code
             raise

@@ -8,7 +8,9 @@ boto3 clients are thread-safe, sessions are not: clients are made once, under a 
 from disk (0.1 s, 15 MB), so it happens in the thread of the first call, and hubs share one loader of models.
 """
 
+import os
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -18,6 +20,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import InvalidEndpointConfigurationError
 
+from policyhub import redaction
 from policyhub.hub import body
 from policyhub.hub.errors import Withheld
 
@@ -30,6 +33,10 @@ must be well below the time for which a lease is held (`policyhub.lease.Timing`)
 under way when another replica begins. A network that stretches it (several addresses that do not answer, an answer byte
 by byte) meets the end of the process, which comes with the end of the lease.
 """
+
+_CREDENTIAL_HEADERS = ("Authorization", "X-Amz-Security-Token")
+_REMEMBERED = 16
+"""Of what was sent, the last ones: what comes back, comes back at once."""
 
 SESSION_NAME = "policyhub"
 """The role session's name, as CloudTrail shows it."""
@@ -91,6 +98,7 @@ class Clients:
         self._permit = permit
         self._seconds = connect_timeout + read_timeout
         self._lock = threading.Lock()
+        self._sent: deque[str] = deque(maxlen=_REMEMBERED)
         self._session: Any = None
         self._made: dict[str, Any] = {}
 
@@ -101,6 +109,10 @@ class Clients:
     def sts(self) -> Sts:
         client: Sts = self._client("sts")
         return client
+
+    def secrets(self) -> frozenset[str]:
+        """What may be sent back by AWS, by a proxy, or by whatever an endpoint's URL leads to: not to be shown."""
+        return redaction.of_environment(os.environ) | frozenset(self._sent)
 
     def renew(self) -> None:
         """Sign in anew at the next call: a client keeps the credentials, or the lack of them, that it began with.
@@ -158,9 +170,14 @@ class Clients:
             core.register_component("credential_provider", botocore.credentials.CredentialResolver([provider]))
         return boto3.Session(botocore_session=core, region_name=self._region)
 
-    def _hold(self, **_: object) -> None:
+    def _hold(self, *, request: Any = None, **_: object) -> None:
         if not self._permit(self._seconds):
             raise Withheld
+        for name in _CREDENTIAL_HEADERS:
+            value = request.headers.get(name) if request is not None else None
+            text = value.decode(errors="replace") if isinstance(value, bytes) else str(value or "")
+            if text and text not in self._sent:
+                self._sent.append(text)
 
 
 class _AssumedRole:

@@ -18,11 +18,15 @@ AWS publishes no list of codes for either. What is not in the tables below is re
 while calling an unknown code permanent could lose a finding. Pure: no I/O, no clock.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
+
+from policyhub.redaction import redacted
+from policyhub.sources.text import line
 
 AccessKind = Literal[
     "AccessDenied",
@@ -36,14 +40,19 @@ AccessKind = Literal[
 CREDENTIALS: frozenset[AccessKind] = frozenset({"CredentialsExpired", "CredentialsMissing", "CredentialsRejected"})
 """The kinds that other credentials of the same place may cure."""
 
+_MAX_MESSAGE = 1_500
+"""Characters: `_MESSAGE_LIMIT` of AWS's, and what is said around them."""
+
 FailureKind = Literal["permanent", "configuration", "unsent", "retry"]
 
 
 class HubError(Exception):
+    """Code and message are on one line, cut, and hold no credential (`policyhub.redaction`)."""
+
     def __init__(self, message: str, *, code: str) -> None:
-        super().__init__(message)
-        self.message = message
-        self.code = code
+        self.message = line(redacted(message), _MAX_MESSAGE)
+        self.code = line(code, 64)
+        super().__init__(self.message)
 
 
 class Throttled(HubError):  # noqa: N818 - named for what the caller does about it
@@ -165,7 +174,8 @@ _ADVICE: dict[AccessKind, str] = {
     "NotEnabled": "enable Security Hub CSPM in this account and Region",
 }
 _MESSAGE_LIMIT = 1_000
-"""Characters of AWS's own words that are kept: a message ends up in a condition and in logs."""
+"""Characters of AWS's own words that are kept, on one line: a message ends up in a condition and in logs."""
+_CODE_LIMIT = 64
 
 
 def is_throttle(code: str) -> bool:
@@ -194,12 +204,16 @@ def permission(operation: str) -> str:
     return f"{service}:{operation}"
 
 
-def translate(fault: Exception, *, operation: str, account: str, region: str) -> HubError:
-    """The HubError for one of FAULTS. A failed AssumeRole inside the call is told as such."""
+def translate(fault: Exception, *, operation: str, account: str, region: str, secrets: Iterable[str] = ()) -> HubError:
+    """The HubError for one of FAULTS. A failed AssumeRole inside the call is told as such.
+
+    `secrets` are credentials that may be in its text: those of proxies, and those that AWS was sent.
+    """
+    known = frozenset(secrets)
     if isinstance(fault, boto.ClientError):
-        return _answered(fault, operation=operation, account=account, region=region)
+        return _answered(fault, operation=operation, account=account, region=region, secrets=known)
     code = type(fault).__name__
-    said = f"{operation} in account {account}, {region}: {code}: {str(fault)[:_MESSAGE_LIMIT]}"
+    said = f"{operation} in account {account}, {region}: {code}: {_words(str(fault), known)}"
     kind: AccessKind
     if isinstance(fault, _CREDENTIALS_MISSING) or (isinstance(fault, OSError) and fault.filename):
         kind = "CredentialsMissing"
@@ -210,6 +224,12 @@ def translate(fault: Exception, *, operation: str, account: str, region: str) ->
     else:
         return Unavailable(said, code=code)
     return AccessLost(kind, f"{said}; {_ADVICE[kind]}", code=code)
+
+
+def failed(code: object, message: object) -> Failure:
+    """Of a finding, as FailedFindings names it."""
+    told = line(str(code or "Unknown"), _CODE_LIMIT)
+    return Failure(told, line(str(message or ""), _MESSAGE_LIMIT), failure_kind(told))
 
 
 def advise(failure: Failure, *, account: str, region: str) -> Failure:
@@ -226,12 +246,18 @@ def mismatch(*, caller: str, account: str, region: str) -> AccessLost:
     return AccessLost("AccountMismatch", f"{said}; {_ADVICE['AccountMismatch']}", code="AccountMismatch")
 
 
-def _answered(fault: boto.ClientError, *, operation: str, account: str, region: str) -> HubError:
+def _words(text: str, secrets: frozenset[str]) -> str:
+    return line(redacted(text, secrets), _MESSAGE_LIMIT)
+
+
+def _answered(
+    fault: boto.ClientError, *, operation: str, account: str, region: str, secrets: frozenset[str]
+) -> HubError:
     answer = fault.response.get("Error", {})
-    code = str(answer.get("Code") or "Unknown")
+    code = line(redacted(str(answer.get("Code") or "Unknown"), secrets), _CODE_LIMIT)
     status = int(fault.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0)
     asked = str(getattr(fault, "operation_name", "") or operation)
-    text = str(answer.get("Message") or "no message")[:_MESSAGE_LIMIT]
+    text = _words(str(answer.get("Message") or ""), secrets) or "no message"
     said = f"{asked} in account {account}, {region}: {code}: {text}"
     if is_throttle(code) or status == 429:
         return Throttled(said, code=code)

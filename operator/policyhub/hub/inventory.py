@@ -16,7 +16,6 @@ not complete is not yielded. GetFindings is eventually consistent: a part is wha
 import asyncio
 import random
 import re
-import sys
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
@@ -29,6 +28,8 @@ import structlog
 from policyhub.hub.batch import Finding
 from policyhub.hub.client import Filters, Page
 from policyhub.hub.errors import HubError, Throttled, Unavailable, Withheld
+from policyhub.sources.recent import share
+from policyhub.sources.text import LIMIT, capped
 from policyhub.sources.violation import Place
 
 log = structlog.get_logger(__name__)
@@ -160,7 +161,9 @@ class Inventory:
 
 
 def held(finding: Finding) -> Held:
-    """Never fails: what is missing or of another type is empty."""
+    """Never fails: what is missing or of another type is empty. Texts are cleaned and cut: who may import into the
+    account may write them.
+    """
     fields = _mapping(finding.get("ProductFields"))
     return Held(
         id=finding["Id"],
@@ -280,9 +283,9 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+    return capped(value, LIMIT) if isinstance(value, str) else ""
 
 
 def _word(value: object) -> str:
     """A text that many findings share, kept once."""
-    return sys.intern(value) if isinstance(value, str) else ""
+    return share(_text(value))

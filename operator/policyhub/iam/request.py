@@ -22,7 +22,9 @@ from policyhub.api.scalar import (
 from policyhub.iam.policy import Plan, Workload
 
 KNOWN_PARTITIONS = tuple(PARTITIONS.split("|"))
-_ISSUER = re.compile(r"(?:https://)?([a-z0-9][a-z0-9.-]*\.[a-z]+(?:/[A-Za-z0-9_./-]*[A-Za-z0-9_-])?)/?")
+_ISSUER = re.compile(
+    r"(?:https://)?([a-z0-9][a-z0-9.-]{0,251}\.[a-z]{1,63}(?:/[A-Za-z0-9_./-]{0,255}[A-Za-z0-9_-])?)/?"
+)
 
 
 class RequestError(Exception):

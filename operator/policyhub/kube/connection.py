@@ -1,20 +1,31 @@
-"""One API server: how it is reached, what it answers as bytes, and the two ways in which it does not.
+"""One API server: how it is reached, what it answers as bytes, and the ways in which it does not.
 
 Nothing here decodes a body that was asked for. Every request has time-outs, none follows a redirect (a hostile server
-must not send the token, or this process, elsewhere), and the number of watches is not limited by the connection pool.
+must not send the token, or this process, elsewhere), and what a server can make this process hold is bounded:
 
-Errors, named for what the caller does about them:
+| held                                        | at most                                                               |
+|---------------------------------------------|-----------------------------------------------------------------------|
+| an answer, unpacked                         | `body.SMALL`; a page of a listing `body.PAGE`, one such at a time     |
+| pages under way, of one server              | `_LISTINGS`                                                           |
+| one line of a watch; unfinished ones of all | `MAX_LINE`; `_MAX_PENDING` for all watches of one server              |
+| the time for which a line stays unfinished  | `_LINE_SECONDS`                                                       |
+| sockets of one server                       | `_SOCKETS`; watches that are being opened `_OPENINGS`                 |
+
+Errors, named for what the caller does about them (`errors`, `kubeconfig`):
 
     Refused       the server answered and said no: `status` and `reason` tell the remedy
     Unreachable   no usable answer: network, TLS, time-out, or something that is not the Kubernetes API
+    └── TooLarge  more than is held: ask for less
     KubeconfigError   nothing was tried: what was configured cannot be used
 """
 
 import asyncio
+import base64
 import contextlib
 import os
+import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -22,40 +33,42 @@ from typing import Any, Self
 
 import aiohttp
 import msgspec
+from aiohttp.abc import ResolveResult
 
 import policyhub
-from policyhub.kube import kubeconfig, local
+from policyhub import redaction
+from policyhub.kube import body, kubeconfig, local
+from policyhub.kube.decoding import decoded
+from policyhub.kube.errors import Refused, TooLarge, Unreachable
 from policyhub.kube.kubeconfig import Access, KubeconfigError
 from policyhub.kube.local import Token
+from policyhub.kube.pace import Pace
+
+__all__ = ["Connection", "Refused", "TooLarge", "Unreachable"]
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-MAX_LINE = 64 * 1024 * 1024
-"""Bytes of one watch event. etcd holds 1.5 MiB; aggregated API servers hold more; an endless line is an attack."""
+MAX_LINE = 8 * 2**20
+"""Bytes of one watch event. etcd holds 1.5 MiB by default, and at most 3 to 4 by any managed service's setting; what
+aggregated API servers hold beyond that is more than can be made of one report."""
+MAX_KINDS = 1_000
+"""Kinds of objects of one group that are read: Gatekeeper's library has 40, its largest users some hundreds."""
+_MAX_PENDING = 16 * 2**20
+_LINE_SECONDS = 60.0
 _MAX_REFUSAL = 65_536
 """Bytes read of an error's body: it holds one sentence."""
-_MAX_MESSAGE = 500
-_BUFFER = 2**21
-"""Bytes read ahead of an answer: a watch event of etcd's 1.5 MiB passes without a pause."""
+_REFUSAL_SECONDS = 10.0
+_SMALL_SECONDS = 60.0
+"""For one document."""
+_BUFFER = 2**16
+_WATCH_BUFFER = 2**14
+"""Bytes read ahead: there can be a thousand watches."""
 _LISTINGS = 4
 """Pages under way at once: bounds memory, and the load when hundreds of kinds are listed at start."""
+_OPENINGS = 32
+"""Watches that are being opened at once."""
+_SOCKETS = MAX_KINDS + 64
 
 Params = Mapping[str, str]
-
-
-class Refused(Exception):  # noqa: N818  (the name says what happened)
-    """The API server answered with an error."""
-
-    def __init__(self, status: int, reason: str, message: str, *, retry_after: float | None = None) -> None:
-        self.status = status
-        self.reason = reason[:_MAX_MESSAGE]
-        self.message = message[:_MAX_MESSAGE] or "the answer holds no message"
-        super().__init__(f"{status} {self.reason}: {self.message}")
-        self.retry_after = retry_after
-        """Seconds that the server asks to wait."""
-
-
-class Unreachable(Exception):  # noqa: N818  (the name says what happened)
-    """No usable answer: network, TLS, time-out, or not a Kubernetes API server."""
 
 
 class Connection:
@@ -81,15 +94,26 @@ class Connection:
         self._read_seconds = read_seconds
         self._total_seconds = total_seconds
         self._session = aiohttp.ClientSession(
-            # No limit: Gatekeeper alone can have hundreds of kinds to watch.
-            connector=aiohttp.TCPConnector(limit=0, ssl=_trust(access)),
+            connector=aiohttp.TCPConnector(
+                limit=_SOCKETS, ssl=_trust(access), resolver=_Resolver() if access.stored else None
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"Accept": "application/json", "User-Agent": f"policyhub/{policyhub.__version__}"},
-            trust_env=True,  # HTTPS_PROXY and NO_PROXY, where the access names no proxy
+            # HTTPS_PROXY and NO_PROXY, where the access names no proxy. Plain http goes to this machine only, and a
+            # proxy would see the token.
+            trust_env=access.server.startswith("https:"),
             read_bufsize=_BUFFER,
+            auto_decompress=False,  # it has no limit
         )
-        self.listings = asyncio.Semaphore(_LISTINGS)
-        """Held for each page of a listing, by whoever lists."""
+        self.pace = Pace()
+        """Of the work on what this server sends."""
+        self._listings = asyncio.Semaphore(_LISTINGS)
+        self._openings = asyncio.Semaphore(_OPENINGS)
+        self._pending = 0
+        """Bytes of unfinished lines, of all watches."""
+        self._secrets = redaction.of_environment(os.environ) | redaction.of_url(access.proxy or "")
+        self._sent = access.token or ""
+        """The token that was sent last."""
 
     @classmethod
     async def in_cluster(
@@ -107,12 +131,15 @@ class Connection:
 
     @classmethod
     async def from_kubeconfig(cls, source: bytes | Mapping[str, object]) -> "Connection":
-        """A kubeconfig out of a Secret; what it may ask for is decided in `kubeconfig`. Raises KubeconfigError."""
-        return cls(kubeconfig.parse(source))
+        """A kubeconfig that may ask for nothing of this process, see `kubeconfig`. Raises KubeconfigError."""
+        return cls(await asyncio.to_thread(kubeconfig.parse, source))
 
     @classmethod
     async def from_secret(cls, home: "Connection", namespace: str, name: str, *, key: str) -> "Connection":
-        """The same, read from the Secret in the cluster of `home`. Raises KubeconfigError; Unreachable of `home`."""
+        """The same, read from the Secret in the cluster of `home`, and stricter: whoever may write it is not trusted.
+
+        Raises KubeconfigError; Unreachable of `home`.
+        """
         where = f"Secret {namespace}/{name}"
         try:
             raw = await home.get(f"/api/v1/namespaces/{namespace}/secrets/{name}")
@@ -120,10 +147,20 @@ class Connection:
             raise KubeconfigError(
                 f"{where} cannot be read: {error}; name it in the chart's kubeconfigSecrets"
             ) from error
-        value = msgspec.json.decode(raw, type=_Secret).data.get(key)
+
+        def unreadable(why: str) -> KubeconfigError:
+            return KubeconfigError(f"{where} cannot be read: {why}")
+
+        value = decoded(_secret, raw, unreadable).data.get(key)
         if value is None:
             raise KubeconfigError(f"{where} has no key {key}; spec.connection.kubeconfigSecretRef.key names it")
-        return await cls.from_kubeconfig(value)
+        if len(value) > kubeconfig.MAX_BYTES * 4 // 3 + 4:
+            raise unreadable(f"the kubeconfig is larger than {kubeconfig.MAX_BYTES // 1024} KiB")
+        try:
+            content = base64.b64decode(value, validate=True)
+        except ValueError:
+            raise unreadable(f"{key} is not base64") from None
+        return cls(await asyncio.to_thread(kubeconfig.parse, content, stored=True))
 
     @classmethod
     async def from_file(cls, paths: str, *, context: str | None = None) -> "Connection":
@@ -148,25 +185,42 @@ class Connection:
         """Ends what is under way; safe to call twice."""
         await self._session.close()
 
-    async def get(self, path: str, params: Params | None = None, *, accept: str | None = None) -> bytes:
-        """The body of the answer; `accept` where another form of it is wanted. Raises Refused, Unreachable."""
-        return await self._exchange("GET", path, params=params, accept=accept)
+    async def get(
+        self, path: str, params: Params | None = None, *, accept: str | None = None, limit: int = body.SMALL
+    ) -> bytes:
+        """The body of the answer; `accept` where another form of it is wanted. An answer of more than `limit` bytes is
+        TooLarge. Raises Refused, Unreachable.
+        """
+        return await self._exchange("GET", path, params=params, accept=accept, limit=limit)
+
+    @contextlib.asynccontextmanager
+    async def page(
+        self, path: str, params: Params | None = None, *, accept: str | None = None
+    ) -> AsyncIterator[bytearray]:
+        """The body of one page of a listing, to be used within the block: few are held at once. Raises as `get`."""
+        async with self._listings, contextlib.AsyncExitStack() as stack:
+            yield (
+                await self._answer(
+                    "GET", path, params=params, accept=accept, limit=body.PAGE, seconds=self._total_seconds, stack=stack
+                )
+            )[0]
 
     async def dated(self, path: str) -> tuple[bytes, datetime | None]:
         """The body, and when the server sent it by its own clock, if it says. Raises Refused, Unreachable."""
-        body, headers = await self._answer("GET", path)
+        async with contextlib.AsyncExitStack() as stack:
+            content, headers = await self._answer("GET", path, stack=stack)
         try:
-            return body, parsedate_to_datetime(headers.get("Date", ""))
-        except ValueError:
-            return body, None
+            return bytes(content), parsedate_to_datetime(headers.get("Date", ""))
+        except (ValueError, OverflowError):
+            return bytes(content), None
 
     async def patch(self, path: str, body: object) -> bytes:
         """A JSON merge patch; `body` is anything msgspec encodes. Raises Refused, Unreachable."""
-        return await self._exchange("PATCH", path, body=body, media="application/merge-patch+json")
+        return await self._exchange("PATCH", path, sends=body, media="application/merge-patch+json")
 
     async def post(self, path: str, body: object) -> bytes:
         """`body` is anything msgspec encodes. Raises Refused, Unreachable."""
-        return await self._exchange("POST", path, body=body, media="application/json")
+        return await self._exchange("POST", path, sends=body, media="application/json")
 
     @contextlib.asynccontextmanager
     async def stream(
@@ -174,47 +228,57 @@ class Connection:
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """Lines of an answer that does not end by itself, such as a watch; entered once the server has accepted it.
 
-        The lines raise Unreachable when the connection is cut or silent for `idle_seconds`; an unfinished last line is
-        dropped. Leaving the block closes the connection.
+        The lines raise Unreachable when the connection is cut, is silent for `idle_seconds` or does not end a line, and
+        TooLarge at one that is longer than MAX_LINE; an unfinished last line is dropped, an empty one is given, so that
+        the reader can tell a server that sends nothing else. Leaving the block closes the connection.
         """
         timeout = aiohttp.ClientTimeout(connect=self._connect_seconds, sock_read=idle_seconds)
-        response = await self._open("GET", path, params=params, timeout=timeout, accept=accept, encoding="identity")
+        async with self._openings:
+            response = await self._open(
+                "GET", path, params=params, timeout=timeout, accept=accept, encoding="identity", buffer=_WATCH_BUFFER
+            )
         try:
-            yield _lines(response)
+            if response.headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:
+                raise Unreachable(f"{path}: a watch that is packed, which was not asked for")
+            async with contextlib.aclosing(self._lines(response, path)) as lines:
+                yield lines
         finally:
             response.close()
 
     async def cluster_uid(self) -> str:
         """What tells this cluster from every other: the uid of its namespace kube-system. Raises as `get`."""
-        body = await self.get("/api/v1/namespaces/kube-system")
-        try:
-            return msgspec.json.decode(body, type=_Identified).metadata.uid
-        except msgspec.MsgspecError as error:
-            raise Unreachable(f"{self.server} does not answer as a Kubernetes API server: {error}") from error
+        return decoded(
+            _identified,
+            await self.get("/api/v1/namespaces/kube-system"),
+            lambda why: Unreachable(f"{self.server} does not answer as a Kubernetes API server: {why}"),
+        ).metadata.uid
 
     async def _exchange(self, method: str, path: str, **more: Any) -> bytes:
-        body, _ = await self._answer(method, path, **more)
-        return body
+        async with contextlib.AsyncExitStack() as stack:
+            content, _ = await self._answer(method, path, stack=stack, **more)
+            return bytes(content)
 
     async def _answer(
         self,
         method: str,
         path: str,
         *,
+        stack: contextlib.AsyncExitStack,
         params: Params | None = None,
-        body: object = None,
+        sends: object = None,
         media: str | None = None,
         accept: str | None = None,
-    ) -> tuple[bytes, Mapping[str, str]]:
-        """Body and headers."""
-        timeout = aiohttp.ClientTimeout(
-            total=self._total_seconds, connect=self._connect_seconds, sock_read=self._read_seconds
-        )
-        data = None if media is None else msgspec.json.encode(body)
+        limit: int = body.SMALL,
+        seconds: float | None = None,
+    ) -> tuple[bytearray, Mapping[str, str]]:
+        """Body and headers; `stack` as of `body.read`."""
+        total = min(_SMALL_SECONDS, self._total_seconds) if seconds is None else seconds
+        timeout = aiohttp.ClientTimeout(total=total, connect=self._connect_seconds, sock_read=self._read_seconds)
+        data = None if media is None else msgspec.json.encode(sends)
         response = await self._open(method, path, params=params, timeout=timeout, data=data, media=media, accept=accept)
         try:
-            with _unreachable():
-                return await response.read(), response.headers
+            with self._unreachable():
+                return await body.read(response, path, cap=limit, stack=stack), response.headers
         finally:
             response.close()  # a body read to its end has already given its connection back
 
@@ -229,6 +293,7 @@ class Connection:
         media: str | None = None,
         accept: str | None = None,
         encoding: str = "gzip",
+        buffer: int = _BUFFER,
     ) -> aiohttp.ClientResponse:
         """Gzip: reports shrink to a fourteenth, and it is undone off the loop, at 500 MB/s."""
         headers = {"Accept-Encoding": encoding}
@@ -236,10 +301,11 @@ class Connection:
             headers["Content-Type"] = media
         if accept is not None:
             headers["Accept"] = accept
-        with _unreachable():
+        with self._unreachable():
             async with asyncio.timeout(self._connect_seconds + self._read_seconds):
                 token = self._access.token if self._token is None else await self._token()
                 if token:
+                    self._sent = token
                     headers["Authorization"] = f"Bearer {token}"
                 response = await self._session.request(
                     method,
@@ -251,13 +317,108 @@ class Connection:
                     allow_redirects=False,
                     proxy=self._access.proxy,
                     server_hostname=self._access.tls_server_name,
+                    read_bufsize=buffer,
                 )
-        if response.status >= 300:
+        if not 200 <= response.status < 300:
             try:
-                raise await _refused(response)
+                raise await self._refused(response)
             finally:
                 response.close()
         return response
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """The credentials that a server or a proxy can send back."""
+        return self._secrets | {self._sent}
+
+    async def _refused(self, response: aiohttp.ClientResponse) -> Refused:
+        status = _Status()
+        with contextlib.suppress(Unreachable, _NoStatus), self._unreachable():
+            async with asyncio.timeout(_REFUSAL_SECONDS):
+                status = decoded(_status, await _beginning(response), _NoStatus)
+        retry_after = status.details.retry_after_seconds if status.details else None
+        if (header := response.headers.get("Retry-After", "")[:20]).isdecimal():  # the other form, a date, is not sent
+            retry_after = float(header)
+        return Refused(
+            response.status,
+            status.reason or response.reason or "Unknown",
+            status.message,
+            retry_after=retry_after,
+            secrets=self.secrets,
+        )
+
+    @contextlib.contextmanager
+    def _unreachable(self) -> Iterator[None]:
+        """Every way in which a request fails without an answer.
+
+        ValueError: a URL or header that aiohttp will not send; KubeconfigError and OSError: credentials unreadable. The
+        library's errors are not kept beside ours: their texts hold the proxy's password.
+        """
+        try:
+            yield
+        except TimeoutError as error:
+            raise Unreachable(f"no answer in time ({type(error).__name__})") from None
+        except (aiohttp.ClientError, OSError, ValueError, KubeconfigError) as error:
+            raise Unreachable(f"{type(error).__name__}: {error}", secrets=self.secrets) from None
+
+    async def _lines(self, response: aiohttp.ClientResponse, path: str) -> AsyncGenerator[bytes]:
+        """The lines, however the network cut them; a line of many chunks is joined once, not once per chunk."""
+        pending = bytearray()
+        clock = asyncio.get_running_loop().time
+        since = clock()
+        try:
+            while True:
+                with self._unreachable():
+                    chunk = await response.content.readany()
+                if not chunk:
+                    return
+                first, *rest = chunk.split(b"\n")
+                pending += first
+                self._pending += len(first)
+                if len(pending) > MAX_LINE:
+                    raise TooLarge(
+                        f"{path}: a line of a watch is longer than {MAX_LINE // 2**20} MiB ({MAX_LINE} bytes)"
+                    )
+                if not rest:
+                    if self._pending > _MAX_PENDING:
+                        raise TooLarge(
+                            f"{path}: the unfinished lines of all watches exceed {_MAX_PENDING // 2**20} MiB"
+                        )
+                    if clock() - since > _LINE_SECONDS:
+                        raise Unreachable(f"{path}: a line of a watch did not end within {_LINE_SECONDS:.0f} s")
+                    continue
+                self._pending -= len(pending)
+                line, pending = bytes(pending), bytearray()
+                yield line
+                pending += rest.pop()
+                self._pending += len(pending)
+                for line in rest:
+                    yield line
+                since = clock()
+        finally:
+            self._pending -= len(pending)
+
+
+async def _beginning(response: aiohttp.ClientResponse) -> bytearray:
+    """Of an error's body."""
+    read = bytearray()
+    while len(read) < _MAX_REFUSAL and (chunk := await response.content.read(_MAX_REFUSAL - len(read))):
+        read += chunk
+    packing = response.headers.get("Content-Encoding", "").strip().lower()
+    return body.beginning(read, packing, _MAX_REFUSAL)
+
+
+class _Resolver(aiohttp.ThreadedResolver):
+    """For what a Secret names: no name leads to where clouds hand out credentials."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = await super().resolve(host, port, family)
+        allowed = [result for result in found if not kubeconfig.is_link_local(result["host"])]
+        if not allowed:
+            raise OSError(f"{host} leads to a link-local address")
+        return allowed
 
 
 def in_cluster_address(environ: Mapping[str, str]) -> str:
@@ -282,7 +443,7 @@ def _trust(access: Access) -> ssl.SSLContext:
             with _in_memory(access.certificate) as certificate, _in_memory(access.key) as key:
                 context.load_cert_chain(certificate, key)
     except (OSError, ValueError) as error:
-        raise KubeconfigError(f"kubeconfig refused: its certificates or key cannot be read: {error}") from error
+        raise KubeconfigError(f"kubeconfig refused: its certificates or key cannot be read: {error}") from None
     return context
 
 
@@ -295,8 +456,7 @@ class _Identified(msgspec.Struct):
 
 
 class _Secret(msgspec.Struct):
-    data: dict[str, bytes] = {}
-    """Msgspec reads base64 into bytes."""
+    data: dict[str, str] = {}
 
 
 class _Details(msgspec.Struct, rename="camel"):
@@ -311,33 +471,13 @@ class _Status(msgspec.Struct):
     details: _Details | None = None
 
 
-async def _refused(response: aiohttp.ClientResponse) -> Refused:
-    status = _Status()
-    with contextlib.suppress(Unreachable, msgspec.MsgspecError), _unreachable():
-        status = msgspec.json.decode(await response.content.read(_MAX_REFUSAL), type=_Status)
-    retry_after = status.details.retry_after_seconds if status.details else None
-    if (header := response.headers.get("Retry-After", "")).isdecimal():  # the other form, a date, is not sent
-        retry_after = float(header)
-    return Refused(
-        response.status,
-        status.reason or response.reason or "Unknown",
-        status.message,
-        retry_after=retry_after,
-    )
+class _NoStatus(Exception):  # noqa: N818  (says what happened)
+    """An error's body that is none of an API server."""
 
 
-@contextlib.contextmanager
-def _unreachable() -> Iterator[None]:
-    """Every way in which a request fails without an answer.
-
-    ValueError: a URL or header that aiohttp will not send; KubeconfigError and OSError: credentials unreadable.
-    """
-    try:
-        yield
-    except TimeoutError as error:
-        raise Unreachable(f"no answer in time ({type(error).__name__})") from error
-    except (aiohttp.ClientError, OSError, ValueError, KubeconfigError) as error:
-        raise Unreachable(f"{type(error).__name__}: {error}"[:_MAX_MESSAGE]) from error
+_identified = msgspec.json.Decoder(_Identified)
+_secret = msgspec.json.Decoder(_Secret)
+_status = msgspec.json.Decoder(_Status)
 
 
 @contextlib.contextmanager
@@ -349,28 +489,3 @@ def _in_memory(content: bytes) -> Iterator[str]:
         yield f"/proc/self/fd/{descriptor}"
     finally:
         os.close(descriptor)
-
-
-async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    """The non-empty lines, however the network cut them; a line of many chunks is joined once, not once per chunk."""
-    pending: list[bytes] = []
-    size = 0
-    while True:
-        with _unreachable():
-            chunk = await response.content.readany()
-        if not chunk:
-            return
-        first, *rest = chunk.split(b"\n")
-        pending.append(first)
-        size += len(first)
-        if size > MAX_LINE:
-            raise Unreachable(f"a line is longer than {MAX_LINE} bytes")
-        if not rest:
-            continue
-        if line := b"".join(pending):
-            yield line
-        tail = rest.pop()
-        for line in rest:
-            if line:
-                yield line
-        pending, size = [tail], len(tail)

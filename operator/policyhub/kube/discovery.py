@@ -7,14 +7,20 @@ its group's preference that serves it. Absence is a claim that needs proof, sinc
     the group lists a version, whose document lacks the resource        absent in that version
     the group lists only versions that are not read                     unknown (policies: absent)
     anything else: 403, 5xx, time-out, a listed version answering 404   unknown: what was served before may still be
+    more than MAX_KINDS kinds, or names that Kubernetes does not take   unknown, but the others (the first by name) are
+                                                                        served
 """
 
 import asyncio
+import re
 from collections.abc import Mapping
+from typing import TypeVar
 
 import msgspec
 
-from policyhub.kube.connection import Connection, Refused, Unreachable
+from policyhub.kube.connection import MAX_KINDS, Connection
+from policyhub.kube.decoding import decoded
+from policyhub.kube.errors import Refused, Unreachable, spoken
 from policyhub.kube.resource import (
     ADMISSION,
     GATEKEEPER,
@@ -27,6 +33,8 @@ from policyhub.kube.resource import (
     VERSIONS,
     Resource,
 )
+
+_T = TypeVar("_T")
 
 _PLURALS: Mapping[str, frozenset[str]] = {
     POLICY_REPORTS: frozenset({"policyreports", "clusterpolicyreports"}),
@@ -54,13 +62,17 @@ _POLICIES: Mapping[str, frozenset[str]] = {
 
 _NAMED: Mapping[str, frozenset[str]] = {**_PLURALS, **_POLICIES}
 
+_PLURAL = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
+_KIND = re.compile(r"[A-Za-z]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?")
+"""What Kubernetes takes as names of a CustomResourceDefinition (DNS-1035 labels; of a kind in any case)."""
+
 
 class Discovery(msgspec.Struct, frozen=True):
     """A resource neither served nor of an unknown group is absent."""
 
     served: tuple[Resource, ...]
     unknown: dict[str, str]
-    """Group → why it could not be read, for a person."""
+    """Group → why it could not be read, or not whole, for a person."""
     ending: frozenset[str] = frozenset()
     """Origins of served resources that take no new object: a CRD that is being deleted, its objects first."""
 
@@ -81,13 +93,24 @@ async def discover_policies(connection: Connection, *, reports: bool, gatekeeper
     return await _discovered(connection, [group for group, asked in wanted.items() if asked])
 
 
+async def served_kinds(connection: Connection, group: str, version: str) -> frozenset[str] | None:
+    """The kinds that are served in this version of the group, none where it is not served; None: not known."""
+    try:
+        kinds = msgspec.json.decode(await connection.get(f"/apis/{group}/{version}"), type=_Kinds)
+    except Refused as error:
+        return frozenset() if error.status == 404 else None
+    except (Unreachable, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return frozenset(kind.kind for kind in kinds.resources or () if "/" not in kind.name)
+
+
 async def _discovered(connection: Connection, groups: list[str]) -> Discovery:
     answers = await asyncio.gather(*(_read(connection, group) for group in groups))
-    served = {resource: ending for answer in answers if not isinstance(answer, str) for resource, ending in answer}
+    served = {resource: ending for found, _ in answers for resource, ending in found}
     return Discovery(
         served=tuple(sorted(served)),
         ending=frozenset(resource.origin for resource, ending in served.items() if ending),
-        unknown={group: answer for group, answer in zip(groups, answers, strict=True) if isinstance(answer, str)},
+        unknown={group: why for group, (_, why) in zip(groups, answers, strict=True) if why},
     )
 
 
@@ -110,34 +133,57 @@ class _Kinds(msgspec.Struct):
     resources: list[_Kind] | None = None
 
 
-async def _read(connection: Connection, group: str) -> list[tuple[Resource, bool]] | str:
-    """What the group serves, each with whether it is ending; or why that is unknown."""
+_group = msgspec.json.Decoder(_Group)
+_kinds = msgspec.json.Decoder(_Kinds)
+
+_Found = list[tuple[Resource, bool]]
+
+
+async def _read(connection: Connection, group: str) -> tuple[_Found, str]:
+    """What the group serves, each with whether it is ending; and why that is not known whole, empty where it is."""
     try:
-        body = await connection.get(f"/apis/{group}")
+        listed = {entry.version for entry in (await _asked(connection, f"/apis/{group}", _group)).versions or ()}
+        readable = [version for version in VERSIONS[group] if version in listed]
     except Refused as error:
-        return [] if error.status == 404 else str(error)
+        return [], "" if error.status == 404 else str(error)
     except Unreachable as error:
-        return str(error)
-    try:
-        listed = {entry.version for entry in msgspec.json.decode(body, type=_Group).versions or ()}
-    except msgspec.MsgspecError as error:
-        return f"/apis/{group} cannot be read: {error}"
-    readable = [version for version in VERSIONS[group] if version in listed]
+        return [], str(error)
     if listed and not readable and group not in _POLICIES:
-        return f"serves only {', '.join(sorted(listed))}; {' or '.join(VERSIONS[group])} is needed"
+        return [], spoken(f"serves only {', '.join(sorted(listed)[:5])}; {' or '.join(VERSIONS[group])} is needed")
     found: dict[str, tuple[Resource, bool]] = {}
+    strange: set[str] = set()
     for version in readable:
         if group in _NAMED and found.keys() == _NAMED[group]:
             break
         try:
-            kinds = msgspec.json.decode(await connection.get(f"/apis/{group}/{version}"), type=_Kinds)
-        except (Refused, Unreachable, msgspec.MsgspecError) as error:
-            return f"/apis/{group}/{version} cannot be read: {error}"
-        for kind in kinds.resources or ():
-            if _is_source(group, kind):
-                resource = Resource(group, version, kind.name, kind.kind, kind.namespaced)
-                found.setdefault(kind.name, (resource, "create" not in (kind.verbs or ())))
-    return list(found.values())
+            kinds = await _asked(connection, f"/apis/{group}/{version}", _kinds)
+        except (Refused, Unreachable) as error:
+            return [], f"/apis/{group}/{version} cannot be read: {error}"
+        sources = [kind for kind in kinds.resources or () if _is_source(group, kind)]
+        strange |= {kind.name for kind in sources if not _is_named(kind)}
+        for kind in filter(_is_named, sources):
+            resource = Resource(group, version, kind.name, kind.kind, kind.namespaced)
+            found.setdefault(kind.name, (resource, "create" not in (kind.verbs or ())))
+    return _bounded(found, strange)
+
+
+async def _asked(connection: Connection, path: str, decoder: msgspec.json.Decoder[_T]) -> _T:
+    return decoded(decoder, await connection.get(path), lambda why: Unreachable(f"{path} cannot be read: {why}"))
+
+
+def _is_named(kind: _Kind) -> bool:
+    """Whether Kubernetes would take its names."""
+    return bool(_PLURAL.fullmatch(kind.name) and _KIND.fullmatch(kind.kind))
+
+
+def _bounded(found: Mapping[str, tuple[Resource, bool]], strange: set[str]) -> tuple[_Found, str]:
+    """The first MAX_KINDS by name; and what was left out."""
+    lacks = []
+    if strange:
+        lacks.append(f"{len(strange)} kinds have names that Kubernetes does not take, such as {min(strange)[:63]!r}")
+    if len(found) > MAX_KINDS:
+        lacks.append(f"it serves {len(found)} kinds; only the first {MAX_KINDS} by name are read")
+    return [found[name] for name in sorted(found)[:MAX_KINDS]], spoken("; ".join(lacks))
 
 
 def _is_source(group: str, kind: _Kind) -> bool:

@@ -5,20 +5,44 @@ read the operator's own files (`tokenFile`, `certificate-authority` …), switch
 over plain HTTP. All of that is refused, with one error that names every problem and its remedy. Only the current
 context's cluster and user count; the other entries are never used.
 
+The YAML is read event by event, and is what JSON can say: no alias (577 bytes of them stand for gigabytes), no anchor,
+no tag, no merge key, no key twice, no more than `_DEPTH` levels. Every value that is used must be text.
+
+| `stored` (from a Secret)                       | else (tests, a mapping that a program made)     |
+|------------------------------------------------|-------------------------------------------------|
+| https only                                     | http to this machine, for `kubectl proxy`       |
+| no link-local address: the cloud's credentials | any address                                     |
+
 Pure: no I/O, no clock.
 """
 
 import base64
 import binascii
 import ipaddress
-from collections.abc import Mapping
+import re
+import socket
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 import yaml
 
-MAX_BYTES = 262_144
-"""Some tens of times what one cluster needs; YAML made to be slow costs two seconds at this length."""
+from policyhub.redaction import redacted
+from policyhub.sources.text import line
+
+MAX_BYTES: Final = 65_536
+"""Of a kubeconfig in a Secret. One cluster's, with a bundle of ten authorities, a client certificate and a key, has 25
+KB; one with all clusters of a company does not belong into a Secret that the operator reads."""
+_MAX_KEY: Final = 8_192
+"""Bytes of a private key as PEM: RSA of 8,192 bits has 6.3 KB. Each handshake signs with it on the event loop."""
+_DEPTH: Final = 20
+"""Levels of YAML; a kubeconfig has 5, an exec plug-in's `env` 6."""
+_MAX_EVENTS: Final = 10_000
+_MAX_TEXT: Final = 1_000
+_LOADER: Final[type[yaml.SafeLoader]] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+_HOST: Final = re.compile(r"[A-Za-z0-9.:_-]+")
 
 _PROGRAMS = {
     "exec": "it runs a program in the operator; use a service account token or client-certificate-data",
@@ -43,6 +67,9 @@ _UNSUPPORTED = {
 class KubeconfigError(Exception):
     """The kubeconfig cannot be used. The text names every problem and how to mend it, and holds no credential."""
 
+    def __init__(self, message: str, *, secrets: Iterable[str] = ()) -> None:
+        super().__init__(line(redacted(message, secrets), _MAX_TEXT))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
@@ -57,11 +84,24 @@ class Access:
     tls_server_name: str | None = None
     proxy: str | None = field(default=None, repr=False)
     verify: bool = True
+    stored: bool = False
+    """From a Secret: names that lead to link-local addresses are refused when they are looked up."""
 
 
-def parse(source: bytes | Mapping[str, object]) -> Access:
-    """The current context's cluster and user. Raises KubeconfigError."""
-    cluster, user = pair(_document(source))
+def parse(source: bytes | Mapping[str, object], *, stored: bool = False) -> Access:
+    """The current context's cluster and user; `stored`: from a Secret. Raises KubeconfigError.
+
+    Bytes of hostile YAML can take a tenth of a second: not for the event loop.
+    """
+    document = _document(source)
+    try:
+        return _access(document, stored=stored)
+    except KubeconfigError as error:  # a credential may stand where a name is due
+        raise KubeconfigError(str(error), secrets=_credentials(document)) from None
+
+
+def _access(document: Mapping[str, object], *, stored: bool) -> Access:
+    cluster, user = pair(document)
     problems = [f"{key} is refused: {reason}" for key, reason in _PROGRAMS.items() if user.get(key)]
     problems += [
         f"{key} is refused: it names a file of the operator; put the content into {instead}"
@@ -72,8 +112,8 @@ def parse(source: bytes | Mapping[str, object]) -> Access:
     if cluster.get("insecure-skip-tls-verify"):
         problems.append("insecure-skip-tls-verify is refused: remove it and set certificate-authority-data")
     server = cluster.get("server")
-    problems += _server_problems(server)
-    problems += _proxy_problems(cluster.get("proxy-url"), server)
+    problems += _server_problems(server, stored=stored)
+    problems += _proxy_problems(cluster.get("proxy-url"), server, stored=stored)
     authority = pem(cluster, "certificate-authority-data", problems)
     certificate = pem(user, "client-certificate-data", problems)
     key = pem(user, "client-key-data", problems)
@@ -82,8 +122,13 @@ def parse(source: bytes | Mapping[str, object]) -> Access:
         problems.append("token is not one line of printable characters")
     if (certificate is None) != (key is None):
         problems.append("client-certificate-data and client-key-data are of use only together")
+    if key is not None and len(key) > _MAX_KEY:
+        problems.append("client-key-data is larger than a key of 8,192 bits; use a smaller one")
     if key is not None and b"ENCRYPTED" in key:  # OpenSSL would ask for the pass phrase on a terminal
         problems.append("client-key-data is encrypted: store it without a pass phrase")
+    name = cluster.get("tls-server-name")
+    if name and not (isinstance(name, str) and len(name) <= 253 and _HOST.fullmatch(name)):
+        problems.append("tls-server-name is not a host name")
     if not problems and token is None and certificate is None:
         problems.append("the user has no credential: set token, or client-certificate-data and client-key-data")
     if problems:
@@ -93,10 +138,18 @@ def parse(source: bytes | Mapping[str, object]) -> Access:
         authority=authority,
         certificate=certificate,
         key=key,
-        token=str(token) if token is not None else None,
+        token=token if isinstance(token, str) else None,
         tls_server_name=_optional(cluster, "tls-server-name"),
         proxy=_optional(cluster, "proxy-url"),
+        stored=stored,
     )
+
+
+def _credentials(document: Mapping[str, object]) -> set[str]:
+    users = document.get("users")
+    contents = [entry.get("user") for entry in users if isinstance(entry, dict)] if isinstance(users, list) else []
+    values = [user.get(key) for user in contents if isinstance(user, dict) for key in ("token", "password")]
+    return {value for value in values if isinstance(value, str)}
 
 
 def pair(document: Mapping[str, object]) -> tuple[Mapping[str, object], Mapping[str, object]]:
@@ -110,15 +163,101 @@ def _document(source: bytes | Mapping[str, object]) -> Mapping[str, object]:
     if isinstance(source, Mapping):
         return source
     if len(source) > MAX_BYTES:
-        raise KubeconfigError("kubeconfig refused: it is larger than 256 KiB")
+        raise KubeconfigError(
+            f"kubeconfig refused: it is larger than {MAX_BYTES // 1024} KiB; leave only this cluster's entries in it"
+        )
     try:
-        document = yaml.safe_load(source)
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError):
+        document = _Yaml(source).document()
+    except (yaml.YAMLError, UnicodeError, ValueError, RecursionError):
         # The parser's own message would quote the text around the fault, which may be a credential.
         raise KubeconfigError("kubeconfig refused: it is not valid YAML") from None
     if not isinstance(document, dict):
         raise KubeconfigError("kubeconfig refused: it is not a mapping with clusters, users and contexts")
     return document
+
+
+_NUMBER: Final = re.compile(
+    r"[-+]?(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:e[-+]?[0-9]+)?|[-+]?0[xob][0-9a-f_]+|[-+]?\.inf|\.nan",
+    re.IGNORECASE,
+)
+_BOOLEANS: Final = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+_NULLS: Final = frozenset({"", "~", "null"})
+
+
+class _NotText:
+    """A number, which no used member may be."""
+
+
+_NOT_TEXT: Final = _NotText()
+
+
+class _Yaml:
+    """One document, of mappings, sequences, text, booleans and nothing else; whatever else there is, is refused."""
+
+    def __init__(self, source: bytes) -> None:
+        self._events = self._counted(yaml.parse(source, Loader=_LOADER))
+
+    def document(self) -> object:
+        """Raises KubeconfigError, yaml.YAMLError, ValueError."""
+        next(self._events)  # the stream's start
+        if isinstance(next(self._events), yaml.StreamEndEvent):
+            return None
+        document = self._node(next(self._events), _DEPTH)
+        next(self._events)  # the document's end
+        if not isinstance(next(self._events), yaml.StreamEndEvent):
+            raise KubeconfigError("kubeconfig refused: it holds more than one document")
+        return document
+
+    def _counted(self, events: Iterator[yaml.Event]) -> Iterator[yaml.Event]:
+        for number, event in enumerate(events):
+            if number >= _MAX_EVENTS:
+                raise KubeconfigError(
+                    f"kubeconfig refused: it has more than {_MAX_EVENTS:,} parts; leave only this cluster's entries"
+                )
+            yield event
+
+    def _node(self, event: yaml.Event, depth: int) -> object:
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
+            raise KubeconfigError("kubeconfig refused: it holds YAML anchors or aliases; write what they stand for")
+        if getattr(event, "tag", None) is not None:
+            raise KubeconfigError("kubeconfig refused: it holds YAML tags (!…); leave them out")
+        if depth == 0:
+            raise KubeconfigError(f"kubeconfig refused: it is nested more than {_DEPTH} levels deep")
+        if isinstance(event, yaml.ScalarEvent):
+            return _scalar(event)
+        if isinstance(event, yaml.SequenceStartEvent):
+            items: list[object] = []
+            while not isinstance(item := next(self._events), yaml.SequenceEndEvent):
+                items.append(self._node(item, depth - 1))
+            return items
+        return self._mapping(depth)
+
+    def _mapping(self, depth: int) -> dict[str, object]:
+        mapping: dict[str, object] = {}
+        while not isinstance(item := next(self._events), yaml.MappingEndEvent):
+            if isinstance(item, yaml.ScalarEvent | yaml.AliasEvent):
+                self._node(item, 1)  # refuses aliases, anchors and tags
+            if not isinstance(item, yaml.ScalarEvent):
+                raise KubeconfigError("kubeconfig refused: a key of a mapping is no text")
+            key: str = item.value
+            if key == "<<" and item.implicit[0]:
+                raise KubeconfigError("kubeconfig refused: it holds YAML merge keys (<<); write what they stand for")
+            if key in mapping:
+                raise KubeconfigError("kubeconfig refused: a mapping has one key twice; leave one of them out")
+            mapping[key] = self._node(next(self._events), depth - 1)
+        return mapping
+
+
+def _scalar(event: yaml.ScalarEvent) -> object:
+    value: str = event.value
+    if not event.implicit[0]:  # in quotes
+        return value
+    small = value.lower()
+    if small in _NULLS:
+        return None
+    if small in _BOOLEANS:
+        return _BOOLEANS[small]
+    return _NOT_TEXT if _NUMBER.fullmatch(value) else value
 
 
 def _text(node: Mapping[str, object], key: str, where: str) -> str:
@@ -130,7 +269,7 @@ def _text(node: Mapping[str, object], key: str, where: str) -> str:
 
 def _optional(node: Mapping[str, object], key: str) -> str | None:
     value = node.get(key)
-    return str(value) if value else None
+    return value if isinstance(value, str) and value else None
 
 
 def _entry(document: Mapping[str, object], kind: str, name: str) -> Mapping[str, object]:
@@ -139,11 +278,11 @@ def _entry(document: Mapping[str, object], kind: str, name: str) -> Mapping[str,
     found = [e for e in entries if isinstance(e, dict) and e.get("name") == name] if isinstance(entries, list) else []
     if len(found) != 1:
         raise KubeconfigError(
-            f"kubeconfig refused: {kind} has {len(found) or 'no'} entries called {name!r}; it needs one"
+            f"kubeconfig refused: {kind} has {len(found) or 'no'} entries called {name[:100]!r}; it needs one"
         )
     content = found[0].get(kind.removesuffix("s"))
     if not isinstance(content, dict):
-        raise KubeconfigError(f"kubeconfig refused: {name!r} in {kind} has no {kind.removesuffix('s')}")
+        raise KubeconfigError(f"kubeconfig refused: {name[:100]!r} in {kind} has no {kind.removesuffix('s')}")
     return content
 
 
@@ -159,13 +298,15 @@ def _split(url: object) -> SplitResult | None:
     return parts if parts.hostname else None
 
 
-def _server_problems(server: object) -> list[str]:
+def _server_problems(server: object, *, stored: bool) -> list[str]:
     parts = _split(server)
     if parts is None or parts.scheme not in {"https", "http"}:
         return ["server is not a URL such as https://host:6443"]
     problems = []
-    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+    if parts.scheme == "http" and (stored or not _is_loopback(parts.hostname or "")):
         problems.append("server is plain http, which would show the credential to the network; use https")
+    if stored and is_link_local(parts.hostname or ""):
+        problems.append("server is a link-local address, where clouds hand out credentials; use the API server's own")
     if parts.username is not None or parts.password is not None:
         problems.append("server holds a user name or password; move the credential to the user as a token")
     if parts.query or parts.fragment:
@@ -173,15 +314,42 @@ def _server_problems(server: object) -> list[str]:
     return problems
 
 
-def _proxy_problems(proxy: object, server: object) -> list[str]:
+def _proxy_problems(proxy: object, server: object, *, stored: bool) -> list[str]:
     if not proxy:
         return []
     parts = _split(proxy)
     if parts is None or parts.scheme not in {"https", "http"}:
         return ["proxy-url is not an http or https URL (SOCKS is not supported)"]
-    if isinstance(server, str) and server.startswith("http:"):
+    if isinstance(server, str) and server.lower().startswith("http:"):
         return ["proxy-url with a plain http server would show the credential to the proxy; use https"]
+    if stored and is_link_local(parts.hostname or ""):
+        return ["proxy-url is a link-local address, where clouds hand out credentials; use the proxy's own"]
     return []
+
+
+_CLOUD: Final = ipaddress.ip_network("fd00:ec2::/32")
+"""Where EC2 and EKS answer on IPv6 what they answer on 169.254.0.0/16."""
+_TRANSLATED: Final = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "::ffff:0:0/96", "::/96")))
+"""IPv6 addresses whose last four bytes are an IPv4 address."""
+
+
+def is_link_local(host: str) -> bool:
+    """169.254.0.0/16, fe80::/10 and fd00:ec2::/32, in whatever form an address can be written. Of a name: no."""
+    host = host.partition("%")[0].rstrip(".")
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        try:
+            address = ipaddress.IPv4Address(socket.inet_aton(host))  # 0xa9fea9fe, 2852039166, 169.254.43518
+        except (OSError, ValueError):
+            return False
+    if isinstance(address, ipaddress.IPv6Address):
+        if any(address in network for network in _TRANSLATED):
+            return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF).is_link_local
+        if address.sixtofour is not None and address.sixtofour.is_link_local:
+            return True
+    return address.is_link_local or address in _CLOUD
 
 
 def _is_loopback(host: str) -> bool:
@@ -197,7 +365,7 @@ def pem(node: Mapping[str, object], key: str, problems: list[str]) -> bytes | No
     if not value:
         return None
     try:
-        content = base64.b64decode("".join(str(value).split()), validate=True)
+        content = base64.b64decode("".join(value.split()), validate=True) if isinstance(value, str) else b""
     except (binascii.Error, ValueError):
         content = b""
     if b"-----BEGIN" not in content:

@@ -21,6 +21,7 @@ import msgspec
 import yaml
 
 from policyhub.kube import kubeconfig
+from policyhub.kube.decoding import decoded
 from policyhub.kube.kubeconfig import Access, KubeconfigError
 
 DEFAULT = "~/.kube/config"
@@ -45,7 +46,11 @@ async def load(paths: str, *, context: str | None = None) -> tuple[Access, Token
             document["current-context"] = context
         cluster, user = kubeconfig.pair(document)
         return await _access(cluster, user)
-    except (KubeconfigError, yaml.YAMLError, OSError, ValueError, TypeError, AttributeError) as error:
+    except yaml.YAMLError as error:  # its own text would quote the lines around the fault, which may be a credential
+        mark = getattr(error, "problem_mark", None)
+        place = f" (line {mark.line + 1})" if mark is not None else ""
+        raise KubeconfigError(f"kubeconfig {paths} cannot be used: it is not valid YAML{place}") from None
+    except (KubeconfigError, OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
         raise KubeconfigError(f"kubeconfig {paths} cannot be used: {error}") from error
 
 
@@ -140,6 +145,9 @@ class _Answer(msgspec.Struct):
     status: _Given
 
 
+_answer = msgspec.json.Decoder(_Answer)
+
+
 class _Credential(msgspec.Struct, frozen=True):
     token: str = ""
     certificate: bytes | None = None
@@ -202,10 +210,9 @@ class _Plugin:
                 await process.wait()
         if process.returncode:
             raise KubeconfigError(f"the plug-in {command} failed with exit code {process.returncode}")
-        try:
-            given = msgspec.json.decode(printed, type=_Answer).status
-        except msgspec.MsgspecError as error:
-            raise KubeconfigError(f"the plug-in {command} printed no ExecCredential: {error}") from error
+        given = decoded(
+            _answer, printed, lambda why: KubeconfigError(f"the plug-in {command} printed no ExecCredential: {why}")
+        ).status
         return _Credential(
             token=given.token,
             certificate=given.client_certificate_data.encode() or None,

@@ -8,17 +8,21 @@ Invariants
   (expired, or a server that has none) a new listing is read.
 * A failing re-listing does not end the watch: events go on arriving while the listing is tried again.
 * `run()` ends only by cancellation and leaves no connection open.
+* What goes wrong with one object is that object's (`Sink.unreadable`): the others of its page, and the watch, go on.
+* Whatever the server sends, a listing ends, and the event loop has its turn (`pace`).
 
 What follows what:
 
     listing   410 on a continue token      all over again, in larger pages each time
               404                          vanished: looks again at a slow pace, for the owner to end
+              a page that is too large     the same page again, of a quarter of the objects; at one object a failure
               any other failure            again, after the back-off
     watch     normal end                   resumed at once; a listing instead, if the server's versions mean nothing
               410                          a listing, at once; the second time in a row after the back-off
               404                          vanished
               cut, silent, 429, 5xx, 403   resumed, after the back-off; every fifth time in a row a listing instead
-              a line that is not JSON      resumed, after the back-off; the second time in a row a listing instead
+              a line that is not JSON,     resumed, after the back-off; the second time in a row a listing instead
+              or too long
 """
 
 import asyncio
@@ -31,20 +35,24 @@ from typing import Final
 import msgspec
 import structlog
 
+from policyhub.kube import wire
 from policyhub.kube.backoff import Backoff, Clock
-from policyhub.kube.connection import Connection, Refused, Unreachable
+from policyhub.kube.connection import MAX_LINE, Connection
+from policyhub.kube.course import Course
+from policyhub.kube.errors import Refused, TooLarge, Unreachable, spoken
 from policyhub.kube.resource import Resource
 from policyhub.kube.sink import Counters, Phase, Reason, ReflectorState, Sink
+from policyhub.kube.wire import Unreadable
 
 log = structlog.get_logger(__name__)
 
 PAGE: Final = 500
 """Objects a page: what client-go asks for; 1.5 MB of reports."""
 _MAX_DOUBLINGS: Final = 5
+_MODEST: Final = 4 * 2**20
+"""Bytes of a page above which the following ones are asked for with half as many objects."""
 _PAGE_TRIES: Final = 3
 """A page after the first is asked for again before the pages already read are thrown away."""
-_BREATH: Final = 200
-"""Objects handled before the loop's other tasks get their turn."""
 _HEALTHY_SECONDS: Final = 5.0
 """A watch that lasted so long was no failure, however it ended."""
 _WATCH_TRIES: Final = 5
@@ -58,42 +66,8 @@ _LIST: Final = _PARTIAL.format("List")
 _WATCH: Final = _PARTIAL.format("")
 
 
-class _Unreadable(Exception):  # noqa: N818  (as Refused and Unreachable)
-    """What came is not what the API promises."""
-
-
-class _Metadata(msgspec.Struct, rename={"version": "resourceVersion", "following": "continue"}):
-    version: str = ""
-    following: str = ""
-
-
-class _Page(msgspec.Struct):
-    metadata: _Metadata
-    items: list[msgspec.Raw] | None = None
-
-
-class _Event(msgspec.Struct):
-    type: str
-    object: msgspec.Raw
-
-
-class _Object(msgspec.Struct):
-    metadata: _Metadata = msgspec.field(default_factory=_Metadata)
-
-
-class _Status(msgspec.Struct):
-    code: int = 0
-    reason: str = "Unknown"
-    message: str = ""
-
-
 _Problem = tuple[Reason, str]
 _NO_PROBLEM: Final[_Problem] = ("", "")
-
-_decode_page = msgspec.json.Decoder(_Page).decode
-_decode_event = msgspec.json.Decoder(_Event).decode
-_decode_object = msgspec.json.Decoder(_Object).decode
-_decode_status = msgspec.json.Decoder(_Status).decode
 
 
 class Reflector:
@@ -149,6 +123,9 @@ class Reflector:
         self._outdated = False
         """The last watch was refused for its version: the second time in a row waits."""
         self._live = False
+        self._limit = PAGE
+        self._pace = connection.pace
+        self._complaints = _Complaints(self._clock, resource=resource.origin, server=connection.server)
         self._listed: float | None = None
         self._listing_problem: _Problem | None = None
         self._watch_problem: _Problem | None = None
@@ -168,7 +145,7 @@ class Reflector:
                 log.exception("reflector_fault", resource=self.resource.origin, server=self._connection.server)
                 self._version = None
                 self._live = False
-                self._watch_problem = ("Fault", f"{type(error).__name__}: {error}")
+                self._watch_problem = ("Fault", spoken(f"{type(error).__name__}: {error}"))
                 self._tell()
                 await self._wait(self._watch_backoff.delay())
 
@@ -190,7 +167,7 @@ class Reflector:
         self._asked = False
         try:
             version = await self._list()
-        except (Refused, Unreachable, _Unreadable) as error:
+        except (Refused, Unreachable, Unreadable) as error:
             self.counters.listings_failed += 1
             forbidden = isinstance(error, Refused) and error.status == 403
             delay = self._listing_backoff.delay(
@@ -229,39 +206,71 @@ class Reflector:
         return version
 
     async def _pages(self) -> tuple[str, int]:
-        params = {"limit": str(PAGE << min(self._expired, _MAX_DOUBLINGS)), **self._select}
-        number = 0
+        course = Course(self._clock)
+        params = {"limit": "", **self._select}
+        self._limit = min(PAGE, 4 * self._limit)
         while True:
-            body = await self._page(params)
+            limit = self._limit << min(self._expired, _MAX_DOUBLINGS)
+            params["limit"] = str(limit)
             try:
-                page = _decode_page(body)
-            except msgspec.MsgspecError as error:
-                raise _Unreadable(f"the listing cannot be read: {error}") from error
-            for item in page.items or ():
-                self._sink.upsert(item)
-                number += 1
-                if number % _BREATH == 0:
-                    await asyncio.sleep(0)
-            following = page.metadata.following
+                async with contextlib.AsyncExitStack() as stack:
+                    body = await self._page(params, stack)
+                    metadata, items = await wire.page(body)
+                    for item in items:
+                        if self._pace.waits(self):
+                            await self._pace.turn(self)
+                        self._take(item, self._sink.upsert)
+                        self._pace.worked()
+                    size = len(body)
+                    following = course.follow(metadata.following, items)
+                    del body, items  # they may be of a size that only one page of the process may have
+            except TooLarge:
+                if limit == 1:
+                    raise
+                self._limit, self._expired = max(1, limit // 4), 0
+                continue
             if not following:
-                return page.metadata.version, number
-            if following == params.get("continue"):
-                raise _Unreadable("the listing never ends: its continue token stays the same")
+                return metadata.version, course.objects
+            if size > _MODEST:
+                self._limit = max(1, self._limit // 2)
             params["continue"] = following
 
-    async def _page(self, params: dict[str, str]) -> bytes:
+    async def _page(self, params: dict[str, str], stack: contextlib.AsyncExitStack) -> bytearray:
         tries = _PAGE_TRIES if "continue" in params else 1
         backoff = Backoff(self._jitter)
         while True:
             try:
-                async with self._connection.listings:
-                    return await self._connection.get(self.resource.path, params, accept=self._accept_list)
+                page = self._connection.page(self.resource.path, params, accept=self._accept_list)
+                return await stack.enter_async_context(page)
+            except TooLarge:
+                raise
             except (Refused, Unreachable) as error:
                 tries -= 1
                 passing = isinstance(error, Unreachable) or error.status == 429 or error.status >= 500
                 if not (tries and passing):
                     raise
                 await self._clock.sleep(backoff.delay(getattr(error, "retry_after", None)))
+
+    # --- one object
+
+    def _take(self, raw: msgspec.Raw, take: Callable[[msgspec.Raw], None]) -> None:
+        """Into the sink. What goes wrong is the object's."""
+        size = len(memoryview(raw))
+        if size > MAX_LINE:
+            self._unreadable(raw, ValueError(f"an object of {size} bytes; at most {MAX_LINE} are read"))
+            return
+        try:
+            take(raw)
+        except Exception as error:  # noqa: BLE001  (the outermost boundary of one object: it must not stop the others)
+            self._unreadable(raw, error)
+
+    def _unreadable(self, raw: msgspec.Raw, error: Exception) -> None:
+        self.counters.unreadable += 1
+        self._complaints.add(wire.name(raw), error)
+        try:
+            self._sink.unreadable(raw, error)
+        except Exception as fault:  # noqa: BLE001  (as above: nor must a sink that cannot even name it)
+            self._complaints.add("(the sink)", fault)
 
     # --- the watch
 
@@ -273,11 +282,11 @@ class Reflector:
         started = self._clock.monotonic()
         longest = self._watch_seconds[0] + self._jitter() * (self._watch_seconds[1] - self._watch_seconds[0])
         seconds = min(longest, self._due - started)
-        error: Refused | Unreachable | _Unreadable | None = None
+        error: Refused | Unreachable | Unreadable | None = None
         try:
             async with self._interruptible():
                 await self._watch(version, seconds)
-        except (Refused, Unreachable, _Unreadable) as failure:
+        except (Refused, Unreachable, Unreadable) as failure:
             error = failure
         if not self._resumable:
             self._version = None
@@ -291,10 +300,10 @@ class Reflector:
         # A watch that ends too early to be believed is no reason to turn round and round.
         return 0 if healthy or self._asked else self._watch_backoff.delay()
 
-    def _watch_failed(self, error: Refused | Unreachable | _Unreadable) -> float:
+    def _watch_failed(self, error: Refused | Unreachable | Unreadable) -> float:
         self.counters.watches_failed += 1
         delay = self._watch_backoff.delay(getattr(error, "retry_after", None))
-        self._broken = self._broken + 1 if isinstance(error, _Unreadable) else 0
+        self._broken = self._broken + 1 if isinstance(error, Unreadable | TooLarge) else 0
         match error:
             case Refused(status=404):
                 self._vanish(error)
@@ -305,7 +314,7 @@ class Reflector:
                     delay = 0
             case Refused() if self._watch_backoff.failures % _WATCH_TRIES == 0:
                 self._version = None
-            case _Unreadable() if self._broken > 1:
+            case Unreadable() | TooLarge() if self._broken > 1:
                 self._version = None
             case _:
                 pass
@@ -328,41 +337,40 @@ class Reflector:
             self._live = True
             self._watch_problem = None
             self._tell()
-            number = 0
             async for line in lines:
-                self._event(line)
+                if self._pace.waits(self):
+                    await self._pace.turn(self)
+                if line:
+                    self._event(line)
+                self._pace.worked()
                 if self._clock.monotonic() >= self._due:  # a server that does not keep to timeoutSeconds
                     return
-                number += 1
-                if number % _BREATH == 0:
-                    await asyncio.sleep(0)
 
     def _event(self, line: bytes) -> None:
-        """Raises Refused for an ERROR event, _Unreadable for a broken line."""
+        """Raises Refused for an ERROR event, Unreadable for a broken line."""
         counters = self.counters
         try:
-            event = _decode_event(line)
-            if event.type == "ERROR":
-                status = _decode_status(event.object)
-                counters.errors += 1
-                raise Refused(status.code, status.reason, status.message)
-            version = _decode_object(event.object).metadata.version
-        except msgspec.MsgspecError as error:
+            event, version = wire.event(line)
+            status = wire.status(event.object) if event.type == "ERROR" else None
+        except Unreadable as error:
             counters.broken_lines += 1
-            raise _Unreadable(f"the watch cannot be read: {error}") from error
+            raise Unreadable(f"the watch cannot be read: {error}") from None
+        if status is not None:
+            counters.errors += 1
+            raise Refused(status.code, status.reason, status.message, secrets=self._connection.secrets)
         counters.last_line = self._clock.time()
         match event.type:
             case "MODIFIED":
                 counters.modified += 1
-                self._sink.upsert(event.object)
+                self._take(event.object, self._sink.upsert)
             case "ADDED":
                 counters.added += 1
                 counters.objects += self._resumable  # else the watch begins by telling all that was listed
-                self._sink.upsert(event.object)
+                self._take(event.object, self._sink.upsert)
             case "DELETED":
                 counters.deleted += 1
                 counters.objects -= 1
-                self._sink.delete(event.object)
+                self._take(event.object, self._sink.delete)
             case "BOOKMARK":
                 counters.bookmarks += 1
             case _:
@@ -422,7 +430,39 @@ class Reflector:
         self._sink.state(state)
 
 
-def _reason(error: Refused | Unreachable | _Unreadable, *, listing: bool) -> Reason:
+class _Complaints:
+    """The log of objects that cannot be read: each once, and few lines a minute."""
+
+    LINES = 20
+    KEPT = 1_000
+
+    def __init__(self, clock: Clock, **place: str) -> None:
+        self._clock = clock
+        self._place = place
+        self._named: dict[str, None] = {}
+        self._minute = -1
+        self._lines = 0
+        self._left_out = 0
+
+    def add(self, name: str, error: Exception) -> None:
+        if name in self._named:
+            return
+        minute = int(self._clock.monotonic() // 60)
+        if minute != self._minute:
+            self._minute, self._lines = minute, 0
+        if self._lines >= self.LINES:
+            self._left_out += 1
+            return
+        self._named[name] = None
+        if len(self._named) > self.KEPT:
+            del self._named[next(iter(self._named))]
+        self._lines += 1
+        why = spoken(f"{type(error).__name__}: {error}")
+        log.warning("object_unreadable", object=name, error=why, left_out_before=self._left_out, **self._place)
+        self._left_out = 0
+
+
+def _reason(error: Refused | Unreachable | Unreadable, *, listing: bool) -> Reason:
     match error:
         case Unreachable():
             return "Unreachable"

@@ -49,7 +49,8 @@ class ReflectorState(msgspec.Struct, frozen=True):
 class Sink(Protocol):
     """Called by one reflector, in order, from the event loop; must not block and should not raise.
 
-    One malformed object is the sink's own affair. An exception ends the listing or watch under way, which starts over.
+    What `upsert` or `delete` of one object raise is that object's: `unreadable` is given it, and the next one follows.
+    An exception of `begin`, `opened` or `finish` ends the listing or watch under way, which starts over.
     """
 
     def begin(self) -> None:
@@ -63,6 +64,14 @@ class Sink(Protocol):
 
     def delete(self, raw: msgspec.Raw) -> None:
         """The last JSON of an object that is gone."""
+
+    def unreadable(self, raw: msgspec.Raw, error: Exception) -> None:
+        """One object, listed or changed or deleted, that could not be taken: `upsert` or `delete` raised `error`, or it
+        was too large to call them.
+
+        Count it, name it as far as its name can be read, and hold it for there: what it said before stands, and a
+        listing that brought it shows of no object whose name it could be that it is gone. `raw` may be no JSON at all.
+        """
 
     def finish(self) -> None:
         """The listing was complete: what is known and was not upserted since `begin` is gone."""
@@ -92,6 +101,8 @@ class Counters(msgspec.Struct):
     """ERROR events."""
     others: int = 0
     broken_lines: int = 0
+    unreadable: int = 0
+    """Objects that could not be taken, each time that they came."""
     last_event: float = 0.0
     last_line: float = 0.0
     """Bookmarks count too."""

@@ -8,6 +8,7 @@ an object with such a word is looked through again here. Nothing is decided here
 | no metadata, no name                                            | the whole object is left out                    |
 | a member that says what a result is about has the wrong type    | the result is left out                          |
 | a member that only describes has the wrong type                 | the member is left out, its result counts       |
+| an object that Kubernetes could not have                        | the result counts for the report itself         |
 | a result of no known word, of no policy and rule, or about      | the result is left out                          |
 |   another namespace's object                                    |                                                 |
 """
@@ -18,7 +19,7 @@ from typing import Any
 import msgspec
 
 from policyhub.render.piece import Path_
-from policyhub.sources import constraints, wire
+from policyhub.sources import constraints, reports, wire
 from policyhub.sources.kinds import Reference
 
 Defect = tuple[Path_, str]
@@ -27,6 +28,7 @@ _WORDS = ("fail", "warn", "error", "pass", "skip")
 _NO_VIOLATION = ("pass", "skip")
 _LEFT_OUT = "the result is left out"
 _DESCRIBES = "it is left out, its result counts"
+_NO_OBJECT = "no object can be called so: the result counts for the report itself"
 _IDENTIFYING = frozenset({"policy", "rule", "source", "resources", "properties", "result"})
 
 
@@ -82,7 +84,12 @@ def _report(document: dict[str, Any]) -> Iterator[Defect]:
         ("summary", wire.Summary),
     ):
         if document.get(name) is not None:
-            yield from _converts(document[name], type_, (name,), "it is left out")
+            wrong = list(_converts(document[name], type_, (name,), "it is left out"))
+            yield from wrong
+            if name == "scope" and not wrong:
+                scope = msgspec.convert(document[name], Reference)
+                if scope.name and not reports.is_object(scope):
+                    yield (name,), _NO_OBJECT
     results = document.get("results")
     if results is not None and not isinstance(results, list):
         yield ("results",), f"{_named(results)} where a list is due: no result is read"
@@ -129,6 +136,9 @@ def _said(result: dict[str, Any], path: Path_) -> Iterator[Defect]:
 def _reference(reference: Any, path: Path_, namespace: Any) -> Iterator[Defect]:
     wrong = list(_converts(reference, Reference, path, _LEFT_OUT))
     yield from wrong
+    if not wrong and reference.get("name") and not reports.is_object(msgspec.convert(reference, Reference)):
+        yield path, _NO_OBJECT
+        return
     other = None if wrong else reference.get("namespace")
     if namespace and other and other != namespace:
         told = f"{other!r} is another namespace than the report's, {namespace!r}"

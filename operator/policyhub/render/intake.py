@@ -29,8 +29,9 @@ from policyhub.sources import reader
 from policyhub.sources.violation import Malformed, Reading, SourceKey, Subject, Violation
 from policyhub.sync.entry import Entry
 from policyhub.sync.ledger import Ledger
-from policyhub.sync.owners import JOBS, PODS, REPLICASETS, Object, Owners, Unresolved
+from policyhub.sync.owners import JOBS, PODS, REPLICASETS, Owners, Unresolved
 from policyhub.sync.policies import Policies, policies
+from policyhub.sync.reference import Object
 from policyhub.sync.rollup import Rollup
 
 PLURALS = {
@@ -88,7 +89,7 @@ class Intake:
         )
         self.ledger.take_part("", [], now=now)  # Security Hub was read, and has nothing
         self.rollup: Rollup | None = None
-        self.owners = Owners(now=lambda: now, on_change=self._shift, on_malformed=_surprised)
+        self.owners = Owners(now=lambda: now, on_change=self._shift, on_malformed=_surprised, verify=False)
         if target.roll_up:
             self.rollup = self.ledger.lineage = Rollup(ledger=self.ledger, owners=self.owners)
         for sink in self.owners.sinks.values():

@@ -8,8 +8,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 
 import msgspec
 
-from policyhub.kube.connection import Connection, Refused, Unreachable
+from policyhub.kube import wire
+from policyhub.kube.backoff import Clock
+from policyhub.kube.connection import Connection
+from policyhub.kube.course import Course
+from policyhub.kube.decoding import decoded
 from policyhub.kube.discovery import discover, discover_policies
+from policyhub.kube.errors import Refused, TooLarge, Unreachable
 from policyhub.kube.resource import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS, Resource
 from policyhub.render.piece import Broken, Piece, Place
 from policyhub.sync.owners import RESOURCES
@@ -24,15 +29,6 @@ _METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,ap
 Pause = Callable[[float], Awaitable[None]]
 
 
-class _Metadata(msgspec.Struct, rename={"following": "continue"}):
-    following: str = ""
-
-
-class _Page(msgspec.Struct):
-    metadata: _Metadata = msgspec.field(default_factory=_Metadata)
-    items: list[msgspec.Raw] | None = None
-
-
 class _Named(msgspec.Struct):
     name: str = ""
     namespace: str = ""
@@ -42,7 +38,6 @@ class _Object(msgspec.Struct):
     metadata: _Named = msgspec.field(default_factory=_Named)
 
 
-_page = msgspec.json.Decoder(_Page)
 _object = msgspec.json.Decoder(_Object)
 
 
@@ -63,7 +58,7 @@ async def listing(
         try:
             async for raw in _objects(connection, resource, pause):
                 yield Piece(_place(resource, raw), raw, f"{resource.group}/{resource.version}", resource.kind)
-        except (Refused, Unreachable, msgspec.MsgspecError) as error:
+        except (Refused, Unreachable, wire.Unreadable) as error:
             yield Broken(Place(resource.origin), f"cannot be listed: {error}")
 
 
@@ -95,7 +90,7 @@ async def _metadata(
         try:
             async for raw in _objects(connection, resource, pause, select=select, accept=_METADATA):
                 yield resource, Piece(_place(resource, raw), raw)
-        except (Refused, Unreachable, msgspec.MsgspecError) as error:
+        except (Refused, Unreachable, wire.Unreadable) as error:
             yield resource, Broken(Place(resource.origin), f"cannot be listed: {error}")
 
 
@@ -110,37 +105,53 @@ async def _objects(
     first = {"limit": str(PAGE), **(select or {})}
     params = dict(first)
     beginnings = 1
+    course = Course(Clock())
     while True:
         try:
-            page = _page.decode(await _get(connection, resource.path, params, pause, accept))
+            metadata, items = await wire.page(await _get(connection, resource.path, params, pause, accept))
+        except TooLarge:
+            if params["limit"] == "1":
+                raise
+            params["limit"] = str(max(1, int(params["limit"]) // 4))
+            continue
         except Refused as error:
             if error.status != 410 or beginnings == _TRIES:
                 raise
             beginnings += 1
             params = {**first, "limit": str(PAGE << beginnings)}
             continue
-        for item in page.items or ():
+        for item in items:
             yield item
-        if not page.metadata.following or page.metadata.following == params.get("continue"):
+        following = course.follow(metadata.following, items)
+        if not following:
             return
-        params["continue"] = page.metadata.following
+        params["continue"] = following
 
 
-async def _get(connection: Connection, path: str, params: dict[str, str], pause: Pause, accept: str | None) -> bytes:
+async def _get(
+    connection: Connection, path: str, params: dict[str, str], pause: Pause, accept: str | None
+) -> bytearray:
     for tried in range(1, _TRIES):
         try:
-            return await connection.get(path, params, accept=accept)
+            return await _whole(connection, path, params, accept)
+        except TooLarge:
+            raise
         except (Refused, Unreachable) as error:
             if isinstance(error, Refused) and error.status != 429 and error.status < 500:
                 raise
             await pause(getattr(error, "retry_after", None) or _PAUSE_SECONDS * tried)
-    return await connection.get(path, params, accept=accept)
+    return await _whole(connection, path, params, accept)
+
+
+async def _whole(connection: Connection, path: str, params: dict[str, str], accept: str | None) -> bytearray:
+    async with connection.page(path, params, accept=accept) as body:  # of one person's one look, none is kept waiting
+        return body
 
 
 def _place(resource: Resource, raw: msgspec.Raw) -> Place:
     try:
-        named = _object.decode(raw).metadata
-    except msgspec.MsgspecError:
+        named = decoded(_object, raw, wire.Unreadable).metadata
+    except wire.Unreadable:
         return Place(resource.origin)
     return Place(
         f"{resource.origin} {named.namespace}/{named.name}" if named.namespace else f"{resource.origin} {named.name}"

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from policyhub.render.intake import Intake
 from policyhub.render.provenance import Provenance
+from policyhub.sources.text import clean
 from policyhub.sources.verdict import SEVERITY_RANK
 
 Form = Literal["jsonl", "json", "table"]
@@ -65,13 +66,13 @@ def explanations(intake: Intake, *, width: int) -> Iterable[RenderableType]:
     for entry, finding in intake.findings():
         yield Text(finding["Title"], style="bold")
         for caller in provenance.callers(entry):
-            yield Text(f"called for by {caller}")
+            yield Text(clean(f"called for by {caller}"))
         table = Table(box=None, pad_edge=False)
         table.add_column("FIELD", no_wrap=True)
         for name in ("VALUE", "FROM"):
             table.add_column(name, overflow="fold", ratio=1)
         for path, value, where in provenance.explain(entry, finding):
-            table.add_row(Text(_broken(path, width=width * 3 // 8)), Text(value), Text(where))
+            table.add_row(Text(_broken(clean(path), width=width * 3 // 8)), Text(clean(value)), Text(clean(where)))
         yield table
         yield Text()
 

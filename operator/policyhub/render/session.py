@@ -27,9 +27,12 @@ from policyhub.render.output import Form
 from policyhub.render.piece import LOADER, YAML_SUFFIXES, Broken, Piece, Place, inputs
 from policyhub.render.scanner import scan
 from policyhub.render.target import Target, TargetError, target
+from policyhub.sources.text import capped
 from policyhub.sync.owners import Unresolved
 
 STDIN = "<stdin>"
+_LONGEST = 4_000
+"""Characters of a message: what it repeats of an object may be long."""
 _MARK = b"\xef\xbb\xbf"
 """UTF-8's byte order mark, as some editors and shells write it."""
 
@@ -81,7 +84,7 @@ def run(request: Request) -> int:
 
 
 def tell(what: object) -> None:
-    sys.stderr.write(f"policyhub: {what}\n")
+    sys.stderr.write(f"policyhub: {capped(str(what), _LONGEST)}\n")
 
 
 # -- reading ----------------------------------------------------------------------------------------------------------

@@ -24,20 +24,25 @@ in every order and shows none. Strings compare as in Go, by bytes of UTF-8, whic
 
 What a constraint's annotations say of controls, standards and remediation is said of each of its violations.
 
+An entry whose kind or name has not the grammar of one (sources/grammar.py) counts for the constraint itself: problem
+`invalid-object`. Texts are bounded as those of reports are.
+
 A constraint is cluster-scoped and written by Gatekeeper: it speaks for every namespace. Pure: no I/O, no clock.
 """
 
 from itertools import pairwise
-from sys import intern
 from typing import Any
 
 import msgspec
 
+from policyhub.sources import grammar
 from policyhub.sources.kinds import known_group
 from policyhub.sources.policy import Policy, policy_of
-from policyhub.sources.reports import EARLIEST
+from policyhub.sources.recent import share
+from policyhub.sources.reports import EARLIEST, INVALID_OBJECT, part
 from policyhub.sources.severity import severity_of_actions
-from policyhub.sources.verdict import MESSAGE_LIMIT, merge
+from policyhub.sources.text import LIMIT, clean, line
+from policyhub.sources.verdict import MESSAGE_LIMIT, bounded, merge
 from policyhub.sources.violation import Identity, Malformed, Place, Reading, Severity, SourceKey, Subject, Violation
 from policyhub.sources.wire import MALFORMED_MEMBER, MALFORMED_RESULT, Name, Time, members, metadata_of, untyped
 
@@ -53,6 +58,12 @@ _AUDITED = frozenset({"audit.gatekeeper.sh", "*"})
 
 _ORDERED = 2
 """The objects that an order can be seen in."""
+
+_MOST_TOTAL = 2**53
+"""More violations than any list lacks, and the last number that a gauge can show."""
+
+_MOST_ACTIONS = 16
+"""Of one entry; Gatekeeper knows four."""
 
 
 class _Metadata(msgspec.Struct, rename="camel"):
@@ -103,25 +114,32 @@ class _Constraint(msgspec.Struct):
 _constraint = msgspec.json.Decoder(_Constraint)
 
 
-def read(resource: str, raw: bytes | msgspec.Raw, *, latest: int, template: Severity | None = None) -> Reading:
+def read(
+    resource: str, raw: bytes | msgspec.Raw, *, latest: int, template: Severity | None = None, most: int = 0
+) -> Reading:
     """`latest` is the last second (Unix time) that a time may name: now and a little; `template` the severity that the
-    constraint's template names. Raises Malformed.
+    constraint's template names; `most` how many violations are taken, the rest counts as unlisted (0: all). Raises
+    Malformed.
     """
     constraint, problems = _decoded(raw)
     metadata, status = constraint.metadata, constraint.status or _Status()
     listed = [entry for entry in status.violations or () if entry is not None]
+    over = max(0, len(listed) - most) if most else 0
+    if over:
+        listed = listed[:most]
     audited = None if status.audit_timestamp is None else int(status.audit_timestamp.timestamp())
     observed = audited if audited is not None and EARLIEST <= audited <= latest else None
     found: dict[Identity, list[Violation]] = {}
     policy = policy_of(metadata.annotations, metadata.labels)
     policy = msgspec.structs.replace(policy, severity=policy.severity or template)
     places: list[Place] = []
+    itself = _itself(constraint, problems)
     for entry in listed:
-        violation = _violation(constraint, entry, policy)
+        violation = _violation(itself, constraint.spec or _Spec(), entry, policy=policy, problems=problems)
         found.setdefault(violation.identity, []).append(violation)
         places.append(violation.place)
     lost = problems.count(MALFORMED_RESULT)
-    unlisted = max(0, (status.total_violations or 0) - len(listed) - lost)
+    unlisted = max(over, min(status.total_violations or 0, _MOST_TOTAL) - len(listed) - lost)
     told = audited is not None and lost == 0 and _is_audited(constraint.spec or _Spec())
     tells = told and unlisted > 0 and len(listed) == len(status.violations or ())
     return Reading(
@@ -134,6 +152,7 @@ def read(resource: str, raw: bytes | msgspec.Raw, *, latest: int, template: Seve
         audited=audited,
         boundary=_boundary(listed, places) if tells else None,
         newest_by=() if observed is None else ((SOURCE, observed),),
+        over=over,
         problems=tuple(problems),
     )
 
@@ -158,35 +177,49 @@ def _boundary(listed: list[_Listed], places: list[Place]) -> Place | None:
     return places[0]
 
 
-def _violation(constraint: _Constraint, entry: _Listed, policy: Policy) -> Violation:
+def _itself(constraint: _Constraint, problems: list[str]) -> Subject:
+    """The constraint as a subject: its kind is the policy, its name the rule."""
+    return Subject(GROUP, part(constraint.kind, problems), "", part(constraint.metadata.name, problems))
+
+
+def _violation(itself: Subject, spec: _Spec, entry: _Listed, *, policy: Policy, problems: list[str]) -> Violation:
     group, version = known_group(entry.group or "", entry.kind), entry.version or ""
     is_namespace = entry.kind == "Namespace" and not group
-    namespace = "" if is_namespace else intern(entry.namespace or "")
-    actions = _actions(constraint.spec or _Spec(), entry)
+    namespace = "" if is_namespace else entry.namespace or ""
+    actions = _actions(spec, entry)
+    subject = itself
+    if _is_object(group, entry.kind, namespace, entry.name):
+        subject = Subject(share(group), share(entry.kind), share(namespace), entry.name)
+    else:
+        problems.append(INVALID_OBJECT)
+        group = version = ""
+    properties = tuple(sorted((("enforcementAction", ", ".join(actions)), *policy.properties)))
     return Violation(
         source=SOURCE,
-        policy=intern(constraint.kind),
-        rule=intern(constraint.metadata.name),
-        subject=Subject(intern(group), intern(entry.kind), namespace, entry.name),
+        policy=itself.kind,
+        rule=itself.name,
+        subject=subject,
         discriminator="",
         result="fail",
         severity=policy.severity or severity_of_actions(actions),
         category=policy.category,
-        message=(entry.message or "").strip()[:MESSAGE_LIMIT],
-        properties=tuple(sorted((("enforcementAction", ", ".join(actions)), *policy.properties))),
-        api_version=intern(f"{group}/{version}" if group and version else version),
+        message=clean((entry.message or "").strip()[:MESSAGE_LIMIT]),
+        properties=bounded(properties),
+        api_version=share(line(f"{group}/{version}" if group and version else version)),
     )
+
+
+def _is_object(group: str, kind: str, namespace: str, name: str) -> bool:
+    return grammar.is_typed(group, kind) and grammar.is_namespace(namespace) and grammar.is_name(name)
 
 
 def _actions(spec: _Spec, entry: _Listed) -> list[str]:
     """What Gatekeeper does about this violation; `deny` is the default of the constraint's schema."""
     action = entry.enforcement_action or spec.enforcement_action or "deny"
-    at_points = sorted({at_point for at_point in entry.enforcement_actions or () if at_point})
-    if at_points:
-        return at_points
-    if action == _SCOPED and spec.scoped_enforcement_actions:
-        return sorted({s.action for s in spec.scoped_enforcement_actions if s is not None and s.action}) or [action]
-    return [action]
+    found = {at_point for at_point in entry.enforcement_actions or () if at_point}
+    if not found and action == _SCOPED:
+        found = {s.action for s in spec.scoped_enforcement_actions or () if s is not None and s.action}
+    return [line(one) for one in sorted(found)[:_MOST_ACTIONS]] or [line(action)]
 
 
 def _decoded(raw: bytes | msgspec.Raw) -> tuple[_Constraint, list[str]]:
@@ -205,7 +238,7 @@ def _tolerant(raw: bytes | msgspec.Raw) -> tuple[_Constraint, list[str]]:
     metadata = metadata_of(document, _Metadata, problems)
     kind = document.get("kind")
     if not isinstance(kind, str):
-        raise Malformed("no-kind", f"a constraint named {metadata.name!r} of kind {kind!r}")
+        raise Malformed("no-kind", f"a constraint named {metadata.name[:LIMIT]!r} whose kind is no text")
     spec, status = document.get("spec"), document.get("status")
     constraint = _Constraint(kind=kind, metadata=metadata, status=_status(status, problems))
     try:

@@ -34,7 +34,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
             return False
         if self.exclude_sources and self._excludes(violation.source):
             return False
-        namespace = _namespace_of(violation.subject)
+        namespace = namespace_of(violation.subject)
         if not namespace:
             return True
         return _matches(namespace, self.include_namespaces) and not _matches(namespace, self.exclude_namespaces)
@@ -44,7 +44,8 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         return any(excluded.strip().casefold() == folded for excluded in self.exclude_sources)
 
 
-def _namespace_of(subject: Subject) -> str:
+def namespace_of(subject: Subject) -> str:
+    """The namespace that an object belongs to; that of a Namespace is itself. Empty: none."""
     if subject.namespace:
         return subject.namespace
     return subject.name if subject.kind == "Namespace" and not subject.group else ""

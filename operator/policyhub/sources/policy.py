@@ -19,13 +19,13 @@ What the result itself says of the same thing stands. Pure: no I/O, no clock.
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
-from sys import intern
 
 import msgspec
 
+from policyhub.sources.recent import Recent, share
 from policyhub.sources.severity import severity_of
-from policyhub.sources.verdict import MESSAGE_LIMIT
+from policyhub.sources.text import LIMIT, capped, clean
+from policyhub.sources.verdict import MESSAGE_LIMIT, PROPERTIES, Properties, bounded
 from policyhub.sources.violation import Severity, Violation
 
 TITLE, DESCRIPTION = "policy-title", "policy-description"
@@ -33,8 +33,6 @@ TITLE, DESCRIPTION = "policy-title", "policy-description"
 
 SEVERITY_KEYS = ("policyhub.dev/severity", "severity", "policies.kyverno.io/severity", "io.kubewarden.policy.severity")
 """Annotations, then labels, by which a policy names its severity; the second is a convention of AWS's samples."""
-
-Properties = tuple[tuple[str, str], ...]
 
 _AUTHORS = frozenset(
     {
@@ -49,17 +47,30 @@ _AUTHORS = frozenset(
 )
 """Whose `title`, `description` and `category` are words on the policy: tools write such keys too."""
 _KUBEWARDEN = "io.kubewarden.policy."
-_TELLING = re.compile(
-    r"(?:.+/)?(?:(?:.+-)?controls?|standards?|owasp|remediation(?:-docs|-url)?|url|documentation|constraintData"
-    r"|azure-policy-(?:set)?definition-id|azure-policy-assignment-id)"
+_TELLING = frozenset(
+    {
+        "azure-policy-assignment-id",
+        "azure-policy-definition-id",
+        "azure-policy-setdefinition-id",
+        "constraintData",
+        "control",
+        "controls",
+        "documentation",
+        "owasp",
+        "remediation",
+        "remediation-docs",
+        "remediation-url",
+        "standard",
+        "standards",
+        "url",
+    }
 )
-"""What findings/taxonomy.py and remedy.py understand, and who asked for it."""
+_CONTROLS = ("-control", "-controls")
+"""Last segments of keys, and ends of them, that findings/taxonomy.py and remedy.py understand, and who asked for it."""
 _BUNDLED = "policycontroller.gke.io/constraintData"
 """In which Google's bundles say all that they say; quoted like no language in particular."""
-_BUNDLED_SEVERITY = re.compile(r"severity['\"\\]*\s*:\s*['\"\\]*([A-Za-z]+)")
-_BUNDLED_DESCRIPTION = re.compile(r"description['\"\\]*\s*:\s*['\"\\]+([^'\"\\]+)")
-_MERGED = 4096
-"""Different sets of properties that are kept to be shared; most results have none of their own."""
+_BUNDLED_SEVERITY = re.compile(r"severity['\"\\]{0,8}\s{0,8}:\s{0,8}['\"\\]{0,8}([A-Za-z]{1,32})")
+_BUNDLED_DESCRIPTION = re.compile(r"description['\"\\]{0,8}\s{0,8}:\s{0,8}['\"\\]{1,8}([^'\"\\]{1,2048})")
 
 
 class Policy(msgspec.Struct, frozen=True, gc=False):
@@ -81,22 +92,24 @@ def policy_of(annotations: Mapping[str, str] | None, labels: Mapping[str, str] |
     category = ""
     for written, text in sorted((annotations or {}).items()):
         key = written.replace(_KUBEWARDEN, f"{_KUBEWARDEN[:-1]}/", 1) if written.startswith(_KUBEWARDEN) else written
-        value, word = intern(text.strip()[:MESSAGE_LIMIT]), tail(key)
+        value, word = share(clean(text.strip()[:MESSAGE_LIMIT])), tail(key)
         by_author = key.rpartition("/")[0] in _AUTHORS
-        if not value:
+        if not value or len(key) > LIMIT:  # Kubernetes' own limit is 317
             continue
         if by_author and word == "title":
             said.setdefault(TITLE, value)
         elif by_author and word in ("description", "docstring"):
             said.setdefault(DESCRIPTION, value)
         elif by_author and word == "category":
-            category = category or value
-        elif _TELLING.fullmatch(key):
-            said[intern(key)] = value
+            category = category or capped(value, LIMIT)
+        elif (last := key.rpartition("/")[2]) in _TELLING or last.endswith(_CONTROLS):
+            said[share(clean(key))] = value
     bundled = _BUNDLED_DESCRIPTION.search(said.get(_BUNDLED, ""))
     if bundled:
         said.setdefault(DESCRIPTION, bundled[1].strip())
-    return Policy(tuple(sorted(said.items())), _severity(annotations or {}, labels or {}), category)
+    return Policy(
+        bounded(tuple(sorted(said.items())[:PROPERTIES])), _severity(annotations or {}, labels or {}), category
+    )
 
 
 def _severity(annotations: Mapping[str, str], labels: Mapping[str, str]) -> Severity | None:
@@ -119,8 +132,19 @@ def enriched(violation: Violation, policy: Policy) -> Violation:
     )
 
 
-@lru_cache(maxsize=_MERGED)
+_merged: Recent[tuple[Properties, Properties], Properties] = Recent(limit=4_000_000)
+"""To be shared; most results have no properties of their own."""
+
+
 def merged(own: Properties, policys: Properties) -> Properties:
     """Both, sorted, without what the first has under the same last segment; one tuple for all who ask for it."""
-    there = {tail(key) for key, _ in own}
-    return tuple(sorted((*own, *(pair for pair in policys if tail(pair[0]) not in there))))
+    found = _merged.young.get((own, policys))
+    if found is not None:
+        return found
+    weight = 2 * sum(len(key) + len(value) for key, value in (*own, *policys))
+    found = _merged.get((own, policys), weight=weight)
+    if found is None:
+        there = {tail(key) for key, _ in own}
+        found = tuple(sorted((*own, *(pair for pair in policys if tail(pair[0]) not in there))))
+        _merged.put((own, policys), found, weight=weight)
+    return found

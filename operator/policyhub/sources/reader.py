@@ -7,14 +7,20 @@ from policyhub.sources.violation import Identity, Reading, Severity
 
 
 def read(
-    group: str, resource: str, raw: bytes | msgspec.Raw, *, latest: int, template: Severity | None = None
+    group: str,
+    resource: str,
+    raw: bytes | msgspec.Raw,
+    *,
+    latest: int,
+    template: Severity | None = None,
+    most: int = 0,
 ) -> Reading:
     """`latest` is the last second (Unix time) that a time may name: now and a little; `template` the severity that a
-    constraint's template names. Raises Malformed.
+    constraint's template names; `most` how many results are taken (0: all). Raises Malformed.
     """
     if group == constraints.GROUP:
-        return constraints.read(resource, raw, latest=latest, template=template)
-    return reports.read(group, resource, raw, latest=latest)
+        return constraints.read(resource, raw, latest=latest, template=template, most=most)
+    return reports.read(group, resource, raw, latest=latest, most=most)
 
 
 def passed(group: str, resource: str, raw: bytes | msgspec.Raw) -> frozenset[Identity]:

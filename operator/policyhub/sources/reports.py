@@ -20,17 +20,27 @@ write reports in one namespace must neither raise nor end a finding about anothe
 | a cluster-scoped object (a Node)               | kept as a statement of this namespace (its subject carries it),   |
 |                                                | so it is seen, and is never one with what a cluster report says   |
 
+**Every text is bounded and can be seen** (sources/text.py), and an object has the grammar of one (sources/grammar.py):
+
+| a report has …                                 | then                                                              |
+|------------------------------------------------|-------------------------------------------------------------------|
+| a source, policy, rule or discriminator that   | cut, with a hash of the whole, so that no two become one: problem |
+|   is too long, or that holds what none can see |   `text-too-long`, `unprintable-text`                             |
+| another text like that                         | cut, cleaned                                                      |
+| an object whose kind or name is none           | not taken as an object, as if none were named: problem            |
+|                                                |   `invalid-object`                                                |
+
 Invariant: nothing here depends on the API group or version that a report came through. Pure: no I/O, no clock.
 """
 
-from sys import intern
-
 import msgspec
 
-from policyhub.sources import wire
+from policyhub.sources import grammar, wire
 from policyhub.sources.kinds import Reference, group_of
+from policyhub.sources.recent import Recent, known, share
 from policyhub.sources.severity import severity_of
-from policyhub.sources.verdict import MESSAGE_LIMIT, merge
+from policyhub.sources.text import LIMIT, capped, clean, distinct
+from policyhub.sources.verdict import MESSAGE_LIMIT, PROPERTIES, bounded, merge
 from policyhub.sources.violation import Identity, Reading, SourceKey, Subject, Violation
 
 UNKNOWN_RESULT = "unknown-result"
@@ -39,7 +49,15 @@ FOREIGN_NAMESPACE = "foreign-namespace"
 UNNAMED_OBJECT = "unnamed-object"
 """One of several objects of a result has no name, so nothing can be said about it."""
 
-_HARMLESS = frozenset({FOREIGN_NAMESPACE, UNNAMED_OBJECT, wire.MALFORMED_MEMBER})
+INVALID_OBJECT = "invalid-object"
+"""What a result names as its object is none: its kind, name, namespace or group has no such grammar."""
+TEXT_TOO_LONG = "text-too-long"
+UNPRINTABLE_TEXT = "unprintable-text"
+"""A part of an identity holds characters that cannot be seen."""
+
+_HARMLESS = frozenset(
+    {FOREIGN_NAMESPACE, UNNAMED_OBJECT, INVALID_OBJECT, TEXT_TOO_LONG, UNPRINTABLE_TEXT, wire.MALFORMED_MEMBER}
+)
 """Problems that hide no violation of an object that this report may speak for."""
 
 EARLIEST = 1_420_070_400
@@ -65,7 +83,6 @@ _DISCRIMINATORS = {"Trivy Vulnerability": "resource", _KUBE_BENCH: "index"}
 
 # Properties that change without anything having changed: how Kyverno came to look, which revision of a policy spoke.
 _VOLATILE = frozenset({"process", "policy-resource-version", "policy-uid", "resultID"})
-_PROPERTIES = 64
 
 ITSELF = "wgpolicyk8s.io"
 """The group of the subject where a result names no object: the report stands for itself, by one name in both APIs."""
@@ -74,10 +91,13 @@ _OF_PODS = frozenset({"Pod", "ReplicaSet", "Job"})
 """What comes and goes with a controller."""
 
 
-def read(group: str, resource: str, raw: bytes | msgspec.Raw, *, latest: int) -> Reading:
-    """`latest` is the last second (Unix time) that a time may name: now and a little. Raises Malformed."""
+def read(group: str, resource: str, raw: bytes | msgspec.Raw, *, latest: int, most: int = 0) -> Reading:
+    """`latest` is the last second (Unix time) that a time may name: now and a little; `most` is how many results are
+    taken, one for each object that they name (0: all). Raises Malformed.
+    """
     report, problems = wire.report(raw)
-    speaker = _Speaker(report)
+    over = wire.trim(report, most) if most else 0
+    speaker = _Speaker(report, problems)
     found: dict[Identity, list[tuple[Violation, int | None]]] = {}
     newest: dict[str, int] = {}
     spoke: set[tuple[Subject, str]] = set()
@@ -98,7 +118,7 @@ def read(group: str, resource: str, raw: bytes | msgspec.Raw, *, latest: int) ->
             continue
         for violation in speaker.violations(result, problems):
             found.setdefault(violation.identity, []).append((violation, observed))
-    whole = not wire.cut_short(report) and _HARMLESS.issuperset(problems)
+    whole = not over and not wire.cut_short(report) and _HARMLESS.issuperset(problems)
     return Reading(
         key=_key(group, resource, report.metadata),
         violations=tuple(_merged(said) for _, said in sorted(found.items())),
@@ -107,6 +127,7 @@ def read(group: str, resource: str, raw: bytes | msgspec.Raw, *, latest: int) ->
         newest=max(newest.values(), default=None),
         newest_by=tuple(sorted(newest.items())),
         spoke=tuple(sorted(spoke)),
+        over=over,
         problems=tuple(problems),
     )
 
@@ -118,7 +139,7 @@ def passed(group: str, resource: str, raw: bytes | msgspec.Raw) -> frozenset[Ide
     """
     del group, resource  # the evidence is the same through each API
     report, problems = wire.report(raw)
-    speaker = _Speaker(report)
+    speaker = _Speaker(report, problems)
     passing: set[Identity] = set()
     other: set[Identity] = set()
     for result in report.results or ():
@@ -133,31 +154,38 @@ def passed(group: str, resource: str, raw: bytes | msgspec.Raw) -> frozenset[Ide
 class _Speaker:
     """One report, as far as its results share it: who speaks, from which namespace, about what by default."""
 
-    def __init__(self, report: wire.Report) -> None:
-        self._metadata = report.metadata
-        self._namespace = report.metadata.namespace or ""
-        self._source = (report.source or "").strip() or _labelled(report.metadata.labels)
-        self._scope = report.scope
-        owner = next(iter(report.metadata.owner_references or ()), None)
+    def __init__(self, report: wire.Report, problems: list[str]) -> None:
+        """What the report as a whole does wrong is added to `problems`."""
+        metadata = report.metadata
+        self._problems = problems
+        self._name = part(metadata.name, problems)
+        self._namespace = part(metadata.namespace or "", problems)
+        self._source = part((report.source or "").strip() or _labelled(metadata.labels), problems)
+        owner = next(iter(metadata.owner_references or ()), None)
         self._benchmark = owner.name if owner is not None and owner.kind == _BENCHMARK else None
+        self._about = self._default_reference(report.scope, owner)
         self._default: tuple[Subject, str] | None = None
-        self.of_pods = (self._default_reference().kind or "") in _OF_PODS
+        self.of_pods = (self._about.kind or "") in _OF_PODS
         """Whether it is about one of `_OF_PODS` by default."""
         self.sources: dict[str | None, str] = {}
         """What `source_of` answers to a word, for the words that decide it alone."""
 
     def violations(self, result: wire.Result, problems: list[str]) -> list[Violation]:
-        told = self._told(result)
+        told = self._told(result, problems)
         if told is None:
             problems.append(NO_POLICY)
             return []
         source, policy, rule, discriminator = told
         severity = severity_of(result.severity)
-        message = intern((result.message or "").strip()[:MESSAGE_LIMIT])  # most are their rule's
-        shown = _shown(result.properties) if result.properties else ()
+        message = (result.message or "").strip()[:MESSAGE_LIMIT]
+        if message:  # most are their rule's
+            message = known(message) or share(clean(message))
+        shown = _shown(result.properties, problems) if result.properties else ()
         if source == _COMPLIANCE and self._benchmark:
-            shown = tuple(sorted((*shown, ("benchmark", self._benchmark))))
-        category = intern((result.category or "").strip())
+            shown = tuple(sorted((*shown, ("benchmark", capped(self._benchmark, LIMIT)))))
+        category = (result.category or "").strip()
+        if category:
+            category = known(category) or _cut(category, problems)
         return [
             Violation(
                 source=source,
@@ -183,7 +211,7 @@ class _Speaker:
         return [(subject, source) for subject, _ in self._subjects(result, []) if subject.kind in _OF_PODS]
 
     def identities(self, result: wire.Result, problems: list[str]) -> list[Identity]:
-        told = self._told(result)
+        told = self._told(result, problems)
         if told is None:
             return []
         source, policy, rule, discriminator = told
@@ -192,53 +220,67 @@ class _Speaker:
             for s, _ in self._subjects(result, problems)
         ]
 
-    def _told(self, result: wire.Result) -> tuple[str, str, str, str] | None:
+    def _told(self, result: wire.Result, problems: list[str]) -> tuple[str, str, str, str] | None:
         """Source, policy, rule, discriminator: the part of an identity that stands in the result alone."""
-        policy, rule = intern(result.policy or ""), intern(result.rule or "")
+        policy, rule = result.policy or "", result.rule or ""
+        if policy:
+            policy = known(policy) or part(policy, problems)
+        if rule:
+            rule = known(rule) or part(rule, problems)
         if not policy and not rule:
             return None
         source = self.source_of(result)
         telling = _DISCRIMINATORS.get(source)
-        return source, policy, rule, "" if telling is None else (result.properties or {}).get(telling, "")
+        if telling is None:
+            return source, policy, rule, ""
+        return source, policy, rule, part((result.properties or {}).get(telling, ""), problems)
 
     def source_of(self, result: wire.Result) -> str:
-        known = self.sources.get(result.source)
-        if known is not None:
-            return known
-        named = (result.source or "").strip() or self._source
+        known_as = self.sources.get(result.source)
+        if known_as is not None:
+            return known_as
+        named = (result.source or "").strip()
+        named = part(named, self._problems) if named else self._source
         if not named:
             return _KUBE_BENCH if (result.properties or {}).keys() >= _KUBE_BENCH_MARKS else _UNKNOWN_SOURCE
-        self.sources[result.source] = named = intern(named)
+        self.sources[result.source] = named
         return named
 
     def _subjects(self, result: wire.Result, problems: list[str]) -> list[tuple[Subject, str]]:
         """Each with its apiVersion; without those that this report may not or cannot name."""
+        found: list[tuple[Subject, str]] = []
         if result.resources:
             named = [ref for ref in result.resources if ref is not None and ref.name]
             if named:
                 problems += [UNNAMED_OBJECT] * (len(result.resources) - len(named))
-                subjects = (self._subject(ref, problems) for ref in named)
-                return [subject for subject in subjects if subject is not None]
+                objects = [ref for ref in named if is_object(ref)]
+                subjects = (self._subject(ref, problems) for ref in objects)
+                found = [subject for subject in subjects if subject is not None]
+                if len(objects) == len(named):
+                    return found
+                problems += [INVALID_OBJECT] * (len(named) - len(objects))
         if self._default is None:
-            self._default = self._subject(self._default_reference(), problems)
-        return [] if self._default is None else [self._default]
+            self._default = self._subject(self._about, problems)
+        return found if self._default is None else [*found, self._default]
 
-    def _default_reference(self) -> Reference:
-        if self._scope is not None and self._scope.name:
-            return self._scope
-        owner = next(iter(self._metadata.owner_references or ()), None)
-        if owner is not None and owner.name:
-            return owner
+    def _default_reference(self, scope: Reference | None, owner: Reference | None) -> Reference:
+        """What a result is about that names no object."""
+        for ref in (scope, owner):
+            if ref is not None and ref.name:
+                if is_object(ref):
+                    return ref
+                self._problems.append(INVALID_OBJECT)
         # One word for both APIs: the same scan through another API is the same finding.
         kind = "PolicyReport" if self._namespace else "ClusterPolicyReport"
-        return Reference(api_version=f"{ITSELF}/v1alpha2", kind=kind, name=self._metadata.name)
+        return Reference(api_version=f"{ITSELF}/v1alpha2", kind=kind, name=self._name)
 
     def _subject(self, ref: Reference, problems: list[str]) -> tuple[Subject, str] | None:
         if ref is wire.UNREADABLE:
             problems.append(wire.MALFORMED_RESULT)
             return None
-        api_version, kind, name = ref.api_version or "", ref.kind or "", ref.name or ""
-        group, namespace = group_of(api_version, kind), ref.namespace or ""
+        name = ref.name or ""
+        group, kind, api_version = _typed(ref) or ("", "", "")  # asked before: it has one
+        namespace = ref.namespace or ""
         if kind == "Namespace" and not group:
             namespace = "" if name == self._namespace else self._namespace
         elif self._namespace:
@@ -246,7 +288,57 @@ class _Speaker:
                 problems.append(FOREIGN_NAMESPACE)
                 return None
             namespace = self._namespace
-        return Subject(intern(group), intern(kind), intern(namespace), name), intern(api_version)
+        elif namespace:
+            namespace = known(namespace) or share(namespace)
+        return Subject(group, kind, namespace, name), api_version
+
+
+_types: Recent[tuple[str | None, str | None], tuple[str, str, str]] = Recent(limit=1_000_000)
+"""What is written as apiVersion and kind → group, kind and apiVersion; of what has the grammar of them."""
+_type = _types.young.get
+
+
+def _typed(ref: Reference) -> tuple[str, str, str] | None:
+    """None where they name no kind of object."""
+    found = _type((ref.api_version, ref.kind))
+    if found is not None:
+        return found
+    api_version, kind = ref.api_version or "", ref.kind or ""
+    if len(api_version) > LIMIT or not grammar.is_typed(group := group_of(api_version, kind), kind):
+        return None
+    weight = 2 * (len(api_version) + len(kind))
+    found = _types.get((ref.api_version, ref.kind), weight=weight) or (share(group), share(kind), clean(api_version))
+    _types.put((ref.api_version, ref.kind), found, weight=weight)
+    return found
+
+
+def is_object(ref: Reference) -> bool:
+    """Whether it can be one, by its grammar; what cannot be read is told elsewhere."""
+    if ref is wire.UNREADABLE:
+        return True
+    return (
+        _typed(ref) is not None
+        and grammar.is_name(ref.name or "")
+        and (not ref.namespace or grammar.is_namespace(ref.namespace))
+    )
+
+
+def part(text: str, problems: list[str]) -> str:
+    """Of an identity: as it is written where that is short and can be seen, else distinct from all others."""
+    if not text:
+        return ""
+    kept = known(text) or distinct(text)
+    if kept == text:
+        return share(kept)
+    problems.append(TEXT_TOO_LONG if len(text) > LIMIT else UNPRINTABLE_TEXT)
+    return kept
+
+
+def _cut(text: str, problems: list[str]) -> str:
+    """A text that only describes."""
+    if len(text) > LIMIT:
+        problems.append(TEXT_TOO_LONG)
+    return share(capped(text, LIMIT))
 
 
 def _key(group: str, resource: str, metadata: wire.Metadata) -> SourceKey:
@@ -277,12 +369,15 @@ def _labelled(labels: dict[str, str] | None) -> str:
     return _ENGINES.get(named, named)
 
 
-def _shown(properties: dict[str, str]) -> tuple[tuple[str, str], ...]:
+def _shown(properties: dict[str, str], problems: list[str]) -> tuple[tuple[str, str], ...]:
     shown = [
-        (intern(key), value.strip()[:MESSAGE_LIMIT])
+        (known(key) or _cut(key, problems), clean(value.strip()[:MESSAGE_LIMIT]))
         for key, value in properties.items()
         if key not in _VOLATILE and value.strip()
     ]
     if len(shown) > 1:
         shown.sort()
-    return tuple(shown[:_PROPERTIES])
+    kept = bounded(tuple(shown[:PROPERTIES]))
+    if len(kept) < min(len(shown), PROPERTIES):
+        problems.append(TEXT_TOO_LONG)
+    return kept

@@ -7,12 +7,14 @@ Foreign is what a cluster, Security Hub, AWS or a proxy wrote. Every such text p
 | clean    | the text without what cannot be seen; `\n`, `\t`, `\r\n` stay | messages, descriptions                   |
 | capped   | the same, at most `limit` characters                          | whatever is stored or compared           |
 | line     | the same on one line, with single blanks                      | conditions, events, logs, terminals      |
+| distinct | the same, with a hash of the whole where anything is lacking  | parts of an identity, which never merge  |
 
 Removed are control characters (with them every escape sequence loses its effect), marks that change the direction of
 text, half surrogates, the byte order mark, and characters without a glyph (zero-width space, tags, fillers). The
 joiners U+200C and U+200D stay: Persian and emoji need them. Pure: no I/O, no clock.
 """
 
+import hashlib
 import re
 
 LIMIT = 1024
@@ -37,6 +39,14 @@ def clean(text: str) -> str:
 def capped(text: str, limit: int) -> str:
     """Cleaned, at most `limit` characters; one that was cut ends with an ellipsis."""
     return clean(text) if len(text) <= limit else clean(text[: limit - 1]) + ELLIPSIS
+
+
+def distinct(text: str) -> str:
+    """Cleaned, at most LIMIT characters; one that lost anything ends with a hash of the whole."""
+    if len(text) <= LIMIT and (kept := clean(text)) == text:
+        return kept
+    mark = "~" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return clean(text[: LIMIT - len(mark)]) + mark
 
 
 def line(text: str, limit: int = 256) -> str:

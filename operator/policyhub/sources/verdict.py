@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from policyhub.sources.text import LIMIT
 from policyhub.sources.violation import Result, Severity, Violation
 
 RESULT_RANK: dict[Result, int] = {"error": 0, "warn": 1, "fail": 2}
@@ -20,8 +21,14 @@ _UNNAMED = 1.5  # no severity: above LOW, below a MEDIUM that somebody wrote dow
 # What is kept of one message, and how many distinct ones a merged violation lists. A description has 1,024 characters;
 # a report may have megabytes, and what nobody can read is not worth holding.
 MESSAGE_LIMIT = 2048
+PROPERTIES = 64
+"""The most of one result. An engine has a dozen."""
+_PROPERTY_CHARACTERS = 16_384
+"""The most that all properties of one result have together; a finding shows 6,000 (findings/asff.py)."""
 _LISTED = 16
 _SEPARATOR = " • "
+
+Properties = tuple[tuple[str, str], ...]
 
 _Order = tuple[int, float, str, str, str, tuple[tuple[str, str], ...]]
 
@@ -37,6 +44,18 @@ def _order(violation: Violation) -> _Order:
         violation.api_version,
         violation.properties,
     )
+
+
+def bounded(properties: Properties) -> Properties:
+    """As many of them as there is room for, the first ones in their order."""
+    if len(properties) * (LIMIT + MESSAGE_LIMIT) <= _PROPERTY_CHARACTERS:
+        return properties
+    left = _PROPERTY_CHARACTERS
+    for number, (key, value) in enumerate(properties):
+        left -= len(key) + len(value)
+        if left < 0:
+            return properties[:number]
+    return properties
 
 
 def worst(violations: Iterable[Violation]) -> Violation:

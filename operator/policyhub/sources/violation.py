@@ -5,10 +5,11 @@ have no semantic difference, so an engine's rewrite with new timestamps costs no
 each violation is out of the garbage collector's sight (`gc=False`): it holds nothing that could lead back to it.
 """
 
-from sys import intern
 from typing import Literal
 
 import msgspec
+
+from policyhub.sources.recent import share
 
 Result = Literal["fail", "warn", "error"]
 """The results that make a violation. `pass` and `skip` are positive evidence that there is none."""
@@ -45,7 +46,7 @@ class SourceKey(msgspec.Struct, frozen=True, order=True, gc=False):
     @property
     def origin(self) -> str:
         """The API that the object came through, e.g. `policyreports.wgpolicyk8s.io`."""
-        return intern(f"{self.resource}.{self.group}")  # kept with every finding
+        return share(f"{self.resource}.{self.group}")  # kept with every finding
 
 
 class Violation(msgspec.Struct, frozen=True, gc=False):
@@ -113,6 +114,8 @@ class Reading(msgspec.Struct, frozen=True):
     result; sorted."""
     spoke: tuple[tuple[Subject, str], ...] = ()
     """Of which Pods, ReplicaSets and Jobs which source says something, whatever it is (reports only)."""
+    over: int = 0
+    """How many results were not taken, one for each object that they name: more than one report may have."""
     problems: tuple[str, ...] = ()
     """Reasons (few, fixed words) for results that could not be used; counted, never fatal."""
 

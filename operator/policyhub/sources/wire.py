@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from policyhub.sources.kinds import Reference
+from policyhub.sources.text import line
 from policyhub.sources.violation import Malformed
 
 MALFORMED_RESULT = "malformed-result"
@@ -80,6 +81,8 @@ _report = msgspec.json.Decoder(Report)
 _OLDEST = "wgpolicyk8s.io/v1alpha1"
 """The version that names two members otherwise. No API server serves it to us; files may hold it."""
 
+_FAILING = frozenset({"fail", "warn", "error"})
+
 UNREADABLE = Reference(name="\0")
 """Stands for a reference that cannot be read. Its result is left out: nothing may be blamed on another object."""
 
@@ -103,6 +106,28 @@ def report(raw: bytes | msgspec.Raw) -> tuple[Report, list[str]]:
                 result.result = result.result or result.status
                 result.properties = result.properties or result.data
     return decoded, problems
+
+
+def trim(report: Report, most: int) -> int:
+    """Leave the report with at most this many results, one for each object that they name; how many were left out. What
+    fails goes before what passes, so that a flood of the one does not hide the other.
+    """
+    results = [result for result in report.results or () if result is not None]
+    if sum(max(1, len(result.resources or ())) for result in results) <= most:
+        return 0
+    kept: list[Result | None] = []
+    over, room = 0, most
+    for result in sorted(results, key=lambda result: result.result not in _FAILING):
+        objects = result.resources or []
+        wanted = max(1, len(objects))
+        if wanted > room:
+            over += wanted - room
+            result.resources = objects[:room]
+        if room:
+            kept.append(result)
+        room = max(0, room - wanted)
+    report.results = kept
+    return over
 
 
 def cut_short(report: Report) -> bool:
@@ -170,11 +195,20 @@ def metadata_of(document: dict[str, Any], shape: type[_S], problems: list[str]) 
     """Name and namespace must be readable, the rest is taken as far as it goes."""
     metadata = document.get("metadata")
     if not isinstance(metadata, dict):
-        raise Malformed("no-metadata", f"a {document.get('kind')!r} without metadata")
+        raise Malformed("no-metadata", f"{_kind(document)} without metadata")
     name, namespace = metadata.get("name"), metadata.get("namespace")
     if not isinstance(name, str) or not name or not isinstance(namespace, str | None):
-        raise Malformed("no-name", f"a {document.get('kind')!r} named {name!r} in namespace {namespace!r}")
+        raise Malformed("no-name", f"{_kind(document)} named {_shown(name)} in namespace {_shown(namespace)}")
     return members(metadata, shape, problems)
+
+
+def _kind(document: dict[str, Any]) -> str:
+    return f"an object of kind {_shown(document.get('kind'))}"
+
+
+def _shown(value: object) -> str:
+    """For a message: nothing that is long, or deep."""
+    return repr(line(value, 64)) if isinstance(value, str) else type(value).__name__
 
 
 def _result(item: object, problems: list[str]) -> Result | None:

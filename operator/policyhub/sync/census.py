@@ -1,5 +1,8 @@
 """How old the violations of a ledger are, which are past what their severity allows, and what lies in which namespace.
 
+On the way it admits the names that the metrics show one by one (`policyhub.sync.admission`): an entry knows which
+namespaces its source objects lie in, and no counter could keep that at so little cost.
+
 Ages change by time alone, so they are not kept but counted, entry by entry, every so often. A finding that an analyst
 has suppressed has no deadline: it counts for no age. One that is resolved in Security Hub and still violated does.
 
@@ -11,25 +14,30 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 
 from policyhub.metrics import AGE_SECONDS, DAY, Ages
+from policyhub.sources.filter import namespace_of
+from policyhub.sync.admission import Admission
 from policyhub.sync.entry import SUPPRESSED, Entry
 
-Tally = tuple[str, str, str, str]
-"""(source, policy, severity, namespace)."""
+Name = tuple[str, ...]
+"""(source, policy, severity), and the namespace of the object where violations are counted by namespace."""
 
 
 class Census:
     """One count of all entries, at one moment."""
 
-    def __init__(self, *, sla_days: Mapping[str, int], wall: int, namespaces: bool) -> None:
+    def __init__(
+        self, *, sla_days: Mapping[str, int], wall: int, namespaces: bool, shown: Admission[Name] | None = None
+    ) -> None:
         """`sla_days` by severity; `wall` by the clock on the wall, as findings' times are; `namespaces`: whether
-        violations are counted by namespace too.
+        violations are counted by namespace too; `shown`: where the names that are shown one by one are admitted.
         """
         self.past_sla: Counter[str] = Counter(dict.fromkeys(sla_days, 0))
         """By severity; those that have a deadline only."""
-        self.tallies: Counter[Tally] = Counter()
+        self.tallies: Counter[Name] = Counter()
         self._limits = {severity: days * DAY for severity, days in sla_days.items()}
         self._wall = wall
         self._namespaces = namespaces
+        self._shown = shown
         self._counts: defaultdict[str, list[int]] = defaultdict(lambda: [0] * (len(AGE_SECONDS) + 1))
         self._seconds: Counter[str] = Counter()
 
@@ -42,10 +50,14 @@ class Census:
         tally = entry.tally
         if tally is None:
             return
+        name: Name = tally
         if self._namespaces:
             of = entry.subject
-            namespace = "" if of is None else of.name if of.kind == "Namespace" and not of.group else of.namespace
-            self.tallies[(*tally, namespace)] += 1
+            name = (*tally, "" if of is None else namespace_of(of))
+            self.tallies[name] += 1
+        shown = self._shown
+        if shown is not None and name not in shown:
+            any(shown.admit(name, caller.namespace) for caller, _ in entry.calls)
         triage = entry.triage
         if triage is not None and triage[0] == SUPPRESSED:
             return

@@ -11,10 +11,10 @@ Two clocks: `now` never jumps and decides; `wall` is what is written into findin
 
 import asyncio
 import random
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from enum import Enum
 from typing import Any, Protocol
 
 import msgspec
@@ -28,7 +28,7 @@ from policyhub.hub.errors import AccessLost, Failure, HubError, Throttled, Unava
 from policyhub.hub.inventory import milliseconds, strip_for_import
 from policyhub.metrics import Metrics
 from policyhub.sync.entry import NEW, WORKFLOW, Entry, Held, Known
-from policyhub.sync.lanes import Lane
+from policyhub.sync.lanes import RESERVED, Lane, Queue
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.plan import (
     ARCHIVE_REJECTED,
@@ -100,6 +100,33 @@ class _Shipment:
     body: dict[str, Any]
 
 
+class _Full(Enum):
+    FULL = "full"
+    """The call has no room for this finding."""
+
+
+_FULL = _Full.FULL
+
+
+class _Bodies:
+    """Findings that are to be read before they are archived; clusters and namespaces take turns."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, tuple[Feed, Entry]] = {}
+        self._queue = Queue()
+
+    def add(self, feed: Feed, entry: Entry) -> None:
+        key = f"{feed.name}/{entry.id}"
+        self._of[key] = (feed, entry)
+        self._queue.add(key, f"{feed.name}/{feed.ledger.namespace(entry.id)}")
+
+    def take(self, limit: int) -> list[tuple[Feed, Entry]]:
+        return [self._of.pop(key) for key in self._queue.take(limit)]
+
+    def __len__(self) -> int:
+        return len(self._of)
+
+
 class Engine:
     """Drains the dirty sets of the feeds attached to it."""
 
@@ -127,11 +154,13 @@ class Engine:
         """Why imports do not get through."""
         self.reading: Trouble | None = None
         """Why findings cannot be read by id."""
-        self._bodies: deque[tuple[Feed, Entry]] = deque()
+        self._bodies = _Bodies()
         self._wanted = asyncio.Event()
         self._questions = asyncio.Event()
         self._failures = 0
         self._resume_at = 0.0
+        self._asked = 0
+        """Which feed's look-ups come next."""
 
     def wake(self) -> None:
         """Something became dirty, or is to be looked up."""
@@ -165,8 +194,8 @@ class Engine:
                     task.add_done_callback(lambda _: slots.release())
                     await asyncio.sleep(0)
         finally:  # whatever happened, nothing stays in flight
-            while self._bodies:
-                self._release(*self._bodies.popleft())
+            for feed, entry in self._bodies.take(len(self._bodies)):
+                self._release(feed, entry)
 
     async def drain(self, *, seconds: float) -> None:
         """Wait until nothing is pending, at most this long (SIGTERM)."""
@@ -237,35 +266,49 @@ class Engine:
         batch: list[_Shipment] = []
         call = Batch()
         now, wall = self._now(), self._wall()  # once a call: its findings keep one number, not one each
-        for feed, entry in self._next_entries():
-            decision = decide(entry, ledger=feed.ledger, rules=feed.rules, now=now)
-            if not isinstance(decision, Change) or unweighed(entry, decision, ledger=feed.ledger):
-                self._put_aside(feed, entry, decision, now=now)
-                continue
-            if decision is Change.ARCHIVED and entry.voice is None and entry.body is None:
-                feed.ledger.launch(entry)
-                self._bodies.append((feed, entry))
-                self._questions.set()
-                continue
-            try:
-                shipment = self._ship(feed, entry, decision, now=wall)
-                size = measure(shipment.body)
-                failure = oversize(size)
-            except Exception:  # a finding that cannot be rendered is a mistake of ours; it must not stop the others
-                log.exception("finding_not_rendered", id=entry.id, cluster=feed.name)
-                feed.ledger.launch(entry)
-                feed.ledger.reject(entry, _rejected(entry, decision))
-                continue
-            if failure is None and not call.offer(shipment.body, size):
-                break
-            feed.ledger.launch(entry)
-            if failure is None:
-                batch.append(shipment)
-            else:
-                self._refuse(shipment, failure)
-            if len(batch) == MAX_FINDINGS:
-                break
+        self.feeds = self.feeds[1:] + self.feeds[:1]
+        left = DECISIONS_PER_ROUND
+        for reserves in (True, False):
+            for lane in Lane:
+                most = MAX_FINDINGS - (self._reserved(lane) if reserves else 0)
+                for feed, entry in self._turns(lane, left):
+                    if len(batch) >= most:
+                        break
+                    left -= 1
+                    offered = self._offer(call, feed, entry, now=now, wall=wall)
+                    if offered is _FULL:
+                        return batch
+                    if isinstance(offered, _Shipment):
+                        batch.append(offered)
         return batch
+
+    def _offer(self, call: Batch, feed: Feed, entry: Entry, *, now: int, wall: int) -> "_Shipment | _Full | None":
+        """Decide about one finding and put it into the call, if it is to be sent and fits."""
+        decision = decide(entry, ledger=feed.ledger, rules=feed.rules, now=now)
+        if not isinstance(decision, Change) or unweighed(entry, decision, ledger=feed.ledger):
+            self._put_aside(feed, entry, decision, now=now)
+            return None
+        if decision is Change.ARCHIVED and entry.voice is None and entry.body is None:
+            feed.ledger.launch(entry)
+            self._bodies.add(feed, entry)
+            self._questions.set()
+            return None
+        try:
+            shipment = self._ship(feed, entry, decision, now=wall)
+            size = measure(shipment.body)
+            failure = oversize(size)
+        except Exception:  # a finding that cannot be rendered is a mistake of ours; it must not stop the others
+            log.exception("finding_not_rendered", id=entry.id, cluster=feed.name)
+            feed.ledger.launch(entry)
+            feed.ledger.reject(entry, _rejected(entry, decision))
+            return None
+        if failure is None and not call.offer(shipment.body, size):
+            return _FULL
+        feed.ledger.launch(entry)
+        if failure is None:
+            return shipment
+        self._refuse(shipment, failure)
+        return None
 
     @staticmethod
     def _put_aside(feed: Feed, entry: Entry, decision: Decision, *, now: int) -> None:
@@ -279,16 +322,30 @@ class Engine:
             case Change():  # the guard counts it before it is archived
                 feed.ledger.settle(entry, hold=Hold.DELAY, until=now, weighs=True)
 
-    def _next_entries(self) -> Iterator[tuple[Feed, Entry]]:
-        """Dirty entries, lane by lane and feed by feed; the feeds take turns in being first."""
-        left = DECISIONS_PER_ROUND
-        self.feeds = self.feeds[1:] + self.feeds[:1]
-        feeds = [f for f in self.feeds if f.sends]
-        for lane in Lane:
-            for feed in feeds:
-                for id_ in list(islice(feed.ledger.dirty.queue(lane), left)):
-                    left -= 1
-                    yield feed, feed.ledger.entries[id_]
+    def _reserved(self, lane: Lane) -> int:
+        """Of a call: what less urgent lanes have work for and may have before this one."""
+        return sum(min(room, self._waiting(other)) for other, room in RESERVED.items() if other > lane)
+
+    def _waiting(self, lane: Lane) -> int:
+        return sum(len(feed.ledger.dirty.queue(lane)) for feed in self.feeds if feed.sends)
+
+    def _turns(self, lane: Lane, limit: int) -> Iterator[tuple[Feed, Entry]]:
+        """Dirty entries of one lane: clusters take turns, and within each its namespaces."""
+        feeds = [feed for feed in self.feeds if feed.sends and feed.ledger.dirty.queue(lane)]
+        each = max(MAX_FINDINGS, limit // max(1, len(feeds)))
+        queues = [(feed, iter(feed.ledger.dirty.queue(lane).take(each))) for feed in feeds]
+        while queues:
+            going = []
+            for feed, queue in queues:
+                id_ = next(queue, None)
+                if id_ is None:
+                    continue
+                if limit == 0:
+                    return
+                limit -= 1
+                going.append((feed, queue))
+                yield feed, feed.ledger.entries[id_]
+            queues = going
 
     @staticmethod
     def _ship(feed: Feed, entry: Entry, change: Change, *, now: int) -> _Shipment:
@@ -376,6 +433,7 @@ class Engine:
                 continue
             if s.entry.pending_since:
                 took[s.change].observe(max(0, now - s.entry.pending_since) / 1000)
+            s.feed.ledger.shares.spend(s.feed.ledger.namespace(s.entry.id), now=now)
             s.feed.ledger.acknowledge(s.entry, s.known, now=now)
             self._settle(s.feed, s.entry, now=now)
             sent[s.change] += 1
@@ -424,8 +482,11 @@ class Engine:
     async def _ask(self) -> None:
         """Read by id what has to be, one call at a time. A failure is tried again with full jitter."""
         failures = 0
+        looks_up = True
         while True:
-            work = self._look_up() or self._read_bodies()
+            first, second = (self._look_up, self._read_bodies) if looks_up else (self._read_bodies, self._look_up)
+            looks_up = not looks_up  # by turns: a flood of one must not hold up the other
+            work = first() or second()
             if work is None:
                 self.reading = None
                 self._questions.clear()
@@ -444,8 +505,9 @@ class Engine:
                 self.reading = None
 
     def _look_up(self) -> Coroutine[Any, Any, None] | None:
-        for feed in self.feeds:
+        for feed in (*self.feeds[self._asked :], *self.feeds[: self._asked]):
             if feed.sends and (ids := feed.ledger.look(MAX_FILTER_VALUES)):
+                self._asked = (self.feeds.index(feed) + 1) % len(self.feeds)
                 return self._look(feed, ids)
         return None
 
@@ -466,10 +528,8 @@ class Engine:
 
     def _read_bodies(self) -> Coroutine[Any, Any, None] | None:
         """What only the inventory knows, just before it is archived."""
-        if not self._bodies:
-            return None
-        unread = [self._bodies.popleft() for _ in range(min(MAX_FILTER_VALUES, len(self._bodies)))]
-        return self._read(unread)
+        unread = self._bodies.take(MAX_FILTER_VALUES)
+        return self._read(unread) if unread else None
 
     async def _read(self, unread: list[tuple[Feed, Entry]]) -> None:
         try:

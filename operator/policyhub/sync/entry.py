@@ -11,6 +11,7 @@ import msgspec
 from policyhub.findings.asff import RENDERER
 from policyhub.sources.constraints import GROUP as CONSTRAINTS
 from policyhub.sources.violation import Place, Severity, SourceKey, Subject, Violation
+from policyhub.sync.claims import Claims
 
 GATEKEEPER = f".{CONSTRAINTS}"
 """How the origin of a constraint's finding ends."""
@@ -98,6 +99,7 @@ class Entry:
         "rejected",
         "repeated",
         "rule",
+        "share",
         "source",
         "standing",
         "timer",
@@ -109,7 +111,7 @@ class Entry:
 
     def __init__(self, id_: str) -> None:
         self.id = id_
-        self.calls: tuple[tuple[SourceKey, Violation], ...] = ()
+        self.calls: Claims = ()
         self.wanted = False
         """Whether a caller remains that counts: one of a frozen API group does not."""
         self.called = False
@@ -123,6 +125,8 @@ class Entry:
         self.origin = ""
         self.rule = ""
         self.source = ""
+        self.share: str | None = None
+        """The namespace that it takes room in; None: it takes none (nobody reports it, and it is not active)."""
         self.place: Place | None = None
         """The object; None where only the inventory knows the finding and it does not tell."""
         self.known: Known | None = None
@@ -176,6 +180,13 @@ class Entry:
             return None
         group, _, kind, namespace, name = self.place
         return Subject(group, kind, namespace, name)
+
+    @property
+    def namespace(self) -> str:
+        """The object's; empty where it is not known."""
+        if self.voice is not None:
+            return self.voice.subject.namespace
+        return "" if self.place is None else self.place[3]
 
     @property
     def constraint(self) -> SourceKey | None:

@@ -64,6 +64,12 @@ class Guard:
         """Sources of which something was not archived since they were weighed: what was put aside is decided again
         when they turn out not to be held."""
 
+    def count(self, source: str, change: int) -> None:
+        """Findings of a source became active or ceased to be."""
+        self.active[source] += change
+        if not self.active[source]:
+            del self.active[source]
+
     def wait(self, id_: str, source: str) -> None:
         """A finding waits to be archived."""
         if id_ not in self._waiting:
@@ -109,6 +115,8 @@ class Guard:
                 if not approved:
                     self.released[source] = now
         self._refused.clear()
+        for source in [source for source, lost in self._lost.items() if not lost and source not in self.held]:
+            del self._lost[source]
         return held, released
 
     def waiting(self, source: str) -> list[str]:

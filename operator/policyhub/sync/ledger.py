@@ -19,20 +19,23 @@ Pure: no I/O, no clock; `now` is Unix time in milliseconds by a clock that never
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Protocol
 
 import msgspec
 
 from policyhub.findings.digest import digest
 from policyhub.findings.identity import finding_id
-from policyhub.findings.voice import voice
 from policyhub.sources.constraints import GROUP as CONSTRAINTS
+from policyhub.sources.filter import namespace_of
 from policyhub.sources.violation import Identity, Place, Severity, SourceKey, Subject, Violation, below
+from policyhub.sync.claims import Claims, excluding, including, said, spoken
 from policyhub.sync.entry import NEW, SUPPRESSED, Coverage, Entry, Grade, Held, Known, Standing, Tally, Triage
 from policyhub.sync.guard import Guard
-from policyhub.sync.lanes import Dirty, Lane
+from policyhub.sync.lanes import Dirty, Lane, Queue
 from policyhub.sync.quarantine import Quarantine
+from policyhub.sync.refusals import Refusals
+from policyhub.sync.shares import Excess, Limits, Shares
 
 ACK_OVERRULES_MS = 15 * 60 * 1000
 """GetFindings is eventually consistent: what it says never overrules an acknowledgement younger than this."""
@@ -42,6 +45,8 @@ nobody updates any more may contradict a live one."""
 MISSED_MANY = 100
 """Findings that one part of an inventory may lack and that are asked for by id; more are taken as lost at once, for a
 hub that was emptied: 20 by a look-up are slower than 100 by an import."""
+STANDINGS = 10_000
+"""Standings that are kept to be shared although no entry may have them any more."""
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 UNLISTED = "violations_unlisted"
@@ -50,6 +55,8 @@ UNCONFIRMED = "unconfirmed"
 """The hold of a finding that waits for a discovery to confirm its API."""
 FAILED = "failed"
 """The hold of a finding that Security Hub failed, and that is sent again later."""
+BUDGET = "namespace_imports"
+"""The hold of a finding whose namespace has used up its imports of the day."""
 NAMESPACES = "namespaces"
 """The origin that tells of namespaces."""
 OWNERS = ("pods", "replicasets.apps", "jobs.batch")
@@ -79,7 +86,13 @@ class Ledger:
     """Wanted and known findings of one monitored cluster."""
 
     def __init__(  # noqa: PLR0915  (each attribute with what it is for)
-        self, *, cluster_id: str, cluster_uid: str, default_severity: Severity, on_dirty: Callable[[], None]
+        self,
+        *,
+        cluster_id: str,
+        cluster_uid: str,
+        default_severity: Severity,
+        on_dirty: Callable[[], None],
+        limits: Limits | None = None,
     ) -> None:
         self.cluster_id = cluster_id
         self.cluster_uid = cluster_uid
@@ -91,6 +104,8 @@ class Ledger:
         self.dirty = Dirty()
         self.held: dict[str, str] = {}
         """Ids whose wanted and known differ and that nothing is done about now, with the reason."""
+        self.unpaid: set[str] = set()
+        """Those of them that wait for their namespace's next day of imports."""
         self.timers: list[tuple[int, str]] = []
         self.flying: set[str] = set()
         """Ids that are in a call to Security Hub."""
@@ -101,6 +116,10 @@ class Ledger:
         self._standings: dict[Standing, Standing] = {}
         """Each of them once, for all entries to share."""
         self.guard = Guard()
+        self.shares = Shares(limits or Limits())
+        """What each namespace takes."""
+        self.refusals = Refusals()
+        """What of the cluster's input was refused, cut or not understood."""
         self._relapses: dict[str, tuple[int, ...]] = {}
         """When findings were activated again."""
         self._failed: dict[str, tuple[int, int]] = {}
@@ -119,6 +138,8 @@ class Ledger:
         self._awaiting: defaultdict[SourceKey, set[str]] = defaultdict(set)
         """Findings that nobody calls for, by the constraint that would list them."""
         self.coverage: dict[str, Coverage] = {}
+        self.unheard: dict[str, frozenset[str]] = {}
+        """Namespaces whose reports wait to be read, by source API: their silence is no evidence meanwhile."""
         self.reports_listed = False
         """Whether every report API that is served has been listed once: before, one that was not may still call for
         what another has dropped (the same violation comes through wgpolicyk8s.io and openreports.io)."""
@@ -153,7 +174,7 @@ class Ledger:
         # What is known of Security Hub.
         self.unread: set[str] = set()
         """Wanted ids that the inventory has not reached: not sent before it has."""
-        self.lookups: dict[str, None] = {}
+        self.lookups = Queue()
         """Ids to be read from Security Hub by id: fresh violations that the inventory has not reached, and
         contradictions."""
         self.looking: set[str] = set()
@@ -202,19 +223,24 @@ class Ledger:
         boundary: Place | None = None,
         backlog: bool = False,
         ended: frozenset[str] = frozenset(),
+        on_excess: Callable[[Counter[Excess]], None] | None = None,
     ) -> bool:
         """Take what one source object now calls for; says whether anything of meaning changed.
 
         `calls` are (violation, observed Unix ms or None). `passed` is asked for the object's pass and skip results only
         if something that it called for is missing now. An incomplete object adds and changes, and ends nothing but
         what it passes, a truncated constraint's objects below `boundary` and the ids of `ended`. `backlog`: it comes by
-        the source's first listing.
+        the source's first listing. `on_excess` is told how many were left out, by the limit that leaves no room: then
+        the object counts as incomplete.
         """
         new: dict[str, tuple[Violation, int | None]] = {}
         for violation, observed in calls:
             new[finding_id(self.cluster_id, violation.identity)] = (violation, observed)
         old = self.objects.get(key, ())
-        if complete:
+        excess = self._admit(key, new, frozenset(old))
+        if on_excess is not None and excess:
+            on_excess(excess)
+        if complete and not excess:
             self._complete(key, now=now)
         else:
             self._incomplete(key)
@@ -224,7 +250,7 @@ class Ledger:
         lost = [id_ for id_ in old if id_ not in new]
         kept: tuple[str, ...] = ()
         positive = self._positive(key, passed()) if lost else set()
-        if lost and not complete:
+        if lost and (excess or not complete):
             known = positive | ended
             kept = tuple(id_ for id_ in lost if id_ not in known and not self._below(self.entries[id_], boundary))
             lost = [id_ for id_ in lost if id_ not in kept]
@@ -237,8 +263,35 @@ class Ledger:
         else:
             self.objects.pop(key, None)
         if key.group == CONSTRAINTS:
-            self._audit(key, audited or 0, complete=complete, boundary=boundary)
+            self._audit(key, audited or 0, complete=complete and not excess, boundary=boundary)
         return changed
+
+    def _admit(
+        self, key: SourceKey, new: dict[str, tuple[Violation, int | None]], old: frozenset[str]
+    ) -> Counter[Excess]:
+        """Leave out of `new` what its namespace or the cluster has no room for; how many, by the limit. What is there
+        already keeps its place.
+        """
+        left_out: Counter[Excess] = Counter()
+        if self.shares.findings.refuses(key.namespace, len(new)) is None:
+            return left_out
+        more = 0
+        for id_ in list(new):
+            entry = self.entries.get(id_)
+            if id_ in old or (entry is not None and entry.share is not None):
+                continue
+            namespace = namespace_of(new[id_][0].subject)
+            excess = self.shares.findings.refuses(namespace, more + 1, scoped=bool(key.namespace))
+            if excess is None:
+                more += 1
+            else:
+                left_out[excess] += 1
+                del new[id_]
+        return left_out
+
+    def doubt(self, key: SourceKey) -> None:
+        """Take that a source object was not read: what it called for stands, and its silence is no evidence."""
+        self._incomplete(key)
 
     def _audit(self, key: SourceKey, audited: int, *, complete: bool, boundary: Place | None) -> None:
         """What a constraint lacks counts once a later audit has lacked it too."""
@@ -298,7 +351,8 @@ class Ledger:
         constraint = key.group == CONSTRAINTS
         for id_ in ids:
             called = self.entries[id_]
-            called.orphaned |= any(said.own for caller, said in called.calls if caller == key)
+            own = said(called.calls, key)
+            called.orphaned |= own is not None and own.own
             self._uncall(id_, key, grade=Grade.SPOKEN if constraint else Grade.SILENT, now=now)
         if constraint:
             self.audits.pop(key, None)
@@ -355,6 +409,25 @@ class Ledger:
         for entry in self.entries.values():
             if not entry.wanted and entry.known is not None and entry.origin == origin:
                 self._touch(entry)
+
+    def hear(self, origin: str, waiting: frozenset[str]) -> None:
+        """Take which namespaces' reports of an API wait to be read."""
+        before = self.unheard.get(origin, frozenset())
+        if before == waiting:
+            return
+        if waiting:
+            self.unheard[origin] = waiting
+        else:
+            del self.unheard[origin]
+        heard = before - waiting
+        for id_ in list(self.held) if heard else ():
+            entry = self.entries[id_]
+            if entry.share in heard and not entry.wanted:
+                self._touch(entry)
+
+    def unheard_of(self, entry: Entry) -> bool:
+        """Whether reports of the finding's namespace wait to be read."""
+        return any(entry.share in waiting for waiting in self.unheard.values())
 
     def confirm(self, origins: Iterable[str], *, now: int) -> None:
         """A discovery has seen these APIs served by the very cluster: findings that waited for it are decided again."""
@@ -455,9 +528,9 @@ class Ledger:
         entry.orphaned = False
         if violation.own:
             entry.passes = False
-        if (key, violation) in before:
+        if said(before, key) == violation:
             return False
-        entry.calls = (*(c for c in before if c[0] != key), (key, violation))
+        entry.calls = including(before, key, violation)
         if observed is not None and (entry.observed is None or observed < entry.observed):
             entry.observed = observed
         entry.source = violation.source
@@ -466,7 +539,7 @@ class Ledger:
 
     def _uncall(self, id_: str, key: SourceKey, *, grade: Grade, now: int) -> None:
         entry = self.entries[id_]
-        entry.calls = tuple(c for c in entry.calls if c[0] != key)
+        entry.calls = excluding(entry.calls, key)
         self._weigh(entry, grade=grade, now=now, origin=key.origin)
 
     def _weigh(self, entry: Entry, *, grade: Grade, now: int, origin: str = "") -> None:
@@ -497,18 +570,18 @@ class Ledger:
             entry.uncalled = entry.uncalled or now
         self._touch(entry)
 
-    def _want(self, entry: Entry, calls: tuple[tuple[SourceKey, Violation], ...], *, before: bool, now: int) -> None:
-        said = entry.voice if before else None
+    def _want(self, entry: Entry, calls: Claims, *, before: bool, now: int) -> None:
+        spoke = entry.voice if before else None
         self._speak(entry, calls)
         entry.body = None
         entry.lacked, entry.repeated = None, False
         entry.grade = Grade.SILENT
         self.guard.forget(entry.id)
-        if entry.pending_since == 0 and said != entry.voice:
+        if entry.pending_since == 0 and spoke != entry.voice:
             entry.pending_since = now
         if entry.voice is None or entry.voice.own:
             entry.deferred = 0
-        elif said is not None and said.own:
+        elif spoke is not None and spoke.own:
             entry.deferred = now
 
     def _lose(self, entry: Entry) -> None:
@@ -519,14 +592,13 @@ class Ledger:
         self._kinds.add(entry.origin)
         self._awaiting[constraint].add(entry.id)
 
-    def _speak(self, entry: Entry, calls: tuple[tuple[SourceKey, Violation], ...]) -> None:
-        violation = voice(dict(calls))
+    def _speak(self, entry: Entry, calls: Claims) -> None:
+        violation, entry.origin = spoken(calls)
         entry.voice = violation
-        entry.origin = min(key.origin for key, said in calls if said == violation)
         entry.rule = violation.rule
-        said = digest(violation, default_severity=self.default_severity)
+        text = digest(violation, default_severity=self.default_severity)
         known = entry.known.digest if entry.known is not None else ""
-        entry.digest = known if known == said else said  # one text for both
+        entry.digest = known if known == text else text  # one text for both
         self._count(entry)
 
     def _count(self, entry: Entry) -> None:
@@ -551,16 +623,28 @@ class Ledger:
 
     def list_namespaces(self, names: frozenset[str], *, now: int) -> None:
         """All namespaces that there are."""
+        back = self._of_deleted() if self.namespaces is not None and names - self.namespaces else []
         self.namespaces = names
         self._gone = {name: at for name, at in self._gone.items() if name not in names}
         if self._namespaces_live:
             self._namespaces_live = now
             self._retouch_gone()
+        for entry in back:
+            self._touch(entry)
 
     def namespace_came(self, name: str) -> None:
+        if self.namespaces is None or name in self.namespaces:
+            return
+        back = self._of_deleted()
         self._gone.pop(name, None)
-        if self.namespaces is not None:
-            self.namespaces |= {name}
+        self.namespaces |= {name}
+        for entry in back:
+            self._touch(entry)
+
+    def _of_deleted(self) -> list[Entry]:
+        """What waits although its namespace is deleted: where that comes back, other evidence decides."""
+        waiting = (self.entries[id_] for id_ in self.held)
+        return [entry for entry in waiting if not entry.wanted and self._namespace_deleted(entry) is not None]
 
     def deleted_since(self, entry: Entry) -> int | None:
         """Since when the finding's object or its namespace is known to be deleted; None where neither is."""
@@ -580,10 +664,14 @@ class Ledger:
             return None
         return max(entry.uncalled, self.lineage.since), OWNERS
 
-    def reconsider(self) -> None:
-        """What counts for what has changed, or what was reported on: what was held for it is decided again."""
+    def reconsider(self, news: tuple[Collection[str], Collection[str]] | None = None) -> None:
+        """What counts for what has changed, or what was reported on: what was held for it is decided again. `news`: in
+        these namespaces, and by these sources everywhere; None: anywhere.
+        """
         for id_, hold in list(self.held.items()):
             entry = self.entries[id_]
+            if news is not None and entry.namespace not in news[0] and entry.source not in news[1]:
+                continue
             if not entry.wanted and (hold in {UNREPORTED, OWNERS_UNKNOWN} or self.deleted_since(entry) is not None):
                 self._touch(entry)
 
@@ -680,7 +768,7 @@ class Ledger:
         if not self.unread:
             self.unread = set()  # a set that was large stays large
         for id_ in reached:
-            self.lookups.pop(id_, None)
+            self.lookups.discard(id_)
             self._touch(self.entries[id_])
 
     def _is_ours(self, held: Held, *, now: int, inventory: bool = False) -> bool:
@@ -706,7 +794,7 @@ class Ledger:
             self._asked_again.add(id_)
             heapq.heappush(self._doubts, (now + ACK_OVERRULES_MS + 1, id_))
         self.unread.discard(id_)
-        self.lookups.pop(id_, None)
+        self.lookups.discard(id_)
         entry = self.entries.get(id_)
         if entry is not None and not entry.in_flight:
             self._know(entry, None)
@@ -773,14 +861,17 @@ class Ledger:
 
     def _look(self, id_: str) -> None:
         if id_ not in self.looking:
-            self.lookups[id_] = None
+            self.lookups.add(id_, self.namespace(id_))
             self._on_dirty()
+
+    def namespace(self, id_: str) -> str:
+        """Whose turn and budget a finding takes."""
+        of = self.entries[id_].subject if id_ in self.entries else None
+        return "" if of is None else namespace_of(of)
 
     def look(self, limit: int) -> list[str]:
         """Ids to be read by id now; each is answered by `take_lookup` or `drop_lookup`."""
-        ids = [id_ for id_, _ in zip(self.lookups, range(limit), strict=False)]
-        for id_ in ids:
-            del self.lookups[id_]
+        ids = self.lookups.take(limit)
         self.looking.update(ids)
         return ids
 
@@ -926,7 +1017,7 @@ class Ledger:
     def _know(self, entry: Entry, known: Known | None) -> None:
         change = (known is not None and not known.archived) - (entry.known is not None and not entry.known.archived)
         if change:
-            self.guard.active[entry.source] += change
+            self.guard.count(entry.source, change)
             self.triage[entry.triage or self._sort(entry, (NEW, _severity(entry)))] += change
         entry.known = known
 
@@ -949,11 +1040,16 @@ class Ledger:
 
     def _stand(self, entry: Entry, tally: Tally | None, triage: Triage | None) -> None:
         standing = (tally, triage)
+        if len(self._standings) > STANDINGS + 2 * len(self.violations):  # mostly of what is gone
+            self._standings = {}
         entry.standing = self._standings.setdefault(standing, standing)
 
     # -- what is to be decided again ------------------------------------------------------------------------------
 
     def _touch(self, entry: Entry) -> None:
+        alive = bool(entry.calls) or (entry.known is not None and not entry.known.archived)
+        if alive != (entry.share is not None):
+            self._account(entry, alive=alive)
         if entry.in_flight:  # landing touches it
             return
         if entry.known is None and not self.is_read(entry.id):
@@ -963,13 +1059,22 @@ class Ledger:
                     self._look(entry.id)
             else:  # never sent, no longer wanted; the inventory brings it back if Security Hub has it
                 self.unread.discard(entry.id)
-                self.lookups.pop(entry.id, None)
+                self.lookups.discard(entry.id)
                 if not entry.calls:
                     self._drop(entry)
             return
-        self.held.pop(entry.id, None)
-        self.dirty.add(entry.id, _lane(entry))
+        if self.held.pop(entry.id, None) == BUDGET:
+            self.unpaid.discard(entry.id)
+        self.dirty.add(entry.id, _lane(entry), entry.share or "")
         self._on_dirty()
+
+    def _account(self, entry: Entry, *, alive: bool) -> None:
+        """It begins or ends to take room in its namespace."""
+        if entry.share is not None:
+            self.shares.findings.add(entry.share, -1)
+        entry.share = self.namespace(entry.id) if alive else None
+        if entry.share is not None:
+            self.shares.findings.add(entry.share, 1)
 
     def settle(self, entry: Entry, *, hold: str = "", until: int | None = None, weighs: bool = False) -> None:
         """Nothing to do about it now; `hold` says why although something differs; decide again at `until` (Unix ms).
@@ -978,6 +1083,8 @@ class Ledger:
         self.dirty.discard(entry.id)
         if hold:
             self.held[entry.id] = hold
+            if hold == BUDGET:
+                self.unpaid.add(entry.id)
         if weighs:
             self.guard.wait(entry.id, entry.source)
         else:
@@ -994,6 +1101,8 @@ class Ledger:
     def _drop(self, entry: Entry) -> None:
         del self.entries[entry.id]
         self._failed.pop(entry.id, None)
+        if entry.share is not None:
+            self._account(entry, alive=False)
 
     def wake(self, now: int) -> int | None:
         """Move what is due to the dirty set and the look-ups; returns when the next timer is due."""

@@ -19,6 +19,7 @@ from typing import Final, Protocol
 import msgspec
 import structlog
 
+from policyhub.kube.decoding import decoded
 from policyhub.kube.resource import Resource
 from policyhub.kube.sink import ReflectorState
 from policyhub.sources.wire import Name
@@ -94,6 +95,12 @@ class Namespaces:
         if name is not None:
             self._existence.namespace_gone(name, now=self._now())
 
+    def unreadable(self, _raw: bytes | msgspec.Raw, _error: Exception) -> None:
+        """As one whose name cannot be read: it may be any."""
+        self._blind = True
+        self._whole = False
+        self._tell()
+
     def finish(self) -> None:
         seen, self._seen = self._seen or set(), None
         self._whole = not self._blind and _ALWAYS in seen
@@ -125,13 +132,11 @@ class Namespaces:
 
     def _name(self, raw: bytes | msgspec.Raw) -> str | None:
         try:
-            return _decode(raw).metadata.name
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            return decoded(_object, raw, ValueError).metadata.name
+        except ValueError as error:
             log.warning("namespace_malformed", cluster=self._cluster, message=str(error))
-        self._blind = True
-        self._whole = False
-        self._tell()
-        return None
+            self.unreadable(raw, error)
+            return None
 
 
 class _Named(msgspec.Struct):
@@ -142,4 +147,4 @@ class _Object(msgspec.Struct):
     metadata: _Named
 
 
-_decode = msgspec.json.Decoder(_Object).decode
+_object = msgspec.json.Decoder(_Object)

@@ -47,7 +47,7 @@ import msgspec
 
 from policyhub.findings.asff import RENDERER
 from policyhub.sync.entry import GATEKEEPER, Coverage, Entry, Grade
-from policyhub.sync.ledger import FAILED, OWNERS_UNKNOWN, UNCONFIRMED, UNLISTED, UNREPORTED, Ledger
+from policyhub.sync.ledger import BUDGET, FAILED, OWNERS_UNKNOWN, UNCONFIRMED, UNLISTED, UNREPORTED, Ledger
 
 DAY_MS = 24 * 60 * 60 * 1000
 REFRESH_MS = 30 * DAY_MS
@@ -93,11 +93,13 @@ class Hold(StrEnum):
     """Which Pods count for which object is not known: they may not be listed now."""
     FAILED = FAILED
     """Security Hub took the call and failed this finding: it is sent again after a while."""
+    BUDGET = BUDGET
+    """Its namespace has used up its imports of the day."""
     QUARANTINED = "quarantined"
     """In Security Hub the id is another cluster's finding: it is left alone."""
 
 
-WEIGHED = frozenset({Hold.AUDIT, Hold.UNCONFIRMED, Hold.DELAY, Hold.GUARD, Hold.FAILED})
+WEIGHED = frozenset({Hold.AUDIT, Hold.UNCONFIRMED, Hold.DELAY, Hold.GUARD, Hold.FAILED, Hold.BUDGET})
 """The holds of a finding that the guard counts as lost: nothing but time or one more word stands in the way."""
 
 
@@ -124,8 +126,11 @@ def decide(entry: Entry, *, ledger: Ledger, rules: Rules, now: int) -> Decision:
     if ledger.quarantine.ids and entry.id in ledger.quarantine.ids:
         return Hold.QUARANTINED if entry.wanted else None
     decision = _decide(entry, ledger=ledger, rules=rules, now=now)
-    if isinstance(decision, Change) and (until := ledger.postponed(entry.id)) > now:
-        return Wait(until, Hold.FAILED)
+    if isinstance(decision, Change):
+        if (until := ledger.postponed(entry.id)) > now:
+            return Wait(until, Hold.FAILED)
+        if ledger.shares.tight and (until := ledger.shares.spent(entry.subject, now=now)):
+            return Wait(until, Hold.BUDGET)
     return decision
 
 
@@ -161,6 +166,8 @@ def _wanted(entry: Entry, *, ledger: Ledger, rules: Rules, now: int) -> Decision
 def _unwanted(entry: Entry, *, ledger: Ledger, rules: Rules, now: int) -> Decision:
     constraint = entry.origin.endswith(GATEKEEPER)
     if not constraint and not ledger.reports_listed:
+        return Hold.SOURCE
+    if ledger.unheard and ledger.unheard_of(entry):
         return Hold.SOURCE
     if ledger.lineage is not None and not ledger.lineage.since:
         return Hold.OWNERS_UNKNOWN

@@ -11,6 +11,10 @@ and decides nothing about whether there is one.
 |                                              | go with it, and need not be sent once more before                     |
 | a kind that may not be listed, or fails      | what was known of it stands                                           |
 
+A policy that lies in a namespace words the findings of that namespace and no others: its name, as its engine writes it,
+may also be another's (Kubewarden calls `b-c` in `a` and `c` in `a-b` by one name), and who may write policies in one
+namespace must not word, or rate, what is found in another. Where a namespace has none, the cluster-wide one speaks.
+
 Pure: no I/O; the clock is an argument.
 """
 
@@ -19,10 +23,13 @@ from typing import Final
 
 import msgspec
 
+from policyhub.kube.decoding import decoded
 from policyhub.kube.resource import GATEKEEPER, Resource
 from policyhub.kube.sink import ReflectorState
 from policyhub.sources.constraints import SOURCE as GATEKEEPERS
+from policyhub.sources.filter import namespace_of
 from policyhub.sources.policy import Policy, enriched, policy_of
+from policyhub.sources.text import distinct, line
 from policyhub.sources.violation import Severity, Violation
 from policyhub.sources.wire import Name
 
@@ -30,6 +37,8 @@ QUIET_MS: Final = 2_000
 """Policies are applied by the dozen: how long none may have changed before their sources are listed again."""
 APART_MS: Final = 60_000
 """The least between two such listings for one source: each is as much as a first one."""
+_EVERYWHERE: Final = ""
+"""The namespace of a policy that lies in none."""
 Key = tuple[str, str]
 """A source and a policy, as violations name them; of a constraint its template's name, the kind in lower case."""
 
@@ -78,35 +87,42 @@ class Policies:
         self.on_settled = on_settled
         self.on_malformed = on_malformed
         self._now = now
-        self._said: dict[Key, Policy] = {}
-        """Of those that say anything."""
+        self._said: dict[Key, dict[str, Policy]] = {}
+        """Of those that say anything, by the namespace that they lie in."""
         self._changed: set[Key] = set()
         self._changed_at = 0
         self._told_at: dict[str, int] = {}
         """When changes of a source's policies were told last."""
 
     def enrich(self, violation: Violation) -> Violation:
-        policy = self._said.get(_key(violation.source, violation.policy))
+        said = self._said.get(_key(violation.source, violation.policy))
+        if said is None:
+            return violation
+        policy = said.get(namespace_of(violation.subject)) or said.get(_EVERYWHERE)
         return violation if policy is None else enriched(violation, policy)
 
     def template(self, resource: str) -> Severity | None:
         """The severity that the template of a kind of constraints (its plural) names."""
-        policy = self._said.get((GATEKEEPERS, resource))
+        policy = self._said.get((GATEKEEPERS, resource), {}).get(_EVERYWHERE)
         return None if policy is None else policy.severity
 
-    def say(self, key: Key, policy: Policy) -> None:
-        if policy == self._said.get(key, _SILENT):
+    def say(self, key: Key, policy: Policy, *, namespace: str) -> None:
+        """`namespace` is where the policy lies; empty for a cluster-wide one."""
+        if policy == self._said.get(key, {}).get(namespace, _SILENT):
             return
         if policy == _SILENT:
-            del self._said[key]
+            self.forget(key, namespace=namespace)
         else:
-            self._said[key] = policy
+            self._said.setdefault(key, {})[namespace] = policy
         self._changed.add(key)
         self._changed_at = self._now()
 
-    def forget(self, key: Key) -> None:
+    def forget(self, key: Key, *, namespace: str) -> None:
         """The policy is gone for long."""
-        self._said.pop(key, None)
+        said = self._said.get(key, {})
+        said.pop(namespace, None)
+        if not said:
+            self._said.pop(key, None)
 
     def begin(self) -> None:
         """Nothing was rendered yet, so nothing has changed."""
@@ -152,37 +168,52 @@ class Sink:
         """Whether it was listed, or refused for good."""
         self._policies = policies
         self._source, self._name = _SPEAKERS[resource.origin]
-        self._known: set[Key] = set()
-        self._seen: set[Key] | None = None
-        self._missed: set[Key] = set()
+        self._namespaced = "{namespace}" in self._name
+        self._known: set[tuple[Key, str]] = set()
+        """Each with its namespace."""
+        self._seen: set[tuple[Key, str]] | None = None
+        self._blind = False
+        """An object of the listing under way could not be read."""
+        self._missed: set[tuple[Key, str]] = set()
         """What the last listing lacked."""
 
     def begin(self) -> None:
         self._seen = set()
+        self._blind = False
 
     def opened(self) -> None:
         """Nothing hangs on when it was heard."""
 
     def upsert(self, raw: bytes | msgspec.Raw) -> None:
         try:
-            metadata = _decode(raw).metadata
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            self._policies.on_malformed(self.origin, str(error))
+            metadata = decoded(_object, raw, ValueError).metadata
+        except ValueError as error:
+            self.unreadable(raw, error)
             return
-        key = self._source, self._name.format(name=metadata.name, namespace=metadata.namespace)
-        self._known.add(key)
+        named = self._name.format(name=metadata.name, namespace=metadata.namespace)
+        key, namespace = (self._source, distinct(named)), metadata.namespace if self._namespaced else _EVERYWHERE
+        if self._namespaced and not namespace:
+            return  # as in a file that leaves it out: it is not known whose findings it words
+        self._known.add((key, namespace))
         if self._seen is not None:
-            self._seen.add(key)
-        self._policies.say(key, policy_of(metadata.annotations, metadata.labels))
+            self._seen.add((key, namespace))
+        self._policies.say(key, policy_of(metadata.annotations, metadata.labels), namespace=namespace)
 
     def delete(self, raw: bytes | msgspec.Raw) -> None:
         """Its words stand, see the module."""
 
+    def unreadable(self, _raw: bytes | msgspec.Raw, error: Exception) -> None:
+        """Which policy it is, is not known: what was known of any stands."""
+        self._blind = True
+        self._policies.on_malformed(self.origin, line(f"{type(error).__name__}: {error}"))
+
     def finish(self) -> None:
         seen, self._seen = self._seen or set(), None
-        for key in self._missed - seen:
-            self._known.discard(key)
-            self._policies.forget(key)
+        if self._blind:
+            seen |= self._known
+        for key, namespace in self._missed - seen:
+            self._known.discard((key, namespace))
+            self._policies.forget(key, namespace=namespace)
         self._missed = self._known - seen
         self._settle()
 
@@ -210,4 +241,4 @@ class _Object(msgspec.Struct):
     metadata: _Metadata
 
 
-_decode = msgspec.json.Decoder(_Object).decode
+_object = msgspec.json.Decoder(_Object)

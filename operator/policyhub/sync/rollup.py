@@ -10,15 +10,18 @@ no finding.
 | the Pod is gone, or below the boundary             | the call ends                                          |
 | else                                               | it stands: it may be there, unlisted                   |
 
+An object that moves costs what its own results cost: of a source object with many of them only those are looked at
+again, and what decisions ask is counted as it changes (`family`).
+
 Pure: no I/O, no clock; times are Unix milliseconds.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import msgspec
 
 from policyhub.findings.identity import finding_id
-from policyhub.findings.rollup import grouped, identity_of, is_rolled, rolled
+from policyhub.findings.rollup import grouped, identity_of, is_rolled, joined, rolled
 from policyhub.sources.constraints import GROUP as CONSTRAINTS
 from policyhub.sources.violation import Identity, Place, Reading, SourceKey, Subject, Violation, below
 from policyhub.sync.ledger import Ledger
@@ -26,17 +29,87 @@ from policyhub.sync.owners import Owners, Unresolved, place
 
 Call = tuple[Violation, int | None]
 """With when it was observed (Unix ms)."""
+Spoke = tuple[tuple[Subject, str], ...]
+
+_FEW = 16
+"""Results of one source object that are looked at one by one; more are indexed once something moves."""
+_KINDS = 1_000
+"""(source, kind) that are remembered although nobody reports on them now."""
 
 
-class Told(msgspec.Struct, frozen=True):
+class _Index:
+    """Of what a source object with many results says: where each object is in it, and what its results come to."""
+
+    def __init__(self, told: "Told") -> None:
+        self.at: dict[Subject, list[int]] = {}
+        """Where in `said` each Pod, ReplicaSet or Job is."""
+        self.calls: dict[Identity, Call] = {call[0].identity: call for call in told.made}
+        self._texts: dict[Identity, dict[Violation, int]] = {}
+        """What the results of one call say, and how often: siblings mostly say the same."""
+        self._added: dict[Identity, list[Call]] = {}
+        self._left: set[Identity] = set()
+        """Who has lost the one that spoke."""
+        for number, ((violation, _), subject) in enumerate(zip(told.said, told.subjects, strict=True)):
+            if is_rolled(violation.subject):
+                self.at.setdefault(violation.subject, []).append(number)
+            if isinstance(subject, Subject):
+                self._add(rolled(violation, subject))
+
+    def _add(self, violation: Violation) -> None:
+        texts = self._texts.setdefault(violation.identity, {})
+        texts[violation] = texts.get(violation, 0) + 1
+
+    def join(self, violation: Violation, observed: int | None) -> None:
+        self._add(violation)
+        self._added.setdefault(violation.identity, []).append((violation, observed))
+
+    def leave(self, violation: Violation) -> None:
+        identity = violation.identity
+        texts = self._texts[identity]
+        texts[violation] -= 1
+        if texts[violation]:
+            return
+        del texts[violation]
+        if not texts:
+            del self._texts[identity]
+        self._left.add(identity)
+
+    def settle(self) -> tuple[list[Call], list[Violation]]:
+        """The calls that may have changed since the last time, and those that there are no more."""
+        changed: list[Call] = []
+        lost: list[Violation] = []
+        for identity in self._left | self._added.keys():
+            before, added = self.calls.get(identity), self._added.get(identity, [])
+            texts = self._texts.get(identity)
+            if texts is None:
+                if before is not None:
+                    lost.append(self.calls.pop(identity)[0])
+                continue
+            stays = [before] if before is not None and before[0] in texts else []
+            if not stays:  # who spoke is gone: any of the others may
+                since = before[1] if before is not None else None
+                added = [*added, *((violation, since) for violation in texts)]
+            call = self.calls[identity] = joined([*stays, *added])
+            changed.append(call)
+        self._added, self._left = {}, set()
+        return changed, lost
+
+
+class Told(msgspec.Struct):
     """What one source object said last of objects that count for others."""
 
     said: tuple[Call, ...]
-    subjects: tuple[Subject | Unresolved, ...]
+    subjects: list[Subject | Unresolved]
     """What each of `said` counts for."""
-    calls: list[Call]
-    """What that comes to."""
-    spoke: tuple[tuple[Subject, str], ...]
+    made: list[Call]
+    """What that comes to, while there is no index."""
+    spoke: Spoke
+    index: _Index | None = None
+
+    @property
+    def calls(self) -> list[Call]:
+        """What that comes to."""
+        return self.made if self.index is None else list(self.index.calls.values())
 
 
 class Rollup:
@@ -46,14 +119,26 @@ class Rollup:
         self.owners = owners
         self._ledger = ledger
         self._told: dict[SourceKey, Told] = {}
-        self._about: dict[Subject, tuple[SourceKey, ...]] = {}
-        """The source objects that say something of a Pod, ReplicaSet or Job."""
+        self._about: dict[Subject, dict[SourceKey, None] | tuple[SourceKey, ...]] = {}
+        """The source objects that say something of a Pod, ReplicaSet or Job; as a dict where they are many."""
         self._listed: dict[SourceKey, set[str]] = {}
         """Of which kinds of objects each constraint has listed some."""
-        self._kinds: set[tuple[str, str]] = set()
-        """(source, kind) of what sources have reported on."""
-        self.news = False
-        """Whether something came that may decide what was held; whoever acts on it takes it back."""
+        self._kinds: dict[tuple[str, str], int] = {}
+        """(source, kind) of what sources have reported on, and how often they do now."""
+        self._unused = 0
+        """Those that nobody reports on now."""
+        self._news: tuple[set[str], set[str]] | None = (set(), set())
+        """Of which namespaces, and of which sources everywhere, something came; None: of everything."""
+
+    @property
+    def news(self) -> bool:
+        """Whether something came that may decide what was held; whoever acts on it calls `heed`."""
+        return self._news is None or any(self._news)
+
+    def heed(self) -> tuple[Collection[str], Collection[str]] | None:
+        """Of which namespaces, and of which sources everywhere, something came since the last call; None: of all."""
+        news, self._news = self._news, (set(), set())
+        return news
 
     # -- from the views to the ledger -----------------------------------------------------------------------------
 
@@ -72,7 +157,7 @@ class Rollup:
             said, ended = self._kept(before, said, reading.boundary, passed())
         if before is None and not reading.spoke and not any(is_rolled(v.subject) for v, _ in said):
             return grouped((rolled(v, v.subject), at) for v, at in said), frozenset()
-        subjects = tuple(self.owners.subject(v.subject) for v, _ in said)
+        subjects = [self.owners.subject(v.subject) for v, _ in said]
         if before is not None and not ended and _same(before, said, subjects, reading.spoke):
             return before.calls, frozenset()
         calls = _calls(said, subjects)
@@ -110,18 +195,53 @@ class Rollup:
 
     def shift(self, objects: set[Subject] | None, *, now: int) -> None:
         """These objects may count for others now (None: any of them)."""
-        self.news = True
-        keys = list(self._told) if objects is None else {key for o in objects for key in self._about.get(o, ())}
-        for key in keys:
-            before = self._told[key]
-            subjects = tuple(self.owners.subject(v.subject) for v, _ in before.said)
-            if subjects == before.subjects:
+        if objects is None:
+            self._news = None
+            for key, told in self._told.items():
+                self._recount(key, told, now=now, backlog=True)
+            return
+        if self._news is not None:
+            self._news[0].update(of.namespace for of in objects)
+        moved: dict[SourceKey, list[Subject]] = {}
+        for of in objects:
+            for key in self._about.get(of, ()):
+                moved.setdefault(key, []).append(of)
+        for key, some in moved.items():
+            told = self._told[key]
+            if len(told.said) > _FEW:
+                self._reindex(key, told, some, now=now)
+            else:
+                self._recount(key, told, now=now, backlog=False)
+
+    def _recount(self, key: SourceKey, told: Told, *, now: int, backlog: bool) -> None:
+        """All of it again."""
+        subjects = [self.owners.subject(v.subject) for v, _ in told.said]
+        if subjects == told.subjects:
+            return
+        calls = _calls(told.said, subjects)
+        still = {v.identity for v, _ in calls}
+        lost = [v for v, _ in told.calls if v.identity not in still]
+        told.subjects, told.made, told.index = subjects, calls, None
+        self._ledger.shift(key, calls, lost, now=now, backlog=backlog)
+
+    def _reindex(self, key: SourceKey, told: Told, objects: Iterable[Subject], *, now: int) -> None:
+        """What it says of these objects again."""
+        if told.index is None:
+            told.index, told.made = _Index(told), []
+        index = told.index
+        for at in (at for of in objects for at in index.at.get(of, ())):
+            violation, observed = told.said[at]
+            before, subject = told.subjects[at], self.owners.subject(violation.subject)
+            if before == subject:
                 continue
-            calls = _calls(before.said, subjects)
-            self._told[key] = Told(before.said, subjects, calls, before.spoke)
-            still = {v.identity for v, _ in calls}
-            lost = [v for v, _ in before.calls if v.identity not in still]
-            self._ledger.shift(key, calls, lost, now=now, backlog=objects is None)
+            told.subjects[at] = subject
+            if isinstance(before, Subject):
+                index.leave(rolled(violation, before))
+            if isinstance(subject, Subject):
+                index.join(rolled(violation, subject), observed)
+        changed, lost = index.settle()
+        if changed or lost:
+            self._ledger.shift(key, changed, lost, now=now, backlog=False)
 
     def _kept(
         self, before: Told, said: Sequence[Call], boundary: Place | None, passed: frozenset[Identity]
@@ -159,16 +279,48 @@ class Rollup:
     def _index(self, key: SourceKey, before: Told | None, told: Told | None) -> None:
         old, new = _objects(before), _objects(told)
         for of in old - new:
-            left = tuple(k for k in self._about[of] if k != key)
-            if left:
-                self._about[of] = left
-            else:
-                del self._about[of]
+            self._about_less(of, key)
         for of in new - old:
-            self._about[of] = (*self._about.get(of, ()), key)
-        if told is not None and (before is None or told.spoke != before.spoke):
-            self._kinds.update((source, of.kind) for of, source in told.spoke)
-        self.news = True
+            about = self._about.get(of, ())
+            if isinstance(about, dict):
+                about[key] = None
+            elif len(about) < _FEW:
+                self._about[of] = (*about, key)
+            else:
+                self._about[of] = dict.fromkeys((*about, key))
+        spoke = () if told is None else told.spoke
+        if before is None or spoke != before.spoke:
+            self._hear(set() if before is None else set(before.spoke), set(spoke))
+        if self._news is not None:
+            self._news[0].update(of.namespace for of in old | new)
+
+    def _about_less(self, of: Subject, key: SourceKey) -> None:
+        about = self._about[of]
+        if isinstance(about, dict):
+            del about[key]
+        else:
+            about = self._about[of] = tuple(k for k in about if k != key)
+        if not about:
+            del self._about[of]
+
+    def _hear(self, before: set[tuple[Subject, str]], spoke: set[tuple[Subject, str]]) -> None:
+        families, kinds = self.owners.families, self._kinds
+        for of, source in spoke - before:
+            families.hear(of, source, self.owners.home(of))
+            pair = source, of.kind
+            number = kinds.get(pair)
+            if number is None and self._news is not None:
+                self._news[1].add(source)
+            self._unused -= number == 0
+            kinds[pair] = (number or 0) + 1
+        for of, source in before - spoke:
+            families.unhear(of, source, self.owners.home(of))
+            kinds[source, of.kind] -= 1
+            self._unused += not kinds[source, of.kind]
+        if self._unused > _KINDS:
+            for pair in [pair for pair, number in kinds.items() if not number][: _KINDS // 2]:
+                del kinds[pair]
+                self._unused -= 1
 
     # -- the evidence ---------------------------------------------------------------------------------------------
 
@@ -179,27 +331,28 @@ class Rollup:
 
     def unreported(self, source: str, of: Subject) -> bool:
         """Whether something lives that counts for the object, of a kind that the source reports on, and that it has
-        not reported on yet.
+        not reported on yet; or something of which it is not known yet what it counts for.
         """
-        return not self.owners.forbidden and any(
-            (source, thing.kind) in self._kinds and not self._reported(source, thing) for thing in self._living(of)
-        )
-
-    def _living(self, of: Subject) -> Iterator[Subject]:
-        if is_rolled(of) and self.owners.subject(of) == of:
-            yield of
-        yield from self.owners.below(of)
-
-    def _reported(self, source: str, of: Subject) -> bool:
-        return any((of, source) in self._told[key].spoke for key in self._about.get(of, ()))
+        owners = self.owners
+        if owners.forbidden:
+            return False
+        if owners.unsettled(of.namespace):
+            return True
+        families = owners.families
+        itself = is_rolled(of) and owners.home(of) == of and (source, of.kind) in self._kinds
+        return (itself and not families.heard(of, source)) or families.unheard(of, source, self._kinds)
 
     def unaudited(self, of: Subject, constraint: SourceKey, audited: int) -> bool:
         """Whether something lives that counts for the object, the like of which the constraint lists, and that an audit
-        which began then (Unix seconds) may not have seen.
+        which began then (Unix seconds) may not have seen; or something of which it is not known what it counts for.
         """
-        return not self.owners.forbidden and any(
-            self.owners.created(thing) >= audited for thing in self._listable(of, constraint) | {of}
-        )
+        owners = self.owners
+        if owners.forbidden:
+            return False
+        if owners.created(of) >= audited or owners.unsettled(of.namespace):
+            return True
+        newest = owners.families.newest(of, self._listed.get(constraint))
+        return newest is not None and newest >= audited
 
     def deleted(self, of: Subject, *, orphaned: bool) -> bool:
         """Whether the object is known to be gone: it is not there any more, or, where its own report has gone too,
@@ -208,14 +361,10 @@ class Rollup:
         return self.owners.gone(of) or (orphaned and self.owners.extinct(of))
 
     def places(self, of: Subject, constraint: SourceKey) -> list[Place]:
-        """Where in Gatekeeper's order what lives and counts for the object stands, itself left out: what the constraint
-        lists the like of, all where it has listed nothing yet.
+        """Where in Gatekeeper's order what lives and counts for the object stands, itself left out: the first of each
+        kind that the constraint lists the like of, of all kinds where it has listed nothing yet.
         """
-        return [place(thing) for thing in self._listable(of, constraint)]
-
-    def _listable(self, of: Subject, constraint: SourceKey) -> set[Subject]:
-        kinds = self._listed.get(constraint)
-        return {thing for thing in self.owners.below(of) if not kinds or thing.kind in kinds}
+        return [place(thing) for thing in self.owners.families.first(of, self._listed.get(constraint))]
 
 
 def _calls(said: Sequence[Call], subjects: Sequence[Subject | Unresolved]) -> list[Call]:
@@ -226,8 +375,8 @@ def _calls(said: Sequence[Call], subjects: Sequence[Subject | Unresolved]) -> li
 def _same(
     before: Told,
     said: Sequence[Call],
-    subjects: tuple[Subject | Unresolved, ...],
-    spoke: tuple[tuple[Subject, str], ...],
+    subjects: list[Subject | Unresolved],
+    spoke: Spoke,
 ) -> bool:
     """Whether nothing but times has changed."""
     return (

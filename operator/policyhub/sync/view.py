@@ -7,7 +7,8 @@ No I/O; the clock is an argument.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import msgspec
 import structlog
@@ -16,16 +17,55 @@ from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
 from policyhub.sources import reader
 from policyhub.sources.filter import Filter
-from policyhub.sources.violation import Identity, Malformed, SourceKey
+from policyhub.sources.text import line
+from policyhub.sources.violation import Identity, Malformed, Reading, SourceKey
+from policyhub.sync.admission import Admission
 from policyhub.sync.entry import Coverage
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.policies import Policies
+from policyhub.sync.refusals import Refusal
 from policyhub.sync.rollup import Rollup
+from policyhub.sync.shares import Excess
+from policyhub.sync.throttle import Throttle
 
 log = structlog.get_logger(__name__)
 
 PLAUSIBLE_AHEAD_SECONDS = 300
 """How far a result's time may lie in the future of our clock."""
+
+
+ENGINES = 50
+"""Of one API whose newest results are kept; a cluster has two or three."""
+ENGINES_EACH = 10
+"""Of them, how many a namespace may bring in: whoever may write reports there may name engines."""
+KNOWN_ENGINES = frozenset(
+    {
+        *(
+            "kyverno",
+            "kubewarden",
+            "gatekeeper",
+            "ValidatingAdmissionPolicy",
+            "MutatingAdmissionPolicy",
+            "KyvernoValidatingPolicy",
+            "KyvernoImageValidatingPolicy",
+            "KyvernoGeneratingPolicy",
+            "KyvernoMutatingPolicy",
+            "kubescape",
+            "Falco",
+            "Kube Bench",
+            "kube-cis",
+        ),
+        *("Trivy ConfigAudit", "Trivy Vulnerability", "Trivy RbacAssessment", "Trivy ExposedSecrets"),
+        *("Trivy InfraAssessment", "Trivy Compliance"),
+    }
+)
+"""As these engines call themselves: nobody can push them out."""
+
+
+LARGE_BYTES = 262_144
+"""What is larger is looked at before it is decoded."""
+PARTS = 100_000
+"""Objects within one report: each takes some 200 bytes while it is decoded. A report of 5,000 results has 15,000."""
 
 
 class View:
@@ -55,7 +95,8 @@ class View:
         self.newest = 0
         """The newest time (Unix s) that any object named; 0 none."""
         self.newest_by: dict[str, int] = {}
-        """The same for each engine."""
+        """The same for each engine that is admitted."""
+        self._engines: Admission[str] = Admission(total=ENGINES, each=ENGINES_EACH, known=KNOWN_ENGINES)
         self.unlisted: dict[SourceKey, int] = {}
         self.grade = False
         """Set to have the next listing give positive evidence (pass, skip) for findings that nobody calls for."""
@@ -73,6 +114,8 @@ class View:
         """Objects that were known before the listing under way, and that it has not brought yet. Those that are to be
         swept, not all that were seen: objects without a violation are not remembered.
         """
+        self._throttle = Throttle()
+        self._listing = False
         self._blind = False
         self._grading = False
         self._live = False
@@ -83,6 +126,8 @@ class View:
 
     def begin(self) -> None:
         self.opened()
+        self._ledger.refusals.begin(self.origin)
+        self._listing = True
         self._unseen = self._known()
         self._blind = False
         self._grading, self.grade = self.grade, False
@@ -91,25 +136,96 @@ class View:
         self._ledger.opened[self.origin] = self._now()
 
     def upsert(self, raw: bytes | msgspec.Raw) -> None:
-        latest = self._wall() // 1000 + PLAUSIBLE_AHEAD_SECONDS
+        if self._listing or not self._throttle.strained or not self._put_aside(raw):
+            self._upsert(raw)
+
+    def _put_aside(self, raw: bytes | msgspec.Raw) -> bool:
+        """Whether the event has to wait, since its namespace writes more than it is given."""
         try:
-            template = self._policies.template(self._resource) if self._policies is not None else None
-            reading = reader.read(self._group, self._resource, raw, latest=latest, template=template)
-        except Malformed as error:
-            self._malformed(error)
+            key = self._named(raw)
+        except Malformed:
+            return False
+        if not self._throttle.waits(key.namespace, now=self._now()):
+            return False
+        self._throttle.put_aside(key, bytes(raw))
+        self._ledger.hear(self.origin, self._throttle.waiting())
+        return True
+
+    def catch_up(self) -> Iterator[None]:
+        """Read what was put aside and may be read now, one object at a time."""
+        for raw in self._throttle.due(now=self._now()):
+            self._upsert(raw)
+            yield
+        self._ledger.hear(self.origin, self._throttle.waiting())
+
+    @property
+    def dropped(self) -> bool:
+        """Whether a listing has to bring what was neither read nor kept."""
+        return bool(self._throttle.dropped)
+
+    def _upsert(self, raw: bytes | msgspec.Raw) -> None:
+        reading = self._read(raw)
+        if reading is None:
             return
-        for reason, number in Counter(reading.problems).items():
-            self._metrics.source_objects_malformed.labels(self._cluster, self.origin, reason).inc(number)
+        refusals = self._problems(reading)
         key = reading.key
+        if (excess := self._ledger.shares.hold(reading)) is not None:
+            self._leave_out(key, Refusal(excess, number=len(reading.violations), taken=0))
+            return
+        self._note(reading)
+        changed = self._take(reading, raw, refusals)
+        self._ledger.refusals.put(self.origin, key.namespace, key.name, tuple(refusals))
+        self._metrics.watch_events.labels(self._cluster, self.origin, "semantic" if changed else "none").inc()
+        self._unseen.discard(key)
+        self._throttle.forget(key)
+        violations = len(reading.violations) if changed else 0
+        self._throttle.charge(key.namespace, size=len(raw), violations=violations, now=self._now())
+        if self._grading and not reading.over:
+            self._ledger.clear(self._passed(raw), key=key)
+
+    def _read(self, raw: bytes | msgspec.Raw) -> Reading | None:
+        latest = self._wall() // 1000 + PLAUSIBLE_AHEAD_SECONDS
+        limits = self._ledger.shares.limits
+        try:
+            if len(raw) > limits.report_bytes:
+                self._leave_out(self._named(raw), Refusal(Excess.REPORT_BYTES, number=len(raw)))
+                return None
+            if len(raw) > LARGE_BYTES and (parts := bytes(raw).count(b"{")) > PARTS:
+                self._leave_out(self._named(raw), Refusal(Excess.REPORT_RESULTS, number=parts, taken=0))
+                return None
+            template = self._policies.template(self._resource) if self._policies is not None else None
+            return reader.read(
+                self._group, self._resource, raw, latest=latest, template=template, most=limits.report_results
+            )
+        except Malformed as error:
+            self._malformed(error, raw)
+            return None
+
+    def _problems(self, reading: Reading) -> list[Refusal]:
+        """What of it could not be used."""
+        refusals: list[Refusal] = []
+        for reason, number in Counter(reading.problems).items() if reading.problems else ():
+            self._metrics.source_objects_malformed.labels(self._cluster, self.origin, reason).inc(number)
+            refusals.append(Refusal(reason, number))
+        if reading.over:
+            most = self._ledger.shares.limits.report_results
+            refusals.append(Refusal(Excess.REPORT_RESULTS, number=most + reading.over, taken=most))
+        return refusals
+
+    def _note(self, reading: Reading) -> None:
+        """What status and metrics tell."""
         if reading.newest is not None and reading.newest > self.newest:
             self.newest = reading.newest
         for source, newest in reading.newest_by:
-            if newest > self.newest_by.get(source, 0):
+            if newest > self.newest_by.get(source, 0) and self._engines.admit(source, reading.key.namespace):
                 self.newest_by[source] = newest
         if reading.unlisted:
-            self.unlisted[key] = reading.unlisted
+            self.unlisted[reading.key] = reading.unlisted
         else:
-            self.unlisted.pop(key, None)
+            self.unlisted.pop(reading.key, None)
+
+    def _take(self, reading: Reading, raw: bytes | msgspec.Raw, refusals: list[Refusal]) -> bool:
+        """Into the ledger; whether anything of meaning changed. What there is no room for joins the `refusals`."""
         created = None if reading.created is None else reading.created * 1000
         policies = self._policies
         calls = [
@@ -118,34 +234,44 @@ class View:
             if self._wanted.wants(violation := said if policies is None else policies.enrich(said))
         ]
         ended: frozenset[str] = frozenset()
+        # What was not taken may fail what is read as passing.
+        passed = frozenset if reading.over else lambda: reader.passed(self._group, self._resource, raw)
         if self._rollup is not None:
-            calls, ended = self._rollup.take(reading, calls, lambda: reader.passed(self._group, self._resource, raw))
-        changed = self._ledger.read(
-            key,
+            calls, ended = self._rollup.take(reading, calls, passed)
+
+        def left_out(excess: Counter[Excess]) -> None:
+            taken = len(calls) - excess.total()
+            refusals.extend(Refusal(limit, number=taken + number, taken=taken) for limit, number in excess.items())
+
+        return self._ledger.read(
+            reading.key,
             calls,
             ended=ended,
             complete=reading.complete,
-            passed=lambda: self._passed(raw),
+            passed=frozenset if reading.over else lambda: self._passed(raw),
             now=self._now(),
             audited=reading.audited,
             boundary=reading.boundary,
             backlog=self.last_listed == 0,
+            on_excess=left_out,
         )
-        self._metrics.watch_events.labels(self._cluster, self.origin, "semantic" if changed else "none").inc()
-        self._unseen.discard(key)
-        if self._grading:
-            self._ledger.clear(self._passed(raw), key=key)
 
     def delete(self, raw: bytes | msgspec.Raw) -> None:
         try:
-            named = _decode_named(raw).metadata
-        except msgspec.MsgspecError as error:
-            self._malformed(Malformed("malformed-object", f"a deleted object cannot be read: {error}"))
+            key = self._named(raw)
+        except Malformed as error:
+            self._malformed(error, raw)
             return
-        key = SourceKey(self._group, self._resource, named.namespace or "", named.name)
         self.unlisted.pop(key, None)
+        self._throttle.charge(
+            key.namespace, size=len(raw), violations=len(self._ledger.objects.get(key, ())), now=self._now()
+        )
         changed = self.forget(key)
         self._metrics.watch_events.labels(self._cluster, self.origin, "semantic" if changed else "none").inc()
+
+    def unreadable(self, raw: bytes | msgspec.Raw, error: Exception) -> None:
+        """As a malformed one: what it called for stands, and nothing is swept by a listing that brought it."""
+        self._malformed(Malformed("unreadable", f"{type(error).__name__}: {error}"), raw)
 
     def finish(self) -> None:
         unseen, self._unseen = self._unseen, set()
@@ -154,6 +280,10 @@ class View:
             self.unlisted.pop(key, None)
             self.forget(key)
         self.last_listed = self._now()
+        self._listing = False
+        self._throttle.clear()
+        self._ledger.hear(self.origin, self._throttle.waiting())
+        self._ledger.refusals.finish(self.origin)
         self._ledger.set_blind(self.origin, blind=self._blind)
         self._grading = False
 
@@ -162,6 +292,8 @@ class View:
         return {k for k in (*ledger.objects, *ledger.incomplete, *ledger.audits, *told) if k.origin == self.origin}
 
     def abort(self) -> None:
+        self._listing = False
+        self._ledger.refusals.abort(self.origin)
         self._unseen = set()
         self.grade, self._grading = self.grade or self._grading, False
 
@@ -191,6 +323,9 @@ class View:
 
     def forget(self, key: SourceKey) -> bool:
         """A source object no longer exists; says whether it called for anything."""
+        self._throttle.forget(key)
+        self._ledger.shares.drop(key)
+        self._ledger.refusals.drop(self.origin, key.namespace, key.name)
         if self._rollup is not None:
             self._rollup.gone(key)
         return self._ledger.gone(key, now=self._now())
@@ -199,10 +334,39 @@ class View:
         passed = reader.passed(self._group, self._resource, raw)
         return passed if self._rollup is None else self._rollup.passed(passed)
 
-    def _malformed(self, error: Malformed) -> None:
+    def _named(self, raw: bytes | msgspec.Raw) -> SourceKey:
+        """Which object it is. Raises Malformed."""
+        try:
+            named = _decode_named(raw).metadata
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
+            raise Malformed("malformed-object", f"an object whose name cannot be read: {error}") from error
+        return SourceKey(self._group, self._resource, named.namespace or "", named.name)
+
+    def _leave_out(self, key: SourceKey, refusal: Refusal) -> None:
+        """An object is too large to be taken: what it called for stands, and its silence is no evidence."""
+        self._unseen.discard(key)
+        self._throttle.forget(key)
+        self._ledger.doubt(key)
+        self._ledger.refusals.put(self.origin, key.namespace, key.name, (refusal,))
+        self._metrics.source_objects_malformed.labels(self._cluster, self.origin, refusal.reason).inc()
+        self._metrics.watch_events.labels(self._cluster, self.origin, "none").inc()
+
+    def _malformed(self, error: Malformed, raw: bytes | msgspec.Raw) -> None:
         self._blind = True
         self._metrics.source_objects_malformed.labels(self._cluster, self.origin, error.reason).inc()
-        log.warning("source_object_malformed", cluster=self._cluster, source=self.origin, message=str(error))
+        name, is_news = "", True
+        with suppress(Malformed):
+            key = self._named(raw)
+            name = f"{key.namespace}/{key.name}" if key.namespace else key.name
+            is_news = self._ledger.refusals.put(self.origin, key.namespace, key.name, (Refusal(error.reason),))
+        if is_news:  # once, however often it is written again
+            log.warning(
+                "source_object_malformed",
+                cluster=self._cluster,
+                source=self.origin,
+                object=line(name),
+                message=line(str(error)),
+            )
 
 
 class _Named(msgspec.Struct):

@@ -3,15 +3,15 @@
 import csv
 import io
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import asdict, fields
 
+from policyhub.sources.text import LIMIT, line
 from policyhub.triage.row import Row, summary
 
 _GAP = "   "
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What a formula begins with; spreadsheets in Japan take the wide ones too."""
 
 
 def table(rows: Iterable[Row]) -> str:
@@ -28,7 +28,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     place = f"{row.namespace}/{row.name}" if row.namespace else row.name
     deadline = "-" if row.sla_days is None else f"{row.sla_days}d past" if row.past_sla else f"{row.sla_days}d"
     told = (row.cluster, row.severity, row.status, f"{row.age_days:.0f}d", deadline, row.source, policy)
-    return tuple(_UNPRINTABLE.sub("�", cell) or "-" for cell in (*told, f"{row.kind} {place}"))
+    return tuple(line(cell, LIMIT) or "-" for cell in (*told, f"{row.kind} {place}"))
 
 
 def to_json(rows: Iterable[Row]) -> str:

@@ -16,6 +16,7 @@ import policyhub
 from policyhub.api.monitoredcluster import GROUP, PLURAL, VERSION, MonitoredCluster
 from policyhub.hub import bucket, credentials
 from policyhub.hub.client import HubClient, workers
+from policyhub.kube.body import PAGE
 from policyhub.kube.connection import Connection
 from policyhub.settings import Settings
 from policyhub.triage.row import Choice, Row, row
@@ -53,7 +54,7 @@ async def read(names: Sequence[str], choice: Choice, *, settings: Settings, now:
 
 async def places(home: Connection, names: Sequence[str], *, settings: Settings) -> list[Place]:
     """Of these MonitoredClusters, or of all. Raises TriageError, and what `home` raises."""
-    listed = msgspec.json.decode(await home.get(f"/apis/{GROUP}/{VERSION}/{PLURAL}"))["items"]
+    listed = msgspec.json.decode(await home.get(f"/apis/{GROUP}/{VERSION}/{PLURAL}", limit=PAGE))["items"]
     bodies = {body["metadata"]["name"]: body for body in listed}
     unknown = [name for name in names if name not in bodies]
     if unknown:

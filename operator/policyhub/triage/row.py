@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from policyhub.hub.inventory import milliseconds
+from policyhub.sources.text import LIMIT, line
 
 DAY_MS = 86_400_000
 SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW", "INFORMATIONAL")
@@ -38,11 +39,13 @@ class Row:
 
 
 def row(finding: Mapping[str, Any], *, cluster: str, sla_days: Mapping[str, int], now: int) -> Row:
-    """`now` is Unix milliseconds. Never fails: what is missing is empty."""
-    fields = finding.get("ProductFields") or {}
+    """`now` is Unix milliseconds. Never fails: what is missing is empty. Each text is one line, without what cannot be
+    seen: who may import into the account may write it.
+    """
+    fields = _mapping(finding.get("ProductFields"))
     seen = _details(finding)
-    severity = str((finding.get("Severity") or {}).get("Label", ""))
-    status = str((finding.get("Workflow") or {}).get("Status", ""))
+    severity = _text(_mapping(finding.get("Severity")), "Label")
+    status = _text(_mapping(finding.get("Workflow")), "Status")
     created = milliseconds(finding.get("CreatedAt"))
     age = max(0, now - created) if created else 0
     days = None if status == SUPPRESSED else sla_days.get(severity)
@@ -53,22 +56,32 @@ def row(finding: Mapping[str, Any], *, cluster: str, sla_days: Mapping[str, int]
         age_days=round(age / DAY_MS, 1),
         sla_days=days,
         past_sla=days is not None and age > days * DAY_MS,
-        source=str(fields.get("policyhub/source", "")),
-        policy=str(fields.get("policyhub/policy", "")),
-        rule=str(fields.get("policyhub/rule", "")),
-        kind=str(seen.get("Kind", "")),
-        namespace=str(seen.get("Namespace", "")),
-        name=str(seen.get("Name", "")),
-        created_at=str(finding.get("CreatedAt", "")),
-        title=str(finding.get("Title", "")),
-        id=str(finding.get("Id", "")),
+        source=_text(fields, "policyhub/source"),
+        policy=_text(fields, "policyhub/policy"),
+        rule=_text(fields, "policyhub/rule"),
+        kind=_text(seen, "Kind"),
+        namespace=_text(seen, "Namespace"),
+        name=_text(seen, "Name"),
+        created_at=_text(finding, "CreatedAt"),
+        title=_text(finding, "Title"),
+        id=_text(finding, "Id"),
     )
+
+
+def _text(mapping: Mapping[str, Any], key: str) -> str:
+    value = mapping.get(key)
+    return line(value, LIMIT) if isinstance(value, str) else ""
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _details(finding: Mapping[str, Any]) -> Mapping[str, Any]:
     """Of the object, which stands first."""
-    for resource in finding.get("Resources") or ():
-        told = (resource.get("Details") or {}).get("Other")
+    resources = finding.get("Resources")
+    for resource in resources if isinstance(resources, list) else ():
+        told = _mapping(_mapping(resource).get("Details")).get("Other")
         if isinstance(told, Mapping):
             return told
     return {}

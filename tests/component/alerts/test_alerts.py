@@ -124,6 +124,14 @@ FIRING = [
         value="3",
     ),
     Case(
+        "PolicyhubInputRefused",
+        {condition("InputAccepted", "False", "LimitExceeded"): "1x30"},
+        quiet="14m",
+        fires="16m",
+        labels={"cluster": "alpha", "reason": "LimitExceeded"},
+        severity="info",
+    ),
+    Case(
         "PolicyhubSourceIncomplete",
         {
             f'policyhub_source_complete{{cluster="alpha",source="{REPORTS}",reason="WatchFailed"}}': "0x10 _x30",
@@ -140,6 +148,15 @@ FIRING = [
         fires="3h20m",
         labels={"cluster": "alpha", "source": REPORTS},
         value="3h 20m 0s",
+    ),
+    Case(
+        "PolicyhubOwnersUnknown",
+        {
+            condition("OwnersKnown", "Unknown", "Listing"): "1x5 _x30",
+            condition("OwnersKnown", "False", "Fault"): "_x5 1x30",
+        },
+        quiet="9m",
+        fires="11m",
     ),
     Case(
         "PolicyhubArchiveHeld",
@@ -278,6 +295,14 @@ SILENT = {
         "25m",
     ),
     "a dry run": ({'policyhub_leader{job="j"}': "1x100", condition("InSync", "False", "DryRun"): "1x100"}, "90m"),
+    "a cluster whose owners may not be listed, or are not asked for": (
+        {
+            'policyhub_leader{job="j"}': "1x100",
+            condition("OwnersKnown", "False", "Forbidden"): "1x50 _x50",
+            condition("OwnersKnown", "False", "RollUpOff"): "_x51 1x49",
+        },
+        "90m",
+    ),
     "an operator that stands by": (
         {'policyhub_leader{job="j",pod="a"}': "1x100", 'policyhub_leader{job="j",pod="b"}': "0x100"},
         "90m",

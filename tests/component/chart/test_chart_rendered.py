@@ -191,9 +191,9 @@ NAMESPACES = ("", "", "namespaces", "list watch")
 
 
 OWNERS = (
-    ("", "", "pods", "list watch"),
-    ("", "apps", "replicasets", "list watch"),
-    ("", "batch", "jobs", "list watch"),
+    ("", "", "pods replicationcontrollers", "list watch"),
+    ("", "apps", "replicasets deployments statefulsets daemonsets", "list watch"),
+    ("", "batch", "jobs cronjobs", "list watch"),
 )
 
 CEL = "validatingpolicies namespacedvalidatingpolicies imagevalidatingpolicies namespacedimagevalidatingpolicies"

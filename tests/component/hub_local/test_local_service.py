@@ -164,6 +164,13 @@ def test_partial_fault(hub: HubProcess, client: Any) -> None:
     assert 1 <= len(failed[0]) < 50
 
 
+def test_findings_without_a_text(hub: HubProcess, client: Any) -> None:
+    """Findings can be asked for without those whose JSON holds a text; quotes within a text are not the JSON's own."""
+    titled = [finding("one", Title="mine"), finding("two", Title='says "Title":"mine"'), finding("three")]
+    client().batch_import_findings(Findings=titled)
+    assert [found["Id"] for found in hub.findings(without='"Title":"mine"')] == ["three", "two"]
+
+
 def test_lag(hub: HubProcess, client: Any) -> None:
     """With lag GetFindings shows an earlier state, while the findings themselves are up to date."""
     securityhub = client()

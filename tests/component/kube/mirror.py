@@ -19,6 +19,11 @@ class Mirror:
         self.states: list[ReflectorState] = []
         self.fault: Exception | None = None
         """Raised once, at the next upsert."""
+        self.always: Exception | None = None
+        """Raised at each upsert."""
+        self.finish_fault: Exception | None = None
+        """Raised once, at the end of the next listing."""
+        self.unread: list[tuple[bytes, Exception]] = []
         self._marked: set[str] | None = None
 
     def begin(self) -> None:
@@ -36,6 +41,8 @@ class Mirror:
         if self.fault:
             fault, self.fault = self.fault, None
             raise fault
+        if self.always:
+            raise self.always
         self.objects[name] = obj
         if self._marked is not None:
             self._marked.add(name)
@@ -45,9 +52,17 @@ class Mirror:
         self.calls.append(f"delete {name}")
         self.objects.pop(name, None)
 
+    def unreadable(self, raw: msgspec.Raw, error: Exception) -> None:
+        self.unread.append((bytes(raw), error))
+        if self.always:
+            raise self.always
+
     def finish(self) -> None:
         self.calls.append("finish")
         assert self._marked is not None
+        if self.finish_fault:
+            fault, self.finish_fault, self._marked = self.finish_fault, None, None
+            raise fault
         self.objects = {name: obj for name, obj in self.objects.items() if name in self._marked}
         self._marked = None
 
@@ -86,8 +101,8 @@ class VirtualClock(Clock):
         await asyncio.sleep(0)
 
 
-async def until(condition: Callable[[], object]) -> None:
+async def until(condition: Callable[[], object], *, seconds: float = 10) -> None:
     """Returns once the condition holds; fails the test when it never does."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110  (what is waited for is the state of many things, none of which signals)
             await asyncio.sleep(0.001)

@@ -212,6 +212,31 @@ async def test_a_secrets_kubeconfig(api: ApiServer, connection: Connection) -> N
         await Connection.from_secret(connection, "hub", "beta", key="kubeconfig")
 
 
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (encoded(json.dumps(kubeconfig("http://127.0.0.1:1", None, {"token": "t"})).encode()), "use https"),
+        (encoded(b"x" * 100_000), "larger than 64 KiB"),
+        ("not base64!", "is not base64"),
+        (7, "cannot be read"),
+        ("[" * 50_000, "is not base64"),
+    ],
+    ids=["plain http", "large", "no base64", "a number", "brackets"],
+)
+async def test_a_secret_that_asks_for_more(api: ApiServer, connection: Connection, value: object, says: str) -> None:
+    """Stricter than a mapping that a program made: no plain http at all, and little of it."""
+    api.documents["/api/v1/namespaces/hub/secrets/beta"] = Answer(200, json.dumps({"data": {"k": value}}).encode())
+    with pytest.raises(KubeconfigError, match=says):
+        await Connection.from_secret(connection, "hub", "beta", key="k")
+
+
+async def test_names_that_lead_to_link_local_addresses() -> None:
+    """What a Secret names is looked at again when it has been looked up."""
+    with pytest.raises(OSError, match="leads to a link-local address"):
+        await module._Resolver().resolve("169.254.169.254", 443)
+    assert [found["host"] for found in await module._Resolver().resolve("127.0.0.1", 443)] == ["127.0.0.1"]
+
+
 # --- lines
 
 
@@ -220,8 +245,8 @@ async def test_a_secrets_kubeconfig(api: ApiServer, connection: Connection) -> N
     [
         ([b"a\nb\n"], [b"a", b"b"]),
         ([b"a", b"b\nc", b"d", b"\n"], [b"ab", b"cd"]),
-        ([b"\n\na\n\n"], [b"a"]),
-        ([b"a\n", b"\n", b"b\n"], [b"a", b"b"]),
+        ([b"\n\na\n\n"], [b"", b"", b"a", b""]),
+        ([b"a\n", b"\n", b"b\n"], [b"a", b"", b"b"]),
         ([b"a\nunfinished"], [b"a"]),
         ([], []),
         ([b"x" * 3_000_000, b"y" * 3_000_000 + b"\nz\n"], [b"x" * 3_000_000 + b"y" * 3_000_000, b"z"]),
@@ -229,7 +254,7 @@ async def test_a_secrets_kubeconfig(api: ApiServer, connection: Connection) -> N
     ids=["together", "cut", "empty", "lone newline", "unfinished", "nothing", "6 MB"],
 )
 async def test_lines(api: ApiServer, connection: Connection, chunks: list[bytes], lines: list[bytes]) -> None:
-    """However the network cuts them; empty lines and an unfinished last one are left out."""
+    """However the network cuts them; an unfinished last one is left out."""
 
     async def say(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()

@@ -566,18 +566,68 @@ async def test_cancellation_within_a_listing_aborts_it() -> None:
 
 
 async def test_a_fault_of_the_sink_does_not_end_the_resource() -> None:
-    """An exception out of the sink aborts what is under way and everything is read again."""
+    """An exception out of the end of a listing aborts nothing else: everything is read again."""
     async with running(filled(2)) as rig:
         await rig.watching()
-        rig.mirror.fault = ZeroDivisionError("sink")
-        rig.api.put("a")
-        await until(lambda: rig.reflector.counters.listings == 2)
-        await rig.equal()
-        assert ("failed", "Fault") in rig.mirror.phases
-        rig.mirror.fault = ZeroDivisionError("sink")
+        rig.mirror.finish_fault = ZeroDivisionError("sink")
         rig.reflector.request_relist()
-        await until(lambda: "abort" in rig.mirror.calls)
+        await until(lambda: ("failed", "Fault") in rig.mirror.phases)
         await rig.equal()
+
+
+async def test_what_one_object_does_to_the_sink_is_that_objects() -> None:
+    """Listed or watched: the others of its page follow, the watch goes on, the object is counted, named and logged."""
+    api = filled(3)
+    with capture_logs() as logs:
+        async with running(api) as rig:
+            rig.mirror.fault = ZeroDivisionError("sink")
+            await rig.watching()
+            assert rig.mirror.calls == ["begin", "upsert r000", "upsert r001", "upsert r002", "finish"]
+            rig.mirror.fault = ValueError("7" * 5_000)
+            api.put("a")
+            api.put("b")
+            api.delete("r001")
+            await until(lambda: rig.mirror.calls[-1] == "delete r001")
+            assert rig.reflector.counters.unreadable == 2
+            assert rig.reflector.counters.watches == rig.reflector.counters.listings == 1
+            assert [type(error) for _, error in rig.mirror.unread] == [ZeroDivisionError, ValueError]
+    told = [line for line in logs if line["event"] == "object_unreadable"]
+    assert [line["object"] for line in told] == ["default/r000", "default/a"]
+    assert all(len(line["error"]) <= 500 for line in told)
+
+
+async def test_a_flood_of_objects_that_cannot_be_taken_logs_little() -> None:
+    """Each object once, few lines a minute, with how many were left out; a sink that fails at naming stops nothing."""
+    api = filled(60)
+    with capture_logs() as logs:
+        async with running(api) as rig:
+            rig.mirror.always = ZeroDivisionError("sink")
+            await until(lambda: rig.reflector.counters.listings == 1)
+            assert rig.reflector.counters.unreadable == 60
+            rig.age(61)
+            rig.api.put("last")
+            await until(lambda: rig.reflector.counters.unreadable == 61)
+    told = [line for line in logs if line["event"] == "object_unreadable"]
+    assert len(told) == 21
+    assert told[-1]["left_out_before"] == 41  # 40 objects, and once the sink
+
+
+async def test_an_object_nested_too_deeply_is_that_objects() -> None:
+    """A thousand brackets in one object: its page and its watch are read, and it is given to nobody but named."""
+    deep = b"[" * 3_000 + b"]" * 3_000
+    api = filled(2)
+    page = b'{"metadata":{"resourceVersion":"102"},"items":[{"metadata":{"name":"deep","namespace":"a"},"spec":%b},%b]}'
+    good = json.dumps(api.objects["r001"]).encode()
+    api.answers["list"].append(Answer(200, page % (deep, good)))
+    async with running(api) as rig:
+        await rig.watching()
+        assert "r001" in rig.mirror.objects
+        rig.api.watches[0].say(b'{"type":"ADDED","object":{"metadata":{"name":"deeper"},"spec":%b}}\n' % deep)
+        rig.api.put("after")
+        await until(lambda: "after" in rig.mirror.objects)
+        assert rig.reflector.counters.unreadable == 2
+        assert rig.reflector.counters.listings == 1
+        assert [type(error) for _, error in rig.mirror.unread] == [RecursionError] * 2
 
 
 async def test_hundreds_of_watches_at_once() -> None:

@@ -141,7 +141,16 @@ def lease(permission: Permission, operator: Operator) -> bool:
 
 
 SOURCES = {"policyreports", "clusterpolicyreports", "reports", "clusterreports", "*"}
-OWNERS = {"pods", "replicasets", "jobs"}
+OWNERS = {
+    "pods",
+    "replicasets",
+    "jobs",
+    "deployments",
+    "statefulsets",
+    "daemonsets",
+    "cronjobs",
+    "replicationcontrollers",
+}
 POLICIES = {crd["spec"]["names"]["plural"] for crd in crds.policies()} | {"validatingadmissionpolicies"}
 READ = SOURCES | OWNERS | POLICIES | {"namespaces"}
 

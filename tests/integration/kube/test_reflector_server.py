@@ -47,6 +47,9 @@ class Names:
     def delete(self, raw: msgspec.Raw) -> None:
         self.known.discard(msgspec.json.decode(raw)["metadata"]["name"])
 
+    def unreadable(self, raw: msgspec.Raw, error: Exception) -> None:
+        raise AssertionError(error)
+
     def finish(self) -> None:
         assert self._listed is not None
         self.known, self._listed = self._listed, None

@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from dev.stand import ACCOUNT, REGION
+from tests.integration.operator.test_operator_rollup import create
 from tests.integration.operator.world import World, constraint, report, result
 
 Document = dict[str, Any]
@@ -15,23 +16,6 @@ TIMES = ("UpdatedAt", "LastObservedAt")
 OURS = (
     "Id", "Title", "Description", "CreatedAt", "FirstObservedAt", "GeneratorId", "ProductArn", "AwsAccountId",
     "FindingProviderFields", "Compliance", "Resources", "RecordState", "SchemaVersion", "Remediation",
-)  # fmt: skip
-
-
-def owned(kind: str, name: str, owner: tuple[str, str], **members: Any) -> Document:
-    reference = {"apiVersion": "apps/v1", "kind": owner[0], "name": owner[1], "controller": True, "uid": owner[1]}
-    version = "v1" if kind == "Pod" else "apps/v1"
-    metadata = {"name": name, "namespace": "shop", "ownerReferences": [reference]}
-    return {"apiVersion": version, "kind": kind, "metadata": metadata, **members}
-
-
-TEMPLATE = {"containers": [{"name": "c", "image": "i"}]}
-REPLICASET = owned(
-    "ReplicaSet", "web-1", ("Deployment", "web"),
-    spec={
-        "selector": {"matchLabels": {"a": "b"}},
-        "template": {"metadata": {"labels": {"a": "b"}}, "spec": TEMPLATE},
-    },
 )  # fmt: skip
 
 
@@ -56,7 +40,7 @@ def test_it_renders_what_the_operator_sent(world: World) -> None:
     """
     on_pod = report("web-1-x", result("pods"))
     on_pod["scope"] = {"apiVersion": "v1", "kind": "Pod", "namespace": "shop", "name": "web-1-x"}
-    world.apply(REPLICASET, owned("Pod", "web-1-x", ("ReplicaSet", "web-1"), spec=TEMPLATE))
+    create(world, "Pod", "web-1-x", create(world, "ReplicaSet", "web-1", create(world, "Deployment", "web")))
     world.apply(
         on_pod, report("web", result("labels"), result("probes", severity="high"), result("fine", result="pass"))
     )

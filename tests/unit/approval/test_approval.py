@@ -1,5 +1,7 @@
 """The annotation by which a person approves of archiving."""
 
+import re
+
 import pytest
 
 from policyhub import approval
@@ -18,6 +20,10 @@ NOW = 1_790_000_000_000  # 2026-09-21T14:13:20Z
             id="two, one with a space in its name",
         ),
         pytest.param("a@b@2026-09-21T14:13:20Z", {"a@b": NOW}, id="an @ in its name"),
+        pytest.param("Trivy%20ConfigAudit@2026-09-21T14:13:20Z", {"Trivy ConfigAudit": NOW}, id="encoded"),
+        pytest.param("x%2Ckyverno@2026-09-21T14:13:20Z", {"x,kyverno": NOW}, id="an encoded comma"),
+        pytest.param("50%@2026-09-21T14:13:20Z", {"50%": NOW}, id="a percent sign that encodes nothing"),
+        pytest.param("%ff@2026-09-21T14:13:20Z", {"%ff": NOW}, id="encoded, but no text"),
         pytest.param("kyverno", {}, id="no time"),
         pytest.param("kyverno@tomorrow", {}, id="no time that can be read"),
         pytest.param("@2026-09-21T14:13:20Z", {}, id="no name"),
@@ -34,3 +40,23 @@ def test_an_approval_keeps_the_others_and_drops_those_that_ended() -> None:
     text = "old@2026-09-21T14:13:19Z,kyverno@2026-09-21T14:13:30Z"
     merged = approval.merged(text, source="gatekeeper", until=NOW + 60_000, now=NOW)
     assert approval.parse(merged) == {"kyverno": NOW + 10_000, "gatekeeper": NOW + 60_000}
+
+
+SOURCES = [
+    "x,kyverno",
+    "kyverno@2030-01-01T00:00:00Z,gatekeeper",
+    "Trivy ConfigAudit",
+    " kyverno ",
+    "kyverno%20",
+    "a/b;$(reboot)`x`\"'",
+    "日本\ud800",
+]
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_source_approves_of_itself_alone(source: str) -> None:
+    """Whatever a report calls its source: the annotation reads back as it was meant, and is safe within quotes."""
+    text = approval.merged("kubewarden@2026-09-21T14:13:30Z", source=source, until=NOW + 60_000, now=NOW)
+    expected = source.replace("\ud800", "?")
+    assert approval.parse(text) == {"kubewarden": NOW + 10_000, expected: NOW + 60_000}
+    assert re.fullmatch(r"[A-Za-z0-9_.~%@:,-]+", text)

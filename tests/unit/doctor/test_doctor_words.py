@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -381,4 +382,45 @@ def test_counts_of_other_tools() -> None:
     told = others.judge(place[0], place[1], place[2], Counter({"a": 1, "policy-reporter": 9}), more=True)
     assert told[0].found == "at least 9 active findings about Kubernetes policies are policy-reporter's"
     assert "switch its target securityHub off" in told[0].mend
-    assert "policyhub archive-others 'a' --account-id 111122223333 --region eu-west-1" in told[1].mend
+    assert "policyhub archive-others --account-id 111122223333 --region eu-west-1 -- a" in told[1].mend
+
+
+@pytest.mark.parametrize("name", ["a'; reboot; '", "$(reboot)", "-x", "a\nb", "\x1b[2J", "Tool of ours"])
+def test_the_command_for_another_tools_findings_is_one_word_of_a_shell(name: str) -> None:
+    """A tool calls itself what it likes."""
+    called = others.tool({"ProductName": name})
+    (told,) = others.judge("1", "111122223333", "eu-west-1", Counter({called: 1}), more=False)
+    *_, last = shlex.split(told.mend.rpartition(": ")[2])
+    assert last == called
+    assert called.isprintable()
+
+
+@pytest.mark.parametrize("odd", [None, 1, "x", [], [None], ["x"], {"a": 1}])
+def test_a_tools_finding_of_odd_shapes_has_a_name(odd: Any) -> None:
+    """Whatever Security Hub holds."""
+    assert others.tool({"ProductFields": odd, "Resources": odd, "ProductName": "", "GeneratorId": None}) == "unknown"
+
+
+def test_many_names_do_not_fill_the_page() -> None:
+    """Tools and engines that nobody knows come last, and are counted."""
+    tools = Counter({f"tool-{number}": 1 for number in range(5_000)})
+    assert len(others.judge("1", "111122223333", "eu-west-1", tools, more=False)) < 30
+    seen = engines.Seen(objects=1)
+    seen.newest = {(f"a{number}", "wgpolicyk8s.io"): 1 for number in range(5_000)} | {("kyverno", "wgpolicyk8s.io"): 1}
+    told = list(engines.silent("prod", seen, now=100_000.0, silent_after=engines.SILENT_AFTER))
+    assert len(told) < 40
+    assert "kyverno" in told[0].found
+
+
+def test_a_page_for_people_has_nothing_that_cannot_be_seen() -> None:
+    """Whatever a check repeats."""
+    told = words.text([problem("engines", "prod", "a\x1b[2Jb\r\u202ec" + "x" * 90_000, mend="d\x9be")])
+    assert all(line.isprintable() for line in told.splitlines())
+    assert len(told) < 6_000
+
+
+@pytest.mark.parametrize("minor", ["9" * 5_000, "²", "29+", ""])
+def test_a_version_is_what_a_server_says(minor: str) -> None:
+    """Digits without end, or none."""
+    version = cluster._Version(git_version="v1\x1b" + "9" * 5_000, major="1", minor=minor)
+    assert len(cluster.judge_version("prod", "https://x", version).found) < 200

@@ -122,6 +122,27 @@ def _problems() -> list[tuple[str, str]]:
         (f"`{reports.FOREIGN_NAMESPACE}`", "a namespaced report names another namespace's object: left out"),
         (f"`{reports.UNNAMED_OBJECT}`", "one of several objects of a result has no name: the others count"),
         (
+            f"`{reports.INVALID_OBJECT}`",
+            (
+                "an object whose kind, namespace or name has not Kubernetes' grammar: the result counts for the report"
+                " itself, as if it named none"
+            ),
+        ),
+        (
+            f"`{reports.TEXT_TOO_LONG}`",
+            (
+                "a source, policy, rule or discriminator of more than 1,024 characters: cut, with a hash of the whole;"
+                " another text: cut"
+            ),
+        ),
+        (
+            f"`{reports.UNPRINTABLE_TEXT}`",
+            (
+                "a source, policy, rule or discriminator with characters that cannot be seen: they are left out, and a"
+                " hash of the whole stands behind"
+            ),
+        ),
+        (
             "`not-json`, `not-an-object`, `no-metadata`, `no-name`, `no-kind`",
             "the whole object cannot be read: what it said before stands",
         ),

@@ -24,6 +24,9 @@ REASONS = {
     reports.NO_POLICY,
     reports.FOREIGN_NAMESPACE,
     reports.UNNAMED_OBJECT,
+    reports.INVALID_OBJECT,
+    reports.TEXT_TOO_LONG,
+    reports.UNPRINTABLE_TEXT,
 }
 MALFORMED = {"not-json", "not-an-object", "no-metadata", "no-name", "no-kind"}
 

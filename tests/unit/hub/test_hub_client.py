@@ -45,6 +45,9 @@ class Aws:
     def renew(self) -> None:
         self.renewals += 1
 
+    def secrets(self) -> frozenset[str]:
+        return frozenset()
+
     def batch_import_findings(self, **request: object) -> Mapping[str, Any]:
         return self._reply(request)
 

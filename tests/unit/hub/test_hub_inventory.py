@@ -402,3 +402,14 @@ async def test_medium_hub_is_one_part() -> None:
     parts = await everything(Inventory(store, cluster="prod"))
     assert [(part.prefix, len(part.findings)) for part in parts] == [(ROOT, 399)]
     assert len(store.calls) == 4
+
+
+def test_texts_that_are_read_back_are_cleaned_and_cut() -> None:
+    """Who may import into the account may write them; they end up in conditions, metrics and logs."""
+    fields = {f"policyhub/{key}": "a\x1b[2J\u202eb" + "x" * 5_000 for key in ("source", "policy", "rule", "origin")}
+    fields["policyhub/cluster-uid"] = "u\u200bid" + "x" * 5_000
+    read = held({"Id": "policyhub/alpha/0", "ProductFields": fields, "RecordState": ["ACTIVE"], "Resources": [None, 1]})
+    for text in (read.source, read.policy, read.rule, read.origin, read.cluster_uid):
+        assert len(text) <= 1_024
+        assert text.isprintable()
+    assert (read.record_state, read.place) == ("", None)

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 import yaml
 
-from policyhub.kube.kubeconfig import KubeconfigError, parse
+from policyhub.kube.kubeconfig import KubeconfigError, is_link_local, parse
 
 PEM = base64.b64encode(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").decode()
 SECRET = "s3cr3t-t0ken"
@@ -125,11 +125,24 @@ def test_all_problems_are_named_at_once() -> None:
     [
         (b"a: [", "not valid YAML"),
         (b"\xff\xfe\x00", "not valid YAML"),
-        (b"{a: " * 10_000, "not valid YAML"),
-        (b"x" * 262_145, "larger than 256 KiB"),
+        (b"{a: " * 10_000, "nested more than 20 levels"),
+        (b"[" * 60_000, "not valid YAML"),
+        (b"a: &x 1\n*x : 2", "anchors or aliases"),
+        (b"- " * 30_000, "nested more than 20 levels"),
+        (b"[" + b"a," * 30_000 + b"]", "more than 10,000 parts"),
+        (b"x" * 65_537, "larger than 64 KiB"),
+        (b"a: &x [1]\nb: *x", "anchors or aliases"),
+        (b"a: &x 1", "anchors or aliases"),
+        (b"&x a: 1", "anchors or aliases"),
+        (b"a: {b: {<<: {c: 1}}}", "merge keys"),
+        (b"a: !!binary aGk=", "holds YAML tags"),
+        (b"!a b: 1", "holds YAML tags"),
+        (b"[a]: 1", "a key of a mapping is no text"),
+        (b"a: 1\na: 2", "one key twice"),
+        (b"a: 1\n---\nb: 1", "more than one document"),
         (b"just text", "not a mapping"),
         (b"", "not a mapping"),
-        (b"!!python/object/apply:os.system ['true']", "not valid YAML"),
+        (b"!!python/object/apply:os.system ['true']", "holds YAML tags"),
         (b"{}", "has no current-context"),
         ({"current-context": "a"}, "contexts has no entries called 'a'"),
         ({"current-context": "a", "contexts": "text"}, "contexts has no entries"),
@@ -142,3 +155,84 @@ def test_not_a_kubeconfig(source: bytes | dict[str, object], says: str) -> None:
     """Whatever a Secret may hold, the answer is one error that names the place."""
     with pytest.raises(KubeconfigError, match=says):
         parse(source)
+
+
+def test_a_number_of_thousands_of_digits() -> None:
+    """A number is not text, however long: nothing turns it into one."""
+    source = yaml.safe_dump(kubeconfig()).replace(SECRET, "7" * 20_000).encode()
+    with pytest.raises(KubeconfigError, match="token is not one line"):
+        parse(source)
+
+
+@pytest.mark.parametrize(
+    ("token", "text"),
+    [
+        ("12ab34cd", True), ("2026-11-28", True), ("10.0.0.1", True), ("'123'", True), ("1e", True), ("0x", True),
+        ("123", False), ("1.5", False), ("1e5", False), ("0x1f", False), ("true", False), (".inf", False), ("-1", 0),
+    ],
+)  # fmt: skip
+def test_what_is_text(token: str, text: bool) -> None:  # noqa: FBT001  (a column of the table)
+    """What YAML takes for a number or a truth value is not text; what only looks a bit like one is."""
+    source = yaml.safe_dump(kubeconfig()).replace(SECRET, token).encode()
+    if text:
+        assert parse(source).token == token.strip("'")
+    else:
+        with pytest.raises(KubeconfigError, match="token is not one line"):
+            parse(source)
+
+
+@pytest.mark.parametrize("place", ["server", "certificate-authority-data", "tls-server-name", "proxy-url"])
+@pytest.mark.parametrize("value", [7, ["https://host"], {"a": 1}, True], ids=str)
+def test_values_that_are_not_text(place: str, value: object) -> None:
+    """A structure where text is due is named; it is never turned into text, which can take gigabytes."""
+    with pytest.raises(KubeconfigError, match="refused"):
+        parse(kubeconfig(cluster={place: value}))
+
+
+ALIASES = b"a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n" + b"".join(
+    b"a%d: &a%d [%s]\n" % (n, n, b",".join([b"*a%d" % (n - 1)] * 10)) for n in range(1, 9)
+)
+
+
+def test_six_hundred_bytes_that_stand_for_gigabytes() -> None:
+    """Aliases are refused when the first one is read."""
+    with pytest.raises(KubeconfigError, match="anchors or aliases"):
+        parse(ALIASES + b"clusters: [{name: k, cluster: {server: 'https://h', tls-server-name: *a8}}]")
+
+
+@pytest.mark.parametrize(
+    ("cluster", "says"),
+    [
+        ({"server": "http://127.0.0.1:8001"}, "use https"),
+        ({"server": "HTTP://localhost"}, "use https"),
+        ({"server": "http://[::1]:1"}, "use https"),
+        ({"server": "https://169.254.169.254"}, "link-local"),
+        ({"server": "https://169.254.169.254.:443/x"}, "link-local"),
+        ({"server": "https://2852039166"}, "link-local"),
+        ({"server": "https://0xa9fea9fe"}, "link-local"),
+        ({"server": "https://169.254.43518"}, "link-local"),
+        ({"server": "https://[fe80::1%25eth0]"}, "link-local"),
+        ({"server": "https://[::ffff:169.254.169.254]"}, "link-local"),
+        ({"server": "https://[64:ff9b::a9fe:a9fe]"}, "link-local"),
+        ({"server": "https://[fd00:ec2::254]"}, "link-local"),
+        ({"proxy-url": "http://169.254.169.254:80"}, "proxy-url is a link-local"),
+    ],
+)
+def test_refused_from_a_secret(cluster: dict[str, Any], says: str) -> None:
+    """A Secret leads neither to this machine without TLS nor to where clouds hand out credentials."""
+    with pytest.raises(KubeconfigError, match=says):
+        parse(kubeconfig(cluster=cluster), stored=True)
+
+
+@pytest.mark.parametrize("host", ["10.0.0.1", "example.com", "fd00::1", "2001:db8::1", "169.253.0.1", "", "1.2.3.4.5"])
+def test_other_addresses(host: str) -> None:
+    """Private addresses are where API servers are."""
+    assert not is_link_local(host)
+
+
+def test_an_error_names_no_more_than_a_name() -> None:
+    """What a kubeconfig holds where a name is due can be anything: it is cut and on one line."""
+    with pytest.raises(KubeconfigError) as caught:
+        parse({"current-context": "a\x1b[2J\n" * 10_000})
+    assert len(str(caught.value)) <= 1_000
+    assert str(caught.value).isprintable()

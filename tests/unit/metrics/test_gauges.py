@@ -1,14 +1,15 @@
 """What the gauges of a cluster show, on a registry, of ledgers as their inputs leave them."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from policyhub.findings.identity import finding_id
-from policyhub.gauges import Gauges, Seen, bounded
-from policyhub.metrics import DAY, Metrics
+from policyhub.gauges import SERIES_EACH, Gauges, Seen
+from policyhub.metrics import DAY, LABEL, Metrics, label
 from policyhub.sources.violation import SourceKey, Subject, Violation
 from policyhub.sync.census import Census
 from policyhub.sync.entry import Held, Known
@@ -59,15 +60,19 @@ class Scene:
         self.ledger.take_found(held, now=NOW + 3_600_000)
 
     def show(self, *, in_sync: bool = False, inventory: int = NOW) -> None:
-        self.gauges.findings(self.ledger, in_sync=in_sync, inventory=inventory)
-        census = Census(sla_days=SLA, wall=NOW, namespaces=self.metrics.namespaces)
+        census = Census(sla_days=SLA, wall=NOW, namespaces=self.metrics.namespaces, shown=self.gauges.shown)
         for entry in self.ledger.entries.values():
             census.count(entry)
         self.gauges.count(census)
+        self.gauges.findings(self.ledger, in_sync=in_sync, inventory=inventory)
 
     def get(self, name: str, **labels: str) -> float | None:
         value: float | None = self.registry.get_sample_value(f"policyhub_{name}", {"cluster": "alpha", **labels})
         return value
+
+    def samples(self, name: str) -> list[tuple[Mapping[str, str], float]]:
+        found = (s for family in self.registry.collect() for s in family.samples)
+        return [(sample.labels, sample.value) for sample in found if sample.name == f"policyhub_{name}"]
 
     def series(self, name: str) -> list[Mapping[str, str]]:
         return [s.labels for family in self.registry.collect() for s in family.samples if s.name == f"policyhub_{name}"]
@@ -112,14 +117,117 @@ def test_namespaces_are_told_where_they_are_asked_for() -> None:
     assert (one, other) == (1, 2)
 
 
-def test_policies_are_bounded() -> None:
-    """More policies than the limit are the greatest of them, and the rest by severity: no violation is lost."""
-    tallies = {("e", f"p{n}", "HIGH" if n % 2 else "LOW"): n for n in range(1, 101)}
-    told = bounded(tallies.items(), limit=10)
-    assert sum(told.values()) == sum(tallies.values())
-    assert len(told) == 12
-    assert told["e", "p100", "LOW"] == 100
-    assert {key for key in told if key[1] == "(other)"} == {("(other)", "(other)", s) for s in ("HIGH", "LOW")}
+def report(ledger: Ledger, namespace: str, policies: Iterable[str], *, objects: int = 1) -> None:
+    """A report of a namespace: each of the policies is violated by so many of its objects."""
+    calls: list[tuple[Violation, int | None]] = [
+        (
+            Violation(
+                source="kyverno",
+                policy=policy,
+                rule="r",
+                subject=Subject("apps", "Deployment", namespace, f"web-{number}"),
+                discriminator="",
+                result="fail",
+                severity="HIGH",
+                category="",
+                message="m",
+            ),
+            NOW,
+        )
+        for policy in policies
+        for number in range(objects)
+    ]
+    key = SourceKey("wgpolicyk8s.io", "policyreports", namespace, "report")
+    ledger.read(key, calls, complete=True, passed=frozenset, now=NOW)
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["the hostile one first", "the others first"])
+@pytest.mark.parametrize("namespaces", [False, True], ids=["", "by namespace"])
+def test_no_namespace_pushes_others_out(*, first: bool, namespaces: bool) -> None:
+    """A namespace that reports 5,200 policies of its own, each more often than any real one, and ten real ones, beside
+    200 policies that 20 others violate: every real series is exact, whoever came first, and no violation is lost.
+    """
+    scene = Scene(namespaces=namespaces)
+    names = [f"real-{number}" for number in range(200)]
+
+    def hostile() -> None:
+        report(scene.ledger, "evil", [*(f"fake-{number}" for number in range(5_200)), *names[:10]], objects=6)
+        scene.show()
+
+    if first:
+        hostile()
+    for number in range(20):
+        report(scene.ledger, f"team-{number}", names[number % 4 :: 4])
+    scene.show()
+    if not first:
+        hostile()
+    scene.show()
+    real: Counter[str] = Counter()
+    fakes = 0
+    for labels, value in scene.samples("violations"):
+        if labels.get("namespace") == "evil" or labels["policy"].startswith("fake-"):
+            fakes += 1
+        elif labels["policy"] != "(other)":
+            real[labels["policy"]] += int(value)
+    assert real == {name: 11 if name in names[:10] and not namespaces else 5 for name in names}
+    assert fakes <= SERIES_EACH
+    assert scene.ledger.violations.total() == sum(value for _, value in scene.samples("violations")) == 32_260
+
+
+def test_room_is_given_back() -> None:
+    """When the names of a namespace end, others of it are shown again; few names are shown at once, all of them."""
+    scene = Scene()
+    report(scene.ledger, "evil", [f"fake-{number}" for number in range(1_000)])
+    scene.show()
+    assert len(scene.series("violations")) == SERIES_EACH + 1
+    report(scene.ledger, "evil", [f"more-{number}" for number in range(1_000)])
+    scene.show()
+    scene.show()
+    shown = [labels["policy"] for labels in scene.series("violations")]
+    assert len([name for name in shown if name.startswith("more-")]) == SERIES_EACH
+    report(scene.ledger, "evil", [f"few-{number}" for number in range(SERIES_EACH)])
+    scene.gauges.findings(scene.ledger, in_sync=True, inventory=NOW)
+    assert len(scene.series("violations")) == SERIES_EACH
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        pytest.param("require-labels", "require-labels", id="a name"),
+        pytest.param("", "", id="empty"),
+        pytest.param("Grüße, 世界 \U0001f600", "Grüße, 世界 \U0001f600", id="letters of all languages"),
+        pytest.param("a" * LABEL, "a" * LABEL, id="the longest"),
+        pytest.param("a" * (LABEL + 1), None, id="too long"),
+        pytest.param("a" * 1_000_000, None, id="far too long"),
+        pytest.param("a\x1b[31m\n\u202eb", None, id="escapes and directions"),
+        pytest.param("require-labels\u200b", None, id="looks like another"),
+        pytest.param("\ud800", None, id="half a surrogate"),
+    ],
+)
+def test_labels_are_short_and_can_be_seen(text: str, told: str | None) -> None:
+    """A value is at most 128 characters that can be seen. One that was changed stays apart from all others."""
+    value = label(text)
+    assert value == told or (told is None and "~" in value)
+    assert len(value) <= LABEL
+    assert value.isprintable()
+    assert value.encode().decode() == value
+    assert told is not None or label(f"{text}x") != value
+
+
+def test_labels_that_look_alike_do_not_write_over_each_other() -> None:
+    """Two policies whose names differ after the 128th character, or in what cannot be seen, have two series. Each ends
+    with its violations.
+    """
+    scene = Scene()
+    long = "p" * LABEL
+    report(scene.ledger, "shop", [f"{long}1", f"{long}2", "short", "sho\x00rt"], objects=3)
+    scene.show()
+    assert [scene.get("violations", **{**m, "cluster": "alpha"}) for m in scene.series("violations")] == [3.0] * 4
+    report(scene.ledger, "shop", ["short"])
+    scene.show()
+    assert [labels["policy"] for labels in scene.series("violations")] == ["short"]
+    scene.gauges.forget()
+    assert scene.series("violations") == []
 
 
 def test_findings_follow_imports_and_the_inventory() -> None:
@@ -251,14 +359,6 @@ def test_sources_are_told_as_they_fare() -> None:
     assert scene.series("source_complete") == [
         {"cluster": "alpha", "source": reports, "reason": "ListingForbidden"},
     ]
-
-
-def test_engines_are_bounded() -> None:
-    """Whoever may write reports cannot make more than 50 series of an API by naming engines; the newest are shown."""
-    scene = Scene()
-    scene.gauges.sources([Seen(origin="o", newest_by={f"e{n}": n for n in range(200)})], unknown=[])
-    engines = {labels["engine"] for labels in scene.series("newest_result_timestamp_seconds")}
-    assert engines == {f"e{n}" for n in range(150, 200)}
 
 
 def test_conditions_replace_each_other() -> None:

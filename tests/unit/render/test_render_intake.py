@@ -61,7 +61,7 @@ def report(name: str, *results: Any, group: str = "wgpolicyk8s.io/v1alpha2", **m
 
 
 def pod(name: str, owner: str = "web-1", **members: Any) -> Document:
-    references = [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": owner, "controller": True, "uid": "u"}]
+    references = [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": owner, "controller": True, "uid": "rs"}]
     metadata = {"name": name, "namespace": "shop", "uid": name, "ownerReferences": references}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, **members}
 
@@ -73,7 +73,9 @@ REPLICASET: Document = {
         "name": "web-1",
         "namespace": "shop",
         "uid": "rs",
-        "ownerReferences": [{"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "controller": True}],
+        "ownerReferences": [
+            {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "controller": True, "uid": "d"}
+        ],
     },
 }
 ON_POD = report("web-1-x", result("pods", rule="same"), scope={"apiVersion": "v1", "kind": "Pod", "name": "web-1-x"})
@@ -594,3 +596,12 @@ def test_a_file_that_is_no_monitoredcluster_is_named() -> None:
     for document in wrong:
         with pytest.raises(TargetError, match=r"^mc\.yaml: "):
             target({}, document=document, file="mc.yaml")
+
+
+def test_an_object_that_cannot_be_one_is_told_with_its_place() -> None:
+    """The result counts for the report itself, and somebody finds out why."""
+    pods = [{"kind": "Pod", "name": "a b"}, {"kind": "Pod", "name": "web"}]
+    intake, said = given(report("a", result("p", resources=pods), scope={"kind": "Pod", "name": "x%y"}))
+    why = "no object can be called so: the result counts for the report itself"
+    assert [line.partition("document 1, ")[2] for line in said] == [f"scope: {why}", f"results[0].resources[0]: {why}"]
+    assert len(findings(intake)) == 2

@@ -1,7 +1,8 @@
 """One look at a cluster, page by page: what fails is told, and the rest is read."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
 from policyhub.kube.connection import Connection, Refused, Unreachable
@@ -38,6 +39,10 @@ class Server:
             raise answer
         return json.dumps(answer).encode()
 
+    @asynccontextmanager
+    async def page(self, path: str, params: Mapping[str, str], *, accept: str | None) -> AsyncIterator[bytearray]:
+        yield bytearray(await self.get(path, params, accept=accept))
+
 
 def page(*names: str, following: str = "") -> dict[str, Any]:
     items = [{"metadata": {"name": name, "namespace": "shop"}} for name in names]
@@ -60,7 +65,11 @@ async def test_pages_are_followed() -> None:
     """All pages of all kinds that are served; what a group does not serve is nothing to tell."""
     reports = [page("a", "b", following="more"), page("c")]
     server = Server(
-        {**SERVED, f"{API}/policyreports": cast("list[Answer]", reports), f"{API}/clusterpolicyreports": {}}
+        {
+            **SERVED,
+            f"{API}/policyreports": cast("list[Answer]", reports),
+            f"{API}/clusterpolicyreports": {"metadata": {}},
+        }
     )
     assert await told(server, GROUP, "openreports.io") == [
         f"PolicyReport policyreports.{GROUP} shop/{name}" for name in "abc"

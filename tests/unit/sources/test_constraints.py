@@ -396,8 +396,8 @@ VIOLATIONS = st.builds(
     group=st.sampled_from(["", "apps"]),
     version=st.sampled_from(["v1", "v1beta1"]),
     kind=st.sampled_from(["CronTab", "Namespace", "Thing"]),
-    namespace=st.none() | NAMES,
-    name=NAMES,
+    namespace=st.none() | st.text("a-0", min_size=1, max_size=3),
+    name=NAMES.filter(lambda name: name not in {".", ".."}),
     message=NAMES,
 )
 

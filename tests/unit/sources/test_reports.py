@@ -558,7 +558,7 @@ def test_what_has_no_name_is_malformed(raw: bytes, reason: str) -> None:
 
 def test_the_error_names_the_object_as_far_as_known() -> None:
     """Somebody must find it."""
-    with pytest.raises(Malformed, match="'PolicyReport' named 'x' in namespace 1"):
+    with pytest.raises(Malformed, match="'PolicyReport' named 'x' in namespace int"):
         read({"kind": "PolicyReport", "metadata": {"name": "x", "namespace": 1}})
 
 

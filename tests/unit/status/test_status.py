@@ -33,7 +33,10 @@ ODD = "\x1b[31mred\u202e\x00"
 def plane(**annotations: str) -> DataPlane:
     """One that is connected, has read everything and has nothing left to do."""
     monitored = MonitoredCluster.model_validate(
-        {"metadata": {"name": "alpha", "annotations": annotations}, "spec": {"connection": {"inCluster": {}}}}
+        {
+            "metadata": {"name": "alpha", "annotations": annotations},
+            "spec": {"connection": {"inCluster": {}}, "rollUp": False},
+        }
     )
     made = DataPlane(
         monitored=monitored,

@@ -1,6 +1,6 @@
 """What goes out first."""
 
-from policyhub.sync.lanes import Dirty, Lane
+from policyhub.sync.lanes import Dirty, Lane, Queue, Turns
 
 
 def test_lanes_are_served_in_order_and_ids_in_theirs() -> None:
@@ -27,3 +27,40 @@ def test_an_id_keeps_its_place_unless_it_changes_lanes() -> None:
     dirty.clear()
     assert not dirty
     assert not list(dirty.queue(Lane.URGENT))
+
+
+def test_namespaces_take_turns() -> None:
+    """A namespace with thousands of findings and one with a single finding are served alike."""
+    dirty = Dirty()
+    for number in range(5_000):
+        dirty.add(f"a{number}", Lane.URGENT, "team-a")
+    dirty.add("s", Lane.URGENT, "shop")
+    dirty.add("b", Lane.URGENT, "bank")
+    urgent = dirty.queue(Lane.URGENT)
+    assert set(urgent.take(4)) >= {"s", "b"}
+    assert len(urgent.take(10_000)) == len(urgent) == 5_002
+    dirty.discard("s")
+    assert set(urgent.take(2)) == {"b", "a0"}
+
+
+def test_no_namespace_is_always_first() -> None:
+    """Where a call has no room for all namespaces, the next call begins where this one ended."""
+    turns = Turns()
+    for number in range(10):
+        turns.add(f"i{number}", f"n{number}")
+    seen = [id_ for _ in range(5) for id_ in turns.take(4)]
+    assert set(seen[:12]) == {f"i{number}" for number in range(10)}
+    assert not Turns().take(5)
+
+
+def test_a_queue_holds_each_id_once() -> None:
+    """What was taken waits no longer; what waits already keeps its turn."""
+    queue = Queue()
+    for id_, namespace in (("a1", "a"), ("a2", "a"), ("b1", "b"), ("a1", "a")):
+        queue.add(id_, namespace)
+    assert len(queue) == 3
+    assert set(queue.take(2)) == {"a1", "b1"}
+    assert list(queue) == ["a2"]
+    queue.discard("a2")
+    queue.discard("nobody")
+    assert not queue

@@ -9,7 +9,7 @@ import pytest
 from policyhub.kube.resource import Resource
 from policyhub.kube.sink import ReflectorState
 from policyhub.sources.violation import Subject
-from policyhub.sync.owners import JOBS, PODS, REPLICASETS, Owners, Unresolved
+from policyhub.sync.owners import CONTROLLERS, JOBS, PODS, REPLICASETS, Owners, Unresolved
 
 WATCHING = ReflectorState(phase="watching")
 CUT = ReflectorState(phase="failed", reason="WatchFailed")
@@ -34,7 +34,13 @@ def thing(
     metadata: dict[str, Any] = {"name": name, "namespace": "shop", "uid": f"uid-{name}", "creationTimestamp": created}
     if owner is not None:
         version, kind, named = owner
-        reference = {"apiVersion": version, "kind": kind, "name": named, "uid": "u", "controller": controller}
+        reference = {
+            "apiVersion": version,
+            "kind": kind,
+            "name": named,
+            "uid": f"uid-{named}",
+            "controller": controller,
+        }
         metadata["ownerReferences"] = [reference]
     if revision is not None:
         metadata["annotations"] = {"deployment.kubernetes.io/revision": revision}
@@ -42,7 +48,7 @@ def thing(
 
 
 class World:
-    def __init__(self) -> None:
+    def __init__(self, *, controllers: bool = True) -> None:
         self.now = 1_790_000_000_000
         self.told: list[set[Subject] | None] = []
         self.malformed: list[str] = []
@@ -51,6 +57,8 @@ class World:
             on_change=self.told.append,
             on_malformed=lambda origin, _: self.malformed.append(origin),
         )
+        for resource in CONTROLLERS if controllers else ():
+            self.control(resource.kind)
 
     def refuse(self, resource: Resource, *, after: int = 0) -> None:
         """One more listing is refused."""
@@ -69,6 +77,23 @@ class World:
         if live:
             sink.state(WATCHING)
 
+    def control(self, kind: str, *names: str) -> None:
+        """A listing of built-in controllers."""
+        sink = next(sink for resource, sink in self.owners.verifiers.items() if resource.kind == kind)
+        sink.begin()
+        for name in names:
+            sink.upsert(json.dumps(thing(name)).encode())
+        sink.finish()
+        sink.state(WATCHING)
+
+    def answer(self, group: str, version: str, *kinds: str) -> None:
+        assert self.owners.question() == (group, version)
+        self.owners.answer(group, version, frozenset(kinds))
+
+    def wait(self, seconds: int) -> None:
+        self.now += seconds * 1000
+        self.owners.expire()
+
     def put(self, kind: str, one: dict[str, Any]) -> None:
         self.owners.sinks[RESOURCES[kind]].upsert(json.dumps(one).encode())
 
@@ -83,6 +108,9 @@ NEW = ("apps/v1", "ReplicaSet", "web-new")
 
 def world() -> World:
     made = World()
+    made.control("Deployment", "web")
+    made.control("StatefulSet", "db")
+    made.control("CronJob", "nightly")
     made.list("ReplicaSet", [thing("web-old", WEB, revision="1"), thing("web-new", WEB, revision="2"), thing("alone")])
     made.list(
         "Pod",
@@ -99,6 +127,7 @@ def world() -> World:
         ],
     )
     made.list("Job", [thing("nightly-1", ("batch/v1", "CronJob", "nightly")), thing("once")])
+    made.answer("argoproj.io", "v1alpha1", "Rollout")
     return made
 
 
@@ -161,6 +190,7 @@ def test_what_was_known_stands_when_a_watch_is_cut() -> None:
 def test_where_listing_is_forbidden_everything_counts_for_itself() -> None:
     """Until it is allowed; a right that is lost later takes nothing back."""
     made = World()
+    made.control("Deployment", "web")
     made.list("Pod", [thing("web-new-1", NEW)])
     made.list("ReplicaSet", [thing("web-new", WEB)])
     made.refuse(JOBS)
@@ -208,6 +238,7 @@ def test_an_old_revision_counts_again_when_it_has_pods() -> None:
 def test_a_new_revision_puts_the_old_one_out_of_use() -> None:
     """Whose meaning may have changed is told: the old one's too."""
     made = World()
+    made.control("Deployment", "web")
     made.list("ReplicaSet", [thing("web-old", WEB, revision="1")])
     made.list("Pod")
     made.list("Job")
@@ -269,11 +300,396 @@ def test_a_listing_with_an_unreadable_object_sweeps_nothing() -> None:
     assert made.owners.gone(subject("Pod", "bare"))
 
 
-def test_owners_that_own_each_other_end() -> None:
-    """References are anybody's to write."""
-    made = World()
-    made.list("ReplicaSet", [thing("a", ("apps/v1", "ReplicaSet", "b")), thing("b", ("apps/v1", "ReplicaSet", "a"))])
-    made.list("Pod", [thing("p", ("apps/v1", "ReplicaSet", "a"))])
+# -- what is named is verified ----------------------------------------------------------------------------------------
+
+
+def ref(api_version: str, kind: str, name: str, uid: str | None = None, **more: object) -> dict[str, Any]:
+    return {
+        "apiVersion": api_version, "kind": kind, "name": name, "uid": f"uid-{name}" if uid is None else uid,
+        "controller": True, **more,
+    }  # fmt: skip
+
+
+def owned(name: str, *references: object, **more: Any) -> dict[str, Any]:
+    """Metadata with these owner references, whatever they are."""
+    one = thing(name, **more)
+    one["metadata"]["ownerReferences"] = list(references)
+    return one
+
+
+BAD = subject("Pod", "bad")
+REFERENCES: dict[str, tuple[dict[str, Any], Subject]] = {
+    "the right one": (ref("apps/v1", "ReplicaSet", "web-new"), DEPLOYMENT),
+    "an older version of the right group": (ref("apps/v1beta2", "ReplicaSet", "web-new"), DEPLOYMENT),
+    "a ghost": (ref("apps/v1", "ReplicaSet", "ghost"), BAD),
+    "another uid": (ref("apps/v1", "ReplicaSet", "web-new", "uid-other"), BAD),
+    "no uid": (ref("apps/v1", "ReplicaSet", "web-new", ""), BAD),
+    "another group": (ref("v1", "ReplicaSet", "web-new"), BAD),
+    "a group that is borrowed": (ref("aquasecurity.github.io/v1", "ReplicaSet", "web-new"), BAD),
+    "no version": (ref("apps/", "ReplicaSet", "web-new"), BAD),
+    "no apiVersion": (ref("", "ReplicaSet", "web-new"), BAD),
+    "another namespace's object": (ref("apps/v1", "ReplicaSet", "elsewhere"), BAD),
+    "a name with a line break": (ref("apps/v1", "ReplicaSet", "web-new\n"), BAD),
+    "a name of 300 letters": (ref("apps/v1", "ReplicaSet", "w" * 300), BAD),
+    "a Deployment itself": (ref("apps/v1", "Deployment", "web"), BAD),
+    "a CronJob itself": (ref("batch/v1", "CronJob", "nightly"), BAD),
+    "a ConfigMap": (ref("v1", "ConfigMap", "map"), BAD),
+    "a role": (ref("rbac.authorization.k8s.io/v1", "Role", "role"), BAD),
+    "a StatefulSet that is there": (ref("apps/v1", "StatefulSet", "db"), Subject("apps", "StatefulSet", "shop", "db")),
+    "a StatefulSet that is not": (ref("apps/v1", "StatefulSet", "gone"), BAD),
+    "a DaemonSet that is not": (ref("apps/v1", "DaemonSet", "gone"), BAD),
+    "a ReplicationController that is not": (ref("v1", "ReplicationController", "gone"), BAD),
+    "itself": (ref("v1", "Pod", "bad"), BAD),
+    "an older Pod": (ref("v1", "Pod", "bare"), subject("Pod", "bare")),
+    "an older Pod that has an owner": (ref("v1", "Pod", "web-new-1"), subject("Pod", "web-new-1")),
+    "a Pod that is gone": (ref("v1", "Pod", "none"), BAD),
+    "a kind that is served": (
+        ref("argoproj.io/v1alpha1", "Rollout", "rolled"),
+        Subject("argoproj.io", "Rollout", "shop", "rolled"),
+    ),
+    "a served kind by another uid": (ref("argoproj.io/v1alpha1", "Rollout", "rolled", "uid-other"), BAD),
+    "a kind that is not served": (ref("argoproj.io/v1alpha1", "Fantasy", "rolled"), BAD),
+    "not as the controller": (ref("apps/v1", "ReplicaSet", "web-new", controller=False), BAD),
+}
+
+
+@pytest.mark.parametrize(("reference", "expected"), REFERENCES.values(), ids=REFERENCES)
+def test_a_controller_is_verified(reference: dict[str, Any], expected: Subject) -> None:
+    """A Pod counts for what it names only where that is its controller; after the grace, else, for itself."""
+    made = world()
+    made.put("Pod", owned("bad", reference, created="2026-02-01T00:00:00Z"))
+    while (question := made.owners.question()) is not None:
+        made.owners.answer(*question, frozenset({"Rollout"}))
+    made.wait(31)
+    assert made.owners.subject(BAD) == expected
+    strays = made.owners.strays
+    # lost-1 names a ReplicaSet that is not there
+    assert strays["shop"].number == (2 if expected == BAD and reference["controller"] else 1)
+
+
+def test_of_two_controllers_the_first_counts() -> None:
+    """The API server takes one only."""
+    made = world()
+    made.put(
+        "Pod", owned("bad", ref("v1", "ConfigMap", "m", controller=False), ref("apps/v1", "ReplicaSet", "web-new"))
+    )
+    assert made.owners.subject(BAD) == DEPLOYMENT
+    made.put("Pod", owned("two", ref("apps/v1", "StatefulSet", "db"), ref("apps/v1", "ReplicaSet", "web-new")))
+    assert made.owners.subject(subject("Pod", "two")) == Subject("apps", "StatefulSet", "shop", "db")
+
+
+@pytest.mark.parametrize("length", [1, 2, 3])
+@pytest.mark.parametrize("kinds", [("ReplicaSet",), ("Job",), ("ReplicaSet", "Job"), ("Pod",)], ids="-".join)
+def test_owners_that_own_each_other(kinds: tuple[str, ...], length: int) -> None:
+    """Whatever they are, a Pod below them counts for something that is there, and so do they."""
+    made = world()
+    ring = [(kinds[number % len(kinds)], f"ring-{number}") for number in range(length)]
+    versions = {"ReplicaSet": "apps/v1", "Job": "batch/v1", "Pod": "v1"}
+    for (kind, name), (above, named) in zip(ring, ring[1:] + ring[:1], strict=True):
+        made.put(kind, owned(name, ref(versions[above], above, named)))
+    made.put("Pod", owned("bad", ref(versions[kinds[0]], kinds[0], "ring-0"), created="2026-02-01T00:00:00Z"))
+    made.wait(31)
+    assert made.owners.subject(BAD) == (subject("Pod", "ring-0") if kinds == ("Pod",) else BAD)
+    for kind, name in ring:
+        assert made.owners.subject(subject(kind, name)) == subject(kind, name)
+    assert made.owners.strays["shop"].number >= length
+
+
+def test_nothing_moves_during_the_grace() -> None:
+    """A Pod that counted for something goes on to; a new one is not known yet; then each counts for itself, as told."""
+    made = world()
+    made.put("Pod", thing("web-new-1", ("apps/v1", "ReplicaSet", "ghost")))
+    made.put("Pod", thing("bad", ("apps/v1", "ReplicaSet", "ghost")))
+    old = subject("Pod", "web-new-1")
+    made.wait(29)
+    assert made.owners.subject(old) == DEPLOYMENT
+    assert made.owners.subject(BAD) is Unresolved.UNKNOWN
+    assert made.owners.unsettled("shop")
+    made.told.clear()
+    made.wait(2)
+    assert made.told == [{old, BAD, subject("Pod", "lost-1")}]
+    assert made.owners.subject(old) == old
+    assert made.owners.subject(BAD) == BAD
+    assert not made.owners.unsettled("shop")
+    assert "names ReplicaSet ghost as its controller, which is not there" in made.owners._why(BAD)
+
+
+def test_a_ghost_that_appears() -> None:
+    """Within the grace nobody notices that its watch was late; after it, its Pods come back to it."""
+    for seconds in (10, 40):
+        made = world()
+        made.put("Pod", thing("late-1", ("apps/v1", "ReplicaSet", "late")))
+        made.wait(seconds)
+        made.put("ReplicaSet", thing("late", WEB, revision="3"))
+        assert made.owners.subject(subject("Pod", "late-1")) == DEPLOYMENT
+
+
+def test_while_a_watch_is_cut_no_grace_ends() -> None:
+    """What is not known may be there: nothing moves until all were seen live for as long."""
+    made = world()
+    made.put("Pod", thing("bad", ("apps/v1", "StatefulSet", "late")))
+    sets = made.owners.verifiers[CONTROLLERS[1]]
+    for sink in (made.owners.sinks[REPLICASETS], sets):
+        sink.state(CUT)
+        made.wait(600)
+        assert made.owners.subject(BAD) is Unresolved.UNKNOWN
+        sink.state(WATCHING)
+        made.wait(20)
+        assert made.owners.subject(BAD) is Unresolved.UNKNOWN
+    made.wait(20)
+    assert made.owners.subject(BAD) == BAD
+
+
+def test_a_replicaset_that_is_made_again() -> None:
+    """It has another uid: the Pods of the old one are not its own."""
+    made = world()
+    made.drop("ReplicaSet", "web-new")
+    again = thing("web-new", WEB, revision="2")
+    again["metadata"]["uid"] = "uid-again"
+    made.put("ReplicaSet", again)
+    pod = subject("Pod", "web-new-1")
+    assert made.owners.subject(pod) == DEPLOYMENT
+    made.wait(31)
+    assert made.owners.subject(pod) == pod
+    assert "by another uid than it has" in made.owners._why(pod)
+
+
+def test_a_pod_that_is_being_deleted_stays() -> None:
+    """Its ReplicaSet went first: what has half a minute and more to end is no stray."""
+    made = world()
+    ending = thing("web-new-1", NEW)
+    ending["metadata"]["deletionTimestamp"] = "2026-01-02T00:00:00Z"
+    made.put("Pod", ending)
+    made.drop("ReplicaSet", "web-new")
+    pod = subject("Pod", "web-new-1")
+    made.wait(600)
+    assert made.owners.subject(pod) == DEPLOYMENT
+    made.wait(3600)
+    assert made.owners.subject(pod) == pod
+
+
+def test_what_changes_while_its_controller_is_not_there() -> None:
+    """It is seen when the controller is there again: an old revision that has Pods now is in use."""
+    made = world()
+    made.control("Deployment")
+    made.put("Pod", thing("web-old-1", OLD))
+    assert made.owners.subject(subject("ReplicaSet", "web-old")) is Unresolved.IDLE
+    made.control("Deployment", "web")
+    assert made.owners.subject(subject("ReplicaSet", "web-old")) == DEPLOYMENT
+    assert made.owners.subject(subject("Pod", "web-old-1")) == DEPLOYMENT
+
+
+def test_a_deployment_that_is_deleted_first() -> None:
+    """Its ReplicaSet and Pods count for it until they are gone, and it has nothing left then."""
+    made = world()
+    made.control("Deployment")
+    assert made.owners.subject(subject("Pod", "web-new-1")) == DEPLOYMENT
+    made.drop("Pod", "web-new-1")
+    made.drop("ReplicaSet", "web-new")
+    assert not made.owners.extinct(DEPLOYMENT)
+    made.drop("ReplicaSet", "web-old")
+    assert made.owners.extinct(DEPLOYMENT)
+
+
+def test_a_pod_that_names_a_deployment_by_another_uid_keeps_nothing_alive() -> None:
+    """What has nothing left of its own has nothing left."""
+    made = world()
+    for kind, name in (("Pod", "web-new-1"), ("ReplicaSet", "web-new"), ("ReplicaSet", "web-old")):
+        made.drop(kind, name)
+    made.put("ReplicaSet", owned("fake", ref("apps/v1", "Deployment", "web", "uid-other")))
+    assert made.owners.extinct(DEPLOYMENT)
+
+
+def refuse(made: World, kind: str, *, after: int = 0) -> None:
+    made.now += after
+    sink = next(sink for resource, sink in made.owners.verifiers.items() if resource.kind == kind)
+    sink.begin()
+    sink.abort()
+    sink.state(FORBIDDEN)
+
+
+def test_where_controllers_may_not_be_listed_they_are_believed() -> None:
+    """An installation with the rights of an older version: roll-up goes on, unverified."""
+    made = World(controllers=False)
+    made.owners.verifiers[CONTROLLERS[0]].begin()
+    made.list("ReplicaSet", [thing("web-new", WEB)])
+    made.list("Pod", [thing("web-new-1", NEW)])
     made.list("Job")
-    assert made.owners.subject(subject("Pod", "p")) is Unresolved.UNKNOWN
-    assert made.owners.below(subject("ReplicaSet", "a")) == {subject("Pod", "p")}
+    assert not made.owners.listed
+    refuse(made, "Deployment")
+    assert made.owners.subject(subject("Pod", "web-new-1")) == DEPLOYMENT
+    made.control("Deployment", "other")
+    made.wait(31)
+    assert made.owners.subject(subject("Pod", "web-new-1")) == subject("Pod", "web-new-1")
+    refuse(made, "Deployment")
+    refuse(made, "Deployment", after=20_000)
+    made.wait(11)
+    assert made.owners.subject(subject("Pod", "web-new-1")) == DEPLOYMENT
+
+
+def test_the_oldest_says_which_custom_resource_it_is() -> None:
+    """Those that name another uid count for themselves; when it has gone, the next oldest says."""
+    made = world()
+    rollout = Subject("argoproj.io", "Rollout", "shop", "rolled")
+    made.put(
+        "Pod", owned("newer", ref("argoproj.io/v1alpha1", "Rollout", "rolled", "uid-b"), created="2026-03-01T00:00:00Z")
+    )
+    made.wait(31)
+    newer, older = subject("Pod", "newer"), subject("Pod", "rolled-1")
+    assert (made.owners.subject(older), made.owners.subject(newer)) == (rollout, newer)
+    made.drop("Pod", "rolled-1")
+    assert made.owners.subject(newer) == rollout
+
+
+def test_kinds_are_asked_for() -> None:
+    """Each once, and again after an hour; a failure is asked again soon, and believed meanwhile."""
+    made = world()
+    made.put("Pod", owned("bad", ref("example.com/v1", "Widget", "w")))
+    assert made.owners.subject(BAD) is Unresolved.UNKNOWN
+    assert made.owners.question() == ("example.com", "v1")
+    made.owners.answer("example.com", "v1", None)
+    widget = Subject("example.com", "Widget", "shop", "w")
+    assert made.owners.subject(BAD) == widget
+    assert made.owners.question() is None
+    made.now += 61_000
+    made.answer("example.com", "v1")
+    assert made.owners.subject(BAD) == widget
+    made.wait(31)
+    assert made.owners.subject(BAD) == BAD
+    assert "serves no Widget.example.com/v1" in made.owners._why(BAD)
+    made.now += 3_600_000
+    made.owners.answer("argoproj.io", "v1alpha1", None)
+    made.answer("example.com", "v1", "Widget")
+    assert made.owners.subject(BAD) == widget
+
+
+def test_one_namespace_makes_few_questions() -> None:
+    """Eight kinds that are not proven; the others are none, until a place is free. Others have their own places."""
+    made = world()
+    for number in range(50):
+        made.put("Pod", owned(f"bad-{number}", ref(f"g{number}.example.com/v1", "Widget", "w")))
+    other = owned("good", ref("other.example.com/v1", "Widget", "w"))
+    other["metadata"]["namespace"] = "else"
+    made.put("Pod", other)
+    asked = []
+    while (question := made.owners.question()) is not None:
+        asked.append(question)
+        made.owners.answer(*question, frozenset())
+    assert len(asked) == 9
+    assert ("other.example.com", "v1") in asked
+    made.wait(31)
+    assert made.owners.strays["shop"].number == 51
+    for number in range(50):
+        made.drop("Pod", f"bad-{number}")
+    assert len(made.owners.served) == 2
+
+
+# -- what cannot be read ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["9" * 4301, "9" * 300_000, "²", "٣" * 5000, "+5", "-1", "", " 7", "0x9", "1e9", "1_000", "0" * 5000 + "3"],
+    ids=lambda said: f"{said[:4]}…{len(said)}",
+)
+def test_a_revision_of_any_text(said: str) -> None:
+    """What is no number is none, and what is too great is the greatest: nothing else of the object is lost."""
+    made = world()
+    made.put("ReplicaSet", thing("web-odd", WEB, revision=said))
+    assert made.owners.subject(subject("ReplicaSet", "web-odd")) in {DEPLOYMENT, Unresolved.IDLE}
+    assert made.owners.since
+    assert made.malformed == []
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("creationTimestamp", "0001-01-01T00:00:00+23:59"),
+        ("creationTimestamp", "9" * 5000),
+        ("creationTimestamp", 7),
+        ("annotations", ["x"]),
+        ("annotations", {"deployment.kubernetes.io/revision": 5}),
+        ("ownerReferences", [None]),
+        ("ownerReferences", {"a": 1}),
+        ("ownerReferences", [{"controller": "yes"}]),
+        ("uid", 7),
+    ],
+)
+def test_an_object_of_any_shape(member: str, value: object) -> None:
+    """It is there, and counts for itself at the worst: no listing is blind by it, and it is named."""
+    made = world()
+    odd = thing("odd")
+    odd["metadata"][member] = value
+    made.list("Pod", [odd, thing("bare")])
+    assert made.owners.subject(subject("Pod", "odd")) == subject("Pod", "odd")
+    assert made.owners.subject(subject("Pod", "bare")) == subject("Pod", "bare")
+    assert made.owners.since
+    assert made.malformed in ([], ["pods"])
+
+
+def test_an_object_that_cannot_be_taken_is_there() -> None:
+    """Whatever else goes wrong with one object is that object's: it has no controller."""
+    made = world()
+    sink = made.owners.sinks[PODS]
+    sink.unreadable(json.dumps(thing("web-new-1", NEW)).encode(), ZeroDivisionError("x"))
+    assert made.owners.subject(subject("Pod", "web-new-1")) == subject("Pod", "web-new-1")
+    assert made.owners.since
+    assert made.malformed == ["pods"]
+
+
+# -- what it costs ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [250, 8000])
+def test_one_of_many_siblings_touches_few(number: int) -> None:
+    """A Job that comes, changes or goes concerns itself and the newest before and after, however many there are."""
+    made = world()
+    nightly = ("batch/v1", "CronJob", "nightly")
+    made.list("Job", [thing(f"many-{n:05}", nightly, created="2026-01-02T00:00:00Z") for n in range(number)])
+    made.told.clear()
+    made.put("Job", thing("many-00000", nightly, created="2026-01-02T00:00:01Z"))
+    made.put("Job", thing("newest", nightly, created="2026-01-03T00:00:00Z"))
+    made.drop("Job", "newest")
+    made.drop("Job", "many-00007")
+    assert [len(told or ()) for told in made.told] == [2, 2, 2, 1]
+
+
+@pytest.mark.parametrize("number", [250, 8000])
+def test_an_owner_to_and_fro_moves_nobody_else(number: int) -> None:
+    """Its Pods wait for the grace, and by then it is back: nobody is told of them."""
+    made = world()
+    made.list("Pod", [thing(f"web-new-{n}", NEW) for n in range(number)])
+    made.told.clear()
+    for _ in range(10):
+        made.put("ReplicaSet", owned("web-new", ref("apps/v1", "Deployment", "ghost"), revision="2"))
+        made.put("ReplicaSet", thing("web-new", WEB, revision="2"))
+        made.wait(5)
+    assert max(len(told or ()) for told in made.told) <= 3
+    assert len(made.owners.below(DEPLOYMENT)) == number + 1
+
+
+def test_an_owner_between_two_deployments_takes_its_pods_along_once() -> None:
+    """Both are real: the Pods follow at the first move, and then not again before the grace has passed."""
+    made = world()
+    made.control("Deployment", "web", "other")
+    other = subject("Deployment", "other")
+    made.put("ReplicaSet", thing("web-new", ("apps/v1", "Deployment", "other"), revision="2"))
+    assert made.owners.subject(subject("Pod", "web-new-1")) == other
+    made.put("ReplicaSet", thing("web-new", WEB, revision="2"))
+    assert made.owners.subject(subject("Pod", "web-new-1")) == other
+    made.wait(31)
+    assert made.owners.subject(subject("Pod", "web-new-1")) == DEPLOYMENT
+
+
+def test_what_is_remembered_of_the_gone_is_bounded() -> None:
+    """Owners without anything left, of one namespace; another's are not forgotten for them."""
+    made = world()
+    made.drop("Pod", "db-0")
+    for number in range(2_100):
+        one = owned(f"p-{number}", ref("argoproj.io/v1alpha1", "Rollout", f"r-{number}"))
+        one["metadata"]["namespace"] = "else"
+        made.owners.sinks[PODS].upsert(json.dumps(one).encode())
+        made.owners.sinks[PODS].delete(json.dumps(one).encode())
+    assert made.owners.extinct(Subject("apps", "StatefulSet", "shop", "db"))
+    assert len(made.owners._extinct["else"]) == 2_000
+    assert (len(made.owners._links), len(made.owners._customs), len(made.owners.served)) == (7, 1, 1)

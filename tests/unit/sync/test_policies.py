@@ -13,7 +13,7 @@ from policyhub.kube.resource import Resource
 from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
 from policyhub.sources.filter import Filter
-from policyhub.sources.violation import Violation
+from policyhub.sources.violation import Subject, Violation
 from policyhub.sync.entry import Entry
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.policies import _SPEAKERS, APART_MS, QUIET_MS, Policies, Sink, concerns
@@ -83,6 +83,85 @@ def test_a_policy_is_known_by_the_name_that_its_engine_gives_it(origin: str, sou
     assert title(policies, source, policy) == "T"
     assert title(policies, source, "other") is None
     assert title(policies, "another", policy) is None
+
+
+KUBEWARDENS = Resource("policies.kubewarden.io", "v1", "admissionpolicies", "AdmissionPolicy", namespaced=True)
+KYVERNOS = Resource("kyverno.io", "v1", "policies", "Policy", namespaced=True)
+
+
+def found_in(namespace: str, source: str, policy: str, *, kind: str = "Deployment") -> Violation:
+    subject = Subject("apps", kind, namespace, "cart") if kind != "Namespace" else Subject("", kind, "", namespace)
+    return msgspec.structs.replace(violation(source, policy), subject=subject)
+
+
+@pytest.mark.parametrize("order", [("a", "a-b"), ("a-b", "a")])
+def test_two_policies_that_kubewarden_calls_alike_each_word_their_own_namespace(order: tuple[str, str]) -> None:
+    """`b-c` in `a` and `c` in `a-b` are both `namespaced-a-b-c`; whichever came last says nothing of the other's."""
+    policies = Policies(now=Clock(), on_malformed=print)
+    written = {
+        "a": said("b-c", namespace="a", title="of a", severity="low"),
+        "a-b": said("c", namespace="a-b", title="of a-b", severity="critical"),
+    }
+    listed(policies.sink(KUBEWARDENS), *(written[namespace] for namespace in order))
+    for namespace, severity in (("a", "LOW"), ("a-b", "CRITICAL")):
+        words = policies.enrich(found_in(namespace, "kubewarden", "namespaced-a-b-c"))
+        assert (dict(words.properties)["policy-title"], words.severity) == (f"of {namespace}", severity)
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "Namespace"])
+def test_a_policy_of_a_namespace_says_nothing_of_another(kind: str) -> None:
+    """Neither words nor a severity, whoever reports that it is violated there; of its own namespace it does."""
+    policies = Policies(now=Clock(), on_malformed=print)
+    listed(policies.sink(KYVERNOS), said("p", namespace="team-a", title="Mine", severity="low"))
+    for namespace in ("team-b", "kube-system"):
+        theirs = found_in(namespace, "kyverno", "team-a/p", kind=kind)
+        assert policies.enrich(theirs) == theirs
+    nowhere = msgspec.structs.replace(theirs, subject=Subject("", "Node", "", "team-a"))
+    assert policies.enrich(nowhere) == nowhere
+    assert policies.enrich(found_in("team-a", "kyverno", "team-a/p", kind=kind)).severity == "LOW"
+
+
+def test_where_a_namespace_has_none_the_cluster_wide_policy_speaks() -> None:
+    """Also where both are called alike."""
+    policies = Policies(now=Clock(), on_malformed=print)
+    listed(policies.sink(CLUSTER_POLICY), said("team-a/p", title="For all"))
+    listed(policies.sink(KYVERNOS), said("p", namespace="team-a", title="Mine"))
+    for namespace, told in (("team-a", "Mine"), ("team-b", "For all")):
+        assert dict(policies.enrich(found_in(namespace, "kyverno", "team-a/p")).properties)["policy-title"] == told
+    for _ in range(3):
+        listed(policies.sink(KYVERNOS))
+    assert dict(policies.enrich(found_in("team-a", "kyverno", "team-a/p")).properties)["policy-title"] == "For all"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"{",
+        b"[" * 100_000,
+        b'{"metadata": {"name": "\xff"}}',
+        b'{"metadata": {"name": 1}}',
+    ],
+)
+def test_a_policy_that_cannot_be_read_is_told_and_stops_nothing(raw: bytes) -> None:
+    """Deep, not UTF-8, without a namespace: each is one policy's."""
+    told: list[tuple[str, str]] = []
+    policies = Policies(now=Clock(), on_malformed=lambda origin, why: told.append((origin, why)))
+    listed(policies.sink(KYVERNOS), raw, said("p", namespace="shop", title="T"))
+    assert [origin for origin, _ in told] == ["policies.kyverno.io"]
+    assert title(policies, "kyverno", "shop/p") == "T"
+
+
+def test_what_was_known_stands_while_a_policy_cannot_be_read() -> None:
+    """It may be the one that seems to be missing."""
+    policies = Policies(now=Clock(), on_malformed=lambda *_: None)
+    sink = policies.sink(KYVERNOS)
+    listed(sink, said("p", namespace="shop", title="T"))
+    for _ in range(3):
+        listed(sink, b"{")
+    assert title(policies, "kyverno", "shop/p") == "T"
+    for _ in range(2):
+        listed(sink)
+    assert title(policies, "kyverno", "shop/p") is None
 
 
 def test_every_kind_that_is_looked_for_has_a_speaker() -> None:
@@ -166,6 +245,24 @@ def test_a_kind_is_settled_when_listed_or_refused() -> None:
     assert other.settled
     assert title(policies, "gatekeeper", "K8sLimits") == "T"
     assert told == ["settled", "constrainttemplates.templates.gatekeeper.sh", "settled"]
+
+
+def test_what_was_known_outlasts_listings_that_could_not_be_read_whole() -> None:
+    """The policy that could not be taken may be any of those that a listing lacks."""
+    told: list[str] = []
+    policies = Policies(now=Clock(), on_malformed=lambda origin, why: told.append(f"{origin} {why}"))
+    sink = policies.sink(TEMPLATE)
+    listed(sink, said("k8slimits", title="T"))
+    for _ in range(3):
+        sink.begin()
+        sink.unreadable(b"", ValueError("7" * 5_000))
+        sink.finish()
+    assert title(policies, "gatekeeper", "K8sLimits") == "T"
+    assert len(told) == 3
+    assert all(len(message) < 600 for message in told)
+    for _ in range(2):
+        listed(sink)
+    assert title(policies, "gatekeeper", "K8sLimits") != "T"
 
 
 def test_which_sources_are_read_again() -> None:

@@ -1,18 +1,22 @@
 """Results of Pods, ReplicaSets and Jobs as calls for their controllers, and what the end of one is worth."""
 
 import json
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from policyhub.findings.identity import finding_id
 from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
 from policyhub.sources.filter import Filter
-from policyhub.sources.violation import Subject
+from policyhub.sources.violation import SourceKey, Subject
 from policyhub.sync.entry import Coverage, Entry, Held, Known
 from policyhub.sync.ledger import OWNERS, Ledger
 from policyhub.sync.owners import JOBS, PODS, REPLICASETS, Owners
@@ -46,7 +50,10 @@ def thing(
     }
     if owner is not None:
         version, above, named = owner
-        metadata["ownerReferences"] = [{"apiVersion": version, "kind": above, "name": named, "controller": True}]
+        uid = f"uid-{named}"
+        metadata["ownerReferences"] = [
+            {"apiVersion": version, "kind": above, "name": named, "uid": uid, "controller": True}
+        ]
     return {"kind": kind, "metadata": metadata}
 
 
@@ -96,13 +103,12 @@ class World:
 
     # -- the cluster ----------------------------------------------------------------------------------------------
 
-    def lists(self, things: Iterable[dict[str, Any]] = ()) -> None:
-        every = list(things)
-        for kind, resource in RESOURCES.items():
-            sink = self.owners.sinks[resource]
+    def lists(self, things: Iterable[dict[str, Any]] = (), *, controllers: bool = True) -> None:
+        every = [*things, thing("Deployment", "web"), thing("StatefulSet", "db")]
+        for resource, sink in {**(self.owners.verifiers if controllers else {}), **self.owners.sinks}.items():
             sink.begin()
             for one in every:
-                if one["kind"] == kind:
+                if one["kind"] == resource.kind:
                     sink.upsert(json.dumps(one).encode())
             sink.finish()
             sink.state(WATCHING)
@@ -119,6 +125,22 @@ class World:
         """Kyverno's report of one object."""
         said = {"source": "kyverno", "policy": "p", "rule": rule, "result": result, "message": f"{name} is bad", **more}
         self.views[REPORTS[0]].upsert(json.dumps(self._report(kind, name, [said])).encode())
+
+    def all_of(self, pods: Iterable[str], *, name: str = "all", policy: str = "p") -> None:
+        """One report of many Pods."""
+        results = [
+            {
+                "source": "kyverno",
+                "policy": policy,
+                "rule": "limits",
+                "result": "fail",
+                "message": f"{len(pod) % 2} of {pod}",
+                "resources": [{"apiVersion": "v1", "kind": "Pod", "name": pod, "namespace": "shop"}],
+            }
+            for pod in pods
+        ]
+        document = {"metadata": {"name": name, "namespace": "shop"}, "results": results}
+        self.views[REPORTS[0]].upsert(json.dumps(document).encode())
 
     def unreport(self, kind: str, name: str) -> None:
         self.views[REPORTS[0]].delete(json.dumps(self._report(kind, name, [])).encode())
@@ -569,6 +591,105 @@ def test_an_audit_that_began_before_the_new_pods_says_nothing_of_them() -> None:
     assert world.wanted
 
 
+# -- what it costs ----------------------------------------------------------------------------------------------------
+
+
+def steps(act: Callable[[], object]) -> int:
+    """How many steps of our own code it takes."""
+    number = 0
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal number
+        frame.f_trace_opcodes = True
+        number += event == "opcode"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        act()
+    finally:
+        sys.settrace(before)
+    return number
+
+
+def siblings(number: int) -> World:
+    """A StatefulSet with so many Pods, each with a report; and one report of them all."""
+    world = World()
+    world.put(*(thing("Pod", f"db-{n}", DB) for n in range(number)))
+    for n in range(number):
+        world.report("Pod", f"db-{n}")
+    world.all_of(f"db-{n}" for n in range(number))
+    world.sent()
+    return world
+
+
+AUDITS = SourceKey(group=CONSTRAINTS[0], resource=CONSTRAINTS[1], namespace="", name="limits")
+COSTS: dict[str, Callable[[World], object]] = {
+    "one more": lambda world: world.put(thing("Pod", "db-new", DB)),
+    "one less": lambda world: world.drop("Pod", "db-7"),
+    "one that moves": lambda world: world.put(thing("Pod", "db-7", WEB)),
+    "one report that passes": lambda world: world.report("Pod", "db-7", "pass"),
+    "one report that says something else": lambda world: world.report("Pod", "db-7", message="worse"),
+    "one report that goes": lambda world: world.unreport("Pod", "db-7"),
+    "what is asked at a decision": lambda world: [
+        (
+            world.rollup.unreported("kyverno", of),
+            world.rollup.unaudited(of, AUDITS, 0),
+            world.rollup.places(of, AUDITS),
+            world.rollup.deleted(of, orphaned=True),
+        )
+        for of in [Subject("apps", "StatefulSet", "shop", "db")]
+    ],
+}
+
+
+@pytest.mark.parametrize("act", COSTS.values(), ids=COSTS)
+def test_what_one_of_many_siblings_costs(act: Callable[[World], object]) -> None:
+    """About the same among 50 and among 800."""
+
+    def cost(number: int) -> int:
+        world = siblings(number)
+        world.drop("Pod", "db-1")  # the first that moves has the report of them all indexed
+        return steps(lambda: act(world))
+
+    assert cost(800) < 2 * cost(50) + 500
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(st.integers(0, 29), st.sampled_from(["db", "web-old", "", "gone"])), max_size=40))
+def test_a_report_of_many_pods_that_move(moves: list[tuple[int, str]]) -> None:
+    """However they came where they are, what is called for is what would be, had they been there before the report."""
+    owners = {"db": DB, "web-old": OLD, "": None}
+
+    def made(world: World, where: Iterable[tuple[int, str]]) -> None:
+        for number, owner in where:
+            if owner == "gone":
+                world.drop("Pod", f"p-{number}")
+            else:
+                world.put(thing("Pod", f"p-{number}", owners[owner]))
+
+    moved, fresh = World(), World()
+    final = dict.fromkeys(range(30), "db")
+    for world in (moved, fresh):
+        world.put(thing("ReplicaSet", "web-old", WEB))
+        made(world, final.items())
+    moved.all_of(f"p-{number}" for number in range(30))
+    for number, owner in moves:
+        made(moved, [(number, owner)])
+    final.update(moves)
+    made(fresh, final.items())
+    fresh.all_of(f"p-{number}" for number in range(30))
+    for world in (moved, fresh):
+        world.all_of((f"p-{number}" for number in range(0, 30, 3)), name="other", policy="q")
+    assert {where: entry.voice for where, entry in moved.wanted.items()} == {
+        where: entry.voice for where, entry in fresh.wanted.items()
+    }
+    assert {key: set(ids) for key, ids in moved.ledger.objects.items()} == {
+        key: set(ids) for key, ids in fresh.ledger.objects.items()
+    }
+
+
 @pytest.mark.skipif(not DATA.exists(), reason="the recordings are not at hand")
 def test_586_failing_results_are_209_findings() -> None:
     """A recording of 35 Pods under 39 policies, counted here without any of our code."""
@@ -593,8 +714,8 @@ def test_586_failing_results_are_209_findings() -> None:
                 number += 1
                 rule = result.get("rule", "").removeprefix("autogen-cronjob-").removeprefix("autogen-")
                 expected.add((result["policy"], rule, where))
-    world = World()
-    world.lists(owners)
+    world = World(listed=False)
+    world.lists(owners, controllers=False)  # the recording has none, and they are believed
     for report in reports:
         world.views[REPORTS[0]].upsert(json.dumps(report).encode())
     found = [entry.voice for entry in world.ledger.entries.values() if entry.wanted and entry.voice]

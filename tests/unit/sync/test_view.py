@@ -101,6 +101,20 @@ def test_object_without_a_name_stops_the_sweep_and_no_other() -> None:
     assert ORIGIN not in ledger.blind
 
 
+def test_an_object_that_could_not_be_taken_stops_the_sweep_and_no_other() -> None:
+    """As one without a name: what it called for stands until a listing that was read whole lacks it."""
+    view, ledger, _ = made()
+    list_all(view, raw("a"), raw("b"))
+    view.begin()
+    view.unreadable(raw("b"), RecursionError("deep"))
+    view.upsert(raw("c"))
+    view.finish()
+    assert wanted(ledger) == {"a", "b", "c"}
+    assert ORIGIN in ledger.blind
+    list_all(view, raw("c"))
+    assert wanted(ledger) == {"c"}
+
+
 def test_deleted_object_is_gone() -> None:
     """A DELETED event ends the calls of its object; one that cannot be read ends none."""
     view, ledger, _ = made()

@@ -133,3 +133,26 @@ def test_csv_holds_no_formula() -> None:
     """A name that a spreadsheet would execute is a text."""
     (one,) = csv.DictReader(io.StringIO(to_csv([made(name="=cmd()")])))
     assert one["name"] == "'=cmd()"
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@x", "\uff1dHYPERLINK()", " =1", "\t=1", "\u200b=1", "\r\n=1"])
+def test_no_name_is_a_formula(name: str) -> None:
+    """Whatever stands before it that a spreadsheet would not see."""
+    (cell,) = (line["name"] for line in csv.DictReader(io.StringIO(to_csv([made(name=name)]))))
+    assert cell.startswith("'")
+
+
+@pytest.mark.parametrize("text", ["\x1b[2J", "\x9b31m", "\u202e", "\u200b", "\U000e0041", "\r", "\n"])
+def test_nothing_reaches_the_terminal_that_cannot_be_seen(text: str) -> None:
+    """From whatever member of a finding."""
+    fields = {f"policyhub/{key}": f"a{text}b" for key in ("source", "policy", "rule")}
+    one = made(name=f"a{text}b", ProductFields=fields, Title=f"a{text}b", status=f"NEW{text}", Id=f"a{text}b")
+    assert text not in table([one]).removesuffix("\n").replace("\n", "", 1 + (text == "\n"))
+    assert text not in to_json([one]).replace("\n", "" if text == "\n" else "\n")
+
+
+@pytest.mark.parametrize("odd", [None, 1, "x", [], [None], ["x"], {"a": 1}])
+def test_a_finding_of_odd_shapes_is_a_line(odd: Any) -> None:
+    """Who may import into the account may write anything the API takes; a line is a line."""
+    shaped = dict.fromkeys(("Severity", "Workflow", "ProductFields", "Resources", "CreatedAt", "Title", "Id"), odd)
+    assert table([row(shaped, cluster="alpha", sla_days=SLA, now=NOW)]).startswith("CLUSTER")

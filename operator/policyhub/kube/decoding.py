@@ -1,0 +1,95 @@
+"""JSON of an API server, as what it should be: the one place where it is decoded.
+
+Whatever hostile JSON does to a decoder becomes the error that the caller names:
+
+    not JSON, other types, missing members      msgspec.MsgspecError
+    text that is not UTF-8                      UnicodeDecodeError
+    a number of thousands of digits             ValueError
+    a thousand brackets                         RecursionError
+
+`members` and `elements` split what is nested too deeply, without recursion, so that one such object is that object's
+trouble and not its page's. Pure: no I/O, no clock.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Final, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+Json = bytes | bytearray | memoryview | msgspec.Raw
+
+
+class TooDeep(Exception):  # noqa: N818  (says what it is)
+    """Nested more deeply than the decoder follows."""
+
+
+def decoded(decoder: msgspec.json.Decoder[T], raw: Json, error: Callable[[str], Exception]) -> T:
+    """What `raw` holds; raises what `error` makes of the reason."""
+    try:
+        return decoder.decode(raw)
+    except RecursionError:
+        raise error("it is nested too deeply") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as fault:
+        raise error(str(fault)) from None
+
+
+def fits(decoder: msgspec.json.Decoder[T], raw: Json, error: Callable[[str], Exception]) -> T:
+    """As `decoded`, but raises TooDeep where nesting alone is the reason."""
+    try:
+        return decoder.decode(raw)
+    except RecursionError:
+        raise TooDeep from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as fault:
+        raise error(str(fault)) from None
+
+
+_STRUCTURE: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*("?)|[\[\]{},:]', re.DOTALL)
+"""Strings whole, so that what is in them does not count. It also matches a string without an end: no second try."""
+
+
+def members(raw: bytes) -> dict[bytes, bytes]:
+    """The members of a JSON object, each as it is written; names as they are written between their quotes.
+
+    Raises ValueError where brackets do not match. What the members hold is not looked at.
+    """
+    found = {}
+    for part in _parts(raw, b"{"):
+        name = _STRUCTURE.match(part)
+        if name is None or not name[1]:
+            raise ValueError("a member without a name")
+        _, colon, value = part[name.end() :].partition(b":")
+        if not colon:
+            raise ValueError("a member without a value")
+        found[part[1 : name.end() - 1]] = value.strip()
+    return found
+
+
+def elements(raw: bytes) -> list[bytes]:
+    """The elements of a JSON array, each as it is written; of `null` none. Raises ValueError."""
+    return [] if raw.strip() == b"null" else list(_parts(raw, b"["))
+
+
+def _parts(raw: bytes, opening: bytes) -> Iterator[bytes]:
+    """What commas separate on the outermost level."""
+    raw = raw.strip()
+    if not raw.startswith(opening):
+        raise ValueError(f"no {opening.decode()} where one is due")
+    depth, start = 0, 1
+    for token in _STRUCTURE.finditer(raw):
+        sign = token[0]
+        if sign in b"[{":
+            depth += 1
+        elif sign in b"]}":
+            depth -= 1
+        if depth == 0 or (depth == 1 and sign == b","):
+            part = raw[start : token.start()].strip()
+            if part:
+                yield part
+            start = token.end()
+        if depth == 0:
+            if raw[start:].strip():
+                raise ValueError("something follows the end")
+            return
+    raise ValueError("it has no end")

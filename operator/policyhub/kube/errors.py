@@ -1,0 +1,55 @@
+"""The two ways in which an API server gives no answer, named for what the caller does about them.
+
+    Refused       the server answered and said no: `status` and `reason` tell the remedy
+    Unreachable   no usable answer: network, TLS, time-out, or something that is not the Kubernetes API
+    └── TooLarge  the answer, or the part of it that must be held at once, exceeds what is read: ask for less
+
+Their texts end up in conditions and logs: they are on one line, cut, and hold no credential (`redaction`).
+
+Pure: no I/O, no clock.
+"""
+
+from collections.abc import Iterable
+
+from policyhub.redaction import redacted
+from policyhub.sources.text import line
+
+_MAX_MESSAGE = 500
+
+
+def spoken(text: str, secrets: Iterable[str] = ()) -> str:
+    """A server's or a library's words, fit for a condition."""
+    return line(redacted(text, secrets), _MAX_MESSAGE)
+
+
+class Refused(Exception):  # noqa: N818  (the name says what happened)
+    """The API server answered with an error."""
+
+    def __init__(
+        self,
+        status: int,
+        reason: str,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        secrets: Iterable[str] = (),
+    ) -> None:
+        """`secrets` are the credentials that the server was sent."""
+        known = frozenset(secrets)
+        self.status = status
+        self.reason = spoken(reason, known)
+        self.message = spoken(message, known) or "the answer holds no message"
+        super().__init__(f"{status} {self.reason}: {self.message}")
+        self.retry_after = retry_after
+        """Seconds that the server asks to wait."""
+
+
+class Unreachable(Exception):  # noqa: N818  (the name says what happened)
+    """No usable answer: network, TLS, time-out, or not a Kubernetes API server."""
+
+    def __init__(self, message: str, *, secrets: Iterable[str] = ()) -> None:
+        super().__init__(spoken(message, secrets))
+
+
+class TooLarge(Unreachable):
+    """More than is held at once."""

@@ -1,0 +1,155 @@
+"""Which kinds of custom resources that objects name as their controllers the API server serves.
+
+Anybody can name a kind that there is none of, so discovery is asked, each group and version once and again after an
+hour. `question` says what is to be asked, `answer` takes what came; whoever calls them paces it.
+
+| a kind                                                     | an owner of it                                |
+|------------------------------------------------------------|-----------------------------------------------|
+| is in the document of its group and version                | may be one                                    |
+| is not, or the document is not there (404)                 | is none                                       |
+| could not be asked for (any other failure)                 | may be one, until the next answer             |
+| was not asked for yet                                      | is not known yet                              |
+| is one of too many that are not proven (see the two limits)| is none                                       |
+
+The limits bound what one namespace, and all together, make us ask and remember. A proven kind takes no place: a cluster
+serves as many as it serves. Pure: no I/O; the clock is an argument.
+"""
+
+from collections.abc import Collection
+from typing import Final
+
+import msgspec
+
+from policyhub.sources.violation import Subject
+
+AGAIN_MS: Final = 3_600_000
+RETRY_MS: Final = 60_000
+"""After a failure."""
+MOST: Final = 256
+"""Kinds that are not proven, of all namespaces."""
+MOST_EACH: Final = 8
+"""And of one."""
+
+Key = tuple[str, str, str]
+"""(group, version, kind)."""
+
+
+class _Kind(msgspec.Struct):
+    users: dict[Subject, None]
+    """Owners of it that something names."""
+    charged: str | None = None
+    """The namespace whose place it takes; None: it takes none."""
+    waits: bool = False
+    """For a place."""
+    served: bool | None = None
+    due: int = 0
+    """When it is to be asked for."""
+
+
+class Served:
+    """Of one cluster. `verify` false: there is nobody to ask, and every kind may be one."""
+
+    def __init__(self, *, verify: bool = True) -> None:
+        self._verify = verify
+        self._kinds: dict[Key, _Kind] = {}
+        self._taken: dict[str, int] = {}
+        """Namespace → places."""
+        self._total = 0
+        self._waiting: dict[str, dict[Key, None]] = {}
+        """By the namespaces that name them."""
+
+    def __len__(self) -> int:
+        return len(self._kinds)
+
+    def use(self, key: Key, owner: Subject) -> None:
+        """Something names this owner."""
+        if not self._verify:
+            return
+        kind = self._kinds.get(key)
+        if kind is None:
+            kind = self._kinds[key] = _Kind({}, waits=True)
+        kind.users[owner] = None
+        if kind.waits and not self._admit(key, kind, owner.namespace):
+            self._waiting.setdefault(owner.namespace, {})[key] = None
+
+    def drop(self, key: Key, owner: Subject) -> None:
+        """Nothing names it any more."""
+        kind = self._kinds.get(key)
+        if kind is None:
+            return
+        kind.users.pop(owner, None)
+        if kind.users:
+            return
+        del self._kinds[key]
+        self._unwait(key, owner.namespace)
+        self._discharge(kind)
+
+    def verdict(self, key: Key) -> bool | None:
+        """Whether an owner of this kind may be one; None: not known yet."""
+        kind = self._kinds.get(key)
+        if kind is None:
+            return not self._verify
+        return False if kind.waits else kind.served
+
+    def question(self, now: int) -> tuple[str, str] | None:
+        """The group and version whose document is to be read next."""
+        self._promote()
+        due = [(kind.due, key) for key, kind in self._kinds.items() if not kind.waits and kind.due <= now]
+        if not due:
+            return None
+        _, (group, version, _) = min(due)
+        return group, version
+
+    def answer(self, group: str, version: str, kinds: Collection[str] | None, *, now: int) -> list[Subject]:
+        """The kinds in the document (None: it could not be read); the owners that this concerns."""
+        concerned: list[Subject] = []
+        for key, kind in self._kinds.items():
+            if key[:2] != (group, version) or kind.waits:
+                continue
+            before = kind.served
+            if kinds is None:
+                kind.served = True if before is None else before
+            else:
+                kind.served = key[2] in kinds
+            kind.due = now + (RETRY_MS if kinds is None else AGAIN_MS)
+            if kinds is not None and kind.served:
+                self._discharge(kind)
+            if kind.served != before:
+                concerned += kind.users
+        return concerned
+
+    def _admit(self, key: Key, kind: _Kind, namespace: str) -> bool:
+        if self._total >= MOST or self._taken.get(namespace, 0) >= MOST_EACH:
+            return False
+        self._total += 1
+        self._taken[namespace] = self._taken.get(namespace, 0) + 1
+        kind.charged, kind.waits = namespace, False
+        for where in {user.namespace for user in kind.users} if self._waiting else ():
+            self._unwait(key, where)
+        return True
+
+    def _discharge(self, kind: _Kind) -> None:
+        if kind.charged is None:
+            return
+        self._total -= 1
+        self._taken[kind.charged] -= 1
+        if not self._taken[kind.charged]:
+            del self._taken[kind.charged]
+        kind.charged = None
+
+    def _promote(self) -> None:
+        """Give free places to those that wait, one for each namespace."""
+        for namespace in list(self._waiting):
+            key = next(iter(self._waiting[namespace]))
+            kind = self._kinds.get(key)
+            if kind is None or not kind.waits:
+                self._unwait(key, namespace)
+            elif not self._admit(key, kind, namespace) and self._total >= MOST:
+                return
+
+    def _unwait(self, key: Key, namespace: str) -> None:
+        waiting = self._waiting.get(namespace)
+        if waiting is not None:
+            waiting.pop(key, None)
+            if not waiting:
+                del self._waiting[namespace]

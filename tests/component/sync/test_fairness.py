@@ -1,0 +1,214 @@
+"""One namespace's or cluster's flood at the engine: how many calls the others wait."""
+
+import asyncio
+import random
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from policyhub.findings.asff import Cluster
+from policyhub.findings.identity import finding_id
+from policyhub.metrics import Metrics
+from policyhub.sources.violation import Identity, SourceKey, Subject, Violation
+from policyhub.sync.engine import Engine, Feed
+from policyhub.sync.entry import Coverage, Held, Known
+from policyhub.sync.ledger import Ledger
+from policyhub.sync.plan import Rules
+from policyhub.sync.shares import Limits
+from tests.component.sync.test_engine import NOW, ORIGIN, MemoryHub, until
+
+FLOOD = 5_000
+
+
+def cluster(name: str) -> Cluster:
+    return Cluster(
+        id=name,
+        name=name,
+        arn=None,
+        uid="uid-1",
+        account="111122223333",
+        region="eu-west-1",
+        partition="aws",
+        product_arn="arn:aws:securityhub:eu-west-1:111122223333:product/111122223333/default",
+    )
+
+
+class World:
+    """Two clusters at one hub."""
+
+    def __init__(self, *, read: bool = True, limits: Limits | None = None) -> None:
+        self.hub = MemoryHub()
+        self.engine = Engine(
+            hub=self.hub,
+            hub_name="hub",
+            metrics=Metrics(CollectorRegistry()),
+            now=lambda: NOW,
+            clock=asyncio.get_running_loop().time,
+            rng=random.Random(1),  # noqa: S311  (jitter)
+        )
+        self.alpha, self.beta = (self._ledger(name, read=read, limits=limits) for name in ("alpha", "beta"))
+
+    def _ledger(self, name: str, *, read: bool, limits: Limits | None) -> Ledger:
+        ledger = Ledger(
+            cluster_id=name,
+            cluster_uid="uid-1",
+            default_severity="MEDIUM",
+            on_dirty=self.engine.wake,
+            limits=limits,
+        )
+        self.engine.attach(
+            Feed(name=name, ledger=ledger, cluster=cluster(name), rules=Rules(archive_delay_ms=0), sends=True)
+        )
+        if read:
+            ledger.take_part("", [], now=0)
+        ledger.list_reports(listed=True)
+        ledger.cover(ORIGIN, Coverage(live=True, since=1))
+        ledger.confirmed[ORIGIN] = NOW * 2
+        return ledger
+
+    def calls_until(self, id_: str) -> int | None:
+        """In which call a finding went."""
+        return next((n for n, call in enumerate(self.hub.calls, 1) if any(f["Id"] == id_ for f in call)), None)
+
+
+def violation(namespace: str, number: int, message: str = "m") -> Violation:
+    return Violation(
+        source="kyverno",
+        policy="p",
+        rule=f"r{number}",
+        subject=Subject("apps", "Deployment", namespace, "web"),
+        discriminator="",
+        result="fail",
+        severity="HIGH",
+        category="",
+        message=message,
+    )
+
+
+def id_of(name: str, namespace: str, number: int) -> str:
+    return finding_id(name, violation(namespace, number).identity)
+
+
+def say(ledger: Ledger, namespace: str, number: int, message: str = "m", *, start: int = 0, **more: Any) -> None:
+    def nothing() -> frozenset[Identity]:
+        return frozenset()
+
+    key = SourceKey("wgpolicyk8s.io", "policyreports", namespace, f"r{start}")
+    calls: list[tuple[Violation, int | None]] = [
+        (violation(namespace, start + n, message), None) for n in range(number)
+    ]
+    ledger.read(key, calls, complete=True, passed=nothing, now=NOW, **more)
+
+
+def known(ledger: Ledger, namespace: str, number: int) -> str:
+    """Security Hub has it already."""
+    say(ledger, namespace, 1, start=number)
+    entry = ledger.entries[id_of(ledger.cluster_id, namespace, number)]
+    ledger.launch(entry)
+    ledger.acknowledge(
+        entry, Known(digest=entry.digest, created_at=NOW - 1, updated_at=NOW - 1, archived=False), now=NOW
+    )
+    ledger.settle(entry)
+    return entry.id
+
+
+@pytest.mark.parametrize("change", ["new", "changed", "backlog", "archived"])
+@pytest.mark.parametrize("where", ["alpha", "beta"])
+async def test_a_flood_of_one_namespace_delays_nobody(change: str, where: str) -> None:
+    """Beside thousands of pending findings of one namespace, what another one needs, in this cluster or another, is in
+    the first call that is composed after it.
+    """
+    world = World()
+    ledger = world.alpha if where == "alpha" else world.beta
+    there = known(ledger, "shop", 7) if change in {"changed", "archived"} else id_of(where, "shop", 7)
+    say(world.alpha, "team-a", FLOOD, start=100_000)
+    match change:
+        case "new":
+            say(ledger, "shop", 1, start=7)
+        case "changed":
+            say(ledger, "shop", 1, "other", start=7)
+        case "backlog":
+            say(ledger, "shop", 1, start=7, backlog=True)
+        case "archived":
+            key = SourceKey("wgpolicyk8s.io", "policyreports", "shop", "r7")
+            identity = violation("shop", 7).identity
+            ledger.read(key, [], complete=True, passed=lambda: frozenset({identity}), now=NOW)
+    task = asyncio.create_task(world.engine.run())
+    await until(lambda: world.calls_until(there) is not None)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert world.calls_until(there) == 1
+
+
+async def test_a_cluster_gets_its_half_beside_another_ones_flood() -> None:
+    """Two clusters with floods in the same lane share each call."""
+    world = World()
+    say(world.alpha, "team-a", 1_000)
+    say(world.beta, "team-b", 1_000)
+    task = asyncio.create_task(world.engine.run())
+    await until(lambda: len(world.hub.calls) >= 3)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    for call in world.hub.calls:
+        assert sum(f["Id"].startswith("policyhub/alpha/") for f in call) == 50
+
+
+async def test_look_ups_take_turns() -> None:
+    """While the inventory has not reached them, fresh violations are looked up by turns of clusters and namespaces."""
+    world = World(read=False)
+    say(world.alpha, "team-a", FLOOD)
+    say(world.alpha, "shop", 1, start=900_000)
+    say(world.beta, "bank", 1, start=900_000)
+    task = asyncio.create_task(world.engine.run())
+    await until(lambda: len(world.hub.looked_up) >= 2)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    asked = {id_ for ids in world.hub.looked_up[:2] for id_ in ids}
+    assert {id_of("alpha", "shop", 900_000), id_of("beta", "bank", 900_000)} <= asked
+
+
+async def test_what_is_read_before_it_is_archived_takes_turns_too() -> None:
+    """Thousands of one namespace's findings that only Security Hub knows do not hold up the archive of another's."""
+    world = World(read=False)
+
+    def held(namespace: str, number: int) -> Held:
+        return Held(
+            id=id_of("alpha", namespace, number),
+            known=Known(digest="d", created_at=NOW - 1, updated_at=NOW - 1, archived=False),
+            cluster_uid="uid-1",
+            origin=ORIGIN,
+            rule="r",
+            source=f"kyverno-{namespace}",
+            place=("apps", "v1", "Deployment", namespace, "web"),
+        )
+
+    flood = [held("team-a", number) for number in range(1_000)]
+    world.alpha.take_part("", [*flood, held("shop", 7)], now=NOW)
+    world.alpha.guard.approved = {"kyverno-team-a": NOW * 2}
+    task = asyncio.create_task(world.engine.run())
+    for _ in range(100):
+        await asyncio.sleep(0.02)
+        world.alpha.weigh(now=NOW)
+        if len(world.hub.looked_up) >= 3:
+            break
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    asked = [id_ for ids in world.hub.looked_up[:3] for id_ in ids]
+    assert id_of("alpha", "shop", 7) in asked
+
+
+async def test_a_namespace_that_has_used_up_its_imports_stops_alone() -> None:
+    """The others go on; what waits is not pending, and goes the next day."""
+    world = World(limits=Limits(namespace_imports=100))
+    say(world.alpha, "team-a", 500)
+    say(world.alpha, "shop", 150, start=900_000)
+    task = asyncio.create_task(world.engine.run())
+    await until(lambda: not world.alpha.pending)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    sent = [f["Resources"][0]["Details"]["Other"]["Namespace"] for f in world.hub.sent]
+    assert 100 <= sent.count("team-a") < 100 + 4 * 100, "calls under way when the limit is reached still count"
+    assert 100 <= sent.count("shop") <= 150
+    assert world.alpha.unpaid
+    assert world.alpha.shares.exhausted(now=NOW) == ["shop", "team-a"]

@@ -1,0 +1,238 @@
+"""No pattern takes longer than in proportion to the text, whatever the text: the operator reads what anybody writes.
+
+Every compiled pattern of every module is found, wherever it hangs, and tried with texts that are made of its own parts:
+one part again and again, two in turn, each after what the pattern wants before it and with an end that does not fit.
+"""
+
+import ast
+import importlib
+import pkgutil
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from re import _constants as ops  # type: ignore[attr-defined]  # the only way to a pattern's parts
+from re import _parser as parser  # type: ignore[attr-defined]  # the same
+from typing import Any
+
+import pytest
+
+import policyhub
+
+SIZES = (64, 1_024, 8_192)
+LONGEST = 262_144
+"""Of the three texts that took the longest until then."""
+SECONDS_A_CHARACTER = 4e-6
+"""Of this process's own time: fifty times what is usual, a hundredth of what a quadratic one takes at the end."""
+SLACK = 0.02
+_ANY = (" ", "a", "1", "-", "a ", "\n", "\ufffd", "/", ".", ",", '"', "\\", "(")
+_MISFITS = ("", "\x00", " x")
+
+
+def modules() -> Iterator[Any]:
+    yield policyhub
+    for found in pkgutil.walk_packages(policyhub.__path__, "policyhub."):
+        if not found.name.endswith("__main__"):
+            yield importlib.import_module(found.name)
+
+
+def patterns() -> dict[str, "re.Pattern[Any]"]:
+    """By their names; one that two modules share is tried once."""
+    found: dict[str, re.Pattern[Any]] = {}
+    for module in modules():
+        for name, value in vars(module).items():
+            for pattern in held(value):
+                told = f"{module.__name__.removeprefix('policyhub.')}.{name}"
+                if pattern not in found.values():
+                    found[told if told not in found else f"{told}: {pattern.pattern!r}"] = pattern
+    return found
+
+
+def held(value: object, depth: int = 3) -> Iterator["re.Pattern[Any]"]:
+    """The patterns in a value: itself, in a container, behind a bound method."""
+    if isinstance(value, re.Pattern):
+        yield value
+    elif isinstance(getattr(value, "__self__", None), re.Pattern):
+        yield value.__self__  # type: ignore[attr-defined]  # just asked
+    elif depth and isinstance(value, dict):
+        for part in (*value.keys(), *value.values()):
+            yield from held(part, depth - 1)
+    elif depth and isinstance(value, list | tuple | set | frozenset):
+        for part in value:
+            yield from held(part, depth - 1)
+
+
+def atoms(tree: Any) -> list[str]:
+    """The parts of a pattern in their order: runs of literals, and a character of each class."""
+    found: list[str] = []
+    run = ""
+    for op, of in tree:
+        if op is ops.LITERAL:
+            run += chr(of)
+            continue
+        found += [run] if run else []
+        run = ""
+        if op is ops.IN:
+            found.append(member(of))
+        elif op in (ops.ANY, ops.NOT_LITERAL):
+            found.append("a" if op is ops.ANY or of != ord("a") else "b")
+        elif op is ops.BRANCH:
+            for branch in of[1]:
+                found += atoms(branch)
+        elif op in (ops.MAX_REPEAT, ops.MIN_REPEAT, ops.POSSESSIVE_REPEAT):
+            found += atoms(of[2])
+        elif op in (ops.SUBPATTERN, ops.ASSERT, ops.ASSERT_NOT):
+            found += atoms(of[-1])
+        elif op is ops.ATOMIC_GROUP:
+            found += atoms(of)
+    return found + ([run] if run else [])
+
+
+def member(of: Any) -> str:
+    """A character of a class."""
+    negated = of[0][0] is ops.NEGATE
+    candidates = " a1-.x/:\"'\\\ufffd\n\x00\U000e0001" if negated else ""
+    for op, value in of:
+        if op is ops.LITERAL:
+            candidates += chr(value)
+        elif op is ops.RANGE:
+            candidates += chr(value[0])
+        elif op is ops.CATEGORY:
+            candidates += {ops.CATEGORY_SPACE: " ", ops.CATEGORY_DIGIT: "1", ops.CATEGORY_WORD: "a"}.get(value, "a -1")
+    return next(char for char in candidates if fits(char, of))
+
+
+def fits(char: str, of: Any) -> bool:
+    code, negated, inside = ord(char), False, False
+    for op, value in of:
+        if op is ops.NEGATE:
+            negated = True
+        elif op is ops.LITERAL:
+            inside |= code == value
+        elif op is ops.RANGE:
+            inside |= value[0] <= code <= value[1]
+        elif op is ops.CATEGORY:
+            kinds: dict[Any, str] = {
+                ops.CATEGORY_SPACE: r"\s",
+                ops.CATEGORY_NOT_SPACE: r"\S",
+                ops.CATEGORY_DIGIT: r"\d",
+                ops.CATEGORY_NOT_DIGIT: r"\D",
+                ops.CATEGORY_WORD: r"\w",
+                ops.CATEGORY_NOT_WORD: r"\W",
+            }
+            inside |= re.fullmatch(kinds[value], char) is not None
+    return inside is not negated
+
+
+Shape = tuple[str, str, str]
+"""What stands before, what comes again and again, what stands at the end."""
+Use = Callable[[Any], object]
+
+
+def shapes(pattern: "re.Pattern[Any]") -> list[Shape]:
+    """Of texts that are made for this pattern."""
+    source, flags = pattern.pattern, pattern.flags
+    if isinstance(source, bytes):
+        source = source.decode("latin-1")
+    parts = atoms(parser.parse(source, flags))
+    found = dict.fromkeys(("", one, end) for one in (*parts, *_ANY, "".join(parts)) for end in _MISFITS)
+    for number, part in enumerate(parts):
+        before, behind = "".join(parts[:number]), "".join(parts[number + 1 :])
+        following = parts[number + 1] if number + 1 < len(parts) else " "
+        for pump in (part, part + following, part + " "):
+            found |= dict.fromkeys((before, pump, end) for end in (*_MISFITS, behind))
+    return [shape for shape in found if shape[1]]
+
+
+def text_of(pattern: "re.Pattern[Any]", shape: Shape, size: int) -> Any:
+    """Of about so many characters, and of the pattern's own kind."""
+    before, pump, end = shape
+    text = before + pump * (size // len(pump) + 1) + end
+    return text if isinstance(pattern.pattern, str) else text.encode("utf-8", "replace")
+
+
+def slow(pattern: "re.Pattern[Any]") -> str | None:
+    """What takes too long, and how long; None where nothing does."""
+
+    def ended(*_: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGVTALRM, ended)
+    uses: list[Use] = [pattern.search, pattern.fullmatch, lambda text: sum(1 for _ in pattern.finditer(text))]
+    tried = [(use, shape) for shape in shapes(pattern) for use in uses]
+    took: dict[tuple[Use, Shape], float] = {}
+    try:
+        for size in (*SIZES, LONGEST):
+            if size == LONGEST:
+                tried = sorted(tried, key=lambda one: -took[one])[:3]
+            for use, shape in tried:
+                text = text_of(pattern, shape, size)
+                took[use, shape] = seconds = timed(use, text)
+                if seconds > SLACK + len(text) * SECONDS_A_CHARACTER:
+                    return f"{len(text)} characters of {shape}: {seconds:.2f} s"
+    finally:
+        signal.signal(signal.SIGVTALRM, before)
+    return None
+
+
+def timed(use: Use, text: Any) -> float:
+    """Seconds of this thread's own time."""
+    signal.setitimer(signal.ITIMER_VIRTUAL, 3)
+    began = time.thread_time()
+    try:
+        use(text)
+    except TimeoutError:
+        return float("inf")
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+    return time.thread_time() - began
+
+
+FOUND = patterns()
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+
+
+@pytest.mark.parametrize("pattern", FOUND.values(), ids=FOUND.keys())
+def test_a_pattern_takes_time_in_proportion_to_the_text(pattern: "re.Pattern[Any]") -> None:
+    """Blanks, parts of the pattern, near misses: nothing that a tenant writes keeps the operator busy."""
+    assert slow(pattern) is None
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        pytest.param(r"\s+in (?:CEL|Vpol)$", id="blanks before an end"),
+        pytest.param("\ufffd+$", id="an end that is searched"),
+        pytest.param(r"(?:.+/)?(?:.+-)?controls?", id="two that share their characters"),
+        pytest.param(r"(a*)*b", id="nested"),
+        pytest.param(r"(?:\s*,\s*x?)*\)", id="blanks on both sides"),
+        pytest.param(r",(?![^(]*\))", id="an endless look ahead"),
+    ],
+)
+def test_what_the_test_would_find(pattern: str) -> None:
+    """Patterns that policyhub had, or that are known to be bad."""
+    assert slow(re.compile(pattern)) is not None
+
+
+def test_patterns_are_made_at_import_only() -> None:
+    """One that is made of a text, or in a function, would be tried by nobody."""
+    found = []
+    for path in Path(policyhub.__path__[0]).rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        inside = {id(node) for made in ast.walk(tree) if isinstance(made, FUNCTIONS) for node in ast.walk(made)}
+        found += [
+            f"{path.name}:{node.lineno}"
+            for node in ast.walk(tree)
+            if (called := of_re(node)) and (id(node) in inside or called != "compile")
+            if isinstance(node, ast.Call)
+        ]
+    assert found == []
+
+
+def of_re(node: ast.AST) -> str:
+    """What is called of `re`: `compile`, `sub` …; `escape` makes no pattern."""
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        return ""
+    is_re = isinstance(node.func.value, ast.Name) and node.func.value.id == "re"
+    return node.func.attr if is_re and node.func.attr != "escape" else ""

@@ -1,0 +1,66 @@
+import asyncio
+
+from policyhub.kube.pace import SLICE_SECONDS, Pace
+
+
+class Work:
+    """Time that passes only with work."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.rounds = 0
+        self.done: list[str] = []
+        self.pace = Pace(clock=lambda: self.now)
+
+    async def worker(self, name: str, objects: int, seconds: float) -> None:
+        for _ in range(objects):
+            if self.pace.waits(name):
+                await self.pace.turn(name)
+            self.now += seconds
+            self.done.append(name)
+            self.pace.worked()
+
+    async def others(self) -> None:
+        while True:
+            self.rounds += 1
+            await asyncio.sleep(0)
+
+
+async def test_a_slice_of_each_round_for_all_watches_together() -> None:
+    """However many reflectors have something to do: the others have their turn after each slice."""
+    work = Work()
+    others = asyncio.create_task(work.others())
+    await asyncio.gather(*(work.worker(f"w{number}", 40, SLICE_SECONDS / 4) for number in range(25)))
+    others.cancel()
+    assert work.rounds >= 25 * 40 / 4 / 2  # a slice is a little more than that, since an object is not cut
+    assert len(work.done) == 25 * 40
+
+
+async def test_reflectors_take_turns() -> None:
+    """None keeps the others of its own cluster waiting."""
+    work = Work()
+    await asyncio.gather(work.worker("flood", 1_000, SLICE_SECONDS), work.worker("small", 10, SLICE_SECONDS))
+    assert max(index for index, name in enumerate(work.done) if name == "small") < 40
+
+
+async def test_little_work_waits_for_nobody() -> None:
+    """Within a slice no round of the loop is lost."""
+    work = Work()
+    others = asyncio.create_task(work.others())
+    await work.worker("one", 100, 0.0)
+    assert work.rounds == 0
+    others.cancel()
+
+
+async def test_a_cancelled_turn_holds_up_nobody() -> None:
+    """The next one in the queue has it."""
+    work = Work()
+    work.pace.waits("a")
+    work.now += 1
+    work.pace.worked()
+    waiting = [asyncio.create_task(work.pace.turn(name)) for name in "bcd"]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    waiting[1].cancel()
+    async with asyncio.timeout(10):
+        await waiting[2]

@@ -1,0 +1,82 @@
+"""Which of the names that anybody may choose are shown one by one."""
+
+import json
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry
+
+from policyhub.metrics import Metrics
+from policyhub.sources.filter import Filter
+from policyhub.sync.admission import Admission
+from policyhub.sync.ledger import Ledger
+from policyhub.sync.view import ENGINES, ENGINES_EACH, View
+
+NOW = 1_790_000_000_000
+
+
+def test_a_namespace_brings_in_so_many() -> None:
+    """Beyond its share a namespace's names are not shown until another namespace uses them, or some of its own end."""
+    names: Admission[str] = Admission(total=10, each=2)
+    assert [names.admit(name, "a") for name in "uvw"] == [True, True, False]
+    assert "w" not in names
+    assert names.admit("w", "b")
+    assert names.admit("w", "a")
+    assert not names.admit("x", "a")
+    names.retain({"v", "w"})
+    assert "u" not in names
+    assert names.admit("x", "a")
+
+
+def test_all_together_bring_in_so_many() -> None:
+    """All namespaces together have a limit, and cluster-scoped objects half of it; known names are beside both."""
+    names: Admission[str] = Admission(total=4, each=3, known={"known"})
+    assert [names.admit(name, "") for name in "uvw"] == [True, True, False]
+    assert [names.admit(name, "a") for name in "wxy"] == [True, True, False]
+    assert not names.admit("z", "b")
+    assert names.admit("known", "b")
+    assert "known" in names
+
+
+def view() -> View:
+    return View(
+        cluster="alpha",
+        group="wgpolicyk8s.io",
+        resource="policyreports",
+        ledger=Ledger(cluster_id="alpha", cluster_uid="uid", default_severity="MEDIUM", on_dirty=lambda: None),
+        wanted=Filter(),
+        metrics=Metrics(CollectorRegistry()),
+        now=lambda: NOW,
+    )
+
+
+def report(namespace: str, engines: Iterable[str], *, at: int) -> bytes:
+    results = [
+        {"source": name, "policy": "p", "result": "pass", "timestamp": {"seconds": at, "nanos": 0}} for name in engines
+    ]
+    document = {
+        "apiVersion": "wgpolicyk8s.io/v1alpha2",
+        "kind": "PolicyReport",
+        "metadata": {"namespace": namespace, "name": "r", "creationTimestamp": "2026-09-21T00:00:00Z"},
+        "scope": {"apiVersion": "v1", "kind": "Pod", "namespace": namespace, "name": "web"},
+        "results": results,
+    }
+    return json.dumps(document).encode()
+
+
+def test_no_namespace_pushes_engines_out() -> None:
+    """A namespace that names 5,000 engines, newer than all others, brings in ten; other namespaces' and the known ones
+    are there whenever they come. Nothing is kept of those that are not admitted.
+    """
+    whole, at = view(), NOW // 1000 - 100
+    for turn in range(10):
+        whole.upsert(report("evil", [f"fake-{turn}-{number}" for number in range(500)], at=at + 50))
+    whole.upsert(report("shop", ["our-scanner", "kyverno"], at=at))
+    for namespace in range(20):
+        whole.upsert(report(f"evil-{namespace}", [f"more-{namespace}-{number}" for number in range(100)], at=at))
+    whole.upsert(report("bank", ["Trivy ConfigAudit", "our-scanner"], at=at + 1))
+    named = whole.newest_by
+    assert named["our-scanner"] == at + 1
+    assert named["kyverno"] == at
+    assert named["Trivy ConfigAudit"] == at + 1
+    assert len([name for name in named if name.startswith("fake-")]) == ENGINES_EACH
+    assert len(named) <= ENGINES + 2

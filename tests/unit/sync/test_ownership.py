@@ -1,0 +1,120 @@
+"""Any graph of owners: what each object counts for is there, in its own namespace, whatever the order of events."""
+
+import json
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from policyhub.kube.sink import ReflectorState
+from policyhub.sources.violation import Subject
+from policyhub.sync.owners import GRACE_MS, Owners, Sink, Unresolved
+
+WATCHING = ReflectorState(phase="watching")
+VERSIONS = {
+    "Pod": "v1", "ReplicaSet": "apps/v1", "Job": "batch/v1", "Deployment": "apps/v1", "StatefulSet": "apps/v1",
+    "CronJob": "batch/v1", "Rollout": "example.com/v1", "Fantasy": "example.com/v1", "ConfigMap": "v1",
+}  # fmt: skip
+THREE = ("Pod", "ReplicaSet", "Job")
+WATCHED = (*THREE, "Deployment", "StatefulSet", "CronJob")
+NAMESPACES = ("a", "b")
+
+Key = tuple[str, str, str]
+Document = dict[str, Any]
+
+keys = st.tuples(st.sampled_from(WATCHED), st.sampled_from(NAMESPACES), st.sampled_from("xy"))
+references = st.builds(
+    lambda kind, name, uid, controller: {
+        "apiVersion": VERSIONS[kind], "kind": kind, "name": name, "uid": uid, "controller": controller,
+    },
+    st.sampled_from(sorted(VERSIONS)), st.sampled_from("xy"), st.sampled_from(["1", "2", ""]),
+    st.sampled_from([True, True, True, False]),
+)  # fmt: skip
+documents = st.builds(
+    lambda uid, created, revision, owners: {
+        "uid": uid, "creationTimestamp": f"2026-01-01T00:00:0{created}Z", "ownerReferences": owners,
+        "annotations": {"deployment.kubernetes.io/revision": revision},
+    },
+    st.sampled_from("12"), st.integers(0, 3), st.sampled_from("012"), st.lists(references, max_size=2),
+)  # fmt: skip
+events = st.lists(st.tuples(keys, st.none() | documents, st.integers(0, 40)), max_size=40)
+
+
+class World:
+    """Told of everything, and with what the operator would be told of counted beside it."""
+
+    def __init__(self, listed: dict[Key, Document]) -> None:
+        self.now = 1_790_000_000_000
+        self.homes: dict[Subject, Subject | Unresolved] = {}
+        self.owners = Owners(now=lambda: self.now, on_change=lambda _: None, on_malformed=lambda *_: None)
+        sinks = (*self.owners.verifiers.values(), *self.owners.sinks.values())
+        self.sinks: dict[str, Sink] = {sink.resource.kind: sink for sink in sinks}
+        for sink in sinks:
+            sink.begin()
+        for key, metadata in listed.items():
+            self.put(key, metadata)
+        for sink in sinks:
+            sink.finish()
+            sink.state(WATCHING)
+
+    def put(self, key: Key, metadata: Document | None) -> None:
+        kind, namespace, name = key
+        raw = json.dumps({"metadata": {"name": name, "namespace": namespace, **(metadata or {})}}).encode()
+        (self.sinks[kind].delete if metadata is None else self.sinks[kind].upsert)(raw)
+
+    def wait(self, milliseconds: int) -> None:
+        while (question := self.owners.question()) is not None:
+            self.owners.answer(*question, frozenset({"Rollout"}))
+        self.now += milliseconds
+        self.owners.expire()
+
+    def settled(self) -> dict[Subject, Subject | Unresolved]:
+        for _ in range(4):
+            self.wait(GRACE_MS + 1000)
+        found = {}
+        for kind in THREE:
+            group = VERSIONS[kind].rpartition("/")[0]
+            for namespace in NAMESPACES:
+                for name in "xy":
+                    of = Subject(group, kind, namespace, name)
+                    found[of] = self.owners.subject(of)
+        return found
+
+
+@settings(deadline=None, max_examples=300)
+@given(events)
+def test_any_order_comes_to_the_same(happened: list[tuple[Key, Document | None, int]]) -> None:
+    """Once the graces have passed, everything is as if it had just been listed; and each object counts for exactly one
+    that is there, of its own namespace, if it is no revision out of use.
+    """
+    world = World({})
+    there: dict[Key, Document | None] = {}
+    for key, metadata, seconds in happened:
+        there[key] = metadata
+        world.put(key, metadata)
+        world.wait(seconds * 1000)
+    found = world.settled()
+    fresh = World({key: metadata for key, metadata in there.items() if metadata is not None})
+    assert found == fresh.settled()
+    assert world.owners.strays.keys() == fresh.owners.strays.keys()
+    assert [s.number for s in world.owners.strays.values()] == [s.number for s in fresh.owners.strays.values()]
+    exist = {
+        Subject(VERSIONS[kind].rpartition("/")[0], kind, namespace, name)
+        for (kind, namespace, name), said in there.items()
+        if said is not None
+    }
+    for of, counts_for in found.items():
+        if of not in exist:
+            assert counts_for is Unresolved.GONE
+        elif counts_for is Unresolved.IDLE:
+            assert of.kind != "Pod"
+        else:
+            assert isinstance(counts_for, Subject)
+            assert counts_for.namespace == of.namespace
+            assert counts_for in exist or counts_for.kind == "Rollout"
+            assert (of in world.owners.below(counts_for)) == (counts_for != of)
+    for namespace in NAMESPACES:
+        assert not world.owners.unsettled(namespace)
+    heads = {home for of, home in found.items() if isinstance(home, Subject) and home != of}
+    for head in heads:
+        assert world.owners.below(head) == {of for of, home in found.items() if home == head and of != head}

@@ -1,0 +1,51 @@
+"""What was refused, whose it is, and for how long it is told."""
+
+from policyhub.sync.refusals import REMEMBERED, Refusal, Refusals
+
+ORIGIN = "policyreports.wgpolicyk8s.io"
+CUT = (Refusal("report-results", number=88_000, taken=5_000),)
+
+
+def test_an_object_that_is_put_right_is_no_longer_told() -> None:
+    """As for one that was deleted."""
+    refusals = Refusals()
+    refusals.put(ORIGIN, "team-a", "r", CUT)
+    (told,) = refusals.summary()
+    assert (told.namespace, told.name, told.refusal) == ("team-a", "r", CUT[0])
+    assert refusals.left_out() == {"report-results": 83_000}
+    refusals.put(ORIGIN, "team-a", "r", ())
+    assert not refusals
+    refusals.put(ORIGIN, "team-a", "r", CUT)
+    refusals.drop(ORIGIN, "team-a", "r")
+    refusals.drop(ORIGIN, "team-a", "r")
+    assert not list(refusals.summary())
+
+
+def test_a_listing_forgets_what_it_does_not_bring() -> None:
+    """But only of its own API, and only where it is complete."""
+    refusals = Refusals()
+    for origin, name in ((ORIGIN, "gone"), (ORIGIN, "there"), ("pods", "p")):
+        refusals.put(origin, "team-a", name, (Refusal("malformed-object"),))
+    refusals.begin(ORIGIN)
+    refusals.put(ORIGIN, "team-a", "there", (Refusal("malformed-object"),))
+    refusals.abort(ORIGIN)
+    assert next(refusals.summary()).objects == 3
+    refusals.begin(ORIGIN)
+    refusals.put(ORIGIN, "team-a", "there", (Refusal("malformed-object"),))
+    refusals.finish(ORIGIN)
+    (told,) = refusals.summary()
+    assert (told.objects, told.reasons["malformed-object"]) == (2, 2)
+
+
+def test_a_namespace_full_of_rubbish_hides_no_other() -> None:
+    """A namespace is told in one line, and a limited number of its objects is remembered."""
+    refusals = Refusals()
+    for number in range(REMEMBERED + 50):
+        refusals.put(ORIGIN, "team-a", f"r{number}", (Refusal("malformed-result", number=2),))
+    refusals.put(ORIGIN, "shop", "r", CUT)
+    shop, team = refusals.summary()
+    assert (shop.namespace, shop.objects) == ("shop", 1)
+    assert (team.namespace, team.objects) == ("team-a", REMEMBERED)
+    for number in range(REMEMBERED + 50):
+        refusals.drop(ORIGIN, "team-a", f"r{number}")
+    assert [told.namespace for told in refusals.summary()] == ["shop"]

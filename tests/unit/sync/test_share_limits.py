@@ -1,0 +1,262 @@
+"""Limits as reports meet them: what is taken, what stands, and what is said of the rest."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+import pytest
+from prometheus_client import CollectorRegistry
+
+from policyhub.findings.identity import finding_id
+from policyhub.kube.sink import ReflectorState
+from policyhub.metrics import Metrics
+from policyhub.sources.filter import Filter
+from policyhub.sync.entry import Coverage, Held, Known
+from policyhub.sync.ledger import Ledger
+from policyhub.sync.plan import Change, Hold, Rules, Wait, decide
+from policyhub.sync.shares import DAY_MS, Limits
+from policyhub.sync.view import View
+
+NOW = 1_790_000_000_000
+ORIGIN = "policyreports.wgpolicyk8s.io"
+RULES = Rules(archive_delay_ms=1000)
+
+
+def made(**limits: int) -> tuple[View, Ledger]:
+    ledger = Ledger(
+        cluster_id="alpha",
+        cluster_uid="uid-1",
+        default_severity="MEDIUM",
+        on_dirty=lambda: None,
+        limits=Limits(**limits),
+    )
+    ledger.take_part("", [], now=NOW)
+    view = View(
+        cluster="alpha",
+        group="wgpolicyk8s.io",
+        resource="policyreports",
+        ledger=ledger,
+        wanted=Filter(),
+        metrics=Metrics(CollectorRegistry()),
+        now=lambda: NOW,
+    )
+    view.begin()
+    view.finish()
+    view.state(ReflectorState(phase="watching", listed=1.0))
+    return view, ledger
+
+
+def raw(name: str, objects: Iterable[str], *, namespace: str = "team-a", result: str = "fail", **more: Any) -> bytes:
+    resources = [{"apiVersion": "v1", "kind": "ConfigMap", "name": one} for one in objects]
+    return msgspec.json.encode(
+        {
+            "metadata": {"name": name, "namespace": namespace},
+            "results": [{"source": "kyverno", "policy": "p", "rule": "r", "result": result, "resources": resources}],
+            **more,
+        }
+    )
+
+
+def named(prefix: str, number: int) -> list[str]:
+    return [f"{prefix}{n}" for n in range(number)]
+
+
+def wanted(ledger: Ledger, namespace: str = "team-a") -> set[str]:
+    return {
+        e.voice.subject.name
+        for e in ledger.entries.values()
+        if e.calls and e.voice is not None and e.voice.subject.namespace == namespace
+    }
+
+
+def told(ledger: Ledger) -> dict[str, tuple[str, int, int | None]]:
+    """By namespace: the first refusal."""
+    return {
+        refused.namespace: (refused.refusal.reason, refused.refusal.number, refused.refusal.taken)
+        for refused in ledger.refusals.summary()
+    }
+
+
+def test_a_report_may_have_so_many_results() -> None:
+    """The rest is not taken, the report counts as incomplete, and it is said."""
+    view, ledger = made(report_results=5)
+    view.upsert(raw("r", named("x", 88)))
+    assert len(wanted(ledger)) == 5
+    assert told(ledger) == {"team-a": ("report-results", 88, 5)}
+    view.upsert(raw("r", named("x", 3)))
+    assert wanted(ledger) == set(named("x", 3))
+    assert not ledger.refusals
+
+
+def test_what_fails_is_taken_before_what_passes() -> None:
+    """A flood of passing results hides no failure."""
+    view, ledger = made(report_results=5)
+    passing = {"source": "kyverno", "policy": "q", "result": "pass", "resources": [{"name": n} for n in named("y", 50)]}
+    failing = {"source": "kyverno", "policy": "p", "result": "fail", "resources": [{"name": n} for n in named("x", 4)]}
+    view.upsert(raw("r", [], results=[passing, failing]))
+    assert wanted(ledger) == set(named("x", 4))
+
+
+def test_nothing_ends_by_a_report_that_was_cut() -> None:
+    """What it called for stands, whatever it lists and passes beyond its limit; what it holds does not grow either."""
+    view, ledger = made(report_results=5, namespace_findings=7)
+    view.upsert(raw("r", named("x", 5)))
+    before = wanted(ledger)
+    view.upsert(raw("r", named("x", 88), result="pass"))
+    assert wanted(ledger) == before
+    for turn in range(20):
+        view.upsert(raw("r", named(f"t{turn}-", 88)))
+    assert wanted(ledger) >= before
+    assert len(wanted(ledger)) == 7
+
+
+def test_a_report_may_have_so_many_bytes() -> None:
+    """A larger one is not read: what it called for stands, and it is said."""
+    view, ledger = made(report_bytes=2_000)
+    view.upsert(raw("r", named("x", 3)))
+    view.upsert(raw("r", named("y", 100)))
+    assert wanted(ledger) == set(named("x", 3))
+    reason, number, taken = told(ledger)["team-a"]
+    assert (reason, taken) == ("report-bytes", None)
+    assert number > 2_000
+    view.begin()
+    view.upsert(raw("r", named("y", 100)))
+    view.finish()
+    assert wanted(ledger) == set(named("x", 3)), "a listing has brought it, so it is not swept"
+
+
+def test_a_report_of_nothing_but_brackets_is_not_decoded() -> None:
+    """A few megabytes of empty results would take a hundred times their size."""
+    view, ledger = made()
+    view.upsert(raw("r", named("x", 3)))
+    view.upsert(raw("r", [], results=[{} for _ in range(150_000)]))
+    assert wanted(ledger) == set(named("x", 3))
+    reason, number, taken = told(ledger)["team-a"]
+    assert (reason, taken) == ("report-results", 0)
+    assert number > 150_000
+
+
+def test_a_namespace_may_have_so_many_findings() -> None:
+    """In however many reports; another namespace is not concerned, and what ended makes room again."""
+    view, ledger = made(namespace_findings=10)
+    for number in range(5):
+        view.upsert(raw(f"r{number}", named(f"x{number}-", 4)))
+    view.upsert(raw("s", named("s", 10), namespace="shop"))
+    assert len(wanted(ledger)) == 10
+    assert len(wanted(ledger, "shop")) == 10
+    assert told(ledger)["team-a"] == ("namespace-limit", 4, 2)
+    assert "shop" not in told(ledger)
+    for number in range(5):
+        view.delete(raw(f"r{number}", []))
+    for id_ in list(ledger.dirty):
+        ledger.settle(ledger.entries[id_])
+    view.upsert(raw("again", named("z", 10)))
+    assert wanted(ledger) == set(named("z", 10))
+    assert not ledger.refusals
+
+
+def test_what_has_a_place_keeps_it() -> None:
+    """A full namespace goes on changing what it has; a rewrite in another order changes nothing."""
+    view, ledger = made(namespace_findings=5)
+    view.upsert(raw("r", named("x", 8)))
+    first = wanted(ledger)
+    ledger.dirty.clear()
+    view.upsert(raw("r", reversed(named("x", 8))))
+    assert wanted(ledger) == first
+    assert not ledger.dirty
+
+
+def test_what_security_hub_holds_takes_room_too() -> None:
+    """Findings that nobody reports any more are counted until they are archived: rewriting a report with others again
+    and again makes no more findings than the namespace may have.
+    """
+    view, ledger = made(namespace_findings=10)
+    for turn in range(6):
+        view.upsert(raw("r", named(f"t{turn}-", 5)))
+        for id_ in list(ledger.dirty):
+            entry = ledger.entries[id_]
+            if entry.wanted:
+                ledger.launch(entry)
+                known = Known(digest=entry.digest, created_at=NOW, updated_at=NOW, archived=False)
+                ledger.acknowledge(entry, known, now=NOW)
+            ledger.settle(entry)
+    active = [e for e in ledger.entries.values() if e.known is not None and not e.known.archived]
+    assert len(active) == 10
+
+
+def test_a_restart_takes_what_security_hub_already_has() -> None:
+    """What the inventory brought has its place before it is reported again."""
+    view, ledger = made(namespace_findings=3)
+    ids = [finding_id("alpha", ("kyverno", "p", "r", "", "ConfigMap", "team-a", name, "")) for name in named("x", 3)]
+    known = Known(digest="d", created_at=NOW, updated_at=NOW, archived=False)
+    held = [
+        Held(
+            id=id_,
+            known=known,
+            cluster_uid="uid-1",
+            origin=ORIGIN,
+            rule="r",
+            source="kyverno",
+            place=("", "v1", "ConfigMap", "team-a", f"x{number}"),
+        )
+        for number, id_ in enumerate(ids)
+    ]
+    ledger.take_part("", held, now=NOW)
+    view.upsert(raw("r", [*named("y", 3), *named("x", 3)]))
+    assert wanted(ledger) == set(named("x", 3))
+
+
+def test_the_texts_of_a_namespace_are_limited() -> None:
+    """A report whose texts have no room is not taken; what it said before stands."""
+    view, ledger = made(namespace_findings=5)
+    long = [{"source": "kyverno", "policy": f"p{n}", "result": "fail", "message": "m" * 2_000} for n in range(4)]
+    view.upsert(raw("r", [], results=long))
+    view.upsert(raw("s", [], results=long))
+    assert len([e for e in ledger.entries.values() if e.calls]) == 4
+    assert told(ledger)["team-a"] == ("namespace-limit", 4, 0)
+
+
+@pytest.mark.parametrize("archived", [False, True], ids=["new", "archived"])
+def test_imports_of_a_namespace_wait_for_the_next_day(archived: bool) -> None:  # noqa: FBT001  (a case)
+    """Whatever the change is; a finding of another namespace does not wait."""
+    view, ledger = made(namespace_imports=1)
+    view.upsert(raw("r", ["x"]))
+    view.upsert(raw("s", ["x"], namespace="shop"))
+    entries = {e.voice.subject.namespace: e for e in ledger.entries.values() if e.voice is not None}
+    entry = entries["team-a"]
+    if archived:
+        entry.known = Known(digest="d", created_at=NOW, updated_at=NOW, archived=False)
+        ledger.cover(ORIGIN, Coverage(live=True, since=1))
+        ledger.list_reports(listed=True)
+        ledger.confirm([ORIGIN], now=NOW * 2)
+        view.upsert(raw("r", ["x"], result="pass"))
+    ledger.shares.spend("team-a", now=NOW)
+    decision = decide(entry, ledger=ledger, rules=RULES, now=NOW)
+    assert decision == Wait(NOW + DAY_MS, Hold.BUDGET)
+    ledger.settle(entry, hold=Hold.BUDGET, until=NOW + DAY_MS)
+    assert ledger.unpaid == {entry.id}
+    assert decide(entries["shop"], ledger=ledger, rules=RULES, now=NOW) is Change.NEW
+    ledger.wake(NOW + DAY_MS)
+    assert not ledger.unpaid
+    after = decide(entry, ledger=ledger, rules=RULES, now=NOW + DAY_MS)
+    assert after is (Change.ARCHIVED if archived else Change.NEW)
+
+
+def test_names_of_engines_are_limited_by_namespace() -> None:
+    """Who writes reports under thousands of engines' names fills his own room only."""
+    view, _ = made()
+    stamp = {"seconds": NOW // 1000}
+    for number in range(100):
+        view.upsert(
+            raw("r", [], results=[{"source": f"fake{number}", "policy": "p", "result": "pass", "timestamp": stamp}])
+        )
+    view.upsert(
+        raw(
+            "s",
+            [],
+            namespace="shop",
+            results=[{"source": "kyverno", "policy": "p", "result": "pass", "timestamp": stamp}],
+        )
+    )
+    assert len(view.newest_by) == 11
+    assert view.newest_by["kyverno"] == NOW // 1000

@@ -1,0 +1,182 @@
+"""A namespace that rewrites its reports at full speed: it waits, nobody else does, and nothing is lost."""
+
+from typing import Any
+
+import msgspec
+from prometheus_client import CollectorRegistry
+
+from policyhub.kube.sink import ReflectorState
+from policyhub.metrics import Metrics
+from policyhub.sources.filter import Filter
+from policyhub.sources.violation import SourceKey
+from policyhub.sync.entry import Coverage, Known
+from policyhub.sync.ledger import Ledger
+from policyhub.sync.plan import Change, Hold, Rules, decide
+from policyhub.sync.throttle import BURST, HELD_BYTES, PER_SECOND, Throttle
+from policyhub.sync.view import View
+
+NOW = 1_790_000_000_000
+ORIGIN = "policyreports.wgpolicyk8s.io"
+
+
+def key(name: str, namespace: str = "team-a") -> SourceKey:
+    return SourceKey("wgpolicyk8s.io", "policyreports", namespace, name)
+
+
+def test_who_has_used_up_what_he_is_given_waits_alone() -> None:
+    """And for as long as it takes to be given it again."""
+    throttle = Throttle()
+    throttle.charge("team-a", size=0, violations=BURST, now=NOW)
+    assert throttle.strained
+    assert throttle.waits("team-a", now=NOW)
+    assert not throttle.waits("shop", now=NOW)
+    assert not throttle.waits("team-a", now=NOW + 1_000)
+    throttle.charge("", size=10**9, violations=10**9, now=NOW)
+    assert not throttle.waits("", now=NOW), "who writes outside of namespaces is trusted"
+
+
+def test_only_the_latest_event_of_an_object_is_kept() -> None:
+    """They are read in their order, as units are given."""
+    throttle = Throttle()
+    throttle.charge("team-a", size=0, violations=BURST + PER_SECOND, now=NOW)
+    for text in (b"1", b"2", b"3"):
+        throttle.put_aside(key("a"), text)
+    throttle.put_aside(key("b"), b"4")
+    throttle.put_aside(key("c"), b"5")
+    throttle.forget(key("c"))
+    assert not list(throttle.due(now=NOW))
+    assert throttle.waiting() == {"team-a"}
+    read = []
+    for raw in throttle.due(now=NOW + 1_001):
+        read.append(raw)
+        throttle.charge("team-a", size=0, violations=PER_SECOND, now=NOW + 1_001)
+    assert read == [b"3"]
+    assert throttle.waits("team-a", now=NOW + 3_000), "what comes now has to come after what waits"
+    assert list(throttle.due(now=NOW + 3_000)) == [b"4"]
+    assert not throttle.waiting()
+    assert not list(throttle.due(now=NOW + 100_000))
+    assert not throttle.strained
+
+
+def test_what_is_put_aside_is_bounded() -> None:
+    """What has no room is dropped, and known to be missing until a listing brings it."""
+    throttle = Throttle()
+    throttle.charge("team-a", size=0, violations=BURST, now=NOW)
+    for number in range(40):
+        throttle.put_aside(key(f"r{number}"), b"x" * (HELD_BYTES // 20))
+    assert len(list(throttle.due(now=NOW + 60_000))) == 20
+    assert throttle.waiting() == {"team-a"} == throttle.dropped
+
+
+class World:
+    def __init__(self) -> None:
+        self.now = NOW
+        self.ledger = Ledger(cluster_id="a", cluster_uid="u", default_severity="MEDIUM", on_dirty=lambda: None)
+        self.ledger.take_part("", [], now=NOW)
+        self.ledger.list_reports(listed=True)
+        self.view = View(
+            cluster="c",
+            group="wgpolicyk8s.io",
+            resource="policyreports",
+            ledger=self.ledger,
+            wanted=Filter(),
+            metrics=Metrics(CollectorRegistry()),
+            now=lambda: self.now,
+        )
+        self.view.begin()
+        self.view.finish()
+        self.view.state(ReflectorState(phase="watching", listed=1.0))
+
+    def wanted(self, namespace: str) -> set[str]:
+        return {
+            e.voice.policy
+            for e in self.ledger.entries.values()
+            if e.wanted and e.voice is not None and e.voice.subject.namespace == namespace
+        }
+
+    def flood(self) -> None:
+        for turn in range(BURST // 1_000 + 1):
+            self.view.upsert(raw("flood", *(f"{turn}-{number}" for number in range(1_000))))
+
+
+def raw(name: str, *policies: str, namespace: str = "team-a", **more: Any) -> bytes:
+    results = [{"source": "kyverno", "policy": policy, "result": "fail"} for policy in policies]
+    return msgspec.json.encode({"metadata": {"name": name, "namespace": namespace}, "results": results, **more})
+
+
+def test_another_namespace_is_read_at_once() -> None:
+    """The one that writes too much is read later, in its latest form."""
+    world = World()
+    world.flood()
+    for number in range(5):
+        world.view.upsert(raw("mine", f"p{number}"))
+    world.view.upsert(raw("theirs", "q", namespace="shop"))
+    assert world.wanted("shop") == {"q"}
+    assert not world.wanted("team-a") & {f"p{number}" for number in range(5)}
+    world.now += 60_000
+    list(world.view.catch_up())
+    assert "p4" in world.wanted("team-a")
+    assert not world.wanted("team-a") & {f"p{number}" for number in range(4)}
+    assert not world.ledger.unheard
+
+
+def test_nothing_of_a_namespace_is_archived_while_its_reports_wait() -> None:
+    """What waits may say that the violation is back."""
+    world = World()
+    world.view.upsert(raw("mine", "p"))
+    (entry,) = world.ledger.entries.values()
+    world.ledger.launch(entry)
+    world.ledger.acknowledge(entry, Known(digest=entry.digest, created_at=NOW, updated_at=NOW, archived=False), now=NOW)
+    world.ledger.cover(ORIGIN, Coverage(live=True, since=1))
+    world.ledger.confirm([ORIGIN], now=NOW * 2)
+    world.flood()
+    world.view.delete(raw("mine"))
+    world.view.upsert(raw("mine", "p"))
+    rules = Rules(archive_delay_ms=1_000)
+    decision = decide(entry, ledger=world.ledger, rules=rules, now=NOW + 5_000)
+    assert decision is Hold.SOURCE
+    world.ledger.settle(entry, hold=Hold.SOURCE)
+    world.now += 60_000
+    list(world.view.catch_up())
+    assert entry.wanted
+    assert entry.id in world.ledger.dirty
+
+
+def test_a_deletion_is_read_at_once() -> None:
+    """And what was put aside of the object with it."""
+    world = World()
+    world.flood()
+    world.view.upsert(raw("mine", "p"))
+    world.view.delete(raw("mine"))
+    world.now += 60_000
+    list(world.view.catch_up())
+    assert "p" not in world.wanted("team-a")
+
+
+def test_a_listing_is_not_held_back() -> None:
+    """It brings what was dropped, so that the namespace is heard again."""
+    world = World()
+    world.flood()
+    for number in range(40):
+        world.view.upsert(raw(f"r{number}", "p", padding="x" * (HELD_BYTES // 20)))
+    world.view.begin()
+    world.view.upsert(raw("late", "late"))
+    world.view.abort()
+    assert world.view.dropped is True, "a listing that failed has brought nothing for sure"
+    world.view.begin()
+    world.view.upsert(raw("late", "late"))
+    world.view.finish()
+    assert set(world.ledger.unheard) == set()
+    assert "late" in world.wanted("team-a")
+
+
+def test_a_flood_does_not_turn_into_a_change_of_others() -> None:
+    """Nothing of the other namespaces is decided again because one of them is held back."""
+    world = World()
+    world.view.upsert(raw("theirs", "q", namespace="shop"))
+    (entry,) = (e for e in world.ledger.entries.values())
+    assert decide(entry, ledger=world.ledger, rules=Rules(archive_delay_ms=0), now=NOW) is Change.NEW
+    world.ledger.dirty.clear()
+    world.flood()
+    world.view.upsert(raw("mine", "p"))
+    assert entry.id not in world.ledger.dirty
