@@ -74,32 +74,12 @@ lock: venv  ## renew the lock files from pyproject.toml (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header -c requirements/dev.lock --group audit -o requirements/audit.lock
 
 # The operator's packages decide; what is known of the others reaches no cluster, and is listed.
-audit: venv  ## known vulnerabilities of the locked Python packages (asks PyPI): fails for the operator's own, lists the others'
+audit: venv  ## known vulnerabilities of the locked Python packages (asks PyPI): fails for the operator's own, lists those of the others
 	@$(PYTHON) dev/bootstrap.py audit
 	@for lock in $(filter-out run,$(basename $(notdir $(wildcard requirements/*.lock)))) run; do \
 	  echo "==> requirements/$$lock.lock"; \
 	  $(BIN)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off -r requirements/$$lock.lock; found=$$?; \
 	done; exit $$found
-
-image: venv  ## the container image, built with buildah, twice for comparison; then the demo in it (Debian; as root)
-	dev/image/build.sh --twice --keep $(IMAGE)
-	@$(BIN)/python -m dev.demo --image $(IMAGE) $(ARGS)
-IMAGE := /var/tmp/policyhub-image/latest
-
-lock: venv  ## renew the lock files from pyproject.toml (needs uv)
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o requirements/run.lock
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header -c requirements/run.lock pyproject.toml --group dev -o requirements/dev.lock
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header -c requirements/dev.lock --group browser -o requirements/browser.lock
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header -c requirements/dev.lock --group lint -o requirements/lint.lock
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header -c requirements/dev.lock --group audit -o requirements/audit.lock
-
-# The operator's own packages first: what is known of the others reaches no cluster.
-audit: venv  ## known vulnerabilities of the locked Python packages (asks PyPI), the operator's own first
-	@$(PYTHON) dev/bootstrap.py audit
-	@for lock in run $(filter-out run,$(basename $(notdir $(wildcard requirements/*.lock)))); do \
-	  echo "==> requirements/$$lock.lock"; \
-	  $(BIN)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off -r requirements/$$lock.lock || failed=1; \
-	done; exit $${failed:-0}
 
 clean:  ## remove what make made in the repository
 	rm -rf .venv .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -39,6 +39,7 @@ from policyhub.metrics import Metrics
 from policyhub.settings import Settings
 from policyhub.sources.filter import Filter
 from policyhub.sources.severity import DEFAULT_SEVERITY
+from policyhub.sources.text import line
 from policyhub.sources.violation import Severity
 from policyhub.sync import namespaces, owners
 from policyhub.sync.census import Census
@@ -95,6 +96,9 @@ DROPPED_MS = 10 * 60_000
 """Between two listings that bring what a namespace has written too fast to be kept."""
 KIND_SECONDS = 0.25
 """Between two questions about kinds that tenants name."""
+SOURCES = 3_000
+"""Source APIs of one cluster that are or were served: three times as many kinds of constraints as are read at once. A
+server that names others at each discovery must not fill the memory."""
 SETTLE_MS = 2_000
 """The least archive delay: what a source loses together arrives within seconds, and is weighed together."""
 
@@ -192,7 +196,11 @@ class DataPlane:
         """Of Pods, ReplicaSets and Jobs and of the controllers that they are verified by, while they are watched."""
         self.feed: Feed | None = None
         self.claimed_twice = ""
-        """The other MonitoredCluster that claims the same identity at the same hub, if there is one."""
+        """An older MonitoredCluster that claims the same identity at the same hub: this one sends nothing."""
+        self.rivals: tuple[str, ...] = ()
+        """Younger MonitoredClusters that claim the same and send nothing."""
+        self.unlisted = False
+        """Whether an older MonitoredCluster may be there that was not heard of yet: nothing is sent before."""
         self._connect = connect
         self._hub = hub
         self._engine = engine
@@ -217,6 +225,8 @@ class DataPlane:
         """Findings held because their API is not served, by origin: it was before this process began."""
         self.preview: Counter[Change] = Counter()
         """In mode DryRun: what would be sent."""
+        self._refused: dict[tuple[str, str], int] = {}
+        """Objects beside the reports that could not be read, by origin and reason, and when that was last so."""
         self._preview_due = 0
         self.inventory_at = 0
         """When the last complete inventory began (Unix ms by the clock on the wall); 0: none is complete."""
@@ -254,6 +264,12 @@ class DataPlane:
     def annotate(self, annotations: Mapping[str, str]) -> None:
         """Take what may change while at work."""
         self._annotations = annotations
+
+    def claim(self, *, older: str, younger: tuple[str, ...], unlisted: bool) -> None:
+        """Take who else claims the same identity at the same hub: only the oldest sends."""
+        self.claimed_twice, self.rivals, self.unlisted = older, younger, unlisted
+        if self.feed is not None:
+            self._gate()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -317,8 +333,7 @@ class DataPlane:
         }
         ledger.off = frozenset(group for group, asks in asked.items() if not asks)
         self._started, self._progress_at = self._wall(), self._now()
-        adopted = self.monitored.metadata.annotations.get(ADOPT_ANNOTATION, "")
-        ledger.adopted = frozenset(uid.strip() for uid in adopted.split(",") if uid.strip())
+        ledger.adopted = adopted(self.monitored.metadata.annotations)
         self.feed = Feed(
             name=self.name,
             ledger=ledger,
@@ -362,6 +377,7 @@ class DataPlane:
         finally:
             self._engine.detach(self.feed)
             self.feed = self._rollup = self._policies = self.library = None
+            self._refused.clear()
             self.sources.clear()
             self.state.discovery = State().discovery
             self.state.inventory = State().inventory
@@ -381,17 +397,26 @@ class DataPlane:
         return rollup
 
     def _policy_malformed(self, ledger: Ledger, origin: str, why: str) -> None:
-        log.warning("policy_malformed", cluster=self.name, resource=origin, message=why)
-        self._refuse(ledger, origin, why)
+        if self._refuse(ledger, origin, why):
+            log.warning("policy_malformed", cluster=self.name, resource=origin, message=why)
 
     def _owner_malformed(self, ledger: Ledger, origin: str, why: str) -> None:
-        log.warning("owner_malformed", cluster=self.name, resource=origin, message=why)
-        self._refuse(ledger, origin, why)
+        if self._refuse(ledger, origin, why):
+            log.warning("owner_malformed", cluster=self.name, resource=origin, message=why)
 
-    def _refuse(self, ledger: Ledger, origin: str, why: str) -> None:
-        """An object beside the reports cannot be read."""
+    def _refuse(self, ledger: Ledger, origin: str, why: str) -> bool:
+        """An object beside the reports cannot be read; it is told until two listings have not brought it again. Whether
+        that is news.
+        """
         self._metrics.source_objects_malformed.labels(self.name, origin, MALFORMED).inc()
-        ledger.refusals.put(origin, "", why[:200], (Refusal(MALFORMED),))
+        self._refused[origin, line(why)] = self._now()
+        return ledger.refusals.put(origin, "", line(why), (Refusal(MALFORMED),))
+
+    def _forget_refused(self, ledger: Ledger) -> None:
+        old = self._now() - int(2000 * self._settings.relist_interval)
+        for origin, why in [key for key, at in self._refused.items() if at < old]:
+            del self._refused[origin, why]
+            ledger.refusals.drop(origin, "", why)
 
     # -- sources --------------------------------------------------------------------------------------------------
 
@@ -522,6 +547,9 @@ class DataPlane:
         self._unknown = found.unknown
         for resource in found.served:
             source = self.sources.get(resource.origin)
+            if source is None and len(self.sources) >= SOURCES:
+                self._unknown = {**found.unknown, resource.group: f"more than {SOURCES} kinds have come and gone"}
+                continue
             if source is None or source.vanished or source.resource != resource:
                 if source is not None:
                     source.stop()
@@ -551,6 +579,10 @@ class DataPlane:
                 source.forgotten = True
                 for key in [key for key in (*feed.ledger.objects, *feed.ledger.audits) if key.origin == origin]:
                     source.view.forget(key)
+        gone = [origin for origin, source in self.sources.items() if source.forgotten]
+        for origin in gone[: max(0, len(self.sources) - SOURCES // 2)]:
+            del self.sources[origin]
+            self._metrics.forget_source(self.name, origin)
 
     def _start(self, resource: Resource, connection: Connection, tasks: asyncio.TaskGroup) -> Source:
         spec = self.monitored.spec
@@ -678,10 +710,11 @@ class DataPlane:
                 self._gate()
 
     def _look(self, ledger: Ledger, found: Found) -> None:
-        """Each finding as its page arrives: one of another cluster stops the sending before any part is complete."""
+        """Each finding as its page arrives: another cluster at work stops the sending before any part is complete."""
         self._progress_at = self._now()
-        if found.cluster_uid not in ledger.uids and not ledger.foreign:
-            ledger.foreign[found.cluster_uid] = 1
+        if found.cluster_uid not in ledger.uids and not ledger.quarantine.conflict:
+            archived = found.record_state == "ARCHIVED"
+            ledger.meet(found.id, found.cluster_uid, archived=archived, now=self._now(), inventory=True)
             self._gate()
 
     def _grade(self, ledger: Ledger) -> None:
@@ -702,6 +735,7 @@ class DataPlane:
         while True:
             feed = self._feed()
             await self._catch_up()
+            self._forget_refused(feed.ledger)
             self._freeze(feed.ledger)
             self._cover()
             self._gate()
@@ -817,8 +851,9 @@ class DataPlane:
         sends = (
             self.monitored.spec.mode != "DryRun"
             and self.state.account is None
-            and not feed.ledger.foreign
+            and not feed.ledger.quarantine.conflict
             and not self.claimed_twice
+            and not self.unlisted
         )
         if sends != feed.sends:
             feed.sends = sends
@@ -836,6 +871,7 @@ class DataPlane:
             and not self.source_faults()
             and not self.feed.ledger.pending
             and not self.feed.ledger.rejected
+            and not self.feed.ledger.quarantined
         )
 
     def _export(self) -> None:
@@ -873,6 +909,14 @@ class DataPlane:
 
 ADOPT_ANNOTATION = "policyhub.dev/adopt-uid"
 """Set to the uid that the findings carry (several: with commas) to take them over: the cluster was rebuilt."""
+ADOPT_NONE = "none"
+"""Stands in it for findings that carry no uid."""
+
+
+def adopted(annotations: Mapping[str, str]) -> frozenset[str]:
+    """The uids whose findings are taken over; empty for findings that carry none."""
+    words = (word.strip() for word in annotations.get(ADOPT_ANNOTATION, "").split(","))
+    return frozenset("" if word == ADOPT_NONE else word for word in words if word)
 
 
 def connection_fault(error: BaseException) -> Fault:

@@ -97,6 +97,7 @@ class Gauges:
         left_out = ledger.refusals.left_out() + Counter({Excess.IMPORTS: len(ledger.unpaid)})
         for limit in Excess:
             m.violations_left_out.labels(cluster, limit).set(left_out[limit])
+        m.findings_quarantined.labels(cluster).set(len(ledger.quarantine.ids))
         if inventory:
             m.inventory.labels(cluster, hub).set(inventory / 1000)
             triage = {(status, severity): 0 for status in WORKFLOW for severity in SEVERITIES} | ledger.triage

@@ -6,6 +6,9 @@ the list of MonitoredClusters is compared once a minute.
 
 Where the settings select MonitoredClusters by labels, the others are another operator's: nothing is written to them.
 One that loses its label is given up like one that was deleted, and its findings stay for the operator that takes it.
+
+Of several MonitoredClusters with one identity at one hub the oldest goes on, so that nobody stops another's cluster by
+creating one more; nothing is sent before all have been listed once, in whatever order they are told of.
 """
 
 import asyncio
@@ -15,7 +18,7 @@ import os
 import random
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import kopf
@@ -24,53 +27,42 @@ import structlog
 from botocore.exceptions import BotoCoreError, UnknownRegionError
 from pydantic import ValidationError
 
-from policyhub import status
 from policyhub.api import selector
-from policyhub.api.monitoredcluster import GROUP, KIND, PLURAL, VERSION, MonitoredCluster
-from policyhub.api.status import Condition, Hub, Status, status_patch
+from policyhub.api.monitoredcluster import GROUP, PLURAL, VERSION, MonitoredCluster
+from policyhub.api.status import Condition
 from policyhub.dataplane import ADOPT_ANNOTATION, Connect, DataPlane, Fault
-from policyhub.hubs import Hubs
+from policyhub.hubs import Hubs, Key, cancelled
 from policyhub.kube import local
 from policyhub.kube.body import PAGE
 from policyhub.kube.connection import Connection, Refused, Unreachable, in_cluster_address
 from policyhub.metrics import Metrics
+from policyhub.reporter import RESOURCE, YOUNGEST, Reporter, Watched
 from policyhub.settings import Settings
+from policyhub.sources.text import clean
 
 log = structlog.get_logger(__name__)
 
-RESOURCE = f"/apis/{GROUP}/{VERSION}/{PLURAL}"
-STATUS_SECONDS = 2.0
-"""A status is written at most this often."""
-TIMES_SECONDS = 60.0
-"""Times alone (last listed, newest result) are written at most this often."""
-RETRY_SECONDS = 15.0
-"""A status that could not be written is tried again after this."""
 COMPARE_SECONDS = 60.0
+LIST_SECONDS = 5.0
+"""Until the first listing of MonitoredClusters has succeeded."""
 RESTART_SECONDS = 5.0
 
 
-@dataclass(slots=True)
-class Watched:
-    """One MonitoredCluster."""
+class Unreadable(Exception):  # noqa: N818  (the name says what happened)
+    """What should be a MonitoredCluster lacks what every object has."""
 
-    name: str
-    uid: str
-    intent: object
-    """What its data plane was started for; another one starts another data plane."""
-    generation: int
-    conditions: dict[str, Condition]
-    plane: DataPlane | None = None
-    fault: Fault | None = None
-    """Why there is no data plane."""
-    task: asyncio.Task[None] | None = None
-    hub: Hub | None = None
-    """The hub that the findings were written to before, by its status."""
-    claim: tuple[str, str, str] = ("", "", "")
-    """(account, Region, identity): who may write these findings."""
-    written: dict[str, Any] = field(default_factory=dict)
-    written_at: float = 0.0
-    retry_at: float = 0.0
-    """After a failed write: not before."""
+
+def identified(body: object) -> tuple[str, str]:
+    """Name and uid of an object. Raises Unreadable."""
+    metadata = body.get("metadata") if isinstance(body, Mapping) else None
+    name, uid = (metadata.get("name"), metadata.get("uid")) if isinstance(metadata, Mapping) else (None, None)
+    if not (isinstance(name, str) and name and isinstance(uid, str)):
+        raise Unreadable("an object without name and uid")
+    return name, uid
+
+
+class _Listed(msgspec.Struct):
+    items: list[msgspec.Raw]
 
 
 class Supervisor:
@@ -98,26 +90,55 @@ class Supervisor:
         self._metrics = metrics
         self._now = now
         self._wall = wall
-        self._clock = clock
         self._rng = rng
         self._open_home = open_home
         self._selector = selector.parse(settings.watch_selector or "")
         self.watched: dict[str, Watched] = {}
+        self._listed = False
+        """Whether all MonitoredClusters have been listed once."""
+        self._reporter = Reporter(self.watched, home=home, metrics=metrics, now=now, clock=clock)
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     # -- coming and going -----------------------------------------------------------------------------------------
 
     async def observe(self, body: Mapping[str, Any]) -> None:
-        """Take a MonitoredCluster as it is now. One event of a name at a time: kopf has a worker for each uid."""
-        name = body["metadata"]["name"]
+        """Take a MonitoredCluster as it is now. One event of a name at a time: kopf has a worker for each uid. What is
+        wrong with one is that one's.
+        """
+        try:
+            name, uid = identified(body)
+        except Unreadable as error:
+            log.warning("monitored_cluster_unreadable", message=str(error))
+            return
         async with self._turns[name]:
-            if self._selector.matches(body["metadata"].get("labels") or {}):
-                await self._observe(name, body)
-            elif name in self.watched:
-                await self._stop(name)
-                del self.watched[name]
-                self._claim()
-                log.info("monitored_cluster_given_up", cluster=name)
+            try:
+                await self._take(name, body)
+            except Exception as error:  # outermost: a mistake of ours about one must not stop the others
+                log.exception("monitored_cluster_failed", cluster=name)
+                self._fail(name, uid, error)
+
+    async def _take(self, name: str, body: Mapping[str, Any]) -> None:
+        if self._selector.matches(body["metadata"].get("labels") or {}):
+            await self._observe(name, body)
+        elif name in self.watched:
+            await self._stop(name)
+            del self.watched[name]
+            self._metrics.forget_status(name)
+            self._claim()
+            log.info("monitored_cluster_given_up", cluster=name)
+
+    def _fail(self, name: str, uid: str, error: Exception) -> None:
+        """Say so in its status; the next comparison tries once more."""
+        watched = self.watched.get(name)
+        if watched is None:
+            watched = self.watched[name] = Watched(name=name, uid=uid, intent=None, generation=0, conditions={})
+        if watched.plane is None:
+            watched.intent = None
+            watched.fault = Fault(
+                "NotStarted",
+                f"the operator cannot take this MonitoredCluster ({type(error).__name__}), and tries again once a"
+                " minute: please report it with the log's line monitored_cluster_failed",
+            )
 
     async def _observe(self, name: str, body: Mapping[str, Any]) -> None:
         metadata = body["metadata"]
@@ -130,15 +151,24 @@ class Supervisor:
                 watched.plane.annotate(metadata.get("annotations") or {})
             return
         conditions = watched.conditions if watched is not None and watched.uid == uid else _conditions(body)
-        await self._stop(name)
+        before = await self._halt(name)
         watched = Watched(
             name=name,
             uid=uid,
             intent=intent,
             conditions=conditions,
             generation=metadata.get("generation", 0),
+            created=metadata.get("creationTimestamp") or YOUNGEST,
         )
         self.watched[name] = watched
+        try:
+            self._begin(watched, body)
+        finally:  # after the next one has begun: most changes keep the hub, which then stays open
+            if before is not None:
+                self._hubs.release(before)
+        self._claim()
+
+    def _begin(self, watched: Watched, body: Mapping[str, Any]) -> None:
         try:
             monitored = MonitoredCluster.model_validate(body)
         except ValidationError as error:
@@ -149,11 +179,10 @@ class Supervisor:
                     for problem in error.errors()
                 ),
             )
-            log.warning("monitored_cluster_invalid", cluster=name, message=watched.fault.message)
+            log.warning("monitored_cluster_invalid", cluster=watched.name, message=clean(watched.fault.message))
         else:
             watched.hub = monitored.status.hub if monitored.status is not None else None
             self._start(watched, monitored)
-        self._claim()
 
     async def forget(self, name: str, uid: str) -> None:
         """The MonitoredCluster is gone: its findings stay as they are. Another of the same name is another one."""
@@ -163,7 +192,7 @@ class Supervisor:
                 return
             await self._stop(name)
             del self.watched[name]
-            self._metrics.forget_cluster(name)
+            self._metrics.forget_status(name)
             self._claim()
             log.info("monitored_cluster_gone", cluster=name)
 
@@ -188,14 +217,16 @@ class Supervisor:
             return
         role_arn = hub.role_arn or settings.role_arn or ""
         external_id = hub.external_id or settings.external_id or ""
+        key = (account, region, role_arn, external_id)
         try:
-            client, engine = self._hubs.open((account, region, role_arn, external_id))
+            client, engine = self._hubs.open(key)
         except UnknownRegionError as error:
             watched.fault = Fault("UnknownRegion", f"spec.securityHub.region: {error}")
             return
         except BotoCoreError as error:
             watched.fault = Fault("AwsConfiguration", f"the operator's AWS configuration cannot be used: {error}")
             return
+        watched.key = key
         plane = DataPlane(
             monitored=monitored,
             account=account,
@@ -220,20 +251,42 @@ class Supervisor:
                 await plane.run()
             except Exception:  # outermost loop: a mistake of ours about one cluster must not stop the others
                 log.exception("data_plane_failed", cluster=plane.name)
+                if cancelled():
+                    return
                 await asyncio.sleep(RESTART_SECONDS)
 
-    async def _stop(self, name: str) -> None:
+    async def _halt(self, name: str) -> Key | None:
+        """End its data plane; its hub, which is still open, is the caller's to release."""
         watched = self.watched.get(name)
-        if watched is not None and watched.task is not None:
+        if watched is None:
+            return None
+        if watched.task is not None:
             watched.task.cancel()
             await asyncio.gather(watched.task, return_exceptions=True)
+        key, watched.key = watched.key, None
+        return key
+
+    async def _stop(self, name: str) -> None:
+        key = await self._halt(name)
+        if key is not None:
+            self._hubs.release(key)
 
     def _claim(self) -> None:
-        """Two MonitoredClusters of one identity at one hub: both say so, neither sends."""
+        """Of the MonitoredClusters of one identity at one hub the oldest goes on, the others send nothing."""
+        claims: defaultdict[tuple[str, str, str], list[Watched]] = defaultdict(list)
         for watched in self.watched.values():
             if watched.plane is not None:
-                others = [w.name for w in self.watched.values() if w is not watched and w.claim == watched.claim]
-                watched.plane.claimed_twice = min(others, default="")
+                claims[watched.claim].append(watched)
+        for all_ in claims.values():
+            first, *others = sorted(all_, key=lambda watched: watched.age)
+            for watched in all_:
+                if watched.plane is not None:
+                    oldest = watched is first
+                    watched.plane.claim(
+                        older="" if oldest else first.name,
+                        younger=tuple(other.name for other in others) if oldest else (),
+                        unlisted=not self._listed,
+                    )
 
     def _connector(self, monitored: MonitoredCluster) -> Connect:
         reference = monitored.spec.connection.kubeconfig_secret_ref
@@ -246,124 +299,48 @@ class Supervisor:
         return connect
 
     async def compare(self) -> None:
-        """Once a minute: take what is there and forget what is not, whatever the events told. Until cancelled."""
+        """At once, and then once a minute: take what is there and forget what is not, whatever the events told. Until
+        cancelled.
+        """
         while True:
-            await asyncio.sleep(COMPARE_SECONDS)
-            before = {watched.name: watched.uid for watched in self.watched.values()}
             try:
-                listed = msgspec.json.decode(await self._home.get(RESOURCE, limit=PAGE))["items"]
-            except (Refused, Unreachable) as error:
-                log.warning("monitored_clusters_not_listed", message=str(error))
-                continue
-            there = {(body["metadata"]["name"], body["metadata"]["uid"]) for body in listed}
-            for name, uid in before.items() - there:
-                await self.forget(name, uid)
-            for body in listed:
-                await self.observe(body)
+                await self._compare()
+            except (Refused, Unreachable, msgspec.MsgspecError, RecursionError) as error:
+                log.warning("monitored_clusters_not_listed", message=clean(str(error)))
+            except Exception:  # outermost loop: its end would be the end of the process
+                log.exception("compare_failed")
+            await asyncio.sleep(COMPARE_SECONDS if self._listed else LIST_SECONDS)
 
-    # -- telling --------------------------------------------------------------------------------------------------
+    async def _compare(self) -> None:
+        """Raises Refused, Unreachable; MsgspecError, RecursionError where the list cannot be read."""
+        before = {watched.name: watched.uid for watched in self.watched.values()}
+        listed = msgspec.json.decode(await self._home.get(RESOURCE, limit=PAGE), type=_Listed).items
+        there: dict[tuple[str, str], Mapping[str, Any]] = {}
+        unread = 0
+        for raw in listed:
+            try:
+                body = msgspec.json.decode(raw)
+                there[identified(body)] = body
+            except (Unreadable, msgspec.MsgspecError, RecursionError) as error:
+                unread += 1
+                log.warning("monitored_cluster_unreadable", message=clean(str(error)))
+        if not unread:  # else one of those that seem to be gone may be there
+            for name, uid in before.items() - there.keys():
+                await self.forget(name, uid)
+        for body in sorted(there.values(), key=lambda body: str(body["metadata"].get("creationTimestamp") or YOUNGEST)):
+            await self.observe(body)
+        if not self._listed:
+            self._listed = True
+            self._claim()
 
     async def report(self) -> None:
         """Write each status when it has changed. Runs until cancelled."""
-        while True:
-            for watched in list(self.watched.values()):
-                if self._clock() < watched.retry_at:
-                    continue
-                try:
-                    await self._report(watched)
-                except (Refused, Unreachable) as error:
-                    watched.retry_at = self._clock() + RETRY_SECONDS
-                    if not (isinstance(error, Refused) and error.status == 404):  # gone: its event is on its way
-                        log.warning("status_not_written", cluster=watched.name, message=str(error))
-                except Exception:  # outermost loop: one status that cannot be built must not end the others
-                    watched.retry_at = self._clock() + RETRY_SECONDS
-                    log.exception("status_failed", cluster=watched.name)
-            await asyncio.sleep(STATUS_SECONDS)
-
-    async def _report(self, watched: Watched) -> None:
-        fresh = self._status(watched)
-        self._metrics.tell(watched.name, [(c.type, c.status, c.reason) for c in fresh.conditions])
-        patch = status_patch(fresh)
-        settled = _without_times(patch)
-        if settled == _without_times(watched.written) and (
-            patch == watched.written or self._clock() - watched.written_at < TIMES_SECONDS
-        ):
-            return
-        await self._home.patch(f"{RESOURCE}/{watched.name}/status", patch)
-        watched.written, watched.written_at = patch, self._clock()
-        before, watched.conditions = watched.conditions, {c.type: c for c in fresh.conditions}
-        for condition in fresh.conditions:
-            old = before.get(condition.type)
-            if old is None or (old.status, old.reason) != (condition.status, condition.reason):
-                log.info(
-                    "condition",
-                    cluster=watched.name,
-                    type=condition.type,
-                    status=condition.status,
-                    reason=condition.reason,
-                    message=condition.message,
-                )
-            if _is_news(condition, old):
-                await self._event(watched, condition)
-
-    def _status(self, watched: Watched) -> Status:
-        if watched.plane is None:
-            fault = watched.fault or Fault("Starting", "not started yet")
-            return status.refused(
-                watched.generation, fault, previous=watched.conditions, hub=watched.hub, now=self._now()
-            )
-        return status.build(watched.plane, previous=watched.conditions, generation=watched.generation, now=self._now())
-
-    async def _event(self, watched: Watched, condition: Condition) -> None:
-        """An Event on the MonitoredCluster; best effort, in `default` as for every cluster-scoped object."""
-        normal = (condition.status == "True") != (condition.type in BAD)
-        moment = status.timestamp(self._now())
-        body = {
-            "apiVersion": "v1",
-            "kind": "Event",
-            "metadata": {"generateName": f"{watched.name}-", "namespace": "default"},
-            "involvedObject": {
-                "apiVersion": f"{GROUP}/{VERSION}",
-                "kind": KIND,
-                "name": watched.name,
-                "uid": watched.uid,
-            },
-            "type": "Normal" if normal else "Warning",
-            "reason": condition.reason,
-            "message": f"{condition.type}={condition.status}: {condition.message}"[:1000],
-            "source": {"component": "policyhub"},
-            "firstTimestamp": moment,
-            "lastTimestamp": moment,
-            "count": 1,
-        }
-        try:
-            await self._home.post("/api/v1/namespaces/default/events", body)
-        except (Refused, Unreachable) as error:
-            log.warning("event_not_written", cluster=watched.name, message=str(error))
+        await self._reporter.run()
 
     async def close(self) -> None:
         """Stop every data plane; what was pending should have been drained before."""
         for name in list(self.watched):
             await self._stop(name)
-
-
-PROGRESS = frozenset({"InSync", "Pending", "Listing", "InventoryIncomplete", "NotConnected", "HubUnreachable"})
-"""Reasons that tell of progress, or repeat what another condition tells: worth a condition, not an Event."""
-
-
-BAD = frozenset({"IdentityConflict", "ArchiveHeld"})
-"""Conditions that are good when False."""
-
-
-def _is_news(condition: Condition, old: Condition | None) -> bool:
-    """Whether a person should be told by an Event: something is wrong now, or all is well again."""
-    if old is not None and old.status == condition.status:
-        return False
-    if condition.type in BAD:
-        return condition.status == "True"
-    if condition.type == "Ready":
-        return condition.status == "True"
-    return condition.status == "False" and condition.reason not in PROGRESS
 
 
 def _conditions(body: Mapping[str, Any]) -> dict[str, Condition]:
@@ -374,16 +351,6 @@ def _conditions(body: Mapping[str, Any]) -> dict[str, Condition]:
             read = Condition.model_validate(condition)
             found[read.type] = read
     return found
-
-
-def _without_times(patch: Mapping[str, Any]) -> object:
-    body = dict(patch.get("status") or {})
-    body["findings"] = {k: v for k, v in (body.get("findings") or {}).items() if k != "triageRead"}
-    body["sources"] = [
-        {k: v for k, v in source.items() if k not in {"lastListed", "newestResult"}}
-        for source in body.get("sources") or ()
-    ]
-    return body
 
 
 def registry(supervisor: Supervisor, loop: asyncio.AbstractEventLoop) -> kopf.OperatorRegistry:

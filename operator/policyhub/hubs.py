@@ -1,6 +1,10 @@
-"""The hubs that findings go to: one client and one engine for each (account, Region, role).
+"""The hubs that findings go to: one client and one engine for each (account, Region, role), while anybody uses them.
 
-Quotas hold per account and Region, so all roles of one share its buckets.
+Invariants
+* What `open` gave stays until `release` was called as often; then its engine ends, its threads end with the calls under
+  way, and its metrics go.
+* Quotas hold per account and Region, so all roles of one share its buckets. A bucket outlives its last hub for a while:
+  whoever changes a MonitoredCluster again and again gets no fresh one each time.
 """
 
 import asyncio
@@ -8,14 +12,16 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
 import policyhub
 from policyhub.hub import bucket, credentials
 from policyhub.hub.bucket import TokenBucket
-from policyhub.hub.client import WORKERS, HubClient, workers
+from policyhub.hub.client import WORKERS, HubClient
 from policyhub.metrics import Metrics
 from policyhub.settings import Settings
 from policyhub.sync.engine import Engine
@@ -23,13 +29,60 @@ from policyhub.sync.engine import Engine
 log = structlog.get_logger(__name__)
 
 RESTART_SECONDS = 5.0
+BUCKET_SECONDS = 900.0
+"""A bucket that nobody uses is kept for this long; one that was throttled has long recovered by then."""
+BUCKETS_KEPT = 1_000
+"""At most so many of them, the last ones used: an account and Region that come back after a thousand others began with
+a full bucket, which is what a bucket is after three seconds."""
 
 Key = tuple[str, str, str, str]
 """(account, Region, role ARN, external id)."""
 
 
+def cancelled() -> bool:
+    """Whether somebody waits for the running task to end: one that fails as it is cancelled shows the failure alone."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+class Pool(ThreadPoolExecutor):
+    """Threads for boto3 that know whether a call is under way in one of them."""
+
+    def __init__(self) -> None:
+        super().__init__(max_workers=WORKERS, thread_name_prefix="hub")
+        self._under_way: set[Future[Any]] = set()
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future = super().submit(fn, *args, **kwargs)
+        self._under_way.add(future)
+        future.add_done_callback(self._under_way.discard)
+        return future
+
+    @property
+    def busy(self) -> bool:
+        """Whether a call is under way or waits for a thread; also one whose caller has been cancelled."""
+        return bool(self._under_way)
+
+
+@dataclass(slots=True)
+class _Hub:
+    client: HubClient
+    clients: credentials.Clients
+    engine: Engine
+    task: asyncio.Task[None]
+    pools: tuple[Pool, ...]
+    users: int = 0
+
+
+@dataclass(slots=True)
+class _Buckets:
+    imports: TokenBucket
+    reads: TokenBucket
+    used_at: float
+
+
 class Hubs:
-    """Opens hubs as they are asked for and keeps their engines running until closed."""
+    """Opens hubs as they are asked for and keeps their engines running until they are released as often, or closed."""
 
     def __init__(
         self,
@@ -40,6 +93,7 @@ class Hubs:
         wall: Callable[[], int],
         rng: random.Random,
         permit: Callable[[float], bool],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`permit` as of `credentials.Clients`."""
         self._permit = permit
@@ -48,60 +102,129 @@ class Hubs:
         self._now = now
         self._wall = wall
         self._rng = rng
+        self._clock = clock
         self._loader = credentials.models()
-        self._buckets: dict[tuple[str, str], tuple[TokenBucket, TokenBucket]] = {}
-        self._open: dict[Key, tuple[HubClient, Engine]] = {}
-        self._tasks: list[asyncio.Task[None]] = []
-        self._executors: list[ThreadPoolExecutor] = []
+        self._partitions = credentials.Partitions()
+        self._buckets: dict[tuple[str, str], _Buckets] = {}
+        """By account and Region; those that nobody uses in the order in which they were given up."""
+        self._open: dict[Key, _Hub] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+        """Engines that have been cancelled."""
+        self._emptying: list[Pool] = []
+        """Pools that take no more calls; those under way go on to their end."""
+        self._told: dict[str, int] = {}
+        """By how many open hubs each name (`account/Region`) is used: calls that end later are not counted."""
+        self._telling = threading.Lock()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """`account/Region` of the hubs that are open, one for each role."""
+        return tuple(f"{account}/{region}" for account, region, _, _ in self._open)
 
     def open(self, key: Key) -> tuple[HubClient, Engine]:
-        """The hub's client and its running engine. Raises botocore's UnknownRegionError."""
-        if key not in self._open:
-            account, region, role_arn, external_id = key
+        """The hub's client and its running engine, until `release`. Raises botocore's UnknownRegionError and other
+        errors of its configuration; then there is nothing to release.
+        """
+        hub = self._open.get(key)
+        if hub is None:
+            hub = self._open[key] = self._make(key)
+        hub.users += 1
+        return hub.client, hub.engine
+
+    def _make(self, key: Key) -> _Hub:
+        account, region, role_arn, external_id = key
+        partition = self._partitions.of(region)  # before anything is there that would have to be closed
+        buckets = self._buckets_of(account, region)
+        name = f"{account}/{region}"
+        pools = Pool(), Pool()
+        clients = credentials.Clients(
+            region=region,
+            version=policyhub.__version__,
+            role_arn=role_arn,
+            external_id=external_id,
+            workers=2 * WORKERS,
+            loader=self._loader,
+            permit=self._permit,
+        )
+        client = HubClient(
+            account=account,
+            region=region,
+            partition=partition,
+            clients=clients,
+            executor=pools[0],
+            readers=pools[1],
+            imports=buckets.imports,
+            reads=buckets.reads,
+            observer=lambda operation, code, seconds: self._observe(name, operation, code, seconds),
+        )
+        engine = Engine(
+            hub=client,
+            hub_name=name,
+            metrics=self._metrics,
+            now=self._now,
+            wall=self._wall,
+            clock=time.monotonic,
+            rng=self._rng,
+        )
+        with self._telling:
+            self._told[name] = self._told.get(name, 0) + 1
+        self._metrics.hub_rate_limit.labels(name, "BatchImportFindings").set_function(lambda: buckets.imports.rate)
+        self._metrics.hub_rate_limit.labels(name, "GetFindings").set_function(lambda: buckets.reads.rate)
+        task = asyncio.create_task(self._keep(engine), name=f"engine {name}")
+        return _Hub(client=client, clients=clients, engine=engine, task=task, pools=pools)
+
+    def _buckets_of(self, account: str, region: str) -> _Buckets:
+        now, used = self._clock(), {(account, region) for account, region, _, _ in self._open}
+        unused = [place for place in self._buckets if place not in used]
+        for number, place in enumerate(unused):
+            if now - self._buckets[place].used_at > BUCKET_SECONDS or number < len(unused) - BUCKETS_KEPT:
+                del self._buckets[place]
+        if (account, region) not in self._buckets:
             share = self._settings.hub_quota_share
-            imports, reads = self._buckets.setdefault(
-                (account, region), (bucket.IMPORTS.bucket(share=share), bucket.READS.bucket(share=share))
+            self._buckets[account, region] = _Buckets(
+                bucket.IMPORTS.bucket(share=share), bucket.READS.bucket(share=share), now
             )
-            name = f"{account}/{region}"
-            executor, readers = workers(), workers()
-            self._executors += executor, readers
-            client = HubClient(
-                account=account,
-                region=region,
-                partition=credentials.partition(region),
-                clients=credentials.Clients(
-                    region=region,
-                    version=policyhub.__version__,
-                    role_arn=role_arn,
-                    external_id=external_id,
-                    workers=2 * WORKERS,
-                    loader=self._loader,
-                    permit=self._permit,
-                ),
-                executor=executor,
-                readers=readers,
-                imports=imports,
-                reads=reads,
-                observer=lambda operation, code, seconds: self._observe(name, operation, code, seconds),
-            )
-            engine = Engine(
-                hub=client,
-                hub_name=name,
-                metrics=self._metrics,
-                now=self._now,
-                wall=self._wall,
-                clock=time.monotonic,
-                rng=self._rng,
-            )
-            self._metrics.hub_rate_limit.labels(name, "BatchImportFindings").set_function(lambda: imports.rate)
-            self._metrics.hub_rate_limit.labels(name, "GetFindings").set_function(lambda: reads.rate)
-            self._open[key] = (client, engine)
-            self._tasks.append(asyncio.create_task(self._keep(engine), name=f"engine {name}"))
-        return self._open[key]
+        return self._buckets[account, region]
+
+    def release(self, key: Key) -> None:
+        """One who had opened it needs it no longer; the last one's release closes it. It blocks nothing: calls under
+        way go on to their end in their threads, and nobody waits for them.
+        """
+        hub = self._open[key]
+        hub.users -= 1
+        if hub.users:
+            return
+        account, region, _, _ = key
+        del self._open[key]
+        buckets = self._buckets.pop((account, region))
+        buckets.used_at = self._clock()
+        self._buckets[account, region] = buckets  # the last one used
+        self._end(hub)
+        name = hub.engine.hub_name
+        with self._telling:
+            self._told[name] -= 1
+            if not self._told[name]:
+                del self._told[name]
+                self._metrics.forget_hub(name)
+        log.info("hub_closed", hub=name)
+
+    def _end(self, hub: _Hub) -> None:
+        hub.task.cancel()
+        self._ending.add(hub.task)
+        hub.task.add_done_callback(lambda _: self._shut(hub))  # before, it may still hand a call to a thread
+
+    def _shut(self, hub: _Hub) -> None:
+        self._ending.discard(hub.task)
+        for pool in hub.pools:
+            pool.shutdown(wait=False, cancel_futures=True)
+        hub.clients.close()
+        self._emptying = [pool for pool in (*self._emptying, *hub.pools) if pool.busy]
 
     def _observe(self, hub: str, operation: str, code: str, seconds: float) -> None:
-        self._metrics.hub_requests.labels(hub, operation, code).inc()
-        self._metrics.hub_request_seconds.labels(hub, operation, code).observe(seconds)
+        with self._telling:
+            if hub in self._told:
+                self._metrics.hub_requests.labels(hub, operation, code).inc()
+                self._metrics.hub_request_seconds.labels(hub, operation, code).observe(seconds)
 
     async def _keep(self, engine: Engine) -> None:
         while True:
@@ -109,27 +232,25 @@ class Hubs:
                 await engine.run()
             except Exception:  # outermost loop: a mistake of ours at one hub must not stop the others
                 log.exception("engine_failed", hub=engine.hub_name)
+                if cancelled():
+                    return
                 await asyncio.sleep(RESTART_SECONDS)
 
     async def drain(self, *, seconds: float) -> None:
         """Let the engines send what is pending, at most this long."""
-        await asyncio.gather(*(engine.drain(seconds=seconds) for _, engine in self._open.values()))
+        await asyncio.gather(*(hub.engine.drain(seconds=seconds) for hub in self._open.values()))
 
     async def close(self, *, seconds: float = 0.0) -> bool:
-        """End the engines; whether calls under way have ended too, for which it waits at most `seconds`."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for executor in self._executors:
-            executor.shutdown(wait=False, cancel_futures=True)
-        ended = threading.Event()
-        threading.Thread(target=self._join, args=(ended,), name="hubs", daemon=True).start()
-        until = time.monotonic() + seconds
-        while not ended.is_set() and time.monotonic() < until:  # noqa: ASYNC110  (threads set no asyncio event)
+        """End the engines; whether calls under way have ended too, for which it waits at most `seconds`. Those of hubs
+        that were released before are among them.
+        """
+        for hub in self._open.values():
+            self._end(hub)
+        self._open.clear()
+        await asyncio.gather(*self._ending, return_exceptions=True)
+        until = self._clock() + seconds
+        while busy := any(pool.busy for pool in self._emptying):
+            if self._clock() >= until:
+                break
             await asyncio.sleep(0.05)
-        return ended.is_set()
-
-    def _join(self, ended: threading.Event) -> None:
-        for executor in self._executors:
-            executor.shutdown(wait=True)
-        ended.set()
+        return not busy

@@ -9,7 +9,7 @@ describe a monitored cluster are removed when it is no longer watched.
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Literal, Self
+from typing import Literal, Self, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.gc_collector import GCCollector
@@ -29,6 +29,7 @@ AGE_SECONDS = (HOUR, DAY, 2 * DAY, 7 * DAY, 14 * DAY, 30 * DAY, 60 * DAY, 90 * D
 LABEL = 128
 """Characters of a label's value."""
 _HASH = 16
+M = TypeVar("M", Gauge, Counter, Histogram)
 
 Type = Literal["gauge", "counter", "histogram", "gauge histogram"]
 
@@ -134,6 +135,7 @@ class Metrics:
         self.definitions: list[Definition] = []
         self._section = ""
         self._clustered: list[Gauge] = []
+        self._hubs: list[Gauge | Counter | Histogram] = []
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
@@ -149,6 +151,21 @@ class Metrics:
         for gauge in self._clustered:
             gauge.remove_by_labels({"cluster": cluster})
         self.violation_age.set(cluster, {})
+
+    def forget_source(self, cluster: str, origin: str) -> None:
+        """Remove the counts of a source API that is no longer served."""
+        for counter in (self.watch_events, self.source_objects_malformed):
+            counter.remove_by_labels({"cluster": cluster, "source": origin})
+
+    def forget_hub(self, hub: str) -> None:
+        """Remove every series of a hub that nobody writes to any more."""
+        for metric in self._hubs:
+            metric.remove_by_labels({"hub": hub})
+
+    def forget_status(self, cluster: str) -> None:
+        """Remove what is left of a cluster whose MonitoredCluster is gone."""
+        self.forget_cluster(cluster)
+        self.status_write_failures.remove_by_labels({"cluster": cluster})
 
     def tell(self, cluster: str, conditions: Iterable[tuple[str, str, str]]) -> None:
         """A cluster's conditions as (type, status, reason), all of them."""
@@ -190,6 +207,15 @@ class Metrics:
             " many at once) or `malformed`. Anything but 0 means that somebody in the cluster's network asks too much;"
             " the value `networkPolicy.metricsFrom` of the chart says who may ask.",
             example="sum by (reason) (increase(policyhub_http_refused_total[1h])) > 0",
+        )
+        self.status_write_failures = self._counter(
+            "status_write_failures",
+            "writes of a MonitoredCluster's status that the API server did not take",
+            "cluster",
+            "reason",
+            detail="`reason` is the HTTP status, such as `403` or `422`, or `Unreachable`. Meanwhile"
+            " `kubectl get monitoredclusters` shows an older state; `policyhub_condition` is up to date.",
+            example="sum by (cluster, reason) (increase(policyhub_status_write_failures_total[15m])) > 0",
         )
 
     def _declare_violations(self) -> None:
@@ -294,6 +320,14 @@ class Metrics:
             " `cluster-limit` or `namespace-imports` (changes that wait for the next day); see"
             " [limits](operations.md#limits).",
             example="sum by (cluster, limit) (policyhub_violations_left_out) > 0",
+        )
+        self.findings_quarantined = self._gauge(
+            "findings_quarantined",
+            "findings under the cluster's identity that carry another cluster's uid and are left alone",
+            "cluster",
+            detail="What to do is told in [operations](operations.md#identityconflict). More than 10 of one uid are a"
+            " conflict: nothing of the cluster is sent.",
+            example="policyhub_findings_quarantined > 0",
         )
 
     def _declare_delivery(self) -> None:
@@ -440,17 +474,23 @@ class Metrics:
         gauge = _Gauge(f"policyhub_{name}", meaning, labels, registry=self.registry)
         if "cluster" in labels:
             self._clustered.append(gauge)
-        return gauge
+        return self._of_hub(gauge, labels)
+
+    def _of_hub(self, metric: M, labels: tuple[str, ...]) -> M:
+        if "hub" in labels:
+            self._hubs.append(metric)
+        return metric
 
     def _counter(self, name: str, meaning: str, *labels: str, example: str, detail: str = "") -> Counter:
         self._define(f"{name}_total", "counter", labels, meaning, detail, example)
-        return _Counter(f"policyhub_{name}", meaning, labels, registry=self.registry)
+        return self._of_hub(_Counter(f"policyhub_{name}", meaning, labels, registry=self.registry), labels)
 
     def _histogram(
         self, name: str, meaning: str, *labels: str, buckets: tuple[float, ...], example: str, detail: str = ""
     ) -> Histogram:
         self._define(name, "histogram", labels, meaning, detail, example)
-        return _Histogram(f"policyhub_{name}", meaning, labels, buckets=buckets, registry=self.registry)
+        made = _Histogram(f"policyhub_{name}", meaning, labels, buckets=buckets, registry=self.registry)
+        return self._of_hub(made, labels)
 
     def _define(self, name: str, type_: Type, labels: tuple[str, ...], meaning: str, detail: str, example: str) -> None:  # noqa: PLR0917  (private, one caller a type)
         self.definitions.append(Definition(f"policyhub_{name}", type_, labels, self._section, meaning, detail, example))

@@ -26,7 +26,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 import policyhub
-from policyhub import approval, handlers, probes
+from policyhub import approval, handlers, probes, reporter
 from policyhub.findings.asff import timestamp
 from policyhub.hub.credentials import CALL_SECONDS
 from policyhub.hubs import Hubs
@@ -71,7 +71,7 @@ async def approve(cluster: str, *, source: str, minutes: int) -> str:
     now = wall_ms()
     until = now + minutes * 60_000
     async with await Connection.home() as home:
-        await approval.approve(home, f"{handlers.RESOURCE}/{cluster}", source=source, until=until, now=now)
+        await approval.approve(home, f"{reporter.RESOURCE}/{cluster}", source=source, until=until, now=now)
     return timestamp(until)
 
 

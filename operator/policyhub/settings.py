@@ -6,11 +6,19 @@ defaults for accounts and Regions that a MonitoredCluster leaves out.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from policyhub.api import selector, sla
-from policyhub.api.scalar import AccountId, ExternalId, Region, RoleArn
+from policyhub.api.scalar import AccountId, ExternalId, Region, RoleArn, role_problem
 from policyhub.api.sla import SlaDays
 
 _SLA_DAYS = SlaDays(critical=7, high=30, medium=90, low=180)
@@ -73,6 +81,15 @@ class Settings(BaseSettings):
         100_000, ge=1, description="Imports a day for the findings of one namespace: what it may cost at AWS"
     )
     discovery_interval: float = Field(10, ge=0.1, description="Seconds between looks at what each cluster serves")
+
+    @field_validator("role_arn")
+    @classmethod
+    def _own_role(cls, role_arn: str | None, info: ValidationInfo) -> str | None:
+        """Of the account and the Region where they are named; one of them that is wrong has its own error."""
+        account, region = info.data.get("account_id"), info.data.get("region")
+        if role_arn and (problem := role_problem(role_arn, account=account, region=region)):
+            raise ValueError(problem)
+        return role_arn
 
     @classmethod
     def load(cls, **flags: Any) -> "Settings":

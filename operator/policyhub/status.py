@@ -14,29 +14,48 @@
 |                  | OwnersKnown were left out (OwnersForbidden)    |                                                  |
 
 InSync stays True through the seconds in which a fresh change is on its way: it tells of backlog, not of life.
-Texts of the cluster and of Security Hub are shown on one line and cut; in a command they are quoted for a shell.
+
+Whatever the cluster, the engines or AWS say, a status can be written: messages are cleaned and cut, a reason, a uid or
+a source that the CRD does not take is left out, and said to be, and the whole stays far below what etcd takes.
 Pure: no I/O, no clock.
 """
 
+import re
 import shlex
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
-from policyhub import approval
+from policyhub import approval, conflict
 from policyhub.api.scalar import format_time
-from policyhub.api.status import Condition, ConditionType, Findings, Hub, Source, Status
-from policyhub.dataplane import ADOPT_ANNOTATION, DataPlane, Fault, owner_faults, policy_faults, source_fault
-from policyhub.sources.text import line
+from policyhub.api.status import Condition, ConditionType, Findings, Hub, Source, Status, status_patch
+from policyhub.conflict import NAMES, UID
+from policyhub.dataplane import DataPlane, Fault, owner_faults, policy_faults, source_fault
+from policyhub.dataplane import Source as Watched
+from policyhub.sources.text import capped, line
 from policyhub.sync.entry import NEW, NOTIFIED, RESOLVED, SUPPRESSED
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.plan import Hold
 from policyhub.sync.refusals import Refused
 from policyhub.sync.shares import Excess
 
+_FINE = "the findings of this cluster are up to date"
 BACKLOG_MS = 30_000
 """A finding that waits longer than this is backlog."""
+MESSAGE = 4_096
+"""Characters of a message. The API server takes 32,768; nobody reads as many, and all conditions together must fit."""
+SOURCES_BYTES = 250_000
+"""Of the list of sources. With every condition at its longest the status has less than 500 kB, a third of etcd's
+limit."""
+SOURCES = 1_024
+_SOURCE_BYTES = 200
+"""What a source takes beside its name."""
+NAME = 253
+STATUS_FAILED = "StatusFailed"
+
+_REASON = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
+_RESOURCE = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,315}[a-z0-9])?")
 
 
 def build(plane: DataPlane, *, previous: Mapping[str, Condition], generation: int, now: int) -> Status:
@@ -44,19 +63,6 @@ def build(plane: DataPlane, *, previous: Mapping[str, Condition], generation: in
     Unix milliseconds.
     """
     verdicts = _verdicts(plane, previous, now=now)
-    moment = datetime.fromtimestamp(now // 1000, UTC)
-
-    def condition(type_: ConditionType, status: str, fault: Fault) -> Condition:
-        before = previous.get(type_)
-        return Condition(
-            type=type_,
-            status=status,
-            reason=fault.reason,
-            message=fault.message,
-            observed_generation=generation,
-            last_transition_time=before.last_transition_time if before and before.status == status else moment,
-        )
-
     ledger = plane.ledger
     findings = Findings()
     if ledger is not None:
@@ -72,9 +78,9 @@ def build(plane: DataPlane, *, previous: Mapping[str, Condition], generation: in
         )
     return Status(
         observed_generation=generation,
-        conditions=tuple(condition(*verdict) for verdict in verdicts),
+        conditions=_conditions(verdicts, previous, generation=generation, now=now),
         identity=plane.monitored.identity,
-        cluster_uid=plane.state.cluster_uid or None,
+        cluster_uid=_uid(plane),
         hub=Hub(account_id=plane.account, region=plane.region),
         findings=findings,
         sources=_sources(plane),
@@ -83,19 +89,58 @@ def build(plane: DataPlane, *, previous: Mapping[str, Condition], generation: in
 
 def refused(generation: int, fault: Fault, *, previous: Mapping[str, Condition], hub: Hub | None, now: int) -> Status:
     """The status of a MonitoredCluster that cannot be worked on as it is written."""
-    before = previous.get("Ready")
-    since = (
-        before.last_transition_time if before and before.status == "False" else datetime.fromtimestamp(now // 1000, UTC)
+    verdicts: list[Verdict] = [("Ready", "False", fault)]
+    conditions = _conditions(verdicts, previous, generation=generation, now=now)
+    return Status(observed_generation=generation, conditions=conditions, hub=hub)
+
+
+def failed(generation: int, why: str, *, previous: Mapping[str, Condition], now: int) -> Status:
+    """The conditions of a status that could not be built, or that the API server does not take."""
+    told = Fault(
+        "StatusFailed",
+        f"the status of this cluster cannot be told: {why}. Findings may be sent and archived as before or not; nothing"
+        " here says so. The operator tries again every 15 seconds: please report it with the log's lines status_failed"
+        " and status_not_written",
     )
-    ready = Condition(
-        type="Ready",
-        status="False",
-        reason=fault.reason,
-        message=fault.message,
-        observed_generation=generation,
-        last_transition_time=since,
-    )
-    return Status(observed_generation=generation, conditions=(ready,), hub=hub)
+    verdicts: list[Verdict] = [(type_, "False" if type_ == "Ready" else "Unknown", told) for type_ in _TYPES]
+    conditions = _conditions(verdicts, previous, generation=generation, now=now)
+    return Status(observed_generation=generation, conditions=conditions)
+
+
+def failed_patch(status: Status) -> dict[str, Any]:
+    """The merge patch for it: numbers and sources go, since they are of no known time; identity and hub stay."""
+    body = status_patch(status)["status"]
+    kept = ("observedGeneration", "conditions", "findings", "sources")
+    return {"status": {name: body[name] for name in kept}}
+
+
+_TYPES: tuple[ConditionType, ...] = get_args(ConditionType)
+
+
+def _conditions(
+    verdicts: "Iterable[Verdict]", previous: Mapping[str, Condition], *, generation: int, now: int
+) -> tuple[Condition, ...]:
+    """As the API server takes them; a transition time stands while the status does."""
+    moment = datetime.fromtimestamp(now // 1000, UTC)
+    made = []
+    for type_, status, fault in verdicts:
+        before = previous.get(type_)
+        made.append(
+            Condition(
+                type=type_,
+                status=status,
+                reason=_reason(fault.reason),
+                message=capped(fault.message, MESSAGE),
+                observed_generation=generation,
+                last_transition_time=before.last_transition_time if before and before.status == status else moment,
+            )
+        )
+    return tuple(made)
+
+
+def _reason(text: str) -> str:
+    """One CamelCase word; what is none would have the API server refuse the whole status."""
+    return text if _REASON.fullmatch(text) else "Unnamed"
 
 
 def timestamp(now: int) -> str:
@@ -107,10 +152,10 @@ Verdict = tuple[ConditionType, str, Fault]
 
 
 def _verdicts(plane: DataPlane, previous: Mapping[str, Condition], *, now: int) -> list[Verdict]:
-    conflict = _conflict(plane)
+    barring, shared = conflict.barring(plane), conflict.shared(plane)
     was_in_sync = (before := previous.get("InSync")) is not None and before.status == "True"
     good: list[Verdict] = [
-        _either("Connected", plane.state.connection, "Connected", "the API server answers"),
+        _either("Connected", plane.state.connection, "Connected", _connected(plane)),
         _either(
             "HubReachable",
             _hub_fault(plane),
@@ -127,16 +172,18 @@ def _verdicts(plane: DataPlane, previous: Mapping[str, Condition], *, now: int) 
     ]
     owners = _owners(plane)
     failing = [fault for _, status, fault in good if status != "True"]
-    if conflict is not None:
-        failing.insert(0, conflict)
+    if barring is not None:
+        failing.insert(0, barring)
     accepted = _input(plane, now=now)
-    fine = Fault("AllWell", "the findings of this cluster are up to date")
+    fine = Fault("AllWell", _FINE)
     if owners[2].reason == "Forbidden":
-        fine = Fault("OwnersForbidden", f"the findings of this cluster are up to date; {owners[2].message}")
+        fine = Fault("OwnersForbidden", f"{_FINE}; {owners[2].message}")
     elif owners[1] != "True" and owners[2].reason != "RollUpOff" and plane.state.connection is None:
         failing.append(Fault("OwnersUnknown", f"{_OWNERS_UNKNOWN} (condition OwnersKnown): {owners[2].message}"))
     if accepted[1] == "False":  # what a tenant writes does not make the cluster unready, but it is said
-        fine = Fault("InputRefused", f"the findings of this cluster are up to date, but: {accepted[2].message}")
+        fine = Fault("InputRefused", f"{_FINE}, but: {accepted[2].message}")
+    if shared is not None and shared.reason == conflict.FOREIGN:
+        fine = Fault("ForeignFindings", f"{_FINE}; {shared.message}")
     ready = failing[0] if failing else fine
     return [
         ("Ready", "True" if not failing else "Unknown" if ready.reason in _UNKNOWN else "False", ready),
@@ -147,8 +194,8 @@ def _verdicts(plane: DataPlane, previous: Mapping[str, Condition], *, now: int) 
         ("ArchiveHeld", "True" if plane.guarded else "False", _guarded(plane)),
         (
             "IdentityConflict",
-            "True" if conflict else "False",
-            conflict or Fault("NoConflict", "no other cluster uses this identity"),
+            "True" if barring or shared else "False",
+            barring or shared or Fault("NoConflict", "no other cluster uses this identity"),
         ),
     ]
 
@@ -164,6 +211,15 @@ def _either(type_: ConditionType, fault: Fault | None, reason: str, message: str
     if fault is None:
         return type_, "True", Fault(reason, message)
     return type_, "Unknown" if fault.reason in _UNKNOWN else "False", fault
+
+
+def _connected(plane: DataPlane) -> str:
+    odd = plane.state.cluster_uid and _uid(plane) is None
+    return "the API server answers" + ("; the uid of its namespace kube-system is none, and not shown" if odd else "")
+
+
+def _uid(plane: DataPlane) -> str | None:
+    return plane.state.cluster_uid if UID.fullmatch(plane.state.cluster_uid) else None
 
 
 def _hub_fault(plane: DataPlane) -> Fault | None:
@@ -182,7 +238,9 @@ def _sources_fault(plane: DataPlane) -> Fault | None:
     faults = plane.source_faults()
     if not faults:
         return None
-    named = "; ".join(f"{origin}: {fault.message}" for origin, fault in sorted(faults.items())[:5])
+    named = "; ".join(
+        f"{line(origin, NAME)}: {line(fault.message, MESSAGE // 8)}" for origin, fault in sorted(faults.items())[:5]
+    )
     more = f"; and {len(faults) - 5} more" if len(faults) > 5 else ""
     first = min(faults.items(), key=lambda item: (item[1].reason == "Listing", item[0]))[1]
     return Fault(first.reason, named + more)
@@ -197,12 +255,17 @@ def _sources_good(plane: DataPlane) -> tuple[str, str]:
     kept = plane.kept()
     more = f"; {kept} findings of constraint kinds that are no longer served are kept for now" if kept else ""
     watched = sum(1 for source in plane.sources.values() if not source.vanished)
+    hidden = len(plane.sources) - len(_shown(plane))
+    if hidden:
+        more += f"; {hidden} of them are not shown below: too many, or named otherwise than Kubernetes names resources"
     complete = f"{watched} sources are listed and watched{more}"
     if plane.ledger is not None and plane.ledger.frozen:
-        left = _some([f"{_shown(source)} in {group}" for source, group in sorted(plane.ledger.frozen)])
+        frozen = sorted(plane.ledger.frozen)
+        left = ", ".join(f"{line(source, NAME)} in {group}" for source, group in frozen[:NAMES])
+        others = f", and {len(frozen) - NAMES} more" if len(frozen) > NAMES else ""
         return (
             "FrozenReports",
-            f"{complete}; reports that nobody updates any more are ignored and can be deleted: {left}",
+            f"{complete}; reports that nobody updates any more are ignored and can be deleted: {left}{others}",
         )
     return "Complete", complete
 
@@ -308,8 +371,8 @@ def _sync_fault(plane: DataPlane, *, was_in_sync: bool, now: int) -> Fault | Non
     if ledger is None:
         fault = plane.state.connection
         return fault if fault and fault.reason in _UNKNOWN else Fault("NotConnected", "the cluster was not read yet")
-    if _conflict(plane) is not None:
-        return Fault("IdentityConflict", "nothing is sent while another cluster uses this identity")
+    if (barred := _barred(plane)) is not None:
+        return barred
     if plane.state.account is not None or plane.state.reading is not None:
         return Fault("HubUnreachable", "Security Hub does not take findings, or does not say what it holds")
     if plane.state.inventory is not None:
@@ -319,9 +382,29 @@ def _sync_fault(plane: DataPlane, *, was_in_sync: bool, now: int) -> Fault | Non
     if plane.monitored.spec.mode == "DryRun":
         would = ", ".join(f"{number} {change}" for change, number in sorted(plane.preview.items())) or "none"
         return Fault("DryRun", f"nothing is sent in this mode; findings that would be: {would}")
+    return _unsent(ledger, was_in_sync=was_in_sync, now=now)
+
+
+def _barred(plane: DataPlane) -> Fault | None:
+    """Why nothing of this cluster is sent, whatever it is."""
+    if conflict.barring(plane) is not None:
+        return Fault("IdentityConflict", "nothing is sent while another cluster uses this identity")
+    if plane.unlisted:
+        return Fault("Starting", "nothing is sent before all MonitoredClusters have been listed")
+    return None
+
+
+def _unsent(ledger: Ledger, *, was_in_sync: bool, now: int) -> Fault | None:
+    """Why some findings are not in Security Hub as the cluster has them."""
     if ledger.rejected:
         return Fault(
             "FindingsRejected", f"Security Hub refuses {ledger.rejected} findings for good; the log names each"
+        )
+    if ledger.quarantined:
+        return Fault(
+            "FindingsQuarantined",
+            f"{ledger.quarantined} findings of this cluster are not sent: their ids are another cluster's in Security"
+            " Hub. IdentityConflict names one, and what to do",
         )
     if ledger.pending:
         oldest = ledger.oldest_pending()
@@ -341,7 +424,7 @@ def _guarded(plane: DataPlane) -> Fault:
         return Fault("NothingHeld", "no engine has lost unusually many findings at once")
     told = _some(
         [
-            f"{_shown(source)}: {hold.lost} of {hold.total} active findings are no longer called for, {hold.reason}"
+            f"{_cut(source)}: {hold.lost} of {hold.total} active findings are no longer called for, {hold.reason}"
             for source, hold in sorted(plane.guarded.items())
         ],
         between="; ",
@@ -375,35 +458,13 @@ _MOST = 5
 """Things that a message names of many."""
 
 
-def _shown(text: str) -> str:
+def _cut(text: str) -> str:
     return line(text, _SHOWN)
 
 
 def _some(told: list[str], *, between: str = ", ") -> str:
     more = f"{between}and {len(told) - _MOST} more" if len(told) > _MOST else ""
     return between.join(told[:_MOST]) + more
-
-
-def _conflict(plane: DataPlane) -> Fault | None:
-    if plane.claimed_twice:
-        return Fault(
-            "ClaimedTwice",
-            f"MonitoredCluster {plane.claimed_twice} has the same identity and hub; delete one of the two",
-        )
-    ledger = plane.ledger
-    if ledger is None or not ledger.foreign:
-        return None
-    uid, number = ledger.foreign.most_common(1)[0]
-    cure = "Give this cluster another identity"
-    if uid and len(uid) <= _NAME:
-        adopt = shlex.quote(f"{ADOPT_ANNOTATION}={uid}")
-        cure += "; or, if it is the same cluster rebuilt, take them over: kubectl annotate monitoredcluster"
-        cure += f" {shlex.quote(plane.name)} {adopt}"
-    return Fault(
-        "OtherCluster",
-        f"Security Hub holds at least {number} findings of {_shown(ledger.cluster_id)} from the cluster with uid"
-        f" {_shown(uid) or '(none)'}; this one has {_shown(ledger.cluster_uid)}. Nothing is sent or archived. {cure}",
-    )
 
 
 def _triage(plane: DataPlane, ledger: Ledger) -> dict[str, Any]:
@@ -424,15 +485,36 @@ def _triage(plane: DataPlane, ledger: Ledger) -> dict[str, Any]:
 
 def _sources(plane: DataPlane) -> tuple[Source, ...]:
     found = []
-    for _, source in sorted(plane.sources.items()):
-        r, view, fault = source.resource, source.view, source_fault(source)
+    for name, source in _shown(plane).items():
+        view, fault = source.view, source_fault(source)
         found.append(
             Source(
-                resource=f"{r.plural}.{r.version}.{r.group}",
+                resource=name,
                 objects=source.reflector.counters.objects if view.last_listed else None,
-                last_listed=datetime.fromtimestamp(view.last_listed // 1000, UTC) if view.last_listed else None,
-                newest_result=datetime.fromtimestamp(view.newest, UTC) if view.newest else None,
-                state=fault.reason if fault else "Watching",
+                last_listed=_moment(view.last_listed // 1000),
+                newest_result=_moment(view.newest),
+                state=_reason(fault.reason) if fault else "Watching",
             )
         )
-    return tuple(found[:1024])
+    return tuple(found)
+
+
+def _shown(plane: DataPlane) -> dict[str, Watched]:
+    """The sources that the API server would take, by name: Gatekeeper's kinds are named as the cluster pleases."""
+    found: dict[str, Watched] = {}
+    left = SOURCES_BYTES
+    for _, source in sorted(plane.sources.items()):
+        r = source.resource
+        name = f"{r.plural}.{r.version}.{r.group}"
+        if len(found) < SOURCES and _RESOURCE.fullmatch(name) and left >= len(name) + _SOURCE_BYTES:
+            left -= len(name) + _SOURCE_BYTES
+            found[name] = source
+    return found
+
+
+def _moment(seconds: int) -> datetime | None:
+    """None for 0, and for what no calendar has."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC) if seconds else None
+    except (OverflowError, ValueError, OSError):
+        return None

@@ -446,6 +446,7 @@ class Outcome:
     inputs: int = 0
     by_target: Counter[str] = field(default_factory=Counter)
     crashes: list[str] = field(default_factory=list)
+    """One for each place."""
     slowest: tuple[float, str] = (0.0, "none")
     """Seconds, and what they were for."""
 
@@ -461,32 +462,38 @@ def run(*, seed: int, goes_on: Callable[[int], bool], only: Iterable[str] = (), 
     """`goes_on` is asked before each input, with how many there were; `keep` is a folder for inputs that crash."""
     outcome, rng, of = Outcome(), random.Random(seed), samples()  # noqa: S311  (nothing is secret)
     tried = [target for target in targets() if not only or target[0] in set(only)]
-    seen: set[str] = set()
+    seen: set[tuple[str, str]] = set()
+    """Where it crashed already: each place is told once."""
     while goes_on(outcome.inputs):
         name, kind, take = rng.choice(tried)
         raw = encoded(mutated(rng.choice(of[kind]), rng), rng)
         outcome.inputs += 1
         outcome.by_target[name] += 1
         began = time.thread_time()
-        crash = ""
+        crash = where = ""
         try:
             take(raw)
         except Exception as error:  # noqa: BLE001  (whatever it is, it is what is looked for)
-            crash = f"{type(error).__name__}: {str(error)[:300]}"
-            last = error.__traceback__
-            while last is not None and last.tb_next is not None:
-                last = last.tb_next
-            crash += f" ({Path(last.tb_frame.f_code.co_filename).name}:{last.tb_lineno})" if last is not None else ""
+            where = place(error)
+            crash = f"{type(error).__name__} in {where}: {str(error)[:300]}"
         seconds = time.thread_time() - began
         outcome.slowest = max(outcome.slowest, (seconds, f"{len(raw)} bytes of {name} (input {outcome.inputs})"))
         if seconds > SLACK + SECONDS_A_BYTE * len(raw):
             crash = crash or f"{seconds:.2f} s for {len(raw)} bytes"
-        if crash and (told := f"{name}: {crash}") not in seen:
-            seen.add(told)
-            outcome.crashes.append(f"input {outcome.inputs} of seed {seed}: {told}")
+        if crash and (name, where) not in seen:
+            seen.add((name, where))
+            outcome.crashes.append(f"input {outcome.inputs} of seed {seed}: {name}: {crash}")
             if keep is not None:
                 (keep / f"{seed}-{outcome.inputs}-{name.replace(' ', '-')}.bin").write_bytes(raw)
     return outcome
+
+
+def place(error: Exception) -> str:
+    """The file and line that raised it."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    return f"{Path(last.tb_frame.f_code.co_filename).name}:{last.tb_lineno}" if last is not None else "?"
 
 
 def main() -> int:

@@ -9,6 +9,12 @@ The container's environment. What extraEnv names stands there alone: a name may 
 {{- $env = append $env (dict "name" "POLICYHUB_REGION" "value" .region) }}
 {{- $env = append $env (dict "name" "AWS_REGION" "value" .region) }}
 {{- end }}
+{{- if and .roleArn .accountId }}
+{{- $owner := index (splitList ":" .roleArn) 4 }}
+{{- if ne $owner .accountId }}
+{{- fail (printf "\n\nsecurityHub.roleArn is a role of account %s, and the findings go to securityHub.accountId %s. Security Hub takes an account's findings only from the account's own identities.\n" $owner .accountId) }}
+{{- end }}
+{{- end }}
 {{- if .roleArn }}{{ $env = append $env (dict "name" "POLICYHUB_ROLE_ARN" "value" .roleArn) }}{{ end }}
 {{- if .externalId }}{{ $env = append $env (dict "name" "POLICYHUB_EXTERNAL_ID" "value" .externalId) }}{{ end }}
 {{- end }}

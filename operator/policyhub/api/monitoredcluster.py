@@ -27,6 +27,7 @@ from policyhub.api.scalar import (
     Region,
     RoleArn,
     SecretDataKey,
+    role_problem,
 )
 from policyhub.api.sla import SlaDays
 from policyhub.api.status import Status
@@ -100,14 +101,19 @@ class SecurityHub(Model):
             _fixed_once_set("accountId", place="account"),
             _fixed_once_set("region", place="Region"),
             (
-                (
-                    "!has(self.accountId) || !has(self.roleArn)"
-                    " || self.roleArn.contains(':iam::' + self.accountId + ':role/')"
-                ),
+                ("!has(self.accountId) || !has(self.roleArn) || self.roleArn.split(':')[4] == self.accountId"),
                 (
                     "roleArn must be a role of the account accountId: Security Hub takes an account's findings"
                     " only from the account's own identities"
                 ),
+            ),
+            (
+                (
+                    "!has(self.region) || !has(self.roleArn)"
+                    " || self.roleArn.split(':')[1] == (self.region.startsWith('cn-') ? 'aws-cn'"
+                    " : self.region.startsWith('us-gov-') ? 'aws-us-gov' : 'aws')"
+                ),
+                "roleArn must be a role of the partition that the region lies in",
             ),
         )
     )
@@ -125,6 +131,12 @@ class SecurityHub(Model):
     operator's own identity belongs to another account."""
     external_id: ExternalId | None = None
     """External id that the role's trust policy asks for."""
+
+    @model_validator(mode="after")
+    def _own_role(self) -> Self:
+        if self.role_arn and (problem := role_problem(self.role_arn, account=self.account_id, region=self.region)):
+            raise ValueError(problem)
+        return self
 
 
 class Sources(Model):

@@ -11,6 +11,8 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 PARTITIONS = "aws|aws-cn|aws-us-gov"
+_BY_REGION = (("cn-", "aws-cn"), ("us-gov-", "aws-us-gov"))
+"""How the Regions of a partition begin; all others that a role's ARN can name are `aws`."""
 
 _DURATION = re.compile(r"(?:(\d{1,5})h)?(?:(\d{1,5})m)?(?:(\d{1,5})s)?")
 
@@ -61,6 +63,24 @@ RoleArn = Annotated[
         max_length=640,
     ),
 ]
+
+
+def role_problem(role_arn: str, *, account: str | None, region: str | None) -> str:
+    """Why a role cannot be the one for findings of this account and Region (None: not known yet); empty if it can.
+
+    The ARN is taken apart: a role's path may hold colons, and with them what reads like another account.
+    """
+    partition, owner = role_arn.split(":")[1:5:3]
+    if account is not None and owner != account:
+        return (
+            f"roleArn is a role of account {owner}, the findings go to {account}: Security Hub takes an account's"
+            " findings only from the account's own identities"
+        )
+    wanted = next((name for start, name in _BY_REGION if (region or "").startswith(start)), "aws")
+    if region is not None and partition != wanted:
+        return f"roleArn is of partition {partition}, and {region} lies in {wanted}"
+    return ""
+
 
 ExternalId = Annotated[
     str,

@@ -112,7 +112,8 @@ class Status(Model):
     that the cluster serves has been listed in full. InputAccepted: all that the reports say was understood and taken.
     ArchiveHeld, good when False: an engine has lost so many findings
     at once that none of them is archived before somebody approves, or they come back. IdentityConflict, good when
-    False: the findings of this cluster's name belong to another cluster, and none is touched."""
+    False: another cluster or MonitoredCluster uses this one's identity; the reason says whether this one goes on. All
+    Unknown with the reason StatusFailed: the status could not be told."""
     identity: Annotated[str, Field(max_length=253)] | None = None
     """The cluster's identity in the ids of its findings: clusterArn, or this object's name."""
     cluster_uid: Annotated[str, Field(max_length=64)] | None = None

@@ -123,6 +123,19 @@ class Clients:
             self._session = None
             self._made.clear()
 
+    def close(self) -> None:
+        """Close idle connections; calls under way keep theirs to their end. Waits for nothing: where a thread makes a
+        client just now, that one is closed when it is collected.
+        """
+        if self._lock.acquire(blocking=False):
+            try:
+                for client in self._made.values():
+                    client.close()
+                self._made.clear()
+                self._session = None
+            finally:
+                self._lock.release()
+
     def _client(self, service: str) -> Any:
         with self._lock:
             if service not in self._made:
@@ -196,7 +209,20 @@ def models() -> Loader:
     return loader
 
 
+class Partitions:
+    """The partitions of Regions, for one thread. The first answer reads botocore's table of endpoints (0.1 s)."""
+
+    def __init__(self) -> None:
+        self._session: boto3.Session | None = None
+
+    def of(self, region: str) -> str:
+        """`aws`, `aws-cn`, `aws-us-gov` … Raises botocore's UnknownRegionError where botocore knows no such Region."""
+        if self._session is None:
+            self._session = boto3.Session()
+        name: str = self._session.get_partition_for_region(region)
+        return name
+
+
 def partition(region: str) -> str:
-    """`aws`, `aws-cn`, `aws-us-gov` … Raises botocore's UnknownRegionError where botocore knows no such Region."""
-    name: str = boto3.Session().get_partition_for_region(region)
-    return name
+    """As `Partitions.of`, once."""
+    return Partitions().of(region)

@@ -523,7 +523,7 @@ class Engine:
         finally:  # not answered: asked again
             for id_ in left:
                 feed.ledger.drop_lookup(id_)
-        if feed.ledger.foreign:
+        if feed.ledger.quarantine.conflict:
             feed.sends = False
 
     def _read_bodies(self) -> Coroutine[Any, Any, None] | None:
@@ -540,14 +540,15 @@ class Engine:
             for feed, entry in unread:
                 self._release(feed, entry)
 
-    @staticmethod
-    def _take_body(feed: Feed, entry: Entry, finding: dict[str, Any] | None) -> None:
+    def _take_body(self, feed: Feed, entry: Entry, finding: dict[str, Any] | None) -> None:
         if finding is None or entry.known is None:
             feed.ledger.take_body(entry, None, None)
         elif (uid := str(finding.get("ProductFields", {}).get(asff.CLUSTER_UID, ""))) not in feed.ledger.uids:
             log.warning("finding_of_another_cluster", id=entry.id, cluster=feed.name, uid=uid)
-            feed.ledger.meet_foreign(entry, uid)
-            feed.sends = False
+            archived = finding.get("RecordState") == "ARCHIVED"
+            feed.ledger.meet_foreign(entry, uid, archived=archived, now=self._now())
+            if feed.ledger.quarantine.conflict:
+                feed.sends = False
         else:
             archived = finding.get("RecordState") == "ARCHIVED"
             known = msgspec.structs.replace(

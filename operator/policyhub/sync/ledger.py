@@ -33,6 +33,7 @@ from policyhub.sync.claims import Claims, excluding, including, said, spoken
 from policyhub.sync.entry import NEW, SUPPRESSED, Coverage, Entry, Grade, Held, Known, Standing, Tally, Triage
 from policyhub.sync.guard import Guard
 from policyhub.sync.lanes import Dirty, Lane, Queue
+from policyhub.sync.quarantine import Quarantine
 from policyhub.sync.refusals import Refusals
 from policyhub.sync.shares import Excess, Limits, Shares
 
@@ -186,9 +187,10 @@ class Ledger:
         """Id prefixes that the inventory has read to the end."""
         self.unavailable = False
         """Whether the inventory was given up for now: what is wanted is sent without having been read."""
-        self.foreign: Counter[str] = Counter()
-        """Findings under this cluster's prefix that carry another cluster's uid, by that uid."""
-        self._counted: Counter[str] = Counter()
+        self.quarantine = Quarantine()
+        """Findings under this cluster's prefix that carry another cluster's uid."""
+        self._asked_again: set[str] = set()
+        """Quarantined ids that are to be read by id later: their owner may have let them go."""
         self.adopted: frozenset[str] = frozenset()
         """Former uids of this cluster (a rebuilt cluster), released by the admin."""
 
@@ -196,6 +198,11 @@ class Ledger:
     def uids(self) -> frozenset[str]:
         """The cluster uids whose findings are ours."""
         return self.adopted | {self.cluster_uid}
+
+    @property
+    def quarantined(self) -> int:
+        """Findings that the cluster reports and that stand in Security Hub as another cluster's."""
+        return sum(1 for i in self.quarantine.ids if (entry := self.entries.get(i)) is not None and entry.wanted)
 
     @property
     def active(self) -> int:
@@ -734,7 +741,7 @@ class Ledger:
     # -- what Security Hub says -----------------------------------------------------------------------------------
 
     def is_read(self, id_: str) -> bool:
-        if self.unavailable or id_ in self._looked:
+        if self.unavailable or id_ in self._looked or id_ in self.quarantine.ids:
             return True
         digits = id_.rpartition("/")[2]
         return any(digits[:n] in self.parts for n in range(5))  # the inventory's parts have up to four digits
@@ -743,11 +750,8 @@ class Ledger:
         """Take one completely read part of the inventory: the ids that start with `digits`."""
         found: dict[str, Held] = {}
         for held in findings:
-            if held.cluster_uid in self.uids:
+            if self._is_ours(held, now=now, inventory=True):
                 found[held.id] = held
-            else:
-                self._counted[held.cluster_uid] += 1
-                self.foreign[held.cluster_uid] = max(self.foreign[held.cluster_uid], self._counted[held.cluster_uid])
         prefix = f"policyhub/{self.cluster_id}/{digits}"
         missed = [
             e
@@ -766,6 +770,43 @@ class Ledger:
         for id_ in reached:
             self.lookups.discard(id_)
             self._touch(self.entries[id_])
+
+    def _is_ours(self, held: Held, *, now: int, inventory: bool = False) -> bool:
+        """Whether the finding may be taken: as ours, or as one that another cluster has archived and left."""
+        if held.cluster_uid in self.uids:
+            if self.quarantine.release(held.id):
+                self._free(held.id)
+            return True
+        self.meet(held.id, held.cluster_uid, archived=held.known.archived, now=now, inventory=inventory)
+        return held.known.archived and not self.quarantine.conflict
+
+    def meet(self, id_: str, uid: str, *, archived: bool, now: int, inventory: bool = False) -> None:
+        """A finding carries the uid of another cluster. While it is active it is not ours to touch; it is read again
+        from time to time, since its owner may archive or delete it. `inventory`: it was read by the one under way.
+        """
+        before = id_ in self.quarantine.ids
+        self.quarantine.meet(id_, uid, archived=archived, inventory=inventory)
+        if id_ not in self.quarantine.ids:
+            if before:
+                self._free(id_)
+            return
+        if id_ not in self._asked_again:
+            self._asked_again.add(id_)
+            heapq.heappush(self._doubts, (now + ACK_OVERRULES_MS + 1, id_))
+        self.unread.discard(id_)
+        self.lookups.discard(id_)
+        entry = self.entries.get(id_)
+        if entry is not None and not entry.in_flight:
+            self._know(entry, None)
+            entry.acknowledged = 0
+            self._touch(entry)
+
+    def _free(self, id_: str) -> None:
+        """It is quarantined no longer, and it has been read."""
+        self._looked.add(id_)
+        entry = self.entries.get(id_)
+        if entry is not None:
+            self._touch(entry)
 
     def _take(self, held: Held, *, now: int) -> None:
         entry = self.entries.get(held.id)
@@ -837,7 +878,7 @@ class Ledger:
     def drop_lookup(self, id_: str) -> None:
         """The look-up failed: it is to be done again."""
         self.looking.discard(id_)
-        if id_ in self.entries:
+        if id_ in self.entries or id_ in self.quarantine.ids:
             self._look(id_)
 
     def take_lookup(self, id_: str, held: Held | None, *, now: int) -> None:
@@ -848,6 +889,8 @@ class Ledger:
             self.unread.discard(id_)
             self.take_found([held], now=now)
             return
+        if self.quarantine.release(id_):
+            self._free(id_)
         entry = self.entries.get(id_)
         if entry is None or entry.in_flight:
             return
@@ -867,9 +910,7 @@ class Ledger:
     def take_found(self, findings: Iterable[Held], *, now: int) -> None:
         """Take findings read outside an inventory: what is not among them says nothing."""
         for held in findings:
-            if held.cluster_uid not in self.uids:
-                self.foreign[held.cluster_uid] += 1
-            else:
+            if self._is_ours(held, now=now):
                 self._take(held, now=now)
 
     def give_up(self) -> None:
@@ -884,10 +925,14 @@ class Ledger:
             self._touch(self.entries[id_])
 
     def finish_inventory(self) -> None:
-        """Every part was read: foreign findings that it did not find again are gone."""
-        self.foreign, self._counted = self._counted, Counter()
+        """Every part was read: foreign findings that it did not find again are gone, or are asked for by id."""
         self.unavailable = False
         self._looked.clear()
+        before = set(self.quarantine.ids)
+        for id_ in self.quarantine.finish():
+            self._look(id_)
+        for id_ in before - self.quarantine.ids.keys():
+            self._free(id_)
 
     def acknowledge(self, entry: Entry, known: Known, *, now: int) -> None:
         """Security Hub took the import."""
@@ -952,11 +997,11 @@ class Ledger:
         entry.body = body
         self._touch(entry)
 
-    def meet_foreign(self, entry: Entry, uid: str) -> None:
-        """A finding read by id turned out to be another cluster's: it is counted, and no longer ours to touch."""
+    def meet_foreign(self, entry: Entry, uid: str, *, archived: bool, now: int) -> None:
+        """A finding read by id before archiving turned out to be another cluster's: it is not ours to touch."""
         self._land(entry)
         self._know(entry, None)
-        self.foreign[uid] += 1
+        self.meet(entry.id, uid, archived=archived, now=now)
         self._touch(entry)
 
     def launch(self, entry: Entry) -> None:
@@ -1063,7 +1108,8 @@ class Ledger:
         """Move what is due to the dirty set and the look-ups; returns when the next timer is due."""
         while self._doubts and self._doubts[0][0] <= now:
             _, id_ = heapq.heappop(self._doubts)
-            if id_ in self.entries:
+            self._asked_again.discard(id_)
+            if id_ in self.entries or id_ in self.quarantine.ids:
                 self._look(id_)
         while self.timers and self.timers[0][0] <= now:
             _, id_ = heapq.heappop(self.timers)

@@ -95,6 +95,8 @@ class Hold(StrEnum):
     """Security Hub took the call and failed this finding: it is sent again after a while."""
     BUDGET = BUDGET
     """Its namespace has used up its imports of the day."""
+    QUARANTINED = "quarantined"
+    """In Security Hub the id is another cluster's finding: it is left alone."""
 
 
 WEIGHED = frozenset({Hold.AUDIT, Hold.UNCONFIRMED, Hold.DELAY, Hold.GUARD, Hold.FAILED, Hold.BUDGET})
@@ -121,6 +123,8 @@ class Rules(msgspec.Struct, frozen=True):
 
 def decide(entry: Entry, *, ledger: Ledger, rules: Rules, now: int) -> Decision:
     """The one comparison that everything sent comes from. The entry is not in flight, and its id has been read."""
+    if ledger.quarantine.ids and entry.id in ledger.quarantine.ids:
+        return Hold.QUARANTINED if entry.wanted else None
     decision = _decide(entry, ledger=ledger, rules=rules, now=now)
     if isinstance(decision, Change):
         if (until := ledger.postponed(entry.id)) > now:

@@ -62,6 +62,12 @@ KNOWN_ENGINES = frozenset(
 """As these engines call themselves: nobody can push them out."""
 
 
+LARGE_BYTES = 262_144
+"""What is larger is looked at before it is decoded."""
+PARTS = 100_000
+"""Objects within one report: each takes some 200 bytes while it is decoded. A report of 5,000 results has 15,000."""
+
+
 class View:
     """One source API of one monitored cluster; the sink of its reflector."""
 
@@ -183,6 +189,9 @@ class View:
         try:
             if len(raw) > limits.report_bytes:
                 self._leave_out(self._named(raw), Refusal(Excess.REPORT_BYTES, number=len(raw)))
+                return None
+            if len(raw) > LARGE_BYTES and (parts := bytes(raw).count(b"{")) > PARTS:
+                self._leave_out(self._named(raw), Refusal(Excess.REPORT_RESULTS, number=parts, taken=0))
                 return None
             template = self._policies.template(self._resource) if self._policies is not None else None
             return reader.read(

@@ -172,6 +172,28 @@ FIRING = [
         severity="critical",
     ),
     Case(
+        "PolicyhubFindingsQuarantined",
+        {'policyhub_findings_quarantined{cluster="alpha"}': "0x5 3x60"},
+        quiet="34m",
+        fires="37m",
+        value="3",
+    ),
+    Case(
+        "PolicyhubStatusNotWritten",
+        {condition("Ready", "False", "StatusFailed"): "1x30"},
+        quiet="9m",
+        fires="11m",
+        name="since it cannot be built",
+    ),
+    Case(
+        "PolicyhubStatusNotWritten",
+        {'policyhub_status_write_failures_total{cluster="alpha",reason="403"}': "0+4x60"},
+        quiet="9m",
+        fires="20m",
+        value="40",
+        name="since it is refused",
+    ),
+    Case(
         "PolicyhubEngineSilent",
         {f'{NEWEST}{{cluster="alpha",source="{REPORTS}",engine="KyvernoValidatingPolicy"}}': "0x300"},
         quiet="3h5m",
@@ -257,6 +279,20 @@ SILENT = {
             'policyhub_violations_past_sla{cluster="alpha",severity="HIGH"}': "0x100",
         },
         "90m",
+    ),
+    "an identity that others claim in vain": (
+        {
+            'policyhub_leader{job="j"}': "1x100",
+            condition("IdentityConflict", "True", "AlsoClaimed"): "1x100",
+        },
+        "90m",
+    ),
+    "a write of a status that failed for a minute": (
+        {
+            'policyhub_leader{job="j"}': "1x100",
+            'policyhub_status_write_failures_total{cluster="alpha",reason="Unreachable"}': "0x20 4x100",
+        },
+        "25m",
     ),
     "a dry run": ({'policyhub_leader{job="j"}': "1x100", condition("InSync", "False", "DryRun"): "1x100"}, "90m"),
     "a cluster whose owners may not be listed, or are not asked for": (

@@ -166,6 +166,13 @@ def test_wrong_values_are_refused(values: Values) -> None:
     ("values", "message"),
     [
         ({"caBundle": {"configMap": "a", "secret": "b"}}, "configMap or secret, not both"),
+        (
+            {
+                "clusterName": "a",
+                "securityHub": {**HUB, "roleArn": "arn:aws:iam::999999999999:role/x:iam::011122223333:role/y"},
+            },
+            "a role of account 999999999999",
+        ),
         ({"endpoints": {"fips": True, "sts": "https://sts.example"}}, "no URL together with fips"),
         ({"serviceMonitor": {"create": True}, "service": {"create": False}}, "serviceMonitor needs the Service"),
         (

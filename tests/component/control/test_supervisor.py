@@ -2,17 +2,23 @@
 
 import asyncio
 import random
+from collections import Counter
+from itertools import permutations
+from types import SimpleNamespace
 from typing import Any, cast
 
 import msgspec
 import pytest
+from botocore.exceptions import UnknownRegionError
 from prometheus_client import CollectorRegistry
 
 from policyhub.api.monitoredcluster import MonitoredCluster
-from policyhub.handlers import Supervisor, Watched
+from policyhub.dataplane import DataPlane
+from policyhub.handlers import Supervisor
 from policyhub.hubs import Hubs
 from policyhub.kube.connection import Connection, Refused
 from policyhub.metrics import Metrics
+from policyhub.reporter import Watched
 from policyhub.settings import Settings
 
 
@@ -21,13 +27,15 @@ class Home:
 
     def __init__(self) -> None:
         self.items: list[dict[str, Any]] = []
+        self.raw: bytes | None = None
+        """The answer in place of the items."""
         self.patched: list[tuple[str, dict[str, Any]]] = []
         self.posted: list[dict[str, Any]] = []
         self.refuse: Refused | None = None
 
     async def get(self, _: str) -> bytes:
         await asyncio.sleep(0)
-        return msgspec.json.encode({"items": self.items})
+        return msgspec.json.encode({"items": self.items}) if self.raw is None else self.raw
 
     async def patch(self, path: str, body: dict[str, Any]) -> bytes:
         if self.refuse is not None:
@@ -195,3 +203,244 @@ async def test_status_of_what_is_gone_ends_nothing() -> None:
     await settle()
     assert not reporting.done()
     reporting.cancel()
+
+
+# -- one identity, several MonitoredClusters ------------------------------------------------------------------------
+
+
+class Claimed:
+    """What of a data plane the supervisor tells."""
+
+    older, younger, unlisted = "", (), True
+
+    def claim(self, *, older: str, younger: tuple[str, ...], unlisted: bool) -> None:
+        self.older, self.younger, self.unlisted = older, younger, unlisted  # type: ignore[assignment]  # a stub
+
+
+class Claiming(Supervisor):
+    """Data planes that do nothing but hear who else claims their identity."""
+
+    def _start(self, watched: Watched, monitored: MonitoredCluster) -> None:
+        watched.plane = cast("Any", Claimed())
+        watched.claim = ("111122223333", "eu-west-1", monitored.identity)
+
+
+ARN = "arn:aws:eks:eu-west-1:111122223333:cluster/prod"
+
+
+def claiming(name: str, created: str, *, uid: str = "", shard: str = "a") -> dict[str, Any]:
+    document = labelled(shard, name=name, uid=uid or name, clusterArn=ARN)
+    document["metadata"]["creationTimestamp"] = created
+    return document
+
+
+OLD, NEW, NEWER = (claiming(name, f"2026-0{n}-01T00:00:00Z") for n, name in enumerate(("zeta", "mid", "alpha"), 1))
+
+
+def claims(watcher: Supervisor) -> dict[str, tuple[str, tuple[str, ...]]]:
+    planes = {name: cast("Any", watched.plane) for name, watched in watcher.watched.items()}
+    return {name: (plane.older, plane.younger) for name, plane in planes.items()}
+
+
+@pytest.mark.parametrize("order", list(permutations((OLD, NEW, NEWER))), ids=lambda _: "")
+async def test_the_oldest_goes_on_in_whatever_order_they_come(order: tuple[dict[str, Any], ...]) -> None:
+    """By the time of creation, not by the name, nor by who was told of first: events, or the list after a restart."""
+    home = Home()
+    watcher = supervisor(home, Claiming)
+    for document in order:
+        await watcher.observe(document)
+    assert claims(watcher) == {"zeta": ("", ("mid", "alpha")), "mid": ("zeta", ()), "alpha": ("zeta", ())}
+    restarted = supervisor(home, Claiming)
+    home.items = list(order)
+    await restarted._compare()
+    assert claims(restarted) == claims(watcher)
+
+
+async def test_when_the_oldest_goes_the_next_takes_over() -> None:
+    """Deleted, it leaves its identity to the next one; created anew under its name, it is the youngest."""
+    watcher = supervisor(Home(), Claiming)
+    for document in (OLD, NEW, NEWER):
+        await watcher.observe(document)
+    await watcher.forget("zeta", "zeta")
+    assert claims(watcher) == {"mid": ("", ("alpha",)), "alpha": ("mid", ())}
+    await watcher.observe(claiming("zeta", "2026-09-01T00:00:00Z", uid="another"))
+    assert claims(watcher)["mid"] == ("", ("alpha", "zeta"))
+
+
+async def test_a_change_of_the_oldest_costs_it_nothing() -> None:
+    """Another mode starts its data plane anew; it is still the oldest."""
+    watcher = supervisor(Home(), Claiming)
+    await watcher.observe(OLD)
+    await watcher.observe(NEW)
+    changed = claiming("zeta", OLD["metadata"]["creationTimestamp"])
+    changed["spec"]["mode"] = "NoArchive"
+    await watcher.observe(changed)
+    assert claims(watcher) == {"zeta": ("", ("mid",)), "mid": ("zeta", ())}
+
+
+async def test_created_in_one_second_the_uid_decides() -> None:
+    """Two of one second are told apart by what no two objects share, the same way after each restart."""
+    watcher = supervisor(Home(), Claiming)
+    await watcher.observe(claiming("b", "2026-01-01T00:00:00Z", uid="1"))
+    await watcher.observe(claiming("a", "2026-01-01T00:00:00Z", uid="2"))
+    assert claims(watcher) == {"b": ("", ("a",)), "a": ("b", ())}
+
+
+async def test_another_shards_is_invisible() -> None:
+    """A MonitoredCluster that this operator does not select claims nothing here."""
+    watcher = supervisor(Home(), Claiming, select="shard=a")
+    await watcher.observe(claiming("theirs", "2026-01-01T00:00:00Z", shard="b"))
+    await watcher.observe(claiming("ours", "2026-02-01T00:00:00Z"))
+    assert claims(watcher) == {"ours": ("", ())}
+
+
+async def test_nothing_is_sent_before_all_were_listed() -> None:
+    """What events tell first may be the younger one: until the first complete list nobody may send."""
+    home = Home()
+    watcher = supervisor(home, Claiming)
+    await watcher.observe(NEWER)
+    assert cast("Any", watcher.watched["alpha"].plane).unlisted
+    home.items = [NEWER, OLD]
+    await watcher._compare()
+    assert not cast("Any", watcher.watched["alpha"].plane).unlisted
+    assert claims(watcher) == {"zeta": ("", ("alpha",)), "alpha": ("zeta", ())}
+
+
+# -- bodies that are none -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        pytest.param(b'{"spec": {}}', id="no metadata"),
+        pytest.param(b'{"metadata": null}', id="metadata is null"),
+        pytest.param(b'{"metadata": {"name": 7, "uid": "x"}}', id="a name that is none"),
+        pytest.param(b'{"metadata": {"name": "x"}}', id="no uid"),
+        pytest.param(b'"text"', id="no object"),
+        pytest.param(b"null", id="null"),
+    ],
+)
+async def test_a_body_that_is_none_stops_no_other(broken: bytes) -> None:
+    """The others of a list are taken; nobody is forgotten by a list that could not be read whole."""
+    home = Home()
+    watcher = supervisor(home)
+    await watcher.observe(body("before"))
+    home.raw = b'{"items": [%b, %b]}' % (broken, msgspec.json.encode(body()))
+    await watcher._compare()
+    await settle()
+    assert set(watcher.watched) == {"before", "alpha"}
+    await watcher.observe(msgspec.json.decode(broken))
+    assert set(watcher.watched) == {"before", "alpha"}
+    await watcher.close()
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pytest.param(b'{"items": [' + b'{"a":' * 100_000, id="deep"),
+        pytest.param(b'{"items": [' + b"[" * 100_000 + b"]" * 100_000 + b"]}", id="deep and whole"),
+        pytest.param(b"<html>", id="no JSON"),
+        pytest.param(b"{}", id="no list"),
+        pytest.param(b'{"items": 1}', id="a list that is none"),
+    ],
+)
+async def test_a_list_that_cannot_be_read_ends_nothing(raw: bytes) -> None:
+    """It is logged and asked for again; whoever is watched stays so."""
+    home = Home()
+    home.raw = raw
+    watcher = supervisor(home)
+    await watcher.observe(body())
+    comparing = asyncio.create_task(watcher.compare())
+    await settle()
+    assert not comparing.done()
+    assert list(watcher.watched) == ["alpha"]
+    comparing.cancel()
+    await watcher.close()
+
+
+class Clumsy(Recording):
+    """Fails at one of them."""
+
+    harmless = False
+
+    def _start(self, watched: Watched, monitored: MonitoredCluster) -> None:
+        if watched.name == "bad" and not self.harmless:
+            raise RuntimeError("something that nobody expected")
+        super()._start(watched, monitored)
+
+
+async def test_a_mistake_about_one_is_its_own() -> None:
+    """It is shown in its status, stops no other, and is tried again with the next comparison."""
+    home = Home()
+    watcher = supervisor(home, Clumsy)
+    home.items = [body("bad"), body()]
+    await watcher._compare()
+    await settle()
+    assert RUNNING == ["alpha#1"]
+    fault = watcher.watched["bad"].fault
+    assert fault is not None
+    assert fault.reason == "NotStarted"
+    assert "RuntimeError" in fault.message
+    cast("Clumsy", watcher).harmless = True
+    await watcher._compare()
+    await settle()
+    assert sorted(RUNNING) == ["alpha#1", "bad#1"]
+    await watcher.close()
+
+
+# -- hubs -----------------------------------------------------------------------------------------------------------
+
+
+class Counted:
+    """Hubs that count who uses them, and open none."""
+
+    def __init__(self) -> None:
+        self.users: Counter[tuple[str, ...]] = Counter()
+        self.closed: Counter[tuple[str, ...]] = Counter()
+        """How often each has been closed."""
+
+    def open(self, key: tuple[str, ...]) -> Any:
+        if key[1].startswith("xx-"):
+            raise UnknownRegionError(region_name=key[1], error_msg="none")
+        self.users[key] += 1
+        return SimpleNamespace(), SimpleNamespace(hub_name="hub", trouble=None, reading=None)
+
+    def release(self, key: tuple[str, ...]) -> None:
+        self.users[key] -= 1
+        assert self.users[key] >= 0
+        if not self.users[key]:
+            self.closed[key] += 1
+
+
+async def test_each_hub_is_released_as_often_as_it_was_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through changes, faults and deletions no hub is left open, and one that is used on is not closed between."""
+
+    async def wait(_: DataPlane) -> None:
+        await asyncio.sleep(3600)
+
+    monkeypatch.setattr(DataPlane, "run", wait)
+    hubs = Counted()
+    watcher = supervisor(Home(), Supervisor)
+    watcher._hubs = cast("Hubs", hubs)
+    watcher._open_home = cast("Any", None)
+    hub = {"accountId": "111122223333", "region": "eu-west-1"}
+    for mode in ("Sync", "NoArchive", "DryRun"):
+        await watcher.observe(body(mode=mode, securityHub=hub))
+    (first,) = hubs.users
+    assert hubs.users[first] == 1
+    assert not hubs.closed
+    for number in range(100):
+        role = f"arn:aws:iam::111122223333:role/r{number}"
+        await watcher.observe(body(securityHub={**hub, "roleArn": role}))
+        assert hubs.users.total() == 1
+    await watcher.observe(body(securityHub={"accountId": "111122223333", "region": "xx-west-1"}))
+    assert hubs.users.total() == 0
+    await watcher.observe(body(securityHub=hub))
+    await watcher.observe(body(archiveDelay="soon"))
+    assert hubs.users.total() == 0
+    await watcher.observe(body(securityHub=hub))
+    await watcher.forget("alpha", "1")
+    assert hubs.users.total() == 0
+    await watcher.observe(body(securityHub=hub))
+    await watcher.close()
+    assert hubs.users.total() == 0

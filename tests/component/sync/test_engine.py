@@ -18,8 +18,9 @@ from policyhub.metrics import Metrics
 from policyhub.sources.violation import Identity, SourceKey, Subject, Violation
 from policyhub.sync.engine import Engine, Feed
 from policyhub.sync.entry import Coverage, Held, Known
-from policyhub.sync.ledger import Ledger
+from policyhub.sync.ledger import ACK_OVERRULES_MS, Ledger
 from policyhub.sync.plan import Rules
+from policyhub.sync.quarantine import MANY
 
 NOW = 1_790_000_000_000
 ORIGIN = "policyreports.wgpolicyk8s.io"
@@ -400,15 +401,62 @@ async def test_what_is_archived_already_is_left_alone() -> None:
         assert not world.hub.calls
 
 
-async def test_what_became_another_clusters_stops_the_sending() -> None:
-    """Read by id and found to be another cluster's: nothing is sent, not even when the violation comes here."""
+async def test_what_became_another_clusters_is_left_alone() -> None:
+    """Read by id before it is archived and found to be another cluster's: it is neither archived nor, when the
+    violation comes here, imported over; all else goes out.
+    """
     async with working() as world:
         in_hub(world, 1, uid="uid-2")
-        await until(lambda: bool(world.ledger.foreign))
-        world.say([1])
+        await until(lambda: bool(world.ledger.quarantine.ids))
+        world.say([1, 2])
+        await until(lambda: bool(world.hub.calls) and not world.pending())
+        assert [f["Id"] for f in world.hub.sent] == [id_of(2)]
+        assert world.feed.sends
+        assert world.ledger.quarantined == 1
+
+
+async def test_many_that_became_another_clusters_stop_the_sending() -> None:
+    """More than ten of one uid are another cluster at work: nothing is sent any more."""
+    numbers = range(1, MANY + 2)
+    async with working() as world:
+        for number in numbers:
+            in_hub(world, number, uid="uid-2")
+        await until(lambda: world.ledger.quarantine.conflict)
+        world.say([MANY + 2])
         await asyncio.sleep(0.3)  # longer than a batch takes to fill
         assert not world.hub.calls
         assert not world.feed.sends
+
+
+@pytest.mark.parametrize(
+    "owner",
+    [
+        pytest.param({"state": "ARCHIVED"}, id="archived"),
+        pytest.param({"uid": "uid-1"}, id="taken over"),
+        pytest.param(None, id="deleted"),
+    ],
+)
+async def test_what_its_owner_lets_go_is_ours_again(owner: dict[str, str] | None) -> None:
+    """A quarantined id is read again from time to time; archived, adopted or gone it is sent."""
+    async with working() as world:
+        in_hub(world, 1, uid="uid-2")
+        await until(lambda: bool(world.ledger.quarantine.ids))
+        world.say([1])
+        await until(lambda: not world.pending())
+        held = world.hub.held[id_of(1)]
+        match owner:
+            case None:
+                del world.hub.held[id_of(1)]
+            case {"state": state}:
+                held["RecordState"] = state
+            case {"uid": uid}:
+                held["ProductFields"]["policyhub/cluster-uid"] = uid
+        assert not world.hub.calls
+        world.now += ACK_OVERRULES_MS + 2
+        world.engine.wake()
+        await until(lambda: bool(world.hub.calls) and not world.pending())
+        assert [f["Id"] for f in world.hub.sent] == [id_of(1)]
+        assert not world.ledger.quarantine.ids
 
 
 async def test_finding_that_cannot_be_rendered_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,6 +82,16 @@ def test_defaults_are_those_of_the_models(server: Cluster) -> None:
         pytest.param({"clusterArn": ARN, "mode": "DryRun", "results": ["fail"], "archiveDelay": "0s"}, id="some"),
         pytest.param({"securityHub": {"accountId": "111122223333", "region": "eu-west-1", "roleArn": ROLE}}, id="hub"),
         pytest.param({"securityHub": {"roleArn": ROLE, "externalId": "a:b/c"}}, id="role alone"),
+        pytest.param(
+            {
+                "securityHub": {
+                    "accountId": "111122223333",
+                    "region": "us-gov-west-1",
+                    "roleArn": "arn:aws-us-gov:iam::111122223333:role/a:b/c",
+                }
+            },
+            id="role of GovCloud",
+        ),
         pytest.param({"archiveDelay": "168h"}, id="longest delay"),
         pytest.param({"connection": {"kubeconfigSecretRef": {"namespace": "a", "name": "b.c"}}}, id="secret"),
         pytest.param({"namespaces": {"include": ["team-*", "shop"], "exclude": ["*-test"]}}, id="namespaces"),
@@ -107,6 +117,12 @@ def test_valid(server: Cluster, spec: Document) -> None:
         ({"securityHub": {"accountId": 111122223333}}, "must be of type string"),
         ({"securityHub": {"region": "Ireland"}}, "spec.securityHub.region"),
         ({"securityHub": {"accountId": "444455556666", "roleArn": ROLE}}, "must be a role of the account"),
+        (
+            {"securityHub": {"accountId": "444455556666", "roleArn": f"{ROLE}:iam::444455556666:role/x"}},
+            "must be a role of the account",
+        ),
+        ({"securityHub": {"region": "cn-north-1", "roleArn": ROLE}}, "must be a role of the partition"),
+        ({"securityHub": {"region": "us-gov-west-1", "roleArn": ROLE}}, "must be a role of the partition"),
         ({"mode": "Off"}, "supported values"),
         ({"results": []}, "at least 1 items"),
         ({"results": ["pass"]}, "supported values"),

@@ -1,12 +1,18 @@
 """Several clusters and several operators in one account: nobody touches another's findings."""
 
 import base64
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
+import boto3
 import pytest
 
 from dev.stand import NAMESPACE
+from policyhub.findings.asff import timestamp
+from policyhub.hub.inventory import milliseconds, strip_for_import
+from policyhub.sync.quarantine import MANY
 from tests.integration.operator.world import CLUSTERS, World, outcomes, report, result
 
 ARN = "arn:aws:eks:eu-west-1:111122223333:cluster/prod-eu"
@@ -82,7 +88,8 @@ def test_a_second_operator_that_claims_the_same_name(world: World, other: World)
     """An operator in another cluster whose MonitoredCluster has a name that is taken in the account sends nothing, and
     IdentityConflict says whose it is; adopting them by annotation lets it write, as after a rebuilt cluster.
     """
-    world.apply(report("web", result("mine")), report("api", result("mine")))
+    many = {f"old{number}": "ACTIVE" for number in range(MANY)}
+    world.apply(*(report(name, result("mine")) for name in ("web", "api", *many)))
     world.monitor()
     world.start()
     world.synced()
@@ -95,40 +102,103 @@ def test_a_second_operator_that_claims_the_same_name(world: World, other: World)
     other.await_condition("Ready", "False", reason=conflict["reason"])
     # the first operator goes on; by the time that its next violation is there, two status rounds have passed
     world.apply(report("next", result("mine")))
-    world.await_states("mine", web="ACTIVE", api="ACTIVE", next="ACTIVE")
+    world.await_states("mine", web="ACTIVE", api="ACTIVE", next="ACTIVE", **many)
     assert outcomes(world.journal(mark)) == ["created"]
     assert all(uid(finding) == world.cluster.uid for finding in world.found().values())
 
     world.end()
     other.monitor(annotations={"policyhub.dev/adopt-uid": world.cluster.uid}, archiveDelay="1s")
     other.await_condition("IdentityConflict", "False")
-    world.await_states("mine", web="ACTIVE", db="ACTIVE", api="ARCHIVED", next="ARCHIVED")
+    archived = dict.fromkeys(("api", "next", *many), "ARCHIVED")
+    world.await_states("mine", web="ACTIVE", db="ACTIVE", **archived)
     found = world.of("mine")
     assert uid(found["web"]) == other.cluster.uid
     assert "seen from elsewhere" in found["web"]["Description"]
     other.well()
 
 
+def write(world: World, finding: dict[str, Any]) -> None:
+    """Import a finding as anybody may who has the account's permission."""
+    environment = world.hub.env()
+    client = boto3.client(
+        "securityhub",
+        endpoint_url=world.hub.url,
+        region_name=environment["AWS_REGION"],
+        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+    )
+    try:
+        assert client.batch_import_findings(Findings=[finding])["SuccessCount"] == 1
+    finally:
+        client.close()
+
+
+def test_a_few_foreign_findings_are_left_alone(world: World, other: World) -> None:
+    """A few findings under the cluster's identity that carry another uid, or none, stop nothing: they are left as they
+    are, shown, and counted; all others go on. Adopted by annotation they are the cluster's.
+    """
+    # another cluster of this name has written two findings, and lost its uid on one of them
+    other.apply(report("web", result("mine", message="seen from elsewhere")), report("lost", result("mine")))
+    other.monitor()
+    other.start()
+    other.until(lambda: len(world.found()) == 2, "the other cluster to write")
+    other.end()
+    lost = world.of("mine")["lost"]
+    bare = {name: value for name, value in lost["ProductFields"].items() if name != "policyhub/cluster-uid"}
+    kept = {**strip_for_import(lost), "RecordState": "ACTIVE"}
+    write(world, {**kept, "ProductFields": bare, "UpdatedAt": timestamp(milliseconds(lost["UpdatedAt"]) + 1)})
+
+    world.apply(report("web", result("mine")), report("api", result("mine")))
+    world.monitor(archiveDelay="1s")
+    mark = world.mark()
+    world.start()
+    conflict = world.await_condition("IdentityConflict", "True", reason="ForeignFindings")
+    assert "2 findings" in conflict["message"]
+    world.await_states("mine", web="ACTIVE", lost="ACTIVE", api="ACTIVE")
+    world.await_condition("InSync", "False", reason="FindingsQuarantined")
+    world.await_condition("Ready", "False", reason="FindingsQuarantined")
+    assert world.operator.metric("policyhub_findings_quarantined", cluster="alpha") == 2
+    world.delete(report("web", result("mine")))  # what it does not report is left alone as well
+    world.await_condition("InSync", "True")
+    world.await_condition("Ready", "True", reason="ForeignFindings")
+    assert outcomes(world.journal(mark)) == ["created"]
+    assert "seen from elsewhere" in world.of("mine")["web"]["Description"]
+
+    world.monitor(annotations={"policyhub.dev/adopt-uid": f"none,{other.cluster.uid}"}, archiveDelay="1s")
+    world.await_states("mine", web="ARCHIVED", lost="ARCHIVED", api="ACTIVE")
+    world.await_condition("IdentityConflict", "False", reason="NoConflict")
+    world.await_condition("Ready", "True", reason="AllWell")
+
+
 def test_two_objects_with_one_identity(world: World) -> None:
-    """Two MonitoredClusters of one identity and hub both show IdentityConflict and neither sends; when one of them is
-    deleted the other does.
+    """Of two MonitoredClusters of one identity and hub the older goes on, and both say so; the younger sends nothing,
+    after a restart too, and takes over when the older is deleted.
     """
     world.apply(report("web", result("claimed")))
-    for name in ("one", "two"):
-        world.monitor(name, clusterArn=ARN)
+    world.monitor("two", clusterArn=ARN)
     world.start()
-    for name in ("one", "two"):
-        conflict = world.await_condition("IdentityConflict", "True", reason="ClaimedTwice", name=name)
-        assert {"one": "two", "two": "one"}[name] in conflict["message"]
-    # a third one sends, after both had as long as it had
-    world.monitor("three")
-    world.synced("three")
-    assert world.found(cluster=ARN) == {}
+    world.synced("two")
+    time.sleep(1)  # creation times are of whole seconds
+    world.monitor("one", clusterArn=ARN)
+    for restarted in (False, True):
+        if restarted:
+            world.end()
+            world.start()
+        conflict = world.await_condition("IdentityConflict", "True", reason="ClaimedTwice", name="one")
+        assert "two" in conflict["message"]
+        world.await_condition("Ready", "False", reason="ClaimedTwice", name="one")
+        also = world.await_condition("IdentityConflict", "True", reason="AlsoClaimed", name="two")
+        assert "one" in also["message"]
+        world.well("two")
+    world.apply(report("next", result("claimed")))
+    world.await_states("claimed", cluster=ARN, web="ACTIVE", next="ACTIVE")
+    assert {entry["cluster"] for entry in world.journal()} == {ARN}
     world.cluster.request("DELETE", f"{CLUSTERS}/two")
-    world.synced("one")
-    assert world.states("claimed", cluster=ARN) == {"web": "ACTIVE"}
-    (finding,) = world.found(cluster=ARN).values()
-    assert finding["Resources"][1]["Type"] == "AwsEksCluster"
+    world.await_condition("IdentityConflict", "False", name="one")
+    world.apply(report("later", result("claimed")))
+    world.await_states("claimed", cluster=ARN, web="ACTIVE", next="ACTIVE", later="ACTIVE")
+    world.well("one")
+    assert all(f["ProductFields"]["policyhub/cluster"] == ARN for f in world.found(cluster=ARN).values())
 
 
 def test_deleted_monitored_cluster(world: World) -> None:

@@ -145,3 +145,39 @@ def test_a_clusters_own_days_win_over_the_settings() -> None:
     """Days that a spec names replace the operator's, 0 takes a deadline away, and the rest stays."""
     spec = cluster(slaDays={"critical": 3, "high": 0}).spec
     assert spec.sla_days.over(SlaDays(critical=7, high=30, low=180)) == {"CRITICAL": 3, "LOW": 180}
+
+
+ACCOUNT = "111122223333"
+CRAFTED = f"arn:aws:iam::999999999999:role/x:iam::{ACCOUNT}:role/policyhub"
+"""A role of another account, in a path that reads like a role of ours."""
+
+
+@pytest.mark.parametrize(
+    ("role", "hub", "says"),
+    [
+        pytest.param(CRAFTED, {"accountId": ACCOUNT}, "account 999999999999", id="account in the path"),
+        pytest.param(f"arn:aws:iam::999999999999:role/{ACCOUNT}", {"accountId": ACCOUNT}, "999999999999", id="name"),
+        pytest.param(f"arn:aws-cn:iam::{ACCOUNT}:role/a", {"region": "eu-west-1"}, "aws-cn", id="China's partition"),
+        pytest.param(f"arn:aws:iam::{ACCOUNT}:role/a", {"region": "us-gov-west-1"}, "aws-us-gov", id="GovCloud"),
+        pytest.param(f"arn:aws:iam::{ACCOUNT}:role/aws-cn:iam/a", {"region": "cn-north-1"}, "aws", id="path"),
+    ],
+)
+def test_a_role_is_checked_by_its_parts(role: str, hub: dict[str, str], says: str) -> None:
+    """Account and partition are where an ARN has them, whatever its path says."""
+    with pytest.raises(ValidationError, match=says):
+        cluster(securityHub={**hub, "roleArn": role})
+
+
+@pytest.mark.parametrize(
+    ("role", "hub"),
+    [
+        pytest.param(CRAFTED, {}, id="account not named here"),
+        pytest.param(CRAFTED, {"accountId": "999999999999", "region": "eu-west-1"}, id="its own account"),
+        pytest.param(f"arn:aws:iam::{ACCOUNT}:role/a/b/c", {"accountId": ACCOUNT, "region": "us-east-1"}, id="path"),
+        pytest.param(f"arn:aws-cn:iam::{ACCOUNT}:role/a", {"accountId": ACCOUNT, "region": "cn-north-1"}, id="China"),
+        pytest.param(f"arn:aws-us-gov:iam::{ACCOUNT}:role/a", {"region": "us-gov-east-1"}, id="GovCloud"),
+    ],
+)
+def test_a_role_of_the_account_is_taken(role: str, hub: dict[str, str]) -> None:
+    """What belongs to the account and partition of the findings is used, and what is not named is not judged."""
+    assert cluster(securityHub={**hub, "roleArn": role}).spec.security_hub.role_arn == role

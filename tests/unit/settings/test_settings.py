@@ -20,6 +20,21 @@ def test_every_error_is_named_with_its_place(monkeypatch: pytest.MonkeyPatch) ->
     assert "'Ireland'" in lines[1]
 
 
+@pytest.mark.parametrize(
+    ("role", "says"),
+    [
+        ("arn:aws:iam::999999999999:role/x:iam::111122223333:role/policyhub", "account 999999999999"),
+        ("arn:aws-cn:iam::111122223333:role/policyhub", "partition aws-cn"),
+    ],
+    ids=["another account, with ours in the path", "another partition"],
+)
+def test_a_role_must_be_of_the_account(role: str, says: str) -> None:
+    """A role that cannot be the one for the findings is an error of the settings, beside all others."""
+    with pytest.raises(SettingsError, match=f"--role-arn: .*{says}"):
+        Settings.load(account_id="111122223333", region="eu-west-1", role_arn=role)
+    assert Settings.load(role_arn=role, region=None).role_arn == role
+
+
 def test_a_selector_is_read_before_anything_starts() -> None:
     """A selector that cannot be read is an error of the settings, not of the first MonitoredCluster."""
     with pytest.raises(SettingsError, match=r"--watch-selector: .*not a label selector"):

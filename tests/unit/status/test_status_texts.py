@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from policyhub import approval, status
+from policyhub import approval, conflict, status
 from policyhub.dataplane import DataPlane
 
 HOSTILE = ["x,kyverno", "a'; reboot; '", "$(reboot)", "`reboot`", "-x", "a\nb", 'say "hi"', "Trivy ConfigAudit"]
@@ -48,18 +48,21 @@ def test_a_long_name_does_not_fill_a_condition() -> None:
     ("uid", "command"),
     [
         ("5b2d7f1c", "policyhub.dev/adopt-uid=5b2d7f1c"),
-        ("a; reboot", "'policyhub.dev/adopt-uid=a; reboot'"),
-        ("", None),
+        ("a; reboot", None),
+        ("", "policyhub.dev/adopt-uid=none"),
         ("u" * 1_000, None),
     ],
 )
 def test_another_clusters_uid_is_quoted_or_left_out(uid: str, command: str | None) -> None:
     """Anybody who may import into the account may write one."""
-    ledger = SimpleNamespace(foreign=Counter({uid: 3}), cluster_id="prod", cluster_uid="here")
-    told = status._conflict(cast("Any", SimpleNamespace(claimed_twice="", ledger=ledger, name="prod")))
+    quarantine = SimpleNamespace(conflict=True, numbers=Counter({uid: 30}))
+    ledger = SimpleNamespace(quarantine=quarantine, cluster_id="prod", cluster_uid="here")
+    monitored = SimpleNamespace(metadata=SimpleNamespace(annotations={}))
+    here = SimpleNamespace(claimed_twice="", ledger=ledger, name="prod", monitored=monitored)
+    told = conflict.barring(cast("Any", here))
     assert told is not None
-    assert len(told.message) < 600
+    assert len(told.message) < 800
     if command is None:
         assert "kubectl" not in told.message
     else:
-        assert told.message.endswith(f"kubectl annotate monitoredcluster prod {command}")
+        assert told.message.endswith(f"monitoredcluster prod {command}")

@@ -149,7 +149,7 @@ class Operator:
     def compose(self, size: int) -> list[Call]:
         """Decide all that is dirty, and send what is to be sent, in calls of this size."""
         self.sight.tick()
-        self._feed.sends = not self.ledger.foreign
+        self._feed.sends = not self.ledger.quarantine.conflict
         self.ledger.weigh(now=self.now())
         calls = []
         for _ in range(2):  # what is to be archived is counted by the guard first

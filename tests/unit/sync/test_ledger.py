@@ -128,19 +128,6 @@ def test_restart_finds_the_hub_as_it_left_it() -> None:
     assert made.entries[id_of(1)].known == known
 
 
-def test_another_clusters_findings_are_only_counted() -> None:
-    """A finding with another uid is never known, hence never touched; it is counted until it is gone."""
-    made = fresh(read=False)
-    known = Known("d", NOW, NOW, archived=False)
-    made.take_part("", [Held(id_of(1), known, "uid-2", ORIGIN, "r1")], now=NOW)
-    assert made.foreign == {"uid-2": 1}
-    assert not made.entries
-    made.finish_inventory()
-    made.take_part("", [], now=NOW)
-    made.finish_inventory()
-    assert not made.foreign
-
-
 def test_adopted_findings_are_ours_and_are_written_anew() -> None:
     """With the former uid released, its findings are known, and sent again to carry the new uid."""
     made = fresh(read=False)
@@ -148,7 +135,7 @@ def test_adopted_findings_are_ours_and_are_written_anew() -> None:
     say(made, "a", [1])
     digest = made.entries[id_of(1)].digest
     made.take_part("", [Held(id_of(1), Known(digest, 1, 2, archived=False), "uid-0", ORIGIN, "r1")], now=NOW)
-    assert not made.foreign
+    assert not made.quarantine.numbers
     assert decide(made.entries[id_of(1)], ledger=made, rules=RULES, now=NOW) is Change.CHANGED
 
 
@@ -265,19 +252,19 @@ def test_a_discovery_wakes_what_waits_for_it() -> None:
     assert id_ in made.dirty
 
 
-def test_finding_met_by_id_as_another_clusters_is_a_conflict() -> None:
-    """What turns out to be another cluster's is counted as foreign and no longer ours to touch."""
+def test_finding_met_by_id_as_another_clusters_is_left_alone() -> None:
+    """What turns out to be another cluster's is quarantined and no longer ours to touch."""
     made = fresh()
     id_ = settled(made)
     entry = made.entries[id_]
     made.launch(entry)
-    made.meet_foreign(entry, "uid-2")
-    assert made.foreign == {"uid-2": 1}
+    made.meet_foreign(entry, "uid-2", archived=False, now=NOW)
+    assert made.quarantine.ids == {id_: "uid-2"}
     assert entry.known is None
 
 
 def test_second_look_takes_what_it_finds_and_believes_no_absence() -> None:
-    """Findings read outside an inventory are taken, another cluster's are counted, and what lacks says nothing."""
+    """Findings read outside an inventory are taken, another cluster's are quarantined, and what lacks says nothing."""
     made = fresh()
     id_ = settled(made)
     known = Known("d", NOW, NOW, archived=False)
@@ -285,7 +272,7 @@ def test_second_look_takes_what_it_finds_and_believes_no_absence() -> None:
     made.take_found([Held(id_of(2), known, "uid-1", ORIGIN, "r2"), Held("x", known, "uid-2", ORIGIN, "r")], now=later)
     assert made.entries[id_of(2)].known == known
     assert made.entries[id_].known is not None
-    assert made.foreign == {"uid-2": 1}
+    assert made.quarantine.ids == {"x": "uid-2"}
 
 
 def test_nothing_else_makes_it_dirty() -> None:

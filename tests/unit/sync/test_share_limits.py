@@ -125,6 +125,17 @@ def test_a_report_may_have_so_many_bytes() -> None:
     assert wanted(ledger) == set(named("x", 3)), "a listing has brought it, so it is not swept"
 
 
+def test_a_report_of_nothing_but_brackets_is_not_decoded() -> None:
+    """A few megabytes of empty results would take a hundred times their size."""
+    view, ledger = made()
+    view.upsert(raw("r", named("x", 3)))
+    view.upsert(raw("r", [], results=[{} for _ in range(150_000)]))
+    assert wanted(ledger) == set(named("x", 3))
+    reason, number, taken = told(ledger)["team-a"]
+    assert (reason, taken) == ("report-results", 0)
+    assert number > 150_000
+
+
 def test_a_namespace_may_have_so_many_findings() -> None:
     """In however many reports; another namespace is not concerned, and what ended makes room again."""
     view, ledger = made(namespace_findings=10)

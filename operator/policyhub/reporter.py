@@ -1,0 +1,257 @@
+"""Tells MonitoredClusters how they fare: their status, an Event where a person should know, and the metric.
+
+A status is written whatever goes wrong: where it cannot be built, or the API server does not take it, one that says so
+takes its place, Ready=False with the reason StatusFailed, and the real one is tried again every 15 seconds. The metric
+`policyhub_condition` tells the same, also while nothing can be written at all.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from policyhub import status
+from policyhub.api.monitoredcluster import GROUP, KIND, PLURAL, VERSION
+from policyhub.api.status import Condition, Hub, Status, status_patch
+from policyhub.dataplane import DataPlane, Fault
+from policyhub.hubs import Key
+from policyhub.kube.connection import Connection, Refused, Unreachable
+from policyhub.metrics import Metrics
+from policyhub.sources.text import clean
+
+log = structlog.get_logger(__name__)
+
+RESOURCE = f"/apis/{GROUP}/{VERSION}/{PLURAL}"
+STATUS_SECONDS = 2.0
+"""A status is written at most this often."""
+TIMES_SECONDS = 60.0
+"""Times alone (last listed, newest result) are written at most this often."""
+RETRY_SECONDS = 15.0
+"""A status that could not be written is tried again after this."""
+UNTAKEN = frozenset({400, 413, 422})
+"""Answers to a status that the API server will not take as it is."""
+EVENT_BYTES = 1_000
+"""Of an Event's message: events.k8s.io takes 1,024."""
+EVENT_NAME = 50
+"""Characters of an Event's name that are the MonitoredCluster's: with a dash, a name of 253 would be too long."""
+YOUNGEST = "9999"
+"""Sorts after every time of creation, for one that is not told."""
+
+
+@dataclass(slots=True)
+class Watched:
+    """One MonitoredCluster."""
+
+    name: str
+    uid: str
+    intent: object
+    """What its data plane was started for; another one starts another data plane."""
+    generation: int
+    conditions: dict[str, Condition]
+    plane: DataPlane | None = None
+    fault: Fault | None = None
+    """Why there is no data plane."""
+    task: asyncio.Task[None] | None = None
+    hub: Hub | None = None
+    """The hub that the findings were written to before, by its status."""
+    claim: tuple[str, str, str] = ("", "", "")
+    """(account, Region, identity): who may write these findings."""
+    created: str = YOUNGEST
+    """When, as the API server writes it."""
+    key: Key | None = None
+    """The hub that is open for it."""
+    written: dict[str, Any] = field(default_factory=dict)
+    written_at: float = 0.0
+    retry_at: float = 0.0
+    """After a failed write: not before."""
+    broken: str = ""
+    """Why its status cannot be built, or is not taken."""
+    broken_until: float = 0.0
+    """It is not tried again before."""
+
+    @property
+    def age(self) -> tuple[str, str, str]:
+        """The oldest first; what no two of them share."""
+        return self.created, self.uid, self.name
+
+
+class Reporter:
+    """Writes what becomes of each MonitoredCluster."""
+
+    def __init__(
+        self,
+        watched: Mapping[str, Watched],
+        *,
+        home: Connection,
+        metrics: Metrics,
+        now: Callable[[], int],
+        clock: Callable[[], float],
+    ) -> None:
+        """`watched` by name; the supervisor's, and as it is now."""
+        self._watched = watched
+        self._home = home
+        self._metrics = metrics
+        self._now = now
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Write each status when it has changed. Runs until cancelled."""
+        while True:
+            for watched in list(self._watched.values()):
+                try:
+                    await self._report(watched)
+                except Exception:  # outermost loop: one status must not end the others
+                    log.exception("status_failed", cluster=watched.name)
+            await asyncio.sleep(STATUS_SECONDS)
+
+    async def _report(self, watched: Watched) -> None:
+        refused = watched.broken
+        fresh, patch = self._built(watched)
+        if not refused or watched.broken:  # what was not taken last is told again once it is
+            self._tell(watched, fresh)
+        if not self._due(watched, patch):
+            return
+        error = await self._write(watched, patch)
+        if isinstance(error, Refused) and error.status in UNTAKEN and not watched.broken:
+            self._break(watched, f"the API server does not take it, {error}")
+            fresh, patch = self._built(watched)
+            self._tell(watched, fresh)
+            if patch == watched.written:
+                return
+            error = await self._write(watched, patch)
+        if error is None:
+            self._tell(watched, fresh)
+            watched.written, watched.written_at = patch, self._clock()
+            await self._announce(watched, fresh)
+
+    def _due(self, watched: Watched, patch: dict[str, Any]) -> bool:
+        settled = _without_times(patch) != _without_times(watched.written)
+        times = patch != watched.written and self._clock() - watched.written_at >= TIMES_SECONDS
+        return (settled or times) and self._clock() >= watched.retry_at
+
+    async def _announce(self, watched: Watched, fresh: Status) -> None:
+        """What has changed with the status that was just written."""
+        before, watched.conditions = watched.conditions, {c.type: c for c in fresh.conditions}
+        for condition in fresh.conditions:
+            old = before.get(condition.type)
+            if old is None or (old.status, old.reason) != (condition.status, condition.reason):
+                log.info(
+                    "condition",
+                    cluster=watched.name,
+                    type=condition.type,
+                    status=condition.status,
+                    reason=condition.reason,
+                    message=condition.message,
+                )
+            if _is_news(condition, old):
+                await self._event(watched, condition)
+
+    def _built(self, watched: Watched) -> tuple[Status, dict[str, Any]]:
+        """The status and its patch; where it cannot be built, one that says so."""
+        if self._clock() >= watched.broken_until:
+            watched.broken = ""
+            try:
+                fresh = self._status(watched)
+                return fresh, status_patch(fresh)
+            except Exception as error:  # whatever it is: a status that stands still would lie
+                log.exception("status_failed", cluster=watched.name)
+                self._break(watched, f"it cannot be built ({type(error).__name__})")
+        fresh = status.failed(watched.generation, watched.broken, previous=watched.conditions, now=self._now())
+        return fresh, status.failed_patch(fresh)
+
+    def _break(self, watched: Watched, why: str) -> None:
+        watched.broken, watched.broken_until = why, self._clock() + RETRY_SECONDS
+
+    def _tell(self, watched: Watched, fresh: Status) -> None:
+        if self._watched.get(watched.name) is watched:  # else it was given up while another's was written
+            self._metrics.tell(watched.name, [(c.type, c.status, c.reason) for c in fresh.conditions])
+
+    async def _write(self, watched: Watched, patch: dict[str, Any]) -> Refused | Unreachable | None:
+        """None where the API server has taken it."""
+        try:
+            await self._home.patch(f"{RESOURCE}/{watched.name}/status", patch)
+        except (Refused, Unreachable) as error:
+            watched.retry_at = self._clock() + RETRY_SECONDS
+            if not (isinstance(error, Refused) and error.status == 404):  # gone: its event is on its way
+                reason = str(error.status) if isinstance(error, Refused) else "Unreachable"
+                if self._watched.get(watched.name) is watched:
+                    self._metrics.status_write_failures.labels(watched.name, reason).inc()
+                log.warning("status_not_written", cluster=watched.name, message=clean(str(error)))
+            return error
+        return None
+
+    def _status(self, watched: Watched) -> Status:
+        if watched.plane is None:
+            fault = watched.fault or Fault("Starting", "not started yet")
+            return status.refused(
+                watched.generation, fault, previous=watched.conditions, hub=watched.hub, now=self._now()
+            )
+        return status.build(watched.plane, previous=watched.conditions, generation=watched.generation, now=self._now())
+
+    async def _event(self, watched: Watched, condition: Condition) -> None:
+        """An Event on the MonitoredCluster; best effort, in `default` as for every cluster-scoped object."""
+        normal = (condition.status == "True") != (condition.type in BAD)
+        moment = status.timestamp(self._now())
+        body = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"generateName": f"{watched.name[:EVENT_NAME].rstrip('.-')}-", "namespace": "default"},
+            "involvedObject": {
+                "apiVersion": f"{GROUP}/{VERSION}",
+                "kind": KIND,
+                "name": watched.name,
+                "uid": watched.uid,
+            },
+            "type": "Normal" if normal else "Warning",
+            "reason": condition.reason,
+            "message": cut(f"{condition.type}={condition.status}: {condition.message}", EVENT_BYTES),
+            "source": {"component": "policyhub"},
+            "firstTimestamp": moment,
+            "lastTimestamp": moment,
+            "count": 1,
+        }
+        try:
+            await self._home.post("/api/v1/namespaces/default/events", body)
+        except (Refused, Unreachable) as error:
+            log.warning("event_not_written", cluster=watched.name, message=str(error))
+
+
+PROGRESS = frozenset(
+    {"Starting", "InSync", "Pending", "Listing", "InventoryIncomplete", "NotConnected", "HubUnreachable"}
+)
+"""Reasons that tell of progress, or repeat what another condition tells: worth a condition, not an Event."""
+
+
+BAD = frozenset({"IdentityConflict", "ArchiveHeld"})
+"""Conditions that are good when False."""
+
+
+def cut(text: str, limit: int) -> str:
+    """At most so many bytes of UTF-8; one that was cut ends with an ellipsis."""
+    whole = text.encode()
+    return text if len(whole) <= limit else whole[: limit - 3].decode(errors="ignore") + "…"
+
+
+def _is_news(condition: Condition, old: Condition | None) -> bool:
+    """Whether a person should be told by an Event: something is wrong now, or all is well again."""
+    if condition.reason == status.STATUS_FAILED:
+        return condition.type == "Ready" and (old is None or old.reason != status.STATUS_FAILED)
+    if old is not None and old.status == condition.status:
+        return False
+    if condition.type in BAD:
+        return condition.status == "True"
+    if condition.type == "Ready":
+        return condition.status == "True"
+    return condition.status == "False" and condition.reason not in PROGRESS
+
+
+def _without_times(patch: Mapping[str, Any]) -> object:
+    body = dict(patch.get("status") or {})
+    body["findings"] = {k: v for k, v in (body.get("findings") or {}).items() if k != "triageRead"}
+    body["sources"] = [
+        {k: v for k, v in source.items() if k not in {"lastListed", "newestResult"}}
+        for source in body.get("sources") or ()
+    ]
+    return body

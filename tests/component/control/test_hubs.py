@@ -1,0 +1,175 @@
+"""The hubs that nobody uses any more: their threads, tasks, series and, at length, their buckets go."""
+
+import asyncio
+import gc
+import random
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from botocore.exceptions import UnknownRegionError
+from prometheus_client import CollectorRegistry, generate_latest
+
+from policyhub.hub.client import HubClient
+from policyhub.hubs import BUCKET_SECONDS, BUCKETS_KEPT, Hubs, Key
+from policyhub.metrics import Metrics
+from policyhub.settings import Settings
+
+ACCOUNT, REGION = "111122223333", "eu-west-1"
+CHANGES = 1_000
+
+
+def key(role: str = "", *, account: str = ACCOUNT, region: str = REGION) -> Key:
+    return account, region, role, ""
+
+
+class Stand:
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.time = 0.0
+        self.hubs = Hubs(
+            settings=Settings(),
+            metrics=Metrics(self.registry),
+            now=lambda: 0,
+            wall=lambda: 0,
+            rng=random.Random(1),  # noqa: S311  (jitter)
+            permit=lambda _: True,
+            clock=lambda: self.time,
+        )
+
+    def series(self) -> int:
+        """Lines of /metrics that name a hub."""
+        return sum('hub="' in line for line in generate_latest(self.registry).decode().splitlines())
+
+
+@asynccontextmanager
+async def stand() -> AsyncIterator[Stand]:
+    made = Stand()
+    yield made
+    await made.hubs.close(seconds=5)
+
+
+def threads() -> int:
+    return sum(thread.name.startswith("hub") for thread in threading.enumerate())
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not holds():  # noqa: ASYNC110  (threads set no asyncio event)
+            await asyncio.sleep(0.01)
+
+
+async def call(client: HubClient, work: Callable[[], object]) -> None:
+    """What a call to AWS does with the client's threads, and how it is told of."""
+    await client._call("BatchImportFindings", work)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        pytest.param([key(f"arn:aws:iam::{ACCOUNT}:role/r{n}") for n in range(CHANGES)], id="another role each time"),
+        pytest.param([key(region=f"eu-west-{n % 90 + 10}", account=f"{n:012}") for n in range(CHANGES)], id="account"),
+    ],
+)
+async def test_a_thousand_changes_leave_nothing(keys: list[Key]) -> None:
+    """However often a spec is changed, threads, tasks, objects and series are those of the hubs that are in use."""
+    async with stand() as made:
+        tasks = len(asyncio.all_tasks())
+        for each in keys:
+            client, _ = made.hubs.open(each)
+            await call(client, lambda: None)
+            assert made.series()
+            made.hubs.release(each)
+        await until(lambda: threads() == 0 and len(asyncio.all_tasks()) == tasks)
+        assert made.hubs.names == ()
+        assert made.series() == 0
+        gc.collect()
+        assert sum(isinstance(thing, HubClient) for thing in gc.get_objects()) <= 1  # the last one, by `client`
+
+
+async def test_a_hub_stays_while_anybody_uses_it() -> None:
+    """Two data planes share one hub; it is closed when the second one has released it, and another one opens anew."""
+    async with stand() as made:
+        first = made.hubs.open(key())
+        assert made.hubs.open(key()) == first
+        made.hubs.release(key())
+        assert made.hubs.open(key()) == first
+        made.hubs.release(key())
+        made.hubs.release(key())
+        assert made.hubs.open(key()) != first
+
+
+async def test_series_stay_while_another_role_of_the_hub_is_open() -> None:
+    """Series are named by account and Region: those go with the last role that writes there."""
+    async with stand() as made:
+        client, _ = made.hubs.open(key("arn:aws:iam::111122223333:role/a"))
+        made.hubs.open(key("arn:aws:iam::111122223333:role/b"))
+        await call(client, lambda: None)
+        made.hubs.release(key("arn:aws:iam::111122223333:role/a"))
+        assert made.series()
+        made.hubs.release(key("arn:aws:iam::111122223333:role/b"))
+        assert not made.series()
+
+
+async def test_a_release_waits_for_no_call_and_loses_none() -> None:
+    """A call under way goes on to its end after the release, without a series of its own; the end of the process waits
+    for it, as for any other.
+    """
+    async with stand() as made:
+        started, ended = threading.Event(), threading.Event()
+
+        def work() -> None:
+            started.set()
+            ended.wait(20)
+
+        client, _ = made.hubs.open(key())
+        calling = asyncio.create_task(call(client, work))
+        await until(started.is_set)
+        calling.cancel()
+        made.hubs.release(key())
+        await asyncio.sleep(0)
+        assert not await made.hubs.close()
+        ended.set()
+        assert await made.hubs.close(seconds=20)
+        await until(lambda: threads() == 0)
+        assert not made.series()
+
+
+async def test_buckets_outlive_their_hub_for_a_while() -> None:
+    """What was taken from a quota stays taken when the hub is closed and opened again, by another role too; it is
+    forgotten when it has long been full again.
+    """
+    async with stand() as made:
+        client, _ = made.hubs.open(key("arn:aws:iam::111122223333:role/a"))
+        client.imports.throttled()
+        rate = client.imports.rate
+        made.hubs.release(key("arn:aws:iam::111122223333:role/a"))
+        made.time = BUCKET_SECONDS
+        client, _ = made.hubs.open(key("arn:aws:iam::111122223333:role/b"))
+        assert client.imports.rate == rate
+        made.hubs.release(key("arn:aws:iam::111122223333:role/b"))
+        made.time += BUCKET_SECONDS + 1
+        client, _ = made.hubs.open(key())
+        assert client.imports.rate > rate
+
+
+async def test_buckets_of_many_hubs_are_bounded() -> None:
+    """Of hubs that nobody uses at most a thousand buckets are kept, the last ones."""
+    async with stand() as made:
+        for number in range(BUCKETS_KEPT + 20):
+            each = key(account=f"{number:012}")
+            made.hubs.open(each)
+            made.hubs.release(each)
+        assert len(made.hubs._buckets) <= BUCKETS_KEPT + 1
+        assert (f"{BUCKETS_KEPT + 19:012}", REGION) in made.hubs._buckets
+
+
+async def test_a_hub_that_cannot_be_opened_leaves_nothing() -> None:
+    """A Region that no partition has costs an error, and no thread."""
+    async with stand() as made:
+        for number in range(20):
+            with pytest.raises(UnknownRegionError):
+                made.hubs.open(key(region=f"moon-base-{number}"))
+        assert threads() == 0
+        assert not made.hubs._buckets

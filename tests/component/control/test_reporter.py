@@ -1,0 +1,228 @@
+"""How MonitoredClusters are told: also when a status cannot be built, is not taken, or cannot be written at all."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from policyhub.api.status import Condition
+from policyhub.dataplane import DataPlane, Fault
+from policyhub.kube.connection import Connection, Refused, Unreachable
+from policyhub.metrics import Metrics
+from policyhub.reporter import EVENT_BYTES, RETRY_SECONDS, STATUS_SECONDS, Reporter, Watched
+from tests.unit.status.test_status import plane
+
+NOW = 1_790_000_000_000
+Answer = Callable[[dict[str, Any]], Exception | None]
+
+
+class Home:
+    def __init__(self) -> None:
+        self.answer: Answer = lambda _: None
+        self.tried = 0
+        self.patched: list[dict[str, Any]] = []
+        self.posted: list[dict[str, Any]] = []
+
+    async def patch(self, _: str, body: dict[str, Any]) -> bytes:
+        self.tried += 1
+        if (error := self.answer(body)) is not None:
+            raise error
+        self.patched.append(body["status"])
+        return b"{}"
+
+    async def post(self, _: str, body: dict[str, Any]) -> bytes:
+        self.posted.append(body)
+        return b"{}"
+
+
+class Stand:
+    def __init__(self, *, name: str = "alpha", working: DataPlane | None = None) -> None:
+        self.home = Home()
+        self.registry = CollectorRegistry()
+        self.time = 0.0
+        self.watched = Watched(name=name, uid="1", intent=None, generation=1, conditions={})
+        self.watched.plane = working
+        self.watched.fault = Fault("HubNotNamed", "name one")
+        self.reporter = Reporter(
+            {name: self.watched},
+            home=cast("Connection", self.home),
+            metrics=Metrics(self.registry),
+            now=lambda: NOW + int(self.time * 1000),
+            clock=lambda: self.time,
+        )
+
+    async def round(self, *, after: float = STATUS_SECONDS) -> None:
+        self.time += after
+        await self.reporter._report(self.watched)
+
+    def ready(self) -> tuple[str, str]:
+        """As last written."""
+        found = next(c for c in self.home.patched[-1]["conditions"] if c["type"] == "Ready")
+        return found["status"], found["reason"]
+
+    def exposed(self) -> list[str]:
+        """The conditions in the metric as `condition=status/reason`."""
+        samples = [sample for metric in self.registry.collect() for sample in metric.samples]
+        told = [sample.labels for sample in samples if sample.name == "policyhub_condition"]
+        return sorted(f"{labels['condition']}={labels['status']}/{labels['reason']}" for labels in told)
+
+    def failures(self) -> str:
+        lines = generate_latest(self.registry).decode().splitlines()
+        return " ".join(line for line in lines if line.startswith("policyhub_status_write_failures_total{"))
+
+
+class Broken:
+    """A data plane whose state no status can be made of."""
+
+    mended: DataPlane | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        if self.mended is None:
+            raise ValueError("something that nobody expected")
+        return getattr(self.mended, name)
+
+
+async def test_a_status_that_cannot_be_built_says_so_and_recovers() -> None:
+    """Ready is False with StatusFailed and the error's class, all else Unknown, in the metric too; an Event tells it
+    once; when it can be built again, it is, without a word from anybody.
+    """
+    broken = Broken()
+    made = Stand(working=cast("DataPlane", broken))
+    await made.round()
+    assert made.ready() == ("False", "StatusFailed")
+    assert "ValueError" in made.home.patched[-1]["conditions"][0]["message"]
+    assert {c["status"] for c in made.home.patched[-1]["conditions"][1:]} == {"Unknown"}
+    assert "Ready=False/StatusFailed" in made.exposed()
+    assert "InSync=Unknown/StatusFailed" in made.exposed()
+    for _ in range(20):
+        await made.round()
+    assert len(made.home.patched) == 1
+    assert [event["reason"] for event in made.home.posted] == ["StatusFailed"]
+    assert made.home.posted[0]["type"] == "Warning"
+
+    broken.mended = plane()
+    await made.round(after=RETRY_SECONDS)
+    assert made.ready() == ("True", "AllWell")
+    assert "Ready=True/AllWell" in made.exposed()
+    assert not any("StatusFailed" in each for each in made.exposed())
+
+
+def picky(status: int) -> Answer:
+    """Takes nothing but a status that failed."""
+
+    def answer(body: dict[str, Any]) -> Exception | None:
+        failed = all(c["reason"] == "StatusFailed" for c in body["status"]["conditions"])
+        return None if failed else Refused(status, "Invalid", "status.sources[0]: too long")
+
+    return answer
+
+
+@pytest.mark.parametrize("code", [413, 422])
+async def test_a_status_that_the_api_server_refuses_says_so_and_recovers(code: int) -> None:
+    """What is refused for its content is replaced by a status that says so, once; the real one is tried again every 15
+    seconds, and counted each time; the metric says StatusFailed until one is taken.
+    """
+    made = Stand(working=plane())
+    made.home.answer = picky(code)
+    for _ in range(30):
+        await made.round()
+        assert "Ready=False/StatusFailed" in made.exposed()
+    assert made.ready() == ("False", "StatusFailed")
+    assert "too long" in made.home.patched[-1]["conditions"][0]["message"]
+    assert len(made.home.patched) == 1
+    assert made.home.tried <= 2 + 60 / RETRY_SECONDS
+    assert f'reason="{code}"' in made.failures()
+    made.home.answer = lambda _: None
+    await made.round(after=RETRY_SECONDS)
+    assert made.ready() == ("True", "AllWell")
+    assert "Ready=True/AllWell" in made.exposed()
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        pytest.param(Refused(403, "Forbidden", "no"), "403", id="403"),
+        pytest.param(Unreachable("no route"), "Unreachable", id="unreachable"),
+        pytest.param(Refused(422, "Invalid", "no"), "422", id="every status refused"),
+    ],
+)
+async def test_what_cannot_be_written_is_told_by_the_metrics(error: Exception, reason: str) -> None:
+    """Each attempt that failed is counted, four a minute at most; the conditions go on being told as they are."""
+    working = plane()
+    made = Stand(working=working)
+    made.home.answer = lambda _: error
+    await made.round()
+    working.state.connection = Fault("Unauthorized", "renew them")
+    for _ in range(30):
+        await made.round()
+    assert not made.home.patched
+    assert made.home.tried <= 2 * (2 + 60 / RETRY_SECONDS)
+    assert f'reason="{reason}"' in made.failures()
+    wanted = "Ready=False/StatusFailed" if reason == "422" else "Ready=False/Unauthorized"
+    assert wanted in made.exposed()
+
+
+async def test_what_was_given_up_is_told_no_more() -> None:
+    """A MonitoredCluster that goes while its status is written leaves no series behind."""
+    made = Stand(working=plane())
+
+    def gone(_: dict[str, Any]) -> Exception:
+        made.reporter._watched = {}
+        made.reporter._metrics.forget_status("alpha")
+        return Refused(422, "Invalid", "no")
+
+    made.home.answer = gone
+    await made.round()
+    assert made.exposed() == []
+    assert not made.failures()
+
+
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [
+        pytest.param("alpha", "alpha-", id="short"),
+        pytest.param("a" * 253, "a" * 50 + "-", id="253 characters"),
+        pytest.param("a" * 49 + "." + "b" * 203, "a" * 49 + "-", id="cut at a dot"),
+    ],
+)
+async def test_events_of_long_names_and_messages(name: str, start: str) -> None:
+    """An Event's own name stays within what the API server takes, and its message is cut by bytes, not within a
+    character.
+    """
+    working = plane()
+    working.state.connection = Fault("ApiError", "é\U0001f600" * 2_000)
+    made = Stand(name=name, working=working)
+    await made.round()
+    event = next(event for event in made.home.posted if event["reason"] == "ApiError")
+    assert event["metadata"]["generateName"] == start
+    assert event["involvedObject"]["name"] == name
+    assert EVENT_BYTES - 4 <= len(event["message"].encode()) <= EVENT_BYTES
+    assert event["message"].startswith("Connected=False: é\U0001f600")
+
+
+async def test_a_mistake_about_one_ends_no_other() -> None:
+    """Whatever goes wrong about one status, the loop goes on."""
+    made = Stand(working=plane())
+    bad = Watched(name="bad", uid="2", intent=None, generation=cast("Any", "no number"), conditions={})
+    made.reporter._watched = {"bad": bad, "alpha": made.watched}
+    running = asyncio.create_task(made.reporter.run())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not running.done()
+    assert made.ready() == ("True", "AllWell")
+    running.cancel()
+
+
+async def test_times_of_transition_stand_through_a_failure() -> None:
+    """Conditions that are Unknown for a while change their time; a Ready that stays False does not."""
+    broken = Broken()
+    made = Stand(working=cast("DataPlane", broken))
+    await made.round()
+    since = made.watched.conditions["Ready"].last_transition_time
+    broken.mended = plane()
+    broken.mended.state.connection = Fault("ApiError", "x")
+    await made.round(after=100)
+    ready: Condition = made.watched.conditions["Ready"]
+    assert (ready.reason, ready.last_transition_time) == ("ApiError", since)

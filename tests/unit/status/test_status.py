@@ -1,0 +1,309 @@
+"""The status of a MonitoredCluster: whatever is said to the operator, the API server takes what it makes of it."""
+
+import random
+import shlex
+from types import SimpleNamespace
+from typing import Any, cast
+
+import msgspec
+import pytest
+from prometheus_client import CollectorRegistry
+
+from policyhub import status
+from policyhub.api.monitoredcluster import MonitoredCluster
+from policyhub.api.status import Condition, ConditionType, Status, status_patch
+from policyhub.dataplane import ADOPT_ANNOTATION, DataPlane, Fault, Source, adopted
+from policyhub.findings import asff
+from policyhub.hub.client import HubClient
+from policyhub.kube.resource import GATEKEEPER, Resource
+from policyhub.metrics import Metrics
+from policyhub.settings import Settings
+from policyhub.sync.engine import Engine, Feed
+from policyhub.sync.guard import Hold
+from policyhub.sync.ledger import Ledger
+from policyhub.sync.plan import Rules
+from policyhub.sync.quarantine import MANY
+from tests.unit.sync.test_ledger import id_of, say
+
+NOW = 1_790_000_000_000
+LONG = "!" + "x" * 33_000
+ODD = "\x1b[31mred\u202e\x00"
+
+
+def plane(**annotations: str) -> DataPlane:
+    """One that is connected, has read everything and has nothing left to do."""
+    monitored = MonitoredCluster.model_validate(
+        {
+            "metadata": {"name": "alpha", "annotations": annotations},
+            "spec": {"connection": {"inCluster": {}}, "rollUp": False},
+        }
+    )
+    made = DataPlane(
+        monitored=monitored,
+        account="111122223333",
+        region="eu-west-1",
+        connect=lambda: pytest.fail("nothing is connected here"),
+        hub=cast("HubClient", None),
+        engine=cast("Engine", SimpleNamespace(hub_name="hub", trouble=None, reading=None, wake=lambda: None)),
+        settings=Settings(),
+        metrics=Metrics(CollectorRegistry()),
+        now=lambda: NOW,
+        wall=lambda: NOW,
+        rng=random.Random(1),  # noqa: S311  (jitter)
+    )
+    state = made.state
+    state.connection = state.account = state.discovery = state.inventory = None
+    state.cluster_uid = "uid-1"
+    ledger = Ledger(cluster_id="alpha", cluster_uid="uid-1", default_severity="MEDIUM", on_dirty=lambda: None)
+    ledger.take_part("", [], now=NOW)
+    ledger.list_reports(listed=True)
+    cluster = asff.Cluster(
+        id="alpha", name="alpha", arn=None, uid="uid-1", account="1", region="r", partition="aws", product_arn="p"
+    )
+    made.feed = Feed(name="alpha", ledger=ledger, cluster=cluster, rules=Rules(archive_delay_ms=0), sends=True)
+    return made
+
+
+def ledger(made: DataPlane) -> Ledger:
+    assert made.ledger is not None
+    return made.ledger
+
+
+def source(plural: str, *, trouble: str = "", message: str = "", newest: int = NOW // 1000) -> Source:
+    reflector: Any = SimpleNamespace(
+        state=SimpleNamespace(reason=trouble, message=message), counters=SimpleNamespace(objects=1)
+    )
+    view: Any = SimpleNamespace(last_listed=NOW, newest=newest)
+    return Source(Resource(GATEKEEPER, "v1beta1", plural, "Kind", False), view, reflector, cast("Any", None))
+
+
+def build(made: DataPlane) -> Status:
+    return status.build(made, previous={}, generation=1, now=NOW)
+
+
+def condition(built: Status, type_: str) -> Condition:
+    return next(condition for condition in built.conditions if condition.type == type_)
+
+
+def told(built: Status, type_: str) -> tuple[str, str]:
+    found = condition(built, type_)
+    return found.status, found.reason
+
+
+def test_all_is_well() -> None:
+    """The base of the other tests: Ready, and no conflict."""
+    built = build(plane())
+    assert told(built, "Ready") == ("True", "AllWell")
+    assert told(built, "IdentityConflict") == ("False", "NoConflict")
+
+
+def _guard(made: DataPlane) -> None:
+    for number in range(9):
+        ledger(made).guard.held[f"{number}{LONG}{ODD}"] = Hold(since=NOW, lost=20, total=20)
+
+
+def _connection(made: DataPlane) -> None:
+    made.state.connection = Fault("ApiError", LONG + ODD)
+
+
+def _hub(made: DataPlane) -> None:
+    made.state.account = Fault("AccessDenied", ODD + LONG * 20)
+
+
+def _reason(made: DataPlane) -> None:
+    made.state.discovery = Fault(f"not CamelCase {LONG}", "x")
+
+
+def _uid(made: DataPlane) -> None:
+    made.state.cluster_uid = LONG + ODD
+
+
+def _frozen(made: DataPlane) -> None:
+    made.sources["x"] = source("x")
+    ledger(made).frozen = frozenset((f"{number}{LONG}", "openreports.io") for number in range(50))
+
+
+def _sources(made: DataPlane) -> None:
+    for number in range(2_000):
+        made.sources[f"{number}"] = source(f"k{number:04}" + "x" * 250)
+
+
+def _named(made: DataPlane) -> None:
+    for plural in (LONG, ODD, "", "Upper", "a b", "-a", "ok"):
+        made.sources[plural] = source(plural)
+
+
+def _troubled(made: DataPlane) -> None:
+    for number in range(2_000):
+        made.sources[f"{number}{LONG}"] = source(f"k{number}", trouble="Bad reason", message=LONG + ODD)
+
+
+def _times(made: DataPlane) -> None:
+    made.sources["x"] = source("x", newest=10**15)
+
+
+def _foreign(made: DataPlane) -> None:
+    for number in range(5):
+        ledger(made).meet(f"policyhub/alpha/{number}{LONG}", f"{ODD}{LONG}{number}", archived=False, now=NOW)
+
+
+def _other(made: DataPlane) -> None:
+    for number in range(MANY + 1):
+        ledger(made).meet(f"policyhub/alpha/{number}", ODD + LONG, archived=False, now=NOW)
+
+
+def _rivals(made: DataPlane) -> None:
+    made.rivals = tuple(f"{number}" + "x" * 250 for number in range(5_000))
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [_guard, _connection, _hub, _reason, _uid, _frozen, _sources, _named, _troubled, _times, _foreign, _other, _rivals],
+)
+def test_whatever_is_said_the_status_can_be_written(harm: Any) -> None:
+    """Nothing that a cluster, an engine, a producer or AWS says makes a status that cannot be built or is refused."""
+    made = plane()
+    harm(made)
+    built = build(made)
+    assert all(len(each.message) <= status.MESSAGE for each in built.conditions)
+    assert not any(sign in each.message for each in built.conditions for sign in "\x1b\u202e\x00")
+    names = [each.resource for each in built.sources]
+    assert len(names) == len(set(names)) <= 1024
+    assert all(name.isascii() and name.isprintable() and len(name) <= 317 for name in names)
+    assert len(msgspec.json.encode(status_patch(built))) < 500_000
+    Status.model_validate(status_patch(built)["status"])
+
+
+def test_at_its_longest_it_is_small_enough() -> None:
+    """All conditions and the list of sources at their longest have less than 500 kB, in whatever script."""
+    made = plane()
+    _sources(made)
+    long = Fault("Long", "\U0001f600" * 50_000)
+    made.state.connection = made.state.account = made.state.discovery = made.state.inventory = long
+    built = build(made)
+    worst = status.failed(1, long.message, previous={}, now=NOW)
+    assert len(msgspec.json.encode(status_patch(built))) < 500_000
+    both = {**status_patch(built)["status"], "conditions": status_patch(worst)["status"]["conditions"]}
+    assert len(msgspec.json.encode(both)) < 500_000
+
+
+@pytest.mark.parametrize(
+    ("harm", "type_", "says"),
+    [
+        pytest.param(_sources, "SourcesComplete", "of them are not shown below", id="sources beyond the list"),
+        pytest.param(_named, "SourcesComplete", "6 of them are not shown below", id="sources named otherwise"),
+        pytest.param(_uid, "Connected", "not shown", id="uid"),
+    ],
+)
+def test_what_is_left_out_is_said(harm: Any, type_: ConditionType, says: str) -> None:
+    """What the API server would not take is left out of the status, and a condition says so."""
+    made = plane()
+    harm(made)
+    built = build(made)
+    assert says in condition(built, type_).message
+    if harm is _named:
+        assert [each.resource for each in built.sources] == [f"ok.v1beta1.{GATEKEEPER}"]
+    if harm is _uid:
+        assert built.cluster_uid is None
+
+
+def test_a_foreign_finding_is_shown_and_the_cluster_goes_on() -> None:
+    """One that the cluster does not report: Ready stays True and its reason says that something is to be done."""
+    made = plane()
+    ledger(made).meet(id_of(1), "uid-2", archived=False, now=NOW)
+    built = build(made)
+    assert told(built, "Ready") == ("True", "ForeignFindings")
+    assert told(built, "InSync") == ("True", "InSync")
+    assert told(built, "IdentityConflict") == ("True", "ForeignFindings")
+    message = condition(built, "IdentityConflict").message
+    for part in ("1 findings", id_of(1), "uid-2", f"{ADOPT_ANNOTATION}=uid-2", "archive"):
+        assert part in message
+
+
+def test_a_foreign_finding_that_the_cluster_reports_is_missing() -> None:
+    """It cannot be sent: Security Hub does not match the cluster, and Ready says why."""
+    made = plane()
+    say(ledger(made), "a", [1])
+    ledger(made).dirty.clear()
+    ledger(made).meet(id_of(1), "uid-2", archived=False, now=NOW)
+    ledger(made).dirty.clear()
+    built = build(made)
+    assert told(built, "InSync") == ("False", "FindingsQuarantined")
+    assert told(built, "Ready") == ("False", "FindingsQuarantined")
+    assert told(built, "IdentityConflict") == ("True", "ForeignFindings")
+    assert not made.in_sync
+
+
+def test_many_foreign_findings_stop_the_cluster() -> None:
+    """Another cluster at work: Ready is False and both remedies are named."""
+    made = plane()
+    _other(made)
+    built = build(made)
+    assert told(built, "Ready") == ("False", "OtherCluster")
+    assert told(built, "InSync") == ("False", "IdentityConflict")
+
+
+@pytest.mark.parametrize(
+    ("uid", "before", "after"),
+    [
+        pytest.param("uid-2", "", {"uid-2"}, id="a uid"),
+        pytest.param("", "", {""}, id="no uid"),
+        pytest.param("", "uid-0, uid-9", {"uid-0", "uid-9", ""}, id="beside others"),
+    ],
+)
+def test_the_command_takes_over_what_it_says(uid: str, before: str, after: set[str]) -> None:
+    """Pasted into a shell it is one command, its annotation is read as the uids meant, and keeps those before."""
+    made = plane(**{ADOPT_ANNOTATION: before} if before else {})
+    ledger(made).meet(id_of(1), uid, archived=False, now=NOW)
+    message = condition(build(made), "IdentityConflict").message
+    command = message.partition("take them over: ")[2].partition(";")[0]
+    *start, annotation = shlex.split(command)
+    assert start == ["kubectl", "annotate", "--overwrite", "monitoredcluster", "alpha"]
+    name, _, value = annotation.partition("=")
+    assert adopted({name: value}) == after
+
+
+@pytest.mark.parametrize("uid", ["x; rm -rf /", "$(id)", "'`id`'", "a,b", ODD])
+def test_no_command_holds_what_is_no_uid(uid: str) -> None:
+    """Who may write findings writes nothing into an admin's shell."""
+    made = plane()
+    ledger(made).meet(id_of(1), uid, archived=False, now=NOW)
+    assert "kubectl" not in condition(build(made), "IdentityConflict").message
+
+
+def test_the_older_of_two_goes_on() -> None:
+    """The older one stays Ready and names the younger; the younger sends nothing and names the older."""
+    older, younger = plane(), plane()
+    older.claim(older="", younger=("beta",), unlisted=False)
+    younger.claim(older="alpha", younger=(), unlisted=False)
+    assert told(build(older), "Ready") == ("True", "AllWell")
+    assert told(build(older), "IdentityConflict") == ("True", "AlsoClaimed")
+    assert "beta" in condition(build(older), "IdentityConflict").message
+    assert told(build(younger), "Ready") == ("False", "ClaimedTwice")
+    assert "alpha" in condition(build(younger), "IdentityConflict").message
+    assert older.feed is not None
+    assert older.feed.sends
+    assert younger.feed is not None
+    assert not younger.feed.sends
+
+
+def test_nothing_is_sent_before_all_were_listed() -> None:
+    """An older one may be there that was not told of yet."""
+    made = plane()
+    made.claim(older="", younger=(), unlisted=True)
+    assert made.feed is not None
+    assert not made.feed.sends
+    assert told(build(made), "InSync") == ("False", "Starting")
+
+
+def test_a_status_that_failed_says_nothing_else() -> None:
+    """Ready is False, all others are Unknown, and numbers and sources of before go; identity and hub stay."""
+    fresh = status.failed(3, f"it cannot be built ({LONG})", previous={}, now=NOW)
+    assert {(c.type, c.status) for c in fresh.conditions if c.type == "Ready"} == {("Ready", "False")}
+    assert {c.status for c in fresh.conditions if c.type != "Ready"} == {"Unknown"}
+    assert {c.reason for c in fresh.conditions} == {"StatusFailed"}
+    assert {c.type for c in fresh.conditions} == {c.type for c in build(plane()).conditions}
+    body = status.failed_patch(fresh)["status"]
+    assert body["findings"] is None
+    assert body["sources"] == []
+    assert not {"identity", "hub", "clusterUid"} & body.keys()

@@ -1,0 +1,195 @@
+"""Other clusters' findings under this cluster's prefix: a few are left alone, many stop it."""
+
+from collections.abc import Callable
+
+import pytest
+
+from policyhub.sync.entry import Held, Known
+from policyhub.sync.ledger import ACK_OVERRULES_MS, Ledger
+from policyhub.sync.plan import Change, Hold, decide
+from policyhub.sync.quarantine import MANY, MOST
+from tests.unit.sync.test_ledger import NOW, ORIGIN, RULES, fresh, id_of, say
+
+OTHER = "uid-2"
+LATER = NOW + ACK_OVERRULES_MS + 2
+
+
+def theirs(number: int, uid: str = OTHER, *, archived: bool = False) -> Held:
+    return Held(id_of(number), Known("d", NOW - 9, NOW - 5, archived=archived), uid, ORIGIN, f"r{number}")
+
+
+def verdict(made: Ledger, number: int) -> object:
+    return decide(made.entries[id_of(number)], ledger=made, rules=RULES, now=NOW)
+
+
+@pytest.mark.parametrize("uid", [OTHER, ""], ids=["another uid", "no uid"])
+def test_a_foreign_finding_is_left_alone_and_all_else_goes_on(uid: str) -> None:
+    """An id that is another's in Security Hub is never sent, wanted or not; the others are."""
+    made = fresh(read=False)
+    say(made, "a", [1, 2])
+    made.take_part("", [theirs(1, uid), theirs(3, uid)], now=NOW)
+    made.finish_inventory()
+    assert made.quarantine.ids == {id_of(1): uid, id_of(3): uid}
+    assert not made.quarantine.conflict
+    assert verdict(made, 1) is Hold.QUARANTINED
+    assert verdict(made, 2) is Change.NEW
+    assert made.quarantined == 1
+    assert id_of(3) not in made.entries
+
+
+def test_many_foreign_findings_are_a_conflict() -> None:
+    """More than ten of one uid, active or archived, are a cluster at work; ten of each of several are not."""
+    made = fresh(read=False)
+    made.take_part("", [theirs(n, "uid-3", archived=n % 2 == 0) for n in range(MANY)], now=NOW)
+    made.take_part("", [theirs(n) for n in range(100, 100 + MANY)], now=NOW)
+    before = made.quarantine.conflict
+    made.take_part("", [theirs(99)], now=NOW)
+    assert (before, made.quarantine.conflict) == (False, True)
+
+
+def test_one_finding_read_often_counts_once() -> None:
+    """However often the same finding is met, by pages, parts, look-ups and second looks, it is one."""
+    made = fresh(read=False)
+    for _ in range(MANY + 1):
+        made.meet(id_of(1), OTHER, archived=False, now=NOW, inventory=True)
+        made.take_part("", [theirs(1)], now=NOW)
+        made.take_found([theirs(1)], now=NOW)
+        made.take_lookup(id_of(1), theirs(1), now=NOW)
+    assert made.quarantine.numbers == {OTHER: 1}
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    """Of a hundred thousand foreign findings a thousand are remembered; that many are a conflict, of whatever uids."""
+    made = fresh(read=False)
+    for number in range(100_000):
+        made.meet(f"policyhub/alpha/{number:x}", f"uid-{number % 500}", archived=False, now=NOW, inventory=True)
+    assert len(made.quarantine.ids) == sum(made.quarantine.numbers.values()) == MOST
+    assert made.quarantine.conflict
+    assert len(made._asked_again) == MOST
+
+
+def test_a_conflict_ends_with_the_findings() -> None:
+    """An inventory that meets them no longer ends the conflict; what it may have skipped is read by id first."""
+    made = fresh(read=False)
+    say(made, "a", [1])
+    made.take_part("", [theirs(n) for n in range(1, MANY + 2)], now=NOW)
+    made.finish_inventory()
+    stopped = [made.quarantine.conflict]
+    made.take_part("", [], now=NOW)
+    made.finish_inventory()
+    stopped.append(made.quarantine.conflict)
+    assert stopped == [True, False]
+    assert verdict(made, 1) is Hold.QUARANTINED
+    assert set(made.look(100)) == {id_of(n) for n in range(1, MANY + 2)}
+    for number in range(1, MANY + 2):
+        made.take_lookup(id_of(number), None, now=NOW)
+    assert not made.quarantine.ids
+    assert verdict(made, 1) is Change.NEW
+
+
+def test_an_inventory_that_lacks_it_proves_nothing() -> None:
+    """Pages that shift while they are read skip some: a quarantined id that an inventory lacks is asked for by id."""
+    made = fresh(read=False)
+    say(made, "a", [1])
+    made.take_part("", [theirs(1)], now=NOW)
+    made.finish_inventory()
+    made.take_part("", [], now=NOW)
+    made.finish_inventory()
+    assert verdict(made, 1) is Hold.QUARANTINED
+    assert made.look(20) == [id_of(1)]
+    made.take_lookup(id_of(1), theirs(1), now=NOW)
+    assert verdict(made, 1) is Hold.QUARANTINED
+
+
+@pytest.mark.parametrize(
+    ("answer", "change"),
+    [
+        pytest.param(None, Change.NEW, id="deleted"),
+        pytest.param(theirs(1, archived=True), Change.REACTIVATED, id="archived by its owner"),
+        pytest.param(theirs(1, "uid-1"), Change.CHANGED, id="ours after all"),
+    ],
+)
+@pytest.mark.parametrize("way", ["look-up", "inventory"])
+def test_what_its_owner_lets_go_leaves_the_quarantine(answer: Held | None, change: Change, way: str) -> None:
+    """It is asked for by id after a quarter of an hour, and met by each inventory."""
+    made = fresh(read=False)
+    say(made, "a", [1])
+    made.take_part("", [theirs(1)], now=NOW)
+    made.finish_inventory()
+    if way == "inventory":
+        made.take_part("", [] if answer is None else [answer], now=NOW)
+        made.finish_inventory()
+    else:
+        made.wake(LATER)
+    if answer is None or way == "look-up":
+        assert made.look(20) == [id_of(1)]
+        made.take_lookup(id_of(1), answer, now=LATER)
+    assert not made.quarantine.ids
+    assert id_of(1) in made.dirty
+    assert verdict(made, 1) is change
+
+
+def test_a_finding_that_nobody_reports_here_is_asked_for_as_well() -> None:
+    """The status shows what is there now, not what the last inventory met."""
+    made = fresh(read=False)
+    made.take_part("", [theirs(1)], now=NOW)
+    made.finish_inventory()
+    made.wake(LATER)
+    assert made.look(20) == [id_of(1)]
+    made.drop_lookup(id_of(1))
+    assert made.look(20) == [id_of(1)]
+    made.take_lookup(id_of(1), None, now=LATER)
+    assert not made.quarantine.ids
+    made.wake(LATER * 2)
+    assert made.look(20) == []
+
+
+def test_an_adopted_uid_is_not_foreign() -> None:
+    """Findings without a uid can be taken over like those of another one."""
+    made = fresh(read=False)
+    made.adopted = frozenset({""})
+    say(made, "a", [1])
+    made.take_part("", [theirs(1, "")], now=NOW)
+    assert not made.quarantine.numbers
+    assert verdict(made, 1) is Change.CHANGED
+
+
+def in_hub(made: Ledger) -> None:
+    made.take_part("", [theirs(1, "uid-1")], now=NOW)
+
+
+def acknowledged(made: Ledger) -> None:
+    entry = made.entries[id_of(1)]
+    made.launch(entry)
+    made.acknowledge(entry, Known(entry.digest, NOW, NOW, archived=False), now=NOW)
+
+
+@pytest.mark.parametrize("before", [in_hub, acknowledged], ids=["read as ours", "acknowledged a moment ago"])
+def test_what_was_ours_and_is_anothers_now_is_left_alone(before: Callable[[Ledger], None]) -> None:
+    """Another cluster has written over it: it is not written over in turn, and is no longer counted as ours."""
+    made = fresh()
+    say(made, "a", [1])
+    before(made)
+    assert made.active == 1
+    made.take_found([theirs(1)], now=NOW + 1)
+    assert verdict(made, 1) is Hold.QUARANTINED
+    assert made.active == 0
+    assert made.triage.total() == 0
+
+
+def test_a_call_under_way_ends_before_it_is_left_alone() -> None:
+    """What was met while our import was under way is quarantined when that has landed, and read once more."""
+    made = fresh()
+    say(made, "a", [1])
+    entry = made.entries[id_of(1)]
+    made.launch(entry)
+    made.take_found([theirs(1)], now=NOW)
+    made.acknowledge(entry, Known(entry.digest, NOW, NOW, archived=False), now=NOW)
+    assert verdict(made, 1) is Hold.QUARANTINED
+    made.wake(LATER)
+    assert made.look(20) == [id_of(1)]
+    made.take_lookup(
+        id_of(1), Held(id_of(1), Known(entry.digest, NOW, NOW, archived=False), "uid-1", ORIGIN, "r1"), now=LATER
+    )
+    assert not made.quarantine.ids
+    assert verdict(made, 1) is None
