@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint fmt bench e2e faults browser generate lock image clean venv
+.PHONY: help demo test check lint fmt bench e2e faults simulate browser generate lock image clean venv
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ e2e: venv  ## Kyverno, Gatekeeper and the controllers of Kubernetes, built from 
 faults: venv  ## every injected fault with several seeds, as a table (ARGS="--seeds 1-20 --fault mixed")
 	@$(BIN)/python -m dev.cluster build etcd kube-apiserver helm
 	$(BIN)/python -m tests.faults $(ARGS)
+
+simulate: venv  ## weeks of a cluster's life in virtual time, by seed, with the whole operator (ARGS="--seeds 1-10000", ARGS="--story all")
+	PYTHONPATH=operator:. $(BIN)/python -m tests.simulation $(ARGS)
 
 image: venv  ## the container image, built with buildah, twice for comparison; then the demo in it (Debian; as root)
 	dev/image/build.sh --twice --keep $(IMAGE)
