@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint fmt bench e2e faults hostile browser generate lock audit image clean venv
+.PHONY: help demo test check lint fmt bench e2e faults hostile simulate browser generate lock audit image clean venv
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ faults: venv  ## every injected fault with several seeds, as a table (ARGS="--se
 hostile: venv  ## a tenant, a cluster and a Secret's writer who mean harm, beside a company that must not notice, as a table (ARGS="--scenario blanks --seconds 20")
 	@$(BIN)/python -m dev.cluster build etcd kube-apiserver helm
 	$(BIN)/python -m tests.hostile $(ARGS)
+
+simulate: venv  ## weeks of a cluster's life in virtual time, by seed, with the whole operator (ARGS="--seeds 1-10000", ARGS="--story all")
+	PYTHONPATH=operator:. $(BIN)/python -m tests.simulation $(ARGS)
 
 image: venv  ## the container image, built with buildah, twice for comparison; then the demo in it (Debian; as root)
 	dev/image/build.sh --twice --keep $(IMAGE)

@@ -96,10 +96,10 @@ async def discover_policies(connection: Connection, *, reports: bool, gatekeeper
 async def served_kinds(connection: Connection, group: str, version: str) -> frozenset[str] | None:
     """The kinds that are served in this version of the group, none where it is not served; None: not known."""
     try:
-        kinds = msgspec.json.decode(await connection.get(f"/apis/{group}/{version}"), type=_Kinds)
+        kinds = await _asked(connection, f"/apis/{group}/{version}", _kinds)
     except Refused as error:
         return frozenset() if error.status == 404 else None
-    except (Unreachable, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except Unreachable:
         return None
     return frozenset(kind.kind for kind in kinds.resources or () if "/" not in kind.name)
 

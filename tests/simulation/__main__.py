@@ -1,0 +1,46 @@
+"""`python -m tests.simulation --seeds 1-200`: scenarios by seed, in virtual time; the shortest story of each that
+breaks a promise. `--story NAME` plays one of the named stories, `--list` says which kinds and stories there are.
+"""
+
+import argparse
+import os
+import sys
+
+from tests.simulation.campaign import KEPT, campaign, numbers, tell
+from tests.simulation.faults import KINDS
+from tests.simulation.stories import table
+
+HASH_SEED = "0"
+"""Sets of texts are iterated in the same order in each process, else a seed would not repeat."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seeds", default="1-20", help="such as 7, or 1-10000")
+    parser.add_argument("--only", nargs="+", metavar="KIND", default=None, help="kinds of actions; none other")
+    parser.add_argument("--without", nargs="+", metavar="KIND", default=(), help="kinds of actions to leave out")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--kept", action="store_true", help="the kinds of actions that come out right: see KEPT")
+    parser.add_argument("--story", nargs="+", metavar="NAME", help="named stories in place of seeds; `all`, `holding`")
+    parser.add_argument("--long", action="store_true", help="print failing seeds as they are, do not shorten them")
+    parser.add_argument("--list", action="store_true", help="kinds of actions, and stories")
+    options = parser.parse_args()
+    if options.list:
+        print("kinds:", ", ".join(sorted(KINDS)))
+        print("stories:\nname, rows, the right outcome")
+        print(table())
+        return 0
+    if options.story:
+        return tell(options.story)
+    wanted = set(options.only) if options.only else set(KEPT) if options.kept else set(KINDS)
+    kinds = sorted(wanted - set(options.without))
+    if unknown := set(kinds) - KINDS.keys():
+        parser.error(f"no such kind: {', '.join(sorted(unknown))}")
+    return campaign(list(numbers(options.seeds)), kinds, jobs=options.jobs, shorten=not options.long)
+
+
+if __name__ == "__main__":
+    if os.environ.get("PYTHONHASHSEED") != HASH_SEED:
+        os.environ["PYTHONHASHSEED"] = HASH_SEED
+        os.execv(sys.executable, [sys.executable, "-m", "tests.simulation", *sys.argv[1:]])  # noqa: S606  (ourselves)
+    sys.exit(main())

@@ -1,0 +1,101 @@
+"""Many seeds over all processors: what they broke, and the shortest story of each that broke something."""
+
+import gc
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+
+from tests.simulation.faulty import STORIES
+from tests.simulation.oracle import PROMISES
+from tests.simulation.scenario import Scenario, shortest, simulate
+from tests.simulation.stories import BROKEN
+from tests.simulation.world import Outcome
+
+KEPT = (
+    "api_down", "api_late", "api_refuses", "api_stalls", "audit_limit", "audit_stopped", "away", "break",
+    "clock_back", "constraint_again", "constraint_delete", "create", "cut", "delete", "end_namespace", "engine_stopped",
+    "exception", "expire", "fix", "hub_down", "hub_fails_some", "hub_lags", "hub_loses", "hub_throttles", "hub_unread",
+    "inject", "policy_edit", "replace", "rescan", "restart", "revive_namespace", "rollout", "scale_down", "scale_up",
+    "triage",
+)  # fmt: skip
+"""The kinds of actions with which today's core keeps its promise, in any order and number."""
+SHORTENED = 10
+"""Failing seeds whose story is made short."""
+
+
+def numbers(text: str) -> Iterator[int]:
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        yield from range(int(first), int(last or first) + 1)
+
+
+def campaign(seeds: Sequence[int], kinds: Sequence[str], *, jobs: int, shorten: bool) -> int:
+    began = time.perf_counter()
+    total, found = Outcome([], []), Counter[str]()
+    allowed: Counter[str] = Counter()
+    failing: list[int] = []
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        for done in as_completed([pool.submit(one, seed, tuple(kinds)) for seed in seeds]):
+            seed, outcome = done.result()
+            total.days += outcome.days
+            total.events += outcome.events
+            total.faults += outcome.faults
+            total.imports += outcome.imports
+            allowed.update(outcome.allowed)
+            found.update(broken.promise for broken in outcome.broken)
+            if outcome.broken:
+                failing.append(seed)
+                print(f"seed {seed}: {dict(Counter(b.promise for b in outcome.broken))}", flush=True)
+    for seed in sorted(failing)[:SHORTENED] if shorten else ():
+        _tell(seed, kinds)
+    seconds = time.perf_counter() - began
+    print(f"{len(seeds)} seeds, {len(failing)} broken {sorted(failing)[:40]}")
+    print(
+        f"{total.days:.1f} cluster-days, {total.events} events, {total.faults} faults and restarts,"
+        f" {total.imports} imports in {seconds:.0f} s ({total.days / seconds:.1f} days a second)"
+    )
+    print("broken:", ", ".join(f"{promise} {found[promise]}" for promise in PROMISES))
+    print("allowed:", dict(sorted(allowed.items())))
+    return 1 if failing else 0
+
+
+def one(seed: int, kinds: tuple[str, ...]) -> tuple[int, Outcome]:
+    gc.set_threshold(100_000)  # a world is made of millions of small things that live to its end
+    try:
+        outcome = simulate(seed, kinds)
+    except Exception as error:
+        raise RuntimeError(f"seed {seed}: {error!r}") from error
+    outcome.journal = []
+    return seed, outcome
+
+
+def _tell(seed: int, kinds: Sequence[str]) -> None:
+    """The shortest story that breaks what the whole one broke first."""
+    whole = Scenario.of(seed, kinds)
+    broken = whole.play().broken
+    promise = broken[0].promise
+    story = shortest(whole, lambda outcome: promise in outcome.promises)
+    print(f"\nseed {seed}, {len(whole.actions)} actions, shortest story:")
+    for action in story.actions:
+        print(f"  {action}")
+    for one in story.play().broken[:5]:
+        print(f"  -> {one}")
+
+
+def tell(names: Sequence[str]) -> int:
+    """Play stories by name, or all of them, or those that come out right."""
+    broken = BROKEN
+    if "all" in names or "holding" in names:
+        names = [name for name in sorted(STORIES) if "all" in names or name not in broken]
+    failed = False
+    for name in names:
+        outcome = STORIES[name].play()
+        failed |= bool(outcome.broken)
+        found = dict(Counter(b.promise for b in outcome.broken))
+        print(f"{name} [{STORIES[name].rows}]: {STORIES[name].right}")
+        print(f"  {found or 'as it should be'}; {outcome.days:.1f} days, {outcome.imports} imports, {outcome.allowed}")
+        for promise in found:
+            print(f"  -> {next(b for b in outcome.broken if b.promise == promise)}", flush=True)
+    return int(failed)

@@ -1,0 +1,168 @@
+"""The shipped operator over the two simulated edges: the one module that knows how it is put together.
+
+A start makes a new DataPlane and Engine, as a new process would; a stop cancels them where they are. What a process
+takes from the machine (clocks, random numbers, settings) is given here.
+"""
+
+import asyncio
+import logging
+import random
+from typing import Any, cast
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from policyhub import approval, dataplane, status
+from policyhub.api.monitoredcluster import MonitoredCluster
+from policyhub.api.status import Condition
+from policyhub.dataplane import DataPlane
+from policyhub.hub.client import HubClient as RealHubClient
+from policyhub.hub.inventory import Inventory
+from policyhub.kube.connection import Connection as RealConnection
+from policyhub.kube.reflector import Reflector
+from policyhub.metrics import Metrics
+from policyhub.settings import Settings
+from policyhub.sync.engine import Engine
+from tests.simulation.edges import Connection, HubClient
+from tests.simulation.hub import ACCOUNT, REGION, Hub
+from tests.simulation.loop import Loop
+from tests.simulation.server import Server
+
+QUICK, SLOW = (20.0, 60.0, 600.0), (300.0, 600.0, 7_200.0)
+"""Seconds between two ticks, two discoveries and two counts of the data plane while something happens, and while
+nothing does: its own paces would make weeks cost minutes.
+"""
+
+
+class Product:
+    def __init__(self, loop: Loop, server: Server, hub: Hub, rng: random.Random, **spec: Any) -> None:
+        self.loop = loop
+        self.server = server
+        self.hub = hub
+        self.rng = rng
+        self.spec: dict[str, Any] = {"connection": {"inCluster": {}}, "archiveDelay": "10m", **spec}
+        self.annotations: dict[str, str] = {}
+        self.skew_ms = 0
+        """How far the wall clock of the machine is ahead."""
+        self.plane: DataPlane | None = None
+        self.engine: Engine | None = None
+        self.starts = 0
+        self.started = 0.0
+        self._settings = Settings()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._conditions: dict[str, Condition] = {}
+
+    def wall(self) -> int:
+        return self.loop.wall_ms + self.skew_ms
+
+    def start(self) -> None:
+        self.starts += 1
+        self.started = self.loop.elapsed
+        offset = self.wall() - round(self.loop.elapsed * 1000)
+
+        def now() -> int:
+            return offset + round(self.loop.elapsed * 1000)
+
+        metrics = Metrics(CollectorRegistry())
+        rng = random.Random(self.rng.random())
+        client = cast(RealHubClient, HubClient(self.hub))
+        self.engine = Engine(
+            hub=client, hub_name="hub", metrics=metrics, now=now, wall=self.wall, clock=self.loop.time, rng=rng
+        )
+
+        async def connect() -> RealConnection:
+            return cast(RealConnection, Connection(self.server))
+
+        body = {"metadata": {"name": "alpha", "uid": "mc", "annotations": dict(self.annotations)}, "spec": self.spec}
+        self.plane = DataPlane(
+            monitored=MonitoredCluster.model_validate(body),
+            account=ACCOUNT,
+            region=REGION,
+            connect=connect,
+            hub=client,
+            engine=self.engine,
+            settings=self._settings,
+            metrics=metrics,
+            now=now,
+            wall=self.wall,
+            rng=rng,
+        )
+        self._tasks = [self.loop.create_task(self.engine.run()), self.loop.create_task(self.plane.run())]
+
+    async def stop(self) -> None:
+        """As kill -9 does: nothing more is sent; what was under way may have been written."""
+        tasks, self._tasks = self._tasks, []
+        self.plane = self.engine = None
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    @property
+    def running(self) -> bool:
+        return self.plane is not None
+
+    def crashed(self) -> str:
+        """Why a task that never ends has ended."""
+        for task in self._tasks:
+            if task.done() and not task.cancelled():
+                return repr(task.exception())
+        return ""
+
+    def pace(self, *, quick: bool) -> None:
+        tick, discovery, count = QUICK if quick else SLOW
+        dataplane.TICK_SECONDS = tick
+        dataplane.COUNT_SECONDS = count
+        vars(self._settings)["discovery_interval"] = discovery  # frozen for everybody but us
+
+    def annotate(self, **annotations: str) -> None:
+        self.annotations |= annotations
+        if self.plane is not None:
+            self.plane.annotate(self.annotations)
+
+    def approve(self, source: str, *, hours: float = 12) -> None:
+        """A person approves of what an engine has lost."""
+        until = self.wall() + round(hours * 3_600_000)
+        text = self.annotations.get(approval.ANNOTATION, "")
+        merged = approval.merged(text, source=source, until=until, now=self.wall())
+        self.annotate(**{approval.ANNOTATION: merged})
+
+    def guarded(self) -> frozenset[str]:
+        """Engines whose losses wait for a person."""
+        return frozenset(self.plane.guarded) if self.plane is not None else frozenset()
+
+    def conditions(self) -> dict[str, str]:
+        """What is not as it should be, as an admin sees it: condition → reason."""
+        if self.plane is None:
+            return {"Ready": "NotRunning"}
+        built = status.build(self.plane, previous=self._conditions, generation=1, now=self.wall())
+        self._conditions = {condition.type: condition for condition in built.conditions}
+        bad_when = {"ArchiveHeld": "True", "IdentityConflict": "True"}
+        return {
+            name: condition.reason
+            for name, condition in self._conditions.items()
+            if (condition.status == "True") == (bad_when.get(name, "False") == "True")
+        }
+
+    def held(self) -> dict[str, str]:
+        """For a story's last line: what waits, and for what."""
+        ledger = self.plane.ledger if self.plane is not None else None
+        return {} if ledger is None else {id_[-8:]: str(hold) for id_, hold in ledger.held.items()}
+
+
+WATCH_SECONDS = (480.0, 960.0)
+"""How long a watch asks to last: twice as long as the operator's own, since each new one costs real time."""
+
+WHOLE_BELOW = 60
+"""Findings from which an inventory is read in sixteen parts: a small cluster behaves as a large one does."""
+
+
+def prepare() -> None:
+    """What the product takes by default and nothing hands over."""
+    defaults = Reflector.__init__.__kwdefaults__
+    assert defaults is not None
+    defaults["watch_seconds"] = WATCH_SECONDS
+    defaults = Inventory.__init__.__kwdefaults__
+    assert defaults is not None
+    defaults["whole_below"] = WHOLE_BELOW
+
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))

@@ -1,0 +1,151 @@
+"""A scenario by seed: a world, a schedule of what happens in it, and quiet days at the end. And the shortest story of
+one that breaks a promise: actions are left out while it is still broken.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+
+from tests.simulation.actions import FLAWS
+from tests.simulation.auditors import Constraint
+from tests.simulation.cluster import Workload
+from tests.simulation.faults import KINDS
+from tests.simulation.kinds import (
+    CONFIGMAP,
+    CRONJOB,
+    DAEMONSET,
+    DEPLOYMENT,
+    POD,
+    SERVICE,
+    STATEFULSET,
+    constraint_kind,
+)
+from tests.simulation.oracle import when
+from tests.simulation.rules import Policy
+from tests.simulation.world import TENANT, Outcome, World, play
+
+BUSY_HOURS = (3.0, 16.0)
+QUIET_DAYS = 0.9
+"""More than the oracle waits for a finding that should end."""
+TOGETHER_SECONDS = 400.0
+"""Troubles come together: some minutes lie between what happens around one of a few moments."""
+SETTLE_HOURS = 4.0
+"""Before anything happens: scans have seen everything once."""
+
+
+@dataclass(frozen=True)
+class Action:
+    at: float
+    """Seconds since the world's settling."""
+    kind: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{when(self.at + 3_600 * SETTLE_HOURS)} {self.kind}"
+
+
+@dataclass(frozen=True)
+class Scenario:
+    seed: int
+    actions: tuple[Action, ...]
+    hours: float
+
+    @classmethod
+    def of(cls, seed: int, kinds: Sequence[str]) -> "Scenario":
+        rng = random.Random(f"scenario {seed}")
+        hours = rng.uniform(*BUSY_HOURS)
+        number = rng.randint(3, 14)
+        moments = [rng.uniform(0, 3_600 * hours) for _ in range(1 + number // 4)]
+        chosen = sorted(
+            (rng.choice(moments) + rng.expovariate(1 / TOGETHER_SECONDS), rng.choice(sorted(kinds)))
+            for _ in range(number)
+        )
+        return cls(seed, tuple(Action(at, kind, n) for n, (at, kind) in enumerate(chosen)), hours)
+
+    def play(self) -> Outcome:
+        return play(self._story, seed=f"world {self.seed}")
+
+    async def _story(self, world: World) -> None:
+        furnish(world, random.Random(f"furniture {self.seed}"))
+        world.start()
+        await world.after(hours=SETTLE_HOURS)
+        began = world.loop.elapsed
+        others: list[asyncio.Task[None]] = []
+        for action in self.actions:
+            await asyncio.sleep(max(0.0, began + action.at - world.loop.elapsed))
+            world.stir()
+            done = KINDS[action.kind](world, random.Random(f"{self.seed} {action.number}"))
+            if done is not None:
+                others.append(world.loop.create_task(_finish(done)))
+        for other in others:
+            await other
+        await asyncio.sleep(max(0.0, began + 3_600 * self.hours - world.loop.elapsed))
+        await quiet(world)
+
+
+async def _finish(work: Awaitable[None]) -> None:
+    await work
+
+
+def furnish(world: World, rng: random.Random) -> None:
+    """A cluster of a dozen workloads, some flawed, and engines with policies and paces of their own."""
+    cluster, kyverno = world.cluster, world.kyverno
+    for namespace in ("shop", "team"):
+        cluster.namespace(namespace)
+        for number in range(rng.randint(2, 4)):
+            cluster.deploy(Workload(DEPLOYMENT, namespace, f"web-{number}", _flaws(rng), replicas=rng.randint(1, 3)))
+        cluster.deploy(Workload(STATEFULSET, namespace, "db", _flaws(rng), replicas=2))
+        cluster.deploy(Workload(DAEMONSET, namespace, "agent", _flaws(rng), replicas=1))
+        cluster.deploy(Workload(CRONJOB, namespace, "report", _flaws(rng)))
+        cluster.deploy(Workload(SERVICE, namespace, "front", {"nodeport"}))
+        cluster.deploy(Workload(CONFIGMAP, namespace, "settings", {"secret"}))
+        cluster.deploy(Workload(POD, namespace, "debug", {"caps"}))
+    cluster.namespace(TENANT)
+    kyverno.interval = rng.choice((3_600.0, 7_200.0, 21_600.0))
+    kyverno.duration = kyverno.interval * rng.uniform(0.05, 0.9)
+    kyverno.order = rng.choice(("any", "any", "pods", "controllers"))
+    kyverno.add(Policy("caps", "caps", "caps", title="Drop capabilities", severity="high"))
+    kyverno.add(Policy("root", "root", "root"))
+    kyverno.add(Policy("probes", "probes", "probes", (DEPLOYMENT, STATEFULSET)))
+    kyverno.add(Policy("ports", "ports", "nodeport", (SERVICE,), title="No node ports"))
+    world.gatekeeper.interval = rng.choice((1_800.0, 3_600.0))
+    kinds = (DEPLOYMENT, POD, SERVICE)
+    world.gatekeeper.add(Constraint(constraint_kind("K8sNoRoot"), "no-root", "root", kinds))
+    world.gatekeeper.add(Constraint(constraint_kind("K8sPorts"), "ports", "nodeport", kinds))
+    world.trivy.policies["Secrets in ConfigMaps"] = Policy("Secrets in ConfigMaps", "KSV-0109", "secret")
+    world.keep_jobs = rng.random() < 0.5
+
+
+def _flaws(rng: random.Random) -> set[str]:
+    return {flaw for flaw in FLAWS[:3] if rng.random() < 0.4}
+
+
+async def quiet(world: World) -> None:
+    """Days without faults. A person approves of what the guard holds where it is true that all of it is gone."""
+    for _ in range(int(QUIET_DAYS * 12)):
+        await world.after(hours=2)
+        for source in sorted(world.product.guarded()):
+            if not world.oracle.mistaken(source):
+                world.product.approve(source)
+                world.disturb()
+
+
+def simulate(seed: int, kinds: Sequence[str]) -> Outcome:
+    return Scenario.of(seed, kinds).play()
+
+
+def shortest(scenario: Scenario, fails: Callable[[Outcome], bool]) -> Scenario:
+    """Actions are left out, halves first, then each, while it still fails."""
+    size = max(1, len(scenario.actions) // 2)
+    while True:
+        start, left_out = 0, False
+        while start < len(scenario.actions):
+            fewer = replace(scenario, actions=scenario.actions[:start] + scenario.actions[start + size :])
+            if fails(fewer.play()):
+                scenario, left_out = fewer, True
+            else:
+                start += size
+        if size == 1 and not left_out:
+            return scenario
+        size = max(1, size // 2)

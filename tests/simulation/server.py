@@ -1,0 +1,395 @@
+"""An API server in memory: resources and their versions, lists in pages, watches, discovery, garbage collection.
+
+What it does as the real one does: continue tokens and resourceVersions expire (410), a namespace is Terminating before
+it is gone, what an object owned follows it seconds later, a CRD that is removed first deletes its objects, its watch
+ends, and its group answers 404. What goes wrong is told to it as `Trouble` of paths for a while.
+"""
+
+import itertools
+import random
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from policyhub.kube.connection import Refused, Unreachable
+from tests.simulation.kinds import BUILT_IN, NAMESPACE, POD, Document, Kind
+from tests.simulation.loop import Loop
+from tests.simulation.watching import Watcher
+
+VERBS = ["create", "delete", "get", "list", "patch", "update", "watch"]
+HISTORY = 3_000
+"""Events of each kind that a watch can resume over."""
+TOKEN_SECONDS = 300
+SLOW_PAGE = 8
+"""Objects of a page of 500 while listings are slow: a large cluster's many pages, with few objects."""
+ENDED = frozenset({"Succeeded", "Failed"})
+CLUSTER = "kube-system"
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What requests under `prefix` meet from `start` to `end`: an HTTP status; `down`, `timeout` (a minute without an
+    answer); `slow` (small pages, 20 seconds each); of watches `stall` (silence) and `late` (events a minute late).
+    """
+
+    prefix: str
+    how: str
+    start: float
+    end: float
+
+
+@dataclass
+class Stored:
+    document: Document
+    raw: bytes
+    version: int
+
+    @property
+    def uid(self) -> str:
+        return str(self.document["metadata"]["uid"])
+
+
+@dataclass
+class _Token:
+    raws: list[bytes]
+    version: int
+    until: float
+
+
+Key = tuple[str, str]
+"""(namespace, name)."""
+
+
+@dataclass
+class Shelf:
+    """The objects of one kind."""
+
+    kind: Kind
+    objects: dict[Key, Stored] = field(default_factory=dict)
+    events: list[tuple[int, str, Stored, Stored | None]] = field(default_factory=list)
+    floor: int = 0
+    """A watch from before this version is expired."""
+
+
+class Server:
+    def __init__(self, loop: Loop, rng: random.Random) -> None:
+        self.loop = loop
+        self.rng = rng
+        self.version = 100
+        self.shelves: dict[str, Shelf] = {}
+        self.troubles: list[Trouble] = []
+        self.watchers: list[Watcher] = []
+        self.requests: Counter[str] = Counter()
+        self.events = 0
+        self.on_change: Callable[[Kind, Document], None] = lambda _kind, _document: None
+        self._uids = itertools.count(1)
+        self._owned: defaultdict[str, dict[tuple[str, Key], None]] = defaultdict(dict)
+        self._ending: set[str] = set()
+        self._tokens: dict[str, _Token] = {}
+        self._generation = 0
+        self._start()
+
+    def _start(self) -> None:
+        for kind in BUILT_IN:
+            self.install(kind)
+        for name in (CLUSTER, "default"):
+            self.put(NAMESPACE, name)
+
+    # -- what its clients in the cluster do -----------------------------------------------------------------------
+
+    def install(self, kind: Kind) -> None:
+        self.shelves.setdefault(kind.path, Shelf(kind, floor=self.version))
+
+    def serves(self, kind: Kind) -> bool:
+        return kind.path in self.shelves and kind.path not in self._ending
+
+    def remove(self, kind: Kind) -> None:
+        """The CRD goes: its objects first, some seconds later the kind."""
+        if not self.serves(kind):
+            return
+        self._ending.add(kind.path)
+        for key in list(self.shelves[kind.path].objects):
+            self.delete(kind, *key)
+
+        def gone() -> None:
+            self.shelves.pop(kind.path, None)
+            self._ending.discard(kind.path)
+            for watcher in self._watching(kind):
+                watcher.end()
+
+        self.loop.call_later(self.rng.uniform(1, 12), gone)
+
+    def put(
+        self,
+        kind: Kind,
+        name: str,
+        namespace: str = "",
+        *,
+        owner: Document | None = None,
+        metadata: Document | None = None,
+        **body: Any,
+    ) -> Stored | None:
+        """Create or replace; None where it is refused: the kind is not served, the namespace is not there or ends."""
+        if not self.serves(kind):
+            return None
+        shelf, key = self.shelves[kind.path], (namespace, name)
+        before = shelf.objects.get(key)
+        if before is None and namespace and not self._open(namespace):
+            return None
+        self.version += 1
+        meta: Document = {"name": name, "resourceVersion": str(self.version)}
+        if namespace:
+            meta["namespace"] = namespace
+        if before is None:
+            meta |= {
+                "uid": f"{self.rng.getrandbits(64):016x}-{next(self._uids)}",
+                "creationTimestamp": stamp(self.loop.wall_ms),
+            }
+        else:
+            meta |= {k: v for k, v in before.document["metadata"].items() if k not in meta}
+        if owner is not None:
+            meta["ownerReferences"] = [owner]
+        meta |= metadata or {}
+        document = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": meta, **body}
+        stored = Stored(document, msgspec.json.encode(document), self.version)
+        shelf.objects[key] = stored
+        for reference in meta.get("ownerReferences", ()):
+            self._owned[reference["uid"]][kind.path, key] = None
+        self._tell(shelf, "MODIFIED" if before else "ADDED", stored, before)
+        return stored
+
+    def delete(self, kind: Kind, namespace: str, name: str) -> None:
+        """With what it owns, seconds later."""
+        shelf = self.shelves.get(kind.path)
+        stored = shelf.objects.pop((namespace, name), None) if shelf else None
+        if shelf is None or stored is None:
+            return
+        self.version += 1
+        meta = {**stored.document["metadata"], "resourceVersion": str(self.version)}
+        document = {**stored.document, "metadata": meta}
+        last = Stored(document, msgspec.json.encode(document), self.version)
+        self._tell(shelf, "DELETED", last, stored)
+        for path, key in self._owned.pop(stored.uid, {}):
+            self.loop.call_later(self.rng.uniform(1, 3), self._collect, path, key, stored.uid)
+
+    def _collect(self, path: str, key: Key, uid: str) -> None:
+        shelf = self.shelves.get(path)
+        stored = shelf.objects.get(key) if shelf else None
+        if shelf is None or stored is None:
+            return
+        if any(owner["uid"] == uid for owner in stored.document["metadata"].get("ownerReferences", ())):
+            self.delete(shelf.kind, *key)
+
+    def end_namespace(self, name: str) -> None:
+        """Terminating, then its objects within a minute, then gone."""
+        found = self.get(NAMESPACE, "", name)
+        if found is None or not self._open(name):
+            return
+        self.put(
+            NAMESPACE, name, metadata={"deletionTimestamp": stamp(self.loop.wall_ms)}, status={"phase": "Terminating"}
+        )
+        inside = [(shelf.kind, key) for shelf in self.shelves.values() for key in shelf.objects if key[0] == name]
+        for kind, key in inside:
+            self.loop.call_later(self.rng.uniform(1, 40), self.delete, kind, *key)
+
+        def gone() -> None:
+            for shelf in list(self.shelves.values()):
+                for key in [key for key in shelf.objects if key[0] == name]:
+                    self.delete(shelf.kind, *key)
+            self.delete(NAMESPACE, "", name)
+
+        self.loop.call_later(self.rng.uniform(42, 60), gone)
+
+    def _open(self, namespace: str) -> bool:
+        found = self.get(NAMESPACE, "", namespace)
+        return found is not None and "deletionTimestamp" not in found.document["metadata"]
+
+    def get(self, kind: Kind, namespace: str, name: str) -> Stored | None:
+        shelf = self.shelves.get(kind.path)
+        return shelf.objects.get((namespace, name)) if shelf else None
+
+    def all(self, kind: Kind) -> Iterator[Document]:
+        shelf = self.shelves.get(kind.path)
+        for stored in list(shelf.objects.values()) if shelf else ():
+            yield stored.document
+
+    def replace(self) -> None:
+        """Another cluster answers at the address."""
+        self._generation += 1
+        self.version = 50 + self._generation
+        self.shelves.clear()
+        self._ending.clear()
+        self._owned.clear()
+        self._tokens.clear()
+        for watcher in list(self.watchers):
+            watcher.cut("connection reset")
+        self._start()
+
+    # -- what goes wrong ------------------------------------------------------------------------------------------
+
+    def troubled(self, path: str, *hows: str) -> str:
+        """What is wrong with the path now, of these (none given: what a request meets); empty: nothing."""
+        now = self.loop.elapsed
+        for trouble in self.troubles:
+            fits = trouble.how in hows if hows else trouble.how in {"down", "timeout"} or trouble.how.isdecimal()
+            if fits and trouble.start <= now < trouble.end and path.startswith(trouble.prefix):
+                return trouble.how
+        return ""
+
+    def cut(self, prefix: str = "") -> None:
+        for watcher in list(self.watchers):
+            if watcher.kind.path.startswith(prefix):
+                watcher.cut("connection reset")
+
+    def expire(self, prefix: str = "") -> None:
+        """Compaction: watches end, and what they would resume from is gone; so are continue tokens."""
+        self.version += 1
+        self._tokens.clear()
+        for shelf in self.shelves.values():
+            if shelf.kind.path.startswith(prefix):
+                shelf.events.clear()
+                shelf.floor = self.version
+        for watcher in list(self.watchers):
+            if watcher.kind.path.startswith(prefix):
+                watcher.expire()
+
+    # -- what it answers ------------------------------------------------------------------------------------------
+
+    def refuse(self, path: str) -> None:
+        """Raise what a request for the path meets at once."""
+        self.requests[path] += 1
+        how = self.troubled(path)
+        if how == "down":
+            raise Unreachable("connection refused")
+        if how.isdecimal():
+            raise Refused(int(how), "Forbidden" if how == "403" else "Error", "as the simulation wants it")
+
+    def answer(self, path: str, params: dict[str, str]) -> bytes:
+        parts = path.strip("/").split("/")
+        if parts[0] == "apis" and len(parts) in {2, 3}:
+            return self._discovery(parts[1], parts[2] if len(parts) == 3 else "", path)
+        shelf, namespace, name = self._place(path)
+        if name:
+            found = shelf.objects.get((namespace, name))
+            if found is None:
+                raise Refused(404, "NotFound", path)
+            return found.raw
+        return self._page(shelf, namespace, params)
+
+    def shelf(self, path: str) -> tuple[Shelf, str]:
+        """The shelf that a list or watch of the path reads, and the namespace that it is limited to."""
+        shelf, namespace, _ = self._place(path)
+        return shelf, namespace
+
+    def _place(self, path: str) -> tuple[Shelf, str, str]:
+        parts = path.strip("/").split("/")
+        at = 2 if parts[0] == "api" else 3
+        root, rest = "/" + "/".join(parts[:at]), parts[at:]
+        namespace = ""
+        if len(rest) > 2 and rest[0] == "namespaces":
+            namespace, rest = rest[1], rest[2:]
+        shelf = self.shelves.get(f"{root}/{rest[0]}") if rest else None
+        if shelf is None:
+            raise Refused(404, "NotFound", path)
+        return shelf, namespace, rest[1] if len(rest) > 1 else ""
+
+    def _discovery(self, group: str, version: str, path: str) -> bytes:
+        kinds = [shelf.kind for shelf in self.shelves.values() if shelf.kind.group == group]
+        if not kinds or (version and all(kind.version != version for kind in kinds)):
+            raise Refused(404, "NotFound", path)
+        if not version:
+            versions = dict.fromkeys(kind.version for kind in kinds)
+            return msgspec.json.encode({"name": group, "versions": [{"version": v} for v in versions]})
+        listed = [
+            {
+                "name": kind.plural,
+                "kind": kind.name,
+                "namespaced": kind.namespaced,
+                "verbs": [v for v in VERBS if v != "create" or self.serves(kind)],
+            }
+            for kind in kinds
+            if kind.version == version
+        ]
+        return msgspec.json.encode({"resources": listed})
+
+    def _page(self, shelf: Shelf, namespace: str, params: dict[str, str]) -> bytes:
+        limit = int(params.get("limit", 0)) or 10**9
+        if self.troubled(shelf.kind.path, "slow"):
+            limit = min(limit, SLOW_PAGE * max(1, limit // 500))
+        asked = params.get("continue")
+        token = self._tokens.pop(asked, None) if asked else None
+        if asked and (token is None or token.until < self.loop.elapsed):
+            raise Refused(410, "Expired", "the continue token is too old")
+        if token is None:
+            stored = [
+                s
+                for key, s in sorted(shelf.objects.items())
+                if (not namespace or key[0] == namespace) and (not params.get("fieldSelector") or lives(s))
+            ]
+            token = _Token([s.raw for s in stored], self.version, self.loop.elapsed + TOKEN_SECONDS)
+        page, left = token.raws[:limit], token.raws[limit:]
+        meta = {"resourceVersion": str(token.version)}
+        if left:
+            meta["continue"] = f"t{self.version}-{len(self._tokens)}-{len(left)}"
+            self._tokens[meta["continue"]] = _Token(left, token.version, token.until)
+        return b'{"metadata":' + msgspec.json.encode(meta) + b',"items":[' + b",".join(page) + b"]}"
+
+    # -- watches --------------------------------------------------------------------------------------------------
+
+    def _watching(self, kind: Kind) -> list[Watcher]:
+        return [watcher for watcher in self.watchers if watcher.kind == kind]
+
+    def _tell(self, shelf: Shelf, what: str, stored: Stored, before: Stored | None) -> None:
+        self.events += 1
+        shelf.events.append((stored.version, what, stored, before))
+        if len(shelf.events) > HISTORY:
+            shelf.floor = shelf.events[HISTORY // 2][0]
+            del shelf.events[: HISTORY // 2 + 1]
+        for watcher in self._watching(shelf.kind):
+            how = self.troubled(shelf.kind.path, "stall", "late")
+            if how == "stall":
+                watcher.stalled = True
+            line = line_of(what, stored, before, selected=watcher.selected)
+            if line is not None:
+                watcher.send(line, late=60.0 if how == "late" else 0.0)
+        self.on_change(shelf.kind, stored.document)
+
+    def since(self, shelf: Shelf, version: int, *, selected: bool) -> list[bytes]:
+        """What a watch that begins there is sent first. Raises Refused (410)."""
+        if version < shelf.floor:
+            raise Refused(410, "Expired", "too old resource version")
+        first = bisect_right(shelf.events, version, key=lambda event: event[0])
+        lines = (line_of(what, stored, before, selected=selected) for _, what, stored, before in shelf.events[first:])
+        return [line for line in lines if line is not None]
+
+
+def lives(stored: Stored) -> bool:
+    return stored.document.get("status", {}).get("phase") not in ENDED
+
+
+def line_of(what: str, stored: Stored, before: Stored | None, *, selected: bool) -> bytes | None:
+    """The event, as a watch with the field selector for running Pods sees it."""
+    if selected and what != "DELETED":
+        was, is_ = before is not None and lives(before), lives(stored)
+        if not is_:
+            if not was:
+                return None
+            what = "DELETED"
+        elif not was:
+            what = "ADDED"
+    elif selected and not lives(stored):
+        return None
+    return b'{"type":"' + what.encode() + b'","object":' + stored.raw + b"}"
+
+
+def stamp(milliseconds: int) -> str:
+    """As Kubernetes writes times: UTC, seconds."""
+    return datetime.fromtimestamp(milliseconds // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+__all__ = ["POD", "Server", "Shelf", "Stored", "Trouble", "stamp"]

@@ -1,0 +1,233 @@
+"""Named stories: scripted, on the same models, each with the right outcome. What the oracle finds in one is what is
+wrong with the operator. `BROKEN` are those that do not come out right; the README says
+what happens.
+
+Each begins in a small cluster that has settled, and ends with days of quiet where its outcome needs them.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tests.simulation.cluster import Workload
+from tests.simulation.kinds import CONFIGMAP, CRONJOB, DEPLOYMENT, SERVICE, STATEFULSET, Kind
+from tests.simulation.rules import Policy
+from tests.simulation.world import TENANT, Outcome, World, play
+
+Act = Callable[[World], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Story:
+    name: str
+    rows: str
+    """Of the table of what the core has to get right; empty: of none."""
+    right: str
+    act: Act
+    spec: dict[str, Any]
+
+    def play(self) -> Outcome:
+        return play(self.act, seed=self.name, **self.spec)
+
+
+STORIES: dict[str, Story] = {}
+
+BROKEN: dict[str, tuple[str, ...]] = {
+    "again_between_scans": ("wrong",),
+    "audits_partial": ("wrong",),
+    "background_only": ("wrong",),
+    "clock_ahead": ("needless",),
+    "cronjobs_wiped": ("wrong",),
+    "engine_ended": ("wrong",),
+    "error_unwanted": ("wrong",),
+    "fail_only": ("endless",),
+    "failed_by_name": ("born",),
+    "grading_ignores_pods": ("wrong",),
+    "guard_over_restart": ("wrong",),
+    "hub_emptied": ("lost",),
+    "migrated": ("endless",),
+    "pass_before_pods": ("wrong",),
+    "policies_refused": ("restless",),
+    "policy_deleted": ("endless",),
+    "restart_under_lag": ("needless",),
+    "rule_called_cronjob": ("false",),
+    "slow_listing": ("restless",),
+    "superseded_401": ("false", "restless"),
+    "superseded_reconnect": ("false", "restless"),
+    "superseded_restart": ("false", "restless"),
+    "template_gone_unseen": ("endless",),
+    "tenant_freshest": ("lost", "wrong"),
+    "tenant_unreadable": ("endless",),
+    "uninstalled": ("endless",),
+    "unread_at_start": ("moved",),
+    "vanished_unlisted": ("endless",),
+    "wiped_reports": ("wrong",),
+}
+"""What today's core breaks, by story: what the oracle says. Take a story out once the core tells it right."""
+
+
+def story(rows: str = "", **spec: Any) -> Callable[[Act], Act]:
+    """Its docstring is the right outcome."""
+
+    def register(act: Act) -> Act:
+        name = getattr(act, "__name__", "")
+        STORIES[name] = Story(name, rows, (act.__doc__ or "").strip(), act, spec)
+        return act
+
+    return register
+
+
+async def settle(world: World, *workloads: Workload, hours: float = 3.0) -> None:
+    """These and three more, with policies, seen by scans that take half an hour of each two."""
+    for namespace in ("shop", "team", TENANT):
+        world.cluster.namespace(namespace)
+    kyverno = world.kyverno
+    if not kyverno.policies:
+        kyverno.add(Policy("caps", "caps", "caps", title="Drop capabilities"))
+        kyverno.add(Policy("probes", "probes", "probes", (DEPLOYMENT,)))
+        kyverno.add(Policy("ports", "ports", "nodeport", (SERVICE,)))
+    for workload in (
+        *workloads,
+        Workload(DEPLOYMENT, "team", "other", {"caps"}),
+        Workload(SERVICE, "team", "front", {"nodeport"}),
+        Workload(STATEFULSET, "team", "db", {"caps"}),
+    ):
+        world.cluster.deploy(workload)
+    world.start()
+    await world.after(hours=hours)
+    world.stir()
+
+
+def many(kind: Kind, number: int, *flaws: str, namespace: str = "shop") -> list[Workload]:
+    return [Workload(kind, namespace, f"{kind.name.lower()}-{n:02}", set(flaws)) for n in range(number)]
+
+
+def web(*flaws: str, sidecar: str = "", replicas: int = 2) -> Workload:
+    return Workload(DEPLOYMENT, "shop", "web", set(flaws), sidecar={sidecar} if sidecar else set(), replicas=replicas)
+
+
+@story()
+async def restarts(world: World) -> None:
+    """Nothing unchanged is sent at a restart."""
+    await settle(world, web("caps", "probes"), *many(SERVICE, 10, "nodeport"))
+    for _ in range(4):
+        await world.restart(pause=20)
+        await world.after(hours=1)
+
+
+@story()
+async def fixes(world: World) -> None:
+    """What a rollout fixes is archived, what it breaks becomes active, nothing else is sent."""
+    target = web("caps")
+    await settle(world, target)
+    world.cluster.change(target, remove="caps")
+    await world.after(hours=3)
+    world.cluster.change(target, add="probes")
+    await world.after(days=1.5)
+
+
+@story()
+async def sidecar(world: World) -> None:
+    """What only Pods violate stays over rollouts, while policies are looked at with admission."""
+    target = web(sidecar="caps")
+    await settle(world, target)
+    for _ in range(3):
+        world.cluster.change(target)
+        await world.after(hours=3)
+
+
+@story()
+async def namespace_again(world: World) -> None:
+    """A namespace is deleted, and comes back a day later: archived, then active again."""
+    await settle(world, web("caps"), *many(SERVICE, 3, "nodeport"))
+    world.cluster.end_namespace("shop")
+    await world.after(days=1)
+    world.cluster.revive_namespace("shop")
+    await world.after(days=1.5)
+
+
+@story()
+async def api_server_away(world: World) -> None:
+    """Nothing is sent because the API server was away for an hour."""
+    await settle(world, web("caps"))
+    world.api("down", seconds=3_600)
+    world.server.cut()
+    await world.after(hours=6)
+
+
+@story()
+async def crds_removed(world: World) -> None:
+    """The CRDs of the reports are deleted: their findings stay, also over a restart."""
+    await settle(world, web("caps"))
+    world.kyverno.running = False
+    for kind in (world.kyverno.report,):
+        world.server.remove(kind)
+    await world.after(hours=6)
+    await world.restart()
+    await world.after(days=1)
+
+
+@story()
+async def cluster_replaced(world: World) -> None:
+    """Another cluster answers at the address: nothing is sent for it, nothing archived."""
+    await settle(world, web("caps"))
+    world.oracle.replaced = True
+    world.kyverno.running = False
+    world.server.replace()
+    await world.after(hours=6)
+    await world.restart()
+    await world.after(days=1)
+
+
+@story()
+async def answers_lost(world: World) -> None:
+    """Imports are written, their answers lost: the same body again at most."""
+    target = web("caps")
+    await settle(world, target, *many(SERVICE, 8, "nodeport"))
+    world.aws("lose", seconds=3_600, amount=0.7)
+    world.cluster.change(target, remove="caps")
+    for workload in many(CONFIGMAP, 1):
+        world.cluster.deploy(workload)
+    await world.after(minutes=30)
+    world.cluster.change(target, add="caps")
+    await world.after(days=1)
+
+
+@story()
+async def engine_restarted(world: World) -> None:
+    """Kyverno is killed for hours and rewrites all its reports: nothing is sent."""
+    await settle(world, web("caps"), *many(SERVICE, 5, "nodeport"))
+    world.kyverno.running = False
+    await world.after(hours=5)
+    world.kyverno.running = True
+    world.kyverno.rescan()
+    await world.after(hours=4)
+
+
+@story()
+async def triage_kept(world: World) -> None:
+    """What analysts and automation set stays as they set it, over restarts and an archive."""
+    target = web("caps")
+    await settle(world, target)
+    for id_ in sorted(world.hub.stored):
+        world.hub.customize(id_, Workflow={"Status": "SUPPRESSED"}, Severity={"Label": "INFORMATIONAL"})
+    await world.restart()
+    await world.after(hours=1)
+    world.cluster.change(target, remove="caps")
+    await world.after(hours=6)
+
+
+@story()
+async def months(world: World) -> None:
+    """Five weeks without a change: refreshed once, nothing else."""
+    await settle(world, web("caps"))
+    world.kyverno.interval = 43_200
+    await world.after(days=35)
+
+
+def table() -> str:
+    lines = (f"{name:24} {one.rows or '-':5} {one.right.splitlines()[0]}" for name, one in sorted(STORIES.items()))
+    return "\n".join(lines)
+
+
+__all__ = ["CRONJOB", "STORIES", "Story", "many", "settle", "story", "table", "web"]

@@ -1,0 +1,79 @@
+"""The simulation by fixed seeds and the stories that come out right; that a seed repeats; that a story gets short.
+
+Seeds and stories are played by processes of their own, in which sets of texts have one order (PYTHONHASHSEED).
+"""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from tests.simulation.campaign import KEPT
+from tests.simulation.faulty import STORIES
+from tests.simulation.scenario import Action, Scenario, shortest
+from tests.simulation.stories import BROKEN
+from tests.simulation.world import Outcome
+
+SEEDS = "1-120"
+LONGEST_SECONDS = 1_200
+
+
+def simulate(*arguments: str) -> str:
+    """What it prints. Fails where a promise is broken."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}  # thrice as slow
+    done = subprocess.run(  # noqa: S603  (our own module, fixed arguments)
+        [sys.executable, "-m", "tests.simulation", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=LONGEST_SECONDS,
+        check=False,
+        env={**plain, "PYTHONHASHSEED": "0"},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_no_promise_is_broken_by_the_kinds_that_are_kept() -> None:
+    """Rollouts, fixes, deletions, restarts, faults of API server and hub, in any order: all as it should be."""
+    print(simulate("--seeds", SEEDS, "--kept", "--long"))
+
+
+def test_stories_come_out_right() -> None:
+    """Each named story that is not listed as broken has the right outcome."""
+    print(simulate("--story", "holding"))
+
+
+def test_broken_stories_exist() -> None:
+    """The list of what is broken names stories that there are."""
+    assert BROKEN.keys() <= STORIES.keys()
+
+
+@pytest.mark.parametrize("seed", [3, 11])
+def test_a_seed_repeats(seed: int) -> None:
+    """The same seed twice: the same imports at the same times."""
+    first, second = (Scenario.of(seed, KEPT).play() for _ in range(2))
+    assert first.imports > 10
+    assert first.journal == second.journal
+
+
+def test_seeds_differ() -> None:
+    """Another seed is another story."""
+    assert Scenario.of(1, KEPT) != Scenario.of(2, KEPT)
+
+
+def test_the_shortest_story_is_found() -> None:
+    """Of twelve actions, of which two together break something, two are left."""
+    actions = tuple(Action(float(n), "cut", n) for n in range(12))
+    played = []
+
+    class Paper(Scenario):
+        def play(self) -> Outcome:
+            played.append(self)
+            return Outcome([], [str(action.number) for action in self.actions])
+
+    scenario = replace(Paper(1, actions, 1.0))
+    story = shortest(scenario, lambda outcome: {"3", "9"} <= set(outcome.journal))
+    assert [action.number for action in story.actions] == [3, 9]
+    assert len(played) < 60

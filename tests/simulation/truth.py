@@ -1,0 +1,152 @@
+"""What is true in the simulated cluster: which violations exist, since when, and what engines have said of them.
+
+A violation exists while an object exists that a policy applies to and that has the policy's flaw. Whether anybody was
+told is another question: `claims` are what engines' live reports and lists say now, `denied` is when an engine last
+said of an object that the violation is not there. No code of the operator is used.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Protocol
+
+from tests.simulation.kinds import REPORTED, Document, Kind
+from tests.simulation.rules import GATEKEEPER, Violation, subject
+from tests.simulation.server import Server
+
+Subject = tuple[str, str, str]
+NEVER = -1e9
+
+
+class Engine(Protocol):
+    @property
+    def source(self) -> str: ...
+
+    def violations(self, kind: Kind, document: Document) -> Iterator[tuple[str, str]]: ...
+
+    def claims(self, *, templates: bool = False) -> Iterator[Violation]: ...
+
+
+class Truth:
+    def __init__(self, server: Server, engines: list[Engine]) -> None:
+        self.server = server
+        self.engines = engines
+        self.since: dict[Violation, float] = {}
+        """Violations that exist, and since when without a break."""
+        self.ended: dict[Violation, float] = {}
+        """When others last ceased to exist."""
+        self.claimed: dict[Violation, float] = {}
+        """What engines say now, and since when without a break."""
+        self.unclaimed: dict[Violation, float] = {}
+        """When they last ceased to say so."""
+        self.denied: dict[Violation, float] = {}
+        self.causes: defaultdict[Subject | tuple[str, str], float] = defaultdict(lambda: NEVER)
+        """When something last happened that a finding may tell: of a subject, or of a (source, policy)."""
+        self._said: dict[tuple[str, str, str], tuple[Subject | None, str]] = {}
+        self._scheduled = False
+
+    def deny(self, violation: Violation) -> None:
+        self.denied[violation] = self.server.loop.elapsed
+
+    def noticed(self, kind: Kind, document: Document) -> None:
+        """Something in the cluster changed: looked at once all that happens at this moment has happened."""
+        meta = document["metadata"]
+        now = self.server.loop.elapsed
+        if kind in REPORTED:
+            about = subject(self.server, document)
+            if about is not None:
+                self.causes[about] = now
+            self.mark()
+        elif kind.group == "constraints.gatekeeper.sh":
+            self._heard(kind, document, None, json.dumps(document.get("status", {}).get("violations", [])))
+        elif "results" in document:
+            self._heard(kind, document, self._scope(document), _words(document))
+        elif kind.name in {"ClusterPolicy", "ConstraintTemplate"}:
+            self.causes["policy", meta["name"]] = now
+            self.mark()
+
+    def _heard(self, kind: Kind, document: Document, about: Subject | None, words: str) -> None:
+        meta = document["metadata"]
+        key = kind.path, meta.get("namespace", ""), meta["name"]
+        gone = self.server.get(kind, key[1], key[2]) is None
+        before = self._said.get(key)
+        if before is not None and about is None:
+            about = before[0]
+        if before is None or gone or before[1] != words:
+            self.mark()
+            now = self.server.loop.elapsed
+            if about is not None:
+                self.causes[about] = now
+            if kind.group == "constraints.gatekeeper.sh":
+                self.causes[GATEKEEPER, kind.name] = now
+        if gone:
+            self._said.pop(key, None)
+        else:
+            self._said[key] = about, words
+
+    def _scope(self, document: Document) -> Subject | None:
+        scope = document.get("scope")
+        kind = next((k for k in REPORTED if scope and k.name == scope["kind"]), None)
+        if scope is None or kind is None:
+            return None
+        stored = self.server.get(kind, scope.get("namespace", ""), scope["name"])
+        return subject(self.server, stored.document) if stored is not None else None
+
+    def mark(self) -> None:
+        """What is true is to be found out again, before anybody asks."""
+        if not self._scheduled:
+            self._scheduled = True
+            self.server.loop.call_soon(self._later)
+
+    def _later(self) -> None:
+        if self._scheduled:
+            self.update()
+
+    def update(self) -> None:
+        """As of now; at once where something has happened, else all is as it was."""
+        if not self._scheduled:
+            return
+        self._scheduled = False
+        now = self.server.loop.elapsed
+        exist = set(self._exist())
+        for violation in self.since.keys() - exist:
+            del self.since[violation]
+            self.ended[violation] = now
+        for violation in exist - self.since.keys():
+            self.since[violation] = now
+        said = {violation for engine in self.engines for violation in engine.claims()}
+        for violation in self.claimed.keys() - said:
+            del self.claimed[violation]
+            self.unclaimed[violation] = now
+        for violation in said - self.claimed.keys():
+            self.claimed[violation] = now
+
+    def _exist(self) -> Iterator[Violation]:
+        for kind in REPORTED:
+            for document in self.server.all(kind):
+                found = [(e.source, *of) for e in self.engines for of in e.violations(kind, document)]
+                about = subject(self.server, document) if found else None
+                if about is not None:
+                    for source, policy, rule in found:
+                        yield Violation(source, policy, rule, *about)
+
+    def gone_since(self, violation: Violation) -> float | None:
+        """Since when it neither exists nor is said to; None: it is or does."""
+        if violation in self.since or violation in self.claimed:
+            return None
+        return max(self.ended.get(violation, NEVER), self.unclaimed.get(violation, NEVER))
+
+    def said(self, violation: Violation) -> bool:
+        """Whether any live report says so, one of a controlled ReplicaSet or Job too."""
+        return any(violation in engine.claims(templates=True) for engine in self.engines)
+
+    def caused(self, violation: Violation) -> float:
+        """When something last happened that its finding may tell."""
+        of = violation.kind, violation.namespace, violation.name
+        return max(self.causes[key] for key in (of, ("policy", violation.policy), (violation.source, violation.policy)))
+
+
+def _words(document: Document) -> str:
+    """A report without its times."""
+    results = [{k: v for k, v in result.items() if k != "timestamp"} for result in document["results"]]
+    return json.dumps(results, sort_keys=True)
