@@ -35,6 +35,9 @@ from policyhub.sources.violation import Severity, Violation
 RENDERER = 3
 """Raised when findings of the same violation begin to read otherwise; kept beside the digest, never in it."""
 
+_LAST = 253_402_300_799_999
+"""9999-12-31T23:59:59.999Z in Unix milliseconds."""
+
 PRODUCT = "policyhub"
 CLUSTER_UID = f"{PRODUCT}/cluster-uid"
 """The product field that tells whose the finding is."""
@@ -125,8 +128,8 @@ def render(
 
 @lru_cache(maxsize=4096)  # the findings of a batch share most of theirs
 def timestamp(milliseconds: int) -> str:
-    """RFC 3339 with milliseconds, in UTC."""
-    seconds, rest = divmod(milliseconds, 1000)
+    """RFC 3339 with milliseconds, in UTC. Beyond the year 9999, which somebody may have written, its last moment."""
+    seconds, rest = divmod(min(milliseconds, _LAST), 1000)
     moment = datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest * 1000, tzinfo=None)
     return moment.isoformat(timespec="milliseconds") + "Z"
 

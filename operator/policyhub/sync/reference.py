@@ -18,11 +18,11 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from enum import Enum
-from sys import intern
 from typing import Any, Final
 
 import msgspec
 
+from policyhub.sources.recent import share
 from policyhub.sources.violation import Subject
 from policyhub.sources.wire import Name
 
@@ -169,7 +169,7 @@ def read(group: str, kind: str, raw: bytes | msgspec.Raw, *, uids: bool = True) 
         metadata = _decode(raw).metadata
     except UNREADABLE as error:
         return *bare(group, kind, raw), str(error)
-    of = Subject(group, kind, intern(metadata.namespace), metadata.name)
+    of = Subject(group, kind, share(metadata.namespace), metadata.name)
     said = Said(
         metadata.uid[:_UID] if uids else "",
         _controller(kind, metadata, uids=uids),
@@ -196,7 +196,7 @@ def named(group: str, kind: str, raw: bytes | msgspec.Raw) -> Subject:
         metadata = _decode_bare(raw).metadata
     except UNREADABLE as error:
         raise Unnamed(str(error)) from error
-    return Subject(group, kind, intern(metadata.namespace), metadata.name)
+    return Subject(group, kind, share(metadata.namespace), metadata.name)
 
 
 def _controller(kind: str, metadata: _Metadata, *, uids: bool) -> Reference | None:
@@ -209,13 +209,13 @@ def _controller(kind: str, metadata: _Metadata, *, uids: bool) -> Reference | No
             how = _how(kind, group, version, one, uids=uids)
             readable = how is not How.NOT
             owner = Subject(
-                intern(group if readable else ""),
-                intern(one.kind if _WORD.fullmatch(one.kind) else ""),
-                intern(metadata.namespace),
-                intern(one.name if _NAME.fullmatch(one.name) else ""),
+                share(group if readable else ""),
+                share(one.kind if _WORD.fullmatch(one.kind) else ""),
+                share(metadata.namespace),
+                share(one.name if _NAME.fullmatch(one.name) else ""),
             )
             uid = one.uid if readable and uids else ""
-            return Reference(how, owner, uid, intern(version) if how is How.CUSTOM else "")
+            return Reference(how, owner, uid, share(version) if how is How.CUSTOM else "")
     return None
 
 

@@ -33,7 +33,7 @@ class Home:
         self.posted: list[dict[str, Any]] = []
         self.refuse: Refused | None = None
 
-    async def get(self, _: str) -> bytes:
+    async def get(self, _: str, *, limit: int = 0) -> bytes:
         await asyncio.sleep(0)
         return msgspec.json.encode({"items": self.items}) if self.raw is None else self.raw
 

@@ -143,10 +143,9 @@ def test_a_few_foreign_findings_are_left_alone(world: World, other: World) -> No
     other.start()
     other.until(lambda: len(world.found()) == 2, "the other cluster to write")
     other.end()
-    lost = world.of("mine")["lost"]
-    bare = {name: value for name, value in lost["ProductFields"].items() if name != "policyhub/cluster-uid"}
-    kept = {**strip_for_import(lost), "RecordState": "ACTIVE"}
-    write(world, {**kept, "ProductFields": bare, "UpdatedAt": timestamp(milliseconds(lost["UpdatedAt"]) + 1)})
+    lost = strip_for_import(world.of("mine")["lost"])
+    del lost["ProductFields"]["policyhub/cluster-uid"]
+    write(world, {**lost, "UpdatedAt": timestamp(milliseconds(lost["UpdatedAt"]) + 1)})
 
     world.apply(report("web", result("mine")), report("api", result("mine")))
     world.monitor(archiveDelay="1s")
@@ -157,7 +156,10 @@ def test_a_few_foreign_findings_are_left_alone(world: World, other: World) -> No
     world.await_states("mine", web="ACTIVE", lost="ACTIVE", api="ACTIVE")
     world.await_condition("InSync", "False", reason="FindingsQuarantined")
     world.await_condition("Ready", "False", reason="FindingsQuarantined")
-    assert world.operator.metric("policyhub_findings_quarantined", cluster="alpha") == 2
+    world.until(
+        lambda: world.operator.metric("policyhub_findings_quarantined", cluster="alpha") == 2,
+        "the metric to count them",
+    )
     world.delete(report("web", result("mine")))  # what it does not report is left alone as well
     world.await_condition("InSync", "True")
     world.await_condition("Ready", "True", reason="ForeignFindings")

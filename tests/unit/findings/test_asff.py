@@ -355,3 +355,8 @@ def test_the_validator_does_object(objections: Objections) -> None:
     ]
     for change in changes:
         assert objections({**rendered(), **change}), change
+
+
+def test_a_time_beyond_all_years_is_the_last_one() -> None:
+    """A finding whose UpdatedAt somebody set to the end of the year 9999 can still be written."""
+    assert asff.timestamp(253_402_300_800_000) == "9999-12-31T23:59:59.999Z"
