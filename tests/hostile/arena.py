@@ -15,7 +15,7 @@ from typing import Any, Self
 from dev import crds, stand
 from dev.cluster import Cluster, ControlPlane
 from dev.hub.process import HubProcess
-from dev.stand import NAMESPACE
+from dev.stand import NAMESPACE, Operator
 from tests.faults import paper
 from tests.faults.checker import about
 from tests.faults.truth import Violation
@@ -53,6 +53,8 @@ class Arena:
         self.folder = folder
         self.tenant = Tenant.admitted(world.cluster)
         self.kills: list[float] = []
+        self.killed: list[Operator] = []
+        """Those whose end is no news."""
         self._beta = beta
         self.companies = {
             name: Company(cluster, spaces=SPACES[name], size=SIZE[name], seed=1, gatekeeper=name == HOME)
@@ -91,6 +93,7 @@ class Arena:
         self.hub.reset()
         self.hub.quotas(on=True)
         self.kills.clear()
+        self.killed.clear()
         for company in self.companies.values():
             company.begin_again()
         self.watch(HOME)
@@ -103,6 +106,7 @@ class Arena:
 
     def kill(self) -> None:
         self.kills.append(time.time())
+        self.killed.append(self.world.operator)
         self.world.operator.kill()
 
     def close(self) -> None:

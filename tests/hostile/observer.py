@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,13 +22,16 @@ EVENTS = "/api/v1/namespaces/default/events"
 
 
 class Observer:
-    """`with Observer(world) as seen: …`; threads of its own, which end with the block."""
+    """`with Observer(…) as observer: …`; threads of its own, which end with the block. `killed` grows: operators that
+    are killed on purpose.
+    """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, *, killed: Sequence[Operator]) -> None:
         self.seen = Seen()
         self._world = world
         self._done = threading.Event()
         self._dead: list[Operator] = []
+        self._killed = killed
         self._opener = build_opener(ProxyHandler({}))
         self._threads = [
             threading.Thread(target=self._repeat, args=(look,), daemon=True)
@@ -93,7 +96,7 @@ class Observer:
             self._get("/healthz", timeout=HEALTH_SECONDS)
         except OSError:
             self._done.wait(EVERY_SECONDS)  # one that was killed meanwhile is gone by then
-            if self._operator() is operator and self._alive():
+            if self._operator() is operator and operator not in self._killed and self._alive():
                 self.seen.health.append(float("inf"))
             return
         self.seen.health.append(time.monotonic() - started)
@@ -103,7 +106,7 @@ class Observer:
         if operator is None:
             return
         if not self._alive():
-            if operator not in self._dead:
+            if operator not in self._dead and operator not in self._killed:
                 self._dead.append(operator)
                 self.seen.ended.append("the operator's process is gone")
             return

@@ -14,7 +14,7 @@ from tests.hostile import checker, lies, mass, outside, owners, texts, wild
 from tests.hostile.arena import HOME, SECOND, Arena, Day
 from tests.hostile.checker import TENANT, Verdict
 from tests.hostile.observer import Observer
-from tests.hostile.scenario import Scenario, Stage
+from tests.hostile.scenario import Attack, Scenario, Stage
 from tests.integration.operator.world import CLUSTERS
 
 Document = dict[str, Any]
@@ -58,8 +58,12 @@ class Result:
         return not self.good and not self.scenario.open
 
 
-def play(arena: Arena, played: Scenario, *, seed: int, seconds: float = 0.0, keep: Path | None = None) -> Result:
-    """`seconds` instead of the scenario's own; `keep` is a folder for what there is to look into."""
+def play(
+    arena: Arena, played: Scenario, *, seed: int, seconds: float = 0.0, restart: bool = True, keep: Path | None = None
+) -> Result:
+    """`seconds` instead of the scenario's own; without `restart` in no scenario; `keep` is a folder for what there is
+    to look into.
+    """
     started = time.monotonic()
     arena.begin()
     if arena.settle(seconds=START_SECONDS) is None:
@@ -68,11 +72,11 @@ def play(arena: Arena, played: Scenario, *, seed: int, seconds: float = 0.0, kee
     tenant = arena.tenant
     tenant.accepted = tenant.refused = 0
     result = Result(played, seed, Verdict())
-    with ExitStack() as stack, Observer(arena.world) as observer:
+    with ExitStack() as stack, Observer(arena.world, killed=arena.killed) as observer:
         tenant.until = time.monotonic() + (seconds or played.seconds)
         rng = random.Random(seed)  # noqa: S311  (repeatable)
         stage = Stage(arena, tenant, rng, tenant.until, stack.enter_context(ExitStack()))
-        day = _day(arena, played, stage, observer)
+        day = _day(stage, observer, attack=played.attack, restart=restart and played.restart)
         arena.settle(seconds=SETTLE_SECONDS)
         for look in stage.afterwards:
             look()
@@ -99,13 +103,14 @@ def play(arena: Arena, played: Scenario, *, seed: int, seconds: float = 0.0, kee
     return result
 
 
-def _day(arena: Arena, played: Scenario, stage: Stage, observer: Observer) -> Day:
+def _day(stage: Stage, observer: Observer, *, attack: Attack, restart: bool) -> Day:
     """The companies at work while the attack goes on, and for a moment after it."""
+    arena = stage.arena
     with Day(arena) as day:
-        played.attack(stage)
+        attack(stage)
         while not stage.over:
             time.sleep(0.1)
-        if played.restart:
+        if restart:
             arena.kill()
             try:
                 arena.start()
