@@ -168,7 +168,7 @@ class State:
 class DataPlane:
     """One monitored cluster at work."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0915  (each attribute with what it is for)
         self,
         *,
         monitored: MonitoredCluster,
@@ -213,6 +213,9 @@ class DataPlane:
         self._started = 0
         self._progress_at = 0
         """When the inventory last brought a page, or began."""
+        before = monitored.status.cluster_uid if monitored.status is not None else None
+        self._former = {before} if before else set()
+        """Uids that the cluster of this MonitoredCluster has had."""
         self._rollup: Rollup | None = None
         self._policies: Policies | None = None
         self.library: Library | None = None
@@ -367,6 +370,8 @@ class DataPlane:
                 now=self._now,
                 rng=self._rng,
             )
+        ledger.quarantine.former = frozenset(self._former) - ledger.uids
+        self._former.add(uid)
         self._engine.attach(self.feed)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -393,6 +398,7 @@ class DataPlane:
                 on_malformed=lambda origin, why: self._owner_malformed(ledger, origin, why),
             ),
         )
+        rollup.owners.confirmed = 0
         ledger.lineage = rollup
         return rollup
 
@@ -545,6 +551,24 @@ class DataPlane:
             if self._unknown.get(group) != reason:
                 log.warning("discovery_failed", cluster=self.name, group=group, reason=reason)
         self._unknown = found.unknown
+        self._start_served(found, connection, tasks)
+        for origin, source in self.sources.items():
+            if not source.vanished and found.absent(source.resource):
+                source.vanished, source.vanished_at = True, started
+                source.stop()
+                log.warning("source_vanished", cluster=self.name, source=origin)
+        ledger.confirm((r.origin for r in found.served if r.origin not in found.ending), now=started)
+        if self._rollup is not None:
+            self._rollup.owners.confirmed = started
+        if GATEKEEPER not in found.unknown and self.monitored.spec.sources.gatekeeper:
+            self._forget_kinds(started)
+            ledger.read_kinds((r.origin for r in found.served if r.group == GATEKEEPER), now=started)
+        self.state.discovery = None
+        self._freeze(ledger)
+        self._cover()
+
+    def _start_served(self, found: Discovery, connection: Connection, tasks: asyncio.TaskGroup) -> None:
+        """Watch what is served and not watched yet, in its version."""
         for resource in found.served:
             source = self.sources.get(resource.origin)
             if source is None and len(self.sources) >= SOURCES:
@@ -555,18 +579,6 @@ class DataPlane:
                     source.stop()
                 self.sources[resource.origin] = self._start(resource, connection, tasks)
                 log.info("source_started", cluster=self.name, source=resource.origin, version=resource.version)
-        for origin, source in self.sources.items():
-            if not source.vanished and found.absent(source.resource):
-                source.vanished, source.vanished_at = True, started
-                source.stop()
-                log.warning("source_vanished", cluster=self.name, source=origin)
-        ledger.confirm((r.origin for r in found.served if r.origin not in found.ending), now=started)
-        if GATEKEEPER not in found.unknown and self.monitored.spec.sources.gatekeeper:
-            self._forget_kinds(started)
-            ledger.read_kinds((r.origin for r in found.served if r.group == GATEKEEPER), now=started)
-        self.state.discovery = None
-        self._freeze(ledger)
-        self._cover()
 
     def _forget_kinds(self, started: int) -> None:
         """A constraint kind that was absent for an archive delay is deleted, and its constraints with it, although its

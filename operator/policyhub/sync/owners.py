@@ -193,6 +193,10 @@ class Owners:
         """Since when the three are seen whole and live; 0: they are not, and an absence says nothing."""
         self.opened: dict[str, int] = {}
         """Origin → when its last listing or watch was accepted."""
+        self.confirmed: int | None = None
+        """When a discovery last saw that it is the very cluster that answers; None: nobody looks. What lacks a
+        controller by a listing or watch that began later is not refused yet: another cluster may have answered it.
+        """
         self.now = now
         self.on_malformed = on_malformed
         self.verify = verify
@@ -308,6 +312,8 @@ class Owners:
     def expire(self) -> None:
         """What has waited for its controller for long enough counts for itself. To be called every second or so."""
         now = self.now()
+        if self.confirmed is not None and any(at > self.confirmed for at in self.opened.values()):
+            return
         while self._timers and self._timers[0][0] <= now:
             _, _, item = heapq.heappop(self._timers)
             if isinstance(item, Subject):

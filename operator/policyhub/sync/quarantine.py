@@ -4,6 +4,7 @@
 |--------------------------------------------------------|----------------------------------------------------------|
 | more than `MANY` findings of one uid, active or not    | two clusters use one name, or it was rebuilt: nothing of |
 |                                                        | this cluster is sent (`conflict`)                        |
+| any of a uid that this MonitoredCluster had before     | it was rebuilt, or another one answers: the same         |
 | fewer, active                                          | their ids are quarantined: never imported over, archived |
 |                                                        | or rated by us; all other ids go on                      |
 | fewer, archived                                        | nobody's any more: an id that is reported here is taken  |
@@ -23,6 +24,8 @@ class Quarantine:
     """What is known of other clusters' findings under one cluster's prefix; each id counts once."""
 
     def __init__(self) -> None:
+        self.former: frozenset[str] = frozenset()
+        """Uids that this MonitoredCluster's cluster had before, and that nobody has adopted."""
         self.ids: dict[str, str] = {}
         """The active ones by id, with the uid of who wrote it (empty: it carries none)."""
         self._counted: dict[str, str] = {}
@@ -35,7 +38,9 @@ class Quarantine:
     @property
     def conflict(self) -> bool:
         """Whether nothing of this cluster may be sent."""
-        return len(self._counted) >= MOST or any(number > MANY for number in self.numbers.values())
+        return len(self._counted) >= MOST or any(
+            number > MANY or (number > 0 and uid in self.former) for uid, number in self.numbers.items()
+        )
 
     def meet(self, id_: str, uid: str, *, archived: bool, inventory: bool = False) -> None:
         """Take that the finding is another cluster's."""

@@ -193,3 +193,13 @@ def test_a_call_under_way_ends_before_it_is_left_alone() -> None:
     )
     assert not made.quarantine.ids
     assert verdict(made, 1) is None
+
+
+def test_one_finding_of_the_cluster_that_was_here_before_is_a_conflict() -> None:
+    """Where another cluster answers than before, nothing is sent before somebody has adopted its findings."""
+    made = fresh(read=False)
+    made.quarantine.former = frozenset({theirs(1).cluster_uid})
+    say(made, "a", [1, 2])
+    made.take_part("", [theirs(1)], now=NOW)
+    made.finish_inventory()
+    assert made.quarantine.conflict
