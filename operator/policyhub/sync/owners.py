@@ -83,7 +83,9 @@ FORBIDDEN_CAP: Final = 600.0
 GRACE_MS: Final = 30_000
 """How long a controller may be unknown before the object counts for itself."""
 ENDING_MS: Final = 3_600_000
-"""How long an object that is being deleted counts for what it counted for although its controller is gone."""
+"""How long an object counts for what it counted for although its controller is gone, where either was seen to be
+deleted: garbage collection follows in seconds, but its events may not. One that changes meanwhile lives.
+"""
 
 _REFUSED_MS = 15_000
 """How long after the first refusal a listing must begin and be refused as well. By the back-off that is within half a
@@ -134,6 +136,8 @@ class _Link(msgspec.Struct, eq=False):
     """When a pending one is refused; 0: it is not judged yet."""
     proven: bool = False
     """Whether it was accepted once."""
+    seen: bool = False
+    """Whether it is accepted since the very controller is listed."""
 
 
 class _Custom(msgspec.Struct, eq=False):
@@ -524,15 +528,24 @@ class Owners:
         if self._verdict(link):
             if link.state is not _State.ACCEPTED or link.late:
                 link.state, link.proven = _State.ACCEPTED, True
+                link.seen = self._is_seen(link.reference)
                 self._revive(link.reference.owner)
                 self._apply(link)
         elif link.reference.how is How.NOT:  # time changes nothing about it
             link.state = _State.REFUSED
             self._apply(link)
         elif link.state is _State.ACCEPTED or not link.due:
+            if link.seen:  # it was deleted: what it owns goes after it, as far as this is told
+                link.seen = False
+                for thing in filter(None, map(self._things.get, link.children)):
+                    thing.ending = thing.ending or self.now()
             link.state = _State.PENDING
             link.due = self.now() + GRACE_MS
             self._remind(link.due, link)
+
+    def _is_seen(self, named: Reference) -> bool:
+        """Whether the controller itself is there: not believed, nor a custom resource."""
+        return named.how is How.THING or self._controllers.get(named.owner) == named.uid
 
     def _revive(self, owner: Subject) -> None:
         """It has something again."""

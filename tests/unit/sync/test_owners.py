@@ -441,7 +441,7 @@ def test_while_a_watch_is_cut_no_grace_ends() -> None:
 
 
 def test_a_replicaset_that_is_made_again() -> None:
-    """It has another uid: the Pods of the old one are not its own."""
+    """It has another uid: the Pods of the old one are not its own. They go with the old one, as a rule."""
     made = world()
     made.drop("ReplicaSet", "web-new")
     again = thing("web-new", WEB, revision="2")
@@ -450,8 +450,21 @@ def test_a_replicaset_that_is_made_again() -> None:
     pod = subject("Pod", "web-new-1")
     assert made.owners.subject(pod) == DEPLOYMENT
     made.wait(31)
+    assert made.owners.subject(pod) == DEPLOYMENT
+    made.wait(3600)
     assert made.owners.subject(pod) == pod
     assert "by another uid than it has" in made.owners._why(pod)
+
+
+def test_what_comes_after_its_controller_has_gone_counts_for_itself() -> None:
+    """Only what was there when the controller was deleted goes with it: nobody hides new Pods behind it."""
+    made = world()
+    made.drop("ReplicaSet", "web-new")
+    made.put("Pod", thing("web-new-9", NEW))
+    made.wait(31)
+    late = subject("Pod", "web-new-9")
+    assert made.owners.subject(late) == late
+    assert made.owners.subject(subject("Pod", "web-new-1")) == DEPLOYMENT
 
 
 def test_a_pod_that_is_being_deleted_stays() -> None:

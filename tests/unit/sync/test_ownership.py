@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from policyhub.kube.sink import ReflectorState
 from policyhub.sources.violation import Subject
-from policyhub.sync.owners import GRACE_MS, Owners, Sink, Unresolved
+from policyhub.sync.owners import ENDING_MS, GRACE_MS, Owners, Sink, Unresolved
 
 WATCHING = ReflectorState(phase="watching")
 VERSIONS = {
@@ -69,6 +69,7 @@ class World:
         self.owners.expire()
 
     def settled(self) -> dict[Subject, Subject | Unresolved]:
+        self.wait(ENDING_MS)
         for _ in range(4):
             self.wait(GRACE_MS + 1000)
         found = {}
