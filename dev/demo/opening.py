@@ -25,7 +25,7 @@ ENV = [{"name": "POLICYHUB_DISCOVERY_INTERVAL", "value": DISCOVERY_SECONDS}]
 FORBIDDEN = (
     ("delete", "wgpolicyk8s.io", "policyreports"),
     ("get", "", "secrets"),
-    ("list", "apps", "deployments"),
+    ("list", "", "configmaps"),
     ("update", "apps", "deployments"),
 )
 """What a reader would want to be sure of."""

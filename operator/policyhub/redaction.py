@@ -27,7 +27,8 @@ _AUTHORITY_END = re.compile(r"[\s/?#'\"`<>|\\^{},;]")
 _BEARER = re.compile(r"(?i)\b(bearer\s+)[\w.~+/=:-]{12,}")
 _BASIC = re.compile(r"(?i)\b(basic\s+)([A-Za-z0-9+/_-]{4,}={0,2})")
 _TOKEN = re.compile(r"\b(?:eyJ[\w-]{8,}\.[\w.-]{8,}|k8s-aws-v1\.[\w-]{8,})")
-_REST = r"[^\s'\"<>]*"
+_END = re.compile(r"[\s'\"<>]")
+"""What no credential holds."""
 
 _VARIABLES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN")
 
@@ -38,11 +39,21 @@ def redacted(text: str, secrets: Iterable[str] = ()) -> str:
     for form in sorted(forms, key=len, reverse=True):
         text = text.replace(form, HIDDEN)
         if len(form) > _BEGINNING:
-            text = re.sub(re.escape(form[:_BEGINNING]) + _REST, HIDDEN, text)
+            text = _without(text, form[:_BEGINNING])
     text = _without_userinfo(text)
     text = _BEARER.sub(rf"\1{HIDDEN}", text)
     text = _BASIC.sub(lambda found: found[1] + HIDDEN if _is_basic(found[2]) else found[0], text)
     return _TOKEN.sub(HIDDEN, text)
+
+
+def _without(text: str, beginning: str) -> str:
+    """Without the words that contain this, from there on."""
+    first, *pieces = text.split(beginning)
+    kept = [first]
+    for piece in pieces:
+        end = _END.search(piece)
+        kept += (HIDDEN, piece[end.start() :] if end else "")
+    return "".join(kept)
 
 
 def of_url(url: str) -> frozenset[str]:

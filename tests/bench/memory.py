@@ -64,8 +64,8 @@ class Standing:
     ) -> Iterator[tuple[stand.Operator, str]]:
         """One in sync with so many reports, and the stand-in's URL."""
         say(f"a stand-in with {reports:,} reports, {failing} results of each failing")
-        with standin.running(reports=reports, failing=failing, wide=wide, pods=pods) as url:
-            self._refer(url)
+        with standin.running(reports=reports, failing=failing, wide=wide, pods=pods) as address:
+            self._refer(address)
             before = self._taken()
             with stand.Operator(without_pace(self._installed), self._hub) as operator:
                 operator.start()
@@ -74,7 +74,7 @@ class Standing:
                 if took != reports * failing:
                     raise BenchError(f"{took} findings sent where {reports * failing} should be")
                 try:
-                    yield operator, url
+                    yield operator, address.url
                 finally:
                     operator.kill()
 
@@ -110,8 +110,8 @@ class Standing:
     def _taken(self) -> int:
         return int(self._hub.stats()["record_states"]["ACTIVE"])
 
-    def _refer(self, url: str) -> None:
-        config = kubeconfig.with_token(name="standin", url=url, ca=None, token="none")
+    def _refer(self, address: standin.Address) -> None:
+        config = kubeconfig.with_token(name="standin", url=address.api, ca=address.ca, token="none")
         data = {"kubeconfig": base64.b64encode(json.dumps(config).encode()).decode()}
         self._installed.cluster.apply([{"apiVersion": "v1", "kind": "Secret", "metadata": SECRET, "data": data}])
 

@@ -5,6 +5,7 @@
 
 import asyncio
 import re
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -81,12 +82,15 @@ def start() -> HubProcess:
     return hub
 
 
-async def serve(app: web.Application) -> None:
-    """On a free port of 127.0.0.1, which is printed, until standard input ends."""
+async def serve(app: web.Application, *, tls: ssl.SSLContext | None = None) -> None:
+    """On a free port of 127.0.0.1, which is printed, until standard input ends. `tls`: on another one over TLS too."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     print(f"http://127.0.0.1:{runner.addresses[0][1]}", flush=True)
+    if tls is not None:
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+        print(f"https://127.0.0.1:{runner.addresses[1][1]}", flush=True)
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
 

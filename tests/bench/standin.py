@@ -1,7 +1,7 @@
 """A server that looks like an API server with any number of policy reports, which it makes up as they are asked for.
 
 It answers what the operator asks of a monitored cluster (discovery, kube-system's uid, namespaces, paged listings,
-watches with bookmarks) over plain HTTP on loopback, and nothing else: no TLS, no authorisation, no other kinds. So it
+watches with bookmarks) on loopback, and nothing else: no authorisation, no other kinds. So it
 can hold a million reports, which etcd cannot, and serve them faster than an API server would.
 
 `python -m tests.bench.standin --reports N` prints its URL and ends with its standard input. `POST /_rewrite?second=S`
@@ -11,17 +11,21 @@ tells every open watch that each report was rewritten with that time and nothing
 import argparse
 import asyncio
 import contextlib
+import ssl
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 from urllib.request import ProxyHandler, Request, build_opener
 
 import msgspec
 from aiohttp import web
 
 from dev import stand
+from dev.cluster.certificate import Authority
 from tests.bench import shape
 from tests.bench.sink import serve
 
@@ -255,20 +259,36 @@ def _json(text: str) -> web.Response:
     return web.Response(text=text, content_type="application/json")
 
 
+class Address(NamedTuple):
+    """Where it is: what it is told and asked goes to `url`, by plain http; `api` is what the operator connects to."""
+
+    url: str
+    api: str
+    ca: str
+    """PEM."""
+
+
 @contextlib.contextmanager
-def running(*, reports: int, failing: int, wide: bool = False, pods: int = 0) -> Iterator[str]:
-    """As a process of its own; gives its URL."""
+def running(*, reports: int, failing: int, wide: bool = False, pods: int = 0) -> Iterator[Address]:
+    """As a process of its own."""
+    folder = tempfile.TemporaryDirectory()
+    authority = Authority(Path(folder.name))
+    pair = authority.issue("standin")
     numbers = {"--reports": reports, "--failing": failing, "--pods": pods}
     command = [sys.executable, "-m", "tests.bench.standin"]
     command += [word for name, number in numbers.items() for word in (name, str(number))]
-    with subprocess.Popen(  # noqa: S603  (ourselves)
-        command + ["--wide"] * wide, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=stand.ROOT, text=True
-    ) as process:
+    command += ["--certificate", str(pair.certificate), "--key", str(pair.key)]
+    with (
+        folder,
+        subprocess.Popen(  # noqa: S603  (ourselves)
+            command + ["--wide"] * wide, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=stand.ROOT, text=True
+        ) as process,
+    ):
         try:
-            url = process.stdout.readline().strip() if process.stdout is not None else ""
-            if not url:
+            url, api = ("" if process.stdout is None else process.stdout.readline().strip() for _ in range(2))
+            if not api:
                 raise RuntimeError("the stand-in for an API server did not start")
-            yield url
+            yield Address(url, api, authority.pem)
         finally:
             process.terminate()
 
@@ -293,8 +313,12 @@ def main() -> None:
     parser.add_argument("--failing", type=int, default=2)
     parser.add_argument("--wide", action="store_true", help="thirty results a report")
     parser.add_argument("--pods", type=int, default=0, help="ten of each Deployment")
-    given = parser.parse_args()
-    asyncio.run(serve(application(Standin(**vars(given)))))
+    parser.add_argument("--certificate", type=Path, required=True)
+    parser.add_argument("--key", type=Path, required=True)
+    given = vars(parser.parse_args())
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(given.pop("certificate"), given.pop("key"))
+    asyncio.run(serve(application(Standin(**given)), tls=tls))
 
 
 if __name__ == "__main__":

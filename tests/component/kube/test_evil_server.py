@@ -80,7 +80,7 @@ PAGE_OF_NOTHING = b'{"metadata":{"resourceVersion":"5"},"items":[' + b"{}," * 20
 )  # fmt: skip
 async def test_bytes(attack: Attack, what: str, says: str) -> None:
     """However much is sent or unpacked, it is an error of this cluster, and the other one goes on."""
-    told = await beside(attack, what, seconds=4)
+    told = await beside(attack, what, seconds=30)
     assert says in json.dumps(told)
     assert told["peak"] < BOUND
     assert told["seen"] > 20

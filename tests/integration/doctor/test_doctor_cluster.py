@@ -230,7 +230,7 @@ def test_an_engine_that_writes_once_a_day(world: World, clinic: Clinic) -> None:
     world.apply(report("cart", result("x", source="Trivy ConfigAudit", timestamp=stamp(25 * HOUR))))
     assert clinic.doctor().states("engines") == ["fine"]
     world.apply(report("cart", result("x", source="Trivy ConfigAudit", timestamp=stamp(90 * HOUR))))
-    assert "--silent-after 'Trivy ConfigAudit=" in clinic.doctor().problem("engines")["mend"]
+    assert "'--silent-after=Trivy ConfigAudit=" in clinic.doctor().problem("engines")["mend"]
     assert clinic.doctor("--silent-after", "trivy=5d").states("engines") == ["fine"]
 
 
