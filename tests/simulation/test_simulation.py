@@ -16,7 +16,7 @@ from tests.simulation.scenario import Action, Scenario, shortest
 from tests.simulation.stories import BROKEN
 from tests.simulation.world import Outcome
 
-SEEDS = "1-120"
+SEEDS = "1-40"
 LONGEST_SECONDS = 1_200
 
 
