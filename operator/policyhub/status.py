@@ -326,11 +326,15 @@ def _input(plane: DataPlane, *, now: int) -> Verdict:
     told = [_refused_line(refused) for refused in ledger.refusals.summary()]
     limited = any(set(refused.reasons) & set(Excess) for refused in ledger.refusals.summary())
     exhausted = ledger.shares.exhausted(now=now)
+    late = sorted({name for names in ledger.unheard.values() for name in names})
+    told += [f"{line(name)}: its reports are written faster than they are read, and read later" for name in late]
     told += [f"{namespace}: its imports of the day are used up, {IMPORTS_LIMIT}" for namespace in exhausted]
     if not told:
         return type_, "True", Fault("AllAccepted", "all that reports and constraints say was taken")
     more = f"; and {len(told) - TOLD_NAMESPACES} more" if len(told) > TOLD_NAMESPACES else ""
     message = "; ".join(told[:TOLD_NAMESPACES]) + more
+    if late and not limited and not exhausted:
+        return type_, "False", Fault("ReadLater", message)
     if exhausted and not limited:
         return type_, "False", Fault("ImportsUsedUp", message)
     if limited:
@@ -341,9 +345,9 @@ def _input(plane: DataPlane, *, now: int) -> Verdict:
 def _refused_line(refused: Refused) -> str:
     """One namespace: what was refused, with an example."""
     one = refused.refusal
-    what = f"{refused.origin}/{refused.name}"
+    what = line(f"{refused.origin}/{refused.name}", NAME)
     more = f" (and {refused.objects - 1} more objects)" if refused.objects > 1 else ""
-    where = refused.namespace or "outside of namespaces"
+    where = line(refused.namespace, NAME) or "outside of namespaces"
     match one.reason:
         case Excess.REPORT_RESULTS:
             said = f"{one.number:,} results in one report, {one.taken:,} taken ({REPORT_LIMIT})"

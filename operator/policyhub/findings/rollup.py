@@ -30,6 +30,8 @@ _AUTOGEN_KINDS = frozenset(
     }
 )
 """What Kyverno writes copies of a Pod rule for."""
+_MENTIONS = 50
+"""Of an object's name in one text; what has more is no message about it."""
 _NAME = 63
 """Kyverno cuts the names of rules, prefix included."""
 
@@ -81,7 +83,7 @@ def rolled(violation: Violation, subject: Subject) -> Violation:
 def _unnamed(text: str, subject: Subject) -> str:
     """Without the name of an object that the next rollout replaces: `<pod>`. A name within a longer one stays."""
     name = subject.name
-    if not name or name not in text:
+    if not name or name not in text or text.count(name) > _MENTIONS:
         return text
     pieces = text.split(name)
     last = len(pieces) - 1

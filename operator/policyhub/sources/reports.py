@@ -87,6 +87,9 @@ _VOLATILE = frozenset({"process", "policy-resource-version", "policy-uid", "resu
 ITSELF = "wgpolicyk8s.io"
 """The group of the subject where a result names no object: the report stands for itself, by one name in both APIs."""
 
+_SPEAKERS = 20
+"""Sources of which one report can tell that they have looked at Pods; a real one has one or two."""
+
 _OF_PODS = frozenset({"Pod", "ReplicaSet", "Job"})
 """What comes and goes with a controller."""
 
@@ -101,11 +104,13 @@ def read(group: str, resource: str, raw: bytes | msgspec.Raw, *, latest: int, mo
     found: dict[Identity, list[tuple[Violation, int | None]]] = {}
     newest: dict[str, int] = {}
     spoke: set[tuple[Subject, str]] = set()
+    heard: set[str] = set()
     for result in report.results or ():
         if result is None:
             continue
-        if result.resources or speaker.of_pods:
-            spoke.update(speaker.spoke(result))
+        if (result.resources or speaker.of_pods) and len(heard) <= _SPEAKERS:
+            spoke.update(said := speaker.spoke(result))
+            heard.update(source for _, source in said)
         observed = _second(result.timestamp, latest)
         if observed is not None:
             source = speaker.sources.get(result.source) or speaker.source_of(result)

@@ -34,7 +34,7 @@ from policyhub.sync.entry import NEW, SUPPRESSED, Coverage, Entry, Grade, Held, 
 from policyhub.sync.guard import Guard
 from policyhub.sync.lanes import Dirty, Lane, Queue
 from policyhub.sync.quarantine import Quarantine
-from policyhub.sync.refusals import Refusals
+from policyhub.sync.refusals import Refusal, Refusals
 from policyhub.sync.shares import Excess, Limits, Shares
 
 ACK_OVERRULES_MS = 15 * 60 * 1000
@@ -45,6 +45,8 @@ nobody updates any more may contradict a live one."""
 MISSED_MANY = 100
 """Findings that one part of an inventory may lack and that are asked for by id; more are taken as lost at once, for a
 hub that was emptied: 20 by a look-up are slower than 100 by an import."""
+TIMERS = 10_000
+"""Timers beside four for each entry; beyond them those that count no more are let go."""
 STANDINGS = 10_000
 """Standings that are kept to be shared although no entry may have them any more."""
 HOUR_MS = 3_600_000
@@ -331,6 +333,11 @@ class Ledger:
         That is no word of its own: the loss is silent. `backlog`: as of `read`.
         """
         new = {finding_id(self.cluster_id, v.identity): (v, observed) for v, observed in calls}
+        excess = self._admit(key, new, frozenset(self.objects.get(key, ())))
+        if excess:
+            self._incomplete(key)
+            refusals = tuple(Refusal(limit, len(new) + number, len(new)) for limit, number in excess.items())
+            self.refusals.put(key.origin, key.namespace, key.name, refusals)
         gone = {finding_id(self.cluster_id, v.identity) for v in lost}
         for id_, (violation, observed) in new.items():
             self._call(id_, key, violation, observed=observed, now=now, backlog=backlog)
@@ -1093,6 +1100,9 @@ class Ledger:
             if entry.timer != until:
                 entry.timer = until
                 heapq.heappush(self.timers, (until, entry.id))
+                if len(self.timers) > TIMERS + 4 * len(self.entries):  # mostly of what was decided otherwise since
+                    self.timers = [(e.timer, e.id) for e in self.entries.values() if e.timer]
+                    heapq.heapify(self.timers)
         elif not hold and not entry.calls and entry.known is None:
             self._drop(entry)
         if not hold:

@@ -35,6 +35,8 @@ from policyhub.sources.wire import Name
 
 QUIET_MS: Final = 2_000
 """Policies are applied by the dozen: how long none may have changed before their sources are listed again."""
+LONGEST_MS: Final = 30_000
+"""How long changes wait at most: who changes a policy each second must not hold up everybody's."""
 APART_MS: Final = 60_000
 """The least between two such listings for one source: each is as much as a first one."""
 _EVERYWHERE: Final = ""
@@ -91,6 +93,7 @@ class Policies:
         """Of those that say anything, by the namespace that they lie in."""
         self._changed: set[Key] = set()
         self._changed_at = 0
+        self._changed_since = 0
         self._told_at: dict[str, int] = {}
         """When changes of a source's policies were told last."""
 
@@ -114,8 +117,10 @@ class Policies:
             self.forget(key, namespace=namespace)
         else:
             self._said.setdefault(key, {})[namespace] = policy
-        self._changed.add(key)
         self._changed_at = self._now()
+        if not self._changed:
+            self._changed_since = self._changed_at
+        self._changed.add(key)
 
     def forget(self, key: Key, *, namespace: str) -> None:
         """The policy is gone for long."""
@@ -133,7 +138,7 @@ class Policies:
         before all is quiet.
         """
         now = self._now()
-        if not self._changed or now < self._changed_at + QUIET_MS:
+        if not self._changed or now < min(self._changed_at + QUIET_MS, self._changed_since + LONGEST_MS):
             return frozenset()
         due = {key for key in self._changed if now >= self._told_at.get(key[0], 0) + APART_MS}
         self._changed -= due

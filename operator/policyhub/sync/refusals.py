@@ -66,12 +66,12 @@ class Refusals:
             if self._of:
                 self.drop(origin, namespace, name)
             return False
-        names = self._of[namespace].setdefault(origin, {})
-        if name not in names:
+        before = self._of.get(namespace, {}).get(origin, {}).get(name)
+        if before is None:
             if self._numbers[namespace] >= REMEMBERED:
                 return False
             self._numbers[namespace] += 1
-        before, names[name] = names.get(name), refusals
+        self._of[namespace].setdefault(origin, {})[name] = refusals
         return before != refusals
 
     def drop(self, origin: str, namespace: str, name: str) -> None:

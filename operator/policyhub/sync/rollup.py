@@ -27,6 +27,9 @@ from policyhub.sources.violation import Identity, Place, Reading, SourceKey, Sub
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.owners import Owners, Unresolved, place
 
+MOST_KEPT = 10_000
+"""Calls of one source object, with those that it may still make although it no longer lists them: twice what one report
+may have."""
 Call = tuple[Violation, int | None]
 """With when it was observed (Unix ms)."""
 Spoke = tuple[tuple[Subject, str], ...]
@@ -256,7 +259,7 @@ class Rollup:
             gone = self.owners.subject(violation.subject) is Unresolved.GONE
             if gone or violation.identity in passed or (boundary is not None and below(violation.place, boundary)):
                 ended.append(index)
-            else:
+            elif len(kept) < MOST_KEPT:  # of more the ledger knows that they may stand
                 kept.append(call)
         return kept, ended
 

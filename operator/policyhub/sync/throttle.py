@@ -35,6 +35,8 @@ class Throttle:
     def __init__(self) -> None:
         self._spent: dict[str, tuple[float, int]] = {}
         """By namespace: units that are used up, and when that was so; without those that have all of theirs."""
+        self._over: set[str] = set()
+        """Those that have had none left since events were last read."""
         self._later: dict[str, dict[SourceKey, bytes]] = {}
         """The events that were put aside, by namespace."""
         self._bytes: dict[str, int] = {}
@@ -44,14 +46,17 @@ class Throttle:
     @property
     def strained(self) -> bool:
         """Whether any namespace has none left; else nothing needs to be asked of an event."""
-        return bool(self._spent) and any(units >= BURST for units, _ in self._spent.values())
+        return bool(self._over)
 
     def charge(self, namespace: str, *, size: int, violations: int, now: int) -> None:
         """An event of this many bytes was read, and this many violations taken anew. Who writes outside of namespaces
         is trusted.
         """
         if namespace:
-            self._spent[namespace] = (self._used(namespace, now=now) + size / _BYTES + violations, now)
+            units = self._used(namespace, now=now) + size / _BYTES + violations
+            self._spent[namespace] = (units, now)
+            if units >= BURST:
+                self._over.add(namespace)
 
     def waits(self, namespace: str, *, now: int) -> bool:
         """Whether the next event of this namespace is to be put aside."""
@@ -81,16 +86,19 @@ class Throttle:
         self.dropped.clear()
 
     def due(self, *, now: int) -> Iterator[bytes]:
-        """Events that may be read now, each taken; whoever reads one charges it before the next."""
+        """Events that may be read now, each taken; whoever reads one charges it before the next. Between two of them
+        anything may happen, a `clear` too.
+        """
         for namespace in list(self._later):
-            events = self._later[namespace]
-            while events and self._used(namespace, now=now) < BURST:
+            while (events := self._later.get(namespace)) and self._used(namespace, now=now) < BURST:
                 key = next(iter(events))
                 raw = events.pop(key)
                 self._bytes[namespace] -= len(raw)
                 yield raw
-            if not events and self._used(namespace, now=now) < BURST:
-                del self._later[namespace], self._bytes[namespace]
+            if not self._later.get(namespace) and self._used(namespace, now=now) < BURST:
+                self._later.pop(namespace, None)
+                self._bytes.pop(namespace, None)
+        self._over = {name for name in self._over if self._used(name, now=now) >= BURST}
         for namespace in [name for name in self._spent if not self._used(name, now=now)]:
             del self._spent[namespace]
 

@@ -64,6 +64,11 @@ KNOWN_ENGINES = frozenset(
 
 LARGE_BYTES = 262_144
 """What is larger is looked at before it is decoded."""
+COUNTED_BYTES = 32_768
+PARTS_EACH = 20
+"""Of an event above that size: results, objects and the like that count as much as a violation that has changed."""
+HELD_EACH = 20
+"""The same of held findings that are looked at again."""
 PARTS = 100_000
 """Objects within one report: each takes some 200 bytes while it is decoded. A report of 5,000 results has 15,000."""
 
@@ -153,9 +158,14 @@ class View:
 
     def catch_up(self) -> Iterator[None]:
         """Read what was put aside and may be read now, one object at a time."""
-        for raw in self._throttle.due(now=self._now()):
-            self._upsert(raw)
+        for raw in self._throttle.due(now=self._now()) if not self._listing else ():
+            try:
+                self._upsert(raw)
+            except Exception as error:  # noqa: BLE001  (as in the reflector: one object's fault is that object's)
+                self.unreadable(raw, error)
             yield
+            if self._listing:  # it brings every object as it is now
+                return
         self._ledger.hear(self.origin, self._throttle.waiting())
 
     @property
@@ -169,8 +179,9 @@ class View:
             return
         refusals = self._problems(reading)
         key = reading.key
+        doubted = key in self._ledger.incomplete
         if (excess := self._ledger.shares.hold(reading)) is not None:
-            self._leave_out(key, Refusal(excess, number=len(reading.violations), taken=0))
+            self._leave_out(key, Refusal(excess, number=len(reading.violations), taken=0), raw)
             return
         self._note(reading)
         changed = self._take(reading, raw, refusals)
@@ -179,7 +190,9 @@ class View:
         self._unseen.discard(key)
         self._throttle.forget(key)
         violations = len(reading.violations) if changed else 0
-        self._throttle.charge(key.namespace, size=len(raw), violations=violations, now=self._now())
+        if doubted and key not in self._ledger.incomplete:  # what was held for it has been looked at
+            violations += len(self._ledger.held) // HELD_EACH
+        self._charge(key, raw, violations=violations)
         if self._grading and not reading.over:
             self._ledger.clear(self._passed(raw), key=key)
 
@@ -188,10 +201,10 @@ class View:
         limits = self._ledger.shares.limits
         try:
             if len(raw) > limits.report_bytes:
-                self._leave_out(self._named(raw), Refusal(Excess.REPORT_BYTES, number=len(raw)))
+                self._leave_out(self._named(raw), Refusal(Excess.REPORT_BYTES, number=len(raw)), raw)
                 return None
             if len(raw) > LARGE_BYTES and (parts := bytes(raw).count(b"{")) > PARTS:
-                self._leave_out(self._named(raw), Refusal(Excess.REPORT_RESULTS, number=parts, taken=0))
+                self._leave_out(self._named(raw), Refusal(Excess.REPORT_RESULTS, number=parts, taken=0), raw)
                 return None
             template = self._policies.template(self._resource) if self._policies is not None else None
             return reader.read(
@@ -263,9 +276,7 @@ class View:
             self._malformed(error, raw)
             return
         self.unlisted.pop(key, None)
-        self._throttle.charge(
-            key.namespace, size=len(raw), violations=len(self._ledger.objects.get(key, ())), now=self._now()
-        )
+        self._charge(key, raw, violations=len(self._ledger.objects.get(key, ())))
         changed = self.forget(key)
         self._metrics.watch_events.labels(self._cluster, self.origin, "semantic" if changed else "none").inc()
 
@@ -342,10 +353,18 @@ class View:
             raise Malformed("malformed-object", f"an object whose name cannot be read: {error}") from error
         return SourceKey(self._group, self._resource, named.namespace or "", named.name)
 
-    def _leave_out(self, key: SourceKey, refusal: Refusal) -> None:
+    def _charge(self, key: SourceKey, raw: bytes | msgspec.Raw, *, violations: int = 0) -> None:
+        """Count what an event has cost; those of a listing are asked for by us."""
+        if self._listing:
+            return
+        parts = bytes(raw).count(b"{") // PARTS_EACH if len(raw) > COUNTED_BYTES else 0
+        self._throttle.charge(key.namespace, size=len(raw), violations=violations + parts, now=self._now())
+
+    def _leave_out(self, key: SourceKey, refusal: Refusal, raw: bytes | msgspec.Raw) -> None:
         """An object is too large to be taken: what it called for stands, and its silence is no evidence."""
         self._unseen.discard(key)
         self._throttle.forget(key)
+        self._charge(key, raw)
         self._ledger.doubt(key)
         self._ledger.refusals.put(self.origin, key.namespace, key.name, (refusal,))
         self._metrics.source_objects_malformed.labels(self._cluster, self.origin, refusal.reason).inc()
@@ -357,6 +376,7 @@ class View:
         name, is_news = "", True
         with suppress(Malformed):
             key = self._named(raw)
+            self._charge(key, raw)
             name = f"{key.namespace}/{key.name}" if key.namespace else key.name
             is_news = self._ledger.refusals.put(self.origin, key.namespace, key.name, (Refusal(error.reason),))
         if is_news:  # once, however often it is written again

@@ -49,3 +49,12 @@ def test_a_namespace_full_of_rubbish_hides_no_other() -> None:
     for number in range(REMEMBERED + 50):
         refusals.drop(ORIGIN, "team-a", f"r{number}")
     assert [told.namespace for told in refusals.summary()] == ["shop"]
+
+
+def test_a_full_namespace_can_still_be_told() -> None:
+    """What is not remembered leaves nothing behind."""
+    refusals = Refusals()
+    for number in range(REMEMBERED):
+        refusals.put("reports.openreports.io", "team-a", f"r{number}", (Refusal("malformed-result"),))
+    assert not refusals.put(ORIGIN, "team-a", "one more", CUT)
+    assert [told.namespace for told in refusals.summary()] == ["team-a"]

@@ -180,3 +180,36 @@ def test_a_flood_does_not_turn_into_a_change_of_others() -> None:
     world.flood()
     world.view.upsert(raw("mine", "p"))
     assert entry.id not in world.ledger.dirty
+
+
+def test_a_listing_between_two_events_that_are_read_late() -> None:
+    """It brings all objects as they are now: what is left of those put aside is not read, and nothing breaks."""
+    throttle = Throttle()
+    throttle.charge("team-a", size=0, violations=BURST, now=NOW)
+    for name in ("a", "b", "c"):
+        throttle.put_aside(key(name), b"x")
+    due = throttle.due(now=NOW + 5_000)
+    assert next(due) == b"x"
+    throttle.clear()
+    assert list(due) == []
+    world = World()
+    world.flood()
+    for name in ("one", "two"):
+        world.view.upsert(raw(name, name))
+    world.now += 60_000
+    reading = world.view.catch_up()
+    next(reading)
+    world.view.begin()
+    assert list(reading) == []
+    world.view.upsert(raw("one", "one"))
+    world.view.finish()
+    assert "two" not in world.wanted("team-a")
+
+
+def test_what_is_not_taken_costs_its_namespace_too() -> None:
+    """An event that is refused was read all the same."""
+    world = World()
+    big = raw("big", padding="x" * 9_000_000)
+    for _ in range(10):
+        world.view.upsert(big)
+    assert world.view._throttle.strained
