@@ -198,7 +198,7 @@ def _violation(itself: Subject, spec: _Spec, entry: _Listed, *, policy: Policy, 
         category=policy.category,
         message=clean((entry.message or "").strip()[:MESSAGE_LIMIT]),
         properties=bounded(properties),
-        api_version=share(line(f"{group}/{version}" if group and version else version)),
+        api_version=_word(f"{group}/{version}" if group and version else version),
     )
 
 
@@ -212,7 +212,12 @@ def _actions(spec: _Spec, entry: _Listed) -> list[str]:
     found = {at_point for at_point in entry.enforcement_actions or () if at_point}
     if not found and action == _SCOPED:
         found = {s.action for s in spec.scoped_enforcement_actions or () if s is not None and s.action}
-    return [line(one) for one in sorted(found)[:_MOST_ACTIONS]] or [line(action)]
+    return [_word(one) for one in sorted(found)[:_MOST_ACTIONS]] or [_word(action)]
+
+
+def _word(text: str) -> str:
+    """Short, on one line."""
+    return share(text if len(text) <= 64 and text.isalnum() else line(text))
 
 
 def _decoded(raw: bytes | msgspec.Raw) -> tuple[_Constraint, list[str]]:

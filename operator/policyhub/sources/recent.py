@@ -56,7 +56,7 @@ known = _texts.young.get
 
 def share(text: str) -> str:
     """One copy for all who hold an equal text; a text that is not clean or too long is handed back."""
-    found = _texts.get(text, weight=len(text))
+    found = known(text) or _texts.get(text, weight=len(text))
     if found is not None:
         return found
     if len(text) <= LIMIT and clean(text) == text:

@@ -248,13 +248,17 @@ class _Speaker:
         if result.resources:
             named = [ref for ref in result.resources if ref is not None and ref.name]
             if named:
-                problems += [UNNAMED_OBJECT] * (len(result.resources) - len(named))
-                objects = [ref for ref in named if is_object(ref)]
-                subjects = (self._subject(ref, problems) for ref in objects)
-                found = [subject for subject in subjects if subject is not None]
-                if len(objects) == len(named):
+                if len(named) < len(result.resources):
+                    problems += [UNNAMED_OBJECT] * (len(result.resources) - len(named))
+                no_object = False
+                for ref in named:
+                    subject = self._subject(ref, problems)
+                    if subject is _NO_OBJECT:
+                        no_object = True
+                    elif subject is not None:
+                        found.append(subject)
+                if not no_object:
                     return found
-                problems += [INVALID_OBJECT] * (len(named) - len(objects))
         if self._default is None:
             self._default = self._subject(self._about, problems)
         return found if self._default is None else [*found, self._default]
@@ -271,12 +275,20 @@ class _Speaker:
         return Reference(api_version=f"{ITSELF}/v1alpha2", kind=kind, name=self._name)
 
     def _subject(self, ref: Reference, problems: list[str]) -> tuple[Subject, str] | None:
+        """None where this report may not name it, _NO_OBJECT where nothing can be called so."""
         if ref is wire.UNREADABLE:
             problems.append(wire.MALFORMED_RESULT)
             return None
-        name = ref.name or ""
-        group, kind, api_version = _typed(ref) or ("", "", "")  # asked before: it has one
-        namespace = ref.namespace or ""
+        name, namespace = ref.name or "", ref.namespace or ""
+        typed = _type((ref.api_version, ref.kind)) or _typed(ref)
+        if ref is not self._about and (
+            typed is None
+            or not grammar.is_name(name)
+            or (namespace and namespace != self._namespace and not grammar.is_namespace(namespace))
+        ):
+            problems.append(INVALID_OBJECT)
+            return _NO_OBJECT
+        group, kind, api_version = typed or _NO_OBJECT_TYPE
         if kind == "Namespace" and not group:
             namespace = "" if name == self._namespace else self._namespace
         elif self._namespace:
@@ -288,6 +300,10 @@ class _Speaker:
             namespace = known(namespace) or share(namespace)
         return Subject(group, kind, namespace, name), api_version
 
+
+_NO_OBJECT = (Subject("", "", "", ""), "")
+_NO_OBJECT_TYPE = ("", "", "")
+"""Of nothing: what a report is about has been looked at before."""
 
 _types: Recent[tuple[str | None, str | None], tuple[str, str, str]] = Recent(limit=1_000_000)
 """What is written as apiVersion and kind → group, kind and apiVersion; of what has the grammar of them."""
@@ -366,11 +382,14 @@ def _labelled(labels: dict[str, str] | None) -> str:
 
 
 def _shown(properties: dict[str, str], problems: list[str]) -> tuple[tuple[str, str], ...]:
-    shown = [
-        (known(key) or _cut(key, problems), clean(value.strip()[:MESSAGE_LIMIT]))
-        for key, value in properties.items()
-        if key not in _VOLATILE and value.strip()
-    ]
+    shown = []
+    for key, written in properties.items():
+        value = written.strip()
+        if not value or key in _VOLATILE:
+            continue
+        if len(value) > MESSAGE_LIMIT or not (value.isascii() and value.isprintable()):
+            value = clean(value[:MESSAGE_LIMIT])
+        shown.append((known(key) or _cut(key, problems), value))
     if len(shown) > 1:
         shown.sort()
     kept = bounded(tuple(shown[:PROPERTIES]))
