@@ -224,7 +224,7 @@ def _actions(spec: _Spec, entry: _Listed) -> list[str]:
 
 def _word(text: str) -> str:
     """Short, on one line."""
-    return share(text if text.isalnum() else line(text))
+    return share(text if len(text) <= 64 and text.isalnum() else line(text))
 
 
 def _decoded(raw: bytes | msgspec.Raw) -> tuple[_Constraint, list[str]]:
