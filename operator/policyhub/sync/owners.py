@@ -676,6 +676,7 @@ class Owners:
                 del self._unsettled[of.namespace]
         if thing.home is not None and thing.home != of:
             self.families.leave(of, thing.home, thing.said.created)
+            self._emptied.add(thing.home)  # its ReplicaSet may have gone before the last Pod
         if home is not None and home != of:
             self.families.join(of, home, thing.said.created)
         thing.home, thing.idle = home, idle
@@ -683,7 +684,7 @@ class Owners:
 
     def _tell(self) -> None:
         for owner in self._emptied:
-            if owner not in self.families:
+            if owner not in self.families and not any(named == owner for named, _ in self._links):
                 extinct = self._extinct.setdefault(owner.namespace, {})
                 extinct.pop(owner, None)
                 extinct[owner] = self.now()

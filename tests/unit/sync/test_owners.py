@@ -706,3 +706,13 @@ def test_what_is_remembered_of_the_gone_is_bounded() -> None:
     assert made.owners.extinct(Subject("apps", "StatefulSet", "shop", "db"))
     assert len(made.owners._extinct["else"]) == 2_000
     assert (len(made.owners._links), len(made.owners._customs), len(made.owners.served)) == (7, 1, 1)
+
+
+def test_a_controller_whose_pods_go_last_has_nothing_left() -> None:
+    """Garbage collection takes the ReplicaSet first, then its Pods: then nothing is left of the Deployment."""
+    made = world()
+    made.owners.control(DEPLOYMENT, "")
+    for kind, name in (("ReplicaSet", "web-old"), ("ReplicaSet", "web-new"), ("Pod", "web-new-1")):
+        assert not made.owners.extinct(DEPLOYMENT)
+        made.drop(kind, name)
+    assert made.owners.extinct(DEPLOYMENT)
