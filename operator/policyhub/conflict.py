@@ -33,9 +33,9 @@ def barring(plane: DataPlane) -> Fault | None:
             " nothing is sent for this one; delete one of the two",
         )
     ledger = plane.ledger
-    if ledger is None or not ledger.quarantine.conflict:
+    if ledger is None or not ledger.observed.quarantine.conflict:
         return None
-    uid, number = ledger.quarantine.numbers.most_common(1)[0]
+    uid, number = ledger.observed.quarantine.numbers.most_common(1)[0]
     return Fault(
         "OtherCluster",
         f"Security Hub holds at least {number} findings of {ledger.cluster_id} from {_writer(uid)}; this one has"
@@ -47,8 +47,8 @@ def barring(plane: DataPlane) -> Fault | None:
 def shared(plane: DataPlane) -> Fault | None:
     """What another cluster has to do with this one's identity, while this one goes on all the same."""
     ledger = plane.ledger
-    if ledger is not None and ledger.quarantine.ids:
-        ids = ledger.quarantine.ids
+    if ledger is not None and ledger.observed.quarantine.ids:
+        ids = ledger.observed.quarantine.ids
         id_, uid = min(ids.items())
         return Fault(
             "ForeignFindings",

@@ -41,15 +41,16 @@ from policyhub.sources.filter import Filter
 from policyhub.sources.severity import DEFAULT_SEVERITY
 from policyhub.sources.text import line
 from policyhub.sources.violation import Severity
-from policyhub.sync import namespaces, owners
+from policyhub.sync import figures, namespaces, owners
 from policyhub.sync.census import Census
 from policyhub.sync.engine import Engine, Feed, Trouble, held_as
 from policyhub.sync.guard import Hold as Guarded
+from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.library import Library
 from policyhub.sync.namespaces import Namespaces
 from policyhub.sync.owners import Owners, Stray
-from policyhub.sync.plan import Change, Hold, Rules, refresh_due
+from policyhub.sync.plan import Change, Rules
 from policyhub.sync.policies import Policies, concerns
 from policyhub.sync.refusals import Refusal
 from policyhub.sync.rollup import Rollup
@@ -334,9 +335,9 @@ class DataPlane:
             OPEN_REPORTS: wanted.open_reports,
             GATEKEEPER: wanted.gatekeeper,
         }
-        ledger.off = frozenset(group for group, asks in asked.items() if not asks)
+        ledger.sources.disabled = frozenset(group for group, asks in asked.items() if not asks)
         self._started, self._progress_at = self._wall(), self._now()
-        ledger.adopted = adopted(self.monitored.metadata.annotations)
+        ledger.observed.adopted = adopted(self.monitored.metadata.annotations)
         self.feed = Feed(
             name=self.name,
             ledger=ledger,
@@ -370,7 +371,7 @@ class DataPlane:
                 now=self._now,
                 rng=self._rng,
             )
-        ledger.quarantine.former = frozenset(self._former) - ledger.uids
+        ledger.observed.quarantine.former = frozenset(self._former) - ledger.observed.uids
         self._former.add(uid)
         self._engine.attach(self.feed)
         try:
@@ -399,7 +400,7 @@ class DataPlane:
             ),
         )
         rollup.owners.confirmed = 0
-        ledger.lineage = rollup
+        ledger.sources.ownership = rollup
         return rollup
 
     def _policy_malformed(self, ledger: Ledger, origin: str, why: str) -> None:
@@ -557,12 +558,12 @@ class DataPlane:
                 source.vanished, source.vanished_at = True, started
                 source.stop()
                 log.warning("source_vanished", cluster=self.name, source=origin)
-        ledger.confirm((r.origin for r in found.served if r.origin not in found.ending), now=started)
+        ledger.sources.confirm((r.origin for r in found.served if r.origin not in found.ending), now=started)
         if self._rollup is not None:
             self._rollup.owners.confirmed = started
         if GATEKEEPER not in found.unknown and self.monitored.spec.sources.gatekeeper:
             self._forget_kinds(started)
-            ledger.read_kinds((r.origin for r in found.served if r.group == GATEKEEPER), now=started)
+            ledger.sources.read_kinds((r.origin for r in found.served if r.group == GATEKEEPER), now=started)
         self.state.discovery = None
         self._freeze(ledger)
         self._cover()
@@ -589,7 +590,9 @@ class DataPlane:
         for origin, source in self.sources.items():
             if source.forgettable and not source.forgotten and started - source.vanished_at >= delay:
                 source.forgotten = True
-                for key in [key for key in (*feed.ledger.objects, *feed.ledger.audits) if key.origin == origin]:
+                for key in [
+                    key for key in (*feed.ledger.desired.objects, *feed.ledger.sources.audits) if key.origin == origin
+                ]:
                     source.view.forget(key)
         gone = [origin for origin, source in self.sources.items() if source.forgotten]
         for origin in gone[: max(0, len(self.sources) - SOURCES // 2)]:
@@ -688,7 +691,7 @@ class DataPlane:
             async for part in inventory.parts():
                 number += len(part.findings)
                 self._progress_at = self._now()
-                ledger.take_part(part.prefix[root:], map(held_as, part.findings), now=self._now())
+                ledger.observed.take_part(part.prefix[root:], map(held_as, part.findings), now=self._now())
                 await asyncio.sleep(0)
         ledger.finish_inventory()
         self.state.inventory = None
@@ -718,23 +721,23 @@ class DataPlane:
         }
         async with aclosing(self._hub.find(filters)) as pages:
             async for page in pages:
-                ledger.take_found((held_as(found_as(finding)) for finding in page.findings), now=self._now())
+                ledger.observed.take_found((held_as(found_as(finding)) for finding in page.findings), now=self._now())
                 self._gate()
 
     def _look(self, ledger: Ledger, found: Found) -> None:
         """Each finding as its page arrives: another cluster at work stops the sending before any part is complete."""
         self._progress_at = self._now()
-        if found.cluster_uid not in ledger.uids and not ledger.quarantine.conflict:
+        if found.cluster_uid not in ledger.observed.uids and not ledger.observed.quarantine.conflict:
             archived = found.record_state == "ARCHIVED"
-            ledger.meet(found.id, found.cluster_uid, archived=archived, now=self._now(), inventory=True)
+            ledger.observed.meet(found.id, found.cluster_uid, archived=archived, now=self._now(), inventory=True)
             self._gate()
 
     def _grade(self, ledger: Ledger) -> None:
         """After an inventory, one more listing for the positive evidence about what nobody calls for."""
-        if not self._ungraded or not ledger.reports_listed:
+        if not self._ungraded or not ledger.sources.reports_listed:
             return
         self._ungraded = False
-        if not ledger.uncalled():
+        if not ledger.unclaimed():
             return
         for source in self.sources.values():
             if source.resource.group != GATEKEEPER and not source.vanished:
@@ -757,7 +760,7 @@ class DataPlane:
             if self._rollup is not None:
                 self._rollup.owners.expire()
                 if self._rollup.news:
-                    feed.ledger.reconsider(self._rollup.heed())
+                    feed.ledger.sources.reconsider(self._rollup.heed())
             if self.state.inventory is not None:
                 self.state.inventory = self._unread(feed.ledger, self.state.inventory)
             now = self._now()
@@ -766,7 +769,7 @@ class DataPlane:
                 self._preview_due = now + 20 * (self._now() - now)  # at most one second in twenty
             if now - self._refreshed_at > REFRESH_SECONDS * 1000:
                 self._refreshed_at = now
-                feed.ledger.refresh(refresh_due, now=now)
+                feed.ledger.refresh(wall=self._wall(), now=now)
             self._export()
             await asyncio.sleep(TICK_SECONDS)
 
@@ -784,10 +787,10 @@ class DataPlane:
         """Why what Security Hub holds is not known yet; after long enough, findings go out all the same."""
         trouble = self._inventory.trouble if self._inventory is not None else None
         why = self.state.reading.message if self.state.reading is not None else trouble.message if trouble else ""
-        if not ledger.unavailable and self._now() - self._progress_at > UNAVAILABLE_MS:
-            ledger.give_up()
+        if not ledger.observed.unavailable and self._now() - self._progress_at > UNAVAILABLE_MS:
+            ledger.observed.give_up()
             log.warning("inventory_unavailable", cluster=self.name, message=why)
-        if ledger.unavailable:
+        if ledger.observed.unavailable:
             return Fault(
                 "InventoryUnavailable",
                 f"what Security Hub holds could not be read for 15 minutes ({why or 'no answer'}). Findings are sent"
@@ -812,10 +815,10 @@ class DataPlane:
             if newest.get((engine, other[group]), 0) - at > FROZEN_AFTER_SECONDS
         )
         spoken = newest.keys() - frozen
-        ledger.speak_twice(frozenset(engine for engine, group in spoken if (engine, other[group]) in spoken))
-        if frozen != ledger.frozen:
+        ledger.sources.speak_twice(frozenset(engine for engine, group in spoken if (engine, other[group]) in spoken))
+        if frozen != ledger.desired.superseded:
             log.warning("frozen_reports", cluster=self.name, frozen=sorted("/".join(pair) for pair in frozen))
-            ledger.freeze(frozen, now=self._now())
+            ledger.supersede(frozen, now=self._now())
 
     def _weigh(self, ledger: Ledger) -> None:
         ledger.guard.approved = self._approvals()
@@ -832,7 +835,7 @@ class DataPlane:
         """Policies that are violated say something else: whatever names them is rendered anew."""
         if self._policies is None:
             return
-        changed = self._policies.changed((source, policy) for source, policy, _ in ledger.violations)
+        changed = self._policies.changed((source, policy) for source, policy, _ in ledger.standings.violations)
         for source in self.sources.values() if changed else ():
             if not source.vanished and concerns(source.resource, changed):
                 source.reflector.request_relist()
@@ -849,9 +852,9 @@ class DataPlane:
         unheard = [g for g in self._unknown if g != GATEKEEPER and g not in listed]
         ledger = self._feed().ledger
         if self.state.discovery is None:
-            origins = (ledger.entries[id_].origin for id_, hold in ledger.held.items() if hold == Hold.SOURCE)
+            origins = (ledger.entries[id_].origin for id_, hold in ledger.agenda.held.items() if hold == Hold.SOURCE)
             self._missing = Counter(o for o in origins if o not in self.sources)
-        ledger.list_reports(
+        ledger.sources.list_reports(
             listed=self.state.discovery is None and not unheard and all(s.view.last_listed for s in reports),
             groups=len({s.resource.group for s in reports if not s.vanished}),
             now=self._now(),
@@ -863,7 +866,7 @@ class DataPlane:
         sends = (
             self.monitored.spec.mode != "DryRun"
             and self.state.account is None
-            and not feed.ledger.quarantine.conflict
+            and not feed.ledger.observed.quarantine.conflict
             and not self.claimed_twice
             and not self.unlisted
         )
@@ -881,9 +884,9 @@ class DataPlane:
             and self.state.inventory is None
             and self.state.discovery is None
             and not self.source_faults()
-            and not self.feed.ledger.pending
-            and not self.feed.ledger.rejected
-            and not self.feed.ledger.quarantined
+            and not figures.pending(self.feed.ledger)
+            and not figures.rejected(self.feed.ledger)
+            and not figures.quarantined(self.feed.ledger)
         )
 
     def _export(self) -> None:
@@ -908,9 +911,9 @@ class DataPlane:
                 if number % COUNT_AT_ONCE == 0:
                     await asyncio.sleep(0)
             self._gauges.count(census)
-            if ledger.reports_listed:
+            if ledger.sources.reports_listed:
                 self.past_sla = census.past_sla.total()
-            seconds = COUNT_SECONDS if ledger.reports_listed else TICK_SECONDS
+            seconds = COUNT_SECONDS if ledger.sources.reports_listed else TICK_SECONDS
             await asyncio.sleep(max(seconds, (self._now() - started) / 10))
 
     def _feed(self) -> Feed:

@@ -13,9 +13,11 @@ from typing import TypeVar
 from prometheus_client import Gauge
 
 from policyhub.metrics import DAY, Metrics
+from policyhub.sync import figures
 from policyhub.sync.admission import Admission
 from policyhub.sync.census import Census
 from policyhub.sync.entry import WORKFLOW
+from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.shares import Excess
 
@@ -84,23 +86,23 @@ class Gauges:
         """`inventory`: when the last complete one began (Unix ms by the clock on the wall); 0 none is complete."""
         m, cluster, hub = self._metrics, self._cluster, self._hub
         if not m.namespaces:
-            self.shown.retain(ledger.violations)
-            self._show(m.violations, folded(ledger.violations, self.shown))
-        for lane, number in ledger.waiting().items():
+            self.shown.retain(ledger.standings.violations)
+            self._show(m.violations, folded(ledger.standings.violations, self.shown))
+        for lane, number in figures.waiting(ledger).items():
             m.findings_pending.labels(cluster, hub, lane).set(number)
         oldest = self._oldest_pending(ledger)
         waited = 0 if oldest is None else max(0, self._clock() - oldest) / 1000
         m.oldest_pending_seconds.labels(cluster, hub).set(waited)
         m.in_sync.labels(cluster).set(in_sync)
-        self._show(m.archives_held, {(str(reason),): number for reason, number in ledger.held_reasons().items()})
-        m.findings_refused.labels(cluster).set(ledger.rejected)
-        left_out = ledger.refusals.left_out() + Counter({Excess.IMPORTS: len(ledger.unpaid)})
+        self._show(m.archives_held, {(str(reason),): number for reason, number in figures.held_reasons(ledger).items()})
+        m.findings_refused.labels(cluster).set(figures.rejected(ledger))
+        left_out = ledger.refusals.left_out() + Counter({Excess.IMPORTS: ledger.agenda.count(Hold.BUDGET)})
         for limit in Excess:
             m.violations_left_out.labels(cluster, limit).set(left_out[limit])
-        m.findings_quarantined.labels(cluster).set(len(ledger.quarantine.ids))
+        m.findings_quarantined.labels(cluster).set(len(ledger.observed.quarantine.ids))
         if inventory:
             m.inventory.labels(cluster, hub).set(inventory / 1000)
-            triage = {(status, severity): 0 for status in WORKFLOW for severity in SEVERITIES} | ledger.triage
+            triage = {(status, severity): 0 for status in WORKFLOW for severity in SEVERITIES} | ledger.standings.triage
             self._show(m.findings, {(hub, *key): number for key, number in triage.items()})
 
     def sources(self, sources: Iterable[Seen], *, unknown: Iterable[str]) -> None:
@@ -136,9 +138,9 @@ class Gauges:
         """Since when the oldest pending finding waits; looked for at most one second in a hundred."""
         now = self._clock()
         if now >= self._oldest_due:
-            self._oldest = ledger.oldest_pending()
+            self._oldest = figures.oldest_pending(ledger)
             self._oldest_due = now + 100 * (self._clock() - now)
-        return self._oldest if ledger.pending else None
+        return self._oldest if figures.pending(ledger) else None
 
 
 def folded(tallies: Mapping[Key, int], shown: Admission[Labels], *, few: int = SERIES_EACH) -> dict[Labels, int]:

@@ -34,9 +34,10 @@ from policyhub.conflict import NAMES, UID
 from policyhub.dataplane import DataPlane, Fault, owner_faults, policy_faults, source_fault
 from policyhub.dataplane import Source as Watched
 from policyhub.sources.text import capped, line
+from policyhub.sync import figures
 from policyhub.sync.entry import NEW, NOTIFIED, RESOLVED, SUPPRESSED
+from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
-from policyhub.sync.plan import Hold
 from policyhub.sync.refusals import Refused
 from policyhub.sync.shares import Excess
 
@@ -66,13 +67,13 @@ def build(plane: DataPlane, *, previous: Mapping[str, Condition], generation: in
     ledger = plane.ledger
     findings = Findings()
     if ledger is not None:
-        severities = ledger.severities()
+        severities = ledger.standings.severities()
         findings = Findings(
             active=sum(severities.values()),
             critical=severities.get("CRITICAL", 0),
             high=severities.get("HIGH", 0),
-            pending=ledger.pending,
-            held=sum(ledger.held_reasons().values()),
+            pending=figures.pending(ledger),
+            held=sum(figures.held_reasons(ledger).values()),
             past_sla=plane.past_sla,
             **_triage(plane, ledger),
         )
@@ -259,8 +260,8 @@ def _sources_good(plane: DataPlane) -> tuple[str, str]:
     if hidden:
         more += f"; {hidden} of them are not shown below: too many, or named otherwise than Kubernetes names resources"
     complete = f"{watched} sources are listed and watched{more}"
-    if plane.ledger is not None and plane.ledger.frozen:
-        frozen = sorted(plane.ledger.frozen)
+    if plane.ledger is not None and plane.ledger.desired.superseded:
+        frozen = sorted(plane.ledger.desired.superseded)
         left = ", ".join(f"{line(source, NAME)} in {group}" for source, group in frozen[:NAMES])
         others = f", and {len(frozen) - NAMES} more" if len(frozen) > NAMES else ""
         return (
@@ -326,7 +327,7 @@ def _input(plane: DataPlane, *, now: int) -> Verdict:
     told = [_refused_line(refused) for refused in ledger.refusals.summary()]
     limited = any(set(refused.reasons) & set(Excess) for refused in ledger.refusals.summary())
     exhausted = ledger.shares.exhausted(now=now)
-    late = sorted({name for names in ledger.unheard.values() for name in names})
+    late = sorted({name for names in ledger.sources.unheard.values() for name in names})
     told += [f"{line(name)}: its reports are written faster than they are read, and read later" for name in late]
     told += [f"{namespace}: its imports of the day are used up, {IMPORTS_LIMIT}" for namespace in exhausted]
     if not told:
@@ -381,7 +382,7 @@ def _sync_fault(plane: DataPlane, *, was_in_sync: bool, now: int) -> Fault | Non
         return Fault("HubUnreachable", "Security Hub does not take findings, or does not say what it holds")
     if plane.state.inventory is not None:
         return plane.state.inventory
-    if not ledger.reports_listed:
+    if not ledger.sources.reports_listed:
         return Fault("Listing", "the first listing of all reports is not complete yet")
     if plane.monitored.spec.mode == "DryRun":
         would = ", ".join(f"{number} {change}" for change, number in sorted(plane.preview.items())) or "none"
@@ -400,26 +401,26 @@ def _barred(plane: DataPlane) -> Fault | None:
 
 def _unsent(ledger: Ledger, *, was_in_sync: bool, now: int) -> Fault | None:
     """Why some findings are not in Security Hub as the cluster has them."""
-    if ledger.rejected:
+    if figures.rejected(ledger):
         return Fault(
-            "FindingsRejected", f"Security Hub refuses {ledger.rejected} findings for good; the log names each"
+            "FindingsRejected", f"Security Hub refuses {figures.rejected(ledger)} findings for good; the log names each"
         )
-    if ledger.quarantined:
+    if figures.quarantined(ledger):
         return Fault(
             "FindingsQuarantined",
-            f"{ledger.quarantined} findings of this cluster are not sent: their ids are another cluster's in Security"
+            f"{figures.quarantined(ledger)} findings of this cluster are not sent: their ids are another cluster's in Security"
             " Hub. IdentityConflict names one, and what to do",
         )
-    if ledger.pending:
-        oldest = ledger.oldest_pending()
+    if figures.pending(ledger):
+        oldest = figures.oldest_pending(ledger)
         if not was_in_sync or (oldest is not None and now - oldest > BACKLOG_MS):
-            return Fault("Pending", f"{ledger.pending} changes wait for Security Hub")
+            return Fault("Pending", f"{figures.pending(ledger)} changes wait for Security Hub")
     return None
 
 
 def _would_archive(plane: DataPlane) -> str:
     """What mode NoArchive keeps."""
-    kept = plane.ledger.held_reasons()[Hold.MODE] if plane.ledger is not None else 0
+    kept = figures.held_reasons(plane.ledger)[Hold.MODE] if plane.ledger is not None else 0
     return f"; {kept} findings would be archived in mode Sync" if kept else ""
 
 
@@ -476,7 +477,7 @@ def _triage(plane: DataPlane, ledger: Ledger) -> dict[str, Any]:
     if not plane.inventory_at:
         return {}
     by_status: Counter[str] = Counter()
-    for (status, _), number in ledger.triage.items():
+    for (status, _), number in ledger.standings.triage.items():
         by_status[status] += number
     return {
         "open": by_status[NEW],

@@ -172,7 +172,7 @@ def viewed(reports: list[bytes], *, pods: int = 0) -> tuple[View, Ledger]:
     and their ReplicaSets are known, and results on them count for their Deployments.
     """
     ledger = Ledger(cluster_id="bench", cluster_uid="uid", default_severity=DEFAULT_SEVERITY, on_dirty=_nothing)
-    rollup = ledger.lineage = Rollup(ledger=ledger, owners=_owners(pods)) if pods else None
+    rollup = ledger.sources.ownership = Rollup(ledger=ledger, owners=_owners(pods)) if pods else None
     view = View(
         cluster="bench",
         group=shape.GROUP,
@@ -217,14 +217,14 @@ def _owners(pods: int) -> Owners:
 def rewrites(first: list[bytes], again: list[bytes]) -> float:
     """Reports a second and core that a view takes when they are rewritten with new timestamps only."""
     view, ledger = viewed(first)
-    ledger.take_part("", [], now=0)
-    ledger.dirty.clear()
+    ledger.observed.take_part("", [], now=0)
+    ledger.agenda.dirty.clear()
     upsert: Callable[[bytes], None] = view.upsert
     started = time.process_time()
     for raw in again:
         upsert(raw)
     seconds = time.process_time() - started
-    if ledger.dirty:
+    if ledger.agenda.dirty:
         raise BenchError("a rewrite without a change made something dirty")
     return len(again) / seconds
 

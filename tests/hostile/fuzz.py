@@ -315,7 +315,7 @@ def checked(reading: Reading) -> None:
 
 def in_the_ledger() -> Callable[[bytes], None]:
     ledger = Ledger(cluster_id="c", cluster_uid="u", default_severity="MEDIUM", on_dirty=lambda: None)
-    ledger.take_part("", [], now=1)
+    ledger.observed.take_part("", [], now=1)
     view = View(
         cluster="c",
         group="wgpolicyk8s.io",

@@ -146,7 +146,7 @@ class Product:
     def held(self) -> dict[str, str]:
         """For a story's last line: what waits, and for what."""
         ledger = self.plane.ledger if self.plane is not None else None
-        return {} if ledger is None else {id_[-8:]: str(hold) for id_, hold in ledger.held.items()}
+        return {} if ledger is None else {id_[-8:]: str(hold) for id_, hold in ledger.agenda.held.items()}
 
 
 WATCH_SECONDS = (480.0, 960.0)

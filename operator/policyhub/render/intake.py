@@ -87,11 +87,11 @@ class Intake:
             default_severity=target.wanted.default_severity,
             on_dirty=lambda: None,
         )
-        self.ledger.take_part("", [], now=now)  # Security Hub was read, and has nothing
+        self.ledger.observed.take_part("", [], now=now)  # Security Hub was read, and has nothing
         self.rollup: Rollup | None = None
         self.owners = Owners(now=lambda: now, on_change=self._shift, on_malformed=_surprised, verify=False)
         if target.roll_up:
-            self.rollup = self.ledger.lineage = Rollup(ledger=self.ledger, owners=self.owners)
+            self.rollup = self.ledger.sources.ownership = Rollup(ledger=self.ledger, owners=self.owners)
         for sink in self.owners.sinks.values():
             sink.begin()
         self.policies = Policies(now=lambda: now, on_malformed=_surprised)
@@ -272,7 +272,7 @@ class Intake:
             for (engine, group), at in self._newest.items()
             if group in other and self._newest.get((engine, other[group]), 0) - at > FROZEN_AFTER_SECONDS
         )
-        self.ledger.freeze(frozen, now=self.now)
+        self.ledger.supersede(frozen, now=self.now)
 
     def wanted(self) -> Iterator[Entry]:
         """The findings there would be, in the order in which they were first called for."""

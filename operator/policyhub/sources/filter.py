@@ -27,8 +27,9 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     minimum_severity: Severity = "INFORMATIONAL"
     default_severity: Severity = "MEDIUM"
 
-    def wants(self, violation: Violation) -> bool:
-        if violation.result not in self.results:
+    def wants(self, violation: Violation, *, result: bool = True) -> bool:
+        """`result`: whether its result has to be one that is asked for."""
+        if result and violation.result not in self.results:
             return False
         if SEVERITY_RANK[violation.severity or self.default_severity] < SEVERITY_RANK[self.minimum_severity]:
             return False

@@ -33,6 +33,8 @@ write reports in one namespace must neither raise nor end a finding about anothe
 Invariant: nothing here depends on the API group or version that a report came through. Pure: no I/O, no clock.
 """
 
+from collections.abc import Iterable
+
 import msgspec
 
 from policyhub.sources import grammar, wire
@@ -105,12 +107,14 @@ def read(group: str, resource: str, raw: bytes | msgspec.Raw, *, latest: int, mo
     newest: dict[str, int] = {}
     spoke: set[tuple[Subject, str]] = set()
     heard: set[str] = set()
+    about: set[tuple[Subject, str]] = set()
     for result in report.results or ():
         if result is None:
             continue
         if (result.resources or speaker.of_pods) and len(heard) <= _SPEAKERS:
             spoke.update(said := speaker.spoke(result))
             heard.update(source for _, source in said)
+        about.update(speaker.about(result))
         observed = _second(result.timestamp, latest)
         if observed is not None:
             source = speaker.sources.get(result.source) or speaker.source_of(result)
@@ -132,6 +136,7 @@ def read(group: str, resource: str, raw: bytes | msgspec.Raw, *, latest: int, mo
         newest=max(newest.values(), default=None),
         newest_by=tuple(sorted(newest.items())),
         spoke=tuple(sorted(spoke)),
+        about=tuple(sorted(about)),
         over=over,
         problems=tuple(problems),
     )
@@ -214,6 +219,13 @@ class _Speaker:
             return []
         source = self.sources.get(result.source) or self.source_of(result)
         return [(subject, source) for subject, _ in self._subjects(result, []) if subject.kind in _OF_PODS]
+
+    def about(self, result: wire.Result) -> Iterable[tuple[Subject, str]]:
+        """Of which objects the result says something, and who says it."""
+        source = self.sources.get(result.source) or self.source_of(result)
+        if not result.resources and self._default is not None:
+            return ((self._default[0], source),)
+        return ((subject, source) for subject, _ in self._subjects(result, []))
 
     def identities(self, result: wire.Result, problems: list[str]) -> list[Identity]:
         told = self._told(result, problems)

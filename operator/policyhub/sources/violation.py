@@ -114,6 +114,8 @@ class Reading(msgspec.Struct, frozen=True):
     result; sorted."""
     spoke: tuple[tuple[Subject, str], ...] = ()
     """Of which Pods, ReplicaSets and Jobs which source says something, whatever it is (reports only)."""
+    about: tuple[tuple[Subject, str], ...] = ()
+    """Of which objects which source says something, whatever it is (reports only)."""
     over: int = 0
     """How many results were not taken, one for each object that they name: more than one report may have."""
     problems: tuple[str, ...] = ()

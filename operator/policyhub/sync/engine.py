@@ -30,18 +30,7 @@ from policyhub.metrics import Metrics
 from policyhub.sync.entry import NEW, WORKFLOW, Entry, Held, Known
 from policyhub.sync.lanes import RESERVED, Lane, Queue
 from policyhub.sync.ledger import Ledger
-from policyhub.sync.plan import (
-    ARCHIVE_REJECTED,
-    Change,
-    Decision,
-    Hold,
-    Rules,
-    Wait,
-    decide,
-    next_update,
-    unweighed,
-    weighs,
-)
+from policyhub.sync.plan import ARCHIVE_REJECTED, Change, Rules, next_update
 
 log = structlog.get_logger(__name__)
 
@@ -200,27 +189,29 @@ class Engine:
     async def drain(self, *, seconds: float) -> None:
         """Wait until nothing is pending, at most this long (SIGTERM)."""
         end = self._clock() + seconds
-        while self._clock() < end and any(f.ledger.dirty or f.ledger.flying for f in self.feeds if f.sends):  # noqa: ASYNC110  (several ledgers, no single event)
+        while self._clock() < end and any(
+            f.ledger.agenda.dirty or f.ledger.agenda.flying for f in self.feeds if f.sends
+        ):  # noqa: ASYNC110  (several ledgers, no single event)
             await asyncio.sleep(0.05)
 
     def preview(self, feed: Feed) -> Counter[Change]:
         """What would be sent for a feed that does not send; what needs nothing leaves the dirty set."""
         would: Counter[Change] = Counter()
-        now = self._now()
+        now, wall = self._now(), self._wall()
         feed.ledger.wake(now)
-        for id_ in list(feed.ledger.dirty):
+        for id_ in list(feed.ledger.agenda.dirty):
             entry = feed.ledger.entries[id_]
-            decision = decide(entry, ledger=feed.ledger, rules=feed.rules, now=now)
-            if isinstance(decision, Change) and not unweighed(entry, decision, ledger=feed.ledger):
+            decision, evidence = feed.ledger.decide(entry, rules=feed.rules, now=now, wall=wall)
+            if isinstance(decision, Change):
                 would[decision] += 1
             else:
-                self._put_aside(feed, entry, decision, now=now)
+                feed.ledger.settle(entry, decision, lost=evidence.lost)
         return would
 
     # -- waiting --------------------------------------------------------------------------------------------------
 
     def _dirty(self) -> int:
-        return sum(len(f.ledger.dirty) for f in self.feeds if f.sends)
+        return sum(len(f.ledger.agenda.dirty) for f in self.feeds if f.sends)
 
     async def _work(self) -> None:
         """Return when a batch should be composed."""
@@ -233,7 +224,7 @@ class Engine:
             if self._dirty():
                 await self._fill()
                 return
-            if not any(f.ledger.flying for f in self.feeds):
+            if not any(f.ledger.agenda.flying for f in self.feeds):
                 self.trouble = None  # nothing is left that would show whether it lasts
             self._wanted.clear()
             timeout = None if due is None else max(0.0, (due - self._now()) / 1000)
@@ -284,9 +275,9 @@ class Engine:
 
     def _offer(self, call: Batch, feed: Feed, entry: Entry, *, now: int, wall: int) -> "_Shipment | _Full | None":
         """Decide about one finding and put it into the call, if it is to be sent and fits."""
-        decision = decide(entry, ledger=feed.ledger, rules=feed.rules, now=now)
-        if not isinstance(decision, Change) or unweighed(entry, decision, ledger=feed.ledger):
-            self._put_aside(feed, entry, decision, now=now)
+        decision, evidence = feed.ledger.decide(entry, rules=feed.rules, now=now, wall=wall)
+        if not isinstance(decision, Change):
+            feed.ledger.settle(entry, decision, lost=evidence.lost)
             return None
         if decision is Change.ARCHIVED and entry.voice is None and entry.body is None:
             feed.ledger.launch(entry)
@@ -310,30 +301,18 @@ class Engine:
         self._refuse(shipment, failure)
         return None
 
-    @staticmethod
-    def _put_aside(feed: Feed, entry: Entry, decision: Decision, *, now: int) -> None:
-        match decision:
-            case None:
-                feed.ledger.settle(entry)
-            case Wait(until=until, hold=hold):
-                feed.ledger.settle(entry, hold=hold, until=until, weighs=weighs(entry, hold, ledger=feed.ledger))
-            case Hold():
-                feed.ledger.settle(entry, hold=decision, weighs=weighs(entry, decision, ledger=feed.ledger))
-            case Change():  # the guard counts it before it is archived
-                feed.ledger.settle(entry, hold=Hold.DELAY, until=now, weighs=True)
-
     def _reserved(self, lane: Lane) -> int:
         """Of a call: what less urgent lanes have work for and may have before this one."""
         return sum(min(room, self._waiting(other)) for other, room in RESERVED.items() if other > lane)
 
     def _waiting(self, lane: Lane) -> int:
-        return sum(len(feed.ledger.dirty.queue(lane)) for feed in self.feeds if feed.sends)
+        return sum(len(feed.ledger.agenda.dirty.queue(lane)) for feed in self.feeds if feed.sends)
 
     def _turns(self, lane: Lane, limit: int) -> Iterator[tuple[Feed, Entry]]:
         """Dirty entries of one lane: clusters take turns, and within each its namespaces."""
-        feeds = [feed for feed in self.feeds if feed.sends and feed.ledger.dirty.queue(lane)]
+        feeds = [feed for feed in self.feeds if feed.sends and feed.ledger.agenda.dirty.queue(lane)]
         each = max(MAX_FINDINGS, limit // max(1, len(feeds)))
-        queues = [(feed, iter(feed.ledger.dirty.queue(lane).take(each))) for feed in feeds]
+        queues = [(feed, iter(feed.ledger.agenda.dirty.queue(lane).take(each))) for feed in feeds]
         while queues:
             going = []
             for feed, queue in queues:
@@ -444,9 +423,9 @@ class Engine:
         """What was acknowledged needs nothing more, unless it has changed meanwhile. Decided at once: in its lane it
         would count as pending until all that is more urgent was sent.
         """
-        decision = decide(entry, ledger=feed.ledger, rules=feed.rules, now=now)
+        decision, evidence = feed.ledger.decide(entry, rules=feed.rules, now=now, wall=self._wall())
         if not isinstance(decision, Change):
-            self._put_aside(feed, entry, decision, now=now)
+            feed.ledger.settle(entry, decision, lost=evidence.lost)
 
     def _judge(self, result: ImportResult) -> None:
         """What the failures within one answered call say of the hub: one pause at most, however many they are."""
@@ -473,9 +452,9 @@ class Engine:
             case "configuration":
                 ledger.release(s.entry)
             case "retry":  # one that always fails must not take a call of every round
-                seconds = jitter * min(BACKOFF_CAP_SECONDS, 2.0 ** min(ledger.failures(s.entry.id), 6))
-                ledger.postpone(s.entry, until=self._now() + int(1000 * seconds))
-                ledger.unanswered(s.entry, s.known)
+                seconds = jitter * min(BACKOFF_CAP_SECONDS, 2.0 ** min(ledger.observed.failures(s.entry.id), 6))
+                ledger.observed.postpone(s.entry.id, until=self._now() + int(1000 * seconds))
+                ledger.release(s.entry)  # named as failed: it was not written
 
     # -- asking ---------------------------------------------------------------------------------------------------
 
@@ -506,7 +485,7 @@ class Engine:
 
     def _look_up(self) -> Coroutine[Any, Any, None] | None:
         for feed in (*self.feeds[self._asked :], *self.feeds[: self._asked]):
-            if feed.sends and (ids := feed.ledger.look(MAX_FILTER_VALUES)):
+            if feed.sends and (ids := feed.ledger.observed.take_lookups(MAX_FILTER_VALUES)):
                 self._asked = (self.feeds.index(feed) + 1) % len(self.feeds)
                 return self._look(feed, ids)
         return None
@@ -518,12 +497,12 @@ class Engine:
             for id_ in ids:
                 finding = found.get(id_)
                 held = None if finding is None else held_as(inventory.held(finding))
-                feed.ledger.take_lookup(id_, held, now=self._now())
+                feed.ledger.observed.answer(id_, held, now=self._now())
                 left.discard(id_)
         finally:  # not answered: asked again
             for id_ in left:
-                feed.ledger.drop_lookup(id_)
-        if feed.ledger.quarantine.conflict:
+                feed.ledger.observed.drop_lookup(id_)
+        if feed.ledger.observed.quarantine.conflict:
             feed.sends = False
 
     def _read_bodies(self) -> Coroutine[Any, Any, None] | None:
@@ -543,11 +522,11 @@ class Engine:
     def _take_body(self, feed: Feed, entry: Entry, finding: dict[str, Any] | None) -> None:
         if finding is None or entry.known is None:
             feed.ledger.take_body(entry, None, None)
-        elif (uid := str(finding.get("ProductFields", {}).get(asff.CLUSTER_UID, ""))) not in feed.ledger.uids:
+        elif (uid := str(finding.get("ProductFields", {}).get(asff.CLUSTER_UID, ""))) not in feed.ledger.observed.uids:
             log.warning("finding_of_another_cluster", id=entry.id, cluster=feed.name, uid=uid)
             archived = finding.get("RecordState") == "ARCHIVED"
             feed.ledger.meet_foreign(entry, uid, archived=archived, now=self._now())
-            if feed.ledger.quarantine.conflict:
+            if feed.ledger.observed.quarantine.conflict:
                 feed.sends = False
         else:
             archived = finding.get("RecordState") == "ARCHIVED"
@@ -597,6 +576,7 @@ def held_as(found: inventory.Held) -> Held:
         origin=found.origin,
         rule=found.rule,
         source=found.source,
+        policy=found.policy,
         place=found.place,
         triage=(found.workflow_status if found.workflow_status in WORKFLOW else NEW, found.severity),
     )

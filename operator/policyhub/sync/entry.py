@@ -27,16 +27,14 @@ NEW, NOTIFIED, SUPPRESSED, RESOLVED = WORKFLOW = ("NEW", "NOTIFIED", "SUPPRESSED
 Standing = tuple[Tally | None, Triage | None]
 
 
-class Grade(IntEnum):
-    """What is known of the loss of the last caller. *Gone* (the object or its namespace was deleted) is seen at the
-    decision.
-    """
+class Loss(IntEnum):
+    """How the last source object that reported a finding ceased to."""
 
     SILENT = 0
-    """Its report went, or nobody calls for it since this process began."""
-    SPOKEN = 1
+    """Its report went, or nobody has reported it since this process began."""
+    OMITTED = 1
     """Its report was rewritten without it, a complete constraint lacks it, or its constraint was deleted."""
-    POSITIVE = 2
+    PASSED = 2
     """The object's result now reads pass or skip."""
 
 
@@ -60,6 +58,7 @@ class Held(msgspec.Struct, frozen=True):
     origin: str
     rule: str
     source: str = ""
+    policy: str = ""
     place: Place | None = None
     """The object, where the finding tells it whole."""
     triage: Triage = (NEW, "")
@@ -80,29 +79,35 @@ class Entry:
     __slots__ = (
         "acknowledged",
         "backlog",
+        "blocked",
         "body",
         "called",
         "calls",
+        "counted",
         "deferred",
         "digest",
-        "grade",
+        "first_claimed",
+        "freed",
+        "heard",
         "id",
         "in_flight",
         "known",
         "lacked",
+        "listed",
+        "loss",
         "observed",
         "origin",
-        "orphaned",
+        "own",
         "passes",
         "pending_since",
         "place",
+        "policy",
         "rejected",
         "repeated",
         "rule",
         "share",
         "source",
         "standing",
-        "timer",
         "unanswered",
         "uncalled",
         "voice",
@@ -116,6 +121,8 @@ class Entry:
         """Whether a caller remains that counts: one of a frozen API group does not."""
         self.called = False
         """Whether anybody has called for it in this process: then its end is known, not inferred from silence."""
+        self.first_claimed = 0
+        """When a source object reported it first in this process."""
         self.backlog = False
         """Whether the first listing of its source brought it: then it is no news, and waits behind what is."""
         self.voice: Violation | None = None
@@ -124,6 +131,7 @@ class Entry:
         self.observed: int | None = None
         self.origin = ""
         self.rule = ""
+        self.policy = ""
         self.source = ""
         self.share: str | None = None
         """The namespace that it takes room in; None: it takes none (nobody reports it, and it is not active)."""
@@ -134,24 +142,33 @@ class Entry:
         """When Security Hub acknowledged our last import of it; 0 never."""
         self.uncalled = 0
         """Since when nobody calls for it (meaningful without calls only)."""
-        self.grade = Grade.SILENT
+        self.loss = Loss.SILENT
+        self.heard = 0
+        """When its engine was heard of its object after the loss, without it (Unix ms); 0: not yet."""
+        self.blocked = False
+        """Whether evidence was missing when it was decided last …"""
+        self.freed = 0
+        """… and since when none is."""
+        self.counted: tuple[str, str] | None = None
+        """The source and namespace that it is counted for as active in Security Hub."""
         self.lacked: int | None = None
         """The audit (Unix seconds) that was the first to lack it in its constraint's list."""
+        self.listed = 0
+        """The audit (Unix seconds) that was the last to list it; 0: not known."""
         self.repeated = False
         """Whether a later audit has lacked it too."""
+        self.own: bool | None = None
+        """Whether its object's own result reported it, and nothing was said of that since; None: not known."""
         self.passes = False
         """Whether its object's own result passes, while what counts for it still called."""
         self.deferred = 0
         """Since when others speak for the object in place of its own result; 0: they do not."""
-        self.orphaned = False
-        """Whether the report of the object itself went while it called."""
         self.rejected = ""
         """The digest that Security Hub refused for good."""
         self.body: dict[str, Any] | None = None
         """The finding as read back from Security Hub, for archiving what this process never rendered."""
         self.in_flight = False
         self.pending_since = 0
-        self.timer = 0
         self.unanswered: Known | None = None
         """The last import that got no answer: what it would be known as."""
         self.standing: Standing = (None, None)
@@ -159,7 +176,7 @@ class Entry:
 
     @property
     def cleared(self) -> bool:
-        return self.grade is Grade.POSITIVE
+        return self.loss is Loss.PASSED
 
     @property
     def tally(self) -> Tally | None:

@@ -1,8 +1,8 @@
 """The guard: a source that loses many findings at once is more likely broken than mended.
 
-Losses on evidence that is less than certain (reports or results that went, lists that got shorter, settings that no
-longer ask) are counted for each engine within one archive delay, since that long each of them waits. Beyond a
-threshold all of the engine's losses are held until a person approves them, or until what was missing comes back.
+Losses on evidence that is less than certain (reports or results that went, a policy that was deleted, lists that got
+shorter, settings that no longer ask) are counted within one archive delay, since that long each of them waits. Beyond
+a threshold they are held until a person approves them, or until what was missing comes back.
 
 | held when it would archive                                | because                                               |
 |-----------------------------------------------------------|-------------------------------------------------------|
@@ -11,10 +11,21 @@ threshold all of the engine's losses are held until a person approves them, or u
 | more than 50, and more than 30 % of them                  | a policy set or a tenant went by mistake              |
 | more than 5,000                                           | even a small share of a large fleet is worth a look   |
 
+**Nobody who may write in one namespace opens or closes it for another.** Who writes reports there can lose as many
+findings as they like, or have any number of them. So the thresholds are looked at
+
+* for each namespace alone, and then hold what that namespace lost;
+* for the cluster, without the namespace that lost the most and without the one that has the most;
+* by namespaces: where more than half of them, and two at least, lost more than 30 % each, and 20 findings or more
+  together.
+
+What belongs to no namespace is a unit as well, and one that is never left out: who writes there runs the cluster.
+
 Pure: no I/O, no clock; times are Unix milliseconds.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 
 import msgspec
 
@@ -22,6 +33,10 @@ ALL_FROM = 20
 SOME_ABOVE = 50
 SHARE_ABOVE = 0.3
 MANY_ABOVE = 5_000
+PARTLY = "what was missing has come back in part"
+
+Unit = tuple[str, str]
+"""A source and a namespace; empty for what belongs to none."""
 
 
 class Hold(msgspec.Struct, frozen=True):
@@ -30,10 +45,7 @@ class Hold(msgspec.Struct, frozen=True):
     since: int
     lost: int
     total: int
-
-    @property
-    def reason(self) -> str:
-        return trips(self.lost, self.total) or "what was missing has come back in part"
+    reason: str = PARTLY
 
 
 def trips(lost: int, total: int) -> str:
@@ -48,76 +60,151 @@ def trips(lost: int, total: int) -> str:
 
 
 class Guard:
-    """Counts, by source, what waits to be archived on evidence that may err."""
+    """Counts, by source and namespace, what waits to be archived on evidence that may err."""
 
     def __init__(self) -> None:
-        self.active: Counter[str] = Counter()
-        """Findings that are active in Security Hub."""
-        self.held: dict[str, Hold] = {}
-        self.released: dict[str, int] = {}
+        self._active: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        """Findings that are active in Security Hub: source → namespace → number."""
+        self._lost: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._held: dict[Unit, Hold] = {}
+        self.released: dict[Unit, int] = {}
         """When a hold ended by itself: the archive delay begins anew, for what comes back may come back in pieces."""
         self.approved: dict[str, int] = {}
         """Until when a person has approved of the losses of a source."""
-        self._waiting: dict[str, str] = {}
-        self._lost: Counter[str] = Counter()
-        self._refused: set[str] = set()
-        """Sources of which something was not archived since they were weighed: what was put aside is decided again
+        self._waiting: dict[str, Unit] = {}
+        self._refused: set[Unit] = set()
+        """Units of which something was not archived since they were weighed: what was put aside is decided again
         when they turn out not to be held."""
 
-    def count(self, source: str, change: int) -> None:
-        """Findings of a source became active or ceased to be."""
-        self.active[source] += change
-        if not self.active[source]:
-            del self.active[source]
+    # -- counting -------------------------------------------------------------------------------------------------
 
-    def wait(self, id_: str, source: str) -> None:
+    def count(self, unit: Unit, change: int) -> None:
+        """Findings became active or ceased to be."""
+        source, namespace = unit
+        active = self._active[source]
+        active[namespace] += change
+        if not active[namespace]:
+            del active[namespace]
+            if not active:
+                del self._active[source]
+
+    def wait(self, id_: str, unit: Unit) -> None:
         """A finding waits to be archived."""
         if id_ not in self._waiting:
-            self._waiting[id_] = source
-            self._lost[source] += 1
+            self._waiting[id_] = unit
+            self._lost[unit[0]][unit[1]] += 1
 
     def forget(self, id_: str) -> None:
         """It does so no longer: it came back, was archived, or better or no evidence was found."""
-        source = self._waiting.pop(id_, None)
-        if source is not None:
-            self._lost[source] -= 1
+        unit = self._waiting.pop(id_, None)
+        if unit is not None:
+            lost = self._lost[unit[0]]
+            lost[unit[1]] -= 1
+            if not lost[unit[1]]:
+                del lost[unit[1]]
+                if not lost:
+                    del self._lost[unit[0]]
 
     def knows(self, id_: str) -> bool:
         return id_ in self._waiting
 
-    def lost(self, source: str) -> int:
-        return self._lost[source]
+    def total(self) -> int:
+        """Active findings, of all sources."""
+        return sum(active.total() for active in self._active.values())
 
-    def closed(self, source: str, *, now: int) -> bool:
-        """Whether the losses of a source may not be archived now."""
-        if self.approved.get(source, 0) > now:
+    def active(self, source: str) -> int:
+        return self._active[source].total() if source in self._active else 0
+
+    def lost(self, source: str) -> int:
+        return self._lost[source].total() if source in self._lost else 0
+
+    def waiting(self, unit: Unit) -> list[str]:
+        return [id_ for id_, of in self._waiting.items() if of == unit]
+
+    # -- holding --------------------------------------------------------------------------------------------------
+
+    def closed(self, unit: Unit, *, now: int) -> bool:
+        """Whether losses of this source and namespace may not be archived now."""
+        if self.approves(unit[0], now=now):
             return False
-        shut = source in self.held or bool(trips(self._lost[source], self.active[source]))
+        shut = unit in self._held or bool(self._trips(unit))
         if shut:
-            self._refused.add(source)
+            self._refused.add(unit)
         return shut
 
-    def weigh(self, *, now: int) -> tuple[set[str], set[str]]:
-        """Note which sources are held; returns those newly held, and those released (by themselves or approved)."""
+    def approves(self, source: str, *, now: int) -> bool:
+        """Whether a person approves of what the source has lost."""
+        return self.approved.get(source, 0) > now
+
+    @property
+    def held(self) -> dict[str, Hold]:
+        """By source, with its losses in all that is held of it."""
+        found: dict[str, Hold] = {}
+        for (source, _), hold in self._held.items():
+            before = found.get(source)
+            if before is None:
+                found[source] = hold
+            else:
+                found[source] = Hold(
+                    since=min(before.since, hold.since),
+                    lost=before.lost + hold.lost,
+                    total=before.total + hold.total,
+                    reason=before.reason if before.reason != PARTLY else hold.reason,
+                )
+        return found
+
+    def weigh(self, *, now: int) -> tuple[set[Unit], set[Unit]]:
+        """Note what is held; returns what newly is, and what is no longer (by itself or approved)."""
         held, released = set(), set()
-        for source, lost in list(self._lost.items()):
-            approved = self.approved.get(source, 0) > now
-            over = bool(trips(lost, self.active[source])) and not approved
-            before = self.held.get(source)
-            if over and before is None:
-                held.add(source)
-            if over:
-                since = now if before is None else before.since
-                self.held[source] = Hold(since=since, lost=lost, total=self.active[source])
-            elif before is not None or source in self._refused:
-                self.held.pop(source, None)
-                released.add(source)
+        for unit in {*self._units(), *self._held, *self._refused}:
+            source, namespace = unit
+            approved = self.approves(source, now=now)
+            reason = "" if approved else self._trips(unit)
+            before = self._held.get(unit)
+            if reason:
+                if before is None:
+                    held.add(unit)
+                self._held[unit] = Hold(
+                    since=now if before is None else before.since,
+                    lost=self._lost[source][namespace],
+                    total=self._active[source][namespace] if source in self._active else 0,
+                    reason=reason,
+                )
+            elif before is not None or unit in self._refused:
+                self._held.pop(unit, None)
+                released.add(unit)
                 if not approved:
-                    self.released[source] = now
+                    self.released[unit] = now
         self._refused.clear()
-        for source in [source for source, lost in self._lost.items() if not lost and source not in self.held]:
-            del self._lost[source]
         return held, released
 
-    def waiting(self, source: str) -> list[str]:
-        return [id_ for id_, s in self._waiting.items() if s == source]
+    def _units(self) -> Iterator[Unit]:
+        for source, lost in self._lost.items():
+            for namespace in lost:
+                yield source, namespace
+
+    def _trips(self, unit: Unit) -> str:
+        source, namespace = unit
+        lost = self._lost.get(source)
+        if lost is None or namespace not in lost:
+            return ""
+        active = self._active.get(source, Counter())
+        return trips(lost[namespace], active[namespace]) or self._wide(lost, active)
+
+    @staticmethod
+    def _wide(lost: Counter[str], active: Counter[str]) -> str:
+        """Of the whole cluster, whatever any one namespace does."""
+        total = lost.total()
+        if total < ALL_FROM:
+            return ""
+        named = [name for name in active if name]
+        left_out = {max((name for name in lost if name), key=lost.__getitem__, default=""), ""}
+        left_out.add(max(named, key=active.__getitem__, default=""))
+        left_out.discard("")
+        rest = sum(number for name, number in lost.items() if name not in left_out)
+        if reason := trips(rest, sum(number for name, number in active.items() if name not in left_out)):
+            return reason
+        hurt = sum(lost[name] > SHARE_ABOVE * number for name, number in active.items())
+        if hurt > 1 and 2 * hurt > len(active):
+            return f"{hurt} of {len(active)} namespaces lost more than {SHARE_ABOVE:.0%} each"
+        return ""

@@ -332,10 +332,11 @@ class Rollup:
         """Since when (Unix ms) it is known of everything what it counts for; 0: it is not."""
         return 1 if self.owners.forbidden else self.owners.since
 
-    def unreported(self, source: str, of: Subject) -> bool:
+    def unreported(self, source: str, policy: str, of: Subject) -> bool:
         """Whether something lives that counts for the object, of a kind that the source reports on, and that it has
         not reported on yet; or something of which it is not known yet what it counts for.
         """
+        del policy
         owners = self.owners
         if owners.forbidden:
             return False
@@ -344,6 +345,13 @@ class Rollup:
         families = owners.families
         itself = is_rolled(of) and owners.home(of) == of and (source, of.kind) in self._kinds
         return (itself and not families.heard(of, source)) or families.unheard(of, source, self._kinds)
+
+    def reports_passes(self, source: str, policy: str, namespace: str) -> bool:
+        return True
+
+    def kinds(self, source: str, policy: str, namespace: str) -> frozenset[str]:
+        """Of which kinds of objects the policy has reported on some in the namespace."""
+        return frozenset(kind for engine, kind in self._kinds if engine == source)
 
     def unaudited(self, of: Subject, constraint: SourceKey, audited: int) -> bool:
         """Whether something lives that counts for the object, the like of which the constraint lists, and that an audit
@@ -357,11 +365,9 @@ class Rollup:
         newest = owners.families.newest(of, self._listed.get(constraint))
         return newest is not None and newest >= audited
 
-    def deleted(self, of: Subject, *, orphaned: bool) -> bool:
-        """Whether the object is known to be gone: it is not there any more, or, where its own report has gone too,
-        nothing is left of what it owned.
-        """
-        return self.owners.gone(of) or (orphaned and self.owners.extinct(of))
+    def deleted(self, of: Subject) -> bool:
+        """Whether the object is known to be gone: a Pod, ReplicaSet or Job that is not there any more."""
+        return self.owners.gone(of)
 
     def places(self, of: Subject, constraint: SourceKey) -> list[Place]:
         """Where in Gatekeeper's order what lives and counts for the object stands, itself left out: the first of each

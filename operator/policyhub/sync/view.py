@@ -7,18 +7,19 @@ No I/O; the clock is an argument.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
 import msgspec
 import structlog
 
+from policyhub.findings.rollup import rolled
 from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
 from policyhub.sources import reader
 from policyhub.sources.filter import Filter
 from policyhub.sources.text import line
-from policyhub.sources.violation import Identity, Malformed, Reading, SourceKey
+from policyhub.sources.violation import Identity, Malformed, Reading, SourceKey, Subject, Violation
 from policyhub.sync.admission import Admission
 from policyhub.sync.entry import Coverage
 from policyhub.sync.ledger import Ledger
@@ -121,7 +122,10 @@ class View:
         """
         self._throttle = Throttle()
         self._listing = False
-        self._blind = False
+        self._unreadable: set[str] = set()
+        """Namespaces in which an object could not be read since the last listing began; the empty one: anywhere."""
+        self._unnamed = False
+        """Whether one of them was not even named."""
         self._grading = False
         self._live = False
         self._since = 0
@@ -134,7 +138,7 @@ class View:
         self._ledger.refusals.begin(self.origin)
         self._listing = True
         self._unseen = self._known()
-        self._blind = False
+        self._unreadable, self._unnamed = set(), False
         self._grading, self.grade = self.grade, False
 
     def opened(self) -> None:
@@ -153,7 +157,7 @@ class View:
         if not self._throttle.waits(key.namespace, now=self._now()):
             return False
         self._throttle.put_aside(key, bytes(raw))
-        self._ledger.hear(self.origin, self._throttle.waiting())
+        self._ledger.sources.hear(self.origin, self._throttle.waiting())
         return True
 
     def catch_up(self) -> Iterator[None]:
@@ -166,7 +170,7 @@ class View:
             yield
             if self._listing:  # it brings every object as it is now
                 return
-        self._ledger.hear(self.origin, self._throttle.waiting())
+        self._ledger.sources.hear(self.origin, self._throttle.waiting())
 
     @property
     def dropped(self) -> bool:
@@ -179,7 +183,7 @@ class View:
             return
         refusals = self._problems(reading)
         key = reading.key
-        doubted = key in self._ledger.incomplete
+        doubted = key in self._ledger.sources.incomplete
         if (excess := self._ledger.shares.hold(reading)) is not None:
             self._leave_out(key, Refusal(excess, number=len(reading.violations), taken=0), raw)
             return
@@ -190,8 +194,8 @@ class View:
         self._unseen.discard(key)
         self._throttle.forget(key)
         violations = len(reading.violations) if changed else 0
-        if doubted and key not in self._ledger.incomplete:  # what was held for it has been looked at
-            violations += len(self._ledger.held) // HELD_EACH
+        if doubted and key not in self._ledger.sources.incomplete:  # what was held for it has been looked at
+            violations += len(self._ledger.agenda) // HELD_EACH
         self._charge(key, raw, violations=violations)
         if self._grading and not reading.over:
             self._ledger.clear(self._passed(raw), key=key)
@@ -241,11 +245,13 @@ class View:
         """Into the ledger; whether anything of meaning changed. What there is no room for joins the `refusals`."""
         created = None if reading.created is None else reading.created * 1000
         policies = self._policies
-        calls = [
-            (violation, created if observed is None else observed * 1000)
-            for said, observed in reading.violations
-            if self._wanted.wants(violation := said if policies is None else policies.enrich(said))
-        ]
+        calls, unevaluated = [], []
+        for said, observed in reading.violations:
+            violation = said if policies is None else policies.enrich(said)
+            if self._wanted.wants(violation):
+                calls.append((violation, created if observed is None else observed * 1000))
+            elif said.result == "error" and self._wanted.wants(violation, result=False):  # it may stand
+                unevaluated.append(said)
         ended: frozenset[str] = frozenset()
         # What was not taken may fail what is read as passing.
         passed = frozenset if reading.over else lambda: reader.passed(self._group, self._resource, raw)
@@ -266,8 +272,18 @@ class View:
             audited=reading.audited,
             boundary=reading.boundary,
             backlog=self.last_listed == 0,
+            unevaluated=self._identities(unevaluated),
+            newest=reading.newest_by,
+            about=reading.about,
             on_excess=left_out,
         )
+
+    def _identities(self, violations: Iterable[Violation]) -> list[Identity]:
+        """Of the findings that these would be."""
+        if self._rollup is None:
+            return [violation.identity for violation in violations]
+        pairs = ((violation, self._rollup.owners.subject(violation.subject)) for violation in violations)
+        return [rolled(violation, subject).identity for violation, subject in pairs if isinstance(subject, Subject)]
 
     def delete(self, raw: bytes | msgspec.Raw) -> None:
         try:
@@ -276,7 +292,7 @@ class View:
             self._malformed(error, raw)
             return
         self.unlisted.pop(key, None)
-        self._charge(key, raw, violations=len(self._ledger.objects.get(key, ())))
+        self._charge(key, raw, violations=len(self._ledger.desired.objects.get(key, ())))
         changed = self.forget(key)
         self._metrics.watch_events.labels(self._cluster, self.origin, "semantic" if changed else "none").inc()
 
@@ -287,20 +303,24 @@ class View:
     def finish(self) -> None:
         unseen, self._unseen = self._unseen, set()
         # An object whose name could not be read may be any that was known: then nothing is swept.
-        for key in () if self._blind else unseen & self._known():
+        for key in () if self._unnamed else unseen & self._known():
             self.unlisted.pop(key, None)
             self.forget(key)
         self.last_listed = self._now()
         self._listing = False
         self._throttle.clear()
-        self._ledger.hear(self.origin, self._throttle.waiting())
+        self._ledger.sources.hear(self.origin, self._throttle.waiting())
         self._ledger.refusals.finish(self.origin)
-        self._ledger.set_blind(self.origin, blind=self._blind)
+        self._ledger.sources.set_unreadable(self.origin, frozenset(self._unreadable))
         self._grading = False
 
     def _known(self) -> set[SourceKey]:
         ledger, told = self._ledger, self._rollup.keys() if self._rollup is not None else ()
-        return {k for k in (*ledger.objects, *ledger.incomplete, *ledger.audits, *told) if k.origin == self.origin}
+        return {
+            k
+            for k in (*ledger.desired.objects, *ledger.sources.incomplete, *ledger.sources.audits, *told)
+            if k.origin == self.origin
+        }
 
     def abort(self) -> None:
         self._listing = False
@@ -323,14 +343,14 @@ class View:
             return
         self._live = live
         if not live:
-            self._ledger.cover(self.origin, Coverage(live=False))
+            self._ledger.sources.cover(self.origin, Coverage(live=False))
             return
         now = self._now()
         if self._since and self._since_listing == self.last_listed:
-            self._ledger.cover(self.origin, Coverage(live=True, since=self._since, resumed=now))
+            self._ledger.sources.cover(self.origin, Coverage(live=True, since=self._since, resumed=now))
         else:
             self._since, self._since_listing = now, self.last_listed
-            self._ledger.cover(self.origin, Coverage(live=True, since=now))
+            self._ledger.sources.cover(self.origin, Coverage(live=True, since=now))
 
     def forget(self, key: SourceKey) -> bool:
         """A source object no longer exists; says whether it called for anything."""
@@ -371,14 +391,17 @@ class View:
         self._metrics.watch_events.labels(self._cluster, self.origin, "none").inc()
 
     def _malformed(self, error: Malformed, raw: bytes | msgspec.Raw) -> None:
-        self._blind = True
         self._metrics.source_objects_malformed.labels(self._cluster, self.origin, error.reason).inc()
-        name, is_news = "", True
+        name, is_news, where = "", True, None
         with suppress(Malformed):
             key = self._named(raw)
+            where = key.namespace
+            self._unseen.discard(key)
             self._charge(key, raw)
             name = f"{key.namespace}/{key.name}" if key.namespace else key.name
             is_news = self._ledger.refusals.put(self.origin, key.namespace, key.name, (Refusal(error.reason),))
+        self._unreadable.add(where or "")
+        self._unnamed |= where is None
         if is_news:  # once, however often it is written again
             log.warning(
                 "source_object_malformed",

@@ -17,6 +17,7 @@ from policyhub.hub.credentials import Clients, Loader, models
 from policyhub.hub.inventory import Inventory
 from policyhub.metrics import Metrics
 from policyhub.sources.violation import SourceKey, Subject, Violation
+from policyhub.sync import figures
 from policyhub.sync.engine import Engine, Feed, held_as
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.plan import Rules
@@ -85,7 +86,7 @@ class Fleet:
         root = len(f"policyhub/{self.ledger.cluster_id}/")
         inventory = Inventory(self.client, cluster=self.ledger.cluster_id)
         async for part in inventory.parts():
-            self.ledger.take_part(part.prefix[root:], map(held_as, part.findings), now=unix_ms())
+            self.ledger.observed.take_part(part.prefix[root:], map(held_as, part.findings), now=unix_ms())
         self.ledger.finish_inventory()
 
 
@@ -115,7 +116,7 @@ async def test_ten_operators_that_restart_together_come_through(hub: HubProcess)
             engines = [asyncio.create_task(operator.engine.run()) for operator in fleet]
             async with asyncio.timeout(240):
                 await asyncio.gather(*(operator.start() for operator in fleet))
-                while any(operator.ledger.pending for operator in fleet):  # noqa: ASYNC110  (ten ledgers)
+                while any(figures.pending(operator.ledger) for operator in fleet):  # noqa: ASYNC110  (ten ledgers)
                     await asyncio.sleep(0.05)
             for task in engines:
                 task.cancel()
@@ -132,7 +133,7 @@ async def test_a_hub_that_throttles_everything_is_left_in_peace(hub: HubProcess)
     """
     with workers() as executor:
         operator = Fleet("alone", executor, models())
-        operator.ledger.take_part("", [], now=0)
+        operator.ledger.observed.take_part("", [], now=0)
         hub.fault("throttle", operation="BatchImportFindings")
         engine = asyncio.create_task(operator.engine.run())
         await operator.start()
@@ -143,7 +144,7 @@ async def test_a_hub_that_throttles_everything_is_left_in_peace(hub: HubProcess)
         slow = operator.imports.rate
         hub.clear_faults()
         async with asyncio.timeout(120):
-            while operator.ledger.pending:  # noqa: ASYNC110  (a counter)
+            while figures.pending(operator.ledger):  # noqa: ASYNC110  (a counter)
                 await asyncio.sleep(0.05)
         assert operator.imports.rate > slow
         engine.cancel()

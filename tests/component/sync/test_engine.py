@@ -16,9 +16,11 @@ from policyhub.hub.client import ImportResult
 from policyhub.hub.errors import AccessLost, Failure, HubError, Throttled, Unavailable
 from policyhub.metrics import Metrics
 from policyhub.sources.violation import Identity, SourceKey, Subject, Violation
+from policyhub.sync import figures
 from policyhub.sync.engine import Engine, Feed
 from policyhub.sync.entry import Coverage, Held, Known
-from policyhub.sync.ledger import ACK_OVERRULES_MS, Ledger
+from policyhub.sync.ledger import Ledger
+from policyhub.sync.observed import ACK_OVERRULES_MS
 from policyhub.sync.plan import Rules
 from policyhub.sync.quarantine import MANY
 
@@ -105,10 +107,11 @@ class World:
         self.feed = Feed(name="alpha", ledger=self.ledger, cluster=cluster, rules=Rules(archive_delay_ms=0), sends=True)
         self.engine.attach(self.feed)
         if read:
-            self.ledger.take_part("", [], now=0)
-        self.ledger.list_reports(listed=True)
-        self.ledger.cover(ORIGIN, Coverage(live=True, since=1))
-        self.ledger.confirmed[ORIGIN] = NOW * 2
+            self.ledger.observed.take_part("", [], now=0)
+            self.ledger.finish_inventory()
+        self.ledger.sources.list_reports(listed=True)
+        self.ledger.sources.cover(ORIGIN, Coverage(live=True, since=1))
+        self.ledger.sources.confirmed[ORIGIN] = NOW * 2
 
     def say(
         self, numbers: Iterable[int], message: str = "m", passed: Iterable[int] = (), *, backlog: bool = False
@@ -122,7 +125,7 @@ class World:
         self.ledger.read(KEY, calls, complete=True, passed=passing, now=self.now, backlog=backlog)
 
     def pending(self) -> int:
-        return self.ledger.pending
+        return figures.pending(self.ledger)
 
 
 @asynccontextmanager
@@ -173,7 +176,7 @@ async def test_what_is_acknowledged_waits_no_more() -> None:
     async with working() as world:
         world.hub.turns = 2
         world.say(range(250), backlog=True)
-        await until(lambda: len(world.hub.held_ids) == 200 and not world.ledger.flying)
+        await until(lambda: len(world.hub.held_ids) == 200 and not world.ledger.agenda.flying)
         assert world.pending() == 50
         world.hub.turns = 10
         await until(lambda: not world.pending())
@@ -214,7 +217,7 @@ async def test_what_was_not_taken_is_sent_again(error: HubError) -> None:
     async with working() as world:
         world.hub.answers = [error]
         world.say([1, 2])
-        await until(lambda: len(world.hub.calls) == 1 and not world.ledger.flying)
+        await until(lambda: len(world.hub.calls) == 1 and not world.ledger.agenda.flying)
         assert (world.engine.trouble is not None) == isinstance(error, AccessLost)
         await until(lambda: not world.pending())
         assert [len(call) for call in world.hub.calls] == [2, 2]
@@ -226,7 +229,7 @@ async def test_call_without_an_answer_is_repeated_word_for_word() -> None:
     async with working() as world:
         world.hub.answers = [Unavailable("time-out", code="ReadTimeoutError")]
         world.say([1])
-        await until(lambda: len(world.hub.calls) == 1 and not world.ledger.flying)
+        await until(lambda: len(world.hub.calls) == 1 and not world.ledger.agenda.flying)
         world.now += 5000
         await until(lambda: not world.pending())
         assert world.hub.calls[0] == world.hub.calls[1]
@@ -238,12 +241,12 @@ async def test_one_refused_finding_stops_no_other() -> None:
         world.hub.answers = [{id_of(1): Failure("InvalidInput", "data.Title …", "permanent")}]
         world.say([1, 2])
         await until(lambda: not world.pending())
-        assert world.ledger.rejected == 1
+        assert figures.rejected(world.ledger) == 1
         assert world.ledger.entries[id_of(2)].known is not None
         assert len(world.hub.calls) == 1
         world.say([1, 2], message="better")
         await until(lambda: not world.pending())
-        assert world.ledger.rejected == 0
+        assert figures.rejected(world.ledger) == 0
 
 
 async def test_access_lost_for_many_is_one_failure() -> None:
@@ -262,7 +265,7 @@ async def test_what_fails_together_goes_together_again() -> None:
     async with working() as world:
         world.hub.answers = [{id_of(n): FAILED for n in range(100)}]
         world.say(range(100))
-        await until(lambda: world.ledger.waiting()["failed"] == 100)
+        await until(lambda: figures.waiting(world.ledger)["failed"] == 100)
         assert world.pending() == 100
         world.now += 1_000
         world.engine.wake()
@@ -284,7 +287,7 @@ async def test_one_that_always_fails_takes_no_part_in_the_others() -> None:
         for n in range(1, 31):  # thirty seconds
             world.now += 1_000
             world.say([0, *range(1, n + 1)])
-            await until(lambda n=n: not world.ledger.waiting()["urgent"] and len(world.hub.held_ids) == n)  # type: ignore[misc]
+            await until(lambda n=n: not figures.waiting(world.ledger)["urgent"] and len(world.hub.held_ids) == n)  # type: ignore[misc]
         tried = sum(1 for finding in world.hub.sent if finding["Id"] == id_of(0))
         assert 4 <= tried <= 6
         assert len(world.hub.sent) == 30 + tried
@@ -361,7 +364,8 @@ def in_hub(world: World, number: int, *, uid: str = "uid-1", state: str = "ACTIV
     id_ = id_of(number)
     world.hub.held[id_] = stored(number, uid=uid, state=state)
     known = Known("d", 1_767_225_600_000, 1_767_225_600_000, archived=False)
-    world.ledger.take_part("", [Held(id_, known, "uid-1", ORIGIN, "r")], now=world.now)
+    world.ledger.observed.take_part("", [Held(id_, known, "uid-1", ORIGIN, "r")], now=world.now)
+    world.ledger.finish_inventory()
 
 
 def in_hub_as_wanted(world: World, number: int) -> None:
@@ -407,12 +411,12 @@ async def test_what_became_another_clusters_is_left_alone() -> None:
     """
     async with working() as world:
         in_hub(world, 1, uid="uid-2")
-        await until(lambda: bool(world.ledger.quarantine.ids))
+        await until(lambda: bool(world.ledger.observed.quarantine.ids))
         world.say([1, 2])
         await until(lambda: bool(world.hub.calls) and not world.pending())
         assert [f["Id"] for f in world.hub.sent] == [id_of(2)]
         assert world.feed.sends
-        assert world.ledger.quarantined == 1
+        assert figures.quarantined(world.ledger) == 1
 
 
 async def test_many_that_became_another_clusters_stop_the_sending() -> None:
@@ -421,7 +425,7 @@ async def test_many_that_became_another_clusters_stop_the_sending() -> None:
     async with working() as world:
         for number in numbers:
             in_hub(world, number, uid="uid-2")
-        await until(lambda: world.ledger.quarantine.conflict)
+        await until(lambda: world.ledger.observed.quarantine.conflict)
         world.say([MANY + 2])
         await asyncio.sleep(0.3)  # longer than a batch takes to fill
         assert not world.hub.calls
@@ -440,7 +444,7 @@ async def test_what_its_owner_lets_go_is_ours_again(owner: dict[str, str] | None
     """A quarantined id is read again from time to time; archived, adopted or gone it is sent."""
     async with working() as world:
         in_hub(world, 1, uid="uid-2")
-        await until(lambda: bool(world.ledger.quarantine.ids))
+        await until(lambda: bool(world.ledger.observed.quarantine.ids))
         world.say([1])
         await until(lambda: not world.pending())
         held = world.hub.held[id_of(1)]
@@ -456,7 +460,7 @@ async def test_what_its_owner_lets_go_is_ours_again(owner: dict[str, str] | None
         world.engine.wake()
         await until(lambda: bool(world.hub.calls) and not world.pending())
         assert [f["Id"] for f in world.hub.sent] == [id_of(1)]
-        assert not world.ledger.quarantine.ids
+        assert not world.ledger.observed.quarantine.ids
 
 
 async def test_finding_that_cannot_be_rendered_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -473,7 +477,7 @@ async def test_finding_that_cannot_be_rendered_stops_no_other(monkeypatch: pytes
         world.say([1, 2])
         await until(lambda: not world.pending())
         assert [f["Id"] for f in world.hub.sent] == [id_of(2)]
-        assert world.ledger.rejected == 1
+        assert figures.rejected(world.ledger) == 1
 
 
 async def test_answer_that_cannot_be_used_leaves_nothing_in_flight() -> None:
@@ -485,8 +489,8 @@ async def test_answer_that_cannot_be_used_leaves_nothing_in_flight() -> None:
     await asyncio.wait([task], timeout=20)
     assert task.done()
     assert task.exception() is not None
-    assert not world.ledger.flying
-    assert id_of(1) in world.ledger.dirty
+    assert not world.ledger.agenda.flying
+    assert id_of(1) in world.ledger.agenda.dirty
 
 
 async def test_cluster_told_to_stop_sends_nothing_more() -> None:
@@ -494,7 +498,7 @@ async def test_cluster_told_to_stop_sends_nothing_more() -> None:
     async with working() as world:
         world.engine.hub = slow = MemoryHub()
         world.say([1])
-        await until(lambda: bool(world.ledger.dirty) or bool(slow.calls))
+        await until(lambda: bool(world.ledger.agenda.dirty) or bool(slow.calls))
         world.engine.detach(world.feed)
         await asyncio.sleep(0.5)  # longer than a batch takes to fill
         assert not slow.calls
@@ -525,11 +529,11 @@ async def test_engine_stopped_within_a_call_leaves_its_findings_to_be_done() -> 
 
     world.hub.import_findings = never  # type: ignore[method-assign]  # a hub that does not answer
     world.say([1])
-    await until(lambda: len(world.ledger.flying) == 1)
+    await until(lambda: len(world.ledger.agenda.flying) == 1)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    assert not world.ledger.flying
-    assert id_of(1) in world.ledger.dirty
+    assert not world.ledger.agenda.flying
+    assert id_of(1) in world.ledger.agenda.dirty
 
 
 async def test_fresh_news_overtakes_the_backlog() -> None:
@@ -555,8 +559,9 @@ async def test_fresh_violation_is_looked_up_while_the_inventory_runs() -> None:
         await asyncio.sleep(0.5)  # longer than a batch takes to fill
         assert sorted(id_ for asked in world.hub.looked_up for id_ in asked) == sorted([id_of(2), id_of(3)])
         assert [f["Id"] for f in world.hub.sent] == [id_of(2)]
-        assert world.ledger.unread == {id_of(1)}
-        world.ledger.take_part("", [], now=world.now)
+        assert world.ledger.observed.unread == {id_of(1)}
+        world.ledger.observed.take_part("", [], now=world.now)
+        world.ledger.finish_inventory()
         await until(lambda: not world.pending())
         assert [f["Id"] for f in world.hub.sent] == [id_of(2), id_of(1)]
 
@@ -577,7 +582,7 @@ async def test_without_an_inventory_findings_go_out_in_the_end() -> None:
         world.say([1, 2], backlog=True)
         await asyncio.sleep(0.5)  # longer than a batch takes to fill
         assert not world.hub.calls
-        world.ledger.give_up()
+        world.ledger.observed.give_up()
         await until(lambda: not world.pending())
         assert {f["Id"] for f in world.hub.sent} == {id_of(1), id_of(2)}
 

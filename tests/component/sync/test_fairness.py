@@ -11,8 +11,10 @@ from policyhub.findings.asff import Cluster
 from policyhub.findings.identity import finding_id
 from policyhub.metrics import Metrics
 from policyhub.sources.violation import Identity, SourceKey, Subject, Violation
+from policyhub.sync import figures
 from policyhub.sync.engine import Engine, Feed
 from policyhub.sync.entry import Coverage, Held, Known
+from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.plan import Rules
 from policyhub.sync.shares import Limits
@@ -61,10 +63,11 @@ class World:
             Feed(name=name, ledger=ledger, cluster=cluster(name), rules=Rules(archive_delay_ms=0), sends=True)
         )
         if read:
-            ledger.take_part("", [], now=0)
-        ledger.list_reports(listed=True)
-        ledger.cover(ORIGIN, Coverage(live=True, since=1))
-        ledger.confirmed[ORIGIN] = NOW * 2
+            ledger.observed.take_part("", [], now=0)
+            ledger.finish_inventory()
+        ledger.sources.list_reports(listed=True)
+        ledger.sources.cover(ORIGIN, Coverage(live=True, since=1))
+        ledger.sources.confirmed[ORIGIN] = NOW * 2
         return ledger
 
     def calls_until(self, id_: str) -> int | None:
@@ -109,7 +112,7 @@ def known(ledger: Ledger, namespace: str, number: int) -> str:
     ledger.acknowledge(
         entry, Known(digest=entry.digest, created_at=NOW - 1, updated_at=NOW - 1, archived=False), now=NOW
     )
-    ledger.settle(entry)
+    ledger.settle(entry, None)
     return entry.id
 
 
@@ -184,7 +187,8 @@ async def test_what_is_read_before_it_is_archived_takes_turns_too() -> None:
         )
 
     flood = [held("team-a", number) for number in range(1_000)]
-    world.alpha.take_part("", [*flood, held("shop", 7)], now=NOW)
+    world.alpha.observed.take_part("", [*flood, held("shop", 7)], now=NOW)
+    world.alpha.finish_inventory()
     world.alpha.guard.approved = {"kyverno-team-a": NOW * 2}
     task = asyncio.create_task(world.engine.run())
     for _ in range(100):
@@ -204,11 +208,11 @@ async def test_a_namespace_that_has_used_up_its_imports_stops_alone() -> None:
     say(world.alpha, "team-a", 500)
     say(world.alpha, "shop", 150, start=900_000)
     task = asyncio.create_task(world.engine.run())
-    await until(lambda: not world.alpha.pending)
+    await until(lambda: not figures.pending(world.alpha))
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     sent = [f["Resources"][0]["Details"]["Other"]["Namespace"] for f in world.hub.sent]
     assert 100 <= sent.count("team-a") < 100 + 4 * 100, "calls under way when the limit is reached still count"
     assert 100 <= sent.count("shop") <= 150
-    assert world.alpha.unpaid
+    assert world.alpha.agenda.count(Hold.BUDGET)
     assert world.alpha.shares.exhausted(now=NOW) == ["shop", "team-a"]

@@ -20,7 +20,8 @@ from policyhub.hub.errors import AccessKind, AccessLost, HubError
 from policyhub.kube import sink
 from policyhub.metrics import Definition
 from policyhub.settings import Settings
-from policyhub.sync.plan import Change, Hold
+from policyhub.sync.holds import Hold
+from policyhub.sync.plan import Change
 
 ROOT = Path(__file__).parents[3]
 OPERATIONS = (ROOT / "docs/operations.md").read_text("utf-8")

@@ -13,6 +13,7 @@ from policyhub.metrics import DAY, LABEL, Metrics, label
 from policyhub.sources.violation import SourceKey, Subject, Violation
 from policyhub.sync.census import Census
 from policyhub.sync.entry import Held, Known
+from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.plan import Change
 
@@ -32,7 +33,7 @@ class Scene:
         self.gauges = Gauges(self.metrics, cluster="alpha", hub=HUB, sla_days=SLA, clock=lambda: NOW)
         self.ledger = Ledger(cluster_id="alpha", cluster_uid="uid", default_severity="MEDIUM", on_dirty=lambda: None)
         if read:
-            self.ledger.take_part("", [], now=NOW)
+            self.ledger.observed.take_part("", [], now=NOW)
         self.say(*severities)
 
     def say(self, *severities: str) -> None:
@@ -57,7 +58,7 @@ class Scene:
             entry = self.ledger.entries[id_of(int(name[1:]))]
             assert entry.known is not None
             held.append(Held(entry.id, entry.known, "uid", entry.origin, entry.rule, "kyverno", triage=pair))
-        self.ledger.take_found(held, now=NOW + 3_600_000)
+        self.ledger.observed.take_found(held, now=NOW + 3_600_000)
 
     def show(self, *, in_sync: bool = False, inventory: int = NOW) -> None:
         census = Census(sla_days=SLA, wall=NOW, namespaces=self.metrics.namespaces, shown=self.gauges.shown)
@@ -171,7 +172,7 @@ def test_no_namespace_pushes_others_out(*, first: bool, namespaces: bool) -> Non
             real[labels["policy"]] += int(value)
     assert real == {name: 11 if name in names[:10] and not namespaces else 5 for name in names}
     assert fakes <= SERIES_EACH
-    assert scene.ledger.violations.total() == sum(value for _, value in scene.samples("violations")) == 32_260
+    assert scene.ledger.standings.violations.total() == sum(value for _, value in scene.samples("violations")) == 32_260
 
 
 def test_room_is_given_back() -> None:
@@ -258,10 +259,10 @@ def test_relapse_makes_notified_new_and_keeps_suppressed() -> None:
     scene.inventory(v0=("NOTIFIED", "HIGH"), v1=("SUPPRESSED", "HIGH"))
     scene.say()
     scene.send(0, 1)
-    assert not +scene.ledger.triage
+    assert not +scene.ledger.standings.triage
     scene.say("HIGH", "HIGH")
     scene.send(0, 1)
-    assert +scene.ledger.triage == {("NEW", "HIGH"): 1, ("SUPPRESSED", "HIGH"): 1}
+    assert +scene.ledger.standings.triage == {("NEW", "HIGH"): 1, ("SUPPRESSED", "HIGH"): 1}
 
 
 def test_severity_follows_the_engine_until_an_analyst_changes_it() -> None:
@@ -270,7 +271,7 @@ def test_severity_follows_the_engine_until_an_analyst_changes_it() -> None:
     scene.send(0, 1)
     scene.inventory(v1=("NOTIFIED", "LOW"))
     scene.say("CRITICAL", "CRITICAL")
-    assert +scene.ledger.triage == {("NEW", "CRITICAL"): 1, ("NOTIFIED", "LOW"): 1}
+    assert +scene.ledger.standings.triage == {("NEW", "CRITICAL"): 1, ("NOTIFIED", "LOW"): 1}
 
 
 def test_ages_and_deadlines_leave_suppressed_findings_out() -> None:
@@ -310,7 +311,7 @@ def test_pending_findings_and_the_oldest_of_them() -> None:
     assert scene.get("in_sync") == 0
     scene.send(0, 1)
     for number in (0, 1):
-        scene.ledger.settle(scene.ledger.entries[id_of(number)])
+        scene.ledger.settle(scene.ledger.entries[id_of(number)], None)
     scene.show(in_sync=True)
     assert scene.get("findings_pending", hub=HUB, lane="urgent") == 0
     assert scene.get("oldest_pending_seconds", hub=HUB) == 0
@@ -331,13 +332,13 @@ def test_refused_and_held_findings_are_told() -> None:
     refused = scene.ledger.entries[id_of(0)]
     scene.ledger.launch(refused)
     scene.ledger.reject(refused, refused.digest)
-    scene.ledger.settle(refused, hold="rejected")
+    scene.ledger.settle(refused, Hold("rejected"))
     scene.say("HIGH")
-    scene.ledger.settle(scene.ledger.entries[id_of(1)], hold="guard")
+    scene.ledger.settle(scene.ledger.entries[id_of(1)], Hold("guard"))
     scene.show()
     assert scene.get("findings_refused") == 1
     assert scene.get("archives_held", reason="guard") == 1
-    scene.ledger.settle(scene.ledger.entries[id_of(1)], hold="archive_delay")
+    scene.ledger.settle(scene.ledger.entries[id_of(1)], Hold("archive_delay"))
     scene.show()
     assert [labels["reason"] for labels in scene.series("archives_held")] == ["archive_delay"]
 

@@ -183,7 +183,7 @@ async def sent(documents: list[Document], wanted: Target) -> dict[str, Document]
     owners = Owners(
         now=lambda: NOW, on_change=lambda objects: rollup.shift(objects, now=NOW), on_malformed=lambda *_: None
     )
-    rollup = ledger.lineage = Rollup(ledger=ledger, owners=owners)
+    rollup = ledger.sources.ownership = Rollup(ledger=ledger, owners=owners)
     for document in documents:
         group, raw = document["apiVersion"].rpartition("/")[0], json.dumps(document).encode()
         kind = document["kind"]
@@ -298,7 +298,7 @@ def test_reports_that_an_engine_left_behind_say_nothing() -> None:
     new = report("web", result("there", timestamp={"seconds": NOW // 1000}), group="openreports.io/v1alpha1")
     intake, _ = given(old, new)
     assert [f["ProductFields"]["policyhub/policy"] for f in findings(intake).values()] == ["there"]
-    assert intake.ledger.frozen == {("kyverno", "wgpolicyk8s.io")}
+    assert intake.ledger.desired.superseded == {("kyverno", "wgpolicyk8s.io")}
 
 
 POLICY: Document = {

@@ -55,8 +55,8 @@ def plane(**annotations: str) -> DataPlane:
     state.connection = state.account = state.discovery = state.inventory = None
     state.cluster_uid = "uid-1"
     ledger = Ledger(cluster_id="alpha", cluster_uid="uid-1", default_severity="MEDIUM", on_dirty=lambda: None)
-    ledger.take_part("", [], now=NOW)
-    ledger.list_reports(listed=True)
+    ledger.observed.take_part("", [], now=NOW)
+    ledger.sources.list_reports(listed=True)
     cluster = asff.Cluster(
         id="alpha", name="alpha", arn=None, uid="uid-1", account="1", region="r", partition="aws", product_arn="p"
     )
@@ -99,7 +99,7 @@ def test_all_is_well() -> None:
 
 def _guard(made: DataPlane) -> None:
     for number in range(9):
-        ledger(made).guard.held[f"{number}{LONG}{ODD}"] = Hold(since=NOW, lost=20, total=20)
+        ledger(made).guard._held[f"{number}{LONG}{ODD}", ""] = Hold(since=NOW, lost=20, total=20)
 
 
 def _connection(made: DataPlane) -> None:
@@ -120,7 +120,7 @@ def _uid(made: DataPlane) -> None:
 
 def _frozen(made: DataPlane) -> None:
     made.sources["x"] = source("x")
-    ledger(made).frozen = frozenset((f"{number}{LONG}", "openreports.io") for number in range(50))
+    ledger(made).desired.superseded = frozenset((f"{number}{LONG}", "openreports.io") for number in range(50))
 
 
 def _sources(made: DataPlane) -> None:
@@ -144,12 +144,12 @@ def _times(made: DataPlane) -> None:
 
 def _foreign(made: DataPlane) -> None:
     for number in range(5):
-        ledger(made).meet(f"policyhub/alpha/{number}{LONG}", f"{ODD}{LONG}{number}", archived=False, now=NOW)
+        ledger(made).observed.meet(f"policyhub/alpha/{number}{LONG}", f"{ODD}{LONG}{number}", archived=False, now=NOW)
 
 
 def _other(made: DataPlane) -> None:
     for number in range(MANY + 1):
-        ledger(made).meet(f"policyhub/alpha/{number}", ODD + LONG, archived=False, now=NOW)
+        ledger(made).observed.meet(f"policyhub/alpha/{number}", ODD + LONG, archived=False, now=NOW)
 
 
 def _rivals(made: DataPlane) -> None:
@@ -210,7 +210,7 @@ def test_what_is_left_out_is_said(harm: Any, type_: ConditionType, says: str) ->
 def test_a_foreign_finding_is_shown_and_the_cluster_goes_on() -> None:
     """One that the cluster does not report: Ready stays True and its reason says that something is to be done."""
     made = plane()
-    ledger(made).meet(id_of(1), "uid-2", archived=False, now=NOW)
+    ledger(made).observed.meet(id_of(1), "uid-2", archived=False, now=NOW)
     built = build(made)
     assert told(built, "Ready") == ("True", "ForeignFindings")
     assert told(built, "InSync") == ("True", "InSync")
@@ -224,9 +224,9 @@ def test_a_foreign_finding_that_the_cluster_reports_is_missing() -> None:
     """It cannot be sent: Security Hub does not match the cluster, and Ready says why."""
     made = plane()
     say(ledger(made), "a", [1])
-    ledger(made).dirty.clear()
-    ledger(made).meet(id_of(1), "uid-2", archived=False, now=NOW)
-    ledger(made).dirty.clear()
+    ledger(made).agenda.dirty.clear()
+    ledger(made).observed.meet(id_of(1), "uid-2", archived=False, now=NOW)
+    ledger(made).agenda.dirty.clear()
     built = build(made)
     assert told(built, "InSync") == ("False", "FindingsQuarantined")
     assert told(built, "Ready") == ("False", "FindingsQuarantined")
@@ -254,7 +254,7 @@ def test_many_foreign_findings_stop_the_cluster() -> None:
 def test_the_command_takes_over_what_it_says(uid: str, before: str, after: set[str]) -> None:
     """Pasted into a shell it is one command, its annotation is read as the uids meant, and keeps those before."""
     made = plane(**{ADOPT_ANNOTATION: before} if before else {})
-    ledger(made).meet(id_of(1), uid, archived=False, now=NOW)
+    ledger(made).observed.meet(id_of(1), uid, archived=False, now=NOW)
     message = condition(build(made), "IdentityConflict").message
     command = message.partition("take them over: ")[2].partition(";")[0]
     *start, annotation = shlex.split(command)
@@ -267,7 +267,7 @@ def test_the_command_takes_over_what_it_says(uid: str, before: str, after: set[s
 def test_no_command_holds_what_is_no_uid(uid: str) -> None:
     """Who may write findings writes nothing into an admin's shell."""
     made = plane()
-    ledger(made).meet(id_of(1), uid, archived=False, now=NOW)
+    ledger(made).observed.meet(id_of(1), uid, archived=False, now=NOW)
     assert "kubectl" not in condition(build(made), "IdentityConflict").message
 
 

@@ -56,7 +56,7 @@ def test_a_long_name_does_not_fill_a_condition() -> None:
 def test_another_clusters_uid_is_quoted_or_left_out(uid: str, command: str | None) -> None:
     """Anybody who may import into the account may write one."""
     quarantine = SimpleNamespace(conflict=True, numbers=Counter({uid: 30}))
-    ledger = SimpleNamespace(quarantine=quarantine, cluster_id="prod", cluster_uid="here")
+    ledger = SimpleNamespace(observed=SimpleNamespace(quarantine=quarantine), cluster_id="prod", cluster_uid="here")
     monitored = SimpleNamespace(metadata=SimpleNamespace(annotations={}))
     here = SimpleNamespace(claimed_twice="", ledger=ledger, name="prod", monitored=monitored)
     told = conflict.barring(cast("Any", here))

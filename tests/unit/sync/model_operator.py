@@ -15,8 +15,9 @@ from policyhub.hub.errors import Failure, HubError, Unavailable
 from policyhub.metrics import Metrics
 from policyhub.sync.engine import Engine, Feed, held_as
 from policyhub.sync.entry import Held
-from policyhub.sync.ledger import ACK_OVERRULES_MS, Ledger
-from policyhub.sync.plan import DAY_MS, Rules, refresh_due
+from policyhub.sync.ledger import Ledger
+from policyhub.sync.observed import ACK_OVERRULES_MS
+from policyhub.sync.plan import DAY_MS, Rules
 from tests.unit.sync.model_cluster import IDS, Cluster
 from tests.unit.sync.model_hub import UID, Finding, Hub, Stored, content, milliseconds
 from tests.unit.sync.model_sight import Sight
@@ -149,7 +150,7 @@ class Operator:
     def compose(self, size: int) -> list[Call]:
         """Decide all that is dirty, and send what is to be sent, in calls of this size."""
         self.sight.tick()
-        self._feed.sends = not self.ledger.quarantine.conflict
+        self._feed.sends = not self.ledger.observed.quarantine.conflict
         self.ledger.weigh(now=self.now())
         calls = []
         for _ in range(2):  # what is to be archived is counted by the guard first
@@ -235,10 +236,10 @@ class Operator:
         if page is None:
             return
         self._learn(page)
-        self.ledger.take_part(self.left.pop(0), _held(page), now=self.now())
+        self.ledger.observed.take_part(self.left.pop(0), _held(page), now=self.now())
         if not self.left:
             self.ledger.finish_inventory()
-            self.sight.grade = self.ledger.uncalled()
+            self.sight.grade = self.ledger.unclaimed()
 
     def drop_part(self) -> None:
         self._page = None
@@ -257,7 +258,7 @@ class Operator:
         seen = {id_: self._hub.seen(id_) for id_ in IDS}
         found = {i: s for i, s in seen.items() if s.finding and milliseconds(s.finding["UpdatedAt"]) in window}
         self._learn(found)
-        self.ledger.take_found(_held(found), now=self.now())
+        self.ledger.observed.take_found(_held(found), now=self.now())
 
     def _learn(self, read: dict[str, Stored]) -> None:
         for id_, (version, _) in read.items():
@@ -266,7 +267,7 @@ class Operator:
                 del self._unsure[id_]
 
     def refresh(self) -> None:
-        self.ledger.refresh(refresh_due, now=self.now())
+        self.ledger.refresh(wall=self.now(), now=self.now())
 
     def die(self) -> list[list[Finding]]:
         """Returns the imports that were under way: they may still arrive."""

@@ -81,10 +81,10 @@ class Sight:
             if origin not in served and origin not in self._unknown and source.vanished is None:
                 source.vanished = started
                 self._stop(origin)
-        ledger.confirm(served, now=started)
+        ledger.sources.confirm(served, now=started)
         if CONSTRAINTS not in self._unknown:
             self._forget_kind(started)
-            ledger.read_kinds(served & {CONSTRAINTS}, now=started)
+            ledger.sources.read_kinds(served & {CONSTRAINTS}, now=started)
         self._discovered = True
         self.tick()
 
@@ -112,7 +112,9 @@ class Sight:
         if source is None or source.vanished is None or source.forgotten or started - source.vanished < self._delay:
             return
         source.forgotten = True
-        for key in [k for k in (*self._ledger.objects, *self._ledger.audits) if k.origin == CONSTRAINTS]:
+        for key in [
+            k for k in (*self._ledger.desired.objects, *self._ledger.sources.audits) if k.origin == CONSTRAINTS
+        ]:
             self._ledger.gone(key, now=self._now())
 
     # -- listings and watches -------------------------------------------------------------------------------------
@@ -130,7 +132,7 @@ class Sight:
         """A listing begins, and brings its first page; its pages show one moment."""
         source = self.sources[origin]
         self.abort(origin)
-        source.view.grade |= self.grade and self._ledger.reports_listed and origin in REPORT_APIS
+        source.view.grade |= self.grade and self._ledger.sources.reports_listed and origin in REPORT_APIS
         source.view.begin()
         source.deceived = self._cluster.impostor
         found = self._cluster.objects(origin, impostor=source.deceived)
@@ -251,15 +253,17 @@ class Sight:
         reports = {o: s for o, s in self.sources.items() if o in REPORT_APIS}
         listed = {origin for origin, source in reports.items() if source.view.last_listed}
         unheard = [o for o in self._unknown if o != CONSTRAINTS and o not in listed]
-        ledger.list_reports(
+        ledger.sources.list_reports(
             listed=self._discovered and not unheard and listed == reports.keys(),
             groups=sum(source.vanished is None for source in reports.values()),
             now=self._now(),
         )
         if set(REPORT_APIS) <= listed:
             left = self._cluster.left
-            ledger.freeze(frozenset({("kyverno", OLD_API.partition(".")[2])}) if left else frozenset(), now=self._now())
-            ledger.twofold = frozenset({"kyverno"})
+            ledger.supersede(
+                frozenset({("kyverno", OLD_API.partition(".")[2])}) if left else frozenset(), now=self._now()
+            )
+            ledger.sources.dual_api = frozenset({"kyverno"})
             self.heard_left = self._cluster.seq
 
     # -- what it could know ---------------------------------------------------------------------------------------
@@ -270,7 +274,7 @@ class Sight:
         for origin, since in self._cluster.callers(label):
             seen = self.heard.get(origin, self._cluster.seq if origin in self.sources.keys() & set(REPORT_APIS) else 0)
             if origin == OLD_API:
-                seen = min(seen, self.heard_left) if self._ledger.frozen else seen
+                seen = min(seen, self.heard_left) if self._ledger.desired.superseded else seen
             if origin == CONSTRAINTS and self.sees_namespaces and CASES[label].namespace == "team":
                 seen = min(seen, self.heard_namespaces)
             if since <= seen:

@@ -5,10 +5,14 @@ import pytest
 
 from policyhub.findings.identity import finding_id
 from policyhub.sources.violation import Identity, Place, SourceKey, Subject, Violation
-from policyhub.sync.entry import Coverage, Entry, Grade, Held, Known
+from policyhub.sync.entry import Coverage, Entry, Held, Known, Loss
+from policyhub.sync.evidence import LISTEN_MS
+from policyhub.sync.holds import Hold
 from policyhub.sync.lanes import Lane
-from policyhub.sync.ledger import ACK_OVERRULES_MS, HOUR_MS, LISTEN_MS, MISSED_MANY, NAMESPACES, Ledger
-from policyhub.sync.plan import DAY_MS, Change, Decision, Hold, Rules, Wait, decide, unweighed, weighs
+from policyhub.sync.ledger import Ledger
+from policyhub.sync.observed import ACK_OVERRULES_MS, HOUR_MS, MISSED_MANY
+from policyhub.sync.plan import DAY_MS, Change, Decision, Rules, Wait
+from policyhub.sync.spaces import ORIGIN as NAMESPACES
 
 NOW = 1_790_000_000_000
 DELAY = 600_000
@@ -46,12 +50,12 @@ def listed(name: str = "web") -> Violation:
 
 def ledger() -> Ledger:
     made = Ledger(cluster_id="alpha", cluster_uid="uid-1", default_severity="MEDIUM", on_dirty=lambda: None)
-    made.take_part("", [], now=NOW - DAY_MS)
+    made.observed.take_part("", [], now=NOW - DAY_MS)
     made.finish_inventory()
-    made.list_reports(listed=True)
+    made.sources.list_reports(listed=True)
     for key in (REPORT, OPEN, CONSTRAINT):
-        made.cover(key.origin, LIVE)
-        made.confirmed[key.origin] = NOW + DAY_MS
+        made.sources.cover(key.origin, LIVE)
+        made.sources.confirmed[key.origin] = NOW + DAY_MS
     return made
 
 
@@ -89,17 +93,15 @@ def sent(made: Ledger, *said: Violation, archived: bool = False, at: int = NOW) 
 
 
 def act(made: Ledger, entry: Entry, *, now: int, rules: Rules = RULES) -> Decision:
-    """Decide as the engine does: what is to be archived is weighed first."""
-    decision = decide(entry, ledger=made, rules=rules, now=now)
-    match decision:
-        case Wait(until=until):
-            weighed = weighs(entry, Hold.DELAY, ledger=made)
-            made.settle(entry, hold=Hold.DELAY, until=until, weighs=weighed)
-        case Hold():
-            made.settle(entry, hold=decision, weighs=weighs(entry, decision, ledger=made))
-        case Change() if unweighed(entry, decision, ledger=made):
-            made.settle(entry, hold=Hold.DELAY, until=now, weighs=True)
+    """Decide as the engine does: what is not to be sent is settled."""
+    decision, evidence = made.decide(entry, rules=rules, now=now, wall=now)
+    if not isinstance(decision, Change):
+        made.settle(entry, decision, lost=evidence.lost)
     return decision
+
+
+def deleted_since(made: Ledger, entry: Entry) -> int | None:
+    return made.sources.spaces.deleted(entry.place)
 
 
 def only_in_hub(made: Ledger, said: Violation, key: SourceKey, *, at: int = NOW) -> Entry:
@@ -107,7 +109,7 @@ def only_in_hub(made: Ledger, said: Violation, key: SourceKey, *, at: int = NOW)
     id_ = finding_id("alpha", said.identity)
     known = Known("d", at, at, archived=False)
     held = Held(id_, known, "uid-1", key.origin, said.rule, source=said.source, place=said.place)
-    made.take_part("", [held], now=at)
+    made.observed.take_part("", [held], now=at)
     return made.entries[id_]
 
 
@@ -119,7 +121,7 @@ def spaces(made: Ledger, *names: str, at: int = NOW, confirmed: bool = True) -> 
     made.namespaces_live(live=True, now=at)
     made.list_namespaces(frozenset(names), now=at)
     if confirmed:
-        made.confirmed[NAMESPACES] = NOW + DAY_MS
+        made.sources.confirmed[NAMESPACES] = NOW + DAY_MS
 
 
 @pytest.mark.parametrize("known_by", ["a report", "the inventory"])
@@ -135,7 +137,7 @@ def test_a_deleted_namespace_needs_no_guard(known_by: str) -> None:
     else:
         for one in said:
             only_in_hub(made, one, REPORT)
-        made.set_blind(REPORT.origin, blind=True)
+        made.sources.set_unreadable(REPORT.origin, frozenset({"shop"}))
     made.namespace_gone("shop", now=NOW)
     entries = [entry_of(made, one) for one in said]
     assert {str(act(made, entry, now=NOW)) for entry in entries} == {str(Wait(ARCHIVE_AT))}
@@ -150,14 +152,14 @@ def test_a_namespace_is_gone_only_where_it_is_seen() -> None:
     entry = sent(made, violation())
     made.gone(REPORT, now=NOW)
     made.namespace_gone("shop", now=NOW)
-    assert made.deleted_since(entry) == NOW
+    assert deleted_since(made, entry) == NOW
     assert act(made, entry, now=ARCHIVE_AT) is Hold.UNCONFIRMED
     made.namespaces_live(live=False, now=NOW)
-    assert made.deleted_since(entry) is None
+    assert deleted_since(made, entry) is None
     made.namespaces_live(live=True, now=NOW + 5)
-    assert made.deleted_since(entry) == NOW
+    assert deleted_since(made, entry) == NOW
     made.namespace_came("shop")
-    assert made.deleted_since(entry) is None
+    assert deleted_since(made, entry) is None
 
 
 def test_a_namespace_is_its_own() -> None:
@@ -171,8 +173,8 @@ def test_a_namespace_is_its_own() -> None:
     say(made, REPORT, inside, node)
     sent(made, inside, node)
     made.gone(REPORT, now=NOW)
-    assert made.deleted_since(entry_of(made, inside)) == NOW
-    assert made.deleted_since(entry_of(made, node)) is None
+    assert deleted_since(made, entry_of(made, inside)) == NOW
+    assert deleted_since(made, entry_of(made, node)) is None
 
 
 # -- Gatekeeper -------------------------------------------------------------------------------------------------------
@@ -192,7 +194,7 @@ def test_a_shorter_list_counts_when_a_later_audit_repeats_it(known_by: str) -> N
     say(made, CONSTRAINT, audited=110)
     assert act(made, entry, now=ARCHIVE_AT) is Hold.AUDIT
     say(made, CONSTRAINT, audited=120)
-    assert entry.id in made.dirty
+    assert entry.id in made.agenda.dirty
     act(made, entry, now=ARCHIVE_AT)
     assert act(made, entry, now=ARCHIVE_AT) is Change.ARCHIVED
 
@@ -240,7 +242,7 @@ def test_constraints_that_say_nothing(seen: str, expected: Decision) -> None:
     if seen == "never audited":
         say(made, CONSTRAINT, complete=False)
     if seen == "unreadable":
-        made.set_blind(CONSTRAINT.origin, blind=True)
+        made.sources.set_unreadable(CONSTRAINT.origin, frozenset({""}))
     assert act(made, entry, now=NOW) == expected
 
 
@@ -250,17 +252,17 @@ def test_a_kind_that_two_discoveries_lack_was_deleted() -> None:
     """
     made = ledger()
     entry = only_in_hub(made, listed(), CONSTRAINT)
-    made.cover(CONSTRAINT.origin, Coverage(live=False))
+    made.sources.cover(CONSTRAINT.origin, Coverage(live=False))
     assert act(made, entry, now=NOW) is Hold.SOURCE
-    made.read_kinds([], now=NOW)
+    made.sources.read_kinds([], now=NOW)
     end = NOW + 2 * (ARCHIVE_AT - NOW)
     assert act(made, entry, now=NOW) == Wait(end)
-    made.read_kinds([], now=end - 1)
+    made.sources.read_kinds([], now=end - 1)
     assert act(made, entry, now=end) is Hold.UNCONFIRMED
-    made.read_kinds([], now=end)
-    assert entry.id in made.dirty
+    made.sources.read_kinds([], now=end)
+    assert entry.id in made.agenda.dirty
     assert act(made, entry, now=end) is Change.ARCHIVED
-    made.read_kinds([CONSTRAINT.origin], now=end + 1)
+    made.sources.read_kinds([CONSTRAINT.origin], now=end + 1)
     assert act(made, entry, now=end + 1) is Hold.SOURCE
 
 
@@ -277,9 +279,9 @@ def test_frozen_reports_call_for_nothing_and_clear_nothing() -> None:
     say(made, REPORT, violation())
     entry = sent(made, violation())
     frozen = frozenset({("kyverno", REPORT.group)})
-    made.freeze(frozen, now=NOW)
+    made.supersede(frozen, now=NOW)
     assert not is_wanted(entry)
-    assert entry.grade is Grade.SILENT
+    assert entry.loss is Loss.SILENT
     made.clear([violation().identity], key=REPORT)
     assert not entry.cleared
     assert act(made, entry, now=NOW) == Wait(ARCHIVE_AT)
@@ -287,29 +289,29 @@ def test_frozen_reports_call_for_nothing_and_clear_nothing() -> None:
     assert is_wanted(entry)
     made.gone(OPEN, now=NOW)
     assert not is_wanted(entry)
-    made.freeze(frozenset(), now=NOW)
+    made.supersede(frozenset(), now=NOW)
     assert is_wanted(entry)
-    assert not made.held
+    assert not made.agenda.held
 
 
 def test_new_findings_wait_for_the_other_report_api() -> None:
     """Where two are served, until both are listed or a minute has passed: a frozen report must not bring one back."""
     made = Ledger(cluster_id="alpha", cluster_uid="uid-1", default_severity="MEDIUM", on_dirty=lambda: None)
-    made.take_part("", [], now=NOW)
-    made.list_reports(listed=False, groups=2, now=NOW)
+    made.observed.take_part("", [], now=NOW)
+    made.sources.list_reports(listed=False, groups=2, now=NOW)
     say(made, REPORT, violation())
     entry = entry_of(made, violation())
     assert act(made, entry, now=NOW) == Wait(NOW + LISTEN_MS)
-    assert decide(entry, ledger=made, rules=RULES, now=NOW + LISTEN_MS) is Change.NEW
-    made.list_reports(listed=True, groups=2, now=NOW)
-    assert entry.id in made.dirty
+    assert made.decide(entry, rules=RULES, now=NOW + LISTEN_MS, wall=NOW + LISTEN_MS)[0] is Change.NEW
+    made.sources.list_reports(listed=True, groups=2, now=NOW)
+    assert entry.id in made.agenda.dirty
     assert act(made, entry, now=NOW) is Change.NEW
 
 
 def test_a_pass_waits_where_the_engine_speaks_through_two_apis() -> None:
     """The other API may say otherwise, and be heard later."""
     made = ledger()
-    made.speak_twice(frozenset({"kyverno"}))
+    made.sources.speak_twice(frozenset({"kyverno"}))
     say(made, REPORT, violation())
     entry = sent(made, violation())
     made.read(REPORT, [], complete=True, passed=lambda: frozenset({violation().identity}), now=NOW)
@@ -336,21 +338,21 @@ def test_what_was_refused_is_archived_as_security_hub_has_it() -> None:
 def test_an_engine_that_speaks_through_two_apis_must_be_heard_through_both(*, positive: bool) -> None:
     """The API that nobody hears may call for what the other has dropped; the delay begins when it is heard again."""
     made = ledger()
-    made.speak_twice(frozenset({"kyverno"}))
+    made.sources.speak_twice(frozenset({"kyverno"}))
     say(made, REPORT, violation())
     entry = sent(made, violation())
     passed = frozenset({violation().identity} if positive else ())
-    made.cover(OPEN.origin, Coverage(live=False))
+    made.sources.cover(OPEN.origin, Coverage(live=False))
     made.read(REPORT, [], complete=True, passed=lambda: passed, now=NOW)
     assert act(made, entry, now=ARCHIVE_AT) is Hold.SOURCE
-    made.cover(OPEN.origin, Coverage(live=True, since=ARCHIVE_AT))
-    assert entry.id in made.dirty
+    made.sources.cover(OPEN.origin, Coverage(live=True, since=ARCHIVE_AT))
+    assert entry.id in made.agenda.dirty
     if not positive:
         assert act(made, entry, now=ARCHIVE_AT) == Wait(ARCHIVE_AT + DELAY)
-    made.cover(OPEN.origin, Coverage(live=False))
+    made.sources.cover(OPEN.origin, Coverage(live=False))
     assert act(made, entry, now=ARCHIVE_AT) is Hold.SOURCE
-    made.speak_twice(frozenset())
-    assert entry.id in made.dirty
+    made.sources.speak_twice(frozenset())
+    assert entry.id in made.agenda.dirty
 
 
 def test_a_pass_is_no_news_once_its_api_is_not_heard() -> None:
@@ -359,17 +361,17 @@ def test_a_pass_is_no_news_once_its_api_is_not_heard() -> None:
     say(made, REPORT, violation())
     entry = sent(made, violation())
     made.read(REPORT, [], complete=True, passed=lambda: frozenset({violation().identity}), now=NOW)
-    made.cover(REPORT.origin, Coverage(live=False))
+    made.sources.cover(REPORT.origin, Coverage(live=False))
     assert act(made, entry, now=NOW) is Hold.SOURCE
-    made.cover(REPORT.origin, LIVE)
+    made.sources.cover(REPORT.origin, LIVE)
     assert act(made, entry, now=NOW) is Change.ARCHIVED
 
 
 def test_an_api_that_is_switched_off_is_no_fault() -> None:
     """What came by it is archived after the delay, although nobody reads it."""
     made = ledger()
-    made.off = frozenset({OPEN.group})
-    made.coverage.pop(OPEN.origin)
+    made.sources.disabled = frozenset({OPEN.group})
+    made.sources.coverage.pop(OPEN.origin)
     entry = only_in_hub(made, violation(), OPEN)
     assert act(made, entry, now=NOW) == Wait(ARCHIVE_AT)
     act(made, entry, now=ARCHIVE_AT)
@@ -388,7 +390,7 @@ def test_all_losses_are_counted_before_the_first_is_archived() -> None:
     made.gone(REPORT, now=NOW)
     entries = [entry_of(made, one) for one in said]
     for entry in entries:  # decided for the first time when they are long due
-        assert act(made, entry, now=ARCHIVE_AT) in {Change.ARCHIVED, Hold.GUARD}
+        assert act(made, entry, now=ARCHIVE_AT) in {Wait(ARCHIVE_AT), Hold.GUARD}
         assert made.guard.knows(entry.id)
     assert {act(made, entry, now=ARCHIVE_AT) for entry in entries} == {Hold.GUARD}
     assert made.weigh(now=ARCHIVE_AT) == ({"kyverno"}, set())
@@ -428,7 +430,7 @@ def test_what_comes_and_goes_is_archived_later(returns: int, later: int) -> None
     entry = sent(made, violation())
     made.gone(REPORT, now=NOW)
     assert act(made, entry, now=NOW) == Wait(ARCHIVE_AT + later)
-    assert made.damping(entry.id, now=NOW + DAY_MS) == 0
+    assert made.observed.damping(entry.id, now=NOW + DAY_MS) == 0
 
 
 # -- Security Hub -----------------------------------------------------------------------------------------------------
@@ -455,9 +457,9 @@ def test_lanes(state: str, lane: Lane) -> None:
         made.acknowledge(entry, Known(digest, NOW, NOW, archived=False, renderer="0"), now=NOW)
     if state == "lost":
         made.gone(REPORT, now=NOW)
-    assert entry.id in made.dirty.queue(lane)
+    assert entry.id in made.agenda.dirty.queue(lane)
     if state == "older":
-        assert decide(entry, ledger=made, rules=RULES, now=NOW) is Change.REFRESHED
+        assert made.decide(entry, rules=RULES, now=NOW, wall=NOW)[0] is Change.REFRESHED
 
 
 def test_an_inventory_that_contradicts_is_asked_again() -> None:
@@ -467,13 +469,13 @@ def test_an_inventory_that_contradicts_is_asked_again() -> None:
     entry = sent(made, violation())
     stale = Known("older", NOW - 5, NOW - 5, archived=True)
     held = Held(entry.id, stale, "uid-1", REPORT.origin, "r")
-    made.take_part("", [held], now=NOW + 1000)
+    made.observed.take_part("", [held], now=NOW + 1000)
     assert entry.known != stale
     made.wake(NOW + ACK_OVERRULES_MS)
-    assert not made.lookups
+    assert not made.observed.lookups
     made.wake(NOW + ACK_OVERRULES_MS + 1)
-    assert made.look(20) == [entry.id]
-    made.take_lookup(entry.id, held, now=NOW + ACK_OVERRULES_MS + 1)
+    assert made.observed.take_lookups(20) == [entry.id]
+    made.observed.answer(entry.id, held, now=NOW + ACK_OVERRULES_MS + 1)
     assert entry.known == stale
 
 
@@ -485,11 +487,11 @@ def test_what_an_inventory_lacks_is_asked_for_or_sent_again(number: int) -> None
     say(made, REPORT, *said)
     sent(made, *said)
     for one in said:
-        made.settle(entry_of(made, one))
-    made.take_part("", [], now=NOW + ACK_OVERRULES_MS + 1)
+        made.settle(entry_of(made, one), None)
+    made.observed.take_part("", [], now=NOW + ACK_OVERRULES_MS + 1)
     asked = number <= MISSED_MANY
-    assert len(made.lookups) == (number if asked else 0)
-    assert len(made.dirty) == (0 if asked else number)
+    assert len(made.observed.lookups) == (number if asked else 0)
+    assert len(made.agenda.dirty) == (0 if asked else number)
 
 
 def test_a_look_up_that_failed_is_done_again() -> None:
@@ -497,11 +499,11 @@ def test_a_look_up_that_failed_is_done_again() -> None:
     made = Ledger(cluster_id="alpha", cluster_uid="uid-1", default_severity="MEDIUM", on_dirty=lambda: None)
     say(made, REPORT, violation())
     id_ = entry_of(made, violation()).id
-    assert made.look(20) == [id_]
-    assert made.look(20) == []
-    made.drop_lookup(id_)
-    assert made.look(20) == [id_]
-    made.take_part("", [], now=NOW)
-    made.take_lookup(id_, None, now=NOW)
-    assert id_ in made.dirty
-    assert not made.unread
+    assert made.observed.take_lookups(20) == [id_]
+    assert made.observed.take_lookups(20) == []
+    made.observed.drop_lookup(id_)
+    assert made.observed.take_lookups(20) == [id_]
+    made.observed.take_part("", [], now=NOW)
+    made.observed.answer(id_, None, now=NOW)
+    assert id_ in made.agenda.dirty
+    assert not made.observed.unread

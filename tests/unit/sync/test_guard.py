@@ -27,41 +27,44 @@ def test_thresholds(lost: int, total: int, held: bool) -> None:  # noqa: FBT001
     assert bool(trips(lost, total)) == held
 
 
+KYVERNO, GATEKEEPER = ("kyverno", "shop"), ("gatekeeper", "shop")
+
+
 def guard(lost: int, total: int) -> Guard:
     made = Guard()
-    made.active["kyverno"] = total
+    made.count(KYVERNO, total)
     for number in range(lost):
-        made.wait(f"id-{number}", "kyverno")
+        made.wait(f"id-{number}", KYVERNO)
     return made
 
 
 def test_what_comes_back_opens_it_and_the_delay_begins_anew() -> None:
     """A hold ends by itself when enough has come back; when it did is remembered."""
     made = guard(60, 100)
-    assert made.weigh(now=NOW) == ({"kyverno"}, set())
-    assert made.closed("kyverno", now=NOW)
+    assert made.weigh(now=NOW) == ({KYVERNO}, set())
+    assert made.closed(KYVERNO, now=NOW)
     assert made.weigh(now=NOW + 1) == (set(), set())
     for number in range(20):
         made.forget(f"id-{number}")
-    assert made.closed("kyverno", now=NOW + 2)  # until it is weighed again
-    assert made.weigh(now=NOW + 2) == (set(), {"kyverno"})
-    assert not made.closed("kyverno", now=NOW + 2)
-    assert made.released == {"kyverno": NOW + 2}
+    assert made.closed(KYVERNO, now=NOW + 2)  # until it is weighed again
+    assert made.weigh(now=NOW + 2) == (set(), {KYVERNO})
+    assert not made.closed(KYVERNO, now=NOW + 2)
+    assert made.released == {KYVERNO: NOW + 2}
 
 
 def test_an_approval_opens_it_for_its_time_and_its_source() -> None:
     """Another engine is not approved of, and what is lost after the approval ended is held again."""
     made = guard(60, 100)
-    made.active["gatekeeper"] = 20
+    made.count(GATEKEEPER, 20)
     for number in range(20):
-        made.wait(f"other-{number}", "gatekeeper")
+        made.wait(f"other-{number}", GATEKEEPER)
     made.weigh(now=NOW)
     made.approved = {"kyverno": NOW + 1000}
-    assert made.weigh(now=NOW + 1) == (set(), {"kyverno"})
-    assert not made.closed("kyverno", now=NOW + 1)
-    assert made.closed("gatekeeper", now=NOW + 1)
-    assert "kyverno" not in made.released  # no further delay
-    assert made.closed("kyverno", now=NOW + 1000)
+    assert made.weigh(now=NOW + 1) == (set(), {KYVERNO})
+    assert not made.closed(KYVERNO, now=NOW + 1)
+    assert made.closed(GATEKEEPER, now=NOW + 1)
+    assert KYVERNO not in made.released  # no further delay
+    assert made.closed(KYVERNO, now=NOW + 1000)
 
 
 @pytest.mark.parametrize("approved", [True, False])
@@ -70,20 +73,20 @@ def test_what_was_refused_between_two_weighings_is_released(*, approved: bool) -
     was put aside in that moment would wait for ever.
     """
     made = guard(60, 100)
-    assert made.closed("kyverno", now=NOW)
+    assert made.closed(KYVERNO, now=NOW)
     if approved:
         made.approved = {"kyverno": NOW + 1000}
     for number in range(0 if approved else 20):
         made.forget(f"id-{number}")
-    assert made.weigh(now=NOW + 1) == (set(), {"kyverno"})
+    assert made.weigh(now=NOW + 1) == (set(), {KYVERNO})
     assert made.weigh(now=NOW + 2) == (set(), set())
-    assert made.released == ({} if approved else {"kyverno": NOW + 1})
+    assert made.released == ({} if approved else {KYVERNO: NOW + 1})
 
 
 def test_a_loss_counts_once() -> None:
     """However often a finding is decided."""
     made = guard(5, 10)
-    made.wait("id-0", "kyverno")
+    made.wait("id-0", KYVERNO)
     assert made.lost("kyverno") == 5
     made.forget("id-0")
     made.forget("id-0")

@@ -6,9 +6,12 @@ import pytest
 
 from policyhub.findings.identity import finding_id
 from policyhub.sources.violation import Identity, SourceKey, Subject, Violation
+from policyhub.sync import figures
 from policyhub.sync.entry import Coverage, Held, Known
-from policyhub.sync.ledger import ACK_OVERRULES_MS, Ledger
-from policyhub.sync.plan import Change, Hold, Rules, decide
+from policyhub.sync.holds import ENDED_BY, Hold, News
+from policyhub.sync.ledger import Ledger
+from policyhub.sync.observed import ACK_OVERRULES_MS
+from policyhub.sync.plan import Change, Rules, Wait
 
 NOW = 1_790_000_000_000
 RULES = Rules(archive_delay_ms=1000)
@@ -40,7 +43,7 @@ def id_of(number: int) -> str:
 def fresh(*, read: bool = True) -> Ledger:
     made = Ledger(cluster_id="alpha", cluster_uid="uid-1", default_severity="MEDIUM", on_dirty=lambda: None)
     if read:
-        made.take_part("", [], now=NOW)
+        made.observed.take_part("", [], now=NOW)
     return made
 
 
@@ -57,10 +60,10 @@ def test_same_words_again_change_nothing() -> None:
     """An engine's rewrite with new timestamps leaves nothing dirty."""
     made = fresh()
     say(made, "a", [1, 2])
-    made.dirty.clear()
+    made.agenda.dirty.clear()
     later: list[tuple[Violation, int | None]] = [(violation(n), NOW + 99_999) for n in (1, 2)]
     assert not made.read(key("a"), later, complete=True, passed=nothing, now=NOW + 99_999)
-    assert not made.dirty
+    assert not made.agenda.dirty
 
 
 def test_first_observation_stands() -> None:
@@ -91,19 +94,19 @@ def test_incomplete_object_ends_nothing() -> None:
     assert all(made.entries[id_of(n)].wanted for n in (1, 2, 3))
     say(made, "a", [3])
     assert [made.entries[id_of(n)].wanted for n in (2, 3)] == [False, True]
-    assert not made.incomplete
+    assert not made.sources.incomplete
 
 
 def test_nothing_is_sent_before_it_was_read() -> None:
     """Until the inventory has reached an id it is neither dirty nor lost."""
     made = fresh(read=False)
     say(made, "a", [1, 2])
-    assert not made.dirty
-    assert made.pending == 2
-    made.take_part(id_of(1).rpartition("/")[2][:4], [], now=NOW)
-    made.parts.clear()
-    made.take_part(id_of(1).rpartition("/")[2][0], [], now=NOW)
-    assert id_of(1) in made.dirty
+    assert not made.agenda.dirty
+    assert figures.pending(made) == 2
+    made.observed.take_part(id_of(1).rpartition("/")[2][:4], [], now=NOW)
+    made.observed.parts.clear()
+    made.observed.take_part(id_of(1).rpartition("/")[2][0], [], now=NOW)
+    assert id_of(1) in made.agenda.dirty
 
 
 def test_violation_that_came_and_went_unread_leaves_nothing() -> None:
@@ -112,7 +115,7 @@ def test_violation_that_came_and_went_unread_leaves_nothing() -> None:
     say(made, "a", [1])
     say(made, "a", [])
     assert not made.entries
-    assert not made.unread
+    assert not made.observed.unread
 
 
 def test_restart_finds_the_hub_as_it_left_it() -> None:
@@ -123,20 +126,20 @@ def test_restart_finds_the_hub_as_it_left_it() -> None:
     made = fresh(read=False)
     say(made, "a", [1])
     known = Known(digest, NOW - 99, NOW - 99, archived=False)
-    made.take_part("", [Held(id_of(1), known, "uid-1", ORIGIN, "r1")], now=NOW)
-    assert decide(made.entries[id_of(1)], ledger=made, rules=RULES, now=NOW) is None
+    made.observed.take_part("", [Held(id_of(1), known, "uid-1", ORIGIN, "r1")], now=NOW)
+    assert made.decide(made.entries[id_of(1)], rules=RULES, now=NOW, wall=NOW)[0] is None
     assert made.entries[id_of(1)].known == known
 
 
 def test_adopted_findings_are_ours_and_are_written_anew() -> None:
     """With the former uid released, its findings are known, and sent again to carry the new uid."""
     made = fresh(read=False)
-    made.adopted = frozenset({"uid-0"})
+    made.observed.adopted = frozenset({"uid-0"})
     say(made, "a", [1])
     digest = made.entries[id_of(1)].digest
-    made.take_part("", [Held(id_of(1), Known(digest, 1, 2, archived=False), "uid-0", ORIGIN, "r1")], now=NOW)
-    assert not made.quarantine.numbers
-    assert decide(made.entries[id_of(1)], ledger=made, rules=RULES, now=NOW) is Change.CHANGED
+    made.observed.take_part("", [Held(id_of(1), Known(digest, 1, 2, archived=False), "uid-0", ORIGIN, "r1")], now=NOW)
+    assert not made.observed.quarantine.numbers
+    assert made.decide(made.entries[id_of(1)], rules=RULES, now=NOW, wall=NOW)[0] is Change.CHANGED
 
 
 @pytest.mark.parametrize(
@@ -151,11 +154,11 @@ def test_inventory_never_overrules_a_fresh_acknowledgement(age: int, known: bool
     entry = made.entries[id_of(1)]
     made.launch(entry)
     made.acknowledge(entry, Known(entry.digest, NOW, NOW, archived=False), now=NOW)
-    made.take_part("", [], now=NOW + age)
-    assert (not made.lookups) == known
+    made.observed.take_part("", [], now=NOW + age)
+    assert (not made.observed.lookups) == known
     made.wake(NOW + ACK_OVERRULES_MS + 1)
-    assert made.look(20) == [entry.id]
-    made.take_lookup(entry.id, None, now=NOW + ACK_OVERRULES_MS + 1)
+    assert made.observed.take_lookups(20) == [entry.id]
+    made.observed.answer(entry.id, None, now=NOW + ACK_OVERRULES_MS + 1)
     assert entry.known is not None
     assert entry.known.digest == ""
     assert entry.known.created_at == NOW
@@ -170,7 +173,7 @@ def test_unanswered_import_is_repeated_with_the_same_times() -> None:
     made.unanswered(entry, Known(entry.digest, NOW, NOW, archived=False))
     assert entry.unanswered is not None
     assert entry.unanswered.updated_at == NOW
-    assert id_of(1) in made.dirty
+    assert id_of(1) in made.agenda.dirty
     assert entry.known == Known("", NOW, NOW, archived=False)
 
 
@@ -178,17 +181,19 @@ def test_counts_follow_what_is_wanted() -> None:
     """Violations are counted by source, policy and severity, the default where the engine names none."""
     made = fresh()
     say(made, "a", [1, 2, 3])
-    assert made.violations == {("kyverno", "p", "HIGH"): 2, ("kyverno", "p", "MEDIUM"): 1}
+    assert made.standings.violations == {("kyverno", "p", "HIGH"): 2, ("kyverno", "p", "MEDIUM"): 1}
     made.gone(key("a"), now=NOW)
-    assert not made.violations
+    assert not made.standings.violations
 
 
 def test_positive_evidence_reaches_what_only_the_inventory_knows() -> None:
-    """A pass read by the grading listing clears its own API's finding that nobody calls for, and no other."""
+    """A pass read by the grading listing clears findings that nobody reports, whichever API they came from before, and
+    no other.
+    """
     made = fresh(read=False)
     known = Known("d", NOW, NOW, archived=False)
     say(made, "a", [2])
-    made.take_part(
+    made.observed.take_part(
         "",
         [
             *(Held(id_of(n), known, "uid-1", ORIGIN, f"r{n}") for n in (1, 2)),
@@ -199,57 +204,75 @@ def test_positive_evidence_reaches_what_only_the_inventory_knows() -> None:
     made.clear([violation(n).identity for n in (1, 2, 3)], key=key("x"))
     assert made.entries[id_of(1)].cleared
     assert not made.entries[id_of(2)].cleared
-    assert not made.entries[id_of(3)].cleared
+    assert made.entries[id_of(3)].cleared
+    assert made.entries[id_of(3)].origin == ORIGIN
 
 
-def settled(made: Ledger) -> str:
-    """An active finding that nobody calls for, decided and put aside; its id."""
-    made.list_reports(listed=True)
-    made.cover(ORIGIN, Coverage(live=True, since=NOW))
+WAIT = Wait(NOW + 1000)
+
+
+def settled(made: Ledger, hold: Hold | Wait = WAIT) -> str:
+    """An active finding that nobody reports, decided and put aside; its id."""
+    made.sources.list_reports(listed=True)
+    made.sources.cover(ORIGIN, Coverage(live=True, since=NOW))
     say(made, "a", [1])
     entry = made.entries[id_of(1)]
     made.launch(entry)
     made.acknowledge(entry, Known(entry.digest, NOW, NOW, archived=False), now=NOW)
     made.gone(key("a"), now=NOW)
     say(made, "r1", [], complete=False)
-    made.settle(entry, hold=Hold.DELAY, until=NOW + 1000)
-    assert not made.dirty
+    made.settle(entry, hold)
+    assert not made.agenda.dirty
     return entry.id
 
 
 @pytest.mark.parametrize(
-    "event",
+    ("hold", "event"),
     [
-        pytest.param(lambda made: made.wake(NOW + 1000), id="its time has come"),
-        pytest.param(lambda made: made.cover(ORIGIN, Coverage(live=False)), id="its API is lost"),
-        pytest.param(lambda made: made.cover(ORIGIN, Coverage(live=True, since=NOW + 1)), id="its API is back"),
-        pytest.param(lambda made: made.list_reports(listed=False), id="another API appeared"),
-        pytest.param(lambda made: say(made, "b", [1]), id="somebody calls"),
-        pytest.param(lambda made: say(made, "r1", []), id="its constraint is whole again"),
-        pytest.param(lambda made: made.gone(key("r1"), now=NOW), id="its constraint is gone"),
-        pytest.param(lambda made: made.clear([violation(1).identity], key=key("x")), id="it passes"),
-        pytest.param(lambda made: made.take_part("", [], now=NOW + ACK_OVERRULES_MS + 1), id="the hub lost it"),
-        pytest.param(lambda made: made.set_blind(ORIGIN, blind=True), id="an object cannot be read"),
+        pytest.param(WAIT, lambda made: made.wake(NOW + 1000), id="its time has come"),
+        pytest.param(
+            Hold.SOURCE,
+            lambda made: made.sources.cover(ORIGIN, Coverage(live=True, since=NOW + 1)),
+            id="its API is back",
+        ),
+        pytest.param(Hold.SOURCE, lambda made: made.sources.list_reports(listed=False), id="another API appeared"),
+        pytest.param(WAIT, lambda made: say(made, "b", [1]), id="somebody reports it"),
+        pytest.param(Hold.UNLISTED, lambda made: say(made, "r1", []), id="a report is whole again"),
+        pytest.param(Hold.UNLISTED, lambda made: made.gone(key("r1"), now=NOW), id="that report is gone"),
+        pytest.param(WAIT, lambda made: made.clear([violation(1).identity], key=key("x")), id="it passes"),
+        pytest.param(
+            WAIT, lambda made: made.observed.take_part("", [], now=NOW + ACK_OVERRULES_MS + 1), id="the hub lost it"
+        ),
+        pytest.param(
+            Hold.UNLISTED, lambda made: made.sources.set_unreadable(ORIGIN, frozenset({"shop"})), id="unreadable"
+        ),
+        pytest.param(Hold.UNCONFIRMED, lambda made: made.sources.confirm([ORIGIN], now=NOW + 1), id="a discovery"),
+        pytest.param(Hold.OWNERS_UNKNOWN, lambda made: made.sources.reconsider(), id="owners are known"),
+        pytest.param(
+            Hold.UNREPORTED, lambda made: made.sources.reconsider((set(), {"kyverno"})), id="its engine was heard"
+        ),
+        pytest.param(Hold.PRESENCE, lambda made: made.take_answers(), id="the API server has answered"),
+        pytest.param(Hold.GUARD, lambda made: made.finish_inventory(), id="the inventory is whole"),
+        pytest.param(Hold.UNREPORTED, lambda made: made.approve({"kyverno": NOW + 9}), id="a person approves"),
     ],
 )
-def test_what_may_change_a_decision_makes_it_dirty(event: Callable[[Ledger], object]) -> None:
+def test_what_may_change_a_decision_makes_it_dirty(hold: Hold | Wait, event: Callable[[Ledger], object]) -> None:
     """Every input that a decision depends on has the finding decided again."""
     made = fresh()
-    id_ = settled(made)
+    id_ = settled(made, hold)
     event(made)
-    assert id_ in made.dirty
-    assert id_ not in made.held
+    assert id_ in made.agenda.dirty
+    assert id_ not in made.agenda.held
 
 
-def test_a_discovery_wakes_what_waits_for_it() -> None:
-    """A finding whose API no discovery has confirmed since its loss is decided again with the next one, not before."""
-    made = fresh()
-    id_ = settled(made)
-    made.settle(made.entries[id_], hold=Hold.UNCONFIRMED)
-    made.confirm(["reports.openreports.io"], now=NOW + 1)
-    assert not made.dirty
-    made.confirm([ORIGIN], now=NOW + 1)
-    assert id_ in made.dirty
+@pytest.mark.parametrize("news", News)
+def test_news_looks_at_what_it_can_end_and_at_nothing_else(news: News) -> None:
+    """By the one table: a hold that such news cannot end is not decided again."""
+    for hold in Hold:
+        made = fresh()
+        id_ = settled(made, hold)
+        made._free(news)
+        assert (id_ in made.agenda.dirty) == (news in ENDED_BY[hold])
 
 
 def test_finding_met_by_id_as_another_clusters_is_left_alone() -> None:
@@ -259,7 +282,7 @@ def test_finding_met_by_id_as_another_clusters_is_left_alone() -> None:
     entry = made.entries[id_]
     made.launch(entry)
     made.meet_foreign(entry, "uid-2", archived=False, now=NOW)
-    assert made.quarantine.ids == {id_: "uid-2"}
+    assert made.observed.quarantine.ids == {id_: "uid-2"}
     assert entry.known is None
 
 
@@ -269,10 +292,12 @@ def test_second_look_takes_what_it_finds_and_believes_no_absence() -> None:
     id_ = settled(made)
     known = Known("d", NOW, NOW, archived=False)
     later = NOW + ACK_OVERRULES_MS + 1
-    made.take_found([Held(id_of(2), known, "uid-1", ORIGIN, "r2"), Held("x", known, "uid-2", ORIGIN, "r")], now=later)
+    made.observed.take_found(
+        [Held(id_of(2), known, "uid-1", ORIGIN, "r2"), Held("x", known, "uid-2", ORIGIN, "r")], now=later
+    )
     assert made.entries[id_of(2)].known == known
     assert made.entries[id_].known is not None
-    assert made.quarantine.ids == {"x": "uid-2"}
+    assert made.observed.quarantine.ids == {"x": "uid-2"}
 
 
 def test_nothing_else_makes_it_dirty() -> None:
@@ -280,6 +305,6 @@ def test_nothing_else_makes_it_dirty() -> None:
     made = fresh()
     settled(made)
     made.wake(NOW + 999)
-    made.cover("reports.openreports.io", Coverage(live=True, since=NOW))
+    made.sources.cover("reports.openreports.io", Coverage(live=True, since=NOW))
     say(made, "c", [5])
-    assert set(made.dirty) == {id_of(5)}
+    assert set(made.agenda.dirty) == {id_of(5)}

@@ -29,7 +29,8 @@ from prometheus_client import CollectorRegistry
 from policyhub.hub.errors import HubError, Throttled, Unavailable
 from policyhub.metrics import Metrics
 from policyhub.sources.violation import SourceKey
-from policyhub.sync.plan import Change, Hold, decide
+from policyhub.sync.holds import Hold
+from policyhub.sync.plan import Change
 from tests.unit.sync.model_cluster import IDS, KEYS, ORIGINS, PODS, Cluster, Said
 from tests.unit.sync.model_hub import LAG_MS, REFUSED, Finding, Hub
 from tests.unit.sync.model_operator import DELAY, RULES, Call, Clocks, Operator
@@ -164,8 +165,8 @@ class Model(RuleBasedStateMachine):
     @rule()
     def give_up(self) -> None:
         """The inventory is not to be had."""
-        if not self.operator.ledger.parts:
-            self.operator.ledger.give_up()
+        if not self.operator.ledger.observed.parts:
+            self.operator.ledger.observed.give_up()
 
     @rule(works=st.booleans())
     def look(self, works: bool) -> None:  # noqa: FBT001
@@ -346,28 +347,28 @@ class Model(RuleBasedStateMachine):
         for entry in ledger.entries.values():
             if entry.in_flight:
                 continue
-            if entry.known is None and not ledger.is_read(entry.id):
-                assert not entry.wanted or entry.id in ledger.unread
+            if entry.known is None and not ledger.observed.is_read(entry.id):
+                assert not entry.wanted or entry.id in ledger.observed.unread
                 continue
-            decision = decide(entry, ledger=ledger, rules=RULES, now=now)
+            decision = ledger.decide(entry, rules=RULES, now=now, wall=now)[0]
             if isinstance(decision, Change) and decision is not Change.REFRESHED:
-                assert entry.id in ledger.dirty, f"{IDS[entry.id]}: {decision}"
+                assert entry.id in ledger.agenda.dirty, f"{IDS[entry.id]}: {decision}"
 
     @invariant()
     def counts_agree(self) -> None:
         ledger = self.operator.ledger
         entries = ledger.entries.values()
-        assert ledger.violations.total() == sum(entry.wanted for entry in entries)
+        assert ledger.standings.violations.total() == sum(entry.wanted for entry in entries)
         active = [entry for entry in entries if entry.known is not None and not entry.known.archived]
-        assert +ledger.triage == Counter(entry.triage for entry in active)
-        assert ledger.active == sum(entry.known is not None and not entry.known.archived for entry in entries)
-        assert {id_ for ids in ledger.objects.values() for id_ in ids} == {e.id for e in entries if e.calls}
+        assert +ledger.standings.triage == Counter(entry.triage for entry in active)
+        assert ledger.guard.total() == sum(entry.known is not None and not entry.known.archived for entry in entries)
+        assert {id_ for ids in ledger.desired.objects.values() for id_ in ids} == {e.id for e in entries if e.calls}
 
     # -- the end --------------------------------------------------------------------------------------------------
 
     def teardown(self) -> None:
         """Once nothing breaks any more, Security Hub has exactly the violations."""
-        if self.operator.ledger.parts or self.cluster.seq:
+        if self.operator.ledger.observed.parts or self.cluster.seq:
             self.calm()
             self.check()
 
@@ -383,7 +384,9 @@ class Model(RuleBasedStateMachine):
         self.discover(unknown=set())
         sight = self.operator.sight
         for origin in ORIGINS:
-            if sight.can_list(origin) and (not sight.sources[origin].watching or origin in self.operator.ledger.blind):
+            if sight.can_list(origin) and (
+                not sight.sources[origin].watching or origin in self.operator.ledger.sources.unreadable
+            ):
                 sight.list_all(origin)
         if not sight.sees_namespaces:
             sight.list_namespaces()
@@ -401,13 +404,15 @@ class Model(RuleBasedStateMachine):
         refused = {label for label, words in must.items() if words == REFUSED}
         found = {IDS[id_]: finding for id_, finding in self.hub.active().items()}
         assert found.keys() >= must.keys() - refused, f"{must.keys() - refused - found.keys()} are lost"
-        stuck = {IDS[id_] for id_, hold in self.operator.ledger.held.items() if hold == Hold.REJECTED}  # as last worded
+        stuck = {
+            IDS[id_] for id_, hold in self.operator.ledger.agenda.held.items() if hold == Hold.REJECTED
+        }  # as last worded
         more = found.keys() - must.keys() - may - stuck
         assert not more, f"{more} are no violations"
         for label in must.keys() - refused:
             assert found[label]["Description"].endswith(": " + must[label]), f"{label} reads otherwise"
-        assert not self.operator.ledger.dirty
-        assert not self.operator.ledger.unread
+        assert not self.operator.ledger.agenda.dirty
+        assert not self.operator.ledger.observed.unread
 
 
 EXAMPLES = os.environ.get("MODEL_EXAMPLES", "")

@@ -7,15 +7,15 @@ import pytest
 from policyhub.findings.identity import finding_id
 from policyhub.sources.violation import Identity, SourceKey, Subject, Violation
 from policyhub.sync.entry import Coverage, Entry, Held, Known
+from policyhub.sync.grading import RESUME_MS
+from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.plan import (
     ARCHIVE_REJECTED,
     DAY_MS,
     REFRESH_MS,
-    RESUME_MS,
     Change,
     Decision,
-    Hold,
     Rules,
     Wait,
     decide,
@@ -51,13 +51,13 @@ def nothing() -> frozenset[Identity]:
 def ledger(*, read: bool = True, covered: bool = True) -> Ledger:
     made = Ledger(cluster_id="alpha", cluster_uid="uid-1", default_severity="MEDIUM", on_dirty=lambda: None)
     if read:
-        made.take_part("", [], now=NOW - DAY_MS)
+        made.observed.take_part("", [], now=NOW - DAY_MS)
         made.finish_inventory()
     if covered:
-        made.list_reports(listed=True)
+        made.sources.list_reports(listed=True)
         for key in (REPORT, CONSTRAINT):
-            made.cover(key.origin, Coverage(live=True, since=NOW - DAY_MS))
-            made.confirmed[key.origin] = NOW + DAY_MS
+            made.sources.cover(key.origin, Coverage(live=True, since=NOW - DAY_MS))
+            made.sources.confirmed[key.origin] = NOW + DAY_MS
     return made
 
 
@@ -141,19 +141,19 @@ def only_in_hub(made: Ledger, *, key: SourceKey = REPORT, at: int = NOW) -> Entr
     said = violation(rule="repos" if key is CONSTRAINT else "r")
     id_ = finding_id("alpha", said.identity)
     known = Known("d", NOW - DAY_MS, NOW - DAY_MS, archived=False)
-    made.take_part("", [Held(id_, known, "uid-1", key.origin, said.rule)], now=at)
+    made.observed.take_part("", [Held(id_, known, "uid-1", key.origin, said.rule)], now=at)
     return made.entries[id_]
 
 
 def deleted_while_uncovered(made: Ledger) -> Entry:
     entry = lost(made)
-    made.cover(REPORT.origin, Coverage(live=False))
+    made.sources.cover(REPORT.origin, Coverage(live=False))
     return entry
 
 
 def covered_again(made: Ledger) -> Entry:
     entry = deleted_while_uncovered(made)
-    made.cover(REPORT.origin, Coverage(live=True, since=NOW + DELAY))
+    made.sources.cover(REPORT.origin, Coverage(live=True, since=NOW + DELAY))
     return entry
 
 
@@ -164,15 +164,15 @@ def of_truncated_constraint(made: Ledger) -> Entry:
 
 def unconfirmed(made: Ledger) -> Entry:
     entry = lost(made)
-    made.confirmed[REPORT.origin] = NOW - 1
+    made.sources.confirmed[REPORT.origin] = NOW - 1
     return entry
 
 
 def cut_and_resumed(made: Ledger) -> Entry:
     """The watch was cut as the delay ended, and went on from where it was."""
     entry = lost(made)
-    made.cover(REPORT.origin, Coverage(live=False))
-    made.cover(REPORT.origin, Coverage(live=True, since=NOW - DAY_MS, resumed=NOW + DELAY))
+    made.sources.cover(REPORT.origin, Coverage(live=False))
+    made.sources.cover(REPORT.origin, Coverage(live=True, since=NOW - DAY_MS, resumed=NOW + DELAY))
     return entry
 
 
@@ -182,7 +182,7 @@ def beside_an_unreadable_report(made: Ledger) -> Entry:
 
 
 def beside_a_blind_listing(made: Ledger) -> Entry:
-    made.set_blind(REPORT.origin, blind=True)
+    made.sources.set_unreadable(REPORT.origin, frozenset({"shop"}))
     return only_in_hub(made)
 
 
@@ -195,13 +195,13 @@ def passes_on_a_fresh_watch(made: Ledger) -> Entry:
     """Its report reads pass, by a watch that began after the last discovery: another cluster may be answering."""
     entry = passes(made)
     made.opened[REPORT.origin] = NOW + 1
-    made.confirmed[REPORT.origin] = NOW
+    made.sources.confirmed[REPORT.origin] = NOW
     return entry
 
 
 def others_unheard(made: Ledger) -> Entry:
     entry = passes(made)
-    made.list_reports(listed=False)
+    made.sources.list_reports(listed=False)
     return entry
 
 
@@ -255,21 +255,23 @@ def unanswered(made: Ledger) -> Entry:
 def test_decision(state: Callable[[Ledger], Entry], after: int, expected: Decision) -> None:
     """What is done follows from the entry, its coverage and the time, as the module's table says."""
     made = ledger()
-    assert decide(state(made), ledger=made, rules=RULES, now=NOW + after) == expected
+    entry = state(made)
+    evidence = made.evidence(entry, rules=RULES, now=NOW + after, wall=NOW + after)
+    assert decide(entry, evidence, RULES, NOW + after) == expected
 
 
 def test_no_archive_mode_never_archives() -> None:
     """NoArchive holds what would be archived, on positive evidence too."""
     made = ledger()
     rules = Rules(archive_delay_ms=0, archive=False)
-    assert decide(passes(made), ledger=made, rules=rules, now=NOW + DAY_MS) is Hold.MODE
+    assert made.decide(passes(made), rules=rules, now=NOW + DAY_MS, wall=NOW + DAY_MS)[0] is Hold.MODE
 
 
 def test_unknown_api_is_no_evidence() -> None:
     """A finding whose API was never seen in this process is held: a CRD that vanished while we were down."""
     made = ledger(covered=False)
-    made.list_reports(listed=True)
-    assert decide(only_in_hub(made), ledger=made, rules=RULES, now=NOW + DAY_MS) is Hold.SOURCE
+    made.sources.list_reports(listed=True)
+    assert made.decide(only_in_hub(made), rules=RULES, now=NOW + DAY_MS, wall=NOW + DAY_MS)[0] is Hold.SOURCE
 
 
 def test_refreshes_are_spread_and_before_security_hub_forgets() -> None:

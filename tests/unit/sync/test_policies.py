@@ -280,7 +280,7 @@ class World:
         self.clock = Clock()
         self.policies = Policies(now=self.clock, on_malformed=print)
         self.ledger = Ledger(cluster_id="alpha", cluster_uid="u", default_severity="MEDIUM", on_dirty=lambda: None)
-        self.ledger.take_part("", [], now=START)
+        self.ledger.observed.take_part("", [], now=START)
         self.views = {
             resource: View(
                 cluster="alpha",
@@ -325,9 +325,9 @@ def test_a_finding_says_what_its_policy_says() -> None:
     assert told != plain
     assert world.entry.voice is not None
     assert (world.entry.voice.severity, dict(world.entry.voice.properties)) == ("HIGH", {"policy-title": "T"})
-    world.ledger.dirty.clear()
+    world.ledger.agenda.dirty.clear()
     world.report()
-    assert not world.ledger.dirty
+    assert not world.ledger.agenda.dirty
 
 
 def test_the_policys_severity_decides_whether_a_violation_is_wanted() -> None:

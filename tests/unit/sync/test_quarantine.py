@@ -4,9 +4,12 @@ from collections.abc import Callable
 
 import pytest
 
+from policyhub.sync import figures
 from policyhub.sync.entry import Held, Known
-from policyhub.sync.ledger import ACK_OVERRULES_MS, Ledger
-from policyhub.sync.plan import Change, Hold, decide
+from policyhub.sync.holds import Hold
+from policyhub.sync.ledger import Ledger
+from policyhub.sync.observed import ACK_OVERRULES_MS
+from policyhub.sync.plan import Change
 from policyhub.sync.quarantine import MANY, MOST
 from tests.unit.sync.test_ledger import NOW, ORIGIN, RULES, fresh, id_of, say
 
@@ -19,7 +22,8 @@ def theirs(number: int, uid: str = OTHER, *, archived: bool = False) -> Held:
 
 
 def verdict(made: Ledger, number: int) -> object:
-    return decide(made.entries[id_of(number)], ledger=made, rules=RULES, now=NOW)
+    made.sources.list_reports(listed=True)
+    return made.decide(made.entries[id_of(number)], rules=RULES, now=NOW, wall=NOW)[0]
 
 
 @pytest.mark.parametrize("uid", [OTHER, ""], ids=["another uid", "no uid"])
@@ -27,63 +31,65 @@ def test_a_foreign_finding_is_left_alone_and_all_else_goes_on(uid: str) -> None:
     """An id that is another's in Security Hub is never sent, wanted or not; the others are."""
     made = fresh(read=False)
     say(made, "a", [1, 2])
-    made.take_part("", [theirs(1, uid), theirs(3, uid)], now=NOW)
+    made.observed.take_part("", [theirs(1, uid), theirs(3, uid)], now=NOW)
     made.finish_inventory()
-    assert made.quarantine.ids == {id_of(1): uid, id_of(3): uid}
-    assert not made.quarantine.conflict
+    assert made.observed.quarantine.ids == {id_of(1): uid, id_of(3): uid}
+    assert not made.observed.quarantine.conflict
     assert verdict(made, 1) is Hold.QUARANTINED
     assert verdict(made, 2) is Change.NEW
-    assert made.quarantined == 1
+    assert figures.quarantined(made) == 1
     assert id_of(3) not in made.entries
 
 
 def test_many_foreign_findings_are_a_conflict() -> None:
     """More than ten of one uid, active or archived, are a cluster at work; ten of each of several are not."""
     made = fresh(read=False)
-    made.take_part("", [theirs(n, "uid-3", archived=n % 2 == 0) for n in range(MANY)], now=NOW)
-    made.take_part("", [theirs(n) for n in range(100, 100 + MANY)], now=NOW)
-    before = made.quarantine.conflict
-    made.take_part("", [theirs(99)], now=NOW)
-    assert (before, made.quarantine.conflict) == (False, True)
+    made.observed.take_part("", [theirs(n, "uid-3", archived=n % 2 == 0) for n in range(MANY)], now=NOW)
+    made.observed.take_part("", [theirs(n) for n in range(100, 100 + MANY)], now=NOW)
+    before = made.observed.quarantine.conflict
+    made.observed.take_part("", [theirs(99)], now=NOW)
+    assert (before, made.observed.quarantine.conflict) == (False, True)
 
 
 def test_one_finding_read_often_counts_once() -> None:
     """However often the same finding is met, by pages, parts, look-ups and second looks, it is one."""
     made = fresh(read=False)
     for _ in range(MANY + 1):
-        made.meet(id_of(1), OTHER, archived=False, now=NOW, inventory=True)
-        made.take_part("", [theirs(1)], now=NOW)
-        made.take_found([theirs(1)], now=NOW)
-        made.take_lookup(id_of(1), theirs(1), now=NOW)
-    assert made.quarantine.numbers == {OTHER: 1}
+        made.observed.meet(id_of(1), OTHER, archived=False, now=NOW, inventory=True)
+        made.observed.take_part("", [theirs(1)], now=NOW)
+        made.observed.take_found([theirs(1)], now=NOW)
+        made.observed.answer(id_of(1), theirs(1), now=NOW)
+    assert made.observed.quarantine.numbers == {OTHER: 1}
 
 
 def test_what_is_remembered_is_bounded() -> None:
     """Of a hundred thousand foreign findings a thousand are remembered; that many are a conflict, of whatever uids."""
     made = fresh(read=False)
     for number in range(100_000):
-        made.meet(f"policyhub/alpha/{number:x}", f"uid-{number % 500}", archived=False, now=NOW, inventory=True)
-    assert len(made.quarantine.ids) == sum(made.quarantine.numbers.values()) == MOST
-    assert made.quarantine.conflict
-    assert len(made._asked_again) == MOST
+        made.observed.meet(
+            f"policyhub/alpha/{number:x}", f"uid-{number % 500}", archived=False, now=NOW, inventory=True
+        )
+    assert len(made.observed.quarantine.ids) == sum(made.observed.quarantine.numbers.values()) == MOST
+    assert made.observed.quarantine.conflict
+    assert len(made.observed._asked_again) == MOST
 
 
 def test_a_conflict_ends_with_the_findings() -> None:
     """An inventory that meets them no longer ends the conflict; what it may have skipped is read by id first."""
     made = fresh(read=False)
     say(made, "a", [1])
-    made.take_part("", [theirs(n) for n in range(1, MANY + 2)], now=NOW)
+    made.observed.take_part("", [theirs(n) for n in range(1, MANY + 2)], now=NOW)
     made.finish_inventory()
-    stopped = [made.quarantine.conflict]
-    made.take_part("", [], now=NOW)
+    stopped = [made.observed.quarantine.conflict]
+    made.observed.take_part("", [], now=NOW)
     made.finish_inventory()
-    stopped.append(made.quarantine.conflict)
+    stopped.append(made.observed.quarantine.conflict)
     assert stopped == [True, False]
     assert verdict(made, 1) is Hold.QUARANTINED
-    assert set(made.look(100)) == {id_of(n) for n in range(1, MANY + 2)}
+    assert set(made.observed.take_lookups(100)) == {id_of(n) for n in range(1, MANY + 2)}
     for number in range(1, MANY + 2):
-        made.take_lookup(id_of(number), None, now=NOW)
-    assert not made.quarantine.ids
+        made.observed.answer(id_of(number), None, now=NOW)
+    assert not made.observed.quarantine.ids
     assert verdict(made, 1) is Change.NEW
 
 
@@ -91,13 +97,13 @@ def test_an_inventory_that_lacks_it_proves_nothing() -> None:
     """Pages that shift while they are read skip some: a quarantined id that an inventory lacks is asked for by id."""
     made = fresh(read=False)
     say(made, "a", [1])
-    made.take_part("", [theirs(1)], now=NOW)
+    made.observed.take_part("", [theirs(1)], now=NOW)
     made.finish_inventory()
-    made.take_part("", [], now=NOW)
+    made.observed.take_part("", [], now=NOW)
     made.finish_inventory()
     assert verdict(made, 1) is Hold.QUARANTINED
-    assert made.look(20) == [id_of(1)]
-    made.take_lookup(id_of(1), theirs(1), now=NOW)
+    assert made.observed.take_lookups(20) == [id_of(1)]
+    made.observed.answer(id_of(1), theirs(1), now=NOW)
     assert verdict(made, 1) is Hold.QUARANTINED
 
 
@@ -114,48 +120,48 @@ def test_what_its_owner_lets_go_leaves_the_quarantine(answer: Held | None, chang
     """It is asked for by id after a quarter of an hour, and met by each inventory."""
     made = fresh(read=False)
     say(made, "a", [1])
-    made.take_part("", [theirs(1)], now=NOW)
+    made.observed.take_part("", [theirs(1)], now=NOW)
     made.finish_inventory()
     if way == "inventory":
-        made.take_part("", [] if answer is None else [answer], now=NOW)
+        made.observed.take_part("", [] if answer is None else [answer], now=NOW)
         made.finish_inventory()
     else:
         made.wake(LATER)
     if answer is None or way == "look-up":
-        assert made.look(20) == [id_of(1)]
-        made.take_lookup(id_of(1), answer, now=LATER)
-    assert not made.quarantine.ids
-    assert id_of(1) in made.dirty
+        assert made.observed.take_lookups(20) == [id_of(1)]
+        made.observed.answer(id_of(1), answer, now=LATER)
+    assert not made.observed.quarantine.ids
+    assert id_of(1) in made.agenda.dirty
     assert verdict(made, 1) is change
 
 
 def test_a_finding_that_nobody_reports_here_is_asked_for_as_well() -> None:
     """The status shows what is there now, not what the last inventory met."""
     made = fresh(read=False)
-    made.take_part("", [theirs(1)], now=NOW)
+    made.observed.take_part("", [theirs(1)], now=NOW)
     made.finish_inventory()
     made.wake(LATER)
-    assert made.look(20) == [id_of(1)]
-    made.drop_lookup(id_of(1))
-    assert made.look(20) == [id_of(1)]
-    made.take_lookup(id_of(1), None, now=LATER)
-    assert not made.quarantine.ids
+    assert made.observed.take_lookups(20) == [id_of(1)]
+    made.observed.drop_lookup(id_of(1))
+    assert made.observed.take_lookups(20) == [id_of(1)]
+    made.observed.answer(id_of(1), None, now=LATER)
+    assert not made.observed.quarantine.ids
     made.wake(LATER * 2)
-    assert made.look(20) == []
+    assert made.observed.take_lookups(20) == []
 
 
 def test_an_adopted_uid_is_not_foreign() -> None:
     """Findings without a uid can be taken over like those of another one."""
     made = fresh(read=False)
-    made.adopted = frozenset({""})
+    made.observed.adopted = frozenset({""})
     say(made, "a", [1])
-    made.take_part("", [theirs(1, "")], now=NOW)
-    assert not made.quarantine.numbers
+    made.observed.take_part("", [theirs(1, "")], now=NOW)
+    assert not made.observed.quarantine.numbers
     assert verdict(made, 1) is Change.CHANGED
 
 
 def in_hub(made: Ledger) -> None:
-    made.take_part("", [theirs(1, "uid-1")], now=NOW)
+    made.observed.take_part("", [theirs(1, "uid-1")], now=NOW)
 
 
 def acknowledged(made: Ledger) -> None:
@@ -170,11 +176,11 @@ def test_what_was_ours_and_is_anothers_now_is_left_alone(before: Callable[[Ledge
     made = fresh()
     say(made, "a", [1])
     before(made)
-    assert made.active == 1
-    made.take_found([theirs(1)], now=NOW + 1)
+    assert made.guard.total() == 1
+    made.observed.take_found([theirs(1)], now=NOW + 1)
     assert verdict(made, 1) is Hold.QUARANTINED
-    assert made.active == 0
-    assert made.triage.total() == 0
+    assert made.guard.total() == 0
+    assert made.standings.triage.total() == 0
 
 
 def test_a_call_under_way_ends_before_it_is_left_alone() -> None:
@@ -183,23 +189,23 @@ def test_a_call_under_way_ends_before_it_is_left_alone() -> None:
     say(made, "a", [1])
     entry = made.entries[id_of(1)]
     made.launch(entry)
-    made.take_found([theirs(1)], now=NOW)
+    made.observed.take_found([theirs(1)], now=NOW)
     made.acknowledge(entry, Known(entry.digest, NOW, NOW, archived=False), now=NOW)
     assert verdict(made, 1) is Hold.QUARANTINED
     made.wake(LATER)
-    assert made.look(20) == [id_of(1)]
-    made.take_lookup(
+    assert made.observed.take_lookups(20) == [id_of(1)]
+    made.observed.answer(
         id_of(1), Held(id_of(1), Known(entry.digest, NOW, NOW, archived=False), "uid-1", ORIGIN, "r1"), now=LATER
     )
-    assert not made.quarantine.ids
+    assert not made.observed.quarantine.ids
     assert verdict(made, 1) is None
 
 
 def test_one_finding_of_the_cluster_that_was_here_before_is_a_conflict() -> None:
     """Where another cluster answers than before, nothing is sent before somebody has adopted its findings."""
     made = fresh(read=False)
-    made.quarantine.former = frozenset({theirs(1).cluster_uid})
+    made.observed.quarantine.former = frozenset({theirs(1).cluster_uid})
     say(made, "a", [1, 2])
-    made.take_part("", [theirs(1)], now=NOW)
+    made.observed.take_part("", [theirs(1)], now=NOW)
     made.finish_inventory()
-    assert made.quarantine.conflict
+    assert made.observed.quarantine.conflict

@@ -42,7 +42,7 @@ def calls(recorded: Iterable[Recorded], *, moment: str) -> set[Call]:
         on_malformed=lambda *told: malformed.append(told),
     )
     rollup = Rollup(ledger=ledger, owners=owners)
-    ledger.lineage = rollup
+    ledger.sources.ownership = rollup
     for sink in owners.sinks.values():
         sink.begin()
     for one in at(moment, "owners"):

@@ -18,11 +18,16 @@ from policyhub.metrics import Metrics
 from policyhub.sources.filter import Filter
 from policyhub.sources.violation import SourceKey, Subject
 from policyhub.sync.entry import Coverage, Entry, Held, Known
-from policyhub.sync.ledger import OWNERS, Ledger
+from policyhub.sync.evidence import OWNERS
+from policyhub.sync.existence import Presence
+from policyhub.sync.grading import RESUME_MS
+from policyhub.sync.holds import Hold
+from policyhub.sync.ledger import Ledger
 from policyhub.sync.owners import JOBS, PODS, REPLICASETS, Owners
-from policyhub.sync.plan import DAY_MS, RESUME_MS, Change, Decision, Hold, Rules, Wait, decide
+from policyhub.sync.plan import DAY_MS, Change, Decision, Rules, Wait
 from policyhub.sync.rollup import Rollup
 from policyhub.sync.view import View
+from tests.unit.sync.asked import Asked
 
 START = 1_790_000_000_000
 DELAY = 600_000
@@ -67,18 +72,18 @@ class World:
             now=lambda: self.now, on_change=lambda o: self.rollup.shift(o, now=self.now), on_malformed=lambda *_: None
         )
         self.rollup = Rollup(ledger=self.ledger, owners=self.owners)
-        self.ledger.lineage = self.rollup
+        self.ledger.sources.ownership = self.rollup
         self.views = {group: self._view(group, plural) for group, plural in (REPORTS, CONSTRAINTS)}
-        self.ledger.take_part("", [], now=self.now)
+        self.ledger.observed.take_part("", [], now=self.now)
         self.ledger.finish_inventory()
-        self.ledger.list_reports(listed=True)
+        self.ledger.sources.list_reports(listed=True)
         for view in self.views.values():
             view.begin()
             view.finish()
-            self.ledger.cover(view.origin, Coverage(live=True, since=START - DAY_MS))
-            self.ledger.confirmed[view.origin] = START + DAY_MS
+            self.ledger.sources.cover(view.origin, Coverage(live=True, since=START - DAY_MS))
+            self.ledger.sources.confirmed[view.origin] = START + DAY_MS
         for origin in OWNERS:
-            self.ledger.confirmed[origin] = START + DAY_MS
+            self.ledger.sources.confirmed[origin] = START + DAY_MS
         if listed:
             self.lists()
 
@@ -175,14 +180,20 @@ class World:
             if entry.wanted and not entry.in_flight:
                 self.ledger.launch(entry)
                 self.ledger.acknowledge(entry, Known(entry.digest, START, START, archived=False), now=self.now)
-                self.ledger.settle(entry)
+                self.ledger.settle(entry, None)
+
+    def asked(self, presence: Presence) -> None:
+        """What the API server says of the Deployment, and that its policy exists."""
+        existence = self.ledger.sources.existence = Asked(p=Presence.THERE)
+        existence.subjects[Subject("apps", "Deployment", "shop", "web")] = presence
+        self.ledger.sources.discovered = START + DAY_MS
 
     def decide(self) -> Decision:
         """Of the one finding that there is."""
         [entry] = self.ledger.entries.values()
-        decision = decide(entry, ledger=self.ledger, rules=RULES, now=self.now)
+        decision = self.ledger.decide(entry, rules=RULES, now=self.now, wall=self.now)[0]
         if isinstance(decision, Hold):
-            self.ledger.settle(entry, hold=decision)
+            self.ledger.settle(entry, decision)
         return decision
 
 
@@ -337,7 +348,7 @@ def test_fixed_by_a_rollout_that_is_not_scanned_yet() -> None:
     world.report("Pod", "web-new-1", "pass")
     world.report("ReplicaSet", "web-new", "pass")
     assert world.rollup.news
-    world.ledger.reconsider()
+    world.ledger.sources.reconsider()
     assert world.decide() is Change.ARCHIVED
 
 
@@ -382,25 +393,29 @@ def test_a_bare_pod_that_is_deleted() -> None:
         if not report_first:
             world.unreport("Pod", "bare")
         [entry] = world.ledger.entries.values()
-        assert world.ledger.deleted_since(entry) == START
+        assert world.decide() == Wait(START + DELAY)
         world.now += DELAY
         assert world.decide() is Change.ARCHIVED
 
 
 def test_a_deployment_that_is_deleted() -> None:
-    """Its report and all that it owned went: gone. With one Pod left, it is not."""
+    """Its report and all that it owned went, and the API server says that it is gone; that it owns nothing is not
+    enough.
+    """
     world = rollout()
     for kind, name in (("Deployment", "web"), ("ReplicaSet", "web-old"), ("Pod", "web-old-1"), ("Pod", "web-old-2")):
         world.unreport(kind, name)
-    [entry] = world.ledger.entries.values()
     world.drop("Pod", "web-old-1", "web-old-2")
-    assert world.ledger.deleted_since(entry) is None
     world.drop("ReplicaSet", "web-old")
-    assert world.ledger.deleted_since(entry) == START
+    world.now += DELAY
+    world.asked(Presence.THERE)
+    assert world.decide() is Hold.UNREPORTED
+    world.asked(Presence.GONE)
+    assert world.decide() is Change.ARCHIVED
 
 
 def test_a_deployment_that_is_deleted_while_the_audit_is_stopped() -> None:
-    """The constraint goes on listing its Pods; they and all else that it owned are gone: so is it."""
+    """The constraint goes on listing its Pods; they are gone, and so is it, as the API server says."""
     world = World()
     world.put(thing("ReplicaSet", "web-old", WEB), thing("Pod", "web-old-1", OLD))
     world.audit(("Pod", "web-old-1"))
@@ -408,21 +423,9 @@ def test_a_deployment_that_is_deleted_while_the_audit_is_stopped() -> None:
     world.drop("Pod", "web-old-1")
     assert world.decide() is Hold.AUDIT  # scaled down, perhaps
     world.drop("ReplicaSet", "web-old")
+    world.asked(Presence.GONE)
     world.now += DELAY
     assert world.decide() is Change.ARCHIVED
-
-
-def test_a_truncated_list_may_lack_what_has_lost_its_pods() -> None:
-    """Its Pods are gone, and the list may have had no place for itself: it is not known to be gone."""
-    world = World()
-    world.put(thing("Pod", "db-0", DB), thing("Pod", "a"))
-    world.audit(("Pod", "a"), ("Pod", "db-0"), total=3)
-    world.sent()
-    world.drop("Pod", "db-0")
-    entry = next(e for e in world.ledger.entries.values() if not e.wanted)
-    assert world.ledger.deleted_since(entry) is None
-    world.audit(("Pod", "a"), at=1)
-    assert world.ledger.deleted_since(entry) == START
 
 
 def test_when_pods_speak_in_place_of_their_controller() -> None:
@@ -467,7 +470,7 @@ def test_nothing_is_archived_while_owners_are_not_known() -> None:
     sink.state(WATCHING)
     world.drop("Pod", "web-old-1", "web-old-2")
     world.drop("ReplicaSet", "web-old")
-    world.ledger.reconsider()
+    world.ledger.sources.reconsider()
     assert world.decide() == Wait(world.now + DELAY)
 
 
@@ -479,7 +482,7 @@ def test_another_cluster_that_answers_has_no_pods() -> None:
     world.sent()
     world.now += 1_000
     for origin in (*OWNERS, "policyreports.wgpolicyk8s.io"):
-        world.ledger.confirmed[origin] = world.now
+        world.ledger.sources.confirmed[origin] = world.now
     world.now += 1_000
     world.lists()
     world.now += DELAY
@@ -500,7 +503,7 @@ def test_after_a_restart_the_inventorys_finding_waits_for_the_pods() -> None:
         source="kyverno",
         place=("apps", "v1", "StatefulSet", "shop", "db"),
     )
-    world.ledger.take_part("", [held], now=world.now)
+    world.ledger.observed.take_part("", [held], now=world.now)
     world.now += DAY_MS // 2
     assert world.decide() is Hold.OWNERS_UNKNOWN
     world.lists([thing("Pod", "db-0", DB)])
@@ -634,10 +637,10 @@ COSTS: dict[str, Callable[[World], object]] = {
     "one report that goes": lambda world: world.unreport("Pod", "db-7"),
     "what is asked at a decision": lambda world: [
         (
-            world.rollup.unreported("kyverno", of),
+            world.rollup.unreported("kyverno", "p", of),
             world.rollup.unaudited(of, AUDITS, 0),
             world.rollup.places(of, AUDITS),
-            world.rollup.deleted(of, orphaned=True),
+            world.rollup.deleted(of),
         )
         for of in [Subject("apps", "StatefulSet", "shop", "db")]
     ],
@@ -685,8 +688,8 @@ def test_a_report_of_many_pods_that_move(moves: list[tuple[int, str]]) -> None:
     assert {where: entry.voice for where, entry in moved.wanted.items()} == {
         where: entry.voice for where, entry in fresh.wanted.items()
     }
-    assert {key: set(ids) for key, ids in moved.ledger.objects.items()} == {
-        key: set(ids) for key, ids in fresh.ledger.objects.items()
+    assert {key: set(ids) for key, ids in moved.ledger.desired.objects.items()} == {
+        key: set(ids) for key, ids in fresh.ledger.desired.objects.items()
     }
 
 

@@ -12,8 +12,9 @@ from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
 from policyhub.sources.filter import Filter
 from policyhub.sync.entry import Coverage, Held, Known
+from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
-from policyhub.sync.plan import Change, Hold, Rules, Wait, decide
+from policyhub.sync.plan import Change, Rules, Wait
 from policyhub.sync.shares import DAY_MS, Limits
 from policyhub.sync.view import View
 
@@ -30,7 +31,7 @@ def made(**limits: int) -> tuple[View, Ledger]:
         on_dirty=lambda: None,
         limits=Limits(**limits),
     )
-    ledger.take_part("", [], now=NOW)
+    ledger.observed.take_part("", [], now=NOW)
     view = View(
         cluster="alpha",
         group="wgpolicyk8s.io",
@@ -148,8 +149,8 @@ def test_a_namespace_may_have_so_many_findings() -> None:
     assert "shop" not in told(ledger)
     for number in range(5):
         view.delete(raw(f"r{number}", []))
-    for id_ in list(ledger.dirty):
-        ledger.settle(ledger.entries[id_])
+    for id_ in list(ledger.agenda.dirty):
+        ledger.settle(ledger.entries[id_], None)
     view.upsert(raw("again", named("z", 10)))
     assert wanted(ledger) == set(named("z", 10))
     assert not ledger.refusals
@@ -160,10 +161,10 @@ def test_what_has_a_place_keeps_it() -> None:
     view, ledger = made(namespace_findings=5)
     view.upsert(raw("r", named("x", 8)))
     first = wanted(ledger)
-    ledger.dirty.clear()
+    ledger.agenda.dirty.clear()
     view.upsert(raw("r", reversed(named("x", 8))))
     assert wanted(ledger) == first
-    assert not ledger.dirty
+    assert not ledger.agenda.dirty
 
 
 def test_what_security_hub_holds_takes_room_too() -> None:
@@ -173,13 +174,13 @@ def test_what_security_hub_holds_takes_room_too() -> None:
     view, ledger = made(namespace_findings=10)
     for turn in range(6):
         view.upsert(raw("r", named(f"t{turn}-", 5)))
-        for id_ in list(ledger.dirty):
+        for id_ in list(ledger.agenda.dirty):
             entry = ledger.entries[id_]
             if entry.wanted:
                 ledger.launch(entry)
                 known = Known(digest=entry.digest, created_at=NOW, updated_at=NOW, archived=False)
                 ledger.acknowledge(entry, known, now=NOW)
-            ledger.settle(entry)
+            ledger.settle(entry, None)
     active = [e for e in ledger.entries.values() if e.known is not None and not e.known.archived]
     assert len(active) == 10
 
@@ -201,7 +202,7 @@ def test_a_restart_takes_what_security_hub_already_has() -> None:
         )
         for number, id_ in enumerate(ids)
     ]
-    ledger.take_part("", held, now=NOW)
+    ledger.observed.take_part("", held, now=NOW)
     view.upsert(raw("r", [*named("y", 3), *named("x", 3)]))
     assert wanted(ledger) == set(named("x", 3))
 
@@ -226,19 +227,19 @@ def test_imports_of_a_namespace_wait_for_the_next_day(archived: bool) -> None:  
     entry = entries["team-a"]
     if archived:
         entry.known = Known(digest="d", created_at=NOW, updated_at=NOW, archived=False)
-        ledger.cover(ORIGIN, Coverage(live=True, since=1))
-        ledger.list_reports(listed=True)
-        ledger.confirm([ORIGIN], now=NOW * 2)
+        ledger.sources.cover(ORIGIN, Coverage(live=True, since=1))
+        ledger.sources.list_reports(listed=True)
+        ledger.sources.confirm([ORIGIN], now=NOW * 2)
         view.upsert(raw("r", ["x"], result="pass"))
     ledger.shares.spend("team-a", now=NOW)
-    decision = decide(entry, ledger=ledger, rules=RULES, now=NOW)
+    decision = ledger.decide(entry, rules=RULES, now=NOW, wall=NOW)[0]
     assert decision == Wait(NOW + DAY_MS, Hold.BUDGET)
-    ledger.settle(entry, hold=Hold.BUDGET, until=NOW + DAY_MS)
-    assert ledger.unpaid == {entry.id}
-    assert decide(entries["shop"], ledger=ledger, rules=RULES, now=NOW) is Change.NEW
+    ledger.settle(entry, Wait(NOW + DAY_MS, Hold.BUDGET))
+    assert ledger.agenda.count(Hold.BUDGET) == 1
+    assert ledger.decide(entries["shop"], rules=RULES, now=NOW, wall=NOW)[0] is Change.NEW
     ledger.wake(NOW + DAY_MS)
-    assert not ledger.unpaid
-    after = decide(entry, ledger=ledger, rules=RULES, now=NOW + DAY_MS)
+    assert not ledger.agenda.count(Hold.BUDGET)
+    after = ledger.decide(entry, rules=RULES, now=NOW + DAY_MS, wall=NOW + DAY_MS)[0]
     assert after is (Change.ARCHIVED if archived else Change.NEW)
 
 

@@ -18,7 +18,7 @@ def test_a_listing_remembers_no_report_without_a_violation() -> None:
             view.upsert(raw)
             assert not view._unseen
         view.finish()
-    assert not ledger.objects
+    assert not ledger.desired.objects
     assert not ledger.entries
 
 
@@ -30,7 +30,7 @@ def test_what_a_listing_lacks_is_swept() -> None:
     for raw in reports[:7]:
         view.upsert(raw)
     view.finish()
-    assert {key.name for key in ledger.objects} == {shape.name(n) for n in range(7)}
+    assert {key.name for key in ledger.desired.objects} == {shape.name(n) for n in range(7)}
     view.begin()
     view.abort()
-    assert len(ledger.objects) == 7
+    assert len(ledger.desired.objects) == 7

@@ -10,8 +10,9 @@ from policyhub.metrics import Metrics
 from policyhub.sources.filter import Filter
 from policyhub.sources.violation import SourceKey
 from policyhub.sync.entry import Coverage, Known
+from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
-from policyhub.sync.plan import Change, Hold, Rules, decide
+from policyhub.sync.plan import Change, Rules
 from policyhub.sync.throttle import BURST, HELD_BYTES, PER_SECOND, Throttle
 from policyhub.sync.view import View
 
@@ -72,8 +73,8 @@ class World:
     def __init__(self) -> None:
         self.now = NOW
         self.ledger = Ledger(cluster_id="a", cluster_uid="u", default_severity="MEDIUM", on_dirty=lambda: None)
-        self.ledger.take_part("", [], now=NOW)
-        self.ledger.list_reports(listed=True)
+        self.ledger.observed.take_part("", [], now=NOW)
+        self.ledger.sources.list_reports(listed=True)
         self.view = View(
             cluster="c",
             group="wgpolicyk8s.io",
@@ -117,7 +118,7 @@ def test_another_namespace_is_read_at_once() -> None:
     list(world.view.catch_up())
     assert "p4" in world.wanted("team-a")
     assert not world.wanted("team-a") & {f"p{number}" for number in range(4)}
-    assert not world.ledger.unheard
+    assert not world.ledger.sources.unheard
 
 
 def test_nothing_of_a_namespace_is_archived_while_its_reports_wait() -> None:
@@ -127,19 +128,19 @@ def test_nothing_of_a_namespace_is_archived_while_its_reports_wait() -> None:
     (entry,) = world.ledger.entries.values()
     world.ledger.launch(entry)
     world.ledger.acknowledge(entry, Known(digest=entry.digest, created_at=NOW, updated_at=NOW, archived=False), now=NOW)
-    world.ledger.cover(ORIGIN, Coverage(live=True, since=1))
-    world.ledger.confirm([ORIGIN], now=NOW * 2)
+    world.ledger.sources.cover(ORIGIN, Coverage(live=True, since=1))
+    world.ledger.sources.confirm([ORIGIN], now=NOW * 2)
     world.flood()
     world.view.delete(raw("mine"))
     world.view.upsert(raw("mine", "p"))
     rules = Rules(archive_delay_ms=1_000)
-    decision = decide(entry, ledger=world.ledger, rules=rules, now=NOW + 5_000)
+    decision = world.ledger.decide(entry, rules=rules, now=NOW + 5_000, wall=NOW + 5_000)[0]
     assert decision is Hold.SOURCE
-    world.ledger.settle(entry, hold=Hold.SOURCE)
+    world.ledger.settle(entry, Hold.SOURCE)
     world.now += 60_000
     list(world.view.catch_up())
     assert entry.wanted
-    assert entry.id in world.ledger.dirty
+    assert entry.id in world.ledger.agenda.dirty
 
 
 def test_a_deletion_is_read_at_once() -> None:
@@ -166,7 +167,7 @@ def test_a_listing_is_not_held_back() -> None:
     world.view.begin()
     world.view.upsert(raw("late", "late"))
     world.view.finish()
-    assert set(world.ledger.unheard) == set()
+    assert set(world.ledger.sources.unheard) == set()
     assert "late" in world.wanted("team-a")
 
 
@@ -175,11 +176,11 @@ def test_a_flood_does_not_turn_into_a_change_of_others() -> None:
     world = World()
     world.view.upsert(raw("theirs", "q", namespace="shop"))
     (entry,) = (e for e in world.ledger.entries.values())
-    assert decide(entry, ledger=world.ledger, rules=Rules(archive_delay_ms=0), now=NOW) is Change.NEW
-    world.ledger.dirty.clear()
+    assert world.ledger.decide(entry, rules=Rules(archive_delay_ms=0), now=NOW, wall=NOW)[0] is Change.NEW
+    world.ledger.agenda.dirty.clear()
     world.flood()
     world.view.upsert(raw("mine", "p"))
-    assert entry.id not in world.ledger.dirty
+    assert entry.id not in world.ledger.agenda.dirty
 
 
 def test_a_listing_between_two_events_that_are_read_late() -> None:

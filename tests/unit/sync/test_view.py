@@ -31,7 +31,7 @@ class Clock:
 def made() -> tuple[View, Ledger, Clock]:
     clock = Clock()
     ledger = Ledger(cluster_id="alpha", cluster_uid="uid-1", default_severity="MEDIUM", on_dirty=lambda: None)
-    ledger.take_part("", [], now=NOW)
+    ledger.observed.take_part("", [], now=NOW)
     view = View(
         cluster="alpha",
         group="wgpolicyk8s.io",
@@ -95,24 +95,25 @@ def test_object_without_a_name_stops_the_sweep_and_no_other() -> None:
     list_all(view, raw("a"), raw("b"))
     list_all(view, b'{"metadata": {"name": 7}}', raw("c"))
     assert wanted(ledger) == {"a", "b", "c"}
-    assert ORIGIN in ledger.blind
+    assert ORIGIN in ledger.sources.unreadable
     list_all(view, raw("c"))
     assert wanted(ledger) == {"c"}
-    assert ORIGIN not in ledger.blind
+    assert ORIGIN not in ledger.sources.unreadable
 
 
-def test_an_object_that_could_not_be_taken_stops_the_sweep_and_no_other() -> None:
-    """As one without a name: what it called for stands until a listing that was read whole lacks it."""
+def test_an_object_that_could_not_be_taken_stands_and_nothing_else_waits_for_it() -> None:
+    """It has a name: what it reported stands, what others reported is swept. Its namespace is unreadable meanwhile."""
     view, ledger, _ = made()
     list_all(view, raw("a"), raw("b"))
     view.begin()
     view.unreadable(raw("b"), RecursionError("deep"))
     view.upsert(raw("c"))
     view.finish()
-    assert wanted(ledger) == {"a", "b", "c"}
-    assert ORIGIN in ledger.blind
+    assert wanted(ledger) == {"b", "c"}
+    assert ledger.sources.unreadable == {ORIGIN: frozenset({"shop"})}
     list_all(view, raw("c"))
     assert wanted(ledger) == {"c"}
+    assert not ledger.sources.unreadable
 
 
 def test_deleted_object_is_gone() -> None:
@@ -131,7 +132,7 @@ def test_grading_listing_gives_positive_evidence() -> None:
     view, ledger, _ = made()
     known = Known("d", NOW, NOW, archived=False)
     id_ = finding_id("alpha", identity("a"))
-    ledger.take_part("", [Held(id_, known, "uid-1", ORIGIN, "r")], now=NOW)
+    ledger.observed.take_part("", [Held(id_, known, "uid-1", ORIGIN, "r")], now=NOW)
     list_all(view, raw("a", "pass"))
     assert not ledger.entries[id_].cleared
     view.grade = True
@@ -147,29 +148,29 @@ def test_coverage_goes_on_over_a_cut_watch() -> None:
     """
     view, ledger, clock = made()
     view.state(WATCHING)
-    assert ORIGIN not in ledger.coverage  # nothing was listed yet
+    assert ORIGIN not in ledger.sources.coverage  # nothing was listed yet
     list_all(view)
     view.state(WATCHING)
     clock.now += 1000
     view.state(FAILED)
-    assert not ledger.coverage[ORIGIN].live
+    assert not ledger.sources.coverage[ORIGIN].live
     clock.now += 1000
     view.state(WATCHING)
-    assert (ledger.coverage[ORIGIN].since, ledger.coverage[ORIGIN].resumed) == (NOW, NOW + 2000)
+    assert (ledger.sources.coverage[ORIGIN].since, ledger.sources.coverage[ORIGIN].resumed) == (NOW, NOW + 2000)
     view.state(FAILED)
     clock.now += 1000
     list_all(view)
     view.state(WATCHING)
-    assert (ledger.coverage[ORIGIN].since, ledger.coverage[ORIGIN].resumed) == (NOW + 3000, 0)
+    assert (ledger.sources.coverage[ORIGIN].since, ledger.sources.coverage[ORIGIN].resumed) == (NOW + 3000, 0)
 
 
 def test_rewrite_changes_nothing() -> None:
     """The same words with another resourceVersion leave nothing to send."""
     view, ledger, _ = made()
     list_all(view, raw("a"))
-    ledger.dirty.clear()
+    ledger.agenda.dirty.clear()
     view.upsert(raw("a", resourceVersion="2"))
-    assert not ledger.dirty
+    assert not ledger.agenda.dirty
 
 
 def test_what_could_not_be_evaluated_stands_and_what_passes_ends() -> None:
@@ -182,7 +183,7 @@ def test_what_could_not_be_evaluated_stands_and_what_passes_ends() -> None:
     empty["results"] = []
     view.upsert(msgspec.json.encode(empty))
     assert wanted(ledger) == {"a"}
-    assert ledger.incomplete
+    assert ledger.sources.incomplete
     view.upsert(raw("a", "pass", errors=1))
     entry = ledger.entries[finding_id("alpha", identity("a"))]
     assert (entry.wanted, entry.cleared) == (False, True)

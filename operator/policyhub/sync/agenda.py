@@ -1,0 +1,132 @@
+"""What is to be decided when: the *dirty* findings by lane and namespace, those that are held and why, those in a call,
+and the timers.
+
+Held findings are indexed by hold and namespace, so that news looks at those that it may free and at no others.
+Pure: no I/O, no clock; times are Unix milliseconds.
+"""
+
+import heapq
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+
+from policyhub.sync.holds import Hold
+from policyhub.sync.lanes import Dirty, Lane
+
+TIMERS = 10_000
+"""Timers beside four for each entry; beyond them those that count no more are let go."""
+
+
+class Agenda:
+    """Of one monitored cluster."""
+
+    def __init__(self, *, on_dirty: Callable[[], None]) -> None:
+        self._on_dirty = on_dirty
+        self.dirty = Dirty()
+        self._flying: dict[str, Lane] = {}
+        self._held: dict[str, tuple[Hold, str]] = {}
+        self._places: dict[tuple[Hold, str], tuple[Hold, str]] = {}
+        """Each of them once, for all ids to share."""
+        self._by_hold: dict[Hold, dict[str, dict[str, None]]] = {hold: {} for hold in Hold}
+        """Hold → namespace → ids."""
+        self._timers: list[tuple[int, str]] = []
+        self._due: dict[str, int] = {}
+        """The timer of each id that counts."""
+
+    def enqueue(self, id_: str, lane: Lane, namespace: str) -> Hold | None:
+        """It is to be decided again; returns why it was held."""
+        before = self._release(id_)
+        self.dirty.add(id_, lane, namespace)
+        self._on_dirty()
+        return before
+
+    def hold(self, id_: str, hold: Hold, namespace: str) -> None:
+        """It was decided, and waits."""
+        self.dirty.discard(id_)
+        self._release(id_)
+        place = (hold, namespace)
+        self._held[id_] = self._places.setdefault(place, place)
+        self._by_hold[hold].setdefault(namespace, {})[id_] = None
+
+    def done(self, id_: str) -> None:
+        """It was decided, and nothing differs."""
+        self.dirty.discard(id_)
+        self._release(id_)
+
+    def _release(self, id_: str) -> Hold | None:
+        place = self._held.pop(id_, None)
+        if place is None:
+            return None
+        hold, namespace = place
+        ids = self._by_hold[hold][namespace]
+        del ids[id_]
+        if not ids:
+            del self._by_hold[hold][namespace]
+            self._places.pop(place, None)
+        return hold
+
+    # -- what is held ---------------------------------------------------------------------------------------------
+
+    @property
+    def held(self) -> Mapping[str, Hold]:
+        """Why each held id waits: for tests and for a person."""
+        return {id_: hold for id_, (hold, _) in self._held.items()}
+
+    def why(self, id_: str) -> Hold | None:
+        place = self._held.get(id_)
+        return None if place is None else place[0]
+
+    def count(self, hold: Hold) -> int:
+        return sum(map(len, self._by_hold[hold].values()))
+
+    def waiting(self, holds: Iterable[Hold], namespaces: Collection[str] | None = None) -> Iterator[str]:
+        """Ids that are held so, in these namespaces (None: in all); it may be changed while it is gone through."""
+        for hold in holds:
+            by_namespace = self._by_hold[hold]
+            names = list(by_namespace) if namespaces is None else [name for name in namespaces if name in by_namespace]
+            for name in names:
+                yield from list(by_namespace.get(name, ()))
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    # -- calls ----------------------------------------------------------------------------------------------------
+
+    @property
+    def flying(self) -> Mapping[str, Lane]:
+        """Ids that are in a call to Security Hub, with the lane that they came from."""
+        return self._flying
+
+    def launch(self, id_: str, lane: Lane) -> None:
+        self._flying[id_] = lane
+        self.dirty.discard(id_)
+
+    def land(self, id_: str) -> None:
+        del self._flying[id_]
+
+    # -- time -----------------------------------------------------------------------------------------------------
+
+    def set_timer(self, id_: str, until: int) -> None:
+        """Decide it again then."""
+        if self._due.get(id_) == until:
+            return
+        self._due[id_] = until
+        heapq.heappush(self._timers, (until, id_))
+        if len(self._timers) > TIMERS + 4 * len(self._due):  # mostly of what was decided otherwise since
+            self._timers = [(due, id_) for id_, due in self._due.items()]
+            heapq.heapify(self._timers)
+
+    def forget(self, id_: str) -> None:
+        """The entry is gone."""
+        self.done(id_)
+        self._due.pop(id_, None)
+
+    def due(self, now: int) -> Iterator[str]:
+        """Ids whose time has come, each once."""
+        while self._timers and self._timers[0][0] <= now:
+            until, id_ = heapq.heappop(self._timers)
+            if self._due.get(id_) == until:
+                del self._due[id_]
+                yield id_
+
+    @property
+    def next_timer(self) -> int | None:
+        return self._timers[0][0] if self._timers else None

@@ -1,0 +1,418 @@
+"""What is known about the sources of one monitored cluster: what their silence is worth, and who else can tell.
+
+The state that evidence is made of. `grading` makes the evidence about one finding from it. Whatever is learned here
+decides held findings again, by the table in `holds`, through `free`.
+
+Pure: no I/O, no clock; times are Unix milliseconds by a clock that never jumps, unless they are said to be an engine's.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable
+from typing import Protocol
+
+from policyhub.sources.constraints import GROUP as CONSTRAINTS
+from policyhub.sources.violation import Place, SourceKey, Subject, Violation, below
+from policyhub.sync import spaces
+from policyhub.sync.entry import Coverage, Entry
+from policyhub.sync.existence import Answer
+from policyhub.sync.holds import News
+from policyhub.sync.scans import Scans
+from policyhub.sync.spaces import Spaces
+
+LISTEN_MS = 60_000
+"""Where two report APIs are served, what is new by one waits this long for the other's first listing: a report that
+nobody updates any more may contradict a live one."""
+SETTLE_MS = 30 * 60_000
+"""What is known otherwise, or as archived, waits as long at most."""
+OWNERS = ("pods", "replicasets.apps", "jobs.batch")
+"""The origins that tell what rolls up to what."""
+POD = ("", "Pod")
+
+Kind = tuple[str, str]
+"""Group and kind."""
+
+
+class Ownership(Protocol):
+    """What of a Rollup decides."""
+
+    @property
+    def since(self) -> int: ...
+
+    def unreported(self, source: str, policy: str, of: Subject) -> bool: ...
+
+    def reports_passes(self, source: str, policy: str, namespace: str) -> bool: ...
+
+    def kinds(self, source: str, policy: str, namespace: str) -> frozenset[str]: ...
+
+    def unaudited(self, of: Subject, constraint: SourceKey, audited: int) -> bool: ...
+
+    def deleted(self, of: Subject) -> bool: ...
+
+    def places(self, of: Subject, constraint: SourceKey) -> list[Place]: ...
+
+
+class Asks(Protocol):
+    """What of an Existence decides: an answer that was asked for at `since` or later, or None while it is asked."""
+
+    def subject(self, of: Subject, *, since: int) -> Answer | None: ...
+
+    def policy(self, source: str, policy: str, *, since: int) -> Answer | None: ...
+
+
+class Free(Protocol):
+    """Decides again what is held for want of such news."""
+
+    def __call__(
+        self,
+        news: News,
+        *,
+        namespaces: Collection[str] | None = None,
+        where: Callable[[Entry], bool] = ...,
+    ) -> None: ...
+
+
+class Sources:
+    """Of one monitored cluster."""
+
+    def __init__(self, *, entries: dict[str, Entry], free: Free, touch: Callable[[Entry], None]) -> None:
+        self._entries = entries
+        self._free = free
+        self._touch = touch
+        self.incomplete: set[SourceKey] = set()
+        """Source objects whose silence is no evidence (truncated or never audited constraints, unreadable results)."""
+        self._incomplete_in: Counter[tuple[str, str]] = Counter()
+        """How many of them each source API has in each namespace."""
+        self.unreadable: dict[str, frozenset[str]] = {}
+        """Namespaces in which the last listing of a source API held an object that could not be read."""
+        self.unevaluated: dict[str, set[SourceKey]] = {}
+        """Findings of which reports say that they could not be evaluated, with the reports."""
+        self._unevaluated_by: dict[SourceKey, frozenset[str]] = {}
+        self.coverage: dict[str, Coverage] = {}
+        self.listed: set[str] = set()
+        """Source APIs that have been listed once."""
+        self.unheard: dict[str, frozenset[str]] = {}
+        """Namespaces whose reports wait to be read, by source API: their silence is no evidence meanwhile."""
+        self.reports_listed = False
+        """Whether every report API that is served has been listed once: before, one that was not may still report what
+        another has dropped (the same violation comes through wgpolicyk8s.io and openreports.io)."""
+        self.unlisted_since = 0
+        """Since when (Unix ms) that is not so."""
+        self.listening_until = 0
+        self._heard = False
+        self.confirmed: dict[str, int] = {}
+        """When each source API was last seen to be served by the very cluster (discovery, its uid checked)."""
+        self.discovered = 0
+        """When the last discovery began that has confirmed the cluster."""
+        self.opened: dict[str, int] = {}
+        """When the listing or watch that now speaks for each source API began: until a discovery has confirmed it, it
+        may be another cluster's that answers at the old address."""
+        self.dual_api: frozenset[str] = frozenset()
+        """Engines that write both report APIs: what passes in one may fail in the other, and be heard later."""
+        self.disabled: frozenset[str] = frozenset()
+        """API groups that the MonitoredCluster says not to read."""
+        self.audits: dict[SourceKey, int] = {}
+        """The last audit (Unix seconds; 0: none yet) of every constraint that there is."""
+        self._awaiting: defaultdict[SourceKey, set[str]] = defaultdict(set)
+        """Findings that nobody reports, by the constraint that would list them."""
+        self._lists: dict[SourceKey, frozenset[Kind]] = {}
+        """Of which kinds of objects each constraint lists some now."""
+        self._listing: defaultdict[Kind, set[SourceKey]] = defaultdict(set)
+        self.absent: dict[str, int] = {}
+        """Since when complete discoveries lack a constraint kind that has findings."""
+        self.kinds_read = 0
+        """When the last complete discovery of constraint kinds began."""
+        self._kinds: set[str] = set()
+        """Constraint kinds that have findings nobody reports."""
+        self.ownership: Ownership | None = None
+        """What rolls up to what; None where nothing does."""
+        self.existence: Asks | None = None
+        """Whom to ask whether something exists; None: nobody."""
+        self.spaces = Spaces()
+        self.scans = Scans()
+
+    # -- what one source object is worth --------------------------------------------------------------------------
+
+    def mark_incomplete(self, key: SourceKey) -> None:
+        if key not in self.incomplete:
+            self.incomplete.add(key)
+            self._incomplete_in[key.origin, key.namespace] += 1
+
+    def mark_complete(self, key: SourceKey) -> None:
+        """Its silence is evidence from now on: what was held for it is decided again."""
+        if key not in self.incomplete:
+            return
+        self.incomplete.discard(key)
+        place = key.origin, key.namespace
+        self._incomplete_in[place] -= 1
+        if not self._incomplete_in[place]:
+            del self._incomplete_in[place]
+        if key.group == CONSTRAINTS:
+            self._free(News.COMPLETE, where=lambda entry: entry.constraint == key)
+        else:
+            self._free(
+                News.COMPLETE,
+                namespaces={key.namespace} if key.namespace else None,
+                where=lambda entry: entry.origin == key.origin,
+            )
+
+    def misses(self, entry: Entry) -> bool:
+        """Whether something of the finding's API that may report it could not be read whole: of its namespace, or of
+        none.
+        """
+        bad = self.unreadable.get(entry.origin, frozenset())
+        if entry.subject is None:  # of whose object too little is known
+            return bool(bad) or any(origin == entry.origin for origin, _ in self._incomplete_in)
+        return any(
+            namespace in bad or (entry.origin, namespace) in self._incomplete_in for namespace in {entry.namespace, ""}
+        )
+
+    def set_unreadable(self, origin: str, namespaces: frozenset[str]) -> None:
+        """Where the last listing of an API held objects that could not be read; the empty one: anywhere."""
+        before = self.unreadable.get(origin, frozenset())
+        if before == namespaces:
+            return
+        if namespaces:
+            self.unreadable[origin] = namespaces
+        else:
+            del self.unreadable[origin]
+        self._free(News.COMPLETE, where=lambda entry: entry.origin == origin)
+
+    def set_unevaluated(self, key: SourceKey, ids: frozenset[str]) -> frozenset[str]:
+        """Which findings a report says that it could not evaluate now; returns them."""
+        before = self._unevaluated_by.get(key, frozenset())
+        if ids:
+            self._unevaluated_by[key] = ids
+        else:
+            self._unevaluated_by.pop(key, None)
+        for id_ in ids - before:
+            self.unevaluated.setdefault(id_, set()).add(key)
+        for id_ in before - ids:
+            keys = self.unevaluated[id_]
+            keys.discard(key)
+            if not keys:
+                del self.unevaluated[id_]
+                if (entry := self._entries.get(id_)) is not None and not entry.wanted:
+                    self._touch(entry)
+        return ids
+
+    # -- how the APIs are seen ------------------------------------------------------------------------------------
+
+    def cover(self, origin: str, coverage: Coverage) -> None:
+        """Take whether a source API is seen whole and live."""
+        if self.coverage.get(origin) == coverage:
+            return
+        self.coverage[origin] = coverage
+        if coverage.live:
+            self.listed.add(origin)
+        self._free(News.COVERAGE, where=lambda entry: entry.origin == origin or entry.source in self.dual_api)
+
+    def speak_twice(self, sources: frozenset[str]) -> None:
+        """Take which engines write both report APIs: what one of these lacks the other may report."""
+        changed = sources ^ self.dual_api
+        self.dual_api = sources
+        if changed:
+            self._free(News.COVERAGE, where=lambda entry: entry.source in changed)
+
+    def hear(self, origin: str, waiting: frozenset[str]) -> None:
+        """Take which namespaces' reports of an API wait to be read."""
+        before = self.unheard.get(origin, frozenset())
+        if before == waiting:
+            return
+        if waiting:
+            self.unheard[origin] = waiting
+        else:
+            del self.unheard[origin]
+        if heard := before - waiting:
+            self._free(News.COMPLETE, namespaces=heard)
+
+    def unheard_of(self, entry: Entry) -> bool:
+        """Whether reports of the finding's namespace wait to be read."""
+        return bool(self.unheard) and any(entry.share in waiting for waiting in self.unheard.values())
+
+    def seen(self, entry: Entry) -> Coverage | None:
+        """How the API that reported it is seen; where its engine writes both report APIs, how all of them are. None
+        where one of them is not seen whole and live: it may report, or report again, and nobody hears it.
+        """
+        own = self.coverage.get(entry.origin)
+        if own is None or not own.live:
+            return None
+        if entry.source not in self.dual_api:
+            return own
+        all_ = [seen for origin, seen in self.coverage.items() if not origin.endswith(f".{CONSTRAINTS}")]
+        if not all(seen.live for seen in all_):
+            return None
+        return Coverage(live=True, since=max(s.since for s in all_), resumed=max(s.resumed for s in all_))
+
+    def list_reports(self, *, listed: bool, groups: int = 1, now: int = 0) -> None:
+        """Take whether every report API that is served has been listed, and how many API groups they are of."""
+        if listed:
+            self._heard = True
+            self.listening_until = 0
+        elif groups > 1 and not self._heard:
+            self._heard = True
+            self.listening_until = now + LISTEN_MS
+        if not listed and not self.unlisted_since:
+            self.unlisted_since = now
+        if listed == self.reports_listed:
+            return
+        self.reports_listed = listed
+        self.unlisted_since = 0 if listed else now
+        self._free(News.LISTED)
+
+    def settled(self, entry: Entry) -> int:
+        """Until when (Unix ms) a finding may not be told to have changed: while its API, for reports any that is served,
+        has not been listed yet.
+        """
+        if entry.constraint is not None:
+            return 0 if entry.origin in self.listed else entry.first_claimed + SETTLE_MS
+        return 0 if self.reports_listed else (self.unlisted_since or entry.first_claimed) + SETTLE_MS
+
+    def confirm(self, origins: Iterable[str], *, now: int) -> None:
+        """A discovery has seen these APIs served by the very cluster."""
+        self.discovered = now
+        for origin in {*origins, spaces.ORIGIN, *OWNERS}:
+            self.confirmed[origin] = now
+        self._free(News.DISCOVERY)
+
+    # -- constraints ----------------------------------------------------------------------------------------------
+
+    def read_kinds(self, served: Iterable[str], *, now: int) -> None:
+        """A complete discovery of constraint kinds (their origins): those that have findings and are absent from two
+        of them, an archive delay apart, were deleted.
+        """
+        self.kinds_read = now
+        there = frozenset(served)
+        for origin in self._kinds:
+            if origin in there:
+                self.absent.pop(origin, None)
+            else:
+                self.absent.setdefault(origin, now)
+        self._free(News.DISCOVERY, where=lambda entry: entry.constraint is not None)
+
+    def recount_kinds(self) -> None:
+        """Constraint kinds without a finding need not be known."""
+        self._kinds = {e.origin for e in self._entries.values() if not e.wanted and e.constraint is not None}
+        self.absent = {origin: since for origin, since in self.absent.items() if origin in self._kinds}
+
+    def lose(self, entry: Entry) -> None:
+        """Nobody reports it: who can still speak of it."""
+        constraint = entry.constraint
+        if constraint is not None:
+            self._kinds.add(entry.origin)
+            self._awaiting[constraint].add(entry.id)
+
+    def audit(
+        self, key: SourceKey, audited: int, *, lists: Iterable[Violation], complete: bool, boundary: Place | None
+    ) -> None:
+        """What a constraint lacks counts once a later audit has lacked it too."""
+        self.audits[key] = audited
+        self._list(key, frozenset((v.subject.group, v.subject.kind) if v.own else POD for v in lists))
+        for id_ in list(self._awaiting.get(key, ())):
+            entry = self._entries.get(id_)
+            if entry is None or entry.calls or entry.constraint != key:
+                self._awaiting[key].discard(id_)
+                continue
+            before = entry.lacked, entry.repeated
+            if self.unaudited(entry) or (not complete and not self.below(entry, boundary)):
+                entry.lacked, entry.repeated = None, False  # it may be there again, unseen or unlisted
+            elif entry.lacked is None:
+                entry.lacked = audited
+            elif audited > entry.lacked:
+                entry.repeated = True
+            if before != (entry.lacked, entry.repeated):
+                self._touch(entry)
+        self._free(News.AUDIT, where=lambda entry: entry.constraint == key)
+
+    def _list(self, key: SourceKey, kinds: frozenset[Kind]) -> None:
+        before = self._lists.get(key, frozenset())
+        for kind in before - kinds:
+            self._listing[kind].discard(key)
+            if not self._listing[kind]:
+                del self._listing[kind]
+        for kind in kinds - before:
+            self._listing[kind].add(key)
+        if kinds:
+            self._lists[key] = kinds
+        else:
+            self._lists.pop(key, None)
+
+    def listed_by_audit(self, kind: Kind, audited: int) -> bool:
+        """Whether an audit of that second or a later one has found anything in objects of this kind. A kind that
+        Gatekeeper cannot list is left out of the audit, without a word.
+        """
+        return any(self.audits.get(key, 0) >= audited for key in self._listing.get(kind, ()))
+
+    def drop_constraint(self, key: SourceKey) -> None:
+        self.audits.pop(key, None)
+        self._list(key, frozenset())
+        for id_ in self._awaiting.get(key, ()):
+            if (entry := self._entries.get(id_)) is not None and not entry.calls:
+                entry.lacked, entry.repeated = None, False  # another of its name has its own audits
+                self._touch(entry)
+
+    def unaudited(self, entry: Entry) -> bool:
+        """Whether something rolls up to a constraint's finding that its last audit may not have seen: new Pods."""
+        of, constraint = entry.subject, entry.constraint
+        if self.ownership is None or of is None or constraint is None:
+            return False
+        return self.ownership.unaudited(of, constraint, self.audits.get(constraint, 0))
+
+    def below(self, entry: Entry, boundary: Place | None) -> bool:
+        """Whether a truncated constraint would list all that may stand behind the finding, if it still violated it."""
+        if boundary is None:
+            return False
+        voice = entry.voice
+        own = voice.place if voice is not None else entry.place
+        places = [] if voice is not None and not voice.own else [own]
+        of, constraint = entry.subject, entry.constraint
+        if self.ownership is not None and of is not None and constraint is not None:
+            places += self.ownership.places(of, constraint)
+        return all(place is not None and below(place, boundary) for place in places)
+
+    # -- owners, namespaces ---------------------------------------------------------------------------------------
+
+    def unreported(self, entry: Entry) -> bool:
+        """Whether something lives that rolls up to its object and that its policy has not been reported on yet."""
+        of = entry.subject
+        return (
+            self.ownership is not None and of is not None and self.ownership.unreported(entry.source, entry.policy, of)
+        )
+
+    def reconsider(self, news: tuple[Collection[str], Collection[str]] | None = None) -> None:
+        """What rolls up to what has changed, or what was reported on. `news`: in these namespaces, and by these sources
+        everywhere; None: anywhere.
+        """
+        if news is None:
+            self._free(News.OWNERSHIP)
+            return
+        namespaces, engines = news
+        self._free(News.OWNERSHIP, namespaces=namespaces)
+        if engines:
+            self._free(News.OWNERSHIP, where=lambda entry: entry.source in engines)
+
+    def switched_off(self, origin: str) -> bool:
+        """Whether the MonitoredCluster says not to read this API."""
+        return bool(self.disabled) and origin.partition(".")[2] in self.disabled
+
+    # -- reports --------------------------------------------------------------------------------------------------
+
+    def reported(
+        self,
+        key: SourceKey,
+        *,
+        newest: Collection[tuple[str, int]],
+        about: Iterable[tuple[Subject, str]],
+        changed: bool,
+        now: int,
+    ) -> None:
+        """A report was read: which source says something of which object, and the newest time of each source."""
+        if self.scans.expects:
+            times = dict(newest)
+            for of, source in about:
+                for id_ in self.scans.heard(source, of, times.get(source, 0)):
+                    entry = self._entries[id_]
+                    if not entry.heard and not entry.wanted:
+                        entry.heard = now
+                        entry.origin = key.origin  # the API that speaks of it now
+                        self._touch(entry)
+        self.scans.read(key, newest, changed=changed, now=now)

@@ -1,0 +1,49 @@
+"""What status and metrics tell of a ledger, in numbers. Pure: no I/O, no clock; times are Unix milliseconds."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+from policyhub.sync.holds import Hold
+from policyhub.sync.lanes import Lane
+from policyhub.sync.ledger import Ledger
+
+FAILED = "failed"
+"""Where findings wait that Security Hub failed."""
+
+
+def waiting(ledger: Ledger) -> Mapping[str, int]:
+    """Findings that Security Hub does not have as desired yet (an upper bound while decisions are outstanding), by the
+    lane that they wait in.
+    """
+    lanes = {lane.name.lower(): len(ledger.agenda.dirty.queue(lane)) for lane in Lane}
+    for lane in ledger.agenda.flying.values():
+        lanes[lane.name.lower()] += 1
+    return {**lanes, "unread": len(ledger.observed.unread), FAILED: ledger.agenda.count(Hold.FAILED)}
+
+
+def pending(ledger: Ledger) -> int:
+    return sum(waiting(ledger).values())
+
+
+def oldest_pending(ledger: Ledger) -> int | None:
+    """Since when the oldest pending finding waits."""
+    observed, agenda = ledger.observed, ledger.agenda
+    ids = (*agenda.dirty, *observed.unread, *agenda.flying, *observed.failed)
+    times = [since for id_ in ids if (since := ledger.entries[id_].pending_since)]
+    return min(times, default=None)
+
+
+def held_reasons(ledger: Ledger) -> Counter[str]:
+    """How many findings nobody reports wait, by reason."""
+    return Counter(hold for id_, hold in ledger.agenda.held.items() if not ledger.entries[id_].wanted)
+
+
+def rejected(ledger: Ledger) -> int:
+    """Findings that Security Hub refused for good, as they are now."""
+    return ledger.agenda.count(Hold.REJECTED)
+
+
+def quarantined(ledger: Ledger) -> int:
+    """Findings that the cluster reports and that stand in Security Hub as another cluster's."""
+    entries = ledger.entries
+    return sum(1 for i in ledger.observed.quarantine.ids if (entry := entries.get(i)) is not None and entry.wanted)

@@ -1,0 +1,227 @@
+"""The evidence about one finding, at one moment: what `plan` decides by.
+
+A loss that nobody explained is checked at the moment of decision, by asking the API server for the object and for the
+policy that found it:
+
+| object  | policy | lost by                | evidence                                                                   |
+|---------|--------|------------------------|----------------------------------------------------------------------------|
+| gone    | any    | any                    | DELETED                                                                    |
+| exists  | gone   | any                    | EXPLAINED                                                                  |
+| exists  | exists | any                    | REPEATED once the engine has reported on the object again without it;      |
+|         |        |                        | where Pods reported it, on all that there are; where the policy writes no  |
+|         |        |                        | passing results, once its scan has gone round; until then none             |
+| exists  | ?      | the report that went   | the same                                                                   |
+| exists  | ?      | a report without it    | UNVERIFIED                                                                 |
+| ?       | exists | any                    | UNVERIFIED, once all that rolls up to the object was reported on           |
+| ?       | ?      |                        |                                                                            |
+
+`?`: it may not be asked (no permission, a Secret, a kind that is not served, an engine without policy objects).
+
+A constraint's own list is the word of its engine: what two audits lack is REPEATED. Where these audits found nothing
+in any object of the kind, the kind may not have been listed at all: then the object must have been changed since.
+
+Pure: no I/O, no clock; times are Unix milliseconds.
+"""
+
+from policyhub.sync import spaces
+from policyhub.sync.entry import Coverage, Entry, Loss
+from policyhub.sync.evidence import OWNERS, POD, Sources
+from policyhub.sync.existence import Answer, Presence
+from policyhub.sync.guard import Guard
+from policyhub.sync.holds import Hold
+from policyhub.sync.plan import Evidence, Grade, Rules
+
+RESUME_MS = 30_000
+"""After a watch was resumed, what happened meanwhile is heard first."""
+FRESH_MS = 10 * 60_000
+"""How old an answer of the API server may be when it decides."""
+
+_UNASKED = Answer(Presence.UNKNOWN, 0)
+_OF_CONTROLLERS = frozenset({"apps", "batch"})
+
+
+def nothing(hold: Hold, *, lost: bool = False) -> Evidence:
+    """No evidence, for this reason."""
+    return Evidence(hold=hold, lost=lost)
+
+
+def of_lost(entry: Entry, *, sources: Sources, guard: Guard, rules: Rules, now: int) -> Evidence:
+    """The evidence about a finding that nobody reports and that is active in Security Hub."""
+    constraint = entry.constraint is not None
+    if not constraint and not sources.reports_listed:
+        return nothing(Hold.SOURCE)
+    if sources.unheard_of(entry):
+        return nothing(Hold.SOURCE)
+    if sources.ownership is not None and not sources.ownership.since:
+        return nothing(Hold.OWNERS_UNKNOWN)
+    passed = entry.cleared or (sources.ownership is not None and entry.passes)
+    if passed and not sources.unreported(entry):
+        return _passed(entry, sources=sources)
+    if (deleted := _deleted(entry, sources=sources)) is not None:
+        return deleted
+    if sources.switched_off(entry.origin):
+        return Evidence(Grade.DESELECTED, since=entry.uncalled, lost=True)
+    asked = _since(entry, rules=rules, now=now)
+    there = _subject(entry, sources=sources, since=asked)
+    if there is None:
+        return nothing(Hold.PRESENCE, lost=True)
+    if there.presence is Presence.GONE:
+        return Evidence(Grade.DELETED, since=entry.uncalled, confirmed=sources.discovered >= there.asked)
+    if constraint:
+        evidence = _of_constraint(entry, there, sources=sources, rules=rules)
+    else:
+        evidence = _of_report(entry, there, sources=sources, asked=asked)
+    if evidence.hold is Hold.UNREPORTED and guard.approves(entry.source, now=now):
+        return Evidence(Grade.APPROVED, since=entry.uncalled, confirmed=sources.discovered >= entry.uncalled)
+    return evidence
+
+
+def _since(entry: Entry, *, rules: Rules, now: int) -> int:
+    """From when on an answer of the API server counts: asked after the loss, and again when it is about to decide."""
+    ripe = entry.uncalled + rules.archive_delay_ms
+    return entry.uncalled if now < ripe else max(ripe, now - FRESH_MS)
+
+
+def _passed(entry: Entry, *, sources: Sources) -> Evidence:
+    if sources.seen(entry) is None:
+        return nothing(Hold.SOURCE)
+    confirmed = sources.confirmed.get(entry.origin, 0) >= sources.opened.get(entry.origin, 0)
+    return Evidence(
+        Grade.PASSED,
+        since=entry.uncalled,
+        delayed=entry.source in sources.dual_api,
+        confirmed=confirmed and _owners_confirmed(sources),
+    )
+
+
+def _deleted(entry: Entry, *, sources: Sources) -> Evidence | None:
+    """By the watches of namespaces and owners; None where these do not know."""
+    since = sources.spaces.deleted(entry.place)
+    if since is not None:
+        began = max(since, sources.opened.get(spaces.ORIGIN, 0))
+        confirmed = sources.confirmed.get(spaces.ORIGIN, 0) >= began
+        return Evidence(Grade.DELETED, since=max(entry.uncalled, since), confirmed=confirmed)
+    of = entry.subject
+    if sources.ownership is None or of is None or not sources.ownership.deleted(of):
+        return None
+    since = max(entry.uncalled, sources.ownership.since)
+    confirmed = _owners_confirmed(sources) and all(sources.confirmed.get(origin, 0) >= since for origin in OWNERS)
+    return Evidence(Grade.DELETED, since=since, confirmed=confirmed)
+
+
+def _owners_confirmed(sources: Sources) -> bool:
+    """Whether a discovery has confirmed the cluster since the watches of owners began."""
+    return sources.ownership is None or all(
+        sources.confirmed.get(origin, 0) >= sources.opened.get(origin, 0) for origin in OWNERS
+    )
+
+
+def _subject(entry: Entry, *, sources: Sources, since: int) -> Answer | None:
+    of = entry.subject
+    if sources.existence is None or of is None:
+        return _UNASKED
+    return sources.existence.subject(of, since=since)
+
+
+def _policy(entry: Entry, *, sources: Sources, since: int) -> Answer | None:
+    if sources.existence is None or not entry.policy:
+        return _UNASKED
+    return sources.existence.policy(entry.source, entry.policy, since=since)
+
+
+# -- reports ----------------------------------------------------------------------------------------------------------
+
+
+def _of_report(entry: Entry, there: Answer, *, sources: Sources, asked: int) -> Evidence:
+    if entry.id in sources.unevaluated:
+        return nothing(Hold.UNLISTED)
+    policy = _policy(entry, sources=sources, since=asked)
+    if policy is None:
+        return nothing(Hold.PRESENCE, lost=True)
+    if policy.presence is Presence.GONE:
+        return Evidence(Grade.EXPLAINED, since=entry.uncalled, confirmed=sources.discovered >= policy.asked, lost=True)
+    seen = sources.seen(entry)
+    if seen is None:
+        return nothing(Hold.SOURCE)
+    exists = there.presence is Presence.THERE
+    if exists and (policy.presence is Presence.THERE or entry.loss is Loss.SILENT):
+        if not _looked_again(entry, sources=sources):
+            return nothing(Hold.UNREPORTED, lost=entry.own is not False)
+        return _silent(Grade.REPEATED, entry, seen, sources=sources)
+    if entry.loss is Loss.SILENT and sources.unreported(entry):
+        return nothing(Hold.UNREPORTED)
+    # Which report a finding came from is not known after a restart, so any that is not whole holds what only the
+    # inventory knows; what was reported in this process has lost its report by one that was read whole.
+    if not entry.called and sources.misses(entry):
+        return nothing(Hold.UNLISTED)
+    return _silent(Grade.UNVERIFIED, entry, seen, sources=sources)
+
+
+def _looked_again(entry: Entry, *, sources: Sources) -> bool:
+    """Whether the engine has looked at the object, and at all that rolls up to it, since the loss."""
+    of, ownership = entry.subject, sources.ownership
+    if of is None or sources.unreported(entry):
+        return False
+    if entry.heard:
+        return True
+    if ownership is None:
+        return False
+    if ownership.reports_passes(entry.source, entry.policy, of.namespace):
+        kinds = ownership.kinds(entry.source, entry.policy, of.namespace)
+        of_others = of.kind not in kinds if entry.own is None else not entry.own
+        return of_others and bool(kinds)  # all Pods that there are were reported on
+    return sources.scans.gone_round(entry.source, of.namespace, since=entry.uncalled)
+
+
+def _silent(grade: Grade, entry: Entry, seen: Coverage, *, sources: Sources) -> Evidence:
+    """Its API is seen whole and live, and does not report it."""
+    since = max(entry.uncalled, seen.since, entry.heard)
+    resumed = seen.resumed + RESUME_MS if seen.resumed else 0
+    if sources.ownership is not None:
+        resumed = max(resumed, sources.ownership.since + RESUME_MS)
+    confirmed = sources.confirmed.get(entry.origin, 0) >= since and _owners_confirmed(sources)
+    return Evidence(grade, since=since, not_before=resumed, confirmed=confirmed, lost=True)
+
+
+# -- constraints ------------------------------------------------------------------------------------------------------
+
+
+def _of_constraint(entry: Entry, there: Answer, *, sources: Sources, rules: Rules) -> Evidence:
+    absent = sources.absent.get(entry.origin)
+    if absent is not None:
+        delay = rules.archive_delay_ms
+        since = max(entry.uncalled, absent + delay)  # gone when it is believed gone, reported or not
+        confirmed = sources.kinds_read - delay >= since  # a discovery at least that much later lacks it still
+        return Evidence(Grade.EXPLAINED, since=since, confirmed=confirmed, lost=True)
+    seen = sources.seen(entry)
+    if seen is None:
+        return nothing(Hold.SOURCE)
+    constraint = entry.constraint
+    if constraint not in sources.audits:  # deleted, unless it is the one that could not be read
+        if entry.origin in sources.unreadable:
+            return nothing(Hold.UNLISTED)
+        return _silent(Grade.EXPLAINED, entry, seen, sources=sources)
+    if not entry.repeated:
+        unlisted = constraint in sources.incomplete and entry.lacked is None
+        return nothing(Hold.UNLISTED) if unlisted else nothing(Hold.AUDIT, lost=True)
+    if sources.unaudited(entry):
+        return nothing(Hold.UNREPORTED)
+    if there.presence is Presence.THERE and not _audited_kind(entry, there, sources=sources):
+        return nothing(Hold.UNREPORTED, lost=True)
+    return _silent(Grade.REPEATED, entry, seen, sources=sources)
+
+
+def _audited_kind(entry: Entry, there: Answer, *, sources: Sources) -> bool:
+    """Whether the audit that lacks it has looked at objects of its kind, or the object was changed since it was listed
+    last.
+    """
+    of, lacked = entry.subject, entry.lacked
+    if of is None or lacked is None:
+        return False
+    kind = POD if entry.voice is not None and not entry.voice.own else (of.group, of.kind)
+    if sources.listed_by_audit(kind, lacked):
+        return True
+    if entry.voice is None and of.group in _OF_CONTROLLERS and sources.listed_by_audit(POD, lacked):
+        return True
+    last = entry.listed * 1000 or (entry.known.updated_at if entry.known is not None else 0)
+    return there.changed > last

@@ -1,0 +1,378 @@
+"""What Security Hub holds of one monitored cluster, as the inventory and our own imports tell.
+
+* an id is *unread* until the inventory, or a look-up by id, has reached it: nothing is sent for it before;
+* GetFindings is eventually consistent: it never overrules a fresh acknowledgement, and is asked again later;
+* an import without an answer counts as possibly written: it is archived later if the violation is gone by then;
+* a finding that carries another cluster's uid is left alone.
+
+Pure: no I/O, no clock; times are Unix milliseconds.
+"""
+
+import heapq
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from policyhub.sync.entry import NEW, Entry, Held, Known
+from policyhub.sync.lanes import Queue
+from policyhub.sync.quarantine import Quarantine
+from policyhub.sync.standings import Standings, severity
+
+ACK_OVERRULES_MS = 15 * 60 * 1000
+"""GetFindings is eventually consistent: what it says never overrules an acknowledgement younger than this."""
+MISSED_MANY = 100
+"""Findings that one part of an inventory may lack and that are asked for by id; more are taken as lost at once, for a
+hub that was emptied: 20 by a look-up are slower than 100 by an import."""
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+
+
+class Observed:
+    """Of one monitored cluster."""
+
+    def __init__(
+        self,
+        *,
+        cluster_id: str,
+        cluster_uid: str,
+        entries: dict[str, Entry],
+        standings: Standings,
+        on_active: Callable[[Entry, int], None],
+        on_stored: Callable[[Entry], None],
+        on_lookup: Callable[[], None],
+        namespace: Callable[[str], str],
+        touch: Callable[[Entry], None],
+    ) -> None:
+        """`on_active` is told of each finding that becomes active (1) or ceases to be (-1), `on_stored` of each that
+        Security Hub has and nobody reports, `on_lookup` that something is to be read by id.
+        """
+        self.cluster_uid = cluster_uid
+        self.adopted: frozenset[str] = frozenset()
+        """Former uids of this cluster (a rebuilt cluster), released by the admin."""
+        self.unread: set[str] = set()
+        """Desired ids that the inventory has not reached: not sent before it has."""
+        self.lookups = Queue()
+        """Ids to be read by id: fresh violations that the inventory has not reached, and contradictions."""
+        self.looking: set[str] = set()
+        """Ids that are being read by id."""
+        self.parts: set[str] = set()
+        """Id prefixes that the inventory has read to the end."""
+        self.whole = False
+        """Whether an inventory has been read to the end."""
+        self.unavailable = False
+        """Whether the inventory was given up for now: what is desired is sent without having been read."""
+        self.quarantine = Quarantine()
+        """Findings under this cluster's prefix that carry another cluster's uid."""
+        self._doubts: list[tuple[int, str]] = []
+        """Ids to be read by id later: an inventory contradicted a fresh acknowledgement."""
+        self._looked: set[str] = set()
+        """Ids read by id before the inventory reached them."""
+        self._asked_again: set[str] = set()
+        """Quarantined ids that are to be read by id later: their owner may have let them go."""
+        self._relapses: dict[str, tuple[int, ...]] = {}
+        """When findings were activated again."""
+        self._failed: dict[str, tuple[int, int]] = {}
+        """Findings that Security Hub failed within a call that it took: how often in a row, and until when (Unix ms)
+        they are not sent again."""
+        self._prefix = f"policyhub/{cluster_id}/"
+        self._entries = entries
+        self._standings = standings
+        self._on_active = on_active
+        self._on_stored = on_stored
+        self._on_lookup = on_lookup
+        self._namespace = namespace
+        self._touch = touch
+
+    @property
+    def uids(self) -> frozenset[str]:
+        """The cluster uids whose findings are ours."""
+        return self.adopted | {self.cluster_uid}
+
+    def is_read(self, id_: str) -> bool:
+        if self.unavailable or id_ in self._looked or id_ in self.quarantine.ids:
+            return True
+        digits = id_.rpartition("/")[2]
+        return any(digits[:n] in self.parts for n in range(5))  # the inventory's parts have up to four digits
+
+    def await_reading(self, entry: Entry) -> None:
+        """It is not sent before it has been read; what is no backlog is asked for by id."""
+        self.unread.add(entry.id)
+        if not entry.backlog:
+            self.look(entry.id)
+
+    def forget(self, id_: str) -> None:
+        """It is not desired, and nothing is known of it."""
+        self.unread.discard(id_)
+        self.lookups.discard(id_)
+        self._failed.pop(id_, None)
+
+    # -- the inventory --------------------------------------------------------------------------------------------
+
+    def take_part(self, digits: str, findings: Iterable[Held], *, now: int, began: int | None = None) -> None:
+        """Take one completely read part of the inventory: the ids that start with `digits`. `began` is when its reading
+        began: it knows nothing of what was acknowledged since.
+        """
+        moment = now if began is None else began
+        found = {held.id: held for held in findings if self._is_ours(held, now=now, inventory=True)}
+        prefix = f"{self._prefix}{digits}"
+        missed = [
+            e
+            for i, e in self._entries.items()
+            if e.known is not None and not e.in_flight and i not in found and i.startswith(prefix)
+        ]
+        for entry in missed:
+            self._miss(entry, many=len(missed) > MISSED_MANY, moment=moment)
+        for held in found.values():
+            self._take(held, now=now, moment=moment)
+        self.parts.add(digits)
+        reached = [i for i in self.unread if i.startswith(prefix)]
+        self.unread.difference_update(reached)
+        if not self.unread:
+            self.unread = set()  # a set that was large stays large
+        for id_ in reached:
+            self.lookups.discard(id_)
+            self._touch(self._entries[id_])
+
+    def take_found(self, findings: Iterable[Held], *, now: int) -> None:
+        """Take findings read outside an inventory: what is not among them says nothing."""
+        for held in findings:
+            if self._is_ours(held, now=now):
+                self._take(held, now=now, moment=now)
+
+    def finish_inventory(self) -> None:
+        """Every part was read: foreign findings that it did not find again are gone, or are asked for by id."""
+        self.unavailable = False
+        self.whole = True
+        self._looked.clear()
+        before = set(self.quarantine.ids)
+        for id_ in self.quarantine.finish():
+            self.look(id_)
+        for id_ in before - self.quarantine.ids.keys():
+            self._free(id_)
+
+    def give_up(self) -> None:
+        """The inventory cannot be read: what is desired goes out unread, what only Security Hub knows stays unknown."""
+        self.unavailable = True
+        unread, self.unread = self.unread, set()
+        self.lookups.clear()
+        for id_ in unread:
+            self._touch(self._entries[id_])
+
+    def _is_ours(self, held: Held, *, now: int, inventory: bool = False) -> bool:
+        """Whether the finding may be taken: as ours, or as one that another cluster has archived and left."""
+        if held.cluster_uid in self.uids:
+            if self.quarantine.release(held.id):
+                self._free(held.id)
+            return True
+        self.meet(held.id, held.cluster_uid, archived=held.known.archived, now=now, inventory=inventory)
+        return held.known.archived and not self.quarantine.conflict
+
+    def meet(self, id_: str, uid: str, *, archived: bool, now: int, inventory: bool = False) -> None:
+        """A finding carries the uid of another cluster. While it is active it is not ours to touch; it is read again
+        from time to time, since its owner may archive or delete it. `inventory`: it was read by the one under way.
+        """
+        before = id_ in self.quarantine.ids
+        self.quarantine.meet(id_, uid, archived=archived, inventory=inventory)
+        if id_ not in self.quarantine.ids:
+            if before:
+                self._free(id_)
+            return
+        if id_ not in self._asked_again:
+            self._asked_again.add(id_)
+            heapq.heappush(self._doubts, (now + ACK_OVERRULES_MS + 1, id_))
+        self.unread.discard(id_)
+        self.lookups.discard(id_)
+        entry = self._entries.get(id_)
+        if entry is not None and not entry.in_flight:
+            self.know(entry, None)
+            entry.acknowledged = 0
+            self._touch(entry)
+
+    def _free(self, id_: str) -> None:
+        """It is quarantined no longer, and it has been read."""
+        self._looked.add(id_)
+        entry = self._entries.get(id_)
+        if entry is not None:
+            self._touch(entry)
+
+    def _take(self, held: Held, *, now: int, moment: int) -> None:
+        entry = self._entries.get(held.id)
+        if entry is None:
+            entry = self._entries[held.id] = Entry(held.id)
+        if entry.in_flight:
+            return
+        if moment - entry.acknowledged <= ACK_OVERRULES_MS:
+            if entry.known != held.known:
+                self._doubt(entry)
+            else:
+                self._standings.sort(entry, held.triage)
+            return
+        self._standings.sort(entry, held.triage)
+        known = held.known
+        if held.cluster_uid != self.cluster_uid:  # adopted: its uid must be written anew
+            known = msgspec.structs.replace(known, digest="")
+        elif known.digest == entry.digest:
+            known = msgspec.structs.replace(known, digest=entry.digest)  # one text for both
+        entry.source = entry.source or held.source
+        entry.policy = entry.policy or held.policy
+        if not entry.wanted:
+            entry.origin, entry.rule, entry.place = held.origin, held.rule, held.place
+            if not entry.uncalled:
+                entry.uncalled = now
+        self.know(entry, known)
+        if not entry.wanted:
+            self._on_stored(entry)
+        self._touch(entry)
+
+    def _miss(self, entry: Entry, *, many: bool, moment: int) -> None:
+        """An inventory lacked it: deleted, or skipped by pages that shifted while they were read. Where it is desired it
+        is asked for by id, or sent again with its first time if many are missing; where it is not, it is asked for by
+        id before it is archived.
+        """
+        known = entry.known
+        if known is None:
+            return
+        if moment - entry.acknowledged <= ACK_OVERRULES_MS:
+            self._doubt(entry)
+            return
+        if known.archived and not entry.wanted:
+            self.know(entry, None)
+        elif entry.wanted and not many:
+            self.look(entry.id)
+            return
+        elif entry.wanted:
+            self._recreate(entry, known)
+        self._touch(entry)
+
+    def _recreate(self, entry: Entry, known: Known) -> None:
+        """It is created anew."""
+        self._standings.sort(entry, (NEW, severity(entry)))
+        self.know(entry, msgspec.structs.replace(known, digest="", archived=False))
+
+    def _doubt(self, entry: Entry) -> None:
+        """GetFindings contradicts a fresh acknowledgement: it is asked again when that is fresh no longer."""
+        heapq.heappush(self._doubts, (entry.acknowledged + ACK_OVERRULES_MS + 1, entry.id))
+
+    # -- look-ups -------------------------------------------------------------------------------------------------
+
+    def look(self, id_: str) -> None:
+        """It is to be read by id."""
+        if id_ not in self.looking:
+            self.lookups.add(id_, self._namespace(id_))
+            self._on_lookup()
+
+    def take_lookups(self, limit: int) -> list[str]:
+        """Ids to be read by id now; each is answered by `answer` or `drop`."""
+        ids = self.lookups.take(limit)
+        self.looking.update(ids)
+        return ids
+
+    def drop_lookup(self, id_: str) -> None:
+        """The look-up failed: it is to be done again."""
+        self.looking.discard(id_)
+        if id_ in self._entries or id_ in self.quarantine.ids:
+            self.look(id_)
+
+    def answer(self, id_: str, held: Held | None, *, now: int) -> None:
+        """Take what Security Hub says of one id; None: it does not have it."""
+        self.looking.discard(id_)
+        if held is not None:
+            self._looked.add(id_)
+            self.unread.discard(id_)
+            self.take_found([held], now=now)
+            return
+        if self.quarantine.release(id_):
+            self._free(id_)
+        entry = self._entries.get(id_)
+        if entry is None or entry.in_flight:
+            return
+        if entry.known is None:
+            if entry.id in self.unread:
+                self._looked.add(id_)
+                self.unread.discard(id_)
+                self._touch(entry)
+        elif now - entry.acknowledged > ACK_OVERRULES_MS:
+            if entry.wanted:
+                self._recreate(entry, entry.known)
+            else:
+                self.know(entry, None)
+            self._touch(entry)
+
+    def due(self, now: int) -> None:
+        """Look up what was doubted long enough ago."""
+        while self._doubts and self._doubts[0][0] <= now:
+            _, id_ = heapq.heappop(self._doubts)
+            self._asked_again.discard(id_)
+            if id_ in self._entries or id_ in self.quarantine.ids:
+                self.look(id_)
+
+    @property
+    def next_doubt(self) -> int | None:
+        return self._doubts[0][0] if self._doubts else None
+
+    # -- our own imports ------------------------------------------------------------------------------------------
+
+    def know(self, entry: Entry, known: Known | None) -> None:
+        """Take what Security Hub holds of it."""
+        change = (known is not None and not known.archived) - (entry.known is not None and not entry.known.archived)
+        if change:
+            self._on_active(entry, change)
+            self._standings.activate(entry, change)
+        entry.known = known
+
+    def acknowledge(self, entry: Entry, known: Known, *, now: int) -> None:
+        """Security Hub took the import."""
+        self._standings.renew(entry, known)
+        if entry.known is not None and entry.known.archived and not known.archived:
+            self._relapses[entry.id] = (*self._relapses.get(entry.id, ())[-7:], now)
+        entry.acknowledged = now
+        self._failed.pop(entry.id, None)
+        entry.backlog = False
+        entry.body = None
+        entry.rejected = ""
+        entry.unanswered = None
+        entry.pending_since = 0
+        self.know(entry, known)
+
+    def unanswered(self, entry: Entry, known: Known) -> None:
+        """The import may or may not have been written: taken as written, so that it is archived if the violation ends,
+        and sent again with the same times, which Security Hub ignores if it was.
+        """
+        entry.unanswered = known
+        self._standings.renew(entry, known)
+        self.know(entry, msgspec.structs.replace(known, digest="", archived=False))
+
+    def reject(self, entry: Entry, sent_digest: str) -> None:
+        """Security Hub refuses this content for good: it is not sent again until it changes."""
+        self._failed.pop(entry.id, None)
+        entry.rejected = sent_digest
+
+    def failures(self, id_: str) -> int:
+        """How often in a row Security Hub failed the finding."""
+        return self._failed.get(id_, (0, 0))[0]
+
+    def postpone(self, id_: str, *, until: int) -> None:
+        """Security Hub failed the finding once more: it is not sent again before `until` (Unix ms)."""
+        self._failed[id_] = (self.failures(id_) + 1, until)
+
+    def postponed(self, id_: str) -> int:
+        """Until when (Unix ms) the finding is not sent; 0: it may be."""
+        return self._failed[id_][1] if self._failed and id_ in self._failed else 0
+
+    @property
+    def failed(self) -> Iterable[str]:
+        """Findings that Security Hub failed."""
+        return self._failed
+
+    def damping(self, id_: str, *, now: int) -> int:
+        """How much later (ms) than otherwise a finding is archived that came back twice or more within a day: an hour,
+        doubling up to a day. A result that comes and goes must not reset an analyst's NOTIFIED each time.
+        """
+        times = self._relapses.get(id_)
+        if not times:
+            return 0
+        recent = sum(1 for at in times if now - at < DAY_MS)
+        return 0 if recent < 2 else min(DAY_MS, HOUR_MS << min(recent - 2, 5))
+
+    def forget_relapses(self, *, now: int) -> None:
+        self._relapses = {id_: times for id_, times in self._relapses.items() if now - times[-1] < DAY_MS}

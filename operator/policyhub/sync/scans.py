@@ -1,0 +1,116 @@
+"""Whether an engine has looked again at an object since a finding about it was lost.
+
+Engines scan again and again, in any order, and a scan may take hours. That a report went says nothing of its object:
+reports are wiped and written again. That the engine reported on the very object later, without the finding, says that
+it is gone. *Later* is by the engine's own time: a report that was left behind when the engine switched to another API
+may come back late, and names an old one.
+
+An engine that writes failures only writes no report about an object without any. It is known to have looked when
+its scan has gone round: a report that says the same as before was written again three times. The first of these may
+belong to the scan in which the loss happened, between the second and the third lies a whole one. Such a *witness* is
+taken from the namespace of the finding. Where that has none, witnesses of more than half of the namespaces decide, so
+that nobody who may write in one of them decides for others.
+
+Pure: no I/O, no clock; times of engines are Unix seconds, `now` is Unix milliseconds.
+"""
+
+from collections import defaultdict, deque
+from collections.abc import Iterable
+
+import msgspec
+
+from policyhub.sources.violation import SourceKey, Subject
+
+SOURCES_EACH = 20
+"""Sources of one namespace whose times are kept; a real one has one to three. Of others nothing is ever confirmed."""
+ROUNDS = 3
+NEVER = 2**62
+"""Later than anything that an engine may say."""
+
+
+class _Witness(msgspec.Struct):
+    """One report, and when (Unix ms) it was last written again."""
+
+    key: SourceKey
+    newest: int
+    at: deque[int]
+
+
+class Scans:
+    """Of one monitored cluster."""
+
+    def __init__(self) -> None:
+        self._newest: defaultdict[str, dict[str, int]] = defaultdict(dict)
+        """Namespace of the report → source → the newest time that it named."""
+        self._witnesses: defaultdict[str, dict[str, _Witness]] = defaultdict(dict)
+        """Source → namespace of the report → its witness."""
+        self._expected: dict[tuple[str, Subject], dict[str, int]] = {}
+        """(source, object) → findings that wait for a report later than this."""
+        self._of: dict[str, tuple[str, Subject]] = {}
+
+    # -- what is waited for ---------------------------------------------------------------------------------------
+
+    def expect(self, id_: str, source: str, of: Subject, *, omitted_at: int | None = None) -> None:
+        """A finding about the object was lost: by a report that named this time, or by none (None)."""
+        self.forget(id_)
+        said = self._newest.get(of.namespace, {})
+        after = omitted_at if omitted_at is not None else said.get(source, 0 if len(said) < SOURCES_EACH else NEVER)
+        self._of[id_] = place = (source, of)
+        self._expected.setdefault(place, {})[id_] = after
+
+    def forget(self, id_: str) -> None:
+        place = self._of.pop(id_, None)
+        if place is not None:
+            ids = self._expected[place]
+            del ids[id_]
+            if not ids:
+                del self._expected[place]
+
+    # -- what is reported -----------------------------------------------------------------------------------------
+
+    def read(self, key: SourceKey, newest: Iterable[tuple[str, int]], *, changed: bool, now: int) -> None:
+        """A report was read: the newest time of each source in it; `changed`: it says something else than before."""
+        said = self._newest[key.namespace]
+        for source, at in newest:
+            if source in said or len(said) < SOURCES_EACH:
+                said[source] = max(at, said.get(source, 0))
+                self._witness(source, key, at, changed=changed, now=now)
+
+    def _witness(self, source: str, key: SourceKey, newest: int, *, changed: bool, now: int) -> None:
+        witnesses = self._witnesses[source]
+        witness = witnesses.get(key.namespace)
+        if witness is None:
+            witnesses[key.namespace] = _Witness(key, newest, deque(maxlen=ROUNDS))
+        elif witness.key == key and newest > witness.newest:
+            witness.newest = newest
+            if not changed:  # else it may be an event's doing, and no scan
+                witness.at.append(now)
+
+    def drop(self, key: SourceKey) -> None:
+        """A report is gone."""
+        for witnesses in self._witnesses.values():
+            witness = witnesses.get(key.namespace)
+            if witness is not None and witness.key == key:
+                del witnesses[key.namespace]
+
+    def heard(self, source: str, of: Subject, newest: int) -> list[str]:
+        """Findings that were lost and that this report about the object is later than."""
+        waiting = self._expected.get((source, of))
+        return [] if waiting is None else [id_ for id_, after in waiting.items() if newest > after]
+
+    @property
+    def expects(self) -> bool:
+        """Whether anything waits for a report."""
+        return bool(self._expected)
+
+    def gone_round(self, source: str, namespace: str, *, since: int) -> bool:
+        """Whether a whole scan of the engine lies after this moment (Unix ms)."""
+        witnesses = self._witnesses.get(source, {})
+        own = witnesses.get(namespace)
+        if own is not None:
+            return _round(own, since)
+        return 2 * sum(_round(witness, since) for witness in witnesses.values()) > len(witnesses)
+
+
+def _round(witness: _Witness, since: int) -> bool:
+    return len(witness.at) == ROUNDS and witness.at[0] > since
