@@ -51,10 +51,13 @@ def rule_of(source: str, rule: str, subject: Subject) -> str:
     |------------|-------------------------------------------|--------------|
     | CronJob    | `autogen-cronjob-NAME`, its Pods' `NAME`  | 47 characters|
     | Deployment…| `autogen-NAME`, its Pods' `NAME`          | 55 characters|
+
+    A rule may be called `cronjob-NAME` by its author: of a Deployment it is `autogen-cronjob-NAME`, and another rule
+    than `NAME`.
     """
     if source != "kyverno" or not rule or (subject.group, subject.kind) not in _AUTOGEN_KINDS:
         return rule
-    for prefix in _AUTOGEN:
+    for prefix in _AUTOGEN if subject.kind == "CronJob" else _AUTOGEN[1:]:
         if rule.startswith(prefix):
             rule = rule.removeprefix(prefix)
             break

@@ -158,10 +158,9 @@ class Ledger:
     ) -> None:
         entry = self.entries[id_]
         self.desired.withdraw(id_, key, loss=loss, now=now)
-        if entry.wanted or entry.subject is None or entry.constraint is not None:
-            return
-        omitted_at = times.get(entry.source) if times and loss is Loss.OMITTED else None
-        self.sources.scans.expect(id_, entry.source, entry.subject, omitted_at=omitted_at)
+        of, said = entry.subject, times or {}
+        if loss is Loss.OMITTED and entry.source in said and of is not None and id_ in self.entries and not entry.wanted:
+            self.sources.scans.expect(id_, entry.source, of, omitted_at=said[entry.source])
 
     def doubt(self, key: SourceKey) -> None:
         """Take that a source object was not read: what it reported stands, and its silence is no evidence."""
