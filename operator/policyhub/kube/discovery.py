@@ -104,6 +104,31 @@ async def served_kinds(connection: Connection, group: str, version: str) -> froz
     return frozenset(kind.kind for kind in kinds.resources or () if "/" not in kind.name)
 
 
+async def served_groups(connection: Connection) -> dict[str, tuple[str, ...]]:
+    """Each API group with its versions, the preferred first; the core group is none of them. Raises Refused,
+    Unreachable.
+    """
+    groups = (await _asked(connection, "/apis", _groups)).groups or ()
+    found = {}
+    for group in groups:
+        versions = {entry.version for entry in group.versions or () if _PLURAL.fullmatch(entry.version)}
+        first = group.preferred.version if group.preferred else ""
+        found[group.name] = tuple(sorted(versions, key=lambda version: (version != first, version)))
+    return found
+
+
+async def served_in(connection: Connection, group: str, version: str) -> dict[str, tuple[Resource, frozenset[str]]]:
+    """What a version of a group serves, by plural, each with its verbs: the first MAX_KINDS by name, no subresources.
+    Raises Refused, Unreachable.
+    """
+    path = f"/apis/{group}/{version}" if group else f"/api/{version}"
+    kinds = [kind for kind in (await _asked(connection, path, _kinds)).resources or () if _is_named(kind)]
+    return {
+        kind.name: (Resource(group, version, kind.name, kind.kind, kind.namespaced), kind.verbs or frozenset())
+        for kind in sorted(kinds, key=lambda kind: kind.name)[:MAX_KINDS]
+    }
+
+
 async def _discovered(connection: Connection, groups: list[str]) -> Discovery:
     answers = await asyncio.gather(*(_read(connection, group) for group in groups))
     served = {resource: ending for found, _ in answers for resource, ending in found}
@@ -122,6 +147,15 @@ class _Group(msgspec.Struct):
     versions: list[_Version] | None = None
 
 
+class _Listed(_Group):
+    name: str = ""
+    preferred: _Version | None = msgspec.field(name="preferredVersion", default=None)
+
+
+class _Groups(msgspec.Struct):
+    groups: list[_Listed] | None = None
+
+
 class _Kind(msgspec.Struct):
     name: str
     kind: str
@@ -134,6 +168,7 @@ class _Kinds(msgspec.Struct):
 
 
 _group = msgspec.json.Decoder(_Group)
+_groups = msgspec.json.Decoder(_Groups)
 _kinds = msgspec.json.Decoder(_Kinds)
 
 _Found = list[tuple[Resource, bool]]

@@ -47,5 +47,9 @@ class Resource(msgspec.Struct, frozen=True, order=True):
     @property
     def path(self) -> str:
         """Where all its objects, of every namespace, are listed and watched."""
-        prefix = f"/apis/{self.group}" if self.group else "/api"
-        return f"{prefix}/{self.version}/{self.plural}"
+        return self.within("")
+
+    def within(self, namespace: str) -> str:
+        """Where those of one namespace are listed, and below which each has its name; empty: as `path`."""
+        prefix = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        return f"{prefix}/namespaces/{namespace}/{self.plural}" if namespace else f"{prefix}/{self.plural}"

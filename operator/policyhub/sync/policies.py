@@ -64,6 +64,23 @@ ORIGINS: Final = tuple(_SPEAKERS)
 """All that may be read, where it is served: `<resource>.<group>`."""
 
 
+def origins_of(source: str, policy: str) -> tuple[str, ...]:
+    """The kinds of which a policy can be that its engine calls so; none where the source has no such objects."""
+    return tuple(
+        origin for origin, (speaker, pattern) in _SPEAKERS.items() if speaker == source and _fits(pattern, policy)
+    )
+
+
+def name_in_reports(origin: str, *, name: str, namespace: str) -> str:
+    """What its engine calls an object of this kind."""
+    return distinct(_SPEAKERS[origin][1].format(name=name, namespace=namespace))
+
+
+def _fits(pattern: str, policy: str) -> bool:
+    prefix = pattern.partition("{")[0]
+    return len(policy) > len(prefix) and policy.startswith(prefix) and policy.count("/") == pattern.count("/")
+
+
 def policies(group: str, version: str, kind: str) -> Resource | None:
     """The kind of policies that an object of this kind is one of."""
     plural = f"{kind.lower().removesuffix('y')}ies" if kind.endswith("y") else f"{kind.lower()}s"
@@ -172,8 +189,8 @@ class Sink:
         self.settled = False
         """Whether it was listed, or refused for good."""
         self._policies = policies
-        self._source, self._name = _SPEAKERS[resource.origin]
-        self._namespaced = "{namespace}" in self._name
+        self._source, pattern = _SPEAKERS[resource.origin]
+        self._namespaced = "{namespace}" in pattern
         self._known: set[tuple[Key, str]] = set()
         """Each with its namespace."""
         self._seen: set[tuple[Key, str]] | None = None
@@ -195,8 +212,8 @@ class Sink:
         except ValueError as error:
             self.unreadable(raw, error)
             return
-        named = self._name.format(name=metadata.name, namespace=metadata.namespace)
-        key, namespace = (self._source, distinct(named)), metadata.namespace if self._namespaced else _EVERYWHERE
+        named = name_in_reports(self.origin, name=metadata.name, namespace=metadata.namespace)
+        key, namespace = (self._source, named), metadata.namespace if self._namespaced else _EVERYWHERE
         if self._namespaced and not namespace:
             return  # as in a file that leaves it out: it is not known whose findings it words
         self._known.add((key, namespace))
