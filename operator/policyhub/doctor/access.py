@@ -16,6 +16,7 @@ from policyhub.doctor.verdict import Verdict, fine, problem, unchecked
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.kube.decoding import decoded
 from policyhub.kube.resource import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS
+from policyhub.sync.existence import KINDS, POLICY_KINDS
 from policyhub.sync.owners import CONTROLLERS, RESOURCES
 from policyhub.sync.policies import ORIGINS
 
@@ -28,6 +29,8 @@ _MENDS: Mapping[str, str] = {
     "owners": "set the chart's rbac.rollUp; without it what Pods name as their controller is believed, not verified",
     "enrichment": "set the chart's rbac.enrichment, or spec.enrichment: false, which leaves out what policies say of"
     " themselves",
+    "existence": "set the chart's rbac.existence; without it, findings that are not reported any more are archived"
+    " without a look at whether their objects and policies still exist",
     "namespaces": "set the chart's rbac.namespaces; without it, findings of deleted namespaces wait for the guard",
     "own objects": "bind the chart's ClusterRole and Roles (rbac.create) to the operator's service account",
     "lease": "install with replicas: 2, which gives the role for the Lease",
@@ -71,9 +74,16 @@ def of_monitored(monitored: MonitoredCluster) -> list[Need]:
         for part, resources in (("roll-up", RESOURCES), ("owners", CONTROLLERS)):
             needs += [Need(part, verb, r.plural, r.group) for r in resources for verb in _READ]
     if spec.enrichment:
-        policies = (origin.partition(".")[::2] for origin in ORIGINS)
-        needs += [Need("enrichment", verb, *place) for place in policies for verb in _READ]
+        needs += [Need("enrichment", verb, *_place(origin)) for origin in ORIGINS for verb in _READ]
+    needs += [Need("existence", verb, *_place(origin)) for origin in KINDS for verb in ("get", "list")]
+    if sources.policy_reports or sources.open_reports:
+        needs += [Need("existence", "list", *_place(origin)) for origin in POLICY_KINDS]
     return needs
+
+
+def _place(origin: str) -> tuple[str, str]:
+    plural, _, group = origin.partition(".")
+    return plural, group
 
 
 def of_home(monitored: Iterable[MonitoredCluster], *, lease: str | None) -> list[Need]:

@@ -14,6 +14,7 @@ from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.api.selector import parse
 from policyhub.hub.credentials import Clients
 from policyhub.settings import Settings
+from policyhub.sync.existence import KINDS, POLICY_KINDS
 
 HERE = Path(__file__).parent
 CHART = HERE.parents[2] / "charts/policyhub"
@@ -206,16 +207,35 @@ POLICIES = (
     ("", "templates.gatekeeper.sh", "constrainttemplates", "list watch"),
 )
 
+CORE = (
+    "limitranges namespaces nodes persistentvolumeclaims pods replicationcontrollers resourcequotas serviceaccounts"
+    " services"
+)
+EXISTENCE = (
+    ("", "", CORE, "get list"),
+    ("", "apps", "daemonsets deployments replicasets statefulsets", "get list"),
+    ("", "batch", "cronjobs jobs", "get list"),
+    ("", "autoscaling", "horizontalpodautoscalers", "get list"),
+    ("", "networking.k8s.io", "ingresses networkpolicies", "get list"),
+    ("", "policy", "poddisruptionbudgets", "get list"),
+    ("", "rbac.authorization.k8s.io", "clusterrolebindings clusterroles rolebindings roles", "get list"),
+    ("", "kyverno.io", "clusterpolicies policies", "list"),
+    ("", "policies.kyverno.io", CEL, "list"),
+    ("", "policies.kubewarden.io", KUBEWARDEN, "list"),
+    ("", "admissionregistration.k8s.io", "validatingadmissionpolicies", "list"),
+)
+
 
 @pytest.mark.parametrize(
     ("rbac", "more"),
     [
-        ({}, (NAMESPACES, *OWNERS, *POLICIES)),
-        ({"namespaces": False}, (*OWNERS, *POLICIES)),
-        ({"rollUp": False}, (NAMESPACES, *POLICIES)),
-        ({"enrichment": False}, (NAMESPACES, *OWNERS)),
+        ({}, (NAMESPACES, *OWNERS, *POLICIES, *EXISTENCE)),
+        ({"namespaces": False}, (*OWNERS, *POLICIES, *EXISTENCE)),
+        ({"rollUp": False}, (NAMESPACES, *POLICIES, *EXISTENCE)),
+        ({"enrichment": False}, (NAMESPACES, *OWNERS, *EXISTENCE)),
+        ({"existence": False}, (NAMESPACES, *OWNERS, *POLICIES)),
     ],
-    ids=["default", "no namespaces", "no roll-up", "no enrichment"],
+    ids=["default", "no namespaces", "no roll-up", "no enrichment", "no existence"],
 )
 def test_the_roles_are_the_least(rbac: Values, more: tuple[tuple[str, ...], ...]) -> None:
     """The operator may do exactly this, and nothing else anywhere."""
@@ -244,6 +264,14 @@ def test_the_roles_are_the_least(rbac: Values, more: tuple[tuple[str, ...], ...]
         ("b", "", "secrets", "get"): ["one", "three", "two"],
         **dict.fromkeys(more),
     }
+
+
+def test_what_may_be_asked_for_is_what_is_asked() -> None:
+    """The kinds of rbac.existence are those that the operator and its doctor name."""
+    asked = {
+        f"{plural}.{group}" if group else plural for _, group, plurals, _ in EXISTENCE for plural in plurals.split()
+    }
+    assert asked == {*KINDS, *POLICY_KINDS}
 
 
 def test_roles_are_bound_to_the_service_account() -> None:

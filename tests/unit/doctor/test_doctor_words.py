@@ -112,8 +112,11 @@ def test_each_missing_part_has_its_own_remedy() -> None:
 def test_only_what_the_spec_asks_for_is_needed() -> None:
     """What is off needs no permission; kubeconfig, Lease and our own objects need theirs."""
     spec = {"sources": {"gatekeeper": False, "openReports": False}, "rollUp": False, "enrichment": False}
-    told = {str(need) for need in access.of_monitored(monitored(spec))}
-    assert told == {
+    needs = access.of_monitored(monitored(spec))
+    asked = {str(need) for need in needs if need.part == "existence"}
+    assert asked >= {"get deployments.apps", "list deployments.apps", "list clusterpolicies.kyverno.io"}
+    assert not {need for need in needs if need.resource in {"secrets", "configmaps"}}
+    assert {str(need) for need in needs if need.part != "existence"} == {
         "list policyreports.wgpolicyk8s.io",
         "watch policyreports.wgpolicyk8s.io",
         "list clusterpolicyreports.wgpolicyk8s.io",

@@ -1,0 +1,378 @@
+"""What the asking costs an API server, and what it makes of answers that are none."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from policyhub.kube.backoff import Clock
+from policyhub.kube.connection import Connection
+from policyhub.kube.kubeconfig import Access
+from policyhub.sources.violation import Subject
+from policyhub.sync.asker import PAGE, RATE, Asker
+from policyhub.sync.existence import MANY, Answer, Existence, Found, PolicyName, Presence, Thing
+from tests.component.kube.apiserver import Answer as Reply
+from tests.component.kube.apiserver import ApiServer, refusal
+
+Document = dict[str, Any]
+PODS = "/api/v1/namespaces/shop/pods"
+VERBS = ["create", "delete", "get", "list", "watch"]
+GONE, THERE, UNKNOWN = Presence.GONE, Presence.THERE, Presence.UNKNOWN
+
+
+def pod(name: str) -> Subject:
+    return Subject("", "Pod", "shop", name)
+
+
+def json_of(document: object) -> Reply:
+    return Reply(200, json.dumps(document).encode())
+
+
+def kinds(*served: tuple[str, str, bool], verbs: list[str] = VERBS) -> Reply:
+    entries = [{"name": name, "kind": kind, "namespaced": inside, "verbs": verbs} for name, kind, inside in served]
+    return json_of({"resources": entries})
+
+
+def missing(name: str, resource: str = "pods") -> Reply:
+    body = {"kind": "Status", "code": 404, "reason": "NotFound", "message": f'{resource} "{name}" not found'}
+    return Reply(404, json.dumps(body).encode())
+
+
+def thing(name: str, **metadata: object) -> Document:
+    return {"metadata": {"name": name, "namespace": "shop", "uid": f"uid-{name}", **metadata}}
+
+
+async def _reply(reply: Reply) -> web.Response:
+    return web.Response(status=reply.status, body=reply.body, headers={"Content-Type": "application/json"})
+
+
+def listing(names: list[str], before: Callable[[int], Reply | None] = lambda _: None) -> Any:
+    """A handler of a listing in pages; `before` may answer the page that begins at an offset instead."""
+
+    async def handle(request: web.Request) -> web.Response:
+        start, limit = int(request.query.get("continue", 0)), int(request.query["limit"])
+        if (instead := before(start)) is not None:
+            return await _reply(instead)
+        metadata = {"continue": str(start + limit)} if start + limit < len(names) else {}
+        items = [thing(name) for name in names[start : start + limit]]
+        return web.json_response({"metadata": metadata, "items": items})
+
+    return handle
+
+
+class Stand:
+    def __init__(self, api: ApiServer) -> None:
+        self.api = api
+        self.ahead = 0
+        self.existence = Existence(now=self.now)
+        self.asker = Asker(self.existence, cluster="alpha", now=self.now, rate=10_000)
+
+    def now(self) -> int:
+        return round(time.monotonic() * 1000) + self.ahead
+
+    def ask(self, *things: Thing, since: int) -> list[Answer | None]:
+        return [
+            self.existence.policy(it.source, it.policy, since=since)
+            if isinstance(it, PolicyName)
+            else self.existence.subject(it, since=since)
+            for it in things
+        ]
+
+    async def presence(self, *things: Thing, passes: int = 0) -> list[Presence]:
+        """`passes` milliseconds at each look."""
+        since = self.now()
+        async with asyncio.timeout(60):
+            while True:
+                found = [answer.presence for answer in self.ask(*things, since=since) if answer is not None]
+                if len(found) == len(things):
+                    return found
+                await asyncio.sleep(0.02)
+                self.ahead += passes
+                self.existence.on_question()
+
+    async def until(self, condition: Callable[[], object], *, passes: int = 0) -> None:
+        async with asyncio.timeout(60):
+            while not condition():
+                await asyncio.sleep(0.02)
+                self.ahead += passes
+                self.existence.on_question()
+
+    @asynccontextmanager
+    async def at_work(self) -> AsyncIterator[None]:
+        async with Connection(Access(server=self.api.url)) as connection:
+            task = asyncio.create_task(self.asker.run(connection))
+            try:
+                yield
+            finally:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[ApiServer]:
+    async with ApiServer().serve() as server:
+        server.documents["/api/v1"] = kinds(("pods", "Pod", True), ("secrets", "Secret", True))
+        groups = [
+            {"name": name, "versions": [{"version": version} for version in versions]}
+            for name, versions in {"apps": ("v1",), "kyverno.io": ("v2beta1", "v1"), "down.example": ("v1",)}.items()
+        ]
+        server.documents["/apis"] = json_of({"groups": groups})
+        server.documents["/apis/apps/v1"] = kinds(("deployments", "Deployment", True))
+        server.documents["/apis/kyverno.io/v1"] = kinds(("clusterpolicies", "ClusterPolicy", False))
+        server.documents["/apis/kyverno.io/v2beta1"] = kinds(("clusterpolicies", "ClusterPolicy", False))
+        server.documents["/apis/down.example/v1"] = refusal(503, "ServiceUnavailable")
+        yield server
+
+
+async def test_five_thousand_losses(api: ApiServer) -> None:
+    """At once, of one kind in one namespace: one document of discovery and ten pages, for metadata alone."""
+    there = [f"p{number}" for number in range(4_990)]
+    api.handlers[PODS] = listing(there)
+    stand = Stand(api)
+    async with stand.at_work():
+        asked = [pod(f"p{number}") for number in range(5_000)]
+        assert await stand.presence(*asked) == [THERE] * 4_990 + [GONE] * 10
+    assert stand.asker.requests == len(api.requests) == 1 + 5_000 // PAGE
+    pages = [request for request in api.requests if "limit" in request.params]
+    assert {request.headers["Accept"] for request in pages} == {
+        "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+    }
+
+
+async def test_requests_are_paced() -> None:
+    """However much there is to ask, requests leave `RATE` a second apart."""
+    slept: list[float] = []
+
+    class Virtual(Clock):
+        def monotonic(self) -> float:
+            return sum(slept)
+
+        async def sleep(self, seconds: float) -> None:
+            slept.append(seconds)
+
+    asker = Asker(Existence(now=lambda: 1), cluster="alpha", now=lambda: 1, clock=Virtual())
+    for _ in range(31):
+        await asker._turn()
+    assert sum(slept) == pytest.approx(30 / RATE)
+
+
+async def test_a_page_that_fails(api: ApiServer) -> None:
+    """What came before is there; what did not come is no answer, until a listing was read to its end."""
+    broken = True
+    names = [f"p{number}" for number in range(PAGE + 5)]
+    api.handlers[PODS] = listing(names, lambda start: refusal(500, "InternalError") if start and broken else None)
+    stand = Stand(api)
+    first, last, gone = pod("p0"), pod(f"p{PAGE + 1}"), pod("x")
+    many = [pod(f"x{number}") for number in range(MANY)]
+    async with stand.at_work():
+        since = stand.now()
+        await stand.until(lambda: stand.ask(first, last, gone, *many, since=since)[0])
+        assert stand.ask(last, gone, *many, since=since) == [None] * (MANY + 2)
+        broken = False
+        assert await stand.presence(first, last, gone, *many, passes=1_000) == [THERE, THERE] + [GONE] * (MANY + 1)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        pytest.param(Reply(404, b"404 page not found"), id="not served"),
+        pytest.param(refusal(404, "NotFound"), id="the kind is not found"),
+        pytest.param(missing("a", "deployments.apps"), id="of another kind"),
+        pytest.param(refusal(500, "InternalError"), id="500"),
+        pytest.param(refusal(401, "Unauthorized"), id="401"),
+        pytest.param(json_of(thing("b")), id="another object"),
+        pytest.param(json_of({"metadata": {"name": "a"}}), id="no uid"),
+        pytest.param(Reply(200, b"<html>"), id="not JSON"),
+        pytest.param(Reply(0), id="cut"),
+    ],
+)
+async def test_what_is_no_answer(api: ApiServer, reply: Reply) -> None:
+    """The question stays, and is answered when the server is well again."""
+    path = f"{PODS}/a"
+    api.documents[path] = reply
+    stand = Stand(api)
+    async with stand.at_work():
+        since = stand.now()
+        assert stand.ask(pod("a"), since=since) == [None]
+        await stand.until(lambda: stand.asker.requests >= 4, passes=1_000)
+        assert stand.ask(pod("a"), since=since) == [None]
+        api.documents[path] = missing("a")
+        assert await stand.presence(pod("a"), passes=1_000) == [GONE]
+
+
+@pytest.mark.parametrize(("status", "forbidden"), [(403, ["pods"]), (406, []), (405, [])])
+async def test_what_stays_refused(api: ApiServer, status: int, forbidden: list[str]) -> None:
+    """A server that gives no metadata alone is not asked for more."""
+    api.documents[f"{PODS}/a"] = refusal(status, "No")
+    stand = Stand(api)
+    async with stand.at_work():
+        assert await stand.presence(pod("a"), passes=1_000) == [UNKNOWN]
+    assert stand.existence.forbidden == forbidden
+    assert {request.headers["Accept"] for request in api.requests} == {
+        "application/json",
+        "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
+    }
+
+
+async def test_discovery_that_is_forbidden(api: ApiServer) -> None:
+    """Then it is not known where anything lies, and a permission is missing."""
+    api.documents["/apis"] = refusal(403, "Forbidden")
+    stand = Stand(api)
+    async with stand.at_work():
+        assert await stand.presence(Subject("apps", "Deployment", "shop", "a"), passes=1_000) == [UNKNOWN]
+    assert stand.existence.forbidden == ["/apis"]
+
+
+async def test_groups_that_nobody_serves_cost_one_request(api: ApiServer) -> None:
+    """However many a tenant makes up, and none of their names becomes a part of a path."""
+    stand = Stand(api)
+    made_up = [Subject(f"g{number}.example", "Kind", "shop", "a") for number in range(1_000)]
+    async with stand.at_work():
+        stand.ask(*made_up, since=stand.now())
+        api.documents[f"{PODS}/a"] = missing("a")
+        assert await stand.presence(pod("a")) == [GONE]
+        await stand.until(lambda: (stand.existence.due() or 0) > stand.now())
+    assert stand.asker.requests == 3
+    assert stand.existence.waiting == 1_000
+
+
+async def test_discovery_that_fails_is_no_storm(api: ApiServer) -> None:
+    """While the groups cannot be read, everything waits for that, ever longer."""
+    api.documents["/apis"] = refusal(503, "ServiceUnavailable")
+    stand = Stand(api)
+    async with stand.at_work():
+        stand.ask(*(Subject(f"g{number}.example", "Kind", "shop", "a") for number in range(1_000)), since=stand.now())
+        await stand.until(lambda: stand.asker.requests >= 4)
+        due = stand.existence.due()
+        assert due is not None
+        assert due > stand.now()
+    assert stand.asker.requests < 20
+
+
+async def test_a_group_that_is_down(api: ApiServer) -> None:
+    """It delays its own questions."""
+    api.documents[f"{PODS}/a"] = missing("a")
+    stand = Stand(api)
+    down = [Subject("down.example", "Load", f"n{number}", "a") for number in range(500)]
+    async with stand.at_work():
+        since = stand.now()
+        stand.ask(*down, since=since)
+        await stand.until(lambda: stand.asker.requests >= 2)
+        assert await stand.presence(pod("a")) == [GONE]
+        assert stand.ask(*down, since=since) == [None] * 500
+
+
+async def test_names_are_quoted(api: ApiServer) -> None:
+    """A name ends where its object's path ends."""
+    seen: list[str] = []
+
+    async def handle(request: web.Request) -> web.Response:
+        seen.append(request.raw_path)
+        return await _reply(missing("x"))
+
+    names = ["a?b=c#d", "system:a", "é"]
+    for name in names:
+        api.handlers[f"{PODS}/{name}"] = handle
+    stand = Stand(api)
+    async with stand.at_work():
+        assert await stand.presence(*map(pod, names)) == [GONE] * 3
+    assert sorted(seen) == sorted([f"{PODS}/%C3%A9", f"{PODS}/a%3Fb=c%23d", f"{PODS}/system:a"])
+
+
+async def test_a_change_of_the_status_is_none(api: ApiServer) -> None:
+    """The newest time of all managers but those of the status; none where it cannot be read."""
+    managers = [
+        {"time": "2026-11-28T10:00:00Z"},
+        {"time": "2026-11-28T10:00:05Z", "subresource": ""},
+        {"time": "2026-11-28T11:00:00Z", "subresource": "status"},
+        {"time": "yesterday"},
+        {},
+    ]
+    api.documents[f"{PODS}/a"] = json_of(thing("a", managedFields=managers))
+    api.documents[f"{PODS}/b"] = json_of(thing("b", managedFields=managers[2:]))
+    stand = Stand(api)
+    async with stand.at_work():
+        assert await stand.presence(pod("a"), pod("b")) == [THERE, THERE]
+    found = [Found(a.uid, a.changed) for a in stand.ask(pod("a"), pod("b"), since=0) if a]
+    assert found == [Found("uid-a", 1_795_860_005_000), Found("uid-b", 0)]
+
+
+async def test_an_object_without_a_readable_name(api: ApiServer) -> None:
+    """A listing that holds one tells what is there, not what is gone: that is asked one by one."""
+
+    async def handle(_: web.Request) -> web.Response:
+        return web.json_response({"metadata": {}, "items": [thing("p0"), {"metadata": {"name": 7}}]})
+
+    api.handlers[PODS] = handle
+    asked = [pod(f"p{number}") for number in range(MANY)]
+    for it in asked:
+        api.documents[f"{PODS}/{it.name}"] = missing(it.name)
+    stand = Stand(api)
+    async with stand.at_work():
+        assert await stand.presence(*asked) == [THERE] + [GONE] * (MANY - 1)
+    assert stand.asker.requests == 2 + MANY - 1
+
+
+async def test_a_reconnect_takes_no_question_with_it(api: ApiServer) -> None:
+    """What was on its way when the connection ended is asked over the next one."""
+    arrived = asyncio.Event()
+
+    async def hang(_: web.Request) -> web.Response:
+        arrived.set()
+        await asyncio.sleep(3_600)
+        raise AssertionError
+
+    path = f"{PODS}/a"
+    api.handlers[path] = hang
+    stand = Stand(api)
+    async with stand.at_work():
+        assert stand.ask(pod("a"), since=0) == [None]
+        await arrived.wait()
+    del api.handlers[path]
+    api.documents[path] = missing("a")
+    async with stand.at_work():
+        assert await stand.presence(pod("a")) == [GONE]
+
+
+@pytest.mark.parametrize(
+    ("after", "presence"),
+    [
+        pytest.param(kinds(("clusterpolicies", "ClusterPolicy", False)), GONE, id="still served"),
+        pytest.param(kinds(("clusterpolicies", "ClusterPolicy", False), verbs=["list"]), UNKNOWN, id="ending"),
+        pytest.param(kinds(), UNKNOWN, id="not served any more"),
+    ],
+)
+async def test_an_engine_that_is_removed(api: ApiServer, after: Reply, presence: Presence) -> None:
+    """Its policies go before their kind: that they are not listed any more does not end what they found."""
+    found = api.documents["/apis/kyverno.io/v1"]
+    assert found.status == 200
+
+    async def handle(_: web.Request) -> web.Response:
+        api.documents["/apis/kyverno.io/v1"] = api.documents["/apis/kyverno.io/v2beta1"] = after
+        return web.json_response({"metadata": {}, "items": []})
+
+    for version in ("v1", "v2beta1"):
+        api.handlers[f"/apis/kyverno.io/{version}/clusterpolicies"] = handle
+    stand = Stand(api)
+    async with stand.at_work():
+        assert await stand.presence(PolicyName("kyverno", "a"), passes=2_000) == [presence]
+
+
+async def test_policies_whose_names_cannot_be_split(api: ApiServer) -> None:
+    """Kubewarden joins namespace and name; its kinds may be served in part."""
+    group = "policies.kubewarden.io"
+    api.documents["/apis"] = json_of({"groups": [{"name": group, "versions": [{"version": "v1"}]}]})
+    api.documents[f"/apis/{group}/v1"] = kinds(("admissionpolicies", "AdmissionPolicy", True))
+    item = {"metadata": {"namespace": "a-b", "name": "c", "uid": "u"}}
+    api.documents[f"/apis/{group}/v1/admissionpolicies"] = json_of({"metadata": {}, "items": [item]})
+    stand = Stand(api)
+    names = ("namespaced-a-b-c", "namespaced-a-c", "namespaced-group-a-b", "clusterwide-a")
+    async with stand.at_work():
+        found = await stand.presence(*(PolicyName("kubewarden", name) for name in names), passes=2_000)
+    assert found == [THERE, GONE, GONE, UNKNOWN]

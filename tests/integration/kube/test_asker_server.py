@@ -1,0 +1,220 @@
+"""Whether objects and policies exist, asked of a real API server."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+
+from dev import crds
+from dev.cluster import Cluster, ControlPlane
+from policyhub.kube.connection import Connection
+from policyhub.kube.kinds import EXPIRY_MS
+from policyhub.sources.violation import Subject
+from policyhub.sync.asker import PAGE, Asker
+from policyhub.sync.existence import MANY, STANDS_MS, Answer, Existence, PolicyName, Presence, Thing
+
+Document = dict[str, Any]
+COUNT = PAGE + 20
+GONE, THERE, UNKNOWN = Presence.GONE, Presence.THERE, Presence.UNKNOWN
+VAP = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
+POLICIES = "/apis/kyverno.io/v1/clusterpolicies"
+
+
+def config_map(name: str, namespace: str = "shop") -> Document:
+    metadata = {"name": name, "namespace": namespace}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"a": "b"}}
+
+
+def namespace(name: str) -> Document:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+
+
+def of(kind: str, name: str, namespace: str = "shop", group: str = "") -> Subject:
+    return Subject(group, kind, namespace, name)
+
+
+class Stand:
+    """Questions and their answers, by a clock that can be put forward."""
+
+    def __init__(self) -> None:
+        self.ahead = 0
+        self.existence = Existence(now=self.now)
+        self.asker = Asker(self.existence, cluster="alpha", now=self.now, rate=1_000)
+
+    def now(self) -> int:
+        return round(time.monotonic() * 1000) + self.ahead
+
+    def forward(self, milliseconds: int) -> None:
+        self.ahead += milliseconds
+        self.existence.on_question()
+
+    def ask(self, thing: Thing, since: int) -> Answer | None:
+        if isinstance(thing, PolicyName):
+            return self.existence.policy(thing.source, thing.policy, since=since)
+        return self.existence.subject(thing, since=since)
+
+    async def answers(self, *things: Thing) -> list[Answer]:
+        since = self.now()
+        async with asyncio.timeout(60):
+            while True:
+                found = [self.ask(thing, since) for thing in things]
+                answers = [answer for answer in found if answer is not None]
+                if len(answers) == len(things):
+                    assert all(since <= answer.asked <= answer.ended for answer in answers if answer.uid)
+                    return answers
+                await asyncio.sleep(0.02)
+
+    async def presence(self, *things: Thing) -> list[Presence]:
+        return [answer.presence for answer in await self.answers(*things)]
+
+    async def until_refused(self, *things: Thing, passes: int = STANDS_MS) -> list[Presence]:
+        """The answers once the first refusal is old."""
+        task = asyncio.create_task(self.presence(*things))
+        while not task.done():
+            await asyncio.sleep(0.2)
+            self.forward(passes)
+        return await task
+
+
+@asynccontextmanager
+async def asking(config: Document) -> AsyncIterator[Stand]:
+    stand = Stand()
+    async with await Connection.from_kubeconfig(config) as connection:
+        task = asyncio.create_task(stand.asker.run(connection))
+        try:
+            yield stand
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+@pytest.fixture(scope="module")
+def alpha(plane: ControlPlane) -> Iterator[Cluster]:
+    """Of its own, since a CRD of it goes."""
+    cluster = plane.cluster("asker")
+    cluster.apply([namespace("shop"), namespace("bank"), *crds.policies()])
+    cluster.apply(config_map(f"c{number:04}") for number in range(COUNT))
+    cluster.apply(
+        [
+            {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "nobody", "namespace": "default"}},
+            {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "token", "namespace": "shop"}},
+            {
+                "apiVersion": "rbac.authorization.k8s.io/v1",
+                "kind": "ClusterRole",
+                "metadata": {"name": "system:odd:name"},
+                "rules": [],
+            },
+            {"apiVersion": "kyverno.io/v1", "kind": "ClusterPolicy", "metadata": {"name": "kept"}},
+            {"apiVersion": "kyverno.io/v1", "kind": "Policy", "metadata": {"name": "kept", "namespace": "shop"}},
+        ]
+    )
+    yield cluster
+    cluster.stop()
+
+
+async def in_thread(call: Callable[..., Document], *args: Any) -> Document:
+    return await asyncio.to_thread(call, *args)
+
+
+async def test_what_is_there_and_what_is_gone(alpha: Cluster) -> None:
+    """With its uid and the time of its last change, but not of its status; a new object under the name is another."""
+    async with asking(alpha.kubeconfig()) as stand:
+        there, gone, role, space = await stand.answers(
+            of("ConfigMap", "c0000"),
+            of("ConfigMap", "never"),
+            of("ClusterRole", "system:odd:name", "", "rbac.authorization.k8s.io"),
+            of("Namespace", "shop", ""),
+        )
+        made = await in_thread(alpha.request, "GET", alpha.path(config_map("c0000")))
+        assert (there.presence, there.uid) == (THERE, made["metadata"]["uid"])
+        assert 0 < there.changed <= time.time() * 1000 + 1_000
+        assert [gone.presence, role.presence, space.presence] == [GONE, THERE, THERE]
+        asked = stand.asker.requests
+        await stand.answers(of("ConfigMap", "c0001"))
+        assert stand.asker.requests == asked + 1
+
+        await in_thread(alpha.request, "DELETE", alpha.path(config_map("c0000")))
+        assert await stand.presence(of("ConfigMap", "c0000")) == [GONE]
+        await in_thread(alpha.request, "POST", "/api/v1/namespaces/shop/configmaps", config_map("c0000"))
+        (again,) = await stand.answers(of("ConfigMap", "c0000"))
+        assert (again.presence, again.uid == there.uid) == (THERE, False)
+
+
+async def test_what_is_not_asked_or_cannot_be(alpha: Cluster) -> None:
+    """Secrets cost no request; groups and kinds that nobody serves, and a wrong scope, cost none beyond discovery."""
+    strange: tuple[Thing, ...] = (
+        of("Unicorn", "a", group="fantasy.example"),
+        of("Unicorn", "a"),
+        of("Unicorn", "a", group="apps"),
+        of("Namespace", "shop", "shop"),
+        of("ConfigMap", "c0000", ""),
+        of("PodExecOptions", "a"),
+    )
+    async with asking(alpha.kubeconfig()) as stand:
+        assert await stand.presence(of("Secret", "token")) == [UNKNOWN]
+        assert stand.asker.requests == 0
+        assert await stand.until_refused(*strange, passes=EXPIRY_MS) == [UNKNOWN] * len(strange)
+        assert stand.existence.forbidden == []
+
+
+async def test_many_are_pages_of_one_listing(alpha: Cluster) -> None:
+    """Some hundred objects of one kind cost two pages, those that are not there among them."""
+    async with asking(alpha.kubeconfig()) as stand:
+        await stand.answers(of("ConfigMap", "c0001"))
+        before = stand.asker.requests
+        asked = [of("ConfigMap", f"c{number:04}") for number in range(COUNT + MANY)]
+        assert await stand.presence(*asked) == [THERE] * COUNT + [GONE] * MANY
+        assert stand.asker.requests - before == 2
+
+
+async def test_a_namespace_that_ends(alpha: Cluster) -> None:
+    """What is in it is there until it is deleted; of a namespace that is gone nothing is there."""
+    alpha.apply([namespace("ends"), *(config_map(f"e{number}", "ends") for number in range(MANY))])
+    asked = [of("ConfigMap", f"e{number}", "ends") for number in range(MANY)]
+    async with asking(alpha.kubeconfig()) as stand:
+        await in_thread(alpha.request, "DELETE", "/api/v1/namespaces/ends")
+        assert await stand.presence(*asked, of("Namespace", "ends", "")) == [THERE] * (MANY + 1)
+        for number in range(MANY):  # as a controller manager does
+            await in_thread(alpha.request, "DELETE", alpha.path(config_map(f"e{number}", "ends")))
+        ending = await in_thread(alpha.request, "GET", "/api/v1/namespaces/ends")
+        ending["spec"]["finalizers"] = []
+        await in_thread(alpha.request, "PUT", "/api/v1/namespaces/ends/finalize", ending)
+        assert await stand.presence(*asked, asked[0], of("Namespace", "ends", "")) == [GONE] * (MANY + 2)
+
+
+async def test_what_may_not_be_asked(alpha: Cluster) -> None:
+    """Refused twice, a while apart: UNKNOWN, and the permission that is missing is named."""
+    config = alpha.kubeconfig_for(namespace="default", service_account="nobody")
+    async with asking(config) as stand:
+        many = [of("Pod", f"p{number}") for number in range(MANY)]
+        refused: tuple[Thing, ...] = (
+            of("ConfigMap", "c0000"),
+            of("ConfigMap", "never"),
+            PolicyName("kyverno", "kept"),
+            *many,
+        )
+        assert await stand.until_refused(*refused) == [UNKNOWN] * len(refused)
+        assert stand.existence.forbidden == ["clusterpolicies.kyverno.io", "configmaps", "pods"]
+
+
+async def test_policies(alpha: Cluster) -> None:
+    """By the names that engines give them; of an engine that is removed nothing is known."""
+    async with asking(alpha.kubeconfig()) as stand:
+        asked = (
+            PolicyName("kyverno", "kept"),
+            PolicyName("kyverno", "lost"),
+            PolicyName("kyverno", "shop/kept"),
+            PolicyName("kyverno", "bank/kept"),
+            PolicyName("ValidatingAdmissionPolicy", "never"),
+            PolicyName("kubewarden", "namespaced-a-b-c"),
+        )
+        assert await stand.presence(*asked) == [THERE, GONE, THERE, GONE, GONE, GONE]
+        assert await stand.presence(PolicyName("Trivy ConfigAudit", "a")) == [UNKNOWN]
+        for plural in ("clusterpolicies", "policies"):
+            path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{plural}.kyverno.io"
+            await in_thread(alpha.request, "DELETE", path)
+        assert await stand.until_refused(*asked[:4], passes=EXPIRY_MS) == [UNKNOWN] * 4
