@@ -17,16 +17,17 @@ from typing import Any
 import msgspec
 
 from policyhub.kube.connection import Refused, Unreachable
-from tests.simulation.kinds import BUILT_IN, NAMESPACE, POD, Document, Kind
+from tests.simulation.discovered import discovered
+from tests.simulation.kinds import BUILT_IN, GATEKEEPER, NAMESPACE, OPEN, POD, WG, Document, Kind
 from tests.simulation.loop import Loop
 from tests.simulation.watching import Watcher
 
-VERBS = ["create", "delete", "get", "list", "patch", "update", "watch"]
 HISTORY = 3_000
 """Events of each kind that a watch can resume over."""
 TOKEN_SECONDS = 300
 SLOW_PAGE = 8
 """Objects of a page of 500 while listings are slow: a large cluster's many pages, with few objects."""
+REPORTS = frozenset({WG, OPEN, GATEKEEPER})
 ENDED = frozenset({"Succeeded", "Failed"})
 CLUSTER = "kube-system"
 
@@ -91,6 +92,7 @@ class Server:
         self._owned: defaultdict[str, dict[tuple[str, Key], None]] = defaultdict(dict)
         self._ending: set[str] = set()
         self._tokens: dict[str, _Token] = {}
+        self._numbers = itertools.count(1)
         self._generation = 0
         self._start()
 
@@ -155,6 +157,8 @@ class Server:
         if owner is not None:
             meta["ownerReferences"] = [owner]
         meta |= metadata or {}
+        if kind.group not in REPORTS:
+            meta["managedFields"] = self._managed(before, body, metadata or {})
         document = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": meta, **body}
         stored = Stored(document, msgspec.json.encode(document), self.version)
         shelf.objects[key] = stored
@@ -162,6 +166,18 @@ class Server:
             self._owned[reference["uid"]][kind.path, key] = None
         self._tell(shelf, "MODIFIED" if before else "ADDED", stored, before)
         return stored
+
+    def _managed(self, before: Stored | None, body: Document, metadata: Document) -> list[Document]:
+        """Who wrote last: a controller its status, or somebody the rest."""
+        now = stamp(self.loop.wall_ms)
+        written = {"manager": "somebody", "operation": "Update", "time": now}
+        if before is None:
+            return [written]
+        former: list[Document] = before.document["metadata"]["managedFields"][:1]
+        told = {**before.document["metadata"], **metadata} != before.document["metadata"]
+        if told or any(before.document.get(name) != value for name, value in body.items() if name != "status"):
+            return [written]
+        return [*former, {"manager": "controller", "operation": "Update", "time": now, "subresource": "status"}]
 
     def delete(self, kind: Kind, namespace: str, name: str) -> None:
         """With what it owns, seconds later."""
@@ -234,7 +250,7 @@ class Server:
 
     def troubled(self, path: str, *hows: str) -> str:
         """What is wrong with the path now, of these (none given: what a request meets); empty: nothing."""
-        now = self.loop.elapsed
+        now, path = self.loop.elapsed, everywhere(path) if self.troubles else path
         for trouble in self.troubles:
             fits = trouble.how in hows if hows else trouble.how in {"down", "timeout"} or trouble.how.isdecimal()
             if fits and trouble.start <= now < trouble.end and path.startswith(trouble.prefix):
@@ -271,13 +287,14 @@ class Server:
 
     def answer(self, path: str, params: dict[str, str]) -> bytes:
         parts = path.strip("/").split("/")
-        if parts[0] == "apis" and len(parts) in {2, 3}:
-            return self._discovery(parts[1], parts[2] if len(parts) == 3 else "", path)
+        kinds = {shelf.kind: not self.serves(shelf.kind) for shelf in self.shelves.values()}
+        if (document := discovered(kinds, parts)) is not None:
+            return document
         shelf, namespace, name = self._place(path)
         if name:
             found = shelf.objects.get((namespace, name))
             if found is None:
-                raise Refused(404, "NotFound", path)
+                raise Refused(404, "NotFound", f'{shelf.kind.origin} "{name}" not found')
             return found.raw
         return self._page(shelf, namespace, params)
 
@@ -295,27 +312,8 @@ class Server:
             namespace, rest = rest[1], rest[2:]
         shelf = self.shelves.get(f"{root}/{rest[0]}") if rest else None
         if shelf is None:
-            raise Refused(404, "NotFound", path)
+            raise Refused(404, "NotFound", "the server could not find the requested resource")
         return shelf, namespace, rest[1] if len(rest) > 1 else ""
-
-    def _discovery(self, group: str, version: str, path: str) -> bytes:
-        kinds = [shelf.kind for shelf in self.shelves.values() if shelf.kind.group == group]
-        if not kinds or (version and all(kind.version != version for kind in kinds)):
-            raise Refused(404, "NotFound", path)
-        if not version:
-            versions = dict.fromkeys(kind.version for kind in kinds)
-            return msgspec.json.encode({"name": group, "versions": [{"version": v} for v in versions]})
-        listed = [
-            {
-                "name": kind.plural,
-                "kind": kind.name,
-                "namespaced": kind.namespaced,
-                "verbs": [v for v in VERBS if v != "create" or self.serves(kind)],
-            }
-            for kind in kinds
-            if kind.version == version
-        ]
-        return msgspec.json.encode({"resources": listed})
 
     def _page(self, shelf: Shelf, namespace: str, params: dict[str, str]) -> bytes:
         limit = int(params.get("limit", 0)) or 10**9
@@ -335,7 +333,7 @@ class Server:
         page, left = token.raws[:limit], token.raws[limit:]
         meta = {"resourceVersion": str(token.version)}
         if left:
-            meta["continue"] = f"t{self.version}-{len(self._tokens)}-{len(left)}"
+            meta["continue"] = f"t{next(self._numbers)}"
             self._tokens[meta["continue"]] = _Token(left, token.version, token.until)
         return b'{"metadata":' + msgspec.json.encode(meta) + b',"items":[' + b",".join(page) + b"]}"
 
@@ -366,6 +364,13 @@ class Server:
         first = bisect_right(shelf.events, version, key=lambda event: event[0])
         lines = (line_of(what, stored, before, selected=selected) for _, what, stored, before in shelf.events[first:])
         return [line for line in lines if line is not None]
+
+
+def everywhere(path: str) -> str:
+    """The path without its namespace: what is wrong with a kind is wrong with it in each."""
+    parts = path.split("/")
+    at = parts.index("namespaces") if "namespaces" in parts else len(parts)
+    return "/".join([*parts[:at], *parts[at + 2 :]]) if len(parts) > at + 2 else path
 
 
 def lives(stored: Stored) -> bool:

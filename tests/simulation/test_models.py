@@ -3,18 +3,23 @@
 import asyncio
 import random
 import time
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
 
+from policyhub.kube.connection import Connection as Real
 from policyhub.kube.connection import Refused
+from policyhub.sources.violation import Subject
+from policyhub.sync.asker import Asker
+from policyhub.sync.existence import Answer, Existence, PolicyName
 from tests.simulation.cluster import Cluster, Workload, reference
 from tests.simulation.edges import Connection
-from tests.simulation.hub import Hub, Trouble
-from tests.simulation.kinds import CONFIGMAP, DEPLOYMENT, NAMESPACE, POD, REPLICASET
+from tests.simulation.hub import Hub
+from tests.simulation.hub import Trouble as HubTrouble
+from tests.simulation.kinds import CLUSTER_POLICY, CONFIGMAP, DEPLOYMENT, NAMESPACE, POD, REPLICASET, SERVICE
 from tests.simulation.loop import EPOCH_MS, Deadlock, Loop, run
-from tests.simulation.server import Server, stamp
+from tests.simulation.server import Server, Trouble, stamp
 
 
 def test_weeks_pass_at_once() -> None:
@@ -140,12 +145,63 @@ def test_owners_are_told_by_uid() -> None:
     assert played(work) is True
 
 
+def test_what_exists_can_be_asked() -> None:
+    """The shipped asker learns what is there, with the time of the last change, what is gone, and what is refused."""
+
+    async def work(server: Server) -> tuple[list[str], list[bool], list[str]]:
+        def now() -> int:
+            return round(server.loop.elapsed * 1000)
+
+        existence = Existence(now=now)
+        task = asyncio.create_task(Asker(existence, cluster="alpha", now=now).run(cast(Real, Connection(server))))
+        server.put(NAMESPACE, "shop")
+        server.install(CLUSTER_POLICY)
+        server.put(CLUSTER_POLICY, "kept")
+        for number in range(60):
+            server.put(POD, f"p{number}", "shop", spec={"a": 1}, status={"phase": "Pending"})
+        began = server.loop.wall_ms
+        await asyncio.sleep(100)
+        server.put(POD, "p0", "shop", spec={"a": 1}, status={"phase": "Running"})
+        server.put(POD, "p1", "shop", spec={"a": 2}, status={"phase": "Running"})
+        server.put(SERVICE, "s", "shop")
+        server.delete(POD, "shop", "p2")
+        server.troubles.append(Trouble(CONFIGMAP.path, "403", 0, 1_000))
+        asked: list[Subject | PolicyName] = [Subject("", "Pod", "shop", f"p{number}") for number in range(3)]
+        asked += [Subject("", "Service", "shop", "s"), Subject("", "Service", "shop", "t")]
+        asked += [Subject("", "ConfigMap", "shop", "c"), Subject("apps", "Deployment", "never", "d")]
+        asked += [PolicyName("kyverno", "kept"), PolicyName("kyverno", "lost")]
+        more = [Subject("", "Pod", "shop", f"p{number}") for number in range(3, 80)]
+
+        def look() -> list[Answer]:
+            found = [
+                existence.policy(it.source, it.policy, since=0)
+                if isinstance(it, PolicyName)
+                else existence.subject(it, since=0)
+                for it in [*asked, *more]
+            ]
+            return [answer for answer in found if answer is not None]
+
+        while len(answers := look()) < len(asked) + len(more):  # noqa: ASYNC110  (virtual time)
+            await asyncio.sleep(1)
+        task.cancel()
+        assert [answer.presence for answer in answers[len(asked) :]] == ["there"] * 57 + ["gone"] * 20
+        changed = [answer.changed < began + 50_000 for answer in answers[:2]]
+        return [str(answer.presence) for answer in answers[: len(asked)]], changed, existence.forbidden
+
+    there, gone, unknown = "there", "gone", "unknown"
+    assert played(work) == (
+        [there, there, gone, there, gone, unknown, gone, there, gone],
+        [True, False],
+        ["configmaps"],
+    )
+
+
 def test_the_hub_reads_late_and_forgets() -> None:
     """A reading shows what was a while ago; active findings are forgotten after 90 days."""
 
     async def work(server: Server) -> tuple[int, int, int]:
         hub = Hub(server.loop, random.Random(1))
-        hub.troubles.append(Trouble("lag", 0, 100, 60))
+        hub.troubles.append(HubTrouble("lag", 0, 100, 60))
         now = stamp(server.loop.wall_ms)
         body = {"Id": "x", "CreatedAt": now, "UpdatedAt": now, "RecordState": "ACTIVE", "Title": "t"}
         await hub.take([body | {"FindingProviderFields": {"Severity": {"Label": "LOW"}}}])

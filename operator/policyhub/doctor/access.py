@@ -16,7 +16,7 @@ from policyhub.doctor.verdict import Verdict, fine, problem, unchecked
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.kube.decoding import decoded
 from policyhub.kube.resource import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS
-from policyhub.sync.existence import KINDS, POLICY_KINDS
+from policyhub.sync.existence import OTHER_KINDS, POLICY_KINDS, WATCHED_KINDS
 from policyhub.sync.owners import CONTROLLERS, RESOURCES
 from policyhub.sync.policies import ORIGINS
 
@@ -75,7 +75,8 @@ def of_monitored(monitored: MonitoredCluster) -> list[Need]:
             needs += [Need(part, verb, r.plural, r.group) for r in resources for verb in _READ]
     if spec.enrichment:
         needs += [Need("enrichment", verb, *_place(origin)) for origin in ORIGINS for verb in _READ]
-    needs += [Need("existence", verb, *_place(origin)) for origin in KINDS for verb in ("get", "list")]
+    needs += [Need("existence", "get", *_place(origin)) for origin in (*WATCHED_KINDS, *OTHER_KINDS)]
+    needs += [Need("existence", "list", *_place(origin)) for origin in OTHER_KINDS]
     if sources.policy_reports or sources.open_reports:
         needs += [Need("existence", "list", *_place(origin)) for origin in POLICY_KINDS]
     return needs

@@ -113,6 +113,8 @@ class Asker:
         try:
             await session.ask(batch)
         except Refused as error:
+            if error.status == 404:  # it lies elsewhere, or nowhere any more
+                session.kinds.forget(batch.shelf.group)
             everything = error.status == 429 or not session.kinds.known
             existence.fail(batch, retry_after=error.retry_after, everything=everything)
         except (Unreachable, Unreadable, TimeoutError):
@@ -181,8 +183,9 @@ class _Session:
         try:
             await self._list(kind.resource.within(shelf.namespace), listing)
         except Refused as error:
-            self._refused(batch, error, kind.resource.origin, asked=listing.asked)
-            return
+            if error.status not in _REFUSALS:
+                raise
+            listing.blind = True
         finally:  # what is there is there, however the listing ended
             self._existence.tell(batch, listing.found, asked=listing.asked, whole=listing.whole and not listing.blind)
         if listing.blind:
@@ -208,8 +211,6 @@ class _Session:
 
     def _refused(self, batch: Batch, error: Refused, origin: str, *, asked: int) -> None:
         """Believed when it stands; raises the error where it is another one."""
-        if error.status == 404:
-            self.kinds.forget(batch.shelf.group)
         if error.status not in _REFUSALS:
             raise error
         self._existence.refuse(batch, asked=asked, resources=(origin,) if error.status == 403 else ())
@@ -250,8 +251,6 @@ class _Session:
         try:
             await self._list(resource.path, listing)
         except Refused as error:
-            if error.status == 404:
-                self.kinds.forget(resource.group)
             if error.status not in _REFUSALS:
                 raise
             return error.status
@@ -299,7 +298,7 @@ class _Listing:
         self.found: dict[Thing, Found] = {}
         self.whole = False
         self.blind = False
-        """An object was on it whose name could not be read."""
+        """It was refused, or an object was on it whose name could not be read."""
         self._wanted = wanted
         self._origin = origin
 

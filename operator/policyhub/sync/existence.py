@@ -48,22 +48,25 @@ APART_MS: Final = 2_000
 """The least between two listings of policies."""
 BACKOFF_MS: Final = (1_000, 60_000)
 
-KINDS: Final = (
-    "limitranges",
+WATCHED_KINDS: Final = (
     "namespaces",
-    "nodes",
-    "persistentvolumeclaims",
     "pods",
     "replicationcontrollers",
-    "resourcequotas",
-    "serviceaccounts",
-    "services",
     "daemonsets.apps",
     "deployments.apps",
     "replicasets.apps",
     "statefulsets.apps",
     "cronjobs.batch",
     "jobs.batch",
+)
+"""May be got; who may list them says `rbac.rollUp` or `rbac.namespaces`, since a kind that may be listed is watched."""
+OTHER_KINDS: Final = (
+    "limitranges",
+    "nodes",
+    "persistentvolumeclaims",
+    "resourcequotas",
+    "serviceaccounts",
+    "services",
     "horizontalpodautoscalers.autoscaling",
     "ingresses.networking.k8s.io",
     "networkpolicies.networking.k8s.io",
@@ -73,8 +76,8 @@ KINDS: Final = (
     "rolebindings.rbac.authorization.k8s.io",
     "roles.rbac.authorization.k8s.io",
 )
-"""What the chart lets be asked for (`rbac.existence`): what engines and their public policies report on. Neither
-Secrets nor ConfigMaps, since the permission that shows their metadata shows their content."""
+"""May be got and listed. With the others what the chart lets be asked for (`rbac.existence`): what engines and their
+public policies report on. Neither Secrets nor ConfigMaps: who may read their metadata may read their content."""
 POLICY_KINDS: Final = tuple(origin for origin in ORIGINS if not origin.endswith(".gatekeeper.sh"))
 """The policies, which are listed only. Gatekeeper's constraints are watched, not asked for."""
 
@@ -142,7 +145,7 @@ class _Line(msgspec.Struct, eq=False):
     listing: bool = False
     """One is under way."""
     single: bool = False
-    """A listing does not tell all names."""
+    """See `unlistable`."""
     queued: bool = False
     due: int = 0
     failures: int = 0
@@ -310,7 +313,7 @@ class Existence:
             pause.failures += 1
 
     def unlistable(self, batch: Batch) -> None:
-        """A listing does not tell every name: its objects are asked for one by one."""
+        """A listing is refused, or does not tell every name: its objects are asked for one by one."""
         self._lines[batch.shelf].single = True
 
     def release(self, batch: Batch) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.api.selector import parse
 from policyhub.hub.credentials import Clients
 from policyhub.settings import Settings
-from policyhub.sync.existence import KINDS, POLICY_KINDS
+from policyhub.sync import namespaces
+from policyhub.sync.existence import OTHER_KINDS, POLICY_KINDS, WATCHED_KINDS
+from policyhub.sync.owners import CONTROLLERS, RESOURCES
 
 HERE = Path(__file__).parent
 CHART = HERE.parents[2] / "charts/policyhub"
@@ -207,14 +210,12 @@ POLICIES = (
     ("", "templates.gatekeeper.sh", "constrainttemplates", "list watch"),
 )
 
-CORE = (
-    "limitranges namespaces nodes persistentvolumeclaims pods replicationcontrollers resourcequotas serviceaccounts"
-    " services"
-)
+CORE = "limitranges nodes persistentvolumeclaims resourcequotas serviceaccounts services"
 EXISTENCE = (
+    ("", "", "namespaces pods replicationcontrollers", "get"),
+    ("", "apps", "daemonsets deployments replicasets statefulsets", "get"),
+    ("", "batch", "cronjobs jobs", "get"),
     ("", "", CORE, "get list"),
-    ("", "apps", "daemonsets deployments replicasets statefulsets", "get list"),
-    ("", "batch", "cronjobs jobs", "get list"),
     ("", "autoscaling", "horizontalpodautoscalers", "get list"),
     ("", "networking.k8s.io", "ingresses networkpolicies", "get list"),
     ("", "policy", "poddisruptionbudgets", "get list"),
@@ -268,10 +269,12 @@ def test_the_roles_are_the_least(rbac: Values, more: tuple[tuple[str, ...], ...]
 
 def test_what_may_be_asked_for_is_what_is_asked() -> None:
     """The kinds of rbac.existence are those that the operator and its doctor name."""
-    asked = {
-        f"{plural}.{group}" if group else plural for _, group, plurals, _ in EXISTENCE for plural in plurals.split()
-    }
-    assert asked == {*KINDS, *POLICY_KINDS}
+    given: defaultdict[str, set[str]] = defaultdict(set)
+    for _, group, plurals, verbs in EXISTENCE:
+        given[verbs] |= {f"{plural}.{group}" if group else plural for plural in plurals.split()}
+    assert given == {"get": {*WATCHED_KINDS}, "get list": {*OTHER_KINDS}, "list": {*POLICY_KINDS}}
+    watched = {resource.origin for resource in (*RESOURCES, *CONTROLLERS, namespaces.RESOURCE)}
+    assert watched == {*WATCHED_KINDS}
 
 
 def test_roles_are_bound_to_the_service_account() -> None:

@@ -2,10 +2,12 @@
 
 The permissions are read out of what the chart renders: one verb on one resource each. The operator is started with all
 of them, and then with some taken away. What it says for each that is missing is the proof that it wants it; a
-permission that the chart gives and no proof is known for fails the test.
+permission that the chart gives and no proof is known for fails the test. Whether objects still exist is seldom asked:
+here by the operator's own code, as the operator.
 """
 
 import contextlib
+import dataclasses
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,6 +20,9 @@ from dev import crds, stand
 from dev.cluster import ApiError, Cluster, ControlPlane, helm
 from dev.hub.process import HubProcess
 from dev.stand import Installed, Operator
+from policyhub.sources.violation import Subject
+from policyhub.sync.existence import MANY, OTHER_KINDS, WATCHED_KINDS, PolicyName, Presence
+from tests.integration.kube.asking import asking
 
 SECONDS = 60.0
 FAST = {"POLICYHUB_DISCOVERY_INTERVAL": "0.5"}
@@ -48,6 +53,10 @@ class Permission:
     def __str__(self) -> str:
         names = f"/{','.join(self.names)}" if self.names else ""
         return f"{self.verb} {self.resource}{names}{f'.{self.group}' if self.group else ''} in {self.scope or 'all'}"
+
+    @property
+    def origin(self) -> str:
+        return f"{self.resource}.{self.group}" if self.group else self.resource
 
     def denied(self, cluster: Cluster) -> bool:
         """Whether the API server refuses it to the operator."""
@@ -140,6 +149,11 @@ def lease(permission: Permission, operator: Operator) -> bool:
     return logged(operator, "lease_forbidden", message=f"cannot {permission.verb} resource")
 
 
+def elsewhere(_: Permission, __: Operator) -> bool:
+    """The log does not say it: test_existence_is_needed does."""
+    return False
+
+
 SOURCES = {"policyreports", "clusterpolicyreports", "reports", "clusterreports", "*"}
 OWNERS = {
     "pods",
@@ -153,6 +167,7 @@ OWNERS = {
 }
 POLICIES = {crd["spec"]["names"]["plural"] for crd in crds.policies()} | {"validatingadmissionpolicies"}
 READ = SOURCES | OWNERS | POLICIES | {"namespaces"}
+ASKED = (*WATCHED_KINDS, *OTHER_KINDS)
 
 
 def experiment(permission: Permission) -> tuple[str, Proof]:
@@ -162,6 +177,8 @@ def experiment(permission: Permission) -> tuple[str, Proof]:
             return f"own objects, {permission.verb}", own
         case Permission(verb="list" | "watch", resource=resource) if resource in READ:
             return f"sources, {permission.verb}", reflector
+        case Permission(verb="get" | "list", names=()) if permission.origin in ASKED:
+            return f"existence, {permission.verb}", elsewhere
         case Permission(verb="get", resource="namespaces", names=("kube-system",)):
             return "identity and status", identity
         case Permission(verb="patch", resource="monitoredclusters/status"):
@@ -185,6 +202,7 @@ EXPERIMENTS = (
     "lease, create",
     "lease, patch",
 )
+ASKING = ("existence, get", "existence, list")
 
 
 @pytest.fixture(scope="module")
@@ -237,7 +255,7 @@ def test_the_switches_are_no_more_than_that(installed: Installed, hub: HubProces
     values = {
         **VALUES,
         "securityHub": {"accountId": stand.ACCOUNT, "region": stand.REGION},
-        "rbac": {"namespaces": False, "rollUp": False, "enrichment": False},
+        "rbac": {"namespaces": False, "rollUp": False, "enrichment": False, "existence": False},
     }
     least = helm.render(stand.CHART, stand.RELEASE, stand.NAMESPACE, values)
     cluster.apply([document for document in least if document["kind"] in {"ClusterRole", "Role"}])
@@ -261,7 +279,8 @@ def test_each_is_needed(installed: Installed, hub: HubProcess, name: str) -> Non
     taken = {permission: experiment(permission)[1] for permission in given if experiment(permission)[0] == name}
     assert taken
     _forget(cluster)
-    cluster.apply([without(role, set(taken)) for role in roles(installed)])
+    wider = {p for p in given if any(p == dataclasses.replace(named, names=()) for named in taken)}
+    cluster.apply([without(role, {*taken, *wider}) for role in roles(installed)])
     try:
         stand.until(lambda: all(p.denied(cluster) for p in taken), seconds=SECONDS, what="the permissions to go")
         operator = Operator(installed, hub, settings=FAST)
@@ -284,7 +303,58 @@ def test_each_is_needed(installed: Installed, hub: HubProcess, name: str) -> Non
 def test_every_permission_is_tried(installed: Installed) -> None:
     """Each permission of the chart belongs to one of the experiments."""
     given = [permission for role in roles(installed) for permission in permissions(role)]
-    assert {experiment(permission)[0] for permission in given} == set(EXPERIMENTS)
+    assert {experiment(permission)[0] for permission in given} == {*EXPERIMENTS, *ASKING}
+
+
+async def test_existence_is_answered(installed: Installed) -> None:
+    """Whatever the chart lets be asked for is answered, one by one, and many by one listing."""
+    policies = [
+        PolicyName(source, "a") for source in ("kyverno", "ValidatingAdmissionPolicy", "KyvernoValidatingPolicy")
+    ]
+    for number in (1, MANY):
+        subjects = [subject for them in questions(installed.cluster, number).values() for subject in them]
+        async with asking(json.loads(installed.kubeconfig().read_text())) as asked:
+            answers = await asked.presence(*subjects, *policies)
+            assert answers == [Presence.GONE] * (len(subjects) + len(policies))
+            assert asked.asker.requests < 3 * len(ASKED)
+
+
+@pytest.mark.parametrize("name", ASKING)
+async def test_existence_is_needed(installed: Installed, name: str) -> None:
+    """Without get it is not known whether an object exists; without list many objects cost a request each."""
+    cluster = installed.cluster
+    given = [permission for role in roles(installed) for permission in permissions(role)]
+    taken = {permission for permission in given if experiment(permission)[0] == name}
+    number = 1 if name == "existence, get" else MANY
+    asked_for = questions(cluster, number)
+    subjects = [subject for permission in taken for subject in asked_for[permission.origin]]
+    assert subjects
+    cluster.apply([without(role, taken) for role in roles(installed)])
+    try:
+        stand.until(lambda: all(p.denied(cluster) for p in taken), seconds=SECONDS, what="the permissions to go")
+        async with asking(json.loads(installed.kubeconfig().read_text())) as asked:
+            if name == "existence, get":
+                assert await asked.until_refused(*subjects) == [Presence.UNKNOWN] * len(subjects)
+                assert asked.existence.forbidden == sorted(permission.origin for permission in taken)
+            else:
+                assert await asked.presence(*subjects) == [Presence.GONE] * len(subjects)
+                assert asked.asker.requests > len(subjects)
+    finally:
+        cluster.apply(roles(installed))
+        stand.until(lambda: not any(p.denied(cluster) for p in taken), seconds=SECONDS, what="the permissions back")
+
+
+def questions(cluster: Cluster, number: int) -> dict[str, list[Subject]]:
+    """So many objects of each kind, none of which exists."""
+    asked = {}
+    for origin in ASKED:
+        plural, _, group = origin.partition(".")
+        version = cluster.request("GET", f"/apis/{group}")["preferredVersion"]["version"] if group else "v1"
+        served = cluster.request("GET", f"/apis/{group}/{version}" if group else "/api/v1")["resources"]
+        kind = next(entry for entry in served if entry["name"] == plural)
+        inside = "default" if kind["namespaced"] else ""
+        asked[origin] = [Subject(group, kind["kind"], inside, f"never-{n}") for n in range(number)]
+    return asked
 
 
 def _forget(cluster: Cluster) -> None:

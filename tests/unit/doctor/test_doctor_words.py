@@ -114,7 +114,7 @@ def test_only_what_the_spec_asks_for_is_needed() -> None:
     spec = {"sources": {"gatekeeper": False, "openReports": False}, "rollUp": False, "enrichment": False}
     needs = access.of_monitored(monitored(spec))
     asked = {str(need) for need in needs if need.part == "existence"}
-    assert asked >= {"get deployments.apps", "list deployments.apps", "list clusterpolicies.kyverno.io"}
+    assert asked >= {"get deployments.apps", "get services", "list services", "list clusterpolicies.kyverno.io"}
     assert not {need for need in needs if need.resource in {"secrets", "configmaps"}}
     assert {str(need) for need in needs if need.part != "existence"} == {
         "list policyreports.wgpolicyk8s.io",
