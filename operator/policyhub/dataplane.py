@@ -42,8 +42,10 @@ from policyhub.sources.severity import DEFAULT_SEVERITY
 from policyhub.sources.text import line
 from policyhub.sources.violation import Severity
 from policyhub.sync import figures, namespaces, owners
+from policyhub.sync.asker import Asker
 from policyhub.sync.census import Census
 from policyhub.sync.engine import Engine, Feed, Trouble, held_as
+from policyhub.sync.existence import Existence
 from policyhub.sync.guard import Hold as Guarded
 from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
@@ -218,6 +220,7 @@ class DataPlane:
         self._former = {before} if before else set()
         """Uids that the cluster of this MonitoredCluster has had."""
         self._rollup: Rollup | None = None
+        self._existence: Existence
         self._policies: Policies | None = None
         self.library: Library | None = None
         """Of the policy objects, where they are asked for."""
@@ -371,6 +374,8 @@ class DataPlane:
                 now=self._now,
                 rng=self._rng,
             )
+        self._existence = Existence(now=self._now, on_answer=ledger.answered)
+        ledger.sources.existence = self._existence
         ledger.observed.quarantine.former = frozenset(self._former) - ledger.observed.uids
         self._former.add(uid)
         self._engine.attach(self.feed)
@@ -452,6 +457,8 @@ class DataPlane:
         wanted = self.monitored.spec.sources
         tasks.create_task(self._watch_namespaces(connection))
         tasks.create_task(self._watch_owners(connection))
+        asker = Asker(self._existence, cluster=self.name, now=self._now)
+        tasks.create_task(asker.run(connection))
         if self.library is not None:
             tasks.create_task(self.library.run(connection))
         unreachable = 0
@@ -821,7 +828,7 @@ class DataPlane:
             ledger.supersede(frozen, now=self._now())
 
     def _weigh(self, ledger: Ledger) -> None:
-        ledger.guard.approved = self._approvals()
+        ledger.approve(self._approvals())
         held, released = ledger.weigh(now=self._now())
         for engine in held:
             hold = ledger.guard.held[engine]

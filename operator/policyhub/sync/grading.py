@@ -66,7 +66,7 @@ def of_lost(entry: Entry, *, sources: Sources, guard: Guard, rules: Rules, now: 
     if there is None:
         return nothing(Hold.PRESENCE, lost=True)
     if there.presence is Presence.GONE:
-        return Evidence(Grade.DELETED, since=entry.uncalled, confirmed=sources.discovered >= there.asked)
+        return Evidence(Grade.DELETED, since=entry.uncalled, confirmed=sources.discovered >= there.ended)
     if constraint:
         evidence = _of_constraint(entry, there, sources=sources, rules=rules)
     else:
@@ -139,7 +139,7 @@ def _of_report(entry: Entry, there: Answer, *, sources: Sources, asked: int) -> 
     if policy is None:
         return nothing(Hold.PRESENCE, lost=True)
     if policy.presence is Presence.GONE:
-        return Evidence(Grade.EXPLAINED, since=entry.uncalled, confirmed=sources.discovered >= policy.asked, lost=True)
+        return Evidence(Grade.EXPLAINED, since=entry.uncalled, confirmed=sources.discovered >= policy.ended, lost=True)
     seen = sources.seen(entry)
     if seen is None:
         return nothing(Hold.SOURCE)

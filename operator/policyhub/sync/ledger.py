@@ -30,6 +30,7 @@ from policyhub.sync.agenda import Agenda
 from policyhub.sync.desired import Call, Desired
 from policyhub.sync.entry import Entry, Known, Loss
 from policyhub.sync.evidence import Sources
+from policyhub.sync.existence import PolicyName, Thing
 from policyhub.sync.guard import Guard, Unit
 from policyhub.sync.holds import HELD_FOR, WITHOUT_EVIDENCE, Hold, News
 from policyhub.sync.lanes import Lane
@@ -90,6 +91,8 @@ class Ledger:
         self._units: dict[Unit, Unit] = {}
         """Each of them once, for all entries to share."""
         self._approved: frozenset[str] = frozenset()
+        self._asked: dict[Thing, set[str]] = {}
+        """Findings that wait for an answer of the API server about this."""
 
     # -- what the sources say -------------------------------------------------------------------------------------
 
@@ -159,7 +162,13 @@ class Ledger:
         entry = self.entries[id_]
         self.desired.withdraw(id_, key, loss=loss, now=now)
         of, said = entry.subject, times or {}
-        if loss is Loss.OMITTED and entry.source in said and of is not None and id_ in self.entries and not entry.wanted:
+        if (
+            loss is Loss.OMITTED
+            and entry.source in said
+            and of is not None
+            and id_ in self.entries
+            and not entry.wanted
+        ):
             self.sources.scans.expect(id_, entry.source, of, omitted_at=said[entry.source])
 
     def doubt(self, key: SourceKey) -> None:
@@ -406,6 +415,9 @@ class Ledger:
             self.agenda.hold(entry.id, hold, self.namespace(entry.id))
             if isinstance(decision, Wait):
                 self.agenda.set_timer(entry.id, decision.until)
+            elif hold is Hold.PRESENCE and entry.subject is not None:
+                for thing in (entry.subject, PolicyName(entry.source, entry.policy)):
+                    self._asked.setdefault(thing, set()).add(entry.id)
             return
         self.agenda.done(entry.id)
         entry.pending_since = 0
@@ -479,9 +491,11 @@ class Ledger:
         self.sources.recount_kinds()
         self.observed.forget_relapses(now=now)
 
-    def take_answers(self) -> None:
+    def answered(self, thing: Thing) -> None:
         """The API server has answered: what waited for it is decided again."""
-        self._free(News.ANSWER)
+        for id_ in self._asked.pop(thing, ()):
+            if self.agenda.why(id_) in HELD_FOR[News.ANSWER]:
+                self._touch(self.entries[id_])
 
     # -- the guard ------------------------------------------------------------------------------------------------
 

@@ -23,4 +23,4 @@ class Asked:
         return self._answer(self.policies.get(policy, Presence.UNKNOWN), since)
 
     def _answer(self, presence: Presence, since: int) -> Answer | None:
-        return None if self.silent else Answer(presence, since, self.changed, "uid")
+        return None if self.silent else Answer(presence, since, changed=self.changed, uid="uid", ended=since)

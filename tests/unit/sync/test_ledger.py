@@ -251,7 +251,7 @@ def settled(made: Ledger, hold: Hold | Wait = WAIT) -> str:
         pytest.param(
             Hold.UNREPORTED, lambda made: made.sources.reconsider((set(), {"kyverno"})), id="its engine was heard"
         ),
-        pytest.param(Hold.PRESENCE, lambda made: made.take_answers(), id="the API server has answered"),
+        pytest.param(Hold.PRESENCE, lambda made: made.answered(violation(1).subject), id="the API server has answered"),
         pytest.param(Hold.GUARD, lambda made: made.finish_inventory(), id="the inventory is whole"),
         pytest.param(Hold.UNREPORTED, lambda made: made.approve({"kyverno": NOW + 9}), id="a person approves"),
     ],
