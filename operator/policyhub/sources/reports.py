@@ -41,6 +41,7 @@ from policyhub.sources import grammar, wire
 from policyhub.sources.kinds import Reference, group_of
 from policyhub.sources.recent import Recent, known, share
 from policyhub.sources.severity import severity_of
+from policyhub.sources.spoken import OF_PODS, Spoken
 from policyhub.sources.text import LIMIT, capped, clean, distinct
 from policyhub.sources.verdict import MESSAGE_LIMIT, PROPERTIES, bounded, merge
 from policyhub.sources.violation import Identity, Reading, SourceKey, Subject, Violation
@@ -89,12 +90,6 @@ _VOLATILE = frozenset({"process", "policy-resource-version", "policy-uid", "resu
 ITSELF = "wgpolicyk8s.io"
 """The group of the subject where a result names no object: the report stands for itself, by one name in both APIs."""
 
-_SPEAKERS = 20
-"""Sources of which one report can tell that they have looked at Pods; a real one has one or two."""
-
-_OF_PODS = frozenset({"Pod", "ReplicaSet", "Job"})
-"""What comes and goes with a controller."""
-
 
 def read(group: str, resource: str, raw: bytes | msgspec.Raw, *, latest: int, most: int = 0) -> Reading:
     """`latest` is the last second (Unix time) that a time may name: now and a little; `most` is how many results are
@@ -105,22 +100,19 @@ def read(group: str, resource: str, raw: bytes | msgspec.Raw, *, latest: int, mo
     speaker = _Speaker(report, problems)
     found: dict[Identity, list[tuple[Violation, int | None]]] = {}
     newest: dict[str, int] = {}
-    spoke: set[tuple[Subject, str]] = set()
-    heard: set[str] = set()
+    spoken = speaker.spoken()
     about: set[tuple[Subject, str]] = set()
     for result in report.results or ():
         if result is None:
             continue
-        if (result.resources or speaker.of_pods) and len(heard) <= _SPEAKERS:
-            spoke.update(said := speaker.spoke(result))
-            heard.update(source for _, source in said)
-        about.update(speaker.about(result))
+        source = speaker.sources.get(result.source) or speaker.source_of(result)
+        passes = result.result in _PASSING
+        spoken.hear(result, source, passes=passes)
+        about.update(speaker.about(result, source))
         observed = _second(result.timestamp, latest)
-        if observed is not None:
-            source = speaker.sources.get(result.source) or speaker.source_of(result)
-            if observed > newest.get(source, 0):
-                newest[source] = observed
-        if result.result in _PASSING:
+        if observed is not None and observed > newest.get(source, 0):
+            newest[source] = observed
+        if passes:
             continue
         if result.result not in _CALLING:
             problems.append(UNKNOWN_RESULT)
@@ -135,8 +127,9 @@ def read(group: str, resource: str, raw: bytes | msgspec.Raw, *, latest: int, mo
         complete=whole and not wire.unevaluated(report),
         newest=max(newest.values(), default=None),
         newest_by=tuple(sorted(newest.items())),
-        spoke=tuple(sorted(spoke)),
+        spoke=spoken.objects(),
         about=tuple(sorted(about)),
+        passing=spoken.passing(),
         over=over,
         problems=tuple(problems),
     )
@@ -175,8 +168,6 @@ class _Speaker:
         self._benchmark = owner.name if owner is not None and owner.kind == _BENCHMARK else None
         self._about = self._default_reference(report.scope, owner)
         self._default: tuple[Subject, str] | None = None
-        self.of_pods = (self._about.kind or "") in _OF_PODS
-        """Whether it is about one of `_OF_PODS` by default."""
         self.sources: dict[str | None, str] = {}
         """What `source_of` answers to a word, for the words that decide it alone."""
 
@@ -213,16 +204,16 @@ class _Speaker:
             for subject, api_version in self._subjects(result, problems)
         ]
 
-    def spoke(self, result: wire.Result) -> list[tuple[Subject, str]]:
-        """Of which Pods, ReplicaSets and Jobs the result says something, and who says it."""
-        if result.resources and not any(ref is not None and ref.kind in _OF_PODS for ref in result.resources):
-            return []
-        source = self.sources.get(result.source) or self.source_of(result)
-        return [(subject, source) for subject, _ in self._subjects(result, []) if subject.kind in _OF_PODS]
+    def spoken(self) -> Spoken:
+        return Spoken(
+            namespace=self._namespace,
+            about=lambda result: self._subjects(result, []),
+            policy=lambda policy: known(policy) or part(policy, []),
+            of_pods=(self._about.kind or "") in OF_PODS,
+        )
 
-    def about(self, result: wire.Result) -> Iterable[tuple[Subject, str]]:
+    def about(self, result: wire.Result, source: str) -> Iterable[tuple[Subject, str]]:
         """Of which objects the result says something, and who says it."""
-        source = self.sources.get(result.source) or self.source_of(result)
         if not result.resources and self._default is not None:
             return ((self._default[0], source),)
         return ((subject, source) for subject, _ in self._subjects(result, []))

@@ -24,6 +24,9 @@ Identity = tuple[str, str, str, str, str, str, str, str]
 Place = tuple[str, str, str, str, str]
 """(group, version, kind, namespace, name) of an object, in the order in which Gatekeeper compares objects."""
 
+PolicyRef = tuple[str, str]
+"""(source, policy)."""
+
 
 class Subject(msgspec.Struct, frozen=True, order=True, gc=False):
     """A Kubernetes object that a result is about. Empty strings where a part does not apply."""
@@ -32,6 +35,10 @@ class Subject(msgspec.Struct, frozen=True, order=True, gc=False):
     kind: str
     namespace: str
     name: str
+
+
+Spoke = tuple[tuple[Subject, frozenset[PolicyRef]], ...]
+"""Objects, each with the policies that have said something of it."""
 
 
 class SourceKey(msgspec.Struct, frozen=True, order=True, gc=False):
@@ -112,8 +119,10 @@ class Reading(msgspec.Struct, frozen=True):
     newest_by: tuple[tuple[str, int], ...] = ()
     """`newest` for each source (as its violations name it) that gave a result with a plausible time, whatever the
     result; sorted."""
-    spoke: tuple[tuple[Subject, str], ...] = ()
-    """Of which Pods, ReplicaSets and Jobs which source says something, whatever it is (reports only)."""
+    spoke: Spoke = ()
+    """Of which Pods, ReplicaSets and Jobs which policies say something, whatever it is (reports only)."""
+    passing: tuple[tuple[str, frozenset[PolicyRef]], ...] = ()
+    """In which namespaces which policies have written a result that is no violation (reports only)."""
     about: tuple[tuple[Subject, str], ...] = ()
     """Of which objects which source says something, whatever it is (reports only)."""
     over: int = 0

@@ -167,9 +167,8 @@ def _looked_again(entry: Entry, *, sources: Sources) -> bool:
     if ownership is None:
         return False
     if ownership.reports_passes(entry.source, entry.policy, of.namespace):
-        kinds = ownership.kinds(entry.source, entry.policy, of.namespace)
-        of_others = of.kind not in kinds if entry.own is None else not entry.own
-        return of_others and bool(kinds)  # all Pods that there are were reported on
+        # All Pods that there are were reported on; its own result, if there was one, has ended by a word of its own.
+        return not entry.own and ownership.reports_below(entry.source, entry.policy, of.namespace)
     return sources.scans.gone_round(entry.source, of.namespace, since=entry.uncalled)
 
 

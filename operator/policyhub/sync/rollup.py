@@ -2,8 +2,8 @@
 
 Between the views and the ledger: a result on a Pod, ReplicaSet or Job is kept as it was said and handed on as a call
 for what it counts for (`owners`); where that changes, the call moves, without the source object having changed.
-It also knows which of them each source has reported on, so that a rollout under an engine that scans once an hour ends
-no finding.
+It also knows which of them each policy has reported on, so that a rollout under an engine that scans once an hour ends
+no finding (`reported`, `family`).
 
 | a truncated constraint lacks a Pod that it listed  | then                                                   |
 |----------------------------------------------------|--------------------------------------------------------|
@@ -26,18 +26,17 @@ from policyhub.sources.constraints import GROUP as CONSTRAINTS
 from policyhub.sources.violation import Identity, Place, Reading, SourceKey, Subject, Violation, below
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.owners import Owners, Unresolved, place
+from policyhub.sync.reported import Spoken
 
 MOST_KEPT = 10_000
 """Calls of one source object, with those that it may still make although it no longer lists them: twice what one report
 may have."""
 Call = tuple[Violation, int | None]
 """With when it was observed (Unix ms)."""
-Spoke = tuple[tuple[Subject, str], ...]
+Spoke = tuple[tuple[Subject, Spoken], ...]
 
 _FEW = 16
 """Results of one source object that are looked at one by one; more are indexed once something moves."""
-_KINDS = 1_000
-"""(source, kind) that are remembered although nobody reports on them now."""
 
 
 class _Index:
@@ -126,22 +125,20 @@ class Rollup:
         """The source objects that say something of a Pod, ReplicaSet or Job; as a dict where they are many."""
         self._listed: dict[SourceKey, set[str]] = {}
         """Of which kinds of objects each constraint has listed some."""
-        self._kinds: dict[tuple[str, str], int] = {}
-        """(source, kind) of what sources have reported on, and how often they do now."""
-        self._unused = 0
-        """Those that nobody reports on now."""
-        self._news: tuple[set[str], set[str]] | None = (set(), set())
-        """Of which namespaces, and of which sources everywhere, something came; None: of everything."""
+        self._news: set[str] | None = set()
+        """Of which namespaces something came; None: of all."""
 
     @property
     def news(self) -> bool:
         """Whether something came that may decide what was held; whoever acts on it calls `heed`."""
-        return self._news is None or any(self._news)
+        return self._news is None or bool(self._news)
 
     def heed(self) -> tuple[Collection[str], Collection[str]] | None:
-        """Of which namespaces, and of which sources everywhere, something came since the last call; None: of all."""
-        news, self._news = self._news, (set(), set())
-        return news
+        """Of which namespaces, and of which sources everywhere (none), something came since the last call; None: of
+        all.
+        """
+        news, self._news = self._news, set()
+        return None if news is None else (news, ())
 
     # -- from the views to the ledger -----------------------------------------------------------------------------
 
@@ -154,21 +151,29 @@ class Rollup:
         key = reading.key
         before = self._told.get(key)
         ended: list[int] = []
+        spoke = self._learn(reading)
         if key.group == CONSTRAINTS:
             self._listed.setdefault(key, set()).update(v.subject.kind for v, _ in said)
         if before is not None and not reading.complete:
             said, ended = self._kept(before, said, reading.boundary, passed())
-        if before is None and not reading.spoke and not any(is_rolled(v.subject) for v, _ in said):
+        if before is None and not spoke and not any(is_rolled(v.subject) for v, _ in said):
             return grouped((rolled(v, v.subject), at) for v, at in said), frozenset()
         subjects = [self.owners.subject(v.subject) for v, _ in said]
-        if before is not None and not ended and _same(before, said, subjects, reading.spoke):
+        if before is not None and not ended and _same(before, said, subjects, spoke):
             return before.calls, frozenset()
         calls = _calls(said, subjects)
         lost: frozenset[str] = frozenset()
         if before is not None and ended:
             lost = self._ids(before, ended) - {finding_id(self._ledger.cluster_id, v.identity) for v, _ in calls}
-        self._keep(key, before, Told(tuple(said), subjects, calls, reading.spoke))
+        self._keep(key, before, Told(tuple(said), subjects, calls, spoke))
         return calls, lost
+
+    def _learn(self, reading: Reading) -> Spoke:
+        reported = self.owners.families.reported
+        for namespace, by in reading.passing:
+            if reported.learn_passing(namespace, by) and self._news is not None:
+                self._news.add(namespace)
+        return tuple((of, reported.spoken(of.namespace, by)) for of, by in reading.spoke)
 
     def gone(self, key: SourceKey) -> None:
         """A source object no longer exists."""
@@ -204,7 +209,7 @@ class Rollup:
                 self._recount(key, told, now=now, backlog=True)
             return
         if self._news is not None:
-            self._news[0].update(of.namespace for of in objects)
+            self._news.update(of.namespace for of in objects)
         moved: dict[SourceKey, list[Subject]] = {}
         for of in objects:
             for key in self._about.get(of, ()):
@@ -295,7 +300,7 @@ class Rollup:
         if before is None or spoke != before.spoke:
             self._hear(set() if before is None else set(before.spoke), set(spoke))
         if self._news is not None:
-            self._news[0].update(of.namespace for of in old | new)
+            self._news.update(of.namespace for of in old | new)
 
     def _about_less(self, of: Subject, key: SourceKey) -> None:
         about = self._about[of]
@@ -306,24 +311,12 @@ class Rollup:
         if not about:
             del self._about[of]
 
-    def _hear(self, before: set[tuple[Subject, str]], spoke: set[tuple[Subject, str]]) -> None:
-        families, kinds = self.owners.families, self._kinds
-        for of, source in spoke - before:
-            families.hear(of, source, self.owners.home(of))
-            pair = source, of.kind
-            number = kinds.get(pair)
-            if number is None and self._news is not None:
-                self._news[1].add(source)
-            self._unused -= number == 0
-            kinds[pair] = (number or 0) + 1
-        for of, source in before - spoke:
-            families.unhear(of, source, self.owners.home(of))
-            kinds[source, of.kind] -= 1
-            self._unused += not kinds[source, of.kind]
-        if self._unused > _KINDS:
-            for pair in [pair for pair, number in kinds.items() if not number][: _KINDS // 2]:
-                del kinds[pair]
-                self._unused -= 1
+    def _hear(self, before: set[tuple[Subject, Spoken]], spoke: set[tuple[Subject, Spoken]]) -> None:
+        families = self.owners.families
+        for of, spoken in spoke - before:
+            families.hear(of, spoken, self.owners.home(of))
+        for of, spoken in before - spoke:
+            families.unhear(of, spoken, self.owners.home(of))
 
     # -- the evidence ---------------------------------------------------------------------------------------------
 
@@ -333,25 +326,31 @@ class Rollup:
         return 1 if self.owners.forbidden else self.owners.since
 
     def unreported(self, source: str, policy: str, of: Subject) -> bool:
-        """Whether something lives that counts for the object, of a kind that the source reports on, and that it has
-        not reported on yet; or something of which it is not known yet what it counts for.
+        """Whether something lives that counts for the object, of a kind that the policy (empty: any of the source) has
+        reported on in that namespace, and that it has not reported on yet; or something of which it is not known yet
+        what it counts for. Of a policy that writes violations only, silence says that there is none.
         """
-        del policy
         owners = self.owners
         if owners.forbidden:
             return False
         if owners.unsettled(of.namespace):
             return True
-        families = owners.families
-        itself = is_rolled(of) and owners.home(of) == of and (source, of.kind) in self._kinds
-        return (itself and not families.heard(of, source)) or families.unheard(of, source, self._kinds)
+        families, by = owners.families, (source, policy)
+        kinds = families.reported.kinds(of.namespace, by)
+        if not kinds or not self.reports_passes(source, policy, of.namespace):
+            return False
+        itself = is_rolled(of) and owners.home(of) == of and of.kind in kinds
+        return (itself and not families.heard(of, by)) or families.unheard(of, by, kinds)
 
     def reports_passes(self, source: str, policy: str, namespace: str) -> bool:
-        return True
+        """Whether the policy (empty: any of the source) has written a result in the namespace that is no violation. An
+        engine that is told to write failures only never does, and says nothing of an object that is clean.
+        """
+        return self.owners.families.reported.passes(namespace, (source, policy))
 
-    def kinds(self, source: str, policy: str, namespace: str) -> frozenset[str]:
-        """Of which kinds of objects the policy has reported on some in the namespace."""
-        return frozenset(kind for engine, kind in self._kinds if engine == source)
+    def reports_below(self, source: str, policy: str, namespace: str) -> bool:
+        """Whether the policy has reported on any Pod, ReplicaSet or Job in the namespace."""
+        return bool(self.owners.families.reported.kinds(namespace, (source, policy)))
 
     def unaudited(self, of: Subject, constraint: SourceKey, audited: int) -> bool:
         """Whether something lives that counts for the object, the like of which the constraint lists, and that an audit

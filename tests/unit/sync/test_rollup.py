@@ -355,7 +355,8 @@ def test_fixed_by_a_rollout_that_is_not_scanned_yet() -> None:
 def test_a_rollout_under_a_slow_scanner_ends_nothing() -> None:
     """Only Pods are reported on: all old ones are gone, none of the new ones was seen. Then they fail as before."""
     world = World()
-    world.put(thing("Pod", "db-0", DB))
+    world.put(thing("Pod", "db-0", DB), thing("Pod", "fine"))
+    world.report("Pod", "fine", "pass")
     world.report("Pod", "db-0")
     world.sent()
     world.drop("Pod", "db-0")
@@ -365,6 +366,96 @@ def test_a_rollout_under_a_slow_scanner_ends_nothing() -> None:
     assert world.decide() is Hold.UNREPORTED
     world.report("Pod", "db-0")
     assert world.decide() is None
+
+
+def scanned(*reports: tuple[str, str, str, str], namespace: str = "shop") -> World:
+    """A StatefulSet whose old Pod failed policy p, and is gone with its report; a new one is there. Before that there
+    were these (policy, result, kind, name) in the namespace.
+    """
+    world = World()
+    world.put(thing("Pod", "db-0", DB), thing("Pod", "other"))
+    world.report("Pod", "db-0")
+    world.report("StatefulSet", "db", rule="autogen-limits")
+    for policy, result, kind, name in reports:
+        said = {"source": "kyverno", "policy": policy, "rule": "limits", "result": result}
+        report = world._report(kind, name, [said])
+        for place in (report["metadata"], report["scope"]):
+            place["namespace"] = namespace
+        report["metadata"]["name"] += policy
+        world.views[REPORTS[0]].upsert(json.dumps(report).encode())
+    world.sent()
+    world.drop("Pod", "db-0")
+    world.unreport("Pod", "db-0")
+    world.put(thing("Pod", "db-1", DB))
+    return world
+
+
+DB_SET = Subject("apps", "StatefulSet", "shop", "db")
+
+
+@pytest.mark.parametrize(
+    ("reports", "policy", "waits"),
+    [
+        ([("p", "pass", "Pod", "other")], "p", True),
+        ([("p", "skip", "Service", "s")], "p", True),
+        ([("p", "pass", "Pod", "other")], "", True),
+        ([("p", "fail", "Pod", "other")], "p", False),
+        ([("q", "pass", "Pod", "other")], "p", False),
+        ([("p", "pass", "Pod", "other"), ("q", "pass", "Pod", "db-1")], "p", True),
+        ([("p", "pass", "Pod", "other"), ("q", "pass", "Pod", "db-1")], "", False),
+        ([("p", "pass", "Pod", "other"), ("p", "pass", "Pod", "db-1")], "p", False),
+        ([("q", "pass", "Service", "s")], "q", False),
+        ([("q", "fail", "Service", "s"), ("p", "pass", "Pod", "other")], "q", False),
+    ],
+    ids=[
+        "it passes another Pod",
+        "it skips a Service",
+        "any policy of the engine",
+        "it writes failures only",
+        "another policy passes",
+        "another policy has looked at the new Pod",
+        "any policy has looked at the new Pod",
+        "it has looked at the new Pod",
+        "it reports on no Pods",
+        "it reports on no Pods, and writes failures only",
+    ],
+)
+def test_what_a_new_pod_waits_for(reports: list[tuple[str, str, str, str]], policy: str, *, waits: bool) -> None:
+    """For the policy that reports on Pods there, and says so of clean ones too: not for the engine as a whole."""
+    world = scanned(*reports)
+    assert world.rollup.unreported("kyverno", policy, DB_SET) == waits
+    assert not world.rollup.unreported("trivy", policy, DB_SET)
+
+
+@pytest.mark.parametrize("what", ["kind", "passing"])
+def test_one_namespace_teaches_nothing_about_another(what: str) -> None:
+    """Neither that a policy reports on Pods, nor that it writes passing results."""
+    world = scanned(("p", "pass", "Pod", "db-9"), ("q", "pass", "Pod", "db-9"), namespace="team")
+    assert not world.rollup.reports_passes("kyverno", "p", "shop")
+    assert world.rollup.reports_passes("kyverno", "p", "team")
+    if what == "kind":
+        world.report("Service", "s", "pass", policy="q")
+    assert not world.rollup.unreported("kyverno", "q" if what == "kind" else "p", DB_SET)
+
+
+def test_of_an_unsettled_owner_everything_waits() -> None:
+    """Whatever the policy writes: what counts for the object is not known yet."""
+    world = scanned()
+    assert not world.rollup.unreported("kyverno", "p", DB_SET)
+    world.put(thing("Pod", "lost", ("apps/v1", "ReplicaSet", "ghost")))
+    assert world.rollup.unreported("kyverno", "p", DB_SET)
+
+
+def test_that_a_policy_writes_passing_results_is_news() -> None:
+    """What is held for its namespace is decided again."""
+    world = scanned()
+    world.rollup.heed()
+    world.report("Service", "s", "pass")
+    news = world.rollup.heed()
+    assert news is not None
+    assert set(news[0]) == {"shop"}
+    world.report("Service", "s", "pass")
+    assert not world.rollup.news
 
 
 def test_a_pod_that_passes_says_nothing_of_the_others() -> None:

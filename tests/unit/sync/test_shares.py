@@ -69,7 +69,7 @@ def reading(name: str, *messages: str, namespace: str = "team-a", spoke: int = 0
         violations=violations,
         created=None,
         complete=True,
-        spoke=tuple((Subject("", "Pod", namespace, f"p{n}"), "kyverno") for n in range(spoke)),
+        spoke=tuple((Subject("", "Pod", namespace, f"p{n}"), frozenset({("kyverno", "p")})) for n in range(spoke)),
     )
 
 

@@ -1,0 +1,145 @@
+"""What each policy has reported on in each namespace: learned from results that there were, and from nothing else.
+
+| learned of a policy, in a namespace             | by                              | until                       |
+|-------------------------------------------------|---------------------------------|-----------------------------|
+| it reports on Pods (ReplicaSets, Jobs)          | any result of it on one         | the process ends, or too    |
+| it writes results that are no violation         | `pass` or `skip` on any object  | many are known              |
+
+An engine can be told to write failures only, a policy may match controllers and no Pods, or look at them in its next
+scan and not when they are made: none of this is known of an engine as a whole, so none is said of it.
+
+Nobody who writes in one namespace teaches anything about another. Most objects have been reported on by the same
+policies, so sets of them are kept once for all (`Spoken`), and comparing two is comparing what they are. Bounds:
+`LEARNED` policies are remembered of each kind of a namespace, `HELD` in all different sets that its objects hold;
+beyond these, what is new is not learned, and its objects count as not reported on.
+
+Pure: no I/O, no clock.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+from weakref import WeakValueDictionary
+
+import msgspec
+
+from policyhub.sources.violation import PolicyRef
+
+LEARNED: Final = 2_000
+"""Policies; a namespace with more begins to learn anew. A report shows `spoken.POLICIES` at most."""
+HELD: Final = 200_000
+"""Policies, in the different sets that the objects of one namespace hold; some 30 MB."""
+NAMESPACES: Final = 20_000
+"""Of which anything is remembered; the first are forgotten."""
+
+
+class Spoken:
+    """A set of policies; equal ones are one object. With (source, "") for each source: any policy of it."""
+
+    __slots__ = ("__weakref__", "by")
+
+    def __init__(self, by: frozenset[PolicyRef]) -> None:
+        self.by = by
+
+
+NOBODY: Final = Spoken(frozenset())
+
+
+class _Namespace(msgspec.Struct):
+    kinds: dict[str, Spoken]
+    """Kind → who has reported on one."""
+    passing: Spoken
+    held: dict[Spoken, int]
+    """How many objects of reports have each set."""
+    total: int = 0
+    """Policies in these."""
+
+
+class Reported:
+    """Of one cluster."""
+
+    def __init__(self) -> None:
+        self._sets: WeakValueDictionary[frozenset[PolicyRef], Spoken] = WeakValueDictionary()
+        self._namespaces: dict[str, _Namespace] = {}
+
+    # -- sets -----------------------------------------------------------------------------------------------------
+
+    def spoken(self, namespace: str, by: frozenset[PolicyRef]) -> Spoken:
+        """The set, of an object of the namespace; NOBODY where its sets have no room for one more."""
+        found = self._shared(by)
+        there = self._namespaces.get(namespace)
+        if there is not None and found not in there.held and there.total + len(found.by) > HELD:
+            return NOBODY
+        return found
+
+    def union(self, sets: Iterable[Spoken]) -> Spoken:
+        every = set(sets)
+        return every.pop() if len(every) == 1 else self._shared(frozenset().union(*(one.by for one in every)))
+
+    def _shared(self, by: frozenset[PolicyRef]) -> Spoken:
+        found = self._sets.get(by)
+        if found is None:
+            found = self._sets[by] = Spoken(by | {(source, "") for source, _ in by})
+        return found
+
+    def hold(self, namespace: str, spoken: Spoken) -> None:
+        """One more object of a report has the set."""
+        there = self._there(namespace)
+        number = there.held.get(spoken, 0)
+        there.held[spoken] = number + 1
+        if not number:
+            there.total += len(spoken.by)
+
+    def let_go(self, namespace: str, spoken: Spoken) -> None:
+        """One less."""
+        there = self._namespaces.get(namespace)
+        number = 0 if there is None else there.held.get(spoken, 0)
+        if there is None or not number:  # it was forgotten meanwhile
+            return
+        if number > 1:
+            there.held[spoken] = number - 1
+        else:
+            del there.held[spoken]
+            there.total -= len(spoken.by)
+
+    # -- what is learned ------------------------------------------------------------------------------------------
+
+    def learn(self, namespace: str, kind: str, spoken: Spoken) -> None:
+        """They have reported on an object of this kind."""
+        there = self._there(namespace)
+        there.kinds[kind] = self._more(there.kinds.get(kind, NOBODY), spoken)
+
+    def learn_passing(self, namespace: str, by: frozenset[PolicyRef]) -> bool:
+        """They have written results that are no violation; says whether that is news."""
+        there = self._there(namespace)
+        before = there.passing
+        if not by <= before.by:
+            there.passing = self._more(before, self._shared(by))
+        return there.passing is not before
+
+    def _more(self, known: Spoken, spoken: Spoken) -> Spoken:
+        if spoken is known or spoken.by <= known.by:
+            return known
+        merged = self.union((known, spoken))
+        return merged if len(merged.by) <= LEARNED else spoken
+
+    def _there(self, namespace: str) -> _Namespace:
+        there = self._namespaces.get(namespace)
+        if there is None:
+            there = self._namespaces[namespace] = _Namespace({}, NOBODY, {})
+            if len(self._namespaces) > NAMESPACES:
+                del self._namespaces[next(iter(self._namespaces))]
+        return there
+
+    # -- what it answers ------------------------------------------------------------------------------------------
+
+    def kinds(self, namespace: str, by: PolicyRef) -> frozenset[str]:
+        """What kinds of objects the policy reports on."""
+        there = self._namespaces.get(namespace)
+        if there is None:
+            return frozenset()
+        return frozenset(kind for kind, spoken in there.kinds.items() if by in spoken.by)
+
+    def passes(self, namespace: str, by: PolicyRef) -> bool:
+        """Whether the policy writes results that are no violation."""
+        there = self._namespaces.get(namespace)
+        return there is not None and by in there.passing.by

@@ -1,0 +1,73 @@
+"""Which policies a report shows at work."""
+
+import json
+from typing import Any
+
+import pytest
+
+from policyhub.sources import reader
+from policyhub.sources.spoken import POLICIES
+from policyhub.sources.violation import Reading, Subject
+
+POD = {"apiVersion": "v1", "kind": "Pod", "name": "p"}
+WEB = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+
+
+def read(*results: dict[str, Any], namespace: str = "shop", scope: dict[str, Any] | None = None) -> Reading:
+    document = {"metadata": {"name": "r", "namespace": namespace}, "results": results}
+    if scope is not None:
+        document["scope"] = scope
+    resource = "policyreports" if namespace else "clusterpolicyreports"
+    return reader.read("wgpolicyk8s.io", resource, json.dumps(document).encode(), latest=1_900_000_000)
+
+
+def result(word: str, policy: str = "a", *resources: dict[str, Any], source: str = "kyverno") -> dict[str, Any]:
+    return {"source": source, "policy": policy, "rule": "r", "result": word, "resources": list(resources)}
+
+
+def pod(name: str = "p", namespace: str = "shop") -> Subject:
+    return Subject("", "Pod", namespace, name)
+
+
+@pytest.mark.parametrize("word", ["fail", "warn", "error", "pass", "skip", "what?"])
+def test_any_result_shows_that_the_object_was_looked_at(word: str) -> None:
+    """Whether the report is about the Pod, or the result names it."""
+    for reading in (read(result(word), scope=POD), read(result(word, "a", POD))):
+        assert reading.spoke == ((pod(), frozenset({("kyverno", "a")})),)
+        assert reading.passing == ((("shop", frozenset({("kyverno", "a")})),) if word in {"pass", "skip"} else ())
+
+
+def test_each_object_has_the_policies_that_spoke_of_it() -> None:
+    """Of Pods, ReplicaSets and Jobs; what else passes shows only that its policy writes that."""
+    other = {**POD, "name": "q"}
+    reading = read(
+        result("pass", "a", POD, other), result("fail", "b", POD), result("pass", "c", WEB), result("fail", "d", WEB)
+    )
+    both = frozenset({("kyverno", "a"), ("kyverno", "b")})
+    assert reading.spoke == ((pod(), both), (pod("q"), frozenset({("kyverno", "a")})))
+    assert reading.passing == (("shop", frozenset({("kyverno", "a"), ("kyverno", "c")})),)
+
+
+def test_a_report_of_the_cluster_shows_it_where_its_objects_are() -> None:
+    """Each namespace for itself; a namespaced report shows nothing of another namespace."""
+    away = {**POD, "namespace": "team"}
+    node = {"apiVersion": "v1", "kind": "Node", "name": "n"}
+    reading = read(result("pass", "a", away), result("pass", "b", node), result("skip", "c"), namespace="", scope=node)
+    assert reading.spoke == ((pod(namespace="team"), frozenset({("kyverno", "a")})),)
+    assert dict(reading.passing) == {"": {("kyverno", "b"), ("kyverno", "c")}, "team": {("kyverno", "a")}}
+    reading = read(result("pass", "a", away))
+    assert (reading.spoke, [namespace for namespace, _ in reading.passing]) == ((), ["shop"])
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["results name it", "the report is about it"])
+def test_a_report_of_any_number_of_policies_is_learned_from_up_to_a_bound(*, named: bool) -> None:
+    """By whatever engines; the violations are taken all the same."""
+    results = [
+        result("pass" if n % 2 else "fail", f"p-{n}", *([POD] if named else []), source=f"engine-{n % 50}")
+        for n in range(POLICIES + 500)
+    ]
+    reading = read(*results, scope=POD)
+    [(of, by)] = reading.spoke
+    assert (of, len(by)) == (pod(), POLICIES)
+    assert sum(len(passing) for _, passing in reading.passing) == POLICIES // 2
+    assert len(reading.violations) == (POLICIES + 500) // 2
