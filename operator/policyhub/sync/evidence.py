@@ -415,4 +415,9 @@ class Sources:
                         entry.heard = now
                         entry.origin = key.origin  # the API that speaks of it now
                         self._touch(entry)
-        self.scans.read(key, newest, changed=changed, now=now)
+        if round_ := self.scans.read(key, newest, changed=changed, now=now):
+            self._free(
+                News.REPORT,
+                where=lambda entry: entry.source in round_
+                and (entry.namespace == key.namespace or not self.scans.witnessed(entry.source, entry.namespace)),
+            )

@@ -68,15 +68,20 @@ class Scans:
 
     # -- what is reported -----------------------------------------------------------------------------------------
 
-    def read(self, key: SourceKey, newest: Iterable[tuple[str, int]], *, changed: bool, now: int) -> None:
-        """A report was read: the newest time of each source in it; `changed`: it says something else than before."""
+    def read(self, key: SourceKey, newest: Iterable[tuple[str, int]], *, changed: bool, now: int) -> frozenset[str]:
+        """A report was read: the newest time of each source in it; `changed`: it says something else than before.
+        Returns the sources whose scan may have gone round with it.
+        """
         said = self._newest[key.namespace]
+        round_ = set()
         for source, at in newest:
             if source in said or len(said) < SOURCES_EACH:
                 said[source] = max(at, said.get(source, 0))
-                self._witness(source, key, at, changed=changed, now=now)
+                if self._witness(source, key, at, changed=changed, now=now):
+                    round_.add(source)
+        return frozenset(round_)
 
-    def _witness(self, source: str, key: SourceKey, newest: int, *, changed: bool, now: int) -> None:
+    def _witness(self, source: str, key: SourceKey, newest: int, *, changed: bool, now: int) -> bool:
         witnesses = self._witnesses[source]
         witness = witnesses.get(key.namespace)
         if witness is None:
@@ -85,6 +90,8 @@ class Scans:
             witness.newest = newest
             if not changed:  # else it may be an event's doing, and no scan
                 witness.at.append(now)
+                return len(witness.at) == ROUNDS
+        return False
 
     def drop(self, key: SourceKey) -> None:
         """A report is gone."""
@@ -102,6 +109,10 @@ class Scans:
     def expects(self) -> bool:
         """Whether anything waits for a report."""
         return bool(self._expected)
+
+    def witnessed(self, source: str, namespace: str) -> bool:
+        """Whether a report of the namespace itself tells when the engine's scan has gone round."""
+        return namespace in self._witnesses.get(source, {})
 
     def gone_round(self, source: str, namespace: str, *, since: int) -> bool:
         """Whether a whole scan of the engine lies after this moment (Unix ms)."""

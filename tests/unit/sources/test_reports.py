@@ -89,6 +89,7 @@ def test_a_failing_result_becomes_a_violation() -> None:
         complete=True,
         newest=NOW,
         newest_by=(("kyverno", NOW),),
+        about=((Subject("apps", "Deployment", "shop", "cart"), "kyverno"),),
     )
     assert reading.key.origin == "policyreports.wgpolicyk8s.io"
 
