@@ -137,6 +137,17 @@ def test_answers_are_forgotten(stand: Stand) -> None:
     assert kept == KEPT
 
 
+def test_the_latest_of_two_who_ask_decides(stand: Stand) -> None:
+    """Whoever needs a newer answer is not served by an older one because somebody else would be."""
+    stand.subject(pod("a"), since=START + 10)
+    stand.subject(pod("a"), since=START)
+    stand.tell(pod("a"), asked=START + 5)
+    assert stand.answered == []
+    stand.now += 10
+    stand.tell(pod("a"))
+    assert stand.answered == [pod("a")]
+
+
 # -- what is asked ----------------------------------------------------------------------------------------------------
 
 
@@ -351,8 +362,10 @@ def test_failures_wait_longer_each_time(stand: Stand) -> None:
         stand.now += waits[-1]
     assert waits == [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]
     assert stand.subject(pod("a")) is None
+    stand.subject(pod("b"))
     stand.tell(pod("a"))
-    stand.subject(pod("a"), since=stand.now + 1)
+    assert stand.fail() == 1_000
+    stand.now += 1_000
     assert stand.fail(retry_after=5) == 5_000
 
 
