@@ -203,7 +203,7 @@ class Existence:
         origins = origins_of(source, policy) if source != GATEKEEPER else ()
         if not origins:
             return self._unknown()
-        return self._ask(PolicyName(source, policy), Shelf(_group(origins[0]), origins=origins), since)
+        return self._ask(PolicyName(source, policy), Shelf(origins[0].partition(".")[2], origins=origins), since)
 
     @property
     def forbidden(self) -> list[str]:
@@ -385,10 +385,6 @@ class Existence:
 def _delay(failures: int) -> int:
     least, most = BACKOFF_MS
     return min(most, least << min(failures, 16))
-
-
-def _group(origin: str) -> str:
-    return origin.partition(".")[2]
 
 
 def _nameable(of: Subject) -> bool:
