@@ -9,10 +9,11 @@ hour. `question` says what is to be asked, `answer` takes what came; whoever cal
 | is not, or the document is not there (404)                 | is none                                       |
 | could not be asked for (any other failure)                 | may be one, until the next answer             |
 | was not asked for yet                                      | is not known yet                              |
-| is one of too many that are not proven (see the two limits)| is none                                       |
+| is one of too many that are not proven (`MOST_EACH`)       | is none                                       |
 
-The limits bound what one namespace, and all together, make us ask and remember. A proven kind takes no place: a cluster
-serves as many as it serves. Pure: no I/O; the clock is an argument.
+The limit bounds what one namespace makes us ask and remember; namespaces take turns in what is asked, so that whatever
+kinds others name, each has its own asked after as many questions as there are namespaces. A proven kind takes no place:
+a cluster serves as many as it serves. Pure: no I/O; the clock is an argument.
 """
 
 from collections.abc import Collection
@@ -25,10 +26,8 @@ from policyhub.sources.violation import Subject
 AGAIN_MS: Final = 3_600_000
 RETRY_MS: Final = 60_000
 """After a failure."""
-MOST: Final = 256
-"""Kinds that are not proven, of all namespaces."""
 MOST_EACH: Final = 8
-"""And of one."""
+"""Kinds that are not proven, of one namespace."""
 
 Key = tuple[str, str, str]
 """(group, version, kind)."""
@@ -54,7 +53,8 @@ class Served:
         self._kinds: dict[Key, _Kind] = {}
         self._taken: dict[str, int] = {}
         """Namespace → places."""
-        self._total = 0
+        self._asked: dict[str | None, None] = {}
+        """Whose kinds were asked for, who was last last; None: those that are proven."""
         self._waiting: dict[str, dict[Key, None]] = {}
         """By the namespaces that name them."""
 
@@ -94,10 +94,18 @@ class Served:
     def question(self, now: int) -> tuple[str, str] | None:
         """The group and version whose document is to be read next."""
         self._promote()
-        due = [(kind.due, key) for key, kind in self._kinds.items() if not kind.waits and kind.due <= now]
+        due: dict[str | None, tuple[int, Key]] = {}
+        for key, kind in self._kinds.items():
+            if not kind.waits and kind.due <= now:
+                due[kind.charged] = min(due.get(kind.charged, (kind.due, key)), (kind.due, key))
         if not due:
             return None
-        _, (group, version, _) = min(due)
+        whose = next(iter([one for one in due if one not in self._asked] or [one for one in self._asked if one in due]))
+        self._asked.pop(whose, None)
+        self._asked[whose] = None
+        if len(self._asked) > 1 + len(self._taken):
+            self._asked = {one: None for one in self._asked if one is None or one in self._taken}
+        _, (group, version, _) = due[whose]
         return group, version
 
     def answer(self, group: str, version: str, kinds: Collection[str] | None, *, now: int) -> list[Subject]:
@@ -119,9 +127,8 @@ class Served:
         return concerned
 
     def _admit(self, key: Key, kind: _Kind, namespace: str) -> bool:
-        if self._total >= MOST or self._taken.get(namespace, 0) >= MOST_EACH:
+        if self._taken.get(namespace, 0) >= MOST_EACH:
             return False
-        self._total += 1
         self._taken[namespace] = self._taken.get(namespace, 0) + 1
         kind.charged, kind.waits = namespace, False
         for where in {user.namespace for user in kind.users} if self._waiting else ():
@@ -131,7 +138,6 @@ class Served:
     def _discharge(self, kind: _Kind) -> None:
         if kind.charged is None:
             return
-        self._total -= 1
         self._taken[kind.charged] -= 1
         if not self._taken[kind.charged]:
             del self._taken[kind.charged]
@@ -144,8 +150,8 @@ class Served:
             kind = self._kinds.get(key)
             if kind is None or not kind.waits:
                 self._unwait(key, namespace)
-            elif not self._admit(key, kind, namespace) and self._total >= MOST:
-                return
+            else:
+                self._admit(key, kind, namespace)
 
     def _unwait(self, key: Key, namespace: str) -> None:
         waiting = self._waiting.get(namespace)
