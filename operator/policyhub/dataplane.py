@@ -781,8 +781,10 @@ class DataPlane:
             await asyncio.sleep(TICK_SECONDS)
 
     async def _catch_up(self) -> None:
-        """Read the events that were put aside, since their namespace had written too much."""
+        """Read the events that were put aside, since their namespace had written too much; move what is to be moved."""
         now = self._now()
+        for _ in self._rollup.catch_up(now=now) if self._rollup is not None else ():
+            await asyncio.sleep(0)
         for source in list(self.sources.values()):
             for _ in source.view.catch_up():
                 await asyncio.sleep(0)

@@ -328,7 +328,9 @@ def _input(plane: DataPlane, *, now: int) -> Verdict:
     limited = any(set(refused.reasons) & set(Excess) for refused in ledger.refusals.summary())
     exhausted = ledger.shares.exhausted(now=now)
     late = sorted({name for names in ledger.sources.unheard.values() for name in names})
-    told += [f"{line(name)}: its reports are written faster than they are read, and read later" for name in late]
+    told += [
+        f"{line(name)}: its reports or owners change faster than they are read, and are read later" for name in late
+    ]
     told += [f"{namespace}: its imports of the day are used up, {IMPORTS_LIMIT}" for namespace in exhausted]
     if not told:
         return type_, "True", Fault("AllAccepted", "all that reports and constraints say was taken")

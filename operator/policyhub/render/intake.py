@@ -169,6 +169,7 @@ class Intake:
     def _shift(self, objects: set[Subject] | None) -> None:
         if self.rollup is not None:
             self.rollup.shift(objects, now=self.now)
+            self.rollup.finish()
 
     def _source(self, piece: Piece, group: str, resource: str) -> None:
         try:

@@ -46,17 +46,19 @@ class Spoken:
         self._unnamed: wire.Result | None = None
         """One of them."""
         self._objects: dict[Subject, set[PolicyRef]] = {}
-        self._passing: dict[str, set[PolicyRef]] = {}
+        self._own: set[PolicyRef] = set()
+        """Who has passed something in a namespaced report."""
+        self._passing: dict[str, set[PolicyRef]] = {namespace: self._own}
 
     def hear(self, result: wire.Result, source: str, *, passes: bool) -> None:
-        by = self._by(result, source)
+        by = self._known.get((source, result.policy)) or self._by(result, source)
         if by is None:
             return
         if passes and self._namespace:
-            self._pass(self._namespace, by)
+            self._own.add(by)
         elif passes:  # a cluster report, which may name objects of any namespace
             for subject, _ in self._about(result):
-                self._pass(subject.namespace, by)
+                self._passing.setdefault(subject.namespace, set()).add(by)
         if result.resources:
             if any(ref is not None and ref.kind in OF_PODS for ref in result.resources):
                 for subject, _ in self._about(result):
@@ -67,14 +69,10 @@ class Spoken:
             self._unnamed = result
 
     def _by(self, result: wire.Result, source: str) -> PolicyRef | None:
-        key = source, result.policy
-        by = self._known.get(key)
-        if by is None and len(self._known) < POLICIES and (result.policy or result.rule):
-            by = self._known[key] = (source, self._policy(result.policy) if result.policy else "")
+        if len(self._known) >= POLICIES or not (result.policy or result.rule):
+            return None
+        by = self._known[source, result.policy] = (source, self._policy(result.policy) if result.policy else "")
         return by
-
-    def _pass(self, namespace: str, by: PolicyRef) -> None:
-        self._passing.setdefault(namespace, set()).add(by)
 
     def objects(self) -> Spoke:
         """Each Pod, ReplicaSet and Job, with who has said something of it."""
@@ -89,4 +87,4 @@ class Spoken:
 
     def passing(self) -> tuple[tuple[str, frozenset[PolicyRef]], ...]:
         """Each namespace, with who has written a result there that is no violation."""
-        return tuple((namespace, frozenset(by)) for namespace, by in sorted(self._passing.items()))
+        return tuple((namespace, frozenset(by)) for namespace, by in sorted(self._passing.items()) if by)

@@ -11,107 +11,28 @@ no finding (`reported`, `family`).
 | else                                               | it stands: it may be there, unlisted                   |
 
 An object that moves costs what its own results cost: of a source object with many of them only those are looked at
-again, and what decisions ask is counted as it changes (`family`).
+again (`told`), in slices where they are many (`moves`); and what decisions ask is counted as it changes (`family`).
 
 Pure: no I/O, no clock; times are Unix milliseconds.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
-
-import msgspec
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from policyhub.findings.identity import finding_id
-from policyhub.findings.rollup import grouped, identity_of, is_rolled, joined, rolled
+from policyhub.findings.rollup import grouped, identity_of, is_rolled, rolled
 from policyhub.sources.constraints import GROUP as CONSTRAINTS
 from policyhub.sources.violation import Identity, Place, Reading, SourceKey, Subject, Violation, below
 from policyhub.sync.ledger import Ledger
+from policyhub.sync.moves import FEW, TOGETHER, Moves
 from policyhub.sync.owners import Owners, Unresolved, place
 from policyhub.sync.reported import Spoken
+from policyhub.sync.told import Call, Spoke, Told, called
 
 MOST_KEPT = 10_000
 """Calls of one source object, with those that it may still make although it no longer lists them: twice what one report
 may have."""
-Call = tuple[Violation, int | None]
-"""With when it was observed (Unix ms)."""
-Spoke = tuple[tuple[Subject, Spoken], ...]
-
-_FEW = 16
-"""Results of one source object that are looked at one by one; more are indexed once something moves."""
-
-
-class _Index:
-    """Of what a source object with many results says: where each object is in it, and what its results come to."""
-
-    def __init__(self, told: "Told") -> None:
-        self.at: dict[Subject, list[int]] = {}
-        """Where in `said` each Pod, ReplicaSet or Job is."""
-        self.calls: dict[Identity, Call] = {call[0].identity: call for call in told.made}
-        self._texts: dict[Identity, dict[Violation, int]] = {}
-        """What the results of one call say, and how often: siblings mostly say the same."""
-        self._added: dict[Identity, list[Call]] = {}
-        self._left: set[Identity] = set()
-        """Who has lost the one that spoke."""
-        for number, ((violation, _), subject) in enumerate(zip(told.said, told.subjects, strict=True)):
-            if is_rolled(violation.subject):
-                self.at.setdefault(violation.subject, []).append(number)
-            if isinstance(subject, Subject):
-                self._add(rolled(violation, subject))
-
-    def _add(self, violation: Violation) -> None:
-        texts = self._texts.setdefault(violation.identity, {})
-        texts[violation] = texts.get(violation, 0) + 1
-
-    def join(self, violation: Violation, observed: int | None) -> None:
-        self._add(violation)
-        self._added.setdefault(violation.identity, []).append((violation, observed))
-
-    def leave(self, violation: Violation) -> None:
-        identity = violation.identity
-        texts = self._texts[identity]
-        texts[violation] -= 1
-        if texts[violation]:
-            return
-        del texts[violation]
-        if not texts:
-            del self._texts[identity]
-        self._left.add(identity)
-
-    def settle(self) -> tuple[list[Call], list[Violation]]:
-        """The calls that may have changed since the last time, and those that there are no more."""
-        changed: list[Call] = []
-        lost: list[Violation] = []
-        for identity in self._left | self._added.keys():
-            before, added = self.calls.get(identity), self._added.get(identity, [])
-            texts = self._texts.get(identity)
-            if texts is None:
-                if before is not None:
-                    lost.append(self.calls.pop(identity)[0])
-                continue
-            stays = [before] if before is not None and before[0] in texts else []
-            if not stays:  # who spoke is gone: any of the others may
-                since = before[1] if before is not None else None
-                added = [*added, *((violation, since) for violation in texts)]
-            call = self.calls[identity] = joined([*stays, *added])
-            changed.append(call)
-        self._added, self._left = {}, set()
-        return changed, lost
-
-
-class Told(msgspec.Struct):
-    """What one source object said last of objects that count for others."""
-
-    said: tuple[Call, ...]
-    subjects: list[Subject | Unresolved]
-    """What each of `said` counts for."""
-    made: list[Call]
-    """What that comes to, while there is no index."""
-    spoke: Spoke
-    index: _Index | None = None
-
-    @property
-    def calls(self) -> list[Call]:
-        """What that comes to."""
-        return self.made if self.index is None else list(self.index.calls.values())
+OWNERS = "owners"
+"""What namespaces wait for whose results have yet to move; beside the source APIs that they wait for."""
 
 
 class Rollup:
@@ -127,6 +48,14 @@ class Rollup:
         """Of which kinds of objects each constraint has listed some."""
         self._news: set[str] | None = set()
         """Of which namespaces something came; None: of all."""
+        owners.on_opened(ledger.opened.__setitem__)
+        self._moves = Moves(
+            told=self._told,
+            about=self._about,
+            subject=owners.subject,
+            apply=self._apply,
+            allowance=owners.allowance,
+        )
 
     @property
     def news(self) -> bool:
@@ -154,14 +83,16 @@ class Rollup:
         spoke = self._learn(reading)
         if key.group == CONSTRAINTS:
             self._listed.setdefault(key, set()).update(v.subject.kind for v, _ in said)
+        if before is not None and self._moves:  # what moves is lost in silence, whatever the source object says
+            self._moves.settle(key, before)
         if before is not None and not reading.complete:
             said, ended = self._kept(before, said, reading.boundary, passed())
         if before is None and not spoke and not any(is_rolled(v.subject) for v, _ in said):
             return grouped((rolled(v, v.subject), at) for v, at in said), frozenset()
         subjects = [self.owners.subject(v.subject) for v, _ in said]
-        if before is not None and not ended and _same(before, said, subjects, spoke):
+        if before is not None and not ended and before.same(said, subjects, spoke):
             return before.calls, frozenset()
-        calls = _calls(said, subjects)
+        calls = called(said, subjects)
         lost: frozenset[str] = frozenset()
         if before is not None and ended:
             lost = self._ids(before, ended) - {finding_id(self._ledger.cluster_id, v.identity) for v, _ in calls}
@@ -202,54 +133,52 @@ class Rollup:
         return frozenset(own)
 
     def shift(self, objects: set[Subject] | None, *, now: int) -> None:
-        """These objects may count for others now (None: any of them)."""
+        """These objects may count for others now (None: any of them): what there is room for is done at once, the rest
+        by `catch_up`.
+        """
         if objects is None:
+            self._moves.add_all()
             self._news = None
-            for key, told in self._told.items():
-                self._recount(key, told, now=now, backlog=True)
-            return
+        else:
+            if self._news is not None:
+                self._news.update(of.namespace for of in objects)
+            self._moves.add(objects, now=now)
+        self._tell(())
+
+    def catch_up(self, *, now: int) -> Iterator[None]:
+        """Do what is late, slice by slice, as far as there is room. To be called every second or so, and to be left
+        from time to time.
+        """
+        units, done = 0, True
+        self.owners.allowance.tidy(now=now)
+        while done and units < TOGETHER:
+            waiting = set(self._moves.waiting.namespaces)
+            everything = self._moves.everything
+            moved = self._moves.advance(now=now)
+            worked_out = self.owners.advance()
+            units += moved + worked_out
+            done = moved + worked_out > 0
+            self._tell(waiting)
+            if everything and not self._moves.everything:
+                self._news = None
+            if done:
+                yield
+
+    def finish(self) -> None:
+        """Move all that is late, at once: where nobody waits."""
+        self._moves.finish()
+        self._tell(())
+
+    def _tell(self, before: Collection[str]) -> None:
+        """Whose results have yet to move; `before`: whose had."""
+        waiting = self._moves.waiting.namespaces
         if self._news is not None:
-            self._news.update(of.namespace for of in objects)
-        moved: dict[SourceKey, list[Subject]] = {}
-        for of in objects:
-            for key in self._about.get(of, ()):
-                moved.setdefault(key, []).append(of)
-        for key, some in moved.items():
-            told = self._told[key]
-            if len(told.said) > _FEW:
-                self._reindex(key, told, some, now=now)
-            else:
-                self._recount(key, told, now=now, backlog=False)
+            self._news.update(namespace for namespace in before if namespace not in waiting)
+        self._ledger.hear(OWNERS, frozenset(waiting))
 
-    def _recount(self, key: SourceKey, told: Told, *, now: int, backlog: bool) -> None:
-        """All of it again."""
-        subjects = [self.owners.subject(v.subject) for v, _ in told.said]
-        if subjects == told.subjects:
-            return
-        calls = _calls(told.said, subjects)
-        still = {v.identity for v, _ in calls}
-        lost = [v for v, _ in told.calls if v.identity not in still]
-        told.subjects, told.made, told.index = subjects, calls, None
-        self._ledger.shift(key, calls, lost, now=now, backlog=backlog)
-
-    def _reindex(self, key: SourceKey, told: Told, objects: Iterable[Subject], *, now: int) -> None:
-        """What it says of these objects again."""
-        if told.index is None:
-            told.index, told.made = _Index(told), []
-        index = told.index
-        for at in (at for of in objects for at in index.at.get(of, ())):
-            violation, observed = told.said[at]
-            before, subject = told.subjects[at], self.owners.subject(violation.subject)
-            if before == subject:
-                continue
-            told.subjects[at] = subject
-            if isinstance(before, Subject):
-                index.leave(rolled(violation, before))
-            if isinstance(subject, Subject):
-                index.join(rolled(violation, subject), observed)
-        changed, lost = index.settle()
-        if changed or lost:
-            self._ledger.shift(key, changed, lost, now=now, backlog=False)
+    def _apply(self, key: SourceKey, calls: list[Call], lost: list[Violation], backlog: bool) -> int:  # noqa: FBT001  (a callback)
+        self._ledger.shift(key, calls, lost, now=self.owners.now(), backlog=backlog)
+        return len(self._ledger.objects.get(key, ()))
 
     def _kept(
         self, before: Told, said: Sequence[Call], boundary: Place | None, passed: frozenset[Identity]
@@ -285,14 +214,15 @@ class Rollup:
             self._forget(key)
 
     def _index(self, key: SourceKey, before: Told | None, told: Told | None) -> None:
-        old, new = _objects(before), _objects(told)
+        old = set() if before is None else before.objects
+        new = set() if told is None else told.objects
         for of in old - new:
             self._about_less(of, key)
         for of in new - old:
             about = self._about.get(of, ())
             if isinstance(about, dict):
                 about[key] = None
-            elif len(about) < _FEW:
+            elif len(about) < FEW:
                 self._about[of] = (*about, key)
             else:
                 self._about[of] = dict.fromkeys((*about, key))
@@ -323,7 +253,12 @@ class Rollup:
     @property
     def since(self) -> int:
         """Since when (Unix ms) it is known of everything what it counts for; 0: it is not."""
+        if self._moves.everything:
+            return 0
         return 1 if self.owners.forbidden else self.owners.since
+
+    def _unsettled(self, namespace: str) -> bool:
+        return self.owners.unsettled(namespace) or namespace in self._moves.waiting
 
     def unreported(self, source: str, policy: str, of: Subject) -> bool:
         """Whether something lives that counts for the object, of a kind that the policy (empty: any of the source) has
@@ -333,7 +268,7 @@ class Rollup:
         owners = self.owners
         if owners.forbidden:
             return False
-        if owners.unsettled(of.namespace):
+        if self._unsettled(of.namespace):
             return True
         families, by = owners.families, (source, policy)
         kinds = families.reported.kinds(of.namespace, by)
@@ -359,7 +294,7 @@ class Rollup:
         owners = self.owners
         if owners.forbidden:
             return False
-        if owners.created(of) >= audited or owners.unsettled(of.namespace):
+        if owners.created(of) >= audited or self._unsettled(of.namespace):
             return True
         newest = owners.families.newest(of, self._listed.get(constraint))
         return newest is not None and newest >= audited
@@ -373,28 +308,3 @@ class Rollup:
         kind that the constraint lists the like of, of all kinds where it has listed nothing yet.
         """
         return [place(thing) for thing in self.owners.families.first(of, self._listed.get(constraint))]
-
-
-def _calls(said: Sequence[Call], subjects: Sequence[Subject | Unresolved]) -> list[Call]:
-    pairs = zip(said, subjects, strict=True)
-    return grouped((rolled(v, subject), at) for (v, at), subject in pairs if isinstance(subject, Subject))
-
-
-def _same(
-    before: Told,
-    said: Sequence[Call],
-    subjects: list[Subject | Unresolved],
-    spoke: Spoke,
-) -> bool:
-    """Whether nothing but times has changed."""
-    return (
-        before.spoke == spoke
-        and before.subjects == subjects
-        and all(new[0] == old[0] for new, old in zip(said, before.said, strict=True))
-    )
-
-
-def _objects(told: Told | None) -> set[Subject]:
-    if told is None:
-        return set()
-    return {v.subject for v, _ in told.said if is_rolled(v.subject)} | {of for of, _ in told.spoke}

@@ -109,10 +109,14 @@ def test_a_rollout(live: World) -> None:
 
 
 def test_pods_that_were_not_looked_at_yet(live: World) -> None:
-    """All Pods of a Deployment are replaced, and their engine has not come round: the finding stays, and is held."""
+    """All Pods of a Deployment are replaced, and their engine, which reports on clean ones too, has not come round: the
+    finding stays, and is held.
+    """
     web = create(live, "Deployment", "web")
     old = create(live, "ReplicaSet", "web-old", web)
     create(live, "Pod", "web-old-1", old)
+    create(live, "Pod", "fine")
+    live.apply(about("Pod", "fine", {**result("limits"), "result": "pass"}))
     live.apply(about("Pod", "web-old-1", result("limits")))
     live.start()
     live.synced()

@@ -411,7 +411,7 @@ def test_nothing_moves_during_the_grace() -> None:
     assert made.owners.subject(old) == old
     assert made.owners.subject(BAD) == BAD
     assert not made.owners.unsettled("shop")
-    assert "names ReplicaSet ghost as its controller, which is not there" in made.owners._why(BAD)
+    assert "names ReplicaSet ghost as its controller, which is not there" in made.owners._links.why(BAD)
 
 
 def test_a_ghost_that_appears() -> None:
@@ -453,7 +453,7 @@ def test_a_replicaset_that_is_made_again() -> None:
     assert made.owners.subject(pod) == DEPLOYMENT
     made.wait(3600)
     assert made.owners.subject(pod) == pod
-    assert "by another uid than it has" in made.owners._why(pod)
+    assert "by another uid than it has" in made.owners._links.why(pod)
 
 
 def test_what_comes_after_its_controller_has_gone_counts_for_itself() -> None:
@@ -479,6 +479,26 @@ def test_a_pod_that_is_being_deleted_stays() -> None:
     assert made.owners.subject(pod) == DEPLOYMENT
     made.wait(3600)
     assert made.owners.subject(pod) == pod
+
+
+def test_what_is_being_deleted_has_one_timer() -> None:
+    """A ReplicaSet that a finalizer keeps, however often it is written, also under other names one after the other."""
+    made = world()
+    ghost = ref("apps/v1", "Deployment", "ghost")
+    for number in range(3_000):
+        one = owned("web-new", ghost, revision=str(number))
+        one["metadata"]["deletionTimestamp"] = "2026-01-02T00:00:00Z"
+        made.put("ReplicaSet", one)
+        if number == 1_500:
+            made.wait(31)
+    assert made.owners.subject(subject("ReplicaSet", "web-new")) == DEPLOYMENT
+    timers = made.owners._links.timers
+    assert len(timers) <= 4
+    for number in range(3_000):
+        made.put("ReplicaSet", owned(f"web-{number}", ghost))
+        made.drop("ReplicaSet", f"web-{number}")
+    assert len(timers) <= 4
+    assert len(timers._heap) <= 1_010
 
 
 def test_what_changes_while_its_controller_is_not_there() -> None:
@@ -569,7 +589,7 @@ def test_kinds_are_asked_for() -> None:
     assert made.owners.subject(BAD) == widget
     made.wait(31)
     assert made.owners.subject(BAD) == BAD
-    assert "serves no Widget.example.com/v1" in made.owners._why(BAD)
+    assert "serves no Widget.example.com/v1" in made.owners._links.why(BAD)
     made.now += 3_600_000
     made.owners.answer("argoproj.io", "v1alpha1", None)
     made.answer("example.com", "v1", "Widget")
@@ -704,8 +724,8 @@ def test_what_is_remembered_of_the_gone_is_bounded() -> None:
         made.owners.sinks[PODS].upsert(json.dumps(one).encode())
         made.owners.sinks[PODS].delete(json.dumps(one).encode())
     assert made.owners.extinct(Subject("apps", "StatefulSet", "shop", "db"))
-    assert len(made.owners._extinct["else"]) == 2_000
-    assert (len(made.owners._links), len(made.owners._customs), len(made.owners.served)) == (7, 1, 1)
+    assert len(made.owners._links.extinct._since["else"]) == 2_000
+    assert (len(made.owners._links.by), len(made.owners._links.customs), len(made.owners.served)) == (7, 1, 1)
 
 
 def test_a_controller_whose_pods_go_last_has_nothing_left() -> None:

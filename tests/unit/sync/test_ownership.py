@@ -3,12 +3,17 @@
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policyhub.kube.sink import ReflectorState
 from policyhub.sources.violation import Subject
-from policyhub.sync.owners import ENDING_MS, GRACE_MS, Owners, Sink, Unresolved
+from policyhub.sync import homes
+from policyhub.sync.homes import ENDING_MS
+from policyhub.sync.links import GRACE_MS
+from policyhub.sync.owners import Owners, Unresolved
+from policyhub.sync.ownersink import Sink
 
 WATCHING = ReflectorState(phase="watching")
 VERSIONS = {
@@ -67,6 +72,8 @@ class World:
             self.owners.answer(*question, frozenset({"Rollout"}))
         self.now += milliseconds
         self.owners.expire()
+        while self.owners.advance():
+            pass
 
     def settled(self) -> dict[Subject, Subject | Unresolved]:
         self.wait(ENDING_MS)
@@ -83,11 +90,17 @@ class World:
 
 
 @settings(deadline=None, max_examples=300)
-@given(events)
-def test_any_order_comes_to_the_same(happened: list[tuple[Key, Document | None, int]]) -> None:
+@given(events, st.sampled_from([1, 500]))
+def test_any_order_comes_to_the_same(happened: list[tuple[Key, Document | None, int]], at_once: int) -> None:
     """Once the graces have passed, everything is as if it had just been listed; and each object counts for exactly one
-    that is there, of its own namespace, if it is no revision out of use.
+    that is there, of its own namespace, if it is no revision out of use. So it is in whatever slices it is done.
     """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(homes, "AT_ONCE", at_once)
+        _compare(happened)
+
+
+def _compare(happened: list[tuple[Key, Document | None, int]]) -> None:
     world = World({})
     there: dict[Key, Document | None] = {}
     for key, metadata, seconds in happened:

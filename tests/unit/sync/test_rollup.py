@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Iterable
+from itertools import islice
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,6 +18,7 @@ from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
 from policyhub.sources.filter import Filter
 from policyhub.sources.violation import SourceKey, Subject
+from policyhub.sync import moves
 from policyhub.sync.entry import Coverage, Entry, Held, Known
 from policyhub.sync.evidence import OWNERS
 from policyhub.sync.existence import Presence
@@ -580,6 +582,32 @@ def test_another_cluster_that_answers_has_no_pods() -> None:
     assert world.decide() is Hold.UNCONFIRMED
 
 
+@pytest.mark.parametrize("reopened", ["listed again", "watched again"])
+def test_pods_that_are_listed_again_are_believed_after_a_discovery(reopened: str) -> None:
+    """That a Pod is gone is known by the listing or watch that lacks it: the cluster must have been confirmed since."""
+    world = World()
+    world.put(thing("Pod", "bare"))
+    world.report("Pod", "bare")
+    world.sent()
+    world.unreport("Pod", "bare")
+    world.now += 1_000
+    for origin in (*OWNERS, "policyreports.wgpolicyk8s.io"):
+        world.ledger.confirmed[origin] = world.now
+    world.now += 1_000
+    pods = world.owners.sinks[PODS]
+    if reopened == "listed again":
+        pods.begin()
+        pods.finish()
+    else:
+        pods.opened()
+        world.drop("Pod", "bare")
+    world.now += DELAY
+    assert world.decide() is Hold.UNCONFIRMED
+    world.ledger.confirm(["policyreports.wgpolicyk8s.io"], now=world.now)
+    world.now += DELAY
+    assert world.decide() is Change.ARCHIVED
+
+
 def test_after_a_restart_the_inventorys_finding_waits_for_the_pods() -> None:
     """Nobody calls for it yet, since Pods are not listed: it is not archived, however long that takes."""
     world = World(listed=False)
@@ -751,9 +779,21 @@ def test_what_one_of_many_siblings_costs(act: Callable[[World], object]) -> None
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.lists(st.tuples(st.integers(0, 29), st.sampled_from(["db", "web-old", "", "gone"])), max_size=40))
-def test_a_report_of_many_pods_that_move(moves: list[tuple[int, str]]) -> None:
-    """However they came where they are, what is called for is what would be, had they been there before the report."""
+@given(
+    st.lists(st.tuples(st.integers(0, 29), st.sampled_from(["db", "web-old", "", "gone"])), max_size=40),
+    st.sampled_from([1, 7, 500]),
+)
+def test_a_report_of_many_pods_that_move(happened: list[tuple[int, str]], at_once: int) -> None:
+    """However they came where they are, what is called for is what would be, had they been there before the report. So
+    it is in whatever slices they move.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(moves, "AT_ONCE", at_once)
+        patch.setattr(moves, "SLICE", at_once)
+        _compare(happened)
+
+
+def _compare(happened: list[tuple[int, str]]) -> None:
     owners = {"db": DB, "web-old": OLD, "": None}
 
     def made(world: World, where: Iterable[tuple[int, str]]) -> None:
@@ -769,12 +809,18 @@ def test_a_report_of_many_pods_that_move(moves: list[tuple[int, str]]) -> None:
         world.put(thing("ReplicaSet", "web-old", WEB))
         made(world, final.items())
     moved.all_of(f"p-{number}" for number in range(30))
-    for number, owner in moves:
+    for step, (number, owner) in enumerate(happened):
         made(moved, [(number, owner)])
-    final.update(moves)
+        if step % 3 == 0:
+            list(islice(moved.rollup.catch_up(now=moved.now), step % 4))
+        if step % 7 == 6:  # it is written again while some of it has yet to move
+            moved.all_of(f"p-{number}" for number in range(30))
+    final.update(happened)
     made(fresh, final.items())
     fresh.all_of(f"p-{number}" for number in range(30))
     for world in (moved, fresh):
+        list(world.rollup.catch_up(now=world.now))
+        assert not world.ledger.unheard
         world.all_of((f"p-{number}" for number in range(0, 30, 3)), name="other", policy="q")
     assert {where: entry.voice for where, entry in moved.wanted.items()} == {
         where: entry.voice for where, entry in fresh.wanted.items()

@@ -1,0 +1,46 @@
+"""When something is to be looked at again: at most one timer for each thing, however often it is asked for.
+
+Pure: no I/O, no clock; times are Unix milliseconds.
+"""
+
+import heapq
+from itertools import count
+from typing import Final, Generic, TypeVar
+
+T = TypeVar("T")
+
+_SLACK: Final = 1_000
+"""Entries of the heap that may be out of date beside one for each timer."""
+
+
+class Timers(Generic[T]):
+    def __init__(self) -> None:
+        self._due: dict[T, int] = {}
+        self._heap: list[tuple[int, int, T]] = []
+        self._number = count()
+
+    def __len__(self) -> int:
+        return len(self._due)
+
+    def set(self, item: T, due: int) -> None:
+        """At the earliest of the times that are asked for; whoever is looked at too early asks again."""
+        before = self._due.get(item)
+        if before is not None and before <= due:
+            return
+        self._due[item] = due
+        heapq.heappush(self._heap, (due, next(self._number), item))
+        if len(self._heap) > _SLACK + 2 * len(self._due):
+            self._heap = [(at, next(self._number), one) for one, at in self._due.items()]
+            heapq.heapify(self._heap)
+
+    def drop(self, item: T) -> None:
+        self._due.pop(item, None)
+
+    def pop(self, now: int) -> T | None:
+        """One that is due; None: none is."""
+        while self._heap and self._heap[0][0] <= now:
+            due, _, item = heapq.heappop(self._heap)
+            if self._due.get(item) == due:
+                del self._due[item]
+                return item
+        return None

@@ -1,0 +1,255 @@
+"""What one owner event may do at once, by counting: objects worked out, claims moved; and who waits for whom."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from policyhub.sources.violation import SourceKey, Subject, Violation
+from policyhub.sync import homes, moves, turns
+from policyhub.sync.entry import Known
+from policyhub.sync.ledger import Ledger
+from policyhub.sync.owners import PODS
+from policyhub.sync.plan import Hold, Rules, decide
+from policyhub.sync.turns import Allowance, Turns
+from tests.unit.sync.test_rollup import DB, NEW, OLD, REPORTS, START, WEB, World, thing
+
+RESULTS = 1_500
+"""Of one report."""
+RULES = Rules(archive_delay_ms=600_000)
+
+
+class Counting(World):
+    """Counts what moves, and what is worked out."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.moved = 0
+        self.refreshed = 0
+        shift, refresh = Ledger.shift, homes.Homes.refresh
+
+        def counted(
+            ledger: Ledger, key: SourceKey, calls: Iterable[Any], lost: Iterable[Violation], **more: Any
+        ) -> None:
+            calls, lost = list(calls), list(lost)
+            self.moved += len(calls) + len(lost)
+            shift(ledger, key, calls, lost, **more)
+
+        def refreshed(of: homes.Homes, subject: Subject) -> None:
+            self.refreshed += 1
+            refresh(of, subject)
+
+        monkeypatch.setattr(Ledger, "shift", counted)
+        monkeypatch.setattr(homes.Homes, "refresh", refreshed)
+        super().__init__()
+        self.put(thing("ReplicaSet", "web-old", WEB), thing("ReplicaSet", "web-new"))
+
+    def pods(self, *names: str, owner: tuple[str, str, str] | None, namespace: str = "shop") -> None:
+        for name in names:
+            one = thing("Pod", name, owner)
+            one["metadata"]["namespace"] = namespace
+            self.owners.sinks[PODS].upsert(json.dumps(one).encode())
+
+    def much(self, pod: str, *, reports: int = 1, results: int = RESULTS, namespace: str = "shop") -> None:
+        """Reports with so many results on one Pod."""
+        for number in range(reports):
+            said = [
+                {
+                    "source": "kyverno",
+                    "policy": "p",
+                    "rule": f"{number}-{n}",
+                    "result": "fail",
+                    "resources": [{"apiVersion": "v1", "kind": "Pod", "name": pod, "namespace": namespace}],
+                }
+                for n in range(results)
+            ]
+            document = {"metadata": {"name": f"{pod}-{number}", "namespace": namespace}, "results": said}
+            self.views[REPORTS[0]].upsert(json.dumps(document).encode())
+
+    def subjects(self, namespace: str = "shop") -> dict[str, int]:
+        """By name, how many findings each has."""
+        found: dict[str, int] = {}
+        for entry in self.ledger.entries.values():
+            of = entry.subject
+            if entry.wanted and of is not None and of.namespace == namespace:
+                found[of.name] = found.get(of.name, 0) + 1
+        return found
+
+    def count(self) -> int:
+        """Claims that have moved since the last time."""
+        moved, self.moved = self.moved, 0
+        return moved
+
+    def tick(self) -> list[int]:
+        """A second later: the claims that each slice moves."""
+        self.now += 1_000
+        self.count()
+        return [self.count() for _ in self.rollup.catch_up(now=self.now)]
+
+
+def test_a_pod_with_many_results_moves_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many its results are; and in the end as if it had been there when they came."""
+    world = Counting(monkeypatch)
+    world.pods("x", owner=OLD)
+    world.much("x", reports=4)
+    assert world.subjects() == {"web": 4 * RESULTS}
+    for owner, name in ((NEW, "web-new"), (OLD, "web"), (NEW, "web-new")):
+        world.count()
+        world.pods("x", owner=owner)
+        assert world.count() <= 2 * moves.AT_ONCE
+        while world.ledger.unheard:
+            slices = world.tick()
+            assert 0 < max(slices) <= 2 * moves.SLICE
+            assert sum(slices) <= 2 * (moves.TOGETHER + moves.SLICE)
+        assert world.subjects() == {name: 4 * RESULTS}
+
+
+def test_its_namespace_is_unsettled_until_all_is_moved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of it is archived, of others all the same; then what was held is decided again."""
+    world = Counting(monkeypatch)
+    world.pods("x", owner=OLD)
+    world.pods("y", "z", owner=None)
+    world.pods("away", owner=None, namespace="team")
+    world.much("x")
+    for pod, namespace in (("y", "shop"), ("away", "team")):
+        world.much(pod, results=1, namespace=namespace)
+    for entry in list(world.ledger.entries.values()):
+        world.ledger.launch(entry)
+        world.ledger.acknowledge(entry, Known(entry.digest, START, START, archived=False), now=world.now)
+        world.ledger.settle(entry)
+    world.pods("x", owner=NEW)
+    for pod, namespace in (("y", "shop"), ("away", "team")):
+        key = json.dumps({"metadata": {"name": f"{pod}-0", "namespace": namespace}}).encode()
+        world.views[REPORTS[0]].delete(key)
+    lost = {e.subject.name: e for e in world.ledger.entries.values() if not e.wanted and e.subject is not None}
+
+    def decided(name: str) -> object:
+        return decide(lost[name], ledger=world.ledger, rules=RULES, now=world.now + 700_000)
+
+    assert world.rollup.unreported("kyverno", "p", Subject("", "Pod", "shop", "z"))
+    assert world.rollup.unaudited(Subject("", "Pod", "shop", "z"), SourceKey("", "", "", ""), world.now)
+    assert decided("y") is Hold.SOURCE
+    assert decided("away") is not Hold.SOURCE
+    world.ledger.settle(lost["y"], hold=Hold.SOURCE)
+    world.tick()
+    assert not world.rollup.unreported("kyverno", "p", Subject("", "Pod", "shop", "z"))
+    assert decided("y") is not Hold.SOURCE
+    assert lost["y"].id in world.ledger.dirty
+
+
+def test_what_many_objects_count_for_is_worked_out_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Deployment that comes late, above thousands of Pods."""
+    world = Counting(monkeypatch)
+    world.put(thing("ReplicaSet", "late-1", ("apps/v1", "Deployment", "late")))
+    world.pods(*(f"l-{n}" for n in range(3_000)), owner=("apps/v1", "ReplicaSet", "late-1"))
+    deployments = next(sink for resource, sink in world.owners.verifiers.items() if resource.kind == "Deployment")
+    world.refreshed = 0
+    deployments.upsert(json.dumps(thing("Deployment", "late")).encode())
+    assert world.refreshed <= homes.AT_ONCE + 5
+    assert world.owners.unsettled("shop")
+    for _ in range(10):
+        world.now += 1_000
+        world.refreshed = 0
+        for _ in world.rollup.catch_up(now=world.now):
+            assert world.refreshed <= homes.AT_ONCE + 5
+            world.refreshed = 0
+    assert len(world.owners.below(Subject("apps", "Deployment", "shop", "late"))) == 3_001
+    assert not world.owners.unsettled("shop")
+
+
+def test_everything_at_once_is_done_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Owners that are listed after thousands of reports; until all is done nothing is known of anything."""
+    world = Counting(monkeypatch)
+    world.pods(*(f"p-{n}" for n in range(300)), owner=DB)
+    for n in range(300):
+        world.much(f"p-{n}", results=10)
+    assert set(world.subjects()) == {"db"}
+    world.count()
+    world.owners.forbidden = True
+    world.rollup.shift(None, now=world.now)
+    assert world.rollup.since == 0
+    assert world.count() <= 2 * moves.AT_ONCE
+    assert world.rollup.heed() is None
+    assert max(world.tick()) <= 2 * moves.AT_ONCE + 20
+    assert world.rollup.since == 1
+    assert world.rollup.heed() is None, "what was held meanwhile is decided again"
+    assert world.subjects() == {f"p-{n}": 10 for n in range(300)}
+
+
+@pytest.mark.parametrize("evil", [1, 30])
+def test_no_namespace_waits_for_another(monkeypatch: pytest.MonkeyPatch, evil: int) -> None:
+    """Whatever others have to move, what one Pod's results move is moved with its event, or in its turn."""
+    monkeypatch.setattr(turns, "BURST", 200)
+    monkeypatch.setattr(turns, "PER_SECOND", 20)
+    world = Counting(monkeypatch)
+    names = [f"evil-{n}" for n in range(evil)]
+    for namespace in names:
+        world.pods("x", owner=None, namespace=namespace)
+        world.much("x", results=600, namespace=namespace)
+    world.pods("y", owner=None)
+    world.much("y", results=20)
+    for namespace in names:  # gone and there again, far beyond what they are given
+        one = thing("Pod", "x")
+        one["metadata"]["namespace"] = namespace
+        for kind in ("delete", "upsert"):
+            getattr(world.owners.sinks[PODS], kind)(json.dumps(one).encode())
+    world.count()
+    assert world.ledger.unheard["owners"] == set(names)
+    world.pods("y", owner=DB)
+    assert world.subjects() == {"db": 20}
+    world.pods("y", owner=OLD)
+    assert world.subjects() == {"web": 20}
+    world.count()
+    ticks = 0
+    while world.ledger.unheard:
+        world.tick()
+        ticks += 1
+    assert [world.subjects(namespace) for namespace in names] == [{"x": 600}] * evil
+    assert ticks <= 100 + 2 * 1_200 * evil / (turns.ALL * turns.PER_SECOND), "all of them come to an end"
+
+
+@pytest.mark.parametrize("namespaces", [1, 20])
+def test_what_namespaces_are_given(monkeypatch: pytest.MonkeyPatch, namespaces: int) -> None:
+    """Pods that come and go for a minute move what each namespace is given, and together not much more than a few."""
+    monkeypatch.setattr(turns, "BURST", 200)
+    monkeypatch.setattr(turns, "PER_SECOND", 20)
+    world = Counting(monkeypatch)
+    names = [f"evil-{n}" for n in range(namespaces)]
+    for namespace in names:
+        world.pods("x", owner=None, namespace=namespace)
+        world.much("x", results=100, namespace=namespace)
+    world.count()
+    moved = 0
+    for number in range(60):
+        for namespace in names:
+            one = thing("Pod", "x")
+            one["metadata"]["namespace"] = namespace
+            getattr(world.owners.sinks[PODS], "upsert" if number % 2 else "delete")(json.dumps(one).encode())
+        moved += world.count() + sum(world.tick())
+    given = turns.BURST + 60 * turns.PER_SECOND
+    assert moved <= min(namespaces, turns.ALL) * given + namespaces * (moves.SLICE + 100)
+
+
+def test_turns_and_allowances() -> None:
+    """Who has nothing left is passed over; many together have less each, and what is used up comes back."""
+    waiting: Turns[str] = Turns()
+    allowance = Allowance()
+    for namespace in "abc":
+        waiting.add(namespace, "x")
+    now = START
+    assert [waiting.turn(allowance, now=now) for _ in range(4)] == ["a", "b", "c", "a"]
+    allowance.charge("b", turns.BURST, now=now)
+    assert [waiting.turn(allowance, now=now) for _ in range(3)] == ["c", "a", "c"]
+    now += 1_000
+    assert allowance.has("b", now=now)
+    for number in range(2 * turns.ALL):
+        allowance.charge(f"d-{number}", 0.6 * turns.BURST, now=now)
+    assert not allowance.has("d-1", now=now), "so many are given half as much"
+    assert allowance.has("e", now=now)
+    assert [waiting.turn(allowance, now=now) for _ in range(3)] == ["a", "c", "a"]
+    allowance.tidy(now=now + 10**9)
+    assert not allowance._spent
+    for namespace in "abc":
+        waiting.discard(namespace, "x")
+    waiting.discard("a", "x")
+    assert not waiting
