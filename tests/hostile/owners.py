@@ -107,3 +107,23 @@ def chain(stage: Stage) -> None:
     ]
     stage.tenant.put(crowd)
     stage.tenant.put(report("crowd", result("chain", "crowd", kind="Pod", message=TENANT)))
+
+
+@scenario("a Pod with 50,000 results between two owners", seconds=25)
+def to_and_fro(stage: Stage) -> None:
+    """Ten reports of 5,000 results on one Pod, which is given one ReplicaSet after the other, as fast as it goes."""
+    uids = {}
+    for name in ("here", "there"):
+        stored = stage.tenant.put(thing("ReplicaSet", name)) or {"metadata": {"uid": "?"}}
+        uids[name] = stored["metadata"]["uid"]
+    stage.tenant.put(thing("Pod", "flips", owner=owner("ReplicaSet", "here", uid=uids["here"])))
+    for number in range(10):
+        results = [
+            {"source": "tenant", "policy": f"flips-{number}", "rule": f"{n}", "result": "fail"} for n in range(5_000)
+        ]
+        about = {"apiVersion": "v1", "kind": "Pod", "name": "flips", "namespace": TENANT}
+        stage.tenant.put(report(f"flips-{number}", *results, scope=about))
+    while not stage.over:
+        for name in ("there", "here"):
+            change = {"metadata": {"ownerReferences": [owner("ReplicaSet", name, uid=uids[name])]}}
+            stage.tenant.patch("Pod", "flips", change)
