@@ -418,6 +418,8 @@ class Sources:
         if round_ := self.scans.read(key, newest, changed=changed, now=now):
             self._free(
                 News.REPORT,
-                where=lambda entry: entry.source in round_
-                and (entry.namespace == key.namespace or not self.scans.witnessed(entry.source, entry.namespace)),
+                where=lambda entry: (
+                    entry.source in round_
+                    and (entry.namespace == key.namespace or not self.scans.witnessed(entry.source, entry.namespace))
+                ),
             )

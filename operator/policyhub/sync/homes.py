@@ -185,7 +185,6 @@ class Homes:
                 del self._unknown[of.namespace]
         if thing.home is not None and thing.home != of:
             self.families.leave(of, thing.home, thing.said.created)
-            self._links.emptied.add(thing.home)  # its ReplicaSet may have gone before the last Pod
         if home is not None and home != of:
             self.families.join(of, home, thing.said.created)
         thing.home, thing.idle = home, idle

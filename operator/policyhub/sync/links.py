@@ -21,7 +21,6 @@ from typing import Final, Protocol
 import msgspec
 
 from policyhub.sources.violation import Subject
-from policyhub.sync.extinct import Extinct
 from policyhub.sync.reference import How, Reference, Said
 from policyhub.sync.served import Served
 from policyhub.sync.timers import Timers
@@ -129,9 +128,6 @@ class Links:
         self.named: dict[Subject, int] = {}
         """Owners that are named, by how many uids."""
         self.customs: dict[Subject, _Custom] = {}
-        self.extinct = Extinct()
-        self.emptied: set[Subject] = set()
-        """Owners that have lost something, and may have nothing left."""
         self.timers: Timers[Link | Subject] = Timers()
         self._now = now
         self._served = served
@@ -167,8 +163,6 @@ class Links:
             self._elect(named.owner, custom)
         if new:
             self.judge(link)
-        if link.state is State.ACCEPTED:
-            self.extinct.revive(named.owner)
 
     def detach(self, of: Subject, thing: Thing, touched: set[Subject]) -> None:
         """It hangs there no more; where it was put again under the same link, the new one stands."""
@@ -204,8 +198,6 @@ class Links:
         self.timers.drop(link)
         if link.reference.how is How.THING:
             touched.add(owner)
-        if link.proven:
-            self.emptied.add(owner)
 
     def _elect(self, owner: Subject, custom: _Custom) -> None:
         """The uid that the oldest names is the owner's."""
@@ -237,7 +229,6 @@ class Links:
             if link.state is not State.ACCEPTED or link.late:
                 link.state, link.proven = State.ACCEPTED, True
                 link.seen = self._is_seen(link.reference)
-                self.extinct.revive(link.reference.owner)
                 self._apply(link)
         elif link.reference.how is How.NOT:  # time changes nothing about it
             link.state = State.REFUSED

@@ -174,10 +174,6 @@ class Owners:
         """Whether it is known to exist no more: one of the three that is not there."""
         return bool(self.since) and is_rolled(of) and of not in self._links.things
 
-    def extinct(self, of: Subject) -> bool:
-        """Whether it owned some of the three, and nothing of them is left."""
-        return bool(self.since) and of in self._links.extinct
-
     def below(self, of: Subject) -> set[Subject]:
         """Those of the three that count for this object, itself left out. For a person or a test: it looks at each."""
         return set(self.families.members(of))
@@ -327,7 +323,6 @@ class Owners:
                 self._control(of, "")
             else:
                 self._drop(of)
-        self._links.extinct.forget(now=self.now())
         self._tell()
 
     def live(self) -> None:
@@ -368,12 +363,8 @@ class Owners:
         homes.renew()
 
     def _tell(self) -> None:
-        links, homes = self._links, self._homes
+        homes = self._homes
         homes.renew()
-        for owner in links.emptied:
-            if owner not in self.families and owner not in links.named:
-                links.extinct.add(owner, now=self.now())
-        links.emptied.clear()
         if self.listed and homes.touched:
             touched, homes.touched = homes.touched, set()
             self._on_change(touched)

@@ -174,11 +174,11 @@ class Rollup:
         waiting = self._moves.waiting.namespaces
         if self._news is not None:
             self._news.update(namespace for namespace in before if namespace not in waiting)
-        self._ledger.hear(OWNERS, frozenset(waiting))
+        self._ledger.sources.hear(OWNERS, frozenset(waiting))
 
     def _apply(self, key: SourceKey, calls: list[Call], lost: list[Violation], backlog: bool) -> int:  # noqa: FBT001  (a callback)
         self._ledger.shift(key, calls, lost, now=self.owners.now(), backlog=backlog)
-        return len(self._ledger.objects.get(key, ()))
+        return len(self._ledger.desired.objects.get(key, ()))
 
     def _kept(
         self, before: Told, said: Sequence[Call], boundary: Place | None, passed: frozenset[Identity]

@@ -9,9 +9,10 @@ import pytest
 from policyhub.sources.violation import SourceKey, Subject, Violation
 from policyhub.sync import homes, moves, turns
 from policyhub.sync.entry import Known
+from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.owners import PODS
-from policyhub.sync.plan import Hold, Rules, decide
+from policyhub.sync.plan import Rules
 from policyhub.sync.turns import Allowance, Turns
 from tests.unit.sync.test_rollup import DB, NEW, OLD, REPORTS, START, WEB, World, thing
 
@@ -97,7 +98,7 @@ def test_a_pod_with_many_results_moves_in_slices(monkeypatch: pytest.MonkeyPatch
         world.count()
         world.pods("x", owner=owner)
         assert world.count() <= 2 * moves.AT_ONCE
-        while world.ledger.unheard:
+        while world.ledger.sources.unheard:
             slices = world.tick()
             assert 0 < max(slices) <= 2 * moves.SLICE
             assert sum(slices) <= 2 * (moves.TOGETHER + moves.SLICE)
@@ -116,7 +117,7 @@ def test_its_namespace_is_unsettled_until_all_is_moved(monkeypatch: pytest.Monke
     for entry in list(world.ledger.entries.values()):
         world.ledger.launch(entry)
         world.ledger.acknowledge(entry, Known(entry.digest, START, START, archived=False), now=world.now)
-        world.ledger.settle(entry)
+        world.ledger.settle(entry, None)
     world.pods("x", owner=NEW)
     for pod, namespace in (("y", "shop"), ("away", "team")):
         key = json.dumps({"metadata": {"name": f"{pod}-0", "namespace": namespace}}).encode()
@@ -124,17 +125,17 @@ def test_its_namespace_is_unsettled_until_all_is_moved(monkeypatch: pytest.Monke
     lost = {e.subject.name: e for e in world.ledger.entries.values() if not e.wanted and e.subject is not None}
 
     def decided(name: str) -> object:
-        return decide(lost[name], ledger=world.ledger, rules=RULES, now=world.now + 700_000)
+        return world.ledger.decide(lost[name], rules=RULES, now=world.now + 700_000, wall=world.now + 700_000)[0]
 
     assert world.rollup.unreported("kyverno", "p", Subject("", "Pod", "shop", "z"))
     assert world.rollup.unaudited(Subject("", "Pod", "shop", "z"), SourceKey("", "", "", ""), world.now)
     assert decided("y") is Hold.SOURCE
     assert decided("away") is not Hold.SOURCE
-    world.ledger.settle(lost["y"], hold=Hold.SOURCE)
+    world.ledger.settle(lost["y"], Hold.SOURCE)
     world.tick()
     assert not world.rollup.unreported("kyverno", "p", Subject("", "Pod", "shop", "z"))
     assert decided("y") is not Hold.SOURCE
-    assert lost["y"].id in world.ledger.dirty
+    assert lost["y"].id in world.ledger.agenda.dirty
 
 
 def test_what_many_objects_count_for_is_worked_out_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,14 +195,14 @@ def test_no_namespace_waits_for_another(monkeypatch: pytest.MonkeyPatch, evil: i
         for kind in ("delete", "upsert"):
             getattr(world.owners.sinks[PODS], kind)(json.dumps(one).encode())
     world.count()
-    assert world.ledger.unheard["owners"] == set(names)
+    assert world.ledger.sources.unheard["owners"] == set(names)
     world.pods("y", owner=DB)
     assert world.subjects() == {"db": 20}
     world.pods("y", owner=OLD)
     assert world.subjects() == {"web": 20}
     world.count()
     ticks = 0
-    while world.ledger.unheard:
+    while world.ledger.sources.unheard:
         world.tick()
         ticks += 1
     assert [world.subjects(namespace) for namespace in names] == [{"x": 600}] * evil

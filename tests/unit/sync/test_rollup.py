@@ -592,7 +592,7 @@ def test_pods_that_are_listed_again_are_believed_after_a_discovery(reopened: str
     world.unreport("Pod", "bare")
     world.now += 1_000
     for origin in (*OWNERS, "policyreports.wgpolicyk8s.io"):
-        world.ledger.confirmed[origin] = world.now
+        world.ledger.sources.confirmed[origin] = world.now
     world.now += 1_000
     pods = world.owners.sinks[PODS]
     if reopened == "listed again":
@@ -603,7 +603,7 @@ def test_pods_that_are_listed_again_are_believed_after_a_discovery(reopened: str
         world.drop("Pod", "bare")
     world.now += DELAY
     assert world.decide() is Hold.UNCONFIRMED
-    world.ledger.confirm(["policyreports.wgpolicyk8s.io"], now=world.now)
+    world.ledger.sources.confirm(["policyreports.wgpolicyk8s.io"], now=world.now)
     world.now += DELAY
     assert world.decide() is Change.ARCHIVED
 
@@ -820,7 +820,7 @@ def _compare(happened: list[tuple[int, str]]) -> None:
     fresh.all_of(f"p-{number}" for number in range(30))
     for world in (moved, fresh):
         list(world.rollup.catch_up(now=world.now))
-        assert not world.ledger.unheard
+        assert not world.ledger.sources.unheard
         world.all_of((f"p-{number}" for number in range(0, 30, 3)), name="other", policy="q")
     assert {where: entry.voice for where, entry in moved.wanted.items()} == {
         where: entry.voice for where, entry in fresh.wanted.items()
