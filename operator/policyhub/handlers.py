@@ -30,7 +30,11 @@ from pydantic import ValidationError
 from policyhub.api import selector
 from policyhub.api.monitoredcluster import GROUP, PLURAL, VERSION, MonitoredCluster
 from policyhub.api.status import Condition
-from policyhub.dataplane import ADOPT_ANNOTATION, Connect, DataPlane, Fault
+from policyhub.cluster.conflict import ADOPT_ANNOTATION
+from policyhub.cluster.contact import Connect
+from policyhub.cluster.fault import Fault
+from policyhub.cluster.runner import DataPlane
+from policyhub.cluster.site import Site
 from policyhub.hubs import Hubs, Key, cancelled
 from policyhub.kube import local
 from policyhub.kube.body import PAGE
@@ -227,11 +231,10 @@ class Supervisor:
             watched.fault = Fault("AwsConfiguration", f"the operator's AWS configuration cannot be used: {error}")
             return
         watched.key = key
-        plane = DataPlane(
+        site = Site(
             monitored=monitored,
             account=account,
             region=region,
-            connect=self._connector(monitored),
             hub=client,
             engine=engine,
             settings=settings,
@@ -240,6 +243,7 @@ class Supervisor:
             wall=self._wall,
             rng=self._rng,
         )
+        plane = DataPlane(site, connect=self._connector(monitored))
         watched.plane = plane
         watched.claim = (account, region, monitored.identity)
         watched.task = asyncio.create_task(self._keep(plane), name=f"data plane {plane.name}")

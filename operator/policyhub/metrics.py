@@ -166,6 +166,7 @@ class Metrics:
         """Remove what is left of a cluster whose MonitoredCluster is gone."""
         self.forget_cluster(cluster)
         self.status_write_failures.remove_by_labels({"cluster": cluster})
+        self.status_written.remove_by_labels({"cluster": cluster})
 
     def tell(self, cluster: str, conditions: Iterable[tuple[str, str, str]]) -> None:
         """A cluster's conditions as (type, status, reason), all of them."""
@@ -216,6 +217,14 @@ class Metrics:
             detail="`reason` is the HTTP status, such as `403` or `422`, or `Unreachable`. Meanwhile"
             " `kubectl get monitoredclusters` shows an older state; `policyhub_condition` is up to date.",
             example="sum by (cluster, reason) (increase(policyhub_status_write_failures_total[15m])) > 0",
+        )
+        self.status_written = self._gauge(
+            "status_written_timestamp_seconds",
+            "when a MonitoredCluster's status was last written: its `lastHeartbeatTime`",
+            "cluster",
+            detail="It is written at least every 3 minutes, also when nothing has changed. A much older one shows what"
+            " may be true no longer.",
+            example="time() - policyhub_status_written_timestamp_seconds > 600",
         )
 
     def _declare_violations(self) -> None:

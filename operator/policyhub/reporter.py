@@ -2,7 +2,8 @@
 
 A status is written whatever goes wrong: where it cannot be built, or the API server does not take it, one that says so
 takes its place, Ready=False with the reason StatusFailed, and the real one is tried again every 15 seconds. The metric
-`policyhub_condition` tells the same, also while nothing can be written at all.
+`policyhub_condition` tells the same, also while nothing can be written at all. A status is written at least every three
+minutes, with the time: what is older is known to be old.
 """
 
 import asyncio
@@ -15,7 +16,9 @@ import structlog
 from policyhub import status
 from policyhub.api.monitoredcluster import GROUP, KIND, PLURAL, VERSION
 from policyhub.api.status import Condition, Hub, Status, status_patch
-from policyhub.dataplane import DataPlane, Fault
+from policyhub.cluster.capture import capture
+from policyhub.cluster.fault import Fault
+from policyhub.cluster.runner import DataPlane
 from policyhub.hubs import Key
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.metrics import Metrics
@@ -28,6 +31,8 @@ STATUS_SECONDS = 2.0
 """A status is written at most this often."""
 TIMES_SECONDS = 60.0
 """Times alone (last listed, newest result) are written at most this often."""
+HEARTBEAT_SECONDS = 180.0
+"""A status is written at least this often."""
 RETRY_SECONDS = 15.0
 """A status that could not be written is tried again after this."""
 UNTAKEN = frozenset({400, 413, 422})
@@ -118,18 +123,22 @@ class Reporter:
             self._break(watched, f"the API server does not take it, {error}")
             fresh, patch = self._built(watched)
             self._tell(watched, fresh)
-            if patch == watched.written:
+            if not self._due(watched, patch, again=True):
                 return
             error = await self._write(watched, patch)
         if error is None:
             self._tell(watched, fresh)
             watched.written, watched.written_at = patch, self._clock()
+            if self._watched.get(watched.name) is watched:
+                self._metrics.status_written.labels(watched.name).set(self._now() / 1000)
             await self._announce(watched, fresh)
 
-    def _due(self, watched: Watched, patch: dict[str, Any]) -> bool:
+    def _due(self, watched: Watched, patch: dict[str, Any], *, again: bool = False) -> bool:
+        """`again`: another one has just been refused, and this one need not wait for that."""
+        age = self._clock() - watched.written_at
         settled = _without_times(patch) != _without_times(watched.written)
-        times = patch != watched.written and self._clock() - watched.written_at >= TIMES_SECONDS
-        return (settled or times) and self._clock() >= watched.retry_at
+        times = _without_heartbeat(patch) != _without_heartbeat(watched.written) and age >= TIMES_SECONDS
+        return (settled or times or age >= HEARTBEAT_SECONDS) and (again or self._clock() >= watched.retry_at)
 
     async def _announce(self, watched: Watched, fresh: Status) -> None:
         """What has changed with the status that was just written."""
@@ -188,7 +197,9 @@ class Reporter:
             return status.refused(
                 watched.generation, fault, previous=watched.conditions, hub=watched.hub, now=self._now()
             )
-        return status.build(watched.plane, previous=watched.conditions, generation=watched.generation, now=self._now())
+        now = self._now()
+        seen = capture(watched.plane, now=now)
+        return status.build(seen, previous=watched.conditions, generation=watched.generation, now=now)
 
     async def _event(self, watched: Watched, condition: Condition) -> None:
         """An Event on the MonitoredCluster; best effort, in `default` as for every cluster-scoped object."""
@@ -247,8 +258,12 @@ def _is_news(condition: Condition, old: Condition | None) -> bool:
     return condition.status == "False" and condition.reason not in PROGRESS
 
 
+def _without_heartbeat(patch: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in (patch.get("status") or {}).items() if k != "lastHeartbeatTime"}
+
+
 def _without_times(patch: Mapping[str, Any]) -> object:
-    body = dict(patch.get("status") or {})
+    body = _without_heartbeat(patch)
     body["findings"] = {k: v for k, v in (body.get("findings") or {}).items() if k != "triageRead"}
     body["sources"] = [
         {k: v for k, v in source.items() if k not in {"lastListed", "newestResult"}}

@@ -7,15 +7,20 @@ takes from the machine (clocks, random numbers, settings) is given here.
 import asyncio
 import logging
 import random
+from collections import Counter
+from collections.abc import Callable
 from typing import Any, cast
 
 import structlog
 from prometheus_client import CollectorRegistry
 
-from policyhub import approval, dataplane, status
+from policyhub import approval, status
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.api.status import Condition
-from policyhub.dataplane import DataPlane
+from policyhub.cluster import context, tick
+from policyhub.cluster.capture import capture
+from policyhub.cluster.runner import DataPlane
+from policyhub.cluster.site import Site
 from policyhub.hub.client import HubClient as RealHubClient
 from policyhub.hub.inventory import Inventory
 from policyhub.kube.connection import Connection as RealConnection
@@ -23,6 +28,7 @@ from policyhub.kube.reflector import Reflector
 from policyhub.metrics import Metrics
 from policyhub.settings import Settings
 from policyhub.sync.engine import Engine
+from policyhub.sync.plan import Change, decide
 from tests.simulation.edges import Connection, HubClient
 from tests.simulation.hub import ACCOUNT, REGION, Hub
 from tests.simulation.loop import Loop
@@ -44,6 +50,9 @@ class Product:
         self.annotations: dict[str, str] = {}
         self.skew_ms = 0
         """How far the wall clock of the machine is ahead."""
+        self.now: Callable[[], int] = self.wall
+        """The operator's clock that never jumps."""
+        self._doubtful = ""
         self.plane: DataPlane | None = None
         self.engine: Engine | None = None
         self.starts = 0
@@ -63,6 +72,7 @@ class Product:
         def now() -> int:
             return offset + round(self.loop.elapsed * 1000)
 
+        self.now = now
         metrics = Metrics(CollectorRegistry())
         rng = random.Random(self.rng.random())
         client = cast(RealHubClient, HubClient(self.hub))
@@ -73,12 +83,16 @@ class Product:
         async def connect() -> RealConnection:
             return cast(RealConnection, Connection(self.server))
 
-        body = {"metadata": {"name": "alpha", "uid": "mc", "annotations": dict(self.annotations)}, "spec": self.spec}
-        self.plane = DataPlane(
+        told = [condition.model_dump(mode="json", by_alias=True) for condition in self._conditions.values()]
+        body = {
+            "metadata": {"name": "alpha", "uid": "mc", "annotations": dict(self.annotations)},
+            "spec": self.spec,
+            "status": {"conditions": told},
+        }
+        site = Site(
             monitored=MonitoredCluster.model_validate(body),
             account=ACCOUNT,
             region=REGION,
-            connect=connect,
             hub=client,
             engine=self.engine,
             settings=self._settings,
@@ -87,6 +101,7 @@ class Product:
             wall=self.wall,
             rng=rng,
         )
+        self.plane = DataPlane(site, connect=connect)
         self._tasks = [self.loop.create_task(self.engine.run()), self.loop.create_task(self.plane.run())]
 
     async def stop(self) -> None:
@@ -108,10 +123,44 @@ class Product:
                 return repr(task.exception())
         return ""
 
+    def inconsistent(self) -> str:
+        """What is wrong with the ledger's own books, as anybody can count them, now and when it was last asked: what has
+        just come is acted upon by the next tick.
+        """
+        before, self._doubtful = self._doubtful, self._books()
+        return self._doubtful if self._doubtful == before else ""
+
+    def _books(self) -> str:
+        work = self.plane.work if self.plane is not None else None
+        if work is None or self.engine is None:
+            return ""
+        ledger, rules, now, wall = work.feed.ledger, work.feed.rules, self.now(), self.wall()
+        ledger.wake(now)
+        entries = ledger.entries.values()
+        active = [entry for entry in entries if entry.known is not None and not entry.known.archived]
+        if ledger.standings.violations.total() != sum(entry.wanted for entry in entries):
+            return "desired findings are miscounted"
+        if +ledger.standings.triage != Counter(entry.triage for entry in active) or ledger.guard.total() != len(active):
+            return "active findings are miscounted"
+        if {i for ids in ledger.desired.objects.values() for i in ids} != {e.id for e in entries if e.calls}:
+            return "claims and source objects differ"
+        for entry in entries:
+            if entry.in_flight or (entry.known is None and not ledger.observed.is_read(entry.id)):
+                continue
+            evidence = ledger.evidence(entry, rules=rules, now=now, wall=wall)
+            decision = decide(entry, evidence, rules, now)
+            if (
+                isinstance(decision, Change)
+                and decision is not Change.REFRESHED
+                and entry.id not in ledger.agenda.dirty
+            ):
+                return f"{entry.id} would be {decision}, and is not to be decided ({ledger.agenda.why(entry.id)})"
+        return ""
+
     def pace(self, *, quick: bool) -> None:
-        tick, discovery, count = QUICK if quick else SLOW
-        dataplane.TICK_SECONDS = tick
-        dataplane.COUNT_SECONDS = count
+        seconds, discovery, count = QUICK if quick else SLOW
+        tick.TICK_SECONDS = context.IDLE_SECONDS = seconds
+        tick.COUNT_SECONDS = count
         vars(self._settings)["discovery_interval"] = discovery  # frozen for everybody but us
 
     def annotate(self, **annotations: str) -> None:
@@ -134,7 +183,8 @@ class Product:
         """What is not as it should be, as an admin sees it: condition → reason."""
         if self.plane is None:
             return {"Ready": "NotRunning"}
-        built = status.build(self.plane, previous=self._conditions, generation=1, now=self.wall())
+        seen = capture(self.plane, now=self.wall())
+        built = status.build(seen, previous=self._conditions, generation=1, now=self.wall())
         self._conditions = {condition.type: condition for condition in built.conditions}
         bad_when = {"ArchiveHeld": "True", "IdentityConflict": "True"}
         return {

@@ -33,32 +33,8 @@ class Story:
 STORIES: dict[str, Story] = {}
 
 BROKEN: dict[str, tuple[str, ...]] = {
-    "again_between_scans": ("wrong",),
-    "audits_partial": ("wrong",),
-    "clock_ahead": ("needless",),
-    "cronjobs_wiped": ("wrong",),
-    "engine_ended": ("wrong",),
-    "error_unwanted": ("wrong",),
-    "failed_by_name": ("born",),
-    "grading_ignores_pods": ("wrong",),
-    "guard_over_restart": ("wrong",),
-    "hub_emptied": ("lost",),
-    "migrated": ("endless",),
-    "pass_before_pods": ("wrong",),
-    "policies_refused": ("restless",),
     "restart_under_lag": ("needless",),
-    "rule_called_cronjob": ("false",),
-    "slow_listing": ("restless",),
-    "superseded_401": ("false", "restless"),
-    "superseded_reconnect": ("false", "restless"),
-    "superseded_restart": ("false", "restless"),
-    "template_gone_unseen": ("endless",),
-    "tenant_freshest": ("lost", "wrong"),
-    "tenant_unreadable": ("endless",),
-    "uninstalled": ("endless",),
     "unread_at_start": ("moved",),
-    "vanished_unlisted": ("endless",),
-    "wiped_reports": ("wrong",),
 }
 """What today's core breaks, by story: what the oracle says. Take a story out once the core tells it right."""
 

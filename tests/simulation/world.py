@@ -116,7 +116,7 @@ class World:
         while True:
             self.product.pace(quick=self.loop.elapsed < self._lively)
             await asyncio.sleep(120 if self.loop.elapsed < self._lively else LOOK_SECONDS)
-            self.oracle.look(self.loop.elapsed, self.product.crashed())
+            self.oracle.look(self.loop.elapsed, self.product.crashed() or self.product.inconsistent())
 
     async def _cron(self) -> None:
         """Every CronJob runs every two hours, for a few minutes."""

@@ -77,6 +77,7 @@ _COLUMNS = (
     ("Suppressed", "integer", ".status.findings.suppressed", False),
     ("PastSLA", "integer", ".status.findings.pastSla", False),
     ("Pending", "integer", ".status.findings.pending", False),
+    ("Heartbeat", "date", ".status.lastHeartbeatTime", False),
     ("Age", "date", ".metadata.creationTimestamp", False),
     ("Account", "string", ".status.hub.accountId", True),
     ("Region", "string", ".status.hub.region", True),

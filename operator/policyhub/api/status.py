@@ -120,6 +120,9 @@ class Status(Model):
     """Uid of the monitored cluster's kube-system namespace: findings of another cluster of the same name are not
     touched."""
     hub: Hub | None = None
+    last_heartbeat_time: Time | None = None
+    """When this status was last written: at least every 3 minutes, also when nothing has changed. If it is much older,
+    what this status says may be true no longer."""
     findings: Findings | None = None
     sources: Annotated[tuple[Source, ...], Field(max_length=1024, json_schema_extra=map_list("resource"))] = ()
     """The resources that are read, one entry each."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from policyhub.dataplane import FROZEN_AFTER_SECONDS
+from policyhub.cluster.superseded import OTHER, Superseded
 from policyhub.doctor.verdict import Verdict, fine, problem, unchecked
 from policyhub.kube.connection import Connection
 from policyhub.kube.discovery import Discovery
@@ -57,6 +57,8 @@ class Seen:
 
     newest: dict[tuple[str, str], int] = field(default_factory=dict)
     """(Engine, API group) → the newest time (Unix s) that it gave any result."""
+    superseded: Superseded = field(default_factory=Superseded)
+    """Reports that engines left behind in one API, as the operator judges."""
     objects: int = 0
     unlisted: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Constraint → violations that its list has, and that it leaves out."""
@@ -72,6 +74,7 @@ class Seen:
         for engine, at in reading.newest_by:
             which = engine, reading.key.group
             self.newest[which] = max(at, self.newest.get(which, 0))
+            self.superseded.note(reading.key.group, engine, reading.key.namespace, at)
         if reading.key.group != GATEKEEPER:
             return
         name = f"{reading.key.resource}/{reading.key.name}"
@@ -153,17 +156,13 @@ def most_of(silent_after: Mapping[str, float], engine: str) -> float:
 
 
 def frozen(about: str, seen: Seen) -> Verdict:
-    """By the operator's own rule (`DataPlane`): far older than the same engine's newest in the other API."""
-    other = {POLICY_REPORTS: OPEN_REPORTS, OPEN_REPORTS: POLICY_REPORTS}
-    left = sorted(
-        (engine, group)
-        for (engine, group), at in seen.newest.items()
-        if group in other and seen.newest.get((engine, other[group]), 0) - at > FROZEN_AFTER_SECONDS
-    )
+    """By the operator's own rule: far older than the same engine's newest in the other API."""
+    seen.superseded.settle(all_listed=True)
+    left = sorted({(engine, group) for engine, group, _ in seen.superseded.reports})
     if not left:
         return fine("frozen-reports", about, "no engine has left reports of the other API behind")
     told = _some(
-        f"{line(engine, _NAME)} writes {other[group]} now and has left its reports in {group}" for engine, group in left
+        f"{line(engine, _NAME)} writes {OTHER[group]} now and has left its reports in {group}" for engine, group in left
     )
     kinds = {
         POLICY_REPORTS: "policyreports.wgpolicyk8s.io,clusterpolicyreports.wgpolicyk8s.io",

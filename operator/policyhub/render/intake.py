@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from policyhub.cluster.superseded import Superseded
 from policyhub.findings import asff
 from policyhub.findings.digest import digest
 from policyhub.findings.rollup import is_rolled, rolled
@@ -41,7 +42,6 @@ PLURALS = {
     (OPEN_REPORTS, "ClusterReport"): "clusterreports",
 }
 PLAUSIBLE_AHEAD_SECONDS = 300
-FROZEN_AFTER_SECONDS = 3 * 3600
 OWNERS = {(resource.group, resource.kind): resource for resource in (PODS, REPLICASETS, JOBS)}
 _ENDED = frozenset({"Succeeded", "Failed"})
 """Phases of Pods that count for nothing; the operator does not ask for them."""
@@ -113,7 +113,7 @@ class Intake:
         self.heard: dict[SourceKey, Heard] = {}
         self._tell = tell
         self._keep = keep
-        self._newest: dict[tuple[str, str], int] = {}
+        self._superseded = Superseded()
 
     def fail(self, broken: Broken) -> None:
         self.broken += 1
@@ -184,7 +184,7 @@ class Intake:
         if reading.problems:
             self._diagnose(piece, group, ", ".join(sorted(set(reading.problems))))
         for source, newest in reading.newest_by:
-            self._newest[source, group] = max(newest, self._newest.get((source, group), 0))
+            self._superseded.note(group, source, key.namespace, newest)
         if self._keep:
             self.heard[key] = Heard(piece.place, bytes(piece.raw))
         self._say(reading)
@@ -267,13 +267,8 @@ class Intake:
         return rolled(violation, subject) if isinstance(subject, Subject) else None
 
     def _freeze(self) -> None:
-        other = {POLICY_REPORTS: OPEN_REPORTS, OPEN_REPORTS: POLICY_REPORTS}
-        frozen = frozenset(
-            (engine, group)
-            for (engine, group), at in self._newest.items()
-            if group in other and self._newest.get((engine, other[group]), 0) - at > FROZEN_AFTER_SECONDS
-        )
-        self.ledger.supersede(frozen, now=self.now)
+        self._superseded.settle(all_listed=True)
+        self.ledger.supersede(self._superseded.reports, now=self.now)
 
     def wanted(self) -> Iterator[Entry]:
         """The findings there would be, in the order in which they were first called for."""

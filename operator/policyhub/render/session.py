@@ -258,7 +258,7 @@ def _notes(intake: Intake, *, live: bool = False) -> None:
         tell(f"left out, since {_UNCOUNTED[reason]}: {number}")
     if intake.unlisted:
         tell(f"counted by constraints and not listed, so not rendered: {intake.unlisted}")
-    for engine, group in sorted(intake.ledger.desired.superseded):
+    for engine, group in sorted({(engine, group) for engine, group, _ in intake.ledger.desired.superseded}):
         tell(f"the reports of {engine} in {group} say nothing any more: it writes to another API since")
 
 

@@ -23,6 +23,10 @@ Call = tuple[Violation, int | None]
 """With when it was observed (Unix ms)."""
 
 
+Reports = tuple[str, str, str]
+"""Source, API group and namespace (empty: cluster-scoped) of reports."""
+
+
 class Desired:
     """Of one monitored cluster."""
 
@@ -41,8 +45,8 @@ class Desired:
         self.cluster_id = cluster_id
         self.objects: dict[SourceKey, tuple[str, ...]] = {}
         """The ids that each source object claims; objects that claim none are not in it."""
-        self.superseded: frozenset[tuple[str, str]] = frozenset()
-        """(source, API group) whose reports nobody updates any more: the source writes the other group."""
+        self.superseded: frozenset[Reports] = frozenset()
+        """Reports that nobody updates any more: there the source writes the other group."""
         self._entries = entries
         self._standings = standings
         self._shares = shares
@@ -117,19 +121,19 @@ class Desired:
         entry.calls = excluding(entry.calls, key)
         self._recompute(entry, loss=loss, now=now, key=key)
 
-    def supersede(self, superseded: frozenset[tuple[str, str]], *, now: int) -> None:
-        """Take which (source, API group) are superseded: their claims count no longer, and their silence is no news."""
+    def supersede(self, superseded: frozenset[Reports], *, now: int) -> None:
+        """Take which reports are superseded: their claims count no longer, and their silence is no news."""
         changed = superseded ^ self.superseded
         self.superseded = superseded
         if not changed:
             return
         for entry in self._entries.values():
-            if any((violation.source, key.group) in changed for key, violation in entry.calls):
+            if any((violation.source, key.group, key.namespace) in changed for key, violation in entry.calls):
                 self._recompute(entry, loss=Loss.SILENT, now=now)
 
     def counts(self, source: str, key: SourceKey) -> bool:
         """Whether what a report says of a source counts."""
-        return not self.superseded or (source, key.group) not in self.superseded
+        return not self.superseded or (source, key.group, key.namespace) not in self.superseded
 
     def passing(self, key: SourceKey, identities: Iterable[Identity]) -> set[str]:
         """The ids of what a report reads as passing, as far as that counts."""

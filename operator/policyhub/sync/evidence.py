@@ -106,8 +106,8 @@ class Sources:
         self.opened: dict[str, int] = {}
         """When the listing or watch that now speaks for each source API began: until a discovery has confirmed it, it
         may be another cluster's that answers at the old address."""
-        self.dual_api: frozenset[str] = frozenset()
-        """Engines that write both report APIs: what passes in one may fail in the other, and be heard later."""
+        self._dual: frozenset[tuple[str, str]] = frozenset()
+        """Engines that write both report APIs, and the namespaces where they do: what passes in one may fail in the other, and be heard later."""
         self.disabled: frozenset[str] = frozenset()
         """API groups that the MonitoredCluster says not to read."""
         self.audits: dict[SourceKey, int] = {}
@@ -204,14 +204,20 @@ class Sources:
         self.coverage[origin] = coverage
         if coverage.live:
             self.listed.add(origin)
-        self._free(News.COVERAGE, where=lambda entry: entry.origin == origin or entry.source in self.dual_api)
+        self._free(News.COVERAGE, where=lambda entry: entry.origin == origin or self.dual(entry))
 
-    def speak_twice(self, sources: frozenset[str]) -> None:
-        """Take which engines write both report APIs: what one of these lacks the other may report."""
-        changed = sources ^ self.dual_api
-        self.dual_api = sources
+    def speak_twice(self, engines: frozenset[tuple[str, str]]) -> None:
+        """Take which engines write both report APIs, and in which namespaces: what one of these lacks the other may
+        report.
+        """
+        changed = engines ^ self._dual
+        self._dual = engines
         if changed:
-            self._free(News.COVERAGE, where=lambda entry: entry.source in changed)
+            self._free(News.COVERAGE, where=lambda entry: (entry.source, entry.namespace) in changed)
+
+    def dual(self, entry: Entry) -> bool:
+        """Whether its engine writes both report APIs."""
+        return bool(self._dual) and (entry.source, entry.namespace) in self._dual
 
     def hear(self, origin: str, waiting: frozenset[str]) -> None:
         """Take which namespaces' reports of an API wait to be read."""
@@ -236,7 +242,7 @@ class Sources:
         own = self.coverage.get(entry.origin)
         if own is None or not own.live:
             return None
-        if entry.source not in self.dual_api:
+        if not self.dual(entry):
             return own
         all_ = [seen for origin, seen in self.coverage.items() if not origin.endswith(f".{CONSTRAINTS}")]
         if not all(seen.live for seen in all_):

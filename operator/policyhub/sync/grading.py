@@ -89,7 +89,7 @@ def _passed(entry: Entry, *, sources: Sources) -> Evidence:
     return Evidence(
         Grade.PASSED,
         since=entry.uncalled,
-        delayed=entry.source in sources.dual_api,
+        delayed=sources.dual(entry),
         confirmed=confirmed and _owners_confirmed(sources),
     )
 

@@ -27,7 +27,7 @@ from policyhub.sources.filter import namespace_of
 from policyhub.sources.violation import Identity, Place, Severity, SourceKey, Subject, Violation
 from policyhub.sync import grading
 from policyhub.sync.agenda import Agenda
-from policyhub.sync.desired import Call, Desired
+from policyhub.sync.desired import Call, Desired, Reports
 from policyhub.sync.entry import Entry, Known, Loss
 from policyhub.sync.evidence import Sources
 from policyhub.sync.existence import PolicyName, Thing
@@ -223,8 +223,8 @@ class Ledger:
                 self.guard.forget(entry.id)
                 self._touch(entry)
 
-    def supersede(self, superseded: frozenset[tuple[str, str]], *, now: int) -> None:
-        """Take which (source, API group) are left behind by their engine."""
+    def supersede(self, superseded: frozenset[Reports], *, now: int) -> None:
+        """Take which reports are left behind by their engine."""
         self.desired.supersede(superseded, now=now)
 
     def _wanted(self, entry: Entry) -> None:
@@ -376,9 +376,7 @@ class Ledger:
         found = grading.of_lost(entry, sources=self.sources, guard=self.guard, rules=rules, now=now)
         since, not_before, closed = found.since, found.not_before, False
         if found.grade in GUARDED and entry.counted is not None:
-            if entry.blocked:
-                entry.blocked, entry.freed = False, now
-            since = max(since, entry.freed)
+            since = max(since, now if entry.blocked else entry.freed)
             closed = not self.observed.whole or self.guard.closed(entry.counted, now=now)
             if released := self.guard.released.get(entry.counted):
                 not_before = max(not_before, released + rules.archive_delay_ms)
@@ -398,6 +396,8 @@ class Ledger:
         one that the guard does not know yet waits until it does.
         """
         evidence = self.evidence(entry, rules=rules, now=now, wall=wall)
+        if entry.blocked and evidence.grade in GUARDED:
+            entry.blocked, entry.freed = False, now
         decision = decide(entry, evidence, rules, now)
         if decision is Change.ARCHIVED and evidence.grade in GUARDED and not self.guard.knows(entry.id):
             return Wait(now), evidence

@@ -1,8 +1,9 @@
 """Keeps the policies of one cluster known: which kinds there are, and a reflector over the metadata of each.
 
-Reports and constraints are read when all is *settled*: every kind that is served was listed, or refused for good (403,
-404). So a start renders nothing plain that it would have to send again. What fails otherwise is waited for, though not
-for ever: findings are of more use than their wording.
+Reports and constraints are read when all is *settled*: every kind that is served was listed, or refused for good (404;
+403 that stands, for longer where the policies were known before this start). So a start renders nothing plain that it
+would have to send again. What fails otherwise is waited for, though not for ever: findings are of more use than their
+wording.
 """
 
 import asyncio
@@ -24,6 +25,10 @@ FORBIDDEN_CAP: Final = 600.0
 """Seconds between two tries of a reflector where the listing is forbidden: the chart can leave the right out."""
 PATIENCE_MS: Final = 900_000
 """How long findings wait for what cannot be read, before they are rendered without it."""
+SURPRISED_MS: Final = 300_000
+"""How long a refusal has to stand where the policies were known before."""
+_TRY_SECONDS: Final = 5.0
+"""Between two tries of a refusal that has stood for long enough, but for its last try."""
 _SELDOM: Final = 6
 """Kinds of policies are looked for so many times as seldom as kinds of reports."""
 
@@ -76,8 +81,25 @@ class Library:
     async def settle(self, *, seconds: float) -> None:
         """Wait for it, at most so long."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._event.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                while not self._event.is_set():
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._event.wait(), _TRY_SECONDS)
+                    self._try_refused()
+        self._try_refused()
         self._settle()
+
+    def _try_refused(self) -> None:
+        """Those whose refusal may be believed if it comes once more."""
+        due = self._now() - self._policies.refused_ms
+        for origin, reflector in self.reflectors.items():
+            sink = self._policies.sinks[origin]
+            if not sink.settled and 0 < sink.refused_at <= due:
+                reflector.request_relist()
+
+    def believes(self, origin: str) -> bool:
+        """Whether a kind was listed, or its refusal has stood."""
+        return self._policies.sinks[origin].settled
 
     def _settle(self) -> None:
         if self.settled:

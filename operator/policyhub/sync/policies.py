@@ -6,6 +6,7 @@ and decides nothing about whether there is one.
 | what came                                    | then                                                                  |
 |----------------------------------------------|-----------------------------------------------------------------------|
 | every kind that is served, listed or refused | *settled*: only now are reports and constraints read (`sync.library`) |
+| a refusal (403)                              | is believed when it stands: it was refused again `refused_ms` later   |
 | a policy that says something else            | if it is violated, its sources are listed again, once all is quiet    |
 | a policy that is gone                        | its words stand until the second listing without it: its violations   |
 |                                              | go with it, and need not be sent once more before                     |
@@ -39,6 +40,8 @@ LONGEST_MS: Final = 30_000
 """How long changes wait at most: who changes a policy each second must not hold up everybody's."""
 APART_MS: Final = 60_000
 """The least between two such listings for one source: each is as much as a first one."""
+REFUSED_MS: Final = 30_000
+"""How long a refusal stands before it is believed: an API server whose RBAC is not loaded yet refuses everything."""
 _EVERYWHERE: Final = ""
 """The namespace of a policy that lies in none."""
 Key = tuple[str, str]
@@ -103,6 +106,8 @@ class Policies:
         """
         self.sinks: dict[str, Sink] = {}
         """Of every kind that is or was served, by origin."""
+        self.refused_ms = REFUSED_MS
+        """How long a refusal has to stand."""
         self.on_settled = on_settled
         self.on_malformed = on_malformed
         self._now = now
@@ -163,6 +168,9 @@ class Policies:
         self._told_at |= {source: now for source, _ in told}
         return frozenset(told)
 
+    def now(self) -> int:
+        return self._now()
+
     def sink(self, resource: Resource) -> "Sink":
         return self.sinks.setdefault(resource.origin, Sink(self, resource))
 
@@ -188,6 +196,8 @@ class Sink:
         self.origin = resource.origin
         self.settled = False
         """Whether it was listed, or refused for good."""
+        self.refused_at = 0
+        """Since when it is refused; 0: it is not, or was listed before."""
         self._policies = policies
         self._source, pattern = _SPEAKERS[resource.origin]
         self._namespaced = "{namespace}" in pattern
@@ -243,7 +253,12 @@ class Sink:
         self._seen = None
 
     def state(self, state: ReflectorState) -> None:
-        if state.reason in {"ListingForbidden", "Vanished"}:
+        now = self._policies.now()
+        if state.reason != "ListingForbidden":
+            self.refused_at = 0
+        elif not self.refused_at:
+            self.refused_at = now
+        if state.reason == "Vanished" or (self.refused_at and now - self.refused_at >= self._policies.refused_ms):
             self._settle()
 
     def _settle(self) -> None:

@@ -17,6 +17,7 @@ from policyhub.findings.rollup import rolled
 from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
 from policyhub.sources import reader
+from policyhub.sources.engines import ENGINES, ENGINES_EACH, KNOWN_ENGINES
 from policyhub.sources.filter import Filter
 from policyhub.sources.text import line
 from policyhub.sources.violation import Identity, Malformed, Reading, SourceKey, Subject, Violation
@@ -33,36 +34,6 @@ log = structlog.get_logger(__name__)
 
 PLAUSIBLE_AHEAD_SECONDS = 300
 """How far a result's time may lie in the future of our clock."""
-
-
-ENGINES = 50
-"""Of one API whose newest results are kept; a cluster has two or three."""
-ENGINES_EACH = 10
-"""Of them, how many a namespace may bring in: whoever may write reports there may name engines."""
-KNOWN_ENGINES = frozenset(
-    {
-        *(
-            "kyverno",
-            "kubewarden",
-            "gatekeeper",
-            "ValidatingAdmissionPolicy",
-            "MutatingAdmissionPolicy",
-            "KyvernoValidatingPolicy",
-            "KyvernoImageValidatingPolicy",
-            "KyvernoGeneratingPolicy",
-            "KyvernoMutatingPolicy",
-            "kubescape",
-            "Falco",
-            "Kube Bench",
-            "kube-cis",
-        ),
-        *("Trivy ConfigAudit", "Trivy Vulnerability", "Trivy RbacAssessment", "Trivy ExposedSecrets"),
-        *("Trivy InfraAssessment", "Trivy Compliance"),
-    }
-)
-"""As these engines call themselves: nobody can push them out."""
-
-
 LARGE_BYTES = 262_144
 """What is larger is looked at before it is decoded."""
 COUNTED_BYTES = 32_768
@@ -90,10 +61,12 @@ class View:
         wall: Callable[[], int] | None = None,
         rollup: Rollup | None = None,
         policies: Policies | None = None,
+        spoke: Callable[[str, str, int], None] | None = None,
     ) -> None:
         """`now` gives Unix milliseconds by a clock that never jumps; `wall`, where it differs, by the one on the wall,
         which the engines' times are compared with. Without `rollup` each result counts for its own object; without
-        `policies` it says what it says.
+        `policies` it says what it says. `spoke` is told of each report which engine it names, in which namespace, and
+        the newest time (Unix s) that it gave a result there.
         """
         self.origin = f"{resource}.{group}"
         self.last_listed = 0
@@ -116,6 +89,7 @@ class View:
         self._wall = wall or now
         self._rollup = rollup
         self._policies = policies
+        self._spoke = spoke
         self._unseen: set[SourceKey] = set()
         """Objects that were known before the listing under way, and that it has not brought yet. Those that are to be
         swept, not all that were seen: objects without a violation are not remembered.
@@ -234,6 +208,8 @@ class View:
         if reading.newest is not None and reading.newest > self.newest:
             self.newest = reading.newest
         for source, newest in reading.newest_by:
+            if self._spoke is not None:
+                self._spoke(source, reading.key.namespace, newest)
             if newest > self.newest_by.get(source, 0) and self._engines.admit(source, reading.key.namespace):
                 self.newest_by[source] = newest
         if reading.unlisted:
@@ -352,14 +328,15 @@ class View:
             self._since, self._since_listing = now, self.last_listed
             self._ledger.sources.cover(self.origin, Coverage(live=True, since=now))
 
+    @property
+    def is_live(self) -> bool:
+        """Whether it is seen whole now."""
+        return self._live
+
     def forget(self, key: SourceKey) -> bool:
         """A source object no longer exists; says whether it called for anything."""
         self._throttle.forget(key)
-        self._ledger.shares.drop(key)
-        self._ledger.refusals.drop(self.origin, key.namespace, key.name)
-        if self._rollup is not None:
-            self._rollup.gone(key)
-        return self._ledger.gone(key, now=self._now())
+        return forget(key, ledger=self._ledger, rollup=self._rollup, now=self._now())
 
     def _passed(self, raw: bytes | msgspec.Raw) -> frozenset[Identity]:
         passed = reader.passed(self._group, self._resource, raw)
@@ -410,6 +387,15 @@ class View:
                 object=line(name),
                 message=line(str(error)),
             )
+
+
+def forget(key: SourceKey, *, ledger: Ledger, rollup: Rollup | None, now: int) -> bool:
+    """A source object no longer exists; says whether it called for anything."""
+    ledger.shares.drop(key)
+    ledger.refusals.drop(key.origin, key.namespace, key.name)
+    if rollup is not None:
+        rollup.gone(key)
+    return ledger.gone(key, now=now)
 
 
 class _Named(msgspec.Struct):

@@ -194,6 +194,14 @@ FIRING = [
         name="since it is refused",
     ),
     Case(
+        "PolicyhubStatusNotWritten",
+        {'policyhub_status_written_timestamp_seconds{cluster="alpha"}': "0x60"},
+        quiet="19m",
+        fires="22m",
+        value="1320",
+        name="since nobody writes it",
+    ),
+    Case(
         "PolicyhubEngineSilent",
         {f'{NEWEST}{{cluster="alpha",source="{REPORTS}",engine="KyvernoValidatingPolicy"}}': "0x300"},
         quiet="3h5m",
@@ -277,6 +285,7 @@ SILENT = {
             f'policyhub_oldest_pending_seconds{{cluster="alpha",hub="{HUB}"}}': "0x100",
             f'policyhub_source_complete{{cluster="alpha",source="{REPORTS}",reason=""}}': "1x100",
             'policyhub_violations_past_sla{cluster="alpha",severity="HIGH"}': "0x100",
+            'policyhub_status_written_timestamp_seconds{cluster="alpha"}': "0+60x100",
         },
         "90m",
     ),

@@ -8,13 +8,15 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from policyhub.api.status import Condition
-from policyhub.dataplane import DataPlane, Fault
+from policyhub.cluster.fault import Fault
+from policyhub.cluster.runner import DataPlane
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.metrics import Metrics
-from policyhub.reporter import EVENT_BYTES, RETRY_SECONDS, STATUS_SECONDS, Reporter, Watched
+from policyhub.reporter import EVENT_BYTES, HEARTBEAT_SECONDS, RETRY_SECONDS, STATUS_SECONDS, Reporter, Watched
 from tests.unit.status.test_status import plane
 
 NOW = 1_790_000_000_000
+WRITTEN = "policyhub_status_written_timestamp_seconds"
 Answer = Callable[[dict[str, Any]], Exception | None]
 
 
@@ -200,6 +202,35 @@ async def test_events_of_long_names_and_messages(name: str, start: str) -> None:
     assert event["involvedObject"]["name"] == name
     assert EVENT_BYTES - 4 <= len(event["message"].encode()) <= EVENT_BYTES
     assert event["message"].startswith("Connected=False: é\U0001f600")
+
+
+async def test_a_status_is_written_although_nothing_has_changed() -> None:
+    """So that an old one can be told from one that is true: its time, and the same as a metric."""
+    made = Stand(working=plane())
+    await made.round()
+    first = made.home.patched[-1]["lastHeartbeatTime"]
+    await made.round(after=HEARTBEAT_SECONDS - 1)
+    assert len(made.home.patched) == 1
+    await made.round(after=1)
+    assert len(made.home.patched) == 2
+    assert made.home.patched[-1]["lastHeartbeatTime"] > first
+    assert made.registry.get_sample_value(WRITTEN, {"cluster": "alpha"}) == (NOW + made.time * 1000) / 1000
+    made.home.answer = lambda _: Unreachable("no route")
+    written = made.registry.get_sample_value(WRITTEN, {"cluster": "alpha"})
+    await made.round(after=HEARTBEAT_SECONDS)
+    assert made.home.tried == 3
+    assert made.registry.get_sample_value(WRITTEN, {"cluster": "alpha"}) == written
+    made.reporter._metrics.forget_status("alpha")
+    assert made.registry.get_sample_value(WRITTEN, {"cluster": "alpha"}) is None
+
+
+async def test_one_that_cannot_be_built_has_a_heartbeat_too() -> None:
+    """StatusFailed is written again: the operator is there, and still cannot tell."""
+    made = Stand(working=cast("DataPlane", Broken()))
+    await made.round()
+    await made.round(after=HEARTBEAT_SECONDS)
+    first, second = made.home.patched
+    assert second["lastHeartbeatTime"] > first["lastHeartbeatTime"]
 
 
 async def test_a_mistake_about_one_ends_no_other() -> None:

@@ -13,7 +13,7 @@ from botocore.exceptions import UnknownRegionError
 from prometheus_client import CollectorRegistry
 
 from policyhub.api.monitoredcluster import MonitoredCluster
-from policyhub.dataplane import DataPlane
+from policyhub.cluster.runner import DataPlane
 from policyhub.handlers import Supervisor
 from policyhub.hubs import Hubs
 from policyhub.kube.connection import Connection, Refused

@@ -5,17 +5,23 @@ import json
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from policyhub.api.monitoredcluster import MonitoredCluster
+from policyhub.cluster.context import Context, policy_faults
 from policyhub.kube.connection import Connection
 from policyhub.kube.kubeconfig import Access
-from policyhub.sync.library import PATIENCE_MS, Library
-from policyhub.sync.policies import Policies
+from policyhub.settings import Settings
+from policyhub.sync.library import PATIENCE_MS, SURPRISED_MS, Library
+from policyhub.sync.policies import REFUSED_MS, Policies
 from tests.component.kube.apiserver import Answer, ApiServer, refusal
 
 START = 1_790_000_000_000
 GROUP = "/apis/kyverno.io"
+ORIGIN = "clusterpolicies.kyverno.io"
 KINDS = {"name": "clusterpolicies", "kind": "ClusterPolicy", "namespaced": False, "verbs": ["create", "list", "watch"]}
 
 
@@ -79,13 +85,58 @@ async def test_where_no_policies_are_served_all_is_known(api: ApiServer) -> None
         assert library.unknown == {}
 
 
-async def test_a_refusal_is_an_answer(api: ApiServer) -> None:
-    """403: nothing is to be known of that kind."""
+async def test_a_refusal_that_stands_is_an_answer(api: ApiServer) -> None:
+    """403, and again once it has stood for long enough: nothing is to be known of that kind. It is not waited for the
+    next try of the reflector.
+    """
     serve(api, refusal(403, "Forbidden"))
-    async with Stand().at_work(api) as library:
-        await library.settle(seconds=10)
+    stand = Stand()
+    async with stand.at_work(api) as library:
+        await library.settle(seconds=0.5)
+        assert [library.settled] == [False]
+        assert library.reflectors[ORIGIN].state.reason == "ListingForbidden"
+        assert policy_faults(library)[ORIGIN].reason == "Listing"
+        stand.clock.now += REFUSED_MS
+        while not library.settled:
+            await library.settle(seconds=0.1)
         assert library.settled
-        assert library.reflectors["clusterpolicies.kyverno.io"].state.reason == "ListingForbidden"
+        assert policy_faults(library)[ORIGIN].reason == "Forbidden"
+
+
+async def test_a_refusal_that_passes_is_none(api: ApiServer) -> None:
+    """403 of an API server whose RBAC is not loaded yet: what is listed later is known before anything is rendered."""
+    serve(api, refusal(403, "Forbidden"))
+    stand = Stand()
+    async with stand.at_work(api) as library:
+        await library.settle(seconds=0.5)
+        policy = {"metadata": {"name": "probes", "annotations": {"policies.kyverno.io/title": "T"}}}
+        serve(api, answer({"metadata": {"resourceVersion": "5"}, "items": [policy]}))
+        stand.clock.now += REFUSED_MS
+        while not library.settled:
+            await library.settle(seconds=0.1)
+        assert library.settled
+        assert library.reflectors[ORIGIN].state.reason != "ListingForbidden"
+        assert stand.policies._said
+
+
+@pytest.mark.parametrize(
+    ("told", "patience"),
+    [
+        pytest.param([], REFUSED_MS, id="a new cluster"),
+        pytest.param([("PoliciesKnown", "False")], REFUSED_MS, id="refused before"),
+        pytest.param([("InSync", "True"), ("PoliciesKnown", "True")], SURPRISED_MS, id="known before"),
+    ],
+)
+def test_a_refusal_that_surprises_has_to_stand_for_longer(told: list[tuple[str, str]], patience: int) -> None:
+    """What was known before the start makes a difference: else it would be worded anew."""
+    moment = {"reason": "R", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    conditions = [{"type": type_, "status": status, **moment} for type_, status in told]
+    body = {"metadata": {"name": "a"}, "spec": {"connection": {"inCluster": {}}}, "status": {"conditions": conditions}}
+    monitored = MonitoredCluster.model_validate(body)
+    site: Any = SimpleNamespace(spec=monitored.spec, monitored=monitored, now=Clock(), rng=None, settings=Settings())
+    context = Context(site, cast(Any, SimpleNamespace(lineage=None)))
+    assert context.policies is not None
+    assert context.policies.refused_ms == patience
 
 
 @pytest.mark.parametrize("path", [GROUP, f"{GROUP}/v1/clusterpolicies"], ids=["discovery", "listing"])

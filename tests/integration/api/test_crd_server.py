@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 import ssl
 import urllib.request
 from collections.abc import Iterator
@@ -211,6 +212,7 @@ def status(*, pending: int | None) -> Status:
         identity="shown",
         cluster_uid="5b0d2a0c-6a7e-4b5e-9d53-3c6f0f6f7a10",
         hub=Hub(account_id="111122223333", region="eu-west-1"),
+        last_heartbeat_time=now,
         findings=Findings(
             active=209, pending=pending, critical=2, high=14, held=0, open=180, notified=24, suppressed=5, past_sla=3
         ),
@@ -262,7 +264,7 @@ def test_status_is_kept_and_shown(server: Cluster) -> None:
 
 
 def row(server: Cluster, name: str) -> dict[str, Any]:
-    """What kubectl prints of one object, but for its age, which moves."""
+    """What kubectl prints of one object, but for its age and its status's, which move."""
     request = urllib.request.Request(  # noqa: S310 (https, to the server of this test)
         f"{server.url}{PATH}/{name}",
         headers={
@@ -276,4 +278,5 @@ def row(server: Cluster, name: str) -> dict[str, Any]:
     names = [column["name"] for column in table["columnDefinitions"]]
     cells = dict(zip(names, table["rows"][0]["cells"], strict=True))
     cells.pop("Age")
+    assert re.fullmatch(r"[0-9smhdy]+", cells.pop("Heartbeat"))
     return cells

@@ -64,6 +64,7 @@ def test_every_shape_becomes_exactly_its_findings(world: World) -> None:
     severities = [finding["Severity"]["Label"] for finding in found.values()]
     shown = columns(world)
     assert shown.pop("Age")
+    assert shown.pop("Heartbeat")
     assert shown.pop("UID") == world.cluster.uid
     assert shown == {
         "Name": "alpha",

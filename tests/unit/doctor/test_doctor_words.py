@@ -201,10 +201,16 @@ def states(seen: engines.Seen, **silent_after: float) -> dict[str, list[str]]:
 
 def test_an_engine_speaks_in_either_api() -> None:
     """Its newest result counts, in whichever API group it lies; the other group is frozen then."""
-    seen = engines.Seen(newest={("kyverno", POLICY_REPORTS): int(NOW) - 5 * HOUR, ("kyverno", OPEN_REPORTS): int(NOW)})
-    assert states(seen) == {"engines": ["fine"], "frozen-reports": ["problem"]}
-    seen.newest["kyverno", OPEN_REPORTS] = int(NOW) - 4 * HOUR
-    assert states(seen) == {"engines": ["problem"], "frozen-reports": ["fine"]}
+
+    def seen(*, newest: int) -> engines.Seen:
+        made = engines.Seen()
+        for group, at in ((POLICY_REPORTS, int(NOW) - 5 * HOUR), (OPEN_REPORTS, newest)):
+            made.newest["kyverno", group] = at
+            made.superseded.note(group, "kyverno", "shop", at)
+        return made
+
+    assert states(seen(newest=int(NOW))) == {"engines": ["fine"], "frozen-reports": ["problem"]}
+    assert states(seen(newest=int(NOW) - 4 * HOUR)) == {"engines": ["problem"], "frozen-reports": ["fine"]}
 
 
 def test_the_times_are_those_of_the_alerts() -> None:

@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from dev.hub.schema import checker
-from policyhub import dataplane
+from policyhub.cluster import sources
 from policyhub.findings.asff import timestamp
 from policyhub.findings.digest import digest
 from policyhub.hub.client import product_arn as hub_product_arn
@@ -298,7 +298,7 @@ def test_reports_that_an_engine_left_behind_say_nothing() -> None:
     new = report("web", result("there", timestamp={"seconds": NOW // 1000}), group="openreports.io/v1alpha1")
     intake, _ = given(old, new)
     assert [f["ProductFields"]["policyhub/policy"] for f in findings(intake).values()] == ["there"]
-    assert intake.ledger.desired.superseded == {("kyverno", "wgpolicyk8s.io")}
+    assert intake.ledger.desired.superseded == {("kyverno", "wgpolicyk8s.io", "shop")}
 
 
 POLICY: Document = {
@@ -539,9 +539,8 @@ def test_partitions_and_arns_are_the_hub_s() -> None:
 
 def test_what_is_known_twice_is_the_same() -> None:
     """Constants whose home would load AWS's libraries."""
-    assert intakes.FROZEN_AFTER_SECONDS == dataplane.FROZEN_AFTER_SECONDS
     assert intakes.PLAUSIBLE_AHEAD_SECONDS == view.PLAUSIBLE_AHEAD_SECONDS
-    assert targets.SEVERITIES == dataplane.SEVERITIES
+    assert targets.SEVERITIES == sources.SEVERITIES
     plurals = {(group, plural) for group, plurals in discovery._PLURALS.items() for plural in plurals}
     assert {(group, plural) for (group, _), plural in intakes.PLURALS.items()} == plurals
 

@@ -12,16 +12,19 @@ from prometheus_client import CollectorRegistry
 from policyhub import status
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.api.status import Condition, ConditionType, Status, status_patch
-from policyhub.dataplane import ADOPT_ANNOTATION, DataPlane, Fault, Source, adopted
-from policyhub.findings import asff
+from policyhub.cluster.capture import capture
+from policyhub.cluster.conflict import ADOPT_ANNOTATION, adopted
+from policyhub.cluster.fault import Fault
+from policyhub.cluster.runner import DataPlane, Work
+from policyhub.cluster.site import Site
+from policyhub.cluster.sources import Source
 from policyhub.hub.client import HubClient
 from policyhub.kube.resource import GATEKEEPER, Resource
 from policyhub.metrics import Metrics
 from policyhub.settings import Settings
-from policyhub.sync.engine import Engine, Feed
+from policyhub.sync.engine import Engine
 from policyhub.sync.guard import Hold
 from policyhub.sync.ledger import Ledger
-from policyhub.sync.plan import Rules
 from policyhub.sync.quarantine import MANY
 from tests.unit.sync.test_ledger import id_of, say
 
@@ -38,12 +41,11 @@ def plane(**annotations: str) -> DataPlane:
             "spec": {"connection": {"inCluster": {}}, "rollUp": False},
         }
     )
-    made = DataPlane(
+    site = Site(
         monitored=monitored,
         account="111122223333",
         region="eu-west-1",
-        connect=lambda: pytest.fail("nothing is connected here"),
-        hub=cast("HubClient", None),
+        hub=cast("HubClient", SimpleNamespace(partition="aws", product_arn="p")),
         engine=cast("Engine", SimpleNamespace(hub_name="hub", trouble=None, reading=None, wake=lambda: None)),
         settings=Settings(),
         metrics=Metrics(CollectorRegistry()),
@@ -51,17 +53,20 @@ def plane(**annotations: str) -> DataPlane:
         wall=lambda: NOW,
         rng=random.Random(1),  # noqa: S311  (jitter)
     )
+    made = DataPlane(site, connect=lambda: pytest.fail("nothing is connected here"))
     state = made.state
     state.connection = state.account = state.discovery = state.inventory = None
     state.cluster_uid = "uid-1"
-    ledger = Ledger(cluster_id="alpha", cluster_uid="uid-1", default_severity="MEDIUM", on_dirty=lambda: None)
-    ledger.observed.take_part("", [], now=NOW)
-    ledger.sources.list_reports(listed=True)
-    cluster = asff.Cluster(
-        id="alpha", name="alpha", arn=None, uid="uid-1", account="1", region="r", partition="aws", product_arn="p"
-    )
-    made.feed = Feed(name="alpha", ledger=ledger, cluster=cluster, rules=Rules(archive_delay_ms=0), sends=True)
+    feed = made.begin().feed
+    feed.ledger.observed.take_part("", [], now=NOW)
+    feed.ledger.sources.list_reports(listed=True)
+    feed.sends = True
     return made
+
+
+def work(made: DataPlane) -> Work:
+    assert made.work is not None
+    return made.work
 
 
 def ledger(made: DataPlane) -> Ledger:
@@ -78,7 +83,7 @@ def source(plural: str, *, trouble: str = "", message: str = "", newest: int = N
 
 
 def build(made: DataPlane) -> Status:
-    return status.build(made, previous={}, generation=1, now=NOW)
+    return status.build(capture(made, now=NOW), previous={}, generation=1, now=NOW)
 
 
 def condition(built: Status, type_: str) -> Condition:
@@ -119,27 +124,27 @@ def _uid(made: DataPlane) -> None:
 
 
 def _frozen(made: DataPlane) -> None:
-    made.sources["x"] = source("x")
-    ledger(made).desired.superseded = frozenset((f"{number}{LONG}", "openreports.io") for number in range(50))
+    work(made).sources.watched["x"] = source("x")
+    ledger(made).desired.superseded = frozenset((f"{number}{LONG}", "openreports.io", "shop") for number in range(50))
 
 
 def _sources(made: DataPlane) -> None:
     for number in range(2_000):
-        made.sources[f"{number}"] = source(f"k{number:04}" + "x" * 250)
+        work(made).sources.watched[f"{number}"] = source(f"k{number:04}" + "x" * 250)
 
 
 def _named(made: DataPlane) -> None:
     for plural in (LONG, ODD, "", "Upper", "a b", "-a", "ok"):
-        made.sources[plural] = source(plural)
+        work(made).sources.watched[plural] = source(plural)
 
 
 def _troubled(made: DataPlane) -> None:
     for number in range(2_000):
-        made.sources[f"{number}{LONG}"] = source(f"k{number}", trouble="Bad reason", message=LONG + ODD)
+        work(made).sources.watched[f"{number}{LONG}"] = source(f"k{number}", trouble="Bad reason", message=LONG + ODD)
 
 
 def _times(made: DataPlane) -> None:
-    made.sources["x"] = source("x", newest=10**15)
+    work(made).sources.watched["x"] = source("x", newest=10**15)
 
 
 def _foreign(made: DataPlane) -> None:
@@ -281,18 +286,15 @@ def test_the_older_of_two_goes_on() -> None:
     assert "beta" in condition(build(older), "IdentityConflict").message
     assert told(build(younger), "Ready") == ("False", "ClaimedTwice")
     assert "alpha" in condition(build(younger), "IdentityConflict").message
-    assert older.feed is not None
-    assert older.feed.sends
-    assert younger.feed is not None
-    assert not younger.feed.sends
+    assert work(older).feed.sends
+    assert not work(younger).feed.sends
 
 
 def test_nothing_is_sent_before_all_were_listed() -> None:
     """An older one may be there that was not told of yet."""
     made = plane()
     made.claim(older="", younger=(), unlisted=True)
-    assert made.feed is not None
-    assert not made.feed.sends
+    assert not work(made).feed.sends
     assert told(build(made), "InSync") == ("False", "Starting")
 
 

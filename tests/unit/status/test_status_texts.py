@@ -1,21 +1,21 @@
 """What a condition repeats of others: short, on one line, and safe to paste."""
 
 import shlex
-from collections import Counter
-from types import SimpleNamespace
-from typing import Any, cast
 
 import pytest
 
-from policyhub import approval, conflict, status
-from policyhub.dataplane import DataPlane
+from policyhub import approval
+from policyhub.cluster import conflict
+from policyhub.cluster.conditions import guarded
+from policyhub.cluster.snapshot import Findings, Foreign, Snapshot
+from policyhub.sync.guard import Hold
 
 HOSTILE = ["x,kyverno", "a'; reboot; '", "$(reboot)", "`reboot`", "-x", "a\nb", 'say "hi"', "Trivy ConfigAudit"]
 
 
-def plane(*sources: str) -> DataPlane:
-    held = {source: SimpleNamespace(lost=30, total=40, reason="within 5 minutes") for source in sources}
-    return cast("DataPlane", SimpleNamespace(guarded=held, name="prod"))
+def seen(*sources: str, findings: Findings | None = None) -> Snapshot:
+    held = {source: Hold(since=0, lost=30, total=40) for source in sources}
+    return Snapshot(name="prod", identity="prod", account="1", region="r", guarded=held, findings=findings)
 
 
 def commands(message: str) -> list[str]:
@@ -28,7 +28,7 @@ def commands(message: str) -> list[str]:
 @pytest.mark.parametrize("source", HOSTILE)
 def test_the_commands_approve_of_what_is_named_and_do_nothing_else(source: str) -> None:
     """Whatever a report calls its source, a shell reads one word, and the operator that very source."""
-    ours, kubectl = commands(status._guarded(plane(source)).message)
+    ours, kubectl = commands(guarded(seen(source)).message)
     assert shlex.split(ours) == ["policyhub", "archive", "prod", f"--approve={source}"]
     *_, annotation = shlex.split(kubectl.replace("$(date -u -d '+1 hour' +%Y-%m-%dT%H:%M:%SZ)", "2026-09-21T14:13:20Z"))
     assert set(approval.parse(annotation.partition("=")[2])) == {source}
@@ -38,10 +38,10 @@ def test_the_commands_approve_of_what_is_named_and_do_nothing_else(source: str) 
 def test_a_long_name_does_not_fill_a_condition() -> None:
     """Others' commands go first; a name that is too long for one is said to be."""
     long = "k" * 1_024
-    message = status._guarded(plane(*(f"{long}{number}" for number in range(1_000)))).message
+    message = guarded(seen(*(f"{long}{number}" for number in range(1_000)))).message
     assert len(message) < 1_500
     assert "--approve=NAME" in message
-    assert "--approve=kyverno" in status._guarded(plane("a" * 1_000, "kyverno")).message
+    assert "--approve=kyverno" in guarded(seen("a" * 1_000, "kyverno")).message
 
 
 @pytest.mark.parametrize(
@@ -55,11 +55,7 @@ def test_a_long_name_does_not_fill_a_condition() -> None:
 )
 def test_another_clusters_uid_is_quoted_or_left_out(uid: str, command: str | None) -> None:
     """Anybody who may import into the account may write one."""
-    quarantine = SimpleNamespace(conflict=True, numbers=Counter({uid: 30}))
-    ledger = SimpleNamespace(observed=SimpleNamespace(quarantine=quarantine), cluster_id="prod", cluster_uid="here")
-    monitored = SimpleNamespace(metadata=SimpleNamespace(annotations={}))
-    here = SimpleNamespace(claimed_twice="", ledger=ledger, name="prod", monitored=monitored)
-    told = conflict.barring(cast("Any", here))
+    told = conflict.barring(seen(findings=Findings(cluster_uid="here", conflict=Foreign(number=30, uid=uid))))
     assert told is not None
     assert len(told.message) < 800
     if command is None:

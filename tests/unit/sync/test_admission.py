@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from prometheus_client import CollectorRegistry
 
 from policyhub.metrics import Metrics
+from policyhub.sources.engines import ENGINES, ENGINES_EACH
 from policyhub.sources.filter import Filter
 from policyhub.sync.admission import Admission
 from policyhub.sync.ledger import Ledger
-from policyhub.sync.view import ENGINES, ENGINES_EACH, View
+from policyhub.sync.view import View
 
 NOW = 1_790_000_000_000
 

@@ -278,7 +278,7 @@ def test_frozen_reports_call_for_nothing_and_clear_nothing() -> None:
     made = ledger()
     say(made, REPORT, violation())
     entry = sent(made, violation())
-    frozen = frozenset({("kyverno", REPORT.group)})
+    frozen = frozenset({("kyverno", REPORT.group, "shop")})
     made.supersede(frozen, now=NOW)
     assert not is_wanted(entry)
     assert entry.loss is Loss.SILENT
@@ -311,7 +311,7 @@ def test_new_findings_wait_for_the_other_report_api() -> None:
 def test_a_pass_waits_where_the_engine_speaks_through_two_apis() -> None:
     """The other API may say otherwise, and be heard later."""
     made = ledger()
-    made.sources.speak_twice(frozenset({"kyverno"}))
+    made.sources.speak_twice(frozenset({("kyverno", "shop")}))
     say(made, REPORT, violation())
     entry = sent(made, violation())
     made.read(REPORT, [], complete=True, passed=lambda: frozenset({violation().identity}), now=NOW)
@@ -338,7 +338,7 @@ def test_what_was_refused_is_archived_as_security_hub_has_it() -> None:
 def test_an_engine_that_speaks_through_two_apis_must_be_heard_through_both(*, positive: bool) -> None:
     """The API that nobody hears may call for what the other has dropped; the delay begins when it is heard again."""
     made = ledger()
-    made.sources.speak_twice(frozenset({"kyverno"}))
+    made.sources.speak_twice(frozenset({("kyverno", "shop")}))
     say(made, REPORT, violation())
     entry = sent(made, violation())
     passed = frozenset({violation().identity} if positive else ())

@@ -5,7 +5,7 @@ from typing import cast
 
 import pytest
 
-from policyhub.dataplane import owner_faults
+from policyhub.cluster.context import owner_faults
 from policyhub.kube.connection import Connection
 from policyhub.kube.pace import Pace
 from policyhub.kube.reflector import Reflector

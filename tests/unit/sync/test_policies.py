@@ -16,7 +16,7 @@ from policyhub.sources.filter import Filter
 from policyhub.sources.violation import Subject, Violation
 from policyhub.sync.entry import Entry
 from policyhub.sync.ledger import Ledger
-from policyhub.sync.policies import _SPEAKERS, APART_MS, QUIET_MS, Policies, Sink, concerns
+from policyhub.sync.policies import _SPEAKERS, APART_MS, QUIET_MS, REFUSED_MS, Policies, Sink, concerns
 from policyhub.sync.view import View
 from tests.unit.violation import VIOLATION
 
@@ -228,18 +228,29 @@ def test_what_is_gone_stands_for_one_listing_more() -> None:
 
 
 def test_a_kind_is_settled_when_listed_or_refused() -> None:
-    """A failure is neither; what cannot be read loses nothing else."""
+    """A failure is neither, nor is a refusal before it has stood; what cannot be read loses nothing else."""
     told: list[str] = []
+    clock = Clock()
     policies = Policies(
-        now=Clock(),
+        now=clock,
         on_settled=lambda: told.append("settled"),
         on_malformed=lambda origin, _: told.append(origin),
     )
     sink = policies.sink(CLUSTER_POLICY)
     sink.state(ReflectorState(phase="failed", reason="ListingFailed"))
     assert told == []
-    sink.state(ReflectorState(phase="failed", reason="ListingForbidden"))
-    assert sink.settled
+    refused = ReflectorState(phase="failed", reason="ListingForbidden")
+    sink.state(refused)
+    clock.now += REFUSED_MS - 1
+    sink.state(refused)
+    assert told == []
+    sink.state(ReflectorState(phase="failed", reason="Unreachable"))
+    clock.now += 1
+    sink.state(refused)
+    assert told == [], "refused anew since"
+    clock.now += REFUSED_MS
+    sink.state(refused)
+    assert told == ["settled"]
     other = policies.sink(TEMPLATE)
     listed(other, b'{"metadata": {"name": 7}}', said("k8slimits", title="T"))
     assert other.settled

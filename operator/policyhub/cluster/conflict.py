@@ -12,10 +12,16 @@ Pure: no I/O, no clock.
 
 import re
 import shlex
+from collections.abc import Mapping
 
-from policyhub.dataplane import ADOPT_ANNOTATION, ADOPT_NONE, DataPlane, Fault
+from policyhub.cluster.fault import Fault
+from policyhub.cluster.snapshot import Snapshot
 from policyhub.sources.text import line
 
+ADOPT_ANNOTATION = "policyhub.dev/adopt-uid"
+"""Set to the uid that the findings carry (several: with commas) to take them over: the cluster was rebuilt."""
+ADOPT_NONE = "none"
+"""Stands in it for findings that carry no uid."""
 NAMES = 10
 """How many things of one kind a message names."""
 UID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -24,45 +30,50 @@ FOREIGN = "ForeignFindings"
 """The reason while a few findings of the identity are another cluster's: they are left alone, all else goes on."""
 
 
-def barring(plane: DataPlane) -> Fault | None:
+def adopted(annotations: Mapping[str, str]) -> frozenset[str]:
+    """The uids whose findings are taken over; empty for findings that carry none."""
+    words = (word.strip() for word in annotations.get(ADOPT_ANNOTATION, "").split(","))
+    return frozenset("" if word == ADOPT_NONE else word for word in words if word)
+
+
+def barring(seen: Snapshot) -> Fault | None:
     """Why nothing of this cluster may be sent."""
-    if plane.claimed_twice:
+    if seen.claimed_twice:
         return Fault(
             "ClaimedTwice",
-            f"MonitoredCluster {plane.claimed_twice} has the same identity and hub, and is older: it goes on, and"
+            f"MonitoredCluster {seen.claimed_twice} has the same identity and hub, and is older: it goes on, and"
             " nothing is sent for this one; delete one of the two",
         )
-    ledger = plane.ledger
-    if ledger is None or not ledger.observed.quarantine.conflict:
+    found = seen.findings
+    if found is None or found.conflict is None:
         return None
-    uid, number = ledger.observed.quarantine.numbers.most_common(1)[0]
+    other = found.conflict
     return Fault(
         "OtherCluster",
-        f"Security Hub holds at least {number} findings of {ledger.cluster_id} from {_writer(uid)}; this one has"
-        f" {line(ledger.cluster_uid)}. Nothing is sent or archived. Give this cluster another identity; or, if it is"
-        f" the same cluster rebuilt, take them over: {_adopt(plane, uid)}",
+        f"Security Hub holds at least {other.number} findings of {seen.identity} from {_writer(other.uid)}; this one"
+        f" has {line(found.cluster_uid)}. Nothing is sent or archived. Give this cluster another identity; or, if it is"
+        f" the same cluster rebuilt, take them over: {_adopt(seen, other.uid)}",
     )
 
 
-def shared(plane: DataPlane) -> Fault | None:
+def shared(seen: Snapshot) -> Fault | None:
     """What another cluster has to do with this one's identity, while this one goes on all the same."""
-    ledger = plane.ledger
-    if ledger is not None and ledger.observed.quarantine.ids:
-        ids = ledger.observed.quarantine.ids
-        id_, uid = min(ids.items())
+    found = seen.findings
+    if found is not None and found.foreign is not None:
+        other = found.foreign
         return Fault(
             "ForeignFindings",
-            f"{len(ids)} findings under the identity of this cluster are another's in Security Hub, such as {line(id_)}"
-            f" of {_writer(uid)}: they are left alone, all others go on. If they are this cluster's own, take them"
-            f" over: {_adopt(plane, uid)}; else have whoever wrote them archive them, or wait until Security Hub drops"
-            " them, 90 days after their last update",
+            f"{other.number} findings under the identity of this cluster are another's in Security Hub, such as"
+            f" {line(other.example)} of {_writer(other.uid)}: they are left alone, all others go on. If they are this"
+            f" cluster's own, take them over: {_adopt(seen, other.uid)}; else have whoever wrote them archive"
+            " them, or wait until Security Hub drops them, 90 days after their last update",
         )
-    if plane.rivals:
-        named = ", ".join(plane.rivals[:NAMES])
+    if seen.rivals:
+        named = ", ".join(seen.rivals[:NAMES])
         return Fault(
             "AlsoClaimed",
             f"this one is the oldest of the MonitoredClusters with this identity and hub, and goes on; nothing is sent"
-            f" for {named}{' and others' if len(plane.rivals) > NAMES else ''}: delete what is not needed",
+            f" for {named}{' and others' if len(seen.rivals) > NAMES else ''}: delete what is not needed",
         )
     return None
 
@@ -71,11 +82,11 @@ def _writer(uid: str) -> str:
     return f"the cluster with uid {line(uid)}" if uid else "somebody who named no cluster's uid"
 
 
-def _adopt(plane: DataPlane, uid: str) -> str:
+def _adopt(seen: Snapshot, uid: str) -> str:
     """The command that takes findings over, for a shell; whatever is taken over already stays so."""
-    before = [word.strip() for word in plane.monitored.metadata.annotations.get(ADOPT_ANNOTATION, "").split(",")]
+    before = [word.strip() for word in seen.adopts.split(",")]
     words = [*filter(UID.fullmatch, before), uid or ADOPT_NONE]
     if uid and not UID.fullmatch(uid):
         return f"not possible, since that is no uid (annotation {ADOPT_ANNOTATION})"
     annotation = shlex.quote(f"{ADOPT_ANNOTATION}={','.join(words)}")
-    return f"kubectl annotate --overwrite monitoredcluster {shlex.quote(plane.name)} {annotation}"
+    return f"kubectl annotate --overwrite monitoredcluster {shlex.quote(seen.name)} {annotation}"

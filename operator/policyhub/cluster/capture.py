@@ -1,0 +1,122 @@
+"""Takes the snapshot of a monitored cluster that its status is made of."""
+
+from dataclasses import replace
+
+from policyhub.cluster.conflict import ADOPT_ANNOTATION
+from policyhub.cluster.context import Context, owner_faults, policy_faults
+from policyhub.cluster.fault import Fault
+from policyhub.cluster.runner import DataPlane
+from policyhub.cluster.snapshot import Findings, Foreign, OwnersSeen, PoliciesSeen, Snapshot, SourceSeen, Strays
+from policyhub.cluster.sources import Source
+from policyhub.sync import figures
+from policyhub.sync.holds import Hold
+from policyhub.sync.ledger import Ledger
+
+
+def capture(plane: DataPlane, *, now: int) -> Snapshot:
+    """`now` in Unix milliseconds, by a clock that never jumps."""
+    site, state, work = plane.site, plane.state, plane.work
+    trouble = site.engine.trouble or site.engine.reading
+    snapshot = Snapshot(
+        name=plane.name,
+        identity=site.monitored.identity,
+        account=site.account,
+        region=site.region,
+        cluster_uid=state.cluster_uid,
+        adopts=site.monitored.metadata.annotations.get(ADOPT_ANNOTATION, ""),
+        mode=site.spec.mode,
+        roll_up=site.spec.roll_up,
+        enrichment=site.spec.enrichment,
+        connection=state.connection,
+        hub=Fault(trouble.reason, trouble.message) if trouble is not None else None,
+        account_fault=state.account,
+        reading=state.reading,
+        discovery=state.discovery,
+        inventory=state.inventory,
+        claimed_twice=plane.claimed_twice,
+        rivals=plane.rivals,
+        unlisted=plane.unlisted,
+        owners=OwnersSeen(watched=False),
+        policies=None,
+        findings=None,
+    )
+    if work is None:
+        return snapshot
+    return replace(
+        snapshot,
+        inventory_at=work.inventory.began_at,
+        past_sla=work.tick.past_sla,
+        sources=tuple(_source(source) for _, source in sorted(work.sources.watched.items())),
+        source_faults=work.sources.faults(),
+        kept=work.sources.kept(),
+        owners=_owners(work.context),
+        policies=_policies(work.context),
+        guarded=dict(work.feed.ledger.guard.held),
+        preview=dict(work.tick.preview),
+        findings=_findings(work.feed.ledger, now=now),
+    )
+
+
+def _source(source: Source) -> SourceSeen:
+    resource, view, fault = source.resource, source.view, source.fault()
+    return SourceSeen(
+        name=f"{resource.plural}.{resource.version}.{resource.group}",
+        state=fault.reason if fault else "Watching",
+        objects=source.reflector.counters.objects if view.last_listed else None,
+        last_listed=view.last_listed,
+        newest=view.newest,
+        vanished=source.vanished,
+    )
+
+
+def _owners(context: Context) -> OwnersSeen:
+    found = context.strays
+    strays = None
+    if found:
+        strays = Strays(
+            objects=sum(stray.number for stray in found.values()),
+            namespaces=len(found),
+            example=max(found.values(), key=lambda stray: stray.number).example,
+        )
+    return OwnersSeen(
+        watched=bool(context.owners),
+        faults=tuple(owner_faults(context.owners)),
+        strays=strays,
+        unasked=tuple(context.existence.forbidden),
+    )
+
+
+def _policies(context: Context) -> PoliciesSeen | None:
+    library = context.library
+    if library is None:
+        return None
+    return PoliciesSeen(kinds=len(library.reflectors), settled=library.settled, faults=policy_faults(library))
+
+
+def _findings(ledger: Ledger, *, now: int) -> Findings:
+    reasons, quarantine = figures.held_reasons(ledger), ledger.observed.quarantine
+    conflict = foreign = None
+    if quarantine.conflict:
+        uid, number = quarantine.numbers.most_common(1)[0]
+        conflict = Foreign(number=number, uid=uid)
+    if quarantine.ids:
+        id_, uid = min(quarantine.ids.items())
+        foreign = Foreign(number=len(quarantine.ids), uid=uid, example=id_)
+    return Findings(
+        cluster_uid=ledger.cluster_uid,
+        active=dict(ledger.standings.severities().items()),
+        triage=dict(ledger.standings.triage),
+        pending=figures.pending(ledger),
+        oldest_pending=figures.oldest_pending(ledger) if figures.pending(ledger) else None,
+        rejected=figures.rejected(ledger),
+        held=sum(reasons.values()),
+        mode_holds=reasons[Hold.MODE],
+        reports_listed=ledger.sources.reports_listed,
+        superseded=tuple(sorted({(engine, group) for engine, group, _ in ledger.desired.superseded})),
+        refused=tuple(ledger.refusals.summary()),
+        late=tuple(sorted({name for names in ledger.sources.unheard.values() for name in names})),
+        exhausted=tuple(ledger.shares.exhausted(now=now)),
+        quarantined=figures.quarantined(ledger),
+        conflict=conflict,
+        foreign=foreign,
+    )

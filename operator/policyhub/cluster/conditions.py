@@ -1,0 +1,395 @@
+"""The conditions of a MonitoredCluster, made of a snapshot of it.
+
+| condition        | True                                           | not True: the first of …                         |
+|------------------|------------------------------------------------|--------------------------------------------------|
+| Connected        | the API server answers and is the same cluster | why it does not                                  |
+| HubReachable     | Security Hub takes findings of this account    | the permission or setting that is missing, where |
+| SourcesComplete  | every served source is seen whole and live     | which is not, and why                            |
+| InSync           | Security Hub has what the cluster calls for    | what is still to be read, sent or was refused    |
+| InputAccepted    | all that reports and constraints say was taken | what was refused, cut or not understood, whose   |
+| ArchiveHeld      | (bad) an engine lost too many findings at once | False                                            |
+| IdentityConflict | (bad) findings of this identity are another's  | False                                            |
+| OwnersKnown      | Pods' owners are listed, watched and verified  | what stands in the way                           |
+| Ready            | all of the above are good, or the rights of    | the reason of the first that is not              |
+|                  | OwnersKnown were left out (OwnersForbidden)    |                                                  |
+
+InSync stays True through the seconds in which a fresh change is on its way: it tells of backlog, not of life.
+
+Pure: no I/O, no clock.
+"""
+
+import re
+import shlex
+from collections.abc import Sequence
+
+from policyhub import approval
+from policyhub.api.status import ConditionType
+from policyhub.cluster import conflict
+from policyhub.cluster.conflict import NAMES, UID
+from policyhub.cluster.fault import Fault
+from policyhub.cluster.snapshot import Findings, Snapshot, SourceSeen
+from policyhub.sources.text import line
+from policyhub.sync.refusals import Refused
+from policyhub.sync.shares import Excess
+
+UNAVAILABLE = "InventoryUnavailable"
+"""Findings are sent without an inventory: what that means is said, and not only that Security Hub is unreachable."""
+BACKLOG_MS = 30_000
+"""A finding that waits longer than this is backlog."""
+NAME = 253
+MESSAGE_PART = 512
+"""Characters of one source's message, of several in a condition."""
+SOURCES_BYTES = 250_000
+"""Of the list of sources. With every condition at its longest the status has less than 500 kB, a third of etcd's
+limit."""
+SOURCES = 1_024
+_SOURCE_BYTES = 200
+"""What a source takes beside its name."""
+
+_FINE = "the findings of this cluster are up to date"
+_RESOURCE = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,315}[a-z0-9])?")
+
+Verdict = tuple[ConditionType, str, Fault]
+"""A condition, its status, and why."""
+
+
+def conditions(seen: Snapshot, *, was_in_sync: bool, now: int) -> list[Verdict]:
+    """All of them, Ready first. `was_in_sync`: whether InSync was True when it was last told; `now` in Unix
+    milliseconds, by the clock of `Findings.oldest_pending`.
+    """
+    barring, shared = conflict.barring(seen), conflict.shared(seen)
+    good: list[Verdict] = [
+        _either("Connected", seen.connection, "Connected", _connected(seen)),
+        _either(
+            "HubReachable",
+            _hub_fault(seen),
+            "Reachable",
+            f"Security Hub of {seen.account}, {seen.region} takes findings",
+        ),
+        _either("SourcesComplete", _sources_fault(seen), *_sources_good(seen)),
+        _either(
+            "InSync",
+            _sync_fault(seen, was_in_sync=was_in_sync, now=now),
+            "InSync",
+            f"Security Hub has what the cluster calls for{_would_archive(seen)}",
+        ),
+    ]
+    owners = _owners(seen)
+    failing = [fault for _, status, fault in good if status != "True"]
+    if barring is not None:
+        failing.insert(0, barring)
+    accepted = _input(seen)
+    fine = Fault("AllWell", _FINE)
+    if owners[2].reason in {"Forbidden", "ExistenceForbidden"}:
+        fine = Fault("OwnersForbidden", f"{_FINE}; {owners[2].message}")
+    elif owners[1] != "True" and owners[2].reason != "RollUpOff" and seen.connection is None:
+        failing.append(Fault("OwnersUnknown", f"{_OWNERS_UNKNOWN} (condition OwnersKnown): {owners[2].message}"))
+    if accepted[1] == "False":  # what a tenant writes does not make the cluster unready, but it is said
+        fine = Fault("InputRefused", f"{_FINE}, but: {accepted[2].message}")
+    if shared is not None and shared.reason == conflict.FOREIGN:
+        fine = Fault("ForeignFindings", f"{_FINE}; {shared.message}")
+    ready = failing[0] if failing else fine
+    return [
+        ("Ready", "True" if not failing else "Unknown" if ready.reason in _UNKNOWN else "False", ready),
+        *good,
+        owners,
+        _policies(seen),
+        accepted,
+        ("ArchiveHeld", "True" if seen.guarded else "False", guarded(seen)),
+        (
+            "IdentityConflict",
+            "True" if barring or shared else "False",
+            barring or shared or Fault("NoConflict", "no other cluster uses this identity"),
+        ),
+    ]
+
+
+_OWNERS_UNKNOWN = (
+    "it is not known which Pods belong to which workload: new violations may be missing, and nothing is archived"
+)
+_UNKNOWN = frozenset({"Connecting", "NotVerified", "Discovering"})
+"""Reasons of what was not tried yet."""
+
+
+def _either(type_: ConditionType, fault: Fault | None, reason: str, message: str) -> Verdict:
+    if fault is None:
+        return type_, "True", Fault(reason, message)
+    return type_, "Unknown" if fault.reason in _UNKNOWN else "False", fault
+
+
+def _connected(seen: Snapshot) -> str:
+    odd = seen.cluster_uid and uid(seen) is None
+    return "the API server answers" + ("; the uid of its namespace kube-system is none, and not shown" if odd else "")
+
+
+def uid(seen: Snapshot) -> str | None:
+    """The cluster's, where it looks like one."""
+    return seen.cluster_uid if UID.fullmatch(seen.cluster_uid) else None
+
+
+def _hub_fault(seen: Snapshot) -> Fault | None:
+    return seen.account_fault or seen.reading or seen.hub
+
+
+def _sources_fault(seen: Snapshot) -> Fault | None:
+    if (fault := seen.connection) is not None:
+        return fault if fault.reason in _UNKNOWN else Fault("NotConnected", f"not connected: {fault.message}")
+    if seen.discovery is not None:
+        return seen.discovery
+    faults = seen.source_faults
+    if not faults:
+        return None
+    named = "; ".join(
+        f"{line(origin, NAME)}: {line(fault.message, MESSAGE_PART)}" for origin, fault in sorted(faults.items())[:5]
+    )
+    more = f"; and {len(faults) - 5} more" if len(faults) > 5 else ""
+    first = min(faults.items(), key=lambda item: (item[1].reason == "Listing", item[0]))[1]
+    return Fault(first.reason, named + more)
+
+
+def _sources_good(seen: Snapshot) -> tuple[str, str]:
+    if not seen.sources:
+        return (
+            "NoSourceServed",
+            "the cluster serves no policy reports and no constraints: is a policy engine installed?",
+        )
+    kept = seen.kept
+    more = f"; {kept} findings of constraint kinds that are no longer served are kept for now" if kept else ""
+    watched = sum(1 for source in seen.sources if not source.vanished)
+    hidden = len(seen.sources) - len(shown(seen.sources))
+    if hidden:
+        more += f"; {hidden} of them are not shown below: too many, or named otherwise than Kubernetes names resources"
+    complete = f"{watched} sources are listed and watched{more}"
+    if seen.findings is not None and seen.findings.superseded:
+        superseded = seen.findings.superseded
+        left = ", ".join(f"{line(source, NAME)} in {group}" for source, group in superseded[:NAMES])
+        others = f", and {len(superseded) - NAMES} more" if len(superseded) > NAMES else ""
+        return (
+            "FrozenReports",
+            f"{complete}; reports that nobody updates any more are ignored and can be deleted: {left}{others}",
+        )
+    return "Complete", complete
+
+
+def _owners(seen: Snapshot) -> Verdict:
+    """Whether it is known what counts for what. A right that was left out is no fault of Ready; all else is."""
+    type_: ConditionType = "OwnersKnown"
+    if not seen.roll_up:
+        return type_, "False", Fault("RollUpOff", f"spec.rollUp is false: findings are not rolled up{_unasked(seen)}")
+    faults = seen.owners.faults
+    if seen.owners.watched and not faults:
+        message = f"Pods, their owners and the controllers of these are listed and watched{_strays(seen)}"
+        if seen.owners.unasked:
+            return type_, "False", Fault("ExistenceForbidden", message + _unasked(seen))
+        return type_, "True", Fault("Watched", message)
+    told = [fault for fault in faults if fault.reason != "Listing"]
+    if not told:
+        return type_, "Unknown", Fault("Listing", "Pods, their owners and the controllers of these are still listed")
+    first = min(told, key=lambda fault: fault.reason == "Forbidden")
+    return type_, "False", Fault(first.reason, first.message + _strays(seen) + _unasked(seen))
+
+
+def _unasked(seen: Snapshot) -> str:
+    """What may not be asked of the API server: findings are archived on weaker evidence."""
+    if not seen.owners.unasked:
+        return ""
+    return (
+        f"; the operator may not ask whether these still exist: {_some(list(seen.owners.unasked))}. Findings about them"
+        " are archived after the archive delay, and held where an engine loses many at once. Let the operator get and"
+        " list them (chart: rbac.existence)"
+    )
+
+
+def _strays(seen: Snapshot) -> str:
+    """What tenants name as controllers and is none: no fault of the cluster, and to be seen."""
+    strays = seen.owners.strays
+    if strays is None:
+        return ""
+    return (
+        f"; {strays.objects} objects in {strays.namespaces} namespaces name a controller that cannot be verified, and"
+        f" have findings of their own. For example, {strays.example}"
+    )
+
+
+def _policies(seen: Snapshot) -> Verdict:
+    """Whether it is known what policies say of themselves: no part of Ready, since findings stand without it."""
+    type_: ConditionType = "PoliciesKnown"
+    if not seen.enrichment:
+        return type_, "False", Fault("EnrichmentOff", "spec.enrichment is false: findings say what the reports say")
+    policies = seen.policies
+    if policies is None:
+        return type_, "Unknown", Fault("Listing", "the policies were not listed yet")
+    faults = policies.faults
+    if not faults:
+        return type_, "True", Fault("Watched", f"{policies.kinds} kinds of policies are listed and watched")
+    told = next((faults[name] for name in sorted(faults) if faults[name].reason != "Listing"), None)
+    if told is None or (not policies.settled and told.reason == "DiscoveryFailed"):
+        return type_, "Unknown", Fault("Listing", "the policies were not listed yet")
+    return type_, "False", told
+
+
+def _input(seen: Snapshot) -> Verdict:
+    """Whether all that the cluster's objects say was taken: no part of Ready, since whoever may write in one namespace
+    must not make the cluster unready.
+    """
+    type_: ConditionType = "InputAccepted"
+    found = seen.findings
+    if found is None:
+        return type_, "Unknown", Fault("NotRead", "nothing was read yet")
+    exhausted, late = found.exhausted, found.late
+    told = [_refused_line(refused) for refused in found.refused]
+    limited = any(set(refused.reasons) & set(Excess) for refused in found.refused)
+    told += [f"{line(name)}: its reports are written faster than they are read, and read later" for name in late]
+    told += [f"{namespace}: its imports of the day are used up, {IMPORTS_LIMIT}" for namespace in exhausted]
+    if not told:
+        return type_, "True", Fault("AllAccepted", "all that reports and constraints say was taken")
+    more = f"; and {len(told) - TOLD_NAMESPACES} more" if len(told) > TOLD_NAMESPACES else ""
+    message = "; ".join(told[:TOLD_NAMESPACES]) + more
+    if late and not limited and not exhausted:
+        return type_, "False", Fault("ReadLater", message)
+    if exhausted and not limited:
+        return type_, "False", Fault("ImportsUsedUp", message)
+    if limited:
+        return type_, "False", Fault("LimitExceeded", message)
+    return type_, "False", Fault("NotUnderstood", message)
+
+
+def _refused_line(refused: Refused) -> str:
+    """One namespace: what was refused, with an example."""
+    one = refused.refusal
+    what = line(f"{refused.origin}/{refused.name}", NAME)
+    more = f" (and {refused.objects - 1} more objects)" if refused.objects > 1 else ""
+    where = line(refused.namespace, NAME) or "outside of namespaces"
+    match one.reason:
+        case Excess.REPORT_RESULTS:
+            said = f"{one.number:,} results in one report, {one.taken:,} taken ({REPORT_LIMIT})"
+        case Excess.REPORT_BYTES:
+            said = f"a report of {one.number:,} bytes was not read (POLICYHUB_LIMIT_REPORT_BYTES)"
+        case Excess.NAMESPACE:
+            said = f"{one.number:,} violations in one report, {one.taken or 0:,} taken ({NAMESPACE_LIMIT})"
+        case Excess.CLUSTER:
+            said = f"{one.number:,} violations in one report, {one.taken or 0:,} taken ({CLUSTER_LIMIT})"
+        case _:
+            reasons = ", ".join(f"{number:,} {reason}" for reason, number in sorted(refused.reasons.items())[:5])
+            return f"{where}: not understood or not taken: {reasons}, such as in {what}{more}"
+    return f"{where}: {said}: {what}{more}; nothing is archived because these objects lack it"
+
+
+REPORT_LIMIT = "POLICYHUB_LIMIT_REPORT_RESULTS"
+NAMESPACE_LIMIT = "its namespace has reached POLICYHUB_LIMIT_NAMESPACE_FINDINGS"
+CLUSTER_LIMIT = "the cluster has reached POLICYHUB_LIMIT_CLUSTER_FINDINGS"
+IMPORTS_LIMIT = "other changes of its findings wait for tomorrow (POLICYHUB_LIMIT_NAMESPACE_IMPORTS)"
+TOLD_NAMESPACES = 10
+
+
+def _sync_fault(seen: Snapshot, *, was_in_sync: bool, now: int) -> Fault | None:
+    found = seen.findings
+    if found is None:
+        fault = seen.connection
+        return fault if fault and fault.reason in _UNKNOWN else Fault("NotConnected", "the cluster was not read yet")
+    if (barred := _barred(seen)) is not None:
+        return barred
+    given_up = seen.inventory is not None and seen.inventory.reason == UNAVAILABLE
+    if seen.account_fault is not None or (seen.reading is not None and not given_up):
+        return Fault("HubUnreachable", "Security Hub does not take findings, or does not say what it holds")
+    if seen.inventory is not None:
+        return seen.inventory
+    if not found.reports_listed:
+        return Fault("Listing", "the first listing of all reports is not complete yet")
+    if seen.mode == "DryRun":
+        would = ", ".join(f"{number} {change}" for change, number in sorted(seen.preview.items())) or "none"
+        return Fault("DryRun", f"nothing is sent in this mode; findings that would be: {would}")
+    return _unsent(found, was_in_sync=was_in_sync, now=now)
+
+
+def _barred(seen: Snapshot) -> Fault | None:
+    """Why nothing of this cluster is sent, whatever it is."""
+    if conflict.barring(seen) is not None:
+        return Fault("IdentityConflict", "nothing is sent while another cluster uses this identity")
+    if seen.unlisted:
+        return Fault("Starting", "nothing is sent before all MonitoredClusters have been listed")
+    return None
+
+
+def _unsent(found: Findings, *, was_in_sync: bool, now: int) -> Fault | None:
+    """Why some findings are not in Security Hub as the cluster has them."""
+    if found.rejected:
+        return Fault("FindingsRejected", f"Security Hub refuses {found.rejected} findings for good; the log names each")
+    if found.quarantined:
+        return Fault(
+            "FindingsQuarantined",
+            f"{found.quarantined} findings of this cluster are not sent: their ids are another cluster's in Security"
+            " Hub. IdentityConflict names one, and what to do",
+        )
+    if found.pending:
+        oldest = found.oldest_pending
+        if not was_in_sync or (oldest is not None and now - oldest > BACKLOG_MS):
+            return Fault("Pending", f"{found.pending} changes wait for Security Hub")
+    return None
+
+
+def _would_archive(seen: Snapshot) -> str:
+    """What mode NoArchive keeps."""
+    kept = seen.findings.mode_holds if seen.findings is not None else 0
+    return f"; {kept} findings would be archived in mode Sync" if kept else ""
+
+
+def guarded(seen: Snapshot) -> Fault:
+    """Of ArchiveHeld."""
+    if not seen.guarded:
+        return Fault("NothingHeld", "no engine has lost unusually many findings at once")
+    told = _some(
+        [
+            f"{_cut(source)}: {hold.lost} of {hold.total} active findings are no longer called for, {hold.reason}"
+            for source, hold in sorted(seen.guarded.items())
+        ],
+        between="; ",
+    )
+    return Fault(
+        "TooManyLost",
+        f"{told}. None of them is archived until what was missing comes back or somebody approves. Is the engine at"
+        f" work, and did nobody remove its policies by mistake? To archive them, for one hour: {_approve(seen)}",
+    )
+
+
+def _approve(seen: Snapshot) -> str:
+    """The commands that approve of one engine's losses: as a shell reads them, whatever the engine is called."""
+    first = min(seen.guarded, key=lambda source: (len(source) > _NAME, source))
+    if len(first) > _NAME:
+        return (
+            f"policyhub archive {shlex.quote(seen.name)} --approve=NAME, with the name as the product field"
+            " policyhub/source of its findings has it, which is too long to be repeated here"
+        )
+    approved = f"{approval.ANNOTATION}={approval.quoted(first)}@$(date -u -d '+1 hour' +%Y-%m-%dT%H:%M:%SZ)"
+    return (
+        f"policyhub archive {shlex.quote(seen.name)} {shlex.quote(f'--approve={first}')}; or: kubectl annotate"
+        f' --overwrite monitoredcluster {shlex.quote(seen.name)} "{approved}"'
+    )
+
+
+_NAME = 128
+"""Characters of a foreign name that a command repeats; it must be whole there."""
+_SHOWN = 64
+_MOST = 5
+"""Things that a message names of many."""
+
+
+def _cut(text: str) -> str:
+    return line(text, _SHOWN)
+
+
+def _some(told: list[str], *, between: str = ", ") -> str:
+    more = f"{between}and {len(told) - _MOST} more" if len(told) > _MOST else ""
+    return between.join(told[:_MOST]) + more
+
+
+def shown(sources: Sequence[SourceSeen]) -> list[SourceSeen]:
+    """Those that the API server would take, one of a name: Gatekeeper's kinds are named as the cluster pleases."""
+    found: dict[str, SourceSeen] = {}
+    left = SOURCES_BYTES
+    for source in sources:
+        size = len(source.name) + _SOURCE_BYTES
+        if len(found) < SOURCES and _RESOURCE.fullmatch(source.name) and left >= size:
+            left -= size
+            found[source.name] = source
+    return list(found.values())

@@ -1,0 +1,103 @@
+"""Whether the API server of a monitored cluster answers, and whether it is still the same cluster that does.
+
+| what happens                                     | then                                                              |
+|--------------------------------------------------|-------------------------------------------------------------------|
+| it cannot be reached, at the first attempt       | tried again, at growing intervals, by a fresh connection          |
+| the credentials are refused (401), or it stays   | *stale*: a fresh connection is made, since the kubeconfig may     |
+| away for a minute                                | have changed                                                      |
+| another cluster answers (uid of kube-system)     | *replaced*: all that was read is forgotten                        |
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from policyhub.cluster.fault import Fault
+from policyhub.cluster.site import Site
+from policyhub.cluster.state import State
+from policyhub.kube.connection import Connection, Refused, Unreachable
+from policyhub.kube.kubeconfig import KubeconfigError
+
+log = structlog.get_logger(__name__)
+
+STALE_AFTER = 6
+"""Failed attempts in a row, a minute at the default pace, after which a fresh connection is made."""
+
+Connect = Callable[[], Awaitable[Connection]]
+
+
+class Stale(Exception):  # noqa: N818  (it says what happened)
+    """A fresh connection is needed: the credentials ended, or the server has not answered for long."""
+
+
+class ClusterReplaced(Exception):  # noqa: N818  (it says what happened)
+    """Another cluster answers where the monitored one was."""
+
+
+class Contact:
+    """With one monitored cluster."""
+
+    def __init__(self, site: Site, state: State, connect: Connect) -> None:
+        """`connect` makes a fresh connection."""
+        self._site = site
+        self._state = state
+        self._connect = connect
+        self._unreachable = 0
+
+    async def reach(self) -> Connection:
+        """A connection to an API server that has told which cluster it is."""
+        failures = 0
+        while True:
+            try:
+                connection = await self._connect()
+                try:
+                    self._state.cluster_uid = await connection.cluster_uid()
+                except BaseException:
+                    await connection.close()
+                    raise
+            except (Refused, Unreachable, KubeconfigError) as error:
+                self._lost(error)
+                failures += 1
+                await asyncio.sleep(self._site.backoff(failures))
+                continue
+            self._state.connection = None
+            self._unreachable = 0
+            return connection
+
+    async def confirm(self, connection: Connection) -> bool:
+        """Whether it answers, and is the same. Raises Stale, ClusterReplaced."""
+        try:
+            uid = await connection.cluster_uid()
+        except (Refused, Unreachable) as error:
+            self._lost(error)
+            self._unreachable += isinstance(error, Unreachable)
+            if self._unreachable == STALE_AFTER or (isinstance(error, Refused) and error.status == 401):
+                raise Stale from error
+            return False
+        self._unreachable = 0
+        self._state.connection = None
+        if uid != self._state.cluster_uid:
+            raise ClusterReplaced(f"kube-system has uid {uid}, it was {self._state.cluster_uid}")
+        return True
+
+    def _lost(self, error: Exception) -> None:
+        fault = connection_fault(error)
+        if fault != self._state.connection:
+            log.warning("cluster_unreachable", cluster=self._site.name, reason=fault.reason, message=fault.message)
+        self._state.connection = fault
+
+
+def connection_fault(error: BaseException) -> Fault:
+    """Why a cluster cannot be worked with, for the condition Connected."""
+    match error:
+        case Refused(status=401):
+            return Fault("Unauthorized", f"the API server refuses the credentials: {error}; renew them")
+        case Refused(status=403):
+            return Fault("Forbidden", f"{error}; allow the operator to get the namespace kube-system")
+        case Refused():
+            return Fault("ApiError", str(error))
+        case KubeconfigError():
+            return Fault("KubeconfigInvalid", str(error))
+        case _:
+            return Fault("Unreachable", str(error))

@@ -1,0 +1,256 @@
+"""What is watched of a cluster beside its reports: its namespaces, its policies, and what owns what.
+
+Beside them the API server is asked whether objects and policies still exist (`sync.existence`).
+
+Each may be refused, and findings go out with less: without namespaces, those of deleted ones are archived on lesser
+evidence; without owners, every object counts for itself; without policies, findings say what the reports say. An object
+that cannot be read is told until two listings have not brought it again.
+"""
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping
+
+import structlog
+
+from policyhub.cluster.fault import Fault
+from policyhub.cluster.site import Site
+from policyhub.kube.connection import Connection
+from policyhub.kube.discovery import served_kinds
+from policyhub.kube.reflector import Reflector
+from policyhub.sources.text import line
+from policyhub.sync import namespaces, owners
+from policyhub.sync.asker import Asker
+from policyhub.sync.existence import Existence
+from policyhub.sync.ledger import Ledger
+from policyhub.sync.library import SURPRISED_MS, Library
+from policyhub.sync.namespaces import Namespaces
+from policyhub.sync.owners import Owners, Stray
+from policyhub.sync.policies import Policies
+from policyhub.sync.refusals import Refusal
+from policyhub.sync.rollup import Rollup
+
+log = structlog.get_logger(__name__)
+
+KIND_SECONDS = 0.25
+"""Between two questions about kinds that tenants name."""
+IDLE_SECONDS = 1.0
+"""Between two looks whether there is a question."""
+MALFORMED = "malformed-object"
+"""The reason of an object that cannot be read at all."""
+
+
+class Context:
+    """Of one cluster, over connection after connection."""
+
+    def __init__(self, site: Site, ledger: Ledger) -> None:
+        self.owners: tuple[Reflector, ...] = ()
+        """Of Pods, ReplicaSets and Jobs and of the controllers that they are verified by, while they are watched."""
+        self.rollup: Rollup | None = None
+        self.policies: Policies | None = None
+        self.library: Library | None = None
+        """Of the policy objects, where they are asked for."""
+        self._site = site
+        self._ledger = ledger
+        self._refused: dict[tuple[str, str], int] = {}
+        """Objects that could not be read, by origin and reason, and when that was last so."""
+        self.existence = Existence(now=site.now, on_answer=ledger.answered)
+        """Whom to ask whether objects and policies still exist."""
+        ledger.sources.existence = self.existence
+        if site.spec.roll_up:
+            self.rollup = self._roll_up()
+        if site.spec.enrichment:
+            self.policies = Policies(now=site.now, on_malformed=self._policy_malformed)
+            if _known_before(site):
+                self.policies.refused_ms = SURPRISED_MS
+            wanted = site.spec.sources
+            self.library = Library(
+                self.policies,
+                reports=wanted.policy_reports or wanted.open_reports,
+                gatekeeper=wanted.gatekeeper,
+                relist_interval=site.settings.relist_interval,
+                discovery_interval=site.settings.discovery_interval,
+                now=site.now,
+                rng=site.rng,
+            )
+
+    def _roll_up(self) -> Rollup:
+        ledger, now = self._ledger, self._site.now
+        rollup = Rollup(
+            ledger=ledger,
+            owners=Owners(
+                now=now,
+                on_change=lambda objects: rollup.shift(objects, now=now()),
+                on_malformed=self._owner_malformed,
+            ),
+        )
+        rollup.owners.confirmed = 0
+        ledger.sources.ownership = rollup
+        return rollup
+
+    # -- watching -------------------------------------------------------------------------------------------------
+
+    def watch(self, connection: Connection, tasks: asyncio.TaskGroup) -> None:
+        """By this connection, until the tasks are cancelled."""
+        tasks.create_task(self._watch_namespaces(connection))
+        tasks.create_task(self._watch_owners(connection))
+        tasks.create_task(Asker(self.existence, cluster=self._site.name, now=self._site.now).run(connection))
+        if self.library is not None:
+            tasks.create_task(self.library.run(connection))
+
+    async def _watch_namespaces(self, connection: Connection) -> None:
+        view = Namespaces(self._ledger, cluster=self._site.name, now=self._site.now)
+        reflector = Reflector(
+            connection,
+            namespaces.RESOURCE,
+            view,
+            relist_interval=self._site.settings.relist_interval,
+            forbidden_cap=namespaces.FORBIDDEN_CAP,
+        )
+        try:
+            await reflector.run()
+        finally:
+            view.live(live=False)
+
+    async def _watch_owners(self, connection: Connection) -> None:
+        if self.rollup is None:
+            return
+        sinks = {**self.rollup.owners.sinks, **self.rollup.owners.verifiers}
+        self.owners = tuple(
+            Reflector(
+                connection,
+                resource,
+                sink,
+                relist_interval=self._site.settings.relist_interval,
+                forbidden_cap=owners.FORBIDDEN_CAP,
+                select=owners.RESOURCES.get(resource),
+                metadata=True,
+            )
+            for resource, sink in sinks.items()
+        )
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(_verify_kinds(connection, self.rollup.owners))
+                for reflector in self.owners:
+                    tasks.create_task(reflector.run())
+        finally:
+            self.owners = ()
+            for sink in sinks.values():
+                sink.end()
+
+    def reflectors(self) -> Iterator[Reflector]:
+        """Of owners and policies."""
+        yield from self.owners
+        if self.library is not None:
+            yield from self.library.reflectors.values()
+
+    @property
+    def settled(self) -> bool:
+        """Whether what policies say of themselves is known, or not asked for: only then are reports read."""
+        return self.library is None or self.library.settled
+
+    # -- what it comes to -----------------------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Once a second: what has become known by time alone, and what is told no longer."""
+        self._forget_refused()
+        if self.rollup is not None:
+            self.rollup.owners.expire()
+            if self.rollup.news:
+                self._ledger.sources.reconsider(self.rollup.heed())
+
+    @property
+    def strays(self) -> Mapping[str, Stray]:
+        """By namespace, the objects whose controller cannot be verified: each counts for itself."""
+        return self.rollup.owners.strays if self.rollup is not None else {}
+
+    def _policy_malformed(self, origin: str, why: str) -> None:
+        if self._refuse(origin, why):
+            log.warning("policy_malformed", cluster=self._site.name, resource=origin, message=why)
+
+    def _owner_malformed(self, origin: str, why: str) -> None:
+        if self._refuse(origin, why):
+            log.warning("owner_malformed", cluster=self._site.name, resource=origin, message=why)
+
+    def _refuse(self, origin: str, why: str) -> bool:
+        """Whether that is news."""
+        self._site.metrics.source_objects_malformed.labels(self._site.name, origin, MALFORMED).inc()
+        self._refused[origin, line(why)] = self._site.now()
+        return self._ledger.refusals.put(origin, "", line(why), (Refusal(MALFORMED),))
+
+    def _forget_refused(self) -> None:
+        old = self._site.now() - int(2000 * self._site.settings.relist_interval)
+        for origin, why in [key for key, at in self._refused.items() if at < old]:
+            del self._refused[origin, why]
+            self._ledger.refusals.drop(origin, "", why)
+
+
+def _known_before(site: Site) -> bool:
+    """Whether policies were known when the status was written last: by a former process, or before a change."""
+    status = site.monitored.status
+    conditions = status.conditions if status is not None else ()
+    return any(condition.type == "PoliciesKnown" and condition.status == "True" for condition in conditions)
+
+
+async def _verify_kinds(connection: Connection, owners: Owners) -> None:
+    """Ask for the kinds of custom resources that objects name as their controllers, one by one."""
+    while True:
+        question = owners.question()
+        if question is not None:
+            owners.answer(*question, await served_kinds(connection, *question))
+        await asyncio.sleep(KIND_SECONDS if question is not None else IDLE_SECONDS)
+
+
+# -- what stands in the way -------------------------------------------------------------------------------------------
+
+
+def owner_faults(reflectors: Iterable[Reflector]) -> list[Fault]:
+    """What keeps it from being known what counts for what, and from being verified."""
+    faults: list[Fault] = []
+    forbidden: list[str] = []
+    for reflector in reflectors:
+        state, what = reflector.state, reflector.resource.plural
+        verifies = reflector.resource in owners.CONTROLLERS
+        if state.reason == "ListingForbidden":
+            if not verifies:
+                message = f"{state.message}; {_ALLOW}. Until then every object counts for itself"
+                faults.append(Fault("Forbidden", message))
+            else:
+                forbidden.append(what)
+        elif verifies and state.reason == "Vanished":
+            continue  # not served here: nothing can be one
+        elif state.reason:
+            faults.append(Fault(state.reason, f"{what}: {state.message}"))
+        elif not state.live:
+            faults.append(Fault("Listing", f"the first listing of {what} is not complete yet"))
+    if forbidden:
+        message = (
+            f"the operator may not list {', '.join(forbidden)}: which of these owns what is believed and cannot be"
+            f" verified, so that anybody can hide a Pod behind a name; {_ALLOW}"
+        )
+        faults.append(Fault("Forbidden", message))
+    return faults
+
+
+_ALLOW = (
+    "let the operator list and watch pods, replicasets, jobs, deployments, statefulsets, daemonsets, cronjobs and"
+    " replicationcontrollers (chart: rbac.rollUp)"
+)
+
+
+def policy_faults(library: Library) -> dict[str, Fault]:
+    """What keeps which policies from being known, by origin or API group."""
+    faults = {group: Fault("DiscoveryFailed", f"{group}: {reason}") for group, reason in library.unknown.items()}
+    for origin, reflector in library.reflectors.items():
+        state = reflector.state
+        if state.reason == "ListingForbidden" and not library.believes(origin):
+            faults[origin] = Fault("Listing", f"{state.message}; it is tried again before that is believed")
+        elif state.reason == "ListingForbidden":
+            told = (
+                f"{state.message}; let the operator list and watch them (chart: rbac.enrichment). Until then findings"
+            )
+            faults[origin] = Fault("Forbidden", f"{told} say what the reports say")
+        elif state.reason:
+            faults[origin] = Fault(state.reason, f"{origin}: {state.message}")
+        elif not state.live:
+            faults[origin] = Fault("Listing", f"the first listing of {origin} is not complete yet")
+    return faults

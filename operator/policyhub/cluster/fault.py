@@ -1,0 +1,11 @@
+"""What is wrong with a cluster, as its parts say it to the status. Pure: no I/O, no clock."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong, fit for a condition: a CamelCase reason and a message that says how to mend it."""
+
+    reason: str
+    message: str

@@ -1,0 +1,246 @@
+"""What Security Hub holds under a cluster's prefix: whether the account is ours, the inventory, and its second looks.
+
+| what                                | when                                                                      |
+|-------------------------------------|---------------------------------------------------------------------------|
+| the account is asked for            | before each inventory; while it is not known to be ours, nothing is sent  |
+| the inventory                       | at the start, then once a day; after a failure at growing intervals       |
+| what was updated around the start   | a minute after the first inventory, and once more 14 minutes later:       |
+|                                     | GetFindings lags, and somebody else may have been writing                 |
+| no page of it for 15 minutes        | findings are sent without it; only what is sent since is archived         |
+| Security Hub was not enabled, or    | the inventory begins again at once: enabled again it is empty. What       |
+| lacks what it confirmed long ago    | should be there is looked for every ten minutes                           |
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import aclosing
+from itertools import islice
+
+import structlog
+
+from policyhub.cluster.fault import Fault
+from policyhub.cluster.site import Site
+from policyhub.cluster.state import State
+from policyhub.findings import asff
+from policyhub.hub.errors import AccessLost, HubError
+from policyhub.hub.inventory import Held as Found
+from policyhub.hub.inventory import Inventory
+from policyhub.hub.inventory import held as found_as
+from policyhub.sync.engine import held_as
+from policyhub.sync.ledger import Ledger
+
+log = structlog.get_logger(__name__)
+
+SECOND_LOOKS = (60.0, 840.0)
+"""Seconds between the inventory, the second look and the third."""
+LOOK_ATTEMPTS = 5
+SHORTLY_MS = 300_000
+"""How far before an inventory its second look begins: what GetFindings may lag behind, and clocks differ by."""
+START_JITTER_SECONDS = 2.0
+"""Operators of one account that start together do not ask at the same moment."""
+OWN_LOOK_MS = 5_000
+"""How long after the start, by our clock, a former holder may have written by its own. What is later is ours: a first
+sync writes 800 a second."""
+PROBE_SECONDS = 600.0
+"""Between two looks for findings that should be there: one call."""
+PROBE_SECONDS_EACH = 10.0
+"""The same, for each cluster of the hub: all of them together take a tenth of a call a second."""
+PROBED = 20
+"""Findings that are looked for in one call."""
+OLD_MS = 3_600_000
+"""GetFindings tells what was confirmed longer ago than this, if it is there."""
+NOT_ENABLED = "NotEnabled"
+UNAVAILABLE_MS = 15 * 60_000
+"""After this long without a page of the inventory, findings are sent without it."""
+
+
+class InventoryReader:
+    """Reads it into one ledger."""
+
+    def __init__(self, site: Site, state: State, ledger: Ledger, *, on_found: Callable[[], None]) -> None:
+        """`on_found` is called when what was found may have shown that another cluster is at work."""
+        self.began_at = 0
+        """When the last complete inventory began (Unix ms by the clock on the wall); 0: none is complete."""
+        self.ungraded = False
+        """Whether the reports have not been listed again since, for evidence about what nobody calls for."""
+        self._site = site
+        self._state = state
+        self._ledger = ledger
+        self._on_found = on_found
+        self._started = site.wall()
+        self._progress_at = site.now()
+        """When it last brought a page, or began."""
+        self._inventory: Inventory | None = None
+        self._disabled = False
+        """Whether Security Hub was not enabled when it was last asked."""
+        self._missed: list[str] = []
+        """Findings that were looked for in vain: an inventory has been read because of them."""
+        self._again = asyncio.Event()
+        """The next inventory must not wait."""
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        jitter = self._site.rng.uniform(0, START_JITTER_SECONDS)
+        failures = 0
+        while True:
+            if await self._verify():
+                await asyncio.sleep(jitter)
+                jitter = 0.0
+                try:
+                    await self._read()
+                except HubError as error:
+                    self._state.reading = self._fault(error, before=self._state.reading)
+                else:
+                    self._state.reading = None
+                    self._disabled = self._is_disabled()  # this inventory was the one that its end calls for
+                    failures = 0
+                    await self._look_again()
+                    await self._rest(self._site.around(self._site.settings.inventory_interval))
+                    continue
+            failures += 1
+            await asyncio.sleep(self._site.backoff(failures))
+
+    def look(self) -> None:
+        """Once a second: whether Security Hub was enabled again; why what it holds is not known yet; after long enough,
+        findings go out all the same.
+        """
+        disabled = self._is_disabled()
+        if self._disabled and not disabled:
+            self._again.set()
+        self._disabled = disabled
+        if self._state.inventory is None:
+            return
+        trouble = self._inventory.trouble if self._inventory is not None else None
+        refused = self._state.reading
+        why = refused.message if refused is not None else trouble.message if trouble else ""
+        if not self._ledger.observed.unavailable and self._site.now() - self._progress_at > UNAVAILABLE_MS:
+            self._ledger.observed.give_up()
+            log.warning("inventory_unavailable", cluster=self._site.name, message=why)
+        if self._ledger.observed.unavailable:
+            self._state.inventory = Fault(
+                "InventoryUnavailable",
+                f"what Security Hub holds could not be read for 15 minutes ({why or 'no answer'}). Findings are sent"
+                " without it, those that are there already once more; only what was sent since is archived",
+            )
+        elif refused is None and trouble is not None:
+            self._state.inventory = Fault("InventoryDelayed", trouble.message)
+
+    def _is_disabled(self) -> bool:
+        engine, state = self._site.engine, self._state
+        return any(
+            fault is not None and fault.reason == NOT_ENABLED
+            for fault in (engine.trouble, engine.reading, state.account, state.reading)
+        )
+
+    async def _verify(self) -> bool:
+        """Whether the account has just been told to be ours."""
+        try:
+            await self._site.hub.verify_account()
+        except HubError as error:
+            fault = self._fault(error, before=self._state.account)
+            if isinstance(error, AccessLost) or self._state.account is not None:  # else: known to be ours, go on
+                self._state.account = fault
+            return False
+        self._state.account = None
+        return True
+
+    def _fault(self, error: HubError, *, before: Fault | None) -> Fault:
+        reason = error.kind if isinstance(error, AccessLost) else type(error).__name__
+        fault = Fault(reason, error.message)
+        if fault != before:
+            log.warning("hub_access", cluster=self._site.name, reason=reason, message=error.message)
+        return fault
+
+    async def _read(self) -> None:
+        ledger = self._ledger
+        self._again.clear()
+        inventory = Inventory(self._site.hub, cluster=ledger.cluster_id, seen=self._look)
+        self._inventory = inventory
+        began, started = self._site.wall(), self._site.now()
+        root = len(f"policyhub/{ledger.cluster_id}/")
+        number = 0
+        while not inventory.complete:
+            async for part in inventory.parts():
+                number += len(part.findings)
+                self._progress_at = self._site.now()
+                ledger.observed.take_part(
+                    part.prefix[root:], map(held_as, part.findings), now=self._site.now(), began=started
+                )
+                started = self._site.now()
+                await asyncio.sleep(0)
+        ledger.finish_inventory()
+        self._state.inventory = None
+        self.began_at = began
+        self.ungraded = True
+        log.info("inventory_read", cluster=self._site.name, findings=number)
+
+    def _look(self, found: Found) -> None:
+        """Each finding as its page arrives: another cluster at work stops the sending before any part is complete."""
+        ledger, now = self._ledger, self._site.now()
+        self._progress_at = now
+        if found.cluster_uid not in ledger.observed.uids and not ledger.observed.quarantine.conflict:
+            archived = found.record_state == "ARCHIVED"
+            ledger.observed.meet(found.id, found.cluster_uid, archived=archived, now=now, inventory=True)
+            self._on_found()
+
+    async def _look_again(self) -> None:
+        """Read what was updated around the start once more: GetFindings lags, a former holder may have been writing,
+        and another operator of this identity may have started at the same moment. What was updated later is our own.
+        """
+        for seconds in SECOND_LOOKS:
+            if await self._needed_within(seconds):
+                return
+            for attempt in range(1, LOOK_ATTEMPTS + 1):
+                try:
+                    await self._look_around(self._started)
+                except HubError as error:
+                    log.info("second_look_failed", cluster=self._site.name, code=error.code)
+                    await asyncio.sleep(self._site.backoff(attempt))
+                else:
+                    break
+
+    async def _look_around(self, moment: int) -> None:
+        ledger = self._ledger
+        filters = {
+            "Id": [{"Value": f"policyhub/{ledger.cluster_id}/", "Comparison": "PREFIX"}],
+            "UpdatedAt": [{"Start": asff.timestamp(moment - SHORTLY_MS), "End": asff.timestamp(moment + OWN_LOOK_MS)}],
+        }
+        async with aclosing(self._site.hub.find(filters)) as pages:
+            async for page in pages:
+                found = (held_as(found_as(finding)) for finding in page.findings)
+                ledger.observed.take_found(found, now=self._site.now())
+                self._on_found()
+
+    async def _rest(self, seconds: float) -> None:
+        """Until the next inventory is due, or is needed at once."""
+        due = self._site.now() + seconds * 1000
+        while (left := (due - self._site.now()) / 1000) > 0:
+            probe = max(PROBE_SECONDS, PROBE_SECONDS_EACH * len(self._site.engine.feeds))
+            if await self._needed_within(min(left, self._site.around(probe))) or not await self._holds():
+                return
+
+    async def _needed_within(self, seconds: float) -> bool:
+        """Whether an inventory is needed before so long."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._again.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _holds(self) -> bool:
+        """Whether Security Hub still has what it confirmed long ago, as far as it says."""
+        before = self._site.wall() - OLD_MS
+        entries = self._ledger.entries.values()
+        old = (e.id for e in entries if e.wanted and e.known and e.known.digest and e.known.updated_at < before)
+        ids = list(islice(old, PROBED))
+        if not ids or ids == self._missed:
+            return True
+        try:
+            found = await self._site.hub.by_ids(ids)
+        except HubError as error:
+            return not (isinstance(error, AccessLost) and error.kind == NOT_ENABLED)
+        if not found:
+            self._missed = ids
+            log.warning("findings_missing", cluster=self._site.name, asked=len(ids))
+        return bool(found)

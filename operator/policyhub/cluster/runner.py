@@ -1,0 +1,236 @@
+"""The data plane of one monitored cluster: it connects, puts the parts together, and begins anew where another answers.
+
+It runs as one task per MonitoredCluster, for ever; what goes wrong is kept as a `Fault` for the status and tried again.
+Once the cluster has told who it is, these run side by side: the sources with what is watched beside them, by one
+connection after the other; the inventory of what Security Hub holds; the tick, and beside it the count of what grows
+old. All of that, and its ledger, end when another cluster answers in its place.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from policyhub.cluster.conflict import adopted
+from policyhub.cluster.contact import ClusterReplaced, Connect, Contact, Stale
+from policyhub.cluster.context import Context
+from policyhub.cluster.inventory import InventoryReader
+from policyhub.cluster.site import Site
+from policyhub.cluster.sources import Sources
+from policyhub.cluster.state import State
+from policyhub.cluster.tick import Tick
+from policyhub.findings import asff
+from policyhub.kube.connection import Connection
+from policyhub.kube.resource import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS
+from policyhub.sources.severity import DEFAULT_SEVERITY
+from policyhub.sync import figures
+from policyhub.sync.engine import Feed
+from policyhub.sync.guard import Hold as Guarded
+from policyhub.sync.ledger import Ledger
+from policyhub.sync.plan import Rules
+from policyhub.sync.shares import Limits
+
+log = structlog.get_logger(__name__)
+
+SETTLE_MS = 2_000
+"""The least archive delay: what a source loses together arrives within seconds, and is weighed together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What there is of the cluster that answers now."""
+
+    feed: Feed
+    context: Context
+    sources: Sources
+    inventory: InventoryReader
+    tick: Tick
+
+
+class DataPlane:
+    """One monitored cluster at work."""
+
+    def __init__(self, site: Site, *, connect: Connect) -> None:
+        """`connect` makes a fresh connection to the monitored cluster."""
+        self.site = site
+        self.state = State()
+        self.work: Work | None = None
+        """None before the cluster has told who it is."""
+        self.claimed_twice = ""
+        """An older MonitoredCluster that claims the same identity at the same hub: this one sends nothing."""
+        self.rivals: tuple[str, ...] = ()
+        """Younger MonitoredClusters that claim the same and send nothing."""
+        self.unlisted = False
+        """Whether an older MonitoredCluster may be there that was not heard of yet: nothing is sent before."""
+        self._contact = Contact(site, self.state, connect)
+        self._annotations: Mapping[str, str] = site.monitored.metadata.annotations
+        status = site.monitored.status
+        before = status.cluster_uid if status is not None else None
+        self._former = {before} if before else set()
+        """Uids that the cluster of this MonitoredCluster has had."""
+
+    @property
+    def name(self) -> str:
+        return self.site.name
+
+    @property
+    def ledger(self) -> Ledger | None:
+        return self.work.feed.ledger if self.work is not None else None
+
+    @property
+    def guarded(self) -> dict[str, Guarded]:
+        """The engines whose losses are held until somebody approves, with the numbers."""
+        return self.ledger.guard.held if self.ledger is not None else {}
+
+    def annotate(self, annotations: Mapping[str, str]) -> None:
+        """Take what may change while at work."""
+        self._annotations = annotations
+
+    def claim(self, *, older: str, younger: tuple[str, ...], unlisted: bool) -> None:
+        """Take who else claims the same identity at the same hub: only the oldest sends."""
+        self.claimed_twice, self.rivals, self.unlisted = older, younger, unlisted
+        self._gate()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            connection = await self._contact.reach()
+            try:
+                await self._work(connection)
+            except* ClusterReplaced as group:
+                log.warning("cluster_replaced", cluster=self.name, message=str(_first(group)))
+
+    async def _work(self, connection: Connection) -> None:
+        """Everything about the cluster that answers now; ends when another answers in its place (ClusterReplaced)."""
+        work = self.begin()
+        self.site.engine.attach(work.feed)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._serve(work, connection))
+                tasks.create_task(work.inventory.run())
+                tasks.create_task(work.tick.run())
+                tasks.create_task(work.tick.count())
+        finally:
+            self.site.engine.detach(work.feed)
+            self.work = None
+            self.state.restart()
+            work.tick.gauges.forget()
+
+    def begin(self) -> Work:
+        """All parts, for the cluster that has told who it is."""
+        feed = self._feed()
+        context = Context(self.site, feed.ledger)
+        sources = Sources(self.site, self.state, feed, context)
+        inventory = InventoryReader(self.site, self.state, feed.ledger, on_found=self._gate)
+        tick = Tick(
+            self.site,
+            feed=feed,
+            sources=sources,
+            context=context,
+            inventory=inventory,
+            annotations=lambda: self._annotations,
+            gate=self._gate,
+            in_sync=lambda: self.in_sync,
+        )
+        self.work = Work(feed=feed, context=context, sources=sources, inventory=inventory, tick=tick)
+        return self.work
+
+    def _feed(self) -> Feed:
+        site, spec, uid = self.site, self.site.spec, self.state.cluster_uid
+        settings = site.settings
+        ledger = Ledger(
+            cluster_id=site.monitored.identity,
+            cluster_uid=uid,
+            default_severity=DEFAULT_SEVERITY,
+            on_dirty=site.engine.wake,
+            limits=Limits(
+                report_bytes=settings.limit_report_bytes,
+                report_results=settings.limit_report_results,
+                namespace_findings=settings.limit_namespace_findings,
+                cluster_findings=settings.limit_cluster_findings,
+                namespace_imports=settings.limit_namespace_imports,
+            ),
+        )
+        asked = {
+            POLICY_REPORTS: spec.sources.policy_reports,
+            OPEN_REPORTS: spec.sources.open_reports,
+            GATEKEEPER: spec.sources.gatekeeper,
+        }
+        ledger.sources.disabled = frozenset(group for group, asks in asked.items() if not asks)
+        ledger.observed.adopted = adopted(site.monitored.metadata.annotations)
+        ledger.observed.quarantine.former = frozenset(self._former) - ledger.observed.uids
+        self._former.add(uid)
+        return Feed(
+            name=self.name,
+            ledger=ledger,
+            cluster=asff.Cluster(
+                id=site.monitored.identity,
+                name=self.name,
+                arn=spec.cluster_arn,
+                uid=uid,
+                account=site.account,
+                region=site.region,
+                partition=site.hub.partition,
+                product_arn=site.hub.product_arn,
+            ),
+            rules=Rules(
+                archive_delay_ms=max(SETTLE_MS, int(spec.archive_delay.total_seconds() * 1000)),
+                archive=spec.mode != "NoArchive",
+            ),
+            sends=False,
+        )
+
+    async def _serve(self, work: Work, connection: Connection) -> None:
+        """Watch the cluster; by a fresh connection when the API server refuses the credentials or stays away: the
+        kubeconfig may have changed.
+        """
+        while True:
+            try:
+                async with connection, asyncio.TaskGroup() as tasks:
+                    work.context.watch(connection, tasks)
+                    tasks.create_task(work.sources.run(connection, tasks, contact=self._contact))
+            except* Stale:
+                log.info("reconnecting", cluster=self.name)
+            work.sources.disconnect()
+            uid = self.state.cluster_uid
+            connection = await self._contact.reach()
+            if self.state.cluster_uid != uid:
+                await connection.close()
+                raise ClusterReplaced(f"kube-system has uid {self.state.cluster_uid}, it was {uid}")
+
+    def _gate(self) -> None:
+        """Whether findings of this cluster may be sent at all."""
+        if self.work is None:
+            return
+        feed = self.work.feed
+        sends = (
+            self.site.spec.mode != "DryRun"
+            and self.state.account is None
+            and not feed.ledger.observed.quarantine.conflict
+            and not self.claimed_twice
+            and not self.unlisted
+        )
+        if sends != feed.sends:
+            feed.sends = sends
+            self.site.engine.wake()
+
+    @property
+    def in_sync(self) -> bool:
+        """Whether Security Hub has exactly what the cluster calls for, as far as can be seen."""
+        return (
+            self.work is not None
+            and self.work.feed.sends
+            and self.state.connection is None
+            and self.state.inventory is None
+            and self.state.discovery is None
+            and not self.work.sources.faults()
+            and not figures.pending(self.work.feed.ledger)
+            and not figures.rejected(self.work.feed.ledger)
+            and not figures.quarantined(self.work.feed.ledger)
+        )
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error

@@ -1,0 +1,49 @@
+"""What the parts of one monitored cluster share: which it is, its hub, the settings, and what tells the time."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from policyhub.api.monitoredcluster import MonitoredCluster, Spec
+from policyhub.hub.client import HubClient
+from policyhub.metrics import Metrics
+from policyhub.settings import Settings
+from policyhub.sync.engine import Engine
+
+RETRY_SECONDS = (1.0, 60.0)
+"""Back-off between attempts to reach a cluster or the hub's account: full jitter up to a ceiling that doubles."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """Of one MonitoredCluster."""
+
+    monitored: MonitoredCluster
+    account: str
+    region: str
+    hub: HubClient
+    engine: Engine
+    settings: Settings
+    metrics: Metrics
+    now: Callable[[], int]
+    """Unix milliseconds by a clock that never jumps."""
+    wall: Callable[[], int]
+    """Unix milliseconds by the one on the wall."""
+    rng: random.Random
+
+    @property
+    def name(self) -> str:
+        return self.monitored.metadata.name
+
+    @property
+    def spec(self) -> Spec:
+        return self.monitored.spec
+
+    def backoff(self, failures: int) -> float:
+        """Seconds to wait after so many failures in a row."""
+        ceiling = min(RETRY_SECONDS[1], RETRY_SECONDS[0] * 2 ** min(failures, 6))
+        return self.rng.uniform(RETRY_SECONDS[0] / 2, ceiling)
+
+    def around(self, seconds: float) -> float:
+        """A little more or less, so that not all clusters ask at once."""
+        return seconds * self.rng.uniform(0.9, 1.1)

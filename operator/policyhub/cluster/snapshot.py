@@ -1,0 +1,149 @@
+"""All that the status of one monitored cluster is made of, as it was at one moment.
+
+It is taken by `policyhub.cluster.capture` and read by `policyhub.cluster.conditions`, which needs no cluster to be
+tested. Pure: no I/O, no clock.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from policyhub.cluster.fault import Fault
+from policyhub.sync.guard import Hold as Guarded
+from policyhub.sync.plan import Change
+from policyhub.sync.refusals import Refused
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceSeen:
+    """One source API that is or was served."""
+
+    name: str
+    """Resource, version and API group, such as policyreports.v1alpha2.wgpolicyk8s.io."""
+    state: str = "Watching"
+    """Or why it is not whole."""
+    objects: int | None = None
+    last_listed: int = 0
+    """Unix ms; 0 never."""
+    newest: int = 0
+    """The newest time (Unix s) that any object named; 0 none."""
+    vanished: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strays:
+    """Objects whose controller cannot be verified."""
+
+    objects: int
+    namespaces: int
+    example: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnersSeen:
+    """What is known of Pods' owners and controllers."""
+
+    watched: bool = True
+    """False: not begun yet."""
+    faults: tuple[Fault, ...] = ()
+    strays: Strays | None = None
+    unasked: tuple[str, ...] = ()
+    """Kinds of objects and policies of which the API server may not be asked whether one exists."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoliciesSeen:
+    """What is known of policies."""
+
+    kinds: int = 0
+    """That are listed and watched."""
+    settled: bool = True
+    """Whether all that there is to know was known once, or was given up."""
+    faults: Mapping[str, Fault] = field(default_factory=dict)
+    """By origin or API group."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foreign:
+    """Findings of this identity that another cluster wrote."""
+
+    number: int
+    uid: str
+    """Of the cluster that wrote the example, or most of them; empty: none was named."""
+    example: str = ""
+    """An id."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """What the ledger says."""
+
+    cluster_uid: str = ""
+    active: Mapping[str, int] = field(default_factory=dict)
+    """By severity."""
+    triage: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """By workflow status and severity."""
+    pending: int = 0
+    oldest_pending: int | None = None
+    """Since when it waits (Unix ms)."""
+    rejected: int = 0
+    held: int = 0
+    mode_holds: int = 0
+    """Those that mode NoArchive holds."""
+    reports_listed: bool = True
+    """Whether every report API has been listed."""
+    superseded: tuple[tuple[str, str], ...] = ()
+    """(Source, API group) of reports that an engine left behind."""
+    refused: tuple[Refused, ...] = ()
+    """What of the reports could not be taken, by namespace."""
+    late: tuple[str, ...] = ()
+    """Namespaces whose reports are written faster than they are read."""
+    exhausted: tuple[str, ...] = ()
+    """Namespaces whose imports of the day are used up."""
+    quarantined: int = 0
+    """Findings that are not sent, since their ids are another cluster's."""
+    conflict: Foreign | None = None
+    """Many of them: another cluster is at work, and nothing is sent."""
+    foreign: Foreign | None = None
+    """A few of them: all else goes on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """One MonitoredCluster. None stands for what is well, or not known."""
+
+    name: str
+    identity: str
+    account: str
+    region: str
+    cluster_uid: str = ""
+    adopts: str = ""
+    """The annotation that takes over another cluster's findings."""
+    mode: str = "Sync"
+    roll_up: bool = True
+    enrichment: bool = True
+    connection: Fault | None = None
+    hub: Fault | None = None
+    """Why the hub takes or tells nothing now; shared by all clusters that write there."""
+    account_fault: Fault | None = None
+    reading: Fault | None = None
+    discovery: Fault | None = None
+    inventory: Fault | None = None
+    inventory_at: int = 0
+    """When the last complete inventory began (Unix ms by the clock on the wall); 0: none is complete."""
+    past_sla: int | None = None
+    claimed_twice: str = ""
+    rivals: tuple[str, ...] = ()
+    unlisted: bool = False
+    sources: tuple[SourceSeen, ...] = ()
+    source_faults: Mapping[str, Fault] = field(default_factory=dict)
+    """By origin or API group."""
+    kept: int = 0
+    """Findings of constraint kinds that are no longer served."""
+    owners: OwnersSeen = field(default_factory=OwnersSeen)
+    policies: PoliciesSeen | None = field(default_factory=PoliciesSeen)
+    guarded: Mapping[str, Guarded] = field(default_factory=dict)
+    """The engines whose losses are held until somebody approves, with the numbers."""
+    preview: Mapping[Change, int] = field(default_factory=dict)
+    """In mode DryRun: what would be sent."""
+    findings: Findings | None = field(default_factory=Findings)
+    """None before the cluster has told who it is."""

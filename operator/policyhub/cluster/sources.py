@@ -1,0 +1,350 @@
+"""The report and constraint APIs of one cluster: which are served, and a reflector and a sink for each.
+
+| discovery says                              | then                                                                   |
+|---------------------------------------------|------------------------------------------------------------------------|
+| an API is served, in a version              | it is listed and watched in that version                               |
+| one that was served is absent               | *vanished*: it is watched no longer, its findings are kept             |
+| a constraint kind is absent for an archive  | *forgotten*: its template was deleted, and its constraints with it,    |
+| delay                                       | also where that was while the API server was away                      |
+| what a group serves cannot be told          | what was served is watched on                                          |
+
+Each discovery confirms first that it is still the same cluster that answers. Nothing is archived on missing evidence: a
+source that fails or vanishes only ever loses its coverage.
+"""
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+
+from policyhub.api.monitoredcluster import MinimumSeverity
+from policyhub.cluster.contact import Contact
+from policyhub.cluster.context import Context
+from policyhub.cluster.coverage import Api, coverage
+from policyhub.cluster.fault import Fault
+from policyhub.cluster.site import Site
+from policyhub.cluster.state import DISCOVERING, State
+from policyhub.cluster.superseded import Superseded
+from policyhub.kube.connection import Connection
+from policyhub.kube.discovery import Discovery, discover
+from policyhub.kube.reflector import Reflector
+from policyhub.kube.resource import GATEKEEPER, Resource
+from policyhub.sources.engines import ENGINES_EACH, KNOWN_ENGINES
+from policyhub.sources.filter import Filter
+from policyhub.sources.severity import DEFAULT_SEVERITY
+from policyhub.sources.violation import Severity
+from policyhub.sync.engine import Feed
+from policyhub.sync.holds import Hold
+from policyhub.sync.policies import concerns
+from policyhub.sync.view import View, forget
+
+log = structlog.get_logger(__name__)
+
+SEVERITIES: dict[MinimumSeverity, Severity] = {
+    "informational": "INFORMATIONAL",
+    "low": "LOW",
+    "medium": "MEDIUM",
+    "high": "HIGH",
+    "critical": "CRITICAL",
+}
+DROPPED_MS = 10 * 60_000
+"""Between two listings that bring what a namespace has written too fast to be kept."""
+SURE = 2
+"""Discoveries that have to prove that an API is not served any more, before it is not waited for."""
+SOURCES = 3_000
+"""Source APIs of one cluster that are or were served: three times as many kinds of constraints as are read at once. A
+server that names others at each discovery must not fill the memory."""
+
+
+@dataclass(slots=True)
+class Source:
+    """One source API that is or was served."""
+
+    resource: Resource
+    view: View
+    reflector: Reflector
+    task: asyncio.Task[None]
+    vanished: bool = False
+    vanished_at: int = 0
+    """When a discovery first lacked it (Unix ms)."""
+    absences: int = 0
+    """How many discoveries have proven that it is not served."""
+    asked_at: int = 0
+    """When a listing was last asked for because of events that were dropped."""
+
+    @property
+    def constraints(self) -> bool:
+        return self.resource.group == GATEKEEPER
+
+    @property
+    def forgettable(self) -> bool:
+        """A constraint kind whose template was deleted: an ordinary act."""
+        return self.vanished and self.constraints
+
+    @property
+    def gone(self) -> bool:
+        """Vanished for sure."""
+        return self.absences >= SURE
+
+    def miss(self, at: int) -> None:
+        """A discovery at this time has proven that it is not served."""
+        self.absences += 1
+        if not self.vanished:
+            self.vanished, self.vanished_at = True, at
+            self.stop()
+
+    def stop(self) -> None:
+        """No longer watched: what it called for stands, and its silence is no evidence."""
+        self.task.cancel()
+        self.view.abort()
+        self.view.live(live=False)
+
+    def fault(self) -> Fault | None:
+        """What keeps it from being whole."""
+        if self.vanished:
+            return Fault("Vanished", "it was served and is no longer; its findings are kept, nothing is archived")
+        state = self.reflector.state
+        if state.reason:
+            return Fault(state.reason, state.message)
+        if not self.view.last_listed:
+            return Fault("Listing", "the first listing is not complete yet")
+        return None
+
+
+class Sources:
+    """Of one cluster, over connection after connection."""
+
+    def __init__(self, site: Site, state: State, feed: Feed, context: Context) -> None:
+        self.watched: dict[str, Source] = {}
+        """By origin; those that are no longer served too."""
+        self.unknown: dict[str, str] = {}
+        """API groups of which it is not known what they serve, and why."""
+        self.superseded = Superseded(known=KNOWN_ENGINES, each=ENGINES_EACH)
+        """Reports that engines left behind; it outlives each connection."""
+        self.coverage = coverage((), discovered=False, unknown=())
+        """Of the report APIs, as the ledger was told last."""
+        self._absent: dict[str, int] = {}
+        """Constraint kinds that the ledger knows constraints of and that are not served, and since which discovery."""
+        self._missing: Counter[str] = Counter()
+        """Findings held because their API is not served, by origin: it was before this process began."""
+        self._site = site
+        self._state = state
+        self._feed = feed
+        self._ledger = feed.ledger
+        self._context = context
+
+    # -- discovery ------------------------------------------------------------------------------------------------
+
+    async def run(self, connection: Connection, tasks: asyncio.TaskGroup, *, contact: Contact) -> None:
+        """Watch what is served, in these tasks. Raises what `Contact.confirm` raises; else ends by cancellation."""
+        wanted = self._site.spec.sources
+        lost = False
+        while True:
+            started = self._site.now()
+            if await contact.confirm(connection):
+                found = await discover(
+                    connection,
+                    policy_reports=wanted.policy_reports,
+                    open_reports=wanted.open_reports,
+                    gatekeeper=wanted.gatekeeper,
+                )
+                if self._context.settled:
+                    self._apply(found, connection, tasks, started=started)
+                if lost:
+                    self._nudge()
+                lost = bool(found.unknown)
+            else:
+                lost = True
+            seconds = self._site.around(self._site.settings.discovery_interval)
+            if self._context.library is None or self._context.settled:
+                await asyncio.sleep(seconds)
+            else:  # what they say is known before anything is rendered
+                self._state.discovery = Fault("Discovering", "the policies are read first")
+                await self._context.library.settle(seconds=seconds)
+
+    def disconnect(self) -> None:
+        """The connection has ended: nothing is seen of any source before the next one has found it."""
+        for source in self.watched.values():
+            source.view.live(live=False)
+        self.watched.clear()
+        self.unknown = {}
+        self._state.discovery = DISCOVERING
+
+    def _nudge(self) -> None:
+        """The API server is back: reflectors that wait for their next attempt, up to a minute, need not."""
+        for reflector in (*(source.reflector for source in self.watched.values()), *self._context.reflectors()):
+            if reflector.state.phase == "failed":
+                reflector.request_relist()
+
+    def _apply(self, found: Discovery, connection: Connection, tasks: asyncio.TaskGroup, *, started: int) -> None:
+        ledger = self._ledger
+        for group, reason in found.unknown.items():
+            if self.unknown.get(group) != reason:
+                log.warning("discovery_failed", cluster=self._site.name, group=group, reason=reason)
+        self.unknown = found.unknown
+        self._start_served(found, connection, tasks)
+        for origin, source in self.watched.items():
+            if found.absent(source.resource):
+                if not source.vanished:
+                    log.warning("source_vanished", cluster=self._site.name, source=origin)
+                source.miss(started)
+        ledger.sources.confirm((r.origin for r in found.served if r.origin not in found.ending), now=started)
+        if self._context.rollup is not None:
+            self._context.rollup.owners.confirmed = started
+        if GATEKEEPER not in found.unknown and self._site.spec.sources.gatekeeper:
+            kinds = {resource.origin for resource in found.served if resource.group == GATEKEEPER}
+            self._forget_kinds(kinds, started)
+            ledger.sources.read_kinds(kinds, now=started)
+        self._state.discovery = None
+        self.cover()
+
+    def _start_served(self, found: Discovery, connection: Connection, tasks: asyncio.TaskGroup) -> None:
+        """Watch what is served and not watched yet, in its version."""
+        for resource in found.served:
+            source = self.watched.get(resource.origin)
+            if source is None and len(self.watched) >= SOURCES:
+                self.unknown = {**found.unknown, resource.group: f"more than {SOURCES} kinds have come and gone"}
+                continue
+            if source is None or source.vanished or source.resource != resource:
+                if source is not None:
+                    source.stop()
+                self.watched[resource.origin] = self._start(resource, connection, tasks)
+                log.info("source_started", cluster=self._site.name, source=resource.origin, version=resource.version)
+
+    def _forget_kinds(self, served: set[str], started: int) -> None:
+        """A constraint kind that was absent for an archive delay is deleted, and its constraints with it, although no
+        watch did tell.
+        """
+        ledger, now, delay = self._ledger, self._site.now(), self._feed.rules.archive_delay_ms
+        keys = [
+            key
+            for key in (*ledger.desired.objects, *ledger.sources.audits)
+            if key.group == GATEKEEPER and key.origin not in served
+        ]
+        self._absent = {key.origin: self._absent.get(key.origin, started) for key in keys}
+        for key in keys:
+            if started - self._absent[key.origin] >= delay:
+                forget(key, ledger=ledger, rollup=self._context.rollup, now=now)
+        old = [o for o, source in self.watched.items() if source.forgettable and started - source.vanished_at >= delay]
+        for origin in old[: max(0, len(self.watched) - SOURCES // 2)]:
+            del self.watched[origin]
+            self._site.metrics.forget_source(self._site.name, origin)
+
+    def _start(self, resource: Resource, connection: Connection, tasks: asyncio.TaskGroup) -> Source:
+        spec = self._site.spec
+        view = View(
+            cluster=self._site.name,
+            group=resource.group,
+            resource=resource.plural,
+            ledger=self._ledger,
+            wanted=Filter(
+                exclude_sources=spec.sources.exclude,
+                include_namespaces=spec.namespaces.include,
+                exclude_namespaces=spec.namespaces.exclude,
+                results=frozenset(spec.results),
+                minimum_severity=SEVERITIES[spec.minimum_severity],
+                default_severity=DEFAULT_SEVERITY,
+            ),
+            metrics=self._site.metrics,
+            now=self._site.now,
+            wall=self._site.wall,
+            rollup=self._context.rollup,
+            policies=self._context.policies,
+            spoke=None if resource.group == GATEKEEPER else partial(self.superseded.note, resource.group),
+        )
+        relist = self._site.settings.relist_interval
+        reflector = Reflector(connection, resource, view, relist_interval=relist)
+        return Source(resource=resource, view=view, reflector=reflector, task=tasks.create_task(reflector.run()))
+
+    # -- what it comes to -----------------------------------------------------------------------------------------
+
+    def cover(self) -> None:
+        """Tell the ledger which reports are superseded, and whether every report API has been heard."""
+        reports = [source for source in self.watched.values() if not source.constraints]
+        discovered = self._state.discovery is None
+        if discovered:
+            held = self._ledger.agenda.held
+            origins = (self._ledger.entries[id_].origin for id_, hold in held.items() if hold == Hold.SOURCE)
+            self._missing = Counter(origin for origin in origins if origin not in self.watched)
+        self.coverage = covered = coverage(
+            (
+                Api(
+                    origin=source.resource.origin,
+                    group=source.resource.group,
+                    listed=bool(source.view.last_listed),
+                    live=source.view.is_live,
+                    vanished=source.vanished,
+                    gone=source.gone,
+                )
+                for source in reports
+            ),
+            discovered=discovered,
+            unknown=self.unknown.keys() - {GATEKEEPER},
+        )
+        self._supersede(reports, all_listed=covered.all_listed)
+        self._ledger.sources.list_reports(listed=covered.all_listed, groups=covered.groups, now=self._site.now())
+
+    def _supersede(self, reports: list[Source], *, all_listed: bool) -> None:
+        listed_at = min((source.view.last_listed for source in reports if not source.vanished), default=0)
+        if not self.superseded.settle(all_listed=all_listed, listed_at=listed_at):
+            return
+        self._ledger.sources.speak_twice(self.superseded.dual)
+        left = self.superseded.reports
+        if left != self._ledger.desired.superseded:
+            named = sorted({f"{engine}/{group}" for engine, group, _ in left})
+            log.warning("frozen_reports", cluster=self._site.name, frozen=named)
+            self._ledger.supersede(left, now=self._site.now())
+
+    async def catch_up(self) -> None:
+        """Read the events that were put aside, since their namespace had written too much; move what is to be moved."""
+        now = self._site.now()
+        rollup = self._context.rollup
+        for _ in rollup.catch_up(now=now) if rollup is not None else ():
+            await asyncio.sleep(0)
+        for source in list(self.watched.values()):
+            for _ in source.view.catch_up():
+                await asyncio.sleep(0)
+            if source.view.dropped and now - source.asked_at >= DROPPED_MS:
+                source.asked_at = now
+                source.reflector.request_relist()
+
+    def grade(self) -> None:
+        """One more listing for the positive evidence about what nobody calls for."""
+        for source in self.watched.values():
+            if not source.constraints and not source.vanished:
+                source.view.grade = True
+                source.reflector.request_relist()
+
+    def reread(self) -> None:
+        """Policies that are violated say something else: whatever names them is rendered anew."""
+        policies = self._context.policies
+        if policies is None:
+            return
+        changed = policies.changed((source, policy) for source, policy, _ in self._ledger.standings.violations)
+        for source in self.watched.values() if changed else ():
+            if not source.vanished and concerns(source.resource, changed):
+                source.reflector.request_relist()
+
+    def faults(self) -> dict[str, Fault]:
+        """What keeps each source from being whole, by origin or group; empty when all is well."""
+        faults = {group: Fault("DiscoveryFailed", reason) for group, reason in self.unknown.items()}
+        for origin, number in self._missing.items():
+            if origin.endswith(f".{GATEKEEPER}"):
+                continue
+            faults[origin] = Fault("Vanished", f"not served here; {number} findings that came from it are kept")
+        for origin, source in self.watched.items():
+            fault = source.fault()
+            if fault is not None and not source.forgettable:
+                faults[origin] = fault
+        return faults
+
+    def kept(self) -> int:
+        """Findings of constraint kinds that are no longer served: kept, and no fault, since templates come and go."""
+        origins = [origin for origin, source in self.watched.items() if source.forgettable]
+        origins += [origin for origin in self._missing if origin.endswith(f".{GATEKEEPER}")]
+        if not origins:
+            return 0
+        entries = self._ledger.entries.values()
+        return sum(1 for e in entries if e.origin in origins and e.known and not e.known.archived)

@@ -1,0 +1,167 @@
+"""What is done for a cluster once a second, whatever comes: what is covered and due, what the guard holds, gauges.
+
+Beside it runs the count of what grows old. Both are cut into pieces, so that a large cluster does not stop the others.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+import structlog
+
+from policyhub import approval
+from policyhub.cluster.context import Context
+from policyhub.cluster.inventory import InventoryReader
+from policyhub.cluster.site import Site
+from policyhub.cluster.sources import Source, Sources
+from policyhub.gauges import Gauges, Seen
+from policyhub.sync.census import Census
+from policyhub.sync.engine import Feed
+from policyhub.sync.plan import Change
+
+log = structlog.get_logger(__name__)
+
+TICK_SECONDS = 1.0
+REFRESH_SECONDS = 3600.0
+"""How often findings are looked through for those to be refreshed."""
+COUNT_SECONDS = 15.0
+"""Between two counts of what changes by time alone."""
+COUNT_AT_ONCE = 5_000
+"""Entries between two looks at the event loop (about 5 ms)."""
+
+
+class Tick:
+    """Of one cluster, from the moment at which it is known."""
+
+    def __init__(
+        self,
+        site: Site,
+        *,
+        feed: Feed,
+        sources: Sources,
+        context: Context,
+        inventory: InventoryReader,
+        annotations: Callable[[], Mapping[str, str]],
+        gate: Callable[[], None],
+        in_sync: Callable[[], bool],
+    ) -> None:
+        """`annotations` gives those of the MonitoredCluster as they are now; `gate` decides whether anything may be
+        sent; `in_sync` says whether Security Hub has what it should.
+        """
+        self.preview: Counter[Change] = Counter()
+        """In mode DryRun: what would be sent."""
+        self.past_sla: int | None = None
+        """Violations that are older than their deadline; None before they were counted."""
+        self.gauges = Gauges(
+            site.metrics,
+            cluster=site.name,
+            hub=site.engine.hub_name,
+            sla_days=site.spec.sla_days.over(site.settings.sla_days),
+            clock=site.now,
+        )
+        self._sla_days = site.spec.sla_days.over(site.settings.sla_days)
+        """By severity; those that have a deadline only."""
+        self._site = site
+        self._feed = feed
+        self._ledger = feed.ledger
+        self._sources = sources
+        self._context = context
+        self._inventory = inventory
+        self._annotations = annotations
+        self._gate = gate
+        self._in_sync = in_sync
+        self._preview_due = 0
+        self._refreshed_at = 0
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self._sources.catch_up()
+            self._sources.cover()
+            self._gate()
+            self._grade()
+            self._weigh()
+            self._sources.reread()
+            self._context.look()
+            self._inventory.look()
+            self._preview()
+            self._refresh()
+            self._export()
+            await asyncio.sleep(TICK_SECONDS)
+
+    async def count(self) -> None:
+        """Count ages and deadlines, for at most one second in a hundred. Until cancelled."""
+        site, ledger = self._site, self._ledger
+        while True:
+            started = site.now()
+            census = Census(
+                sla_days=self._sla_days,
+                wall=site.wall(),
+                namespaces=site.metrics.namespaces,
+                shown=self.gauges.shown,
+            )
+            for number, entry in enumerate(list(ledger.entries.values())):
+                census.count(entry)
+                if number % COUNT_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+            self.gauges.count(census)
+            if ledger.sources.reports_listed:
+                self.past_sla = census.past_sla.total()
+            seconds = COUNT_SECONDS if ledger.sources.reports_listed else TICK_SECONDS
+            await asyncio.sleep(max(seconds, (site.now() - started) / 10))
+
+    def _grade(self) -> None:
+        """After an inventory, one more listing for the positive evidence about what nobody calls for."""
+        if not self._inventory.ungraded or not self._ledger.sources.reports_listed:
+            return
+        self._inventory.ungraded = False
+        if self._ledger.unclaimed():
+            self._sources.grade()
+
+    def _weigh(self) -> None:
+        ledger, name = self._ledger, self._site.name
+        ledger.approve(self._approvals())
+        held, released = ledger.weigh(now=self._site.now())
+        for engine in held:
+            hold = ledger.guard.held[engine]
+            log.warning("archive_held", cluster=name, source=engine, lost=hold.lost, of=hold.total, reason=hold.reason)
+        for engine in released:
+            log.info("archive_released", cluster=name, source=engine)
+
+    def _approvals(self) -> dict[str, int]:
+        """Until when a person approves of each engine's losses, by the clock that never jumps."""
+        said = approval.parse(self._annotations().get(approval.ANNOTATION, ""))
+        wall, now = self._site.wall(), self._site.now()
+        return {engine: min(until - wall, approval.LONGEST_MS) + now for engine, until in said.items()}
+
+    def _preview(self) -> None:
+        now = self._site.now()
+        if self._site.spec.mode == "DryRun" and now >= self._preview_due:
+            self.preview = self._site.engine.preview(self._feed)
+            self._preview_due = now + 20 * (self._site.now() - now)  # at most one second in twenty
+
+    def _refresh(self) -> None:
+        now = self._site.now()
+        if now - self._refreshed_at > REFRESH_SECONDS * 1000:
+            self._refreshed_at = now
+            self._ledger.refresh(wall=self._site.wall(), now=now)
+
+    def _export(self) -> None:
+        """Set this cluster's gauges."""
+        self.gauges.findings(self._ledger, in_sync=self._in_sync(), inventory=self._inventory.began_at)
+        excluded = frozenset(name.strip().casefold() for name in self._site.spec.sources.exclude)
+        seen = [_seen(source, excluded) for source in self._sources.watched.values() if not source.forgettable]
+        self.gauges.sources(seen, unknown=self._sources.unknown)
+
+
+def _seen(source: Source, excluded: frozenset[str]) -> Seen:
+    """For the gauges; without the engines that are excluded: nobody misses what they have not said."""
+    fault, view = source.fault(), source.view
+    return Seen(
+        origin=source.resource.origin,
+        trouble=fault.reason if fault else "",
+        last_listed=view.last_listed,
+        newest_by={name: at for name, at in view.newest_by.items() if name.casefold() not in excluded},
+        constraint_kind=source.resource.kind if source.constraints else "",
+        unlisted=sum(view.unlisted.values()),
+    )

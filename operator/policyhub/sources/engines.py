@@ -1,0 +1,31 @@
+"""Engines, as they call themselves in what they write: which are known, and how many others are told apart.
+
+Pure: no I/O, no clock.
+"""
+
+ENGINES = 50
+"""Of one API whose newest results are kept; a cluster has two or three."""
+ENGINES_EACH = 10
+"""Of them, how many a namespace may bring in: whoever may write reports there may name engines."""
+KNOWN_ENGINES = frozenset(
+    {
+        *(
+            "kyverno",
+            "kubewarden",
+            "gatekeeper",
+            "ValidatingAdmissionPolicy",
+            "MutatingAdmissionPolicy",
+            "KyvernoValidatingPolicy",
+            "KyvernoImageValidatingPolicy",
+            "KyvernoGeneratingPolicy",
+            "KyvernoMutatingPolicy",
+            "kubescape",
+            "Falco",
+            "Kube Bench",
+            "kube-cis",
+        ),
+        *("Trivy ConfigAudit", "Trivy Vulnerability", "Trivy RbacAssessment", "Trivy ExposedSecrets"),
+        *("Trivy InfraAssessment", "Trivy Compliance"),
+    }
+)
+"""As these engines call themselves: nobody can push them out."""

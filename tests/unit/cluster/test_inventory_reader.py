@@ -1,0 +1,272 @@
+"""When what Security Hub holds is read again, and what is said while it cannot be read: in virtual time."""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from policyhub.api.monitoredcluster import MonitoredCluster
+from policyhub.cluster.fault import Fault
+from policyhub.cluster.inventory import NOT_ENABLED, InventoryReader
+from policyhub.cluster.site import Site
+from policyhub.cluster.state import INCOMPLETE, State
+from policyhub.hub.client import Page
+from policyhub.hub.errors import AccessLost, HubError, Throttled
+from policyhub.metrics import Metrics
+from policyhub.settings import Settings
+from policyhub.sync.ledger import Ledger
+from tests.simulation.loop import Loop, run
+from tests.unit.sync.test_ledger import id_of, say
+
+HOUR = 3_600.0
+ID = id_of(1)
+
+
+class Hub:
+    """Security Hub, as far as it is read."""
+
+    def __init__(self) -> None:
+        self.findings: dict[str, dict[str, Any]] = {}
+        self.error: HubError | None = None
+        self.refused: HubError | None = None
+        """Of the account."""
+        self.inventories = 0
+
+    async def verify_account(self) -> None:
+        if self.refused is not None:
+            raise self.refused
+
+    async def find(self, filters: Mapping[str, Any]) -> AsyncGenerator[Page, None]:
+        if self.error is not None:
+            raise self.error
+        self.inventories += "UpdatedAt" not in filters
+        yield Page(tuple(self.findings.values()), "")
+
+    async def by_ids(self, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+        if self.error is not None:
+            raise self.error
+        return {id_: self.findings[id_] for id_ in ids if id_ in self.findings}
+
+
+class Scene:
+    def __init__(self, loop: Loop) -> None:
+        self.hub = Hub()
+        self.state = State()
+        self.engine = SimpleNamespace(trouble=None, reading=None, feeds=[None], wake=lambda: None)
+        self.loop = loop
+        now = lambda: loop.wall_ms  # noqa: E731
+        site = Site(
+            monitored=MonitoredCluster.model_validate(
+                {"metadata": {"name": "alpha"}, "spec": {"connection": {"inCluster": {}}}}
+            ),
+            account="111122223333",
+            region="eu-west-1",
+            hub=cast(Any, self.hub),
+            engine=cast(Any, self.engine),
+            settings=Settings(),
+            metrics=Metrics(CollectorRegistry()),
+            now=now,
+            wall=now,
+            rng=random.Random(1),  # noqa: S311  (jitter)
+        )
+        self.ledger = Ledger(cluster_id="alpha", cluster_uid="uid", default_severity="MEDIUM", on_dirty=lambda: None)
+        self.reader = InventoryReader(site, self.state, self.ledger, on_found=lambda: None)
+
+    def store(self) -> None:
+        """One finding that the cluster reports, two hours old."""
+        say(self.ledger, "a", [1])
+        self.hub.findings[ID] = {
+            "Id": ID,
+            "UpdatedAt": "2025-12-31T22:00:00Z",
+            "RecordState": "ACTIVE",
+            "ProductFields": {
+                "policyhub/cluster-uid": "uid",
+                "policyhub/digest": "d",
+                "policyhub/origin": "reports.openreports.io",
+            },
+        }
+
+    async def after(self, seconds: float) -> None:
+        """Time passes, with a look each second, as the tick has it."""
+        for _ in range(int(seconds)):
+            await asyncio.sleep(1)
+            self.reader.look()
+
+
+def play(act: Callable[[Scene], Coroutine[Any, Any, None]]) -> None:
+    async def work(loop: Loop) -> None:
+        scene = Scene(loop)
+        task = loop.create_task(scene.reader.run())
+        try:
+            await act(scene)
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    run(work, seed="inventory")
+
+
+def reason(fault: Fault | None) -> str | None:
+    return None if fault is None else fault.reason
+
+
+def refused(kind: Any) -> AccessLost:
+    return AccessLost(kind, "refused", code="InvalidAccessException")
+
+
+def test_one_inventory_a_day() -> None:
+    """While all is well, also where findings are looked for in between."""
+
+    async def act(scene: Scene) -> None:
+        scene.store()
+        await scene.after(20 * HOUR)
+        assert scene.hub.inventories == 1
+        assert scene.state.inventory is None
+        assert scene.reader.ungraded
+        await scene.after(10 * HOUR)
+        assert scene.hub.inventories == 2
+
+    play(act)
+
+
+def test_enabled_again_it_is_read_again() -> None:
+    """The engine was told that Security Hub is not enabled, then that it is: an inventory begins at once."""
+
+    async def act(scene: Scene) -> None:
+        await scene.after(2 * HOUR)
+        scene.engine.trouble = Fault(NOT_ENABLED, "enable it")
+        await scene.after(120)
+        assert scene.hub.inventories == 1
+        scene.engine.trouble = None
+        await scene.after(5)
+        assert scene.hub.inventories == 2
+        await scene.after(HOUR)
+        assert scene.hub.inventories == 2
+
+    play(act)
+
+
+def test_enabled_again_while_it_is_looked_at_again() -> None:
+    """In the first quarter of an hour too."""
+
+    async def act(scene: Scene) -> None:
+        await scene.after(120)
+        scene.engine.reading = Fault(NOT_ENABLED, "enable it")
+        await scene.after(10)
+        scene.engine.reading = None
+        await scene.after(5)
+        assert scene.hub.inventories == 2
+
+    play(act)
+
+
+def test_other_trouble_begins_no_inventory() -> None:
+    """A permission that was missing for a while has removed nothing."""
+
+    async def act(scene: Scene) -> None:
+        await scene.after(2 * HOUR)
+        scene.engine.trouble = Fault("AccessDenied", "grant it")
+        await scene.after(60)
+        scene.engine.trouble = None
+        await scene.after(HOUR)
+        assert scene.hub.inventories == 1
+
+    play(act)
+
+
+def test_emptied_while_nothing_was_sent() -> None:
+    """Nobody was told that it was disabled; what should be there is not."""
+
+    async def act(scene: Scene) -> None:
+        scene.store()
+        await scene.after(2 * HOUR)
+        scene.hub.findings.clear()
+        await scene.after(HOUR)
+        assert scene.hub.inventories == 2
+        assert list(scene.ledger.observed.lookups) == [ID]
+
+    play(act)
+
+
+def test_disabled_while_nothing_was_sent() -> None:
+    """It is found out by the look for what should be there, said, and read when it is enabled again."""
+
+    async def act(scene: Scene) -> None:
+        scene.store()
+        await scene.after(2 * HOUR)
+        scene.hub.error = refused(NOT_ENABLED)
+        await scene.after(1_200)
+        assert reason(scene.state.reading) == NOT_ENABLED
+        scene.hub.error = None
+        await scene.after(300)
+        assert reason(scene.state.reading) is None
+        assert scene.hub.inventories == 2
+
+    play(act)
+
+
+@pytest.mark.parametrize("error", [Throttled("slow down", code="TooManyRequestsException"), refused("AccessDenied")])
+def test_a_look_that_fails_says_nothing(error: HubError) -> None:
+    """Neither is there an inventory, nor is a fault told."""
+
+    async def act(scene: Scene) -> None:
+        scene.store()
+        await scene.after(2 * HOUR)
+        scene.hub.error = error
+        await scene.after(HOUR)
+        scene.hub.error = None
+        await scene.after(HOUR)
+        assert scene.hub.inventories == 1
+        assert scene.state.reading is None
+
+    play(act)
+
+
+def test_refused_for_15_minutes() -> None:
+    """Findings are sent without it, and that is said with the reason; an inventory ends it."""
+
+    async def act(scene: Scene) -> None:
+        scene.hub.error = refused("AccessDenied")
+        await scene.after(600)
+        assert scene.state.inventory == INCOMPLETE
+        await scene.after(600)
+        assert scene.ledger.observed.unavailable
+        assert reason(scene.state.inventory) == "InventoryUnavailable"
+        scene.hub.error = None
+        await scene.after(120)
+        assert reason(scene.state.inventory) is None
+
+    play(act)
+
+
+def test_throttled_it_is_delayed() -> None:
+    async def act(scene: Scene) -> None:
+        scene.hub.error = Throttled("slow down", code="TooManyRequestsException")
+        await scene.after(60)
+        assert reason(scene.state.inventory) == "InventoryDelayed"
+
+    play(act)
+
+
+def test_an_account_that_is_not_ours() -> None:
+    """It is a fault from the first answer on; an answer that did not come is none once it was known to be ours."""
+
+    async def act(scene: Scene) -> None:
+        scene.hub.refused = refused("AccountMismatch")
+        await scene.after(60)
+        assert reason(scene.state.account) == "AccountMismatch"
+        assert scene.hub.inventories == 0
+        scene.hub.refused = None
+        await scene.after(120)
+        assert reason(scene.state.account) is None
+        assert scene.hub.inventories == 1
+        scene.hub.refused = Throttled("slow down", code="TooManyRequestsException")
+        await scene.after(30 * HOUR)
+        assert reason(scene.state.account) is None
+        assert scene.hub.inventories == 1
+
+    play(act)

@@ -1,0 +1,211 @@
+"""What a discovery does with the sources of a cluster, also with those that went while nobody looked."""
+
+import random
+from collections.abc import Coroutine
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any, cast
+
+import msgspec
+import pytest
+from prometheus_client import CollectorRegistry
+
+from policyhub.api.monitoredcluster import MonitoredCluster
+from policyhub.cluster.runner import DataPlane
+from policyhub.cluster.site import Site
+from policyhub.cluster.superseded import SUPERSEDED_AFTER_SECONDS
+from policyhub.kube.discovery import Discovery
+from policyhub.kube.pace import Pace
+from policyhub.kube.resource import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS, Resource
+from policyhub.kube.sink import ReflectorState
+from policyhub.metrics import Metrics
+from policyhub.settings import Settings
+
+START = 1_790_000_000_000
+DELAY = 600_000
+OLD = Resource(POLICY_REPORTS, "v1alpha2", "policyreports", "PolicyReport", namespaced=True)
+NEW = Resource(OPEN_REPORTS, "v1alpha1", "reports", "Report", namespaced=True)
+PORTS = Resource(GATEKEEPER, "v1beta1", "k8sports", "K8sPorts", namespaced=False)
+
+
+class Tasks:
+    """Takes what would run, and does not run it."""
+
+    def create_task(self, coroutine: Coroutine[Any, Any, None]) -> Any:
+        coroutine.close()
+        return SimpleNamespace(cancel=lambda: None)
+
+
+class Scene:
+    """The sources of one cluster, and what its API server says."""
+
+    def __init__(self) -> None:
+        self.time = START
+        spec = {"connection": {"inCluster": {}}, "archiveDelay": "10m", "rollUp": False, "enrichment": False}
+        site = Site(
+            monitored=MonitoredCluster.model_validate({"metadata": {"name": "alpha"}, "spec": spec}),
+            account="111122223333",
+            region="eu-west-1",
+            hub=cast(Any, SimpleNamespace(partition="aws", product_arn="p")),
+            engine=cast(Any, SimpleNamespace(hub_name="hub", trouble=None, reading=None, wake=lambda: None)),
+            settings=Settings(),
+            metrics=Metrics(CollectorRegistry()),
+            now=lambda: self.time,
+            wall=lambda: self.time,
+            rng=random.Random(1),  # noqa: S311  (jitter)
+        )
+        self.work = DataPlane(site, connect=lambda: pytest.fail("nothing is connected here")).begin()
+        self.sources, self.ledger = self.work.sources, self.work.feed.ledger
+
+    def listed(self) -> bool:
+        return self.ledger.sources.reports_listed
+
+    def wanted(self) -> int:
+        return sum(entry.wanted for entry in self.ledger.entries.values())
+
+    def discover(self, *served: Resource, unknown: str = "", after: int = 60_000) -> None:
+        self.time += after
+        found = Discovery(served=served, unknown={unknown: "503"} if unknown else {})
+        connection: Any = SimpleNamespace(pace=Pace(), server="https://cluster")
+        self.sources._apply(found, connection, cast(Any, Tasks()), started=self.time)
+
+    def list(self, resource: Resource, *bodies: dict[str, Any]) -> None:
+        """A complete listing that brings these, and the watch after it."""
+        view = self.sources.watched[resource.origin].view
+        view.begin()
+        for body in bodies:
+            view.upsert(msgspec.json.encode(body))
+        view.finish()
+        view.state(ReflectorState(phase="watching"))
+        self.sources.cover()
+
+
+def report(resource: Resource, *, at: int, namespace: str = "shop") -> dict[str, Any]:
+    """Of one failing result of Kyverno at this time (Unix s)."""
+    result = {
+        "policy": "p",
+        "rule": "r",
+        "result": "fail",
+        "source": "kyverno",
+        "timestamp": {"seconds": at, "nanos": 0},
+    }
+    return {
+        "apiVersion": f"{resource.group}/{resource.version}",
+        "kind": resource.kind,
+        "metadata": {"name": "r", "namespace": namespace},
+        "scope": {"apiVersion": "v1", "kind": "Service", "name": "web", "namespace": namespace},
+        "results": [result],
+    }
+
+
+def constraint() -> dict[str, Any]:
+    violation = {"group": "", "version": "v1", "kind": "Service", "namespace": "shop", "name": "web", "message": "m"}
+    audited = datetime.fromtimestamp(START // 1000, UTC).isoformat().replace("+00:00", "Z")
+    return {
+        "apiVersion": f"{GATEKEEPER}/v1beta1",
+        "kind": "K8sPorts",
+        "metadata": {"name": "ports"},
+        "spec": {"enforcementAction": "deny"},
+        "status": {
+            "auditTimestamp": audited,
+            "totalViolations": 1,
+            "violations": [{**violation, "enforcementAction": "deny"}],
+        },
+    }
+
+
+def test_one_that_vanished_before_it_was_listed_is_not_waited_for() -> None:
+    """Two discoveries that prove its absence: silence is evidence again. One, or one that failed, is not enough."""
+    scene = Scene()
+    scene.discover(OLD, NEW)
+    scene.list(OLD)
+    assert not scene.listed()
+    scene.discover(OLD)
+    scene.discover(OLD, unknown=OPEN_REPORTS)
+    assert not scene.listed()
+    scene.discover(OLD)
+    assert scene.listed()
+    scene.discover(OLD, NEW)
+    assert not scene.listed()
+
+
+def test_which_apis_are_live() -> None:
+    """Those that are served, listed and watched; none of a connection that has ended."""
+    scene = Scene()
+    scene.discover(OLD, NEW, PORTS)
+    scene.list(OLD)
+    scene.list(PORTS)
+    assert scene.sources.coverage.live == {OLD.origin}
+    scene.list(NEW)
+    assert scene.sources.coverage.live == {OLD.origin, NEW.origin}
+    scene.discover(NEW)
+    assert scene.sources.coverage.live == {NEW.origin}
+    scene.sources.disconnect()
+    scene.sources.cover()
+    assert not scene.sources.coverage.live
+
+
+def test_a_template_that_is_deleted_while_nobody_looks() -> None:
+    """After a reconnect, its kind is absent from discoveries an archive delay apart: its constraints are gone."""
+    scene = Scene()
+    scene.discover(OLD, PORTS)
+    scene.list(PORTS, constraint())
+    assert scene.wanted()
+    scene.sources.disconnect()
+    scene.discover(OLD)
+    scene.discover(OLD, after=DELAY - 1)
+    scene.discover(OLD, unknown=GATEKEEPER, after=1)
+    assert scene.wanted()
+    scene.discover(OLD)
+    assert not scene.wanted()
+
+
+def test_a_template_that_comes_back() -> None:
+    """Absent, there again, absent: the delay begins again."""
+    scene = Scene()
+    scene.discover(PORTS)
+    scene.list(PORTS, constraint())
+    scene.sources.disconnect()
+    scene.discover()
+    scene.discover(PORTS)
+    scene.list(PORTS, constraint())
+    scene.sources.disconnect()
+    scene.discover(after=DELAY)
+    scene.discover(after=DELAY - 1)
+    assert scene.wanted()
+    scene.discover()
+    assert not scene.wanted()
+
+
+def test_reports_left_behind_stay_so_over_a_reconnect() -> None:
+    """The older API is listed first after it, and again later: at no time does it speak."""
+    left = {("kyverno", POLICY_REPORTS, "shop")}
+    scene = Scene()
+    now = START // 1000
+    old, new = report(OLD, at=now - SUPERSEDED_AFTER_SECONDS - 1), report(NEW, at=now)
+    scene.discover(OLD, NEW)
+    scene.list(OLD, old)
+    assert not scene.sources.superseded.reports
+    scene.list(NEW, new)
+    assert scene.sources.superseded.reports == left
+    frozen = scene.ledger.desired.superseded
+    assert frozen
+    scene.sources.disconnect()
+    scene.discover(OLD, NEW)
+    scene.list(OLD, old)
+    assert scene.sources.superseded.reports == left
+    scene.list(NEW, new)
+    assert scene.sources.superseded.reports == left
+    assert scene.ledger.desired.superseded == frozen
+
+
+def test_a_report_of_one_namespace_supersedes_none_of_another() -> None:
+    """Whoever may write reports in one namespace has no say about an engine's reports elsewhere."""
+    scene = Scene()
+    now = START // 1000
+    scene.discover(OLD, NEW)
+    scene.list(OLD, report(OLD, at=now - SUPERSEDED_AFTER_SECONDS - 1))
+    scene.list(NEW, report(NEW, at=now, namespace="tenant"))
+    assert not scene.sources.superseded.reports
+    assert not scene.ledger.desired.superseded
+    assert scene.wanted() == 2

@@ -1,0 +1,557 @@
+"""The conditions of a MonitoredCluster: a table of snapshots, and what is said of each."""
+
+import re
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from policyhub.api.status import Condition
+from policyhub.cluster import conditions
+from policyhub.cluster.fault import Fault
+from policyhub.cluster.snapshot import Findings, Foreign, OwnersSeen, PoliciesSeen, Snapshot, SourceSeen, Strays
+from policyhub.cluster.state import CONNECTING, DISCOVERING, INCOMPLETE, NOT_VERIFIED
+from policyhub.status import build
+from policyhub.sync.entry import NEW, NOTIFIED, RESOLVED, SUPPRESSED
+from policyhub.sync.guard import Hold
+from policyhub.sync.plan import Change
+from policyhub.sync.refusals import Refusal, Refused
+from policyhub.sync.shares import Excess
+
+NOW = 1_790_000_000_000
+REPORTS = "policyreports.v1alpha2.wgpolicyk8s.io"
+UID = "5b2d7f1c"
+SEEN = Snapshot(
+    name="prod",
+    identity="arn",
+    account="111122223333",
+    region="eu-west-1",
+    cluster_uid=UID,
+    sources=(SourceSeen(name=REPORTS, objects=3, last_listed=NOW, newest=NOW // 1000),),
+)
+"""All is well."""
+WELL = {
+    "Ready": ("True", "AllWell"),
+    "Connected": ("True", "Connected"),
+    "HubReachable": ("True", "Reachable"),
+    "SourcesComplete": ("True", "Complete"),
+    "InSync": ("True", "InSync"),
+    "OwnersKnown": ("True", "Watched"),
+    "PoliciesKnown": ("True", "Watched"),
+    "InputAccepted": ("True", "AllAccepted"),
+    "ArchiveHeld": ("False", "NothingHeld"),
+    "IdentityConflict": ("False", "NoConflict"),
+}
+
+
+def found(**changes: Any) -> Findings:
+    return replace(Findings(cluster_uid=UID), **changes)
+
+
+def refused(
+    reason: str, *, namespace: str = "shop", objects: int = 1, number: int = 7, taken: int | None = 5
+) -> Refused:
+    refusal = Refusal(reason, number=number, taken=taken)
+    origin = "policyreports.wgpolicyk8s.io"
+    reasons = Counter({reason: number})
+    return Refused(namespace=namespace, objects=objects, reasons=reasons, origin=origin, name="big", refusal=refusal)
+
+
+def verdicts(seen: Snapshot, *, was_in_sync: bool = False) -> dict[str, tuple[str, str, str]]:
+    told = conditions.conditions(seen, was_in_sync=was_in_sync, now=NOW)
+    return {type_: (status, fault.reason, fault.message) for type_, status, fault in told}
+
+
+DENIED = Fault("AccessDenied", "grant it")
+AWAY = Fault("Unreachable", "no route")
+UNAVAILABLE = Fault("InventoryUnavailable", "for 15 minutes")
+Row = tuple[dict[str, Any], dict[str, tuple[str, str]], dict[str, str]]
+"""What is otherwise than well; the conditions that differ; and a part of their messages."""
+
+ROWS: dict[str, Row] = {
+    "all is well": (
+        {},
+        {},
+        {
+            "Ready": "up to date",
+            "Connected": "the API server answers",
+            "HubReachable": "Security Hub of 111122223333, eu-west-1 takes",
+            "SourcesComplete": "1 sources are listed and watched",
+            "InSync": "has what the cluster calls for",
+            "IdentityConflict": "no other cluster",
+        },
+    ),
+    "the first moment": (
+        {
+            "cluster_uid": "",
+            "connection": CONNECTING,
+            "account_fault": NOT_VERIFIED,
+            "discovery": DISCOVERING,
+            "inventory": INCOMPLETE,
+            "sources": (),
+            "owners": OwnersSeen(watched=False),
+            "policies": None,
+            "findings": None,
+        },
+        {
+            "Ready": ("Unknown", "Connecting"),
+            "Connected": ("Unknown", "Connecting"),
+            "HubReachable": ("Unknown", "NotVerified"),
+            "SourcesComplete": ("Unknown", "Connecting"),
+            "InSync": ("Unknown", "Connecting"),
+            "OwnersKnown": ("Unknown", "Listing"),
+            "PoliciesKnown": ("Unknown", "Listing"),
+            "InputAccepted": ("Unknown", "NotRead"),
+        },
+        {},
+    ),
+    "never connected": (
+        {"connection": AWAY, "findings": None},
+        {
+            "Ready": ("False", "Unreachable"),
+            "Connected": ("False", "Unreachable"),
+            "SourcesComplete": ("False", "NotConnected"),
+            "InSync": ("False", "NotConnected"),
+            "InputAccepted": ("Unknown", "NotRead"),
+        },
+        {"SourcesComplete": "not connected: no route", "InSync": "was not read yet"},
+    ),
+    "the connection is lost": (
+        {"connection": AWAY, "owners": OwnersSeen(faults=(Fault("Unreachable", "pods: no route"),))},
+        {
+            "Ready": ("False", "Unreachable"),
+            "Connected": ("False", "Unreachable"),
+            "SourcesComplete": ("False", "NotConnected"),
+            "OwnersKnown": ("False", "Unreachable"),
+        },
+        {},
+    ),
+    "a uid that is none": ({"cluster_uid": "a; reboot"}, {}, {"Connected": "is none, and not shown"}),
+    "an account that is refused": (
+        {"account_fault": DENIED},
+        {
+            "Ready": ("False", "AccessDenied"),
+            "HubReachable": ("False", "AccessDenied"),
+            "InSync": ("False", "HubUnreachable"),
+        },
+        {"Ready": "grant it"},
+    ),
+    "a hub that takes nothing": (
+        {"hub": Fault("NotEnabled", "enable it")},
+        {"Ready": ("False", "NotEnabled"), "HubReachable": ("False", "NotEnabled")},
+        {"HubReachable": "enable it"},
+    ),
+    "an account goes before the hub": (
+        {"account_fault": DENIED, "hub": Fault("NotEnabled", "enable it")},
+        {
+            "Ready": ("False", "AccessDenied"),
+            "HubReachable": ("False", "AccessDenied"),
+            "InSync": ("False", "HubUnreachable"),
+        },
+        {},
+    ),
+    "GetFindings is refused": (
+        {"reading": DENIED, "inventory": INCOMPLETE},
+        {
+            "Ready": ("False", "AccessDenied"),
+            "HubReachable": ("False", "AccessDenied"),
+            "InSync": ("False", "HubUnreachable"),
+        },
+        {},
+    ),
+    "GetFindings is refused for 15 minutes": (
+        {"reading": DENIED, "inventory": UNAVAILABLE},
+        {
+            "Ready": ("False", "AccessDenied"),
+            "HubReachable": ("False", "AccessDenied"),
+            "InSync": ("False", "InventoryUnavailable"),
+        },
+        {"InSync": "for 15 minutes"},
+    ),
+    "an account that is refused, for 15 minutes": (
+        {"account_fault": DENIED, "inventory": UNAVAILABLE},
+        {
+            "Ready": ("False", "AccessDenied"),
+            "HubReachable": ("False", "AccessDenied"),
+            "InSync": ("False", "HubUnreachable"),
+        },
+        {},
+    ),
+    "no page of the inventory for 15 minutes": (
+        {"inventory": UNAVAILABLE},
+        {"Ready": ("False", "InventoryUnavailable"), "InSync": ("False", "InventoryUnavailable")},
+        {},
+    ),
+    "the inventory is under way": (
+        {"inventory": INCOMPLETE},
+        {"Ready": ("False", "InventoryIncomplete"), "InSync": ("False", "InventoryIncomplete")},
+        {},
+    ),
+    "what is served is not known": (
+        {"discovery": DISCOVERING, "sources": ()},
+        {"Ready": ("Unknown", "Discovering"), "SourcesComplete": ("Unknown", "Discovering")},
+        {},
+    ),
+    "no source": (
+        {"sources": ()},
+        {"SourcesComplete": ("True", "NoSourceServed")},
+        {"SourcesComplete": "policy engine"},
+    ),
+    "sources with faults": (
+        {"source_faults": {f"s{n}": Fault("Listing" if n == 1 else "ListingFailed", f"why {n}") for n in range(1, 8)}},
+        {"Ready": ("False", "ListingFailed"), "SourcesComplete": ("False", "ListingFailed")},
+        {"SourcesComplete": "s1: why 1; s2: why 2; s3: why 3; s4: why 4; s5: why 5; and 2 more"},
+    ),
+    "five sources with faults": (
+        {"source_faults": {f"s{n}": Fault("Listing", "wait") for n in range(5)}},
+        {"Ready": ("False", "Listing"), "SourcesComplete": ("False", "Listing")},
+        {"SourcesComplete": "s4: wait"},
+    ),
+    "kinds of constraints that went": (
+        {"kept": 4, "sources": (*SEEN.sources, SourceSeen(name="gone.v1beta1.constraints", vanished=True))},
+        {},
+        {"SourcesComplete": "1 sources are listed and watched; 4 findings of constraint kinds"},
+    ),
+    "sources that the CRD does not take": (
+        {"sources": (*SEEN.sources, SourceSeen(name="Upper.v1.x"), SourceSeen(name="-a.v1.x"))},
+        {},
+        {"SourcesComplete": "3 sources are listed and watched; 2 of them are not shown"},
+    ),
+    "superseded reports": (
+        {"findings": found(superseded=tuple(("kyverno", f"g{n:02}") for n in range(12)))},
+        {"SourcesComplete": ("True", "FrozenReports")},
+        {"SourcesComplete": "kyverno in g09, and 2 more"},
+    ),
+    "the first listing": (
+        {"findings": found(reports_listed=False)},
+        {"Ready": ("False", "Listing"), "InSync": ("False", "Listing")},
+        {},
+    ),
+    "another cluster at work": (
+        {"findings": found(conflict=Foreign(number=30, uid="other"), reports_listed=False)},
+        {
+            "Ready": ("False", "OtherCluster"),
+            "InSync": ("False", "IdentityConflict"),
+            "IdentityConflict": ("True", "OtherCluster"),
+        },
+        {"IdentityConflict": f"at least 30 findings of arn from the cluster with uid other; this one has {UID}"},
+    ),
+    "a few foreign findings": (
+        {"findings": found(foreign=Foreign(number=2, uid="", example="id-1"))},
+        {"Ready": ("True", "ForeignFindings"), "IdentityConflict": ("True", "ForeignFindings")},
+        {
+            "IdentityConflict": "2 findings under the identity of this cluster are another's in Security Hub, such as"
+            " id-1"
+        },
+    ),
+    "foreign findings that are missing": (
+        {"findings": found(quarantined=2, foreign=Foreign(number=2, uid="other", example="id-1"))},
+        {
+            "Ready": ("False", "FindingsQuarantined"),
+            "InSync": ("False", "FindingsQuarantined"),
+            "IdentityConflict": ("True", "ForeignFindings"),
+        },
+        {"InSync": "2 findings of this cluster are not sent"},
+    ),
+    "an older MonitoredCluster": (
+        {"claimed_twice": "first"},
+        {
+            "Ready": ("False", "ClaimedTwice"),
+            "InSync": ("False", "IdentityConflict"),
+            "IdentityConflict": ("True", "ClaimedTwice"),
+        },
+        {"IdentityConflict": "MonitoredCluster first"},
+    ),
+    "younger MonitoredClusters": (
+        {"rivals": tuple(f"r{n}" for n in range(12))},
+        {"IdentityConflict": ("True", "AlsoClaimed")},
+        {"IdentityConflict": "r9 and others"},
+    ),
+    "MonitoredClusters are not listed": (
+        {"unlisted": True},
+        {"Ready": ("False", "Starting"), "InSync": ("False", "Starting")},
+        {},
+    ),
+    "a conflict goes before all else": (
+        {"claimed_twice": "first", "connection": AWAY, "unlisted": True},
+        {
+            "Ready": ("False", "ClaimedTwice"),
+            "Connected": ("False", "Unreachable"),
+            "SourcesComplete": ("False", "NotConnected"),
+            "InSync": ("False", "IdentityConflict"),
+            "IdentityConflict": ("True", "ClaimedTwice"),
+        },
+        {},
+    ),
+    "mode DryRun": (
+        {"mode": "DryRun", "preview": {Change.NEW: 3, Change.ARCHIVED: 1}},
+        {"Ready": ("False", "DryRun"), "InSync": ("False", "DryRun")},
+        {"InSync": "would be: 1 archived, 3 new"},
+    ),
+    "mode DryRun with nothing to do": (
+        {"mode": "DryRun"},
+        {"Ready": ("False", "DryRun"), "InSync": ("False", "DryRun")},
+        {"InSync": "would be: none"},
+    ),
+    "mode NoArchive": ({"findings": found(mode_holds=4)}, {}, {"InSync": "; 4 findings would be archived"}),
+    "findings that are refused": (
+        {"findings": found(rejected=3, quarantined=1, pending=9)},
+        {"Ready": ("False", "FindingsRejected"), "InSync": ("False", "FindingsRejected")},
+        {"InSync": "refuses 3 findings"},
+    ),
+    "backlog": (
+        {"findings": found(pending=9, oldest_pending=NOW)},
+        {"Ready": ("False", "Pending"), "InSync": ("False", "Pending")},
+        {"InSync": "9 changes wait"},
+    ),
+    "no roll-up": (
+        {"roll_up": False, "owners": OwnersSeen(watched=False)},
+        {"OwnersKnown": ("False", "RollUpOff")},
+        {},
+    ),
+    "owners are listed": (
+        {"owners": OwnersSeen(faults=(Fault("Listing", "pods"),))},
+        {"Ready": ("False", "OwnersUnknown"), "OwnersKnown": ("Unknown", "Listing")},
+        {},
+    ),
+    "owners are forbidden": (
+        {"owners": OwnersSeen(faults=(Fault("Listing", "pods"), Fault("Forbidden", "allow it")))},
+        {"Ready": ("True", "OwnersForbidden"), "OwnersKnown": ("False", "Forbidden")},
+        {"Ready": "; allow it", "OwnersKnown": "allow it"},
+    ),
+    "owners fail": (
+        {"owners": OwnersSeen(faults=(Fault("Forbidden", "allow it"), Fault("ListingFailed", "pods: 500")))},
+        {"Ready": ("False", "OwnersUnknown"), "OwnersKnown": ("False", "ListingFailed")},
+        {"Ready": "(condition OwnersKnown): pods: 500"},
+    ),
+    "controllers that are none": (
+        {"owners": OwnersSeen(strays=Strays(objects=8, namespaces=2, example="shop/x"))},
+        {},
+        {"OwnersKnown": "watched; 8 objects in 2 namespaces name a controller"},
+    ),
+    "no enrichment": (
+        {"enrichment": False, "policies": None},
+        {"PoliciesKnown": ("False", "EnrichmentOff")},
+        {},
+    ),
+    "policies are watched": ({"policies": PoliciesSeen(kinds=3)}, {}, {"PoliciesKnown": "3 kinds of policies"}),
+    "policies are listed": (
+        {"policies": PoliciesSeen(kinds=3, faults={"a": Fault("Listing", "wait")})},
+        {"PoliciesKnown": ("Unknown", "Listing")},
+        {},
+    ),
+    "policies are refused": (
+        {"policies": PoliciesSeen(faults={"a": Fault("Listing", "wait"), "b": Fault("Forbidden", "allow it")})},
+        {"PoliciesKnown": ("False", "Forbidden")},
+        {"PoliciesKnown": "allow it"},
+    ),
+    "policies are looked for": (
+        {"policies": PoliciesSeen(settled=False, faults={"g": Fault("DiscoveryFailed", "not yet")})},
+        {"PoliciesKnown": ("Unknown", "Listing")},
+        {},
+    ),
+    "policies cannot be found": (
+        {"policies": PoliciesSeen(faults={"g": Fault("DiscoveryFailed", "500")})},
+        {"PoliciesKnown": ("False", "DiscoveryFailed")},
+        {},
+    ),
+    "policies refused before they settle": (
+        {"policies": PoliciesSeen(settled=False, faults={"g": Fault("Forbidden", "allow it")})},
+        {"PoliciesKnown": ("False", "Forbidden")},
+        {},
+    ),
+    "what was not understood": (
+        {"findings": found(refused=(refused("no-policy", namespace="", objects=3),))},
+        {"Ready": ("True", "InputRefused"), "InputAccepted": ("False", "NotUnderstood")},
+        {
+            "Ready": "up to date, but: outside of namespaces: not understood or not taken: 7 no-policy",
+            "InputAccepted": "big (and 2 more objects)",
+        },
+    ),
+    "too many results": (
+        {"findings": found(refused=(refused(Excess.REPORT_RESULTS),), late=("team",), exhausted=("team",))},
+        {"Ready": ("True", "InputRefused"), "InputAccepted": ("False", "LimitExceeded")},
+        {"InputAccepted": "shop: 7 results in one report, 5 taken (POLICYHUB_LIMIT_REPORT_RESULTS)"},
+    ),
+    "too many bytes": (
+        {"findings": found(refused=(refused(Excess.REPORT_BYTES),))},
+        {"Ready": ("True", "InputRefused"), "InputAccepted": ("False", "LimitExceeded")},
+        {"InputAccepted": "a report of 7 bytes was not read"},
+    ),
+    "too many of a namespace": (
+        {"findings": found(refused=(refused(Excess.NAMESPACE, taken=None),))},
+        {"Ready": ("True", "InputRefused"), "InputAccepted": ("False", "LimitExceeded")},
+        {"InputAccepted": "7 violations in one report, 0 taken (its namespace"},
+    ),
+    "too many of the cluster": (
+        {"findings": found(refused=(refused(Excess.CLUSTER),))},
+        {"Ready": ("True", "InputRefused"), "InputAccepted": ("False", "LimitExceeded")},
+        {"InputAccepted": "5 taken (the cluster"},
+    ),
+    "written faster than read": (
+        {"findings": found(late=("team",), refused=(refused("no-policy"),))},
+        {"Ready": ("True", "InputRefused"), "InputAccepted": ("False", "ReadLater")},
+        {"InputAccepted": "team: its reports are written faster"},
+    ),
+    "imports used up": (
+        {"findings": found(exhausted=tuple(f"n{n:02}" for n in range(12)), late=("team",))},
+        {"Ready": ("True", "InputRefused"), "InputAccepted": ("False", "ImportsUsedUp")},
+        {"InputAccepted": "and 3 more"},
+    ),
+    "the guard holds": (
+        {"guarded": {"kyverno": Hold(since=NOW, lost=30, total=40)}},
+        {"ArchiveHeld": ("True", "TooManyLost")},
+        {"ArchiveHeld": "kyverno: 30 of 40 active findings"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "differ", "says"), ROWS.values(), ids=ROWS.keys())
+def test_what_is_said_of_a_cluster(
+    changes: dict[str, Any], differ: dict[str, tuple[str, str]], says: dict[str, str]
+) -> None:
+    """Each condition of each snapshot, and the words of those that differ from the base."""
+    told = verdicts(replace(SEEN, **changes))
+    assert {type_: verdict[:2] for type_, verdict in told.items()} == WELL | differ
+    for type_, part in says.items():
+        assert part in told[type_][2]
+
+
+def test_ready_is_told_first_and_each_once() -> None:
+    told = [type_ for type_, _, _ in conditions.conditions(SEEN, was_in_sync=True, now=NOW)]
+    assert told[0] == "Ready"
+    assert sorted(told) == sorted(WELL)
+
+
+@pytest.mark.parametrize(
+    ("was_in_sync", "age", "in_sync"),
+    [
+        pytest.param(True, conditions.BACKLOG_MS, "True", id="a change on its way"),
+        pytest.param(True, conditions.BACKLOG_MS + 1, "False", id="a change that waits"),
+        pytest.param(True, None, "True", id="nothing says since when"),
+        pytest.param(False, 0, "False", id="still the backlog of before"),
+    ],
+)
+def test_a_fresh_change_is_no_backlog(*, was_in_sync: bool, age: int | None, in_sync: str) -> None:
+    """InSync stays True through the seconds in which a change is on its way, once it was."""
+    seen = replace(SEEN, findings=found(pending=1, oldest_pending=None if age is None else NOW - age))
+    assert verdicts(seen, was_in_sync=was_in_sync)["InSync"][0] == in_sync
+
+
+def test_sources_are_shown_while_there_is_room() -> None:
+    """Those that the API server would take, in order, within the bytes and the number that it takes."""
+    many = [SourceSeen(name=f"k{n:04}.v1.x") for n in range(conditions.SOURCES + 5)]
+    assert conditions.shown(many) == many[: conditions.SOURCES]
+    long = [SourceSeen(name=f"k{n:04}" + "x" * 300) for n in range(1_000)]
+    assert len(conditions.shown(long)) == conditions.SOURCES_BYTES // (305 + 200)
+    assert conditions.shown([many[0], many[0], SourceSeen(name="Upper")]) == [many[0]]
+
+
+def test_the_status_tells_the_numbers() -> None:
+    """Counts by severity and triage, sources with their times; the transition time stands while a status does."""
+    triage = {(NEW, "HIGH"): 1, (NEW, "LOW"): 2, (NOTIFIED, "LOW"): 4, (SUPPRESSED, "LOW"): 8, (RESOLVED, "LOW"): 16}
+    seen = replace(
+        SEEN,
+        inventory_at=NOW,
+        past_sla=5,
+        findings=found(active={"CRITICAL": 1, "HIGH": 2, "LOW": 4}, triage=triage, pending=0, held=6),
+    )
+    before = Condition.model_validate(
+        {"type": "InSync", "status": "True", "reason": "x", "message": "", "lastTransitionTime": "2020-01-01T00:00:00Z"}
+    )
+    built = build(seen, previous={"InSync": before}, generation=7, now=NOW)
+    told = built.findings
+    assert told is not None
+    assert (told.active, told.critical, told.high, told.pending, told.held, told.past_sla) == (7, 1, 2, 0, 6, 5)
+    assert (told.open, told.notified, told.suppressed, told.resolved) == (3, 4, 8, 16)
+    assert told.triage_read is not None
+    assert int(told.triage_read.timestamp()) == NOW // 1000
+    source = built.sources[0]
+    assert (source.resource, source.objects, source.state) == (REPORTS, 3, "Watching")
+    assert source.last_listed is not None
+    assert source.newest_result is not None
+    since = {condition.type: condition.last_transition_time for condition in built.conditions}
+    assert since["InSync"] == before.last_transition_time
+    assert int(since["Ready"].timestamp()) == NOW // 1000
+    assert {condition.observed_generation for condition in built.conditions} == {7}
+    assert (built.identity, built.cluster_uid, built.observed_generation) == ("arn", UID, 7)
+
+
+def test_numbers_that_are_not_known_are_left_out() -> None:
+    """Before the cluster has told who it is, and before an inventory is complete."""
+    built = build(replace(SEEN, findings=None, cluster_uid="a; reboot"), previous={}, generation=1, now=NOW)
+    assert built.findings is not None
+    assert built.findings.active is None
+    assert built.cluster_uid is None
+    read = build(SEEN, previous={}, generation=1, now=NOW).findings
+    assert read is not None
+    assert (read.active, read.open, read.triage_read) == (0, None, None)
+
+
+FIVE = {f"s{n}": Fault("Listing", "wait") for n in range(5)}
+NAMED = tuple(("kyverno", f"g{n}") for n in range(10))
+GUARDED = {f"e{n}": Hold(since=NOW, lost=30, total=40) for n in range(6)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "type_", "ends"),
+    [
+        pytest.param({"source_faults": FIVE}, "SourcesComplete", "; s4: wait", id="five sources"),
+        pytest.param({"findings": found(superseded=NAMED)}, "SourcesComplete", "kyverno in g9", id="ten superseded"),
+        pytest.param(
+            {"rivals": tuple("abcdefghij")}, "IdentityConflict", "j: delete what is not needed", id="ten rivals"
+        ),
+        pytest.param(
+            {"findings": found(late=tuple("abcdefghij"))},
+            "InputAccepted",
+            "than they are read, and read later",
+            id="ten",
+        ),
+        pytest.param(
+            {"findings": found(refused=(refused("no-policy"),))}, "InputAccepted", "wgpolicyk8s.io/big", id="one object"
+        ),
+    ],
+)
+def test_a_list_that_fits_says_nothing_of_more(changes: dict[str, Any], type_: str, ends: str) -> None:
+    """As many as are named, and not one more that is only counted."""
+    message = verdicts(replace(SEEN, **changes))[type_][2]
+    assert message.endswith(ends)
+    assert not re.search(r"and \d+ more|and others", message)
+
+
+@pytest.mark.parametrize(("number", "more"), [(5, ""), (6, "; and 1 more.")])
+def test_engines_that_are_held_are_named_by_fives(number: int, more: str) -> None:
+    """In their order; how many others there are is said."""
+    message = verdicts(replace(SEEN, guarded=dict(list(GUARDED.items())[:number])))["ArchiveHeld"][2]
+    assert "; e4: 30 of 40" in message
+    assert "e5:" not in message
+    assert ("more" in message.partition(". None of them")[0]) == bool(more)
+    assert more in message
+
+
+def test_reasons_of_one_namespace_are_named_by_fives() -> None:
+    """The first five in their order."""
+    many = replace_reasons(refused("r0"), {f"r{n}": 1 for n in range(7)})
+    message = verdicts(replace(SEEN, findings=found(refused=(many,))))["InputAccepted"][2]
+    assert "1 r4" in message
+    assert "r5" not in message
+
+
+def replace_reasons(one: Refused, reasons: dict[str, int]) -> Refused:
+    return Refused(
+        namespace=one.namespace,
+        objects=one.objects,
+        reasons=Counter(reasons),
+        origin=one.origin,
+        name=one.name,
+        refusal=one.refusal,
+    )
+
+
+def test_the_last_source_that_fits_is_shown() -> None:
+    """Its name and what it takes beside fill what is left to the byte."""
+    size = conditions.SOURCES_BYTES // 500
+    full = [SourceSeen(name=f"k{n:04}" + "x" * 295) for n in range(size)]
+    assert conditions.shown(full) == full
+    assert len(conditions.shown([*full, SourceSeen(name="k")])) == size
