@@ -2,7 +2,8 @@
 
 kopf watches; an event handler hands the object over. No finalizer and no annotation is ever set: nothing of ours would
 keep an object Terminating after `helm uninstall`. kopf does not report what was deleted while its watch was down, so
-the list of MonitoredClusters is compared once a minute.
+the list of MonitoredClusters is compared once a minute. What arrives late changes nothing that is known since
+(`policyhub.versions`).
 
 Where the settings select MonitoredClusters by labels, the others are another operator's: nothing is written to them.
 One that loses its label is given up like one that was deleted, and its findings stay for the operator that takes it.
@@ -13,22 +14,18 @@ creating one more; nothing is sent before all have been listed once, in whatever
 
 import asyncio
 import contextlib
-import json
-import os
 import random
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple, cast
 
-import kopf
 import msgspec
 import structlog
 from botocore.exceptions import BotoCoreError, UnknownRegionError
 from pydantic import ValidationError
 
 from policyhub.api import selector
-from policyhub.api.monitoredcluster import GROUP, PLURAL, VERSION, MonitoredCluster
+from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.api.status import Condition
 from policyhub.cluster.conflict import ADOPT_ANNOTATION
 from policyhub.cluster.contact import Connect
@@ -36,13 +33,13 @@ from policyhub.cluster.fault import Fault
 from policyhub.cluster.runner import DataPlane
 from policyhub.cluster.site import Site
 from policyhub.hubs import Hubs, Key, cancelled
-from policyhub.kube import local
 from policyhub.kube.body import PAGE
-from policyhub.kube.connection import Connection, Refused, Unreachable, in_cluster_address
+from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.metrics import Metrics
 from policyhub.reporter import RESOURCE, YOUNGEST, Reporter, Watched
 from policyhub.settings import Settings
 from policyhub.sources.text import clean
+from policyhub.versions import Standing, Versions
 
 log = structlog.get_logger(__name__)
 
@@ -50,19 +47,29 @@ COMPARE_SECONDS = 60.0
 LIST_SECONDS = 5.0
 """Until the first listing of MonitoredClusters has succeeded."""
 RESTART_SECONDS = 5.0
+READINGS = 3
+"""Of one object in a row, where it changes while it is read."""
 
 
 class Unreadable(Exception):  # noqa: N818  (the name says what happened)
     """What should be a MonitoredCluster lacks what every object has."""
 
 
-def identified(body: object) -> tuple[str, str]:
-    """Name and uid of an object. Raises Unreadable."""
+class _Named(NamedTuple):
+    """Which object it is, and which state of it."""
+
+    name: str
+    uid: str
+    version: str
+
+
+def identified(body: object) -> _Named:
+    """Raises Unreadable."""
     metadata = body.get("metadata") if isinstance(body, Mapping) else None
     name, uid = (metadata.get("name"), metadata.get("uid")) if isinstance(metadata, Mapping) else (None, None)
     if not (isinstance(name, str) and name and isinstance(uid, str)):
         raise Unreadable("an object without name and uid")
-    return name, uid
+    return _Named(name, uid, str(cast("Mapping[str, Any]", metadata).get("resourceVersion") or ""))
 
 
 class _Listed(msgspec.Struct):
@@ -98,6 +105,7 @@ class Supervisor:
         self._open_home = open_home
         self._selector = selector.parse(settings.watch_selector or "")
         self.watched: dict[str, Watched] = {}
+        self._versions = Versions()
         self._listed = False
         """Whether all MonitoredClusters have been listed once."""
         self._reporter = Reporter(self.watched, home=home, metrics=metrics, now=now, clock=clock)
@@ -105,21 +113,60 @@ class Supervisor:
 
     # -- coming and going -----------------------------------------------------------------------------------------
 
-    async def observe(self, body: Mapping[str, Any]) -> None:
-        """Take a MonitoredCluster as it is now. One event of a name at a time: kopf has a worker for each uid. What is
-        wrong with one is that one's.
+    async def observe(self, body: Mapping[str, Any], *, left: int | None = None) -> None:
+        """Take a MonitoredCluster as it is now. `left` is the moment at which it was asked for, by `Versions`; None: an
+        event told of it.
         """
         try:
-            name, uid = identified(body)
+            named = identified(body)
         except Unreadable as error:
             log.warning("monitored_cluster_unreadable", message=str(error))
             return
-        async with self._turns[name]:
+        match self._versions.judge(*named, left=left):
+            case Standing.DOUBTFUL:
+                await self._read_again(named.name, named.uid)
+            case Standing.OUTDATED:
+                log.info("monitored_cluster_outdated", cluster=named.name, uid=named.uid, version=named.version)
+            case Standing.CURRENT:
+                await self._admit(named, body, told=left is None)
+
+    async def _admit(self, named: _Named, body: Mapping[str, Any], *, told: bool) -> None:
+        """One state of a name at a time: kopf has a worker for each uid. What is wrong with one is that one's."""
+        self._versions.note(*named, told=told)
+        async with self._turns[named.name]:
+            if not self._versions.newest(*named):  # a newer one came while this one waited for its turn
+                return
             try:
-                await self._take(name, body)
+                await self._take(named.name, body)
             except Exception as error:  # outermost: a mistake of ours about one must not stop the others
-                log.exception("monitored_cluster_failed", cluster=name)
-                self._fail(name, uid, error)
+                log.exception("monitored_cluster_failed", cluster=named.name)
+                self._fail(named.name, named.uid, error)
+
+    async def _read_again(self, name: str, uid: str) -> None:
+        """Take the object as the API server has it now: what came of this uid contradicts what is known of the name.
+        Where that cannot be read, or changes each time, nothing is done: the next comparison asks again.
+        """
+        for _ in range(READINGS):
+            left, known = self._versions.moment(), self._versions.uid(name)
+            try:
+                items = await self._list({"fieldSelector": f"metadata.name={name}"})
+                read = [(identified(body), body) for body in map(msgspec.json.decode, items)]
+            except (Refused, Unreachable, Unreadable, msgspec.MsgspecError, RecursionError) as error:
+                log.warning("monitored_cluster_not_read", cluster=name, message=clean(str(error)))
+                return
+            for gone in {uid, known} - {None, *(named.uid for named, _ in read)}:
+                await self.forget(name, str(gone))
+            if not read:
+                return
+            (named, body), *_ = read
+            overtaken = self._versions.noted_since(left, name, named.uid)
+            if not overtaken or self._versions.judge(*named, left=left) is Standing.CURRENT:
+                await self._admit(named, body, told=False)
+                return
+
+    async def _list(self, params: Mapping[str, str] | None = None) -> list[msgspec.Raw]:
+        """Raises Refused, Unreachable, MsgspecError, RecursionError."""
+        return msgspec.json.decode(await self._home.get(RESOURCE, params, limit=PAGE), type=_Listed).items
 
     async def _take(self, name: str, body: Mapping[str, Any]) -> None:
         if self._selector.matches(body["metadata"].get("labels") or {}):
@@ -190,6 +237,7 @@ class Supervisor:
 
     async def forget(self, name: str, uid: str) -> None:
         """The MonitoredCluster is gone: its findings stay as they are. Another of the same name is another one."""
+        self._versions.end(name, uid)
         async with self._turns[name]:
             watched = self.watched.get(name)
             if watched is None or watched.uid != uid:
@@ -317,22 +365,21 @@ class Supervisor:
 
     async def _compare(self) -> None:
         """Raises Refused, Unreachable; MsgspecError, RecursionError where the list cannot be read."""
-        before = {watched.name: watched.uid for watched in self.watched.values()}
-        listed = msgspec.json.decode(await self._home.get(RESOURCE, limit=PAGE), type=_Listed).items
+        left = self._versions.moment()
+        listed = await self._list()
         there: dict[tuple[str, str], Mapping[str, Any]] = {}
-        unread = 0
         for raw in listed:
             try:
                 body = msgspec.json.decode(raw)
-                there[identified(body)] = body
+                named = identified(body)
             except (Unreadable, msgspec.MsgspecError, RecursionError) as error:
-                unread += 1
                 log.warning("monitored_cluster_unreadable", message=clean(str(error)))
-        if not unread:  # else one of those that seem to be gone may be there
-            for name, uid in before.items() - there.keys():
-                await self.forget(name, uid)
+            else:
+                there[named.name, named.uid] = body
+        for name, uid in self._versions.missing(there, left=left):
+            await self._read_again(name, uid)
         for body in sorted(there.values(), key=lambda body: str(body["metadata"].get("creationTimestamp") or YOUNGEST)):
-            await self.observe(body)
+            await self.observe(body, left=left)
         if not self._listed:
             self._listed = True
             self._claim()
@@ -355,57 +402,3 @@ def _conditions(body: Mapping[str, Any]) -> dict[str, Condition]:
             read = Condition.model_validate(condition)
             found[read.type] = read
     return found
-
-
-def registry(supervisor: Supervisor, loop: asyncio.AbstractEventLoop) -> kopf.OperatorRegistry:
-    """Sign-in, and every event of a MonitoredCluster, handed to the loop that the supervisor runs in."""
-    handlers = kopf.OperatorRegistry()
-
-    @kopf.on.login(registry=handlers)
-    async def login(**kwargs: Any) -> kopf.ConnectionInfo:
-        return addressed(kopf.login_with_service_account(**kwargs), os.environ) or await login_locally()
-
-    @kopf.on.event(GROUP, VERSION, PLURAL, registry=handlers)
-    async def changed(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002  (kopf passes by name)
-        if type == "DELETED":
-            work = supervisor.forget(str(body["metadata"]["name"]), str(body["metadata"]["uid"]))
-        else:
-            work = supervisor.observe(json.loads(json.dumps(dict(body))))
-        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
-
-    return handlers
-
-
-def addressed(pod: kopf.ConnectionInfo | None, environ: Mapping[str, str]) -> kopf.ConnectionInfo | None:
-    """Kopf's sign-in as the Pod's service account, at the address that the rest of the process uses: kopf's own is a
-    name, so that it would need a DNS that works. None outside a Pod.
-    """
-    if pod is None:
-        return None
-    return replace(pod, server=in_cluster_address(environ))
-
-
-async def login_locally() -> kopf.ConnectionInfo:
-    """Kopf's sign-in by the kubeconfig that the rest of the process uses; it signs in anew when the token has ended.
-    Raises KubeconfigError, OSError.
-    """
-    access, token = await local.load(os.environ.get("KUBECONFIG") or local.DEFAULT)
-    return kopf.ConnectionInfo(
-        server=access.server,
-        ca_data=access.authority,
-        insecure=not access.verify,
-        token=access.token if token is None else await token(),
-        certificate_data=access.certificate,
-        private_key_data=access.key,
-        proxy_url=access.proxy,
-    )
-
-
-def settings() -> kopf.OperatorSettings:
-    """Kopf without anything that would need permissions or leave marks on objects."""
-    chosen = kopf.OperatorSettings()
-    chosen.posting.enabled = False
-    chosen.scanning.disabled = True
-    chosen.peering.standalone = True
-    chosen.networking.request_timeout = 30
-    return chosen

@@ -3,8 +3,9 @@
 Invariants
 * What `open` gave stays until `release` was called as often; then its engine ends, its threads end with the calls under
   way, and its metrics go.
-* Quotas hold per account and Region, so all roles of one share its buckets. A bucket outlives its last hub for a while:
-  whoever changes a MonitoredCluster again and again gets no fresh one each time.
+* Quotas hold per account and Region, so all roles of one share its buckets, and what was acknowledged lately. Both
+  outlive the last hub for a while: whoever changes a MonitoredCluster again and again gets no fresh bucket each time,
+  and sends nothing again that GetFindings does not show yet.
 """
 
 import asyncio
@@ -24,14 +25,16 @@ from policyhub.hub.bucket import TokenBucket
 from policyhub.hub.client import WORKERS, HubClient
 from policyhub.metrics import Metrics
 from policyhub.settings import Settings
+from policyhub.sync.acknowledged import RECENT_MS, Acknowledged
 from policyhub.sync.engine import Engine
 
 log = structlog.get_logger(__name__)
 
 RESTART_SECONDS = 5.0
-BUCKET_SECONDS = 900.0
-"""A bucket that nobody uses is kept for this long; one that was throttled has long recovered by then."""
-BUCKETS_KEPT = 1_000
+KEPT_SECONDS = RECENT_MS / 1000
+"""What belongs to an account and Region that nobody uses is kept for this long: its acknowledgements are no longer
+recent then, and a bucket that was throttled has long recovered."""
+PLACES_KEPT = 1_000
 """At most so many of them, the last ones used: an account and Region that come back after a thousand others began with
 a full bucket, which is what a bucket is after three seconds."""
 
@@ -75,9 +78,12 @@ class _Hub:
 
 
 @dataclass(slots=True)
-class _Buckets:
+class _Place:
+    """What all roles of one account and Region share."""
+
     imports: TokenBucket
     reads: TokenBucket
+    acknowledged: Acknowledged
     used_at: float
 
 
@@ -105,7 +111,7 @@ class Hubs:
         self._clock = clock
         self._loader = credentials.models()
         self._partitions = credentials.Partitions()
-        self._buckets: dict[tuple[str, str], _Buckets] = {}
+        self._places: dict[tuple[str, str], _Place] = {}
         """By account and Region; those that nobody uses in the order in which they were given up."""
         self._open: dict[Key, _Hub] = {}
         self._ending: set[asyncio.Task[None]] = set()
@@ -134,7 +140,7 @@ class Hubs:
     def _make(self, key: Key) -> _Hub:
         account, region, role_arn, external_id = key
         partition = self._partitions.of(region)  # before anything is there that would have to be closed
-        buckets = self._buckets_of(account, region)
+        place = self._place_of(account, region)
         name = f"{account}/{region}"
         pools = Pool(), Pool()
         clients = credentials.Clients(
@@ -153,8 +159,8 @@ class Hubs:
             clients=clients,
             executor=pools[0],
             readers=pools[1],
-            imports=buckets.imports,
-            reads=buckets.reads,
+            imports=place.imports,
+            reads=place.reads,
             observer=lambda operation, code, seconds: self._observe(name, operation, code, seconds),
         )
         engine = Engine(
@@ -165,26 +171,27 @@ class Hubs:
             wall=self._wall,
             clock=time.monotonic,
             rng=self._rng,
+            acknowledged=place.acknowledged,
         )
         with self._telling:
             self._told[name] = self._told.get(name, 0) + 1
-        self._metrics.hub_rate_limit.labels(name, "BatchImportFindings").set_function(lambda: buckets.imports.rate)
-        self._metrics.hub_rate_limit.labels(name, "GetFindings").set_function(lambda: buckets.reads.rate)
+        self._metrics.hub_rate_limit.labels(name, "BatchImportFindings").set_function(lambda: place.imports.rate)
+        self._metrics.hub_rate_limit.labels(name, "GetFindings").set_function(lambda: place.reads.rate)
         task = asyncio.create_task(self._keep(engine), name=f"engine {name}")
         return _Hub(client=client, clients=clients, engine=engine, task=task, pools=pools)
 
-    def _buckets_of(self, account: str, region: str) -> _Buckets:
+    def _place_of(self, account: str, region: str) -> _Place:
         now, used = self._clock(), {(account, region) for account, region, _, _ in self._open}
-        unused = [place for place in self._buckets if place not in used]
-        for number, place in enumerate(unused):
-            if now - self._buckets[place].used_at > BUCKET_SECONDS or number < len(unused) - BUCKETS_KEPT:
-                del self._buckets[place]
-        if (account, region) not in self._buckets:
+        unused = [key for key in self._places if key not in used]
+        for number, key in enumerate(unused):
+            if now - self._places[key].used_at > KEPT_SECONDS or number < len(unused) - PLACES_KEPT:
+                del self._places[key]
+        if (account, region) not in self._places:
             share = self._settings.hub_quota_share
-            self._buckets[account, region] = _Buckets(
-                bucket.IMPORTS.bucket(share=share), bucket.READS.bucket(share=share), now
+            self._places[account, region] = _Place(
+                bucket.IMPORTS.bucket(share=share), bucket.READS.bucket(share=share), Acknowledged(), now
             )
-        return self._buckets[account, region]
+        return self._places[account, region]
 
     def release(self, key: Key) -> None:
         """One who had opened it needs it no longer; the last one's release closes it. It blocks nothing: calls under
@@ -196,9 +203,9 @@ class Hubs:
             return
         account, region, _, _ = key
         del self._open[key]
-        buckets = self._buckets.pop((account, region))
-        buckets.used_at = self._clock()
-        self._buckets[account, region] = buckets  # the last one used
+        place = self._places.pop((account, region))
+        place.used_at = self._clock()
+        self._places[account, region] = place  # the last one used
         self._end(hub)
         name = hub.engine.hub_name
         with self._telling:

@@ -12,7 +12,8 @@
 
 Invariants
 * Times are compared on one clock only. A holder counts from before it sent a renewal, another replica from after it saw
-  the renewal, so the first always ends before the second begins. `acquireTime` and `renewTime` are for people.
+  the renewal, so the first always ends before the second begins. `acquireTime` and `renewTime` are for people, and for
+  whoever takes it, to know when it was last held (`policyhub.sync.predecessor`).
 * Every write names the resourceVersion that it follows: of two that want it, one is refused and reads again.
 * `remaining` is 0 from the moment at which the lease is lost or given up, and never rises again.
 """
@@ -77,6 +78,7 @@ class _Spec(msgspec.Struct, rename="camel"):
     holder_identity: str | None = None
     lease_duration_seconds: int | None = None
     lease_transitions: int | None = None
+    renew_time: str | None = None
 
 
 class Record(msgspec.Struct):
@@ -113,6 +115,8 @@ class Lease:
         """Whether the API server has told who has it."""
         self.lost = ""
         """Why it was lost."""
+        self.renewed: datetime | None = None
+        """When it was last renewed or given up before this replica took it, by the clock of whoever did."""
         self._namespace, _, self._name = place.partition("/")
         self._leases = f"/apis/coordination.k8s.io/v1/namespaces/{self._namespace}/leases"
         self._api = api
@@ -181,6 +185,8 @@ class Lease:
         self.holder, self.seen = holder, True
         if wait > 0:
             return min(wait, self._timing.poll)
+        if record is not None:
+            self.renewed = _moment(record.spec.renew_time)
         await self._write(record)
         return 0
 
@@ -327,6 +333,15 @@ class _Taken(Exception):  # noqa: N818  (says what happened)
 
 
 _record = msgspec.json.Decoder(Record)
+
+
+def _moment(text: str | None) -> datetime | None:
+    """None where it is no time of Kubernetes: a Lease may be written by anybody who may write it."""
+    try:
+        found = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else None
 
 
 def _decoded(body: bytes) -> Record:

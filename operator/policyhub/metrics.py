@@ -135,6 +135,8 @@ class Metrics:
         self.definitions: list[Definition] = []
         self._section = ""
         self._clustered: list[Gauge] = []
+        self._counted: list[Counter] = []
+        """What is counted of a cluster."""
         self._hubs: list[Gauge | Counter | Histogram] = []
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
@@ -147,7 +149,9 @@ class Metrics:
         self._declare_sources()
 
     def forget_cluster(self, cluster: str) -> None:
-        """Remove every series that describes a cluster that is no longer watched."""
+        """Remove every series that describes a cluster that is no longer watched; what was counted goes on when it is
+        watched again.
+        """
         for gauge in self._clustered:
             gauge.remove_by_labels({"cluster": cluster})
         self.violation_age.set(cluster, {})
@@ -163,10 +167,10 @@ class Metrics:
             metric.remove_by_labels({"hub": hub})
 
     def forget_status(self, cluster: str) -> None:
-        """Remove what is left of a cluster whose MonitoredCluster is gone."""
+        """Remove every series of a cluster whose MonitoredCluster is gone."""
         self.forget_cluster(cluster)
-        self.status_write_failures.remove_by_labels({"cluster": cluster})
-        self.status_written.remove_by_labels({"cluster": cluster})
+        for counter in self._counted:
+            counter.remove_by_labels({"cluster": cluster})
 
     def tell(self, cluster: str, conditions: Iterable[tuple[str, str, str]]) -> None:
         """A cluster's conditions as (type, status, reason), all of them."""
@@ -492,7 +496,10 @@ class Metrics:
 
     def _counter(self, name: str, meaning: str, *labels: str, example: str, detail: str = "") -> Counter:
         self._define(f"{name}_total", "counter", labels, meaning, detail, example)
-        return self._of_hub(_Counter(f"policyhub_{name}", meaning, labels, registry=self.registry), labels)
+        counter = _Counter(f"policyhub_{name}", meaning, labels, registry=self.registry)
+        if "cluster" in labels:
+            self._counted.append(counter)
+        return self._of_hub(counter, labels)
 
     def _histogram(
         self, name: str, meaning: str, *labels: str, buckets: tuple[float, ...], example: str, detail: str = ""

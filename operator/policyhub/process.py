@@ -26,7 +26,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 import policyhub
-from policyhub import approval, handlers, probes, reporter
+from policyhub import approval, handlers, kopf_adapter, probes, reporter
 from policyhub.findings.asff import timestamp
 from policyhub.hub.credentials import CALL_SECONDS
 from policyhub.hubs import Hubs
@@ -235,8 +235,8 @@ class Control:
             try:
                 asyncio.run(
                     kopf.operator(
-                        registry=handlers.registry(supervisor, loop),
-                        settings=handlers.settings(),
+                        registry=kopf_adapter.registry(supervisor, loop),
+                        settings=kopf_adapter.settings(),
                         # Without one kopf asks for its user's name, and a user id of a company's own has none.
                         identity=cast("Any", "policyhub"),
                         standalone=True,

@@ -105,6 +105,8 @@ class Reporter:
         """Write each status when it has changed. Runs until cancelled."""
         while True:
             for watched in list(self._watched.values()):
+                if self._watched.get(watched.name) is not watched:  # it went while another's was written
+                    continue
                 try:
                     await self._report(watched)
                 except Exception:  # outermost loop: one status must not end the others
@@ -174,7 +176,7 @@ class Reporter:
         watched.broken, watched.broken_until = why, self._clock() + RETRY_SECONDS
 
     def _tell(self, watched: Watched, fresh: Status) -> None:
-        if self._watched.get(watched.name) is watched:  # else it was given up while another's was written
+        if self._watched.get(watched.name) is watched:  # else it went while its status was written
             self._metrics.tell(watched.name, [(c.type, c.status, c.reason) for c in fresh.conditions])
 
     async def _write(self, watched: Watched, patch: dict[str, Any]) -> Refused | Unreachable | None:

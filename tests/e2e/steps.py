@@ -198,12 +198,25 @@ def open_reports(stage: Stage) -> None:
 
 def drop_old_reports(stage: Stage) -> None:
     """As the operator's condition FrozenReports advises."""
+    delete_reports(stage)
+    stage.until(lambda: not stage.mirror.of("wgpolicyk8s.io").severities, "the old reports to be gone")
+
+
+def wipe_reports(stage: Stage) -> None:
+    """All of them, at once, while Kyverno is at work: it writes them again as its scan comes by."""
+    before, began = stage.claims(), time.time()
+    delete_reports(stage)
+    stage.until(lambda: stage.scene.scanned(began), "Kyverno to look at all of it again")
+    stage.until(lambda: stage.claims() == before, "the same results as before")
+
+
+def delete_reports(stage: Stage) -> None:
+    """Of the older API."""
     for kind in ("policyreports", "clusterpolicyreports"):
         for report in stage.cluster.request("GET", f"{WGPOLICY}/{kind}")["items"]:
             metadata = report["metadata"]
             where = f"/namespaces/{metadata['namespace']}" if "namespace" in metadata else ""
             stage.delete(f"{WGPOLICY}{where}/{kind}/{metadata['name']}")
-    stage.until(lambda: not stage.mirror.of("wgpolicyk8s.io").severities, "the old reports to be gone")
 
 
 def workload(namespace: str, name: str) -> Workload:
@@ -249,6 +262,7 @@ STEPS = (
     Step("delete a template", delete_template, LESS, by("HarbourEscalation")),
     Step("delete a namespace", delete_namespace, LESS, within("analytics")),
     Step("kill Kyverno", kill(lambda s: s.kyverno, lambda s, t: s.scene.scanned(t)), NOTHING),
+    Step("wipe Kyverno's reports", wipe_reports, NOTHING),
     Step("kill Gatekeeper", kill(lambda s: s.gatekeeper, lambda s, t: s.scene.audited(t)), NOTHING),
     Step("kill the controllers for a while", kill_controllers, frozenset({"changed"}), named("ledger-api")),
     Step("start them again", start_controllers, LESS, named("ledger-api")),

@@ -20,6 +20,10 @@ def _is(*paths: str) -> Fits:
     return lambda request: request.path in paths
 
 
+def listings(request: web.Request) -> bool:
+    return "limit" in request.query
+
+
 def refused(
     code: int,
     reason: str,
@@ -94,6 +98,16 @@ def pages(*, below: tuple[str, ...] = SOURCES) -> Fault:
     """Continue tokens have expired; watches too, so that there are listings. What is counted are the tokens."""
     both = refused(410, "Expired", below=below, fits=lambda request: "continue" in request.query or watches(request))
     return replace(both, counts=lambda request: "continue" in request.query)
+
+
+def late(seconds: float, *, below: tuple[str, ...] = SOURCES) -> Fault:
+    """Listings are answered long after they were asked for, each with what there is then."""
+
+    async def reply(request: web.Request, answer: Answer) -> web.StreamResponse:
+        await asyncio.sleep(seconds)
+        return await answer(request)
+
+    return Fault(below, reply=reply, fits=listings, share=1.0)
 
 
 def stale(version: str, *, below: tuple[str, ...] = SOURCES) -> Fault:

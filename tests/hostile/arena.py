@@ -193,7 +193,7 @@ class Arena:
                 rested = time.monotonic()
             if all(self.exact(name) for name in self.companies):
                 return time.monotonic() - started
-            time.sleep(LOOK_SECONDS)
+            time.sleep(LOOK_SECONDS)  # other processes, asked over HTTP
         return None
 
     def triage(self) -> dict[str, dict[str, Document]]:

@@ -109,7 +109,7 @@ def _day(stage: Stage, observer: Observer, *, attack: Attack, restart: bool) -> 
     with Day(arena) as day:
         attack(stage)
         while not stage.over:
-            time.sleep(0.1)
+            time.sleep(0.1)  # the companies write in threads of their own; the end is a moment, no event
         if restart:
             arena.kill()
             try:
@@ -147,7 +147,7 @@ def _lasting(arena: Arena) -> str:
         if time.monotonic() >= end:
             told = {name: arena.world.condition("Ready", name) for name in wrong}
             return f"{told or 'findings are not exact'} {NORMAL_SECONDS:.0f} s after the tenant's objects are gone"
-        time.sleep(0.5)
+        time.sleep(0.5)  # other processes, asked over HTTP
 
 
 def _well(arena: Arena, name: str) -> bool:

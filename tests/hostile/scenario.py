@@ -38,7 +38,7 @@ class Stage:
         while time.monotonic() < end:
             if holds():
                 return True
-            time.sleep(0.25)
+            time.sleep(0.25)  # other processes, asked over HTTP
         self.problems.append(problem)
         return False
 

@@ -39,11 +39,11 @@ from policyhub.sources import grammar
 from policyhub.sources.kinds import known_group
 from policyhub.sources.policy import Policy, policy_of
 from policyhub.sources.recent import share
-from policyhub.sources.reports import EARLIEST, INVALID_OBJECT, part
+from policyhub.sources.reports import EARLIEST, INVALID_OBJECT, key, part
 from policyhub.sources.severity import severity_of_actions
 from policyhub.sources.text import LIMIT, clean, line
 from policyhub.sources.verdict import MESSAGE_LIMIT, bounded, merge
-from policyhub.sources.violation import Identity, Malformed, Place, Reading, Severity, SourceKey, Subject, Violation
+from policyhub.sources.violation import Identity, Malformed, Place, Reading, Severity, Subject, Violation
 from policyhub.sources.wire import MALFORMED_MEMBER, MALFORMED_RESULT, Name, Time, members, metadata_of, untyped
 
 GROUP = "constraints.gatekeeper.sh"
@@ -143,7 +143,7 @@ def read(
     told = audited is not None and lost == 0 and _is_audited(constraint.spec or _Spec())
     tells = told and unlisted > 0 and len(listed) == len(status.violations or ())
     return Reading(
-        key=SourceKey(GROUP, resource, "", metadata.name),
+        key=key(GROUP, resource, "", metadata.name, problems),
         violations=tuple((said[0] if len(said) == 1 else merge(said), observed) for _, said in sorted(found.items())),
         created=None if metadata.creation_timestamp is None else int(metadata.creation_timestamp.timestamp()),
         complete=told and unlisted == 0,

@@ -42,7 +42,7 @@ from policyhub.sources.kinds import Reference, group_of
 from policyhub.sources.recent import Recent, known, share
 from policyhub.sources.severity import severity_of
 from policyhub.sources.spoken import OF_PODS, Spoken
-from policyhub.sources.text import LIMIT, capped, clean, distinct
+from policyhub.sources.text import LIMIT, NAME, capped, clean, distinct
 from policyhub.sources.verdict import MESSAGE_LIMIT, PROPERTIES, bounded, merge
 from policyhub.sources.violation import Identity, Reading, SourceKey, Subject, Violation
 
@@ -121,7 +121,7 @@ def read(group: str, resource: str, raw: bytes | msgspec.Raw, *, latest: int, mo
             found.setdefault(violation.identity, []).append((violation, observed))
     whole = not over and not wire.cut_short(report) and _HARMLESS.issuperset(problems)
     return Reading(
-        key=_key(group, resource, report.metadata),
+        key=key(group, resource, report.metadata.namespace or "", report.metadata.name, problems),
         violations=tuple(_merged(said) for _, said in sorted(found.items())),
         created=_created(report.metadata),
         complete=whole and not wire.unevaluated(report),
@@ -365,8 +365,11 @@ def _cut(text: str, problems: list[str]) -> str:
     return share(capped(text, LIMIT))
 
 
-def _key(group: str, resource: str, metadata: wire.Metadata) -> SourceKey:
-    return SourceKey(group, resource, metadata.namespace or "", metadata.name)
+def key(group: str, resource: str, namespace: str, name: str, problems: list[str]) -> SourceKey:
+    """Of a source object; names that no API server of Kubernetes would take are counted."""
+    if len(name) > NAME or len(namespace) > NAME:
+        problems.append(TEXT_TOO_LONG)
+    return SourceKey.named(group, resource, namespace, name)
 
 
 def _created(metadata: wire.Metadata) -> int | None:

@@ -20,6 +20,9 @@ import re
 LIMIT = 1024
 """Characters of a name, a category, a key: more than 253 is none that Kubernetes takes, 1,024 none that is real."""
 
+NAME = 253
+"""Characters of an object's or a namespace's name: Kubernetes takes no more."""
+
 ELLIPSIS = "…"
 
 _INVISIBLE = re.compile(
@@ -41,12 +44,12 @@ def capped(text: str, limit: int) -> str:
     return clean(text) if len(text) <= limit else clean(text[: limit - 1]) + ELLIPSIS
 
 
-def distinct(text: str) -> str:
-    """Cleaned, at most LIMIT characters; one that lost anything ends with a hash of the whole."""
-    if len(text) <= LIMIT and (kept := clean(text)) == text:
+def distinct(text: str, limit: int = LIMIT) -> str:
+    """Cleaned, at most `limit` characters; one that lost anything ends with a hash of the whole."""
+    if len(text) <= limit and (kept := clean(text)) == text:
         return kept
     mark = "~" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-    return clean(text[: LIMIT - len(mark)]) + mark
+    return clean(text[: limit - len(mark)]) + mark
 
 
 def line(text: str, limit: int = 256) -> str:

@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from policyhub.sources.recent import share
+from policyhub.sources.text import NAME, distinct
 
 Result = Literal["fail", "warn", "error"]
 """The results that make a violation. `pass` and `skip` are positive evidence that there is none."""
@@ -49,6 +50,11 @@ class SourceKey(msgspec.Struct, frozen=True, order=True, gc=False):
     """The plural, e.g. `policyreports`."""
     namespace: str
     name: str
+
+    @classmethod
+    def named(cls, group: str, resource: str, namespace: str, name: str) -> "SourceKey":
+        """As the wire names the object. What no API server of Kubernetes would name so is cut, and still its own."""
+        return cls(group, resource, distinct(namespace, NAME), distinct(name, NAME))
 
     @property
     def origin(self) -> str:

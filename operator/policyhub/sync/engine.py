@@ -27,6 +27,7 @@ from policyhub.hub.client import MAX_FILTER_VALUES, ImportResult
 from policyhub.hub.errors import AccessLost, Failure, HubError, Throttled, Unavailable, access_kind
 from policyhub.hub.inventory import milliseconds, strip_for_import
 from policyhub.metrics import Metrics
+from policyhub.sync.acknowledged import Acknowledged
 from policyhub.sync.entry import NEW, WORKFLOW, Entry, Held, Known
 from policyhub.sync.lanes import RESERVED, Lane, Queue
 from policyhub.sync.ledger import Ledger
@@ -44,6 +45,8 @@ DECISIONS_PER_ROUND = 2_000
 """Decisions between two looks at the event loop (about 10 ms)."""
 BACKOFF_BASE_SECONDS = 1.0
 BACKOFF_CAP_SECONDS = 60.0
+PRUNE_SECONDS = 60.0
+"""From one look at what is no longer recent to the next, while nothing is sent."""
 ANSWERED_CAP_SECONDS = 5.0
 """The same where the hub answers and fails every finding of a call."""
 
@@ -129,8 +132,11 @@ class Engine:
         clock: Callable[[], float],
         rng: random.Random,
         wall: Callable[[], int] | None = None,
+        acknowledged: Acknowledged | None = None,
     ) -> None:
-        """`now` gives Unix milliseconds by a clock that never jumps; `wall`, where it differs, by that on the wall."""
+        """`now` gives Unix milliseconds by a clock that never jumps; `wall`, where it differs, by that on the wall.
+        `acknowledged`, where others share it.
+        """
         self.hub = hub
         self.hub_name = hub_name
         self._metrics = metrics
@@ -138,6 +144,7 @@ class Engine:
         self._wall = wall or now
         self._clock = clock
         self._rng = rng
+        self.acknowledged = Acknowledged() if acknowledged is None else acknowledged
         self.feeds: list[Feed] = []
         self.trouble: Trouble | None = None
         """Why imports do not get through."""
@@ -228,6 +235,9 @@ class Engine:
                 self.trouble = None  # nothing is left that would show whether it lasts
             self._wanted.clear()
             timeout = None if due is None else max(0.0, (due - self._now()) / 1000)
+            self.acknowledged.prune(self._now())
+            if self.acknowledged:
+                timeout = PRUNE_SECONDS if timeout is None else min(timeout, PRUNE_SECONDS)
             try:
                 async with asyncio.timeout(timeout):
                     await self._wanted.wait()
@@ -414,6 +424,7 @@ class Engine:
                 took[s.change].observe(max(0, now - s.entry.pending_since) / 1000)
             s.feed.ledger.shares.spend(s.feed.ledger.namespace(s.entry.id), now=now)
             s.feed.ledger.acknowledge(s.entry, s.known, now=now)
+            self.acknowledged.note(s.entry.id, s.known, now)
             self._settle(s.feed, s.entry, now=now)
             sent[s.change] += 1
         for change, number in sent.items():
@@ -547,6 +558,8 @@ class Engine:
             log.warning("hub_trouble", hub=self.hub_name, reason=trouble.reason, message=trouble.message)
         if not isinstance(error, Throttled):
             self.trouble = trouble
+        if trouble.reason == "NotEnabled":
+            self.acknowledged.clear()
         self._pause()
 
     def _pause(self, *, cap: float = BACKOFF_CAP_SECONDS) -> None:

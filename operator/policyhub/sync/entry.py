@@ -211,4 +211,4 @@ class Entry:
         if not self.origin.endswith(GATEKEEPER):
             return None
         resource, _, group = self.origin.partition(".")
-        return SourceKey(group=group, resource=resource, namespace="", name=self.rule)
+        return SourceKey.named(group, resource, "", self.rule)

@@ -13,6 +13,10 @@ import msgspec
 
 REMEMBERED = 200
 """Objects of one namespace of which it is told what is wrong; of more, how many there are at least."""
+IN_SUM = 20_000
+"""Objects of one cluster, of all namespaces: a hostile API server makes up as many as it likes. Beyond it …"""
+EACH_ONE = 5_000
+"""… so many namespaces have still one each, so that no namespace hides another."""
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -51,6 +55,7 @@ class Refusals:
         """By namespace, origin, name."""
         self._numbers: Counter[str] = Counter()
         """Remembered objects by namespace."""
+        self._sum = 0
         self._stale: dict[str, set[Object]] = {}
 
     def __bool__(self) -> bool:
@@ -68,11 +73,18 @@ class Refusals:
             return False
         before = self._of.get(namespace, {}).get(origin, {}).get(name)
         if before is None:
-            if self._numbers[namespace] >= REMEMBERED:
+            if not self._room(namespace):
                 return False
             self._numbers[namespace] += 1
+            self._sum += 1
         self._of[namespace].setdefault(origin, {})[name] = refusals
         return before != refusals
+
+    def _room(self, namespace: str) -> bool:
+        """For one more object."""
+        if self._sum < IN_SUM:
+            return self._numbers[namespace] < REMEMBERED
+        return not self._numbers[namespace] and len(self._numbers) < EACH_ONE
 
     def drop(self, origin: str, namespace: str, name: str) -> None:
         """The object is gone, or put right."""
@@ -81,6 +93,7 @@ class Refusals:
             return
         del origins[origin][name]
         self._numbers[namespace] -= 1
+        self._sum -= 1
         if not origins[origin]:
             del origins[origin]
         if not origins:

@@ -348,7 +348,7 @@ class View:
             named = _decode_named(raw).metadata
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
             raise Malformed("malformed-object", f"an object whose name cannot be read: {error}") from error
-        return SourceKey(self._group, self._resource, named.namespace or "", named.name)
+        return SourceKey.named(self._group, self._resource, named.namespace or "", named.name)
 
     def _charge(self, key: SourceKey, raw: bytes | msgspec.Raw, *, violations: int = 0) -> None:
         """Count what an event has cost; those of a listing are asked for by us."""

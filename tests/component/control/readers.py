@@ -42,7 +42,7 @@ def non_readers(port: int, number: int, end: float) -> None:
         _send(client, SCRAPE)
         kept.append(client)
     _ready()
-    time.sleep(max(0.0, end - time.monotonic()))
+    time.sleep(max(0.0, end - time.monotonic()))  # held open until the end: nothing is waited for
 
 
 def connections(port: int, number: int, end: float) -> None:
@@ -53,7 +53,7 @@ def connections(port: int, number: int, end: float) -> None:
         if len(kept) > 500:
             kept.pop(0).close()
     _ready()
-    time.sleep(max(0.0, end - time.monotonic()))
+    time.sleep(max(0.0, end - time.monotonic()))  # held open until the end: nothing is waited for
 
 
 def slowloris(port: int, number: int, end: float) -> None:
@@ -65,7 +65,7 @@ def slowloris(port: int, number: int, end: float) -> None:
     while time.monotonic() < end:
         for client in kept:
             _send(client, b"a")
-        time.sleep(0.1)
+        time.sleep(0.1)  # the pace of the attack
 
 
 def scrapers(port: int, number: int, end: float) -> None:

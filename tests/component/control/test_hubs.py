@@ -13,12 +13,14 @@ from botocore.exceptions import UnknownRegionError
 from prometheus_client import CollectorRegistry, generate_latest
 
 from policyhub.hub.client import HubClient
-from policyhub.hubs import BUCKET_SECONDS, BUCKETS_KEPT, Hubs, Key
+from policyhub.hubs import KEPT_SECONDS, PLACES_KEPT, Hubs, Key
 from policyhub.metrics import Metrics
 from policyhub.settings import Settings
+from policyhub.sync.entry import Known
 
 ACCOUNT, REGION = "111122223333", "eu-west-1"
 CHANGES = 1_000
+KNOWN = Known("digest", 1, 2, archived=False)
 
 
 def key(role: str = "", *, account: str = ACCOUNT, region: str = REGION) -> Key:
@@ -148,24 +150,44 @@ async def test_buckets_outlive_their_hub_for_a_while() -> None:
         client.imports.throttled()
         rate = client.imports.rate
         made.hubs.release(key("arn:aws:iam::111122223333:role/a"))
-        made.time = BUCKET_SECONDS
+        made.time = KEPT_SECONDS
         client, _ = made.hubs.open(key("arn:aws:iam::111122223333:role/b"))
         assert client.imports.rate == rate
         made.hubs.release(key("arn:aws:iam::111122223333:role/b"))
-        made.time += BUCKET_SECONDS + 1
+        made.time += KEPT_SECONDS + 1
         client, _ = made.hubs.open(key())
         assert client.imports.rate > rate
+
+
+async def test_acknowledgements_outlive_their_hub_for_as_long_as_they_are_recent() -> None:
+    """A MonitoredCluster that is deleted and created again, with another role too, finds them; in another account or
+    Region it does not; later nobody does.
+    """
+    async with stand() as made:
+        _, engine = made.hubs.open(key("arn:aws:iam::111122223333:role/a"))
+        engine.acknowledged.note("policyhub/alpha/1", KNOWN, 0)
+        made.hubs.release(key("arn:aws:iam::111122223333:role/a"))
+        made.time = KEPT_SECONDS
+        _, engine = made.hubs.open(key("arn:aws:iam::111122223333:role/b"))
+        assert engine.acknowledged.recent("policyhub/alpha/1", 0) == KNOWN
+        for elsewhere in (key(account="444455556666"), key(region="eu-central-1")):
+            _, other = made.hubs.open(elsewhere)
+            assert not other.acknowledged
+        made.hubs.release(key("arn:aws:iam::111122223333:role/b"))
+        made.time += KEPT_SECONDS + 1
+        _, engine = made.hubs.open(key())
+        assert not engine.acknowledged
 
 
 async def test_buckets_of_many_hubs_are_bounded() -> None:
     """Of hubs that nobody uses at most a thousand buckets are kept, the last ones."""
     async with stand() as made:
-        for number in range(BUCKETS_KEPT + 20):
+        for number in range(PLACES_KEPT + 20):
             each = key(account=f"{number:012}")
             made.hubs.open(each)
             made.hubs.release(each)
-        assert len(made.hubs._buckets) <= BUCKETS_KEPT + 1
-        assert (f"{BUCKETS_KEPT + 19:012}", REGION) in made.hubs._buckets
+        assert len(made.hubs._places) <= PLACES_KEPT + 1
+        assert (f"{PLACES_KEPT + 19:012}", REGION) in made.hubs._places
 
 
 async def test_a_hub_that_cannot_be_opened_leaves_nothing() -> None:
@@ -175,4 +197,4 @@ async def test_a_hub_that_cannot_be_opened_leaves_nothing() -> None:
             with pytest.raises(UnknownRegionError):
                 made.hubs.open(key(region=f"moon-base-{number}"))
         assert threads() == 0
-        assert not made.hubs._buckets
+        assert not made.hubs._places

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Mapping
 from itertools import permutations
 from types import SimpleNamespace
 from typing import Any, cast
@@ -22,6 +23,14 @@ from policyhub.reporter import Watched
 from policyhub.settings import Settings
 
 
+def listing(items: list[dict[str, Any]], params: Mapping[str, str] | None) -> bytes:
+    """As the API server answers it; of one name where only that is asked for."""
+    asked = (params or {}).get("fieldSelector")
+    return msgspec.json.encode(
+        {"items": [item for item in items if asked in {None, f"metadata.name={item['metadata']['name']}"}]}
+    )
+
+
 class Home:
     """The home cluster's API, as far as it is asked: the list of MonitoredClusters and the writes of their status."""
 
@@ -33,9 +42,9 @@ class Home:
         self.posted: list[dict[str, Any]] = []
         self.refuse: Refused | None = None
 
-    async def get(self, _: str, *, limit: int = 0) -> bytes:
+    async def get(self, _: str, params: Mapping[str, str] | None = None, *, limit: int = 0) -> bytes:
         await asyncio.sleep(0)
-        return msgspec.json.encode({"items": self.items}) if self.raw is None else self.raw
+        return listing(self.items, params) if self.raw is None else self.raw
 
     async def patch(self, path: str, body: dict[str, Any]) -> bytes:
         if self.refuse is not None:

@@ -137,7 +137,7 @@ async def test_a_hub_that_throttles_everything_is_left_in_peace(hub: HubProcess)
         hub.fault("throttle", operation="BatchImportFindings")
         engine = asyncio.create_task(operator.engine.run())
         await operator.start()
-        await asyncio.sleep(8)
+        await asyncio.sleep(8)  # what is counted is how much leaves in this time
         tried = sum(call["operation"] == "BatchImportFindings" for call in hub.calls())
         # Four may be under way at each of the first halvings, 8 → 0.5 calls a second; then one in two seconds.
         assert 1 <= tried <= 4 + 5 + 8 / 2

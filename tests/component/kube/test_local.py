@@ -201,7 +201,7 @@ async def test_a_plug_in_that_waits_for_ever(tmp_path: Path, monkeypatch: pytest
 
 async def test_the_person_behind_kopf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kopf signs in by the same file, plug-in included."""
-    from policyhub.handlers import login_locally  # noqa: PLC0415  (imports kopf, which only this test needs)
+    from policyhub.kopf_adapter import login_locally  # noqa: PLC0415  (imports kopf, which only this test needs)
 
     path = config(tmp_path, user=plugin(tmp_path, counting(tmp_path, expires=None)))
     monkeypatch.setenv("KUBECONFIG", str(path))

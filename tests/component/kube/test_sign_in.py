@@ -3,7 +3,7 @@
 import kopf
 import pytest
 
-from policyhub.handlers import addressed
+from policyhub.kopf_adapter import addressed
 
 POD = kopf.ConnectionInfo(
     server="https://kubernetes.default.svc", token="t", default_namespace="policyhub", priority=30

@@ -600,3 +600,20 @@ async def test_times_are_written_by_the_clock_on_the_wall() -> None:
         assert first["UpdatedAt"] == asff.timestamp(NOW)
         updated = {f["Id"]: f["UpdatedAt"] for f in later}
         assert updated == {id_of(1): asff.timestamp(NOW + 1), id_of(2): asff.timestamp(NOW - 3_600_000)}
+
+
+async def test_what_was_acknowledged_outlives_the_ledger() -> None:
+    """It is noted beside the ledger, by id, until the hub says that it is switched off; what failed is not."""
+    async with working() as world:
+        world.hub.answers = [{id_of(1): Failure("InvalidInput", "no", "permanent")}]
+        world.say([1, 2])
+        await until(lambda: bool(world.hub.calls) and not world.pending())
+        noted = world.engine.acknowledged
+        known = world.ledger.entries[id_of(2)].known
+        assert known is not None
+        assert noted.recent(id_of(2), world.now) == known
+        assert noted.recent(id_of(1), world.now) is None
+        world.hub.answers = [AccessLost("NotEnabled", "off", code="InvalidAccessException")]
+        world.say([1, 2, 3])
+        await until(lambda: len(world.hub.calls) == 2)
+        await until(lambda: not noted)

@@ -24,17 +24,17 @@ LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{stand.NAMESPACE}/leases/polic
 
 @dataclass
 class Replica:
-    """One operator, the calls that it sent to the hub (moment and path), and its way to the API server."""
+    """One operator, its calls to the hub (moment, path, when it was signed), and its way to the API server."""
 
     name: str
     gate: Gate
     relay: Relay
     process: Operator
-    calls: list[tuple[float, str]] = field(default_factory=list)
+    calls: list[tuple[float, str, str]] = field(default_factory=list)
 
     @property
     def imports(self) -> int:
-        return sum("import" in path for _, path in self.calls)
+        return sum("import" in path for _, path, _ in self.calls)
 
     @property
     def first(self) -> float:
@@ -48,6 +48,10 @@ class Replica:
     def code(self) -> int | None:
         """The exit code; None while it runs."""
         return self.process._child.returncode if self.process._child is not None else None
+
+    def signed_after(self, moment: float) -> list[str]:
+        """When the calls were signed that came after this moment, as AWS writes it."""
+        return [signed for came, _, signed in self.calls if came > moment]
 
     def events(self) -> list[str]:
         return [str(line.get("event")) for line in self.process.log()]
@@ -73,10 +77,10 @@ class Pair:
             entry["cluster"]["server"] = f"https://{server.hostname}:{relay.port}"
         path = self._folder / f"{name}.kubeconfig"
         path.write_text(json.dumps(config))
-        calls: list[tuple[float, str]] = []
+        calls: list[tuple[float, str, str]] = []
 
         def note(request: web.Request, _: bytes) -> None:
-            calls.append((time.monotonic(), request.path))
+            calls.append((time.monotonic(), request.path, request.headers.get("X-Amz-Date", "")))
 
         gate.judge = note
         own = {"KUBECONFIG": str(path), "AWS_ENDPOINT_URL": gate.url, "POD_NAME": name}

@@ -122,6 +122,30 @@ def test_two_want_it_at_once() -> None:
     run(scene())
 
 
+@pytest.mark.parametrize(
+    ("renewed", "told"),
+    [
+        pytest.param("2026-09-21T12:00:00.000000Z", "2026-09-21T12:00:00+00:00", id="as Kubernetes writes it"),
+        pytest.param("2026-09-21T14:00:00+02:00", "2026-09-21T14:00:00+02:00", id="elsewhere"),
+        pytest.param("2026-09-21T12:00:00", None, id="without a zone"),
+        pytest.param("yesterday", None, id="no time"),
+        pytest.param(None, None, id="nothing"),
+    ],
+)
+def test_who_follows_knows_since_when(renewed: str | None, told: str | None) -> None:
+    """Whoever takes it learns when it was last renewed or given up, and keeps that over its own renewals."""
+    server = Server()
+    server.write({**spec(""), "renewTime": renewed})
+
+    async def scene() -> None:
+        lease = replica(server, "a")
+        await lease.acquire()
+        await lease._renew()
+        assert (lease.renewed and lease.renewed.isoformat()) == told
+
+    run(scene())
+
+
 # -- trouble ----------------------------------------------------------------------------------------------------------
 
 

@@ -11,8 +11,8 @@ from policyhub.findings.digest import digest
 from policyhub.findings.prose import speaks_for_itself, title
 from policyhub.sources import constraints, reports
 from policyhub.sources.reports import INVALID_OBJECT, TEXT_TOO_LONG, UNPRINTABLE_TEXT
-from policyhub.sources.text import LIMIT
-from policyhub.sources.violation import Malformed, Reading, Subject, Violation
+from policyhub.sources.text import LIMIT, NAME
+from policyhub.sources.violation import Malformed, Reading, SourceKey, Subject, Violation
 from tests.unit.findings.mapping import CLUSTER
 
 LATEST = 2_000_000_000
@@ -41,6 +41,33 @@ def test_long_parts_of_an_identity_are_cut_and_stay_apart(member: str) -> None:
     assert {len(getattr(violation, member)) for violation in reading.said} == {LIMIT}
     assert len({violation.identity for violation in reading.said}) == 2
     assert (reading.problems, reading.complete) == ((TEXT_TOO_LONG,) * 2, True)
+
+
+@pytest.mark.parametrize("part", ["name", "namespace"])
+def test_names_that_no_api_server_takes_are_cut_and_stay_apart(part: str) -> None:
+    """A hostile API server may name an object as it likes: its key is bounded, its own, the same however it is read and
+    counted; a name of the greatest length is none of that.
+    """
+    api = ("wgpolicyk8s.io", "policyreports")
+    keys, kept = set(), {"name": "report", "namespace": "team-a"}
+    for text in ("x" * 100_000 + "1", "x" * 100_000 + "2"):
+        raw = json.dumps({"metadata": {**kept, part: text}, "results": [result(policy="p" if text[-1] == "1" else 7)]})
+        reading = reports.read(*api, raw.encode(), latest=LATEST)
+        assert TEXT_TOO_LONG in reading.problems
+        assert reading.key == SourceKey.named(*api, **{**kept, part: text})
+        assert len(getattr(reading.key, part)) == NAME
+        keys.add(reading.key)
+    assert len(keys) == 2
+    longest = json.dumps({"metadata": {**kept, part: "x" * NAME}}).encode()
+    reading = reports.read(*api, longest, latest=LATEST)
+    assert (getattr(reading.key, part), reading.problems) == ("x" * NAME, ())
+
+
+def test_a_constraint_s_name_is_cut_too() -> None:
+    raw = json.dumps({"kind": "K8sRequiredLabels", "metadata": {"name": "x" * 100_000}}).encode()
+    reading = constraints.read("k8srequiredlabels", raw, latest=LATEST)
+    assert len(reading.key.name) == NAME
+    assert TEXT_TOO_LONG in reading.problems
 
 
 @pytest.mark.parametrize("member", ["source", "policy", "rule"])

@@ -1,5 +1,8 @@
 """What was refused, whose it is, and for how long it is told."""
 
+import pytest
+
+from policyhub.sync import refusals as module
 from policyhub.sync.refusals import REMEMBERED, Refusal, Refusals
 
 ORIGIN = "policyreports.wgpolicyk8s.io"
@@ -58,3 +61,26 @@ def test_a_full_namespace_can_still_be_told() -> None:
         refusals.put("reports.openreports.io", "team-a", f"r{number}", (Refusal("malformed-result"),))
     assert not refusals.put(ORIGIN, "team-a", "one more", CUT)
     assert [told.namespace for told in refusals.summary()] == ["team-a"]
+
+
+def test_an_api_server_that_makes_up_namespaces_fills_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In sum only so much is remembered; even then a namespace that has nothing yet is shown, up to a number; and room
+    that becomes free is used again.
+    """
+    monkeypatch.setattr(module, "IN_SUM", 20)
+    monkeypatch.setattr(module, "EACH_ONE", 30)
+    found = Refusals()
+    for space in range(4):
+        for number in range(5):
+            assert found.put(ORIGIN, f"team-{space}", f"r{number}", (Refusal("malformed-result"),))
+    assert not found.put(ORIGIN, "team-0", "one more", (Refusal("malformed-result"),))
+    for space in range(4, 100):
+        found.put(ORIGIN, f"team-{space}", "first", (Refusal("malformed-result"),))
+        found.put(ORIGIN, f"team-{space}", "second", (Refusal("malformed-result"),))
+    told = {refused.namespace: refused.objects for refused in found.summary()}
+    assert told == {f"team-{space}": 5 if space < 4 else 1 for space in range(30)}
+    for space in range(30):
+        for name in (*(f"r{number}" for number in range(5)), "first"):
+            found.drop(ORIGIN, f"team-{space}", name)
+    assert not found
+    assert found.put(ORIGIN, "team-0", "again", (Refusal("malformed-result"),))
