@@ -39,6 +39,7 @@ from policyhub.metrics import Metrics
 from policyhub.reporter import RESOURCE, YOUNGEST, Reporter, Watched
 from policyhub.settings import Settings
 from policyhub.sources.text import clean
+from policyhub.sync.predecessor import Predecessor
 from policyhub.versions import Standing, Versions
 
 log = structlog.get_logger(__name__)
@@ -103,6 +104,8 @@ class Supervisor:
         self._wall = wall
         self._rng = rng
         self._open_home = open_home
+        self.predecessor: Predecessor | None = None
+        """Who was at work before this process."""
         self._selector = selector.parse(settings.watch_selector or "")
         self.watched: dict[str, Watched] = {}
         self._versions = Versions()
@@ -290,6 +293,7 @@ class Supervisor:
             now=self._now,
             wall=self._wall,
             rng=self._rng,
+            predecessor=self.predecessor,
         )
         plane = DataPlane(site, connect=self._connector(monitored))
         watched.plane = plane

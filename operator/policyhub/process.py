@@ -35,6 +35,7 @@ from policyhub.kube.kubeconfig import KubeconfigError
 from policyhub.lease import Lease, name_of
 from policyhub.metrics import Metrics
 from policyhub.settings import Settings
+from policyhub.sync.predecessor import Predecessor
 
 log = structlog.get_logger(__name__)
 
@@ -141,6 +142,10 @@ async def run(settings: Settings) -> int:
             log.info("stopped", seconds=0.0)
             return 0
         metrics.leader.set(1)
+        renewed = lease.renewed if lease is not None else None
+        supervisor.predecessor = Predecessor(
+            started=wall_ms(), renewed=0 if renewed is None else int(renewed.timestamp() * 1000)
+        )
         return await work(supervisor, hubs, control, lease, stopped)
 
 

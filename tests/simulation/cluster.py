@@ -48,6 +48,11 @@ class Workload:
     def ref(self) -> Ref:
         return self.kind, self.namespace, self.name
 
+    @property
+    def spec(self) -> Document:
+        """What a person changes, so that the API server can tell that it was changed."""
+        return {"replicas": self.replicas, "template": sorted(self.flaws)}
+
 
 class Cluster:
     def __init__(self, server: Server, rng: random.Random) -> None:
@@ -77,7 +82,7 @@ class Cluster:
         """Create it, or bring what is there to what it should be."""
         self.workloads[workload.ref] = workload
         workload.exists = True
-        stored = self.server.put(workload.kind, workload.name, workload.namespace, spec={"replicas": workload.replicas})
+        stored = self.server.put(workload.kind, workload.name, workload.namespace, spec=workload.spec)
         if stored is None:
             workload.exists = False
             return
@@ -102,7 +107,7 @@ class Cluster:
 
     def scale(self, workload: Workload, replicas: int) -> None:
         workload.replicas = replicas
-        stored = self.server.put(workload.kind, workload.name, workload.namespace, spec={"replicas": replicas})
+        stored = self.server.put(workload.kind, workload.name, workload.namespace, spec=workload.spec)
         if stored is None:
             return
         owner = stored

@@ -29,6 +29,7 @@ from policyhub.metrics import Metrics
 from policyhub.settings import Settings
 from policyhub.sync.engine import Engine
 from policyhub.sync.plan import Change, decide
+from policyhub.sync.predecessor import Predecessor
 from tests.simulation.edges import Connection, HubClient
 from tests.simulation.hub import ACCOUNT, REGION, Hub
 from tests.simulation.loop import Loop
@@ -100,12 +101,14 @@ class Product:
             now=now,
             wall=self.wall,
             rng=rng,
+            predecessor=Predecessor(started=self.wall()),
         )
         self.plane = DataPlane(site, connect=connect)
         self._tasks = [self.loop.create_task(self.engine.run()), self.loop.create_task(self.plane.run())]
 
     async def stop(self) -> None:
-        """As kill -9 does: nothing more is sent; what was under way may have been written."""
+        """As kill -9 does: nothing more is sent; what was under way may have been written. The status stays."""
+        self.conditions()
         tasks, self._tasks = self._tasks, []
         self.plane = self.engine = None
         for task in tasks:
@@ -124,8 +127,8 @@ class Product:
         return ""
 
     def inconsistent(self) -> str:
-        """What is wrong with the ledger's own books, as anybody can count them, now and when it was last asked: what has
-        just come is acted upon by the next tick.
+        """What is wrong with the ledger's own books, as anybody can count them, now and when it was last asked: what
+        has just come is acted upon by the next tick.
         """
         before, self._doubtful = self._doubtful, self._books()
         return self._doubtful if self._doubtful == before else ""

@@ -198,6 +198,7 @@ class InventoryReader:
                     await asyncio.sleep(self._site.backoff(attempt))
                 else:
                     break
+            self._ledger.observed.trust()
 
     async def _look_around(self, moment: int) -> None:
         ledger = self._ledger

@@ -144,6 +144,7 @@ class DataPlane:
             cluster_uid=uid,
             default_severity=DEFAULT_SEVERITY,
             on_dirty=site.engine.wake,
+            acknowledged=site.engine.acknowledged,
             limits=Limits(
                 report_bytes=settings.limit_report_bytes,
                 report_results=settings.limit_report_results,
@@ -157,6 +158,7 @@ class DataPlane:
             OPEN_REPORTS: spec.sources.open_reports,
             GATEKEEPER: spec.sources.gatekeeper,
         }
+        ledger.observed.cautious = site.sent_shortly_before
         ledger.sources.disabled = frozenset(group for group, asks in asked.items() if not asks)
         ledger.observed.adopted = adopted(site.monitored.metadata.annotations)
         ledger.observed.quarantine.former = frozenset(self._former) - ledger.observed.uids

@@ -9,6 +9,7 @@ from policyhub.hub.client import HubClient
 from policyhub.metrics import Metrics
 from policyhub.settings import Settings
 from policyhub.sync.engine import Engine
+from policyhub.sync.predecessor import Predecessor
 
 RETRY_SECONDS = (1.0, 60.0)
 """Back-off between attempts to reach a cluster or the hub's account: full jitter up to a ceiling that doubles."""
@@ -30,6 +31,8 @@ class Site:
     wall: Callable[[], int]
     """Unix milliseconds by the one on the wall."""
     rng: random.Random
+    predecessor: Predecessor | None = None
+    """Who was at work before this process; None: nobody."""
 
     @property
     def name(self) -> str:
@@ -38,6 +41,19 @@ class Site:
     @property
     def spec(self) -> Spec:
         return self.monitored.spec
+
+    @property
+    def sent_shortly_before(self) -> bool:
+        """Whether another process may have sent findings of this cluster so lately that GetFindings lacks them."""
+        if self.predecessor is None:
+            return False
+        status = self.monitored.status
+        beat = status.last_heartbeat_time if status is not None else None
+        return self.predecessor.sent_shortly_before(
+            now=self.wall(),
+            worked_on=status is not None and bool(status.conditions),
+            heartbeat=0 if beat is None else int(beat.timestamp() * 1000),
+        )
 
     def backoff(self, failures: int) -> float:
         """Seconds to wait after so many failures in a row."""

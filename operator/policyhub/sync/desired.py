@@ -37,11 +37,14 @@ class Desired:
         entries: dict[str, Entry],
         standings: Standings,
         shares: Shares,
+        on_new: Callable[[Entry, int], None],
         on_want: Callable[[Entry], None],
         on_loss: Callable[[Entry], None],
         touch: Callable[[Entry], None],
     ) -> None:
-        """`on_want` is told of each finding that is reported (again), `on_loss` of each whose last claim went."""
+        """`on_new` is told of each finding that was not known (and when), `on_want` of each that is reported (again),
+        `on_loss` of each whose last claim went.
+        """
         self.cluster_id = cluster_id
         self.objects: dict[SourceKey, tuple[str, ...]] = {}
         """The ids that each source object claims; objects that claim none are not in it."""
@@ -50,6 +53,7 @@ class Desired:
         self._entries = entries
         self._standings = standings
         self._shares = shares
+        self._on_new = on_new
         self._on_want = on_want
         self._on_loss = on_loss
         self._touch = touch
@@ -94,6 +98,7 @@ class Desired:
         """A source object reports it; returns whether it did not before, or in other words."""
         violation, observed = call
         entry = self._entries.get(id_)
+        new = entry is None
         if entry is None:
             entry = self._entries[id_] = Entry(id_)
             entry.backlog = backlog
@@ -109,6 +114,9 @@ class Desired:
         if observed is not None and (entry.observed is None or observed < entry.observed):
             entry.observed = observed
         entry.source, entry.policy = violation.source, violation.policy
+        if new:
+            entry.place = violation.place
+            self._on_new(entry, now)
         self._recompute(entry, loss=Loss.SILENT, now=now)
         return True
 

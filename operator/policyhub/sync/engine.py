@@ -196,10 +196,12 @@ class Engine:
     async def drain(self, *, seconds: float) -> None:
         """Wait until nothing is pending, at most this long (SIGTERM)."""
         end = self._clock() + seconds
-        while self._clock() < end and any(
-            f.ledger.agenda.dirty or f.ledger.agenda.flying for f in self.feeds if f.sends
-        ):  # noqa: ASYNC110  (several ledgers, no single event)
+        while self._clock() < end and any(self._undone(feed) for feed in self.feeds):  # noqa: ASYNC110  (several ledgers, no single event)
             await asyncio.sleep(0.05)
+
+    @staticmethod
+    def _undone(feed: Feed) -> bool:
+        return feed.sends and bool(feed.ledger.agenda.dirty or feed.ledger.agenda.flying)
 
     def preview(self, feed: Feed) -> Counter[Change]:
         """What would be sent for a feed that does not send; what needs nothing leaves the dirty set."""
@@ -424,7 +426,7 @@ class Engine:
                 took[s.change].observe(max(0, now - s.entry.pending_since) / 1000)
             s.feed.ledger.shares.spend(s.feed.ledger.namespace(s.entry.id), now=now)
             s.feed.ledger.acknowledge(s.entry, s.known, now=now)
-            self.acknowledged.note(s.entry.id, s.known, now)
+            self.acknowledged.note(s.feed.ledger.observed.signed(s.entry.id), s.known, now)
             self._settle(s.feed, s.entry, now=now)
             sent[s.change] += 1
         for change, number in sent.items():

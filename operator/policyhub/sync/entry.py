@@ -114,7 +114,7 @@ class Entry:
         "wanted",
     )
 
-    def __init__(self, id_: str) -> None:
+    def __init__(self, id_: str) -> None:  # noqa: PLR0915  (each attribute with what it is for)
         self.id = id_
         self.calls: Claims = ()
         self.wanted = False

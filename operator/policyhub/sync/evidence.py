@@ -74,7 +74,9 @@ class Free(Protocol):
 class Sources:
     """Of one monitored cluster."""
 
-    def __init__(self, *, entries: dict[str, Entry], free: Free, touch: Callable[[Entry], None]) -> None:
+    def __init__(  # noqa: PLR0915  (each attribute with what it is for)
+        self, *, entries: dict[str, Entry], free: Free, touch: Callable[[Entry], None]
+    ) -> None:
         self._entries = entries
         self._free = free
         self._touch = touch
@@ -107,7 +109,8 @@ class Sources:
         """When the listing or watch that now speaks for each source API began: until a discovery has confirmed it, it
         may be another cluster's that answers at the old address."""
         self._dual: frozenset[tuple[str, str]] = frozenset()
-        """Engines that write both report APIs, and the namespaces where they do: what passes in one may fail in the other, and be heard later."""
+        """Engines that write both report APIs, and the namespaces where they do: what passes in one may fail in the
+        other, and be heard later."""
         self.disabled: frozenset[str] = frozenset()
         """API groups that the MonitoredCluster says not to read."""
         self.audits: dict[SourceKey, int] = {}
@@ -266,8 +269,8 @@ class Sources:
         self._free(News.LISTED)
 
     def settled(self, entry: Entry) -> int:
-        """Until when (Unix ms) a finding may not be told to have changed: while its API, for reports any that is served,
-        has not been listed yet.
+        """Until when (Unix ms) a finding is not told to have changed: while its API, for reports any that is served, has
+        not been listed yet.
         """
         if entry.constraint is not None:
             return 0 if entry.origin in self.listed else entry.first_claimed + SETTLE_MS

@@ -3,17 +3,17 @@
 A loss that nobody explained is checked at the moment of decision, by asking the API server for the object and for the
 policy that found it:
 
-| object  | policy | lost by                | evidence                                                                   |
-|---------|--------|------------------------|----------------------------------------------------------------------------|
-| gone    | any    | any                    | DELETED                                                                    |
-| exists  | gone   | any                    | EXPLAINED                                                                  |
-| exists  | exists | any                    | REPEATED once the engine has reported on the object again without it;      |
-|         |        |                        | where Pods reported it, on all that there are; where the policy writes no  |
-|         |        |                        | passing results, once its scan has gone round; until then none             |
-| exists  | ?      | the report that went   | the same                                                                   |
-| exists  | ?      | a report without it    | UNVERIFIED                                                                 |
-| ?       | exists | any                    | UNVERIFIED, once all that rolls up to the object was reported on           |
-| ?       | ?      |                        |                                                                            |
+| object | policy | lost by              | evidence                                                                 |
+|--------|--------|----------------------|--------------------------------------------------------------------------|
+| gone   | any    | any                  | DELETED                                                                  |
+| exists | gone   | any                  | EXPLAINED                                                                |
+| exists | exists | any                  | REPEATED once the engine has reported on the object again without it;    |
+|        |        |                      | where Pods reported it, on all that there are; where the policy writes   |
+|        |        |                      | no passing results, once its scan has gone round; until then none        |
+| exists | ?      | the report that went | the same                                                                 |
+| exists | ?      | a report without it  | UNVERIFIED                                                               |
+| ?      | exists | any                  | UNVERIFIED, once all that rolls up to the object was reported on         |
+| ?      | ?      | any                  | the same                                                                 |
 
 `?`: it may not be asked (no permission, a Secret, a kind that is not served, an engine without policy objects).
 
@@ -45,7 +45,9 @@ def nothing(hold: Hold, *, lost: bool = False) -> Evidence:
     return Evidence(hold=hold, lost=lost)
 
 
-def of_lost(entry: Entry, *, sources: Sources, guard: Guard, rules: Rules, now: int) -> Evidence:
+def of_lost(  # noqa: C901  (one branch a row)
+    entry: Entry, *, sources: Sources, guard: Guard, rules: Rules, now: int
+) -> Evidence:
     """The evidence about a finding that nobody reports and that is active in Security Hub."""
     constraint = entry.constraint is not None
     if not constraint and not sources.reports_listed:

@@ -26,6 +26,7 @@ from policyhub.sources.constraints import GROUP as CONSTRAINTS
 from policyhub.sources.filter import namespace_of
 from policyhub.sources.violation import Identity, Place, Severity, SourceKey, Subject, Violation
 from policyhub.sync import grading
+from policyhub.sync.acknowledged import Acknowledged
 from policyhub.sync.agenda import Agenda
 from policyhub.sync.desired import Call, Desired, Reports
 from policyhub.sync.entry import Entry, Known, Loss
@@ -56,7 +57,9 @@ class Ledger:
         default_severity: Severity,
         on_dirty: Callable[[], None],
         limits: Limits | None = None,
+        acknowledged: Acknowledged | None = None,
     ) -> None:
+        """`acknowledged` is what Security Hub has lately told other ledgers of the same account and Region."""
         self.cluster_id = cluster_id
         self.cluster_uid = cluster_uid
         self.entries: dict[str, Entry] = {}
@@ -73,8 +76,9 @@ class Ledger:
             entries=self.entries,
             standings=self.standings,
             shares=self.shares,
+            on_new=self._recall,
             on_want=self._wanted,
-            on_loss=self._lost,
+            on_loss=self._unclaimed,
             touch=self._touch,
         )
         self.observed = Observed(
@@ -87,6 +91,7 @@ class Ledger:
             on_lookup=on_dirty,
             namespace=self.namespace,
             touch=self._touch,
+            acknowledged=acknowledged,
         )
         self._units: dict[Unit, Unit] = {}
         """Each of them once, for all entries to share."""
@@ -227,9 +232,17 @@ class Ledger:
         """Take which reports are left behind by their engine."""
         self.desired.supersede(superseded, now=now)
 
+    def _recall(self, entry: Entry, now: int) -> None:
+        self.observed.recall(entry, now=now)
+
     def _wanted(self, entry: Entry) -> None:
         self.guard.forget(entry.id)
         self.sources.scans.forget(entry.id)
+
+    def _unclaimed(self, entry: Entry) -> None:
+        if entry.constraint is not None:
+            entry.listed = self.sources.audits.get(entry.constraint, 0)
+        self._lost(entry)
 
     def _lost(self, entry: Entry) -> None:
         self.sources.lose(entry)
@@ -395,6 +408,8 @@ class Ledger:
         """What to do about the finding. All that are lost together are counted before the first of them is archived:
         one that the guard does not know yet waits until it does.
         """
+        if entry.known is None:  # another ledger's call may have been answered since
+            self.observed.recall(entry, now=now)
         evidence = self.evidence(entry, rules=rules, now=now, wall=wall)
         if entry.blocked and evidence.grade in GUARDED:
             entry.blocked, entry.freed = False, now
@@ -430,7 +445,7 @@ class Ledger:
             self._account(entry, alive=alive)
         if entry.in_flight:  # landing touches it
             return
-        if entry.known is None and not self.observed.is_read(entry.id):
+        if self.observed.awaits(entry):
             if entry.wanted:
                 self.observed.await_reading(entry)
             else:  # never sent, no longer desired; the inventory brings it back if Security Hub has it

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
+from policyhub.sync.acknowledged import Acknowledged
 from policyhub.sync.entry import NEW, Entry, Held, Known
 from policyhub.sync.lanes import Queue
 from policyhub.sync.quarantine import Quarantine
@@ -42,10 +43,15 @@ class Observed:
         on_lookup: Callable[[], None],
         namespace: Callable[[str], str],
         touch: Callable[[Entry], None],
+        acknowledged: Acknowledged | None = None,
     ) -> None:
         """`on_active` is told of each finding that becomes active (1) or ceases to be (-1), `on_stored` of each that
-        Security Hub has and nobody reports, `on_lookup` that something is to be read by id.
+        Security Hub has and nobody reports, `on_lookup` that something is to be read by id. `acknowledged` is what
+        other ledgers of the account and Region have been told as well.
         """
+        self.cautious = False
+        """Whether another process has sent findings lately: what the inventory lacks of backlog is looked for twice."""
+        self._acknowledged = acknowledged
         self.cluster_uid = cluster_uid
         self.adopted: frozenset[str] = frozenset()
         """Former uids of this cluster (a rebuilt cluster), released by the admin."""
@@ -94,6 +100,36 @@ class Observed:
         digits = id_.rpartition("/")[2]
         return any(digits[:n] in self.parts for n in range(5))  # the inventory's parts have up to four digits
 
+    def awaits(self, entry: Entry) -> bool:
+        """Whether it has to be read before it is sent."""
+        return entry.known is None and (not self.is_read(entry.id) or (self.cautious and entry.backlog))
+
+    def trust(self) -> None:
+        """The second look has been taken: what was not found is not there."""
+        self.cautious = False
+        for id_ in [id_ for id_ in self.unread if self.is_read(id_)]:
+            self.unread.discard(id_)
+            self._touch(self._entries[id_])
+
+    def signed(self, id_: str) -> str:
+        """What an acknowledgement of this very cluster is known by."""
+        return f"{self.cluster_uid}/{id_}"
+
+    def recall(self, entry: Entry, *, now: int) -> bool:
+        """Take what Security Hub has lately told another ledger of the finding; whether there was anything."""
+        if not self._acknowledged:
+            return False
+        signed = self.signed(entry.id)
+        known = self._acknowledged.recent(signed, now)
+        if known is None:
+            return False
+        entry.acknowledged = self._acknowledged.moment(signed)
+        self._looked.add(entry.id)
+        self.unread.discard(entry.id)
+        self.lookups.discard(entry.id)
+        self.know(entry, known)
+        return True
+
     def await_reading(self, entry: Entry) -> None:
         """It is not sent before it has been read; what is no backlog is asked for by id."""
         self.unread.add(entry.id)
@@ -125,7 +161,7 @@ class Observed:
         for held in found.values():
             self._take(held, now=now, moment=moment)
         self.parts.add(digits)
-        reached = [i for i in self.unread if i.startswith(prefix)]
+        reached = [i for i in self.unread if i.startswith(prefix) and not self.awaits(self._entries[i])]
         self.unread.difference_update(reached)
         if not self.unread:
             self.unread = set()  # a set that was large stays large
@@ -152,7 +188,7 @@ class Observed:
 
     def give_up(self) -> None:
         """The inventory cannot be read: what is desired goes out unread, what only Security Hub knows stays unknown."""
-        self.unavailable = True
+        self.unavailable, self.cautious = True, False
         unread, self.unread = self.unread, set()
         self.lookups.clear()
         for id_ in unread:
@@ -196,9 +232,7 @@ class Observed:
             self._touch(entry)
 
     def _take(self, held: Held, *, now: int, moment: int) -> None:
-        entry = self._entries.get(held.id)
-        if entry is None:
-            entry = self._entries[held.id] = Entry(held.id)
+        entry = self._entries.get(held.id) or self._meet_new(held, now=now)
         if entry.in_flight:
             return
         if moment - entry.acknowledged <= ACK_OVERRULES_MS:
@@ -224,10 +258,20 @@ class Observed:
             self._on_stored(entry)
         self._touch(entry)
 
+    def _meet_new(self, held: Held, *, now: int) -> Entry:
+        """One that nobody has reported in this process."""
+        entry = self._entries[held.id] = Entry(held.id)
+        entry.source, entry.policy = held.source, held.policy
+        entry.origin, entry.rule, entry.place, entry.uncalled = held.origin, held.rule, held.place, now
+        if self.recall(entry, now=now):
+            self._on_stored(entry)
+            self._touch(entry)
+        return entry
+
     def _miss(self, entry: Entry, *, many: bool, moment: int) -> None:
-        """An inventory lacked it: deleted, or skipped by pages that shifted while they were read. Where it is desired it
-        is asked for by id, or sent again with its first time if many are missing; where it is not, it is asked for by
-        id before it is archived.
+        """An inventory lacked it: deleted, or skipped by pages that shifted while they were read. Where it is desired
+        it is asked for by id, or sent again with its first time if many are missing; where it is not, it is asked for
+        by id before it is archived.
         """
         known = entry.known
         if known is None:

@@ -1,4 +1,7 @@
-"""Which namespaces there are, and since when others are deleted. Pure: no I/O, no clock; times are Unix milliseconds."""
+"""Which namespaces there are, and since when others are deleted.
+
+Pure: no I/O, no clock; times are Unix milliseconds.
+"""
 
 from policyhub.sources.violation import Place
 

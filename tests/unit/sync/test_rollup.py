@@ -485,7 +485,6 @@ def test_a_bare_pod_that_is_deleted() -> None:
         world.drop("Pod", "bare")
         if not report_first:
             world.unreport("Pod", "bare")
-        [entry] = world.ledger.entries.values()
         assert world.decide() == Wait(START + DELAY)
         world.now += DELAY
         assert world.decide() is Change.ARCHIVED
