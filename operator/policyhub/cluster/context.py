@@ -98,7 +98,7 @@ class Context:
             tasks.create_task(self.library.run(connection))
 
     async def _watch_namespaces(self, connection: Connection) -> None:
-        view = Namespaces(self._ledger, cluster=self._site.name, now=self._site.now)
+        view = Namespaces(self._ledger.sources, cluster=self._site.name, now=self._site.now)
         reflector = Reflector(
             connection,
             namespaces.RESOURCE,

@@ -196,7 +196,7 @@ class Sources:
         if GATEKEEPER not in found.unknown and self._site.spec.sources.gatekeeper:
             kinds = {resource.origin for resource in found.served if resource.group == GATEKEEPER}
             self._forget_kinds(kinds, started)
-            ledger.sources.read_kinds(kinds, now=started)
+            ledger.sources.constraints.read_kinds(kinds, now=started)
         self._state.discovery = None
         self.cover()
 
@@ -220,7 +220,7 @@ class Sources:
         ledger, now, delay = self._ledger, self._site.now(), self._feed.rules.archive_delay_ms
         keys = [
             key
-            for key in (*ledger.desired.objects, *ledger.sources.audits)
+            for key in (*ledger.desired.objects, *ledger.sources.constraints.audits)
             if key.group == GATEKEEPER and key.origin not in served
         ]
         self._absent = {key.origin: self._absent.get(key.origin, started) for key in keys}

@@ -6,16 +6,18 @@ decides held findings again, by the table in `holds`, through `free`.
 Pure: no I/O, no clock; times are Unix milliseconds by a clock that never jumps, unless they are said to be an engine's.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from typing import Protocol
 
 from policyhub.sources.constraints import GROUP as CONSTRAINTS
-from policyhub.sources.violation import Place, SourceKey, Subject, Violation, below
+from policyhub.sources.violation import SourceKey, Subject
 from policyhub.sync import spaces
+from policyhub.sync.audits import Audits
 from policyhub.sync.entry import Coverage, Entry
 from policyhub.sync.existence import Answer
-from policyhub.sync.holds import News
+from policyhub.sync.holds import Free, News
+from policyhub.sync.ownership import Ownership
 from policyhub.sync.scans import Scans
 from policyhub.sync.spaces import Spaces
 
@@ -32,25 +34,6 @@ Kind = tuple[str, str]
 """Group and kind."""
 
 
-class Ownership(Protocol):
-    """What of a Rollup decides."""
-
-    @property
-    def since(self) -> int: ...
-
-    def unreported(self, source: str, policy: str, of: Subject) -> bool: ...
-
-    def reports_passes(self, source: str, policy: str, namespace: str) -> bool: ...
-
-    def reports_below(self, source: str, policy: str, namespace: str) -> bool: ...
-
-    def unaudited(self, of: Subject, constraint: SourceKey, audited: int) -> bool: ...
-
-    def deleted(self, of: Subject) -> bool: ...
-
-    def places(self, of: Subject, constraint: SourceKey) -> list[Place]: ...
-
-
 class Asks(Protocol):
     """What of an Existence decides: an answer that was asked for at `since` or later, or None while it is asked."""
 
@@ -59,24 +42,10 @@ class Asks(Protocol):
     def policy(self, source: str, policy: str, *, since: int) -> Answer | None: ...
 
 
-class Free(Protocol):
-    """Decides again what is held for want of such news."""
-
-    def __call__(
-        self,
-        news: News,
-        *,
-        namespaces: Collection[str] | None = None,
-        where: Callable[[Entry], bool] = ...,
-    ) -> None: ...
-
-
 class Sources:
     """Of one monitored cluster."""
 
-    def __init__(  # noqa: PLR0915  (each attribute with what it is for)
-        self, *, entries: dict[str, Entry], free: Free, touch: Callable[[Entry], None]
-    ) -> None:
+    def __init__(self, *, entries: dict[str, Entry], free: Free, touch: Callable[[Entry], None]) -> None:
         self._entries = entries
         self._free = free
         self._touch = touch
@@ -113,19 +82,7 @@ class Sources:
         other, and be heard later."""
         self.disabled: frozenset[str] = frozenset()
         """API groups that the MonitoredCluster says not to read."""
-        self.audits: dict[SourceKey, int] = {}
-        """The last audit (Unix seconds; 0: none yet) of every constraint that there is."""
-        self._awaiting: defaultdict[SourceKey, set[str]] = defaultdict(set)
-        """Findings that nobody reports, by the constraint that would list them."""
-        self._lists: dict[SourceKey, frozenset[Kind]] = {}
-        """Of which kinds of objects each constraint lists some now."""
-        self._listing: defaultdict[Kind, set[SourceKey]] = defaultdict(set)
-        self.absent: dict[str, int] = {}
-        """Since when complete discoveries lack a constraint kind that has findings."""
-        self.kinds_read = 0
-        """When the last complete discovery of constraint kinds began."""
-        self._kinds: set[str] = set()
-        """Constraint kinds that have findings nobody reports."""
+        self.constraints = Audits(entries=entries, free=free, touch=touch, ownership=lambda: self.ownership)
         self.ownership: Ownership | None = None
         """What rolls up to what; None where nothing does."""
         self.existence: Asks | None = None
@@ -269,8 +226,8 @@ class Sources:
         self._free(News.LISTED)
 
     def settled(self, entry: Entry) -> int:
-        """Until when (Unix ms) a finding is not told to have changed: while its API, for reports any that is served, has
-        not been listed yet.
+        """Until when (Unix ms) a finding is not told to have changed: while its API has not been listed yet, for reports
+        any that is served.
         """
         if entry.constraint is not None:
             return 0 if entry.origin in self.listed else entry.first_claimed + SETTLE_MS
@@ -282,101 +239,6 @@ class Sources:
         for origin in {*origins, spaces.ORIGIN, *OWNERS}:
             self.confirmed[origin] = now
         self._free(News.DISCOVERY)
-
-    # -- constraints ----------------------------------------------------------------------------------------------
-
-    def read_kinds(self, served: Iterable[str], *, now: int) -> None:
-        """A complete discovery of constraint kinds (their origins): those that have findings and are absent from two
-        of them, an archive delay apart, were deleted.
-        """
-        self.kinds_read = now
-        there = frozenset(served)
-        for origin in self._kinds:
-            if origin in there:
-                self.absent.pop(origin, None)
-            else:
-                self.absent.setdefault(origin, now)
-        self._free(News.DISCOVERY, where=lambda entry: entry.constraint is not None)
-
-    def recount_kinds(self) -> None:
-        """Constraint kinds without a finding need not be known."""
-        self._kinds = {e.origin for e in self._entries.values() if not e.wanted and e.constraint is not None}
-        self.absent = {origin: since for origin, since in self.absent.items() if origin in self._kinds}
-
-    def lose(self, entry: Entry) -> None:
-        """Nobody reports it: who can still speak of it."""
-        constraint = entry.constraint
-        if constraint is not None:
-            self._kinds.add(entry.origin)
-            self._awaiting[constraint].add(entry.id)
-
-    def audit(
-        self, key: SourceKey, audited: int, *, lists: Iterable[Violation], complete: bool, boundary: Place | None
-    ) -> None:
-        """What a constraint lacks counts once a later audit has lacked it too."""
-        self.audits[key] = audited
-        self._list(key, frozenset((v.subject.group, v.subject.kind) if v.own else POD for v in lists))
-        for id_ in list(self._awaiting.get(key, ())):
-            entry = self._entries.get(id_)
-            if entry is None or entry.calls or entry.constraint != key:
-                self._awaiting[key].discard(id_)
-                continue
-            before = entry.lacked, entry.repeated
-            if self.unaudited(entry) or (not complete and not self.below(entry, boundary)):
-                entry.lacked, entry.repeated = None, False  # it may be there again, unseen or unlisted
-            elif entry.lacked is None:
-                entry.lacked = audited
-            elif audited > entry.lacked:
-                entry.repeated = True
-            if before != (entry.lacked, entry.repeated):
-                self._touch(entry)
-        self._free(News.AUDIT, where=lambda entry: entry.constraint == key)
-
-    def _list(self, key: SourceKey, kinds: frozenset[Kind]) -> None:
-        before = self._lists.get(key, frozenset())
-        for kind in before - kinds:
-            self._listing[kind].discard(key)
-            if not self._listing[kind]:
-                del self._listing[kind]
-        for kind in kinds - before:
-            self._listing[kind].add(key)
-        if kinds:
-            self._lists[key] = kinds
-        else:
-            self._lists.pop(key, None)
-
-    def listed_by_audit(self, kind: Kind, audited: int) -> bool:
-        """Whether an audit of that second or a later one has found anything in objects of this kind. A kind that
-        Gatekeeper cannot list is left out of the audit, without a word.
-        """
-        return any(self.audits.get(key, 0) >= audited for key in self._listing.get(kind, ()))
-
-    def drop_constraint(self, key: SourceKey) -> None:
-        self.audits.pop(key, None)
-        self._list(key, frozenset())
-        for id_ in self._awaiting.get(key, ()):
-            if (entry := self._entries.get(id_)) is not None and not entry.calls:
-                entry.lacked, entry.repeated = None, False  # another of its name has its own audits
-                self._touch(entry)
-
-    def unaudited(self, entry: Entry) -> bool:
-        """Whether something rolls up to a constraint's finding that its last audit may not have seen: new Pods."""
-        of, constraint = entry.subject, entry.constraint
-        if self.ownership is None or of is None or constraint is None:
-            return False
-        return self.ownership.unaudited(of, constraint, self.audits.get(constraint, 0))
-
-    def below(self, entry: Entry, boundary: Place | None) -> bool:
-        """Whether a truncated constraint would list all that may stand behind the finding, if it still violated it."""
-        if boundary is None:
-            return False
-        voice = entry.voice
-        own = voice.place if voice is not None else entry.place
-        places = [] if voice is not None and not voice.own else [own]
-        of, constraint = entry.subject, entry.constraint
-        if self.ownership is not None and of is not None and constraint is not None:
-            places += self.ownership.places(of, constraint)
-        return all(place is not None and below(place, boundary) for place in places)
 
     # -- owners, namespaces ---------------------------------------------------------------------------------------
 
@@ -398,6 +260,31 @@ class Sources:
         self._free(News.OWNERSHIP, namespaces=namespaces)
         if engines:
             self._free(News.OWNERSHIP, where=lambda entry: entry.source in engines)
+
+    # -- namespaces, as their sink tells them ----------------------------------------------------------------------
+
+    def list_namespaces(self, names: frozenset[str], *, now: int) -> None:
+        """All namespaces that there are."""
+        changed = self.spaces.list(names, now=now)
+        self._free(News.NAMESPACE, where=lambda entry: self._in(entry, changed))
+
+    def namespace_came(self, name: str) -> None:
+        if self.spaces.came(name):
+            self._free(News.NAMESPACE, namespaces={name})
+
+    def namespace_gone(self, name: str, *, now: int) -> None:
+        """A namespace was deleted."""
+        self.spaces.gone(name, now=now)
+        self._free(News.NAMESPACE, namespaces={name})
+
+    def namespaces_live(self, *, live: bool, now: int) -> None:
+        """Whether namespaces are seen whole and live."""
+        if self.spaces.live(live=live, now=now) and live:
+            self._free(News.NAMESPACE, where=lambda entry: self._in(entry, frozenset()))
+
+    def _in(self, entry: Entry, names: frozenset[str]) -> bool:
+        """Whether its namespace is one of these, or is deleted."""
+        return not entry.wanted and (entry.namespace in names or self.spaces.deleted(entry.place) is not None)
 
     def switched_off(self, origin: str) -> bool:
         """Whether the MonitoredCluster says not to read this API."""

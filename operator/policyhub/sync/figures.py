@@ -28,7 +28,7 @@ def pending(ledger: Ledger) -> int:
 def oldest_pending(ledger: Ledger) -> int | None:
     """Since when the oldest pending finding waits."""
     observed, agenda = ledger.observed, ledger.agenda
-    ids = (*agenda.dirty, *observed.unread, *agenda.flying, *observed.failed)
+    ids = (*agenda.dirty, *observed.unread, *agenda.flying, *observed.outcomes.failed)
     times = [since for id_ in ids if (since := ledger.entries[id_].pending_since)]
     return min(times, default=None)
 

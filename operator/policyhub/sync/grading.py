@@ -188,24 +188,26 @@ def _silent(grade: Grade, entry: Entry, seen: Coverage, *, sources: Sources) -> 
 
 
 def _of_constraint(entry: Entry, there: Answer, *, sources: Sources, rules: Rules) -> Evidence:
-    absent = sources.absent.get(entry.origin)
+    absent = sources.constraints.absent.get(entry.origin)
     if absent is not None:
         delay = rules.archive_delay_ms
         since = max(entry.uncalled, absent + delay)  # gone when it is believed gone, reported or not
-        confirmed = sources.kinds_read - delay >= since  # a discovery at least that much later lacks it still
+        confirmed = (
+            sources.constraints.kinds_read - delay >= since
+        )  # a discovery at least that much later lacks it still
         return Evidence(Grade.EXPLAINED, since=since, confirmed=confirmed, lost=True)
     seen = sources.seen(entry)
     if seen is None:
         return nothing(Hold.SOURCE)
     constraint = entry.constraint
-    if constraint not in sources.audits:  # deleted, unless it is the one that could not be read
+    if constraint not in sources.constraints.audits:  # deleted, unless it is the one that could not be read
         if entry.origin in sources.unreadable:
             return nothing(Hold.UNLISTED)
         return _silent(Grade.EXPLAINED, entry, seen, sources=sources)
     if not entry.repeated:
         unlisted = constraint in sources.incomplete and entry.lacked is None
         return nothing(Hold.UNLISTED) if unlisted else nothing(Hold.AUDIT, lost=True)
-    if sources.unaudited(entry):
+    if sources.constraints.unaudited(entry):
         return nothing(Hold.UNREPORTED)
     if there.presence is Presence.THERE and not _audited_kind(entry, there, sources=sources):
         return nothing(Hold.UNREPORTED, lost=True)
@@ -220,9 +222,9 @@ def _audited_kind(entry: Entry, there: Answer, *, sources: Sources) -> bool:
     if of is None or lacked is None:
         return False
     kind = POD if entry.voice is not None and not entry.voice.own else (of.group, of.kind)
-    if sources.listed_by_audit(kind, lacked):
+    if sources.constraints.listed_by_audit(kind, lacked):
         return True
-    if entry.voice is None and of.group in _OF_CONTROLLERS and sources.listed_by_audit(POD, lacked):
+    if entry.voice is None and of.group in _OF_CONTROLLERS and sources.constraints.listed_by_audit(POD, lacked):
         return True
     last = entry.listed * 1000 or (entry.known.updated_at if entry.known is not None else 0)
     return there.changed > last

@@ -15,11 +15,14 @@
 | failed, namespace_imports | time                                                                                     |
 | quarantined        | the finding is read again: the entry itself changes                                             |
 
-A namespace that is deleted or comes back decides all of its findings again. Pure: no I/O, no clock.
+A namespace that is deleted or comes back decides again whatever of it waits for evidence. Pure: no I/O, no clock.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from enum import Enum, StrEnum, auto
+from typing import Protocol
+
+from policyhub.sync.entry import Entry
 
 
 class Hold(StrEnum):
@@ -71,20 +74,21 @@ class News(Enum):
     ANSWER = auto()
     PERSON = auto()
     INVENTORY = auto()
+    NAMESPACE = auto()
 
 
 ENDED_BY: Mapping[Hold, frozenset[News]] = {
     Hold.REJECTED: frozenset(),
     Hold.MODE: frozenset(),
-    Hold.SOURCE: frozenset({News.COVERAGE, News.COMPLETE, News.LISTED, News.DISCOVERY}),
-    Hold.UNLISTED: frozenset({News.COMPLETE, News.COVERAGE, News.AUDIT, News.DISCOVERY, News.LISTED}),
-    Hold.AUDIT: frozenset({News.AUDIT, News.DISCOVERY}),
-    Hold.UNCONFIRMED: frozenset({News.DISCOVERY}),
-    Hold.DELAY: frozenset({News.LISTED}),
-    Hold.GUARD: frozenset({News.PERSON, News.INVENTORY}),
-    Hold.UNREPORTED: frozenset({News.OWNERSHIP, News.REPORT, News.AUDIT, News.PERSON}),
-    Hold.OWNERS_UNKNOWN: frozenset({News.OWNERSHIP}),
-    Hold.PRESENCE: frozenset({News.ANSWER}),
+    Hold.SOURCE: frozenset({News.COVERAGE, News.COMPLETE, News.LISTED, News.DISCOVERY, News.NAMESPACE}),
+    Hold.UNLISTED: frozenset({News.COMPLETE, News.COVERAGE, News.AUDIT, News.DISCOVERY, News.LISTED, News.NAMESPACE}),
+    Hold.AUDIT: frozenset({News.AUDIT, News.DISCOVERY, News.NAMESPACE}),
+    Hold.UNCONFIRMED: frozenset({News.DISCOVERY, News.NAMESPACE}),
+    Hold.DELAY: frozenset({News.LISTED, News.NAMESPACE}),
+    Hold.GUARD: frozenset({News.PERSON, News.INVENTORY, News.NAMESPACE}),
+    Hold.UNREPORTED: frozenset({News.OWNERSHIP, News.REPORT, News.AUDIT, News.PERSON, News.NAMESPACE}),
+    Hold.OWNERS_UNKNOWN: frozenset({News.OWNERSHIP, News.NAMESPACE}),
+    Hold.PRESENCE: frozenset({News.ANSWER, News.NAMESPACE}),
     Hold.FAILED: frozenset(),
     Hold.BUDGET: frozenset(),
     Hold.QUARANTINED: frozenset(),
@@ -97,3 +101,15 @@ HELD_FOR: Mapping[News, tuple[Hold, ...]] = {
 
 WITHOUT_EVIDENCE = frozenset({Hold.SOURCE, Hold.UNLISTED, Hold.UNREPORTED, Hold.OWNERS_UNKNOWN})
 """When one of these ends, the archive delay begins again: what comes back may come back in pieces."""
+
+
+class Free(Protocol):
+    """Decides again what is held for want of such news."""
+
+    def __call__(
+        self,
+        news: News,
+        *,
+        namespaces: Collection[str] | None = None,
+        where: Callable[[Entry], bool] = ...,
+    ) -> None: ...

@@ -16,29 +16,28 @@ is never smaller than the set of ids that the full comparison would act on (a pr
 Pure: no I/O, no clock; `now` is Unix time in milliseconds by a clock that never jumps.
 """
 
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import msgspec
 
-from policyhub.sources.constraints import GROUP as CONSTRAINTS
 from policyhub.sources.filter import namespace_of
-from policyhub.sources.violation import Identity, Place, Severity, SourceKey, Subject, Violation
+from policyhub.sources.violation import Severity
 from policyhub.sync import grading
 from policyhub.sync.acknowledged import Acknowledged
 from policyhub.sync.agenda import Agenda
-from policyhub.sync.desired import Call, Desired, Reports
+from policyhub.sync.desired import Desired, Reports
 from policyhub.sync.entry import Entry, Known, Loss
 from policyhub.sync.evidence import Sources
 from policyhub.sync.existence import PolicyName, Thing
 from policyhub.sync.guard import Guard, Unit
 from policyhub.sync.holds import HELD_FOR, WITHOUT_EVIDENCE, Hold, News
+from policyhub.sync.intake import Intake
 from policyhub.sync.lanes import Lane
 from policyhub.sync.observed import Observed
 from policyhub.sync.plan import DAY_MS, GUARDED, Change, Decision, Evidence, Grade, Rules, Wait, decide, refresh_due
-from policyhub.sync.refusals import Refusal, Refusals
-from policyhub.sync.shares import Excess, Limits, Shares
+from policyhub.sync.refusals import Refusals
+from policyhub.sync.shares import Limits, Shares
 from policyhub.sync.standings import Standings
 
 
@@ -93,6 +92,16 @@ class Ledger:
             touch=self._touch,
             acknowledged=acknowledged,
         )
+        intake = Intake(
+            entries=self.entries,
+            desired=self.desired,
+            sources=self.sources,
+            guard=self.guard,
+            refusals=self.refusals,
+            touch=self._touch,
+        )
+        self.read, self.doubt, self.shift = intake.read, intake.doubt, intake.shift
+        self.gone, self.clear = intake.gone, intake.clear
         self._units: dict[Unit, Unit] = {}
         """Each of them once, for all entries to share."""
         self._approved: frozenset[str] = frozenset()
@@ -100,133 +109,6 @@ class Ledger:
         """Findings that wait for an answer of the API server about this."""
 
     # -- what the sources say -------------------------------------------------------------------------------------
-
-    def read(
-        self,
-        key: SourceKey,
-        calls: Iterable[Call],
-        *,
-        complete: bool,
-        passed: Callable[[], frozenset[Identity]],
-        now: int,
-        audited: int | None = None,
-        boundary: Place | None = None,
-        backlog: bool = False,
-        ended: frozenset[str] = frozenset(),
-        unevaluated: Iterable[Identity] = (),
-        newest: Collection[tuple[str, int]] = (),
-        about: Iterable[tuple[Subject, str]] = (),
-        on_excess: Callable[[Counter[Excess]], None] | None = None,
-    ) -> bool:
-        """Take what one source object now reports; says whether anything of meaning changed.
-
-        `calls` are (violation, observed Unix ms or None). `passed` is asked for the object's pass and skip results only
-        if something that it reported is missing now. An incomplete object adds and changes, and ends nothing but what
-        it passes, a truncated constraint's objects below `boundary` and the ids of `ended`. `backlog`: it comes by the
-        source's first listing. `unevaluated` are findings that a report could not evaluate: it neither reports nor
-        ends them. `newest` and `about`: the newest time (Unix s) of each source, and which source speaks of which
-        object. `on_excess` is told how many were left out, by the limit that leaves no room: then the object counts as
-        incomplete.
-        """
-        new = self.desired.ids(calls)
-        old = self.desired.objects.get(key, ())
-        excess = self.desired.admit(key, new, frozenset(old))
-        if on_excess is not None and excess:
-            on_excess(excess)
-        complete = complete and not excess
-        (self.sources.mark_complete if complete else self.sources.mark_incomplete)(key)
-        changed = False
-        for id_, call in new.items():
-            changed |= self.desired.claim(id_, key, call, now=now, backlog=backlog)
-        unknown = self.sources.set_unevaluated(key, self.desired.named(unevaluated) if unevaluated else frozenset())
-        lost = [id_ for id_ in old if id_ not in new]
-        positive = self.desired.passing(key, passed()) if lost else set()
-        ends = positive | ended
-        kept = tuple(
-            i
-            for i in lost
-            if i in unknown or not (complete or i in ends or self.sources.below(self.entries[i], boundary))
-        )
-        times = dict(newest)
-        for id_ in lost:
-            if id_ not in kept:
-                changed = True
-                self._withdraw(id_, key, loss=Loss.PASSED if id_ in positive else Loss.OMITTED, now=now, times=times)
-        self.desired.keep(key, (*new, *kept))
-        if key.group == CONSTRAINTS:
-            lists = [violation for violation, _ in new.values()]
-            self.sources.audit(key, audited or 0, lists=lists, complete=complete, boundary=boundary)
-        else:
-            counts = [(of, source) for of, source in about if self.desired.counts(source, key)]
-            self.sources.reported(key, newest=newest, about=counts, changed=changed, now=now)
-        return changed
-
-    def _withdraw(
-        self, id_: str, key: SourceKey, *, loss: Loss, now: int, times: Mapping[str, int] | None = None
-    ) -> None:
-        entry = self.entries[id_]
-        self.desired.withdraw(id_, key, loss=loss, now=now)
-        of, said = entry.subject, times or {}
-        if (
-            loss is Loss.OMITTED
-            and entry.source in said
-            and of is not None
-            and id_ in self.entries
-            and not entry.wanted
-        ):
-            self.sources.scans.expect(id_, entry.source, of, omitted_at=said[entry.source])
-
-    def doubt(self, key: SourceKey) -> None:
-        """Take that a source object was not read: what it reported stands, and its silence is no evidence."""
-        self.sources.mark_incomplete(key)
-
-    def shift(
-        self, key: SourceKey, calls: Iterable[Call], lost: Iterable[Violation], *, now: int, backlog: bool
-    ) -> None:
-        """Take that what a source object said rolls up to others now: all its calls, and those that it no longer makes.
-        That is no word of its own: the loss is silent. `backlog`: as of `read`.
-        """
-        new = self.desired.ids(calls)
-        old = self.desired.objects.get(key, ())
-        excess = self.desired.admit(key, new, frozenset(old))
-        if excess:
-            self.sources.mark_incomplete(key)
-            refusals = tuple(Refusal(limit, len(new) + number, len(new)) for limit, number in excess.items())
-            self.refusals.put(key.origin, key.namespace, key.name, refusals)
-        gone = self.desired.named(violation.identity for violation in lost)
-        for id_, call in new.items():
-            self.desired.claim(id_, key, call, now=now, backlog=backlog)
-        for id_ in old:
-            if id_ in gone:
-                self._withdraw(id_, key, loss=Loss.SILENT, now=now)
-        self.desired.keep(key, tuple(dict.fromkeys((*new, *(id_ for id_ in old if id_ not in gone)))))
-
-    def gone(self, key: SourceKey, *, now: int) -> bool:
-        """Take that a source object no longer exists; says whether it reported anything."""
-        self.sources.mark_complete(key)
-        self.sources.set_unevaluated(key, frozenset())
-        self.sources.scans.drop(key)
-        ids = self.desired.objects.get(key, ())
-        self.desired.keep(key, ())
-        loss = Loss.OMITTED if key.group == CONSTRAINTS else Loss.SILENT
-        for id_ in ids:
-            self._withdraw(id_, key, loss=loss, now=now)
-        if key.group == CONSTRAINTS:
-            self.sources.drop_constraint(key)
-        return bool(ids)
-
-    def clear(self, identities: Iterable[Identity], *, key: SourceKey) -> None:
-        """Take positive evidence of one source object for findings that nobody reports, the inventory's among them,
-        whichever API reported them before: the one that speaks of them now counts.
-
-        Only right once `reports_listed`: before, somebody may report them who was not heard yet.
-        """
-        for id_ in self.desired.passing(key, identities):
-            entry = self.entries.get(id_)
-            if entry is not None and not entry.wanted and not entry.cleared:
-                entry.loss, entry.origin = Loss.PASSED, key.origin
-                self.guard.forget(entry.id)
-                self._touch(entry)
 
     def supersede(self, superseded: frozenset[Reports], *, now: int) -> None:
         """Take which reports are left behind by their engine."""
@@ -241,50 +123,14 @@ class Ledger:
 
     def _unclaimed(self, entry: Entry) -> None:
         if entry.constraint is not None:
-            entry.listed = self.sources.audits.get(entry.constraint, 0)
+            entry.listed = self.sources.constraints.audits.get(entry.constraint, 0)
         self._lost(entry)
 
     def _lost(self, entry: Entry) -> None:
-        self.sources.lose(entry)
+        self.sources.constraints.lose(entry)
         of = entry.subject
         if of is not None and entry.constraint is None:
             self.sources.scans.expect(entry.id, entry.source, of)
-
-    # -- namespaces -----------------------------------------------------------------------------------------------
-
-    @property
-    def opened(self) -> dict[str, int]:
-        """Origin → when its last listing or watch was accepted."""
-        return self.sources.opened
-
-    def list_namespaces(self, names: frozenset[str], *, now: int) -> None:
-        """All namespaces that there are."""
-        self._decide_again(self.sources.spaces.list(names, now=now))
-        self._decide_deleted()
-
-    def namespace_came(self, name: str) -> None:
-        if self.sources.spaces.came(name):
-            self._decide_again({name})
-
-    def namespace_gone(self, name: str, *, now: int) -> None:
-        """A namespace was deleted."""
-        self.sources.spaces.gone(name, now=now)
-        self._decide_again({name})
-
-    def namespaces_live(self, *, live: bool, now: int) -> None:
-        """Whether namespaces are seen whole and live."""
-        if self.sources.spaces.live(live=live, now=now) and live:
-            self._decide_deleted()
-
-    def _decide_deleted(self) -> None:
-        for id_ in list(self.agenda.waiting(Hold)):
-            entry = self.entries[id_]
-            if not entry.wanted and self.sources.spaces.deleted(entry.place) is not None:
-                self._touch(entry)
-
-    def _decide_again(self, namespaces: Collection[str]) -> None:
-        for id_ in list(self.agenda.waiting(Hold, namespaces)):
-            self._touch(self.entries[id_])
 
     # -- what Security Hub says -----------------------------------------------------------------------------------
 
@@ -394,11 +240,11 @@ class Ledger:
             if released := self.guard.released.get(entry.counted):
                 not_before = max(not_before, released + rules.archive_delay_ms)
         if found.grade is not Grade.NONE:
-            since += self.observed.damping(entry.id, now=now)
+            since += self.observed.outcomes.damping(entry.id, now=now)
         return msgspec.structs.replace(found, since=since, not_before=not_before, closed=closed, blocked=blocked)
 
     def _blocked(self, entry: Entry, *, now: int) -> Wait | None:
-        if (until := self.observed.postponed(entry.id)) > now:
+        if (until := self.observed.outcomes.postponed(entry.id)) > now:
             return Wait(until, Hold.FAILED)
         if self.shares.tight and (until := self.shares.spent(entry.subject, now=now)):
             return Wait(until, Hold.BUDGET)
@@ -503,8 +349,8 @@ class Ledger:
             known = entry.known
             if entry.wanted and known is not None and refresh_due(entry.id, known.updated_at) <= wall:
                 self._touch(entry)
-        self.sources.recount_kinds()
-        self.observed.forget_relapses(now=now)
+        self.sources.constraints.recount_kinds()
+        self.observed.outcomes.forget_relapses(now=now)
 
     def answered(self, thing: Thing) -> None:
         """The API server has answered: what waited for it is decided again."""

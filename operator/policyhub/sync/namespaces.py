@@ -37,9 +37,8 @@ _ALWAYS: Final = "kube-system"
 class Existence(Protocol):
     """What wants to know. `now` is in Unix milliseconds."""
 
-    @property
-    def opened(self) -> dict[str, int]:
-        """Origin → when its last listing or watch was accepted."""
+    opened: dict[str, int]
+    """Origin → when its last listing or watch was accepted."""
 
     def list_namespaces(self, names: frozenset[str], *, now: int) -> None:
         """All namespaces there are, from a complete listing: any other is gone."""

@@ -16,6 +16,7 @@ import msgspec
 from policyhub.sync.acknowledged import Acknowledged
 from policyhub.sync.entry import NEW, Entry, Held, Known
 from policyhub.sync.lanes import Queue
+from policyhub.sync.outcomes import Outcomes
 from policyhub.sync.quarantine import Quarantine
 from policyhub.sync.standings import Standings, severity
 
@@ -24,8 +25,6 @@ ACK_OVERRULES_MS = 15 * 60 * 1000
 MISSED_MANY = 100
 """Findings that one part of an inventory may lack and that are asked for by id; more are taken as lost at once, for a
 hub that was emptied: 20 by a look-up are slower than 100 by an import."""
-HOUR_MS = 3_600_000
-DAY_MS = 24 * HOUR_MS
 
 
 class Observed:
@@ -75,11 +74,7 @@ class Observed:
         """Ids read by id before the inventory reached them."""
         self._asked_again: set[str] = set()
         """Quarantined ids that are to be read by id later: their owner may have let them go."""
-        self._relapses: dict[str, tuple[int, ...]] = {}
-        """When findings were activated again."""
-        self._failed: dict[str, tuple[int, int]] = {}
-        """Findings that Security Hub failed within a call that it took: how often in a row, and until when (Unix ms)
-        they are not sent again."""
+        self.outcomes = Outcomes()
         self._prefix = f"policyhub/{cluster_id}/"
         self._entries = entries
         self._standings = standings
@@ -140,7 +135,7 @@ class Observed:
         """It is not desired, and nothing is known of it."""
         self.unread.discard(id_)
         self.lookups.discard(id_)
-        self._failed.pop(id_, None)
+        self.outcomes.forget(id_)
 
     # -- the inventory --------------------------------------------------------------------------------------------
 
@@ -368,9 +363,9 @@ class Observed:
         """Security Hub took the import."""
         self._standings.renew(entry, known)
         if entry.known is not None and entry.known.archived and not known.archived:
-            self._relapses[entry.id] = (*self._relapses.get(entry.id, ())[-7:], now)
+            self.outcomes.relapse(entry.id, now=now)
         entry.acknowledged = now
-        self._failed.pop(entry.id, None)
+        self.outcomes.forget(entry.id)
         entry.backlog = False
         entry.body = None
         entry.rejected = ""
@@ -388,35 +383,5 @@ class Observed:
 
     def reject(self, entry: Entry, sent_digest: str) -> None:
         """Security Hub refuses this content for good: it is not sent again until it changes."""
-        self._failed.pop(entry.id, None)
+        self.outcomes.forget(entry.id)
         entry.rejected = sent_digest
-
-    def failures(self, id_: str) -> int:
-        """How often in a row Security Hub failed the finding."""
-        return self._failed.get(id_, (0, 0))[0]
-
-    def postpone(self, id_: str, *, until: int) -> None:
-        """Security Hub failed the finding once more: it is not sent again before `until` (Unix ms)."""
-        self._failed[id_] = (self.failures(id_) + 1, until)
-
-    def postponed(self, id_: str) -> int:
-        """Until when (Unix ms) the finding is not sent; 0: it may be."""
-        return self._failed[id_][1] if self._failed and id_ in self._failed else 0
-
-    @property
-    def failed(self) -> Iterable[str]:
-        """Findings that Security Hub failed."""
-        return self._failed
-
-    def damping(self, id_: str, *, now: int) -> int:
-        """How much later (ms) than otherwise a finding is archived that came back twice or more within a day: an hour,
-        doubling up to a day. A result that comes and goes must not reset an analyst's NOTIFIED each time.
-        """
-        times = self._relapses.get(id_)
-        if not times:
-            return 0
-        recent = sum(1 for at in times if now - at < DAY_MS)
-        return 0 if recent < 2 else min(DAY_MS, HOUR_MS << min(recent - 2, 5))
-
-    def forget_relapses(self, *, now: int) -> None:
-        self._relapses = {id_: times for id_, times in self._relapses.items() if now - times[-1] < DAY_MS}

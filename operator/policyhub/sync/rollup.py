@@ -48,7 +48,7 @@ class Rollup:
         """Of which kinds of objects each constraint has listed some."""
         self._news: set[str] | None = set()
         """Of which namespaces something came; None: of all."""
-        owners.on_opened(ledger.opened.__setitem__)
+        owners.on_opened(ledger.sources.opened.__setitem__)
         self._moves = Moves(
             told=self._told,
             about=self._about,

@@ -116,7 +116,7 @@ class View:
         self._grading, self.grade = self.grade, False
 
     def opened(self) -> None:
-        self._ledger.opened[self.origin] = self._now()
+        self._ledger.sources.opened[self.origin] = self._now()
 
     def upsert(self, raw: bytes | msgspec.Raw) -> None:
         if self._listing or not self._throttle.strained or not self._put_aside(raw):
@@ -294,7 +294,7 @@ class View:
         ledger, told = self._ledger, self._rollup.keys() if self._rollup is not None else ()
         return {
             k
-            for k in (*ledger.desired.objects, *ledger.sources.incomplete, *ledger.sources.audits, *told)
+            for k in (*ledger.desired.objects, *ledger.sources.incomplete, *ledger.sources.constraints.audits, *told)
             if k.origin == self.origin
         }
 

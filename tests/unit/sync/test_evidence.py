@@ -10,7 +10,8 @@ from policyhub.sync.evidence import LISTEN_MS
 from policyhub.sync.holds import Hold
 from policyhub.sync.lanes import Lane
 from policyhub.sync.ledger import Ledger
-from policyhub.sync.observed import ACK_OVERRULES_MS, HOUR_MS, MISSED_MANY
+from policyhub.sync.observed import ACK_OVERRULES_MS, MISSED_MANY
+from policyhub.sync.outcomes import HOUR_MS
 from policyhub.sync.plan import DAY_MS, Change, Decision, Rules, Wait
 from policyhub.sync.spaces import ORIGIN as NAMESPACES
 
@@ -118,8 +119,8 @@ def only_in_hub(made: Ledger, said: Violation, key: SourceKey, *, at: int = NOW)
 
 def spaces(made: Ledger, *names: str, at: int = NOW, confirmed: bool = True) -> None:
     """Namespaces are seen whole and live."""
-    made.namespaces_live(live=True, now=at)
-    made.list_namespaces(frozenset(names), now=at)
+    made.sources.namespaces_live(live=True, now=at)
+    made.sources.list_namespaces(frozenset(names), now=at)
     if confirmed:
         made.sources.confirmed[NAMESPACES] = NOW + DAY_MS
 
@@ -138,7 +139,7 @@ def test_a_deleted_namespace_needs_no_guard(known_by: str) -> None:
         for one in said:
             only_in_hub(made, one, REPORT)
         made.sources.set_unreadable(REPORT.origin, frozenset({"shop"}))
-    made.namespace_gone("shop", now=NOW)
+    made.sources.namespace_gone("shop", now=NOW)
     entries = [entry_of(made, one) for one in said]
     assert {str(act(made, entry, now=NOW)) for entry in entries} == {str(Wait(ARCHIVE_AT))}
     assert {act(made, entry, now=ARCHIVE_AT) for entry in entries} == {Change.ARCHIVED}
@@ -151,14 +152,14 @@ def test_a_namespace_is_gone_only_where_it_is_seen() -> None:
     say(made, REPORT, violation())
     entry = sent(made, violation())
     made.gone(REPORT, now=NOW)
-    made.namespace_gone("shop", now=NOW)
+    made.sources.namespace_gone("shop", now=NOW)
     assert deleted_since(made, entry) == NOW
     assert act(made, entry, now=ARCHIVE_AT) is Hold.UNCONFIRMED
-    made.namespaces_live(live=False, now=NOW)
+    made.sources.namespaces_live(live=False, now=NOW)
     assert deleted_since(made, entry) is None
-    made.namespaces_live(live=True, now=NOW + 5)
+    made.sources.namespaces_live(live=True, now=NOW + 5)
     assert deleted_since(made, entry) == NOW
-    made.namespace_came("shop")
+    made.sources.namespace_came("shop")
     assert deleted_since(made, entry) is None
 
 
@@ -254,15 +255,15 @@ def test_a_kind_that_two_discoveries_lack_was_deleted() -> None:
     entry = only_in_hub(made, listed(), CONSTRAINT)
     made.sources.cover(CONSTRAINT.origin, Coverage(live=False))
     assert act(made, entry, now=NOW) is Hold.SOURCE
-    made.sources.read_kinds([], now=NOW)
+    made.sources.constraints.read_kinds([], now=NOW)
     end = NOW + 2 * (ARCHIVE_AT - NOW)
     assert act(made, entry, now=NOW) == Wait(end)
-    made.sources.read_kinds([], now=end - 1)
+    made.sources.constraints.read_kinds([], now=end - 1)
     assert act(made, entry, now=end) is Hold.UNCONFIRMED
-    made.sources.read_kinds([], now=end)
+    made.sources.constraints.read_kinds([], now=end)
     assert entry.id in made.agenda.dirty
     assert act(made, entry, now=end) is Change.ARCHIVED
-    made.sources.read_kinds([CONSTRAINT.origin], now=end + 1)
+    made.sources.constraints.read_kinds([CONSTRAINT.origin], now=end + 1)
     assert act(made, entry, now=end + 1) is Hold.SOURCE
 
 
@@ -430,7 +431,7 @@ def test_what_comes_and_goes_is_archived_later(returns: int, later: int) -> None
     entry = sent(made, violation())
     made.gone(REPORT, now=NOW)
     assert act(made, entry, now=NOW) == Wait(ARCHIVE_AT + later)
-    assert made.observed.damping(entry.id, now=NOW + DAY_MS) == 0
+    assert made.observed.outcomes.damping(entry.id, now=NOW + DAY_MS) == 0
 
 
 # -- Security Hub -----------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from policyhub.sources.violation import SourceKey, Subject, Violation
 from policyhub.sync import homes, moves, turns
 from policyhub.sync.entry import Known
 from policyhub.sync.holds import Hold
-from policyhub.sync.ledger import Ledger
+from policyhub.sync.intake import Intake
 from policyhub.sync.owners import PODS
 from policyhub.sync.plan import Rules
 from policyhub.sync.turns import Allowance, Turns
@@ -27,20 +27,20 @@ class Counting(World):
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.moved = 0
         self.refreshed = 0
-        shift, refresh = Ledger.shift, homes.Homes.refresh
+        shift, refresh = Intake.shift, homes.Homes.refresh
 
         def counted(
-            ledger: Ledger, key: SourceKey, calls: Iterable[Any], lost: Iterable[Violation], **more: Any
+            intake: Intake, key: SourceKey, calls: Iterable[Any], lost: Iterable[Violation], **more: Any
         ) -> None:
             calls, lost = list(calls), list(lost)
             self.moved += len(calls) + len(lost)
-            shift(ledger, key, calls, lost, **more)
+            shift(intake, key, calls, lost, **more)
 
         def refreshed(of: homes.Homes, subject: Subject) -> None:
             self.refreshed += 1
             refresh(of, subject)
 
-        monkeypatch.setattr(Ledger, "shift", counted)
+        monkeypatch.setattr(Intake, "shift", counted)
         monkeypatch.setattr(homes.Homes, "refresh", refreshed)
         super().__init__()
         self.put(thing("ReplicaSet", "web-old", WEB), thing("ReplicaSet", "web-new"))

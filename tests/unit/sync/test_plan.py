@@ -194,7 +194,7 @@ def called_beside_an_unreadable_report(made: Ledger) -> Entry:
 def passes_on_a_fresh_watch(made: Ledger) -> Entry:
     """Its report reads pass, by a watch that began after the last discovery: another cluster may be answering."""
     entry = passes(made)
-    made.opened[REPORT.origin] = NOW + 1
+    made.sources.opened[REPORT.origin] = NOW + 1
     made.sources.confirmed[REPORT.origin] = NOW
     return entry
 

@@ -1,0 +1,174 @@
+"""Takes what source objects say into what is desired, and into what their silence is worth.
+
+| a source object …                          | then                                                                  |
+|--------------------------------------------|-----------------------------------------------------------------------|
+| reports a finding                          | it is claimed                                                         |
+| was read whole, and lacks what it reported | the claim ends: passed, if it says so, else omitted                   |
+| was not read whole, and lacks it           | the claim stands, unless it passes, or a truncated list would have it |
+| could not evaluate it                      | the claim stands, and it is no word about the finding                 |
+| is gone                                    | its claims end silently; of a constraint, they are omitted            |
+| is rolled up otherwise                     | its claims move: that is no word about anything                       |
+
+Pure: no I/O, no clock; times are Unix milliseconds.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
+
+from policyhub.sources.constraints import GROUP as CONSTRAINTS
+from policyhub.sources.violation import Identity, Place, SourceKey, Subject, Violation
+from policyhub.sync.desired import Call, Desired
+from policyhub.sync.entry import Entry, Loss
+from policyhub.sync.evidence import Sources
+from policyhub.sync.guard import Guard
+from policyhub.sync.refusals import Refusal, Refusals
+from policyhub.sync.shares import Excess
+
+
+class Intake:
+    """Of one monitored cluster."""
+
+    def __init__(
+        self,
+        *,
+        entries: dict[str, Entry],
+        desired: Desired,
+        sources: Sources,
+        guard: Guard,
+        refusals: Refusals,
+        touch: Callable[[Entry], None],
+    ) -> None:
+        self._entries = entries
+        self._desired = desired
+        self._sources = sources
+        self._guard = guard
+        self._refusals = refusals
+        self._touch = touch
+
+    def read(
+        self,
+        key: SourceKey,
+        calls: Iterable[Call],
+        *,
+        complete: bool,
+        passed: Callable[[], frozenset[Identity]],
+        now: int,
+        audited: int | None = None,
+        boundary: Place | None = None,
+        backlog: bool = False,
+        ended: frozenset[str] = frozenset(),
+        unevaluated: Iterable[Identity] = (),
+        newest: Collection[tuple[str, int]] = (),
+        about: Iterable[tuple[Subject, str]] = (),
+        on_excess: Callable[[Counter[Excess]], None] | None = None,
+    ) -> bool:
+        """Take what one source object now reports; says whether anything of meaning changed.
+
+        `calls` are (violation, observed Unix ms or None). `passed` is asked for the object's pass and skip results only
+        if something that it reported is missing now. An incomplete object adds and changes, and ends nothing but what
+        it passes, a truncated constraint's objects below `boundary` and the ids of `ended`. `backlog`: it comes by the
+        source's first listing. `unevaluated` are findings that a report could not evaluate: it neither reports nor
+        ends them. `newest` and `about`: the newest time (Unix s) of each source, and which source speaks of which
+        object. `on_excess` is told how many were left out, by the limit that leaves no room: then the object counts as
+        incomplete.
+        """
+        new = self._desired.ids(calls)
+        old = self._desired.objects.get(key, ())
+        excess = self._desired.admit(key, new, frozenset(old))
+        if on_excess is not None and excess:
+            on_excess(excess)
+        complete = complete and not excess
+        (self._sources.mark_complete if complete else self._sources.mark_incomplete)(key)
+        changed = False
+        for id_, call in new.items():
+            changed |= self._desired.claim(id_, key, call, now=now, backlog=backlog)
+        unknown = self._sources.set_unevaluated(key, self._desired.named(unevaluated) if unevaluated else frozenset())
+        lost = [id_ for id_ in old if id_ not in new]
+        positive = self._desired.passing(key, passed()) if lost else set()
+        ends = positive | ended
+        kept = tuple(
+            i
+            for i in lost
+            if i in unknown
+            or not (complete or i in ends or self._sources.constraints.below(self._entries[i], boundary))
+        )
+        times = dict(newest)
+        for id_ in lost:
+            if id_ not in kept:
+                changed = True
+                self._withdraw(id_, key, loss=Loss.PASSED if id_ in positive else Loss.OMITTED, now=now, times=times)
+        self._desired.keep(key, (*new, *kept))
+        if key.group == CONSTRAINTS:
+            lists = [violation for violation, _ in new.values()]
+            self._sources.constraints.audit(key, audited or 0, lists=lists, complete=complete, boundary=boundary)
+        else:
+            counts = [(of, source) for of, source in about if self._desired.counts(source, key)]
+            self._sources.reported(key, newest=newest, about=counts, changed=changed, now=now)
+        return changed
+
+    def _withdraw(
+        self, id_: str, key: SourceKey, *, loss: Loss, now: int, times: Mapping[str, int] | None = None
+    ) -> None:
+        entry = self._entries[id_]
+        self._desired.withdraw(id_, key, loss=loss, now=now)
+        of, said = entry.subject, times or {}
+        if (
+            loss is Loss.OMITTED
+            and entry.source in said
+            and of is not None
+            and id_ in self._entries
+            and not entry.wanted
+        ):
+            self._sources.scans.expect(id_, entry.source, of, omitted_at=said[entry.source])
+
+    def doubt(self, key: SourceKey) -> None:
+        """Take that a source object was not read: what it reported stands, and its silence is no evidence."""
+        self._sources.mark_incomplete(key)
+
+    def shift(
+        self, key: SourceKey, calls: Iterable[Call], lost: Iterable[Violation], *, now: int, backlog: bool
+    ) -> None:
+        """Take that what a source object said rolls up to others now: all its calls, and those that it no longer makes.
+        That is no word of its own: the loss is silent. `backlog`: as of `read`.
+        """
+        new = self._desired.ids(calls)
+        old = self._desired.objects.get(key, ())
+        excess = self._desired.admit(key, new, frozenset(old))
+        if excess:
+            self._sources.mark_incomplete(key)
+            refusals = tuple(Refusal(limit, len(new) + number, len(new)) for limit, number in excess.items())
+            self._refusals.put(key.origin, key.namespace, key.name, refusals)
+        gone = self._desired.named(violation.identity for violation in lost)
+        for id_, call in new.items():
+            self._desired.claim(id_, key, call, now=now, backlog=backlog)
+        for id_ in old:
+            if id_ in gone:
+                self._withdraw(id_, key, loss=Loss.SILENT, now=now)
+        self._desired.keep(key, tuple(dict.fromkeys((*new, *(id_ for id_ in old if id_ not in gone)))))
+
+    def gone(self, key: SourceKey, *, now: int) -> bool:
+        """Take that a source object no longer exists; says whether it reported anything."""
+        self._sources.mark_complete(key)
+        self._sources.set_unevaluated(key, frozenset())
+        self._sources.scans.drop(key)
+        ids = self._desired.objects.get(key, ())
+        self._desired.keep(key, ())
+        loss = Loss.OMITTED if key.group == CONSTRAINTS else Loss.SILENT
+        for id_ in ids:
+            self._withdraw(id_, key, loss=loss, now=now)
+        if key.group == CONSTRAINTS:
+            self._sources.constraints.drop(key)
+        return bool(ids)
+
+    def clear(self, identities: Iterable[Identity], *, key: SourceKey) -> None:
+        """Take positive evidence of one source object for findings that nobody reports, the inventory's among them,
+        whichever API reported them before: the one that speaks of them now counts.
+
+        Only right once `reports_listed`: before, somebody may report them who was not heard yet.
+        """
+        for id_ in self._desired.passing(key, identities):
+            entry = self._entries.get(id_)
+            if entry is not None and not entry.wanted and not entry.cleared:
+                entry.loss, entry.origin = Loss.PASSED, key.origin
+                self._guard.forget(entry.id)
+                self._touch(entry)
