@@ -148,7 +148,7 @@ class Product:
         if {i for ids in ledger.desired.objects.values() for i in ids} != {e.id for e in entries if e.calls}:
             return "claims and source objects differ"
         for entry in entries:
-            if entry.in_flight or (entry.known is None and not ledger.observed.is_read(entry.id)):
+            if entry.in_flight or ledger.observed.awaits(entry):
                 continue
             evidence = ledger.evidence(entry, rules=rules, now=now, wall=wall)
             decision = decide(entry, evidence, rules, now)

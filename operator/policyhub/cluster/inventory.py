@@ -6,7 +6,8 @@
 | the inventory                       | at the start, then once a day; after a failure at growing intervals       |
 | what was updated around the start   | a minute after the first inventory, and once more 14 minutes later:       |
 |                                     | GetFindings lags, and somebody else may have been writing                 |
-| no page of it for 15 minutes        | findings are sent without it; only what is sent since is archived         |
+| no page of it for 15 minutes        | what is new is sent without it, and all else where the cluster was never  |
+|                                     | worked on before; only what is sent since is archived                     |
 | Security Hub was not enabled, or    | the inventory begins again at once: enabled again it is empty. What       |
 | lacks what it confirmed long ago    | should be there is looked for every ten minutes                           |
 """
@@ -50,6 +51,7 @@ PROBED = 20
 OLD_MS = 3_600_000
 """GetFindings tells what was confirmed longer ago than this, if it is there."""
 NOT_ENABLED = "NotEnabled"
+_BACKLOG = "; what was there before waits, since Security Hub may have it"
 UNAVAILABLE_MS = 15 * 60_000
 """After this long without a page of the inventory, findings are sent without it."""
 
@@ -114,13 +116,14 @@ class InventoryReader:
         refused = self._state.reading
         why = refused.message if refused is not None else trouble.message if trouble else ""
         if not self._ledger.observed.unavailable and self._site.now() - self._progress_at > UNAVAILABLE_MS:
-            self._ledger.observed.give_up()
+            self._ledger.observed.give_up(cautious=self._site.worked_on)
             log.warning("inventory_unavailable", cluster=self._site.name, message=why)
         if self._ledger.observed.unavailable:
             self._state.inventory = Fault(
                 "InventoryUnavailable",
-                f"what Security Hub holds could not be read for 15 minutes ({why or 'no answer'}). Findings are sent"
-                " without it, those that are there already once more; only what was sent since is archived",
+                f"what Security Hub holds could not be read for 15 minutes ({why or 'no answer'}). What is new since"
+                f" the start is sent without it{_BACKLOG if self._site.worked_on else ', and so is all else'}; only"
+                " what was sent since is archived",
             )
         elif refused is None and trouble is not None:
             self._state.inventory = Fault("InventoryDelayed", trouble.message)

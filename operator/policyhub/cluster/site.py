@@ -43,6 +43,12 @@ class Site:
         return self.monitored.spec
 
     @property
+    def worked_on(self) -> bool:
+        """Whether this MonitoredCluster was ever worked on before: then Security Hub may have its findings."""
+        status = self.monitored.status
+        return status is not None and bool(status.conditions)
+
+    @property
     def sent_shortly_before(self) -> bool:
         """Whether another process may have sent findings of this cluster so lately that GetFindings lacks them."""
         if self.predecessor is None:
@@ -51,7 +57,7 @@ class Site:
         beat = status.last_heartbeat_time if status is not None else None
         return self.predecessor.sent_shortly_before(
             now=self.wall(),
-            worked_on=status is not None and bool(status.conditions),
+            worked_on=self.worked_on,
             heartbeat=0 if beat is None else int(beat.timestamp() * 1000),
         )
 

@@ -226,8 +226,8 @@ class Sources:
         self._free(News.LISTED)
 
     def settled(self, entry: Entry) -> int:
-        """Until when (Unix ms) a finding is not told to have changed: while its API has not been listed yet, for reports
-        any that is served.
+        """Until when (Unix ms) a finding is not told to have changed: while its API (of a report: any) was not
+        listed yet.
         """
         if entry.constraint is not None:
             return 0 if entry.origin in self.listed else entry.first_claimed + SETTLE_MS

@@ -36,6 +36,10 @@ RESUME_MS = 30_000
 FRESH_MS = 10 * 60_000
 """How old an answer of the API server may be when it decides."""
 
+UNANSWERED_MS = 60 * 60_000
+"""A question that the API server has not answered for so long, after the archive delay, is taken as one that may not be
+asked: some of its APIs never answer."""
+
 _UNASKED = Answer(Presence.UNKNOWN, 0)
 _OF_CONTROLLERS = frozenset({"apps", "batch"})
 
@@ -64,15 +68,19 @@ def of_lost(  # noqa: C901  (one branch a row)
     if sources.switched_off(entry.origin):
         return Evidence(Grade.DESELECTED, since=entry.uncalled, lost=True)
     asked = _since(entry, rules=rules, now=now)
-    there = _subject(entry, sources=sources, since=asked)
+    given_up = entry.uncalled + rules.archive_delay_ms + UNANSWERED_MS
+    there = _subject(entry, sources=sources, since=asked) or (_UNASKED if now >= given_up else None)
     if there is None:
-        return nothing(Hold.PRESENCE, lost=True)
+        return Evidence(hold=Hold.PRESENCE, lost=True, not_before=given_up)
     if there.presence is Presence.GONE:
         return Evidence(Grade.DELETED, since=entry.uncalled, confirmed=sources.discovered >= there.ended)
     if constraint:
         evidence = _of_constraint(entry, there, sources=sources, rules=rules)
     else:
-        evidence = _of_report(entry, there, sources=sources, asked=asked)
+        policy = _policy(entry, sources=sources, since=asked) or (_UNASKED if now >= given_up else None)
+        if policy is None:
+            return Evidence(hold=Hold.PRESENCE, lost=True, not_before=given_up)
+        evidence = _of_report(entry, there, policy, sources=sources)
     if evidence.hold is Hold.UNREPORTED and guard.approves(entry.source, now=now):
         return Evidence(Grade.APPROVED, since=entry.uncalled, confirmed=sources.discovered >= entry.uncalled)
     return evidence
@@ -134,12 +142,9 @@ def _policy(entry: Entry, *, sources: Sources, since: int) -> Answer | None:
 # -- reports ----------------------------------------------------------------------------------------------------------
 
 
-def _of_report(entry: Entry, there: Answer, *, sources: Sources, asked: int) -> Evidence:
+def _of_report(entry: Entry, there: Answer, policy: Answer, *, sources: Sources) -> Evidence:
     if entry.id in sources.unevaluated:
         return nothing(Hold.UNLISTED)
-    policy = _policy(entry, sources=sources, since=asked)
-    if policy is None:
-        return nothing(Hold.PRESENCE, lost=True)
     if policy.presence is Presence.GONE:
         return Evidence(Grade.EXPLAINED, since=entry.uncalled, confirmed=sources.discovered >= policy.ended, lost=True)
     seen = sources.seen(entry)

@@ -25,7 +25,7 @@ Pure: no I/O, no clock; times are Unix milliseconds.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
@@ -33,6 +33,7 @@ ALL_FROM = 20
 SOME_ABOVE = 50
 SHARE_ABOVE = 0.3
 MANY_ABOVE = 5_000
+SILENT = "their objects exist, and the engine has not reported on them for 12 hours"
 PARTLY = "what was missing has come back in part"
 
 Unit = tuple[str, str]
@@ -71,6 +72,8 @@ class Guard:
         """When a hold ended by itself: the archive delay begins anew, for what comes back may come back in pieces."""
         self.approved: dict[str, int] = {}
         """Until when a person has approved of the losses of a source."""
+        self._silent: dict[str, Hold] = {}
+        """Sources of which findings have waited long for a report on their objects."""
         self._waiting: dict[str, Unit] = {}
         self._refused: set[Unit] = set()
         """Units of which something was not archived since they were weighed: what was put aside is decided again
@@ -139,7 +142,7 @@ class Guard:
     @property
     def held(self) -> dict[str, Hold]:
         """By source, with its losses in all that is held of it."""
-        found: dict[str, Hold] = {}
+        found = {source: hold for source, hold in self._silent.items() if not self._holds(source)}
         for (source, _), hold in self._held.items():
             before = found.get(source)
             if before is None:
@@ -152,6 +155,22 @@ class Guard:
                     reason=before.reason if before.reason != PARTLY else hold.reason,
                 )
         return found
+
+    def _holds(self, source: str) -> bool:
+        return any(held == source for held, _ in self._held)
+
+    def silent(self, numbers: Mapping[str, int], *, now: int) -> None:
+        """Take of how many findings of each source nothing explains the loss, for long."""
+        self._silent = {
+            source: Hold(
+                since=self._silent[source].since if source in self._silent else now,
+                lost=number,
+                total=self.active(source),
+                reason=SILENT,
+            )
+            for source, number in numbers.items()
+            if not self.approves(source, now=now)
+        }
 
     def weigh(self, *, now: int) -> tuple[set[Unit], set[Unit]]:
         """Note what is held; returns what newly is, and what is no longer (by itself or approved)."""

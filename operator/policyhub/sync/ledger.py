@@ -16,6 +16,7 @@ is never smaller than the set of ids that the full comparison would act on (a pr
 Pure: no I/O, no clock; `now` is Unix time in milliseconds by a clock that never jumps.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -39,6 +40,11 @@ from policyhub.sync.plan import DAY_MS, GUARDED, Change, Decision, Evidence, Gra
 from policyhub.sync.refusals import Refusals
 from policyhub.sync.shares import Limits, Shares
 from policyhub.sync.standings import Standings
+
+SILENT_MS = 12 * 60 * 60_000
+"""After this long a person is told of findings whose engine does not report on their objects any more: most scan
+hourly, some daily."""
+EXPLAIN_MS = 60_000
 
 
 def _any(_: Entry) -> bool:
@@ -105,6 +111,7 @@ class Ledger:
         self._units: dict[Unit, Unit] = {}
         """Each of them once, for all entries to share."""
         self._approved: frozenset[str] = frozenset()
+        self._explained_at = 0
         self._asked: dict[Thing, set[str]] = {}
         """Findings that wait for an answer of the API server about this."""
 
@@ -276,7 +283,7 @@ class Ledger:
             self.agenda.hold(entry.id, hold, self.namespace(entry.id))
             if isinstance(decision, Wait):
                 self.agenda.set_timer(entry.id, decision.until)
-            elif hold is Hold.PRESENCE and entry.subject is not None:
+            if hold is Hold.PRESENCE and entry.subject is not None:
                 for thing in (entry.subject, PolicyName(entry.source, entry.policy)):
                     self._asked.setdefault(thing, set()).add(entry.id)
             return
@@ -368,8 +375,17 @@ class Ledger:
             self._free(News.PERSON, where=lambda entry: entry.source in new)
         self._approved = approved
 
+    def _explain(self, *, now: int) -> None:
+        """Tell the guard, once a minute, what has waited for its engine for so long that a person should know."""
+        if now - self._explained_at < EXPLAIN_MS:
+            return
+        self._explained_at = now
+        waiting = (self.entries[id_] for id_ in self.agenda.waiting((Hold.UNREPORTED,)))
+        self.guard.silent(Counter(e.source for e in waiting if not e.wanted and now - e.uncalled > SILENT_MS), now=now)
+
     def weigh(self, *, now: int) -> tuple[set[str], set[str]]:
         """Note what the guard holds; returns the sources newly held and newly released."""
+        self._explain(now=now)
         held, released = self.guard.weigh(now=now)
         for unit in released:
             for id_ in self.guard.waiting(unit):

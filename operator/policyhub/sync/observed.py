@@ -181,12 +181,14 @@ class Observed:
         for id_ in before - self.quarantine.ids.keys():
             self._free(id_)
 
-    def give_up(self) -> None:
-        """The inventory cannot be read: what is desired goes out unread, what only Security Hub knows stays unknown."""
-        self.unavailable, self.cautious = True, False
-        unread, self.unread = self.unread, set()
+    def give_up(self, *, cautious: bool = False) -> None:
+        """The inventory cannot be read: what is desired goes out unread, what only Security Hub knows stays unknown.
+        `cautious`: but not the backlog, since Security Hub may have it, with the time at which it was first seen.
+        """
+        self.unavailable, self.cautious = True, cautious
         self.lookups.clear()
-        for id_ in unread:
+        for id_ in [id_ for id_ in self.unread if not self.awaits(self._entries[id_])]:
+            self.unread.discard(id_)
             self._touch(self._entries[id_])
 
     def _is_ours(self, held: Held, *, now: int, inventory: bool = False) -> bool:

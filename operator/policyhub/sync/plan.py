@@ -106,7 +106,7 @@ class Evidence(msgspec.Struct, frozen=True):
     """Whether the archive delay applies."""
     not_before: int = 0
     """Nothing of it is done earlier: what happened while a watch was cut is heard first, it came back too often; of a
-    desired finding: the other report API may contradict it."""
+    desired finding: the other report API may contradict it; with NONE: when it is decided again at the latest."""
     confirmed: bool = True
     """Whether a discovery has confirmed since that the very cluster answers."""
     hold: Hold | None = None
@@ -160,7 +160,7 @@ def _undesired(entry: Entry, evidence: Evidence, rules: Rules, now: int) -> Deci
     if entry.rejected == ARCHIVE_REJECTED:
         return Hold.REJECTED
     if evidence.grade is Grade.NONE:
-        return evidence.hold
+        return Wait(evidence.not_before, evidence.hold) if evidence.hold and evidence.not_before else evidence.hold
     due = max(evidence.since + (rules.archive_delay_ms if evidence.delayed else 0), evidence.not_before)
     if now < due:
         return Wait(due)
