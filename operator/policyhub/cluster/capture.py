@@ -46,6 +46,7 @@ def capture(plane: DataPlane, *, now: int) -> Snapshot:
         snapshot,
         inventory_at=work.inventory.began_at,
         past_sla=work.tick.past_sla,
+        clock_moved=work.tick.clock_moved,
         sources=tuple(_source(source) for _, source in sorted(work.sources.watched.items())),
         source_faults=work.sources.faults(),
         kept=work.sources.kept(),

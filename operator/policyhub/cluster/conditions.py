@@ -88,6 +88,8 @@ def conditions(seen: Snapshot, *, was_in_sync: bool, now: int) -> list[Verdict]:
         fine = Fault("InputRefused", f"{_FINE}, but: {accepted[2].message}")
     if shared is not None and shared.reason == conflict.FOREIGN:
         fine = Fault("ForeignFindings", f"{_FINE}; {shared.message}")
+    if seen.clock_moved:
+        fine = Fault("ClockMoved", f"{_FINE}; {_clock(seen)}")
     ready = failing[0] if failing else fine
     return [
         ("Ready", "True" if not failing else "Unknown" if ready.reason in _UNKNOWN else "False", ready),
@@ -280,6 +282,16 @@ NAMESPACE_LIMIT = "its namespace has reached POLICYHUB_LIMIT_NAMESPACE_FINDINGS"
 CLUSTER_LIMIT = "the cluster has reached POLICYHUB_LIMIT_CLUSTER_FINDINGS"
 IMPORTS_LIMIT = "other changes of its findings wait for tomorrow (POLICYHUB_LIMIT_NAMESPACE_IMPORTS)"
 TOLD_NAMESPACES = 10
+
+
+def _clock(seen: Snapshot) -> str:
+    """What a wall clock that jumps does to findings, and what to do about it."""
+    minutes = abs(seen.clock_moved) // 60_000
+    way = "forward" if seen.clock_moved > 0 else "back"
+    return (
+        f"the clock of the operator's machine was set {way} by {minutes} minutes while it ran: times in findings that"
+        " were sent before are wrong by as much. Nothing is sent again for it. Let the machine's time be synchronized"
+    )
 
 
 def _sync_fault(seen: Snapshot, *, was_in_sync: bool, now: int) -> Fault | None:

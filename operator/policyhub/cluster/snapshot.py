@@ -131,6 +131,8 @@ class Snapshot:
     inventory_at: int = 0
     """When the last complete inventory began (Unix ms by the clock on the wall); 0: none is complete."""
     past_sla: int | None = None
+    clock_moved: int = 0
+    """By how much (ms) the wall clock was moved within the last hour; 0: it was not."""
     claimed_twice: str = ""
     rivals: tuple[str, ...] = ()
     unlisted: bool = False

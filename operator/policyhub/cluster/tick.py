@@ -24,6 +24,9 @@ log = structlog.get_logger(__name__)
 TICK_SECONDS = 1.0
 REFRESH_SECONDS = 3600.0
 """How often findings are looked through for those to be refreshed."""
+CLOCK_SLACK_MS = 5 * 60_000
+"""A wall clock that is put right by less does no harm."""
+CLOCK_TOLD_MS = 60 * 60_000
 COUNT_SECONDS = 15.0
 """Between two counts of what changes by time alone."""
 COUNT_AT_ONCE = 5_000
@@ -70,6 +73,9 @@ class Tick:
         self._annotations = annotations
         self._gate = gate
         self._in_sync = in_sync
+        self._drift = site.wall() - site.now()
+        self._moved = 0
+        self._moved_at = 0
         self._preview_due = 0
         self._refreshed_at = 0
 
@@ -79,6 +85,7 @@ class Tick:
             await self._sources.catch_up()
             self._sources.cover()
             self._gate()
+            self._compare_clocks()
             self._grade()
             self._weigh()
             self._sources.reread()
@@ -109,6 +116,18 @@ class Tick:
                 self.past_sla = census.past_sla.total()
             seconds = COUNT_SECONDS if ledger.sources.reports_listed else TICK_SECONDS
             await asyncio.sleep(max(seconds, (site.now() - started) / 10))
+
+    @property
+    def clock_moved(self) -> int:
+        """By how much (ms) the wall clock was moved within the last hour; 0: it was not."""
+        return self._moved if self._site.now() - self._moved_at < CLOCK_TOLD_MS else 0
+
+    def _compare_clocks(self) -> None:
+        drift = self._site.wall() - self._site.now()
+        if abs(drift - self._drift) > CLOCK_SLACK_MS:
+            self._moved, self._moved_at = drift - self._drift, self._site.now()
+            log.warning("clock_moved", cluster=self._site.name, seconds=self._moved // 1000)
+            self._drift = drift
 
     def _grade(self) -> None:
         """After an inventory, one more listing for the positive evidence about what nobody calls for."""

@@ -245,6 +245,21 @@ ROWS: dict[str, Row] = {
             " id-1"
         },
     ),
+    "a clock that was moved": (
+        {"clock_moved": -40 * 86_400_000},
+        {"Ready": ("True", "ClockMoved")},
+        {"Ready": "was set back by 57600 minutes"},
+    ),
+    "what may not be asked": (
+        {"owners": OwnersSeen(unasked=("services", "clusterpolicies.kyverno.io"))},
+        {"Ready": ("True", "OwnersForbidden"), "OwnersKnown": ("False", "ExistenceForbidden")},
+        {"OwnersKnown": "may not ask whether these still exist: services, clusterpolicies.kyverno.io"},
+    ),
+    "what may not be asked, and no roll-up": (
+        {"roll_up": False, "owners": OwnersSeen(unasked=("services",))},
+        {"OwnersKnown": ("False", "RollUpOff")},
+        {"OwnersKnown": "may not ask whether these still exist: services"},
+    ),
     "foreign findings that are missing": (
         {"findings": found(quarantined=2, foreign=Foreign(number=2, uid="other", example="id-1"))},
         {
