@@ -56,7 +56,7 @@ class Scene:
     def __init__(self, loop: Loop) -> None:
         self.hub = Hub()
         self.state = State()
-        self.engine = SimpleNamespace(trouble=None, reading=None, feeds=[None], wake=lambda: None)
+        self.engine = SimpleNamespace(trouble=None, reading=None, feeds=[None], wake=lambda: None, acknowledged=None)
         self.loop = loop
         now = lambda: loop.wall_ms  # noqa: E731
         site = Site(

@@ -47,7 +47,9 @@ class Scene:
             account="111122223333",
             region="eu-west-1",
             hub=cast(Any, SimpleNamespace(partition="aws", product_arn="p")),
-            engine=cast(Any, SimpleNamespace(hub_name="hub", trouble=None, reading=None, wake=lambda: None)),
+            engine=cast(
+                Any, SimpleNamespace(hub_name="hub", trouble=None, reading=None, wake=lambda: None, acknowledged=None)
+            ),
             settings=Settings(),
             metrics=Metrics(CollectorRegistry()),
             now=lambda: self.time,

@@ -46,7 +46,9 @@ def plane(**annotations: str) -> DataPlane:
         account="111122223333",
         region="eu-west-1",
         hub=cast("HubClient", SimpleNamespace(partition="aws", product_arn="p")),
-        engine=cast("Engine", SimpleNamespace(hub_name="hub", trouble=None, reading=None, wake=lambda: None)),
+        engine=cast(
+            "Engine", SimpleNamespace(hub_name="hub", trouble=None, reading=None, wake=lambda: None, acknowledged=None)
+        ),
         settings=Settings(),
         metrics=Metrics(CollectorRegistry()),
         now=lambda: NOW,
