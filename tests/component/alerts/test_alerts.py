@@ -312,6 +312,10 @@ SILENT = {
         },
         "90m",
     ),
+    "a cluster whose API server may not be asked whether objects still exist": (
+        {'policyhub_leader{job="j"}': "1x100", condition("OwnersKnown", "False", "ExistenceForbidden"): "1x100"},
+        "90m",
+    ),
     "an operator that stands by": (
         {'policyhub_leader{job="j",pod="a"}': "1x100", 'policyhub_leader{job="j",pod="b"}': "0x100"},
         "90m",
