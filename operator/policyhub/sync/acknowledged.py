@@ -16,7 +16,7 @@ from typing import NamedTuple
 from policyhub.sync.entry import Known
 
 RECENT_MS = 15 * 60_000
-"""How long an acknowledgement overrules what GetFindings says; the same in `policyhub.sync.ledger`."""
+"""How long an acknowledgement overrules what GetFindings says; `ACK_OVERRULES_MS` of `policyhub.sync.observed` is the same."""
 
 
 class _Noted(NamedTuple):

@@ -118,7 +118,7 @@ class Entry:
         self.id = id_
         self.calls: Claims = ()
         self.wanted = False
-        """Whether a caller remains that counts: one of a frozen API group does not."""
+        """Whether a caller remains that counts: one of a superseded report does not."""
         self.called = False
         """Whether anybody has called for it in this process: then its end is known, not inferred from silence."""
         self.first_claimed = 0
