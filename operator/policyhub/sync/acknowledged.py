@@ -16,7 +16,8 @@ from typing import NamedTuple
 from policyhub.sync.entry import Known
 
 RECENT_MS = 15 * 60_000
-"""How long an acknowledgement overrules what GetFindings says; `ACK_OVERRULES_MS` of `policyhub.sync.observed` is the same."""
+"""How long an acknowledgement overrules what GetFindings says; the same as `ACK_OVERRULES_MS` of
+`policyhub.sync.observed`."""
 
 
 class _Noted(NamedTuple):

@@ -98,8 +98,8 @@ def test_deleted_namespace_needs_no_approval(live: World) -> None:
 
 
 def test_reports_that_were_left_behind_count_no_longer(live: World) -> None:
-    """Once an engine speaks through openreports alone, its frozen reports of the other group keep no finding open, and
-    the condition says that they can be deleted; what fails in both is one finding all along.
+    """Once an engine speaks through openreports alone, its superseded reports of the other group keep no finding open,
+    and the condition says that they can be deleted; what fails in both is one finding all along.
     """
     live.apply(
         report("fixed", said("switched", hours_ago=5)),

@@ -200,7 +200,7 @@ def states(seen: engines.Seen, **silent_after: float) -> dict[str, list[str]]:
 
 
 def test_an_engine_speaks_in_either_api() -> None:
-    """Its newest result counts, in whichever API group it lies; the other group is frozen then."""
+    """Its newest result counts, in whichever API group it lies; the other group is superseded then."""
 
     def seen(*, newest: int) -> engines.Seen:
         made = engines.Seen()

@@ -106,7 +106,7 @@ def deleted_since(made: Ledger, entry: Entry) -> int | None:
 
 
 def only_in_hub(made: Ledger, said: Violation, key: SourceKey, *, at: int = NOW) -> Entry:
-    """What an inventory brings that nobody calls for."""
+    """What an inventory brings that nobody reports."""
     id_ = finding_id("alpha", said.identity)
     known = Known("d", at, at, archived=False)
     held = Held(id_, known, "uid-1", key.origin, said.rule, source=said.source, place=said.place)
@@ -267,20 +267,20 @@ def test_a_kind_that_two_discoveries_lack_was_deleted() -> None:
     assert act(made, entry, now=end + 1) is Hold.SOURCE
 
 
-# -- frozen and switched-off APIs -------------------------------------------------------------------------------------
+# -- superseded and switched-off APIs ---------------------------------------------------------------------------------
 
 
 def is_wanted(entry: Entry) -> bool:
     return entry.wanted
 
 
-def test_frozen_reports_call_for_nothing_and_clear_nothing() -> None:
-    """What only they call for is silent; thawed, it is wanted again."""
+def test_superseded_reports_claim_nothing_and_clear_nothing() -> None:
+    """What only they report is a silent loss; when they count again, it is desired again."""
     made = ledger()
     say(made, REPORT, violation())
     entry = sent(made, violation())
-    frozen = frozenset({("kyverno", REPORT.group, "shop")})
-    made.supersede(frozen, now=NOW)
+    superseded = frozenset({("kyverno", REPORT.group, "shop")})
+    made.supersede(superseded, now=NOW)
     assert not is_wanted(entry)
     assert entry.loss is Loss.SILENT
     made.clear([violation().identity], key=REPORT)
@@ -296,7 +296,7 @@ def test_frozen_reports_call_for_nothing_and_clear_nothing() -> None:
 
 
 def test_new_findings_wait_for_the_other_report_api() -> None:
-    """Where two are served, until both are listed or a minute has passed: a frozen report must not bring one back."""
+    """Where two are served, until both are listed or a minute has passed: a superseded report brings none back."""
     made = Ledger(cluster_id="alpha", cluster_uid="uid-1", default_severity="MEDIUM", on_dirty=lambda: None)
     made.observed.take_part("", [], now=NOW)
     made.sources.list_reports(listed=False, groups=2, now=NOW)
