@@ -27,8 +27,8 @@ from policyhub.hub.errors import AccessLost, HubError
 from policyhub.hub.inventory import Held as Found
 from policyhub.hub.inventory import Inventory
 from policyhub.hub.inventory import held as found_as
-from policyhub.sync.engine import held_as
 from policyhub.sync.ledger import Ledger
+from policyhub.sync.lookups import held_as
 
 log = structlog.get_logger(__name__)
 

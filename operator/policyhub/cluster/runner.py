@@ -25,7 +25,7 @@ from policyhub.kube.connection import Connection
 from policyhub.kube.resource import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS
 from policyhub.sources.severity import DEFAULT_SEVERITY
 from policyhub.sync import figures
-from policyhub.sync.engine import Feed
+from policyhub.sync.feed import Feed
 from policyhub.sync.guard import Hold as Guarded
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.plan import Rules

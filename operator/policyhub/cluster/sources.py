@@ -35,7 +35,7 @@ from policyhub.sources.engines import ENGINES_EACH, KNOWN_ENGINES
 from policyhub.sources.filter import Filter
 from policyhub.sources.severity import DEFAULT_SEVERITY
 from policyhub.sources.violation import Severity
-from policyhub.sync.engine import Feed
+from policyhub.sync.feed import Feed
 from policyhub.sync.holds import Hold
 from policyhub.sync.policies import concerns
 from policyhub.sync.view import View, forget

@@ -16,7 +16,7 @@ from policyhub.cluster.site import Site
 from policyhub.cluster.sources import Source, Sources
 from policyhub.gauges import Gauges, Seen
 from policyhub.sync.census import Census
-from policyhub.sync.engine import Feed
+from policyhub.sync.feed import Feed
 from policyhub.sync.plan import Change
 
 log = structlog.get_logger(__name__)

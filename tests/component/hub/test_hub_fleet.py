@@ -18,8 +18,10 @@ from policyhub.hub.inventory import Inventory
 from policyhub.metrics import Metrics
 from policyhub.sources.violation import SourceKey, Subject, Violation
 from policyhub.sync import figures
-from policyhub.sync.engine import Engine, Feed, held_as
+from policyhub.sync.engine import Engine
+from policyhub.sync.feed import Feed
 from policyhub.sync.ledger import Ledger
+from policyhub.sync.lookups import held_as
 from policyhub.sync.plan import Rules
 
 ACCOUNT, REGION = "111122223333", "eu-west-1"

@@ -17,8 +17,9 @@ from policyhub.hub.errors import AccessLost, Failure, HubError, Throttled, Unava
 from policyhub.metrics import Metrics
 from policyhub.sources.violation import Identity, SourceKey, Subject, Violation
 from policyhub.sync import figures
-from policyhub.sync.engine import Engine, Feed
+from policyhub.sync.engine import Engine
 from policyhub.sync.entry import Coverage, Held, Known
+from policyhub.sync.feed import Feed
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.observed import ACK_OVERRULES_MS
 from policyhub.sync.plan import Rules
@@ -496,12 +497,11 @@ async def test_answer_that_cannot_be_used_leaves_nothing_in_flight() -> None:
 async def test_cluster_told_to_stop_sends_nothing_more() -> None:
     """A batch that was composed before the mode changed is not sent after it."""
     async with working() as world:
-        world.engine.hub = slow = MemoryHub()
         world.say([1])
-        await until(lambda: bool(world.ledger.agenda.dirty) or bool(slow.calls))
+        await until(lambda: bool(world.ledger.agenda.dirty) or bool(world.hub.calls))
         world.engine.detach(world.feed)
         await asyncio.sleep(0.5)  # longer than a batch takes to fill
-        assert not slow.calls
+        assert not world.hub.calls
 
 
 async def test_nothing_is_sent_for_a_feed_that_must_not_send() -> None:

@@ -12,8 +12,9 @@ from policyhub.findings.identity import finding_id
 from policyhub.metrics import Metrics
 from policyhub.sources.violation import Identity, SourceKey, Subject, Violation
 from policyhub.sync import figures
-from policyhub.sync.engine import Engine, Feed
+from policyhub.sync.engine import Engine
 from policyhub.sync.entry import Coverage, Held, Known
+from policyhub.sync.feed import Feed
 from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.plan import Rules

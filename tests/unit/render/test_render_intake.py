@@ -31,11 +31,13 @@ from policyhub.render.target import Target, TargetError, target
 from policyhub.sources import constraints
 from policyhub.sources.severity import DEFAULT_SEVERITY
 from policyhub.sync import view
-from policyhub.sync.engine import Engine, Feed
+from policyhub.sync.engine import Engine
+from policyhub.sync.feed import Feed
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.owners import Owners, Unresolved
 from policyhub.sync.plan import Change, Rules
 from policyhub.sync.rollup import Rollup
+from policyhub.sync.shipment import ship
 from policyhub.sync.view import View
 
 Document = dict[str, Any]
@@ -206,11 +208,7 @@ async def sent(documents: list[Document], wanted: Target) -> dict[str, Document]
         sink.finish()
         sink.state(ReflectorState(phase="watching"))
     feed = Feed(name="c", ledger=ledger, cluster=wanted.cluster, rules=Rules(archive_delay_ms=0), sends=True)
-    return {
-        entry.id: engine._ship(feed, entry, Change.NEW, now=NOW).body
-        for entry in ledger.entries.values()
-        if entry.wanted
-    }
+    return {entry.id: ship(feed, entry, Change.NEW, now=NOW).body for entry in ledger.entries.values() if entry.wanted}
 
 
 @pytest.mark.parametrize("arn", [None, ARN], ids=["by name", "by ARN"])

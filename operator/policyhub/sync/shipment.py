@@ -1,0 +1,62 @@
+"""What is sent of one finding: the body that is imported, and what the finding will be known as once acknowledged.
+
+A body says since when (`CreatedAt`, which a known finding keeps) and as of when (`UpdatedAt`, which only grows). What
+the cluster calls for is rendered anew; what nothing calls for any more goes back as it was read, archived. Pure.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from policyhub.findings import asff
+from policyhub.sync.entry import Entry, Known
+from policyhub.sync.feed import Feed
+from policyhub.sync.plan import ARCHIVE_REJECTED, Change, next_update
+
+
+@dataclass(slots=True)
+class Shipment:
+    """One finding of a call."""
+
+    feed: Feed
+    entry: Entry
+    change: Change
+    known: Known
+    """What it will be known as once acknowledged."""
+    body: dict[str, Any]
+
+
+def ship(feed: Feed, entry: Entry, change: Change, *, now: int) -> Shipment:
+    """As of `now`, by the clock on the wall."""
+    known = entry.known
+    archived = change is Change.ARCHIVED
+    created = known.created_at if known is not None else min(entry.observed or now, now)
+    updated = next_update(known.updated_at if known is not None else None, now=now)
+    digest = entry.digest if entry.voice is not None else (known.digest if known is not None else "")
+    again = entry.unanswered
+    if again is not None and again.digest == digest and again.archived == archived:
+        updated = again.updated_at  # the very same body: Security Hub ignores it if the lost call was written
+    body: dict[str, Any]
+    if entry.voice is not None:
+        body = asff.render(
+            entry.voice,
+            cluster=feed.cluster,
+            finding_id=entry.id,
+            digest=digest,
+            origin=entry.origin,
+            created_at=created,
+            observed_at=updated,
+            updated_at=updated,
+            archived=archived,
+        )
+    else:
+        body = {**(entry.body or {}), "RecordState": "ARCHIVED", "UpdatedAt": asff.timestamp(updated)}
+        # An adopted finding becomes this cluster's.
+        body["ProductFields"] = {**body.get("ProductFields", {}), asff.CLUSTER_UID: feed.ledger.cluster_uid}
+    renderer = known.renderer if entry.voice is None and known is not None else str(asff.RENDERER)
+    result = Known(digest=digest, created_at=created, updated_at=updated, archived=archived, renderer=renderer)
+    return Shipment(feed=feed, entry=entry, change=change, known=result, body=body)
+
+
+def rejected(entry: Entry, change: Change) -> str:
+    """What `Entry.rejected` remembers of a refused import."""
+    return ARCHIVE_REJECTED if change is Change.ARCHIVED else entry.digest
