@@ -1,7 +1,7 @@
 """The view of one source API: takes what its reflector lists and watches into the ledger.
 
-It keeps what the reflector's sink needs (mark and sweep) and what status and metrics tell about the API. A malformed
-object is counted and changes nothing: neither what it called for before nor what others call for.
+It is the sink of the reflector, and keeps what status and metrics tell about the API. A malformed object is counted and
+changes nothing: neither what it called for before nor what others call for.
 
 No I/O; the clock is an argument.
 """
@@ -19,6 +19,7 @@ from policyhub.metrics import Metrics
 from policyhub.sources import reader
 from policyhub.sources.engines import ENGINES, ENGINES_EACH, KNOWN_ENGINES
 from policyhub.sources.filter import Filter
+from policyhub.sources.naming import named
 from policyhub.sources.text import line
 from policyhub.sources.violation import Identity, Malformed, Reading, SourceKey, Subject, Violation
 from policyhub.sync.admission import Admission
@@ -28,6 +29,7 @@ from policyhub.sync.policies import Policies
 from policyhub.sync.refusals import Refusal
 from policyhub.sync.rollup import Rollup
 from policyhub.sync.shares import Excess
+from policyhub.sync.sweep import Sweep
 from policyhub.sync.throttle import Throttle
 
 log = structlog.get_logger(__name__)
@@ -90,16 +92,9 @@ class View:
         self._rollup = rollup
         self._policies = policies
         self._spoke = spoke
-        self._unseen: set[SourceKey] = set()
-        """Objects that were known before the listing under way, and that it has not brought yet. Those that are to be
-        swept, not all that were seen: objects without a violation are not remembered.
-        """
+        self._sweep = Sweep()
         self._throttle = Throttle()
         self._listing = False
-        self._unreadable: set[str] = set()
-        """Namespaces in which an object could not be read since the last listing began; the empty one: anywhere."""
-        self._unnamed = False
-        """Whether one of them was not even named."""
         self._grading = False
         self._live = False
         self._since = 0
@@ -111,8 +106,7 @@ class View:
         self.opened()
         self._ledger.refusals.begin(self.origin)
         self._listing = True
-        self._unseen = self._known()
-        self._unreadable, self._unnamed = set(), False
+        self._sweep.begin(self._known())
         self._grading, self.grade = self.grade, False
 
     def opened(self) -> None:
@@ -165,7 +159,7 @@ class View:
         changed = self._take(reading, raw, refusals)
         self._ledger.refusals.put(self.origin, key.namespace, key.name, tuple(refusals))
         self._metrics.watch_events.labels(self._cluster, self.origin, "semantic" if changed else "none").inc()
-        self._unseen.discard(key)
+        self._sweep.seen(key)
         self._throttle.forget(key)
         violations = len(reading.violations) if changed else 0
         if doubted and key not in self._ledger.sources.incomplete:  # what was held for it has been looked at
@@ -277,9 +271,7 @@ class View:
         self._malformed(Malformed("unreadable", f"{type(error).__name__}: {error}"), raw)
 
     def finish(self) -> None:
-        unseen, self._unseen = self._unseen, set()
-        # An object whose name could not be read may be any that was known: then nothing is swept.
-        for key in () if self._unnamed else unseen & self._known():
+        for key in self._sweep.finish(self._known()):
             self.unlisted.pop(key, None)
             self.forget(key)
         self.last_listed = self._now()
@@ -287,7 +279,7 @@ class View:
         self._throttle.clear()
         self._ledger.sources.hear(self.origin, self._throttle.waiting())
         self._ledger.refusals.finish(self.origin)
-        self._ledger.sources.set_unreadable(self.origin, frozenset(self._unreadable))
+        self._ledger.sources.set_unreadable(self.origin, self._sweep.unreadable)
         self._grading = False
 
     def _known(self) -> set[SourceKey]:
@@ -301,7 +293,7 @@ class View:
     def abort(self) -> None:
         self._listing = False
         self._ledger.refusals.abort(self.origin)
-        self._unseen = set()
+        self._sweep.abort()
         self.grade, self._grading = self.grade or self._grading, False
 
     def state(self, state: ReflectorState) -> None:
@@ -344,11 +336,7 @@ class View:
 
     def _named(self, raw: bytes | msgspec.Raw) -> SourceKey:
         """Which object it is. Raises Malformed."""
-        try:
-            named = _decode_named(raw).metadata
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
-            raise Malformed("malformed-object", f"an object whose name cannot be read: {error}") from error
-        return SourceKey.named(self._group, self._resource, named.namespace or "", named.name)
+        return named(self._group, self._resource, raw)
 
     def _charge(self, key: SourceKey, raw: bytes | msgspec.Raw, *, violations: int = 0) -> None:
         """Count what an event has cost; those of a listing are asked for by us."""
@@ -359,7 +347,7 @@ class View:
 
     def _leave_out(self, key: SourceKey, refusal: Refusal, raw: bytes | msgspec.Raw) -> None:
         """An object is too large to be taken: what it called for stands, and its silence is no evidence."""
-        self._unseen.discard(key)
+        self._sweep.seen(key)
         self._throttle.forget(key)
         self._charge(key, raw)
         self._ledger.doubt(key)
@@ -373,12 +361,11 @@ class View:
         with suppress(Malformed):
             key = self._named(raw)
             where = key.namespace
-            self._unseen.discard(key)
+            self._sweep.seen(key)
             self._charge(key, raw)
             name = f"{key.namespace}/{key.name}" if key.namespace else key.name
             is_news = self._ledger.refusals.put(self.origin, key.namespace, key.name, (Refusal(error.reason),))
-        self._unreadable.add(where or "")
-        self._unnamed |= where is None
+        self._sweep.doubt(where)
         if is_news:  # once, however often it is written again
             log.warning(
                 "source_object_malformed",
@@ -396,15 +383,3 @@ def forget(key: SourceKey, *, ledger: Ledger, rollup: Rollup | None, now: int) -
     if rollup is not None:
         rollup.gone(key)
     return ledger.gone(key, now=now)
-
-
-class _Named(msgspec.Struct):
-    name: str
-    namespace: str | None = None
-
-
-class _Object(msgspec.Struct):
-    metadata: _Named
-
-
-_decode_named = msgspec.json.Decoder(_Object).decode

@@ -16,7 +16,7 @@ def test_a_listing_remembers_no_report_without_a_violation() -> None:
         view.begin()
         for raw in reports:
             view.upsert(raw)
-            assert not view._unseen
+            assert not view._sweep._unseen
         view.finish()
     assert not ledger.desired.objects
     assert not ledger.entries
