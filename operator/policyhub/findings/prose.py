@@ -23,7 +23,7 @@ from policyhub.findings.taxonomy import KUBE_BENCH, KUBESCAPE, VULNERABILITY
 from policyhub.sources.constraints import SOURCE as GATEKEEPER
 from policyhub.sources.policy import DESCRIPTION as POLICY_DESCRIPTION
 from policyhub.sources.policy import TITLE as POLICY_TITLE
-from policyhub.sources.reports import ITSELF
+from policyhub.sources.speaker import ITSELF
 from policyhub.sources.violation import Result, Violation
 
 TITLE, DESCRIPTION = 256, 1024

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from policyhub.render.piece import Path_
-from policyhub.sources import constraints, reports, wire
+from policyhub.sources import constraints, objects, wire
 from policyhub.sources.kinds import Reference
 
 Defect = tuple[Path_, str]
@@ -88,7 +88,7 @@ def _report(document: dict[str, Any]) -> Iterator[Defect]:
             yield from wrong
             if name == "scope" and not wrong:
                 scope = msgspec.convert(document[name], Reference)
-                if scope.name and not reports.is_object(scope):
+                if scope.name and not objects.is_object(scope):
                     yield (name,), _NO_OBJECT
     results = document.get("results")
     if results is not None and not isinstance(results, list):
@@ -136,7 +136,7 @@ def _said(result: dict[str, Any], path: Path_) -> Iterator[Defect]:
 def _reference(reference: Any, path: Path_, namespace: Any) -> Iterator[Defect]:
     wrong = list(_converts(reference, Reference, path, _LEFT_OUT))
     yield from wrong
-    if not wrong and reference.get("name") and not reports.is_object(msgspec.convert(reference, Reference)):
+    if not wrong and reference.get("name") and not objects.is_object(msgspec.convert(reference, Reference)):
         yield path, _NO_OBJECT
         return
     other = None if wrong else reference.get("namespace")

@@ -38,8 +38,9 @@ import msgspec
 from policyhub.sources import grammar
 from policyhub.sources.kinds import known_group
 from policyhub.sources.policy import Policy, policy_of
+from policyhub.sources.problems import INVALID_OBJECT, key, part
 from policyhub.sources.recent import share
-from policyhub.sources.reports import EARLIEST, INVALID_OBJECT, key, part
+from policyhub.sources.reports import EARLIEST
 from policyhub.sources.severity import severity_of_actions
 from policyhub.sources.text import LIMIT, clean, line
 from policyhub.sources.verdict import MESSAGE_LIMIT, bounded, merge

@@ -16,7 +16,7 @@ from policyhub.findings import asff, taxonomy
 from policyhub.findings.asff import Cluster, render
 from policyhub.findings.digest import digest
 from policyhub.findings.identity import finding_id
-from policyhub.sources import policy, reader, reports, severity, wire
+from policyhub.sources import policy, problems, reader, severity, speaker, wire
 from policyhub.sources.violation import Reading, Result, Severity
 
 ROOT = Path(__file__).parents[3]
@@ -117,26 +117,26 @@ def _problems() -> list[tuple[str, str]]:
     return [
         (f"`{wire.MALFORMED_RESULT}`", "a result, or an entry of a constraint, whose names cannot be read: left out"),
         (f"`{wire.MALFORMED_MEMBER}`", "a member that only describes has the wrong type: left out, the result counts"),
-        (f"`{reports.UNKNOWN_RESULT}`", "a result outside pass, skip, fail, warn, error: left out"),
-        (f"`{reports.NO_POLICY}`", "a result with neither a policy nor a rule: left out"),
-        (f"`{reports.FOREIGN_NAMESPACE}`", "a namespaced report names another namespace's object: left out"),
-        (f"`{reports.UNNAMED_OBJECT}`", "one of several objects of a result has no name: the others count"),
+        (f"`{problems.UNKNOWN_RESULT}`", "a result outside pass, skip, fail, warn, error: left out"),
+        (f"`{problems.NO_POLICY}`", "a result with neither a policy nor a rule: left out"),
+        (f"`{problems.FOREIGN_NAMESPACE}`", "a namespaced report names another namespace's object: left out"),
+        (f"`{problems.UNNAMED_OBJECT}`", "one of several objects of a result has no name: the others count"),
         (
-            f"`{reports.INVALID_OBJECT}`",
+            f"`{problems.INVALID_OBJECT}`",
             (
                 "an object whose kind, namespace or name has not Kubernetes' grammar: the result counts for the report"
                 " itself, as if it named none"
             ),
         ),
         (
-            f"`{reports.TEXT_TOO_LONG}`",
+            f"`{problems.TEXT_TOO_LONG}`",
             (
                 "a source, policy, rule or discriminator of more than 1,024 characters: cut, with a hash of the whole;"
                 " another text: cut"
             ),
         ),
         (
-            f"`{reports.UNPRINTABLE_TEXT}`",
+            f"`{problems.UNPRINTABLE_TEXT}`",
             (
                 "a source, policy, rule or discriminator with characters that cannot be seen: they are left out, and a"
                 " hash of the whole stands behind"
@@ -212,10 +212,10 @@ def blocks() -> dict[str, str]:
             ("key", "spelt in requirements"), [(f"`…/{key}-control`", name) for key, name in taxonomy.STANDARDS.items()]
         ),
         "discriminators": table(
-            ("source", "property"), [(f"`{source}`", f"`{key}`") for source, key in reports._DISCRIMINATORS.items()]
+            ("source", "property"), [(f"`{source}`", f"`{key}`") for source, key in speaker.DISCRIMINATORS.items()]
         ),
         "severity-keys": ", ".join(f"`{key}`" for key in policy.SEVERITY_KEYS),
-        "volatile": ", ".join(f"`{key}`" for key in sorted(reports._VOLATILE)),
+        "volatile": ", ".join(f"`{key}`" for key in sorted(speaker.VOLATILE)),
         "problems": table(("reason", "meaning"), _problems()),
         "members": table(("member", "for example"), _members()),
         "renderer": f"The renderer's version is {asff.RENDERER}.",

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from policyhub.findings.digest import digest
-from policyhub.sources import constraints, reader, reports, wire
+from policyhub.sources import constraints, problems, reader, wire
 from policyhub.sources.policy import enriched, policy_of
 from policyhub.sources.violation import Malformed, Reading
 from tests.unit.findings import mapping
@@ -20,13 +20,13 @@ Objections = Callable[[dict[str, Any]], list[str]]
 REASONS = {
     wire.MALFORMED_RESULT,
     wire.MALFORMED_MEMBER,
-    reports.UNKNOWN_RESULT,
-    reports.NO_POLICY,
-    reports.FOREIGN_NAMESPACE,
-    reports.UNNAMED_OBJECT,
-    reports.INVALID_OBJECT,
-    reports.TEXT_TOO_LONG,
-    reports.UNPRINTABLE_TEXT,
+    problems.UNKNOWN_RESULT,
+    problems.NO_POLICY,
+    problems.FOREIGN_NAMESPACE,
+    problems.UNNAMED_OBJECT,
+    problems.INVALID_OBJECT,
+    problems.TEXT_TOO_LONG,
+    problems.UNPRINTABLE_TEXT,
 }
 MALFORMED = {"not-json", "not-an-object", "no-metadata", "no-name", "no-kind"}
 

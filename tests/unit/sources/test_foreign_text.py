@@ -10,7 +10,7 @@ from policyhub.findings import asff
 from policyhub.findings.digest import digest
 from policyhub.findings.prose import speaks_for_itself, title
 from policyhub.sources import constraints, reports
-from policyhub.sources.reports import INVALID_OBJECT, TEXT_TOO_LONG, UNPRINTABLE_TEXT
+from policyhub.sources.problems import INVALID_OBJECT, TEXT_TOO_LONG, UNPRINTABLE_TEXT
 from policyhub.sources.text import LIMIT, NAME
 from policyhub.sources.violation import Malformed, Reading, SourceKey, Subject, Violation
 from tests.unit.findings.mapping import CLUSTER

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policyhub.sources import reports
-from policyhub.sources.reports import FOREIGN_NAMESPACE, NO_POLICY, UNKNOWN_RESULT, UNNAMED_OBJECT
+from policyhub.sources.problems import FOREIGN_NAMESPACE, NO_POLICY, UNKNOWN_RESULT, UNNAMED_OBJECT
 from policyhub.sources.violation import Malformed, Reading, SourceKey, Subject, Violation
 from policyhub.sources.wire import MALFORMED_MEMBER, MALFORMED_RESULT
 

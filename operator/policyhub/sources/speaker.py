@@ -1,0 +1,247 @@
+"""Who speaks in a report and about which objects: the part of a violation's identity that results share.
+
+The object of a result is each of its `resources`, else the report's `scope`, else its first owner, else the report
+itself. A `resourceSelector` or `scopeSelector` names no object; the empty one that Kubewarden writes means nothing.
+
+**A namespaced report speaks within its namespace and nowhere else**, in both directions, calling and passing: who may
+write reports in one namespace must neither raise nor end a finding about another's objects.
+
+| a namespaced report names …                    | then                                                              |
+|------------------------------------------------|-------------------------------------------------------------------|
+| an object of its own namespace, or of none     | the subject is in the report's namespace                          |
+| the Namespace that it lies in                  | the subject is that Namespace, as cluster reports name it         |
+| an object of another namespace                 | dropped: problem `foreign-namespace`                              |
+| a cluster-scoped object (a Node)               | kept as a statement of this namespace (its subject carries it),   |
+|                                                | so it is seen, and is never one with what a cluster report says   |
+
+Pure: no I/O, no clock.
+"""
+
+from collections.abc import Iterable
+
+from policyhub.sources import grammar, wire
+from policyhub.sources.kinds import Reference
+from policyhub.sources.objects import is_object, type_known, typed
+from policyhub.sources.problems import (
+    FOREIGN_NAMESPACE,
+    INVALID_OBJECT,
+    NO_POLICY,
+    TEXT_TOO_LONG,
+    UNNAMED_OBJECT,
+    described,
+    part,
+)
+from policyhub.sources.recent import known, share
+from policyhub.sources.severity import severity_of
+from policyhub.sources.spoken import OF_PODS, Spoken
+from policyhub.sources.text import LIMIT, capped, clean
+from policyhub.sources.verdict import MESSAGE_LIMIT, PROPERTIES, bounded
+from policyhub.sources.violation import Identity, Subject, Violation
+
+# Where no result and no report names its source, the label of the engine does.
+_ENGINE_LABELS = ("app.kubernetes.io/managed-by", "wgpolicyk8s.io/engine", "policy.kubernetes.io/engine")
+_ENGINES = {"falco-agent": "Falco"}  # so that what leaves out Falco leaves out its older adapter too
+_UNKNOWN_SOURCE = "unknown"
+_COMPLIANCE = "Trivy Compliance"
+_BENCHMARK = "ClusterComplianceReport"
+"""The kind of the owner that a report of Trivy Compliance has, named as the benchmark is."""
+_KUBE_BENCH = "Kube Bench"
+_KUBE_BENCH_MARKS = frozenset({"index", "audit", "test_info"})
+
+# The properties that tell results of one policy, rule and object apart. Trivy's `resultID` is not among them although
+# it looks made for it: the adapter hashes the result and the owner's uid into it, so it changes with each rollout, and
+# a pass never has the id of the failure that it ends.
+DISCRIMINATORS = {"Trivy Vulnerability": "resource", _KUBE_BENCH: "index"}
+
+# Properties that change without anything having changed: how Kyverno came to look, which revision of a policy spoke.
+VOLATILE = frozenset({"process", "policy-resource-version", "policy-uid", "resultID"})
+
+ITSELF = "wgpolicyk8s.io"
+"""The group of the subject where a result names no object: the report stands for itself, by one name in both APIs."""
+
+_NO_OBJECT = (Subject("", "", "", ""), "")
+_NO_OBJECT_TYPE = ("", "", "")
+"""Of nothing: what a report is about has been looked at before."""
+
+
+class Speaker:
+    """One report, as far as its results share it: who speaks, from which namespace, about what by default."""
+
+    def __init__(self, report: wire.Report, problems: list[str]) -> None:
+        """What the report as a whole does wrong is added to `problems`."""
+        metadata = report.metadata
+        self._problems = problems
+        self._name = part(metadata.name, problems)
+        self._namespace = part(metadata.namespace or "", problems)
+        self._source = part((report.source or "").strip() or _labelled(metadata.labels), problems)
+        owner = next(iter(metadata.owner_references or ()), None)
+        self._benchmark = owner.name if owner is not None and owner.kind == _BENCHMARK else None
+        self._about = self._default_reference(report.scope, owner)
+        self._default: tuple[Subject, str] | None = None
+        self.sources: dict[str | None, str] = {}
+        """What `source_of` answers to a word, for the words that decide it alone."""
+
+    def violations(self, result: wire.Result, problems: list[str]) -> list[Violation]:
+        told = self._told(result, problems)
+        if told is None:
+            problems.append(NO_POLICY)
+            return []
+        source, policy, rule, discriminator = told
+        severity = severity_of(result.severity)
+        message = (result.message or "").strip()[:MESSAGE_LIMIT]
+        if message:  # most are their rule's
+            message = known(message) or share(clean(message))
+        shown = _shown(result.properties, problems) if result.properties else ()
+        if source == _COMPLIANCE and self._benchmark:
+            shown = tuple(sorted((*shown, ("benchmark", capped(self._benchmark, LIMIT)))))
+        category = (result.category or "").strip()
+        if category:
+            category = known(category) or described(category, problems)
+        return [
+            Violation(
+                source=source,
+                policy=policy,
+                rule=rule,
+                subject=subject,
+                discriminator=discriminator,
+                result=result.result,  # type: ignore[arg-type]  # the caller has checked the word
+                severity=severity,
+                category=category,
+                message=message,
+                properties=shown,
+                api_version=api_version,
+            )
+            for subject, api_version in self._subjects(result, problems)
+        ]
+
+    def spoken(self) -> Spoken:
+        return Spoken(
+            namespace=self._namespace,
+            about=lambda result: self._subjects(result, []),
+            policy=lambda policy: known(policy) or part(policy, []),
+            of_pods=(self._about.kind or "") in OF_PODS,
+        )
+
+    def about(self, result: wire.Result, source: str) -> Iterable[tuple[Subject, str]]:
+        """Of which objects the result says something, and who says it."""
+        if not result.resources and self._default is not None:
+            return ((self._default[0], source),)
+        return ((subject, source) for subject, _ in self._subjects(result, []))
+
+    def identities(self, result: wire.Result, problems: list[str]) -> list[Identity]:
+        told = self._told(result, problems)
+        if told is None:
+            return []
+        source, policy, rule, discriminator = told
+        return [
+            (source, policy, rule, s.group, s.kind, s.namespace, s.name, discriminator)
+            for s, _ in self._subjects(result, problems)
+        ]
+
+    def _told(self, result: wire.Result, problems: list[str]) -> tuple[str, str, str, str] | None:
+        """Source, policy, rule, discriminator: the part of an identity that stands in the result alone."""
+        policy, rule = result.policy or "", result.rule or ""
+        if policy:
+            policy = known(policy) or part(policy, problems)
+        if rule:
+            rule = known(rule) or part(rule, problems)
+        if not policy and not rule:
+            return None
+        source = self.source_of(result)
+        telling = DISCRIMINATORS.get(source)
+        if telling is None:
+            return source, policy, rule, ""
+        return source, policy, rule, part((result.properties or {}).get(telling, ""), problems)
+
+    def source_of(self, result: wire.Result) -> str:
+        known_as = self.sources.get(result.source)
+        if known_as is not None:
+            return known_as
+        named = (result.source or "").strip()
+        named = part(named, self._problems) if named else self._source
+        if not named:
+            return _KUBE_BENCH if (result.properties or {}).keys() >= _KUBE_BENCH_MARKS else _UNKNOWN_SOURCE
+        self.sources[result.source] = named
+        return named
+
+    def _subjects(self, result: wire.Result, problems: list[str]) -> list[tuple[Subject, str]]:
+        """Each with its apiVersion; without those that this report may not or cannot name."""
+        found: list[tuple[Subject, str]] = []
+        if result.resources:
+            named = [ref for ref in result.resources if ref is not None and ref.name]
+            if named:
+                if len(named) < len(result.resources):
+                    problems += [UNNAMED_OBJECT] * (len(result.resources) - len(named))
+                no_object = False
+                for ref in named:
+                    subject = self._subject(ref, problems)
+                    if subject is _NO_OBJECT:
+                        no_object = True
+                    elif subject is not None:
+                        found.append(subject)
+                if not no_object:
+                    return found
+        if self._default is None:
+            self._default = self._subject(self._about, problems)
+        return found if self._default is None else [*found, self._default]
+
+    def _default_reference(self, scope: Reference | None, owner: Reference | None) -> Reference:
+        """What a result is about that names no object."""
+        for ref in (scope, owner):
+            if ref is not None and ref.name:
+                if is_object(ref):
+                    return ref
+                self._problems.append(INVALID_OBJECT)
+        # One word for both APIs: the same scan through another API is the same finding.
+        kind = "PolicyReport" if self._namespace else "ClusterPolicyReport"
+        return Reference(api_version=f"{ITSELF}/v1alpha2", kind=kind, name=self._name)
+
+    def _subject(self, ref: Reference, problems: list[str]) -> tuple[Subject, str] | None:
+        """None where this report may not name it, _NO_OBJECT where nothing can be called so."""
+        if ref is wire.UNREADABLE:
+            problems.append(wire.MALFORMED_RESULT)
+            return None
+        name, namespace = ref.name or "", ref.namespace or ""
+        type_ = type_known((ref.api_version, ref.kind)) or typed(ref)
+        if ref is not self._about and (
+            type_ is None
+            or not grammar.is_name(name)
+            or (namespace and namespace != self._namespace and not grammar.is_namespace(namespace))
+        ):
+            problems.append(INVALID_OBJECT)
+            return _NO_OBJECT
+        group, kind, api_version = type_ or _NO_OBJECT_TYPE
+        if kind == "Namespace" and not group:
+            namespace = "" if name == self._namespace else self._namespace
+        elif self._namespace:
+            if namespace and namespace != self._namespace:
+                problems.append(FOREIGN_NAMESPACE)
+                return None
+            namespace = self._namespace
+        elif namespace:
+            namespace = known(namespace) or share(namespace)
+        return Subject(group, kind, namespace, name), api_version
+
+
+def _labelled(labels: dict[str, str] | None) -> str:
+    if not labels:
+        return ""
+    named = next((value for key in _ENGINE_LABELS if (value := labels.get(key, "").strip())), "")
+    return _ENGINES.get(named, named)
+
+
+def _shown(properties: dict[str, str], problems: list[str]) -> tuple[tuple[str, str], ...]:
+    shown = []
+    for key, written in properties.items():
+        value = written.strip()
+        if not value or key in VOLATILE:
+            continue
+        if len(value) > MESSAGE_LIMIT or not (value.isascii() and value.isprintable()):
+            value = clean(value[:MESSAGE_LIMIT])
+        shown.append((known(key) or described(key, problems), value))
+    if len(shown) > 1:
+        shown.sort()
+    kept = bounded(tuple(shown[:PROPERTIES]))
+    if len(kept) < min(len(shown), PROPERTIES):
+        problems.append(TEXT_TOO_LONG)
+    return kept
