@@ -13,11 +13,10 @@ creating one more; nothing is sent before all have been listed once, in whatever
 """
 
 import asyncio
-import contextlib
 import random
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, cast
+from typing import Any
 
 import msgspec
 import structlog
@@ -26,17 +25,17 @@ from pydantic import ValidationError
 
 from policyhub.api import selector
 from policyhub.api.monitoredcluster import MonitoredCluster
-from policyhub.api.status import Condition
 from policyhub.cluster.conflict import ADOPT_ANNOTATION
 from policyhub.cluster.contact import Connect
 from policyhub.cluster.fault import Fault
 from policyhub.cluster.runner import DataPlane
 from policyhub.cluster.site import Site
+from policyhub.destination import destination
 from policyhub.hubs import Hubs, Key, cancelled
-from policyhub.kube.body import PAGE
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.metrics import Metrics
-from policyhub.reporter import RESOURCE, YOUNGEST, Reporter, Watched
+from policyhub.monitored import MonitoredClusters, Named, Unreadable, conditions, identified
+from policyhub.reporter import YOUNGEST, Reporter, Watched
 from policyhub.settings import Settings
 from policyhub.sources.text import clean
 from policyhub.sync.predecessor import Predecessor
@@ -50,31 +49,6 @@ LIST_SECONDS = 5.0
 RESTART_SECONDS = 5.0
 READINGS = 3
 """Of one object in a row, where it changes while it is read."""
-
-
-class Unreadable(Exception):  # noqa: N818  (the name says what happened)
-    """What should be a MonitoredCluster lacks what every object has."""
-
-
-class _Named(NamedTuple):
-    """Which object it is, and which state of it."""
-
-    name: str
-    uid: str
-    version: str
-
-
-def identified(body: object) -> _Named:
-    """Raises Unreadable."""
-    metadata = body.get("metadata") if isinstance(body, Mapping) else None
-    name, uid = (metadata.get("name"), metadata.get("uid")) if isinstance(metadata, Mapping) else (None, None)
-    if not (isinstance(name, str) and name and isinstance(uid, str)):
-        raise Unreadable("an object without name and uid")
-    return _Named(name, uid, str(cast("Mapping[str, Any]", metadata).get("resourceVersion") or ""))
-
-
-class _Listed(msgspec.Struct):
-    items: list[msgspec.Raw]
 
 
 class Supervisor:
@@ -97,6 +71,7 @@ class Supervisor:
         writes our own objects; `open_home` opens one more connection to the home cluster.
         """
         self._home = home
+        self._objects = MonitoredClusters(home)
         self._hubs = hubs
         self._settings = settings
         self._metrics = metrics
@@ -133,7 +108,7 @@ class Supervisor:
             case Standing.CURRENT:
                 await self._admit(named, body, told=left is None)
 
-    async def _admit(self, named: _Named, body: Mapping[str, Any], *, told: bool) -> None:
+    async def _admit(self, named: Named, body: Mapping[str, Any], *, told: bool) -> None:
         """One state of a name at a time: kopf has a worker for each uid. What is wrong with one is that one's."""
         self._versions.note(*named, told=told)
         async with self._turns[named.name]:
@@ -152,8 +127,7 @@ class Supervisor:
         for _ in range(READINGS):
             left, known = self._versions.moment(), self._versions.uid(name)
             try:
-                items = await self._list({"fieldSelector": f"metadata.name={name}"})
-                read = [(identified(body), body) for body in map(msgspec.json.decode, items)]
+                read = await self._objects.named(name)
             except (Refused, Unreachable, Unreadable, msgspec.MsgspecError, RecursionError) as error:
                 log.warning("monitored_cluster_not_read", cluster=name, message=clean(str(error)))
                 return
@@ -166,10 +140,6 @@ class Supervisor:
             if not overtaken or self._versions.judge(*named, left=left) is Standing.CURRENT:
                 await self._admit(named, body, told=False)
                 return
-
-    async def _list(self, params: Mapping[str, str] | None = None) -> list[msgspec.Raw]:
-        """Raises Refused, Unreachable, MsgspecError, RecursionError."""
-        return msgspec.json.decode(await self._home.get(RESOURCE, params, limit=PAGE), type=_Listed).items
 
     async def _take(self, name: str, body: Mapping[str, Any]) -> None:
         if self._selector.matches(body["metadata"].get("labels") or {}):
@@ -204,13 +174,13 @@ class Supervisor:
             if watched.plane is not None:
                 watched.plane.annotate(metadata.get("annotations") or {})
             return
-        conditions = watched.conditions if watched is not None and watched.uid == uid else _conditions(body)
+        told = watched.conditions if watched is not None and watched.uid == uid else conditions(body)
         before = await self._halt(name)
         watched = Watched(
             name=name,
             uid=uid,
             intent=intent,
-            conditions=conditions,
+            conditions=told,
             generation=metadata.get("generation", 0),
             created=metadata.get("creationTimestamp") or YOUNGEST,
         )
@@ -252,27 +222,10 @@ class Supervisor:
             log.info("monitored_cluster_gone", cluster=name)
 
     def _start(self, watched: Watched, monitored: MonitoredCluster) -> None:
-        hub, settings = monitored.spec.security_hub, self._settings
-        account, region = hub.account_id or settings.account_id, hub.region or settings.region
-        if not account or not region:
-            missing = " and ".join(n for n, v in (("accountId", account), ("region", region)) if not v)
-            watched.fault = Fault(
-                "HubNotNamed",
-                f"set spec.securityHub.{missing}, or the operator's POLICYHUB_ACCOUNT_ID and POLICYHUB_REGION",
-            )
+        key = destination(monitored, self._settings, recorded=watched.hub)
+        if isinstance(key, Fault):
+            watched.fault = key
             return
-        recorded = watched.hub
-        if recorded is not None and (recorded.account_id, recorded.region) != (account, region):
-            watched.fault = Fault(
-                "HubChanged",
-                f"the findings are in account {recorded.account_id}, {recorded.region}; the settings now name"
-                f" {account}, {region}, where nobody would archive them. Set spec.securityHub to the old account and"
-                " Region, or delete this MonitoredCluster and create it again",
-            )
-            return
-        role_arn = hub.role_arn or settings.role_arn or ""
-        external_id = hub.external_id or settings.external_id or ""
-        key = (account, region, role_arn, external_id)
         try:
             client, engine = self._hubs.open(key)
         except UnknownRegionError as error:
@@ -284,11 +237,11 @@ class Supervisor:
         watched.key = key
         site = Site(
             monitored=monitored,
-            account=account,
-            region=region,
+            account=key[0],
+            region=key[1],
             hub=client,
             engine=engine,
-            settings=settings,
+            settings=self._settings,
             metrics=self._metrics,
             now=self._now,
             wall=self._wall,
@@ -297,7 +250,7 @@ class Supervisor:
         )
         plane = DataPlane(site, connect=self._connector(monitored))
         watched.plane = plane
-        watched.claim = (account, region, monitored.identity)
+        watched.claim = (*key[:2], monitored.identity)
         watched.task = asyncio.create_task(self._keep(plane), name=f"data plane {plane.name}")
         log.info("monitored_cluster_started", cluster=plane.name, identity=monitored.identity, hub=engine.hub_name)
 
@@ -370,16 +323,7 @@ class Supervisor:
     async def _compare(self) -> None:
         """Raises Refused, Unreachable; MsgspecError, RecursionError where the list cannot be read."""
         left = self._versions.moment()
-        listed = await self._list()
-        there: dict[tuple[str, str], Mapping[str, Any]] = {}
-        for raw in listed:
-            try:
-                body = msgspec.json.decode(raw)
-                named = identified(body)
-            except (Unreadable, msgspec.MsgspecError, RecursionError) as error:
-                log.warning("monitored_cluster_unreadable", message=clean(str(error)))
-            else:
-                there[named.name, named.uid] = body
+        there = await self._objects.listed()
         for name, uid in self._versions.missing(there, left=left):
             await self._read_again(name, uid)
         for body in sorted(there.values(), key=lambda body: str(body["metadata"].get("creationTimestamp") or YOUNGEST)):
@@ -396,13 +340,3 @@ class Supervisor:
         """Stop every data plane; what was pending should have been drained before."""
         for name in list(self.watched):
             await self._stop(name)
-
-
-def _conditions(body: Mapping[str, Any]) -> dict[str, Condition]:
-    """The conditions that a former process wrote; those that cannot be read start anew."""
-    found = {}
-    for condition in (body.get("status") or {}).get("conditions") or ():
-        with contextlib.suppress(ValidationError):
-            read = Condition.model_validate(condition)
-            found[read.type] = read
-    return found
