@@ -32,27 +32,20 @@ import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Final
 
-import msgspec
 import structlog
 
 from policyhub.kube import wire
 from policyhub.kube.backoff import Backoff, Clock
-from policyhub.kube.connection import MAX_LINE, Connection
-from policyhub.kube.course import Course
+from policyhub.kube.connection import Connection
 from policyhub.kube.errors import Refused, TooLarge, Unreachable, spoken
+from policyhub.kube.intake import Intake
+from policyhub.kube.listing import Listing
 from policyhub.kube.resource import Resource
 from policyhub.kube.sink import Counters, Phase, Reason, ReflectorState, Sink
 from policyhub.kube.wire import Unreadable
 
 log = structlog.get_logger(__name__)
 
-PAGE: Final = 500
-"""Objects a page: what client-go asks for; 1.5 MB of reports."""
-_MAX_DOUBLINGS: Final = 5
-_MODEST: Final = 4 * 2**20
-"""Bytes of a page above which the following ones are asked for with half as many objects."""
-_PAGE_TRIES: Final = 3
-"""A page after the first is asked for again before the pages already read are thrown away."""
 _HEALTHY_SECONDS: Final = 5.0
 """A watch that lasted so long was no failure, however it ended."""
 _WATCH_TRIES: Final = 5
@@ -106,7 +99,6 @@ class Reflector:
         self._idle_grace = idle_grace
         self._forbidden_cap = forbidden_cap
         self._select = dict(select or {})
-        self._accept_list = _LIST if metadata else None
         self._accept_watch = _WATCH if metadata else None
         self._clock = clock or Clock()
         self._jitter = jitter
@@ -118,14 +110,23 @@ class Reflector:
         self._due = 0.0
         self._asked = False
         self._interrupt: asyncio.Timeout | None = None
-        self._expired = 0
         self._broken = 0
         self._outdated = False
         """The last watch was refused for its version: the second time in a row waits."""
         self._live = False
-        self._limit = PAGE
         self._pace = connection.pace
-        self._complaints = _Complaints(self._clock, resource=resource.origin, server=connection.server)
+        self._intake = Intake(sink, self.counters, self._clock, resource=resource.origin, server=connection.server)
+        self._lister = Listing(
+            connection,
+            resource,
+            sink,
+            intake=self._intake,
+            counters=self.counters,
+            select=self._select,
+            accept=_LIST if metadata else None,
+            clock=self._clock,
+            jitter=jitter,
+        )
         self._listed: float | None = None
         self._listing_problem: _Problem | None = None
         self._watch_problem: _Problem | None = None
@@ -166,7 +167,7 @@ class Reflector:
         """Reads everything once, and sets `_due`. The seconds to wait after it where there is nothing to watch from."""
         self._asked = False
         try:
-            version = await self._list()
+            version = await self._lister.read()
         except (Refused, Unreachable, Unreadable) as error:
             self.counters.listings_failed += 1
             forbidden = isinstance(error, Refused) and error.status == 403
@@ -178,99 +179,20 @@ class Reflector:
                 self._vanish(error)
                 return _VANISHED_SECONDS + delay
             if isinstance(error, Refused) and error.status == 410:
-                self._expired += 1
+                self._lister.expired += 1
             self._live = self._live and self._version is not None
             self._listing_problem = (_reason(error, listing=True), str(error))
             self._tell(again=True)
             return delay
         self.counters.listings += 1
         self._listing_backoff.reset()
-        self._expired = 0
+        self._lister.expired = 0
         self._version, self._resumable = version, version not in _NO_VERSION
         self._due = self._clock.monotonic() + self._relist_interval * (0.9 + 0.2 * self._jitter())
         self._listed = self._clock.time()
         self._listing_problem = None
         self._tell()
         return 0
-
-    async def _list(self) -> str:
-        """All pages into the sink; the resourceVersion to watch from."""
-        self._sink.begin()
-        try:
-            version, number = await self._pages()
-        except BaseException:  # cancellation too: the sink must know that nothing was replaced
-            self._sink.abort()
-            raise
-        self._sink.finish()
-        self.counters.objects = number
-        return version
-
-    async def _pages(self) -> tuple[str, int]:
-        course = Course(self._clock)
-        params = {"limit": "", **self._select}
-        self._limit = min(PAGE, 4 * self._limit)
-        while True:
-            limit = self._limit << min(self._expired, _MAX_DOUBLINGS)
-            params["limit"] = str(limit)
-            try:
-                async with contextlib.AsyncExitStack() as stack:
-                    body = await self._page(params, stack)
-                    metadata, items = await wire.page(body)
-                    for item in items:
-                        if self._pace.waits(self):
-                            await self._pace.turn(self)
-                        self._take(item, self._sink.upsert)
-                        self._pace.worked()
-                    size = len(body)
-                    following = course.follow(metadata.following, items)
-                    del body, items  # they may be of a size that only one page of the process may have
-            except TooLarge:
-                if limit == 1:
-                    raise
-                self._limit, self._expired = max(1, limit // 4), 0
-                continue
-            if not following:
-                return metadata.version, course.objects
-            if size > _MODEST:
-                self._limit = max(1, self._limit // 2)
-            params["continue"] = following
-
-    async def _page(self, params: dict[str, str], stack: contextlib.AsyncExitStack) -> bytearray:
-        tries = _PAGE_TRIES if "continue" in params else 1
-        backoff = Backoff(self._jitter)
-        while True:
-            try:
-                page = self._connection.page(self.resource.path, params, accept=self._accept_list)
-                return await stack.enter_async_context(page)
-            except TooLarge:
-                raise
-            except (Refused, Unreachable) as error:
-                tries -= 1
-                passing = isinstance(error, Unreachable) or error.status == 429 or error.status >= 500
-                if not (tries and passing):
-                    raise
-                await self._clock.sleep(backoff.delay(getattr(error, "retry_after", None)))
-
-    # --- one object
-
-    def _take(self, raw: msgspec.Raw, take: Callable[[msgspec.Raw], None]) -> None:
-        """Into the sink. What goes wrong is the object's."""
-        size = len(memoryview(raw))
-        if size > MAX_LINE:
-            self._unreadable(raw, ValueError(f"an object of {size} bytes; at most {MAX_LINE} are read"))
-            return
-        try:
-            take(raw)
-        except Exception as error:  # noqa: BLE001  (the outermost boundary of one object: it must not stop the others)
-            self._unreadable(raw, error)
-
-    def _unreadable(self, raw: msgspec.Raw, error: Exception) -> None:
-        self.counters.unreadable += 1
-        self._complaints.add(wire.name(raw), error)
-        try:
-            self._sink.unreadable(raw, error)
-        except Exception as fault:  # noqa: BLE001  (as above: nor must a sink that cannot even name it)
-            self._complaints.add("(the sink)", fault)
 
     # --- the watch
 
@@ -338,8 +260,8 @@ class Reflector:
             self._watch_problem = None
             self._tell()
             async for line in lines:
-                if self._pace.waits(self):
-                    await self._pace.turn(self)
+                if self._pace.waits(self._intake):
+                    await self._pace.turn(self._intake)
                 if line:
                     self._event(line)
                 self._pace.worked()
@@ -362,15 +284,15 @@ class Reflector:
         match event.type:
             case "MODIFIED":
                 counters.modified += 1
-                self._take(event.object, self._sink.upsert)
+                self._intake.take(event.object, self._sink.upsert)
             case "ADDED":
                 counters.added += 1
                 counters.objects += self._resumable  # else the watch begins by telling all that was listed
-                self._take(event.object, self._sink.upsert)
+                self._intake.take(event.object, self._sink.upsert)
             case "DELETED":
                 counters.deleted += 1
                 counters.objects -= 1
-                self._take(event.object, self._sink.delete)
+                self._intake.take(event.object, self._sink.delete)
             case "BOOKMARK":
                 counters.bookmarks += 1
             case _:
@@ -428,38 +350,6 @@ class Reflector:
                 log.info("reflector_recovered", **told)
         self.state = state
         self._sink.state(state)
-
-
-class _Complaints:
-    """The log of objects that cannot be read: each once, and few lines a minute."""
-
-    LINES = 20
-    KEPT = 1_000
-
-    def __init__(self, clock: Clock, **place: str) -> None:
-        self._clock = clock
-        self._place = place
-        self._named: dict[str, None] = {}
-        self._minute = -1
-        self._lines = 0
-        self._left_out = 0
-
-    def add(self, name: str, error: Exception) -> None:
-        if name in self._named:
-            return
-        minute = int(self._clock.monotonic() // 60)
-        if minute != self._minute:
-            self._minute, self._lines = minute, 0
-        if self._lines >= self.LINES:
-            self._left_out += 1
-            return
-        self._named[name] = None
-        if len(self._named) > self.KEPT:
-            del self._named[next(iter(self._named))]
-        self._lines += 1
-        why = spoken(f"{type(error).__name__}: {error}")
-        log.warning("object_unreadable", object=name, error=why, left_out_before=self._left_out, **self._place)
-        self._left_out = 0
 
 
 def _reason(error: Refused | Unreachable | Unreadable, *, listing: bool) -> Reason:

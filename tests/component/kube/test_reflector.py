@@ -8,7 +8,8 @@ from structlog.testing import capture_logs
 
 from policyhub.kube.connection import Connection
 from policyhub.kube.kubeconfig import Access
-from policyhub.kube.reflector import PAGE, Reflector
+from policyhub.kube.listing import PAGE
+from policyhub.kube.reflector import Reflector
 from tests.component.kube.apiserver import RESOURCE, Answer, ApiServer, refusal, status
 from tests.component.kube.mirror import Mirror, VirtualClock, until
 

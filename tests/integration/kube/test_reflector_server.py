@@ -12,7 +12,8 @@ from dev import crds
 from dev.cluster import Cluster, ControlPlane
 from policyhub.kube.connection import Connection
 from policyhub.kube.discovery import Discovery, discover
-from policyhub.kube.reflector import PAGE, Reflector
+from policyhub.kube.listing import PAGE
+from policyhub.kube.reflector import Reflector
 from policyhub.kube.resource import Resource
 from policyhub.kube.sink import ReflectorState
 from policyhub.sync import namespaces
