@@ -7,8 +7,7 @@ must not send the token, or this process, elsewhere), and what a server can make
 |---------------------------------------------|-----------------------------------------------------------------------|
 | an answer, unpacked                         | `body.SMALL`; a page of a listing `body.PAGE`, one such at a time     |
 | pages under way, of one server              | `_LISTINGS`                                                           |
-| one line of a watch; unfinished ones of all | `MAX_LINE`; `_MAX_PENDING` for all watches of one server              |
-| the time for which a line stays unfinished  | `_LINE_SECONDS`                                                       |
+| lines of watches                            | as `lines` says                                                       |
 | sockets of one server                       | `_SOCKETS`; watches that are being opened `_OPENINGS`                 |
 
 Errors, named for what the caller does about them (`errors`, `kubeconfig`):
@@ -23,9 +22,7 @@ import asyncio
 import base64
 import contextlib
 import os
-import socket
-import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -33,30 +30,24 @@ from typing import Any, Self
 
 import aiohttp
 import msgspec
-from aiohttp.abc import ResolveResult
 
 import policyhub
 from policyhub import redaction
 from policyhub.kube import body, kubeconfig, local
 from policyhub.kube.decoding import decoded
 from policyhub.kube.errors import Refused, TooLarge, Unreachable
+from policyhub.kube.failure import refused, unreachable
 from policyhub.kube.kubeconfig import Access, KubeconfigError
+from policyhub.kube.lines import Lines
 from policyhub.kube.local import Token
 from policyhub.kube.pace import Pace
+from policyhub.kube.trust import Resolver, trust
 
 __all__ = ["Connection", "Refused", "TooLarge", "Unreachable"]
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-MAX_LINE = 8 * 2**20
-"""Bytes of one watch event. etcd holds 1.5 MiB by default, and at most 3 to 4 by any managed service's setting; what
-aggregated API servers hold beyond that is more than can be made of one report."""
 MAX_KINDS = 1_000
 """Kinds of objects of one group that are read: Gatekeeper's library has 40, its largest users some hundreds."""
-_MAX_PENDING = 16 * 2**20
-_LINE_SECONDS = 60.0
-_MAX_REFUSAL = 65_536
-"""Bytes read of an error's body: it holds one sentence."""
-_REFUSAL_SECONDS = 10.0
 _SMALL_SECONDS = 60.0
 """For one document."""
 _BUFFER = 2**16
@@ -95,7 +86,7 @@ class Connection:
         self._total_seconds = total_seconds
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=_SOCKETS, ssl=_trust(access), resolver=_Resolver() if access.stored else None
+                limit=_SOCKETS, ssl=trust(access), resolver=Resolver() if access.stored else None
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"Accept": "application/json", "User-Agent": f"policyhub/{policyhub.__version__}"},
@@ -109,8 +100,7 @@ class Connection:
         """Of the work on what this server sends."""
         self._listings = asyncio.Semaphore(_LISTINGS)
         self._openings = asyncio.Semaphore(_OPENINGS)
-        self._pending = 0
-        """Bytes of unfinished lines, of all watches."""
+        self._lines = Lines()
         self._secrets = redaction.of_environment(os.environ) | redaction.of_url(access.proxy or "")
         self._sent = access.token or ""
         """The token that was sent last."""
@@ -229,8 +219,8 @@ class Connection:
         """Lines of an answer that does not end by itself, such as a watch; entered once the server has accepted it.
 
         The lines raise Unreachable when the connection is cut, is silent for `idle_seconds` or does not end a line, and
-        TooLarge at one that is longer than MAX_LINE; an unfinished last line is dropped, an empty one is given, so that
-        the reader can tell a server that sends nothing else. Leaving the block closes the connection.
+        TooLarge at one that is longer than MAX_LINE of `lines`; an unfinished last line is dropped, an empty one is
+        given, so that the reader can tell a server that sends nothing else. Leaving the block closes the connection.
         """
         timeout = aiohttp.ClientTimeout(connect=self._connect_seconds, sock_read=idle_seconds)
         async with self._openings:
@@ -240,7 +230,7 @@ class Connection:
         try:
             if response.headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:
                 raise Unreachable(f"{path}: a watch that is packed, which was not asked for")
-            async with contextlib.aclosing(self._lines(response, path)) as lines:
+            async with contextlib.aclosing(self._lines.of(response, path, lambda: self.secrets)) as lines:
                 yield lines
         finally:
             response.close()
@@ -277,7 +267,7 @@ class Connection:
         data = None if media is None else msgspec.json.encode(sends)
         response = await self._open(method, path, params=params, timeout=timeout, data=data, media=media, accept=accept)
         try:
-            with self._unreachable():
+            with unreachable(lambda: self.secrets):
                 return await body.read(response, path, cap=limit, stack=stack), response.headers
         finally:
             response.close()  # a body read to its end has already given its connection back
@@ -301,7 +291,7 @@ class Connection:
             headers["Content-Type"] = media
         if accept is not None:
             headers["Accept"] = accept
-        with self._unreachable():
+        with unreachable(lambda: self.secrets):
             async with asyncio.timeout(self._connect_seconds + self._read_seconds):
                 token = self._access.token if self._token is None else await self._token()
                 if token:
@@ -321,7 +311,7 @@ class Connection:
                 )
         if not 200 <= response.status < 300:
             try:
-                raise await self._refused(response)
+                raise await refused(response, lambda: self.secrets)
             finally:
                 response.close()
         return response
@@ -331,120 +321,11 @@ class Connection:
         """The credentials that a server or a proxy can send back."""
         return self._secrets | {self._sent}
 
-    async def _refused(self, response: aiohttp.ClientResponse) -> Refused:
-        status = _Status()
-        with contextlib.suppress(Unreachable, _NoStatus), self._unreachable():
-            async with asyncio.timeout(_REFUSAL_SECONDS):
-                status = decoded(_status, await _beginning(response), _NoStatus)
-        retry_after = status.details.retry_after_seconds if status.details else None
-        if (header := response.headers.get("Retry-After", "")[:20]).isdecimal():  # the other form, a date, is not sent
-            retry_after = float(header)
-        return Refused(
-            response.status,
-            status.reason or response.reason or "Unknown",
-            status.message,
-            retry_after=retry_after,
-            secrets=self.secrets,
-        )
-
-    @contextlib.contextmanager
-    def _unreachable(self) -> Iterator[None]:
-        """Every way in which a request fails without an answer.
-
-        ValueError: a URL or header that aiohttp will not send; KubeconfigError and OSError: credentials unreadable. The
-        library's errors are not kept beside ours: their texts hold the proxy's password.
-        """
-        try:
-            yield
-        except TimeoutError as error:
-            raise Unreachable(f"no answer in time ({type(error).__name__})") from None
-        except (aiohttp.ClientError, OSError, ValueError, KubeconfigError) as error:
-            raise Unreachable(f"{type(error).__name__}: {error}", secrets=self.secrets) from None
-
-    async def _lines(self, response: aiohttp.ClientResponse, path: str) -> AsyncGenerator[bytes]:
-        """The lines, however the network cut them; a line of many chunks is joined once, not once per chunk."""
-        pending = bytearray()
-        clock = asyncio.get_running_loop().time
-        since = clock()
-        try:
-            while True:
-                with self._unreachable():
-                    chunk = await response.content.readany()
-                if not chunk:
-                    return
-                first, *rest = chunk.split(b"\n")
-                pending += first
-                self._pending += len(first)
-                if len(pending) > MAX_LINE:
-                    raise TooLarge(
-                        f"{path}: a line of a watch is longer than {MAX_LINE // 2**20} MiB ({MAX_LINE} bytes)"
-                    )
-                if not rest:
-                    if self._pending > _MAX_PENDING:
-                        raise TooLarge(
-                            f"{path}: the unfinished lines of all watches exceed {_MAX_PENDING // 2**20} MiB"
-                        )
-                    if clock() - since > _LINE_SECONDS:
-                        raise Unreachable(f"{path}: a line of a watch did not end within {_LINE_SECONDS:.0f} s")
-                    continue
-                self._pending -= len(pending)
-                line, pending = bytes(pending), bytearray()
-                yield line
-                pending += rest.pop()
-                self._pending += len(pending)
-                for line in rest:
-                    yield line
-                since = clock()
-        finally:
-            self._pending -= len(pending)
-
-
-async def _beginning(response: aiohttp.ClientResponse) -> bytearray:
-    """Of an error's body."""
-    read = bytearray()
-    while len(read) < _MAX_REFUSAL and (chunk := await response.content.read(_MAX_REFUSAL - len(read))):
-        read += chunk
-    packing = response.headers.get("Content-Encoding", "").strip().lower()
-    return body.beginning(read, packing, _MAX_REFUSAL)
-
-
-class _Resolver(aiohttp.ThreadedResolver):
-    """For what a Secret names: no name leads to where clouds hand out credentials."""
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        found = await super().resolve(host, port, family)
-        allowed = [result for result in found if not kubeconfig.is_link_local(result["host"])]
-        if not allowed:
-            raise OSError(f"{host} leads to a link-local address")
-        return allowed
-
 
 def in_cluster_address(environ: Mapping[str, str]) -> str:
     """The API server's, as the kubelet names it to every container. Raises KeyError."""
     host, port = environ["KUBERNETES_SERVICE_HOST"], environ["KUBERNETES_SERVICE_PORT"]
     return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
-
-
-def _trust(access: Access) -> ssl.SSLContext:
-    """Whom to believe, and who we are. Raises KubeconfigError.
-
-    Certificate and key never reach a file system: OpenSSL reads them from anonymous memory that is gone on return.
-    """
-    try:
-        context = ssl.create_default_context(cadata=access.authority.decode("ascii") if access.authority else None)
-        # Python 3.13 asks for extensions that the CAs of older clusters lack, and that no other client asks for.
-        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        if not access.verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        if access.certificate and access.key:
-            with _in_memory(access.certificate) as certificate, _in_memory(access.key) as key:
-                context.load_cert_chain(certificate, key)
-    except (OSError, ValueError) as error:
-        raise KubeconfigError(f"kubeconfig refused: its certificates or key cannot be read: {error}") from None
-    return context
 
 
 class _Uid(msgspec.Struct):
@@ -459,33 +340,5 @@ class _Secret(msgspec.Struct):
     data: dict[str, str] = {}
 
 
-class _Details(msgspec.Struct, rename="camel"):
-    retry_after_seconds: float | None = None
-
-
-class _Status(msgspec.Struct):
-    """What an API server says when it refuses."""
-
-    reason: str = ""
-    message: str = ""
-    details: _Details | None = None
-
-
-class _NoStatus(Exception):  # noqa: N818  (says what happened)
-    """An error's body that is none of an API server."""
-
-
 _identified = msgspec.json.Decoder(_Identified)
 _secret = msgspec.json.Decoder(_Secret)
-_status = msgspec.json.Decoder(_Status)
-
-
-@contextlib.contextmanager
-def _in_memory(content: bytes) -> Iterator[str]:
-    """A path that OpenSSL can read, to bytes that no file system ever holds."""
-    descriptor = os.memfd_create("pem", os.MFD_CLOEXEC)
-    try:
-        os.write(descriptor, content)
-        yield f"/proc/self/fd/{descriptor}"
-    finally:
-        os.close(descriptor)

@@ -10,8 +10,8 @@ import structlog
 
 from policyhub.kube import wire
 from policyhub.kube.backoff import Clock
-from policyhub.kube.connection import MAX_LINE
 from policyhub.kube.errors import spoken
+from policyhub.kube.lines import MAX_LINE
 from policyhub.kube.sink import Counters, Sink
 
 log = structlog.get_logger(__name__)

@@ -14,9 +14,10 @@ import yaml
 from aiohttp import web
 
 import policyhub
-from policyhub.kube import connection as module
+from policyhub.kube import lines as watched
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.kube.kubeconfig import Access, KubeconfigError
+from policyhub.kube.trust import Resolver
 from tests.component.kube.apiserver import RESOURCE, Answer, ApiServer, refusal
 from tests.component.kube.authority import Authority
 from tests.component.kube.mirror import until
@@ -233,8 +234,8 @@ async def test_a_secret_that_asks_for_more(api: ApiServer, connection: Connectio
 async def test_names_that_lead_to_link_local_addresses() -> None:
     """What a Secret names is looked at again when it has been looked up."""
     with pytest.raises(OSError, match="leads to a link-local address"):
-        await module._Resolver().resolve("169.254.169.254", 443)
-    assert [found["host"] for found in await module._Resolver().resolve("127.0.0.1", 443)] == ["127.0.0.1"]
+        await Resolver().resolve("169.254.169.254", 443)
+    assert [found["host"] for found in await Resolver().resolve("127.0.0.1", 443)] == ["127.0.0.1"]
 
 
 # --- lines
@@ -272,7 +273,7 @@ async def test_lines(api: ApiServer, connection: Connection, chunks: list[bytes]
 
 async def test_a_line_without_end(api: ApiServer, connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server cannot fill the memory with one line."""
-    monkeypatch.setattr(module, "MAX_LINE", 100_000)
+    monkeypatch.setattr(watched, "MAX_LINE", 100_000)
 
     async def endless(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from policyhub.kube import body, course
+from policyhub.kube import body, course, failure
 from policyhub.kube import connection as connection_module
+from policyhub.kube import lines as watched
 from policyhub.kube.connection import Connection, TooLarge, Unreachable
 from policyhub.kube.discovery import discover
 from policyhub.kube.kubeconfig import Access
@@ -185,7 +186,7 @@ async def test_a_drip_ends() -> None:
 
 async def test_a_line_that_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """A watch that always says something and never anything whole is cut."""
-    monkeypatch.setattr(connection_module, "_LINE_SECONDS", 0.2)
+    monkeypatch.setattr(watched, "_LINE_SECONDS", 0.2)
     async with (
         evil.serve(evil.drip) as url,
         Connection(Access(server=url)) as connection,
@@ -250,7 +251,7 @@ async def test_other_statuses(status: int) -> None:
 
 async def test_an_error_that_is_packed_or_dripped(monkeypatch: pytest.MonkeyPatch) -> None:
     """An error's message is read packed too, as far as a sentence goes; it need not end."""
-    monkeypatch.setattr(connection_module, "_REFUSAL_SECONDS", 0.2)
+    monkeypatch.setattr(failure, "_REFUSAL_SECONDS", 0.2)
     api = ApiServer()
     sentence = json.dumps({"reason": "Forbidden", "message": "no \x1b[31m\u202egnp"}).encode()
     api.documents[PATH] = Answer(403, gzip.compress(sentence), {"Content-Encoding": "gzip"})

@@ -1,0 +1,60 @@
+"""Whom a connection believes and who it is, and where a name may lead.
+
+What a Secret names is not trusted: none of its names leads to where clouds hand out credentials.
+"""
+
+import contextlib
+import os
+import socket
+import ssl
+from collections.abc import Iterator
+
+import aiohttp
+from aiohttp.abc import ResolveResult
+
+from policyhub.kube import kubeconfig
+from policyhub.kube.kubeconfig import Access, KubeconfigError
+
+
+class Resolver(aiohttp.ThreadedResolver):
+    """For what a Secret names: no name leads to where clouds hand out credentials."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = await super().resolve(host, port, family)
+        allowed = [result for result in found if not kubeconfig.is_link_local(result["host"])]
+        if not allowed:
+            raise OSError(f"{host} leads to a link-local address")
+        return allowed
+
+
+def trust(access: Access) -> ssl.SSLContext:
+    """Whom to believe, and who we are. Raises KubeconfigError.
+
+    Certificate and key never reach a file system: OpenSSL reads them from anonymous memory that is gone on return.
+    """
+    try:
+        context = ssl.create_default_context(cadata=access.authority.decode("ascii") if access.authority else None)
+        # Python 3.13 asks for extensions that the CAs of older clusters lack, and that no other client asks for.
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        if not access.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if access.certificate and access.key:
+            with _in_memory(access.certificate) as certificate, _in_memory(access.key) as key:
+                context.load_cert_chain(certificate, key)
+    except (OSError, ValueError) as error:
+        raise KubeconfigError(f"kubeconfig refused: its certificates or key cannot be read: {error}") from None
+    return context
+
+
+@contextlib.contextmanager
+def _in_memory(content: bytes) -> Iterator[str]:
+    """A path that OpenSSL can read, to bytes that no file system ever holds."""
+    descriptor = os.memfd_create("pem", os.MFD_CLOEXEC)
+    try:
+        os.write(descriptor, content)
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
