@@ -5,7 +5,8 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from policyhub.metrics import Definition, Metrics
+from policyhub.metrics import Metrics
+from policyhub.series import Definition
 
 PAGE = Path("docs/metrics.md")
 

@@ -12,7 +12,8 @@ from typing import TypeVar
 
 from prometheus_client import Gauge
 
-from policyhub.metrics import DAY, Metrics
+from policyhub.ages import DAY
+from policyhub.metrics import Metrics
 from policyhub.sync import figures
 from policyhub.sync.admission import Admission
 from policyhub.sync.census import Census

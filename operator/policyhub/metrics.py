@@ -2,127 +2,21 @@
 
 Labels are bounded: clusters, hubs (`account/Region`), sources, policies, severities, operations, codes; namespaces only
 where the settings ask for them, objects never. What engines may name freely (policies, themselves) is folded above a
-limit (`policyhub.gauges`). Every value of a label passes `label`: it is short and can be seen. Base units. Gauges that
-describe a monitored cluster are removed when it is no longer watched.
+limit (`policyhub.gauges`). Every value of a label passes `series.label`: it is short and can be seen. Base units.
+Gauges that describe a monitored cluster are removed when it is no longer watched.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from hashlib import sha256
-from typing import Literal, Self, TypeVar
+from collections.abc import Iterable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry
 from prometheus_client.gc_collector import GCCollector
-from prometheus_client.metrics import MetricWrapperBase
-from prometheus_client.metrics_core import GaugeHistogramMetricFamily, Metric
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
-from prometheus_client.registry import Collector
+
+from policyhub.series import AgeHistogram, Definition, Series
 
 _DELIVERY_SECONDS = (0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3600)
 _CALL_SECONDS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-HOUR = 3600
-DAY = 24 * HOUR
-AGE_SECONDS = (HOUR, DAY, 2 * DAY, 7 * DAY, 14 * DAY, 30 * DAY, 60 * DAY, 90 * DAY, 180 * DAY, 365 * DAY)
-"""Upper bounds of the ages that violations are counted by; the usual deadlines are among them."""
-
-LABEL = 128
-"""Characters of a label's value."""
-_HASH = 16
-M = TypeVar("M", Gauge, Counter, Histogram)
-
-Type = Literal["gauge", "counter", "histogram", "gauge histogram"]
-
-
-@dataclass(frozen=True, slots=True)
-class Definition:
-    """What a reader of /metrics is told of one metric."""
-
-    name: str
-    """As exposed: a counter's ends in `_total`."""
-    type: Type
-    labels: tuple[str, ...]
-    section: str
-    meaning: str
-    """A phrase; also the metric's HELP."""
-    detail: str
-    """Sentences: what the values of its labels are, and what to know before an alert is built on it."""
-    example: str
-    """A query that finds something in a cluster that is at work, unless it is a condition (`> 0`)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ages:
-    """How old things are at one moment."""
-
-    counts: tuple[int, ...]
-    """How many are in each bucket of AGE_SECONDS, not cumulated; the last one has what is older than all of them."""
-    seconds: float
-    """The sum of the ages."""
-
-
-def label(value: object) -> str:
-    """As it is where it is short and can be seen; else what of it is, and a hash that keeps it apart from its like."""
-    text = str(value)
-    if len(text) <= LABEL and text.isprintable():
-        return text
-    kept = "".join(character for character in text[:LABEL] if character.isprintable())
-    mark = sha256(text.encode(errors="surrogatepass")).hexdigest()[:_HASH]
-    return f"{kept[: LABEL - _HASH - 1]}~{mark}"
-
-
-class _Labelled(MetricWrapperBase):
-    """A metric that takes no label value as it comes."""
-
-    def labels(self, *labelvalues: object, **labelkwargs: object) -> Self:
-        values = {name: label(value) for name, value in labelkwargs.items()}
-        return super().labels(*map(label, labelvalues), **values)
-
-    def remove(self, *labelvalues: object) -> None:
-        super().remove(*map(label, labelvalues))
-
-    def remove_by_labels(self, labels: dict[str, str]) -> None:
-        super().remove_by_labels({name: label(value) for name, value in labels.items()})
-
-
-class _Gauge(_Labelled, Gauge):
-    pass
-
-
-class _Counter(_Labelled, Counter):
-    pass
-
-
-class _Histogram(_Labelled, Histogram):
-    pass
-
-
-class AgeHistogram(Collector):
-    """Ages as a gauge histogram: its buckets go up and down, so a query takes them as they are, without a rate."""
-
-    def __init__(self, name: str, meaning: str) -> None:
-        self._name = name
-        self._meaning = meaning
-        self._ages: Mapping[tuple[str, str], Ages] = {}
-        """By (cluster, severity). Replaced, never changed: another thread reads it for /metrics."""
-
-    def set(self, cluster: str, ages: Mapping[str, Ages]) -> None:
-        """All of a cluster's ages, by severity."""
-        others = {key: value for key, value in self._ages.items() if key[0] != cluster}
-        self._ages = others | {(cluster, severity): value for severity, value in ages.items()}
-
-    def collect(self) -> Iterator[Metric]:
-        family = GaugeHistogramMetricFamily(self._name, self._meaning, labels=["cluster", "severity"])
-        for labels, ages in sorted(self._ages.items()):
-            family.add_metric([label(value) for value in labels], list(_cumulated(ages.counts)), ages.seconds)
-        yield family
-
-
-def _cumulated(counts: Iterable[int]) -> Iterator[tuple[str, float]]:
-    total = 0
-    for bound, number in zip((*map(str, AGE_SECONDS), "+Inf"), counts, strict=True):
-        total += number
-        yield bound, total
 
 
 class Metrics:
@@ -132,27 +26,28 @@ class Metrics:
         """`namespaces`: whether `policyhub_violations` has a label for the object's namespace."""
         self.registry = registry
         self.namespaces = namespaces
-        self.definitions: list[Definition] = []
-        self._section = ""
-        self._clustered: list[Gauge] = []
-        self._counted: list[Counter] = []
-        """What is counted of a cluster."""
-        self._hubs: list[Gauge | Counter | Histogram] = []
+        self._series = Series(registry)
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
         self._declare_operator(version)
         self._declare_violations()
         self._declare_findings()
+        self._declare_left_out()
         self._declare_delivery()
         self._declare_hub()
         self._declare_sources()
+
+    @property
+    def definitions(self) -> list[Definition]:
+        """All of them, in the order of docs/metrics.md."""
+        return self._series.definitions
 
     def forget_cluster(self, cluster: str) -> None:
         """Remove every series that describes a cluster that is no longer watched; what was counted goes on when it is
         watched again.
         """
-        for gauge in self._clustered:
+        for gauge in self._series.clustered:
             gauge.remove_by_labels({"cluster": cluster})
         self.violation_age.set(cluster, {})
 
@@ -163,13 +58,13 @@ class Metrics:
 
     def forget_hub(self, hub: str) -> None:
         """Remove every series of a hub that nobody writes to any more."""
-        for metric in self._hubs:
+        for metric in self._series.hubs:
             metric.remove_by_labels({"hub": hub})
 
     def forget_status(self, cluster: str) -> None:
         """Remove every series of a cluster whose MonitoredCluster is gone."""
         self.forget_cluster(cluster)
-        for counter in self._counted:
+        for counter in self._series.counted:
             counter.remove_by_labels({"cluster": cluster})
 
     def tell(self, cluster: str, conditions: Iterable[tuple[str, str, str]]) -> None:
@@ -181,18 +76,18 @@ class Metrics:
     # -- the definitions ------------------------------------------------------------------------------------------
 
     def _declare_operator(self, version: str) -> None:
-        self._section = "The operator"
-        self.build_info = self._gauge(
+        self._series.section = "The operator"
+        self.build_info = self._series.gauge(
             "build_info", "1, with the operator's version", "version", example="policyhub_build_info"
         )
         self.build_info.labels(version).set(1)
-        self.leader = self._gauge(
+        self.leader = self._series.gauge(
             "leader",
             "1 while this replica is at work, 0 while it stands by",
             detail="The sum over all replicas is 1; 0 for some seconds while one takes over from another.",
             example="sum(policyhub_leader) != 1",
         )
-        self.condition = self._gauge(
+        self.condition = self._series.gauge(
             "condition",
             "1 for each condition of a MonitoredCluster with the status and reason that it has now",
             "cluster",
@@ -204,7 +99,7 @@ class Metrics:
             example='policyhub_condition{condition="Ready", status!="True"}',
         )
 
-        self.http_refused = self._counter(
+        self.http_refused = self._series.counter(
             "http_refused",
             "requests and connections to this port that got no answer, or no metrics",
             "reason",
@@ -213,7 +108,7 @@ class Metrics:
             " the value `networkPolicy.metricsFrom` of the chart says who may ask.",
             example="sum by (reason) (increase(policyhub_http_refused_total[1h])) > 0",
         )
-        self.status_write_failures = self._counter(
+        self.status_write_failures = self._series.counter(
             "status_write_failures",
             "writes of a MonitoredCluster's status that the API server did not take",
             "cluster",
@@ -222,7 +117,7 @@ class Metrics:
             " `kubectl get monitoredclusters` shows an older state; `policyhub_condition` is up to date.",
             example="sum by (cluster, reason) (increase(policyhub_status_write_failures_total[15m])) > 0",
         )
-        self.status_written = self._gauge(
+        self.status_written = self._series.gauge(
             "status_written_timestamp_seconds",
             "when a MonitoredCluster's status was last written: its `lastHeartbeatTime`",
             "cluster",
@@ -232,8 +127,8 @@ class Metrics:
         )
 
     def _declare_violations(self) -> None:
-        self._section = "Violations in the clusters"
-        self.violations = self._gauge(
+        self._series.section = "Violations in the clusters"
+        self.violations = self._series.gauge(
             "violations",
             "violations that the cluster has now, one per finding",
             *("cluster", "source", "policy", "severity", *(("namespace",) if self.namespaces else ())),
@@ -248,7 +143,7 @@ class Metrics:
             "policyhub_violation_age_seconds", "how old the violations are that the cluster has now"
         )
         self.registry.register(self.violation_age)
-        self._define(
+        self._series.define(
             "violation_age_seconds",
             "gauge histogram",
             ("cluster", "severity"),
@@ -260,7 +155,7 @@ class Metrics:
             " `policyhub_violation_age_seconds_gcount` and `…_gsum`.",
             "histogram_quantile(0.9, sum by (le, cluster) (policyhub_violation_age_seconds_bucket))",
         )
-        self.violations_past_sla = self._gauge(
+        self.violations_past_sla = self._series.gauge(
             "violations_past_sla",
             "violations that are older than their severity allows",
             "cluster",
@@ -270,7 +165,7 @@ class Metrics:
             " `policyhub_violation_age_seconds`.",
             example="sum by (cluster, severity) (policyhub_violations_past_sla)",
         )
-        self.sla = self._gauge(
+        self.sla = self._series.gauge(
             "sla_seconds",
             "how old a violation of this severity may become",
             "cluster",
@@ -279,8 +174,8 @@ class Metrics:
         )
 
     def _declare_findings(self) -> None:
-        self._section = "Findings in Security Hub"
-        self.findings = self._gauge(
+        self._series.section = "Findings in Security Hub"
+        self.findings = self._series.gauge(
             "findings",
             "active findings in Security Hub, by what analysts have done with them",
             "cluster",
@@ -292,7 +187,7 @@ class Metrics:
             " as old as `policyhub_inventory_timestamp_seconds` says; what the operator does counts at once.",
             example="sum by (cluster, workflow_status) (policyhub_findings)",
         )
-        self.inventory = self._gauge(
+        self.inventory = self._series.gauge(
             "inventory_timestamp_seconds",
             "when the last complete reading of the cluster's findings in Security Hub began",
             "cluster",
@@ -300,7 +195,7 @@ class Metrics:
             detail="The setting `POLICYHUB_INVENTORY_INTERVAL` says how often they are read.",
             example="time() - policyhub_inventory_timestamp_seconds",
         )
-        self.in_sync = self._gauge(
+        self.in_sync = self._series.gauge(
             "in_sync",
             "1 when Security Hub has exactly the findings that the cluster calls for",
             "cluster",
@@ -308,7 +203,7 @@ class Metrics:
             " not complete.",
             example="max_over_time(policyhub_in_sync[15m])",
         )
-        self.archives_held = self._gauge(
+        self.archives_held = self._series.gauge(
             "archives_held",
             "findings that nothing calls for and that are not archived yet, by reason",
             "cluster",
@@ -316,7 +211,7 @@ class Metrics:
             detail="The reasons are told in [operations](operations.md#what-holds-a-finding).",
             example='policyhub_archives_held{reason!="archive_delay"} > 0',
         )
-        self.findings_refused = self._gauge(
+        self.findings_refused = self._series.gauge(
             "findings_refused",
             "findings that Security Hub refuses as they are now",
             "cluster",
@@ -324,7 +219,8 @@ class Metrics:
             example="policyhub_findings_refused > 0",
         )
 
-        self.violations_left_out = self._gauge(
+    def _declare_left_out(self) -> None:
+        self.violations_left_out = self._series.gauge(
             "violations_left_out",
             "violations that were not taken, or are not sent now, by the limit that was reached",
             "cluster",
@@ -334,7 +230,7 @@ class Metrics:
             " [limits](operations.md#limits).",
             example="sum by (cluster, limit) (policyhub_violations_left_out) > 0",
         )
-        self.findings_quarantined = self._gauge(
+        self.findings_quarantined = self._series.gauge(
             "findings_quarantined",
             "findings under the cluster's identity that carry another cluster's uid and are left alone",
             "cluster",
@@ -344,8 +240,8 @@ class Metrics:
         )
 
     def _declare_delivery(self) -> None:
-        self._section = "Delivery"
-        self.findings_pending = self._gauge(
+        self._series.section = "Delivery"
+        self.findings_pending = self._series.gauge(
             "findings_pending",
             "findings that Security Hub does not have as wanted yet, by what they wait in",
             "cluster",
@@ -356,7 +252,7 @@ class Metrics:
             " `failed` (Security Hub failed it, it is tried again).",
             example="sum by (hub) (policyhub_findings_pending)",
         )
-        self.oldest_pending_seconds = self._gauge(
+        self.oldest_pending_seconds = self._series.gauge(
             "oldest_pending_seconds",
             "how long the oldest pending finding has waited",
             "cluster",
@@ -364,7 +260,7 @@ class Metrics:
             detail="0 when none waits.",
             example="max by (cluster) (policyhub_oldest_pending_seconds)",
         )
-        self.delivery_seconds = self._histogram(
+        self.delivery_seconds = self._series.histogram(
             "delivery_seconds",
             "from the change seen in the cluster to the acknowledged finding",
             "hub",
@@ -373,7 +269,7 @@ class Metrics:
             detail="`change` is as of `policyhub_findings_sent_total`.",
             example="histogram_quantile(0.99, sum by (le, change) (rate(policyhub_delivery_seconds_bucket[1h])))",
         )
-        self.findings_sent = self._counter(
+        self.findings_sent = self._series.counter(
             "findings_sent",
             "findings that Security Hub accepted, by what they were sent for",
             "hub",
@@ -381,7 +277,7 @@ class Metrics:
             detail="`change` is `new`, `changed`, `reactivated`, `archived` or `refreshed`.",
             example="sum by (change) (increase(policyhub_findings_sent_total[1d]))",
         )
-        self.findings_rejected = self._counter(
+        self.findings_rejected = self._series.counter(
             "findings_rejected",
             "findings that were refused one by one",
             "hub",
@@ -391,8 +287,8 @@ class Metrics:
         )
 
     def _declare_hub(self) -> None:
-        self._section = "AWS"
-        self.hub_requests = self._counter(
+        self._series.section = "AWS"
+        self.hub_requests = self._series.counter(
             "hub_requests",
             "AWS calls",
             "hub",
@@ -401,7 +297,7 @@ class Metrics:
             detail="`code` is `OK` or the error.",
             example="sum by (hub, operation, code) (rate(policyhub_hub_requests_total[5m]))",
         )
-        self.hub_request_seconds = self._histogram(
+        self.hub_request_seconds = self._series.histogram(
             "hub_request_seconds",
             "duration of AWS calls",
             "hub",
@@ -411,7 +307,7 @@ class Metrics:
             detail="Without the wait for the quota.",
             example="histogram_quantile(0.9, sum by (le, operation) (rate(policyhub_hub_request_seconds_bucket[5m])))",
         )
-        self.hub_rate_limit = self._gauge(
+        self.hub_rate_limit = self._series.gauge(
             "hub_rate_limit",
             "calls a second that are allowed now",
             "hub",
@@ -421,8 +317,8 @@ class Metrics:
         )
 
     def _declare_sources(self) -> None:
-        self._section = "Sources"
-        self.watch_events = self._counter(
+        self._series.section = "Sources"
+        self.watch_events = self._series.counter(
             "watch_events",
             "source objects read, by listing and watch",
             "cluster",
@@ -432,7 +328,7 @@ class Metrics:
             " `semantic`, or `none` where no violation changed.",
             example="sum by (cluster, change) (rate(policyhub_watch_events_total[5m]))",
         )
-        self.source_complete = self._gauge(
+        self.source_complete = self._series.gauge(
             "source_complete",
             "1 while the API is seen whole and live, else 0 with the reason",
             "cluster",
@@ -442,7 +338,7 @@ class Metrics:
             " `DiscoveryFailed` the source is the API group.",
             example="policyhub_source_complete == 0",
         )
-        self.last_complete_listing = self._gauge(
+        self.last_complete_listing = self._series.gauge(
             "last_complete_listing_timestamp_seconds",
             "when the API was last listed completely",
             "cluster",
@@ -451,7 +347,7 @@ class Metrics:
             " meanwhile.",
             example="time() - policyhub_last_complete_listing_timestamp_seconds",
         )
-        self.newest_result = self._gauge(
+        self.newest_result = self._series.gauge(
             "newest_result_timestamp_seconds",
             "the newest time that an engine's own objects name",
             "cluster",
@@ -462,7 +358,7 @@ class Metrics:
             " one namespace's reports bring in.",
             example="time() - max by (cluster, engine) (policyhub_newest_result_timestamp_seconds)",
         )
-        self.constraint_violations_unlisted = self._gauge(
+        self.constraint_violations_unlisted = self._series.gauge(
             "constraint_violations_unlisted",
             "violations that Gatekeeper counts but does not list: they get no finding",
             "cluster",
@@ -471,7 +367,7 @@ class Metrics:
             " `--constraint-violations-limit` raises that.",
             example="policyhub_constraint_violations_unlisted > 0",
         )
-        self.source_objects_malformed = self._counter(
+        self.source_objects_malformed = self._series.counter(
             "source_objects_malformed",
             "source objects, or results in them, that could not be used",
             "cluster",
@@ -479,34 +375,3 @@ class Metrics:
             "reason",
             example="sum by (cluster, source, reason) (increase(policyhub_source_objects_malformed_total[1h])) > 0",
         )
-
-    # -- how they are made ----------------------------------------------------------------------------------------
-
-    def _gauge(self, name: str, meaning: str, *labels: str, example: str, detail: str = "") -> Gauge:
-        self._define(name, "gauge", labels, meaning, detail, example)
-        gauge = _Gauge(f"policyhub_{name}", meaning, labels, registry=self.registry)
-        if "cluster" in labels:
-            self._clustered.append(gauge)
-        return self._of_hub(gauge, labels)
-
-    def _of_hub(self, metric: M, labels: tuple[str, ...]) -> M:
-        if "hub" in labels:
-            self._hubs.append(metric)
-        return metric
-
-    def _counter(self, name: str, meaning: str, *labels: str, example: str, detail: str = "") -> Counter:
-        self._define(f"{name}_total", "counter", labels, meaning, detail, example)
-        counter = _Counter(f"policyhub_{name}", meaning, labels, registry=self.registry)
-        if "cluster" in labels:
-            self._counted.append(counter)
-        return self._of_hub(counter, labels)
-
-    def _histogram(
-        self, name: str, meaning: str, *labels: str, buckets: tuple[float, ...], example: str, detail: str = ""
-    ) -> Histogram:
-        self._define(name, "histogram", labels, meaning, detail, example)
-        made = _Histogram(f"policyhub_{name}", meaning, labels, buckets=buckets, registry=self.registry)
-        return self._of_hub(made, labels)
-
-    def _define(self, name: str, type_: Type, labels: tuple[str, ...], meaning: str, detail: str, example: str) -> None:  # noqa: PLR0917  (private, one caller a type)
-        self.definitions.append(Definition(f"policyhub_{name}", type_, labels, self._section, meaning, detail, example))

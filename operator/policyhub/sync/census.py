@@ -13,7 +13,7 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 
-from policyhub.metrics import AGE_SECONDS, DAY, Ages
+from policyhub.ages import AGE_SECONDS, DAY, Ages
 from policyhub.sources.filter import namespace_of
 from policyhub.sync.admission import Admission
 from policyhub.sync.entry import SUPPRESSED, Entry

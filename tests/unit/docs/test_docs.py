@@ -18,7 +18,7 @@ from policyhub.api.sla import SlaDays
 from policyhub.api.status import ConditionType
 from policyhub.hub.errors import AccessKind, AccessLost, HubError
 from policyhub.kube import sink
-from policyhub.metrics import Definition
+from policyhub.series import Definition
 from policyhub.settings import Settings
 from policyhub.sync.holds import Hold
 from policyhub.sync.plan import Change

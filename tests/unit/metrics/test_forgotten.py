@@ -6,7 +6,8 @@ from typing import Any, cast
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from policyhub.metrics import Ages, Metrics
+from policyhub.ages import Ages
+from policyhub.metrics import Metrics
 from policyhub.reporter import Watched
 from tests.component.control.test_reporter import Stand
 from tests.component.control.test_supervisor import Home, body, labelled, settle, supervisor

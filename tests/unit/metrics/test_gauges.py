@@ -7,9 +7,11 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from policyhub.ages import DAY
 from policyhub.findings.identity import finding_id
 from policyhub.gauges import SERIES_EACH, Gauges, Seen
-from policyhub.metrics import DAY, LABEL, Metrics, label
+from policyhub.metrics import Metrics
+from policyhub.series import LABEL, label
 from policyhub.sources.violation import SourceKey, Subject, Violation
 from policyhub.sync.census import Census
 from policyhub.sync.entry import Held, Known

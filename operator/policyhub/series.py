@@ -1,0 +1,148 @@
+"""How a metric is declared: with what a reader of /metrics is told of it, with labels that are short and can be seen,
+and known by what it describes, so that its series end with that.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Literal, Self, TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.metrics_core import GaugeHistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from policyhub.ages import AGE_SECONDS, Ages
+
+LABEL = 128
+"""Characters of a label's value."""
+_HASH = 16
+M = TypeVar("M", Gauge, Counter, Histogram)
+
+Type = Literal["gauge", "counter", "histogram", "gauge histogram"]
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """What a reader of /metrics is told of one metric."""
+
+    name: str
+    """As exposed: a counter's ends in `_total`."""
+    type: Type
+    labels: tuple[str, ...]
+    section: str
+    meaning: str
+    """A phrase; also the metric's HELP."""
+    detail: str
+    """Sentences: what the values of its labels are, and what to know before an alert is built on it."""
+    example: str
+    """A query that finds something in a cluster that is at work, unless it is a condition (`> 0`)."""
+
+
+def label(value: object) -> str:
+    """As it is where it is short and can be seen; else what of it is, and a hash that keeps it apart from its like."""
+    text = str(value)
+    if len(text) <= LABEL and text.isprintable():
+        return text
+    kept = "".join(character for character in text[:LABEL] if character.isprintable())
+    mark = sha256(text.encode(errors="surrogatepass")).hexdigest()[:_HASH]
+    return f"{kept[: LABEL - _HASH - 1]}~{mark}"
+
+
+class _Labelled(MetricWrapperBase):
+    """A metric that takes no label value as it comes."""
+
+    def labels(self, *labelvalues: object, **labelkwargs: object) -> Self:
+        values = {name: label(value) for name, value in labelkwargs.items()}
+        return super().labels(*map(label, labelvalues), **values)
+
+    def remove(self, *labelvalues: object) -> None:
+        super().remove(*map(label, labelvalues))
+
+    def remove_by_labels(self, labels: dict[str, str]) -> None:
+        super().remove_by_labels({name: label(value) for name, value in labels.items()})
+
+
+class _Gauge(_Labelled, Gauge):
+    pass
+
+
+class _Counter(_Labelled, Counter):
+    pass
+
+
+class _Histogram(_Labelled, Histogram):
+    pass
+
+
+class AgeHistogram(Collector):
+    """Ages as a gauge histogram: its buckets go up and down, so a query takes them as they are, without a rate."""
+
+    def __init__(self, name: str, meaning: str) -> None:
+        self._name = name
+        self._meaning = meaning
+        self._ages: Mapping[tuple[str, str], Ages] = {}
+        """By (cluster, severity). Replaced, never changed: another thread reads it for /metrics."""
+
+    def set(self, cluster: str, ages: Mapping[str, Ages]) -> None:
+        """All of a cluster's ages, by severity."""
+        others = {key: value for key, value in self._ages.items() if key[0] != cluster}
+        self._ages = others | {(cluster, severity): value for severity, value in ages.items()}
+
+    def collect(self) -> Iterator[Metric]:
+        family = GaugeHistogramMetricFamily(self._name, self._meaning, labels=["cluster", "severity"])
+        for labels, ages in sorted(self._ages.items()):
+            family.add_metric([label(value) for value in labels], list(_cumulated(ages.counts)), ages.seconds)
+        yield family
+
+
+def _cumulated(counts: Iterable[int]) -> Iterator[tuple[str, float]]:
+    total = 0
+    for bound, number in zip((*map(str, AGE_SECONDS), "+Inf"), counts, strict=True):
+        total += number
+        yield bound, total
+
+
+class Series:
+    """Declares metrics on one registry."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self.definitions: list[Definition] = []
+        self.section = ""
+        """Of what is declared next."""
+        self.clustered: list[Gauge] = []
+        """What describes a cluster."""
+        self.counted: list[Counter] = []
+        """What is counted of a cluster."""
+        self.hubs: list[Gauge | Counter | Histogram] = []
+        """What describes, or is counted of, a hub."""
+
+    def gauge(self, name: str, meaning: str, *labels: str, example: str, detail: str = "") -> Gauge:
+        self.define(name, "gauge", labels, meaning, detail, example)
+        gauge = _Gauge(f"policyhub_{name}", meaning, labels, registry=self.registry)
+        if "cluster" in labels:
+            self.clustered.append(gauge)
+        return self._of_hub(gauge, labels)
+
+    def _of_hub(self, metric: M, labels: tuple[str, ...]) -> M:
+        if "hub" in labels:
+            self.hubs.append(metric)
+        return metric
+
+    def counter(self, name: str, meaning: str, *labels: str, example: str, detail: str = "") -> Counter:
+        self.define(f"{name}_total", "counter", labels, meaning, detail, example)
+        counter = _Counter(f"policyhub_{name}", meaning, labels, registry=self.registry)
+        if "cluster" in labels:
+            self.counted.append(counter)
+        return self._of_hub(counter, labels)
+
+    def histogram(
+        self, name: str, meaning: str, *labels: str, buckets: tuple[float, ...], example: str, detail: str = ""
+    ) -> Histogram:
+        self.define(name, "histogram", labels, meaning, detail, example)
+        made = _Histogram(f"policyhub_{name}", meaning, labels, buckets=buckets, registry=self.registry)
+        return self._of_hub(made, labels)
+
+    def define(self, name: str, type_: Type, labels: tuple[str, ...], meaning: str, detail: str, example: str) -> None:  # noqa: PLR0917  (one caller a type)
+        self.definitions.append(Definition(f"policyhub_{name}", type_, labels, self.section, meaning, detail, example))
