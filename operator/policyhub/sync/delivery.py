@@ -137,6 +137,8 @@ class Delivery:
             case "configuration":
                 ledger.release(s.entry)
             case "retry":  # one that always fails must not take a call of every round
-                seconds = jitter * min(BACKOFF_CAP_SECONDS, 2.0 ** min(ledger.observed.failures(s.entry.id), 6))
-                ledger.observed.postpone(s.entry.id, until=self._now() + int(1000 * seconds))
+                seconds = jitter * min(
+                    BACKOFF_CAP_SECONDS, 2.0 ** min(ledger.observed.outcomes.failures(s.entry.id), 6)
+                )
+                ledger.observed.outcomes.postpone(s.entry.id, until=self._now() + int(1000 * seconds))
                 ledger.release(s.entry)  # named as failed: it was not written
