@@ -155,7 +155,7 @@ def _of_report(entry: Entry, there: Answer, policy: Answer, *, sources: Sources)
         if not _looked_again(entry, sources=sources):
             return nothing(Hold.UNREPORTED, lost=entry.own is not False)
         return _silent(Grade.REPEATED, entry, seen, sources=sources)
-    if entry.loss is Loss.SILENT and sources.unreported(entry):
+    if sources.unreported(entry):
         return nothing(Hold.UNREPORTED)
     # Which report a finding came from is not known after a restart, so any that is not whole holds what only the
     # inventory knows; what was reported in this process has lost its report by one that was read whole.

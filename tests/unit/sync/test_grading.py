@@ -1,0 +1,858 @@
+"""The evidence about one finding that nobody reports: the table in `grading`, row by row, without a ledger."""
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+import msgspec
+import pytest
+
+from policyhub.sources.violation import Place, SourceKey, Subject, Violation
+from policyhub.sync import grading
+from policyhub.sync.entry import Coverage, Entry, Known, Loss
+from policyhub.sync.evidence import OWNERS, Sources
+from policyhub.sync.existence import Answer, Presence
+from policyhub.sync.grading import FRESH_MS, RESUME_MS
+from policyhub.sync.guard import Guard
+from policyhub.sync.holds import Hold, News
+from policyhub.sync.plan import Evidence, Grade, Rules
+from policyhub.sync.scans import ROUNDS
+from policyhub.sync.spaces import ORIGIN as NAMESPACES
+
+NOW = 1_790_000_000_000
+DELAY = 600_000
+RULES = Rules(archive_delay_ms=DELAY)
+REPORT = SourceKey("wgpolicyk8s.io", "policyreports", "shop", "r")
+OPEN = SourceKey("openreports.io", "reports", "shop", "r")
+CONSTRAINT = SourceKey("constraints.gatekeeper.sh", "k8sallowedrepos", "", "repos")
+WEB = Subject("apps", "Deployment", "shop", "web")
+BEGAN = NOW - 86_400_000
+"""When all watches began."""
+THERE, GONE, UNKNOWN = Presence.THERE, Presence.GONE, Presence.UNKNOWN
+LOST = NOW
+"""When the finding was lost."""
+
+
+class Api:
+    """An API server that is asked; it answers at the moment that is asked for, or is known to have been asked then."""
+
+    def __init__(self, subject: Presence, policy: Presence) -> None:
+        self.presence = subject
+        self.policy_presence = policy
+        self.subject_asked: int | None = None
+        """When the object was asked for last; None: whenever it is asked."""
+        self.policy_asked: int | None = None
+        self.changed = 0
+
+    def subject(self, of: Subject, *, since: int) -> Answer | None:
+        assert of == WEB
+        return self._answer(self.presence, self.subject_asked, since)
+
+    def policy(self, source: str, policy: str, *, since: int) -> Answer | None:
+        assert (source, policy) == ("kyverno", "p")
+        return self._answer(self.policy_presence, self.policy_asked, since)
+
+    def _answer(self, presence: Presence, asked: int | None, since: int) -> Answer | None:
+        at = since if asked is None else asked
+        return Answer(presence, at, changed=self.changed, ended=at) if at >= since else None
+
+
+class Owned:
+    """What rolls up to what, by a few answers."""
+
+    def __init__(self) -> None:
+        self.since = BEGAN
+        self.pods_unreported = False
+        self.passes = True
+        self.below = True
+        self.gone = False
+        self.new_pods = False
+
+    def unreported(self, source: str, policy: str, of: Subject) -> bool:
+        assert (source, policy, of) == ("kyverno", "p", WEB)
+        return self.pods_unreported
+
+    def reports_passes(self, source: str, policy: str, namespace: str) -> bool:
+        assert (source, policy, namespace) == ("kyverno", "p", "shop")
+        return self.passes
+
+    def reports_below(self, source: str, policy: str, namespace: str) -> bool:
+        assert (source, policy, namespace) == ("kyverno", "p", "shop")
+        return self.below
+
+    def unaudited(self, of: Subject, constraint: SourceKey, audited: int) -> bool:
+        del of, constraint, audited
+        return self.new_pods
+
+    def deleted(self, of: Subject) -> bool:
+        del of
+        return self.gone
+
+    def places(self, of: Subject, constraint: SourceKey) -> list[Place]:
+        del of, constraint
+        return []
+
+
+def ignore(
+    news: News, *, namespaces: Collection[str] | None = None, where: Callable[[Entry], bool] = lambda _: True
+) -> None:
+    """Nobody waits here."""
+    del news, namespaces, where
+
+
+class World:
+    """One finding, lost just now, of a cluster in which all is seen and confirmed."""
+
+    def __init__(
+        self,
+        subject: Presence = THERE,
+        policy: Presence = THERE,
+        loss: Loss = Loss.SILENT,
+        *,
+        key: SourceKey = REPORT,
+        rolls_up: bool = True,
+    ) -> None:
+        self.entry = entry = Entry("policyhub/alpha/00")
+        entry.known = Known("d", BEGAN, BEGAN, archived=False)
+        entry.called, entry.uncalled, entry.loss = True, LOST, loss
+        entry.source, entry.policy, entry.rule = "kyverno", "p", key.name
+        entry.origin, entry.share = key.origin, "shop"
+        entry.place = ("apps", "v1", "Deployment", "shop", "web")
+        self.sources = Sources(entries={entry.id: entry}, free=ignore, touch=lambda _: None)
+        self.sources.list_reports(listed=True)
+        origins = (REPORT.origin, OPEN.origin, CONSTRAINT.origin)
+        for origin in origins:
+            self.sources.cover(origin, Coverage(live=True, since=BEGAN))
+        for origin in (*OWNERS, NAMESPACES):
+            self.sources.opened[origin] = BEGAN
+        self.sources.confirm(origins, now=NOW + 10 * DELAY)
+        self.api = Api(subject, policy)
+        self.sources.existence = self.api
+        self.owned = Owned()
+        if rolls_up:
+            self.sources.ownership = self.owned
+        self.guard = Guard()
+
+    def grade(self, *, now: int = NOW) -> Evidence:
+        return grading.of_lost(self.entry, sources=self.sources, guard=self.guard, rules=RULES, now=now)
+
+    def verdict(self, *, now: int = NOW) -> Grade | Hold | None:
+        """The grade, or what is missing."""
+        evidence = self.grade(now=now)
+        return evidence.hold if evidence.grade is Grade.NONE else evidence.grade
+
+
+def not_heard(world: World) -> None:
+    world.owned.below = False
+
+
+def heard(world: World) -> None:
+    """The engine has reported on the object since, and has never reported on a Pod."""
+    world.owned.below = False
+    world.entry.heard = LOST + 5
+
+
+def by_pods(world: World) -> None:
+    """All Pods were reported on."""
+
+
+def by_pods_and_own(world: World) -> None:
+    """All Pods were reported on, and its own result, which was there, has not been heard of again."""
+    world.entry.own = True
+
+
+def pods_unreported(world: World) -> None:
+    world.entry.heard = LOST + 5
+    world.owned.pods_unreported = True
+
+
+def failures_only(world: World) -> None:
+    """The policy writes no passing results, and its scan has not gone round."""
+    world.owned.passes = False
+
+
+def gone_round(world: World) -> None:
+    world.owned.passes = False
+    world.sources.scans.read(REPORT, [("kyverno", 1)], changed=False, now=LOST)
+    for n in range(ROUNDS):
+        world.sources.scans.read(REPORT, [("kyverno", 2 + n)], changed=False, now=LOST + 1 + n)
+
+
+def gone_round_without_passes_of_it(world: World) -> None:
+    """The scan has gone round, but the policy writes passing results: then only a report on the object counts."""
+    gone_round(world)
+    world.owned.passes, world.owned.below = True, False
+
+
+STATES = {
+    "not heard": not_heard,
+    "heard": heard,
+    "by Pods": by_pods,
+    "by Pods, its own unheard": by_pods_and_own,
+    "Pods unreported": pods_unreported,
+    "failures only": failures_only,
+    "gone round": gone_round,
+    "gone round, passes written": gone_round_without_passes_of_it,
+}
+REPEATED = {
+    "not heard": Hold.UNREPORTED,
+    "heard": Grade.REPEATED,
+    "by Pods": Grade.REPEATED,
+    "by Pods, its own unheard": Hold.UNREPORTED,
+    "Pods unreported": Hold.UNREPORTED,
+    "failures only": Hold.UNREPORTED,
+    "gone round": Grade.REPEATED,
+    "gone round, passes written": Hold.UNREPORTED,
+}
+"""Where object and policy exist: by whether the engine has looked again."""
+UNVERIFIED = dict.fromkeys(STATES, Grade.UNVERIFIED) | {"Pods unreported": Hold.UNREPORTED}
+"""Where somebody may not be asked: as soon as all that rolls up to the object was reported on."""
+SURE = dict.fromkeys(STATES, Grade.DELETED)
+EXPLAINED = dict.fromkeys(STATES, Grade.EXPLAINED)
+
+TABLE: dict[tuple[Presence, Presence, Loss], dict[str, Any]] = {
+    (GONE, THERE, Loss.SILENT): SURE,
+    (GONE, GONE, Loss.SILENT): SURE,
+    (GONE, UNKNOWN, Loss.SILENT): SURE,
+    (GONE, THERE, Loss.OMITTED): SURE,
+    (GONE, GONE, Loss.OMITTED): SURE,
+    (GONE, UNKNOWN, Loss.OMITTED): SURE,
+    (THERE, GONE, Loss.SILENT): EXPLAINED,
+    (THERE, GONE, Loss.OMITTED): EXPLAINED,
+    (UNKNOWN, GONE, Loss.SILENT): EXPLAINED,
+    (UNKNOWN, GONE, Loss.OMITTED): EXPLAINED,
+    (THERE, THERE, Loss.SILENT): REPEATED,
+    (THERE, THERE, Loss.OMITTED): REPEATED,
+    (THERE, UNKNOWN, Loss.SILENT): REPEATED,
+    (THERE, UNKNOWN, Loss.OMITTED): UNVERIFIED,
+    (UNKNOWN, THERE, Loss.SILENT): UNVERIFIED,
+    (UNKNOWN, THERE, Loss.OMITTED): UNVERIFIED,
+    (UNKNOWN, UNKNOWN, Loss.SILENT): UNVERIFIED,
+    (UNKNOWN, UNKNOWN, Loss.OMITTED): UNVERIFIED,
+}
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize(
+    ("subject", "policy", "loss"),
+    [pytest.param(*row, id=f"object {row[0]}, policy {row[1]}, {row[2].name.lower()}") for row in TABLE],
+)
+def test_the_table(subject: Presence, policy: Presence, loss: Loss, state: str) -> None:
+    """Every row: what the API server says of the object and of the policy, how it was lost, who has looked again."""
+    world = World(subject, policy, loss)
+    STATES[state](world)
+    assert world.verdict() is TABLE[subject, policy, loss][state]
+
+
+@pytest.mark.parametrize("heard_of", [False, True])
+def test_without_ownership_only_a_report_on_the_object_counts(*, heard_of: bool) -> None:
+    """Where nothing rolls up, no Pod speaks for its owner, and no scan is known to have gone round."""
+    world = World(rolls_up=False)
+    gone_round(world)
+    world.entry.heard = LOST + 5 if heard_of else 0
+    assert world.verdict() is (Grade.REPEATED if heard_of else Hold.UNREPORTED)
+
+
+@pytest.mark.parametrize(
+    ("subject", "policy", "lost"),
+    [
+        pytest.param(GONE, THERE, False, id="deleted"),
+        pytest.param(THERE, GONE, True, id="its policy is deleted"),
+        pytest.param(THERE, THERE, True, id="repeated"),
+        pytest.param(UNKNOWN, THERE, True, id="unverified"),
+    ],
+)
+def test_the_guard_counts_what_may_err(subject: Presence, policy: Presence, lost: bool) -> None:  # noqa: FBT001
+    """And not what the API server says."""
+    world = World(subject, policy)
+    assert world.grade().lost == lost
+
+
+@pytest.mark.parametrize(
+    ("own", "lost"), [(True, True), (None, True), (False, False)], ids=["own", "not known", "by a word of its own"]
+)
+def test_what_is_not_reported_yet_is_counted_unless_its_object_has_spoken(own: bool | None, lost: bool) -> None:  # noqa: FBT001
+    """What waits for its Pods after a rollout is no loss of its engine."""
+    world = World()
+    not_heard(world)
+    world.entry.own = own
+    evidence = world.grade()
+    assert (evidence.hold, evidence.lost) == (Hold.UNREPORTED, lost)
+
+
+# -- when the API server was asked ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("thing", ["object", "policy"])
+@pytest.mark.parametrize(
+    ("asked", "now", "counts"),
+    [
+        pytest.param(LOST - 1, LOST, False, id="before the loss"),
+        pytest.param(LOST, LOST, True, id="after it"),
+        pytest.param(LOST, LOST + DELAY - 1, True, id="after it, the delay runs"),
+        pytest.param(LOST, LOST + DELAY, False, id="after it, and about to decide: asked again"),
+        pytest.param(LOST + DELAY, LOST + DELAY, True, id="when it was about to decide"),
+        pytest.param(LOST + DELAY, LOST + DELAY + FRESH_MS, True, id="ten minutes ago"),
+        pytest.param(LOST + DELAY, LOST + DELAY + FRESH_MS + 1, False, id="too long ago"),
+    ],
+)
+def test_answers_are_asked_after_the_loss_and_again_when_they_decide(
+    thing: str,
+    asked: int,
+    now: int,
+    counts: bool,  # noqa: FBT001
+) -> None:
+    """What the API server said earlier says nothing; the finding waits for an answer, and is counted meanwhile."""
+    world = World()
+    if thing == "object":
+        world.api.subject_asked = asked
+    else:
+        world.api.policy_asked = asked
+    evidence = world.grade(now=now)
+    assert (evidence.grade, evidence.hold) == ((Grade.REPEATED, None) if counts else (Grade.NONE, Hold.PRESENCE))
+    assert evidence.lost
+
+
+@pytest.mark.parametrize("missing", ["nobody to ask", "no policy", "no object"])
+def test_whom_nobody_can_ask_about(missing: str) -> None:
+    """It is unknown, and not waited for."""
+    world = World(GONE, GONE)
+    if missing == "nobody to ask":
+        world.sources.existence = None
+    elif missing == "no policy":
+        world.api.presence, world.entry.policy = UNKNOWN, ""
+        world.sources.ownership = None
+    else:
+        world.api.policy_presence, world.entry.place = THERE, None
+    assert world.verdict() is Grade.UNVERIFIED
+
+
+@pytest.mark.parametrize(("subject", "policy"), [(GONE, THERE), (THERE, GONE)], ids=["object", "policy"])
+def test_a_discovery_must_confirm_whoever_answered(subject: Presence, policy: Presence) -> None:
+    """Another cluster at the old address does not have them either."""
+    world = World(subject, policy)
+    world.sources.discovered = LOST - 1
+    assert not world.grade().confirmed
+    world.sources.discovered = LOST
+    assert world.grade().confirmed
+
+
+# -- a person ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_person_approves_of_what_nothing_explains() -> None:
+    """In place of a report that does not come; for as long as the approval lasts, and that source alone."""
+    world = World()
+    not_heard(world)
+    world.guard.approved = {"trivy": NOW + DELAY}
+    assert world.verdict() is Hold.UNREPORTED
+    world.guard.approved = {"kyverno": NOW + 1}
+    evidence = world.grade()
+    assert (evidence.grade, evidence.since, evidence.confirmed) == (Grade.APPROVED, LOST, True)
+    assert world.verdict(now=NOW + 1) is Hold.UNREPORTED
+    world.sources.discovered = LOST - 1
+    assert not world.grade().confirmed
+
+
+@pytest.mark.parametrize("hold", [Hold.SOURCE, Hold.UNLISTED, Hold.PRESENCE, Hold.OWNERS_UNKNOWN])
+def test_a_person_approves_of_nothing_else(hold: Hold) -> None:
+    """What may still be reported, or is being asked for, is not known to be lost."""
+    world = World()
+    world.guard.approved = {"kyverno": NOW + DELAY}
+    if hold is Hold.SOURCE:
+        world.sources.cover(REPORT.origin, Coverage(live=False))
+    elif hold is Hold.UNLISTED:
+        world.sources.set_unevaluated(REPORT, frozenset({world.entry.id}))
+    elif hold is Hold.PRESENCE:
+        world.api.subject_asked = LOST - 1
+    else:
+        world.owned.since = 0
+    assert world.verdict() is hold
+
+
+# -- what is not known ------------------------------------------------------------------------------------------------
+
+
+def nobody_listed(world: World) -> None:
+    world.sources.list_reports(listed=False)
+
+
+def unheard(world: World) -> None:
+    world.sources.hear(OPEN.origin, frozenset({"shop"}))
+
+
+def owners_unknown(world: World) -> None:
+    world.owned.since = 0
+
+
+def unseen(world: World) -> None:
+    world.sources.cover(REPORT.origin, Coverage(live=False))
+
+
+def never_seen(world: World) -> None:
+    del world.sources.coverage[REPORT.origin]
+
+
+def other_api_unseen(world: World) -> None:
+    world.sources.speak_twice(frozenset({("kyverno", "shop")}))
+    world.sources.cover(OPEN.origin, Coverage(live=False))
+
+
+@pytest.mark.parametrize("passes", [False, True], ids=["silent", "passes"])
+@pytest.mark.parametrize(
+    ("state", "hold"),
+    [
+        pytest.param(nobody_listed, Hold.SOURCE, id="another API was not listed yet"),
+        pytest.param(unheard, Hold.SOURCE, id="reports of its namespace wait to be read"),
+        pytest.param(owners_unknown, Hold.OWNERS_UNKNOWN, id="owners are not known"),
+        pytest.param(unseen, Hold.SOURCE, id="its API is not seen"),
+        pytest.param(never_seen, Hold.SOURCE, id="its API was never seen"),
+        pytest.param(other_api_unseen, Hold.SOURCE, id="its engine's other API is not seen"),
+    ],
+)
+def test_what_is_not_seen_whole_ends_nothing(state: Callable[[World], None], hold: Hold, *, passes: bool) -> None:
+    """A pass neither: it may be out of date."""
+    world = World(loss=Loss.PASSED if passes else Loss.OMITTED)
+    world.entry.heard = LOST + 5
+    state(world)
+    assert world.verdict() is hold
+
+
+def test_reports_of_other_namespaces_that_wait_hold_nothing() -> None:
+    """Only those of its own are listened to first."""
+    world = World()
+    world.sources.hear(OPEN.origin, frozenset({"bank"}))
+    assert world.verdict() is Grade.REPEATED
+
+
+@pytest.mark.parametrize(("subject", "policy"), [(THERE, THERE), (UNKNOWN, UNKNOWN), (THERE, GONE)])
+def test_what_could_not_be_evaluated_is_held(subject: Presence, policy: Presence) -> None:
+    """An engine that says *error* of it has not looked."""
+    world = World(subject, policy, Loss.OMITTED)
+    world.entry.heard = LOST + 5
+    world.sources.set_unevaluated(REPORT, frozenset({world.entry.id}))
+    assert world.verdict() is Hold.UNLISTED
+    world.sources.set_unevaluated(REPORT, frozenset())
+    assert world.verdict() is not Hold.UNLISTED
+
+
+@pytest.mark.parametrize(
+    ("called", "expected"), [(False, Hold.UNLISTED), (True, Grade.UNVERIFIED)], ids=["after a restart", "reported here"]
+)
+def test_a_report_that_cannot_be_read_may_hold_what_only_the_inventory_knows(called: bool, expected: object) -> None:  # noqa: FBT001
+    """What was reported in this process has lost its report by one that was read whole."""
+    world = World(UNKNOWN, UNKNOWN)
+    world.entry.called = called
+    world.sources.mark_incomplete(OPEN)
+    assert world.verdict() is Grade.UNVERIFIED  # of another API
+    world.sources.mark_incomplete(SourceKey("wgpolicyk8s.io", "policyreports", "shop", "other"))
+    assert world.verdict() is expected
+
+
+# -- passes -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_pass_archives_at_once() -> None:
+    """Where its engine writes one report API, since the loss."""
+    evidence = World(UNKNOWN, UNKNOWN, Loss.PASSED).grade()
+    assert evidence == Evidence(Grade.PASSED, since=LOST, delayed=False)
+
+
+def test_a_pass_waits_for_the_other_api() -> None:
+    """Where its engine writes both."""
+    world = World(loss=Loss.PASSED)
+    world.sources.speak_twice(frozenset({("kyverno", "shop")}))
+    assert world.grade() == Evidence(Grade.PASSED, since=LOST)
+
+
+@pytest.mark.parametrize(
+    ("subject", "policy"),
+    [(THERE, THERE), (THERE, UNKNOWN), (UNKNOWN, THERE), (UNKNOWN, UNKNOWN)],
+    ids=["both exist", "the policy is not known", "the object is not known", "nobody may be asked"],
+)
+@pytest.mark.parametrize("own", [False, True], ids=["a report passed it", "its own result passes"])
+def test_a_pass_is_none_while_something_below_is_not_reported(
+    subject: Presence, policy: Presence, *, own: bool
+) -> None:
+    """Of all that rolls up to the object: else a new Pod that fails is archived before it is heard of."""
+    world = World(subject, policy, Loss.OMITTED if own else Loss.PASSED)
+    world.entry.passes = own
+    assert world.verdict() is Grade.PASSED
+    world.owned.pods_unreported = True
+    assert world.verdict() is Hold.UNREPORTED
+
+
+def test_a_pass_of_its_own_counts_only_where_things_roll_up() -> None:
+    """Else it says nothing of this finding."""
+    world = World(loss=Loss.OMITTED, rolls_up=False)
+    world.entry.passes = True
+    assert world.verdict() is Hold.UNREPORTED
+
+
+@pytest.mark.parametrize("origin", [REPORT.origin, *OWNERS])
+def test_a_pass_is_confirmed_since_the_watch_began(origin: str) -> None:
+    """Its own, and those of owners: each may be another cluster's."""
+    world = World(loss=Loss.PASSED)
+    world.sources.confirmed[origin] = NOW
+    world.sources.opened[origin] = NOW
+    assert world.grade().confirmed
+    world.sources.opened[origin] = NOW + 1
+    assert not world.grade().confirmed
+
+
+# -- deletions that watches tell --------------------------------------------------------------------------------------
+
+
+def namespace_deleted(world: World, *, at: int = LOST + 10) -> None:
+    world.sources.spaces.live(live=True, now=BEGAN)
+    world.sources.spaces.list(frozenset({"shop"}), now=BEGAN)
+    world.sources.spaces.gone("shop", now=at)
+
+
+def test_a_deleted_namespace_is_a_deletion() -> None:
+    """Since the later of the loss and the deletion; confirmed by a discovery since, and since the watch began."""
+    world = World()
+    not_heard(world)
+    namespace_deleted(world)
+    assert world.grade() == Evidence(Grade.DELETED, since=LOST + 10)
+    world.sources.confirmed[NAMESPACES] = LOST + 9
+    assert not world.grade().confirmed
+    world.sources.confirmed[NAMESPACES] = LOST + 10
+    assert world.grade().confirmed
+    world.sources.opened[NAMESPACES] = LOST + 11
+    assert not world.grade().confirmed
+    namespace_deleted(world, at=LOST - 10)
+    assert world.grade().since == LOST
+
+
+def test_a_deleted_namespace_asks_nobody() -> None:
+    """Although its API is not seen, nor answered for."""
+    world = World(loss=Loss.OMITTED)
+    namespace_deleted(world)
+    unseen(world)
+    world.api.subject_asked = 0
+    assert world.verdict() is Grade.DELETED
+
+
+@pytest.mark.parametrize("origin", OWNERS)
+def test_a_deleted_pod_is_a_deletion(origin: str) -> None:
+    """By the owners' watches, each confirmed since the loss and since owners are known."""
+    world = World()
+    not_heard(world)
+    world.owned.gone = True
+    assert world.grade() == Evidence(Grade.DELETED, since=LOST)
+    world.sources.confirmed[origin] = LOST - 1
+    assert not world.grade().confirmed
+    world.sources.confirmed[origin] = LOST
+    world.sources.opened[origin] = LOST + 1
+    assert not world.grade().confirmed
+    world.sources.opened[origin] = BEGAN
+    world.owned.since = LOST + 7
+    assert world.grade().since == LOST + 7
+
+
+# -- switched off -----------------------------------------------------------------------------------------------------
+
+
+def test_an_api_that_is_switched_off() -> None:
+    """Is neither seen nor asked for; a pass and a deletion are better evidence."""
+    world = World(loss=Loss.OMITTED)
+    world.sources.disabled = frozenset({REPORT.group})
+    unseen(world)
+    assert world.grade() == Evidence(Grade.DESELECTED, since=LOST, lost=True)
+    world.owned.gone = True
+    assert world.verdict() is Grade.DELETED
+    world.sources.disabled = frozenset({OPEN.group})
+    world.owned.gone = False
+    world.entry.heard = LOST
+    assert world.verdict() is Hold.SOURCE
+
+
+# -- since when -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("loss", "seen_since", "heard_at", "expected"),
+    [
+        pytest.param(LOST, BEGAN, 0, LOST, id="the loss"),
+        pytest.param(LOST, LOST + 7, LOST + 3, LOST + 7, id="its API is seen since later"),
+        pytest.param(LOST, LOST + 3, LOST + 7, LOST + 7, id="its engine was heard later"),
+    ],
+)
+def test_the_delay_runs_from_the_last_of_what_it_rests_on(
+    loss: int, seen_since: int, heard_at: int, expected: int
+) -> None:
+    """The loss, a view that is whole and live, the word of the engine; a discovery must be as late."""
+    world = World()
+    world.entry.uncalled, world.entry.heard = loss, heard_at
+    world.sources.cover(REPORT.origin, Coverage(live=True, since=seen_since))
+    assert world.grade().since == expected
+    world.sources.confirmed[REPORT.origin] = expected
+    assert world.grade().confirmed
+    world.sources.confirmed[REPORT.origin] = expected - 1
+    assert not world.grade().confirmed
+    world.sources.confirmed[REPORT.origin] = expected
+    world.sources.opened[OWNERS[0]] = NOW + 100 * DELAY
+    assert not world.grade().confirmed
+
+
+def test_after_a_watch_was_resumed_what_happened_meanwhile_is_heard_first() -> None:
+    """The report's and the owners', whichever is later; one that was never cut is not waited for."""
+    world = World()
+    world.owned.since = BEGAN
+    assert world.grade().not_before == BEGAN + RESUME_MS
+    world.sources.cover(REPORT.origin, Coverage(live=True, since=BEGAN, resumed=LOST))
+    assert world.grade().not_before == LOST + RESUME_MS
+    world.owned.since = LOST + 5
+    assert world.grade().not_before == LOST + 5 + RESUME_MS
+    world.sources.ownership = None
+    world.entry.heard = LOST
+    world.sources.cover(REPORT.origin, Coverage(live=True, since=BEGAN))
+    assert world.grade().not_before == 0
+
+
+# -- constraints ------------------------------------------------------------------------------------------------------
+
+AUDIT = NOW // 1000
+"""The audit that lacked it first (Unix seconds)."""
+
+
+def listed(kind: str, *, group: str = "", own: bool = True) -> Violation:
+    return Violation(
+        source="gatekeeper",
+        policy="p",
+        rule=CONSTRAINT.name,
+        subject=Subject(group, kind, "shop", "another"),
+        discriminator="",
+        result="fail",
+        severity=None,
+        category="",
+        message="m",
+        own=own,
+    )
+
+
+def audited(subject: Presence = THERE, *, rolls_up: bool = True, voice: Violation | None = None) -> World:
+    """Two audits lack it; the second lists another Deployment."""
+    world = World(subject, THERE, Loss.OMITTED, key=CONSTRAINT, rolls_up=rolls_up)
+    world.entry.voice = voice
+    world.sources.lose(world.entry)
+    for at in (AUDIT, AUDIT + 60):
+        audit(world, at, listed("Deployment", group="apps"))
+    return world
+
+
+def audit(world: World, at: int, *lists: Violation, complete: bool = True) -> None:
+    world.sources.audit(CONSTRAINT, at, lists=lists, complete=complete, boundary=None)
+
+
+def partial(world: World) -> None:
+    """The last audit lists nothing of its kind: it may not have been able to list it."""
+    audit(world, AUDIT + 120, listed("Service"))
+
+
+def partial_and_changed(world: World) -> None:
+    partial(world)
+    world.entry.listed = AUDIT - 60
+    world.api.changed = (AUDIT - 60) * 1000 + 1
+
+
+def partial_and_changed_before(world: World) -> None:
+    partial(world)
+    world.entry.listed = AUDIT - 60
+    world.api.changed = (AUDIT - 60) * 1000
+
+
+def partial_and_changed_since_it_was_sent(world: World) -> None:
+    """When it was listed last is not known: since Security Hub was told."""
+    partial(world)
+    world.api.changed = BEGAN + 1
+
+
+def partial_and_changed_before_it_was_sent(world: World) -> None:
+    partial(world)
+    world.api.changed = BEGAN
+
+
+def partial_but_another_constraint_lists_it(world: World) -> None:
+    partial(world)
+    other = SourceKey(CONSTRAINT.group, "k8sother", "", "other")
+    world.sources.audit(other, AUDIT, lists=[listed("Deployment", group="apps")], complete=True, boundary=None)
+
+
+def another_constraint_lists_it_by_an_older_audit(world: World) -> None:
+    partial(world)
+    other = SourceKey(CONSTRAINT.group, "k8sother", "", "other")
+    world.sources.audit(other, AUDIT - 1, lists=[listed("Deployment", group="apps")], complete=True, boundary=None)
+
+
+def pods_are_listed(world: World) -> None:
+    """It is not known whether it or its Pods were listed."""
+    audit(world, AUDIT + 120, listed("Pod"))
+
+
+def pods_are_listed_for_their_owners(world: World) -> None:
+    audit(world, AUDIT + 120, listed("Deployment", group="apps", own=False))
+
+
+def new_pods(world: World) -> None:
+    world.owned.new_pods = True
+
+
+def lacked_once(world: World) -> None:
+    world.entry.repeated = False
+
+
+def not_lacked(world: World) -> None:
+    world.entry.lacked, world.entry.repeated = None, False
+
+
+def truncated(world: World) -> None:
+    not_lacked(world)
+    world.sources.mark_incomplete(CONSTRAINT)
+
+
+def truncated_and_below_its_end(world: World) -> None:
+    lacked_once(world)
+    world.sources.mark_incomplete(CONSTRAINT)
+
+
+def constraint_unseen(world: World) -> None:
+    world.sources.cover(CONSTRAINT.origin, Coverage(live=False))
+
+
+def as_it_is(world: World) -> None:
+    """Whole."""
+
+
+@pytest.mark.parametrize(
+    ("state", "expected", "lost"),
+    [
+        pytest.param(as_it_is, Grade.REPEATED, True, id="two audits lack it"),
+        pytest.param(not_lacked, Hold.AUDIT, True, id="none lacks it yet"),
+        pytest.param(lacked_once, Hold.AUDIT, True, id="one lacks it"),
+        pytest.param(truncated, Hold.UNLISTED, False, id="none lacks it, its list is cut"),
+        pytest.param(truncated_and_below_its_end, Hold.AUDIT, True, id="one lacks it below the end of its list"),
+        pytest.param(constraint_unseen, Hold.SOURCE, False, id="its API is not seen"),
+        pytest.param(new_pods, Hold.UNREPORTED, False, id="Pods that no audit has seen"),
+        pytest.param(partial, Hold.UNREPORTED, True, id="its kind was perhaps not listed"),
+        pytest.param(partial_and_changed, Grade.REPEATED, True, id="… and it was changed since it was listed"),
+        pytest.param(partial_and_changed_before, Hold.UNREPORTED, True, id="… and it was not changed since"),
+        pytest.param(partial_and_changed_since_it_was_sent, Grade.REPEATED, True, id="… and changed since it was sent"),
+        pytest.param(partial_and_changed_before_it_was_sent, Hold.UNREPORTED, True, id="… and not since it was sent"),
+        pytest.param(partial_but_another_constraint_lists_it, Grade.REPEATED, True, id="… but for another constraint"),
+        pytest.param(
+            another_constraint_lists_it_by_an_older_audit, Hold.UNREPORTED, True, id="… another, by an older audit"
+        ),
+        pytest.param(pods_are_listed, Grade.REPEATED, True, id="Pods are listed"),
+        pytest.param(pods_are_listed_for_their_owners, Grade.REPEATED, True, id="Pods are listed for their owners"),
+    ],
+)
+def test_what_audits_lack(state: Callable[[World], None], expected: object, lost: bool) -> None:  # noqa: FBT001
+    """A constraint's own list is the word of its engine, as far as it may have looked."""
+    world = audited()
+    state(world)
+    assert (world.verdict(), world.grade().lost) == (expected, lost)
+
+
+@pytest.mark.parametrize(
+    ("own", "lists", "expected"),
+    [
+        pytest.param(True, listed("Deployment", group="apps"), Grade.REPEATED, id="its own, its kind is listed"),
+        pytest.param(True, listed("Pod"), Hold.UNREPORTED, id="its own, Pods are listed"),
+        pytest.param(False, listed("Pod"), Grade.REPEATED, id="by Pods, Pods are listed"),
+        pytest.param(False, listed("Deployment", group="apps"), Hold.UNREPORTED, id="by Pods, its kind is listed"),
+    ],
+)
+def test_the_kind_that_was_listed_must_be_listed_still(own: bool, lists: Violation, expected: object) -> None:  # noqa: FBT001
+    """Where it is known which one that was."""
+    voice = msgspec.structs.replace(listed("Deployment"), subject=WEB, own=own)
+    world = audited(voice=voice)
+    audit(world, AUDIT + 120, lists)
+    assert world.verdict() is expected
+
+
+def test_pods_speak_for_controllers_only() -> None:
+    """That Pods are listed says nothing of a Service of which no wording is known."""
+    world = audited()
+    world.entry.place = ("", "v1", "Service", "shop", "web")
+    world.sources.existence = Anything(THERE)
+    audit(world, AUDIT + 120, listed("Pod"))
+    assert world.verdict() is Hold.UNREPORTED
+    audit(world, AUDIT + 180, listed("Pod"), listed("Service"))
+    assert world.verdict() is Grade.REPEATED
+
+
+class Anything:
+    """Says the same of all."""
+
+    def __init__(self, presence: Presence) -> None:
+        self.presence = presence
+
+    def subject(self, of: Subject, *, since: int) -> Answer | None:
+        del of
+        return Answer(self.presence, since, ended=since)
+
+    def policy(self, source: str, policy: str, *, since: int) -> Answer | None:
+        del source, policy
+        return Answer(self.presence, since, ended=since)
+
+
+@pytest.mark.parametrize(
+    ("subject", "expected"),
+    [(GONE, Grade.DELETED), (UNKNOWN, Grade.REPEATED)],
+    ids=["it is gone", "it may not be asked"],
+)
+def test_a_partial_audit_matters_only_where_the_object_is_there(subject: Presence, expected: Grade) -> None:
+    """Of an object that may not be asked for the list decides; one that is gone needs none."""
+    world = audited(subject)
+    partial(world)
+    assert world.verdict() is expected
+
+
+def test_a_person_approves_of_what_a_partial_audit_lacks() -> None:
+    """Where its kind is listed nowhere and it was not changed, nothing else ends it."""
+    world = audited()
+    partial(world)
+    world.guard.approved = {"kyverno": NOW + DELAY}
+    assert world.verdict() is Grade.APPROVED
+
+
+def test_a_constraint_that_was_deleted_explains_it() -> None:
+    """Unless it is the one that cannot be read."""
+    world = audited()
+    world.sources.drop_constraint(CONSTRAINT)
+    assert world.verdict() is Grade.EXPLAINED
+    assert world.grade().lost
+    world.sources.set_unreadable(CONSTRAINT.origin, frozenset({""}))
+    assert world.verdict() is Hold.UNLISTED
+
+
+def test_a_constraint_needs_no_report() -> None:
+    """Whether report APIs were listed says nothing of it."""
+    world = audited()
+    nobody_listed(world)
+    assert world.verdict() is Grade.REPEATED
+
+
+def test_a_kind_that_discoveries_lack_was_deleted() -> None:
+    """Believed a delay after the first that lacked it, whether it is seen or not; confirmed by one as late."""
+    world = World(key=CONSTRAINT)
+    constraint_unseen(world)
+    world.sources.lose(world.entry)
+    world.sources.read_kinds([], now=LOST + 50)
+    evidence = world.grade()
+    assert evidence == Evidence(Grade.EXPLAINED, since=LOST + 50 + DELAY, confirmed=False, lost=True)
+    world.sources.read_kinds([], now=LOST + 50 + 2 * DELAY - 1)
+    assert not world.grade().confirmed
+    world.sources.read_kinds([], now=LOST + 50 + 2 * DELAY)
+    assert world.grade() == Evidence(Grade.EXPLAINED, since=LOST + 50 + DELAY, lost=True)
+    world.entry.uncalled = LOST + 10 * DELAY
+    assert world.grade().since == LOST + 10 * DELAY
+    world.sources.read_kinds([CONSTRAINT.origin], now=LOST + 20 * DELAY)
+    assert world.verdict() is Hold.SOURCE
+
+
+def test_the_table_is_whole() -> None:
+    """Every answer and every loss that is no pass has its row, with every state."""
+    assert all(row.keys() == STATES.keys() for row in TABLE.values())
+    assert TABLE.keys() == {(s, p, loss) for s in Presence for p in Presence for loss in (Loss.SILENT, Loss.OMITTED)}
