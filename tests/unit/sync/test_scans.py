@@ -1,0 +1,233 @@
+"""Whether an engine has looked again: by its own times, and by witnesses."""
+
+from collections.abc import Iterable
+
+import pytest
+
+from policyhub.sources.violation import SourceKey, Subject
+from policyhub.sync.scans import ROUNDS, SOURCES_EACH, Scans
+
+NOW = 1_790_000_000_000
+KYVERNO = "kyverno"
+WEB = Subject("apps", "Deployment", "shop", "web")
+SAID = 1_000
+"""Unix seconds by the engine's clock."""
+
+
+def report(namespace: str = "shop", name: str = "r") -> SourceKey:
+    return SourceKey("wgpolicyk8s.io", "policyreports", namespace, name)
+
+
+def told(
+    made: Scans, at: int, *, namespace: str = "shop", name: str = "r", changed: bool = False, now: int = NOW
+) -> bool:
+    """A report is read; whether a scan may have gone round with it."""
+    return KYVERNO in made.read(report(namespace, name), [(KYVERNO, at)], changed=changed, now=now)
+
+
+def rounds(made: Scans, namespace: str, number: int, *, now: int = NOW, name: str = "r") -> None:
+    """The report is read, and then written again unchanged so often, a minute apart, the first at `now`."""
+    told(made, SAID, namespace=namespace, name=name, now=now - 60_000)
+    for n in range(number):
+        told(made, SAID + 1 + n, namespace=namespace, name=name, now=now + 60_000 * n)
+
+
+# -- the very object --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("omitted_at", "newest", "heard"),
+    [
+        pytest.param(None, SAID, False, id="lost in silence: the report that was known"),
+        pytest.param(None, SAID - 1, False, id="lost in silence: what another API left behind"),
+        pytest.param(None, SAID + 1, True, id="lost in silence: a later one"),
+        pytest.param(SAID + 50, SAID + 50, False, id="omitted: the report that omitted it"),
+        pytest.param(SAID + 50, SAID + 49, False, id="omitted: an older one, although newer than all before"),
+        pytest.param(SAID + 50, SAID + 51, True, id="omitted: a later one"),
+    ],
+)
+def test_later_is_by_the_engines_own_time(omitted_at: int | None, newest: int, heard: bool) -> None:  # noqa: FBT001
+    """What the engine said before the loss, or in it, says nothing; whenever it is read."""
+    made = Scans()
+    told(made, SAID)
+    made.expect("id", KYVERNO, WEB, omitted_at=omitted_at)
+    assert made.heard(KYVERNO, WEB, newest) == (["id"] if heard else [])
+
+
+def test_an_engine_that_named_no_time_is_heard_by_the_first() -> None:
+    """Before anything was read of its namespace any time is later; none is not."""
+    made = Scans()
+    made.expect("id", KYVERNO, WEB)
+    assert made.heard(KYVERNO, WEB, 0) == []
+    assert made.heard(KYVERNO, WEB, 1) == ["id"]
+
+
+def test_old_reports_do_not_turn_the_time_back() -> None:
+    """The newest time counts, in whatever order reports are read."""
+    made = Scans()
+    told(made, SAID)
+    told(made, SAID - 500, name="older")
+    made.expect("id", KYVERNO, WEB)
+    assert made.heard(KYVERNO, WEB, SAID - 100) == []
+
+
+def test_times_are_of_one_namespace() -> None:
+    """Who names the year 3000 in one namespace makes findings of others wait for nothing."""
+    made = Scans()
+    told(made, 2**40, namespace="tenant")
+    told(made, SAID)
+    made.expect("id", KYVERNO, WEB)
+    assert made.heard(KYVERNO, WEB, SAID + 1) == ["id"]
+
+
+@pytest.mark.parametrize(
+    ("source", "of"),
+    [("trivy", WEB), (KYVERNO, Subject("apps", "Deployment", "shop", "other"))],
+    ids=["another engine", "another object"],
+)
+def test_others_are_not_heard(source: str, of: Subject) -> None:
+    """A report frees what it is about."""
+    made = Scans()
+    made.expect("id", KYVERNO, WEB)
+    assert made.heard(source, of, SAID) == []
+
+
+def test_what_is_forgotten_waits_no_more() -> None:
+    """Each finding by itself; asked twice is asked anew."""
+    made = Scans()
+    made.expect("one", KYVERNO, WEB, omitted_at=SAID)
+    made.expect("two", KYVERNO, WEB, omitted_at=SAID)
+    made.expect("two", KYVERNO, WEB, omitted_at=SAID + 10)
+    assert made.heard(KYVERNO, WEB, SAID + 5) == ["one"]
+    made.forget("one")
+    made.forget("one")
+    assert made.heard(KYVERNO, WEB, SAID + 11) == ["two"]
+    assert made.expects
+    made.forget("two")
+    assert not made.expects
+
+
+def test_sources_are_bounded() -> None:
+    """Of the 21st source of a namespace nothing is ever confirmed, and those that were known stay so."""
+    made = Scans()
+    names = [f"s{n}" for n in range(SOURCES_EACH + 1)]
+    for name in names:
+        for at in range(ROUNDS + 1):
+            made.read(report(), [(name, SAID + at)], changed=False, now=NOW + at)
+    for name in names:
+        made.expect(name, name, WEB)
+    assert [name for name in names if made.heard(name, WEB, 2**40)] == names[:-1]
+    assert [name for name in names if made.witnessed(name, "shop")] == names[:-1]
+
+
+# -- witnesses --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"), [(ROUNDS - 1, False), (ROUNDS, True), (ROUNDS + 1, True)], ids=["two", "three", "four"]
+)
+def test_a_scan_has_gone_round_after_three_rewrites(number: int, expected: bool) -> None:  # noqa: FBT001
+    """That say the same as before; the first reading is none."""
+    made = Scans()
+    rounds(made, "shop", number)
+    assert made.gone_round(KYVERNO, "shop", since=NOW - 1) == expected
+
+
+def test_rewrites_before_the_loss_do_not_count() -> None:
+    """The third from the end must lie after it; what was written at that very moment may be older."""
+    made = Scans()
+    rounds(made, "shop", ROUNDS)
+    assert not made.gone_round(KYVERNO, "shop", since=NOW)
+    told(made, SAID + 10, now=NOW + 600_000)
+    assert made.gone_round(KYVERNO, "shop", since=NOW)
+
+
+@pytest.mark.parametrize(
+    ("at", "changed", "name"),
+    [
+        pytest.param(SAID + 10, True, "r", id="it says something else: an event's doing"),
+        pytest.param(SAID + ROUNDS - 1, False, "r", id="it names no later time: the operator read it again"),
+        pytest.param(SAID + 10, False, "r2", id="another report of the namespace"),
+    ],
+)
+def test_what_is_no_rewrite(at: int, changed: bool, name: str) -> None:  # noqa: FBT001
+    """Only the one witness, unchanged, of a later time."""
+    made = Scans()
+    rounds(made, "shop", ROUNDS - 1)
+    assert not told(made, at, changed=changed, name=name)
+    assert not made.gone_round(KYVERNO, "shop", since=NOW - 1)
+
+
+def test_a_change_is_no_rewrite_and_its_time_is_remembered() -> None:
+    """A report that changed and is then read again by the same time has not been written again."""
+    made = Scans()
+    rounds(made, "shop", ROUNDS - 1)
+    told(made, SAID + 10, changed=True)
+    assert not told(made, SAID + 10)
+    assert told(made, SAID + 11)
+
+
+def test_it_is_told_when_a_round_is_full() -> None:
+    """So that what waits is decided again then, not at every report."""
+    made = Scans()
+    told(made, SAID)
+    assert [told(made, SAID + n) for n in range(1, ROUNDS + 2)] == [False, False, True, True]
+
+
+def test_a_witness_that_is_gone_is_replaced() -> None:
+    """Another one begins from nothing; that another report goes changes nothing."""
+    made = Scans()
+    rounds(made, "shop", ROUNDS)
+    made.drop(report("shop", "r2"))
+    made.drop(report("bank", "r"))
+    assert made.gone_round(KYVERNO, "shop", since=NOW - 1)
+    made.drop(report("shop", "r"))
+    assert not made.witnessed(KYVERNO, "shop")
+    rounds(made, "shop", ROUNDS - 1, name="r2")
+    assert not made.gone_round(KYVERNO, "shop", since=NOW - 1)
+
+
+def cluster(made: Scans, *, gone: Iterable[str], not_gone: Iterable[str]) -> None:
+    for namespace in gone:
+        rounds(made, namespace, ROUNDS)
+    for namespace in not_gone:
+        told(made, SAID, namespace=namespace)
+
+
+@pytest.mark.parametrize(
+    ("gone", "of", "expected"),
+    [
+        pytest.param(0, 0, False, id="nobody"),
+        pytest.param(1, 2, False, id="one of two"),
+        pytest.param(2, 2, True, id="two of two"),
+        pytest.param(1, 3, False, id="one of three"),
+        pytest.param(2, 3, True, id="two of three"),
+        pytest.param(2, 4, False, id="half"),
+        pytest.param(3, 4, True, id="more than half"),
+    ],
+)
+def test_where_there_is_no_witness_more_than_half_of_the_namespaces_decide(gone: int, of: int, expected: bool) -> None:  # noqa: FBT001
+    """Each namespace is one."""
+    made = Scans()
+    cluster(made, gone=[f"n{n}" for n in range(gone)], not_gone=[f"n{n}" for n in range(gone, of)])
+    assert made.gone_round(KYVERNO, "shop", since=NOW - 1) == expected
+    assert not made.gone_round("trivy", "shop", since=NOW - 1)
+
+
+def test_a_tenant_decides_nothing_for_a_namespace_that_has_a_witness() -> None:
+    """However many have gone round: its own witness alone decides, for it and against it."""
+    made = Scans()
+    cluster(made, gone=["tenant", "a", "b"], not_gone=["shop"])
+    assert not made.gone_round(KYVERNO, "shop", since=NOW - 1)
+    made = Scans()
+    cluster(made, gone=["shop"], not_gone=["tenant", "a", "b"])
+    assert made.gone_round(KYVERNO, "shop", since=NOW - 1)
+
+
+def test_a_tenants_reports_are_one_voice_however_many() -> None:
+    """A thousand reports, each written again and again, are one namespace."""
+    made = Scans()
+    told(made, SAID, namespace="bank")
+    for n in range(1_000):
+        rounds(made, "tenant", ROUNDS, name=f"r{n}")
+    assert not made.gone_round(KYVERNO, "shop", since=NOW - 1)
