@@ -1,0 +1,272 @@
+"""The guard by namespace: what one namespace can do to the findings of another, and exactly where."""
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from policyhub.sync.guard import ALL_FROM, MANY_ABOVE, SHARE_ABOVE, SOME_ABOVE, Guard, trips
+
+NOW = 1_790_000_000_000
+ENGINE = "kyverno"
+TENANT, VICTIM = "tenant", "victim"
+Numbers = dict[str, tuple[int, int]]
+"""Namespace → findings lost, of so many active."""
+
+
+def guard(numbers: Numbers) -> Guard:
+    """Filled at once: a tenant may have any number of findings."""
+    made = Guard()
+    for namespace, (lost, active) in numbers.items():
+        if active:
+            made.count((ENGINE, namespace), active)
+        if lost:
+            made._lost[ENGINE][namespace] = lost
+    return made
+
+
+def closed(numbers: Numbers, namespace: str = VICTIM) -> bool:
+    return guard(numbers).closed((ENGINE, namespace), now=NOW)
+
+
+def others(number: int, *, lost: int, active: int) -> Numbers:
+    return {f"n{n}": (lost, active) for n in range(number)}
+
+
+QUIET = {VICTIM: (1, 10), **others(9, lost=0, active=10)}
+"""One finding is lost, by a cluster of ten namespaces."""
+WIDE = {VICTIM: (1, 10), **others(9, lost=9, active=10)}
+"""Nine of ten namespaces lose most of theirs."""
+
+ATTACKS = {
+    "is not there": (0, 0),
+    "has the most": (0, 1_000_000),
+    "loses 10,000 of many": (10_000, 1_000_000),
+    "loses 10,000, all it has": (10_000, 10_000),
+    "loses more than it has": (10_000, 1),
+    "loses what it never had": (10_000, 0),
+    "loses one, all it has": (1, 1),
+    "loses twenty, all it has": (20, 20),
+    "has one": (0, 1),
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_a_tenant_does_not_close_it_for_another(attack: str) -> None:
+    """Whatever it loses or has: it is one of ten, and the findings of others are archived as before."""
+    assert not closed({**QUIET, TENANT: ATTACKS[attack]})
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_a_tenant_does_not_open_it_for_another(attack: str) -> None:
+    """Whatever it has: a loss in most namespaces is held."""
+    assert closed({**WIDE, TENANT: ATTACKS[attack]})
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_a_tenant_does_not_open_what_another_lost_itself(attack: str) -> None:
+    """A namespace that lost all of its twenty is held by its own numbers."""
+    assert closed({**others(9, lost=0, active=10), VICTIM: (20, 20), TENANT: ATTACKS[attack]})
+
+
+@pytest.mark.parametrize(
+    ("own", "held"),
+    [((10_000, 10_000), True), ((10_000, 1_000_000), True), ((5_000, 1_000_000), False), ((1, 1), False)],
+)
+def test_what_a_tenant_loses_is_held_by_its_own_numbers(own: tuple[int, int], held: bool) -> None:  # noqa: FBT001
+    """It closes it for itself."""
+    assert closed({**QUIET, TENANT: own}, TENANT) == held
+
+
+@pytest.mark.parametrize(
+    ("numbers", "held"),
+    [
+        pytest.param(others(20, lost=10, active=11), True, id="20 namespaces, 10 of 11 each"),
+        pytest.param(others(20, lost=1, active=1), True, id="20 findings in all, one each"),
+        pytest.param(others(19, lost=1, active=1), False, id="19 findings in all"),
+        pytest.param({**others(7, lost=10, active=20), "big": (0, 10_000)}, True, id="beside one that is big"),
+        pytest.param(others(25, lost=3, active=10), False, id="30 % each"),
+        pytest.param(
+            {**others(3, lost=12, active=30), "q1": (0, 30), "q2": (0, 30)}, True, id="three of five lost 40 %"
+        ),
+        pytest.param(
+            {**others(3, lost=12, active=30), "q1": (0, 30), "q2": (0, 30), "q3": (0, 30)},
+            False,
+            id="three of six lost 40 %",
+        ),
+        pytest.param(others(1, lost=19, active=20), False, id="one of one is no wide loss"),
+        pytest.param({f"n{n}": (1_100, 100_000) for n in range(6)}, True, id="more than 5,000 beside the most"),
+        pytest.param({f"n{n}": (1_000, 100_000) for n in range(6)}, False, id="no more than 5,000 beside the most"),
+        pytest.param({"n0": (1, 20), "": (18, 20), **{f"q{n}": (0, 20) for n in range(5)}}, False, id="19 in all"),
+        pytest.param(
+            {"n0": (1, 20), "": (100, 110), **{f"q{n}": (0, 20) for n in range(5)}},
+            True,
+            id="what belongs to no namespace is never left out",
+        ),
+    ],
+)
+def test_a_wide_loss_holds_what_each_lost(numbers: Numbers, held: bool) -> None:  # noqa: FBT001
+    """Although each of them alone lost too little to be held."""
+    assert not trips(*numbers["n0"])
+    assert closed(numbers, "n0") == held
+
+
+def test_what_belongs_to_no_namespace_is_held_by_a_wide_loss_too() -> None:
+    """It is a unit like others; and what lost nothing is not held."""
+    numbers = {**WIDE, "": (1, 50), "untouched": (0, 50)}
+    assert closed(numbers, "")
+    assert not closed(numbers, "untouched")
+
+
+def test_engines_are_apart() -> None:
+    """What one engine lost holds nothing of another."""
+    made = guard(WIDE)
+    made.count(("trivy", VICTIM), 30)
+    made._lost["trivy"][VICTIM] = 1
+    assert made.closed((ENGINE, VICTIM), now=NOW)
+    assert not made.closed(("trivy", VICTIM), now=NOW)
+    assert not made.closed(("none", VICTIM), now=NOW)
+
+
+def test_a_source_without_active_findings_is_weighed() -> None:
+    """What it lost is all that it had."""
+    made = guard({VICTIM: (20, 0)})
+    assert made.weigh(now=NOW) == ({(ENGINE, VICTIM)}, set())
+    assert made.held[ENGINE].lost == 20
+    assert made.held[ENGINE].total == 0
+
+
+def test_what_is_held_of_an_engine_is_told_as_one() -> None:
+    """Since the first, with the losses of all its namespaces."""
+    made = guard({"a": (20, 20), "b": (60, 100)})
+    made.weigh(now=NOW)
+    made._lost[ENGINE]["d"], made._active[ENGINE]["d"] = 30, 30
+    made.weigh(now=NOW + 5)
+    held = made.held[ENGINE]
+    assert (held.since, held.lost, held.total) == (NOW, 110, 150)
+    assert held.reason
+
+
+# -- any numbers ------------------------------------------------------------------------------------------------------
+
+small = st.integers(0, 120)
+named = st.sampled_from(["a", "b", "c", "d", "e", "f", ""])
+any_numbers = st.tuples(small, small).map(lambda two: (min(two), max(two)))
+numbers_of_others = st.dictionaries(named, any_numbers)
+calm = st.dictionaries(named, small.map(lambda active: (3 * active // 10, active)), min_size=3)
+"""No namespace lost more than its share."""
+few_lost_much = st.fixed_dictionaries(
+    {f"h{n}": st.tuples(st.integers(60, 120), st.integers(0, 20)).map(lambda t: (t[0], sum(t))) for n in range(4)}
+    | {f"q{n}": st.integers(1, 5).map(lambda active: (0, active)) for n in range(6)}
+)
+"""Four of ten namespaces: no vote decides."""
+of_victim = st.tuples(st.integers(1, 120), st.integers(0, 120)).map(lambda two: (two[0], two[0] + two[1]))
+anything = st.tuples(st.integers(0, 20_000), st.integers(0, 20_000))
+
+
+def hurt(numbers: Numbers) -> tuple[int, int]:
+    """How many namespaces lost more than their share, of how many that have findings."""
+    there = [(lost, active) for lost, active in numbers.values() if active]
+    return sum(lost > SHARE_ABOVE * active for lost, active in there), len(there)
+
+
+@given(rest=numbers_of_others, victim=of_victim, tenant=anything)
+def test_its_own_numbers_hold_it_whatever_a_tenant_does(
+    rest: Numbers, victim: tuple[int, int], tenant: tuple[int, int]
+) -> None:
+    """No numbers of another namespace open what it lost itself."""
+    assume(trips(*victim))
+    assert closed({**rest, VICTIM: victim, TENANT: tenant})
+
+
+@given(rest=numbers_of_others, victim=of_victim, tenant=anything)
+def test_a_tenant_closes_it_by_one_vote_alone(rest: Numbers, victim: tuple[int, int], tenant: tuple[int, int]) -> None:
+    """Where the others lost fewer than 20 together and it is not held by its own numbers, nothing that one namespace
+    does closes it, but for its one vote: where the others that are hurt, and it, are two at least and more than half.
+    """
+    others_ = {**rest, VICTIM: victim}
+    assume(sum(lost for lost, _ in others_.values()) < ALL_FROM)
+    bad, of = hurt(others_)
+    if closed({**others_, TENANT: tenant}):
+        assert tenant[1] > 0
+        assert tenant[0] > SHARE_ABOVE * tenant[1]
+        assert bad >= 1
+        assert 2 * (bad + 1) > of + 1
+
+
+@given(rest=calm, victim=of_victim, tenant=anything)
+def test_a_tenants_losses_never_count_for_others(
+    rest: Numbers, victim: tuple[int, int], tenant: tuple[int, int]
+) -> None:
+    """However many a tenant loses, where its vote is not the one that decides, only a loss that the others share closes
+    it: 20 findings of theirs at least.
+    """
+    others_ = {**rest, VICTIM: victim}
+    bad, of = hurt(others_)
+    assume(not trips(*victim) and 2 * (bad + 1) <= of + 1)
+    if closed({**others_, TENANT: tenant}):
+        assert sum(lost for lost, _ in others_.values()) >= ALL_FROM
+
+
+@given(rest=numbers_of_others, victim=of_victim, tenant=anything)
+def test_a_tenant_does_not_open_a_loss_of_most_namespaces(
+    rest: Numbers, victim: tuple[int, int], tenant: tuple[int, int]
+) -> None:
+    """Two namespaces and more than half, with the tenant counted as one that is not hurt, and 20 findings."""
+    others_ = {**rest, VICTIM: victim}
+    bad, of = hurt(others_)
+    assume(sum(lost for lost, _ in others_.values()) >= ALL_FROM and bad > 1 and 2 * bad > of + 1)
+    assert closed({**others_, TENANT: tenant})
+
+
+@given(rest=few_lost_much, victim=of_victim, tenant=anything)
+def test_a_tenant_does_not_open_what_trips_without_the_two_that_lost_most(
+    rest: Numbers, victim: tuple[int, int], tenant: tuple[int, int]
+) -> None:
+    """Where the others lost too much of all that they have even without the two that lost most."""
+    others_ = {**rest, VICTIM: victim}
+    losses = sorted(lost for name, (lost, _) in others_.items() if name)
+    lost = sum(lost for lost, _ in others_.values()) - sum(losses[-2:])
+    active = sum(active for _, active in others_.values())
+    assume(lost > SOME_ABOVE and lost > SHARE_ABOVE * active)
+    assert closed({**others_, TENANT: tenant})
+
+
+@pytest.mark.parametrize(
+    ("honest", "tenant", "without", "with_"),
+    [
+        pytest.param({VICTIM: (1, 1)}, (19, 19), False, True, id="two namespaces: both are more than half"),
+        pytest.param({VICTIM: (1, 1), "a": (0, 9)}, (19, 19), False, True, id="three: it and one more"),
+        pytest.param({VICTIM: (1, 1), "a": (0, 9), "b": (0, 9)}, (19, 19), False, False, id="four: half is not enough"),
+        pytest.param({VICTIM: (10, 20), "a": (10, 20), "b": (0, 9)}, (0, 9), True, False, id="it is not hurt: a half"),
+        pytest.param(
+            {VICTIM: (1, 10), "most": (100, 100), **others(5, lost=0, active=10)},
+            (101, 1_000),
+            False,
+            True,
+            id="it loses more than who lost most: that one is counted again",
+        ),
+        pytest.param(
+            {VICTIM: (1, 10), "a": (70, 80), "b": (60, 70), "c": (0, 50), "d": (0, 5), "e": (0, 5), "big": (0, 9_000)},
+            (0, 9_001),
+            True,
+            False,
+            id="it has more than who had most: that one is counted again",
+        ),
+    ],
+)
+def test_where_one_namespace_tips_the_scale(
+    honest: Numbers,
+    tenant: tuple[int, int],
+    without: bool,  # noqa: FBT001
+    with_: bool,  # noqa: FBT001
+) -> None:
+    """The limits of it, each by example: its one vote where there are few, and whom it takes the place of as the one
+    that is left out. Nothing of it touches what a namespace lost beyond its own thresholds.
+    """
+    assert closed(honest) == without
+    assert closed({**honest, TENANT: tenant}) == with_
+
+
+def test_the_thresholds_are_as_documented() -> None:
+    """By the table of the module."""
+    assert [ALL_FROM, SOME_ABOVE, SHARE_ABOVE, MANY_ABOVE] == [20, 50, 0.3, 5_000]
