@@ -1,0 +1,301 @@
+"""What the ledger adds to the evidence of `grading`: the inventory, the guard, what was missing before, the clocks."""
+
+from collections.abc import Callable
+
+import pytest
+
+from policyhub.sources.violation import Violation
+from policyhub.sync.entry import Coverage, Entry, Known
+from policyhub.sync.evidence import SETTLE_MS
+from policyhub.sync.existence import Presence
+from policyhub.sync.holds import Hold
+from policyhub.sync.ledger import Ledger
+from policyhub.sync.plan import DAY_MS, REFRESH_MS, Change, Wait, refresh_due
+from policyhub.sync.shares import Limits
+from tests.unit.sync.asked import Asked
+from tests.unit.sync.test_evidence import (
+    CONSTRAINT,
+    DELAY,
+    LIVE,
+    NOW,
+    REPORT,
+    RULES,
+    act,
+    entry_of,
+    ledger,
+    listed,
+    only_in_hub,
+    say,
+    sent,
+    violation,
+)
+
+
+def unread() -> Ledger:
+    """As `ledger`, and its inventory is under way."""
+    made = ledger()
+    made.observed.whole = False
+    return made
+
+
+def reported_and_lost(made: Ledger, *said: Violation) -> Entry:
+    say(made, REPORT, *(said or (violation(),)))
+    entry = sent(made, *(said or (violation(),)))
+    made.gone(REPORT, now=NOW)
+    return entry
+
+
+# -- the inventory ----------------------------------------------------------------------------------------------------
+
+
+def test_nothing_that_is_guarded_is_archived_before_the_inventory_is_whole() -> None:
+    """The guard has not counted what its source has: one of one may be one of thousands. Then it is decided again."""
+    made = unread()
+    entry = reported_and_lost(made)
+    for _ in range(2):
+        assert act(made, entry, now=NOW + DAY_MS) is Hold.GUARD
+    made.finish_inventory()
+    assert entry.id in made.agenda.dirty
+    assert act(made, entry, now=NOW + DAY_MS) is Change.ARCHIVED
+
+
+@pytest.mark.parametrize("by", ["a pass", "a deletion"])
+def test_certain_evidence_waits_for_no_inventory(by: str) -> None:
+    """It says nothing of how much its source has lost."""
+    made = unread()
+    say(made, REPORT, violation())
+    entry = sent(made, violation())
+    if by == "a pass":
+        made.read(REPORT, [], complete=True, passed=lambda: frozenset({violation().identity}), now=NOW)
+    else:
+        made.gone(REPORT, now=NOW)
+        asked = Asked()
+        asked.subjects[violation().subject] = Presence.GONE
+        made.sources.existence = asked
+        made.sources.discovered = NOW + DAY_MS
+    assert act(made, entry, now=NOW + DELAY) is Change.ARCHIVED
+
+
+# -- what was missing before ------------------------------------------------------------------------------------------
+
+
+def source_back(made: Ledger) -> Callable[[], None]:
+    made.sources.cover(REPORT.origin, Coverage(live=False))
+    return lambda: made.sources.cover(REPORT.origin, LIVE)
+
+
+def reports_listed(made: Ledger) -> Callable[[], None]:
+    made.sources.list_reports(listed=False)
+    return lambda: made.sources.list_reports(listed=True)
+
+
+def evaluated(made: Ledger) -> Callable[[], None]:
+    made.sources.set_unevaluated(REPORT, frozenset({entry_of(made, violation()).id}))
+
+    def ends() -> None:
+        made.sources.set_unevaluated(REPORT, frozenset())
+
+    return ends
+
+
+def heard(made: Ledger) -> Callable[[], None]:
+    asked = Asked(p=Presence.THERE)
+    asked.subjects[violation().subject] = Presence.THERE
+    made.sources.existence = asked
+
+    def ends() -> None:
+        asked.subjects.clear()
+
+    return ends
+
+
+@pytest.mark.parametrize(
+    ("state", "hold"),
+    [
+        pytest.param(source_back, Hold.SOURCE, id="its API is seen again"),
+        pytest.param(reports_listed, Hold.SOURCE, id="all APIs were listed"),
+        pytest.param(evaluated, Hold.UNLISTED, id="it could be evaluated"),
+        pytest.param(heard, Hold.UNREPORTED, id="what was unreported is not"),
+    ],
+)
+def test_the_delay_begins_anew_when_evidence_comes(state: Callable[[Ledger], Callable[[], None]], hold: Hold) -> None:
+    """What comes back may come back in pieces: however long ago the loss, it waits for a delay from then on, once."""
+    made = ledger()
+    entry = reported_and_lost(made)
+    end = state(made)
+    assert act(made, entry, now=NOW + DAY_MS) is hold
+    end()
+    at = NOW + DAY_MS + 500
+    assert act(made, entry, now=at) == Wait(at + DELAY)
+    assert act(made, entry, now=at + DELAY - 1) == Wait(at + DELAY)
+    assert act(made, entry, now=at + DELAY) is Change.ARCHIVED
+
+
+def test_a_delay_that_began_anew_is_of_that_loss_alone() -> None:
+    """A violation that came back and is lost again waits from its own loss."""
+    made = ledger()
+    entry = reported_and_lost(made)
+    source_back(made)()
+    made.sources.cover(REPORT.origin, Coverage(live=False))
+    act(made, entry, now=NOW)
+    made.sources.cover(REPORT.origin, LIVE)
+    assert act(made, entry, now=NOW + 5 * DELAY) == Wait(NOW + 6 * DELAY)
+    say(made, REPORT, violation(), now=NOW + DELAY)
+    made.gone(REPORT, now=NOW + DELAY)
+    assert act(made, entry, now=NOW + DELAY) == Wait(NOW + 2 * DELAY)
+
+
+@pytest.mark.parametrize("hold", [Hold.AUDIT, Hold.PRESENCE, Hold.UNCONFIRMED, Hold.GUARD])
+def test_other_holds_do_not_begin_the_delay_anew(hold: Hold) -> None:
+    """An audit, an answer, a discovery and a person add to evidence that there was."""
+    made = ledger()
+    asked = Asked()
+    made.sources.existence = asked
+    if hold is Hold.AUDIT:
+        say(made, CONSTRAINT, listed(), audited=100)
+        entry = sent(made, listed())
+        say(made, CONSTRAINT, audited=110)
+    else:
+        entry = reported_and_lost(made)
+    asked.silent = hold is Hold.PRESENCE
+    made.observed.whole = hold is not Hold.GUARD
+    confirmed = dict(made.sources.confirmed)
+    if hold is Hold.UNCONFIRMED:
+        made.sources.confirmed[REPORT.origin] = NOW - 1
+    made.guard.wait(entry.id, ("kyverno", "shop"))
+    assert act(made, entry, now=NOW + DELAY) is hold
+    asked.silent = False
+    made.observed.whole = True
+    made.sources.confirmed = confirmed
+    say(made, CONSTRAINT, audited=120)
+    made.guard.wait(entry.id, ("kyverno", "shop"))
+    assert act(made, entry, now=NOW + DELAY) is Change.ARCHIVED
+
+
+# -- what is known otherwise ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("archived", [False, True], ids=["changed", "came back"])
+def test_what_differs_waits_until_all_that_speaks_of_it_was_heard(*, archived: bool) -> None:
+    """Until the first listings, half an hour at most; what is new does not wait."""
+    made = ledger()
+    made.sources.list_reports(listed=False, now=NOW)
+    say(made, REPORT, violation(), violation("new"))
+    entry = entry_of(made, violation())
+    made.launch(entry)
+    made.acknowledge(entry, Known("other", NOW, NOW, archived), now=NOW)
+    change = Change.REACTIVATED if archived else Change.CHANGED
+    assert act(made, entry, now=NOW) == Wait(NOW + SETTLE_MS)
+    assert made.decide(entry_of(made, violation("new")), rules=RULES, now=NOW, wall=NOW)[0] is Change.NEW
+    assert made.decide(entry, rules=RULES, now=NOW + SETTLE_MS, wall=NOW)[0] is change
+    made.sources.list_reports(listed=True, now=NOW + 5)
+    assert entry.id in made.agenda.dirty
+    assert act(made, entry, now=NOW + 5) is change
+
+
+def test_what_a_constraint_says_otherwise_waits_for_its_own_listing() -> None:
+    """No report API is waited for."""
+    made = ledger()
+    made.sources.list_reports(listed=False, now=NOW)
+    made.sources.listed.discard(CONSTRAINT.origin)
+    say(made, CONSTRAINT, listed(), audited=100)
+    entry = entry_of(made, listed())
+    made.launch(entry)
+    made.acknowledge(entry, Known("other", NOW, NOW, archived=False), now=NOW)
+    assert act(made, entry, now=NOW) == Wait(NOW + SETTLE_MS)
+    made.sources.listed.add(CONSTRAINT.origin)
+    assert act(made, entry, now=NOW) is Change.CHANGED
+
+
+@pytest.mark.parametrize(
+    ("wall", "since_acknowledged", "refreshed"),
+    [
+        pytest.param(REFRESH_MS, DAY_MS, True, id="thirty days old"),
+        pytest.param(REFRESH_MS, DAY_MS - 1, False, id="thirty days old, but sent within a day"),
+        pytest.param(0, 40 * DAY_MS, False, id="by the wall clock it is new: the process slept, or its clock did"),
+    ],
+)
+def test_refreshes_go_by_the_wall_clock(wall: int, since_acknowledged: int, refreshed: bool) -> None:  # noqa: FBT001
+    """Security Hub counts in its own time; a wall clock that jumps sends nothing twice a day."""
+    made = ledger()
+    say(made, REPORT, violation())
+    entry = sent(made, violation())
+    due = NOW + since_acknowledged
+    decision, _ = made.decide(entry, rules=RULES, now=due, wall=NOW + wall)
+    assert decision is (Change.REFRESHED if refreshed else None)
+
+
+def test_a_refresh_is_due_at_its_time() -> None:
+    """Not a millisecond before."""
+    made = ledger()
+    say(made, REPORT, violation())
+    entry = sent(made, violation())
+    due = refresh_due(entry.id, NOW)
+    later = NOW + 2 * DAY_MS
+    assert made.decide(entry, rules=RULES, now=later, wall=due - 1)[0] is None
+    assert made.decide(entry, rules=RULES, now=later, wall=due)[0] is Change.REFRESHED
+
+
+# -- what is blocked --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wanted", [True, False], ids=["new", "archived"])
+def test_what_security_hub_failed_waits(*, wanted: bool) -> None:
+    """Whatever it is for; to the end of its back-off."""
+    made = ledger()
+    say(made, REPORT, violation())
+    entry = entry_of(made, violation()) if wanted else sent(made, violation())
+    if not wanted:
+        made.read(REPORT, [], complete=True, passed=lambda: frozenset({violation().identity}), now=NOW)
+    made.observed.postpone(entry.id, until=NOW + 50)
+    assert act(made, entry, now=NOW) == Wait(NOW + 50, Hold.FAILED)
+    assert act(made, entry, now=NOW + 50) is (Change.NEW if wanted else Change.ARCHIVED)
+
+
+def test_a_failed_import_of_what_ended_leaves_nothing() -> None:
+    """Security Hub failed it by name: it was not written, and there is nothing to archive."""
+    made = ledger()
+    say(made, REPORT, violation())
+    entry = entry_of(made, violation())
+    made.launch(entry)
+    made.observed.postpone(entry.id, until=NOW + 50)
+    made.release(entry)
+    assert entry.known is None
+    made.gone(REPORT, now=NOW)
+    if entry.id in made.entries:
+        assert act(made, entry, now=NOW + DAY_MS) is None
+    assert entry.id not in made.entries
+    assert not made.observed.failures(entry.id)
+
+
+def test_a_namespace_that_used_up_its_imports_waits() -> None:
+    """Until it has some again, with that reason."""
+    made = Ledger(
+        cluster_id="alpha",
+        cluster_uid="uid-1",
+        default_severity="MEDIUM",
+        on_dirty=lambda: None,
+        limits=Limits(namespace_imports=1),
+    )
+    made.observed.take_part("", [], now=NOW)
+    say(made, REPORT, violation())
+    entry = entry_of(made, violation())
+    assert act(made, entry, now=NOW) is Change.NEW
+    made.shares.spend("shop", now=NOW)
+    decision = act(made, entry, now=NOW)
+    assert isinstance(decision, Wait)
+    assert decision.hold is Hold.BUDGET
+    assert decision.until > NOW
+
+
+@pytest.mark.parametrize("wanted", [True, False], ids=["reported", "lost"])
+def test_another_clusters_finding_is_left_alone(*, wanted: bool) -> None:
+    """Nothing else about it is looked at."""
+    made = ledger()
+    entry = only_in_hub(made, violation(), REPORT)
+    if wanted:
+        say(made, REPORT, violation())
+    made.observed.quarantine.meet(entry.id, "uid-2", archived=False, inventory=False)
+    evidence = made.evidence(entry, rules=RULES, now=NOW + DAY_MS, wall=NOW)
+    assert evidence.quarantined
+    assert made.decide(entry, rules=RULES, now=NOW + DAY_MS, wall=NOW)[0] is (Hold.QUARANTINED if wanted else None)
