@@ -300,6 +300,25 @@ async def test_one_that_always_fails_takes_no_part_in_the_others() -> None:
         assert any(f["Id"] == id_of(0) and "other" in f["Description"] for f in world.hub.sent)
 
 
+@pytest.mark.parametrize("passed", [[], [1]], ids=["gone", "passes"])
+async def test_what_failed_by_name_was_not_written(passed: list[int]) -> None:
+    """A finding that Security Hub failed by name is not there: when its violation ends before it is sent again, nothing
+    is sent, and nothing is asked for.
+    """
+    async with working() as world:
+        world.hub.answers = [{id_of(1): FAILED}]
+        world.say([1, 2])
+        await until(lambda: figures.waiting(world.ledger)["failed"] == 1)
+        world.say([2], passed=passed)
+        world.now += 3_600_000
+        world.say([2, 3])
+        await until(lambda: id_of(3) in world.hub.held_ids and not world.pending())
+        assert [finding["Id"] for finding in world.hub.sent if finding["RecordState"] == "ARCHIVED"] == []
+        assert [finding["Id"] for finding in world.hub.sent].count(id_of(1)) == 1
+        assert not world.hub.looked_up
+        assert id_of(1) not in world.ledger.entries
+
+
 async def test_what_was_not_sent_is_not_taken_as_written() -> None:
     """Findings of a call that never left are sent as if for the first time, and counted as refused nowhere."""
     async with working() as world:

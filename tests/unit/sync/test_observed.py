@@ -1,0 +1,79 @@
+"""What Security Hub holds: when a reading of it may overrule what it has acknowledged."""
+
+import pytest
+
+from policyhub.sync.entry import Held, Known
+from policyhub.sync.ledger import Ledger
+from policyhub.sync.observed import ACK_OVERRULES_MS
+from tests.unit.sync.test_ledger import NOW, ORIGIN, fresh, id_of, say
+
+SLOW = 3 * ACK_OVERRULES_MS
+"""How long a part of an inventory takes, with throttling."""
+
+
+def acknowledged(at: int) -> tuple[Ledger, Known]:
+    made = fresh()
+    say(made, "a", [1])
+    entry = made.entries[id_of(1)]
+    made.launch(entry)
+    known = Known(entry.digest, at, at, archived=False)
+    made.acknowledge(entry, known, now=at)
+    return made, known
+
+
+STALE = Known("older", NOW - 99_999, NOW - 99_999, archived=True)
+
+
+@pytest.mark.parametrize("lacks", [False, True], ids=["it shows it as it was", "it lacks it"])
+@pytest.mark.parametrize(
+    ("began", "overrules"),
+    [
+        pytest.param(NOW - 5, False, id="it began before the acknowledgement"),
+        pytest.param(NOW + ACK_OVERRULES_MS, False, id="it began when that was fresh"),
+        pytest.param(NOW + ACK_OVERRULES_MS + 1, True, id="it began when that was fresh no longer"),
+    ],
+)
+def test_a_slow_part_of_an_inventory_knows_nothing_of_what_came_since(
+    began: int,
+    overrules: bool,  # noqa: FBT001
+    *,
+    lacks: bool,
+) -> None:
+    """What counts is when its reading began, however long it took; else the finding is asked for by id."""
+    made, known = acknowledged(NOW)
+    entry = made.entries[id_of(1)]
+    shown = [] if lacks else [Held(entry.id, STALE, "uid-1", ORIGIN, "r1")]
+    end = began + SLOW
+    made.observed.take_part("", shown, now=end, began=began)
+    if overrules:
+        assert entry.known == (known if lacks else STALE)
+        assert (entry.id in made.observed.lookups) == lacks
+        return
+    assert entry.known == known
+    assert entry.id not in made.observed.lookups
+    made.wake(end)
+    assert made.observed.take_lookups(20) == [entry.id]
+    made.observed.answer(entry.id, Held(entry.id, known, "uid-1", ORIGIN, "r1"), now=end)
+    assert entry.known == known
+
+
+def test_a_part_without_a_beginning_is_of_now() -> None:
+    """What is read at once."""
+    made, known = acknowledged(NOW)
+    entry = made.entries[id_of(1)]
+    held = Held(entry.id, STALE, "uid-1", ORIGIN, "r1")
+    made.observed.take_part("", [held], now=NOW + ACK_OVERRULES_MS)
+    assert entry.known == known
+    made.observed.take_part("", [held], now=NOW + ACK_OVERRULES_MS + 1)
+    assert entry.known == STALE
+
+
+def test_what_is_in_a_call_is_not_taken_from_an_inventory() -> None:
+    """Its answer is newer than any reading, shown or lacked."""
+    made, known = acknowledged(NOW - 2 * ACK_OVERRULES_MS)
+    entry = made.entries[id_of(1)]
+    made.launch(entry)
+    made.observed.take_part("", [Held(entry.id, STALE, "uid-1", ORIGIN, "r1")], now=NOW)
+    made.observed.take_part("", [], now=NOW)
+    made.observed.answer(entry.id, None, now=NOW)
+    assert entry.known == known
