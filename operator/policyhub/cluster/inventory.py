@@ -107,7 +107,9 @@ class InventoryReader:
         findings go out all the same.
         """
         disabled = self._is_disabled()
-        if self._disabled and not disabled:
+        if disabled:
+            self._ledger.observed.suspect = True
+        elif self._disabled:
             self._again.set()
         self._disabled = disabled
         if self._state.inventory is None:

@@ -145,6 +145,7 @@ class DataPlane:
             default_severity=DEFAULT_SEVERITY,
             on_dirty=site.engine.wake,
             acknowledged=site.engine.acknowledged,
+            started=site.now(),
             limits=Limits(
                 report_bytes=settings.limit_report_bytes,
                 report_results=settings.limit_report_results,

@@ -139,7 +139,7 @@ class Tick:
 
     def _weigh(self) -> None:
         ledger, name = self._ledger, self._site.name
-        ledger.approve(self._approvals())
+        ledger.approve(self._approvals(), now=self._site.now())
         held, released = ledger.weigh(now=self._site.now())
         for engine in held:
             hold = ledger.guard.held[engine]

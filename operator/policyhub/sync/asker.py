@@ -171,17 +171,20 @@ class _Session:
     async def _objects(self, batch: Batch, group: Group) -> None:
         shelf = batch.shelf
         kind = group.kinds.get(shelf.kind)
-        if kind is None or kind.resource.namespaced != bool(shelf.namespace) or kind.resource.origin == _SECRETS:
+        nowhere = kind is not None and kind.resource.namespaced and not shelf.namespace
+        if kind is None or nowhere or kind.resource.origin == _SECRETS:
             self._existence.refuse(batch, asked=group.read)
             return
+        # A report of a namespace may be about an object that lies in none.
+        namespace = shelf.namespace if kind.resource.namespaced else ""
         subjects = {thing.name: thing for thing in batch.things if isinstance(thing, Subject)}
         if not batch.listing:
             for subject in subjects.values():
-                await self._get(batch, kind.resource, subject)
+                await self._get(batch, kind.resource, subject, namespace)
             return
-        listing = _Listing({(shelf.namespace, name): subject for name, subject in subjects.items()}, self._now())
+        listing = _Listing({(namespace, name): subject for name, subject in subjects.items()}, self._now())
         try:
-            await self._list(kind.resource.within(shelf.namespace), listing)
+            await self._list(kind.resource.within(namespace), listing)
         except Refused as error:
             if error.status not in _REFUSALS:
                 raise
@@ -191,10 +194,10 @@ class _Session:
         if listing.blind:
             self._existence.unlistable(batch)
 
-    async def _get(self, batch: Batch, resource: Resource, subject: Subject) -> None:
+    async def _get(self, batch: Batch, resource: Resource, subject: Subject, namespace: str) -> None:
         await self._turn()
         asked = self._now()
-        path = f"{resource.within(subject.namespace)}/{quote(subject.name, safe='')}"
+        path = f"{resource.within(namespace)}/{quote(subject.name, safe='')}"
         try:
             async with asyncio.timeout(SECONDS):
                 raw = await self._connection.get(path, accept=_OBJECT)

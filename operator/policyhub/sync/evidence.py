@@ -312,10 +312,5 @@ class Sources:
                         entry.origin = key.origin  # the API that speaks of it now
                         self._touch(entry)
         if round_ := self.scans.read(key, newest, changed=changed, now=now):
-            self._free(
-                News.REPORT,
-                where=lambda entry: (
-                    entry.source in round_
-                    and (entry.namespace == key.namespace or not self.scans.witnessed(entry.source, entry.namespace))
-                ),
-            )
+            namespaces = {key.namespace} if key.namespace else None
+            self._free(News.REPORT, namespaces=namespaces, where=lambda entry: entry.source in round_)

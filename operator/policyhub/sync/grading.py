@@ -40,6 +40,10 @@ UNANSWERED_MS = 60 * 60_000
 """A question that the API server has not answered for so long, after the archive delay, is taken as one that may not be
 asked: some of its APIs never answer."""
 
+EDITED_MS = 25 * 60 * 60_000
+"""How long before a loss an edit of its policy may explain it: most engines scan hourly, some daily."""
+_REPORTS = frozenset({"wgpolicyk8s.io", "openreports.io"})
+
 _UNASKED = Answer(Presence.UNKNOWN, 0)
 _OF_CONTROLLERS = frozenset({"apps", "batch"})
 
@@ -62,7 +66,7 @@ def of_lost(  # noqa: C901  (one branch a row)
         return nothing(Hold.OWNERS_UNKNOWN)
     passed = entry.cleared or (sources.ownership is not None and entry.passes)
     if passed and not sources.unreported(entry):
-        return _passed(entry, sources=sources)
+        return _passed(entry, sources=sources) if _knows_pods(entry, sources=sources) else nothing(Hold.UNREPORTED)
     if (deleted := _deleted(entry, sources=sources)) is not None:
         return deleted
     if sources.switched_off(entry.origin):
@@ -81,7 +85,7 @@ def of_lost(  # noqa: C901  (one branch a row)
         if policy is None:
             return Evidence(hold=Hold.PRESENCE, lost=True, not_before=given_up)
         evidence = _of_report(entry, there, policy, sources=sources)
-    if evidence.hold is Hold.UNREPORTED and guard.approves(entry.source, now=now):
+    if evidence.hold is Hold.UNREPORTED and guard.approves_of(entry.source, entry.uncalled, now=now):
         return Evidence(Grade.APPROVED, since=entry.uncalled, confirmed=sources.discovered >= entry.uncalled)
     return evidence
 
@@ -101,6 +105,18 @@ def _passed(entry: Entry, *, sources: Sources) -> Evidence:
         since=entry.uncalled,
         delayed=sources.dual(entry),
         confirmed=confirmed and _owners_confirmed(sources),
+    )
+
+
+def _knows_pods(entry: Entry, *, sources: Sources) -> bool:
+    """Whether it is known if the engine reports on Pods of the object: of what only the inventory knows it may have
+    done so before, and not yet again.
+    """
+    of, ownership = entry.subject, sources.ownership
+    if entry.called or ownership is None or of is None or not ownership.has_below(of):
+        return True
+    return ownership.reports_below(entry.source, "", of.namespace) or sources.scans.gone_round(
+        entry.source, of.namespace, since=entry.uncalled
     )
 
 
@@ -128,7 +144,7 @@ def _owners_confirmed(sources: Sources) -> bool:
 
 def _subject(entry: Entry, *, sources: Sources, since: int) -> Answer | None:
     of = entry.subject
-    if sources.existence is None or of is None:
+    if sources.existence is None or of is None or of.group in _REPORTS:
         return _UNASKED
     return sources.existence.subject(of, since=since)
 
@@ -151,8 +167,10 @@ def _of_report(entry: Entry, there: Answer, policy: Answer, *, sources: Sources)
     if seen is None:
         return nothing(Hold.SOURCE)
     exists = there.presence is Presence.THERE
+    if entry.loss is Loss.SILENT and (of := entry.subject) is not None and of.group in _REPORTS and not entry.heard:
+        return nothing(Hold.UNREPORTED, lost=True)  # what is said of a report itself ends with a report
     if exists and (policy.presence is Presence.THERE or entry.loss is Loss.SILENT):
-        if not _looked_again(entry, sources=sources):
+        if not _looked_again(entry, policy, sources=sources):
             return nothing(Hold.UNREPORTED, lost=entry.own is not False)
         return _silent(Grade.REPEATED, entry, seen, sources=sources)
     if sources.unreported(entry):
@@ -164,19 +182,29 @@ def _of_report(entry: Entry, there: Answer, policy: Answer, *, sources: Sources)
     return _silent(Grade.UNVERIFIED, entry, seen, sources=sources)
 
 
-def _looked_again(entry: Entry, *, sources: Sources) -> bool:
-    """Whether the engine has looked at the object, and at all that rolls up to it, since the loss."""
+def _looked_again(entry: Entry, policy: Answer, *, sources: Sources) -> bool:
+    """Whether the engine has looked at the object, and at all that rolls up to it, by this policy since the loss.
+
+    | the policy …                                  | then                                                            |
+    |-----------------------------------------------|-----------------------------------------------------------------|
+    | is no object that can be asked for            | once the engine has reported on the object again                |
+    | writes passing results; Pods reported it      | once it has reported on all Pods that there are                 |
+    | writes passing results                        | a result is missed: only if it was edited, and a scan has gone  |
+    |                                               | round since (it may not match the object any more)              |
+    | writes failures only                          | once a scan has gone round since                                |
+    """
     of, ownership = entry.subject, sources.ownership
     if of is None or sources.unreported(entry):
         return False
-    if entry.heard:
+    if policy.presence is Presence.UNKNOWN and entry.heard:
         return True
-    if ownership is None:
-        return False
-    if ownership.reports_passes(entry.source, entry.policy, of.namespace):
-        # All Pods that there are were reported on; its own result, if there was one, has ended by a word of its own.
-        return not entry.own and ownership.reports_below(entry.source, entry.policy, of.namespace)
-    return sources.scans.gone_round(entry.source, of.namespace, since=entry.uncalled)
+    round_ = sources.scans.gone_round(entry.source, of.namespace, since=entry.uncalled)
+    if ownership is not None and not ownership.reports_passes(entry.source, entry.policy, of.namespace):
+        return round_
+    below = ownership is not None and ownership.reports_below(entry.source, entry.policy, of.namespace)
+    if below and entry.own is False:  # its own result, if there was one, has ended by a word of its own
+        return True
+    return round_ and (policy.changed > entry.uncalled - EDITED_MS or (below and entry.own is None))
 
 
 def _silent(grade: Grade, entry: Entry, seen: Coverage, *, sources: Sources) -> Evidence:

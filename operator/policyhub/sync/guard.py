@@ -74,6 +74,8 @@ class Guard:
         """Until when a person has approved of the losses of a source."""
         self._silent: dict[str, Hold] = {}
         """Sources of which findings have waited long for a report on their objects."""
+        self._approved_at: dict[str, int] = {}
+        """When each of these approvals was first seen."""
         self._waiting: dict[str, Unit] = {}
         self._refused: set[Unit] = set()
         """Units of which something was not archived since they were weighed: what was put aside is decided again
@@ -138,6 +140,15 @@ class Guard:
     def approves(self, source: str, *, now: int) -> bool:
         """Whether a person approves of what the source has lost."""
         return self.approved.get(source, 0) > now
+
+    def approve(self, until: Mapping[str, int], *, now: int) -> None:
+        """Take until when a person approves of what each source has lost."""
+        self._approved_at = {source: self._approved_at.get(source, now) for source in until}
+        self.approved = dict(until)
+
+    def approves_of(self, source: str, lost_at: int, *, now: int) -> bool:
+        """Whether a person approves of what was lost then: an approval is of what there was to see."""
+        return self.approves(source, now=now) and lost_at <= self._approved_at.get(source, now)
 
     @property
     def held(self) -> dict[str, Hold]:

@@ -8,7 +8,7 @@
 | audit_not_repeated | an audit, a discovery                                                                           |
 | unconfirmed        | a discovery                                                                                     |
 | archive_delay      | time; what is desired and waits for the other report API: a listing                             |
-| guard              | a person, the guard's own count, the end of the inventory                                       |
+| guard              | a person, the guard's own count, the end of the inventory; better evidence: ownership, a report |
 | unreported         | ownership (what rolls up to what, what was reported on), a report, an audit, a person           |
 | owners_unknown     | ownership                                                                                       |
 | presence_unknown   | an answer of the API server                                                                     |
@@ -85,7 +85,7 @@ ENDED_BY: Mapping[Hold, frozenset[News]] = {
     Hold.AUDIT: frozenset({News.AUDIT, News.DISCOVERY, News.NAMESPACE}),
     Hold.UNCONFIRMED: frozenset({News.DISCOVERY, News.NAMESPACE}),
     Hold.DELAY: frozenset({News.LISTED, News.NAMESPACE}),
-    Hold.GUARD: frozenset({News.PERSON, News.INVENTORY, News.NAMESPACE}),
+    Hold.GUARD: frozenset({News.PERSON, News.INVENTORY, News.NAMESPACE, News.OWNERSHIP, News.REPORT, News.ANSWER}),
     Hold.UNREPORTED: frozenset({News.OWNERSHIP, News.REPORT, News.AUDIT, News.PERSON, News.NAMESPACE}),
     Hold.OWNERS_UNKNOWN: frozenset({News.OWNERSHIP, News.NAMESPACE}),
     Hold.PRESENCE: frozenset({News.ANSWER, News.NAMESPACE}),

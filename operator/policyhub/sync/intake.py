@@ -160,15 +160,24 @@ class Intake:
             self._sources.constraints.drop(key)
         return bool(ids)
 
-    def clear(self, identities: Iterable[Identity], *, key: SourceKey) -> None:
+    def clear(
+        self, identities: Iterable[Identity], *, key: SourceKey, newest: Collection[tuple[str, int]] = ()
+    ) -> None:
         """Take positive evidence of one source object for findings that nobody reports, the inventory's among them,
         whichever API reported them before: the one that speaks of them now counts.
 
+        What a report said before the finding was last sent is no evidence: an API that was left behind says so for ever
+        (`newest`: the newest time, in Unix s, of each source in it).
+
         Only right once `reports_listed`: before, somebody may report them who was not heard yet.
         """
+        times = dict(newest)
         for id_ in self._desired.passing(key, identities):
             entry = self._entries.get(id_)
-            if entry is not None and not entry.wanted and not entry.cleared:
+            if entry is None or entry.wanted or entry.cleared:
+                continue
+            said = times.get(entry.source)
+            if said is None or entry.known is None or said * 1000 >= entry.known.updated_at:
                 entry.loss, entry.origin = Loss.PASSED, key.origin
                 self._guard.forget(entry.id)
                 self._touch(entry)

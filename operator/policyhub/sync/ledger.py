@@ -45,6 +45,8 @@ SILENT_MS = 12 * 60 * 60_000
 """After this long a person is told of findings whose engine does not report on their objects any more: most scan
 hourly, some daily."""
 EXPLAIN_MS = 60_000
+STEADY_MS = 6 * 60 * 60_000
+"""Security Hub forgets after 90 days, and findings are refreshed after 25: hours do not matter."""
 
 
 def _any(_: Entry) -> bool:
@@ -63,8 +65,12 @@ class Ledger:
         on_dirty: Callable[[], None],
         limits: Limits | None = None,
         acknowledged: Acknowledged | None = None,
+        started: int = 0,
     ) -> None:
-        """`acknowledged` is what Security Hub has lately told other ledgers of the same account and Region."""
+        """`acknowledged` is what Security Hub has lately told other ledgers of the same account and Region; `started`
+        is now: nothing is refreshed for `STEADY_MS`, since the clock may yet be put right.
+        """
+        self._steady_at = started + STEADY_MS
         self.cluster_id = cluster_id
         self.cluster_uid = cluster_uid
         self.entries: dict[str, Entry] = {}
@@ -234,11 +240,14 @@ class Ledger:
                 settled=self.sources.settled(entry),
                 refresh=known is not None
                 and wall >= refresh_due(entry.id, known.updated_at)
-                and now - entry.acknowledged >= DAY_MS,
+                and now - entry.acknowledged >= DAY_MS
+                and now >= self._steady_at,
                 blocked=blocked,
             )
         if known is None or known.archived:
             return Evidence()
+        if self.observed.suspect:
+            return Evidence(hold=Hold.GUARD)
         found = grading.of_lost(entry, sources=self.sources, guard=self.guard, rules=rules, now=now)
         since, not_before, closed = found.since, found.not_before, False
         if found.grade in GUARDED and entry.counted is not None:
@@ -367,9 +376,9 @@ class Ledger:
 
     # -- the guard ------------------------------------------------------------------------------------------------
 
-    def approve(self, until: Mapping[str, int]) -> None:
+    def approve(self, until: Mapping[str, int], *, now: int) -> None:
         """Take until when (Unix ms) a person approves of what each source has lost."""
-        self.guard.approved = dict(until)
+        self.guard.approve(until, now=now)
         approved = frozenset(until)
         if new := approved - self._approved:
             self._free(News.PERSON, where=lambda entry: entry.source in new)

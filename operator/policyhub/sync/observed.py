@@ -64,6 +64,8 @@ class Observed:
         """Id prefixes that the inventory has read to the end."""
         self.whole = False
         """Whether an inventory has been read to the end."""
+        self.suspect = False
+        """Whether Security Hub was switched off since: it may have nothing of what it had."""
         self.unavailable = False
         """Whether the inventory was given up for now: what is desired is sent without having been read."""
         self.quarantine = Quarantine()
@@ -173,7 +175,7 @@ class Observed:
     def finish_inventory(self) -> None:
         """Every part was read: foreign findings that it did not find again are gone, or are asked for by id."""
         self.unavailable = False
-        self.whole = True
+        self.whole, self.suspect = True, False
         self._looked.clear()
         before = set(self.quarantine.ids)
         for id_ in self.quarantine.finish():

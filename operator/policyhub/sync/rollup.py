@@ -287,6 +287,10 @@ class Rollup:
         """Whether the policy has reported on any Pod, ReplicaSet or Job in the namespace."""
         return bool(self.owners.families.reported.kinds(namespace, (source, policy)))
 
+    def has_below(self, of: Subject) -> bool:
+        """Whether anything lives that rolls up to the object."""
+        return of in self.owners.families
+
     def unaudited(self, of: Subject, constraint: SourceKey, audited: int) -> bool:
         """Whether something lives that counts for the object, the like of which the constraint lists, and that an audit
         which began then (Unix seconds) may not have seen; or something of which it is not known what it counts for.

@@ -6,10 +6,10 @@ it is gone. *Later* is by the engine's own time: a report that was left behind w
 may come back late, and names an old one.
 
 An engine that writes failures only writes no report about an object without any. It is known to have looked when
-its scan has gone round: a report that says the same as before was written again three times. The first of these may
-belong to the scan in which the loss happened, between the second and the third lies a whole one. Such a *witness* is
-taken from the namespace of the finding. Where that has none, witnesses of more than half of the namespaces decide, so
-that nobody who may write in one of them decides for others.
+its scan has gone round: every *witness* was written again three times without a change. The first of these may belong
+to the scan in which the loss happened, between the second and the third lies a whole one. Witnesses are up to five
+reports of the finding's own namespace, and two at least: one may be written more often than it is scanned, since its
+object changes all the time. Reports of other namespaces tell nothing: who may write there would decide here.
 
 Pure: no I/O, no clock; times of engines are Unix seconds, `now` is Unix milliseconds.
 """
@@ -24,14 +24,15 @@ from policyhub.sources.violation import SourceKey, Subject
 SOURCES_EACH = 20
 """Sources of one namespace whose times are kept; a real one has one to three. Of others nothing is ever confirmed."""
 ROUNDS = 3
+WITNESSES = 5
+ENOUGH = 2
 NEVER = 2**62
 """Later than anything that an engine may say."""
 
 
 class _Witness(msgspec.Struct):
-    """One report, and when (Unix ms) it was last written again."""
+    """One report: its newest time, and when (Unix ms) it was last written again."""
 
-    key: SourceKey
     newest: int
     at: deque[int]
 
@@ -42,8 +43,8 @@ class Scans:
     def __init__(self) -> None:
         self._newest: defaultdict[str, dict[str, int]] = defaultdict(dict)
         """Namespace of the report → source → the newest time that it named."""
-        self._witnesses: defaultdict[str, dict[str, _Witness]] = defaultdict(dict)
-        """Source → namespace of the report → its witness."""
+        self._witnesses: dict[tuple[str, str], dict[SourceKey, _Witness]] = {}
+        """Source and namespace of the reports → witnesses."""
         self._expected: dict[tuple[str, Subject], dict[str, int]] = {}
         """(source, object) → findings that wait for a report later than this."""
         self._of: dict[str, tuple[str, Subject]] = {}
@@ -82,11 +83,12 @@ class Scans:
         return frozenset(round_)
 
     def _witness(self, source: str, key: SourceKey, newest: int, *, changed: bool, now: int) -> bool:
-        witnesses = self._witnesses[source]
-        witness = witnesses.get(key.namespace)
+        witnesses = self._witnesses.setdefault((source, key.namespace), {})
+        witness = witnesses.get(key)
         if witness is None:
-            witnesses[key.namespace] = _Witness(key, newest, deque(maxlen=ROUNDS))
-        elif witness.key == key and newest > witness.newest:
+            if len(witnesses) < WITNESSES:
+                witnesses[key] = _Witness(newest, deque(maxlen=ROUNDS))
+        elif newest > witness.newest:
             witness.newest = newest
             if not changed:  # else it may be an event's doing, and no scan
                 witness.at.append(now)
@@ -95,10 +97,10 @@ class Scans:
 
     def drop(self, key: SourceKey) -> None:
         """A report is gone."""
-        for witnesses in self._witnesses.values():
-            witness = witnesses.get(key.namespace)
-            if witness is not None and witness.key == key:
-                del witnesses[key.namespace]
+        for source in self._newest.get(key.namespace, {}):
+            witnesses = self._witnesses.get((source, key.namespace))
+            if witnesses is not None and witnesses.pop(key, None) is not None and not witnesses:
+                del self._witnesses[source, key.namespace]
 
     def heard(self, source: str, of: Subject, newest: int) -> list[str]:
         """Findings that were lost and that this report about the object is later than."""
@@ -110,18 +112,9 @@ class Scans:
         """Whether anything waits for a report."""
         return bool(self._expected)
 
-    def witnessed(self, source: str, namespace: str) -> bool:
-        """Whether a report of the namespace itself tells when the engine's scan has gone round."""
-        return namespace in self._witnesses.get(source, {})
-
     def gone_round(self, source: str, namespace: str, *, since: int) -> bool:
         """Whether a whole scan of the engine lies after this moment (Unix ms)."""
-        witnesses = self._witnesses.get(source, {})
-        own = witnesses.get(namespace)
-        if own is not None:
-            return _round(own, since)
-        return 2 * sum(_round(witness, since) for witness in witnesses.values()) > len(witnesses)
-
-
-def _round(witness: _Witness, since: int) -> bool:
-    return len(witness.at) == ROUNDS and witness.at[0] > since
+        witnesses = self._witnesses.get((source, namespace), {}).values()
+        return len(witnesses) >= ENOUGH and all(
+            len(witness.at) == ROUNDS and witness.at[0] > since for witness in witnesses
+        )

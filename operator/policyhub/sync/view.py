@@ -166,7 +166,7 @@ class View:
             violations += len(self._ledger.agenda) // HELD_EACH
         self._charge(key, raw, violations=violations)
         if self._grading and not reading.over:
-            self._ledger.clear(self._passed(raw), key=key)
+            self._ledger.clear(self._passed(raw), key=key, newest=reading.newest_by)
 
     def _read(self, raw: bytes | msgspec.Raw) -> Reading | None:
         latest = self._wall() // 1000 + PLAUSIBLE_AHEAD_SECONDS

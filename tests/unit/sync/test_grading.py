@@ -635,7 +635,7 @@ def audited(subject: Presence = THERE, *, rolls_up: bool = True, voice: Violatio
     """Two audits lack it; the second lists another Deployment."""
     world = World(subject, THERE, Loss.OMITTED, key=CONSTRAINT, rolls_up=rolls_up)
     world.entry.voice = voice
-    world.sources.lose(world.entry)
+    world.sources.constraints.lose(world.entry)
     for at in (AUDIT, AUDIT + 60):
         audit(world, at, listed("Deployment", group="apps"))
     return world
@@ -838,17 +838,17 @@ def test_a_kind_that_discoveries_lack_was_deleted() -> None:
     """Believed a delay after the first that lacked it, whether it is seen or not; confirmed by one as late."""
     world = World(key=CONSTRAINT)
     constraint_unseen(world)
-    world.sources.lose(world.entry)
-    world.sources.read_kinds([], now=LOST + 50)
+    world.sources.constraints.lose(world.entry)
+    world.sources.constraints.read_kinds([], now=LOST + 50)
     evidence = world.grade()
     assert evidence == Evidence(Grade.EXPLAINED, since=LOST + 50 + DELAY, confirmed=False, lost=True)
-    world.sources.read_kinds([], now=LOST + 50 + 2 * DELAY - 1)
+    world.sources.constraints.read_kinds([], now=LOST + 50 + 2 * DELAY - 1)
     assert not world.grade().confirmed
-    world.sources.read_kinds([], now=LOST + 50 + 2 * DELAY)
+    world.sources.constraints.read_kinds([], now=LOST + 50 + 2 * DELAY)
     assert world.grade() == Evidence(Grade.EXPLAINED, since=LOST + 50 + DELAY, lost=True)
     world.entry.uncalled = LOST + 10 * DELAY
     assert world.grade().since == LOST + 10 * DELAY
-    world.sources.read_kinds([CONSTRAINT.origin], now=LOST + 20 * DELAY)
+    world.sources.constraints.read_kinds([CONSTRAINT.origin], now=LOST + 20 * DELAY)
     assert world.verdict() is Hold.SOURCE
 
 

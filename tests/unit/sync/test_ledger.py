@@ -253,7 +253,7 @@ def settled(made: Ledger, hold: Hold | Wait = WAIT) -> str:
         ),
         pytest.param(Hold.PRESENCE, lambda made: made.answered(violation(1).subject), id="the API server has answered"),
         pytest.param(Hold.GUARD, lambda made: made.finish_inventory(), id="the inventory is whole"),
-        pytest.param(Hold.UNREPORTED, lambda made: made.approve({"kyverno": NOW + 9}), id="a person approves"),
+        pytest.param(Hold.UNREPORTED, lambda made: made.approve({"kyverno": NOW + 9}, now=NOW), id="a person approves"),
     ],
 )
 def test_what_may_change_a_decision_makes_it_dirty(hold: Hold | Wait, event: Callable[[Ledger], object]) -> None:

@@ -247,7 +247,7 @@ def test_what_security_hub_failed_waits(*, wanted: bool) -> None:
     entry = entry_of(made, violation()) if wanted else sent(made, violation())
     if not wanted:
         made.read(REPORT, [], complete=True, passed=lambda: frozenset({violation().identity}), now=NOW)
-    made.observed.postpone(entry.id, until=NOW + 50)
+    made.observed.outcomes.postpone(entry.id, until=NOW + 50)
     assert act(made, entry, now=NOW) == Wait(NOW + 50, Hold.FAILED)
     assert act(made, entry, now=NOW + 50) is (Change.NEW if wanted else Change.ARCHIVED)
 
@@ -258,14 +258,14 @@ def test_a_failed_import_of_what_ended_leaves_nothing() -> None:
     say(made, REPORT, violation())
     entry = entry_of(made, violation())
     made.launch(entry)
-    made.observed.postpone(entry.id, until=NOW + 50)
+    made.observed.outcomes.postpone(entry.id, until=NOW + 50)
     made.release(entry)
     assert entry.known is None
     made.gone(REPORT, now=NOW)
     if entry.id in made.entries:
         assert act(made, entry, now=NOW + DAY_MS) is None
     assert entry.id not in made.entries
-    assert not made.observed.failures(entry.id)
+    assert not made.observed.outcomes.failures(entry.id)
 
 
 def test_a_namespace_that_used_up_its_imports_waits() -> None:
