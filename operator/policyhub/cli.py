@@ -41,7 +41,7 @@ def root(
 
 
 @app.command()
-def run(  # noqa: PLR0917  (typer turns each into a flag)
+def run(  # noqa: PLR0917  (typer turns each into a flag: the length is that of the list of flags)
     account_id: Annotated[str | None, typer.Option(help="AWS account for MonitoredClusters that name none.")] = None,
     region: Annotated[str | None, typer.Option(help="AWS Region for MonitoredClusters that name none.")] = None,
     role_arn: Annotated[str | None, typer.Option(help="Role to assume where a MonitoredCluster names none.")] = None,

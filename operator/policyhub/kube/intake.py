@@ -22,7 +22,7 @@ class Intake:
 
     def __init__(self, sink: Sink, counters: Counters, clock: Clock, **place: str) -> None:
         """`place` is what the log says of where an object came from."""
-        self._sink = sink
+        self.sink = sink
         self._counters = counters
         self._complaints = _Complaints(clock, **place)
 
@@ -41,7 +41,7 @@ class Intake:
         self._counters.unreadable += 1
         self._complaints.add(wire.name(raw), error)
         try:
-            self._sink.unreadable(raw, error)
+            self.sink.unreadable(raw, error)
         except Exception as fault:  # noqa: BLE001  (as above: nor must a sink that cannot even name it)
             self._complaints.add("(the sink)", fault)
 

@@ -16,8 +16,9 @@ from policyhub.kube.course import Course
 from policyhub.kube.errors import Refused, TooLarge, Unreachable
 from policyhub.kube.intake import Intake
 from policyhub.kube.resource import Resource
-from policyhub.kube.sink import Counters, Sink
 
+PARTIAL: Final = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1,application/json"
+"""Accepts objects without more than their metadata."""
 PAGE: Final = 500
 """Objects a page: what client-go asks for; 1.5 MB of reports."""
 _MAX_DOUBLINGS: Final = 5
@@ -34,41 +35,38 @@ class Listing:
         self,
         connection: Connection,
         resource: Resource,
-        sink: Sink,
-        *,
         intake: Intake,
-        counters: Counters,
+        *,
         select: Mapping[str, str],
-        accept: str | None,
+        metadata: bool,
         clock: Clock,
         jitter: Callable[[], float],
     ) -> None:
-        """`select` and `accept` as of the reflector; `jitter` draws from [0, 1)."""
+        """`select` and `metadata` as of the reflector; `jitter` draws from [0, 1)."""
         self.expired = 0
         """How often in a row a continue token had expired: the owner counts, and starts anew."""
         self._connection = connection
         self._resource = resource
-        self._sink = sink
         self._intake = intake
-        self._counters = counters
         self._select = select
-        self._accept = accept
+        self._accept = PARTIAL.format("List") if metadata else None
         self._clock = clock
         self._jitter = jitter
         self._pace = connection.pace
         self._limit = PAGE
 
-    async def read(self) -> str:
-        """All pages into the sink; the resourceVersion to watch from. Raises Refused, Unreachable, Unreadable."""
-        self._sink.begin()
+    async def read(self) -> tuple[str, int]:
+        """All pages into the sink; the resourceVersion to watch from, and how many objects there were. Raises Refused,
+        Unreachable, Unreadable.
+        """
+        self._intake.sink.begin()
         try:
-            version, number = await self._pages()
+            read = await self._pages()
         except BaseException:  # cancellation too: the sink must know that nothing was replaced
-            self._sink.abort()
+            self._intake.sink.abort()
             raise
-        self._sink.finish()
-        self._counters.objects = number
-        return version
+        self._intake.sink.finish()
+        return read
 
     async def _pages(self) -> tuple[str, int]:
         course = Course(self._clock)
@@ -84,7 +82,7 @@ class Listing:
                     for item in items:
                         if self._pace.waits(self._intake):
                             await self._pace.turn(self._intake)
-                        self._intake.take(item, self._sink.upsert)
+                        self._intake.take(item, self._intake.sink.upsert)
                         self._pace.worked()
                     size = len(body)
                     following = course.follow(metadata.following, items)

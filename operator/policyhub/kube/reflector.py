@@ -39,7 +39,7 @@ from policyhub.kube.backoff import Backoff, Clock
 from policyhub.kube.connection import Connection
 from policyhub.kube.errors import Refused, TooLarge, Unreachable, spoken
 from policyhub.kube.intake import Intake
-from policyhub.kube.listing import Listing
+from policyhub.kube.listing import PARTIAL, Listing
 from policyhub.kube.resource import Resource
 from policyhub.kube.sink import Counters, Phase, Reason, ReflectorState, Sink
 from policyhub.kube.wire import Unreadable
@@ -52,12 +52,6 @@ _WATCH_TRIES: Final = 5
 _VANISHED_SECONDS: Final = 5.0
 _NO_VERSION: Final = frozenset({"", "0", "1"})
 """resourceVersions of listings that cannot be resumed from: Kyverno's reports-server always answers 1."""
-
-
-_PARTIAL: Final = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1,application/json"
-_LIST: Final = _PARTIAL.format("List")
-_WATCH: Final = _PARTIAL.format("")
-
 
 _Problem = tuple[Reason, str]
 _NO_PROBLEM: Final[_Problem] = ("", "")
@@ -99,7 +93,7 @@ class Reflector:
         self._idle_grace = idle_grace
         self._forbidden_cap = forbidden_cap
         self._select = dict(select or {})
-        self._accept_watch = _WATCH if metadata else None
+        self._accept_watch = PARTIAL.format("") if metadata else None
         self._clock = clock or Clock()
         self._jitter = jitter
         self._listing_backoff = Backoff(jitter)
@@ -117,15 +111,7 @@ class Reflector:
         self._pace = connection.pace
         self._intake = Intake(sink, self.counters, self._clock, resource=resource.origin, server=connection.server)
         self._lister = Listing(
-            connection,
-            resource,
-            sink,
-            intake=self._intake,
-            counters=self.counters,
-            select=self._select,
-            accept=_LIST if metadata else None,
-            clock=self._clock,
-            jitter=jitter,
+            connection, resource, self._intake, select=self._select, metadata=metadata, clock=self._clock, jitter=jitter
         )
         self._listed: float | None = None
         self._listing_problem: _Problem | None = None
@@ -167,7 +153,7 @@ class Reflector:
         """Reads everything once, and sets `_due`. The seconds to wait after it where there is nothing to watch from."""
         self._asked = False
         try:
-            version = await self._lister.read()
+            version, self.counters.objects = await self._lister.read()
         except (Refused, Unreachable, Unreadable) as error:
             self.counters.listings_failed += 1
             forbidden = isinstance(error, Refused) and error.status == 403

@@ -31,7 +31,7 @@ class Word(StrEnum):
     ERROR = "error"
 
 
-def render(
+def render(  # typer turns each into a flag: the length is that of the list of flags
     files: Annotated[
         list[str] | None,
         typer.Argument(metavar="FILE", help="JSON, YAML, JSON lines; folders of them; - for standard input."),
