@@ -25,12 +25,11 @@ from collections.abc import Sequence
 from policyhub import approval
 from policyhub.api.status import ConditionType
 from policyhub.cluster import conflict
+from policyhub.cluster.accepted import accepted
 from policyhub.cluster.conflict import NAMES, UID
 from policyhub.cluster.fault import Fault
 from policyhub.cluster.snapshot import Findings, Snapshot, SourceSeen
 from policyhub.sources.text import line
-from policyhub.sync.refusals import Refused
-from policyhub.sync.shares import Excess
 
 UNAVAILABLE = "InventoryUnavailable"
 """Findings are sent without an inventory: what that means is said, and not only that Security Hub is unreachable."""
@@ -78,14 +77,14 @@ def conditions(seen: Snapshot, *, was_in_sync: bool, now: int) -> list[Verdict]:
     failing = [fault for _, status, fault in good if status != "True"]
     if barring is not None:
         failing.insert(0, barring)
-    accepted = _input(seen)
+    taken, refused = accepted(seen.findings)
     fine = Fault("AllWell", _FINE)
     if owners[2].reason in {"Forbidden", "ExistenceForbidden"}:
         fine = Fault("OwnersForbidden", f"{_FINE}; {owners[2].message}")
     elif owners[1] != "True" and owners[2].reason != "RollUpOff" and seen.connection is None:
         failing.append(Fault("OwnersUnknown", f"{_OWNERS_UNKNOWN} (condition OwnersKnown): {owners[2].message}"))
-    if accepted[1] == "False":  # what a tenant writes does not make the cluster unready, but it is said
-        fine = Fault("InputRefused", f"{_FINE}, but: {accepted[2].message}")
+    if taken == "False":  # what a tenant writes does not make the cluster unready, but it is said
+        fine = Fault("InputRefused", f"{_FINE}, but: {refused.message}")
     if shared is not None and shared.reason == conflict.FOREIGN:
         fine = Fault("ForeignFindings", f"{_FINE}; {shared.message}")
     if seen.clock_moved:
@@ -96,7 +95,7 @@ def conditions(seen: Snapshot, *, was_in_sync: bool, now: int) -> list[Verdict]:
         *good,
         owners,
         _policies(seen),
-        accepted,
+        ("InputAccepted", taken, refused),
         ("ArchiveHeld", "True" if seen.guarded else "False", guarded(seen)),
         (
             "IdentityConflict",
@@ -228,60 +227,6 @@ def _policies(seen: Snapshot) -> Verdict:
     if told is None or (not policies.settled and told.reason == "DiscoveryFailed"):
         return type_, "Unknown", Fault("Listing", "the policies were not listed yet")
     return type_, "False", told
-
-
-def _input(seen: Snapshot) -> Verdict:
-    """Whether all that the cluster's objects say was taken: no part of Ready, since whoever may write in one namespace
-    must not make the cluster unready.
-    """
-    type_: ConditionType = "InputAccepted"
-    found = seen.findings
-    if found is None:
-        return type_, "Unknown", Fault("NotRead", "nothing was read yet")
-    exhausted, late = found.exhausted, found.late
-    told = [_refused_line(refused) for refused in found.refused]
-    limited = any(set(refused.reasons) & set(Excess) for refused in found.refused)
-    told += [f"{line(name)}: its reports are written faster than they are read, and read later" for name in late]
-    told += [f"{namespace}: its imports of the day are used up, {IMPORTS_LIMIT}" for namespace in exhausted]
-    if not told:
-        return type_, "True", Fault("AllAccepted", "all that reports and constraints say was taken")
-    more = f"; and {len(told) - TOLD_NAMESPACES} more" if len(told) > TOLD_NAMESPACES else ""
-    message = "; ".join(told[:TOLD_NAMESPACES]) + more
-    if late and not limited and not exhausted:
-        return type_, "False", Fault("ReadLater", message)
-    if exhausted and not limited:
-        return type_, "False", Fault("ImportsUsedUp", message)
-    if limited:
-        return type_, "False", Fault("LimitExceeded", message)
-    return type_, "False", Fault("NotUnderstood", message)
-
-
-def _refused_line(refused: Refused) -> str:
-    """One namespace: what was refused, with an example."""
-    one = refused.refusal
-    what = line(f"{refused.origin}/{refused.name}", NAME)
-    more = f" (and {refused.objects - 1} more objects)" if refused.objects > 1 else ""
-    where = line(refused.namespace, NAME) or "outside of namespaces"
-    match one.reason:
-        case Excess.REPORT_RESULTS:
-            said = f"{one.number:,} results in one report, {one.taken:,} taken ({REPORT_LIMIT})"
-        case Excess.REPORT_BYTES:
-            said = f"a report of {one.number:,} bytes was not read (POLICYHUB_LIMIT_REPORT_BYTES)"
-        case Excess.NAMESPACE:
-            said = f"{one.number:,} violations in one report, {one.taken or 0:,} taken ({NAMESPACE_LIMIT})"
-        case Excess.CLUSTER:
-            said = f"{one.number:,} violations in one report, {one.taken or 0:,} taken ({CLUSTER_LIMIT})"
-        case _:
-            reasons = ", ".join(f"{number:,} {reason}" for reason, number in sorted(refused.reasons.items())[:5])
-            return f"{where}: not understood or not taken: {reasons}, such as in {what}{more}"
-    return f"{where}: {said}: {what}{more}; nothing is archived because these objects lack it"
-
-
-REPORT_LIMIT = "POLICYHUB_LIMIT_REPORT_RESULTS"
-NAMESPACE_LIMIT = "its namespace has reached POLICYHUB_LIMIT_NAMESPACE_FINDINGS"
-CLUSTER_LIMIT = "the cluster has reached POLICYHUB_LIMIT_CLUSTER_FINDINGS"
-IMPORTS_LIMIT = "other changes of its findings wait for tomorrow (POLICYHUB_LIMIT_NAMESPACE_IMPORTS)"
-TOLD_NAMESPACES = 10
 
 
 def _clock(seen: Snapshot) -> str:

@@ -1,0 +1,59 @@
+"""Whether all that the cluster's objects say was taken: the condition InputAccepted, and whose they are where not.
+
+No part of Ready, since whoever may write in one namespace must not make the cluster unready. Pure: no I/O, no clock.
+"""
+
+from policyhub.cluster.fault import Fault
+from policyhub.cluster.snapshot import Findings
+from policyhub.sources.text import NAME, line
+from policyhub.sync.refusals import Refused
+from policyhub.sync.shares import Excess
+
+REPORT_LIMIT = "POLICYHUB_LIMIT_REPORT_RESULTS"
+NAMESPACE_LIMIT = "its namespace has reached POLICYHUB_LIMIT_NAMESPACE_FINDINGS"
+CLUSTER_LIMIT = "the cluster has reached POLICYHUB_LIMIT_CLUSTER_FINDINGS"
+IMPORTS_LIMIT = "other changes of its findings wait for tomorrow (POLICYHUB_LIMIT_NAMESPACE_IMPORTS)"
+TOLD_NAMESPACES = 10
+
+
+def accepted(found: Findings | None) -> tuple[str, Fault]:
+    """The status of the condition, and why."""
+    if found is None:
+        return "Unknown", Fault("NotRead", "nothing was read yet")
+    exhausted, late = found.exhausted, found.late
+    told = [_refused_line(refused) for refused in found.refused]
+    limited = any(set(refused.reasons) & set(Excess) for refused in found.refused)
+    told += [f"{line(name)}: its reports are written faster than they are read, and read later" for name in late]
+    told += [f"{namespace}: its imports of the day are used up, {IMPORTS_LIMIT}" for namespace in exhausted]
+    if not told:
+        return "True", Fault("AllAccepted", "all that reports and constraints say was taken")
+    more = f"; and {len(told) - TOLD_NAMESPACES} more" if len(told) > TOLD_NAMESPACES else ""
+    message = "; ".join(told[:TOLD_NAMESPACES]) + more
+    if late and not limited and not exhausted:
+        return "False", Fault("ReadLater", message)
+    if exhausted and not limited:
+        return "False", Fault("ImportsUsedUp", message)
+    if limited:
+        return "False", Fault("LimitExceeded", message)
+    return "False", Fault("NotUnderstood", message)
+
+
+def _refused_line(refused: Refused) -> str:
+    """One namespace: what was refused, with an example."""
+    one = refused.refusal
+    what = line(f"{refused.origin}/{refused.name}", NAME)
+    more = f" (and {refused.objects - 1} more objects)" if refused.objects > 1 else ""
+    where = line(refused.namespace, NAME) or "outside of namespaces"
+    match one.reason:
+        case Excess.REPORT_RESULTS:
+            said = f"{one.number:,} results in one report, {one.taken:,} taken ({REPORT_LIMIT})"
+        case Excess.REPORT_BYTES:
+            said = f"a report of {one.number:,} bytes was not read (POLICYHUB_LIMIT_REPORT_BYTES)"
+        case Excess.NAMESPACE:
+            said = f"{one.number:,} violations in one report, {one.taken or 0:,} taken ({NAMESPACE_LIMIT})"
+        case Excess.CLUSTER:
+            said = f"{one.number:,} violations in one report, {one.taken or 0:,} taken ({CLUSTER_LIMIT})"
+        case _:
+            reasons = ", ".join(f"{number:,} {reason}" for reason, number in sorted(refused.reasons.items())[:5])
+            return f"{where}: not understood or not taken: {reasons}, such as in {what}{more}"
+    return f"{where}: {said}: {what}{more}; nothing is archived because these objects lack it"
