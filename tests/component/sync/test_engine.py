@@ -627,11 +627,11 @@ async def test_what_was_acknowledged_outlives_the_ledger() -> None:
         world.hub.answers = [{id_of(1): Failure("InvalidInput", "no", "permanent")}]
         world.say([1, 2])
         await until(lambda: bool(world.hub.calls) and not world.pending())
-        noted = world.engine.acknowledged
+        noted, signed = world.engine.acknowledged, world.ledger.observed.signed
         known = world.ledger.entries[id_of(2)].known
         assert known is not None
-        assert noted.recent(id_of(2), world.now) == known
-        assert noted.recent(id_of(1), world.now) is None
+        assert noted.recent(signed(id_of(2)), world.now) == known
+        assert noted.recent(signed(id_of(1)), world.now) is None
         world.hub.answers = [AccessLost("NotEnabled", "off", code="InvalidAccessException")]
         world.say([1, 2, 3])
         await until(lambda: len(world.hub.calls) == 2)
