@@ -101,10 +101,10 @@ async def superseded_restart(world: World) -> None:
 
 @story("3")
 async def fail_only(world: World) -> None:
-    """An engine that writes failures only: what is fixed is archived."""
+    """An engine that writes failures only: what is fixed is archived, where its other reports tell that it has looked."""
     world.kyverno.fail_only = True
     target = web("caps")
-    await settle(world, target)
+    await settle(world, target, *many(DEPLOYMENT, 3, "caps"))
     world.cluster.change(target, remove="caps")
     await world.after(days=2)
 
