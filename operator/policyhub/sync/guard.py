@@ -19,6 +19,10 @@ findings as they like, or have any number of them. So the thresholds are looked 
 * by namespaces: where more than half of them, and two at least, lost more than 30 % each, and 20 findings or more
   together.
 
+What one namespace can still do, whatever it loses or has: close it for another where the others lost 20 findings
+together, or where more than half of the namespaces are hurt, itself one of them; open it for another where neither most
+namespaces nor that one itself lost too much.
+
 What belongs to no namespace is a unit as well, and one that is never left out: who writes there runs the cluster.
 
 Pure: no I/O, no clock; times are Unix milliseconds.

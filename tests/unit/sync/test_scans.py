@@ -118,6 +118,17 @@ def test_sources_are_bounded() -> None:
         made.expect(name, name, WEB)
     assert [name for name in names if made.heard(name, WEB, 2**40)] == names[:-1]
     assert [name for name in names if made.witnessed(name, "shop")] == names[:-1]
+    assert [name for name in names if made.gone_round(name, "shop", since=NOW)] == names[:-1]
+
+
+def test_what_is_lost_again_by_another_engine_waits_for_that_one() -> None:
+    """A finding waits in one place."""
+    made = Scans()
+    made.expect("id", "trivy", WEB)
+    made.expect("id", KYVERNO, WEB)
+    assert made.heard("trivy", WEB, SAID) == []
+    made.forget("id")
+    assert not made.expects
 
 
 # -- witnesses --------------------------------------------------------------------------------------------------------
