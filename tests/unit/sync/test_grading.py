@@ -66,6 +66,7 @@ class Owned:
         self.below = True
         self.gone = False
         self.new_pods = False
+        self.pods = True
 
     def unreported(self, source: str, policy: str, of: Subject) -> bool:
         assert (source, policy, of) == ("kyverno", "p", WEB)
@@ -76,8 +77,13 @@ class Owned:
         return self.passes
 
     def reports_below(self, source: str, policy: str, namespace: str) -> bool:
-        assert (source, policy, namespace) == ("kyverno", "p", "shop")
+        assert (source, namespace) == ("kyverno", "shop")
+        assert policy in {"p", ""}
         return self.below
+
+    def has_below(self, of: Subject) -> bool:
+        assert of == WEB
+        return self.pods
 
     def unaudited(self, of: Subject, constraint: SourceKey, audited: int) -> bool:
         del of, constraint, audited
@@ -116,6 +122,7 @@ class World:
         entry.called, entry.uncalled, entry.loss = True, LOST, loss
         entry.source, entry.policy, entry.rule = "kyverno", "p", key.name
         entry.origin, entry.share = key.origin, "shop"
+        entry.own = False
         entry.place = ("apps", "v1", "Deployment", "shop", "web")
         self.sources = Sources(entries={entry.id: entry}, free=ignore, touch=lambda _: None)
         self.sources.list_reports(listed=True)
@@ -172,15 +179,28 @@ def failures_only(world: World) -> None:
 
 def gone_round(world: World) -> None:
     world.owned.passes = False
-    world.sources.scans.read(REPORT, [("kyverno", 1)], changed=False, now=LOST)
-    for n in range(ROUNDS):
-        world.sources.scans.read(REPORT, [("kyverno", 2 + n)], changed=False, now=LOST + 1 + n)
+    for key in (REPORT, SourceKey("wgpolicyk8s.io", "policyreports", "shop", "another")):
+        world.sources.scans.read(key, [("kyverno", 1)], changed=False, now=LOST)
+        for n in range(ROUNDS):
+            world.sources.scans.read(key, [("kyverno", 2 + n)], changed=False, now=LOST + 1 + n)
 
 
 def gone_round_without_passes_of_it(world: World) -> None:
     """The scan has gone round, but the policy writes passing results: then only a report on the object counts."""
     gone_round(world)
     world.owned.passes, world.owned.below = True, False
+
+
+def edited(world: World) -> None:
+    """… but it was edited, and may not match the object any more."""
+    gone_round_without_passes_of_it(world)
+    world.api.changed = LOST
+
+
+def pods_after_a_restart(world: World) -> None:
+    """All Pods were reported on, a scan has gone round, and who reported it is not known."""
+    gone_round(world)
+    world.owned.passes, world.entry.own = True, None
 
 
 STATES = {
@@ -192,18 +212,24 @@ STATES = {
     "failures only": failures_only,
     "gone round": gone_round,
     "gone round, passes written": gone_round_without_passes_of_it,
+    "gone round, policy edited": edited,
+    "gone round, by Pods, after a restart": pods_after_a_restart,
 }
 REPEATED = {
     "not heard": Hold.UNREPORTED,
-    "heard": Grade.REPEATED,
+    "heard": Hold.UNREPORTED,
     "by Pods": Grade.REPEATED,
     "by Pods, its own unheard": Hold.UNREPORTED,
     "Pods unreported": Hold.UNREPORTED,
     "failures only": Hold.UNREPORTED,
     "gone round": Grade.REPEATED,
     "gone round, passes written": Hold.UNREPORTED,
+    "gone round, policy edited": Grade.REPEATED,
+    "gone round, by Pods, after a restart": Grade.REPEATED,
 }
 """Where object and policy exist: by whether the engine has looked again."""
+HEARD = REPEATED | {"heard": Grade.REPEATED}
+"""Where the policy may not be asked for: a report on the object counts as well."""
 UNVERIFIED = dict.fromkeys(STATES, Grade.UNVERIFIED) | {"Pods unreported": Hold.UNREPORTED}
 """Where somebody may not be asked: as soon as all that rolls up to the object was reported on."""
 SURE = dict.fromkeys(STATES, Grade.DELETED)
@@ -222,7 +248,7 @@ TABLE: dict[tuple[Presence, Presence, Loss], dict[str, Any]] = {
     (UNKNOWN, GONE, Loss.OMITTED): EXPLAINED,
     (THERE, THERE, Loss.SILENT): REPEATED,
     (THERE, THERE, Loss.OMITTED): REPEATED,
-    (THERE, UNKNOWN, Loss.SILENT): REPEATED,
+    (THERE, UNKNOWN, Loss.SILENT): HEARD,
     (THERE, UNKNOWN, Loss.OMITTED): UNVERIFIED,
     (UNKNOWN, THERE, Loss.SILENT): UNVERIFIED,
     (UNKNOWN, THERE, Loss.OMITTED): UNVERIFIED,
@@ -246,7 +272,7 @@ def test_the_table(subject: Presence, policy: Presence, loss: Loss, state: str) 
 @pytest.mark.parametrize("heard_of", [False, True])
 def test_without_ownership_only_a_report_on_the_object_counts(*, heard_of: bool) -> None:
     """Where nothing rolls up, no Pod speaks for its owner, and no scan is known to have gone round."""
-    world = World(rolls_up=False)
+    world = World(THERE, UNKNOWN, rolls_up=False)
     gone_round(world)
     world.entry.heard = LOST + 5 if heard_of else 0
     assert world.verdict() is (Grade.REPEATED if heard_of else Hold.UNREPORTED)
@@ -334,6 +360,7 @@ def test_a_discovery_must_confirm_whoever_answered(subject: Presence, policy: Pr
     assert not world.grade().confirmed
     world.sources.discovered = LOST
     assert world.grade().confirmed
+    assert world.grade().since == LOST
 
 
 # -- a person ---------------------------------------------------------------------------------------------------------
@@ -481,6 +508,29 @@ def test_a_pass_is_none_while_something_below_is_not_reported(
     assert world.verdict() is Hold.UNREPORTED
 
 
+@pytest.mark.parametrize(
+    ("called", "pods", "below", "expected"),
+    [
+        pytest.param(True, True, False, Grade.PASSED, id="reported in this process"),
+        pytest.param(False, False, False, Grade.PASSED, id="it has no Pods"),
+        pytest.param(False, True, True, Grade.PASSED, id="its engine reports on Pods: they were asked for"),
+        pytest.param(False, True, False, Hold.UNREPORTED, id="whether its engine reports on its Pods is not known"),
+    ],
+)
+def test_a_pass_after_a_restart_waits_until_it_is_known_who_reports(
+    called: bool,  # noqa: FBT001
+    pods: bool,  # noqa: FBT001
+    below: bool,  # noqa: FBT001
+    expected: object,
+) -> None:
+    """Of what only the inventory knows Pods may have been reported before, and not yet again."""
+    world = World(loss=Loss.PASSED)
+    world.entry.called, world.owned.pods, world.owned.below = called, pods, below
+    assert world.verdict() is expected
+    gone_round(world)
+    assert world.verdict() is Grade.PASSED
+
+
 def test_a_pass_of_its_own_counts_only_where_things_roll_up() -> None:
     """Else it says nothing of this finding."""
     world = World(loss=Loss.OMITTED, rolls_up=False)
@@ -546,6 +596,7 @@ def test_a_deleted_pod_is_a_deletion(origin: str) -> None:
     world.sources.opened[origin] = LOST + 1
     assert not world.grade().confirmed
     world.sources.opened[origin] = BEGAN
+    assert world.grade().confirmed
     world.owned.since = LOST + 7
     assert world.grade().since == LOST + 7
 
@@ -605,7 +656,7 @@ def test_after_a_watch_was_resumed_what_happened_meanwhile_is_heard_first() -> N
     world.owned.since = LOST + 5
     assert world.grade().not_before == LOST + 5 + RESUME_MS
     world.sources.ownership = None
-    world.entry.heard = LOST
+    world.entry.heard, world.api.policy_presence = LOST, UNKNOWN
     world.sources.cover(REPORT.origin, Coverage(live=True, since=BEGAN))
     assert world.grade().not_before == 0
 
@@ -642,7 +693,7 @@ def audited(subject: Presence = THERE, *, rolls_up: bool = True, voice: Violatio
 
 
 def audit(world: World, at: int, *lists: Violation, complete: bool = True) -> None:
-    world.sources.audit(CONSTRAINT, at, lists=lists, complete=complete, boundary=None)
+    world.sources.constraints.audit(CONSTRAINT, at, lists=lists, complete=complete, boundary=None)
 
 
 def partial(world: World) -> None:
@@ -676,13 +727,17 @@ def partial_and_changed_before_it_was_sent(world: World) -> None:
 def partial_but_another_constraint_lists_it(world: World) -> None:
     partial(world)
     other = SourceKey(CONSTRAINT.group, "k8sother", "", "other")
-    world.sources.audit(other, AUDIT, lists=[listed("Deployment", group="apps")], complete=True, boundary=None)
+    world.sources.constraints.audit(
+        other, AUDIT, lists=[listed("Deployment", group="apps")], complete=True, boundary=None
+    )
 
 
 def another_constraint_lists_it_by_an_older_audit(world: World) -> None:
     partial(world)
     other = SourceKey(CONSTRAINT.group, "k8sother", "", "other")
-    world.sources.audit(other, AUDIT - 1, lists=[listed("Deployment", group="apps")], complete=True, boundary=None)
+    world.sources.constraints.audit(
+        other, AUDIT - 1, lists=[listed("Deployment", group="apps")], complete=True, boundary=None
+    )
 
 
 def pods_are_listed(world: World) -> None:
@@ -820,7 +875,7 @@ def test_a_person_approves_of_what_a_partial_audit_lacks() -> None:
 def test_a_constraint_that_was_deleted_explains_it() -> None:
     """Unless it is the one that cannot be read."""
     world = audited()
-    world.sources.drop_constraint(CONSTRAINT)
+    world.sources.constraints.drop(CONSTRAINT)
     assert world.verdict() is Grade.EXPLAINED
     assert world.grade().lost
     world.sources.set_unreadable(CONSTRAINT.origin, frozenset({""}))
