@@ -101,7 +101,7 @@ async def superseded_restart(world: World) -> None:
 
 @story("3")
 async def fail_only(world: World) -> None:
-    """An engine that writes failures only: what is fixed is archived, where its other reports tell that it has looked."""
+    """An engine that writes failures only: what is fixed is archived, as other reports tell that it has looked."""
     world.kyverno.fail_only = True
     target = web("caps")
     await settle(world, target, *many(DEPLOYMENT, 3, "caps"))

@@ -99,6 +99,13 @@ def graded(grade: Grade, **others: object) -> Evidence:
         pytest.param(lost(), Evidence(hold=Hold.SOURCE), Hold.SOURCE, id="no evidence: its reason"),
         pytest.param(lost(), Evidence(hold=Hold.UNREPORTED, since=0), Hold.UNREPORTED, id="no evidence: never by time"),
         pytest.param(
+            lost(),
+            Evidence(hold=Hold.PRESENCE, not_before=LATER),
+            Wait(LATER, Hold.PRESENCE),
+            id="no evidence: its reason, and when it is decided again",
+        ),
+        pytest.param(lost(), Evidence(not_before=LATER), None, id="no evidence and no reason"),
+        pytest.param(
             lost(rejected=ARCHIVE_REJECTED), graded(Grade.PASSED), Hold.REJECTED, id="its archived body was refused"
         ),
         pytest.param(lost(rejected="d"), graded(Grade.PASSED), Change.ARCHIVED, id="another body was refused"),

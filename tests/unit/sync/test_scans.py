@@ -227,6 +227,17 @@ def test_a_witness_that_is_gone_is_replaced() -> None:
     assert made.gone_round(KYVERNO, "shop", since=NOW - 1)
 
 
+def test_a_report_may_go_twice() -> None:
+    """Of a namespace that has no witness left, too."""
+    made = Scans()
+    told(made, SAID)
+    for _ in range(2):
+        made.drop(report())
+    for name in ("r", "r2"):
+        rounds(made, "shop", ROUNDS, name=name)
+    assert made.gone_round(KYVERNO, "shop", since=NOW - 1)
+
+
 @pytest.mark.parametrize("namespaces", [1, 10])
 def test_no_tenant_decides_for_another_namespace(namespaces: int) -> None:
     """Reports of other namespaces tell nothing, however many, for or against."""
