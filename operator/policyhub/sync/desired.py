@@ -177,7 +177,7 @@ class Desired:
         entry.body = None
         entry.lacked, entry.repeated, entry.listed = None, False, 0
         entry.loss = Loss.SILENT
-        entry.heard = entry.freed = 0
+        entry.heard = entry.freed = entry.asking = 0
         entry.blocked = False
         if entry.pending_since == 0 and spoke != entry.voice:
             entry.pending_since = now

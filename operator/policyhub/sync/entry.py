@@ -78,6 +78,7 @@ class Entry:
 
     __slots__ = (
         "acknowledged",
+        "asking",
         "backlog",
         "blocked",
         "body",
@@ -145,6 +146,8 @@ class Entry:
         self.loss = Loss.SILENT
         self.heard = 0
         """When its engine was heard of its object after the loss, without it (Unix ms); 0: not yet."""
+        self.asking = 0
+        """Since when the API server owes an answer about it (Unix ms); 0: it does not."""
         self.blocked = False
         """Whether evidence was missing when it was decided last …"""
         self.freed = 0

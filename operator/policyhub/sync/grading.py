@@ -37,8 +37,8 @@ FRESH_MS = 10 * 60_000
 """How old an answer of the API server may be when it decides."""
 
 UNANSWERED_MS = 60 * 60_000
-"""A question that the API server has not answered for so long, after the archive delay, is taken as one that may not be
-asked: some of its APIs never answer."""
+"""A question that the API server has not answered for so long is taken as one that may not be asked: some of its APIs
+never answer."""
 
 EDITED_MS = 25 * 60 * 60_000
 """How long before a loss an edit of its policy may explain it: most engines scan hourly, some daily."""
@@ -72,7 +72,7 @@ def of_lost(  # noqa: C901  (one branch a row)
     if sources.switched_off(entry.origin):
         return Evidence(Grade.DESELECTED, since=entry.uncalled, lost=True)
     asked = _since(entry, rules=rules, now=now)
-    given_up = entry.uncalled + rules.archive_delay_ms + UNANSWERED_MS
+    given_up = (entry.asking or now) + UNANSWERED_MS
     there = _subject(entry, sources=sources, since=asked) or (_UNASKED if now >= given_up else None)
     if there is None:
         return Evidence(hold=Hold.PRESENCE, lost=True, not_before=given_up)

@@ -287,6 +287,10 @@ class Ledger:
             self.guard.wait(entry.id, entry.counted)
         else:
             self.guard.forget(entry.id)
+        if hold is not Hold.PRESENCE:
+            entry.asking = 0
+        elif not entry.asking and isinstance(decision, Wait):
+            entry.asking = decision.until - grading.UNANSWERED_MS
         if hold is not None:
             entry.blocked = hold in WITHOUT_EVIDENCE and not entry.wanted
             self.agenda.hold(entry.id, hold, self.namespace(entry.id))
