@@ -13,12 +13,15 @@ Pure: no I/O, no clock; audits are Unix seconds as Gatekeeper writes them, other
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
-from policyhub.sources.violation import Place, SourceKey, Violation, below
+from policyhub.sources.violation import Place, SourceKey, Subject, Violation, below
 from policyhub.sync.entry import Entry
 from policyhub.sync.holds import Free, News
 from policyhub.sync.ownership import Ownership
 
 POD = ("", "Pod")
+
+TOGETHER = 2
+AUDITS_KEPT = 1_000
 
 Kind = tuple[str, str]
 """Group and kind."""
@@ -39,6 +42,8 @@ class Audits:
         self._free = free
         self._touch = touch
         self._ownership = ownership
+        self._went: dict[tuple[Kind, int], set[Subject]] = {}
+        """(kind, audit) → some of the objects that this audit was the first to lack."""
         self.audits: dict[SourceKey, int] = {}
         """The last audit (Unix seconds; 0: none yet) of every constraint that there is."""
         self._awaiting: defaultdict[SourceKey, set[str]] = defaultdict(set)
@@ -94,6 +99,7 @@ class Audits:
                 entry.lacked, entry.repeated = None, False  # it may be there again, unseen or unlisted
             elif entry.lacked is None:
                 entry.lacked = audited
+                self._note(entry, audited)
             elif audited > entry.lacked:
                 entry.repeated = True
             if before != (entry.lacked, entry.repeated):
@@ -112,6 +118,21 @@ class Audits:
             self._lists[key] = kinds
         else:
             self._lists.pop(key, None)
+
+    def _note(self, entry: Entry, audited: int) -> None:
+        of = entry.subject
+        if of is None:
+            return
+        place = kind_of(entry), audited
+        went = self._went.setdefault(place, set())
+        if len(went) < TOGETHER:
+            went.add(of)
+        if len(self._went) > AUDITS_KEPT:
+            del self._went[next(iter(self._went))]
+
+    def lost_together(self, kind: Kind, audited: int) -> bool:
+        """Whether this audit was the first to lack several objects of the kind."""
+        return len(self._went.get((kind, audited), ())) >= TOGETHER
 
     def listed_by_audit(self, kind: Kind, audited: int) -> bool:
         """Whether an audit of that second or a later one has found anything in objects of this kind. A kind that
@@ -145,3 +166,11 @@ class Audits:
         if (ownership := self._ownership()) is not None and of is not None and constraint is not None:
             places += ownership.places(of, constraint)
         return all(place is not None and below(place, boundary) for place in places)
+
+
+def kind_of(entry: Entry) -> Kind:
+    """Of the objects that a constraint lists for the finding."""
+    of = entry.subject
+    if of is None or (entry.voice is not None and not entry.voice.own):
+        return POD
+    return of.group, of.kind

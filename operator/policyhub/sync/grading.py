@@ -24,6 +24,7 @@ Pure: no I/O, no clock; times are Unix milliseconds.
 """
 
 from policyhub.sync import spaces
+from policyhub.sync.audits import kind_of
 from policyhub.sync.entry import Coverage, Entry, Loss
 from policyhub.sync.evidence import OWNERS, POD, Sources
 from policyhub.sync.existence import Answer, Presence
@@ -185,7 +186,7 @@ def _of_report(entry: Entry, there: Answer, policy: Answer, *, sources: Sources)
 def _looked_again(entry: Entry, policy: Answer, *, sources: Sources) -> bool:
     """Whether the engine has looked at the object, and at all that rolls up to it, by this policy since the loss.
 
-    | the policy …                                  | then                                                            |
+    | the policy, or its engine in the namespace …  | then                                                            |
     |-----------------------------------------------|-----------------------------------------------------------------|
     | is no object that can be asked for            | once the engine has reported on the object again                |
     | writes passing results; Pods reported it      | once it has reported on all Pods that there are                 |
@@ -199,7 +200,7 @@ def _looked_again(entry: Entry, policy: Answer, *, sources: Sources) -> bool:
     if policy.presence is Presence.UNKNOWN and entry.heard:
         return True
     round_ = sources.scans.gone_round(entry.source, of.namespace, since=entry.uncalled)
-    if ownership is not None and not ownership.reports_passes(entry.source, entry.policy, of.namespace):
+    if ownership is not None and not ownership.reports_passes(entry.source, "", of.namespace):
         return round_
     below = ownership is not None and ownership.reports_below(entry.source, entry.policy, of.namespace)
     if below and entry.own is False:  # its own result, if there was one, has ended by a word of its own
@@ -248,16 +249,18 @@ def _of_constraint(entry: Entry, there: Answer, *, sources: Sources, rules: Rule
 
 
 def _audited_kind(entry: Entry, there: Answer, *, sources: Sources) -> bool:
-    """Whether the audit that lacks it has looked at objects of its kind, or the object was changed since it was listed
-    last.
+    """Whether the audit that lacks it has looked at objects of its kind, or it was the only one that went, and was
+    changed since it was listed last.
     """
     of, lacked = entry.subject, entry.lacked
     if of is None or lacked is None:
         return False
-    kind = POD if entry.voice is not None and not entry.voice.own else (of.group, of.kind)
+    kind = kind_of(entry)
     if sources.constraints.listed_by_audit(kind, lacked):
         return True
     if entry.voice is None and of.group in _OF_CONTROLLERS and sources.constraints.listed_by_audit(POD, lacked):
         return True
+    if sources.constraints.lost_together(kind, lacked):
+        return False
     last = entry.listed * 1000 or (entry.known.updated_at if entry.known is not None else 0)
     return there.changed > last

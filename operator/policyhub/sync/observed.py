@@ -285,6 +285,8 @@ class Observed:
             return
         elif entry.wanted:
             self._recreate(entry, known)
+        else:
+            entry.voice = entry.body = None  # so that it is read before it is archived
         self._touch(entry)
 
     def _recreate(self, entry: Entry, known: Known) -> None:

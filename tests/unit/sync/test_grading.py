@@ -73,7 +73,8 @@ class Owned:
         return self.pods_unreported
 
     def reports_passes(self, source: str, policy: str, namespace: str) -> bool:
-        assert (source, policy, namespace) == ("kyverno", "p", "shop")
+        assert (source, namespace) == ("kyverno", "shop")
+        assert policy == ""  # the engine, by any policy: one that all objects violate passes none
         return self.passes
 
     def reports_below(self, source: str, policy: str, namespace: str) -> bool:
