@@ -110,14 +110,14 @@ def test_what_the_operator_will_read(operator: Cluster, path: str) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "/api/v1/namespaces/default/pods/a",
-        "/api/v1/namespaces/default",
         "/api/v1/secrets",
         "/api/v1/namespaces/default/secrets",
         "/api/v1/namespaces/default/secrets/unrelated",
         "/apis/apps/v1/controllerrevisions",
         "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
-        "/apis/rbac.authorization.k8s.io/v1/clusterroles",
+        "/api/v1/configmaps",
+        "/api/v1/namespaces/default/configmaps/a",
+        "/api/v1/events",
     ],
 )
 def test_what_the_operator_may_not_read(operator: Cluster, path: str) -> None:
