@@ -60,7 +60,7 @@ class Context:
             self.rollup = self._roll_up()
         if site.spec.enrichment:
             self.policies = Policies(now=site.now, on_malformed=self._policy_malformed)
-            if _known_before(site):
+            if _known_before(site, "PoliciesKnown"):
                 self.policies.refused_ms = SURPRISED_MS
             wanted = site.spec.sources
             self.library = Library(
@@ -84,6 +84,8 @@ class Context:
             ),
         )
         rollup.owners.confirmed = 0
+        if _known_before(self._site, "OwnersKnown"):
+            rollup.owners.refused_ms = SURPRISED_MS
         ledger.sources.ownership = rollup
         return rollup
 
@@ -184,11 +186,16 @@ class Context:
             self._ledger.refusals.drop(origin, "", why)
 
 
-def _known_before(site: Site) -> bool:
-    """Whether policies were known when the status was written last: by a former process, or before a change."""
+def _known_before(site: Site, type_: str) -> bool:
+    """Whether they were known when the status was written last, by a former process or before a change, or only could
+    not be read at that moment: then the right to read them is not missing.
+    """
     status = site.monitored.status
     conditions = status.conditions if status is not None else ()
-    return any(condition.type == "PoliciesKnown" and condition.status == "True" for condition in conditions)
+    return any(condition.type == type_ and condition.reason not in _MISSING for condition in conditions)
+
+
+_MISSING = frozenset({"Forbidden", "RollUpOff", "EnrichmentOff", "NotConnected"})
 
 
 async def _verify_kinds(connection: Connection, owners: Owners) -> None:

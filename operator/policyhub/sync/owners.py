@@ -52,7 +52,7 @@ from policyhub.sources.violation import Place, Subject
 from policyhub.sync.family import Families
 from policyhub.sync.homes import Homes
 from policyhub.sync.links import Links, Thing
-from policyhub.sync.ownersink import Sink
+from policyhub.sync.ownersink import REFUSED_MS, Sink
 from policyhub.sync.reference import Said
 from policyhub.sync.served import Served
 from policyhub.sync.turns import Allowance
@@ -123,6 +123,8 @@ class Owners:
         """When a discovery last saw that it is the very cluster that answers; None: nobody looks. What lacks a
         controller by a listing or watch that began later is not refused yet: another cluster may have answered it.
         """
+        self.refused_ms = REFUSED_MS
+        """How long a refusal has to stand before it is believed."""
         self.now = now
         self.on_malformed = on_malformed
         self.verify = verify

@@ -8,9 +8,9 @@ nothing is known, and until all can be read nothing is gone for sure.
 | Pods, ReplicaSets, Jobs      | everything counts for itself, once the refusal stands                                 |
 | a built-in controller's kind | they are believed: at once where they never were listed, else once the refusal stands |
 
-A refusal stands when a listing that began `_REFUSED_MS` after the first is refused as well: an API server refuses what
-its rules allow while it reads them, and roll-up that is off for a moment makes a finding for each Pod and ends those of
-the controllers.
+A refusal stands when a listing that began `Owners.refused_ms` after the first is refused as well: an API server refuses
+what its rules allow while it reads them, and roll-up that is off for a moment makes a finding for each Pod and ends
+those of the controllers.
 
 Pure: no I/O; the clock is an argument.
 """
@@ -28,7 +28,7 @@ from policyhub.sync.reference import Said, Unnamed
 if TYPE_CHECKING:
     from policyhub.sync.owners import Owners
 
-_REFUSED_MS = 15_000
+REFUSED_MS = 15_000
 """By the back-off that is within half a minute."""
 _NOT_TO_SEE = frozenset({"ListingForbidden", "WatchForbidden", "Vanished"})
 """Why controllers are believed; batch/v1 had no CronJobs before Kubernetes 1.21."""
@@ -116,7 +116,7 @@ class Sink:
             self._refused = None
         elif self._refused is None:
             self._refused = self._owners.now()
-        stands = self._refused is not None and self._began >= self._refused + _REFUSED_MS
+        stands = self._refused is not None and self._began >= self._refused + self._owners.refused_ms
         self.forbidden = stands and state.reason == "ListingForbidden"
         self._believe(stands=stands)
         self._owners.live()

@@ -6,7 +6,7 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -15,6 +15,7 @@ from policyhub.cluster.context import Context, policy_faults
 from policyhub.kube.connection import Connection
 from policyhub.kube.kubeconfig import Access
 from policyhub.settings import Settings
+from policyhub.sync.ledger import Ledger
 from policyhub.sync.library import PATIENCE_MS, SURPRISED_MS, Library
 from policyhub.sync.policies import REFUSED_MS, Policies
 from tests.component.kube.apiserver import Answer, ApiServer, refusal
@@ -123,18 +124,22 @@ async def test_a_refusal_that_passes_is_none(api: ApiServer) -> None:
     ("told", "patience"),
     [
         pytest.param([], REFUSED_MS, id="a new cluster"),
-        pytest.param([("PoliciesKnown", "False")], REFUSED_MS, id="refused before"),
-        pytest.param([("InSync", "True"), ("PoliciesKnown", "True")], SURPRISED_MS, id="known before"),
+        pytest.param([("PoliciesKnown", "False", "Forbidden")], REFUSED_MS, id="refused before"),
+        pytest.param(
+            [("InSync", "True", "InSync"), ("PoliciesKnown", "True", "Watched")], SURPRISED_MS, id="known before"
+        ),
+        pytest.param([("PoliciesKnown", "False", "ListingFailed")], SURPRISED_MS, id="not to be read at that moment"),
     ],
 )
-def test_a_refusal_that_surprises_has_to_stand_for_longer(told: list[tuple[str, str]], patience: int) -> None:
+def test_a_refusal_that_surprises_has_to_stand_for_longer(told: list[tuple[str, str, str]], patience: int) -> None:
     """What was known before the start makes a difference: else it would be worded anew."""
-    moment = {"reason": "R", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}
-    conditions = [{"type": type_, "status": status, **moment} for type_, status in told]
+    moment = {"message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    conditions = [{"type": type_, "status": status, "reason": reason, **moment} for type_, status, reason in told]
     body = {"metadata": {"name": "a"}, "spec": {"connection": {"inCluster": {}}}, "status": {"conditions": conditions}}
     monitored = MonitoredCluster.model_validate(body)
     site: Any = SimpleNamespace(spec=monitored.spec, monitored=monitored, now=Clock(), rng=None, settings=Settings())
-    context = Context(site, cast(Any, SimpleNamespace(lineage=None)))
+    ledger = Ledger(cluster_id="a", cluster_uid="u", default_severity="MEDIUM", on_dirty=lambda: None)
+    context = Context(site, ledger)
     assert context.policies is not None
     assert context.policies.refused_ms == patience
 

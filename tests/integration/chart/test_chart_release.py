@@ -144,7 +144,13 @@ def test_install_upgrade_uninstall(server: Cluster, release: Release) -> None:
     own = {"metadata": {"name": "by-hand"}, "spec": {"connection": {"inCluster": {}}}}
     server.request("POST", CLUSTERS, {"apiVersion": "policyhub.dev/v1alpha1", "kind": "MonitoredCluster", **own})
 
-    less = {**FULL, "replicas": 1, "networkPolicy": {}, "rbac": {"rollUp": False}, "monitoredClusters": []}
+    less = {
+        **FULL,
+        "replicas": 1,
+        "networkPolicy": {},
+        "rbac": {"rollUp": False, "existence": False},
+        "monitoredClusters": [],
+    }
     release.run("upgrade", "policyhub", CHART, values=less)
     assert not release.warnings
     upgraded = everything(server)

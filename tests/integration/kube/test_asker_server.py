@@ -88,12 +88,13 @@ async def test_what_is_there_and_what_is_gone(alpha: Cluster) -> None:
 
 
 async def test_what_is_not_asked_or_cannot_be(alpha: Cluster) -> None:
-    """Secrets cost no request; groups and kinds that nobody serves, and a wrong scope, cost none beyond discovery."""
+    """Secrets cost no request; groups and kinds that nobody serves, and namespaced ones without a namespace, cost none
+    beyond discovery. An object that lies in no namespace is asked for as such, whoever's report names it.
+    """
     strange: tuple[Thing, ...] = (
         of("Unicorn", "a", group="fantasy.example"),
         of("Unicorn", "a"),
         of("Unicorn", "a", group="apps"),
-        of("Namespace", "shop", "shop"),
         of("ConfigMap", "c0000", ""),
         of("PodExecOptions", "a"),
     )
@@ -102,6 +103,7 @@ async def test_what_is_not_asked_or_cannot_be(alpha: Cluster) -> None:
         assert stand.asker.requests == 0
         assert await stand.until_refused(*strange, passes=EXPIRY_MS) == [UNKNOWN] * len(strange)
         assert stand.existence.forbidden == []
+        assert await stand.presence(of("Namespace", "shop", "shop"), of("Namespace", "no", "shop")) == [THERE, GONE]
 
 
 async def test_many_are_pages_of_one_listing(alpha: Cluster) -> None:
