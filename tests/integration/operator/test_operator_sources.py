@@ -10,6 +10,7 @@ from aiohttp import web
 
 from dev import crds
 from tests.integration.operator.gate import Gate
+from tests.integration.operator.test_operator_rollup import workload
 from tests.integration.operator.world import KINDS, World, constraint, report, result
 
 REPORTS = "policyreports.wgpolicyk8s.io"
@@ -144,8 +145,10 @@ def test_watch_that_is_cut(live: World, gate: Gate) -> None:
 
 def test_errors_while_running(live: World, gate: Gate) -> None:
     """A watch that is cut and cannot be resumed while the listings fail, and a discovery that fails, archive nothing,
-    and the condition says so; when the errors end, what went missing meanwhile is archived, what came is found.
+    and the condition says so; when the errors end, what is deleted is archived, what came is found.
     """
+    objects = workload("Deployment", "gone"), workload("Deployment", "kept")
+    live.apply(*objects)
     kinds = {"listing": "PolicyReport", "discovery": "Report"}
     gone = [report("gone", result(policy), kind=kind) for policy, kind in kinds.items()]
     kept = [report("kept", result(policy), kind=kind) for policy, kind in kinds.items()]
@@ -167,6 +170,7 @@ def test_errors_while_running(live: World, gate: Gate) -> None:
         outlast_the_delay(live, "clock-errors")
         assert live.states("listing") == {"gone": "ACTIVE", "kept": "ACTIVE"}
         assert live.states("discovery")["gone"] == "ACTIVE"
+    live.delete(objects[0])
     for policy in kinds:
         live.await_states(policy, gone="ARCHIVED", kept="ACTIVE", new="ACTIVE")
     live.well()
@@ -184,8 +188,9 @@ def without_policy_reports(world: World) -> Iterator[None]:
 
 def test_crd_that_vanishes(live: World) -> None:
     """A report CRD that is deleted, and all reports with it, archives nothing; the condition says Vanished. When it is
-    back with the reports nothing is sent; what did not come back with them is then archived.
+    back with the reports nothing is sent; what did not come back with them is archived once its object is deleted.
     """
+    live.apply(workload("Deployment", "back"), workload("Deployment", "lost"))
     back, lost = report("back", result("crd")), report("lost", result("crd"))
     live.apply(back, lost)
     live.await_states("crd", back="ACTIVE", lost="ACTIVE")
@@ -199,6 +204,7 @@ def test_crd_that_vanishes(live: World) -> None:
         assert live.states("crd") == {"back": "ACTIVE", "lost": "ACTIVE"}
         assert [entry for entry in live.journal(mark) if entry["id"] in ids(live, "crd")] == []
     live.apply(back)
+    live.delete(workload("Deployment", "lost"))
     live.await_states("crd", back="ACTIVE", lost="ARCHIVED")
     live.synced()
     assert [entry["outcome"] for entry in live.journal(mark) if entry["id"] in ids(live, "crd")] == ["archived"]
