@@ -34,7 +34,7 @@ from policyhub.sources.problems import (
 from policyhub.sources.recent import known, share
 from policyhub.sources.severity import severity_of
 from policyhub.sources.spoken import OF_PODS, Spoken
-from policyhub.sources.text import LIMIT, capped, clean
+from policyhub.sources.text import LIMIT, NAME, capped, clean, distinct
 from policyhub.sources.verdict import MESSAGE_LIMIT, PROPERTIES, bounded
 from policyhub.sources.violation import Identity, Subject, Violation
 
@@ -72,7 +72,7 @@ class Speaker:
         metadata = report.metadata
         self._problems = problems
         self._name = part(metadata.name, problems)
-        self._namespace = part(metadata.namespace or "", problems)
+        self._namespace = part(distinct(metadata.namespace or "", NAME), problems)  # as the key has it
         self._source = part((report.source or "").strip() or _labelled(metadata.labels), problems)
         owner = next(iter(metadata.owner_references or ()), None)
         self._benchmark = owner.name if owner is not None and owner.kind == _BENCHMARK else None

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.integration.operator.test_operator_rollup import workload
 from tests.integration.operator.world import World, constraint, report, result
 
 DELAY_SECONDS = 2
@@ -70,6 +71,7 @@ def test_truncated_constraint(live: World) -> None:
     the list is cut to nothing; what two later audits lack that list all again is archived.
     """
     kind = "K8sAllowedRepos"
+    live.apply(*(workload("Pod", f"pod-{name}") for name in "abcxy"))
     live.apply(constraint("cut", "pod-a", "pod-b", total=4), constraint("emptied", "pod-x", "pod-y"))
     listed = dict.fromkeys(("pod-a", "pod-b", "pod-x", "pod-y"), "ACTIVE")
     live.await_states(kind, **listed)
@@ -90,6 +92,7 @@ def test_unaudited_constraint(live: World) -> None:
     what two audits lack is archived.
     """
     kind = "K8sRequiredLabels"
+    live.apply(*(workload("Pod", f"pod-{name}") for name in "abc"))
     live.apply(constraint("wiped", "pod-a", kind=kind), constraint("renewed", "pod-b", "pod-c", kind=kind))
     live.await_states(kind, **{"pod-a": "ACTIVE", "pod-b": "ACTIVE", "pod-c": "ACTIVE"})
     live.write_status({**constraint("wiped", kind=kind), "status": {}})
