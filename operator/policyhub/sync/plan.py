@@ -6,7 +6,8 @@
 | yes     | archived                   | REACTIVATED                                          |
 | yes     | other digest               | CHANGED; after the archive delay where Pods speak in |
 |         |                            | place of their controller's own result: they mostly  |
-|         |                            | go as it went                                        |
+|         |                            | go as it went; where that result only went with its  |
+|         |                            | report, after six hours at least                     |
 | yes     | same digest, 30 days old   | REFRESHED (Security Hub forgets at 90 days)          |
 | yes     | same digest, other version | REFRESHED (the renderer's version)                   |
 | yes     | same digest                | nothing                                              |
@@ -48,6 +49,7 @@ REFRESH_MS = 30 * DAY_MS
 """Active findings that Security Hub has not heard of for 90 days are deleted."""
 REFRESH_SPREAD_MS = 5 * DAY_MS
 """Refreshes come this much earlier, spread by id, so that a first sync does not come back as one burst."""
+WORDS_MS = 6 * 60 * 60 * 1000
 ARCHIVE_REJECTED = "archive"
 """Stands for the digest of an archived body in `Entry.rejected`."""
 
@@ -147,11 +149,18 @@ def _desired(entry: Entry, evidence: Evidence, rules: Rules, now: int) -> Decisi
     if known.digest != entry.digest:
         due = 0
         if known.digest:  # else its content is not known, and it is sent for certain
-            due = max(evidence.settled, entry.deferred + rules.archive_delay_ms if entry.deferred else 0)
+            due = max(evidence.settled, entry.deferred + _until_words(entry, rules) if entry.deferred else 0)
         return Change.CHANGED if now >= due else Wait(due)
     if evidence.refresh or known.renderer != str(RENDERER):
         return Change.REFRESHED
     return None
+
+
+def _until_words(entry: Entry, rules: Rules) -> int:
+    """How long Pods speak in place of their controller before their words are sent: longer where its own report only
+    went, since a report that was wiped is written again by the next scan, in the words of before.
+    """
+    return max(rules.archive_delay_ms, WORDS_MS) if entry.own else rules.archive_delay_ms
 
 
 def _undesired(entry: Entry, evidence: Evidence, rules: Rules, now: int) -> Decision:

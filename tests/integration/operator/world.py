@@ -20,7 +20,7 @@ from dev.stand import ACCOUNT, Installed, Operator
 
 Document = dict[str, Any]
 
-SECONDS = 60.0
+SECONDS = 150.0
 """How long anything that should happen is waited for: on an idle machine it takes one or two, back-offs take more."""
 SETTINGS = {"POLICYHUB_DISCOVERY_INTERVAL": "0.5"}
 CLUSTERS = "/apis/policyhub.dev/v1alpha1/monitoredclusters"

@@ -26,7 +26,7 @@ from policyhub.sync.grading import RESUME_MS
 from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.owners import JOBS, PODS, REPLICASETS, Owners
-from policyhub.sync.plan import DAY_MS, Change, Decision, Rules, Wait
+from policyhub.sync.plan import DAY_MS, WORDS_MS, Change, Decision, Rules, Wait
 from policyhub.sync.rollup import Rollup
 from policyhub.sync.view import View
 from tests.unit.sync.asked import Asked
@@ -521,7 +521,9 @@ def test_a_deployment_that_is_deleted_while_the_audit_is_stopped() -> None:
 
 
 def test_when_pods_speak_in_place_of_their_controller() -> None:
-    """What they say is sent after the archive delay: mostly they go as its own result went."""
+    """What they say is sent after the archive delay: mostly they go as its own result went. Where its report only went,
+    it is written again, in the words of before, at the next scan: so after some hours.
+    """
     world = rollout()
     world.report("Deployment", "web", "pass", rule="autogen-limits")
     assert world.decide() == Wait(START + DELAY)
@@ -531,8 +533,8 @@ def test_when_pods_speak_in_place_of_their_controller() -> None:
     assert world.decide() is Change.CHANGED
     world.now += 5
     world.unreport("Deployment", "web")
-    assert world.decide() == Wait(START + 5 + DELAY)
-    world.now += DELAY
+    assert world.decide() == Wait(START + 5 + WORDS_MS)
+    world.now += WORDS_MS
     assert world.decide() is Change.CHANGED
     world.report("Pod", "web-old-1", severity="critical")
     assert world.decide() is Change.CHANGED
