@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.integration.operator.test_operator_rollup import workload
-from tests.integration.operator.world import World, constraint, report, result
+from tests.integration.operator.world import World, constraint, held, report, result
 
 DELAY_SECONDS = 2
 
@@ -31,10 +31,6 @@ def outlast_the_delay(world: World, policy: str) -> None:
     world.await_states(policy, clock="ACTIVE")
     world.delete(document)
     world.await_states(policy, clock="ARCHIVED")
-
-
-def held(world: World, reason: str) -> float:
-    return world.operator.metric("policyhub_archives_held", cluster="alpha", reason=reason)
 
 
 def test_deleted_report(live: World) -> None:

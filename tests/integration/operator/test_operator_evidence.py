@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.operator.test_operator_archive import held, outlast_the_delay
-from tests.integration.operator.world import CLUSTERS, World, report, result
+from tests.integration.operator.test_operator_archive import outlast_the_delay
+from tests.integration.operator.world import CLUSTERS, World, held, report, result
 
 DELAY_SECONDS = 2
 MANY = 30

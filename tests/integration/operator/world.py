@@ -263,6 +263,11 @@ def result(policy: str, *, rule: str = "check", result: str = "fail", **members:
     }
 
 
+def held(world: World, reason: str) -> float:
+    """Findings that nobody reports and that wait, for this reason."""
+    return world.operator.metric("policyhub_archives_held", cluster="alpha", reason=reason)
+
+
 def report(
     name: str, *results: Document, namespace: str = "shop", kind: str = "PolicyReport", version: str = ""
 ) -> Document:
