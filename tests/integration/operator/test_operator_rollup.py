@@ -24,9 +24,9 @@ def template(name: str) -> dict[str, Any]:
     return {"metadata": {"labels": {"app": name}}, "spec": {"containers": [CONTAINER]}}
 
 
-def workload(kind: str, name: str, owner: dict[str, Any] | None = None) -> dict[str, Any]:
+def workload(kind: str, name: str, owner: dict[str, Any] | None = None, *, namespace: str = "shop") -> dict[str, Any]:
     """A Deployment, ReplicaSet or Pod; with its controller, as the API server has it."""
-    metadata: dict[str, Any] = {"name": name, "namespace": "shop", "labels": {"app": "web"}}
+    metadata: dict[str, Any] = {"name": name, "namespace": namespace, "labels": {"app": "web"}}
     if owner is not None:
         metadata["ownerReferences"] = [
             {
