@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.integration.operator.test_operator_rollup import workload
 from tests.integration.operator.world import World, outcomes, report, result
 
 FILTERS: dict[str, Any] = {
@@ -32,10 +33,11 @@ def live(home: World) -> Iterator[World]:
 
 def test_no_archive(live: World) -> None:
     """Mode NoArchive creates and changes findings and archives none, neither what passes nor what is gone."""
+    live.apply(*(workload("Deployment", name) for name in ("gone", "fixed", "changed")))
     gone = report("gone", result("mode"))
     live.apply(gone, report("fixed", result("mode")), report("changed", result("mode")))
     live.await_states("mode", cluster="keeping", gone="ACTIVE", fixed="ACTIVE", changed="ACTIVE")
-    live.delete(gone)
+    live.delete(gone, workload("Deployment", "gone"))
     live.apply(report("fixed", result("mode", result="pass")), report("changed", result("mode", severity="high")))
     live.await_states("mode", gone="ARCHIVED", fixed="ARCHIVED", changed="ACTIVE")
     live.until(lambda: live.of("mode", cluster="keeping")["changed"]["Severity"]["Label"] == "HIGH", "the change")
