@@ -45,6 +45,8 @@ SILENT_MS = 12 * 60 * 60_000
 """After this long a person is told of findings whose engine does not report on their objects any more: most scan
 hourly, some daily."""
 EXPLAIN_MS = 60_000
+ASK_AGAIN_MS = 15 * 60_000
+"""Between two questions whether the object of a finding that waits for its engine still exists."""
 STEADY_MS = 6 * 60 * 60_000
 """Security Hub forgets after 90 days, and findings are refreshed after 25: hours do not matter."""
 
@@ -118,6 +120,7 @@ class Ledger:
         """Each of them once, for all entries to share."""
         self._approved: frozenset[str] = frozenset()
         self._explained_at = 0
+        self._decided_at = 0
         self._asked: dict[Thing, set[str]] = {}
         """Findings that wait for an answer of the API server about this."""
 
@@ -270,6 +273,7 @@ class Ledger:
         """What to do about the finding. All that are lost together are counted before the first of them is archived:
         one that the guard does not know yet waits until it does.
         """
+        self._decided_at = now
         if entry.known is None:  # another ledger's call may have been answered since
             self.observed.recall(entry, now=now)
         evidence = self.evidence(entry, rules=rules, now=now, wall=wall)
@@ -296,6 +300,8 @@ class Ledger:
             self.agenda.hold(entry.id, hold, self.namespace(entry.id))
             if isinstance(decision, Wait):
                 self.agenda.set_timer(entry.id, decision.until)
+            elif hold is Hold.UNREPORTED:  # its object may be deleted without a word to anybody
+                self.agenda.set_timer(entry.id, self._decided_at + ASK_AGAIN_MS)
             if hold is Hold.PRESENCE and entry.subject is not None:
                 for thing in (entry.subject, PolicyName(entry.source, entry.policy)):
                     self._asked.setdefault(thing, set()).add(entry.id)

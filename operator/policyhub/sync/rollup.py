@@ -263,7 +263,7 @@ class Rollup:
     def unreported(self, source: str, policy: str, of: Subject) -> bool:
         """Whether something lives that counts for the object, of a kind that the policy (empty: any of the source) has
         reported on in that namespace, and that it has not reported on yet; or something of which it is not known yet
-        what it counts for. Of a policy that writes violations only, silence says that there is none.
+        what it counts for. Of an engine that writes violations only in the namespace, silence says that there is none.
         """
         owners = self.owners
         if owners.forbidden:
@@ -272,7 +272,7 @@ class Rollup:
             return True
         families, by = owners.families, (source, policy)
         kinds = families.reported.kinds(of.namespace, by)
-        if not kinds or not self.reports_passes(source, policy, of.namespace):
+        if not kinds or not self.reports_passes(source, "", of.namespace):
             return False
         itself = is_rolled(of) and owners.home(of) == of and of.kind in kinds
         return (itself and not families.heard(of, by)) or families.unheard(of, by, kinds)

@@ -402,7 +402,7 @@ DB_SET = Subject("apps", "StatefulSet", "shop", "db")
         ([("p", "skip", "Service", "s")], "p", True),
         ([("p", "pass", "Pod", "other")], "", True),
         ([("p", "fail", "Pod", "other")], "p", False),
-        ([("q", "pass", "Pod", "other")], "p", False),
+        ([("q", "pass", "Pod", "other")], "p", True),
         ([("p", "pass", "Pod", "other"), ("q", "pass", "Pod", "db-1")], "p", True),
         ([("p", "pass", "Pod", "other"), ("q", "pass", "Pod", "db-1")], "", False),
         ([("p", "pass", "Pod", "other"), ("p", "pass", "Pod", "db-1")], "p", False),
