@@ -41,6 +41,9 @@ UNANSWERED_MS = 60 * 60_000
 """A question that the API server has not answered for so long is taken as one that may not be asked: some of its APIs
 never answer."""
 
+SILENT_MS = 12 * 60 * 60_000
+"""After this long a person is told of findings whose engine does not report on their objects any more: most scan
+hourly, some daily. What waits for new Pods to be looked at is not approved of before: nobody was told of it."""
 EDITED_MS = 25 * 60 * 60_000
 """How long before a loss an edit of its policy may explain it: most engines scan hourly, some daily."""
 _REPORTS = frozenset({"wgpolicyk8s.io", "openreports.io"})
@@ -86,7 +89,8 @@ def of_lost(  # noqa: C901  (one branch a row)
         if policy is None:
             return Evidence(hold=Hold.PRESENCE, lost=True, not_before=given_up)
         evidence = _of_report(entry, there, policy, sources=sources)
-    if evidence.hold is Hold.UNREPORTED and guard.approves_of(entry.source, entry.uncalled, now=now):
+    shown = evidence.lost or now - entry.uncalled > SILENT_MS
+    if evidence.hold is Hold.UNREPORTED and shown and guard.approves_of(entry.source, entry.uncalled, now=now):
         return Evidence(Grade.APPROVED, since=entry.uncalled, confirmed=sources.discovered >= entry.uncalled)
     return evidence
 

@@ -41,9 +41,6 @@ from policyhub.sync.refusals import Refusals
 from policyhub.sync.shares import Limits, Shares
 from policyhub.sync.standings import Standings
 
-SILENT_MS = 12 * 60 * 60_000
-"""After this long a person is told of findings whose engine does not report on their objects any more: most scan
-hourly, some daily."""
 EXPLAIN_MS = 60_000
 ASK_AGAIN_MS = 15 * 60_000
 """Between two questions whether the object of a finding that waits for its engine still exists."""
@@ -400,7 +397,9 @@ class Ledger:
             return
         self._explained_at = now
         waiting = (self.entries[id_] for id_ in self.agenda.waiting((Hold.UNREPORTED,)))
-        self.guard.silent(Counter(e.source for e in waiting if not e.wanted and now - e.uncalled > SILENT_MS), now=now)
+        self.guard.silent(
+            Counter(e.source for e in waiting if not e.wanted and now - e.uncalled > grading.SILENT_MS), now=now
+        )
 
     def weigh(self, *, now: int) -> tuple[set[str], set[str]]:
         """Note what the guard holds; returns the sources newly held and newly released."""

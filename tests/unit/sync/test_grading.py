@@ -11,7 +11,7 @@ from policyhub.sync import grading
 from policyhub.sync.entry import Coverage, Entry, Known, Loss
 from policyhub.sync.evidence import OWNERS, Sources
 from policyhub.sync.existence import Answer, Presence
-from policyhub.sync.grading import FRESH_MS, RESUME_MS
+from policyhub.sync.grading import FRESH_MS, RESUME_MS, SILENT_MS
 from policyhub.sync.guard import Guard
 from policyhub.sync.holds import Hold, News
 from policyhub.sync.plan import Evidence, Grade, Rules
@@ -368,9 +368,16 @@ def test_a_discovery_must_confirm_whoever_answered(subject: Presence, policy: Pr
 
 
 def test_a_person_approves_of_what_nothing_explains() -> None:
-    """In place of a report that does not come; for as long as the approval lasts, and that source alone."""
+    """In place of a report that does not come; for as long as the approval lasts, and that source alone. What waits for
+    new Pods is approved once a person has been told of it.
+    """
     world = World()
     not_heard(world)
+    world.guard.approved = {"kyverno": LOST + SILENT_MS * 2}
+    world.entry.own = False
+    assert world.verdict() is Hold.UNREPORTED
+    assert world.grade(now=LOST + SILENT_MS + 1).grade is Grade.APPROVED
+    world.entry.own = True
     world.guard.approved = {"trivy": NOW + DELAY}
     assert world.verdict() is Hold.UNREPORTED
     world.guard.approved = {"kyverno": NOW + 1}
