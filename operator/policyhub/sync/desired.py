@@ -183,7 +183,7 @@ class Desired:
             entry.pending_since = now
         if entry.voice is None or entry.voice.own:
             entry.deferred = 0
-        elif spoke is not None and spoke.own:
+        elif spoke.own if spoke is not None else entry.own:
             entry.deferred = now
         self._on_want(entry)
 

@@ -540,6 +540,17 @@ def test_when_pods_speak_in_place_of_their_controller() -> None:
     assert world.decide() is Change.CHANGED
 
 
+def test_pods_that_are_reported_first_after_a_wipe_change_no_words() -> None:
+    """All reports went, and the scan comes by the Pods before their controller: it has its own words again soon."""
+    world = rollout()
+    for kind, name in (("Deployment", "web"), ("ReplicaSet", "web-old"), ("Pod", "web-old-1"), ("Pod", "web-old-2")):
+        world.unreport(kind, name)
+    world.report("Pod", "web-old-1")
+    assert world.decide() == Wait(START + WORDS_MS)
+    world.report("Deployment", "web", rule="autogen-limits")
+    assert world.decide() is None
+
+
 def test_a_deployment_without_replicas_is_not_deleted() -> None:
     """It owns nothing any more, and its own report stands: the finding does too."""
     world = World()
