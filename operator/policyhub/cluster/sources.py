@@ -19,7 +19,6 @@ from functools import partial
 
 import structlog
 
-from policyhub.api.monitoredcluster import MinimumSeverity
 from policyhub.cluster.contact import Contact
 from policyhub.cluster.context import Context
 from policyhub.cluster.coverage import Api, coverage
@@ -32,9 +31,7 @@ from policyhub.kube.discovery import Discovery, discover
 from policyhub.kube.reflector import Reflector
 from policyhub.kube.resource import GATEKEEPER, Resource
 from policyhub.sources.engines import ENGINES_EACH, KNOWN_ENGINES
-from policyhub.sources.filter import Filter
-from policyhub.sources.severity import DEFAULT_SEVERITY
-from policyhub.sources.violation import Severity
+from policyhub.sources.filter import filter_of
 from policyhub.sync.feed import Feed
 from policyhub.sync.holds import Hold
 from policyhub.sync.policies import concerns
@@ -42,13 +39,6 @@ from policyhub.sync.view import View, forget
 
 log = structlog.get_logger(__name__)
 
-SEVERITIES: dict[MinimumSeverity, Severity] = {
-    "informational": "INFORMATIONAL",
-    "low": "LOW",
-    "medium": "MEDIUM",
-    "high": "HIGH",
-    "critical": "CRITICAL",
-}
 DROPPED_MS = 10 * 60_000
 """Between two listings that bring what a namespace has written too fast to be kept."""
 SURE = 2
@@ -233,20 +223,12 @@ class Sources:
             self._site.metrics.forget_source(self._site.name, origin)
 
     def _start(self, resource: Resource, connection: Connection, tasks: asyncio.TaskGroup) -> Source:
-        spec = self._site.spec
         view = View(
             cluster=self._site.name,
             group=resource.group,
             resource=resource.plural,
             ledger=self._ledger,
-            wanted=Filter(
-                exclude_sources=spec.sources.exclude,
-                include_namespaces=spec.namespaces.include,
-                exclude_namespaces=spec.namespaces.exclude,
-                results=frozenset(spec.results),
-                minimum_severity=SEVERITIES[spec.minimum_severity],
-                default_severity=DEFAULT_SEVERITY,
-            ),
+            wanted=filter_of(self._site.spec),
             metrics=self._site.metrics,
             now=self._site.now,
             wall=self._site.wall,
@@ -265,8 +247,8 @@ class Sources:
         reports = [source for source in self.watched.values() if not source.constraints]
         discovered = self._state.discovery is None
         if discovered:
-            held = self._ledger.agenda.held
-            origins = (self._ledger.entries[id_].origin for id_, hold in held.items() if hold == Hold.SOURCE)
+            waiting = self._ledger.agenda.waiting((Hold.SOURCE,))
+            origins = (self._ledger.entries[id_].origin for id_ in waiting)
             self._missing = Counter(origin for origin in origins if origin not in self.watched)
         self.coverage = covered = coverage(
             (

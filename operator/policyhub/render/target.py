@@ -14,17 +14,8 @@ from pydantic import ValidationError
 from policyhub.api.monitoredcluster import KIND, MonitoredCluster
 from policyhub.findings.asff import Cluster
 from policyhub.sources.constraints import GROUP as GATEKEEPER
-from policyhub.sources.filter import Filter
-from policyhub.sources.severity import DEFAULT_SEVERITY
-from policyhub.sources.violation import Severity
+from policyhub.sources.filter import Filter, filter_of
 
-SEVERITIES: dict[str, Severity] = {
-    "informational": "INFORMATIONAL",
-    "low": "LOW",
-    "medium": "MEDIUM",
-    "high": "HIGH",
-    "critical": "CRITICAL",
-}
 PLACEHOLDERS = {
     "cluster_name": "example",
     "cluster_uid": "00000000-0000-0000-0000-000000000000",
@@ -114,14 +105,7 @@ def target(flags: Mapping[str, Any], *, document: Any = None, file: str = "", ui
         partition=where,
         product_arn=product_arn(partition=where, region=region, account=account),
     )
-    wanted = Filter(
-        exclude_sources=spec.sources.exclude,
-        include_namespaces=spec.namespaces.include,
-        exclude_namespaces=spec.namespaces.exclude,
-        results=frozenset(spec.results),
-        minimum_severity=SEVERITIES[spec.minimum_severity],
-        default_severity=DEFAULT_SEVERITY,
-    )
+    wanted = filter_of(spec)
     read = {
         "wgpolicyk8s.io": spec.sources.policy_reports,
         "openreports.io": spec.sources.open_reports,

@@ -15,8 +15,18 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
+from policyhub.api.monitoredcluster import MinimumSeverity, Spec
+from policyhub.sources.severity import DEFAULT_SEVERITY
 from policyhub.sources.verdict import SEVERITY_RANK
 from policyhub.sources.violation import Result, Severity, Subject, Violation
+
+SEVERITIES: dict[MinimumSeverity, Severity] = {
+    "informational": "INFORMATIONAL",
+    "low": "LOW",
+    "medium": "MEDIUM",
+    "high": "HIGH",
+    "critical": "CRITICAL",
+}
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,3 +64,15 @@ def namespace_of(subject: Subject) -> str:
 
 def _matches(namespace: str, globs: tuple[str, ...]) -> bool:
     return any(glob == "*" or fnmatchcase(namespace, glob) for glob in globs)
+
+
+def filter_of(spec: Spec) -> Filter:
+    """What of the reports the MonitoredCluster asks for."""
+    return Filter(
+        exclude_sources=spec.sources.exclude,
+        include_namespaces=spec.namespaces.include,
+        exclude_namespaces=spec.namespaces.exclude,
+        results=frozenset(spec.results),
+        minimum_severity=SEVERITIES[spec.minimum_severity],
+        default_severity=DEFAULT_SEVERITY,
+    )

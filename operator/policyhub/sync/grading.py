@@ -7,9 +7,8 @@ policy that found it:
 |--------|--------|----------------------|--------------------------------------------------------------------------|
 | gone   | any    | any                  | DELETED                                                                  |
 | exists | gone   | any                  | EXPLAINED                                                                |
-| exists | exists | any                  | REPEATED once the engine has reported on the object again without it;    |
-|        |        |                      | where Pods reported it, on all that there are; where the policy writes   |
-|        |        |                      | no passing results, once its scan has gone round; until then none        |
+| exists | exists | any                  | REPEATED once the engine has looked again (`_looked_again`); until then  |
+|        |        |                      | none, or APPROVED by a person who was told of it                         |
 | exists | ?      | the report that went | the same                                                                 |
 | exists | ?      | a report without it  | UNVERIFIED                                                               |
 | ?      | exists | any                  | UNVERIFIED, once all that rolls up to the object was reported on         |
@@ -18,7 +17,8 @@ policy that found it:
 `?`: it may not be asked (no permission, a Secret, a kind that is not served, an engine without policy objects).
 
 A constraint's own list is the word of its engine: what two audits lack is REPEATED. Where these audits found nothing
-in any object of the kind, the kind may not have been listed at all: then the object must have been changed since.
+in any object of the kind, the kind may not have been listed at all: then it must be the only object that went, and
+have been changed since.
 
 Pure: no I/O, no clock; times are Unix milliseconds.
 """
@@ -230,9 +230,7 @@ def _of_constraint(entry: Entry, there: Answer, *, sources: Sources, rules: Rule
     if absent is not None:
         delay = rules.archive_delay_ms
         since = max(entry.uncalled, absent + delay)  # gone when it is believed gone, reported or not
-        confirmed = (
-            sources.constraints.kinds_read - delay >= since
-        )  # a discovery at least that much later lacks it still
+        confirmed = sources.constraints.kinds_read - delay >= since  # a discovery so much later lacks it still
         return Evidence(Grade.EXPLAINED, since=since, confirmed=confirmed, lost=True)
     seen = sources.seen(entry)
     if seen is None:

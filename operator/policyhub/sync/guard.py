@@ -190,10 +190,11 @@ class Guard:
     def weigh(self, *, now: int) -> tuple[set[Unit], set[Unit]]:
         """Note what is held; returns what newly is, and what is no longer (by itself or approved)."""
         held, released = set(), set()
+        wide: dict[str, str] = {}
         for unit in {*self._units(), *self._held, *self._refused}:
             source, namespace = unit
             approved = self.approves(source, now=now)
-            reason = "" if approved else self._trips(unit)
+            reason = "" if approved else self._trips(unit, wide)
             before = self._held.get(unit)
             if reason:
                 if before is None:
@@ -217,13 +218,20 @@ class Guard:
             for namespace in lost:
                 yield source, namespace
 
-    def _trips(self, unit: Unit) -> str:
+    def _trips(self, unit: Unit, wide: dict[str, str] | None = None) -> str:
+        """`wide` keeps what was found of each source as a whole."""
         source, namespace = unit
         lost = self._lost.get(source)
         if lost is None or namespace not in lost:
             return ""
         active = self._active.get(source, Counter())
-        return trips(lost[namespace], active[namespace]) or self._wide(lost, active)
+        if reason := trips(lost[namespace], active[namespace]):
+            return reason
+        if wide is None:
+            return self._wide(lost, active)
+        if source not in wide:
+            wide[source] = self._wide(lost, active)
+        return wide[source]
 
     @staticmethod
     def _wide(lost: Counter[str], active: Counter[str]) -> str:

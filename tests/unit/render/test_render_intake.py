@@ -12,7 +12,6 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from dev.hub.schema import checker
-from policyhub.cluster import sources
 from policyhub.findings.asff import timestamp
 from policyhub.findings.digest import digest
 from policyhub.hub.client import product_arn as hub_product_arn
@@ -538,7 +537,6 @@ def test_partitions_and_arns_are_the_hub_s() -> None:
 def test_what_is_known_twice_is_the_same() -> None:
     """Constants whose home would load AWS's libraries."""
     assert intakes.PLAUSIBLE_AHEAD_SECONDS == view.PLAUSIBLE_AHEAD_SECONDS
-    assert targets.SEVERITIES == sources.SEVERITIES
     plurals = {(group, plural) for group, plurals in discovery._PLURALS.items() for plural in plurals}
     assert {(group, plural) for (group, _), plural in intakes.PLURALS.items()} == plurals
 
