@@ -113,6 +113,8 @@ class Sources:
         """API groups of which it is not known what they serve, and why."""
         self.superseded = Superseded(known=KNOWN_ENGINES, each=ENGINES_EACH)
         """Reports that engines left behind; it outlives each connection."""
+        self.ungraded = False
+        """Whether superseded reports have left findings to nobody: another report may have passed them before."""
         self.coverage = coverage((), discovered=False, unknown=())
         """Of the report APIs, as the ledger was told last."""
         self._absent: dict[str, int] = {}
@@ -278,6 +280,7 @@ class Sources:
             named = sorted({f"{engine}/{group}" for engine, group, _ in left})
             log.warning("frozen_reports", cluster=self._site.name, frozen=named)
             self._ledger.supersede(left, now=self._site.now())
+            self.ungraded = True
 
     async def catch_up(self) -> None:
         """Read the events that were put aside, since their namespace had written too much; move what is to be moved."""

@@ -27,6 +27,8 @@ REFRESH_SECONDS = 3600.0
 CLOCK_SLACK_MS = 5 * 60_000
 """A wall clock that is put right by less does no harm."""
 CLOCK_TOLD_MS = 60 * 60_000
+GRADE_MS = 10 * 60_000
+"""Between two more listings for reports that were superseded: whoever writes reports can bring that about."""
 COUNT_SECONDS = 15.0
 """Between two counts of what changes by time alone."""
 COUNT_AT_ONCE = 5_000
@@ -78,6 +80,7 @@ class Tick:
         self._moved_at = 0
         self._preview_due = 0
         self._refreshed_at = 0
+        self._graded_at = 0
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -130,11 +133,16 @@ class Tick:
             self._drift = drift
 
     def _grade(self) -> None:
-        """After an inventory, one more listing for the positive evidence about what nobody calls for."""
-        if not self._inventory.ungraded or not self._ledger.sources.reports_listed:
+        """After an inventory, or when reports were superseded, one more listing for the positive evidence about what
+        nobody calls for.
+        """
+        now = self._site.now()
+        again = self._sources.ungraded and now - self._graded_at >= GRADE_MS
+        if not (self._inventory.ungraded or again) or not self._ledger.sources.reports_listed:
             return
-        self._inventory.ungraded = False
+        self._inventory.ungraded = self._sources.ungraded = False
         if self._ledger.unclaimed():
+            self._graded_at = now
             self._sources.grade()
 
     def _weigh(self) -> None:

@@ -300,13 +300,17 @@ class Sources:
         about: Iterable[tuple[Subject, str]],
         changed: bool,
         now: int,
-    ) -> None:
-        """A report was read: which source says something of which object, and the newest time of each source."""
+    ) -> list[str]:
+        """A report was read: which source says something of which object, and the newest time of each source. Returns
+        the lost findings about these objects.
+        """
+        heard: list[str] = []
         if self.scans.expects:
             times = dict(newest)
             for of, source in about:
                 for id_ in self.scans.heard(source, of, times.get(source, 0)):
                     entry = self._entries[id_]
+                    heard.append(id_)
                     if not entry.heard and not entry.wanted:
                         entry.heard = now
                         entry.origin = key.origin  # the API that speaks of it now
@@ -314,3 +318,4 @@ class Sources:
         if round_ := self.scans.read(key, newest, changed=changed, now=now):
             namespaces = {key.namespace} if key.namespace else None
             self._free(News.REPORT, namespaces=namespaces, where=lambda entry: entry.source in round_)
+        return heard

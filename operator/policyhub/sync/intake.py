@@ -6,6 +6,7 @@
 | was read whole, and lacks what it reported | the claim ends: passed, if it says so, else omitted                   |
 | was not read whole, and lacks it           | the claim stands, unless it passes, or a truncated list would have it |
 | could not evaluate it                      | the claim stands, and it is no word about the finding                 |
+| passes a finding that was lost otherwise   | it is passed                                                          |
 | is gone                                    | its claims end silently; of a constraint, they are omitted            |
 | is rolled up otherwise                     | its claims move: that is no word about anything                       |
 
@@ -103,7 +104,9 @@ class Intake:
             self._sources.constraints.audit(key, audited or 0, lists=lists, complete=complete, boundary=boundary)
         else:
             counts = [(of, source) for of, source in about if self._desired.counts(source, key)]
-            self._sources.reported(key, newest=newest, about=counts, changed=changed, now=now)
+            heard = self._sources.reported(key, newest=newest, about=counts, changed=changed, now=now)
+            if heard and (clear := self._desired.passing(key, passed())):
+                self._clear((id_ for id_ in heard if id_ in clear), key=key, times=times)
         return changed
 
     def _withdraw(
@@ -171,8 +174,10 @@ class Intake:
 
         Only right once `reports_listed`: before, somebody may report them who was not heard yet.
         """
-        times = dict(newest)
-        for id_ in self._desired.passing(key, identities):
+        self._clear(self._desired.passing(key, identities), key=key, times=dict(newest))
+
+    def _clear(self, ids: Iterable[str], *, key: SourceKey, times: Mapping[str, int]) -> None:
+        for id_ in ids:
             entry = self._entries.get(id_)
             if entry is None or entry.wanted or entry.cleared:
                 continue

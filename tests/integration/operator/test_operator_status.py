@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from dev.cluster import ApiError
+from tests.integration.operator.test_operator_rollup import workload
 from tests.integration.operator.world import CRDS, Document, World, report, result
 
 CRD = f"{CRDS}/monitoredclusters.policyhub.dev"
@@ -48,6 +49,7 @@ def test_a_source_of_33000_characters(world: World) -> None:
     long = "!" + "x" * 33_000
     names = [f"n{number}" for number in range(LOST)]
     reports = [report(name, result("p", source=long), namespace="team-a") for name in names]
+    world.apply(*(workload("Deployment", name, namespace="team-a") for name in names))
     world.apply(report("web", result("limits")), *reports)
     world.monitor(archiveDelay="1s")
     world.start()

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Coroutine
 from datetime import UTC, datetime
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -20,6 +21,7 @@ from policyhub.kube.resource import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS, Re
 from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
 from policyhub.settings import Settings
+from policyhub.sync.entry import Known
 
 START = 1_790_000_000_000
 DELAY = 600_000
@@ -64,6 +66,9 @@ class Scene:
 
     def wanted(self) -> int:
         return sum(entry.wanted for entry in self.ledger.entries.values())
+
+    def cleared(self) -> int:
+        return sum(entry.cleared for entry in self.ledger.entries.values())
 
     def discover(self, *served: Resource, unknown: str = "", after: int = 60_000) -> None:
         self.time += after
@@ -211,3 +216,30 @@ def test_a_report_of_one_namespace_supersedes_none_of_another() -> None:
     assert not scene.sources.superseded.reports
     assert not scene.ledger.desired.superseded
     assert scene.wanted() == 2
+
+
+def test_a_pass_that_was_read_before_the_older_report_was_left_behind() -> None:
+    """The engine says it once: one more listing brings it again, and it ends what only the older report calls for."""
+    scene = Scene()
+    now = START // 1000
+    old, new = report(OLD, at=now - SUPERSEDED_AFTER_SECONDS - 1), report(NEW, at=now)
+    new["results"][0]["result"] = "pass"
+    scene.discover(OLD, NEW)
+    scene.list(OLD, old)
+    (entry,) = scene.ledger.entries.values()
+    scene.ledger.launch(entry)
+    scene.ledger.acknowledge(entry, Known(entry.digest, START - 60_000, START - 60_000, archived=False), now=START)
+    asked: list[Resource] = []
+    for source in scene.sources.watched.values():
+        source.reflector.request_relist = partial(asked.append, source.resource)  # type: ignore[method-assign]
+    scene.list(NEW, new)
+    assert not scene.wanted()
+    assert not scene.cleared()
+    scene.work.tick._grade()
+    assert NEW in asked
+    scene.list(NEW, new)
+    assert scene.cleared()
+    asked.clear()
+    scene.sources.ungraded = True
+    scene.work.tick._grade()
+    assert not asked  # whoever can write reports cannot have all of them listed again and again

@@ -274,6 +274,10 @@ def is_wanted(entry: Entry) -> bool:
     return entry.wanted
 
 
+def is_cleared(entry: Entry) -> bool:
+    return entry.cleared
+
+
 def test_superseded_reports_claim_nothing_and_clear_nothing() -> None:
     """What only they report is a silent loss; when they count again, it is desired again."""
     made = ledger()
@@ -293,6 +297,34 @@ def test_superseded_reports_claim_nothing_and_clear_nothing() -> None:
     made.supersede(frozenset(), now=NOW)
     assert is_wanted(entry)
     assert not made.agenda.held
+
+
+def test_a_pass_after_another_report_was_superseded() -> None:
+    """That the engine passed the object before is repeated by its next scan, which says nothing new: it is heard."""
+    made = ledger()
+    said = violation()
+
+    def passes(at: int) -> bool:
+        return made.read(
+            OPEN,
+            [],
+            complete=True,
+            passed=lambda: frozenset({said.identity}),
+            now=NOW,
+            newest=[("kyverno", at)],
+            about=[(said.subject, "kyverno")],
+        )
+
+    say(made, REPORT, said)
+    entry = sent(made, said)
+    passes(NOW // 1000)
+    assert is_wanted(entry)
+    made.supersede(frozenset({("kyverno", REPORT.group, "shop")}), now=NOW)
+    assert not is_wanted(entry)
+    passes(NOW // 1000 - 1)
+    assert not is_cleared(entry)
+    passes(NOW // 1000 + 1)
+    assert is_cleared(entry)
 
 
 def test_new_findings_wait_for_the_other_report_api() -> None:
