@@ -202,6 +202,14 @@ def drop_old_reports(stage: Stage) -> None:
     stage.until(lambda: not stage.mirror.of("wgpolicyk8s.io").severities, "the old reports to be gone")
 
 
+def wipe_reports(stage: Stage) -> None:
+    """All of them, at once, while Kyverno is at work: it writes them again as its scan comes by."""
+    before, began = stage.claims(), time.time()
+    delete_reports(stage)
+    stage.until(lambda: stage.scene.scanned(began), "Kyverno to look at all of it again")
+    stage.until(lambda: stage.claims() == before, "the same results as before")
+
+
 def delete_reports(stage: Stage) -> None:
     """Of the older API."""
     for kind in ("policyreports", "clusterpolicyreports"):
@@ -254,6 +262,7 @@ STEPS = (
     Step("delete a template", delete_template, LESS, by("HarbourEscalation")),
     Step("delete a namespace", delete_namespace, LESS, within("analytics")),
     Step("kill Kyverno", kill(lambda s: s.kyverno, lambda s, t: s.scene.scanned(t)), NOTHING),
+    Step("wipe Kyverno's reports", wipe_reports, NOTHING),
     Step("kill Gatekeeper", kill(lambda s: s.gatekeeper, lambda s, t: s.scene.audited(t)), NOTHING),
     Step("kill the controllers for a while", kill_controllers, frozenset({"changed"}), named("ledger-api")),
     Step("start them again", start_controllers, LESS, named("ledger-api")),

@@ -2,7 +2,8 @@
 
 GetFindings lags, so for a while an acknowledgement knows better than what is read. A ledger ends with its data plane:
 at a change of the spec, when the MonitoredCluster is created again, at a reconnect to a rebuilt cluster. What it had
-been told is still true then, and the ledger that follows it starts from here for the ids that are here.
+been told is still true then, and the ledger that follows it starts from here for the ids that are here. A call that the
+ended ledger had under way may be answered, or not, after that: the ledger that follows is told of it at once.
 
 Invariants
 * Ids carry the identity of their cluster, so one of these serves all clusters of an account and Region.
@@ -11,7 +12,8 @@ Invariants
 Pure: no I/O, no clock; times are milliseconds of a clock that never jumps.
 """
 
-from typing import NamedTuple
+from collections import defaultdict
+from typing import NamedTuple, Protocol
 
 from policyhub.sync.entry import Known
 
@@ -20,9 +22,23 @@ RECENT_MS = 15 * 60_000
 `policyhub.sync.observed`."""
 
 
+def sign(cluster_uid: str, id_: str) -> str:
+    """What an acknowledgement of this very cluster is known by."""
+    return f"{cluster_uid}/{id_}"
+
+
 class _Noted(NamedTuple):
     known: Known
     at: int
+
+
+class Follower(Protocol):
+    """What of a ledger is told of calls that are not its own."""
+
+    @property
+    def cluster_uid(self) -> str: ...
+
+    def overtake(self, id_: str, *, now: int, answered: bool) -> None: ...
 
 
 class Acknowledged:
@@ -31,15 +47,43 @@ class Acknowledged:
     def __init__(self) -> None:
         self._noted: dict[str, _Noted] = {}
         """The oldest first."""
+        self._followers: defaultdict[str, list[Follower]] = defaultdict(list)
+        """By the uid of their cluster."""
 
     def __len__(self) -> int:
         return len(self._noted)
 
-    def note(self, id_: str, known: Known, now: int) -> None:
+    def follow(self, follower: Follower) -> None:
+        """Tell this one what becomes of other ledgers' calls about its cluster."""
+        self._followers[follower.cluster_uid].append(follower)
+
+    def unfollow(self, follower: Follower) -> None:
+        """It has ended; nothing happens if it was never followed."""
+        followers = self._followers.get(follower.cluster_uid, [])
+        if follower in followers:
+            followers.remove(follower)
+        if not followers:
+            self._followers.pop(follower.cluster_uid, None)
+
+    def note(self, by: Follower, id_: str, known: Known, now: int) -> None:
         """Security Hub took this import of the finding."""
-        self._noted.pop(id_, None)
-        self._noted[id_] = _Noted(known, now)
+        signed = sign(by.cluster_uid, id_)
+        before = self._noted.get(signed)
+        if before is not None and before.known.updated_at > known.updated_at:
+            return  # the answers came in another order: Security Hub has ignored the older import
+        self._noted.pop(signed, None)
+        self._noted[signed] = _Noted(known, now)
         self.prune(now)
+        self._tell(by, id_, now=now, answered=True)
+
+    def doubt(self, by: Follower, id_: str, now: int) -> None:
+        """Security Hub may or may not have taken an import of the finding."""
+        self._tell(by, id_, now=now, answered=False)
+
+    def _tell(self, by: Follower, id_: str, *, now: int, answered: bool) -> None:
+        for follower in self._followers.get(by.cluster_uid, ()):
+            if follower is not by:
+                follower.overtake(id_, now=now, answered=answered)
 
     def recent(self, id_: str, now: int) -> Known | None:
         """The finding as it was acknowledged, if that is recent."""

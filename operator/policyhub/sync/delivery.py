@@ -78,8 +78,7 @@ class Delivery:
         try:
             result = await self._hub.import_findings([s.body for s in batch])
         except Unavailable as error:
-            for s in batch:
-                s.feed.ledger.unanswered(s.entry, s.known)
+            self._doubt(batch)
             self._pause.back_off(error)
             return
         except HubError as error:
@@ -88,11 +87,16 @@ class Delivery:
             self._pause.back_off(error)
             return
         except BaseException:  # cancelled, or a mistake of ours: the outcome is unknown either way
-            for s in batch:
-                s.feed.ledger.unanswered(s.entry, s.known)
+            self._doubt(batch)
             raise
         self._pause.judge(result)
         self._write(batch, result)
+
+    def _doubt(self, batch: list[Shipment]) -> None:
+        """No answer came: these may have been written."""
+        for s in batch:
+            s.feed.ledger.unanswered(s.entry, s.known)
+            self._acknowledged.doubt(s.feed.ledger.observed, s.entry.id, self._now())
 
     def _write(self, batch: list[Shipment], result: ImportResult) -> None:
         """The answers, into the ledgers."""
@@ -110,7 +114,7 @@ class Delivery:
                 took[s.change].observe(max(0, now - s.entry.pending_since) / 1000)
             s.feed.ledger.shares.spend(s.feed.ledger.namespace(s.entry.id), now=now)
             s.feed.ledger.acknowledge(s.entry, s.known, now=now)
-            self._acknowledged.note(s.feed.ledger.observed.signed(s.entry.id), s.known, now)
+            self._acknowledged.note(s.feed.ledger.observed, s.entry.id, s.known, now)
             self._settle(s.feed, s.entry, now=now)
             sent[s.change] += 1
         for change, number in sent.items():

@@ -104,10 +104,12 @@ class Engine:
 
     def attach(self, feed: Feed) -> None:
         self.feeds.append(feed)
+        self.acknowledged.follow(feed.ledger.observed)
         self.wake()
 
     def detach(self, feed: Feed) -> None:
         self.feeds.remove(feed)
+        self.acknowledged.unfollow(feed.ledger.observed)
 
     async def run(self) -> None:
         """Work until cancelled. Calls that are under way are cancelled with it."""

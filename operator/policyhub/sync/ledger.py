@@ -360,7 +360,9 @@ class Ledger:
             entry = self.entries.get(id_)
             if entry is not None and not entry.in_flight:
                 self._touch(entry)
-        return min((due for due in (self.agenda.next_timer, self.observed.next_doubt) if due is not None), default=None)
+        return min(
+            (due for due in (self.agenda.next_timer, self.observed.doubts.next) if due is not None), default=None
+        )
 
     def unclaimed(self) -> bool:
         """Whether Security Hub has an active finding that nobody reports."""

@@ -8,12 +8,12 @@
 Pure: no I/O, no clock; times are Unix milliseconds.
 """
 
-import heapq
 from collections.abc import Callable, Iterable
 
 import msgspec
 
-from policyhub.sync.acknowledged import Acknowledged
+from policyhub.sync.acknowledged import Acknowledged, sign
+from policyhub.sync.doubts import LATE_MS, Doubts
 from policyhub.sync.entry import NEW, Entry, Held, Known
 from policyhub.sync.lanes import Queue
 from policyhub.sync.outcomes import Outcomes
@@ -24,7 +24,7 @@ ACK_OVERRULES_MS = 15 * 60 * 1000
 """GetFindings is eventually consistent: what it says never overrules an acknowledgement younger than this."""
 MISSED_MANY = 100
 """Findings that one part of an inventory may lack and that are asked for by id; more are taken as lost at once, for a
-hub that was emptied: 20 by a look-up are slower than 100 by an import."""
+hub that was emptied."""
 
 
 class Observed:
@@ -70,8 +70,8 @@ class Observed:
         """Whether the inventory was given up for now: what is desired is sent without having been read."""
         self.quarantine = Quarantine()
         """Findings under this cluster's prefix that carry another cluster's uid."""
-        self._doubts: list[tuple[int, str]] = []
-        """Ids to be read by id later: an inventory contradicted a fresh acknowledgement."""
+        self.doubts = Doubts()
+        """Ids to be read by id later: what was read contradicts a fresh acknowledgement, or may have been too early."""
         self._looked: set[str] = set()
         """Ids read by id before the inventory reached them."""
         self._asked_again: set[str] = set()
@@ -108,15 +108,11 @@ class Observed:
             self.unread.discard(id_)
             self._touch(self._entries[id_])
 
-    def signed(self, id_: str) -> str:
-        """What an acknowledgement of this very cluster is known by."""
-        return f"{self.cluster_uid}/{id_}"
-
     def recall(self, entry: Entry, *, now: int) -> bool:
         """Take what Security Hub has lately told another ledger of the finding; whether there was anything."""
         if not self._acknowledged:
             return False
-        signed = self.signed(entry.id)
+        signed = sign(self.cluster_uid, entry.id)
         known = self._acknowledged.recent(signed, now)
         if known is None:
             return False
@@ -127,6 +123,20 @@ class Observed:
         self.know(entry, known)
         return True
 
+    def overtake(self, id_: str, *, now: int, answered: bool) -> None:
+        """A call that another ledger of this cluster began, before this one did, was answered, or never will be. What
+        is in a call of ours was composed later, and overrules it.
+        """
+        entry = self._entries.get(id_)
+        if not answered:
+            self.doubts.add(id_, at=now + LATE_MS)
+        if entry is None or entry.in_flight:
+            return
+        if not answered:
+            self.look(id_)
+        elif self.recall(entry, now=now):
+            self._taken(entry)
+
     def await_reading(self, entry: Entry) -> None:
         """It is not sent before it has been read; what is no backlog is asked for by id."""
         self.unread.add(entry.id)
@@ -134,7 +144,6 @@ class Observed:
             self.look(entry.id)
 
     def forget(self, id_: str) -> None:
-        """It is not desired, and nothing is known of it."""
         self.unread.discard(id_)
         self.lookups.discard(id_)
         self.outcomes.forget(id_)
@@ -214,7 +223,7 @@ class Observed:
             return
         if id_ not in self._asked_again:
             self._asked_again.add(id_)
-            heapq.heappush(self._doubts, (now + ACK_OVERRULES_MS + 1, id_))
+            self.doubts.add(id_, at=now + ACK_OVERRULES_MS + 1)
         self.unread.discard(id_)
         self.lookups.discard(id_)
         entry = self._entries.get(id_)
@@ -234,7 +243,9 @@ class Observed:
         entry = self._entries.get(held.id) or self._meet_new(held, now=now)
         if entry.in_flight:
             return
-        if moment - entry.acknowledged <= ACK_OVERRULES_MS:
+        # Nothing but an import moves `UpdatedAt`: a later one was imported after what was acknowledged.
+        later = entry.known is not None and held.known.updated_at > entry.known.updated_at
+        if moment - entry.acknowledged <= ACK_OVERRULES_MS and not later:
             if entry.known != held.known:
                 self._doubt(entry)
             else:
@@ -253,6 +264,10 @@ class Observed:
             if not entry.uncalled:
                 entry.uncalled = now
         self.know(entry, known)
+        self._taken(entry)
+
+    def _taken(self, entry: Entry) -> None:
+        """What Security Hub has of it is known now."""
         if not entry.wanted:
             self._on_stored(entry)
         self._touch(entry)
@@ -263,8 +278,7 @@ class Observed:
         entry.source, entry.policy = held.source, held.policy
         entry.origin, entry.rule, entry.place, entry.uncalled = held.origin, held.rule, held.place, now
         if self.recall(entry, now=now):
-            self._on_stored(entry)
-            self._touch(entry)
+            self._taken(entry)
         return entry
 
     def _miss(self, entry: Entry, *, many: bool, moment: int) -> None:
@@ -296,7 +310,7 @@ class Observed:
 
     def _doubt(self, entry: Entry) -> None:
         """GetFindings contradicts a fresh acknowledgement: it is asked again when that is fresh no longer."""
-        heapq.heappush(self._doubts, (entry.acknowledged + ACK_OVERRULES_MS + 1, entry.id))
+        self.doubts.add(entry.id, at=entry.acknowledged + ACK_OVERRULES_MS + 1)
 
     # -- look-ups -------------------------------------------------------------------------------------------------
 
@@ -344,16 +358,10 @@ class Observed:
             self._touch(entry)
 
     def due(self, now: int) -> None:
-        """Look up what was doubted long enough ago."""
-        while self._doubts and self._doubts[0][0] <= now:
-            _, id_ = heapq.heappop(self._doubts)
+        for id_ in self.doubts.due(now):
             self._asked_again.discard(id_)
             if id_ in self._entries or id_ in self.quarantine.ids:
                 self.look(id_)
-
-    @property
-    def next_doubt(self) -> int | None:
-        return self._doubts[0][0] if self._doubts else None
 
     # -- our own imports ------------------------------------------------------------------------------------------
 
@@ -388,6 +396,5 @@ class Observed:
         self.know(entry, msgspec.structs.replace(known, digest="", archived=False))
 
     def reject(self, entry: Entry, sent_digest: str) -> None:
-        """Security Hub refuses this content for good: it is not sent again until it changes."""
         self.outcomes.forget(entry.id)
         entry.rejected = sent_digest

@@ -16,7 +16,9 @@ from policyhub.hub.client import HubClient
 from policyhub.hubs import KEPT_SECONDS, PLACES_KEPT, Hubs, Key
 from policyhub.metrics import Metrics
 from policyhub.settings import Settings
+from policyhub.sync.acknowledged import sign
 from policyhub.sync.entry import Known
+from tests.unit.sync.test_acknowledged import Sender
 
 ACCOUNT, REGION = "111122223333", "eu-west-1"
 CHANGES = 1_000
@@ -165,11 +167,11 @@ async def test_acknowledgements_outlive_their_hub_for_as_long_as_they_are_recent
     """
     async with stand() as made:
         _, engine = made.hubs.open(key("arn:aws:iam::111122223333:role/a"))
-        engine.acknowledged.note("policyhub/alpha/1", KNOWN, 0)
+        engine.acknowledged.note(Sender("uid"), "policyhub/alpha/1", KNOWN, 0)
         made.hubs.release(key("arn:aws:iam::111122223333:role/a"))
         made.time = KEPT_SECONDS
         _, engine = made.hubs.open(key("arn:aws:iam::111122223333:role/b"))
-        assert engine.acknowledged.recent("policyhub/alpha/1", 0) == KNOWN
+        assert engine.acknowledged.recent(sign("uid", "policyhub/alpha/1"), 0) == KNOWN
         for elsewhere in (key(account="444455556666"), key(region="eu-central-1")):
             _, other = made.hubs.open(elsewhere)
             assert not other.acknowledged

@@ -17,6 +17,7 @@ from policyhub.hub.errors import AccessLost, Failure, HubError, Throttled, Unava
 from policyhub.metrics import Metrics
 from policyhub.sources.violation import Identity, SourceKey, Subject, Violation
 from policyhub.sync import figures
+from policyhub.sync.acknowledged import sign
 from policyhub.sync.engine import Engine
 from policyhub.sync.entry import Coverage, Held, Known
 from policyhub.sync.feed import Feed
@@ -24,6 +25,7 @@ from policyhub.sync.ledger import Ledger
 from policyhub.sync.observed import ACK_OVERRULES_MS
 from policyhub.sync.plan import Rules
 from policyhub.sync.quarantine import MANY
+from tests.unit.sync.test_acknowledged import Sender
 
 NOW = 1_790_000_000_000
 ORIGIN = "policyreports.wgpolicyk8s.io"
@@ -627,12 +629,29 @@ async def test_what_was_acknowledged_outlives_the_ledger() -> None:
         world.hub.answers = [{id_of(1): Failure("InvalidInput", "no", "permanent")}]
         world.say([1, 2])
         await until(lambda: bool(world.hub.calls) and not world.pending())
-        noted, signed = world.engine.acknowledged, world.ledger.observed.signed
+        noted, uid = world.engine.acknowledged, world.ledger.cluster_uid
         known = world.ledger.entries[id_of(2)].known
         assert known is not None
-        assert noted.recent(signed(id_of(2)), world.now) == known
-        assert noted.recent(signed(id_of(1)), world.now) is None
+        assert noted.recent(sign(uid, id_of(2)), world.now) == known
+        assert noted.recent(sign(uid, id_of(1)), world.now) is None
         world.hub.answers = [AccessLost("NotEnabled", "off", code="InvalidAccessException")]
         world.say([1, 2, 3])
         await until(lambda: len(world.hub.calls) == 2)
         await until(lambda: not noted)
+
+
+@pytest.mark.parametrize("answered", [True, False])
+async def test_a_call_that_ends_after_its_ledger(*, answered: bool) -> None:
+    """The ledger that was attached in its place is told of what became of it."""
+    async with working() as world:
+        world.hub.seconds = 0.5
+        if not answered:
+            world.hub.answers = [Unavailable("no answer", code="Timeout")]
+        world.say([1])
+        await until(lambda: bool(world.hub.calls))
+        world.engine.detach(world.feed)
+        told = Sender(world.ledger.cluster_uid)
+        world.engine.acknowledged.follow(told)
+        await until(lambda: bool(told.told))
+        assert told.told == [(id_of(1), answered)]
+        world.engine.attach(world.feed)

@@ -3,11 +3,30 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policyhub.sync.acknowledged import RECENT_MS, Acknowledged
-from policyhub.sync.entry import Known
+from policyhub.sync.acknowledged import RECENT_MS, Acknowledged, sign
+from policyhub.sync.doubts import LATE_MS
+from policyhub.sync.entry import Entry, Held, Known
+from policyhub.sync.ledger import Ledger
 from policyhub.sync.observed import ACK_OVERRULES_MS
+from policyhub.sync.plan import Change
+from tests.unit.sync.test_evidence import LIVE, REPORT, act, entry_of, say, violation
 
 NOW = 1_790_000_000_000
+
+
+class Sender:
+    """A ledger of a cluster, as far as it is told of others' calls."""
+
+    def __init__(self, cluster_uid: str = "uid") -> None:
+        self.cluster_uid = cluster_uid
+        self.told: list[tuple[str, bool]] = []
+
+    def overtake(self, id_: str, *, now: int, answered: bool) -> None:
+        self.told.append((id_, answered))
+
+
+SENDER = Sender()
+A, B = sign("uid", "a"), sign("uid", "b")
 
 
 def known(updated_at: int, *, archived: bool = False) -> Known:
@@ -20,20 +39,105 @@ def test_it_is_the_time_for_which_an_acknowledgement_overrules() -> None:
 
 def test_the_last_one_holds_for_a_quarter_of_an_hour() -> None:
     noted = Acknowledged()
-    noted.note("a", known(1), NOW)
-    noted.note("a", known(2, archived=True), NOW + 1000)
-    assert noted.recent("a", NOW + 1000 + RECENT_MS) == known(2, archived=True)
-    assert noted.moment("a") == NOW + 1000
-    assert noted.recent("a", NOW + 1001 + RECENT_MS) is None
-    assert noted.recent("b", NOW) is None
-    assert noted.moment("b") == 0
+    noted.note(SENDER, "a", known(1), NOW)
+    noted.note(SENDER, "a", known(2, archived=True), NOW + 1000)
+    assert noted.recent(A, NOW + 1000 + RECENT_MS) == known(2, archived=True)
+    assert noted.moment(A) == NOW + 1000
+    assert noted.recent(A, NOW + 1001 + RECENT_MS) is None
+    assert noted.recent(B, NOW) is None
+    assert noted.moment(B) == 0
+
+
+def test_answers_in_another_order() -> None:
+    """Security Hub ignores an import that is not later than what it has: so does what is kept."""
+    noted = Acknowledged()
+    noted.note(SENDER, "a", known(2), NOW)
+    noted.note(SENDER, "a", known(1, archived=True), NOW + 1)
+    assert noted.recent(A, NOW + 1) == known(2)
+
+
+def test_who_is_told() -> None:
+    """Those that follow the same cluster, until they end; never the one whose call it was."""
+    noted, other, ended, elsewhere = Acknowledged(), Sender(), Sender(), Sender("another")
+    for follower in (SENDER, other, ended, elsewhere):
+        noted.follow(follower)
+    noted.unfollow(ended)
+    noted.unfollow(ended)
+    noted.note(SENDER, "a", known(1), NOW)
+    noted.doubt(SENDER, "b", NOW)
+    assert other.told == [("a", True), ("b", False)]
+    assert SENDER.told == ended.told == elsewhere.told == []
+
+
+# -- a ledger whose predecessor had an archive under way --------------------------------------------------------------
+
+
+def successor(noted: Acknowledged) -> tuple[Ledger, Ledger, Entry, Known]:
+    """Two ledgers of a cluster, the finding as both know it, and what the first has made of it in a call under way."""
+    first, second = (
+        Ledger(
+            cluster_id="alpha",
+            cluster_uid="uid",
+            default_severity="MEDIUM",
+            on_dirty=lambda: None,
+            acknowledged=noted,
+        )
+        for _ in range(2)
+    )
+    for ledger in (first, second):
+        ledger.sources.list_reports(listed=True)
+        ledger.sources.cover(REPORT.origin, LIVE)
+        say(ledger, REPORT, violation())
+        entry = entry_of(ledger, violation())
+        active = Known(entry.digest, 1, NOW, archived=False)
+        held = Held(entry.id, active, "uid", REPORT.origin, "r", source="kyverno", place=violation().place)
+        ledger.observed.take_part("", [held], now=NOW)
+        ledger.finish_inventory()
+        assert act(ledger, entry, now=NOW) is None
+        noted.follow(ledger.observed)
+    first.launch(entry_of(first, violation()))
+    return first, second, entry, Known(entry.digest, 1, NOW + 1, archived=True)
+
+
+def test_an_archive_that_is_acknowledged_after_its_ledger_ended() -> None:
+    """The ledger that follows brings the finding back at once."""
+    noted = Acknowledged()
+    first, second, entry, archived = successor(noted)
+    noted.note(first.observed, entry.id, archived, NOW + 1)
+    assert entry.known == archived
+    assert entry.id in second.agenda.dirty
+    assert act(second, entry, now=NOW + 1) is Change.REACTIVATED
+
+
+def test_an_archive_that_is_never_answered_after_its_ledger_ended() -> None:
+    """The finding is read at once and a minute later, and what is read counts although an acknowledgement is fresh."""
+    noted = Acknowledged()
+    first, second, entry, archived = successor(noted)
+    entry.acknowledged = NOW
+    noted.doubt(first.observed, entry.id, NOW + 1)
+    for late in (1, LATE_MS + 1):
+        second.wake(NOW + late)
+        assert second.observed.take_lookups(20) == [entry.id]
+        read = Known(entry.digest, 1, NOW, archived=False) if late == 1 else archived
+        held = Held(entry.id, read, "uid", REPORT.origin, "r", source="kyverno", place=violation().place)
+        second.observed.answer(entry.id, held, now=NOW + late)
+    assert act(second, entry, now=NOW + late) is Change.REACTIVATED
+
+
+def test_what_is_in_a_call_overrules_an_older_one() -> None:
+    noted = Acknowledged()
+    first, second, entry, archived = successor(noted)
+    before = entry.known
+    second.launch(entry)
+    noted.note(first.observed, entry.id, archived, NOW + 1)
+    assert entry.known == before
 
 
 def test_nothing_is_left_of_a_hub_that_was_switched_off() -> None:
     noted = Acknowledged()
-    noted.note("a", known(1), NOW)
+    noted.note(SENDER, "a", known(1), NOW)
     noted.clear()
-    assert noted.recent("a", NOW) is None
+    assert noted.recent(A, NOW) is None
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, RECENT_MS)), max_size=60))
@@ -43,11 +147,11 @@ def test_no_more_is_kept_than_was_sent_lately(steps: list[tuple[str, int]]) -> N
     model: dict[str, tuple[int, int]] = {}
     for number, (id_, later) in enumerate(steps):
         now += later
-        noted.note(id_, known(number), now)
+        noted.note(SENDER, id_, known(number), now)
         model[id_] = (number, now)
         recent = {id_: number for id_, (number, at) in model.items() if now - at <= RECENT_MS}
         assert len(noted) == len(recent)
-        found = {id_: noted.recent(id_, now) for id_ in "abcdef"}
+        found = {id_: noted.recent(sign("uid", id_), now) for id_ in "abcdef"}
         assert {id_: each.updated_at for id_, each in found.items() if each is not None} == recent
     noted.prune(now + RECENT_MS + 1)
     assert not noted
