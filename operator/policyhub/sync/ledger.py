@@ -305,8 +305,15 @@ class Ledger:
             return
         self.agenda.done(entry.id)
         entry.pending_since = 0
-        if not entry.calls and entry.known is None:
+        if not entry.calls:
+            self._rest(entry)
+
+    def _rest(self, entry: Entry) -> None:
+        """Nobody reports it, and nothing is to be done about it."""
+        if entry.known is None:
             self._drop(entry)
+        elif entry.known.archived:
+            self.observed.archive.put(entry.id)
 
     def _touch(self, entry: Entry) -> None:
         alive = bool(entry.calls) or (entry.known is not None and not entry.known.archived)
@@ -331,6 +338,17 @@ class Ledger:
         entry.share = self.namespace(entry.id) if alive else None
         if entry.share is not None:
             self.shares.findings.add(entry.share, 1)
+
+    def _forget_archived(self, *, now: int) -> None:
+        """Keep only the latest of what is archived and nobody reports."""
+        for id_ in self.observed.archive.excess():
+            entry = self.entries.get(id_)
+            if entry is None or entry.calls or entry.known is None or not entry.known.archived:
+                continue
+            if entry.in_flight or id_ in self.agenda.dirty:
+                continue  # it is put back when it has been decided
+            self._drop(entry)
+            self.observed.archive.drop(id_, now=now)
 
     def _drop(self, entry: Entry) -> None:
         del self.entries[entry.id]
@@ -406,6 +424,7 @@ class Ledger:
     def weigh(self, *, now: int) -> tuple[set[str], set[str]]:
         """Note what the guard holds; returns the sources newly held and newly released."""
         self._explain(now=now)
+        self._forget_archived(now=now)
         held, released = self.guard.weigh(now=now)
         for unit in released:
             for id_ in self.guard.waiting(unit):

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from policyhub.sync.acknowledged import Acknowledged, sign
+from policyhub.sync.archive import Archive
 from policyhub.sync.doubts import LATE_MS, Doubts
 from policyhub.sync.entry import NEW, Entry, Held, Known
 from policyhub.sync.lanes import Queue
@@ -77,6 +78,7 @@ class Observed:
         self._asked_again: set[str] = set()
         """Quarantined ids that are to be read by id later: their owner may have let them go."""
         self.outcomes = Outcomes()
+        self.archive = Archive()
         self._prefix = f"policyhub/{cluster_id}/"
         self._entries = entries
         self._standings = standings
@@ -94,6 +96,8 @@ class Observed:
     def is_read(self, id_: str) -> bool:
         if self.unavailable or id_ in self._looked or id_ in self.quarantine.ids:
             return True
+        if id_ in self.archive:
+            return False
         digits = id_.rpartition("/")[2]
         return any(digits[:n] in self.parts for n in range(5))  # the inventory's parts have up to four digits
 
@@ -138,9 +142,9 @@ class Observed:
             self._taken(entry)
 
     def await_reading(self, entry: Entry) -> None:
-        """It is not sent before it has been read; what is no backlog is asked for by id."""
+        """It is not sent before it has been read; what no inventory will bring in time is asked for by id."""
         self.unread.add(entry.id)
-        if not entry.backlog:
+        if not entry.backlog or entry.id in self.archive:
             self.look(entry.id)
 
     def forget(self, id_: str) -> None:
@@ -165,7 +169,10 @@ class Observed:
         for entry in missed:
             self._miss(entry, many=len(missed) > MISSED_MANY, moment=moment)
         for held in found.values():
-            self._take(held, now=now, moment=moment)
+            if held.known.archived and held.id not in self._entries and held.id in self.archive:
+                self.archive.drop(held.id, now=now)
+            else:
+                self._take(held, now=now, moment=moment)
         self.parts.add(digits)
         reached = [i for i in self.unread if i.startswith(prefix) and not self.awaits(self._entries[i])]
         self.unread.difference_update(reached)
@@ -371,6 +378,8 @@ class Observed:
         if change:
             self._on_active(entry, change)
             self._standings.activate(entry, change)
+        if entry.known is None and known is not None:
+            self.archive.take(entry.id)
         entry.known = known
 
     def acknowledge(self, entry: Entry, known: Known, *, now: int) -> None:

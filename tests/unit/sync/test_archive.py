@@ -1,0 +1,127 @@
+"""Archived findings that nobody reports: only the latest are kept whole, and one that comes back is read first."""
+
+from policyhub.findings.identity import finding_id
+from policyhub.sources.violation import SourceKey, Violation
+from policyhub.sync.archive import DAY_MS, DAYS, Archive
+from policyhub.sync.entry import Held, Known
+from policyhub.sync.ledger import Ledger
+from policyhub.sync.plan import Change
+from tests.unit.sync.test_evidence import NOW, REPORT, act, entry_of, ledger, say, sent, violation
+
+LATEST = 3
+
+
+def id_(number: int) -> str:
+    return finding_id("alpha", violation(f"web{number}").identity)
+
+
+def small() -> Ledger:
+    made = ledger()
+    made.observed.archive = Archive(latest=LATEST)
+    return made
+
+
+def key(number: int) -> SourceKey:
+    return SourceKey(REPORT.group, REPORT.resource, REPORT.namespace, f"r{number}")
+
+
+def end(made: Ledger, number: int) -> Violation:
+    """A violation that came and went, and whose finding is archived."""
+    said = violation(f"web{number}")
+    say(made, key(number), said)
+    sent(made, said)
+    made.read(key(number), [], complete=True, passed=lambda: frozenset({said.identity}), now=NOW)
+    entry = sent(made, said, archived=True)
+    assert act(made, entry, now=NOW) is None
+    return said
+
+
+def test_only_the_latest_are_kept() -> None:
+    made = small()
+    for number in range(10):
+        end(made, number)
+        made.weigh(now=NOW)
+    assert list(made.entries) == [id_(7), id_(8), id_(9)]
+    assert len(made.observed.archive) == 7
+
+
+def test_one_that_comes_back_is_read_first() -> None:
+    """Its `CreatedAt` stays; what Security Hub has forgotten is new."""
+    made = small()
+    said = [end(made, number) for number in range(6)]
+    made.weigh(now=NOW)
+    for number in (0, 1):
+        say(made, key(number), said[number])
+    assert made.observed.take_lookups(20) == [id_(0), id_(1)]
+    assert not [i for i in made.agenda.dirty if i in {id_(0), id_(1)}]
+    known = Known("d", NOW - 5, NOW, archived=True)
+    held = Held(id_(0), known, "uid-1", REPORT.origin, "r", source="kyverno", place=said[0].place)
+    made.observed.answer(id_(0), held, now=NOW)
+    made.observed.answer(id_(1), None, now=NOW)
+    entry = entry_of(made, said[0])
+    assert entry.known == known
+    assert act(made, entry, now=NOW) is Change.REACTIVATED
+    assert act(made, entry_of(made, said[1]), now=NOW) is Change.NEW
+    say(made, key(9), violation("never"))
+    assert not made.observed.take_lookups(20)
+
+
+def test_one_of_a_first_listing_is_read_too() -> None:
+    """An inventory that has passed it brings it no more."""
+    made = small()
+    said = [end(made, number) for number in range(4)]
+    made.weigh(now=NOW)
+    made.read(key(0), [(said[0], None)], complete=True, passed=frozenset, now=NOW, backlog=True)
+    assert made.observed.take_lookups(20) == [id_(0)]
+
+
+def test_an_inventory_does_not_bring_them_back() -> None:
+    made = small()
+    said = [end(made, number) for number in range(6)]
+    made.weigh(now=NOW)
+    before = list(made.entries)
+    known = Known("d", NOW, NOW, archived=True)
+    made.observed.take_part(
+        "",
+        [
+            Held(id_(n), known, "uid-1", REPORT.origin, "r", source="kyverno", place=one.place)
+            for n, one in enumerate(said)
+        ],
+        now=NOW + DAY_MS,
+    )
+    assert list(made.entries) == before
+    made.observed.take_part(
+        "",
+        [Held(id_(0), Known("d", NOW, NOW, archived=False), "uid-1", REPORT.origin, "r", source="kyverno")],
+        now=NOW + DAY_MS,
+    )
+    assert id_(0) in made.entries  # somebody has activated it
+
+
+def test_what_is_reported_is_not_dropped() -> None:
+    """Nor is what is under way, or to be decided."""
+    made = small()
+    said = [end(made, number) for number in range(6)]
+    say(made, key(0), said[0])
+    made.launch(made.entries[id_(1)])
+    made.weigh(now=NOW)
+    assert {id_(0), id_(1)} < made.entries.keys()
+    assert id_(2) not in made.entries
+
+
+def test_ids_are_forgotten_when_security_hub_has_forgotten_them() -> None:
+    archive = Archive()
+    archive.drop(id_(1), now=NOW)
+    archive.drop(id_(2), now=NOW + DAYS * DAY_MS - DAY_MS)
+    assert id_(1) in archive
+    archive.drop(id_(3), now=NOW + DAYS * DAY_MS)
+    assert id_(1) not in archive
+    assert id_(2) in archive
+
+
+def test_there_are_never_more_than_that() -> None:
+    archive = Archive(most=10)
+    for number in range(25):
+        archive.drop(id_(number), now=NOW + number // 4 * DAY_MS)
+        assert len(archive) <= 10
+    assert id_(24) in archive
