@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
+from policyhub.clocks import WallMs
 from policyhub.findings.asff import timestamp
 from policyhub.hub.inventory import milliseconds
 from policyhub.kube.connection import Connection
@@ -22,8 +23,8 @@ LONGEST_MS = 24 * 3600 * 1000
 """An approval is for what a person has looked at: no longer than a day."""
 
 
-def parse(text: str) -> dict[str, int]:
-    """Until when (Unix ms) each source is approved of; what cannot be read approves of nothing."""
+def parse(text: str) -> dict[str, WallMs]:
+    """Until when each source is approved of; what cannot be read approves of nothing."""
     approved = {}
     for word in text.split(","):
         source, _, moment = word.strip().rpartition("@")
@@ -45,7 +46,7 @@ def unquoted(word: str) -> str:
         return word
 
 
-def merged(text: str, *, source: str, until: int, now: int) -> str:
+def merged(text: str, *, source: str, until: WallMs, now: WallMs) -> str:
     """The annotation with one approval more, and without those that have ended."""
     approved = {name: end for name, end in parse(text).items() if end > now} | {source: until}
     return ",".join(f"{quoted(name)}@{timestamp(end)}" for name, end in sorted(approved.items()))
@@ -62,7 +63,7 @@ class _Monitored(msgspec.Struct):
 _monitored = msgspec.json.Decoder(_Monitored)
 
 
-async def approve(home: Connection, path: str, *, source: str, until: int, now: int) -> None:
+async def approve(home: Connection, path: str, *, source: str, until: WallMs, now: WallMs) -> None:
     """Annotate the MonitoredCluster at `path`. Raises Refused, Unreachable."""
     found = decoded(_monitored, await home.get(path), lambda why: Unreachable(f"{path} is no MonitoredCluster: {why}"))
     text = merged(found.metadata.annotations.get(ANNOTATION, ""), source=source, until=until, now=now)

@@ -13,6 +13,7 @@ from typing import TypeVar
 from prometheus_client import Gauge
 
 from policyhub.ages import DAY
+from policyhub.clocks import NEVER, UNDATED, SteadyMs, WallMs
 from policyhub.metrics import Metrics
 from policyhub.sync import figures
 from policyhub.sync.admission import Admission
@@ -41,8 +42,8 @@ class Seen:
     origin: str
     trouble: str = ""
     """The reason why it is not seen whole and live."""
-    last_listed: int = 0
-    """Unix ms; 0 never."""
+    last_listed: WallMs = UNDATED
+    """UNDATED: never."""
     newest_by: Mapping[str, int] | None = None
     """The newest time (Unix s) that each engine named."""
     constraint_kind: str = ""
@@ -53,9 +54,8 @@ class Gauges:
     """Of one cluster."""
 
     def __init__(
-        self, metrics: Metrics, *, cluster: str, hub: str, sla_days: Mapping[str, int], clock: Callable[[], int]
+        self, metrics: Metrics, *, cluster: str, hub: str, sla_days: Mapping[str, int], clock: Callable[[], SteadyMs]
     ) -> None:
-        """`clock` gives Unix milliseconds by a clock that never jumps."""
         self._metrics = metrics
         self._cluster = cluster
         self._hub = hub
@@ -64,8 +64,8 @@ class Gauges:
         self.shown: Admission[Labels] = Admission(total=SERIES, each=SERIES_EACH)
         """The violations' labels that have a series of their own."""
         self._values: dict[Gauge, dict[Labels, float]] = {}
-        self._oldest: int | None = None
-        self._oldest_due = 0
+        self._oldest: SteadyMs | None = None
+        self._oldest_due = NEVER
 
     def forget(self) -> None:
         """The cluster is no longer at work."""
@@ -83,8 +83,8 @@ class Gauges:
             self.shown.retain(census.tallies)
             self._show(m.violations, folded(census.tallies, self.shown))
 
-    def findings(self, ledger: Ledger, *, in_sync: bool, inventory: int) -> None:
-        """`inventory`: when the last complete one began (Unix ms by the clock on the wall); 0 none is complete."""
+    def findings(self, ledger: Ledger, *, in_sync: bool, inventory: WallMs) -> None:
+        """`inventory`: when the last complete one began; UNDATED: none is complete."""
         m, cluster, hub = self._metrics, self._cluster, self._hub
         if not m.namespaces:
             self.shown.retain(ledger.standings.violations)
@@ -135,7 +135,7 @@ class Gauges:
             gauge.remove(self._cluster, *labels)
         self._values[gauge] = dict(series)
 
-    def _oldest_pending(self, ledger: Ledger) -> int | None:
+    def _oldest_pending(self, ledger: Ledger) -> SteadyMs | None:
         """Since when the oldest pending finding waits; looked for at most one second in a hundred."""
         now = self._clock()
         if now >= self._oldest_due:

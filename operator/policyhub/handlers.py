@@ -25,6 +25,7 @@ from pydantic import ValidationError
 
 from policyhub.api import selector
 from policyhub.api.monitoredcluster import MonitoredCluster
+from policyhub.clocks import SteadyMs, WallMs
 from policyhub.cluster.conflict import ADOPT_ANNOTATION
 from policyhub.cluster.contact import Connect
 from policyhub.cluster.fault import Fault
@@ -61,15 +62,13 @@ class Supervisor:
         hubs: Hubs,
         settings: Settings,
         metrics: Metrics,
-        now: Callable[[], int],
-        wall: Callable[[], int],
+        now: Callable[[], SteadyMs],
+        wall: Callable[[], WallMs],
         clock: Callable[[], float],
         rng: random.Random,
         open_home: Connect,
     ) -> None:
-        """`now` gives Unix milliseconds by a clock that never jumps, `wall` by the one on the wall. `home` reads and
-        writes our own objects; `open_home` opens one more connection to the home cluster.
-        """
+        """`home` reads and writes our own objects; `open_home` opens one more connection to the home cluster."""
         self._home = home
         self._objects = MonitoredClusters(home)
         self._hubs = hubs
@@ -86,7 +85,7 @@ class Supervisor:
         self._versions = Versions()
         self._listed = False
         """Whether all MonitoredClusters have been listed once."""
-        self._reporter = Reporter(self.watched, home=home, metrics=metrics, now=now, clock=clock)
+        self._reporter = Reporter(self.watched, home=home, metrics=metrics, now=now, wall=wall, clock=clock)
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     # -- coming and going -----------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from typing import Any
 import structlog
 
 import policyhub
+from policyhub.clocks import SteadyMs, WallMs
 from policyhub.hub import bucket, credentials
 from policyhub.hub.bucket import TokenBucket
 from policyhub.hub.client import WORKERS, HubClient
@@ -95,8 +96,8 @@ class Hubs:
         *,
         settings: Settings,
         metrics: Metrics,
-        now: Callable[[], int],
-        wall: Callable[[], int],
+        now: Callable[[], SteadyMs],
+        wall: Callable[[], WallMs],
         rng: random.Random,
         permit: Callable[[float], bool],
         clock: Callable[[], float] = time.monotonic,

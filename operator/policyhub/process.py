@@ -27,6 +27,7 @@ from prometheus_client import CollectorRegistry
 
 import policyhub
 from policyhub import approval, handlers, kopf_adapter, probes, reporter
+from policyhub.clocks import UNDATED, SteadyMs, WallMs
 from policyhub.findings.asff import timestamp
 from policyhub.hub.credentials import CALL_SECONDS
 from policyhub.hubs import Hubs
@@ -51,15 +52,15 @@ FILES = 65_536
 """How long kopf's end is waited for: it holds nothing that could be lost."""
 
 
-def wall_ms() -> int:
+def wall_ms() -> WallMs:
     """Unix milliseconds by the clock on the wall: what is written into findings and compared with other clocks."""
-    return time.time_ns() // 1_000_000
+    return WallMs(time.time_ns() // 1_000_000)
 
 
-def steady_ms(start: int) -> Callable[[], int]:
+def steady_ms(start: WallMs) -> Callable[[], SteadyMs]:
     """Unix milliseconds by a clock that begins at `start` and never jumps: what delays are counted by."""
-    offset = start - time.monotonic_ns() // 1_000_000
-    return lambda: offset + time.monotonic_ns() // 1_000_000
+    offset = int(start) - time.monotonic_ns() // 1_000_000
+    return lambda: SteadyMs(offset + time.monotonic_ns() // 1_000_000)
 
 
 def steady() -> float:
@@ -144,7 +145,7 @@ async def run(settings: Settings) -> int:
         metrics.leader.set(1)
         renewed = lease.renewed if lease is not None else None
         supervisor.predecessor = Predecessor(
-            started=wall_ms(), renewed=0 if renewed is None else int(renewed.timestamp() * 1000)
+            started=wall_ms(), renewed=UNDATED if renewed is None else WallMs(int(renewed.timestamp() * 1000))
         )
         return await work(supervisor, hubs, control, lease, stopped)
 

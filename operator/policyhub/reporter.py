@@ -16,6 +16,7 @@ import structlog
 from policyhub import status
 from policyhub.api.monitoredcluster import GROUP, KIND, PLURAL, VERSION
 from policyhub.api.status import Condition, Hub, Status, status_patch
+from policyhub.clocks import SteadyMs, WallMs
 from policyhub.cluster.capture import capture
 from policyhub.cluster.fault import Fault
 from policyhub.cluster.runner import DataPlane
@@ -91,7 +92,8 @@ class Reporter:
         *,
         home: Connection,
         metrics: Metrics,
-        now: Callable[[], int],
+        now: Callable[[], SteadyMs],
+        wall: Callable[[], WallMs],
         clock: Callable[[], float],
     ) -> None:
         """`watched` by name; the supervisor's, and as it is now."""
@@ -99,6 +101,7 @@ class Reporter:
         self._home = home
         self._metrics = metrics
         self._now = now
+        self._wall = wall
         self._clock = clock
 
     async def run(self) -> None:
@@ -132,7 +135,7 @@ class Reporter:
             self._tell(watched, fresh)
             watched.written, watched.written_at = patch, self._clock()
             if self._watched.get(watched.name) is watched:
-                self._metrics.status_written.labels(watched.name).set(self._now() / 1000)
+                self._metrics.status_written.labels(watched.name).set(self._wall() / 1000)
             await self._announce(watched, fresh)
 
     def _due(self, watched: Watched, patch: dict[str, Any], *, again: bool = False) -> bool:
@@ -169,7 +172,7 @@ class Reporter:
             except Exception as error:  # whatever it is: a status that stands still would lie
                 log.exception("status_failed", cluster=watched.name)
                 self._break(watched, f"it cannot be built ({type(error).__name__})")
-        fresh = status.failed(watched.generation, watched.broken, previous=watched.conditions, now=self._now())
+        fresh = status.failed(watched.generation, watched.broken, previous=watched.conditions, wall=self._wall())
         return fresh, status.failed_patch(fresh)
 
     def _break(self, watched: Watched, why: str) -> None:
@@ -197,16 +200,18 @@ class Reporter:
         if watched.plane is None:
             fault = watched.fault or Fault("Starting", "not started yet")
             return status.refused(
-                watched.generation, fault, previous=watched.conditions, hub=watched.hub, now=self._now()
+                watched.generation, fault, previous=watched.conditions, hub=watched.hub, wall=self._wall()
             )
         now = self._now()
         seen = capture(watched.plane, now=now)
-        return status.build(seen, previous=watched.conditions, generation=watched.generation, now=now)
+        return status.build(
+            seen, previous=watched.conditions, generation=watched.generation, now=now, wall=self._wall()
+        )
 
     async def _event(self, watched: Watched, condition: Condition) -> None:
         """An Event on the MonitoredCluster; best effort, in `default` as for every cluster-scoped object."""
         normal = (condition.status == "True") != (condition.type in BAD)
-        moment = status.timestamp(self._now())
+        moment = status.timestamp(self._wall())
         body = {
             "apiVersion": "v1",
             "kind": "Event",

@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 from policyhub.api.scalar import format_time
 from policyhub.api.status import Condition, ConditionType, Findings, Hub, Source, Status, status_patch
+from policyhub.clocks import SteadyMs, WallMs
 from policyhub.cluster import conditions
 from policyhub.cluster.conditions import Verdict
 from policyhub.cluster.fault import Fault
@@ -27,33 +28,33 @@ STATUS_FAILED = "StatusFailed"
 _REASON = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 
 
-def build(seen: Snapshot, *, previous: Mapping[str, Condition], generation: int, now: int) -> Status:
-    """`previous` are the conditions last written, by type: their transition times stand while a status does. `now` is
-    Unix milliseconds.
-    """
+def build(seen: Snapshot, *, previous: Mapping[str, Condition], generation: int, now: SteadyMs, wall: WallMs) -> Status:
+    """`previous` are the conditions last written, by type: their transition times stand while a status does."""
     before = previous.get("InSync")
     verdicts = conditions.conditions(seen, was_in_sync=before is not None and before.status == "True", now=now)
     return Status(
         observed_generation=generation,
-        conditions=_conditions(verdicts, previous, generation=generation, now=now),
+        conditions=_conditions(verdicts, previous, generation=generation, wall=wall),
         identity=seen.identity,
         cluster_uid=conditions.uid(seen),
         hub=Hub(account_id=seen.account, region=seen.region),
-        last_heartbeat_time=_moment(now // 1000),
+        last_heartbeat_time=_moment(wall // 1000),
         findings=_findings(seen),
         sources=_sources(seen),
     )
 
 
-def refused(generation: int, fault: Fault, *, previous: Mapping[str, Condition], hub: Hub | None, now: int) -> Status:
+def refused(
+    generation: int, fault: Fault, *, previous: Mapping[str, Condition], hub: Hub | None, wall: WallMs
+) -> Status:
     """The status of a MonitoredCluster that cannot be worked on as it is written."""
     verdicts: list[Verdict] = [("Ready", "False", fault)]
-    made = _conditions(verdicts, previous, generation=generation, now=now)
-    moment = _moment(now // 1000)
+    made = _conditions(verdicts, previous, generation=generation, wall=wall)
+    moment = _moment(wall // 1000)
     return Status(observed_generation=generation, conditions=made, hub=hub, last_heartbeat_time=moment)
 
 
-def failed(generation: int, why: str, *, previous: Mapping[str, Condition], now: int) -> Status:
+def failed(generation: int, why: str, *, previous: Mapping[str, Condition], wall: WallMs) -> Status:
     """The conditions of a status that could not be built, or that the API server does not take."""
     told = Fault(
         "StatusFailed",
@@ -62,8 +63,8 @@ def failed(generation: int, why: str, *, previous: Mapping[str, Condition], now:
         " and status_not_written",
     )
     verdicts: list[Verdict] = [(type_, "False" if type_ == "Ready" else "Unknown", told) for type_ in _TYPES]
-    made = _conditions(verdicts, previous, generation=generation, now=now)
-    moment = _moment(now // 1000)
+    made = _conditions(verdicts, previous, generation=generation, wall=wall)
+    moment = _moment(wall // 1000)
     return Status(observed_generation=generation, conditions=made, last_heartbeat_time=moment)
 
 
@@ -78,10 +79,10 @@ _TYPES: tuple[ConditionType, ...] = get_args(ConditionType)
 
 
 def _conditions(
-    verdicts: Iterable[Verdict], previous: Mapping[str, Condition], *, generation: int, now: int
+    verdicts: Iterable[Verdict], previous: Mapping[str, Condition], *, generation: int, wall: WallMs
 ) -> tuple[Condition, ...]:
     """As the API server takes them; a transition time stands while the status does."""
-    moment = datetime.fromtimestamp(now // 1000, UTC)
+    moment = datetime.fromtimestamp(wall // 1000, UTC)
     made = []
     for type_, status, fault in verdicts:
         before = previous.get(type_)
@@ -103,9 +104,9 @@ def _reason(text: str) -> str:
     return text if _REASON.fullmatch(text) else "Unnamed"
 
 
-def timestamp(now: int) -> str:
-    """Unix milliseconds as Kubernetes writes times."""
-    return format_time(datetime.fromtimestamp(now // 1000, UTC))
+def timestamp(wall: WallMs) -> str:
+    """As Kubernetes writes times."""
+    return format_time(datetime.fromtimestamp(wall // 1000, UTC))
 
 
 def _findings(seen: Snapshot) -> Findings:

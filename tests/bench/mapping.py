@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 import yaml
 
+from policyhub.clocks import WallMs
 from policyhub.findings import asff
 from policyhub.findings.digest import digest
 from policyhub.findings.identity import finding_id
@@ -172,9 +173,9 @@ def _rendered(violation: Violation, id_: str, hashed: str) -> dict[str, Any]:
         finding_id=id_,
         digest=hashed,
         origin=ORIGIN,
-        created_at=1,
-        observed_at=2,
-        updated_at=2,
+        created_at=WallMs(1),
+        observed_at=WallMs(2),
+        updated_at=WallMs(2),
         archived=False,
     )
 

@@ -14,6 +14,7 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 from dev.hub.process import HubProcess
+from policyhub.clocks import SteadyMs, WallMs
 from policyhub.findings import asff
 from policyhub.findings.digest import digest
 from policyhub.findings.identity import finding_id
@@ -118,9 +119,9 @@ def _render(violation: Violation, id_: str, hashed: str) -> dict[str, Any]:
         finding_id=id_,
         digest=hashed,
         origin=f"{shape.RESOURCE}.{shape.GROUP}",
-        created_at=1,
-        observed_at=1,
-        updated_at=1,
+        created_at=WallMs(1),
+        observed_at=WallMs(1),
+        updated_at=WallMs(1),
         archived=False,
     )
 
@@ -187,7 +188,8 @@ def viewed(reports: list[bytes], *, pods: int = 0) -> tuple[View, Ledger]:
             default_severity=DEFAULT_SEVERITY,
         ),
         metrics=Metrics(CollectorRegistry()),
-        now=lambda: NOW_MS,
+        now=lambda: SteadyMs(NOW_MS),
+        wall=lambda: WallMs(NOW_MS),
         rollup=rollup,
     )
     view.begin()
@@ -198,7 +200,7 @@ def viewed(reports: list[bytes], *, pods: int = 0) -> tuple[View, Ledger]:
 
 
 def _owners(pods: int) -> Owners:
-    owners = Owners(now=lambda: NOW_MS, on_change=_nothing, on_malformed=_nothing)
+    owners = Owners(now=lambda: SteadyMs(NOW_MS), on_change=_nothing, on_malformed=_nothing)
     things = {
         PODS: map(standin.pod, range(pods)),
         REPLICASETS: map(standin.replica_set, range(-(-pods // standin.REPLICAS))),
@@ -217,7 +219,7 @@ def _owners(pods: int) -> Owners:
 def rewrites(first: list[bytes], again: list[bytes]) -> float:
     """Reports a second and core that a view takes when they are rewritten with new timestamps only."""
     view, ledger = viewed(first)
-    ledger.observed.take_part("", [], now=0)
+    ledger.observed.take_part("", [], now=SteadyMs(0))
     ledger.agenda.dirty.clear()
     upsert: Callable[[bytes], None] = view.upsert
     started = time.process_time()

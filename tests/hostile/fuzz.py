@@ -33,6 +33,7 @@ from prometheus_client import CollectorRegistry
 from dev.hub.schema import checker
 from policyhub import approval
 from policyhub.api import selector
+from policyhub.clocks import SteadyMs, WallMs
 from policyhub.doctor import others
 from policyhub.findings.asff import render
 from policyhub.findings.digest import digest
@@ -267,9 +268,9 @@ def rendered(reading: Reading) -> Iterator[dict[str, Any]]:
             finding_id=finding_id(CLUSTER.id, violation.identity),
             digest=digest(violation),
             origin=reading.key.origin,
-            created_at=(observed or NOW) * 1000,
-            observed_at=NOW * 1000,
-            updated_at=NOW * 1000,
+            created_at=WallMs((observed or NOW) * 1000),
+            observed_at=WallMs(NOW * 1000),
+            updated_at=WallMs(NOW * 1000),
             archived=False,
         )
 
@@ -315,7 +316,7 @@ def checked(reading: Reading) -> None:
 
 def in_the_ledger() -> Callable[[bytes], None]:
     ledger = Ledger(cluster_id="c", cluster_uid="u", default_severity="MEDIUM", on_dirty=lambda: None)
-    ledger.observed.take_part("", [], now=1)
+    ledger.observed.take_part("", [], now=SteadyMs(1))
     view = View(
         cluster="c",
         group="wgpolicyk8s.io",
@@ -323,7 +324,8 @@ def in_the_ledger() -> Callable[[bytes], None]:
         ledger=ledger,
         wanted=Filter(),
         metrics=Metrics(CollectorRegistry()),
-        now=lambda: NOW * 1000,
+        now=lambda: SteadyMs(NOW * 1000),
+        wall=lambda: WallMs(NOW * 1000),
     )
     return handed(view)
 
@@ -345,8 +347,8 @@ def handed(sink: Any) -> Callable[[bytes], None]:
 
 def sinks() -> Iterator[tuple[str, Callable[[bytes], None]]]:
     """Of those that have learned to name what they cannot read."""
-    policies = Policies(now=lambda: NOW * 1000, on_malformed=lambda *_: None)
-    owners = Owners(now=lambda: NOW * 1000, on_change=lambda *_: None, on_malformed=lambda *_: None)
+    policies = Policies(now=lambda: SteadyMs(NOW * 1000), on_malformed=lambda *_: None)
+    owners = Owners(now=lambda: SteadyMs(NOW * 1000), on_change=lambda *_: None, on_malformed=lambda *_: None)
     existence = SimpleNamespace(
         opened={},
         namespace_came=lambda *_: None,
@@ -355,7 +357,7 @@ def sinks() -> Iterator[tuple[str, Callable[[bytes], None]]]:
     )
     of: dict[str, Any] = {
         "policies": policies.sink(Resource("kyverno.io", "v1", "policies", "Policy", namespaced=True)),
-        "namespaces": Namespaces(cast("Any", existence), cluster="c", now=lambda: NOW * 1000),
+        "namespaces": Namespaces(cast("Any", existence), cluster="c", now=lambda: SteadyMs(NOW * 1000)),
     }
     if hasattr(owners, "sink"):
         of["owners"] = owners.sink(Resource("", "v1", "pods", "Pod", namespaced=True))
@@ -386,20 +388,20 @@ def as_finding(raw: bytes) -> None:
     found = inventory.held(finding)
     if any(len(text) > 1_024 for text in (found.source, found.policy, found.rule, found.cluster_uid, found.digest)):
         raise Broken("a text that nobody has cut")
-    told = row(finding, cluster="c", sla_days={}, now=NOW * 1000)
+    told = row(finding, cluster="c", sla_days={}, now=WallMs(NOW * 1000))
     if not all(str(getattr(told, name)).isprintable() for name in ("source", "policy", "name", "title")):
         raise Broken("a text that nobody has cleaned")
     others.tool(finding)
     if isinstance(finding.get("Resources"), list) and all(isinstance(one, dict) for one in finding["Resources"]):
-        others.archived(finding, now=NOW * 1000)
+        others.archived(finding, now=WallMs(NOW * 1000))
 
 
 def as_text(raw: bytes) -> None:
     text = raw.decode("utf-8", "surrogateescape").strip('"')
     source = text[:300]
-    merged = approval.merged(text, source=source, until=NOW * 1000, now=0)
+    merged = approval.merged(text, source=source, until=WallMs(NOW * 1000), now=WallMs(0))
     name = approval.unquoted(approval.quoted(source))
-    if source and approval.parse(merged).get(name) != NOW * 1000:
+    if source and approval.parse(merged).get(name) != WallMs(NOW * 1000):
         raise Broken(f"an approval of {source!r} that does not read back")
     with suppress(ValueError):
         selector.parse(text)

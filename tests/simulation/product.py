@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 from policyhub import approval, status
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.api.status import Condition
+from policyhub.clocks import SteadyMs, WallMs
 from policyhub.cluster import context, tick
 from policyhub.cluster.capture import capture
 from policyhub.cluster.runner import DataPlane
@@ -51,7 +52,7 @@ class Product:
         self.annotations: dict[str, str] = {}
         self.skew_ms = 0
         """How far the wall clock of the machine is ahead."""
-        self.now: Callable[[], int] = self.wall
+        self.now: Callable[[], SteadyMs] = lambda: SteadyMs(int(self.wall()))
         """The operator's clock that never jumps."""
         self._doubtful = ""
         self.plane: DataPlane | None = None
@@ -62,16 +63,16 @@ class Product:
         self._tasks: list[asyncio.Task[None]] = []
         self._conditions: dict[str, Condition] = {}
 
-    def wall(self) -> int:
-        return self.loop.wall_ms + self.skew_ms
+    def wall(self) -> WallMs:
+        return WallMs(self.loop.wall_ms + self.skew_ms)
 
     def start(self) -> None:
         self.starts += 1
         self.started = self.loop.elapsed
-        offset = self.wall() - round(self.loop.elapsed * 1000)
+        offset = int(self.wall()) - round(self.loop.elapsed * 1000)
 
-        def now() -> int:
-            return offset + round(self.loop.elapsed * 1000)
+        def now() -> SteadyMs:
+            return SteadyMs(offset + round(self.loop.elapsed * 1000))
 
         self.now = now
         metrics = Metrics(CollectorRegistry())
@@ -186,8 +187,8 @@ class Product:
         """What is not as it should be, as an admin sees it: condition → reason."""
         if self.plane is None:
             return {"Ready": "NotRunning"}
-        seen = capture(self.plane, now=self.wall())
-        built = status.build(seen, previous=self._conditions, generation=1, now=self.wall())
+        seen = capture(self.plane, now=self.now())
+        built = status.build(seen, previous=self._conditions, generation=1, now=self.now(), wall=self.wall())
         self._conditions = {condition.type: condition for condition in built.conditions}
         bad_when = {"ArchiveHeld": "True", "IdentityConflict": "True"}
         return {

@@ -8,6 +8,7 @@ from typing import Any, cast
 import msgspec
 import pytest
 
+from policyhub.clocks import SteadyMs
 from policyhub.kube.connection import Connection as Real
 from policyhub.kube.connection import Refused
 from policyhub.sources.violation import Subject
@@ -149,8 +150,8 @@ def test_what_exists_can_be_asked() -> None:
     """The shipped asker learns what is there, with the time of the last change, what is gone, and what is refused."""
 
     async def work(server: Server) -> tuple[list[str], list[bool], list[str]]:
-        def now() -> int:
-            return round(server.loop.elapsed * 1000)
+        def now() -> SteadyMs:
+            return SteadyMs(round(server.loop.elapsed * 1000))
 
         existence = Existence(now=now)
         task = asyncio.create_task(Asker(existence, cluster="alpha", now=now).run(cast(Real, Connection(server))))
@@ -174,9 +175,9 @@ def test_what_exists_can_be_asked() -> None:
 
         def look() -> list[Answer]:
             found = [
-                existence.policy(it.source, it.policy, since=0)
+                existence.policy(it.source, it.policy, since=SteadyMs(0))
                 if isinstance(it, PolicyName)
-                else existence.subject(it, since=0)
+                else existence.subject(it, since=SteadyMs(0))
                 for it in [*asked, *more]
             ]
             return [answer for answer in found if answer is not None]
@@ -185,7 +186,7 @@ def test_what_exists_can_be_asked() -> None:
             await asyncio.sleep(1)
         task.cancel()
         assert [answer.presence for answer in answers[len(asked) :]] == ["there"] * 57 + ["gone"] * 20
-        changed = [answer.changed < began + 50_000 for answer in answers[:2]]
+        changed = [int(answer.changed) < int(began) + 50_000 for answer in answers[:2]]
         return [str(answer.presence) for answer in answers[: len(asked)]], changed, existence.forbidden
 
     there, gone, unknown = "there", "gone", "unknown"

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from policyhub.clocks import SteadyMs
 from policyhub.cluster.conflict import ADOPT_ANNOTATION
 from policyhub.cluster.context import Context, owner_faults, policy_faults
 from policyhub.cluster.fault import Fault
@@ -13,8 +14,7 @@ from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
 
 
-def capture(plane: DataPlane, *, now: int) -> Snapshot:
-    """`now` in Unix milliseconds, by a clock that never jumps."""
+def capture(plane: DataPlane, *, now: SteadyMs) -> Snapshot:
     site, state, work = plane.site, plane.state, plane.work
     trouble = site.engine.trouble or site.engine.reading
     snapshot = Snapshot(
@@ -64,7 +64,7 @@ def _source(source: Source) -> SourceSeen:
         name=f"{resource.plural}.{resource.version}.{resource.group}",
         state=fault.reason if fault else "Watching",
         objects=source.reflector.counters.objects if view.last_listed else None,
-        last_listed=view.last_listed,
+        last_listed=view.listed_at,
         newest=view.newest,
         vanished=source.vanished,
     )
@@ -94,7 +94,7 @@ def _policies(context: Context) -> PoliciesSeen | None:
     return PoliciesSeen(kinds=len(library.reflectors), settled=library.settled, faults=policy_faults(library))
 
 
-def _findings(ledger: Ledger, *, now: int) -> Findings:
+def _findings(ledger: Ledger, *, now: SteadyMs) -> Findings:
     reasons, quarantine = figures.held_reasons(ledger), ledger.observed.quarantine
     conflict = foreign = None
     if quarantine.conflict:

@@ -24,6 +24,7 @@ from collections.abc import Sequence
 
 from policyhub import approval
 from policyhub.api.status import ConditionType
+from policyhub.clocks import SteadyMs
 from policyhub.cluster import conflict
 from policyhub.cluster.accepted import accepted
 from policyhub.cluster.conflict import NAMES, UID
@@ -52,10 +53,8 @@ Verdict = tuple[ConditionType, str, Fault]
 """A condition, its status, and why."""
 
 
-def conditions(seen: Snapshot, *, was_in_sync: bool, now: int) -> list[Verdict]:
-    """All of them, Ready first. `was_in_sync`: whether InSync was True when it was last told; `now` in Unix
-    milliseconds, by the clock of `Findings.oldest_pending`.
-    """
+def conditions(seen: Snapshot, *, was_in_sync: bool, now: SteadyMs) -> list[Verdict]:
+    """All of them, Ready first. `was_in_sync`: whether InSync was True when it was last told."""
     barring, shared = conflict.barring(seen), conflict.shared(seen)
     good: list[Verdict] = [
         _either("Connected", seen.connection, "Connected", _connected(seen)),
@@ -239,7 +238,7 @@ def _clock(seen: Snapshot) -> str:
     )
 
 
-def _sync_fault(seen: Snapshot, *, was_in_sync: bool, now: int) -> Fault | None:
+def _sync_fault(seen: Snapshot, *, was_in_sync: bool, now: SteadyMs) -> Fault | None:
     found = seen.findings
     if found is None:
         fault = seen.connection
@@ -268,7 +267,7 @@ def _barred(seen: Snapshot) -> Fault | None:
     return None
 
 
-def _unsent(found: Findings, *, was_in_sync: bool, now: int) -> Fault | None:
+def _unsent(found: Findings, *, was_in_sync: bool, now: SteadyMs) -> Fault | None:
     """Why some findings are not in Security Hub as the cluster has them."""
     if found.rejected:
         return Fault("FindingsRejected", f"Security Hub refuses {found.rejected} findings for good; the log names each")

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import structlog
 
+from policyhub.clocks import NEVER, SteadyMs
 from policyhub.cluster.fault import Fault
 from policyhub.cluster.site import Site
 from policyhub.kube.connection import Connection
@@ -51,7 +52,7 @@ class Context:
         """Of the policy objects, where they are asked for."""
         self._site = site
         self._ledger = ledger
-        self._refused: dict[tuple[str, str], int] = {}
+        self._refused: dict[tuple[str, str], SteadyMs] = {}
         """Objects that could not be read, by origin and reason, and when that was last so."""
         self.existence = Existence(now=site.now, on_answer=ledger.answered)
         """Whom to ask whether objects and policies still exist."""
@@ -83,7 +84,7 @@ class Context:
                 on_malformed=self._owner_malformed,
             ),
         )
-        rollup.owners.confirmed = 0
+        rollup.owners.confirmed = NEVER
         if _known_before(self._site, "OwnersKnown"):
             rollup.owners.refused_ms = SURPRISED_MS
         ledger.sources.ownership = rollup

@@ -19,6 +19,7 @@ from itertools import islice
 
 import structlog
 
+from policyhub.clocks import UNDATED, WallMs
 from policyhub.cluster.fault import Fault
 from policyhub.cluster.site import Site
 from policyhub.cluster.state import State
@@ -61,8 +62,8 @@ class InventoryReader:
 
     def __init__(self, site: Site, state: State, ledger: Ledger, *, on_found: Callable[[], None]) -> None:
         """`on_found` is called when what was found may have shown that another cluster is at work."""
-        self.began_at = 0
-        """When the last complete inventory began (Unix ms by the clock on the wall); 0: none is complete."""
+        self.began_at = UNDATED
+        """When the last complete inventory began; UNDATED: none is complete."""
         self.ungraded = False
         """Whether the reports have not been listed again since, for evidence about what nobody calls for."""
         self._site = site
@@ -205,7 +206,7 @@ class InventoryReader:
                     break
             self._ledger.observed.trust()
 
-    async def _look_around(self, moment: int) -> None:
+    async def _look_around(self, moment: WallMs) -> None:
         ledger = self._ledger
         filters = {
             "Id": [{"Value": f"policyhub/{ledger.cluster_id}/", "Comparison": "PREFIX"}],
@@ -219,7 +220,7 @@ class InventoryReader:
 
     async def _rest(self, seconds: float) -> None:
         """Until the next inventory is due, or is needed at once."""
-        due = self._site.now() + seconds * 1000
+        due = self._site.now() + int(seconds * 1000)
         while (left := (due - self._site.now()) / 1000) > 0:
             probe = max(PROBE_SECONDS, PROBE_SECONDS_EACH * len(self._site.engine.feeds))
             if await self._needed_within(min(left, self._site.around(probe))) or not await self._holds():

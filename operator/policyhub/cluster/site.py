@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from policyhub.api.monitoredcluster import MonitoredCluster, Spec
+from policyhub.clocks import UNDATED, SteadyMs, WallMs
 from policyhub.hub.client import HubClient
 from policyhub.metrics import Metrics
 from policyhub.settings import Settings
@@ -26,10 +27,8 @@ class Site:
     engine: Engine
     settings: Settings
     metrics: Metrics
-    now: Callable[[], int]
-    """Unix milliseconds by a clock that never jumps."""
-    wall: Callable[[], int]
-    """Unix milliseconds by the one on the wall."""
+    now: Callable[[], SteadyMs]
+    wall: Callable[[], WallMs]
     rng: random.Random
     predecessor: Predecessor | None = None
     """Who was at work before this process; None: nobody."""
@@ -58,7 +57,7 @@ class Site:
         return self.predecessor.sent_shortly_before(
             now=self.wall(),
             worked_on=self.worked_on,
-            heartbeat=0 if beat is None else int(beat.timestamp() * 1000),
+            heartbeat=UNDATED if beat is None else WallMs(int(beat.timestamp() * 1000)),
         )
 
     def backoff(self, failures: int) -> float:

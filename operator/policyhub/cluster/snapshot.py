@@ -7,6 +7,7 @@ tested. Pure: no I/O, no clock.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from policyhub.clocks import UNDATED, SteadyMs, WallMs
 from policyhub.cluster.fault import Fault
 from policyhub.sync.guard import Hold as Guarded
 from policyhub.sync.plan import Change
@@ -22,8 +23,8 @@ class SourceSeen:
     state: str = "Watching"
     """Or why it is not whole."""
     objects: int | None = None
-    last_listed: int = 0
-    """Unix ms; 0 never."""
+    last_listed: WallMs = UNDATED
+    """UNDATED: never."""
     newest: int = 0
     """The newest time (Unix s) that any object named; 0 none."""
     vanished: bool = False
@@ -83,8 +84,8 @@ class Findings:
     triage: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """By workflow status and severity."""
     pending: int = 0
-    oldest_pending: int | None = None
-    """Since when it waits (Unix ms)."""
+    oldest_pending: SteadyMs | None = None
+    """Since when it waits."""
     rejected: int = 0
     held: int = 0
     mode_holds: int = 0
@@ -128,8 +129,8 @@ class Snapshot:
     reading: Fault | None = None
     discovery: Fault | None = None
     inventory: Fault | None = None
-    inventory_at: int = 0
-    """When the last complete inventory began (Unix ms by the clock on the wall); 0: none is complete."""
+    inventory_at: WallMs = UNDATED
+    """When the last complete inventory began; UNDATED: none is complete."""
     past_sla: int | None = None
     clock_moved: int = 0
     """By how much (ms) the wall clock was moved within the last hour; 0: it was not."""

@@ -19,6 +19,7 @@ from functools import partial
 
 import structlog
 
+from policyhub.clocks import NEVER, SteadyMs
 from policyhub.cluster.contact import Contact
 from policyhub.cluster.context import Context
 from policyhub.cluster.coverage import Api, coverage
@@ -57,11 +58,11 @@ class Source:
     reflector: Reflector
     task: asyncio.Task[None]
     vanished: bool = False
-    vanished_at: int = 0
-    """When a discovery first lacked it (Unix ms)."""
+    vanished_at: SteadyMs = NEVER
+    """When a discovery first lacked it."""
     absences: int = 0
     """How many discoveries have proven that it is not served."""
-    asked_at: int = 0
+    asked_at: SteadyMs = NEVER
     """When a listing was last asked for because of events that were dropped."""
 
     @property
@@ -78,7 +79,7 @@ class Source:
         """Vanished for sure."""
         return self.absences >= SURE
 
-    def miss(self, at: int) -> None:
+    def miss(self, at: SteadyMs) -> None:
         """A discovery at this time has proven that it is not served."""
         self.absences += 1
         if not self.vanished:
@@ -117,7 +118,7 @@ class Sources:
         """Whether superseded reports have left findings to nobody: another report may have passed them before."""
         self.coverage = coverage((), discovered=False, unknown=())
         """Of the report APIs, as the ledger was told last."""
-        self._absent: dict[str, int] = {}
+        self._absent: dict[str, SteadyMs] = {}
         """Constraint kinds that the ledger knows constraints of and that are not served, and since which discovery."""
         self._missing: Counter[str] = Counter()
         """Findings held because their API is not served, by origin: it was before this process began."""
@@ -170,7 +171,7 @@ class Sources:
             if reflector.state.phase == "failed":
                 reflector.request_relist()
 
-    def _apply(self, found: Discovery, connection: Connection, tasks: asyncio.TaskGroup, *, started: int) -> None:
+    def _apply(self, found: Discovery, connection: Connection, tasks: asyncio.TaskGroup, *, started: SteadyMs) -> None:
         ledger = self._ledger
         for group, reason in found.unknown.items():
             if self.unknown.get(group) != reason:
@@ -205,7 +206,7 @@ class Sources:
                 self.watched[resource.origin] = self._start(resource, connection, tasks)
                 log.info("source_started", cluster=self._site.name, source=resource.origin, version=resource.version)
 
-    def _forget_kinds(self, served: set[str], started: int) -> None:
+    def _forget_kinds(self, served: set[str], started: SteadyMs) -> None:
         """A constraint kind that was absent for an archive delay is deleted, and its constraints with it, although no
         watch did tell.
         """
@@ -271,7 +272,7 @@ class Sources:
         self._ledger.sources.list_reports(listed=covered.all_listed, groups=covered.groups, now=self._site.now())
 
     def _supersede(self, reports: list[Source], *, all_listed: bool) -> None:
-        listed_at = min((source.view.last_listed for source in reports if not source.vanished), default=0)
+        listed_at = min((source.view.last_listed for source in reports if not source.vanished), default=NEVER)
         if not self.superseded.settle(all_listed=all_listed, listed_at=listed_at):
             return
         self._ledger.sources.speak_twice(self.superseded.dual)

@@ -19,6 +19,7 @@ from collections.abc import Collection, Iterator
 
 import msgspec
 
+from policyhub.clocks import NEVER, SteadyMs
 from policyhub.kube.resource import OPEN_REPORTS, POLICY_REPORTS
 
 SUPERSEDED_AFTER_SECONDS = 3 * 3600
@@ -56,7 +57,7 @@ class Superseded:
         """Engines of each namespace that are not known."""
         self._news: set[Place] = set()
         self._round = 0
-        self._round_from = 0
+        self._round_from = NEVER
 
     def note(self, group: str, engine: str, namespace: str, at: int) -> None:
         """A report of this API names this as the engine's newest time in it (Unix s)."""
@@ -74,9 +75,9 @@ class Superseded:
             if len(times.newest) > 1:
                 self._news.add(place)
 
-    def settle(self, *, all_listed: bool, listed_at: int = 0) -> bool:
+    def settle(self, *, all_listed: bool, listed_at: SteadyMs = NEVER) -> bool:
         """Judge what has been noted, as far as every report API has been listed; whether anything has changed.
-        `listed_at` is when the oldest of their last listings ended, by any clock that only grows.
+        `listed_at` is when the oldest of their last listings ended.
         """
         if not all_listed:
             return False

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 import structlog
 
 from policyhub import approval
+from policyhub.clocks import NEVER, SteadyMs
 from policyhub.cluster.context import Context
 from policyhub.cluster.inventory import InventoryReader
 from policyhub.cluster.site import Site
@@ -75,12 +76,12 @@ class Tick:
         self._annotations = annotations
         self._gate = gate
         self._in_sync = in_sync
-        self._drift = site.wall() - site.now()
+        self._drift = int(site.wall()) - int(site.now())
         self._moved = 0
-        self._moved_at = 0
-        self._preview_due = 0
-        self._refreshed_at = 0
-        self._graded_at = 0
+        self._moved_at = NEVER
+        self._preview_due = NEVER
+        self._refreshed_at = NEVER
+        self._graded_at = NEVER
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -106,6 +107,7 @@ class Tick:
             started = site.now()
             census = Census(
                 sla_days=self._sla_days,
+                now=started,
                 wall=site.wall(),
                 namespaces=site.metrics.namespaces,
                 shown=self.gauges.shown,
@@ -126,7 +128,7 @@ class Tick:
         return self._moved if self._site.now() - self._moved_at < CLOCK_TOLD_MS else 0
 
     def _compare_clocks(self) -> None:
-        drift = self._site.wall() - self._site.now()
+        drift = int(self._site.wall()) - int(self._site.now())
         if abs(drift - self._drift) > CLOCK_SLACK_MS:
             self._moved, self._moved_at = drift - self._drift, self._site.now()
             log.warning("clock_moved", cluster=self._site.name, seconds=self._moved // 1000)
@@ -155,11 +157,11 @@ class Tick:
         for engine in released:
             log.info("archive_released", cluster=name, source=engine)
 
-    def _approvals(self) -> dict[str, int]:
-        """Until when a person approves of each engine's losses, by the clock that never jumps."""
+    def _approvals(self) -> dict[str, SteadyMs]:
+        """Until when a person approves of each engine's losses."""
         said = approval.parse(self._annotations().get(approval.ANNOTATION, ""))
         wall, now = self._site.wall(), self._site.now()
-        return {engine: min(until - wall, approval.LONGEST_MS) + now for engine, until in said.items()}
+        return {engine: now + min(until - wall, approval.LONGEST_MS) for engine, until in said.items()}
 
     def _preview(self) -> None:
         now = self._site.now()
@@ -187,7 +189,7 @@ def _seen(source: Source, excluded: frozenset[str]) -> Seen:
     return Seen(
         origin=source.resource.origin,
         trouble=fault.reason if fault else "",
-        last_listed=view.last_listed,
+        last_listed=view.listed_at,
         newest_by={name: at for name, at in view.newest_by.items() if name.casefold() not in excluded},
         constraint_kind=source.resource.kind if source.constraints else "",
         unlisted=sum(view.unlisted.values()),

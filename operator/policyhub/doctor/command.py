@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from policyhub.clocks import WallMs
+
 if TYPE_CHECKING:
     from policyhub.doctor.examination import Questions
     from policyhub.doctor.hub import Hub
@@ -147,7 +149,7 @@ async def _archived(tool: str, which: "Hub", *, share: float, yes: bool) -> int:
 
     try:
         with client_of(which, share=share) as client:
-            outcome = await others.archive(client, tool, now=lambda: time.time_ns() // 1_000_000, dry=not yes)
+            outcome = await others.archive(client, tool, now=lambda: WallMs(time.time_ns() // 1_000_000), dry=not yes)
     except HubError as error:
         typer.echo(f"policyhub: {error.message}", err=True)
         return 2

@@ -20,6 +20,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
+from policyhub.clocks import WallMs
 from policyhub.doctor.verdict import Verdict, fine, problem, unchecked
 from policyhub.findings.asff import timestamp
 from policyhub.hub.client import Filters, HubClient
@@ -120,8 +121,8 @@ class Outcome:
     """By what Security Hub said."""
 
 
-async def archive(client: HubClient, name: str, *, now: Callable[[], int], dry: bool) -> Outcome:
-    """Archive every active finding of a tool, or with `dry` count them. `now` gives Unix milliseconds. Raises HubError.
+async def archive(client: HubClient, name: str, *, now: Callable[[], WallMs], dry: bool) -> Outcome:
+    """Archive every active finding of a tool, or with `dry` count them. Raises HubError.
 
     All are read before the first is archived: pages of a reading are not promised to stand still under changes.
     """
@@ -134,7 +135,7 @@ async def archive(client: HubClient, name: str, *, now: Callable[[], int], dry: 
     return outcome
 
 
-def archived(finding: Mapping[str, Any], *, now: int) -> dict[str, Any]:
+def archived(finding: Mapping[str, Any], *, now: WallMs) -> dict[str, Any]:
     """The finding as its provider would archive it: nothing of the analysts' or of AWS's is sent. Pure."""
-    later = max(now, milliseconds(finding.get("UpdatedAt")) + 1)
-    return strip_for_import(finding) | {"RecordState": "ARCHIVED", "UpdatedAt": timestamp(later)}
+    updated = max(now, milliseconds(finding.get("UpdatedAt")) + 1)
+    return strip_for_import(finding) | {"RecordState": "ARCHIVED", "UpdatedAt": timestamp(updated)}

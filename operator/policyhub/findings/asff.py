@@ -25,6 +25,7 @@ from typing import Any
 
 import msgspec
 
+from policyhub.clocks import WallMs
 from policyhub.findings.limits import fit, fit_distinct, length
 from policyhub.findings.prose import description, filled, title
 from policyhub.findings.remedy import remediation, source_url, vulnerabilities
@@ -80,9 +81,9 @@ def render(
     finding_id: str,
     digest: str,
     origin: str,
-    created_at: int,
-    observed_at: int,
-    updated_at: int,
+    created_at: WallMs,
+    observed_at: WallMs,
+    updated_at: WallMs,
     archived: bool,
     default_severity: Severity = "MEDIUM",
 ) -> dict[str, Any]:
@@ -127,9 +128,9 @@ def render(
 
 
 @lru_cache(maxsize=4096)  # the findings of a batch share most of theirs
-def timestamp(milliseconds: int) -> str:
+def timestamp(milliseconds: WallMs) -> str:
     """RFC 3339 with milliseconds, in UTC. Beyond the year 9999, which somebody may have written, its last moment."""
-    seconds, rest = divmod(min(milliseconds, _LAST), 1000)
+    seconds, rest = divmod(min(int(milliseconds), _LAST), 1000)
     moment = datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest * 1000, tzinfo=None)
     return moment.isoformat(timespec="milliseconds") + "Z"
 

@@ -10,6 +10,7 @@ from string import ascii_letters, digits
 
 import msgspec
 
+from policyhub.clocks import WallMs
 from policyhub.findings.voice import speaker
 from policyhub.sources.violation import Identity, Subject, Violation
 
@@ -106,15 +107,15 @@ def identity_of(identity: Identity) -> Identity:
     return (source, policy, rule_of(source, rule, subject), group, kind, namespace, name, discriminator)
 
 
-def grouped(calls: Iterable[tuple[Violation, int | None]]) -> list[tuple[Violation, int | None]]:
+def grouped(calls: Iterable[tuple[Violation, WallMs | None]]) -> list[tuple[Violation, WallMs | None]]:
     """One violation for each identity: who of them speaks, with the earliest time."""
-    found: dict[Identity, list[tuple[Violation, int | None]]] = {}
+    found: dict[Identity, list[tuple[Violation, WallMs | None]]] = {}
     for call in calls:
         found.setdefault(call[0].identity, []).append(call)
     return [said[0] if len(said) == 1 else joined(said) for said in found.values()]
 
 
-def joined(said: list[tuple[Violation, int | None]]) -> tuple[Violation, int | None]:
+def joined(said: list[tuple[Violation, WallMs | None]]) -> tuple[Violation, WallMs | None]:
     """Several of one identity as one."""
     times = [observed for _, observed in said if observed is not None]
     return speaker(violation for violation, _ in said), min(times, default=None)

@@ -25,6 +25,7 @@ from typing import Any, Protocol
 import msgspec
 import structlog
 
+from policyhub.clocks import UNDATED, WallMs
 from policyhub.hub.batch import Finding
 from policyhub.hub.client import Filters, Page
 from policyhub.hub.errors import HubError, Throttled, Unavailable, Withheld
@@ -55,9 +56,9 @@ class Held(msgspec.Struct, frozen=True, gc=False):
     id: str
     digest: str
     renderer: str
-    created_at: int
-    """Unix milliseconds, rounded down; 0 where it could not be read."""
-    updated_at: int
+    created_at: WallMs
+    """Rounded down; UNDATED where it could not be read."""
+    updated_at: WallMs
     """As created_at. AWS may hold a fraction more: a later UpdatedAt is at least this plus one."""
     record_state: str
     cluster_uid: str
@@ -265,17 +266,17 @@ def strip_for_import(finding: Finding) -> dict[str, Any]:
     return body
 
 
-def milliseconds(timestamp: object) -> int:
-    """Unix milliseconds of an RFC 3339 text (`Z`, an offset or none, any fraction), rounded down; else 0."""
+def milliseconds(timestamp: object) -> WallMs:
+    """Of an RFC 3339 text (`Z`, an offset or none, any fraction), rounded down; else UNDATED."""
     if not isinstance(timestamp, str):
-        return 0
+        return UNDATED
     try:
         moment = datetime.fromisoformat(timestamp)
     except ValueError:
-        return 0
+        return UNDATED
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return (moment - _EPOCH) // _MILLISECOND
+    return WallMs((moment - _EPOCH) // _MILLISECOND)
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

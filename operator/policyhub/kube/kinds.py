@@ -18,6 +18,7 @@ from typing import Final
 
 import msgspec
 
+from policyhub.clocks import NEVER, SteadyMs
 from policyhub.kube.connection import Connection
 from policyhub.kube.discovery import served_groups, served_in
 from policyhub.kube.resource import Resource
@@ -45,8 +46,8 @@ class Kind(msgspec.Struct, frozen=True):
 class Group(msgspec.Struct, frozen=True):
     """What a group serves; nothing where there is no such group."""
 
-    read: int
-    """When the reading began, in milliseconds of the clock."""
+    read: SteadyMs
+    """When the reading began."""
     kinds: dict[str, Kind]
     plurals: dict[str, Kind]
 
@@ -55,7 +56,12 @@ class Kinds:
     """Of one connection."""
 
     def __init__(
-        self, connection: Connection, *, turn: Callable[[], Awaitable[None]], now: Callable[[], int], seconds: float
+        self,
+        connection: Connection,
+        *,
+        turn: Callable[[], Awaitable[None]],
+        now: Callable[[], SteadyMs],
+        seconds: float,
     ) -> None:
         """`turn` is awaited before each request, which may take so many seconds."""
         self._connection = connection
@@ -65,17 +71,17 @@ class Kinds:
         self.known = True
         """Whether the list of groups could be read when it was wanted last."""
         self._versions: dict[str, tuple[str, ...]] = {}
-        self._versions_read: int | None = None
+        self._versions_read: SteadyMs | None = None
         self._groups: dict[str, Group] = {}
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         """Of groups that there are."""
         self._lock = asyncio.Lock()
 
-    async def group(self, group: str, *, since: int | None = None) -> Group:
+    async def group(self, group: str, *, since: SteadyMs | None = None) -> Group:
         """Read at or after `since`, where that matters. Raises Refused, Unreachable, TimeoutError."""
         versions = ("v1",) if not group else await self._versions_of(group, since)
         if not versions:
-            return Group(self._versions_read or 0, {}, {})
+            return Group(self._versions_read or NEVER, {}, {})
         async with self._locks[group]:
             known = self._groups.get(group)
             if known is None or not self._fresh(known.read, since):
@@ -91,10 +97,10 @@ class Kinds:
         self._groups.pop(group, None)
         self._versions_read = None
 
-    def _fresh(self, read: int, since: int | None) -> bool:
+    def _fresh(self, read: SteadyMs, since: SteadyMs | None) -> bool:
         return read >= since if since is not None else self._now() < read + EXPIRY_MS
 
-    async def _versions_of(self, group: str, since: int | None) -> tuple[str, ...]:
+    async def _versions_of(self, group: str, since: SteadyMs | None) -> tuple[str, ...]:
         async with self._lock:
             if self._versions_read is None or not self._fresh(self._versions_read, since):
                 self.known = False

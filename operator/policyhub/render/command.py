@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from policyhub.clocks import WallMs
+
 _TARGET = "Cluster and hub"
 _WANTED = "What becomes a finding"
 
@@ -147,14 +149,14 @@ def render(  # typer turns each into a flag: the length is that of the list of f
     raise typer.Exit(code)
 
 
-def _milliseconds(text: str | None) -> int:
-    """Unix milliseconds of a time in RFC 3339, by the clock where none is given."""
+def _milliseconds(text: str | None) -> WallMs:
+    """Of a time in RFC 3339, by the clock where none is given."""
     if text is None:
-        return time.time_ns() // 1_000_000
+        return WallMs(time.time_ns() // 1_000_000)
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
         raise typer.BadParameter(f"{text!r} is no time such as 2026-11-25T08:00:00Z", param_hint="--now")
-    return int(moment.timestamp() * 1000)
+    return WallMs(int(moment.timestamp() * 1000))

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from policyhub.clocks import SteadyMs, WallMs, from_seconds
 from policyhub.cluster.superseded import Superseded
 from policyhub.findings import asff
 from policyhub.findings.digest import digest
@@ -77,24 +78,25 @@ class Heard(msgspec.Struct, frozen=True):
 class Intake:
     """Takes pieces; then `findings` gives what they come to."""
 
-    def __init__(self, target: Target, *, now: int, tell: Callable[[Broken], None], keep: bool = False) -> None:
-        """`now` in Unix milliseconds; `tell` hears of everything that could not be read; `keep` the objects too."""
+    def __init__(self, target: Target, *, now: WallMs, tell: Callable[[Broken], None], keep: bool = False) -> None:
+        """`now` is one moment by both clocks; `tell` hears of all that could not be read; `keep` the objects too."""
         self.target = target
         self.now = now
+        self._steady = steady = SteadyMs(int(now))
         self.ledger = Ledger(
             cluster_id=target.cluster.id,
             cluster_uid=target.cluster.uid,
             default_severity=target.wanted.default_severity,
             on_dirty=lambda: None,
         )
-        self.ledger.observed.take_part("", [], now=now)  # Security Hub was read, and has nothing
+        self.ledger.observed.take_part("", [], now=steady)  # Security Hub was read, and has nothing
         self.rollup: Rollup | None = None
-        self.owners = Owners(now=lambda: now, on_change=self._shift, on_malformed=_surprised, verify=False)
+        self.owners = Owners(now=lambda: steady, on_change=self._shift, on_malformed=_surprised, verify=False)
         if target.roll_up:
             self.rollup = self.ledger.sources.ownership = Rollup(ledger=self.ledger, owners=self.owners)
         for sink in self.owners.sinks.values():
             sink.begin()
-        self.policies = Policies(now=lambda: now, on_malformed=_surprised)
+        self.policies = Policies(now=lambda: steady, on_malformed=_surprised)
         self.owned = 0
         """Pods, ReplicaSets and Jobs that were read."""
         self.rolled: Counter[Subject] = Counter()
@@ -168,7 +170,7 @@ class Intake:
 
     def _shift(self, objects: set[Subject] | None) -> None:
         if self.rollup is not None:
-            self.rollup.shift(objects, now=self.now)
+            self.rollup.shift(objects, now=self._steady)
             self.rollup.finish()
 
     def _source(self, piece: Piece, group: str, resource: str) -> None:
@@ -190,12 +192,12 @@ class Intake:
         self._say(reading)
 
     def _say(self, reading: Reading) -> None:
-        created = None if reading.created is None else reading.created * 1000
+        created = None if reading.created is None else from_seconds(reading.created)
         calls = []
         for said, observed in reading.violations:
             violation = self.policies.enrich(said)
             if self.target.wanted.wants(violation):
-                calls.append((violation, created if observed is None else observed * 1000))
+                calls.append((violation, created if observed is None else from_seconds(observed)))
                 if is_rolled(violation.subject):
                     self.rolled[violation.subject] += 1
             else:
@@ -209,7 +211,7 @@ class Intake:
             ended=ended,
             complete=reading.complete,
             passed=frozenset,
-            now=self.now,
+            now=self._steady,
             audited=reading.audited,
             boundary=reading.boundary,
             backlog=True,
@@ -268,7 +270,7 @@ class Intake:
 
     def _freeze(self) -> None:
         self._superseded.settle(all_listed=True)
-        self.ledger.supersede(self._superseded.reports, now=self.now)
+        self.ledger.supersede(self._superseded.reports, now=self._steady)
 
     def wanted(self) -> Iterator[Entry]:
         """The findings there would be, in the order in which they were first called for."""

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 import msgspec
 import yaml
 
+from policyhub.clocks import WallMs
 from policyhub.kube.resource import GATEKEEPER, VERSIONS
 from policyhub.render import output, summary
 from policyhub.render.composer import compose
@@ -63,7 +64,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     monitored_cluster: str | None
     flags: dict[str, Any]
     """Of the target; None where not given."""
-    now: int
+    now: WallMs
     """Unix milliseconds: what the findings have as UpdatedAt."""
 
 

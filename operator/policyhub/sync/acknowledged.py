@@ -9,12 +9,13 @@ Invariants
 * Ids carry the identity of their cluster, so one of these serves all clusters of an account and Region.
 * Nothing is kept longer than `RECENT_MS`, so no more is kept than was sent in that time.
 
-Pure: no I/O, no clock; times are milliseconds of a clock that never jumps.
+Pure: no I/O, no clock.
 """
 
 from collections import defaultdict
 from typing import NamedTuple, Protocol
 
+from policyhub.clocks import NEVER, SteadyMs
 from policyhub.sync.entry import Known
 
 RECENT_MS = 15 * 60_000
@@ -29,7 +30,7 @@ def sign(cluster_uid: str, id_: str) -> str:
 
 class _Noted(NamedTuple):
     known: Known
-    at: int
+    at: SteadyMs
 
 
 class Follower(Protocol):
@@ -38,7 +39,7 @@ class Follower(Protocol):
     @property
     def cluster_uid(self) -> str: ...
 
-    def overtake(self, id_: str, *, now: int, answered: bool) -> None: ...
+    def overtake(self, id_: str, *, now: SteadyMs, answered: bool) -> None: ...
 
 
 class Acknowledged:
@@ -65,7 +66,7 @@ class Acknowledged:
         if not followers:
             self._followers.pop(follower.cluster_uid, None)
 
-    def note(self, by: Follower, id_: str, known: Known, now: int) -> None:
+    def note(self, by: Follower, id_: str, known: Known, now: SteadyMs) -> None:
         """Security Hub took this import of the finding."""
         signed = sign(by.cluster_uid, id_)
         before = self._noted.get(signed)
@@ -76,30 +77,30 @@ class Acknowledged:
         self.prune(now)
         self._tell(by, id_, now=now, answered=True)
 
-    def doubt(self, by: Follower, id_: str, now: int) -> None:
+    def doubt(self, by: Follower, id_: str, now: SteadyMs) -> None:
         """Security Hub may or may not have taken an import of the finding."""
         self._tell(by, id_, now=now, answered=False)
 
-    def _tell(self, by: Follower, id_: str, *, now: int, answered: bool) -> None:
+    def _tell(self, by: Follower, id_: str, *, now: SteadyMs, answered: bool) -> None:
         for follower in self._followers.get(by.cluster_uid, ()):
             if follower is not by:
                 follower.overtake(id_, now=now, answered=answered)
 
-    def recent(self, id_: str, now: int) -> Known | None:
+    def recent(self, id_: str, now: SteadyMs) -> Known | None:
         """The finding as it was acknowledged, if that is recent."""
         noted = self._noted.get(id_)
         return None if noted is None or now - noted.at > RECENT_MS else noted.known
 
-    def moment(self, id_: str) -> int:
+    def moment(self, id_: str) -> SteadyMs:
         """When that was; 0 where nothing is known of it."""
         noted = self._noted.get(id_)
-        return 0 if noted is None else noted.at
+        return NEVER if noted is None else noted.at
 
     def clear(self) -> None:
         """Security Hub was switched off: it has nothing any more."""
         self._noted.clear()
 
-    def prune(self, now: int) -> None:
+    def prune(self, now: SteadyMs) -> None:
         """Forget what is no longer recent."""
         while self._noted:
             oldest = next(iter(self._noted))

@@ -8,6 +8,7 @@ Pure: no I/O, no clock; times are Unix milliseconds.
 import heapq
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
+from policyhub.clocks import SteadyMs
 from policyhub.sync.holds import Hold
 from policyhub.sync.lanes import Dirty, Lane
 
@@ -27,8 +28,8 @@ class Agenda:
         """Each of them once, for all ids to share."""
         self._by_hold: dict[Hold, dict[str, dict[str, None]]] = {hold: {} for hold in Hold}
         """Hold → namespace → ids."""
-        self._timers: list[tuple[int, str]] = []
-        self._due: dict[str, int] = {}
+        self._timers: list[tuple[SteadyMs, str]] = []
+        self._due: dict[str, SteadyMs] = {}
         """The timer of each id that counts."""
 
     def enqueue(self, id_: str, lane: Lane, namespace: str) -> Hold | None:
@@ -104,7 +105,7 @@ class Agenda:
 
     # -- time -----------------------------------------------------------------------------------------------------
 
-    def set_timer(self, id_: str, until: int) -> None:
+    def set_timer(self, id_: str, until: SteadyMs) -> None:
         """Decide it again then."""
         if self._due.get(id_) == until:
             return
@@ -119,7 +120,7 @@ class Agenda:
         self.done(id_)
         self._due.pop(id_, None)
 
-    def due(self, now: int) -> Iterator[str]:
+    def due(self, now: SteadyMs) -> Iterator[str]:
         """Ids whose time has come, each once."""
         while self._timers and self._timers[0][0] <= now:
             until, id_ = heapq.heappop(self._timers)
@@ -128,5 +129,5 @@ class Agenda:
                 yield id_
 
     @property
-    def next_timer(self) -> int | None:
+    def next_timer(self) -> SteadyMs | None:
         return self._timers[0][0] if self._timers else None

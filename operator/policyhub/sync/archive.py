@@ -11,6 +11,8 @@ Pure: no I/O, no clock; times are Unix milliseconds.
 
 from collections.abc import Iterator
 
+from policyhub.clocks import SteadyMs
+
 DAY_MS = 24 * 60 * 60_000
 DAYS = 31
 """For which ids are kept: a day more than Security Hub keeps the findings."""
@@ -52,7 +54,7 @@ class Archive:
             del self._whole[id_]
             yield id_
 
-    def drop(self, id_: str, *, now: int) -> None:
+    def drop(self, id_: str, *, now: SteadyMs) -> None:
         """It is not kept whole any more, or was read again and is not to be."""
         today = now // DAY_MS
         self._days.setdefault(today, set()).add(_number(id_))

@@ -26,6 +26,7 @@ from urllib.parse import quote
 import msgspec
 import structlog
 
+from policyhub.clocks import UNDATED, SteadyMs, WallMs
 from policyhub.kube import wire
 from policyhub.kube.backoff import Clock
 from policyhub.kube.connection import Connection
@@ -67,7 +68,7 @@ class Asker:
         existence: Existence,
         *,
         cluster: str,
-        now: Callable[[], int],
+        now: Callable[[], SteadyMs],
         clock: Clock | None = None,
         rate: float = RATE,
     ) -> None:
@@ -143,7 +144,7 @@ class _Session:
         kinds: Kinds,
         *,
         turn: Callable[[], Awaitable[None]],
-        now: Callable[[], int],
+        now: Callable[[], SteadyMs],
         clock: Clock,
     ) -> None:
         self.kinds = kinds
@@ -212,7 +213,7 @@ class _Session:
             raise Unreadable(f"{path} is answered with another object")
         self._existence.tell(batch, {subject: _found(metadata)}, asked=asked, whole=True)
 
-    def _refused(self, batch: Batch, error: Refused, origin: str, *, asked: int) -> None:
+    def _refused(self, batch: Batch, error: Refused, origin: str, *, asked: SteadyMs) -> None:
         """Believed when it stands; raises the error where it is another one."""
         if error.status not in _REFUSALS:
             raise error
@@ -294,7 +295,7 @@ class _Session:
 class _Listing:
     """What a listing tells of what is asked for."""
 
-    def __init__(self, wanted: Mapping[Any, Thing], asked: int, *, origin: str = "") -> None:
+    def __init__(self, wanted: Mapping[Any, Thing], asked: SteadyMs, *, origin: str = "") -> None:
         """`wanted` by (namespace, name) of objects; where `origin` is given by the names of policies of that kind."""
         self.asked = asked
         """When its first page was asked for: the others are of the same moment."""
@@ -349,11 +350,11 @@ _object = msgspec.json.Decoder(_Object)
 
 def _found(metadata: _Metadata) -> Found:
     managers = (manager for manager in metadata.managed_fields or () if manager.subresource != "status")
-    return Found(metadata.uid, max((_milliseconds(manager.time or "") for manager in managers), default=0))
+    return Found(metadata.uid, max((_milliseconds(manager.time or "") for manager in managers), default=UNDATED))
 
 
-def _milliseconds(time: str) -> int:
+def _milliseconds(time: str) -> WallMs:
     try:
-        return round(datetime.fromisoformat(time).timestamp() * 1000)
+        return WallMs(round(datetime.fromisoformat(time).timestamp() * 1000))
     except (ValueError, OverflowError):
-        return 0
+        return UNDATED

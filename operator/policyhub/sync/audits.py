@@ -13,6 +13,7 @@ Pure: no I/O, no clock; audits are Unix seconds as Gatekeeper writes them, other
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
+from policyhub.clocks import NEVER, SteadyMs
 from policyhub.sources.violation import Place, SourceKey, Subject, Violation, below
 from policyhub.sync.entry import Entry
 from policyhub.sync.holds import Free, News
@@ -51,14 +52,14 @@ class Audits:
         self._lists: dict[SourceKey, frozenset[Kind]] = {}
         """Of which kinds of objects each constraint lists some now."""
         self._listing: defaultdict[Kind, set[SourceKey]] = defaultdict(set)
-        self.absent: dict[str, int] = {}
+        self.absent: dict[str, SteadyMs] = {}
         """Since when complete discoveries lack a constraint kind that has findings."""
-        self.kinds_read = 0
+        self.kinds_read = NEVER
         """When the last complete discovery of constraint kinds began."""
         self._kinds: set[str] = set()
         """Constraint kinds that have findings nobody reports."""
 
-    def read_kinds(self, served: Iterable[str], *, now: int) -> None:
+    def read_kinds(self, served: Iterable[str], *, now: SteadyMs) -> None:
         """A complete discovery of constraint kinds (their origins): those that have findings and are absent from two
         of them, an archive delay apart, were deleted.
         """

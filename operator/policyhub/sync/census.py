@@ -6,7 +6,7 @@ namespaces its source objects lie in, and no counter could keep that at so littl
 Ages change by time alone, so they are not kept but counted, entry by entry, every so often. A finding that an analyst
 has suppressed has no deadline: it counts for no age. One that is resolved in Security Hub and still violated does.
 
-Pure: no I/O, no clock; times are Unix milliseconds.
+Pure: no I/O, no clock.
 """
 
 from bisect import bisect_left
@@ -14,6 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 
 from policyhub.ages import AGE_SECONDS, DAY, Ages
+from policyhub.clocks import SteadyMs, WallMs, by_wall
 from policyhub.sources.filter import namespace_of
 from policyhub.sync.admission import Admission
 from policyhub.sync.entry import SUPPRESSED, Entry
@@ -26,15 +27,22 @@ class Census:
     """One count of all entries, at one moment."""
 
     def __init__(
-        self, *, sla_days: Mapping[str, int], wall: int, namespaces: bool, shown: Admission[Name] | None = None
+        self,
+        *,
+        sla_days: Mapping[str, int],
+        now: SteadyMs,
+        wall: WallMs,
+        namespaces: bool,
+        shown: Admission[Name] | None = None,
     ) -> None:
-        """`sla_days` by severity; `wall` by the clock on the wall, as findings' times are; `namespaces`: whether
+        """`sla_days` by severity; `now` and `wall` are one moment; `namespaces`: whether
         violations are counted by namespace too; `shown`: where the names that are shown one by one are admitted.
         """
         self.past_sla: Counter[str] = Counter(dict.fromkeys(sla_days, 0))
         """By severity; those that have a deadline only."""
         self.tallies: Counter[Name] = Counter()
         self._limits = {severity: days * DAY for severity, days in sla_days.items()}
+        self._now = now
         self._wall = wall
         self._namespaces = namespaces
         self._shown = shown
@@ -62,16 +70,15 @@ class Census:
         if triage is not None and triage[0] == SUPPRESSED:
             return
         severity = (triage[1] if triage is not None else "") or tally[2]
-        age = (self._wall - min(first_seen(entry) or self._wall, self._wall)) // 1000
+        age = max(0, self._wall - self._first_seen(entry)) // 1000
         self._counts[severity][bisect_left(AGE_SECONDS, age)] += 1
         self._seconds[severity] += age
         limit = self._limits.get(severity)
         if limit is not None and age > limit:
             self.past_sla[severity] += 1
 
-
-def first_seen(entry: Entry) -> int:
-    """When the violation was first seen; 0 where nothing tells."""
-    if entry.known is not None and entry.known.created_at:
-        return entry.known.created_at
-    return entry.observed or entry.pending_since
+    def _first_seen(self, entry: Entry) -> WallMs:
+        """Now, where nothing tells."""
+        if entry.known is not None and entry.known.created_at:
+            return entry.known.created_at
+        return entry.observed or by_wall(entry.pending_since or self._now, now=self._now, wall=self._wall)

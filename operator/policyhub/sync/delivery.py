@@ -11,6 +11,7 @@ from typing import Protocol
 
 import structlog
 
+from policyhub.clocks import SteadyMs, WallMs
 from policyhub.hub.batch import Finding
 from policyhub.hub.client import ImportResult
 from policyhub.hub.errors import Failure, HubError, Unavailable
@@ -43,8 +44,8 @@ class Delivery:
         hub: Importer,
         hub_name: str,
         metrics: Metrics,
-        now: Callable[[], int],
-        wall: Callable[[], int],
+        now: Callable[[], SteadyMs],
+        wall: Callable[[], WallMs],
         rng: random.Random,
         pause: Pause,
         acknowledged: Acknowledged,
@@ -120,7 +121,7 @@ class Delivery:
         for change, number in sent.items():
             self._metrics.findings_sent.labels(self._hub_name, change).inc(number)
 
-    def _settle(self, feed: Feed, entry: Entry, *, now: int) -> None:
+    def _settle(self, feed: Feed, entry: Entry, *, now: SteadyMs) -> None:
         """What was acknowledged needs nothing more, unless it has changed meanwhile. Decided at once: in its lane it
         would count as pending until all that is more urgent was sent.
         """

@@ -10,6 +10,7 @@ Pure: no I/O, no clock; times are Unix milliseconds.
 from collections import Counter
 from collections.abc import Callable, Iterable
 
+from policyhub.clocks import NEVER, SteadyMs, WallMs
 from policyhub.findings.digest import digest
 from policyhub.findings.identity import finding_id
 from policyhub.sources.filter import namespace_of
@@ -19,8 +20,8 @@ from policyhub.sync.entry import Entry, Loss
 from policyhub.sync.shares import Excess, Shares
 from policyhub.sync.standings import Standings
 
-Call = tuple[Violation, int | None]
-"""With when it was observed (Unix ms)."""
+Call = tuple[Violation, WallMs | None]
+"""With when it was observed."""
 
 
 Reports = tuple[str, str, str]
@@ -37,7 +38,7 @@ class Desired:
         entries: dict[str, Entry],
         standings: Standings,
         shares: Shares,
-        on_new: Callable[[Entry, int], None],
+        on_new: Callable[[Entry, SteadyMs], None],
         on_want: Callable[[Entry], None],
         on_loss: Callable[[Entry], None],
         touch: Callable[[Entry], None],
@@ -94,7 +95,7 @@ class Desired:
         else:
             self.objects.pop(key, None)
 
-    def claim(self, id_: str, key: SourceKey, call: Call, *, now: int, backlog: bool) -> bool:
+    def claim(self, id_: str, key: SourceKey, call: Call, *, now: SteadyMs, backlog: bool) -> bool:
         """A source object reports it; returns whether it did not before, or in other words."""
         violation, observed = call
         entry = self._entries.get(id_)
@@ -120,7 +121,7 @@ class Desired:
         self._recompute(entry, loss=Loss.SILENT, now=now)
         return True
 
-    def withdraw(self, id_: str, key: SourceKey, *, loss: Loss, now: int) -> None:
+    def withdraw(self, id_: str, key: SourceKey, *, loss: Loss, now: SteadyMs) -> None:
         """A source object reports it no longer."""
         entry = self._entries[id_]
         before = said(entry.calls, key)
@@ -129,7 +130,7 @@ class Desired:
         entry.calls = excluding(entry.calls, key)
         self._recompute(entry, loss=loss, now=now, key=key)
 
-    def supersede(self, superseded: frozenset[Reports], *, now: int) -> None:
+    def supersede(self, superseded: frozenset[Reports], *, now: SteadyMs) -> None:
         """Take which reports are superseded: their claims count no longer, and their silence is no news."""
         changed = superseded ^ self.superseded
         self.superseded = superseded
@@ -149,7 +150,7 @@ class Desired:
 
     # -- what they come to ----------------------------------------------------------------------------------------
 
-    def _recompute(self, entry: Entry, *, loss: Loss, now: int, key: SourceKey | None = None) -> None:
+    def _recompute(self, entry: Entry, *, loss: Loss, now: SteadyMs, key: SourceKey | None = None) -> None:
         """Its claims have changed: which of them count, and which words it. `loss` is for that of the last one, `key`
         the source object that withdrew its claim.
         """
@@ -171,23 +172,23 @@ class Desired:
             entry.uncalled = entry.uncalled or now
         self._touch(entry)
 
-    def _want(self, entry: Entry, calls: Claims, *, before: bool, now: int) -> None:
+    def _want(self, entry: Entry, calls: Claims, *, before: bool, now: SteadyMs) -> None:
         spoke = entry.voice if before else None
         self._word(entry, calls)
         entry.body = None
         entry.lacked, entry.repeated, entry.listed = None, False, 0
         entry.loss = Loss.SILENT
-        entry.heard = entry.freed = entry.asking = 0
+        entry.heard = entry.freed = entry.asking = NEVER
         entry.blocked = False
-        if entry.pending_since == 0 and spoke != entry.voice:
+        if entry.pending_since == NEVER and spoke != entry.voice:
             entry.pending_since = now
         if entry.voice is None or entry.voice.own:
-            entry.deferred = 0
+            entry.deferred = NEVER
         elif spoke.own if spoke is not None else entry.own:
             entry.deferred = now
         self._on_want(entry)
 
-    def _lose(self, entry: Entry, *, loss: Loss, now: int, key: SourceKey | None) -> None:
+    def _lose(self, entry: Entry, *, loss: Loss, now: SteadyMs, key: SourceKey | None) -> None:
         entry.uncalled = entry.pending_since = now
         entry.loss = loss
         if key is not None:

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
+from policyhub.clocks import SteadyMs, WallMs
 from policyhub.hub.batch import MAX_FINDINGS
 from policyhub.metrics import Metrics
 from policyhub.sync.acknowledged import Acknowledged
@@ -49,19 +50,17 @@ class Engine:
         hub: Hub,
         hub_name: str,
         metrics: Metrics,
-        now: Callable[[], int],
+        now: Callable[[], SteadyMs],
         clock: Callable[[], float],
         rng: random.Random,
-        wall: Callable[[], int] | None = None,
+        wall: Callable[[], WallMs],
         acknowledged: Acknowledged | None = None,
     ) -> None:
-        """`now` gives Unix milliseconds by a clock that never jumps; `wall`, where it differs, by that on the wall.
-        `acknowledged`, where others share it.
-        """
+        """`acknowledged`, where others share it."""
         self._hub = hub
         self.hub_name = hub_name
         self._now = now
-        self._wall = wall or now
+        self._wall = wall
         self._clock = clock
         self.acknowledged = Acknowledged() if acknowledged is None else acknowledged
         self.feeds: list[Feed] = []
@@ -182,7 +181,7 @@ class Engine:
             except TimeoutError:
                 continue
 
-    def _wake_timers(self) -> int | None:
+    def _wake_timers(self) -> SteadyMs | None:
         now = self._now()
         dues = [due for f in self.feeds if (due := f.ledger.wake(now)) is not None]
         return min(dues, default=None)

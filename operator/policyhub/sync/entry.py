@@ -1,6 +1,6 @@
 """One finding id: who calls for it, what Security Hub has of it, and what became of the last caller.
 
-Pure: no I/O, no clock; times are Unix milliseconds.
+Pure: no I/O, no clock.
 """
 
 from enum import IntEnum
@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from policyhub.clocks import NEVER, SteadyMs, WallMs
 from policyhub.findings.asff import RENDERER
 from policyhub.sources.constraints import GROUP as CONSTRAINTS
 from policyhub.sources.violation import Place, Severity, SourceKey, Subject, Violation
@@ -42,8 +43,8 @@ class Known(msgspec.Struct, frozen=True, gc=False):
     """A finding as Security Hub last confirmed it. An empty digest: it may be there, its content is not known."""
 
     digest: str
-    created_at: int
-    updated_at: int
+    created_at: WallMs
+    updated_at: WallMs
     archived: bool
     renderer: str = str(RENDERER)
     """The version that wrote it; one that differs from ours makes it be written again, after all else."""
@@ -68,8 +69,8 @@ class Coverage(msgspec.Struct, frozen=True):
     """Whether one source API is seen whole and live, and since when (the end of the first complete listing since)."""
 
     live: bool
-    since: int = 0
-    resumed: int = 0
+    since: SteadyMs = NEVER
+    resumed: SteadyMs = NEVER
     """When a watch that had been cut went on from where it was; 0 if it was never cut."""
 
 
@@ -122,14 +123,14 @@ class Entry:
         """Whether a caller remains that counts: one of a superseded report does not."""
         self.called = False
         """Whether anybody has called for it in this process: then its end is known, not inferred from silence."""
-        self.first_claimed = 0
+        self.first_claimed = NEVER
         """When a source object reported it first in this process."""
         self.backlog = False
         """Whether the first listing of its source brought it: then it is no news, and waits behind what is."""
         self.voice: Violation | None = None
         """Who speaks; kept when the last call is gone, as the body to archive with."""
         self.digest = ""
-        self.observed: int | None = None
+        self.observed: WallMs | None = None
         self.origin = ""
         self.rule = ""
         self.policy = ""
@@ -139,18 +140,18 @@ class Entry:
         self.place: Place | None = None
         """The object; None where only the inventory knows the finding and it does not tell."""
         self.known: Known | None = None
-        self.acknowledged = 0
+        self.acknowledged = NEVER
         """When Security Hub acknowledged our last import of it; 0 never."""
-        self.uncalled = 0
+        self.uncalled = NEVER
         """Since when nobody calls for it (meaningful without calls only)."""
         self.loss = Loss.SILENT
-        self.heard = 0
+        self.heard = NEVER
         """When its engine was heard of its object after the loss, without it (Unix ms); 0: not yet."""
-        self.asking = 0
+        self.asking = NEVER
         """Since when the API server owes an answer about it (Unix ms); 0: it does not."""
         self.blocked = False
         """Whether evidence was missing when it was decided last …"""
-        self.freed = 0
+        self.freed = NEVER
         """… and since when none is."""
         self.counted: tuple[str, str] | None = None
         """The source and namespace that it is counted for as active in Security Hub."""
@@ -164,14 +165,14 @@ class Entry:
         """Whether its object's own result reported it, and nothing was said of that since; None: not known."""
         self.passes = False
         """Whether its object's own result passes, while what counts for it still called."""
-        self.deferred = 0
+        self.deferred = NEVER
         """Since when others speak for the object in place of its own result; 0: they do not."""
         self.rejected = ""
         """The digest that Security Hub refused for good."""
         self.body: dict[str, Any] | None = None
         """The finding as read back from Security Hub, for archiving what this process never rendered."""
         self.in_flight = False
-        self.pending_since = 0
+        self.pending_since = NEVER
         self.unanswered: Known | None = None
         """The last import that got no answer: what it would be known as."""
         self.standing: Standing = (None, None)

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from typing import Protocol
 
+from policyhub.clocks import NEVER, SteadyMs
 from policyhub.sources.constraints import GROUP as CONSTRAINTS
 from policyhub.sources.violation import SourceKey, Subject
 from policyhub.sync import spaces
@@ -37,9 +38,9 @@ Kind = tuple[str, str]
 class Asks(Protocol):
     """What of an Existence decides: an answer that was asked for at `since` or later, or None while it is asked."""
 
-    def subject(self, of: Subject, *, since: int) -> Answer | None: ...
+    def subject(self, of: Subject, *, since: SteadyMs) -> Answer | None: ...
 
-    def policy(self, source: str, policy: str, *, since: int) -> Answer | None: ...
+    def policy(self, source: str, policy: str, *, since: SteadyMs) -> Answer | None: ...
 
 
 class Sources:
@@ -66,15 +67,15 @@ class Sources:
         self.reports_listed = False
         """Whether every report API that is served has been listed once: before, one that was not may still report what
         another has dropped (the same violation comes through wgpolicyk8s.io and openreports.io)."""
-        self.unlisted_since = 0
+        self.unlisted_since = NEVER
         """Since when (Unix ms) that is not so."""
-        self.listening_until = 0
+        self.listening_until = NEVER
         self._heard = False
-        self.confirmed: dict[str, int] = {}
+        self.confirmed: dict[str, SteadyMs] = {}
         """When each source API was last seen to be served by the very cluster (discovery, its uid checked)."""
-        self.discovered = 0
+        self.discovered = NEVER
         """When the last discovery began that has confirmed the cluster."""
-        self.opened: dict[str, int] = {}
+        self.opened: dict[str, SteadyMs] = {}
         """When the listing or watch that now speaks for each source API began: until a discovery has confirmed it, it
         may be another cluster's that answers at the old address."""
         self._dual: frozenset[tuple[str, str]] = frozenset()
@@ -209,11 +210,11 @@ class Sources:
             return None
         return Coverage(live=True, since=max(s.since for s in all_), resumed=max(s.resumed for s in all_))
 
-    def list_reports(self, *, listed: bool, groups: int = 1, now: int = 0) -> None:
+    def list_reports(self, *, listed: bool, groups: int = 1, now: SteadyMs = NEVER) -> None:
         """Take whether every report API that is served has been listed, and how many API groups they are of."""
         if listed:
             self._heard = True
-            self.listening_until = 0
+            self.listening_until = NEVER
         elif groups > 1 and not self._heard:
             self._heard = True
             self.listening_until = now + LISTEN_MS
@@ -222,18 +223,18 @@ class Sources:
         if listed == self.reports_listed:
             return
         self.reports_listed = listed
-        self.unlisted_since = 0 if listed else now
+        self.unlisted_since = NEVER if listed else now
         self._free(News.LISTED)
 
-    def settled(self, entry: Entry) -> int:
-        """Until when (Unix ms) a finding is not told to have changed: while its API (of a report: any) was not
+    def settled(self, entry: Entry) -> SteadyMs:
+        """Until when a finding is not told to have changed: while its API (of a report: any) was not
         listed yet.
         """
         if entry.constraint is not None:
-            return 0 if entry.origin in self.listed else entry.first_claimed + SETTLE_MS
-        return 0 if self.reports_listed else (self.unlisted_since or entry.first_claimed) + SETTLE_MS
+            return NEVER if entry.origin in self.listed else entry.first_claimed + SETTLE_MS
+        return NEVER if self.reports_listed else (self.unlisted_since or entry.first_claimed) + SETTLE_MS
 
-    def confirm(self, origins: Iterable[str], *, now: int) -> None:
+    def confirm(self, origins: Iterable[str], *, now: SteadyMs) -> None:
         """A discovery has seen these APIs served by the very cluster."""
         self.discovered = now
         for origin in {*origins, spaces.ORIGIN, *OWNERS}:
@@ -263,7 +264,7 @@ class Sources:
 
     # -- namespaces, as their sink tells them ----------------------------------------------------------------------
 
-    def list_namespaces(self, names: frozenset[str], *, now: int) -> None:
+    def list_namespaces(self, names: frozenset[str], *, now: SteadyMs) -> None:
         """All namespaces that there are."""
         changed = self.spaces.list(names, now=now)
         self._free(News.NAMESPACE, where=lambda entry: self._in(entry, changed))
@@ -272,12 +273,12 @@ class Sources:
         if self.spaces.came(name):
             self._free(News.NAMESPACE, namespaces={name})
 
-    def namespace_gone(self, name: str, *, now: int) -> None:
+    def namespace_gone(self, name: str, *, now: SteadyMs) -> None:
         """A namespace was deleted."""
         self.spaces.gone(name, now=now)
         self._free(News.NAMESPACE, namespaces={name})
 
-    def namespaces_live(self, *, live: bool, now: int) -> None:
+    def namespaces_live(self, *, live: bool, now: SteadyMs) -> None:
         """Whether namespaces are seen whole and live."""
         if self.spaces.live(live=live, now=now) and live:
             self._free(News.NAMESPACE, where=lambda entry: self._in(entry, frozenset()))
@@ -299,7 +300,7 @@ class Sources:
         newest: Collection[tuple[str, int]],
         about: Iterable[tuple[Subject, str]],
         changed: bool,
-        now: int,
+        now: SteadyMs,
     ) -> list[str]:
         """A report was read: which source says something of which object, and the newest time of each source. Returns
         the lost findings about these objects.

@@ -29,6 +29,7 @@ from typing import Final
 
 import msgspec
 
+from policyhub.clocks import NEVER, UNDATED, SteadyMs, WallMs
 from policyhub.sources.constraints import SOURCE as GATEKEEPER
 from policyhub.sources.grammar import is_name, is_namespace, is_typed
 from policyhub.sources.violation import Subject
@@ -91,13 +92,13 @@ class Presence(StrEnum):
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
     presence: Presence
-    asked: int
+    asked: SteadyMs
     """When the request began, of several the first. UNKNOWN without a request: now."""
-    changed: int = 0
-    """Of what is THERE: Unix ms of its last change but those of its status; 0 not known."""
+    changed: WallMs = UNDATED
+    """Of what is THERE: the time of its last change but those of its status; 0 not known."""
     uid: str = ""
     """Of what is THERE."""
-    ended: int = 0
+    ended: SteadyMs = NEVER
     """When the answer was whole: which cluster gave it is confirmed by what begins later than this."""
 
 
@@ -115,7 +116,7 @@ class Found(msgspec.Struct, frozen=True, gc=False):
     """What the API server said of one thing that is there."""
 
     uid: str
-    changed: int = 0
+    changed: WallMs = UNDATED
 
 
 class Shelf(msgspec.Struct, frozen=True):
@@ -139,7 +140,7 @@ class Batch(msgspec.Struct, frozen=True, eq=False):
 class _Line(msgspec.Struct, eq=False):
     """What waits on one shelf."""
 
-    waiting: dict[Thing, int] = {}
+    waiting: dict[Thing, SteadyMs] = {}
     """Each with its `since`."""
     flying: set[Thing] = set()
     listing: bool = False
@@ -147,15 +148,15 @@ class _Line(msgspec.Struct, eq=False):
     single: bool = False
     """See `unlistable`."""
     queued: bool = False
-    due: int = 0
+    due: SteadyMs = NEVER
     failures: int = 0
 
 
 class _Refusal(msgspec.Struct, eq=False):
-    first: int
+    first: SteadyMs
     """When the first refused request of an unbroken row began."""
-    asked: int
-    until: int = 0
+    asked: SteadyMs
+    until: SteadyMs = NEVER
     """Until then it is believed; 0 not yet, or not any more."""
     stood: bool = False
     """It was believed before."""
@@ -165,13 +166,13 @@ class _Refusal(msgspec.Struct, eq=False):
 
 class _Pause(msgspec.Struct, eq=False):
     failures: int = 0
-    until: int = 0
+    until: SteadyMs = NEVER
 
 
 class Existence:
     """Of one monitored cluster, over connection after connection."""
 
-    def __init__(self, *, now: Callable[[], int], on_answer: Callable[[Thing], None] = lambda _: None) -> None:
+    def __init__(self, *, now: Callable[[], SteadyMs], on_answer: Callable[[Thing], None] = lambda _: None) -> None:
         """`on_answer` is called for each question that was answered."""
         self.on_question: Callable[[], None] = lambda: None
         """Called when there is something to ask."""
@@ -182,7 +183,7 @@ class Existence:
         self._lines: dict[Shelf, _Line] = {}
         self._turns: dict[str, dict[Shelf, None]] = {}
         """Shelves that can be asked for now, by namespace, whose turn comes in this order."""
-        self._later: list[tuple[int, int, Shelf]] = []
+        self._later: list[tuple[SteadyMs, int, Shelf]] = []
         self._number = 0
         self._refusals: dict[Shelf, _Refusal] = {}
         self._pauses: dict[str, _Pause] = {}
@@ -192,13 +193,13 @@ class Existence:
 
     # -- who decides ----------------------------------------------------------------------------------------------
 
-    def subject(self, of: Subject, *, since: int) -> Answer | None:
+    def subject(self, of: Subject, *, since: SteadyMs) -> Answer | None:
         """An answer whose request began at `since` or later; None where there is none yet: it will be asked for."""
         if not _nameable(of):
             return self._unknown()
         return self._ask(of, Shelf(of.group, of.kind, of.namespace), since)
 
-    def policy(self, source: str, policy: str, *, since: int) -> Answer | None:
+    def policy(self, source: str, policy: str, *, since: SteadyMs) -> Answer | None:
         """As `subject`. `policy` is the name that reports give it."""
         origins = origins_of(source, policy) if source != GATEKEEPER else ()
         if not origins:
@@ -212,7 +213,7 @@ class Existence:
         stand = (refusal for refusal in self._refusals.values() if refusal.stood and refusal.asked > oldest)
         return sorted({name for refusal in stand for name in refusal.resources})
 
-    def _ask(self, thing: Thing, shelf: Shelf, since: int) -> Answer | None:
+    def _ask(self, thing: Thing, shelf: Shelf, since: SteadyMs) -> Answer | None:
         known = self._answers.get(thing)
         if known is not None and known.asked >= since:
             return known
@@ -258,14 +259,14 @@ class Existence:
         """Questions without an answer."""
         return sum(len(line.waiting) for line in self._lines.values())
 
-    def due(self) -> int | None:
+    def due(self) -> SteadyMs | None:
         """When `next` has something again, by what is known now; None: only after a new question, or a release."""
         if not self._turns and not self._later:
             return None
         first = self._now() if self._turns else self._later[0][0]
         return max(first, self._pause.until)
 
-    def tell(self, batch: Batch, found: Mapping[Thing, Found], *, asked: int, whole: bool) -> None:
+    def tell(self, batch: Batch, found: Mapping[Thing, Found], *, asked: SteadyMs, whole: bool) -> None:
         """What the API server has of the batch. Where it told the `whole`, it has nothing else of it."""
         now = self._now()
         if whole:
@@ -284,13 +285,13 @@ class Existence:
             self._answers[thing] = answer
         self._settle(batch.shelf, answers, asked)
 
-    def refuse(self, batch: Batch, *, asked: int, resources: Iterable[str] = ()) -> None:
+    def refuse(self, batch: Batch, *, asked: SteadyMs, resources: Iterable[str] = ()) -> None:
         """`resources` may not be read; none: the kind is not served."""
         now, shelf = self._now(), batch.shelf
         refusal = self._refusals.pop(shelf, None) or _Refusal(asked, asked)
         self._refusals[shelf] = refusal
         if refusal.until:  # it has stood for its time, and must stand again
-            refusal.first, refusal.until = asked, 0
+            refusal.first, refusal.until = asked, NEVER
         while len(self._refusals) > REFUSALS:
             del self._refusals[next(iter(self._refusals))]
         refusal.asked, refusal.resources = asked, tuple(resources)
@@ -344,7 +345,7 @@ class Existence:
             self._queue(shelf, line)
         return Batch(shelf, things, listing)
 
-    def _settle(self, shelf: Shelf, things: Iterable[Thing], asked: int | None) -> None:
+    def _settle(self, shelf: Shelf, things: Iterable[Thing], asked: SteadyMs | None) -> None:
         """These are answered, as far as the request began late enough for them; None: whenever it began."""
         waiting = self._lines[shelf].waiting
         settled = [thing for thing in things if thing in waiting and (asked is None or waiting[thing] <= asked)]
@@ -372,7 +373,7 @@ class Existence:
             self._turns[namespace] = shelves
         return shelf
 
-    def _forget(self, now: int) -> None:
+    def _forget(self, now: SteadyMs) -> None:
         stale: list[Thing] = []
         for thing, answer in self._answers.items():
             if answer.ended > now - KEPT_MS and len(self._answers) - len(stale) <= KEPT:

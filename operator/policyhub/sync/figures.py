@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 
+from policyhub.clocks import SteadyMs
 from policyhub.sync.holds import Hold
 from policyhub.sync.lanes import Lane
 from policyhub.sync.ledger import Ledger
@@ -25,7 +26,7 @@ def pending(ledger: Ledger) -> int:
     return sum(waiting(ledger).values())
 
 
-def oldest_pending(ledger: Ledger) -> int | None:
+def oldest_pending(ledger: Ledger) -> SteadyMs | None:
     """Since when the oldest pending finding waits."""
     observed, agenda = ledger.observed, ledger.agenda
     ids = (*agenda.dirty, *observed.unread, *agenda.flying, *observed.outcomes.failed)

@@ -23,6 +23,7 @@ have been changed since.
 Pure: no I/O, no clock; times are Unix milliseconds.
 """
 
+from policyhub.clocks import NEVER, UNDATED, SteadyMs, WallMs, by_wall, from_seconds
 from policyhub.sync import spaces
 from policyhub.sync.audits import kind_of
 from policyhub.sync.entry import Coverage, Entry, Loss
@@ -48,7 +49,7 @@ EDITED_MS = 25 * 60 * 60_000
 """How long before a loss an edit of its policy may explain it: most engines scan hourly, some daily."""
 _REPORTS = frozenset({"wgpolicyk8s.io", "openreports.io"})
 
-_UNASKED = Answer(Presence.UNKNOWN, 0)
+_UNASKED = Answer(Presence.UNKNOWN, NEVER)
 _OF_CONTROLLERS = frozenset({"apps", "batch"})
 
 
@@ -58,7 +59,7 @@ def nothing(hold: Hold, *, lost: bool = False) -> Evidence:
 
 
 def of_lost(  # noqa: C901  (one branch a row)
-    entry: Entry, *, sources: Sources, guard: Guard, rules: Rules, now: int
+    entry: Entry, *, sources: Sources, guard: Guard, rules: Rules, now: SteadyMs, wall: WallMs
 ) -> Evidence:
     """The evidence about a finding that nobody reports and that is active in Security Hub."""
     constraint = entry.constraint is not None
@@ -88,14 +89,15 @@ def of_lost(  # noqa: C901  (one branch a row)
         policy = _policy(entry, sources=sources, since=asked) or (_UNASKED if now >= given_up else None)
         if policy is None:
             return Evidence(hold=Hold.PRESENCE, lost=True, not_before=given_up)
-        evidence = _of_report(entry, there, policy, sources=sources)
+        lost_at = by_wall(entry.uncalled, now=now, wall=wall)
+        evidence = _of_report(entry, there, policy, sources=sources, lost_at=lost_at)
     shown = evidence.lost or now - entry.uncalled > SILENT_MS
     if evidence.hold is Hold.UNREPORTED and shown and guard.approves_of(entry.source, entry.uncalled, now=now):
         return Evidence(Grade.APPROVED, since=entry.uncalled, confirmed=sources.discovered >= entry.uncalled)
     return evidence
 
 
-def _since(entry: Entry, *, rules: Rules, now: int) -> int:
+def _since(entry: Entry, *, rules: Rules, now: SteadyMs) -> SteadyMs:
     """From when on an answer of the API server counts: asked after the loss, and again when it is about to decide."""
     ripe = entry.uncalled + rules.archive_delay_ms
     return entry.uncalled if now < ripe else max(ripe, now - FRESH_MS)
@@ -104,7 +106,7 @@ def _since(entry: Entry, *, rules: Rules, now: int) -> int:
 def _passed(entry: Entry, *, sources: Sources) -> Evidence:
     if sources.seen(entry) is None:
         return nothing(Hold.SOURCE)
-    confirmed = sources.confirmed.get(entry.origin, 0) >= sources.opened.get(entry.origin, 0)
+    confirmed = sources.confirmed.get(entry.origin, NEVER) >= sources.opened.get(entry.origin, NEVER)
     return Evidence(
         Grade.PASSED,
         since=entry.uncalled,
@@ -129,32 +131,32 @@ def _deleted(entry: Entry, *, sources: Sources) -> Evidence | None:
     """By the watches of namespaces and owners; None where these do not know."""
     since = sources.spaces.deleted(entry.place)
     if since is not None:
-        began = max(since, sources.opened.get(spaces.ORIGIN, 0))
-        confirmed = sources.confirmed.get(spaces.ORIGIN, 0) >= began
+        began = max(since, sources.opened.get(spaces.ORIGIN, NEVER))
+        confirmed = sources.confirmed.get(spaces.ORIGIN, NEVER) >= began
         return Evidence(Grade.DELETED, since=max(entry.uncalled, since), confirmed=confirmed)
     of = entry.subject
     if sources.ownership is None or of is None or not sources.ownership.deleted(of):
         return None
     since = max(entry.uncalled, sources.ownership.since)
-    confirmed = _owners_confirmed(sources) and all(sources.confirmed.get(origin, 0) >= since for origin in OWNERS)
+    confirmed = _owners_confirmed(sources) and all(sources.confirmed.get(origin, NEVER) >= since for origin in OWNERS)
     return Evidence(Grade.DELETED, since=since, confirmed=confirmed)
 
 
 def _owners_confirmed(sources: Sources) -> bool:
     """Whether a discovery has confirmed the cluster since the watches of owners began."""
     return sources.ownership is None or all(
-        sources.confirmed.get(origin, 0) >= sources.opened.get(origin, 0) for origin in OWNERS
+        sources.confirmed.get(origin, NEVER) >= sources.opened.get(origin, NEVER) for origin in OWNERS
     )
 
 
-def _subject(entry: Entry, *, sources: Sources, since: int) -> Answer | None:
+def _subject(entry: Entry, *, sources: Sources, since: SteadyMs) -> Answer | None:
     of = entry.subject
     if sources.existence is None or of is None or of.group in _REPORTS:
         return _UNASKED
     return sources.existence.subject(of, since=since)
 
 
-def _policy(entry: Entry, *, sources: Sources, since: int) -> Answer | None:
+def _policy(entry: Entry, *, sources: Sources, since: SteadyMs) -> Answer | None:
     if sources.existence is None or not entry.policy:
         return _UNASKED
     return sources.existence.policy(entry.source, entry.policy, since=since)
@@ -163,7 +165,7 @@ def _policy(entry: Entry, *, sources: Sources, since: int) -> Answer | None:
 # -- reports ----------------------------------------------------------------------------------------------------------
 
 
-def _of_report(entry: Entry, there: Answer, policy: Answer, *, sources: Sources) -> Evidence:
+def _of_report(entry: Entry, there: Answer, policy: Answer, *, sources: Sources, lost_at: WallMs) -> Evidence:
     if entry.id in sources.unevaluated:
         return nothing(Hold.UNLISTED)
     if policy.presence is Presence.GONE:
@@ -175,7 +177,7 @@ def _of_report(entry: Entry, there: Answer, policy: Answer, *, sources: Sources)
     if entry.loss is Loss.SILENT and (of := entry.subject) is not None and of.group in _REPORTS and not entry.heard:
         return nothing(Hold.UNREPORTED, lost=True)  # what is said of a report itself ends with a report
     if exists and (policy.presence is Presence.THERE or entry.loss is Loss.SILENT):
-        if not _looked_again(entry, policy, sources=sources):
+        if not _looked_again(entry, policy, sources=sources, lost_at=lost_at):
             return nothing(Hold.UNREPORTED, lost=entry.own is not False)
         return _silent(Grade.REPEATED, entry, seen, sources=sources)
     if sources.unreported(entry):
@@ -187,8 +189,9 @@ def _of_report(entry: Entry, there: Answer, policy: Answer, *, sources: Sources)
     return _silent(Grade.UNVERIFIED, entry, seen, sources=sources)
 
 
-def _looked_again(entry: Entry, policy: Answer, *, sources: Sources) -> bool:
+def _looked_again(entry: Entry, policy: Answer, *, sources: Sources, lost_at: WallMs) -> bool:
     """Whether the engine has looked at the object, and at all that rolls up to it, by this policy since the loss.
+    `lost_at` is when that was by the wall clock, as the API server tells of edits.
 
     | the policy, or its engine in the namespace …  | then                                                            |
     |-----------------------------------------------|-----------------------------------------------------------------|
@@ -209,16 +212,16 @@ def _looked_again(entry: Entry, policy: Answer, *, sources: Sources) -> bool:
     below = ownership is not None and ownership.reports_below(entry.source, entry.policy, of.namespace)
     if below and entry.own is False:  # its own result, if there was one, has ended by a word of its own
         return True
-    return round_ and (policy.changed > entry.uncalled - EDITED_MS or (below and entry.own is None))
+    return round_ and (policy.changed > lost_at - EDITED_MS or (below and entry.own is None))
 
 
 def _silent(grade: Grade, entry: Entry, seen: Coverage, *, sources: Sources) -> Evidence:
     """Its API is seen whole and live, and does not report it."""
     since = max(entry.uncalled, seen.since, entry.heard)
-    resumed = seen.resumed + RESUME_MS if seen.resumed else 0
+    resumed = seen.resumed + RESUME_MS if seen.resumed else NEVER
     if sources.ownership is not None:
         resumed = max(resumed, sources.ownership.since + RESUME_MS)
-    confirmed = sources.confirmed.get(entry.origin, 0) >= since and _owners_confirmed(sources)
+    confirmed = sources.confirmed.get(entry.origin, NEVER) >= since and _owners_confirmed(sources)
     return Evidence(grade, since=since, not_before=resumed, confirmed=confirmed, lost=True)
 
 
@@ -264,5 +267,5 @@ def _audited_kind(entry: Entry, there: Answer, *, sources: Sources) -> bool:
         return True
     if sources.constraints.lost_together(kind, lacked):
         return False
-    last = entry.listed * 1000 or (entry.known.updated_at if entry.known is not None else 0)
+    last = from_seconds(entry.listed) or (entry.known.updated_at if entry.known is not None else UNDATED)
     return there.changed > last

@@ -33,6 +33,8 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from policyhub.clocks import NEVER, SteadyMs
+
 ALL_FROM = 20
 SOME_ABOVE = 50
 SHARE_ABOVE = 0.3
@@ -47,7 +49,7 @@ Unit = tuple[str, str]
 class Hold(msgspec.Struct, frozen=True):
     """Why a source's losses are held."""
 
-    since: int
+    since: SteadyMs
     lost: int
     total: int
     reason: str = PARTLY
@@ -72,13 +74,13 @@ class Guard:
         """Findings that are active in Security Hub: source → namespace → number."""
         self._lost: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._held: dict[Unit, Hold] = {}
-        self.released: dict[Unit, int] = {}
+        self.released: dict[Unit, SteadyMs] = {}
         """When a hold ended by itself: the archive delay begins anew, for what comes back may come back in pieces."""
-        self.approved: dict[str, int] = {}
+        self.approved: dict[str, SteadyMs] = {}
         """Until when a person has approved of the losses of a source."""
         self._silent: dict[str, Hold] = {}
         """Sources of which findings have waited long for a report on their objects."""
-        self._approved_at: dict[str, int] = {}
+        self._approved_at: dict[str, SteadyMs] = {}
         """When each of these approvals was first seen."""
         self._waiting: dict[str, Unit] = {}
         self._refused: set[Unit] = set()
@@ -132,7 +134,7 @@ class Guard:
 
     # -- holding --------------------------------------------------------------------------------------------------
 
-    def closed(self, unit: Unit, *, now: int) -> bool:
+    def closed(self, unit: Unit, *, now: SteadyMs) -> bool:
         """Whether losses of this source and namespace may not be archived now."""
         if self.approves(unit[0], now=now):
             return False
@@ -141,16 +143,16 @@ class Guard:
             self._refused.add(unit)
         return shut
 
-    def approves(self, source: str, *, now: int) -> bool:
+    def approves(self, source: str, *, now: SteadyMs) -> bool:
         """Whether a person approves of what the source has lost."""
-        return self.approved.get(source, 0) > now
+        return self.approved.get(source, NEVER) > now
 
-    def approve(self, until: Mapping[str, int], *, now: int) -> None:
+    def approve(self, until: Mapping[str, SteadyMs], *, now: SteadyMs) -> None:
         """Take until when a person approves of what each source has lost."""
         self._approved_at = {source: self._approved_at.get(source, now) for source in until}
         self.approved = dict(until)
 
-    def approves_of(self, source: str, lost_at: int, *, now: int) -> bool:
+    def approves_of(self, source: str, lost_at: SteadyMs, *, now: SteadyMs) -> bool:
         """Whether a person approves of what was lost then: an approval is of what there was to see."""
         return self.approves(source, now=now) and lost_at <= self._approved_at.get(source, now)
 
@@ -174,7 +176,7 @@ class Guard:
     def _holds(self, source: str) -> bool:
         return any(held == source for held, _ in self._held)
 
-    def silent(self, numbers: Mapping[str, int], *, now: int) -> None:
+    def silent(self, numbers: Mapping[str, int], *, now: SteadyMs) -> None:
         """Take of how many findings of each source nothing explains the loss, for long."""
         self._silent = {
             source: Hold(
@@ -187,7 +189,7 @@ class Guard:
             if not self.approves(source, now=now)
         }
 
-    def weigh(self, *, now: int) -> tuple[set[Unit], set[Unit]]:
+    def weigh(self, *, now: SteadyMs) -> tuple[set[Unit], set[Unit]]:
         """Note what is held; returns what newly is, and what is no longer (by itself or approved)."""
         held, released = set(), set()
         wide: dict[str, str] = {}

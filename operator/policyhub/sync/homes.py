@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from typing import Final
 
+from policyhub.clocks import SteadyMs
 from policyhub.sources.violation import Subject
 from policyhub.sync.family import Families
 from policyhub.sync.links import GRACE_MS, Link, Links, State, Thing
@@ -30,7 +31,7 @@ _EACH = 5
 class Homes:
     """Of one cluster."""
 
-    def __init__(self, links: Links, *, now: Callable[[], int], allowance: Allowance) -> None:
+    def __init__(self, links: Links, *, now: Callable[[], SteadyMs], allowance: Allowance) -> None:
         self.families = Families()
         self.touched: set[Subject] = set()
         """What may count for another since somebody was told."""

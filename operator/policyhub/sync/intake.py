@@ -16,6 +16,7 @@ Pure: no I/O, no clock; times are Unix milliseconds.
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 
+from policyhub.clocks import SteadyMs, from_seconds
 from policyhub.sources.constraints import GROUP as CONSTRAINTS
 from policyhub.sources.violation import Identity, Place, SourceKey, Subject, Violation
 from policyhub.sync.desired import Call, Desired
@@ -53,7 +54,7 @@ class Intake:
         *,
         complete: bool,
         passed: Callable[[], frozenset[Identity]],
-        now: int,
+        now: SteadyMs,
         audited: int | None = None,
         boundary: Place | None = None,
         backlog: bool = False,
@@ -110,7 +111,7 @@ class Intake:
         return changed
 
     def _withdraw(
-        self, id_: str, key: SourceKey, *, loss: Loss, now: int, times: Mapping[str, int] | None = None
+        self, id_: str, key: SourceKey, *, loss: Loss, now: SteadyMs, times: Mapping[str, int] | None = None
     ) -> None:
         entry = self._entries[id_]
         self._desired.withdraw(id_, key, loss=loss, now=now)
@@ -129,7 +130,7 @@ class Intake:
         self._sources.mark_incomplete(key)
 
     def shift(
-        self, key: SourceKey, calls: Iterable[Call], lost: Iterable[Violation], *, now: int, backlog: bool
+        self, key: SourceKey, calls: Iterable[Call], lost: Iterable[Violation], *, now: SteadyMs, backlog: bool
     ) -> None:
         """Take that what a source object said rolls up to others now: all its calls, and those that it no longer makes.
         That is no word of its own: the loss is silent. `backlog`: as of `read`.
@@ -149,7 +150,7 @@ class Intake:
                 self._withdraw(id_, key, loss=Loss.SILENT, now=now)
         self._desired.keep(key, tuple(dict.fromkeys((*new, *(id_ for id_ in old if id_ not in gone)))))
 
-    def gone(self, key: SourceKey, *, now: int) -> bool:
+    def gone(self, key: SourceKey, *, now: SteadyMs) -> bool:
         """Take that a source object no longer exists; says whether it reported anything."""
         self._sources.mark_complete(key)
         self._sources.set_unevaluated(key, frozenset())
@@ -182,7 +183,7 @@ class Intake:
             if entry is None or entry.wanted or entry.cleared:
                 continue
             said = times.get(entry.source)
-            if said is None or entry.known is None or said * 1000 >= entry.known.updated_at:
+            if said is None or entry.known is None or from_seconds(said) >= entry.known.updated_at:
                 entry.loss, entry.origin = Loss.PASSED, key.origin
                 self._guard.forget(entry.id)
                 self._touch(entry)

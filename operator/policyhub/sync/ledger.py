@@ -13,7 +13,7 @@ its own methods only:
 What to do about a difference is decided in `plan`, from one entry and the evidence about it. Invariant: the dirty set
 is never smaller than the set of ids that the full comparison would act on (a property test says so).
 
-Pure: no I/O, no clock; `now` is Unix time in milliseconds by a clock that never jumps.
+Pure: no I/O, no clock.
 """
 
 from collections import Counter
@@ -22,6 +22,7 @@ from typing import Any
 
 import msgspec
 
+from policyhub.clocks import NEVER, SteadyMs, WallMs
 from policyhub.sources.filter import namespace_of
 from policyhub.sources.violation import Severity
 from policyhub.sync import grading
@@ -64,7 +65,7 @@ class Ledger:
         on_dirty: Callable[[], None],
         limits: Limits | None = None,
         acknowledged: Acknowledged | None = None,
-        started: int = 0,
+        started: SteadyMs = NEVER,
     ) -> None:
         """`acknowledged` is what Security Hub has lately told other ledgers of the same account and Region; `started`
         is now: nothing is refreshed for `STEADY_MS`, since the clock may yet be put right.
@@ -116,18 +117,18 @@ class Ledger:
         self._units: dict[Unit, Unit] = {}
         """Each of them once, for all entries to share."""
         self._approved: frozenset[str] = frozenset()
-        self._explained_at = 0
-        self._decided_at = 0
+        self._explained_at = NEVER
+        self._decided_at = NEVER
         self._asked: dict[Thing, set[str]] = {}
         """Findings that wait for an answer of the API server about this."""
 
     # -- what the sources say -------------------------------------------------------------------------------------
 
-    def supersede(self, superseded: frozenset[Reports], *, now: int) -> None:
+    def supersede(self, superseded: frozenset[Reports], *, now: SteadyMs) -> None:
         """Take which reports are left behind by their engine."""
         self.desired.supersede(superseded, now=now)
 
-    def _recall(self, entry: Entry, now: int) -> None:
+    def _recall(self, entry: Entry, now: SteadyMs) -> None:
         self.observed.recall(entry, now=now)
 
     def _wanted(self, entry: Entry) -> None:
@@ -157,7 +158,7 @@ class Ledger:
         self.observed.finish_inventory()
         self._free(News.INVENTORY)
 
-    def acknowledge(self, entry: Entry, known: Known, *, now: int) -> None:
+    def acknowledge(self, entry: Entry, known: Known, *, now: SteadyMs) -> None:
         """Security Hub took the import."""
         self._land(entry)
         self.observed.acknowledge(entry, known, now=now)
@@ -166,7 +167,7 @@ class Ledger:
             self.sources.scans.forget(entry.id)
             entry.passes = entry.blocked = False
             entry.own = None
-            entry.freed = entry.heard = 0
+            entry.freed = entry.heard = NEVER
             entry.voice = None
             entry.observed = None
             entry.loss = Loss.SILENT
@@ -196,7 +197,7 @@ class Ledger:
         entry.body = body
         self._touch(entry)
 
-    def meet_foreign(self, entry: Entry, uid: str, *, archived: bool, now: int) -> None:
+    def meet_foreign(self, entry: Entry, uid: str, *, archived: bool, now: SteadyMs) -> None:
         """A finding read by id before archiving turned out to be another cluster's: it is not ours to touch."""
         self._land(entry)
         self.observed.know(entry, None)
@@ -228,15 +229,15 @@ class Ledger:
 
     # -- deciding -------------------------------------------------------------------------------------------------
 
-    def evidence(self, entry: Entry, *, rules: Rules, now: int, wall: int) -> Evidence:
-        """All that decides about the finding, at this moment. `wall` is Unix milliseconds by the wall clock."""
+    def evidence(self, entry: Entry, *, rules: Rules, now: SteadyMs, wall: WallMs) -> Evidence:
+        """All that decides about the finding, at this moment."""
         if entry.id in self.observed.quarantine.ids:
             return Evidence(quarantined=True)
         blocked = self._blocked(entry, now=now)
         known = entry.known
         if entry.wanted:
             return Evidence(
-                not_before=0 if entry.constraint is not None else self.sources.listening_until,
+                not_before=NEVER if entry.constraint is not None else self.sources.listening_until,
                 settled=self.sources.settled(entry),
                 refresh=known is not None
                 and wall >= refresh_due(entry.id, known.updated_at)
@@ -248,7 +249,7 @@ class Ledger:
             return Evidence()
         if self.observed.suspect:
             return Evidence(hold=Hold.GUARD)
-        found = grading.of_lost(entry, sources=self.sources, guard=self.guard, rules=rules, now=now)
+        found = grading.of_lost(entry, sources=self.sources, guard=self.guard, rules=rules, now=now, wall=wall)
         since, not_before, closed = found.since, found.not_before, False
         if found.grade in GUARDED and entry.counted is not None:
             since = max(since, now if entry.blocked else entry.freed)
@@ -256,17 +257,17 @@ class Ledger:
             if released := self.guard.released.get(entry.counted):
                 not_before = max(not_before, released + rules.archive_delay_ms)
         if found.grade is not Grade.NONE:
-            since += self.observed.outcomes.damping(entry.id, now=now)
+            since = since + self.observed.outcomes.damping(entry.id, now=now)
         return msgspec.structs.replace(found, since=since, not_before=not_before, closed=closed, blocked=blocked)
 
-    def _blocked(self, entry: Entry, *, now: int) -> Wait | None:
+    def _blocked(self, entry: Entry, *, now: SteadyMs) -> Wait | None:
         if (until := self.observed.outcomes.postponed(entry.id)) > now:
             return Wait(until, Hold.FAILED)
         if self.shares.tight and (until := self.shares.spent(entry.subject, now=now)):
             return Wait(until, Hold.BUDGET)
         return None
 
-    def decide(self, entry: Entry, *, rules: Rules, now: int, wall: int) -> tuple[Decision, Evidence]:
+    def decide(self, entry: Entry, *, rules: Rules, now: SteadyMs, wall: WallMs) -> tuple[Decision, Evidence]:
         """What to do about the finding. All that are lost together are counted before the first of them is archived:
         one that the guard does not know yet waits until it does.
         """
@@ -289,7 +290,7 @@ class Ledger:
         else:
             self.guard.forget(entry.id)
         if hold is not Hold.PRESENCE:
-            entry.asking = 0
+            entry.asking = NEVER
         elif not entry.asking and isinstance(decision, Wait):
             entry.asking = decision.until - grading.UNANSWERED_MS
         if hold is not None:
@@ -304,7 +305,7 @@ class Ledger:
                     self._asked.setdefault(thing, set()).add(entry.id)
             return
         self.agenda.done(entry.id)
-        entry.pending_since = 0
+        entry.pending_since = NEVER
         if not entry.calls:
             self._rest(entry)
 
@@ -339,7 +340,7 @@ class Ledger:
         if entry.share is not None:
             self.shares.findings.add(entry.share, 1)
 
-    def _forget_archived(self, *, now: int) -> None:
+    def _forget_archived(self, *, now: SteadyMs) -> None:
         """Keep only the latest of what is archived and nobody reports."""
         for id_ in self.observed.archive.excess():
             entry = self.entries.get(id_)
@@ -371,7 +372,7 @@ class Ledger:
             if where(entry):
                 self._touch(entry)
 
-    def wake(self, now: int) -> int | None:
+    def wake(self, now: SteadyMs) -> SteadyMs | None:
         """Move what is due to the dirty set and the look-ups; returns when the next timer is due."""
         self.observed.due(now)
         for id_ in self.agenda.due(now):
@@ -386,7 +387,7 @@ class Ledger:
         """Whether Security Hub has an active finding that nobody reports."""
         return any(not e.wanted and e.known is not None and not e.known.archived for e in self.entries.values())
 
-    def refresh(self, *, wall: int, now: int) -> None:
+    def refresh(self, *, wall: WallMs, now: SteadyMs) -> None:
         """Look at every finding that stands as desired: those last sent too long ago are to be decided again."""
         for entry in self.entries.values():
             known = entry.known
@@ -403,15 +404,15 @@ class Ledger:
 
     # -- the guard ------------------------------------------------------------------------------------------------
 
-    def approve(self, until: Mapping[str, int], *, now: int) -> None:
-        """Take until when (Unix ms) a person approves of what each source has lost."""
+    def approve(self, until: Mapping[str, SteadyMs], *, now: SteadyMs) -> None:
+        """Take until when a person approves of what each source has lost."""
         self.guard.approve(until, now=now)
         approved = frozenset(until)
         if new := approved - self._approved:
             self._free(News.PERSON, where=lambda entry: entry.source in new)
         self._approved = approved
 
-    def _explain(self, *, now: int) -> None:
+    def _explain(self, *, now: SteadyMs) -> None:
         """Tell the guard, once a minute, what has waited for its engine for so long that a person should know."""
         if now - self._explained_at < EXPLAIN_MS:
             return
@@ -421,7 +422,7 @@ class Ledger:
             Counter(e.source for e in waiting if not e.wanted and now - e.uncalled > grading.SILENT_MS), now=now
         )
 
-    def weigh(self, *, now: int) -> tuple[set[str], set[str]]:
+    def weigh(self, *, now: SteadyMs) -> tuple[set[str], set[str]]:
         """Note what the guard holds; returns the sources newly held and newly released."""
         self._explain(now=now)
         self._forget_archived(now=now)

@@ -14,6 +14,7 @@ from typing import Final
 
 import structlog
 
+from policyhub.clocks import NEVER, SteadyMs
 from policyhub.kube.connection import Connection
 from policyhub.kube.discovery import Discovery, discover_policies
 from policyhub.kube.reflector import Reflector
@@ -44,7 +45,7 @@ class Library:
         gatekeeper: bool,
         relist_interval: float,
         discovery_interval: float,
-        now: Callable[[], int],
+        now: Callable[[], SteadyMs],
         rng: random.Random,
     ) -> None:
         """`reports` and `gatekeeper`: whose policies are wanted; intervals in seconds, `now` as of Policies."""
@@ -94,7 +95,7 @@ class Library:
         due = self._now() - self._policies.refused_ms
         for origin, reflector in self.reflectors.items():
             sink = self._policies.sinks[origin]
-            if not sink.settled and 0 < sink.refused_at <= due:
+            if not sink.settled and NEVER < sink.refused_at <= due:
                 reflector.request_relist()
 
     def believes(self, origin: str) -> bool:

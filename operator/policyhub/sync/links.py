@@ -20,6 +20,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from policyhub.clocks import NEVER, SteadyMs
 from policyhub.sources.violation import Subject
 from policyhub.sync.reference import How, Reference, Said
 from policyhub.sync.served import Served
@@ -52,7 +53,7 @@ class Link(msgspec.Struct, eq=False):
     state: State = State.PENDING
     settled: State = State.PENDING
     """The state in which that was."""
-    due: int = 0
+    due: SteadyMs = NEVER
     """When a pending one is refused; 0: it is not judged yet."""
     proven: bool = False
     """Whether it was accepted once."""
@@ -75,7 +76,7 @@ class Thing(msgspec.Struct, eq=False):
 
     said: Said
     link: Link | None
-    ending: int
+    ending: SteadyMs
     """When it was first seen being deleted (Unix ms); 0: it is not."""
     home: Subject | None = None
     """What results on it count for."""
@@ -83,7 +84,7 @@ class Thing(msgspec.Struct, eq=False):
     """Whether they count for nothing; with neither it is not known yet."""
     top: Subject | State = State.PENDING
     """What the Pods of a ReplicaSet or Job count for; REFUSED: each for itself."""
-    moved: int = 0
+    moved: SteadyMs = NEVER
     """When that last changed."""
     stray: bool = False
 
@@ -91,7 +92,7 @@ class Thing(msgspec.Struct, eq=False):
 class Believed(Protocol):
     """What of the sink of a built-in controller's kind decides."""
 
-    since: int
+    since: SteadyMs
     believed: bool
 
 
@@ -110,7 +111,7 @@ class Links:
     def __init__(
         self,
         *,
-        now: Callable[[], int],
+        now: Callable[[], SteadyMs],
         served: Served,
         believed: Mapping[tuple[str, str], Believed],
         spread: Callable[[Collection[Subject]], None],
@@ -242,7 +243,7 @@ class Links:
             link.due = self._now() + GRACE_MS
             self.timers.set(link, link.due)
 
-    def expire(self, link: Link, since: int) -> None:
+    def expire(self, link: Link, since: SteadyMs) -> None:
         """Its grace may have ended; `since` when all of the three are live."""
         now = self._now()
         if link.state is not State.PENDING or not link.children:
@@ -279,7 +280,7 @@ class Links:
             case How.NOT:
                 return False
 
-    def _sure(self, link: Link, live: int) -> bool:
+    def _sure(self, link: Link, live: SteadyMs) -> bool:
         """Whether all have been live for long enough, so that what is not known is not there."""
         since = [live]
         if link.reference.how is How.CONTROLLER:

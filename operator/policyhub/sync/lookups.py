@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import msgspec
 import structlog
 
+from policyhub.clocks import SteadyMs
 from policyhub.findings import asff
 from policyhub.hub import inventory
 from policyhub.hub.client import MAX_FILTER_VALUES
@@ -55,7 +56,7 @@ class Lookups:
     """Reads by id, for all feeds of one hub."""
 
     def __init__(
-        self, feeds: list[Feed], *, hub: Reader, hub_name: str, now: Callable[[], int], rng: random.Random
+        self, feeds: list[Feed], *, hub: Reader, hub_name: str, now: Callable[[], SteadyMs], rng: random.Random
     ) -> None:
         """`feeds` are the engine's, `now` as there."""
         self._feeds = feeds

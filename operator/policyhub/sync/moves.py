@@ -20,6 +20,7 @@ from typing import Final
 
 import msgspec
 
+from policyhub.clocks import SteadyMs
 from policyhub.sources.violation import SourceKey, Subject, Violation
 from policyhub.sync.owners import Unresolved
 from policyhub.sync.told import Call, Told
@@ -85,7 +86,7 @@ class Moves:
         self._all = dict.fromkeys(self._told)
         self._do_all(AT_ONCE)
 
-    def add(self, objects: Iterable[Subject], *, now: int) -> None:
+    def add(self, objects: Iterable[Subject], *, now: SteadyMs) -> None:
         """These may."""
         namespaces: dict[str, None] = {}
         for of in objects:
@@ -98,7 +99,7 @@ class Moves:
             if left > 0 and self._allowance.has(namespace, now=now):
                 left -= self._do(namespace, left, now=now)
 
-    def advance(self, *, now: int) -> int:
+    def advance(self, *, now: SteadyMs) -> int:
         """One slice; its units, 0 where nothing may be done now."""
         if self._all:
             self._do_all(AT_ONCE)
@@ -132,7 +133,7 @@ class Moves:
                 units -= self.settle(key, told)
             del self._all[key]
 
-    def _do(self, namespace: str, most: int, *, now: int | None) -> int:
+    def _do(self, namespace: str, most: int, *, now: SteadyMs | None) -> int:
         touched: dict[SourceKey, Told] = {}
         units = 0
         while units < most and (of := self.waiting.first(namespace)) is not None:

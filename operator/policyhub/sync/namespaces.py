@@ -19,6 +19,7 @@ from typing import Final, Protocol
 import msgspec
 import structlog
 
+from policyhub.clocks import NEVER, SteadyMs
 from policyhub.kube.decoding import decoded
 from policyhub.kube.resource import Resource
 from policyhub.kube.sink import ReflectorState
@@ -37,29 +38,29 @@ _ALWAYS: Final = "kube-system"
 class Existence(Protocol):
     """What wants to know. `now` is in Unix milliseconds."""
 
-    opened: dict[str, int]
+    opened: dict[str, SteadyMs]
     """Origin → when its last listing or watch was accepted."""
 
-    def list_namespaces(self, names: frozenset[str], *, now: int) -> None:
+    def list_namespaces(self, names: frozenset[str], *, now: SteadyMs) -> None:
         """All namespaces there are, from a complete listing: any other is gone."""
 
     def namespace_came(self, name: str) -> None:
         """It is there: listed, created or changed. Told again and again, of one that is known too."""
 
-    def namespace_gone(self, name: str, *, now: int) -> None:
+    def namespace_gone(self, name: str, *, now: SteadyMs) -> None:
         """Its deletion was seen."""
 
-    def namespaces_live(self, *, live: bool, now: int) -> None:
+    def namespaces_live(self, *, live: bool, now: SteadyMs) -> None:
         """Whether all changes arrive from now on, after a complete listing; at each change, False before the first."""
 
 
 class Namespaces:
     """The sink; `RESOURCE` is what its reflector reads, with `FORBIDDEN_CAP`."""
 
-    def __init__(self, existence: Existence, *, cluster: str, now: Callable[[], int]) -> None:
+    def __init__(self, existence: Existence, *, cluster: str, now: Callable[[], SteadyMs]) -> None:
         """`cluster` names it in the log; `now` gives Unix milliseconds."""
         self.origin = RESOURCE.origin
-        self.last_listed = 0
+        self.last_listed = NEVER
         """Unix ms of the end of the last complete listing that was told; 0 never."""
         self._existence = existence
         self._cluster = cluster

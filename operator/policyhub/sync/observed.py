@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
+from policyhub.clocks import NEVER, SteadyMs
 from policyhub.sync.acknowledged import Acknowledged, sign
 from policyhub.sync.archive import Archive
 from policyhub.sync.doubts import LATE_MS, Doubts
@@ -112,7 +113,7 @@ class Observed:
             self.unread.discard(id_)
             self._touch(self._entries[id_])
 
-    def recall(self, entry: Entry, *, now: int) -> bool:
+    def recall(self, entry: Entry, *, now: SteadyMs) -> bool:
         """Take what Security Hub has lately told another ledger of the finding; whether there was anything."""
         if not self._acknowledged:
             return False
@@ -127,7 +128,7 @@ class Observed:
         self.know(entry, known)
         return True
 
-    def overtake(self, id_: str, *, now: int, answered: bool) -> None:
+    def overtake(self, id_: str, *, now: SteadyMs, answered: bool) -> None:
         """A call that another ledger of this cluster began, before this one did, was answered, or never will be. What
         is in a call of ours was composed later, and overrules it.
         """
@@ -154,7 +155,7 @@ class Observed:
 
     # -- the inventory --------------------------------------------------------------------------------------------
 
-    def take_part(self, digits: str, findings: Iterable[Held], *, now: int, began: int | None = None) -> None:
+    def take_part(self, digits: str, findings: Iterable[Held], *, now: SteadyMs, began: SteadyMs | None = None) -> None:
         """Take one completely read part of the inventory: the ids that start with `digits`. `began` is when its reading
         began: it knows nothing of what was acknowledged since.
         """
@@ -182,7 +183,7 @@ class Observed:
             self.lookups.discard(id_)
             self._touch(self._entries[id_])
 
-    def take_found(self, findings: Iterable[Held], *, now: int) -> None:
+    def take_found(self, findings: Iterable[Held], *, now: SteadyMs) -> None:
         """Take findings read outside an inventory: what is not among them says nothing."""
         for held in findings:
             if self._is_ours(held, now=now):
@@ -209,7 +210,7 @@ class Observed:
             self.unread.discard(id_)
             self._touch(self._entries[id_])
 
-    def _is_ours(self, held: Held, *, now: int, inventory: bool = False) -> bool:
+    def _is_ours(self, held: Held, *, now: SteadyMs, inventory: bool = False) -> bool:
         """Whether the finding may be taken: as ours, or as one that another cluster has archived and left."""
         if held.cluster_uid in self.uids:
             if self.quarantine.release(held.id):
@@ -218,7 +219,7 @@ class Observed:
         self.meet(held.id, held.cluster_uid, archived=held.known.archived, now=now, inventory=inventory)
         return held.known.archived and not self.quarantine.conflict
 
-    def meet(self, id_: str, uid: str, *, archived: bool, now: int, inventory: bool = False) -> None:
+    def meet(self, id_: str, uid: str, *, archived: bool, now: SteadyMs, inventory: bool = False) -> None:
         """A finding carries the uid of another cluster. While it is active it is not ours to touch; it is read again
         from time to time, since its owner may archive or delete it. `inventory`: it was read by the one under way.
         """
@@ -236,7 +237,7 @@ class Observed:
         entry = self._entries.get(id_)
         if entry is not None and not entry.in_flight:
             self.know(entry, None)
-            entry.acknowledged = 0
+            entry.acknowledged = NEVER
             self._touch(entry)
 
     def _free(self, id_: str) -> None:
@@ -246,7 +247,7 @@ class Observed:
         if entry is not None:
             self._touch(entry)
 
-    def _take(self, held: Held, *, now: int, moment: int) -> None:
+    def _take(self, held: Held, *, now: SteadyMs, moment: SteadyMs) -> None:
         entry = self._entries.get(held.id) or self._meet_new(held, now=now)
         if entry.in_flight:
             return
@@ -279,7 +280,7 @@ class Observed:
             self._on_stored(entry)
         self._touch(entry)
 
-    def _meet_new(self, held: Held, *, now: int) -> Entry:
+    def _meet_new(self, held: Held, *, now: SteadyMs) -> Entry:
         """One that nobody has reported in this process."""
         entry = self._entries[held.id] = Entry(held.id)
         entry.source, entry.policy = held.source, held.policy
@@ -288,7 +289,7 @@ class Observed:
             self._taken(entry)
         return entry
 
-    def _miss(self, entry: Entry, *, many: bool, moment: int) -> None:
+    def _miss(self, entry: Entry, *, many: bool, moment: SteadyMs) -> None:
         """An inventory lacked it: deleted, or skipped by pages that shifted while they were read. Where it is desired
         it is asked for by id, or sent again with its first time if many are missing; where it is not, it is asked for
         by id before it is archived.
@@ -339,7 +340,7 @@ class Observed:
         if id_ in self._entries or id_ in self.quarantine.ids:
             self.look(id_)
 
-    def answer(self, id_: str, held: Held | None, *, now: int) -> None:
+    def answer(self, id_: str, held: Held | None, *, now: SteadyMs) -> None:
         """Take what Security Hub says of one id; None: it does not have it."""
         self.looking.discard(id_)
         if held is not None:
@@ -364,7 +365,7 @@ class Observed:
                 self.know(entry, None)
             self._touch(entry)
 
-    def due(self, now: int) -> None:
+    def due(self, now: SteadyMs) -> None:
         for id_ in self.doubts.due(now):
             self._asked_again.discard(id_)
             if id_ in self._entries or id_ in self.quarantine.ids:
@@ -382,7 +383,7 @@ class Observed:
             self.archive.take(entry.id)
         entry.known = known
 
-    def acknowledge(self, entry: Entry, known: Known, *, now: int) -> None:
+    def acknowledge(self, entry: Entry, known: Known, *, now: SteadyMs) -> None:
         """Security Hub took the import."""
         self._standings.renew(entry, known)
         if entry.known is not None and entry.known.archived and not known.archived:
@@ -393,7 +394,7 @@ class Observed:
         entry.body = None
         entry.rejected = ""
         entry.unanswered = None
-        entry.pending_since = 0
+        entry.pending_since = NEVER
         self.know(entry, known)
 
     def unanswered(self, entry: Entry, known: Known) -> None:

@@ -46,6 +46,7 @@ from typing import Final
 
 import msgspec
 
+from policyhub.clocks import NEVER, SteadyMs
 from policyhub.findings.rollup import is_rolled
 from policyhub.kube.resource import Resource
 from policyhub.sources.violation import Place, Subject
@@ -104,7 +105,7 @@ class Owners:
     def __init__(
         self,
         *,
-        now: Callable[[], int],
+        now: Callable[[], SteadyMs],
         on_change: Callable[[set[Subject] | None], None],
         on_malformed: Callable[[str, str], None],
         verify: bool = True,
@@ -117,9 +118,9 @@ class Owners:
         """Whether all have been listed once; what was known stands when a watch is cut."""
         self.forbidden = False
         """Whether one of the three may not be listed, as has stood for a while, and never could be."""
-        self.since = 0
+        self.since = NEVER
         """Since when the three are seen whole and live; 0: they are not, and an absence says nothing."""
-        self.confirmed: int | None = None
+        self.confirmed: SteadyMs | None = None
         """When a discovery last saw that it is the very cluster that answers; None: nobody looks. What lacks a
         controller by a listing or watch that began later is not refused yet: another cluster may have answered it.
         """
@@ -132,8 +133,8 @@ class Owners:
         self.allowance = Allowance()
         """What each namespace may have worked out."""
         self._on_change = on_change
-        self._on_opened: Callable[[str, int], object] | None = None
-        self._opened = 0
+        self._on_opened: Callable[[str, SteadyMs], object] | None = None
+        self._opened = NEVER
         """When the last listing or watch was accepted."""
         self.sinks = {resource: Sink(self, resource) for resource in RESOURCES}
         """Of the three."""
@@ -238,7 +239,7 @@ class Owners:
 
     # -- what the sinks say ---------------------------------------------------------------------------------------
 
-    def on_opened(self, tell: Callable[[str, int], object]) -> None:
+    def on_opened(self, tell: Callable[[str, SteadyMs], object]) -> None:
         """`tell` hears the origin of which a listing or watch is accepted, and when: what it lacks is believed once a
         discovery has seen since that it is the very cluster that answers.
         """
@@ -257,7 +258,7 @@ class Owners:
         if before is not None and before.said == said:
             return
         touched = {of}
-        thing = Thing(said, None, self.now() if said.ending else 0)
+        thing = Thing(said, None, self.now() if said.ending else NEVER)
         if before is not None:
             thing.home, thing.idle, thing.stray = before.home, before.idle, before.stray
             thing.top, thing.moved = before.top, before.moved
@@ -334,7 +335,7 @@ class Owners:
         self.forbidden = any(sink.forbidden and not sink.listed for sink in three)
         live = all(sink.listed and sink.live for sink in three)
         if live != before[2]:
-            self.since = self.now() if live else 0
+            self.since = self.now() if live else NEVER
         if not self.listed and all(sink.listed for sink in three):
             self.listed = all(sink.listed or sink.believed for sink in self.verifiers.values())
             if self.listed:

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from policyhub.clocks import SteadyMs
 from policyhub.sources.violation import Place, SourceKey, Subject
 
 
@@ -9,7 +10,7 @@ class Ownership(Protocol):
     """What of a Rollup decides."""
 
     @property
-    def since(self) -> int: ...
+    def since(self) -> SteadyMs: ...
 
     def unreported(self, source: str, policy: str, of: Subject) -> bool: ...
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from policyhub.clocks import NEVER, SteadyMs
 from policyhub.kube.resource import Resource
 from policyhub.kube.sink import ReflectorState
 from policyhub.sources.violation import Subject
@@ -45,14 +46,14 @@ class Sink:
         self.forbidden = False
         self.believed = controllers
         """Whether controllers of this kind are believed: they are not listed, may not be, or are not served."""
-        self.since = 0
+        self.since = NEVER
         """Since when it is live (Unix ms); 0: it is not."""
         self._controllers = controllers
         self._owners = owners
         self._seen: set[Subject] | None = None
-        self._began = 0
+        self._began = NEVER
         """When the last listing began."""
-        self._refused: int | None = None
+        self._refused: SteadyMs | None = None
         """Since when listings are refused, one after the other."""
         self._blind = False
 
@@ -129,7 +130,7 @@ class Sink:
     def _live(self, *, live: bool) -> None:
         if live != self.live:
             self.live = live
-            self.since = self._owners.now() if live else 0
+            self.since = self._owners.now() if live else NEVER
 
     def _believe(self, *, stands: bool = False) -> None:
         """Controllers that may not be listed are believed: at once where they never were."""

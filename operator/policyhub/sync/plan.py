@@ -40,6 +40,7 @@ from enum import Enum, StrEnum, auto
 
 import msgspec
 
+from policyhub.clocks import NEVER, SteadyMs, WallMs
 from policyhub.findings.asff import RENDERER
 from policyhub.sync.entry import Entry
 from policyhub.sync.holds import Hold
@@ -67,7 +68,7 @@ class Change(StrEnum):
 class Wait(msgspec.Struct, frozen=True):
     """Decide again at this time (Unix ms)."""
 
-    until: int
+    until: SteadyMs
     hold: Hold = Hold.DELAY
 
 
@@ -102,11 +103,11 @@ class Evidence(msgspec.Struct, frozen=True):
     """All that decides about one finding beside its entry, at one moment."""
 
     grade: Grade = Grade.NONE
-    since: int = 0
+    since: SteadyMs = NEVER
     """Since when it holds: the archive delay runs from here."""
     delayed: bool = True
     """Whether the archive delay applies."""
-    not_before: int = 0
+    not_before: SteadyMs = NEVER
     """Nothing of it is done earlier: what happened while a watch was cut is heard first, it came back too often; of a
     desired finding: the other report API may contradict it; with NONE: when it is decided again at the latest."""
     confirmed: bool = True
@@ -117,7 +118,7 @@ class Evidence(msgspec.Struct, frozen=True):
     """Whether the guard counts it as lost."""
     closed: bool = False
     """Whether the guard holds what its engine has lost."""
-    settled: int = 0
+    settled: SteadyMs = NEVER
     """A desired finding that differs is not told to have changed before: until then not all that speaks of it may have
     been heard."""
     refresh: bool = False
@@ -127,7 +128,7 @@ class Evidence(msgspec.Struct, frozen=True):
     quarantined: bool = False
 
 
-def decide(entry: Entry, evidence: Evidence, rules: Rules, now: int) -> Decision:
+def decide(entry: Entry, evidence: Evidence, rules: Rules, now: SteadyMs) -> Decision:
     """The one comparison that everything sent comes from. The entry is not in flight, and its id has been read."""
     if evidence.quarantined:
         return Hold.QUARANTINED if entry.wanted else None
@@ -137,7 +138,7 @@ def decide(entry: Entry, evidence: Evidence, rules: Rules, now: int) -> Decision
     return decision
 
 
-def _desired(entry: Entry, evidence: Evidence, rules: Rules, now: int) -> Decision:
+def _desired(entry: Entry, evidence: Evidence, rules: Rules, now: SteadyMs) -> Decision:
     known = entry.known
     if entry.rejected == entry.digest:
         return Hold.REJECTED
@@ -147,9 +148,10 @@ def _desired(entry: Entry, evidence: Evidence, rules: Rules, now: int) -> Decisi
         due = max(evidence.not_before, evidence.settled)
         return Change.REACTIVATED if now >= due else Wait(due)
     if known.digest != entry.digest:
-        due = 0
+        due = NEVER
         if known.digest:  # else its content is not known, and it is sent for certain
-            due = max(evidence.settled, entry.deferred + _until_words(entry, rules) if entry.deferred else 0)
+            words = entry.deferred + _until_words(entry, rules) if entry.deferred else NEVER
+            due = max(evidence.settled, words)
         return Change.CHANGED if now >= due else Wait(due)
     if evidence.refresh or known.renderer != str(RENDERER):
         return Change.REFRESHED
@@ -163,7 +165,7 @@ def _until_words(entry: Entry, rules: Rules) -> int:
     return max(rules.archive_delay_ms, WORDS_MS) if entry.own else rules.archive_delay_ms
 
 
-def _undesired(entry: Entry, evidence: Evidence, rules: Rules, now: int) -> Decision:
+def _undesired(entry: Entry, evidence: Evidence, rules: Rules, now: SteadyMs) -> Decision:
     if entry.known is None or entry.known.archived:
         return None
     if entry.rejected == ARCHIVE_REJECTED:
@@ -180,11 +182,11 @@ def _undesired(entry: Entry, evidence: Evidence, rules: Rules, now: int) -> Deci
     return Change.ARCHIVED if rules.archive else Hold.MODE
 
 
-def refresh_due(id_: str, updated_at: int) -> int:
+def refresh_due(id_: str, updated_at: WallMs) -> WallMs:
     """When an unchanged active finding is sent again: 25 to 30 days after its last update, spread by id."""
     return updated_at + REFRESH_MS - int(id_[-4:], 16) * REFRESH_SPREAD_MS // 0xFFFF
 
 
-def next_update(known_updated_at: int | None, *, now: int) -> int:
+def next_update(known_updated_at: WallMs | None, *, now: WallMs) -> WallMs:
     """UpdatedAt of the next import: an import that is not later than the stored one is ignored by Security Hub."""
     return now if known_updated_at is None else max(now, known_updated_at + 1)

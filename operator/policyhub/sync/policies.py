@@ -24,6 +24,7 @@ from typing import Final
 
 import msgspec
 
+from policyhub.clocks import NEVER, SteadyMs
 from policyhub.kube.decoding import decoded
 from policyhub.kube.resource import GATEKEEPER, Resource
 from policyhub.kube.sink import ReflectorState
@@ -97,7 +98,7 @@ class Policies:
     def __init__(
         self,
         *,
-        now: Callable[[], int],
+        now: Callable[[], SteadyMs],
         on_malformed: Callable[[str, str], None],
         on_settled: Callable[[], None] = lambda: None,
     ) -> None:
@@ -114,9 +115,9 @@ class Policies:
         self._said: dict[Key, dict[str, Policy]] = {}
         """Of those that say anything, by the namespace that they lie in."""
         self._changed: set[Key] = set()
-        self._changed_at = 0
-        self._changed_since = 0
-        self._told_at: dict[str, int] = {}
+        self._changed_at = NEVER
+        self._changed_since = NEVER
+        self._told_at: dict[str, SteadyMs] = {}
         """When changes of a source's policies were told last."""
 
     def enrich(self, violation: Violation) -> Violation:
@@ -162,13 +163,13 @@ class Policies:
         now = self._now()
         if not self._changed or now < min(self._changed_at + QUIET_MS, self._changed_since + LONGEST_MS):
             return frozenset()
-        due = {key for key in self._changed if now >= self._told_at.get(key[0], 0) + APART_MS}
+        due = {key for key in self._changed if now >= self._told_at.get(key[0], NEVER) + APART_MS}
         self._changed -= due
         told = due & {_key(source, policy) for source, policy in violated} if due else due
         self._told_at |= {source: now for source, _ in told}
         return frozenset(told)
 
-    def now(self) -> int:
+    def now(self) -> SteadyMs:
         return self._now()
 
     def sink(self, resource: Resource) -> "Sink":
@@ -196,7 +197,7 @@ class Sink:
         self.origin = resource.origin
         self.settled = False
         """Whether it was listed, or refused for good."""
-        self.refused_at = 0
+        self.refused_at = NEVER
         """Since when it is refused; 0: it is not, or was listed before."""
         self._policies = policies
         self._source, pattern = _SPEAKERS[resource.origin]
@@ -255,7 +256,7 @@ class Sink:
     def state(self, state: ReflectorState) -> None:
         now = self._policies.now()
         if state.reason != "ListingForbidden":
-            self.refused_at = 0
+            self.refused_at = NEVER
         elif not self.refused_at:
             self.refused_at = now
         if state.reason == "Vanished" or (self.refused_at and now - self.refused_at >= self._policies.refused_ms):

@@ -16,22 +16,24 @@ Pure: no I/O, no clock.
 
 from dataclasses import dataclass
 
+from policyhub.clocks import UNDATED, WallMs
+
 SHORTLY_MS = 5 * 60_000
 """What GetFindings has been seen to lag behind is a minute; the rest is for clocks that differ."""
 
 
 @dataclass(frozen=True, slots=True)
 class Predecessor:
-    """Who was at work before this process. Unix milliseconds by the wall clock."""
+    """Who was at work before this process."""
 
-    started: int
+    started: WallMs
     """When this process took over."""
-    renewed: int = 0
+    renewed: WallMs = UNDATED
     """When the Lease was last renewed or given up by another, or by this process's own container before it was started
     again; 0: there was no Lease, or it does not say.
     """
 
-    def sent_shortly_before(self, *, now: int, worked_on: bool, heartbeat: int = 0) -> bool:
+    def sent_shortly_before(self, *, now: WallMs, worked_on: bool, heartbeat: WallMs = UNDATED) -> bool:
         """For one MonitoredCluster, when its data plane starts. `worked_on`: its status is not empty; `heartbeat`: when
         that was last written, 0 unknown.
         """

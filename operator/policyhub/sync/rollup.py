@@ -18,6 +18,7 @@ Pure: no I/O, no clock; times are Unix milliseconds.
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
+from policyhub.clocks import NEVER, SteadyMs
 from policyhub.findings.identity import finding_id
 from policyhub.findings.rollup import grouped, identity_of, is_rolled, rolled
 from policyhub.sources.constraints import GROUP as CONSTRAINTS
@@ -132,7 +133,7 @@ class Rollup:
                 own.append(identity_of(identity))
         return frozenset(own)
 
-    def shift(self, objects: set[Subject] | None, *, now: int) -> None:
+    def shift(self, objects: set[Subject] | None, *, now: SteadyMs) -> None:
         """These objects may count for others now (None: any of them): what there is room for is done at once, the rest
         by `catch_up`.
         """
@@ -145,7 +146,7 @@ class Rollup:
             self._moves.add(objects, now=now)
         self._tell(())
 
-    def catch_up(self, *, now: int) -> Iterator[None]:
+    def catch_up(self, *, now: SteadyMs) -> Iterator[None]:
         """Do what is late, slice by slice, as far as there is room. To be called every second or so, and to be left
         from time to time.
         """
@@ -251,11 +252,11 @@ class Rollup:
     # -- the evidence ---------------------------------------------------------------------------------------------
 
     @property
-    def since(self) -> int:
-        """Since when (Unix ms) it is known of everything what it counts for; 0: it is not."""
+    def since(self) -> SteadyMs:
+        """Since when it is known of everything what it counts for; NEVER: it is not."""
         if self._moves.everything:
-            return 0
-        return 1 if self.owners.forbidden else self.owners.since
+            return NEVER
+        return SteadyMs(1) if self.owners.forbidden else self.owners.since
 
     def _unsettled(self, namespace: str) -> bool:
         return self.owners.unsettled(namespace) or namespace in self._moves.waiting

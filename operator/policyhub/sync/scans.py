@@ -11,7 +11,7 @@ to the scan in which the loss happened, between the second and the third lies a 
 reports of the finding's own namespace, and two at least: one may be written more often than it is scanned, since its
 object changes all the time. Reports of other namespaces tell nothing: who may write there would decide here.
 
-Pure: no I/O, no clock; times of engines are Unix seconds, `now` is Unix milliseconds.
+Pure: no I/O, no clock; times of engines are Unix seconds.
 """
 
 from collections import defaultdict, deque
@@ -19,6 +19,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from policyhub.clocks import SteadyMs
 from policyhub.sources.violation import SourceKey, Subject
 
 SOURCES_EACH = 20
@@ -31,10 +32,10 @@ NEVER = 2**62
 
 
 class _Witness(msgspec.Struct):
-    """One report: its newest time, and when (Unix ms) it was last written again."""
+    """One report: its newest time, and when it was last written again."""
 
     newest: int
-    at: deque[int]
+    at: deque[SteadyMs]
 
 
 class Scans:
@@ -69,7 +70,9 @@ class Scans:
 
     # -- what is reported -----------------------------------------------------------------------------------------
 
-    def read(self, key: SourceKey, newest: Iterable[tuple[str, int]], *, changed: bool, now: int) -> frozenset[str]:
+    def read(
+        self, key: SourceKey, newest: Iterable[tuple[str, int]], *, changed: bool, now: SteadyMs
+    ) -> frozenset[str]:
         """A report was read: the newest time of each source in it; `changed`: it says something else than before.
         Returns the sources whose scan may have gone round with it.
         """
@@ -82,7 +85,7 @@ class Scans:
                     round_.add(source)
         return frozenset(round_)
 
-    def _witness(self, source: str, key: SourceKey, newest: int, *, changed: bool, now: int) -> bool:
+    def _witness(self, source: str, key: SourceKey, newest: int, *, changed: bool, now: SteadyMs) -> bool:
         witnesses = self._witnesses.setdefault((source, key.namespace), {})
         witness = witnesses.get(key)
         if witness is None:
@@ -112,8 +115,8 @@ class Scans:
         """Whether anything waits for a report."""
         return bool(self._expected)
 
-    def gone_round(self, source: str, namespace: str, *, since: int) -> bool:
-        """Whether a whole scan of the engine lies after this moment (Unix ms)."""
+    def gone_round(self, source: str, namespace: str, *, since: SteadyMs) -> bool:
+        """Whether a whole scan of the engine lies after this moment."""
         witnesses = self._witnesses.get((source, namespace), {}).values()
         return len(witnesses) >= ENOUGH and all(
             len(witness.at) == ROUNDS and witness.at[0] > since for witness in witnesses

@@ -12,6 +12,7 @@ from enum import Enum
 
 import structlog
 
+from policyhub.clocks import SteadyMs, WallMs
 from policyhub.hub.batch import MAX_FINDINGS, Batch, measure, oversize
 from policyhub.hub.errors import Failure
 from policyhub.sync.entry import Entry
@@ -41,8 +42,8 @@ class Selection:
         self,
         feeds: list[Feed],
         *,
-        now: Callable[[], int],
-        wall: Callable[[], int],
+        now: Callable[[], SteadyMs],
+        wall: Callable[[], WallMs],
         read_first: Callable[[Feed, Entry], None],
         refuse: Callable[[Shipment, Failure], None],
     ) -> None:
@@ -78,7 +79,7 @@ class Selection:
                         batch.append(offered)
         return batch
 
-    def _offer(self, call: Batch, feed: Feed, entry: Entry, *, now: int, wall: int) -> Shipment | _Full | None:
+    def _offer(self, call: Batch, feed: Feed, entry: Entry, *, now: SteadyMs, wall: WallMs) -> Shipment | _Full | None:
         """Decide about one finding and put it into the call, if it is to be sent and fits."""
         decision, evidence = feed.ledger.decide(entry, rules=feed.rules, now=now, wall=wall)
         if not isinstance(decision, Change):

@@ -21,6 +21,7 @@ from typing import Final
 
 import msgspec
 
+from policyhub.clocks import NEVER, SteadyMs
 from policyhub.sources.violation import Subject
 
 AGAIN_MS: Final = 3_600_000
@@ -41,7 +42,7 @@ class _Kind(msgspec.Struct):
     waits: bool = False
     """For a place."""
     served: bool | None = None
-    due: int = 0
+    due: SteadyMs = NEVER
     """When it is to be asked for."""
 
 
@@ -91,10 +92,10 @@ class Served:
             return not self._verify
         return False if kind.waits else kind.served
 
-    def question(self, now: int) -> tuple[str, str] | None:
+    def question(self, now: SteadyMs) -> tuple[str, str] | None:
         """The group and version whose document is to be read next."""
         self._promote()
-        due: dict[str | None, tuple[int, Key]] = {}
+        due: dict[str | None, tuple[SteadyMs, Key]] = {}
         for key, kind in self._kinds.items():
             if not kind.waits and kind.due <= now:
                 due[kind.charged] = min(due.get(kind.charged, (kind.due, key)), (kind.due, key))
@@ -108,7 +109,7 @@ class Served:
         _, (group, version, _) = due[whose]
         return group, version
 
-    def answer(self, group: str, version: str, kinds: Collection[str] | None, *, now: int) -> list[Subject]:
+    def answer(self, group: str, version: str, kinds: Collection[str] | None, *, now: SteadyMs) -> list[Subject]:
         """The kinds in the document (None: it could not be read); the owners that this concerns."""
         concerned: list[Subject] = []
         for key, kind in self._kinds.items():

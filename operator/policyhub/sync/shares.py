@@ -24,6 +24,7 @@ from enum import StrEnum
 
 import msgspec
 
+from policyhub.clocks import NEVER, SteadyMs
 from policyhub.sources.filter import namespace_of
 from policyhub.sources.violation import Reading, SourceKey, Subject, Violation
 
@@ -97,9 +98,9 @@ class Shares:
         )
         self._held: dict[SourceKey, int] = {}
         """Bytes that each source object holds."""
-        self._days: dict[str, tuple[int, int]] = {}
+        self._days: dict[str, tuple[SteadyMs, int]] = {}
         """By namespace: when its day began, and imports since."""
-        self._spent: dict[str, int] = {}
+        self._spent: dict[str, SteadyMs] = {}
         """Namespaces that have no import left, and until when."""
 
     # -- memory ---------------------------------------------------------------------------------------------------
@@ -127,7 +128,7 @@ class Shares:
 
     # -- money ----------------------------------------------------------------------------------------------------
 
-    def spend(self, namespace: str, *, now: int) -> None:
+    def spend(self, namespace: str, *, now: SteadyMs) -> None:
         """An import for a finding of this namespace was sent. Findings outside of namespaces have no limit."""
         if not namespace:
             return
@@ -143,19 +144,19 @@ class Shares:
         """Whether any namespace has used up its imports."""
         return bool(self._spent)
 
-    def spent(self, of: Subject | None, *, now: int) -> int:
-        """Until when (Unix ms) findings of this object's namespace are not imported; 0: they are."""
+    def spent(self, of: Subject | None, *, now: SteadyMs) -> SteadyMs:
+        """Until when findings of this object's namespace are not imported; 0: they are."""
         if of is None:
-            return 0
+            return NEVER
         namespace = namespace_of(of)
-        until = self._spent.get(namespace, 0)
+        until = self._spent.get(namespace, NEVER)
         if until and until <= now:
             del self._spent[namespace]
             del self._days[namespace]
-            return 0
+            return NEVER
         return until
 
-    def exhausted(self, *, now: int) -> list[str]:
+    def exhausted(self, *, now: SteadyMs) -> list[str]:
         """Namespaces whose imports of the day are used up."""
         return sorted(namespace for namespace, until in self._spent.items() if until > now)
 

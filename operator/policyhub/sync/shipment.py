@@ -7,6 +7,7 @@ the cluster calls for is rendered anew; what nothing calls for any more goes bac
 from dataclasses import dataclass
 from typing import Any
 
+from policyhub.clocks import WallMs
 from policyhub.findings import asff
 from policyhub.sync.entry import Entry, Known
 from policyhub.sync.feed import Feed
@@ -25,8 +26,8 @@ class Shipment:
     body: dict[str, Any]
 
 
-def ship(feed: Feed, entry: Entry, change: Change, *, now: int) -> Shipment:
-    """As of `now`, by the clock on the wall."""
+def ship(feed: Feed, entry: Entry, change: Change, *, now: WallMs) -> Shipment:
+    """As of `now`."""
     known = entry.known
     archived = change is Change.ARCHIVED
     created = known.created_at if known is not None else min(entry.observed or now, now)

@@ -3,6 +3,7 @@
 Pure: no I/O, no clock; times are Unix milliseconds.
 """
 
+from policyhub.clocks import NEVER, SteadyMs
 from policyhub.sources.violation import Place
 
 ORIGIN = "namespaces"
@@ -15,12 +16,12 @@ class Spaces:
     def __init__(self) -> None:
         self._names: frozenset[str] | None = None
         """Those that there are; None before they were listed."""
-        self._gone: dict[str, int] = {}
+        self._gone: dict[str, SteadyMs] = {}
         """When they were seen to be deleted."""
-        self._live = 0
+        self._live = NEVER
         """Since when they are seen whole and live; 0: they are not, and their absence says nothing."""
 
-    def list(self, names: frozenset[str], *, now: int) -> frozenset[str]:
+    def list(self, names: frozenset[str], *, now: SteadyMs) -> frozenset[str]:
         """Take all that there are; returns those that came and went."""
         before = self._names if self._names is not None else frozenset()
         self._names = names
@@ -37,19 +38,19 @@ class Spaces:
         self._names |= {name}
         return True
 
-    def gone(self, name: str, *, now: int) -> None:
+    def gone(self, name: str, *, now: SteadyMs) -> None:
         self._gone[name] = now
         if self._names is not None:
             self._names -= {name}
 
-    def live(self, *, live: bool, now: int) -> bool:
+    def live(self, *, live: bool, now: SteadyMs) -> bool:
         """Take whether they are seen whole and live; returns whether that is news."""
         if live == bool(self._live):
             return False
-        self._live = now if live else 0
+        self._live = now if live else NEVER
         return True
 
-    def deleted(self, place: Place | None) -> int | None:
+    def deleted(self, place: Place | None) -> SteadyMs | None:
         """Since when the namespace of an object (or the object, if it is one) is deleted; None where it is not."""
         if self._names is None or not self._live or place is None:
             return None

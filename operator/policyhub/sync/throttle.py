@@ -19,6 +19,7 @@ Pure: no I/O, no clock; times are Unix milliseconds.
 from collections.abc import Iterator
 from typing import Final
 
+from policyhub.clocks import SteadyMs
 from policyhub.sources.violation import SourceKey
 
 _NONE: Final[frozenset[str]] = frozenset()
@@ -33,7 +34,7 @@ class Throttle:
     """Of one source API."""
 
     def __init__(self) -> None:
-        self._spent: dict[str, tuple[float, int]] = {}
+        self._spent: dict[str, tuple[float, SteadyMs]] = {}
         """By namespace: units that are used up, and when that was so; without those that have all of theirs."""
         self._over: set[str] = set()
         """Those that have had none left since events were last read."""
@@ -48,7 +49,7 @@ class Throttle:
         """Whether any namespace has none left; else nothing needs to be asked of an event."""
         return bool(self._over)
 
-    def charge(self, namespace: str, *, size: int, violations: int, now: int) -> None:
+    def charge(self, namespace: str, *, size: int, violations: int, now: SteadyMs) -> None:
         """An event of this many bytes was read, and this many violations taken anew. Who writes outside of namespaces
         is trusted.
         """
@@ -58,7 +59,7 @@ class Throttle:
             if units >= BURST:
                 self._over.add(namespace)
 
-    def waits(self, namespace: str, *, now: int) -> bool:
+    def waits(self, namespace: str, *, now: SteadyMs) -> bool:
         """Whether the next event of this namespace is to be put aside."""
         return namespace in self._later or self._used(namespace, now=now) >= BURST
 
@@ -85,7 +86,7 @@ class Throttle:
         self._bytes.clear()
         self.dropped.clear()
 
-    def due(self, *, now: int) -> Iterator[bytes]:
+    def due(self, *, now: SteadyMs) -> Iterator[bytes]:
         """Events that may be read now, each taken; whoever reads one charges it before the next. Between two of them
         anything may happen, a `clear` too.
         """
@@ -106,6 +107,6 @@ class Throttle:
         """Namespaces that have events put aside: what they say is not known yet."""
         return frozenset(self._later) | self.dropped if self._later or self.dropped else _NONE
 
-    def _used(self, namespace: str, *, now: int) -> float:
+    def _used(self, namespace: str, *, now: SteadyMs) -> float:
         units, at = self._spent.get(namespace, (0.0, now))
         return max(0.0, units - (now - at) * PER_SECOND / 1000)

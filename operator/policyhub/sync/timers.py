@@ -7,6 +7,8 @@ import heapq
 from itertools import count
 from typing import Final, Generic, TypeVar
 
+from policyhub.clocks import SteadyMs
+
 T = TypeVar("T")
 
 _SLACK: Final = 1_000
@@ -15,14 +17,14 @@ _SLACK: Final = 1_000
 
 class Timers(Generic[T]):
     def __init__(self) -> None:
-        self._due: dict[T, int] = {}
-        self._heap: list[tuple[int, int, T]] = []
+        self._due: dict[T, SteadyMs] = {}
+        self._heap: list[tuple[SteadyMs, int, T]] = []
         self._number = count()
 
     def __len__(self) -> int:
         return len(self._due)
 
-    def set(self, item: T, due: int) -> None:
+    def set(self, item: T, due: SteadyMs) -> None:
         """At the earliest of the times that are asked for; whoever is looked at too early asks again."""
         before = self._due.get(item)
         if before is not None and before <= due:
@@ -36,7 +38,7 @@ class Timers(Generic[T]):
     def drop(self, item: T) -> None:
         self._due.pop(item, None)
 
-    def pop(self, now: int) -> T | None:
+    def pop(self, now: SteadyMs) -> T | None:
         """One that is due; None: none is."""
         while self._heap and self._heap[0][0] <= now:
             due, _, item = heapq.heappop(self._heap)

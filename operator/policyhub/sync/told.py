@@ -9,12 +9,13 @@ from collections.abc import Sequence
 
 import msgspec
 
+from policyhub.clocks import WallMs
 from policyhub.findings.rollup import grouped, is_rolled, joined, rolled
 from policyhub.sources.violation import Identity, Subject, Violation
 from policyhub.sync.owners import Unresolved
 from policyhub.sync.reported import Spoken
 
-Call = tuple[Violation, int | None]
+Call = tuple[Violation, WallMs | None]
 """With when it was observed (Unix ms)."""
 Spoke = tuple[tuple[Subject, Spoken], ...]
 
@@ -41,7 +42,7 @@ class Index:
         texts = self._texts.setdefault(violation.identity, {})
         texts[violation] = texts.get(violation, 0) + 1
 
-    def join(self, violation: Violation, observed: int | None) -> None:
+    def join(self, violation: Violation, observed: WallMs | None) -> None:
         self._add(violation)
         self._added.setdefault(violation.identity, []).append((violation, observed))
 

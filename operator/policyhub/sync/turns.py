@@ -14,6 +14,8 @@ Pure: no I/O, no clock; times are Unix milliseconds.
 from collections.abc import Hashable, KeysView
 from typing import Final, Generic, TypeVar
 
+from policyhub.clocks import SteadyMs
+
 T = TypeVar("T", bound=Hashable)
 
 BURST: Final = 20_000
@@ -53,7 +55,7 @@ class Turns(Generic[T]):
         """The one that has waited longest."""
         return next(iter(self._waiting.get(namespace, ())), None)
 
-    def turn(self, allowance: "Allowance", *, now: int) -> str | None:
+    def turn(self, allowance: "Allowance", *, now: SteadyMs) -> str | None:
         """The namespace whose turn it is, of those that have units left; it is the last from then on."""
         for namespace in self._waiting:
             if allowance.has(namespace, now=now):
@@ -66,17 +68,17 @@ class Allowance:
     """How many units each namespace has."""
 
     def __init__(self) -> None:
-        self._spent: dict[str, tuple[float, int]] = {}
+        self._spent: dict[str, tuple[float, SteadyMs]] = {}
         """Units that are used up, and when that was so; without those that have all of theirs, once tidied."""
 
-    def has(self, namespace: str, *, now: int) -> bool:
+    def has(self, namespace: str, *, now: SteadyMs) -> bool:
         """Whether it may have something done now."""
         return namespace not in self._spent or self._used(namespace, now=now) < BURST * self._share
 
-    def charge(self, namespace: str, units: float, *, now: int) -> None:
+    def charge(self, namespace: str, units: float, *, now: SteadyMs) -> None:
         self._spent[namespace] = (self._used(namespace, now=now) + units, now)
 
-    def tidy(self, *, now: int) -> None:
+    def tidy(self, *, now: SteadyMs) -> None:
         """Forget who has all of his units again."""
         for namespace in [name for name in self._spent if not self._used(name, now=now)]:
             del self._spent[namespace]
@@ -85,6 +87,6 @@ class Allowance:
     def _share(self) -> float:
         return min(1.0, ALL / max(1, len(self._spent)))
 
-    def _used(self, namespace: str, *, now: int) -> float:
+    def _used(self, namespace: str, *, now: SteadyMs) -> float:
         units, at = self._spent.get(namespace, (0.0, now))
         return max(0.0, units - (now - at) * PER_SECOND * self._share / 1000)

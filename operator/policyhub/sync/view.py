@@ -13,6 +13,7 @@ from contextlib import suppress
 import msgspec
 import structlog
 
+from policyhub.clocks import NEVER, UNDATED, SteadyMs, WallMs, from_seconds
 from policyhub.findings.rollup import rolled
 from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
@@ -59,20 +60,21 @@ class View:
         ledger: Ledger,
         wanted: Filter,
         metrics: Metrics,
-        now: Callable[[], int],
-        wall: Callable[[], int] | None = None,
+        now: Callable[[], SteadyMs],
+        wall: Callable[[], WallMs],
         rollup: Rollup | None = None,
         policies: Policies | None = None,
         spoke: Callable[[str, str, int], None] | None = None,
     ) -> None:
-        """`now` gives Unix milliseconds by a clock that never jumps; `wall`, where it differs, by the one on the wall,
-        which the engines' times are compared with. Without `rollup` each result counts for its own object; without
+        """With `wall` the engines' times are compared. Without `rollup` each result counts for its own object; without
         `policies` it says what it says. `spoke` is told of each report which engine it names, in which namespace, and
         the newest time (Unix s) that it gave a result there.
         """
         self.origin = f"{resource}.{group}"
-        self.last_listed = 0
-        """Unix ms of the end of the last complete listing; 0 never."""
+        self.last_listed = NEVER
+        """The end of the last complete listing."""
+        self.listed_at = UNDATED
+        """The same, as people and metrics are told."""
         self.newest = 0
         """The newest time (Unix s) that any object named; 0 none."""
         self.newest_by: dict[str, int] = {}
@@ -88,7 +90,7 @@ class View:
         self._wanted = wanted
         self._metrics = metrics
         self._now = now
-        self._wall = wall or now
+        self._wall = wall
         self._rollup = rollup
         self._policies = policies
         self._spoke = spoke
@@ -97,8 +99,8 @@ class View:
         self._listing = False
         self._grading = False
         self._live = False
-        self._since = 0
-        self._since_listing = 0
+        self._since = NEVER
+        self._since_listing = NEVER
 
     # -- what the reflector calls ---------------------------------------------------------------------------------
 
@@ -213,13 +215,13 @@ class View:
 
     def _take(self, reading: Reading, raw: bytes | msgspec.Raw, refusals: list[Refusal]) -> bool:
         """Into the ledger; whether anything of meaning changed. What there is no room for joins the `refusals`."""
-        created = None if reading.created is None else reading.created * 1000
+        created = None if reading.created is None else from_seconds(reading.created)
         policies = self._policies
         calls, unevaluated = [], []
         for said, observed in reading.violations:
             violation = said if policies is None else policies.enrich(said)
             if self._wanted.wants(violation):
-                calls.append((violation, created if observed is None else observed * 1000))
+                calls.append((violation, created if observed is None else from_seconds(observed)))
             elif said.result == "error" and self._wanted.wants(violation, result=False):  # it may stand
                 unevaluated.append(said)
         ended: frozenset[str] = frozenset()
@@ -241,7 +243,7 @@ class View:
             now=self._now(),
             audited=reading.audited,
             boundary=reading.boundary,
-            backlog=self.last_listed == 0,
+            backlog=self.last_listed == NEVER,
             unevaluated=self._identities(unevaluated),
             newest=reading.newest_by,
             about=reading.about,
@@ -274,7 +276,7 @@ class View:
         for key in self._sweep.finish(self._known()):
             self.unlisted.pop(key, None)
             self.forget(key)
-        self.last_listed = self._now()
+        self.last_listed, self.listed_at = self._now(), self._wall()
         self._listing = False
         self._throttle.clear()
         self._ledger.sources.hear(self.origin, self._throttle.waiting())
@@ -297,7 +299,7 @@ class View:
         self.grade, self._grading = self.grade or self._grading, False
 
     def state(self, state: ReflectorState) -> None:
-        self.live(live=state.live and self.last_listed > 0)
+        self.live(live=state.live and self.last_listed > NEVER)
 
     # -- what the data plane tells --------------------------------------------------------------------------------
 
@@ -376,7 +378,7 @@ class View:
             )
 
 
-def forget(key: SourceKey, *, ledger: Ledger, rollup: Rollup | None, now: int) -> bool:
+def forget(key: SourceKey, *, ledger: Ledger, rollup: Rollup | None, now: SteadyMs) -> bool:
     """A source object no longer exists; says whether it called for anything."""
     ledger.shares.drop(key)
     ledger.refusals.drop(key.origin, key.namespace, key.name)

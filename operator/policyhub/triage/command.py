@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from policyhub.clocks import WallMs
+
 
 class Output(StrEnum):
     TABLE = "table"
@@ -72,6 +74,6 @@ def findings(
     typer.echo(write(listed), nl=False)
 
 
-def _now() -> int:
+def _now() -> WallMs:
     """Unix milliseconds."""
-    return time.time_ns() // 1_000_000
+    return WallMs(time.time_ns() // 1_000_000)

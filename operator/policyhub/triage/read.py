@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 import policyhub
 from policyhub.api.monitoredcluster import GROUP, PLURAL, VERSION, MonitoredCluster
+from policyhub.clocks import WallMs
 from policyhub.hub import bucket, credentials
 from policyhub.hub.client import HubClient, workers
 from policyhub.kube.body import PAGE
@@ -42,7 +43,7 @@ class Place:
     sla_days: dict[str, int]
 
 
-async def read(names: Sequence[str], choice: Choice, *, settings: Settings, now: Callable[[], int]) -> list[Row]:
+async def read(names: Sequence[str], choice: Choice, *, settings: Settings, now: Callable[[], WallMs]) -> list[Row]:
     """The active findings that are chosen, of these clusters or of all.
 
     Raises TriageError, HubError, KubeconfigError, Refused, Unreachable.
@@ -87,7 +88,7 @@ def _place(body: dict[str, Any], settings: Settings) -> Place:
     )
 
 
-async def rows(places: Sequence[Place], choice: Choice, *, now: Callable[[], int]) -> list[Row]:
+async def rows(places: Sequence[Place], choice: Choice, *, now: Callable[[], WallMs]) -> list[Row]:
     """The active findings that are chosen. Raises HubError."""
     found: dict[str, Row] = {}
     loader = credentials.models()

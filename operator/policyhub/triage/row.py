@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from policyhub.clocks import WallMs
 from policyhub.hub.inventory import milliseconds
 from policyhub.sources.text import LIMIT, line
 
@@ -38,8 +39,8 @@ class Row:
     id: str
 
 
-def row(finding: Mapping[str, Any], *, cluster: str, sla_days: Mapping[str, int], now: int) -> Row:
-    """`now` is Unix milliseconds. Never fails: what is missing is empty. Each text is one line, without what cannot be
+def row(finding: Mapping[str, Any], *, cluster: str, sla_days: Mapping[str, int], now: WallMs) -> Row:
+    """Never fails: what is missing is empty. Each text is one line, without what cannot be
     seen: who may import into the account may write it.
     """
     fields = _mapping(finding.get("ProductFields"))

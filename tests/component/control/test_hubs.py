@@ -12,6 +12,7 @@ import pytest
 from botocore.exceptions import UnknownRegionError
 from prometheus_client import CollectorRegistry, generate_latest
 
+from policyhub.clocks import NEVER, UNDATED, SteadyMs, WallMs
 from policyhub.hub.client import HubClient
 from policyhub.hubs import KEPT_SECONDS, PLACES_KEPT, Hubs, Key
 from policyhub.metrics import Metrics
@@ -22,7 +23,7 @@ from tests.unit.sync.test_acknowledged import Sender
 
 ACCOUNT, REGION = "111122223333", "eu-west-1"
 CHANGES = 1_000
-KNOWN = Known("digest", 1, 2, archived=False)
+KNOWN = Known("digest", WallMs(1), WallMs(2), archived=False)
 
 
 def key(role: str = "", *, account: str = ACCOUNT, region: str = REGION) -> Key:
@@ -36,8 +37,8 @@ class Stand:
         self.hubs = Hubs(
             settings=Settings(),
             metrics=Metrics(self.registry),
-            now=lambda: 0,
-            wall=lambda: 0,
+            now=lambda: NEVER,
+            wall=lambda: UNDATED,
             rng=random.Random(1),  # noqa: S311  (jitter)
             permit=lambda _: True,
             clock=lambda: self.time,
@@ -167,11 +168,11 @@ async def test_acknowledgements_outlive_their_hub_for_as_long_as_they_are_recent
     """
     async with stand() as made:
         _, engine = made.hubs.open(key("arn:aws:iam::111122223333:role/a"))
-        engine.acknowledged.note(Sender("uid"), "policyhub/alpha/1", KNOWN, 0)
+        engine.acknowledged.note(Sender("uid"), "policyhub/alpha/1", KNOWN, SteadyMs(0))
         made.hubs.release(key("arn:aws:iam::111122223333:role/a"))
         made.time = KEPT_SECONDS
         _, engine = made.hubs.open(key("arn:aws:iam::111122223333:role/b"))
-        assert engine.acknowledged.recent(sign("uid", "policyhub/alpha/1"), 0) == KNOWN
+        assert engine.acknowledged.recent(sign("uid", "policyhub/alpha/1"), SteadyMs(0)) == KNOWN
         for elsewhere in (key(account="444455556666"), key(region="eu-central-1")):
             _, other = made.hubs.open(elsewhere)
             assert not other.acknowledged

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from policyhub.api.monitoredcluster import MonitoredCluster
+from policyhub.clocks import SteadyMs, WallMs
 from policyhub.handlers import Supervisor
 from policyhub.hubs import Hubs
 from policyhub.kube.connection import Connection, Unreachable
@@ -91,8 +92,8 @@ def logging(server: Server) -> Logging:
         hubs=cast("Hubs", None),
         settings=Settings(watch_selector="shard=a"),
         metrics=Metrics(CollectorRegistry()),
-        now=lambda: 1_790_000_000_000,
-        wall=lambda: 1_790_000_000_000,
+        now=lambda: SteadyMs(1_790_000_000_000),
+        wall=lambda: WallMs(1_790_000_000_000),
         clock=lambda: 0.0,
         rng=random.Random(1),  # noqa: S311  (jitter)
         open_home=lambda: pytest.fail("nothing is opened here"),

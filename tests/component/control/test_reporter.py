@@ -7,7 +7,9 @@ from typing import Any, cast
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from policyhub import status
 from policyhub.api.status import Condition
+from policyhub.clocks import SteadyMs, WallMs
 from policyhub.cluster.fault import Fault
 from policyhub.cluster.runner import DataPlane
 from policyhub.kube.connection import Connection, Refused, Unreachable
@@ -15,7 +17,8 @@ from policyhub.metrics import Metrics
 from policyhub.reporter import EVENT_BYTES, HEARTBEAT_SECONDS, RETRY_SECONDS, STATUS_SECONDS, Reporter, Watched
 from tests.unit.status.test_status import plane
 
-NOW = 1_790_000_000_000
+NOW = SteadyMs(1_790_000_000_000)
+WALL = WallMs(int(NOW))
 WRITTEN = "policyhub_status_written_timestamp_seconds"
 Answer = Callable[[dict[str, Any]], Exception | None]
 
@@ -40,7 +43,8 @@ class Home:
 
 
 class Stand:
-    def __init__(self, *, name: str = "alpha", working: DataPlane | None = None) -> None:
+    def __init__(self, *, name: str = "alpha", working: DataPlane | None = None, ahead: int = 0) -> None:
+        """`ahead`: how far the wall clock was put forward since the process began."""
         self.home = Home()
         self.registry = CollectorRegistry()
         self.time = 0.0
@@ -52,6 +56,7 @@ class Stand:
             home=cast("Connection", self.home),
             metrics=Metrics(self.registry),
             now=lambda: NOW + int(self.time * 1000),
+            wall=lambda: WALL + ahead + int(self.time * 1000),
             clock=lambda: self.time,
         )
 
@@ -214,7 +219,7 @@ async def test_a_status_is_written_although_nothing_has_changed() -> None:
     await made.round(after=1)
     assert len(made.home.patched) == 2
     assert made.home.patched[-1]["lastHeartbeatTime"] > first
-    assert made.registry.get_sample_value(WRITTEN, {"cluster": "alpha"}) == (NOW + made.time * 1000) / 1000
+    assert made.registry.get_sample_value(WRITTEN, {"cluster": "alpha"}) == (int(WALL) + made.time * 1000) / 1000
     made.home.answer = lambda _: Unreachable("no route")
     written = made.registry.get_sample_value(WRITTEN, {"cluster": "alpha"})
     await made.round(after=HEARTBEAT_SECONDS)
@@ -257,3 +262,22 @@ async def test_times_of_transition_stand_through_a_failure() -> None:
     await made.round(after=100)
     ready: Condition = made.watched.conditions["Ready"]
     assert (ready.reason, ready.last_transition_time) == ("ApiError", since)
+
+
+@pytest.mark.parametrize("ahead", [-2_592_000_000, 2_592_000_000], ids=["put back", "put forward"])
+async def test_people_are_told_times_by_the_wall_clock(ahead: int) -> None:
+    """Heartbeat, transitions, Events and the metric, where the clock was a month wrong when the operator began: other
+    machines compare them with theirs, and so does the next process.
+    """
+    working = plane()
+    working.state.connection = Fault("ApiError", "500")
+    made = Stand(working=working, ahead=ahead)
+    await made.round()
+    now = status.timestamp(WALL + ahead + int(made.time * 1000))
+    told = made.home.patched[-1]
+    assert told["lastHeartbeatTime"] == now
+    assert {condition["lastTransitionTime"] for condition in told["conditions"]} == {now}
+    assert made.home.posted
+    assert {event[name] for event in made.home.posted for name in ("firstTimestamp", "lastTimestamp")} == {now}
+    written = made.registry.get_sample_value(WRITTEN, {"cluster": "alpha"})
+    assert written == (int(WALL) + ahead + made.time * 1000) / 1000

@@ -14,6 +14,7 @@ from botocore.exceptions import UnknownRegionError
 from prometheus_client import CollectorRegistry
 
 from policyhub.api.monitoredcluster import MonitoredCluster
+from policyhub.clocks import SteadyMs, WallMs
 from policyhub.cluster.runner import DataPlane
 from policyhub.handlers import Supervisor
 from policyhub.hubs import Hubs
@@ -83,8 +84,8 @@ def supervisor(home: Home, kind: type[Supervisor] = Recording, *, select: str | 
         hubs=cast("Hubs", None),
         settings=Settings(watch_selector=select),
         metrics=Metrics(CollectorRegistry()),
-        now=lambda: 1_790_000_000_000,
-        wall=lambda: 1_790_000_000_000,
+        now=lambda: SteadyMs(1_790_000_000_000),
+        wall=lambda: WallMs(1_790_000_000_000),
         clock=lambda: 0.0,
         rng=random.Random(1),  # noqa: S311  (jitter)
         open_home=lambda: pytest.fail("nothing is opened here"),

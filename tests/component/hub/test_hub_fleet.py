@@ -10,6 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from dev.hub.process import HubProcess
+from policyhub.clocks import SteadyMs, WallMs
 from policyhub.findings import asff
 from policyhub.hub import bucket
 from policyhub.hub.client import HubClient, product_arn, workers
@@ -63,7 +64,8 @@ class Fleet:
             hub=self.client,
             hub_name=name,
             metrics=Metrics(CollectorRegistry()),
-            now=unix_ms,
+            now=lambda: SteadyMs(unix_ms()),
+            wall=lambda: WallMs(unix_ms()),
             clock=time.monotonic,
             rng=random.Random(name),  # noqa: S311  (jitter)
         )
@@ -83,12 +85,12 @@ class Fleet:
 
     async def start(self) -> None:
         """As an operator: the inventory, and the first listing beside it."""
-        calls: list[tuple[Violation, int | None]] = [(violation(number), None) for number in range(FINDINGS)]
-        self.ledger.read(KEY, calls, complete=True, passed=frozenset, now=unix_ms(), backlog=True)
+        calls: list[tuple[Violation, WallMs | None]] = [(violation(number), None) for number in range(FINDINGS)]
+        self.ledger.read(KEY, calls, complete=True, passed=frozenset, now=SteadyMs(unix_ms()), backlog=True)
         root = len(f"policyhub/{self.ledger.cluster_id}/")
         inventory = Inventory(self.client, cluster=self.ledger.cluster_id)
         async for part in inventory.parts():
-            self.ledger.observed.take_part(part.prefix[root:], map(held_as, part.findings), now=unix_ms())
+            self.ledger.observed.take_part(part.prefix[root:], map(held_as, part.findings), now=SteadyMs(unix_ms()))
         self.ledger.finish_inventory()
 
 
@@ -135,7 +137,7 @@ async def test_a_hub_that_throttles_everything_is_left_in_peace(hub: HubProcess)
     """
     with workers() as executor:
         operator = Fleet("alone", executor, models())
-        operator.ledger.observed.take_part("", [], now=0)
+        operator.ledger.observed.take_part("", [], now=SteadyMs(0))
         hub.fault("throttle", operation="BatchImportFindings")
         engine = asyncio.create_task(operator.engine.run())
         await operator.start()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from policyhub.clocks import NEVER, SteadyMs, WallMs
 from policyhub.kube.backoff import Clock
 from policyhub.kube.connection import Connection
 from policyhub.kube.kubeconfig import Access
@@ -72,10 +73,10 @@ class Stand:
         self.existence = Existence(now=self.now)
         self.asker = Asker(self.existence, cluster="alpha", now=self.now, rate=10_000)
 
-    def now(self) -> int:
-        return round(time.monotonic() * 1000) + self.ahead
+    def now(self) -> SteadyMs:
+        return SteadyMs(round(time.monotonic() * 1000) + self.ahead)
 
-    def ask(self, *things: Thing, since: int) -> list[Answer | None]:
+    def ask(self, *things: Thing, since: SteadyMs) -> list[Answer | None]:
         return [
             self.existence.policy(it.source, it.policy, since=since)
             if isinstance(it, PolicyName)
@@ -156,7 +157,7 @@ async def test_requests_are_paced() -> None:
         async def sleep(self, seconds: float) -> None:
             slept.append(seconds)
 
-    asker = Asker(Existence(now=lambda: 1), cluster="alpha", now=lambda: 1, clock=Virtual())
+    asker = Asker(Existence(now=lambda: SteadyMs(1)), cluster="alpha", now=lambda: SteadyMs(1), clock=Virtual())
     for _ in range(31):
         await asker._turn()
     assert sum(slept) == pytest.approx(30 / RATE)
@@ -237,7 +238,7 @@ async def test_groups_that_nobody_serves_cost_one_request(api: ApiServer) -> Non
         stand.ask(*made_up, since=stand.now())
         api.documents[f"{PODS}/a"] = missing("a")
         assert await stand.presence(pod("a")) == [GONE]
-        await stand.until(lambda: (stand.existence.due() or 0) > stand.now())
+        await stand.until(lambda: (stand.existence.due() or NEVER) > stand.now())
     assert stand.asker.requests == 3
     assert stand.existence.waiting == 1_000
 
@@ -299,8 +300,8 @@ async def test_a_change_of_the_status_is_none(api: ApiServer) -> None:
     stand = Stand(api)
     async with stand.at_work():
         assert await stand.presence(pod("a"), pod("b")) == [THERE, THERE]
-    found = [Found(a.uid, a.changed) for a in stand.ask(pod("a"), pod("b"), since=0) if a]
-    assert found == [Found("uid-a", 1_795_860_005_000), Found("uid-b", 0)]
+    found = [Found(a.uid, a.changed) for a in stand.ask(pod("a"), pod("b"), since=SteadyMs(0)) if a]
+    assert found == [Found("uid-a", WallMs(1_795_860_005_000)), Found("uid-b", WallMs(0))]
 
 
 async def test_an_object_without_a_readable_name(api: ApiServer) -> None:
@@ -332,7 +333,7 @@ async def test_a_reconnect_takes_no_question_with_it(api: ApiServer) -> None:
     api.handlers[path] = hang
     stand = Stand(api)
     async with stand.at_work():
-        assert stand.ask(pod("a"), since=0) == [None]
+        assert stand.ask(pod("a"), since=SteadyMs(0)) == [None]
         await arrived.wait()
     del api.handlers[path]
     api.documents[path] = missing("a")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from policyhub.clocks import SteadyMs, WallMs
 from policyhub.findings import asff
 from policyhub.findings.asff import Cluster
 from policyhub.findings.identity import finding_id
@@ -27,7 +28,8 @@ from policyhub.sync.plan import Rules
 from policyhub.sync.quarantine import MANY
 from tests.unit.sync.test_acknowledged import Sender
 
-NOW = 1_790_000_000_000
+NOW = SteadyMs(1_790_000_000_000)
+WALL = WallMs(int(NOW))
 ORIGIN = "policyreports.wgpolicyk8s.io"
 KEY = SourceKey("wgpolicyk8s.io", "policyreports", "shop", "r")
 
@@ -90,7 +92,7 @@ class World:
             hub_name="hub",
             metrics=self.metrics,
             now=lambda: self.now,
-            wall=lambda: self.wall,
+            wall=lambda: WallMs(int(self.wall)),
             clock=asyncio.get_running_loop().time,
             rng=random.Random(1),  # noqa: S311  (jitter)
         )
@@ -110,11 +112,11 @@ class World:
         self.feed = Feed(name="alpha", ledger=self.ledger, cluster=cluster, rules=Rules(archive_delay_ms=0), sends=True)
         self.engine.attach(self.feed)
         if read:
-            self.ledger.observed.take_part("", [], now=0)
+            self.ledger.observed.take_part("", [], now=SteadyMs(0))
             self.ledger.finish_inventory()
         self.ledger.sources.list_reports(listed=True)
-        self.ledger.sources.cover(ORIGIN, Coverage(live=True, since=1))
-        self.ledger.sources.confirmed[ORIGIN] = NOW * 2
+        self.ledger.sources.cover(ORIGIN, Coverage(live=True, since=SteadyMs(1)))
+        self.ledger.sources.confirmed[ORIGIN] = NOW + 10**12
 
     def say(
         self, numbers: Iterable[int], message: str = "m", passed: Iterable[int] = (), *, backlog: bool = False
@@ -124,7 +126,7 @@ class World:
         def passing() -> frozenset[Identity]:
             return identities
 
-        calls: list[tuple[Violation, int | None]] = [(violation(n, message), None) for n in numbers]
+        calls: list[tuple[Violation, WallMs | None]] = [(violation(n, message), None) for n in numbers]
         self.ledger.read(KEY, calls, complete=True, passed=passing, now=self.now, backlog=backlog)
 
     def pending(self) -> int:
@@ -385,7 +387,7 @@ def in_hub(world: World, number: int, *, uid: str = "uid-1", state: str = "ACTIV
     """A finding that only Security Hub knows, as the inventory and GetFindings show it."""
     id_ = id_of(number)
     world.hub.held[id_] = stored(number, uid=uid, state=state)
-    known = Known("d", 1_767_225_600_000, 1_767_225_600_000, archived=False)
+    known = Known("d", WallMs(1_767_225_600_000), WallMs(1_767_225_600_000), archived=False)
     world.ledger.observed.take_part("", [Held(id_, known, "uid-1", ORIGIN, "r")], now=world.now)
     world.ledger.finish_inventory()
 

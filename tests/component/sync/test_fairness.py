@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from policyhub.clocks import SteadyMs, WallMs
 from policyhub.findings.asff import Cluster
 from policyhub.findings.identity import finding_id
 from policyhub.metrics import Metrics
@@ -19,7 +20,7 @@ from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.plan import Rules
 from policyhub.sync.shares import Limits
-from tests.component.sync.test_engine import NOW, ORIGIN, MemoryHub, until
+from tests.component.sync.test_engine import NOW, ORIGIN, WALL, MemoryHub, until
 
 FLOOD = 5_000
 
@@ -47,6 +48,7 @@ class World:
             hub_name="hub",
             metrics=Metrics(CollectorRegistry()),
             now=lambda: NOW,
+            wall=lambda: WALL,
             clock=asyncio.get_running_loop().time,
             rng=random.Random(1),  # noqa: S311  (jitter)
         )
@@ -64,11 +66,11 @@ class World:
             Feed(name=name, ledger=ledger, cluster=cluster(name), rules=Rules(archive_delay_ms=0), sends=True)
         )
         if read:
-            ledger.observed.take_part("", [], now=0)
+            ledger.observed.take_part("", [], now=SteadyMs(0))
             ledger.finish_inventory()
         ledger.sources.list_reports(listed=True)
-        ledger.sources.cover(ORIGIN, Coverage(live=True, since=1))
-        ledger.sources.confirmed[ORIGIN] = NOW * 2
+        ledger.sources.cover(ORIGIN, Coverage(live=True, since=SteadyMs(1)))
+        ledger.sources.confirmed[ORIGIN] = NOW + 10**12
         return ledger
 
     def calls_until(self, id_: str) -> int | None:
@@ -99,7 +101,7 @@ def say(ledger: Ledger, namespace: str, number: int, message: str = "m", *, star
         return frozenset()
 
     key = SourceKey("wgpolicyk8s.io", "policyreports", namespace, f"r{start}")
-    calls: list[tuple[Violation, int | None]] = [
+    calls: list[tuple[Violation, WallMs | None]] = [
         (violation(namespace, start + n, message), None) for n in range(number)
     ]
     ledger.read(key, calls, complete=True, passed=nothing, now=NOW, **more)
@@ -111,7 +113,7 @@ def known(ledger: Ledger, namespace: str, number: int) -> str:
     entry = ledger.entries[id_of(ledger.cluster_id, namespace, number)]
     ledger.launch(entry)
     ledger.acknowledge(
-        entry, Known(digest=entry.digest, created_at=NOW - 1, updated_at=NOW - 1, archived=False), now=NOW
+        entry, Known(digest=entry.digest, created_at=WALL - 1, updated_at=WALL - 1, archived=False), now=NOW
     )
     ledger.settle(entry, None)
     return entry.id
@@ -179,7 +181,7 @@ async def test_what_is_read_before_it_is_archived_takes_turns_too() -> None:
     def held(namespace: str, number: int) -> Held:
         return Held(
             id=id_of("alpha", namespace, number),
-            known=Known(digest="d", created_at=NOW - 1, updated_at=NOW - 1, archived=False),
+            known=Known(digest="d", created_at=WALL - 1, updated_at=WALL - 1, archived=False),
             cluster_uid="uid-1",
             origin=ORIGIN,
             rule="r",
@@ -190,7 +192,7 @@ async def test_what_is_read_before_it_is_archived_takes_turns_too() -> None:
     flood = [held("team-a", number) for number in range(1_000)]
     world.alpha.observed.take_part("", [*flood, held("shop", 7)], now=NOW)
     world.alpha.finish_inventory()
-    world.alpha.guard.approved = {"kyverno-team-a": NOW * 2}
+    world.alpha.guard.approved = {"kyverno-team-a": NOW + 10**12}
     task = asyncio.create_task(world.engine.run())
     for _ in range(100):
         await asyncio.sleep(0.02)

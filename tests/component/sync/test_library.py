@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from policyhub.api.monitoredcluster import MonitoredCluster
+from policyhub.clocks import SteadyMs
 from policyhub.cluster.context import Context, policy_faults
 from policyhub.kube.connection import Connection
 from policyhub.kube.kubeconfig import Access
@@ -20,7 +21,7 @@ from policyhub.sync.library import PATIENCE_MS, SURPRISED_MS, Library
 from policyhub.sync.policies import REFUSED_MS, Policies
 from tests.component.kube.apiserver import Answer, ApiServer, refusal
 
-START = 1_790_000_000_000
+START = SteadyMs(1_790_000_000_000)
 GROUP = "/apis/kyverno.io"
 ORIGIN = "clusterpolicies.kyverno.io"
 KINDS = {"name": "clusterpolicies", "kind": "ClusterPolicy", "namespaced": False, "verbs": ["create", "list", "watch"]}
@@ -30,7 +31,7 @@ class Clock:
     def __init__(self) -> None:
         self.now = START
 
-    def __call__(self) -> int:
+    def __call__(self) -> SteadyMs:
         return self.now
 
 

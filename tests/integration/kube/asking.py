@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+from policyhub.clocks import SteadyMs
 from policyhub.kube.connection import Connection
 from policyhub.sync.asker import Asker
 from policyhub.sync.existence import STANDS_MS, Answer, Existence, PolicyName, Presence, Thing
@@ -21,14 +22,14 @@ class Stand:
         self.existence = Existence(now=self.now)
         self.asker = Asker(self.existence, cluster="alpha", now=self.now, rate=1_000)
 
-    def now(self) -> int:
-        return round(time.monotonic() * 1000) + self.ahead
+    def now(self) -> SteadyMs:
+        return SteadyMs(round(time.monotonic() * 1000) + self.ahead)
 
     def forward(self, milliseconds: int) -> None:
         self.ahead += milliseconds
         self.existence.on_question()
 
-    def ask(self, thing: Thing, since: int) -> Answer | None:
+    def ask(self, thing: Thing, since: SteadyMs) -> Answer | None:
         if isinstance(thing, PolicyName):
             return self.existence.policy(thing.source, thing.policy, since=since)
         return self.existence.subject(thing, since=since)

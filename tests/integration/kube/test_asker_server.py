@@ -74,7 +74,7 @@ async def test_what_is_there_and_what_is_gone(alpha: Cluster) -> None:
         )
         made = await in_thread(alpha.request, "GET", alpha.path(config_map("c0000")))
         assert (there.presence, there.uid) == (THERE, made["metadata"]["uid"])
-        assert 0 < there.changed <= time.time() * 1000 + 1_000
+        assert 0 < int(there.changed) <= time.time() * 1000 + 1_000
         assert [gone.presence, role.presence, space.presence] == [GONE, THERE, THERE]
         asked = stand.asker.requests
         await stand.answers(of("ConfigMap", "c0001"))

@@ -10,6 +10,7 @@ import pytest
 
 from dev import crds
 from dev.cluster import Cluster, ControlPlane
+from policyhub.clocks import SteadyMs
 from policyhub.kube.connection import Connection
 from policyhub.kube.discovery import Discovery, discover
 from policyhub.kube.listing import PAGE
@@ -164,38 +165,38 @@ class Existence:
     """What the operator would know of the namespaces."""
 
     def __init__(self) -> None:
-        self.opened: dict[str, int] = {}
+        self.opened: dict[str, SteadyMs] = {}
         self.known: set[str] = set()
         self.gone: list[str] = []
         self.live = False
 
-    def list_namespaces(self, names: frozenset[str], *, now: int) -> None:
+    def list_namespaces(self, names: frozenset[str], *, now: SteadyMs) -> None:
         assert now
         self.known = set(names)
 
     def namespace_came(self, name: str) -> None:
         self.known.add(name)
 
-    def namespace_gone(self, name: str, *, now: int) -> None:
+    def namespace_gone(self, name: str, *, now: SteadyMs) -> None:
         assert now
         self.known.discard(name)
         self.gone.append(name)
 
-    def namespaces_live(self, *, live: bool, now: int) -> None:
+    def namespaces_live(self, *, live: bool, now: SteadyMs) -> None:
         self.live = live
 
 
 async def test_namespaces(cluster: Cluster) -> None:
     """They are listed and watched like any resource; a namespace is gone once its deletion is finished, not before."""
     existence = Existence()
-    sink = namespaces.Namespaces(existence, cluster="alpha", now=lambda: 1)
+    sink = namespaces.Namespaces(existence, cluster="alpha", now=lambda: SteadyMs(1))
     async with (
         await Connection.from_kubeconfig(cluster.kubeconfig()) as connection,
         running(Reflector(connection, namespaces.RESOURCE, sink)),
     ):
         await until(lambda: existence.live)
         assert {"default", "kube-system"} <= existence.known
-        assert existence.opened == {"namespaces": 1}
+        assert existence.opened == {"namespaces": SteadyMs(1)}
         for name in ("shop", "bank"):
             namespace: Document = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
             await asyncio.to_thread(cluster.request, "POST", SPACES, namespace)
@@ -216,7 +217,7 @@ async def test_namespaces(cluster: Cluster) -> None:
 async def test_namespaces_that_may_not_be_listed(cluster: Cluster) -> None:
     """Nothing is told to exist or to be gone where the right is not given."""
     existence = Existence()
-    sink = namespaces.Namespaces(existence, cluster="alpha", now=lambda: 1)
+    sink = namespaces.Namespaces(existence, cluster="alpha", now=lambda: SteadyMs(1))
     config = cluster.kubeconfig_for(namespace="default", service_account="nobody")
     async with (
         await Connection.from_kubeconfig(config) as connection,

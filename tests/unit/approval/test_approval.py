@@ -5,8 +5,9 @@ import re
 import pytest
 
 from policyhub import approval
+from policyhub.clocks import WallMs
 
-NOW = 1_790_000_000_000  # 2026-09-21T14:13:20Z
+NOW = WallMs(1_790_000_000_000)  # 2026-09-21T14:13:20Z
 
 
 @pytest.mark.parametrize(
@@ -30,7 +31,7 @@ NOW = 1_790_000_000_000  # 2026-09-21T14:13:20Z
         pytest.param("kyverno@,gatekeeper@2026-09-21T14:13:20Z", {"gatekeeper": NOW}, id="one of two unreadable"),
     ],
 )
-def test_what_is_approved(text: str, expected: dict[str, int]) -> None:
+def test_what_is_approved(text: str, expected: dict[str, WallMs]) -> None:
     """What cannot be read approves of nothing, and spoils nothing else."""
     assert approval.parse(text) == expected
 

@@ -10,6 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from policyhub.api.monitoredcluster import MonitoredCluster
+from policyhub.clocks import SteadyMs, WallMs
 from policyhub.cluster.fault import Fault
 from policyhub.cluster.inventory import NOT_ENABLED, InventoryReader
 from policyhub.cluster.site import Site
@@ -58,7 +59,6 @@ class Scene:
         self.state = State()
         self.engine = SimpleNamespace(trouble=None, reading=None, feeds=[None], wake=lambda: None, acknowledged=None)
         self.loop = loop
-        now = lambda: loop.wall_ms  # noqa: E731
         site = Site(
             monitored=MonitoredCluster.model_validate(
                 {"metadata": {"name": "alpha"}, "spec": {"connection": {"inCluster": {}}}}
@@ -69,8 +69,8 @@ class Scene:
             engine=cast(Any, self.engine),
             settings=Settings(),
             metrics=Metrics(CollectorRegistry()),
-            now=now,
-            wall=now,
+            now=lambda: SteadyMs(loop.wall_ms),
+            wall=lambda: WallMs(loop.wall_ms),
             rng=random.Random(1),  # noqa: S311  (jitter)
         )
         self.ledger = Ledger(cluster_id="alpha", cluster_uid="uid", default_severity="MEDIUM", on_dirty=lambda: None)

@@ -12,6 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from policyhub.api.monitoredcluster import MonitoredCluster
+from policyhub.clocks import SteadyMs, WallMs
 from policyhub.cluster.runner import DataPlane
 from policyhub.cluster.site import Site
 from policyhub.cluster.superseded import SUPERSEDED_AFTER_SECONDS
@@ -23,7 +24,8 @@ from policyhub.metrics import Metrics
 from policyhub.settings import Settings
 from policyhub.sync.entry import Known
 
-START = 1_790_000_000_000
+START = SteadyMs(1_790_000_000_000)
+WALL = WallMs(int(START))
 DELAY = 600_000
 OLD = Resource(POLICY_REPORTS, "v1alpha2", "policyreports", "PolicyReport", namespaced=True)
 NEW = Resource(OPEN_REPORTS, "v1alpha1", "reports", "Report", namespaced=True)
@@ -55,7 +57,7 @@ class Scene:
             settings=Settings(),
             metrics=Metrics(CollectorRegistry()),
             now=lambda: self.time,
-            wall=lambda: self.time,
+            wall=lambda: WallMs(int(self.time)),
             rng=random.Random(1),  # noqa: S311  (jitter)
         )
         self.work = DataPlane(site, connect=lambda: pytest.fail("nothing is connected here")).begin()
@@ -228,7 +230,7 @@ def test_a_pass_that_was_read_before_the_older_report_was_left_behind() -> None:
     scene.list(OLD, old)
     (entry,) = scene.ledger.entries.values()
     scene.ledger.launch(entry)
-    scene.ledger.acknowledge(entry, Known(entry.digest, START - 60_000, START - 60_000, archived=False), now=START)
+    scene.ledger.acknowledge(entry, Known(entry.digest, WALL - 60_000, WALL - 60_000, archived=False), now=START)
     asked: list[Resource] = []
     for source in scene.sources.watched.values():
         source.reflector.request_relist = partial(asked.append, source.resource)  # type: ignore[method-assign]

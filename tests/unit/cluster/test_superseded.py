@@ -2,6 +2,7 @@
 
 import pytest
 
+from policyhub.clocks import SteadyMs
 from policyhub.cluster.superseded import SUPERSEDED_AFTER_SECONDS, Superseded
 from policyhub.kube.resource import OPEN_REPORTS, POLICY_REPORTS
 
@@ -14,7 +15,7 @@ def told(*notes: tuple[str, str, str, int]) -> Superseded:
     made = Superseded()
     for note in notes:
         made.note(*note)
-    made.settle(all_listed=True, listed_at=1)
+    made.settle(all_listed=True, listed_at=SteadyMs(1))
     return made
 
 
@@ -60,12 +61,12 @@ def test_nothing_changes_before_all_are_listed() -> None:
     assert not made.settle(all_listed=False)
     assert not made.reports
     assert not made.dual
-    assert made.settle(all_listed=True, listed_at=1)
+    assert made.settle(all_listed=True, listed_at=SteadyMs(1))
     assert made.reports == KYVERNO_OLD
     made.note(POLICY_REPORTS, "kyverno", "shop", OLD)  # the listing after a reconnect: the older API first
     assert not made.settle(all_listed=False)
     assert made.reports == KYVERNO_OLD
-    assert not made.settle(all_listed=True, listed_at=2)
+    assert not made.settle(all_listed=True, listed_at=SteadyMs(2))
     assert made.reports == KYVERNO_OLD
 
 
@@ -74,7 +75,7 @@ def test_reports_that_go_bring_nothing_back() -> None:
     made = told((POLICY_REPORTS, "kyverno", "shop", OLD), (OPEN_REPORTS, "kyverno", "shop", NOW))
     for moment in range(2, 9):
         made.note(POLICY_REPORTS, "kyverno", "shop", OLD)
-        made.settle(all_listed=True, listed_at=moment)
+        made.settle(all_listed=True, listed_at=SteadyMs(moment))
     assert made.reports == KYVERNO_OLD
 
 
@@ -82,8 +83,8 @@ def test_a_result_brings_them_back() -> None:
     """The engine writes to the older API again: both are heard, and it says that something has changed, once."""
     made = told((POLICY_REPORTS, "kyverno", "shop", OLD), (OPEN_REPORTS, "kyverno", "shop", NOW))
     made.note(POLICY_REPORTS, "kyverno", "shop", NOW + 60)
-    assert made.settle(all_listed=True, listed_at=1)
-    assert not made.settle(all_listed=True, listed_at=1)
+    assert made.settle(all_listed=True, listed_at=SteadyMs(1))
+    assert not made.settle(all_listed=True, listed_at=SteadyMs(1))
     assert not made.reports
     assert made.dual == {("kyverno", "shop")}
 
@@ -93,12 +94,12 @@ def test_what_no_listing_brings_is_forgotten() -> None:
     made = told((POLICY_REPORTS, "kyverno", "shop", OLD), (OPEN_REPORTS, "kyverno", "shop", NOW))
     kept = []
     for moment in range(2, 6):
-        made.settle(all_listed=True, listed_at=moment)
-        made.settle(all_listed=True, listed_at=moment)  # the same round
+        made.settle(all_listed=True, listed_at=SteadyMs(moment))
+        made.settle(all_listed=True, listed_at=SteadyMs(moment))  # the same round
         kept.append(bool(made.reports))
     assert kept == [True, True, False, False]
     made.note(OPEN_REPORTS, "kyverno", "shop", NOW)
-    made.settle(all_listed=True, listed_at=9)
+    made.settle(all_listed=True, listed_at=SteadyMs(9))
     assert not made.reports
     assert not made.dual
 
@@ -114,11 +115,11 @@ def test_names_of_one_namespace_are_bounded() -> None:
             made.note(group, "kyverno", namespace, at)
     made.note(POLICY_REPORTS, "mine", "shop", OLD)
     made.note(OPEN_REPORTS, "mine", "shop", NOW)
-    made.settle(all_listed=True, listed_at=1)
+    made.settle(all_listed=True, listed_at=SteadyMs(1))
     assert len(made.reports) == 3 + 3
     assert len(made._times) == 3 + 3
     assert ("mine", POLICY_REPORTS, "shop") in made.reports
     for moment in range(2, 6):
-        made.settle(all_listed=True, listed_at=moment)
+        made.settle(all_listed=True, listed_at=SteadyMs(moment))
     assert not made._times
     assert not made._named

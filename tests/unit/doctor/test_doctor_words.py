@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.cli import app
+from policyhub.clocks import WallMs
 from policyhub.doctor import access, cluster, engines, examination, hub, network, others, quota, words
 from policyhub.doctor.verdict import CHECKS, Verdict, exit_code, fine, problem, unchecked
 from policyhub.kube.discovery import Discovery
@@ -360,7 +361,7 @@ def test_an_archived_finding_is_later_and_without_what_is_others() -> None:
         "FindingProviderFields": {"Severity": {"Label": "HIGH"}},
         "Resources": [{"Type": "Other", "Id": "x"}],
     }
-    sent = others.archived(stored, now=int(NOW * 1000))
+    sent = others.archived(stored, now=WallMs(int(NOW * 1000)))
     assert (sent["RecordState"], sent["UpdatedAt"]) == ("ARCHIVED", "2030-01-01T00:00:00.001Z")
     assert not sent.keys() & {"Workflow", "Severity", "ProcessedAt"}
     assert sent["ProductFields"] == {"Own": "2"}

@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 import yaml
 
+from policyhub.clocks import WallMs
 from policyhub.findings import asff, taxonomy
 from policyhub.findings.asff import Cluster, render
 from policyhub.findings.digest import digest
@@ -82,9 +83,9 @@ def findings(reading: Reading) -> Iterator[dict[str, Any]]:
             finding_id=finding_id(ARN, violation.identity),
             digest=digest(violation),
             origin=reading.key.origin,
-            created_at=first,
-            observed_at=NOW * 1000,
-            updated_at=NOW * 1000,
+            created_at=WallMs(first),
+            observed_at=WallMs(NOW * 1000),
+            updated_at=WallMs(NOW * 1000),
             archived=False,
         )
 

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 import yaml
 
+from policyhub.clocks import WallMs
 from policyhub.findings.asff import Cluster, render
 from policyhub.findings.digest import digest
 from policyhub.findings.identity import finding_id
@@ -104,9 +105,9 @@ def test_each_violation_of_each_object_is_a_finding_that_is_taken(
                     finding_id=finding_id(ARN, violation.identity),
                     digest=digest(violation),
                     origin=one.read().key.origin,
-                    created_at=(observed or LATEST) * 1000,
-                    observed_at=LATEST * 1000,
-                    updated_at=LATEST * 1000,
+                    created_at=WallMs((observed or LATEST) * 1000),
+                    observed_at=WallMs(LATEST * 1000),
+                    updated_at=WallMs(LATEST * 1000),
                     archived=archived,
                 )
                 assert objections(finding) == [], one.file

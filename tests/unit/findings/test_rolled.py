@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from policyhub.clocks import WallMs
 from policyhub.findings.digest import digest
 from policyhub.findings.rollup import grouped, identity_of, rolled, rule_of
 from policyhub.findings.voice import voice
@@ -86,7 +87,7 @@ def test_the_objects_own_result_speaks() -> None:
     pods = rolled(msgspec.structs.replace(said(message="a"), severity="CRITICAL"), WEB)
     callers = {SourceKey("g", "r", "shop", str(n)): v for n, v in enumerate((pods, own))}
     assert voice(callers) == own
-    assert grouped([(pods, 1), (own, 2)]) == [(own, 1)]
+    assert grouped([(pods, WallMs(1)), (own, WallMs(2))]) == [(own, WallMs(1))]
 
 
 def test_an_identity_is_as_its_violation() -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policyhub.clocks import WallMs
 from policyhub.findings import asff
 from policyhub.hub import inventory
 from policyhub.hub.client import Filters, Page
@@ -225,8 +226,8 @@ def test_held_has_what_the_ledger_needs() -> None:
         id=FULL["Id"],
         digest="d1",
         renderer="3",
-        created_at=1767225600123,
-        updated_at=1767312000999,
+        created_at=WallMs(1767225600123),
+        updated_at=WallMs(1767312000999),
         record_state="ACTIVE",
         cluster_uid="u1",
         origin="policyreports.wgpolicyk8s.io",
@@ -252,7 +253,7 @@ def test_held_has_what_the_ledger_needs() -> None:
 )
 def test_foreign_findings_are_held_with_empty_texts(finding: dict[str, Any]) -> None:
     """What is not ours is still told, with nothing that could be taken for ours."""
-    assert held(finding) == inventory.Held("x", "", "", 0, 0, "", "", "", "", "", "", "", "")
+    assert held(finding) == inventory.Held("x", "", "", WallMs(0), WallMs(0), "", "", "", "", "", "", "", "")
 
 
 ARN = "arn:aws:eks:eu-west-1:111122223333:cluster/prod"
@@ -288,9 +289,9 @@ def finding_of(subject: Subject, api_version: str, *, cluster: str = ARN) -> dic
         finding_id="x",
         digest="d",
         origin="o",
-        created_at=0,
-        observed_at=0,
-        updated_at=0,
+        created_at=WallMs(0),
+        observed_at=WallMs(0),
+        updated_at=WallMs(0),
         archived=False,
     )
 
@@ -362,7 +363,7 @@ def test_the_object_need_not_come_first() -> None:
 )
 def test_timestamps_are_read_tolerantly(text: object, expected: int) -> None:
     """Z, offsets, fractions up to nine digits; rounded down; nonsense is 0."""
-    assert milliseconds(text) == expected
+    assert milliseconds(text) == WallMs(expected)
 
 
 def test_strip_keeps_the_providers_own() -> None:

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from policyhub.ages import DAY
+from policyhub.clocks import SteadyMs, WallMs
 from policyhub.findings.identity import finding_id
 from policyhub.gauges import SERIES_EACH, Gauges, Seen
 from policyhub.metrics import Metrics
@@ -19,7 +20,8 @@ from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.plan import Change
 
-NOW = 1_790_000_000_000
+NOW = SteadyMs(1_790_000_000_000)
+WALL = WallMs(int(NOW))
 DAYS = DAY * 1000
 HUB = "111122223333/eu-west-1"
 SLA = {"CRITICAL": 7, "HIGH": 30}
@@ -39,8 +41,8 @@ class Scene:
         self.say(*severities)
 
     def say(self, *severities: str) -> None:
-        calls: list[tuple[Violation, int | None]] = [
-            (violation(number, severity), NOW - number * DAYS) for number, severity in enumerate(severities)
+        calls: list[tuple[Violation, WallMs | None]] = [
+            (violation(number, severity), WALL - number * DAYS) for number, severity in enumerate(severities)
         ]
         key = SourceKey("wgpolicyk8s.io", "policyreports", "shop", "report")
         self.ledger.read(key, calls, complete=True, passed=frozenset, now=NOW - 5000)
@@ -50,7 +52,7 @@ class Scene:
         for number in numbers:
             entry = self.ledger.entries[id_of(number)]
             self.ledger.launch(entry)
-            known = Known(entry.digest, NOW - number * DAYS, NOW, archived=not entry.wanted)
+            known = Known(entry.digest, WALL - number * DAYS, WALL, archived=not entry.wanted)
             self.ledger.acknowledge(entry, known, now=NOW)
 
     def inventory(self, **triage: tuple[str, str]) -> None:
@@ -62,8 +64,8 @@ class Scene:
             held.append(Held(entry.id, entry.known, "uid", entry.origin, entry.rule, "kyverno", triage=pair))
         self.ledger.observed.take_found(held, now=NOW + 3_600_000)
 
-    def show(self, *, in_sync: bool = False, inventory: int = NOW) -> None:
-        census = Census(sla_days=SLA, wall=NOW, namespaces=self.metrics.namespaces, shown=self.gauges.shown)
+    def show(self, *, in_sync: bool = False, inventory: WallMs = WALL) -> None:
+        census = Census(sla_days=SLA, now=NOW, wall=WALL, namespaces=self.metrics.namespaces, shown=self.gauges.shown)
         for entry in self.ledger.entries.values():
             census.count(entry)
         self.gauges.count(census)
@@ -122,7 +124,7 @@ def test_namespaces_are_told_where_they_are_asked_for() -> None:
 
 def report(ledger: Ledger, namespace: str, policies: Iterable[str], *, objects: int = 1) -> None:
     """A report of a namespace: each of the policies is violated by so many of its objects."""
-    calls: list[tuple[Violation, int | None]] = [
+    calls: list[tuple[Violation, WallMs | None]] = [
         (
             Violation(
                 source="kyverno",
@@ -135,7 +137,7 @@ def report(ledger: Ledger, namespace: str, policies: Iterable[str], *, objects: 
                 category="",
                 message="m",
             ),
-            NOW,
+            WALL,
         )
         for policy in policies
         for number in range(objects)
@@ -189,7 +191,7 @@ def test_room_is_given_back() -> None:
     shown = [labels["policy"] for labels in scene.series("violations")]
     assert len([name for name in shown if name.startswith("more-")]) == SERIES_EACH
     report(scene.ledger, "evil", [f"few-{number}" for number in range(SERIES_EACH)])
-    scene.gauges.findings(scene.ledger, in_sync=True, inventory=NOW)
+    scene.gauges.findings(scene.ledger, in_sync=True, inventory=WALL)
     assert len(scene.series("violations")) == SERIES_EACH
 
 
@@ -250,7 +252,7 @@ def test_findings_follow_imports_and_the_inventory() -> None:
 def test_triage_is_not_told_before_it_was_read() -> None:
     """Before an inventory is complete there is no series of findings: nobody is told that nothing is suppressed."""
     scene = Scene("HIGH")
-    scene.show(inventory=0)
+    scene.show(inventory=WallMs(0))
     assert scene.series("findings") == scene.series("inventory_timestamp_seconds") == []
 
 
@@ -349,7 +351,7 @@ def test_sources_are_told_as_they_fare() -> None:
     """Each API with its reason, its last listing, its engines' newest results, and what Gatekeeper leaves out."""
     scene = Scene()
     reports, pods = "policyreports.wgpolicyk8s.io", "k8spods.constraints.gatekeeper.sh"
-    whole = Seen(origin=reports, last_listed=NOW, newest_by={"kyverno": 1, "trivy": 2})
+    whole = Seen(origin=reports, last_listed=WALL, newest_by={"kyverno": 1, "trivy": 2})
     cut = Seen(origin=pods, constraint_kind="K8sPods", unlisted=7, newest_by={"gatekeeper": 3})
     scene.gauges.sources([whole, cut], unknown=["openreports.io"])
     assert scene.get("source_complete", source=reports, reason="") == 1
@@ -358,7 +360,7 @@ def test_sources_are_told_as_they_fare() -> None:
     assert scene.get("newest_result_timestamp_seconds", source=reports, engine="trivy") == 2
     assert scene.get("newest_result_timestamp_seconds", source=pods, engine="gatekeeper") == 3
     assert scene.get("constraint_violations_unlisted", constraint_kind="K8sPods") == 7
-    scene.gauges.sources([Seen(origin=reports, trouble="ListingForbidden", last_listed=NOW)], unknown=[])
+    scene.gauges.sources([Seen(origin=reports, trouble="ListingForbidden", last_listed=WALL)], unknown=[])
     assert scene.series("source_complete") == [
         {"cluster": "alpha", "source": reports, "reason": "ListingForbidden"},
     ]
@@ -379,7 +381,7 @@ def test_a_forgotten_cluster_leaves_no_gauge() -> None:
     scene = Scene("HIGH")
     scene.send(0)
     scene.show()
-    scene.gauges.sources([Seen(origin="o", last_listed=NOW)], unknown=[])
+    scene.gauges.sources([Seen(origin="o", last_listed=WALL)], unknown=[])
     scene.metrics.tell("alpha", [("Ready", "True", "AllWell")])
     scene.metrics.tell("beta", [("Ready", "True", "AllWell")])
     scene.gauges.forget()
@@ -428,3 +430,18 @@ def test_the_exposition_is_one_that_prometheus_reads() -> None:
     high = [s.value for s in ages.samples if s.name.endswith("_bucket") and s.labels["severity"] == "HIGH"]
     assert high == sorted(high)
     assert high[-1] == 2
+
+
+@pytest.mark.parametrize("ahead", [-30 * DAYS, 30 * DAYS], ids=["put back", "put forward"])
+def test_a_violation_without_a_time_is_as_old_as_it_is_known(ahead: int) -> None:
+    """Its report names none, and Security Hub has not acknowledged it: counted by the clock that never jumps, whatever
+    the wall clock has been set to since the operator began.
+    """
+    scene = Scene()
+    key = SourceKey("wgpolicyk8s.io", "policyreports", "shop", "report")
+    scene.ledger.read(key, [(violation(0, "CRITICAL"), None)], complete=True, passed=frozenset, now=NOW - 5000)
+    census = Census(sla_days=SLA, now=NOW, wall=WALL + ahead, namespaces=False)
+    for entry in scene.ledger.entries.values():
+        census.count(entry)
+    assert census.ages["CRITICAL"].seconds == 5
+    assert census.past_sla["CRITICAL"] == 0

@@ -12,6 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from dev.hub.schema import checker
+from policyhub.clocks import SteadyMs, WallMs
 from policyhub.findings.asff import timestamp
 from policyhub.findings.digest import digest
 from policyhub.hub.client import product_arn as hub_product_arn
@@ -41,7 +42,8 @@ from policyhub.sync.view import View
 
 Document = dict[str, Any]
 
-NOW = 1_790_000_000_000
+NOW = SteadyMs(1_790_000_000_000)
+WALL = WallMs(int(NOW))
 ARN = "arn:aws-cn:eks:cn-north-1:111122223333:cluster/prod"
 
 
@@ -140,7 +142,7 @@ RICH = [
 
 def given(*documents: Any, wanted: Target | None = None, **options: Any) -> tuple[Intake, list[str]]:
     said: list[str] = []
-    intake = Intake(wanted or target({}), now=NOW, tell=lambda broken: said.append(str(broken)), **options)
+    intake = Intake(wanted or target({}), now=WALL, tell=lambda broken: said.append(str(broken)), **options)
     text = "\n".join(json.dumps(document) for document in documents)
     for piece in scan(io.BytesIO(text.encode()), "f"):
         (intake.fail if isinstance(piece, Broken) else intake.take)(piece)  # type: ignore[arg-type]  # one of each
@@ -173,7 +175,7 @@ async def sent(documents: list[Document], wanted: Target) -> dict[str, Document]
         hub_name="hub",
         metrics=metrics,
         now=lambda: NOW,
-        wall=lambda: NOW,
+        wall=lambda: WALL,
         clock=asyncio.get_running_loop().time,
         rng=random.Random(1),  # noqa: S311  (jitter)
     )
@@ -195,7 +197,7 @@ async def sent(documents: list[Document], wanted: Target) -> dict[str, Document]
         plural = kind.lower() + ("" if group == constraints.GROUP else "s")
         View(
             cluster="c", group=group, resource=plural, ledger=ledger, wanted=wanted.wanted, metrics=metrics,
-            now=lambda: NOW, rollup=rollup,
+            now=lambda: NOW, wall=lambda: WALL, rollup=rollup,
         ).upsert(raw)  # fmt: skip
     for sink in owners.sinks.values():
         sink.begin()
@@ -207,7 +209,7 @@ async def sent(documents: list[Document], wanted: Target) -> dict[str, Document]
         sink.finish()
         sink.state(ReflectorState(phase="watching"))
     feed = Feed(name="c", ledger=ledger, cluster=wanted.cluster, rules=Rules(archive_delay_ms=0), sends=True)
-    return {entry.id: ship(feed, entry, Change.NEW, now=NOW).body for entry in ledger.entries.values() if entry.wanted}
+    return {entry.id: ship(feed, entry, Change.NEW, now=WALL).body for entry in ledger.entries.values() if entry.wanted}
 
 
 @pytest.mark.parametrize("arn", [None, ARN], ids=["by name", "by ARN"])
@@ -437,7 +439,7 @@ def test_a_flood_of_defects_is_cut() -> None:
 def test_json_that_breaks_within_is_told_with_its_line() -> None:
     """Brackets may close around what is no JSON."""
     said: list[str] = []
-    intake = Intake(target({}), now=NOW, tell=lambda broken: said.append(str(broken)))
+    intake = Intake(target({}), now=WALL, tell=lambda broken: said.append(str(broken)))
     for piece in scan(io.BytesIO(b'\n{\n "kind": "A",\n "a": [1 2]\n}'), "f"):
         assert not isinstance(piece, Broken)
         intake.take(piece)

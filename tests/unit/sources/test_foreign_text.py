@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from policyhub.clocks import WallMs
 from policyhub.findings import asff
 from policyhub.findings.digest import digest
 from policyhub.findings.prose import speaks_for_itself, title
@@ -166,9 +167,9 @@ def test_one_result_of_hostile_texts_is_rendered_at_once() -> None:
             finding_id="policyhub/prod/0",
             digest=digest(said),
             origin="o",
-            created_at=1,
-            observed_at=1,
-            updated_at=1,
+            created_at=WallMs(1),
+            observed_at=WallMs(1),
+            updated_at=WallMs(1),
             archived=False,
         )
     assert time.thread_time() - began < 2

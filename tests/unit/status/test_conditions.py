@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from policyhub.api.status import Condition
+from policyhub.clocks import SteadyMs, WallMs
 from policyhub.cluster import conditions
 from policyhub.cluster.fault import Fault
 from policyhub.cluster.snapshot import Findings, Foreign, OwnersSeen, PoliciesSeen, Snapshot, SourceSeen, Strays
@@ -19,7 +20,8 @@ from policyhub.sync.plan import Change
 from policyhub.sync.refusals import Refusal, Refused
 from policyhub.sync.shares import Excess
 
-NOW = 1_790_000_000_000
+NOW = SteadyMs(1_790_000_000_000)
+WALL = WallMs(int(NOW))
 REPORTS = "policyreports.v1alpha2.wgpolicyk8s.io"
 UID = "5b2d7f1c"
 SEEN = Snapshot(
@@ -28,7 +30,7 @@ SEEN = Snapshot(
     account="111122223333",
     region="eu-west-1",
     cluster_uid=UID,
-    sources=(SourceSeen(name=REPORTS, objects=3, last_listed=NOW, newest=NOW // 1000),),
+    sources=(SourceSeen(name=REPORTS, objects=3, last_listed=WALL, newest=NOW // 1000),),
 )
 """All is well."""
 WELL = {
@@ -468,14 +470,14 @@ def test_the_status_tells_the_numbers() -> None:
     triage = {(NEW, "HIGH"): 1, (NEW, "LOW"): 2, (NOTIFIED, "LOW"): 4, (SUPPRESSED, "LOW"): 8, (RESOLVED, "LOW"): 16}
     seen = replace(
         SEEN,
-        inventory_at=NOW,
+        inventory_at=WALL,
         past_sla=5,
         findings=found(active={"CRITICAL": 1, "HIGH": 2, "LOW": 4}, triage=triage, pending=0, held=6),
     )
     before = Condition.model_validate(
         {"type": "InSync", "status": "True", "reason": "x", "message": "", "lastTransitionTime": "2020-01-01T00:00:00Z"}
     )
-    built = build(seen, previous={"InSync": before}, generation=7, now=NOW)
+    built = build(seen, previous={"InSync": before}, generation=7, now=NOW, wall=WALL)
     told = built.findings
     assert told is not None
     assert (told.active, told.critical, told.high, told.pending, told.held, told.past_sla) == (7, 1, 2, 0, 6, 5)
@@ -495,11 +497,11 @@ def test_the_status_tells_the_numbers() -> None:
 
 def test_numbers_that_are_not_known_are_left_out() -> None:
     """Before the cluster has told who it is, and before an inventory is complete."""
-    built = build(replace(SEEN, findings=None, cluster_uid="a; reboot"), previous={}, generation=1, now=NOW)
+    built = build(replace(SEEN, findings=None, cluster_uid="a; reboot"), previous={}, generation=1, now=NOW, wall=WALL)
     assert built.findings is not None
     assert built.findings.active is None
     assert built.cluster_uid is None
-    read = build(SEEN, previous={}, generation=1, now=NOW).findings
+    read = build(SEEN, previous={}, generation=1, now=NOW, wall=WALL).findings
     assert read is not None
     assert (read.active, read.open, read.triage_read) == (0, None, None)
 

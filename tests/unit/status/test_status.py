@@ -2,6 +2,7 @@
 
 import random
 import shlex
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -12,12 +13,14 @@ from prometheus_client import CollectorRegistry
 from policyhub import status
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.api.status import Condition, ConditionType, Status, status_patch
+from policyhub.clocks import SteadyMs, WallMs
 from policyhub.cluster.capture import capture
 from policyhub.cluster.conflict import ADOPT_ANNOTATION, adopted
 from policyhub.cluster.fault import Fault
 from policyhub.cluster.runner import DataPlane, Work
 from policyhub.cluster.site import Site
 from policyhub.cluster.sources import Source
+from policyhub.cluster.tick import _seen as seen
 from policyhub.hub.client import HubClient
 from policyhub.kube.resource import GATEKEEPER, Resource
 from policyhub.metrics import Metrics
@@ -28,7 +31,9 @@ from policyhub.sync.ledger import Ledger
 from policyhub.sync.quarantine import MANY
 from tests.unit.sync.test_ledger import id_of, say
 
-NOW = 1_790_000_000_000
+NOW = SteadyMs(1_790_000_000_000)
+WALL = WallMs(int(NOW))
+MONTH_MS = 30 * 24 * 3_600_000
 LONG = "!" + "x" * 33_000
 ODD = "\x1b[31mred\u202e\x00"
 
@@ -52,7 +57,7 @@ def plane(**annotations: str) -> DataPlane:
         settings=Settings(),
         metrics=Metrics(CollectorRegistry()),
         now=lambda: NOW,
-        wall=lambda: NOW,
+        wall=lambda: WALL,
         rng=random.Random(1),  # noqa: S311  (jitter)
     )
     made = DataPlane(site, connect=lambda: pytest.fail("nothing is connected here"))
@@ -80,12 +85,12 @@ def source(plural: str, *, trouble: str = "", message: str = "", newest: int = N
     reflector: Any = SimpleNamespace(
         state=SimpleNamespace(reason=trouble, message=message), counters=SimpleNamespace(objects=1)
     )
-    view: Any = SimpleNamespace(last_listed=NOW, newest=newest)
+    view: Any = SimpleNamespace(last_listed=NOW, listed_at=WALL + MONTH_MS, newest=newest, newest_by={}, unlisted={})
     return Source(Resource(GATEKEEPER, "v1beta1", plural, "Kind", False), view, reflector, cast("Any", None))
 
 
 def build(made: DataPlane) -> Status:
-    return status.build(capture(made, now=NOW), previous={}, generation=1, now=NOW)
+    return status.build(capture(made, now=NOW), previous={}, generation=1, now=NOW, wall=WALL)
 
 
 def condition(built: Status, type_: str) -> Condition:
@@ -188,7 +193,7 @@ def test_at_its_longest_it_is_small_enough() -> None:
     long = Fault("Long", "\U0001f600" * 50_000)
     made.state.connection = made.state.account = made.state.discovery = made.state.inventory = long
     built = build(made)
-    worst = status.failed(1, long.message, previous={}, now=NOW)
+    worst = status.failed(1, long.message, previous={}, wall=WALL)
     assert len(msgspec.json.encode(status_patch(built))) < 500_000
     both = {**status_patch(built)["status"], "conditions": status_patch(worst)["status"]["conditions"]}
     assert len(msgspec.json.encode(both)) < 500_000
@@ -302,7 +307,7 @@ def test_nothing_is_sent_before_all_were_listed() -> None:
 
 def test_a_status_that_failed_says_nothing_else() -> None:
     """Ready is False, all others are Unknown, and numbers and sources of before go; identity and hub stay."""
-    fresh = status.failed(3, f"it cannot be built ({LONG})", previous={}, now=NOW)
+    fresh = status.failed(3, f"it cannot be built ({LONG})", previous={}, wall=WALL)
     assert {(c.type, c.status) for c in fresh.conditions if c.type == "Ready"} == {("Ready", "False")}
     assert {c.status for c in fresh.conditions if c.type != "Ready"} == {"Unknown"}
     assert {c.reason for c in fresh.conditions} == {"StatusFailed"}
@@ -311,3 +316,14 @@ def test_a_status_that_failed_says_nothing_else() -> None:
     assert body["findings"] is None
     assert body["sources"] == []
     assert not {"identity", "hub", "clusterUid"} & body.keys()
+
+
+def test_when_a_source_was_listed_is_told_by_the_wall_clock() -> None:
+    """In the status as in the metric, although delays are counted by the other clock."""
+    made = plane()
+    assert made.work is not None
+    listed = source("k8spsp")
+    made.work.sources.watched[listed.resource.origin] = listed
+    (told,) = build(made).sources
+    assert told.last_listed == datetime.fromtimestamp((WALL + MONTH_MS) // 1000, UTC)
+    assert seen(listed, frozenset()).last_listed == WALL + MONTH_MS

@@ -5,6 +5,7 @@ import shlex
 import pytest
 
 from policyhub import approval
+from policyhub.clocks import SteadyMs
 from policyhub.cluster import conflict
 from policyhub.cluster.conditions import guarded
 from policyhub.cluster.snapshot import Findings, Foreign, Snapshot
@@ -14,7 +15,7 @@ HOSTILE = ["x,kyverno", "a'; reboot; '", "$(reboot)", "`reboot`", "-x", "a\nb", 
 
 
 def seen(*sources: str, findings: Findings | None = None) -> Snapshot:
-    held = {source: Hold(since=0, lost=30, total=40) for source in sources}
+    held = {source: Hold(since=SteadyMs(0), lost=30, total=40) for source in sources}
     return Snapshot(name="prod", identity="prod", account="1", region="r", guarded=held, findings=findings)
 
 

@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policyhub.clocks import NEVER, SteadyMs, WallMs
 from policyhub.sync.acknowledged import RECENT_MS, Acknowledged, sign
 from policyhub.sync.doubts import LATE_MS
 from policyhub.sync.entry import Entry, Held, Known
@@ -11,7 +12,8 @@ from policyhub.sync.observed import ACK_OVERRULES_MS
 from policyhub.sync.plan import Change
 from tests.unit.sync.test_evidence import LIVE, REPORT, act, entry_of, say, violation
 
-NOW = 1_790_000_000_000
+NOW = SteadyMs(1_790_000_000_000)
+WALL = WallMs(int(NOW))
 
 
 class Sender:
@@ -21,7 +23,7 @@ class Sender:
         self.cluster_uid = cluster_uid
         self.told: list[tuple[str, bool]] = []
 
-    def overtake(self, id_: str, *, now: int, answered: bool) -> None:
+    def overtake(self, id_: str, *, now: SteadyMs, answered: bool) -> None:
         self.told.append((id_, answered))
 
 
@@ -30,7 +32,7 @@ A, B = sign("uid", "a"), sign("uid", "b")
 
 
 def known(updated_at: int, *, archived: bool = False) -> Known:
-    return Known("digest", 1, updated_at, archived=archived)
+    return Known("digest", WallMs(1), WallMs(updated_at), archived=archived)
 
 
 def test_it_is_the_time_for_which_an_acknowledgement_overrules() -> None:
@@ -45,7 +47,7 @@ def test_the_last_one_holds_for_a_quarter_of_an_hour() -> None:
     assert noted.moment(A) == NOW + 1000
     assert noted.recent(A, NOW + 1001 + RECENT_MS) is None
     assert noted.recent(B, NOW) is None
-    assert noted.moment(B) == 0
+    assert noted.moment(B) == NEVER
 
 
 def test_answers_in_another_order() -> None:
@@ -89,14 +91,14 @@ def successor(noted: Acknowledged) -> tuple[Ledger, Ledger, Entry, Known]:
         ledger.sources.cover(REPORT.origin, LIVE)
         say(ledger, REPORT, violation())
         entry = entry_of(ledger, violation())
-        active = Known(entry.digest, 1, NOW, archived=False)
+        active = Known(entry.digest, WallMs(1), WALL, archived=False)
         held = Held(entry.id, active, "uid", REPORT.origin, "r", source="kyverno", place=violation().place)
         ledger.observed.take_part("", [held], now=NOW)
         ledger.finish_inventory()
         assert act(ledger, entry, now=NOW) is None
         noted.follow(ledger.observed)
     first.launch(entry_of(first, violation()))
-    return first, second, entry, Known(entry.digest, 1, NOW + 1, archived=True)
+    return first, second, entry, Known(entry.digest, WallMs(1), WALL + 1, archived=True)
 
 
 def test_an_archive_that_is_acknowledged_after_its_ledger_ended() -> None:
@@ -118,7 +120,7 @@ def test_an_archive_that_is_never_answered_after_its_ledger_ended() -> None:
     for late in (1, LATE_MS + 1):
         second.wake(NOW + late)
         assert second.observed.take_lookups(20) == [entry.id]
-        read = Known(entry.digest, 1, NOW, archived=False) if late == 1 else archived
+        read = Known(entry.digest, WallMs(1), WALL, archived=False) if late == 1 else archived
         held = Held(entry.id, read, "uid", REPORT.origin, "r", source="kyverno", place=violation().place)
         second.observed.answer(entry.id, held, now=NOW + late)
     assert act(second, entry, now=NOW + late) is Change.REACTIVATED
@@ -144,7 +146,7 @@ def test_nothing_is_left_of_a_hub_that_was_switched_off() -> None:
 def test_no_more_is_kept_than_was_sent_lately(steps: list[tuple[str, int]]) -> None:
     """Whatever is noted and whenever: exactly the last acknowledgement of each id, and nothing that is older."""
     noted, now = Acknowledged(), NOW
-    model: dict[str, tuple[int, int]] = {}
+    model: dict[str, tuple[int, SteadyMs]] = {}
     for number, (id_, later) in enumerate(steps):
         now += later
         noted.note(SENDER, id_, known(number), now)
@@ -152,6 +154,6 @@ def test_no_more_is_kept_than_was_sent_lately(steps: list[tuple[str, int]]) -> N
         recent = {id_: number for id_, (number, at) in model.items() if now - at <= RECENT_MS}
         assert len(noted) == len(recent)
         found = {id_: noted.recent(sign("uid", id_), now) for id_ in "abcdef"}
-        assert {id_: each.updated_at for id_, each in found.items() if each is not None} == recent
+        assert {id_: int(each.updated_at) for id_, each in found.items() if each is not None} == recent
     noted.prune(now + RECENT_MS + 1)
     assert not noted

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry
 
+from policyhub.clocks import SteadyMs, WallMs
 from policyhub.metrics import Metrics
 from policyhub.sources.engines import ENGINES, ENGINES_EACH
 from policyhub.sources.filter import Filter
@@ -12,7 +13,7 @@ from policyhub.sync.admission import Admission
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.view import View
 
-NOW = 1_790_000_000_000
+NOW = SteadyMs(1_790_000_000_000)
 
 
 def test_a_namespace_brings_in_so_many() -> None:
@@ -47,6 +48,7 @@ def view() -> View:
         wanted=Filter(),
         metrics=Metrics(CollectorRegistry()),
         now=lambda: NOW,
+        wall=lambda: WallMs(int(NOW)),
     )
 
 

@@ -2,12 +2,13 @@
 
 import pytest
 
+from policyhub.clocks import SteadyMs
 from policyhub.sync import agenda
 from policyhub.sync.agenda import Agenda
 from policyhub.sync.holds import Hold
 from policyhub.sync.lanes import Lane
 
-NOW = 1_790_000_000_000
+NOW = SteadyMs(1_790_000_000_000)
 
 
 class Woken:

@@ -6,7 +6,7 @@ from policyhub.sync.archive import DAY_MS, DAYS, Archive
 from policyhub.sync.entry import Held, Known
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.plan import Change
-from tests.unit.sync.test_evidence import NOW, REPORT, act, entry_of, ledger, say, sent, violation
+from tests.unit.sync.test_evidence import NOW, REPORT, WALL, act, entry_of, ledger, say, sent, violation
 
 LATEST = 3
 
@@ -54,7 +54,7 @@ def test_one_that_comes_back_is_read_first() -> None:
         say(made, key(number), said[number])
     assert made.observed.take_lookups(20) == [id_(0), id_(1)]
     assert not [i for i in made.agenda.dirty if i in {id_(0), id_(1)}]
-    known = Known("d", NOW - 5, NOW, archived=True)
+    known = Known("d", WALL - 5, WALL, archived=True)
     held = Held(id_(0), known, "uid-1", REPORT.origin, "r", source="kyverno", place=said[0].place)
     made.observed.answer(id_(0), held, now=NOW)
     made.observed.answer(id_(1), None, now=NOW)
@@ -80,7 +80,7 @@ def test_an_inventory_does_not_bring_them_back() -> None:
     said = [end(made, number) for number in range(6)]
     made.weigh(now=NOW)
     before = list(made.entries)
-    known = Known("d", NOW, NOW, archived=True)
+    known = Known("d", WALL, WALL, archived=True)
     made.observed.take_part(
         "",
         [
@@ -92,7 +92,7 @@ def test_an_inventory_does_not_bring_them_back() -> None:
     assert list(made.entries) == before
     made.observed.take_part(
         "",
-        [Held(id_(0), Known("d", NOW, NOW, archived=False), "uid-1", REPORT.origin, "r", source="kyverno")],
+        [Held(id_(0), Known("d", WALL, WALL, archived=False), "uid-1", REPORT.origin, "r", source="kyverno")],
         now=NOW + DAY_MS,
     )
     assert id_(0) in made.entries  # somebody has activated it

@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from policyhub.clocks import NEVER, SteadyMs, WallMs
 from policyhub.sync.entry import Entry, Known
 from policyhub.sync.holds import Hold
 from policyhub.sync.plan import (
@@ -17,24 +18,25 @@ from policyhub.sync.plan import (
     decide,
 )
 
-NOW = 1_790_000_000_000
+NOW = SteadyMs(1_790_000_000_000)
+WALL = WallMs(int(NOW))
 DELAY = 600_000
 RULES = Rules(archive_delay_ms=DELAY)
 ID = "policyhub/alpha/0123456789abcdef0123456789abcdef"
-ACTIVE = Known("d", NOW, NOW, archived=False)
-ARCHIVED = Known("d", NOW, NOW, archived=True)
-OTHER = Known("other", NOW, NOW, archived=False)
+ACTIVE = Known("d", WALL, WALL, archived=False)
+ARCHIVED = Known("d", WALL, WALL, archived=True)
+OTHER = Known("other", WALL, WALL, archived=False)
 LATER = NOW + 1
 
 
-def entry(known: Known | None, *, wanted: bool, rejected: str = "", deferred: int = 0) -> Entry:
+def entry(known: Known | None, *, wanted: bool, rejected: str = "", deferred: SteadyMs = NEVER) -> Entry:
     made = Entry(ID)
     made.known, made.wanted, made.digest = known, wanted, "d"
     made.rejected, made.deferred = rejected, deferred
     return made
 
 
-def desired(known: Known | None = None, *, rejected: str = "", deferred: int = 0) -> Entry:
+def desired(known: Known | None = None, *, rejected: str = "", deferred: SteadyMs = NEVER) -> Entry:
     return entry(known, wanted=True, rejected=rejected, deferred=deferred)
 
 
@@ -42,8 +44,8 @@ def lost(known: Known | None = ACTIVE, *, rejected: str = "") -> Entry:
     return entry(known, wanted=False, rejected=rejected)
 
 
-UNKNOWN_CONTENT = Known("", NOW, NOW, archived=False)
-OTHER_VERSION = Known("d", NOW, NOW, archived=False, renderer="0")
+UNKNOWN_CONTENT = Known("", WALL, WALL, archived=False)
+OTHER_VERSION = Known("d", WALL, WALL, archived=False, renderer="0")
 
 
 @pytest.mark.parametrize(
@@ -97,7 +99,9 @@ def graded(grade: Grade, **others: object) -> Evidence:
         pytest.param(lost(None), graded(Grade.PASSED), None, id="not there"),
         pytest.param(lost(ARCHIVED), graded(Grade.PASSED), None, id="archived already"),
         pytest.param(lost(), Evidence(hold=Hold.SOURCE), Hold.SOURCE, id="no evidence: its reason"),
-        pytest.param(lost(), Evidence(hold=Hold.UNREPORTED, since=0), Hold.UNREPORTED, id="no evidence: never by time"),
+        pytest.param(
+            lost(), Evidence(hold=Hold.UNREPORTED, since=SteadyMs(0)), Hold.UNREPORTED, id="no evidence: never by time"
+        ),
         pytest.param(
             lost(),
             Evidence(hold=Hold.PRESENCE, not_before=LATER),

@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from policyhub.clocks import SteadyMs, WallMs
 from policyhub.findings.identity import finding_id
 from policyhub.sources.violation import Identity, Place, SourceKey, Subject, Violation
 from policyhub.sync.entry import Coverage, Entry, Held, Known, Loss
@@ -15,7 +16,8 @@ from policyhub.sync.outcomes import HOUR_MS
 from policyhub.sync.plan import DAY_MS, Change, Decision, Rules, Wait
 from policyhub.sync.spaces import ORIGIN as NAMESPACES
 
-NOW = 1_790_000_000_000
+NOW = SteadyMs(1_790_000_000_000)
+WALL = WallMs(int(NOW))
 DELAY = 600_000
 RULES = Rules(archive_delay_ms=DELAY)
 REPORT = SourceKey("wgpolicyk8s.io", "policyreports", "shop", "r")
@@ -67,7 +69,7 @@ def say(
     complete: bool = True,
     audited: int | None = None,
     boundary: Place | None = None,
-    now: int = NOW,
+    now: SteadyMs = NOW,
 ) -> None:
     made.read(
         key,
@@ -84,31 +86,31 @@ def entry_of(made: Ledger, said: Violation) -> Entry:
     return made.entries[finding_id("alpha", said.identity)]
 
 
-def sent(made: Ledger, *said: Violation, archived: bool = False, at: int = NOW) -> Entry:
+def sent(made: Ledger, *said: Violation, archived: bool = False, at: SteadyMs = NOW) -> Entry:
     """Security Hub has them."""
     for one in said:
         entry = entry_of(made, one)
         made.launch(entry)
-        made.acknowledge(entry, Known(entry.digest, at, at, archived), now=at)
+        made.acknowledge(entry, Known(entry.digest, WallMs(int(at)), WallMs(int(at)), archived), now=at)
     return entry_of(made, said[0])
 
 
-def act(made: Ledger, entry: Entry, *, now: int, rules: Rules = RULES) -> Decision:
+def act(made: Ledger, entry: Entry, *, now: SteadyMs, rules: Rules = RULES) -> Decision:
     """Decide as the engine does: what is not to be sent is settled."""
-    decision, evidence = made.decide(entry, rules=rules, now=now, wall=now)
+    decision, evidence = made.decide(entry, rules=rules, now=now, wall=WallMs(int(now)))
     if not isinstance(decision, Change):
         made.settle(entry, decision, lost=evidence.lost)
     return decision
 
 
-def deleted_since(made: Ledger, entry: Entry) -> int | None:
+def deleted_since(made: Ledger, entry: Entry) -> SteadyMs | None:
     return made.sources.spaces.deleted(entry.place)
 
 
-def only_in_hub(made: Ledger, said: Violation, key: SourceKey, *, at: int = NOW) -> Entry:
+def only_in_hub(made: Ledger, said: Violation, key: SourceKey, *, at: SteadyMs = NOW) -> Entry:
     """What an inventory brings that nobody reports."""
     id_ = finding_id("alpha", said.identity)
-    known = Known("d", at, at, archived=False)
+    known = Known("d", WallMs(int(at)), WallMs(int(at)), archived=False)
     held = Held(id_, known, "uid-1", key.origin, said.rule, source=said.source, place=said.place)
     made.observed.take_part("", [held], now=at)
     return made.entries[id_]
@@ -117,7 +119,7 @@ def only_in_hub(made: Ledger, said: Violation, key: SourceKey, *, at: int = NOW)
 # -- gone -------------------------------------------------------------------------------------------------------------
 
 
-def spaces(made: Ledger, *names: str, at: int = NOW, confirmed: bool = True) -> None:
+def spaces(made: Ledger, *names: str, at: SteadyMs = NOW, confirmed: bool = True) -> None:
     """Namespaces are seen whole and live."""
     made.sources.namespaces_live(live=True, now=at)
     made.sources.list_namespaces(frozenset(names), now=at)
@@ -335,7 +337,7 @@ def test_new_findings_wait_for_the_other_report_api() -> None:
     say(made, REPORT, violation())
     entry = entry_of(made, violation())
     assert act(made, entry, now=NOW) == Wait(NOW + LISTEN_MS)
-    assert made.decide(entry, rules=RULES, now=NOW + LISTEN_MS, wall=NOW + LISTEN_MS)[0] is Change.NEW
+    assert made.decide(entry, rules=RULES, now=NOW + LISTEN_MS, wall=WALL + LISTEN_MS)[0] is Change.NEW
     made.sources.list_reports(listed=True, groups=2, now=NOW)
     assert entry.id in made.agenda.dirty
     assert act(made, entry, now=NOW) is Change.NEW
@@ -487,12 +489,12 @@ def test_lanes(state: str, lane: Lane) -> None:
     if state in {"changed", "lost", "older"}:
         made.launch(entry)
         digest = "other" if state == "changed" else entry.digest
-        made.acknowledge(entry, Known(digest, NOW, NOW, archived=False, renderer="0"), now=NOW)
+        made.acknowledge(entry, Known(digest, WALL, WALL, archived=False, renderer="0"), now=NOW)
     if state == "lost":
         made.gone(REPORT, now=NOW)
     assert entry.id in made.agenda.dirty.queue(lane)
     if state == "older":
-        assert made.decide(entry, rules=RULES, now=NOW, wall=NOW)[0] is Change.REFRESHED
+        assert made.decide(entry, rules=RULES, now=NOW, wall=WALL)[0] is Change.REFRESHED
 
 
 def test_an_inventory_that_contradicts_is_asked_again() -> None:
@@ -500,7 +502,7 @@ def test_an_inventory_that_contradicts_is_asked_again() -> None:
     made = ledger()
     say(made, REPORT, violation())
     entry = sent(made, violation())
-    stale = Known("older", NOW - 5, NOW - 5, archived=True)
+    stale = Known("older", WALL - 5, WALL - 5, archived=True)
     held = Held(entry.id, stale, "uid-1", REPORT.origin, "r")
     made.observed.take_part("", [held], now=NOW + 1000)
     assert entry.known != stale

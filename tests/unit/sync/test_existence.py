@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 
+from policyhub.clocks import SteadyMs, WallMs
 from policyhub.sources.violation import Subject
 from policyhub.sync.existence import (
     APART_MS,
@@ -24,7 +25,7 @@ from policyhub.sync.existence import (
     Thing,
 )
 
-START = 1_000_000
+START = SteadyMs(1_000_000)
 GONE, THERE, UNKNOWN = Presence.GONE, Presence.THERE, Presence.UNKNOWN
 
 
@@ -40,10 +41,10 @@ class Stand:
         self.answered: list[Thing] = []
         self.existence = Existence(now=lambda: self.now, on_answer=self.answered.append)
 
-    def subject(self, of: Subject, since: int = START) -> Answer | None:
+    def subject(self, of: Subject, since: SteadyMs = START) -> Answer | None:
         return self.existence.subject(of, since=since)
 
-    def policy(self, name: str, source: str = "kyverno", since: int = START) -> Answer | None:
+    def policy(self, name: str, source: str = "kyverno", since: SteadyMs = START) -> Answer | None:
         return self.existence.policy(source, name, since=since)
 
     def batch(self) -> Batch:
@@ -51,10 +52,10 @@ class Stand:
         assert batch is not None
         return batch
 
-    def tell(self, *there: Thing, whole: bool = True, asked: int | None = None) -> Batch:
+    def tell(self, *there: Thing, whole: bool = True, asked: SteadyMs | None = None) -> Batch:
         """The next batch is answered: these are there."""
         batch = self.batch()
-        found = {thing: Found("u", 7) for thing in there}
+        found = {thing: Found("u", WallMs(7)) for thing in there}
         self.existence.tell(batch, found, asked=self.now if asked is None else asked, whole=whole)
         self.existence.release(batch)
         return batch
@@ -98,7 +99,7 @@ def test_what_is_there_and_what_is_gone(stand: Stand) -> None:
     stand.now += 5
     stand.tell()
     assert stand.answered == [pod("a"), pod("b")]
-    assert stand.subject(pod("a")) == Answer(THERE, START, 7, "u", START)
+    assert stand.subject(pod("a")) == Answer(THERE, START, WallMs(7), "u", START)
     assert stand.subject(pod("b")) == Answer(GONE, START + 5, ended=START + 5)
     assert stand.existence.next() is None
     assert (stand.existence.waiting, stand.existence.due()) == (0, None)
@@ -277,7 +278,7 @@ def test_policies_are_listed(stand: Stand) -> None:
     batch = stand.tell(PolicyName("kyverno", "p1"))
     assert (batch.listing, len(batch.things)) == (True, 300)
     assert (stand.policy("p1"), stand.policy("p2")) == (
-        Answer(THERE, START, 7, "u", START),
+        Answer(THERE, START, WallMs(7), "u", START),
         Answer(GONE, START, ended=START),
     )
     stand.policy("p1", since=START + 1)

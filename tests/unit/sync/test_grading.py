@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from policyhub.clocks import NEVER, UNDATED, SteadyMs, WallMs
 from policyhub.sources.violation import Place, SourceKey, Subject, Violation
 from policyhub.sync import grading
 from policyhub.sync.entry import Coverage, Entry, Known, Loss
@@ -14,11 +15,11 @@ from policyhub.sync.existence import Answer, Presence
 from policyhub.sync.grading import FRESH_MS, RESUME_MS, SILENT_MS
 from policyhub.sync.guard import Guard
 from policyhub.sync.holds import Hold, News
-from policyhub.sync.plan import Evidence, Grade, Rules
+from policyhub.sync.plan import DAY_MS, Evidence, Grade, Rules
 from policyhub.sync.scans import ROUNDS
 from policyhub.sync.spaces import ORIGIN as NAMESPACES
 
-NOW = 1_790_000_000_000
+NOW = SteadyMs(1_790_000_000_000)
 DELAY = 600_000
 RULES = Rules(archive_delay_ms=DELAY)
 REPORT = SourceKey("wgpolicyk8s.io", "policyreports", "shop", "r")
@@ -38,20 +39,20 @@ class Api:
     def __init__(self, subject: Presence, policy: Presence) -> None:
         self.presence = subject
         self.policy_presence = policy
-        self.subject_asked: int | None = None
+        self.subject_asked: SteadyMs | None = None
         """When the object was asked for last; None: whenever it is asked."""
-        self.policy_asked: int | None = None
-        self.changed = 0
+        self.policy_asked: SteadyMs | None = None
+        self.changed = UNDATED
 
-    def subject(self, of: Subject, *, since: int) -> Answer | None:
+    def subject(self, of: Subject, *, since: SteadyMs) -> Answer | None:
         assert of == WEB
         return self._answer(self.presence, self.subject_asked, since)
 
-    def policy(self, source: str, policy: str, *, since: int) -> Answer | None:
+    def policy(self, source: str, policy: str, *, since: SteadyMs) -> Answer | None:
         assert (source, policy) == ("kyverno", "p")
         return self._answer(self.policy_presence, self.policy_asked, since)
 
-    def _answer(self, presence: Presence, asked: int | None, since: int) -> Answer | None:
+    def _answer(self, presence: Presence, asked: SteadyMs | None, since: SteadyMs) -> Answer | None:
         at = since if asked is None else asked
         return Answer(presence, at, changed=self.changed, ended=at) if at >= since else None
 
@@ -119,7 +120,7 @@ class World:
         rolls_up: bool = True,
     ) -> None:
         self.entry = entry = Entry("policyhub/alpha/00")
-        entry.known = Known("d", BEGAN, BEGAN, archived=False)
+        entry.known = Known("d", WallMs(int(BEGAN)), WallMs(int(BEGAN)), archived=False)
         entry.called, entry.uncalled, entry.loss = True, LOST, loss
         entry.source, entry.policy, entry.rule = "kyverno", "p", key.name
         entry.origin, entry.share = key.origin, "shop"
@@ -139,11 +140,14 @@ class World:
         if rolls_up:
             self.sources.ownership = self.owned
         self.guard = Guard()
+        self.ahead = 0
+        """How far the wall clock was put forward since the process began."""
 
-    def grade(self, *, now: int = NOW) -> Evidence:
-        return grading.of_lost(self.entry, sources=self.sources, guard=self.guard, rules=RULES, now=now)
+    def grade(self, *, now: SteadyMs = NOW) -> Evidence:
+        wall = WallMs(int(now) + self.ahead)
+        return grading.of_lost(self.entry, sources=self.sources, guard=self.guard, rules=RULES, now=now, wall=wall)
 
-    def verdict(self, *, now: int = NOW) -> Grade | Hold | None:
+    def verdict(self, *, now: SteadyMs = NOW) -> Grade | Hold | None:
         """The grade, or what is missing."""
         evidence = self.grade(now=now)
         return evidence.hold if evidence.grade is Grade.NONE else evidence.grade
@@ -195,7 +199,7 @@ def gone_round_without_passes_of_it(world: World) -> None:
 def edited(world: World) -> None:
     """… but it was edited, and may not match the object any more."""
     gone_round_without_passes_of_it(world)
-    world.api.changed = LOST
+    world.api.changed = WallMs(int(LOST))
 
 
 def pods_after_a_restart(world: World) -> None:
@@ -275,7 +279,7 @@ def test_without_ownership_only_a_report_on_the_object_counts(*, heard_of: bool)
     """Where nothing rolls up, no Pod speaks for its owner, and no scan is known to have gone round."""
     world = World(THERE, UNKNOWN, rolls_up=False)
     gone_round(world)
-    world.entry.heard = LOST + 5 if heard_of else 0
+    world.entry.heard = LOST + 5 if heard_of else NEVER
     assert world.verdict() is (Grade.REPEATED if heard_of else Hold.UNREPORTED)
 
 
@@ -324,8 +328,8 @@ def test_what_is_not_reported_yet_is_counted_unless_its_object_has_spoken(own: b
 )
 def test_answers_are_asked_after_the_loss_and_again_when_they_decide(
     thing: str,
-    asked: int,
-    now: int,
+    asked: SteadyMs,
+    now: SteadyMs,
     counts: bool,  # noqa: FBT001
 ) -> None:
     """What the API server said earlier says nothing; the finding waits for an answer, and is counted meanwhile."""
@@ -400,7 +404,7 @@ def test_a_person_approves_of_nothing_else(hold: Hold) -> None:
     elif hold is Hold.PRESENCE:
         world.api.subject_asked = LOST - 1
     else:
-        world.owned.since = 0
+        world.owned.since = NEVER
     assert world.verdict() is hold
 
 
@@ -416,7 +420,7 @@ def unheard(world: World) -> None:
 
 
 def owners_unknown(world: World) -> None:
-    world.owned.since = 0
+    world.owned.since = NEVER
 
 
 def unseen(world: World) -> None:
@@ -560,7 +564,7 @@ def test_a_pass_is_confirmed_since_the_watch_began(origin: str) -> None:
 # -- deletions that watches tell --------------------------------------------------------------------------------------
 
 
-def namespace_deleted(world: World, *, at: int = LOST + 10) -> None:
+def namespace_deleted(world: World, *, at: SteadyMs = LOST + 10) -> None:
     world.sources.spaces.live(live=True, now=BEGAN)
     world.sources.spaces.list(frozenset({"shop"}), now=BEGAN)
     world.sources.spaces.gone("shop", now=at)
@@ -587,7 +591,7 @@ def test_a_deleted_namespace_asks_nobody() -> None:
     world = World(loss=Loss.OMITTED)
     namespace_deleted(world)
     unseen(world)
-    world.api.subject_asked = 0
+    world.api.subject_asked = NEVER
     assert world.verdict() is Grade.DELETED
 
 
@@ -632,13 +636,13 @@ def test_an_api_that_is_switched_off() -> None:
 @pytest.mark.parametrize(
     ("loss", "seen_since", "heard_at", "expected"),
     [
-        pytest.param(LOST, BEGAN, 0, LOST, id="the loss"),
+        pytest.param(LOST, BEGAN, NEVER, LOST, id="the loss"),
         pytest.param(LOST, LOST + 7, LOST + 3, LOST + 7, id="its API is seen since later"),
         pytest.param(LOST, LOST + 3, LOST + 7, LOST + 7, id="its engine was heard later"),
     ],
 )
 def test_the_delay_runs_from_the_last_of_what_it_rests_on(
-    loss: int, seen_since: int, heard_at: int, expected: int
+    loss: SteadyMs, seen_since: SteadyMs, heard_at: SteadyMs, expected: SteadyMs
 ) -> None:
     """The loss, a view that is whole and live, the word of the engine; a discovery must be as late."""
     world = World()
@@ -666,7 +670,7 @@ def test_after_a_watch_was_resumed_what_happened_meanwhile_is_heard_first() -> N
     world.sources.ownership = None
     world.entry.heard, world.api.policy_presence = LOST, UNKNOWN
     world.sources.cover(REPORT.origin, Coverage(live=True, since=BEGAN))
-    assert world.grade().not_before == 0
+    assert world.grade().not_before == NEVER
 
 
 # -- constraints ------------------------------------------------------------------------------------------------------
@@ -712,24 +716,24 @@ def partial(world: World) -> None:
 def partial_and_changed(world: World) -> None:
     partial(world)
     world.entry.listed = AUDIT - 60
-    world.api.changed = (AUDIT - 60) * 1000 + 1
+    world.api.changed = WallMs((AUDIT - 60) * 1000 + 1)
 
 
 def partial_and_changed_before(world: World) -> None:
     partial(world)
     world.entry.listed = AUDIT - 60
-    world.api.changed = (AUDIT - 60) * 1000
+    world.api.changed = WallMs((AUDIT - 60) * 1000)
 
 
 def partial_and_changed_since_it_was_sent(world: World) -> None:
     """When it was listed last is not known: since Security Hub was told."""
     partial(world)
-    world.api.changed = BEGAN + 1
+    world.api.changed = WallMs(int(BEGAN + 1))
 
 
 def partial_and_changed_before_it_was_sent(world: World) -> None:
     partial(world)
-    world.api.changed = BEGAN
+    world.api.changed = WallMs(int(BEGAN))
 
 
 def partial_but_another_constraint_lists_it(world: World) -> None:
@@ -851,11 +855,11 @@ class Anything:
     def __init__(self, presence: Presence) -> None:
         self.presence = presence
 
-    def subject(self, of: Subject, *, since: int) -> Answer | None:
+    def subject(self, of: Subject, *, since: SteadyMs) -> Answer | None:
         del of
         return Answer(self.presence, since, ended=since)
 
-    def policy(self, source: str, policy: str, *, since: int) -> Answer | None:
+    def policy(self, source: str, policy: str, *, since: SteadyMs) -> Answer | None:
         del source, policy
         return Answer(self.presence, since, ended=since)
 
@@ -919,3 +923,15 @@ def test_the_table_is_whole() -> None:
     """Every answer and every loss that is no pass has its row, with every state."""
     assert all(row.keys() == STATES.keys() for row in TABLE.values())
     assert TABLE.keys() == {(s, p, loss) for s in Presence for p in Presence for loss in (Loss.SILENT, Loss.OMITTED)}
+
+
+@pytest.mark.parametrize("ahead", [-30 * DAY_MS, 30 * DAY_MS], ids=["put back", "put forward"])
+def test_an_edit_and_a_loss_are_compared_by_one_clock(ahead: int) -> None:
+    """The API server dates edits by the wall clock; losses are counted by one that never jumps, from whatever start."""
+    world = World()
+    gone_round_without_passes_of_it(world)
+    world.ahead = ahead
+    world.api.changed = WallMs(int(LOST) + ahead - grading.EDITED_MS)
+    assert world.verdict() is Hold.UNREPORTED
+    world.api.changed += 1
+    assert world.verdict() is Grade.REPEATED

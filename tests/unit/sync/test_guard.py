@@ -2,9 +2,10 @@
 
 import pytest
 
+from policyhub.clocks import SteadyMs
 from policyhub.sync.guard import Guard, trips
 
-NOW = 1_790_000_000_000
+NOW = SteadyMs(1_790_000_000_000)
 
 
 @pytest.mark.parametrize(

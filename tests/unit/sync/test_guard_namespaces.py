@@ -4,9 +4,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from policyhub.clocks import SteadyMs
 from policyhub.sync.guard import ALL_FROM, MANY_ABOVE, SHARE_ABOVE, SOME_ABOVE, Guard, trips
 
-NOW = 1_790_000_000_000
+NOW = SteadyMs(1_790_000_000_000)
 ENGINE = "kyverno"
 TENANT, VICTIM = "tenant", "victim"
 Numbers = dict[str, tuple[int, int]]

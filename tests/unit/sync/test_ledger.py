@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
+from policyhub.clocks import SteadyMs, WallMs
 from policyhub.findings.identity import finding_id
 from policyhub.sources.violation import Identity, SourceKey, Subject, Violation
 from policyhub.sync import figures
@@ -13,7 +14,8 @@ from policyhub.sync.ledger import Ledger
 from policyhub.sync.observed import ACK_OVERRULES_MS
 from policyhub.sync.plan import Change, Rules, Wait
 
-NOW = 1_790_000_000_000
+NOW = SteadyMs(1_790_000_000_000)
+WALL = WallMs(int(NOW))
 RULES = Rules(archive_delay_ms=1000)
 ORIGIN = "policyreports.wgpolicyk8s.io"
 
@@ -52,7 +54,7 @@ def nothing() -> frozenset[Identity]:
 
 
 def say(made: Ledger, name: str, numbers: Iterable[int], *, complete: bool = True, message: str = "m") -> bool:
-    calls: list[tuple[Violation, int | None]] = [(violation(n, message), NOW) for n in numbers]
+    calls: list[tuple[Violation, WallMs | None]] = [(violation(n, message), WALL) for n in numbers]
     return made.read(key(name), calls, complete=complete, passed=nothing, now=NOW)
 
 
@@ -61,7 +63,7 @@ def test_same_words_again_change_nothing() -> None:
     made = fresh()
     say(made, "a", [1, 2])
     made.agenda.dirty.clear()
-    later: list[tuple[Violation, int | None]] = [(violation(n), NOW + 99_999) for n in (1, 2)]
+    later: list[tuple[Violation, WallMs | None]] = [(violation(n), WALL + 99_999) for n in (1, 2)]
     assert not made.read(key("a"), later, complete=True, passed=nothing, now=NOW + 99_999)
     assert not made.agenda.dirty
 
@@ -69,10 +71,10 @@ def test_same_words_again_change_nothing() -> None:
 def test_first_observation_stands() -> None:
     """The earliest time that anyone names for a violation is kept while it is wanted."""
     made = fresh()
-    made.read(key("a"), [(violation(1), NOW)], complete=True, passed=nothing, now=NOW)
-    made.read(key("b"), [(violation(1), NOW - 5000)], complete=True, passed=nothing, now=NOW)
-    made.read(key("b"), [(violation(1, "other"), NOW + 5000)], complete=True, passed=nothing, now=NOW)
-    assert made.entries[id_of(1)].observed == NOW - 5000
+    made.read(key("a"), [(violation(1), WALL)], complete=True, passed=nothing, now=NOW)
+    made.read(key("b"), [(violation(1), WALL - 5000)], complete=True, passed=nothing, now=NOW)
+    made.read(key("b"), [(violation(1, "other"), WALL + 5000)], complete=True, passed=nothing, now=NOW)
+    assert made.entries[id_of(1)].observed == WALL - 5000
 
 
 def test_one_finding_while_anyone_calls() -> None:
@@ -125,9 +127,9 @@ def test_restart_finds_the_hub_as_it_left_it() -> None:
     digest = first.entries[id_of(1)].digest
     made = fresh(read=False)
     say(made, "a", [1])
-    known = Known(digest, NOW - 99, NOW - 99, archived=False)
+    known = Known(digest, WALL - 99, WALL - 99, archived=False)
     made.observed.take_part("", [Held(id_of(1), known, "uid-1", ORIGIN, "r1")], now=NOW)
-    assert made.decide(made.entries[id_of(1)], rules=RULES, now=NOW, wall=NOW)[0] is None
+    assert made.decide(made.entries[id_of(1)], rules=RULES, now=NOW, wall=WALL)[0] is None
     assert made.entries[id_of(1)].known == known
 
 
@@ -137,9 +139,11 @@ def test_adopted_findings_are_ours_and_are_written_anew() -> None:
     made.observed.adopted = frozenset({"uid-0"})
     say(made, "a", [1])
     digest = made.entries[id_of(1)].digest
-    made.observed.take_part("", [Held(id_of(1), Known(digest, 1, 2, archived=False), "uid-0", ORIGIN, "r1")], now=NOW)
+    made.observed.take_part(
+        "", [Held(id_of(1), Known(digest, WallMs(1), WallMs(2), archived=False), "uid-0", ORIGIN, "r1")], now=NOW
+    )
     assert not made.observed.quarantine.numbers
-    assert made.decide(made.entries[id_of(1)], rules=RULES, now=NOW, wall=NOW)[0] is Change.CHANGED
+    assert made.decide(made.entries[id_of(1)], rules=RULES, now=NOW, wall=WALL)[0] is Change.CHANGED
 
 
 @pytest.mark.parametrize(
@@ -153,7 +157,7 @@ def test_inventory_never_overrules_a_fresh_acknowledgement(age: int, known: bool
     say(made, "a", [1])
     entry = made.entries[id_of(1)]
     made.launch(entry)
-    made.acknowledge(entry, Known(entry.digest, NOW, NOW, archived=False), now=NOW)
+    made.acknowledge(entry, Known(entry.digest, WALL, WALL, archived=False), now=NOW)
     made.observed.take_part("", [], now=NOW + age)
     assert (not made.observed.lookups) == known
     made.wake(NOW + ACK_OVERRULES_MS + 1)
@@ -161,7 +165,7 @@ def test_inventory_never_overrules_a_fresh_acknowledgement(age: int, known: bool
     made.observed.answer(entry.id, None, now=NOW + ACK_OVERRULES_MS + 1)
     assert entry.known is not None
     assert entry.known.digest == ""
-    assert entry.known.created_at == NOW
+    assert entry.known.created_at == WALL
 
 
 def test_unanswered_import_is_repeated_with_the_same_times() -> None:
@@ -170,11 +174,11 @@ def test_unanswered_import_is_repeated_with_the_same_times() -> None:
     say(made, "a", [1])
     entry = made.entries[id_of(1)]
     made.launch(entry)
-    made.unanswered(entry, Known(entry.digest, NOW, NOW, archived=False))
+    made.unanswered(entry, Known(entry.digest, WALL, WALL, archived=False))
     assert entry.unanswered is not None
-    assert entry.unanswered.updated_at == NOW
+    assert entry.unanswered.updated_at == WALL
     assert id_of(1) in made.agenda.dirty
-    assert entry.known == Known("", NOW, NOW, archived=False)
+    assert entry.known == Known("", WALL, WALL, archived=False)
 
 
 def test_counts_follow_what_is_wanted() -> None:
@@ -191,7 +195,7 @@ def test_positive_evidence_reaches_what_only_the_inventory_knows() -> None:
     no other.
     """
     made = fresh(read=False)
-    known = Known("d", NOW, NOW, archived=False)
+    known = Known("d", WALL, WALL, archived=False)
     say(made, "a", [2])
     made.observed.take_part(
         "",
@@ -218,7 +222,7 @@ def settled(made: Ledger, hold: Hold | Wait = WAIT) -> str:
     say(made, "a", [1])
     entry = made.entries[id_of(1)]
     made.launch(entry)
-    made.acknowledge(entry, Known(entry.digest, NOW, NOW, archived=False), now=NOW)
+    made.acknowledge(entry, Known(entry.digest, WALL, WALL, archived=False), now=NOW)
     made.gone(key("a"), now=NOW)
     say(made, "r1", [], complete=False)
     made.settle(entry, hold)
@@ -290,7 +294,7 @@ def test_second_look_takes_what_it_finds_and_believes_no_absence() -> None:
     """Findings read outside an inventory are taken, another cluster's are quarantined, and what lacks says nothing."""
     made = fresh()
     id_ = settled(made)
-    known = Known("d", NOW, NOW, archived=False)
+    known = Known("d", WALL, WALL, archived=False)
     later = NOW + ACK_OVERRULES_MS + 1
     made.observed.take_found(
         [Held(id_of(2), known, "uid-1", ORIGIN, "r2"), Held("x", known, "uid-2", ORIGIN, "r")], now=later

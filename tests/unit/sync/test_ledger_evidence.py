@@ -20,6 +20,7 @@ from tests.unit.sync.test_evidence import (
     NOW,
     REPORT,
     RULES,
+    WALL,
     act,
     entry_of,
     ledger,
@@ -184,11 +185,11 @@ def test_what_differs_waits_until_all_that_speaks_of_it_was_heard(*, archived: b
     say(made, REPORT, violation(), violation("new"))
     entry = entry_of(made, violation())
     made.launch(entry)
-    made.acknowledge(entry, Known("other", NOW, NOW, archived), now=NOW)
+    made.acknowledge(entry, Known("other", WALL, WALL, archived), now=NOW)
     change = Change.REACTIVATED if archived else Change.CHANGED
     assert act(made, entry, now=NOW) == Wait(NOW + SETTLE_MS)
-    assert made.decide(entry_of(made, violation("new")), rules=RULES, now=NOW, wall=NOW)[0] is Change.NEW
-    assert made.decide(entry, rules=RULES, now=NOW + SETTLE_MS, wall=NOW)[0] is change
+    assert made.decide(entry_of(made, violation("new")), rules=RULES, now=NOW, wall=WALL)[0] is Change.NEW
+    assert made.decide(entry, rules=RULES, now=NOW + SETTLE_MS, wall=WALL)[0] is change
     made.sources.list_reports(listed=True, now=NOW + 5)
     assert entry.id in made.agenda.dirty
     assert act(made, entry, now=NOW + 5) is change
@@ -202,7 +203,7 @@ def test_what_a_constraint_says_otherwise_waits_for_its_own_listing() -> None:
     say(made, CONSTRAINT, listed(), audited=100)
     entry = entry_of(made, listed())
     made.launch(entry)
-    made.acknowledge(entry, Known("other", NOW, NOW, archived=False), now=NOW)
+    made.acknowledge(entry, Known("other", WALL, WALL, archived=False), now=NOW)
     assert act(made, entry, now=NOW) == Wait(NOW + SETTLE_MS)
     made.sources.listed.add(CONSTRAINT.origin)
     assert act(made, entry, now=NOW) is Change.CHANGED
@@ -222,7 +223,7 @@ def test_refreshes_go_by_the_wall_clock(wall: int, since_acknowledged: int, refr
     say(made, REPORT, violation())
     entry = sent(made, violation())
     due = NOW + since_acknowledged
-    decision, _ = made.decide(entry, rules=RULES, now=due, wall=NOW + wall)
+    decision, _ = made.decide(entry, rules=RULES, now=due, wall=WALL + wall)
     assert decision is (Change.REFRESHED if refreshed else None)
 
 
@@ -231,7 +232,7 @@ def test_a_refresh_is_due_at_its_time() -> None:
     made = ledger()
     say(made, REPORT, violation())
     entry = sent(made, violation())
-    due = refresh_due(entry.id, NOW)
+    due = refresh_due(entry.id, WALL)
     later = NOW + 2 * DAY_MS
     assert made.decide(entry, rules=RULES, now=later, wall=due - 1)[0] is None
     assert made.decide(entry, rules=RULES, now=later, wall=due)[0] is Change.REFRESHED
@@ -297,6 +298,6 @@ def test_another_clusters_finding_is_left_alone(*, wanted: bool) -> None:
     if wanted:
         say(made, REPORT, violation())
     made.observed.quarantine.meet(entry.id, "uid-2", archived=False, inventory=False)
-    evidence = made.evidence(entry, rules=RULES, now=NOW + DAY_MS, wall=NOW)
+    evidence = made.evidence(entry, rules=RULES, now=NOW + DAY_MS, wall=WALL)
     assert evidence.quarantined
-    assert made.decide(entry, rules=RULES, now=NOW + DAY_MS, wall=NOW)[0] is (Hold.QUARANTINED if wanted else None)
+    assert made.decide(entry, rules=RULES, now=NOW + DAY_MS, wall=WALL)[0] is (Hold.QUARANTINED if wanted else None)

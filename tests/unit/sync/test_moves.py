@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from policyhub.clocks import NEVER, SteadyMs, WallMs
 from policyhub.sources.violation import SourceKey, Subject, Violation
 from policyhub.sync import homes, moves, turns
 from policyhub.sync.entry import Known
@@ -14,7 +15,7 @@ from policyhub.sync.intake import Intake
 from policyhub.sync.owners import PODS
 from policyhub.sync.plan import Rules
 from policyhub.sync.turns import Allowance, Turns
-from tests.unit.sync.test_rollup import DB, NEW, OLD, REPORTS, START, WEB, World, thing
+from tests.unit.sync.test_rollup import DB, NEW, OLD, REPORTS, START, WALL, WEB, World, thing
 
 RESULTS = 1_500
 """Of one report."""
@@ -116,7 +117,7 @@ def test_its_namespace_is_unsettled_until_all_is_moved(monkeypatch: pytest.Monke
         world.much(pod, results=1, namespace=namespace)
     for entry in list(world.ledger.entries.values()):
         world.ledger.launch(entry)
-        world.ledger.acknowledge(entry, Known(entry.digest, START, START, archived=False), now=world.now)
+        world.ledger.acknowledge(entry, Known(entry.digest, WALL, WALL, archived=False), now=world.now)
         world.ledger.settle(entry, None)
     world.pods("x", owner=NEW)
     for pod, namespace in (("y", "shop"), ("away", "team")):
@@ -125,10 +126,12 @@ def test_its_namespace_is_unsettled_until_all_is_moved(monkeypatch: pytest.Monke
     lost = {e.subject.name: e for e in world.ledger.entries.values() if not e.wanted and e.subject is not None}
 
     def decided(name: str) -> object:
-        return world.ledger.decide(lost[name], rules=RULES, now=world.now + 700_000, wall=world.now + 700_000)[0]
+        return world.ledger.decide(
+            lost[name], rules=RULES, now=world.now + 700_000, wall=WallMs(int(world.now + 700_000))
+        )[0]
 
     assert world.rollup.unreported("kyverno", "p", Subject("", "Pod", "shop", "z"))
-    assert world.rollup.unaudited(Subject("", "Pod", "shop", "z"), SourceKey("", "", "", ""), world.now)
+    assert world.rollup.unaudited(Subject("", "Pod", "shop", "z"), SourceKey("", "", "", ""), int(world.now))
     assert decided("y") is Hold.SOURCE
     assert decided("away") is not Hold.SOURCE
     world.ledger.settle(lost["y"], Hold.SOURCE)
@@ -168,11 +171,11 @@ def test_everything_at_once_is_done_in_slices(monkeypatch: pytest.MonkeyPatch) -
     world.count()
     world.owners.forbidden = True
     world.rollup.shift(None, now=world.now)
-    assert world.rollup.since == 0
+    assert world.rollup.since == NEVER
     assert world.count() <= 2 * moves.AT_ONCE
     assert world.rollup.heed() is None
     assert max(world.tick()) <= 2 * moves.AT_ONCE + 20
-    assert world.rollup.since == 1
+    assert world.rollup.since == SteadyMs(1)
     assert world.rollup.heed() is None, "what was held meanwhile is decided again"
     assert world.subjects() == {f"p-{n}": 10 for n in range(300)}
 

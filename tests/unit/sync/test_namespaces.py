@@ -5,10 +5,11 @@ import json
 import pytest
 from structlog.testing import capture_logs
 
+from policyhub.clocks import SteadyMs
 from policyhub.kube.sink import ReflectorState, Sink
 from policyhub.sync.namespaces import RESOURCE, Existence, Namespaces
 
-NOW = 1_790_000_000_000
+NOW = SteadyMs(1_790_000_000_000)
 WATCHING = ReflectorState(phase="watching", listed=1.0)
 FAILED = ReflectorState(phase="failed", reason="Unreachable", message="cut")
 FORBIDDEN = ReflectorState(phase="failed", reason="ListingForbidden", message="no")
@@ -18,23 +19,23 @@ class Told:
     """Writes down what it is told."""
 
     def __init__(self) -> None:
-        self.opened: dict[str, int] = {}
+        self.opened: dict[str, SteadyMs] = {}
         self.calls: list[tuple[object, ...]] = []
         self.now = NOW
 
-    def list_namespaces(self, names: frozenset[str], *, now: int) -> None:
+    def list_namespaces(self, names: frozenset[str], *, now: SteadyMs) -> None:
         self.calls.append(("list", *sorted(names), now))
 
     def namespace_came(self, name: str) -> None:
         self.calls.append(("came", name))
 
-    def namespace_gone(self, name: str, *, now: int) -> None:
+    def namespace_gone(self, name: str, *, now: SteadyMs) -> None:
         self.calls.append(("gone", name, now))
 
-    def namespaces_live(self, *, live: bool, now: int) -> None:
+    def namespaces_live(self, *, live: bool, now: SteadyMs) -> None:
         self.calls.append(("live", live))
 
-    def clock(self) -> int:
+    def clock(self) -> SteadyMs:
         return self.now
 
     def without_came(self) -> list[tuple[object, ...]]:

@@ -2,26 +2,27 @@
 
 import pytest
 
+from policyhub.clocks import SteadyMs, WallMs
 from policyhub.sync.entry import Held, Known
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.observed import ACK_OVERRULES_MS
-from tests.unit.sync.test_ledger import NOW, ORIGIN, fresh, id_of, say
+from tests.unit.sync.test_ledger import NOW, ORIGIN, WALL, fresh, id_of, say
 
 SLOW = 3 * ACK_OVERRULES_MS
 """How long a part of an inventory takes, with throttling."""
 
 
-def acknowledged(at: int) -> tuple[Ledger, Known]:
+def acknowledged(at: SteadyMs) -> tuple[Ledger, Known]:
     made = fresh()
     say(made, "a", [1])
     entry = made.entries[id_of(1)]
     made.launch(entry)
-    known = Known(entry.digest, at, at, archived=False)
+    known = Known(entry.digest, WallMs(int(at)), WallMs(int(at)), archived=False)
     made.acknowledge(entry, known, now=at)
     return made, known
 
 
-STALE = Known("older", NOW - 99_999, NOW - 99_999, archived=True)
+STALE = Known("older", WALL - 99_999, WALL - 99_999, archived=True)
 
 
 @pytest.mark.parametrize("lacks", [False, True], ids=["it shows it as it was", "it lacks it"])
@@ -44,16 +45,16 @@ def test_a_slow_part_of_an_inventory_knows_nothing_of_what_came_since(
     entry = made.entries[id_of(1)]
     shown = [] if lacks else [Held(entry.id, STALE, "uid-1", ORIGIN, "r1")]
     end = began + SLOW
-    made.observed.take_part("", shown, now=end, began=began)
+    made.observed.take_part("", shown, now=SteadyMs(end), began=SteadyMs(began))
     if overrules:
         assert entry.known == (known if lacks else STALE)
         assert (entry.id in made.observed.lookups) == lacks
         return
     assert entry.known == known
     assert entry.id not in made.observed.lookups
-    made.wake(end)
+    made.wake(SteadyMs(end))
     assert made.observed.take_lookups(20) == [entry.id]
-    made.observed.answer(entry.id, Held(entry.id, known, "uid-1", ORIGIN, "r1"), now=end)
+    made.observed.answer(entry.id, Held(entry.id, known, "uid-1", ORIGIN, "r1"), now=SteadyMs(end))
     assert entry.known == known
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from policyhub.clocks import SteadyMs
 from policyhub.kube.resource import Resource
 from policyhub.kube.sink import ReflectorState
 from policyhub.sources.violation import Subject
@@ -49,7 +50,7 @@ def thing(
 
 class World:
     def __init__(self, *, controllers: bool = True) -> None:
-        self.now = 1_790_000_000_000
+        self.now = SteadyMs(1_790_000_000_000)
         self.told: list[set[Subject] | None] = []
         self.malformed: list[str] = []
         self.owners = Owners(

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from policyhub.clocks import SteadyMs
 from policyhub.kube.sink import ReflectorState
 from policyhub.sources.violation import Subject
 from policyhub.sync import homes
@@ -49,7 +50,7 @@ class World:
     """Told of everything, and with what the operator would be told of counted beside it."""
 
     def __init__(self, listed: dict[Key, Document]) -> None:
-        self.now = 1_790_000_000_000
+        self.now = SteadyMs(1_790_000_000_000)
         self.homes: dict[Subject, Subject | Unresolved] = {}
         self.owners = Owners(now=lambda: self.now, on_change=lambda _: None, on_malformed=lambda *_: None)
         sinks = (*self.owners.verifiers.values(), *self.owners.sinks.values())

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from policyhub.clocks import SteadyMs, WallMs
 from policyhub.findings.identity import finding_id
 from policyhub.sources.violation import Identity, SourceKey, Subject, Violation
 from policyhub.sync.entry import Coverage, Entry, Held, Known
@@ -23,7 +24,8 @@ from policyhub.sync.plan import (
     refresh_due,
 )
 
-NOW = 1_790_000_000_000
+NOW = SteadyMs(1_790_000_000_000)
+WALL = WallMs(int(NOW))
 DELAY = 600_000
 RULES = Rules(archive_delay_ms=DELAY)
 REPORT = SourceKey("wgpolicyk8s.io", "policyreports", "shop", "r1")
@@ -61,15 +63,15 @@ def ledger(*, read: bool = True, covered: bool = True) -> Ledger:
     return made
 
 
-def call(made: Ledger, said: Violation, *, key: SourceKey = REPORT, now: int = NOW) -> Entry:
+def call(made: Ledger, said: Violation, *, key: SourceKey = REPORT, now: SteadyMs = NOW) -> Entry:
     made.read(key, [(said, None)], complete=True, passed=nothing, now=now)
     return made.entries[finding_id("alpha", said.identity)]
 
 
-def sent(made: Ledger, entry: Entry, *, archived: bool = False, at: int = NOW) -> None:
+def sent(made: Ledger, entry: Entry, *, archived: bool = False, at: SteadyMs = NOW) -> None:
     """What a successful import of the entry as it stands does."""
     made.launch(entry)
-    made.acknowledge(entry, Known(entry.digest, at, at, archived), now=at)
+    made.acknowledge(entry, Known(entry.digest, WallMs(int(at)), WallMs(int(at)), archived), now=at)
 
 
 def wanted(made: Ledger) -> Entry:
@@ -137,10 +139,10 @@ def archive_rejected(made: Ledger) -> Entry:
     return entry
 
 
-def only_in_hub(made: Ledger, *, key: SourceKey = REPORT, at: int = NOW) -> Entry:
+def only_in_hub(made: Ledger, *, key: SourceKey = REPORT, at: SteadyMs = NOW) -> Entry:
     said = violation(rule="repos" if key is CONSTRAINT else "r")
     id_ = finding_id("alpha", said.identity)
-    known = Known("d", NOW - DAY_MS, NOW - DAY_MS, archived=False)
+    known = Known("d", WALL - DAY_MS, WALL - DAY_MS, archived=False)
     made.observed.take_part("", [Held(id_, known, "uid-1", key.origin, said.rule)], now=at)
     return made.entries[id_]
 
@@ -214,7 +216,7 @@ def unanswered(made: Ledger) -> Entry:
     """Its import got no answer, and then the violation went."""
     entry = wanted(made)
     made.launch(entry)
-    made.unanswered(entry, Known(entry.digest, NOW, NOW, archived=False))
+    made.unanswered(entry, Known(entry.digest, WALL, WALL, archived=False))
     made.read(REPORT, [], complete=True, passed=lambda: frozenset({violation().identity}), now=NOW)
     return entry
 
@@ -256,7 +258,7 @@ def test_decision(state: Callable[[Ledger], Entry], after: int, expected: Decisi
     """What is done follows from the entry, its coverage and the time, as the module's table says."""
     made = ledger()
     entry = state(made)
-    evidence = made.evidence(entry, rules=RULES, now=NOW + after, wall=NOW + after)
+    evidence = made.evidence(entry, rules=RULES, now=NOW + after, wall=WALL + after)
     assert decide(entry, evidence, RULES, NOW + after) == expected
 
 
@@ -264,22 +266,22 @@ def test_no_archive_mode_never_archives() -> None:
     """NoArchive holds what would be archived, on positive evidence too."""
     made = ledger()
     rules = Rules(archive_delay_ms=0, archive=False)
-    assert made.decide(passes(made), rules=rules, now=NOW + DAY_MS, wall=NOW + DAY_MS)[0] is Hold.MODE
+    assert made.decide(passes(made), rules=rules, now=NOW + DAY_MS, wall=WALL + DAY_MS)[0] is Hold.MODE
 
 
 def test_unknown_api_is_no_evidence() -> None:
     """A finding whose API was never seen in this process is held: a CRD that vanished while we were down."""
     made = ledger(covered=False)
     made.sources.list_reports(listed=True)
-    assert made.decide(only_in_hub(made), rules=RULES, now=NOW + DAY_MS, wall=NOW + DAY_MS)[0] is Hold.SOURCE
+    assert made.decide(only_in_hub(made), rules=RULES, now=NOW + DAY_MS, wall=WALL + DAY_MS)[0] is Hold.SOURCE
 
 
 def test_refreshes_are_spread_and_before_security_hub_forgets() -> None:
     """Refreshes fall between day 25 and day 30, apart by id."""
-    dues = {refresh_due(f"policyhub/alpha/{n:032x}", 0) for n in range(0, 65536, 4096)}
+    dues = {refresh_due(f"policyhub/alpha/{n:032x}", WallMs(0)) for n in range(0, 65536, 4096)}
     assert len(dues) == 16
-    assert min(dues) >= 25 * DAY_MS
-    assert max(dues) <= 30 * DAY_MS
+    assert min(dues) >= WallMs(25 * DAY_MS)
+    assert max(dues) <= WallMs(30 * DAY_MS)
 
 
 @pytest.mark.parametrize(
@@ -289,4 +291,4 @@ def test_refreshes_are_spread_and_before_security_hub_forgets() -> None:
 )
 def test_updates_move_forward(known: int | None, now: int, expected: int) -> None:
     """UpdatedAt always grows: Security Hub ignores an import that is not later."""
-    assert next_update(known, now=now) == expected
+    assert int(next_update(None if known is None else WallMs(known), now=WallMs(now))) == expected

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
+from policyhub.clocks import SteadyMs, WallMs
 from policyhub.findings.identity import finding_id
 from policyhub.kube import discovery
 from policyhub.kube.resource import Resource
@@ -20,7 +21,7 @@ from policyhub.sync.policies import _SPEAKERS, APART_MS, QUIET_MS, REFUSED_MS, P
 from policyhub.sync.view import View
 from tests.unit.violation import VIOLATION
 
-START = 1_790_000_000_000
+START = SteadyMs(1_790_000_000_000)
 CLUSTER_POLICY = Resource("kyverno.io", "v1", "clusterpolicies", "ClusterPolicy", namespaced=False)
 TEMPLATE = Resource("templates.gatekeeper.sh", "v1", "constrainttemplates", "ConstraintTemplate", namespaced=False)
 REPORTS = Resource("wgpolicyk8s.io", "v1alpha2", "policyreports", "PolicyReport", namespaced=True)
@@ -32,7 +33,7 @@ class Clock:
     def __init__(self) -> None:
         self.now = START
 
-    def __call__(self) -> int:
+    def __call__(self) -> SteadyMs:
         return self.now
 
 
@@ -301,6 +302,7 @@ class World:
                 wanted=Filter(**wanted),
                 metrics=Metrics(CollectorRegistry()),
                 now=self.clock,
+                wall=lambda: WallMs(int(self.clock())),
                 policies=self.policies,
             )
             for resource in (REPORTS, LIMITS)

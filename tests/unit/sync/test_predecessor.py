@@ -2,9 +2,10 @@
 
 import pytest
 
+from policyhub.clocks import WallMs
 from policyhub.sync.predecessor import SHORTLY_MS, Predecessor
 
-NOW = 1_790_000_000_000
+NOW = WallMs(1_790_000_000_000)
 LONG_AGO, LATELY = NOW - SHORTLY_MS - 1, NOW - SHORTLY_MS
 
 
@@ -22,7 +23,7 @@ LONG_AGO, LATELY = NOW - SHORTLY_MS - 1, NOW - SHORTLY_MS
         pytest.param(True, NOW + 86_400_000, 0, True, id="a clock that is ahead"),
     ],
 )
-def test_the_table(*, worked_on: bool, renewed: int, heartbeat: int, sent: bool) -> None:
+def test_the_table(*, worked_on: bool, renewed: WallMs, heartbeat: WallMs, sent: bool) -> None:
     """At a start."""
     before = Predecessor(started=NOW, renewed=renewed)
     assert before.sent_shortly_before(now=NOW, worked_on=worked_on, heartbeat=heartbeat) is sent

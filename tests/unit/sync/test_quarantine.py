@@ -11,19 +11,19 @@ from policyhub.sync.ledger import Ledger
 from policyhub.sync.observed import ACK_OVERRULES_MS
 from policyhub.sync.plan import Change
 from policyhub.sync.quarantine import MANY, MOST
-from tests.unit.sync.test_ledger import NOW, ORIGIN, RULES, fresh, id_of, say
+from tests.unit.sync.test_ledger import NOW, ORIGIN, RULES, WALL, fresh, id_of, say
 
 OTHER = "uid-2"
 LATER = NOW + ACK_OVERRULES_MS + 2
 
 
 def theirs(number: int, uid: str = OTHER, *, archived: bool = False) -> Held:
-    return Held(id_of(number), Known("d", NOW - 9, NOW - 5, archived=archived), uid, ORIGIN, f"r{number}")
+    return Held(id_of(number), Known("d", WALL - 9, WALL - 5, archived=archived), uid, ORIGIN, f"r{number}")
 
 
 def verdict(made: Ledger, number: int) -> object:
     made.sources.list_reports(listed=True)
-    return made.decide(made.entries[id_of(number)], rules=RULES, now=NOW, wall=NOW)[0]
+    return made.decide(made.entries[id_of(number)], rules=RULES, now=NOW, wall=WALL)[0]
 
 
 @pytest.mark.parametrize("uid", [OTHER, ""], ids=["another uid", "no uid"])
@@ -146,7 +146,7 @@ def test_a_finding_that_nobody_reports_here_is_asked_for_as_well() -> None:
     assert made.observed.take_lookups(20) == [id_of(1)]
     made.observed.answer(id_of(1), None, now=LATER)
     assert not made.observed.quarantine.ids
-    made.wake(LATER * 2)
+    made.wake(LATER + 10**12)
     assert made.observed.take_lookups(20) == []
 
 
@@ -167,7 +167,7 @@ def in_hub(made: Ledger) -> None:
 def acknowledged(made: Ledger) -> None:
     entry = made.entries[id_of(1)]
     made.launch(entry)
-    made.acknowledge(entry, Known(entry.digest, NOW, NOW, archived=False), now=NOW)
+    made.acknowledge(entry, Known(entry.digest, WALL, WALL, archived=False), now=NOW)
 
 
 @pytest.mark.parametrize("before", [in_hub, acknowledged], ids=["read as ours", "acknowledged a moment ago"])
@@ -190,12 +190,12 @@ def test_a_call_under_way_ends_before_it_is_left_alone() -> None:
     entry = made.entries[id_of(1)]
     made.launch(entry)
     made.observed.take_found([theirs(1)], now=NOW)
-    made.acknowledge(entry, Known(entry.digest, NOW, NOW, archived=False), now=NOW)
+    made.acknowledge(entry, Known(entry.digest, WALL, WALL, archived=False), now=NOW)
     assert verdict(made, 1) is Hold.QUARANTINED
     made.wake(LATER)
     assert made.observed.take_lookups(20) == [id_of(1)]
     made.observed.answer(
-        id_of(1), Held(id_of(1), Known(entry.digest, NOW, NOW, archived=False), "uid-1", ORIGIN, "r1"), now=LATER
+        id_of(1), Held(id_of(1), Known(entry.digest, WALL, WALL, archived=False), "uid-1", ORIGIN, "r1"), now=LATER
     )
     assert not made.observed.quarantine.ids
     assert verdict(made, 1) is None

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from dev.company import Call, Company
 from dev.engines import truth
+from policyhub.clocks import SteadyMs, WallMs
 from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
 from policyhub.sources.filter import Filter
@@ -17,7 +18,7 @@ from policyhub.sync.rollup import Rollup
 from policyhub.sync.view import View
 from tests.unit.sources.recorded import Recorded, at
 
-NOW = 1_800_000_000_000
+NOW = SteadyMs(1_800_000_000_000)
 WATCHING = ReflectorState(phase="watching", listed=1.0)
 RESOURCES = {"Pod": PODS, "ReplicaSet": REPLICASETS, "Job": JOBS}
 ALL = Filter(
@@ -62,6 +63,7 @@ def calls(recorded: Iterable[Recorded], *, moment: str) -> set[Call]:
                 wanted=ALL,
                 metrics=Metrics(CollectorRegistry()),
                 now=lambda: NOW,
+                wall=lambda: WallMs(int(NOW)),
                 rollup=rollup,
             )
         views[place].upsert(json.dumps(one.document).encode())

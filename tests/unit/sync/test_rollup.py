@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
+from policyhub.clocks import SteadyMs, WallMs
 from policyhub.findings.identity import finding_id
 from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
@@ -31,7 +32,8 @@ from policyhub.sync.rollup import Rollup
 from policyhub.sync.view import View
 from tests.unit.sync.asked import Asked
 
-START = 1_790_000_000_000
+START = SteadyMs(1_790_000_000_000)
+WALL = WallMs(int(START))
 DELAY = 600_000
 RULES = Rules(archive_delay_ms=DELAY)
 WATCHING = ReflectorState(phase="watching", listed=1.0)
@@ -105,6 +107,7 @@ class World:
             ),
             metrics=Metrics(CollectorRegistry()),
             now=lambda: self.now,
+            wall=lambda: WallMs(int(self.now)),
             rollup=self.rollup,
         )
 
@@ -181,7 +184,7 @@ class World:
         for entry in list(self.ledger.entries.values()):
             if entry.wanted and not entry.in_flight:
                 self.ledger.launch(entry)
-                self.ledger.acknowledge(entry, Known(entry.digest, START, START, archived=False), now=self.now)
+                self.ledger.acknowledge(entry, Known(entry.digest, WALL, WALL, archived=False), now=self.now)
                 self.ledger.settle(entry, None)
 
     def asked(self, presence: Presence) -> None:
@@ -193,7 +196,7 @@ class World:
     def decide(self) -> Decision:
         """Of the one finding that there is."""
         [entry] = self.ledger.entries.values()
-        decision = self.ledger.decide(entry, rules=RULES, now=self.now, wall=self.now)[0]
+        decision = self.ledger.decide(entry, rules=RULES, now=self.now, wall=WallMs(int(self.now)))[0]
         if isinstance(decision, Hold):
             self.ledger.settle(entry, decision)
         return decision
@@ -627,7 +630,7 @@ def test_after_a_restart_the_inventorys_finding_waits_for_the_pods() -> None:
     ident = ("kyverno", "p", "limits", "apps", "StatefulSet", "shop", "db", "")
     held = Held(
         finding_id("alpha", ident),
-        Known("d", START, START, archived=False),
+        Known("d", WALL, WALL, archived=False),
         "u",
         "policyreports.wgpolicyk8s.io",
         "limits",
@@ -655,7 +658,7 @@ def test_where_owners_are_forbidden_a_pod_is_its_own_finding() -> None:
     assert set(world.wanted) == {("Pod", "web-old-1")}
     world.sent()
     world.unreport("Pod", "web-old-1")
-    assert world.decide() == Wait(max(world.now + DELAY, RESUME_MS))
+    assert world.decide() == Wait(max(world.now + DELAY, SteadyMs(RESUME_MS)))
 
 
 # -- Gatekeeper -------------------------------------------------------------------------------------------------------

@@ -2,10 +2,11 @@
 
 import pytest
 
+from policyhub.clocks import SteadyMs
 from policyhub.sources.violation import SourceKey, Subject
 from policyhub.sync.scans import ENOUGH, ROUNDS, SOURCES_EACH, WITNESSES, Scans
 
-NOW = 1_790_000_000_000
+NOW = SteadyMs(1_790_000_000_000)
 KYVERNO = "kyverno"
 WEB = Subject("apps", "Deployment", "shop", "web")
 SAID = 1_000
@@ -17,13 +18,13 @@ def report(namespace: str = "shop", name: str = "r") -> SourceKey:
 
 
 def told(
-    made: Scans, at: int, *, namespace: str = "shop", name: str = "r", changed: bool = False, now: int = NOW
+    made: Scans, at: int, *, namespace: str = "shop", name: str = "r", changed: bool = False, now: SteadyMs = NOW
 ) -> bool:
     """A report is read; whether a scan may have gone round with it."""
     return KYVERNO in made.read(report(namespace, name), [(KYVERNO, at)], changed=changed, now=now)
 
 
-def rounds(made: Scans, namespace: str, number: int, *, now: int = NOW, name: str = "r") -> None:
+def rounds(made: Scans, namespace: str, number: int, *, now: SteadyMs = NOW, name: str = "r") -> None:
     """The report is read, and then written again unchanged so often, a minute apart, the first at `now`."""
     told(made, SAID, namespace=namespace, name=name, now=now - 60_000)
     for n in range(number):

@@ -2,10 +2,11 @@
 
 import pytest
 
+from policyhub.clocks import SteadyMs
 from policyhub.sources.violation import Subject
 from policyhub.sync.served import AGAIN_MS, MOST_EACH, RETRY_MS, Key, Served
 
-NOW = 1_790_000_000_000
+NOW = SteadyMs(1_790_000_000_000)
 
 
 def name(served: Served, namespace: str, number: int, *, kind: str = "Fantasy") -> Key:

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
+from policyhub.clocks import SteadyMs, WallMs
 from policyhub.findings.identity import finding_id
 from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
@@ -18,7 +19,8 @@ from policyhub.sync.plan import Change, Rules, Wait
 from policyhub.sync.shares import DAY_MS, Limits
 from policyhub.sync.view import View
 
-NOW = 1_790_000_000_000
+NOW = SteadyMs(1_790_000_000_000)
+WALL = WallMs(int(NOW))
 ORIGIN = "policyreports.wgpolicyk8s.io"
 RULES = Rules(archive_delay_ms=1000)
 
@@ -40,6 +42,7 @@ def made(**limits: int) -> tuple[View, Ledger]:
         wanted=Filter(),
         metrics=Metrics(CollectorRegistry()),
         now=lambda: NOW,
+        wall=lambda: WallMs(int(NOW)),
     )
     view.begin()
     view.finish()
@@ -178,7 +181,7 @@ def test_what_security_hub_holds_takes_room_too() -> None:
             entry = ledger.entries[id_]
             if entry.wanted:
                 ledger.launch(entry)
-                known = Known(digest=entry.digest, created_at=NOW, updated_at=NOW, archived=False)
+                known = Known(digest=entry.digest, created_at=WALL, updated_at=WALL, archived=False)
                 ledger.acknowledge(entry, known, now=NOW)
             ledger.settle(entry, None)
     active = [e for e in ledger.entries.values() if e.known is not None and not e.known.archived]
@@ -189,7 +192,7 @@ def test_a_restart_takes_what_security_hub_already_has() -> None:
     """What the inventory brought has its place before it is reported again."""
     view, ledger = made(namespace_findings=3)
     ids = [finding_id("alpha", ("kyverno", "p", "r", "", "ConfigMap", "team-a", name, "")) for name in named("x", 3)]
-    known = Known(digest="d", created_at=NOW, updated_at=NOW, archived=False)
+    known = Known(digest="d", created_at=WALL, updated_at=WALL, archived=False)
     held = [
         Held(
             id=id_,
@@ -226,20 +229,20 @@ def test_imports_of_a_namespace_wait_for_the_next_day(archived: bool) -> None:  
     entries = {e.voice.subject.namespace: e for e in ledger.entries.values() if e.voice is not None}
     entry = entries["team-a"]
     if archived:
-        entry.known = Known(digest="d", created_at=NOW, updated_at=NOW, archived=False)
-        ledger.sources.cover(ORIGIN, Coverage(live=True, since=1))
+        entry.known = Known(digest="d", created_at=WALL, updated_at=WALL, archived=False)
+        ledger.sources.cover(ORIGIN, Coverage(live=True, since=SteadyMs(1)))
         ledger.sources.list_reports(listed=True)
-        ledger.sources.confirm([ORIGIN], now=NOW * 2)
+        ledger.sources.confirm([ORIGIN], now=NOW + 10**12)
         view.upsert(raw("r", ["x"], result="pass"))
     ledger.shares.spend("team-a", now=NOW)
-    decision = ledger.decide(entry, rules=RULES, now=NOW, wall=NOW)[0]
+    decision = ledger.decide(entry, rules=RULES, now=NOW, wall=WALL)[0]
     assert decision == Wait(NOW + DAY_MS, Hold.BUDGET)
     ledger.settle(entry, Wait(NOW + DAY_MS, Hold.BUDGET))
     assert ledger.agenda.count(Hold.BUDGET) == 1
-    assert ledger.decide(entries["shop"], rules=RULES, now=NOW, wall=NOW)[0] is Change.NEW
+    assert ledger.decide(entries["shop"], rules=RULES, now=NOW, wall=WALL)[0] is Change.NEW
     ledger.wake(NOW + DAY_MS)
     assert not ledger.agenda.count(Hold.BUDGET)
-    after = ledger.decide(entry, rules=RULES, now=NOW + DAY_MS, wall=NOW + DAY_MS)[0]
+    after = ledger.decide(entry, rules=RULES, now=NOW + DAY_MS, wall=WALL + DAY_MS)[0]
     assert after is (Change.ARCHIVED if archived else Change.NEW)
 
 

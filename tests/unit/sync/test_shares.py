@@ -2,10 +2,11 @@
 
 import pytest
 
+from policyhub.clocks import NEVER, SteadyMs
 from policyhub.sources.violation import Reading, SourceKey, Subject, Violation
 from policyhub.sync.shares import DAY_MS, TEXT_BYTES, Excess, Limits, Meter, Shares
 
-NOW = 1_790_000_000_000
+NOW = SteadyMs(1_790_000_000_000)
 WEB = Subject("apps", "Deployment", "shop", "web")
 
 
@@ -95,17 +96,17 @@ def test_imports_of_a_day_end_and_begin_again() -> None:
     """A namespace's imports are limited for each day; no other namespace is."""
     shares = Shares(Limits(namespace_imports=3))
     for _ in range(3):
-        assert shares.spent(WEB, now=NOW) == 0
+        assert shares.spent(WEB, now=NOW) == NEVER
         shares.spend("shop", now=NOW)
     assert shares.spent(WEB, now=NOW) == NOW + DAY_MS
     assert shares.exhausted(now=NOW) == ["shop"]
     assert shares.spent(Subject("", "Namespace", "", "shop"), now=NOW) == NOW + DAY_MS, "its Namespace is its own"
-    assert shares.spent(Subject("", "Pod", "bank", "p"), now=NOW) == 0
-    assert shares.spent(None, now=NOW) == 0
-    assert shares.spent(WEB, now=NOW + DAY_MS) == 0
+    assert shares.spent(Subject("", "Pod", "bank", "p"), now=NOW) == NEVER
+    assert shares.spent(None, now=NOW) == NEVER
+    assert shares.spent(WEB, now=NOW + DAY_MS) == NEVER
     assert not shares.tight
     shares.spend("shop", now=NOW + DAY_MS)
-    assert shares.spent(WEB, now=NOW + DAY_MS) == 0
+    assert shares.spent(WEB, now=NOW + DAY_MS) == NEVER
 
 
 def test_imports_outside_of_namespaces_have_no_limit() -> None:

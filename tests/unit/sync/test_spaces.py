@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
+from policyhub.clocks import SteadyMs
 from policyhub.sources.violation import Place
 from policyhub.sync.spaces import Spaces
 
-NOW = 1_790_000_000_000
+NOW = SteadyMs(1_790_000_000_000)
 LIVE, GONE, RELISTED = NOW, NOW + 1_000, NOW + 2_000
 WEB: Place = ("apps", "v1", "Deployment", "shop", "web")
 SHOP: Place = ("", "v1", "Namespace", "", "shop")
@@ -103,7 +104,9 @@ def gone_twice() -> Spaces:
         pytest.param(gone_twice, WEB, RELISTED + 5, id="it went again: not since the first time"),
     ],
 )
-def test_since_when_a_namespace_is_deleted(state: Callable[[], Spaces], place: Place | None, since: int | None) -> None:
+def test_since_when_a_namespace_is_deleted(
+    state: Callable[[], Spaces], place: Place | None, since: SteadyMs | None
+) -> None:
     """Only what a whole and live view lacks is deleted."""
     assert state().deleted(place) == since
 

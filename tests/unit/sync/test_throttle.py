@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 from prometheus_client import CollectorRegistry
 
+from policyhub.clocks import SteadyMs, WallMs
 from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
 from policyhub.sources.filter import Filter
@@ -16,7 +17,8 @@ from policyhub.sync.plan import Change, Rules
 from policyhub.sync.throttle import BURST, HELD_BYTES, PER_SECOND, Throttle
 from policyhub.sync.view import View
 
-NOW = 1_790_000_000_000
+NOW = SteadyMs(1_790_000_000_000)
+WALL = WallMs(int(NOW))
 ORIGIN = "policyreports.wgpolicyk8s.io"
 
 
@@ -83,6 +85,7 @@ class World:
             wanted=Filter(),
             metrics=Metrics(CollectorRegistry()),
             now=lambda: self.now,
+            wall=lambda: WallMs(int(self.now)),
         )
         self.view.begin()
         self.view.finish()
@@ -127,14 +130,16 @@ def test_nothing_of_a_namespace_is_archived_while_its_reports_wait() -> None:
     world.view.upsert(raw("mine", "p"))
     (entry,) = world.ledger.entries.values()
     world.ledger.launch(entry)
-    world.ledger.acknowledge(entry, Known(digest=entry.digest, created_at=NOW, updated_at=NOW, archived=False), now=NOW)
-    world.ledger.sources.cover(ORIGIN, Coverage(live=True, since=1))
-    world.ledger.sources.confirm([ORIGIN], now=NOW * 2)
+    world.ledger.acknowledge(
+        entry, Known(digest=entry.digest, created_at=WALL, updated_at=WALL, archived=False), now=NOW
+    )
+    world.ledger.sources.cover(ORIGIN, Coverage(live=True, since=SteadyMs(1)))
+    world.ledger.sources.confirm([ORIGIN], now=NOW + 10**12)
     world.flood()
     world.view.delete(raw("mine"))
     world.view.upsert(raw("mine", "p"))
     rules = Rules(archive_delay_ms=1_000)
-    decision = world.ledger.decide(entry, rules=rules, now=NOW + 5_000, wall=NOW + 5_000)[0]
+    decision = world.ledger.decide(entry, rules=rules, now=NOW + 5_000, wall=WALL + 5_000)[0]
     assert decision is Hold.SOURCE
     world.ledger.settle(entry, Hold.SOURCE)
     world.now += 60_000
@@ -176,7 +181,7 @@ def test_a_flood_does_not_turn_into_a_change_of_others() -> None:
     world = World()
     world.view.upsert(raw("theirs", "q", namespace="shop"))
     (entry,) = (e for e in world.ledger.entries.values())
-    assert world.ledger.decide(entry, rules=Rules(archive_delay_ms=0), now=NOW, wall=NOW)[0] is Change.NEW
+    assert world.ledger.decide(entry, rules=Rules(archive_delay_ms=0), now=NOW, wall=WALL)[0] is Change.NEW
     world.ledger.agenda.dirty.clear()
     world.flood()
     world.view.upsert(raw("mine", "p"))

@@ -2,9 +2,10 @@
 
 import random
 
+from policyhub.clocks import SteadyMs
 from policyhub.sync.timers import Timers
 
-NOW = 1_790_000_000_000
+NOW = SteadyMs(1_790_000_000_000)
 
 
 def test_each_thing_comes_once_at_the_earliest_time() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 from prometheus_client import CollectorRegistry
 
+from policyhub.clocks import NEVER, UNDATED, SteadyMs, WallMs
 from policyhub.findings.identity import finding_id
 from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
@@ -14,7 +15,8 @@ from policyhub.sync.entry import Held, Known
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.view import View
 
-NOW = 1_790_000_000_000
+NOW = SteadyMs(1_790_000_000_000)
+WALL = WallMs(int(NOW))
 ORIGIN = "policyreports.wgpolicyk8s.io"
 WATCHING = ReflectorState(phase="watching", listed=1.0)
 FAILED = ReflectorState(phase="failed", reason="Unreachable", message="cut")
@@ -23,9 +25,14 @@ FAILED = ReflectorState(phase="failed", reason="Unreachable", message="cut")
 class Clock:
     def __init__(self) -> None:
         self.now = NOW
+        self.ahead = 0
+        """How far the wall clock is ahead."""
 
-    def __call__(self) -> int:
+    def __call__(self) -> SteadyMs:
         return self.now
+
+    def wall(self) -> WallMs:
+        return WallMs(int(self.now) + self.ahead)
 
 
 def made() -> tuple[View, Ledger, Clock]:
@@ -40,6 +47,7 @@ def made() -> tuple[View, Ledger, Clock]:
         wanted=Filter(),
         metrics=Metrics(CollectorRegistry()),
         now=clock,
+        wall=clock.wall,
     )
     return view, ledger, clock
 
@@ -130,7 +138,7 @@ def test_grading_listing_gives_positive_evidence() -> None:
     breaks off is made up for by the next listing.
     """
     view, ledger, _ = made()
-    known = Known("d", NOW, NOW, archived=False)
+    known = Known("d", WALL, WALL, archived=False)
     id_ = finding_id("alpha", identity("a"))
     ledger.observed.take_part("", [Held(id_, known, "uid-1", ORIGIN, "r")], now=NOW)
     list_all(view, raw("a", "pass"))
@@ -161,7 +169,7 @@ def test_coverage_goes_on_over_a_cut_watch() -> None:
     clock.now += 1000
     list_all(view)
     view.state(WATCHING)
-    assert (ledger.sources.coverage[ORIGIN].since, ledger.sources.coverage[ORIGIN].resumed) == (NOW + 3000, 0)
+    assert (ledger.sources.coverage[ORIGIN].since, ledger.sources.coverage[ORIGIN].resumed) == (NOW + 3000, NEVER)
 
 
 def test_rewrite_changes_nothing() -> None:
@@ -197,3 +205,12 @@ def test_a_pass_counts_in_a_report_that_cannot_be_read_whole() -> None:
     odd["results"].append({"source": "kyverno", "policy": "p", "rule": "other", "result": "info"})
     view.upsert(msgspec.json.encode(odd))
     assert ledger.entries[finding_id("alpha", identity("a"))].cleared
+
+
+def test_a_listing_has_two_times() -> None:
+    """By the one clock it is older or younger than other listings, by the wall clock people are told of it."""
+    view, _, clock = made()
+    assert (view.last_listed, view.listed_at) == (NEVER, UNDATED)
+    clock.ahead = 86_400_000
+    list_all(view)
+    assert (view.last_listed, view.listed_at) == (NOW, WALL + 86_400_000)

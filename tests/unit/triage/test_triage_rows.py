@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from policyhub.clocks import WallMs
 from policyhub.findings.asff import timestamp
 from policyhub.triage.output import table, to_csv, to_json
 from policyhub.triage.row import DAY_MS, Choice, Row, ordered, row, summary
 
-NOW = 1_790_000_000_000
+NOW = WallMs(1_790_000_000_000)
 SLA = {"HIGH": 30, "CRITICAL": 7}
 
 

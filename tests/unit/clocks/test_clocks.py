@@ -1,0 +1,48 @@
+"""The two clocks: what passes from one to the other, and what must not.
+
+mypy reads this file as well, and an ignore that it does not need is an error to it: each one here says that the two
+cannot be mixed so.
+"""
+
+import pytest
+
+from policyhub.clocks import SteadyMs, WallMs, by_wall, from_seconds
+from policyhub.sync.acknowledged import Acknowledged
+from policyhub.sync.entry import Entry, Known
+from policyhub.sync.plan import Wait, refresh_due
+
+NOW = SteadyMs(1_790_000_000_000)
+WALL = WallMs(1_792_592_000_000)
+
+
+def test_mixing_the_two_is_a_type_error() -> None:
+    """Neither is passed, kept, compared or subtracted where the other is meant, and a plain number is neither."""
+    entry = Entry("policyhub/alpha/0000")
+    entry.uncalled = WALL  # type: ignore[assignment]
+    entry.observed = NOW  # type: ignore[assignment]
+    Known("digest", NOW, WALL, archived=False)  # type: ignore[arg-type]
+    Wait(WALL)  # type: ignore[arg-type]
+    Wait(1_790_000_000_000)  # type: ignore[arg-type]
+    refresh_due(entry.id, NOW)  # type: ignore[arg-type]
+    Acknowledged().recent(entry.id, WALL)  # type: ignore[arg-type]
+    assert WALL > NOW  # type: ignore[operator]
+    assert WALL - NOW  # type: ignore[operator]
+    Wait(max(NOW, WALL))  # type: ignore[arg-type]
+    assert WALL != NOW  # type: ignore[comparison-overlap]
+
+
+def test_times_and_durations() -> None:
+    """A sum is a time of the same clock, a difference of two a duration."""
+    later: SteadyMs = NOW + 5
+    duration: int = later - NOW
+    earlier: WallMs = WALL - 5
+    assert (later, duration, earlier) == (SteadyMs(1_790_000_000_005), 5, WallMs(1_792_591_999_995))
+
+
+@pytest.mark.parametrize("ago", [0, 5_000, -5_000], ids=["now", "ago", "ahead"])
+def test_by_the_wall_clock_it_is_as_long_ago(ago: int) -> None:
+    assert by_wall(NOW - ago, now=NOW, wall=WALL) == WALL - ago
+
+
+def test_documents_tell_seconds() -> None:
+    assert from_seconds(1_792_592_000) == WALL
