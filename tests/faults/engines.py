@@ -39,7 +39,7 @@ def drawn(rng: random.Random, engine: str) -> list[Result]:
         Result(*policy, rng.choice(words), rng.choice(("low", "medium", "high")), rng.randrange(3))
         for policy in POLICIES
     ]
-    sidecar = [SIDECAR] if engine == KYVERNO and rng.random() < 0.5 else []
+    sidecar = [SIDECAR._replace(outcome=rng.choice(("fail", "pass")))] if engine == KYVERNO else []
     return results + sidecar
 
 
@@ -53,7 +53,7 @@ def seen(said: Said, ref: Ref) -> Iterator[tuple[Key, list[Result]]]:
 def derived(said: Iterable[Result], kind: str) -> list[Result]:
     """Kyverno's rules for the kind. Nothing but a Pod has a sidecar."""
     prefix = {"Pod": "", "CronJob": "autogen-cronjob-"}.get(kind, "autogen-")
-    return [r._replace(rule=f"{prefix}{r.rule}"[:RULE]) for r in said if kind == "Pod" or r != SIDECAR]
+    return [r._replace(rule=f"{prefix}{r.rule}"[:RULE]) for r in said if kind == "Pod" or r.policy != SIDECAR.policy]
 
 
 def keys(ref: Ref) -> list[Key]:

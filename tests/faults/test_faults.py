@@ -8,6 +8,7 @@ from dev.cluster import ControlPlane
 from tests.faults.arena import Arena
 from tests.faults.run import run
 from tests.faults.table import line
+from tests.faults.trouble import MIXED
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +17,7 @@ def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
         yield arena
 
 
-@pytest.mark.parametrize(("fault", "seed"), [("operator: kill -9", 1)])
+@pytest.mark.parametrize(("fault", "seed"), [(MIXED, 1), ("operator: kill -9", 1)])
 def test_promises_hold(arena: Arena, fault: str, seed: int) -> None:
     """When the faults stop, Security Hub has exactly the violations; none was archived that had not ended; triage is as
     the analyst left it.

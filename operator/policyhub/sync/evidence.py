@@ -250,6 +250,15 @@ class Sources:
             self.ownership is not None and of is not None and self.ownership.unreported(entry.source, entry.policy, of)
         )
 
+    def replaced(self, entry: Entry) -> bool:
+        """Whether nothing that rolls up to its object, and that its policy looks at, is as old as what Security Hub has
+        of it, and its engine has reported on all of that.
+        """
+        of, known = entry.subject, entry.known
+        if self.ownership is None or of is None or known is None or self.ownership.unreported(entry.source, "", of):
+            return False
+        return self.ownership.younger(entry.source, entry.policy, of, known.updated_at)
+
     def reconsider(self, news: tuple[Collection[str], Collection[str]] | None = None) -> None:
         """What rolls up to what has changed, or what was reported on. `news`: in these namespaces, and by these sources
         everywhere; None: anywhere.

@@ -189,6 +189,10 @@ class Families:
         found = [m.created[-1] for kind, m in self._families.get(head, {}).items() if not kinds or kind in kinds]
         return max(found, default=None)
 
+    def oldest(self, head: Subject, kinds: Collection[str]) -> int | None:
+        """When (Unix seconds) the oldest member of these kinds was made; None: there is none."""
+        return min((m.created[0] for kind, m in self._families.get(head, {}).items() if kind in kinds), default=None)
+
     def first(self, head: Subject, kinds: Collection[str] | None) -> list[Subject]:
         """Of each of these kinds (None: any) the member that is first by name."""
         return [

@@ -196,17 +196,21 @@ def _looked_again(entry: Entry, policy: Answer, *, sources: Sources, lost_at: Wa
     | the policy, or its engine in the namespace …  | then                                                            |
     |-----------------------------------------------|-----------------------------------------------------------------|
     | is no object that can be asked for            | once the engine has reported on the object again                |
-    | writes passing results; Pods reported it      | once it has reported on all Pods that there are                 |
+    | writes passing results; Pods reported it      | once it has reported on all Pods that there are; where none of  |
+    |                                               | these is as old as the finding, they may not match it any more: |
+    |                                               | once its engine has reported on all, and a scan has gone round  |
     | writes passing results                        | a result is missed: only if it was edited, and a scan has gone  |
     |                                               | round since (it may not match the object any more)              |
     | writes failures only                          | once a scan has gone round since                                |
     """
     of, ownership = entry.subject, sources.ownership
-    if of is None or sources.unreported(entry):
+    if of is None:
         return False
+    round_ = sources.scans.gone_round(entry.source, of.namespace, since=entry.uncalled)
+    if sources.unreported(entry):
+        return round_ and entry.own is not True and sources.replaced(entry)
     if policy.presence is Presence.UNKNOWN and entry.heard:
         return True
-    round_ = sources.scans.gone_round(entry.source, of.namespace, since=entry.uncalled)
     if ownership is not None and not ownership.reports_passes(entry.source, "", of.namespace):
         return round_
     below = ownership is not None and ownership.reports_below(entry.source, entry.policy, of.namespace)

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from policyhub.clocks import SteadyMs
+from policyhub.clocks import SteadyMs, WallMs
 from policyhub.sources.violation import Place, SourceKey, Subject
 
 
@@ -13,6 +13,8 @@ class Ownership(Protocol):
     def since(self) -> SteadyMs: ...
 
     def unreported(self, source: str, policy: str, of: Subject) -> bool: ...
+
+    def younger(self, source: str, policy: str, of: Subject, than: WallMs) -> bool: ...
 
     def reports_passes(self, source: str, policy: str, namespace: str) -> bool: ...
 

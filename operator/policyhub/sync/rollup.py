@@ -18,7 +18,7 @@ Pure: no I/O, no clock; times are Unix milliseconds.
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
-from policyhub.clocks import NEVER, SteadyMs
+from policyhub.clocks import NEVER, SteadyMs, WallMs, from_seconds
 from policyhub.findings.identity import finding_id
 from policyhub.findings.rollup import grouped, identity_of, is_rolled, rolled
 from policyhub.sources.constraints import GROUP as CONSTRAINTS
@@ -277,6 +277,14 @@ class Rollup:
             return False
         itself = is_rolled(of) and owners.home(of) == of and of.kind in kinds
         return (itself and not families.heard(of, by)) or families.unheard(of, by, kinds)
+
+    def younger(self, source: str, policy: str, of: Subject, than: WallMs) -> bool:
+        """Whether something counts for the object, and all of it of the kinds that the policy has reported on was made
+        after this.
+        """
+        families = self.owners.families
+        oldest = families.oldest(of, families.reported.kinds(of.namespace, (source, policy)))
+        return oldest is not None and from_seconds(oldest) > than
 
     def reports_passes(self, source: str, policy: str, namespace: str) -> bool:
         """Whether the policy (empty: any of the source) has written a result in the namespace that is no violation. An

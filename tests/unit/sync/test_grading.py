@@ -63,6 +63,10 @@ class Owned:
     def __init__(self) -> None:
         self.since = BEGAN
         self.pods_unreported = False
+        """By the policy."""
+        self.unlooked = False
+        """By any policy."""
+        self.young = True
         self.passes = True
         self.below = True
         self.gone = False
@@ -70,8 +74,13 @@ class Owned:
         self.pods = True
 
     def unreported(self, source: str, policy: str, of: Subject) -> bool:
-        assert (source, policy, of) == ("kyverno", "p", WEB)
-        return self.pods_unreported
+        assert (source, of) == ("kyverno", WEB)
+        assert policy in {"p", ""}
+        return self.pods_unreported if policy else self.unlooked
+
+    def younger(self, source: str, policy: str, of: Subject, than: WallMs) -> bool:
+        assert (source, policy, of, than) == ("kyverno", "p", WEB, WallMs(int(BEGAN)))
+        return self.young
 
     def reports_passes(self, source: str, policy: str, namespace: str) -> bool:
         assert (source, namespace) == ("kyverno", "shop")
@@ -208,6 +217,27 @@ def pods_after_a_restart(world: World) -> None:
     world.owned.passes, world.entry.own = True, None
 
 
+def pods_replaced(world: World) -> None:
+    """All Pods are younger than the finding, and the engine has reported on them, but not by the policy."""
+    gone_round(world)
+    world.owned.passes, world.owned.pods_unreported = True, True
+
+
+def pods_replaced_in_part(world: World) -> None:
+    pods_replaced(world)
+    world.owned.young = False
+
+
+def pods_replaced_and_not_looked_at(world: World) -> None:
+    pods_replaced(world)
+    world.owned.unlooked = True
+
+
+def pods_replaced_and_own(world: World) -> None:
+    pods_replaced(world)
+    world.entry.own = True
+
+
 STATES = {
     "not heard": not_heard,
     "heard": heard,
@@ -219,6 +249,10 @@ STATES = {
     "gone round, passes written": gone_round_without_passes_of_it,
     "gone round, policy edited": edited,
     "gone round, by Pods, after a restart": pods_after_a_restart,
+    "gone round, all Pods replaced": pods_replaced,
+    "gone round, Pods replaced in part": pods_replaced_in_part,
+    "gone round, Pods replaced and not looked at": pods_replaced_and_not_looked_at,
+    "gone round, all Pods replaced, its own unheard": pods_replaced_and_own,
 }
 REPEATED = {
     "not heard": Hold.UNREPORTED,
@@ -231,11 +265,17 @@ REPEATED = {
     "gone round, passes written": Hold.UNREPORTED,
     "gone round, policy edited": Grade.REPEATED,
     "gone round, by Pods, after a restart": Grade.REPEATED,
+    "gone round, all Pods replaced": Grade.REPEATED,
+    "gone round, Pods replaced in part": Hold.UNREPORTED,
+    "gone round, Pods replaced and not looked at": Hold.UNREPORTED,
+    "gone round, all Pods replaced, its own unheard": Hold.UNREPORTED,
 }
 """Where object and policy exist: by whether the engine has looked again."""
 HEARD = REPEATED | {"heard": Grade.REPEATED}
 """Where the policy may not be asked for: a report on the object counts as well."""
-UNVERIFIED = dict.fromkeys(STATES, Grade.UNVERIFIED) | {"Pods unreported": Hold.UNREPORTED}
+UNVERIFIED = dict.fromkeys(STATES, Grade.UNVERIFIED) | {
+    state: Hold.UNREPORTED for state in STATES if state == "Pods unreported" or "replaced" in state
+}
 """Where somebody may not be asked: as soon as all that rolls up to the object was reported on."""
 SURE = dict.fromkeys(STATES, Grade.DELETED)
 EXPLAINED = dict.fromkeys(STATES, Grade.EXPLAINED)

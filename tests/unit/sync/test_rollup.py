@@ -27,7 +27,7 @@ from policyhub.sync.grading import RESUME_MS
 from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.owners import JOBS, PODS, REPLICASETS, Owners
-from policyhub.sync.plan import DAY_MS, WORDS_MS, Change, Decision, Rules, Wait
+from policyhub.sync.plan import DAY_MS, WORDS_MS, Change, Decision, Grade, Rules, Wait
 from policyhub.sync.rollup import Rollup
 from policyhub.sync.view import View
 from tests.unit.sync.asked import Asked
@@ -430,6 +430,42 @@ def test_what_a_new_pod_waits_for(reports: list[tuple[str, str, str, str]], poli
     world = scanned(*reports)
     assert world.rollup.unreported("kyverno", policy, DB_SET) == waits
     assert not world.rollup.unreported("trivy", policy, DB_SET)
+
+
+def test_new_pods_that_the_policy_does_not_match() -> None:
+    """A rollout that takes the Pods out of a policy's reach: none is as old as the finding, the engine has looked at
+    each of them, and its scan goes round without a word of that policy.
+    """
+    world = World()
+    others = ("a", "b")
+    world.put(thing("Pod", "db-0", DB), *(thing("Pod", other) for other in others))
+    world.report("Pod", "db-0")
+    for other in others:
+        world.report("Pod", other, "pass")
+    world.sent()
+    world.asked(Presence.THERE)
+    world.put(thing("Pod", "db-1", DB, created="2026-12-01T00:00:00Z"))
+    world.drop("Pod", "db-0")
+    world.unreport("Pod", "db-0")
+    existence = world.ledger.sources.existence
+    assert isinstance(existence, Asked)
+    existence.subjects[DB_SET] = Presence.THERE
+
+    def scan(**policies: str) -> None:
+        world.now += 3_600_000
+        for name, policy in policies.items():
+            stamp = {"seconds": int(world.now) // 1000, "nanos": 0}
+            world.report("Pod", name.replace("_", "-"), "pass", policy=policy, timestamp=stamp)
+
+    for _ in range(4):
+        scan(a="p", b="p")
+    assert world.decide() is Hold.UNREPORTED
+    for _ in range(4):
+        scan(a="p", b="p", db_1="another")
+    assert world.decide() == Wait(world.now + DELAY)
+    [entry] = world.ledger.entries.values()
+    evidence = world.ledger.evidence(entry, rules=RULES, now=world.now, wall=WallMs(int(world.now)))
+    assert evidence.grade is Grade.REPEATED
 
 
 @pytest.mark.parametrize("what", ["kind", "passing"])
