@@ -109,7 +109,7 @@ class InventoryReader:
         """
         disabled = self._is_disabled()
         if disabled:
-            self._ledger.observed.suspect = True
+            self._ledger.observed.switched_off()
         elif self._disabled:
             self._again.set()
         self._disabled = disabled

@@ -210,6 +210,13 @@ class Observed:
             self.unread.discard(id_)
             self._touch(self._entries[id_])
 
+    def switched_off(self) -> None:
+        """Security Hub is, and may have nothing of what it acknowledged before."""
+        if not self.suspect:
+            self.suspect = True
+            for entry in self._entries.values():
+                entry.acknowledged = NEVER
+
     def _is_ours(self, held: Held, *, now: SteadyMs, inventory: bool = False) -> bool:
         """Whether the finding may be taken: as ours, or as one that another cluster has archived and left."""
         if held.cluster_uid in self.uids:

@@ -78,3 +78,16 @@ def test_what_is_in_a_call_is_not_taken_from_an_inventory() -> None:
     made.observed.take_part("", [], now=NOW)
     made.observed.answer(entry.id, None, now=NOW)
     assert entry.known == known
+
+
+def test_what_was_acknowledged_before_security_hub_was_switched_off_overrules_nothing() -> None:
+    """It comes back empty a moment later: what it lacks is asked for at once, and sent again."""
+    made, _ = acknowledged(NOW)
+    entry = made.entries[id_of(1)]
+    made.observed.switched_off()
+    made.observed.take_part("", [], now=NOW + 1)
+    assert made.observed.take_lookups(20) == [entry.id]
+    made.observed.answer(entry.id, None, now=NOW + 1)
+    assert entry.known is not None
+    assert not entry.known.digest
+    assert entry.id in made.agenda.dirty
