@@ -1,5 +1,5 @@
 """`python -m tests.faults`: every fault with several seeds, as a table, and then every story; exit code 1 where a
-promise was broken, a fault never hit, or a story that is not known to be open came out wrong.
+promise was broken, a fault never hit, or a story came out wrong.
 """
 
 import argparse
@@ -73,7 +73,7 @@ def told(names: list[str]) -> int:
         for name in names:
             started = time.monotonic()
             problems = stories.play(arena, name)
-            broken |= bool(problems) and not stories.STORIES[name].open
+            broken |= bool(problems)
             print(stories.line(name, problems, seconds=time.monotonic() - started), flush=True)
     return int(broken)
 

@@ -1,22 +1,12 @@
-"""How stories are told, and that one which is known to be open hides no other."""
+"""How stories are told."""
 
 import pytest
 
 from tests.faults import stories
-from tests.faults.stories import Story
 
 
-@pytest.mark.parametrize(
-    ("problems", "why", "told"),
-    [
-        pytest.param([], "", "ok  s, 7 s", id="right"),
-        pytest.param([], "known", "ok  s, 7 s", id="right, although it was open"),
-        pytest.param(["x"], "", "BROKEN  s, 7 s\n    x", id="wrong"),
-        pytest.param(["x"], "known", "open (known)  s, 7 s\n    x", id="known to be wrong"),
-    ],
-)
-def test_a_line(monkeypatch: pytest.MonkeyPatch, problems: list[str], why: str, told: str) -> None:
-    monkeypatch.setattr(stories, "STORIES", {"s": Story("s", lambda _: iter(()), why)})
+@pytest.mark.parametrize(("problems", "told"), [([], "ok  s, 7 s"), (["x"], "BROKEN  s, 7 s\n    x")])
+def test_a_line(problems: list[str], told: str) -> None:
     assert stories.line("s", problems, seconds=7.2) == told
 
 
