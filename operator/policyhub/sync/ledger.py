@@ -18,7 +18,6 @@ Pure: no I/O, no clock.
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
 
 import msgspec
 
@@ -28,14 +27,14 @@ from policyhub.sources.violation import Severity
 from policyhub.sync import grading
 from policyhub.sync.acknowledged import Acknowledged
 from policyhub.sync.agenda import Agenda
+from policyhub.sync.calls import Calls, lane_of
 from policyhub.sync.desired import Desired, Reports
-from policyhub.sync.entry import Entry, Known, Loss
+from policyhub.sync.entry import Entry
 from policyhub.sync.evidence import Sources
 from policyhub.sync.existence import PolicyName, Thing
 from policyhub.sync.guard import Guard, Unit
 from policyhub.sync.holds import HELD_FOR, WITHOUT_EVIDENCE, Hold, News
 from policyhub.sync.intake import Intake
-from policyhub.sync.lanes import Lane
 from policyhub.sync.observed import Observed
 from policyhub.sync.plan import DAY_MS, GUARDED, Change, Decision, Evidence, Grade, Rules, Wait, decide, refresh_due
 from policyhub.sync.refusals import Refusals
@@ -114,6 +113,16 @@ class Ledger:
         )
         self.read, self.doubt, self.shift = intake.read, intake.doubt, intake.shift
         self.gone, self.clear = intake.gone, intake.clear
+        calls = Calls(
+            observed=self.observed,
+            agenda=self.agenda,
+            guard=self.guard,
+            scans=self.sources.scans,
+            touch=self._touch,
+        )
+        self.launch, self.release = calls.launch, calls.release
+        self.acknowledge, self.reject, self.unanswered = calls.acknowledge, calls.reject, calls.unanswered
+        self.take_body, self.meet_foreign = calls.take_body, calls.meet_foreign
         self._units: dict[Unit, Unit] = {}
         """Each of them once, for all entries to share."""
         self._approved: frozenset[str] = frozenset()
@@ -157,61 +166,6 @@ class Ledger:
         """Every part of the inventory was read."""
         self.observed.finish_inventory()
         self._free(News.INVENTORY)
-
-    def acknowledge(self, entry: Entry, known: Known, *, now: SteadyMs) -> None:
-        """Security Hub took the import."""
-        self._land(entry)
-        self.observed.acknowledge(entry, known, now=now)
-        if known.archived and not entry.wanted:
-            self.guard.forget(entry.id)
-            self.sources.scans.forget(entry.id)
-            entry.passes = entry.blocked = False
-            entry.own = None
-            entry.freed = entry.heard = NEVER
-            entry.voice = None
-            entry.observed = None
-            entry.loss = Loss.SILENT
-        self._touch(entry)
-
-    def reject(self, entry: Entry, sent_digest: str) -> None:
-        """Security Hub refuses this content for good: it is not sent again until it changes."""
-        self._land(entry)
-        self.observed.reject(entry, sent_digest)
-        self._touch(entry)
-
-    def unanswered(self, entry: Entry, known: Known) -> None:
-        """The import may or may not have been written."""
-        self._land(entry)
-        self.observed.unanswered(entry, known)
-        self._touch(entry)
-
-    def release(self, entry: Entry) -> None:
-        """The import was not written (throttled, refused as a whole, failed by name): it stays to be done."""
-        self._land(entry)
-        self._touch(entry)
-
-    def take_body(self, entry: Entry, body: dict[str, Any] | None, known: Known | None) -> None:
-        """Take the finding as read by id before archiving: None where Security Hub has it no longer."""
-        self._land(entry)
-        self.observed.know(entry, known)
-        entry.body = body
-        self._touch(entry)
-
-    def meet_foreign(self, entry: Entry, uid: str, *, archived: bool, now: SteadyMs) -> None:
-        """A finding read by id before archiving turned out to be another cluster's: it is not ours to touch."""
-        self._land(entry)
-        self.observed.know(entry, None)
-        self.observed.meet(entry.id, uid, archived=archived, now=now)
-        self._touch(entry)
-
-    def launch(self, entry: Entry) -> None:
-        """The entry is in a call from now on: it is not decided again before the call has landed."""
-        entry.in_flight = True
-        self.agenda.launch(entry.id, lane_of(entry))
-
-    def _land(self, entry: Entry) -> None:
-        entry.in_flight = False
-        self.agenda.land(entry.id)
 
     def _stored(self, entry: Entry) -> None:
         """Security Hub has it, and nobody reports it."""
@@ -380,7 +334,7 @@ class Ledger:
             if entry is not None and not entry.in_flight:
                 self._touch(entry)
         return min(
-            (due for due in (self.agenda.next_timer, self.observed.doubts.next) if due is not None), default=None
+            (due for due in (self.agenda.next_timer, self.observed.lookups.next) if due is not None), default=None
         )
 
     def unclaimed(self) -> bool:
@@ -432,13 +386,3 @@ class Ledger:
                 if (entry := self.entries.get(id_)) is not None:
                     self._touch(entry)
         return {source for source, _ in held}, {source for source, _ in released}
-
-
-def lane_of(entry: Entry) -> Lane:
-    """Where a difference waits; what was decided wrongly here is sent all the same."""
-    known = entry.known
-    if not entry.wanted:
-        return Lane.URGENT
-    if known is None or known.archived or entry.unanswered is not None:
-        return Lane.BACKLOG if entry.backlog else Lane.URGENT
-    return Lane.REFRESH if known.digest == entry.digest else Lane.CHANGED

@@ -112,7 +112,7 @@ class Lookups:
 
     def _look_up(self) -> Coroutine[Any, Any, None] | None:
         for feed in (*self._feeds[self._asked :], *self._feeds[: self._asked]):
-            if feed.sends and (ids := feed.ledger.observed.take_lookups(MAX_FILTER_VALUES)):
+            if feed.sends and (ids := feed.ledger.observed.lookups.take(MAX_FILTER_VALUES)):
                 self._asked = (self._feeds.index(feed) + 1) % len(self._feeds)
                 return self._look(feed, ids)
         return None

@@ -15,11 +15,10 @@ import msgspec
 from policyhub.clocks import NEVER, SteadyMs
 from policyhub.sync.acknowledged import Acknowledged, sign
 from policyhub.sync.archive import Archive
-from policyhub.sync.doubts import LATE_MS, Doubts
 from policyhub.sync.entry import NEW, Entry, Held, Known
-from policyhub.sync.lanes import Queue
 from policyhub.sync.outcomes import Outcomes
 from policyhub.sync.quarantine import Quarantine
+from policyhub.sync.readings import LATE_MS, Readings
 from policyhub.sync.standings import Standings, severity
 
 ACK_OVERRULES_MS = 15 * 60 * 1000
@@ -58,10 +57,8 @@ class Observed:
         """Former uids of this cluster (a rebuilt cluster), released by the admin."""
         self.unread: set[str] = set()
         """Desired ids that the inventory has not reached: not sent before it has."""
-        self.lookups = Queue()
+        self.lookups = Readings(namespace=namespace, on_new=on_lookup)
         """Ids to be read by id: fresh violations that the inventory has not reached, and contradictions."""
-        self.looking: set[str] = set()
-        """Ids that are being read by id."""
         self.parts: set[str] = set()
         """Id prefixes that the inventory has read to the end."""
         self.whole = False
@@ -72,8 +69,6 @@ class Observed:
         """Whether the inventory was given up for now: what is desired is sent without having been read."""
         self.quarantine = Quarantine()
         """Findings under this cluster's prefix that carry another cluster's uid."""
-        self.doubts = Doubts()
-        """Ids to be read by id later: what was read contradicts a fresh acknowledgement, or may have been too early."""
         self._looked: set[str] = set()
         """Ids read by id before the inventory reached them."""
         self._asked_again: set[str] = set()
@@ -85,8 +80,6 @@ class Observed:
         self._standings = standings
         self._on_active = on_active
         self._on_stored = on_stored
-        self._on_lookup = on_lookup
-        self._namespace = namespace
         self._touch = touch
 
     @property
@@ -134,11 +127,11 @@ class Observed:
         """
         entry = self._entries.get(id_)
         if not answered:
-            self.doubts.add(id_, at=now + LATE_MS)
+            self.lookups.later(id_, at=now + LATE_MS)
         if entry is None or entry.in_flight:
             return
         if not answered:
-            self.look(id_)
+            self.lookups.add(id_)
         elif self.recall(entry, now=now):
             self._taken(entry)
 
@@ -146,7 +139,7 @@ class Observed:
         """It is not sent before it has been read; what no inventory will bring in time is asked for by id."""
         self.unread.add(entry.id)
         if not entry.backlog or entry.id in self.archive:
-            self.look(entry.id)
+            self.lookups.add(entry.id)
 
     def forget(self, id_: str) -> None:
         self.unread.discard(id_)
@@ -196,7 +189,7 @@ class Observed:
         self._looked.clear()
         before = set(self.quarantine.ids)
         for id_ in self.quarantine.finish():
-            self.look(id_)
+            self.lookups.add(id_)
         for id_ in before - self.quarantine.ids.keys():
             self._free(id_)
 
@@ -238,7 +231,7 @@ class Observed:
             return
         if id_ not in self._asked_again:
             self._asked_again.add(id_)
-            self.doubts.add(id_, at=now + ACK_OVERRULES_MS + 1)
+            self.lookups.later(id_, at=now + ACK_OVERRULES_MS + 1)
         self.unread.discard(id_)
         self.lookups.discard(id_)
         entry = self._entries.get(id_)
@@ -310,7 +303,7 @@ class Observed:
         if known.archived and not entry.wanted:
             self.know(entry, None)
         elif entry.wanted and not many:
-            self.look(entry.id)
+            self.lookups.add(entry.id)
             return
         elif entry.wanted:
             self._recreate(entry, known)
@@ -325,31 +318,19 @@ class Observed:
 
     def _doubt(self, entry: Entry) -> None:
         """GetFindings contradicts a fresh acknowledgement: it is asked again when that is fresh no longer."""
-        self.doubts.add(entry.id, at=entry.acknowledged + ACK_OVERRULES_MS + 1)
+        self.lookups.later(entry.id, at=entry.acknowledged + ACK_OVERRULES_MS + 1)
 
     # -- look-ups -------------------------------------------------------------------------------------------------
 
-    def look(self, id_: str) -> None:
-        """It is to be read by id."""
-        if id_ not in self.looking:
-            self.lookups.add(id_, self._namespace(id_))
-            self._on_lookup()
-
-    def take_lookups(self, limit: int) -> list[str]:
-        """Ids to be read by id now; each is answered by `answer` or `drop`."""
-        ids = self.lookups.take(limit)
-        self.looking.update(ids)
-        return ids
-
     def drop_lookup(self, id_: str) -> None:
         """The look-up failed: it is to be done again."""
-        self.looking.discard(id_)
+        self.lookups.done(id_)
         if id_ in self._entries or id_ in self.quarantine.ids:
-            self.look(id_)
+            self.lookups.add(id_)
 
     def answer(self, id_: str, held: Held | None, *, now: SteadyMs) -> None:
         """Take what Security Hub says of one id; None: it does not have it."""
-        self.looking.discard(id_)
+        self.lookups.done(id_)
         if held is not None:
             self._looked.add(id_)
             self.unread.discard(id_)
@@ -373,10 +354,10 @@ class Observed:
             self._touch(entry)
 
     def due(self, now: SteadyMs) -> None:
-        for id_ in self.doubts.due(now):
+        for id_ in self.lookups.due(now):
             self._asked_again.discard(id_)
             if id_ in self._entries or id_ in self.quarantine.ids:
-                self.look(id_)
+                self.lookups.add(id_)
 
     # -- our own imports ------------------------------------------------------------------------------------------
 

@@ -5,11 +5,11 @@ from hypothesis import strategies as st
 
 from policyhub.clocks import NEVER, SteadyMs, WallMs
 from policyhub.sync.acknowledged import RECENT_MS, Acknowledged, sign
-from policyhub.sync.doubts import LATE_MS
 from policyhub.sync.entry import Entry, Held, Known
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.observed import ACK_OVERRULES_MS
 from policyhub.sync.plan import Change
+from policyhub.sync.readings import LATE_MS
 from tests.unit.sync.test_evidence import LIVE, REPORT, act, entry_of, say, violation
 
 NOW = SteadyMs(1_790_000_000_000)
@@ -119,7 +119,7 @@ def test_an_archive_that_is_never_answered_after_its_ledger_ended() -> None:
     noted.doubt(first.observed, entry.id, NOW + 1)
     for late in (1, LATE_MS + 1):
         second.wake(NOW + late)
-        assert second.observed.take_lookups(20) == [entry.id]
+        assert second.observed.lookups.take(20) == [entry.id]
         read = Known(entry.digest, WallMs(1), WALL, archived=False) if late == 1 else archived
         held = Held(entry.id, read, "uid", REPORT.origin, "r", source="kyverno", place=violation().place)
         second.observed.answer(entry.id, held, now=NOW + late)

@@ -52,7 +52,7 @@ def test_one_that_comes_back_is_read_first() -> None:
     made.weigh(now=NOW)
     for number in (0, 1):
         say(made, key(number), said[number])
-    assert made.observed.take_lookups(20) == [id_(0), id_(1)]
+    assert made.observed.lookups.take(20) == [id_(0), id_(1)]
     assert not [i for i in made.agenda.dirty if i in {id_(0), id_(1)}]
     known = Known("d", WALL - 5, WALL, archived=True)
     held = Held(id_(0), known, "uid-1", REPORT.origin, "r", source="kyverno", place=said[0].place)
@@ -63,7 +63,7 @@ def test_one_that_comes_back_is_read_first() -> None:
     assert act(made, entry, now=NOW) is Change.REACTIVATED
     assert act(made, entry_of(made, said[1]), now=NOW) is Change.NEW
     say(made, key(9), violation("never"))
-    assert not made.observed.take_lookups(20)
+    assert not made.observed.lookups.take(20)
 
 
 def test_one_of_a_first_listing_is_read_too() -> None:
@@ -72,7 +72,7 @@ def test_one_of_a_first_listing_is_read_too() -> None:
     said = [end(made, number) for number in range(4)]
     made.weigh(now=NOW)
     made.read(key(0), [(said[0], None)], complete=True, passed=frozenset, now=NOW, backlog=True)
-    assert made.observed.take_lookups(20) == [id_(0)]
+    assert made.observed.lookups.take(20) == [id_(0)]
 
 
 def test_an_inventory_does_not_bring_them_back() -> None:

@@ -509,7 +509,7 @@ def test_an_inventory_that_contradicts_is_asked_again() -> None:
     made.wake(NOW + ACK_OVERRULES_MS)
     assert not made.observed.lookups
     made.wake(NOW + ACK_OVERRULES_MS + 1)
-    assert made.observed.take_lookups(20) == [entry.id]
+    assert made.observed.lookups.take(20) == [entry.id]
     made.observed.answer(entry.id, held, now=NOW + ACK_OVERRULES_MS + 1)
     assert entry.known == stale
 
@@ -534,10 +534,10 @@ def test_a_look_up_that_failed_is_done_again() -> None:
     made = Ledger(cluster_id="alpha", cluster_uid="uid-1", default_severity="MEDIUM", on_dirty=lambda: None)
     say(made, REPORT, violation())
     id_ = entry_of(made, violation()).id
-    assert made.observed.take_lookups(20) == [id_]
-    assert made.observed.take_lookups(20) == []
+    assert made.observed.lookups.take(20) == [id_]
+    assert made.observed.lookups.take(20) == []
     made.observed.drop_lookup(id_)
-    assert made.observed.take_lookups(20) == [id_]
+    assert made.observed.lookups.take(20) == [id_]
     made.observed.take_part("", [], now=NOW)
     made.observed.answer(id_, None, now=NOW)
     assert id_ in made.agenda.dirty

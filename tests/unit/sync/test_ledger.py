@@ -161,7 +161,7 @@ def test_inventory_never_overrules_a_fresh_acknowledgement(age: int, known: bool
     made.observed.take_part("", [], now=NOW + age)
     assert (not made.observed.lookups) == known
     made.wake(NOW + ACK_OVERRULES_MS + 1)
-    assert made.observed.take_lookups(20) == [entry.id]
+    assert made.observed.lookups.take(20) == [entry.id]
     made.observed.answer(entry.id, None, now=NOW + ACK_OVERRULES_MS + 1)
     assert entry.known is not None
     assert entry.known.digest == ""

@@ -53,7 +53,7 @@ def test_a_slow_part_of_an_inventory_knows_nothing_of_what_came_since(
     assert entry.known == known
     assert entry.id not in made.observed.lookups
     made.wake(SteadyMs(end))
-    assert made.observed.take_lookups(20) == [entry.id]
+    assert made.observed.lookups.take(20) == [entry.id]
     made.observed.answer(entry.id, Held(entry.id, known, "uid-1", ORIGIN, "r1"), now=SteadyMs(end))
     assert entry.known == known
 
@@ -86,7 +86,7 @@ def test_what_was_acknowledged_before_security_hub_was_switched_off_overrules_no
     entry = made.entries[id_of(1)]
     made.observed.switched_off()
     made.observed.take_part("", [], now=NOW + 1)
-    assert made.observed.take_lookups(20) == [entry.id]
+    assert made.observed.lookups.take(20) == [entry.id]
     made.observed.answer(entry.id, None, now=NOW + 1)
     assert entry.known is not None
     assert not entry.known.digest

@@ -86,7 +86,7 @@ def test_a_conflict_ends_with_the_findings() -> None:
     stopped.append(made.observed.quarantine.conflict)
     assert stopped == [True, False]
     assert verdict(made, 1) is Hold.QUARANTINED
-    assert set(made.observed.take_lookups(100)) == {id_of(n) for n in range(1, MANY + 2)}
+    assert set(made.observed.lookups.take(100)) == {id_of(n) for n in range(1, MANY + 2)}
     for number in range(1, MANY + 2):
         made.observed.answer(id_of(number), None, now=NOW)
     assert not made.observed.quarantine.ids
@@ -102,7 +102,7 @@ def test_an_inventory_that_lacks_it_proves_nothing() -> None:
     made.observed.take_part("", [], now=NOW)
     made.finish_inventory()
     assert verdict(made, 1) is Hold.QUARANTINED
-    assert made.observed.take_lookups(20) == [id_of(1)]
+    assert made.observed.lookups.take(20) == [id_of(1)]
     made.observed.answer(id_of(1), theirs(1), now=NOW)
     assert verdict(made, 1) is Hold.QUARANTINED
 
@@ -128,7 +128,7 @@ def test_what_its_owner_lets_go_leaves_the_quarantine(answer: Held | None, chang
     else:
         made.wake(LATER)
     if answer is None or way == "look-up":
-        assert made.observed.take_lookups(20) == [id_of(1)]
+        assert made.observed.lookups.take(20) == [id_of(1)]
         made.observed.answer(id_of(1), answer, now=LATER)
     assert not made.observed.quarantine.ids
     assert id_of(1) in made.agenda.dirty
@@ -141,13 +141,13 @@ def test_a_finding_that_nobody_reports_here_is_asked_for_as_well() -> None:
     made.observed.take_part("", [theirs(1)], now=NOW)
     made.finish_inventory()
     made.wake(LATER)
-    assert made.observed.take_lookups(20) == [id_of(1)]
+    assert made.observed.lookups.take(20) == [id_of(1)]
     made.observed.drop_lookup(id_of(1))
-    assert made.observed.take_lookups(20) == [id_of(1)]
+    assert made.observed.lookups.take(20) == [id_of(1)]
     made.observed.answer(id_of(1), None, now=LATER)
     assert not made.observed.quarantine.ids
     made.wake(LATER + 10**12)
-    assert made.observed.take_lookups(20) == []
+    assert made.observed.lookups.take(20) == []
 
 
 def test_an_adopted_uid_is_not_foreign() -> None:
@@ -193,7 +193,7 @@ def test_a_call_under_way_ends_before_it_is_left_alone() -> None:
     made.acknowledge(entry, Known(entry.digest, WALL, WALL, archived=False), now=NOW)
     assert verdict(made, 1) is Hold.QUARANTINED
     made.wake(LATER)
-    assert made.observed.take_lookups(20) == [id_of(1)]
+    assert made.observed.lookups.take(20) == [id_of(1)]
     made.observed.answer(
         id_of(1), Held(id_of(1), Known(entry.digest, WALL, WALL, archived=False), "uid-1", ORIGIN, "r1"), now=LATER
     )
