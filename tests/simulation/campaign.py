@@ -5,22 +5,15 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from itertools import repeat
 from multiprocessing import get_context
 
 from tests.simulation.faulty import STORIES
 from tests.simulation.oracle import PROMISES
-from tests.simulation.scenario import Scenario, shortest, simulate
+from tests.simulation.scenario import Scenario, Size, shortest
 from tests.simulation.stories import BROKEN
 from tests.simulation.world import Outcome
 
-KEPT = (
-    "api_down", "api_late", "api_refuses", "api_stalls", "audit_limit", "audit_stopped", "away", "break",
-    "clock_back", "constraint_again", "constraint_delete", "create", "cut", "delete", "end_namespace", "engine_stopped",
-    "exception", "expire", "fix", "hub_down", "hub_fails_some", "hub_lags", "hub_loses", "hub_throttles", "hub_unread",
-    "inject", "policy_edit", "replace", "rescan", "restart", "revive_namespace", "rollout", "scale_down", "scale_up",
-    "triage",
-)  # fmt: skip
-"""The kinds of actions with which today's core keeps its promise, in any order and number."""
 SHORTENED = 10
 """Failing seeds whose story is made short."""
 
@@ -31,13 +24,13 @@ def numbers(text: str) -> Iterator[int]:
         yield from range(int(first), int(last or first) + 1)
 
 
-def campaign(seeds: Sequence[int], kinds: Sequence[str], *, jobs: int, shorten: bool) -> int:
+def campaign(seeds: Sequence[int], kinds: Sequence[str], *, size: Size, jobs: int, shorten: bool) -> int:
     began = time.perf_counter()
     total, found = Outcome([], []), Counter[str]()
     allowed: Counter[str] = Counter()
     failing: list[int] = []
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        for done in as_completed([pool.submit(one, seed, tuple(kinds)) for seed in seeds]):
+        for done in as_completed([pool.submit(one, seed, tuple(kinds), size) for seed in seeds]):
             seed, outcome = done.result()
             total.days += outcome.days
             total.events += outcome.events
@@ -48,8 +41,9 @@ def campaign(seeds: Sequence[int], kinds: Sequence[str], *, jobs: int, shorten: 
             if outcome.broken:
                 failing.append(seed)
                 print(f"seed {seed}: {dict(Counter(b.promise for b in outcome.broken))}", flush=True)
-    for seed in sorted(failing)[:SHORTENED] if shorten else ():
-        _tell(seed, kinds)
+        told = sorted(failing)[:SHORTENED] if shorten else []
+        for text in pool.map(story, told, repeat(tuple(kinds)), repeat(size)):
+            print(text, flush=True)
     seconds = time.perf_counter() - began
     print(f"{len(seeds)} seeds, {len(failing)} broken {sorted(failing)[:40]}")
     print(
@@ -61,27 +55,24 @@ def campaign(seeds: Sequence[int], kinds: Sequence[str], *, jobs: int, shorten: 
     return 1 if failing else 0
 
 
-def one(seed: int, kinds: tuple[str, ...]) -> tuple[int, Outcome]:
+def one(seed: int, kinds: tuple[str, ...], size: Size) -> tuple[int, Outcome]:
     gc.set_threshold(100_000)  # a world is made of millions of small things that live to its end
     try:
-        outcome = simulate(seed, kinds)
+        outcome = Scenario.of(seed, kinds, size).play()
     except Exception as error:
         raise RuntimeError(f"seed {seed}: {error!r}") from error
     outcome.journal = []
     return seed, outcome
 
 
-def _tell(seed: int, kinds: Sequence[str]) -> None:
+def story(seed: int, kinds: tuple[str, ...], size: Size) -> str:
     """The shortest story that breaks what the whole one broke first."""
-    whole = Scenario.of(seed, kinds)
-    broken = whole.play().broken
-    promise = broken[0].promise
-    story = shortest(whole, lambda outcome: promise in outcome.promises)
-    print(f"\nseed {seed}, {len(whole.actions)} actions, shortest story:")
-    for action in story.actions:
-        print(f"  {action}")
-    for one in story.play().broken[:5]:
-        print(f"  -> {one}")
+    gc.set_threshold(100_000)
+    whole = Scenario.of(seed, kinds, size)
+    promise = whole.play().broken[0].promise
+    found = shortest(whole, lambda outcome: promise in outcome.promises)
+    lines = [f"\nseed {seed}, {len(whole.actions)} actions, shortest story:", *(f"  {one}" for one in found.actions)]
+    return "\n".join([*lines, *(f"  -> {one}" for one in found.play().broken[:5])])
 
 
 def tell(names: Sequence[str]) -> int:

@@ -1,6 +1,6 @@
 """What an API server serves, as its documents of discovery say it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -8,12 +8,17 @@ from policyhub.kube.connection import Refused
 from tests.simulation.kinds import Kind
 
 VERBS = ["create", "delete", "get", "list", "patch", "update", "watch"]
+MOST_PARTS = 3
+"""Of a path that is one of discovery."""
 
 
-def discovered(kinds: Mapping[Kind, bool], parts: list[str]) -> bytes | None:
-    """The document of a path in parts; None where the path is none of discovery. `kinds`: those that are served, each
-    with whether it is ending. Raises Refused (404).
+def discovered(serves: Callable[[], Mapping[Kind, bool]], parts: list[str]) -> bytes | None:
+    """The document of a path in parts; None where the path is none of discovery. `serves` tells the kinds that are
+    served, each with whether it is ending. Raises Refused (404).
     """
+    if len(parts) > MOST_PARTS:
+        return None
+    kinds = serves()
     match parts:
         case ["apis"]:
             names = dict.fromkeys(kind.group for kind in kinds if kind.group)

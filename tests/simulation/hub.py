@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from policyhub.hub.client import ImportResult
 from policyhub.hub.errors import AccessLost, Failure, Throttled, Unavailable
 from tests.simulation.kinds import Document
@@ -161,7 +163,7 @@ class Hub:
         lag = self.trouble("lag")
         moment = self.loop.elapsed - (lag.amount if lag is not None else 0.0)
         shown = (self._at(id_, moment) for id_ in sorted(self._versions))
-        return [copy.deepcopy(f) for f in shown if f is not None and _fits(f, filters)]
+        return [msgspec.json.decode(msgspec.json.encode(f)) for f in shown if f is not None and _fits(f, filters)]
 
     def page_seconds(self) -> float:
         slow = self.trouble("slow")

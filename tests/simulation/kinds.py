@@ -1,6 +1,7 @@
 """The kinds of objects that a simulated cluster has, and where they are served."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 Document = dict[str, Any]
@@ -16,11 +17,11 @@ class Kind:
     name: str
     namespaced: bool = True
 
-    @property
+    @cached_property
     def path(self) -> str:
         return f"{self.root}/{self.plural}"
 
-    @property
+    @cached_property
     def root(self) -> str:
         return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
 

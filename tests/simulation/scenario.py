@@ -25,24 +25,41 @@ from tests.simulation.oracle import when
 from tests.simulation.rules import Policy
 from tests.simulation.world import TENANT, Outcome, World, play
 
-BUSY_HOURS = (3.0, 16.0)
-QUIET_DAYS = 0.9
-"""More than the oracle waits for a finding that should end."""
 TOGETHER_SECONDS = 400.0
 """Troubles come together: some minutes lie between what happens around one of a few moments."""
-SETTLE_HOURS = 4.0
-"""Before anything happens: scans have seen everything once."""
+TURN_HOURS = 2.0
+"""Of quiet, between two looks of a person at what the guard holds."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How long a world is, and how much is in it."""
+
+    settle_hours: float
+    """Before anything happens: scans have seen everything once."""
+    busy_hours: tuple[float, float]
+    actions: tuple[int, int]
+    quiet_hours: float
+    namespaces: tuple[str, ...]
+    intervals: tuple[float, ...]
+    """Seconds between the scans of Kyverno, one of these."""
+
+
+LONG = Size(4.0, (3.0, 16.0), (3, 14), 20.0, ("shop", "team"), (3_600.0, 7_200.0, 21_600.0))
+"""Its quiet is longer than the oracle waits for a finding that should end."""
+SHORT = Size(2.0, (1.0, 3.0), (2, 7), 4.0, ("shop",), (1_800.0, 3_600.0))
+"""A fifth of the work: all promises but the one that what is gone ends."""
 
 
 @dataclass(frozen=True)
 class Action:
     at: float
-    """Seconds since the world's settling."""
+    """Seconds since the world's beginning."""
     kind: str
     number: int
 
     def __str__(self) -> str:
-        return f"{when(self.at + 3_600 * SETTLE_HOURS)} {self.kind}"
+        return f"{when(self.at)} {self.kind}"
 
 
 @dataclass(frozen=True)
@@ -50,48 +67,49 @@ class Scenario:
     seed: int
     actions: tuple[Action, ...]
     hours: float
+    size: Size = LONG
 
     @classmethod
-    def of(cls, seed: int, kinds: Sequence[str]) -> "Scenario":
+    def of(cls, seed: int, kinds: Sequence[str], size: Size = LONG) -> "Scenario":
         rng = random.Random(f"scenario {seed}")
-        hours = rng.uniform(*BUSY_HOURS)
-        number = rng.randint(3, 14)
-        moments = [rng.uniform(0, 3_600 * hours) for _ in range(1 + number // 4)]
+        hours = rng.uniform(*size.busy_hours)
+        number = rng.randint(*size.actions)
+        settled = 3_600 * size.settle_hours
+        moments = [settled + rng.uniform(0, 3_600 * hours) for _ in range(1 + number // 4)]
         chosen = sorted(
             (rng.choice(moments) + rng.expovariate(1 / TOGETHER_SECONDS), rng.choice(sorted(kinds)))
             for _ in range(number)
         )
-        return cls(seed, tuple(Action(at, kind, n) for n, (at, kind) in enumerate(chosen)), hours)
+        return cls(seed, tuple(Action(at, kind, n) for n, (at, kind) in enumerate(chosen)), hours, size)
 
     def play(self) -> Outcome:
         return play(self._story, seed=f"world {self.seed}")
 
     async def _story(self, world: World) -> None:
-        furnish(world, random.Random(f"furniture {self.seed}"))
+        furnish(world, random.Random(f"furniture {self.seed}"), self.size)
         world.start()
-        await world.after(hours=SETTLE_HOURS)
-        began = world.loop.elapsed
+        await world.after(hours=self.size.settle_hours)
         others: list[asyncio.Task[None]] = []
         for action in self.actions:
-            await asyncio.sleep(max(0.0, began + action.at - world.loop.elapsed))
+            await asyncio.sleep(max(0.0, action.at - world.loop.elapsed))
             world.stir()
             done = KINDS[action.kind](world, random.Random(f"{self.seed} {action.number}"))
             if done is not None:
                 others.append(world.loop.create_task(_finish(done)))
         for other in others:
             await other
-        await asyncio.sleep(max(0.0, began + 3_600 * self.hours - world.loop.elapsed))
-        await quiet(world)
+        await asyncio.sleep(max(0.0, 3_600 * (self.size.settle_hours + self.hours) - world.loop.elapsed))
+        await quiet(world, self.size.quiet_hours)
 
 
 async def _finish(work: Awaitable[None]) -> None:
     await work
 
 
-def furnish(world: World, rng: random.Random) -> None:
+def furnish(world: World, rng: random.Random, size: Size = LONG) -> None:
     """A cluster of a dozen workloads, some flawed, and engines with policies and paces of their own."""
     cluster, kyverno = world.cluster, world.kyverno
-    for namespace in ("shop", "team"):
+    for namespace in size.namespaces:
         cluster.namespace(namespace)
         for number in range(rng.randint(2, 4)):
             cluster.deploy(Workload(DEPLOYMENT, namespace, f"web-{number}", _flaws(rng), replicas=rng.randint(1, 3)))
@@ -102,7 +120,7 @@ def furnish(world: World, rng: random.Random) -> None:
         cluster.deploy(Workload(CONFIGMAP, namespace, "settings", {"secret"}))
         cluster.deploy(Workload(POD, namespace, "debug", {"caps"}))
     cluster.namespace(TENANT)
-    kyverno.interval = rng.choice((3_600.0, 7_200.0, 21_600.0))
+    kyverno.interval = rng.choice(size.intervals)
     kyverno.duration = kyverno.interval * rng.uniform(0.05, 0.9)
     kyverno.order = rng.choice(("any", "any", "pods", "controllers"))
     kyverno.add(Policy("caps", "caps", "caps", title="Drop capabilities", severity="high"))
@@ -121,18 +139,14 @@ def _flaws(rng: random.Random) -> set[str]:
     return {flaw for flaw in FLAWS[:3] if rng.random() < 0.4}
 
 
-async def quiet(world: World) -> None:
-    """Days without faults. A person approves of what the guard holds where it is true that all of it is gone."""
-    for _ in range(int(QUIET_DAYS * 12)):
-        await world.after(hours=2)
+async def quiet(world: World, hours: float) -> None:
+    """Hours without faults. A person approves of what the guard holds where it is true that all of it is gone."""
+    for _ in range(round(hours / TURN_HOURS)):
+        await world.after(hours=TURN_HOURS)
         for source in sorted(world.product.guarded()):
             if not world.oracle.mistaken(source):
                 world.product.approve(source)
                 world.disturb()
-
-
-def simulate(seed: int, kinds: Sequence[str]) -> Outcome:
-    return Scenario.of(seed, kinds).play()
 
 
 def shortest(scenario: Scenario, fails: Callable[[Outcome], bool]) -> Scenario:

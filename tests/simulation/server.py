@@ -287,8 +287,8 @@ class Server:
 
     def answer(self, path: str, params: dict[str, str]) -> bytes:
         parts = path.strip("/").split("/")
-        kinds = {shelf.kind: not self.serves(shelf.kind) for shelf in self.shelves.values()}
-        if (document := discovered(kinds, parts)) is not None:
+        shelves = self.shelves.values()
+        if (document := discovered(lambda: {s.kind: not self.serves(s.kind) for s in shelves}, parts)) is not None:
             return document
         shelf, namespace, name = self._place(path)
         if name:
