@@ -8,6 +8,7 @@ import sys
 
 from tests.simulation.campaign import campaign, numbers, tell
 from tests.simulation.faults import KINDS
+from tests.simulation.mends import missed
 from tests.simulation.scenario import LONG, SHORT
 from tests.simulation.stories import table
 
@@ -26,6 +27,9 @@ def main() -> int:
     parser.add_argument(
         "--whole", action="store_true", help="print which seeds fail, without the shortest story of each"
     )
+    parser.add_argument(
+        "--mends", action="store_true", help="take each mend out: its stories must break a promise then"
+    )
     parser.add_argument("--list", action="store_true", help="kinds of actions, and stories")
     options = parser.parse_args()
     if options.list:
@@ -33,6 +37,10 @@ def main() -> int:
         print("stories:\nname, rows, the right outcome")
         print(table())
         return 0
+    if options.mends:
+        lines = missed(jobs=options.jobs)
+        print("\n".join(lines) or "each mend is missed when it is taken out")
+        return int(bool(lines))
     if options.story:
         return tell(options.story)
     wanted = set(options.only) if options.only else set(KINDS)

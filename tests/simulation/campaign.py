@@ -8,9 +8,9 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from itertools import repeat
 from multiprocessing import get_context
 
-from tests.simulation.faulty import STORIES
 from tests.simulation.oracle import PROMISES
 from tests.simulation.scenario import Scenario, Size, shortest
+from tests.simulation.starts import STORIES
 from tests.simulation.stories import BROKEN
 from tests.simulation.world import Outcome
 

@@ -4,12 +4,12 @@ from tests.simulation import tenants
 from tests.simulation.auditors import Constraint
 from tests.simulation.cluster import Workload
 from tests.simulation.kinds import (
-    CLUSTER_POLICY,
     CLUSTER_POLICY_REPORT,
     CLUSTER_REPORT,
     CONFIGMAP,
     CRONJOB,
     DEPLOYMENT,
+    POD,
     POLICY_REPORT,
     REPORT,
     SERVICE,
@@ -131,7 +131,8 @@ async def uninstalled(world: World) -> None:
     await world.after(hours=6)
     world.product.approve("kyverno")
     world.stir()
-    await world.after(days=2)
+    await world.after(hours=6)
+    world.oracle.approved(world.loop.elapsed, "kyverno")
 
 
 @story("4")
@@ -160,15 +161,6 @@ async def pass_before_pods(world: World) -> None:
     await world.after(hours=6)
 
 
-@story("5")
-async def policies_refused(world: World) -> None:
-    """One 403 on policy objects at a start: nothing is sent."""
-    await settle(world, *many(DEPLOYMENT, 5, "caps"))
-    world.api("403", CLUSTER_POLICY.path, seconds=30)
-    await world.restart()
-    await world.after(hours=3)
-
-
 @story("6", results=["fail"])
 async def error_unwanted(world: World) -> None:
     """Results `error` are not asked for: a policy that cannot be evaluated ends no finding."""
@@ -176,15 +168,6 @@ async def error_unwanted(world: World) -> None:
     world.kyverno.erring |= {"caps", "ports"}
     world.kyverno.rescan()
     await world.after(hours=5)
-
-
-@story("7")
-async def slow_listing(world: World) -> None:
-    """A restart whose listing is slower than the inventory: nothing is sent."""
-    await settle(world, *many(DEPLOYMENT, 25, "caps"))
-    world.api("slow", POLICY_REPORT.path, seconds=900)
-    await world.restart()
-    await world.after(hours=2)
 
 
 @story("8")
@@ -203,6 +186,7 @@ async def tenant_freshest(world: World) -> None:
 @story("8 16")
 async def tenant_unreadable(world: World) -> None:
     """One unreadable report of a tenant: what is deleted elsewhere while the operator is away is archived."""
+    world.forbid(SERVICE.path)  # else the API server would tell that it is deleted
     target = Workload(SERVICE, "shop", "target", {"nodeport"})
     await settle(world, target)
     tenants.unreadable(world.server)
@@ -213,13 +197,30 @@ async def tenant_unreadable(world: World) -> None:
 
 @story("8")
 async def tenant_passes(world: World) -> None:
-    """A forged `pass` about an object of another namespace ends nothing."""
+    """A forged `pass` about an object of another namespace ends nothing, also where its own report was wiped."""
     target = web("caps", "probes")
     await settle(world, target)
     tenants.passes(world.server, target)
     await world.after(hours=3)
     await world.restart()
     await world.after(hours=3)
+    world.kyverno.running = False
+    world.kyverno.wipe()
+    await world.after(minutes=1)
+    tenants.passes(world.server, target)
+    await world.after(hours=2)
+
+
+@story("8")
+async def tenant_inflates(world: World) -> None:
+    """A tenant has 100 findings by a forged report; the reports of another namespace are wiped: nothing is archived."""
+    world.forbid(SERVICE.path)  # else the API server would tell that they exist
+    await settle(world, *many(SERVICE, 25, "nodeport"))
+    tenants.claims(world.server, 100)
+    await world.after(minutes=5)
+    world.kyverno.running = False
+    world.kyverno.wipe()
+    await world.after(hours=4)
 
 
 @story("9")
@@ -231,8 +232,7 @@ async def tenant_revision(world: World) -> None:
     await world.restart()
     await world.after(minutes=10)
     world.cluster.change(target, add="probes")
-    target.sidecar.add("caps")
-    world.cluster.deploy(Workload(DEPLOYMENT, "shop", "fresh", {"caps"}))
+    world.cluster.deploy(Workload(DEPLOYMENT, "shop", "fresh", sidecar={"caps"}))
     await world.after(hours=5)
 
 
@@ -252,32 +252,6 @@ async def migrated(world: World) -> None:
     world.loop.call_later(30, lambda: world.cluster.change(target, remove="probes"))
     await world.restart(pause=300)
     await world.after(days=2)
-
-
-@story("11")
-async def guard_over_restart(world: World) -> None:
-    """Half of the reports are gone, the guard holds; a restart with a slow inventory releases nothing."""
-    await settle(world, *many(SERVICE, 70, "nodeport"), *many(SERVICE, 60, "nodeport", namespace="team"))
-    world.kyverno.running = False
-    for document in list(world.server.all(POLICY_REPORT)):
-        if document["metadata"]["namespace"] == "shop":
-            world.server.delete(POLICY_REPORT, "shop", document["metadata"]["name"])
-    await world.after(hours=1)
-    world.aws("slow", seconds=7_200, amount=75)
-    await world.restart()
-    await world.after(hours=4)
-
-
-@story("12")
-async def clock_ahead(world: World) -> None:
-    """A start with a clock 40 days ahead that is put right a second later: nothing is sent."""
-    await settle(world, *many(SERVICE, 3, "nodeport"))
-    world.product.skew_ms = 40 * 86_400_000
-    await world.product.stop()
-    world.product.start()
-    await world.after(seconds=1)
-    world.product.skew_ms = 0
-    await world.after(minutes=10)
 
 
 @story("13")
@@ -361,30 +335,6 @@ async def rule_called_cronjob(world: World) -> None:
     await world.after(hours=2)
 
 
-@story("20")
-async def restart_under_lag(world: World) -> None:
-    """A restart while GetFindings is a minute behind: nothing is sent again, no CreatedAt moves."""
-    await settle(world)
-    world.aws("lag", seconds=1_200, amount=60)
-    for workload in many(SERVICE, 20, "nodeport"):
-        world.cluster.deploy(workload)
-    while not any(one.at > world.loop.elapsed - 5 and one.outcome == "new" for one in world.hub.journal):
-        await world.after(seconds=1)
-    await world.after(seconds=3)
-    await world.restart()
-    await world.after(hours=3)
-
-
-@story("21")
-async def unread_at_start(world: World) -> None:
-    """GetFindings is refused for half an hour at a start: sent again unchanged at most, with the same CreatedAt."""
-    await settle(world, *many(SERVICE, 5, "nodeport"))
-    await world.after(hours=2.5)
-    world.aws("unread", seconds=1_800)
-    await world.restart()
-    await world.after(hours=3)
-
-
 @story("23")
 async def failed_by_name(world: World) -> None:
     """A new finding is failed by name until its violation is gone: none is created, ARCHIVED or otherwise."""
@@ -394,6 +344,32 @@ async def failed_by_name(world: World) -> None:
     await world.after(minutes=5)
     world.cluster.delete(target)
     await world.after(hours=6)
+
+
+@story("24")
+async def back_in_flight(world: World) -> None:
+    """A violation comes back while the answers to its archive are lost: active again within the hour."""
+    target = Workload(SERVICE, "shop", "target", {"nodeport"})
+    await settle(world, target)
+    world.aws("lose", seconds=300, amount=1.0)
+    world.cluster.change(target, remove="nodeport")
+    while not any(one.outcome == "archived" for one in world.hub.journal):
+        await world.after(seconds=1)
+    world.cluster.change(target, add="nodeport")
+    await world.after(hours=4)
+
+
+@story("18")
+async def pods_of_another_cluster(world: World) -> None:
+    """Another cluster answers, first the watch of Pods: what only Pods violated is not archived."""
+    target = web("caps", sidecar="caps")
+    await settle(world, target)
+    world.cluster.change(target, remove="caps")
+    await world.after(hours=3)
+    world.oracle.replaced = True
+    world.kyverno.running = False
+    world.server.replace(cut=POD.path)
+    await world.after(hours=3)
 
 
 __all__ = ["STORIES"]

@@ -33,7 +33,8 @@ VERSIONS = 12
 class Trouble:
     """What calls meet from `start` to `end`: `throttle` and `lose` (each call by chance; lose: written, and the answer
     is lost), `fail` (single findings, by name), `down` (nothing is taken nor told), `disabled`, `unread` (GetFindings
-    is refused), `slow` (each reading takes `amount` seconds), `lag` (reads are `amount` seconds behind).
+    is refused), `slow` (each reading takes `amount` seconds, and is as old when it comes), `lag` (reads are `amount`
+    seconds behind).
     """
 
     how: str
@@ -159,9 +160,11 @@ class Hub:
         throttle = self.trouble("throttle")
         if throttle is not None and self.rng.random() < throttle.amount:
             raise Throttled("too many requests", code="TooManyRequestsException")
+        slow = self.trouble("slow")
+        asked = self.loop.elapsed
         await asyncio.sleep(self.page_seconds())
         lag = self.trouble("lag")
-        moment = self.loop.elapsed - (lag.amount if lag is not None else 0.0)
+        moment = (asked if slow is not None else self.loop.elapsed) - (lag.amount if lag is not None else 0.0)
         shown = (self._at(id_, moment) for id_ in sorted(self._versions))
         return [msgspec.json.decode(msgspec.json.encode(f)) for f in shown if f is not None and _fits(f, filters)]
 

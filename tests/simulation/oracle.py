@@ -220,6 +220,14 @@ class Oracle:
             excused = not (EXCUSES if said else EXCUSES | UNSAID).isdisjoint(conditions)
             self._once(now, "endless", f"{violation}: gone since {when(gone)}", open_=not excused)
 
+    def approved(self, now: float, source: str) -> None:
+        """At the end of a story in which a person has approved of what an engine lost: then nothing excuses a finding
+        of it that is active although it is gone.
+        """
+        for violation in sorted({violation_of(finding) for finding in self.hub.active()}):
+            if violation.source == source and self.truth.gone_since(violation) is not None:
+                self._note(now, "endless", f"{violation}: approved, and still active")
+
     def _once(self, now: float, promise: str, what: str, *, open_: bool) -> None:
         key = promise, what
         if open_ and key not in self._open:

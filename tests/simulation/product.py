@@ -9,6 +9,7 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, cast
 
 import structlog
@@ -60,11 +61,36 @@ class Product:
         self.starts = 0
         self.started = 0.0
         self._settings = Settings()
+        self._site: Site | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._conditions: dict[str, Condition] = {}
 
     def wall(self) -> WallMs:
         return WallMs(self.loop.wall_ms + self.skew_ms)
+
+    async def respec(self, **spec: Any) -> None:
+        """The MonitoredCluster's spec is another: the process goes on, with a new data plane."""
+        self.spec |= spec
+        self.conditions()
+        engine, plane = self._tasks
+        plane.cancel()
+        await asyncio.gather(plane, return_exceptions=True)
+        assert self._site is not None
+        site = replace(self._site, monitored=self._monitored())
+        self.plane = DataPlane(site, connect=self._connect)
+        self._tasks = [engine, self.loop.create_task(self.plane.run())]
+
+    def _monitored(self) -> MonitoredCluster:
+        told = [condition.model_dump(mode="json", by_alias=True) for condition in self._conditions.values()]
+        body = {
+            "metadata": {"name": "alpha", "uid": "mc", "annotations": dict(self.annotations)},
+            "spec": self.spec,
+            "status": {"conditions": told},
+        }
+        return MonitoredCluster.model_validate(body)
+
+    async def _connect(self) -> RealConnection:
+        return cast(RealConnection, Connection(self.server))
 
     def start(self) -> None:
         self.starts += 1
@@ -82,17 +108,8 @@ class Product:
             hub=client, hub_name="hub", metrics=metrics, now=now, wall=self.wall, clock=self.loop.time, rng=rng
         )
 
-        async def connect() -> RealConnection:
-            return cast(RealConnection, Connection(self.server))
-
-        told = [condition.model_dump(mode="json", by_alias=True) for condition in self._conditions.values()]
-        body = {
-            "metadata": {"name": "alpha", "uid": "mc", "annotations": dict(self.annotations)},
-            "spec": self.spec,
-            "status": {"conditions": told},
-        }
-        site = Site(
-            monitored=MonitoredCluster.model_validate(body),
+        self._site = Site(
+            monitored=self._monitored(),
             account=ACCOUNT,
             region=REGION,
             hub=client,
@@ -104,7 +121,7 @@ class Product:
             rng=rng,
             predecessor=Predecessor(started=self.wall()),
         )
-        self.plane = DataPlane(site, connect=connect)
+        self.plane = DataPlane(self._site, connect=self._connect)
         self._tasks = [self.loop.create_task(self.engine.run()), self.loop.create_task(self.plane.run())]
 
     async def stop(self) -> None:

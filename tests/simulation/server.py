@@ -234,15 +234,15 @@ class Server:
         for stored in list(shelf.objects.values()) if shelf else ():
             yield stored.document
 
-    def replace(self) -> None:
-        """Another cluster answers at the address."""
+    def replace(self, *, cut: str = "") -> None:
+        """Another cluster answers at the address. Watches of other paths than `cut…` stay with the former one."""
         self._generation += 1
         self.version = 50 + self._generation
         self.shelves.clear()
         self._ending.clear()
         self._owned.clear()
         self._tokens.clear()
-        for watcher in list(self.watchers):
+        for watcher in [watcher for watcher in self.watchers if watcher.kind.path.startswith(cut)]:
             watcher.cut("connection reset")
         self._start()
 

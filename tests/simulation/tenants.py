@@ -36,6 +36,15 @@ def unreadable(server: Server) -> None:
     _write(server, POLICY_REPORT, "cut", [{"policy": 7, "result": "fail"}], scope=scope, summary={"error": 9})
 
 
+def claims(server: Server, number: int) -> None:
+    """A report of so many violations, with the engine's name."""
+    about = [
+        {"apiVersion": "v1", "kind": "ConfigMap", "name": f"made-{n}", "namespace": NAMESPACE_NAME}
+        for n in range(number)
+    ]
+    _write(server, POLICY_REPORT, "many", [_result(server, "caps", "fail", resources=[one]) for one in about])
+
+
 def passes(server: Server, workload: Workload) -> None:
     """A `pass` about an object of another namespace."""
     about = {
@@ -56,4 +65,4 @@ def revision(server: Server) -> None:
     server.put(REPLICASET, "evil", NAMESPACE_NAME, metadata={"annotations": annotations})
 
 
-__all__ = ["OPEN", "freshest", "passes", "revision", "unreadable"]
+__all__ = ["OPEN", "claims", "freshest", "passes", "revision", "unreadable"]

@@ -7,12 +7,14 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from tests.simulation.faults import KINDS
-from tests.simulation.faulty import STORIES
+from tests.simulation.mends import MENDS, table
 from tests.simulation.scenario import SHORT, Action, Scenario, shortest
+from tests.simulation.starts import STORIES
 from tests.simulation.stories import BROKEN
 from tests.simulation.world import Outcome
 
@@ -46,6 +48,19 @@ def test_no_promise_is_broken(arguments: tuple[str, ...]) -> None:
 def test_stories_come_out_right() -> None:
     """Each named story that is not listed as broken has the right outcome."""
     print(simulate("--story", "holding"))
+
+
+def test_each_mend_is_missed() -> None:
+    """What a row of the table of faults is mended by, taken out: its stories break the promise of that row."""
+    print(simulate("--mends"))
+
+
+def test_the_mends_are_as_documented() -> None:
+    """The README has the table of mends, and each row of the table of faults has a story or is named with its test."""
+    readme = (Path(__file__).parent / "README.md").read_text()
+    assert table() in readme
+    told = {row for mend in MENDS for row in mend.rows.split()}
+    assert {row for row in map(str, range(1, 25)) if f"\n| {row} | " not in readme} <= told
 
 
 def test_broken_stories_exist() -> None:

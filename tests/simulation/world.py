@@ -1,6 +1,7 @@
 """Everything together: cluster, engines, hub, people, faults, the operator, and the oracle that watches them."""
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -142,6 +143,10 @@ class World:
         self.server.troubles.append(Trouble(prefix, how, now, now + seconds))
         self.disturb(seconds)
 
+    def forbid(self, *prefixes: str) -> None:
+        """The operator's role lacks them, from the beginning and for ever: that is no fault."""
+        self.server.troubles += [Trouble(prefix, "403", 0.0, math.inf) for prefix in prefixes]
+
     def aws(self, how: str, *, seconds: float, amount: float = 0.5) -> None:
         now = self.loop.elapsed
         self.hub.troubles.append(HubTrouble(how, now, now + seconds, amount))
@@ -161,7 +166,7 @@ class World:
 
     def calm_since(self) -> float:
         now = self.loop.elapsed
-        ends = [t.end for t in self.server.troubles if t.start <= now]
+        ends = [t.end for t in self.server.troubles if t.start <= now and t.end < math.inf]
         ends += [t.end for t in self.hub.troubles if t.start <= now]
         if not self.product.running or not (self.kyverno.running or self.uninstalled):
             return now

@@ -1,0 +1,120 @@
+"""Stories of the operator's own starts: restarts, changes of its spec, inventories that come late, wrong clocks. The
+docstring is the right outcome.
+"""
+
+from tests.simulation.faulty import STORIES
+from tests.simulation.kinds import CLUSTER_POLICY, DEPLOYMENT, POLICY_REPORT, SERVICE
+from tests.simulation.rules import Policy
+from tests.simulation.stories import many, settle, story, web
+from tests.simulation.world import World
+
+
+@story("5")
+async def policies_refused(world: World) -> None:
+    """One 403 on policy objects at a start: nothing is sent."""
+    await settle(world, *many(DEPLOYMENT, 5, "caps"))
+    world.api("403", CLUSTER_POLICY.path, seconds=30)
+    await world.restart()
+    await world.after(hours=3)
+
+
+@story("7")
+async def slow_listing(world: World) -> None:
+    """A restart whose listing is slower than the inventory: nothing is sent."""
+    await settle(world, *many(DEPLOYMENT, 25, "caps"))
+    world.api("slow", POLICY_REPORT.path, seconds=900)
+    await world.restart()
+    await world.after(hours=2)
+
+
+@story("4")
+async def pass_from_inventory(world: World) -> None:
+    """A start when a Deployment's pass is reported, and its Pods, whose sidecar violates, are not: stays active."""
+    world.kyverno.add(Policy("caps", "caps", "caps", admission=False))
+    await settle(world, web(sidecar="caps"))
+    world.kyverno.order = "controllers"
+    world.kyverno.duration = 3 * 3_600
+    world.kyverno.wipe()
+    world.kyverno.rescan()
+    await world.restart(pause=4_200)
+    await world.after(hours=4)
+
+
+@story("11")
+async def guard_over_restart(world: World) -> None:
+    """Half of the reports are gone, the guard holds; a restart with a slow inventory releases nothing."""
+    world.forbid(SERVICE.path)  # else the API server would tell that they exist
+    await settle(world, *many(SERVICE, 70, "nodeport"), *many(SERVICE, 60, "nodeport", namespace="team"))
+    world.kyverno.running = False
+    for document in list(world.server.all(POLICY_REPORT)):
+        if document["metadata"]["namespace"] == "shop":
+            world.server.delete(POLICY_REPORT, "shop", document["metadata"]["name"])
+    await world.after(hours=1)
+    world.aws("slow", seconds=7_200, amount=250)
+    await world.restart()
+    await world.after(hours=4)
+
+
+@story("12")
+async def clock_ahead(world: World) -> None:
+    """A start with a clock 40 days ahead that is put right five minutes later: nothing is sent."""
+    await settle(world, *many(SERVICE, 3, "nodeport"))
+    world.product.skew_ms = 40 * 86_400_000
+    await world.product.stop()
+    world.product.start()
+    await world.after(minutes=5)
+    world.product.skew_ms = 0
+    await world.after(minutes=10)
+
+
+@story("18")
+async def inventory_overtaken(world: World) -> None:
+    """An inventory takes forty minutes, and is as old when it comes: what was sent since is not sent again."""
+    await settle(world, web("caps"), *many(SERVICE, 3, "nodeport"))
+    world.aws("slow", seconds=3 * 3_600, amount=2_400)
+    world.aws("disabled", seconds=840)  # its end begins an inventory
+    await world.after(minutes=25)
+    world.kyverno.policies["caps"].title = "Drop all capabilities"
+    world.kyverno.add(world.kyverno.policies["caps"])
+    await world.after(hours=4)
+
+
+@story("20")
+async def restart_under_lag(world: World) -> None:
+    """A restart while GetFindings is a minute behind: nothing is sent again, no CreatedAt moves."""
+    await settle(world)
+    world.aws("lag", seconds=1_200, amount=60)
+    for workload in many(SERVICE, 20, "nodeport"):
+        world.cluster.deploy(workload)
+    while not any(one.at > world.loop.elapsed - 5 and one.outcome == "new" for one in world.hub.journal):
+        await world.after(seconds=1)
+    await world.after(seconds=3)
+    await world.restart()
+    await world.after(hours=3)
+
+
+@story("20")
+async def spec_under_lag(world: World) -> None:
+    """A spec changes while GetFindings is a minute behind: nothing is sent again, no CreatedAt moves."""
+    await settle(world)
+    world.aws("lag", seconds=1_200, amount=60)
+    for workload in many(SERVICE, 20, "nodeport"):
+        world.cluster.deploy(workload)
+    while not any(one.at > world.loop.elapsed - 5 and one.outcome == "new" for one in world.hub.journal):
+        await world.after(seconds=1)
+    await world.after(seconds=3)
+    await world.product.respec(archiveDelay="15m")
+    await world.after(hours=3)
+
+
+@story("21")
+async def unread_at_start(world: World) -> None:
+    """GetFindings is refused for half an hour at a start: sent again unchanged at most, with the same CreatedAt."""
+    await settle(world, *many(SERVICE, 5, "nodeport"))
+    await world.after(hours=2.5)
+    world.aws("unread", seconds=1_800)
+    await world.restart()
+    await world.after(hours=3)
+
+
+__all__ = ["STORIES"]

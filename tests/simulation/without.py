@@ -1,0 +1,163 @@
+"""What parts of the product were without a mend: the patches of `mends`. Each takes the place of a function or method
+and has its arguments; the true one is a default.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from policyhub.cluster import inventory, sources
+from policyhub.cluster.coverage import Coverage, coverage
+from policyhub.cluster.superseded import Superseded
+from policyhub.hub.errors import Failure
+from policyhub.kube.intake import Intake as Reading
+from policyhub.sources.speaker import Speaker
+from policyhub.sources.violation import SourceKey, Subject
+from policyhub.sync import grading, reference
+from policyhub.sync.delivery import Delivery
+from policyhub.sync.desired import Desired
+from policyhub.sync.entry import Entry, Known, Loss
+from policyhub.sync.evidence import Sources
+from policyhub.sync.existence import Answer, Presence
+from policyhub.sync.guard import Guard, trips
+from policyhub.sync.intake import Intake
+from policyhub.sync.ledger import Ledger
+from policyhub.sync.observed import Observed
+from policyhub.sync.plan import Evidence
+from policyhub.sync.rollup import Rollup
+from policyhub.sync.shipment import Shipment
+
+
+def always(value: object) -> Callable[..., Any]:
+    return lambda *_args, **_more: value
+
+
+def uncounted(*args: Any, of_report: Callable[..., Evidence] = grading._of_report, **more: Any) -> Evidence:
+    return msgspec.structs.replace(of_report(*args, **more), lost=False)
+
+
+def forget_superseded(self: sources.Sources, disconnect: Callable[..., None] = sources.Sources.disconnect) -> None:
+    disconnect(self)
+    self.superseded = Superseded()
+    self._ledger.supersede(frozenset(), now=self._site.now())
+
+
+def all_listed(*args: Any, **more: Any) -> Coverage:
+    return msgspec.structs.replace(coverage(*args, **more), all_listed=True)
+
+
+def policy_there(entry: Entry, *, sources: Sources, since: int) -> Answer:
+    return Answer(Presence.THERE, since)
+
+
+def note_anywhere(self: Superseded, *said: Any, note: Callable[..., None] = Superseded.note) -> None:
+    group, engine, _, at = said
+    note(self, group, engine, "", at)
+
+
+def counts_anywhere(self: Desired, source: str, key: SourceKey) -> bool:
+    return (source, key.group, "") not in self.superseded
+
+
+def supersede_anywhere(self: Desired, superseded: frozenset[tuple[str, str, str]], *, now: int) -> None:
+    self.superseded = superseded
+    for entry in [entry for entry in self._entries.values() if entry.calls]:
+        self._recompute(entry, loss=Loss.SILENT, now=now)
+
+
+def misses_anywhere(self: Sources, entry: Entry) -> bool:
+    return bool(self.unreadable.get(entry.origin)) or any(origin == entry.origin for origin, _ in self._incomplete_in)
+
+
+def trips_anywhere(self: Guard, unit: tuple[str, str], wide: dict[str, str] | None = None) -> str:
+    return trips(self.lost(unit[0]), self.active(unit[0]))
+
+
+def any_subject(self: Speaker, ref: Any, problems: list[str], subject: Callable[..., Any] = Speaker._subject) -> Any:
+    """Also of another namespace than the report's."""
+    own = self._namespace
+    self._namespace = (own and ref.namespace) or own
+    try:
+        return subject(self, ref, problems)
+    finally:
+        self._namespace = own
+
+
+def revision(annotations: dict[str, str]) -> int:
+    return int(next((annotations[key] for key in reference._REVISIONS if key in annotations), "0"))
+
+
+def take(self: Reading, raw: msgspec.Raw, take: Callable[[msgspec.Raw], None]) -> None:
+    take(raw)
+
+
+def clear_there(
+    self: Intake, ids: Any, *, key: SourceKey, times: Any, clear: Callable[..., None] = Intake._clear
+) -> None:
+    before = {id_: self._entries[id_].origin for id_ in ids if id_ in self._entries}
+    clear(self, before, key=key, times=times)
+    for id_, origin in before.items():
+        self._entries[id_].origin = origin
+
+
+def reported_there(
+    self: Sources, key: SourceKey, reported: Callable[..., list[str]] = Sources.reported, **more: Any
+) -> list[str]:
+    before = {id_: entry.origin for id_, entry in self._entries.items()}
+    heard = reported(self, key, **more)
+    for id_ in heard:
+        self._entries[id_].origin = before[id_]
+    return heard
+
+
+def whole(self: Observed, init: Callable[..., None] = Observed.__init__, **more: Any) -> None:
+    init(self, **more)
+    self.whole = True
+
+
+def aged_by_start(
+    self: Ledger, entry: Entry, *, now: int, wall: int, evidence: Callable[..., Evidence] = Ledger.evidence, **more: Any
+) -> Evidence:
+    return evidence(self, entry, now=now, wall=now, **more)
+
+
+def unreported_by_engine(
+    self: Rollup, source: str, policy: str, of: Subject, unreported: Callable[..., bool] = Rollup.unreported
+) -> bool:
+    return unreported(self, source, "", of)
+
+
+async def holds(self: inventory.InventoryReader) -> bool:
+    return True
+
+
+def rule_of(source: str, rule: str, subject: Subject) -> str:
+    return rule.removeprefix("autogen-").removeprefix("cronjob-")
+
+
+def as_read(
+    self: Observed,
+    digits: str,
+    findings: Any,
+    *,
+    now: int,
+    began: int | None = None,
+    take_part: Callable[..., None] = Observed.take_part,
+) -> None:
+    take_part(self, digits, findings, now=now)
+
+
+def give_up(self: Observed, *, cautious: bool = False, give_up: Callable[..., None] = Observed.give_up) -> None:
+    give_up(self)
+
+
+def maybe_written(
+    self: Delivery, s: Shipment, failure: Failure, *, refuse: Callable[..., None] = Delivery.refuse, **more: float
+) -> None:
+    refuse(self, s, failure, **more)
+    s.feed.ledger.observed.unanswered(s.entry, s.known)
+
+
+def not_written(self: Ledger, entry: Entry, known: Known) -> None:
+    self.release(entry)
