@@ -13,7 +13,10 @@ from dataclasses import dataclass
 from tests.simulation.cluster import Cluster
 from tests.simulation.kinds import (
     CONFIGMAP,
+    JOB,
+    POD,
     POLICY_REPORT,
+    REPLICASET,
     REPORTED,
     SERVICE,
     STATEFULSET,
@@ -25,6 +28,7 @@ from tests.simulation.kinds import (
 from tests.simulation.rules import GATEKEEPER, TRIVY, Policy, Violation, subject
 from tests.simulation.server import stamp
 
+OWNED = (POD, REPLICASET, JOB)
 Listed = tuple[str, str, str, str, str]
 """Group, version, kind, namespace, name: the order of a list."""
 
@@ -80,12 +84,15 @@ class Gatekeeper:
                 yield constraint.kind.name, constraint.name
 
     def claims(self, *, templates: bool = False) -> Iterator[Violation]:
+        """What its lists say now; of objects that are gone as well, if `templates` are asked for."""
         for name, listed in self._listed.items():
             constraint = self.constraints.get(name)
             for _, _, kind_name, namespace, object_ in listed if constraint else ():
                 kind = next(k for k in REPORTED if k.name == kind_name)
                 stored = self.server.get(kind, namespace, object_)
                 about = subject(self.server, stored.document) if stored is not None else None
+                if stored is None and templates and kind not in OWNED:
+                    about = kind.name, namespace, object_
                 if about is not None and constraint is not None:
                     yield Violation(GATEKEEPER, constraint.kind.name, name, *about)
 

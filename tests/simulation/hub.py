@@ -70,6 +70,8 @@ class Hub:
         self.journal: list[Import] = []
         self.troubles: list[Trouble] = []
         self.calls = 0
+        self.emptied = self.told = -1.0
+        """When it was emptied, and when it last said that it was not enabled."""
         self.on_import: Callable[[Import], None] = lambda _import: None
         self.customers: dict[str, Document] = {}
         """What analysts and automation have set, by finding and attribute, as it should be now."""
@@ -112,6 +114,7 @@ class Hub:
         if self.trouble("down") is not None:
             raise Unavailable("500", code="InternalException")
         if self.trouble("disabled") is not None:
+            self.told = self.loop.elapsed
             raise AccessLost("NotEnabled", "not subscribed to AWS Security Hub", code="InvalidAccessException")
 
     def _store(self, body: Document, *, answered: bool, call: int) -> None:
@@ -189,6 +192,7 @@ class Hub:
 
     def empty(self) -> None:
         """All findings are gone: it was disabled and enabled again."""
+        self.emptied = self.loop.elapsed
         for id_ in list(self.stored):
             self._write(id_, None)
         self.customers.clear()

@@ -62,6 +62,8 @@ class Kyverno:
         """Which objects a scan visits first: `any`, `pods` (Pods before their controllers), `controllers`."""
         self.on_denial: Callable[[Violation], None] = lambda _violation: None
         """Told when it reports of an object that a violation is not there."""
+        self.on_silence: Callable[[Violation], None] = lambda _violation: None
+        """Told when it cannot tell whether there is one, and is as silent as about what is clean."""
         self._results: dict[str, _Results] = {}
         self._again = asyncio.Event()
 
@@ -186,8 +188,12 @@ class Kyverno:
                 results.of[policy.name] = SCORES[policy.name in violated], now
         self._write(stored.uid)
         for name, (result, _) in results.of.items():
-            if result in {"pass", "skip"} and (violation := self._of(stored.uid, results, name)) is not None:
+            if (violation := self._of(stored.uid, results, name)) is None:
+                continue
+            if result in {"pass", "skip"}:
                 self.on_denial(violation)
+            elif result == "error" and self.fail_only:
+                self.on_silence(violation)
 
     def _write(self, uid: str) -> None:
         results = self._results[uid]

@@ -17,10 +17,15 @@ Allowances, all of them:
 
 * wrong: news takes NEWS_SECONDS, and LATE_SECONDS while watches are silent or late. Where an engine said of the object
   that the violation is not there, after it had ended and before it came back, nobody can know better until the engine
-  looks again.
+  looks again. Where it writes failures only and cannot evaluate the policy, it is as silent as about what is clean.
+  Another cluster that answers is not known while the API server cannot be reached.
+* false: its end could not be known, for the same reason; Pods, ReplicaSets and Jobs count for themselves while it has
+  been refused for a quarter of a minute to list them (documented).
+* born: Security Hub was emptied while it could not be reached, and has not said since that it was not enabled.
 * needless: the last import of the finding got no answer or was failed by name; GetFindings was refused or down for a
   quarter of an hour (documented); it is a refresh: by the operator's own clock the stored one is 24 days old, and it
   was not sent within a day.
+* moved: as the second of these, where the engine has begun to say so since the operator's start (documented).
 * restless: something happened to the object, its reports or its policy since the last import, or within two hours
   (words may wait for the archive delay, a policy for the next listing).
 """
@@ -43,6 +48,7 @@ ENDLESS_SECONDS = 0.6 * 86_400.0
 REFRESH_SECONDS = 24 * 86_400.0
 DAY_SECONDS = 86_400.0
 UNAVAILABLE_SECONDS = 900.0
+OWNED = frozenset({"Pod", "ReplicaSet", "Job"})
 CUSTOMERS = ("Workflow", "Note", "UserDefinedFields", "VerificationState", "Severity", "Types", "Confidence")
 EXCUSES = frozenset({"OwnersKnown", "Connected", "HubReachable", "IdentityConflict"})
 """Conditions that name why a finding stays …"""
@@ -73,6 +79,12 @@ class Circumstances:
     unreadable: Callable[[], bool]
     """Whether GetFindings has been refused for UNAVAILABLE_SECONDS within the last hour."""
     conditions: Callable[[], dict[str, str]]
+    started: Callable[[], float] = lambda: 0.0
+    """When the operator was started."""
+    unreachable_since: Callable[[], float | None] = lambda: None
+    """Since when the API server cannot be reached; None: it can."""
+    disowned: Callable[[], bool] = lambda: False
+    """Whether Pods, ReplicaSets or Jobs may not be listed, for as long as that takes to be believed."""
     foreign: frozenset[str] = frozenset()
     """Namespaces whose people write reports as they please."""
 
@@ -105,11 +117,16 @@ class Oracle:
             self._note(one.at, "triage", f"{violation}: {[name for name in CUSTOMERS if name in one.body]} sent")
         if one.outcome == "failed" or violation.namespace in self.circumstances.foreign:
             return
-        if self.replaced:
+        if self.replaced and (one.outcome == "archived" or self.circumstances.unreachable_since() is None):
             self._note(one.at, "wrong", f"{violation}: {one.outcome}, for another cluster")
-        if one.before is not None and one.before["CreatedAt"] != one.body["CreatedAt"]:
+        if one.before is not None and one.before["CreatedAt"] != one.body["CreatedAt"] and not self._unread(violation):
             self._note(one.at, "moved", f"{violation}: {one.before['CreatedAt']} to {one.body['CreatedAt']}")
         self._weigh(one, violation, before, doubt)
+
+    def _unread(self, violation: Violation) -> bool:
+        """Whether it is new since the start, and what Security Hub has of it could not be read."""
+        new = self.truth.claimed.get(violation, -1.0) > self.circumstances.started()
+        return new and self.circumstances.unreadable()
 
     def _weigh(self, one: Import, violation: Violation, before: Import | None, doubt: str) -> None:
         match one.outcome:
@@ -117,7 +134,7 @@ class Oracle:
                 self._archived(one, violation)
             case "new" | "reactivated":
                 if one.outcome == "new" and one.body["RecordState"] == "ARCHIVED":
-                    self._note(one.at, "born", f"{violation}")
+                    self._born(one, violation, before)
                 else:
                     self._activated(one, violation)
             case "same" | "ignored":
@@ -130,21 +147,34 @@ class Oracle:
         slack = LATE_SECONDS if self.circumstances.slow_news() else NEWS_SECONDS
         if since is None or one.at - since < slack:
             return
+        if self.truth.silenced.get(violation, -1.0) >= since:
+            self.allowed["archived as its engine, which writes failures only, could not evaluate it"] += 1
+            return
         ended = self.truth.ended.get(violation)
         claimed = self.truth.claimed.get(violation)
-        if (
-            ended is not None
-            and self.truth.denied.get(violation, -1.0) >= ended
-            and (claimed is None or claimed < ended)
-        ):
+        denied = self.truth.denied.get(violation, -1.0)
+        if ended is not None and denied >= ended and (claimed is None or claimed < ended):
             self.allowed["archived by what the engine said before the violation came back"] += 1
             return
         said = "said by its engine" if claimed is not None else "its engine says nothing now"
         self._note(one.at, "wrong", f"{violation}: archived; it exists since {when(since)}, {said}")
 
+    def _born(self, one: Import, violation: Violation, before: Import | None) -> None:
+        if before is not None and before.at < self.hub.emptied and self.hub.told < self.hub.emptied:
+            self.allowed["archived in a Security Hub that was emptied while it could not be reached"] += 1
+        else:
+            self._note(one.at, "born", f"{violation}")
+
     def _activated(self, one: Import, violation: Violation) -> None:
         gone = self.truth.gone_since(violation)
         slack = LATE_SECONDS if self.circumstances.slow_news() else NEWS_SECONDS
+        unreachable = self.circumstances.unreachable_since()
+        if unreachable is not None and gone is not None and gone > unreachable - slack:
+            self.allowed["its end could not be known, since the API server cannot be reached"] += 1
+            return
+        if violation.kind in OWNED and self.circumstances.disowned():
+            self.allowed["counts for itself, since owners may not be listed"] += 1
+            return
         if gone is not None and one.at - gone > slack and not self.truth.said(violation):
             self._note(one.at, "false", f"{violation}: {one.outcome}; gone since {when(gone)}")
 

@@ -3,7 +3,7 @@ docstring is the right outcome.
 """
 
 from tests.simulation.faulty import STORIES
-from tests.simulation.kinds import CLUSTER_POLICY, DEPLOYMENT, POLICY_REPORT, SERVICE
+from tests.simulation.kinds import CLUSTER_POLICY, DEPLOYMENT, POD, POLICY_REPORT, SERVICE
 from tests.simulation.rules import Policy
 from tests.simulation.stories import many, settle, story, web
 from tests.simulation.world import World
@@ -14,6 +14,15 @@ async def policies_refused(world: World) -> None:
     """One 403 on policy objects at a start: nothing is sent."""
     await settle(world, *many(DEPLOYMENT, 5, "caps"))
     world.api("403", CLUSTER_POLICY.path, seconds=30)
+    await world.restart()
+    await world.after(hours=3)
+
+
+@story("5")
+async def owners_refused(world: World) -> None:
+    """Pods are refused for seconds at a start: nothing is sent, no Pod counts for itself."""
+    await settle(world, web("caps", sidecar="probes"), *many(DEPLOYMENT, 5, "caps"))
+    world.api("403", POD.path, seconds=10)
     await world.restart()
     await world.after(hours=3)
 

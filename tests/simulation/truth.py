@@ -40,6 +40,8 @@ class Truth:
         self.unclaimed: dict[Violation, float] = {}
         """When they last ceased to say so."""
         self.denied: dict[Violation, float] = {}
+        self.silenced: dict[Violation, float] = {}
+        """When an engine that writes failures only last could not evaluate them."""
         self.causes: defaultdict[Subject | tuple[str, str], float] = defaultdict(lambda: NEVER)
         """When something last happened that a finding may tell: of a subject, or of a (source, policy)."""
         self._said: dict[tuple[str, str, str], tuple[Subject | None, str]] = {}
@@ -47,6 +49,9 @@ class Truth:
 
     def deny(self, violation: Violation) -> None:
         self.denied[violation] = self.server.loop.elapsed
+
+    def silence(self, violation: Violation) -> None:
+        self.silenced[violation] = self.server.loop.elapsed
 
     def noticed(self, kind: Kind, document: Document) -> None:
         """Something in the cluster changed: looked at once all that happens at this moment has happened."""

@@ -16,15 +16,19 @@ from tests.simulation.kinds import (
     CLUSTER_POLICY,
     CLUSTER_POLICY_REPORT,
     CRONJOB,
+    JOB,
+    NAMESPACE,
+    POD,
     POLICY_REPORT,
+    REPLICASET,
     Document,
     Kind,
 )
 from tests.simulation.kyverno import Kyverno
 from tests.simulation.loop import Loop, run
-from tests.simulation.oracle import SLOW_NEWS, UNAVAILABLE_SECONDS, Broken, Circumstances, Oracle
+from tests.simulation.oracle import NEWS_SECONDS, SLOW_NEWS, UNAVAILABLE_SECONDS, Broken, Circumstances, Oracle
 from tests.simulation.product import Product, prepare
-from tests.simulation.server import Server, Trouble
+from tests.simulation.server import CLUSTER, Server, Trouble
 from tests.simulation.truth import Truth
 
 TENANT = "tenant"
@@ -33,6 +37,8 @@ LOOK_SECONDS = 900.0
 LIVELY_SECONDS = 1_500.0
 """How long after something happened the operator is given short ticks."""
 CALM_AFTER_START = 300.0
+REFUSED_SECONDS = 15.0
+"""After which the operator believes that it may not list owners."""
 
 
 @dataclass
@@ -72,6 +78,9 @@ class World:
                 slow_news=self._slow_news,
                 unreadable=self._unreadable,
                 conditions=self.product.conditions,
+                started=lambda: self.product.started,
+                unreachable_since=self._unreachable_since,
+                disowned=self._disowned,
                 foreign=frozenset({TENANT}),
             ),
         )
@@ -79,6 +88,7 @@ class World:
         self.server.on_change = self._noticed
         for engine in (self.kyverno, self.gatekeeper, self.trivy):
             engine.on_denial = self.truth.deny
+        self.kyverno.on_silence = self.truth.silence
         self.disturbed = 0.0
         """Until when something was or is not as it should be, beside timed troubles."""
         self.keep_jobs = True
@@ -171,6 +181,21 @@ class World:
         if not self.product.running or not (self.kyverno.running or self.uninstalled):
             return now
         return max([self.disturbed, *ends])
+
+    def _unreachable_since(self) -> float | None:
+        path, now = f"{NAMESPACE.path}/{CLUSTER}", self.loop.elapsed
+        if not self.server.troubled(path):
+            return None
+        return min(t.start for t in self.server.troubles if t.start <= now < t.end and path.startswith(t.prefix))
+
+    def _disowned(self) -> bool:
+        now = self.loop.elapsed
+        return any(
+            t.how == "403"
+            and max(t.start, self.product.started) + REFUSED_SECONDS <= now <= t.end + NEWS_SECONDS
+            and any(kind.path.startswith(t.prefix) for kind in (POD, REPLICASET, JOB))
+            for t in self.server.troubles
+        )
 
     def _slow_news(self) -> bool:
         now = self.loop.elapsed
