@@ -346,6 +346,35 @@ async def failed_by_name(world: World) -> None:
     await world.after(hours=6)
 
 
+@story("15")
+async def emptied_while_unreported(world: World) -> None:
+    """Security Hub is emptied while a constraint made again was not audited yet: with its audit all are there again."""
+    constraint = Constraint(constraint_kind("K8sPorts"), "ports", "nodeport", (SERVICE,))
+    world.gatekeeper.add(constraint)
+    await settle(world, *many(SERVICE, 3, "nodeport"))
+    world.gatekeeper.running = False
+    world.gatekeeper.drop("ports")
+    world.gatekeeper.add(constraint)
+    await world.after(minutes=10)
+    world.aws("disabled", seconds=1_200)
+    world.hub.empty()
+    await world.after(hours=4)
+    world.gatekeeper.running = True
+    await world.after(hours=4)
+
+
+@story("15 23")
+async def emptied_and_failed(world: World) -> None:
+    """Emptied, Security Hub fails each finding by name: one whose violation ends meanwhile is not created ARCHIVED."""
+    await settle(world, target := Workload(SERVICE, "shop", "target", {"nodeport"}), *many(SERVICE, 3, "nodeport"))
+    world.aws("disabled", seconds=900)
+    world.aws("fail", seconds=7_200, amount=1.0)
+    world.hub.empty()
+    await world.after(hours=1)
+    world.cluster.delete(target)
+    await world.after(hours=6)
+
+
 @story("24")
 async def back_in_flight(world: World) -> None:
     """A violation comes back while the answers to its archive are lost: active again within the hour."""

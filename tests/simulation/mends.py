@@ -18,7 +18,7 @@ from policyhub.cluster.superseded import Superseded
 from policyhub.findings import rollup
 from policyhub.kube.intake import Intake as Reading
 from policyhub.sources.speaker import Speaker
-from policyhub.sync import grading, ledger, policies, reference
+from policyhub.sync import desired, grading, ledger, policies, reference
 from policyhub.sync.acknowledged import Acknowledged
 from policyhub.sync.delivery import Delivery
 from policyhub.sync.desired import Desired
@@ -222,6 +222,18 @@ MENDS = (
             (inventory.InventoryReader, "_is_disabled", always(False)),
             (inventory.InventoryReader, "_holds", without.holds),
         ),
+    ),
+    Mend(
+        "15",
+        "what an inventory lacks while nobody reports it is sent when it is reported again",
+        {"emptied_while_unreported": "lost"},
+        ((Observed, "_miss", without.miss),),
+    ),
+    Mend(
+        "15 23",
+        "what was to be created again, and was not, is read before it is archived",
+        {"emptied_and_failed": "born"},
+        ((desired, "_lacked", always(False)),),
     ),
     Mend(
         "17",

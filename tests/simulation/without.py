@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from policyhub.clocks import SteadyMs, WallMs
 from policyhub.cluster import inventory, sources
 from policyhub.cluster.coverage import Coverage, coverage
 from policyhub.cluster.superseded import Superseded
@@ -47,7 +48,7 @@ def all_listed(*args: Any, **more: Any) -> Coverage:
     return msgspec.structs.replace(coverage(*args, **more), all_listed=True)
 
 
-def policy_there(entry: Entry, *, sources: Sources, since: int) -> Answer:
+def policy_there(entry: Entry, *, sources: Sources, since: SteadyMs) -> Answer:
     return Answer(Presence.THERE, since)
 
 
@@ -60,7 +61,7 @@ def counts_anywhere(self: Desired, source: str, key: SourceKey) -> bool:
     return (source, key.group, "") not in self.superseded
 
 
-def supersede_anywhere(self: Desired, superseded: frozenset[tuple[str, str, str]], *, now: int) -> None:
+def supersede_anywhere(self: Desired, superseded: frozenset[tuple[str, str, str]], *, now: SteadyMs) -> None:
     self.superseded = superseded
     for entry in [entry for entry in self._entries.values() if entry.calls]:
         self._recompute(entry, loss=Loss.SILENT, now=now)
@@ -117,7 +118,13 @@ def whole(self: Observed, init: Callable[..., None] = Observed.__init__, **more:
 
 
 def aged_by_start(
-    self: Ledger, entry: Entry, *, now: int, wall: int, evidence: Callable[..., Evidence] = Ledger.evidence, **more: Any
+    self: Ledger,
+    entry: Entry,
+    *,
+    now: SteadyMs,
+    wall: WallMs,
+    evidence: Callable[..., Evidence] = Ledger.evidence,
+    **more: Any,
 ) -> Evidence:
     return evidence(self, entry, now=now, wall=now, **more)
 
@@ -126,6 +133,13 @@ def unreported_by_engine(
     self: Rollup, source: str, policy: str, of: Subject, unreported: Callable[..., bool] = Rollup.unreported
 ) -> bool:
     return unreported(self, source, "", of)
+
+
+def miss(self: Observed, entry: Entry, missed: Callable[..., None] = Observed._miss, **more: Any) -> None:
+    before = entry.known
+    missed(self, entry, **more)
+    if not entry.wanted and entry.known is not None:
+        entry.known = before
 
 
 async def holds(self: inventory.InventoryReader) -> bool:
@@ -141,8 +155,8 @@ def as_read(
     digits: str,
     findings: Any,
     *,
-    now: int,
-    began: int | None = None,
+    now: SteadyMs,
+    began: SteadyMs | None = None,
     take_part: Callable[..., None] = Observed.take_part,
 ) -> None:
     take_part(self, digits, findings, now=now)

@@ -195,7 +195,7 @@ class Desired:
             entry.origin = key.origin
         if entry.voice is not None:
             entry.place = entry.voice.place
-            if entry.rejected == entry.digest:  # as it reads it was refused: it is archived as Security Hub has it
+            if entry.rejected == entry.digest or _lacked(entry):  # it is archived as Security Hub has it, if it does
                 entry.voice = None
         self._standings.recount(entry)
         self._on_loss(entry)
@@ -208,3 +208,9 @@ class Desired:
         known = entry.known.digest if entry.known is not None else ""
         entry.digest = known if known == text else text  # one text for both
         self._standings.recount(entry)
+
+
+def _lacked(entry: Entry) -> bool:
+    """Whether Security Hub lacked it when it was last read, and has taken nothing since."""
+    known = entry.known
+    return known is not None and not known.digest and entry.unanswered is None and not entry.in_flight

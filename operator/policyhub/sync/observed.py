@@ -292,7 +292,7 @@ class Observed:
     def _miss(self, entry: Entry, *, many: bool, moment: SteadyMs) -> None:
         """An inventory lacked it: deleted, or skipped by pages that shifted while they were read. Where it is desired
         it is asked for by id, or sent again with its first time if many are missing; where it is not, it is asked for
-        by id before it is archived.
+        by id before it is archived, and sent again if it is reported again.
         """
         known = entry.known
         if known is None:
@@ -308,7 +308,8 @@ class Observed:
         elif entry.wanted:
             self._recreate(entry, known)
         else:
-            entry.voice = entry.body = None  # so that it is read before it is archived
+            entry.voice = entry.body = None  # so that it is read before it is archived …
+            self.know(entry, msgspec.structs.replace(known, digest=""))  # … and sent, if it is reported again
         self._touch(entry)
 
     def _recreate(self, entry: Entry, known: Known) -> None:

@@ -1,12 +1,15 @@
 """What Security Hub holds: when a reading of it may overrule what it has acknowledged."""
 
+from collections.abc import Callable
+
 import pytest
 
 from policyhub.clocks import SteadyMs, WallMs
-from policyhub.sync.entry import Held, Known
+from policyhub.sync.entry import Entry, Held, Known
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.observed import ACK_OVERRULES_MS
-from tests.unit.sync.test_ledger import NOW, ORIGIN, WALL, fresh, id_of, say
+from policyhub.sync.plan import Change
+from tests.unit.sync.test_ledger import NOW, ORIGIN, RULES, WALL, fresh, id_of, key, say
 
 SLOW = 3 * ACK_OVERRULES_MS
 """How long a part of an inventory takes, with throttling."""
@@ -91,3 +94,58 @@ def test_what_was_acknowledged_before_security_hub_was_switched_off_overrules_no
     assert entry.known is not None
     assert not entry.known.digest
     assert entry.id in made.agenda.dirty
+
+
+LATER = NOW + ACK_OVERRULES_MS + 1
+WALL_LATER = WALL + ACK_OVERRULES_MS + 1
+
+
+def test_what_was_lacked_while_nobody_reported_it_is_sent_when_it_is_reported_again() -> None:
+    """A hub that was emptied meanwhile does not have it, whatever it once acknowledged."""
+    made, known = acknowledged(NOW)
+    entry = made.entries[id_of(1)]
+    made.gone(key("a"), now=NOW)
+    made.observed.take_part("", [], now=LATER)
+    say(made, "a", [1])
+    assert entry.digest == known.digest
+    assert made.decide(entry, rules=RULES, now=LATER, wall=WALL_LATER)[0] is Change.CHANGED
+
+
+def never_sent(made: Ledger, entry: Entry) -> None:
+    pass
+
+
+def failed_by_name(made: Ledger, entry: Entry) -> None:
+    made.launch(entry)
+    made.release(entry)
+
+
+def in_a_call(made: Ledger, entry: Entry) -> None:
+    made.launch(entry)
+
+
+def unanswered(made: Ledger, entry: Entry) -> None:
+    made.launch(entry)
+    made.unanswered(entry, Known(entry.digest, WALL, WALL_LATER, archived=False))
+
+
+def taken(made: Ledger, entry: Entry) -> None:
+    made.launch(entry)
+    made.acknowledge(entry, Known(entry.digest, WALL, WALL_LATER, archived=False), now=LATER)
+
+
+@pytest.mark.parametrize(
+    ("became", "reads"),
+    [(never_sent, True), (failed_by_name, True), (in_a_call, False), (unanswered, False), (taken, False)],
+)
+def test_what_was_to_be_created_again_is_read_before_it_is_archived(
+    became: Callable[[Ledger, Entry], None],
+    reads: bool,  # noqa: FBT001
+) -> None:
+    """Unless it was, or may have been: else it would be created ARCHIVED."""
+    made, _ = acknowledged(NOW)
+    entry = made.entries[id_of(1)]
+    made.observed.answer(entry.id, None, now=LATER)
+    became(made, entry)
+    made.gone(key("a"), now=LATER)
+    assert (entry.voice is None and entry.body is None) == reads
