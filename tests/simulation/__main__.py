@@ -42,7 +42,7 @@ def main() -> int:
         print("\n".join(lines) or "each mend is missed when it is taken out")
         return int(bool(lines))
     if options.story:
-        return tell(options.story)
+        return tell(options.story, jobs=options.jobs)
     wanted = set(options.only) if options.only else set(KINDS)
     kinds = sorted(wanted - set(options.without))
     if unknown := set(kinds) - KINDS.keys():

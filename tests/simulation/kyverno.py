@@ -115,6 +115,13 @@ class Kyverno:
                 if (violation := self._of(uid, results, policy, templates)) is not None:
                     yield violation
 
+    def unevaluated(self) -> Iterator[Violation]:
+        """What its reports call `error` now."""
+        for uid, results in self._results.items() if not self.fail_only else ():
+            for policy, (result, _) in results.of.items():
+                if result == "error" and (violation := self._of(uid, results, policy)) is not None:
+                    yield violation
+
     def _of(self, uid: str, results: _Results, policy: str, templates: bool = False) -> Violation | None:  # noqa: FBT001, FBT002
         stored = self.server.get(results.kind, results.namespace, results.name)
         known = self.policies.get(policy)

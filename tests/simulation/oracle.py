@@ -85,6 +85,8 @@ class Circumstances:
     """Since when the API server cannot be reached; None: it can."""
     disowned: Callable[[], bool] = lambda: False
     """Whether Pods, ReplicaSets or Jobs may not be listed, for as long as that takes to be believed."""
+    unevaluated: Callable[[Violation], bool] = lambda _violation: False
+    """Whether a live report says that it cannot be evaluated."""
     foreign: frozenset[str] = frozenset()
     """Namespaces whose people write reports as they please."""
 
@@ -101,6 +103,7 @@ class Oracle:
     _last: dict[str, Import] = field(default_factory=dict)
     _doubt: dict[str, str] = field(default_factory=dict)
     _open: set[tuple[str, str]] = field(default_factory=set)
+    _said: dict[Violation, float] = field(default_factory=dict)
 
     # -- each import ----------------------------------------------------------------------------------------------
 
@@ -242,6 +245,9 @@ class Oracle:
         conditions: dict[str, str] | None = None
         for violation in sorted(active):
             gone = self.truth.gone_since(violation)
+            if gone is not None and self.circumstances.unevaluated(violation):
+                self._said[violation] = now
+            gone = None if gone is None else max(gone, self._said.get(violation, gone))
             if gone is None or now - gone < ENDLESS_SECONDS or violation.namespace in self.circumstances.foreign:
                 continue
             if conditions is None:

@@ -79,6 +79,7 @@ class World:
                 unreadable=self._unreadable,
                 conditions=self.product.conditions,
                 started=lambda: self.product.started,
+                unevaluated=lambda violation: violation in self.kyverno.unevaluated(),
                 unreachable_since=self._unreachable_since,
                 disowned=self._disowned,
                 foreign=frozenset({TENANT}),
