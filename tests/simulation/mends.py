@@ -20,12 +20,12 @@ from policyhub.kube.intake import Intake as Reading
 from policyhub.sources.speaker import Speaker
 from policyhub.sync import desired, grading, ledger, policies, reference
 from policyhub.sync.acknowledged import Acknowledged
+from policyhub.sync.calls import Calls
 from policyhub.sync.delivery import Delivery
 from policyhub.sync.desired import Desired
 from policyhub.sync.evidence import Sources
 from policyhub.sync.guard import Guard
 from policyhub.sync.intake import Intake
-from policyhub.sync.ledger import Ledger
 from policyhub.sync.observed import Observed
 from policyhub.sync.owners import Owners
 from policyhub.sync.predecessor import Predecessor
@@ -87,6 +87,12 @@ MENDS = (
         "what owns nothing is not deleted: it waits for its engine, and the guard holds the rest",
         {"cronjobs_wiped": "wrong"},
         (LOOKED_AGAIN, NO_GUARD),
+    ),
+    Mend(
+        "1",
+        "what was active before a start may have been reported by its object's own result",
+        {"wiped_while_away": "wrong"},
+        ((Desired, "claim", without.claim),),
     ),
     Mend(
         "2",
@@ -293,7 +299,7 @@ MENDS = (
         "24",
         "what got no answer may have been written, and is sent again",
         {"back_in_flight": "lost"},
-        ((Ledger, "unanswered", without.not_written),),
+        ((Calls, "unanswered", without.not_written),),
     ),
 )
 

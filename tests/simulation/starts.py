@@ -2,8 +2,9 @@
 docstring is the right outcome.
 """
 
+from tests.simulation.cluster import Workload
 from tests.simulation.faulty import STORIES
-from tests.simulation.kinds import CLUSTER_POLICY, DEPLOYMENT, POD, POLICY_REPORT, SERVICE
+from tests.simulation.kinds import CLUSTER_POLICY, CRONJOB, DEPLOYMENT, POD, POLICY_REPORT, SERVICE
 from tests.simulation.rules import Policy
 from tests.simulation.stories import many, settle, story, web
 from tests.simulation.world import World
@@ -34,6 +35,19 @@ async def slow_listing(world: World) -> None:
     world.api("slow", POLICY_REPORT.path, seconds=900)
     await world.restart()
     await world.after(hours=2)
+
+
+@story("1")
+async def wiped_while_away(world: World) -> None:
+    """Reports are wiped while the operator is away, a CronJob runs once before it is scanned again: it stays active."""
+    world.keep_jobs = False
+    await settle(world, web("probes"), Workload(CRONJOB, "shop", "report", {"caps"}))
+    world.kyverno.order = "pods"
+    world.kyverno.duration = 8 * 3_600
+    world.kyverno.wipe()
+    world.kyverno.rescan()
+    await world.restart(pause=60)
+    await world.after(hours=4)
 
 
 @story("4")

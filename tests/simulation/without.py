@@ -16,6 +16,7 @@ from policyhub.kube.intake import Intake as Reading
 from policyhub.sources.speaker import Speaker
 from policyhub.sources.violation import SourceKey, Subject
 from policyhub.sync import grading, reference
+from policyhub.sync.calls import Calls
 from policyhub.sync.delivery import Delivery
 from policyhub.sync.desired import Desired
 from policyhub.sync.entry import Entry, Known, Loss
@@ -55,6 +56,12 @@ def policy_there(entry: Entry, *, sources: Sources, since: SteadyMs) -> Answer:
 def note_anywhere(self: Superseded, *said: Any, note: Callable[..., None] = Superseded.note) -> None:
     group, engine, _, at = said
     note(self, group, engine, "", at)
+
+
+def claim(self: Desired, id_: str, *args: Any, claimed: Callable[..., bool] = Desired.claim, **more: Any) -> bool:
+    changed = claimed(self, id_, *args, **more)
+    self._entries[id_].own = bool(self._entries[id_].own)
+    return changed
 
 
 def counts_anywhere(self: Desired, source: str, key: SourceKey) -> bool:
@@ -173,5 +180,5 @@ def maybe_written(
     s.feed.ledger.observed.unanswered(s.entry, s.known)
 
 
-def not_written(self: Ledger, entry: Entry, known: Known) -> None:
+def not_written(self: Calls, entry: Entry, known: Known) -> None:
     self.release(entry)

@@ -31,6 +31,8 @@ class Calls:
     def acknowledge(self, entry: Entry, known: Known, *, now: SteadyMs) -> None:
         """Security Hub took the import."""
         self._land(entry)
+        if entry.own is None and (entry.known is None or entry.known.archived):  # nobody else has reported it since
+            entry.own = False
         self._observed.acknowledge(entry, known, now=now)
         if known.archived and not entry.wanted:
             self._guard.forget(entry.id)

@@ -106,9 +106,8 @@ class Desired:
         before = entry.calls
         if not entry.called:
             entry.called, entry.first_claimed = True, now
-        entry.own = violation.own or bool(entry.own)
         if violation.own:
-            entry.passes = False
+            entry.own, entry.passes = True, False
         if said(before, key) == violation:
             return False
         entry.calls = including(before, key, violation)

@@ -162,7 +162,8 @@ class Entry:
         self.repeated = False
         """Whether a later audit has lacked it too."""
         self.own: bool | None = None
-        """Whether its object's own result reported it, and nothing was said of that since; None: not known."""
+        """Whether its object's own result reported it, and nothing was said of that since; None: not known, as
+        of what was active before this process began, and only Pods have reported since."""
         self.passes = False
         """Whether its object's own result passes, while what counts for it still called."""
         self.deferred = NEVER

@@ -1,7 +1,9 @@
 """The ledger: what its inputs do to wanted, known and dirty."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
+import msgspec
 import pytest
 
 from policyhub.clocks import SteadyMs, WallMs
@@ -312,3 +314,41 @@ def test_nothing_else_makes_it_dirty() -> None:
     made.sources.cover("reports.openreports.io", Coverage(live=True, since=NOW))
     say(made, "c", [5])
     assert set(made.agenda.dirty) == {id_of(5)}
+
+
+def sent(made: Ledger) -> None:
+    entry = made.entries[id_of(1)]
+    made.launch(entry)
+    made.acknowledge(entry, Known(entry.digest, WALL, WALL, archived=False), now=NOW)
+
+
+def said_by_pods(made: Ledger) -> None:
+    said = msgspec.structs.replace(violation(1), own=False)
+    made.read(key("pod"), [(said, WALL)], complete=True, passed=nothing, now=NOW)
+
+
+def was_there(made: Ledger, *, archived: bool) -> None:
+    held = Held(id_of(1), Known("d", WALL, WALL, archived=archived), "uid-1", ORIGIN, "r1")
+    made.observed.take_part("", [held], now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("steps", "own"),
+    [
+        pytest.param((said_by_pods,), None, id="not sent yet"),
+        pytest.param((said_by_pods, sent), False, id="sent as new"),
+        pytest.param((partial(was_there, archived=True), said_by_pods, sent), False, id="sent again"),
+        pytest.param((partial(was_there, archived=False), said_by_pods, sent), None, id="active before"),
+        pytest.param((said_by_pods, partial(was_there, archived=False), sent), None, id="active before, read later"),
+        pytest.param((partial(was_there, archived=False), lambda made: say(made, "a", [1])), True, id="its own"),
+    ],
+)
+def test_whether_only_pods_reported_it_is_known_of_what_this_process_has_sent(
+    steps: tuple[Callable[[Ledger], object], ...],
+    own: bool | None,  # noqa: FBT001
+) -> None:
+    """What was active before may have been reported by its object, whose report was wiped since."""
+    made = fresh()
+    for step in steps:
+        step(made)
+    assert made.entries[id_of(1)].own is own
