@@ -23,7 +23,7 @@ from tests.faults import paper
 from tests.faults.audits import DROPPED, Audits
 from tests.faults.company import FIRST
 from tests.faults.engines import ENGINES as WORKLOAD_ENGINES
-from tests.faults.engines import HOURLY
+from tests.faults.engines import HOURLY, KYVERNO, REVISION
 from tests.faults.family import Ref
 from tests.faults.paper import Document, Result
 from tests.faults.scene import Key, Scene
@@ -42,6 +42,7 @@ ENGINES = (*PLAIN, *WORKLOAD_ENGINES)
 POLICIES = (("alpha", "check"), ("alpha", "limit"), ("beta", "check"))
 OBJECTS = 30
 CLUSTER_OBJECTS = 6
+SCANS = 4
 STILL = 10
 """More objects of each engine whose violations never end: they are rewritten with new timestamps, and nothing else."""
 SPACES = ("north", "south", "west")
@@ -135,9 +136,19 @@ class Driver:
             self._audits.overtaken()
             self._workloads.replace()
             self.scene.finish()
+        self._scan(KYVERNO, REVISION)
 
     def come_round(self) -> None:
         self._workloads.come_round()
+        self._scan(*WORKLOAD_ENGINES)
+
+    def _scan(self, *engines: str) -> None:
+        """These look at all that there is a few times more, as they do hourly: what they have to say is the same. What
+        was active before a restart, and went with its Pods, waits for that.
+        """
+        for _ in range(SCANS):
+            time.sleep(1.1)  # engines tell their times in whole seconds
+            self.scene.report_all({key: said for key, said in self.scene.results.items() if key[0] in engines})
 
     def clear(self) -> None:
         """Nothing of it is left in the cluster."""

@@ -14,6 +14,7 @@ from tests.faults.arena import DELAY_SECONDS, Arena
 from tests.faults.census import Census
 from tests.faults.checker import Verdict
 from tests.faults.driver import ENGINES, Driver
+from tests.faults.engines import HOURLY
 from tests.faults.trouble import MIXED, NONE, STALE, TROUBLES, Trouble
 from tests.faults.truth import GATEKEEPER
 
@@ -122,7 +123,7 @@ def _settled(arena: Arena, driver: Driver, *, away: bool = False) -> bool:
         arena.hub.findings(),
         driver.truth.violations(),
         unlisted=driver.unlisted(restarted=arena.restarted),
-        unseen=lambda violation: (away and violation.source == GATEKEEPER) or driver.truth.unseen(violation),
+        unseen=lambda violation: (away and violation.source in {GATEKEEPER, HOURLY}) or driver.truth.unseen(violation),
         damped=damped,
     )
     return verdict.good

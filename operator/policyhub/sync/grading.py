@@ -178,7 +178,8 @@ def _of_report(entry: Entry, there: Answer, policy: Answer, *, sources: Sources,
         return nothing(Hold.UNREPORTED, lost=True)  # what is said of a report itself ends with a report
     if exists and (policy.presence is Presence.THERE or entry.loss is Loss.SILENT):
         if not _looked_again(entry, policy, sources=sources, lost_at=lost_at):
-            return nothing(Hold.UNREPORTED, lost=entry.own is not False)
+            waits = entry.own is False or (entry.own is None and sources.unreported(entry))
+            return nothing(Hold.UNREPORTED, lost=not waits)  # for new Pods to be looked at: that is no loss yet
         return _silent(Grade.REPEATED, entry, seen, sources=sources)
     if sources.unreported(entry):
         return nothing(Hold.UNREPORTED)
@@ -198,7 +199,10 @@ def _looked_again(entry: Entry, policy: Answer, *, sources: Sources, lost_at: Wa
     | is no object that can be asked for            | once the engine has reported on the object again                |
     | writes passing results; Pods reported it      | once it has reported on all Pods that there are; where none of  |
     |                                               | these is as old as the finding, they may not match it any more: |
-    |                                               | once its engine has reported on all, and a scan has gone round  |
+    |                                               | once its engine has reported on all, and a scan has gone round. |
+    |                                               | Where it was active before this process began, its object may   |
+    |                                               | have reported it: the engine has to report on that too, or a    |
+    |                                               | scan has to go round                                            |
     | writes passing results                        | a result is missed: only if it was edited, and a scan has gone  |
     |                                               | round since (it may not match the object any more)              |
     | writes failures only                          | once a scan has gone round since                                |
@@ -215,6 +219,8 @@ def _looked_again(entry: Entry, policy: Answer, *, sources: Sources, lost_at: Wa
         return round_
     below = ownership is not None and ownership.reports_below(entry.source, entry.policy, of.namespace)
     if below and entry.own is False:  # its own result, if there was one, has ended by a word of its own
+        return True
+    if below and entry.own is None and entry.heard:
         return True
     return round_ and (policy.changed > lost_at - EDITED_MS or (below and entry.own is None))
 

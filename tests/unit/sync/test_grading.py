@@ -238,6 +238,15 @@ def pods_replaced_and_own(world: World) -> None:
     world.entry.own = True
 
 
+def heard_after_a_restart(world: World) -> None:
+    """All Pods were reported on, and the object since: who reported it before is not known."""
+    world.entry.own, world.entry.heard = None, LOST + 5
+
+
+def unheard_after_a_restart(world: World) -> None:
+    world.entry.own = None
+
+
 STATES = {
     "not heard": not_heard,
     "heard": heard,
@@ -249,6 +258,8 @@ STATES = {
     "gone round, passes written": gone_round_without_passes_of_it,
     "gone round, policy edited": edited,
     "gone round, by Pods, after a restart": pods_after_a_restart,
+    "heard, by Pods, after a restart": heard_after_a_restart,
+    "by Pods, after a restart": unheard_after_a_restart,
     "gone round, all Pods replaced": pods_replaced,
     "gone round, Pods replaced in part": pods_replaced_in_part,
     "gone round, Pods replaced and not looked at": pods_replaced_and_not_looked_at,
@@ -265,6 +276,8 @@ REPEATED = {
     "gone round, passes written": Hold.UNREPORTED,
     "gone round, policy edited": Grade.REPEATED,
     "gone round, by Pods, after a restart": Grade.REPEATED,
+    "heard, by Pods, after a restart": Grade.REPEATED,
+    "by Pods, after a restart": Hold.UNREPORTED,
     "gone round, all Pods replaced": Grade.REPEATED,
     "gone round, Pods replaced in part": Hold.UNREPORTED,
     "gone round, Pods replaced and not looked at": Hold.UNREPORTED,
@@ -338,16 +351,20 @@ def test_the_guard_counts_what_may_err(subject: Presence, policy: Presence, lost
     assert world.grade().lost == lost
 
 
-@pytest.mark.parametrize(
-    ("own", "lost"), [(True, True), (None, True), (False, False)], ids=["own", "not known", "by a word of its own"]
-)
-def test_what_is_not_reported_yet_is_counted_unless_its_object_has_spoken(own: bool | None, lost: bool) -> None:  # noqa: FBT001
-    """What waits for its Pods after a rollout is no loss of its engine."""
+@pytest.mark.parametrize("new_pods", [True, False], ids=["new Pods", "no new Pods"])
+@pytest.mark.parametrize("own", [True, None, False], ids=["own", "not known", "by a word of its own"])
+def test_what_is_not_reported_yet_is_counted_unless_its_object_has_spoken(*, own: bool | None, new_pods: bool) -> None:
+    """What waits for its Pods after a rollout is no loss of its engine, and no person approves of it before they were
+    told; nor, after a restart, where nobody knows whether its object has spoken before.
+    """
     world = World()
     not_heard(world)
-    world.entry.own = own
+    world.entry.own, world.owned.pods_unreported = own, new_pods
+    lost = own is True or (own is None and not new_pods)
     evidence = world.grade()
     assert (evidence.hold, evidence.lost) == (Hold.UNREPORTED, lost)
+    world.guard.approved = {"kyverno": NOW + DELAY}
+    assert world.verdict() is (Grade.APPROVED if lost else Hold.UNREPORTED)
 
 
 # -- when the API server was asked ------------------------------------------------------------------------------------
