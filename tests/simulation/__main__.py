@@ -23,7 +23,7 @@ def main() -> int:
     parser.add_argument("--without", nargs="+", metavar="KIND", default=(), help="kinds of actions to leave out")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--short", action="store_true", help="worlds of a few hours, a third of the time for each")
-    parser.add_argument("--story", nargs="+", metavar="NAME", help="named stories in place of seeds; `all`, `holding`")
+    parser.add_argument("--story", nargs="+", metavar="NAME", help="named stories in place of seeds; `all`")
     parser.add_argument(
         "--whole", action="store_true", help="print which seeds fail, without the shortest story of each"
     )

@@ -1,6 +1,5 @@
 """Named stories: scripted, on the same models, each with the right outcome. What the oracle finds in one is what is
-wrong with the operator. `BROKEN` are those that do not come out right; the README says
-what happens.
+wrong with the operator.
 
 Each begins in a small cluster that has settled, and ends with days of quiet where its outcome needs them.
 """
@@ -31,9 +30,6 @@ class Story:
 
 
 STORIES: dict[str, Story] = {}
-
-BROKEN: dict[str, tuple[str, ...]] = {}
-"""What today's core breaks, by story: what the oracle says. Take a story out once the core tells it right."""
 
 
 def story(rows: str = "", **spec: Any) -> Callable[[Act], Act]:
