@@ -22,6 +22,10 @@ MALFORMED_MEMBER = "malformed-member"
 
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
 Name = Annotated[str, msgspec.Meta(min_length=1)]
+"""Of a source object: one that no API server takes is cut where it is kept."""
+ServedName = Annotated[str, msgspec.Meta(min_length=1, max_length=253)]
+ServedNamespace = Annotated[str, msgspec.Meta(max_length=63)]
+"""Of other objects. A server that gives longer ones means harm, and the object cannot be read."""
 
 
 class Stamp(msgspec.Struct, gc=False):

@@ -14,7 +14,7 @@ No I/O; the clock is an argument.
 """
 
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Annotated, Final, Protocol
 
 import msgspec
 import structlog
@@ -23,7 +23,7 @@ from policyhub.clocks import NEVER, SteadyMs
 from policyhub.kube.decoding import decoded
 from policyhub.kube.resource import Resource
 from policyhub.kube.sink import ReflectorState
-from policyhub.sources.wire import Name
+from policyhub.sources.wire import ServedNamespace
 
 log = structlog.get_logger(__name__)
 
@@ -141,7 +141,7 @@ class Namespaces:
 
 
 class _Named(msgspec.Struct):
-    name: Name
+    name: Annotated[ServedNamespace, msgspec.Meta(min_length=1)]
 
 
 class _Object(msgspec.Struct):

@@ -33,7 +33,7 @@ from policyhub.sources.filter import namespace_of
 from policyhub.sources.policy import Policy, enriched, policy_of
 from policyhub.sources.text import distinct, line
 from policyhub.sources.violation import Severity, Violation
-from policyhub.sources.wire import Name
+from policyhub.sources.wire import ServedName, ServedNamespace
 
 QUIET_MS: Final = 2_000
 """Policies are applied by the dozen: how long none may have changed before their sources are listed again."""
@@ -269,8 +269,8 @@ class Sink:
 
 
 class _Metadata(msgspec.Struct):
-    name: Name
-    namespace: str = ""
+    name: ServedName
+    namespace: ServedNamespace = ""
     labels: dict[str, str] | None = None
     annotations: dict[str, str] | None = None
 

@@ -24,7 +24,7 @@ import msgspec
 
 from policyhub.sources.recent import share
 from policyhub.sources.violation import Subject
-from policyhub.sources.wire import Name
+from policyhub.sources.wire import ServedName, ServedNamespace
 
 LATEST_REVISION: Final = 2**31
 """Kubernetes counts in 63 bits; nobody rolls out so often."""
@@ -123,8 +123,8 @@ class _Owner(msgspec.Struct, rename="camel"):
 
 
 class _Metadata(msgspec.Struct, rename="camel"):
-    name: Name
-    namespace: str = ""
+    name: ServedName
+    namespace: ServedNamespace = ""
     uid: str = ""
     creation_timestamp: str | None = None
     deletion_timestamp: str | None = None
@@ -139,8 +139,8 @@ class Object(msgspec.Struct):
 
 
 class _Named(msgspec.Struct):
-    name: Name
-    namespace: str = ""
+    name: ServedName
+    namespace: ServedNamespace = ""
 
 
 class _Bare(msgspec.Struct):

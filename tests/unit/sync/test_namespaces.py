@@ -140,7 +140,7 @@ def test_a_listing_that_cannot_be_true_is_not_believed(names: list[str]) -> None
     assert told.without_came() == [("list", "kube-system", NOW), ("live", True)]
 
 
-@pytest.mark.parametrize("name", [None, 7, "", ["x"]])
+@pytest.mark.parametrize("name", [None, 7, "", ["x"], "n" * 64])
 def test_an_unreadable_name_in_a_listing(name: object) -> None:
     """It may be any namespace: none is said to be gone for not being listed."""
     sink, told = made()

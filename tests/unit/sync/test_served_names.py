@@ -1,0 +1,34 @@
+"""Names that no API server takes: an object that has one cannot be read, so that none of them is kept."""
+
+import json
+
+import msgspec
+import pytest
+
+from policyhub.sync import reference
+from policyhub.sync.policies import _object
+from policyhub.sync.reference import Unnamed
+
+
+def raw(name: str, namespace: str) -> bytes:
+    return json.dumps({"metadata": {"name": name, "namespace": namespace, "uid": "u"}}).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "namespace", "served"),
+    [("n" * 253, "s" * 63, True), ("n" * 254, "shop", False), ("web", "s" * 64, False)],
+    ids=["as long as can be", "name", "namespace"],
+)
+def test_what_is_longer_than_any_api_server_takes(name: str, namespace: str, *, served: bool) -> None:
+    """Of Pods and their owners, also where the rest of them cannot be read, and of policies."""
+    document = raw(name, namespace)
+    if served:
+        assert reference.named("", "Pod", document).name == name
+        assert reference.read("", "Pod", document)[0].namespace == namespace
+        assert _object.decode(document).metadata.name == name
+        return
+    for read in (reference.named, reference.read):
+        with pytest.raises(Unnamed):
+            read("", "Pod", document)
+    with pytest.raises(msgspec.ValidationError):
+        _object.decode(document)
