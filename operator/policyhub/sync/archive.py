@@ -10,16 +10,16 @@ Pure: no I/O, no clock; times are Unix milliseconds.
 """
 
 from collections.abc import Iterator
+from itertools import islice
 
 from policyhub.clocks import SteadyMs
 
-DAY_MS = 24 * 60 * 60_000
-DAYS = 31
+KEPT_MS = 31 * 24 * 60 * 60_000
 """For which ids are kept: a day more than Security Hub keeps the findings."""
 LATEST = 10_000
 """Entries (about 0.7 kB each)."""
 MOST = 1_000_000
-"""Ids (about 90 bytes each)."""
+"""Ids (about 150 bytes each)."""
 
 
 class Archive:
@@ -30,43 +30,48 @@ class Archive:
         self._most = most
         self._whole: dict[str, None] = {}
         """Those that are kept whole, the oldest first."""
-        self._days: dict[int, set[int]] = {}
-        """Ids of the others by the day on which they were dropped, the oldest first."""
+        self._dropped: dict[int | str, SteadyMs] = {}
+        """The others, and when each was dropped or read last, the oldest first."""
 
     def __contains__(self, id_: str) -> bool:
         """Whether it is archived, or was, and is not kept whole."""
-        return bool(self._days) and any(_number(id_) in day for day in self._days.values())
+        return bool(self._dropped) and _key(id_) in self._dropped
+
+    def __len__(self) -> int:
+        """How many are not kept whole."""
+        return len(self._dropped)
 
     def put(self, id_: str) -> None:
-        """It is archived, and nobody reports it."""
-        self._whole.pop(id_, None)
-        self._whole[id_] = None
+        """It is archived, and nobody reports it; its place stays, if it has one."""
+        self._whole.setdefault(id_)
 
-    def take(self, id_: str) -> None:
-        """It is no longer so, or what Security Hub has of it is known."""
+    def leave(self, id_: str) -> None:
+        """It is active, or reported."""
         self._whole.pop(id_, None)
-        for day in self._days.values():
-            day.discard(_number(id_))
+
+    def know(self, id_: str) -> None:
+        """What Security Hub has of it is known."""
+        if self._dropped:
+            self._dropped.pop(_key(id_), None)
 
     def excess(self) -> Iterator[str]:
         """Those that are not to be kept whole, as far as they are archived still."""
-        for id_ in list(self._whole)[: max(0, len(self._whole) - self._latest)]:
+        for id_ in list(islice(self._whole, max(0, len(self._whole) - self._latest))):
             del self._whole[id_]
             yield id_
 
     def drop(self, id_: str, *, now: SteadyMs) -> None:
         """It is not kept whole any more, or was read again and is not to be."""
-        today = now // DAY_MS
-        self._days.setdefault(today, set()).add(_number(id_))
-        while len(self._days) > 1 and (min(self._days) <= today - DAYS or len(self) > self._most):
-            del self._days[min(self._days)]
-        if len(self) > self._most:
-            self._days.clear()
-
-    def __len__(self) -> int:
-        return sum(len(day) for day in self._days.values())
+        key = _key(id_)
+        self._dropped.pop(key, None)
+        self._dropped[key] = now
+        while len(self._dropped) > self._most or now - self._dropped[next(iter(self._dropped))] > KEPT_MS:
+            del self._dropped[next(iter(self._dropped))]
 
 
-def _number(id_: str) -> int:
-    """Sixty of the 128 bits of an id: two that share them cost a look-up."""
-    return int(id_.rpartition("/")[2][:15], 16)
+def _key(id_: str) -> int | str:
+    """Sixty of the 128 bits of an id: two that share them cost a look-up. Whoever may import findings can give any."""
+    try:
+        return int(id_.rpartition("/")[2][:15], 16)
+    except ValueError:
+        return id_

@@ -14,15 +14,24 @@ from policyhub.sync.guard import Guard
 from policyhub.sync.lanes import Lane
 from policyhub.sync.observed import Observed
 from policyhub.sync.scans import Scans
+from policyhub.sync.standings import Standings
 
 
 class Calls:
     """Of one monitored cluster."""
 
     def __init__(
-        self, *, observed: Observed, agenda: Agenda, guard: Guard, scans: Scans, touch: Callable[[Entry], None]
+        self,
+        *,
+        observed: Observed,
+        standings: Standings,
+        agenda: Agenda,
+        guard: Guard,
+        scans: Scans,
+        touch: Callable[[Entry], None],
     ) -> None:
         self._observed = observed
+        self._standings = standings
         self._agenda = agenda
         self._guard = guard
         self._scans = scans
@@ -31,9 +40,18 @@ class Calls:
     def acknowledge(self, entry: Entry, known: Known, *, now: SteadyMs) -> None:
         """Security Hub took the import."""
         self._land(entry)
-        if entry.own is None and (entry.known is None or entry.known.archived):  # nobody else has reported it since
-            entry.own = False
-        self._observed.acknowledge(entry, known, now=now)
+        self._begin(entry)
+        self._standings.renew(entry, known)
+        if entry.known is not None and entry.known.archived and not known.archived:
+            self._observed.outcomes.relapse(entry.id, now=now)
+        entry.acknowledged = now
+        self._observed.outcomes.forget(entry.id)
+        entry.backlog = False
+        entry.body = None
+        entry.rejected = ""
+        entry.unanswered = None
+        entry.pending_since = NEVER
+        self._observed.know(entry, known)
         if known.archived and not entry.wanted:
             self._guard.forget(entry.id)
             self._scans.forget(entry.id)
@@ -45,15 +63,23 @@ class Calls:
             entry.loss = Loss.SILENT
         self._touch(entry)
 
+    @staticmethod
+    def _begin(entry: Entry) -> None:
+        """What becomes active by our own import was reported by nobody else before."""
+        if entry.own is None and (entry.known is None or entry.known.archived):
+            entry.own = False
+
     def reject(self, entry: Entry, sent_digest: str) -> None:
         """Security Hub refuses this content for good: it is not sent again until it changes."""
         self._land(entry)
-        self._observed.reject(entry, sent_digest)
+        self._observed.outcomes.forget(entry.id)
+        entry.rejected = sent_digest
         self._touch(entry)
 
     def unanswered(self, entry: Entry, known: Known) -> None:
         """The import may or may not have been written."""
         self._land(entry)
+        self._begin(entry)
         self._observed.unanswered(entry, known)
         self._touch(entry)
 

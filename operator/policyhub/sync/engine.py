@@ -150,6 +150,8 @@ class Engine:
                 would[decision] += 1
             else:
                 feed.ledger.settle(entry, decision, lost=evidence.lost)
+        if returning := feed.ledger.observed.returning():  # they would be read first
+            would[Change.REACTIVATED] += returning
         return would
 
     # -- waiting --------------------------------------------------------------------------------------------------

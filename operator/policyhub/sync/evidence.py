@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from typing import Protocol
 
-from policyhub.clocks import NEVER, SteadyMs
+from policyhub.clocks import NEVER, SteadyMs, WallMs
 from policyhub.sources.constraints import GROUP as CONSTRAINTS
 from policyhub.sources.violation import SourceKey, Subject
 from policyhub.sync import spaces
@@ -27,6 +27,8 @@ LISTEN_MS = 60_000
 nobody updates any more may contradict a live one."""
 SETTLE_MS = 30 * 60_000
 """What is known otherwise, or as archived, waits as long at most."""
+SKEW_MS = 10 * 60_000
+"""How far our clock and the API server's may be apart."""
 OWNERS = ("pods", "replicasets.apps", "jobs.batch")
 """The origins that tell what rolls up to what."""
 POD = ("", "Pod")
@@ -250,14 +252,15 @@ class Sources:
             self.ownership is not None and of is not None and self.ownership.unreported(entry.source, entry.policy, of)
         )
 
-    def replaced(self, entry: Entry) -> bool:
-        """Whether nothing that rolls up to its object, and that its policy looks at, is as old as what Security Hub has
-        of it, and its engine has reported on all of that.
+    def replaced(self, entry: Entry) -> WallMs | None:
+        """When the newest was made of what rolls up to its object and its policy looks at, if none of that is as old as
+        what Security Hub has of the finding, and its engine has reported on all of it; None else.
         """
         of, known = entry.subject, entry.known
         if self.ownership is None or of is None or known is None or self.ownership.unreported(entry.source, "", of):
-            return False
-        return self.ownership.younger(entry.source, entry.policy, of, known.updated_at)
+            return None
+        made = self.ownership.made(entry.source, entry.policy, of)
+        return made[1] if made is not None and made[0] > known.updated_at + SKEW_MS else None
 
     def reconsider(self, news: tuple[Collection[str], Collection[str]] | None = None) -> None:
         """What rolls up to what has changed, or what was reported on. `news`: in these namespaces, and by these sources

@@ -27,7 +27,7 @@ from policyhub.clocks import NEVER, UNDATED, SteadyMs, WallMs, by_wall, from_sec
 from policyhub.sync import spaces
 from policyhub.sync.audits import kind_of
 from policyhub.sync.entry import Coverage, Entry, Loss
-from policyhub.sync.evidence import OWNERS, POD, Sources
+from policyhub.sync.evidence import OWNERS, POD, SKEW_MS, Sources
 from policyhub.sync.existence import Answer, Presence
 from policyhub.sync.guard import Guard
 from policyhub.sync.holds import Hold
@@ -45,8 +45,10 @@ never answer."""
 SILENT_MS = 12 * 60 * 60_000
 """After this long a person is told of findings whose engine does not report on their objects any more: most scan
 hourly, some daily. What waits for new Pods to be looked at is not approved of before: nobody was told of it."""
-EDITED_MS = 25 * 60 * 60_000
-"""How long before a loss an edit of its policy may explain it: most engines scan hourly, some daily."""
+SCAN_MS = 25 * 60 * 60_000
+"""Most engines scan hourly, some daily."""
+EDITED_MS = SCAN_MS
+"""How long before a loss an edit of its policy may explain it."""
 _REPORTS = frozenset({"wgpolicyk8s.io", "openreports.io"})
 
 _UNASKED = Answer(Presence.UNKNOWN, NEVER)
@@ -90,7 +92,7 @@ def of_lost(  # noqa: C901  (one branch a row)
         if policy is None:
             return Evidence(hold=Hold.PRESENCE, lost=True, not_before=given_up)
         lost_at = by_wall(entry.uncalled, now=now, wall=wall)
-        evidence = _of_report(entry, there, policy, sources=sources, lost_at=lost_at)
+        evidence = _of_report(entry, there, policy, sources=sources, lost_at=lost_at, now=now)
     shown = evidence.lost or now - entry.uncalled > SILENT_MS
     if evidence.hold is Hold.UNREPORTED and shown and guard.approves_of(entry.source, entry.uncalled, now=now):
         return Evidence(Grade.APPROVED, since=entry.uncalled, confirmed=sources.discovered >= entry.uncalled)
@@ -165,7 +167,9 @@ def _policy(entry: Entry, *, sources: Sources, since: SteadyMs) -> Answer | None
 # -- reports ----------------------------------------------------------------------------------------------------------
 
 
-def _of_report(entry: Entry, there: Answer, policy: Answer, *, sources: Sources, lost_at: WallMs) -> Evidence:
+def _of_report(
+    entry: Entry, there: Answer, policy: Answer, *, sources: Sources, lost_at: WallMs, now: SteadyMs
+) -> Evidence:
     if entry.id in sources.unevaluated:
         return nothing(Hold.UNLISTED)
     if policy.presence is Presence.GONE:
@@ -177,7 +181,7 @@ def _of_report(entry: Entry, there: Answer, policy: Answer, *, sources: Sources,
     if entry.loss is Loss.SILENT and (of := entry.subject) is not None and of.group in _REPORTS and not entry.heard:
         return nothing(Hold.UNREPORTED, lost=True)  # what is said of a report itself ends with a report
     if exists and (policy.presence is Presence.THERE or entry.loss is Loss.SILENT):
-        if not _looked_again(entry, policy, sources=sources, lost_at=lost_at):
+        if not _looked_again(entry, policy, sources=sources, lost_at=lost_at, now=now):
             waits = entry.own is False or (entry.own is None and sources.unreported(entry))
             return nothing(Hold.UNREPORTED, lost=not waits)  # for new Pods to be looked at: that is no loss yet
         return _silent(Grade.REPEATED, entry, seen, sources=sources)
@@ -190,7 +194,7 @@ def _of_report(entry: Entry, there: Answer, policy: Answer, *, sources: Sources,
     return _silent(Grade.UNVERIFIED, entry, seen, sources=sources)
 
 
-def _looked_again(entry: Entry, policy: Answer, *, sources: Sources, lost_at: WallMs) -> bool:
+def _looked_again(entry: Entry, policy: Answer, *, sources: Sources, lost_at: WallMs, now: SteadyMs) -> bool:
     """Whether the engine has looked at the object, and at all that rolls up to it, by this policy since the loss.
     `lost_at` is when that was by the wall clock, as the API server tells of edits.
 
@@ -199,10 +203,10 @@ def _looked_again(entry: Entry, policy: Answer, *, sources: Sources, lost_at: Wa
     | is no object that can be asked for            | once the engine has reported on the object again                |
     | writes passing results; Pods reported it      | once it has reported on all Pods that there are; where none of  |
     |                                               | these is as old as the finding, they may not match it any more: |
-    |                                               | once its engine has reported on all, and a scan has gone round. |
-    |                                               | Where it was active before this process began, its object may   |
-    |                                               | have reported it: the engine has to report on that too, or a    |
-    |                                               | scan has to go round                                            |
+    |                                               | once its engine has reported on all, and a scan has gone round  |
+    |                                               | since. Where it was active before this process began, its       |
+    |                                               | object may have reported it: a scan must have gone round, or a  |
+    |                                               | day have passed while all that is there was reported on         |
     | writes passing results                        | a result is missed: only if it was edited, and a scan has gone  |
     |                                               | round since (it may not match the object any more)              |
     | writes failures only                          | once a scan has gone round since                                |
@@ -212,17 +216,22 @@ def _looked_again(entry: Entry, policy: Answer, *, sources: Sources, lost_at: Wa
         return False
     round_ = sources.scans.gone_round(entry.source, of.namespace, since=entry.uncalled)
     if sources.unreported(entry):
-        return round_ and entry.own is not True and sources.replaced(entry)
+        newest = sources.replaced(entry) if entry.own is not True else None
+        if newest is None:
+            return False
+        since = entry.uncalled + max(0, newest + SKEW_MS - lost_at)
+        return sources.scans.gone_round(entry.source, of.namespace, since=since)
     if policy.presence is Presence.UNKNOWN and entry.heard:
         return True
     if ownership is not None and not ownership.reports_passes(entry.source, "", of.namespace):
         return round_
     below = ownership is not None and ownership.reports_below(entry.source, entry.policy, of.namespace)
+    has_below = ownership is not None and ownership.has_below(of)
     if below and entry.own is False:  # its own result, if there was one, has ended by a word of its own
         return True
-    if below and entry.own is None and entry.heard:
-        return True
-    return round_ and (policy.changed > lost_at - EDITED_MS or (below and entry.own is None))
+    if below and entry.own is None:
+        return round_ or (has_below and now - entry.uncalled > SCAN_MS)
+    return round_ and policy.changed > lost_at - EDITED_MS
 
 
 def _silent(grade: Grade, entry: Entry, seen: Coverage, *, sources: Sources) -> Evidence:

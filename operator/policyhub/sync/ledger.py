@@ -115,6 +115,7 @@ class Ledger:
         self.gone, self.clear = intake.gone, intake.clear
         calls = Calls(
             observed=self.observed,
+            standings=self.standings,
             agenda=self.agenda,
             guard=self.guard,
             scans=self.sources.scans,
@@ -226,8 +227,8 @@ class Ledger:
         one that the guard does not know yet waits until it does.
         """
         self._decided_at = now
-        if entry.known is None:  # another ledger's call may have been answered since
-            self.observed.recall(entry, now=now)
+        if entry.known is None and entry.id not in self.observed.quarantine.ids:
+            self.observed.recall(entry, now=now)  # another ledger's call may have been answered since
         evidence = self.evidence(entry, rules=rules, now=now, wall=wall)
         if entry.blocked and evidence.grade in GUARDED:
             entry.blocked, entry.freed = False, now
@@ -291,6 +292,8 @@ class Ledger:
         if entry.share is not None:
             self.shares.findings.add(entry.share, -1)
         entry.share = self.namespace(entry.id) if alive else None
+        if alive:
+            self.observed.archive.leave(entry.id)
         if entry.share is not None:
             self.shares.findings.add(entry.share, 1)
 
@@ -380,6 +383,7 @@ class Ledger:
         """Note what the guard holds; returns the sources newly held and newly released."""
         self._explain(now=now)
         self._forget_archived(now=now)
+        self.observed.send_unread(now=now)
         held, released = self.guard.weigh(now=now)
         for unit in released:
             for id_ in self.guard.waiting(unit):

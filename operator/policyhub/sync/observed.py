@@ -55,22 +55,16 @@ class Observed:
         self.cluster_uid = cluster_uid
         self.adopted: frozenset[str] = frozenset()
         """Former uids of this cluster (a rebuilt cluster), released by the admin."""
-        self.unread: set[str] = set()
-        """Desired ids that the inventory has not reached: not sent before it has."""
+        self.unread: set[str] = set()  # desired ids that the inventory has not reached: not sent before it has
         self.lookups = Readings(namespace=namespace, on_new=on_lookup)
         """Ids to be read by id: fresh violations that the inventory has not reached, and contradictions."""
-        self.parts: set[str] = set()
-        """Id prefixes that the inventory has read to the end."""
-        self.whole = False
-        """Whether an inventory has been read to the end."""
-        self.suspect = False
-        """Whether Security Hub was switched off since: it may have nothing of what it had."""
+        self.parts: set[str] = set()  # id prefixes that the inventory has read to the end
+        self.whole = False  # whether an inventory has been read to the end
+        self.suspect = False  # whether Security Hub was switched off since: it may have nothing of what it had
         self.unavailable = False
         """Whether the inventory was given up for now: what is desired is sent without having been read."""
-        self.quarantine = Quarantine()
-        """Findings under this cluster's prefix that carry another cluster's uid."""
-        self._looked: set[str] = set()
-        """Ids read by id before the inventory reached them."""
+        self.quarantine = Quarantine()  # findings under this cluster's prefix that carry another cluster's uid
+        self._looked: set[str] = set()  # ids read by id before the inventory reached them
         self._asked_again: set[str] = set()
         """Quarantined ids that are to be read by id later: their owner may have let them go."""
         self.outcomes = Outcomes()
@@ -130,16 +124,36 @@ class Observed:
             self.lookups.later(id_, at=now + LATE_MS)
         if entry is None or entry.in_flight:
             return
-        if not answered:
+        before = entry.known
+        if not answered or (before is not None and self._is_older(id_, before, now=now)):
             self.lookups.add(id_)
         elif self.recall(entry, now=now):
             self._taken(entry)
+
+    def _is_older(self, id_: str, known: Known, *, now: SteadyMs) -> bool:
+        """Whether what was acknowledged is older than what we have sent ourselves, perhaps without an answer."""
+        told = self._acknowledged.recent(sign(self.cluster_uid, id_), now) if self._acknowledged else None
+        return told is not None and told.updated_at < known.updated_at
 
     def await_reading(self, entry: Entry) -> None:
         """It is not sent before it has been read; what no inventory will bring in time is asked for by id."""
         self.unread.add(entry.id)
         if not entry.backlog or entry.id in self.archive:
             self.lookups.add(entry.id)
+
+    def returning(self) -> int:
+        """How many archived findings are reported again, and are read before they are sent."""
+        return sum(id_ in self.archive for id_ in self.unread)
+
+    def send_unread(self, *, now: SteadyMs) -> None:
+        """What comes back and could not be read for long is sent all the same, with a new `CreatedAt`."""
+        for id_ in [i for i in self.unread if i in self.archive] if self.whole else ():
+            entry = self._entries[id_]
+            if now - entry.first_claimed > ACK_OVERRULES_MS:
+                self._looked.add(id_)
+                self.unread.discard(id_)
+                self.lookups.discard(id_)
+                self._touch(entry)
 
     def forget(self, id_: str) -> None:
         self.unread.discard(id_)
@@ -207,6 +221,8 @@ class Observed:
         """Security Hub is, and may have nothing of what it acknowledged before."""
         if not self.suspect:
             self.suspect = True
+            if self._acknowledged is not None:
+                self._acknowledged.clear()
             for entry in self._entries.values():
                 entry.acknowledged = NEVER
 
@@ -357,8 +373,7 @@ class Observed:
     def due(self, now: SteadyMs) -> None:
         for id_ in self.lookups.due(now):
             self._asked_again.discard(id_)
-            if id_ in self._entries or id_ in self.quarantine.ids:
-                self.lookups.add(id_)
+            self.lookups.add(id_)
 
     # -- our own imports ------------------------------------------------------------------------------------------
 
@@ -369,22 +384,8 @@ class Observed:
             self._on_active(entry, change)
             self._standings.activate(entry, change)
         if entry.known is None and known is not None:
-            self.archive.take(entry.id)
+            self.archive.know(entry.id)
         entry.known = known
-
-    def acknowledge(self, entry: Entry, known: Known, *, now: SteadyMs) -> None:
-        """Security Hub took the import."""
-        self._standings.renew(entry, known)
-        if entry.known is not None and entry.known.archived and not known.archived:
-            self.outcomes.relapse(entry.id, now=now)
-        entry.acknowledged = now
-        self.outcomes.forget(entry.id)
-        entry.backlog = False
-        entry.body = None
-        entry.rejected = ""
-        entry.unanswered = None
-        entry.pending_since = NEVER
-        self.know(entry, known)
 
     def unanswered(self, entry: Entry, known: Known) -> None:
         """The import may or may not have been written: taken as written, so that it is archived if the violation ends,
@@ -393,7 +394,3 @@ class Observed:
         entry.unanswered = known
         self._standings.renew(entry, known)
         self.know(entry, msgspec.structs.replace(known, digest="", archived=False))
-
-    def reject(self, entry: Entry, sent_digest: str) -> None:
-        self.outcomes.forget(entry.id)
-        entry.rejected = sent_digest

@@ -278,13 +278,13 @@ class Rollup:
         itself = is_rolled(of) and owners.home(of) == of and of.kind in kinds
         return (itself and not families.heard(of, by)) or families.unheard(of, by, kinds)
 
-    def younger(self, source: str, policy: str, of: Subject, than: WallMs) -> bool:
-        """Whether something counts for the object, and all of it of the kinds that the policy has reported on was made
-        after this.
+    def made(self, source: str, policy: str, of: Subject) -> tuple[WallMs, WallMs] | None:
+        """When the oldest and the newest was made of what counts for the object and is of a kind that the policy has
+        reported on; None: there is nothing.
         """
-        families = self.owners.families
-        oldest = families.oldest(of, families.reported.kinds(of.namespace, (source, policy)))
-        return oldest is not None and from_seconds(oldest) > than
+        kinds = self.owners.families.reported.kinds(of.namespace, (source, policy))
+        oldest, newest = self.owners.families.oldest(of, kinds), self.owners.families.newest(of, kinds)
+        return None if oldest is None or newest is None else (from_seconds(oldest), from_seconds(newest))
 
     def reports_passes(self, source: str, policy: str, namespace: str) -> bool:
         """Whether the policy (empty: any of the source) has written a result in the namespace that is no violation. An

@@ -126,6 +126,18 @@ def test_an_archive_that_is_never_answered_after_its_ledger_ended() -> None:
     assert act(second, entry, now=NOW + late) is Change.REACTIVATED
 
 
+def test_an_older_import_that_is_acknowledged_late() -> None:
+    """What this ledger has sent since overrules it, also without an answer: the finding is read."""
+    noted = Acknowledged()
+    first, second, entry, archived = successor(noted)
+    second.launch(entry)
+    second.unanswered(entry, Known("", archived.created_at, archived.updated_at + 5, archived=True))
+    before = entry.known
+    noted.note(first.observed, entry.id, archived, NOW + 9)
+    assert entry.known == before
+    assert second.observed.lookups.take(20) == [entry.id]
+
+
 def test_what_is_in_a_call_overrules_an_older_one() -> None:
     noted = Acknowledged()
     first, second, entry, archived = successor(noted)

@@ -2,10 +2,11 @@
 
 from policyhub.findings.identity import finding_id
 from policyhub.sources.violation import SourceKey, Violation
-from policyhub.sync.archive import DAY_MS, DAYS, Archive
+from policyhub.sync.archive import KEPT_MS, Archive
 from policyhub.sync.entry import Held, Known
 from policyhub.sync.ledger import Ledger
-from policyhub.sync.plan import Change
+from policyhub.sync.observed import ACK_OVERRULES_MS
+from policyhub.sync.plan import DAY_MS, Change
 from tests.unit.sync.test_evidence import NOW, REPORT, WALL, act, entry_of, ledger, say, sent, violation
 
 LATEST = 3
@@ -112,16 +113,67 @@ def test_what_is_reported_is_not_dropped() -> None:
 def test_ids_are_forgotten_when_security_hub_has_forgotten_them() -> None:
     archive = Archive()
     archive.drop(id_(1), now=NOW)
-    archive.drop(id_(2), now=NOW + DAYS * DAY_MS - DAY_MS)
+    archive.drop(id_(2), now=NOW + KEPT_MS)
     assert id_(1) in archive
-    archive.drop(id_(3), now=NOW + DAYS * DAY_MS)
+    archive.drop(id_(3), now=NOW + KEPT_MS + 1)
     assert id_(1) not in archive
     assert id_(2) in archive
 
 
-def test_there_are_never_more_than_that() -> None:
+def test_one_that_is_read_each_day_is_kept_once() -> None:
+    archive = Archive()
+    for day in range(40):
+        archive.drop(id_(1), now=NOW + day * DAY_MS)
+    assert len(archive) == 1
+    assert id_(1) in archive
+
+
+def test_of_too_many_the_oldest_are_forgotten() -> None:
     archive = Archive(most=10)
     for number in range(25):
-        archive.drop(id_(number), now=NOW + number // 4 * DAY_MS)
+        archive.drop(id_(number), now=NOW)
         assert len(archive) <= 10
-    assert id_(24) in archive
+    assert [number for number in range(25) if id_(number) in archive] == list(range(15, 25))
+
+
+def test_ids_that_are_not_ours() -> None:
+    """Whoever may import findings can give them any id under our prefix: it is an id like others."""
+    made = small()
+    for number in range(6):
+        end(made, number)
+    odd = "policyhub/alpha/a-test"
+    held = Held(odd, Known("d", WALL, WALL, archived=True), "uid-1", REPORT.origin, "r", source="kyverno")
+    made.observed.take_part("", [held], now=NOW)
+    assert act(made, made.entries[odd], now=NOW) is None
+    for number in range(6, 12):
+        end(made, number)
+    made.weigh(now=NOW)
+    assert odd not in made.entries
+    assert odd in made.observed.archive
+    made.observed.answer(odd, held, now=NOW)
+    made.observed.take_part("", [held], now=NOW)
+
+
+def test_the_latest_stay_the_latest() -> None:
+    """An inventory brings all of them again, in another order."""
+    made = small()
+    said = [end(made, number) for number in range(3)]
+    for number in (2, 1, 0):
+        assert act(made, entry_of(made, said[number]), now=NOW) is None
+    end(made, 3)
+    made.weigh(now=NOW)
+    assert set(made.entries) == {id_(1), id_(2), id_(3)}
+
+
+def test_what_comes_back_is_sent_although_it_cannot_be_read() -> None:
+    """After a quarter of an hour."""
+    made = small()
+    said = [end(made, number) for number in range(4)]
+    made.weigh(now=NOW)
+    say(made, key(0), said[0])
+    assert made.observed.returning() == 1
+    made.weigh(now=NOW + ACK_OVERRULES_MS)
+    assert id_(0) not in made.agenda.dirty
+    made.weigh(now=NOW + ACK_OVERRULES_MS + 1)
+    assert id_(0) in made.agenda.dirty
+    assert act(made, entry_of(made, said[0]), now=NOW + ACK_OVERRULES_MS + 1) is Change.NEW

@@ -10,9 +10,9 @@ from policyhub.clocks import NEVER, UNDATED, SteadyMs, WallMs
 from policyhub.sources.violation import Place, SourceKey, Subject, Violation
 from policyhub.sync import grading
 from policyhub.sync.entry import Coverage, Entry, Known, Loss
-from policyhub.sync.evidence import OWNERS, Sources
+from policyhub.sync.evidence import OWNERS, SKEW_MS, Sources
 from policyhub.sync.existence import Answer, Presence
-from policyhub.sync.grading import FRESH_MS, RESUME_MS, SILENT_MS
+from policyhub.sync.grading import FRESH_MS, RESUME_MS, SCAN_MS, SILENT_MS
 from policyhub.sync.guard import Guard
 from policyhub.sync.holds import Hold, News
 from policyhub.sync.plan import DAY_MS, Evidence, Grade, Rules
@@ -66,7 +66,7 @@ class Owned:
         """By the policy."""
         self.unlooked = False
         """By any policy."""
-        self.young = True
+        self.made_at: tuple[WallMs, WallMs] | None = None
         self.passes = True
         self.below = True
         self.gone = False
@@ -78,9 +78,9 @@ class Owned:
         assert policy in {"p", ""}
         return self.pods_unreported if policy else self.unlooked
 
-    def younger(self, source: str, policy: str, of: Subject, than: WallMs) -> bool:
-        assert (source, policy, of, than) == ("kyverno", "p", WEB, WallMs(int(BEGAN)))
-        return self.young
+    def made(self, source: str, policy: str, of: Subject) -> tuple[WallMs, WallMs] | None:
+        assert (source, policy, of) == ("kyverno", "p", WEB)
+        return self.made_at
 
     def reports_passes(self, source: str, policy: str, namespace: str) -> bool:
         assert (source, namespace) == ("kyverno", "shop")
@@ -221,11 +221,25 @@ def pods_replaced(world: World) -> None:
     """All Pods are younger than the finding, and the engine has reported on them, but not by the policy."""
     gone_round(world)
     world.owned.passes, world.owned.pods_unreported = True, True
+    young = WallMs(int(BEGAN)) + SKEW_MS + 1
+    world.owned.made_at = young, young
 
 
 def pods_replaced_in_part(world: World) -> None:
     pods_replaced(world)
-    world.owned.young = False
+    world.owned.made_at = WallMs(int(BEGAN)) + SKEW_MS, WallMs(int(LOST))
+
+
+def pods_replaced_after_the_scan(world: World) -> None:
+    """The newest Pod was made when the scan had begun already."""
+    pods_replaced(world)
+    assert world.owned.made_at is not None
+    world.owned.made_at = world.owned.made_at[0], WallMs(int(LOST)) + 1
+
+
+def no_pods(world: World) -> None:
+    pods_replaced(world)
+    world.owned.made_at = None
 
 
 def pods_replaced_and_not_looked_at(world: World) -> None:
@@ -239,7 +253,7 @@ def pods_replaced_and_own(world: World) -> None:
 
 
 def heard_after_a_restart(world: World) -> None:
-    """All Pods were reported on, and the object since: who reported it before is not known."""
+    """All Pods were reported on, and the object since, by whatever policy: who reported it before is not known."""
     world.entry.own, world.entry.heard = None, LOST + 5
 
 
@@ -262,6 +276,8 @@ STATES = {
     "by Pods, after a restart": unheard_after_a_restart,
     "gone round, all Pods replaced": pods_replaced,
     "gone round, Pods replaced in part": pods_replaced_in_part,
+    "gone round, Pods replaced after the scan": pods_replaced_after_the_scan,
+    "gone round, no Pods replaced": no_pods,
     "gone round, Pods replaced and not looked at": pods_replaced_and_not_looked_at,
     "gone round, all Pods replaced, its own unheard": pods_replaced_and_own,
 }
@@ -276,15 +292,17 @@ REPEATED = {
     "gone round, passes written": Hold.UNREPORTED,
     "gone round, policy edited": Grade.REPEATED,
     "gone round, by Pods, after a restart": Grade.REPEATED,
-    "heard, by Pods, after a restart": Grade.REPEATED,
+    "heard, by Pods, after a restart": Hold.UNREPORTED,
     "by Pods, after a restart": Hold.UNREPORTED,
     "gone round, all Pods replaced": Grade.REPEATED,
     "gone round, Pods replaced in part": Hold.UNREPORTED,
+    "gone round, Pods replaced after the scan": Hold.UNREPORTED,
+    "gone round, no Pods replaced": Hold.UNREPORTED,
     "gone round, Pods replaced and not looked at": Hold.UNREPORTED,
     "gone round, all Pods replaced, its own unheard": Hold.UNREPORTED,
 }
 """Where object and policy exist: by whether the engine has looked again."""
-HEARD = REPEATED | {"heard": Grade.REPEATED}
+HEARD = REPEATED | {"heard": Grade.REPEATED, "heard, by Pods, after a restart": Grade.REPEATED}
 """Where the policy may not be asked for: a report on the object counts as well."""
 UNVERIFIED = dict.fromkeys(STATES, Grade.UNVERIFIED) | {
     state: Hold.UNREPORTED for state in STATES if state == "Pods unreported" or "replaced" in state
@@ -349,6 +367,17 @@ def test_the_guard_counts_what_may_err(subject: Presence, policy: Presence, lost
     """And not what the API server says."""
     world = World(subject, policy)
     assert world.grade().lost == lost
+
+
+@pytest.mark.parametrize("pods", [True, False], ids=["has Pods", "has none"])
+def test_after_a_restart_a_day_is_enough_where_all_pods_were_reported_on(*, pods: bool) -> None:
+    """Its own result may have been wiped before: an engine that scans daily has looked at it again by then. Without a
+    Pod nothing was looked at.
+    """
+    world = World()
+    world.entry.own, world.owned.pods = None, pods
+    assert world.verdict(now=LOST + SCAN_MS) is Hold.UNREPORTED
+    assert world.verdict(now=LOST + SCAN_MS + 1) is (Grade.REPEATED if pods else Hold.UNREPORTED)
 
 
 @pytest.mark.parametrize("new_pods", [True, False], ids=["new Pods", "no new Pods"])

@@ -444,7 +444,7 @@ def test_new_pods_that_the_policy_does_not_match() -> None:
         world.report("Pod", other, "pass")
     world.sent()
     world.asked(Presence.THERE)
-    world.put(thing("Pod", "db-1", DB, created="2026-12-01T00:00:00Z"))
+    world.put(thing("Pod", "db-1", DB, created="2026-09-21T15:00:00Z"))
     world.drop("Pod", "db-0")
     world.unreport("Pod", "db-0")
     existence = world.ledger.sources.existence
