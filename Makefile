@@ -20,7 +20,7 @@ test: venv  ## unit, component and integration tests (real API server, local Sec
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=$(COVERAGE)
 COVERAGE := 90
-WORKERS := 2
+WORKERS := 3
 
 check: venv  ## lint, format, types, import layers, generated files
 	$(BIN)/ruff check .

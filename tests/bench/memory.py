@@ -18,7 +18,7 @@ from dev.cluster import Plane, kubeconfig
 from dev.hub.process import HubProcess
 from tests.bench import sink, standin
 from tests.bench.course import unhurried
-from tests.bench.scene import BenchError, Rows, Scene, Size, Usage, in_sync, say, usage, without_pace
+from tests.bench.scene import BenchError, Rows, Scene, Size, Usage, as_new, in_sync, say, usage, without_pace
 
 HOME = "bench-home"
 SECRET = {"namespace": stand.NAMESPACE, "name": "standin"}
@@ -66,6 +66,7 @@ class Standing:
         say(f"a stand-in with {reports:,} reports, {failing} results of each failing")
         with standin.running(reports=reports, failing=failing, wide=wide, pods=pods) as address:
             self._refer(address)
+            as_new(self._installed)
             before = self._taken()
             with stand.Operator(without_pace(self._installed), self._hub) as operator:
                 operator.start()

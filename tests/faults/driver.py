@@ -23,12 +23,13 @@ from tests.faults import paper
 from tests.faults.audits import DROPPED, Audits
 from tests.faults.company import FIRST
 from tests.faults.engines import ENGINES as WORKLOAD_ENGINES
-from tests.faults.engines import HOURLY, KYVERNO, REVISION
+from tests.faults.engines import HOURLY, KYVERNO, REVISION, SIDECAR
 from tests.faults.family import Ref
 from tests.faults.paper import Document, Result
 from tests.faults.scene import Key, Scene
 from tests.faults.truth import GATEKEEPER, Truth, Unlisted, Violation
 from tests.faults.workloads import Workloads
+from tests.integration.operator.test_operator_policies import KINDS, policy
 
 PLAIN = {
     "one": ("PolicyReport",),
@@ -81,7 +82,9 @@ class Driver:
     # -- the course of a run --------------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Every object has its reports, every constraint its list."""
+        """Every object has its reports, every constraint its list; Kyverno's policies are objects."""
+        self.scene.cluster.apply(KINDS[:1])
+        self.scene.cluster.apply([policy(name) for name in {*(name for name, _ in POLICIES), SIDECAR.policy}])
         for space in SPACES:
             self.scene.open(space)
         for engine in PLAIN:

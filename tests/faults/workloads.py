@@ -56,7 +56,9 @@ class Workloads:
         """A Deployment breaks every rule, and its next rollout none: the old ReplicaSet is kept for a rollback."""
         workload = self.pick("Deployment", still=False)
         for outcome in ("fail", "pass"):
-            self.roll(workload, {engine: [Result(*policy, outcome) for policy in POLICIES] for engine in ENGINES})
+            said = {engine: [Result(*policy, outcome) for policy in POLICIES] for engine in ENGINES}
+            said[KYVERNO].append(SIDECAR._replace(outcome=outcome))
+            self.roll(workload, said)
             self._scene.finish()
 
     def come_round(self) -> None:

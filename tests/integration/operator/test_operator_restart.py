@@ -69,7 +69,7 @@ def test_killed_and_started_again(world: World) -> None:
     done = {entry["id"]: entry["time"] for entry in sent}
     findings = world.of("restart")
     assert done[findings["gone"]["Id"]] - started_at(world) > DELAY_SECONDS
-    assert done[findings["fixed"]["Id"]] < done[findings["gone"]["Id"]]
+    assert done[findings["fixed"]["Id"]] <= done[findings["gone"]["Id"]]  # on a busy machine both leave in one call
 
 
 def started_at(world: World) -> float:
