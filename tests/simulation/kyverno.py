@@ -112,7 +112,7 @@ class Kyverno:
             for policy, (result, _) in results.of.items():
                 if result not in said:
                     continue
-                if (violation := self._of(uid, results, policy, templates)) is not None:
+                if (violation := self._of(uid, results, policy, templates=templates)) is not None:
                     yield violation
 
     def unevaluated(self) -> Iterator[Violation]:
@@ -122,7 +122,7 @@ class Kyverno:
                 if result == "error" and (violation := self._of(uid, results, policy)) is not None:
                     yield violation
 
-    def _of(self, uid: str, results: _Results, policy: str, templates: bool = False) -> Violation | None:  # noqa: FBT001, FBT002
+    def _of(self, uid: str, results: _Results, policy: str, *, templates: bool = False) -> Violation | None:
         stored = self.server.get(results.kind, results.namespace, results.name)
         known = self.policies.get(policy)
         if stored is None or stored.uid != uid or known is None:

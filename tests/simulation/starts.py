@@ -102,9 +102,8 @@ async def inventory_overtaken(world: World) -> None:
     await world.after(hours=4)
 
 
-@story("20")
-async def restart_under_lag(world: World) -> None:
-    """A restart while GetFindings is a minute behind: nothing is sent again, no CreatedAt moves."""
+async def sent_under_lag(world: World) -> None:
+    """Findings were sent three seconds ago, and GetFindings is a minute behind."""
     await settle(world)
     world.aws("lag", seconds=1_200, amount=60)
     for workload in many(SERVICE, 20, "nodeport"):
@@ -112,6 +111,12 @@ async def restart_under_lag(world: World) -> None:
     while not any(one.at > world.loop.elapsed - 5 and one.outcome == "new" for one in world.hub.journal):
         await world.after(seconds=1)
     await world.after(seconds=3)
+
+
+@story("20")
+async def restart_under_lag(world: World) -> None:
+    """A restart while GetFindings is a minute behind: nothing is sent again, no CreatedAt moves."""
+    await sent_under_lag(world)
     await world.restart()
     await world.after(hours=3)
 
@@ -119,13 +124,7 @@ async def restart_under_lag(world: World) -> None:
 @story("20")
 async def spec_under_lag(world: World) -> None:
     """A spec changes while GetFindings is a minute behind: nothing is sent again, no CreatedAt moves."""
-    await settle(world)
-    world.aws("lag", seconds=1_200, amount=60)
-    for workload in many(SERVICE, 20, "nodeport"):
-        world.cluster.deploy(workload)
-    while not any(one.at > world.loop.elapsed - 5 and one.outcome == "new" for one in world.hub.journal):
-        await world.after(seconds=1)
-    await world.after(seconds=3)
+    await sent_under_lag(world)
     await world.product.respec(archiveDelay="15m")
     await world.after(hours=3)
 

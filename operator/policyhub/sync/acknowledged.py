@@ -19,8 +19,7 @@ from policyhub.clocks import NEVER, SteadyMs
 from policyhub.sync.entry import Known
 
 RECENT_MS = 15 * 60_000
-"""How long an acknowledgement overrules what GetFindings says; the same as `ACK_OVERRULES_MS` of
-`policyhub.sync.observed`."""
+"""How long an acknowledgement overrules what GetFindings says."""
 
 
 def sign(cluster_uid: str, id_: str) -> str:
@@ -39,7 +38,8 @@ class Follower(Protocol):
     @property
     def cluster_uid(self) -> str: ...
 
-    def overtake(self, id_: str, *, now: SteadyMs, answered: bool) -> None: ...
+    def overtake(self, id_: str, known: Known | None, *, now: SteadyMs) -> None:
+        """Another ledger's call about the finding was answered; None: it never will be."""
 
 
 class Acknowledged:
@@ -75,16 +75,16 @@ class Acknowledged:
         self._noted.pop(signed, None)
         self._noted[signed] = _Noted(known, now)
         self.prune(now)
-        self._tell(by, id_, now=now, answered=True)
+        self._tell(by, id_, known, now=now)
 
     def doubt(self, by: Follower, id_: str, now: SteadyMs) -> None:
         """Security Hub may or may not have taken an import of the finding."""
-        self._tell(by, id_, now=now, answered=False)
+        self._tell(by, id_, None, now=now)
 
-    def _tell(self, by: Follower, id_: str, *, now: SteadyMs, answered: bool) -> None:
+    def _tell(self, by: Follower, id_: str, known: Known | None, *, now: SteadyMs) -> None:
         for follower in self._followers.get(by.cluster_uid, ()):
             if follower is not by:
-                follower.overtake(id_, now=now, answered=answered)
+                follower.overtake(id_, known, now=now)
 
     def recent(self, id_: str, now: SteadyMs) -> Known | None:
         """The finding as it was acknowledged, if that is recent."""

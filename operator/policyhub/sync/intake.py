@@ -106,8 +106,9 @@ class Intake:
         else:
             counts = [(of, source) for of, source in about if self._desired.counts(source, key)]
             heard = self._sources.reported(key, newest=newest, about=counts, changed=changed, now=now)
-            if heard and (clear := self._desired.passing(key, passed())):
-                self._clear((id_ for id_ in heard if id_ in clear), key=key, times=times)
+            if heard:
+                passes = positive if lost else self._desired.passing(key, passed())
+                self._clear((id_ for id_ in heard if id_ in passes), key=key, times=times)
         return changed
 
     def _withdraw(

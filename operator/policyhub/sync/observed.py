@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from policyhub.clocks import NEVER, SteadyMs
-from policyhub.sync.acknowledged import Acknowledged, sign
+from policyhub.sync.acknowledged import RECENT_MS, Acknowledged, sign
 from policyhub.sync.archive import Archive
 from policyhub.sync.entry import NEW, Entry, Held, Known
 from policyhub.sync.outcomes import Outcomes
@@ -21,11 +21,11 @@ from policyhub.sync.quarantine import Quarantine
 from policyhub.sync.readings import LATE_MS, Readings
 from policyhub.sync.standings import Standings, severity
 
-ACK_OVERRULES_MS = 15 * 60 * 1000
+ACK_OVERRULES_MS = RECENT_MS
 """GetFindings is eventually consistent: what it says never overrules an acknowledgement younger than this."""
 MISSED_MANY = 100
 """Findings that one part of an inventory may lack and that are asked for by id; more are taken as lost at once, for a
-hub that was emptied."""
+hub that was emptied: 20 by a look-up are slower than 100 by an import."""
 
 
 class Observed:
@@ -55,16 +55,22 @@ class Observed:
         self.cluster_uid = cluster_uid
         self.adopted: frozenset[str] = frozenset()
         """Former uids of this cluster (a rebuilt cluster), released by the admin."""
-        self.unread: set[str] = set()  # desired ids that the inventory has not reached: not sent before it has
+        self.unread: set[str] = set()
+        """Desired ids that the inventory has not reached: not sent before it has."""
         self.lookups = Readings(namespace=namespace, on_new=on_lookup)
         """Ids to be read by id: fresh violations that the inventory has not reached, and contradictions."""
-        self.parts: set[str] = set()  # id prefixes that the inventory has read to the end
-        self.whole = False  # whether an inventory has been read to the end
-        self.suspect = False  # whether Security Hub was switched off since: it may have nothing of what it had
+        self.parts: set[str] = set()
+        """Id prefixes that the inventory has read to the end."""
+        self.whole = False
+        """Whether an inventory has been read to the end."""
+        self.suspect = False
+        """Whether Security Hub was switched off since: it may have nothing of what it had."""
         self.unavailable = False
         """Whether the inventory was given up for now: what is desired is sent without having been read."""
-        self.quarantine = Quarantine()  # findings under this cluster's prefix that carry another cluster's uid
-        self._looked: set[str] = set()  # ids read by id before the inventory reached them
+        self.quarantine = Quarantine()
+        """Findings under this cluster's prefix that carry another cluster's uid."""
+        self._looked: set[str] = set()
+        """Ids read by id before the inventory reached them."""
         self._asked_again: set[str] = set()
         """Quarantined ids that are to be read by id later: their owner may have let them go."""
         self.outcomes = Outcomes()
@@ -96,7 +102,11 @@ class Observed:
     def trust(self) -> None:
         """The second look has been taken: what was not found is not there."""
         self.cautious = False
-        for id_ in [id_ for id_ in self.unread if self.is_read(id_)]:
+        self._reach()
+
+    def _reach(self) -> None:
+        """What waits to be read for no reason any more is decided."""
+        for id_ in [id_ for id_ in self.unread if not self.awaits(self._entries[id_])]:
             self.unread.discard(id_)
             self._touch(self._entries[id_])
 
@@ -115,25 +125,19 @@ class Observed:
         self.know(entry, known)
         return True
 
-    def overtake(self, id_: str, *, now: SteadyMs, answered: bool) -> None:
-        """A call that another ledger of this cluster began, before this one did, was answered, or never will be. What
-        is in a call of ours was composed later, and overrules it.
+    def overtake(self, id_: str, known: Known | None, *, now: SteadyMs) -> None:
+        """A call that another ledger of this cluster began, before this one did, was answered; None: it never will be.
+        What we have sent since is newer, and what is in a call of ours overrules it.
         """
         entry = self._entries.get(id_)
-        if not answered:
+        if known is None:
             self.lookups.later(id_, at=now + LATE_MS)
         if entry is None or entry.in_flight:
             return
-        before = entry.known
-        if not answered or (before is not None and self._is_older(id_, before, now=now)):
+        if known is None or (entry.known is not None and known.updated_at < entry.known.updated_at):
             self.lookups.add(id_)
         elif self.recall(entry, now=now):
             self._taken(entry)
-
-    def _is_older(self, id_: str, known: Known, *, now: SteadyMs) -> bool:
-        """Whether what was acknowledged is older than what we have sent ourselves, perhaps without an answer."""
-        told = self._acknowledged.recent(sign(self.cluster_uid, id_), now) if self._acknowledged else None
-        return told is not None and told.updated_at < known.updated_at
 
     def await_reading(self, entry: Entry) -> None:
         """It is not sent before it has been read; what no inventory will bring in time is asked for by id."""
@@ -147,13 +151,14 @@ class Observed:
 
     def send_unread(self, *, now: SteadyMs) -> None:
         """What comes back and could not be read for long is sent all the same, with a new `CreatedAt`."""
-        for id_ in [i for i in self.unread if i in self.archive] if self.whole else ():
-            entry = self._entries[id_]
-            if now - entry.first_claimed > ACK_OVERRULES_MS:
-                self._looked.add(id_)
-                self.unread.discard(id_)
-                self.lookups.discard(id_)
-                self._touch(entry)
+        if not self.whole or not self.archive:
+            return
+        late = {i for i in self.unread if i in self.archive and now - self._entries[i].first_claimed > ACK_OVERRULES_MS}
+        for id_ in late:
+            self.lookups.discard(id_)
+        if late:
+            self._looked |= late
+            self._reach()
 
     def forget(self, id_: str) -> None:
         self.unread.discard(id_)
@@ -213,9 +218,7 @@ class Observed:
         """
         self.unavailable, self.cautious = True, cautious
         self.lookups.clear()
-        for id_ in [id_ for id_ in self.unread if not self.awaits(self._entries[id_])]:
-            self.unread.discard(id_)
-            self._touch(self._entries[id_])
+        self._reach()
 
     def switched_off(self) -> None:
         """Security Hub is, and may have nothing of what it acknowledged before."""

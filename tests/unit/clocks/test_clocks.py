@@ -18,17 +18,17 @@ WALL = WallMs(1_792_592_000_000)
 def test_mixing_the_two_is_a_type_error() -> None:
     """Neither is passed, kept, compared or subtracted where the other is meant, and a plain number is neither."""
     entry = Entry("policyhub/alpha/0000")
-    entry.uncalled = WALL  # type: ignore[assignment]
-    entry.observed = NOW  # type: ignore[assignment]
-    Known("digest", NOW, WALL, archived=False)  # type: ignore[arg-type]
-    Wait(WALL)  # type: ignore[arg-type]
-    Wait(1_790_000_000_000)  # type: ignore[arg-type]
-    refresh_due(entry.id, NOW)  # type: ignore[arg-type]
-    Acknowledged().recent(entry.id, WALL)  # type: ignore[arg-type]
-    assert WALL > NOW  # type: ignore[operator]
-    assert WALL - NOW  # type: ignore[operator]
-    Wait(max(NOW, WALL))  # type: ignore[arg-type]
-    assert WALL != NOW  # type: ignore[comparison-overlap]
+    entry.uncalled = WALL  # type: ignore[assignment]  # kept as the other
+    entry.observed = NOW  # type: ignore[assignment]  # kept as the other
+    Known("digest", NOW, WALL, archived=False)  # type: ignore[arg-type]  # CreatedAt is written
+    Wait(WALL)  # type: ignore[arg-type]  # a timer
+    Wait(1_790_000_000_000)  # type: ignore[arg-type]  # a plain number
+    refresh_due(entry.id, NOW)  # type: ignore[arg-type]  # what Security Hub was told
+    Acknowledged().recent(entry.id, WALL)  # type: ignore[arg-type]  # passed as the other
+    assert WALL > NOW  # type: ignore[operator]  # compared
+    assert WALL - NOW  # type: ignore[operator]  # subtracted
+    Wait(max(NOW, WALL))  # type: ignore[arg-type]  # either
+    assert WALL != NOW  # type: ignore[comparison-overlap]  # never equal
 
 
 def test_times_and_durations() -> None:

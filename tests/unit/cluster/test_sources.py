@@ -233,7 +233,7 @@ def test_a_pass_that_was_read_before_the_older_report_was_left_behind() -> None:
     scene.ledger.acknowledge(entry, Known(entry.digest, WALL - 60_000, WALL - 60_000, archived=False), now=START)
     asked: list[Resource] = []
     for source in scene.sources.watched.values():
-        source.reflector.request_relist = partial(asked.append, source.resource)  # type: ignore[method-assign]
+        source.reflector.request_relist = partial(asked.append, source.resource)  # type: ignore[method-assign]  # none runs
     scene.list(NEW, new)
     assert not scene.wanted()
     assert not scene.cleared()

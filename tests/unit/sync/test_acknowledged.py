@@ -7,7 +7,6 @@ from policyhub.clocks import NEVER, SteadyMs, WallMs
 from policyhub.sync.acknowledged import RECENT_MS, Acknowledged, sign
 from policyhub.sync.entry import Entry, Held, Known
 from policyhub.sync.ledger import Ledger
-from policyhub.sync.observed import ACK_OVERRULES_MS
 from policyhub.sync.plan import Change
 from policyhub.sync.readings import LATE_MS
 from tests.unit.sync.test_evidence import LIVE, REPORT, act, entry_of, say, violation
@@ -22,9 +21,10 @@ class Sender:
     def __init__(self, cluster_uid: str = "uid") -> None:
         self.cluster_uid = cluster_uid
         self.told: list[tuple[str, bool]] = []
+        """Each id, and whether its call was answered."""
 
-    def overtake(self, id_: str, *, now: SteadyMs, answered: bool) -> None:
-        self.told.append((id_, answered))
+    def overtake(self, id_: str, known: Known | None, *, now: SteadyMs) -> None:
+        self.told.append((id_, known is not None))
 
 
 SENDER = Sender()
@@ -33,10 +33,6 @@ A, B = sign("uid", "a"), sign("uid", "b")
 
 def known(updated_at: int, *, archived: bool = False) -> Known:
     return Known("digest", WallMs(1), WallMs(updated_at), archived=archived)
-
-
-def test_it_is_the_time_for_which_an_acknowledgement_overrules() -> None:
-    assert RECENT_MS == ACK_OVERRULES_MS
 
 
 def test_the_last_one_holds_for_a_quarter_of_an_hour() -> None:

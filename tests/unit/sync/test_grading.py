@@ -363,7 +363,7 @@ def test_without_ownership_only_a_report_on_the_object_counts(*, heard_of: bool)
         pytest.param(UNKNOWN, THERE, True, id="unverified"),
     ],
 )
-def test_the_guard_counts_what_may_err(subject: Presence, policy: Presence, lost: bool) -> None:  # noqa: FBT001
+def test_the_guard_counts_what_may_err(subject: Presence, policy: Presence, *, lost: bool) -> None:
     """And not what the API server says."""
     world = World(subject, policy)
     assert world.grade().lost == lost
@@ -416,7 +416,8 @@ def test_answers_are_asked_after_the_loss_and_again_when_they_decide(
     thing: str,
     asked: SteadyMs,
     now: SteadyMs,
-    counts: bool,  # noqa: FBT001
+    *,
+    counts: bool,
 ) -> None:
     """What the API server said earlier says nothing; the finding waits for an answer, and is counted meanwhile."""
     world = World()
@@ -563,7 +564,7 @@ def test_what_could_not_be_evaluated_is_held(subject: Presence, policy: Presence
 @pytest.mark.parametrize(
     ("called", "expected"), [(False, Hold.UNLISTED), (True, Grade.UNVERIFIED)], ids=["after a restart", "reported here"]
 )
-def test_a_report_that_cannot_be_read_may_hold_what_only_the_inventory_knows(called: bool, expected: object) -> None:  # noqa: FBT001
+def test_a_report_that_cannot_be_read_may_hold_what_only_the_inventory_knows(*, called: bool, expected: object) -> None:
     """What was reported in this process has lost its report by one that was read whole."""
     world = World(UNKNOWN, UNKNOWN)
     world.entry.called = called
@@ -616,9 +617,10 @@ def test_a_pass_is_none_while_something_below_is_not_reported(
     ],
 )
 def test_a_pass_after_a_restart_waits_until_it_is_known_who_reports(
-    called: bool,  # noqa: FBT001
-    pods: bool,  # noqa: FBT001
-    below: bool,  # noqa: FBT001
+    *,
+    called: bool,
+    pods: bool,
+    below: bool,
     expected: object,
 ) -> None:
     """Of what only the inventory knows Pods may have been reported before, and not yet again."""
@@ -900,7 +902,7 @@ def as_it_is(world: World) -> None:
         pytest.param(pods_are_listed_for_their_owners, Grade.REPEATED, True, id="Pods are listed for their owners"),
     ],
 )
-def test_what_audits_lack(state: Callable[[World], None], expected: object, lost: bool) -> None:  # noqa: FBT001
+def test_what_audits_lack(state: Callable[[World], None], expected: object, *, lost: bool) -> None:
     """A constraint's own list is the word of its engine, as far as it may have looked."""
     world = audited()
     state(world)
@@ -916,7 +918,7 @@ def test_what_audits_lack(state: Callable[[World], None], expected: object, lost
         pytest.param(False, listed("Deployment", group="apps"), Hold.UNREPORTED, id="by Pods, its kind is listed"),
     ],
 )
-def test_the_kind_that_was_listed_must_be_listed_still(own: bool, lists: Violation, expected: object) -> None:  # noqa: FBT001
+def test_the_kind_that_was_listed_must_be_listed_still(*, own: bool, lists: Violation, expected: object) -> None:
     """Where it is known which one that was."""
     voice = msgspec.structs.replace(listed("Deployment"), subject=WEB, own=own)
     world = audited(voice=voice)

@@ -23,7 +23,7 @@ NOW = SteadyMs(1_790_000_000_000)
         pytest.param(0, 0, False, id="nothing of nothing"),
     ],
 )
-def test_thresholds(lost: int, total: int, held: bool) -> None:  # noqa: FBT001
+def test_thresholds(lost: int, total: int, *, held: bool) -> None:
     """All where there are 20, more than 50 that are more than 30 %, or more than 5,000."""
     assert bool(trips(lost, total)) == held
 

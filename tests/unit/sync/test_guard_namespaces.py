@@ -73,7 +73,7 @@ def test_a_tenant_does_not_open_what_another_lost_itself(attack: str) -> None:
     ("own", "held"),
     [((10_000, 10_000), True), ((10_000, 1_000_000), True), ((5_000, 1_000_000), False), ((1, 1), False)],
 )
-def test_what_a_tenant_loses_is_held_by_its_own_numbers(own: tuple[int, int], held: bool) -> None:  # noqa: FBT001
+def test_what_a_tenant_loses_is_held_by_its_own_numbers(own: tuple[int, int], *, held: bool) -> None:
     """It closes it for itself."""
     assert closed({**QUIET, TENANT: own}, TENANT) == held
 
@@ -105,7 +105,7 @@ def test_what_a_tenant_loses_is_held_by_its_own_numbers(own: tuple[int, int], he
         ),
     ],
 )
-def test_a_wide_loss_holds_what_each_lost(numbers: Numbers, held: bool) -> None:  # noqa: FBT001
+def test_a_wide_loss_holds_what_each_lost(numbers: Numbers, *, held: bool) -> None:
     """Although each of them alone lost too little to be held."""
     assert not trips(*numbers["n0"])
     assert closed(numbers, "n0") == held
@@ -282,8 +282,9 @@ def test_a_tenant_does_not_open_what_trips_without_the_two_that_lost_most(
 def test_where_one_namespace_tips_the_scale(
     honest: Numbers,
     tenant: tuple[int, int],
-    without: bool,  # noqa: FBT001
-    with_: bool,  # noqa: FBT001
+    *,
+    without: bool,
+    with_: bool,
 ) -> None:
     """The limits of it, by example: its one vote where there are few; whom it takes the place of as the one that is
     left out; and what it has or loses beside another that has or lost more. All of them need losses of others, and

@@ -153,7 +153,7 @@ def test_adopted_findings_are_ours_and_are_written_anew() -> None:
     [(ACK_OVERRULES_MS, True), (ACK_OVERRULES_MS + 1, False)],
     ids=["fresh acknowledgement", "old acknowledgement"],
 )
-def test_inventory_never_overrules_a_fresh_acknowledgement(age: int, known: bool) -> None:  # noqa: FBT001
+def test_inventory_never_overrules_a_fresh_acknowledgement(age: int, *, known: bool) -> None:
     """GetFindings lags: what it lacks is asked for by id once our acknowledgement is old; its first time stays."""
     made = fresh()
     say(made, "a", [1])
@@ -345,7 +345,8 @@ def was_there(made: Ledger, *, archived: bool) -> None:
 )
 def test_whether_only_pods_reported_it_is_known_of_what_this_process_has_sent(
     steps: tuple[Callable[[Ledger], object], ...],
-    own: bool | None,  # noqa: FBT001
+    *,
+    own: bool | None,
 ) -> None:
     """What was active before may have been reported by its object, whose report was wiped since."""
     made = fresh()

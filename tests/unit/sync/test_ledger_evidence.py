@@ -217,7 +217,7 @@ def test_what_a_constraint_says_otherwise_waits_for_its_own_listing() -> None:
         pytest.param(0, 40 * DAY_MS, False, id="by the wall clock it is new: the process slept, or its clock did"),
     ],
 )
-def test_refreshes_go_by_the_wall_clock(wall: int, since_acknowledged: int, refreshed: bool) -> None:  # noqa: FBT001
+def test_refreshes_go_by_the_wall_clock(wall: int, since_acknowledged: int, *, refreshed: bool) -> None:
     """Security Hub counts in its own time; a wall clock that jumps sends nothing twice a day."""
     made = ledger()
     say(made, REPORT, violation())

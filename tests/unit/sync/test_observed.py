@@ -39,8 +39,8 @@ STALE = Known("older", WALL - 99_999, WALL - 99_999, archived=True)
 )
 def test_a_slow_part_of_an_inventory_knows_nothing_of_what_came_since(
     began: int,
-    overrules: bool,  # noqa: FBT001
     *,
+    overrules: bool,
     lacks: bool,
 ) -> None:
     """What counts is when its reading began, however long it took; else the finding is asked for by id."""
@@ -140,7 +140,8 @@ def taken(made: Ledger, entry: Entry) -> None:
 )
 def test_what_was_to_be_created_again_is_read_before_it_is_archived(
     became: Callable[[Ledger, Entry], None],
-    reads: bool,  # noqa: FBT001
+    *,
+    reads: bool,
 ) -> None:
     """Unless it was, or may have been: else it would be created ARCHIVED."""
     made, _ = acknowledged(NOW)

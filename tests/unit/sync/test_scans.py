@@ -45,7 +45,7 @@ def rounds(made: Scans, namespace: str, number: int, *, now: SteadyMs = NOW, nam
         pytest.param(SAID + 50, SAID + 51, True, id="omitted: a later one"),
     ],
 )
-def test_later_is_by_the_engines_own_time(omitted_at: int | None, newest: int, heard: bool) -> None:  # noqa: FBT001
+def test_later_is_by_the_engines_own_time(omitted_at: int | None, newest: int, *, heard: bool) -> None:
     """What the engine said before the loss, or in it, says nothing; whenever it is read."""
     made = Scans()
     told(made, SAID)
@@ -136,7 +136,7 @@ def test_what_is_lost_again_by_another_engine_waits_for_that_one() -> None:
 @pytest.mark.parametrize(
     ("number", "expected"), [(ROUNDS - 1, False), (ROUNDS, True), (ROUNDS + 1, True)], ids=["two", "three", "four"]
 )
-def test_a_scan_has_gone_round_after_three_rewrites(number: int, expected: bool) -> None:  # noqa: FBT001
+def test_a_scan_has_gone_round_after_three_rewrites(number: int, *, expected: bool) -> None:
     """That say the same as before; the first reading is none."""
     made = Scans()
     rounds(made, "shop", number)
@@ -162,7 +162,7 @@ def test_rewrites_before_the_loss_do_not_count() -> None:
         pytest.param(SAID + 10, False, "r2", id="the other report"),
     ],
 )
-def test_what_is_no_rewrite(at: int, changed: bool, name: str) -> None:  # noqa: FBT001
+def test_what_is_no_rewrite(at: int, *, changed: bool, name: str) -> None:
     """Only the one witness, unchanged, of a later time."""
     made = Scans()
     rounds(made, "shop", ROUNDS - 1)
@@ -200,7 +200,7 @@ def test_it_is_told_when_a_round_is_full() -> None:
         pytest.param(WITNESSES - 1, 1, False, id="four, and one that was not written again"),
     ],
 )
-def test_every_witness_must_have_gone_round(gone: int, not_gone: int, expected: bool) -> None:  # noqa: FBT001
+def test_every_witness_must_have_gone_round(gone: int, not_gone: int, *, expected: bool) -> None:
     """Two at least, up to five."""
     made = Scans()
     for n in range(gone):

@@ -57,7 +57,7 @@ def test_a_finding_becomes_a_line() -> None:
     ],
     ids=["just within", "over", "suppressed", "resolved and still there", "another severity", "no deadline"],
 )
-def test_what_is_past_its_sla(more: dict[str, Any], past: bool) -> None:  # noqa: FBT001
+def test_what_is_past_its_sla(more: dict[str, Any], *, past: bool) -> None:
     """Older than its severity's days, unless it is suppressed or there is no deadline."""
     assert made(**more).past_sla is past
 
