@@ -16,8 +16,9 @@ import msgspec
 from policyhub.sources import wire
 from policyhub.sources.problems import HARMLESS, UNKNOWN_RESULT, key
 from policyhub.sources.speaker import Speaker
+from policyhub.sources.spoken import POLICIES, Said
 from policyhub.sources.verdict import merge
-from policyhub.sources.violation import Identity, Reading, Subject, Violation
+from policyhub.sources.violation import Identity, Reading, Violation
 
 EARLIEST = 1_420_070_400
 """2015-01-01: what lies before it is no time (Falcosidekick writes the second of the minute, kube-bench 0)."""
@@ -35,18 +36,24 @@ def read(group: str, resource: str, raw: bytes | msgspec.Raw, *, latest: int, mo
     speaker = Speaker(report, problems)
     found: dict[Identity, list[tuple[Violation, int | None]]] = {}
     newest: dict[str, int] = {}
-    spoken = speaker.spoken()
-    about: set[tuple[Subject, str]] = set()
-    for result in report.results or ():
+    said: set[Said] = set()
+    results = report.results or ()
+    alike = len(results) <= POLICIES
+    for result in results:
         if result is None:
             continue
         source = speaker.sources.get(result.source) or speaker.source_of(result)
         passes = result.result in _PASSING
-        spoken.hear(result, source, passes=passes)
-        about.update(speaker.about(result, source))
-        observed = _second(result.timestamp, latest)
-        if observed is not None and observed > newest.get(source, 0):
-            newest[source] = observed
+        if result.policy and not result.resources:
+            said.add((source, result.policy, passes))
+        else:
+            alike = False
+        observed = None if result.timestamp is None else result.timestamp.seconds
+        if observed is not None:
+            if not EARLIEST <= observed <= latest:
+                observed = None
+            elif observed > newest.get(source, 0):
+                newest[source] = observed
         if passes:
             continue
         if result.result not in _CALLING:
@@ -54,17 +61,18 @@ def read(group: str, resource: str, raw: bytes | msgspec.Raw, *, latest: int, mo
             continue
         for violation in speaker.violations(result, problems):
             found.setdefault(violation.identity, []).append((violation, observed))
+    spoken = speaker.by_default(frozenset(said)) if alike else speaker.by_object(results, _PASSING)
     whole = not over and not wire.cut_short(report) and HARMLESS.issuperset(problems)
     return Reading(
         key=key(group, resource, report.metadata.namespace or "", report.metadata.name, problems),
-        violations=tuple(_merged(said) for _, said in sorted(found.items())),
+        violations=tuple([_merged(found[identity]) for identity in sorted(found)]),
         created=_created(report.metadata),
         complete=whole and not wire.unevaluated(report),
         newest=max(newest.values(), default=None),
         newest_by=tuple(sorted(newest.items())),
-        spoke=spoken.objects(),
-        about=tuple(sorted(about)),
-        passing=spoken.passing(),
+        spoke=spoken.objects,
+        about=spoken.about,
+        passing=spoken.passing,
         over=over,
         problems=tuple(problems),
     )
@@ -91,12 +99,6 @@ def passed(group: str, resource: str, raw: bytes | msgspec.Raw) -> frozenset[Ide
 
 def _created(metadata: wire.Metadata) -> int | None:
     return None if metadata.creation_timestamp is None else int(metadata.creation_timestamp.timestamp())
-
-
-def _second(stamp: wire.Stamp | None, latest: int) -> int | None:
-    if stamp is None or stamp.seconds is None or not EARLIEST <= stamp.seconds <= latest:
-        return None
-    return stamp.seconds
 
 
 def _merged(said: list[tuple[Violation, int | None]]) -> tuple[Violation, int | None]:

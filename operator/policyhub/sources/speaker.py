@@ -33,7 +33,7 @@ from policyhub.sources.problems import (
 )
 from policyhub.sources.recent import known, share
 from policyhub.sources.severity import severity_of
-from policyhub.sources.spoken import OF_PODS, Spoken
+from policyhub.sources.spoken import Said, Spoken, by_default, by_object
 from policyhub.sources.text import LIMIT, NAME, capped, clean, distinct
 from policyhub.sources.verdict import MESSAGE_LIMIT, PROPERTIES, bounded
 from policyhub.sources.violation import Identity, Subject, Violation
@@ -71,12 +71,12 @@ class Speaker:
         """What the report as a whole does wrong is added to `problems`."""
         metadata = report.metadata
         self._problems = problems
-        self._name = part(metadata.name, problems)
-        self._namespace = part(distinct(metadata.namespace or "", NAME), problems)  # as the key has it
+        namespace = metadata.namespace or ""
+        self._namespace = namespace and part(distinct(namespace, NAME), problems)  # as the key has it
         self._source = part((report.source or "").strip() or _labelled(metadata.labels), problems)
         owner = next(iter(metadata.owner_references or ()), None)
         self._benchmark = owner.name if owner is not None and owner.kind == _BENCHMARK else None
-        self._about = self._default_reference(report.scope, owner)
+        self._about = self._default_reference(report.scope, owner, metadata.name)
         self._default: tuple[Subject, str] | None = None
         self.sources: dict[str | None, str] = {}
         """What `source_of` answers to a word, for the words that decide it alone."""
@@ -114,19 +114,16 @@ class Speaker:
             for subject, api_version in self._subjects(result, problems)
         ]
 
-    def spoken(self) -> Spoken:
-        return Spoken(
-            namespace=self._namespace,
-            about=lambda result: self._subjects(result, []),
-            policy=lambda policy: known(policy) or part(policy, []),
-            of_pods=(self._about.kind or "") in OF_PODS,
-        )
+    def by_default(self, said: frozenset[Said]) -> Spoken:
+        """Of what a report whose results name no object shows its policies to speak."""
+        if self._default is None:
+            self._default = self._subject(self._about, [])
+        return by_default(said, [] if self._default is None else [self._default], self._namespace)
 
-    def about(self, result: wire.Result, source: str) -> Iterable[tuple[Subject, str]]:
-        """Of which objects the result says something, and who says it."""
-        if not result.resources and self._default is not None:
-            return ((self._default[0], source),)
-        return ((subject, source) for subject, _ in self._subjects(result, []))
+    def by_object(self, results: Iterable[wire.Result | None], passing: frozenset[str | None]) -> Spoken:
+        """The same where some name objects; `passing` are the words of results that are no violation."""
+        heard = ((result, self.source_of(result), result.result in passing) for result in results if result is not None)
+        return by_object(heard, lambda result: self._subjects(result, []), self._namespace)
 
     def identities(self, result: wire.Result, problems: list[str]) -> list[Identity]:
         told = self._told(result, problems)
@@ -147,7 +144,7 @@ class Speaker:
             rule = known(rule) or part(rule, problems)
         if not policy and not rule:
             return None
-        source = self.source_of(result)
+        source = self.sources.get(result.source) or self.source_of(result)
         telling = DISCRIMINATORS.get(source)
         if telling is None:
             return source, policy, rule, ""
@@ -166,6 +163,8 @@ class Speaker:
 
     def _subjects(self, result: wire.Result, problems: list[str]) -> list[tuple[Subject, str]]:
         """Each with its apiVersion; without those that this report may not or cannot name."""
+        if not result.resources and self._default is not None:
+            return [self._default]
         found: list[tuple[Subject, str]] = []
         if result.resources:
             named = [ref for ref in result.resources if ref is not None and ref.name]
@@ -185,7 +184,7 @@ class Speaker:
             self._default = self._subject(self._about, problems)
         return found if self._default is None else [*found, self._default]
 
-    def _default_reference(self, scope: Reference | None, owner: Reference | None) -> Reference:
+    def _default_reference(self, scope: Reference | None, owner: Reference | None, name: str) -> Reference:
         """What a result is about that names no object."""
         for ref in (scope, owner):
             if ref is not None and ref.name:
@@ -194,7 +193,7 @@ class Speaker:
                 self._problems.append(INVALID_OBJECT)
         # One word for both APIs: the same scan through another API is the same finding.
         kind = "PolicyReport" if self._namespace else "ClusterPolicyReport"
-        return Reference(api_version=f"{ITSELF}/v1alpha2", kind=kind, name=self._name)
+        return Reference(api_version=f"{ITSELF}/v1alpha2", kind=kind, name=part(name, self._problems))
 
     def _subject(self, ref: Reference, problems: list[str]) -> tuple[Subject, str] | None:
         """None where this report may not name it, _NO_OBJECT where nothing can be called so."""
@@ -239,8 +238,9 @@ def _shown(properties: dict[str, str], problems: list[str]) -> tuple[tuple[str, 
         if len(value) > MESSAGE_LIMIT or not (value.isascii() and value.isprintable()):
             value = clean(value[:MESSAGE_LIMIT])
         shown.append((known(key) or described(key, problems), value))
-    if len(shown) > 1:
-        shown.sort()
+    if not shown:
+        return ()
+    shown.sort()
     kept = bounded(tuple(shown[:PROPERTIES]))
     if len(kept) < min(len(shown), PROPERTIES):
         problems.append(TEXT_TOO_LONG)

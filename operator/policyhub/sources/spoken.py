@@ -1,19 +1,26 @@
-"""Which policies one report shows at work: about which Pods, ReplicaSets and Jobs each has said something, whatever it
-is, and which of them have written a result that is no violation.
+"""Who speaks in one report, and of what: which sources of which objects, which policies of which Pods, ReplicaSets and
+Jobs, whatever they say, and which policies have written a result that is no violation.
 
 | a result                                        | shows                                                              |
 |-------------------------------------------------|--------------------------------------------------------------------|
+| on anything                                     | that its source speaks of this object                              |
 | on a Pod, ReplicaSet or Job                     | that its policy has looked at this object                          |
 | `pass` or `skip`, on anything                   | that its policy writes such results, in the object's namespace     |
-| of one of more policies than `POLICIES`         | nothing                                                            |
+| of one of more policies than `POLICIES`         | nothing of its policy                                              |
+
+Each result of each report passes here at each scan. Nearly all reports are about one object, which their results do not
+name, and come with the same policies as thousands of others: what such a report shows is worked out once for each set
+of policies (`by_default`). Where results name objects, each is heard for itself (`by_object`).
 
 What it costs is linear in the number of results. Pure: no I/O, no clock.
 """
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
 
 from policyhub.sources import wire
+from policyhub.sources.problems import part
+from policyhub.sources.recent import Recent
 from policyhub.sources.violation import PolicyRef, Spoke, Subject
 
 OF_PODS = frozenset({"Pod", "ReplicaSet", "Job"})
@@ -21,70 +28,99 @@ OF_PODS = frozenset({"Pod", "ReplicaSet", "Job"})
 POLICIES: Final = 1_000
 """Policies of one report that are learned from; real ones have less than a hundred."""
 
+Said = tuple[str, str, bool]
+"""A source as identities have it, a policy as the result writes it (empty: a rule alone), whether the result passes."""
 
-class Spoken:
-    """Of one report; `hear` takes one result after the other."""
+Named = list[tuple[Subject, str]]
+"""Objects, each with its apiVersion."""
 
-    def __init__(
-        self,
-        *,
-        namespace: str,
-        about: Callable[[wire.Result], list[tuple[Subject, str]]],
-        policy: Callable[[str], str],
-        of_pods: bool,
-    ) -> None:
-        """`about` gives the objects of a result, `policy` the name of its policy as identities have it; `of_pods`: the
-        report is by default about one of `OF_PODS`.
-        """
-        self._namespace = namespace
-        self._about = about
-        self._policy = policy
-        self._of_pods = of_pods
-        self._known: dict[tuple[str, str | None], PolicyRef] = {}
-        self._default: set[PolicyRef] = set()
-        """Of results that name no object."""
-        self._unnamed: wire.Result | None = None
-        """One of them."""
-        self._objects: dict[Subject, set[PolicyRef]] = {}
-        self._own: set[PolicyRef] = set()
-        """Who has passed something in a namespaced report."""
-        self._passing: dict[str, set[PolicyRef]] = {namespace: self._own}
 
-    def hear(self, result: wire.Result, source: str, *, passes: bool) -> None:
-        by = self._known.get((source, result.policy)) or self._by(result, source)
-        if by is None:
-            return
-        if passes and self._namespace:
-            self._own.add(by)
-        elif passes:  # a cluster report, which may name objects of any namespace
-            for subject, _ in self._about(result):
-                self._passing.setdefault(subject.namespace, set()).add(by)
-        if result.resources:
-            if any(ref is not None and ref.kind in OF_PODS for ref in result.resources):
-                for subject, _ in self._about(result):
-                    if subject.kind in OF_PODS:
-                        self._objects.setdefault(subject, set()).add(by)
-        elif self._of_pods:
-            self._default.add(by)
-            self._unnamed = result
+class Spoken(NamedTuple):
+    """Of one report, each part sorted."""
 
-    def _by(self, result: wire.Result, source: str) -> PolicyRef | None:
-        if len(self._known) >= POLICIES or not (result.policy or result.rule):
-            return None
-        by = self._known[source, result.policy] = (source, self._policy(result.policy) if result.policy else "")
-        return by
+    objects: Spoke
+    """Each Pod, ReplicaSet and Job, with who has said something of it."""
+    about: tuple[tuple[Subject, str], ...]
+    """Each object, with each source that says something of it."""
+    passing: tuple[tuple[str, frozenset[PolicyRef]], ...]
+    """Each namespace, with who has written a result there that is no violation."""
 
-    def objects(self) -> Spoke:
-        """Each Pod, ReplicaSet and Job, with who has said something of it."""
-        if self._unnamed is not None:
-            for subject, _ in self._about(self._unnamed):
-                self._objects.setdefault(subject, set()).update(self._default)
-        shared: dict[frozenset[PolicyRef], frozenset[PolicyRef]] = {}
-        return tuple(
-            (subject, shared.setdefault(by := frozenset(self._objects[subject]), by))
-            for subject in sorted(self._objects)
+
+class _Voices(NamedTuple):
+    sources: tuple[str, ...]
+    every: frozenset[PolicyRef]
+    passing: frozenset[PolicyRef]
+
+
+_voices: Recent[frozenset[Said], _Voices] = Recent(limit=10_000_000)
+_ENTRY = 300
+"""Bytes that one policy of a set costs, about."""
+_LONGEST = 128
+"""Of a policy's text in a set that is kept; a set with a longer one is worked out each time."""
+
+
+def by_default(said: frozenset[Said], objects: Named, namespace: str) -> Spoken:
+    """Of a report whose results name no object, all have a policy, and have no more policies than `POLICIES`: `objects`
+    are what it is about, none or one; `namespace` is where it lies.
+    """
+    voices = _voices.young.get(said) or _voices_of(said)
+    if not objects:
+        return Spoken((), (), ((namespace, voices.passing),) if namespace and voices.passing else ())
+    subject, _ = objects[0]
+    return Spoken(
+        ((subject, voices.every),) if voices.every and subject.kind in OF_PODS else (),
+        tuple([(subject, source) for source in voices.sources]),
+        ((namespace or subject.namespace, voices.passing),) if voices.passing else (),
+    )
+
+
+def _voices_of(said: frozenset[Said]) -> _Voices:
+    weight = _ENTRY * len(said)
+    found = _voices.get(said, weight=weight)
+    if found is None:
+        refs = {(source, policy): (source, part(policy, [])) for source, policy, _ in said}
+        found = _Voices(
+            tuple(sorted({source for source, _, _ in said})),
+            frozenset(refs.values()),
+            frozenset(refs[source, policy] for source, policy, passes in said if passes),
         )
+        if all(len(policy) <= _LONGEST for _, policy, _ in said):
+            _voices.put(said, found, weight=weight)
+    return found
 
-    def passing(self) -> tuple[tuple[str, frozenset[PolicyRef]], ...]:
-        """Each namespace, with who has written a result there that is no violation."""
-        return tuple((namespace, frozenset(by)) for namespace, by in sorted(self._passing.items()) if by)
+
+def by_object(
+    heard: Iterable[tuple[wire.Result, str, bool]], objects: Callable[[wire.Result], Named], namespace: str
+) -> Spoken:
+    """Of a report in whose results objects are named, or policies are not: each result with its source and whether it
+    passes; `objects` gives those of a result, `namespace` is where the report lies.
+    """
+    known: dict[tuple[str, str], PolicyRef] = {}
+    about: set[tuple[Subject, str]] = set()
+    spoke: dict[Subject, set[PolicyRef]] = {}
+    own: set[PolicyRef] = set()
+    passing: dict[str, set[PolicyRef]] = {namespace: own}
+    for result, source, passes in heard:
+        named = objects(result)
+        about.update([(subject, source) for subject, _ in named])
+        written = (source, result.policy or "")
+        by = known.get(written)
+        if by is None:
+            if len(known) >= POLICIES or not (result.policy or result.rule):
+                continue
+            by = known[written] = (source, part(written[1], []))
+        if passes and namespace:
+            own.add(by)
+        elif passes:  # a cluster report, which may name objects of any namespace
+            for subject, _ in named:
+                passing.setdefault(subject.namespace, set()).add(by)
+        for subject, _ in named:
+            if subject.kind in OF_PODS:
+                spoke.setdefault(subject, set()).add(by)
+    shared: dict[frozenset[PolicyRef], frozenset[PolicyRef]] = {}
+    each = [(subject, frozenset(spoke[subject])) for subject in sorted(spoke)]
+    return Spoken(
+        tuple([(subject, shared.setdefault(every, every)) for subject, every in each]),
+        tuple(sorted(about)),
+        tuple([(there, frozenset(by)) for there, by in sorted(passing.items()) if by]),
+    )

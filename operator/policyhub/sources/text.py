@@ -46,8 +46,8 @@ def capped(text: str, limit: int) -> str:
 
 def distinct(text: str, limit: int = LIMIT) -> str:
     """Cleaned, at most `limit` characters; one that lost anything ends with a hash of the whole."""
-    if len(text) <= limit and (kept := clean(text)) == text:
-        return kept
+    if len(text) <= limit and ((text.isascii() and text.isprintable()) or clean(text) == text):
+        return text
     mark = "~" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
     return clean(text[: limit - len(mark)]) + mark
 

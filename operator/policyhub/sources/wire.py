@@ -117,7 +117,7 @@ def trim(report: Report, most: int) -> int:
     fails goes before what passes, so that a flood of the one does not hide the other.
     """
     results = [result for result in report.results or () if result is not None]
-    if sum(max(1, len(result.resources or ())) for result in results) <= most:
+    if sum([len(result.resources) if result.resources else 1 for result in results]) <= most:
         return 0
     kept: list[Result | None] = []
     over, room = 0, most

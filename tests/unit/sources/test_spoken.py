@@ -71,3 +71,26 @@ def test_a_report_of_any_number_of_policies_is_learned_from_up_to_a_bound(*, nam
     assert (of, len(by)) == (pod(), POLICIES)
     assert sum(len(passing) for _, passing in reading.passing) == POLICIES // 2
     assert len(reading.violations) == (POLICIES + 500) // 2
+
+
+@pytest.mark.parametrize("about", [POD, WEB], ids=["a Pod", "a Deployment"])
+@pytest.mark.parametrize("namespace", ["shop", ""], ids=["namespaced", "of the cluster"])
+def test_a_report_shows_the_same_whether_its_results_name_the_object_or_it_does(
+    about: dict[str, Any], namespace: str
+) -> None:
+    """Policies that pass, fail, do both, come from two sources, are too long; and no result at all."""
+    about = {**about, "namespace": "shop"}
+    plain = [
+        result(word, policy, source=source)
+        for word, policy in [("pass", "a"), ("fail", "a"), ("fail", "b"), ("skip", "c"), ("error", "p" * 2_000)]
+        for source in ("kyverno", "kubewarden")
+    ]
+    named = [{**one, "resources": [about]} for one in plain]
+    mixed = [*plain[:3], *named[3:]]
+    expected = read(*named, namespace=namespace)
+    assert expected.about and expected.passing
+    for results in (plain, mixed):
+        reading = read(*results, scope=about, namespace=namespace)
+        assert (reading.spoke, reading.about, reading.passing) == (expected.spoke, expected.about, expected.passing)
+    nothing = read(scope=about, namespace=namespace)
+    assert (nothing.spoke, nothing.about, nothing.passing) == ((), (), ())
