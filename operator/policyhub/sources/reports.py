@@ -16,7 +16,7 @@ import msgspec
 from policyhub.sources import wire
 from policyhub.sources.problems import HARMLESS, UNKNOWN_RESULT, key
 from policyhub.sources.speaker import Speaker
-from policyhub.sources.spoken import POLICIES, Said
+from policyhub.sources.spoken import POLICIES, Named, Said
 from policyhub.sources.verdict import merge
 from policyhub.sources.violation import Identity, Reading, Violation
 
@@ -36,32 +36,33 @@ def read(group: str, resource: str, raw: bytes | msgspec.Raw, *, latest: int, mo
     speaker = Speaker(report, problems)
     found: dict[Identity, list[tuple[Violation, int | None]]] = {}
     newest: dict[str, int] = {}
-    said: set[Said] = set()
+    said: dict[Said, None] = {}  # a set in the order in which it was filled
+    named: list[tuple[Said, Named]] = []
     results = report.results or ()
-    alike = len(results) <= POLICIES
     for result in results:
         if result is None:
             continue
         source = speaker.sources.get(result.source) or speaker.source_of(result)
         passes = result.result in _PASSING
-        if result.policy and not result.resources:
-            said.add((source, result.policy, passes))
-        else:
-            alike = False
-        observed = None if result.timestamp is None else result.timestamp.seconds
-        if observed is not None:
-            if not EARLIEST <= observed <= latest:
-                observed = None
-            elif observed > newest.get(source, 0):
-                newest[source] = observed
+        objects = speaker.subjects(result, [] if passes else problems) if result.resources else None
+        if result.policy or result.rule:
+            if objects is None:
+                said[source, result.policy or "", passes] = None
+            else:
+                named.append(((source, result.policy or "", passes), objects))
+        observed = _second(result.timestamp, latest)
+        if observed is not None and observed > newest.get(source, 0):
+            newest[source] = observed
         if passes:
             continue
         if result.result not in _CALLING:
             problems.append(UNKNOWN_RESULT)
             continue
-        for violation in speaker.violations(result, problems):
+        if objects is None:
+            objects = speaker.subjects(result, problems)
+        for violation in speaker.violations(result, objects, problems):
             found.setdefault(violation.identity, []).append((violation, observed))
-    spoken = speaker.by_default(frozenset(said)) if alike else speaker.by_object(results, _PASSING)
+    spoken = speaker.spoken(said, named, few=len(results) <= POLICIES)
     whole = not over and not wire.cut_short(report) and HARMLESS.issuperset(problems)
     return Reading(
         key=key(group, resource, report.metadata.namespace or "", report.metadata.name, problems),
@@ -99,6 +100,12 @@ def passed(group: str, resource: str, raw: bytes | msgspec.Raw) -> frozenset[Ide
 
 def _created(metadata: wire.Metadata) -> int | None:
     return None if metadata.creation_timestamp is None else int(metadata.creation_timestamp.timestamp())
+
+
+def _second(stamp: wire.Stamp | None, latest: int) -> int | None:
+    if stamp is None or (second := stamp.seconds) is None or not EARLIEST <= second <= latest:
+        return None
+    return second
 
 
 def _merged(said: list[tuple[Violation, int | None]]) -> tuple[Violation, int | None]:

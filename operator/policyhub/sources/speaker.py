@@ -33,7 +33,7 @@ from policyhub.sources.problems import (
 )
 from policyhub.sources.recent import known, share
 from policyhub.sources.severity import severity_of
-from policyhub.sources.spoken import Said, Spoken, by_default, by_object
+from policyhub.sources.spoken import Named, Said, Spoken, by_default, by_object
 from policyhub.sources.text import LIMIT, NAME, capped, clean, distinct
 from policyhub.sources.verdict import MESSAGE_LIMIT, PROPERTIES, bounded
 from policyhub.sources.violation import Identity, Subject, Violation
@@ -81,7 +81,8 @@ class Speaker:
         self.sources: dict[str | None, str] = {}
         """What `source_of` answers to a word, for the words that decide it alone."""
 
-    def violations(self, result: wire.Result, problems: list[str]) -> list[Violation]:
+    def violations(self, result: wire.Result, subjects: Named, problems: list[str]) -> list[Violation]:
+        """What the result says of the objects that it is about."""
         told = self._told(result, problems)
         if told is None:
             problems.append(NO_POLICY)
@@ -111,19 +112,19 @@ class Speaker:
                 properties=shown,
                 api_version=api_version,
             )
-            for subject, api_version in self._subjects(result, problems)
+            for subject, api_version in subjects
         ]
 
-    def by_default(self, said: frozenset[Said]) -> Spoken:
-        """Of what a report whose results name no object shows its policies to speak."""
+    def spoken(self, said: Iterable[Said], named: list[tuple[Said, Named]], *, few: bool) -> Spoken:
+        """What the report shows of who speaks: `said` in results that name no object, `named` in the others; `few` is
+        whether they are no more than `POLICIES`.
+        """
         if self._default is None:
             self._default = self._subject(self._about, [])
-        return by_default(said, [] if self._default is None else [self._default], self._namespace)
-
-    def by_object(self, results: Iterable[wire.Result | None], passing: frozenset[str | None]) -> Spoken:
-        """The same where some name objects; `passing` are the words of results that are no violation."""
-        heard = ((result, self.source_of(result), result.result in passing) for result in results if result is not None)
-        return by_object(heard, lambda result: self._subjects(result, []), self._namespace)
+        default = [] if self._default is None else [self._default]
+        if few and not named:
+            return by_default(frozenset(said), default, self._namespace)
+        return by_object([*((one, default) for one in said), *named], self._namespace)
 
     def identities(self, result: wire.Result, problems: list[str]) -> list[Identity]:
         told = self._told(result, problems)
@@ -132,7 +133,7 @@ class Speaker:
         source, policy, rule, discriminator = told
         return [
             (source, policy, rule, s.group, s.kind, s.namespace, s.name, discriminator)
-            for s, _ in self._subjects(result, problems)
+            for s, _ in self.subjects(result, problems)
         ]
 
     def _told(self, result: wire.Result, problems: list[str]) -> tuple[str, str, str, str] | None:
@@ -161,11 +162,11 @@ class Speaker:
         self.sources[result.source] = named
         return named
 
-    def _subjects(self, result: wire.Result, problems: list[str]) -> list[tuple[Subject, str]]:
+    def subjects(self, result: wire.Result, problems: list[str]) -> Named:
         """Each with its apiVersion; without those that this report may not or cannot name."""
         if not result.resources and self._default is not None:
             return [self._default]
-        found: list[tuple[Subject, str]] = []
+        found: Named = []
         if result.resources:
             named = [ref for ref in result.resources if ref is not None and ref.name]
             if named:

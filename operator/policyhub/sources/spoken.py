@@ -15,10 +15,9 @@ of policies (`by_default`). Where results name objects, each is heard for itself
 What it costs is linear in the number of results. Pure: no I/O, no clock.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from policyhub.sources import wire
 from policyhub.sources.problems import part
 from policyhub.sources.recent import Recent
 from policyhub.sources.violation import PolicyRef, Spoke, Subject
@@ -89,34 +88,29 @@ def _voices_of(said: frozenset[Said]) -> _Voices:
     return found
 
 
-def by_object(
-    heard: Iterable[tuple[wire.Result, str, bool]], objects: Callable[[wire.Result], Named], namespace: str
-) -> Spoken:
-    """Of a report in whose results objects are named, or policies are not: each result with its source and whether it
-    passes; `objects` gives those of a result, `namespace` is where the report lies.
+def by_object(heard: Iterable[tuple[Said, Named]], namespace: str) -> Spoken:
+    """Of a report in whose results objects are named: each result with the objects that it is about; `namespace` is
+    where the report lies.
     """
     known: dict[tuple[str, str], PolicyRef] = {}
     about: set[tuple[Subject, str]] = set()
     spoke: dict[Subject, set[PolicyRef]] = {}
     own: set[PolicyRef] = set()
     passing: dict[str, set[PolicyRef]] = {namespace: own}
-    for result, source, passes in heard:
-        named = objects(result)
-        about.update([(subject, source) for subject, _ in named])
-        written = (source, result.policy or "")
-        by = known.get(written)
-        if by is None:
-            if len(known) >= POLICIES or not (result.policy or result.rule):
-                continue
-            by = known[written] = (source, part(written[1], []))
-        if passes and namespace:
+    for (source, policy, passes), objects in heard:
+        by = known.get((source, policy))
+        if by is None and len(known) < POLICIES:
+            by = known[source, policy] = (source, part(policy, []))
+        if passes and namespace and by is not None:
             own.add(by)
-        elif passes:  # a cluster report, which may name objects of any namespace
-            for subject, _ in named:
-                passing.setdefault(subject.namespace, set()).add(by)
-        for subject, _ in named:
+        for subject, _ in objects:
+            about.add((subject, source))
+            if by is None:
+                continue
             if subject.kind in OF_PODS:
                 spoke.setdefault(subject, set()).add(by)
+            if passes and not namespace:  # a cluster report, which may name objects of any namespace
+                passing.setdefault(subject.namespace, set()).add(by)
     shared: dict[frozenset[PolicyRef], frozenset[PolicyRef]] = {}
     each = [(subject, frozenset(spoke[subject])) for subject in sorted(spoke)]
     return Spoken(

@@ -88,7 +88,8 @@ def test_a_report_shows_the_same_whether_its_results_name_the_object_or_it_does(
     named = [{**one, "resources": [about]} for one in plain]
     mixed = [*plain[:3], *named[3:]]
     expected = read(*named, namespace=namespace)
-    assert expected.about and expected.passing
+    assert expected.about
+    assert expected.passing
     for results in (plain, mixed):
         reading = read(*results, scope=about, namespace=namespace)
         assert (reading.spoke, reading.about, reading.passing) == (expected.spoke, expected.about, expected.passing)
