@@ -28,6 +28,8 @@ SERIES = 5_000
 SERIES_EACH = 500
 """Of them, how many a namespace may bring in: the policies that nobody but it violates. The largest public collections
 of policies have 300."""
+REWORDED = 50
+"""Series of what is worded otherwise again and again."""
 OTHER = "(other)"
 SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW", "INFORMATIONAL")
 
@@ -96,6 +98,7 @@ class Gauges:
         m.oldest_pending_seconds.labels(cluster, hub).set(waited)
         m.in_sync.labels(cluster).set(in_sync)
         self._show(m.archives_held, {(str(reason),): number for reason, number in figures.held_reasons(ledger).items()})
+        self._show(m.findings_reworded, dict(ledger.observed.outcomes.flapping().most_common(REWORDED)))
         m.findings_refused.labels(cluster).set(figures.rejected(ledger))
         left_out = ledger.refusals.left_out() + Counter({Excess.IMPORTS: ledger.agenda.count(Hold.BUDGET)})
         for limit in Excess:

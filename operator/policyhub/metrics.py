@@ -219,6 +219,18 @@ class Metrics:
             example="policyhub_findings_refused > 0",
         )
 
+        self.findings_reworded = self._series.gauge(
+            "findings_reworded",
+            "findings whose words change again and again while nothing else does: the words are sent once a day",
+            "cluster",
+            "source",
+            "member",
+            detail="`member` is what of the producer's results changes: `message`, `category` or `properties.<name>`."
+            " At most 50 series a cluster, the most frequent ones. Result, severity and new violations are never held"
+            " back. Tell us of the producer: what is known to change is left out.",
+            example="topk(5, policyhub_findings_reworded)",
+        )
+
     def _declare_left_out(self) -> None:
         self.violations_left_out = self._series.gauge(
             "violations_left_out",

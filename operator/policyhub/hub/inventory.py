@@ -69,6 +69,9 @@ class Held(msgspec.Struct, frozen=True, gc=False):
     workflow_status: str
     severity: str
     """The label that a reader sees, which an analyst may have changed."""
+    result: str = ""
+    provided: str = ""
+    """The severity that we sent, whatever an analyst has made of it."""
     place: Place | None = None
     """Of the Kubernetes object, as `Violation.place`; None where the finding does not tell all of it for certain."""
 
@@ -180,6 +183,8 @@ def held(finding: Finding) -> Held:
         rule=_word(fields.get("policyhub/rule")),
         workflow_status=_word(_mapping(finding.get("Workflow")).get("Status")),
         severity=_word(_mapping(finding.get("Severity")).get("Label")),
+        result=_word(fields.get("policyhub/result")),
+        provided=_word(_mapping(_mapping(finding.get("FindingProviderFields")).get("Severity")).get("Label")),
         place=_place(finding.get("Resources")),
     )
 

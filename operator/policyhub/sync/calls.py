@@ -44,6 +44,8 @@ class Calls:
         self._standings.renew(entry, known)
         if entry.known is not None and entry.known.archived and not known.archived:
             self._observed.outcomes.relapse(entry.id, now=now)
+        elif _reworded(entry, known):
+            self._observed.outcomes.reword(entry, now=now)
         entry.acknowledged = now
         self._observed.outcomes.forget(entry.id)
         entry.backlog = False
@@ -110,6 +112,18 @@ class Calls:
     def _land(self, entry: Entry) -> None:
         entry.in_flight = False
         self._agenda.land(entry.id)
+
+
+def _reworded(entry: Entry, known: Known) -> bool:
+    """Whether an import that was taken has changed nothing but the words."""
+    before = entry.known
+    return (
+        before is not None
+        and not (before.archived or known.archived)
+        and "" not in (before.digest, before.gist)
+        and before.digest != known.digest
+        and before.gist == known.gist
+    )
 
 
 def lane_of(entry: Entry) -> Lane:

@@ -11,6 +11,7 @@ import msgspec
 from policyhub.clocks import NEVER, SteadyMs, WallMs
 from policyhub.findings.asff import RENDERER
 from policyhub.sources.constraints import GROUP as CONSTRAINTS
+from policyhub.sources.recent import share
 from policyhub.sources.violation import Place, Severity, SourceKey, Subject, Violation
 from policyhub.sync.claims import Claims
 
@@ -48,6 +49,13 @@ class Known(msgspec.Struct, frozen=True, gc=False):
     archived: bool
     renderer: str = str(RENDERER)
     """The version that wrote it; one that differs from ours makes it be written again, after all else."""
+    gist: str = ""
+    """Its result and severity (`gist`): what two digests differ in beside this is wording. Empty: not known."""
+
+
+def gist(result: str, severity: str) -> str:
+    """What of a finding is never wording; one text for all that are alike."""
+    return share(f"{result} {severity}") if result and severity else ""
 
 
 class Held(msgspec.Struct, frozen=True):

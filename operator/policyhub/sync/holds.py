@@ -12,7 +12,7 @@
 | unreported         | ownership (what rolls up to what, what was reported on), a report, an audit, a person           |
 | owners_unknown     | ownership                                                                                       |
 | presence_unknown   | an answer of the API server                                                                     |
-| failed, namespace_imports | time                                                                                     |
+| failed, namespace_imports, wording | time                                                                        |
 | quarantined        | the finding is read again: the entry itself changes                                             |
 
 A namespace that is deleted or comes back decides again whatever of it waits for evidence. Pure: no I/O, no clock.
@@ -57,6 +57,8 @@ class Hold(StrEnum):
     """Security Hub took the call and failed this finding: it is sent again after a while."""
     BUDGET = "namespace_imports"
     """Its namespace has used up its imports of the day."""
+    WORDING = "wording"
+    """Its producer words it otherwise again and again: its words alone are sent once a day."""
     QUARANTINED = "quarantined"
     """In Security Hub the id is another cluster's finding: it is left alone."""
 
@@ -91,6 +93,7 @@ ENDED_BY: Mapping[Hold, frozenset[News]] = {
     Hold.PRESENCE: frozenset({News.ANSWER, News.NAMESPACE}),
     Hold.FAILED: frozenset(),
     Hold.BUDGET: frozenset(),
+    Hold.WORDING: frozenset(),
     Hold.QUARANTINED: frozenset(),
 }
 """The table above."""

@@ -194,6 +194,7 @@ class Ledger:
             return Evidence(
                 not_before=NEVER if entry.constraint is not None else self.sources.listening_until,
                 settled=self.sources.settled(entry),
+                wording=self.observed.outcomes.wording(entry),
                 refresh=known is not None
                 and wall >= refresh_due(entry.id, known.updated_at)
                 and now - entry.acknowledged >= DAY_MS
@@ -351,7 +352,7 @@ class Ledger:
             if entry.wanted and known is not None and refresh_due(entry.id, known.updated_at) <= wall:
                 self._touch(entry)
         self.sources.constraints.recount_kinds()
-        self.observed.outcomes.forget_relapses(now=now)
+        self.observed.outcomes.forget_old(now=now)
 
     def answered(self, thing: Thing) -> None:
         """The API server has answered: what waited for it is decided again."""

@@ -19,7 +19,7 @@ from policyhub.hub import inventory
 from policyhub.hub.client import MAX_FILTER_VALUES
 from policyhub.hub.errors import AccessLost, HubError
 from policyhub.hub.inventory import milliseconds, strip_for_import
-from policyhub.sync.entry import NEW, WORKFLOW, Entry, Held, Known
+from policyhub.sync.entry import NEW, WORKFLOW, Entry, Held, Known, gist
 from policyhub.sync.feed import Feed
 from policyhub.sync.lanes import Queue
 from policyhub.sync.pause import BACKOFF_CAP_SECONDS, Trouble
@@ -175,6 +175,7 @@ def held_as(found: inventory.Held) -> Held:
             updated_at=found.updated_at,
             archived=found.record_state == "ARCHIVED",
             renderer=found.renderer,
+            gist=gist(found.result, found.provided),
         ),
         cluster_uid=found.cluster_uid,
         origin=found.origin,

@@ -7,7 +7,8 @@
 | yes     | other digest               | CHANGED; after the archive delay where Pods speak in |
 |         |                            | place of their controller's own result: they mostly  |
 |         |                            | go as it went; where that result only went with its  |
-|         |                            | report, after six hours at least                     |
+|         |                            | report, after six hours at least; where the words    |
+|         |                            | alone change again and again, once a day             |
 | yes     | same digest, 30 days old   | REFRESHED (Security Hub forgets at 90 days)          |
 | yes     | same digest, other version | REFRESHED (the renderer's version)                   |
 | yes     | same digest                | nothing                                              |
@@ -121,6 +122,8 @@ class Evidence(msgspec.Struct, frozen=True):
     settled: SteadyMs = NEVER
     """A desired finding that differs is not told to have changed before: until then not all that speaks of it may have
     been heard."""
+    wording: SteadyMs = NEVER
+    """Nothing is sent earlier for the sake of its words alone: they have changed too often (`outcomes`)."""
     refresh: bool = False
     """Whether it was last sent so long ago that Security Hub would forget it."""
     blocked: Wait | None = None
@@ -152,6 +155,8 @@ def _desired(entry: Entry, evidence: Evidence, rules: Rules, now: SteadyMs) -> D
         if known.digest:  # else its content is not known, and it is sent for certain
             words = entry.deferred + _until_words(entry, rules) if entry.deferred else NEVER
             due = max(evidence.settled, words)
+            if now >= due and now < evidence.wording:
+                return Wait(evidence.wording, Hold.WORDING)
         return Change.CHANGED if now >= due else Wait(due)
     if evidence.refresh or known.renderer != str(RENDERER):
         return Change.REFRESHED

@@ -9,7 +9,7 @@ from typing import Any
 
 from policyhub.clocks import WallMs
 from policyhub.findings import asff
-from policyhub.sync.entry import Entry, Known
+from policyhub.sync.entry import Entry, Known, gist
 from policyhub.sync.feed import Feed
 from policyhub.sync.plan import ARCHIVE_REJECTED, Change, next_update
 
@@ -53,8 +53,14 @@ def ship(feed: Feed, entry: Entry, change: Change, *, now: WallMs) -> Shipment:
         body = {**(entry.body or {}), "RecordState": "ARCHIVED", "UpdatedAt": asff.timestamp(updated)}
         # An adopted finding becomes this cluster's.
         body["ProductFields"] = {**body.get("ProductFields", {}), asff.CLUSTER_UID: feed.ledger.cluster_uid}
-    renderer = known.renderer if entry.voice is None and known is not None else str(asff.RENDERER)
-    result = Known(digest=digest, created_at=created, updated_at=updated, archived=archived, renderer=renderer)
+    renderer, says = str(asff.RENDERER), ""
+    if entry.voice is not None:
+        says = gist(entry.voice.result, body["FindingProviderFields"]["Severity"]["Label"])
+    elif known is not None:
+        renderer, says = known.renderer, known.gist
+    result = Known(
+        digest=digest, created_at=created, updated_at=updated, archived=archived, renderer=renderer, gist=says
+    )
     return Shipment(feed=feed, entry=entry, change=change, known=result, body=body)
 
 

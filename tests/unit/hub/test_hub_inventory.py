@@ -236,6 +236,7 @@ def test_held_has_what_the_ledger_needs() -> None:
         rule="check",
         workflow_status="SUPPRESSED",
         severity="CRITICAL",
+        provided="HIGH",
     )
 
 

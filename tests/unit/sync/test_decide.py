@@ -80,6 +80,14 @@ OTHER_VERSION = Known("d", WALL, WALL, archived=False, renderer="0")
         pytest.param(desired(ACTIVE), Evidence(refresh=True), Change.REFRESHED, id="would be forgotten"),
         pytest.param(desired(OTHER_VERSION), Evidence(), Change.REFRESHED, id="of another version"),
         pytest.param(desired(OTHER), Evidence(refresh=True), Change.CHANGED, id="old and changed: changed"),
+        pytest.param(
+            desired(OTHER), Evidence(wording=LATER), Wait(LATER, Hold.WORDING), id="changed: its words alone, again"
+        ),
+        pytest.param(desired(OTHER), Evidence(wording=NOW), Change.CHANGED, id="changed: a day after the last words"),
+        pytest.param(desired(ARCHIVED), Evidence(wording=LATER), Change.REACTIVATED, id="came back: with any words"),
+        pytest.param(
+            desired(ACTIVE), Evidence(wording=LATER, refresh=True), Change.REFRESHED, id="old: with any words"
+        ),
         pytest.param(desired(rejected="d"), Evidence(), Hold.REJECTED, id="refused"),
         pytest.param(desired(rejected="e"), Evidence(), Change.NEW, id="other content was refused"),
     ],

@@ -1,0 +1,159 @@
+"""A producer that words a finding otherwise at each scan: its words are sent once a day, all else at once."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from policyhub.clocks import SteadyMs, WallMs
+from policyhub.hub import inventory
+from policyhub.sources.violation import Severity, Violation
+from policyhub.sync import figures
+from policyhub.sync.holds import Hold
+from policyhub.sync.lookups import held_as
+from tests.component.sync.test_engine import KEY, World, id_of, until, violation, working
+
+HOUR = 3_600_000
+
+
+class Producer:
+    """Of one finding, number 1; an hour passes with each scan."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.scans = 0
+
+    async def scan(self, says: Violation | None = None, *, hours: int = 1) -> None:
+        """It says this, else something new."""
+        self.scans += 1
+        world = self.world
+        world.now = SteadyMs(int(world.now) + hours * HOUR)
+        world.wall = world.now
+        call = says or violation(1, f"seen at pass {self.scans}")
+        world.ledger.read(KEY, [(call, None)], complete=True, passed=frozenset, now=world.now, backlog=False)
+        world.ledger.refresh(wall=WallMs(int(world.wall)), now=world.now)
+        world.ledger.wake(world.now)
+        world.engine.wake()
+        await until(lambda: not world.pending())
+
+    @property
+    def sent(self) -> list[dict[str, Any]]:
+        return self.world.hub.sent
+
+
+async def test_words_that_change_at_each_scan_are_sent_once_a_day() -> None:
+    """Three times in a day at once, then once a day; what is sent then is the latest."""
+    async with working() as world:
+        producer = Producer(world)
+        for _ in range(4):
+            await producer.scan()
+        assert len(producer.sent) == 4  # new, and three times other words
+        for _ in range(24 * 3 + 1):
+            await producer.scan()
+        assert len(producer.sent) == 4 + 3
+        assert figures.waiting(world.ledger) == dict.fromkeys(figures.waiting(world.ledger), 0)
+        assert world.ledger.agenda.count(Hold.WORDING) == 1
+        days = [finding["Description"].rpartition("pass ")[2] for finding in producer.sent[4:]]
+        assert [int(day.strip(".")) for day in days] == [4 + 24 * n for n in range(1, 4)]
+
+
+@pytest.mark.parametrize("change", ["severity", "result", "passes", "fails anew"])
+async def test_all_that_is_no_wording_is_sent_at_once(change: str) -> None:
+    """With the latest words; and the words are held back from then on as before."""
+    async with working() as world:
+        producer = Producer(world)
+        for _ in range(10):
+            await producer.scan()
+        before = len(producer.sent)
+        assert before == 4
+        worse: dict[str, Any] = {"severity": {"severity": "CRITICAL"}, "result": {"result": "error"}}.get(change, {})
+        if worse:
+            await producer.scan(msgspec.structs.replace(violation(1, "latest words"), **worse))
+        else:
+            world.now = SteadyMs(int(world.now) + HOUR)
+            world.wall = world.now
+            world.say([], passed=[1])
+            await until(lambda: producer.sent[-1]["RecordState"] == "ARCHIVED" and not world.pending())
+            if change == "passes":
+                return
+            before += 1
+            await producer.scan(violation(1, "latest words"))
+        assert len(producer.sent) == before + 1
+        assert "latest words" in producer.sent[-1]["Description"]
+        assert producer.sent[-1]["RecordState"] == "ACTIVE"
+
+
+async def test_severity_that_comes_and_goes_is_never_held_back() -> None:
+    """However often."""
+    async with working() as world:
+        producer = Producer(world)
+        severities: list[Severity] = ["HIGH", "LOW"]
+        for n in range(20):
+            await producer.scan(msgspec.structs.replace(violation(1), severity=severities[n % 2]))
+        assert len(producer.sent) == 20
+
+
+async def test_words_that_change_now_and_then_are_sent_at_once() -> None:
+    """Twice a day is no flapping, nor is what has stood still for two days after it."""
+    async with working() as world:
+        producer = Producer(world)
+        for _ in range(10):
+            await producer.scan(hours=13)
+        assert len(producer.sent) == 10
+        for _ in range(10):
+            await producer.scan()
+        held = len(producer.sent)
+        assert held < 20
+        same = violation(1, "the last words")
+        await producer.scan(same)
+        for _ in range(4):
+            await producer.scan(same, hours=24)
+        assert "the last words" in producer.sent[-1]["Description"]
+        before = len(producer.sent)
+        await producer.scan()
+        assert len(producer.sent) == before + 1
+
+
+async def test_one_that_flaps_holds_back_no_other() -> None:
+    """Another finding of the same report and policy is sent when it changes."""
+    async with working() as world:
+        producer = Producer(world)
+        for _ in range(10):
+            await producer.scan()
+        before = len(producer.sent)
+        world.say([1, 2])
+        await until(lambda: id_of(2) in world.hub.held_ids)
+        world.say([1, 2], message="other")
+        await until(lambda: not world.pending())
+        assert [finding["Id"] for finding in producer.sent[before:]] == [id_of(2)] * 2
+
+
+async def test_producer_and_member_are_named() -> None:
+    """By the member of its results that changes."""
+    async with working() as world:
+        producer = Producer(world)
+        for n in range(6):
+            says = violation(1, "the same")
+            await producer.scan(
+                msgspec.structs.replace(says, properties=(("count", str(n)), ("image", "nginx"))), hours=2
+            )
+        assert world.ledger.observed.outcomes.flapping() == {("kyverno", "properties.count"): 1}
+        for _ in range(4):
+            await producer.scan(violation(1, "the same"), hours=24)
+        assert world.ledger.observed.outcomes.flapping() == {}
+
+
+async def test_what_was_read_from_security_hub_counts_too() -> None:
+    """After a restart the first change of words is recognised as one, whatever severity an analyst has set."""
+    async with working() as first:
+        await Producer(first).scan()
+        [sent] = first.hub.sent
+    read = {**sent, "Severity": {"Label": "LOW"}, "Workflow": {"Status": "NOTIFIED"}}
+    async with working(read=False) as world:
+        world.ledger.observed.take_part("", [held_as(inventory.held(read))], now=world.now)
+        world.ledger.finish_inventory()
+        producer = Producer(world)
+        producer.scans = 100
+        for _ in range(20):
+            await producer.scan()
+        assert len(producer.sent) == 3
