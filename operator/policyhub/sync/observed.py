@@ -343,10 +343,9 @@ class Observed:
     # -- look-ups -------------------------------------------------------------------------------------------------
 
     def drop_lookup(self, id_: str) -> None:
-        """The look-up failed: it is to be done again."""
+        """The look-up failed: it is to be done again, also of what only Security Hub may have."""
         self.lookups.done(id_)
-        if id_ in self._entries or id_ in self.quarantine.ids:
-            self.lookups.add(id_)
+        self.lookups.add(id_)
 
     def answer(self, id_: str, held: Held | None, *, now: SteadyMs) -> None:
         """Take what Security Hub says of one id; None: it does not have it."""

@@ -209,3 +209,12 @@ def test_one_finding_of_the_cluster_that_was_here_before_is_a_conflict() -> None
     made.observed.take_part("", [theirs(1)], now=NOW)
     made.finish_inventory()
     assert made.observed.quarantine.conflict
+
+
+def test_a_look_up_after_another_ledgers_lost_call_is_done_again_too() -> None:
+    """Nobody reports the finding here, and Security Hub may have it all the same."""
+    made = fresh()
+    made.observed.overtake(id_of(1), None, now=NOW)
+    assert made.observed.lookups.take(20) == [id_of(1)]
+    made.observed.drop_lookup(id_of(1))
+    assert made.observed.lookups.take(20) == [id_of(1)]
