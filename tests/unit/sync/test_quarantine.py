@@ -215,6 +215,7 @@ def test_a_look_up_after_another_ledgers_lost_call_is_done_again_too() -> None:
     """Nobody reports the finding here, and Security Hub may have it all the same."""
     made = fresh()
     made.observed.overtake(id_of(1), None, now=NOW)
+    made.wake(LATER)
     assert made.observed.lookups.take(20) == [id_of(1)]
     made.observed.drop_lookup(id_of(1))
     assert made.observed.lookups.take(20) == [id_of(1)]
