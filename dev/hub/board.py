@@ -3,8 +3,10 @@
 Filters, sorts and pages are made here, so that the browser holds one page of rows however many findings there are.
 """
 
+import csv
+import io
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,22 @@ _SORTS: dict[str, Callable[[Record], Any]] = {
     "updated": lambda r: r.updated_ns,
 }
 _MOST_ROWS = 500
+_FILTERS = ("severity", "workflow", "record_state", "cluster", "account", "source", "policy", "namespace")
+_CHOICES = {
+    "clusters": "cluster",
+    "accounts": "account",
+    "sources": "source",
+    "policies": "policy",
+    "namespaces": "namespace",
+}
+"""What the answer calls the values that a filter can take."""
+_MOST_CHOICES = 2_000
+_EXPORTED = (
+    *("severity", "title", "resource", "cluster", "namespace", "account", "region", "workflow", "record_state"),
+    *("first_seen", "updated", "source", "policy", "id"),
+)
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet would calculate."""
 
 
 def mount(app: web.Application, service: Service) -> None:
@@ -56,6 +74,7 @@ def mount(app: web.Application, service: Service) -> None:
     app.router.add_get("/_page/version", routes.version)
     app.router.add_get("/_page/findings", routes.findings)
     app.router.add_get("/_page/finding", routes.finding)
+    app.router.add_get("/_page/export", routes.export)
     app.router.add_post("/_page/update", routes.update)
 
 
@@ -80,11 +99,8 @@ class Board:
     async def findings(self, request: web.Request) -> web.Response:
         """One page of rows, the counts by severity of all that match, and the values that filters can take."""
         wanted = request.query
-        everything = [record for hub in self._service.hubs.values() for record in hub]
-        found = [record for record in everything if _matches(record, wanted)]
-        order = wanted.get("sort", "severity")
-        found.sort(key=lambda r: r.updated, reverse=True)  # among equals the newest first
-        found.sort(key=_SORTS.get(order, _SORTS["severity"]), reverse=wanted.get("order", "desc") == "desc")
+        everything = self._everything()
+        found = _found(everything, wanted)
         try:
             start = max(0, int(wanted.get("start", "0")))
             size = min(_MOST_ROWS, max(1, int(wanted.get("size", "100"))))
@@ -97,12 +113,24 @@ class Board:
                 "total": len(found),
                 "stored": len(everything),
                 "severities": {label: severities[label] for label in SEVERITIES},
-                "clusters": sorted({r.cluster for r in everything if r.cluster}),
-                "accounts": sorted({r.account for r in everything}),
+                **{name: _choices(everything, member) for name, member in _CHOICES.items()},
                 "start": start,
                 "rows": [_row(record) for record in found[start : start + size]],
             }
         )
+
+    async def export(self, request: web.Request) -> web.Response:
+        """All that matches, whatever page is shown, as CSV in the order of the table."""
+        table = io.StringIO()
+        rows = csv.writer(table)
+        rows.writerow(_EXPORTED)
+        for record in _found(self._everything(), request.query):
+            rows.writerow(_cell(str(getattr(record, name))) for name in _EXPORTED)
+        headers = {**_HEADERS, "Content-Disposition": 'attachment; filename="findings.csv"'}
+        return web.Response(text=table.getvalue(), content_type="text/csv", charset="utf-8", headers=headers)
+
+    def _everything(self) -> list[Record]:
+        return [record for hub in self._service.hubs.values() for record in hub]
 
     async def finding(self, request: web.Request) -> web.Response:
         """One finding whole, with its history."""
@@ -139,15 +167,35 @@ class Board:
         return control.answer({"processed": processed, "unprocessed": unprocessed, "version": self._service.version})
 
 
-def _matches(record: Record, wanted: Any) -> bool:
-    for name in ("severity", "workflow", "record_state", "cluster", "account"):
-        values = wanted.getall(name, None)
-        if values and getattr(record, name) not in values:
-            return False
-    text = wanted.get("text", "").strip().casefold()
-    if not text:
+def _found(everything: Iterable[Record], wanted: Any) -> list[Record]:
+    """What matches, in the order that is asked for."""
+    filters = {name: frozenset(values) for name in _FILTERS if (values := wanted.getall(name, None))}
+    words = wanted.get("text", "").casefold().split()
+    found = [record for record in everything if _matches(record, filters, words)]
+    found.sort(key=lambda r: r.updated, reverse=True)  # among equals the newest first
+    sort = _SORTS.get(wanted.get("sort", "severity"), _SORTS["severity"])
+    found.sort(key=sort, reverse=wanted.get("order", "desc") == "desc")
+    return found
+
+
+def _matches(record: Record, filters: dict[str, frozenset[str]], words: list[str]) -> bool:
+    """Every filter, and every word anywhere in what a row tells."""
+    if any(getattr(record, name) not in values for name, values in filters.items()):
+        return False
+    if not words:
         return True
-    return any(text in part.casefold() for part in (record.title, record.resource, record.id, record.cluster))
+    told = (record.title, record.resource, record.id, record.cluster, record.policy, record.source)
+    text = "\n".join(told).casefold()
+    return all(word in text for word in words)
+
+
+def _choices(everything: Iterable[Record], member: str) -> list[str]:
+    return sorted({value for record in everything if (value := getattr(record, member))})[:_MOST_CHOICES]
+
+
+def _cell(text: str) -> str:
+    """A finding's text is never a formula of whoever opens the file."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _row(record: Record) -> dict[str, Any]:

@@ -31,6 +31,10 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     resource: str
     cluster: str
     product: str
+    source: str
+    policy: str
+    namespace: str
+    """These three as the provider names them; empty where it does not."""
     first_seen: str
     created: str
     updated: str
@@ -76,6 +80,9 @@ def record(finding: Finding, *, account: str, region: str, touched: frozenset[st
         resource=resource_name(finding["Resources"]),
         cluster=share(cluster_name(finding)),
         product=share(finding.get("ProductName", "")),
+        source=share(product_field(finding, "source")),
+        policy=share(product_field(finding, "policy")),
+        namespace=share(product_field(finding, "namespace") or _details(finding["Resources"][0]).get("namespace", "")),
         first_seen=finding.get("FirstObservedAt") or finding["CreatedAt"],
         created=finding["CreatedAt"],
         updated=finding["UpdatedAt"],
@@ -87,24 +94,30 @@ def record(finding: Finding, *, account: str, region: str, touched: frozenset[st
 
 def cluster_name(finding: Finding) -> str:
     """The cluster as the provider names it: a product field `…/cluster`, else the first EKS cluster among them."""
-    for name, value in finding.get("ProductFields", {}).items():
-        if name == "cluster" or name.endswith("/cluster"):
-            return str(value)
-    return next((str(r["Id"]) for r in finding["Resources"] if r["Type"] == "AwsEksCluster"), "")
+    named = product_field(finding, "cluster")
+    return named or next((str(r["Id"]) for r in finding["Resources"] if r["Type"] == "AwsEksCluster"), "")
+
+
+def product_field(finding: Finding, word: str) -> str:
+    """The first product field whose key is the word, or ends with it; empty where there is none."""
+    fields = finding.get("ProductFields", {}).items()
+    return next((str(value) for name, value in fields if name == word or name.endswith(f"/{word}")), "")
 
 
 def resource_name(resources: list[dict[str, Any]]) -> str:
     """One line for the first resource: kind and name where its free-form details tell them, else its Id."""
-    chosen = resources[0]
-    other = {
-        name.lower().removeprefix("resource").strip(): value
-        for name, value in chosen.get("Details", {}).get("Other", {}).items()
-    }
+    other = _details(resources[0])
     kind, name = other.get("kind"), other.get("name")
     if not kind or not name:
-        return str(chosen["Id"])
+        return str(resources[0]["Id"])
     namespace = other.get("namespace")
     return f"{kind} {namespace}/{name}" if namespace else f"{kind} {name}"
+
+
+def _details(resource: dict[str, Any]) -> dict[str, str]:
+    """The free-form details, by the last word of their keys in lower case."""
+    other = resource.get("Details", {}).get("Other", {})
+    return {name.lower().removeprefix("resource").strip(): str(value) for name, value in other.items()}
 
 
 class Hub:

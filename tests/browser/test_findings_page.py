@@ -1,5 +1,6 @@
 """The findings page in a real headless Chromium, with ten thousand findings behind it."""
 
+import csv
 import json
 import os
 import shutil
@@ -139,6 +140,69 @@ def test_filters(page: Page) -> None:
     summary(page).to_contain_text("10,000 findings")
 
 
+def test_several_words(page: Page) -> None:
+    """Each may stand anywhere in what a row tells, in any order and case; all of them must."""
+    page.get_by_role("searchbox", name="Search").fill("PAYMENTS staging root")
+    left = [
+        sample
+        for sample in company(MANY)
+        if all(word in f"{sample['Title']} {sample['Id']}".casefold() for word in ("payments", "staging", "root"))
+    ]
+    assert 0 < len(left) < MANY
+    summary(page).to_contain_text(f"{len(left):,} findings shown of")
+    page.get_by_role("searchbox", name="Search").fill("payments no-such-word")
+    expect(page.get_by_text("No finding matches these filters.")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("label", "field", "value"),
+    [
+        ("Policy", "sample/policy", None),
+        ("Source", "sample/source", None),
+        ("Namespace", None, "payments"),
+    ],
+)
+def test_filters_by_what_findings_name(page: Page, label: str, field: str | None, value: str | None) -> None:
+    """Policy, source and namespace: what the provider has put into the finding, kept in the address."""
+    samples = list(company(MANY))
+    if field is not None:
+        value = samples[0]["ProductFields"][field]
+    of = [s["ProductFields"][field] if field else s["Resources"][0]["Details"]["Other"]["namespace"] for s in samples]
+    page.get_by_role("combobox", name=label).select_option(value)
+    summary(page).to_contain_text(f"{of.count(value):,} findings shown of")
+    page.reload()
+    summary(page).to_contain_text(f"{of.count(value):,} findings shown of")
+    expect(page.get_by_role("combobox", name=label)).to_have_value(str(value))
+
+
+def test_compact_rows(page: Page) -> None:
+    """More of them fit, each on one line, and a reload keeps it so."""
+    page.locator("#rows tr").first.wait_for()
+    before = page.locator("#rows tr").first.bounding_box()
+    page.get_by_role("checkbox", name="Compact rows").check()
+    page.reload()
+    expect(page.get_by_role("checkbox", name="Compact rows")).to_be_checked()
+    expect(page.locator("#rows tr").first).to_be_visible()
+    after = page.locator("#rows tr").first.bounding_box()
+    assert before is not None
+    assert after is not None
+    assert after["height"] < before["height"]
+
+
+def test_export(page: Page) -> None:
+    """All that matches, not only the page that is shown."""
+    page.get_by_role("searchbox", name="Search").fill("payments")
+    count = sum("payments" in f"{s['Title']}" for s in company(MANY))
+    summary(page).to_contain_text(f"{count:,} findings shown of")
+    with page.expect_download() as downloading:
+        page.get_by_role("link", name="Export CSV").click()
+    text = Path(downloading.value.path()).read_text("utf-8")
+    rows = list(csv.DictReader(text.splitlines()))
+    assert len(rows) == count > 100
+    assert rows[0]["severity"] == "CRITICAL"
+    assert all("payments" in row["title"] for row in rows)
+
+
 def test_sort(page: Page) -> None:
     """A header sorts, a second press turns the order round, and both are said to assistive technology."""
     header = page.get_by_role("columnheader", name="Updated")
@@ -172,16 +236,24 @@ def test_detail(page: Page, picture: Callable[[str], None]) -> None:
 
 
 def test_suppress(page: Page, hub: HubProcess, picture: Callable[[str], None]) -> None:
-    """Selected findings are suppressed as an analyst does it, and leave the default view."""
+    """Selected findings are suppressed as an analyst does it, with a reason, and leave the default view."""
     titles = page.locator("#rows .open").all_text_contents()[:3]
     for position in range(3):
         page.locator("#rows .pick").nth(position).check()
     expect(page.locator("#selected")).to_have_text("3 findings selected")
     picture("selection")
     page.get_by_role("toolbar", name="Act on the selected findings").get_by_role("button", name="Suppress").click()
+    dialog = page.get_by_role("dialog", name="Suppress 3 findings")
+    dialog.get_by_role("button", name="Suppress").click()
+    expect(dialog.get_by_role("textbox", name="Reason")).to_be_focused()
+    assert hub.findings(workflow="SUPPRESSED") == []
+    dialog.get_by_role("textbox", name="Reason").fill("Accepted until May")
+    dialog.get_by_role("button", name="Suppress").click()
     expect(page.get_by_role("status")).to_have_text("3 findings set to Suppressed.")
     summary(page).to_contain_text("9,997 findings")
-    assert sorted(f["Title"] for f in hub.findings(workflow="SUPPRESSED")) == sorted(titles)
+    suppressed = hub.findings(workflow="SUPPRESSED")
+    assert sorted(f["Title"] for f in suppressed) == sorted(titles)
+    assert {f["Note"]["Text"] for f in suppressed} == {"Accepted until May"}
     page.get_by_role("checkbox", name="New", exact=True).uncheck()
     page.get_by_role("checkbox", name="Notified", exact=True).uncheck()
     page.get_by_role("checkbox", name="Suppressed", exact=True).check()
@@ -272,17 +344,42 @@ def test_keyboard(page: Page) -> None:
     expect(first).to_be_focused()
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(800, "light"), (1280, "dark")])
+@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (800, "light"), (1280, "dark")])
 def test_layouts(page: Page, picture: Callable[[str], None], width: int, scheme: Any) -> None:
-    """Nothing runs out of the window at 800 pixels, or in the dark."""
+    """Nothing runs out of the window on a telephone, at 800 pixels, or in the dark."""
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": width, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert page.locator("#scroll").evaluate("element => element.scrollWidth <= element.clientWidth")
     picture(f"{width}-{scheme}")
     page.locator("#rows .open").first.click()
-    expect(page.get_by_role("complementary", name="Finding")).to_be_in_viewport()
+    panel = page.get_by_role("complementary", name="Finding")
+    expect(panel).to_be_in_viewport()
+    panel.get_by_role("button", name="Close").click(trial=True)  # nothing lies over it
+    assert panel.evaluate("element => element.scrollWidth <= element.clientWidth")
     picture(f"{width}-{scheme}-detail")
+    page.keyboard.press("Escape")
+    page.locator("#rows .pick").first.check()
+    for button in ("Suppress", "Add note…"):
+        expect(page.get_by_role("toolbar").get_by_role("button", name=button)).to_be_in_viewport()
+    picture(f"{width}-{scheme}-selection")
+
+
+def test_a_telephone_shows_rows(page: Page) -> None:
+    """The first are in sight, since filters are folded; the list scrolls with the page, the actions stay."""
+    page.set_viewport_size({"width": 390, "height": 844})
+    expect(page.locator("#rows .open").nth(2)).to_be_in_viewport()
+    expect(page.get_by_role("combobox", name="Policy")).to_be_hidden()
+    page.get_by_role("button", name="Filters", exact=True).click()
+    page.get_by_role("combobox", name="Namespace").select_option("payments")
+    summary(page).to_contain_text("1,430 findings shown of")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    last = page.locator("#rows tr").nth(99)
+    last.scroll_into_view_if_needed()
+    expect(last.locator(".open")).to_be_in_viewport()
+    last.locator(".pick").check()
+    expect(page.locator("#selected")).to_have_text("1 finding selected")
+    expect(page.get_by_role("toolbar").get_by_role("button", name="Suppress")).to_be_in_viewport()
 
 
 def test_policy(hub: HubProcess) -> None:

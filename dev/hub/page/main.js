@@ -7,8 +7,9 @@ import { Table, keyOf } from "./table.js";
 
 const DEFAULTS = {
   severity: [], workflow: ["NEW", "NOTIFIED"], record_state: ["ACTIVE"],
-  cluster: "", account: "", text: "", sort: "severity", order: "desc", start: 0, size: 100,
+  cluster: "", account: "", namespace: "", source: "", policy: "", text: "", rows: "", sort: "severity", order: "desc", start: 0, size: 100,
 };
+const CHOICES = { cluster: "clusters", account: "accounts", namespace: "namespaces", source: "sources", policy: "policies" };
 const POLL_MILLISECONDS = 1500;
 
 const state = { ...DEFAULTS, ...fromAddress() };
@@ -56,16 +57,23 @@ function change(values) {
   load({ top: true });
 }
 
-async function load({ top = false } = {}) {
-  const turn = ++latest;
+function question() {
   const query = new URLSearchParams();
   for (const name of ["severity", "workflow", "record_state"]) {
     // nothing ticked matches nothing, except severity, whose tiles narrow only when pressed
     const values = state[name].length || name === "severity" ? state[name] : ["-"];
     values.forEach((value) => query.append(name, value));
   }
-  for (const name of ["cluster", "account"]) if (state[name]) query.append(name, state[name]);
-  for (const name of ["text", "sort", "order", "start", "size"]) query.append(name, state[name]);
+  for (const name of Object.keys(CHOICES)) if (state[name]) query.append(name, state[name]);
+  for (const name of ["text", "sort", "order"]) query.append(name, state[name]);
+  return query;
+}
+
+async function load({ top = false } = {}) {
+  const turn = ++latest;
+  const query = question();
+  byId("export").href = `/_page/export?${query}`;
+  for (const name of ["start", "size"]) query.append(name, state[name]);
   const fresh = await ask(`/_page/findings?${query}`);
   if (turn !== latest) return; // a later question is on its way
   if (fresh.start > 0 && fresh.start >= fresh.total) {
@@ -83,8 +91,7 @@ function render() {
   const { rows, total, stored, severities, start } = answer;
   setText(byId("summary"), `${plural(total, "finding")} shown of ${number(stored)}`);
   renderTiles(severities);
-  options(byId("cluster"), answer.clusters, state.cluster);
-  options(byId("account"), answer.accounts, state.account);
+  for (const [name, values] of Object.entries(CHOICES)) options(byId(name), answer[values], state[name]);
   for (const row of rows) if (selected.has(keyOf(row))) selected.set(keyOf(row), row);
   mark(rows);
   setText(byId("place"), total ? `${number(start + 1)}–${number(start + rows.length)} of ${number(total)}` : "0 of 0");
@@ -140,6 +147,7 @@ function choose(row, on) {
 function mark(rows = answer?.rows ?? []) {
   table.show(rows, { sort: state.sort, order: state.order, selected, open: detail.key });
   setText(byId("selected"), selected.size ? `${plural(selected.size, "finding")} selected` : "None selected");
+  document.querySelector(".actions").classList.toggle("any", selected.size > 0);
   for (const button of document.querySelectorAll(".actions button")) button.disabled = selected.size === 0;
 }
 
@@ -156,9 +164,19 @@ async function act(rows, values) {
   await load();
 }
 
-function note(rows) {
+// Suppressing hides findings for as long as they exist: of several at once it is said why, and the note says it too.
+function workflow(rows, status) {
+  if (status === "SUPPRESSED" && rows.length > 1) return note(rows, { Workflow: { Status: status } });
+  return act(rows, { Workflow: { Status: status } });
+}
+
+function note(rows, values = {}) {
   const dialog = byId("note");
   const back = document.activeElement;
+  const why = values.Workflow !== undefined;
+  setText(byId("note-title"), why ? `Suppress ${plural(rows.length, "finding")}` : "Add a note");
+  setText(byId("note-label"), why ? "Reason" : "Note");
+  setText(byId("note-save"), why ? "Suppress" : "Save note");
   setText(byId("note-for"), rows.length === 1 ? rows[0].title : `For ${plural(rows.length, "finding")}.`);
   byId("note-text").value = "";
   dialog.showModal();
@@ -167,7 +185,7 @@ function note(rows) {
     const text = byId("note-text").value.trim();
     if (!text) return byId("note-text").focus();
     dialog.close();
-    return act(rows, { Note: { Text: text, UpdatedBy: byId("note-by").value.trim() || "analyst" } });
+    return act(rows, { ...values, Note: { Text: text, UpdatedBy: byId("note-by").value.trim() || "analyst" } });
   };
   byId("note-cancel").onclick = () => dialog.close();
   dialog.onclose = () => back?.focus();
@@ -199,6 +217,8 @@ function controls() {
     for (const input of byId(id).querySelectorAll("input")) input.checked = state[id].includes(input.value);
   }
   byId("size").value = String(state.size);
+  byId("compact").checked = state.rows === "compact";
+  byId("table").classList.toggle("compact", state.rows === "compact");
   if (document.activeElement !== byId("text")) byId("text").value = state.text;
 }
 
@@ -210,15 +230,21 @@ function wire() {
     clearTimeout(typing);
     typing = setTimeout(() => change({ text: byId("text").value }), 150);
   });
-  byId("cluster").addEventListener("change", (event) => change({ cluster: event.target.value }));
-  byId("account").addEventListener("change", (event) => change({ account: event.target.value }));
+  for (const name of Object.keys(CHOICES)) {
+    byId(name).addEventListener("change", (event) => change({ [name]: event.target.value }));
+  }
+  byId("compact").addEventListener("change", (event) => change({ rows: event.target.checked ? "compact" : "", start: state.start }));
   byId("size").addEventListener("change", (event) => change({ size: Number(event.target.value) }));
   byId("reset").addEventListener("click", reset);
+  byId("fold").addEventListener("click", () => {
+    const folded = byId("filters").classList.toggle("folded");
+    byId("fold").setAttribute("aria-expanded", String(!folded));
+  });
   byId("clear").addEventListener("click", () => { selected.clear(); mark(); });
   byId("previous").addEventListener("click", () => change({ start: Math.max(0, state.start - state.size) }));
   byId("next").addEventListener("click", () => change({ start: state.start + state.size }));
   for (const button of document.querySelectorAll("[data-workflow]")) {
-    button.addEventListener("click", () => act([...selected.values()], { Workflow: { Status: button.dataset.workflow } }));
+    button.addEventListener("click", () => workflow([...selected.values()], button.dataset.workflow));
   }
   document.querySelector("[data-note]").addEventListener("click", () => note([...selected.values()]));
   document.addEventListener("keydown", (event) => {
