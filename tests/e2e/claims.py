@@ -21,8 +21,6 @@ DERIVED = ROLLED | {"Deployment", "StatefulSet", "DaemonSet", "CronJob", "Replic
 """Kinds that Kyverno derives rules for from a rule about Pods."""
 PREFIXES = ("autogen-cronjob-", "autogen-")
 LABELS = {"": "MEDIUM", "info": "INFORMATIONAL"}
-ACTIONS = {"dryrun": "LOW", "warn": "MEDIUM", "deny": "HIGH"}
-"""Of a constraint that names no severity; the strongest is the last."""
 REVISION = "deployment.kubernetes.io/revision"
 
 
@@ -90,7 +88,7 @@ def constraint(document: Document) -> Statement:
             "gatekeeper",
             kind,
             metadata["name"],
-            _label(stated) if stated else _by_action(v),
+            _label(stated or ""),
             (v["kind"], v.get("namespace", ""), v["name"]),
         )
         for v in listed
@@ -159,9 +157,3 @@ def _rule(said: Said) -> str:
 
 def _label(severity: str) -> str:
     return LABELS.get(severity, severity.upper())
-
-
-def _by_action(violation: Document) -> str:
-    actions = violation.get("enforcementActions") or [violation["enforcementAction"]]
-    strongest: str = max(actions, key=list(ACTIONS).index)
-    return ACTIONS[strongest]

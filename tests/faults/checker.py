@@ -192,7 +192,7 @@ def _differences(finding: Document, census: Census) -> Iterator[str]:
         return
     status, text = finding["Compliance"]["Status"], finding["Description"]
     severity = finding["FindingProviderFields"]["Severity"]["Label"]
-    if status != said.status or said.severity not in {"", severity} or not text.endswith(said.message):
+    if status != said.status or said.severity not in {"", severity} or said.message not in text:
         yield f"{about(finding)}: {status}, {severity}, {text[-60:]!r}; the cluster says {said}"
 
 

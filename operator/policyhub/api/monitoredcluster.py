@@ -219,6 +219,10 @@ class Spec(Model):
     the annotations of Kyverno's, Kubewarden's and the API server's own policies and of Gatekeeper's templates. It needs
     the right to list those (the chart's `rbac.enrichment`); without it, as with `false`, findings say what the reports
     and constraints say. Changing it sends what reads otherwise once more."""
+    severity_by_risk: bool = True
+    """Well-known policies (the Pod Security Standards and their like, as Kyverno, Gatekeeper's library and Kubewarden
+    name them) have the severity of their risk where nobody states one: a privileged container is HIGH, a missing label
+    LOW. What a result, a constraint or a policy states wins. With `false` such findings are MEDIUM."""
     archive_delay: Annotated[
         Duration,
         Field(

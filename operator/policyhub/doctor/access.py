@@ -16,9 +16,9 @@ from policyhub.doctor.verdict import Verdict, fine, problem, unchecked
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.kube.decoding import decoded
 from policyhub.kube.resource import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS
+from policyhub.sources.origins import ORIGINS
 from policyhub.sync.existence import OTHER_KINDS, POLICY_KINDS, WATCHED_KINDS
 from policyhub.sync.owners import CONTROLLERS, RESOURCES
-from policyhub.sync.policies import ORIGINS
 
 _REVIEWS = "/apis/authorization.k8s.io/v1"
 _READ = ("list", "watch")

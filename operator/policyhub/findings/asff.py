@@ -2,14 +2,14 @@
 
 | ASFF                  | from                                                                                     |
 |-----------------------|------------------------------------------------------------------------------------------|
-| Title                 | policy, kind and name of the object, cluster: within the first 80 characters where that  |
-|                       | can be, since a list of findings shows no more; then the rule (prose.py)                 |
+| Title                 | what is wrong in words, the object, the cluster: within 80 characters where that can be, |
+|                       | since a list of findings shows no more (prose.py)                                        |
 | Description           | object, cluster, policy, source, rule; then the message, which alone is cut (prose.py)   |
 | FindingProviderFields | severity and type (taxonomy.py); never the top-level fields, which are the customer's    |
 | Compliance            | fail FAILED, warn WARNING, error NOT_AVAILABLE; control, requirements, standards         |
-| Remediation, SourceUrl| what the engine says is to be done, and where to read on (remedy.py)                     |
+| Remediation, SourceUrl| what is to be done, how to accept it, and where to read on (remedy.py)                   |
 | Vulnerabilities       | of a scanner's result: the package, its versions, the score                              |
-| Resources             | the object first, then its cluster                                                       |
+| Resources             | the object first, then its cluster; the cluster alone where the engine names no object   |
 | ProductFields         | `policyhub/…`: what the operator reads back, what analysts filter by, the properties     |
 | RecordState           | ACTIVE, or ARCHIVED when the violation is gone                                           |
 
@@ -25,15 +25,16 @@ from typing import Any
 
 import msgspec
 
-from policyhub.clocks import WallMs
+from policyhub.clocks import UNDATED, WallMs
 from policyhub.findings.limits import fit, fit_distinct, length
-from policyhub.findings.prose import description, filled, title
+from policyhub.findings.prose import description, speaks_for_itself, title
 from policyhub.findings.remedy import remediation, source_url, vulnerabilities
-from policyhub.findings.taxonomy import compliance, finding_type
+from policyhub.findings.sentence import filled
+from policyhub.findings.taxonomy import KUBE_BENCH, compliance, finding_type
 from policyhub.sources.policy import DESCRIPTION, TITLE
 from policyhub.sources.violation import Severity, Violation
 
-RENDERER = 3
+RENDERER = 4
 """Raised when findings of the same violation begin to read otherwise; kept beside the digest, never in it."""
 
 _LAST = 253_402_300_799_999
@@ -42,17 +43,22 @@ _LAST = 253_402_300_799_999
 PRODUCT = "policyhub"
 CLUSTER_UID = f"{PRODUCT}/cluster-uid"
 """The product field that tells whose the finding is."""
+RELAPSES, RELAPSED_AT = f"{PRODUCT}/relapses", f"{PRODUCT}/relapsed-at"
+"""How often the finding was sent again after it had been archived, and when last: kept in Security Hub alone."""
 PARTITIONS = frozenset({"aws", "aws-cn", "aws-us-gov"})
 """The only partitions that ASFF can name; in others (aws-iso, aws-eusc) the member is left out."""
 
 # Security Hub's limits, in UTF-16 units.
-_GENERATOR, _RESOURCE_ID = 512, 512
+_GENERATOR, _RESOURCE_ID, _ORIGINAL = 512, 512, 64
 _DETAIL = 1023  # documented as "fewer than 1,024"
 _FIELDS, _FIELD_KEY, _FIELD_VALUE = 50, 128, 1024  # 2,048 is documented, 1,024 is what others found
 
 # A finding has at most 240 KB, and a batch of 100 at most 6 MB. JSON may need six bytes for one unit, so this much of
 # an engine's properties keeps a finding near 60 KB at worst and at 2 KB as a rule.
 _PROPERTY_UNITS = 6000
+
+_OF_PROCESSES = frozenset({"actual_value", "audit", "audit_config", "audit_env", "reason", "test_info"})
+"""What kube-bench has read of a node to judge it: the arguments of processes, which may hold secrets."""
 
 _FORBIDDEN_IN_KEY = re.compile(r"[^A-Za-z0-9 .:+\\=@_/-]")
 _ARN = re.compile(r"arn:(?P<partition>[^:]+):eks:(?P<region>[^:]+):[^:]*:cluster/(?P<name>.+)")
@@ -74,6 +80,16 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     product_arn: str
 
 
+class Relapse(msgspec.Struct, frozen=True):
+    """How often a finding came back, and when last (UNDATED: not known)."""
+
+    count: int = 0
+    at: WallMs = UNDATED
+
+
+NO_RELAPSE = Relapse()
+
+
 def render(
     violation: Violation,
     *,
@@ -85,22 +101,26 @@ def render(
     observed_at: WallMs,
     updated_at: WallMs,
     archived: bool,
+    relapse: Relapse = NO_RELAPSE,
     default_severity: Severity = "MEDIUM",
 ) -> dict[str, Any]:
     """The finding as BatchImportFindings takes it. Times in Unix milliseconds.
 
-    `created_at` is also when it was first observed and must never change; `observed_at` is when it was last seen.
+    `created_at` is also when it was first observed and must never change, however often it came back; `observed_at` is
+    when it was last seen.
     """
     created, updated = timestamp(created_at), timestamp(updated_at)
     observed_at = max(created_at, observed_at)
-    severity: dict[str, str] = {"Label": violation.severity or default_severity}
-    if violation.severity is not None:
-        severity["Original"] = violation.severity.lower()
+    severity: dict[str, str] = {"Label": violation.label(default_severity)}
+    original = fit(violation.severity.lower() if violation.severity else violation.enforcement, _ORIGINAL)
+    if original:  # as it was stated; nothing where nobody has
+        severity["Original"] = original
     finding: dict[str, Any] = {
         "SchemaVersion": "2018-10-08",
         "Id": finding_id,
         "ProductArn": cluster.product_arn,
         "ProductName": PRODUCT,
+        "CompanyName": PRODUCT,
         "GeneratorId": fit_distinct("/".join(filled(PRODUCT, *_names(violation))), _GENERATOR),
         "AwsAccountId": cluster.account,
         "CreatedAt": created,
@@ -108,16 +128,14 @@ def render(
         "LastObservedAt": updated if observed_at == updated_at else timestamp(observed_at),
         "UpdatedAt": updated,
         "Title": title(violation, cluster=cluster.name),
-        "Description": description(violation, cluster=cluster.name),
+        "Description": description(violation, cluster=cluster.name, relapse=_relapse(relapse)),
         "FindingProviderFields": {"Severity": severity, "Types": [finding_type(violation.source)]},
         "Compliance": compliance(violation),
-        "Resources": [_object(violation, cluster), _cluster(cluster)],
-        "ProductFields": _product_fields(violation, cluster=cluster, digest=digest, origin=origin),
+        "Remediation": {"Recommendation": remediation(violation, cluster=cluster.name)},
+        "Resources": _resources(violation, cluster),
+        "ProductFields": _product_fields(violation, cluster=cluster, digest=digest, origin=origin, relapse=relapse),
         "RecordState": "ARCHIVED" if archived else "ACTIVE",
     }
-    recommendation = remediation(violation)
-    if recommendation:
-        finding["Remediation"] = {"Recommendation": recommendation}
     url = source_url(violation)
     if url:
         finding["SourceUrl"] = url
@@ -135,8 +153,26 @@ def timestamp(milliseconds: WallMs) -> str:
     return moment.isoformat(timespec="milliseconds") + "Z"
 
 
-def _names(violation: Violation) -> tuple[str, str, str]:
-    return violation.source, violation.policy, violation.rule
+def _names(violation: Violation) -> tuple[str, ...]:
+    check = (violation.discriminator,) if violation.source in KUBE_BENCH else ()  # its policy is a whole section
+    return violation.source, violation.policy, violation.rule, *check
+
+
+def is_of_cluster(violation: Violation) -> bool:
+    """Whether its engine names no object and speaks for the whole cluster: a report is nothing that anybody can fix."""
+    return speaks_for_itself(violation) == "cluster"
+
+
+def _relapse(relapse: Relapse) -> str:
+    if not relapse.count:
+        return ""
+    times = "" if relapse.count == 1 else f", for the {relapse.count}. time"
+    when = f" on {timestamp(relapse.at)[:10]}" if relapse.at else ""
+    return f"It came back{when} after it had been resolved{times}"
+
+
+def _resources(violation: Violation, cluster: Cluster) -> list[dict[str, Any]]:
+    return [_cluster(cluster)] if is_of_cluster(violation) else [_object(violation, cluster), _cluster(cluster)]
 
 
 def _object(violation: Violation, cluster: Cluster) -> dict[str, Any]:
@@ -179,7 +215,9 @@ def _place(cluster: Cluster) -> dict[str, str]:
     return {**place, "Region": region} if 0 < len(region) <= 16 else place
 
 
-def _product_fields(violation: Violation, *, cluster: Cluster, digest: str, origin: str) -> dict[str, str]:
+def _product_fields(
+    violation: Violation, *, cluster: Cluster, digest: str, origin: str, relapse: Relapse
+) -> dict[str, str]:
     own = {
         f"{PRODUCT}/cluster": cluster.id,
         CLUSTER_UID: cluster.uid,
@@ -193,11 +231,16 @@ def _product_fields(violation: Violation, *, cluster: Cluster, digest: str, orig
         f"{PRODUCT}/discriminator": violation.discriminator,
         f"{PRODUCT}/category": violation.category,
         f"{PRODUCT}/result": violation.result,
+        f"{PRODUCT}/report": violation.subject.name if is_of_cluster(violation) else "",
+        RELAPSES: str(relapse.count) if relapse.count else "",
+        RELAPSED_AT: timestamp(relapse.at) if relapse.count and relapse.at else "",
     }
     fields = {key: text for key, value in own.items() if (text := fit(value, _FIELD_VALUE))}
     left = _PROPERTY_UNITS
     for key, value in violation.properties:
         if key in (TITLE, DESCRIPTION):  # said in Title and Description
+            continue
+        if violation.source in KUBE_BENCH and key.lower() in _OF_PROCESSES:
             continue
         allowed = _property(key[:_FIELD_KEY])
         text = fit(value, min(_FIELD_VALUE, left)) if left > 1 else None

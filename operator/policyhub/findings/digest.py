@@ -13,11 +13,11 @@ from policyhub.sources.violation import Severity, Violation
 
 
 def digest(violation: Violation, *, default_severity: Severity = "MEDIUM") -> str:
-    """32 hex digits. The default severity counts as if the engine had said it: it is what the reader sees."""
+    """32 hex digits. A severity that nobody stated counts as if the engine had: it is what the reader sees."""
     parts = [
         *violation.identity,
         violation.result,
-        violation.severity or default_severity,
+        violation.label(default_severity),
         violation.category,
         violation.message,
     ]

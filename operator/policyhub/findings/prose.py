@@ -1,28 +1,24 @@
 """What a finding says in words. It is read by people who have never seen the cluster, in lists that show 80 characters.
 
-| source              | what is wrong                                     | and behind it         |
-|---------------------|---------------------------------------------------|-----------------------|
-| Trivy Vulnerability | `CVE-… in <package>`                              |                       |
-| Kube Bench          | the check's number and text                       | its section, group    |
-| Falco               | the rule; its policy only says whose event it was | the policy            |
-| kubescape           | the control's number and name                     |                       |
-| gatekeeper          | the template's kind                               | `constraint <name>`   |
-| every other         | the policy, else the rule                         | `rule <name>`         |
+**Title**: `<sentence>: <object> (<cluster>)`, always in this shape: `Disallow Privileged Containers: Deployment
+shop/web (prod-eu)`. What has no room gives way in this order: what tells a rule from its policy's others, the end of
+the sentence, the middle of the object's name; the cluster never.
 
-Where the policy has a title (sources/policy.py), that says what is wrong, and the policy's name stands behind. Its
-description follows the message, as far as there is room.
+**Description**: sentences. Which object in which cluster fails what, by its exact names; that it came back, that it is
+only audited; the engine's message, several of them numbered; what its policy says of itself, as far as there is room.
 
-Where it is: kind, namespace and name of the object; `cluster` where the engine names no object and speaks for the whole
-cluster. A result that could not be evaluated says so first: it is no breach. Pure: no I/O, no clock.
+What is wrong: sentence.py. Where it is: kind, namespace and name of the object; `cluster` where the engine names no
+object and speaks for the whole cluster. A result that could not be evaluated says so first: it is no breach. Pure: no
+I/O, no clock.
 """
 
 import re
 
-from policyhub.findings.limits import ELLIPSIS, cut, fit, length
-from policyhub.findings.taxonomy import KUBE_BENCH, KUBESCAPE, VULNERABILITY
-from policyhub.sources.constraints import SOURCE as GATEKEEPER
+from policyhub.findings.limits import ELLIPSIS, clean, cut, fit, length
+from policyhub.findings.sentence import behind, filled, of_policy, sentence, what
+from policyhub.findings.taxonomy import KUBE_BENCH, VULNERABILITY
 from policyhub.sources.policy import DESCRIPTION as POLICY_DESCRIPTION
-from policyhub.sources.policy import TITLE as POLICY_TITLE
+from policyhub.sources.risk import is_manual
 from policyhub.sources.speaker import ITSELF
 from policyhub.sources.violation import Result, Violation
 
@@ -30,9 +26,9 @@ TITLE, DESCRIPTION = 256, 1024
 SEEN = 80
 """What a list of findings shows of a title."""
 
-# What a title keeps within what is seen: the least of a long policy's name and of a long object's, the most of a long
-# cluster's.
-_WHAT_SEEN, _OBJECT_SEEN, _CLUSTER_SEEN = 32, 24, 38
+# What a title keeps within what is seen: of a long sentence, of a long object at least, of a cluster's name at most
+# (EKS has 100).
+_WHAT_SEEN, _OBJECT_SEEN, _CLUSTER = 32, 16, 128
 
 _UNKNOWN = " not evaluated"
 
@@ -43,35 +39,41 @@ _BROKEN = "\ufffd"
 # Kyverno says that it validates, and where as `rule autogen-limits[0] failed at path /spec/containers/0/`.
 _VALIDATES = ("validation error: ", "validation failure: ")
 _AT_PATH = re.compile(r"\srule \S{1,256} failed at path (/\S{0,1024})")
-# Benchmarks say of each check how it is looked at.
-_LOOKED_AT = ("(Automated)", "(Manual)", "(Scored)", "(Not Scored)")
 # Some constraint libraries write their labels before the message: `{"team":"x"} >> the image is too old`.
 _LABELS, _LABELLED = 512, "} >> "
+_LISTED = " • "
+"""Between the messages of one violation (sources/verdict.py)."""
+_ENDS = (".", "!", "?", "…", ":", ";", ".)")
+_LET_IN = {"dryrun": "admission lets such objects in", "warn": "admission warns and lets such objects in"}
+"""What Gatekeeper does where it does not deny."""
 
 
 def title(violation: Violation, *, cluster: str) -> str:
-    """`<what>: <where> (<cluster>)`; where the object's name is too long for that, the cluster goes before it."""
-    cluster, what = cut(cluster, _CLUSTER_SEEN), _heading(violation)
-    where = _title_where(violation, cluster)
-    if length(where) > SEEN - 2 - min(length(what), _WHAT_SEEN):
-        where = _object(violation, speaks_for_itself(violation))
-        seen, between = _OBJECT_SEEN, f" in {cluster}: "
-    else:
-        seen, between = length(where), ": "
-    room = max(_WHAT_SEEN, SEEN - seen - length(between))
-    short = _short(what, room - length(_UNKNOWN)) + _UNKNOWN if violation.result == "error" else _short(what, room)
-    named = filled(violation.policy) if what != _what(violation) else []
-    return fit(", ".join([f"{short}{between}{where}", *named, *_behind(violation)]), TITLE) or "policyhub"
+    """`<sentence>: <object> (<cluster>)`."""
+    said, more = sentence(violation)
+    unknown = _UNKNOWN if violation.result == "error" else ""
+    where, named = _title_where(violation, fit(cluster, _CLUSTER) or "-")
+    room = SEEN - length(named) - len(": ") - len(unknown)
+    if more and length(f"{said}, {more}") <= room - length(where):
+        said = f"{said}, {more}"
+    least = min(_WHAT_SEEN, max(_OBJECT_SEEN, room * 3 // 5))
+    short = _short(said, max(least, room - length(where)))
+    kept = _middle(where, max(_OBJECT_SEEN, room - length(short)))
+    return fit(f"{short}{unknown}: {kept}{named}", TITLE) or "policyhub"
 
 
-def description(violation: Violation, *, cluster: str) -> str:
-    """What, where and in which cluster come first, so that a cut takes the end of the message."""
-    lead = fit(_lead(violation, cut(cluster, _CLUSTER_SEEN)), DESCRIPTION // 2) or "policyhub"
-    message, policy = _message(violation), _of_policy(violation, POLICY_DESCRIPTION)
-    if policy and policy not in message:
-        message = " ".join(filled(message, f"About the policy: {policy}"))
-    said = fit(message, DESCRIPTION - length(lead) - 2)
-    return f"{lead}." if said is None else f"{lead}: {said}"
+def description(violation: Violation, *, cluster: str, relapse: str = "") -> str:
+    """What, where and in which cluster come first, so that a cut takes the end of the message. `relapse` says that it
+    came back.
+    """
+    lead = fit(_lead(violation, fit(cluster, _CLUSTER) or "-"), DESCRIPTION // 2) or "policyhub"
+    message, policy = _message(violation), of_policy(violation, POLICY_DESCRIPTION)
+    audited = _audited(violation.enforcement)
+    manual = "This check is made by hand: the scan has found nothing" if is_manual(violation) else ""
+    about = f"About the policy: {policy}" if policy and policy not in violation.message else ""
+    first = _sentences(lead, relapse, audited, manual)
+    said = fit(_sentences(message, about), DESCRIPTION - length(first) - 1)
+    return first if said is None else f"{first} {said}"
 
 
 def spoken(message: str) -> str:
@@ -92,8 +94,10 @@ def spoken(message: str) -> str:
     return f"{kept}…" if kept != said else message
 
 
-def filled(*parts: str) -> list[str]:
-    return [part for part in parts if part and not part.isspace()]
+def object_named(violation: Violation) -> str:
+    """Kind, namespace and name of the object; `cluster` or `report` where there is none."""
+    itself = speaks_for_itself(violation)
+    return "the cluster" if itself == "cluster" else _object(violation, itself)
 
 
 def speaks_for_itself(violation: Violation) -> str:
@@ -109,68 +113,62 @@ def speaks_for_itself(violation: Violation) -> str:
 def _lead(violation: Violation, cluster: str) -> str:
     itself = speaks_for_itself(violation)
     where = f"Cluster {cluster}" if itself == "cluster" else f"{_object(violation, itself.title())} in {cluster}"
-    by = ", ".join(filled(violation.source, *_behind(violation)))
+    by = ", ".join(filled(violation.source, *behind(violation), *_report(violation)))
     if violation.source == VULNERABILITY:
         properties = dict(violation.properties)
-        package = " ".join(filled(_what(violation), properties.get("installedVersion", "")))
+        package = " ".join(filled(what(violation), properties.get("installedVersion", "")))
         fixed = properties.get("fixedVersion", "").strip()
         return f"{where} has {package}{f', fixed in {fixed}' if fixed else ''} ({by})"
     if violation.source in KUBE_BENCH:
-        check = " ".join(filled("check", violation.discriminator)) if violation.discriminator else _what(violation)
-        return f"{where} {_VERBS[violation.result]} {check} ({by})"
-    what = _what(violation)
-    if violation.source == "Falco" or (violation.result == "fail" and " " in what):
-        return f"{where}: {what} ({by})"  # a title, not a name: it tells by itself what is wrong
-    return f"{where} {_VERBS[violation.result]} {what} ({by})"
+        check = " ".join(filled("check", violation.discriminator)) if violation.discriminator else what(violation)
+        verb = "has to be looked at by hand for" if is_manual(violation) else _VERBS[violation.result]
+        return f"{where} {verb} {check} ({by})"
+    called = what(violation)
+    if violation.source == "Falco" or (violation.result == "fail" and " " in called):
+        return f"{where}: {called} ({by})"  # a title, not a name: it tells by itself what is wrong
+    return f"{where} {_VERBS[violation.result]} {called} ({by})"
+
+
+def _audited(enforcement: str) -> str:
+    """That nothing keeps such objects out, where it was said."""
+    actions = enforcement.split(", ") if enforcement else []
+    if not actions or not _LET_IN.keys() >= set(actions):
+        return ""
+    return f"Audit only, not enforced: {_LET_IN['warn' if 'warn' in actions else 'dryrun']} ({enforcement})"
+
+
+def _report(violation: Violation) -> list[str]:
+    """The report's name, where it is all that tells one scan (of a node) from another."""
+    return [f"report {violation.subject.name}"] if speaks_for_itself(violation) == "cluster" else []
 
 
 def _message(violation: Violation) -> str:
-    """Trivy's message is its check's; what it found in this object stands in properties: `0. message` and on."""
-    message = spoken(violation.message)
+    """Several are numbered. Trivy's message is its check's; what it found in this object stands in properties:
+    `0. message` and on.
+    """
+    messages = [text for part in spoken(violation.message).split(_LISTED) if (text := clean(part))]
+    found = found_in(violation)
+    return _sentences(_numbered(messages), _numbered(found)) if found else _numbered(messages)
+
+
+def found_in(violation: Violation) -> list[str]:
+    """What Trivy has found in this very object."""
     if not violation.source.startswith("Trivy "):
-        return message
-    return " • ".join(filled(message, *(value for key, value in violation.properties if key.endswith(". message"))))
-
-
-def _heading(violation: Violation) -> str:
-    """What its policy is called by its author, who meant it to be read."""
-    return fit(_of_policy(violation, POLICY_TITLE), TITLE) or _what(violation)
-
-
-def _of_policy(violation: Violation, key: str) -> str:
-    return next((value for name, value in violation.properties if name == key), "")
-
-
-def _what(violation: Violation) -> str:
-    policy, rule, discriminator = violation.policy, violation.rule, violation.discriminator
-    if violation.source == VULNERABILITY and discriminator:
-        policy = f"{policy or rule} in {discriminator}"
-    elif violation.source in KUBE_BENCH and discriminator:
-        policy = f"{discriminator} {_check(violation.message) or policy}"
-    elif violation.source == "Falco":
-        policy = rule or policy
-    elif violation.source == KUBESCAPE:
-        policy = " ".join(filled(policy, rule))
-    return fit(policy, TITLE) or fit(rule, TITLE) or fit(violation.source, TITLE) or "policyhub"
-
-
-def _check(message: str) -> str:
-    """The text of a benchmark's check, without how it is looked at."""
-    said = spoken(message)
-    return next((said.removesuffix(how).rstrip() for how in _LOOKED_AT if said.endswith(how)), said)
-
-
-def _behind(violation: Violation) -> list[str]:
-    policy, rule = violation.policy, violation.rule
-    if violation.source == GATEKEEPER:
-        return [f"constraint {rule}"] if rule and policy else []
-    if violation.source == "Falco":
-        return filled(policy) if rule else []
-    if violation.source == KUBESCAPE:
         return []
-    if violation.source in KUBE_BENCH and violation.discriminator:
-        return filled(policy, rule)
-    return [f"rule {rule}"] if rule and policy else []
+    return [value for key, value in violation.properties if key.endswith(". message")]
+
+
+def _numbered(texts: list[str]) -> str:
+    """As `(1) one. (2) another.`, where it is more than one."""
+    if len(texts) < 2:
+        return "".join(texts)
+    return _sentences(*(f"({number}) {spoken(text)}" for number, text in enumerate(texts, 1)))
+
+
+def _sentences(*texts: str) -> str:
+    """Each with a full stop, one after the other."""
+    said = [text for part in texts if (text := clean(part))]
+    return " ".join(text if text.endswith(_ENDS) else f"{text}." for text in said)
 
 
 def _short(text: str, room: int) -> str:
@@ -181,9 +179,18 @@ def _short(text: str, room: int) -> str:
     return kept if at_word or length(words) < room // 2 else words + ELLIPSIS
 
 
-def _title_where(violation: Violation, cluster: str) -> str:
+def _middle(text: str, room: int) -> str:
+    """Cut in the middle: names of one application differ at their ends."""
+    if length(text) <= room or not text.isascii():
+        return cut(text, room)
+    end = (room - 1) // 3
+    return text[: room - 1 - end] + ELLIPSIS + text[-end:]
+
+
+def _title_where(violation: Violation, cluster: str) -> tuple[str, str]:
+    """The object, and the cluster as it stands behind."""
     itself = speaks_for_itself(violation)
-    return f"cluster {cluster}" if itself == "cluster" else f"{_object(violation, itself)} ({cluster})"
+    return ("cluster", f" {cluster}") if itself == "cluster" else (_object(violation, itself), f" ({cluster})")
 
 
 def _object(violation: Violation, kind: str) -> str:

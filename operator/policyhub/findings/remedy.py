@@ -1,31 +1,69 @@
-"""What to do about a violation, where its engine says it, and where to read on.
+"""What to do about a violation, and where to read on. A finding must be enough to begin with.
 
-| from                                                            | becomes                              |
-|-----------------------------------------------------------------|--------------------------------------|
-| a property `…/remediation`                                      | the text; the link, where it is one  |
-| `…/remediation-docs`, `…/remediation-url`                       | the link                             |
-| `primaryLink`, `controlURL`, `…/url`, `…/link`,                 | the link, and SourceUrl              |
-|   `…/documentation`, `…/docs`                                   |                                      |
-| Trivy's `resource`, `installedVersion`, `fixedVersion`          | the text: which update ends it       |
-| Trivy's check `KSV012` or `AVD-KSV-0012`                        | the link to its page                 |
-| a policy or a category of the Pod Security Standards            | the link to them                     |
+The text (512 characters) says only what is known, in this order; the first gives way where there is no room for all:
 
-Nothing is said where nobody knows more than the message: a remediation that fits everything helps nobody. Pure.
+| what                                         | from                                                                 |
+|----------------------------------------------|----------------------------------------------------------------------|
+| what ends it                                 | a property `…/remediation`, Google's bundles; Trivy's `fixedVersion` |
+| else which field of which object to change   | the path, container or volume that the message names                 |
+| where the rule is written                    | the policy object (sources/origins.py), as a `kubectl get`           |
+| how to accept it                             | what the engine has for exceptions; else the workflow status         |
+| that nobody has to close it                  |                                                                      |
+
+| link                                                            | from                                              |
+|-----------------------------------------------------------------|---------------------------------------------------|
+| the remediation's own                                           | `…/remediation-docs`, `…/remediation-url`, and    |
+|                                                                 | `…/remediation` where that is a link              |
+| the page of the check, also SourceUrl                           | `primaryLink`, `controlURL`, `…/url`, `…/link`,   |
+|                                                                 | `…/documentation`, `…/docs`                       |
+| the page of Trivy's check                                       | `KSV012` or `AVD-KSV-0012`                        |
+| Kubernetes' page on the Pod Security Standards                  | a policy or a category of them                    |
+
+Pure: no I/O, no clock.
 """
 
 import re
+import shlex
 from typing import Any
 
-from policyhub.findings.limits import fit
+from policyhub.findings.limits import clean, cut, fit, length
+from policyhub.findings.prose import found_in, object_named
 from policyhub.findings.taxonomy import POD_SECURITY, VULNERABILITY
+from policyhub.sources.filter import namespace_of
+from policyhub.sources.origins import object_of
 from policyhub.sources.policy import tail
+from policyhub.sources.risk import is_manual
 from policyhub.sources.violation import Violation
 
 POD_SECURITY_URL = "https://kubernetes.io/docs/concepts/security/pod-security-standards/"
 CHECK_URL = "https://avd.aquasec.com/misconfig/ksv{number:03}"
 
 _TEXT = 512
+_LEAST = 120
+"""Of what is to be done, before the rest is left out."""
+_OBJECT = 128
+"""Of an object or a cluster, which the title names too."""
+_MOST = 4
+"""Fields, and as many containers and volumes."""
+_ENDS_ITSELF = "Once it passes, this finding archives itself."
+_EVENTS = frozenset({"Falco", "JsPolicy"})
+_AN_EVENT = "It tells of an event, which nothing ends: set the workflow status RESOLVED once it is dealt with."
+_EXCEPTIONS = {
+    "kyverno": "add a PolicyException",
+    "KyvernoValidatingPolicy": "add a PolicyException",
+    "KyvernoImageValidatingPolicy": "add a PolicyException",
+    "gatekeeper": "leave the object out in the constraint's spec.match",
+    "ValidatingAdmissionPolicy": "leave the object out in the binding's matchResources",
+    "Trivy Vulnerability": "list it in a .trivyignore",
+}
+"""What an engine has for objects that may break a rule."""
 _NAME = 256
+# Where an engine found it: Kyverno's path; a field as the Pod Security Standards' checks and many messages name it.
+_PATH = re.compile(r"failed at path (/[\w./~*-]{1,256}?)/?(?=[\s,;)]|\.?$|\.\s)")
+_DIGITS = re.compile(r"\.(\d{1,4})(?=\.|$)")
+_FIELD = re.compile(r"\bspec(?:\.[A-Za-z]\w{0,63}(?:\[[\w*]{1,8}\])?){1,12}")
+_PARTS = re.compile(r"""\b([Cc]ontainer|[Vv]olume)s? ["']([\w.-]{1,63})["']""")
+_CONTAINER = re.compile(r"\b[Cc]ontainer <([\w.-]{1,63})>|\bcontainer is not allowed: ([\w.-]{1,63})")
 _URL = re.compile(r"https?://[\x21-\x7e]{1,1000}")
 _CHECK = re.compile(r"(?:AVD-)?KSV-?0{0,8}(\d{1,4})")
 _REMEDIES = ("remediation-docs", "remediation-url", "remediation")
@@ -33,17 +71,70 @@ _LINKS = ("primarylink", "controlurl", "url", "link", "documentation", "docs")
 _BUNDLED = re.compile(r"remediation['\"\\]{0,8}\s{0,8}:\s{0,8}['\"\\]{1,8}([^'\"\\]{1,1024})")
 
 
-def remediation(violation: Violation) -> dict[str, str]:
-    """The member Recommendation; empty where there is nothing to say."""
+def remediation(violation: Violation, *, cluster: str = "") -> dict[str, str]:
+    """The member Recommendation."""
     words = _words(violation)
-    recommendation = {}
-    text = fit(_text(violation, words), _TEXT)
-    if text:
-        recommendation["Text"] = text
+    recommendation = {"Text": _whole(violation, _text(violation, words), cluster=cluster)}
     url = _first(words, _REMEDIES + _LINKS) or _known(violation, words)
     if url:
         recommendation["Url"] = url
     return recommendation
+
+
+def _whole(violation: Violation, stated: str, *, cluster: str) -> str:
+    """What is stated or known comes first and is cut; how to go on stands behind it, as far as there is room."""
+    behind = [text for text in (_rule(violation, cluster), _acceptance(violation)) if text]
+    end = _AN_EVENT if violation.source in _EVENTS else _ENDS_ITSELF
+    first = clean(stated) or clean(_change(violation)) or "-"
+    while behind and length(" ".join((*behind, end))) > _TEXT - _LEAST:
+        behind.pop(0)
+    rest = " ".join((*behind, end))
+    kept = cut(first if first.endswith((".", "!", "?", "…")) else f"{first}.", _TEXT - 1 - length(rest))
+    return f"{kept} {rest}"
+
+
+def _change(violation: Violation) -> str:
+    """The field and the object, as far as the message names them."""
+    of = cut(object_named(violation), _OBJECT)
+    if violation.source in _EVENTS:
+        return f"Look into what happened on {of}."
+    if violation.source == VULNERABILITY:
+        return f"No version of {violation.discriminator or 'the package'} is known to mend it. Look at {of}."
+    if is_manual(violation):
+        return f"Look at it by hand on {of}."
+    if violation.result == "error":
+        return f"Find out why the policy could not be evaluated for {of}; the object may be in order."
+    message = " ".join((violation.message, *found_in(violation)))
+    parts = [f'{what.lower()} "{name}"' for what, name in _PARTS.findall(message)]
+    parts += [f'container "{one or other}"' for one, other in _CONTAINER.findall(message)]
+    listed = ", ".join([*_fields(message)[:_MOST], *list(dict.fromkeys(parts))[:_MOST]])
+    whose = of if violation.own else f"the Pods of {of}"
+    return f"Change {listed} of {whose}." if listed else f"Change {of} so that it meets the rule."
+
+
+def _fields(message: str) -> list[str]:
+    """As `kubectl explain` names them: `spec.containers[0].image`."""
+    paths = [
+        path if "." in path else _DIGITS.sub(r"[\1]", path.strip("/").replace("/", "."))  # a label's key has dots
+        for path in _PATH.findall(message)
+    ]
+    return list(dict.fromkeys(paths + _FIELD.findall(message)))
+
+
+def _rule(violation: Violation, cluster: str) -> str:
+    """The command that shows the policy; nothing in it is more than a name."""
+    found = object_of(violation.source, violation.policy, violation.rule, namespace=namespace_of(violation.subject))
+    if found is None:
+        return ""
+    words = ["kubectl", "get", found.origin, found.name]
+    words += ["-n", found.namespace] if found.namespace else []
+    where = f" in {cut(cluster, _OBJECT)}" if cluster else ""
+    return f"Read the rule{where} with `{shlex.join([*words, '-o', 'yaml'])}`."
+
+
+def _acceptance(violation: Violation) -> str:
+    exception = next((text for source, text in _EXCEPTIONS.items() if violation.source == source), "")
+    return f"To accept it, {f'{exception}, or ' if exception else ''}set the workflow status SUPPRESSED with a note."
 
 
 def source_url(violation: Violation) -> str:

@@ -21,6 +21,7 @@ from typing import Any
 
 from policyhub.findings.limits import fit
 from policyhub.sources.policy import tail
+from policyhub.sources.risk import is_manual
 from policyhub.sources.violation import Result, Violation
 
 KUBE_BENCH = frozenset({"Kube Bench", "kube-cis"})
@@ -97,7 +98,7 @@ def finding_type(source: str) -> str:
 
 def compliance(violation: Violation) -> dict[str, Any]:
     """The member Compliance."""
-    stated: dict[str, Any] = {"Status": STATUS[violation.result]}
+    stated: dict[str, Any] = {"Status": STATUS["error" if is_manual(violation) else violation.result]}
     control = fit(_control(violation), _ID)
     if control:
         stated["SecurityControlId"] = control

@@ -30,6 +30,7 @@ from policyhub.hub.batch import Finding
 from policyhub.hub.client import Filters, Page
 from policyhub.hub.errors import HubError, Throttled, Unavailable, Withheld
 from policyhub.sources.recent import share
+from policyhub.sources.speaker import ITSELF, ITSELF_VERSION
 from policyhub.sources.text import LIMIT, capped
 from policyhub.sources.violation import Place
 
@@ -72,6 +73,8 @@ class Held(msgspec.Struct, frozen=True, gc=False):
     result: str = ""
     provided: str = ""
     """The severity that we sent, whatever an analyst has made of it."""
+    relapses: int = 0
+    relapsed_at: WallMs = UNDATED
     place: Place | None = None
     """Of the Kubernetes object, as `Violation.place`; None where the finding does not tell all of it for certain."""
 
@@ -185,7 +188,9 @@ def held(finding: Finding) -> Held:
         severity=_word(_mapping(finding.get("Severity")).get("Label")),
         result=_word(fields.get("policyhub/result")),
         provided=_word(_mapping(_mapping(finding.get("FindingProviderFields")).get("Severity")).get("Label")),
-        place=_place(finding.get("Resources")),
+        relapses=_count(fields.get("policyhub/relapses")),
+        relapsed_at=milliseconds(fields.get("policyhub/relapsed-at")),
+        place=_place(finding.get("Resources")) or _report(fields.get("policyhub/report")),
     )
 
 
@@ -212,6 +217,15 @@ def _place(resources: object) -> Place | None:
         if _GROUP.fullmatch(group) and _VERSION.fullmatch(version):
             return "" if group == "core" else _word(group), _word(version), _word(kind), _word(namespace), _word(name)
     return None
+
+
+def _report(name: object) -> Place | None:
+    """The report that stands for the whole cluster, of a finding that has the cluster alone as its resource."""
+    return (ITSELF, ITSELF_VERSION, "ClusterPolicyReport", "", _word(name)) if _text(name) else None
+
+
+def _count(text: object) -> int:
+    return int(text) if isinstance(text, str) and text.isdecimal() and text.isascii() and len(text) < 10 else 0
 
 
 PROVIDERS = frozenset({

@@ -195,7 +195,7 @@ class Intake:
         created = None if reading.created is None else from_seconds(reading.created)
         calls = []
         for said, observed in reading.violations:
-            violation = self.policies.enrich(said)
+            violation = self._enriched(said)
             if self.target.wanted.wants(violation):
                 calls.append((violation, created if observed is None else from_seconds(observed)))
                 if is_rolled(violation.subject):
@@ -248,9 +248,12 @@ class Intake:
     def _relearn(self, entry: Entry) -> None:
         """Policies may have come after the reports that name them."""
         if entry.voice is not None:
-            entry.calls = tuple((key, self.policies.enrich(said)) for key, said in entry.calls)
-            entry.voice = self.policies.enrich(entry.voice)
+            entry.calls = tuple((key, self._enriched(said)) for key, said in entry.calls)
+            entry.voice = self._enriched(entry.voice)
             entry.digest = digest(entry.voice, default_severity=self.target.wanted.default_severity)
+
+    def _enriched(self, said: Violation) -> Violation:
+        return self.target.wanted.rated(self.policies.enrich(said))
 
     def uncounted(self) -> Counter[Unresolved]:
         """The violations of Pods, ReplicaSets and Jobs that count for nothing, by why."""

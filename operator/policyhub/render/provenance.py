@@ -18,6 +18,7 @@ from policyhub.render.intake import Heard, Intake
 from policyhub.render.piece import Place, joined
 from policyhub.sources import reader
 from policyhub.sources.policy import SEVERITY_KEYS
+from policyhub.sources.risk import rated
 from policyhub.sources.severity import severity_of
 from policyhub.sources.violation import SourceKey, Violation
 from policyhub.sync.entry import Entry
@@ -36,6 +37,7 @@ ROWS: dict[str, str] = {
     "Id": "{cluster_id}, then a hash of {source}, {policy}, {rule}, {subject}{discriminator}",
     "ProductArn": "{account}, {region}",
     "ProductName": "constant",
+    "CompanyName": "constant",
     "GeneratorId": "{source}, {policy}, {rule}",
     "AwsAccountId": "{account}",
     "CreatedAt": "{time}",
@@ -50,7 +52,7 @@ ROWS: dict[str, str] = {
     "Compliance.RelatedRequirements[*]": "{properties}",
     "Compliance.AssociatedStandards[*].StandardsId": "{properties}, {category}",
     "FindingProviderFields.Severity.Label": "{severity}",
-    "FindingProviderFields.Severity.Original": "{severity}",
+    "FindingProviderFields.Severity.Original": "{original}",
     "FindingProviderFields.Types[*]": "constant, then {source}",
     "Remediation.Recommendation.Text": "{properties}.remediation",
     "Remediation.Recommendation.Url": "{properties}: remediation-docs, else primaryLink; else the page of the check",
@@ -84,6 +86,7 @@ ROWS: dict[str, str] = {
     "ProductFields.policyhub/discriminator": "{properties}",
     "ProductFields.policyhub/category": "{category}",
     "ProductFields.policyhub/result": "{result}",
+    "ProductFields.policyhub/report": "metadata.name",
     "ProductFields.policyhub/property/*": "{properties}",
 }
 _WILD = {(row.partition("*")[0], row.partition("*")[2]): text for row, text in ROWS.items() if "*" in row}
@@ -231,12 +234,17 @@ def _report(document: Document, numbers: list[int], violation: Violation) -> dic
         "policy": f"{first}.policy" if violation.policy else "no policy",
         "rule": f"{first}.rule" if violation.rule else "no rule",
         "subject": _subject(document, result, first, violation),
-        "severity": f"{first}.severity" if violation.severity else f"the default: {first} names no severity",
+        "severity": f"{first}.severity" if violation.severity else f"{_rank(violation)}: {first} names no severity",
+        "original": f"{first}.severity",
         "category": f"{first}.category",
         "result": f"{at}: result" if len(numbers) > 1 else f"{first}.result",
         "message": f"{at}: message" if len(numbers) > 1 else f"{first}.message",
         "properties": f"{first}.properties",
     }
+
+
+def _rank(violation: Violation) -> str:
+    return "the default" if rated(violation).risk is None else "the known risk of the policy"
 
 
 def _source(document: Document, result: Document, at: str, violation: Violation) -> str:
@@ -272,7 +280,8 @@ def _constraint(document: Document, numbers: list[int], violation: Violation) ->
         "policy": "kind",
         "rule": "metadata.name",
         "subject": at,
-        "severity": _stated(document) or f"{action} (no annotation or label says)",
+        "severity": _stated(document) or f"{_rank(violation)}: no annotation or label names a severity",
+        "original": _stated(document) or action,
         "category": "nothing",
         "result": "fail, as all that an audit lists",
         "message": f"{at}: message",

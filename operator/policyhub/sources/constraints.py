@@ -5,8 +5,8 @@ container) are one violation whose message lists the distinct messages; messages
 are no part of an identity.
 
 Each is a `fail`, whatever the enforcement action: the audit has found an object that does not meet the policy, as
-Kyverno's `fail` under an Audit policy has. How admission would react (deny, warn, dryrun) tells how much the owners
-care, so it becomes the severity where the constraint names none.
+Kyverno's `fail` under an Audit policy has. How admission would react (deny, warn, dryrun) is no severity: it says
+whether such objects are still let in, whatever harm they do. It is kept as it was written.
 
 | the list is                                            | then                                                   |
 |--------------------------------------------------------|--------------------------------------------------------|
@@ -41,7 +41,6 @@ from policyhub.sources.policy import Policy, policy_of
 from policyhub.sources.problems import INVALID_OBJECT, key, part
 from policyhub.sources.recent import share
 from policyhub.sources.reports import EARLIEST
-from policyhub.sources.severity import severity_of_actions
 from policyhub.sources.text import LIMIT, clean, line
 from policyhub.sources.verdict import MESSAGE_LIMIT, bounded, merge
 from policyhub.sources.violation import Identity, Malformed, Place, Reading, Severity, Subject, Violation
@@ -202,11 +201,12 @@ def _violation(itself: Subject, spec: _Spec, entry: _Listed, *, policy: Policy, 
         subject=subject,
         discriminator="",
         result="fail",
-        severity=policy.severity or severity_of_actions(actions),
+        severity=policy.severity,
         category=policy.category,
         message=clean((entry.message or "").strip()[:MESSAGE_LIMIT]),
         properties=bounded(properties),
         api_version=_word(f"{group}/{version}" if group and version else version),
+        enforcement=share(", ".join(actions)) if _is_stated(spec, entry) else "",
     )
 
 
@@ -221,6 +221,11 @@ def _actions(spec: _Spec, entry: _Listed) -> list[str]:
     if not found and action == _SCOPED:
         found = {s.action for s in spec.scoped_enforcement_actions or () if s is not None and s.action}
     return [_word(one) for one in sorted(found)[:_MOST_ACTIONS]] or [_word(action)]
+
+
+def _is_stated(spec: _Spec, entry: _Listed) -> bool:
+    """Whether anybody has written what Gatekeeper does; else it is the schema's default."""
+    return bool(entry.enforcement_action or entry.enforcement_actions or spec.enforcement_action)
 
 
 def _word(text: str) -> str:

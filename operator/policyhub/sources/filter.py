@@ -6,7 +6,7 @@
 | include, exclude        | globs (`team-*`) over the namespace of a namespaced subject, and over the name of a      |
 |   namespaces            | Namespace; other cluster-scoped subjects are in no namespace and always pass             |
 | results                 | `fail`, `warn`, `error`                                                                  |
-| minimum_severity        | the violation's severity, the default where its engine names none                        |
+| minimum_severity        | the violation's severity, that of its risk or the default where its engine names none    |
 
 Pure: no I/O, no clock.
 """
@@ -16,6 +16,7 @@ from fnmatch import fnmatchcase
 import msgspec
 
 from policyhub.api.monitoredcluster import MinimumSeverity, Spec
+from policyhub.sources.risk import rated
 from policyhub.sources.severity import DEFAULT_SEVERITY
 from policyhub.sources.verdict import SEVERITY_RANK
 from policyhub.sources.violation import Result, Severity, Subject, Violation
@@ -36,12 +37,18 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     results: frozenset[Result] = frozenset({"fail", "warn", "error"})
     minimum_severity: Severity = "INFORMATIONAL"
     default_severity: Severity = "MEDIUM"
+    by_risk: bool = True
+    """Whether well-known policies have the severity of their risk, where nobody states one."""
+
+    def rated(self, violation: Violation) -> Violation:
+        """With what is known of its policy's risk; the same one where that is nothing."""
+        return rated(violation, by_policy=self.by_risk)
 
     def wants(self, violation: Violation, *, result: bool = True) -> bool:
         """`result`: whether its result has to be one that is asked for."""
         if result and violation.result not in self.results:
             return False
-        if SEVERITY_RANK[violation.severity or self.default_severity] < SEVERITY_RANK[self.minimum_severity]:
+        if SEVERITY_RANK[violation.label(self.default_severity)] < SEVERITY_RANK[self.minimum_severity]:
             return False
         if self.exclude_sources and self._excludes(violation.source):
             return False
@@ -75,4 +82,5 @@ def filter_of(spec: Spec) -> Filter:
         results=frozenset(spec.results),
         minimum_severity=SEVERITIES[spec.minimum_severity],
         default_severity=DEFAULT_SEVERITY,
+        by_risk=spec.severity_by_risk,
     )

@@ -19,21 +19,9 @@ _WORDS: dict[str, Severity] = {
     "debug": "INFORMATIONAL",
 }
 
-# What Gatekeeper does about a violation says how much its owners care, where they do not say it themselves.
-_ACTIONS: dict[str, Severity] = {"deny": "HIGH", "warn": "MEDIUM", "dryrun": "LOW"}
-_STRONGEST_FIRST = ("deny", "warn", "dryrun")
-
 
 def severity_of(word: str | None) -> Severity | None:
     """None where nothing known is said: the mapping's default applies."""
     if not word:
         return None
     return _WORDS.get(word) or _WORDS.get(word.strip().lower())
-
-
-def severity_of_actions(actions: list[str]) -> Severity:
-    """The severity of the strongest enforcement action; MEDIUM where Gatekeeper knows none of them."""
-    for action in _STRONGEST_FIRST:
-        if action in actions:
-            return _ACTIONS[action]
-    return "MEDIUM"

@@ -58,6 +58,7 @@ VOLATILE = frozenset({"process", "policy-resource-version", "policy-uid", "resul
 
 ITSELF = "wgpolicyk8s.io"
 """The group of the subject where a result names no object: the report stands for itself, by one name in both APIs."""
+ITSELF_VERSION = "v1alpha2"
 
 _NO_OBJECT = (Subject("", "", "", ""), "")
 _NO_OBJECT_TYPE = ("", "", "")
@@ -194,7 +195,7 @@ class Speaker:
                 self._problems.append(INVALID_OBJECT)
         # One word for both APIs: the same scan through another API is the same finding.
         kind = "PolicyReport" if self._namespace else "ClusterPolicyReport"
-        return Reference(api_version=f"{ITSELF}/v1alpha2", kind=kind, name=part(name, self._problems))
+        return Reference(api_version=f"{ITSELF}/{ITSELF_VERSION}", kind=kind, name=part(name, self._problems))
 
     def _subject(self, ref: Reference, problems: list[str]) -> tuple[Subject, str] | None:
         """None where this report may not name it, _NO_OBJECT where nothing can be called so."""

@@ -16,7 +16,7 @@ RESULT_RANK: dict[Result, int] = {"error": 0, "warn": 1, "fail": 2}
 
 SEVERITY_RANK: dict[Severity, int] = {"INFORMATIONAL": 0, "LOW": 1, "MEDIUM": 2, "HIGH": 3, "CRITICAL": 4}
 
-_UNNAMED = 1.5  # no severity: above LOW, below a MEDIUM that somebody wrote down
+_UNNAMED = 1.5  # no severity is stated: above LOW, below a MEDIUM that somebody wrote down
 
 # What is kept of one message, and how many distinct ones a merged violation lists. A description has 1,024 characters;
 # a report may have megabytes, and what nobody can read is not worth holding.
@@ -35,15 +35,20 @@ _Order = tuple[int, float, str, str, str, tuple[tuple[str, str], ...]]
 
 def _order(violation: Violation) -> _Order:
     """Ascending: the first one speaks."""
-    severity = violation.severity
+    severity, risk = violation.severity, violation.risk
     return (
         -RESULT_RANK[violation.result],
-        -(_UNNAMED if severity is None else SEVERITY_RANK[severity]),
+        -(_unnamed(risk) if severity is None else SEVERITY_RANK[severity]),
         violation.message,
         violation.category,
         violation.api_version,
         violation.properties,
     )
+
+
+def _unnamed(risk: Severity | None) -> float:
+    """Where nobody states one, the risk decides between such as nobody has stated either."""
+    return _UNNAMED if risk is None else _UNNAMED + SEVERITY_RANK[risk] / 100
 
 
 def bounded(properties: Properties) -> Properties:

@@ -87,11 +87,19 @@ class Violation(msgspec.Struct, frozen=True, gc=False):
     """The subject's apiVersion as the engine names it (shown in the finding, no part of its identity)."""
     own: bool = True
     """False where it was said of another object that counts for the subject (findings/rollup.py)."""
+    risk: Severity | None = None
+    """What a violation of this policy is known to mean (sources/risk.py), where nobody states a severity."""
+    enforcement: str = ""
+    """What the engine does about it, where it states that in place of a severity: Gatekeeper's `deny`, `dryrun`."""
 
     @property
     def identity(self) -> Identity:
         s = self.subject
         return (self.source, self.policy, self.rule, s.group, s.kind, s.namespace, s.name, self.discriminator)
+
+    def label(self, default: Severity) -> Severity:
+        """The severity that a reader sees: what was stated, else what is known of the policy, else the default."""
+        return self.severity or self.risk or default
 
     @property
     def place(self) -> Place:

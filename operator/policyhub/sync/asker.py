@@ -36,9 +36,9 @@ from policyhub.kube.errors import Refused, TooLarge, Unreachable
 from policyhub.kube.kinds import Group, Kind, Kinds
 from policyhub.kube.resource import Resource
 from policyhub.kube.wire import Unreadable
+from policyhub.sources.origins import name_in_reports
 from policyhub.sources.violation import Subject
 from policyhub.sync.existence import Batch, Existence, Found, PolicyName, Thing
-from policyhub.sync.policies import name_in_reports
 
 log = structlog.get_logger(__name__)
 

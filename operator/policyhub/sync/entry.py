@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from policyhub.clocks import NEVER, SteadyMs, WallMs
+from policyhub.clocks import NEVER, UNDATED, SteadyMs, WallMs
 from policyhub.findings.asff import RENDERER
 from policyhub.sources.constraints import GROUP as CONSTRAINTS
 from policyhub.sources.recent import share
@@ -51,6 +51,9 @@ class Known(msgspec.Struct, frozen=True, gc=False):
     """The version that wrote it; one that differs from ours makes it be written again, after all else."""
     gist: str = ""
     """Its result and severity (`gist`): what two digests differ in beside this is wording. Empty: not known."""
+    relapses: int = 0
+    """How often it was sent again after it had been archived: no part of what is compared."""
+    relapsed_at: WallMs = UNDATED
 
 
 def gist(result: str, severity: str) -> str:

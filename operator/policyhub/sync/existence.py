@@ -32,8 +32,8 @@ import msgspec
 from policyhub.clocks import NEVER, UNDATED, SteadyMs, WallMs
 from policyhub.sources.constraints import SOURCE as GATEKEEPER
 from policyhub.sources.grammar import is_name, is_namespace, is_typed
+from policyhub.sources.origins import ORIGINS, origins_of
 from policyhub.sources.violation import Subject
-from policyhub.sync.policies import ORIGINS, origins_of
 
 STANDS_MS: Final = 15_000
 """A refusal that is repeated after this long is believed: an API server that starts refuses for some seconds."""

@@ -176,6 +176,8 @@ def held_as(found: inventory.Held) -> Held:
             archived=found.record_state == "ARCHIVED",
             renderer=found.renderer,
             gist=gist(found.result, found.provided),
+            relapses=found.relapses,
+            relapsed_at=found.relapsed_at,
         ),
         cluster_uid=found.cluster_uid,
         origin=found.origin,

@@ -30,8 +30,9 @@ from policyhub.kube.resource import GATEKEEPER, Resource
 from policyhub.kube.sink import ReflectorState
 from policyhub.sources.constraints import SOURCE as GATEKEEPERS
 from policyhub.sources.filter import namespace_of
+from policyhub.sources.origins import SPEAKERS, name_in_reports
 from policyhub.sources.policy import Policy, enriched, policy_of
-from policyhub.sources.text import distinct, line
+from policyhub.sources.text import line
 from policyhub.sources.violation import Severity, Violation
 from policyhub.sources.wire import ServedName, ServedNamespace
 
@@ -48,48 +49,12 @@ _EVERYWHERE: Final = ""
 Key = tuple[str, str]
 """A source and a policy, as violations name them; of a constraint its template's name, the kind in lower case."""
 
-_CLUSTERWIDE, _NAMESPACED, _EITHER = "clusterwide-{name}", "namespaced-{namespace}-{name}", "{name}"
-_SPEAKERS: Final[dict[str, tuple[str, str]]] = {
-    "clusterpolicies.kyverno.io": ("kyverno", _EITHER),
-    "policies.kyverno.io": ("kyverno", "{namespace}/{name}"),
-    "validatingpolicies.policies.kyverno.io": ("KyvernoValidatingPolicy", _EITHER),
-    "namespacedvalidatingpolicies.policies.kyverno.io": ("KyvernoValidatingPolicy", "{namespace}/{name}"),
-    "imagevalidatingpolicies.policies.kyverno.io": ("KyvernoImageValidatingPolicy", _EITHER),
-    "namespacedimagevalidatingpolicies.policies.kyverno.io": ("KyvernoImageValidatingPolicy", "{namespace}/{name}"),
-    "validatingadmissionpolicies.admissionregistration.k8s.io": ("ValidatingAdmissionPolicy", _EITHER),
-    "clusteradmissionpolicies.policies.kubewarden.io": ("kubewarden", _CLUSTERWIDE),
-    "admissionpolicies.policies.kubewarden.io": ("kubewarden", _NAMESPACED),
-    "clusteradmissionpolicygroups.policies.kubewarden.io": ("kubewarden", "clusterwide-group-{name}"),
-    "admissionpolicygroups.policies.kubewarden.io": ("kubewarden", "namespaced-group-{namespace}-{name}"),
-    "constrainttemplates.templates.gatekeeper.sh": (GATEKEEPERS, _EITHER),
-}
-"""Origin of a policy object → who speaks of it in reports, and by which name."""
-ORIGINS: Final = tuple(_SPEAKERS)
-"""All that may be read, where it is served: `<resource>.<group>`."""
-
-
-def origins_of(source: str, policy: str) -> tuple[str, ...]:
-    """The kinds of which a policy can be that its engine calls so; none where the source has no such objects."""
-    return tuple(
-        origin for origin, (speaker, pattern) in _SPEAKERS.items() if speaker == source and _fits(pattern, policy)
-    )
-
-
-def name_in_reports(origin: str, *, name: str, namespace: str) -> str:
-    """What its engine calls an object of this kind."""
-    return distinct(_SPEAKERS[origin][1].format(name=name, namespace=namespace))
-
-
-def _fits(pattern: str, policy: str) -> bool:
-    prefix = pattern.partition("{")[0]
-    return len(policy) > len(prefix) and policy.startswith(prefix) and policy.count("/") == pattern.count("/")
-
 
 def policies(group: str, version: str, kind: str) -> Resource | None:
     """The kind of policies that an object of this kind is one of."""
     plural = f"{kind.lower().removesuffix('y')}ies" if kind.endswith("y") else f"{kind.lower()}s"
     resource = Resource(group, version, plural, kind, namespaced=False)
-    return resource if resource.origin in _SPEAKERS else None
+    return resource if resource.origin in SPEAKERS else None
 
 
 class Policies:
@@ -200,7 +165,7 @@ class Sink:
         self.refused_at = NEVER
         """Since when it is refused; 0: it is not, or was listed before."""
         self._policies = policies
-        self._source, pattern = _SPEAKERS[resource.origin]
+        self._source, pattern = SPEAKERS[resource.origin]
         self._namespaced = "{namespace}" in pattern
         self._known: set[tuple[Key, str]] = set()
         """Each with its namespace."""

@@ -36,6 +36,7 @@ def ship(feed: Feed, entry: Entry, change: Change, *, now: WallMs) -> Shipment:
     again = entry.unanswered
     if again is not None and again.digest == digest and again.archived == archived:
         updated = again.updated_at  # the very same body: Security Hub ignores it if the lost call was written
+    relapse = _relapse(known, change, updated=updated)
     body: dict[str, Any]
     if entry.voice is not None:
         body = asff.render(
@@ -48,6 +49,7 @@ def ship(feed: Feed, entry: Entry, change: Change, *, now: WallMs) -> Shipment:
             observed_at=updated,
             updated_at=updated,
             archived=archived,
+            relapse=relapse,
         )
     else:
         body = {**(entry.body or {}), "RecordState": "ARCHIVED", "UpdatedAt": asff.timestamp(updated)}
@@ -59,9 +61,27 @@ def ship(feed: Feed, entry: Entry, change: Change, *, now: WallMs) -> Shipment:
     elif known is not None:
         renderer, says = known.renderer, known.gist
     result = Known(
-        digest=digest, created_at=created, updated_at=updated, archived=archived, renderer=renderer, gist=says
+        digest=digest,
+        created_at=created,
+        updated_at=updated,
+        archived=archived,
+        renderer=renderer,
+        gist=says,
+        relapses=relapse.count,
+        relapsed_at=relapse.at,
     )
     return Shipment(feed=feed, entry=entry, change=change, known=result, body=body)
+
+
+def _relapse(known: Known | None, change: Change, *, updated: WallMs) -> asff.Relapse:
+    """As Security Hub has it, and one more for what comes back. An import that got no answer is counted once: until
+    one is acknowledged, what is known stays as it was.
+    """
+    if known is None:
+        return asff.NO_RELAPSE
+    if change is Change.REACTIVATED:
+        return asff.Relapse(known.relapses + 1, updated)
+    return asff.Relapse(known.relapses, known.relapsed_at)
 
 
 def rejected(entry: Entry, change: Change) -> str:

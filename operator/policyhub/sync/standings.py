@@ -30,7 +30,7 @@ class Standings:
         tally = None
         if entry.wanted and entry.voice is not None:
             v = entry.voice
-            tally = (v.source, v.policy, v.severity or self.default_severity)
+            tally = (v.source, v.policy, v.label(self.default_severity))
         before, triage = entry.standing
         if tally == before:
             return

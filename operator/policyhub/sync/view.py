@@ -219,7 +219,7 @@ class View:
         policies = self._policies
         calls, unevaluated = [], []
         for said, observed in reading.violations:
-            violation = said if policies is None else policies.enrich(said)
+            violation = self._wanted.rated(said if policies is None else policies.enrich(said))
             if self._wanted.wants(violation):
                 calls.append((violation, created if observed is None else from_seconds(observed)))
             elif said.result == "error" and self._wanted.wants(violation, result=False):  # it may stand

@@ -55,8 +55,8 @@ def titles(world: World) -> dict[str, str]:
     return {about[1]: finding["Title"].partition(":")[0] for about, finding in world.found().items()}
 
 
-TOLD = {"require-probes": "Require Probes", "untold": "untold", "K8sAllowedRepos": "Allowed Repositories"}
-PLAIN = {name: name for name in TOLD}
+TOLD = {"require-probes": "Require Probes", "untold": "untold", "K8sAllowedRepos": "Allowed Repositories, registry"}
+PLAIN = {"require-probes": "Require probes", "untold": "untold", "K8sAllowedRepos": "Allowed repos, registry"}
 
 
 def test_findings_say_what_their_policies_say(told: World) -> None:
@@ -146,9 +146,9 @@ def test_an_engine_that_comes_later(engines: World) -> None:
     engines.monitor()
     engines.start()
     engines.well()
-    assert titles(engines) == {"K8sAllowedRepos": "K8sAllowedRepos"}
+    assert titles(engines) == {"K8sAllowedRepos": "Allowed repos, registry"}
     engines.cluster.apply([TEMPLATES])
     engines.apply(template("K8sAllowedRepos", title="Allowed Repositories", severity="low"))
-    wanted: dict[str, Any] = {"K8sAllowedRepos": "Allowed Repositories"}
+    wanted: dict[str, Any] = {"K8sAllowedRepos": "Allowed Repositories, registry"}
     engines.until(lambda: titles(engines) == wanted, "the finding to say what its template says")
     engines.clear()

@@ -70,4 +70,4 @@ def test_it_renders_what_the_operator_sent(world: World) -> None:
         assert {k: finding.get(k) for k in OURS} == {k: sent[id_].get(k) for k in OURS}
         fields = sent[id_]["ProductFields"]
         assert finding["ProductFields"] == {k: v for k, v in fields.items() if not k.startswith("aws/")}
-        assert finding.keys() - {*OURS, *TIMES} == {"ProductFields", "ProductName"}
+        assert finding.keys() - {*OURS, *TIMES} == {"ProductFields", "ProductName", "CompanyName"}

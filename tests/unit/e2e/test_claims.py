@@ -104,14 +104,14 @@ def test_several_voices() -> None:
 @pytest.mark.parametrize(
     ("actions", "annotations", "label"),
     [
-        pytest.param(("dryrun",), {}, "LOW", id="tells"),
+        pytest.param(("dryrun",), {}, "MEDIUM", id="tells"),
         pytest.param(("warn",), {}, "MEDIUM", id="warns"),
-        pytest.param(("deny", "warn"), {}, "HIGH", id="scoped: the strongest"),
+        pytest.param(("deny", "warn"), {}, "MEDIUM", id="denies"),
         pytest.param(("dryrun",), {"policyhub.dev/severity": "critical"}, "CRITICAL", id="stated"),
     ],
 )
 def test_severity_of_a_constraint(actions: tuple[str, ...], annotations: dict[str, str], label: str) -> None:
-    """What it states counts, else what its admission would do."""
+    """What it states counts, else the default: how admission reacts is no severity."""
     status = {"auditTimestamp": "2026-01-01T00:00:00Z", "totalViolations": 1, "violations": [entry(WEB, *actions)]}
     document = {"kind": "Limits", "metadata": {"name": "no-limits", "annotations": annotations}, "status": status}
     assert claims.read([claims.constraint(document)], things()) == Claims({LISTED: frozenset({label})})

@@ -6,6 +6,7 @@
 import json
 import re
 import sys
+import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -18,6 +19,7 @@ from policyhub.findings.asff import Cluster, render
 from policyhub.findings.digest import digest
 from policyhub.findings.identity import finding_id
 from policyhub.sources import policy, problems, reader, severity, speaker, wire
+from policyhub.sources.risk import VERSION, rated
 from policyhub.sources.violation import Reading, Result, Severity
 
 ROOT = Path(__file__).parents[3]
@@ -75,7 +77,8 @@ def read(document: dict[str, Any]) -> Reading:
 
 
 def findings(reading: Reading) -> Iterator[dict[str, Any]]:
-    for violation, observed in reading.violations:
+    for said, observed in reading.violations:
+        violation = rated(said)
         first = (observed or reading.created or NOW) * 1000
         yield render(
             violation,
@@ -154,9 +157,20 @@ def _severities() -> list[tuple[str, str]]:
     words: dict[Severity, list[str]] = {label: [] for label in get_args(Severity)}
     for word, label in severity._WORDS.items():
         words[label].append(f"`{word}`")
-    for action, label in severity._ACTIONS.items():
-        words[label].append(f"Gatekeeper's action `{action}`")
     return [(label, ", ".join(said)) for label, said in words.items()]
+
+
+def _risks() -> str:
+    """Whose policies have which rank, as risk.toml spells them."""
+    document = tomllib.loads((ROOT / "operator/policyhub/sources/risk.toml").read_text("utf-8"))
+    listed = [
+        (", ".join(f"`{source}`" for source in ranks["sources"]), level, ", ".join(f"`{one}`" for one in ranks[level]))
+        for ranks in document.values()
+        if isinstance(ranks, dict)
+        for level in ("HIGH", "MEDIUM", "LOW")
+        if ranks[level]
+    ]
+    return f"Version {VERSION}.\n\n" + table(("source", "severity", "policies, or controls"), listed)
 
 
 def _members() -> list[tuple[str, str]]:
@@ -215,6 +229,7 @@ def blocks() -> dict[str, str]:
         "discriminators": table(
             ("source", "property"), [(f"`{source}`", f"`{key}`") for source, key in speaker.DISCRIMINATORS.items()]
         ),
+        "risk": _risks(),
         "severity-keys": ", ".join(f"`{key}`" for key in policy.SEVERITY_KEYS),
         "volatile": ", ".join(f"`{key}`" for key in sorted(speaker.VOLATILE)),
         "problems": table(("reason", "meaning"), _problems()),
@@ -247,7 +262,7 @@ def resaid(document: dict[str, Any]) -> dict[str, Any]:
 
 def essence(reading: Reading) -> list[tuple[str, str]]:
     """Ids and digests: what decides whether there is anything to send."""
-    return [(finding_id(ARN, violation.identity), digest(violation)) for violation in reading.said]
+    return [(finding_id(ARN, violation.identity), digest(rated(violation))) for violation in reading.said]
 
 
 if __name__ == "__main__":

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from policyhub.clocks import WallMs
 from policyhub.findings import asff
-from policyhub.findings.asff import Cluster, render
+from policyhub.findings.asff import Cluster, Relapse, render
 from policyhub.findings.digest import digest
 from policyhub.findings.identity import finding_id
-from policyhub.sources.violation import Subject, Violation
+from policyhub.sources.violation import Severity, Subject, Violation
 
 Objections = Callable[[dict[str, Any]], list[str]]
 
@@ -67,16 +68,16 @@ def test_a_whole_finding(objections: Objections) -> None:
         "Id": f"policyhub/{ARN}/766b92ec2dc5743272fe6c700030c614",
         "ProductArn": "arn:aws:securityhub:eu-central-1:444455556666:product/444455556666/default",
         "ProductName": "policyhub",
+        "CompanyName": "policyhub",
         "GeneratorId": "policyhub/kyverno/disallow-capabilities-strict/autogen-require-drop-all",
         "AwsAccountId": "444455556666",
         "CreatedAt": "2026-11-25T01:31:00.000Z",
         "FirstObservedAt": "2026-11-25T01:31:00.000Z",
         "LastObservedAt": "2026-11-25T01:31:40.000Z",
         "UpdatedAt": "2026-11-25T01:31:40.007Z",
-        "Title": "disallow-capabilities-strict: Deployment analytics/job-runner-05 (prod-eu),"
-        " rule autogen-require-drop-all",
+        "Title": "Disallow capabilities strict: Deployment analytics/job-runner-05 (prod-eu)",
         "Description": "Deployment analytics/job-runner-05 in prod-eu fails disallow-capabilities-strict (kyverno,"
-        " rule autogen-require-drop-all): Containers must drop `ALL` capabilities.",
+        " rule autogen-require-drop-all). Containers must drop `ALL` capabilities.",
         "FindingProviderFields": {
             "Severity": {"Label": "HIGH", "Original": "high"},
             "Types": ["Software and Configuration Checks/Kubernetes Policy Violations/kyverno"],
@@ -88,7 +89,13 @@ def test_a_whole_finding(objections: Objections) -> None:
             "AssociatedStandards": [{"StandardsId": "Pod Security Standards (Restricted)"}],
         },
         "Remediation": {
-            "Recommendation": {"Url": "https://kubernetes.io/docs/concepts/security/pod-security-standards/"}
+            "Recommendation": {
+                "Text": "Change Deployment analytics/job-runner-05 so that it meets the rule. Read the rule in prod-eu"
+                " with `kubectl get clusterpolicies.kyverno.io disallow-capabilities-strict -o yaml`. To accept it, add"
+                " a PolicyException, or set the workflow status SUPPRESSED with a note. Once it passes, this finding"
+                " archives itself.",
+                "Url": "https://kubernetes.io/docs/concepts/security/pod-security-standards/",
+            }
         },
         "Resources": [
             {
@@ -119,7 +126,7 @@ def test_a_whole_finding(objections: Objections) -> None:
             "policyhub/cluster": ARN,
             "policyhub/cluster-uid": "5b2d7f1c-0000-4000-8000-000000000000",
             "policyhub/digest": digest(VIOLATION),
-            "policyhub/renderer": "3",
+            "policyhub/renderer": "4",
             "policyhub/origin": "policyreports.wgpolicyk8s.io",
             "policyhub/source": "kyverno",
             "policyhub/policy": "disallow-capabilities-strict",
@@ -160,20 +167,20 @@ def test_it_was_last_observed_no_earlier_than_first() -> None:
 @pytest.mark.parametrize(
     ("policy", "rule", "name", "title"),
     [
-        ("p", "r", "cart", "p: Deployment analytics/cart (prod-eu), rule r"),
+        ("p", "r", "cart", "p, r: Deployment analytics/cart (prod-eu)"),
         ("p", "", "cart", "p: Deployment analytics/cart (prod-eu)"),
         ("", "r", "cart", "r: Deployment analytics/cart (prod-eu)"),
         (
             "Sysctls can disable security mechanisms or affect all containers on a host",
             "KSV026",
             "cart",
-            "Sysctls can disable security mechanisms or…: Deployment analytics/cart (prod-eu), rule KSV026",
+            "Sysctls can disable security mechanisms or…: Deployment analytics/cart (prod-eu)",
         ),
         (
             "disallow-capabilities-strictly",
             "r",
             "n" * 70,
-            f"disallow-capabilities-strictly in prod-eu: Deployment analytics/{'n' * 70}, rule r",
+            f"Disallow capabilities strictly: Deployment analytics/{'n' * 4}…{'n' * 12} (prod-eu)",
         ),
     ],
 )
@@ -191,7 +198,7 @@ def test_a_long_message_is_cut_and_its_context_is_not() -> None:
     assert len(description) == 1024
     lead = "Deployment analytics/job-runner-05 in prod-eu fails disallow-capabilities-strict (kyverno, rule"
     assert description.startswith(lead)
-    assert description.endswith("): " + "l" * 900 + "…")
+    assert description.endswith(" " + "l" * 900 + "…")
 
 
 def test_a_blank_message_leaves_the_context() -> None:
@@ -252,23 +259,85 @@ def test_partitions(partition: str, region: str, place: dict[str, str], objectio
 
 
 @pytest.mark.parametrize(
-    ("properties", "recommendation"),
+    ("properties", "first", "url"),
     [
-        ((), None),
-        ((("remediation", " "),), None),
-        ((("remediation", "chmod 600\n/etc/x"),), {"Text": "chmod 600 /etc/x"}),
-        ((("primaryLink", "https://avd.example/cve"),), {"Url": "https://avd.example/cve"}),
-        ((("primaryLink", "javascript:alert(1)"),), None),
+        ((), "Change Deployment analytics/job-runner-05 so that it meets the rule. ", None),
+        ((("remediation", " "),), "Change Deployment analytics/job-runner-05 so that it meets the rule. ", None),
+        ((("remediation", "chmod 600\n/etc/x"),), "chmod 600 /etc/x. ", None),
+        ((("primaryLink", "https://avd.example/cve"),), "Change ", "https://avd.example/cve"),
+        ((("primaryLink", "javascript:alert(1)"),), "Change ", None),
         (
             (("primaryLink", "https://a b"), ("remediation", "r" * 600), ("remediation-docs", "http://docs.example")),
-            {"Text": "r" * 511 + "…", "Url": "http://docs.example"},
+            "r" * 200,
+            "http://docs.example",
         ),
     ],
 )
-def test_remediation(properties: tuple[tuple[str, str], ...], recommendation: dict[str, str] | None) -> None:
-    """Only where there is something to say; a link must be one."""
+def test_remediation(
+    properties: tuple[tuple[str, str], ...], first: str, url: str | None, objections: Objections
+) -> None:
+    """There always is one, within its limit, and it ends with how to go on; a link must be one."""
     finding = rendered(msgspec.structs.replace(VIOLATION, properties=properties, category=""))
-    assert finding.get("Remediation", {}).get("Recommendation") == recommendation
+    recommendation = finding["Remediation"]["Recommendation"]
+    assert recommendation["Text"].startswith(first)
+    assert recommendation["Text"].endswith(
+        " set the workflow status SUPPRESSED with a note. Once it passes, this finding archives itself."
+    )
+    assert recommendation.get("Url") == url
+    assert objections(finding) == []
+
+
+@pytest.mark.parametrize(
+    ("severity", "risk", "enforcement", "stated"),
+    [
+        pytest.param("HIGH", None, "dryrun", {"Label": "HIGH", "Original": "high"}, id="stated"),
+        pytest.param(None, "HIGH", "", {"Label": "HIGH"}, id="by risk: nobody has stated it"),
+        pytest.param(None, "LOW", "deny", {"Label": "LOW", "Original": "deny"}, id="by risk: what it does"),
+        pytest.param(None, None, "dryrun", {"Label": "MEDIUM", "Original": "dryrun"}, id="what it does"),
+    ],
+)
+def test_the_original_severity_is_what_was_stated(
+    severity: Severity | None, risk: Severity | None, enforcement: str, stated: dict[str, str]
+) -> None:
+    """Never a word that nobody wrote."""
+    violation = msgspec.structs.replace(VIOLATION, severity=severity, risk=risk, enforcement=enforcement)
+    assert rendered(violation)["FindingProviderFields"]["Severity"] == stated
+
+
+def test_what_came_back_says_so_and_counts(objections: Objections) -> None:
+    """When it was first seen stays; when it came back stands in words and in the product fields."""
+    at = WallMs(1_795_570_260_999)
+    once = rendered(relapse=Relapse(1, at))
+    assert " It came back on 2026-11-25 after it had been resolved. " in once["Description"]
+    fields = once["ProductFields"]
+    assert (fields["policyhub/relapses"], fields["policyhub/relapsed-at"]) == ("1", asff.timestamp(at))
+    assert once["CreatedAt"] == rendered()["CreatedAt"] == once["FirstObservedAt"]
+    thrice = rendered(relapse=Relapse(3))
+    assert " It came back after it had been resolved, for the 3. time. " in thrice["Description"]
+    assert "policyhub/relapsed-at" not in thrice["ProductFields"]
+    assert "policyhub/relapses" not in rendered()["ProductFields"]
+    assert objections(once) == objections(thrice) == []
+
+
+def test_a_benchmark_is_about_the_cluster_and_tells_its_check(objections: Objections) -> None:
+    """A report is nothing that anybody can fix; what processes were called with stays in the cluster."""
+    violation = msgspec.structs.replace(
+        VIOLATION,
+        source="Kube Bench",
+        policy="4 Worker",
+        rule="Kubelet",
+        discriminator="4.2.1",
+        subject=Subject("wgpolicyk8s.io", "ClusterPolicyReport", "", "kube-bench"),
+        properties=(("actual_value", "kubelet --token=secret"), ("audit", "ps -ef"), ("index", "4.2.1")),
+    )
+    finding = rendered(violation)
+    assert [resource["Type"] for resource in finding["Resources"]] == ["AwsEksCluster"]
+    assert finding["GeneratorId"] == "policyhub/Kube Bench/4 Worker/Kubelet/4.2.1"
+    assert "secret" not in str(finding)
+    assert finding["ProductFields"]["policyhub/property/index"] == "4.2.1"
+    assert finding["ProductFields"]["policyhub/report"] == "kube-bench"
+    assert finding["CompanyName"] == "policyhub"
+    assert objections(finding) == []
 
 
 def test_properties_share_what_room_there_is(objections: Objections) -> None:

@@ -27,22 +27,25 @@ NODE = Subject("wgpolicyk8s.io", "ClusterPolicyReport", "", "kube-bench")
     [
         (
             {},
-            "require-probes: Deployment shop/cart (prod), rule probes",
-            "Deployment shop/cart in prod fails require-probes (kyverno, rule probes): Probes are required.",
+            "Require probes: Deployment shop/cart (prod)",
+            "Deployment shop/cart in prod fails require-probes (kyverno, rule probes). Probes are required.",
         ),
         (
             {"result": "warn", "message": "no liveness"},
-            "require-probes: Deployment shop/cart (prod), rule probes",
-            "Deployment shop/cart in prod has a warning from require-probes (kyverno, rule probes): no liveness",
+            "Require probes: Deployment shop/cart (prod)",
+            "Deployment shop/cart in prod has a warning from require-probes (kyverno, rule probes). no liveness.",
         ),
         (
             {"result": "error", "message": "no way"},
-            "require-probes not evaluated: Deployment shop/cart (prod), rule probes",
-            "Deployment shop/cart in prod could not be evaluated against require-probes (kyverno, rule probes): no way",
+            "Require probes not evaluated: Deployment shop/cart (prod)",
+            (
+                "Deployment shop/cart in prod could not be evaluated against require-probes (kyverno, rule probes)."
+                " no way."
+            ),
         ),
         (
             {"source": "gatekeeper", "policy": "K8sLimits", "rule": "must-have-limits", "message": ""},
-            "K8sLimits: Deployment shop/cart (prod), constraint must-have-limits",
+            "Limits, must have limits: Deployment shop/cart (prod)",
             "Deployment shop/cart in prod fails K8sLimits (gatekeeper, constraint must-have-limits).",
         ),
         (
@@ -55,7 +58,10 @@ NODE = Subject("wgpolicyk8s.io", "ClusterPolicyReport", "", "kube-bench")
                 "properties": (("fixedVersion", "1.2"), ("installedVersion", "1.1")),
             },
             "CVE-2020-1 in apt: Deployment shop/cart (prod)",
-            "Deployment shop/cart in prod has CVE-2020-1 in apt 1.1, fixed in 1.2 (Trivy Vulnerability): apt: overflow",
+            (
+                "Deployment shop/cart in prod has CVE-2020-1 in apt 1.1, fixed in 1.2 (Trivy Vulnerability)."
+                " apt: overflow."
+            ),
         ),
         (
             {
@@ -66,28 +72,31 @@ NODE = Subject("wgpolicyk8s.io", "ClusterPolicyReport", "", "kube-bench")
                 "message": "Ensure that permissions are set to 644",
                 "subject": NODE,
             },
-            "1.1.1 Ensure that permissions are set to 644: cluster prod, 1.1 Master, Files",
-            "Cluster prod fails check 1.1.1 (Kube Bench, 1.1 Master, Files): Ensure that permissions are set to 644",
+            "1.1.1 Ensure that permissions are set to 644: cluster prod",
+            (
+                "Cluster prod fails check 1.1.1 (Kube Bench, 1.1 Master, Files, report kube-bench)."
+                " Ensure that permissions are set to 644."
+            ),
         ),
         (
             {"source": "Falco", "policy": "syscall", "rule": "Shell in container", "message": "a shell"},
-            "Shell in container: Deployment shop/cart (prod), syscall",
-            "Deployment shop/cart in prod: Shell in container (Falco, syscall): a shell",
+            "Shell in container: Deployment shop/cart (prod)",
+            "Deployment shop/cart in prod: Shell in container (Falco, syscall). a shell.",
         ),
         (
             {"source": "kubescape", "policy": "C-0016", "rule": "Allow privilege escalation", "message": "It may."},
             "C-0016 Allow privilege escalation: Deployment shop/cart (prod)",
-            "Deployment shop/cart in prod: C-0016 Allow privilege escalation (kubescape): It may.",
+            "Deployment shop/cart in prod: C-0016 Allow privilege escalation (kubescape). It may.",
         ),
         (
             {"subject": Subject("wgpolicyk8s.io", "PolicyReport", "shop", "scan"), "rule": ""},
-            "require-probes: report shop/scan (prod)",
-            "Report shop/scan in prod fails require-probes (kyverno): Probes are required.",
+            "Require probes: report shop/scan (prod)",
+            "Report shop/scan in prod fails require-probes (kyverno). Probes are required.",
         ),
         (
             {"subject": Subject("", "", "", "kube-system/pod-x"), "policy": "", "rule": "Runs as root"},
             "Runs as root: kube-system/pod-x (prod)",
-            "kube-system/pod-x in prod: Runs as root (kyverno): Probes are required.",
+            "kube-system/pod-x in prod: Runs as root (kyverno). Probes are required.",
         ),
         (
             {
@@ -97,8 +106,8 @@ NODE = Subject("wgpolicyk8s.io", "ClusterPolicyReport", "", "kube-bench")
                 "message": "Set.",
                 "properties": (("0. message", "box a"), ("1. message", "box b"), ("x", "y")),
             },
-            "Runs as root: Deployment shop/cart (prod), rule KSV012",
-            "Deployment shop/cart in prod: Runs as root (Trivy ConfigAudit, rule KSV012): Set. • box a • box b",
+            "Runs as root: Deployment shop/cart (prod)",
+            "Deployment shop/cart in prod: Runs as root (Trivy ConfigAudit, rule KSV012). Set. (1) box a. (2) box b.",
         ),
     ],
     ids=lambda value: str(value)[:40],
@@ -120,25 +129,97 @@ def test_what_and_where_are_seen_however_long_the_policy_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "seen"),
+    ("change", "cluster", "titled"),
     [
-        ({}, "require-probes in production-of-the-house: Deployment kube-monitoring/kube-monit"),
-        ({"result": "error"}, "require-probes not evaluated in production-of-the-house: Deployment kube-monitor"),
-        ({"policy": "p" * 99}, "ppppppppppppppppppppppppppppppp… in production-of-the-house: Deployment kube-mon"),
+        ({}, "production", "Require probes: Deployment kube-monitoring/kube-mo…us-node-exporter (production)"),
+        (
+            {"result": "error"},
+            "production",
+            "Require probes not evaluated: Deployment kube-monitori…ode-exporter (production)",
+        ),
+        ({"policy": "p" * 99}, "production", f"{'p' * 31}…: Deployment kube-monito…e-exporter (production)"),
         (
             {"policy": "Ensure that nobody ever comes in by the back door"},
-            "Ensure that nobody ever comes… in production-of-the-house: Deployment kube-monit",
+            "production-of-the-house",
+            "Ensure that nobody ever comes…: Deployment kub…xporter (production-of-the-house)",
         ),
+        ({}, "c" * 100, f"Require probes: Deployment…orter ({'c' * 100})"),
     ],
-    ids=str,
+    ids=["object", "error", "policy", "all", "cluster"],
 )
-def test_the_cluster_is_seen_however_long_the_object_is(change: dict[str, Any], seen: str) -> None:
-    """It goes before an object whose name would push it out of the 80 characters; nothing of the name is lost."""
+def test_there_is_one_shape_however_long_the_names_are(change: dict[str, Any], cluster: str, titled: str) -> None:
+    """The sentence is cut at its end, the object in its middle, the cluster never; all is within 80 characters unless
+    the cluster's name leaves no room for it.
+    """
     subject = Subject("apps", "Deployment", "kube-monitoring", "kube-monitoring-prometheus-node-exporter")
     violation = msgspec.structs.replace(VIOLATION, subject=subject, **change)
-    said = title(violation, cluster="production-of-the-house")
-    assert said[:80] == seen
-    assert said.endswith(": Deployment kube-monitoring/kube-monitoring-prometheus-node-exporter, rule probes")
+    said = title(violation, cluster=cluster)
+    assert said == titled
+    assert len(said) <= 80 or len(cluster) == 100
+
+
+@pytest.mark.parametrize(
+    ("source", "policy", "rule", "titled"),
+    [
+        (
+            "kyverno",
+            "disallow-privileged-containers",
+            "autogen-privileged-containers",
+            "Disallow privileged containers",
+        ),
+        ("kyverno", "require-labels", "check-for-labels", "Require labels"),
+        ("kyverno", "require-run-as-nonroot", "run-as-non-root", "Require run as nonroot"),
+        ("kyverno", "disallow-capabilities", "require-drop-all", "Disallow capabilities, require drop all"),
+        ("kyverno", "shop/images-are-signed", "images-are-signed", "Images are signed"),
+        ("kubewarden", "clusterwide-no-privileged-pod", "", "No privileged pod"),
+        ("kubewarden", "namespaced-shop-safe-labels", "", "Safe labels"),
+        ("gatekeeper", "K8sPSPPrivilegedContainer", "psp-privileged-container", "Privileged container"),
+        ("gatekeeper", "K8sRequiredLabels", "all-must-have-owner", "Required labels, all must have owner"),
+        ("Trivy ConfigAudit", "Runs as root user", "KSV012", "Runs as root user"),
+        ("unknown", "PSP", "", "PSP"),
+        ("unknown", "CIS-1.2", "", "CIS-1.2"),
+        ("unknown", "", "only-a-rule", "Only a rule"),
+    ],
+)
+def test_a_name_reads_as_a_sentence(source: str, policy: str, rule: str, titled: str) -> None:
+    """Nothing is named twice, and what has several rules or constraints tells them apart."""
+    violation = msgspec.structs.replace(VIOLATION, source=source, policy=policy, rule=rule)
+    assert title(violation, cluster="prod") == f"{titled}: Deployment shop/cart (prod)"
+
+
+def test_several_messages_are_numbered() -> None:
+    """One violation of several containers lists each, with its own full stop."""
+    several = msgspec.structs.replace(VIOLATION, message="container a has no limits • container b has no limits!")
+    assert description(several, cluster="prod").endswith(
+        "rule probes). (1) container a has no limits. (2) container b has no limits!"
+    )
+
+
+@pytest.mark.parametrize(
+    ("enforcement", "said"),
+    [
+        ("", ""),
+        ("deny", ""),
+        ("deny, warn", ""),
+        ("dryrun", " Audit only, not enforced: admission lets such objects in (dryrun)."),
+        ("dryrun, warn", " Audit only, not enforced: admission warns and lets such objects in (dryrun, warn)."),
+    ],
+)
+def test_what_is_only_audited_says_so(enforcement: str, said: str) -> None:
+    """In words, since it is no severity."""
+    violation = msgspec.structs.replace(VIOLATION, enforcement=enforcement)
+    lead = "Deployment shop/cart in prod fails require-probes (kyverno, rule probes)."
+    assert description(violation, cluster="prod") == f"{lead}{said} Probes are required."
+
+
+def test_a_manual_check_says_that_nothing_was_found() -> None:
+    """It is no failure: somebody has to look."""
+    violation = msgspec.structs.replace(
+        VIOLATION, source="Kube Bench", result="warn", discriminator="1.2.3", message="Look (Manual)", subject=NODE
+    )
+    said = description(violation, cluster="prod")
+    assert said.startswith("Cluster prod has to be looked at by hand for check 1.2.3 (Kube Bench, ")
+    assert " This check is made by hand: the scan has found nothing. " in said
 
 
 TITLED = (("policy-description", "Probes tell whether it lives."), ("policy-title", "Require Probes"))
@@ -149,30 +230,30 @@ TITLED = (("policy-description", "Probes tell whether it lives."), ("policy-titl
     [
         (
             {},
-            "Require Probes: Deployment shop/cart (prod), require-probes, rule probes",
+            "Require Probes: Deployment shop/cart (prod)",
             (
-                "Deployment shop/cart in prod fails require-probes (kyverno, rule probes): Probes are required."
+                "Deployment shop/cart in prod fails require-probes (kyverno, rule probes). Probes are required."
                 " About the policy: Probes tell whether it lives."
             ),
         ),
         (
             {"source": "gatekeeper", "policy": "K8sProbes", "rule": "must-probe", "message": ""},
-            "Require Probes: Deployment shop/cart (prod), K8sProbes, constraint must-probe",
+            "Require Probes: Deployment shop/cart (prod)",
             (
-                "Deployment shop/cart in prod fails K8sProbes (gatekeeper, constraint must-probe):"
+                "Deployment shop/cart in prod fails K8sProbes (gatekeeper, constraint must-probe)."
                 " About the policy: Probes tell whether it lives."
             ),
         ),
         (
             {"message": "No. Probes tell whether it lives.", "policy": "Require Probes"},
-            "Require Probes: Deployment shop/cart (prod), rule probes",
-            "Deployment shop/cart in prod: Require Probes (kyverno, rule probes): No. Probes tell whether it lives.",
+            "Require Probes: Deployment shop/cart (prod)",
+            "Deployment shop/cart in prod: Require Probes (kyverno, rule probes). No. Probes tell whether it lives.",
         ),
     ],
     ids=["a title", "no message", "nothing twice"],
 )
 def test_what_the_policy_says_of_itself(change: dict[str, Any], titled: str, described: str) -> None:
-    """Its title says what is wrong, its name stands behind; its description follows the message."""
+    """Its title says what is wrong, its name stands in the description; its description follows the message."""
     violation = msgspec.structs.replace(VIOLATION, properties=TITLED, **change)
     assert title(violation, cluster="prod") == titled
     assert description(violation, cluster="prod") == described
@@ -199,10 +280,10 @@ def test_texts_are_cut_between_words() -> None:
         subject=NODE,
     )
     assert title(violation, cluster="prod") == (
-        "1.2.1 Ensure that the --anonymous-auth argument is set to false…: cluster prod, 1.2 API Server"
+        "1.2.1 Ensure that the --anonymous-auth argument is set to false…: cluster prod"
     )
     short = msgspec.structs.replace(violation, message="Ensure peace (Not Scored)")
-    assert title(short, cluster="prod") == "1.2.1 Ensure peace: cluster prod, 1.2 API Server"
+    assert title(short, cluster="prod") == "1.2.1 Ensure peace: cluster prod"
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,8 @@ def test_a_listed_violation() -> None:
                     subject=Subject("", "Pod", "shop", "cart"),
                     discriminator="",
                     result="fail",
-                    severity="HIGH",
+                    severity=None,
+                    enforcement="deny",
                     category="",
                     message="m",
                     properties=(("enforcementAction", "deny"),),
@@ -133,39 +134,40 @@ def test_several_violations_of_one_object_are_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "members", "severity", "action"),
+    ("spec", "members", "action", "stated"),
     [
-        ({}, {}, "HIGH", "deny"),
-        ({"enforcementAction": "deny"}, {}, "HIGH", "deny"),
-        ({"enforcementAction": "warn"}, {}, "MEDIUM", "warn"),
-        ({"enforcementAction": "dryrun"}, {}, "LOW", "dryrun"),
-        ({"enforcementAction": "deny"}, {"enforcementAction": "dryrun"}, "LOW", "dryrun"),
-        ({"enforcementAction": "shout"}, {}, "MEDIUM", "shout"),
+        ({}, {}, "deny", False),
+        ({"enforcementAction": "deny"}, {}, "deny", True),
+        ({"enforcementAction": "warn"}, {}, "warn", True),
+        ({"enforcementAction": "dryrun"}, {}, "dryrun", True),
+        ({"enforcementAction": "deny"}, {"enforcementAction": "dryrun"}, "dryrun", True),
+        ({"enforcementAction": "shout"}, {}, "shout", True),
         (
             {
                 "enforcementAction": "scoped",
                 "scopedEnforcementActions": [{"action": "warn"}, {"action": "dryrun"}, None, {}],
             },
             {},
-            "MEDIUM",
             "dryrun, warn",
+            True,
         ),
         (
             {"enforcementAction": "scoped", "scopedEnforcementActions": []},
             {"enforcementAction": "scoped", "enforcementActions": ["warn", "deny"]},
-            "HIGH",
             "deny, warn",
+            True,
         ),
-        ({"enforcementAction": "scoped"}, {}, "MEDIUM", "scoped"),
+        ({"enforcementAction": "scoped"}, {}, "scoped", True),
     ],
 )
-def test_what_admission_would_do_is_the_severity(
-    spec: dict[str, Any], members: dict[str, Any], severity: str, action: str
+def test_what_admission_would_do_is_no_severity(
+    spec: dict[str, Any], members: dict[str, Any], action: str, *, stated: bool
 ) -> None:
-    """Every violation is a `fail`; the strongest action tells how much its owners care."""
+    """Every violation is a `fail`, as bad as its policy is; what is done about it is kept as it was written."""
     violation = only(read(document(entry(**members), spec=spec)))
-    assert (violation.result, violation.severity) == ("fail", severity)
+    assert (violation.result, violation.severity) == ("fail", None)
     assert violation.properties == (("enforcementAction", action),)
+    assert violation.enforcement == (action if stated else "")
 
 
 @pytest.mark.parametrize(
@@ -178,15 +180,15 @@ def test_what_admission_would_do_is_the_severity(
         ({}, {"severity": "warning"}, "MEDIUM"),
         ({}, {"severity": "debug"}, "INFORMATIONAL"),
         ({"severity": "whatever"}, {"severity": "low"}, "LOW"),
-        ({"severity": "whatever"}, {}, "HIGH"),
+        ({"severity": "whatever"}, {}, None),
         ({"policycontroller.gke.io/constraintData": "\"{ severity: 'CRITICAL', id: 'x' }\""}, {}, "CRITICAL"),
         ({"policycontroller.gke.io/constraintData": '{"severity":"LOW"}'}, {}, "LOW"),
-        ({"policycontroller.gke.io/constraintData": "{severity: 'UNSPECIFIED'}"}, {}, "HIGH"),
+        ({"policycontroller.gke.io/constraintData": "{severity: 'UNSPECIFIED'}"}, {}, None),
         ({"policycontroller.gke.io/constraintData": "{severity: 'LOW'}", "severity": "info"}, {}, "INFORMATIONAL"),
     ],
 )
 def test_a_constraint_may_name_its_severity(
-    annotations: dict[str, str] | None, labels: dict[str, str] | None, severity: str
+    annotations: dict[str, str] | None, labels: dict[str, str] | None, severity: str | None
 ) -> None:
     """Annotations, then labels; words that mean nothing leave it to the enforcement action."""
     assert only(read(document(entry(), annotations=annotations, labels=labels))).severity == severity
@@ -255,7 +257,7 @@ def test_odd_metadata_loses_nothing_else(member: dict[str, Any]) -> None:
 def test_an_odd_spec_loses_nothing_else() -> None:
     """The default action stands in for one that cannot be read."""
     reading = read(document(entry(), spec=[7]))
-    assert (only(reading).severity, reading.problems) == ("HIGH", (MALFORMED_MEMBER,))
+    assert (only(reading).severity, reading.problems) == (None, (MALFORMED_MEMBER,))
 
 
 @pytest.mark.parametrize(
@@ -295,7 +297,7 @@ def test_an_odd_entry_is_read_as_far_as_it_names_its_object(
     """What only describes may be lost; which object is meant is never guessed."""
     reading = read(document(entry(**members)))
     assert (reading.problems, len(reading.said), reading.complete) == (problems, violations, complete)
-    assert all(violation.severity == "HIGH" for violation in reading.said)
+    assert all(violation.severity is None for violation in reading.said)
 
 
 def test_a_message_that_gatekeeper_cut_is_harmless() -> None:

@@ -75,12 +75,12 @@ def test_each_object_is_read_whole(one: Recorded) -> None:
     ("kind", "severity", "action"),
     [
         pytest.param("HarbourHostPath", "HIGH", "dryrun", id="stated by an annotation"),
-        pytest.param("HarbourUidZero", "MEDIUM", "warn", id="warns"),
-        pytest.param("HarbourPrivileged", "HIGH", "deny", id="scoped: what it does where it is audited"),
+        pytest.param("HarbourUidZero", None, "warn", id="warns"),
+        pytest.param("HarbourPrivileged", None, "deny", id="scoped: what it does where it is audited"),
     ],
 )
-def test_severity_and_action_of_a_constraint(kind: str, severity: str, action: str) -> None:
-    """The annotation, else what admission would do; a scoped constraint lists what it does at the audit."""
+def test_severity_and_action_of_a_constraint(kind: str, severity: str | None, action: str) -> None:
+    """What the annotation states, else nothing; a scoped constraint lists what it does at the audit."""
     said = constraint("company", kind).read().said
     assert said
     assert {v.severity for v in said} == {severity}
