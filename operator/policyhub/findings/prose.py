@@ -13,6 +13,7 @@ I/O, no clock.
 """
 
 import re
+from functools import lru_cache
 
 from policyhub.findings.limits import ELLIPSIS, clean, cut, fit, length
 from policyhub.findings.sentence import behind, filled, of_policy, sentence, what
@@ -146,9 +147,13 @@ def _message(violation: Violation) -> str:
     """Several are numbered. Trivy's message is its check's; what it found in this object stands in properties:
     `0. message` and on.
     """
-    messages = [text for part in spoken(violation.message).split(_LISTED) if (text := clean(part))]
-    found = found_in(violation)
-    return _sentences(_numbered(messages), _numbered(found)) if found else _numbered(messages)
+    message, found = _said(violation.message), found_in(violation)
+    return _sentences(message, _numbered(found)) if found else message
+
+
+@lru_cache(maxsize=1024)  # most are their rule's
+def _said(message: str) -> str:
+    return _numbered([text for part in spoken(message).split(_LISTED) if (text := clean(part))])
 
 
 def found_in(violation: Violation) -> list[str]:

@@ -24,6 +24,7 @@ Pure: no I/O, no clock.
 
 import re
 import shlex
+from functools import lru_cache
 from typing import Any
 
 from policyhub.findings.limits import clean, cut, fit, length
@@ -83,14 +84,24 @@ def remediation(violation: Violation, *, cluster: str = "") -> dict[str, str]:
 
 def _whole(violation: Violation, stated: str, *, cluster: str) -> str:
     """What is stated or known comes first and is cut; how to go on stands behind it, as far as there is room."""
-    behind = [text for text in (_rule(violation, cluster), _acceptance(violation)) if text]
-    end = _AN_EVENT if violation.source in _EVENTS else _ENDS_ITSELF
+    rest = _behind(
+        violation.source, violation.policy, violation.rule, namespace=namespace_of(violation.subject), cluster=cluster
+    )
     first = clean(stated) or clean(_change(violation)) or "-"
-    while behind and length(" ".join((*behind, end))) > _TEXT - _LEAST:
-        behind.pop(0)
-    rest = " ".join((*behind, end))
     kept = cut(first if first.endswith((".", "!", "?", "…")) else f"{first}.", _TEXT - 1 - length(rest))
     return f"{kept} {rest}"
+
+
+@lru_cache(maxsize=4096)  # all findings of a policy in a namespace have the same
+def _behind(source: str, policy: str, rule: str, *, namespace: str, cluster: str) -> str:
+    """Where the rule is written, how to accept the violation, and how it ends; the last two always."""
+    exception = _EXCEPTIONS.get(source)
+    accept = f"To accept it, {f'{exception}, or ' if exception else ''}set the workflow status SUPPRESSED with a note."
+    rest = f"{accept} {_AN_EVENT if source in _EVENTS else _ENDS_ITSELF}"
+    command = _command(source, policy, rule, namespace=namespace)
+    where = f" in {cut(cluster, _OBJECT)}" if cluster else ""
+    read = f"Read the rule{where} with `{command}`. " if command else ""
+    return read + rest if length(read + rest) <= _TEXT - _LEAST else rest
 
 
 def _change(violation: Violation) -> str:
@@ -104,37 +115,32 @@ def _change(violation: Violation) -> str:
         return f"Look at it by hand on {of}."
     if violation.result == "error":
         return f"Find out why the policy could not be evaluated for {of}; the object may be in order."
-    message = " ".join((violation.message, *found_in(violation)))
-    parts = [f'{what.lower()} "{name}"' for what, name in _PARTS.findall(message)]
-    parts += [f'container "{one or other}"' for one, other in _CONTAINER.findall(message)]
-    listed = ", ".join([*_fields(message)[:_MOST], *list(dict.fromkeys(parts))[:_MOST]])
+    listed = _mentioned(" ".join((violation.message, *found_in(violation))))
     whose = of if violation.own else f"the Pods of {of}"
     return f"Change {listed} of {whose}." if listed else f"Change {of} so that it meets the rule."
 
 
-def _fields(message: str) -> list[str]:
-    """As `kubectl explain` names them: `spec.containers[0].image`."""
+@lru_cache(maxsize=1024)  # most are their rule's
+def _mentioned(message: str) -> str:
+    """Fields as `kubectl explain` names them (`spec.containers[0].image`), containers and volumes."""
     paths = [
         path if "." in path else _DIGITS.sub(r"[\1]", path.strip("/").replace("/", "."))  # a label's key has dots
         for path in _PATH.findall(message)
     ]
-    return list(dict.fromkeys(paths + _FIELD.findall(message)))
+    parts = [f'{what.lower()} "{name}"' for what, name in _PARTS.findall(message)]
+    parts += [f'container "{one or other}"' for one, other in _CONTAINER.findall(message)]
+    fields = list(dict.fromkeys(paths + _FIELD.findall(message)))
+    return ", ".join([*fields[:_MOST], *list(dict.fromkeys(parts))[:_MOST]])
 
 
-def _rule(violation: Violation, cluster: str) -> str:
-    """The command that shows the policy; nothing in it is more than a name."""
-    found = object_of(violation.source, violation.policy, violation.rule, namespace=namespace_of(violation.subject))
+def _command(source: str, policy: str, rule: str, *, namespace: str) -> str:
+    """The command that shows the policy; nothing in it is more than a name. Empty where its object is not known."""
+    found = object_of(source, policy, rule, namespace=namespace)
     if found is None:
         return ""
     words = ["kubectl", "get", found.origin, found.name]
     words += ["-n", found.namespace] if found.namespace else []
-    where = f" in {cut(cluster, _OBJECT)}" if cluster else ""
-    return f"Read the rule{where} with `{shlex.join([*words, '-o', 'yaml'])}`."
-
-
-def _acceptance(violation: Violation) -> str:
-    exception = next((text for source, text in _EXCEPTIONS.items() if violation.source == source), "")
-    return f"To accept it, {f'{exception}, or ' if exception else ''}set the workflow status SUPPRESSED with a note."
+    return shlex.join([*words, "-o", "yaml"])
 
 
 def source_url(violation: Violation) -> str:
