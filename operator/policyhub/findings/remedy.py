@@ -64,7 +64,7 @@ _PATH = re.compile(r"failed at path (/[\w./~*-]{1,256}?)/?(?=[\s,;)]|\.?$|\.\s)"
 _DIGITS = re.compile(r"\.(\d{1,4})(?=\.|$)")
 _FIELD = re.compile(r"\bspec(?:\.[A-Za-z]\w{0,63}(?:\[[\w*]{1,8}\])?){1,12}")
 _PARTS = re.compile(r"""\b([Cc]ontainer|[Vv]olume)s? ["']([\w.-]{1,63})["']""")
-_CONTAINER = re.compile(r"\b[Cc]ontainer <([\w.-]{1,63})>|\bcontainer is not allowed: ([\w.-]{1,63})")
+_CONTAINER = re.compile(r"\b[Cc]ontainer <([\w.-]{1,63})>|\bcontainer is not allowed: ([\w-]{1,63})(?=,|\.?$)")
 _URL = re.compile(r"https?://[\x21-\x7e]{1,1000}")
 _CHECK = re.compile(r"(?:AVD-)?KSV-?0{0,8}(\d{1,4})")
 _REMEDIES = ("remediation-docs", "remediation-url", "remediation")
@@ -129,7 +129,7 @@ def _mentioned(message: str) -> str:
     ]
     parts = [f'{what.lower()} "{name}"' for what, name in _PARTS.findall(message)]
     parts += [f'container "{one or other}"' for one, other in _CONTAINER.findall(message)]
-    fields = list(dict.fromkeys(paths + _FIELD.findall(message)))
+    fields = list(dict.fromkeys(paths or _FIELD.findall(message)))  # where it is, else which fields there are
     return ", ".join([*fields[:_MOST], *list(dict.fromkeys(parts))[:_MOST]])
 
 

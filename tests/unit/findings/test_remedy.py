@@ -96,6 +96,10 @@ PATHS = "spec.template.spec.containers[0]"
             "/metadata/labels/app.kubernetes.io/name",
         ),
         (f"(field error list: [{PATHS}.resources.limits: Required value])", f"{PATHS}.resources.limits"),
+        (
+            "The fields spec.hostNetwork and spec.hostPID must be unset. rule a failed at path /spec/hostPID/",
+            "spec.hostPID",
+        ),
         ("The fields spec.hostNetwork and spec.hostPID must be unset.", "spec.hostNetwork, spec.hostPID"),
         ('allowPrivilegeEscalation != false (container "web" must set it)', 'container "web"'),
         ('restricted volume types (volumes "host" uses it)', 'volume "host"'),
@@ -110,6 +114,12 @@ def test_the_field_is_named_where_the_message_names_it(message: str, changes: st
     assert text.startswith(f"Change {changes} of Deployment shop/cart. ")
     counted = msgspec.structs.replace(VIOLATION, message=message, own=False)
     assert f"Change {changes} of the Pods of Deployment shop/cart. " in remediation(counted)["Text"]
+
+
+def test_an_image_is_no_container() -> None:
+    """Some constraints name the one where others name the other."""
+    text = remediation(msgspec.structs.replace(VIOLATION, message="A container is not allowed: python:3.10"))["Text"]
+    assert text.startswith(CHANGE)
 
 
 @pytest.mark.parametrize(
