@@ -17,7 +17,7 @@ from policyhub.kube.resource import GATEKEEPER
 from policyhub.render.intake import Heard, Intake
 from policyhub.render.piece import Place, joined
 from policyhub.sources import reader
-from policyhub.sources.policy import SEVERITY_KEYS
+from policyhub.sources.policy import SEVERITY_KEYS, tail
 from policyhub.sources.risk import rated
 from policyhub.sources.severity import severity_of
 from policyhub.sources.violation import SourceKey, Violation
@@ -54,7 +54,7 @@ ROWS: dict[str, str] = {
     "FindingProviderFields.Severity.Label": "{severity}",
     "FindingProviderFields.Severity.Original": "{original}",
     "FindingProviderFields.Types[*]": "constant, then {source}",
-    "Remediation.Recommendation.Text": "{properties}.remediation",
+    "Remediation.Recommendation.Text": "{remedy}, then constants with {policy}",
     "Remediation.Recommendation.Url": "{properties}: remediation-docs, else primaryLink; else the page of the check",
     "SourceUrl": "{properties}",
     "Vulnerabilities*": "{policy}, {properties}",
@@ -66,6 +66,8 @@ ROWS: dict[str, str] = {
     "Resources[0].Details.Other.Name": "{subject}",
     "Resources[0].Details.Other.Cluster": "{cluster_name}",
     "Resources[0].Details.Other.ClusterId": "{cluster_id}",
+    "Resources[0].Details.AwsEksCluster.Arn": "{cluster_id}",
+    "Resources[0].Details.AwsEksCluster.Name": "{cluster_id}",
     "Resources[1].Type": "{cluster_id}",
     "Resources[1].Id": "{cluster_id}",
     "Resources[1].Details.AwsEksCluster.Arn": "{cluster_id}",
@@ -152,6 +154,7 @@ class Provenance:
         facts |= said(document, numbers, violation)
         if entry.voice is not None and not entry.voice.own:
             facts["subject"] = f"the controller of {facts['subject']}"
+        facts["remedy"] = _remedy(violation, facts)
         facts["time"] = self._time(entry, facts["at"], document, numbers)
         return facts
 
@@ -217,6 +220,13 @@ def _control(finding: Mapping[str, Any], entry: Entry, facts: Mapping[str, str])
         return facts["policy" if said is None or control == said.policy else "rule"]
     key = next((key for key, value in said.properties if value == control), None)
     return facts["properties"] if key is None else joined(facts["properties"], (key,))
+
+
+def _remedy(violation: Violation, facts: Mapping[str, str]) -> str:
+    """Where it begins."""
+    if any(tail(key) == "remediation" for key, _ in violation.properties):
+        return f"{facts['properties']}.remediation"
+    return f"{facts['subject']}, as far as {facts['message']} names a field"
 
 
 def _at(name: str, numbers: list[int]) -> str:

@@ -490,7 +490,11 @@ FROM = {
     "the report itself": ("p", "Resources[0].Details.Other.Name", "the report itself"),
     "a report's source": ("p", "ProductFields.policyhub/source", "source"),
     "a label": ("1", "ProductFields.policyhub/source", 'metadata.labels["app.kubernetes.io/managed-by"]'),
-    "a remedy": ("mended", "Remediation.Recommendation.Text", "results[3].properties.remediation"),
+    "a remedy": (
+        "mended",
+        "Remediation.Recommendation.Text",
+        "results[3].properties.remediation, then constants with results[3].policy",
+    ),
     "a constraint's severity": (
         "K8sLabels",
         "FindingProviderFields.Severity.Label",
