@@ -1,5 +1,7 @@
 """The severity of well-known policies where nobody states one."""
 
+import tomllib
+from importlib.resources import files
 from typing import Any
 
 import msgspec
@@ -105,9 +107,6 @@ def test_the_risk_counts_when_several_report_it() -> None:
 
 def test_no_name_has_two_ranks() -> None:
     """In the file as it is."""
-    import tomllib  # noqa: PLC0415
-    from importlib.resources import files  # noqa: PLC0415
-
     document = tomllib.loads(files("policyhub.sources").joinpath("risk.toml").read_text("utf-8"))
     for table in (table for table in document.values() if isinstance(table, dict)):
         names = [name.lower() for level in ("HIGH", "MEDIUM", "LOW") for name in table[level]]
