@@ -155,6 +155,10 @@ class Sources(Model):
     """Engines whose results are ignored, by the name that they give themselves in a result's or report's `source`,
     in upper or lower case. The default leaves out what is an event log rather than a state (Falco, JsPolicy) and
     what would drown the rest by its numbers (Trivy Vulnerability)."""
+    event_logs: bool = False
+    """Report results that tell of an event, such as a started process, a dropped packet or a refused request (Tracee,
+    KubeArmor, Hubble and others, recognized by their properties too). Such a finding stays active until an analyst
+    resolves it, because nothing ends an event. Falco and JsPolicy depend on exclude alone."""
 
 
 class Namespaces(Model):

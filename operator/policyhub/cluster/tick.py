@@ -16,6 +16,8 @@ from policyhub.cluster.inventory import InventoryReader
 from policyhub.cluster.site import Site
 from policyhub.cluster.sources import Source, Sources
 from policyhub.gauges import Gauges, Seen
+from policyhub.sources.event_logs import logs_events
+from policyhub.sources.producers import times_stand_still
 from policyhub.sync.census import Census
 from policyhub.sync.feed import Feed
 from policyhub.sync.plan import Change
@@ -179,18 +181,28 @@ class Tick:
         """Set this cluster's gauges."""
         self.gauges.findings(self._ledger, in_sync=self._in_sync(), inventory=self._inventory.began_at)
         excluded = frozenset(name.strip().casefold() for name in self._site.spec.sources.exclude)
-        seen = [_seen(source, excluded) for source in self._sources.watched.values() if not source.forgettable]
+        events = self._site.spec.sources.event_logs
+        seen = [
+            _seen(source, excluded, events=events)
+            for source in self._sources.watched.values()
+            if not source.forgettable
+        ]
         self.gauges.sources(seen, unknown=self._sources.unknown)
 
 
-def _seen(source: Source, excluded: frozenset[str]) -> Seen:
-    """For the gauges; without the engines that are excluded: nobody misses what they have not said."""
+def _seen(source: Source, excluded: frozenset[str], *, events: bool = True) -> Seen:
+    """For the gauges; without the engines that are excluded, and without those whose times tell nothing."""
     fault, view = source.fault(), source.view
+
+    def counts(name: str) -> bool:
+        left_out = name.casefold() in excluded or (not events and logs_events(name))
+        return not left_out and not times_stand_still(name)
+
     return Seen(
         origin=source.resource.origin,
         trouble=fault.reason if fault else "",
         last_listed=view.listed_at,
-        newest_by={name: at for name, at in view.newest_by.items() if name.casefold() not in excluded},
+        newest_by={name: at for name, at in view.newest_by.items() if counts(name)},
         constraint_kind=source.resource.kind if source.constraints else "",
         unlisted=sum(view.unlisted.values()),
     )

@@ -6,6 +6,7 @@
 | validatingadmissionpolicy…  |                                                        |                             |
 | kubewarden…                 | every report anew at each run of its scanner (1 h)     | 3 h                         |
 | gatekeeper                  | every constraint's status at each audit (1 min)        | 30 min (`gatekeeper-audit`) |
+| Trivy …, CIS Kube Bench     | the time at which Trivy's report was made, for months  | never                       |
 | others                      | at least once a day; where they do not, --silent-after | 26 h                        |
 
 The same times as of the alerts in charts/policyhub/alerts.
@@ -26,6 +27,7 @@ from policyhub.render.listing import listing
 from policyhub.render.piece import Broken, Piece
 from policyhub.sources import reader
 from policyhub.sources.constraints import SOURCE
+from policyhub.sources.producers import times_stand_still
 from policyhub.sources.text import line
 from policyhub.sources.violation import Malformed, Reading
 from policyhub.sync.view import PLAUSIBLE_AHEAD_SECONDS
@@ -56,7 +58,7 @@ class Seen:
     """What all source objects of a cluster came to."""
 
     newest: dict[tuple[str, str], int] = field(default_factory=dict)
-    """(Engine, API group) → the newest time (Unix s) that it gave any result."""
+    """(Engine, API group) → the newest time (Unix s) that it gave any result, where times tell that it is at work."""
     superseded: Superseded = field(default_factory=Superseded)
     """Reports that engines left behind in one API, as the operator judges."""
     objects: int = 0
@@ -73,7 +75,8 @@ class Seen:
         self.objects += 1
         for engine, at in reading.newest_by:
             which = engine, reading.key.group
-            self.newest[which] = max(at, self.newest.get(which, 0))
+            if not times_stand_still(engine):
+                self.newest[which] = max(at, self.newest.get(which, 0))
             self.superseded.note(reading.key.group, engine, reading.key.namespace, at)
         if reading.key.group != GATEKEEPER:
             return

@@ -32,6 +32,7 @@ from policyhub.findings.remedy import remediation, source_url, vulnerabilities
 from policyhub.findings.sentence import filled
 from policyhub.findings.taxonomy import KUBE_BENCH, compliance, finding_type
 from policyhub.sources.policy import DESCRIPTION, TITLE
+from policyhub.sources.target import meant
 from policyhub.sources.violation import Severity, Violation
 
 RENDERER = 4
@@ -178,11 +179,14 @@ def _resources(violation: Violation, cluster: Cluster) -> list[dict[str, Any]]:
 def _object(violation: Violation, cluster: Cluster) -> dict[str, Any]:
     subject = violation.subject
     path = (cluster.id, subject.group or "core", subject.kind or "-", subject.namespace or "-", subject.name or "-")
+    shown = meant(subject)
+    as_said = shown is subject or not subject.kind  # else it is that of what stands for the object
+    api_version = violation.api_version or shown.group if as_said else shown.group
     details = {
-        "Kind": subject.kind,
-        "ApiVersion": violation.api_version or subject.group,
-        "Namespace": subject.namespace,
-        "Name": subject.name,
+        "Kind": shown.kind,
+        "ApiVersion": api_version,
+        "Namespace": shown.namespace,
+        "Name": shown.name,
         "Cluster": cluster.name,
         "ClusterId": cluster.id,
     }
@@ -227,7 +231,7 @@ def _product_fields(
         f"{PRODUCT}/source": violation.source,
         f"{PRODUCT}/policy": violation.policy,
         f"{PRODUCT}/rule": violation.rule,
-        f"{PRODUCT}/namespace": violation.subject.namespace,
+        f"{PRODUCT}/namespace": violation.subject.namespace or meant(violation.subject).namespace,
         f"{PRODUCT}/discriminator": violation.discriminator,
         f"{PRODUCT}/category": violation.category,
         f"{PRODUCT}/result": violation.result,

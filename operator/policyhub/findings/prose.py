@@ -16,11 +16,12 @@ import re
 from functools import lru_cache
 
 from policyhub.findings.limits import ELLIPSIS, clean, cut, fit, length
-from policyhub.findings.sentence import behind, filled, of_policy, sentence, what
+from policyhub.findings.sentence import behind, filled, index, of_policy, sentence, what
 from policyhub.findings.taxonomy import KUBE_BENCH, VULNERABILITY
 from policyhub.sources.policy import DESCRIPTION as POLICY_DESCRIPTION
 from policyhub.sources.risk import is_manual
 from policyhub.sources.speaker import ITSELF
+from policyhub.sources.target import meant
 from policyhub.sources.violation import Result, Violation
 
 TITLE, DESCRIPTION = 256, 1024
@@ -121,7 +122,8 @@ def _lead(violation: Violation, cluster: str) -> str:
         fixed = properties.get("fixedVersion", "").strip()
         return f"{where} has {package}{f', fixed in {fixed}' if fixed else ''} ({by})"
     if violation.source in KUBE_BENCH:
-        check = " ".join(filled("check", violation.discriminator)) if violation.discriminator else what(violation)
+        number = index(violation)
+        check = f"check {number}" if number else what(violation)
         verb = "has to be looked at by hand for" if is_manual(violation) else _VERBS[violation.result]
         return f"{where} {verb} {check} ({by})"
     called = what(violation)
@@ -199,6 +201,6 @@ def _title_where(violation: Violation, cluster: str) -> tuple[str, str]:
 
 
 def _object(violation: Violation, kind: str) -> str:
-    subject = violation.subject
+    subject = meant(violation.subject)
     name = "/".join(filled(subject.namespace, subject.name))
     return " ".join(filled(kind or subject.kind, name)) or "an unnamed object"

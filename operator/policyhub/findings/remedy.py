@@ -30,6 +30,8 @@ from typing import Any
 from policyhub.findings.limits import clean, cut, fit, length
 from policyhub.findings.prose import found_in, object_named
 from policyhub.findings.taxonomy import POD_SECURITY, VULNERABILITY
+from policyhub.sources.check import number
+from policyhub.sources.event_logs import logs_events
 from policyhub.sources.filter import namespace_of
 from policyhub.sources.origins import object_of
 from policyhub.sources.policy import tail
@@ -37,7 +39,9 @@ from policyhub.sources.risk import is_manual
 from policyhub.sources.violation import Violation
 
 POD_SECURITY_URL = "https://kubernetes.io/docs/concepts/security/pod-security-standards/"
-CHECK_URL = "https://avd.aquasec.com/misconfig/ksv{number:03}"
+CHECK_URL = "https://avd.aquasec.com/misconfig/{check}"
+_NEW, _NEWEST = 100, 1000
+"""Numbers from which on `KSV-0109` and `AVD-KSV-01010` are part of their links."""
 
 _TEXT = 512
 _LEAST = 120
@@ -97,7 +101,7 @@ def _behind(source: str, policy: str, rule: str, *, namespace: str, cluster: str
     """Where the rule is written, how to accept the violation, and how it ends; the last two always."""
     exception = _EXCEPTIONS.get(source)
     accept = f"To accept it, {f'{exception}, or ' if exception else ''}set the workflow status SUPPRESSED with a note."
-    rest = f"{accept} {_AN_EVENT if source in _EVENTS else _ENDS_ITSELF}"
+    rest = f"{accept} {_AN_EVENT if _is_event(source) else _ENDS_ITSELF}"
     command = _command(source, policy, rule, namespace=namespace)
     where = f" in {cut(cluster, _OBJECT)}" if cluster else ""
     read = f"Read the rule{where} with `{command}`. " if command else ""
@@ -107,7 +111,7 @@ def _behind(source: str, policy: str, rule: str, *, namespace: str, cluster: str
 def _change(violation: Violation) -> str:
     """The field and the object, as far as the message names them."""
     of = cut(object_named(violation), _OBJECT)
-    if violation.source in _EVENTS:
+    if _is_event(violation.source):
         return f"Look into what happened on {of}."
     if violation.source == VULNERABILITY:
         return f"No version of {violation.discriminator or 'the package'} is known to mend it. Look at {of}."
@@ -133,6 +137,10 @@ def _mentioned(message: str) -> str:
     return ", ".join([*fields[:_MOST], *list(dict.fromkeys(parts))[:_MOST]])
 
 
+def _is_event(source: str) -> bool:
+    return source in _EVENTS or logs_events(source)
+
+
 def _command(source: str, policy: str, rule: str, *, namespace: str) -> str:
     """The command that shows the policy; nothing in it is more than a name. Empty where its object is not known."""
     found = object_of(source, policy, rule, namespace=namespace)
@@ -150,7 +158,7 @@ def source_url(violation: Violation) -> str:
 
 def vulnerabilities(violation: Violation) -> list[dict[str, Any]]:
     """What a scanner found in a package; empty for every other source."""
-    name = fit(violation.policy or violation.rule, _NAME)
+    name = fit(number(violation), _NAME)
     if violation.source != VULNERABILITY or name is None:
         return []
     words = _words(violation)
@@ -198,11 +206,17 @@ def _first(words: dict[str, str], keys: tuple[str, ...]) -> str:
 
 def _known(violation: Violation, words: dict[str, str]) -> str:
     if violation.source.startswith("Trivy "):
-        check = _CHECK.fullmatch(violation.rule) or _CHECK.fullmatch(words.get("id", ""))
-        return CHECK_URL.format(number=int(check[1])) if check else ""
+        check = _CHECK.fullmatch(number(violation)) or _CHECK.fullmatch(words.get("id", ""))
+        return _page(check[0], int(check[1])) if check else ""
     if POD_SECURITY in violation.category or words.get("standard", "").lower() in ("baseline", "restricted"):
         return POD_SECURITY_URL
     return ""
+
+
+def _page(check: str, number: int) -> str:
+    """By the number alone, however it is written; the newest checks as Trivy itself links them."""
+    as_written = number >= _NEWEST if check.startswith("AVD-") else number >= _NEW and "-" in check
+    return CHECK_URL.format(check=check.lower() if as_written else f"ksv{number:03}")
 
 
 def _score(text: str) -> float | None:

@@ -3,6 +3,7 @@
 | source              | the exact name                    | behind it             | the sentence                       |
 |---------------------|-----------------------------------|-----------------------|------------------------------------|
 | Trivy Vulnerability | `CVE-… in <package>`              |                       | the same                           |
+| other Trivy …       | the check's title                 | `rule <number>`       | the same (sources/check.py)        |
 | Kube Bench          | the check's number and text       | its section, group    | the same                           |
 | Falco               | the rule; its policy only says    | the policy            | the same                           |
 |                     | whose event it was                |                       |                                    |
@@ -22,6 +23,7 @@ from functools import lru_cache
 
 from policyhub.findings.limits import fit
 from policyhub.findings.taxonomy import KUBE_BENCH, KUBESCAPE, VULNERABILITY
+from policyhub.sources import check
 from policyhub.sources.constraints import SOURCE as GATEKEEPER
 from policyhub.sources.policy import TITLE as POLICY_TITLE
 from policyhub.sources.violation import Violation
@@ -71,9 +73,11 @@ def what(violation: Violation) -> str:
     """By its exact name."""
     policy, rule, discriminator = violation.policy, violation.rule, violation.discriminator
     if violation.source == VULNERABILITY and discriminator:
-        policy = f"{policy or rule} in {discriminator}"
-    elif violation.source in KUBE_BENCH and discriminator:
-        policy = f"{discriminator} {_check(violation.message) or policy}"
+        policy = f"{check.number(violation)} in {discriminator}"
+    elif violation.source in KUBE_BENCH and (number := index(violation)):
+        policy = f"{number} {_check(violation.message) or policy}"
+    elif violation.source.startswith("Trivy "):
+        policy = check.title(violation)
     elif violation.source == "Falco":
         policy = rule or policy
     elif violation.source == KUBESCAPE:
@@ -90,8 +94,12 @@ def behind(violation: Violation) -> list[str]:
         return filled(policy) if rule else []
     if violation.source == KUBESCAPE:
         return []
-    if violation.source in KUBE_BENCH and violation.discriminator:
-        return filled(policy, rule if rule != policy else "")
+    if violation.source in KUBE_BENCH and index(violation):
+        group = rule if violation.discriminator and rule != policy else ""  # else it is the check's text
+        return filled(policy, group)
+    if violation.source.startswith("Trivy ") and policy and rule and rule != policy:
+        number = check.number(violation)
+        return [] if violation.source == VULNERABILITY and number == rule else [f"rule {number}"]
     return [f"rule {rule}"] if rule and policy and rule != policy else []
 
 
@@ -108,6 +116,11 @@ def in_words(name: str) -> str:
     else:
         return name
     return words[0][:1].upper() + " ".join(words)[1:]
+
+
+def index(violation: Violation) -> str:
+    """The number of a benchmark's check."""
+    return violation.discriminator or of_policy(violation, "index")
 
 
 def _plain(rule: str) -> str:

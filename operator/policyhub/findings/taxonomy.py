@@ -20,11 +20,12 @@ import re
 from typing import Any
 
 from policyhub.findings.limits import fit
+from policyhub.sources.check import number
 from policyhub.sources.policy import tail
 from policyhub.sources.risk import is_manual
 from policyhub.sources.violation import Result, Violation
 
-KUBE_BENCH = frozenset({"Kube Bench", "kube-cis"})
+KUBE_BENCH = frozenset({"Kube Bench", "kube-cis", "CIS Kube Bench", "CIS Vulnerability"})
 COMPLIANCE = "Trivy Compliance"
 KUBESCAPE = "kubescape"
 VULNERABILITY = "Trivy Vulnerability"
@@ -40,6 +41,8 @@ TYPES: dict[str, str] = {
     VULNERABILITY: f"{CHECKS}/Vulnerabilities/CVE",
     "Kube Bench": f"{CHECKS}/Industry and Regulatory Standards/{BENCHMARK}",
     "kube-cis": f"{CHECKS}/Industry and Regulatory Standards/{BENCHMARK}",
+    "CIS Kube Bench": f"{CHECKS}/Industry and Regulatory Standards/{BENCHMARK}",
+    "CIS Vulnerability": f"{CHECKS}/Industry and Regulatory Standards/{BENCHMARK}",
     COMPLIANCE: f"{CHECKS}/Industry and Regulatory Standards/Trivy Compliance",
     "Trivy ExposedSecrets": "Sensitive Data Identifications/Security/Trivy ExposedSecrets",
     "Falco": "Unusual Behaviors/Container/Falco",
@@ -129,8 +132,10 @@ def _control(violation: Violation) -> str:
         return dict(violation.properties).get("index") or violation.policy or violation.rule
     if source == COMPLIANCE:
         return dict(violation.properties).get("id") or violation.policy or violation.rule
-    if source == "Falco" or (source.startswith("Trivy ") and source != VULNERABILITY):
-        return violation.rule or violation.policy  # their policy is a title, or where an event came from
+    if source == VULNERABILITY or source.startswith("Trivy "):
+        return number(violation)
+    if source == "Falco":
+        return violation.rule or violation.policy  # its policy is where an event came from
     return violation.policy or violation.rule
 
 

@@ -29,8 +29,10 @@ from policyhub.clocks import UNDATED, WallMs
 from policyhub.hub.batch import Finding
 from policyhub.hub.client import Filters, Page
 from policyhub.hub.errors import HubError, Throttled, Unavailable, Withheld
+from policyhub.sources.kinds import known_group
 from policyhub.sources.recent import share
 from policyhub.sources.speaker import ITSELF, ITSELF_VERSION
+from policyhub.sources.target import written
 from policyhub.sources.text import LIMIT, capped
 from policyhub.sources.violation import Place
 
@@ -209,10 +211,15 @@ def _place(resources: object) -> Place | None:
         cluster, kind, namespace, name = (_text(told.get(key)) for key in ("ClusterId", "Kind", "Namespace", "Name"))
         before, after = f"kubernetes/{cluster}/", f"/{kind or '-'}/{namespace or '-'}/{name or '-'}"
         ident = _text(_mapping(resource).get("Id"))
+        api_version = _text(told.get("ApiVersion"))
+        for of in written(kind, namespace, name) if cluster else ():  # shown as what its engine means
+            if ident == before + "/".join((of.group or "core", of.kind or "-", of.namespace or "-", of.name)):
+                version = "" if api_version == known_group("", kind) else api_version.rpartition("/")[2]
+                known = (of.group, _word(version), of.kind, _word(of.namespace), _word(of.name))
+                return known if _VERSION.fullmatch(version) else None
         if not (cluster and ident.startswith(before) and ident.endswith(after)):
             continue
         group = ident[len(before) : -len(after)]
-        api_version = _text(told.get("ApiVersion"))
         version = "" if api_version == group else api_version.rpartition("/")[2]
         if _GROUP.fullmatch(group) and _VERSION.fullmatch(version):
             return "" if group == "core" else _word(group), _word(version), _word(kind), _word(namespace), _word(name)

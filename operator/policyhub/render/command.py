@@ -97,6 +97,14 @@ def render(  # typer turns each into a flag: the length is that of the list of f
             rich_help_panel=_WANTED,
         ),
     ] = None,
+    event_logs: Annotated[
+        bool | None,
+        typer.Option(
+            "--event-logs/--no-event-logs",
+            help="Results that tell of an event count as well (by default they do not).",
+            rich_help_panel=_WANTED,
+        ),
+    ] = None,
     namespace: Annotated[
         list[str] | None,
         typer.Option(
@@ -140,6 +148,7 @@ def render(  # typer turns each into a flag: the length is that of the list of f
                 "result": [word.value for word in result] if result else None,
                 "roll_up": roll_up,
                 "exclude_source": exclude_source or None,
+                "event_logs": event_logs,
                 "namespace": namespace or None,
                 "exclude_namespace": exclude_namespace or None,
             },

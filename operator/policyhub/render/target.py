@@ -41,6 +41,7 @@ _FLAGS = {
     "region": ("spec", "securityHub", "region"),
     "minimum_severity": ("spec", "minimumSeverity"),
     "exclude_source": ("spec", "sources", "exclude"),
+    "event_logs": ("spec", "sources", "eventLogs"),
     "namespace": ("spec", "namespaces", "include"),
     "exclude_namespace": ("spec", "namespaces", "exclude"),
     "result": ("spec", "results"),

@@ -184,6 +184,7 @@ def _itself(constraint: _Constraint, problems: list[str]) -> Subject:
 
 def _violation(itself: Subject, spec: _Spec, entry: _Listed, *, policy: Policy, problems: list[str]) -> Violation:
     group, version = known_group(entry.group or "", entry.kind), entry.version or ""
+    written = entry.group or group
     is_namespace = entry.kind == "Namespace" and not group
     namespace = "" if is_namespace else entry.namespace or ""
     actions = _actions(spec, entry)
@@ -192,7 +193,7 @@ def _violation(itself: Subject, spec: _Spec, entry: _Listed, *, policy: Policy, 
         subject = Subject(share(group), share(entry.kind), share(namespace), entry.name)
     else:
         problems.append(INVALID_OBJECT)
-        group = version = ""
+        written = version = ""
     properties = tuple(sorted((("enforcementAction", ", ".join(actions)), *policy.properties)))
     return Violation(
         source=SOURCE,
@@ -205,7 +206,7 @@ def _violation(itself: Subject, spec: _Spec, entry: _Listed, *, policy: Policy, 
         category=policy.category,
         message=clean((entry.message or "").strip()[:MESSAGE_LIMIT]),
         properties=bounded(properties),
-        api_version=_word(f"{group}/{version}" if group and version else version),
+        api_version=_word(f"{written}/{version}" if written and version else version),
         enforcement=share(", ".join(actions)) if _is_stated(spec, entry) else "",
     )
 

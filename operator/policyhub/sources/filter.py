@@ -3,6 +3,8 @@
 | part                    | applies to                                                                               |
 |-------------------------|------------------------------------------------------------------------------------------|
 | exclude_sources         | the source's name, without regard to case                                                |
+| event_logs              | whether results that tell of events pass (event_logs.py); those that the default of      |
+|                         | `spec.sources.exclude` names are left out by it alone                                    |
 | include, exclude        | globs (`team-*`) over the namespace of a namespaced subject, and over the name of a      |
 |   namespaces            | Namespace; other cluster-scoped subjects are in no namespace and always pass             |
 | results                 | `fail`, `warn`, `error`                                                                  |
@@ -16,8 +18,10 @@ from fnmatch import fnmatchcase
 import msgspec
 
 from policyhub.api.monitoredcluster import MinimumSeverity, Spec
+from policyhub.sources.event_logs import tells_of_events
 from policyhub.sources.risk import rated
 from policyhub.sources.severity import DEFAULT_SEVERITY
+from policyhub.sources.target import meant
 from policyhub.sources.verdict import SEVERITY_RANK
 from policyhub.sources.violation import Result, Severity, Subject, Violation
 
@@ -32,6 +36,7 @@ SEVERITIES: dict[MinimumSeverity, Severity] = {
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
     exclude_sources: tuple[str, ...] = ()
+    event_logs: bool = True
     include_namespaces: tuple[str, ...] = ("*",)
     exclude_namespaces: tuple[str, ...] = ()
     results: frozenset[Result] = frozenset({"fail", "warn", "error"})
@@ -52,6 +57,8 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
             return False
         if self.exclude_sources and self._excludes(violation.source):
             return False
+        if not self.event_logs and tells_of_events(violation):
+            return False
         namespace = namespace_of(violation.subject)
         if not namespace:
             return True
@@ -66,6 +73,8 @@ def namespace_of(subject: Subject) -> str:
     """The namespace that an object belongs to; that of a Namespace is itself. Empty: none."""
     if subject.namespace:
         return subject.namespace
+    if not subject.kind:  # named in one word (target.py)
+        return meant(subject).namespace
     return subject.name if subject.kind == "Namespace" and not subject.group else ""
 
 
@@ -77,6 +86,7 @@ def filter_of(spec: Spec) -> Filter:
     """What of the reports the MonitoredCluster asks for."""
     return Filter(
         exclude_sources=spec.sources.exclude,
+        event_logs=spec.sources.event_logs,
         include_namespaces=spec.namespaces.include,
         exclude_namespaces=spec.namespaces.exclude,
         results=frozenset(spec.results),

@@ -1,4 +1,4 @@
-"""Which API group a Kubernetes kind belongs to, where an engine leaves that out.
+"""Which API group a Kubernetes kind belongs to, where an engine leaves that out or names another that serves it too.
 
 Invariant: an object has one identity, however its engine spells the reference. Pure: no I/O, no clock.
 """
@@ -25,6 +25,22 @@ _GROUPS = {
     "ClusterRoleBinding": "rbac.authorization.k8s.io",
 }
 
+# An object that is served in two groups is one object. By group and kind as they are written: the group that counts.
+# An Event is stored once, for v1 and for events.k8s.io (kubernetes/kubernetes v1.34.4, pkg/registry/events/rest); the
+# group `extensions`, in which these kinds were served first, is gone since 1.22.
+_ALSO = {
+    ("events.k8s.io", "Event"): "",
+    ("extensions", "DaemonSet"): "apps",
+    ("extensions", "Deployment"): "apps",
+    ("extensions", "Ingress"): "networking.k8s.io",
+    ("extensions", "NetworkPolicy"): "networking.k8s.io",
+    ("extensions", "PodSecurityPolicy"): "policy",
+    ("extensions", "ReplicaSet"): "apps",
+}
+
+SERVED_TWICE = frozenset({("", "Event")})
+"""(group, kind) of what API servers of today serve in two groups."""
+
 # The Trivy adapter writes its own apiVersion on the workload where it has no owner reference to copy.
 _BORROWED = "aquasecurity.github.io"
 
@@ -46,4 +62,4 @@ def group_of(api_version: str, kind: str) -> str:
 def known_group(group: str, kind: str) -> str:
     if not group or group == _BORROWED:
         return _GROUPS.get(kind, group)
-    return group
+    return _ALSO.get((group, kind), group)

@@ -26,7 +26,7 @@ from policyhub.sources.violation import Severity, Violation
 
 _MANUAL: Final = "(Manual)"
 """How the CIS benchmarks mark what a person has to look at; kube-bench reports it as a warning."""
-_BENCHMARKS: Final = frozenset({"Kube Bench", "kube-cis", "CIS Kube Bench"})
+_BENCHMARKS: Final = frozenset({"Kube Bench", "kube-cis", "CIS Kube Bench", "CIS Vulnerability"})
 _CONTROLS: Final = "controls"
 _ENGINES: Final = ("-cel", "-vpol", "-validating-admission-policy")
 """What Kyverno's library adds to names of the same policy, written for another engine."""

@@ -19,7 +19,7 @@ Pure: no I/O, no clock.
 
 from collections.abc import Iterable
 
-from policyhub.sources import grammar, wire
+from policyhub.sources import canonical, grammar, wire
 from policyhub.sources.kinds import Reference
 from policyhub.sources.objects import is_object, type_known, typed
 from policyhub.sources.problems import (
@@ -31,12 +31,13 @@ from policyhub.sources.problems import (
     described,
     part,
 )
+from policyhub.sources.producers import PRODUCERS, UNKNOWN, Producer
 from policyhub.sources.recent import known, share
 from policyhub.sources.severity import severity_of
 from policyhub.sources.spoken import Named, Said, Spoken, by_default, by_object
 from policyhub.sources.text import LIMIT, NAME, capped, clean, distinct
 from policyhub.sources.verdict import MESSAGE_LIMIT, PROPERTIES, bounded
-from policyhub.sources.violation import Identity, Subject, Violation
+from policyhub.sources.violation import Identity, Severity, Subject, Violation
 
 # Where no result and no report names its source, the label of the engine does.
 _ENGINE_LABELS = ("app.kubernetes.io/managed-by", "wgpolicyk8s.io/engine", "policy.kubernetes.io/engine")
@@ -46,12 +47,18 @@ _COMPLIANCE = "Trivy Compliance"
 _BENCHMARK = "ClusterComplianceReport"
 """The kind of the owner that a report of Trivy Compliance has, named as the benchmark is."""
 _KUBE_BENCH = "Kube Bench"
+_NODES = "CIS Kube Bench"
+"""Of Trivy's adapter: the check's number and text are the rule, what to do the message."""
 _KUBE_BENCH_MARKS = frozenset({"index", "audit", "test_info"})
 
 # The properties that tell results of one policy, rule and object apart. Trivy's `resultID` is not among them although
 # it looks made for it: the adapter hashes the result and the owner's uid into it, so it changes with each rollout, and
 # a pass never has the id of the failure that it ends.
-DISCRIMINATORS = {"Trivy Vulnerability": "resource", _KUBE_BENCH: "index"}
+DISCRIMINATORS = {name: known_as.discriminator for name, known_as in PRODUCERS.items() if known_as.discriminator}
+
+_CATEGORIES = ("category", "categories", "policy.open-cluster-management.io/categories")
+"""Properties that hold the category where the result names none: wg-policy-prototypes at 25056e1f3eb5, policy-report/
+samples (sample-cis-k8s.yaml, sample-rhacm-policy.yaml)."""
 
 # Properties that change without anything having changed: how Kyverno came to look, which revision of a policy spoke.
 VOLATILE = frozenset({"process", "policy-resource-version", "policy-uid", "resultID"})
@@ -89,14 +96,26 @@ class Speaker:
             problems.append(NO_POLICY)
             return []
         source, policy, rule, discriminator = told
-        severity = severity_of(result.severity)
-        message = (result.message or "").strip()[:MESSAGE_LIMIT]
+        producer = PRODUCERS.get(source, UNKNOWN)
+        properties = result.properties or {}
+        if properties and (producer.numbered or not producer.touched.isdisjoint(properties)):
+            properties = canonical.properties(producer, properties)
+        severity = severity_of(result.severity) or _severity(producer, properties)
+        message = (result.message or "").strip()
+        if source == _NODES and (number := _check_number(rule)):
+            properties |= {"index": number} | ({"remediation": message} if message else {})
+            message = rule.partition(" ")[2]
+        for mark in producer.marks:
+            if mark in message:
+                message = canonical.worded(producer, message)
+                break
+        message = message[:MESSAGE_LIMIT]
         if message:  # most are their rule's
             message = known(message) or share(clean(message))
-        shown = _shown(result.properties, problems) if result.properties else ()
+        shown = _shown(properties, problems) if properties else ()
         if source == _COMPLIANCE and self._benchmark:
             shown = tuple(sorted((*shown, ("benchmark", capped(self._benchmark, LIMIT)))))
-        category = (result.category or "").strip()
+        category = (result.category or "").strip() or _category(properties)
         if category:
             category = known(category) or described(category, problems)
         return [
@@ -229,6 +248,22 @@ def _labelled(labels: dict[str, str] | None) -> str:
         return ""
     named = next((value for key in _ENGINE_LABELS if (value := labels.get(key, "").strip())), "")
     return _ENGINES.get(named, named)
+
+
+def _severity(producer: Producer, properties: dict[str, str]) -> Severity | None:
+    """By a property that the producer has for it, where the result names none."""
+    said = next((text for key in producer.severity if (text := properties.get(key, "").strip())), "")
+    return severity_of(producer.ranks.get(said, said))
+
+
+def _category(properties: dict[str, str]) -> str:
+    return next((text for key in _CATEGORIES if (text := properties.get(key, "").strip())), "") if properties else ""
+
+
+def _check_number(rule: str) -> str:
+    """`4.1.1` of `4.1.1 Ensure …`; empty where the rule begins with none."""
+    number, blank, _ = rule.partition(" ")
+    return number if blank and number.replace(".", "").isdecimal() else ""
 
 
 def _shown(properties: dict[str, str], problems: list[str]) -> tuple[tuple[str, str], ...]:

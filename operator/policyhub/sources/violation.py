@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from policyhub.sources.kinds import SERVED_TWICE
 from policyhub.sources.recent import share
 from policyhub.sources.text import NAME, distinct
 
@@ -154,8 +155,11 @@ def below(place: Place, boundary: Place) -> bool:
     """True where a truncated list that ends at `boundary` would have named an object of `place`.
 
     A kind can move to another version of its group (autoscaling/v1 to v2): an object last seen in the old one may now
-    be listed, or left out, under the new one. So within the boundary's group only its own version can be compared.
+    be listed, or left out, under the new one. So within the boundary's group only its own version can be compared. An
+    object that is served in two groups may be left out under either.
     """
+    if (place[0], place[2]) in SERVED_TWICE:
+        return False
     same_group = place[0] == boundary[0]
     return place < boundary and (not same_group or place[1] == boundary[1])
 

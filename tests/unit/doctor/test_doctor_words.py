@@ -22,6 +22,7 @@ from policyhub.kube.discovery import Discovery
 from policyhub.kube.resource import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS, Resource
 from policyhub.metrics import Metrics
 from policyhub.settings import Settings
+from policyhub.sources.violation import Reading, SourceKey
 
 NOW = 1_800_000_000.0
 HOUR = 3600
@@ -198,6 +199,16 @@ def states(seen: engines.Seen, **silent_after: float) -> dict[str, list[str]]:
     for verdict in engines.judge("alpha", seen, now=NOW, silent_after={**engines.SILENT_AFTER, **silent_after}):
         found.setdefault(verdict.check, []).append(verdict.state)
     return found
+
+
+def test_a_time_that_stands_still_makes_no_engine_silent() -> None:
+    """Trivy's adapter gives results the time at which Trivy's report was made, which may be months ago."""
+    seen = engines.Seen()
+    old = int(NOW) - 2_000 * int(HOUR)
+    times = (("Trivy Compliance", old), ("Trivy ConfigAudit", old), ("house rules", int(NOW)))
+    key = SourceKey(POLICY_REPORTS, "clusterpolicyreports", "", "r")
+    seen.take(Reading(key=key, violations=(), created=None, complete=True, newest_by=times))
+    assert states(seen)["engines"] == ["fine"]
 
 
 def test_an_engine_speaks_in_either_api() -> None:

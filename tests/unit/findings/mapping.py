@@ -18,7 +18,7 @@ from policyhub.findings import asff, taxonomy
 from policyhub.findings.asff import Cluster, render
 from policyhub.findings.digest import digest
 from policyhub.findings.identity import finding_id
-from policyhub.sources import policy, problems, reader, severity, speaker, wire
+from policyhub.sources import policy, problems, producers, reader, severity, speaker, wire
 from policyhub.sources.risk import VERSION, rated
 from policyhub.sources.violation import Reading, Result, Severity
 
@@ -57,7 +57,7 @@ EXAMPLES = (
     ("Trivy Vulnerability (excluded by default)", "trivy", "CVE-2099-0001"),
     ("Trivy Compliance", "trivy", "AVD-KSV-0012"),
     ("kube-bench", "kube-bench", "4.2.1"),
-    ("Red Hat Advanced Cluster Management", "compliance", "certificates-are-fresh"),
+    ("Red Hat Advanced Cluster Management", "compliance", "open-cluster-management.certificates-are-fresh"),
     ("Falco (excluded by default)", "event-logs", "Shell in a container"),
 )
 
@@ -153,6 +153,31 @@ def _problems() -> list[tuple[str, str]]:
     ]
 
 
+_WORDINGS = {
+    "pod-security": "reasons and fields of pod security sorted",
+    "go-errors": "without the time of the call and its local port",
+    "sets": "sets sorted",
+    "processes": "without process ids and lines of `ps`",
+    "times": "without times and counts",
+}
+
+
+def _producers() -> Iterator[tuple[str, str]]:
+    for source, producer in producers.PRODUCERS.items():
+        told = [f"`{key}` sorted" for key in sorted(producer.sets)]
+        told += [f"`N{producer.numbered}` sorted"] if producer.numbered else []
+        for key, document in producer.documents.items():
+            without = ", ".join(f"`{member}`" for member in sorted(document.left_out))
+            told.append(f"`{key}` as JSON{f' without {without}' if without else ''}")
+        told += [f"without `{key}`" for key in sorted(producer.left_out)]
+        told += [f"`{key}` of {value} is none" for key, value in producer.unset.items()]
+        if producer.wording:
+            texts = ", ".join(["message", *(f"`{key}`" for key in sorted(producer.worded))])
+            told.append(f"{texts}: {', '.join(_WORDINGS[wording] for wording in producer.wording)}")
+        if told:
+            yield f"`{source}`", "; ".join(told)
+
+
 def _severities() -> list[tuple[str, str]]:
     words: dict[Severity, list[str]] = {label: [] for label in get_args(Severity)}
     for word, label in severity._WORDS.items():
@@ -230,6 +255,7 @@ def blocks() -> dict[str, str]:
             ("source", "property"), [(f"`{source}`", f"`{key}`") for source, key in speaker.DISCRIMINATORS.items()]
         ),
         "risk": _risks(),
+        "producers": table(("source", "read without, or in alphabetical order"), list(_producers())),
         "severity-keys": ", ".join(f"`{key}`" for key in policy.SEVERITY_KEYS),
         "volatile": ", ".join(f"`{key}`" for key in sorted(speaker.VOLATILE)),
         "problems": table(("reason", "meaning"), _problems()),

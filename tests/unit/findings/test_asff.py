@@ -215,7 +215,8 @@ def test_a_blank_message_leaves_the_context() -> None:
     [
         (Subject("", "Pod", "shop", "cart"), "core/Pod/shop/cart", "Pod shop/cart"),
         (Subject("", "Node", "", "n"), "core/Node/-/n", "Node n"),
-        (Subject("", "", "", "kube-system/pod-x"), "core/-/-/kube-system/pod-x", "kube-system/pod-x"),
+        (Subject("", "", "", "kube-system/pod-x"), "core/-/-/kube-system/pod-x", "Pod kube-system/x"),
+        (Subject("", "", "shop", "kube-system/pod-x"), "core/-/shop/kube-system/pod-x", "shop/kube-system/pod-x"),
         (Subject("", "", "", ""), "core/-/-/-", "an unnamed object"),
     ],
 )
@@ -225,6 +226,20 @@ def test_objects(subject: Subject, path: str, where: str, objections: Objections
     assert finding["Resources"][0]["Id"] == f"kubernetes/{ARN}/{path}"
     assert f": {where} (prod-eu)" in finding["Title"]
     assert objections(finding) == []
+
+
+def test_an_object_named_in_one_word_is_shown_as_what_it_is() -> None:
+    """Trivy Compliance names no kind and no namespace; insights and filters need them (sources/target.py)."""
+    finding = rendered(
+        msgspec.structs.replace(VIOLATION, subject=Subject("", "", "", "shop/daemonset-x"), api_version="")
+    )
+    assert finding["Resources"][0]["Details"]["Other"].items() >= {
+        ("Kind", "DaemonSet"),
+        ("ApiVersion", "apps"),
+        ("Namespace", "shop"),
+        ("Name", "x"),
+    }
+    assert finding["ProductFields"]["policyhub/namespace"] == "shop"
 
 
 def test_a_cluster_without_an_arn(objections: Objections) -> None:

@@ -95,8 +95,8 @@ NODE = Subject("wgpolicyk8s.io", "ClusterPolicyReport", "", "kube-bench")
         ),
         (
             {"subject": Subject("", "", "", "kube-system/pod-x"), "policy": "", "rule": "Runs as root"},
-            "Runs as root: kube-system/pod-x (prod)",
-            "kube-system/pod-x in prod: Runs as root (kyverno). Probes are required.",
+            "Runs as root: Pod kube-system/x (prod)",
+            "Pod kube-system/x in prod: Runs as root (kyverno). Probes are required.",
         ),
         (
             {

@@ -42,6 +42,15 @@ CHANGE = "Change Deployment shop/cart so that it meets the rule. "
             "https://avd.aquasec.com/misconfig/ksv117",
         ),
         ({"source": "Trivy RbacAssessment", "rule": "custom"}, (), CHANGE, None),
+        *(
+            ({"source": "Trivy ConfigAudit", "rule": rule}, (), CHANGE, f"https://avd.aquasec.com/misconfig/{page}")
+            for rule, page in (
+                ("KSV-0012", "ksv012"),
+                ("KSV-0109", "ksv-0109"),
+                ("KSV117", "ksv117"),
+                ("AVD-KSV-01010", "avd-ksv-01010"),
+            )
+        ),
         (
             {"source": "Trivy Vulnerability", "discriminator": "apt"},
             (("fixedVersion", "2"), ("installedVersion", "1"), ("primaryLink", "https://avd.example/c")),

@@ -97,6 +97,36 @@ def test_a_listed_violation() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("kind", "groups", "counts"),
+    [
+        ("Event", ["v1", "events.k8s.io/v1"], ""),
+        ("Ingress", ["extensions/v1beta1", "networking.k8s.io/v1"], "networking.k8s.io"),
+        ("Deployment", ["apps/v1", "extensions/v1beta1"], "apps"),
+    ],
+)
+def test_an_object_of_two_groups_is_one(kind: str, groups: list[str], counts: str) -> None:
+    """An audit of all groups lists what is served in two of them twice (kubernetes/kubernetes v1.34.4,
+    pkg/registry/events/rest: Events of both are stored once). It is one violation, whichever comes first, and no list
+    that names it so is in an order that tells.
+    """
+    listed = [
+        entry(kind=kind, group=group, version=version)
+        for group, _, version in (written.rpartition("/") for written in groups)
+    ]
+    both = read(document(*listed))
+    assert only(both).subject == Subject(counts, kind, "shop", "cart")
+    assert read(document(*reversed(listed))).said == both.said
+    assert {only(read(document(one))).identity for one in listed} == {only(both).identity}
+
+
+def test_the_end_of_a_list_tells_nothing_of_an_object_of_two_groups() -> None:
+    """An Event may have been left out under its other name, which comes later in the order."""
+    boundary = ("apps", "v1", "Deployment", "shop", "cart")
+    assert below(("", "v1", "ConfigMap", "shop", "cart"), boundary)
+    assert not below(("", "v1", "Event", "shop", "cart"), boundary)
+
+
 def test_the_reader_is_chosen_by_the_group() -> None:
     """A constraint never proves that an object passes: it names only what fails."""
     raw = json.dumps(document(entry())).encode()

@@ -327,3 +327,13 @@ def test_when_a_source_was_listed_is_told_by_the_wall_clock() -> None:
     (told,) = build(made).sources
     assert told.last_listed == datetime.fromtimestamp((WALL + MONTH_MS) // 1000, UTC)
     assert seen(listed, frozenset()).last_listed == WALL + MONTH_MS
+
+
+def test_no_alert_waits_for_what_tells_nothing() -> None:
+    """PolicyhubEngineSilent goes by this gauge: not of excluded engines, nor of event logs unless asked for, nor of
+    those whose times stand still, as Trivy's adapter writes them (sources/producers.py).
+    """
+    listed = source("policyreports")
+    listed.view.newest_by.update({"kyverno": 1, "Falco": 1, "Tracee": 1, "Trivy Compliance": 1})
+    assert seen(listed, frozenset({"falco"}), events=False).newest_by == {"kyverno": 1}
+    assert seen(listed, frozenset(), events=True).newest_by == {"kyverno": 1, "Falco": 1, "Tracee": 1}

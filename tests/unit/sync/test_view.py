@@ -214,3 +214,26 @@ def test_a_listing_has_two_times() -> None:
     clock.ahead = 86_400_000
     list_all(view)
     assert (view.last_listed, view.listed_at) == (NOW, WALL + 86_400_000)
+
+
+def test_the_same_in_another_order_is_no_change() -> None:
+    """Kyverno's pod security (sources/canonical.py): nothing is looked at again, and nothing is sent."""
+    view, _, _ = made()
+
+    def scanned(*controls: str) -> bytes:
+        listed = msgspec.json.encode([{"ID": one} for one in controls]).decode()
+        reasons = "".join(f"(Forbidden reason: {one}, field error list: [])" for one in controls)
+        result = {
+            "source": "kyverno",
+            "policy": "p",
+            "result": "fail",
+            "message": f'It violates PodSecurity "restricted:latest": {reasons}',
+            "properties": {"controls": ",".join(controls), "controlsJSON": listed},
+        }
+        return msgspec.json.encode({"metadata": {"name": "r", "namespace": "shop"}, "results": [result]})
+
+    list_all(view, scanned("a", "b", "c"))
+    view.upsert(scanned("c", "a", "b"))
+    view.upsert(scanned("b", "c", "a"))
+    counted = [view._metrics.watch_events.labels("alpha", ORIGIN, kind)._value.get() for kind in ("semantic", "none")]
+    assert counted == [1, 2]

@@ -1,0 +1,180 @@
+"""One way to write what a producer writes in many: an equal violation reads equal at each scan.
+
+Only what the table in producers.py names is looked at, so the results of others cost nothing, and a text of theirs is
+never changed. What is left of a text is what its reader can act on.
+
+| wording      | of a text                                                        | becomes                            |
+|--------------|------------------------------------------------------------------|------------------------------------|
+| pod-security | Kyverno's `(Forbidden reason: …)` one after the other, each with | both in alphabetical order         |
+|              |   its list of fields                                             |                                    |
+| go-errors    | `current time 2026-… is after`, `10.0.0.1:41234->10.0.0.2:443`   | without the time, the first port   |
+| sets         | `{"B", "A"}`; `: b,a`                                            | in alphabetical order              |
+| times        | `2026-11-28T08:00:00.123Z`, `08:00:00.123456`, `7 times`         | `<time>`, `<n> times`              |
+| processes    | a line of `ps -ef` or `ps aux`; `pid=12`; `at 0x7f00`            | left out                           |
+
+JSON in a string is compared as JSON: its members in alphabetical order, without blanks. What cannot be read stays as it
+is. Pure: no I/O, no clock.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from policyhub.sources.producers import Document, Producer, Wording
+
+_LONGEST = 16_384
+"""Characters of a text that is looked at; a longer one stays as it is."""
+
+_GROUP = re.compile(r"\)\((?=Forbidden reason: |\{Allowed)")
+_FIRST = re.compile(r"\((?=Forbidden reason: |\{Allowed)")
+_FIELDS = ", field error list: ["
+_FIELD = re.compile(r", (?=(?:spec|metadata)[.\[])")
+_VALUES = re.compile(r"values found: \[([^\[\]]{1,4096})\]")
+
+_NOW = re.compile(r"current time \S{1,64} is ")
+_PORT = re.compile(r"(\d{1,3}(?:\.\d{1,3}){3}|\]):\d{1,5}(?=->)")
+
+_SET = re.compile(r'\{("[^"{}]{0,256}"(?:, "[^"{}]{0,256}"){1,256})\}')
+_LIST = re.compile(r"(?<=: )[^\s,]{1,256}(?:,[^\s,]{1,256}){1,256}")
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?")
+_CLOCK = re.compile(r"\b\d\d:\d\d:\d\d\.\d{1,9}\b")
+_COUNT = re.compile(r"\b\d{1,18}(?= times\b)")
+
+_START = r'(?:^|(?<=")|(?<=\\n))'
+_END = r'[^\n"\\]*(?:\n|\\n)?'
+_WORD, _GAP = r"[^\s\"\\]{1,64}", r"[ \t]{1,32}"
+_PROCESSES = tuple(
+    re.compile(_START + _GAP.join(columns) + _END, re.MULTILINE)
+    for columns in (
+        # UID PID PPID C STIME TTY TIME CMD
+        (_WORD, r"\d{1,10}", r"\d{1,10}", r"\d{1,3}", _WORD, _WORD, r"(?:\d{1,6}-)?\d\d:\d\d:\d\d", ""),
+        # USER PID %CPU %MEM VSZ RSS TTY STAT START TIME COMMAND
+        (_WORD, r"\d{1,10}", r"[\d.]{1,5}", r"[\d.]{1,5}", r"\d{1,12}", r"\d{1,12}", *[_WORD] * 3, r"\d{1,6}:\d\d", ""),
+    )
+)
+_PID = re.compile(r"\b((?:host_?)?p{1,2}id)[=: ]{1,2}\d{1,10}\b", re.IGNORECASE)
+_ADDRESS = re.compile(r" at 0x[0-9a-f]{4,16}\b")
+
+
+def worded(producer: Producer, text: str) -> str:
+    """A text without what its producer's `wording` says is no part of the violation."""
+    if len(text) > _LONGEST:
+        return text
+    for wording in producer.wording:
+        text = _WORDINGS[wording](text)
+    return text
+
+
+def properties(producer: Producer, written: dict[str, str]) -> dict[str, str]:
+    """The properties of a result, as they count; the same ones where nothing is to be done."""
+    if producer.numbered:
+        written = _numbered(written, producer.numbered)
+    if producer.touched.isdisjoint(written):
+        return written
+    made: dict[str, str] = {}
+    for key, value in written.items():
+        if key in producer.left_out or (key in producer.unset and value.strip() == producer.unset[key]):
+            continue
+        text = value
+        if key in producer.sets:
+            text = ",".join(sorted(part.strip() for part in value.split(",")))
+        if (document := producer.documents.get(key)) is not None:
+            text = _json(text, document)
+        if key in producer.worded:
+            text = worded(producer, text)
+        made[_called(producer, key, written)] = text
+    return made
+
+
+def _called(producer: Producer, key: str, written: dict[str, str]) -> str:
+    alias = producer.aliases.get(key, key)
+    return key if alias in written else alias
+
+
+def _numbered(written: dict[str, str], ending: str) -> dict[str, str]:
+    """`0. message`, `1. message` …: the keys as they are, their texts in alphabetical order."""
+    keys = [key for key in written if key.endswith(ending) and key[: -len(ending)].isdecimal()]
+    if len(keys) <= 1:
+        return written
+    keys.sort(key=lambda key: (len(key), key))
+    return {**written, **dict(zip(keys, sorted(written[key] for key in keys), strict=True))}
+
+
+def _pod_security(text: str) -> str:
+    first = _FIRST.search(text) if "PodSecurity" in text else None
+    if first is None or not text.endswith(")"):
+        return text
+    reasons = _GROUP.split(text[first.end() : -1])
+    return f"{text[: first.end()]}{')('.join(sorted(map(_reason, reasons)))})"
+
+
+def _reason(text: str) -> str:
+    reason, mark, listed = text.partition(_FIELDS)
+    if not mark or not listed.endswith("]"):
+        return text
+    listed = _VALUES.sub(lambda found: f"values found: [{' '.join(sorted(found[1].split()))}]", listed[:-1])
+    return f"{reason}{mark}{', '.join(sorted(_FIELD.split(listed)))}]"
+
+
+def _go_errors(text: str) -> str:
+    if "->" in text:
+        text = _PORT.sub(r"\1", text)
+    return _NOW.sub("current time is ", text) if "current time " in text else text
+
+
+def _sets(text: str) -> str:
+    if '{"' in text:
+        text = _SET.sub(lambda found: "{" + ", ".join(sorted(found[1].split(", "))) + "}", text)
+    return _LIST.sub(_sorted_list, text) if "," in text else text
+
+
+def _sorted_list(found: re.Match[str]) -> str:
+    listed = found[0]
+    kept = listed.removesuffix(".")
+    return ",".join(sorted(kept.split(","))) + listed[len(kept) :]
+
+
+def _processes(text: str) -> str:
+    for line in _PROCESSES:
+        text = line.sub("", text)
+    return _ADDRESS.sub("", _PID.sub(r"\1", text))
+
+
+def _times(text: str) -> str:
+    return _COUNT.sub("<n>", _CLOCK.sub("<time>", _TIME.sub("<time>", text)))
+
+
+_WORDINGS: dict[Wording, Callable[[str], str]] = {
+    "pod-security": _pod_security,
+    "go-errors": _go_errors,
+    "sets": _sets,
+    "processes": _processes,
+    "times": _times,
+}
+
+
+def _json(text: str, document: Document) -> str:
+    """Without what is left out; empty where nothing else is in it."""
+    if len(text) > _LONGEST:
+        return text
+    try:
+        kept = _kept(msgspec.json.decode(text), document, "")
+        return msgspec.json.encode(kept, order="sorted").decode() if kept or kept == 0 else ""
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError):
+        return text
+
+
+def _kept(value: Any, document: Document, member: str | None) -> Any:
+    if isinstance(value, dict):
+        return {key: _kept(inner, document, key) for key, inner in value.items() if key not in document.left_out}
+    if isinstance(value, list):
+        listed = [_kept(one, document, None) for one in value]
+        return sorted(listed, key=_encoded) if member in document.sets else listed
+    return value
+
+
+def _encoded(value: Any) -> bytes:
+    return msgspec.json.encode(value, order="sorted")

@@ -1,0 +1,83 @@
+"""What tells of an event is left out by default, however its producer is called."""
+
+import msgspec
+import pytest
+
+from policyhub.api.monitoredcluster import Sources
+from policyhub.sources.event_logs import logs_events, tells_of_events
+from policyhub.sources.filter import Filter
+from policyhub.sources.violation import Subject, Violation
+
+RESULT = Violation(
+    source="s",
+    policy="p",
+    rule="r",
+    subject=Subject("", "Pod", "shop", "web"),
+    discriminator="",
+    result="fail",
+    severity="HIGH",
+    category="",
+    message="m",
+)
+
+
+def said(source: str, *keys: str) -> Violation:
+    return msgspec.structs.replace(RESULT, source=source, properties=tuple((key, "1") for key in sorted(keys)))
+
+
+@pytest.mark.parametrize(
+    "violation",
+    [
+        # fjogeleit/tracee-polr-adapter at ba2670ee779c, pkg/kubernetes/mapper.go
+        pytest.param(said("Tracee"), id="Tracee"),
+        # kubernetes-sigs/wg-policy-prototypes at 25056e1f3eb5, policy-report/kubearmor-adapter/pkg/report/create.go
+        pytest.param(said("KubeArmor Policy Engine"), id="KubeArmor"),
+        # bakito/policy-report-publisher at aa48c9975bd1, internal/adapter/hubble/types.go
+        pytest.param(said("Blocked Egress", "created", "updated", "protocol"), id="flows of Cilium"),
+        pytest.param(said("cilium hubble"), id="in another case"),
+        pytest.param(said("Falco Sidekick"), id="a name that holds that of one"),
+        pytest.param(said("house rules", "created", "updated", "count"), id="how often it happened"),
+        pytest.param(said("house rules", "eventID", "process.name", "x"), id="a process and an event"),
+        pytest.param(said("house rules", "proc.cmdline", "evt.arg.path"), id="Falco's fields"),
+        pytest.param(said("house rules", "verb", "uri", "user"), id="an entry of an audit log"),
+        pytest.param(said("house gate", "operation", "userInfo"), id="a request that was refused"),
+        pytest.param(said("house gate", "operation", "user", "namespace"), id="who asked for what"),
+    ],
+)
+def test_an_event_is_recognized(violation: Violation) -> None:
+    """By its producer's name, else by two properties that no state has."""
+    assert tells_of_events(violation)
+    assert not Filter(event_logs=False).wants(violation)
+    assert Filter().wants(violation)
+
+
+@pytest.mark.parametrize(
+    "violation",
+    [
+        pytest.param(said("kyverno", "pid", "eventID"), id="an engine that reports states, whatever it adds"),
+        pytest.param(said("Kube Bench", "pid", "processName"), id="a benchmark"),
+        pytest.param(said("house rules"), id="no properties"),
+        pytest.param(said("house rules", "created", "updated"), id="a state that has changed"),
+        pytest.param(said("house rules", "count", "port", "protocol"), id="a port that is open"),
+        pytest.param(said("house rules", "verb", "resource", "user"), id="a right that somebody has"),
+        pytest.param(said("Falco", "evt.time", "proc.name"), id="Falco, which spec.sources.exclude leaves out"),
+        pytest.param(said("JsPolicy"), id="jsPolicy, as Falco"),
+    ],
+)
+def test_a_state_is_not(violation: Violation) -> None:
+    """A finding that is left out by mistake is one that nobody sees."""
+    assert not tells_of_events(violation)
+    assert Filter(event_logs=False).wants(violation)
+
+
+def test_a_source_may_be_known_by_its_name_alone() -> None:
+    """For whom no alert of a silent engine is due."""
+    assert [logs_events(name) for name in ("Tracee", "kubearmor", "Falco", "kyverno", "house rules")] == [
+        *(True, True, False, False, False)
+    ]
+
+
+def test_they_are_left_out_by_default() -> None:
+    """Whoever wants them says so."""
+    assert not Sources().event_logs
+    assert Sources.model_validate({"eventLogs": True}).event_logs

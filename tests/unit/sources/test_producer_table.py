@@ -1,0 +1,176 @@
+"""What producers call by names of their own is read by them; see the table in sources/producers.py."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from policyhub.findings.digest import digest
+from policyhub.findings.identity import finding_id
+from policyhub.sources import reader
+from policyhub.sources.filter import Filter
+from policyhub.sources.producers import times_stand_still
+from policyhub.sources.reports import passed
+from policyhub.sources.violation import Reading, Violation
+
+RECORDED = Path(__file__).parents[4] / "shared/data/reports"
+"""What producers wrote, and one thing that each of them showed to be wrong."""
+PLURALS = {"PolicyReport": "policyreports", "ClusterPolicyReport": "clusterpolicyreports", "HouseLabels": "houselabels"}
+
+
+def read(document: dict[str, Any]) -> Reading:
+    group = document.get("apiVersion", "wgpolicyk8s.io/v1alpha2").partition("/")[0]
+    resource = PLURALS[document.get("kind", "PolicyReport")]
+    return reader.read(group, resource, json.dumps(document).encode(), latest=1_800_000_000)
+
+
+def said(*results: dict[str, Any]) -> tuple[Violation, ...]:
+    made = [{"policy": "p", "result": "fail", "message": "m", **result} for result in results]
+    return read({"metadata": {"name": "r", "namespace": "shop"}, "results": made}).said
+
+
+@pytest.mark.parametrize(
+    ("source", "severity", "properties", "expected"),
+    [
+        # stolostron/insights-client at 9122035ace38, pkg/processor/reportprocessor.go: convertSevFromGovernance, and
+        # what Insights calls low, moderate, important and critical
+        ("insights", None, {"total_risk": "1"}, "LOW"),
+        ("insights", None, {"total_risk": "3"}, "HIGH"),
+        ("grc", None, {"total_risk": "4"}, "CRITICAL"),
+        ("grc", None, {"total_risk": "0"}, None),
+        ("grc", "low", {"total_risk": "4"}, "LOW"),
+        # kubernetes-sigs/wg-policy-prototypes at 25056e1f3eb5, policy-report/samples/sample-rhacm-policy.yaml
+        ("rhacm-configuration-policy", None, {"severity": "High"}, "HIGH"),
+        ("rhacm-configuration-policy", None, {"severity": "whatever"}, None),
+        ("ocm", None, {"policy.open-cluster-management.io/severity": "low"}, "LOW"),
+        ("house rules", "medium", {"severity": "high"}, "MEDIUM"),
+        ("house rules", None, {"total_risk": "4"}, None),
+    ],
+)
+def test_the_severity(source: str, severity: str | None, properties: dict[str, str], expected: str | None) -> None:
+    """The result's own first; then by the producer's property; of unknown producers by one that is called so."""
+    (violation,) = said({"source": source, "severity": severity, "properties": properties})
+    assert violation.severity == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "written", "read_as"),
+    [
+        ("insights", {"resolution": "Do.", "reason": "Since."}, {"remediation": "Do.", "description": "Since."}),
+        # statnett/image-scanner-operator at 78317bf0365e, internal/controller/stas/policy_report.go
+        ("image-scanner", {"primaryURL": "https://x.example"}, {"primaryLink": "https://x.example"}),
+        ("house rules", {"recommendation": "Do."}, {"remediation": "Do."}),
+        ("house rules", {"more_info": "https://x.example"}, {"link": "https://x.example"}),
+        ("Trivy", {"PrimaryURL": "https://x.example"}, {"primaryLink": "https://x.example"}),
+        ("house rules", {"remediation": "Do.", "resolution": "Done."}, {"remediation": "Do.", "resolution": "Done."}),
+        ("house rules", {"reason": "Since."}, {"reason": "Since."}),
+        ("kyverno", {"resolution": "x"}, {"resolution": "x"}),
+        ("Trivy Vulnerability", {"score": "0", "resource": "lib"}, {"resource": "lib"}),
+        ("Trivy Vulnerability", {"score": "0.1", "resource": "lib"}, {"score": "0.1", "resource": "lib"}),
+    ],
+)
+def test_the_names_of_properties(source: str, written: dict[str, str], read_as: dict[str, str]) -> None:
+    """What to do and where to read on have one name; a score that the scanner lacks is none."""
+    (violation,) = said({"source": source, "properties": written})
+    assert dict(violation.properties) == read_as
+
+
+@pytest.mark.parametrize("key", ["category", "categories", "policy.open-cluster-management.io/categories"])
+def test_the_category(key: str) -> None:
+    """Of a result that has none: policy-report/samples at 25056e1f3eb5 have it as a property."""
+    assert said({"source": "rhacm", "properties": {key: "CM-2 Baseline"}})[0].category == "CM-2 Baseline"
+    assert said({"source": "rhacm", "category": "c", "properties": {key: "CM-2 Baseline"}})[0].category == "c"
+
+
+@pytest.mark.parametrize("source", ["Kube Bench", "CIS Vulnerability"])
+def test_the_checks_of_a_group_are_told_apart(source: str) -> None:
+    """devopstales/trivy-operator at cf8f3c137728, kube-bench-scnner.py: policy and rule are those of a whole group."""
+    result = {"source": source, "policy": "Worker Node Security Configuration", "rule": "Kubelet"}
+    checks = [{**result, "properties": {"index": index}} for index in ("4.2.1", "4.2.2")]
+    assert len({violation.identity for violation in said(*checks)}) == 2
+    document = {
+        "metadata": {"name": "r"},
+        "results": [{**checks[0], "result": "pass"}, {**checks[1], "result": "fail"}],
+    }
+    assert len(passed("wgpolicyk8s.io", "clusterpolicyreports", json.dumps(document).encode())) == 1
+
+
+def test_a_check_of_trivys_kube_bench() -> None:
+    """fjogeleit/trivy-operator-polr-adapter at af2d82cf8e37, pkg/adapters/kubebench/mapper.go: the rule is the check's
+    number and text, the message what to do. The identity stays as it was.
+    """
+    result = {
+        "source": "CIS Kube Bench",
+        "policy": "4.1 Files",
+        "rule": "4.1.1 Ensure it (Automated)",
+        "message": "Do.",
+    }
+    (violation,) = said(result)
+    assert violation.message == "Ensure it (Automated)"
+    assert dict(violation.properties) == {"index": "4.1.1", "remediation": "Do."}
+    assert violation.identity[:3] == ("CIS Kube Bench", "4.1 Files", "4.1.1 Ensure it (Automated)")
+    (other,) = said({**result, "rule": "Ensure it"})
+    assert (other.message, other.properties) == ("Do.", ())
+
+
+def test_whose_times_stand_still() -> None:
+    """Trivy's adapter gives all results the creationTimestamp of Trivy's report (mapper.go of each of its adapters)."""
+    assert times_stand_still("Trivy Compliance")
+    assert times_stand_still("CIS Kube Bench")
+    assert not times_stand_still("kyverno")
+    assert not times_stand_still("house rules")
+
+
+# -- what was recorded ------------------------------------------------------------------------------------------------
+
+pytestmark_recorded = pytest.mark.skipif(not RECORDED.is_dir(), reason="the recordings are not at hand")
+
+
+def documents(name: str) -> list[dict[str, Any]]:
+    text = (RECORDED / name).read_text("utf-8")
+    return [json.loads(json.dumps(made, default=str)) for made in yaml.safe_load_all(text)]
+
+
+def essence(name: str) -> list[tuple[str, str]]:
+    found = [violation for document in documents(name) for violation in read(document).said]
+    return [(finding_id("prod", violation.identity), digest(violation)) for violation in found]
+
+
+@pytestmark_recorded
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("kyverno-podsecurity.json", "kyverno-podsecurity-next-scan.json"),
+        ("netchecks-times-in-properties.yaml", "netchecks-times-in-properties-next-run.yaml"),
+    ],
+)
+def test_the_recorded_next_scan_costs_nothing(one: str, other: str) -> None:
+    """Recorded from Kyverno 1.19.1, and as Netchecks writes."""
+    assert essence(one) == essence(other)
+    assert len(essence(one)) == 1
+
+
+@pytestmark_recorded
+def test_no_recorded_event_is_reported() -> None:
+    """Tracee, KubeArmor, Hubble."""
+    found = [violation for made in documents("event-logs-not-left-out.yaml") for violation in read(made).said]
+    assert found
+    assert not [violation for violation in found if Filter(event_logs=False).wants(violation)]
+
+
+@pytestmark_recorded
+def test_the_recorded_object_of_two_groups_is_one() -> None:
+    """Of four entries two are left."""
+    assert len(essence("gatekeeper-same-object-two-groups.yaml")) == 2
+
+
+@pytestmark_recorded
+def test_the_recorded_namespace_within_a_name_counts() -> None:
+    """Neither result is reported where its namespace is left out."""
+    found = [
+        violation for made in documents("trivy-compliance-namespace-in-name.yaml") for violation in read(made).said
+    ]
+    assert len(found) == 2
+    assert not [v for v in found if Filter(exclude_namespaces=("kube-system",)).wants(v)]
