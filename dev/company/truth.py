@@ -40,10 +40,11 @@ def _report(document: Document) -> set[Call]:
 
 def _constraint(document: Document) -> set[Call]:
     names = ("gatekeeper", document["kind"], document["metadata"]["name"])
-    return {
-        Call(*names, listed["kind"], listed.get("namespace", ""), listed["name"])
-        for listed in document["status"].get("violations", ())
-    }
+    listed = document["status"].get("violations", ())
+    found = {Call(*names, one["kind"], one.get("namespace", ""), one["name"]) for one in listed}
+    if document["status"]["totalViolations"] > len(listed):  # said of the constraint itself
+        found.add(Call(*names, document["kind"], "", document["metadata"]["name"]))
+    return found
 
 
 def told(finding: Document) -> Call:

@@ -117,6 +117,7 @@ def a_fix_is_archived(stage: Stage) -> None:
     unlisted = _truncate(stage)
     _remove(stage)
     still = stage.findings()[unlisted]["RecordState"]
+    _tell_of_the_list(stage)
     hidden = stage.operator.metric("policyhub_constraint_violations_unlisted")
     stage.expect("a violation that one truncated list lost stays active", holds=still == "ACTIVE")
     stage.screen.say(
@@ -166,6 +167,17 @@ def _truncate(stage: Stage) -> Call:
     )
     (call,) = lost
     return call
+
+
+def _tell_of_the_list(stage: Stage) -> None:
+    """One finding says that the list is not whole; that it counts one less is not worth another import."""
+    (document,) = [d for d in stage.documents.values() if d["kind"] == "K8sContainerLimits"]
+    name = document["metadata"]["name"]
+    told = next(finding for call, finding in stage.findings("ACTIVE").items() if call.name == name)
+    stage.screen.say(f"INFORMATIONAL  {told['Title']}")
+    stage.screen.say(f"    {told['Description'].partition('. The numbers')[0]}.")
+    once = [entry for entry in stage.hub.journal() if entry["kind"] == "import" and entry["id"] == told["Id"]]
+    stage.expect("a truncated list is told of once", holds=len(once) == 1)
 
 
 def _pod(call: Call) -> Document:

@@ -93,6 +93,8 @@ def constraint(document: Document) -> Statement:
         )
         for v in listed
     }
+    if status.get("totalViolations", 0) > len(listed):  # that is said of the constraint itself
+        said.add(Said("gatekeeper", kind, metadata["name"], "INFORMATIONAL", (kind, "", metadata["name"])))
     whole = "auditTimestamp" in status and status.get("totalViolations", 0) <= len(listed)
     return Statement(frozenset(said), None if whole else (kind, metadata["name"]))
 

@@ -244,6 +244,11 @@ def by(*policies: str) -> Callable[[Violation], bool]:
     return lambda violation: violation.policy in policies
 
 
+def of_lists(violation: Violation) -> bool:
+    """What is said of constraints that do not list all."""
+    return (violation.kind, violation.name) == (violation.policy, violation.rule)
+
+
 def within(namespace: str) -> Callable[[Violation], bool]:
     """What is about a namespace or anything in it."""
     return lambda v: v.namespace == namespace or (v.kind, v.name) == ("Namespace", namespace)
@@ -266,8 +271,9 @@ STEPS = (
     Step("kill Gatekeeper", kill(lambda s: s.gatekeeper, lambda s, t: s.scene.audited(t)), NOTHING),
     Step("kill the controllers for a while", kill_controllers, frozenset({"changed"}), named("ledger-api")),
     Step("start them again", start_controllers, LESS, named("ledger-api")),
-    Step("lower Gatekeeper's limit", limit(FEW), NOTHING),
-    Step("raise it again", limit(LIMIT), NOTHING),
+    Step("lower Gatekeeper's limit", limit(FEW), frozenset({"created"}), of_lists),
+    Step("kill the operator with lists cut", kill_operator, NOTHING),
+    Step("raise the limit again", limit(LIMIT), frozenset({"archived"}), of_lists),
     Step("stop Kyverno for a while", stop_kyverno, LESS, named("catalog", "checkout")),
     Step("start Kyverno again", start_kyverno, LESS, named("checkout")),
     Step("stop Gatekeeper for a while", stop_gatekeeper, LESS, named("grafana")),

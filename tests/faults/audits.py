@@ -55,11 +55,14 @@ class Audits:
         self._start(name, limit=self._rng.choice(LIMITS), steps=self._rng.choice((0, 10, 40)))
 
     def rest(self) -> None:
-        """One more audit of each that finds what there is; some lists stay shortened."""
-        for name, _ in RULES:
-            self._await(name)
-            self._start(name, limit=self._limits[name], steps=0)
-        self._scene.finish()
+        """Two more audits of each that find what there is: what is lacked counts from the second on. Some lists stay
+        shortened.
+        """
+        for _ in range(2):
+            for name, _ in RULES:
+                self._await(name)
+                self._start(name, limit=self._limits[name], steps=0)
+            self._scene.finish()
 
     def overtaken(self) -> None:
         """One more of each begins, and is written when all that goes on is over."""
@@ -119,5 +122,6 @@ class Audits:
         self._cut.pop((kind, name), None)
         if len(pods) > limit:
             self._cut[kind, name] = listed[-1][1:]
-        calls = frozenset(Call(GATEKEEPER, kind, name, pod) for pod in pods)
+        about = [*pods, Ref(kind, "", name)] if len(pods) > limit else pods  # that the list is cut is said of itself
+        calls = frozenset(Call(GATEKEEPER, kind, name, ref) for ref in about)
         self._scene.truth.say((kind, name), Statement(calls, audited=began), now=now)

@@ -62,6 +62,7 @@ class Census:
             about = Ref(entry["kind"], entry.get("namespace", ""), entry["name"])
             self._add(Call(GATEKEEPER, kind, name, about), Said("FAILED", "", entry["message"]))
         if status.get("totalViolations", 0) > len(listed):
+            self._add(Call(GATEKEEPER, kind, name, Ref(kind, "", name)), Said("NOT_AVAILABLE", "INFORMATIONAL", ""))
             places = [(entry.get("namespace", ""), entry["name"]) for entry in listed]
             self.unlisted.cut = {**self.unlisted.cut, (kind, name): max(places) if len(places) > 1 else None}
 

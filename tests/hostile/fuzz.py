@@ -51,7 +51,7 @@ from policyhub.sources import constraints, reader
 from policyhub.sources.filter import Filter
 from policyhub.sources.policy import enriched, policy_of
 from policyhub.sources.text import distinct
-from policyhub.sources.violation import Malformed, Reading, Subject
+from policyhub.sources.violation import Malformed, Reading, Subject, Violation
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.namespaces import Namespaces
 from policyhub.sync.owners import Owners
@@ -260,8 +260,13 @@ def read(document: Document) -> Reading:
     return reader.read(group, resource, json.dumps(document).encode(), latest=NOW)
 
 
+def told(reading: Reading) -> tuple[tuple[Violation, int | None], ...]:
+    """With the notice that its list is not whole."""
+    return reading.violations if reading.notice is None else (*reading.violations, (reading.notice, None))
+
+
 def rendered(reading: Reading) -> Iterator[dict[str, Any]]:
-    for violation, observed in reading.violations:
+    for violation, observed in told(reading):
         yield render(
             violation,
             cluster=CLUSTER,
@@ -294,7 +299,7 @@ def checked(reading: Reading) -> None:
     namespace = distinct(reading.key.namespace)
     wanted = Filter(minimum_severity="LOW", include_namespaces=("team-*",))
     controller = Subject("apps", "Deployment", namespace, "web")
-    for violation, _ in reading.violations:
+    for violation, _ in told(reading):
         wanted.wants(enriched(violation, _policy))
         rolled(violation, controller)
         of = violation.subject
@@ -309,7 +314,7 @@ def checked(reading: Reading) -> None:
     for number, finding in enumerate(rendered(reading)):
         if number < CHECKED and (said := [*objections_to(finding), *(_schema(finding) or ())]):
             raise Broken(f"Security Hub would refuse it: {said[:3]}")
-    if len({violation.identity for violation in reading.said}) != len(reading.said):
+    if len({violation.identity for violation, _ in told(reading)}) != len(told(reading)):
         raise Broken("two violations of one identity")
     float(reading.unlisted)
 

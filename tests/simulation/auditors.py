@@ -56,6 +56,8 @@ class Gatekeeper:
         """Kinds whose listing fails: their violations are in no list of the audit, and nothing says so."""
         self.on_denial: Callable[[Violation], None] = lambda _violation: None
         self._listed: dict[str, list[Listed]] = {}
+        self._cut: set[str] = set()
+        """Constraints that list less than they count."""
 
     def add(self, constraint: Constraint) -> None:
         if not self.server.serves(constraint.kind):
@@ -69,6 +71,7 @@ class Gatekeeper:
         constraint = self.constraints.pop(name, None)
         if constraint is not None:
             self._listed.pop(name, None)
+            self._cut.discard(name)
             self.server.delete(constraint.kind, "", name)
 
     def drop_template(self, kind: Kind) -> None:
@@ -95,6 +98,9 @@ class Gatekeeper:
                     about = kind.name, namespace, object_
                 if about is not None and constraint is not None:
                     yield Violation(GATEKEEPER, constraint.kind.name, name, *about)
+
+    def notices(self) -> Iterator[Violation]:
+        yield from (_notice(self.constraints[name]) for name in self._cut if name in self.constraints)
 
     async def run(self) -> None:
         while True:
@@ -130,6 +136,11 @@ class Gatekeeper:
     def _write(self, constraint: Constraint, found: list[Listed], began: int) -> None:
         listed = found[: self.limit]
         self._listed[constraint.name] = listed
+        if len(listed) < len(found):
+            self._cut.add(constraint.name)
+        else:
+            self._cut.discard(constraint.name)
+            self.on_denial(_notice(constraint))
         status: Document = {"auditTimestamp": stamp(began), "totalViolations": len(found)}
         if listed:
             status["violations"] = [
@@ -145,6 +156,10 @@ class Gatekeeper:
                 for group, version, kind, namespace, name in reversed(listed)
             ]
         self.server.put(constraint.kind, constraint.name, spec={"enforcementAction": "dryrun"}, status=status)
+
+
+def _notice(constraint: Constraint) -> Violation:
+    return Violation(GATEKEEPER, constraint.kind.name, constraint.name, constraint.kind.name, "", constraint.name)
 
 
 class Trivy:
@@ -173,6 +188,9 @@ class Trivy:
             if self.server.get(POLICY_REPORT, namespace, report) is not None:
                 for policy in failing:
                     yield Violation(TRIVY, policy, self.policies[policy].rule, kind.name, namespace, name)
+
+    def notices(self) -> Iterator[Violation]:
+        yield from ()
 
     async def run(self) -> None:
         while True:

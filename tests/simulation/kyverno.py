@@ -115,6 +115,9 @@ class Kyverno:
                 if (violation := self._of(uid, results, policy, templates=templates)) is not None:
                     yield violation
 
+    def notices(self) -> Iterator[Violation]:
+        yield from ()
+
     def unevaluated(self) -> Iterator[Violation]:
         """What its reports call `error` now."""
         for uid, results in self._results.items() if not self.fail_only else ():

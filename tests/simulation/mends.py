@@ -18,7 +18,7 @@ from policyhub.cluster.superseded import Superseded
 from policyhub.findings import rollup
 from policyhub.kube.intake import Intake as Reading
 from policyhub.sources.speaker import Speaker
-from policyhub.sync import desired, grading, ledger, policies, reference
+from policyhub.sync import calls, desired, grading, ledger, plan, policies, reference
 from policyhub.sync.acknowledged import Acknowledged
 from policyhub.sync.calls import Calls
 from policyhub.sync.delivery import Delivery
@@ -228,6 +228,12 @@ MENDS = (
             (inventory.InventoryReader, "_is_disabled", always(False)),
             (inventory.InventoryReader, "_holds", without.holds),
         ),
+    ),
+    Mend(
+        "",
+        "the numbers of a list that is not whole are no news before they double or halve",
+        {"cut_lists": "restless"},
+        ((plan, "alike", without.equal), (calls, "alike", without.equal)),
     ),
     Mend(
         "15",

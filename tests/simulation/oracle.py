@@ -27,7 +27,8 @@ Allowances, all of them:
   was not sent within a day.
 * moved: as the second of these, where the engine has begun to say so since the operator's start (documented).
 * restless: something happened to the object, its reports or its policy since the last import, or within seven hours
-  (where an object's own report goes its Pods speak for it after six; a policy may wait for the next listing).
+  (where an object's own report goes its Pods speak for it after six; a policy may wait for the next listing). The
+  notice of a list that is not whole changes only where a number of it has doubled or halved since it was sent last.
 """
 
 from collections import Counter
@@ -204,6 +205,11 @@ class Oracle:
     def _changed(self, one: Import, violation: Violation, before: Import | None) -> None:
         if before is None:
             return
+        if told := numbers(one.body):
+            was = numbers(one.before or {})
+            if was and was != told and not any(far(old, new) for old, new in zip(was, told, strict=True)):
+                self._note(one.at, "restless", f"{violation}: {told} of a list, last told {was}")
+            return
         cause = self.truth.caused(violation)
         if cause < before.at - FLIGHT_SECONDS and one.at - cause > DELAYED_SECONDS:
             old = one.before or {}
@@ -274,6 +280,19 @@ class Oracle:
 
     def _note(self, at: float, promise: str, what: str) -> None:
         self.broken.append(Broken(at, promise, what))
+
+
+def numbers(finding: Document) -> tuple[int, int] | None:
+    """How many are listed of how many, where the finding tells of a list that is not whole."""
+    fields = finding.get("ProductFields", {})
+    if fields.get("policyhub/result") != "truncated":
+        return None
+    return int(fields["policyhub/property/listed"]), int(fields["policyhub/property/total"])
+
+
+def far(old: int, new: int) -> bool:
+    """Whether it has doubled or halved."""
+    return max(old, new) >= 2 * min(old, new)
 
 
 def violation_of(finding: Document) -> Violation:

@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from tests.simulation.auditors import Constraint
 from tests.simulation.cluster import Workload
-from tests.simulation.kinds import CONFIGMAP, CRONJOB, DEPLOYMENT, SERVICE, STATEFULSET, Kind
+from tests.simulation.kinds import CONFIGMAP, CRONJOB, DEPLOYMENT, SERVICE, STATEFULSET, Kind, constraint_kind
 from tests.simulation.rules import Policy
 from tests.simulation.world import TENANT, Outcome, World, play
 
@@ -100,6 +101,26 @@ async def sidecar(world: World) -> None:
     for _ in range(3):
         world.cluster.change(target)
         await world.after(hours=3)
+
+
+@story()
+async def cut_lists(world: World) -> None:
+    """A constraint lists three of eight and more: that is said once, again at sixteen, not at a start, and ends with a
+    whole list; another one's ends with the constraint.
+    """
+    gatekeeper = world.gatekeeper
+    gatekeeper.limit = 3
+    for name in ("ports", "spare"):
+        gatekeeper.add(Constraint(constraint_kind("K8sPorts"), name, "nodeport", (SERVICE,)))
+    await settle(world, *many(SERVICE, 7, "nodeport"))
+    for workload in many(SERVICE, 9, "nodeport", namespace="team"):
+        world.cluster.deploy(workload)
+        await world.after(hours=1)
+        await world.restart(pause=20)
+    gatekeeper.drop("spare")
+    await world.after(hours=3)
+    gatekeeper.limit = 500
+    await world.after(days=1.5)
 
 
 @story()

@@ -26,6 +26,10 @@ class Engine(Protocol):
 
     def claims(self, *, templates: bool = False) -> Iterator[Violation]: ...
 
+    def notices(self) -> Iterator[Violation]:
+        """Of which of its lists it says now that they are not whole: a notice is about the list's own object."""
+        ...
+
 
 class Truth:
     def __init__(self, server: Server, engines: list[Engine]) -> None:
@@ -63,7 +67,8 @@ class Truth:
                 self.causes[about] = now
             self.mark()
         elif kind.group == "constraints.gatekeeper.sh":
-            self._heard(kind, document, None, json.dumps(document.get("status", {}).get("violations", [])))
+            listed, total = told(document)
+            self._heard(kind, document, None, f"{json.dumps(listed)}{total > len(listed)}")
         elif "results" in document:
             self._heard(kind, document, self._scope(document), _words(document))
         elif kind.name in {"ClusterPolicy", "ConstraintTemplate"}:
@@ -119,7 +124,7 @@ class Truth:
             self.ended[violation] = now
         for violation in exist - self.since.keys():
             self.since[violation] = now
-        said = {violation for engine in self.engines for violation in engine.claims()}
+        said = {violation for engine in self.engines for violation in (*engine.claims(), *engine.notices())}
         for violation in self.claimed.keys() - said:
             del self.claimed[violation]
             self.unclaimed[violation] = now
@@ -127,6 +132,8 @@ class Truth:
             self.claimed[violation] = now
 
     def _exist(self) -> Iterator[Violation]:
+        for engine in self.engines:
+            yield from engine.notices()
         for kind in REPORTED:
             for document in self.server.all(kind):
                 found = [(e.source, *of) for e in self.engines for of in e.violations(kind, document)]
@@ -149,6 +156,12 @@ class Truth:
         """When something last happened that its finding may tell."""
         of = violation.kind, violation.namespace, violation.name
         return max(self.causes[key] for key in (of, ("policy", violation.policy), (violation.source, violation.policy)))
+
+
+def told(constraint: Document) -> tuple[list[Document], int]:
+    """What a constraint lists, and how many it counts."""
+    status = constraint.get("status", {})
+    return status.get("violations", []), status.get("totalViolations", 0)
 
 
 def _words(document: Document) -> str:

@@ -35,6 +35,10 @@ def always(value: object) -> Callable[..., Any]:
     return lambda *_args, **_more: value
 
 
+def equal(one: object, other: object) -> bool:
+    return one == other
+
+
 def uncounted(*args: Any, of_report: Callable[..., Evidence] = grading._of_report, **more: Any) -> Evidence:
     return msgspec.structs.replace(of_report(*args, **more), lost=False)
 

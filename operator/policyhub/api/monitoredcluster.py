@@ -148,6 +148,10 @@ class Sources(Model):
     """Read Reports and ClusterReports (openreports.io): Kubewarden, and Kyverno where it is switched to them."""
     gatekeeper: bool = True
     """Read the audit results of Gatekeeper's constraints (constraints.gatekeeper.sh)."""
+    truncated_lists: bool = True
+    """One INFORMATIONAL finding for each constraint that counts more violations than it lists, and for each report
+    whose summary counts more failures than its results show, whatever minimumSeverity and results say. What is not
+    listed has no finding."""
     exclude: Annotated[
         tuple[Annotated[str, Field(min_length=1, max_length=128)], ...],
         Field(max_length=64, json_schema_extra=SET_LIST),

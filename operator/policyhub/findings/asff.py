@@ -11,6 +11,7 @@
 | Vulnerabilities       | of a scanner's result: the package, its versions, the score                              |
 | Resources             | the object first, then its cluster; the cluster alone where the engine names no object   |
 | ProductFields         | `policyhub/…`: what the operator reads back, what analysts filter by, the properties     |
+| most of these         | otherwise, where it tells of a list that is not whole (truncation.py)                    |
 | RecordState           | ACTIVE, or ARCHIVED when the violation is gone                                           |
 
 Never written, because they belong to the analyst or to the service: Workflow, Note, UserDefinedFields,
@@ -26,6 +27,7 @@ from typing import Any
 import msgspec
 
 from policyhub.clocks import UNDATED, WallMs
+from policyhub.findings import truncation
 from policyhub.findings.limits import fit, fit_distinct, length
 from policyhub.findings.prose import description, speaks_for_itself, title
 from policyhub.findings.remedy import remediation, source_url, vulnerabilities
@@ -33,6 +35,7 @@ from policyhub.findings.sentence import filled
 from policyhub.findings.taxonomy import KUBE_BENCH, compliance, finding_type
 from policyhub.sources.policy import DESCRIPTION, TITLE
 from policyhub.sources.target import meant
+from policyhub.sources.truncation import is_notice
 from policyhub.sources.violation import Severity, Violation
 
 RENDERER = 4
@@ -113,8 +116,9 @@ def render(
     created, updated = timestamp(created_at), timestamp(updated_at)
     observed_at = max(created_at, observed_at)
     severity: dict[str, str] = {"Label": violation.label(default_severity)}
+    words = truncation.words(violation, cluster=cluster.name) if is_notice(violation) else {}
     original = fit(violation.severity.lower() if violation.severity else violation.enforcement, _ORIGINAL)
-    if original:  # as it was stated; nothing where nobody has
+    if original and not words:  # as it was stated; nothing where nobody has, and of a notice it is ours
         severity["Original"] = original
     finding: dict[str, Any] = {
         "SchemaVersion": "2018-10-08",
@@ -129,7 +133,8 @@ def render(
         "LastObservedAt": updated if observed_at == updated_at else timestamp(observed_at),
         "UpdatedAt": updated,
         "Title": title(violation, cluster=cluster.name),
-        "Description": description(violation, cluster=cluster.name, relapse=_relapse(relapse)),
+        "Description": words.get("Description")
+        or description(violation, cluster=cluster.name, relapse=_relapse(relapse)),
         "FindingProviderFields": {"Severity": severity, "Types": [finding_type(violation.source)]},
         "Compliance": compliance(violation),
         "Remediation": {"Recommendation": remediation(violation, cluster=cluster.name)},
@@ -143,7 +148,7 @@ def render(
     found = vulnerabilities(violation)
     if found:
         finding["Vulnerabilities"] = found
-    return finding
+    return finding | words
 
 
 @lru_cache(maxsize=4096)  # the findings of a batch share most of theirs

@@ -32,7 +32,12 @@ VULNERABILITY = "Trivy Vulnerability"
 BENCHMARK = "CIS Kubernetes Benchmark"
 POD_SECURITY = "Pod Security Standards"
 
-STATUS: dict[Result, str] = {"fail": "FAILED", "warn": "WARNING", "error": "NOT_AVAILABLE"}
+STATUS: dict[Result, str] = {
+    "fail": "FAILED",
+    "warn": "WARNING",
+    "error": "NOT_AVAILABLE",
+    "truncated": "NOT_AVAILABLE",
+}
 
 CHECKS = "Software and Configuration Checks"
 POLICIES = f"{CHECKS}/Kubernetes Policy Violations"

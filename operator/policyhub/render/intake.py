@@ -205,6 +205,12 @@ class Intake:
         ended: frozenset[str] = frozenset()
         if self.rollup is not None:
             calls, ended = self.rollup.take(reading, calls)
+        if (notice := reading.notice) is not None:
+            if self.target.wanted.wants(notice):
+                observed = reading.newest
+                calls = [*calls, (notice, created if observed is None else from_seconds(observed))]
+            else:
+                self.left_out[notice.source] += 1
         self.ledger.read(
             reading.key,
             calls,

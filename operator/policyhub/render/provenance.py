@@ -20,6 +20,7 @@ from policyhub.sources import reader
 from policyhub.sources.policy import SEVERITY_KEYS, tail
 from policyhub.sources.risk import rated
 from policyhub.sources.severity import severity_of
+from policyhub.sources.truncation import is_notice
 from policyhub.sources.violation import SourceKey, Violation
 from policyhub.sync.entry import Entry
 
@@ -91,6 +92,17 @@ ROWS: dict[str, str] = {
     "ProductFields.policyhub/report": "metadata.name",
     "ProductFields.policyhub/property/*": "{properties}",
 }
+_COUNTS = "constant, with the numbers of {properties}"
+NOTICE_ROWS: dict[str, str] = {
+    "GeneratorId": "{source}, {policy}, {rule}, then constant",
+    "Title": "constant, then {subject}, {cluster_name}",
+    "Description": f"{{subject}}, {{source}}, {{cluster_name}}: {_COUNTS}",
+    "Compliance.Status": "constant: what is not listed is not known",
+    "Remediation.Recommendation.Text": _COUNTS,
+    "Remediation.Recommendation.Url": "constant",
+    "ProductFields.policyhub/discriminator": "constant",
+}
+"""The same of the notice that a list is not whole, where it differs."""
 _WILD = {(row.partition("*")[0], row.partition("*")[2]): text for row, text in ROWS.items() if "*" in row}
 """What a path begins and ends with."""
 
@@ -134,13 +146,18 @@ class Provenance:
         """Each field: its path, its value, and where it came from."""
         facts = self._facts(entry)
         facts["control"] = _control(finding, entry, facts)
-        return [(path, value, (row(path) or UNKNOWN).format_map(facts)) for path, value in fields(finding)]
+        rows = NOTICE_ROWS if entry.voice is not None and is_notice(entry.voice) else {}
+        return [
+            (path, value, (rows.get(path) or row(path) or UNKNOWN).format_map(facts)) for path, value in fields(finding)
+        ]
 
     def _facts(self, entry: Entry) -> dict[str, str]:
         key, target = _speaker(entry), self._intake.target
         heard = self._intake.heard[key]
         places, document = self._places(key, heard)
-        numbers, violation = places[entry.id]
+        notice = entry.voice if entry.voice is not None and is_notice(entry.voice) else None
+        every = list(range(len(document.get("results") or ())))
+        numbers, violation = places[entry.id] if notice is None else (every, notice)
         identity = "cluster_arn" if target.cluster.arn else "cluster_name"
         facts = dict(target.came)
         facts |= {
@@ -151,7 +168,7 @@ class Provenance:
             "discriminator": f", {violation.discriminator!r}" if violation.discriminator else "",
         }
         said = _constraint if key.group == GATEKEEPER else _report
-        facts |= said(document, numbers, violation)
+        facts |= said(document, numbers, violation) if notice is None else _notice(document, notice)
         if entry.voice is not None and not entry.voice.own:
             facts["subject"] = f"the controller of {facts['subject']}"
         facts["remedy"] = _remedy(violation, facts)
@@ -200,10 +217,10 @@ def _singles(document: Document, group: str) -> Iterator[tuple[int, Document]]:
     """The object with one of its results at a time."""
     if group == GATEKEEPER:
         status = document["status"]
-        for number, entry in enumerate(status["violations"]):
+        for number, entry in enumerate(status.get("violations") or ()):
             yield number, {**document, "status": {**status, "violations": [entry]}}
     else:
-        for number, result in enumerate(document["results"]):
+        for number, result in enumerate(document.get("results") or ()):
             yield number, {**document, "results": [result]}
 
 
@@ -255,6 +272,20 @@ def _report(document: Document, numbers: list[int], violation: Violation) -> dic
 
 def _rank(violation: Violation) -> str:
     return "the default" if rated(violation).risk is None else "the known risk of the policy"
+
+
+def _notice(document: Document, notice: Violation) -> dict[str, str]:
+    """Of a list that is not whole."""
+    if notice.policy:
+        at = "status.totalViolations and the length of status.violations"
+        named = {"source": "the engine of constraints", "policy": "kind", "rule": "metadata.name"}
+    else:
+        at = "summary and the number of results"
+        first = next((one for one in document.get("results") or () if isinstance(one, dict)), {})
+        named = {"source": _source(document, first, "results[0]", notice), "policy": "nothing", "rule": "nothing"}
+    constant = {"severity": "constant", "category": "nothing", "message": "nothing"}
+    subject = f"the {'constraint' if notice.policy else 'report'} itself"
+    return {**named, **constant, "at": at, "subject": subject, "properties": at, "result": at}
 
 
 def _source(document: Document, result: Document, at: str, violation: Violation) -> str:

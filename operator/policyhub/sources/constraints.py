@@ -11,8 +11,8 @@ whether such objects are still let in, whatever harm they do. It is kept as it w
 | the list is                                            | then                                                   |
 |--------------------------------------------------------|--------------------------------------------------------|
 | complete, from an audit                                | an absent violation is spoken to be gone               |
-| shorter than `totalViolations` (20 by default; or 0)   | `unlisted` > 0, and absence says nothing, but below    |
-|                                                        | the `boundary`, where there is one                     |
+| shorter than `totalViolations` (20 by default; or 0)   | `unlisted` > 0, a `notice` says so, and absence says   |
+|                                                        | nothing, but below the `boundary`, where there is one  |
 | without `auditTimestamp`, or there is no status        | not audited yet: absence says nothing                  |
 | of a `scoped` constraint that leaves out the audit     | never audited: absence says nothing                    |
 | partly unreadable (which object, how many)             | a problem is counted, and absence says nothing         |
@@ -42,6 +42,7 @@ from policyhub.sources.problems import INVALID_OBJECT, key, part
 from policyhub.sources.recent import share
 from policyhub.sources.reports import EARLIEST
 from policyhub.sources.text import LIMIT, clean, line
+from policyhub.sources.truncation import MOST, Truncation
 from policyhub.sources.verdict import MESSAGE_LIMIT, bounded, merge
 from policyhub.sources.violation import Identity, Malformed, Place, Reading, Severity, Subject, Violation
 from policyhub.sources.wire import MALFORMED_MEMBER, MALFORMED_RESULT, Name, Time, members, metadata_of, untyped
@@ -58,9 +59,6 @@ _AUDITED = frozenset({"audit.gatekeeper.sh", "*"})
 
 _ORDERED = 2
 """The objects that an order can be seen in."""
-
-_MOST_TOTAL = 2**53
-"""More violations than any list lacks, and the last number that a gauge can show."""
 
 _MOST_ACTIONS = 16
 """Of one entry; Gatekeeper knows four."""
@@ -139,8 +137,10 @@ def read(
         found.setdefault(violation.identity, []).append(violation)
         places.append(violation.place)
     lost = problems.count(MALFORMED_RESULT)
-    unlisted = max(over, min(status.total_violations or 0, _MOST_TOTAL) - len(listed) - lost)
+    total, written = min(status.total_violations or 0, MOST), len(listed) + over + lost
+    unlisted = max(over, total - len(listed) - lost)
     told = audited is not None and lost == 0 and _is_audited(constraint.spec or _Spec())
+    truncation = Truncation(itself, source=SOURCE, policy=itself.kind, rule=itself.name)
     tells = told and unlisted > 0 and len(listed) == len(status.violations or ())
     return Reading(
         key=key(GROUP, resource, "", metadata.name, problems),
@@ -153,6 +153,7 @@ def read(
         boundary=_boundary(listed, places) if tells else None,
         newest_by=() if observed is None else ((SOURCE, observed),),
         over=over,
+        notice=truncation.notice(listed=written, total=total) if total > written and (listed or not lost) else None,
         problems=tuple(problems),
     )
 

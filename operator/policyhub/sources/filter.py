@@ -9,6 +9,7 @@
 |   namespaces            | Namespace; other cluster-scoped subjects are in no namespace and always pass             |
 | results                 | `fail`, `warn`, `error`                                                                  |
 | minimum_severity        | the violation's severity, that of its risk or the default where its engine names none    |
+| truncated_lists         | notices of lists that are not whole; neither of the last two applies to these            |
 
 Pure: no I/O, no clock.
 """
@@ -22,6 +23,7 @@ from policyhub.sources.event_logs import tells_of_events
 from policyhub.sources.risk import rated
 from policyhub.sources.severity import DEFAULT_SEVERITY
 from policyhub.sources.target import meant
+from policyhub.sources.truncation import is_notice
 from policyhub.sources.verdict import SEVERITY_RANK
 from policyhub.sources.violation import Result, Severity, Subject, Violation
 
@@ -44,6 +46,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     default_severity: Severity = "MEDIUM"
     by_risk: bool = True
     """Whether well-known policies have the severity of their risk, where nobody states one."""
+    truncated_lists: bool = True
 
     def rated(self, violation: Violation) -> Violation:
         """With what is known of its policy's risk; the same one where that is nothing."""
@@ -51,9 +54,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
 
     def wants(self, violation: Violation, *, result: bool = True) -> bool:
         """`result`: whether its result has to be one that is asked for."""
-        if result and violation.result not in self.results:
-            return False
-        if SEVERITY_RANK[violation.label(self.default_severity)] < SEVERITY_RANK[self.minimum_severity]:
+        if not (self.truncated_lists if is_notice(violation) else self._rates(violation, result=result)):
             return False
         if self.exclude_sources and self._excludes(violation.source):
             return False
@@ -63,6 +64,11 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         if not namespace:
             return True
         return _matches(namespace, self.include_namespaces) and not _matches(namespace, self.exclude_namespaces)
+
+    def _rates(self, violation: Violation, *, result: bool) -> bool:
+        if result and violation.result not in self.results:
+            return False
+        return SEVERITY_RANK[violation.label(self.default_severity)] >= SEVERITY_RANK[self.minimum_severity]
 
     def _excludes(self, source: str) -> bool:
         folded = source.casefold()
@@ -93,4 +99,5 @@ def filter_of(spec: Spec) -> Filter:
         minimum_severity=SEVERITIES[spec.minimum_severity],
         default_severity=DEFAULT_SEVERITY,
         by_risk=spec.severity_by_risk,
+        truncated_lists=spec.sources.truncated_lists,
     )

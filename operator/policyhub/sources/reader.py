@@ -23,6 +23,14 @@ def read(
     return reports.read(group, resource, raw, latest=latest, most=most)
 
 
+def whole(group: str, resource: str, raw: bytes | msgspec.Raw) -> Identity | None:
+    """The notice of a cut list that is over, since the report now lists all that it counts; None where it is not. One
+    list of a constraint ends nothing: an audit right after Gatekeeper's start may find nothing (sync/audits.py). Raises
+    Malformed.
+    """
+    return None if group == constraints.GROUP else reports.whole(group, resource, raw)
+
+
 def passed(group: str, resource: str, raw: bytes | msgspec.Raw) -> frozenset[Identity]:
     """The identities that the object itself reads as passing. A constraint names only what fails."""
     return frozenset() if group == constraints.GROUP else reports.passed(group, resource, raw)

@@ -6,7 +6,8 @@
 | pass, skip                 | no violation; positive evidence in `passed`                 |
 | absent or any other word   | no violation, no evidence: problem `unknown-result`         |
 
-Who speaks, and about which objects: sources/speaker.py; what of a text is taken: sources/problems.py.
+Who speaks, and about which objects: sources/speaker.py; what of a text is taken: sources/problems.py. Of a report whose
+summary counts more than its results show, what is missing is no evidence, and a notice says so: sources/truncation.py.
 
 Invariant: nothing here depends on the API group or version that a report came through. Pure: no I/O, no clock.
 """
@@ -17,6 +18,7 @@ from policyhub.sources import wire
 from policyhub.sources.problems import HARMLESS, UNKNOWN_RESULT, key
 from policyhub.sources.speaker import Speaker
 from policyhub.sources.spoken import POLICIES, Named, Said
+from policyhub.sources.truncation import MOST
 from policyhub.sources.verdict import merge
 from policyhub.sources.violation import Identity, Reading, Violation
 
@@ -25,12 +27,26 @@ EARLIEST = 1_420_070_400
 
 _CALLING = frozenset({"fail", "warn", "error"})
 _PASSING = frozenset({"pass", "skip"})
+_BREACHES = frozenset({"fail", "warn"})
 
 
 def read(group: str, resource: str, raw: bytes | msgspec.Raw, *, latest: int, most: int = 0) -> Reading:
     """`latest` is the last second (Unix time) that a time may name: now and a little; `most` is how many results are
     taken, one for each object that they name (0: all). Raises Malformed.
     """
+    return _read(group, resource, raw, latest=latest, most=most)[0]
+
+
+def whole(group: str, resource: str, raw: bytes | msgspec.Raw) -> Identity | None:
+    """The notice that is over since the report lists all that it counts; None where it does not. Raises Malformed."""
+    _, speaker, is_whole = _read(group, resource, raw, latest=0, most=0)
+    return speaker.truncation().identity if is_whole else None
+
+
+def _read(
+    group: str, resource: str, raw: bytes | msgspec.Raw, *, latest: int, most: int
+) -> tuple[Reading, Speaker, bool]:
+    """Also who speaks, and whether the list is whole for certain."""
     report, problems = wire.report(raw)
     over = wire.trim(report, most) if most else 0
     speaker = Speaker(report, problems)
@@ -63,20 +79,23 @@ def read(group: str, resource: str, raw: bytes | msgspec.Raw, *, latest: int, mo
         for violation in speaker.violations(result, objects, problems):
             found.setdefault(violation.identity, []).append((violation, observed))
     spoken = speaker.spoken(said, named, few=len(results) <= POLICIES)
-    whole = not over and not wire.cut_short(report) and HARMLESS.issuperset(problems)
-    return Reading(
+    notice = _notice(speaker, report, lacking=over + problems.count(wire.MALFORMED_RESULT))
+    readable = not wire.cut_short(report) and HARMLESS.issuperset(problems)
+    reading = Reading(
         key=key(group, resource, report.metadata.namespace or "", report.metadata.name, problems),
         violations=tuple([_merged(found[identity]) for identity in sorted(found)]),
         created=_created(report.metadata),
-        complete=whole and not wire.unevaluated(report),
+        complete=readable and not over and notice is None and not wire.unevaluated(report),
         newest=max(newest.values(), default=None),
         newest_by=tuple(sorted(newest.items())),
         spoke=spoken.objects,
         about=spoken.about,
         passing=spoken.passing,
         over=over,
+        notice=notice,
         problems=tuple(problems),
     )
+    return reading, speaker, readable and notice is None
 
 
 def passed(group: str, resource: str, raw: bytes | msgspec.Raw) -> frozenset[Identity]:
@@ -106,6 +125,21 @@ def _second(stamp: wire.Stamp | None, latest: int) -> int | None:
     if stamp is None or (second := stamp.seconds) is None or not EARLIEST <= second <= latest:
         return None
     return second
+
+
+def _notice(speaker: Speaker, report: wire.Report, *, lacking: int) -> Violation | None:
+    """Where the summary counts more failures and warnings than there are, one for each object that they name, with what
+    we lack of them: it may be any.
+    """
+    total = wire.breaches(report)
+    if not total:
+        return None
+    breaches = (r for r in report.results or () if r is not None and r.result in _BREACHES)
+    listed = lacking + sum([max(1, len(r.resources or ())) for r in breaches])
+    if total <= listed:
+        return None
+    truncation = speaker.truncation()
+    return truncation.notice(listed=listed, total=min(total, MOST)) if truncation.counts else None
 
 
 def _merged(said: list[tuple[Violation, int | None]]) -> tuple[Violation, int | None]:

@@ -36,6 +36,7 @@ from policyhub.sources.recent import known, share
 from policyhub.sources.severity import severity_of
 from policyhub.sources.spoken import Named, Said, Spoken, by_default, by_object
 from policyhub.sources.text import LIMIT, NAME, capped, clean, distinct
+from policyhub.sources.truncation import Truncation
 from policyhub.sources.verdict import MESSAGE_LIMIT, PROPERTIES, bounded
 from policyhub.sources.violation import Identity, Severity, Subject, Violation
 
@@ -84,6 +85,7 @@ class Speaker:
         self._source = part((report.source or "").strip() or _labelled(metadata.labels), problems)
         owner = next(iter(metadata.owner_references or ()), None)
         self._benchmark = owner.name if owner is not None and owner.kind == _BENCHMARK else None
+        self._name = metadata.name
         self._about = self._default_reference(report.scope, owner, metadata.name)
         self._default: tuple[Subject, str] | None = None
         self.sources: dict[str | None, str] = {}
@@ -145,6 +147,15 @@ class Speaker:
         if few and not named:
             return by_default(frozenset(said), default, self._namespace)
         return by_object([*((one, default) for one in said), *named], self._namespace)
+
+    def truncation(self) -> Truncation:
+        """Of the report itself, once its results are read, as one of the engine whose they are: that decides whether
+        anybody asks for it.
+        """
+        named = set(self.sources.values())
+        source = next(iter(named)) if len(named) == 1 else self._source or min(named, default=_UNKNOWN_SOURCE)
+        kind = "PolicyReport" if self._namespace else "ClusterPolicyReport"
+        return Truncation(Subject(ITSELF, kind, self._namespace, part(self._name, [])), source=source)
 
     def identities(self, result: wire.Result, problems: list[str]) -> list[Identity]:
         told = self._told(result, problems)

@@ -11,7 +11,7 @@ import msgspec
 from policyhub.sources.text import LIMIT
 from policyhub.sources.violation import Result, Severity, Violation
 
-RESULT_RANK: dict[Result, int] = {"error": 0, "warn": 1, "fail": 2}
+RESULT_RANK: dict[Result, int] = {"truncated": 0, "error": 0, "warn": 1, "fail": 2}
 """`error` is the weakest: it says that nobody knows, and must not hide a rule that is known to be broken."""
 
 SEVERITY_RANK: dict[Severity, int] = {"INFORMATIONAL": 0, "LOW": 1, "MEDIUM": 2, "HIGH": 3, "CRITICAL": 4}

@@ -13,8 +13,9 @@ from policyhub.sources.kinds import SERVED_TWICE
 from policyhub.sources.recent import share
 from policyhub.sources.text import NAME, distinct
 
-Result = Literal["fail", "warn", "error"]
-"""The results that make a violation. `pass` and `skip` are positive evidence that there is none."""
+Result = Literal["fail", "warn", "error", "truncated"]
+"""The results that make a violation. `pass` and `skip` are positive evidence that there is none; `truncated` is
+written by no engine: it is what is said of a list that is not whole (sources/truncation.py)."""
 
 Severity = Literal["CRITICAL", "HIGH", "MEDIUM", "LOW", "INFORMATIONAL"]
 """ASFF severity labels; what every engine's own scale is mapped to."""
@@ -142,6 +143,8 @@ class Reading(msgspec.Struct, frozen=True):
     """Of which objects which source says something, whatever it is (reports only)."""
     over: int = 0
     """How many results were not taken, one for each object that they name: more than one report may have."""
+    notice: Violation | None = None
+    """That the object counts more violations than it lists (sources/truncation.py); beside its violations."""
     problems: tuple[str, ...] = ()
     """Reasons (few, fixed words) for results that could not be used; counted, never fatal."""
 

@@ -67,6 +67,8 @@ class Configuration(msgspec.Struct):
 
 
 class Summary(msgspec.Struct, gc=False):
+    fail: int | None = None
+    warn: int | None = None
     error: int | None = None
 
 
@@ -153,6 +155,12 @@ def unevaluated(report: Report) -> bool:
     if not errors:
         return False
     return errors > sum(1 for result in report.results or () if result is not None and result.result == "error")
+
+
+def breaches(report: Report) -> int:
+    """How many failures and warnings the summary counts; 0 where it does not say."""
+    summary = report.summary
+    return 0 if summary is None else max(0, summary.fail or 0) + max(0, summary.warn or 0)
 
 
 def _tolerant(raw: bytes | msgspec.Raw) -> tuple[Report, list[str]]:

@@ -84,6 +84,10 @@ class Audits:
             self._kinds.add(entry.origin)
             self._awaiting[constraint].add(entry.id)
 
+    def awaits(self, key: SourceKey) -> bool:
+        """Whether nobody reports a finding that the constraint would list."""
+        return bool(self._awaiting.get(key))
+
     def audit(
         self, key: SourceKey, audited: int, *, lists: Iterable[Violation], complete: bool, boundary: Place | None
     ) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from policyhub.clocks import NEVER, SteadyMs
+from policyhub.findings.truncation import alike
 from policyhub.sync.agenda import Agenda
 from policyhub.sync.entry import Entry, Known, Loss
 from policyhub.sync.guard import Guard
@@ -133,4 +134,4 @@ def lane_of(entry: Entry) -> Lane:
         return Lane.URGENT
     if known is None or known.archived or entry.unanswered is not None:
         return Lane.BACKLOG if entry.backlog else Lane.URGENT
-    return Lane.REFRESH if known.digest == entry.digest else Lane.CHANGED
+    return Lane.REFRESH if alike(known.digest, entry.digest) else Lane.CHANGED

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from policyhub.clocks import NEVER, SteadyMs, WallMs
 from policyhub.findings.digest import digest
 from policyhub.findings.identity import finding_id
+from policyhub.findings.truncation import alike
 from policyhub.sources.filter import namespace_of
 from policyhub.sources.violation import Identity, SourceKey, Violation
 from policyhub.sync.claims import Claims, excluding, including, said, spoken
@@ -194,7 +195,9 @@ class Desired:
             entry.origin = key.origin
         if entry.voice is not None:
             entry.place = entry.voice.place
-            if entry.rejected == entry.digest or _lacked(entry):  # it is archived as Security Hub has it, if it does
+            if alike(entry.rejected, entry.digest) or _lacked(
+                entry
+            ):  # it is archived as Security Hub has it, if it does
                 entry.voice = None
         self._standings.recount(entry)
         self._on_loss(entry)

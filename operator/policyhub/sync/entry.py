@@ -222,6 +222,11 @@ class Entry:
         return "" if self.place is None else self.place[3]
 
     @property
+    def tells_of_report(self) -> bool:
+        """Whether it is the notice that a report's list is not whole: every result has a policy or a rule."""
+        return bool(self.origin) and not self.policy and not self.rule
+
+    @property
     def constraint(self) -> SourceKey | None:
         """The constraint that lists the finding: its name is the rule, its resource and group are the origin."""
         if not self.origin.endswith(GATEKEEPER):

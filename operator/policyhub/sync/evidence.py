@@ -61,6 +61,9 @@ class Sources:
         self.unevaluated: dict[str, set[SourceKey]] = {}
         """Findings of which reports say that they could not be evaluated, with the reports."""
         self._unevaluated_by: dict[SourceKey, frozenset[str]] = {}
+        self.notices = False
+        """Whether Security Hub had a notice of a report's list that no report reported: then each that is read may end
+        it."""
         self.coverage: dict[str, Coverage] = {}
         self.listed: set[str] = set()
         """Source APIs that have been listed once."""
@@ -120,14 +123,22 @@ class Sources:
 
     def misses(self, entry: Entry) -> bool:
         """Whether something of the finding's API that may report it could not be read whole: of its namespace, or of
-        none.
+        none; of what is told of a report's own list only that report may.
         """
         bad = self.unreadable.get(entry.origin, frozenset())
         if entry.subject is None:  # of whose object too little is known
             return bool(bad) or any(origin == entry.origin for origin, _ in self._incomplete_in)
+        if entry.tells_of_report and entry.place is not None:
+            resource, _, group = entry.origin.partition(".")
+            key = SourceKey.named(group, resource, *entry.place[3:])
+            return key in self.incomplete or not bad.isdisjoint((key.namespace, ""))
         return any(
             namespace in bad or (entry.origin, namespace) in self._incomplete_in for namespace in {entry.namespace, ""}
         )
+
+    def may_close(self, key: SourceKey) -> bool:
+        """Whether Security Hub may have a notice of the object's list that nobody reports."""
+        return self.constraints.awaits(key) if key.group == CONSTRAINTS else self.notices
 
     def set_unreadable(self, origin: str, namespaces: frozenset[str]) -> None:
         """Where the last listing of an API held objects that could not be read; the empty one: anywhere."""

@@ -7,7 +7,9 @@
 | was not read whole, and lacks it           | the claim stands, unless it passes, or a truncated list would have it |
 | could not evaluate it                      | the claim stands, and it is no word about the finding                 |
 | passes a finding that was lost otherwise   | it is passed                                                          |
-| is gone                                    | its claims end silently; of a constraint, they are omitted            |
+| is a report that lists all that it counts  | the notice that it did not is passed                                  |
+| is gone                                    | its claims end silently; of a constraint, and what is told of its own |
+|                                            | list, they are omitted                                                |
 | is rolled up otherwise                     | its claims move: that is no word about anything                       |
 
 Pure: no I/O, no clock; times are Unix milliseconds.
@@ -18,6 +20,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 from policyhub.clocks import SteadyMs, from_seconds
 from policyhub.sources.constraints import GROUP as CONSTRAINTS
+from policyhub.sources.truncation import is_notice
 from policyhub.sources.violation import Identity, Place, SourceKey, Subject, Violation
 from policyhub.sync.desired import Call, Desired
 from policyhub.sync.entry import Entry, Loss
@@ -62,6 +65,7 @@ class Intake:
         unevaluated: Iterable[Identity] = (),
         newest: Collection[tuple[str, int]] = (),
         about: Iterable[tuple[Subject, str]] = (),
+        over: Callable[[], Identity | None] = lambda: None,
         on_excess: Callable[[Counter[Excess]], None] | None = None,
     ) -> bool:
         """Take what one source object now reports; says whether anything of meaning changed.
@@ -71,8 +75,8 @@ class Intake:
         it passes, a truncated constraint's objects below `boundary` and the ids of `ended`. `backlog`: it comes by the
         source's first listing. `unevaluated` are findings that a report could not evaluate: it neither reports nor
         ends them. `newest` and `about`: the newest time (Unix s) of each source, and which source speaks of which
-        object. `on_excess` is told how many were left out, by the limit that leaves no room: then the object counts as
-        incomplete.
+        object. `over` is asked, where that may matter, which notice of its own list has ended. `on_excess` is told how
+        many were left out, by the limit that leaves no room: then the object counts as incomplete.
         """
         new = self._desired.ids(calls)
         old = self._desired.objects.get(key, ())
@@ -87,6 +91,10 @@ class Intake:
         unknown = self._sources.set_unevaluated(key, self._desired.named(unevaluated) if unevaluated else frozenset())
         lost = [id_ for id_ in old if id_ not in new]
         positive = self._desired.passing(key, passed()) if lost else set()
+        closed: frozenset[str] = frozenset()
+        if (lost or self._sources.may_close(key)) and (identity := over()) is not None:
+            closed = self._desired.named((identity,))
+            positive |= closed
         ends = positive | ended
         kept = tuple(
             i
@@ -101,7 +109,7 @@ class Intake:
                 self._withdraw(id_, key, loss=Loss.PASSED if id_ in positive else Loss.OMITTED, now=now, times=times)
         self._desired.keep(key, (*new, *kept))
         if key.group == CONSTRAINTS:
-            lists = [violation for violation, _ in new.values()]
+            lists = [violation for violation, _ in new.values() if not is_notice(violation)]
             self._sources.constraints.audit(key, audited or 0, lists=lists, complete=complete, boundary=boundary)
         else:
             counts = [(of, source) for of, source in about if self._desired.counts(source, key)]
@@ -109,6 +117,7 @@ class Intake:
             if heard:
                 passes = positive if lost else self._desired.passing(key, passed())
                 self._clear((id_ for id_ in heard if id_ in passes), key=key, times=times)
+        self._clear(closed, key=key, times={})  # whatever its time: nobody else speaks of the list
         return changed
 
     def _withdraw(
@@ -158,9 +167,9 @@ class Intake:
         self._sources.scans.drop(key)
         ids = self._desired.objects.get(key, ())
         self._desired.keep(key, ())
-        loss = Loss.OMITTED if key.group == CONSTRAINTS else Loss.SILENT
         for id_ in ids:
-            self._withdraw(id_, key, loss=loss, now=now)
+            told = key.group == CONSTRAINTS or self._entries[id_].tells_of_report
+            self._withdraw(id_, key, loss=Loss.OMITTED if told else Loss.SILENT, now=now)
         if key.group == CONSTRAINTS:
             self._sources.constraints.drop(key)
         return bool(ids)

@@ -170,6 +170,7 @@ class Ledger:
 
     def _stored(self, entry: Entry) -> None:
         """Security Hub has it, and nobody reports it."""
+        self.sources.notices |= entry.tells_of_report
         if entry.known is not None and not entry.known.archived:
             self._lost(entry)
 

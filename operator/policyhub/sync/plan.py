@@ -11,7 +11,8 @@
 |         |                            | alone change again and again, once a day             |
 | yes     | same digest, 30 days old   | REFRESHED (Security Hub forgets at 90 days)          |
 | yes     | same digest, other version | REFRESHED (the renderer's version)                   |
-| yes     | same digest                | nothing                                              |
+| yes     | same digest                | nothing; a notice's numbers alone are mostly no news |
+|         |                            | (findings/truncation.py)                             |
 | no      | not there, archived        | nothing                                              |
 | no      | active                     | ARCHIVED as the evidence allows                      |
 
@@ -43,6 +44,7 @@ import msgspec
 
 from policyhub.clocks import NEVER, SteadyMs, WallMs
 from policyhub.findings.asff import RENDERER
+from policyhub.findings.truncation import alike
 from policyhub.sync.entry import Entry
 from policyhub.sync.holds import Hold
 
@@ -143,14 +145,14 @@ def decide(entry: Entry, evidence: Evidence, rules: Rules, now: SteadyMs) -> Dec
 
 def _desired(entry: Entry, evidence: Evidence, rules: Rules, now: SteadyMs) -> Decision:
     known = entry.known
-    if entry.rejected == entry.digest:
+    if alike(entry.rejected, entry.digest):
         return Hold.REJECTED
     if known is None:
         return Change.NEW if now >= evidence.not_before else Wait(evidence.not_before)
     if known.archived:
         due = max(evidence.not_before, evidence.settled)
         return Change.REACTIVATED if now >= due else Wait(due)
-    if known.digest != entry.digest:
+    if not alike(known.digest, entry.digest):
         due = NEVER
         if known.digest:  # else its content is not known, and it is sent for certain
             words = entry.deferred + _until_words(entry, rules) if entry.deferred else NEVER

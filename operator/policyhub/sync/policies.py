@@ -33,6 +33,7 @@ from policyhub.sources.filter import namespace_of
 from policyhub.sources.origins import SPEAKERS, name_in_reports
 from policyhub.sources.policy import Policy, enriched, policy_of
 from policyhub.sources.text import line
+from policyhub.sources.truncation import is_notice
 from policyhub.sources.violation import Severity, Violation
 from policyhub.sources.wire import ServedName, ServedNamespace
 
@@ -86,6 +87,8 @@ class Policies:
         """When changes of a source's policies were told last."""
 
     def enrich(self, violation: Violation) -> Violation:
+        if is_notice(violation):  # of a list: what its policy says is said of objects
+            return violation
         said = self._said.get(_key(violation.source, violation.policy))
         if said is None:
             return violation

@@ -224,11 +224,15 @@ class View:
                 calls.append((violation, created if observed is None else from_seconds(observed)))
             elif said.result == "error" and self._wanted.wants(violation, result=False):  # it may stand
                 unevaluated.append(said)
+        notice, observed = reading.notice, reading.newest
+        told = notice is not None and self._wanted.wants(notice)
         ended: frozenset[str] = frozenset()
         # What was not taken may fail what is read as passing.
         passed = frozenset if reading.over else lambda: reader.passed(self._group, self._resource, raw)
         if self._rollup is not None:
             calls, ended = self._rollup.take(reading, calls, passed)
+        if notice is not None and told:
+            calls = [*calls, (notice, created if observed is None else from_seconds(observed))]
 
         def left_out(excess: Counter[Excess]) -> None:
             taken = len(calls) - excess.total()
@@ -247,8 +251,15 @@ class View:
             unevaluated=self._identities(unevaluated),
             newest=reading.newest_by,
             about=reading.about,
+            over=lambda: self._over(reading, raw, told=told),
             on_excess=left_out,
         )
+
+    def _over(self, reading: Reading, raw: bytes | msgspec.Raw, *, told: bool) -> Identity | None:
+        """The notice of the object that is over: its list is whole, or nobody asks for it."""
+        if reading.notice is not None:
+            return None if told else reading.notice.identity
+        return reader.whole(self._group, self._resource, raw)
 
     def _identities(self, violations: Iterable[Violation]) -> list[Identity]:
         """Of the findings that these would be."""

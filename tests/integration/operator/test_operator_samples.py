@@ -55,6 +55,17 @@ def calling(document: Document) -> int:
     return len(document["status"].get("violations") or ())
 
 
+def cut(document: Document) -> bool:
+    """Whether an object counts more failures than it shows; Trivy's vulnerabilities are counted with their doubles."""
+    if "results" not in document:
+        return bool(document["status"].get("totalViolations", 0) > calling(document))
+    results, summary = document["results"], document.get("summary") or {}
+    if {result.get("source") for result in results} == {"Trivy Vulnerability"}:
+        return False
+    shown = sum(result.get("result") in {"fail", "warn"} for result in results)
+    return bool(summary.get("fail", 0) + summary.get("warn", 0) > shown)
+
+
 @pytest.fixture
 def real(world: World) -> Iterator[World]:
     """A cluster with the report CRDs as their projects publish them, and a kind for each constraint."""
@@ -79,7 +90,9 @@ def real(world: World) -> Iterator[World]:
 
 
 def test_real_objects(real: World) -> None:
-    """Every violation of every real object becomes a finding of its own, none is refused and no object is malformed."""
+    """Every violation of every real object becomes a finding of its own, none is refused and no object is malformed.
+    Three constraints and three excerpts of reports say that they do not list all.
+    """
     given = documents()
     assert len(given) > 100
     real.spaces({d["metadata"].get("namespace", "default") for d in given})
@@ -92,7 +105,9 @@ def test_real_objects(real: World) -> None:
     real.start()
     real.synced()
     found = real.hub.findings(record_state="ACTIVE")
-    assert len(found) == sum(map(calling, given)) - MERGED - AGAIN
+    notices = sum(map(cut, given))
+    assert notices == 6
+    assert len(found) == sum(map(calling, given)) - MERGED - AGAIN + notices
     assert real.operator.metric("policyhub_findings_rejected_total") == 0
     assert real.operator.metric("policyhub_source_objects_malformed_total") == 0
     stats = real.hub.stats()

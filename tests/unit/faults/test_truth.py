@@ -180,7 +180,9 @@ def test_constraints_are_read() -> None:
     census.read_constraint(paper.constraint("whole", pods[:3], total=3, kind="K", audited=1))
     census.read_constraint(paper.constraint("cut", pods[:3], total=5, kind="K", audited=1))
     census.read_constraint(paper.constraint("one", pods[:1], total=5, kind="K", audited=1))
-    assert len(census.seen) == 4
+    notices = {v for v in census.seen if v.kind == "K"}
+    assert {v.name for v in notices} == {"cut", "one"}
+    assert len(census.seen) == 4 + len(notices)
     assert census.unlisted.cut == {("K", "cut"): ("north", "pod-2"), ("K", "one"): None}
     beyond = Violation(GATEKEEPER, "K", "cut", *pods[7])
     opened = census.unlisted.leaves_open

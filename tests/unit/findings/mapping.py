@@ -77,7 +77,8 @@ def read(document: dict[str, Any]) -> Reading:
 
 
 def findings(reading: Reading) -> Iterator[dict[str, Any]]:
-    for said, observed in reading.violations:
+    notice = () if reading.notice is None else ((reading.notice, reading.newest),)
+    for said, observed in (*reading.violations, *notice):
         violation = rated(said)
         first = (observed or reading.created or NOW) * 1000
         yield render(
@@ -212,7 +213,7 @@ def _members() -> list[tuple[str, str]]:
 def _example(sample: str, control: str) -> str:
     for document in documents(sample):
         for finding in findings(read(document)):
-            if finding["Compliance"]["SecurityControlId"] == control:
+            if finding["Compliance"].get("SecurityControlId") == control:
                 source = {**document, "results": [_result(document, finding)]} if "results" in document else document
                 said = yaml.safe_dump(_plain(source), sort_keys=False, width=110, allow_unicode=True)
                 sent = json.dumps(finding, indent=2, ensure_ascii=False)
@@ -235,7 +236,10 @@ def _plain(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def blocks() -> dict[str, str]:
-    statuses: list[tuple[str, str]] = [(f"`{word}`", f"`{taxonomy.STATUS[word]}`") for word in get_args(Result)]
+    ours = {"truncated": "no result: a list that is not whole"}
+    statuses: list[tuple[str, str]] = [
+        (ours.get(word, f"`{word}`"), f"`{taxonomy.STATUS[word]}`") for word in get_args(Result)
+    ]
     return {
         "status": table(
             ("result", "Compliance.Status"), [*statuses, ("`pass`, `skip`", "no finding; ends the one there was")]

@@ -125,6 +125,8 @@ REPORT = st.fixed_dictionaries(
         "scope": REFERENCE | JSON,
         "source": SOURCES | JSON,
         "configuration": JSON,
+        "summary": st.fixed_dictionaries({}, optional=dict.fromkeys(("fail", "warn", "error"), st.integers() | JSON))
+        | JSON,
     },
 )
 ENTRY = st.fixed_dictionaries(
@@ -186,13 +188,15 @@ def read(group: str, resource: str, document: object) -> Reading | None:
         raise
     assert set(reading.problems) <= REASONS
     reader.passed(group, resource, raw)
+    assert reading.notice is None or reader.whole(group, resource, raw) is None
     return reading
 
 
 def taken(reading: Reading, objections: Objections) -> None:
     for finding in mapping.findings(reading):
         assert objections(finding) == []
-    assert len({finding["Id"] for finding in mapping.findings(reading)}) == len(reading.said)
+    ids = {finding["Id"] for finding in mapping.findings(reading)}
+    assert len(ids) == len(reading.said) + (reading.notice is not None)
 
 
 @THOROUGH

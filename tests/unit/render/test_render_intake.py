@@ -219,7 +219,7 @@ async def test_it_is_what_the_operator_would_send(arn: str | None) -> None:
     intake, said = given(*RICH, wanted=wanted)
     assert said == []
     rendered = findings(intake)
-    assert len(rendered) == 13
+    assert len(rendered) == 17  # four constraints say that they list two of three
     assert {id_: msgspec.json.encode(body) for id_, body in rendered.items()} == {
         id_: msgspec.json.encode(body) for id_, body in (await sent(RICH, wanted)).items()
     }
@@ -318,7 +318,8 @@ TEMPLATED: Document = {
 @pytest.mark.parametrize("late", [False, True])
 def test_findings_say_what_policies_say(*, late: bool) -> None:
     """Whether these were read before the reports or after them. Digests are those of what is said."""
-    sources = [report("a", result("p")), {**CONSTRAINT, "metadata": {"name": "c"}}]
+    whole = {**CONSTRAINT["status"], "totalViolations": 2}
+    sources = [report("a", result("p")), {**CONSTRAINT, "metadata": {"name": "c"}, "status": whole}]
     intake, told = given(*([*sources, POLICY, TEMPLATED] if late else [POLICY, TEMPLATED, *sources]))
     intake.settle(owners=False)
     said = {f["ProductFields"]["policyhub/source"]: f for f in findings(intake).values()}
@@ -604,3 +605,41 @@ def test_an_object_that_cannot_be_one_is_told_with_its_place() -> None:
     why = "no object can be called so: the result counts for the report itself"
     assert [line.partition("document 1, ")[2] for line in said] == [f"scope: {why}", f"results[0].resources[0]: {why}"]
     assert len(findings(intake)) == 2
+
+
+CUT = report("cut", result("p", timestamp={"seconds": 1_780_000_000}), summary={"fail": 5})
+COUNTED = "status.totalViolations and the length of status.violations"
+
+
+@pytest.mark.parametrize(
+    ("document", "path", "where"),
+    [
+        (CONSTRAINT, "ProductFields.policyhub/property/total", COUNTED),
+        (CONSTRAINT, "Resources[0].Details.Other.Name", "the constraint itself"),
+        (CONSTRAINT, "CreatedAt", "status.auditTimestamp"),
+        (CONSTRAINT, "Remediation.Recommendation.Text", f"constant, with the numbers of {COUNTED}"),
+        (CUT, "ProductFields.policyhub/property/total", "summary and the number of results"),
+        (CUT, "ProductFields.policyhub/source", "results[0].source"),
+        (CUT, "CreatedAt", "results[0].timestamp"),
+        ({**CUT, "results": None}, "ProductFields.policyhub/source", "nothing: results[0] has a known engine's"),
+    ],
+)
+def test_what_is_said_of_a_cut_list_is_traced(document: Document, path: str, where: str) -> None:
+    """To the numbers that say so."""
+    intake, _ = given(document, keep=True)
+    provenance = Provenance(intake)
+    [notice] = [(e, f) for e, f in intake.findings() if f["ProductFields"]["policyhub/result"] == "truncated"]
+    told = next(came for at, _, came in provenance.explain(*notice) if at == path)
+    assert told.startswith(where)
+    assert all("{" not in came for _, _, came in provenance.explain(*notice))
+
+
+def test_notices_of_cut_lists_are_left_out_by_their_switch() -> None:
+    """In the file of a MonitoredCluster."""
+    spec = {"connection": {"inCluster": {}}, "sources": {"truncatedLists": False}}
+    monitored = {"kind": "MonitoredCluster", "metadata": {"name": "c"}, "spec": spec}
+    off = target({}, document=monitored, file="m.yaml")
+    assert len(findings(given(CONSTRAINT, CUT)[0])) == 4
+    intake, _ = given(CONSTRAINT, CUT, wanted=off)
+    assert len(findings(intake)) == 2
+    assert intake.left_out == {"gatekeeper": 1, "kyverno": 1}

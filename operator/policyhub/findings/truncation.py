@@ -1,0 +1,137 @@
+"""What Security Hub is told of a list that is not whole (sources/truncation.py), and when another number is news.
+
+One INFORMATIONAL finding for each such list: how many violations are listed of how many, what follows, and what to do.
+Its status is NOT_AVAILABLE: nobody knows what the list leaves out.
+
+**When it is sent again.** The numbers change with every scan, and nobody acts on the difference between 57 and 58. So
+they stand at the end of the digest, beside the hash, and two digests of which the rest is equal are *alike* until
+
+| number     | differs, against what Security Hub was last told, where it                                       |
+|------------|--------------------------------------------------------------------------------------------------|
+| all        | has doubled or halved                                                                            |
+| the listed | has doubled or halved, by ten at least: somebody has set another limit                           |
+
+What was last told is read back with the finding, so a restart sends nothing. Whatever is sent for another reason tells
+the numbers of now. Pure: no I/O, no clock.
+"""
+
+import shlex
+from typing import Any
+
+from policyhub.findings.limits import cut, fit, fit_distinct, length
+from policyhub.sources.constraints import SOURCE as GATEKEEPER
+from policyhub.sources.truncation import counts
+from policyhub.sources.violation import Violation
+
+GUIDE_URL = "https://open-policy-agent.github.io/gatekeeper/website/docs/audit"
+"""What Gatekeeper says of its audit and of the flag."""
+
+_DEFAULT = 20
+_RECOMMENDED = 500
+"""Gatekeeper's guide advises no higher limit: a constraint with its list has to fit into what etcd stores (1.5 MB)."""
+_ROUND = 50
+
+_DIGITS = 16
+"""Of a number in a digest that somebody may have written."""
+_LISTED_APART = 10
+
+_TITLE, _DESCRIPTION, _TEXT, _GENERATOR = 256, 1024, 512, 512
+_SEEN, _CLUSTER, _NAME = 80, 38, 24
+"""What a list of findings shows of a title; the most of the cluster's name in it; the least of the object's."""
+
+
+def told(digest: str, violation: Violation) -> str:
+    """The digest of a notice, with the numbers that it tells."""
+    return ".".join((digest, *(str(number) for number in counts(violation))))
+
+
+def alike(known: str, digest: str) -> bool:
+    """Whether two digests say the same, but for numbers of which the difference is no news."""
+    if known == digest:
+        return True
+    before, after = known.split("."), digest.split(".")
+    if len(before) != 3 or len(after) != 3 or before[0] != after[0]:
+        return False
+    if not all(text.isdecimal() and len(text) <= _DIGITS for text in (*before[1:], *after[1:])):
+        return False
+    (listed, total), (now_listed, now_total) = map(int, before[1:]), map(int, after[1:])
+    another_limit = abs(listed - now_listed) >= _LISTED_APART and _far(listed, now_listed)
+    return not another_limit and not _far(total, now_total)
+
+
+def _far(one: int, other: int) -> bool:
+    return max(one, other) >= 2 * min(one, other)
+
+
+def words(violation: Violation, *, cluster: str) -> dict[str, Any]:
+    """The members of the finding that read otherwise than those of a violation. `cluster` is its name."""
+    listed, total = counts(violation)
+    return {
+        "GeneratorId": fit_distinct(_generator(violation), _GENERATOR),
+        "Title": _title(violation, cluster),
+        "Description": fit(_description(violation, listed, total, cluster), _DESCRIPTION) or "policyhub",
+        "Compliance": {"Status": "NOT_AVAILABLE"},
+        "Remediation": {"Recommendation": _recommendation(violation, total, cluster)},
+    }
+
+
+def _generator(violation: Violation) -> str:
+    parts = ("policyhub", violation.source, violation.policy, violation.rule, "truncated-list")
+    return "/".join(part for part in parts if part and not part.isspace())
+
+
+def _title(violation: Violation, cluster: str) -> str:
+    lead, tail = "Not all violations are listed: ", f" ({cut(cluster, _CLUSTER)})"
+    room = max(_NAME, _SEEN - length(lead) - length(tail))
+    return fit(f"{lead}{cut(_object(violation), room)}{tail}", _TITLE) or "policyhub"
+
+
+def _object(violation: Violation) -> str:
+    of = violation.subject
+    return f"{of.kind} {f'{of.namespace}/' if of.namespace else ''}{of.name}"
+
+
+def _description(violation: Violation, listed: int, total: int, cluster: str) -> str:
+    of, missing = cut(_object(violation), _TEXT), total - listed
+    if violation.source == GATEKEEPER:
+        what = f"Gatekeeper's constraint {of} in {cluster} lists {listed} of {_number(total, 'violation')}."
+        ends = "audits list all of them, or the constraint is deleted"
+    else:
+        what = (
+            f"The report {of} of {cut(violation.source, _TEXT // 4)} in {cluster} lists {listed} of"
+            f" {_number(total, 'failure')} that its summary counts."
+        )
+        ends = "the report lists all of them, or is deleted"
+    return (
+        f"{what} The other {missing} {'is' if missing == 1 else 'are'} not known: objects that are not listed have no"
+        " finding, and no finding is archived because its object is missing from the list. The numbers are those of the"
+        " last update of this finding; a change of them alone updates it once they have doubled or halved. It is"
+        f" archived once {ends}."
+    )
+
+
+def _number(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _recommendation(violation: Violation, total: int, cluster: str) -> dict[str, str]:
+    switch = (
+        f"To leave out such findings: spec.sources.truncatedLists: false in MonitoredCluster {cut(cluster, _CLUSTER)}."
+    )
+    if violation.source != GATEKEEPER:
+        how = "Have the engine write all results: raise or remove its limit of results in a report"
+        return {"Text": f"{how} (configuration.limits.maxResults, where the report names it). {switch}"}
+    limit = -(-max(total, _DEFAULT) // _ROUND) * _ROUND
+    text = (
+        f"Raise the limit of Gatekeeper's audit to {total} or more: --constraint-violations-limit={limit}"
+        f" (constraintViolationsLimit: {limit} in its Helm chart; the default is {_DEFAULT})."
+    )
+    if limit > _RECOMMENDED:
+        text = (
+            f"Fix what is listed, or narrow the constraint: {total} is more than the {_RECOMMENDED} that Gatekeeper"
+            f" recommends for --constraint-violations-limit (constraintViolationsLimit in its Helm chart)."
+        )
+    command = f"kubectl get {shlex.quote(f'{violation.policy.lower()}.constraints.gatekeeper.sh')}"
+    see = f" What is listed: {command} {shlex.quote(violation.rule)} -o yaml."
+    whole = f"{text}{see} {switch}"
+    return {"Text": fit(whole if length(whole) <= _TEXT else f"{text} {switch}", _TEXT) or text, "Url": GUIDE_URL}
