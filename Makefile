@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint fmt bench e2e faults hostile simulate browser generate lock audit image clean venv
+.PHONY: help demo test check lint fmt bench e2e faults hostile simulate browser generate pictures lock audit image clean venv
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,12 +22,13 @@ test: venv  ## unit, component and integration tests (real API server, local Sec
 COVERAGE := 90
 WORKERS := 3
 
-check: venv  ## lint, format, types, import layers, generated files
+check: venv  ## lint, format, types, import layers, generated files, pictures
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m dev.generated --check
+	$(BIN)/python -m dev.pictures --check
 
 lint: venv  ## what is no Python: Dockerfiles, CloudFormation, Lua, alerts (these where promtool is: Debian's prometheus)
 	@$(PYTHON) dev/bootstrap.py lint
@@ -40,6 +41,11 @@ fmt: venv  ## format, and mend what the linter can mend
 
 generate: venv  ## write the generated files (CRDs, the chart's schema and README, the reference of metrics, dashboards)
 	$(BIN)/python -m dev.generated --write
+
+pictures: venv  ## take the pictures of docs/images that show what has changed since (ARGS=findings-page.png: that one; Debian's chromium, prometheus)
+	@$(PYTHON) dev/bootstrap.py browser
+	@$(BIN)/python -m dev.cluster build etcd kube-apiserver helm
+	$(BIN)/python -m dev.pictures $(ARGS)
 
 browser: venv  ## the findings page in a real headless Chromium (needs one installed: Debian's chromium)
 	@$(PYTHON) dev/bootstrap.py browser

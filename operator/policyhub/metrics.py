@@ -367,7 +367,8 @@ class Metrics:
             "engine",
             detail="For Gatekeeper that of its last audit. An engine that has stopped stands still here while all else"
             " is well. `engine` is the name that it gives itself; at most 50 for each source, and at most 10 that only"
-            " one namespace's reports bring in.",
+            " one namespace's reports bring in. One that no report names and that has no active finding is"
+            " left out after the next listing.",
             example="time() - max by (cluster, engine) (policyhub_newest_result_timestamp_seconds)",
         )
         self.constraint_violations_unlisted = self._series.gauge(

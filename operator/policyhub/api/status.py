@@ -19,6 +19,7 @@ ConditionType = Literal[
     "SourcesComplete",
     "OwnersKnown",
     "PoliciesKnown",
+    "EnginesReporting",
     "InputAccepted",
     "ArchiveHeld",
     "IdentityConflict",
@@ -110,10 +111,11 @@ class Status(Model):
     """Ready: all is well, or its reason names the first thing that is not. Connected: the cluster's API server answers.
     HubReachable: Security Hub takes findings. InSync: it holds what the cluster says. SourcesComplete: every source
     that the cluster serves has been listed in full. InputAccepted: all that the reports say was understood and taken.
-    ArchiveHeld, good when False: an engine has lost so many findings
-    at once that none of them is archived before somebody approves, or they come back. IdentityConflict, good when
-    False: another cluster or MonitoredCluster uses this one's identity; the reason says whether this one goes on. All
-    Unknown with the reason StatusFailed: the status could not be told."""
+    EnginesReporting: a policy engine is served, each reports as often as it should, and no constraint cuts its list.
+    ArchiveHeld, good when False: an engine has lost so many findings at once that none of them is archived before
+    somebody approves, or they come back. IdentityConflict, good when False: another cluster or MonitoredCluster uses
+    this one's identity; the reason says whether this one goes on. All Unknown with the reason StatusFailed: the status
+    could not be told."""
     identity: Annotated[str, Field(max_length=253)] | None = None
     """The cluster's identity in the ids of its findings: clusterArn, or this object's name."""
     cluster_uid: Annotated[str, Field(max_length=64)] | None = None

@@ -5,6 +5,7 @@ No part of Ready, since whoever may write in one namespace must not make the clu
 
 from policyhub.cluster.fault import Fault
 from policyhub.cluster.snapshot import Findings
+from policyhub.cluster.words import counted
 from policyhub.sources.text import NAME, line
 from policyhub.sync.refusals import Refused
 from policyhub.sync.shares import Excess
@@ -42,17 +43,17 @@ def _refused_line(refused: Refused) -> str:
     """One namespace: what was refused, with an example."""
     one = refused.refusal
     what = line(f"{refused.origin}/{refused.name}", NAME)
-    more = f" (and {refused.objects - 1} more objects)" if refused.objects > 1 else ""
+    more = f" (and {counted(refused.objects - 1, 'more object')})" if refused.objects > 1 else ""
     where = line(refused.namespace, NAME) or "outside of namespaces"
     match one.reason:
         case Excess.REPORT_RESULTS:
-            said = f"{one.number:,} results in one report, {one.taken:,} taken ({REPORT_LIMIT})"
+            said = f"{counted(one.number, 'result')} in one report, {one.taken:,} taken ({REPORT_LIMIT})"
         case Excess.REPORT_BYTES:
-            said = f"a report of {one.number:,} bytes was not read (POLICYHUB_LIMIT_REPORT_BYTES)"
+            said = f"a report of {counted(one.number, 'byte')} was not read (POLICYHUB_LIMIT_REPORT_BYTES)"
         case Excess.NAMESPACE:
-            said = f"{one.number:,} violations in one report, {one.taken or 0:,} taken ({NAMESPACE_LIMIT})"
+            said = f"{counted(one.number, 'violation')} in one report, {one.taken or 0:,} taken ({NAMESPACE_LIMIT})"
         case Excess.CLUSTER:
-            said = f"{one.number:,} violations in one report, {one.taken or 0:,} taken ({CLUSTER_LIMIT})"
+            said = f"{counted(one.number, 'violation')} in one report, {one.taken or 0:,} taken ({CLUSTER_LIMIT})"
         case _:
             reasons = ", ".join(f"{number:,} {reason}" for reason, number in sorted(refused.reasons.items())[:5])
             return f"{where}: not understood or not taken: {reasons}, such as in {what}{more}"

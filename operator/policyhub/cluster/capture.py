@@ -1,5 +1,6 @@
 """Takes the snapshot of a monitored cluster that its status is made of."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from policyhub.clocks import SteadyMs
@@ -7,14 +8,26 @@ from policyhub.cluster.conflict import ADOPT_ANNOTATION
 from policyhub.cluster.context import Context, owner_faults, policy_faults
 from policyhub.cluster.fault import Fault
 from policyhub.cluster.runner import DataPlane
-from policyhub.cluster.snapshot import Findings, Foreign, OwnersSeen, PoliciesSeen, Snapshot, SourceSeen, Strays
+from policyhub.cluster.snapshot import (
+    EnginesSeen,
+    Findings,
+    Foreign,
+    OwnersSeen,
+    PoliciesSeen,
+    Snapshot,
+    SourceSeen,
+    Strays,
+)
 from policyhub.cluster.sources import Source
+from policyhub.sources.constraints import SOURCE
+from policyhub.sources.violation import SourceKey
 from policyhub.sync import figures
 from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
 
 
 def capture(plane: DataPlane, *, now: SteadyMs) -> Snapshot:
+    """Of what is known now."""
     site, state, work = plane.site, plane.state, plane.work
     trouble = site.engine.trouble or site.engine.reading
     snapshot = Snapshot(
@@ -23,6 +36,7 @@ def capture(plane: DataPlane, *, now: SteadyMs) -> Snapshot:
         account=site.account,
         region=site.region,
         cluster_uid=state.cluster_uid,
+        wall=site.wall(),
         adopts=site.monitored.metadata.annotations.get(ADOPT_ANNOTATION, ""),
         mode=site.spec.mode,
         roll_up=site.spec.roll_up,
@@ -49,6 +63,7 @@ def capture(plane: DataPlane, *, now: SteadyMs) -> Snapshot:
         clock_moved=work.tick.clock_moved,
         sources=tuple(_source(source) for _, source in sorted(work.sources.watched.items())),
         source_faults=work.sources.faults(),
+        engines=engines_seen(work.sources.watched.values(), work.feed.ledger, exclude=site.spec.sources.exclude),
         kept=work.sources.kept(),
         owners=_owners(work.context),
         policies=_policies(work.context),
@@ -68,6 +83,35 @@ def _source(source: Source) -> SourceSeen:
         newest=view.newest,
         vanished=source.vanished,
     )
+
+
+def engines_seen(sources: Iterable[Source], ledger: Ledger, *, exclude: Iterable[str]) -> EnginesSeen:
+    """Without the engines that are excluded: nobody misses what they have not said."""
+    excluded = frozenset(name.strip().casefold() for name in exclude)
+    newest: dict[str, int] = {}
+    unaudited: dict[str, int] = {}
+    unlisted: dict[str, tuple[int, int]] = {}
+    audited = 0
+    for source in sources:
+        view = source.view
+        if source.vanished or (source.constraints and SOURCE in excluded):
+            continue
+        if source.constraints:
+            audited = max(audited, view.newest_by.get(SOURCE, 0))
+            unaudited |= {_named(key): made for key, made in view.unaudited.items()}
+            unlisted |= {_named(key): (view.listed.get(key, 0), more) for key, more in view.unlisted.items()}
+            continue
+        for engine, at in view.newest_by.items():
+            if engine.casefold() not in excluded:
+                newest[engine] = max(at, newest.get(engine, 0))
+    audits = 0 if SOURCE in excluded else sum(1 for at in ledger.sources.constraints.audits.values() if at)
+    return EnginesSeen(
+        newest=newest, audited=audited, audits=audits if audited else 0, unaudited=unaudited, unlisted=unlisted
+    )
+
+
+def _named(key: SourceKey) -> str:
+    return f"{key.resource}/{key.name}"
 
 
 def _owners(context: Context) -> OwnersSeen:

@@ -7,11 +7,15 @@
 | SourcesComplete  | every served source is seen whole and live     | which is not, and why                            |
 | InSync           | Security Hub has what the cluster calls for    | what is still to be read, sent or was refused    |
 | InputAccepted    | all that reports and constraints say was taken | what was refused, cut or not understood, whose   |
+| EnginesReporting | an engine is served, each reports as often as  | which is silent, stale or cuts its lists         |
+|                  | it should, and no list is cut                  |                                                  |
 | ArchiveHeld      | (bad) an engine lost too many findings at once | False                                            |
 | IdentityConflict | (bad) findings of this identity are another's  | False                                            |
 | OwnersKnown      | Pods' owners are listed, watched and verified  | what stands in the way                           |
-| Ready            | all of the above are good, or the rights of    | the reason of the first that is not              |
-|                  | OwnersKnown were left out (OwnersForbidden)    |                                                  |
+| Ready            | findings are sent and archived as they should  | the reason of the first that is not              |
+
+Ready stays True while sending works, and its reason then is the first of what is not well all the same (`_besides`);
+AllWell means that nothing is. Each message ends with what to do (`policyhub.cluster.remedies`).
 
 InSync stays True through the seconds in which a fresh change is on its way: it tells of backlog, not of life.
 
@@ -20,16 +24,19 @@ Pure: no I/O, no clock.
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from policyhub import approval
 from policyhub.api.status import ConditionType
 from policyhub.clocks import SteadyMs
-from policyhub.cluster import conflict
+from policyhub.cluster import conflict, engines
 from policyhub.cluster.accepted import accepted
 from policyhub.cluster.conflict import NAMES, UID
 from policyhub.cluster.fault import Fault
+from policyhub.cluster.remedies import WHAT_IS_HELD, with_remedy
 from policyhub.cluster.snapshot import Findings, Snapshot, SourceSeen
+from policyhub.cluster.words import counted, some
 from policyhub.sources.text import line
 
 UNAVAILABLE = "InventoryUnavailable"
@@ -73,28 +80,12 @@ def conditions(seen: Snapshot, *, was_in_sync: bool, now: SteadyMs) -> list[Verd
         ),
     ]
     owners = _owners(seen)
-    failing = [fault for _, status, fault in good if status != "True"]
-    if barring is not None:
-        failing.insert(0, barring)
-    taken, refused = accepted(seen.findings)
-    fine = Fault("AllWell", _FINE)
-    if owners[2].reason in {"Forbidden", "ExistenceForbidden"}:
-        fine = Fault("OwnersForbidden", f"{_FINE}; {owners[2].message}")
-    elif owners[1] != "True" and owners[2].reason != "RollUpOff" and seen.connection is None:
-        failing.append(Fault("OwnersUnknown", f"{_OWNERS_UNKNOWN} (condition OwnersKnown): {owners[2].message}"))
-    if taken == "False":  # what a tenant writes does not make the cluster unready, but it is said
-        fine = Fault("InputRefused", f"{_FINE}, but: {refused.message}")
-    if shared is not None and shared.reason == conflict.FOREIGN:
-        fine = Fault("ForeignFindings", f"{_FINE}; {shared.message}")
-    if seen.clock_moved:
-        fine = Fault("ClockMoved", f"{_FINE}; {_clock(seen)}")
-    ready = failing[0] if failing else fine
-    return [
-        ("Ready", "True" if not failing else "Unknown" if ready.reason in _UNKNOWN else "False", ready),
+    verdicts = [
         *good,
         owners,
         _policies(seen),
-        ("InputAccepted", taken, refused),
+        ("EnginesReporting", *engines.condition(seen)),
+        ("InputAccepted", *accepted(seen.findings)),
         ("ArchiveHeld", "True" if seen.guarded else "False", guarded(seen)),
         (
             "IdentityConflict",
@@ -102,6 +93,52 @@ def conditions(seen: Snapshot, *, was_in_sync: bool, now: SteadyMs) -> list[Verd
             barring or shared or Fault("NoConflict", "no other cluster uses this identity"),
         ),
     ]
+    told = {
+        type_: (type_, status, replace(fault, message=with_remedy(type_, fault.reason, fault.message)))
+        for type_, status, fault in verdicts
+    }
+    failing = [told[type_][2] for type_, status, _ in good if status != "True"]
+    if barring is not None:
+        failing.insert(0, told["IdentityConflict"][2])
+    if owners[1] != "True" and owners[2].reason not in _OWNERS_FINE and seen.connection is None:
+        owned = told["OwnersKnown"][2].message
+        failing.append(Fault("OwnersUnknown", f"{_OWNERS_UNKNOWN} (condition OwnersKnown): {owned}"))
+    ready = failing[0] if failing else _besides(seen, told)
+    return [
+        ("Ready", "True" if not failing else "Unknown" if ready.reason in _UNKNOWN else "False", ready),
+        *told.values(),
+    ]
+
+
+def _besides(seen: Snapshot, told: Mapping[ConditionType, Verdict]) -> Fault:
+    """What is not well although findings are sent: the first of them in full, the conditions of the others by name."""
+    found: list[tuple[str, Fault]] = []
+    if seen.guarded:
+        found.append(("ArchiveHeld", Fault("ArchiveHeld", f"{_FINE}, but: {told['ArchiveHeld'][2].message}")))
+    if told["EnginesReporting"][1] == "False":
+        lacking = told["EnginesReporting"][2]
+        found.append(("EnginesReporting", replace(lacking, message=f"{_FINE}, but: {lacking.message}")))
+    if seen.clock_moved:
+        found.append(("", Fault("ClockMoved", f"{_FINE}; {_clock(seen)}")))
+    if told["IdentityConflict"][2].reason == conflict.FOREIGN:
+        shared = told["IdentityConflict"][2]
+        found.append(("IdentityConflict", Fault("ForeignFindings", f"{_FINE}; {shared.message}")))
+    if told["InputAccepted"][1] == "False":  # what a tenant writes does not make the cluster unready, but it is said
+        refused = told["InputAccepted"][2]
+        found.append(("InputAccepted", Fault("InputRefused", f"{_FINE}, but: {refused.message}")))
+    if told["OwnersKnown"][2].reason in {"Forbidden", "ExistenceForbidden"}:
+        found.append(("OwnersKnown", Fault("OwnersForbidden", f"{_FINE}; {told['OwnersKnown'][2].message}")))
+    if not found:
+        return Fault("AllWell", _FINE)
+    first = found[0][1]
+    others = [type_ for type_, _ in found[1:] if type_]
+    if not others:
+        return first
+    return replace(first, message=f"{first.message}. Not well either: {', '.join(others)}")
+
+
+_OWNERS_FINE = frozenset({"Forbidden", "ExistenceForbidden", "RollUpOff"})
+"""Reasons of OwnersKnown that are somebody's choice."""
 
 
 _OWNERS_UNKNOWN = (
@@ -149,17 +186,16 @@ def _sources_fault(seen: Snapshot) -> Fault | None:
 
 def _sources_good(seen: Snapshot) -> tuple[str, str]:
     if not seen.sources:
-        return (
-            "NoSourceServed",
-            "the cluster serves no policy reports and no constraints: is a policy engine installed?",
-        )
+        return engines.NO_SOURCE.reason, engines.NO_SOURCE.message
     kept = seen.kept
-    more = f"; {kept} findings of constraint kinds that are no longer served are kept for now" if kept else ""
+    more = (
+        f"; {counted(kept, 'finding')} of constraint kinds that are no longer served {_be(kept)} kept" if kept else ""
+    )
     watched = sum(1 for source in seen.sources if not source.vanished)
     hidden = len(seen.sources) - len(shown(seen.sources))
     if hidden:
-        more += f"; {hidden} of them are not shown below: too many, or named otherwise than Kubernetes names resources"
-    complete = f"{watched} sources are listed and watched{more}"
+        more += f"; {hidden} of them {_be(hidden)} not shown below: too many, or named otherwise than Kubernetes does"
+    complete = f"{counted(watched, 'source')} {_be(watched)} listed and watched{more}"
     if seen.findings is not None and seen.findings.superseded:
         superseded = seen.findings.superseded
         left = ", ".join(f"{line(source, NAME)} in {group}" for source, group in superseded[:NAMES])
@@ -194,7 +230,7 @@ def _unasked(seen: Snapshot) -> str:
     if not seen.owners.unasked:
         return ""
     return (
-        f"; the operator may not ask whether these still exist: {_some(list(seen.owners.unasked))}. Findings about them"
+        f"; the operator may not ask whether these still exist: {some(seen.owners.unasked)}. Findings about them"
         " are archived after the archive delay, and held where an engine loses many at once. Let the operator get and"
         " list them (chart: rbac.existence)"
     )
@@ -205,9 +241,11 @@ def _strays(seen: Snapshot) -> str:
     strays = seen.owners.strays
     if strays is None:
         return ""
+    one = strays.objects == 1
     return (
-        f"; {strays.objects} objects in {strays.namespaces} namespaces name a controller that cannot be verified, and"
-        f" have findings of their own. For example, {strays.example}"
+        f"; {counted(strays.objects, 'object')} in {counted(strays.namespaces, 'namespace')}"
+        f" {'names' if one else 'name'} a controller that cannot be verified, and {'has' if one else 'have'} findings"
+        f" of {'its' if one else 'their'} own. For example, {strays.example}. Ask the owner of the namespace"
     )
 
 
@@ -221,7 +259,11 @@ def _policies(seen: Snapshot) -> Verdict:
         return type_, "Unknown", Fault("Listing", "the policies were not listed yet")
     faults = policies.faults
     if not faults:
-        return type_, "True", Fault("Watched", f"{policies.kinds} kinds of policies are listed and watched")
+        return (
+            type_,
+            "True",
+            Fault("Watched", f"{counted(policies.kinds, 'kind')} of policies {_be(policies.kinds)} listed and watched"),
+        )
     told = next((faults[name] for name in sorted(faults) if faults[name].reason != "Listing"), None)
     if told is None or (not policies.settled and told.reason == "DiscoveryFailed"):
         return type_, "Unknown", Fault("Listing", "the policies were not listed yet")
@@ -233,8 +275,9 @@ def _clock(seen: Snapshot) -> str:
     minutes = abs(seen.clock_moved) // 60_000
     way = "forward" if seen.clock_moved > 0 else "back"
     return (
-        f"the clock of the operator's machine was set {way} by {minutes} minutes while it ran: times in findings that"
-        " were sent before are wrong by as much. Nothing is sent again for it. Let the machine's time be synchronized"
+        f"the clock of the operator's machine was set {way} by {counted(minutes, 'minute')} while it ran: times"
+        " in findings that were sent before are wrong by as much. Nothing is sent again for it. Let the machine's time"
+        " be synchronized"
     )
 
 
@@ -270,41 +313,44 @@ def _barred(seen: Snapshot) -> Fault | None:
 def _unsent(found: Findings, *, was_in_sync: bool, now: SteadyMs) -> Fault | None:
     """Why some findings are not in Security Hub as the cluster has them."""
     if found.rejected:
-        return Fault("FindingsRejected", f"Security Hub refuses {found.rejected} findings for good; the log names each")
+        refused = counted(found.rejected, "finding")
+        return Fault("FindingsRejected", f"Security Hub refuses {refused} for good; the log names each")
     if found.quarantined:
         return Fault(
             "FindingsQuarantined",
-            f"{found.quarantined} findings of this cluster are not sent: their ids are another cluster's in Security"
-            " Hub. IdentityConflict names one, and what to do",
+            f"{counted(found.quarantined, 'finding')} of this cluster {_be(found.quarantined)} not sent: in"
+            f" Security Hub {'its id is' if found.quarantined == 1 else 'their ids are'} another cluster's",
         )
     if found.pending:
         oldest = found.oldest_pending
         if not was_in_sync or (oldest is not None and now - oldest > BACKLOG_MS):
-            return Fault("Pending", f"{found.pending} changes wait for Security Hub")
+            waits = "waits" if found.pending == 1 else "wait"
+            return Fault("Pending", f"{counted(found.pending, 'change')} {waits} for Security Hub")
     return None
 
 
 def _would_archive(seen: Snapshot) -> str:
     """What mode NoArchive keeps."""
     kept = seen.findings.mode_holds if seen.findings is not None else 0
-    return f"; {kept} findings would be archived in mode Sync" if kept else ""
+    return f"; {counted(kept, 'finding')} would be archived in mode Sync" if kept else ""
 
 
 def guarded(seen: Snapshot) -> Fault:
     """Of ArchiveHeld."""
     if not seen.guarded:
         return Fault("NothingHeld", "no engine has lost unusually many findings at once")
-    told = _some(
-        [
-            f"{_cut(source)}: {hold.lost} of {hold.total} active findings are no longer called for, {hold.reason}"
+    told = some(
+        (
+            f"{_cut(source)}: {hold.lost} of {counted(hold.total, 'active finding')} {_be(hold.lost)} no longer called"
+            f" for, {hold.reason}"
             for source, hold in sorted(seen.guarded.items())
-        ],
+        ),
         between="; ",
     )
     return Fault(
         "TooManyLost",
-        f"{told}. None of them is archived until what was missing comes back or somebody approves. Is the engine at"
-        f" work, and did nobody remove its policies by mistake? To archive them, for one hour: {_approve(seen)}",
+        f"{told}. {WHAT_IS_HELD} Is the engine at work, and did nobody remove its policies by mistake? To archive"
+        f" them, for one hour: {_approve(seen)}",
     )
 
 
@@ -334,9 +380,8 @@ def _cut(text: str) -> str:
     return line(text, _SHOWN)
 
 
-def _some(told: list[str], *, between: str = ", ") -> str:
-    more = f"{between}and {len(told) - _MOST} more" if len(told) > _MOST else ""
-    return between.join(told[:_MOST]) + more
+def _be(number: int) -> str:
+    return "is" if number == 1 else "are"
 
 
 def shown(sources: Sequence[SourceSeen]) -> list[SourceSeen]:

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 
 from policyhub.cluster.fault import Fault
 from policyhub.cluster.snapshot import Snapshot
+from policyhub.cluster.words import counted
 from policyhub.sources.text import line
 
 ADOPT_ANNOTATION = "policyhub.dev/adopt-uid"
@@ -50,9 +51,9 @@ def barring(seen: Snapshot) -> Fault | None:
     other = found.conflict
     return Fault(
         "OtherCluster",
-        f"Security Hub holds at least {other.number} findings of {seen.identity} from {_writer(other.uid)}; this one"
-        f" has {line(found.cluster_uid)}. Nothing is sent or archived. Give this cluster another identity; or, if it is"
-        f" the same cluster rebuilt, take them over: {_adopt(seen, other.uid)}",
+        f"Security Hub holds at least {counted(other.number, 'finding')} of {seen.identity} from {_writer(other.uid)};"
+        f" this one has {line(found.cluster_uid)}. Nothing is sent or archived. Give this cluster another identity;"
+        f" or, if it is the same cluster rebuilt, take them over: {_adopt(seen, other.uid)}",
     )
 
 
@@ -63,10 +64,12 @@ def shared(seen: Snapshot) -> Fault | None:
         other = found.foreign
         return Fault(
             "ForeignFindings",
-            f"{other.number} findings under the identity of this cluster are another's in Security Hub, such as"
-            f" {line(other.example)} of {_writer(other.uid)}: they are left alone, all others go on. If they are this"
-            f" cluster's own, take them over: {_adopt(seen, other.uid)}; else have whoever wrote them archive"
-            " them, or wait until Security Hub drops them, 90 days after their last update",
+            f"{counted(other.number, 'finding')} under the identity of this cluster"
+            f" {'is' if other.number == 1 else 'are'} another's in Security Hub, such as"
+            f" {line(other.example)} of {_writer(other.uid)}: left alone, while all others go on. If this cluster wrote"
+            f" {_them(other.number)}, take {_them(other.number)} over: {_adopt(seen, other.uid)}; else have whoever did"
+            f" archive {_them(other.number)}, or wait until Security Hub drops {_them(other.number)}, 90 days after the"
+            " last update",
         )
     if seen.rivals:
         named = ", ".join(seen.rivals[:NAMES])
@@ -76,6 +79,10 @@ def shared(seen: Snapshot) -> Fault | None:
             f" for {named}{' and others' if len(seen.rivals) > NAMES else ''}: delete what is not needed",
         )
     return None
+
+
+def _them(number: int) -> str:
+    return "it" if number == 1 else "them"
 
 
 def _writer(uid: str) -> str:

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong, fit for a condition: a CamelCase reason and a message that says how to mend it."""
+    """What is wrong, fit for a condition: a CamelCase reason and a message."""
 
     reason: str
     message: str
+    remedy: str = ""
+    """What to do about it, where neither the message says so nor `policyhub.cluster.remedies` for the reason."""

@@ -31,6 +31,22 @@ class SourceSeen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EnginesSeen:
+    """What the engines have written, but for those that are excluded; all times in Unix seconds."""
+
+    newest: Mapping[str, int] = field(default_factory=dict)
+    """Engine → the newest time that it gave any result in a report."""
+    audited: int = 0
+    """When Gatekeeper's last audit began; 0: none yet."""
+    audits: int = 0
+    """Constraints that have been audited."""
+    unaudited: Mapping[str, int] = field(default_factory=dict)
+    """Constraints without an audit → when they were made; 0: not known."""
+    unlisted: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Constraint → violations that its list has, and that it leaves out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Strays:
     """Objects whose controller cannot be verified."""
 
@@ -117,6 +133,8 @@ class Snapshot:
     account: str
     region: str
     cluster_uid: str = ""
+    wall: WallMs = UNDATED
+    """When it was taken."""
     adopts: str = ""
     """The annotation that takes over another cluster's findings."""
     mode: str = "Sync"
@@ -140,6 +158,7 @@ class Snapshot:
     sources: tuple[SourceSeen, ...] = ()
     source_faults: Mapping[str, Fault] = field(default_factory=dict)
     """By origin or API group."""
+    engines: EnginesSeen = field(default_factory=EnginesSeen)
     kept: int = 0
     """Findings of constraint kinds that are no longer served."""
     owners: OwnersSeen = field(default_factory=OwnersSeen)

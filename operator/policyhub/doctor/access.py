@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import msgspec
 
 from policyhub.api.monitoredcluster import GROUP, PLURAL, MonitoredCluster
+from policyhub.cluster.remedies import DOCTOR
+from policyhub.cluster.words import counted
 from policyhub.doctor.verdict import Verdict, fine, problem, unchecked
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.kube.decoding import decoded
@@ -112,9 +114,7 @@ async def check(connection: Connection, about: str, needs: Iterable[Need], *, ac
     try:
         allowed = await asyncio.gather(*(_allowed(connection, need, account) for need in asked))
     except (Refused, Unreachable) as error:
-        mend = (
-            "only an administrator may ask for another service account: run it as one, or in the Pod" if account else ""
-        )
+        mend = DOCTOR["api-access/account" if account else "api-access"]
         return [unchecked("api-access", about, f"the API server does not say what is allowed: {error}", mend=mend)]
     return judge(about, dict(zip(asked, allowed, strict=True)), account=account)
 
@@ -127,7 +127,11 @@ def judge(about: str, allowed: Mapping[Need, bool], *, account: str = "") -> lis
             lacking[need.part].append(need)
     who = f"service account {account}" if account else "this identity"
     if not lacking:
-        return [fine("api-access", about, f"{who} may do all that the operator does ({len(allowed)} permissions)")]
+        return [
+            fine(
+                "api-access", about, f"{who} may do all that the operator does ({counted(len(allowed), 'permission')})"
+            )
+        ]
     return [
         problem("api-access", about, f"{who} may not: {', '.join(map(str, missing))}", mend=_MENDS[part])
         for part, missing in lacking.items()

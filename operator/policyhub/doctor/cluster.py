@@ -1,11 +1,14 @@
 """One cluster's API server: whether it answers, its version and clock, and which source APIs it serves."""
 
+import shlex
 from collections.abc import Callable
 from datetime import datetime
 
 import msgspec
 
 from policyhub.api.monitoredcluster import MonitoredCluster
+from policyhub.cluster.remedies import DOCTOR, REMEDIES, WHAT_IS_HELD
+from policyhub.cluster.words import counted
 from policyhub.doctor.verdict import Verdict, fine, problem, unchecked
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.kube.decoding import decoded
@@ -38,9 +41,7 @@ async def check_server(connection: Connection, about: str, *, wall: Callable[[],
         version = decoded(_version, body, Unreachable)
     except (Refused, Unreachable) as error:
         found = f"{connection.server} does not answer as a Kubernetes API server: {error}"
-        mend = "check the route from this Pod (network policies, security groups, the cluster's endpoint access), the"
-        mend += " proxy, and the kubeconfig's server, authority and credentials"
-        return [problem("connection", about, found, mend=mend)], False
+        return [problem("connection", about, found, mend=DOCTOR["connection"])], False
     clock = [judge_clock(about, sent, wall())] if sent is not None else []
     return [judge_version(about, connection.server, version), *clock], True
 
@@ -50,7 +51,7 @@ def judge_version(about: str, server: str, version: _Version) -> Verdict:
     digits = version.minor.rstrip("+")  # EKS: "29+"
     told = f"{server} is Kubernetes {line(version.git_version, _VERSION) or 'of an unknown version'}"
     if _is_number(version.major) and _is_number(digits) and (int(version.major), int(digits)) < OLDEST:
-        mend = f"upgrade the cluster: the operator is made for {OLDEST[0]}.{OLDEST[1]} and later"
+        mend = DOCTOR["connection/old"].format(version=f"{OLDEST[0]}.{OLDEST[1]}")
         return problem("connection", about, told, mend=mend)
     return fine("connection", about, told)
 
@@ -65,7 +66,7 @@ def judge_clock(about: str, sent: datetime, now: float) -> Verdict:
     if abs(ahead) <= SKEW_SECONDS:
         return fine("clock", about, f"the server's clock and ours differ by {abs(ahead):.0f} s")
     told = f"our clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the server's"
-    return problem("clock", about, told, mend="synchronise the node's clock (chrony with Amazon Time Sync)")
+    return problem("clock", about, told, mend=DOCTOR["clock"])
 
 
 async def served(connection: Connection, monitored: MonitoredCluster) -> Discovery:
@@ -82,22 +83,20 @@ async def served(connection: Connection, monitored: MonitoredCluster) -> Discove
 def judge_sources(about: str, found: Discovery) -> list[Verdict]:
     """Pure."""
     verdicts = [
-        problem("sources", about, f"{group}: {why}", mend="serve a version that the operator reads, or grant discovery")
+        problem("sources", about, f"{group}: {why}", mend=REMEDIES["DiscoveryFailed"])
         for group, why in found.unknown.items()
     ]
     if not found.served:
         if not verdicts:
-            mend = (
-                "install a policy engine that writes PolicyReports, OpenReports or constraints, or check spec.sources"
-            )
+            mend = REMEDIES["NoSourceServed"]
             groups = f"{POLICY_REPORTS}, {OPEN_REPORTS} or {GATEKEEPER}"
             verdicts.append(problem("sources", about, f"the cluster serves nothing of {groups}", mend=mend))
         return verdicts
     kinds = [r for r in found.served if r.group == GATEKEEPER]
     told = [f"{r.plural}.{r.version}.{r.group}" for r in found.served if r.group != GATEKEEPER]
-    told += [f"{len(kinds)} kind{'' if len(kinds) == 1 else 's'} of {GATEKEEPER}"] if kinds else []
+    told += [f"{counted(len(kinds), 'kind')} of {GATEKEEPER}"] if kinds else []
     if found.ending:
-        mend = "nothing, if the CRD is meant to go; its findings are kept until somebody speaks for their objects"
+        mend = DOCTOR["sources/ending"]
         ending = ", ".join(sorted(found.ending))
         verdicts.append(problem("sources", about, f"being deleted: {ending}", mend=mend))
     return [*verdicts, fine("sources", about, f"served and read: {', '.join(told)}")]
@@ -110,23 +109,33 @@ def judge_operator(
     status = monitored.status
     ready = next((c for c in status.conditions if c.type == "Ready"), None) if status is not None else None
     if ready is None:
-        mend = (
-            "look whether the operator runs and what it logs: kubectl get pods -n policyhub; kubectl logs -n policyhub"
-        )
-        return problem("operator", about, "the operator has written no status yet", mend=f"{mend} deployment/policyhub")
+        return problem("operator", about, "the operator has written no status yet", mend=DOCTOR["operator/none"])
     if (ready.observed_generation or 0) < generation:
         found = f"the status is of generation {ready.observed_generation}, the object of {generation}"
-        return problem("operator", about, found, mend="look whether the operator runs: it takes a change in seconds")
+        return problem("operator", about, found, mend=DOCTOR["operator/old"])
     listed = [source.last_listed.timestamp() for source in status.sources if source.last_listed] if status else []
     silent = now - max(listed, default=now)
     if silent > _LISTINGS * relist_interval:
         found = f"the operator listed the cluster {silent / 3600:.1f} h ago for the last time, and says Ready is"
-        mend = "look whether the operator runs: kubectl get pods -n policyhub"
+        mend = DOCTOR["operator/gone"]
         return problem("operator", about, f"{found} {ready.status}", mend=mend)
     told = f"Ready is {ready.status}, {ready.reason}: {ready.message}"
     if ready.status == "True":
         return fine("operator", about, told)
-    mend = f"docs/operations.md explains the reason {ready.reason}; kubectl describe monitoredcluster {about}"
+    todo = REMEDIES.get(ready.reason, "do what the message says")
+    mend = DOCTOR["operator/not-ready"].format(remedy=todo, name=shlex.quote(about))
     if ready.status == "Unknown":
         return unchecked("operator", about, told, mend=mend)
     return problem("operator", about, told, mend=mend)
+
+
+def judge_holds(about: str, monitored: MonitoredCluster) -> list[Verdict]:
+    """Whether the guard holds findings that an engine has lost, by the condition of the MonitoredCluster. Pure."""
+    conditions = monitored.status.conditions if monitored.status is not None else ()
+    held = next((c for c in conditions if c.type == "ArchiveHeld"), None)
+    if held is None or held.status == "Unknown":
+        return []
+    if held.status == "False":
+        return [fine("archive-held", about, held.message)]
+    found, _, mend = held.message.partition(WHAT_IS_HELD)
+    return [problem("archive-held", about, found, mend=mend.strip() or REMEDIES["TooManyLost"])]

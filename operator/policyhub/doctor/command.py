@@ -61,7 +61,8 @@ def doctor(
     """Look for what keeps findings from Security Hub. Ends with 0 (fine), 1 (problems) or 2 (could not check all)."""
     import asyncio  # noqa: PLC0415  (help is quicker without it)
 
-    from policyhub.doctor import engines, words  # noqa: PLC0415  (boto3 and the readers load with it)
+    from policyhub.cluster.engines import SILENT_AFTER  # noqa: PLC0415  (as below)
+    from policyhub.doctor import words  # noqa: PLC0415  (boto3 and the readers load with it)
     from policyhub.doctor.examination import Questions  # noqa: PLC0415  (as above)
     from policyhub.doctor.verdict import exit_code  # noqa: PLC0415  (as above)
     from policyhub.settings import Settings, SettingsError  # noqa: PLC0415  (as above)
@@ -80,7 +81,7 @@ def doctor(
         wall=time.time,
         names=clusters or (),
         account=service_account or "",
-        silent_after={**engines.SILENT_AFTER, **spans},
+        silent_after={**SILENT_AFTER, **spans},
         metrics_url=metrics_url or (_metrics_of(settings) if inside else ""),
         probe_import=probe_import,
     )
@@ -98,6 +99,7 @@ def _metrics_of(settings: "Settings") -> str:
 
 async def _examined(questions: "Questions", *, kubeconfig: str | None, context: str | None) -> "list[Verdict]":
     """`kubeconfig` is None within a Pod, empty for the usual file."""
+    from policyhub.cluster.remedies import DOCTOR  # noqa: PLC0415  (as above)
     from policyhub.doctor.examination import HERE, examine  # noqa: PLC0415  (as above)
     from policyhub.doctor.verdict import unchecked  # noqa: PLC0415  (as above)
     from policyhub.kube import local  # noqa: PLC0415  (as above)
@@ -110,9 +112,7 @@ async def _examined(questions: "Questions", *, kubeconfig: str | None, context: 
         else:
             home = await Connection.from_file(kubeconfig or local.DEFAULT, context=context)
     except KubeconfigError as error:
-        return [
-            unchecked("connection", HERE, str(error), mend="--kubeconfig or KUBECONFIG names the operator's cluster")
-        ]
+        return [unchecked("connection", HERE, str(error), mend=DOCTOR["connection/home"])]
     async with home:
         return await examine(home, questions)
 

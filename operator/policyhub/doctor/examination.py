@@ -14,6 +14,8 @@ from pydantic import ValidationError
 
 from policyhub.api import selector
 from policyhub.api.monitoredcluster import GROUP, PLURAL, VERSION, MonitoredCluster, SecurityHub
+from policyhub.cluster.engines import SILENT_AFTER
+from policyhub.cluster.remedies import DOCTOR
 from policyhub.doctor import access, cluster, engines, hub, network, others, quota
 from policyhub.doctor.verdict import Verdict, fine, problem, unchecked
 from policyhub.kube.body import PAGE
@@ -37,7 +39,7 @@ class Questions:
     """MonitoredClusters; none: all."""
     account: str = ""
     """The operator's service account (`namespace/name`), where somebody else asks."""
-    silent_after: Mapping[str, float] = field(default_factory=lambda: engines.SILENT_AFTER)
+    silent_after: Mapping[str, float] = field(default_factory=lambda: SILENT_AFTER)
     metrics_url: str = ""
     probe_import: bool = False
 
@@ -65,7 +67,7 @@ async def examine(home: Connection, questions: Questions) -> list[Verdict]:
         verdicts += await _hub(which, questions)
     if not hubs:
         told = "no Security Hub was asked: neither a MonitoredCluster nor the settings name account and Region"
-        verdicts.append(unchecked("credentials", "", told, mend="--account-id and --region name the hub"))
+        verdicts.append(unchecked("credentials", "", told, mend=DOCTOR["credentials"]))
     if questions.metrics_url:
         verdicts += await quota.check(questions.metrics_url, share=settings.hub_quota_share)
     return verdicts
@@ -81,11 +83,12 @@ async def _monitored(home: Connection, questions: Questions) -> list[tuple[Monit
         items = msgspec.json.decode(await home.get(RESOURCE, limit=PAGE), type=_List).items
     except Refused as error:
         if error.status == 404:
-            mend = "install the chart, whose folder crds/ holds the CRD"
+            mend = DOCTOR["monitored-clusters/crd"]
             return problem("monitored-clusters", "", "the cluster has no MonitoredClusters: no CRD", mend=mend)
-        return unchecked("monitored-clusters", "", f"MonitoredClusters cannot be listed: {error}")
+        told = f"MonitoredClusters cannot be listed: {error}"
+        return unchecked("monitored-clusters", "", told, mend=DOCTOR["monitored-clusters"])
     except (Unreachable, msgspec.MsgspecError) as error:
-        return unchecked("monitored-clusters", "", f"{home.server} does not answer: {error}")
+        return unchecked("monitored-clusters", "", f"{home.server} does not answer: {error}", mend=DOCTOR["connection"])
     own = selector.parse(questions.settings.watch_selector or "")
     chosen = [
         item
@@ -101,7 +104,7 @@ async def _monitored(home: Connection, questions: Questions) -> list[tuple[Monit
         told = f"no MonitoredCluster {', '.join(sorted(lacking))}" if lacking else "there is no MonitoredCluster"
         told += f" with the labels {questions.settings.watch_selector}" if questions.settings.watch_selector else ""
         there = ", ".join(sorted(i["metadata"]["name"] for i in items)) or "none"
-        mend = "create one (the chart's monitoredCluster.create), or name one that is there"
+        mend = DOCTOR["monitored-clusters/none"]
         return problem("monitored-clusters", "", f"{told}; there: {there}", mend=mend)
     found = []
     for item in chosen:
@@ -109,7 +112,7 @@ async def _monitored(home: Connection, questions: Questions) -> list[tuple[Monit
             found.append((MonitoredCluster.model_validate(item), int(item["metadata"].get("generation", 0))))
         except ValidationError as error:
             told = f"{item['metadata']['name']} is not valid: {error.errors()[0]['msg']}"
-            return problem("monitored-clusters", "", told, mend="apply the CRD of this version, then the object again")
+            return problem("monitored-clusters", "", told, mend=DOCTOR["monitored-clusters/invalid"])
     return found
 
 
@@ -119,14 +122,14 @@ async def _cluster(
     about = monitored.metadata.name
     interval = questions.settings.relist_interval
     told = cluster.judge_operator(about, monitored, generation, now=questions.wall(), relist_interval=interval)
-    verdicts = [told]
+    verdicts = [told, *cluster.judge_holds(about, monitored)]
     reference = monitored.spec.connection.kubeconfig_secret_ref
     if reference is None:
         return verdicts + await _served(home, monitored, questions, account=questions.account)
     try:
         connection = await Connection.from_secret(home, reference.namespace, reference.name, key=reference.key)
     except (KubeconfigError, Refused, Unreachable) as error:
-        mend = "see spec.connection.kubeconfigSecretRef, and the chart's kubeconfigSecrets"
+        mend = DOCTOR["connection/secret"]
         return [*verdicts, problem("connection", about, str(error), mend=mend)]
     async with connection:
         return verdicts + await _served(connection, monitored, questions, account="")
@@ -144,7 +147,8 @@ async def _served(
     discovery = await cluster.served(connection, monitored)
     seen = await engines.look(connection, discovery, now=wall())
     verdicts += cluster.judge_sources(about, discovery)
-    return verdicts + engines.judge(about, seen, now=wall(), silent_after=questions.silent_after)
+    exclude = monitored.spec.sources.exclude
+    return verdicts + engines.judge(about, seen, now=wall(), silent_after=questions.silent_after, exclude=exclude)
 
 
 def hub_of(monitored: MonitoredCluster | None, settings: Settings) -> hub.Hub | None:
@@ -168,4 +172,4 @@ async def _hub(which: hub.Hub, questions: Questions) -> list[Verdict]:
                 verdicts += await others.check(client)
             return verdicts
     except UnknownRegionError as error:
-        return [problem("credentials", "/".join(which[:2]), str(error), mend="correct the Region of securityHub")]
+        return [problem("credentials", "/".join(which[:2]), str(error), mend=DOCTOR["credentials/region"])]

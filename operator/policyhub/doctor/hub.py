@@ -6,6 +6,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 import policyhub
+from policyhub.cluster.remedies import DOCTOR
 from policyhub.doctor import cluster
 from policyhub.doctor.verdict import Verdict, fine, problem, unchecked
 from policyhub.hub import bucket, credentials
@@ -50,12 +51,16 @@ async def check(client: HubClient, *, wall: Callable[[], float], probe_import: b
     except HubError as error:
         return [
             problem("credentials", about, error.message, mend=_sign_in(error)),
-            *(unchecked(check, about, "not asked: there are no usable credentials") for check in _ASKED[1:]),
+            *(
+                unchecked(check, about, "not asked: there are no usable credentials", mend=DOCTOR["not-asked"])
+                for check in _ASKED[1:]
+            ),
         ]
     verdicts = [judge_caller(about, client.account, caller), *_clock(about, caller, wall())]
     if verdicts[0].state == "problem":
         verdicts += [
-            unchecked(check, about, "not asked: the credentials are another account's") for check in _ASKED[1:]
+            unchecked(check, about, "not asked: the credentials are another account's", mend=DOCTOR["not-asked"])
+            for check in _ASKED[1:]
         ]
         return verdicts
     verdicts += [await _enabled(client, about), await _readable(client, about)]
@@ -72,21 +77,15 @@ def judge_caller(about: str, account: str, caller: Mapping[str, Any]) -> Verdict
     told = f"{caller.get('Arn')} of account {caller.get('Account')}"
     if caller.get("Account") == account:
         return fine("credentials", about, f"signed in as {told}")
-    mend = (
-        f"name a role of account {account} (securityHub.roleArn, or spec.securityHub.roleArn of the MonitoredCluster)"
-    )
-    mend += f"; `policyhub iam-policy --assume-role arn:…:iam::{account}:role/…` prints what it needs"
+    mend = DOCTOR["credentials/account"].format(account=account)
     return problem("credentials", about, f"signed in as {told}, and findings go to {account}", mend=mend)
 
 
 def _sign_in(error: HubError) -> str:
     kind = error.kind if isinstance(error, AccessLost) else ""
     if kind in {"CredentialsMissing", "CredentialsExpired", "CredentialsRejected", "AccessDenied"}:
-        return (
-            "check the sign-in: the service account's annotation and the role's trust policy (IRSA), or the association"
-            " and the agent on the node (Pod Identity); docs/iam.md says what each message means"
-        )
-    return "check the route to sts and securityhub of this Region (VPC endpoints, NAT, proxy) and AWS_ENDPOINT_URL"
+        return DOCTOR["credentials/sign-in"]
+    return DOCTOR["credentials/route"]
 
 
 def _clock(about: str, answer: Mapping[str, Any], now: float) -> list[Verdict]:
@@ -105,13 +104,13 @@ async def _enabled(client: HubClient, about: str) -> Verdict:
         hub = await client.describe_hub()
     except AccessLost as error:
         if error.kind == "NotEnabled":
-            mend = f"aws securityhub enable-security-hub --region {client.region} --no-enable-default-standards"
+            mend = DOCTOR["security-hub/off"].format(region=client.region)
             return problem("security-hub", about, f"Security Hub CSPM is off: {error.message}", mend=mend)
-        return unchecked("security-hub", about, error.message, mend="grant securityhub:DescribeHub: docs/iam.md")
+        return unchecked("security-hub", about, error.message, mend=DOCTOR["security-hub"])
     except HubError as error:
-        return unchecked("security-hub", about, error.message)
+        return unchecked("security-hub", about, error.message, mend=DOCTOR["hub-failed"])
     if hub.get("HubArn") != wanted:
-        mend = "check AWS_ENDPOINT_URL and the Region: another hub answers"
+        mend = DOCTOR["security-hub/other"]
         return problem("security-hub", about, f"the hub is {hub.get('HubArn')}, not {wanted}", mend=mend)
     return fine("security-hub", about, f"on since {hub.get('SubscribedAt')}")
 
@@ -120,16 +119,14 @@ async def _readable(client: HubClient, about: str) -> Verdict:
     try:
         page = await client.get_findings({"Id": [{"Value": "policyhub/", "Comparison": "PREFIX"}]})
     except Throttled as error:
-        mend = "ask the account's other tools to read less often; the operator waits and goes on"
+        mend = DOCTOR["quotas/readings"]
         return problem("quotas", about, f"GetFindings is throttled: {error.message}", mend=mend)
     except AccessLost as error:
         if error.kind == "NotEnabled":
-            return unchecked("get-findings", about, "not asked: Security Hub is off")
-        return problem(
-            "get-findings", about, error.message, mend="grant securityhub:GetFindings on the hub: docs/iam.md"
-        )
+            return unchecked("get-findings", about, "not asked: Security Hub is off", mend=DOCTOR["not-asked"])
+        return problem("get-findings", about, error.message, mend=DOCTOR["get-findings"])
     except HubError as error:
-        return unchecked("get-findings", about, error.message)
+        return unchecked("get-findings", about, error.message, mend=DOCTOR["hub-failed"])
     there = f"{len(page.findings)} or more" if page.token else str(len(page.findings))
     return fine("get-findings", about, f"readable; findings of policyhub that are there: {there}")
 
@@ -148,23 +145,23 @@ async def _importable(client: HubClient, about: str) -> Verdict:
         "Description": "",
         "Resources": [],
     }
-    mend = "grant securityhub:BatchImportFindings on the product, with the right partition and account: docs/iam.md"
+    mend = DOCTOR["product-arn"]
     try:
         result = await client.import_findings([finding])
     except AccessLost as error:
         return problem("product-arn", about, f"{client.product_arn}: {error.message}", mend=mend)
     except HubError as error:
-        return unchecked("product-arn", about, error.message)
+        return unchecked("product-arn", about, error.message, mend=DOCTOR["hub-failed"])
     failure = result.failures.get(_NO_FINDING)
     if failure is None:
-        mend = f"archive it; it has the id {_NO_FINDING} and was sent to see it refused"
+        mend = DOCTOR["product-arn/taken"].format(id=_NO_FINDING)
         return problem("product-arn", about, "Security Hub has taken a finding without a title", mend=mend)
     match failure.kind:
         case "permanent":
             return fine("product-arn", about, f"{client.product_arn} may be written")
         case "configuration" if access_kind(failure.code) == "NotEnabled":
-            return unchecked("product-arn", about, "not tried: Security Hub is off")
+            return unchecked("product-arn", about, "not tried: Security Hub is off", mend=DOCTOR["not-asked"])
         case "configuration":
             return problem("product-arn", about, failure.message, mend=mend)
         case _:
-            return unchecked("product-arn", about, f"{failure.code}: {failure.message}")
+            return unchecked("product-arn", about, f"{failure.code}: {failure.message}", mend=DOCTOR["hub-failed"])

@@ -11,6 +11,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import proxy_bypass
 
+from policyhub.cluster.remedies import DOCTOR
+from policyhub.cluster.words import counted
 from policyhub.doctor.verdict import Verdict, fine, problem
 
 BUNDLES = {
@@ -46,10 +48,10 @@ def check_proxy(environ: Mapping[str, str], servers: Mapping[str, str]) -> list[
                 f"{host} is asked through the proxy {_shown(proxy)}: NO_PROXY has the range {ranges[0]}, which does not"
             )
             found += " count for Python programs"
-            verdicts.append(problem("proxy", cluster, found, mend=f"add {host} itself to NO_PROXY"))
+            verdicts.append(problem("proxy", cluster, found, mend=DOCTOR["proxy/range"].format(host=host)))
         elif _is_private(host) and host == environ.get("KUBERNETES_SERVICE_HOST"):
             found = f"the API server of this cluster ({host}) is asked through the proxy {_shown(proxy)}"
-            verdicts.append(problem("proxy", cluster, found, mend=f"add {host} to NO_PROXY"))
+            verdicts.append(problem("proxy", cluster, found, mend=DOCTOR["proxy/inside"].format(host=host)))
     if verdicts:
         return verdicts
     told = ", ".join(f"{scheme.upper()}_PROXY {_shown(url)}" for scheme, url in given.items() if scheme != "no")
@@ -62,7 +64,7 @@ def _malformed(given: Mapping[str, str]) -> Iterator[Verdict]:
             urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname
         ):
             found = f"{scheme.upper()}_PROXY is {_shown(url)}, which is no http or https URL"
-            yield problem("proxy", "", found, mend="write it as http://host:port")
+            yield problem("proxy", "", found, mend=DOCTOR["proxy/url"])
 
 
 def _shown(url: str) -> str:
@@ -105,6 +107,6 @@ def _bundle(name: str, path: str) -> Verdict:
             return fine("certificates", "", f"{used} is the folder {path}")
         context.load_verify_locations(cafile=path)
     except (OSError, ssl.SSLError) as error:
-        mend = "mount the bundle there as PEM (the chart's extraVolumes), or leave the variable out"
+        mend = DOCTOR["certificates"]
         return problem("certificates", "", f"{used} names {path}, which cannot be used: {error}", mend=mend)
-    return fine("certificates", "", f"{used} has {len(context.get_ca_certs())} authorities")
+    return fine("certificates", "", f"{used} has {counted(len(context.get_ca_certs()), 'authority', 'authorities')}")

@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from policyhub.clocks import WallMs
+from policyhub.cluster.remedies import DOCTOR
+from policyhub.cluster.words import counted as counted_as
 from policyhub.doctor.verdict import Verdict, fine, problem, unchecked
 from policyhub.findings.asff import timestamp
 from policyhub.hub.client import Filters, HubClient
@@ -90,9 +92,9 @@ async def check(client: HubClient) -> list[Verdict]:
         async for findings, more in left(client, pages=PAGES):  # noqa: B007  (the last page's word counts)
             counted.update(tool(finding) for finding in findings)
     except AccessLost:
-        return [unchecked("other-tools", about, "not asked: GetFindings is refused")]
+        return [unchecked("other-tools", about, "not asked: GetFindings is refused", mend=DOCTOR["not-asked"])]
     except HubError as error:
-        return [unchecked("other-tools", about, error.message)]
+        return [unchecked("other-tools", about, error.message, mend=DOCTOR["hub-failed"])]
     return judge(about, client.account, client.region, counted, more=more)
 
 
@@ -102,12 +104,14 @@ def judge(about: str, account: str, region: str, counted: Counter[str], *, more:
         return [fine("other-tools", about, "no other tool has active findings about Kubernetes policies")]
     verdicts = []
     for name, number in counted.most_common(_MOST):
-        found = f"{'at least ' if more else ''}{number} active findings about Kubernetes policies are {name}'s"
+        what = f"{counted_as(number, 'active finding')} about Kubernetes policies {'is' if number == 1 else 'are'}"
+        found = f"{'at least ' if more else ''}{what} {name}'s"
         command = f"policyhub archive-others --account-id {account} --region {region} -- {shlex.quote(name)}"
-        mend = f"{_STOP.get(name, 'stop the tool')}, then archive what it left: {command}"
+        mend = DOCTOR["other-tools"].format(stop=_STOP.get(name, "stop the tool"), command=command)
         verdicts.append(problem("other-tools", about, found, mend=mend))
     if len(counted) > _MOST:
-        verdicts.append(unchecked("other-tools", about, f"{len(counted) - _MOST} more tools have some"))
+        some = f"{counted_as(len(counted) - _MOST, 'more tool')} left some"
+        verdicts.append(unchecked("other-tools", about, some, mend=DOCTOR["other-tools/more"]))
     return verdicts
 
 

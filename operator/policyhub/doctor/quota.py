@@ -7,6 +7,8 @@ import aiohttp
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from policyhub.cluster.remedies import DOCTOR
+from policyhub.cluster.words import counted
 from policyhub.doctor.verdict import Verdict, fine, problem, unchecked
 from policyhub.hub.bucket import IMPORTS, READS
 from policyhub.hub.errors import is_throttle
@@ -27,8 +29,8 @@ async def check(url: str, *, share: float) -> list[Verdict]:
             text = await answer.text()
             families = list(text_string_to_metric_families(text))
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        mend = "--metrics-url names the operator's /metrics; port-forward it from outside the Pod"
-        return [unchecked("quotas", "", f"{url} does not tell: {type(error).__name__} {error}", mend=mend)]
+        told = f"{url} does not tell: {type(error).__name__} {error}"
+        return [unchecked("quotas", "", told, mend=DOCTOR["quotas"])]
     return judge(families, share=share)
 
 
@@ -49,14 +51,13 @@ def judge(families: Iterable[Metric], *, share: float) -> list[Verdict]:
     for (hub, operation), rate in sorted(rates.items()):
         granted = _QUOTAS[operation].rate * share if operation in _QUOTAS else rate
         key = hub, operation
-        told = f"{operation}: {refused[key]:.0f} of {calls[key]:.0f} calls were throttled; the pace is {rate:.2g} of"
-        told += f" {granted:.2g} a second"
+        asked = f"{counted(round(calls[key]), 'call')} {'was' if round(calls[key]) == 1 else 'were'}"
+        told = f"{operation}: {refused[key]:.0f} of {asked} throttled; the"
+        told += f" pace is {rate:.2g} of {granted:.2g} a second"
         if rate < granted * _SLOW:
-            mend = (
-                "find the other tools that call Security Hub in this account (CloudTrail, by the event's user agent),"
-            )
-            mend += " or lower POLICYHUB_HUB_QUOTA_SHARE, which leaves more to them"
-            verdicts.append(problem("quotas", hub, told, mend=mend))
+            verdicts.append(problem("quotas", hub, told, mend=DOCTOR["quotas/slowed"]))
         else:
             verdicts.append(fine("quotas", hub, told))
-    return verdicts or [unchecked("quotas", "", "the operator has called no Security Hub yet")]
+    return verdicts or [
+        unchecked("quotas", "", "the operator has called no Security Hub yet", mend=DOCTOR["quotas/none"])
+    ]

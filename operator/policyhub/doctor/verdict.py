@@ -21,6 +21,8 @@ CHECKS: Mapping[str, str] = {
     "certificates": "a bundle that cannot be read makes every TLS connection fail",
     "monitored-clusters": "without a MonitoredCluster the operator has nothing to do",
     "operator": "the operator itself knows best what it waits for",
+    "archive-held": "findings that are held stay active in Security Hub until their engine reports again or somebody"
+    " approves",
     "connection": "what cannot be read has no findings, and none of its findings is archived",
     "clock": "AWS refuses what is signed five minutes off, and ages and SLAs are counted by this clock",
     "api-access": "what the operator may not read is missing from Security Hub",
@@ -47,7 +49,7 @@ class Verdict:
     state: State
     found: str
     mend: str = ""
-    """Of a problem, and where it helps of what could not be checked."""
+    """Of what is a problem or could not be checked, from the table in `policyhub.cluster.remedies`."""
 
     @property
     def why(self) -> str:

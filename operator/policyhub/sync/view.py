@@ -15,16 +15,16 @@ import structlog
 
 from policyhub.clocks import NEVER, UNDATED, SteadyMs, WallMs, from_seconds
 from policyhub.findings.rollup import rolled
+from policyhub.kube.resource import GATEKEEPER
 from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
 from policyhub.sources import reader
-from policyhub.sources.engines import ENGINES, ENGINES_EACH, KNOWN_ENGINES
 from policyhub.sources.filter import Filter
 from policyhub.sources.naming import named
 from policyhub.sources.text import line
 from policyhub.sources.violation import Identity, Malformed, Reading, SourceKey, Subject, Violation
-from policyhub.sync.admission import Admission
 from policyhub.sync.entry import Coverage
+from policyhub.sync.heard import Heard
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.policies import Policies
 from policyhub.sync.refusals import Refusal
@@ -77,10 +77,15 @@ class View:
         """The same, as people and metrics are told."""
         self.newest = 0
         """The newest time (Unix s) that any object named; 0 none."""
-        self.newest_by: dict[str, int] = {}
-        """The same for each engine that is admitted."""
-        self._engines: Admission[str] = Admission(total=ENGINES, each=ENGINES_EACH, known=KNOWN_ENGINES)
+        self._heard = Heard()
+        self.newest_by = self._heard.newest
+        """The same for each engine that is admitted, while a report names it or findings of it are active."""
         self.unlisted: dict[SourceKey, int] = {}
+        """Violations that a constraint counts and does not list."""
+        self.listed: dict[SourceKey, int] = {}
+        """Those that it lists; for the same constraints."""
+        self.unaudited: dict[SourceKey, int] = {}
+        """Constraints without an audit, and when they were made (Unix s; 0: not known)."""
         self.grade = False
         """Set to have the next listing give positive evidence (pass, skip) for findings that nobody calls for."""
         self._cluster = cluster
@@ -108,6 +113,7 @@ class View:
         self.opened()
         self._ledger.refusals.begin(self.origin)
         self._listing = True
+        self._heard.begin()
         self._sweep.begin(self._known())
         self._grading, self.grade = self.grade, False
 
@@ -206,12 +212,17 @@ class View:
         for source, newest in reading.newest_by:
             if self._spoke is not None:
                 self._spoke(source, reading.key.namespace, newest)
-            if newest > self.newest_by.get(source, 0) and self._engines.admit(source, reading.key.namespace):
-                self.newest_by[source] = newest
+            self._heard.note(source, newest, namespace=reading.key.namespace, listing=self._listing)
+        self._forget_figures(reading.key)
         if reading.unlisted:
             self.unlisted[reading.key] = reading.unlisted
-        else:
-            self.unlisted.pop(reading.key, None)
+            self.listed[reading.key] = len(reading.violations)
+        if reading.audited is None and self._group == GATEKEEPER:
+            self.unaudited[reading.key] = reading.created or 0
+
+    def _forget_figures(self, key: SourceKey) -> None:
+        for figures in (self.unlisted, self.listed, self.unaudited):
+            figures.pop(key, None)
 
     def _take(self, reading: Reading, raw: bytes | msgspec.Raw, refusals: list[Refusal]) -> bool:
         """Into the ledger; whether anything of meaning changed. What there is no room for joins the `refusals`."""
@@ -274,7 +285,7 @@ class View:
         except Malformed as error:
             self._malformed(error, raw)
             return
-        self.unlisted.pop(key, None)
+        self._forget_figures(key)
         self._charge(key, raw, violations=len(self._ledger.desired.objects.get(key, ())))
         changed = self.forget(key)
         self._metrics.watch_events.labels(self._cluster, self.origin, "semantic" if changed else "none").inc()
@@ -285,8 +296,9 @@ class View:
 
     def finish(self) -> None:
         for key in self._sweep.finish(self._known()):
-            self.unlisted.pop(key, None)
+            self._forget_figures(key)
             self.forget(key)
+        self._heard.finish(self._ledger.guard.active)
         self.last_listed, self.listed_at = self._now(), self._wall()
         self._listing = False
         self._throttle.clear()

@@ -212,10 +212,10 @@ FIRING = [
     ),
     Case(
         "PolicyhubEngineSilent",
-        {f'{NEWEST}{{cluster="alpha",source="{REPORTS}",engine="Trivy ConfigAudit"}}': "0x1700"},
+        {f'{NEWEST}{{cluster="alpha",source="{REPORTS}",engine="Trivy Vulnerability"}}': "0x1700"},
         quiet="26h5m",
         fires="26h15m",
-        labels={"cluster": "alpha", "engine": "Trivy ConfigAudit"},
+        labels={"cluster": "alpha", "engine": "Trivy Vulnerability"},
         value="1d 2h 15m 0s",
         name="one that scans on change",
     ),
@@ -288,6 +288,16 @@ SILENT = {
             'policyhub_status_written_timestamp_seconds{cluster="alpha"}': "0+60x100",
         },
         "90m",
+    ),
+    "engines whose times tell nothing of whether they work": (
+        {
+            'policyhub_leader{job="j"}': "1x3000",
+            **{
+                f'{NEWEST}{{cluster="alpha",source="{REPORTS}",engine="{engine}"}}': "0x3000"
+                for engine in ("Trivy ConfigAudit", "Trivy Compliance", "Falco", "Tracee Adapter")
+            },
+        },
+        "48h",
     ),
     "an identity that others claim in vain": (
         {

@@ -69,8 +69,9 @@ def test_every_shape_becomes_exactly_its_findings(world: World) -> None:
     assert shown == {
         "Name": "alpha",
         "Ready": "True",
-        "Reason": "AllWell",
+        "Reason": "AuditStale",  # the shapes were recorded long ago
         "InSync": "True",
+        "Engines": "False",
         "Active": len(found),
         "Critical": severities.count("CRITICAL"),
         "High": severities.count("HIGH"),
@@ -79,10 +80,10 @@ def test_every_shape_becomes_exactly_its_findings(world: World) -> None:
         "Suppressed": 0,
         "PastSLA": 0,
         "Pending": 0,
+        "Held": 0,
         "Account": "111122223333",
         "Region": "eu-west-1",
         "Mode": "Sync",
-        "Held": 0,
         "Identity": "alpha",
         "Message": world.condition("Ready")["message"],
     }

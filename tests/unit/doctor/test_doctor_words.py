@@ -1,6 +1,8 @@
 """The words of the doctor: what each judgement says of what was found, without asking anybody."""
 
+import ast
 import json
+import math
 import re
 import shlex
 from collections import Counter
@@ -15,7 +17,11 @@ from typer.testing import CliRunner
 
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.cli import app
-from policyhub.clocks import WallMs
+from policyhub.clocks import SteadyMs, WallMs
+from policyhub.cluster import conditions, remedies
+from policyhub.cluster import engines as rules
+from policyhub.cluster.snapshot import Snapshot
+from policyhub.cluster.words import span
 from policyhub.doctor import access, cluster, engines, examination, hub, network, others, quota, words
 from policyhub.doctor.verdict import CHECKS, Verdict, exit_code, fine, problem, unchecked
 from policyhub.kube.discovery import Discovery
@@ -23,6 +29,7 @@ from policyhub.kube.resource import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS, Re
 from policyhub.metrics import Metrics
 from policyhub.settings import Settings
 from policyhub.sources.violation import Reading, SourceKey
+from policyhub.sync.guard import Hold
 
 NOW = 1_800_000_000.0
 HOUR = 3600
@@ -196,7 +203,7 @@ def test_what_the_operator_wrote(status: dict[str, Any] | None, generation: int,
 
 def states(seen: engines.Seen, **silent_after: float) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for verdict in engines.judge("alpha", seen, now=NOW, silent_after={**engines.SILENT_AFTER, **silent_after}):
+    for verdict in engines.judge("alpha", seen, now=NOW, silent_after={**rules.SILENT_AFTER, **silent_after}):
         found.setdefault(verdict.check, []).append(verdict.state)
     return found
 
@@ -208,7 +215,7 @@ def test_a_time_that_stands_still_makes_no_engine_silent() -> None:
     times = (("Trivy Compliance", old), ("Trivy ConfigAudit", old), ("house rules", int(NOW)))
     key = SourceKey(POLICY_REPORTS, "clusterpolicyreports", "", "r")
     seen.take(Reading(key=key, violations=(), created=None, complete=True, newest_by=times))
-    assert states(seen)["engines"] == ["fine"]
+    assert states(seen)["engines"] == ["fine"] * 3
 
 
 def test_an_engine_speaks_in_either_api() -> None:
@@ -231,21 +238,120 @@ def test_the_times_are_those_of_the_alerts() -> None:
     for group in yaml.safe_load((ROOT / "charts/policyhub/alerts/policyhub.yaml").read_text("utf-8"))["groups"]:
         alerts |= {rule["alert"]: " ".join(rule["expr"].split()) for rule in group["rules"] if "alert" in rule}
     hourly, others = alerts["PolicyhubEngineSilent"].split(" or ")
-    assert hourly.endswith(f"> {engines.SILENT_AFTER['kyverno'] / HOUR:.0f} * 3600")
-    assert others.endswith(f"> {engines.OTHERS_SILENT_AFTER / HOUR:.0f} * 3600")
+    assert hourly.endswith(f"> {rules.SILENT_AFTER['kyverno'] / HOUR:.0f} * 3600")
+    assert others.endswith(f"> {rules.OTHERS_SILENT_AFTER / HOUR:.0f} * 3600")
     stale = alerts["PolicyhubGatekeeperAuditStale"]
-    assert stale.endswith(f"> {engines.SILENT_AFTER['gatekeeper'] / 60:.0f} * 60")
+    assert stale.endswith(f"> {rules.SILENT_AFTER['gatekeeper'] / 60:.0f} * 60")
     named = re.findall(r"\(\?i:([^)]*)\)", hourly)[0].replace(".*", "").split("|")
-    assert {*named} == engines.SILENT_AFTER.keys() - {"gatekeeper"}
+    timed = {engine for engine, most in rules.SILENT_AFTER.items() if most < math.inf}
+    assert {*named} == timed - {"gatekeeper"}
+    left_out = re.findall(r"\(\?i:([^)]*)\)", others)[0].replace(".*", "").split("|")
+    assert {*left_out} == rules.SILENT_AFTER.keys()
 
 
 @pytest.mark.parametrize(
     ("engine", "hours"),
-    [("kyverno", 3), ("KyvernoValidatingPolicy", 3), ("gatekeeper", 0.5), ("Trivy ConfigAudit", 26), ("trivy x", 48)],
+    [
+        ("kyverno", 3),
+        ("KyvernoValidatingPolicy", 3),
+        ("gatekeeper", 0.5),
+        ("Trivy Vulnerability", math.inf),
+        ("CIS Kube Bench", math.inf),
+        ("Tetragon", math.inf),
+        ("trivy x", 48),
+        ("Falco", math.inf),
+    ],
 )
 def test_an_engine_goes_by_the_beginning_of_its_name(engine: str, hours: float) -> None:
     """Kyverno's kinds of policy are all Kyverno; what is given on the command line is another such beginning."""
-    assert engines.most_of({**engines.SILENT_AFTER, "Trivy X": 48 * HOUR}, engine) == hours * HOUR
+    assert rules.most_of({**rules.SILENT_AFTER, "Trivy X": 48 * HOUR}, engine) == hours * HOUR
+
+
+def test_times_that_stand_still_are_no_silence() -> None:
+    """Trivy's adapter writes the time of a report that is rewritten in place, and event logs are quiet while nothing
+    happens: neither is a problem, unless somebody says after how long it is; what is left out is not missed.
+    """
+    seen = engines.Seen(newest={("Trivy Compliance", POLICY_REPORTS): int(NOW) - 900 * HOUR})
+    (told, *_) = engines.judge("alpha", seen, now=NOW)
+    assert (told.state, told.found) == (
+        "fine",
+        "the newest result of Trivy Compliance is 37 d 12 h old, which tells nothing of whether it works",
+    )
+    assert states(seen, **{"Trivy Compliance": 48 * HOUR})["engines"] == ["problem"]
+    other = engines.Seen(newest={("x", POLICY_REPORTS): int(NOW) - 900 * HOUR}, unlisted={"k/a": (1, 1)})
+    assert [v.state for v in engines.judge("alpha", other, now=NOW)] == ["problem", "fine"]
+    assert [v.state for v in engines.judge("alpha", other, now=NOW, exclude=(" X", "Gatekeeper"))] == ["fine"]
+
+
+def test_the_doctor_and_the_condition_say_the_same() -> None:
+    """What is a problem to one is one to the other, with the same remedy, in the same words but for the exact age."""
+    seen = engines.Seen(
+        newest={("kyverno", POLICY_REPORTS): int(NOW) - 73 * HOUR, ("kubewarden", OPEN_REPORTS): int(NOW)},
+        audited={"k/a": int(NOW) - 2 * HOUR},
+        unlisted={"k/a": (20, 1)},
+    )
+    told = [verdict for verdict in engines.judge("alpha", seen, now=NOW) if verdict.state == "problem"]
+    condition = rules.troubles(seen.engines(), now=NOW)
+    assert [verdict.check for verdict in told] == ["engines", "gatekeeper-limit", "gatekeeper-audit"]
+    assert {verdict.found.replace(" 1 h old", " old") for verdict in told} == {trouble.message for trouble in condition}
+    for trouble in condition:
+        assert any(verdict.mend.startswith(trouble.remedy) for verdict in told)
+
+
+def test_what_the_guard_holds_is_a_problem() -> None:
+    """The doctor says what is held, and how to approve of it; where nothing is, it says that."""
+    hold = Hold(since=SteadyMs(1), lost=279, total=613)
+    snapshot = Snapshot(name="alpha", identity="a", account="1", region="r", guarded={"kyverno": hold})
+    message = conditions.guarded(snapshot).message
+    held = {"type": "ArchiveHeld", "status": "True", "reason": "TooManyLost", "message": message}
+    status = {"conditions": [{**held, "lastTransitionTime": datetime.fromtimestamp(NOW, UTC).isoformat()}]}
+    (told,) = cluster.judge_holds("alpha", monitored(status=status))
+    assert told.state == "problem"
+    assert told.found.startswith("kyverno: 279 of 613 active findings are no longer called for")
+    assert "policyhub archive alpha --approve=kyverno" in told.mend
+    status["conditions"][0]["status"] = "False"
+    assert [v.state for v in cluster.judge_holds("alpha", monitored(status=status))] == ["fine"]
+    assert cluster.judge_holds("alpha", monitored()) == []
+
+
+def test_no_line_names_a_file_of_the_repository() -> None:
+    """An admin has the program, not its sources: each remedy is said where it is needed."""
+    for path in sorted((ROOT / "operator/policyhub").rglob("*.py")):
+        texts = [n.value for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, ast.Constant)]
+        said = [text for text in texts if isinstance(text, str) and re.search(r"(?<!/)\bdocs/\w+\.md", text)]
+        documented = [node for node in _docstrings(path) if node]
+        assert [text for text in said if text not in documented] == [], path
+
+
+def test_every_line_that_is_not_fine_has_its_remedy_from_the_table() -> None:
+    """Whoever says that something is wrong or could not be looked at takes what to do from the one table; each of its
+    entries is used.
+    """
+    used: set[str] = set()
+    for path in sorted((ROOT / "operator/policyhub/doctor").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id in {"problem", "unchecked"}
+            ):
+                assert "mend" in {keyword.arg for keyword in node.keywords}, f"{path}:{node.lineno}"
+            if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and node.value.id == "DOCTOR":
+                used |= {str(n.value) for n in ast.walk(node.slice) if isinstance(n, ast.Constant) and n.value}
+            if isinstance(node, ast.keyword) and node.arg == "mend":
+                assert not isinstance(node.value, ast.JoinedStr), f"{path}:{node.value.lineno}"
+                assert not isinstance(node.value, ast.Constant), f"{path}:{node.value.lineno}"
+    assert used == remedies.DOCTOR.keys()
+
+
+def _docstrings(path: Path) -> list[str]:
+    """Every text that stands alone: docstrings, also those of members."""
+    tree = ast.parse(path.read_text("utf-8"))
+    return [
+        node.value.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    ]
 
 
 def test_nothing_of_gatekeeper_is_told_where_there_is_none() -> None:
@@ -262,7 +368,7 @@ def test_what_could_not_be_read_is_not_checked() -> None:
 def test_many_names_are_cut() -> None:
     """Five of a list are named, the others counted; above Gatekeeper's own limit no more is recommended."""
     seen = engines.Seen(unlisted={f"k/{n}": (20, 600) for n in range(7)}, audited={"k/0": int(NOW)})
-    told = engines.truncated("alpha", seen)
+    told = engines.truncated("alpha", seen.engines())
     assert told.found.startswith("4200 violations are not listed: k/0 lists 20 of 620, ")
     assert told.found.endswith("k/4 lists 20 of 620 and 2 more")
     assert told.mend.endswith("to 500; 500 is the most that Gatekeeper recommends")
@@ -274,7 +380,7 @@ def test_many_names_are_cut() -> None:
 )
 def test_spans(seconds: float, said: str) -> None:
     """A time is said by its greatest unit and the one below it."""
-    assert engines.span(seconds) == said
+    assert span(seconds) == said
 
 
 # -- the network ------------------------------------------------------------------------------------------------------
@@ -428,7 +534,7 @@ def test_many_names_do_not_fill_the_page() -> None:
     assert len(others.judge("1", "111122223333", "eu-west-1", tools, more=False)) < 30
     seen = engines.Seen(objects=1)
     seen.newest = {(f"a{number}", "wgpolicyk8s.io"): 1 for number in range(5_000)} | {("kyverno", "wgpolicyk8s.io"): 1}
-    told = list(engines.silent("prod", seen, now=100_000.0, silent_after=engines.SILENT_AFTER))
+    told = [verdict for verdict in engines.judge("prod", seen, now=100_000.0) if verdict.check == "engines"]
     assert len(told) < 40
     assert "kyverno" in told[0].found
 

@@ -9,10 +9,20 @@ import pytest
 
 from policyhub.api.status import Condition
 from policyhub.clocks import SteadyMs, WallMs
-from policyhub.cluster import conditions
+from policyhub.cluster import conditions, remedies
 from policyhub.cluster.fault import Fault
-from policyhub.cluster.snapshot import Findings, Foreign, OwnersSeen, PoliciesSeen, Snapshot, SourceSeen, Strays
+from policyhub.cluster.snapshot import (
+    EnginesSeen,
+    Findings,
+    Foreign,
+    OwnersSeen,
+    PoliciesSeen,
+    Snapshot,
+    SourceSeen,
+    Strays,
+)
 from policyhub.cluster.state import CONNECTING, DISCOVERING, INCOMPLETE, NOT_VERIFIED
+from policyhub.cluster.words import sentence
 from policyhub.status import build
 from policyhub.sync.entry import NEW, NOTIFIED, RESOLVED, SUPPRESSED
 from policyhub.sync.guard import Hold
@@ -30,6 +40,7 @@ SEEN = Snapshot(
     account="111122223333",
     region="eu-west-1",
     cluster_uid=UID,
+    wall=WALL,
     sources=(SourceSeen(name=REPORTS, objects=3, last_listed=WALL, newest=NOW // 1000),),
 )
 """All is well."""
@@ -41,6 +52,7 @@ WELL = {
     "InSync": ("True", "InSync"),
     "OwnersKnown": ("True", "Watched"),
     "PoliciesKnown": ("True", "Watched"),
+    "EnginesReporting": ("True", "Reporting"),
     "InputAccepted": ("True", "AllAccepted"),
     "ArchiveHeld": ("False", "NothingHeld"),
     "IdentityConflict": ("False", "NoConflict"),
@@ -65,6 +77,11 @@ def verdicts(seen: Snapshot, *, was_in_sync: bool = False) -> dict[str, tuple[st
     return {type_: (status, fault.reason, fault.message) for type_, status, fault in told}
 
 
+def ago(seconds: int) -> int:
+    return int(WALL) // 1000 - seconds
+
+
+HOUR = 3600
 DENIED = Fault("AccessDenied", "grant it")
 AWAY = Fault("Unreachable", "no route")
 UNAVAILABLE = Fault("InventoryUnavailable", "for 15 minutes")
@@ -79,7 +96,7 @@ ROWS: dict[str, Row] = {
             "Ready": "up to date",
             "Connected": "the API server answers",
             "HubReachable": "Security Hub of 111122223333, eu-west-1 takes",
-            "SourcesComplete": "1 sources are listed and watched",
+            "SourcesComplete": "1 source is listed and watched",
             "InSync": "has what the cluster calls for",
             "IdentityConflict": "no other cluster",
         },
@@ -104,6 +121,7 @@ ROWS: dict[str, Row] = {
             "InSync": ("Unknown", "Connecting"),
             "OwnersKnown": ("Unknown", "Listing"),
             "PoliciesKnown": ("Unknown", "Listing"),
+            "EnginesReporting": ("Unknown", "NotConnected"),
             "InputAccepted": ("Unknown", "NotRead"),
         },
         {},
@@ -115,6 +133,7 @@ ROWS: dict[str, Row] = {
             "Connected": ("False", "Unreachable"),
             "SourcesComplete": ("False", "NotConnected"),
             "InSync": ("False", "NotConnected"),
+            "EnginesReporting": ("Unknown", "NotConnected"),
             "InputAccepted": ("Unknown", "NotRead"),
         },
         {"SourcesComplete": "not connected: no route", "InSync": "was not read yet"},
@@ -126,6 +145,7 @@ ROWS: dict[str, Row] = {
             "Connected": ("False", "Unreachable"),
             "SourcesComplete": ("False", "NotConnected"),
             "OwnersKnown": ("False", "Unreachable"),
+            "EnginesReporting": ("Unknown", "NotConnected"),
         },
         {},
     ),
@@ -192,28 +212,44 @@ ROWS: dict[str, Row] = {
     ),
     "what is served is not known": (
         {"discovery": DISCOVERING, "sources": ()},
-        {"Ready": ("Unknown", "Discovering"), "SourcesComplete": ("Unknown", "Discovering")},
+        {
+            "Ready": ("Unknown", "Discovering"),
+            "SourcesComplete": ("Unknown", "Discovering"),
+            "EnginesReporting": ("Unknown", "Discovering"),
+        },
         {},
     ),
     "no source": (
         {"sources": ()},
-        {"SourcesComplete": ("True", "NoSourceServed")},
-        {"SourcesComplete": "policy engine"},
+        {
+            "Ready": ("True", "NoSourceServed"),
+            "SourcesComplete": ("True", "NoSourceServed"),
+            "EnginesReporting": ("False", "NoSourceServed"),
+        },
+        {"SourcesComplete": "policy engine", "Ready": "up to date, but: the cluster serves no policy reports"},
     ),
     "sources with faults": (
         {"source_faults": {f"s{n}": Fault("Listing" if n == 1 else "ListingFailed", f"why {n}") for n in range(1, 8)}},
-        {"Ready": ("False", "ListingFailed"), "SourcesComplete": ("False", "ListingFailed")},
+        {
+            "Ready": ("False", "ListingFailed"),
+            "SourcesComplete": ("False", "ListingFailed"),
+            "EnginesReporting": ("Unknown", "SourcesIncomplete"),
+        },
         {"SourcesComplete": "s1: why 1; s2: why 2; s3: why 3; s4: why 4; s5: why 5; and 2 more"},
     ),
     "five sources with faults": (
         {"source_faults": {f"s{n}": Fault("Listing", "wait") for n in range(5)}},
-        {"Ready": ("False", "Listing"), "SourcesComplete": ("False", "Listing")},
+        {
+            "Ready": ("False", "Listing"),
+            "SourcesComplete": ("False", "Listing"),
+            "EnginesReporting": ("Unknown", "SourcesIncomplete"),
+        },
         {"SourcesComplete": "s4: wait"},
     ),
     "kinds of constraints that went": (
         {"kept": 4, "sources": (*SEEN.sources, SourceSeen(name="gone.v1beta1.constraints", vanished=True))},
         {},
-        {"SourcesComplete": "1 sources are listed and watched; 4 findings of constraint kinds"},
+        {"SourcesComplete": "1 source is listed and watched; 4 findings of constraint kinds"},
     ),
     "sources that the CRD does not take": (
         {"sources": (*SEEN.sources, SourceSeen(name="Upper.v1.x"), SourceSeen(name="-a.v1.x"))},
@@ -227,7 +263,11 @@ ROWS: dict[str, Row] = {
     ),
     "the first listing": (
         {"findings": found(reports_listed=False)},
-        {"Ready": ("False", "Listing"), "InSync": ("False", "Listing")},
+        {
+            "Ready": ("False", "Listing"),
+            "InSync": ("False", "Listing"),
+            "EnginesReporting": ("Unknown", "SourcesIncomplete"),
+        },
         {},
     ),
     "another cluster at work": (
@@ -236,6 +276,7 @@ ROWS: dict[str, Row] = {
             "Ready": ("False", "OtherCluster"),
             "InSync": ("False", "IdentityConflict"),
             "IdentityConflict": ("True", "OtherCluster"),
+            "EnginesReporting": ("Unknown", "SourcesIncomplete"),
         },
         {"IdentityConflict": f"at least 30 findings of arn from the cluster with uid other; this one has {UID}"},
     ),
@@ -250,7 +291,7 @@ ROWS: dict[str, Row] = {
     "a clock that was moved": (
         {"clock_moved": -40 * 86_400_000},
         {"Ready": ("True", "ClockMoved")},
-        {"Ready": "was set back by 57600 minutes"},
+        {"Ready": "was set back by 57,600 minutes"},
     ),
     "what may not be asked": (
         {"owners": OwnersSeen(unasked=("services", "clusterpolicies.kyverno.io"))},
@@ -298,6 +339,7 @@ ROWS: dict[str, Row] = {
             "SourcesComplete": ("False", "NotConnected"),
             "InSync": ("False", "IdentityConflict"),
             "IdentityConflict": ("True", "ClaimedTwice"),
+            "EnginesReporting": ("Unknown", "NotConnected"),
         },
         {},
     ),
@@ -418,8 +460,73 @@ ROWS: dict[str, Row] = {
     ),
     "the guard holds": (
         {"guarded": {"kyverno": Hold(since=NOW, lost=30, total=40)}},
-        {"ArchiveHeld": ("True", "TooManyLost")},
-        {"ArchiveHeld": "kyverno: 30 of 40 active findings"},
+        {"Ready": ("True", "ArchiveHeld"), "ArchiveHeld": ("True", "TooManyLost")},
+        {
+            "Ready": "up to date, but: kyverno: 30 of 40 active findings",
+            "ArchiveHeld": "kyverno: 30 of 40 active findings",
+        },
+    ),
+    "an engine is silent": (
+        {"engines": EnginesSeen(newest={"kyverno": ago(73 * HOUR), "x": ago(27 * HOUR), "y": ago(25 * HOUR)})},
+        {"Ready": ("True", "EngineSilent"), "EnginesReporting": ("False", "EngineSilent")},
+        {
+            "Ready": "but: the newest result of kyverno is 3 d old, and it should be 3 h at most. Look at kyverno-rep",
+            "EnginesReporting": "died. The newest result of x is 1 d 3 h old, and it should be 1 d 2 h at most. Look",
+        },
+    ),
+    "engines that are silent by their nature": (
+        {"engines": EnginesSeen(newest={"Trivy Compliance": ago(900 * HOUR), "Falco": ago(90 * HOUR)})},
+        {},
+        {"EnginesReporting": "Falco, Trivy Compliance report as often as they should"},
+    ),
+    "an audit of three days ago": (
+        {"engines": EnginesSeen(audited=ago(72 * HOUR), audits=4)},
+        {"Ready": ("True", "AuditStale"), "EnginesReporting": ("False", "AuditStale")},
+        {"Ready": "the last audit began 3 d ago, and should have 30 min ago at most. Look at the Pod gatekeeper-audit"},
+    ),
+    "a fresh constraint": ({"engines": EnginesSeen(unaudited={"k/new": ago(60)})}, {}, {}),
+    "no audit at all": (
+        {"engines": EnginesSeen(unaudited={"k/old": ago(HOUR)})},
+        {"Ready": ("True", "NotAudited"), "EnginesReporting": ("False", "NotAudited")},
+        {"EnginesReporting": "no audit yet of k/old. Look at the Pod gatekeeper-audit"},
+    ),
+    "a constraint that no audit takes": (
+        {"engines": EnginesSeen(audited=ago(60), audits=1, unaudited={"k/old": ago(HOUR)})},
+        {"Ready": ("True", "NotAudited"), "EnginesReporting": ("False", "NotAudited")},
+        {"EnginesReporting": "not audited: k/old. A new constraint waits"},
+    ),
+    "one violation is not listed": (
+        {"engines": EnginesSeen(audited=ago(60), audits=1, unlisted={"k/a": (20, 1)})},
+        {"Ready": ("True", "ListsCut"), "EnginesReporting": ("False", "ListsCut")},
+        {"Ready": "1 violation is not listed: k/a lists 20 of 21. Raise --constraint-violations-limit"},
+    ),
+    "violations are not listed, and the guard holds": (
+        {
+            "engines": EnginesSeen(audited=ago(60), audits=1, unlisted={"k/a": (20, 7), "k/b": (20, 600)}),
+            "guarded": {"gatekeeper": Hold(since=NOW, lost=1, total=1)},
+        },
+        {
+            "Ready": ("True", "ArchiveHeld"),
+            "ArchiveHeld": ("True", "TooManyLost"),
+            "EnginesReporting": ("False", "ListsCut"),
+        },
+        {
+            "Ready": ". Not well either: EnginesReporting",
+            "ArchiveHeld": "gatekeeper: 1 of 1 active finding is no longer called for",
+            "EnginesReporting": "607 violations are not listed: k/a lists 20 of 27, k/b lists 20 of 620. Raise",
+        },
+    ),
+    "an engine cannot be seen": (
+        {
+            "engines": EnginesSeen(newest={"kyverno": ago(73 * HOUR)}),
+            "source_faults": {"reports": Fault("ListingForbidden", "no")},
+        },
+        {
+            "Ready": ("False", "ListingForbidden"),
+            "SourcesComplete": ("False", "ListingForbidden"),
+            "EnginesReporting": ("Unknown", "SourcesIncomplete"),
+        },
+        {"Ready": "reports: no. Apply the chart's ClusterRole"},
     ),
 }
 
@@ -514,19 +621,32 @@ GUARDED = {f"e{n}": Hold(since=NOW, lost=30, total=40) for n in range(6)}
 @pytest.mark.parametrize(
     ("changes", "type_", "ends"),
     [
-        pytest.param({"source_faults": FIVE}, "SourcesComplete", "; s4: wait", id="five sources"),
-        pytest.param({"findings": found(superseded=NAMED)}, "SourcesComplete", "kyverno in g9", id="ten superseded"),
+        pytest.param(
+            {"source_faults": FIVE},
+            "SourcesComplete",
+            "; s4: wait. Wait: 100,000 reports take some minutes",
+            id="five sources",
+        ),
+        pytest.param(
+            {"findings": found(superseded=NAMED)},
+            "SourcesComplete",
+            "kyverno in g9. Delete these reports",
+            id="ten superseded",
+        ),
         pytest.param(
             {"rivals": tuple("abcdefghij")}, "IdentityConflict", "j: delete what is not needed", id="ten rivals"
         ),
         pytest.param(
             {"findings": found(late=tuple("abcdefghij"))},
             "InputAccepted",
-            "than they are read, and read later",
+            "than they are read, and read later. Find out what writes there so fast; nothing else is concerned",
             id="ten",
         ),
         pytest.param(
-            {"findings": found(refused=(refused("no-policy"),))}, "InputAccepted", "wgpolicyk8s.io/big", id="one object"
+            {"findings": found(refused=(refused("no-policy"),))},
+            "InputAccepted",
+            f"wgpolicyk8s.io/big. {sentence(remedies.REMEDIES['NotUnderstood'])}",
+            id="one object",
         ),
     ],
 )
@@ -572,3 +692,52 @@ def test_the_last_source_that_fits_is_shown() -> None:
     full = [SourceSeen(name=f"k{n:04}" + "x" * 295) for n in range(size)]
     assert conditions.shown(full) == full
     assert len(conditions.shown([*full, SourceSeen(name="k")])) == size
+
+
+@pytest.mark.parametrize(("changes", "differ", "says"), ROWS.values(), ids=ROWS.keys())
+def test_what_is_not_well_names_its_remedy(
+    changes: dict[str, Any], differ: dict[str, tuple[str, str]], says: dict[str, str]
+) -> None:
+    """By the one table, or, where the very case decides, in the message itself; never a path of the repository."""
+    assert (differ, says) is not None
+    for type_, (status, reason, message) in verdicts(replace(SEEN, **changes)).items():
+        assert "docs/" not in message
+        if (status == "True") != (type_ in {"ArchiveHeld", "IdentityConflict"}) or type_ == "Ready":
+            continue
+        if reason in remedies.GOOD | remedies.TOLD or f"{type_}/{reason}" in remedies.TOLD:
+            continue
+        todo = remedies.remedy(type_, reason)
+        assert todo, (type_, reason)
+        beginning = re.split(r"[{]", todo)[0][1:]
+        assert beginning in message, (type_, reason)
+
+
+GRAMMAR = re.compile(
+    r"(?<![\d,.-])1 (?:more )?(?:\w+ )?(findings|sources|changes|minutes|objects|namespaces|kinds|results|violations)\b"
+    r"|(?<![\d,.])1 (?:\w+ )?(?:finding|source|change|object|kind|violation) (?:are|wait|have|name)\b"
+)
+
+
+def test_one_is_said_as_one() -> None:
+    """Whatever is counted: one finding is, two findings are."""
+    one = found(
+        pending=1,
+        mode_holds=1,
+        foreign=Foreign(number=1, uid="u", example="i"),
+        refused=(refused("no-policy", objects=2, number=1), refused(Excess.NAMESPACE, number=1, taken=0)),
+    )
+    strays = Strays(objects=1, namespaces=1, example="shop/x")
+    base = replace(
+        SEEN,
+        kept=1,
+        clock_moved=60_000,
+        owners=OwnersSeen(strays=strays),
+        policies=PoliciesSeen(kinds=1),
+        engines=EnginesSeen(audited=ago(60), audits=1, unlisted={"k/a": (1, 1)}),
+        guarded={"kyverno": Hold(since=NOW, lost=1, total=1)},
+    )
+    rejected, quarantined = replace(one, pending=0, rejected=1), replace(one, pending=0, quarantined=1)
+    conflict = replace(one, conflict=Foreign(number=1, uid="u"))
+    for findings in (one, replace(one, pending=0), rejected, quarantined, conflict):
+        for type_, (_, _, message) in verdicts(replace(base, findings=findings)).items():
+            assert not GRAMMAR.search(message), (type_, message)

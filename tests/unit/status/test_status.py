@@ -26,6 +26,7 @@ from policyhub.kube.resource import GATEKEEPER, Resource
 from policyhub.metrics import Metrics
 from policyhub.settings import Settings
 from policyhub.sync.engine import Engine
+from policyhub.sync.entry import Held, Known
 from policyhub.sync.guard import Hold
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.quarantine import MANY
@@ -68,6 +69,7 @@ def plane(**annotations: str) -> DataPlane:
     feed.ledger.observed.take_part("", [], now=NOW)
     feed.ledger.sources.list_reports(listed=True)
     feed.sends = True
+    work(made).sources.watched["served"] = source("served")
     return made
 
 
@@ -85,7 +87,9 @@ def source(plural: str, *, trouble: str = "", message: str = "", newest: int = N
     reflector: Any = SimpleNamespace(
         state=SimpleNamespace(reason=trouble, message=message), counters=SimpleNamespace(objects=1)
     )
-    view: Any = SimpleNamespace(last_listed=NOW, listed_at=WALL + MONTH_MS, newest=newest, newest_by={}, unlisted={})
+    view: Any = SimpleNamespace(
+        last_listed=NOW, listed_at=WALL + MONTH_MS, newest=newest, newest_by={}, unlisted={}, unaudited={}
+    )
     return Source(Resource(GATEKEEPER, "v1beta1", plural, "Kind", False), view, reflector, cast("Any", None))
 
 
@@ -214,7 +218,7 @@ def test_what_is_left_out_is_said(harm: Any, type_: ConditionType, says: str) ->
     built = build(made)
     assert says in condition(built, type_).message
     if harm is _named:
-        assert [each.resource for each in built.sources] == [f"ok.v1beta1.{GATEKEEPER}"]
+        assert [each.resource for each in built.sources] == [f"{it}.v1beta1.{GATEKEEPER}" for it in ("ok", "served")]
     if harm is _uid:
         assert built.cluster_uid is None
 
@@ -228,7 +232,7 @@ def test_a_foreign_finding_is_shown_and_the_cluster_goes_on() -> None:
     assert told(built, "InSync") == ("True", "InSync")
     assert told(built, "IdentityConflict") == ("True", "ForeignFindings")
     message = condition(built, "IdentityConflict").message
-    for part in ("1 findings", id_of(1), "uid-2", f"{ADOPT_ANNOTATION}=uid-2", "archive"):
+    for part in ("1 finding under", id_of(1), "uid-2", f"{ADOPT_ANNOTATION}=uid-2", "archive"):
         assert part in message
 
 
@@ -268,7 +272,7 @@ def test_the_command_takes_over_what_it_says(uid: str, before: str, after: set[s
     made = plane(**{ADOPT_ANNOTATION: before} if before else {})
     ledger(made).observed.meet(id_of(1), uid, archived=False, now=NOW)
     message = condition(build(made), "IdentityConflict").message
-    command = message.partition("take them over: ")[2].partition(";")[0]
+    command = message.partition("take it over: ")[2].partition(";")[0]
     *start, annotation = shlex.split(command)
     assert start == ["kubectl", "annotate", "--overwrite", "monitoredcluster", "alpha"]
     name, _, value = annotation.partition("=")
@@ -324,7 +328,7 @@ def test_when_a_source_was_listed_is_told_by_the_wall_clock() -> None:
     assert made.work is not None
     listed = source("k8spsp")
     made.work.sources.watched[listed.resource.origin] = listed
-    (told,) = build(made).sources
+    told = build(made).sources[0]
     assert told.last_listed == datetime.fromtimestamp((WALL + MONTH_MS) // 1000, UTC)
     assert seen(listed, frozenset()).last_listed == WALL + MONTH_MS
 
@@ -337,3 +341,23 @@ def test_no_alert_waits_for_what_tells_nothing() -> None:
     listed.view.newest_by.update({"kyverno": 1, "Falco": 1, "Tracee": 1, "Trivy Compliance": 1})
     assert seen(listed, frozenset({"falco"}), events=False).newest_by == {"kyverno": 1}
     assert seen(listed, frozenset(), events=True).newest_by == {"kyverno": 1, "Falco": 1, "Tracee": 1}
+
+
+def test_open_counts_what_security_hub_has() -> None:
+    """Not what is desired: a finding that is still to be sent is not open, and one that nobody reports any more is."""
+    made = plane()
+    work(made).inventory.began_at = WALL
+    say(ledger(made), "a", [1])
+    unsent = build(made).findings
+    assert unsent is not None
+    assert (unsent.active, unsent.pending, unsent.open) == (1, 1, 0)
+    known = Known("digest", WallMs(1), WallMs(2), archived=False)
+    ledger(made).observed.take_found([Held(id_of(2), known, "uid-1", "origin", "r2")], now=NOW)
+    held = build(made).findings
+    assert held is not None
+    assert (held.active, held.open) == (1, 1)
+    say(ledger(made), "a", [])
+    ledger(made).agenda.dirty.clear()
+    left = build(made).findings
+    assert left is not None
+    assert (left.active, left.open) == (0, 1)

@@ -237,3 +237,54 @@ def test_the_same_in_another_order_is_no_change() -> None:
     view.upsert(scanned("b", "c", "a"))
     counted = [view._metrics.watch_events.labels("alpha", ORIGIN, kind)._value.get() for kind in ("semantic", "none")]
     assert counted == [1, 2]
+
+
+def test_an_engine_that_was_removed_is_not_silent() -> None:
+    """Its newest time is kept while a report names it or a finding of it is active; after that it is not missed."""
+    view, ledger, _ = made()
+    moment = int(NOW) // 1000 - 9 * 3600
+
+    def says(name: str, engine: str) -> bytes:
+        document = msgspec.json.decode(raw(name))
+        document["results"][0] |= {"source": engine, "timestamp": {"seconds": moment, "nanos": 0}}
+        return msgspec.json.encode(document)
+
+    list_all(view, says("a", "kyverno"), says("b", "scanner"))
+    assert view.newest_by == {"kyverno": moment, "scanner": moment}
+    ledger.guard.count(("scanner", "shop"), 1)
+    list_all(view, says("a", "kyverno"))
+    assert view.newest_by == {"kyverno": moment, "scanner": moment}
+    ledger.guard.count(("scanner", "shop"), -1)
+    list_all(view, says("a", "kyverno"))
+    assert view.newest_by == {"kyverno": moment}
+
+
+def test_what_constraints_lack_is_counted_while_they_do() -> None:
+    """Without an audit, and with a list that is cut: until one comes, the list is whole, or the constraint is gone."""
+    ledger = made()[1]
+    view = View(
+        cluster="alpha",
+        group="constraints.gatekeeper.sh",
+        resource="k8spods",
+        ledger=ledger,
+        wanted=Filter(),
+        metrics=Metrics(CollectorRegistry()),
+        now=lambda: NOW,
+        wall=lambda: WALL,
+    )
+
+    def constraint(name: str, status: dict[str, Any] | None) -> bytes:
+        made_at = {"name": name, "creationTimestamp": "2026-09-01T00:00:00Z"}
+        return msgspec.json.encode({"kind": "K8sPods", "metadata": made_at, "status": status or {}})
+
+    listed = [{"kind": "Pod", "version": "v1", "namespace": "shop", "name": "a", "message": "m"}]
+    audited = {"auditTimestamp": "2026-09-21T14:00:00Z", "violations": listed}
+    list_all(view, constraint("new", None), constraint("cut", {**audited, "totalViolations": 5}))
+    assert {key.name: at for key, at in view.unaudited.items()} == {"new": 1_788_220_800}
+    assert {key.name: (view.listed[key], more) for key, more in view.unlisted.items()} == {"cut": (1, 4)}
+    view.upsert(constraint("new", audited))
+    view.upsert(constraint("cut", {**audited, "totalViolations": 1}))
+    assert (view.unaudited, view.unlisted, view.listed) == ({}, {}, {})
+    view.upsert(constraint("gone", {**audited, "totalViolations": 9}))
+    view.delete(constraint("gone", None))
+    assert (view.unaudited, view.unlisted, view.listed) == ({}, {}, {})

@@ -1,0 +1,37 @@
+"""Which engines the reports of one API name, and the newest time of each: what tells whether one is silent.
+
+Who may write reports may name engines: so many are told apart, and known ones always (`policyhub.sync.admission`). One
+that a complete listing has not brought, and that has no active finding, was removed; it is not silent. No clock.
+"""
+
+from collections.abc import Callable
+
+from policyhub.sources.engines import ENGINES, ENGINES_EACH, KNOWN_ENGINES
+from policyhub.sync.admission import Admission
+
+
+class Heard:
+    """Of one source API."""
+
+    def __init__(self) -> None:
+        self.newest: dict[str, int] = {}
+        """Engine → the newest time (Unix s) that it gave any result."""
+        self._admitted: Admission[str] = Admission(total=ENGINES, each=ENGINES_EACH, known=KNOWN_ENGINES)
+        self._brought: set[str] = set()
+        """Engines that the listing under way has brought."""
+
+    def begin(self) -> None:
+        """A listing begins."""
+        self._brought.clear()
+
+    def note(self, engine: str, at: int, *, namespace: str, listing: bool) -> None:
+        """A report in this namespace names it, with this time."""
+        if at > self.newest.get(engine, 0) and self._admitted.admit(engine, namespace):
+            self.newest[engine] = at
+        if listing and engine in self.newest:
+            self._brought.add(engine)
+
+    def finish(self, active: Callable[[str], int]) -> None:
+        """The listing is complete; `active` counts the active findings of an engine."""
+        for engine in [e for e in self.newest if e not in self._brought and not active(e)]:
+            del self.newest[engine]
