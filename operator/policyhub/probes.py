@@ -10,8 +10,8 @@ The limits are those of `Limits`:
 | sends more than head_bytes of headers    | 431                                                                       |
 | asks for /metrics and does not read      | dropped after stall_seconds, or as soon as others need the place          |
 | reads by drops                           | dropped after write_seconds                                               |
-| scrapes while scrapes others do, or      | 503, unless one of those has not read for a second                        |
-|   peer_scrapes from the same address     |                                                                           |
+| scrapes while scrapes others do, or      | 503, unless one of those has not read for a second; of all scrapes the    |
+|   peer_scrapes from the same address     | oldest of the address that has the most goes for one that has fewer       |
 | opens more than connections              | the oldest of the address that has the most is dropped                    |
 | opens more than accepts in pause_seconds | waits in the kernel's queue; the loop does something else meanwhile       |
 
@@ -207,7 +207,9 @@ class _Server:
         connection.close(abort=not done)
 
     def may_scrape(self, newcomer: "_Connection") -> bool:
-        """Whether there is a place among the scrapes; one that does not read gives its own up."""
+        """Whether there is a place among the scrapes; one that does not read gives its own up, and so does an address
+        that has more than the newcomer would have: else a few that ask without end keep Prometheus out.
+        """
         rivals = [other for other in self.scrapes if other.peer == newcomer.peer]
         if len(rivals) < self.limits.peer_scrapes:
             if len(self.scrapes) < self.limits.scrapes:
@@ -215,9 +217,14 @@ class _Server:
             rivals = list(self.scrapes)
         now = self.loop.time()
         stalled = next((other for other in rivals if other.stalled(now, self.limits.stalled_seconds)), None)
-        if stalled is None:
+        if stalled is not None:
+            self.drop(stalled, "slow_reader")
+            return True
+        peers = Counter(other.peer for other in rivals)
+        greediest = max(rivals, key=lambda other: peers[other.peer])  # the first of equals: the oldest
+        if peers[greediest.peer] <= peers[newcomer.peer] + 1:
             return False
-        self.drop(stalled, "slow_reader")
+        self.drop(greediest, "scrapes")
         return True
 
     def _sweep(self) -> None:

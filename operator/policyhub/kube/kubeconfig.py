@@ -305,8 +305,7 @@ def _server_problems(server: object, *, stored: bool) -> list[str]:
     problems = []
     if parts.scheme == "http" and (stored or not _is_loopback(parts.hostname or "")):
         problems.append("server is plain http, which would show the credential to the network; use https")
-    if stored and is_link_local(parts.hostname or ""):
-        problems.append("server is a link-local address, where clouds hand out credentials; use the API server's own")
+    problems += _host_problems("server", parts.hostname or "", whose="the API server's own", stored=stored)
     if parts.username is not None or parts.password is not None:
         problems.append("server holds a user name or password; move the credential to the user as a token")
     if parts.query or parts.fragment:
@@ -322,8 +321,17 @@ def _proxy_problems(proxy: object, server: object, *, stored: bool) -> list[str]
         return ["proxy-url is not an http or https URL (SOCKS is not supported)"]
     if isinstance(server, str) and server.lower().startswith("http:"):
         return ["proxy-url with a plain http server would show the credential to the proxy; use https"]
-    if stored and is_link_local(parts.hostname or ""):
-        return ["proxy-url is a link-local address, where clouds hand out credentials; use the proxy's own"]
+    return _host_problems("proxy-url", parts.hostname or "", whose="the proxy's own", stored=stored)
+
+
+def _host_problems(member: str, host: str, *, whose: str, stored: bool) -> list[str]:
+    """What is no ASCII may be an address all the same: full-width digits and ideographic full stops are plain ones to
+    aiohttp, which connects without looking a name up.
+    """
+    if not host.isascii():
+        return [f"{member} has a host in other letters than DNS knows; write the name as DNS has it (xn--…)"]
+    if stored and is_link_local(host):
+        return [f"{member} is a link-local address, where clouds hand out credentials; use {whose}"]
     return []
 
 

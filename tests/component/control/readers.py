@@ -83,11 +83,27 @@ def scrapers(port: int, number: int, end: float) -> None:
             client.close()
 
 
+def wide_headers(port: int, number: int, end: float) -> None:
+    """Scrape with as many values in a header as there is room for, and never read."""
+    kept: list[socket.socket] = []
+    for turn in count():
+        if turn == number:
+            _ready()
+        if turn >= number and time.monotonic() > end:
+            return
+        for client in _connected(port, 1):
+            _send(client, SCRAPE.replace(b"Host: x", b"Accept: " + b"," * 15_000))
+            kept.append(client)
+        if len(kept) > 60:
+            kept.pop(0).close()
+
+
 KINDS: dict[str, Callable[[int, int, float], None]] = {
     "non_readers": non_readers,
     "connections": connections,
     "slowloris": slowloris,
     "scrapers": scrapers,
+    "wide_headers": wide_headers,
 }
 
 

@@ -80,11 +80,11 @@ class Port:
             await asyncio.sleep(0.01)
         raise AssertionError(f"{self.refused} after ten seconds")
 
-    async def scraped(self, text: bytes = b"") -> None:
-        """When a scrape is answered with that text in it."""
+    async def scraped(self, text: bytes = b"", *, source: str = "127.0.0.1", answer: int = 200) -> None:
+        """When a scrape is answered so, with that text in it."""
         for _ in range(100):
-            status, _, body = await self.get("/metrics")
-            if status == 200 and text in body:
+            status, _, body = await self.get("/metrics", source=source)
+            if status == answer and text in body:
                 return
             await asyncio.sleep(0.1)
         raise AssertionError("no such answer in ten seconds")
@@ -236,6 +236,8 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
         pytest.param("application/openmetrics-text;version=0.0.1", TEXT, id="an old OpenMetrics"),
         pytest.param("application/openmetrics-text;q=0.0", TEXT, id="refused"),
         pytest.param('application/openmetrics-text;version=9.9"x', TEXT, id="nonsense"),
+        pytest.param(f"{',' * 100}application/openmetrics-text", TEXT, id="too many values"),
+        pytest.param(f"{';' * 2_000},application/openmetrics-text", TEXT, id="too long"),
     ],
 )
 @pytest.mark.parametrize("encoding", ["", "gzip", "br;q=1.0, gzip;q=0.8"])
@@ -335,11 +337,27 @@ async def test_few_scrape_at_once() -> None:
         status, headers, _ = await port.get("/metrics", source="127.0.0.2")
         assert (status, headers["Retry-After"]) == (503, "1")
         await hang("127.0.0.3")
-        assert (await port.get("/metrics"))[0] == 503
+        assert (await port.get("/metrics", source="127.0.0.3"))[0] == 503
         assert (await port.get("/healthz"))[0] == 200
         assert port.refused == {"scrapes": 2}
-        await port.scraped()
+        await port.scraped(source="127.0.0.3")
         assert port.refused["slow_reader"] == 1
+
+
+async def test_who_asks_without_end_keeps_nobody_out() -> None:
+    """Where all places are taken, the address that has the most loses one to an address that has fewer."""
+    limits = Limits(scrapes=4, peer_scrapes=2, stalled_seconds=60.0)
+    async with served(a_registry(20_000), limits=limits) as port, contextlib.AsyncExitStack() as stack:
+        for source in ("127.0.0.2", "127.0.0.2", "127.0.0.3", "127.0.0.3"):
+            client = stack.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.bind((source, 0))
+            client.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", port.port))
+            client.send(b"GET /metrics HTTP/1.1\r\n\r\n")
+        for source in ("127.0.0.2", "127.0.0.3"):
+            await port.scraped(source=source, answer=503)
+        assert (await port.get("/metrics", source="127.0.0.9"))[0] == 200
 
 
 async def test_the_greediest_address_loses_its_oldest() -> None:
@@ -374,6 +392,7 @@ async def test_no_connection_is_left_behind() -> None:
         pytest.param("connections", 5_000, "connections", id="5,000 connections"),
         pytest.param("slowloris", 900, "connections", id="slowloris of 900"),
         pytest.param("scrapers", 300, "", id="scrapes without a pause"),
+        pytest.param("wide_headers", 300, "", id="headers of 15,000 values"),
     ],
 )
 async def test_hostile_readers_take_neither_memory_nor_the_probes(

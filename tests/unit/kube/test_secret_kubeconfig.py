@@ -1,8 +1,10 @@
 import base64
+import unicodedata
 from typing import Any
 
 import pytest
 import yaml
+from yarl import URL
 
 from policyhub.kube.kubeconfig import KubeconfigError, is_link_local, parse
 
@@ -222,6 +224,21 @@ def test_refused_from_a_secret(cluster: dict[str, Any], says: str) -> None:
     """A Secret leads neither to this machine without TLS nor to where clouds hand out credentials."""
     with pytest.raises(KubeconfigError, match=says):
         parse(kubeconfig(cluster=cluster), stored=True)
+
+
+ADDRESS = "169.254.170.83"
+
+
+@pytest.mark.parametrize("place", ["server", "proxy-url"])
+@pytest.mark.parametrize("letter", sorted(set(ADDRESS)))
+def test_other_letters_hide_no_address(place: str, letter: str) -> None:
+    """Whatever the reader of a URL takes for a letter of an address: it connects to that address."""
+    others = [c for c in map(chr, range(0x80, 0x20000)) if unicodedata.normalize("NFKC", c) == letter]
+    urls = [f"https://{ADDRESS.replace(letter, other)}" for other in [*others, *("\u3002\uff61" * (letter == "."))]]
+    assert ADDRESS in {URL(url).host for url in urls}
+    for url in urls:
+        with pytest.raises(KubeconfigError, match=f"{place} has a host in other letters"):
+            parse(kubeconfig(cluster={place: url}), stored=True)
 
 
 @pytest.mark.parametrize("host", ["10.0.0.1", "example.com", "fd00::1", "2001:db8::1", "169.253.0.1", "", "1.2.3.4.5"])
