@@ -140,6 +140,8 @@ DOCTOR: Mapping[str, str] = {
     "quotas/slowed": "find the other tools that call Security Hub in this account (CloudTrail, by the event's user"
     " agent), or lower POLICYHUB_HUB_QUOTA_SHARE, which leaves more to them",
     "quotas/readings": "ask the account's other tools to read less often; the operator waits and goes on",
+    "wording": "nothing is lost; have the producer leave out what changes at each scan, such as times, counters or the"
+    " order of a list, and tell policyhub's authors which member it is",
     "other-tools": "{stop}, then archive what it left: {command}",
     "other-tools/more": "archive what these tools left; then the next ones are shown",
 }

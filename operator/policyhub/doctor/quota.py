@@ -1,4 +1,6 @@
-"""What the running operator says of Security Hub's quotas: the pace that it keeps, and the calls that were refused."""
+"""What the running operator's metrics say: of Security Hub's quotas the pace that it keeps and the calls that were
+refused, and which producers word their findings otherwise again and again.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -8,14 +10,17 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from policyhub.cluster.remedies import DOCTOR
-from policyhub.cluster.words import counted
+from policyhub.cluster.words import counted, some
 from policyhub.doctor.verdict import Verdict, fine, problem, unchecked
 from policyhub.hub.bucket import IMPORTS, READS
 from policyhub.hub.errors import is_throttle
+from policyhub.sources.text import line
 
 _SECONDS = 5.0
 _SLOW = 0.9
 """Below this part of its ceiling a pace is called slowed: it grows back by a twentieth with each answer."""
+_NAME = 64
+"""Characters of a producer's name, and of a member's."""
 _QUOTAS = {"BatchImportFindings": IMPORTS, "GetFindings": READS}
 
 
@@ -31,7 +36,22 @@ async def check(url: str, *, share: float) -> list[Verdict]:
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         told = f"{url} does not tell: {type(error).__name__} {error}"
         return [unchecked("quotas", "", told, mend=DOCTOR["quotas"])]
-    return judge(families, share=share)
+    return [*judge(families, share=share), *judge_wording(families)]
+
+
+def judge_wording(families: Iterable[Metric]) -> list[Verdict]:
+    """Pure."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for family in families:
+        for sample in family.samples:
+            if sample.name == "policyhub_findings_reworded":
+                source, member = (line(sample.labels.get(name, ""), _NAME) for name in ("source", "member"))
+                number = counted(round(sample.value), "finding")
+                found[sample.labels.get("cluster", "")].append(f"{source} changes {member} of {number}")
+    return [
+        problem("wording", cluster, some(sorted(told)), mend=DOCTOR["wording"])
+        for cluster, told in sorted(found.items())
+    ] or [fine("wording", "", "no producer words its findings otherwise again and again")]
 
 
 def judge(families: Iterable[Metric], *, share: float) -> list[Verdict]:

@@ -36,6 +36,7 @@ CHECKS: Mapping[str, str] = {
     "product-arn": "findings are imported under the default product of the account and Region",
     "get-findings": "what Security Hub holds must be read before anything is sent or archived",
     "quotas": "quotas are shared by all tools of an account and Region: who waits is late",
+    "wording": "a finding whose words alone change at each scan has them sent once a day, so they may be a day old",
     "other-tools": "findings that another tool left behind are shown twice, and nobody archives them",
 }
 """Every check → why it matters."""

@@ -1,4 +1,5 @@
-"""Which engines the reports of one API name, and the newest time of each: what tells whether one is silent.
+"""Which engines the objects of one API name, and the newest time of each; which constraints are not audited or cut
+their lists: what tells whether engines report.
 
 Who may write reports may name engines: so many are told apart, and known ones always (`policyhub.sync.admission`). One
 that a complete listing has not brought, and that has no active finding, was removed; it is not silent. No clock.
@@ -6,7 +7,9 @@ that a complete listing has not brought, and that has no active finding, was rem
 
 from collections.abc import Callable
 
+from policyhub.sources.constraints import GROUP as CONSTRAINTS
 from policyhub.sources.engines import ENGINES, ENGINES_EACH, KNOWN_ENGINES
+from policyhub.sources.violation import Reading, SourceKey
 from policyhub.sync.admission import Admission
 
 
@@ -16,6 +19,12 @@ class Heard:
     def __init__(self) -> None:
         self.newest: dict[str, int] = {}
         """Engine → the newest time (Unix s) that it gave any result."""
+        self.unlisted: dict[SourceKey, int] = {}
+        """Violations that a constraint counts and does not list."""
+        self.listed: dict[SourceKey, int] = {}
+        """Those that it lists; for the same constraints."""
+        self.unaudited: dict[SourceKey, int] = {}
+        """Constraints without an audit, and when they were made (Unix s; 0: not known)."""
         self._admitted: Admission[str] = Admission(total=ENGINES, each=ENGINES_EACH, known=KNOWN_ENGINES)
         self._brought: set[str] = set()
         """Engines that the listing under way has brought."""
@@ -30,6 +39,21 @@ class Heard:
             self.newest[engine] = at
         if listing and engine in self.newest:
             self._brought.add(engine)
+
+    def take(self, reading: Reading) -> None:
+        """What an object says of itself."""
+        key = reading.key
+        self.forget(key)
+        if reading.unlisted:
+            self.unlisted[key] = reading.unlisted
+            self.listed[key] = len(reading.violations)
+        if reading.audited is None and key.group == CONSTRAINTS:
+            self.unaudited[key] = reading.created or 0
+
+    def forget(self, key: SourceKey) -> None:
+        """The object is gone."""
+        for figures in (self.unlisted, self.listed, self.unaudited):
+            figures.pop(key, None)
 
     def finish(self, active: Callable[[str], int]) -> None:
         """The listing is complete; `active` counts the active findings of an engine."""

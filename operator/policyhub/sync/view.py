@@ -15,7 +15,6 @@ import structlog
 
 from policyhub.clocks import NEVER, UNDATED, SteadyMs, WallMs, from_seconds
 from policyhub.findings.rollup import rolled
-from policyhub.kube.resource import GATEKEEPER
 from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
 from policyhub.sources import reader
@@ -80,12 +79,7 @@ class View:
         self._heard = Heard()
         self.newest_by = self._heard.newest
         """The same for each engine that is admitted, while a report names it or findings of it are active."""
-        self.unlisted: dict[SourceKey, int] = {}
-        """Violations that a constraint counts and does not list."""
-        self.listed: dict[SourceKey, int] = {}
-        """Those that it lists; for the same constraints."""
-        self.unaudited: dict[SourceKey, int] = {}
-        """Constraints without an audit, and when they were made (Unix s; 0: not known)."""
+        self.unlisted, self.listed, self.unaudited = self._heard.unlisted, self._heard.listed, self._heard.unaudited
         self.grade = False
         """Set to have the next listing give positive evidence (pass, skip) for findings that nobody calls for."""
         self._cluster = cluster
@@ -213,16 +207,7 @@ class View:
             if self._spoke is not None:
                 self._spoke(source, reading.key.namespace, newest)
             self._heard.note(source, newest, namespace=reading.key.namespace, listing=self._listing)
-        self._forget_figures(reading.key)
-        if reading.unlisted:
-            self.unlisted[reading.key] = reading.unlisted
-            self.listed[reading.key] = len(reading.violations)
-        if reading.audited is None and self._group == GATEKEEPER:
-            self.unaudited[reading.key] = reading.created or 0
-
-    def _forget_figures(self, key: SourceKey) -> None:
-        for figures in (self.unlisted, self.listed, self.unaudited):
-            figures.pop(key, None)
+        self._heard.take(reading)
 
     def _take(self, reading: Reading, raw: bytes | msgspec.Raw, refusals: list[Refusal]) -> bool:
         """Into the ledger; whether anything of meaning changed. What there is no room for joins the `refusals`."""
@@ -285,7 +270,7 @@ class View:
         except Malformed as error:
             self._malformed(error, raw)
             return
-        self._forget_figures(key)
+        self._heard.forget(key)
         self._charge(key, raw, violations=len(self._ledger.desired.objects.get(key, ())))
         changed = self.forget(key)
         self._metrics.watch_events.labels(self._cluster, self.origin, "semantic" if changed else "none").inc()
@@ -296,7 +281,7 @@ class View:
 
     def finish(self) -> None:
         for key in self._sweep.finish(self._known()):
-            self._forget_figures(key)
+            self._heard.forget(key)
             self.forget(key)
         self._heard.finish(self._ledger.guard.active)
         self.last_listed, self.listed_at = self._now(), self._wall()

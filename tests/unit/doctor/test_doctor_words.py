@@ -551,3 +551,15 @@ def test_a_version_is_what_a_server_says(minor: str) -> None:
     """Digits without end, or none."""
     version = cluster._Version(git_version="v1\x1b" + "9" * 5_000, major="1", minor=minor)
     assert len(cluster.judge_version("prod", "https://x", version).found) < 200
+
+
+def test_a_producer_whose_words_change_is_named() -> None:
+    """With the member that changes, for each cluster."""
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    assert [v.state for v in quota.judge_wording(registry.collect())] == ["fine"]
+    metrics.findings_reworded.labels("beta", "scanner", "properties.pid").set(1)
+    metrics.findings_reworded.labels("beta", "scanner", "message").set(12)
+    (told,) = quota.judge_wording(registry.collect())
+    assert (told.check, told.about, told.state) == ("wording", "beta", "problem")
+    assert told.found == "scanner changes message of 12 findings, scanner changes properties.pid of 1 finding"
