@@ -178,7 +178,8 @@ def _relapse(relapse: Relapse) -> str:
 
 
 def _resources(violation: Violation, cluster: Cluster) -> list[dict[str, Any]]:
-    return [_cluster(cluster)] if is_of_cluster(violation) else [_object(violation, cluster), _cluster(cluster)]
+    of_cluster = is_of_cluster(violation) and not is_notice(violation)  # which is about the report itself
+    return [_cluster(cluster)] if of_cluster else [_object(violation, cluster), _cluster(cluster)]
 
 
 def _object(violation: Violation, cluster: Cluster) -> dict[str, Any]:

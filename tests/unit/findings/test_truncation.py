@@ -92,6 +92,13 @@ def test_a_report_reads_as_something_to_act_on() -> None:
     assert "constraint-violations-limit" not in str(finding)
 
 
+def test_a_report_of_the_cluster_is_named_itself() -> None:
+    """Else the cluster alone would stand there, for each of its reports."""
+    report = Truncation(Subject("wgpolicyk8s.io", "ClusterPolicyReport", "", "cpolr-nodes"), source="kyverno")
+    resources = sent(report.notice(listed=2, total=3))["Resources"]
+    assert [resource["Details"]["Other"]["Name"] for resource in resources] == ["cpolr-nodes", "prod-eu"]
+
+
 @pytest.mark.parametrize("told", [LIMITS, POLR, HOSTILE], ids=["constraint", "report", "names as long as can be"])
 @pytest.mark.parametrize("total", [1, 501, 2**53])
 def test_security_hub_takes_it(told: Truncation, total: int, objections: Objections) -> None:
