@@ -26,8 +26,8 @@ Allowances, all of them:
   quarter of an hour (documented); it is a refresh: by the operator's own clock the stored one is 24 days old, and it
   was not sent within a day.
 * moved: as the second of these, where the engine has begun to say so since the operator's start (documented).
-* restless: something happened to the object, its reports or its policy since the last import, or within seven hours
-  (where an object's own report goes its Pods speak for it after six; a policy may wait for the next listing). The
+* restless: something happened to the object, its reports or its policy since the last import, or within two hours
+  (words may wait for the archive delay, a policy for the next listing). The
   notice of a list that is not whole changes only where a number of it has doubled or halved since it was sent last.
 """
 
@@ -44,7 +44,7 @@ PROMISES = ("wrong", "lost", "false", "needless", "restless", "endless", "born",
 NEWS_SECONDS, LATE_SECONDS = 120.0, 1_500.0
 SLOW_NEWS = frozenset({"stall", "late", "slow", "timeout"})
 CALM_SECONDS = 3_600.0
-FLIGHT_SECONDS, DELAYED_SECONDS = 5.0, 7 * 3_600.0
+FLIGHT_SECONDS, DELAYED_SECONDS = 5.0, 7_200.0
 ENDLESS_SECONDS = 0.6 * 86_400.0
 REFRESH_SECONDS = 24 * 86_400.0
 DAY_SECONDS = 86_400.0
