@@ -74,6 +74,9 @@ def _keep(stage: Stage) -> None:
     stage.screen.say(f"findings page  {stage.hub.url}/")
     stage.screen.say(f"metrics        http://127.0.0.1:{stage.operator.port}/metrics")
     stage.screen.say(f"cluster        export KUBECONFIG={path}")
+    told = stage.hub.env()
+    asked = ("AWS_ENDPOINT_URL", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    stage.screen.say(f"AWS            export {' '.join(f'{name}={told[name]}' for name in asked)}")
     with suppress(KeyboardInterrupt):
         while True:
             signal.pause()

@@ -337,8 +337,9 @@ def _host_problems(member: str, host: str, *, whose: str, stored: bool) -> list[
 
 _CLOUD: Final = ipaddress.ip_network("fd00:ec2::/32")
 """Where EC2 and EKS answer on IPv6 what they answer on 169.254.0.0/16."""
-_TRANSLATED: Final = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "::ffff:0:0/96", "::/96")))
-"""IPv6 addresses whose last four bytes are an IPv4 address."""
+_IPV4_INSIDE = ("64:ff9b::/96", "64:ff9b:1::/48", "::ffff:0:0/96", "::ffff:0:0:0/96", "::/96")
+"""IPv6 addresses whose last four bytes are an IPv4 address (RFC 6052, 8215, 4291, 2765)."""
+_TRANSLATED: Final = tuple(map(ipaddress.IPv6Network, _IPV4_INSIDE))
 
 
 def is_link_local(host: str) -> bool:

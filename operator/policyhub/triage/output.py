@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, fields
 
@@ -12,6 +13,8 @@ from policyhub.triage.row import Row, summary
 _GAP = "   "
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What a formula begins with; spreadsheets in Japan take the wide ones too."""
+_INNER = re.compile(f"([;|])(?=[{re.escape(''.join(_FORMULA))}])")
+"""Where one would begin in a spreadsheet whose cells end at another separator, as Excel's in much of Europe."""
 
 
 def table(rows: Iterable[Row]) -> str:
@@ -48,4 +51,7 @@ def to_csv(rows: Iterable[Row]) -> str:
 def _harmless(value: object) -> object:
     if value is None:
         return ""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    if not isinstance(value, str):
+        return value
+    value = _INNER.sub(r"\1'", value)
+    return f"'{value}" if value.startswith(_FORMULA) else value

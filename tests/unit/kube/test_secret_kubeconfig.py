@@ -216,6 +216,8 @@ def test_six_hundred_bytes_that_stand_for_gigabytes() -> None:
         ({"server": "https://[fe80::1%25eth0]"}, "link-local"),
         ({"server": "https://[::ffff:169.254.169.254]"}, "link-local"),
         ({"server": "https://[64:ff9b::a9fe:a9fe]"}, "link-local"),
+        ({"server": "https://[64:ff9b:1::a9fe:a9fe]"}, "link-local"),
+        ({"server": "https://[::ffff:0:a9fe:a9fe]"}, "link-local"),
         ({"server": "https://[fd00:ec2::254]"}, "link-local"),
         ({"proxy-url": "http://169.254.169.254:80"}, "proxy-url is a link-local"),
     ],

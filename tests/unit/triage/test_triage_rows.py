@@ -143,6 +143,13 @@ def test_no_name_is_a_formula(name: str) -> None:
     assert cell.startswith("'")
 
 
+@pytest.mark.parametrize("name", ["a;=1+1;b", "a|-1"])
+def test_no_part_of_a_name_is_a_formula(name: str) -> None:
+    """Where a spreadsheet ends its cells at another separator than the comma."""
+    (cell,) = (line["name"] for line in csv.DictReader(io.StringIO(to_csv([made(name=name)]))))
+    assert cell == f"{name[:2]}'{name[2:]}"
+
+
 @pytest.mark.parametrize("text", ["\x1b[2J", "\x9b31m", "\u202e", "\u200b", "\U000e0041", "\r", "\n"])
 def test_nothing_reaches_the_terminal_that_cannot_be_seen(text: str) -> None:
     """From whatever member of a finding."""
