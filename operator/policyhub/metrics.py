@@ -228,7 +228,7 @@ class Metrics:
             detail="`member` is what of the producer's results changes: `message`, `category` or `properties.<name>`."
             " At most 50 series a cluster, the most frequent ones. Result, severity and new violations are never held"
             " back. Tell us of the producer: what is known to change is left out.",
-            example="topk(5, policyhub_findings_reworded)",
+            example="topk(5, policyhub_findings_reworded) > 0",
         )
 
     def _declare_left_out(self) -> None:

@@ -32,7 +32,7 @@ LIMIT = 256
 # Benchmarks say of each check how it is looked at.
 _LOOKED_AT = ("(Automated)", "(Manual)", "(Scored)", "(Not Scored)")
 _AUTOGEN = ("autogen-cronjob-", "autogen-")
-_SLUG = re.compile(r"[a-z0-9]+(?:[-_][a-zA-Z0-9]+)+")
+_SLUG = re.compile(r"\A[a-z0-9]+(?:[-_][a-zA-Z0-9]+)+\Z")
 _KIND = re.compile(r"[A-Z][A-Za-z0-9]*")
 _LIBRARY = ("K8sPSP", "K8s")
 """What Gatekeeper's library puts before the kinds of its templates."""
@@ -107,8 +107,8 @@ def behind(violation: Violation) -> list[str]:
 def in_words(name: str) -> str:
     """A slug or a kind as words; any other text as it is."""
     name = fit(name.rpartition("/")[2], LIMIT) or ""
-    if _SLUG.fullmatch(name):
-        words = re.split(r"[-_]", name)
+    if _SLUG.match(name):
+        words = name.replace("_", "-").split("-")
     elif _KIND.fullmatch(name) and not name.isupper() and not name[-1].isdigit():
         library = next((prefix for prefix in _LIBRARY if name.startswith(prefix) and name != prefix), "")
         found = _WORD.findall(name.removeprefix(library))
