@@ -134,10 +134,10 @@ def _lead(violation: Violation, cluster: str) -> str:
 
 def _audited(enforcement: str) -> str:
     """That nothing keeps such objects out, where it was said."""
-    actions = enforcement.split(", ") if enforcement else []
+    actions = sorted(set(enforcement.split(", "))) if enforcement else []  # a status may hold one a hundred times
     if not actions or not _LET_IN.keys() >= set(actions):
         return ""
-    return f"Audit only, not enforced: {_LET_IN['warn' if 'warn' in actions else 'dryrun']} ({enforcement})"
+    return f"Audit only, not enforced: {_LET_IN['warn' if 'warn' in actions else 'dryrun']} ({', '.join(actions)})"
 
 
 def _report(violation: Violation) -> list[str]:

@@ -212,6 +212,14 @@ def test_what_is_only_audited_says_so(enforcement: str, said: str) -> None:
     assert description(violation, cluster="prod") == f"{lead}{said} Probes are required."
 
 
+def test_what_is_said_a_hundred_times_is_told_once() -> None:
+    """A constraint's status may list the same action in many spellings: the description still fits, message and all."""
+    enforcement = ", ".join(", ".join(["dryrun"] * times) for times in range(1, 30))
+    text = description(msgspec.structs.replace(VIOLATION, enforcement=enforcement), cluster="prod")
+    assert "lets such objects in (dryrun)." in text
+    assert text.endswith("Probes are required.")
+
+
 def test_a_manual_check_says_that_nothing_was_found() -> None:
     """It is no failure: somebody has to look."""
     violation = msgspec.structs.replace(
