@@ -75,7 +75,7 @@ def properties(producer: Producer, written: dict[str, str]) -> dict[str, str]:
     if producer.touched.isdisjoint(written):
         return written
     made: dict[str, str] = {}
-    for key, value in written.items():
+    for key, value in sorted(written.items()):
         if key in producer.left_out or (key in producer.unset and value.strip() == producer.unset[key]):
             continue
         text = value
@@ -85,13 +85,9 @@ def properties(producer: Producer, written: dict[str, str]) -> dict[str, str]:
             text = _json(text, document)
         if key in producer.worded:
             text = worded(producer, text)
-        made[_called(producer, key, written)] = text
+        alias = producer.aliases.get(key, key)
+        made[key if alias in written or alias in made else alias] = text
     return made
-
-
-def _called(producer: Producer, key: str, written: dict[str, str]) -> str:
-    alias = producer.aliases.get(key, key)
-    return key if alias in written else alias
 
 
 def _numbered(written: dict[str, str], ending: str) -> dict[str, str]:

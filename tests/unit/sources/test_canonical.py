@@ -278,6 +278,15 @@ def test_what_differs_is_told(source: str, one: dict[str, Any], other: dict[str,
     assert digest(read(source, **one)) != digest(read(source, **other))
 
 
+def test_two_properties_that_mean_the_same_are_both_kept() -> None:
+    """One of them under the name that others use, whichever is written first."""
+    written = {"resolution": "R", "recommendation": "C", "primaryURL": "https://a", "PrimaryURL": "https://b"}
+    said = properties("somebody", **written)
+    assert sorted(said.values()) == ["C", "R", "https://a", "https://b"]
+    assert {"remediation", "primaryLink"} <= said.keys()
+    assert properties("somebody", **dict(reversed(written.items()))) == said
+
+
 def test_arguments_of_processes_are_not_sent() -> None:
     """`ps` shows what nobody needs and some keep secret; what else a check has found stays."""
     line = PS.format(pid=1, parent=2, busy=6, since="Mar16", spent="05:54")
