@@ -206,7 +206,7 @@ class Intake:
         if self.rollup is not None:
             calls, ended = self.rollup.take(reading, calls)
         if (notice := reading.notice) is not None:
-            if self.target.wanted.wants(notice):
+            if self.target.wanted.tells(reading):
                 observed = reading.newest
                 calls = [*calls, (notice, created if observed is None else from_seconds(observed))]
             else:

@@ -27,6 +27,8 @@ BY_NAME = ("Falco", "JsPolicy")
 
 _WORDS = ("tracee", "kubearmor", "hubble", "tetragon", "falco", "jspolicy")
 """In the names of sources that log events."""
+_OTHER = "falcon"
+"""CrowdStrike's product, which has nothing to do with Falco but its name."""
 _STATES = KNOWN_ENGINES | {name for name, producer in PRODUCERS.items() if not producer.events}
 
 _MARKS = frozenset(
@@ -71,6 +73,7 @@ def _named(source: str) -> bool | None:
     producer = next((known for name, known in PRODUCERS.items() if name.casefold() == folded), None)
     if producer is not None:
         return producer.events
+    folded = folded.replace(_OTHER, "")
     return True if any(word in folded for word in _WORDS) else None
 
 

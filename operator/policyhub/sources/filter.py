@@ -25,7 +25,7 @@ from policyhub.sources.severity import DEFAULT_SEVERITY
 from policyhub.sources.target import meant
 from policyhub.sources.truncation import is_notice
 from policyhub.sources.verdict import SEVERITY_RANK
-from policyhub.sources.violation import Result, Severity, Subject, Violation
+from policyhub.sources.violation import Reading, Result, Severity, Subject, Violation
 
 SEVERITIES: dict[MinimumSeverity, Severity] = {
     "informational": "INFORMATIONAL",
@@ -64,6 +64,13 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         if not namespace:
             return True
         return _matches(namespace, self.include_namespaces) and not _matches(namespace, self.exclude_namespaces)
+
+    def tells(self, reading: Reading) -> bool:
+        """Whether the notice of the object's own list is asked for: of a list of events that are left out none is."""
+        if reading.notice is None or not self.wants(reading.notice):
+            return False
+        said = reading.violations
+        return self.event_logs or not said or not all(tells_of_events(violation) for violation, _ in said)
 
     def _rates(self, violation: Violation, *, result: bool) -> bool:
         if result and violation.result not in self.results:

@@ -221,7 +221,7 @@ class View:
             elif said.result == "error" and self._wanted.wants(violation, result=False):  # it may stand
                 unevaluated.append(said)
         notice, observed = reading.notice, reading.newest
-        told = notice is not None and self._wanted.wants(notice)
+        told = self._wanted.tells(reading)
         ended: frozenset[str] = frozenset()
         # What was not taken may fail what is read as passing.
         passed = frozenset if reading.over else lambda: reader.passed(self._group, self._resource, raw)

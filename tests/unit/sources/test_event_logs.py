@@ -1,9 +1,12 @@
 """What tells of an event is left out by default, however its producer is called."""
 
+import json
+
 import msgspec
 import pytest
 
 from policyhub.api.monitoredcluster import Sources
+from policyhub.sources import reports
 from policyhub.sources.event_logs import logs_events, tells_of_events
 from policyhub.sources.filter import Filter
 from policyhub.sources.violation import Subject, Violation
@@ -62,6 +65,7 @@ def test_an_event_is_recognized(violation: Violation) -> None:
         pytest.param(said("house rules", "verb", "resource", "user"), id="a right that somebody has"),
         pytest.param(said("Falco", "evt.time", "proc.name"), id="Falco, which spec.sources.exclude leaves out"),
         pytest.param(said("JsPolicy"), id="jsPolicy, as Falco"),
+        pytest.param(said("CrowdStrike Falcon KAC"), id="a scanner whose name begins like Falco's"),
     ],
 )
 def test_a_state_is_not(violation: Violation) -> None:
@@ -75,6 +79,26 @@ def test_a_source_may_be_known_by_its_name_alone() -> None:
     assert [logs_events(name) for name in ("Tracee", "kubearmor", "Falco", "kyverno", "house rules")] == [
         *(True, True, False, False, False)
     ]
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        pytest.param([("pid", "eventID")], False, id="events"),
+        pytest.param([("pid", "eventID"), ("image",)], True, id="one of them a state"),
+        pytest.param([], True, id="a list that nothing is in"),
+    ],
+)
+def test_of_a_list_of_events_nobody_is_told_that_it_is_cut(keys: list[tuple[str, ...]], *, told: bool) -> None:
+    """Such logs keep the latest and count all; whoever does not ask for events does not ask how many are missing."""
+    results = [
+        {"policy": "p", "rule": str(n), "source": "house log", "result": "fail", "properties": dict.fromkeys(of, "1")}
+        for n, of in enumerate(keys)
+    ]
+    report = {"metadata": {"name": "log", "namespace": "shop"}, "results": results, "summary": {"fail": 900}}
+    reading = reports.read("wgpolicyk8s.io", "policyreports", json.dumps(report).encode(), latest=1)
+    assert Filter(event_logs=False).tells(reading) is told
+    assert Filter().tells(reading)
 
 
 def test_they_are_left_out_by_default() -> None:
