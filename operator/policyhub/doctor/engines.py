@@ -27,6 +27,7 @@ from policyhub.sources import reader
 from policyhub.sources.constraints import SOURCE
 from policyhub.sources.text import line
 from policyhub.sources.violation import Malformed, Reading
+from policyhub.sync.heard import listed
 from policyhub.sync.view import PLAUSIBLE_AHEAD_SECONDS
 
 _MOST = 30
@@ -65,7 +66,7 @@ class Seen:
         else:
             self.audited[name] = reading.audited
         if reading.unlisted:
-            self.unlisted[name] = len(reading.violations), reading.unlisted
+            self.unlisted[name] = listed(reading), reading.unlisted
 
     def engines(self, exclude: Iterable[str] = ()) -> EnginesSeen:
         """As the operator sees them; nobody misses what those that are excluded have not said."""

@@ -9,8 +9,16 @@ from collections.abc import Callable
 
 from policyhub.sources.constraints import GROUP as CONSTRAINTS
 from policyhub.sources.engines import ENGINES, ENGINES_EACH, KNOWN_ENGINES
+from policyhub.sources.truncation import counts
 from policyhub.sources.violation import Reading, SourceKey
 from policyhub.sync.admission import Admission
+
+
+def listed(reading: Reading) -> int:
+    """How many of a constraint's violations its list has: several of one object are one violation."""
+    if reading.notice is None:
+        return len(reading.violations)
+    return counts(reading.notice)[1] - reading.unlisted
 
 
 class Heard:
@@ -46,7 +54,7 @@ class Heard:
         self.forget(key)
         if reading.unlisted:
             self.unlisted[key] = reading.unlisted
-            self.listed[key] = len(reading.violations)
+            self.listed[key] = listed(reading)
         if reading.audited is None and key.group == CONSTRAINTS:
             self.unaudited[key] = reading.created or 0
 
