@@ -25,6 +25,7 @@ from policyhub.cluster.remedies import ENGINES, OTHERS, REMEDIES
 from policyhub.cluster.snapshot import EnginesSeen, Snapshot
 from policyhub.cluster.words import MOST, coarse, counted, sentence, some, span
 from policyhub.sources.constraints import SOURCE
+from policyhub.sources.engines import KNOWN_ENGINES
 from policyhub.sources.event_logs import logs_events
 from policyhub.sources.producers import times_stand_still
 from policyhub.sources.text import line
@@ -70,9 +71,16 @@ def most_of(silent_after: Mapping[str, float], engine: str) -> float:
 
 
 def ordered(seen: EnginesSeen, silent_after: Mapping[str, float] = SILENT_AFTER) -> list[tuple[str, int]]:
-    """Engines that write reports and their newest times: known ones first, whatever others are called."""
+    """Engines that write reports and their newest times: known ones first, by their own names before such as begin
+    alike, whatever others are called.
+    """
     known = tuple(name.casefold() for name in silent_after)
-    return sorted(seen.newest.items(), key=lambda one: (not one[0].casefold().startswith(known), one))
+
+    def order(one: tuple[str, int]) -> tuple[bool, bool, bool, tuple[str, int]]:
+        name = one[0]
+        return name not in silent_after, name not in KNOWN_ENGINES, not name.casefold().startswith(known), one
+
+    return sorted(seen.newest.items(), key=order)
 
 
 def silent(engine: str, newest: int, *, now: float, most: float, exact: bool = True) -> Fault | None:
@@ -122,11 +130,13 @@ def cut_lists(seen: EnginesSeen) -> Fault | None:
 
 
 def troubles(seen: EnginesSeen, *, now: float) -> list[Fault]:
-    """All of them, for the condition."""
-    found = [
+    """All of them, for the condition, which has room for a few: what constraints say comes first, since whoever may
+    write a report anywhere may name engines that have been silent for years.
+    """
+    found = [stale_audit(seen, now=now, most=SILENT_AFTER[SOURCE], exact=False), cut_lists(seen)]
+    found += [
         silent(engine, at, now=now, most=most_of(SILENT_AFTER, engine), exact=False) for engine, at in ordered(seen)
     ]
-    found += [stale_audit(seen, now=now, most=SILENT_AFTER[SOURCE], exact=False), cut_lists(seen)]
     return [trouble for trouble in found if trouble is not None]
 
 

@@ -516,6 +516,21 @@ ROWS: dict[str, Row] = {
             "EnginesReporting": "607 violations are not listed: k/a lists 20 of 27, k/b lists 20 of 620. Raise",
         },
     ),
+    "engines that somebody has made up": (
+        {
+            "engines": EnginesSeen(
+                newest={f"KYVERNO-{n}": ago(900 * HOUR) for n in range(9)} | {"kyverno": ago(73 * HOUR)},
+                audited=ago(72 * HOUR),
+                audits=1,
+                unlisted={"k/a": (20, 1)},
+            )
+        },
+        {"Ready": ("True", "AuditStale"), "EnginesReporting": ("False", "AuditStale")},
+        {
+            "Ready": "1 violation is not listed",
+            "EnginesReporting": "The newest result of kyverno is 3 d old",
+        },
+    ),
     "an engine cannot be seen": (
         {
             "engines": EnginesSeen(newest={"kyverno": ago(73 * HOUR)}),
