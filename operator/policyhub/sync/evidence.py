@@ -61,9 +61,9 @@ class Sources:
         self.unevaluated: dict[str, set[SourceKey]] = {}
         """Findings of which reports say that they could not be evaluated, with the reports."""
         self._unevaluated_by: dict[SourceKey, frozenset[str]] = {}
-        self.notices = False
-        """Whether Security Hub had a notice of a report's list that no report reported: then each that is read may end
-        it."""
+        self.notices: set[tuple[str, str]] = set()
+        """Namespace and name of the reports of whose lists Security Hub had a notice that no report reported: they may
+        end it."""
         self.coverage: dict[str, Coverage] = {}
         self.listed: set[str] = set()
         """Source APIs that have been listed once."""
@@ -136,9 +136,16 @@ class Sources:
             namespace in bad or (entry.origin, namespace) in self._incomplete_in for namespace in {entry.namespace, ""}
         )
 
+    def stored(self, entry: Entry) -> None:
+        """Security Hub has it, active, and nobody reports it."""
+        if entry.tells_of_report and entry.place is not None:
+            self.notices.add(entry.place[3:])
+
     def may_close(self, key: SourceKey) -> bool:
         """Whether Security Hub may have a notice of the object's list that nobody reports."""
-        return self.constraints.awaits(key) if key.group == CONSTRAINTS else self.notices
+        if key.group == CONSTRAINTS:
+            return self.constraints.awaits(key)
+        return (key.namespace, key.name) in self.notices
 
     def set_unreadable(self, origin: str, namespaces: frozenset[str]) -> None:
         """Where the last listing of an API held objects that could not be read; the empty one: anywhere."""

@@ -170,8 +170,8 @@ class Ledger:
 
     def _stored(self, entry: Entry) -> None:
         """Security Hub has it, and nobody reports it."""
-        self.sources.notices |= entry.tells_of_report
         if entry.known is not None and not entry.known.archived:
+            self.sources.stored(entry)
             self._lost(entry)
 
     def _count_active(self, entry: Entry, change: int) -> None:

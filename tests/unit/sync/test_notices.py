@@ -12,6 +12,7 @@ from policyhub.findings.asff import Cluster, render
 from policyhub.findings.identity import finding_id
 from policyhub.hub.inventory import held
 from policyhub.metrics import Metrics
+from policyhub.sources import reader
 from policyhub.sources.filter import Filter
 from policyhub.sources.truncation import Truncation, counts
 from policyhub.sources.violation import Subject
@@ -275,6 +276,22 @@ def test_a_list_that_is_whole_after_a_start_ends_it(of: tuple[str, str]) -> None
     assert world.notice.voice is None
     world.now = world.now + DELAY
     assert world.decide() is Change.ARCHIVED
+
+
+@pytest.mark.parametrize("archived", [False, True])
+def test_no_other_report_is_read_twice_for_it(monkeypatch: pytest.MonkeyPatch, *, archived: bool) -> None:
+    """A reading costs as much as it did before anybody had a cut list; and what is archived needs no end."""
+    stored = cut(REPORTS).stored
+    for finding in stored.values():
+        finding["RecordState"] = "ARCHIVED" if archived else "ACTIVE"
+    world = World(stored, later_ms=3_600_000).started()
+    again: list[bytes] = []
+    monkeypatch.setattr(reader, "whole", lambda group, resource, raw: again.append(raw))
+    world.say(REPORTS, "x", total=1, metadata={"name": "other", "namespace": "s"})
+    world.say(REPORTS, "x", total=1, metadata={"name": "limits", "namespace": "t"})
+    assert again == []
+    world.say(REPORTS, "a", "b", total=2)
+    assert len(again) == (0 if archived else 1)
 
 
 @EITHER
