@@ -124,6 +124,7 @@ def _reworded(entry: Entry, known: Known) -> bool:
         and "" not in (before.digest, before.gist)
         and before.digest != known.digest
         and before.gist == known.gist
+        and before.renderer == known.renderer  # another version's words are no doing of the producer
     )
 
 

@@ -157,3 +157,19 @@ async def test_what_was_read_from_security_hub_counts_too() -> None:
         for _ in range(20):
             await producer.scan()
         assert len(producer.sent) == 3
+
+
+async def test_words_of_another_version_are_not_the_producers() -> None:
+    """An upgrade that words all findings otherwise makes none of them one that flaps: three more are sent at once."""
+    async with working() as first:
+        await Producer(first).scan()
+        [sent] = first.hub.sent
+    older = {**sent, "ProductFields": {**sent["ProductFields"], "policyhub/renderer": "0", "policyhub/digest": "older"}}
+    async with working(read=False) as world:
+        world.ledger.observed.take_part("", [held_as(inventory.held(older))], now=world.now)
+        world.ledger.finish_inventory()
+        producer = Producer(world)
+        producer.scans = 100
+        for _ in range(20):
+            await producer.scan()
+        assert len(producer.sent) == 1 + 3
