@@ -20,6 +20,7 @@ from typing import Any
 
 from policyhub.findings.limits import cut, fit, fit_distinct, length
 from policyhub.sources.constraints import SOURCE as GATEKEEPER
+from policyhub.sources.origins import object_of
 from policyhub.sources.truncation import counts
 from policyhub.sources.violation import Violation
 
@@ -131,7 +132,7 @@ def _recommendation(violation: Violation, total: int, cluster: str) -> dict[str,
             f"Fix what is listed, or narrow the constraint: {total} is more than the {_RECOMMENDED} that Gatekeeper"
             f" recommends for --constraint-violations-limit (constraintViolationsLimit in its Helm chart)."
         )
-    command = f"kubectl get {shlex.quote(f'{violation.policy.lower()}.constraints.gatekeeper.sh')}"
-    see = f" What is listed: {command} {shlex.quote(violation.rule)} -o yaml."
+    of = object_of(violation.source, violation.policy, violation.rule, namespace="")
+    see = f" What is listed: {shlex.join(('kubectl', 'get', of.origin, of.name, '-o', 'yaml'))}." if of else ""
     whole = f"{text}{see} {switch}"
     return {"Text": fit(whole if length(whole) <= _TEXT else f"{text} {switch}", _TEXT) or text, "Url": GUIDE_URL}

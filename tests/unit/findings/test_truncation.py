@@ -81,6 +81,16 @@ def test_more_than_gatekeeper_recommends_is_not_advised() -> None:
     assert "limit=" not in text
 
 
+@pytest.mark.parametrize("name", ["--kubeconfig=x", "a'b", "a`reboot`", "a b"])
+def test_no_command_is_made_of_what_is_no_name(name: str) -> None:
+    """As for the policy of a violation: what an API server says is copied into nobody's shell."""
+    of = Subject("constraints.gatekeeper.sh", "K8sLimits", "", name)
+    told = Truncation(of, source="gatekeeper", policy="K8sLimits", rule=name).notice(listed=1, total=3)
+    assert "kubectl" not in sent(told)["Remediation"]["Recommendation"]["Text"]
+    shown = sent(LIMITS.notice(listed=20, total=57))["Remediation"]["Recommendation"]["Text"]
+    assert "kubectl get k8slimits.constraints.gatekeeper.sh must-have-limits -o yaml." in shown
+
+
 def test_a_report_reads_as_something_to_act_on() -> None:
     """Gatekeeper's flag is no help there."""
     finding = sent(POLR.notice(listed=2, total=3))
