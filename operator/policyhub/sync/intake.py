@@ -94,7 +94,9 @@ class Intake:
         closed: frozenset[str] = frozenset()
         if (lost or self._sources.may_close(key)) and (identity := over()) is not None:
             closed = self._desired.named((identity,))
-            positive |= closed
+            positive |= closed | self._notices(lost)
+        elif lost and any(is_notice(violation) for violation, _ in new.values()):
+            positive |= self._notices(lost)  # an object has one list, whoever it names as its source
         ends = positive | ended
         kept = tuple(
             i
@@ -119,6 +121,11 @@ class Intake:
                 self._clear((id_ for id_ in heard if id_ in passes), key=key, times=times)
         self._clear(closed, key=key, times={})  # whatever its time: nobody else speaks of the list
         return changed
+
+    def _notices(self, ids: Iterable[str]) -> frozenset[str]:
+        """Those of them that tell of a list."""
+        voices = ((id_, self._entries[id_].voice) for id_ in ids)
+        return frozenset(id_ for id_, voice in voices if voice is not None and is_notice(voice))
 
     def _withdraw(
         self, id_: str, key: SourceKey, *, loss: Loss, now: SteadyMs, times: Mapping[str, int] | None = None

@@ -294,6 +294,21 @@ def test_no_other_report_is_read_twice_for_it(monkeypatch: pytest.MonkeyPatch, *
     assert len(again) == (0 if archived else 1)
 
 
+@pytest.mark.parametrize("then", ["cut", "whole", "empty"])
+def test_whoever_a_report_names_it_has_one_list(then: str) -> None:
+    """Its results may name one engine, then another, or none: the notice of before is over, at once."""
+    world = cut(REPORTS)
+    before = world.notice.id
+    other = [{"source": "scanner", "policy": "p", "rule": "r", "result": "fail"}]
+    summary = {"fail": 7 if then == "cut" else len(other)}
+    said: dict[str, Any] = {"results": other, "summary": summary} if then != "empty" else {"results": [], "summary": {}}
+    world.say(REPORTS, total=0, **said)
+    world.send()
+    assert world.stored[before]["RecordState"] == "ARCHIVED"
+    told = [f for f in world.stored.values() if f["ProductFields"]["policyhub/result"] == "truncated"]
+    assert [finding["RecordState"] for finding in told] == ["ARCHIVED", "ACTIVE"][: 2 if then == "cut" else 1]
+
+
 @EITHER
 def test_what_says_nothing_ends_nothing(of: tuple[str, str]) -> None:
     """An object that cannot be read whole, a view that is not live, an audit that has not been."""
