@@ -47,6 +47,9 @@ ASK_AGAIN_MS = 15 * 60_000
 STEADY_MS = 6 * 60 * 60_000
 """Security Hub forgets after 90 days, and findings are refreshed after 25: hours do not matter."""
 
+_NOT_LATE = (None, Hold.WORDING)
+"""What is meant to wait tells nothing of how fast findings are delivered."""
+
 
 def _any(_: Entry) -> bool:
     return True
@@ -250,6 +253,7 @@ class Ledger:
             entry.asking = NEVER
         elif not entry.asking and isinstance(decision, Wait):
             entry.asking = decision.until - grading.UNANSWERED_MS
+        entry.pending_since = NEVER if hold in _NOT_LATE else entry.pending_since
         if hold is not None:
             entry.blocked = hold in WITHOUT_EVIDENCE and not entry.wanted
             self.agenda.hold(entry.id, hold, self.namespace(entry.id))
@@ -262,7 +266,6 @@ class Ledger:
                     self._asked.setdefault(thing, set()).add(entry.id)
             return
         self.agenda.done(entry.id)
-        entry.pending_since = NEVER
         if not entry.calls:
             self._rest(entry)
 

@@ -55,6 +55,10 @@ async def test_words_that_change_at_each_scan_are_sent_once_a_day() -> None:
         assert world.ledger.agenda.count(Hold.WORDING) == 1
         days = [finding["Description"].rpartition("pass ")[2] for finding in producer.sent[4:]]
         assert [int(day.strip(".")) for day in days] == [4 + 24 * n for n in range(1, 4)]
+        of = {"hub": "hub", "change": "changed"}
+        took = world.metrics.registry.get_sample_value("policyhub_delivery_seconds_sum", of)
+        assert took is not None
+        assert took < HOUR / 1000  # what is meant to wait is no slow delivery
 
 
 @pytest.mark.parametrize("change", ["severity", "result", "passes", "fails anew"])
