@@ -8,7 +8,7 @@ never changed. What is left of a text is what its reader can act on.
 | pod-security | Kyverno's `(Forbidden reason: …)` one after the other, each with | both in alphabetical order         |
 |              |   its list of fields                                             |                                    |
 | go-errors    | `current time 2026-… is after`, `10.0.0.1:41234->10.0.0.2:443`   | without the time, the first port   |
-| sets         | `{"B", "A"}`; `: b,a`                                            | in alphabetical order              |
+| sets         | `{"B", "A"}`; `labels are denied: b,a`                           | in alphabetical order              |
 | times        | `2026-11-28T08:00:00.123Z`, `08:00:00.123456`, `7 times`         | `<time>`, `<n> times`              |
 | processes    | a line of `ps -ef` or `ps aux`; `pid=12`; `at 0x7f00`            | left out                           |
 
@@ -37,7 +37,7 @@ _NOW = re.compile(r"current time \S{1,64} is ")
 _PORT = re.compile(r"(\d{1,3}(?:\.\d{1,3}){3}|\]):\d{1,5}(?=->)")
 
 _SET = re.compile(r'\{("[^"{}]{0,256}"(?:, "[^"{}]{0,256}"){1,256})\}')
-_LIST = re.compile(r"(?<=: )[^\s,]{1,256}(?:,[^\s,]{1,256}){1,256}")
+_LIST = re.compile(r"((?:labels|annotations) are [a-z ]{1,40}: )([^\s,]{1,256}(?:,[^\s,]{1,256}){1,256})")
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?")
 _CLOCK = re.compile(r"\b\d\d:\d\d:\d\d\.\d{1,9}\b")
@@ -128,9 +128,9 @@ def _sets(text: str) -> str:
 
 
 def _sorted_list(found: re.Match[str]) -> str:
-    listed = found[0]
+    listed = found[2]
     kept = listed.removesuffix(".")
-    return ",".join(sorted(kept.split(","))) + listed[len(kept) :]
+    return found[1] + ",".join(sorted(kept.split(","))) + listed[len(kept) :]
 
 
 def _processes(text: str) -> str:
