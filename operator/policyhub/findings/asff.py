@@ -61,8 +61,9 @@ _FIELDS, _FIELD_KEY, _FIELD_VALUE = 50, 128, 1024  # 2,048 is documented, 1,024 
 # an engine's properties keeps a finding near 60 KB at worst and at 2 KB as a rule.
 _PROPERTY_UNITS = 6000
 
-_OF_PROCESSES = frozenset({"actual_value", "audit", "audit_config", "audit_env", "reason", "test_info"})
-"""What kube-bench has read of a node to judge it: the arguments of processes, which may hold secrets."""
+_OF_PROCESSES = frozenset({"actualvalue", "audit", "auditconfig", "auditenv", "reason", "testinfo"})
+"""What kube-bench has read of a node to judge it, and how: the arguments of processes, which may hold secrets. Its
+adapters write `audit_config` or `AuditConfig`."""
 
 _FORBIDDEN_IN_KEY = re.compile(r"[^A-Za-z0-9 .:+\\=@_/-]")
 _ARN = re.compile(r"arn:(?P<partition>[^:]+):eks:(?P<region>[^:]+):[^:]*:cluster/(?P<name>.+)")
@@ -250,7 +251,7 @@ def _product_fields(
     for key, value in violation.properties:
         if key in (TITLE, DESCRIPTION):  # said in Title and Description
             continue
-        if violation.source in KUBE_BENCH and key.lower() in _OF_PROCESSES:
+        if violation.source in KUBE_BENCH and key.lower().replace("_", "") in _OF_PROCESSES:
             continue
         allowed = _property(key[:_FIELD_KEY])
         text = fit(value, min(_FIELD_VALUE, left)) if left > 1 else None

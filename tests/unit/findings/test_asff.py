@@ -343,7 +343,13 @@ def test_a_benchmark_is_about_the_cluster_and_tells_its_check(objections: Object
         rule="Kubelet",
         discriminator="4.2.1",
         subject=Subject("wgpolicyk8s.io", "ClusterPolicyReport", "", "kube-bench"),
-        properties=(("actual_value", "kubelet --token=secret"), ("audit", "ps -ef"), ("index", "4.2.1")),
+        properties=(
+            ("AuditConfig", "cat /secret"),
+            ("actual_value", "kubelet --token=secret"),
+            ("audit", "ps -ef"),
+            ("audit_env", "cat /secret"),
+            ("index", "4.2.1"),
+        ),
     )
     finding = rendered(violation)
     assert [resource["Type"] for resource in finding["Resources"]] == ["AwsEksCluster"]
