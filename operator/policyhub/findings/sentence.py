@@ -10,8 +10,9 @@
 | kubescape           | the control's number and name     |                       | the same                           |
 | gatekeeper          | the template's kind               | `constraint <name>`   | the template's title, else the kind|
 |                     |                                   |                       | in words; then the constraint      |
-| every other         | the policy, else the rule         | `rule <name>`         | the policy's title, else its    |
-|                     |                                   |                       | name in words; then the rule       |
+| every other         | the policy, else the rule         | `rule <name>`         | the policy's title, else its       |
+|                     |                                   |                       | name in words; then the rule, else |
+|                     |                                   |                       | the discriminator                  |
 
 Nothing is named twice: a rule or constraint stands in a sentence as far as it says more than what is there, so
 `privileged-containers` is left out behind `Disallow Privileged Containers`. A name in words: `require-run-as-nonroot`
@@ -66,6 +67,8 @@ def sentence(violation: Violation) -> tuple[str, str]:
         name = name.removeprefix("clusterwide-").removeprefix(f"namespaced-{violation.subject.namespace}-")
     said = titled or in_words(name) or what(violation)
     more = in_words(_plain(rule)) if policy and rule and _tells_more(rule, said, policy) else ""
+    if not more:
+        return said, fit(violation.discriminator, LIMIT) or ""
     return said, more[:1].lower() + more[1:] if more[1:2].islower() else more
 
 

@@ -142,7 +142,8 @@ _INSIGHTS = Producer(
     aliases={"resolution": "remediation", "reason": "description"},
 )
 _GRC = Producer(severity=("total_risk",), ranks=_RISKS)
-_IMAGE_SCANNER = Producer(aliases={"primaryURL": "primaryLink"})
+# One result for each package in which a vulnerability was found.
+_IMAGE_SCANNER = Producer(discriminator="pkgName", aliases={"primaryURL": "primaryLink"})
 
 _RUNTIME: tuple[Wording, ...] = ("processes", "times")
 _FALCO = Producer(events=True, wording=_RUNTIME, worded=frozenset({"details"}))

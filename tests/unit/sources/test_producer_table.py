@@ -9,6 +9,7 @@ import yaml
 
 from policyhub.findings.digest import digest
 from policyhub.findings.identity import finding_id
+from policyhub.findings.prose import title
 from policyhub.sources import reader
 from policyhub.sources.filter import Filter
 from policyhub.sources.producers import times_stand_still
@@ -53,6 +54,17 @@ def test_the_severity(source: str, severity: str | None, properties: dict[str, s
     """The result's own first; then by the producer's property; of unknown producers by one that is called so."""
     (violation,) = said({"source": source, "severity": severity, "properties": properties})
     assert violation.severity == expected
+
+
+def test_each_package_with_a_vulnerability_is_one_of_its_own() -> None:
+    """statnett/image-scanner-operator at 78317bf0365e, internal/controller/stas/policy_report.go: a result for each,
+    which the vulnerability's id alone does not tell apart.
+    """
+    of = {"source": "image-scanner", "policy": "CVE-2099-0001"}
+    found = said(*({**of, "properties": {"pkgName": name}} for name in ("libssl3", "Openssl")))
+    assert [violation.discriminator for violation in found] == ["Openssl", "libssl3"]
+    titles = [title(violation, cluster="prod") for violation in found]
+    assert titles == [f"CVE-2099-0001, {name}: report shop/r (prod)" for name in ("Openssl", "libssl3")]
 
 
 @pytest.mark.parametrize(
