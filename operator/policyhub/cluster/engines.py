@@ -9,7 +9,8 @@
 | Trivy's ConfigAudit, Rbac-    | reports whose times are those at which they were first | never: times that stand    |
 | and InfraAssessment,          | made, however often Trivy scans                        | still tell of no silence   |
 | Compliance                    |                                                        |                            |
-| event logs (Falco, Tracee …)  | when something happens                                 | never: quiet is no silence |
+| event logs (Falco, Tracee …,  | when something happens                                 | never: quiet is no silence |
+| and by what they write)       |                                                        |                            |
 | others                        | at least once a day; where not, --silent-after         | 26 h                       |
 
 The alerts of charts/policyhub/alerts have the same times; a test compares them. Pure: no I/O, no clock.

@@ -25,6 +25,7 @@ from policyhub.render.listing import listing
 from policyhub.render.piece import Broken, Piece
 from policyhub.sources import reader
 from policyhub.sources.constraints import SOURCE
+from policyhub.sources.event_logs import logs_in
 from policyhub.sources.text import line
 from policyhub.sources.violation import Malformed, Reading
 from policyhub.sync.heard import listed
@@ -54,9 +55,11 @@ class Seen:
 
     def take(self, reading: Reading) -> None:
         self.objects += 1
+        logs = logs_in(reading)
         for engine, at in reading.newest_by:
             which = engine, reading.key.group
-            self.newest[which] = max(at, self.newest.get(which, 0))
+            if engine not in logs:
+                self.newest[which] = max(at, self.newest.get(which, 0))
             self.superseded.note(reading.key.group, engine, reading.key.namespace, at)
         if reading.key.group != GATEKEEPER:
             return

@@ -20,7 +20,7 @@ from functools import lru_cache
 
 from policyhub.sources.engines import KNOWN_ENGINES
 from policyhub.sources.producers import PRODUCERS
-from policyhub.sources.violation import Violation
+from policyhub.sources.violation import Reading, Violation
 
 BY_NAME = ("Falco", "JsPolicy")
 """Left out by `spec.sources.exclude` alone."""
@@ -62,6 +62,15 @@ def tells_of_events(violation: Violation) -> bool:
 def logs_events(source: str) -> bool:
     """Whether the source's name alone tells that it logs events."""
     return source not in _STATES and _named(source) is True
+
+
+def logs_in(reading: Reading) -> frozenset[str]:
+    """Sources of which the object holds violations, all of which tell of events: that they are quiet is no silence."""
+    unknown = [violation for violation, _ in reading.violations if violation.source not in _STATES]
+    if not unknown:
+        return frozenset()
+    states = {violation.source for violation in unknown if not tells_of_events(violation)}
+    return frozenset({violation.source for violation in unknown} - states)
 
 
 @lru_cache(maxsize=1024)

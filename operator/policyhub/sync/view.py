@@ -18,6 +18,7 @@ from policyhub.findings.rollup import rolled
 from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
 from policyhub.sources import reader
+from policyhub.sources.event_logs import logs_in
 from policyhub.sources.filter import Filter
 from policyhub.sources.naming import named
 from policyhub.sources.text import line
@@ -203,10 +204,12 @@ class View:
         """What status and metrics tell."""
         if reading.newest is not None and reading.newest > self.newest:
             self.newest = reading.newest
+        logs = logs_in(reading)
         for source, newest in reading.newest_by:
             if self._spoke is not None:
                 self._spoke(source, reading.key.namespace, newest)
-            self._heard.note(source, newest, namespace=reading.key.namespace, listing=self._listing)
+            if source not in logs:
+                self._heard.note(source, newest, namespace=reading.key.namespace, listing=self._listing)
         self._heard.take(reading)
 
     def _take(self, reading: Reading, raw: bytes | msgspec.Raw, refusals: list[Refusal]) -> bool:

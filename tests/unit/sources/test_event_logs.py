@@ -7,7 +7,7 @@ import pytest
 
 from policyhub.api.monitoredcluster import Sources
 from policyhub.sources import reports
-from policyhub.sources.event_logs import logs_events, tells_of_events
+from policyhub.sources.event_logs import logs_events, logs_in, tells_of_events
 from policyhub.sources.filter import Filter
 from policyhub.sources.violation import Subject, Violation
 
@@ -99,6 +99,24 @@ def test_of_a_list_of_events_nobody_is_told_that_it_is_cut(keys: list[tuple[str,
     reading = reports.read("wgpolicyk8s.io", "policyreports", json.dumps(report).encode(), latest=1)
     assert Filter(event_logs=False).tells(reading) is told
     assert Filter().tells(reading)
+
+
+def test_whose_quiet_is_no_silence() -> None:
+    """Of each source all violations have to tell of events; of one that is known nothing is asked."""
+    said_by: dict[str, list[tuple[str, ...]]] = {
+        "house log": [("pid", "eventID"), ("pid", "eventID")],
+        "house rules": [("pid", "eventID"), ("image",)],
+        "kyverno": [("pid", "eventID")],
+        "Tracee": [()],
+    }
+    results = [
+        {"policy": "p", "rule": str(n), "source": source, "result": "fail", "properties": dict.fromkeys(keys, "1")}
+        for source, each in said_by.items()
+        for n, keys in enumerate(each)
+    ]
+    report = {"metadata": {"name": "log", "namespace": "shop"}, "results": results}
+    reading = reports.read("wgpolicyk8s.io", "policyreports", json.dumps(report).encode(), latest=1)
+    assert logs_in(reading) == {"house log", "Tracee"}
 
 
 def test_they_are_left_out_by_default() -> None:

@@ -6,9 +6,11 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 from policyhub.clocks import NEVER, UNDATED, SteadyMs, WallMs
+from policyhub.doctor import engines
 from policyhub.findings.identity import finding_id
 from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
+from policyhub.sources import reader
 from policyhub.sources.filter import Filter
 from policyhub.sources.violation import Identity
 from policyhub.sync.entry import Held, Known
@@ -288,3 +290,18 @@ def test_what_constraints_lack_is_counted_while_they_do() -> None:
     view.upsert(constraint("gone", {**audited, "totalViolations": 9}))
     view.delete(constraint("gone", None))
     assert (view.unaudited, view.unlisted, view.listed) == ({}, {}, {})
+
+
+def test_a_log_of_events_is_never_silent() -> None:
+    """Its newest time would look like an engine that has stopped, whenever nothing happens; to the doctor too."""
+    results = [
+        {"policy": "p", "rule": "r", "result": "fail", "timestamp": {"seconds": int(NOW) // 1000 - 9}, **more}
+        for more in ({"source": "house log", "properties": {"pid": "1", "eventID": "2"}}, {"source": "scanner"})
+    ]
+    report = msgspec.json.encode({"metadata": {"name": "log", "namespace": "shop"}, "results": results})
+    view, _, _ = made()
+    list_all(view, report)
+    assert view.newest_by.keys() == {"scanner"}
+    seen = engines.Seen()
+    seen.take(reader.read("wgpolicyk8s.io", "policyreports", report, latest=int(NOW) // 1000))
+    assert seen.engines().newest.keys() == {"scanner"}
