@@ -116,7 +116,7 @@ def _lead(violation: Violation, cluster: str) -> str:
     itself = speaks_for_itself(violation)
     where = f"Cluster {cluster}" if itself == "cluster" else f"{_object(violation, itself.title())} in {cluster}"
     by = ", ".join(filled(violation.source, *behind(violation), *_report(violation)))
-    if violation.source == VULNERABILITY:
+    if violation.source == VULNERABILITY and violation.result != "error":
         properties = dict(violation.properties)
         package = " ".join(filled(what(violation), properties.get("installedVersion", "")))
         fixed = properties.get("fixedVersion", "").strip()

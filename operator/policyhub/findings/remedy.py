@@ -113,12 +113,12 @@ def _change(violation: Violation) -> str:
     of = cut(object_named(violation), _OBJECT)
     if _is_event(violation.source):
         return f"Look into what happened on {of}."
+    if violation.result == "error":
+        return f"Find out why the policy could not be evaluated for {of}; the object may be in order."
     if violation.source == VULNERABILITY:
         return f"No version of {violation.discriminator or 'the package'} is known to mend it. Look at {of}."
     if is_manual(violation):
         return f"Look at it by hand on {of}."
-    if violation.result == "error":
-        return f"Find out why the policy could not be evaluated for {of}; the object may be in order."
     listed = _mentioned(" ".join((violation.message, *found_in(violation))))
     whose = of if violation.own else f"the Pods of {of}"
     return f"Change {listed} of {whose}." if listed else f"Change {of} so that it meets the rule."
@@ -159,7 +159,7 @@ def source_url(violation: Violation) -> str:
 def vulnerabilities(violation: Violation) -> list[dict[str, Any]]:
     """What a scanner found in a package; empty for every other source."""
     name = fit(number(violation), _NAME)
-    if violation.source != VULNERABILITY or name is None:
+    if violation.source != VULNERABILITY or violation.result == "error" or name is None:
         return []
     words = _words(violation)
     package = {

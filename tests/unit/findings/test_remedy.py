@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from policyhub.findings.prose import description
 from policyhub.findings.remedy import remediation, source_url, vulnerabilities
 from tests.unit.violation import VIOLATION
 
@@ -216,3 +217,15 @@ def test_a_vulnerability_names_package_versions_and_score() -> None:
     assert vulnerabilities(bare) == [{"Id": "CVE-1"}]
     assert vulnerabilities(msgspec.structs.replace(bare, properties=(("score", "high"),))) == [{"Id": "CVE-1"}]
     assert vulnerabilities(VIOLATION) == []
+
+
+def test_a_scan_that_failed_has_found_no_vulnerability() -> None:
+    """devopstales/trivy-operator at cf8f3c137728, trivy-operator.py: an error that names no vulnerability."""
+    failed = msgspec.structs.replace(
+        VIOLATION, source="Trivy Vulnerability", policy="Image Vulnerability", rule="", result="error"
+    )
+    assert vulnerabilities(failed) == []
+    assert remediation(failed)["Text"].startswith("Find out why the policy could not be evaluated for Deployment shop/")
+    assert description(failed, cluster="prod").startswith(
+        "Deployment shop/cart in prod could not be evaluated against Image Vulnerability (Trivy Vulnerability)."
+    )
