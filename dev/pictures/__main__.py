@@ -27,7 +27,7 @@ def main(arguments: Iterable[str] | None = None) -> int:
 
 
 def _take(root: Path, names: list[str]) -> int:
-    from dev.pictures.camera import TAKEN_BY, CannotTake  # noqa: PLC0415  (the check needs none of it)
+    from dev.pictures.camera import TAKEN_BY, PictureError  # noqa: PLC0415  (the check needs none of it)
 
     failed = 0
     for take, taken in TAKEN_BY.items():
@@ -36,7 +36,7 @@ def _take(root: Path, names: list[str]) -> int:
         print(f"==> taking {', '.join(taken)}", flush=True)
         try:
             take(root)
-        except CannotTake as error:
+        except PictureError as error:
             sys.stderr.write(f"{', '.join(taken)}: {error}\n")
             failed = 1
         else:

@@ -19,7 +19,7 @@ SEARCH = "gateway"
 DEMO_SECONDS = 3_600
 
 
-class CannotTake(Exception):  # noqa: N818  (what it means for the picture)
+class PictureError(Exception):
     """What is missing on this machine."""
 
 
@@ -29,7 +29,7 @@ def findings_page(root: Path) -> None:
 
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
-        raise CannotTake("no Chromium here: install it, or name it by CHROMIUM")
+        raise PictureError("no Chromium here: install it, or name it by CHROMIUM")
     with HubProcess.start(quotas=False) as hub, sync_playwright() as playwright:
         _import(hub, findings(root))
         browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
@@ -51,18 +51,18 @@ def _import(hub: HubProcess, made: list[dict[str, Any]]) -> None:
         region_name="eu-west-1",
         endpoint_url=hub.url,
         aws_access_key_id=access_key(account),
-        aws_secret_access_key="none",  # noqa: S106  (the stand-in's)
+        aws_secret_access_key="none",  # noqa: S106  (no secret: the stand-in verifies no signature)
     )
     for start in range(0, len(made), 100):
         answer = client.batch_import_findings(Findings=made[start : start + 100])
         if answer["FailedCount"]:
-            raise CannotTake(f"the local Security Hub refuses {answer['FailedFindings'][0]}")
+            raise PictureError(f"the local Security Hub refuses {answer['FailedFindings'][0]}")
 
 
 def dashboards(root: Path) -> None:
     """In the midst of the first sync, and at the end of the run. Needs Debian's prometheus, and chromium."""
     if shutil.which("prometheus") is None or shutil.which("chromium") is None:
-        raise CannotTake("the dashboards need Debian's prometheus and chromium")
+        raise PictureError("the dashboards need Debian's prometheus and chromium")
     with tempfile.TemporaryDirectory() as folder:
         draw(Path(folder))
         for name, taken in (("cluster", "policyhub-cluster-sync"), ("fleet", "policyhub-fleet-day")):
@@ -74,14 +74,14 @@ def demo(root: Path) -> None:
     command = [sys.executable, "-m", "dev.demo", "--plain"]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=DEMO_SECONDS, check=False)
     if done.returncode:
-        raise CannotTake(f"the demo failed: {done.stdout[-500:]}{done.stderr[-500:]}")
+        raise PictureError(f"the demo failed: {done.stdout[-500:]}{done.stderr[-500:]}")
     lines = [_here(line, root) for line in done.stdout.splitlines()]
     (root / FOLDER / "demo.svg").write_text(terminal.svg("make demo", lines), "utf-8")
 
 
 def _here(line: str, root: Path) -> str:
     """Without where on this machine things lie."""
-    places = {str(root.resolve()): ".", str(Path.home()): "~", tempfile.gettempdir(): "/tmp"}  # noqa: S108  (shown)
+    places = {str(root.resolve()): ".", str(Path.home()): "~", tempfile.gettempdir(): "/tmp"}  # noqa: S108  (only written into the picture)
     for place, shown in places.items():
         line = line.replace(place, shown)
     return line

@@ -61,8 +61,8 @@ def doctor(
     """Look for what keeps findings from Security Hub. Ends with 0 (fine), 1 (problems) or 2 (could not check all)."""
     import asyncio  # noqa: PLC0415  (help is quicker without it)
 
-    from policyhub.cluster.engines import SILENT_AFTER  # noqa: PLC0415  (as below)
-    from policyhub.doctor import words  # noqa: PLC0415  (boto3 and the readers load with it)
+    from policyhub.cluster.engines import SILENT_AFTER  # noqa: PLC0415  (the readers of reports load with it)
+    from policyhub.doctor import words  # noqa: PLC0415  (boto3 loads with it)
     from policyhub.doctor.examination import Questions  # noqa: PLC0415  (as above)
     from policyhub.doctor.verdict import exit_code  # noqa: PLC0415  (as above)
     from policyhub.settings import Settings, SettingsError  # noqa: PLC0415  (as above)

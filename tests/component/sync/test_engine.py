@@ -32,6 +32,16 @@ NOW = SteadyMs(1_790_000_000_000)
 WALL = WallMs(int(NOW))
 ORIGIN = "policyreports.wgpolicyk8s.io"
 KEY = SourceKey("wgpolicyk8s.io", "policyreports", "shop", "r")
+CLUSTER = Cluster(
+    id="alpha",
+    name="alpha",
+    arn=None,
+    uid="uid-1",
+    account="111122223333",
+    region="eu-west-1",
+    partition="aws",
+    product_arn="arn:aws:securityhub:eu-west-1:111122223333:product/111122223333/default",
+)
 
 
 class MemoryHub:
@@ -99,17 +109,7 @@ class World:
         self.ledger = Ledger(
             cluster_id="alpha", cluster_uid="uid-1", default_severity="MEDIUM", on_dirty=self.engine.wake
         )
-        cluster = Cluster(
-            id="alpha",
-            name="alpha",
-            arn=None,
-            uid="uid-1",
-            account="111122223333",
-            region="eu-west-1",
-            partition="aws",
-            product_arn="arn:aws:securityhub:eu-west-1:111122223333:product/111122223333/default",
-        )
-        self.feed = Feed(name="alpha", ledger=self.ledger, cluster=cluster, rules=Rules(archive_delay_ms=0), sends=True)
+        self.feed = Feed(name="alpha", ledger=self.ledger, cluster=CLUSTER, rules=Rules(archive_delay_ms=0), sends=True)
         self.engine.attach(self.feed)
         if read:
             self.ledger.observed.take_part("", [], now=SteadyMs(0))

@@ -147,6 +147,17 @@ async def test_producer_and_member_are_named() -> None:
         assert world.ledger.observed.outcomes.flapping() == {}
 
 
+async def after_restart(world: World, read: dict[str, Any]) -> Producer:
+    """Security Hub holds this finding; twenty scans word it otherwise."""
+    world.ledger.observed.take_part("", [held_as(inventory.held(read))], now=world.now)
+    world.ledger.finish_inventory()
+    producer = Producer(world)
+    producer.scans = 100
+    for _ in range(20):
+        await producer.scan()
+    return producer
+
+
 async def test_what_was_read_from_security_hub_counts_too() -> None:
     """After a restart the first change of words is recognised as one, whatever severity an analyst has set."""
     async with working() as first:
@@ -154,12 +165,7 @@ async def test_what_was_read_from_security_hub_counts_too() -> None:
         [sent] = first.hub.sent
     read = {**sent, "Severity": {"Label": "LOW"}, "Workflow": {"Status": "NOTIFIED"}}
     async with working(read=False) as world:
-        world.ledger.observed.take_part("", [held_as(inventory.held(read))], now=world.now)
-        world.ledger.finish_inventory()
-        producer = Producer(world)
-        producer.scans = 100
-        for _ in range(20):
-            await producer.scan()
+        producer = await after_restart(world, read)
         assert len(producer.sent) == 3
 
 
@@ -170,10 +176,5 @@ async def test_words_of_another_version_are_not_the_producers() -> None:
         [sent] = first.hub.sent
     older = {**sent, "ProductFields": {**sent["ProductFields"], "policyhub/renderer": "0", "policyhub/digest": "older"}}
     async with working(read=False) as world:
-        world.ledger.observed.take_part("", [held_as(inventory.held(older))], now=world.now)
-        world.ledger.finish_inventory()
-        producer = Producer(world)
-        producer.scans = 100
-        for _ in range(20):
-            await producer.scan()
+        producer = await after_restart(world, older)
         assert len(producer.sent) == 1 + 3

@@ -7,7 +7,6 @@ import pytest
 
 from policyhub.clocks import SteadyMs, WallMs
 from policyhub.findings import asff
-from policyhub.findings.asff import Cluster
 from policyhub.hub.inventory import held, strip_for_import
 from policyhub.sync.entry import Entry
 from policyhub.sync.feed import Feed
@@ -15,19 +14,10 @@ from policyhub.sync.ledger import Ledger
 from policyhub.sync.lookups import held_as
 from policyhub.sync.plan import DAY_MS, Change
 from policyhub.sync.shipment import Shipment, ship
+from tests.component.sync.test_engine import CLUSTER
 from tests.unit.sync.test_evidence import LIVE, NOW, REPORT, RULES, WALL, act, entry_of, ledger, say, violation
 
 SAID = violation("web")
-CLUSTER = Cluster(
-    id="alpha",
-    name="alpha",
-    arn=None,
-    uid="uid-1",
-    account="111122223333",
-    region="eu-west-1",
-    partition="aws",
-    product_arn="arn:aws:securityhub:eu-west-1:111122223333:product/111122223333/default",
-)
 
 
 def send(made: Ledger, change: Change, *, days: int, answered: bool = True) -> Shipment:
