@@ -94,7 +94,7 @@ class Metrics:
             "condition",
             "status",
             "reason",
-            detail="`condition`, `status` and `reason` are those of [operations](operations.md#conditions). The other"
+            detail="`condition`, `status` and `reason` are those of [conditions](conditions.md#conditions). The other"
             " statuses and reasons of a condition have no series.",
             example='policyhub_condition{condition="Ready", status!="True"}',
         )
@@ -208,7 +208,7 @@ class Metrics:
             "findings that nothing calls for and that are not archived yet, by reason",
             "cluster",
             "reason",
-            detail="The reasons are told in [operations](operations.md#what-holds-a-finding).",
+            detail="The reasons are told in [archiving](archiving.md#what-holds-a-finding).",
             example='policyhub_archives_held{reason!="archive_delay"} > 0',
         )
         self.findings_refused = self._series.gauge(
@@ -239,14 +239,14 @@ class Metrics:
             "limit",
             detail="`limit` is `report-results`, `report-bytes` (here reports are counted), `namespace-limit`,"
             " `cluster-limit` or `namespace-imports` (changes that wait for the next day); see"
-            " [limits](operations.md#limits).",
+            " [limits](settings.md#limits).",
             example="sum by (cluster, limit) (policyhub_violations_left_out) > 0",
         )
         self.findings_quarantined = self._series.gauge(
             "findings_quarantined",
             "findings under the cluster's identity that carry another cluster's uid and are left alone",
             "cluster",
-            detail="What to do is told in [operations](operations.md#identityconflict). More than 10 of one uid are a"
+            detail="What to do is told in [conditions](conditions.md#identityconflict). More than 10 of one uid are a"
             " conflict: nothing of the cluster is sent.",
             example="policyhub_findings_quarantined > 0",
         )
@@ -346,7 +346,7 @@ class Metrics:
             "cluster",
             "source",
             "reason",
-            detail="`reason` is empty, or one of [SourcesComplete](operations.md#sourcescomplete). For"
+            detail="`reason` is empty, or one of [SourcesComplete](conditions.md#sourcescomplete). For"
             " `DiscoveryFailed` the source is the API group.",
             example="policyhub_source_complete == 0",
         )

@@ -1,4 +1,4 @@
-"""What the engines' own objects call for, read as docs/operations.md ("Roll-up") tells a user to read them.
+"""What the engines' own objects call for, read as docs/archiving.md ("Roll-up") tells a user to read them.
 
 It shares no code with the operator. An object is brought down to what counts as it comes in, so that a rewrite that
 says nothing new is no change. Pure: no I/O, no clock.

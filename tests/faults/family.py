@@ -1,6 +1,6 @@
 """Which object a result counts for: the walk up the owners, and how a rule and a message read there.
 
-Written from the pages that users read (docs/operations.md, "Roll-up"); nothing here knows of the operator.
+Written from the pages that users read (docs/archiving.md, "Roll-up"); nothing here knows of the operator.
 """
 
 from collections import defaultdict

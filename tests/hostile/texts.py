@@ -18,7 +18,7 @@ LONG = 40_000
 NASTY = "\x1b[2J\x1b]0;owned\x07 \u202egnp.exe\u2066 \x9b31m \x7f \u0000 \u2028 \ud83d" + MARK
 """Escape sequences, bidirectional overrides, C1, DEL, NUL, a line separator, half of a surrogate pair."""
 SHELL_COUNT = 25
-"""So many findings of one engine that go at once are held for a person to look at (docs/operations.md)."""
+"""So many findings of one engine that go at once are held for a person to look at (docs/archiving.md)."""
 
 
 @scenario("blanks", seconds=14, restart=True)
