@@ -6,6 +6,7 @@
 | the chart's schema and README table | the comments of its values.yaml          |
 | docs/metrics.md                     | the definitions in policyhub.metrics     |
 | the chart's dashboards              | dev/dashboards                           |
+| addresses of releases (dev.address) | the owner in pyproject.toml              |
 """
 
 import argparse
@@ -13,7 +14,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from dev import metrics
+from dev import address, metrics
 from dev.chart import files as chart
 from dev.chart.values import ValuesError
 from dev.dashboards import files as dashboards
@@ -21,12 +22,13 @@ from policyhub.api import crd
 
 
 def generated(root: Path) -> dict[Path, str]:
-    """What each should hold, by path relative to the project. Raises ValuesError."""
+    """What each should hold, by path relative to the project. Raises ValuesError, AddressError."""
     return {
         **dict.fromkeys(crd.FILES, crd.render()),
         **chart.generated(root),
         metrics.PAGE: metrics.render(),
         **dashboards.generated(),
+        **address.generated(root),
     }
 
 
@@ -50,6 +52,9 @@ def main(arguments: Iterable[str] | None = None) -> int:
         differing = stale(options.root)
     except ValuesError as error:
         sys.stderr.write(f"{chart.CHART / 'values.yaml'}: {error}\n")
+        return 2
+    except address.AddressError as error:
+        sys.stderr.write(f"{error}\n")
         return 2
     for path, text in differing.items():
         if options.write:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dev import generated
+from dev import address, generated
 from dev.chart.files import CHART
 from policyhub.api import crd
 
@@ -18,9 +18,17 @@ def test_committed_files_are_up_to_date(path: Path) -> None:
     assert path not in generated.stale(ROOT)
 
 
+def copied(to: Path) -> None:
+    """What the generators read, in another folder."""
+    shutil.copytree(ROOT / CHART, to / CHART)
+    for path in (Path("pyproject.toml"), *address.FILES):
+        (to / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / path, to / path)
+
+
 def test_check_names_what_is_out_of_date(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`--check` fails and names the file until `--write` has been run; a value that is wrong is named too."""
-    shutil.copytree(ROOT / CHART, tmp_path / CHART)
+    copied(tmp_path)
     root = f"--root={tmp_path}"
     assert generated.main(["--check", root]) == 1
     assert f"{crd.FILES[0]} is out of date" in capsys.readouterr().err
