@@ -6,6 +6,7 @@
 | the chart's schema and README table | the comments of its values.yaml          |
 | docs/metrics.md                     | the definitions in policyhub.metrics     |
 | the chart's dashboards              | dev/dashboards                           |
+| the names of Regions, and FIPS      | botocore's endpoint data                 |
 | addresses of releases (dev.address) | the owner in pyproject.toml              |
 """
 
@@ -14,7 +15,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from dev import address, metrics
+from dev import address, metrics, partitions
 from dev.chart import files as chart
 from dev.chart.values import ValuesError
 from dev.dashboards import files as dashboards
@@ -28,6 +29,7 @@ def generated(root: Path) -> dict[Path, str]:
         **chart.generated(root),
         metrics.PAGE: metrics.render(),
         **dashboards.generated(),
+        **partitions.generated(),
         **address.generated(root),
     }
 

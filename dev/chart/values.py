@@ -6,6 +6,8 @@ default does not tell, in the words of JSON Schema and these:
     scalar: Name      a scalar of the operator's own API (policyhub.api.scalar), so that both accept the same
     crd: spec         the spec of a MonitoredCluster
     settings: true    the operator's settings, but for those that the chart sets itself
+    want: sentence    what Helm says instead of a pattern that a value does not match (dev.chart.wording)
+    others: true      a group that may hold others' values too
 
 A line `## Title` begins a section of the README. A value without a description, and an empty map or list of which
 nothing says what may stand in it, are errors. Pure: no I/O, no clock.

@@ -24,7 +24,7 @@ story still
 
 say "an upgrade with other values"
 helm show crds charts/policyhub | kubectl apply --server-side --force-conflicts -f -
-helm upgrade policyhub charts/policyhub --namespace policyhub --reset-then-reuse-values --set replicas=2 --wait --timeout 5m
+helm upgrade policyhub charts/policyhub --namespace policyhub --reset-then-reuse-values --set replicaCount=2 --wait --timeout 5m
 story still
 
 say "uninstall: nothing hangs, findings stay"

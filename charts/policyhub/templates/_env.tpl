@@ -41,8 +41,8 @@ The container's environment. What extraEnv names stands there alone: a name may 
 {{- $env = append $env (dict "name" "AWS_CA_BUNDLE" "value" $path) }}
 {{- $env = append $env (dict "name" "SSL_CERT_FILE" "value" $path) }}
 {{- end }}
-{{- if gt (int .Values.replicas) 1 }}
-{{- $env = append $env (dict "name" "POLICYHUB_LEASE" "value" (printf "%s/%s" .Release.Namespace (include "policyhub.fullname" .))) }}
+{{- if gt (int .Values.replicaCount) 1 }}
+{{- $env = append $env (dict "name" "POLICYHUB_LEASE" "value" (printf "%s/%s" (include "policyhub.namespace" .) (include "policyhub.fullname" .))) }}
 {{- $env = append $env (dict "name" "POD_NAME" "valueFrom" (dict "fieldRef" (dict "fieldPath" "metadata.name"))) }}
 {{- end }}
 {{- if .Values.watchSelector }}

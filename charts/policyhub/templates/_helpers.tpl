@@ -13,6 +13,10 @@
 {{- end }}
 {{- end }}
 
+{{- define "policyhub.namespace" -}}
+{{- default .Release.Namespace .Values.namespaceOverride }}
+{{- end }}
+
 {{- define "policyhub.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "policyhub.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -26,6 +30,13 @@ app.kubernetes.io/instance: {{ .Release.Name }}
   "app.kubernetes.io/managed-by" .Release.Service }}
 {{- $own := mergeOverwrite $labels (include "policyhub.selectorLabels" . | fromYaml) }}
 {{- toYaml (mergeOverwrite (deepCopy .Values.commonLabels) $own) }}
+{{- end }}
+
+{{/* Annotations of an object; empty where there are none. Called with a list: the root, the object's own. */}}
+{{- define "policyhub.annotations" -}}
+{{- with merge (deepCopy (last . | default dict)) (first .).Values.commonAnnotations }}
+{{- toYaml . }}
+{{- end }}
 {{- end }}
 
 {{/* Labels of the Pod. */}}
@@ -42,16 +53,34 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
 {{- define "policyhub.image" -}}
+{{- $registry := or .Values.global.imageRegistry .Values.image.registry }}
+{{- $parts := splitList "/" .Values.image.repository }}
+{{- /* As container runtimes read it: the first part is a registry where it looks like the name of a host. */}}
+{{- if and $registry (gt (len $parts) 1) (or (contains "." (first $parts)) (contains ":" (first $parts)) (eq (first $parts) "localhost")) }}
+{{- $parts = rest $parts }}
+{{- end }}
+{{- $repository := concat (list $registry | compact) $parts | join "/" }}
 {{- if .Values.image.digest }}
-{{- printf "%s@%s" .Values.image.repository .Values.image.digest }}
+{{- printf "%s@%s" $repository .Values.image.digest }}
 {{- else }}
-{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) }}
+{{- printf "%s:%s" $repository (default .Chart.AppVersion .Values.image.tag) }}
+{{- end }}
+{{- end }}
+
+{{/* Secrets for pulling the image, of this chart and of the one above it. Each may be a name. */}}
+{{- define "policyhub.imagePullSecrets" -}}
+{{- $secrets := list }}
+{{- range concat .Values.global.imagePullSecrets .Values.imagePullSecrets }}
+{{- $secrets = append $secrets (kindIs "string" . | ternary (dict "name" .) .) }}
+{{- end }}
+{{- with $secrets | uniq }}
+{{- toYaml . }}
 {{- end }}
 {{- end }}
 
 {{/* The name of this cluster's MonitoredCluster; empty where none is to be created. Fails where values are missing. */}}
 {{- define "policyhub.monitoredCluster" -}}
-{{- if .Values.monitoredCluster.create }}
+{{- if .Values.monitoredCluster.enabled }}
 {{- $cluster := or .Values.clusterName .Values.clusterArn }}
 {{- $hub := .Values.securityHub }}
 {{- if or $cluster $hub.accountId $hub.region .Values.monitoredCluster.spec }}
@@ -60,7 +89,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- if not $hub.accountId }}{{ $missing = append $missing "securityHub.accountId" }}{{ end }}
 {{- if not $hub.region }}{{ $missing = append $missing "securityHub.region" }}{{ end }}
 {{- if $missing }}
-{{- fail (printf "\n\nThe MonitoredCluster of this cluster also needs %s.\nSet what is missing, or monitoredCluster.create=false to bring your own MonitoredClusters.\n" (join " and " $missing)) }}
+{{- fail (printf "\n\nThe MonitoredCluster of this cluster also needs %s.\nSet what is missing, or monitoredCluster.enabled=false to bring your own MonitoredClusters.\n" (join " and " $missing)) }}
 {{- end }}
 {{- if .Values.clusterName }}
 {{- .Values.clusterName }}
@@ -97,5 +126,5 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- define "policyhub.subject" -}}
 - kind: ServiceAccount
   name: {{ include "policyhub.serviceAccountName" . }}
-  namespace: {{ .Release.Namespace }}
+  namespace: {{ include "policyhub.namespace" . }}
 {{- end }}

@@ -16,6 +16,7 @@ from typing import Annotated, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from policyhub.api.model import SET_LIST, Model, rules
+from policyhub.api.partitions import REGIONS
 from policyhub.api.scalar import (
     AccountId,
     ClusterArn,
@@ -40,6 +41,12 @@ PLURAL = "monitoredclusters"
 Mode = Literal["Sync", "NoArchive", "DryRun"]
 MinimumSeverity = Literal["informational", "low", "medium", "high", "critical"]
 Result = Literal["fail", "warn", "error"]
+
+
+_PARTITION_OF_REGION = (
+    "".join(f"self.region.matches('^{pattern}$') ? '{name}' : " for name, pattern in REGIONS.items() if name != "aws")
+    + "'aws'"
+)
 
 
 def _fixed_once_set(field: str, place: str) -> tuple[str, str]:
@@ -108,11 +115,7 @@ class SecurityHub(Model):
                 ),
             ),
             (
-                (
-                    "!has(self.region) || !has(self.roleArn)"
-                    " || self.roleArn.split(':')[1] == (self.region.startsWith('cn-') ? 'aws-cn'"
-                    " : self.region.startsWith('us-gov-') ? 'aws-us-gov' : 'aws')"
-                ),
+                (f"!has(self.region) || !has(self.roleArn) || self.roleArn.split(':')[1] == ({_PARTITION_OF_REGION})"),
                 "roleArn must be a role of the partition that the region lies in",
             ),
         )

@@ -10,9 +10,11 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
+from policyhub.api.model import rules
+from policyhub.api.partitions import REGIONS
+
 PARTITIONS = "aws|aws-cn|aws-us-gov"
-_BY_REGION = (("cn-", "aws-cn"), ("us-gov-", "aws-us-gov"))
-"""How the Regions of a partition begin; all others that a role's ARN can name are `aws`."""
+"""Those that a finding can name."""
 
 _DURATION = re.compile(r"(?:(\d{1,5})h)?(?:(\d{1,5})m)?(?:(\d{1,5})s)?")
 
@@ -43,13 +45,28 @@ def format_time(value: datetime) -> str:
 
 AccountId = Annotated[str, Field(pattern=r"^[0-9]{12}$", max_length=12)]
 
-Region = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+){1,2}-[0-9]{1,2}$", max_length=32)]
+REGION_OF_A_PARTITION = f"^({'|'.join(REGIONS.values())})$"
+
+Region = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z]{2,4}(-[a-z]+){1,2}-[0-9]{1,2}$",
+        max_length=32,
+        # A rule beside the pattern, for the sake of its message: the API server prints a pattern as it stands.
+        json_schema_extra=rules(
+            (
+                f"self.matches('{REGION_OF_A_PARTITION}')",
+                "no partition of AWS has a Region that is called like this: set one such as eu-west-1",
+            )
+        ),
+    ),
+]
 
 ClusterArn = Annotated[
     str,
     Field(
         # EKS: a cluster's name has 1 to 100 letters, digits, hyphens and underscores.
-        pattern=rf"^arn:({PARTITIONS}):eks:[a-z]{{2}}(-[a-z]+){{1,2}}-[0-9]{{1,2}}:[0-9]{{12}}"
+        pattern=rf"^arn:({'|'.join(f'{name}:eks:{REGIONS[name]}' for name in PARTITIONS.split('|'))}):[0-9]{{12}}"
         r":cluster/[0-9A-Za-z][0-9A-Za-z_-]{0,99}$",
         max_length=200,
     ),
@@ -65,6 +82,11 @@ RoleArn = Annotated[
 ]
 
 
+def partition_of(region: str) -> str:
+    """The partition that a Region lies in; `aws` where none has Regions of that name."""
+    return next((name for name, pattern in REGIONS.items() if re.fullmatch(pattern, region)), "aws")
+
+
 def role_problem(role_arn: str, *, account: str | None, region: str | None) -> str:
     """Why a role cannot be the one for findings of this account and Region (None: not known yet); empty if it can.
 
@@ -76,8 +98,8 @@ def role_problem(role_arn: str, *, account: str | None, region: str | None) -> s
             f"roleArn is a role of account {owner}, the findings go to {account}: Security Hub takes an account's"
             " findings only from the account's own identities"
         )
-    wanted = next((name for start, name in _BY_REGION if (region or "").startswith(start)), "aws")
-    if region is not None and partition != wanted:
+    wanted = partition_of(region) if region is not None else partition
+    if partition != wanted:
         return f"roleArn is of partition {partition}, and {region} lies in {wanted}"
     return ""
 

@@ -97,7 +97,7 @@ DOCTOR: Mapping[str, str] = {
     "monitored-clusters": "--kubeconfig names the operator's cluster; run it as somebody who may list"
     " MonitoredClusters",
     "monitored-clusters/crd": "install the chart, whose folder crds/ holds the CRD",
-    "monitored-clusters/none": "create one (the chart's monitoredCluster.create), or name one that is there",
+    "monitored-clusters/none": "create one (the chart's monitoredCluster.enabled), or name one that is there",
     "monitored-clusters/invalid": "apply the CRD of this version, then the object again",
     "operator/none": f"look whether the operator runs and what it logs: kubectl get pods -n policyhub; {_SEE_LOG}",
     "operator/old": "look whether the operator runs: it takes a change in seconds",

@@ -49,8 +49,9 @@ def values(gateway: Gateway, sign_in: str) -> Document:
         "endpoints": {"securityHub": f"https://{HUB}", "sts": f"https://{STS}"},
         "proxy": {"https": gateway.url},
         "caBundle": {"configMap": "company-ca", "key": "bundle.pem"},
-        "replicas": 2,
+        "replicaCount": 2,
         "settings": {"discoveryInterval": 0.5},
+        "extraArgs": ["--metrics-namespaces", "true"],
     }
 
 
@@ -191,6 +192,7 @@ def test_it_does_its_work(
         with Operator(installed, hub, home=home).start() as operator:
             server.apply([report("fail")])
             stand.until(lambda: states(hub) == ["ACTIVE"], seconds=SECONDS, what="the finding", operator=operator)
+            assert operator.metric("policyhub_violations", namespace="default") == 1, "extraArgs reach it"
             wait_for_ready(admin, operator)
             assert_healthy(entered(installed, image, metrics(operator), "doctor", "--output=json"))
             lease = server.request("GET", f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/policyhub")

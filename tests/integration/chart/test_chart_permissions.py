@@ -29,7 +29,7 @@ FAST = {"POLICYHUB_DISCOVERY_INTERVAL": "0.5"}
 KIND = "K8sRequiredLabels"
 VALUES = {
     "clusterName": "alpha",
-    "replicas": 2,
+    "replicaCount": 2,
     "monitoredClusters": [
         {"name": "beta", "spec": {"connection": {"kubeconfigSecretRef": {"namespace": "fleet", "name": "beta"}}}}
     ],

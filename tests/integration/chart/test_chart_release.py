@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from dev import crds
 from dev.chart import golden
 from dev.cluster import ApiError, Cluster, ControlPlane, helm
 from policyhub.api import crd
+from tests.integration.chart import kinds
 
 ROOT = Path(__file__).parents[3]
 CHART = ROOT / "charts/policyhub"
@@ -26,14 +26,27 @@ FULL = {
     "monitoredClusters": [
         {"name": "prod-us", "spec": {"connection": {"kubeconfigSecretRef": {"namespace": "fleet", "name": "prod-us"}}}}
     ],
-    "replicas": 2,
-    "networkPolicy": {"create": True},
-    "serviceMonitor": {"create": True},
-    "podMonitor": {"create": True, "namespace": "monitoring"},
-    "prometheusRule": {"create": True},
-    "dashboards": {"create": True},
+    "replicaCount": 2,
+    "networkPolicy": {"enabled": True},
+    "podMonitor": {"enabled": True, "namespace": "monitoring"},
+    "prometheusRule": {"enabled": True},
+    "dashboards": {"enabled": True},
 }
 
+HUB = {"securityHub": {"accountId": "111122223333", "region": "eu-west-1"}}
+LONG = {
+    "prometheusRule": {
+        "enabled": True,
+        "namespace": "monitoring",
+        "labels": {"release": "prometheus"},
+        "runbookUrl": "https://runbooks.example",
+    },
+    "dashboards": {
+        "enabled": True,
+        "labels": {"grafana_dashboard": "yes"},
+        "annotations": {"grafana_folder": "Security"},
+    },
+}
 Document = dict[str, Any]
 
 
@@ -44,16 +57,9 @@ def server(plane: ControlPlane) -> Iterator[Cluster]:
     enforced = {"pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/warn": "restricted"}
     namespaces = [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": enforced}}
-        for name in (NAMESPACE, "fleet", "monitoring")
+        for name in (NAMESPACE, "fleet", "monitoring", "security")
     ]
-    monitors = [
-        crds.crd(group="monitoring.coreos.com", kind=kind, plural=f"{kind.lower()}s", versions=("v1",), namespaced=True)
-        for kind in ("ServiceMonitor", "PodMonitor", "PrometheusRule")
-    ]
-    cilium = crds.crd(
-        group="cilium.io", kind="CiliumNetworkPolicy", plural="ciliumnetworkpolicies", versions=("v2",), namespaced=True
-    )
-    cluster.apply([*namespaces, *monitors, cilium])
+    cluster.apply([*namespaces, *kinds.definitions()])
     yield cluster
     cluster.stop()
 
@@ -139,14 +145,14 @@ def test_install_upgrade_uninstall(server: Cluster, release: Release) -> None:
     installed = everything(server)
     kinds = {document["kind"] for document in release.manifest()}
     assert {"Deployment", "PodDisruptionBudget", "NetworkPolicy", "ConfigMap"} <= kinds
-    assert {"ServiceMonitor", "PodMonitor", "PrometheusRule"} <= kinds
+    assert {"PodMonitor", "PrometheusRule"} <= kinds
     assert {place(document) for document in release.manifest()} <= installed.keys()
     own = {"metadata": {"name": "by-hand"}, "spec": {"connection": {"inCluster": {}}}}
     server.request("POST", CLUSTERS, {"apiVersion": "policyhub.dev/v1alpha1", "kind": "MonitoredCluster", **own})
 
     less = {
         **FULL,
-        "replicas": 1,
+        "replicaCount": 1,
         "networkPolicy": {},
         "rbac": {"rollUp": False, "existence": False},
         "monitoredClusters": [],
@@ -199,23 +205,47 @@ def test_an_upgrade_waits_for_the_crd(server: Cluster, release: Release) -> None
 @pytest.mark.parametrize("name", golden.names(SETS))
 def test_every_set_is_applied_cleanly(server: Cluster, name: str) -> None:
     """Server-side apply takes every object of every set as it is: strictly, without a warning or conflict; a second
-    time nothing changes; and the Pod is admitted.
+    time nothing changes; and the Pod is admitted. The chart's alerts and dashboards, too long for the sets, are added.
     """
     values = yaml.safe_load((SETS / "values" / f"{name}.yaml").read_text("utf-8"))
-    documents = helm.render(CHART, golden.RELEASE, NAMESPACE, values)
+    documents = helm.render(CHART, golden.RELEASE, NAMESPACE, {**values, **LONG})
     server.apply([document for document in documents if document["kind"] == "CustomResourceDefinition"])
     warned = len(server.warnings)
     applied = [seen(server, apply(server, document)) for document in documents]
     again = [apply(server, document) for document in documents]
     versions = [[item["metadata"]["resourceVersion"] for item in items] for items in (applied, again)]
     assert versions[0] == versions[1]
-    template = next(document for document in documents if document["kind"] == "Deployment")["spec"]["template"]
+    deployment = next(document for document in documents if document["kind"] == "Deployment")
+    template, namespace = deployment["spec"]["template"], deployment["metadata"]["namespace"]
     pod = {"apiVersion": "v1", "kind": "Pod", **template, "metadata": {"name": "try", **template["metadata"]}}
-    server.request("POST", f"/api/v1/namespaces/{NAMESPACE}/pods", pod, dryRun="All", fieldValidation="Strict")
+    server.request("POST", f"/api/v1/namespaces/{namespace}/pods", pod, dryRun="All", fieldValidation="Strict")
     assert server.warnings[warned:] == []
     for document in documents:
         if document["kind"] != "CustomResourceDefinition":
             server.request("DELETE", server.path(document))
+
+
+@pytest.mark.parametrize(
+    ("kind", "broken"),
+    [
+        ("Deployment", {"template": {"spec": {"dnspolicy": "None"}}}),
+        ("NetworkPolicy", {"egres": []}),
+        ("PodMonitor", {"podMetricsEndpoints": [{"scrapeTimout": "5s"}]}),
+        ("PrometheusRule", {"groups": [{"name": "a", "rules": [{"expr": "1", "fro": "5m"}]}]}),
+        ("CiliumNetworkPolicy", {"egress": [{"toEntity": ["host"]}]}),
+        ("MonitoredCluster", {"rollup": True}),
+    ],
+)
+def test_a_field_that_does_not_exist_would_be_seen(server: Cluster, kind: str, broken: Document) -> None:
+    """What judges the sets refuses unknown fields of every kind."""
+    values = {**FULL, "networkPolicy": {"enabled": True, "cilium": True}}
+    document = next(d for d in helm.render(CHART, golden.RELEASE, NAMESPACE, values) if d["kind"] == kind)
+    server.apply([crd.definition()])
+    for part, content in broken.items():
+        deeper = isinstance(content, dict)
+        document["spec"][part] = {**document["spec"].get(part, {}), **content} if deeper else content
+    with pytest.raises(ApiError, match="field not declared in schema"):
+        apply(server, document)
 
 
 def seen(server: Cluster, item: Document) -> Document:
@@ -230,3 +260,45 @@ def apply(server: Cluster, document: Document) -> Document:
     return server.request(
         "PATCH", server.path(document), document, patch="apply", fieldManager="gitops", fieldValidation="Strict"
     )
+
+
+def test_the_network_policy_opens_the_api_servers_port(server: Cluster, release: Release) -> None:
+    """Where Helm can ask for it: a plug-in that judges after a Service's address is replaced sees this port alone."""
+    own = {  # as an API server writes it that listens on no loopback address
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": "kubernetes", "namespace": "default"},
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": ["192.0.2.1"]}],
+        "ports": [{"name": "https", "port": 6443, "protocol": "TCP"}],
+    }
+    server.apply([own])
+    release.run("install", "policyhub", CHART, values={"networkPolicy": {"enabled": True}})
+    (policy,) = (document for document in release.manifest() if document["kind"] == "NetworkPolicy")
+    assert [entry["port"] for entry in policy["spec"]["egress"][1]["ports"]] == [443, 6443]
+    server.request("DELETE", server.path(own))
+
+
+def test_a_rolling_update_begins_with_a_lease(server: Cluster, release: Release) -> None:
+    """A Pod that knows no Lease is never rolled: first two replicas, then the other strategy, and back at once."""
+    rolling = {"replicaCount": 2, "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0}}}
+    release.run("install", "policyhub", CHART, values={})
+    with pytest.raises(helm.HelmError, match="the Pod that runs now knows no Lease"):
+        release.run("upgrade", "policyhub", CHART, values=rolling)
+    release.run("upgrade", "policyhub", CHART, values={"replicaCount": 2})
+    release.run("upgrade", "policyhub", CHART, values=rolling)
+    assert strategy(server) == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": "25%"}}
+    release.run("upgrade", "policyhub", CHART, values={"replicaCount": 1})
+    assert strategy(server) == {"type": "Recreate"}
+
+
+def strategy(server: Cluster) -> Document:
+    found = server.request("GET", f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/policyhub")
+    return dict(found["spec"]["strategy"])
+
+
+def test_old_values_stop_an_upgrade(release: Release) -> None:
+    """Helm keeps the values of the last release; where they have a name of before, the upgrade says so, and waits."""
+    release.run("install", "policyhub", CHART, values={"clusterName": "a", **HUB})
+    with pytest.raises(helm.HelmError, match=r"replicas is now replicaCount; set that\."):
+        release.run("upgrade", "policyhub", CHART, "--reset-then-reuse-values", values={"replicas": 2})

@@ -15,7 +15,7 @@ VALUES = {
     "clusterName": "prod-eu",
     "securityHub": {"accountId": "111122223333", "region": "eu-west-1"},
     "kubeconfigSecrets": [{"namespace": "default", "name": "other-cluster"}],
-    "replicas": 2,
+    "replicaCount": 2,
 }
 CLUSTERS = "/apis/policyhub.dev/v1alpha1/monitoredclusters"
 

@@ -95,7 +95,7 @@ class Pair:
 @pytest.fixture(scope="module")
 def home(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     cluster = plane.cluster("takeover")
-    values = {"clusterName": "alpha", "replicas": 2}
+    values = {"clusterName": "alpha", "replicaCount": 2}
     installed = stand.install(cluster, tmp_path_factory.mktemp("takeover"), values=values)
     cluster.apply(ENGINES)
     with HubProcess.start() as hub:

@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 import pytest
 
-from dev.chart import readme, schema
+from dev.chart import readme, schema, wording
 from dev.chart.values import ValuesError, parse
 from policyhub.api import crd, scalar
 from policyhub.settings import Settings
@@ -97,12 +97,60 @@ def test_values_and_api_agree() -> None:
     """A value that goes into a MonitoredCluster is accepted as there; where the default is empty, empty too."""
     document = made(EXAMPLE)
     pattern = schema._scalar("ObjectName", optional=False, name="")["pattern"]
-    assert document["properties"]["name"]["pattern"] == f"^({pattern[1:-1]})?$"
-    assert document["properties"]["many"]["items"]["properties"]["name"]["pattern"] == pattern
+    assert document["properties"]["name"]["if"]["pattern"] == f"^({pattern[1:-1]})?$"
+    assert document["properties"]["many"]["items"]["properties"]["name"]["if"]["pattern"] == pattern
     bounds = get_args(scalar.ObjectName)[1].metadata
     assert pattern in [getattr(bound, "pattern", None) for bound in bounds]
     with pytest.raises(ValuesError, match="has no Nothing"):
         made("# A.\n# schema: {scalar: Nothing}\na: ''\n")
+
+
+def test_each_scalar_of_the_api_has_its_sentence() -> None:
+    """Each one that has a form, so that none of them shows as a pattern."""
+    forms = {
+        name
+        for name, kind in vars(scalar).items()
+        if hasattr(kind, "__metadata__") and "pattern" in wording.bounds(name)
+    }
+    assert forms == wording.SCALARS.keys()
+
+
+def test_a_pattern_needs_a_sentence() -> None:
+    """A person is told what is wanted, not a pattern: by the line `schema:` or by the scalar."""
+    text = "# A.\n# schema: {pattern: '^a+$'%s}\na: a\n"
+    with pytest.raises(ValuesError, match=r"values\.properties\.a: nothing says what is wanted instead of \^a\+\$"):
+        made(text % "")
+    node = made(text % ", want: 'some letters, such as aa'")["properties"]["a"]
+    assert node["if"] == {"type": "string", "pattern": "^a+$"}
+    assert node["else"] == node["not"] == {"const": "some letters, such as aa"}
+    assert not {"type", "pattern", "want"} & node.keys()
+
+
+def test_a_rule_that_is_a_pattern_counts_in_helm_too() -> None:
+    """What the API server refuses by such a rule, Helm refuses by its pattern."""
+    spec = made(EXAMPLE)["definitions"]["spec"]
+    region = spec["properties"]["securityHub"]["properties"]["region"]
+    assert region["if"]["pattern"] == scalar.REGION_OF_A_PARTITION
+
+
+def test_a_name_that_is_none_passes_the_schema() -> None:
+    """It is let through to the template that says what it is now, at any depth; what may hold anything stays so."""
+    text = "# G.\ngroup:\n  # C.\n  count: 2\n# P.\n# schema: {additionalProperties: true}\nprobe: {}\n"
+    others = frozenset({"old", "group.older", "gone.deep", "probe.enabled"})
+    document = json.loads(schema.render(parse(text), own=NONE, others=others))["properties"]
+    assert {"old", "group", "gone", "probe"} < document.keys()
+    assert "type" not in document["old"]
+    assert {"count", "older"} == document["group"]["properties"].keys()
+    assert {"deep"} == document["gone"]["properties"].keys()
+    assert "properties" not in document["probe"]
+    assert schema.other_names('{{- define "a" -}}\nold: new\na.b: "Sentence: more."\n{{- end }}\n') == {"old", "a.b"}
+
+
+def test_a_group_for_others_too() -> None:
+    """What a chart above ours sets for its other parts is not refused."""
+    document = made("# G.\n# schema: {others: true}\nglobal:\n  # A.\n  a: 1\n# H.\nhome:\n  # A.\n  a: 1\n")
+    assert document["properties"]["global"]["additionalProperties"] is True
+    assert document["properties"]["home"]["additionalProperties"] is False
 
 
 def test_a_least_length_holds_only_for_what_is_given() -> None:

@@ -1,0 +1,139 @@
+{{- /*
+Values that contradict each other, or the world: each is a sentence that says which, why it cannot be, and what to set.
+What one value alone makes wrong is the schema's.
+*/}}
+
+{{- define "policyhub.checks" -}}
+{{- include "policyhub.checkNames" . }}
+{{- $problems := concat
+  (include "policyhub.podProblems" . | fromYamlArray)
+  (include "policyhub.replicaProblems" . | fromYamlArray)
+  (include "policyhub.awsProblems" . | fromYamlArray)
+  (include "policyhub.objectProblems" . | fromYamlArray) }}
+{{- if $problems }}
+{{- fail (printf "\n\n%s\n" (join "\n" $problems)) }}
+{{- end }}
+{{- end }}
+
+{{/* The Pod. */}}
+{{- define "policyhub.podProblems" -}}
+{{- $problems := list }}
+{{- $flags := dict "--metrics-port" "the Service and the probes use port 8080" "--lease" "replicaCount decides whether there is a Lease" }}
+{{- range .Values.extraArgs }}
+{{- $flag := splitList "=" . | first }}
+{{- if hasKey $flags $flag }}{{ $problems = append $problems (printf "extraArgs: leave %s out: %s." $flag (get $flags $flag)) }}{{ end }}
+{{- end }}
+{{- range .Values.extraEnv }}
+{{- $flag := .name | trimPrefix "POLICYHUB_" | lower | replace "_" "-" | printf "--%s" }}
+{{- if and (hasPrefix "POLICYHUB_" .name) (hasKey $flags $flag) }}{{ $problems = append $problems (printf "extraEnv: leave %s out: %s." .name (get $flags $flag)) }}{{ end }}
+{{- end }}
+{{- if and (eq .Values.dnsPolicy "None") (not .Values.dnsConfig.nameservers) }}
+{{- $problems = append $problems "dnsPolicy=None leaves the Pod without a resolver: set dnsConfig.nameservers." }}
+{{- end }}
+{{- if and (not .Values.serviceAccount.create) (or .Values.serviceAccount.roleArn .Values.serviceAccount.annotations) }}
+{{- $problems = append $problems "serviceAccount.roleArn and serviceAccount.annotations are annotations of the service account, and with serviceAccount.create=false the chart makes none: annotate your own, and leave them out." }}
+{{- end }}
+{{- toYaml $problems }}
+{{- end }}
+
+{{/* How many there are, and what ends them. */}}
+{{- define "policyhub.replicaProblems" -}}
+{{- $problems := list }}
+{{- $several := gt (int .Values.replicaCount) 1 }}
+{{- if eq .Values.updateStrategy.type "RollingUpdate" }}
+{{- if not $several }}
+{{- $problems = append $problems "updateStrategy.type=RollingUpdate would run two operators side by side, each of which archives by its own view: set replicaCount=2, whose replicas agree by a Lease, or leave Recreate." }}
+{{- else }}
+{{- $there := lookup "apps/v1" "Deployment" (include "policyhub.namespace" .) (include "policyhub.fullname" .) }}
+{{- if and $there (not (contains "POLICYHUB_LEASE" (toJson $there.spec))) }}
+{{- $problems = append $problems "updateStrategy.type=RollingUpdate: the Pod that runs now knows no Lease, so the new ones would run beside it. Upgrade to replicaCount=2 with Recreate first, then set RollingUpdate." }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if and $several (lt (int .Values.terminationGracePeriodSeconds) 36) }}
+{{- $problems = append $problems (printf "terminationGracePeriodSeconds=%d is too short for a Pod with a Lease, which may send for 35 seconds before it ends: set 40." (int .Values.terminationGracePeriodSeconds)) }}
+{{- end }}
+{{- with .Values.podDisruptionBudget }}
+{{- $least := toString .minAvailable }}
+{{- $most := toString .maxUnavailable }}
+{{- if and $least $most }}
+{{- $problems = append $problems "podDisruptionBudget: set minAvailable or maxUnavailable, not both." }}
+{{- else if and .enabled $several (or (has $most (list "0" "0%")) (eq $least "100%") (and (regexMatch "^[0-9]+$" $least) (ge (int $least) (int $.Values.replicaCount)))) }}
+{{- $problems = append $problems (printf "podDisruptionBudget lets none of %d replicas go, so the drain of a node would never end: set maxUnavailable=1." (int $.Values.replicaCount)) }}
+{{- end }}
+{{- end }}
+{{- toYaml $problems }}
+{{- end }}
+
+{{/* AWS. */}}
+{{- define "policyhub.awsProblems" -}}
+{{- $problems := list }}
+{{- $partitions := include "policyhub.partitions" . | fromYaml }}
+{{- $fips := include "policyhub.fipsRegions" . | fromYamlArray }}
+{{- $roles := dict "securityHub.roleArn" .Values.securityHub.roleArn "serviceAccount.roleArn" .Values.serviceAccount.roleArn }}
+{{- $home := or .Values.securityHub.region (and .Values.clusterArn (index (splitList ":" .Values.clusterArn) 3)) }}
+{{- $regions := list $home }}
+{{- range .Values.monitoredClusters }}{{ $regions = append $regions (dig "securityHub" "region" "" .spec) }}{{ end }}
+{{- range $region := $regions | compact | uniq }}
+{{- if and $.Values.endpoints.fips (not (has $region $fips)) }}
+{{- $problems = append $problems (printf "endpoints.fips: Security Hub and STS have FIPS endpoints in %s, not in %s, where the calls would fail: leave it out, or name the URLs of such endpoints in endpoints.securityHub and endpoints.sts." (join ", " $fips) $region) }}
+{{- end }}
+{{- end }}
+{{- range $partition, $pattern := $partitions }}
+{{- if and $home (regexMatch $pattern $home) }}
+{{- range $name, $arn := $roles }}
+{{- $owner := and $arn (index (splitList ":" $arn) 1) }}
+{{- if and $arn (ne $owner $partition) }}
+{{- $problems = append $problems (printf "%s is a role of the partition %s, and %s lies in %s: no role reaches another partition. Set a role of %s." $name $owner $home $partition $partition) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- toYaml $problems }}
+{{- end }}
+
+{{/* Objects that the chart makes. */}}
+{{- define "policyhub.objectProblems" -}}
+{{- $problems := list }}
+{{- if and .Values.serviceMonitor.enabled .Values.podMonitor.enabled }}
+{{- $problems = append $problems "serviceMonitor and podMonitor would have Prometheus read the same metrics twice, and every alert would count double: enable one of them." }}
+{{- end }}
+{{- if and .Values.serviceMonitor.enabled (not .Values.service.enabled) }}
+{{- $problems = append $problems "serviceMonitor needs the Service: set service.enabled, or use podMonitor." }}
+{{- end }}
+{{- $names := list }}
+{{- range .Values.monitoredClusters }}
+{{- if has .name $names }}{{ $problems = append $problems (printf "monitoredClusters: %s comes twice." .name) }}{{ end }}
+{{- $names = append $names .name }}
+{{- end }}
+{{- range $field := list "rollUp" "enrichment" }}
+{{- if and $.Values.rbac.create (not (index $.Values.rbac $field)) (index $.Values.monitoredCluster.spec $field) }}
+{{- $problems = append $problems (printf "monitoredCluster.spec.%s needs the permission that rbac.%s=false takes away: set both alike." $field $field) }}
+{{- end }}
+{{- end }}
+{{- toYaml $problems }}
+{{- end }}
+
+{{/*
+The ports of API servers, AWS and proxies, for the NetworkPolicy: those that are named, those of the URLs that the container
+gets (whether by proxy and endpoints or by extraEnv), and this cluster's API server's own, where Helm has a cluster to ask.
+Where a plug-in judges after a Service's address is replaced, the last is what counts.
+*/}}
+{{- define "policyhub.httpsPorts" -}}
+{{- $ports := .Values.networkPolicy.httpsPorts }}
+{{- range include "policyhub.env" . | fromYamlArray }}
+{{- if and (regexMatch "(?i)^((https?|all)_proxy|aws_endpoint_url.*)$" .name) (regexMatch "^https?://" (toString .value)) }}
+{{- $url := urlParse .value }}
+{{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" | default (eq $url.scheme "https" | ternary "443" "80") }}
+{{- $ports = append $ports (int $port) }}
+{{- end }}
+{{- end }}
+{{- if .Values.rbac.create }}{{- /* Who makes ClusterRoles may read this too; others might be refused, and Helm with them. */}}
+{{- range (lookup "discovery.k8s.io/v1" "EndpointSlice" "default" "kubernetes").ports }}
+{{- $ports = append $ports (int .port) }}
+{{- end }}
+{{- end }}
+{{- $once := list }}
+{{- range $ports }}{{ if not (has (int .) $once) }}{{ $once = append $once (int .) }}{{ end }}{{ end }}
+{{- toYaml $once }}
+{{- end }}

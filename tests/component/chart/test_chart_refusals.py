@@ -1,0 +1,292 @@
+"""What the chart refuses, as the real helm prints it: each time what is wanted, in words and with an example."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dev.cluster.helm import HelmError, render
+
+CHART = Path(__file__).parents[3] / "charts/policyhub"
+HUB = {"accountId": "111122223333", "region": "eu-west-1"}
+OWN = {"clusterName": "a", "securityHub": HUB}
+OTHER = {"spec": {"connection": {"kubeconfigSecretRef": {"namespace": "b", "name": "three"}}}}
+ROLE = "arn:aws:iam::111122223333:role/policyhub"
+CHINA = "arn:aws-cn:iam::111122223333:role/policyhub"
+
+Values = dict[str, Any]
+
+
+def refusal(values: Values) -> str:
+    """What helm says against these values."""
+    with pytest.raises(HelmError) as caught:
+        render(CHART, "policyhub", "security", values)
+    return str(caught.value)
+
+
+def nested(path: str, value: Any) -> Values:
+    """The values that have this one at a path."""
+    for part in reversed(path.split(".")):
+        value = {part: value}
+    made: Values = value
+    return made
+
+
+def table(name: str) -> dict[str, str]:
+    """What the template of that name defines: it needs nothing evaluated."""
+    text = (CHART / "templates/_names.tpl").read_text("utf-8")
+    found: dict[str, str] = yaml.safe_load(text.partition(f'"policyhub.{name}" -}}}}')[2].partition("{{-")[0])
+    return found
+
+
+def values_of_the_chart() -> Iterator[str]:
+    def walk(node: Values, place: str) -> Iterator[str]:
+        for key, value in node.items():
+            yield f"{place}{key}"
+            if isinstance(value, dict):
+                yield from walk(value, f"{place}{key}.")
+
+    yield from walk(yaml.safe_load((CHART / "values.yaml").read_text("utf-8")), "")
+
+
+@pytest.mark.parametrize(("old", "new"), table("oldNames").items())
+def test_an_old_name_says_the_new_one(old: str, new: str) -> None:
+    """One sentence, and no word of a schema."""
+    said = refusal(OWN | nested(old, 1))
+    assert f"{old} is now {new}; set that." in said
+    assert "additional properties" not in said
+
+
+@pytest.mark.parametrize(("other", "name"), table("otherNames").items())
+def test_a_name_of_another_chart_says_ours(other: str, name: str) -> None:
+    """People bring the names that they know."""
+    assert f"{other} is called {name} in this chart; set that." in refusal(OWN | nested(other, [{"name": "a"}]))
+
+
+@pytest.mark.parametrize("other", table("otherWays"))
+def test_what_is_done_in_another_way(other: str) -> None:
+    """Where there is no such value, the sentence says what does the same."""
+    said = refusal(OWN | nested(other, False))
+    assert f"{other} is no value of this chart. " in said
+    assert said.count("Set ") + said.count("To ") > 0
+
+
+def test_the_tables_name_values_that_are_there() -> None:
+    """No table sends anybody to a value that does not exist, and none refuses one that does."""
+    there = {*values_of_the_chart()}
+    assert {*table("oldNames").values(), *table("otherNames").values()} <= there
+    assert not {*table("oldNames"), *table("otherNames"), *table("otherWays")} & there
+    named = re.findall(r"(?<![.\w])[a-z]+[A-Z]\w*(?:\.\w+)?", " ".join(table("otherWays").values()))
+    assert {*named} <= there
+
+
+def test_several_old_names_at_once() -> None:
+    """Who upgrades hears of all of them."""
+    said = refusal({**OWN, "replicas": 2, "networkPolicy": {"create": True}})
+    assert "replicas is now replicaCount" in said
+    assert "networkPolicy.create is now networkPolicy.enabled" in said
+
+
+FORMS = [
+    ({"securityHub": {**HUB, "accountId": 111122223333}}, "/securityHub/accountId", "--set-string"),
+    ({"securityHub": {**HUB, "accountId": "1111"}}, "/securityHub/accountId", '"111122223333"'),
+    ({"securityHub": {**HUB, "region": "Ireland"}}, "/securityHub/region", "such as eu-west-1"),
+    ({"securityHub": {**HUB, "region": "xx-west-1"}}, "/securityHub/region", "such as eu-west-1"),
+    ({"securityHub": {**HUB, "roleArn": "policyhub"}}, "/securityHub/roleArn", "arn:aws:iam::111122223333:role/"),
+    ({"securityHub": {**HUB, "externalId": "x"}}, "/securityHub/externalId", "such as policyhub-prod"),
+    ({"clusterArn": "prod-eu"}, "/clusterArn", "arn:aws:eks:eu-west-1:111122223333:cluster/prod-eu"),
+    ({"clusterArn": "arn:aws:eks:cn-north-1:111122223333:cluster/a"}, "/clusterArn", "the ARN of an EKS cluster"),
+    ({"clusterName": "Prod"}, "/clusterName", "such as prod-eu"),
+    ({"serviceAccount": {"roleArn": "policyhub"}}, "/serviceAccount/roleArn", "arn:aws:iam::111122223333:role/"),
+    ({"serviceAccount": {"name": "A_b"}}, "/serviceAccount/name", "small letters"),
+    ({"kubeconfigSecrets": [{"namespace": "A", "name": "b"}]}, "/kubeconfigSecrets/0/namespace", "a namespace"),
+    ({"monitoredClusters": [{"name": "A", **OTHER}]}, "/monitoredClusters/0/name", "such as prod-eu"),
+    ({"watchSelector": {"shard": "a b"}}, "/watchSelector/shard", "the value of a label"),
+    ({"endpoints": {"securityHub": "securityhub.eu-west-1.amazonaws.com"}}, "/endpoints/securityHub", "https://"),
+    ({"endpoints": {"sts": "sts.eu-west-1.amazonaws.com"}}, "/endpoints/sts", "https://"),
+    ({"proxy": {"https": "socks5://a:1080"}}, "/proxy/https", "http://proxy.example.com:3128"),
+    ({"proxy": {"http": "proxy:3128"}}, "/proxy/http", "http://proxy.example.com:3128"),
+    ({"settings": {"slaDays": {"critical": 3}}}, "/settings/slaDays", "critical=7,high=30"),
+    ({"serviceMonitor": {"interval": "30"}}, "/serviceMonitor/interval", "such as 30s"),
+    ({"podMonitor": {"scrapeTimeout": "1m30s"}}, "/podMonitor/scrapeTimeout", "such as 30s"),
+    ({"image": {"digest": "latest"}}, "/image/digest", "sha256:"),
+    ({"podDisruptionBudget": {"minAvailable": "half"}}, "/podDisruptionBudget/minAvailable", "such as 1 or 50%"),
+    ({"namespaceOverride": "Security"}, "/namespaceOverride", "such as policyhub"),
+    ({"monitoredCluster": {"spec": {"archiveDelay": "10"}}}, "/monitoredCluster/spec/archiveDelay", "90s, 10m"),
+    ({"monitoredCluster": {"spec": {"archiveDelay": 10}}}, "/monitoredCluster/spec/archiveDelay", "90s, 10m"),
+    (
+        {"monitoredCluster": {"spec": {"securityHub": {"region": "xx-west-1"}}}},
+        "/monitoredCluster/spec/securityHub/region",
+        "such as eu-west-1",
+    ),
+    (
+        {"monitoredCluster": {"spec": {"namespaces": {"exclude": ["Kube"]}}}},
+        "/monitoredCluster/spec/namespaces/exclude/0",
+        "such as kube-*",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("values", "place", "example"), FORMS, ids=[f"{place} {n}" for n, (_, place, _) in enumerate(FORMS)]
+)
+def test_a_wrong_form_says_the_right_one(values: Values, place: str, example: str) -> None:
+    """The value, and what is wanted with an example; no pattern."""
+    said = refusal({**OWN, **values})
+    assert f"at '{place}': value must be '" in said
+    assert example in said
+    assert "match pattern" not in said
+    assert "want string" not in said
+
+
+def test_no_value_has_a_bare_pattern() -> None:
+    """Wherever the schema has a pattern, a failure says a sentence; and the sentence itself is no value."""
+    nodes = [json.loads((CHART / "values.schema.json").read_text("utf-8"))]
+    forms = 0
+    while nodes:
+        node = nodes.pop()
+        children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+        if isinstance(node, dict) and isinstance(node.get("if"), dict) and "pattern" in node["if"]:
+            forms += 1
+            assert node["else"] == node["not"]
+            assert len(node["else"]["const"].split()) > 3
+            children = [child for key, child in node.items() if key != "if"]
+        elif isinstance(node, dict):
+            assert not isinstance(node.get("pattern"), str), node
+        nodes += children
+    assert forms > 25
+    sentence = "an AWS Region, such as eu-west-1"
+    assert "'not' failed" in refusal({**OWN, "securityHub": {**HUB, "region": sentence}})
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param({"securityhub": {}}, id="misspelt"),
+        pytest.param({"kubeconfigSecrets": [{"name": "a"}]}, id="secret without namespace"),
+        pytest.param({"log": {"level": "loud"}}, id="no level"),
+        pytest.param({"replicaCount": "2"}, id="replicas as text"),
+        pytest.param({"replicaCount": 4}, id="too many replicas"),
+        pytest.param({"settings": {"hubQuotaShare": 2}}, id="more than the quota"),
+        pytest.param({"settings": {"logLevel": "debug"}}, id="a setting that has its own value"),
+        pytest.param({"settings": {"relist": 60}}, id="no setting"),
+        pytest.param({"networkPolicy": {"httpsPorts": []}}, id="no port to AWS"),
+        pytest.param({"monitoredCluster": {"spec": {"mod": "DryRun"}}}, id="misspelt in the spec"),
+        pytest.param({"monitoredCluster": {"spec": {"mode": "dryrun"}}}, id="no mode"),
+        pytest.param({"monitoredCluster": {"spec": {"sources": {"kyverno": True}}}}, id="misspelt deep in the spec"),
+        pytest.param({"monitoredClusters": [{"name": "a", "spec": {}}]}, id="no connection"),
+        pytest.param({"monitoredClusters": [{"spec": {"connection": {"inCluster": {}}}}]}, id="no name"),
+        pytest.param({"resources": "small"}, id="resources as text"),
+        pytest.param({"extraArgs": {"log-level": "debug"}}, id="arguments as a map"),
+        pytest.param({"extraContainers": [{"image": "a"}]}, id="container without name"),
+        pytest.param({"updateStrategy": {"type": "OnDelete"}}, id="no strategy"),
+        pytest.param({"dnsPolicy": "Cluster"}, id="no policy of DNS"),
+    ],
+)
+def test_wrong_values_are_refused(values: Values) -> None:
+    """The schema refuses what would fail later, or be ignored."""
+    assert "schema" in refusal({**OWN, **values})
+
+
+CONTRADICTIONS: list[tuple[Values, str]] = [
+    ({"caBundle": {"configMap": "a", "secret": "b"}}, "configMap or secret, not both"),
+    (
+        {"securityHub": {**HUB, "roleArn": "arn:aws:iam::999999999999:role/x:iam::111122223333:role/y"}},
+        "a role of account 999999999999",
+    ),
+    ({"endpoints": {"fips": True, "sts": "https://sts.example"}}, "no URL together with fips"),
+    ({"endpoints": {"fips": True}}, "not in eu-west-1"),
+    ({"endpoints": {"fips": True}, "securityHub": {**HUB, "region": "ca-central-1"}}, "not in ca-central-1"),
+    (
+        {
+            "endpoints": {"fips": True},
+            "securityHub": {**HUB, "region": "us-east-1"},
+            "monitoredClusters": [
+                {"name": "b", "spec": {"connection": {"inCluster": {}}, "securityHub": {"region": "ap-south-1"}}}
+            ],
+        },
+        "not in ap-south-1",
+    ),
+    ({"securityHub": {**HUB, "roleArn": CHINA}}, "securityHub.roleArn is a role of the partition aws-cn"),
+    ({"serviceAccount": {"roleArn": CHINA}}, "serviceAccount.roleArn is a role of the partition aws-cn"),
+    (
+        {"serviceAccount": {"roleArn": ROLE}, "securityHub": {**HUB, "region": "us-gov-west-1"}},
+        "us-gov-west-1 lies in aws-us-gov",
+    ),
+    ({"serviceMonitor": {"enabled": True}, "service": {"enabled": False}}, "serviceMonitor needs the Service"),
+    ({"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}}, "enable one of them"),
+    ({"monitoredClusters": [{"name": "a", **OTHER}]}, "a is the name of this cluster's own"),
+    ({"monitoredClusters": [{"name": "b", **OTHER}, {"name": "b", **OTHER}]}, "b comes twice"),
+    ({"updateStrategy": {"type": "RollingUpdate"}}, "two operators side by side"),
+    ({"updateStrategy": {"type": "RollingUpdate"}, "replicaCount": 0}, "two operators side by side"),
+    ({"replicaCount": 2, "terminationGracePeriodSeconds": 35}, "too short for a Pod with a Lease"),
+    ({"podDisruptionBudget": {"minAvailable": 1, "maxUnavailable": 1}}, "not both"),
+    ({"podDisruptionBudget": {"minAvailable": 0, "maxUnavailable": 0}}, "not both"),
+    ({"podDisruptionBudget": {"maxUnavailable": 0}, "replicaCount": 2}, "lets none of 2 replicas go"),
+    ({"podDisruptionBudget": {"minAvailable": 2}, "replicaCount": 2}, "lets none of 2 replicas go"),
+    ({"podDisruptionBudget": {"minAvailable": "100%"}, "replicaCount": 3}, "lets none of 3 replicas go"),
+    ({"extraArgs": ["--metrics-port=9090"]}, "leave --metrics-port out"),
+    ({"extraArgs": ["--lease", "a/b"]}, "leave --lease out"),
+    ({"extraEnv": [{"name": "POLICYHUB_METRICS_PORT", "value": "9090"}]}, "leave POLICYHUB_METRICS_PORT out"),
+    ({"extraEnv": [{"name": "POLICYHUB_LEASE", "value": "a/b"}]}, "leave POLICYHUB_LEASE out"),
+    ({"dnsPolicy": "None"}, "set dnsConfig.nameservers"),
+    ({"serviceAccount": {"create": False, "roleArn": ROLE}}, "annotate your own"),
+    ({"serviceAccount": {"create": False, "annotations": {"a": "b"}}}, "annotate your own"),
+    ({"rbac": {"rollUp": False}, "monitoredCluster": {"spec": {"rollUp": True}}}, "rbac.rollUp=false"),
+    ({"rbac": {"enrichment": False}, "monitoredCluster": {"spec": {"enrichment": True}}}, "rbac.enrichment=false"),
+]
+
+
+@pytest.mark.parametrize(("values", "message"), CONTRADICTIONS, ids=[message for _, message in CONTRADICTIONS])
+def test_values_that_contradict_each_other(values: Values, message: str) -> None:
+    """What only two values together make wrong is refused with words of our own."""
+    assert message in refusal({**OWN, **values})
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"replicaCount": 2, "updateStrategy": {"type": "RollingUpdate"}},
+        {"replicaCount": 2, "podDisruptionBudget": {"minAvailable": 1}},
+        {"podDisruptionBudget": {"minAvailable": 1}},
+        {"endpoints": {"fips": True}, "securityHub": {**HUB, "region": "us-gov-east-1"}},
+        {"securityHub": {**HUB, "region": "us-newtown-9"}},
+        {"serviceAccount": {"roleArn": CHINA}, "securityHub": {**HUB, "region": "cn-north-1"}},
+        {"rbac": {"create": False, "rollUp": False}, "monitoredCluster": {"spec": {"rollUp": True}}},
+        {"dnsPolicy": "None", "dnsConfig": {"nameservers": ["10.0.0.2"]}},
+        {"livenessProbe": None, "podSecurityContext": None},
+        {"enabled": True, "global": {"logLevel": "debug", "repository": "of another chart"}},
+    ],
+    ids=str,
+)
+def test_what_does_not_contradict(values: Values) -> None:
+    """Their neighbours are accepted, and a Region that is new to us too."""
+    assert render(CHART, "policyhub", "security", {**OWN, **values})
+
+
+@pytest.mark.parametrize(
+    ("values", "ports"),
+    [
+        ({}, [443]),
+        ({"networkPolicy": {"httpsPorts": [6443]}}, [6443]),
+        ({"proxy": {"https": "http://proxy.example:3128", "http": "http://proxy.example"}}, [443, 3128, 80]),
+        ({"proxy": {"https": "http://user:secret@[2001:db8::1]:8080/"}}, [443, 8080]),
+        ({"proxy": {"https": "http://[2001:db8::1]"}}, [443, 80]),
+        ({"endpoints": {"securityHub": "https://hub.example:8443", "sts": "https://sts.example"}}, [443, 8443]),
+        ({"extraEnv": [{"name": "https_proxy", "value": "http://proxy.example:3129"}]}, [443, 3129]),
+        ({"extraEnv": [{"name": "AWS_ENDPOINT_URL", "value": "http://hub.hub.svc:8080"}]}, [443, 8080]),
+        ({"extraEnv": [{"name": "NO_PROXY", "value": "http://a:1"}]}, [443]),
+        ({"extraEnv": [{"name": "HTTPS_PROXY", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}}]}, [443]),
+    ],
+    ids=str,
+)
+def test_the_network_policy_opens_the_ports_of_urls(values: Values, ports: list[int]) -> None:
+    """Who gives a proxy or an endpoint need not open its port."""
+    given = {**OWN, **values, "networkPolicy": {"enabled": True, **values.get("networkPolicy", {})}}
+    documents = render(CHART, "policyhub", "security", given)
+    (policy,) = [document for document in documents if document["kind"] == "NetworkPolicy"]
+    assert [entry["port"] for entry in policy["spec"]["egress"][1]["ports"]] == ports
