@@ -1,0 +1,39 @@
+"""docs/chart.md names values that the chart has, and others that it really refuses."""
+
+import re
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[3]
+PAGE = (ROOT / "docs/chart.md").read_text("utf-8")
+VALUES = yaml.safe_load((ROOT / "charts/policyhub/values.yaml").read_text("utf-8"))
+
+
+def has(path: str) -> bool:
+    """Whether the chart has a value of this path."""
+    node = VALUES
+    for part in path.split("."):
+        if not isinstance(node, dict) or part not in node:
+            return False
+        node = node[part]
+    return True
+
+
+def test_each_row_begins_with_values_of_the_chart() -> None:
+    """The first column: names in full, or after the first one with a dot, in the same group."""
+    table = PAGE.partition("|---|---|---|---|---|\n")[2].partition("\n\n")[0]
+    rows = [line.split("|")[1] for line in table.splitlines()]
+    assert len(rows) > 25
+    for row in rows[:-1]:
+        names = re.findall(r"`([A-Za-z.]+)`", row)
+        group = names[0].rpartition(".")[0]
+        assert all(has(f"{group}{name}" if name.startswith(".") else name) for name in names), row
+
+
+def test_the_sentences_are_those_of_the_chart() -> None:
+    """What the page shows is what the tables of the chart say."""
+    tables = (ROOT / "charts/policyhub/templates/_names.tpl").read_text("utf-8")
+    sentences = re.findall(r"^(\S+) is (?:now|called|no value)", PAGE, re.MULTILINE)
+    assert len(sentences) == 3
+    assert all(re.search(rf"(?m)^{re.escape(name)}: ", tables) for name in sentences)
