@@ -27,6 +27,7 @@ from typing import Any, Protocol, TypeVar
 import structlog
 
 from policyhub.hub import batch, errors
+from policyhub.hub.advice import AWS_SIDE
 from policyhub.hub.batch import Finding
 from policyhub.hub.bucket import TokenBucket
 from policyhub.hub.credentials import SecurityHub, Sts
@@ -217,7 +218,11 @@ class HubClient:
             yield page
             following = await self._following(filters, page.token, urgent=urgent)
             if following.token == page.token:
-                raise errors.Unavailable(f"GetFindings in {self.account}, {self.region}: stuck", code="TokenStuck")
+                raise errors.Unavailable(
+                    f"GetFindings in {self.account}, {self.region}: stuck, the next page is the same page",
+                    code="TokenStuck",
+                    advice=AWS_SIDE,
+                )
             page = following
         yield page
 
@@ -226,7 +231,7 @@ class HubClient:
             try:
                 return await self.get_findings(filters, token=token, urgent=urgent)
             except errors.Refused as error:
-                raise errors.Unavailable(error.message, code=error.code) from error
+                raise errors.Unavailable(error.message, code=error.code, advice=AWS_SIDE) from error
             except (errors.Throttled, errors.Unavailable) as error:
                 if attempt == PAGE_ATTEMPTS:
                     raise

@@ -25,6 +25,8 @@ from typing import Literal
 from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
 
+from policyhub import network
+from policyhub.hub import advice
 from policyhub.redaction import redacted
 from policyhub.sources.text import line
 
@@ -41,7 +43,7 @@ CREDENTIALS: frozenset[AccessKind] = frozenset({"CredentialsExpired", "Credentia
 """The kinds that other credentials of the same place may cure."""
 
 _MAX_MESSAGE = 1_500
-"""Characters: `_MESSAGE_LIMIT` of AWS's, and what is said around them."""
+"""Characters: `_MESSAGE_LIMIT` of AWS's, and what is said around them; the advice comes on top."""
 
 FailureKind = Literal["permanent", "configuration", "unsent", "retry"]
 
@@ -49,8 +51,11 @@ FailureKind = Literal["permanent", "configuration", "unsent", "retry"]
 class HubError(Exception):
     """Code and message are on one line, cut, and hold no credential (`policyhub.redaction`)."""
 
-    def __init__(self, message: str, *, code: str) -> None:
-        self.message = line(redacted(message), _MAX_MESSAGE)
+    def __init__(self, message: str, *, code: str, advice: str = "") -> None:
+        """`advice` is what to do, ours (`policyhub.hub.advice`); empty where whoever reports it adds that."""
+        self.found = line(redacted(message), _MAX_MESSAGE)
+        self.advice = advice
+        self.message = f"{self.found}. {_sentence(advice)}" if advice else self.found
         self.code = line(code, 64)
         super().__init__(self.message)
 
@@ -69,8 +74,8 @@ class Withheld(HubError):  # noqa: N818 - named for what the caller does about i
 
 
 class AccessLost(HubError):  # noqa: N818 - named for what the caller does about it
-    def __init__(self, kind: AccessKind, message: str, *, code: str) -> None:
-        super().__init__(message, code=code)
+    def __init__(self, kind: AccessKind, message: str, *, code: str, advice: str = "") -> None:
+        super().__init__(message, code=code, advice=advice)
         self.kind = kind
 
 
@@ -137,6 +142,7 @@ _LOST: dict[str, AccessKind] = {
     "InvalidSignatureException": "CredentialsRejected",
     "MissingAuthenticationToken": "CredentialsRejected",
     "MissingAuthenticationTokenException": "CredentialsRejected",
+    "RequestTimeTooSkewed": "CredentialsRejected",
     "SignatureDoesNotMatch": "CredentialsRejected",
     "UnrecognizedClientException": "CredentialsRejected",
     "UnknownOperationException": "Misconfigured",  # the endpoint is no Security Hub
@@ -165,14 +171,6 @@ _MISCONFIGURED = (
     boto.InvalidRegionError,
     boto.UnknownRegionError,
 )
-_ADVICE: dict[AccessKind, str] = {
-    "AccountMismatch": "findings are only taken from their own account: name a role of that account",
-    "CredentialsExpired": "the credentials have expired: check their source and this machine's clock",
-    "CredentialsMissing": "no usable credentials: check the service account's role (IRSA, Pod Identity)",
-    "CredentialsRejected": "AWS does not take these credentials in this Region: check their source",
-    "Misconfigured": "check Region, partition and endpoint",
-    "NotEnabled": "enable Security Hub CSPM in this account and Region",
-}
 _MESSAGE_LIMIT = 1_000
 """Characters of AWS's own words that are kept, on one line: a message ends up in a condition and in logs."""
 _CODE_LIMIT = 64
@@ -213,17 +211,15 @@ def translate(fault: Exception, *, operation: str, account: str, region: str, se
     if isinstance(fault, boto.ClientError):
         return _answered(fault, operation=operation, account=account, region=region, secrets=known)
     code = type(fault).__name__
-    said = f"{operation} in account {account}, {region}: {code}: {_words(str(fault), known)}"
-    kind: AccessKind
+    text = _words(network.told(fault, network.url(fault)) or str(fault), known)
+    said = f"{operation} in account {account}, {region}: {code}: {text}"
     if isinstance(fault, _CREDENTIALS_MISSING) or (isinstance(fault, OSError) and fault.filename):
-        kind = "CredentialsMissing"
-    elif isinstance(fault, _MISCONFIGURED):
-        kind = "Misconfigured"
-    elif isinstance(fault, boto.ParamValidationError):
+        return AccessLost("CredentialsMissing", said, code=code, advice=advice.missing(fault))
+    if isinstance(fault, _MISCONFIGURED):
+        return AccessLost("Misconfigured", said, code=code, advice=advice.ENDPOINT)
+    if isinstance(fault, boto.ParamValidationError):
         return Refused(said, code=code)
-    else:
-        return Unavailable(said, code=code)
-    return AccessLost(kind, f"{said}; {_ADVICE[kind]}", code=code)
+    return Unavailable(said, code=code, advice=advice.unreachable(fault))
 
 
 def failed(code: object, message: object) -> Failure:
@@ -235,15 +231,23 @@ def failed(code: object, message: object) -> Failure:
 def advise(failure: Failure, *, account: str, region: str) -> Failure:
     """A finding's failure of kind `configuration`, with where it happened and what mends it."""
     kind = access_kind(failure.code) or "AccessDenied"
-    advice = _ADVICE.get(kind, f"needs the IAM permission {permission('BatchImportFindings')}")
-    said = f"BatchImportFindings in account {account}, {region}: {failure.code}: {failure.message}; {advice}"
-    return Failure(failure.code, said, failure.kind)
+    if kind == "NotEnabled":
+        todo = advice.ENABLE.format(region=region)
+    else:
+        todo = advice.denied(permission("BatchImportFindings"), account)
+    said = f"BatchImportFindings in account {account}, {region}: {failure.code}: {failure.message}"
+    return Failure(failure.code, f"{said}. {todo}", failure.kind)
 
 
 def mismatch(*, caller: str, account: str, region: str) -> AccessLost:
     """The credentials work, but belong to another account than the findings."""
     said = f"the credentials belong to account {caller}, not to {account} (Region {region})"
-    return AccessLost("AccountMismatch", f"{said}; {_ADVICE['AccountMismatch']}", code="AccountMismatch")
+    todo = advice.ACCOUNT.format(account=account)
+    return AccessLost("AccountMismatch", said, code="AccountMismatch", advice=todo)
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _words(text: str, secrets: frozenset[str]) -> str:
@@ -263,16 +267,36 @@ def _answered(
         return Throttled(said, code=code)
     if is_refusal(code) or status == 413:
         if asked.startswith("AssumeRole"):  # a role ARN that is none; no other call could be halved to cure it
-            return AccessLost("Misconfigured", f"{said}; check the role's ARN and external id", code=code)
+            todo = advice.signing_in("AssumeRole", "Misconfigured")
+            return AccessLost("Misconfigured", said, code=code, advice=todo)
         return Refused(said, code=code)
-    kind = access_kind(code) or _kind_by_status(status)
-    if kind is None:
-        return Unavailable(said, code=code)
-    if kind == "AccessDenied":
-        advice = f"needs the IAM permission {permission(asked)}, and credentials of account {account}"
-    else:
-        advice = _ADVICE[kind]
-    return AccessLost(kind, f"{said}; {advice}", code=code)
+    kind = access_kind(code)
+    if kind is not None:
+        todo = _advice(kind, code, text, asked=asked, account=account, region=region)
+        return AccessLost(kind, said, code=code, advice=todo)
+    if (by_status := _kind_by_status(status)) is not None:
+        todo = advice.ENDPOINT if status in {404, 405} else advice.PROXY
+        return AccessLost(by_status, said, code=code, advice=todo)
+    return Unavailable(said, code=code, advice=advice.AWS_SIDE)
+
+
+def _advice(kind: AccessKind, code: str, text: str, *, asked: str, account: str, region: str) -> str:
+    """What to do about what AWS says; `asked` is the operation, maybe one of STS within the one that was called."""
+    if kind in CREDENTIALS and advice.is_clock(code, text):
+        return advice.CLOCK
+    if todo := advice.signing_in(asked, kind):
+        return todo
+    match kind:
+        case "AccessDenied":
+            return advice.denied(permission(asked), account)
+        case "CredentialsExpired":
+            return advice.EXPIRED
+        case "NotEnabled":
+            return advice.REGION if code == "RegionDisabledException" else advice.ENABLE.format(region=region)
+        case "Misconfigured":
+            return advice.ENDPOINT
+        case _:
+            return advice.REJECTED
 
 
 def _kind_by_status(status: int) -> AccessKind | None:

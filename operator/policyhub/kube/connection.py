@@ -19,7 +19,6 @@ Errors, named for what the caller does about them (`errors`, `kubeconfig`):
 """
 
 import asyncio
-import base64
 import contextlib
 import os
 from collections.abc import AsyncIterator, Mapping
@@ -33,7 +32,7 @@ import msgspec
 
 import policyhub
 from policyhub import redaction
-from policyhub.kube import body, kubeconfig, local
+from policyhub.kube import body, kubeconfig, local, secret
 from policyhub.kube.decoding import decoded
 from policyhub.kube.errors import Refused, TooLarge, Unreachable
 from policyhub.kube.failure import refused, unreachable
@@ -116,7 +115,11 @@ class Connection:
             server = in_cluster_address(environ)
             authority = (folder / "ca.crt").read_bytes()
         except (KeyError, OSError, ValueError) as error:
-            raise KubeconfigError(f"no service account to use: {error}") from error
+            raise KubeconfigError(
+                f"no service account to use: {error}",
+                remedy="Run the operator in a Pod whose service account token is mounted"
+                " (automountServiceAccountToken), or outside a cluster with KUBECONFIG",
+            ) from error
         return cls(Access(server=server, authority=authority), token=token)
 
     @classmethod
@@ -130,27 +133,18 @@ class Connection:
 
         Raises KubeconfigError; Unreachable of `home`.
         """
-        where = f"Secret {namespace}/{name}"
+        place = secret.Place(namespace, name, key)
         try:
             raw = await home.get(f"/api/v1/namespaces/{namespace}/secrets/{name}")
         except Refused as error:
-            raise KubeconfigError(
-                f"{where} cannot be read: {error}; name it in the chart's kubeconfigSecrets"
-            ) from error
-
-        def unreadable(why: str) -> KubeconfigError:
-            return KubeconfigError(f"{where} cannot be read: {why}")
-
-        value = decoded(_secret, raw, unreadable).data.get(key)
-        if value is None:
-            raise KubeconfigError(f"{where} has no key {key}; spec.connection.kubeconfigSecretRef.key names it")
-        if len(value) > kubeconfig.MAX_BYTES * 4 // 3 + 4:
-            raise unreadable(f"the kubeconfig is larger than {kubeconfig.MAX_BYTES // 1024} KiB")
+            raise secret.refused(place, error) from error
+        except Unreachable as error:
+            raise Unreachable(f"{place} was not read, the operator's own cluster does not answer: {error}") from error
+        content = secret.content(place, raw)
         try:
-            content = base64.b64decode(value, validate=True)
-        except ValueError:
-            raise unreadable(f"{key} is not base64") from None
-        return cls(await asyncio.to_thread(kubeconfig.parse, content, stored=True))
+            return cls(await asyncio.to_thread(kubeconfig.parse, content, stored=True))
+        except KubeconfigError as error:
+            raise secret.unusable(place, str(error)) from None
 
     @classmethod
     async def from_file(cls, paths: str, *, context: str | None = None) -> "Connection":
@@ -267,7 +261,7 @@ class Connection:
         data = None if media is None else msgspec.json.encode(sends)
         response = await self._open(method, path, params=params, timeout=timeout, data=data, media=media, accept=accept)
         try:
-            with unreachable(lambda: self.secrets):
+            with unreachable(lambda: self.secrets, self.server):
                 return await body.read(response, path, cap=limit, stack=stack), response.headers
         finally:
             response.close()  # a body read to its end has already given its connection back
@@ -291,7 +285,7 @@ class Connection:
             headers["Content-Type"] = media
         if accept is not None:
             headers["Accept"] = accept
-        with unreachable(lambda: self.secrets):
+        with unreachable(lambda: self.secrets, self.server):
             async with asyncio.timeout(self._connect_seconds + self._read_seconds):
                 token = self._access.token if self._token is None else await self._token()
                 if token:
@@ -336,9 +330,4 @@ class _Identified(msgspec.Struct):
     metadata: _Uid
 
 
-class _Secret(msgspec.Struct):
-    data: dict[str, str] = {}
-
-
 _identified = msgspec.json.Decoder(_Identified)
-_secret = msgspec.json.Decoder(_Secret)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import aiohttp
 import msgspec
 
+from policyhub import network
 from policyhub.kube import body
 from policyhub.kube.decoding import decoded
 from policyhub.kube.errors import Refused, Unreachable
@@ -43,18 +44,18 @@ _status = msgspec.json.Decoder(_Status)
 
 
 @contextlib.contextmanager
-def unreachable(secrets: Secrets) -> Iterator[None]:
-    """Every way in which a request fails without an answer.
+def unreachable(secrets: Secrets, server: str = "") -> Iterator[None]:
+    """Every way in which a request to `server` fails without an answer; of the network's the stage is named, with host
+    and port.
 
     ValueError: a URL or header that aiohttp will not send; KubeconfigError and OSError: credentials unreadable. The
     library's errors are not kept beside ours: their texts hold the proxy's password.
     """
     try:
         yield
-    except TimeoutError as error:
-        raise Unreachable(f"no answer in time ({type(error).__name__})") from None
-    except (aiohttp.ClientError, OSError, ValueError, KubeconfigError) as error:
-        raise Unreachable(f"{type(error).__name__}: {error}", secrets=secrets()) from None
+    except (aiohttp.ClientError, OSError, ValueError, KubeconfigError) as error:  # TimeoutError is an OSError
+        known = network.told(error, server)
+        raise Unreachable(known or f"{type(error).__name__}: {error}", secrets=secrets()) from None
 
 
 async def refused(response: aiohttp.ClientResponse, secrets: Secrets) -> Refused:

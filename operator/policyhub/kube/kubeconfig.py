@@ -65,10 +65,13 @@ _UNSUPPORTED = {
 
 
 class KubeconfigError(Exception):
-    """The kubeconfig cannot be used. The text names every problem and how to mend it, and holds no credential."""
+    """The kubeconfig cannot be used. The text names every problem and how to fix it, and holds no credential."""
 
-    def __init__(self, message: str, *, secrets: Iterable[str] = ()) -> None:
-        super().__init__(line(redacted(message, secrets), _MAX_TEXT))
+    def __init__(self, message: str, *, secrets: Iterable[str] = (), remedy: str = "") -> None:
+        """`remedy` is the one next step, ours: what was found is cut, it never is."""
+        self.found = line(redacted(message, secrets), _MAX_TEXT)
+        self.remedy = remedy
+        super().__init__(f"{self.found}. {remedy}" if remedy else self.found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

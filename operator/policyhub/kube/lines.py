@@ -36,7 +36,7 @@ class Lines:
         since = clock()
         try:
             while True:
-                with unreachable(secrets):
+                with unreachable(secrets, str(response.url)):
                     chunk = await response.content.readany()
                 if not chunk:
                     return

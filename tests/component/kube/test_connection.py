@@ -209,7 +209,7 @@ async def test_a_secrets_kubeconfig(api: ApiServer, connection: Connection) -> N
     with pytest.raises(KubeconfigError, match="Secret hub/beta has no key value"):
         await Connection.from_secret(connection, "hub", "beta", key="value")
     api.documents[path] = refusal(403, "Forbidden")
-    with pytest.raises(KubeconfigError, match="Secret hub/beta cannot be read: 403"):
+    with pytest.raises(KubeconfigError, match="may not read Secret hub/beta"):
         await Connection.from_secret(connection, "hub", "beta", key="kubeconfig")
 
 

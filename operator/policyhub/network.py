@@ -1,0 +1,141 @@
+"""How far a request came that got no answer, and that in words: what an admin checks depends on it.
+
+| stage    | the error, or one that it was made of                                        |
+|----------|------------------------------------------------------------------------------|
+| proxy    | the proxy cannot be reached, or does not let the request through             |
+| dns      | the name has no address                                                      |
+| refused  | nobody listens at the address, or a firewall says no                         |
+| no-route | the network knows no way to it                                               |
+| tls      | the certificate is not believed, or the other side does not speak TLS        |
+| timeout  | no answer in time: a firewall or security group that drops, or a slow server |
+| closed   | the connection ended before an answer                                        |
+
+Libraries wrap errors in errors of their own; botocore keeps the inner one in `kwargs`, aiohttp in `os_error`. Classes of
+both are known by name, so that this knows neither. Pure: no I/O, no clock.
+"""
+
+import errno
+import socket
+import ssl
+from collections.abc import Iterator
+from typing import Literal
+from urllib.parse import urlsplit
+
+Stage = Literal["proxy", "dns", "refused", "no-route", "tls", "timeout", "closed"]
+
+WORDS: dict[Stage, str] = {
+    "proxy": "the proxy cannot be reached, or does not let the request through",
+    "dns": "the name has no address (DNS)",
+    "refused": "the connection was refused",
+    "no-route": "there is no route to it",
+    "tls": "TLS failed",
+    "timeout": "no answer in time",
+    "closed": "the connection was closed before an answer came",
+}
+_PORTS = {"https": 443, "http": 80}
+_DEPTH = 20
+_BY_NAME: dict[str, Stage] = {
+    "ProxyConnectionError": "proxy",
+    "ClientProxyConnectionError": "proxy",
+    "ClientHttpProxyError": "proxy",
+    "ProxyError": "proxy",
+    "NameResolutionError": "dns",
+    "SSLError": "tls",
+    "ConnectTimeoutError": "timeout",
+    "ReadTimeoutError": "timeout",
+    "ConnectionClosedError": "closed",
+    "ServerDisconnectedError": "closed",
+    "RemoteDisconnected": "closed",
+}
+_BY_NUMBER: dict[int, Stage] = {
+    errno.ECONNREFUSED: "refused",
+    errno.EHOSTUNREACH: "no-route",
+    errno.ENETUNREACH: "no-route",
+    errno.ETIMEDOUT: "timeout",
+    errno.ECONNRESET: "closed",
+    errno.EPIPE: "closed",
+}
+
+
+def stage(error: BaseException) -> Stage | None:
+    """None where it is no error of the network, or an unknown one."""
+    return next((found for one in _made_of(error) if (found := _stage(one)) is not None), None)
+
+
+def url(error: BaseException) -> str:
+    """The URL that was asked, where botocore's errors name it; else empty."""
+    return next((str(found) for one in _made_of(error) if (found := _given(one).get("endpoint_url"))), "")
+
+
+def address(asked: str) -> str:
+    """`host:port` of a URL; empty where it has no host."""
+    try:
+        parts = urlsplit(asked)
+        port = parts.port or _PORTS.get(parts.scheme, 0)
+    except ValueError:
+        return ""
+    host = parts.hostname or ""
+    return host and (f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+
+
+def certificate(error: BaseException) -> str:
+    """Why a certificate is not believed, as OpenSSL says it; else empty."""
+    return next((str(found) for one in _made_of(error) if (found := getattr(one, "verify_message", ""))), "")
+
+
+def told(error: BaseException, asked: str) -> str:
+    """`host:port: what happened`; empty where it is no error of the network that is known."""
+    found = stage(error)
+    if found is None:
+        return ""
+    why = certificate(error) if found == "tls" else _proxy(error) if found == "proxy" else ""
+    return f"{address(asked) or 'the server'}: {WORDS[found]}{f' ({why})' if why else ''}"
+
+
+def _stage(error: BaseException) -> Stage | None:
+    if (named := _BY_NAME.get(type(error).__name__)) is not None:
+        return named
+    if isinstance(error, socket.gaierror):
+        return "dns"
+    if isinstance(error, ssl.SSLError):
+        return "tls"
+    if isinstance(error, TimeoutError):
+        return "timeout"
+    if isinstance(error, OSError):
+        if error.errno is not None:
+            return _BY_NUMBER.get(error.errno)
+        # Several addresses of one name that all failed: asyncio puts them into one text, without a number.
+        return next((found for number, found in _BY_NUMBER.items() if f"[Errno {number}]" in str(error)), None)
+    return None
+
+
+def _proxy(error: BaseException) -> str:
+    """Its host and port."""
+    for one in _made_of(error):
+        if asked := _given(one).get("proxy_url"):
+            return address(str(asked))
+        if type(one).__name__ == "ClientProxyConnectionError":
+            return f"{getattr(one, 'host', '')}:{getattr(one, 'port', '')}"
+    return ""
+
+
+def _given(error: BaseException) -> dict[str, object]:
+    kept = getattr(error, "kwargs", None)
+    return kept if isinstance(kept, dict) else {}
+
+
+def _made_of(error: BaseException) -> Iterator[BaseException]:
+    """The error and those that it was made of, the outermost first."""
+    left, seen = [error], 0
+    while left and seen < _DEPTH:
+        one = left.pop(0)
+        seen += 1
+        yield one
+        inner = (
+            _given(one).get("error"),
+            getattr(one, "os_error", None),
+            getattr(one, "certificate_error", None),
+            one.__cause__,
+            None if one.__suppress_context__ else one.__context__,
+        )
+        left += [each for each in inner if isinstance(each, BaseException)]
