@@ -21,7 +21,8 @@ def destination(
         missing = " and ".join(n for n, v in (("accountId", account), ("region", region)) if not v)
         return Fault(
             "HubNotNamed",
-            f"set spec.securityHub.{missing}, or the operator's POLICYHUB_ACCOUNT_ID and POLICYHUB_REGION",
+            f"nothing names the {missing} of the Security Hub that the findings go to: set spec.securityHub.{missing},"
+            " or for all clusters the operator's POLICYHUB_ACCOUNT_ID and POLICYHUB_REGION (chart: securityHub)",
         )
     if recorded is not None and (recorded.account_id, recorded.region) != (account, region):
         return Fault(
@@ -31,3 +32,18 @@ def destination(
             " Region, or delete this MonitoredCluster and create it again",
         )
     return account, region, hub.role_arn or settings.role_arn or "", hub.external_id or settings.external_id or ""
+
+
+def unknown_region(monitored: MonitoredCluster, region: str) -> Fault:
+    """No AWS partition has the Region."""
+    if monitored.spec.security_hub.region:
+        return Fault(
+            "UnknownRegion",
+            f"spec.securityHub.region is {region}, and AWS has no such Region. It cannot be changed later: delete this"
+            " MonitoredCluster, and create it again with the right Region, such as eu-west-1",
+        )
+    return Fault(
+        "UnknownRegion",
+        f"the operator's settings name the Region {region}, and AWS has no such Region: correct POLICYHUB_REGION"
+        " (chart: securityHub.region), such as eu-west-1",
+    )

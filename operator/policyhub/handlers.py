@@ -31,7 +31,7 @@ from policyhub.cluster.contact import Connect
 from policyhub.cluster.fault import Fault
 from policyhub.cluster.runner import DataPlane
 from policyhub.cluster.site import Site
-from policyhub.destination import destination
+from policyhub.destination import destination, unknown_region
 from policyhub.hubs import Hubs, Key, cancelled
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.metrics import Metrics
@@ -227,8 +227,8 @@ class Supervisor:
             return
         try:
             client, engine = self._hubs.open(key)
-        except UnknownRegionError as error:
-            watched.fault = Fault("UnknownRegion", f"spec.securityHub.region: {error}")
+        except UnknownRegionError:
+            watched.fault = unknown_region(monitored, key[1])
             return
         except BotoCoreError as error:
             watched.fault = Fault("AwsConfiguration", f"the operator's AWS configuration cannot be used: {error}")

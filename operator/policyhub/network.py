@@ -10,8 +10,8 @@
 | timeout  | no answer in time: a firewall or security group that drops, or a slow server |
 | closed   | the connection ended before an answer                                        |
 
-Libraries wrap errors in errors of their own; botocore keeps the inner one in `kwargs`, aiohttp in `os_error`. Classes of
-both are known by name, so that this knows neither. Pure: no I/O, no clock.
+Libraries wrap errors in errors of their own; botocore keeps the inner one in `kwargs`, aiohttp in `os_error`. Classes
+of both are known by name, so that this knows neither. Pure: no I/O, no clock.
 """
 
 import errno

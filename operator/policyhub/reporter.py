@@ -20,6 +20,7 @@ from policyhub.clocks import SteadyMs, WallMs
 from policyhub.cluster.capture import capture
 from policyhub.cluster.fault import Fault
 from policyhub.cluster.runner import DataPlane
+from policyhub.events import EventType, event_type
 from policyhub.hubs import Key
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.metrics import Metrics
@@ -159,8 +160,8 @@ class Reporter:
                     reason=condition.reason,
                     message=condition.message,
                 )
-            if _is_news(condition, old):
-                await self._event(watched, condition)
+            if (type_ := event_type(condition, old)) is not None:
+                await self._event(watched, condition, type_)
 
     def _built(self, watched: Watched) -> tuple[Status, dict[str, Any]]:
         """The status and its patch; where it cannot be built, one that says so."""
@@ -208,9 +209,8 @@ class Reporter:
             seen, previous=watched.conditions, generation=watched.generation, now=now, wall=self._wall()
         )
 
-    async def _event(self, watched: Watched, condition: Condition) -> None:
+    async def _event(self, watched: Watched, condition: Condition, type_: EventType) -> None:
         """An Event on the MonitoredCluster; best effort, in `default` as for every cluster-scoped object."""
-        normal = (condition.status == "True") != (condition.type in BAD)
         moment = status.timestamp(self._wall())
         body = {
             "apiVersion": "v1",
@@ -222,7 +222,7 @@ class Reporter:
                 "name": watched.name,
                 "uid": watched.uid,
             },
-            "type": "Normal" if normal else "Warning",
+            "type": type_,
             "reason": condition.reason,
             "message": cut(f"{condition.type}={condition.status}: {condition.message}", EVENT_BYTES),
             "source": {"component": "policyhub"},
@@ -236,33 +236,10 @@ class Reporter:
             log.warning("event_not_written", cluster=watched.name, message=str(error))
 
 
-PROGRESS = frozenset(
-    {"Starting", "InSync", "Pending", "Listing", "InventoryIncomplete", "NotConnected", "HubUnreachable"}
-)
-"""Reasons that tell of progress, or repeat what another condition tells: worth a condition, not an Event."""
-
-
-BAD = frozenset({"IdentityConflict", "ArchiveHeld"})
-"""Conditions that are good when False."""
-
-
 def cut(text: str, limit: int) -> str:
     """At most so many bytes of UTF-8; one that was cut ends with an ellipsis."""
     whole = text.encode()
     return text if len(whole) <= limit else whole[: limit - 3].decode(errors="ignore") + "…"
-
-
-def _is_news(condition: Condition, old: Condition | None) -> bool:
-    """Whether a person should be told by an Event: something is wrong now, or all is well again."""
-    if condition.reason == status.STATUS_FAILED:
-        return condition.type == "Ready" and (old is None or old.reason != status.STATUS_FAILED)
-    if old is not None and old.status == condition.status:
-        return False
-    if condition.type in BAD:
-        return condition.status == "True"
-    if condition.type == "Ready":
-        return condition.status == "True"
-    return condition.status == "False" and condition.reason not in PROGRESS
 
 
 def _without_heartbeat(patch: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ Pure: no I/O, no clock.
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, get_args
 
@@ -17,6 +18,8 @@ from policyhub.clocks import SteadyMs, WallMs
 from policyhub.cluster import conditions
 from policyhub.cluster.conditions import Verdict
 from policyhub.cluster.fault import Fault
+from policyhub.cluster.remedies import with_remedy
+from policyhub.cluster.shown import shown
 from policyhub.cluster.snapshot import Snapshot
 from policyhub.sources.text import capped
 from policyhub.sync.entry import NEW, NOTIFIED, RESOLVED, SUPPRESSED
@@ -48,7 +51,8 @@ def refused(
     generation: int, fault: Fault, *, previous: Mapping[str, Condition], hub: Hub | None, wall: WallMs
 ) -> Status:
     """The status of a MonitoredCluster that cannot be worked on as it is written."""
-    verdicts: list[Verdict] = [("Ready", "False", fault)]
+    told = replace(fault, message=with_remedy("Ready", fault.reason, fault.message))
+    verdicts: list[Verdict] = [("Ready", "False", told)]
     made = _conditions(verdicts, previous, generation=generation, wall=wall)
     moment = _moment(wall // 1000)
     return Status(observed_generation=generation, conditions=made, hub=hub, last_heartbeat_time=moment)
@@ -149,7 +153,7 @@ def _sources(seen: Snapshot) -> tuple[Source, ...]:
             newest_result=_moment(source.newest),
             state=_reason(source.state),
         )
-        for source in conditions.shown(seen.sources)
+        for source in shown(seen.sources)
     )
 
 

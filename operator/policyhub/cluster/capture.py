@@ -9,6 +9,7 @@ from policyhub.cluster.context import Context, owner_faults, policy_faults
 from policyhub.cluster.fault import Fault
 from policyhub.cluster.runner import DataPlane
 from policyhub.cluster.snapshot import (
+    WATCHING,
     EnginesSeen,
     Findings,
     Foreign,
@@ -77,7 +78,7 @@ def _source(source: Source) -> SourceSeen:
     resource, view, fault = source.resource, source.view, source.fault()
     return SourceSeen(
         name=f"{resource.plural}.{resource.version}.{resource.group}",
-        state=fault.reason if fault else "Watching",
+        state=fault.reason if fault else WATCHING,
         objects=source.reflector.counters.objects if view.last_listed else None,
         last_listed=view.listed_at,
         newest=view.newest,

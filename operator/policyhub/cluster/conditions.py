@@ -22,9 +22,8 @@ InSync stays True through the seconds in which a fresh change is on its way: it 
 Pure: no I/O, no clock.
 """
 
-import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 from policyhub import approval
@@ -35,7 +34,8 @@ from policyhub.cluster.accepted import accepted
 from policyhub.cluster.conflict import NAMES, UID
 from policyhub.cluster.fault import Fault
 from policyhub.cluster.remedies import WHAT_IS_HELD, with_remedy
-from policyhub.cluster.snapshot import Findings, Snapshot, SourceSeen
+from policyhub.cluster.shown import left_out
+from policyhub.cluster.snapshot import Findings, Snapshot
 from policyhub.cluster.words import counted, some
 from policyhub.sources.text import line
 
@@ -46,15 +46,8 @@ BACKLOG_MS = 30_000
 NAME = 253
 MESSAGE_PART = 512
 """Characters of one source's message, of several in a condition."""
-SOURCES_BYTES = 250_000
-"""Of the list of sources. With every condition at its longest the status has less than 500 kB, a third of etcd's
-limit."""
-SOURCES = 1_024
-_SOURCE_BYTES = 200
-"""What a source takes beside its name."""
 
 _FINE = "the findings of this cluster are up to date"
-_RESOURCE = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,315}[a-z0-9])?")
 
 Verdict = tuple[ConditionType, str, Fault]
 """A condition, its status, and why."""
@@ -181,7 +174,7 @@ def _sources_fault(seen: Snapshot) -> Fault | None:
     )
     more = f"; and {len(faults) - 5} more" if len(faults) > 5 else ""
     first = min(faults.items(), key=lambda item: (item[1].reason == "Listing", item[0]))[1]
-    return Fault(first.reason, named + more)
+    return Fault(first.reason, named + more + left_out(seen.sources))
 
 
 def _sources_good(seen: Snapshot) -> tuple[str, str]:
@@ -192,10 +185,7 @@ def _sources_good(seen: Snapshot) -> tuple[str, str]:
         f"; {counted(kept, 'finding')} of constraint kinds that are no longer served {_be(kept)} kept" if kept else ""
     )
     watched = sum(1 for source in seen.sources if not source.vanished)
-    hidden = len(seen.sources) - len(shown(seen.sources))
-    if hidden:
-        more += f"; {hidden} of them {_be(hidden)} not shown below: too many, or named otherwise than Kubernetes does"
-    complete = f"{counted(watched, 'source')} {_be(watched)} listed and watched{more}"
+    complete = f"{counted(watched, 'source')} {_be(watched)} listed and watched{more}{left_out(seen.sources)}"
     if seen.findings is not None and seen.findings.superseded:
         superseded = seen.findings.superseded
         left = ", ".join(f"{line(source, NAME)} in {group}" for source, group in superseded[:NAMES])
@@ -382,15 +372,3 @@ def _cut(text: str) -> str:
 
 def _be(number: int) -> str:
     return "is" if number == 1 else "are"
-
-
-def shown(sources: Sequence[SourceSeen]) -> list[SourceSeen]:
-    """Those that the API server would take, one of a name: Gatekeeper's kinds are named as the cluster pleases."""
-    found: dict[str, SourceSeen] = {}
-    left = SOURCES_BYTES
-    for source in sources:
-        size = len(source.name) + _SOURCE_BYTES
-        if len(found) < SOURCES and _RESOURCE.fullmatch(source.name) and left >= size:
-            left -= size
-            found[source.name] = source
-    return list(found.values())

@@ -92,9 +92,12 @@ def connection_fault(error: BaseException) -> Fault:
     """Why a cluster cannot be worked with, for the condition Connected."""
     match error:
         case Refused(status=401):
-            return Fault("Unauthorized", f"the API server refuses the credentials: {error}; renew them")
+            return Fault("Unauthorized", f"the API server refuses the credentials: {error}")
         case Refused(status=403):
-            return Fault("Forbidden", f"{error}; allow the operator to get the namespace kube-system")
+            return Fault(
+                "Forbidden",
+                f"the operator may not get the namespace kube-system: {error}",
+            )
         case Refused():
             return Fault("ApiError", str(error))
         case KubeconfigError():

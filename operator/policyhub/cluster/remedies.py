@@ -10,8 +10,9 @@ from policyhub.cluster.words import sentence
 
 _SEE_LOG = "kubectl logs -n policyhub deployment/policyhub"
 _ROUTE = (
-    "check the route from the operator's Pod (network policies, security groups, the cluster's endpoint access), the"
-    " proxy, and the kubeconfig's server and authority"
+    "check the way from the operator's Pod to that address: the route (peering or transit gateway, the EKS cluster's"
+    " endpoint access, a VPC endpoint), the API server's security group, the NetworkPolicy (chart: networkPolicy), the"
+    " proxy (HTTPS_PROXY, NO_PROXY, proxy-url), and server and certificate-authority-data of the kubeconfig"
 )
 _ROLE = "apply the chart's ClusterRole and its binding in that cluster"
 _RETRIED = "it is tried again by itself; if it lasts, check the load and the log of the API server"
@@ -20,11 +21,10 @@ REMEDIES: Mapping[str, str] = {
     # Connected, and each source
     "Connecting": "wait a few seconds",
     "Unreachable": _ROUTE,
-    "Unauthorized": "renew the credential: put a new one into the kubeconfig's Secret, which is read again by itself",
+    "Unauthorized": "renew the credential: put a new kubeconfig into the Secret, which is read again by itself; where"
+    " the operator watches its own cluster, restart its Pod",
     "Forbidden": _ROLE,
     "ApiError": "look at the API server and its log; the operator tries again at least once a minute",
-    "KubeconfigInvalid": "correct the Secret that spec.connection.kubeconfigSecretRef names, and allow the operator to"
-    " read it (chart: kubeconfigSecrets)",
     "NotConnected": "see the condition Connected",
     "Discovering": "wait a few seconds",
     "DiscoveryFailed": "repair the API service that does not answer (kubectl get apiservices), or serve a version that"
@@ -52,8 +52,6 @@ REMEDIES: Mapping[str, str] = {
     "NotVerified": "wait until the cluster is connected",
     "Throttled": "wait: the operator calls more slowly by itself. If it lasts, find the other tools that call AWS in"
     " this account (CloudTrail, by the event's user agent)",
-    "Unavailable": "wait; if it lasts, check the route to sts and securityhub of this Region (VPC endpoints,"
-    " NAT, proxy)",
     "Withheld": f"wait; if it lasts, look for lease_trouble in the log: {_SEE_LOG}",
     "Refused": f"report it with this message and the log: {_SEE_LOG}",
     # InSync
@@ -81,7 +79,6 @@ REMEDIES: Mapping[str, str] = {
     " one hour: policyhub archive NAME --approve=ENGINE",
     # The spec
     "InvalidSpec": "correct the field, and apply the CRD of this version of the operator",
-    "UnknownRegion": "delete the MonitoredCluster, and create it again with the right Region",
     "AwsConfiguration": "correct it in the operator's environment (chart: extraEnv)",
 }
 
@@ -103,7 +100,7 @@ DOCTOR: Mapping[str, str] = {
     "operator/old": "look whether the operator runs: it takes a change in seconds",
     "operator/gone": _RUNS,
     "operator/not-ready": "{remedy}; all conditions: kubectl describe monitoredcluster {name}",
-    "connection": f"{_ROUTE} and credentials",
+    "connection": _ROUTE,
     "connection/home": "--kubeconfig or KUBECONFIG names the operator's cluster",
     "connection/secret": "see spec.connection.kubeconfigSecretRef, and the chart's kubeconfigSecrets",
     "connection/old": "upgrade the cluster: the operator is made for {version} and later",
@@ -119,12 +116,9 @@ DOCTOR: Mapping[str, str] = {
     "credentials": "--account-id and --region name the hub",
     "credentials/account": "name a role of account {account} (securityHub.roleArn, or spec.securityHub.roleArn of the"
     " MonitoredCluster); `policyhub iam-policy --assume-role arn:…:iam::{account}:role/…` prints what it needs",
-    "credentials/region": "correct the Region of securityHub",
-    "credentials/sign-in": "check the sign-in: the service account's annotation and the role's trust policy (IRSA),"
-    " or the"
-    " association and the agent on the node (Pod Identity)",
-    "credentials/route": "check the route to sts and securityhub of this Region (VPC endpoints, NAT, proxy) and"
-    " AWS_ENDPOINT_URL",
+    "credentials/region": "correct the Region: securityHub.region of the chart, or delete the MonitoredCluster that"
+    " names it and create it again with the right spec.securityHub.region",
+    "credentials/other": "do what the message says, then run it again",
     "security-hub": f"grant securityhub:DescribeHub; {_POLICY}",
     "security-hub/off": "aws securityhub enable-security-hub --region {region} --no-enable-default-standards",
     "security-hub/other": "check AWS_ENDPOINT_URL and the Region: another hub answers",
@@ -149,7 +143,8 @@ DOCTOR: Mapping[str, str] = {
 TOLD = frozenset(
     {
         *("AccountMismatch", "AccessDenied", "CredentialsExpired", "CredentialsMissing", "CredentialsRejected"),
-        *("Misconfigured", "NotEnabled"),  # policyhub.hub.errors gives each its advice
+        *("Misconfigured", "NotEnabled", "Unavailable"),  # policyhub.hub.advice has one for each
+        *("KubeconfigInvalid", "UnknownRegion"),  # policyhub.kube.secret and kubeconfig, policyhub.destination
         *("TooManyLost", "ClaimedTwice", "AlsoClaimed", "OtherCluster", "ForeignFindings"),
         *("ExistenceForbidden", "OwnersKnown/Forbidden", "PoliciesKnown/Forbidden", "ClockMoved"),
         *("HubNotNamed", "HubChanged", "NotStarted", "StatusFailed", "EngineSilent"),
@@ -170,6 +165,17 @@ ENGINES: Mapping[str, str] = {
 OTHERS = "look whether {engine} runs, and at its log"
 
 
+MEANING: Mapping[str, str] = {
+    "Connected": "Until this is fixed, new violations in this cluster are not seen and its findings stay as they are;"
+    " the operator tries again at least once a minute",
+    "HubReachable": "Until this is fixed, Security Hub is not up to date; nothing is lost, and the operator tries again"
+    " at least once a minute",
+    "Ready": "Until this is fixed, nothing of this cluster is read or sent, and its findings stay as they are",
+}
+"""What it means for the reader that such a condition is not True. Ready: while there is no other condition."""
+_NO_TROUBLE = frozenset({"Connected", "Connecting", "Reachable", "NotVerified", "Starting"})
+
+
 def remedy(type_: str, reason: str) -> str:
     """Empty where the message says it, or nothing is to be done."""
     if f"{type_}/{reason}" in TOLD:
@@ -178,8 +184,10 @@ def remedy(type_: str, reason: str) -> str:
 
 
 def with_remedy(type_: str, reason: str, message: str) -> str:
-    """What was found, and what to do about it."""
+    """What was found, what it means, and what to do about it."""
+    meaning = "" if reason in _NO_TROUBLE else MEANING.get(type_, "")
     todo = remedy(type_, reason)
-    if not todo or todo in message:
-        return message
-    return f"{message.rstrip('.')}. {sentence(todo)}"
+    if todo and todo in message:
+        todo = ""
+    parts = [part for part in (meaning, sentence(todo)) if part]
+    return ". ".join([message.rstrip("."), *parts]) if parts else message

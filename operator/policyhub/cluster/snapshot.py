@@ -13,6 +13,9 @@ from policyhub.sync.guard import Hold as Guarded
 from policyhub.sync.plan import Change
 from policyhub.sync.refusals import Refused
 
+WATCHING = "Watching"
+"""The state of a source that is whole and live."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceSeen:
@@ -20,7 +23,7 @@ class SourceSeen:
 
     name: str
     """Resource, version and API group, such as policyreports.v1alpha2.wgpolicyk8s.io."""
-    state: str = "Watching"
+    state: str = WATCHING
     """Or why it is not whole."""
     objects: int | None = None
     last_listed: WallMs = UNDATED

@@ -128,9 +128,11 @@ async def _cluster(
         return verdicts + await _served(home, monitored, questions, account=questions.account)
     try:
         connection = await Connection.from_secret(home, reference.namespace, reference.name, key=reference.key)
-    except (KubeconfigError, Refused, Unreachable) as error:
-        mend = DOCTOR["connection/secret"]
-        return [*verdicts, problem("connection", about, str(error), mend=mend)]
+    except KubeconfigError as error:
+        mend = error.remedy or DOCTOR["connection/secret"]
+        return [*verdicts, problem("connection", about, error.found, mend=mend)]
+    except Unreachable as error:
+        return [*verdicts, problem("connection", about, str(error), mend=DOCTOR["connection"])]
     async with connection:
         return verdicts + await _served(connection, monitored, questions, account="")
 

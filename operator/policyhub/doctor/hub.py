@@ -11,7 +11,7 @@ from policyhub.doctor import cluster
 from policyhub.doctor.verdict import Verdict, fine, problem, unchecked
 from policyhub.hub import bucket, credentials
 from policyhub.hub.client import HubClient, workers
-from policyhub.hub.errors import AccessLost, HubError, Throttled, access_kind
+from policyhub.hub.errors import AccessLost, HubError, Throttled, Unavailable, access_kind
 
 _ASKED = ("credentials", "security-hub", "product-arn", "get-findings")
 _NO_FINDING = "policyhub/doctor"
@@ -49,12 +49,10 @@ async def check(client: HubClient, *, wall: Callable[[], float], probe_import: b
     try:
         caller = await client.caller()
     except HubError as error:
+        why = "not asked: AWS was not reached" if isinstance(error, Unavailable) else "not asked: the sign-in failed"
         return [
-            problem("credentials", about, error.message, mend=_sign_in(error)),
-            *(
-                unchecked(check, about, "not asked: there are no usable credentials", mend=DOCTOR["not-asked"])
-                for check in _ASKED[1:]
-            ),
+            problem("credentials", about, error.found, mend=error.advice or DOCTOR["credentials/other"]),
+            *(unchecked(check, about, why, mend=DOCTOR["not-asked"]) for check in _ASKED[1:]),
         ]
     verdicts = [judge_caller(about, client.account, caller), *_clock(about, caller, wall())]
     if verdicts[0].state == "problem":
@@ -81,13 +79,6 @@ def judge_caller(about: str, account: str, caller: Mapping[str, Any]) -> Verdict
     return problem("credentials", about, f"signed in as {told}, and findings go to {account}", mend=mend)
 
 
-def _sign_in(error: HubError) -> str:
-    kind = error.kind if isinstance(error, AccessLost) else ""
-    if kind in {"CredentialsMissing", "CredentialsExpired", "CredentialsRejected", "AccessDenied"}:
-        return DOCTOR["credentials/sign-in"]
-    return DOCTOR["credentials/route"]
-
-
 def _clock(about: str, answer: Mapping[str, Any], now: float) -> list[Verdict]:
     """By the Date header of an answer of AWS's."""
     headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
@@ -105,10 +96,10 @@ async def _enabled(client: HubClient, about: str) -> Verdict:
     except AccessLost as error:
         if error.kind == "NotEnabled":
             mend = DOCTOR["security-hub/off"].format(region=client.region)
-            return problem("security-hub", about, f"Security Hub CSPM is off: {error.message}", mend=mend)
-        return unchecked("security-hub", about, error.message, mend=DOCTOR["security-hub"])
+            return problem("security-hub", about, f"Security Hub CSPM is off: {error.found}", mend=mend)
+        return unchecked("security-hub", about, error.found, mend=DOCTOR["security-hub"])
     except HubError as error:
-        return unchecked("security-hub", about, error.message, mend=DOCTOR["hub-failed"])
+        return unchecked("security-hub", about, error.found, mend=error.advice or DOCTOR["hub-failed"])
     if hub.get("HubArn") != wanted:
         mend = DOCTOR["security-hub/other"]
         return problem("security-hub", about, f"the hub is {hub.get('HubArn')}, not {wanted}", mend=mend)
@@ -124,9 +115,9 @@ async def _readable(client: HubClient, about: str) -> Verdict:
     except AccessLost as error:
         if error.kind == "NotEnabled":
             return unchecked("get-findings", about, "not asked: Security Hub is off", mend=DOCTOR["not-asked"])
-        return problem("get-findings", about, error.message, mend=DOCTOR["get-findings"])
+        return problem("get-findings", about, error.found, mend=error.advice or DOCTOR["get-findings"])
     except HubError as error:
-        return unchecked("get-findings", about, error.message, mend=DOCTOR["hub-failed"])
+        return unchecked("get-findings", about, error.found, mend=error.advice or DOCTOR["hub-failed"])
     there = f"{len(page.findings)} or more" if page.token else str(len(page.findings))
     return fine("get-findings", about, f"readable; findings of policyhub that are there: {there}")
 
@@ -149,9 +140,9 @@ async def _importable(client: HubClient, about: str) -> Verdict:
     try:
         result = await client.import_findings([finding])
     except AccessLost as error:
-        return problem("product-arn", about, f"{client.product_arn}: {error.message}", mend=mend)
+        return problem("product-arn", about, f"{client.product_arn}: {error.found}", mend=mend)
     except HubError as error:
-        return unchecked("product-arn", about, error.message, mend=DOCTOR["hub-failed"])
+        return unchecked("product-arn", about, error.found, mend=error.advice or DOCTOR["hub-failed"])
     failure = result.failures.get(_NO_FINDING)
     if failure is None:
         mend = DOCTOR["product-arn/taken"].format(id=_NO_FINDING)

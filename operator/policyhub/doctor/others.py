@@ -94,7 +94,7 @@ async def check(client: HubClient) -> list[Verdict]:
     except AccessLost:
         return [unchecked("other-tools", about, "not asked: GetFindings is refused", mend=DOCTOR["not-asked"])]
     except HubError as error:
-        return [unchecked("other-tools", about, error.message, mend=DOCTOR["hub-failed"])]
+        return [unchecked("other-tools", about, error.found, mend=error.advice or DOCTOR["hub-failed"])]
     return judge(about, client.account, client.region, counted, more=more)
 
 

@@ -1,11 +1,11 @@
 """What to do about an error of AWS's, in one place for conditions, logs and the doctor.
 
-| who says no, or nothing                     | advice                                                                 |
-|---------------------------------------------|------------------------------------------------------------------------|
-| nobody: the network ends before an endpoint | `unreachable`: route, VPC endpoint, security group, NetworkPolicy, proxy |
-| nothing in the Pod gives credentials        | `missing`: by what was tried (IRSA, Pod Identity, a profile, keys)     |
-| STS, as the Pod or a role signs in          | `signing_in`: trust policy, OIDC provider, external id, clock          |
-| IAM, for a call that was signed             | `denied`: the action, or what overrules it                             |
+| who says no, or nothing                  | advice                                                                    |
+|------------------------------------------|---------------------------------------------------------------------------|
+| nobody: the network ends before          | `unreachable`: route, VPC endpoint, security group, NetworkPolicy, proxy  |
+| nothing in the Pod gives credentials     | `missing`: by what was tried (IRSA, Pod Identity, a profile, keys)        |
+| STS, as the Pod or a role signs in       | `signing_in`: trust policy, OIDC provider, external id                    |
+| IAM, for a call that was signed          | `denied`: the action, or what overrules it                                |
 
 Pure: no I/O, no clock.
 """

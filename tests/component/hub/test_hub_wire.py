@@ -213,7 +213,7 @@ async def test_errors_of_a_call(  # noqa: PLR0917 - three fixtures and the colum
 async def test_denial_names_the_permission(connect: Connect, hub_server: HubProcess) -> None:
     """Who reads the message knows which permission is missing."""
     hub_server.fault("access_denied", operation="GetFindings")
-    with pytest.raises(AccessLost, match="permission securityhub:GetFindings, and must be a role of account 111122223333"):
+    with pytest.raises(AccessLost, match="permission securityhub:GetFindings, and must be a role of account 1111"):
         await connect().by_ids(["x"])
 
 

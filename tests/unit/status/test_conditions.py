@@ -254,7 +254,9 @@ ROWS: dict[str, Row] = {
     "sources that the CRD does not take": (
         {"sources": (*SEEN.sources, SourceSeen(name="Upper.v1.x"), SourceSeen(name="-a.v1.x"))},
         {},
-        {"SourcesComplete": "3 sources are listed and watched; 2 of them are not shown"},
+        {
+            "SourcesComplete": "3 sources are listed and watched; status.sources shows 1 of 3, those that are not well first"
+        },
     ),
     "superseded reports": (
         {"findings": found(superseded=tuple(("kyverno", f"g{n:02}") for n in range(12)))},
@@ -578,15 +580,6 @@ def test_a_fresh_change_is_no_backlog(*, was_in_sync: bool, age: int | None, in_
     assert verdicts(seen, was_in_sync=was_in_sync)["InSync"][0] == in_sync
 
 
-def test_sources_are_shown_while_there_is_room() -> None:
-    """Those that the API server would take, in order, within the bytes and the number that it takes."""
-    many = [SourceSeen(name=f"k{n:04}.v1.x") for n in range(conditions.SOURCES + 5)]
-    assert conditions.shown(many) == many[: conditions.SOURCES]
-    long = [SourceSeen(name=f"k{n:04}" + "x" * 300) for n in range(1_000)]
-    assert len(conditions.shown(long)) == conditions.SOURCES_BYTES // (305 + 200)
-    assert conditions.shown([many[0], many[0], SourceSeen(name="Upper")]) == [many[0]]
-
-
 def test_the_status_tells_the_numbers() -> None:
     """Counts by severity and triage, sources with their times; the transition time stands while a status does."""
     triage = {(NEW, "HIGH"): 1, (NEW, "LOW"): 2, (NOTIFIED, "LOW"): 4, (SUPPRESSED, "LOW"): 8, (RESOLVED, "LOW"): 16}
@@ -699,14 +692,6 @@ def replace_reasons(one: Refused, reasons: dict[str, int]) -> Refused:
         name=one.name,
         refusal=one.refusal,
     )
-
-
-def test_the_last_source_that_fits_is_shown() -> None:
-    """Its name and what it takes beside fill what is left to the byte."""
-    size = conditions.SOURCES_BYTES // 500
-    full = [SourceSeen(name=f"k{n:04}" + "x" * 295) for n in range(size)]
-    assert conditions.shown(full) == full
-    assert len(conditions.shown([*full, SourceSeen(name="k")])) == size
 
 
 @pytest.mark.parametrize(("changes", "differ", "says"), ROWS.values(), ids=ROWS.keys())

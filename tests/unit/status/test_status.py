@@ -206,8 +206,13 @@ def test_at_its_longest_it_is_small_enough() -> None:
 @pytest.mark.parametrize(
     ("harm", "type_", "says"),
     [
-        pytest.param(_sources, "SourcesComplete", "of them are not shown below", id="sources beyond the list"),
-        pytest.param(_named, "SourcesComplete", "6 of them are not shown below", id="sources named otherwise"),
+        pytest.param(_sources, "SourcesComplete", "status.sources shows 50 of 2,001", id="sources beyond the list"),
+        pytest.param(
+            _named,
+            "SourcesComplete",
+            "shows 2 of 8, those that are not well first; 6 named as no",
+            id="sources named otherwise",
+        ),
         pytest.param(_uid, "Connected", "not shown", id="uid"),
     ],
 )

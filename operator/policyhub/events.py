@@ -1,0 +1,96 @@
+"""Which changes of a condition make an Event on the MonitoredCluster, and of which type: one table, by reason.
+
+| a reason of       | while the condition is not well           | example                                            |
+|-------------------|-------------------------------------------|----------------------------------------------------|
+| `TROUBLE`         | Warning: something is wrong, a person acts | UnknownRegion, AccessDenied, EngineSilent          |
+| `CHOICE`          | Normal: somebody has set it so, or has not | RollUpOff, EnrichmentOff, OwnersKnown/Forbidden,    |
+|                   | installed an engine yet                   | NoSourceServed                                     |
+| `QUIET`           | none: progress, or another condition says | Listing, Pending, NotConnected; DryRun (Ready says) |
+|                   | the same                                  |                                                    |
+
+That Ready is True is one Normal Event. Ready that is not True makes one only for a reason that no other condition has
+(`READY_ALONE`), then also when one such reason follows another. A reason that is in no table is trouble: better one
+Event too many. A test has every reason that the code can give decided. Pure: no I/O, no clock.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from policyhub.api.status import Condition
+
+EventType = Literal["Normal", "Warning"]
+
+BAD = frozenset({"IdentityConflict", "ArchiveHeld"})
+"""Conditions that are good when False."""
+
+READY_ALONE = frozenset(
+    {"InvalidSpec", "UnknownRegion", "AwsConfiguration", "HubNotNamed", "HubChanged", "NotStarted", "StatusFailed"}
+)
+"""Reasons of Ready while there is no other condition to say it, or none that can."""
+
+TROUBLE = READY_ALONE | frozenset(
+    {
+        # Connected, and each source
+        *("Unreachable", "Unauthorized", "Forbidden", "ApiError", "KubeconfigInvalid"),
+        *("DiscoveryFailed", "ListingForbidden", "ListingExpired", "ListingFailed"),
+        *("WatchForbidden", "WatchExpired", "WatchFailed", "Vanished", "Fault"),
+        # HubReachable
+        *("AccessDenied", "AccountMismatch", "NotEnabled", "Misconfigured", "Throttled", "Unavailable", "Withheld"),
+        *("CredentialsMissing", "CredentialsExpired", "CredentialsRejected", "Refused"),
+        # InSync
+        *("InventoryDelayed", "InventoryUnavailable", "FindingsRejected", "FindingsQuarantined"),
+        # EnginesReporting, InputAccepted
+        *("EngineSilent", "AuditStale", "NotAudited", "ListsCut"),
+        *("LimitExceeded", "ImportsUsedUp", "ReadLater", "NotUnderstood"),
+        # ArchiveHeld, IdentityConflict
+        *("TooManyLost", "AlsoClaimed", "ForeignFindings", "ClaimedTwice", "OtherCluster"),
+    }
+)
+CHOICE = frozenset(
+    {
+        *("RollUpOff", "EnrichmentOff"),  # spec.rollUp, spec.enrichment
+        *("ExistenceForbidden", "OwnersKnown/Forbidden", "PoliciesKnown/Forbidden"),  # rbac.* of the chart
+        "NoSourceServed",  # the first hour: policyhub is there before the first engine
+    }
+)
+QUIET = frozenset(
+    {
+        # progress
+        *("Starting", "Connecting", "NotVerified", "Discovering", "Listing", "NotRead", "Pending"),
+        "InventoryIncomplete",
+        # another condition says it
+        *("NotConnected", "HubUnreachable", "SourcesIncomplete", "DryRun"),
+        *("IdentityConflict", "ArchiveHeld", "InputRefused", "OwnersForbidden", "OwnersUnknown", "ClockMoved"),
+        # well
+        *("AllWell", "Connected", "Reachable", "Complete", "FrozenReports", "InSync", "Watched", "Reporting"),
+        *("AllAccepted", "NothingHeld", "NoConflict"),
+    }
+)
+
+_TABLE: Mapping[str, EventType | None] = {
+    **dict.fromkeys(TROUBLE, "Warning"),
+    **dict.fromkeys(CHOICE, "Normal"),
+    **dict.fromkeys(QUIET),
+}
+
+
+def decided(type_: str, reason: str) -> bool:
+    """Whether the table has it."""
+    return f"{type_}/{reason}" in _TABLE or reason in _TABLE
+
+
+def event_type(condition: Condition, before: Condition | None) -> EventType | None:
+    """Of the Event that this condition makes after the one that was written last; None: it makes none."""
+    reason = condition.reason
+    changed = before is None or before.status != condition.status
+    if condition.type == "Ready" and condition.status != "True":
+        if reason in READY_ALONE and (changed or (before is not None and before.reason != reason)):
+            return "Warning"
+        return None
+    if not changed or reason == "StatusFailed":  # Ready says that one
+        return None
+    if condition.type == "Ready":
+        return "Normal"
+    if condition.status != ("True" if condition.type in BAD else "False"):
+        return None
+    return _TABLE.get(f"{condition.type}/{reason}", _TABLE.get(reason, "Warning"))

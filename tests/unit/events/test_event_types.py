@@ -1,0 +1,90 @@
+"""Which change of a condition makes an Event, and of which type."""
+
+from datetime import UTC, datetime
+from typing import Literal, cast, get_args
+
+import pytest
+
+from policyhub import events
+from policyhub.api.status import Condition, ConditionType
+from tests.unit.docs.test_docs import first_cells, rows, typed_reasons, written_reasons
+
+EPOCH = datetime.fromtimestamp(0, UTC)
+
+
+def condition(told: str) -> Condition:
+    """Of `Type=Status/Reason`."""
+    type_, _, rest = told.partition("=")
+    state, _, reason = rest.partition("/")
+    return Condition(
+        type=cast("ConditionType", type_),
+        status=cast("Literal['True', 'False', 'Unknown']", state),
+        reason=reason,
+        message="m",
+        observed_generation=1,
+        last_transition_time=EPOCH,
+    )
+
+
+@pytest.mark.parametrize("reason", sorted(written_reasons() | typed_reasons()))
+def test_every_reason_is_decided(reason: str) -> None:
+    """Each reason that the code can give is in the table for each condition that docs/conditions.md lists it under."""
+    types = [type_ for type_ in get_args(ConditionType) if reason in first_cells(type_)]
+    assert types
+    assert all(events.decided(type_, reason) for type_ in types)
+
+
+def test_the_tables_hold_each_reason_once_and_no_other() -> None:
+    """A reason is trouble, a choice or quiet; what no code gives is not in a table."""
+    tables = [events.TROUBLE, events.CHOICE, events.QUIET]
+    assert sum(map(len, tables)) == len(frozenset().union(*tables))
+    known = {reason.rpartition("/")[2] for table in tables for reason in table}
+    assert known <= written_reasons() | typed_reasons()
+
+
+BAD_STATUS = {"ArchiveHeld": "True", "IdentityConflict": "True"}
+
+
+@pytest.mark.parametrize("type_", [type_ for type_ in get_args(ConditionType) if type_ != "Ready"])
+def test_the_documented_reasons_that_are_not_well_make_a_warning_or_are_chosen(type_: ConditionType) -> None:
+    """A row of docs/conditions.md that is not well is a Warning, unless its reason is a choice or quiet."""
+    bad = BAD_STATUS.get(type_, "False")
+    for row in rows(type_):
+        if row[1] != bad:
+            continue
+        for reason in (cell.strip("` ") for cell in row[0].split(",")):
+            found = events.event_type(condition(f"{type_}={bad}/{reason}"), None)
+            names = {reason, f"{type_}/{reason}"}
+            assert found == ("Normal" if names & events.CHOICE else None if names & events.QUIET else "Warning")
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [
+        pytest.param("", "OwnersKnown=False/RollUpOff", "Normal", id="spec.rollUp is false"),
+        pytest.param("", "PoliciesKnown=False/EnrichmentOff", "Normal", id="spec.enrichment is false"),
+        pytest.param("", "OwnersKnown=False/ExistenceForbidden", "Normal", id="rbac.existence is false"),
+        pytest.param("", "OwnersKnown=False/Forbidden", "Normal", id="rbac.rollUp is false"),
+        pytest.param("", "Connected=False/Forbidden", "Warning", id="forbidden where it is needed"),
+        pytest.param("", "EnginesReporting=False/NoSourceServed", "Normal", id="no engine yet"),
+        pytest.param("", "InSync=False/DryRun", None, id="mode DryRun"),
+        pytest.param("", "Ready=True/DryRun", "Normal", id="mode DryRun is ready"),
+        pytest.param("", "Ready=False/UnknownRegion", "Warning", id="no such Region"),
+        pytest.param("", "Ready=False/AwsConfiguration", "Warning", id="no such profile"),
+        pytest.param("Ready=False/UnknownRegion", "Ready=False/UnknownRegion", None, id="still no such Region"),
+        pytest.param("Ready=False/UnknownRegion", "Ready=False/InvalidSpec", "Warning", id="another mistake"),
+        pytest.param("Ready=True/AllWell", "Ready=False/Unavailable", None, id="HubReachable says it"),
+        pytest.param("HubReachable=True/Reachable", "HubReachable=False/Unavailable", "Warning", id="no route"),
+        pytest.param("HubReachable=False/Unavailable", "HubReachable=False/AccessDenied", None, id="still not well"),
+        pytest.param("HubReachable=False/Unavailable", "HubReachable=True/Reachable", None, id="Ready says it"),
+        pytest.param("Ready=False/Unavailable", "Ready=True/AllWell", "Normal", id="well again"),
+        pytest.param("Ready=True/AllWell", "Ready=True/ArchiveHeld", None, id="still ready"),
+        pytest.param("", "ArchiveHeld=True/TooManyLost", "Warning", id="held"),
+        pytest.param("", "ArchiveHeld=False/NothingHeld", None, id="not held"),
+        pytest.param("", "InSync=Unknown/StatusFailed", None, id="Ready says that the status failed"),
+        pytest.param("", "Connected=False/SomethingNew", "Warning", id="a reason that nobody has decided"),
+    ],
+)
+def test_what_makes_an_event(before: str, now: str, expected: events.EventType | None) -> None:
+    """Deliberate settings make no Warning, real trouble does, and nothing is said twice."""
+    assert events.event_type(condition(now), condition(before) if before else None) == expected
