@@ -1,5 +1,8 @@
 """What AWS answers, and what the caller is told to do about it."""
 
+import socket
+import ssl
+
 import pytest
 from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
@@ -171,3 +174,163 @@ def test_mismatch_names_both_accounts() -> None:
 def test_finding_failures_have_three_kinds(code: str, kind: str) -> None:
     """Only what is known to be hopeless is permanent."""
     assert failure_kind(code) == kind
+
+
+# -- what to do -------------------------------------------------------------------------------------------------------
+
+STS = "https://sts.eu-west-1.amazonaws.com/"
+HUB = "https://securityhub.eu-west-1.amazonaws.com/findings/import"
+AGENT = "http://169.254.170.23/v1/credentials"
+WAY = ("route", "VPC endpoint", "security group", "NetworkPolicy", "proxy")
+
+
+def agent(inner: Exception) -> Exception:
+    """As botocore wraps what went wrong with the Pod Identity agent."""
+    metadata = boto.MetadataRetrievalError(error_msg=str(inner))
+    metadata.__context__ = inner
+    fault = boto.CredentialRetrievalError(provider="container-role", error_msg=str(metadata))
+    fault.__context__ = metadata
+    return fault
+
+
+def said(code: str, status: int, operation: str, message: str) -> Exception:
+    body = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return boto.ClientError(body, operation)
+
+
+ADVICE: dict[str, tuple[Exception, str, tuple[str, ...]]] = {
+    "Security Hub: refused": (
+        boto.EndpointConnectionError(endpoint_url=HUB, error=ConnectionRefusedError(111, "refused")),
+        "Unavailable",
+        ("securityhub.eu-west-1.amazonaws.com:443: the connection was refused", "endpoints of securityhub)", *WAY),
+    ),
+    "Security Hub: DNS": (
+        boto.EndpointConnectionError(endpoint_url=HUB, error=socket.gaierror(-2, "unknown")),
+        "Unavailable",
+        ("securityhub.eu-west-1.amazonaws.com:443: the name has no address (DNS)", "CoreDNS", *WAY),
+    ),
+    "STS: time-out": (
+        boto.ConnectTimeoutError(endpoint_url=STS),
+        "Unavailable",
+        ("sts.eu-west-1.amazonaws.com:443: no answer in time", "endpoints of sts)", *WAY),
+    ),
+    "STS: TLS": (
+        boto.SSLError(endpoint_url=STS, error=ssl.SSLError(1, "certificate verify failed")),
+        "Unavailable",
+        ("sts.eu-west-1.amazonaws.com:443: TLS failed", "AWS_CA_BUNDLE", *WAY),
+    ),
+    "proxy": (
+        boto.ProxyConnectionError(proxy_url="http://10.0.0.5:3128", error=ConnectionRefusedError(111, "refused")),
+        "Unavailable",
+        ("the proxy cannot be reached", "10.0.0.5:3128", *WAY),
+    ),
+    "AWS fails": (answer("InternalFailure", 500), "Unavailable", ("AWS Health Dashboard",)),
+    "no credentials": (
+        boto.NoCredentialsError(),
+        "CredentialsMissing",
+        ("eks.amazonaws.com/role-arn", "Pod Identity", "kubectl rollout restart -n policyhub deployment/policyhub"),
+    ),
+    "half of the keys": (
+        boto.PartialCredentialsError(provider="env", cred_var="AWS_SECRET_ACCESS_KEY"),
+        "CredentialsMissing",
+        ("Set both AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",),
+    ),
+    "a profile that is not there": (boto.ProfileNotFound(profile="x"), "CredentialsMissing", ("AWS_PROFILE",)),
+    "SSO": (boto.UnauthorizedSSOTokenError(), "CredentialsMissing", ("aws sso login",)),
+    "a token file that is not there": (
+        FileNotFoundError(2, "No such file", "/var/run/secrets/eks.amazonaws.com/token"),
+        "CredentialsMissing",
+        ("/var/run/secrets/eks.amazonaws.com/token", "kubectl rollout restart"),
+    ),
+    "Pod Identity: no agent": (
+        agent(boto.ConnectTimeoutError(endpoint_url=AGENT)),
+        "CredentialsMissing",
+        ("169.254.170.23:80: no answer in time", "eks-pod-identity-agent"),
+    ),
+    "Pod Identity: no association": (
+        agent(ValueError("Received non 200 response 404 from container metadata: No association found")),
+        "CredentialsMissing",
+        ("No association found", "list-pod-identity-associations"),
+    ),
+    "IRSA: the role does not trust": (
+        said("AccessDenied", 403, "AssumeRoleWithWebIdentity", "Not authorized"),
+        "AccessDenied",
+        ("trust policy must allow sts:AssumeRoleWithWebIdentity", "service account", "--oidc-issuer=URL"),
+    ),
+    "IRSA: no OIDC provider": (
+        said("InvalidIdentityToken", 400, "AssumeRoleWithWebIdentity", "No OpenIDConnect provider found"),
+        "CredentialsRejected",
+        ("associate-iam-oidc-provider",),
+    ),
+    "IRSA: the token has expired": (
+        said("ExpiredTokenException", 400, "AssumeRoleWithWebIdentity", "Token expired"),
+        "CredentialsExpired",
+        ("node's clock", "restart"),
+    ),
+    "AssumeRole: denied": (
+        said("AccessDenied", 403, "AssumeRole", "not authorized to perform: sts:AssumeRole"),
+        "AccessDenied",
+        ("Both sides must allow it", "external id", "--assume-role=ARN"),
+    ),
+    "AssumeRole: no ARN": (
+        said("ValidationError", 400, "AssumeRole", "invalid ARN"),
+        "Misconfigured",
+        ("securityHub.roleArn",),
+    ),
+    "a session that has ended": (
+        said("ExpiredTokenException", 403, "GetFindings", "expired"),
+        "CredentialsExpired",
+        ("signs in again by itself",),
+    ),
+    "the clock: a signature that has expired": (
+        said(
+            "InvalidSignatureException", 403, "GetFindings", "Signature expired: 20260101T000000Z is now earlier than"
+        ),
+        "CredentialsRejected",
+        ("clock of the operator's node",),
+    ),
+    "the clock: skewed": (
+        said("RequestTimeTooSkewed", 403, "GetFindings", "The difference is too large"),
+        "CredentialsRejected",
+        ("clock of the operator's node",),
+    ),
+    "keys of another partition": (
+        said("UnrecognizedClientException", 403, "GetFindings", "The security token is invalid"),
+        "CredentialsRejected",
+        ("partition",),
+    ),
+    "no permission": (
+        said("AccessDeniedException", 403, "GetFindings", "not authorized"),
+        "AccessDenied",
+        ("IAM permission securityhub:GetFindings", ACCOUNT, "service control policy", "policyhub iam-policy"),
+    ),
+    "a proxy says no": (said("403", 403, "GetFindings", "Forbidden"), "AccessDenied", ("not an answer of AWS",)),
+    "a proxy wants a password": (said("407", 407, "GetFindings", "no"), "Misconfigured", ("not an answer of AWS",)),
+    "not subscribed": (
+        said("InvalidAccessException", 401, "GetFindings", "Account is not subscribed to AWS Security Hub"),
+        "NotEnabled",
+        ("aws securityhub enable-security-hub --region eu-west-1",),
+    ),
+    "STS is off in the Region": (
+        said("RegionDisabledException", 403, "AssumeRole", "STS is not activated"),
+        "NotEnabled",
+        ("activate it",),
+    ),
+}
+
+
+@pytest.mark.parametrize(("fault", "kind", "words"), ADVICE.values(), ids=ADVICE.keys())
+def test_what_happened_and_what_to_do(fault: Exception, kind: str, words: tuple[str, ...]) -> None:
+    """Each error that a sign-in or a call ends in says who was asked, what came of it, and the next step."""
+    error = told(fault, operation="GetFindings")
+    assert (error.kind if isinstance(error, AccessLost) else type(error).__name__) == kind
+    assert all(word in error.message for word in words), error.message
+    assert ACCOUNT in error.found
+    assert error.advice[:1].isupper()
+    assert error.message == f"{error.found}. {error.advice}"
+
+
+def test_the_advice_is_never_cut() -> None:
+    """However much AWS or a proxy says."""
+    error = told(said("AccessDenied", 403, "AssumeRole", "x" * 100_000))
+    assert error.message.endswith(error.advice)
