@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from botocore.exceptions import UnknownRegionError
+from botocore.exceptions import BotoCoreError, UnknownRegionError
 from pydantic import ValidationError
 
 from policyhub.api import selector
@@ -18,6 +18,7 @@ from policyhub.cluster.engines import SILENT_AFTER
 from policyhub.cluster.remedies import DOCTOR
 from policyhub.doctor import access, cluster, engines, hub, network, others, quota
 from policyhub.doctor.verdict import Verdict, fine, problem, unchecked
+from policyhub.hub import advice
 from policyhub.kube.body import PAGE
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.kube.kubeconfig import KubeconfigError
@@ -173,5 +174,9 @@ async def _hub(which: hub.Hub, questions: Questions) -> list[Verdict]:
             if any(v.check == "get-findings" and v.state == "fine" for v in verdicts):
                 verdicts += await others.check(client)
             return verdicts
-    except UnknownRegionError as error:
-        return [problem("credentials", "/".join(which[:2]), str(error), mend=DOCTOR["credentials/region"])]
+    except UnknownRegionError:
+        found = f"AWS has no Region {which[1]}"
+        return [problem("credentials", "/".join(which[:2]), found, mend=DOCTOR["credentials/region"])]
+    except BotoCoreError as error:
+        found = f"the AWS configuration cannot be used: {error}"
+        return [problem("credentials", "/".join(which[:2]), found, mend=advice.missing(error))]

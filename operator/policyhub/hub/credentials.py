@@ -12,13 +12,14 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import boto3
 import botocore.credentials
+import botocore.loaders
 import botocore.session
 from botocore.config import Config
-from botocore.exceptions import InvalidEndpointConfigurationError
+from botocore.exceptions import BotoCoreError, InvalidEndpointConfigurationError
 
 from policyhub import redaction
 from policyhub.hub import body
@@ -204,8 +205,14 @@ class _AssumedRole:
 
 
 def models() -> Loader:
-    """A loader of service models for all hubs of a process: each of its own would keep its own copy, 15 MB."""
-    loader: Loader = botocore.session.get_session().get_component("data_loader")
+    """A loader of service models for all hubs of a process: each of its own would keep its own copy, 15 MB.
+
+    A profile that is not there must not end the process: whoever opens a hub is told of it (AwsConfiguration).
+    """
+    try:
+        loader: Loader = botocore.session.get_session().get_component("data_loader")
+    except BotoCoreError:
+        return cast("Loader", botocore.loaders.create_loader())
     return loader
 
 

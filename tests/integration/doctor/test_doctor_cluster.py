@@ -139,7 +139,8 @@ def test_a_cluster_that_cannot_be_reached(world: World, clinic: Clinic) -> None:
     reference = {"kubeconfigSecretRef": {"namespace": stand.NAMESPACE, "name": "beta"}}
     world.monitor("beta", connection=reference)
     missing = [v for v in clinic.doctor().of("connection", about="beta") if v["state"] == "problem"]
-    assert "Secret policyhub/beta cannot be read" in missing[0]["found"]
+    assert missing[0]["found"] == "Secret policyhub/beta does not exist"
+    assert "create secret generic beta --from-file=kubeconfig=FILE" in missing[0]["mend"]
     config = world.cluster.kubeconfig_for(namespace=stand.NAMESPACE, service_account="policyhub")
     config["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:9"
     secret = {

@@ -76,8 +76,32 @@ def test_no_credentials(clinic: Clinic) -> None:
     """Without credentials one problem is told, and what could not be asked for lack of them."""
     nothing = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
     told = clinic.doctor(environ=nothing)
-    assert "check the sign-in" in told.problem("credentials")["mend"]
+    assert "eks.amazonaws.com/role-arn" in told.problem("credentials")["mend"]
     assert told.states("security-hub") == told.states("get-findings") == ["unchecked"]
+
+
+def test_sts_out_of_reach_is_not_a_lack_of_credentials(clinic: Clinic, hub: HubProcess) -> None:
+    """Who was asked, what the network said and what to check; what was not asked says that AWS was not reached."""
+    environ = {
+        "AWS_ENDPOINT_URL_SECURITYHUB": hub.env()["AWS_ENDPOINT_URL"],
+        "AWS_ENDPOINT_URL_STS": "http://127.0.0.1:9",
+    }
+    told = clinic.doctor(environ=environ)
+    found = told.problem("credentials")
+    assert "127.0.0.1:9: the connection was refused" in found["found"]
+    assert "credentials" not in found["found"]
+    for word in ("route", "VPC endpoint", "security group", "NetworkPolicy", "proxy"):
+        assert word in found["mend"]
+        assert word not in found["found"]
+    assert told.of("get-findings")[0]["found"].endswith("not asked: AWS was not reached")
+
+
+def test_a_profile_that_is_not_there(clinic: Clinic) -> None:
+    """It is one problem of the hub, and hides nothing else that the doctor has found."""
+    told = clinic.doctor(environ={"AWS_PROFILE": "nobody"})
+    assert "(nobody) could not be found" in told.problem("credentials")["found"]
+    assert "AWS_PROFILE" in told.problem("credentials")["mend"]
+    assert told.states("connection") == ["fine"]
 
 
 def test_credentials_of_another_account(clinic: Clinic, hub: HubProcess) -> None:

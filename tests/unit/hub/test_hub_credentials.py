@@ -126,3 +126,13 @@ def test_unknown_region_has_no_partition() -> None:
     """A misspelt Region is told, not guessed."""
     with pytest.raises(boto.UnknownRegionError):
         partition("eu-vest")
+
+
+def test_a_profile_that_is_not_there_ends_nothing_before_a_hub_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The models are loaded all the same; the hub's own configuration says what is wrong."""
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    loader = models()
+    with pytest.raises(boto.ProfileNotFound):
+        partition("eu-west-1")
+    with pytest.raises(boto.ProfileNotFound):
+        Clients(region="eu-west-1", version="0", loader=loader).sts()
