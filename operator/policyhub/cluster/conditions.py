@@ -5,7 +5,7 @@
 | Connected        | the API server answers and is the same cluster | why it does not                                  |
 | HubReachable     | Security Hub takes findings of this account    | the permission or setting that is missing, where |
 | SourcesComplete  | every served source is seen whole and live     | which is not, and why                            |
-| InSync           | Security Hub has what the cluster calls for    | what is still to be read, sent or was refused    |
+| InSync           | Security Hub matches the cluster               | what is still to be read, sent or was refused    |
 | InputAccepted    | all that reports and constraints say was taken | what was refused, cut or not understood, whose   |
 | EnginesReporting | an engine is served, each reports as often as  | which is silent, stale or cuts its lists         |
 |                  | it should, and no list is cut                  |                                                  |
@@ -69,7 +69,7 @@ def conditions(seen: Snapshot, *, was_in_sync: bool, now: SteadyMs) -> list[Verd
             "InSync",
             _sync_fault(seen, was_in_sync=was_in_sync, now=now),
             "InSync",
-            f"Security Hub has what the cluster calls for{_would_archive(seen)}",
+            f"Security Hub matches the cluster{_would_archive(seen)}",
         ),
     ]
     owners = _owners(seen)
@@ -275,7 +275,9 @@ def _sync_fault(seen: Snapshot, *, was_in_sync: bool, now: SteadyMs) -> Fault | 
     found = seen.findings
     if found is None:
         fault = seen.connection
-        return fault if fault and fault.reason in _UNKNOWN else Fault("NotConnected", "the cluster was not read yet")
+        return (
+            fault if fault and fault.reason in _UNKNOWN else Fault("NotConnected", "the cluster has not been read yet")
+        )
     if (barred := _barred(seen)) is not None:
         return barred
     given_up = seen.inventory is not None and seen.inventory.reason == UNAVAILABLE
@@ -331,16 +333,16 @@ def guarded(seen: Snapshot) -> Fault:
         return Fault("NothingHeld", "no engine has lost unusually many findings at once")
     told = some(
         (
-            f"{_cut(source)}: {hold.lost} of {counted(hold.total, 'active finding')} {_be(hold.lost)} no longer called"
-            f" for, {hold.reason}"
+            f"{_cut(source)}: {hold.lost} of {counted(hold.total, 'active finding')} {_be(hold.lost)} no longer"
+            f" reported, {hold.reason}"
             for source, hold in sorted(seen.guarded.items())
         ),
         between="; ",
     )
     return Fault(
         "TooManyLost",
-        f"{told}. {WHAT_IS_HELD} Is the engine at work, and did nobody remove its policies by mistake? To archive"
-        f" them, for one hour: {_approve(seen)}",
+        f"{told}. {WHAT_IS_HELD} Check that the engine runs and that nobody removed its policies by mistake."
+        f" To archive them, for one hour: {_approve(seen)}",
     )
 
 

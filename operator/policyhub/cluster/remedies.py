@@ -36,7 +36,7 @@ REMEDIES: Mapping[str, str] = {
     "WatchForbidden": _ROLE,
     "WatchExpired": _RETRIED,
     "WatchFailed": _RETRIED,
-    "Vanished": "install the CRD again; if the engine was removed for good, approve of archiving its findings:"
+    "Vanished": "install the CRD again; if the engine was removed for good, approve archiving its findings:"
     " policyhub archive NAME --approve=ENGINE",
     "Fault": f"report it with the line reflector_fault of the log: {_SEE_LOG}",
     # EnginesReporting
@@ -75,8 +75,8 @@ REMEDIES: Mapping[str, str] = {
     "ReadLater": "find out what writes there so fast; nothing else is concerned",
     "FrozenReports": "delete these reports",
     # ArchiveHeld: its message adds the command for the very engine
-    "TooManyLost": "is the engine at work, and did nobody remove its policies by mistake? To archive what it lost, for"
-    " one hour: policyhub archive NAME --approve=ENGINE",
+    "TooManyLost": "check that the engine runs and that nobody removed its policies by mistake. To archive what it"
+    " lost, for one hour: policyhub archive NAME --approve=ENGINE",
     # The spec
     "InvalidSpec": "correct the field, and apply the CRD of this version of the operator",
     "AwsConfiguration": "correct it in the operator's environment (chart: extraEnv)",
@@ -84,36 +84,35 @@ REMEDIES: Mapping[str, str] = {
 
 WHAT_IS_HELD = "None of them is archived until what was missing comes back or somebody approves."
 """In the message of ArchiveHeld: what was found stands before it, what to do behind it."""
-_RUNS = "look whether the operator runs: kubectl get pods -n policyhub"
+_RUNS = "check whether the operator runs: kubectl get pods -n policyhub"
 _POLICY = "policyhub iam-policy prints the whole policy"
 DOCTOR: Mapping[str, str] = {
     "proxy/range": "add {host} itself to NO_PROXY",
     "proxy/inside": "add {host} to NO_PROXY",
     "proxy/url": "write it as http://host:port",
     "certificates": "mount the bundle there as PEM (the chart's extraVolumes), or leave the variable out",
-    "monitored-clusters": "--kubeconfig names the operator's cluster; run it as somebody who may list"
-    " MonitoredClusters",
+    "monitored-clusters": "point --kubeconfig at the cluster that the operator runs in, and use an identity that may"
+    " list MonitoredClusters",
     "monitored-clusters/crd": "install the chart, whose folder crds/ holds the CRD",
     "monitored-clusters/none": "create one (the chart's monitoredCluster.enabled), or name one that is there",
     "monitored-clusters/invalid": "apply the CRD of this version, then the object again",
-    "operator/none": f"look whether the operator runs and what it logs: kubectl get pods -n policyhub; {_SEE_LOG}",
-    "operator/old": "look whether the operator runs: it takes a change in seconds",
+    "operator/none": f"check whether the operator runs and what it logs: kubectl get pods -n policyhub; {_SEE_LOG}",
+    "operator/old": f"{_RUNS}; it applies a change within seconds",
     "operator/gone": _RUNS,
     "operator/not-ready": "{remedy}; all conditions: kubectl describe monitoredcluster {name}",
     "connection": _ROUTE,
-    "connection/home": "--kubeconfig or KUBECONFIG names the operator's cluster",
-    "connection/secret": "see spec.connection.kubeconfigSecretRef, and the chart's kubeconfigSecrets",
+    "connection/home": "point --kubeconfig or KUBECONFIG at the cluster that the operator runs in",
+    "connection/secret": "check spec.connection.kubeconfigSecretRef and the chart's kubeconfigSecrets",
     "connection/old": "upgrade the cluster: the operator is made for {version} and later",
     "clock": "synchronise the node's clock (chrony with Amazon Time Sync)",
-    "api-access": "run it as somebody who may create SelfSubjectAccessReviews, as everybody who is signed in may by"
-    " default",
-    "api-access/account": "only an administrator may ask for another service account: run it as one, or in the Pod",
-    "sources/ending": "nothing, if the CRD is meant to go; its findings are kept until somebody speaks for their"
-    " objects",
-    "engines": "policyhub render --live says more of each",
+    "api-access": "use an identity that may create SelfSubjectAccessReviews: by default every signed-in user may",
+    "api-access/account": "only an administrator may ask about another service account: run it as one, or in the Pod",
+    "sources/ending": "nothing, if the CRD is meant to be deleted: its findings stay until another source reports on"
+    " their objects",
+    "engines": "policyhub render --live shows more of each",
     "engines/more": "exclude the engines that nobody needs (spec.sources.exclude)",
     "frozen-reports": "delete what {engine} has written there ({commands}); other engines' reports may lie beside it",
-    "credentials": "--account-id and --region name the hub",
+    "credentials": "name the Security Hub with --account-id and --region",
     "credentials/account": "name a role of account {account} (securityHub.roleArn, or spec.securityHub.roleArn of the"
     " MonitoredCluster); `policyhub iam-policy --assume-role arn:…:iam::{account}:role/…` prints what it needs",
     "credentials/region": "correct the Region: securityHub.region of the chart, or delete the MonitoredCluster that"
@@ -124,12 +123,12 @@ DOCTOR: Mapping[str, str] = {
     "security-hub/other": "check AWS_ENDPOINT_URL and the Region: another hub answers",
     "product-arn": "grant securityhub:BatchImportFindings on the product, with the right partition and account;"
     f" {_POLICY}",
-    "product-arn/taken": "archive it; it has the id {id} and was sent to see it refused",
+    "product-arn/taken": "archive the finding {id}: it was a test that Security Hub should have refused",
     "get-findings": f"grant securityhub:GetFindings on the hub; {_POLICY}",
-    "not-asked": "do first what this hub's other lines say, then run it again",
+    "not-asked": "first fix what this hub's other lines say, then run it again",
     "hub-failed": "run it again; if it stays so, check the route to securityhub of this Region (VPC endpoints, NAT,"
     " proxy)",
-    "quotas": "--metrics-url names the operator's /metrics; port-forward it from outside the Pod",
+    "quotas": "point --metrics-url at the operator's /metrics; from outside the Pod, port-forward it first",
     "quotas/none": "wait until the operator has called Security Hub: see the line operator",
     "quotas/slowed": "find the other tools that call Security Hub in this account (CloudTrail, by the event's user"
     " agent), or lower POLICYHUB_HUB_QUOTA_SHARE, which leaves more to them",
@@ -162,7 +161,7 @@ ENGINES: Mapping[str, str] = {
     "kubewarden": "look at the jobs of kubewarden's audit scanner and at its policy servers",
 }
 """What an engine's name begins with → what to look at when it is silent."""
-OTHERS = "look whether {engine} runs, and at its log"
+OTHERS = "check whether {engine} runs, and its log"
 
 
 MEANING: Mapping[str, str] = {

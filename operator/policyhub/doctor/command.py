@@ -51,7 +51,7 @@ def doctor(
         str | None, typer.Option(help="The operator's /metrics; in its Pod it is found, outside it is not asked.")
     ] = None,
     probe_import: Annotated[
-        bool, typer.Option("--probe-import", help="Send one finding that is none, to see whether it may be sent.")
+        bool, typer.Option("--probe-import", help="Send a deliberately invalid finding to test the permission.")
     ] = False,
     account_id: AccountId = None,
     region: Region = None,
@@ -112,7 +112,7 @@ async def _examined(questions: "Questions", *, kubeconfig: str | None, context: 
         else:
             home = await Connection.from_file(kubeconfig or local.DEFAULT, context=context)
     except KubeconfigError as error:
-        return [unchecked("connection", HERE, str(error), mend=DOCTOR["connection/home"])]
+        return [unchecked("connection", HERE, error.found, mend=DOCTOR["connection/home"])]
     async with home:
         return await examine(home, questions)
 
@@ -143,6 +143,8 @@ def archive_others(
 
 async def _archived(tool: str, which: "Hub", *, share: float, yes: bool) -> int:
     """The exit code: 1 where a finding was refused, 2 where Security Hub cannot be asked."""
+    from botocore.exceptions import BotoCoreError  # noqa: PLC0415  (as above)
+
     from policyhub.doctor import others  # noqa: PLC0415  (as above)
     from policyhub.doctor.hub import client_of  # noqa: PLC0415  (as above)
     from policyhub.hub.errors import HubError  # noqa: PLC0415  (as above)
@@ -152,6 +154,11 @@ async def _archived(tool: str, which: "Hub", *, share: float, yes: bool) -> int:
             outcome = await others.archive(client, tool, now=lambda: WallMs(time.time_ns() // 1_000_000), dry=not yes)
     except HubError as error:
         typer.echo(f"policyhub: {error.message}", err=True)
+        return 2
+    except BotoCoreError as error:
+        typer.echo(
+            f"policyhub: the AWS configuration cannot be used: {error}. Correct --region or AWS_PROFILE", err=True
+        )
         return 2
     if not yes:
         typer.echo(f"{outcome.found} active findings are {tool}'s; --yes archives them.")

@@ -85,7 +85,9 @@ async def _monitored(home: Connection, questions: Questions) -> list[tuple[Monit
     except Refused as error:
         if error.status == 404:
             mend = DOCTOR["monitored-clusters/crd"]
-            return problem("monitored-clusters", "", "the cluster has no MonitoredClusters: no CRD", mend=mend)
+            return problem(
+                "monitored-clusters", "", "the CRD of MonitoredCluster is not installed in this cluster", mend=mend
+            )
         told = f"MonitoredClusters cannot be listed: {error}"
         return unchecked("monitored-clusters", "", told, mend=DOCTOR["monitored-clusters"])
     except (Unreachable, msgspec.MsgspecError) as error:

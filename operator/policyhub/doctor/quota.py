@@ -34,7 +34,7 @@ async def check(url: str, *, share: float) -> list[Verdict]:
             text = await answer.text()
             families = list(text_string_to_metric_families(text))
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        told = f"{url} does not tell: {type(error).__name__} {error}"
+        told = f"{url} gives no metrics: {type(error).__name__} {error}"
         return [unchecked("quotas", "", told, mend=DOCTOR["quotas"])]
     return [*judge(families, share=share), *judge_wording(families)]
 

@@ -15,7 +15,7 @@ _LONGEST = 4_000
 
 
 def text(verdicts: Sequence[Verdict]) -> str:
-    """A line for what is fine; what was found, why it matters and how to mend it for what is not."""
+    """A line for what is fine; what was found, why it matters and how to fix it for what is not."""
     told: list[str] = []
     for verdict in verdicts:
         about = f"{verdict.about}: " if verdict.about else ""
@@ -23,7 +23,7 @@ def text(verdicts: Sequence[Verdict]) -> str:
         if verdict.state == "problem":
             told += _lines(f"{'why':>28} ", verdict.why)
         if verdict.mend:
-            told += _lines(f"{'mend':>28} ", verdict.mend)
+            told += _lines(f"{'fix':>28} ", verdict.mend)
     counted = tally(verdicts)
     problems = "1 problem" if counted["problem"] == 1 else f"{counted['problem']} problems"
     told += ["", f"{problems}, {counted['unchecked']} not checked, {counted['fine']} fine"]

@@ -58,8 +58,8 @@ AWS_SIDE = "Wait: the operator tries again. If it lasts, look at the AWS Health 
 
 _AGENT = (
     "The EKS Pod Identity agent on the node does not answer: check that the add-on eks-pod-identity-agent runs on this"
-    " node (kubectl get pods -n kube-system -l app.kubernetes.io/name=eks-pod-identity-agent), and that the"
-    " NetworkPolicy and NO_PROXY let the Pod reach its address"
+    " node (kubectl get pods -n kube-system -o wide; EKS Auto Mode has it built in), and that the NetworkPolicy and"
+    " NO_PROXY let the Pod reach its address"
 )
 _ASSOCIATION = (
     "EKS Pod Identity gives this service account no role: check its association (aws eks list-pod-identity-associations"

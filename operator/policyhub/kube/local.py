@@ -34,6 +34,7 @@ _FILES = {
 }
 _GONE = ("auth-provider", "username", "password")
 
+_REMEDY = "Name one with which kubectl works: KUBECONFIG, or --kubeconfig"
 Token = Callable[[], Awaitable[str]]
 """The bearer token to use now. Raises KubeconfigError, OSError."""
 
@@ -49,9 +50,11 @@ async def load(paths: str, *, context: str | None = None) -> tuple[Access, Token
     except yaml.YAMLError as error:  # its own text would quote the lines around the fault, which may be a credential
         mark = getattr(error, "problem_mark", None)
         place = f" (line {mark.line + 1})" if mark is not None else ""
-        raise KubeconfigError(f"kubeconfig {paths} cannot be used: it is not valid YAML{place}") from None
+        raise KubeconfigError(
+            f"kubeconfig {paths} cannot be used: it is not valid YAML{place}", remedy=_REMEDY
+        ) from None
     except (KubeconfigError, OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
-        raise KubeconfigError(f"kubeconfig {paths} cannot be used: {error}") from error
+        raise KubeconfigError(f"kubeconfig {paths} cannot be used: {error}", remedy=_REMEDY) from error
 
 
 def _merge(files: Iterable[str]) -> dict[str, Any]:

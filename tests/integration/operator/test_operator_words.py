@@ -129,7 +129,7 @@ def no_token(_: World, folder: Path) -> dict[str, str]:
 def test_aws_is_not_reached_or_not_signed_in_to(
     world: World,
     tmp_path: Path,
-    environment: Callable[[World, Path], dict[str, str]],
+    environment: Callable[[World, Path], dict[str, Any]],
     reason: str,
     says: tuple[str, ...],
 ) -> None:
@@ -191,10 +191,10 @@ def test_what_aws_refuses(world: World) -> None:
     ],
 )
 def test_settings_that_cannot_be_used(
-    world: World, environment: dict[str, str], reason: str, found: str, remedy: str
+    world: World, environment: dict[str, Any], reason: str, found: str, remedy: str
 ) -> None:
     """Only Ready can tell it: with what it means, what to correct, and a Warning; the operator stays alive."""
-    world.monitor()
+    world.monitor(securityHub={"accountId": stand.ACCOUNT})
     world.start(**environment)
     told = world.await_condition("Ready", "False", reason=reason)["message"]
     assert found in told

@@ -82,7 +82,7 @@ def test_text_and_json_say_the_same() -> None:
     assert all(len(line) <= 118 for line in lines)
     assert " ".join(text.split()).count("is very silent") == 12
     assert f"why {CHECKS['engines'][:40]}" in " ".join(text.split())
-    assert "mend start it" in " ".join(text.split())
+    assert "fix start it" in " ".join(text.split())
     assert lines[-1] == "1 problem, 1 not checked, 1 fine"
     told = json.loads(words.document(verdicts))
     assert [(v["check"], v["about"], v["state"]) for v in told["verdicts"]] == [
@@ -307,7 +307,7 @@ def test_what_the_guard_holds_is_a_problem() -> None:
     status = {"conditions": [{**held, "lastTransitionTime": datetime.fromtimestamp(NOW, UTC).isoformat()}]}
     (told,) = cluster.judge_holds("alpha", monitored(status=status))
     assert told.state == "problem"
-    assert told.found.startswith("kyverno: 279 of 613 active findings are no longer called for")
+    assert told.found.startswith("kyverno: 279 of 613 active findings are no longer reported")
     assert "policyhub archive alpha --approve=kyverno" in told.mend
     status["conditions"][0]["status"] = "False"
     assert [v.state for v in cluster.judge_holds("alpha", monitored(status=status))] == ["fine"]

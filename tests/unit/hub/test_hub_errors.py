@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+from typing import Any
 
 import pytest
 from botocore import exceptions as boto
@@ -184,7 +185,7 @@ AGENT = "http://169.254.170.23/v1/credentials"
 WAY = ("route", "VPC endpoint", "security group", "NetworkPolicy", "proxy")
 
 
-def agent(inner: Exception) -> Exception:
+def agent(inner: Exception) -> Any:
     """As botocore wraps what went wrong with the Pod Identity agent."""
     metadata = boto.MetadataRetrievalError(error_msg=str(inner))
     metadata.__context__ = inner
@@ -193,7 +194,7 @@ def agent(inner: Exception) -> Exception:
     return fault
 
 
-def said(code: str, status: int, operation: str, message: str) -> Exception:
+def said(code: str, status: int, operation: str, message: str) -> Any:
     body = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
     return boto.ClientError(body, operation)
 

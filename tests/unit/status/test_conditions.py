@@ -97,7 +97,7 @@ ROWS: dict[str, Row] = {
             "Connected": "the API server answers",
             "HubReachable": "Security Hub of 111122223333, eu-west-1 takes",
             "SourcesComplete": "1 source is listed and watched",
-            "InSync": "has what the cluster calls for",
+            "InSync": "matches the cluster",
             "IdentityConflict": "no other cluster",
         },
     ),
@@ -136,7 +136,7 @@ ROWS: dict[str, Row] = {
             "EnginesReporting": ("Unknown", "NotConnected"),
             "InputAccepted": ("Unknown", "NotRead"),
         },
-        {"SourcesComplete": "not connected: no route", "InSync": "was not read yet"},
+        {"SourcesComplete": "not connected: no route", "InSync": "has not been read yet"},
     ),
     "the connection is lost": (
         {"connection": AWAY, "owners": OwnersSeen(faults=(Fault("Unreachable", "pods: no route"),))},
@@ -471,7 +471,7 @@ ROWS: dict[str, Row] = {
         {"Ready": ("True", "EngineSilent"), "EnginesReporting": ("False", "EngineSilent")},
         {
             "Ready": "but: the newest result of kyverno is 3 d old, and it should be 3 h at most. Look at kyverno-rep",
-            "EnginesReporting": "died. The newest result of x is 1 d 3 h old, and it should be 1 d 2 h at most. Look",
+            "EnginesReporting": "died. The newest result of x is 1 d 3 h old, and it should be 1 d 2 h at most. Check",
         },
     ),
     "engines that are silent by their nature": (
@@ -512,7 +512,7 @@ ROWS: dict[str, Row] = {
         },
         {
             "Ready": ". Not well either: EnginesReporting",
-            "ArchiveHeld": "gatekeeper: 1 of 1 active finding is no longer called for",
+            "ArchiveHeld": "gatekeeper: 1 of 1 active finding is no longer reported",
             "EnginesReporting": "607 violations are not listed: k/a lists 20 of 27, k/b lists 20 of 620. Raise",
         },
     ),
