@@ -51,7 +51,7 @@ def refused(
     generation: int, fault: Fault, *, previous: Mapping[str, Condition], hub: Hub | None, wall: WallMs
 ) -> Status:
     """The status of a MonitoredCluster that cannot be worked on as it is written."""
-    told = replace(fault, message=with_remedy("Ready", fault.reason, fault.message))
+    told = replace(fault, message=with_remedy("Ready", fault.reason, fault.message, given=fault.remedy))
     verdicts: list[Verdict] = [("Ready", "False", told)]
     made = _conditions(verdicts, previous, generation=generation, wall=wall)
     moment = _moment(wall // 1000)

@@ -43,7 +43,7 @@ def capture(plane: DataPlane, *, now: SteadyMs) -> Snapshot:
         roll_up=site.spec.roll_up,
         enrichment=site.spec.enrichment,
         connection=state.connection,
-        hub=Fault(trouble.reason, trouble.message) if trouble is not None else None,
+        hub=Fault(trouble.reason, trouble.message, remedy=trouble.remedy) if trouble is not None else None,
         account_fault=state.account,
         reading=state.reading,
         discovery=state.discovery,

@@ -87,7 +87,11 @@ def conditions(seen: Snapshot, *, was_in_sync: bool, now: SteadyMs) -> list[Verd
         ),
     ]
     told = {
-        type_: (type_, status, replace(fault, message=with_remedy(type_, fault.reason, fault.message)))
+        type_: (
+            type_,
+            status,
+            replace(fault, message=with_remedy(type_, fault.reason, fault.message, given=fault.remedy)),
+        )
         for type_, status, fault in verdicts
     }
     failing = [told[type_][2] for type_, status, _ in good if status != "True"]

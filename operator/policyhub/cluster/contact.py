@@ -84,7 +84,7 @@ class Contact:
     def _lost(self, error: Exception) -> None:
         fault = connection_fault(error)
         if fault != self._state.connection:
-            log.warning("cluster_unreachable", cluster=self._site.name, reason=fault.reason, message=fault.message)
+            log.warning("cluster_unreachable", cluster=self._site.name, reason=fault.reason, message=str(error))
         self._state.connection = fault
 
 
@@ -101,6 +101,6 @@ def connection_fault(error: BaseException) -> Fault:
         case Refused():
             return Fault("ApiError", str(error))
         case KubeconfigError():
-            return Fault("KubeconfigInvalid", str(error))
+            return Fault("KubeconfigInvalid", error.found, remedy=error.remedy)
         case _:
             return Fault("Unreachable", str(error))

@@ -117,7 +117,7 @@ class InventoryReader:
             return
         trouble = self._inventory.trouble if self._inventory is not None else None
         refused = self._state.reading
-        why = refused.message if refused is not None else trouble.message if trouble else ""
+        why = refused.message if refused is not None else trouble.found if trouble else ""
         if not self._ledger.observed.unavailable and self._site.now() - self._progress_at > UNAVAILABLE_MS:
             self._ledger.observed.give_up(cautious=self._site.worked_on)
             log.warning("inventory_unavailable", cluster=self._site.name, message=why)
@@ -129,7 +129,7 @@ class InventoryReader:
                 " what was sent since is archived",
             )
         elif refused is None and trouble is not None:
-            self._state.inventory = Fault("InventoryDelayed", trouble.message)
+            self._state.inventory = Fault("InventoryDelayed", trouble.found)
 
     def _is_disabled(self) -> bool:
         engine, state = self._site.engine, self._state
@@ -152,7 +152,7 @@ class InventoryReader:
 
     def _fault(self, error: HubError, *, before: Fault | None) -> Fault:
         reason = error.kind if isinstance(error, AccessLost) else type(error).__name__
-        fault = Fault(reason, error.message)
+        fault = Fault(reason, error.found, remedy=error.advice)
         if fault != before:
             log.warning("hub_access", cluster=self._site.name, reason=reason, message=error.message)
         return fault

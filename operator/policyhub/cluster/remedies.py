@@ -149,7 +149,7 @@ TOLD = frozenset(
         *("HubNotNamed", "HubChanged", "NotStarted", "StatusFailed", "EngineSilent"),
     }
 )
-"""Reasons whose message says itself what to do."""
+"""Reasons whose fault or message says itself what to do."""
 
 GOOD = frozenset({"RollUpOff", "EnrichmentOff", "NothingHeld", "NoConflict", "NothingReported"})
 """Reasons of a condition that is not True and asks for nothing."""
@@ -182,11 +182,13 @@ def remedy(type_: str, reason: str) -> str:
     return REMEDIES.get(f"{type_}/{reason}", "" if reason in TOLD else REMEDIES.get(reason, ""))
 
 
-def with_remedy(type_: str, reason: str, message: str) -> str:
-    """What was found, what it means, and what to do about it."""
+def with_remedy(type_: str, reason: str, message: str, *, given: str = "") -> str:
+    """What was found, what it means, and what to do about it: `given` for the very case, else by the reason. What to do
+    comes last and without a full stop, since it may end with a command.
+    """
     meaning = "" if reason in _NO_TROUBLE else MEANING.get(type_, "")
-    todo = remedy(type_, reason)
-    if todo and todo in message:
+    todo = given or remedy(type_, reason)
+    if todo[1:] in message:
         todo = ""
     parts = [part for part in (meaning, sentence(todo)) if part]
     return ". ".join([message.rstrip("."), *parts]) if parts else message

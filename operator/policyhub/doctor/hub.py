@@ -153,6 +153,6 @@ async def _importable(client: HubClient, about: str) -> Verdict:
         case "configuration" if access_kind(failure.code) == "NotEnabled":
             return unchecked("product-arn", about, "not tried: Security Hub is off", mend=DOCTOR["not-asked"])
         case "configuration":
-            return problem("product-arn", about, failure.message, mend=mend)
+            return problem("product-arn", about, failure.message, mend=failure.advice or mend)
         case _:
             return unchecked("product-arn", about, f"{failure.code}: {failure.message}", mend=DOCTOR["hub-failed"])

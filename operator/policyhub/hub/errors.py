@@ -90,6 +90,8 @@ class Failure:
     code: str
     message: str
     kind: FailureKind
+    advice: str = ""
+    """What to do, where that is known."""
 
 
 FAULTS: tuple[type[Exception], ...] = (boto.ClientError, boto.BotoCoreError, ResponseParserError, OSError)
@@ -236,7 +238,7 @@ def advise(failure: Failure, *, account: str, region: str) -> Failure:
     else:
         todo = advice.denied(permission("BatchImportFindings"), account)
     said = f"BatchImportFindings in account {account}, {region}: {failure.code}: {failure.message}"
-    return Failure(failure.code, f"{said}. {todo}", failure.kind)
+    return Failure(failure.code, said, failure.kind, advice=todo)
 
 
 def mismatch(*, caller: str, account: str, region: str) -> AccessLost:

@@ -49,9 +49,13 @@ class Place:
         return f"kubectl -n {shlex.quote(self.namespace)} create secret generic {shlex.quote(self.name)} {file}"
 
     @property
-    def replace(self) -> str:
-        """The command that puts other content into it."""
-        return f"{self.create} --dry-run=client -o yaml | kubectl apply -f -"
+    def put(self) -> str:
+        """The command that puts other content into this key. Another key may hold another cluster's kubeconfig: it
+        stays as it is.
+        """
+        begin, end = shlex.quote(f'{{"data":{{"{self.key}":"'), shlex.quote('"}}')
+        content = f"{begin}\"$(base64 < FILE | tr -d '\\n')\"{end}"
+        return f"kubectl -n {shlex.quote(self.namespace)} patch secret {shlex.quote(self.name)} -p {content}"
 
 
 class _Secret(msgspec.Struct):
@@ -95,7 +99,7 @@ def content(place: Place, answer: bytes) -> bytes:
         raise KubeconfigError(
             f"{place} has no key {place.key}; its keys: {there}{more}",
             remedy="Set spec.connection.kubeconfigSecretRef.key to the one that holds the kubeconfig, or add the key:"
-            f" {place.replace}",
+            f" {place.put}",
         )
     if not value:
         raise unusable(place, "it is empty")
@@ -114,5 +118,5 @@ def unusable(place: Place, why: str) -> KubeconfigError:
     """What is there is no kubeconfig that may be used."""
     return KubeconfigError(
         f"the key {place.key} of {place} holds no kubeconfig that the operator can use: {why}",
-        remedy=f"Put a corrected one into it: {place.replace}",
+        remedy=f"Put a corrected one into it: {place.put}",
     )

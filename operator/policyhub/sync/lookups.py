@@ -103,7 +103,7 @@ class Lookups:
             except HubError as error:
                 failures += 1
                 if isinstance(error, AccessLost):
-                    self.trouble = Trouble(reason=error.kind, message=error.message)
+                    self.trouble = Trouble(reason=error.kind, message=error.found, remedy=error.advice)
                 log.info("lookup_failed", hub=self._hub_name, code=error.code, attempt=failures)
                 await asyncio.sleep(self._rng.uniform(0.1, min(BACKOFF_CAP_SECONDS, 2.0 ** min(failures, 6))))
             else:

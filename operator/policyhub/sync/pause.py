@@ -27,6 +27,7 @@ class Trouble(msgspec.Struct, frozen=True):
 
     reason: str
     message: str
+    remedy: str = ""
 
 
 class Pause:
@@ -54,7 +55,8 @@ class Pause:
             self._failures = 0
         lost = next((failure for failure in result.failures.values() if failure.kind == "configuration"), None)
         if lost is not None:
-            self.back_off(AccessLost(access_kind(lost.code) or "AccessDenied", lost.message, code=lost.code))
+            kind = access_kind(lost.code) or "AccessDenied"
+            self.back_off(AccessLost(kind, lost.message, code=lost.code, advice=lost.advice))
             return
         self.trouble = None
         if not result.accepted and result.failures:
@@ -63,10 +65,12 @@ class Pause:
     def back_off(self, error: HubError) -> None:
         """A call failed as a whole."""
         trouble = Trouble(
-            reason=error.kind if isinstance(error, AccessLost) else type(error).__name__, message=error.message
+            reason=error.kind if isinstance(error, AccessLost) else type(error).__name__,
+            message=error.found,
+            remedy=error.advice,
         )
         if trouble != self.trouble:
-            log.warning("hub_trouble", hub=self._hub_name, reason=trouble.reason, message=trouble.message)
+            log.warning("hub_trouble", hub=self._hub_name, reason=trouble.reason, message=error.message)
         if not isinstance(error, Throttled):
             self.trouble = trouble
         if trouble.reason == "NotEnabled":

@@ -58,7 +58,7 @@ def test_words_for_people(world: World, clinic: Clinic) -> None:
     said = " ".join(done.stdout.split())
     assert "PROBLEM gatekeeper-limit alpha: 6 violations are not listed: k8sallowedrepos/repos lists 1 of 7" in said
     assert "why violations beyond the limit of a constraint's list are not in Security Hub" in said
-    assert "mend raise --constraint-violations-limit" in said
+    assert "fix raise --constraint-violations-limit" in said
     assert "problems, 0 not checked," in said
 
 

@@ -3,6 +3,8 @@
 import base64
 import json
 import shlex
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +14,7 @@ from policyhub.kube.kubeconfig import KubeconfigError
 
 PLACE = secret.Place("policyhub", "prod-us", "kubeconfig")
 CREATE = "kubectl -n policyhub create secret generic prod-us --from-file=kubeconfig=FILE"
-REPLACE = f"{CREATE} --dry-run=client -o yaml | kubectl apply -f -"
+PUT = "kubectl -n policyhub patch secret prod-us -p "
 
 
 def answer(**data: object) -> bytes:
@@ -51,19 +53,19 @@ def test_a_secret_that_is_not_given(status: int, found: str, remedy: str) -> Non
             "Set spec.connection.kubeconfigSecretRef.key",
             id="another key",
         ),
-        pytest.param(answer(), "has no key kubeconfig; its keys: none", REPLACE, id="no key at all"),
+        pytest.param(answer(), "has no key kubeconfig; its keys: none", PUT, id="no key at all"),
         pytest.param(
             answer(**{f"k{number}": "" for number in range(9)}),
             "its keys: k0, k1, k2, k3, k4 and 4 more",
             "",
             id="many",
         ),
-        pytest.param(answer(kubeconfig=""), "it is empty", REPLACE, id="empty"),
-        pytest.param(answer(kubeconfig=base64.b64encode(b" \n").decode()), "it is empty", REPLACE, id="blank"),
-        pytest.param(answer(kubeconfig="no base64!"), "it is not base64", REPLACE, id="no base64"),
-        pytest.param(answer(kubeconfig="A" * 100_000), "larger than 64 KiB", REPLACE, id="large"),
-        pytest.param(answer(kubeconfig=7), "cannot be read", REPLACE, id="a number"),
-        pytest.param(b"<html>", "cannot be read", REPLACE, id="no JSON"),
+        pytest.param(answer(kubeconfig=""), "it is empty", PUT, id="empty"),
+        pytest.param(answer(kubeconfig=base64.b64encode(b" \n").decode()), "it is empty", PUT, id="blank"),
+        pytest.param(answer(kubeconfig="no base64!"), "it is not base64", PUT, id="no base64"),
+        pytest.param(answer(kubeconfig="A" * 100_000), "larger than 64 KiB", PUT, id="large"),
+        pytest.param(answer(kubeconfig=7), "cannot be read", PUT, id="a number"),
+        pytest.param(b"<html>", "cannot be read", PUT, id="no JSON"),
     ],
 )
 def test_a_secret_that_holds_something_else(raw: bytes, found: str, remedy: str) -> None:
@@ -77,14 +79,23 @@ def test_a_secret_that_holds_something_else(raw: bytes, found: str, remedy: str)
 def test_the_next_step_is_never_cut() -> None:
     """However much is wrong with the kubeconfig."""
     error = secret.unusable(PLACE, "x" * 100_000)
-    assert str(error).endswith(REPLACE)
+    assert str(error).endswith(PLACE.put)
     assert len(str(error)) < 2_000
 
 
-def test_the_commands_do_nothing_else() -> None:
-    """Whatever a name holds, a shell reads one word of it."""
-    place = secret.Place("a; reboot", "$(reboot)", "k;`reboot`")
+@pytest.mark.parametrize(
+    "place", [PLACE, secret.Place("a; exit 1", "$(exit 1)", "k;`exit 1`")], ids=["as usual", "for a shell"]
+)
+def test_the_commands_do_what_they_say_and_nothing_else(place: secret.Place, tmp_path: Path) -> None:
+    """As a shell reads them: a new Secret with this key, or this key alone with the content of the file."""
     assert shlex.split(place.create) == [
-        *("kubectl", "-n", "a; reboot", "create", "secret", "generic", "$(reboot)"),
-        "--from-file=k;`reboot`=FILE",
+        *("kubectl", "-n", place.namespace, "create", "secret", "generic", place.name),
+        f"--from-file={place.key}=FILE",
     ]
+    (tmp_path / "FILE").write_bytes(b"a: b\n" * 40)
+    script = f"kubectl() {{ for word; do printf '%s\\0' \"$word\"; done; }}; {place.put}"
+    done = subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, check=True)  # noqa: S603, S607
+    *words, patch, _ = done.stdout.decode().split("\0")
+    assert words == ["-n", place.namespace, "patch", "secret", place.name, "-p"]
+    ((key, value),) = json.loads(patch)["data"].items()
+    assert (key, base64.b64decode(value)) == (place.key, b"a: b\n" * 40)
