@@ -127,7 +127,7 @@ class Status(Model):
     what this status says may be true no longer."""
     findings: Findings | None = None
     sources: Annotated[tuple[Source, ...], Field(max_length=1024, json_schema_extra=map_list("resource"))] = ()
-    """The resources that are read, one entry each."""
+    """Resources that are read, one entry each: those that are not well first, at most 50."""
 
 
 def status_patch(status: Status) -> dict[str, Any]:
