@@ -76,7 +76,7 @@ def refused(place: Place, error: Refused) -> KubeconfigError:
         return KubeconfigError(
             f"the operator may not read {place} ({error})",
             remedy="It reads only Secrets that the chart names: add"
-            f" {{namespace: {place.namespace}, name: {place.name}}} to the value kubeconfigSecrets, and upgrade the"
+            f" {{namespace: {place.namespace}, name: {place.name}}} to the chart's kubeconfigSecrets, and upgrade the"
             " release",
         )
     return KubeconfigError(

@@ -55,7 +55,7 @@ def test_a_kubeconfigs_secret_that_is_wrong(world: World) -> None:
     assert missing.endswith(f"Create it with the key kubeconfig, from a kubeconfig of the cluster in FILE: {create}")
     forbidden = world.await_condition("Connected", "False", reason="KubeconfigInvalid", name="forbidden")["message"]
     assert "may not read Secret policyhub/gamma" in forbidden
-    assert "{namespace: policyhub, name: gamma} to the value kubeconfigSecrets" in forbidden
+    assert "{namespace: policyhub, name: gamma} to the chart's kubeconfigSecrets" in forbidden
     contents = {"nothing": b"", "broken": b"a: [", "nowhere": kubeconfig(f"https://{CLOSED}")}
     data = {key: base64.b64encode(content).decode() for key, content in contents.items()}
     metadata = {"name": "beta", "namespace": stand.NAMESPACE}

@@ -28,7 +28,7 @@ def answer(**data: object) -> bytes:
         pytest.param(
             403,
             "the operator may not read Secret policyhub/prod-us",
-            "add {namespace: policyhub, name: prod-us} to the value kubeconfigSecrets",
+            "add {namespace: policyhub, name: prod-us} to the chart's kubeconfigSecrets",
             id="forbidden",
         ),
         pytest.param(500, "cannot be read: 500", "reads it again by itself", id="an error"),
