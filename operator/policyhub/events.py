@@ -44,6 +44,7 @@ TROUBLE = READY_ALONE | frozenset(
         *("LimitExceeded", "ImportsUsedUp", "ReadLater", "NotUnderstood"),
         # ArchiveHeld, IdentityConflict
         *("TooManyLost", "AlsoClaimed", "ForeignFindings", "ClaimedTwice", "OtherCluster"),
+        *("TwoIdentities", "OtherIdentity"),
     }
 )
 CHOICE = frozenset(

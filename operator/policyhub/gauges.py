@@ -85,15 +85,17 @@ class Gauges:
             self.shown.retain(census.tallies)
             self._show(m.violations, folded(census.tallies, self.shown))
 
-    def findings(self, ledger: Ledger, *, in_sync: bool, inventory: WallMs) -> None:
-        """`inventory`: when the last complete one began; UNDATED: none is complete."""
+    def findings(self, ledger: Ledger, *, in_sync: bool, sends: bool, inventory: WallMs) -> None:
+        """`sends` is False in mode DryRun: then nothing is late. `inventory`: when the last complete one began;
+        UNDATED: none is complete.
+        """
         m, cluster, hub = self._metrics, self._cluster, self._hub
         if not m.namespaces:
             self.shown.retain(ledger.standings.violations)
             self._show(m.violations, folded(ledger.standings.violations, self.shown))
         for lane, number in figures.waiting(ledger).items():
             m.findings_pending.labels(cluster, hub, lane).set(number)
-        oldest = self._oldest_pending(ledger)
+        oldest = self._oldest_pending(ledger) if sends else None
         waited = 0 if oldest is None else max(0, self._clock() - oldest) / 1000
         m.oldest_pending_seconds.labels(cluster, hub).set(waited)
         m.in_sync.labels(cluster).set(in_sync)

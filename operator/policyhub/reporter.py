@@ -204,10 +204,13 @@ class Reporter:
                 watched.generation, fault, previous=watched.conditions, hub=watched.hub, wall=self._wall()
             )
         now = self._now()
-        seen = capture(watched.plane, now=now)
+        seen = capture(watched.plane, planes=self._planes(), now=now)
         return status.build(
             seen, previous=watched.conditions, generation=watched.generation, now=now, wall=self._wall()
         )
+
+    def _planes(self) -> list[DataPlane]:
+        return [watched.plane for watched in self._watched.values() if watched.plane is not None]
 
     async def _event(self, watched: Watched, condition: Condition, type_: EventType) -> None:
         """An Event on the MonitoredCluster; best effort, in `default` as for every cluster-scoped object."""

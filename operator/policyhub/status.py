@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from typing import Any, get_args
 
 from policyhub.api.scalar import format_time
-from policyhub.api.status import Condition, ConditionType, Findings, Hub, Source, Status, status_patch
+from policyhub.api.status import Condition, ConditionType, Findings, Hub, Source, Status, WouldSend, status_patch
 from policyhub.clocks import SteadyMs, WallMs
-from policyhub.cluster import conditions
+from policyhub.cluster import conditions, insync
 from policyhub.cluster.conditions import Verdict
 from policyhub.cluster.fault import Fault
 from policyhub.cluster.remedies import with_remedy
@@ -43,6 +43,7 @@ def build(seen: Snapshot, *, previous: Mapping[str, Condition], generation: int,
         hub=Hub(account_id=seen.account, region=seen.region),
         last_heartbeat_time=_moment(wall // 1000),
         findings=_findings(seen),
+        would_send=_would_send(seen),
         sources=_sources(seen),
     )
 
@@ -75,7 +76,7 @@ def failed(generation: int, why: str, *, previous: Mapping[str, Condition], wall
 def failed_patch(status: Status) -> dict[str, Any]:
     """The merge patch for it: numbers and sources go, since they are of no known time; identity and hub stay."""
     body = status_patch(status)["status"]
-    kept = ("observedGeneration", "conditions", "lastHeartbeatTime", "findings", "sources")
+    kept = ("observedGeneration", "conditions", "lastHeartbeatTime", "findings", "wouldSend", "sources")
     return {"status": {name: body[name] for name in kept}}
 
 
@@ -121,11 +122,16 @@ def _findings(seen: Snapshot) -> Findings:
         active=sum(found.active.values()),
         critical=found.active.get("CRITICAL", 0),
         high=found.active.get("HIGH", 0),
-        pending=found.pending,
+        pending=found.pending if seen.preview is None else sum(seen.preview.values()),
         held=found.held,
         past_sla=seen.past_sla,
         **_triage(seen, found.triage),
     )
+
+
+def _would_send(seen: Snapshot) -> WouldSend | None:
+    would = insync.would_send(seen.preview)
+    return WouldSend(**would) if would is not None else None
 
 
 def _triage(seen: Snapshot, triage: Mapping[tuple[str, str], int]) -> dict[str, Any]:

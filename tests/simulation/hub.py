@@ -231,9 +231,11 @@ def _fits(finding: Document, filters: Mapping[str, Any]) -> bool:
     return True
 
 
-def _meets(value: str, condition: Mapping[str, str]) -> bool:
+def _meets(value: Any, condition: Mapping[str, str]) -> bool:
+    if "Key" in condition:
+        return bool(value.get(condition["Key"]) == condition["Value"])
     if "Start" in condition:
         return seconds_of(condition["Start"]) <= seconds_of(value) <= seconds_of(condition["End"])
-    if condition["Comparison"] == "PREFIX":
-        return value.startswith(condition["Value"])
-    return value == condition["Value"]
+    if condition["Comparison"] in {"PREFIX", "PREFIX_NOT_EQUALS"}:
+        return bool(value.startswith(condition["Value"])) == (condition["Comparison"] == "PREFIX")
+    return bool(value == condition["Value"])

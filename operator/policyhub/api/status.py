@@ -65,7 +65,8 @@ class Findings(Model):
     active: Count | None = None
     """Findings that should be active in Security Hub now."""
     pending: Count | None = None
-    """Changes that Security Hub has not confirmed yet: 0 means that it holds what the cluster says."""
+    """Changes that Security Hub has not confirmed yet: 0 means that it holds what the cluster says. In mode DryRun:
+    what mode Sync would send."""
     critical: Count | None = None
     """Active findings of severity CRITICAL."""
     high: Count | None = None
@@ -84,6 +85,19 @@ class Findings(Model):
     """Violations that are older than the SLA of their severity; suppressed ones are left out."""
     triage_read: Time | None = None
     """When the last complete reading of Security Hub began: what analysts have done since is not seen yet."""
+
+
+class WouldSend(Model):
+    """What mode Sync would send now. Only in mode DryRun, once the cluster and Security Hub have been read."""
+
+    create: Count
+    """Findings that Security Hub does not have."""
+    reopen: Count
+    """Findings that it has as archived, and that would become active again."""
+    update: Count
+    """Findings that read otherwise there, or that it would soon forget."""
+    archive: Count
+    """Active findings whose violation is gone, as far as the evidence allows it now."""
 
 
 class Source(Model):
@@ -108,14 +122,14 @@ class Status(Model):
     observed_generation: Annotated[int, Field(ge=-1)] | None = None
     """The metadata.generation that the operator last acted on; -1 before it has seen the object."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=32, json_schema_extra=map_list("type"))] = ()
-    """Ready: all is well, or its reason names the first thing that is not. Connected: the cluster's API server answers.
-    HubReachable: Security Hub takes findings. InSync: it holds what the cluster says. SourcesComplete: every source
-    that the cluster serves has been listed in full. InputAccepted: all that the reports say was understood and taken.
-    EnginesReporting: a policy engine is served, each reports as often as it should, and no constraint cuts its list.
-    ArchiveHeld, good when False: an engine has lost so many findings at once that none of them is archived before
-    somebody approves, or they come back. IdentityConflict, good when False: another cluster or MonitoredCluster uses
-    this one's identity; the reason says whether this one goes on. All Unknown with the reason StatusFailed: the status
-    could not be told."""
+    """Ready: all is well, or its reason names the first thing that is not; DryRun means that all is well and nothing is
+    sent. Connected: the cluster's API server answers. HubReachable: Security Hub takes findings. InSync: it holds what
+    the cluster says. SourcesComplete: every source that the cluster serves has been listed in full. InputAccepted: all
+    that the reports say was understood and taken. EnginesReporting: a policy engine is served, each reports as often as
+    it should, and no constraint cuts its list. ArchiveHeld, good when False: an engine has lost so many findings at
+    once that none of them is archived before somebody approves, or they come back. IdentityConflict, good when False:
+    another cluster or MonitoredCluster uses this one's identity, or this cluster has findings under another; the reason
+    says whether this one goes on. All Unknown with the reason StatusFailed: the status could not be told."""
     identity: Annotated[str, Field(max_length=253)] | None = None
     """The cluster's identity in the ids of its findings: clusterArn, or this object's name."""
     cluster_uid: Annotated[str, Field(max_length=64)] | None = None
@@ -126,6 +140,7 @@ class Status(Model):
     """When this status was last written: at least every 3 minutes, also when nothing has changed. If it is much older,
     what this status says may be true no longer."""
     findings: Findings | None = None
+    would_send: WouldSend | None = None
     sources: Annotated[tuple[Source, ...], Field(max_length=1024, json_schema_extra=map_list("resource"))] = ()
     """Resources that are read, one entry each: those that are not well first, at most 50."""
 

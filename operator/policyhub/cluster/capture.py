@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from policyhub.clocks import SteadyMs
-from policyhub.cluster.conflict import ADOPT_ANNOTATION
+from policyhub.cluster.conflict import ADOPT_ANNOTATION, UID
 from policyhub.cluster.context import Context, owner_faults, policy_faults
 from policyhub.cluster.fault import Fault
 from policyhub.cluster.runner import DataPlane
@@ -18,6 +18,7 @@ from policyhub.cluster.snapshot import (
     Snapshot,
     SourceSeen,
     Strays,
+    Twin,
 )
 from policyhub.cluster.sources import Source
 from policyhub.sources.constraints import SOURCE
@@ -27,8 +28,8 @@ from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
 
 
-def capture(plane: DataPlane, *, now: SteadyMs) -> Snapshot:
-    """Of what is known now."""
+def capture(plane: DataPlane, *, planes: Iterable[DataPlane] = (), now: SteadyMs) -> Snapshot:
+    """Of what is known now. `planes` are those of all MonitoredClusters."""
     site, state, work = plane.site, plane.state, plane.work
     trouble = site.engine.trouble or site.engine.reading
     snapshot = Snapshot(
@@ -51,6 +52,7 @@ def capture(plane: DataPlane, *, now: SteadyMs) -> Snapshot:
         claimed_twice=plane.claimed_twice,
         rivals=plane.rivals,
         unlisted=plane.unlisted,
+        twins=twins(plane, planes),
         owners=OwnersSeen(watched=False),
         policies=None,
         findings=None,
@@ -69,8 +71,25 @@ def capture(plane: DataPlane, *, now: SteadyMs) -> Snapshot:
         owners=_owners(work.context),
         policies=_policies(work.context),
         guarded=dict(work.feed.ledger.guard.held),
-        preview=dict(work.tick.preview),
+        preview=work.tick.preview,
+        aliases=work.inventory.aliases,
         findings=_findings(work.feed.ledger, now=now),
+    )
+
+
+def twins(plane: DataPlane, planes: Iterable[DataPlane]) -> tuple[Twin, ...]:
+    """The others that send findings of the same cluster to the same hub, under another identity."""
+    site, uid = plane.site, plane.state.cluster_uid
+    if not UID.fullmatch(uid):
+        return ()
+    hub = site.account, site.region
+    return tuple(
+        Twin(other.name, other.site.monitored.identity)
+        for other in planes
+        if other.state.cluster_uid == uid
+        and other.sends
+        and (other.site.account, other.site.region) == hub
+        and other.site.monitored.identity != site.monitored.identity
     )
 
 

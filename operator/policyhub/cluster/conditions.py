@@ -10,14 +10,13 @@
 | EnginesReporting | an engine is served, each reports as often as  | which is silent, stale or cuts its lists         |
 |                  | it should, and no list is cut                  |                                                  |
 | ArchiveHeld      | (bad) an engine lost too many findings at once | False                                            |
-| IdentityConflict | (bad) findings of this identity are another's  | False                                            |
+| IdentityConflict | (bad) identity and cluster are not one to one  | False                                            |
 | OwnersKnown      | Pods' owners are listed, watched and verified  | what stands in the way                           |
 | Ready            | findings are sent and archived as they should  | the reason of the first that is not              |
 
 Ready stays True while sending works, and its reason then is the first of what is not well all the same (`_besides`);
-AllWell means that nothing is. Each message ends with what to do (`policyhub.cluster.remedies`).
-
-InSync stays True through the seconds in which a fresh change is on its way: it tells of backlog, not of life.
+AllWell means that nothing is. In mode DryRun it is True with the reason DryRun: to send nothing is what was asked for.
+Each message ends with what to do (`policyhub.cluster.remedies`).
 
 Pure: no I/O, no clock.
 """
@@ -29,20 +28,16 @@ from dataclasses import replace
 from policyhub import approval
 from policyhub.api.status import ConditionType
 from policyhub.clocks import SteadyMs
-from policyhub.cluster import conflict, engines
+from policyhub.cluster import conflict, engines, insync
 from policyhub.cluster.accepted import accepted
 from policyhub.cluster.conflict import NAMES, UID
-from policyhub.cluster.fault import Fault
+from policyhub.cluster.fault import UNTRIED, Fault
 from policyhub.cluster.remedies import WHAT_IS_HELD, with_remedy
 from policyhub.cluster.shown import left_out
-from policyhub.cluster.snapshot import Findings, Snapshot
+from policyhub.cluster.snapshot import Snapshot
 from policyhub.cluster.words import counted, some
 from policyhub.sources.text import line
 
-UNAVAILABLE = "InventoryUnavailable"
-"""Findings are sent without an inventory: what that means is said, and not only that Security Hub is unreachable."""
-BACKLOG_MS = 30_000
-"""A finding that waits longer than this is backlog."""
 NAME = 253
 MESSAGE_PART = 512
 """Characters of one source's message, of several in a condition."""
@@ -67,9 +62,9 @@ def conditions(seen: Snapshot, *, was_in_sync: bool, now: SteadyMs) -> list[Verd
         _either("SourcesComplete", _sources_fault(seen), *_sources_good(seen)),
         _either(
             "InSync",
-            _sync_fault(seen, was_in_sync=was_in_sync, now=now),
+            insync.fault(seen, was_in_sync=was_in_sync, now=now),
             "InSync",
-            f"Security Hub matches the cluster{_would_archive(seen)}",
+            f"Security Hub matches the cluster{insync.would_archive(seen)}",
         ),
     ]
     owners = _owners(seen)
@@ -83,7 +78,9 @@ def conditions(seen: Snapshot, *, was_in_sync: bool, now: SteadyMs) -> list[Verd
         (
             "IdentityConflict",
             "True" if barring or shared else "False",
-            barring or shared or Fault("NoConflict", "no other cluster uses this identity"),
+            barring
+            or shared
+            or Fault("NoConflict", "no other cluster uses this identity, and this cluster has no other"),
         ),
     ]
     told = {
@@ -94,7 +91,7 @@ def conditions(seen: Snapshot, *, was_in_sync: bool, now: SteadyMs) -> list[Verd
         )
         for type_, status, fault in verdicts
     }
-    failing = [told[type_][2] for type_, status, _ in good if status != "True"]
+    failing = [told[type_][2] for type_, status, fault in good if status != "True" and fault.reason != "DryRun"]
     if barring is not None:
         failing.insert(0, told["IdentityConflict"][2])
     if owners[1] != "True" and owners[2].reason not in _OWNERS_FINE and seen.connection is None:
@@ -102,7 +99,7 @@ def conditions(seen: Snapshot, *, was_in_sync: bool, now: SteadyMs) -> list[Verd
         failing.append(Fault("OwnersUnknown", f"{_OWNERS_UNKNOWN} (condition OwnersKnown): {owned}"))
     ready = failing[0] if failing else _besides(seen, told)
     return [
-        ("Ready", "True" if not failing else "Unknown" if ready.reason in _UNKNOWN else "False", ready),
+        ("Ready", "True" if not failing else "Unknown" if ready.reason in UNTRIED else "False", ready),
         *told.values(),
     ]
 
@@ -110,6 +107,8 @@ def conditions(seen: Snapshot, *, was_in_sync: bool, now: SteadyMs) -> list[Verd
 def _besides(seen: Snapshot, told: Mapping[ConditionType, Verdict]) -> Fault:
     """What is not well although findings are sent: the first of them in full, the conditions of the others by name."""
     found: list[tuple[str, Fault]] = []
+    if seen.mode == "DryRun":  # whatever else is not well comes second: nothing is sent
+        found.append(("", Fault("DryRun", told["InSync"][2].message)))
     if seen.guarded:
         found.append(("ArchiveHeld", Fault("ArchiveHeld", f"{_FINE}, but: {told['ArchiveHeld'][2].message}")))
     if told["EnginesReporting"][1] == "False":
@@ -117,9 +116,8 @@ def _besides(seen: Snapshot, told: Mapping[ConditionType, Verdict]) -> Fault:
         found.append(("EnginesReporting", replace(lacking, message=f"{_FINE}, but: {lacking.message}")))
     if seen.clock_moved:
         found.append(("", Fault("ClockMoved", f"{_FINE}; {_clock(seen)}")))
-    if told["IdentityConflict"][2].reason == conflict.FOREIGN:
-        shared = told["IdentityConflict"][2]
-        found.append(("IdentityConflict", Fault("ForeignFindings", f"{_FINE}; {shared.message}")))
+    if (shared := told["IdentityConflict"][2]).reason in conflict.BESIDES:
+        found.append(("IdentityConflict", replace(shared, message=f"{_FINE}; {shared.message}")))
     if told["InputAccepted"][1] == "False":  # what a tenant writes does not make the cluster unready, but it is said
         refused = told["InputAccepted"][2]
         found.append(("InputAccepted", Fault("InputRefused", f"{_FINE}, but: {refused.message}")))
@@ -141,14 +139,12 @@ _OWNERS_FINE = frozenset({"Forbidden", "ExistenceForbidden", "RollUpOff"})
 _OWNERS_UNKNOWN = (
     "it is not known which Pods belong to which workload: new violations may be missing, and nothing is archived"
 )
-_UNKNOWN = frozenset({"Connecting", "NotVerified", "Discovering"})
-"""Reasons of what was not tried yet."""
 
 
 def _either(type_: ConditionType, fault: Fault | None, reason: str, message: str) -> Verdict:
     if fault is None:
         return type_, "True", Fault(reason, message)
-    return type_, "Unknown" if fault.reason in _UNKNOWN else "False", fault
+    return type_, "Unknown" if fault.reason in UNTRIED else "False", fault
 
 
 def _connected(seen: Snapshot) -> str:
@@ -167,7 +163,7 @@ def _hub_fault(seen: Snapshot) -> Fault | None:
 
 def _sources_fault(seen: Snapshot) -> Fault | None:
     if (fault := seen.connection) is not None:
-        return fault if fault.reason in _UNKNOWN else Fault("NotConnected", f"not connected: {fault.message}")
+        return fault if fault.reason in UNTRIED else Fault("NotConnected", f"not connected: {fault.message}")
     if seen.discovery is not None:
         return seen.discovery
     faults = seen.source_faults
@@ -273,62 +269,6 @@ def _clock(seen: Snapshot) -> str:
         " in findings that were sent before are wrong by as much. Nothing is sent again for it. Let the machine's time"
         " be synchronized"
     )
-
-
-def _sync_fault(seen: Snapshot, *, was_in_sync: bool, now: SteadyMs) -> Fault | None:
-    found = seen.findings
-    if found is None:
-        fault = seen.connection
-        return (
-            fault if fault and fault.reason in _UNKNOWN else Fault("NotConnected", "the cluster has not been read yet")
-        )
-    if (barred := _barred(seen)) is not None:
-        return barred
-    given_up = seen.inventory is not None and seen.inventory.reason == UNAVAILABLE
-    if seen.account_fault is not None or (seen.reading is not None and not given_up):
-        return Fault("HubUnreachable", "Security Hub does not take findings, or does not say what it holds")
-    if seen.inventory is not None:
-        return seen.inventory
-    if not found.reports_listed:
-        return Fault("Listing", "the first listing of all reports is not complete yet")
-    if seen.mode == "DryRun":
-        would = ", ".join(f"{number} {change}" for change, number in sorted(seen.preview.items())) or "none"
-        return Fault("DryRun", f"nothing is sent in this mode; findings that would be: {would}")
-    return _unsent(found, was_in_sync=was_in_sync, now=now)
-
-
-def _barred(seen: Snapshot) -> Fault | None:
-    """Why nothing of this cluster is sent, whatever it is."""
-    if conflict.barring(seen) is not None:
-        return Fault("IdentityConflict", "nothing is sent while another cluster uses this identity")
-    if seen.unlisted:
-        return Fault("Starting", "nothing is sent before all MonitoredClusters have been listed")
-    return None
-
-
-def _unsent(found: Findings, *, was_in_sync: bool, now: SteadyMs) -> Fault | None:
-    """Why some findings are not in Security Hub as the cluster has them."""
-    if found.rejected:
-        refused = counted(found.rejected, "finding")
-        return Fault("FindingsRejected", f"Security Hub refuses {refused} for good; the log names each")
-    if found.quarantined:
-        return Fault(
-            "FindingsQuarantined",
-            f"{counted(found.quarantined, 'finding')} of this cluster {_be(found.quarantined)} not sent: in"
-            f" Security Hub {'its id is' if found.quarantined == 1 else 'their ids are'} another cluster's",
-        )
-    if found.pending:
-        oldest = found.oldest_pending
-        if not was_in_sync or (oldest is not None and now - oldest > BACKLOG_MS):
-            waits = "waits" if found.pending == 1 else "wait"
-            return Fault("Pending", f"{counted(found.pending, 'change')} {waits} for Security Hub")
-    return None
-
-
-def _would_archive(seen: Snapshot) -> str:
-    """What mode NoArchive keeps."""
-    kept = seen.findings.mode_holds if seen.findings is not None else 0
-    return f"; {counted(kept, 'finding')} would be archived in mode Sync" if kept else ""
 
 
 def guarded(seen: Snapshot) -> Fault:

@@ -1,11 +1,16 @@
-"""Who else has to do with a cluster's identity: what IdentityConflict says.
+"""Whether identity and cluster belong to each other alone: what IdentityConflict says.
 
 | reason          | this cluster                                                                                   |
 |-----------------|------------------------------------------------------------------------------------------------|
 | ClaimedTwice    | sends nothing: an older MonitoredCluster has the same identity and hub                         |
 | OtherCluster    | sends nothing: many findings of the identity are another cluster's in Security Hub             |
 | ForeignFindings | goes on: a few findings are another cluster's, and are left alone                              |
+| TwoIdentities   | goes on: another MonitoredCluster sends the same cluster's findings under another identity     |
+| OtherIdentity   | goes on: Security Hub has active findings of the same cluster under another identity           |
 | AlsoClaimed     | goes on: younger MonitoredClusters have the same identity and hub                              |
+
+The same cluster is one whose namespace kube-system has the same uid. Any API server can claim any uid, so a second
+identity stops neither cluster: both are told (docs/decisions/0020).
 
 Pure: no I/O, no clock.
 """
@@ -15,7 +20,7 @@ import shlex
 from collections.abc import Mapping
 
 from policyhub.cluster.fault import Fault
-from policyhub.cluster.snapshot import Snapshot
+from policyhub.cluster.snapshot import Aliases, Snapshot
 from policyhub.cluster.words import counted
 from policyhub.sources.text import line
 
@@ -27,8 +32,8 @@ NAMES = 10
 """How many things of one kind a message names."""
 UID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 """What a Kubernetes uid looks like, and a shell reads as it is."""
-FOREIGN = "ForeignFindings"
-"""The reason while a few findings of the identity are another cluster's: they are left alone, all else goes on."""
+BESIDES = frozenset({"ForeignFindings", "TwoIdentities", "OtherIdentity"})
+"""Reasons that Ready has too, while it is True."""
 
 
 def adopted(annotations: Mapping[str, str]) -> frozenset[str]:
@@ -71,6 +76,10 @@ def shared(seen: Snapshot) -> Fault | None:
             f" archive {_them(other.number)}, or wait until Security Hub drops {_them(other.number)}, 90 days after the"
             " last update",
         )
+    if seen.twins:
+        return _two_identities(seen)
+    if seen.aliases is not None:
+        return _other_identity(seen, seen.aliases)
     if seen.rivals:
         named = ", ".join(seen.rivals[:NAMES])
         return Fault(
@@ -79,6 +88,40 @@ def shared(seen: Snapshot) -> Fault | None:
             f" for {named}{' and others' if len(seen.rivals) > NAMES else ''}: delete what is not needed",
         )
     return None
+
+
+def _two_identities(seen: Snapshot) -> Fault:
+    named = [f"{twin.name} (identity {line(twin.identity)})" for twin in seen.twins[:NAMES]]
+    one, first = len(seen.twins) == 1, seen.twins[0]
+    return Fault(
+        "TwoIdentities",
+        f"MonitoredCluster{'' if one else 's'} {', '.join(named)}{'' if len(seen.twins) <= NAMES else ' and others'}"
+        f" also send{'s' if one else ''} findings of this cluster (uid {seen.cluster_uid}) to Security Hub of"
+        f" {seen.account}, {seen.region}: each violation has a finding under each identity. All go on. Delete the one"
+        f" that is not needed; if that is {first.name}, then archive what it leaves: {_retire(seen, first.identity)}."
+        " If these are different clusters, one reports the other's uid: check the kubeconfigs, and whether one was"
+        " restored from the other's etcd",
+    )
+
+
+def _other_identity(seen: Snapshot, aliases: Aliases) -> Fault:
+    numbers = sorted(aliases.numbers.items(), key=lambda item: (-item[1], item[0]))
+    total = sum(aliases.numbers.values())
+    named = ", ".join(line(identity) for identity, _ in numbers[:NAMES])
+    more = f" and {len(numbers) - NAMES} more" if len(numbers) > NAMES else ""
+    return Fault(
+        "OtherIdentity",
+        f"Security Hub has {'at least ' if aliases.more else ''}{counted(total, 'active finding')} of this cluster (uid"
+        f" {seen.cluster_uid}) under another identity: {named}{more}. What is reported under both is there twice; this"
+        f" MonitoredCluster goes on as {seen.identity} and does not touch the others. If nothing sends under the other"
+        f" identity any more, archive what it left: {_retire(seen, numbers[0][0])}. If the other one is right, delete"
+        " this MonitoredCluster and archive its findings instead",
+    )
+
+
+def _retire(seen: Snapshot, identity: str) -> str:
+    """The command that counts, and with --yes archives, what another identity of this cluster has left."""
+    return f"policyhub retire {shlex.quote(seen.name)} --identity {shlex.quote(identity)}"
 
 
 def _them(number: int) -> str:

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+UNTRIED = frozenset({"Connecting", "NotVerified", "Discovering"})
+"""Reasons of what was not tried yet: the condition is Unknown."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:

@@ -10,6 +10,8 @@
 |                                     | worked on before; only what is sent since is archived                     |
 | Security Hub was not enabled, or    | the inventory begins again at once: enabled again it is empty. What       |
 | lacks what it confirmed long ago    | should be there is looked for every ten minutes                           |
+| findings of the same cluster under  | after each inventory: one call; while there are some, also with each of   |
+| another identity                    | the looks above                                                           |
 """
 
 import asyncio
@@ -20,8 +22,10 @@ from itertools import islice
 import structlog
 
 from policyhub.clocks import UNDATED, WallMs
+from policyhub.cluster.aliases import aliases
 from policyhub.cluster.fault import Fault
 from policyhub.cluster.site import Site
+from policyhub.cluster.snapshot import Aliases
 from policyhub.cluster.state import State
 from policyhub.findings import asff
 from policyhub.hub.errors import AccessLost, HubError
@@ -66,6 +70,8 @@ class InventoryReader:
         """When the last complete inventory began; UNDATED: none is complete."""
         self.ungraded = False
         """Whether the reports have not been listed again since, for evidence about what nobody calls for."""
+        self.aliases: Aliases | None = None
+        """Active findings of the same cluster under other identities, as Security Hub last said."""
         self._site = site
         self._state = state
         self._ledger = ledger
@@ -97,6 +103,7 @@ class InventoryReader:
                     self._state.reading = None
                     self._disabled = self._is_disabled()  # this inventory was the one that its end calls for
                     failures = 0
+                    await self._ask_aliases()
                     await self._look_again()
                     await self._rest(self._site.around(self._site.settings.inventory_interval))
                     continue
@@ -205,6 +212,8 @@ class InventoryReader:
                 else:
                     break
             self._ledger.observed.trust()
+            if self.aliases is not None:
+                await self._ask_aliases()
 
     async def _look_around(self, moment: WallMs) -> None:
         ledger = self._ledger
@@ -225,6 +234,19 @@ class InventoryReader:
             probe = max(PROBE_SECONDS, PROBE_SECONDS_EACH * len(self._site.engine.feeds))
             if await self._needed_within(min(left, self._site.around(probe))) or not await self._holds():
                 return
+            if self.aliases is not None:
+                await self._ask_aliases()
+
+    async def _ask_aliases(self) -> None:
+        ledger = self._ledger
+        try:
+            found = await aliases(self._site.hub, identity=ledger.cluster_id, uid=ledger.cluster_uid)
+        except HubError as error:
+            log.info("identities_not_asked", cluster=self._site.name, code=error.code)
+            return
+        if found is not None and self.aliases is None:
+            log.warning("other_identity", cluster=self._site.name, identities=sorted(found.numbers))
+        self.aliases = found
 
     async def _needed_within(self, seconds: float) -> bool:
         """Whether an inventory is needed before so long."""

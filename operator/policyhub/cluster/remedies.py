@@ -99,6 +99,7 @@ DOCTOR: Mapping[str, str] = {
     "operator/none": f"check whether the operator runs and what it logs: kubectl get pods -n policyhub; {_SEE_LOG}",
     "operator/old": f"{_RUNS}; it applies a change within seconds",
     "operator/gone": _RUNS,
+    "identity": "do what the message says; see it in full with kubectl describe monitoredcluster {name}",
     "operator/not-ready": "{remedy}; all conditions: kubectl describe monitoredcluster {name}",
     "connection": _ROUTE,
     "connection/home": "point --kubeconfig or KUBECONFIG at the cluster that the operator runs in",
@@ -145,6 +146,7 @@ TOLD = frozenset(
         *("Misconfigured", "NotEnabled", "Unavailable"),  # policyhub.hub.advice has one for each
         *("KubeconfigInvalid", "UnknownRegion"),  # policyhub.kube.secret and kubeconfig, policyhub.destination
         *("TooManyLost", "ClaimedTwice", "AlsoClaimed", "OtherCluster", "ForeignFindings"),
+        *("TwoIdentities", "OtherIdentity"),
         *("ExistenceForbidden", "OwnersKnown/Forbidden", "PoliciesKnown/Forbidden", "ClockMoved"),
         *("HubNotNamed", "HubChanged", "NotStarted", "StatusFailed", "EngineSilent"),
     }

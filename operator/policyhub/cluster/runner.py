@@ -219,11 +219,16 @@ class DataPlane:
             self.site.engine.wake()
 
     @property
+    def sends(self) -> bool:
+        """Whether findings of this cluster may be sent now."""
+        return self.work is not None and self.work.feed.sends
+
+    @property
     def in_sync(self) -> bool:
         """Whether Security Hub has exactly what the cluster calls for, as far as can be seen."""
         return (
             self.work is not None
-            and self.work.feed.sends
+            and self.sends
             and self.state.connection is None
             and self.state.inventory is None
             and self.state.discovery is None

@@ -93,6 +93,24 @@ class Foreign:
     """An id."""
 
 
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """Another MonitoredCluster of the same cluster."""
+
+    name: str
+    identity: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aliases:
+    """Active findings of the same cluster under other identities: the first page of them."""
+
+    numbers: Mapping[str, int]
+    """By identity."""
+    more: bool = False
+    """Whether more pages follow."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
     """What the ledger says."""
@@ -157,6 +175,10 @@ class Snapshot:
     """By how much (ms) the wall clock was moved within the last hour; 0: it was not."""
     claimed_twice: str = ""
     rivals: tuple[str, ...] = ()
+    twins: tuple[Twin, ...] = ()
+    """Other MonitoredClusters that send findings of the same cluster to the same hub, under another identity."""
+    aliases: Aliases | None = None
+    """Findings of the same cluster that Security Hub has active under another identity; None: none were found."""
     unlisted: bool = False
     sources: tuple[SourceSeen, ...] = ()
     source_faults: Mapping[str, Fault] = field(default_factory=dict)
@@ -168,7 +190,7 @@ class Snapshot:
     policies: PoliciesSeen | None = field(default_factory=PoliciesSeen)
     guarded: Mapping[str, Guarded] = field(default_factory=dict)
     """The engines whose losses are held until somebody approves, with the numbers."""
-    preview: Mapping[Change, int] = field(default_factory=dict)
-    """In mode DryRun: what would be sent."""
+    preview: Mapping[Change, int] | None = None
+    """In mode DryRun: what would be sent. None: not counted yet, or another mode."""
     findings: Findings | None = field(default_factory=Findings)
     """None before the cluster has told who it is."""

@@ -56,8 +56,8 @@ class Tick:
         """`annotations` gives those of the MonitoredCluster as they are now; `gate` decides whether anything may be
         sent; `in_sync` says whether Security Hub has what it should.
         """
-        self.preview: Counter[Change] = Counter()
-        """In mode DryRun: what would be sent."""
+        self.preview: Counter[Change] | None = None
+        """In mode DryRun: what would be sent, once all that decides it has been read; None before."""
         self.past_sla: int | None = None
         """Violations that are older than their deadline; None before they were counted."""
         self.gauges = Gauges(
@@ -167,7 +167,8 @@ class Tick:
 
     def _preview(self) -> None:
         now = self._site.now()
-        if self._site.spec.mode == "DryRun" and now >= self._preview_due:
+        read = self._inventory.began_at and self._ledger.sources.reports_listed
+        if self._site.spec.mode == "DryRun" and read and now >= self._preview_due:
             self.preview = self._site.engine.preview(self._feed)
             self._preview_due = now + 20 * (self._site.now() - now)  # at most one second in twenty
 
@@ -179,7 +180,12 @@ class Tick:
 
     def _export(self) -> None:
         """Set this cluster's gauges."""
-        self.gauges.findings(self._ledger, in_sync=self._in_sync(), inventory=self._inventory.began_at)
+        self.gauges.findings(
+            self._ledger,
+            in_sync=self._in_sync(),
+            sends=self._site.spec.mode != "DryRun",
+            inventory=self._inventory.began_at,
+        )
         excluded = frozenset(name.strip().casefold() for name in self._site.spec.sources.exclude)
         events = self._site.spec.sources.event_logs
         seen = [

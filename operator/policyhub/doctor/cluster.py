@@ -129,6 +129,17 @@ def judge_operator(
     return problem("operator", about, told, mend=mend)
 
 
+def judge_identity(about: str, monitored: MonitoredCluster) -> list[Verdict]:
+    """Whether identity and cluster belong to each other alone, by the condition of the MonitoredCluster. Pure."""
+    conditions = monitored.status.conditions if monitored.status is not None else ()
+    found = next((c for c in conditions if c.type == "IdentityConflict"), None)
+    if found is None or found.status == "Unknown":
+        return []
+    if found.status == "False":
+        return [fine("identity", about, found.message)]
+    return [problem("identity", about, found.message, mend=DOCTOR["identity"].format(name=shlex.quote(about)))]
+
+
 def judge_holds(about: str, monitored: MonitoredCluster) -> list[Verdict]:
     """Whether the guard holds findings that an engine has lost, by the condition of the MonitoredCluster. Pure."""
     conditions = monitored.status.conditions if monitored.status is not None else ()

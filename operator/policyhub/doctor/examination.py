@@ -125,7 +125,7 @@ async def _cluster(
     about = monitored.metadata.name
     interval = questions.settings.relist_interval
     told = cluster.judge_operator(about, monitored, generation, now=questions.wall(), relist_interval=interval)
-    verdicts = [told, *cluster.judge_holds(about, monitored)]
+    verdicts = [told, *cluster.judge_identity(about, monitored), *cluster.judge_holds(about, monitored)]
     reference = monitored.spec.connection.kubeconfig_secret_ref
     if reference is None:
         return verdicts + await _served(home, monitored, questions, account=questions.account)

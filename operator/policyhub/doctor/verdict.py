@@ -21,6 +21,7 @@ CHECKS: Mapping[str, str] = {
     "certificates": "a bundle that cannot be read makes every TLS connection fail",
     "monitored-clusters": "without a MonitoredCluster the operator has nothing to do",
     "operator": "the operator itself knows best what it waits for",
+    "identity": "of two clusters with one identity one sends; a cluster with two has each violation twice",
     "archive-held": "findings that are held stay active in Security Hub until their engine reports again or somebody"
     " approves",
     "connection": "what cannot be read has no findings, and none of its findings is archived",

@@ -48,6 +48,7 @@ MAX_FILTER_VALUES = 20
 
 Filters = Mapping[str, Sequence[Mapping[str, str]]]
 """AwsSecurityFindingFilters: attributes are AND-ed, the values of one OR-ed."""
+_STATES: Filters = {"RecordState": [{"Value": state, "Comparison": "EQUALS"} for state in ("ACTIVE", "ARCHIVED")]}
 
 T = TypeVar("T")
 
@@ -191,10 +192,10 @@ class HubClient:
         return result
 
     async def get_findings(self, filters: Filters, *, token: str = "", urgent: bool = False) -> Page:
-        """One page of our own findings, of both record states. `token` comes from the page before; `urgent` as of
-        TokenBucket.
+        """One page of our own findings, of both record states where `filters` does not name one. `token` comes from the
+        page before; `urgent` as of TokenBucket.
         """
-        request: dict[str, object] = {"Filters": {**filters, **self._own()}, "MaxResults": PAGE}
+        request: dict[str, object] = {"Filters": {**_STATES, **filters, **self._own()}, "MaxResults": PAGE}
         if token:
             request["NextToken"] = token
         response = await self._paced(
@@ -302,7 +303,6 @@ class HubClient:
             "AwsAccountId": [{"Value": self.account, "Comparison": "EQUALS"}],
             "Region": [{"Value": self.region, "Comparison": "EQUALS"}],
             "ProductArn": [{"Value": self.product_arn, "Comparison": "EQUALS"}],
-            "RecordState": [{"Value": state, "Comparison": "EQUALS"} for state in ("ACTIVE", "ARCHIVED")],
         }
 
     def _is_own(self, finding: Finding) -> bool:

@@ -172,6 +172,20 @@ FIRING = [
         severity="critical",
     ),
     Case(
+        "PolicyhubIdentityConflict",
+        {condition("IdentityConflict", "True", "TwoIdentities"): "1x90"},
+        quiet="59m",
+        fires="61m",
+        name="two MonitoredClusters of one cluster",
+    ),
+    Case(
+        "PolicyhubIdentityConflict",
+        {condition("IdentityConflict", "True", "OtherIdentity"): "1x90"},
+        quiet="59m",
+        fires="61m",
+        name="findings under another identity",
+    ),
+    Case(
         "PolicyhubFindingsQuarantined",
         {'policyhub_findings_quarantined{cluster="alpha"}': "0x5 3x60"},
         quiet="34m",
@@ -313,7 +327,16 @@ SILENT = {
         },
         "25m",
     ),
-    "a dry run": ({'policyhub_leader{job="j"}': "1x100", condition("InSync", "False", "DryRun"): "1x100"}, "90m"),
+    "a dry run": (
+        {
+            'policyhub_leader{job="j"}': "1x100",
+            condition("Ready", "True", "DryRun"): "1x100",
+            condition("InSync", "False", "DryRun"): "1x100",
+            f'policyhub_findings_pending{{cluster="alpha",hub="{HUB}",lane="backlog"}}': "9000x100",
+            f'policyhub_oldest_pending_seconds{{cluster="alpha",hub="{HUB}"}}': "0x100",
+        },
+        "90m",
+    ),
     "a cluster whose owners may not be listed, or are not asked for": (
         {
             'policyhub_leader{job="j"}': "1x100",

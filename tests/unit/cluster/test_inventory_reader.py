@@ -14,6 +14,7 @@ from policyhub.clocks import SteadyMs, WallMs
 from policyhub.cluster.fault import Fault
 from policyhub.cluster.inventory import NOT_ENABLED, InventoryReader
 from policyhub.cluster.site import Site
+from policyhub.cluster.snapshot import Aliases
 from policyhub.cluster.state import INCOMPLETE, State
 from policyhub.hub.client import Page
 from policyhub.hub.errors import AccessLost, HubError, Throttled
@@ -36,6 +37,10 @@ class Hub:
         self.refused: HubError | None = None
         """Of the account."""
         self.inventories = 0
+        self.aliases: list[dict[str, Any]] = []
+        """What it has of the same cluster under other identities."""
+        self.asked = 0
+        """How often it was asked for these."""
 
     async def verify_account(self) -> None:
         if self.refused is not None:
@@ -44,6 +49,11 @@ class Hub:
     async def find(self, filters: Mapping[str, Any]) -> AsyncGenerator[Page, None]:
         if self.error is not None:
             raise self.error
+        if "ProductFields" in filters:
+            self.asked += 1
+            yield Page((), "more")
+            yield Page(tuple(self.aliases), "")
+            return
         self.inventories += "UpdatedAt" not in filters
         yield Page(tuple(self.findings.values()), "")
 
@@ -268,5 +278,74 @@ def test_an_account_that_is_not_ours() -> None:
         await scene.after(30 * HOUR)
         assert reason(scene.state.account) is None
         assert scene.hub.inventories == 1
+
+    play(act)
+
+
+def alias(number: int, *, identity: str = "legacy", uid: str = "uid", state: str = "ACTIVE") -> dict[str, Any]:
+    fields = {"policyhub/cluster-uid": uid}
+    return {"Id": f"policyhub/{identity}/{number:032x}", "RecordState": state, "ProductFields": fields}
+
+
+def aliases(scene: Scene) -> Aliases | None:
+    return scene.reader.aliases
+
+
+def test_findings_under_another_identity() -> None:
+    """They are asked for once with each inventory; while there are some, at each look, until they are archived."""
+
+    async def act(scene: Scene) -> None:
+        scene.store()
+        await scene.after(20 * HOUR)
+        assert scene.hub.asked == 1
+        assert aliases(scene) is None
+        scene.hub.aliases = [alias(1), alias(2), alias(3, identity="arn:aws:eks:eu-west-1:1:cluster/a_b")]
+        await scene.after(10 * HOUR)
+        assert aliases(scene) == Aliases(numbers={"legacy": 2, "arn:aws:eks:eu-west-1:1:cluster/a_b": 1})
+        assert scene.hub.asked > 10
+        scene.hub.aliases = []
+        await scene.after(HOUR)
+        assert aliases(scene) is None
+        asked = scene.hub.asked
+        await scene.after(10 * HOUR)
+        assert scene.hub.asked == asked
+        assert scene.state.inventory is None
+
+    play(act)
+
+
+@pytest.mark.parametrize(
+    "finding",
+    [
+        pytest.param(alias(1, uid="other"), id="of another cluster"),
+        pytest.param(alias(1, state="ARCHIVED"), id="archived"),
+        pytest.param(alias(1, identity="alpha"), id="of this identity"),
+        pytest.param(alias(1, identity="x; rm -rf /"), id="of no identity"),
+        pytest.param({**alias(1), "Id": "policyhub/legacy/short"}, id="not an id of ours"),
+        pytest.param({**alias(1), "ProductFields": None}, id="without fields"),
+    ],
+)
+def test_what_is_no_other_identity(finding: dict[str, Any]) -> None:
+    """What the filter asked for is checked again."""
+
+    async def act(scene: Scene) -> None:
+        scene.hub.aliases = [finding]
+        await scene.after(30)
+        assert scene.hub.asked == 1
+        assert aliases(scene) is None
+
+    play(act)
+
+
+def test_identities_that_cannot_be_asked_for() -> None:
+    """Nothing that is known changes: neither the inventory, nor what was found before."""
+
+    async def act(scene: Scene) -> None:
+        scene.hub.aliases = [alias(1)]
+        await scene.after(30)
+        scene.hub.error = Throttled("slow down", code="TooManyRequestsException")
+        await scene.after(2 * HOUR)
+        assert aliases(scene) == Aliases(numbers={"legacy": 1})
+        assert scene.state.inventory is None
 
     play(act)

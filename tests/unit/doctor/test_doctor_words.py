@@ -314,6 +314,19 @@ def test_what_the_guard_holds_is_a_problem() -> None:
     assert cluster.judge_holds("alpha", monitored()) == []
 
 
+@pytest.mark.parametrize(
+    ("status", "state"), [("True", ["problem"]), ("False", ["fine"]), ("Unknown", []), ("", [])], ids=str
+)
+def test_whose_identity_is_a_problem(status: str, state: list[str]) -> None:
+    """The doctor repeats what the condition says."""
+    said = {"type": "IdentityConflict", "status": status, "reason": "TwoIdentities", "message": "two of them"}
+    moment = datetime.fromtimestamp(NOW, UTC).isoformat()
+    seen = monitored(status={"conditions": [{**said, "lastTransitionTime": moment}]} if status else None)
+    told = cluster.judge_identity("alpha", seen)
+    assert [verdict.state for verdict in told] == state
+    assert all(verdict.found == "two of them" for verdict in told)
+
+
 def test_no_line_names_a_file_of_the_repository() -> None:
     """An admin has the program, not its sources: each remedy is said where it is needed."""
     for path in sorted((ROOT / "operator/policyhub").rglob("*.py")):

@@ -223,11 +223,13 @@ async def test_too_large_a_finding_is_not_sent(aws: Aws, hub: HubClient) -> None
 
 
 async def test_reads_only_our_own(aws: Aws, hub: HubClient) -> None:
-    """Account, Region, product ARN and both record states are asked for, and results of another are dropped."""
+    """Account, Region, product ARN and, where nothing else is asked for, both record states are asked for, and results
+    of another are dropped.
+    """
     ours = findings("mine")[0]
     foreign = [ours | {"AwsAccountId": "9"}, ours | {"Region": "us-east-1"}, ours | {"ProductArn": "arn:x"}]
     aws.answer = lambda _request: {"Findings": [*foreign, ours]}
-    page = await hub.get_findings({"Id": [{"Value": "m", "Comparison": "PREFIX"}], "RecordState": []})
+    page = await hub.get_findings({"Id": [{"Value": "m", "Comparison": "PREFIX"}], "Region": []})
     assert page.findings == (ours,)
     filters = aws.requests[0]["Filters"]
     assert {name: [entry["Value"] for entry in values] for name, values in filters.items()} == {
@@ -238,6 +240,9 @@ async def test_reads_only_our_own(aws: Aws, hub: HubClient) -> None:
         "RecordState": ["ACTIVE", "ARCHIVED"],
     }
     assert "NextToken" not in aws.requests[0]
+    active = [{"Value": "ACTIVE", "Comparison": "EQUALS"}]
+    await hub.get_findings({"RecordState": active})
+    assert aws.requests[1]["Filters"]["RecordState"] == active
 
 
 def paged(*pages: tuple[list[dict[str, Any]], str]) -> Callable[[Mapping[str, Any]], Answer]:

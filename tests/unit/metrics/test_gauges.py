@@ -64,12 +64,12 @@ class Scene:
             held.append(Held(entry.id, entry.known, "uid", entry.origin, entry.rule, "kyverno", triage=pair))
         self.ledger.observed.take_found(held, now=NOW + 3_600_000)
 
-    def show(self, *, in_sync: bool = False, inventory: WallMs = WALL) -> None:
+    def show(self, *, in_sync: bool = False, sends: bool = True, inventory: WallMs = WALL) -> None:
         census = Census(sla_days=SLA, now=NOW, wall=WALL, namespaces=self.metrics.namespaces, shown=self.gauges.shown)
         for entry in self.ledger.entries.values():
             census.count(entry)
         self.gauges.count(census)
-        self.gauges.findings(self.ledger, in_sync=in_sync, inventory=inventory)
+        self.gauges.findings(self.ledger, in_sync=in_sync, sends=sends, inventory=inventory)
 
     def get(self, name: str, **labels: str) -> float | None:
         value: float | None = self.registry.get_sample_value(f"policyhub_{name}", {"cluster": "alpha", **labels})
@@ -191,7 +191,7 @@ def test_room_is_given_back() -> None:
     shown = [labels["policy"] for labels in scene.series("violations")]
     assert len([name for name in shown if name.startswith("more-")]) == SERIES_EACH
     report(scene.ledger, "evil", [f"few-{number}" for number in range(SERIES_EACH)])
-    scene.gauges.findings(scene.ledger, in_sync=True, inventory=WALL)
+    scene.gauges.findings(scene.ledger, in_sync=True, sends=True, inventory=WALL)
     assert len(scene.series("violations")) == SERIES_EACH
 
 
@@ -313,6 +313,8 @@ def test_pending_findings_and_the_oldest_of_them() -> None:
     assert scene.get("findings_pending", hub=HUB, lane="urgent") == 2
     assert scene.get("oldest_pending_seconds", hub=HUB) == 5
     assert scene.get("in_sync") == 0
+    scene.show(sends=False)
+    assert scene.get("oldest_pending_seconds", hub=HUB) == 0  # a dry run is not late
     scene.send(0, 1)
     for number in (0, 1):
         scene.ledger.settle(scene.ledger.entries[id_of(number)], None)

@@ -9,9 +9,10 @@ import pytest
 
 from policyhub.api.status import Condition
 from policyhub.clocks import SteadyMs, WallMs
-from policyhub.cluster import conditions, remedies
+from policyhub.cluster import conditions, insync, remedies
 from policyhub.cluster.fault import Fault
 from policyhub.cluster.snapshot import (
+    Aliases,
     EnginesSeen,
     Findings,
     Foreign,
@@ -20,6 +21,7 @@ from policyhub.cluster.snapshot import (
     Snapshot,
     SourceSeen,
     Strays,
+    Twin,
 )
 from policyhub.cluster.state import CONNECTING, DISCOVERING, INCOMPLETE, NOT_VERIFIED
 from policyhub.cluster.words import sentence
@@ -344,14 +346,93 @@ ROWS: dict[str, Row] = {
         {},
     ),
     "mode DryRun": (
-        {"mode": "DryRun", "preview": {Change.NEW: 3, Change.ARCHIVED: 1}},
-        {"Ready": ("False", "DryRun"), "InSync": ("False", "DryRun")},
-        {"InSync": "would be: 1 archived, 3 new"},
+        {
+            "mode": "DryRun",
+            "preview": {Change.NEW: 3, Change.ARCHIVED: 1, Change.CHANGED: 4, Change.REFRESHED: 2},
+            "findings": found(pending=10, oldest_pending=NOW - HOUR * 1000),
+        },
+        {"Ready": ("True", "DryRun"), "InSync": ("False", "DryRun")},
+        {"InSync": "would send 3 to create, 6 to update, 1 to archive", "Ready": "Set spec.mode to Sync to send them"},
     ),
     "mode DryRun with nothing to do": (
+        {"mode": "DryRun", "preview": {}},
+        {"Ready": ("True", "DryRun"), "InSync": ("False", "DryRun")},
+        {"InSync": "would send nothing now"},
+    ),
+    "mode DryRun before it is known": (
         {"mode": "DryRun"},
-        {"Ready": ("False", "DryRun"), "InSync": ("False", "DryRun")},
-        {"InSync": "would be: none"},
+        {"Ready": ("False", "Listing"), "InSync": ("False", "Listing")},
+        {"InSync": "not counted yet"},
+    ),
+    "mode DryRun where what Security Hub has cannot be read": (
+        {"mode": "DryRun", "preview": {}, "reading": DENIED, "inventory": INCOMPLETE},
+        {
+            "Ready": ("False", "AccessDenied"),
+            "HubReachable": ("False", "AccessDenied"),
+            "InSync": ("False", "HubUnreachable"),
+        },
+        {},
+    ),
+    "mode DryRun where the inventory is given up": (
+        {"mode": "DryRun", "preview": {}, "inventory": UNAVAILABLE},
+        {"Ready": ("False", "InventoryUnavailable"), "InSync": ("False", "InventoryUnavailable")},
+        {},
+    ),
+    "mode DryRun and the cluster away": (
+        {"mode": "DryRun", "preview": {}, "connection": AWAY, "findings": None},
+        {
+            "Ready": ("False", "Unreachable"),
+            "Connected": ("False", "Unreachable"),
+            "SourcesComplete": ("False", "NotConnected"),
+            "InSync": ("False", "NotConnected"),
+            "EnginesReporting": ("Unknown", "NotConnected"),
+            "InputAccepted": ("Unknown", "NotRead"),
+        },
+        {},
+    ),
+    "mode DryRun beside an older one": (
+        {"mode": "DryRun", "preview": {}, "claimed_twice": "first"},
+        {
+            "Ready": ("False", "ClaimedTwice"),
+            "InSync": ("False", "IdentityConflict"),
+            "IdentityConflict": ("True", "ClaimedTwice"),
+        },
+        {},
+    ),
+    "mode DryRun and something held": (
+        {
+            "mode": "DryRun",
+            "preview": {Change.NEW: 1},
+            "guarded": {"kyverno": Hold(lost=30, total=40, reason="many", since=NOW)},
+        },
+        {"Ready": ("True", "DryRun"), "InSync": ("False", "DryRun"), "ArchiveHeld": ("True", "TooManyLost")},
+        {"Ready": "Not well either: ArchiveHeld"},
+    ),
+    "two MonitoredClusters of one cluster": (
+        {"twins": (Twin("legacy", "legacy"),)},
+        {"Ready": ("True", "TwoIdentities"), "IdentityConflict": ("True", "TwoIdentities")},
+        {
+            "IdentityConflict": "MonitoredCluster legacy (identity legacy) also sends",
+            "Ready": "policyhub retire prod --identity legacy",
+        },
+    ),
+    "eleven MonitoredClusters of one cluster": (
+        {"twins": tuple(Twin(f"c{number}", "id") for number in range(11))},
+        {"Ready": ("True", "TwoIdentities"), "IdentityConflict": ("True", "TwoIdentities")},
+        {"IdentityConflict": "c9 (identity id) and others also send findings"},
+    ),
+    "findings under another identity": (
+        {"aliases": Aliases(numbers={"old": 7, "older": 1})},
+        {"Ready": ("True", "OtherIdentity"), "IdentityConflict": ("True", "OtherIdentity")},
+        {
+            "IdentityConflict": "has 8 active findings of this cluster (uid 5b2d7f1c) under another identity: old,",
+            "Ready": "policyhub retire prod --identity old",
+        },
+    ),
+    "many findings under many identities": (
+        {"aliases": Aliases(numbers={f"old-{number:02}": 1 for number in range(12)}, more=True)},
+        {"Ready": ("True", "OtherIdentity"), "IdentityConflict": ("True", "OtherIdentity")},
+        {"IdentityConflict": "has at least 12 active findings", "Ready": "old-09 and 2 more"},
     ),
     "mode NoArchive": ({"findings": found(mode_holds=4)}, {}, {"InSync": "; 4 findings would be archived"}),
     "findings that are refused": (
@@ -566,8 +647,8 @@ def test_ready_is_told_first_and_each_once() -> None:
 @pytest.mark.parametrize(
     ("was_in_sync", "age", "in_sync"),
     [
-        pytest.param(True, conditions.BACKLOG_MS, "True", id="a change on its way"),
-        pytest.param(True, conditions.BACKLOG_MS + 1, "False", id="a change that waits"),
+        pytest.param(True, insync.BACKLOG_MS, "True", id="a change on its way"),
+        pytest.param(True, insync.BACKLOG_MS + 1, "False", id="a change that waits"),
         pytest.param(True, None, "True", id="nothing says since when"),
         pytest.param(False, 0, "False", id="still the backlog of before"),
     ],

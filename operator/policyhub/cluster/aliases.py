@@ -1,0 +1,49 @@
+"""Active findings of one cluster that Security Hub has under another identity: another operator sends them, or they are
+left from before the identity was changed. They are reported and stop nothing (docs/decisions/0020).
+
+The same cluster is one whose namespace kube-system has the same uid. It takes one call, of which the first page that
+is not empty counts. `policyhub.cluster.inventory` says when it is made.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import aclosing
+from typing import Any
+
+from policyhub.cluster.conflict import UID
+from policyhub.cluster.snapshot import Aliases
+from policyhub.findings.identity import prefix
+from policyhub.hub.client import HubClient
+
+UID_FIELD = "policyhub/cluster-uid"
+_ID = re.compile(r"policyhub/([A-Za-z0-9.:/_-]{1,253})/[0-9a-f]{32}")
+"""What an id of ours looks like; with the identity."""
+
+
+async def aliases(hub: HubClient, *, identity: str, uid: str) -> Aliases | None:
+    """Active findings of this uid under other identities: one page of them, or None. Raises HubError."""
+    if not UID.fullmatch(uid):
+        return None
+    filters = {
+        "ProductFields": [{"Key": UID_FIELD, "Value": uid, "Comparison": "EQUALS"}],
+        "Id": [{"Value": prefix(identity), "Comparison": "PREFIX_NOT_EQUALS"}],
+        "RecordState": [{"Value": "ACTIVE", "Comparison": "EQUALS"}],
+    }
+    async with aclosing(hub.find(filters)) as pages:
+        async for page in pages:  # the first that is not empty
+            found = Counter(
+                name for finding in page.findings if (name := _alias(finding, uid=uid)) not in {"", identity}
+            )
+            if found:
+                return Aliases(numbers=dict(found), more=bool(page.token))
+    return None
+
+
+def _alias(finding: Mapping[str, Any], *, uid: str) -> str:
+    """Its identity, where it is an active finding of this uid: what the filter asked for is checked again."""
+    named = _ID.fullmatch(str(finding.get("Id")))
+    fields = finding.get("ProductFields")
+    active = finding.get("RecordState") == "ACTIVE"
+    own = isinstance(fields, Mapping) and fields.get(UID_FIELD) == uid
+    return named[1] if named and active and own else ""

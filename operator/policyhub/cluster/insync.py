@@ -1,0 +1,100 @@
+"""The condition InSync of a MonitoredCluster: whether Security Hub has what the cluster reports, and if not, why.
+
+It stays True through the seconds in which a fresh change is on its way: it reports backlog, not single changes.
+
+In mode DryRun it is False with the reason DryRun and counts what mode Sync would send: whatever Security Hub holds,
+nothing keeps it in step with the cluster. Nothing else takes that for trouble: Ready is True (`conditions`), and the
+alert PolicyhubNotInSync leaves the reason out. What keeps the numbers from being known (an inventory that is refused, a
+listing that fails) is a fault in this mode too.
+
+Pure: no I/O, no clock.
+"""
+
+from collections.abc import Mapping
+
+from policyhub.clocks import SteadyMs
+from policyhub.cluster import conflict
+from policyhub.cluster.fault import UNTRIED, Fault
+from policyhub.cluster.snapshot import Findings, Snapshot
+from policyhub.cluster.words import counted
+from policyhub.sync.plan import Change
+
+UNAVAILABLE = "InventoryUnavailable"
+"""Findings are sent without an inventory: what that means is said, and not only that Security Hub is unreachable."""
+BACKLOG_MS = 30_000
+"""A finding that waits longer than this is backlog."""
+
+_WOULD: Mapping[str, tuple[Change, ...]] = {
+    "create": (Change.NEW,),
+    "reopen": (Change.REACTIVATED,),
+    "update": (Change.CHANGED, Change.REFRESHED),
+    "archive": (Change.ARCHIVED,),
+}
+
+
+def fault(seen: Snapshot, *, was_in_sync: bool, now: SteadyMs) -> Fault | None:
+    """Why it is not True."""
+    found = seen.findings
+    if found is None:
+        unconnected = seen.connection
+        if unconnected is not None and unconnected.reason in UNTRIED:
+            return unconnected
+        return Fault("NotConnected", "the cluster has not been read yet")
+    if (barred := _barred(seen)) is not None:
+        return barred
+    given_up = seen.inventory is not None and seen.inventory.reason == UNAVAILABLE
+    if seen.account_fault is not None or (seen.reading is not None and not given_up):
+        return Fault("HubUnreachable", "Security Hub does not take findings, or does not say what it holds")
+    if seen.inventory is not None:
+        return seen.inventory
+    if not found.reports_listed:
+        return Fault("Listing", "the first listing of all reports is not complete yet")
+    if seen.mode == "DryRun":
+        would = would_send(seen.preview)
+        if would is None:
+            return Fault("Listing", "what mode Sync would send is not counted yet")
+        told = ", ".join(f"{number} to {change}" for change, number in would.items() if number)
+        return Fault("DryRun", f"mode DryRun: nothing is sent. Mode Sync would send {told or 'nothing now'}")
+    return _unsent(found, was_in_sync=was_in_sync, now=now)
+
+
+def would_send(preview: Mapping[Change, int] | None) -> dict[str, int] | None:
+    """What mode Sync would send, in the words of the status; None: not counted yet."""
+    if preview is None:
+        return None
+    return {name: sum(preview.get(change, 0) for change in changes) for name, changes in _WOULD.items()}
+
+
+def would_archive(seen: Snapshot) -> str:
+    """What mode NoArchive keeps."""
+    kept = seen.findings.mode_holds if seen.findings is not None else 0
+    return f"; {counted(kept, 'finding')} would be archived in mode Sync" if kept else ""
+
+
+def _barred(seen: Snapshot) -> Fault | None:
+    """Why nothing of this cluster is sent, whatever it is."""
+    if conflict.barring(seen) is not None:
+        return Fault("IdentityConflict", "nothing is sent while another cluster uses this identity")
+    if seen.unlisted:
+        return Fault("Starting", "nothing is sent before all MonitoredClusters have been listed")
+    return None
+
+
+def _unsent(found: Findings, *, was_in_sync: bool, now: SteadyMs) -> Fault | None:
+    """Why some findings are not in Security Hub as the cluster has them."""
+    if found.rejected:
+        refused = counted(found.rejected, "finding")
+        return Fault("FindingsRejected", f"Security Hub refuses {refused} for good; the log names each")
+    if found.quarantined:
+        one = found.quarantined == 1
+        return Fault(
+            "FindingsQuarantined",
+            f"{counted(found.quarantined, 'finding')} of this cluster {'is' if one else 'are'} not sent: in"
+            f" Security Hub {'its id is' if one else 'their ids are'} another cluster's",
+        )
+    if found.pending:
+        oldest = found.oldest_pending
+        if not was_in_sync or (oldest is not None and now - oldest > BACKLOG_MS):
+            waits = "waits" if found.pending == 1 else "wait"
+            return Fault("Pending", f"{counted(found.pending, 'change')} {waits} for Security Hub")
+    return None
