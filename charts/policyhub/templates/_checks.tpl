@@ -71,7 +71,7 @@ What one value alone makes wrong is the schema's.
 {{- $partitions := include "policyhub.partitions" . | fromYaml }}
 {{- $fips := include "policyhub.fipsRegions" . | fromYamlArray }}
 {{- $roles := dict "securityHub.roleArn" .Values.securityHub.roleArn "serviceAccount.roleArn" .Values.serviceAccount.roleArn }}
-{{- $home := or .Values.securityHub.region (and .Values.clusterArn (index (splitList ":" .Values.clusterArn) 3)) }}
+{{- $home := (include "policyhub.securityHub" . | fromYaml).region }}
 {{- $regions := list $home }}
 {{- range .Values.monitoredClusters }}{{ $regions = append $regions (dig "securityHub" "region" "" .spec) }}{{ end }}
 {{- range $region := $regions | compact | uniq }}

@@ -3,7 +3,7 @@ The container's environment. What extraEnv names stands there alone: a name may 
 */}}
 {{- define "policyhub.env" -}}
 {{- $env := list }}
-{{- with .Values.securityHub }}
+{{- with include "policyhub.securityHub" . | fromYaml }}
 {{- if .accountId }}{{ $env = append $env (dict "name" "POLICYHUB_ACCOUNT_ID" "value" .accountId) }}{{ end }}
 {{- if .region }}
 {{- $env = append $env (dict "name" "POLICYHUB_REGION" "value" .region) }}
@@ -12,7 +12,7 @@ The container's environment. What extraEnv names stands there alone: a name may 
 {{- if and .roleArn .accountId }}
 {{- $owner := index (splitList ":" .roleArn) 4 }}
 {{- if ne $owner .accountId }}
-{{- fail (printf "\n\nsecurityHub.roleArn is a role of account %s, and the findings go to securityHub.accountId %s. Security Hub takes an account's findings only from the account's own identities.\n" $owner .accountId) }}
+{{- fail (printf "\n\nsecurityHub.roleArn is a role of account %s, and the findings go to account %s (securityHub.accountId, or else that of clusterArn). Security Hub takes an account's findings only from the account's own identities.\n" $owner .accountId) }}
 {{- end }}
 {{- end }}
 {{- if .roleArn }}{{ $env = append $env (dict "name" "POLICYHUB_ROLE_ARN" "value" .roleArn) }}{{ end }}

@@ -78,24 +78,56 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 {{- end }}
 
+{{/* The Security Hub of the findings: what securityHub leaves empty, the ARN of the cluster says (arn:aws:eks:REGION:ACCOUNT:cluster/NAME). */}}
+{{- define "policyhub.securityHub" -}}
+{{- $hub := deepCopy .Values.securityHub }}
+{{- if .Values.clusterArn }}
+{{- $arn := splitList ":" .Values.clusterArn }}
+{{- if not $hub.region }}{{ $_ := set $hub "region" (index $arn 3) }}{{ end }}
+{{- if not $hub.accountId }}{{ $_ := set $hub "accountId" (index $arn 4) }}{{ end }}
+{{- end }}
+{{- toYaml $hub }}
+{{- end }}
+
 {{/* The name of this cluster's MonitoredCluster; empty where none is to be created. Fails where values are missing. */}}
 {{- define "policyhub.monitoredCluster" -}}
 {{- if .Values.monitoredCluster.enabled }}
 {{- $cluster := or .Values.clusterName .Values.clusterArn }}
-{{- $hub := .Values.securityHub }}
+{{- $hub := include "policyhub.securityHub" . | fromYaml }}
 {{- if or $cluster $hub.accountId $hub.region .Values.monitoredCluster.spec }}
 {{- $missing := list }}
-{{- if not $cluster }}{{ $missing = append $missing "clusterName (or clusterArn)" }}{{ end }}
+{{- if not $cluster }}{{ $missing = append $missing "clusterName" }}{{ end }}
 {{- if not $hub.accountId }}{{ $missing = append $missing "securityHub.accountId" }}{{ end }}
 {{- if not $hub.region }}{{ $missing = append $missing "securityHub.region" }}{{ end }}
 {{- if $missing }}
-{{- fail (printf "\n\nThe MonitoredCluster of this cluster also needs %s.\nSet what is missing, or monitoredCluster.enabled=false to bring your own MonitoredClusters.\n" (join " and " $missing)) }}
+{{- fail (printf "\n\nIt is not known which cluster this is, or where its findings go. For an EKS cluster set clusterArn, which says both:\n\n  --set clusterArn=arn:aws:eks:eu-west-1:111122223333:cluster/prod-eu\n\nFor any other cluster also set %s. Or set monitoredCluster.enabled=false to bring your own MonitoredClusters.\n" (join " and " $missing)) }}
 {{- end }}
 {{- if .Values.clusterName }}
 {{- .Values.clusterName }}
 {{- else }}
 {{- /* EKS allows letters and characters in a name that Kubernetes does not. */}}
 {{- .Values.clusterArn | splitList "/" | last | lower | replace "_" "-" | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/*
+Renders nothing. An upgrade that would give this cluster another identity stops here: the API server refuses it with the
+same name, and with another name Helm would replace the object in silence. Where Helm has no cluster to ask, nothing is
+compared.
+*/}}
+{{- define "policyhub.sameIdentity" -}}
+{{- if and .Release.IsUpgrade .Values.crds.check (.Capabilities.APIVersions.Has "policyhub.dev/v1alpha1") }}
+{{- $wanted := .Values.clusterArn | default (include "policyhub.monitoredCluster" .) }}
+{{- $others := list }}
+{{- range .Values.monitoredClusters }}{{ $others = append $others .name }}{{ end }}
+{{- range (lookup "policyhub.dev/v1alpha1" "MonitoredCluster" "" "").items }}
+{{- $ours := eq $.Release.Name (dig "metadata" "labels" "app.kubernetes.io/instance" "" .) }}
+{{- $identity := dig "spec" "clusterArn" .metadata.name . }}
+{{- if and $ours (hasKey .spec.connection "inCluster") (not (has .metadata.name $others)) (not .metadata.deletionTimestamp) (ne $identity $wanted) }}
+{{- $keep := dig "spec" "clusterArn" "" . | empty | ternary (printf "clusterArn= and clusterName=%s" .metadata.name) (printf "clusterArn=%s" $identity) }}
+{{- fail (printf "\n\nMonitoredCluster %s has the identity %s, and these values would make it %s. The identity is part of every finding's id: all findings would be created again, and the old ones would stay open. Nothing was changed.\n\n  To keep it:    set %s\n  To change it:  kubectl delete monitoredcluster %s, then this upgrade again, then policyhub retire %s --identity %s\n\nThe page \"Identity\" of the documentation (docs/identity.md) has the steps, and how to take triage along.\n" .metadata.name $identity $wanted $keep .metadata.name (include "policyhub.monitoredCluster" $) $identity) }}
 {{- end }}
 {{- end }}
 {{- end }}

@@ -42,6 +42,15 @@ CASES = [
     pytest.param(cluster(observed=-1), "Progressing", "InProgress", id="not seen by the operator yet"),
     pytest.param(cluster(("Ready", "True", "AllWell")), "Healthy", "Current", id="all is well"),
     pytest.param(cluster(("Ready", "True", "AllWell"), observed=1), "Progressing", "InProgress", id="of another spec"),
+    pytest.param(
+        cluster(("Ready", "True", "DryRun"), ("InSync", "False", "DryRun")), "Healthy", "Current", id="a dry run"
+    ),
+    pytest.param(
+        cluster(("Ready", "True", "TwoIdentities"), ("IdentityConflict", "True", "TwoIdentities")),
+        "Healthy",
+        "Current",
+        id="two identities",
+    ),
     pytest.param(cluster(("Ready", "False", "Listing")), "Progressing", "InProgress", id="listing"),
     pytest.param(cluster(("Ready", "Unknown", "Connecting")), "Progressing", "InProgress", id="connecting"),
     pytest.param(cluster(("Ready", "False", "AccessDenied")), "Degraded", "InProgress", id="access denied"),

@@ -13,6 +13,7 @@ from dev.cluster.helm import HelmError, render
 
 CHART = Path(__file__).parents[3] / "charts/policyhub"
 HUB = {"accountId": "111122223333", "region": "eu-west-1"}
+ARN = "arn:aws:eks:eu-west-1:111122223333:cluster/prod-eu"
 OWN = {"clusterName": "a", "securityHub": HUB}
 OTHER = {"spec": {"connection": {"kubeconfigSecretRef": {"namespace": "b", "name": "three"}}}}
 ROLE = "arn:aws:iam::111122223333:role/policyhub"
@@ -197,6 +198,10 @@ CONTRADICTIONS: list[tuple[Values, str]] = [
     (
         {"securityHub": {**HUB, "roleArn": "arn:aws:iam::999999999999:role/x:iam::111122223333:role/y"}},
         "a role of account 999999999999",
+    ),
+    (
+        {"clusterArn": ARN, "securityHub": {"roleArn": "arn:aws:iam::444455556666:role/x"}},
+        "the findings go to account 111122223333 (securityHub.accountId, or else that of clusterArn)",
     ),
     ({"endpoints": {"fips": True, "sts": "https://sts.example"}}, "no URL together with fips"),
     ({"endpoints": {"fips": True}}, "not in eu-west-1"),

@@ -25,6 +25,7 @@ CHART = HERE.parents[2] / "charts/policyhub"
 HUB = {"accountId": "011122223333", "region": "eu-west-1"}
 OTHER = {"spec": {"connection": {"kubeconfigSecretRef": {"namespace": "b", "name": "three"}}}}
 ARN = "arn:aws:eks:eu-west-1:111122223333:cluster/Prod_EU"
+GOV_ARN = "arn:aws-us-gov:eks:us-gov-west-1:111122223333:cluster/prod"
 
 Document = dict[str, Any]
 Values = dict[str, Any]
@@ -110,7 +111,7 @@ def test_without_values() -> None:
         pytest.param({"clusterName": "shop", "clusterArn": ARN}, "shop", ARN, id="both"),
     ],
 )
-def test_three_values_suffice(values: Values, name: str, identity: str) -> None:
+def test_cluster_account_and_region(values: Values, name: str, identity: str) -> None:
     """Cluster, account and Region give the MonitoredCluster of this cluster."""
     document = one(objects({**values, "securityHub": HUB}), "MonitoredCluster")
     cluster = MonitoredCluster.model_validate(document)
@@ -122,8 +123,38 @@ def test_three_values_suffice(values: Values, name: str, identity: str) -> None:
     assert cluster.spec.security_hub.role_arn is None
 
 
+@pytest.mark.parametrize(
+    ("values", "hub"),
+    [
+        pytest.param({}, ("111122223333", "us-gov-west-1"), id="its own account and Region"),
+        pytest.param(
+            {"securityHub": {"accountId": "999988887777"}}, ("999988887777", "us-gov-west-1"), id="a central account"
+        ),
+        pytest.param(
+            {"securityHub": {"region": "us-gov-east-1"}}, ("111122223333", "us-gov-east-1"), id="another Region"
+        ),
+        pytest.param({"securityHub": HUB}, ("011122223333", "eu-west-1"), id="both"),
+    ],
+)
+def test_an_arn_says_account_and_region(values: Values, hub: tuple[str, str]) -> None:
+    """What securityHub leaves empty comes from clusterArn: in the MonitoredCluster and in the operator's defaults."""
+    documents = objects({"clusterArn": GOV_ARN, **values})
+    cluster = MonitoredCluster.model_validate(one(documents, "MonitoredCluster"))
+    assert cluster.metadata.name == "prod"
+    assert (cluster.spec.security_hub.account_id, cluster.spec.security_hub.region) == hub
+    told = environment(documents)
+    assert (told["POLICYHUB_ACCOUNT_ID"], told["POLICYHUB_REGION"], told["AWS_REGION"]) == (*hub, hub[1])
+
+
+def test_an_arn_gives_the_defaults_of_other_clusters() -> None:
+    """Also where the MonitoredCluster of this cluster is not created."""
+    documents = objects({"clusterArn": GOV_ARN, "monitoredCluster": {"enabled": False}})
+    assert not of_kind(documents, "MonitoredCluster")
+    assert environment(documents)["POLICYHUB_ACCOUNT_ID"] == "111122223333"
+
+
 def test_more_of_the_spec() -> None:
-    """Other fields of the spec pass through, and the three values win over them."""
+    """Other fields of the spec pass through, and clusterArn and securityHub win over them."""
     spec = {"mode": "DryRun", "namespaces": {"exclude": ["kube-*"]}, "securityHub": {"region": "us-east-1"}}
     values = {"clusterName": "a", "securityHub": HUB, "monitoredCluster": {"spec": spec}}
     cluster = MonitoredCluster.model_validate(one(objects(values), "MonitoredCluster"))
@@ -136,13 +167,15 @@ def test_more_of_the_spec() -> None:
     ("values", "missing"),
     [
         ({"clusterName": "a"}, "securityHub.accountId and securityHub.region"),
-        ({"clusterName": "a", "securityHub": {"accountId": "111122223333"}}, "also needs securityHub.region"),
-        ({"securityHub": HUB}, r"also needs clusterName \(or clusterArn\)"),
+        ({"clusterName": "a", "securityHub": {"accountId": "111122223333"}}, "securityHub.region"),
+        ({"securityHub": HUB}, "clusterName"),
+        ({"monitoredCluster": {"spec": {"mode": "DryRun"}}}, "clusterName and securityHub.accountId and"),
     ],
 )
-def test_a_part_of_the_three_values_is_an_error(values: Values, missing: str) -> None:
-    """Where some of the three values are given, the message names the others."""
-    with pytest.raises(HelmError, match=missing):
+def test_a_part_of_what_is_needed_is_an_error(values: Values, missing: str) -> None:
+    """Where some values are given and others missing, the message names clusterArn, which suffices, and the others."""
+    example = r"--set clusterArn=arn:aws:eks:eu-west-1:111122223333:cluster/prod-eu\n\nFor any other cluster also set "
+    with pytest.raises(HelmError, match=example + missing):
         objects(values)
 
 

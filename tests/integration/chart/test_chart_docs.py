@@ -80,6 +80,13 @@ def test_as_a_new_user_would(server: Cluster, tmp_path: Path) -> None:
         told = shell.run(commands("Verify")[0])
         assert "monitoredcluster.policyhub.dev/prod-eu condition met" in told
         assert re.search(r"^NAME +READY .*\nprod-eu +True +AllWell", told, re.MULTILINE)
+        dry_run, sync = commands("Verify")[3:]
+        told = shell.run(dry_run)
+        assert "prod-eu is in mode DryRun" in told
+        assert "monitoredcluster.policyhub.dev/prod-eu condition met" in told
+        assert re.search(r"^NAME +READY .*\nprod-eu +True +DryRun +False ", told, re.MULTILINE)
+        assert told.endswith('{"archive":0,"create":0,"reopen":0,"update":0}')
+        assert "monitoredcluster.policyhub.dev/prod-eu condition met" in shell.run(sync)
     upgraded = shell.run(commands("Upgrade")[0])
     assert "monitoredclusters.policyhub.dev serverside-applied" in upgraded
     assert "has been upgraded" in upgraded

@@ -302,3 +302,44 @@ def test_old_values_stop_an_upgrade(release: Release) -> None:
     release.run("install", "policyhub", CHART, values={"clusterName": "a", **HUB})
     with pytest.raises(helm.HelmError, match=r"replicas is now replicaCount; set that\."):
         release.run("upgrade", "policyhub", CHART, "--reset-then-reuse-values", values={"replicas": 2})
+
+
+def test_an_upgrade_that_would_change_the_identity(server: Cluster, release: Release) -> None:
+    """With the same name or another one it stops before anything is changed, and says how to go on; once the object is
+    deleted it goes on. Without the chart's check the API server refuses it.
+    """
+    by_name = {"clusterName": "shop", "securityHub": {"accountId": "111122223333", "region": "eu-west-1"}}
+    arn = "arn:aws:eks:eu-west-1:111122223333:cluster/prod-eu"
+    release.run("install", "policyhub", CHART, values=by_name)
+    before = server.request("GET", f"{CLUSTERS}/shop")
+    for values in ({**by_name, "clusterArn": arn}, {"clusterArn": arn}, {**by_name, "clusterName": "other"}):
+        with pytest.raises(helm.HelmError, match="MonitoredCluster shop has the identity shop") as refused:
+            release.run("upgrade", "policyhub", CHART, values=values)
+        assert "To keep it:    set clusterArn= and clusterName=shop" in str(refused.value)
+        assert "To change it:  kubectl delete monitoredcluster shop" in str(refused.value)
+    assert [item["metadata"]["uid"] for item in listed(server, CLUSTERS)] == [before["metadata"]["uid"]]
+    with pytest.raises(helm.HelmError, match="clusterArn cannot be set"):
+        release.run("upgrade", "policyhub", CHART, values={**by_name, "clusterArn": arn, "crds": {"check": False}})
+    release.run("upgrade", "policyhub", CHART, values={**by_name, "monitoredCluster": {"spec": {"mode": "DryRun"}}})
+
+    server.request("DELETE", f"{CLUSTERS}/shop")
+    told = release.run("upgrade", "policyhub", CHART, values={"clusterArn": arn})
+    assert "monitoredcluster/prod-eu" in told
+    assert [item["spec"]["clusterArn"] for item in listed(server, CLUSTERS)] == [arn]
+    release.run("upgrade", "policyhub", CHART, values={"clusterArn": arn, "clusterName": "prod-eu"})
+    with pytest.raises(helm.HelmError, match=f"To keep it:    set clusterArn={arn}"):
+        release.run("upgrade", "policyhub", CHART, values=by_name)
+
+
+def test_notes_of_a_dry_run(server: Cluster, release: Release) -> None:
+    """In mode DryRun the notes say where to look at what would be sent, and how to send it; else they do not."""
+    arn = "arn:aws:eks:eu-west-1:111122223333:cluster/prod-eu"
+    spec = {"mode": "DryRun"}
+    told = release.run("install", "policyhub", CHART, values={"clusterArn": arn, "monitoredCluster": {"spec": spec}})
+    assert "account\n111122223333 in eu-west-1" in told
+    assert "prod-eu is in mode DryRun" in told
+    assert "--set monitoredCluster.spec.mode=Sync" in told
+    spec = {"mode": "Sync"}
+    told = release.run("upgrade", "policyhub", CHART, values={"clusterArn": arn, "monitoredCluster": {"spec": spec}})
+    assert "DryRun" not in told
+    assert server.request("GET", f"{CLUSTERS}/prod-eu")["spec"]["mode"] == "Sync"
