@@ -1,4 +1,6 @@
-"""The commands of docs/migration.md, as they stand there, against the local hub with what other tools leave."""
+"""The commands of docs/migration.md and docs/identity.md, as they stand there, against the local hub: with what other
+tools leave, and with what an identity leaves that was given up.
+"""
 
 import json
 import os
@@ -15,8 +17,8 @@ import pytest
 from dev.hub.process import HubProcess, access_key
 
 ROOT = Path(__file__).resolve().parents[3]
-PAGE = (ROOT / "docs/migration.md").read_text("utf-8")
 ACCOUNT, REGION = "111122223333", "eu-west-1"
+ARN = f"arn:aws:eks:{REGION}:{ACCOUNT}:cluster/prod-eu"
 NOW = "2026-11-20T08:00:00Z"
 TYPES = "Software and Configuration Checks/Kubernetes Policies"
 NOTES = {"web": "Accepted until June, Ana", "api": "Accepted until June, Ana", "worker": "A vendor's image, Ben"}
@@ -28,9 +30,10 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def blocks(title: str) -> list[str]:
+def blocks(title: str, *, page: str = "migration") -> list[str]:
     """The shell blocks of a section."""
-    found = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
+    text = (ROOT / f"docs/{page}.md").read_text("utf-8")
+    found = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
     assert found is not None, title
     return re.findall(r"^```sh\n(.*?)^```", found[1], re.MULTILINE | re.DOTALL)
 
@@ -152,10 +155,10 @@ class Shell:
             answer = json.loads(self.run("aws securityhub batch-import-findings --findings file://findings.json"))
             assert answer["FailedCount"] == 0, answer
 
-    def send_ours(self, *names: str) -> None:
+    def send_ours(self, *names: str, identity: str = f"--cluster-arn {ARN}") -> None:
         """As the operator would."""
         (self._folder / "reports.json").write_text("\n".join(json.dumps(report(name)) for name in names))
-        flags = f"--cluster-name prod-eu --account-id {ACCOUNT} --region {REGION} --output json"
+        flags = f"{identity} --account-id {ACCOUNT} --region {REGION} --output json"
         self.send(json.loads(self.run(f"policyhub render reports.json {flags}")))
 
 
@@ -207,3 +210,39 @@ def test_the_old_findings(hub: HubProcess, shell: Shell, old: str, gone: int) ->
     assert len(archived) == gone
     assert all(("ProviderName" in f.get("ProductFields", {})) == (gone == 1) for f in archived)
     assert next(f for f in hub.findings() if f["Workflow"]["Status"] == "SUPPRESSED")["Note"]["Text"] == "Ana knows"
+
+
+def test_triage_goes_along_with_a_new_identity(hub: HubProcess, shell: Shell) -> None:
+    """What analysts decided under the name is so under the ARN, with the notes; what they have decided since stays, and
+    so does all that is under the name.
+    """
+    names = ["web", "api", "worker", "open", "since", *(f"many-{n}" for n in range(101))]
+    shell.send_ours(*names, identity="--cluster-name prod-eu")
+    before = {f["Resources"][0]["Details"]["Other"]["Name"]: f["Id"] for f in hub.findings()}
+    hub.analyst([before["web"]], workflow="SUPPRESSED", note="Accepted until June, Ana")
+    hub.analyst([before["api"]], workflow="NOTIFIED")
+    hub.analyst([before["worker"]], workflow="RESOLVED", note="A ticket of Ben's")
+    hub.analyst([before["since"]], workflow="SUPPRESSED", note="long ago")
+    hub.analyst([before[f"many-{n}"] for n in range(100)], workflow="SUPPRESSED")
+    hub.analyst([before["many-100"]], workflow="SUPPRESSED")
+    shell.send_ours(*names, identity=f"--cluster-arn {ARN}")
+    ours = f"policyhub/{ARN}/"
+    assert {f["Id"] for f in hub.findings(prefix=ours)} == {ours + i.rpartition("/")[2] for i in before.values()}
+    hub.analyst([ours + before["since"].rpartition("/")[2]], workflow="NOTIFIED", note="Clara looks at it")
+    kept = hub.findings(prefix="policyhub/prod-eu/")
+
+    _, _, counted, sent, _ = blocks("Change the identity", page="identity")
+    assert shell.run(counted).split()[0] == "5"
+    shell.run(sent)
+
+    after = {f["Resources"][0]["Details"]["Other"]["Name"]: f for f in hub.findings(prefix=ours)}
+    told = {name: (f["Workflow"]["Status"], f.get("Note", {}).get("Text")) for name, f in after.items()}
+    assert told == {
+        "web": ("SUPPRESSED", "Accepted until June, Ana"),
+        "api": ("NOTIFIED", None),
+        "worker": ("RESOLVED", "A ticket of Ben's"),
+        "open": ("NEW", None),
+        "since": ("NOTIFIED", "Clara looks at it"),
+        **{f"many-{n}": ("SUPPRESSED", None) for n in range(101)},
+    }
+    assert hub.findings(prefix="policyhub/prod-eu/") == kept

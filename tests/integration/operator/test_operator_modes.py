@@ -47,11 +47,22 @@ def test_no_archive(live: World) -> None:
 
 
 def test_dry_run(live: World) -> None:
-    """Mode DryRun sends nothing; its status says so, and how many findings there would be."""
+    """Mode DryRun sends nothing, is Ready, and its status says how many findings there would be."""
     live.apply(report("web", result("dry"), result("dry-too")))
     live.await_states("dry", web="ACTIVE")
     told = live.await_condition("InSync", "False", reason="DryRun", name="dry")
     assert "nothing is sent" in told["message"]
+    live.await_condition("Ready", "True", reason="DryRun", name="dry")
+
+    def would() -> bool:
+        status = live.monitored("dry")["status"]
+        active, pending = status["findings"]["active"], status["findings"]["pending"]
+        nothing_else = {"create": active, "reopen": 0, "update": 0, "archive": 0}
+        return bool(status["wouldSend"] == nothing_else and pending == active)
+
+    live.until(would, "the status to count what would be sent")
+    assert live.operator.metric("policyhub_oldest_pending_seconds", cluster="dry") == 0
+    assert "wouldSend" not in live.monitored("alpha")["status"]
     live.until(
         lambda: (
             live.monitored("dry")["status"]["findings"]["active"]
@@ -99,4 +110,5 @@ def test_mode_that_changes(live: World) -> None:
     """A MonitoredCluster that goes from DryRun to Sync sends then what it has not sent."""
     live.monitor("dry", archiveDelay="1s", mode="Sync")
     live.synced("dry")
+    live.until(lambda: "wouldSend" not in live.monitored("dry")["status"], "the numbers of the dry run to go")
     assert set(live.found(cluster="dry")) == set(live.found(state="ACTIVE"))
