@@ -141,6 +141,7 @@ def test_install_upgrade_uninstall(server: Cluster, release: Release) -> None:
     assert "kubectl rollout status -n policyhub deployment/policyhub" in told
     assert "kubectl wait --for=condition=Ready --timeout=10m monitoredcluster/prod-eu" in told
     assert "kubectl get monitoredclusters" in told
+    assert "Set prometheusRule.runbookUrl to where docs/runbooks" in told  # a checkout's chart
     assert not release.warnings
     installed = everything(server)
     kinds = {document["kind"] for document in release.manifest()}
