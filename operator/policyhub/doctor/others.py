@@ -24,10 +24,10 @@ from policyhub.clocks import WallMs
 from policyhub.cluster.remedies import DOCTOR
 from policyhub.cluster.words import counted as counted_as
 from policyhub.doctor.verdict import Verdict, fine, problem, unchecked
-from policyhub.findings.asff import timestamp
+from policyhub.hub import retirement
 from policyhub.hub.client import Filters, HubClient
 from policyhub.hub.errors import AccessLost, HubError
-from policyhub.hub.inventory import milliseconds, strip_for_import
+from policyhub.hub.inventory import milliseconds
 from policyhub.sources.text import line
 
 PAGES = 10
@@ -141,5 +141,4 @@ async def archive(client: HubClient, name: str, *, now: Callable[[], WallMs], dr
 
 def archived(finding: Mapping[str, Any], *, now: WallMs) -> dict[str, Any]:
     """The finding as its provider would archive it: nothing of the analysts' or of AWS's is sent. Pure."""
-    updated = max(now, milliseconds(finding.get("UpdatedAt")) + 1)
-    return strip_for_import(finding) | {"RecordState": "ARCHIVED", "UpdatedAt": timestamp(updated)}
+    return retirement.archived(finding, updated=max(now, milliseconds(finding.get("UpdatedAt")) + 1))

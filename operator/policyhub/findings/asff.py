@@ -45,8 +45,8 @@ _LAST = 253_402_300_799_999
 """9999-12-31T23:59:59.999Z in Unix milliseconds."""
 
 PRODUCT = "policyhub"
-CLUSTER_UID = f"{PRODUCT}/cluster-uid"
-"""The product field that tells whose the finding is."""
+CLUSTER, CLUSTER_UID = f"{PRODUCT}/cluster", f"{PRODUCT}/cluster-uid"
+"""The product fields that tell whose the finding is: the cluster's identity, and its uid."""
 RELAPSES, RELAPSED_AT = f"{PRODUCT}/relapses", f"{PRODUCT}/relapsed-at"
 """How often the finding was sent again after it had been archived, and when last: kept in Security Hub alone."""
 PARTITIONS = frozenset({"aws", "aws-cn", "aws-us-gov"})
@@ -230,7 +230,7 @@ def _product_fields(
     violation: Violation, *, cluster: Cluster, digest: str, origin: str, relapse: Relapse
 ) -> dict[str, str]:
     own = {
-        f"{PRODUCT}/cluster": cluster.id,
+        CLUSTER: cluster.id,
         CLUSTER_UID: cluster.uid,
         f"{PRODUCT}/digest": digest,
         f"{PRODUCT}/renderer": str(RENDERER),
