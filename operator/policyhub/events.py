@@ -62,6 +62,8 @@ QUIET = frozenset(
         # another condition says it
         *("NotConnected", "HubUnreachable", "SourcesIncomplete", "DryRun"),
         *("IdentityConflict", "ArchiveHeld", "InputRefused", "OwnersForbidden", "OwnersUnknown", "ClockMoved"),
+        # a deletion, which policyhub.leaving announces itself
+        *("Retiring", "RetireFailed", "Deleted"),
         # well
         *("AllWell", "Connected", "Reachable", "Complete", "FrozenReports", "InSync", "Watched", "Reporting"),
         *("AllAccepted", "NothingHeld", "NoConflict"),

@@ -1,12 +1,15 @@
 """The control plane: MonitoredClusters come and go, each gets a data plane, and each is told how it fares.
 
-kopf watches; an event handler hands the object over. No finalizer and no annotation is ever set: nothing of ours would
-keep an object Terminating after `helm uninstall`. kopf does not report what was deleted while its watch was down, so
-the list of MonitoredClusters is compared once a minute. What arrives late changes nothing that is known since
+kopf watches; an event handler hands the object over. No annotation is ever set, and a finalizer only where
+`deletionPolicy: Archive` asks for it (`policyhub.finalizer`). kopf does not report what was deleted while its watch was
+down, so the list of MonitoredClusters is compared once a minute. What arrives late changes nothing that is known since
 (`policyhub.versions`).
 
+One that is deleted and still there, for whatever finalizer, is not worked on any more: nothing new is sent for it.
+
 Where the settings select MonitoredClusters by labels, the others are another operator's: nothing is written to them.
-One that loses its label is given up like one that was deleted, and its findings stay for the operator that takes it.
+One that loses its label is given up, its findings stay for the operator that takes it, and our finalizer goes: that
+operator sets it again, and where there is none nothing holds the object.
 
 Of several MonitoredClusters with one identity at one hub the oldest goes on, so that nobody stops another's cluster by
 creating one more; nothing is sent before all have been listed once, in whatever order they are told of.
@@ -23,6 +26,7 @@ import structlog
 from botocore.exceptions import BotoCoreError, UnknownRegionError
 from pydantic import ValidationError
 
+from policyhub import finalizer
 from policyhub.api import selector
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.clocks import SteadyMs, WallMs
@@ -31,14 +35,17 @@ from policyhub.cluster.contact import Connect
 from policyhub.cluster.fault import Fault
 from policyhub.cluster.runner import DataPlane
 from policyhub.cluster.site import Site
+from policyhub.departures import Departures, deletion, sent_by
 from policyhub.destination import destination, unknown_region
+from policyhub.hub.client import HubClient
 from policyhub.hubs import Hubs, Key, cancelled
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.metrics import Metrics
-from policyhub.monitored import MonitoredClusters, Named, Unreadable, conditions, identified
+from policyhub.monitored import MonitoredClusters, Named, Unreadable, conditions, identified, kept
 from policyhub.reporter import YOUNGEST, Reporter, Watched
 from policyhub.settings import Settings
 from policyhub.sources.text import clean
+from policyhub.sync.engine import Engine
 from policyhub.sync.predecessor import Predecessor
 from policyhub.versions import Standing, Versions
 
@@ -86,6 +93,15 @@ class Supervisor:
         self._listed = False
         """Whether all MonitoredClusters have been listed once."""
         self._reporter = Reporter(self.watched, home=home, metrics=metrics, now=now, wall=wall, clock=clock)
+        self._departures = Departures(
+            home=home,
+            settings=settings,
+            metrics=metrics,
+            announce=self._reporter.announce,
+            now=now,
+            wall=wall,
+            rng=rng,
+        )
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     # -- coming and going -----------------------------------------------------------------------------------------
@@ -142,13 +158,18 @@ class Supervisor:
 
     async def _take(self, name: str, body: Mapping[str, Any]) -> None:
         if self._selector.matches(body["metadata"].get("labels") or {}):
-            await self._observe(name, body)
+            if finalizer.is_deleted(body):
+                await self._leave(name, body)
+            else:
+                await self._observe(name, body)
+                await self._departures.finalize(self.watched[name], body)
         elif name in self.watched:
             await self._stop(name)
-            del self.watched[name]
+            uid = self.watched.pop(name).uid
             self._metrics.forget_status(name)
             self._claim()
             log.info("monitored_cluster_given_up", cluster=name)
+            await self._departures.hand_over(name, uid, body)
 
     def _fail(self, name: str, uid: str, error: Exception) -> None:
         """Say so in its status; the next comparison tries once more."""
@@ -182,6 +203,7 @@ class Supervisor:
             conditions=told,
             generation=metadata.get("generation", 0),
             created=metadata.get("creationTimestamp") or YOUNGEST,
+            kept=kept(body),
         )
         self.watched[name] = watched
         try:
@@ -204,7 +226,6 @@ class Supervisor:
             )
             log.warning("monitored_cluster_invalid", cluster=watched.name, message=clean(watched.fault.message))
         else:
-            watched.hub = monitored.status.hub if monitored.status is not None else None
             self._start(watched, monitored)
 
     async def forget(self, name: str, uid: str) -> None:
@@ -221,19 +242,14 @@ class Supervisor:
             log.info("monitored_cluster_gone", cluster=name)
 
     def _start(self, watched: Watched, monitored: MonitoredCluster) -> None:
-        key = destination(monitored, self._settings, recorded=watched.hub)
+        key = destination(monitored, self._settings, recorded=watched.kept.hub)
         if isinstance(key, Fault):
             watched.fault = key
             return
-        try:
-            client, engine = self._hubs.open(key)
-        except UnknownRegionError:
-            watched.fault = unknown_region(monitored, key[1])
+        opened = self._open(watched, key, monitored)
+        if opened is None:
             return
-        except BotoCoreError as error:
-            watched.fault = Fault("AwsConfiguration", f"the operator's AWS configuration cannot be used: {error}")
-            return
-        watched.key = key
+        client, engine = opened
         site = Site(
             monitored=monitored,
             account=key[0],
@@ -252,6 +268,44 @@ class Supervisor:
         watched.claim = (*key[:2], monitored.identity)
         watched.task = asyncio.create_task(self._keep(plane), name=f"data plane {plane.name}")
         log.info("monitored_cluster_started", cluster=plane.name, identity=monitored.identity, hub=engine.hub_name)
+
+    def _open(self, watched: Watched, key: Key, monitored: MonitoredCluster) -> tuple[HubClient, Engine] | None:
+        """The hub, until its key is released; None where there is a fault."""
+        try:
+            opened = self._hubs.open(key)
+        except UnknownRegionError:
+            watched.fault = unknown_region(monitored, key[1])
+            return None
+        except BotoCoreError as error:
+            watched.fault = Fault("AwsConfiguration", f"the operator's AWS configuration cannot be used: {error}")
+            return None
+        watched.key = key
+        return opened
+
+    async def _leave(self, name: str, body: Mapping[str, Any]) -> None:
+        """It is deleted, and a finalizer keeps it."""
+        uid, intent, watched = body["metadata"]["uid"], deletion(body), self.watched.get(name)
+        generation = body["metadata"].get("generation", 0)
+        if watched is not None and watched.intent == intent:
+            watched.generation = generation
+            return
+        known = watched if watched is not None and watched.uid == uid else None
+        sent = sent_by(known)
+        before = await self._halt(name)
+        watched = self.watched[name] = Watched(
+            name=name,
+            uid=uid,
+            intent=intent,
+            conditions=known.conditions if known is not None else conditions(body),
+            generation=generation,
+            kept=known.kept if known is not None and known.kept.cluster_uid else kept(body),
+        )
+        try:
+            self._departures.begin(watched, body, sent=sent, open_=lambda key, read: self._open(watched, key, read))
+        finally:
+            if before is not None:
+                self._hubs.release(before)
+        self._claim()
 
     async def _keep(self, plane: DataPlane) -> None:
         while True:
@@ -330,6 +384,8 @@ class Supervisor:
         if not self._listed:
             self._listed = True
             self._claim()
+            for body in there.values():  # none was set before it was known who is the oldest
+                await self.observe(body, left=left)
 
     async def report(self) -> None:
         """Write each status when it has changed. Runs until cancelled."""

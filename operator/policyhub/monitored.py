@@ -11,7 +11,7 @@ import msgspec
 import structlog
 from pydantic import ValidationError
 
-from policyhub.api.status import Condition
+from policyhub.api.status import Condition, Status
 from policyhub.kube.body import PAGE
 from policyhub.kube.connection import Connection
 from policyhub.reporter import RESOURCE
@@ -49,6 +49,16 @@ def conditions(body: Mapping[str, Any]) -> dict[str, Condition]:
             read = Condition.model_validate(condition)
             found[read.type] = read
     return found
+
+
+def kept(body: Mapping[str, Any]) -> Status:
+    """Whose findings there are and where, as a former process wrote it; empty where it cannot be read."""
+    told = body.get("status") or {}
+    known = {name: told[name] for name in ("identity", "clusterUid", "hub") if told.get(name)}
+    try:
+        return Status.model_validate(known)
+    except ValidationError:
+        return Status()
 
 
 class _Listed(msgspec.Struct):

@@ -7,7 +7,7 @@ minutes, with the time: what is older is known to be old.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ import structlog
 
 from policyhub import status
 from policyhub.api.monitoredcluster import GROUP, KIND, PLURAL, VERSION
-from policyhub.api.status import Condition, Hub, Status, status_patch
+from policyhub.api.status import Condition, Status, status_patch
 from policyhub.clocks import SteadyMs, WallMs
 from policyhub.cluster.capture import capture
 from policyhub.cluster.fault import Fault
@@ -61,12 +61,14 @@ class Watched:
     fault: Fault | None = None
     """Why there is no data plane."""
     task: asyncio.Task[None] | None = None
-    hub: Hub | None = None
-    """The hub that the findings were written to before, by its status."""
+    kept: Status = field(default_factory=Status)
+    """What its status says of identity, uid and hub of what was written before; a status without a plane keeps it."""
     claim: tuple[str, str, str] = ("", "", "")
     """(account, Region, identity): who may write these findings."""
     created: str = YOUNGEST
     """When, as the API server writes it."""
+    unkept: bool = False
+    """Whether an Event has said that its finalizer cannot be set."""
     key: Key | None = None
     """The hub that is open for it."""
     written: dict[str, Any] = field(default_factory=dict)
@@ -77,6 +79,10 @@ class Watched:
     """Why its status cannot be built, or is not taken."""
     broken_until: float = 0.0
     """It is not tried again before."""
+
+    def start(self, work: Coroutine[Any, Any, None], what: str) -> None:
+        """Its one task."""
+        self.task = asyncio.create_task(work, name=f"{what} {self.name}")
 
     @property
     def age(self) -> tuple[str, str, str]:
@@ -201,18 +207,26 @@ class Reporter:
         if watched.plane is None:
             fault = watched.fault or Fault("Starting", "not started yet")
             return status.refused(
-                watched.generation, fault, previous=watched.conditions, hub=watched.hub, wall=self._wall()
+                watched.generation, fault, previous=watched.conditions, kept=watched.kept, wall=self._wall()
             )
         now = self._now()
         seen = capture(watched.plane, planes=self._planes(), now=now)
-        return status.build(
+        fresh = status.build(
             seen, previous=watched.conditions, generation=watched.generation, now=now, wall=self._wall()
         )
+        if fresh.cluster_uid is None:  # not connected yet, or never again: the findings are still that cluster's
+            return fresh.model_copy(update={"cluster_uid": watched.kept.cluster_uid})
+        watched.kept = Status(identity=fresh.identity, cluster_uid=fresh.cluster_uid, hub=fresh.hub)
+        return fresh
 
     def _planes(self) -> list[DataPlane]:
         return [watched.plane for watched in self._watched.values() if watched.plane is not None]
 
     async def _event(self, watched: Watched, condition: Condition, type_: EventType) -> None:
+        message = f"{condition.type}={condition.status}: {condition.message}"
+        await self.announce(watched, type_, reason=condition.reason, message=message)
+
+    async def announce(self, watched: Watched, type_: EventType, *, reason: str, message: str) -> None:
         """An Event on the MonitoredCluster; best effort, in `default` as for every cluster-scoped object."""
         moment = status.timestamp(self._wall())
         body = {
@@ -226,8 +240,8 @@ class Reporter:
                 "uid": watched.uid,
             },
             "type": type_,
-            "reason": condition.reason,
-            "message": cut(f"{condition.type}={condition.status}: {condition.message}", EVENT_BYTES),
+            "reason": reason,
+            "message": cut(message, EVENT_BYTES),
             "source": {"component": "policyhub"},
             "firstTimestamp": moment,
             "lastTimestamp": moment,

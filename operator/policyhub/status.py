@@ -48,15 +48,22 @@ def build(seen: Snapshot, *, previous: Mapping[str, Condition], generation: int,
     )
 
 
-def refused(
-    generation: int, fault: Fault, *, previous: Mapping[str, Condition], hub: Hub | None, wall: WallMs
-) -> Status:
-    """The status of a MonitoredCluster that cannot be worked on as it is written."""
+def refused(generation: int, fault: Fault, *, previous: Mapping[str, Condition], kept: Status, wall: WallMs) -> Status:
+    """The status of a MonitoredCluster that is not worked on. Of `kept`, what it tells of identity, hub and findings
+    stays: at a deletion it says whose findings they are.
+    """
     told = replace(fault, message=with_remedy("Ready", fault.reason, fault.message, given=fault.remedy))
     verdicts: list[Verdict] = [("Ready", "False", told)]
     made = _conditions(verdicts, previous, generation=generation, wall=wall)
-    moment = _moment(wall // 1000)
-    return Status(observed_generation=generation, conditions=made, hub=hub, last_heartbeat_time=moment)
+    return Status(
+        observed_generation=generation,
+        conditions=made,
+        identity=kept.identity,
+        cluster_uid=kept.cluster_uid,
+        hub=kept.hub,
+        findings=kept.findings,
+        last_heartbeat_time=_moment(wall // 1000),
+    )
 
 
 def failed(generation: int, why: str, *, previous: Mapping[str, Condition], wall: WallMs) -> Status:

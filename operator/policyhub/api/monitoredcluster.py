@@ -39,6 +39,7 @@ KIND = "MonitoredCluster"
 PLURAL = "monitoredclusters"
 
 Mode = Literal["Sync", "NoArchive", "DryRun"]
+DeletionPolicy = Literal["Retain", "Archive"]
 MinimumSeverity = Literal["informational", "low", "medium", "high", "critical"]
 Result = Literal["fail", "warn", "error"]
 
@@ -210,6 +211,10 @@ class Spec(Model):
     mode: Mode = "Sync"
     """Sync keeps Security Hub equal to the cluster. NoArchive creates and updates findings but never archives one.
     DryRun sends nothing; the status says what would be sent."""
+    deletion_policy: DeletionPolicy = "Retain"
+    """What becomes of the findings when this object is deleted. Retain leaves them as they are. With Archive, in mode
+    Sync, the operator first archives the active findings of this cluster: until that is done a finalizer keeps the
+    object, so the operator must still run. To give up, set Retain."""
     sources: Sources = Sources()
     namespaces: Namespaces = Namespaces()
     results: Annotated[

@@ -149,6 +149,7 @@ TOLD = frozenset(
         *("TwoIdentities", "OtherIdentity"),
         *("ExistenceForbidden", "OwnersKnown/Forbidden", "PoliciesKnown/Forbidden", "ClockMoved"),
         *("HubNotNamed", "HubChanged", "NotStarted", "StatusFailed", "EngineSilent"),
+        *("Retiring", "RetireFailed", "Deleted"),
     }
 )
 """Reasons whose fault or message says itself what to do."""

@@ -35,6 +35,8 @@ _MENDS: Mapping[str, str] = {
     " without a look at whether their objects and policies still exist",
     "namespaces": "set the chart's rbac.namespaces; without it, findings of deleted namespaces wait for the guard",
     "own objects": "bind the chart's ClusterRole and Roles (rbac.create) to the operator's service account",
+    "finalizers": "set the chart's rbac.finalizers; without it a deletion leaves the findings as they are, whatever"
+    " deletionPolicy says",
     "lease": "install with replicas: 2, which gives the role for the Lease",
     "kubeconfig": "name the Secret in the chart's kubeconfigSecrets",
 }
@@ -91,15 +93,18 @@ def _place(origin: str) -> tuple[str, str]:
 
 def of_home(monitored: Iterable[MonitoredCluster], *, lease: str | None) -> list[Need]:
     """What is done in the operator's own cluster."""
+    listed = list(monitored)
     needs = [Need("own objects", verb, PLURAL, GROUP) for verb in _READ]
     needs.append(Need("own objects", "patch", f"{PLURAL}/status", GROUP))
     needs.append(Need("own objects", "create", "events", namespace="default"))
+    if any(m.spec.deletion_policy == "Archive" and m.spec.mode == "Sync" for m in listed):
+        needs.append(Need("finalizers", "patch", PLURAL, GROUP))
     if lease is not None:
         namespace, _, name = lease.partition("/")
         group = "coordination.k8s.io"
         needs += [Need("lease", verb, "leases", group, name, namespace) for verb in ("get", "patch")]
         needs.append(Need("lease", "create", "leases", group, namespace=namespace))
-    references = (m.spec.connection.kubeconfig_secret_ref for m in monitored)
+    references = (m.spec.connection.kubeconfig_secret_ref for m in listed)
     needs += [
         Need("kubeconfig", "get", "secrets", name=r.name, namespace=r.namespace) for r in references if r is not None
     ]

@@ -15,7 +15,7 @@ Pure: no I/O, no clock.
 from collections import defaultdict
 from typing import NamedTuple, Protocol
 
-from policyhub.clocks import NEVER, SteadyMs
+from policyhub.clocks import NEVER, SteadyMs, WallMs
 from policyhub.sync.entry import Known
 
 RECENT_MS = 15 * 60_000
@@ -95,6 +95,15 @@ class Acknowledged:
         """When that was; 0 where nothing is known of it."""
         noted = self._noted.get(id_)
         return NEVER if noted is None else noted.at
+
+    def sent(self, cluster_uid: str, start: str, *, now: SteadyMs) -> dict[str, WallMs]:
+        """UpdatedAt of the findings that are active by their last recent acknowledgement, whose ids begin so."""
+        cut = len(sign(cluster_uid, ""))
+        return {
+            signed[cut:]: noted.known.updated_at
+            for signed, noted in self._noted.items()
+            if signed.startswith(sign(cluster_uid, start)) and not noted.known.archived and now - noted.at <= RECENT_MS
+        }
 
     def clear(self) -> None:
         """Security Hub was switched off: it has nothing any more."""

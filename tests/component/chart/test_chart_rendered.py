@@ -205,6 +205,7 @@ POLICIES = (
     ("", "templates.gatekeeper.sh", "constrainttemplates", "list watch"),
 )
 
+FINALIZERS = ("", "policyhub.dev", "monitoredclusters", "patch")
 CORE = "limitranges nodes persistentvolumeclaims resourcequotas serviceaccounts services"
 EXISTENCE = (
     ("", "", "namespaces pods replicationcontrollers", "get"),
@@ -225,13 +226,14 @@ EXISTENCE = (
 @pytest.mark.parametrize(
     ("rbac", "more"),
     [
-        ({}, (NAMESPACES, *OWNERS, *POLICIES, *EXISTENCE)),
-        ({"namespaces": False}, (*OWNERS, *POLICIES, *EXISTENCE)),
-        ({"rollUp": False}, (NAMESPACES, *POLICIES, *EXISTENCE)),
-        ({"enrichment": False}, (NAMESPACES, *OWNERS, *EXISTENCE)),
-        ({"existence": False}, (NAMESPACES, *OWNERS, *POLICIES)),
+        ({}, (NAMESPACES, *OWNERS, *POLICIES, *EXISTENCE, FINALIZERS)),
+        ({"namespaces": False}, (*OWNERS, *POLICIES, *EXISTENCE, FINALIZERS)),
+        ({"rollUp": False}, (NAMESPACES, *POLICIES, *EXISTENCE, FINALIZERS)),
+        ({"enrichment": False}, (NAMESPACES, *OWNERS, *EXISTENCE, FINALIZERS)),
+        ({"existence": False}, (NAMESPACES, *OWNERS, *POLICIES, FINALIZERS)),
+        ({"finalizers": False}, (NAMESPACES, *OWNERS, *POLICIES, *EXISTENCE)),
     ],
-    ids=["default", "no namespaces", "no roll-up", "no enrichment", "no existence"],
+    ids=["default", "no namespaces", "no roll-up", "no enrichment", "no existence", "no finalizers"],
 )
 def test_the_roles_are_the_least(rbac: Values, more: tuple[tuple[str, ...], ...]) -> None:
     """The operator may do exactly this, and nothing else anywhere."""

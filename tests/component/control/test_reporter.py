@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from policyhub import status
-from policyhub.api.status import Condition
+from policyhub.api.status import Condition, Hub, Status
 from policyhub.clocks import SteadyMs, WallMs
 from policyhub.cluster.fault import Fault
 from policyhub.cluster.runner import DataPlane
@@ -281,3 +281,17 @@ async def test_people_are_told_times_by_the_wall_clock(ahead: int) -> None:
     assert {event[name] for event in made.home.posted for name in ("firstTimestamp", "lastTimestamp")} == {now}
     written = made.registry.get_sample_value(WRITTEN, {"cluster": "alpha"})
     assert written == (int(WALL) + ahead + made.time * 1000) / 1000
+
+
+async def test_whose_findings_they_are_stays_in_the_status() -> None:
+    """Identity, uid and hub of what was written stand while nothing can be read: a deletion needs them."""
+    hub = Hub(account_id="111122223333", region="eu-west-1")
+    made = Stand()
+    made.watched.kept = Status(identity="prod", cluster_uid="8e5c", hub=hub)
+    await made.round()
+    told = made.home.patched[-1]
+    assert (told["identity"], told["clusterUid"], told["hub"]["region"]) == ("prod", "8e5c", "eu-west-1")
+    made.watched.plane = plane()
+    made.watched.plane.state.cluster_uid = ""
+    await made.round()
+    assert made.home.patched[-1]["clusterUid"] == "8e5c"

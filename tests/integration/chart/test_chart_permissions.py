@@ -30,6 +30,7 @@ KIND = "K8sRequiredLabels"
 VALUES = {
     "clusterName": "alpha",
     "replicaCount": 2,
+    "monitoredCluster": {"spec": {"deletionPolicy": "Archive"}},
     "monitoredClusters": [
         {"name": "beta", "spec": {"connection": {"kubeconfigSecretRef": {"namespace": "fleet", "name": "beta"}}}}
     ],
@@ -136,6 +137,12 @@ def status(_: Permission, operator: Operator) -> bool:
     return logged(operator, "status_not_written", message='cannot patch resource "monitoredclusters/status"')
 
 
+def own_finalizer(_: Permission, operator: Operator) -> bool:
+    """In the log, and for a person as an Event."""
+    message = 'cannot patch resource "monitoredclusters" in'
+    return logged(operator, "finalizer_not_written", message=message)
+
+
 def event(_: Permission, operator: Operator) -> bool:
     return logged(operator, "event_not_written", message='cannot create resource "events"')
 
@@ -183,6 +190,8 @@ def experiment(permission: Permission) -> tuple[str, Proof]:
             return "identity and status", identity
         case Permission(verb="patch", resource="monitoredclusters/status"):
             return "identity and status", status
+        case Permission(verb="patch", resource="monitoredclusters"):
+            return "identity and status", own_finalizer
         case Permission(verb="get", resource="secrets", names=("beta",), scope="fleet"):
             return "sources, list", secret
         case Permission(verb="create", resource="events", scope="default"):
@@ -255,7 +264,7 @@ def test_the_switches_are_no_more_than_that(installed: Installed, hub: HubProces
     values = {
         **VALUES,
         "securityHub": {"accountId": stand.ACCOUNT, "region": stand.REGION},
-        "rbac": {"namespaces": False, "rollUp": False, "enrichment": False, "existence": False},
+        "rbac": {"namespaces": False, "rollUp": False, "enrichment": False, "existence": False, "finalizers": False},
     }
     least = helm.render(stand.CHART, stand.RELEASE, stand.NAMESPACE, values)
     cluster.apply([document for document in least if document["kind"] in {"ClusterRole", "Role"}])
@@ -358,8 +367,12 @@ def questions(cluster: Cluster, number: int) -> dict[str, list[Subject]]:
 
 
 def _forget(cluster: Cluster) -> None:
-    """The lease, so that it has to be made; and the conditions, so that there is news for an event."""
+    """The lease and the finalizer, so that they have to be made; and the conditions, so that there is news for an
+    event.
+    """
     with contextlib.suppress(ApiError):
         cluster.request("DELETE", LEASE)
     for name in ("alpha", "beta"):
-        cluster.request("PATCH", f"/apis/policyhub.dev/v1alpha1/monitoredclusters/{name}/status", {"status": None})
+        path = f"/apis/policyhub.dev/v1alpha1/monitoredclusters/{name}"
+        cluster.request("PATCH", f"{path}/status", {"status": None})
+        cluster.request("PATCH", path, {"metadata": {"finalizers": None}})

@@ -76,7 +76,10 @@ class World:
         self.end()
         stand.until(self._answers, seconds=SECONDS, what=f"{self.cluster.name} to answer")
         for cluster in self.cluster.request("GET", CLUSTERS)["items"]:
-            self._remove(f"{CLUSTERS}/{cluster['metadata']['name']}")
+            path = f"{CLUSTERS}/{cluster['metadata']['name']}"
+            if cluster["metadata"].get("finalizers"):
+                self.cluster.request("PATCH", path, {"metadata": {"finalizers": None}})
+            self._remove(path)
         with ThreadPoolExecutor(4) as threads:
             list(threads.map(self._remove, self._applied))
         self._applied.clear()

@@ -1,0 +1,311 @@
+"""What becomes of the findings of a MonitoredCluster that is deleted with `deletionPolicy: Archive`.
+
+Its data plane has ended before this begins, so nothing new is sent. Then, until the finalizer is off:
+
+| found                                                        | then                                                  |
+|--------------------------------------------------------------|-------------------------------------------------------|
+| the policy is not Archive any more, or the mode not Sync     | let go; nothing is archived                           |
+| another MonitoredCluster, not deleted, has identity and hub  | let go; the findings are the other's now              |
+| the uid of the cluster was never known                       | let go; nothing was written under it                  |
+| active findings of this identity and uid                     | archived (`hub.retirement`)                           |
+| some were refused, the hub is silent, a right is missing     | the status says so; tried again with back-off         |
+| calls are under way, or what was confirmed is not shown yet  | read again: GetFindings lags                          |
+| nothing is left                                              | let go                                                |
+
+A deletion is a person's word for the findings of this cluster and for no other: the uid is compared with each finding.
+All that is needed is in the object, its spec and its status, so another process goes on where this one ended.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+import structlog
+from pydantic import ValidationError
+
+from policyhub import finalizer
+from policyhub.api.monitoredcluster import MonitoredCluster
+from policyhub.api.status import Hub
+from policyhub.clocks import UNDATED, SteadyMs, WallMs
+from policyhub.cluster.conflict import adopted
+from policyhub.cluster.fault import Fault
+from policyhub.cluster.words import counted
+from policyhub.destination import destination
+from policyhub.events import EventType
+from policyhub.findings.identity import prefix
+from policyhub.hub.client import HubClient
+from policyhub.hub.errors import HubError
+from policyhub.hub.inventory import held as found_as
+from policyhub.hub.inventory import milliseconds
+from policyhub.hub.retirement import Retirement
+from policyhub.kube.connection import Connection, Refused, Unreachable
+from policyhub.metrics import Metrics
+from policyhub.monitored import MonitoredClusters, Unreadable, kept
+from policyhub.reporter import Watched
+from policyhub.settings import Settings
+from policyhub.sources.text import line
+from policyhub.sync.acknowledged import Acknowledged
+from policyhub.sync.entry import Known
+from policyhub.sync.ledger import Ledger
+from policyhub.sync.lookups import held_as
+from policyhub.sync.plan import Change
+
+log = structlog.get_logger(__name__)
+
+LOOK_SECONDS = 2.0
+"""Between two readings while Security Hub does not show all that was sent."""
+RETRY_SECONDS = (5.0, 300.0)
+"""Between two attempts after a failure: the first, and the longest."""
+LAG_MS = 60_000
+"""So long after the deletion GetFindings shows what another process sent before it."""
+REASONS = 3
+"""How many reasons of refusals a message names."""
+GIVE_UP = (
+    "To give up and leave the findings as they are: kubectl patch monitoredcluster {name} --type=merge"
+    ' -p \'{{"spec":{{"deletionPolicy":"Retain"}}}}\''
+)
+
+UNREADABLE = (Refused, Unreachable, Unreadable, msgspec.MsgspecError, RecursionError)
+"""What reading and writing our own objects raises."""
+
+
+class Announce(Protocol):
+    def __call__(self, watched: Watched, type_: EventType, *, reason: str, message: str) -> Awaitable[None]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What this process has sent of the cluster."""
+
+    ledger: Ledger | None
+    """None where it never worked on it."""
+    sure: bool
+    """Whether no other process can have sent anything lately."""
+
+    @property
+    def flying(self) -> bool:
+        """Whether an import of it has not been answered yet."""
+        return self.ledger is not None and bool(self.ledger.agenda.flying)
+
+
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    """Who has archived, as `Acknowledged` knows it."""
+
+    cluster_uid: str
+
+    def overtake(self, id_: str, known: Known | None, *, now: SteadyMs) -> None:
+        pass
+
+
+@dataclass(slots=True, kw_only=True)
+class Leaving:
+    """One MonitoredCluster on its way."""
+
+    watched: Watched
+    """Its fault is what the status says."""
+    body: Mapping[str, Any]
+    home: Connection
+    settings: Settings
+    metrics: Metrics
+    announce: Announce
+    now: Callable[[], SteadyMs]
+    wall: Callable[[], WallMs]
+    rng: random.Random
+    told: str = ""
+    """What the last Event said."""
+
+    # -- without a hub ------------------------------------------------------------------------------------------------
+
+    async def let_go(self, why: str, *, archived: int = 0) -> None:
+        """Take the finalizer off. Raises UNREADABLE. It is announced before: afterwards the object is gone, and with it
+        this task.
+        """
+        watched = self.watched
+        if self.told != why:
+            self.told = why
+            log.info("monitored_cluster_retired", cluster=watched.name, archived=archived, message=why)
+            await self.announce(watched, "Normal", reason="Retired", message=f"Retired: {why}")
+        await finalizer.write(self.home, watched.name, watched.uid, there=False)
+
+    async def retain(self) -> None:
+        """The spec does not ask for it any more: until the finalizer is off."""
+        await self._until_done(self._retain)
+
+    async def _retain(self) -> bool:
+        await self.let_go("its findings stay as they are: spec.deletionPolicy is Retain, or spec.mode is not Sync")
+        return True
+
+    # -- with it ------------------------------------------------------------------------------------------------------
+
+    async def archive(self, hub: HubClient, acknowledged: Acknowledged, sent: Sent) -> None:
+        """Until all is archived and the finalizer is off."""
+        name, told = self.watched.name, self.watched.kept
+        identity = identity_of(self.body)
+        uid = sent.ledger.cluster_uid if sent.ledger is not None else told.cluster_uid or ""
+        done = Retirement(
+            hub,
+            identity=identity,
+            uids=frozenset({uid}),
+            on_archived=lambda bodies: self._archived(hub, acknowledged, uid, bodies),
+        )
+        begun = self.wall()
+        known = sent.ledger is not None and sent.sure
+        certain = UNDATED if known else WallMs(min(int(begun), _deleted_at(self.body, begun)) + LAG_MS)
+        where = f"of {identity} in account {hub.account}, {hub.region}"
+        message = f"deleted with deletionPolicy Archive: the active findings {where} are archived"
+        self.watched.fault = Fault("Retiring", message)
+        await self.announce(self.watched, "Normal", reason="Retiring", message=f"Retiring: {message}")
+        log.info("monitored_cluster_retiring", cluster=name, identity=identity, uid=uid)
+
+        async def once() -> bool:
+            there = (await MonitoredClusters(self.home).listed()).values()
+            place_ = (hub.account, hub.region)
+            other = writer(there, identity=identity, hub=place_, uids={uid}, settings=self.settings)
+            if other:
+                why = f"nothing was archived, since MonitoredCluster {other} has the same identity and hub"
+                await self.let_go(why)
+                return True
+            if not uid:
+                await self.let_go(
+                    "nothing was archived: the operator never learned which cluster this is. Should there be findings,"
+                    f" policyhub retire {name} counts them"
+                )
+                return True
+            flying, started = sent.flying, self.wall()
+            expected = acknowledged.sent(uid, prefix(identity), now=self.now())
+            await hub.verify_account()
+            await done.run()
+            if done.failed:
+                raise _IncompleteError(self._left(done))
+            late = [id_ for id_, updated in expected.items() if done.shown.get(id_, UNDATED) < updated]
+            if flying or late or done.changed or started < certain:
+                self.watched.fault = Fault(
+                    "Retiring",
+                    f"{counted(done.archived, 'finding')} {where} archived; Security Hub may not show yet what was sent"
+                    " last, so it is read again within a minute or two",
+                )
+                return False
+            await self.let_go(f"{counted(done.archived, 'finding')} {where} archived", archived=done.archived)
+            return True
+
+        await self._until_done(once)
+
+    def _archived(
+        self, hub: HubClient, acknowledged: Acknowledged, uid: str, bodies: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Whoever watches the cluster next knows them as archived, before GetFindings shows it."""
+        for body in bodies:
+            acknowledged.note(_Writer(uid), body["Id"], held_as(found_as(body)).known, self.now())
+        self.metrics.findings_sent.labels(f"{hub.account}/{hub.region}", Change.ARCHIVED).inc(len(bodies))
+
+    def _left(self, done: Retirement) -> str:
+        reasons = "; ".join(f"{number} times {why}" for why, number in done.reasons.most_common(REASONS))
+        refused = f"{counted(len(done.failed), 'finding')} refused by Security Hub ({reasons})"
+        return f"{counted(done.archived, 'finding')} archived, {refused}"
+
+    # -- again and again ----------------------------------------------------------------------------------------------
+
+    async def _until_done(self, once: Callable[[], Awaitable[bool]]) -> None:
+        failures = 0
+        while True:
+            try:
+                if await once():
+                    return
+                failures, wait = 0, LOOK_SECONDS
+            except (HubError, _IncompleteError, *UNREADABLE) as error:
+                failures += 1
+                wait = self._backoff(failures)
+                message = self._blocked(error)
+                self.watched.fault = Fault("RetireFailed", message)
+                log.warning("retire_failed", cluster=self.watched.name, message=message, seconds=round(wait, 1))
+                if self.told != message:  # one Event for each trouble, not for each attempt
+                    self.told = message
+                    await self.announce(self.watched, "Warning", reason="RetireFailed", message=message)
+            except Exception:  # outermost: a mistake of ours must not end in silence
+                log.exception("retire_failed", cluster=self.watched.name)
+                self.watched.fault = Fault("RetireFailed", self._blocked(None))
+                wait = RETRY_SECONDS[1]
+            await asyncio.sleep(wait)
+
+    def _blocked(self, error: Exception | None) -> str:
+        what = (
+            line(str(error), 1_000)
+            if error is not None
+            else "an error inside the operator (see its log, and report it)"
+        )
+        return (
+            f"deleted with deletionPolicy Archive, and its findings are not all archived yet: {what.rstrip('.')}. The"
+            f" operator tries again within {RETRY_SECONDS[1] / 60:.0f} minutes, and the object stays until it succeeds."
+            f" Fix the cause. {GIVE_UP.format(name=self.watched.name)}"
+        )
+
+    def _backoff(self, failures: int) -> float:
+        return min(RETRY_SECONDS[1], RETRY_SECONDS[0] * 2.0 ** min(failures - 1, 10)) * self.rng.uniform(0.5, 1.0)
+
+
+class _IncompleteError(Exception):
+    """A run has left some findings active."""
+
+
+def readable(body: Mapping[str, Any]) -> MonitoredCluster | Fault:
+    """The object as this version of the operator reads it. Pure."""
+    try:
+        return MonitoredCluster.model_validate(body)
+    except ValidationError as error:
+        why, give_up = line(str(error), 500), GIVE_UP.format(name=body["metadata"]["name"])
+        return Fault(
+            "RetireFailed",
+            f"deleted with deletionPolicy Archive, and the operator cannot use its spec ({why}). Apply the CRD of this"
+            f" version of the operator. {give_up}",
+        )
+
+
+def place(
+    monitored: MonitoredCluster, settings: Settings, *, recorded: Hub | None
+) -> tuple[str, str, str, str] | Fault:
+    """Where the findings are: (account, Region, role, external id). What is recorded wins, since they were sent there.
+    Pure.
+    """
+    if recorded is None:
+        return destination(monitored, settings, recorded=None)
+    hub = monitored.spec.security_hub
+    role, external = hub.role_arn or settings.role_arn or "", hub.external_id or settings.external_id or ""
+    return recorded.account_id, recorded.region, role, external
+
+
+def writer(
+    there: Iterable[Mapping[str, Any]],
+    *,
+    identity: str,
+    hub: tuple[str, str],
+    uids: Collection[str],
+    settings: Settings,
+) -> str:
+    """The name of a MonitoredCluster, not deleted, that writes findings of this identity and one of these uids at this
+    hub; empty where there is none. It writes what carries its own uid or one that it has adopted. What is not known of
+    it counts as the same. Pure.
+    """
+    for body in there:
+        spec = body.get("spec") or {}
+        if identity_of(body) != identity or finalizer.is_deleted(body) or spec.get("mode") == "DryRun":
+            continue
+        told, named = kept(body), spec.get("securityHub") or {}
+        account = told.hub.account_id if told.hub else named.get("accountId") or settings.account_id or hub[0]
+        region = told.hub.region if told.hub else named.get("region") or settings.region or hub[1]
+        takes = adopted(body["metadata"].get("annotations") or {}) | {told.cluster_uid}
+        if (account, region) == hub and (told.cluster_uid is None or not takes.isdisjoint(uids)):
+            return str(body["metadata"]["name"])
+    return ""
+
+
+def identity_of(body: Mapping[str, Any]) -> str:
+    """As MonitoredCluster.identity, of an object that may not fit the model."""
+    return str((body.get("spec") or {}).get("clusterArn") or body["metadata"]["name"])
+
+
+def _deleted_at(body: Mapping[str, Any], now: WallMs) -> int:
+    return int(milliseconds(body["metadata"].get("deletionTimestamp")) or now)

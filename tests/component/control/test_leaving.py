@@ -1,0 +1,345 @@
+"""A deleted MonitoredCluster on its way: what keeps it, what lets it go, and what is written where others write too."""
+
+import asyncio
+import random
+from collections.abc import Mapping
+from typing import Any, cast
+
+import msgspec
+import pytest
+from prometheus_client import CollectorRegistry
+
+from policyhub import finalizer, leaving
+from policyhub.api.monitoredcluster import MonitoredCluster
+from policyhub.api.status import Hub, Status
+from policyhub.clocks import SteadyMs, WallMs
+from policyhub.cluster.fault import Fault
+from policyhub.departures import sent_by
+from policyhub.events import EventType
+from policyhub.finalizer import FINALIZER
+from policyhub.findings.asff import timestamp
+from policyhub.hub.client import HubClient
+from policyhub.hub.errors import AccessLost
+from policyhub.kube.connection import Connection, Refused, Unreachable
+from policyhub.leaving import Leaving, Sent
+from policyhub.metrics import Metrics
+from policyhub.reporter import Watched
+from policyhub.settings import Settings
+from policyhub.sync.acknowledged import Acknowledged
+from policyhub.sync.entry import Known
+from tests.unit.hub.test_hub_retirement import UID, WRITTEN, finding
+from tests.unit.hub.test_hub_retirement import Hub as Findings
+
+NOW = WallMs(int(WRITTEN) + 600_000)
+PLACE = Hub(account_id="111122223333", region="eu-west-1")
+
+
+def deleted(name: str = "prod", *, at: int = 300_000, **spec: Any) -> dict[str, Any]:
+    """So many milliseconds ago."""
+    return {
+        "metadata": {
+            "name": name,
+            "uid": f"object-{name}",
+            "resourceVersion": "7",
+            "deletionTimestamp": timestamp(NOW - at),
+            "finalizers": ["example.com/other", FINALIZER],
+        },
+        "spec": {"connection": {"inCluster": {}}, "deletionPolicy": "Archive", **spec},
+    }
+
+
+class Home:
+    """The home cluster's MonitoredClusters; a patch is refused while `conflicts` says so, and counts one of them."""
+
+    def __init__(self, *items: dict[str, Any]) -> None:
+        self.items = list(items)
+        self.patched: list[dict[str, Any]] = []
+        self.events: list[dict[str, Any]] = []
+        self.trouble: list[Exception] = []
+
+    async def get(self, _: str, params: Mapping[str, str] | None = None, *, limit: int = 0) -> bytes:
+        asked = (params or {}).get("fieldSelector", "")
+        items = [item for item in self.items if asked in {"", f"metadata.name={item['metadata']['name']}"}]
+        return msgspec.json.encode({"items": items})
+
+    async def patch(self, _: str, body: dict[str, Any]) -> bytes:
+        if self.trouble:
+            raise self.trouble.pop(0)
+        self.patched.append(body["metadata"])
+        return b"{}"
+
+
+class Account(Findings):
+    """The hub's client: the findings, and whose credentials they are asked with."""
+
+    account, region = PLACE.account_id, PLACE.region
+    refuse: Exception | None = None
+
+    async def verify_account(self) -> None:
+        if self.refuse is not None:
+            raise self.refuse
+
+
+class Ledger:
+    """As far as it is asked."""
+
+    cluster_uid = UID
+
+    def __init__(self, *flying: str) -> None:
+        self.agenda = self
+        self.flying = dict.fromkeys(flying)
+
+
+class Stage:
+    def __init__(self, home: Home, hub: Account, *, uid: str | None = UID, sent: Sent | None = None) -> None:
+        self.home, self.hub = home, hub
+        self.wall = NOW
+        self.acknowledged = Acknowledged()
+        self.events: list[tuple[str, str]] = []
+        self.sent = sent or Sent(ledger=None, sure=False)
+        self.watched = Watched(name="prod", uid="object-prod", intent=None, generation=1, conditions={})
+        self.watched.kept = Status(identity="prod", cluster_uid=uid, hub=PLACE)
+        self.leaving = Leaving(
+            watched=self.watched,
+            body=home.items[0],
+            home=cast("Connection", home),
+            settings=Settings(),
+            metrics=Metrics(CollectorRegistry()),
+            announce=self.announce,
+            now=lambda: SteadyMs(int(self.wall)),
+            wall=lambda: self.wall,
+            rng=random.Random(1),  # noqa: S311  (jitter)
+        )
+
+    async def announce(self, watched: Watched, type_: EventType, *, reason: str, message: str) -> None:
+        assert watched is self.watched
+        assert type_ == ("Warning" if reason == "RetireFailed" else "Normal")
+        self.events.append((reason, message))
+
+    def begin(self) -> asyncio.Task[None]:
+        work = self.leaving.archive(cast("HubClient", self.hub), self.acknowledged, self.sent)
+        return asyncio.create_task(work)
+
+    @property
+    def state(self) -> str:
+        return self.watched.fault.reason if self.watched.fault is not None else ""
+
+    @property
+    def let_go(self) -> bool:
+        return [made["finalizers"] for made in self.home.patched] == [["example.com/other"]]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No wait between attempts."""
+    monkeypatch.setattr(leaving, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(leaving, "RETRY_SECONDS", (0.0, 0.0))
+
+
+async def settle(*, turns: int = 200) -> None:
+    for _ in range(turns):
+        await asyncio.sleep(0)
+
+
+async def test_it_is_archived_and_let_go() -> None:
+    """Nobody else's finalizer is touched, and the object that was read is the one that is written."""
+    stage = Stage(Home(deleted()), Account(finding(1), finding(2), finding(3, uid="other")))
+    await stage.begin()
+    assert stage.hub.active() == {finding(3)["Id"]}
+    assert stage.home.patched == [{"uid": "object-prod", "resourceVersion": "7", "finalizers": ["example.com/other"]}]
+    assert [reason for reason, _ in stage.events] == ["Retiring", "Retired"]
+    assert "2 findings of prod" in stage.events[-1][1]
+
+
+@pytest.mark.parametrize("refusal", [AccessLost("AccessDenied", "needs it", code="AccessDenied")], ids=["denied"])
+async def test_trouble_keeps_it(refusal: Exception) -> None:
+    """It is said what is missing and how to give up, once, however often it is tried; cured, it goes on by itself."""
+    stage = Stage(Home(deleted()), Account(finding(1)))
+    stage.hub.refuse = refusal
+    task = stage.begin()
+    await settle()
+    assert stage.state == "RetireFailed"
+    assert [reason for reason, _ in stage.events] == ["Retiring", "RetireFailed"]
+    assert "needs it" in stage.events[-1][1]
+    assert '"deletionPolicy":"Retain"' in stage.events[-1][1]
+    assert not stage.home.patched
+    stage.hub.refuse = None
+    await task
+    assert stage.let_go
+
+
+async def test_a_mistake_of_ours_keeps_it() -> None:
+    """It is said, and tried again."""
+    stage = Stage(Home(deleted()), Account(finding(1)))
+    stage.hub.refuse = ZeroDivisionError("nobody expected it")
+    task = stage.begin()
+    await settle(turns=20)  # each attempt logs a trace, which takes long
+    assert stage.state == "RetireFailed"
+    assert not stage.home.patched
+    stage.hub.refuse = None
+    await task
+
+
+async def test_what_another_process_sent_last_is_waited_for() -> None:
+    """A process that did not work on it reads once more a minute after the deletion: the former one may have sent
+    something that was not shown yet.
+    """
+    stage = Stage(Home(deleted(at=0)), Account(finding(1)))
+    task = stage.begin()
+    await settle()
+    assert stage.state == "Retiring"
+    assert not stage.home.patched
+    stage.hub.stored[finding(2)["Id"]] = finding(2)
+    stage.wall = NOW + leaving.LAG_MS
+    await task
+    assert stage.hub.active() == set()
+
+
+async def test_a_call_under_way_is_waited_for() -> None:
+    """While an import of its last data plane is not answered, nothing is over."""
+    ledger = Ledger("one")
+    stage = Stage(Home(deleted(at=0)), Account(finding(1)), sent=Sent(cast("Any", ledger), sure=True))
+    task = stage.begin()
+    await settle()
+    assert not stage.home.patched
+    stage.hub.stored[finding(2)["Id"]] = finding(2)
+    ledger.flying.clear()
+    await task
+    assert stage.hub.active() == set()
+
+
+async def test_what_was_confirmed_is_waited_for() -> None:
+    """A finding that Security Hub took, and does not show yet, is archived once it is shown; what was archived is told
+    to whoever watches the cluster next.
+    """
+    stage = Stage(Home(deleted(at=0)), Account(finding(1)), sent=Sent(cast("Any", Ledger()), sure=True))
+    known = Known(digest="d", created_at=WRITTEN, updated_at=WRITTEN, archived=False)
+    stage.acknowledged.note(cast("Any", leaving._Writer(UID)), finding(2)["Id"], known, SteadyMs(int(NOW)))
+    task = stage.begin()
+    await settle()
+    assert stage.state == "Retiring"
+    assert not stage.home.patched
+    stage.hub.stored[finding(2)["Id"]] = finding(2)
+    await task
+    assert stage.hub.active() == set()
+    told = stage.acknowledged.recent(f"{UID}/{finding(2)['Id']}", SteadyMs(int(NOW)))
+    assert told is not None
+    assert told.archived
+
+
+TWINS = [
+    pytest.param({}, {}, 1, id="its uid is not known"),
+    pytest.param({"clusterUid": UID}, {}, 1, id="the same cluster"),
+    pytest.param({"clusterUid": "other"}, {}, 0, id="another cluster"),
+    pytest.param({"clusterUid": "other"}, {"annotations": {"policyhub.dev/adopt-uid": UID}}, 1, id="has adopted them"),
+    pytest.param({"clusterUid": UID}, {"deletionTimestamp": timestamp(NOW)}, 0, id="deleted as well"),
+]
+
+
+@pytest.mark.parametrize(("status", "metadata", "left"), TWINS)
+async def test_findings_of_a_twin_stay(status: dict[str, Any], metadata: dict[str, Any], left: int) -> None:
+    """Where another MonitoredCluster has the identity and hub, the findings are its own: nothing is archived."""
+    arn = "arn:aws:eks:eu-west-1:111122223333:cluster/prod"
+    body = deleted(clusterArn=arn)
+    twin = {
+        "metadata": {"name": "twin", "uid": "object-twin", **metadata},
+        "spec": {"clusterArn": arn, "securityHub": {"accountId": PLACE.account_id, "region": PLACE.region}},
+        "status": status,
+    }
+    stage = Stage(Home(body, twin), Account(finding(1, identity=arn)))
+    await stage.begin()
+    assert len(stage.hub.active()) == left
+    assert stage.let_go
+
+
+async def test_without_a_uid_nothing_is_archived() -> None:
+    """Nothing was written under a uid that was never known; what is there is somebody else's."""
+    stage = Stage(Home(deleted()), Account(finding(1), finding(2, uid="")), uid=None)
+    await stage.begin()
+    assert len(stage.hub.active()) == 2
+    assert stage.let_go
+    assert "nothing was archived" in stage.events[-1][1]
+
+
+@pytest.mark.parametrize("there", [True, False])
+async def test_a_finalizer_is_written_where_others_write_too(there: bool) -> None:  # noqa: FBT001  (a parameter)
+    """A conflict is read again and tried again; five in a row are told."""
+    body = deleted()
+    body["metadata"] |= {"finalizers": [] if there else [FINALIZER], "deletionTimestamp": None}
+    conflict = Refused(409, "Conflict", "changed")
+    home = Home(body)
+    home.trouble = [conflict, conflict]
+    await finalizer.write(cast("Connection", home), "prod", "object-prod", there=there)
+    assert [made["finalizers"] for made in home.patched] == [[FINALIZER] if there else []]
+    home.trouble = [conflict] * finalizer.ATTEMPTS
+    with pytest.raises(Refused):
+        await finalizer.write(cast("Connection", home), "prod", "object-prod", there=there)
+
+
+@pytest.mark.parametrize(
+    ("body", "uid", "there"),
+    [
+        pytest.param(deleted(), "object-prod", True, id="set already"),
+        pytest.param(deleted("another"), "object-prod", False, id="gone"),
+        pytest.param(deleted(), "another", False, id="another object of the name"),
+        pytest.param(
+            {**deleted(), "metadata": {**deleted()["metadata"], "finalizers": ["example.com/other"]}},
+            "object-prod",
+            True,
+            id="deleted: none can be added",
+        ),
+    ],
+)
+async def test_a_finalizer_that_is_not_written(body: dict[str, Any], uid: str, there: bool) -> None:  # noqa: FBT001
+    home = Home(body)
+    await finalizer.write(cast("Connection", home), "prod", uid, there=there)
+    assert not home.patched
+
+
+async def test_a_finalizer_of_what_went_meanwhile() -> None:
+    """Nothing is left to do; a silent API server is another matter."""
+    home = Home(deleted())
+    home.trouble = [Refused(404, "NotFound", "gone")]
+    await finalizer.write(cast("Connection", home), "prod", "object-prod", there=False)
+    home.trouble = [Unreachable("no answer")]
+    with pytest.raises(Unreachable):
+        await finalizer.write(cast("Connection", home), "prod", "object-prod", there=False)
+
+
+@pytest.mark.parametrize(
+    ("spec", "asked"),
+    [
+        ({}, False),
+        ({"deletionPolicy": "Retain"}, False),
+        ({"deletionPolicy": "Archive"}, True),
+        ({"deletionPolicy": "Archive", "mode": "Sync"}, True),
+        ({"deletionPolicy": "Archive", "mode": "NoArchive"}, False),
+        ({"deletionPolicy": "Archive", "mode": "DryRun"}, False),
+    ],
+)
+def test_who_asks_for_it(spec: dict[str, str], asked: bool) -> None:  # noqa: FBT001  (a parameter)
+    assert finalizer.asked({"metadata": {}, "spec": spec}) == asked
+
+
+def test_where_the_findings_are() -> None:
+    """Where they were sent, whatever the spec and the settings say now; else as for the data plane."""
+    settings = Settings(account_id="444455556666", region="us-east-1", role_arn="arn:aws:iam::444455556666:role/p")
+    monitored = MonitoredCluster.model_validate(deleted())
+    found = leaving.place(monitored, settings, recorded=PLACE)
+    assert found == (PLACE.account_id, PLACE.region, settings.role_arn, "")
+    found = leaving.place(monitored, settings, recorded=None)
+    assert not isinstance(found, Fault)
+    assert found[:2] == ("444455556666", "us-east-1")
+
+
+def test_a_spec_that_cannot_be_used() -> None:
+    """It says so, and how to give up."""
+    fault = leaving.readable(deleted(archiveDelay="soon"))
+    assert isinstance(fault, Fault)
+    assert fault.reason == "RetireFailed"
+    assert '"deletionPolicy":"Retain"' in fault.message
+
+
+def test_nothing_was_sent_without_a_data_plane() -> None:
+    assert not sent_by(None).sure
+    assert not sent_by(None).flying
