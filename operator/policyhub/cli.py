@@ -1,4 +1,6 @@
-"""The command line: `policyhub run`, `archive`, `render`, `iam-policy`, `findings`, `doctor`, `archive-others`."""
+"""The command line: `policyhub run`, `archive`, `render`, `iam-policy`, `findings`, `doctor`, `archive-others` and
+`retire`.
+"""
 
 import logging
 import os
@@ -10,6 +12,7 @@ import policyhub
 from policyhub.doctor.command import archive_others, doctor
 from policyhub.iam.command import iam_policy
 from policyhub.render import command
+from policyhub.retire.command import retire
 from policyhub.triage.command import findings
 
 app = typer.Typer(
@@ -137,3 +140,4 @@ app.command("iam-policy")(iam_policy)
 app.command()(findings)
 app.command()(doctor)
 app.command("archive-others")(archive_others)
+app.command()(retire)

@@ -131,6 +131,11 @@ def archive_others(
 
     from policyhub.settings import Settings, SettingsError  # noqa: PLC0415  (as above)
 
+    if tool.strip().casefold() == "policyhub":
+        raise _refused(
+            "this command archives what other tools left, and knows no clusters: it would archive the findings of all"
+            " of them. To archive those of one that is taken down: policyhub retire CLUSTER"
+        )
     try:
         settings = Settings.load(account_id=account_id, region=region, role_arn=role_arn, external_id=external_id)
     except SettingsError as error:

@@ -1,0 +1,1 @@
+"""`policyhub retire`: archives the findings of a cluster that is taken down."""

@@ -1,0 +1,64 @@
+"""The flags of `policyhub retire`. What it needs loads when the flags are right."""
+
+from typing import Annotated
+
+import typer
+
+from policyhub.doctor.command import AccountId, ExternalId, Region, RoleArn
+
+
+def retire(
+    cluster: Annotated[str, typer.Argument(help="The MonitoredCluster, or the identity of one that is gone.")],
+    *,
+    identity: Annotated[
+        str | None,
+        typer.Option(help="The identity in the ids of the findings, where it is not the MonitoredCluster's any more."),
+    ] = None,
+    uid: Annotated[
+        list[str] | None,
+        typer.Option(help="The cluster's uid in its findings, where no MonitoredCluster says; may be repeated."),
+    ] = None,
+    account_id: AccountId = None,
+    region: Region = None,
+    role_arn: RoleArn = None,
+    external_id: ExternalId = None,
+    without_cluster: Annotated[
+        bool, typer.Option("--without-cluster", help="Ask no cluster of the operator: it is gone as well.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Archive them; without it they are only counted.")] = False,
+) -> None:
+    """Archive the active findings of a cluster that is taken down. Ends with 0, 1 (some were refused) or 2 (not begun).
+
+    The MonitoredClusters are read in the cluster of KUBECONFIG (in a Pod: in its own); Security Hub is called with the
+    AWS credentials of the environment.
+    """
+    import asyncio  # noqa: PLC0415  (help needs none of this)
+
+    from policyhub.logs import configure  # noqa: PLC0415  (as above)
+    from policyhub.retire.run import run  # noqa: PLC0415  (boto3 loads with it)
+    from policyhub.retire.target import Asked, uids  # noqa: PLC0415  (as above)
+    from policyhub.settings import Settings, SettingsError  # noqa: PLC0415  (as above)
+
+    asked = Asked(
+        cluster=cluster,
+        identity=identity or "",
+        uids=uids(uid or ()),
+        account=account_id or "",
+        region=region or "",
+        role_arn=role_arn or "",
+        external_id=external_id or "",
+    )
+    try:
+        settings = Settings.load(
+            account_id=account_id,
+            region=region,
+            role_arn=role_arn,
+            external_id=external_id,
+            log_level="warning",
+            log_format="console",
+        )
+    except SettingsError as error:
+        typer.echo(f"policyhub: {error}", err=True)
+        raise typer.Exit(2) from error
+    configure(settings)
+    raise typer.Exit(asyncio.run(run(asked, settings=settings, home=not without_cluster, yes=yes)))

@@ -1,0 +1,100 @@
+"""What `policyhub retire` says. Pure: no I/O, no clock."""
+
+import shlex
+from collections import Counter
+from collections.abc import Mapping
+
+from policyhub.cluster.conflict import ADOPT_NONE
+from policyhub.cluster.words import counted
+from policyhub.hub.retirement import Kind
+from policyhub.retire.target import Target
+from policyhub.sources.text import line
+
+SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW", "INFORMATIONAL")
+STATUSES = ("NEW", "NOTIFIED", "SUPPRESSED", "RESOLVED")
+OTHER = "(other)"
+NAMES = 10
+"""How many other clusters are named."""
+
+
+def numbers(target: Target, found: Mapping[Kind, int]) -> str:
+    """Whose findings there are, by severity and workflow status, and what is not touched."""
+    chosen = {kind: number for kind, number in found.items() if kind[0] in target.uids}
+    account, region, *_ = target.hub
+    lines = [f"Active findings of {line(target.identity)} in account {account}, {region}", ""]
+    if target.uids:
+        lines += [f"of the cluster with uid {', '.join(sorted(map(uid_word, target.uids)))}:", "", *_table(chosen), ""]
+    others = Counter[str]()
+    for (uid, _, _), number in found.items():
+        if uid not in target.uids:
+            others[uid] += number
+    for uid, number in others.most_common(NAMES):
+        lines.append(f"Not touched: {counted(number, 'finding')} of the cluster with uid {uid_word(uid)}")
+    if len(others) > NAMES:
+        lines.append(f"Not touched: those of {counted(len(others) - NAMES, 'more uid')}")
+    lines.append("Not touched: workflow status, notes and whatever else analysts wrote; findings of other identities")
+    return "\n".join(lines)
+
+
+def _table(found: Mapping[Kind, int]) -> list[str]:
+    cells: Counter[tuple[str, str]] = Counter()
+    for (_, severity, status), number in found.items():
+        row = severity if severity in SEVERITIES else OTHER
+        cells[row, status if status in STATUSES else OTHER] += number
+    columns = [*STATUSES, *([OTHER] if any(column == OTHER for _, column in cells) else [])]
+    rows = [severity for severity in (*SEVERITIES, OTHER) if any(row == severity for row, _ in cells)]
+    written = [["SEVERITY", *columns, "TOTAL"]]
+    for row in rows:
+        counts = [cells[row, column] for column in columns]
+        written.append([row, *map(str, counts), str(sum(counts))])
+    totals = [sum(cells[row, column] for row in rows) for column in columns]
+    written.append(["TOTAL", *map(str, totals), str(sum(totals))])
+    widths = [max(map(len, column)) for column in zip(*written, strict=True)]
+    return [
+        "   ".join(
+            cell.rjust(width) if number else cell.ljust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in written
+    ]
+
+
+def uid_word(uid: str) -> str:
+    """As it is given to --uid."""
+    return line(uid, 64) or ADOPT_NONE
+
+
+def command(target: Target, uids: frozenset[str]) -> str:
+    """The command that archives them where no MonitoredCluster says the rest."""
+    account, region, role, external = target.hub
+    words = ["policyhub", "retire", target.identity]
+    words += [word for uid in sorted(uids) for word in ("--uid", uid_word(uid))]
+    words += ["--account-id", account, "--region", region]
+    words += ["--role-arn", role] if role else []
+    words += ["--external-id", external] if external else []
+    return shlex.join([*words, "--yes"])
+
+
+def still_written(target: Target) -> str:
+    """Why they are not archived, and what to do."""
+    name = shlex.quote(target.writer)
+    after = command(target, target.uids)
+    return (
+        f"nothing is archived: MonitoredCluster {target.writer} still writes these findings, so that the operator would"
+        " send them again at once. If the cluster is taken down, delete the MonitoredCluster first:\n"
+        f"  kubectl delete monitoredcluster {name}\n"
+        f"  {after}\n"
+        "With spec.deletionPolicy Archive the operator archives them by itself when it is deleted."
+    )
+
+
+def unnamed(target: Target, found: Mapping[Kind, int]) -> str:
+    """No uid was named, and no MonitoredCluster names one."""
+    there = sorted({uid for uid, _, _ in found})
+    if not there:
+        return "There is nothing to archive."
+    commands = "\n".join(f"  {command(target, frozenset({uid}))}" for uid in there[:NAMES])
+    return (
+        "No MonitoredCluster says which cluster is meant: name its uid, which is that of its namespace kube-system:"
+        f"\n{commands}"
+    )

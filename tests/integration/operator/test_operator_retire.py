@@ -1,0 +1,231 @@
+"""`policyhub retire` as a person runs it, in the Pod or from outside: what it counts, archives and refuses."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from dev.stand import ACCOUNT, REGION
+from tests.integration.doctor.clinic import Clinic
+from tests.integration.operator.test_operator_clusters import names, uid, write
+from tests.integration.operator.test_operator_leaving import TRIAGE, begin, delete, kept, of_another, patch, there
+from tests.integration.operator.world import World, report, result
+
+PLACE = ("--account-id", ACCOUNT, "--region", REGION)
+
+
+@pytest.fixture
+def person(world: World, tmp_path: Path) -> Clinic:
+    """Somebody who runs commands with the operator's rights."""
+    return Clinic(world, tmp_path)
+
+
+def table(done: subprocess.CompletedProcess[str]) -> dict[str, list[str]]:
+    """The rows of what was counted, by severity."""
+    rows = (line.split() for line in done.stdout.splitlines())
+    return {row[0]: row[1:] for row in rows if row and row[-1].isdecimal() and len(row) == 6}
+
+
+def left(world: World) -> None:
+    """Three findings of a MonitoredCluster that was deleted, and an operator that has ended."""
+    world.apply(
+        *(report(name, result("left")) for name in ("web", "api")), report("db", result("left", severity="high"))
+    )
+    world.monitor()
+    world.start()
+    world.synced()
+    world.until(lambda: world.monitored()["status"].get("clusterUid") == world.cluster.uid, "the uid")
+    delete(world)
+    world.until(lambda: names(world) == [], "it to be gone")
+    world.operator.stop()
+
+
+def test_numbers_first(world: World, person: Clinic) -> None:
+    """Of a MonitoredCluster that is gone the findings are counted, by severity and workflow status and by cluster, and
+    the command that archives them is given. Run as it is given it archives them: of this uid, of this identity, and
+    nothing of what analysts wrote. Run again it finds nothing.
+    """
+    left(world)
+    found = world.of("left")
+    world.hub.analyst([found["web"]["Id"]], workflow="NOTIFIED", note="on it")
+    write(world, of_another(found["api"], identity="alpha", uid="another"))
+    write(world, {**of_another(found["api"], identity="alpha-eu", uid=world.cluster.uid)})
+    before = {finding["Id"]: finding for finding in world.hub.findings()}
+    counted = person.run("retire", "alpha", "--uid", world.cluster.uid, *PLACE)
+    assert (counted.returncode, counted.stderr) == (0, "")
+    assert table(counted) == {
+        "HIGH": ["1", "0", "0", "0", "1"],
+        "MEDIUM": ["1", "1", "0", "0", "2"],
+        "TOTAL": ["2", "1", "0", "0", "3"],
+    }
+    assert "Not touched: 1 finding of the cluster with uid another" in counted.stdout
+    assert "--yes archives 3 findings" in counted.stdout
+    assert {finding["Id"]: finding for finding in world.hub.findings()} == before
+
+    unnamed = person.run("retire", "alpha", *PLACE)
+    assert unnamed.returncode == 0
+    (command,) = re.findall(
+        rf"^  policyhub (retire alpha --uid {world.cluster.uid} .*--yes)$", unnamed.stdout, re.MULTILINE
+    )
+    archived = person.run(*command.split())
+    assert (archived.returncode, archived.stderr) == (0, "")
+    assert "3 findings archived." in archived.stdout
+    after = {finding["Id"]: finding for finding in world.hub.findings()}
+    touched = {id_ for id_ in before if after[id_] != before[id_]}
+    assert touched == {finding["Id"] for finding in found.values()}
+    assert {after[id_]["RecordState"] for id_ in touched} == {"ARCHIVED"}
+    for id_ in touched:
+        assert all(after[id_].get(name) == before[id_].get(name) for name in TRIAGE)
+    again = person.run(*command.split())
+    assert again.returncode == 0
+    assert "0 findings archived." in again.stdout
+
+
+def test_another_uid_has_to_be_named(world: World, person: Clinic) -> None:
+    """Nothing is archived without a uid where no MonitoredCluster says whose findings are meant."""
+    left(world)
+    done = person.run("retire", "alpha", *PLACE, "--yes")
+    assert done.returncode == 2
+    assert set(world.states("left").values()) == {"ACTIVE"}
+    done = person.run("retire", "alpha", *PLACE, "--uid", "another", "--yes")
+    assert done.returncode == 0
+    assert "0 findings archived." in done.stdout
+    assert set(world.states("left").values()) == {"ACTIVE"}
+
+
+def test_what_is_still_written(world: World, person: Clinic) -> None:
+    """While a MonitoredCluster writes the findings they are counted and not archived, under whatever name they are
+    asked for; what to do is said. Those of a uid that it does not write are archived. In DryRun it writes nothing.
+    """
+    begin(world, "web")
+    world.until(lambda: world.monitored()["status"].get("clusterUid") == world.cluster.uid, "the uid")
+    write(world, of_another(world.of("left")["web"], identity="alpha", uid="another"))
+    world.monitor("other", mode="DryRun")
+    for given in (["alpha"], ["gone", "--identity", "alpha", "--uid", world.cluster.uid, *PLACE]):
+        done = person.run("retire", *given, "--yes")
+        assert done.returncode == 2
+        assert "MonitoredCluster alpha still writes these findings" in done.stderr
+        assert "kubectl delete monitoredcluster alpha" in done.stderr
+        assert table(done)["TOTAL"][-1] == "1"
+    mark = world.mark()
+    done = person.run("retire", "alpha", "--uid", "another", "--yes")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "1 finding archived." in done.stdout
+    assert len(world.journal(mark)) == 1
+    assert {uid(f) for f in world.hub.findings(record_state="ACTIVE")} == {world.cluster.uid}
+    patch(world, mode="DryRun")
+    world.await_condition("InSync", "False", reason="DryRun")
+    done = person.run("retire", "alpha", "--yes")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert world.hub.findings(record_state="ACTIVE") == []
+
+
+def test_an_operator_that_was_uninstalled_first(world: World, person: Clinic) -> None:
+    """The operator went before a MonitoredCluster with Archive, which is left Terminating: retire archives and lets it
+    go; while Security Hub refuses some, it stays, and the command ends with 1.
+    """
+    begin(world, "web", "api")
+    world.until(lambda: world.monitored()["status"].get("clusterUid") == world.cluster.uid, "the uid")
+    world.operator.stop()
+    delete(world)
+    counted = person.run("retire", "alpha")
+    assert (counted.returncode, counted.stderr) == (0, "")
+    assert "--yes archives 2 findings" in counted.stdout
+    assert there(world)
+    number = world.hub.fault("partial", operation="BatchImportFindings", share=0.5)
+    refused = person.run("retire", "alpha", "--yes")
+    assert refused.returncode == 1
+    assert "1 finding archived." in refused.stdout
+    assert "1 not: InternalFailure" in refused.stderr
+    assert there(world)
+    world.hub.clear_fault(number)
+    done = person.run("retire", "alpha", "--yes")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "1 finding archived." in done.stdout
+    assert not there(world)
+    assert set(world.states("left").values()) == {"ARCHIVED"}
+
+
+def test_after_the_move_to_an_arn(world: World, person: Clinic) -> None:
+    """A MonitoredCluster that was deleted and created again with clusterArn leaves the findings of its name: they are
+    archived beside the new ones.
+    """
+    arn = f"arn:aws:eks:{REGION}:{ACCOUNT}:cluster/alpha"
+    left(world)
+    world.monitor(clusterArn=arn)
+    world.start()
+    world.synced()
+    world.until(lambda: len(world.of("left", cluster=arn)) == 3, "the findings of the new identity")
+    world.until(lambda: world.monitored()["status"].get("clusterUid") == world.cluster.uid, "the uid")
+    done = person.run("retire", "alpha", "--identity", "alpha", "--yes")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "3 findings archived." in done.stdout
+    assert set(world.states("left").values()) == {"ARCHIVED"}
+    assert set(world.states("left", cluster=arn).values()) == {"ACTIVE"}
+
+
+def test_without_the_operators_cluster(world: World, person: Clinic) -> None:
+    """Where the operator's cluster is gone as well, that has to be said; then the uid and the hub are."""
+    left(world)
+    nowhere = person.kubeconfig(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "gone",
+            "contexts": [{"name": "gone", "context": {"cluster": "gone", "user": "nobody"}}],
+            "clusters": [{"name": "gone", "cluster": {"server": "https://127.0.0.1:9"}}],
+            "users": [{"name": "nobody", "user": {"token": "none"}}],
+        },
+        "gone",
+    )
+    given = ["retire", "alpha", "--uid", world.cluster.uid, *PLACE, "--yes"]
+    done = person.run(*given, kubeconfig=nowhere)
+    assert done.returncode == 2
+    assert "--without-cluster" in done.stderr
+    done = person.run("retire", "alpha", "--without-cluster", kubeconfig=nowhere)
+    assert done.returncode == 2
+    assert "give --account-id and --region" in done.stderr
+    assert set(world.states("left").values()) == {"ACTIVE"}
+    done = person.run(*given, "--without-cluster", kubeconfig=nowhere)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert set(world.states("left").values()) == {"ARCHIVED"}
+
+
+def test_it_may_be_interrupted(world: World, person: Clinic) -> None:
+    """A run that Security Hub stopped answering says so and ends with 2; run again it goes on with what is left."""
+    left(world)
+    world.hub.fault("error500", operation="BatchImportFindings", count=1)
+    given = ["retire", "alpha", "--uid", world.cluster.uid, *PLACE, "--yes"]
+    done = person.run(*given)
+    assert done.returncode == 2
+    assert "run it again" in done.stderr
+    assert "0 findings archived." in done.stdout
+    kept_before = dict(world.states("left"))
+    assert set(kept_before.values()) == {"ACTIVE"}
+    assert person.run(*given).returncode == 0
+    assert set(world.states("left").values()) == {"ARCHIVED"}
+
+
+def test_archive_others_is_not_for_ours(world: World, person: Clinic) -> None:
+    """`archive-others policyhub` archives nothing and names the command that does."""
+    left(world)
+    for name in ("policyhub", "PolicyHub"):
+        done = person.run("archive-others", name, *PLACE, "--yes")
+        assert done.returncode == 2
+        assert "policyhub retire CLUSTER" in done.stderr
+    assert set(world.states("left").values()) == {"ACTIVE"}
+
+
+def test_the_operator_is_not_in_the_way(world: World, person: Clinic) -> None:
+    """While the operator is at it and Security Hub refuses, a person who retires it is in nobody's way."""
+    begin(world, "web")
+    world.until(lambda: world.monitored()["status"].get("clusterUid") == world.cluster.uid, "the uid")
+    kept(world)
+    world.hub.fault("error500", operation="BatchImportFindings", account=ACCOUNT)
+    delete(world)
+    world.await_condition("Ready", "False", reason="RetireFailed")
+    world.hub.clear_faults()
+    assert person.run("retire", "alpha", "--yes").returncode == 0
+    world.until(lambda: not there(world), "it to be gone")
+    assert set(world.states("left").values()) == {"ARCHIVED"}

@@ -1,0 +1,164 @@
+"""Whose findings `policyhub retire` means, who still writes them, and what it says."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from policyhub.finalizer import FINALIZER
+from policyhub.retire import words
+from policyhub.retire.target import Asked, RetireError, Target, target, uids
+from policyhub.settings import Settings
+
+ACCOUNT, REGION = "111122223333", "eu-west-1"
+HUB = {"accountId": ACCOUNT, "region": REGION}
+SET = {"account_id": ACCOUNT, "region": REGION}
+ARN = f"arn:aws:eks:{REGION}:{ACCOUNT}:cluster/prod"
+DELETED = {"deletionTimestamp": "2026-11-29T05:00:00Z", "finalizers": [FINALIZER]}
+
+
+def monitored(
+    name: str = "prod", *, uid: str | None = "8e5c", hub: dict[str, str] | None = None, **spec: Any
+) -> dict[str, Any]:
+    """A MonitoredCluster; `uid` and `hub` as its status tells them."""
+    status: dict[str, Any] = {"clusterUid": uid, "hub": hub}
+    return {
+        "metadata": {"name": name, "uid": f"object-{name}"},
+        "spec": {"connection": {"inCluster": {}}, "securityHub": HUB, **spec},
+        "status": {key: value for key, value in status.items() if value is not None},
+    }
+
+
+def meant(asked: Asked, *there: dict[str, Any], **settings: Any) -> Target:
+    return target(asked, there, settings=Settings(**settings))
+
+
+def test_a_monitored_cluster_says_all() -> None:
+    """Identity, hub, role and uid are its own."""
+    role = f"arn:aws:iam::{ACCOUNT}:role/policyhub"
+    body = monitored(clusterArn=ARN, securityHub={**HUB, "roleArn": role, "externalId": "x"}, mode="DryRun")
+    found = meant(Asked(cluster="prod"), body)
+    assert (found.identity, found.hub) == (ARN, (ACCOUNT, REGION, role, "x"))
+    assert found.uids == {"8e5c"}
+    assert not found.writer
+
+
+@pytest.mark.parametrize(
+    ("asked", "there", "settings", "hub"),
+    [
+        pytest.param(("", ""), [monitored(securityHub={})], SET, HUB, id="settings"),
+        pytest.param(
+            ("", ""),
+            [monitored(hub={"accountId": "444455556666", "region": "us-east-1"})],
+            SET,
+            None,
+            id="where they were sent",
+        ),
+        pytest.param((ACCOUNT, REGION), [], {}, HUB, id="options"),
+        pytest.param(
+            (ACCOUNT, REGION),
+            [monitored(hub={"accountId": "444455556666", "region": "us-east-1"})],
+            {},
+            HUB,
+            id="options win",
+        ),
+    ],
+)
+def test_which_hub(
+    asked: tuple[str, str], there: list[Any], settings: dict[str, str], hub: dict[str, str] | None
+) -> None:
+    """Options, then where the findings were sent, then the spec, then the settings."""
+    found = meant(Asked(cluster="prod", account=asked[0], region=asked[1]), *there, **settings)
+    assert found.hub[:2] == (tuple(hub.values()) if hub else ("444455556666", "us-east-1"))
+
+
+@pytest.mark.parametrize("there", [[], [monitored(securityHub={})]], ids=["none", "one that does not say"])
+def test_no_hub(there: list[Any]) -> None:
+    with pytest.raises(RetireError, match="give --account-id and --region"):
+        meant(Asked(cluster="prod"), *there)
+
+
+@pytest.mark.parametrize(
+    ("there", "writer"),
+    [
+        pytest.param(monitored(), "prod", id="writes them"),
+        pytest.param(monitored(mode="NoArchive"), "prod", id="never archives, but sends"),
+        pytest.param(monitored(mode="DryRun"), "", id="sends nothing"),
+        pytest.param(monitored(uid=None), "prod", id="its uid is not known yet"),
+        pytest.param(monitored(uid="other"), "", id="another cluster's"),
+        pytest.param(monitored("prod-eu"), "", id="another identity"),
+        pytest.param(monitored("another", clusterArn=ARN), "", id="another identity by its ARN"),
+        pytest.param(monitored(securityHub={**HUB, "region": "us-east-1"}), "", id="another hub"),
+        pytest.param(
+            monitored(securityHub={}, hub={"accountId": ACCOUNT, "region": REGION}), "prod", id="this hub by its status"
+        ),
+        pytest.param(monitored(securityHub={}), "prod", id="its hub is not known"),
+        pytest.param({**monitored(), "metadata": {**monitored()["metadata"], **DELETED}}, "", id="deleted"),
+        pytest.param(
+            {**monitored(uid="new"), "metadata": {"name": "prod", "annotations": {"policyhub.dev/adopt-uid": "8e5c"}}},
+            "prod",
+            id="has adopted them",
+        ),
+    ],
+)
+def test_who_still_writes_them(there: dict[str, Any], writer: str) -> None:
+    """Whoever writes findings of this identity, hub and uid; what is not known of it counts as the same."""
+    asked = Asked(cluster="gone", identity="prod", uids=frozenset({"8e5c"}), account=ACCOUNT, region=REGION)
+    assert meant(asked, there).writer == writer
+
+
+def test_whom_it_lets_go() -> None:
+    """The deleted MonitoredCluster that waits for just these findings, and no other."""
+    body = monitored()
+    body["metadata"] |= DELETED
+    assert meant(Asked(cluster="prod"), body).kept == "object-prod"
+    assert meant(Asked(cluster="prod", uids=frozenset({"another"})), body).kept == ""
+    assert meant(Asked(cluster="prod", identity="old"), body).kept == ""
+    assert meant(Asked(cluster="prod"), monitored()).kept == ""
+
+
+def test_uids() -> None:
+    assert uids(["a", "none"]) == {"a", ""}
+    assert words.uid_word("") == "none"
+
+
+def test_numbers() -> None:
+    """A row for each severity that there is, whatever it is called, and the clusters that are not touched."""
+    found = Counter({
+        ("8e5c", "CRITICAL", "NEW"): 3,
+        ("8e5c", "LOW", "SUPPRESSED"): 2,
+        ("8e5c", "", "odd"): 1,
+        ("other", "LOW", "NEW"): 4,
+        ("", "LOW", "NEW"): 1,
+    })  # fmt: skip
+    hub = (ACCOUNT, REGION, "", "")
+    text = words.numbers(Target(cluster="prod", identity="prod", hub=hub, uids=frozenset({"8e5c"})), found)
+    assert [line.split() for line in text.splitlines() if line[:4].isupper()] == [
+        ["SEVERITY", "NEW", "NOTIFIED", "SUPPRESSED", "RESOLVED", "(other)", "TOTAL"],
+        ["CRITICAL", "3", "0", "0", "0", "0", "3"],
+        ["LOW", "0", "0", "2", "0", "0", "2"],
+        ["TOTAL", "3", "0", "2", "0", "1", "6"],
+    ]
+    assert "Not touched: 4 findings of the cluster with uid other" in text
+    assert "Not touched: 1 finding of the cluster with uid none" in text
+
+
+def test_text_of_others_is_quoted() -> None:
+    """A uid is whatever whoever may import has written: the command that is shown runs nothing else."""
+    hub = (ACCOUNT, REGION, "", "")
+    told = words.command(
+        Target(cluster="prod", identity="prod", hub=hub, uids=frozenset()), frozenset({"x; rm -rf ~\n"})
+    )
+    assert "--uid 'x; rm -rf ~" in told
+    assert "\n" not in told
+
+
+def test_the_page_shows_what_is_said() -> None:
+    """docs/retire.md shows the command's own words."""
+    uid = "7c0e3d5a-6f0b-4a53-9b52-7f2f3f8f2f11"
+    found = {(uid, "HIGH", "NEW"): 1, (uid, "MEDIUM", "NEW"): 1, (uid, "MEDIUM", "NOTIFIED"): 1}
+    hub = (ACCOUNT, REGION, "", "")
+    asked = Target(cluster="prod-eu", identity="prod-eu", hub=hub, uids=frozenset({uid}), writer="prod-eu")
+    page = (Path(__file__).parents[3] / "docs/retire.md").read_text("utf-8")
+    assert f"{words.numbers(asked, found)}\n\npolicyhub: {words.still_written(asked)}\n" in page
