@@ -17,6 +17,7 @@ from dev.stand import Installed, Operator
 
 ROOT = Path(__file__).parents[3]
 DOCS = (ROOT / "docs/install.md").read_text("utf-8")
+LEAVING = (ROOT / "docs/retire.md").read_text("utf-8")
 NOT_HERE = ("kubectl rollout", "aws ")
 """Nodes, and AWS."""
 
@@ -66,7 +67,9 @@ def server(plane: ControlPlane) -> Iterator[Cluster]:
 
 
 def test_as_a_new_user_would(server: Cluster, tmp_path: Path) -> None:
-    """Install, label the namespace, wait, look, upgrade, remove, in the words of the page: each command works."""
+    """Install, label the namespace, wait, look, archive by a deletion, upgrade (which creates the MonitoredCluster
+    again), remove, in the words of the pages: each command works.
+    """
     shell = Shell(server, tmp_path)
     install, _irsa, restricted = commands("Install")
     assert "kubectl wait --for=condition=Ready" in shell.run(install)
@@ -87,10 +90,12 @@ def test_as_a_new_user_would(server: Cluster, tmp_path: Path) -> None:
         assert re.search(r"^NAME +READY .*\nprod-eu +True +DryRun +False ", told, re.MULTILINE)
         assert told.endswith('{"archive":0,"create":0,"reopen":0,"update":0}')
         assert "monitoredcluster.policyhub.dev/prod-eu condition met" in shell.run(sync)
+        archive, *_ = re.findall(r"```sh\n(.*?)```", LEAVING.partition("\n## deletionPolicy")[2], re.DOTALL)
+        assert "condition met" in shell.run(archive)  # the deletion waits until the operator has let it go
     upgraded = shell.run(commands("Upgrade")[0])
     assert "monitoredclusters.policyhub.dev serverside-applied" in upgraded
     assert "has been upgraded" in upgraded
-    uninstall, crd = commands("Uninstall")
+    _asks, uninstall, crd = commands("Uninstall")  # the first one runs in the Pod
     assert 'release "policyhub" uninstalled' in shell.run(uninstall)
     assert "deleted" in shell.run(crd)
     stand.until(lambda: not served(server), seconds=60, what="the API to go with its CRD")
