@@ -1,8 +1,6 @@
 """The commands of docs/install.md, as they stand there, by a shell: all but those that need AWS or nodes."""
 
-import os
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,15 +9,14 @@ import pytest
 import yaml
 
 from dev import crds, stand
-from dev.cluster import Cluster, ControlPlane, helm, toolchain
+from dev.cluster import Cluster, ControlPlane, helm
 from dev.hub.process import HubProcess
 from dev.stand import Installed, Operator
+from tests.integration.chart.shell import Shell
 
 ROOT = Path(__file__).parents[3]
 DOCS = (ROOT / "docs/install.md").read_text("utf-8")
 LEAVING = (ROOT / "docs/retire.md").read_text("utf-8")
-NOT_HERE = ("kubectl rollout", "aws ")
-"""Nodes, and AWS."""
 
 Document = dict[str, Any]
 
@@ -28,34 +25,6 @@ def commands(section: str) -> list[str]:
     """The shell blocks of a section, in order. One that begins with an option is the end of the one before."""
     text = DOCS.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
     return re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
-
-
-class Shell:
-    """A person's shell: helm and kubectl on PATH, the cluster in KUBECONFIG, the project's folder."""
-
-    def __init__(self, cluster: Cluster, folder: Path) -> None:
-        bin_ = folder / "bin"
-        bin_.mkdir()
-        (bin_ / "helm").symlink_to(toolchain.ensure("helm"))
-        (bin_ / "kubectl").symlink_to(toolchain.ensure("kubectl"))
-        homes = {f"HELM_{kind}_HOME": str(folder / kind.lower()) for kind in ("CACHE", "CONFIG", "DATA")}
-        self._environment = {
-            **os.environ,
-            **homes,
-            "PATH": f"{bin_}:/usr/bin:/bin",
-            "KUBECONFIG": str(cluster.kubeconfig_file(folder / "kubeconfig")),
-            "REGISTRY": "registry.example",
-        }
-
-    def run(self, script: str) -> str:
-        """What it prints; it must not fail anywhere."""
-        here = "".join(line for line in script.splitlines(keepends=True) if not line.startswith(NOT_HERE))
-        done = subprocess.run(  # noqa: S603  (the docs' own commands)
-            ["/bin/bash", "-euo", "pipefail", "-c", here],
-            cwd=ROOT, env=self._environment, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, f"{here}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
 
 
 @pytest.fixture(scope="module")
