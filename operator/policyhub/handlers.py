@@ -31,12 +31,13 @@ from policyhub.api import selector
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.clocks import SteadyMs, WallMs
 from policyhub.cluster.conflict import ADOPT_ANNOTATION
-from policyhub.cluster.contact import Connect
+from policyhub.cluster.contact import Connect, Explain
 from policyhub.cluster.fault import Fault
 from policyhub.cluster.runner import DataPlane
 from policyhub.cluster.site import Site
 from policyhub.departures import Departures, deletion, sent_by
 from policyhub.destination import destination, unknown_region
+from policyhub.eks.connector import EksClusters
 from policyhub.hub.client import HubClient
 from policyhub.hubs import Hubs, Key, cancelled
 from policyhub.kube.connection import Connection, Refused, Unreachable
@@ -74,6 +75,7 @@ class Supervisor:
         clock: Callable[[], float],
         rng: random.Random,
         open_home: Connect,
+        eks: EksClusters,
     ) -> None:
         """`home` reads and writes our own objects; `open_home` opens one more connection to the home cluster."""
         self._home = home
@@ -85,6 +87,7 @@ class Supervisor:
         self._wall = wall
         self._rng = rng
         self._open_home = open_home
+        self._eks = eks
         self.predecessor: Predecessor | None = None
         """Who was at work before this process."""
         self._selector = selector.parse(settings.watch_selector or "")
@@ -263,7 +266,8 @@ class Supervisor:
             rng=self._rng,
             predecessor=self.predecessor,
         )
-        plane = DataPlane(site, connect=self._connector(monitored))
+        connect, explain = self._connector(monitored)
+        plane = DataPlane(site, connect=connect, explain=explain)
         watched.plane = plane
         watched.claim = (*key[:2], monitored.identity)
         watched.task = asyncio.create_task(self._keep(plane), name=f"data plane {plane.name}")
@@ -350,15 +354,20 @@ class Supervisor:
                         unlisted=not self._listed,
                     )
 
-    def _connector(self, monitored: MonitoredCluster) -> Connect:
-        reference = monitored.spec.connection.kubeconfig_secret_ref
+    def _connector(self, monitored: MonitoredCluster) -> tuple[Connect, Explain | None]:
+        connection, name = monitored.spec.connection, monitored.metadata.name
+        if connection.eks is not None:
+            arn = connection.eks.arn or monitored.spec.cluster_arn or ""  # one of them is there: the models see to it
+            eks = self._eks.connector(connection.eks, arn, name=name)
+            return eks.connect, eks.explain
+        reference = connection.kubeconfig_secret_ref
         if reference is None:
-            return self._open_home
+            return self._open_home, None
 
         async def connect() -> Connection:
             return await Connection.from_secret(self._home, reference.namespace, reference.name, key=reference.key)
 
-        return connect
+        return connect, None
 
     async def compare(self) -> None:
         """At once, and then once a minute: take what is there and forget what is not, whatever the events told. Until
@@ -395,3 +404,4 @@ class Supervisor:
         """Stop every data plane; what was pending should have been drained before."""
         for name in list(self.watched):
             await self._stop(name)
+        self._eks.close()

@@ -110,7 +110,8 @@ class Hubs:
         self._wall = wall
         self._rng = rng
         self._clock = clock
-        self._loader = credentials.models()
+        self.loader = credentials.models()
+        """Of service models, for other clients of this process too."""
         self._partitions = credentials.Partitions()
         self._places: dict[tuple[str, str], _Place] = {}
         """By account and Region; those that nobody uses in the order in which they were given up."""
@@ -150,7 +151,7 @@ class Hubs:
             role_arn=role_arn,
             external_id=external_id,
             workers=2 * WORKERS,
-            loader=self._loader,
+            loader=self.loader,
             permit=self._permit,
         )
         client = HubClient(

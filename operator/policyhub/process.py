@@ -28,6 +28,7 @@ from prometheus_client import CollectorRegistry
 import policyhub
 from policyhub import approval, handlers, kopf_adapter, probes, reporter
 from policyhub.clocks import UNDATED, SteadyMs, WallMs
+from policyhub.eks.connector import EksClusters
 from policyhub.findings.asff import timestamp
 from policyhub.hub.credentials import CALL_SECONDS
 from policyhub.hubs import Hubs
@@ -137,6 +138,7 @@ async def run(settings: Settings) -> int:
             clock=time.monotonic,
             rng=rng,
             open_home=Connection.home,
+            eks=EksClusters(now=now, loader=hubs.loader),
         )
         stopped = asyncio.create_task(stop.wait())
         if lease is not None and not await stand_by(lease, stopped):

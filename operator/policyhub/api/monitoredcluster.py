@@ -15,6 +15,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from policyhub.api import eks as eks_rules
+from policyhub.api.eks import Eks
 from policyhub.api.model import SET_LIST, Model, rules
 from policyhub.api.partitions import REGIONS
 from policyhub.api.scalar import (
@@ -82,8 +84,11 @@ class Connection(Model):
     model_config = ConfigDict(
         json_schema_extra=rules(
             (
-                "[has(self.inCluster), has(self.kubeconfigSecretRef)].exists_one(given, given)",
-                "set exactly one of inCluster (the operator's own cluster: `inCluster: {}`) and kubeconfigSecretRef",
+                "[has(self.inCluster), has(self.kubeconfigSecretRef), has(self.eks)].exists_one(given, given)",
+                (
+                    "set exactly one of inCluster (the operator's own cluster: `inCluster: {}`), kubeconfigSecretRef"
+                    " and eks"
+                ),
             )
         )
     )
@@ -93,11 +98,14 @@ class Connection(Model):
     kubeconfig_secret_ref: SecretKey | None = None
     """A Secret in the operator's cluster that holds a kubeconfig for the monitored cluster. The chart must name it in
     `kubeconfigSecrets`, or the operator may not read it."""
+    eks: Eks | None = None
+    """An EKS cluster, by its ARN: the operator signs in with its AWS identity, or with a role. `{}` where
+    spec.clusterArn names it and the operator's own role may use it."""
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        if (self.in_cluster is None) == (self.kubeconfig_secret_ref is None):
-            raise ValueError("exactly one of inCluster and kubeconfigSecretRef")
+        if [self.in_cluster, self.kubeconfig_secret_ref, self.eks].count(None) != 2:
+            raise ValueError("exactly one of inCluster, kubeconfigSecretRef and eks")
         return self
 
 
@@ -199,6 +207,7 @@ class Spec(Model):
                     " Delete this MonitoredCluster and create it again with the right clusterArn"
                 ),
             ),
+            *eks_rules.RULES,
         )
     )
 
@@ -255,6 +264,12 @@ class Spec(Model):
     """How many days a violation may stay before it counts as past its SLA, by severity. It decides nothing but what
     status, metrics and `policyhub findings` say. What is unset comes from the operator's settings; 0 is no deadline.
     What an analyst has suppressed has none."""
+
+    @model_validator(mode="after")
+    def _eks(self) -> Self:
+        if self.connection.eks is not None and (wrong := eks_rules.problem(self.connection.eks, self.cluster_arn)):
+            raise ValueError(wrong)
+        return self
 
 
 class Metadata(Model):

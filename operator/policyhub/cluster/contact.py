@@ -17,6 +17,7 @@ from policyhub.cluster.fault import Fault
 from policyhub.cluster.site import Site
 from policyhub.cluster.state import State
 from policyhub.kube.connection import Connection, Refused, Unreachable
+from policyhub.kube.errors import NotTried
 from policyhub.kube.kubeconfig import KubeconfigError
 
 log = structlog.get_logger(__name__)
@@ -25,6 +26,7 @@ STALE_AFTER = 6
 """Failed attempts in a row, a minute at the default pace, after which a fresh connection is made."""
 
 Connect = Callable[[], Awaitable[Connection]]
+Explain = Callable[[Exception], Awaitable[Fault]]
 
 
 class Stale(Exception):  # noqa: N818  (it says what happened)
@@ -38,11 +40,14 @@ class ClusterReplaced(Exception):  # noqa: N818  (it says what happened)
 class Contact:
     """With one monitored cluster."""
 
-    def __init__(self, site: Site, state: State, connect: Connect) -> None:
-        """`connect` makes a fresh connection."""
+    def __init__(self, site: Site, state: State, connect: Connect, explain: Explain | None = None) -> None:
+        """`connect` makes a fresh connection; `explain` says why it failed or was lost, where more is known of it than
+        the error itself says.
+        """
         self._site = site
         self._state = state
         self._connect = connect
+        self._explain = explain
         self._unreachable = 0
 
     async def reach(self) -> Connection:
@@ -57,7 +62,7 @@ class Contact:
                     await connection.close()
                     raise
             except (Refused, Unreachable, KubeconfigError) as error:
-                self._lost(error)
+                await self._lost(error)
                 failures += 1
                 await asyncio.sleep(self._site.backoff(failures))
                 continue
@@ -70,7 +75,7 @@ class Contact:
         try:
             uid = await connection.cluster_uid()
         except (Refused, Unreachable) as error:
-            self._lost(error)
+            await self._lost(error)
             self._unreachable += isinstance(error, Unreachable)
             if self._unreachable == STALE_AFTER or (isinstance(error, Refused) and error.status == 401):
                 raise Stale from error
@@ -81,8 +86,8 @@ class Contact:
             raise ClusterReplaced(f"kube-system has uid {uid}, it was {self._state.cluster_uid}")
         return True
 
-    def _lost(self, error: Exception) -> None:
-        fault = connection_fault(error)
+    async def _lost(self, error: Exception) -> None:
+        fault = connection_fault(error) if self._explain is None else await self._explain(error)
         if fault != self._state.connection:
             log.warning("cluster_unreachable", cluster=self._site.name, reason=fault.reason, message=str(error))
         self._state.connection = fault
@@ -102,5 +107,7 @@ def connection_fault(error: BaseException) -> Fault:
             return Fault("ApiError", str(error))
         case KubeconfigError():
             return Fault("KubeconfigInvalid", error.found, remedy=error.remedy)
+        case NotTried(reason=reason):
+            return Fault(reason, str(error))
         case _:
             return Fault("Unreachable", str(error))

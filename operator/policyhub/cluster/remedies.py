@@ -148,6 +148,9 @@ TOLD = frozenset(
         *("TooManyLost", "ClaimedTwice", "AlsoClaimed", "OtherCluster", "ForeignFindings"),
         *("TwoIdentities", "OtherIdentity"),
         *("ExistenceForbidden", "OwnersKnown/Forbidden", "PoliciesKnown/Forbidden", "ClockMoved"),
+        *("AccessEntryMissing", "ClockSkew", "ClusterCreating", "ClusterDeleting", "ClusterExternal", "ClusterFailed"),
+        *("ClusterGone", "ClusterNotFound", "ConfigMapOnly", "EndpointInvalid", "EndpointPrivate"),
+        *("EndpointRestricted", "TokenTooLarge"),  # policyhub.eks gives each the commands for its cluster
         *("HubNotNamed", "HubChanged", "NotStarted", "StatusFailed", "EngineSilent"),
         *("Retiring", "RetireFailed", "Deleted"),
     }

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import structlog
 
 from policyhub.cluster.conflict import adopted
-from policyhub.cluster.contact import ClusterReplaced, Connect, Contact, Stale
+from policyhub.cluster.contact import ClusterReplaced, Connect, Contact, Explain, Stale
 from policyhub.cluster.context import Context
 from policyhub.cluster.inventory import InventoryReader
 from policyhub.cluster.site import Site
@@ -51,8 +51,8 @@ class Work:
 class DataPlane:
     """One monitored cluster at work."""
 
-    def __init__(self, site: Site, *, connect: Connect) -> None:
-        """`connect` makes a fresh connection to the monitored cluster."""
+    def __init__(self, site: Site, *, connect: Connect, explain: Explain | None = None) -> None:
+        """`connect` makes a fresh connection to the monitored cluster; `explain` as of `Contact`."""
         self.site = site
         self.state = State()
         self.work: Work | None = None
@@ -63,7 +63,7 @@ class DataPlane:
         """Younger MonitoredClusters that claim the same and send nothing."""
         self.unlisted = False
         """Whether an older MonitoredCluster may be there that was not heard of yet: nothing is sent before."""
-        self._contact = Contact(site, self.state, connect)
+        self._contact = Contact(site, self.state, connect, explain)
         self._annotations: Mapping[str, str] = site.monitored.metadata.annotations
         status = site.monitored.status
         before = status.cluster_uid if status is not None else None

@@ -22,7 +22,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, InvalidEndpointConfigurationError
 
 from policyhub import redaction
-from policyhub.hub import body
+from policyhub.hub import body, caller_url
+from policyhub.hub.caller_url import Signed
 from policyhub.hub.errors import Withheld
 
 CONNECT_TIMEOUT = 3.0
@@ -57,6 +58,12 @@ class Sts(Protocol):
     """What of boto3's STS client is used."""
 
     def get_caller_identity(self) -> Mapping[str, Any]: ...
+
+
+class Eks(Protocol):
+    """What of boto3's EKS client is used."""
+
+    def describe_cluster(self, *, name: str) -> Mapping[str, Any]: ...
 
 
 class Loader(Protocol):
@@ -102,6 +109,7 @@ class Clients:
         self._sent: deque[str] = deque(maxlen=_REMEMBERED)
         self._session: Any = None
         self._made: dict[str, Any] = {}
+        self._caller_host: str | None = None
 
     def securityhub(self) -> SecurityHub:
         client: SecurityHub = self._client("securityhub")
@@ -110,6 +118,20 @@ class Clients:
     def sts(self) -> Sts:
         client: Sts = self._client("sts")
         return client
+
+    def eks(self) -> Eks:
+        client: Eks = self._client("eks")
+        return client
+
+    def caller_url(self, cluster: str) -> Signed:
+        """A signed request that tells who we are, for the EKS cluster of that name. Nothing is sent, but to sign in."""
+        with self._lock:
+            if self._session is None:
+                self._session = self._sign_in()
+            if self._caller_host is None:
+                self._caller_host = caller_url.host(self._session, self._config)
+            session, place = self._session, self._caller_host
+        return caller_url.sign(session.get_credentials(), host=place, region=self._region, cluster=cluster)
 
     def secrets(self) -> frozenset[str]:
         """What may be sent back by AWS, by a proxy, or by whatever an endpoint's URL leads to: not to be shown."""

@@ -200,6 +200,8 @@ def failure_kind(code: str) -> FailureKind:
 
 def permission(operation: str) -> str:
     """The IAM action that an operation needs."""
+    if operation == "DescribeCluster":
+        return f"eks:{operation}"
     service = "sts" if operation.startswith("AssumeRole") or operation == "GetCallerIdentity" else "securityhub"
     return f"{service}:{operation}"
 

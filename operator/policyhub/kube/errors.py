@@ -2,7 +2,8 @@
 
     Refused       the server answered and said no: `status` and `reason` tell the remedy
     Unreachable   no usable answer: network, TLS, time-out, or something that is not the Kubernetes API
-    └── TooLarge  the answer, or the part of it that must be held at once, exceeds what is read: ask for less
+    ├── TooLarge  the answer, or the part of it that must be held at once, exceeds what is read: ask for less
+    └── NotTried  nothing was asked of the server: where it is, or the credential for it, could not be had
 
 Their texts end up in conditions and logs: they are on one line, cut, and hold no credential (`redaction`).
 
@@ -15,6 +16,8 @@ from policyhub.redaction import redacted
 from policyhub.sources.text import line
 
 _MAX_MESSAGE = 500
+_MAX_REASONED = 2_500
+"""Of a message that is ours, and says what to do."""
 
 
 def spoken(text: str, secrets: Iterable[str] = ()) -> str:
@@ -53,3 +56,13 @@ class Unreachable(Exception):  # noqa: N818  (the name says what happened)
 
 class TooLarge(Unreachable):
     """More than is held at once."""
+
+
+class NotTried(Unreachable):
+    """Nothing was asked of the API server. `reason` is fit for a condition; the message says what to do, or its remedy
+    stands where those of conditions do.
+    """
+
+    def __init__(self, reason: str, message: str, *, secrets: Iterable[str] = ()) -> None:
+        Exception.__init__(self, line(redacted(message, secrets), _MAX_REASONED))
+        self.reason = reason

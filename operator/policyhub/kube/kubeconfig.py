@@ -115,7 +115,7 @@ def _access(document: Mapping[str, object], *, stored: bool) -> Access:
     if cluster.get("insecure-skip-tls-verify"):
         problems.append("insecure-skip-tls-verify is refused: remove it and set certificate-authority-data")
     server = cluster.get("server")
-    problems += _server_problems(server, stored=stored)
+    problems += server_problems(server, stored=stored)
     problems += _proxy_problems(cluster.get("proxy-url"), server, stored=stored)
     authority = pem(cluster, "certificate-authority-data", problems)
     certificate = pem(user, "client-certificate-data", problems)
@@ -301,7 +301,8 @@ def _split(url: object) -> SplitResult | None:
     return parts if parts.hostname else None
 
 
-def _server_problems(server: object, *, stored: bool) -> list[str]:
+def server_problems(server: object, *, stored: bool) -> list[str]:
+    """What is wrong with an API server's address; empty where nothing is."""
     parts = _split(server)
     if parts is None or parts.scheme not in {"https", "http"}:
         return ["server is not a URL such as https://host:6443"]

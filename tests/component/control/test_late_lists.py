@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.clocks import SteadyMs, WallMs
+from policyhub.eks.connector import EksClusters
 from policyhub.handlers import Supervisor
 from policyhub.hubs import Hubs
 from policyhub.kube.connection import Connection, Unreachable
@@ -97,6 +98,7 @@ def logging(server: Server) -> Logging:
         clock=lambda: 0.0,
         rng=random.Random(1),  # noqa: S311  (jitter)
         open_home=lambda: pytest.fail("nothing is opened here"),
+        eks=EksClusters(now=lambda: SteadyMs(1_790_000_000_000)),
     )
     supervisor.log = []
     return supervisor

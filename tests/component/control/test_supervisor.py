@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.clocks import SteadyMs, WallMs
 from policyhub.cluster.runner import DataPlane
+from policyhub.eks.connector import EksClusters
 from policyhub.handlers import Supervisor
 from policyhub.hubs import Hubs
 from policyhub.kube.connection import Connection, Refused
@@ -89,6 +90,7 @@ def supervisor(home: Home, kind: type[Supervisor] = Recording, *, select: str | 
         clock=lambda: 0.0,
         rng=random.Random(1),  # noqa: S311  (jitter)
         open_home=lambda: pytest.fail("nothing is opened here"),
+        eks=EksClusters(now=lambda: SteadyMs(1_790_000_000_000)),
     )
 
 

@@ -1,0 +1,107 @@
+"""`spec.connection.eks`: an EKS cluster by its ARN, and as whom the operator signs in to it.
+
+| given                                 | endpoint and CA  | who signs in | what that needs                         |
+|---------------------------------------|------------------|--------------|-----------------------------------------|
+| nothing                               | DescribeCluster  | the operator | a cluster in its own account, an access |
+|                                       |                  |              | entry                                   |
+| roleArn                               | DescribeCluster, | that role    | a role of the cluster's account, an     |
+|                                       | by that role     |              | access entry for it                     |
+| endpoint and certificateAuthorityData | as given         | the operator | an access entry, in whatever account    |
+| all of them                           | as given         | that role    | an access entry for it                  |
+
+Pure: no I/O, no clock.
+"""
+
+from typing import Annotated, Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from policyhub.api.model import Model, rules
+from policyhub.api.scalar import ClusterArn, ExternalId, RoleArn
+
+Endpoint = Annotated[
+    str,
+    Field(pattern=r"^https://([0-9A-Za-z._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?/?$", max_length=300),
+]
+
+CertificateAuthorityData = Annotated[str, Field(pattern=r"^[0-9A-Za-z+/=\s]+$", min_length=4, max_length=65_536)]
+
+_TOGETHER = "set endpoint and certificateAuthorityData together, or neither: DescribeCluster then says both"
+_EXTERNAL = "externalId is for the role that roleArn names: set roleArn too"
+
+
+class Eks(Model):
+    """An EKS cluster. `{}` takes it from spec.clusterArn and signs in with the operator's own AWS identity."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            ("has(self.endpoint) == has(self.certificateAuthorityData)", _TOGETHER),
+            ("!has(self.externalId) || has(self.roleArn)", _EXTERNAL),
+        )
+    )
+
+    arn: ClusterArn | None = None
+    """ARN of the EKS cluster. Only needed where spec.clusterArn is not set: where the identity in the ids of the
+    findings is this object's name."""
+    role_arn: RoleArn | None = None
+    """IAM role to assume, to ask for the cluster's endpoint and to sign in. It belongs to the cluster's account, unless
+    endpoint and certificateAuthorityData are set. The cluster needs an access entry for it, with the group that the
+    chart's ClusterRole is bound to. Without a role, the operator's own AWS identity does all that."""
+    external_id: ExternalId | None = None
+    """External id that the role's trust policy asks for."""
+    endpoint: Endpoint | None = None
+    """Address of the API server, such as https://0123456789ABCDEF.gr7.eu-west-1.eks.amazonaws.com. With it, and
+    certificateAuthorityData, the operator does not call DescribeCluster: its own role of another account then only
+    needs an access entry."""
+    certificate_authority_data: CertificateAuthorityData | None = None
+    """Certificate authority of the API server, PEM in base64, as `aws eks describe-cluster` prints it."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.endpoint is None) != (self.certificate_authority_data is None):
+            raise ValueError(_TOGETHER)
+        if self.external_id is not None and self.role_arn is None:
+            raise ValueError(_EXTERNAL)
+        return self
+
+
+def problem(eks: Eks, cluster_arn: str | None) -> str:
+    """What is wrong with it beside `spec.clusterArn`; empty where nothing is. In CEL: `RULES`."""
+    arn = eks.arn or cluster_arn
+    if arn is None:
+        return _NO_ARN
+    if cluster_arn is not None and eks.arn is not None and eks.arn != cluster_arn:
+        return _TWO_ARNS
+    if eks.role_arn is not None:
+        if eks.role_arn.split(":")[1] != arn.split(":")[1]:
+            return _PARTITION
+        if eks.endpoint is None and eks.role_arn.split(":")[4] != arn.split(":")[4]:
+            return _ACCOUNT
+    return ""
+
+
+_NO_ARN = "connection.eks needs the cluster's ARN: set spec.clusterArn, or spec.connection.eks.arn"
+_TWO_ARNS = (
+    "spec.connection.eks.arn and spec.clusterArn name two clusters: findings of one would be told of the other."
+    " Leave eks.arn out"
+)
+_PARTITION = "spec.connection.eks.roleArn must be a role of the partition that the cluster is in"
+_ACCOUNT = (
+    "spec.connection.eks.roleArn must be a role of the cluster's account, which alone may call DescribeCluster; or set"
+    " endpoint and certificateAuthorityData"
+)
+
+_EKS = "self.connection.eks"
+_WITH_ROLE = f"!has({_EKS}) || !has({_EKS}.roleArn)"
+_ARN = f"(has({_EKS}.arn) ? {_EKS}.arn : has(self.clusterArn) ? self.clusterArn : 'arn:::::')"
+
+RULES: tuple[tuple[str, str], ...] = (
+    (f"!has({_EKS}) || has({_EKS}.arn) || has(self.clusterArn)", _NO_ARN),
+    (f"!has({_EKS}) || !has({_EKS}.arn) || !has(self.clusterArn) || {_EKS}.arn == self.clusterArn", _TWO_ARNS),
+    (f"{_WITH_ROLE} || {_EKS}.roleArn.split(':')[1] == {_ARN}.split(':')[1]", _PARTITION),
+    (
+        f"{_WITH_ROLE} || has({_EKS}.endpoint) || {_EKS}.roleArn.split(':')[4] == {_ARN}.split(':')[4]",
+        _ACCOUNT,
+    ),
+)
+"""Of the spec."""

@@ -1,0 +1,185 @@
+"""The way to one EKS cluster: where its API server is, the token that it takes, and why it takes none.
+
+DescribeCluster is asked when a connection is made: at the start, and after the former one was given up. Never for a
+request. What it said last serves while it cannot be asked: throttled, or its permission gone. That it does not find the
+cluster counts only in the cluster's own account.
+"""
+
+import weakref
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import structlog
+
+import policyhub
+from policyhub.api.eks import Eks
+from policyhub.clocks import SteadyMs
+from policyhub.cluster.contact import connection_fault
+from policyhub.cluster.fault import Fault
+from policyhub.eks import description, diagnosis
+from policyhub.eks.description import Arn, Description
+from policyhub.eks.identity import Identity, Missing
+from policyhub.eks.token import Tokens
+from policyhub.hub.caller_url import Signed
+from policyhub.hub.credentials import Clients, Loader
+from policyhub.hub.errors import AccessLost, HubError
+from policyhub.kube import kubeconfig
+from policyhub.kube.connection import Connection, Refused, Unreachable
+from policyhub.kube.errors import NotTried
+from policyhub.kube.kubeconfig import Access, KubeconfigError
+
+log = structlog.get_logger(__name__)
+
+WORKERS = 8
+"""Threads for calls to EKS and STS. A call takes a tenth of a second; one to an account that does not answer takes ten,
+and a fleet's others must not wait for it."""
+
+
+class Connector:
+    """To one cluster, for one MonitoredCluster."""
+
+    def __init__(self, eks: Eks, arn: str, *, name: str, identity: Identity, now: Callable[[], SteadyMs]) -> None:
+        """`name` is that of the MonitoredCluster."""
+        self._eks = eks
+        self._arn = Arn.parse(arn)
+        self._name = name
+        self._identity = identity
+        self._now = now
+        self._signs_for = self._arn.name
+        self._tokens = Tokens(self._sign, now=now)
+        self._known: Description | None = None
+        """What DescribeCluster said last."""
+        self._unasked = ""
+        """Why it could not be asked since."""
+
+    async def connect(self) -> Connection:
+        """Raises NotTried."""
+        access = await self._access()
+        await self._tokens.token()
+        try:
+            return Connection(access, token=self._tokens.token)
+        except KubeconfigError as error:
+            raise NotTried("EndpointInvalid", f"{self._whose()} cannot be used: {error}") from None
+
+    async def explain(self, error: Exception) -> Fault:
+        """Why the cluster cannot be worked with. A token that was refused is not sent again."""
+        match error:
+            case Refused(status=401):
+                self._tokens.forget()
+                caller = await self._identity.caller(self._arn)
+                return diagnosis.unauthorized(self._arn, caller, self._known, told=str(error))
+            case Refused(status=403):
+                return diagnosis.forbidden(str(error))
+            case NotTried():
+                return connection_fault(error)
+            case Unreachable():
+                told = f"{error}{self._unasked}"
+                return diagnosis.unreachable(self._known, server=self._server(), told=told)
+            case _:
+                return connection_fault(error)
+
+    # -- where it is ----------------------------------------------------------------------------------------------
+
+    async def _access(self) -> Access:
+        """Raises NotTried."""
+        if self._eks.endpoint and self._eks.certificate_authority_data:
+            return self._checked(self._eks.endpoint, self._eks.certificate_authority_data)
+        found = await self._describe()
+        signs_for = found.local_id or self._arn.name
+        if signs_for != self._signs_for:
+            self._signs_for = signs_for
+            self._tokens.forget()
+        return self._checked(found.endpoint, found.authority)
+
+    async def _describe(self) -> Description:
+        """Raises NotTried."""
+        try:
+            found = await self._identity.describe(self._arn)
+        except Missing:
+            self._known = None
+            caller = await self._identity.caller(self._arn)
+            raise _not_tried(diagnosis.gone(self._arn, caller, name=self._name)) from None
+        except HubError as error:
+            if self._known is None:
+                raise _not_tried(refusal(error)) from None
+            log.warning("cluster_not_described", cluster=self._name, code=error.code, message=error.message)
+            self._unasked = f". This is the endpoint that DescribeCluster named before; now: {error.message}"
+            return self._known
+        self._unasked = ""
+        if found.arn != self._arn.text:
+            self._known = None
+            raise NotTried(
+                "ClusterNotFound",
+                f"the EKS cluster {self._arn.name} that the operator's AWS identity sees is"
+                f" {found.arn or 'another one'}, not {self._arn.text}. {diagnosis.another_account(self._arn)}",
+            )
+        if (fault := description.barring(self._arn, found)) is not None:
+            self._known = None
+            raise _not_tried(fault)
+        self._known = found
+        return found
+
+    def _checked(self, server: str, authority: str) -> Access:
+        """Raises NotTried."""
+        problems = kubeconfig.server_problems(server, stored=True)
+        content = kubeconfig.pem({"authority": authority}, "authority", problems)
+        if problems:
+            raise NotTried("EndpointInvalid", f"{self._whose()} cannot be used: {'; '.join(problems)}")
+        return Access(server=server.rstrip("/"), authority=content, stored=True)
+
+    def _whose(self) -> str:
+        named = "spec.connection.eks" if self._eks.endpoint else f"DescribeCluster of {self._arn.name}"
+        return f"what {named} says of endpoint and certificate authority"
+
+    def _server(self) -> str:
+        return self._eks.endpoint or (self._known.endpoint if self._known is not None else self._arn.name)
+
+    async def _sign(self) -> Signed:
+        """Raises NotTried."""
+        try:
+            return await self._identity.sign(self._arn, self._signs_for)
+        except HubError as error:
+            raise _not_tried(refusal(error)) from None
+
+
+def refusal(error: HubError) -> Fault:
+    """Why AWS, or the way to it, gives no endpoint or no credentials."""
+    reason = error.kind if isinstance(error, AccessLost) else type(error).__name__
+    return Fault(reason, error.message)
+
+
+def _not_tried(fault: Fault) -> NotTried:
+    return NotTried(fault.reason, fault.message)
+
+
+class EksClusters:
+    """Connectors, and the identities that they share while somebody needs them."""
+
+    def __init__(self, *, now: Callable[[], SteadyMs], loader: Loader | None = None) -> None:
+        """`loader` as of `credentials.Clients`."""
+        self._now = now
+        self._loader = loader
+        self._executor = ThreadPoolExecutor(WORKERS, thread_name_prefix="eks")
+        self._identities: weakref.WeakValueDictionary[tuple[str, str, str], Identity] = weakref.WeakValueDictionary()
+        """By Region, role and external id."""
+
+    def connector(self, eks: Eks, arn: str, *, name: str) -> Connector:
+        """To the cluster of that ARN; `name` is that of the MonitoredCluster."""
+        region, role_arn, external_id = Arn.parse(arn).region, eks.role_arn or "", eks.external_id or ""
+        key = region, role_arn, external_id
+        identity = self._identities.get(key)
+        if identity is None:
+            clients = Clients(
+                region=region,
+                version=policyhub.__version__,
+                role_arn=role_arn,
+                external_id=external_id,
+                workers=WORKERS,
+                loader=self._loader,
+            )
+            identity = self._identities[key] = Identity(clients, self._executor, role_arn=role_arn)
+        return Connector(eks, arn, name=name, identity=identity, now=self._now)
+
+    def close(self) -> None:
+        """Calls under way go on to their end in their threads; nobody waits for them."""
+        self._executor.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,147 @@
+"""Why an EKS cluster cannot be worked with, and what to do: what its API server's or the network's answer means there.
+
+| answer                  | because                                                           | reason               |
+|-------------------------|-------------------------------------------------------------------|----------------------|
+| 401                     | nothing maps the role: no access entry, or one of a role that was | `AccessEntryMissing` |
+|                         | deleted and made again: the same ARN, and another role            |                      |
+| 401, in authentication  | the cluster knows no access entries                               | `ConfigMapOnly`      |
+| mode CONFIG_MAP         |                                                                   |                      |
+| 401, and AWS refuses    | our clock is wrong: a token is good from its time on, for 15      | `ClockSkew`          |
+| our time                | minutes                                                           |                      |
+| 403                     | the entry's group is not bound in the cluster                     | `Forbidden`          |
+| none, private endpoint  | its name leads to addresses in the VPC: routing, security group   | `EndpointPrivate`    |
+| none, public endpoint   | it admits some address ranges only, or what stops others too      | `EndpointRestricted` |
+|                         |                                                                   | or `Unreachable`     |
+| no cluster of that name | in the cluster's own account: it is gone                          | `ClusterGone`        |
+| (DescribeCluster)       | for another account's identity: nothing is known of it            | `ClusterNotFound`    |
+
+Pure: no I/O, no clock.
+"""
+
+import shlex
+from dataclasses import dataclass
+
+from policyhub.cluster.fault import Fault
+from policyhub.eks.description import Arn, Description, health
+from policyhub.sources.text import line
+
+GROUP = "policyhub"
+"""That the chart's ClusterRole is bound to, by default."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who signs, as far as STS has told."""
+
+    account: str = ""
+    principal: str = ""
+    """ARN of the role or user, as an access entry names it; empty: not known."""
+    trouble: str = ""
+    """Why STS did not tell."""
+    late: bool = False
+    """Whether AWS refuses what we sign for its time."""
+
+
+def principal(arn: str, *, role_arn: str) -> str:
+    """What an access entry names: the role of a session. STS leaves out a role's path, `role_arn` has it."""
+    if role_arn:
+        return role_arn
+    _, partition, service, _, account, resource = (*arn.split(":", 5), "", "", "", "", "", "")[:6]
+    kind, _, rest = resource.partition("/")
+    if service == "sts" and kind == "assumed-role":
+        return f"arn:{partition}:iam::{account}:role/{rest.partition('/')[0]}"
+    return arn
+
+
+def unauthorized(arn: Arn, caller: Caller, found: Description | None, *, told: str) -> Fault:
+    """Of a 401."""
+    who = caller.principal or "the operator's role"
+    refused = f"the API server of the EKS cluster {arn.name} does not accept the token of {who} ({told})"
+    if caller.late:
+        return Fault(
+            "ClockSkew",
+            f"{refused}, and AWS refuses what it signs as too late or too early: {caller.trouble}. A token is good for"
+            " 15 minutes of AWS's time. Synchronize the clock of the operator's node (chrony with Amazon Time Sync)",
+        )
+    if found is not None and found.mode == "CONFIG_MAP":
+        return Fault(
+            "ConfigMapOnly",
+            f"{refused}: its authentication mode is CONFIG_MAP, which knows no access entries. Let it take them, which"
+            f" cannot be undone, and make one: aws eks update-cluster-config --region {arn.region} --name {arn.name}"
+            f" --access-config authenticationMode=API_AND_CONFIG_MAP, then {_create(arn, caller)}. Or map the role to"
+            f" the group {GROUP} in its ConfigMap aws-auth, without the role's path{health(found)}",
+        )
+    return Fault(
+        "AccessEntryMissing",
+        f"{refused}: the cluster has no access entry for it, or one for a role of that name that was deleted and made"
+        f" again, which is another role to EKS. Make one: {_create(arn, caller)}. If aws eks list-access-entries"
+        f" {_at(arn)} shows it already: aws eks delete-access-entry {_at(arn)} --principal-arn {_principal(caller)},"
+        f" then make it again{health(found)}",
+    )
+
+
+def forbidden(told: str) -> Fault:
+    """Of a 403 on what every cluster is asked for first."""
+    return Fault(
+        "Forbidden",
+        f"{told}. The access entry works, and what it is bound to does not allow this. Give it the Kubernetes group"
+        f" {GROUP}, and apply the chart's ClusterRole and its binding in that cluster, to that group. The access policy"
+        " AmazonEKSViewPolicy does not include policy reports",
+    )
+
+
+def unreachable(found: Description | None, *, server: str, told: str) -> Fault:
+    """Of no answer."""
+    if found is not None and not found.public:
+        return Fault(
+            "EndpointPrivate",
+            f"{server} does not answer: {told}. The cluster's endpoint is private: its name leads to addresses in the"
+            " cluster's VPC. Give the operator's nodes a route there (peering, transit gateway), and let them in on"
+            f" port 443 in the cluster's security group{health(found)}",
+        )
+    if found is not None and found.admitted:
+        ranges = ", ".join(line(one, 43) for one in found.admitted[:5])
+        return Fault(
+            "EndpointRestricted",
+            f"{server} does not answer: {told}. The cluster's public endpoint admits {ranges} only: add the address by"
+            " which the operator leaves its network (its NAT gateway), or give it a route to the private"
+            f" endpoint{health(found)}",
+        )
+    return Fault("Unreachable", f"{server} does not answer: {told}{health(found)}")
+
+
+def gone(arn: Arn, caller: Caller, *, name: str) -> Fault:
+    """Of DescribeCluster that finds no such cluster; `name` is that of the MonitoredCluster."""
+    if caller.account == arn.account:
+        return Fault(
+            "ClusterGone",
+            f"account {arn.account} has no EKS cluster {arn.name} in {arn.region}: it is gone. Its findings stay as"
+            f" they are. To archive them: policyhub retire {shlex.quote(name)}. If it is to come back under the same"
+            " name, wait",
+        )
+    asked = f"account {caller.account}" if caller.account else f"an account that could not be told ({caller.trouble})"
+    return Fault(
+        "ClusterNotFound",
+        f"{asked} has no EKS cluster {arn.name} in {arn.region}; it should be in account {arn.account}, where nobody"
+        f" was asked. {another_account(arn)}",
+    )
+
+
+def another_account(arn: Arn) -> str:
+    """What to do where the identity is not of the cluster's account."""
+    return (
+        f"Name a role of account {arn.account} in spec.connection.eks.roleArn; or set endpoint and"
+        " certificateAuthorityData there, and give the operator's own role an access entry"
+    )
+
+
+def _at(arn: Arn) -> str:
+    return f"--region {arn.region} --cluster-name {arn.name}"
+
+
+def _principal(caller: Caller) -> str:
+    return shlex.quote(caller.principal) if caller.principal else "ROLE_ARN"
+
+
+def _create(arn: Arn, caller: Caller) -> str:
+    return f"aws eks create-access-entry {_at(arn)} --principal-arn {_principal(caller)} --kubernetes-groups {GROUP}"

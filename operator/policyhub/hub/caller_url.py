@@ -1,0 +1,89 @@
+"""A presigned `GetCallerIdentity` for an EKS cluster: whoever sends it to STS learns who signed it, and nothing else.
+
+It is what `aws eks get-token` puts into a token. The API server's authenticator sends it on, so it must pass its rules
+(kubernetes-sigs/aws-iam-authenticator@6586a42, pkg/token/token.go):
+
+| rule                                                 | here                                                         |
+|------------------------------------------------------|--------------------------------------------------------------|
+| https, path `/`, an STS host of the cluster's        | the regional host that botocore knows: never a VPC           |
+| partition                                            | endpoint's (AWS_ENDPOINT_URL_STS), the global one, or one of |
+|                                                      | FIPS that does not exist                                     |
+| no query keys but those of a presigned call          | nothing is added                                             |
+| the header x-k8s-aws-id, the cluster's name, signed  | with `host`, and nothing else                                |
+| X-Amz-Expires from 0 to 900, and ignored: it is good | 60, as the AWS CLI writes it                                 |
+| for 15 minutes                                       |                                                              |
+
+Signing asks nobody, but the credentials may have to be renewed first, which does.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import boto3
+from botocore.auth import SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from botocore.config import Config
+from botocore.exceptions import NoCredentialsError
+
+CLUSTER_HEADER = "x-k8s-aws-id"
+_EXPIRES = 60
+_REGIONAL = "sts_regional_endpoints"
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    url: str
+    seconds: float | None
+    """For which the credentials that signed it are still good; None: they do not end. A signature ends with them."""
+
+
+def host(session: boto3.Session, config: Config) -> str:
+    """Of STS in the session's Region, whatever endpoint the environment names for our own calls. Raises BotoCoreError.
+
+    A VPC endpoint's host would be refused by the cluster, a FIPS host that does not exist could not be asked by it.
+    """
+    core = session._session  # noqa: SLF001  (boto3 has no other way to it)
+    own = Config(
+        ignore_configured_endpoint_urls=True,
+        use_dualstack_endpoint=False,
+        use_fips_endpoint=bool(core.get_config_variable("use_fips_endpoint")) and has_fips(core, session.region_name),
+    )
+    asked = core.get_config_variable(_REGIONAL)
+    core.set_config_variable(_REGIONAL, "regional")
+    try:
+        client = session.client("sts", config=config.merge(own))
+    finally:
+        core.set_config_variable(_REGIONAL, asked)
+    client.close()
+    return str(urlsplit(client.meta.endpoint_url).hostname)
+
+
+def has_fips(core: Any, region: str) -> bool:
+    """Whether STS has a FIPS endpoint there: botocore makes up a name for every Region."""
+    for partition in core.get_component("data_loader").load_data("endpoints")["partitions"]:
+        endpoint = partition["services"].get("sts", {}).get("endpoints", {}).get(region, {})
+        if any("fips" in variant["tags"] for variant in endpoint.get("variants", ())):
+            return True
+    return False
+
+
+def sign(credentials: Any, *, host: str, region: str, cluster: str) -> Signed:
+    """With the credentials as they are now, renewed where they are about to end. Raises what their source raises."""
+    if credentials is None:
+        raise NoCredentialsError
+    before = _ends(credentials)
+    frozen = credentials.get_frozen_credentials()
+    # Another thread may renew them just now: the earlier end is that of what was taken, or errs on the safe side.
+    ends = min((end for end in (before, _ends(credentials)) if end is not None), default=None)
+    query = urlencode({"Action": "GetCallerIdentity", "Version": "2011-06-15"})
+    request = AWSRequest("GET", f"https://{host}/?{query}", headers={CLUSTER_HEADER: cluster})
+    SigV4QueryAuth(frozen, "sts", region, expires=_EXPIRES).add_auth(request)
+    return Signed(str(request.url), None if ends is None else (ends - datetime.now(UTC)).total_seconds())
+
+
+def _ends(credentials: Any) -> datetime | None:
+    """When they end: botocore keeps it to itself. None: never, or not fetched yet."""
+    ends: datetime | None = getattr(credentials, "_expiry_time", None)
+    return ends
