@@ -10,6 +10,10 @@
 | POST hubs {account, region, enabled} | Security Hub on or off |
 | POST quotas {on} | |
 | POST roles {arn: external id or ""} | replaces the assumable roles |
+| POST roles/recreate {arn} | as if it were deleted and made again |
+| POST eks/clusters [{arn, endpoint, authority, entries, …}, …] | replaces the EKS clusters |
+| POST eks/later {seconds} | how much later it is for the authenticators of EKS clusters |
+| GET eks/tokens | cluster ARN → how many different tokens its API server asked about |
 | POST policies [{role, trust, permissions}, …] | replaces the roles that policies bind; as `iam-policy` prints |
 | POST clusters [{arn, jwks}, …] | replaces the clusters whose service account tokens are believed |
 | POST associations [{cluster, namespace, serviceAccount, role}, …] | replaces those of Pod Identity |
@@ -25,6 +29,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from dev.hub import eks
 from dev.hub.faults import Fault
 from dev.hub.policy import Role
 from dev.hub.service import Service
@@ -73,6 +78,10 @@ def mount(app: web.Application, service: Service) -> None:
     app.router.add_post("/_control/hubs", routes.set_hub)
     app.router.add_post("/_control/quotas", routes.set_quotas)
     app.router.add_post("/_control/roles", routes.set_roles)
+    app.router.add_post("/_control/roles/recreate", routes.recreate_role)
+    app.router.add_post("/_control/eks/clusters", routes.set_eks)
+    app.router.add_post("/_control/eks/later", routes.set_later)
+    app.router.add_get("/_control/eks/tokens", routes.tokens)
     app.router.add_post("/_control/policies", routes.set_policies)
     app.router.add_post("/_control/clusters", routes.set_clusters)
     app.router.add_post("/_control/associations", routes.set_associations)
@@ -94,6 +103,10 @@ class _Quotas(msgspec.Struct, forbid_unknown_fields=True):
 
 class _Lifetime(msgspec.Struct, forbid_unknown_fields=True):
     seconds: int
+
+
+class _Role(msgspec.Struct, forbid_unknown_fields=True):
+    arn: str
 
 
 class Control:
@@ -182,6 +195,21 @@ class Control:
     async def set_roles(self, request: web.Request) -> web.Response:
         self._service.identity.roles = await self._convert(request, dict[str, str])
         return answer({})
+
+    async def recreate_role(self, request: web.Request) -> web.Response:
+        self._service.identity.recreate((await self._convert(request, _Role)).arn)
+        return answer({})
+
+    async def set_eks(self, request: web.Request) -> web.Response:
+        self._service.eks.replace(await self._convert(request, list[eks.Cluster]))
+        return answer({})
+
+    async def set_later(self, request: web.Request) -> web.Response:
+        self._service.eks.later = (await self._convert(request, _Lifetime)).seconds
+        return answer({})
+
+    async def tokens(self, _: web.Request) -> web.Response:
+        return answer({arn: len(seen) for arn, seen in self._service.eks.seen.items()})
 
     async def set_policies(self, request: web.Request) -> web.Response:
         roles = await self._convert(request, list[Role])

@@ -23,6 +23,8 @@ ROLE_ARN = re.compile(r"^arn:(aws[a-z-]*):iam::(\d{12}):role/(?:[\w+=,.@-]+/)*([
 _SESSION_NAME = re.compile(r"^[\w+=,.@-]{2,64}$")
 _UPPER = string.ascii_uppercase + "234567"
 NO_TAGS: Mapping[str, str] = {}
+SECRET = "not-a-secret-of-the-local-hub"  # noqa: S105  (the name says it)
+"""Of every long-term key. Only the authenticator of EKS looks at signatures."""
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -38,6 +40,7 @@ class Caller(msgspec.Struct, frozen=True):
 class Session(msgspec.Struct):
     caller: Caller
     token: str
+    secret: str
     expires: float
 
 
@@ -55,6 +58,8 @@ class Identity:
         self.lifetime = 0
         """Seconds for which every session lasts, whatever was asked for; 0: as asked."""
         self._sessions: dict[str, Session] = {}
+        self._ids: dict[str, str] = {}
+        """Role ARN → its unique id."""
 
     def resolve(self, key: str, token: str | None, *, region: str, now: float) -> Caller:
         if key.startswith("ASIA") or token:
@@ -74,6 +79,20 @@ class Identity:
                 )
             account = self._default
         return Caller(account, f"arn:{partition(region)}:iam::{account}:user/{key[:64]}", "AIDA" + key[-16:].upper())
+
+    def secret(self, key: str) -> str:
+        """What belongs to an access key."""
+        session = self._sessions.get(key)
+        return SECRET if session is None else session.secret
+
+    def role_id(self, arn: str) -> str:
+        """Of a role; empty for what is none."""
+        return self._ids.setdefault(arn, f"AROA{_name(17)}") if ROLE_ARN.match(arn) else ""
+
+    def recreate(self, arn: str) -> None:
+        """As if the role were deleted and made again: its sessions end, and it has another id."""
+        self._ids.pop(arn, None)
+        self._sessions = {key: one for key, one in self._sessions.items() if one.caller.role != arn}
 
     def permits(self, caller: Caller, action: str, resource: str, context: Mapping[str, str] = NO_TAGS) -> bool:
         policies = self.policies.get(caller.role)
@@ -120,18 +139,19 @@ class Identity:
         if match is None:
             raise AwsError("ValidationError", 400, f"RoleArn {arn!r} is invalid")
         section, account, role = match.groups()
-        key = "ASIA" + "".join(secrets.choice(_UPPER) for _ in range(16))
+        key = f"ASIA{_name(16)}"
         assumed = f"arn:{section}:sts::{account}:assumed-role/{role}/{name}"
         session = Session(
-            Caller(account, assumed, f"AROA{key[4:]}:{name}", arn, tags),
+            Caller(account, assumed, f"{self.role_id(arn)}:{name}", arn, tags),
             secrets.token_urlsafe(48),
+            secrets.token_urlsafe(30),
             now + (self.lifetime or seconds),
         )
         self._sessions[key] = session
         return {
             "Credentials": {
                 "AccessKeyId": key,
-                "SecretAccessKey": secrets.token_urlsafe(30),
+                "SecretAccessKey": session.secret,
                 "SessionToken": session.token,
                 "Expiration": render(session.expires),
             },
@@ -147,3 +167,7 @@ class Identity:
 
     def forget(self) -> None:
         self._sessions.clear()
+
+
+def _name(length: int) -> str:
+    return "".join(secrets.choice(_UPPER) for _ in range(length))

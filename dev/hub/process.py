@@ -19,6 +19,8 @@ from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import ProxyHandler, Request, build_opener
 
+from dev.hub.identity import SECRET
+
 _ROOT = Path(__file__).resolve().parents[2]
 _START_SECONDS = 60.0  # a cold start on a busy machine takes one or two
 _STOP_SECONDS = 5.0
@@ -122,7 +124,7 @@ class HubProcess:
         return {
             **self.place(region=region),
             "AWS_ACCESS_KEY_ID": access_key(account or self.accounts[0]),
-            "AWS_SECRET_ACCESS_KEY": "not-a-secret-the-local-hub-verifies-no-signature",
+            "AWS_SECRET_ACCESS_KEY": SECRET,
             "AWS_SESSION_TOKEN": "",
         }
 
@@ -246,6 +248,26 @@ class HubProcess:
     def clusters(self, keys: Mapping[str, Mapping[str, Any]]) -> None:
         """Replace the clusters whose service account tokens are believed: cluster ARN → its JSON Web Key Set."""
         self._send("POST", "clusters", [{"arn": arn, "jwks": jwks} for arn, jwks in keys.items()])
+
+    def eks(self, clusters: Sequence[Mapping[str, Any]]) -> None:
+        """Replace the EKS clusters (`dev.hub.eks.Cluster`)."""
+        self._send("POST", "eks/clusters", [dict(cluster) for cluster in clusters])
+
+    def authenticator(self, arn: str) -> str:
+        """Where the API server of a cluster asks who a token is."""
+        return f"{self.url}/_eks/{arn}"
+
+    def tokens(self, arn: str) -> int:
+        """How many different tokens a cluster's API server has asked about."""
+        return int(self._get("eks/tokens").get(arn, 0))
+
+    def pass_time(self, seconds: int) -> None:
+        """For the authenticators of all clusters, from now on so much later than it is."""
+        self._send("POST", "eks/later", {"seconds": seconds})
+
+    def recreate_role(self, arn: str) -> None:
+        """As if it were deleted and made again."""
+        self._send("POST", "roles/recreate", {"arn": arn})
 
     def associate(self, cluster: str, service_account: str, role: str) -> None:
         """Make this the only association of Pod Identity; `service_account` is `namespace/name`."""

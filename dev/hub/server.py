@@ -13,12 +13,15 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from dev.hub import board, control
+from dev.hub.authenticator import TokenError
 from dev.hub.service import Call, Request, Service
 from dev.hub.wire import AwsError, Scope, json_error, parse_scope, unsigned, xml_error
 
 SERVICE = web.AppKey("service", Service)
 CREDENTIALS = "/v1/credentials"
 """Where the agent of EKS Pod Identity answers."""
+AUTHENTICATOR = "/_eks/{arn:.+}"
+"""Where the API server of an EKS cluster asks who a token is."""
 _MOST_BYTES = 32 * 1024 * 1024  # above what AWS takes, so that the documented refusal answers a batch that is too large
 _LOCAL = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
@@ -31,6 +34,7 @@ def application(service: Service) -> web.Application:
     control.mount(app, service)
     board.mount(app, service)
     app.router.add_get(CREDENTIALS, _agent)
+    app.router.add_post(AUTHENTICATOR, _authenticate)
     app.router.add_route("*", "/{path:.*}", _aws)
     return app
 
@@ -61,7 +65,8 @@ async def _aws(request: web.Request) -> web.StreamResponse:
             scope = parse_scope(request.headers.get("Authorization"))
         sts = scope.service == "sts"
         token = request.headers.get("X-Amz-Security-Token")
-        call = service.admit(Request(request.method, request.path, scope, token, body))
+        date = request.headers.get("X-Amz-Date", "")
+        call = service.admit(Request(request.method, request.path, scope, token, body, date))
         if call.fault is not None and call.fault.kind.startswith("timeout"):
             return await _silent(request, service, call)
         answer = service.perform(call)
@@ -87,6 +92,17 @@ async def _agent(request: web.Request) -> web.StreamResponse:
     except AwsError as error:
         return web.Response(body=json_error(error), status=error.status, content_type="application/json")
     return web.Response(body=answer, content_type="application/json")
+
+
+async def _authenticate(request: web.Request) -> web.StreamResponse:
+    """The webhook token authenticator of a cluster's API server."""
+    review = await control.decoded(request)
+    try:
+        user = request.app[SERVICE].authenticate(request.match_info["arn"], review["spec"]["token"])
+        status = {"authenticated": True, "user": user}
+    except TokenError as error:
+        status = {"authenticated": False, "error": str(error)}
+    return control.answer({"apiVersion": review["apiVersion"], "kind": "TokenReview", "status": status})
 
 
 async def _silent(request: web.Request, service: Service, call: Call) -> web.StreamResponse:

@@ -4,15 +4,18 @@ A call is handled in one go on one thread: identity, injected fault, quota, the 
 time-out happens elsewhere (server.py), before or after.
 """
 
+import re
 import secrets
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
 from dev.hub import query
+from dev.hub.authenticator import TokenError
+from dev.hub.eks import Clusters
 from dev.hub.faults import Breaker, Fault, Faults
 from dev.hub.identity import ROLE_ARN, Caller, Identity
 from dev.hub.imports import Importer, not_subscribed
@@ -23,7 +26,7 @@ from dev.hub.store import Hub
 from dev.hub.switches import Switches
 from dev.hub.timestamp import render
 from dev.hub.update import Updater
-from dev.hub.wire import AwsError, Scope, partition, xml_answer
+from dev.hub.wire import AwsError, Scope, partition, untimely, xml_answer
 
 Clock = Callable[[], float]
 
@@ -39,6 +42,7 @@ OPERATIONS = {
 WEB_SIGN_IN = "AssumeRoleWithWebIdentity"
 POD_SIGN_IN = "AssumeRoleForPodIdentity"
 """EKS Auth's name for what the agent of Pod Identity asks."""
+_CLUSTERS = re.compile(r"/clusters(?:/[^/]+)?")
 UNSIGNED = frozenset({WEB_SIGN_IN, POD_SIGN_IN})
 """Operations whose caller has no credentials yet; they count as calls of the role's account, where it is named."""
 
@@ -66,6 +70,8 @@ class Request(msgspec.Struct, frozen=True):
     scope: Scope
     token: str | None
     body: bytes
+    date: str = ""
+    """When it was signed."""
 
 
 class Call(msgspec.Struct):
@@ -99,6 +105,7 @@ class Service:
             roles=settings.roles,
         )
         self.sign_in = SignIn(self.identity)
+        self.eks = Clusters(self.identity)
         self._importer = Importer(self.switches, self.journal, self._next_version, self.moved)
         self._updater = Updater(self.journal, self._next_version)
         self.hubs: dict[tuple[str, str], Hub] = {}
@@ -165,6 +172,9 @@ class Service:
     def _refusal(self, call: Call) -> AwsError | None:
         account, region = call.caller.account, call.request.scope.region
         kind = call.fault.kind if call.fault is not None else ""
+        if self.switches.signing_time == "checked" and (late := untimely(call.request.date, now=self.clock())):
+            code = "SignatureDoesNotMatch" if call.request.scope.service == "sts" else "InvalidSignatureException"
+            return AwsError(code, 403, late)
         if kind == "access_denied":
             return _denied(call, "")
         if kind == "expired":
@@ -173,12 +183,20 @@ class Service:
             self.lose(call)
             return AwsError("InternalException", 500, "Internal server error")
         securityhub = call.request.scope.service == "securityhub"
+        if call.request.scope.service == "eks" and (lacking := self._undescribed(call)):
+            return _denied(call, lacking)
         if securityhub and (lacking := self._lacking(call)):
             return _denied(call, lacking)
         over = securityhub and not self.quotas.take(account, region, call.operation, now=self.monotonic())
         if over or kind == "throttle":
             return AwsError("TooManyRequestsException", 429, "Too Many Requests")
         return None
+
+    def _undescribed(self, call: Call) -> str:
+        """The cluster that the caller's role is not granted DescribeCluster on; empty where it is."""
+        region, name = call.request.scope.region, call.request.path.rpartition("/")[2]
+        arn = f"arn:{partition(region)}:eks:{region}:{call.caller.account}:cluster/{name}"
+        return "" if self.identity.permits(call.caller, f"eks:{call.operation}", arn) else arn
 
     def _lacking(self, call: Call) -> str:
         """The resource that the caller's role is not granted the operation on; empty where it is."""
@@ -221,6 +239,8 @@ class Service:
     def _run(self, call: Call) -> bytes:
         if call.request.scope.service == "sts":
             return self._sts(call)
+        if call.request.scope.service == "eks":
+            return self._eks(call)
         if call.operation == POD_SIGN_IN:
             return msgspec.json.encode(self.sign_in.pod_identity(call.request.token or "", now=self.clock()))
         hub = self.hub(call.caller.account, call.request.scope.region)
@@ -247,6 +267,23 @@ class Service:
             case _:
                 answer = _described(hub)
         return answer
+
+    def _eks(self, call: Call) -> bytes:
+        account, region = call.caller.account, call.request.scope.region
+        if call.operation == "ListClusters":
+            return self.eks.names(account=account, region=region)
+        return self.eks.describe(unquote(call.request.path.rpartition("/")[2]), account=account, region=region)
+
+    def authenticate(self, arn: str, token: str) -> dict[str, Any]:
+        """Who that is to an EKS cluster. Raises TokenError; the journal has it either way."""
+        region, account = arn.split(":")[3:5]
+        try:
+            user = self.eks.authenticate(arn, token, now=self.clock())
+        except TokenError as error:
+            self.note("AuthenticateToken", account, region, 0, AwsError("Unauthorized", 401, str(error)))
+            raise
+        self.note("AuthenticateToken", account, region, 0, None)
+        return user
 
     def _enable(self, hub: Hub) -> bytes:
         if hub.enabled:
@@ -329,6 +366,8 @@ def _operation(request: Request) -> str:
         return action
     if request.scope.service == "eks-auth":
         return POD_SIGN_IN
+    if request.scope.service == "eks" and request.method == "GET" and _CLUSTERS.fullmatch(request.path):
+        return "ListClusters" if request.path == "/clusters" else "DescribeCluster"
     raise AwsError("UnknownOperationException", 404, f"Service {request.scope.service} is not part of this server")
 
 

@@ -19,3 +19,6 @@ class Switches(msgspec.Struct, forbid_unknown_fields=True):
     """An import into a finding that a customer suppressed."""
     unfiltered_records: Literal["all", "active"] = "all"
     """What GetFindings returns when no filter names RecordState."""
+    signing_time: Literal["ignored", "checked"] = "ignored"
+    """A call that was signed more than five minutes before or after it arrives. AWS refuses it; the tests that move the
+    operator's clock want the rest of AWS to be there all the same."""

@@ -5,6 +5,7 @@ scope that the client signed for. Pure: no I/O, no clock.
 """
 
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -14,6 +15,8 @@ _CREDENTIAL = re.compile(
     r"^AWS4-HMAC-SHA256 Credential=(?P<key>[A-Za-z0-9]{16,128}|[A-Za-z0-9_-]{1,128})/(?P<date>\d{8})/"
     r"(?P<region>[a-z0-9-]+)/(?P<service>[a-z0-9-]+)/aws4_request\s*,"
 )
+_STAMP = "%Y%m%dT%H%M%SZ"
+_SKEW = timedelta(minutes=5)
 _STS = "https://sts.amazonaws.com/doc/2011-06-15/"
 
 
@@ -53,6 +56,18 @@ def parse_scope(authorization: str | None) -> Scope:
 def unsigned(authorization: str | None, body: bytes) -> bool:
     """Whether this is the one call of STS's that is never signed."""
     return authorization is None and b"Action=AssumeRoleWithWebIdentity" in body
+
+
+def untimely(date: str, *, now: float) -> str:
+    """What AWS says of a signature that is not of now; empty where it is, or where it has no date."""
+    if not date:
+        return ""
+    signed, here = datetime.strptime(date, _STAMP).replace(tzinfo=UTC), datetime.fromtimestamp(now, UTC)
+    if signed < here - _SKEW:
+        return f"Signature expired: {date} is now earlier than {here.strftime(_STAMP)} - 5 min."
+    if signed > here + _SKEW:
+        return f"Signature not yet current: {date} is still later than {here.strftime(_STAMP)} + 5 min."
+    return ""
 
 
 def partition(region: str) -> str:
