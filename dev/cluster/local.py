@@ -118,10 +118,12 @@ class ControlPlane:
         """Data, keys and logs; gone after `stop`."""
         return self._folder
 
-    def cluster(self, name: str) -> Cluster:
-        """Started at the first call with this name, ready when this returns."""
+    def cluster(self, name: str, *, authenticator: str = "") -> Cluster:
+        """Started at the first call with this name, ready when this returns. `authenticator` is the URL of a webhook
+        that knows more tokens than the API server itself.
+        """
         if name not in self._clusters:
-            self._clusters[name] = self._start_cluster(name)
+            self._clusters[name] = self._start_cluster(name, authenticator)
         return self._clusters[name]
 
     def stop(self) -> None:
@@ -180,7 +182,7 @@ class ControlPlane:
         with_deadline(child, healthy)
         pool.close()
 
-    def _start_cluster(self, name: str) -> Cluster:
+    def _start_cluster(self, name: str, authenticator: str) -> Cluster:
         if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,40}[a-z0-9])?", name):
             raise ValueError(f"a cluster's name is of lower-case letters, digits and inner dashes, not {name!r}")
         self._progress(f"starting cluster {name}")
@@ -192,11 +194,19 @@ class ControlPlane:
         tokens.touch(mode=0o600)
         tokens.write_text(f'{token},admin,admin,"system:masters"\n', encoding="ascii")
         admin = kubeconfig.with_token(name=name, url=port.url, ca=self._authority.pem, token=token)
+        flags = self._flags(name, port, folder, tokens)
+        if authenticator:
+            webhook = kubeconfig.with_token(name="webhook", url=authenticator, ca=None, token="none")  # noqa: S106
+            flags += [
+                f"--authentication-token-webhook-config-file={kubeconfig.write(webhook, folder / 'webhook.yaml')}",
+                "--authentication-token-webhook-version=v1",
+                "--authentication-token-webhook-cache-ttl=1s",  # tests take rights away, and look at once
+            ]
         server = ApiServer(
             name=name,
             launcher=self._launcher,
             access=kubeconfig.access(admin),
-            argv=[str(self._binaries.kube_apiserver), *self._flags(name, port, folder, tokens)],
+            argv=[str(self._binaries.kube_apiserver), *flags],
             log=folder / "kube-apiserver.log",
         )
         server.start()

@@ -1,0 +1,272 @@
+"""EKS clusters by their ARN: a real API server that knows callers by their tokens and access entries alone."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dev.cluster import ControlPlane
+from dev.hub.process import HubProcess
+from tests.faults.arena import CLOCK
+from tests.integration.operator.fleet import ARN, BY_ROLE, EXTERNAL_ID, OPERATOR, OTHER, ROLE, Eks
+from tests.integration.operator.world import Document, World, report, result
+from tests.integration.takeover.relay import Relay
+
+
+@pytest.fixture(scope="module")
+def cluster(plane: ControlPlane, hub: HubProcess, home: World) -> Eks:
+    return Eks(plane.cluster("eks", authenticator=hub.authenticator(ARN)), hub, home.installed)
+
+
+@pytest.fixture
+def eks(cluster: Eks, world: World, hub: HubProcess) -> Iterator[Eks]:
+    """One violation in it; no operator yet."""
+    cluster.begin()
+    reports(cluster, "web")
+    yield cluster
+    world.end()
+    hub.eks([])
+    hub.roles({})
+    hub.switch(signing_time="ignored")
+
+
+def reports(eks: Eks, *names: str) -> None:
+    """Exactly these Deployments violate the policy `probes`."""
+    space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}
+    wanted = [report(name, result("probes")) for name in names]
+    eks.cluster.apply([space, *wanted])
+    path = "/apis/wgpolicyk8s.io/v1alpha2/namespaces/shop/policyreports"
+    for there in eks.cluster.request("GET", path)["items"]:
+        if there["metadata"]["name"] not in {one["metadata"]["name"] for one in wanted}:
+            eks.cluster.request("DELETE", f"{path}/{there['metadata']['name']}")
+
+
+def monitor(world: World, **connection: Any) -> None:
+    world.monitor("prod-eu", clusterArn=ARN, archiveDelay="1s", connection={"eks": connection})
+
+
+def connected(world: World, status: str, reason: str = "") -> Document:
+    return world.await_condition("Connected", status, reason=reason, name="prod-eu")
+
+
+def states(world: World) -> dict[str, str]:
+    return world.states("probes", cluster=ARN)
+
+
+def asked(world: World) -> list[tuple[str, str]]:
+    """Operations and accounts of the calls to EKS and STS."""
+    wanted = ("DescribeCluster", "AssumeRole", "GetCallerIdentity")
+    return [(call["operation"], call["account"]) for call in world.calls() if call["operation"] in wanted]
+
+
+def test_by_a_role_of_the_clusters_account(world: World, eks: Eks, hub: HubProcess) -> None:
+    """With the ARN and a role the operator asks EKS once where the cluster is, signs in with one token, watches with
+    the rights of the entry's group, and the findings name the cluster by its ARN.
+    """
+    before = hub.tokens(ARN)
+    monitor(world, **BY_ROLE)
+    world.start()
+    world.well("prod-eu")
+    assert states(world) == {"web": "ACTIVE"}
+    reports(eks, "shop")
+    world.await_states("probes", cluster=ARN, web="ARCHIVED", shop="ACTIVE")
+    assert asked(world).count(("DescribeCluster", OTHER)) == 1
+    assert hub.tokens(ARN) - before == 1
+    assert world.monitored("prod-eu")["status"]["clusterUid"] == eks.cluster.uid
+
+
+def test_by_the_operators_own_identity_of_another_account(world: World, eks: Eks) -> None:
+    """With endpoint and certificate authority given, an access entry for the operator itself is all that there is of it
+    in the cluster's account: nobody is asked there, no role is assumed.
+    """
+    eks.be(principals=(OPERATOR,))
+    monitor(world, **eks.given)
+    world.start()
+    world.well("prod-eu")
+    assert states(world) == {"web": "ACTIVE"}
+    assert [call for call in asked(world) if call[0] != "GetCallerIdentity"] == []
+
+
+def test_the_name_is_the_identity_where_the_arn_is_the_connections(world: World, eks: Eks) -> None:
+    """`eks.arn` names the cluster for the connection alone: findings of a cluster that had no clusterArn keep their
+    ids.
+    """
+    world.monitor("prod-eu", connection={"eks": {"arn": ARN, **BY_ROLE}})
+    world.start()
+    world.well("prod-eu")
+    assert world.states("probes", cluster="prod-eu") == {"web": "ACTIVE"}
+
+
+def test_a_role_that_is_taken_away_and_given_back(world: World, eks: Eks, hub: HubProcess) -> None:
+    """While the role may not be assumed, Connected says so and no finding changes; then all goes on by itself."""
+    monitor(world, **BY_ROLE)
+    world.start()
+    world.well("prod-eu")
+    hub.roles({ROLE: "another"})
+    hub.expire_sessions()
+    lost = connected(world, "False", "AccessDenied")
+    assert "sts:AssumeRole" in lost["message"]
+    mark = world.mark()
+    reports(eks)
+    world.until(lambda: len(world.calls(mark, "AssumeRole")) >= 2, "the role to be asked for again")
+    assert states(world) == {"web": "ACTIVE"}
+    hub.roles({ROLE: EXTERNAL_ID})
+    connected(world, "True")
+    world.await_states("probes", cluster=ARN, web="ARCHIVED")
+
+
+def test_a_role_that_was_made_again_has_no_access_entry(world: World, eks: Eks, hub: HubProcess) -> None:
+    """The entry's ARN is that of the role, and the token is good, but the role is another: the message says that, with
+    the commands; a new entry mends it.
+    """
+    monitor(world, **BY_ROLE)
+    world.start()
+    world.well("prod-eu")
+    hub.recreate_role(ROLE)
+    lost = connected(world, "False", "AccessEntryMissing")
+    assert "deleted and made again" in lost["message"]
+    at = "--region eu-west-1 --cluster-name prod-eu"
+    assert f"aws eks create-access-entry {at} --principal-arn {ROLE} --kubernetes-groups policyhub" in lost["message"]
+    assert states(world) == {"web": "ACTIVE"}
+    eks.gone()
+    eks.be()
+    connected(world, "True")
+
+
+def test_a_cluster_that_takes_no_access_entries(world: World, eks: Eks) -> None:
+    """In the authentication mode CONFIG_MAP an entry is of no use: that is said, and how to change it."""
+    eks.be(mode="CONFIG_MAP")
+    monitor(world, **BY_ROLE)
+    world.start()
+    lost = connected(world, "False", "ConfigMapOnly")
+    assert "--access-config authenticationMode=API_AND_CONFIG_MAP" in lost["message"]
+    eks.be(mode="API_AND_CONFIG_MAP")
+    connected(world, "True")
+
+
+def test_a_group_that_nothing_is_bound_to(world: World, eks: Eks) -> None:
+    """An access entry whose group has no rights in the cluster is told from one that is missing."""
+    eks.bind(bound=False)
+    monitor(world, **BY_ROLE)
+    world.start()
+    lost = connected(world, "False", "Forbidden")
+    assert "Kubernetes group policyhub" in lost["message"]
+    eks.bind(bound=True)
+    connected(world, "True")
+
+
+def test_a_clock_that_is_wrong(world: World, eks: Eks, hub: HubProcess, tmp_path: Path) -> None:
+    """A token that was signed by a clock an hour behind is refused: it is not the access entry that is to blame."""
+    offset = tmp_path / "offset"
+    offset.write_text("-3600")
+    hub.switch(signing_time="checked")
+    monitor(world, **eks.given)
+    path = os.pathsep.join(filter(None, (str(CLOCK), os.environ.get("PYTHONPATH"))))
+    world.start(FAKE_OFFSET=str(offset), PYTHONPATH=path)
+    lost = connected(world, "False", "ClockSkew")
+    assert "Signature expired" in lost["message"]
+    offset.write_text("0")
+    connected(world, "True")
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ({"status": "CREATING"}, "ClusterCreating"),
+        ({"status": "PENDING"}, "ClusterCreating"),
+        ({"status": "FAILED"}, "ClusterFailed"),
+        ({"status": "DELETING"}, "ClusterDeleting"),
+        ({"connected": True}, "ClusterExternal"),
+    ],
+    ids=str,
+)
+def test_clusters_that_do_not_serve_until_they_do(world: World, eks: Eks, said: dict[str, Any], reason: str) -> None:
+    """A cluster that DescribeCluster finds and that has no API server is told as what it is; UPDATING serves."""
+    eks.be(**said)
+    monitor(world, **BY_ROLE)
+    world.start()
+    connected(world, "False", reason)
+    eks.be(status="UPDATING")
+    connected(world, "True")
+
+
+def test_a_cluster_that_is_gone(world: World, eks: Eks) -> None:
+    """That EKS knows no such cluster, in the cluster's own account, is told with the way to retire it; its findings
+    stay active.
+    """
+    monitor(world, **BY_ROLE)
+    world.start()
+    world.well("prod-eu")
+    mark = world.mark()
+    eks.cluster.stop()
+    eks.gone()
+    try:
+        lost = connected(world, "False", "ClusterGone")
+        assert f"account {OTHER} has no EKS cluster prod-eu in eu-west-1" in lost["message"]
+        assert "policyhub retire prod-eu" in lost["message"]
+        world.until(lambda: len(world.calls(mark, "DescribeCluster")) >= 3, "EKS to be asked again")
+        assert states(world) == {"web": "ACTIVE"}
+        assert world.journal(mark) == []
+    finally:
+        eks.cluster.restart()
+    eks.be()
+    connected(world, "True")
+
+
+def test_another_accounts_word_that_a_cluster_is_gone_is_none(world: World, eks: Eks) -> None:
+    """Whoever asks in another account than the cluster's learns nothing of it, and the message names both."""
+    monitor(world)
+    world.start()
+    lost = connected(world, "False", "ClusterNotFound")
+    assert "account 111122223333 has no EKS cluster prod-eu" in lost["message"]
+    assert f"it should be in account {OTHER}" in lost["message"]
+    assert "gone" not in lost["message"]
+
+
+def test_an_endpoint_that_moves(world: World, eks: Eks) -> None:
+    """Where the API server stays away, EKS is asked for its address again, and the work goes on at the new one."""
+    port = int(eks.cluster.url.rpartition(":")[2])
+    with Relay("127.0.0.1", port) as relay:
+        eks.be(endpoint=f"https://127.0.0.1:{relay.port}")
+        monitor(world, **BY_ROLE)
+        world.start()
+        world.well("prod-eu")
+    eks.be(public=False, endpoint=f"https://127.0.0.1:{relay.port}")
+    assert "security group" in connected(world, "False", "EndpointPrivate")["message"]
+    eks.be()
+    reports(eks, "shop")
+    world.await_states("probes", cluster=ARN, web="ARCHIVED", shop="ACTIVE")
+
+
+def test_eks_that_throttles_stops_nobody_who_knows_the_way(world: World, eks: Eks, hub: HubProcess) -> None:
+    """An operator that cannot ask where a cluster is goes on with what it was told before, and one that starts waits
+    and says why.
+    """
+    monitor(world, **BY_ROLE)
+    world.start()
+    world.well("prod-eu")
+    hub.fault("throttle", operation="DescribeCluster")
+    mark = world.mark()
+    hub.expire_sessions()
+    world.until(lambda: bool(world.calls(mark, "DescribeCluster")), "a new connection")
+    reports(eks, "shop")
+    world.await_states("probes", cluster=ARN, web="ARCHIVED", shop="ACTIVE")
+    world.end()
+    world.start()
+    connected(world, "False", "Throttled")
+    hub.clear_faults()
+    connected(world, "True")
+
+
+def test_no_token_reaches_log_or_status(world: World, eks: Eks) -> None:
+    """Neither the token nor what it was signed with is written anywhere, also where the API server refuses it."""
+    eks.be(principals=())
+    monitor(world, **BY_ROLE)
+    world.start()
+    connected(world, "False", "AccessEntryMissing")
+    text = json.dumps([world.operator.log(), world.monitored("prod-eu")])
+    for secret in ("k8s-aws-v1.", "X-Amz-Signature", "X-Amz-Security-Token"):
+        assert secret not in text
