@@ -64,7 +64,7 @@ class Tokens:
                 except NotTried:
                     if now >= self._good_until:
                         raise
-                    self._renew_at = now + int(RETRY_SECONDS * 1000)
+                    self._renew_at = min(now + int(RETRY_SECONDS * 1000), self._good_until)
             return self._token
 
     def _keep(self, signed: Signed, now: SteadyMs) -> None:

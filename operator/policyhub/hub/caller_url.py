@@ -16,6 +16,7 @@ It is what `aws eks get-token` puts into a token. The API server's authenticator
 Signing asks nobody, but the credentials may have to be renewed first, which does.
 """
 
+import functools
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -26,6 +27,7 @@ from botocore.auth import SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.exceptions import NoCredentialsError
+from botocore.loaders import create_loader
 
 CLUSTER_HEADER = "x-k8s-aws-id"
 _EXPIRES = 60
@@ -48,7 +50,7 @@ def host(session: boto3.Session, config: Config) -> str:
     own = Config(
         ignore_configured_endpoint_urls=True,
         use_dualstack_endpoint=False,
-        use_fips_endpoint=bool(core.get_config_variable("use_fips_endpoint")) and has_fips(core, session.region_name),
+        use_fips_endpoint=bool(core.get_config_variable("use_fips_endpoint")) and session.region_name in fips_regions(),
     )
     asked = core.get_config_variable(_REGIONAL)
     core.set_config_variable(_REGIONAL, "regional")
@@ -60,13 +62,18 @@ def host(session: boto3.Session, config: Config) -> str:
     return str(urlsplit(client.meta.endpoint_url).hostname)
 
 
-def has_fips(core: Any, region: str) -> bool:
-    """Whether STS has a FIPS endpoint there: botocore makes up a name for every Region."""
-    for partition in core.get_component("data_loader").load_data("endpoints")["partitions"]:
-        endpoint = partition["services"].get("sts", {}).get("endpoints", {}).get(region, {})
-        if any("fips" in variant["tags"] for variant in endpoint.get("variants", ())):
-            return True
-    return False
+@functools.cache
+def fips_regions() -> frozenset[str]:
+    """Regions in which STS has a FIPS endpoint: botocore makes up a name for every Region.
+
+    Read by a loader of its own: in one that clients share, botocore has written the made-up names into the table.
+    """
+    return frozenset(
+        region
+        for partition in create_loader().load_data("endpoints")["partitions"]
+        for region, endpoint in partition["services"].get("sts", {}).get("endpoints", {}).items()
+        if any("fips" in variant["tags"] for variant in endpoint.get("variants", ()))
+    )
 
 
 def sign(credentials: Any, *, host: str, region: str, cluster: str) -> Signed:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from dev.cluster import ApiError, Cluster, ControlPlane
 from policyhub.api import crd
@@ -21,6 +22,43 @@ ARN = "arn:aws:eks:eu-west-1:111122223333:cluster/prod-eu"
 ROLE = "arn:aws:iam::111122223333:role/policyhub"
 
 Document = dict[str, Any]
+
+GIVEN = {"endpoint": "https://abc.gr7.eu-west-1.eks.amazonaws.com", "certificateAuthorityData": "LS0tLS1CRUdJTg=="}
+ELSEWHERE = "arn:aws:iam::444455556666:role/a:b/policyhub"
+
+
+def eks(named: str | None = ARN, /, **members: Any) -> Document:
+    return {**({} if named is None else {"clusterArn": named}), "connection": {"eks": members}}
+
+
+EKS: dict[str, Document] = {
+    "alone": eks(),
+    "ARN of the connection": eks(None, arn=ARN),
+    "both ARNs": eks(arn=ARN),
+    "role": eks(roleArn=ROLE, externalId="a:b"),
+    "role and ARN of the connection": eks(None, arn=ARN, roleArn=ROLE),
+    "endpoint": eks(**GIVEN),
+    "endpoint with a role of another account": eks(**GIVEN, roleArn=ELSEWHERE),
+    "IPv6 endpoint": eks(**{**GIVEN, "endpoint": "https://[2001:db8::1]:443/"}),
+}
+NO_EKS: list[tuple[Document, str]] = [
+    (eks(None), "needs the cluster's ARN"),
+    ({**eks(), "connection": {"eks": {}, "inCluster": {}}}, "exactly one of inCluster"),
+    (eks(arn=ARN + "2"), "name two clusters"),
+    (eks(roleArn=ELSEWHERE), "must be a role of the cluster's account"),
+    (eks(None, arn=ARN, roleArn=ELSEWHERE), "must be a role of the cluster's account"),
+    (eks(roleArn="arn:aws-cn:iam::111122223333:role/a"), "must be a role of the partition"),
+    (eks(**GIVEN, roleArn="arn:aws-cn:iam::111122223333:role/a"), "must be a role of the partition"),
+    (eks(externalId="ab"), "set roleArn too"),
+    (eks(endpoint=GIVEN["endpoint"]), "together, or neither"),
+    (eks(certificateAuthorityData="LS0t"), "together, or neither"),
+    *(
+        (eks(**{**GIVEN, "endpoint": url}), "eks.endpoint")
+        for url in ("http://a.b", "https://a/b", "https://u@a", "a.b")
+    ),
+    (eks(**{**GIVEN, "certificateAuthorityData": "-----BEGIN"}), "eks.certificateAuthorityData"),
+    (eks(None, arn="prod-eu"), "eks.arn"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +136,7 @@ def test_defaults_are_those_of_the_models(server: Cluster) -> None:
         pytest.param({"archiveDelay": "168h"}, id="longest delay"),
         pytest.param({"connection": {"kubeconfigSecretRef": {"namespace": "a", "name": "b.c"}}}, id="secret"),
         pytest.param({"namespaces": {"include": ["team-*", "shop"], "exclude": ["*-test"]}}, id="namespaces"),
+        *(pytest.param(spec, id=f"EKS {name}") for name, spec in EKS.items()),
     ],
 )
 def test_valid(server: Cluster, spec: Document) -> None:
@@ -141,12 +180,20 @@ def test_valid(server: Cluster, spec: Document) -> None:
         ({"namespaces": {"include": []}}, "at least 1 items"),
         ({"namespaces": {"include": ["a?"]}}, "spec.namespaces.include"),
         ({"rollup": True}, "unknown field"),
+        *NO_EKS,
     ],
 )
 def test_invalid(server: Cluster, spec: Document, says: str) -> None:
     """What would be wrong is refused at once, in words that name it."""
     with pytest.raises(ApiError, match=says):
         try_out(server, document(**spec))
+
+
+@pytest.mark.parametrize("spec", [spec for spec, _ in NO_EKS], ids=str)
+def test_the_models_refuse_the_same_connections(spec: Document) -> None:
+    """Where an older CRD is installed, the operator refuses what this one would."""
+    with pytest.raises(ValidationError):
+        MonitoredCluster.model_validate(document(**spec))
 
 
 HUB = {"accountId": "111122223333", "region": "eu-west-1"}
@@ -182,6 +229,9 @@ HUB = {"accountId": "111122223333", "region": "eu-west-1"}
             {"connection": {"kubeconfigSecretRef": {"namespace": "a", "name": "b"}}},
             None,
             id="another way to the same cluster",
+        ),
+        pytest.param(
+            {"clusterArn": ARN}, {"clusterArn": ARN, "connection": {"eks": {}}}, None, id="from a kubeconfig to the ARN"
         ),
         pytest.param({"clusterArn": ARN, "mode": "Sync"}, {"clusterArn": ARN, "mode": "NoArchive"}, None, id="mode"),
     ],

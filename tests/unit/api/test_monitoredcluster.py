@@ -48,6 +48,7 @@ def test_unknown_fields_are_ignored() -> None:
     [
         pytest.param({}, id="none"),
         pytest.param({"inCluster": {}, "kubeconfigSecretRef": {"namespace": "a", "name": "b"}}, id="both"),
+        pytest.param({"inCluster": {}, "eks": {}}, id="EKS and the own one"),
     ],
 )
 def test_exactly_one_connection(connection: dict[str, Any]) -> None:

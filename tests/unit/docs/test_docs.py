@@ -103,7 +103,7 @@ def literal(node: ast.expr) -> str | None:
 
 def written_reasons() -> set[str]:
     """Reasons that stand in the code: of faults, and of conditions that are good."""
-    faults = [call.args[0] for call in calls("Fault")]
+    faults = [call.args[0] for name in ("Fault", "NotTried") for call in calls(name)]
     good = [call.args[2] for call in calls("_either") if not isinstance(call.args[2], ast.Starred)]
     good += [
         node.value.elts[0]

@@ -1,0 +1,159 @@
+"""What DescribeCluster's, the API server's and the network's answers are told as."""
+
+from typing import Any
+
+import pytest
+
+from policyhub.cluster import remedies
+from policyhub.eks import description, diagnosis
+from policyhub.eks.description import Arn, Description, read
+from policyhub.eks.diagnosis import Caller
+
+ARN = Arn.parse("arn:aws:eks:eu-west-1:444455556666:cluster/prod-eu")
+ROLE = "arn:aws:iam::444455556666:role/team/policyhub"
+ANSWER: dict[str, Any] = {
+    "arn": ARN.text,
+    "status": "ACTIVE",
+    "endpoint": "https://abc.gr7.eu-west-1.eks.amazonaws.com",
+    "certificateAuthority": {"data": "LS0="},
+    "accessConfig": {"authenticationMode": "API"},
+    "resourcesVpcConfig": {"endpointPublicAccess": True, "publicAccessCidrs": ["0.0.0.0/0"]},
+    "health": {"issues": []},
+}
+
+
+def described(**changes: Any) -> Description:
+    return read({"cluster": {**ANSWER, **changes}})
+
+
+def test_an_arn_is_taken_apart() -> None:
+    """Whatever the partition."""
+    arn = Arn.parse("arn:aws-us-gov:eks:us-gov-west-1:111122223333:cluster/A_b-c")
+    assert (arn.partition, arn.region, arn.account, arn.name) == (
+        "aws-us-gov",
+        "us-gov-west-1",
+        "111122223333",
+        "A_b-c",
+    )
+
+
+@pytest.mark.parametrize(
+    "answer", [{}, {"cluster": None}, {"cluster": {"health": [], "resourcesVpcConfig": None, "endpoint": 1}}]
+)
+def test_an_answer_that_lacks_everything_is_a_cluster_without_an_endpoint(answer: dict[str, Any]) -> None:
+    """A proxy or a mock can answer anything: it is no crash, and no endpoint."""
+    fault = description.barring(ARN, read(answer))
+    assert fault is not None
+    assert fault.reason == "ClusterCreating"
+
+
+@pytest.mark.parametrize("status", ["ACTIVE", "UPDATING", "A_NEW_ONE"])
+def test_a_cluster_with_an_endpoint_serves(status: str) -> None:
+    """Also while it is updated, and in a status that AWS adds later."""
+    assert description.barring(ARN, described(status=status)) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"status": "CREATING", "endpoint": None}, "ClusterCreating"),
+        ({"status": "PENDING", "endpoint": None}, "ClusterCreating"),
+        ({"endpoint": None}, "ClusterCreating"),
+        ({"certificateAuthority": {}}, "ClusterCreating"),
+        ({"status": "DELETING"}, "ClusterDeleting"),
+        ({"status": "FAILED", "health": {"issues": [{"code": "InsufficientFreeAddresses"}]}}, "ClusterFailed"),
+        ({"connectorConfig": {"provider": "GKE"}, "endpoint": None}, "ClusterExternal"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_cluster_that_does_not_serve(changes: dict[str, Any], reason: str) -> None:
+    """Each state is a reason of its own that names cluster, account and Region, and says what to do."""
+    fault = description.barring(ARN, described(**changes))
+    assert fault is not None
+    assert fault.reason == reason
+    assert "the EKS cluster prod-eu in account 444455556666, eu-west-1" in fault.message
+    assert fault.reason in remedies.TOLD
+    if reason == "ClusterFailed":
+        assert "InsufficientFreeAddresses" in fault.message
+
+
+def test_a_local_cluster_on_outposts_is_signed_for_by_its_id() -> None:
+    """An id counts only there: other clusters' names are what their authenticators know."""
+    assert described(id="0f1e", outpostConfig={"outpostArns": []}).local_id == "0f1e"
+    assert described(id="0f1e").local_id == ""
+
+
+@pytest.mark.parametrize(
+    ("caller", "changes", "reason", "said"),
+    [
+        (Caller(principal=ROLE), {}, "AccessEntryMissing", f"--principal-arn {ROLE} --kubernetes-groups policyhub"),
+        (Caller(), None, "AccessEntryMissing", "--principal-arn ROLE_ARN"),
+        (Caller(principal=ROLE), {"accessConfig": {"authenticationMode": "CONFIG_MAP"}}, "ConfigMapOnly", "aws-auth"),
+        (Caller(principal=ROLE, late=True, trouble="Signature expired"), {}, "ClockSkew", "Amazon Time Sync"),
+        (
+            Caller(principal=ROLE),
+            {"health": {"issues": [{"code": "StsRegionalEndpointDisabled"}]}},
+            "AccessEntryMissing",
+            "EKS reports for this cluster: StsRegionalEndpointDisabled. STS is switched off",
+        ),
+    ],
+    ids=["no entry", "unknown caller", "aws-auth", "clock", "STS off"],
+)
+def test_a_401_is_told_by_what_is_known(caller: Caller, changes: dict[str, Any] | None, reason: str, said: str) -> None:
+    """A token that the API server does not take is not the same as one that its clock, its mode or its missing entry
+    make useless.
+    """
+    found = None if changes is None else described(**changes)
+    fault = diagnosis.unauthorized(ARN, caller, found, told="401 Unauthorized")
+    assert fault.reason == reason
+    assert said in fault.message
+    assert fault.reason in remedies.TOLD
+
+
+@pytest.mark.parametrize(
+    ("network", "reason", "said"),
+    [
+        ({"endpointPublicAccess": False, "publicAccessCidrs": []}, "EndpointPrivate", "security group"),
+        ({"publicAccessCidrs": ["203.0.113.0/24"]}, "EndpointRestricted", "admits 203.0.113.0/24 only"),
+        ({"publicAccessCidrs": ["203.0.113.0/24", "0.0.0.0/0"]}, "Unreachable", "does not answer: timeout"),
+        ({}, "Unreachable", "does not answer: timeout"),
+    ],
+    ids=["private", "ranges", "all ranges", "public"],
+)
+def test_silence_is_told_by_the_kind_of_endpoint(network: dict[str, Any], reason: str, said: str) -> None:
+    """Public DNS gives a private endpoint's addresses to everybody: what fails is the route or the security group."""
+    fault = diagnosis.unreachable(described(resourcesVpcConfig=network), server="https://abc", told="timeout")
+    assert fault.reason == reason
+    assert said in fault.message
+    assert "DNS" not in fault.message
+
+
+@pytest.mark.parametrize(
+    ("caller", "reason"),
+    [
+        (Caller(account="444455556666"), "ClusterGone"),
+        (Caller(account="111122223333"), "ClusterNotFound"),
+        (Caller(trouble="no answer"), "ClusterNotFound"),
+    ],
+    ids=["its own account", "another account", "unknown account"],
+)
+def test_only_the_clusters_own_account_can_say_that_it_is_gone(caller: Caller, reason: str) -> None:
+    """What another account does not know, or one that nobody has verified, is no evidence."""
+    fault = diagnosis.gone(ARN, caller, name="prod eu")
+    assert fault.reason == reason
+    assert ("policyhub retire 'prod eu'" in fault.message) == (reason == "ClusterGone")
+
+
+@pytest.mark.parametrize(
+    ("arn", "role", "principal"),
+    [
+        ("arn:aws:sts::111122223333:assumed-role/policyhub/session", "", "arn:aws:iam::111122223333:role/policyhub"),
+        ("arn:aws-cn:sts::111122223333:assumed-role/p/s", "", "arn:aws-cn:iam::111122223333:role/p"),
+        ("arn:aws:sts::444455556666:assumed-role/policyhub/session", ROLE, ROLE),
+        ("arn:aws:iam::111122223333:user/path/ann", "", "arn:aws:iam::111122223333:user/path/ann"),
+        ("nothing", "", "nothing"),
+    ],
+)
+def test_an_access_entry_names_the_role_of_a_session(arn: str, role: str, principal: str) -> None:
+    """STS names the session, without the role's path; the entry needs the role, with it."""
+    assert diagnosis.principal(arn, role_arn=role) == principal

@@ -1,0 +1,150 @@
+"""How long a token of an EKS cluster is used."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from policyhub.clocks import SteadyMs
+from policyhub.eks import token
+from policyhub.eks.token import Tokens
+from policyhub.hub import caller_url
+from policyhub.hub.caller_url import Signed
+from policyhub.kube.errors import NotTried
+
+START = 1_790_000_000_000
+MINUTE = 60_000
+
+
+class Signer:
+    """Signs with a number, for as long as `seconds` says; fails while it is told to."""
+
+    def __init__(self, seconds: float | None = None) -> None:
+        self.seconds = seconds
+        self.signed = 0
+        self.tried = 0
+        self.fails = False
+
+    async def __call__(self) -> Signed:
+        self.tried += 1
+        if self.fails:
+            raise NotTried("Unavailable", "no answer")
+        self.signed += 1
+        return Signed(f"https://sts/{self.signed}", self.seconds)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.ms = START
+
+    def __call__(self) -> SteadyMs:
+        return SteadyMs(self.ms)
+
+
+async def used(signer: Signer, *minutes: float) -> list[int]:
+    """Which of the signer's tokens is sent at these times."""
+    clock = Clock()
+    tokens = Tokens(signer, now=clock)
+    numbers = []
+    for at in minutes:
+        clock.ms = START + int(at * MINUTE)
+        sent = await tokens.token()
+        numbers.append(next(n for n in range(1, signer.signed + 1) if sent == token.encode(f"https://sts/{n}")))
+    return numbers
+
+
+async def test_one_token_serves_for_twelve_minutes() -> None:
+    """Requests share a token, since each new one costs EKS a call to STS; it is replaced well before its fifteen
+    minutes end.
+    """
+    assert await used(Signer(), 0, 0.01, 5, 11.99, 12, 20, 23.99, 24) == [1, 1, 1, 1, 2, 2, 2, 3]
+
+
+async def test_a_token_ends_with_the_credentials_that_signed_it() -> None:
+    """STS refuses a signature of credentials that have ended, however young it is: the token is replaced a minute
+    before.
+    """
+    assert await used(Signer(seconds=300), 0, 3.99, 4, 7.99, 8) == [1, 1, 2, 2, 3]
+    assert await used(Signer(seconds=30), 0, 0.1) == [1, 2]
+
+
+async def test_an_old_token_serves_while_no_new_one_can_be_had() -> None:
+    """A sign-in that fails costs nothing while the last token is good, and is tried again twice a minute; then it is
+    told.
+    """
+    signer, clock = Signer(), Clock()
+    tokens = Tokens(signer, now=clock)
+    first = await tokens.token()
+    signer.fails = True
+    for seconds, tried in ((0, 2), (29, 2), (30, 3), (60, 4), (119, 5)):
+        clock.ms = START + 12 * MINUTE + seconds * 1000
+        assert await tokens.token() == first
+        assert signer.tried == tried
+    clock.ms = START + 14 * MINUTE
+    with pytest.raises(NotTried, match="no answer"):
+        await tokens.token()
+
+
+async def test_what_ends_with_its_credentials_is_not_used_longer_than_they_last() -> None:
+    """Where no new token can be had, the last one serves until its credentials end, and not for fourteen minutes."""
+    signer, clock = Signer(seconds=300), Clock()
+    tokens = Tokens(signer, now=clock)
+    await tokens.token()
+    signer.fails = True
+    clock.ms = START + 4 * MINUTE + 59_000
+    await tokens.token()
+    clock.ms = START + 5 * MINUTE + 29_000
+    with pytest.raises(NotTried):
+        await tokens.token()
+
+
+async def test_a_token_that_was_refused_is_not_sent_again() -> None:
+    """After `forget` the next one is new, and an old one is no way out."""
+    signer, clock = Signer(), Clock()
+    tokens = Tokens(signer, now=clock)
+    first = await tokens.token()
+    tokens.forget()
+    assert await tokens.token() != first
+    tokens.forget()
+    signer.fails = True
+    with pytest.raises(NotTried):
+        await tokens.token()
+
+
+def test_a_token_that_no_cluster_reads_is_told() -> None:
+    """The longest that EKS reads has 4,096 bytes; beyond, the message names what makes sessions long."""
+    head = len("k8s-aws-v1.")
+    longest = "x" * ((4_096 - head) * 3 // 4)
+    assert len(token.encode(longest)) <= 4_096
+    with pytest.raises(NotTried, match="disable-session-tags") as refused:
+        token.encode(longest + "xx")
+    assert refused.value.reason == "TokenTooLarge"
+
+
+class Credentials:
+    """What botocore renews: how long they last is known after the first use, or becomes another one meanwhile."""
+
+    def __init__(self, *ends: datetime | None) -> None:
+        self._ends = list(ends)
+        self.access_key, self.secret_key, self.token = "AKIAEXAMPLE", "secret", "session"
+
+    @property
+    def _expiry_time(self) -> datetime | None:
+        return self._ends.pop(0)
+
+    def get_frozen_credentials(self) -> "Credentials":
+        return self
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "minutes"),
+    [(None, 60, 60), (60, 60, 60), (8, 60, 8), (None, None, None)],
+    ids=["first use", "known", "renewed by another thread", "keys that do not end"],
+)
+def test_the_end_of_the_credentials_is_known_or_underrated(
+    before: int | None, after: int | None, minutes: int | None
+) -> None:
+    """Whichever credentials have signed, the token is not taken to last longer than they do."""
+    now = datetime.now(UTC)
+    ends = [None if each is None else now + timedelta(minutes=each) for each in (before, after)]
+    signed = caller_url.sign(Credentials(*ends), host="sts.eu-west-1.amazonaws.com", region="eu-west-1", cluster="a")
+    assert signed.seconds == (None if minutes is None else pytest.approx(minutes * 60, abs=30))
