@@ -257,6 +257,12 @@ class HubProcess:
         """Where the API server of a cluster asks who a token is."""
         return f"{self.url}/_eks/{arn}"
 
+    def review(self, arn: str, token: str) -> dict[str, Any]:
+        """The status of the TokenReview that the API server of a cluster would get."""
+        review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}}
+        status: dict[str, Any] = self._send("POST", f"/_eks/{arn}", review)["status"]
+        return status
+
     def tokens(self, arn: str) -> int:
         """How many different tokens a cluster's API server has asked about."""
         return int(self._get("eks/tokens").get(arn, 0))
@@ -292,7 +298,8 @@ class HubProcess:
 
     def _send(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         data = None if body is None else json.dumps(body).encode()
-        request = Request(f"{self.url}/_control/{path}", data=data, method=method)  # noqa: S310 - our own http address
+        where = path if path.startswith("/") else f"/_control/{path}"
+        request = Request(self.url + where, data=data, method=method)  # noqa: S310 - our own http address
         request.add_header("Content-Type", "application/json")
         try:
             with self._opener.open(request, timeout=60) as response:

@@ -1,5 +1,6 @@
 """EKS clusters by their ARN: a real API server that knows callers by their tokens and access entries alone."""
 
+import asyncio
 import json
 import os
 from collections.abc import Iterator
@@ -10,6 +11,9 @@ import pytest
 
 from dev.cluster import ControlPlane
 from dev.hub.process import HubProcess
+from policyhub.api.eks import Eks as ApiEks
+from policyhub.clocks import SteadyMs
+from policyhub.eks.connector import EksClusters
 from tests.faults.arena import CLOCK
 from tests.integration.operator.fleet import ARN, BY_ROLE, EXTERNAL_ID, OPERATOR, OTHER, ROLE, Eks
 from tests.integration.operator.world import Document, World, report, result
@@ -31,6 +35,7 @@ def eks(cluster: Eks, world: World, hub: HubProcess) -> Iterator[Eks]:
     hub.eks([])
     hub.roles({})
     hub.switch(signing_time="ignored")
+    hub.pass_time(0)
 
 
 def reports(eks: Eks, *names: str) -> None:
@@ -270,3 +275,32 @@ def test_no_token_reaches_log_or_status(world: World, eks: Eks) -> None:
     text = json.dumps([world.operator.log(), world.monitored("prod-eu")])
     for secret in ("k8s-aws-v1.", "X-Amz-Signature", "X-Amz-Security-Token"):
         assert secret not in text
+
+
+async def test_a_watch_outlives_its_token(eks: Eks, hub: HubProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A watch that was opened with a token goes on when that has ended; what is asked thirteen minutes later is asked
+    with a new one, before the old one ends.
+    """
+    for name, value in hub.env().items():
+        monkeypatch.setenv(name, value)
+    now = 1_790_000_000_000
+    clusters = EksClusters(now=lambda: SteadyMs(now))
+    connector = clusters.connector(ApiEks.model_validate(BY_ROLE), ARN, name="prod-eu")
+    path = "/apis/wgpolicyk8s.io/v1alpha2/policyreports"
+    before = hub.tokens(ARN)
+    async with await connector.connect() as connection:
+        listed = json.loads(await connection.get(path))
+        params = {"watch": "true", "resourceVersion": listed["metadata"]["resourceVersion"]}
+        async with connection.stream(path, params, idle_seconds=60) as lines:
+            await connection.get(path)
+            assert hub.tokens(ARN) - before == 1
+            await asyncio.sleep(1)  # a signature is of a second: two of one are the same token
+            now += 13 * 60_000
+            hub.pass_time(13 * 60)
+            await connection.get(path)
+            assert hub.tokens(ARN) - before == 2
+            hub.expire_sessions()
+            await asyncio.to_thread(reports, eks, "web", "later")
+            while json.loads(await anext(lines))["object"]["metadata"]["name"] != "report-later":
+                pass
+    clusters.close()

@@ -1,0 +1,212 @@
+"""The way to an EKS cluster, as EKS and STS tell it over real sockets; the cluster itself is not there."""
+
+import asyncio
+import base64
+import gc
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dev.cluster.certificate import Authority
+from dev.hub.process import HubProcess
+from policyhub.api.eks import Eks
+from policyhub.clocks import SteadyMs
+from policyhub.eks.connector import Connector, EksClusters
+from policyhub.kube.connection import Connection, Refused, Unreachable
+from policyhub.kube.errors import NotTried
+
+OPERATOR, OTHER = "111122223333", "444455556666"
+ARN = f"arn:aws:eks:eu-west-1:{OTHER}:cluster/prod-eu"
+ROLE = f"arn:aws:iam::{OTHER}:role/policyhub"
+SERVER = "https://127.0.0.1:9"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[HubProcess]:
+    with HubProcess.start(accounts=(OPERATOR, OTHER), quotas=False) as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> str:
+    made = Authority(tmp_path_factory.mktemp("ca"), now=datetime.now(UTC))
+    return base64.b64encode(made.pem.encode()).decode()
+
+
+@pytest.fixture
+def hub(server: HubProcess, monkeypatch: pytest.MonkeyPatch) -> HubProcess:
+    server.reset()
+    server.eks([])
+    for name in ("AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL_EKS", "AWS_PROFILE", "HTTPS_PROXY", "HTTP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in server.env().items():
+        monkeypatch.setenv(name, value)
+    return server
+
+
+@pytest.fixture
+def clusters() -> Iterator[EksClusters]:
+    made = EksClusters(now=lambda: SteadyMs(1_790_000_000_000))
+    yield made
+    made.close()
+
+
+def connector(clusters: EksClusters, **members: Any) -> Connector:
+    return clusters.connector(Eks.model_validate({"roleArn": ROLE, **members}), ARN, name="prod-eu")
+
+
+async def connected(way: Connector) -> Connection:
+    """Its server is where nobody listens; nothing is asked of it before somebody does."""
+    async with await way.connect() as connection:
+        return connection
+
+
+async def reason(way: Connector) -> str:
+    with pytest.raises(NotTried) as failed:
+        await way.connect()
+    return failed.value.reason
+
+
+def called(hub: HubProcess) -> list[str]:
+    return [call["operation"] for call in hub.calls()]
+
+
+async def test_clusters_of_one_role_share_its_sign_in(clusters: EksClusters, hub: HubProcess, authority: str) -> None:
+    """A role is assumed once for all clusters that it reaches in a Region."""
+    hub.eks([{"arn": ARN, "endpoint": SERVER, "authority": authority}])
+    ways = [connector(clusters) for _ in range(5)]
+    await asyncio.gather(*(connected(way) for way in ways))
+    assert called(hub).count("AssumeRole") == 1
+    assert called(hub).count("DescribeCluster") == 5
+
+
+def test_an_identity_that_nobody_needs_is_forgotten(clusters: EksClusters) -> None:
+    """MonitoredClusters come and go; what they signed in as does not pile up."""
+    way: Connector | None = connector(clusters)
+    assert len(clusters._identities) == 1
+    assert way is not None
+    way = None
+    gc.collect()
+    assert len(clusters._identities) == 0
+
+
+async def test_another_cluster_of_the_same_name_is_not_it(
+    clusters: EksClusters, hub: HubProcess, authority: str
+) -> None:
+    """The operator's own account may have a cluster of that name: it is not read in place of the one that is named."""
+    own = f"arn:aws:eks:eu-west-1:{OPERATOR}:cluster/prod-eu"
+    hub.eks([{"arn": own, "endpoint": SERVER, "authority": authority}])
+    way = clusters.connector(Eks(), ARN, name="prod-eu")
+    with pytest.raises(NotTried, match=f"is {own}, not {ARN}") as failed:
+        await way.connect()
+    assert failed.value.reason == "ClusterNotFound"
+
+
+@pytest.mark.parametrize("kind", ["throttle", "error500", "access_denied"])
+async def test_what_was_said_before_counts_while_nobody_can_be_asked(
+    clusters: EksClusters, hub: HubProcess, authority: str, kind: str
+) -> None:
+    """A connection that is made again needs no answer of EKS; a first one does. Where the old address is of no use, the
+    message says that it is old.
+    """
+    hub.eks([{"arn": ARN, "endpoint": SERVER, "authority": authority}])
+    way = connector(clusters)
+    await connected(way)
+    hub.fault(kind, operation="DescribeCluster")
+    connection = await way.connect()
+    assert connection.server == SERVER
+    with pytest.raises(Unreachable) as failed:
+        await connection.cluster_uid()
+    await connection.close()
+    fault = await way.explain(failed.value)
+    assert "named before; now: DescribeCluster" in fault.message
+    assert await reason(connector(clusters)) in {"Throttled", "Unavailable", "AccessDenied"}
+
+
+@pytest.mark.parametrize(
+    ("sts", "expected"), [("", "ClusterGone"), ("throttle", "ClusterNotFound"), ("access_denied", "ClusterNotFound")]
+)
+async def test_a_cluster_is_gone_only_where_sts_says_whose_word_that_is(
+    clusters: EksClusters, hub: HubProcess, sts: str, expected: str
+) -> None:
+    """Without a verified account, that EKS finds nothing is no evidence."""
+    if sts:
+        hub.fault(sts, operation="GetCallerIdentity")
+    assert await reason(connector(clusters)) == expected
+
+
+async def test_what_was_said_of_a_cluster_that_is_gone_does_not_count(
+    clusters: EksClusters, hub: HubProcess, authority: str
+) -> None:
+    """Its address may soon be another's."""
+    hub.eks([{"arn": ARN, "endpoint": SERVER, "authority": authority}])
+    way = connector(clusters)
+    await connected(way)
+    hub.eks([])
+    assert await reason(way) == "ClusterGone"
+    hub.fault("throttle", operation="DescribeCluster")
+    assert await reason(way) == "Throttled"
+
+
+@pytest.mark.parametrize(
+    ("said", "says"),
+    [
+        ({"endpoint": "https://169.254.169.254"}, "link-local"),
+        ({"endpoint": "http://127.0.0.1:9"}, "plain http"),
+        ({"endpoint": "https://a:b@127.0.0.1"}, "user name or password"),
+        ({"authority": "no PEM"}, "not base64 of PEM"),
+        ({"authority": base64.b64encode(b"-----BEGIN CERTIFICATE-----\nx\n").decode()}, "cannot be read"),
+    ],
+    ids=["link-local", "http", "credentials", "no PEM", "no certificate"],
+)
+async def test_an_endpoint_that_cannot_be_used(
+    clusters: EksClusters, hub: HubProcess, authority: str, said: dict[str, str], says: str
+) -> None:
+    """Whoever says it, EKS or a spec: no token goes where clouds hand out credentials, or unencrypted."""
+    hub.eks([{"arn": ARN, "endpoint": SERVER, "authority": authority, **said}])
+    with pytest.raises(NotTried, match=says) as failed:
+        await connector(clusters).connect()
+    assert failed.value.reason == "EndpointInvalid"
+
+
+async def test_a_local_cluster_on_outposts_gets_tokens_for_its_id(
+    clusters: EksClusters, hub: HubProcess, authority: str
+) -> None:
+    """Its authenticator knows it by its id, not by its name."""
+    entries = [{"principal": ROLE, "groups": ["policyhub"]}]
+    local = {"arn": ARN, "endpoint": SERVER, "authority": authority, "outpost_id": "0f1e2d", "entries": entries}
+    hub.eks([local])
+    way = connector(clusters)
+    await connected(way)
+    token = await way._tokens.token()
+    assert hub.review(ARN, token)["authenticated"]
+    hub.eks([{**local, "outpost_id": ""}])
+    assert "SignatureDoesNotMatch" in hub.review(ARN, token)["error"]
+
+
+async def test_a_401_names_who_signs(clusters: EksClusters, hub: HubProcess, authority: str) -> None:
+    """For a role its ARN as the spec has it, path and all; for the operator itself what STS says."""
+    given = {"endpoint": SERVER, "certificateAuthorityData": authority}
+    own = clusters.connector(Eks.model_validate(given), ARN, name="prod-eu")
+    role = clusters.connector(Eks.model_validate({**given, "roleArn": ROLE + "/x"}), ARN, name="prod-eu")
+    for way, principal in ((own, f"arn:aws:iam::{OPERATOR}:user/"), (role, ROLE + "/x")):
+        fault = await way.explain(Refused(401, "Unauthorized", ""))
+        assert fault.reason == "AccessEntryMissing"
+        assert f"--principal-arn {principal}" in fault.message
+
+
+async def test_credentials_that_cannot_be_had(
+    clusters: EksClusters, hub: HubProcess, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, authority: str
+) -> None:
+    """Without any sign-in the reason is that of AWS, and the next attempt looks for credentials again."""
+    credentials = tmp_path / "credentials"
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(credentials))
+    given = {"endpoint": SERVER, "certificateAuthorityData": authority}
+    way = clusters.connector(Eks.model_validate(given), ARN, name="prod-eu")
+    assert await reason(way) == "CredentialsMissing"
+    credentials.write_text("[default]\naws_access_key_id = AKIAEXAMPLE\naws_secret_access_key = secret\n")
+    await connected(way)
