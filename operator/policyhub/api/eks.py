@@ -12,19 +12,12 @@
 Pure: no I/O, no clock.
 """
 
-from typing import Annotated, Self
+from typing import Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, model_validator
 
 from policyhub.api.model import Model, rules
-from policyhub.api.scalar import ClusterArn, ExternalId, RoleArn
-
-Endpoint = Annotated[
-    str,
-    Field(pattern=r"^https://([0-9A-Za-z._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?/?$", max_length=300),
-]
-
-CertificateAuthorityData = Annotated[str, Field(pattern=r"^[0-9A-Za-z+/=\s]+$", min_length=4, max_length=65_536)]
+from policyhub.api.scalar import CertificateAuthorityData, ClusterArn, Endpoint, ExternalId, RoleArn
 
 _TOGETHER = "set endpoint and certificateAuthorityData together, or neither: DescribeCluster then says both"
 _EXTERNAL = "externalId is for the role that roleArn names: set roleArn too"

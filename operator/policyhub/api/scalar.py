@@ -109,6 +109,13 @@ ExternalId = Annotated[
     Field(pattern=r"^[0-9A-Za-z_+=,.@:/-]+$", min_length=2, max_length=1224),  # STS AssumeRole
 ]
 
+Endpoint = Annotated[
+    str,
+    Field(pattern=r"^https://([0-9A-Za-z._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?/?$", max_length=300),
+]
+
+CertificateAuthorityData = Annotated[str, Field(pattern=r"^[0-9A-Za-z+/=]+$", min_length=4, max_length=65_536)]
+
 ObjectName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=253)]
 
 NamespaceName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=63)]

@@ -31,6 +31,14 @@ def iam_policy(
         list[str] | None,
         typer.Option(help="ARN of a role in another account, for that account's findings; may be repeated."),
     ] = None,
+    eks: Annotated[
+        list[str] | None,
+        typer.Option(help="ARN of an EKS cluster that is monitored by its ARN; may be repeated."),
+    ] = None,
+    eks_role: Annotated[
+        list[str] | None,
+        typer.Option(help="ARN of a role in another account, for its EKS clusters alone; may be repeated."),
+    ] = None,
     external_id: Annotated[str | None, typer.Option(help="External id that those roles ask for.")] = None,
     own_findings: Annotated[bool, typer.Option(help="Whether findings go to the operator's own account, too.")] = True,
     role_name: Annotated[str, typer.Option(help="Name of the operator's role.")] = "policyhub",
@@ -60,6 +68,8 @@ def iam_policy(
             account_id=account_id,
             region=region,
             assume_role=assume_role or (),
+            eks=eks or (),
+            eks_role=eks_role or (),
             external_id=external_id,
             own_findings=own_findings,
             role_name=role_name,

@@ -5,6 +5,7 @@
 | BatchImportFindings       | securityhub:BatchImportFindings | the default product, and findings of its account   |
 | GetFindings               | securityhub:GetFindings         | the hub                                            |
 | DescribeHub               | securityhub:DescribeHub         | the hub; `policyhub doctor` alone asks             |
+| DescribeCluster           | eks:DescribeCluster             | the clusters that are named                        |
 | AssumeRole                | sts:AssumeRole                  | the roles that are named, and none where none is   |
 | GetCallerIdentity         | none: STS answers everybody     |                                                    |
 | AssumeRoleWithWebIdentity | none: the trust policy decides  |                                                    |
@@ -28,6 +29,7 @@ ACTIONS: Mapping[str, str] = {
     "BatchImportFindings": "securityhub:BatchImportFindings",
     "GetFindings": "securityhub:GetFindings",
     "DescribeHub": "securityhub:DescribeHub",
+    "DescribeCluster": "eks:DescribeCluster",
     "AssumeRole": "sts:AssumeRole",
     "GetCallerIdentity": "",
     "AssumeRoleWithWebIdentity": "",
@@ -92,7 +94,11 @@ class Plan:
     role_name: str
     workload: Workload
     targets: tuple[str, ...] = ()
-    """ARNs of the roles to assume."""
+    """ARNs of the roles to assume for findings."""
+    sign_ins: tuple[str, ...] = ()
+    """ARNs of the roles to assume for EKS clusters alone."""
+    monitored: tuple[str, ...] = ()
+    """ARNs of EKS clusters that are monitored by their ARN; each by the roles of its account."""
     external_id: str = ""
     own_findings: bool = True
     """Whether findings of the operator's own account are written, too."""
@@ -103,17 +109,24 @@ class Plan:
 
     def roles(self) -> tuple[Role, ...]:
         """The operator's own first."""
-        statements = self._hub(self.account) if self.own_findings else []
+        statements = [*(self._hub(self.account) if self.own_findings else []), *self._describe(self.account)]
         tagged = not self.workload.irsa
-        if self.targets:
+        if others := (*self.targets, *self.sign_ins):
             actions = [ACTIONS["AssumeRole"], *([TAG_SESSION] if tagged else [])]
-            statements.append(_allow("AssumeRoles", actions, Resource=[*self.targets]))
+            statements.append(_allow("AssumeRoles", actions, Resource=[*others]))
         own = Role(arn=self.role_arn, trust=self._workload_trust(), permissions=_document(statements))
         trust = _role_trust(self.role_arn, external_id=self.external_id, tagged=tagged)
-        others = (
-            Role(arn=arn, trust=trust, permissions=_document(self._hub(arn.split(":")[4]))) for arn in self.targets
-        )
-        return own, *others
+        return own, *(Role(arn=arn, trust=trust, permissions=_document(self._other(arn))) for arn in others)
+
+    def _other(self, arn: str) -> list[Document]:
+        """What a role in another account is granted."""
+        account = _account(arn)
+        return [*(self._hub(account) if arn in self.targets else []), *self._describe(account)]
+
+    def _describe(self, account: str) -> list[Document]:
+        """To ask where an account's clusters are; nothing where none of it is named."""
+        clusters = [arn for arn in self.monitored if _account(arn) == account]
+        return [_allow("DescribeClusters", [ACTIONS["DescribeCluster"]], Resource=clusters)] if clusters else []
 
     def _hub(self, account: str) -> list[Document]:
         """To import and read the findings of an account."""
@@ -152,6 +165,10 @@ def _role_trust(role_arn: str, *, external_id: str, tagged: bool) -> Document:
     if external_id:
         assume["Condition"] = {"StringEquals": {"sts:ExternalId": external_id}}
     return _document([assume, *([_allow("OperatorTags", [TAG_SESSION], Principal=principal)] if tagged else [])])
+
+
+def _account(arn: str) -> str:
+    return arn.split(":")[4]
 
 
 def _allow(sid: str, actions: Sequence[str], **more: object) -> Document:

@@ -47,6 +47,8 @@ class Request(BaseModel):
     account_id: AccountId
     region: tuple[Region, ...]
     assume_role: tuple[RoleArn, ...] = ()
+    eks: tuple[ClusterArn, ...] = ()
+    eks_role: tuple[RoleArn, ...] = ()
     external_id: ExternalId | None = None
     own_findings: bool = True
     cluster: tuple[ClusterArn, ...] = ()
@@ -69,7 +71,7 @@ class Request(BaseModel):
 
     def plan(self, partitions: dict[str, str]) -> Plan:
         """`partitions` has one entry for each Region; empty where AWS has no such Region. Raises RequestError."""
-        problems = [*self._where(partitions), *self._who()]
+        problems = [*self._where(partitions), *self._who(), *self._fleet()]
         if problems:
             raise RequestError("\n".join(problems))
         return Plan(
@@ -84,6 +86,8 @@ class Request(BaseModel):
                 issuers=_once(self.oidc_issuer),
             ),
             targets=_once(self.assume_role),
+            sign_ins=_once(tuple(arn for arn in self.eks_role if arn not in self.assume_role)),
+            monitored=_once(self.eks),
             external_id=self.external_id or "",
             own_findings=self.own_findings,
         )
@@ -96,7 +100,13 @@ class Request(BaseModel):
             yield f"--region: a role is of one partition, but {told}"
         for name in sorted(names - {*KNOWN_PARTITIONS}):
             yield f"--region: a finding cannot name the partition {name}, only {', '.join(KNOWN_PARTITIONS)}"
-        for flag, arns in (("--assume-role", self.assume_role), ("--cluster", self.cluster)):
+        given = {
+            "--assume-role": self.assume_role,
+            "--cluster": self.cluster,
+            "--eks": self.eks,
+            "--eks-role": self.eks_role,
+        }
+        for flag, arns in given.items():
             yield from (f"{flag}: {arn} is of another partition" for arn in arns if arn.split(":")[1] not in names)
 
     def _who(self) -> Iterator[str]:
@@ -108,10 +118,23 @@ class Request(BaseModel):
         for arn in self.assume_role:
             if arn.split(":")[4] == self.account_id:
                 yield f"--assume-role: {arn} is of the operator's own account, whose findings need no other role"
-        if self.external_id is not None and not self.assume_role:
-            yield "--external-id: no role could ask for it; --assume-role names one"
+        if self.external_id is not None and not (self.assume_role or self.eks_role):
+            yield "--external-id: no role could ask for it; --assume-role or --eks-role names one"
         if not self.own_findings and not self.assume_role:
             yield "--no-own-findings: then --assume-role has to name where findings go"
+
+    def _fleet(self) -> Iterator[str]:
+        """The clusters that are monitored by their ARN: somebody of each one's account has to ask where it is."""
+        accounts = {arn.split(":")[4] for arn in self.eks}
+        for arn in self.eks_role:
+            account = arn.split(":")[4]
+            if account == self.account_id:
+                yield f"--eks-role: {arn} is of the operator's own account, whose clusters need no other role"
+            elif account not in accounts:
+                yield f"--eks-role: no cluster of account {account} is named; --eks names one"
+        known = {self.account_id, *(arn.split(":")[4] for arn in (*self.assume_role, *self.eks_role))}
+        for account in sorted(accounts - known):
+            yield f"--eks: no role of account {account} is named; --eks-role or --assume-role names one"
 
 
 def _once(values: tuple[str, ...]) -> tuple[str, ...]:

@@ -58,7 +58,7 @@ def names_in_code() -> tuple[set[str], set[str]]:
 def called() -> dict[str, str]:
     """Operation → its service, of every AWS operation that the code names as a client's method."""
     attributes, services = names_in_code()
-    assert services == {"securityhub", "sts"}
+    assert services == {"eks", "securityhub", "sts"}
     session = botocore.session.get_session()
     found = {}
     for service in services:
@@ -77,8 +77,10 @@ def test_every_operation_that_the_code_calls_has_its_action_and_no_other_has() -
 
 
 def test_the_policy_grants_every_action_of_the_table_and_none_else() -> None:
-    """With another account's role the policy has every action; sts:TagSession goes with Pod Identity's tags."""
-    role, _ = plan(targets=(TARGET,)).roles()
+    """With another account's role and a cluster the policy has every action; sts:TagSession goes with Pod Identity's
+    tags.
+    """
+    role, _ = plan(targets=(TARGET,), monitored=(CLUSTER,)).roles()
     assert granted(role) == {action for action in ACTIONS.values() if action} | {TAG_SESSION}
 
 
@@ -86,6 +88,20 @@ def test_without_another_account_no_role_may_be_assumed() -> None:
     """A policy for one account names Security Hub's actions alone."""
     (role,) = plan().roles()
     assert granted(role) == {"securityhub:BatchImportFindings", *(ACTIONS[operation] for operation in READS)}
+
+
+def test_each_role_may_ask_for_the_clusters_of_its_account_alone() -> None:
+    """A role for findings may describe its account's clusters too; one for clusters alone may do nothing else."""
+    third = "arn:aws:iam::777788889999:role/policyhub"
+    theirs = [f"arn:aws:eks:eu-west-1:{account}:cluster/{name}" for account in (OTHER, "777788889999") for name in "ab"]
+    own, other, last = plan(targets=(TARGET,), sign_ins=(third,), monitored=(CLUSTER, *theirs)).roles()
+    assert statements(own.permissions)["DescribeClusters"]["Resource"] == [CLUSTER]
+    assert statements(own.permissions)["AssumeRoles"]["Resource"] == [TARGET, third]
+    assert statements(other.permissions)["DescribeClusters"]["Resource"] == theirs[:2]
+    assert last.permissions["Statement"] == [
+        {"Sid": "DescribeClusters", "Effect": "Allow", "Action": ["eks:DescribeCluster"], "Resource": theirs[2:]}
+    ]
+    assert last.trust == other.trust
 
 
 def test_irsa_needs_no_tag_session() -> None:
