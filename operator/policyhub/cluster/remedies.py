@@ -102,6 +102,7 @@ DOCTOR: Mapping[str, str] = {
     "identity": "do what the message says; see it in full with kubectl describe monitoredcluster {name}",
     "operator/not-ready": "{remedy}; all conditions: kubectl describe monitoredcluster {name}",
     "connection": _ROUTE,
+    "connection/told": "do what the message says",
     "connection/home": "point --kubeconfig or KUBECONFIG at the cluster that the operator runs in",
     "connection/secret": "check spec.connection.kubeconfigSecretRef and the chart's kubeconfigSecrets",
     "connection/old": "upgrade the cluster: the operator is made for {version} and later",

@@ -13,11 +13,15 @@ from botocore.exceptions import BotoCoreError, UnknownRegionError
 from pydantic import ValidationError
 
 from policyhub.api import selector
+from policyhub.api.eks import Eks
 from policyhub.api.monitoredcluster import GROUP, PLURAL, VERSION, MonitoredCluster, SecurityHub
+from policyhub.clocks import SteadyMs
+from policyhub.cluster import remedies
 from policyhub.cluster.engines import SILENT_AFTER
 from policyhub.cluster.remedies import DOCTOR
 from policyhub.doctor import access, cluster, engines, hub, network, others, quota
 from policyhub.doctor.verdict import Verdict, fine, problem, unchecked
+from policyhub.eks.connector import EksClusters
 from policyhub.hub import advice
 from policyhub.kube.body import PAGE
 from policyhub.kube.connection import Connection, Refused, Unreachable
@@ -126,6 +130,8 @@ async def _cluster(
     interval = questions.settings.relist_interval
     told = cluster.judge_operator(about, monitored, generation, now=questions.wall(), relist_interval=interval)
     verdicts = [told, *cluster.judge_identity(about, monitored), *cluster.judge_holds(about, monitored)]
+    if monitored.spec.connection.eks is not None:
+        return verdicts + await _eks(monitored, monitored.spec.connection.eks, questions)
     reference = monitored.spec.connection.kubeconfig_secret_ref
     if reference is None:
         return verdicts + await _served(home, monitored, questions, account=questions.account)
@@ -138,6 +144,24 @@ async def _cluster(
         return [*verdicts, problem("connection", about, str(error), mend=DOCTOR["connection"])]
     async with connection:
         return verdicts + await _served(connection, monitored, questions, account="")
+
+
+async def _eks(monitored: MonitoredCluster, eks: Eks, questions: Questions) -> list[Verdict]:
+    """An EKS cluster, reached as the operator reaches it, with the AWS identity of this process or the role."""
+    name = monitored.metadata.name
+    clusters = EksClusters(now=lambda: SteadyMs(int(questions.wall() * 1000)))
+    way = clusters.connector(eks, eks.arn or monitored.spec.cluster_arn or "", name=name)
+    try:
+        connection = await way.connect()
+        async with connection:
+            await connection.cluster_uid()
+            return await _served(connection, monitored, questions, account="")
+    except (Refused, Unreachable) as error:
+        fault = await way.explain(error)
+        mend = remedies.remedy("Connected", fault.reason) or DOCTOR["connection/told"]
+        return [problem("connection", name, f"{fault.reason}: {fault.message}", mend=mend)]
+    finally:
+        clusters.close()
 
 
 async def _served(

@@ -1,0 +1,101 @@
+"""An EKS cluster of another account, with the roles that `policyhub iam-policy` prints, from both ways to sign in."""
+
+import base64
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from dev.cluster.certificate import Authority
+from dev.hub.process import HubProcess
+from policyhub.api.eks import Eks
+from policyhub.clocks import SteadyMs
+from policyhub.eks.connector import Connector, EksClusters
+from policyhub.iam.policy import Plan, Role, Workload
+from policyhub.kube.errors import NotTried
+from tests.component.iam.pod import ACCOUNT, CLUSTER, EXTERNAL_ID, ISSUER, OTHER, REGION, TARGET, Pod, printed, without
+
+THEIRS = f"arn:aws:eks:{REGION}:{OTHER}:cluster/prod-us"
+
+
+def roles(sign_in: str) -> tuple[Role, ...]:
+    """The operator's, which may describe its own cluster, and one of the other account for the other cluster alone."""
+    workload = Workload(
+        namespace="policyhub",
+        service_account="policyhub",
+        clusters=(CLUSTER,) if sign_in == "pod-identity" else (),
+        issuers=(ISSUER,) if sign_in == "irsa" else (),
+    )
+    return Plan(
+        partition="aws",
+        account=ACCOUNT,
+        regions=(REGION,),
+        role_name="policyhub",
+        workload=workload,
+        sign_ins=(TARGET,),
+        monitored=(CLUSTER, THEIRS),
+        external_id=EXTERNAL_ID,
+    ).roles()
+
+
+@pytest.fixture
+def clusters(pod: Pod, hub: HubProcess, tmp_path: Path) -> Iterator[EksClusters]:
+    """Both clusters are there, and have entries for the roles."""
+    own, other = roles(pod.sign_in)
+    hub.policies(printed(own, other))
+    authority = base64.b64encode(Authority(tmp_path, now=datetime.now(UTC)).pem.encode()).decode()
+    there = {"endpoint": "https://127.0.0.1:9", "authority": authority}
+    entries = {arn: [{"principal": role.arn}] for arn, role in ((CLUSTER, own), (THEIRS, other))}
+    hub.eks([{"arn": arn, **there, "entries": given} for arn, given in entries.items()])
+    made = EksClusters(now=lambda: SteadyMs(1_790_000_000_000))
+    yield made
+    made.close()
+    hub.eks([])
+
+
+def ways(clusters: EksClusters) -> dict[str, Connector]:
+    role = Eks(role_arn=TARGET, external_id=EXTERNAL_ID)
+    return {
+        CLUSTER: clusters.connector(Eks(), CLUSTER, name="prod-eu"),
+        THEIRS: clusters.connector(role, THEIRS, name="prod-us"),
+    }
+
+
+async def test_the_printed_roles_reach_the_clusters_of_both_accounts(clusters: EksClusters, hub: HubProcess) -> None:
+    """The operator's own role is enough in its account, the member role in the other; both tokens are believed."""
+    for arn, way in ways(clusters).items():
+        await (await way.connect()).close()
+        assert hub.review(arn, await way._tokens.token())["authenticated"]
+
+
+@pytest.mark.parametrize(
+    ("whose", "action", "reached"),
+    [
+        (0, "eks:DescribeCluster", [THEIRS]),
+        (1, "eks:DescribeCluster", [CLUSTER]),
+        (0, "sts:AssumeRole", [CLUSTER]),
+    ],
+    ids=["own DescribeCluster", "other DescribeCluster", "AssumeRole"],
+)
+async def test_each_permission_is_needed_for_its_cluster(
+    clusters: EksClusters, pod: Pod, hub: HubProcess, *, whose: int, action: str, reached: list[str]
+) -> None:
+    """Without one of them one cluster is lost, by the name of that permission, and the other is not."""
+    documents = printed(*roles(pod.sign_in))
+    documents[whose]["permissions"] = without(documents[whose]["permissions"], action)
+    hub.policies(documents)
+    for arn, way in ways(clusters).items():
+        if arn in reached:
+            await (await way.connect()).close()
+        else:
+            with pytest.raises(NotTried, match=action) as lost:
+                await way.connect()
+            assert lost.value.reason == "AccessDenied"
+
+
+async def test_the_external_id_is_needed(clusters: EksClusters) -> None:
+    """A spec without it, or with another, gets no role."""
+    for eks in (Eks(role_arn=TARGET), Eks(role_arn=TARGET, external_id="guessed")):
+        with pytest.raises(NotTried, match="sts:AssumeRole"):
+            await clusters.connector(eks, THEIRS, name="prod-us").connect()
