@@ -108,6 +108,6 @@ def connection_fault(error: BaseException) -> Fault:
         case KubeconfigError():
             return Fault("KubeconfigInvalid", error.found, remedy=error.remedy)
         case NotTried(reason=reason):
-            return Fault(reason, str(error))
+            return Fault(reason, error.found, remedy=error.remedy)
         case _:
             return Fault("Unreachable", str(error))

@@ -151,7 +151,10 @@ TOLD = frozenset(
         *("ExistenceForbidden", "OwnersKnown/Forbidden", "PoliciesKnown/Forbidden", "ClockMoved"),
         *("AccessEntryMissing", "ClockSkew", "ClusterCreating", "ClusterDeleting", "ClusterExternal", "ClusterFailed"),
         *("ClusterGone", "ClusterNotFound", "ConfigMapOnly", "EndpointInvalid", "EndpointPrivate"),
-        *("EndpointRestricted", "TokenTooLarge"),  # policyhub.eks gives each the commands for its cluster
+        *(
+            "EndpointRestricted",
+            "TokenTooLarge",
+        ),  # policyhub.eks has one for each, with the commands for the very cluster
         *("HubNotNamed", "HubChanged", "NotStarted", "StatusFailed", "EngineSilent"),
         *("Retiring", "RetireFailed", "Deleted"),
     }

@@ -158,7 +158,7 @@ async def _eks(monitored: MonitoredCluster, eks: Eks, questions: Questions) -> l
             return await _served(connection, monitored, questions, account="")
     except (Refused, Unreachable) as error:
         fault = await way.explain(error)
-        mend = remedies.remedy("Connected", fault.reason) or DOCTOR["connection/told"]
+        mend = fault.remedy or remedies.remedy("Connected", fault.reason) or DOCTOR["connection/told"]
         return [problem("connection", name, f"{fault.reason}: {fault.message}", mend=mend)]
     finally:
         clusters.close()

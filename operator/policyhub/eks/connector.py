@@ -22,7 +22,6 @@ from policyhub.eks.identity import Identity, Missing
 from policyhub.eks.token import Tokens
 from policyhub.hub.caller_url import Signed
 from policyhub.hub.credentials import Clients, Loader
-from policyhub.hub.errors import AccessLost, HubError
 from policyhub.kube import kubeconfig
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.kube.errors import NotTried
@@ -59,7 +58,7 @@ class Connector:
         try:
             return Connection(access, token=self._tokens.token)
         except KubeconfigError as error:
-            raise NotTried("EndpointInvalid", f"{self._whose()} cannot be used: {error}") from None
+            raise self._invalid(error.found) from None
 
     async def explain(self, error: Exception) -> Fault:
         """Why the cluster cannot be worked with. A token that was refused is not sent again."""
@@ -99,11 +98,11 @@ class Connector:
             self._known = None
             caller = await self._identity.caller(self._arn)
             raise _not_tried(diagnosis.gone(self._arn, caller, name=self._name)) from None
-        except HubError as error:
+        except NotTried as error:
             if self._known is None:
-                raise _not_tried(refusal(error)) from None
-            log.warning("cluster_not_described", cluster=self._name, code=error.code, message=error.message)
-            self._unasked = f". This is the endpoint that DescribeCluster named before; now: {error.message}"
+                raise
+            log.warning("cluster_not_described", cluster=self._name, reason=error.reason, message=error.found)
+            self._unasked = f". This is the endpoint that DescribeCluster named before; now: {error.found}"
             return self._known
         self._unasked = ""
         if found.arn != self._arn.text:
@@ -111,7 +110,8 @@ class Connector:
             raise NotTried(
                 "ClusterNotFound",
                 f"the EKS cluster {self._arn.name} that the operator's AWS identity sees is"
-                f" {found.arn or 'another one'}, not {self._arn.text}. {diagnosis.another_account(self._arn)}",
+                f" {found.arn or 'another one'}, not {self._arn.text}",
+                remedy=diagnosis.another_account(self._arn),
             )
         if (fault := description.barring(self._arn, found)) is not None:
             self._known = None
@@ -124,32 +124,28 @@ class Connector:
         problems = kubeconfig.server_problems(server, stored=True)
         content = kubeconfig.pem({"authority": authority}, "authority", problems)
         if problems:
-            raise NotTried("EndpointInvalid", f"{self._whose()} cannot be used: {'; '.join(problems)}")
+            raise self._invalid("; ".join(problems))
         return Access(server=server.rstrip("/"), authority=content, stored=True)
 
-    def _whose(self) -> str:
-        named = "spec.connection.eks" if self._eks.endpoint else f"DescribeCluster of {self._arn.name}"
-        return f"what {named} says of endpoint and certificate authority"
+    def _invalid(self, why: str) -> NotTried:
+        if self._eks.endpoint:
+            named, remedy = "spec.connection.eks names", "Set endpoint and certificateAuthorityData to what"
+        else:
+            named, remedy = "EKS names", "Check AWS_ENDPOINT_URL… in the operator's environment, and compare with what"
+        where = f"aws eks describe-cluster --region {self._arn.region} --name {self._arn.name} prints"
+        found = f"the endpoint and certificate authority that {named} for {self._arn.name} cannot be used: {why}"
+        return NotTried("EndpointInvalid", found, remedy=f"{remedy} {where}")
 
     def _server(self) -> str:
         return self._eks.endpoint or (self._known.endpoint if self._known is not None else self._arn.name)
 
     async def _sign(self) -> Signed:
         """Raises NotTried."""
-        try:
-            return await self._identity.sign(self._arn, self._signs_for)
-        except HubError as error:
-            raise _not_tried(refusal(error)) from None
-
-
-def refusal(error: HubError) -> Fault:
-    """Why AWS, or the way to it, gives no endpoint or no credentials."""
-    reason = error.kind if isinstance(error, AccessLost) else type(error).__name__
-    return Fault(reason, error.message)
+        return await self._identity.sign(self._arn, self._signs_for)
 
 
 def _not_tried(fault: Fault) -> NotTried:
-    return NotTried(fault.reason, fault.message)
+    return NotTried(fault.reason, fault.message, remedy=fault.remedy)
 
 
 class EksClusters:

@@ -91,34 +91,28 @@ def barring(arn: Arn, found: Description) -> Fault | None:
     if found.connected:
         return Fault(
             "ClusterExternal",
-            f"{where} is registered by EKS Connector: AWS shows it in its console and has no API server of it. Connect"
-            " it by a kubeconfig (spec.connection.kubeconfigSecretRef)",
+            f"{where} is registered by EKS Connector: AWS shows it in its console, and has no API server of it",
+            remedy="Connect it by a kubeconfig: spec.connection.kubeconfigSecretRef",
         )
     match found.status:
         case "CREATING" | "PENDING":
-            return Fault(
-                "ClusterCreating",
-                f"{where} is being made (status {found.status}) and has no API server yet. Wait: it is asked for again"
-                " once a minute",
-            )
+            told = f"{where} is being created (status {found.status}) and has no API server yet"
+            return Fault("ClusterCreating", told, remedy="Wait: EKS is asked again once a minute")
         case "DELETING":
             return Fault(
                 "ClusterDeleting",
-                f"{where} is being deleted. Its findings stay as they are. If it is meant to go, wait until it is gone;"
-                " then this condition says so, and how to archive what is left",
+                f"{where} is being deleted",
+                remedy="If it is meant to go, wait: once it is gone, this condition says how to archive what is left",
             )
         case "FAILED":
             return Fault(
                 "ClusterFailed",
-                f"{where} could not be made (status FAILED{_issues(found)}). Delete it and make it again, or delete"
-                " this MonitoredCluster",
+                f"{where} could not be created (status FAILED{_issues(found)})",
+                remedy="Delete it and create it again, or delete this MonitoredCluster",
             )
     if not found.endpoint or not found.authority:
-        return Fault(
-            "ClusterCreating",
-            f"{where} has no endpoint yet (status {line(found.status, _CODE) or 'unknown'}). Wait: it is asked for"
-            " again once a minute",
-        )
+        told = f"{where} has no endpoint yet (status {line(found.status, _CODE) or 'unknown'})"
+        return Fault("ClusterCreating", told, remedy="Wait: EKS is asked again once a minute")
     return None
 
 
@@ -131,8 +125,8 @@ def health(found: Description | None) -> str:
     if found is None or not found.issues:
         return ""
     more = (
-        ". STS is switched off for the cluster's Region in its account, so no token can be verified: switch it on (IAM,"
-        " Account settings)"
+        ". STS is switched off for the cluster's Region in its account, so that no token can be verified: switch it on"
+        " (IAM console, Account settings)"
         if "StsRegionalEndpointDisabled" in found.issues
         else ""
     )

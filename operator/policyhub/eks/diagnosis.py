@@ -60,23 +60,25 @@ def unauthorized(arn: Arn, caller: Caller, found: Description | None, *, told: s
     if caller.late:
         return Fault(
             "ClockSkew",
-            f"{refused}, and AWS refuses what it signs as too late or too early: {caller.trouble}. A token is good for"
-            " 15 minutes of AWS's time. Synchronize the clock of the operator's node (chrony with Amazon Time Sync)",
+            f"{refused}, and AWS refuses what it signs as too late or too early: {caller.trouble}. A token is valid for"
+            " 15 minutes of AWS's time",
+            remedy="Synchronize the clock of the operator's node (chrony with Amazon Time Sync)",
         )
     if found is not None and found.mode == "CONFIG_MAP":
         return Fault(
             "ConfigMapOnly",
-            f"{refused}: its authentication mode is CONFIG_MAP, which knows no access entries. Let it take them, which"
-            f" cannot be undone, and make one: aws eks update-cluster-config --region {arn.region} --name {arn.name}"
-            f" --access-config authenticationMode=API_AND_CONFIG_MAP, then {_create(arn, caller)}. Or map the role to"
-            f" the group {GROUP} in its ConfigMap aws-auth, without the role's path{health(found)}",
+            f"{refused}: its authentication mode is CONFIG_MAP, which knows no access entries{health(found)}",
+            remedy=f"Either map the role to the group {GROUP} in the cluster's ConfigMap aws-auth, without the role's"
+            " path. Or let the cluster take access entries, which cannot be undone: aws eks update-cluster-config"
+            f" --region {arn.region} --name {arn.name} --access-config authenticationMode=API_AND_CONFIG_MAP; then"
+            f" {_create(arn, caller)}",
         )
     return Fault(
         "AccessEntryMissing",
-        f"{refused}: the cluster has no access entry for it, or one for a role of that name that was deleted and made"
-        f" again, which is another role to EKS. Make one: {_create(arn, caller)}. If aws eks list-access-entries"
-        f" {_at(arn)} shows it already: aws eks delete-access-entry {_at(arn)} --principal-arn {_principal(caller)},"
-        f" then make it again{health(found)}",
+        f"{refused}: the cluster has no access entry for it, or one for a role of that name that was deleted and"
+        f" created again, which is another role to EKS{health(found)}",
+        remedy=f"If aws eks list-access-entries {_at(arn)} shows the role, first delete the entry: aws eks"
+        f" delete-access-entry {_at(arn)} --principal-arn {_principal(caller)}. Then create it: {_create(arn, caller)}",
     )
 
 
@@ -84,9 +86,10 @@ def forbidden(told: str) -> Fault:
     """Of a 403 on what every cluster is asked for first."""
     return Fault(
         "Forbidden",
-        f"{told}. The access entry works, and what it is bound to does not allow this. Give it the Kubernetes group"
-        f" {GROUP}, and apply the chart's ClusterRole and its binding in that cluster, to that group. The access policy"
-        " AmazonEKSViewPolicy does not include policy reports",
+        f"the operator may not get the namespace kube-system: {told}. The access entry works, but its group has no"
+        " rights in the cluster",
+        remedy=f"Give the entry the Kubernetes group {GROUP}, and bind the chart's ClusterRole to that group in the"
+        " cluster. The access policy AmazonEKSViewPolicy is not enough: it includes no policy reports",
     )
 
 
@@ -96,18 +99,24 @@ def unreachable(found: Description | None, *, server: str, told: str) -> Fault:
         return Fault(
             "EndpointPrivate",
             f"{server} does not answer: {told}. The cluster's endpoint is private: its name leads to addresses in the"
-            " cluster's VPC. Give the operator's nodes a route there (peering, transit gateway), and let them in on"
-            f" port 443 in the cluster's security group{health(found)}",
+            f" cluster's VPC{health(found)}",
+            remedy="Give the operator's nodes a route to that VPC (peering, transit gateway), and let them in on port"
+            " 443 in the cluster's security group",
         )
     if found is not None and found.admitted:
         ranges = ", ".join(line(one, 43) for one in found.admitted[:5])
         return Fault(
             "EndpointRestricted",
-            f"{server} does not answer: {told}. The cluster's public endpoint admits {ranges} only: add the address by"
-            " which the operator leaves its network (its NAT gateway), or give it a route to the private"
-            f" endpoint{health(found)}",
+            f"{server} does not answer: {told}. The cluster's public endpoint admits {ranges} only{health(found)}",
+            remedy="Add the address by which the operator leaves its network (its NAT gateway) to publicAccessCidrs, or"
+            " give it a route to the private endpoint",
         )
-    return Fault("Unreachable", f"{server} does not answer: {told}{health(found)}")
+    return Fault(
+        "Unreachable",
+        f"{server} does not answer: {told}{health(found)}",
+        remedy="Check the route from the operator's Pod to it: network policies, the cluster's security group (port"
+        " 443), the proxy",
+    )
 
 
 def gone(arn: Arn, caller: Caller, *, name: str) -> Fault:
@@ -115,15 +124,16 @@ def gone(arn: Arn, caller: Caller, *, name: str) -> Fault:
     if caller.account == arn.account:
         return Fault(
             "ClusterGone",
-            f"account {arn.account} has no EKS cluster {arn.name} in {arn.region}: it is gone. Its findings stay as"
-            f" they are. To archive them: policyhub retire {shlex.quote(name)}. If it is to come back under the same"
-            " name, wait",
+            f"account {arn.account} has no EKS cluster {arn.name} in {arn.region}: it was deleted",
+            remedy="If it comes back under the same name, wait. If not, archive its findings: policyhub retire"
+            f" {shlex.quote(name)}",
         )
-    asked = f"account {caller.account}" if caller.account else f"an account that could not be told ({caller.trouble})"
+    asked = f"account {caller.account}" if caller.account else f"an account that STS did not name ({caller.trouble})"
     return Fault(
         "ClusterNotFound",
-        f"{asked} has no EKS cluster {arn.name} in {arn.region}; it should be in account {arn.account}, where nobody"
-        f" was asked. {another_account(arn)}",
+        f"{asked} has no EKS cluster {arn.name} in {arn.region}. The cluster is of account {arn.account}, which was not"
+        " asked, so nothing is known of it",
+        remedy=another_account(arn),
     )
 
 
@@ -132,6 +142,15 @@ def another_account(arn: Arn) -> str:
     return (
         f"Name a role of account {arn.account} in spec.connection.eks.roleArn; or set endpoint and"
         " certificateAuthorityData there, and give the operator's own role an access entry"
+    )
+
+
+def role_refused(arn: Arn, role_arn: str) -> str:
+    """What to do where STS does not give the role."""
+    return (
+        f"Both sides must allow it: the operator's role needs sts:AssumeRole (with Pod Identity also sts:TagSession) on"
+        f" {role_arn}, and that role's trust policy must name the operator's role and the external id"
+        f" (spec.connection.eks.externalId); policyhub iam-policy --eks={arn.text} --eks-role={role_arn} prints both"
     )
 
 

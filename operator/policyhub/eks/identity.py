@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 from policyhub.eks import description, diagnosis
 from policyhub.eks.description import Arn, Description
 from policyhub.eks.diagnosis import Caller
+from policyhub.hub import advice
 from policyhub.hub.caller_url import Signed
 from policyhub.hub.credentials import Clients
-from policyhub.hub.errors import CREDENTIALS, FAULTS, AccessLost, HubError, translate
+from policyhub.hub.errors import CREDENTIALS, FAULTS, AccessLost, translate
+from policyhub.kube.errors import NotTried
 
 _MISSING = "ResourceNotFoundException"
-_LATE = ("signature expired", "signature not yet current", "is now earlier than")
-"""What AWS says where clocks differ; the codes are those of other mistakes too."""
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ class Identity:
         self._role_arn = role_arn
 
     async def describe(self, arn: Arn) -> Description:
-        """Raises HubError, Missing."""
+        """Raises NotTried, Missing."""
 
         def ask() -> Mapping[str, Any]:
             return self._clients.eks().describe_cluster(name=arn.name)
@@ -43,22 +43,22 @@ class Identity:
         return description.read(await self._call(ask, "DescribeCluster", arn))
 
     async def sign(self, arn: Arn, cluster: str) -> Signed:
-        """For the cluster's name, or the id that stands for it. Raises HubError."""
+        """For the cluster's name, or the id that stands for it. Raises NotTried."""
         return await self._call(lambda: self._clients.caller_url(cluster), "AssumeRole", arn)
 
     async def caller(self, arn: Arn) -> Caller:
         """Who that is, or why STS does not say."""
         try:
             said = await self._call(lambda: self._clients.sts().get_caller_identity(), "GetCallerIdentity", arn)
-        except HubError as error:
-            late = any(words in error.message.casefold() for words in _LATE)
-            return Caller(principal=self._role_arn, trouble=error.message, late=late)
+        except NotTried as error:
+            return Caller(principal=self._role_arn, trouble=error.found, late=advice.is_clock("", error.found))
         return Caller(
             account=str(said.get("Account", "")),
             principal=diagnosis.principal(str(said.get("Arn", "")), role_arn=self._role_arn),
         )
 
     async def _call(self, ask: Callable[[], T], operation: str, arn: Arn) -> T:
+        """`operation` is that of the call, where no sign-in fails before it."""
         try:
             return await asyncio.get_running_loop().run_in_executor(self._executor, ask)
         except FAULTS as fault:
@@ -67,6 +67,10 @@ class Identity:
                 raise Missing from None
             secrets = self._clients.secrets()
             error = translate(fault, operation=operation, account=arn.account, region=arn.region, secrets=secrets)
-            if isinstance(error, AccessLost) and error.kind in CREDENTIALS:
+            reason = error.kind if isinstance(error, AccessLost) else type(error).__name__
+            if reason in CREDENTIALS:
                 self._clients.renew()
-            raise error from None
+            remedy = error.advice
+            if getattr(fault, "operation_name", "") == "AssumeRole" and reason in {"AccessDenied", "Misconfigured"}:
+                remedy = diagnosis.role_refused(arn, self._role_arn)
+            raise NotTried(reason, error.found, remedy=remedy) from None

@@ -36,8 +36,9 @@ def encode(url: str) -> str:
         raise NotTried(
             "TokenTooLarge",
             f"the token has {len(token):,} bytes, and EKS reads none of more than {MOST_BYTES:,}: the role's session is"
-            " too large. Pod Identity's session tags travel along a change of role: switch them off for the association"
-            " (aws eks update-pod-identity-association --disable-session-tags), or sign in by IRSA",
+            " too large. Pod Identity's session tags travel along a change of role",
+            remedy="Switch the tags off for the association (aws eks update-pod-identity-association"
+            " --disable-session-tags), or sign in by IRSA",
         )
     return token
 

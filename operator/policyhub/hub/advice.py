@@ -111,7 +111,7 @@ def unreachable(error: BaseException) -> str:
     stage = network.stage(error)
     first = _FIRST.get(stage, "") if stage is not None else ""
     service = network.address(network.url(error)).partition(".")[0].removesuffix("-fips")
-    return first + _WAY.format(services=service if service in {"sts", "securityhub"} else "sts and securityhub")
+    return first + _WAY.format(services=service if service in {"sts", "securityhub", "eks"} else "sts and securityhub")
 
 
 def missing(error: BaseException) -> str:

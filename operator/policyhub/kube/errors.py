@@ -16,8 +16,8 @@ from policyhub.redaction import redacted
 from policyhub.sources.text import line
 
 _MAX_MESSAGE = 500
-_MAX_REASONED = 2_500
-"""Of a message that is ours, and says what to do."""
+_MAX_FOUND = 1_500
+"""Of what AWS or a spec says, with our words around it."""
 
 
 def spoken(text: str, secrets: Iterable[str] = ()) -> str:
@@ -59,10 +59,11 @@ class TooLarge(Unreachable):
 
 
 class NotTried(Unreachable):
-    """Nothing was asked of the API server. `reason` is fit for a condition; the message says what to do, or its remedy
-    stands where those of conditions do.
-    """
+    """Nothing was asked of the API server. `reason` is fit for a condition."""
 
-    def __init__(self, reason: str, message: str, *, secrets: Iterable[str] = ()) -> None:
-        Exception.__init__(self, line(redacted(message, secrets), _MAX_REASONED))
+    def __init__(self, reason: str, message: str, *, remedy: str = "") -> None:
+        """`remedy` is what to do, ours: what was found is cut, it never is."""
         self.reason = reason
+        self.found = line(redacted(message), _MAX_FOUND)
+        self.remedy = remedy
+        Exception.__init__(self, f"{self.found}. {remedy}" if remedy else self.found)

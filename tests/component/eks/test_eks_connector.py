@@ -195,7 +195,7 @@ async def test_a_401_names_who_signs(clusters: EksClusters, hub: HubProcess, aut
     for way, principal in ((own, f"arn:aws:iam::{OPERATOR}:user/"), (role, ROLE + "/x")):
         fault = await way.explain(Refused(401, "Unauthorized", ""))
         assert fault.reason == "AccessEntryMissing"
-        assert f"--principal-arn {principal}" in fault.message
+        assert f"--principal-arn {principal}" in fault.remedy
 
 
 async def test_credentials_that_cannot_be_had(

@@ -18,6 +18,7 @@ from tests.faults.arena import CLOCK
 from tests.integration.operator.fleet import ARN, BY_ROLE, EXTERNAL_ID, OPERATOR, OTHER, ROLE, Eks
 from tests.integration.operator.world import Document, World, report, result
 from tests.integration.takeover.relay import Relay
+from tests.integration.threaded import Relaying
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +133,7 @@ def test_a_role_that_was_made_again_has_no_access_entry(world: World, eks: Eks, 
     world.well("prod-eu")
     hub.recreate_role(ROLE)
     lost = connected(world, "False", "AccessEntryMissing")
-    assert "deleted and made again" in lost["message"]
+    assert "deleted and created again" in lost["message"]
     at = "--region eu-west-1 --cluster-name prod-eu"
     assert f"aws eks create-access-entry {at} --principal-arn {ROLE} --kubernetes-groups policyhub" in lost["message"]
     assert states(world) == {"web": "ACTIVE"}
@@ -227,8 +228,8 @@ def test_another_accounts_word_that_a_cluster_is_gone_is_none(world: World, eks:
     world.start()
     lost = connected(world, "False", "ClusterNotFound")
     assert "account 111122223333 has no EKS cluster prod-eu" in lost["message"]
-    assert f"it should be in account {OTHER}" in lost["message"]
-    assert "gone" not in lost["message"]
+    assert f"The cluster is of account {OTHER}, which was not asked" in lost["message"]
+    assert "retire" not in lost["message"]
 
 
 def test_an_endpoint_that_moves(world: World, eks: Eks) -> None:
@@ -304,3 +305,42 @@ async def test_a_watch_outlives_its_token(eks: Eks, hub: HubProcess, monkeypatch
             while json.loads(await anext(lines))["object"]["metadata"]["name"] != "report-later":
                 pass
     clusters.close()
+
+
+class Proxy(Relaying):
+    """Answers CONNECT, to wherever it is asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.url = ""
+        self.asked: list[str] = []
+
+    async def _serve(self) -> None:
+        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        self._started.set()
+        await self._stop.wait()
+        server.close()
+        await self._end()
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._keep(self._connect(reader, writer))
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        _, place, _ = (await reader.readuntil(b"\r\n\r\n")).decode().split(" ", 2)
+        self.asked.append(place)
+        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        host, _, port = place.rpartition(":")
+        await self._lead((reader, writer), host, int(port))
+
+
+def test_by_a_proxy(world: World, eks: Eks) -> None:
+    """The proxy of the operator's environment is the way to the cluster too, unless NO_PROXY names its endpoint."""
+    port = eks.cluster.url.rpartition(":")[2]
+    eks.be(endpoint=f"https://localhost:{port}")
+    monitor(world, **BY_ROLE)
+    with Proxy() as proxy:
+        world.start(HTTPS_PROXY=proxy.url, https_proxy=proxy.url)
+        connected(world, "True")
+        assert {*proxy.asked} == {f"localhost:{port}"}
+        world.end()
