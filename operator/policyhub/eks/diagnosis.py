@@ -8,6 +8,8 @@
 | mode CONFIG_MAP         |                                                                   |                      |
 | 401, and AWS refuses    | our clock is wrong: a token is good from its time on, for 15      | `ClockSkew`          |
 | our time                | minutes                                                           |                      |
+| 401, and AWS refuses    | they have ended, or the role may not be assumed any more          | that of AWS          |
+| the credentials         |                                                                   |                      |
 | 403                     | the entry's group is not bound in the cluster                     | `Forbidden`          |
 | none, private endpoint  | its name leads to addresses in the VPC: routing, security group   | `EndpointPrivate`    |
 | none, public endpoint   | it admits some address ranges only, or what stops others too      | `EndpointRestricted` |
@@ -19,7 +21,7 @@ Pure: no I/O, no clock.
 """
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from policyhub.cluster.fault import Fault
 from policyhub.eks.description import Arn, Description, health
@@ -36,10 +38,12 @@ class Caller:
     account: str = ""
     principal: str = ""
     """ARN of the role or user, as an access entry names it; empty: not known."""
-    trouble: str = ""
+    trouble: Fault | None = None
     """Why STS did not tell."""
     late: bool = False
     """Whether AWS refuses what we sign for its time."""
+    refused: bool = False
+    """Whether AWS does not take the credentials either."""
 
 
 def principal(arn: str, *, role_arn: str) -> str:
@@ -57,13 +61,15 @@ def unauthorized(arn: Arn, caller: Caller, found: Description | None, *, told: s
     """Of a 401."""
     who = caller.principal or "the operator's role"
     refused = f"the API server of the EKS cluster {arn.name} does not accept the token of {who} ({told})"
-    if caller.late:
+    if caller.trouble is not None and caller.late:
         return Fault(
             "ClockSkew",
-            f"{refused}, and AWS refuses what it signs as too late or too early: {caller.trouble}. A token is valid for"
-            " 15 minutes of AWS's time",
+            f"{refused}, and AWS refuses what it signs as too late or too early: {caller.trouble.message}. A token is"
+            " valid for 15 minutes of AWS's time",
             remedy="Synchronize the clock of the operator's node (chrony with Amazon Time Sync)",
         )
+    if caller.trouble is not None and caller.refused:
+        return replace(caller.trouble, message=f"{refused}, nor does AWS its credentials: {caller.trouble.message}")
     if found is not None and found.mode == "CONFIG_MAP":
         return Fault(
             "ConfigMapOnly",
@@ -128,7 +134,8 @@ def gone(arn: Arn, caller: Caller, *, name: str) -> Fault:
             remedy="If it comes back under the same name, wait. If not, archive its findings: policyhub retire"
             f" {shlex.quote(name)}",
         )
-    asked = f"account {caller.account}" if caller.account else f"an account that STS did not name ({caller.trouble})"
+    unknown = caller.trouble.message if caller.trouble is not None else "no account"
+    asked = f"account {caller.account}" if caller.account else f"an account that STS did not name ({unknown})"
     return Fault(
         "ClusterNotFound",
         f"{asked} has no EKS cluster {arn.name} in {arn.region}. The cluster is of account {arn.account}, which was not"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from typing import Any, TypeVar
 
+from policyhub.cluster.fault import Fault
 from policyhub.eks import description, diagnosis
 from policyhub.eks.description import Arn, Description
 from policyhub.eks.diagnosis import Caller
@@ -51,7 +52,12 @@ class Identity:
         try:
             said = await self._call(lambda: self._clients.sts().get_caller_identity(), "GetCallerIdentity", arn)
         except NotTried as error:
-            return Caller(principal=self._role_arn, trouble=error.found, late=advice.is_clock("", error.found))
+            return Caller(
+                principal=self._role_arn,
+                trouble=Fault(error.reason, error.found, remedy=error.remedy),
+                late=advice.is_clock("", error.found),
+                refused=error.reason in {*CREDENTIALS, "AccessDenied"},
+            )
         return Caller(
             account=str(said.get("Account", "")),
             principal=diagnosis.principal(str(said.get("Arn", "")), role_arn=self._role_arn),

@@ -14,7 +14,8 @@ Errors, named for what the caller does about them (`errors`, `kubeconfig`):
 
     Refused       the server answered and said no: `status` and `reason` tell the remedy
     Unreachable   no usable answer: network, TLS, time-out, or something that is not the Kubernetes API
-    └── TooLarge  more than is held: ask for less
+    ├── TooLarge  more than is held: ask for less
+    └── NotTried  nothing was asked: the token that is made for each request could not be had
     KubeconfigError   nothing was tried: what was configured cannot be used
 """
 

@@ -210,3 +210,21 @@ async def test_credentials_that_cannot_be_had(
     assert await reason(way) == "CredentialsMissing"
     credentials.write_text("[default]\naws_access_key_id = AKIAEXAMPLE\naws_secret_access_key = secret\n")
     await connected(way)
+
+
+async def test_a_session_that_ended_early_is_not_used_again(
+    clusters: EksClusters, hub: HubProcess, authority: str
+) -> None:
+    """A refused token and the session that signed it are given up together; what AWS says is the reason, and not that
+    an access entry is missing.
+    """
+    hub.eks([{"arn": ARN, "endpoint": SERVER, "authority": authority, "entries": [{"principal": ROLE}]}])
+    way = connector(clusters)
+    await connected(way)
+    old = await way._tokens.token()
+    hub.expire_sessions()
+    assert not hub.review(ARN, old)["authenticated"]
+    fault = await way.explain(Refused(401, "Unauthorized", ""))
+    assert fault.reason == "CredentialsExpired"
+    await connected(way)
+    assert hub.review(ARN, await way._tokens.token())["authenticated"]

@@ -37,6 +37,7 @@ TYPED_REASONS = {
     "reason": "hub.errors: AccessKind, or the name of another HubError",
     "trouble.reason": "as `reason`",
     "state.reason": "kube.sink.Reason",
+    "error.reason": "of kube.errors.NotTried: as `reason`",
     "first.reason": "the reason of another Fault",
 }
 

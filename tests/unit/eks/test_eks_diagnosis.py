@@ -4,12 +4,14 @@ from typing import Any
 
 import pytest
 
+from policyhub.cluster.fault import Fault
 from policyhub.eks import description, diagnosis
 from policyhub.eks.description import Arn, Description, read
 from policyhub.eks.diagnosis import Caller
 
 ARN = Arn.parse("arn:aws:eks:eu-west-1:444455556666:cluster/prod-eu")
 ROLE = "arn:aws:iam::444455556666:role/team/policyhub"
+TROUBLE = Fault("CredentialsExpired", "Signature expired", remedy="sign in again")
 ANSWER: dict[str, Any] = {
     "arn": ARN.text,
     "status": "ACTIVE",
@@ -88,7 +90,9 @@ def test_a_local_cluster_on_outposts_is_signed_for_by_its_id() -> None:
         (Caller(principal=ROLE), {}, "AccessEntryMissing", f"--principal-arn {ROLE} --kubernetes-groups policyhub"),
         (Caller(), None, "AccessEntryMissing", "--principal-arn ROLE_ARN"),
         (Caller(principal=ROLE), {"accessConfig": {"authenticationMode": "CONFIG_MAP"}}, "ConfigMapOnly", "aws-auth"),
-        (Caller(principal=ROLE, late=True, trouble="Signature expired"), {}, "ClockSkew", "Amazon Time Sync"),
+        (Caller(principal=ROLE, late=True, trouble=TROUBLE), {}, "ClockSkew", "Amazon Time Sync"),
+        (Caller(principal=ROLE, refused=True, trouble=TROUBLE), {}, "CredentialsExpired", "sign in again"),
+        (Caller(principal=ROLE, trouble=TROUBLE), {}, "AccessEntryMissing", "create-access-entry"),
         (
             Caller(principal=ROLE),
             {"health": {"issues": [{"code": "StsRegionalEndpointDisabled"}]}},
@@ -96,7 +100,7 @@ def test_a_local_cluster_on_outposts_is_signed_for_by_its_id() -> None:
             "EKS reports for this cluster: StsRegionalEndpointDisabled. STS is switched off",
         ),
     ],
-    ids=["no entry", "unknown caller", "aws-auth", "clock", "STS off"],
+    ids=["no entry", "unknown caller", "aws-auth", "clock", "credentials that ended", "STS away", "STS off"],
 )
 def test_a_401_is_told_by_what_is_known(caller: Caller, changes: dict[str, Any] | None, reason: str, said: str) -> None:
     """A token that the API server does not take is not the same as one that its clock, its mode or its missing entry
@@ -133,7 +137,7 @@ def test_silence_is_told_by_the_kind_of_endpoint(network: dict[str, Any], reason
     [
         (Caller(account="444455556666"), "ClusterGone"),
         (Caller(account="111122223333"), "ClusterNotFound"),
-        (Caller(trouble="no answer"), "ClusterNotFound"),
+        (Caller(trouble=TROUBLE), "ClusterNotFound"),
     ],
     ids=["its own account", "another account", "unknown account"],
 )
