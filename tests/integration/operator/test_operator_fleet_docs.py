@@ -1,12 +1,11 @@
 """docs/fleet.md, step by step, as it stands there: all but what only AWS can do."""
 
 import re
-import sys
 from pathlib import Path
 
 from dev.cluster import ControlPlane, kubeconfig
 from dev.hub.process import HubProcess
-from tests.integration.chart.test_chart_docs import ROOT, Shell
+from tests.integration.chart.shell import ROOT, Shell
 from tests.integration.operator.fleet import GROUP
 from tests.integration.operator.world import ENGINES, World, report, result
 
@@ -24,7 +23,6 @@ def test_step_by_step(plane: ControlPlane, world: World, hub: HubProcess, tmp_pa
     shop.apply([*ENGINES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}])
     shop.apply([report("web", result("probes"))])
     shell = Shell(world.cluster, tmp_path)
-    (tmp_path / "bin" / "policyhub").symlink_to(Path(sys.executable).parent / "policyhub")
     (tmp_path / "charts").symlink_to(ROOT / "charts")
     config = {**shop.kubeconfig(), "current-context": "shop-eu"}
     config["contexts"] = [{**config["contexts"][0], "name": "shop-eu"}]
