@@ -17,9 +17,10 @@ networkPolicy.create: networkPolicy.enabled
 podDisruptionBudget.create: podDisruptionBudget.enabled
 {{- end }}
 
-{{/* What a value is called in other charts. */}}
+{{/* What a value is called in other charts, or in the MonitoredCluster's spec. */}}
 {{- define "policyhub.otherNames" -}}
 annotations: commonAnnotations
+archiveDelay: monitoredCluster.spec.archiveDelay
 containerSecurityContext: securityContext
 deploymentStrategy: updateStrategy
 env: extraEnv
@@ -32,6 +33,8 @@ image.pullSecrets: imagePullSecrets
 imageRegistry: image.registry
 logFormat: log.format
 logLevel: log.level
+minimumSeverity: monitoredCluster.spec.minimumSeverity
+mode: monitoredCluster.spec.mode
 namespace: namespaceOverride
 networkPolicy.egress: networkPolicy.extraEgress
 networkPolicy.ingress: networkPolicy.metricsFrom
@@ -48,10 +51,12 @@ volumes: extraVolumes
 
 {{/* What other charts have and this one has in another way. */}}
 {{- define "policyhub.otherWays" -}}
+dryRun: "Set monitoredCluster.spec.mode=DryRun."
 installCRDs: "The CRD is in the chart's folder crds/: Helm installs it. To do that yourself, use the option --skip-crds."
 crds.enabled: "The CRD is in the chart's folder crds/: Helm installs it. To do that yourself, use the option --skip-crds."
 crds.keep: "Helm always keeps the CRD, and the MonitoredClusters with it. To remove both after the release: kubectl delete crd monitoredclusters.policyhub.dev."
 crds.install: "The CRD is in the chart's folder crds/: Helm installs it. To do that yourself, use the option --skip-crds."
+roleArn: "Set serviceAccount.roleArn for IRSA, securityHub.roleArn for a role that the operator assumes."
 leaderElect: "Set replicaCount=2: the replicas then agree by a Lease which of them works."
 leaderElection: "Set replicaCount=2: the replicas then agree by a Lease which of them works."
 autoscaling: "One replica works, whatever their number. Set replicaCount=2 for one that stands by."

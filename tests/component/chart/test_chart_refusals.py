@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from dev.cluster.helm import HelmError, render
+from policyhub.api.monitoredcluster import Spec
 
 CHART = Path(__file__).parents[3] / "charts/policyhub"
 HUB = {"accountId": "111122223333", "region": "eu-west-1"}
@@ -52,6 +53,8 @@ def values_of_the_chart() -> Iterator[str]:
                 yield from walk(value, f"{place}{key}.")
 
     yield from walk(yaml.safe_load((CHART / "values.yaml").read_text("utf-8")), "")
+    for field in Spec.model_fields.values():
+        yield f"monitoredCluster.spec.{field.alias}"
 
 
 @pytest.mark.parametrize(("old", "new"), table("oldNames").items())
@@ -115,6 +118,8 @@ FORMS = [
     ({"serviceMonitor": {"interval": "30"}}, "/serviceMonitor/interval", "such as 30s"),
     ({"podMonitor": {"scrapeTimeout": "1m30s"}}, "/podMonitor/scrapeTimeout", "such as 30s"),
     ({"image": {"digest": "latest"}}, "/image/digest", "sha256:"),
+    ({"image": {"repository": "registry.example:5000/policyhub:0.1.0"}}, "/image/repository", "image.tag"),
+    ({"image": {"repository": "registry.example/policyhub@sha256:ab"}}, "/image/repository", "without tag"),
     ({"podDisruptionBudget": {"minAvailable": "half"}}, "/podDisruptionBudget/minAvailable", "such as 1 or 50%"),
     ({"namespaceOverride": "Security"}, "/namespaceOverride", "such as policyhub"),
     ({"monitoredCluster": {"spec": {"archiveDelay": "10"}}}, "/monitoredCluster/spec/archiveDelay", "90s, 10m"),
