@@ -344,3 +344,14 @@ def test_notes_of_a_dry_run(server: Cluster, release: Release) -> None:
     told = release.run("upgrade", "policyhub", CHART, values={"clusterArn": arn, "monitoredCluster": {"spec": spec}})
     assert "DryRun" not in told
     assert server.request("GET", f"{CLUSTERS}/prod-eu")["spec"]["mode"] == "Sync"
+
+
+def test_notes_say_how_to_leave(server: Cluster, release: Release) -> None:
+    """An uninstall keeps the findings; where deletionPolicy is Archive, the MonitoredCluster has to go before it."""
+    arn = "arn:aws:eks:eu-west-1:111122223333:cluster/prod-eu"
+    told = release.run("install", "policyhub", CHART, values={"clusterArn": arn})
+    assert "An uninstall leaves all findings as they are" in told
+    spec = {"deletionPolicy": "Archive"}
+    told = release.run("upgrade", "policyhub", CHART, values={"clusterArn": arn, "monitoredCluster": {"spec": spec}})
+    assert "kubectl delete monitoredcluster prod-eu" in told
+    assert "leaves all findings" not in told
