@@ -58,7 +58,7 @@ def _fixed_once_set(field: str, place: str) -> tuple[str, str]:
         f"!has(oldSelf.{field}) || (has(self.{field}) && self.{field} == oldSelf.{field})",
         (
             f"{field} cannot be changed or removed: nobody would archive the findings in the old {place}. To move,"
-            " delete this MonitoredCluster and create it again; the old findings stay until they are resolved or expire"
+            " delete this MonitoredCluster, create it again, and archive the old findings with `policyhub retire`"
         ),
     )
 
