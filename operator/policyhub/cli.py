@@ -117,7 +117,7 @@ def archive(
     approve: Annotated[str, typer.Option(help="The engine whose losses may be archived, as ArchiveHeld names it.")],
     minutes: Annotated[int, typer.Option(help="How long the approval holds.", min=1, max=1440)] = 60,
 ) -> None:
-    """Approve of archiving what an engine has lost at once (condition ArchiveHeld), in the cluster of KUBECONFIG."""
+    """Approve a held bulk archive (condition ArchiveHeld) of a MonitoredCluster in the cluster of KUBECONFIG."""
     import asyncio  # noqa: PLC0415  (loaded when it is needed)
 
     from policyhub.kube.connection import Refused, Unreachable  # noqa: PLC0415  (loaded when it is needed)

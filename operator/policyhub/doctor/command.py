@@ -58,7 +58,7 @@ def doctor(
     role_arn: RoleArn = None,
     external_id: ExternalId = None,
 ) -> None:
-    """Look for what keeps findings from Security Hub. Ends with 0 (fine), 1 (problems) or 2 (could not check all)."""
+    """Find out why findings do not reach Security Hub. Ends with 0 (fine), 1 (problems) or 2 (could not check all)."""
     import asyncio  # noqa: PLC0415  (help is quicker without it)
 
     from policyhub.cluster.engines import SILENT_AFTER  # noqa: PLC0415  (the readers of reports load with it)

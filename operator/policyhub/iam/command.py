@@ -60,7 +60,7 @@ def iam_policy(
         Part | None, typer.Option(help="One bare policy document of that role, as the AWS CLI takes it.")
     ] = None,
 ) -> None:
-    """Print the least that AWS has to grant: permissions and trust of the operator's role, and of those it assumes."""
+    """Print the AWS permissions and trust policies that the operator's role and the roles it assumes need."""
     from policyhub.iam.request import Request, RequestError  # noqa: PLC0415  (boto3 loads with it)
 
     try:
