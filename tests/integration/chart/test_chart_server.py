@@ -155,5 +155,6 @@ def test_what_the_operator_writes(operator: Cluster) -> None:
         "count": 1,
     }
     operator.request("POST", "/api/v1/namespaces/default/events", event)
-    with pytest.raises(ApiError, match="cannot patch"):
-        operator.request("PATCH", f"{CLUSTERS}/prod-eu", {"metadata": {"annotations": {"a": "b"}}})
+    for verb, path in (("DELETE", f"{CLUSTERS}/prod-eu"), ("DELETE", CLUSTERS), ("PUT", f"{CLUSTERS}/prod-eu")):
+        with pytest.raises(ApiError, match="cannot (delete|deletecollection|update)"):
+            operator.request(verb, path, {})

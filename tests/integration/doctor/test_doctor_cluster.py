@@ -81,7 +81,8 @@ def granted(world: World) -> set[str]:
 
 def test_what_is_asked_for_is_what_the_chart_grants(world: World) -> None:
     """The doctor asks for every permission of the chart's roles, and for no other."""
-    spec = {"connection": {"kubeconfigSecretRef": {"namespace": stand.NAMESPACE, "name": "beta"}}}
+    secret = {"kubeconfigSecretRef": {"namespace": stand.NAMESPACE, "name": "beta"}}
+    spec = {"connection": secret, "deletionPolicy": "Archive"}
     beta = MonitoredCluster.model_validate({"metadata": {"name": "beta"}, "spec": spec})
     asked = {*access.of_monitored(beta), *access.of_home([beta], lease=None)}
     assert {str(need) for need in asked} == granted(world)
