@@ -36,13 +36,21 @@ def retire(
 
     from policyhub.logs import configure  # noqa: PLC0415  (as above)
     from policyhub.retire.run import run  # noqa: PLC0415  (boto3 loads with it)
-    from policyhub.retire.target import Asked, uids  # noqa: PLC0415  (as above)
+    from policyhub.retire.target import Asked, RetireError, uids  # noqa: PLC0415  (as above)
     from policyhub.settings import Settings, SettingsError  # noqa: PLC0415  (as above)
 
+    if identity is not None and not identity.strip():
+        typer.echo("policyhub: --identity is empty. Give the identity, or leave the option out", err=True)
+        raise typer.Exit(2)
+    try:
+        named = uids(uid or ())
+    except RetireError as error:
+        typer.echo(f"policyhub: {error}", err=True)
+        raise typer.Exit(2) from error
     asked = Asked(
         cluster=cluster,
         identity=identity or "",
-        uids=uids(uid or ()),
+        uids=named,
         account=account_id or "",
         region=region or "",
         role_arn=role_arn or "",

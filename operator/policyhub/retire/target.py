@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from policyhub import finalizer
+from policyhub.api.status import Status
 from policyhub.cluster.conflict import ADOPT_NONE
 from policyhub.doctor.hub import Hub
 from policyhub.leaving import identity_of, writer
@@ -57,7 +58,9 @@ class Target:
 
 
 def uids(words: Collection[str]) -> frozenset[str]:
-    """`none` stands for findings that carry no uid."""
+    """`none` stands for findings that carry no uid; an empty word is a variable not set. Raises RetireError."""
+    if any(not word.strip() for word in words):
+        raise RetireError("--uid is empty. Give the cluster's uid; `--uid none` names findings that carry none")
     return frozenset("" if word == ADOPT_NONE else word for word in words)
 
 
@@ -66,7 +69,8 @@ def target(asked: Asked, there: Collection[Body], *, settings: Settings) -> Targ
     body = next((body for body in there if body["metadata"]["name"] == asked.cluster), None)
     identity = asked.identity or (identity_of(body) if body is not None else asked.cluster)
     hub = _hub(asked, body, settings)
-    own = (kept(body).cluster_uid or "") if body is not None else ""
+    told = kept(body) if body is not None else Status()
+    own, sent_to = told.cluster_uid or "", (told.hub.account_id, told.hub.region) if told.hub else hub[:2]
     chosen = asked.uids or frozenset({own} - {""})
     releases = (
         body is not None
@@ -74,6 +78,7 @@ def target(asked: Asked, there: Collection[Body], *, settings: Settings) -> Targ
         and finalizer.is_set(body)
         and identity == identity_of(body)
         and own in chosen
+        and sent_to == hub[:2]
     )
     return Target(
         cluster=asked.cluster,

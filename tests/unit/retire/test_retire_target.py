@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from policyhub.cli import app
 from policyhub.finalizer import FINALIZER
 from policyhub.retire import words
 from policyhub.retire.target import Asked, RetireError, Target, target, uids
@@ -118,9 +120,35 @@ def test_whom_it_lets_go() -> None:
     assert meant(Asked(cluster="prod"), monitored()).kept == ""
 
 
+@pytest.mark.parametrize(("account", "region"), [("444455556666", ""), ("", "us-east-1")])
+def test_it_does_not_go_while_its_own_hub_has_its_findings(account: str, region: str) -> None:
+    """Where another account or Region was asked for, what the MonitoredCluster sent is still there."""
+    body = monitored(hub=HUB)
+    body["metadata"] |= DELETED
+    assert meant(Asked(cluster="prod", account=ACCOUNT, region=REGION), body).kept == "object-prod"
+    assert meant(Asked(cluster="prod", account=account, region=region), body).kept == ""
+
+
 def test_uids() -> None:
     assert uids(["a", "none"]) == {"a", ""}
     assert words.uid_word("") == "none"
+
+
+@pytest.mark.parametrize(
+    "given", [["--uid", ""], ["--uid", " "], ["--identity", ""], ["--uid", "8e5c", "--uid", ""]], ids=" ".join
+)
+def test_an_empty_option_is_no_word(given: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that is not set names neither findings without a uid nor those of the MonitoredCluster."""
+    began: list[object] = []
+
+    async def begin(*asked: object, **_: object) -> int:
+        began.append(asked)
+        return 0
+
+    monkeypatch.setattr("policyhub.retire.run.run", begin)
+    done = CliRunner().invoke(app, ["retire", "prod", *given, "--yes"])
+    assert (done.exit_code, began) == (2, [])
+    assert given[-2] in done.output
 
 
 def test_numbers() -> None:
