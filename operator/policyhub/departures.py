@@ -116,8 +116,8 @@ class Departures:
 
 def deletion(body: Mapping[str, Any]) -> object:
     """What of a deleted object decides what is done: another one begins it anew. Pure."""
-    metadata, hub = body["metadata"], (body.get("spec") or {}).get("securityHub")
-    return "deleted", metadata["uid"], finalizer.is_set(body), finalizer.asked(body), hub
+    metadata = body["metadata"]
+    return "deleted", metadata["uid"], finalizer.is_set(body), finalizer.asked(body), body.get("spec")
 
 
 def sent_by(watched: Watched | None) -> Sent:

@@ -14,7 +14,7 @@ from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.api.status import Hub, Status
 from policyhub.clocks import SteadyMs, WallMs
 from policyhub.cluster.fault import Fault
-from policyhub.departures import sent_by
+from policyhub.departures import deletion, sent_by
 from policyhub.events import EventType
 from policyhub.finalizer import FINALIZER
 from policyhub.findings.asff import timestamp
@@ -338,6 +338,14 @@ def test_a_spec_that_cannot_be_used() -> None:
     assert isinstance(fault, Fault)
     assert fault.reason == "RetireFailed"
     assert '"deletionPolicy":"Retain"' in fault.message
+
+
+def test_a_spec_that_is_corrected_is_read_again() -> None:
+    """Whatever made it unusable: else it would hang until the operator restarts."""
+    broken = deleted(archiveDelay="soon")
+    assert isinstance(leaving.readable(broken), Fault)
+    assert deletion(broken) != deletion(deleted(archiveDelay="1s"))
+    assert deletion(broken) == deletion(deleted(archiveDelay="soon"))
 
 
 def test_nothing_was_sent_without_a_data_plane() -> None:
