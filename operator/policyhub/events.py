@@ -34,6 +34,10 @@ TROUBLE = READY_ALONE | frozenset(
         *("Unreachable", "Unauthorized", "Forbidden", "ApiError", "KubeconfigInvalid"),
         *("DiscoveryFailed", "ListingForbidden", "ListingExpired", "ListingFailed"),
         *("WatchForbidden", "WatchExpired", "WatchFailed", "Vanished", "Fault"),
+        # Connected, of EKS clusters
+        *("AccessEntryMissing", "ConfigMapOnly", "ClockSkew", "TokenTooLarge"),
+        *("EndpointInvalid", "EndpointPrivate", "EndpointRestricted"),
+        *("ClusterExternal", "ClusterFailed", "ClusterGone", "ClusterNotFound"),
         # HubReachable
         *("AccessDenied", "AccountMismatch", "NotEnabled", "Misconfigured", "Throttled", "Unavailable", "Withheld"),
         *("CredentialsMissing", "CredentialsExpired", "CredentialsRejected", "Refused"),
@@ -51,6 +55,7 @@ CHOICE = frozenset(
     {
         *("RollUpOff", "EnrichmentOff"),  # spec.rollUp, spec.enrichment
         *("ExistenceForbidden", "OwnersKnown/Forbidden", "PoliciesKnown/Forbidden"),  # rbac.* of the chart
+        "ClusterDeleting",  # in EKS
         "NoSourceServed",  # the first hour: policyhub is there before the first engine
     }
 )
@@ -58,7 +63,7 @@ QUIET = frozenset(
     {
         # progress
         *("Starting", "Connecting", "NotVerified", "Discovering", "Listing", "NotRead", "Pending"),
-        "InventoryIncomplete",
+        *("InventoryIncomplete", "ClusterCreating"),
         # another condition says it
         *("NotConnected", "HubUnreachable", "SourcesIncomplete", "DryRun"),
         *("IdentityConflict", "ArchiveHeld", "InputRefused", "OwnersForbidden", "OwnersUnknown", "ClockMoved"),

@@ -19,7 +19,7 @@ All that is needed is in the object, its spec and its status, so another process
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import msgspec
@@ -115,8 +115,8 @@ class Leaving:
     now: Callable[[], SteadyMs]
     wall: Callable[[], WallMs]
     rng: random.Random
-    told: str = ""
-    """What the last Event said."""
+    told: set[str] = field(default_factory=set)
+    """What Events have said: each thing once, however often it is tried."""
 
     # -- without a hub ------------------------------------------------------------------------------------------------
 
@@ -125,8 +125,8 @@ class Leaving:
         this task.
         """
         watched = self.watched
-        if self.told != why:
-            self.told = why
+        if why not in self.told:
+            self.told.add(why)
             log.info("monitored_cluster_retired", cluster=watched.name, archived=archived, message=why)
             await self.announce(watched, "Normal", reason="Retired", message=f"Retired: {why}")
         await finalizer.write(self.home, watched.name, watched.uid, there=False)
@@ -222,8 +222,8 @@ class Leaving:
                 message = self._blocked(error)
                 self.watched.fault = Fault("RetireFailed", message)
                 log.warning("retire_failed", cluster=self.watched.name, message=message, seconds=round(wait, 1))
-                if self.told != message:  # one Event for each trouble, not for each attempt
-                    self.told = message
+                if message not in self.told:  # one Event for each trouble, not for each attempt
+                    self.told.add(message)
                     await self.announce(self.watched, "Warning", reason="RetireFailed", message=message)
             except Exception:  # outermost: a mistake of ours must not end in silence
                 log.exception("retire_failed", cluster=self.watched.name)
@@ -232,6 +232,13 @@ class Leaving:
             await asyncio.sleep(wait)
 
     def _blocked(self, error: Exception | None) -> str:
+        if isinstance(error, UNREADABLE):
+            return (
+                "deleted, and the operator cannot read or write MonitoredClusters in its own cluster:"
+                f" {line(str(error), 1_000).rstrip('.')}. The object stays, with what it still asks for, and the operator"
+                f" tries again within {RETRY_SECONDS[1] / 60:.0f} minutes. Allow the operator to list and patch"
+                " MonitoredClusters (the chart's rbac.create and rbac.finalizers)"
+            )
         what = (
             line(str(error), 1_000)
             if error is not None

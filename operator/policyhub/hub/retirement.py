@@ -110,8 +110,6 @@ class Retirement:
         on_archived: Callable[[Sequence[Finding]], None] = lambda _: None,
     ) -> None:
         """An empty uid stands for findings that carry none. `on_archived` is told of each call's, as they were sent."""
-        self.archived = 0
-        """Findings that Security Hub took, in all runs."""
         self.failed: dict[str, str] = {}
         """Of the last run, by id: the reasons of what was not taken."""
         self.changed: set[str] = set()
@@ -123,7 +121,14 @@ class Retirement:
         self._uids = uids
         self._on_archived = on_archived
         self._sent: dict[str, WallMs] = {}
-        """UpdatedAt that was sent, by id: GetFindings may show the finding as active for a while."""
+        """UpdatedAt that Security Hub took, by id, in all runs: GetFindings may show the finding as active for a while."""
+        self._tried: set[str] = set()
+        """Of the last run: what was sent."""
+
+    @property
+    def archived(self) -> int:
+        """Findings that Security Hub took, in all runs."""
+        return len(self._sent.keys() - self.changed)
 
     @property
     def reasons(self) -> Counter[str]:
@@ -134,7 +139,7 @@ class Retirement:
         """Until a reading brings nothing more. Raises HubError; then what was archived is counted, and it may be run
         again.
         """
-        self.failed, self.changed, self.shown, self._sent = {}, set(), {}, {}
+        self.failed, self.changed, self.shown, self._tried = {}, set(), {}, set()
         while chosen := await self._read():
             for start in range(0, len(chosen), MAX_FINDINGS):
                 await self._send(chosen[start : start + MAX_FINDINGS])
@@ -149,10 +154,12 @@ class Retirement:
                     continue
                 updated = milliseconds(finding.get("UpdatedAt"))
                 self.shown[ident] = max(updated, self.shown.get(ident, updated))
-                if ident not in self._sent:
-                    chosen[ident] = finding
-                elif updated > self._sent[ident]:
+                if ident in self._sent and updated < self._sent[ident]:
+                    continue  # as it was before it was archived
+                if ident in self._tried:
                     self.changed.add(ident)
+                else:
+                    chosen[ident] = finding
                 if len(chosen) >= PASS:
                     break
         return list(chosen.values())
@@ -160,9 +167,9 @@ class Retirement:
     async def _send(self, part: Sequence[dict[str, Any]]) -> None:
         bodies = {f["Id"]: archived(f, updated=milliseconds(f.get("UpdatedAt")) + 1) for f in part}
         result = await self._hub.import_findings(list(bodies.values()))
+        self._tried.update(result.accepted)
         self._sent.update((ident, milliseconds(bodies[ident]["UpdatedAt"])) for ident in result.accepted)
         self.failed.update((ident, f"{why.code}: {why.message}") for ident, why in result.failures.items())
-        self.archived += len(result.accepted)
         self._on_archived([bodies[ident] for ident in result.accepted])
 
 

@@ -173,11 +173,26 @@ async def test_a_mistake_of_ours_keeps_it() -> None:
     stage = Stage(Home(deleted()), Account(finding(1)))
     stage.hub.refuse = ZeroDivisionError("nobody expected it")
     task = stage.begin()
-    await settle(turns=20)  # each attempt logs a trace, which takes long
+    await settle(turns=3)  # each attempt logs a trace, which takes a second
     assert stage.state == "RetireFailed"
     assert not stage.home.patched
     stage.hub.refuse = None
     await task
+
+
+async def test_each_thing_is_announced_once() -> None:
+    """While the finalizer cannot be taken off, each attempt says the same, and no Event comes twice; it is not said that
+    findings are still active.
+    """
+    stage = Stage(Home(deleted()), Account(finding(1)))
+    stage.home.trouble = [Refused(403, "Forbidden", "monitoredclusters is forbidden")] * 4
+    await stage.begin()
+    assert not stage.home.trouble
+    assert stage.hub.active() == set()
+    assert len({message for _, message in stage.events}) == len(stage.events)
+    (trouble,) = [message for reason, message in stage.events if reason == "RetireFailed"]
+    assert "rbac.finalizers" in trouble
+    assert "not all archived" not in trouble
 
 
 async def test_what_another_process_sent_last_is_waited_for() -> None:

@@ -175,6 +175,37 @@ async def test_a_reading_that_lags_ends() -> None:
     assert len(done.shown) == 60
 
 
+async def test_what_is_not_shown_yet_is_sent_once_however_often_it_is_read() -> None:
+    """Later runs read findings that GetFindings still shows as active: they are archived, and counted, once."""
+    hub = Hub(*map(finding, range(60)))
+    hub.shown = dict(hub.stored)
+    done = work(hub)
+    for _ in range(3):
+        await done.run()
+    assert (done.archived, len(hub.sent)) == (60, 60)
+    assert len(done.shown) == 60
+    hub.shown = None
+    again = {**finding(7), "UpdatedAt": timestamp(WRITTEN + 5_000)}  # opened again, and shown so
+    hub.stored[again["Id"]] = again
+    await done.run()
+    assert hub.active() == set()
+    assert len(hub.sent) == 61
+
+
+@pytest.mark.parametrize("later", [1, 2, 5_000])
+async def test_what_was_not_archived_is_not_counted(later: int) -> None:
+    """An import that is ignored is acknowledged as well: also where somebody's update is of the same moment as ours."""
+    fresh = {**finding(7), "UpdatedAt": timestamp(WRITTEN + later)}
+    hub = Hub(*map(finding, range(30)))
+    hub.between = [fresh]
+    done = work(hub)
+    await done.run()
+    assert hub.active() == done.changed == {fresh["Id"]}
+    assert done.archived == 29
+    await done.run()
+    assert (hub.active(), done.archived) == (set(), 30)
+
+
 async def test_refusals_are_kept_with_their_reasons() -> None:
     """Each is tried once in a run, and again in the next."""
     hub = Hub(*map(finding, range(40)))
