@@ -235,8 +235,8 @@ class Leaving:
         if isinstance(error, UNREADABLE):
             return (
                 "deleted, and the operator cannot read or write MonitoredClusters in its own cluster:"
-                f" {line(str(error), 1_000).rstrip('.')}. The object stays, with what it still asks for, and the operator"
-                f" tries again within {RETRY_SECONDS[1] / 60:.0f} minutes. Allow the operator to list and patch"
+                f" {line(str(error), 1_000).rstrip('.')}. The object stays, with what it still asks for, and the"
+                f" operator tries again within {RETRY_SECONDS[1] / 60:.0f} minutes. Let the operator list and patch"
                 " MonitoredClusters (the chart's rbac.create and rbac.finalizers)"
             )
         what = (

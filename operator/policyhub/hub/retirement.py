@@ -121,7 +121,7 @@ class Retirement:
         self._uids = uids
         self._on_archived = on_archived
         self._sent: dict[str, WallMs] = {}
-        """UpdatedAt that Security Hub took, by id, in all runs: GetFindings may show the finding as active for a while."""
+        """UpdatedAt that was accepted, by id, in all runs: GetFindings may show the finding as active for a while."""
         self._tried: set[str] = set()
         """Of the last run: what was sent."""
 

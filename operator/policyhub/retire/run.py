@@ -59,7 +59,9 @@ async def _retire(client: HubClient, meant: Target, home: Connection | None, *, 
         return _failed(words.still_written(meant))
     if not meant.uids:
         typer.echo(words.unnamed(meant, found))
-        return 2 if yes and found else 0
+        if yes and not found:
+            return await _release(home, meant)
+        return 2 if yes else 0
     chosen = sum(number for (uid, _, _), number in found.items() if uid in meant.uids)
     if not yes:
         typer.echo(f"--yes archives {counted(chosen, 'finding')}." if chosen else "There is nothing to archive.")

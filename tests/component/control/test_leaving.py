@@ -181,8 +181,8 @@ async def test_a_mistake_of_ours_keeps_it() -> None:
 
 
 async def test_each_thing_is_announced_once() -> None:
-    """While the finalizer cannot be taken off, each attempt says the same, and no Event comes twice; it is not said that
-    findings are still active.
+    """While the finalizer cannot be taken off, each attempt says the same, and no Event comes twice; nor is it said
+    that findings are still active.
     """
     stage = Stage(Home(deleted()), Account(finding(1)))
     stage.home.trouble = [Refused(403, "Forbidden", "monitoredclusters is forbidden")] * 4

@@ -156,5 +156,5 @@ def test_what_the_operator_writes(operator: Cluster) -> None:
     }
     operator.request("POST", "/api/v1/namespaces/default/events", event)
     for verb, path in (("DELETE", f"{CLUSTERS}/prod-eu"), ("DELETE", CLUSTERS), ("PUT", f"{CLUSTERS}/prod-eu")):
-        with pytest.raises(ApiError, match="cannot (delete|deletecollection|update)"):
+        with pytest.raises(ApiError, match=r"cannot (delete|deletecollection|update)"):
             operator.request(verb, path, {})
