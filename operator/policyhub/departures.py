@@ -25,6 +25,9 @@ from policyhub.sync.engine import Engine
 
 log = structlog.get_logger(__name__)
 
+RETRY_MS = 60_000
+"""Between two attempts to write a finalizer that the API server refuses."""
+
 Open = Callable[[Key, MonitoredCluster], tuple[HubClient, Engine] | None]
 """Opens a hub for a MonitoredCluster; None: its fault says why not."""
 
@@ -91,13 +94,17 @@ class Departures:
             return
         wanted = asked and plane is not None and not plane.claimed_twice
         if wanted == finalizer.is_set(body):
+            watched.unkept = None
             return
+        now = self._now()
+        if watched.unkept is not None and now - watched.unkept < RETRY_MS:
+            return  # each status that is written comes back as an event
         try:
             await finalizer.write(self._home, watched.name, watched.uid, there=wanted)
         except UNREADABLE as error:  # the next comparison tries again
             log.warning("finalizer_not_written", cluster=watched.name, there=wanted, message=clean(str(error)))
-            if wanted and not watched.unkept:
-                watched.unkept = True
+            first, watched.unkept = watched.unkept is None, now
+            if wanted and first:
                 message = (
                     "the finalizer of deletionPolicy Archive cannot be set, so a deletion would leave the findings as"
                     f" they are: {error}. Allow the operator to patch MonitoredClusters (the chart's rbac.finalizers)"
@@ -105,8 +112,10 @@ class Departures:
                 await self._announce(watched, "Warning", reason="FinalizerNotSet", message=message)
 
     async def hand_over(self, name: str, uid: str, body: Mapping[str, Any]) -> None:
-        """It is another operator's from here on, which sets the finalizer again where it is wanted."""
-        if not finalizer.is_set(body):
+        """It is another operator's from here on, which sets the finalizer again where it is wanted. In deletion nobody
+        can set it again: it stays for the other one, which archives.
+        """
+        if not finalizer.is_set(body) or finalizer.is_deleted(body):
             return
         try:
             await finalizer.write(self._home, name, uid, there=False)

@@ -5,7 +5,8 @@ Its data plane has ended before this begins, so nothing new is sent. Then, until
 | found                                                        | then                                                  |
 |--------------------------------------------------------------|-------------------------------------------------------|
 | the policy is not Archive any more, or the mode not Sync     | let go; nothing is archived                           |
-| another MonitoredCluster, not deleted, has identity and hub  | let go; the findings are the other's now              |
+| another MonitoredCluster, not deleted, has identity and hub  | let go; the findings are the other's now, also where  |
+|                                                              | it comes in the middle                                |
 | the uid of the cluster was never known                       | let go; nothing was written under it                  |
 | active findings of this identity and uid                     | archived (`hub.retirement`)                           |
 | some were refused, the hub is silent, a right is missing     | the status says so; tried again with back-off         |
@@ -28,7 +29,7 @@ from pydantic import ValidationError
 
 from policyhub import finalizer
 from policyhub.api.monitoredcluster import MonitoredCluster
-from policyhub.api.status import Hub
+from policyhub.api.status import Hub, Status
 from policyhub.clocks import UNDATED, SteadyMs, WallMs
 from policyhub.cluster.conflict import adopted
 from policyhub.cluster.fault import Fault
@@ -39,7 +40,6 @@ from policyhub.findings.identity import prefix
 from policyhub.hub.client import HubClient
 from policyhub.hub.errors import HubError
 from policyhub.hub.inventory import held as found_as
-from policyhub.hub.inventory import milliseconds
 from policyhub.hub.retirement import Retirement
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.metrics import Metrics
@@ -60,7 +60,9 @@ LOOK_SECONDS = 2.0
 RETRY_SECONDS = (5.0, 300.0)
 """Between two attempts after a failure: the first, and the longest."""
 LAG_MS = 60_000
-"""So long after the deletion GetFindings shows what another process sent before it."""
+"""So long after this process began, GetFindings shows what another one sent before: it may have overlooked the
+deletion, and sent until it ended.
+"""
 REASONS = 3
 """How many reasons of refusals a message names."""
 GIVE_UP = (
@@ -84,6 +86,14 @@ class Sent:
     """None where it never worked on it."""
     sure: bool
     """Whether no other process can have sent anything lately."""
+
+    def uid(self, told: Status) -> str:
+        """Of the cluster; empty where it was never known."""
+        return self.ledger.cluster_uid if self.ledger is not None else told.cluster_uid or ""
+
+    def certain(self, begun: WallMs) -> WallMs:
+        """From when on a reading shows all that was sent before, by whomever."""
+        return UNDATED if self.ledger is not None and self.sure else begun + LAG_MS
 
     @property
     def flying(self) -> bool:
@@ -143,18 +153,28 @@ class Leaving:
 
     async def archive(self, hub: HubClient, acknowledged: Acknowledged, sent: Sent) -> None:
         """Until all is archived and the finalizer is off."""
-        name, told = self.watched.name, self.watched.kept
+        name = self.watched.name
         identity = identity_of(self.body)
-        uid = sent.ledger.cluster_uid if sent.ledger is not None else told.cluster_uid or ""
+        uid = sent.uid(self.watched.kept)
+        uids = frozenset({uid}) | adopted(self.body["metadata"].get("annotations") or {})
+
+        async def rival() -> str:
+            there = (await MonitoredClusters(self.home).listed()).values()
+            return writer(there, identity=identity, hub=(hub.account, hub.region), uids=uids, settings=self.settings)
+
+        def doubt(ids: Collection[str]) -> None:
+            for id_ in ids:
+                acknowledged.doubt(_Writer(uid), id_, self.now())
+
         done = Retirement(
             hub,
             identity=identity,
-            uids=frozenset({uid}),
+            uids=uids,
+            rival=rival,
             on_archived=lambda bodies: self._archived(hub, acknowledged, uid, bodies),
+            on_doubt=doubt,
         )
-        begun = self.wall()
-        known = sent.ledger is not None and sent.sure
-        certain = UNDATED if known else WallMs(min(int(begun), _deleted_at(self.body, begun)) + LAG_MS)
+        certain = sent.certain(self.wall())
         where = f"of {identity} in account {hub.account}, {hub.region}"
         message = f"deleted with deletionPolicy Archive: the active findings {where} are archived"
         self.watched.fault = Fault("Retiring", message)
@@ -162,12 +182,8 @@ class Leaving:
         log.info("monitored_cluster_retiring", cluster=name, identity=identity, uid=uid)
 
         async def once() -> bool:
-            there = (await MonitoredClusters(self.home).listed()).values()
-            place_ = (hub.account, hub.region)
-            other = writer(there, identity=identity, hub=place_, uids={uid}, settings=self.settings)
-            if other:
-                why = f"nothing was archived, since MonitoredCluster {other} has the same identity and hub"
-                await self.let_go(why)
+            if other := await rival():
+                await self.let_go(_overtaken(done, other), archived=done.archived)
                 return True
             if not uid:
                 await self.let_go(
@@ -178,7 +194,8 @@ class Leaving:
             flying, started = sent.flying, self.wall()
             expected = acknowledged.sent(uid, prefix(identity), now=self.now())
             await hub.verify_account()
-            await done.run()
+            if not await done.run():
+                return False
             if done.failed:
                 raise _IncompleteError(self._left(done))
             late = [id_ for id_, updated in expected.items() if done.shown.get(id_, UNDATED) < updated]
@@ -189,7 +206,7 @@ class Leaving:
                     " last, so it is read again within a minute or two",
                 )
                 return False
-            await self.let_go(f"{counted(done.archived, 'finding')} {where} archived", archived=done.archived)
+            await self.let_go(_finished(done, where, identity), archived=done.archived)
             return True
 
         await self._until_done(once)
@@ -222,8 +239,9 @@ class Leaving:
                 message = self._blocked(error)
                 self.watched.fault = Fault("RetireFailed", message)
                 log.warning("retire_failed", cluster=self.watched.name, message=message, seconds=round(wait, 1))
-                if message not in self.told:  # one Event for each trouble, not for each attempt
-                    self.told.add(message)
+                trouble = f"{type(error).__name__} {getattr(error, 'code', '') or getattr(error, 'status', '')}"
+                if trouble not in self.told:  # one Event for each trouble, not for each attempt with its numbers
+                    self.told.add(trouble)
                     await self.announce(self.watched, "Warning", reason="RetireFailed", message=message)
             except Exception:  # outermost: a mistake of ours must not end in silence
                 log.exception("retire_failed", cluster=self.watched.name)
@@ -252,6 +270,19 @@ class Leaving:
 
     def _backoff(self, failures: int) -> float:
         return min(RETRY_SECONDS[1], RETRY_SECONDS[0] * 2.0 ** min(failures - 1, 10)) * self.rng.uniform(0.5, 1.0)
+
+
+def _overtaken(done: Retirement, other: str) -> str:
+    so_far = f"only {counted(done.archived, 'finding')} archived" if done.archived else "nothing was archived"
+    return f"{so_far}, since MonitoredCluster {other} has the same identity and hub"
+
+
+def _finished(done: Retirement, where: str, identity: str) -> str:
+    why = f"{counted(done.archived, 'finding')} {where} archived"
+    if not done.others:
+        return why
+    others = counted(len(done.others), "active finding")
+    return f"{why}. Another cluster's uid is in {others} of this identity: policyhub retire {identity} counts them"
 
 
 class _IncompleteError(Exception):
@@ -312,7 +343,3 @@ def writer(
 def identity_of(body: Mapping[str, Any]) -> str:
     """As MonitoredCluster.identity, of an object that may not fit the model."""
     return str((body.get("spec") or {}).get("clusterArn") or body["metadata"]["name"])
-
-
-def _deleted_at(body: Mapping[str, Any], now: WallMs) -> int:
-    return int(milliseconds(body["metadata"].get("deletionTimestamp")) or now)

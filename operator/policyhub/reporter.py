@@ -67,8 +67,8 @@ class Watched:
     """(account, Region, identity): who may write these findings."""
     created: str = YOUNGEST
     """When, as the API server writes it."""
-    unkept: bool = False
-    """Whether an Event has said that its finalizer cannot be set."""
+    unkept: SteadyMs | None = None
+    """When the API server last refused its finalizer; an Event has said so."""
     key: Key | None = None
     """The hub that is open for it."""
     written: dict[str, Any] = field(default_factory=dict)

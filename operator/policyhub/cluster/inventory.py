@@ -258,10 +258,12 @@ class InventoryReader:
         return True
 
     async def _holds(self) -> bool:
-        """Whether Security Hub still has what it confirmed long ago, as far as it says."""
+        """Whether Security Hub still has, and as active, what it confirmed long ago, as far as it says. Somebody else
+        may have archived it: `policyhub retire`, an operator of another cluster.
+        """
         before = self._site.wall() - OLD_MS
-        entries = self._ledger.entries.values()
-        old = (e.id for e in entries if e.wanted and e.known and e.known.digest and e.known.updated_at < before)
+        known = ((e.id, e.known) for e in self._ledger.entries.values() if e.wanted and e.known)
+        old = (id_ for id_, k in known if k.digest and not k.archived and k.updated_at < before)
         ids = list(islice(old, PROBED))
         if not ids or ids == self._missed:
             return True
@@ -269,7 +271,9 @@ class InventoryReader:
             found = await self._site.hub.by_ids(ids)
         except HubError as error:
             return not (isinstance(error, AccessLost) and error.kind == NOT_ENABLED)
-        if not found:
-            self._missed = ids
-            log.warning("findings_missing", cluster=self._site.name, asked=len(ids))
-        return bool(found)
+        archived = sum(1 for finding in found.values() if finding.get("RecordState") == "ARCHIVED")
+        if found and not archived:
+            return True
+        self._missed = ids
+        log.warning("findings_missing", cluster=self._site.name, asked=len(ids), archived=archived)
+        return False

@@ -314,7 +314,7 @@ class HubClient:
 
     async def _paced(self, bucket: TokenBucket, operation: str, call: Callable[[], T], *, urgent: bool = False) -> T:
         """Take a token, call, and let the answer set the pace: additive increase, multiplicative decrease."""
-        if bucket is self.imports and self._taken:
+        if bucket is self.imports and self._taken > 0:
             self._taken -= 1
         else:
             await bucket.acquire(urgent=urgent)

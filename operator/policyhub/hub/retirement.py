@@ -16,7 +16,7 @@ begins anew until a reading brings nothing: it can be interrupted anywhere and r
 """
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, Protocol
 
@@ -98,6 +98,11 @@ async def census(hub: Hub, identity: str) -> Counter[Kind]:
     return Counter(seen.values())
 
 
+async def nobody() -> str:
+    """Nobody else can begin to write."""
+    return ""
+
+
 class Retirement:
     """Archives the findings of one identity and these uids. What it did is kept over several runs."""
 
@@ -107,19 +112,28 @@ class Retirement:
         *,
         identity: str,
         uids: frozenset[str],
+        rival: Callable[[], Awaitable[str]] = nobody,
         on_archived: Callable[[Sequence[Finding]], None] = lambda _: None,
+        on_doubt: Callable[[Collection[str]], None] = lambda _: None,
     ) -> None:
-        """An empty uid stands for findings that carry none. `on_archived` is told of each call's, as they were sent."""
+        """An empty uid stands for findings that carry none. `rival` is asked before each reading: who else writes
+        these findings by now, which ends it. `on_archived` is told of each call's, as they were sent, `on_doubt` of ids
+        that may have been archived: no answer came.
+        """
         self.failed: dict[str, str] = {}
         """Of the last run, by id: the reasons of what was not taken."""
         self.changed: set[str] = set()
         """Of the last run: updated by somebody after they had been read. They were left as they are."""
         self.shown: dict[str, WallMs] = {}
         """Of the last run: UpdatedAt of what was read, by id."""
+        self.others: set[str] = set()
+        """Of the last run: findings of the identity with a uid that was not named."""
         self._hub = hub
         self._identity = identity
         self._uids = uids
+        self._rival = rival
         self._on_archived = on_archived
+        self._on_doubt = on_doubt
         self._sent: dict[str, WallMs] = {}
         """UpdatedAt that was accepted, by id, in all runs: GetFindings may show the finding as active for a while."""
         self._tried: set[str] = set()
@@ -135,14 +149,17 @@ class Retirement:
         """Why findings were not archived, with their numbers."""
         return Counter(self.failed.values())
 
-    async def run(self) -> None:
-        """Until a reading brings nothing more. Raises HubError; then what was archived is counted, and it may be run
-        again.
+    async def run(self) -> bool:
+        """Until a reading brings nothing more; False where somebody else writes them now. Raises HubError; then what
+        was archived is counted, and it may be run again.
         """
-        self.failed, self.changed, self.shown, self._tried = {}, set(), {}, set()
-        while chosen := await self._read():
+        self.failed, self.changed, self.shown, self.others, self._tried = {}, set(), {}, set(), set()
+        while not await self._rival():
+            if not (chosen := await self._read()):
+                return True
             for start in range(0, len(chosen), MAX_FINDINGS):
                 await self._send(chosen[start : start + MAX_FINDINGS])
+        return False
 
     async def _read(self) -> list[dict[str, Any]]:
         """So many that have not been tried in this run."""
@@ -150,7 +167,10 @@ class Retirement:
         async with aclosing(active(self._hub, self._identity)) as findings:
             async for finding in findings:
                 ident = finding["Id"]
-                if uid_of(finding) not in self._uids or ident in self.failed:
+                if uid_of(finding) not in self._uids:
+                    self.others.add(ident)
+                    continue
+                if ident in self.failed:
                     continue
                 updated = milliseconds(finding.get("UpdatedAt"))
                 self.shown[ident] = max(updated, self.shown.get(ident, updated))
@@ -166,10 +186,15 @@ class Retirement:
 
     async def _send(self, part: Sequence[dict[str, Any]]) -> None:
         bodies = {f["Id"]: archived(f, updated=milliseconds(f.get("UpdatedAt")) + 1) for f in part}
-        result = await self._hub.import_findings(list(bodies.values()))
+        try:
+            result = await self._hub.import_findings(list(bodies.values()))
+        except BaseException:  # whatever ended it, it may have been answered to nobody
+            self._on_doubt(bodies)
+            raise
         self._tried.update(result.accepted)
         self._sent.update((ident, milliseconds(bodies[ident]["UpdatedAt"])) for ident in result.accepted)
         self.failed.update((ident, f"{why.code}: {why.message}") for ident, why in result.failures.items())
+        self._on_doubt([ident for ident, why in result.failures.items() if why.kind == "retry"])
         self._on_archived([bodies[ident] for ident in result.accepted])
 
 

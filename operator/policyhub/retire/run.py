@@ -3,6 +3,7 @@
 Ends with 0, 1 (some were refused, or changed meanwhile) or 2 (not begun, or not to the end).
 """
 
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
 import typer
@@ -42,15 +43,24 @@ async def run(asked: Asked, *, settings: Settings, home: bool, yes: bool) -> int
         except RetireError as error:
             return _failed(str(error))
         try:
+
+            async def rival() -> str:
+                there = (await MonitoredClusters(connection).listed()).values() if connection is not None else ()
+                return target(asked, list(there), settings=settings).writer
+
             with client_of(meant.hub, share=settings.hub_quota_share) as client:
-                return await _retire(client, meant, connection, yes=yes)
+                return await _retire(client, meant, connection, yes=yes, rival=rival)
+        except UNREADABLE as error:
+            return _failed(f"the MonitoredClusters cannot be read: {error}. Run it again to go on")
         except HubError as error:
             return _failed(f"{error.message}. What was archived stays so; run it again to go on")
         except BotoCoreError as error:
             return _failed(str(error))
 
 
-async def _retire(client: HubClient, meant: Target, home: Connection | None, *, yes: bool) -> int:
+async def _retire(
+    client: HubClient, meant: Target, home: Connection | None, *, yes: bool, rival: Callable[[], Awaitable[str]]
+) -> int:
     await client.verify_account()
     found = await census(client, meant.identity)
     typer.echo(words.numbers(meant, found))
@@ -66,15 +76,18 @@ async def _retire(client: HubClient, meant: Target, home: Connection | None, *, 
     if not yes:
         typer.echo(f"--yes archives {counted(chosen, 'finding')}." if chosen else "There is nothing to archive.")
         return 0
-    work = Retirement(client, identity=meant.identity, uids=meant.uids)
+    work = Retirement(client, identity=meant.identity, uids=meant.uids, rival=rival)
+    whole = False
     try:
-        await work.run()
+        whole = await work.run()
     finally:
         typer.echo(f"{counted(work.archived, 'finding')} archived.")
     for reason, number in work.reasons.most_common():
         typer.echo(f"{number} not: {reason}", err=True)
     if work.changed:
         typer.echo(f"{len(work.changed)} not: updated by somebody else meanwhile; run it again", err=True)
+    if not whole:
+        return _failed("stopped: a MonitoredCluster that writes these findings was created meanwhile")
     if work.failed or work.changed:
         return 1
     return await _release(home, meant)

@@ -77,7 +77,7 @@ def target(asked: Asked, there: Collection[Body], *, settings: Settings) -> Targ
         and finalizer.is_deleted(body)
         and finalizer.is_set(body)
         and identity == identity_of(body)
-        and own in chosen
+        and (own in chosen or not (own or chosen))
         and sent_to == hub[:2]
     )
     return Target(

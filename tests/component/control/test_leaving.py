@@ -2,7 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any, cast
 
 import msgspec
@@ -14,11 +15,11 @@ from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.api.status import Hub, Status
 from policyhub.clocks import SteadyMs, WallMs
 from policyhub.cluster.fault import Fault
-from policyhub.departures import deletion, sent_by
+from policyhub.departures import RETRY_MS, Departures, deletion, sent_by
 from policyhub.events import EventType
 from policyhub.finalizer import FINALIZER
 from policyhub.findings.asff import timestamp
-from policyhub.hub.client import HubClient
+from policyhub.hub.client import HubClient, ImportResult
 from policyhub.hub.errors import AccessLost
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.leaving import Leaving, Sent
@@ -74,6 +75,13 @@ class Account(Findings):
 
     account, region = PLACE.account_id, PLACE.region
     refuse: Exception | None = None
+    on_import: Callable[[], None] | None = None
+    """Called before each import is taken."""
+
+    async def import_findings(self, findings: Sequence[Any]) -> ImportResult:
+        if self.on_import is not None:
+            self.on_import()
+        return await super().import_findings(findings)
 
     async def verify_account(self) -> None:
         if self.refuse is not None:
@@ -90,13 +98,25 @@ class Ledger:
         self.flying = dict.fromkeys(flying)
 
 
+class Follower:
+    """A ledger of the same cluster that begins while the other is archived."""
+
+    cluster_uid = UID
+
+    def __init__(self) -> None:
+        self.told: dict[str, Known | None] = {}
+
+    def overtake(self, id_: str, known: Known | None, *, now: SteadyMs) -> None:
+        self.told[id_] = known
+
+
 class Stage:
     def __init__(self, home: Home, hub: Account, *, uid: str | None = UID, sent: Sent | None = None) -> None:
         self.home, self.hub = home, hub
         self.wall = NOW
         self.acknowledged = Acknowledged()
         self.events: list[tuple[str, str]] = []
-        self.sent = sent or Sent(ledger=None, sure=False)
+        self.sent = sent or Sent(ledger=cast("Any", Ledger()), sure=True) if uid else Sent(ledger=None, sure=False)
         self.watched = Watched(name="prod", uid="object-prod", intent=None, generation=1, conditions={})
         self.watched.kept = Status(identity="prod", cluster_uid=uid, hub=PLACE)
         self.leaving = Leaving(
@@ -195,11 +215,12 @@ async def test_each_thing_is_announced_once() -> None:
     assert "not all archived" not in trouble
 
 
-async def test_what_another_process_sent_last_is_waited_for() -> None:
-    """A process that did not work on it reads once more a minute after the deletion: the former one may have sent
-    something that was not shown yet.
+@pytest.mark.parametrize("ago", [0, 300_000], ids=["just deleted", "deleted long ago"])
+async def test_what_another_process_sent_last_is_waited_for(ago: int) -> None:
+    """A process that did not work on it reads once more a minute after its start: the former one may have overlooked
+    the deletion, and sent something that was not shown yet.
     """
-    stage = Stage(Home(deleted(at=0)), Account(finding(1)))
+    stage = Stage(Home(deleted(at=ago)), Account(finding(1)), sent=Sent(ledger=None, sure=False))
     task = stage.begin()
     await settle()
     assert stage.state == "Retiring"
@@ -208,6 +229,54 @@ async def test_what_another_process_sent_last_is_waited_for() -> None:
     stage.wall = NOW + leaving.LAG_MS
     await task
     assert stage.hub.active() == set()
+
+
+async def test_who_comes_in_the_middle_ends_it() -> None:
+    """A MonitoredCluster of the same identity that is created while findings are archived has the rest, and is told of
+    what was archived before.
+    """
+    home = Home(deleted())
+    stage = Stage(home, Account(*map(finding, range(2_500))))
+    follower = Follower()
+    stage.acknowledged.follow(follower)
+    twin = {"metadata": {"name": "prod-2", "uid": "2"}, "spec": {"connection": {"inCluster": {}}, "clusterArn": "prod"}}
+
+    def created() -> None:
+        if twin not in home.items:
+            home.items.append(twin)
+
+    stage.hub.on_import = created
+    await stage.begin()
+    assert stage.let_go
+    assert 0 < len(stage.hub.sent) < 2_500
+    assert f"only {len(stage.hub.sent):,} findings archived, since MonitoredCluster prod-2" in stage.events[-1][1]
+    assert len(follower.told) == len(stage.hub.sent)
+
+
+async def test_an_import_without_an_answer_is_doubted() -> None:
+    """Whoever works on the cluster afterwards looks at what may have been archived."""
+    stage = Stage(Home(deleted()), Account(finding(1), finding(2)))
+    follower = Follower()
+    stage.acknowledged.follow(follower)
+
+    def cancelled() -> None:
+        raise asyncio.CancelledError
+
+    stage.hub.on_import = cancelled
+    with pytest.raises(asyncio.CancelledError):
+        await stage.begin()
+    assert follower.told == {finding(1)["Id"]: None, finding(2)["Id"]: None}
+
+
+async def test_what_was_adopted_goes_too() -> None:
+    """Findings of the former uid are this cluster's own by a person's word; others are named, and stay."""
+    body = deleted()
+    body["metadata"]["annotations"] = {"policyhub.dev/adopt-uid": "former"}
+    hub = Account(finding(1), finding(2, uid="former"), finding(3, uid="other"))
+    stage = Stage(Home(body), hub)
+    await stage.begin()
+    assert stage.hub.active() == {finding(3)["Id"]}
+    assert "uid is in 1 active finding of this identity: policyhub retire prod" in stage.events[-1][1]
 
 
 async def test_a_call_under_way_is_waited_for() -> None:
@@ -366,3 +435,55 @@ def test_a_spec_that_is_corrected_is_read_again() -> None:
 def test_nothing_was_sent_without_a_data_plane() -> None:
     assert not sent_by(None).sure
     assert not sent_by(None).flying
+
+
+def departures(home: Home, events: list[str], clock: list[int]) -> Departures:
+    async def announce(watched: Watched, type_: EventType, *, reason: str, message: str) -> None:
+        assert (watched.name, type_, "rbac.finalizers" in message) == ("prod", "Warning", True)
+        events.append(reason)
+
+    return Departures(
+        home=cast("Connection", home),
+        settings=Settings(),
+        metrics=Metrics(CollectorRegistry()),
+        announce=announce,
+        now=lambda: SteadyMs(clock[0]),
+        wall=lambda: NOW,
+        rng=random.Random(1),  # noqa: S311  (jitter)
+    )
+
+
+async def test_in_deletion_the_finalizer_is_handed_over() -> None:
+    """A MonitoredCluster that another operator takes: of a living one it is taken off, of a deleted one it stays, since
+    nobody could set it again.
+    """
+    living = deleted()
+    del living["metadata"]["deletionTimestamp"]
+    for body, patched in ((living, 1), (deleted(), 0)):
+        home = Home(body)
+        await departures(home, [], [0]).hand_over("prod", "object-prod", body)
+        assert len(home.patched) == patched
+
+
+async def test_a_finalizer_that_is_refused_is_tried_again_in_a_while() -> None:
+    """Each status that is written comes back as an event: neither the API server nor anybody who reads hears of it each
+    time.
+    """
+    body = deleted()
+    body["metadata"] |= {"finalizers": []}
+    del body["metadata"]["deletionTimestamp"]
+    home, events, clock = Home(body), list[str](), [0]
+    plane = SimpleNamespace(unlisted=False, claimed_twice="")
+    watched = Watched(name="prod", uid="object-prod", intent=None, generation=1, conditions={})
+    watched.plane = cast("Any", plane)
+    leaving_ = departures(home, events, clock)
+    home.trouble = [Refused(403, "Forbidden", "monitoredclusters is forbidden")] * 2
+    for _ in range(50):
+        await leaving_.finalize(watched, body)
+    assert (len(home.trouble), events) == (1, ["FinalizerNotSet"])
+    clock[0] += RETRY_MS
+    await leaving_.finalize(watched, body)
+    assert (len(home.trouble), events) == (0, ["FinalizerNotSet"])
+    clock[0] += RETRY_MS
+    await leaving_.finalize(watched, body)
+    assert [made["finalizers"] for made in home.patched] == [[FINALIZER]]

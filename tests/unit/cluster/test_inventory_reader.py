@@ -219,6 +219,25 @@ def test_disabled_while_nothing_was_sent() -> None:
     play(act)
 
 
+def test_archived_by_somebody_else() -> None:
+    """What another process has archived, in whatever way it moved its time, is found out within minutes, and once."""
+
+    async def act(scene: Scene) -> None:
+        scene.store()
+        await scene.after(2 * HOUR)
+        assert scene.hub.inventories == 1
+        scene.hub.findings[ID] |= {"RecordState": "ARCHIVED", "UpdatedAt": "2025-12-31T22:00:00.001Z"}
+        await scene.after(1_200)
+        assert scene.hub.inventories == 2
+        known = scene.ledger.entries[ID].known
+        assert known is not None
+        assert known.archived
+        await scene.after(2 * HOUR)
+        assert scene.hub.inventories == 2
+
+    play(act)
+
+
 @pytest.mark.parametrize("error", [Throttled("slow down", code="TooManyRequestsException"), refused("AccessDenied")])
 def test_a_look_that_fails_says_nothing(error: HubError) -> None:
     """Neither is there an inventory, nor is a fault told."""

@@ -185,8 +185,9 @@ def test_text_of_others_is_quoted() -> None:
 def test_the_page_shows_what_is_said() -> None:
     """docs/retire.md shows the command's own words."""
     uid = "7c0e3d5a-6f0b-4a53-9b52-7f2f3f8f2f11"
+    arn = f"arn:aws:eks:{REGION}:{ACCOUNT}:cluster/prod-eu"
     found = {(uid, "HIGH", "NEW"): 1, (uid, "MEDIUM", "NEW"): 1, (uid, "MEDIUM", "NOTIFIED"): 1}
     hub = (ACCOUNT, REGION, "", "")
-    asked = Target(cluster="prod-eu", identity="prod-eu", hub=hub, uids=frozenset({uid}), writer="prod-eu")
+    asked = Target(cluster="prod-eu", identity=arn, hub=hub, uids=frozenset({uid}), writer="prod-eu")
     page = (Path(__file__).parents[3] / "docs/retire.md").read_text("utf-8")
     assert f"{words.numbers(asked, found)}\n\npolicyhub: {words.still_written(asked)}\n" in page
