@@ -54,13 +54,21 @@ def _value(value: Value, own: frozenset[str]) -> Schema:
     if value.children:
         children = {child.path[-1]: _value(child, own) for child in value.children}
         others = value.hints.get("others", False)
-        return {**node, "additionalProperties": others, "properties": children}
+        del node["type"]
+        return {**node, **_group(value), "additionalProperties": others, "properties": children}
     hints = dict(value.hints)
     if hints.pop("settings", False):
         return {**node, **hints, "additionalProperties": False, "properties": _settings(own)}
     if "enum" in hints:
         del node["type"]
     return {**node, **_expanded(hints, optional=value.default == "", name=value.name)}
+
+
+def _group(value: Value) -> Schema:
+    """A map; of anything else Helm says which values belong into it, instead of "got string, want object"."""
+    names = [child.name for child in value.children]
+    several = f"{', '.join(names[:-1])} or {names[-1]}" if len(names) > 1 else names[0]
+    return {"if": {"type": "object"}, "else": {"const": f"a group: set {several}"}}
 
 
 def _expanded(hints: Schema, *, optional: bool, name: str) -> Schema:

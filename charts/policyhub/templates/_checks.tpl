@@ -41,12 +41,12 @@ What one value alone makes wrong is the schema's.
 {{- $problems := list }}
 {{- $several := gt (int .Values.replicaCount) 1 }}
 {{- if eq .Values.updateStrategy.type "RollingUpdate" }}
-{{- if not $several }}
+{{- if eq (int .Values.replicaCount) 1 }}
 {{- $problems = append $problems "updateStrategy.type=RollingUpdate would run two operators side by side, each of which archives by its own view: set replicaCount=2, whose replicas agree by a Lease, or leave Recreate." }}
 {{- else }}
 {{- $there := lookup "apps/v1" "Deployment" (include "policyhub.namespace" .) (include "policyhub.fullname" .) }}
 {{- if and $there (not (contains "POLICYHUB_LEASE" (toJson $there.spec))) }}
-{{- $problems = append $problems "updateStrategy.type=RollingUpdate: the Pod that runs now knows no Lease, so the new ones would run beside it. Upgrade to replicaCount=2 with Recreate first, then set RollingUpdate." }}
+{{- $problems = append $problems "updateStrategy.type=RollingUpdate: the Deployment in the cluster has no Lease, so the new Pods would run beside its old one. Upgrade to replicaCount=2 with Recreate first, then set RollingUpdate." }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -54,15 +54,30 @@ What one value alone makes wrong is the schema's.
 {{- $problems = append $problems (printf "terminationGracePeriodSeconds=%d is too short for a Pod with a Lease, which may send for 35 seconds before it ends: set 40." (int .Values.terminationGracePeriodSeconds)) }}
 {{- end }}
 {{- with .Values.podDisruptionBudget }}
-{{- $least := toString .minAvailable }}
-{{- $most := toString .maxUnavailable }}
+{{- $least := include "policyhub.given" .minAvailable }}
+{{- $most := include "policyhub.given" .maxUnavailable }}
 {{- if and $least $most }}
 {{- $problems = append $problems "podDisruptionBudget: set minAvailable or maxUnavailable, not both." }}
-{{- else if and .enabled $several (or (has $most (list "0" "0%")) (eq $least "100%") (and (regexMatch "^[0-9]+$" $least) (ge (int $least) (int $.Values.replicaCount)))) }}
+{{- else if and .enabled $several (or (eq (include "policyhub.replicas" (list $ $most)) "0") (and $least (ge (include "policyhub.replicas" (list $ $least) | atoi) (int $.Values.replicaCount)))) }}
 {{- $problems = append $problems (printf "podDisruptionBudget lets none of %d replicas go, so the drain of a node would never end: set maxUnavailable=1." (int $.Values.replicaCount)) }}
 {{- end }}
 {{- end }}
 {{- toYaml $problems }}
+{{- end }}
+
+{{/* Text of a number or percentage; empty where it is empty or null. */}}
+{{- define "policyhub.given" -}}
+{{- if not (kindIs "invalid" .) }}{{ . }}{{ end }}
+{{- end }}
+
+{{/* How many replicas a number or percentage (last) is: rounded up, as Kubernetes does. Empty where it is. */}}
+{{- define "policyhub.replicas" -}}
+{{- $given := last . }}
+{{- if hasSuffix "%" $given }}
+{{- div (add (mul (trimSuffix "%" $given | atoi) (int (first .).Values.replicaCount)) 99) 100 }}
+{{- else }}
+{{- $given }}
+{{- end }}
 {{- end }}
 
 {{/* AWS. */}}
@@ -111,12 +126,20 @@ What one value alone makes wrong is the schema's.
 {{- $problems = append $problems (printf "monitoredCluster.spec.%s needs the permission that rbac.%s=false takes away: set both alike." $field $field) }}
 {{- end }}
 {{- end }}
+{{- if and .Values.rbac.create (not .Values.rbac.finalizers) }}
+{{- range include "policyhub.monitoredClusters" . | fromYamlArray }}
+{{- if eq (.spec.deletionPolicy | default "Retain") "Archive" }}
+{{- $problems = append $problems (printf "MonitoredCluster %s: deletionPolicy=Archive needs the permission that rbac.finalizers=false takes away, and its deletion would leave the findings as they are: set rbac.finalizers=true, or deletionPolicy=Retain." .name) }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- toYaml $problems }}
 {{- end }}
 
 {{/*
 The ports of API servers, AWS and proxies, for the NetworkPolicy: those that are named, those of the URLs that the container
-gets (whether by proxy and endpoints or by extraEnv), and this cluster's API server's own, where Helm has a cluster to ask.
+gets (whether by proxy and endpoints or by extraEnv), and this cluster's API server's own: as given, or where Helm has a
+cluster to ask.
 Where a plug-in judges after a Service's address is replaced, the last is what counts.
 */}}
 {{- define "policyhub.httpsPorts" -}}
@@ -128,7 +151,9 @@ Where a plug-in judges after a Service's address is replaced, the last is what c
 {{- $ports = append $ports (int $port) }}
 {{- end }}
 {{- end }}
-{{- if .Values.rbac.create }}{{- /* Who makes ClusterRoles may read this too; others might be refused, and Helm with them. */}}
+{{- $own := include "policyhub.given" .Values.networkPolicy.apiServerPort }}
+{{- if $own }}{{ $ports = append $ports (int $own) }}
+{{- else if .Values.rbac.create }}{{- /* Who makes ClusterRoles may read this too; others might be refused, and Helm with them. */}}
 {{- range (lookup "discovery.k8s.io/v1" "EndpointSlice" "default" "kubernetes").ports }}
 {{- $ports = append $ports (int .port) }}
 {{- end }}

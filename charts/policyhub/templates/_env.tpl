@@ -41,7 +41,7 @@ The container's environment. What extraEnv names stands there alone: a name may 
 {{- $env = append $env (dict "name" "AWS_CA_BUNDLE" "value" $path) }}
 {{- $env = append $env (dict "name" "SSL_CERT_FILE" "value" $path) }}
 {{- end }}
-{{- if gt (int .Values.replicaCount) 1 }}
+{{- if include "policyhub.lease" . }}
 {{- $env = append $env (dict "name" "POLICYHUB_LEASE" "value" (printf "%s/%s" (include "policyhub.namespace" .) (include "policyhub.fullname" .))) }}
 {{- $env = append $env (dict "name" "POD_NAME" "valueFrom" (dict "fieldRef" (dict "fieldPath" "metadata.name"))) }}
 {{- end }}

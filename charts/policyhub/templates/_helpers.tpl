@@ -44,6 +44,15 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- toYaml (mergeOverwrite (deepCopy .Values.podLabels) (include "policyhub.labels" . | fromYaml)) }}
 {{- end }}
 
+{{/*
+Not empty where the Pods have a Lease. With RollingUpdate a Deployment without replicas has it too, so that it can be
+scaled up again: see policyhub.replicaProblems.
+*/}}
+{{- define "policyhub.lease" -}}
+{{- $replicas := int .Values.replicaCount }}
+{{- if or (gt $replicas 1) (and (eq $replicas 0) (eq .Values.updateStrategy.type "RollingUpdate")) }}lease{{ end }}
+{{- end }}
+
 {{- define "policyhub.serviceAccountName" -}}
 {{- if .Values.serviceAccount.create }}
 {{- default (include "policyhub.fullname" .) .Values.serviceAccount.name }}
@@ -100,6 +109,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- if not $hub.accountId }}{{ $missing = append $missing "securityHub.accountId" }}{{ end }}
 {{- if not $hub.region }}{{ $missing = append $missing "securityHub.region" }}{{ end }}
 {{- if $missing }}
+{{- include "policyhub.checkNames" . }}{{- /* What is missing may be there under another name. */}}
 {{- fail (printf "\n\nIt is not known which cluster this is, or where its findings go. For an EKS cluster set clusterArn, which says both:\n\n  --set clusterArn=arn:aws:eks:eu-west-1:111122223333:cluster/prod-eu\n\nFor any other cluster also set %s. Or set monitoredCluster.enabled=false to bring your own MonitoredClusters.\n" (join " and " $missing)) }}
 {{- end }}
 {{- if .Values.clusterName }}
@@ -110,6 +120,15 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 {{- end }}
 {{- end }}
+{{- end }}
+
+{{/* All MonitoredClusters of the release, each with its name and spec: this cluster's own first. */}}
+{{- define "policyhub.monitoredClusters" -}}
+{{- $clusters := .Values.monitoredClusters | default list }}
+{{- with include "policyhub.monitoredCluster" . }}
+{{- $clusters = prepend $clusters (dict "name" . "spec" ($.Values.monitoredCluster.spec | default dict)) }}
+{{- end }}
+{{- toYaml $clusters }}
 {{- end }}
 
 {{/*

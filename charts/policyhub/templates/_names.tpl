@@ -21,6 +21,7 @@ podDisruptionBudget.create: podDisruptionBudget.enabled
 {{- define "policyhub.otherNames" -}}
 annotations: commonAnnotations
 archiveDelay: monitoredCluster.spec.archiveDelay
+clusterARN: clusterArn
 containerSecurityContext: securityContext
 deploymentStrategy: updateStrategy
 env: extraEnv
@@ -28,6 +29,8 @@ envFrom: extraEnvFrom
 envVars: extraEnv
 extraInitContainers: initContainers
 extraManifests: extraObjects
+httpProxy: proxy.http
+httpsProxy: proxy.https
 grafanaDashboard: dashboards
 image.pullSecrets: imagePullSecrets
 imageRegistry: image.registry
@@ -36,12 +39,19 @@ logLevel: log.level
 minimumSeverity: monitoredCluster.spec.minimumSeverity
 mode: monitoredCluster.spec.mode
 namespace: namespaceOverride
+noProxy: proxy.noProxy
 networkPolicy.egress: networkPolicy.extraEgress
 networkPolicy.ingress: networkPolicy.metricsFrom
 podDnsConfig: dnsConfig
 podDnsPolicy: dnsPolicy
 podMonitor.additionalLabels: podMonitor.labels
+proxy.httpProxy: proxy.http
+proxy.httpsProxy: proxy.https
 rbac.enabled: rbac.create
+securityHub.accountID: securityHub.accountId
+securityHub.externalID: securityHub.externalId
+securityHub.roleARN: securityHub.roleArn
+serviceAccount.roleARN: serviceAccount.roleArn
 serviceMonitor.additionalLabels: serviceMonitor.labels
 sidecarContainers: extraContainers
 strategy: updateStrategy
@@ -56,6 +66,7 @@ installCRDs: "The CRD is in the chart's folder crds/: Helm installs it. To do th
 crds.enabled: "The CRD is in the chart's folder crds/: Helm installs it. To do that yourself, use the option --skip-crds."
 crds.keep: "Helm always keeps the CRD, and the MonitoredClusters with it. To remove both after the release: kubectl delete crd monitoredclusters.policyhub.dev."
 crds.install: "The CRD is in the chart's folder crds/: Helm installs it. To do that yourself, use the option --skip-crds."
+roleARN: "Set serviceAccount.roleArn for IRSA, securityHub.roleArn for a role that the operator assumes."
 roleArn: "Set serviceAccount.roleArn for IRSA, securityHub.roleArn for a role that the operator assumes."
 leaderElect: "Set replicaCount=2: the replicas then agree by a Lease which of them works."
 leaderElection: "Set replicaCount=2: the replicas then agree by a Lease which of them works."
@@ -68,6 +79,7 @@ metrics: "The metrics are always there. Set service, serviceMonitor or podMonito
 podSecurityContext.enabled: "A security context is as in a Pod. Set podSecurityContext=null to have none."
 prometheus: "Set serviceMonitor.enabled or podMonitor.enabled, and prometheusRule.enabled for the alerts."
 region: "Set securityHub.region."
+accountID: "Set securityHub.accountId, in quotes or with --set-string."
 accountId: "Set securityHub.accountId, in quotes or with --set-string."
 securityContext.enabled: "A security context is as in a Pod. Set securityContext=null to have none."
 {{- end }}

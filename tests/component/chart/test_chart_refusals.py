@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from dev.chart.values import parse as parse_values
 from dev.cluster.helm import HelmError, render
 from policyhub.api.monitoredcluster import Spec
 
@@ -121,6 +122,7 @@ FORMS = [
     ({"image": {"repository": "registry.example:5000/policyhub:0.1.0"}}, "/image/repository", "image.tag"),
     ({"image": {"repository": "registry.example/policyhub@sha256:ab"}}, "/image/repository", "without tag"),
     ({"podDisruptionBudget": {"minAvailable": "half"}}, "/podDisruptionBudget/minAvailable", "such as 1 or 50%"),
+    ({"networkPolicy": {"apiServerPort": "6443"}}, "/networkPolicy/apiServerPort", "a port as a number, such as 6443"),
     ({"namespaceOverride": "Security"}, "/namespaceOverride", "such as policyhub"),
     ({"monitoredCluster": {"spec": {"archiveDelay": "10"}}}, "/monitoredCluster/spec/archiveDelay", "90s, 10m"),
     ({"monitoredCluster": {"spec": {"archiveDelay": 10}}}, "/monitoredCluster/spec/archiveDelay", "90s, 10m"),
@@ -147,6 +149,22 @@ def test_a_wrong_form_says_the_right_one(values: Values, place: str, example: st
     assert example in said
     assert "match pattern" not in said
     assert "want string" not in said
+
+
+def groups() -> dict[str, list[str]]:
+    """Those of values.yaml: their names, and the values in each."""
+    every = [value for top in parse_values((CHART / "values.yaml").read_text("utf-8")) for value in top.walk()]
+    return {value.name: [child.name for child in value.children] for value in every if value.children}
+
+
+@pytest.mark.parametrize("group", groups())
+@pytest.mark.parametrize("value", ["http://proxy.example:3128", True, ["a"]], ids=["text", "switch", "list"])
+def test_a_value_where_a_group_belongs_says_what_is_in_it(group: str, value: Any) -> None:
+    """`proxy=http://…` says the name of the value that was meant."""
+    said = refusal(OWN | nested(group, value))
+    assert f"at '/{group}': value must be 'a group: set {groups()[group][0]}" in said
+    assert all(name in said for name in groups()[group])
+    assert "want object" not in said
 
 
 def test_no_value_has_a_bare_pattern() -> None:
@@ -232,13 +250,15 @@ CONTRADICTIONS: list[tuple[Values, str]] = [
     ({"monitoredClusters": [{"name": "a", **OTHER}]}, "a is the name of this cluster's own"),
     ({"monitoredClusters": [{"name": "b", **OTHER}, {"name": "b", **OTHER}]}, "b comes twice"),
     ({"updateStrategy": {"type": "RollingUpdate"}}, "two operators side by side"),
-    ({"updateStrategy": {"type": "RollingUpdate"}, "replicaCount": 0}, "two operators side by side"),
     ({"replicaCount": 2, "terminationGracePeriodSeconds": 35}, "too short for a Pod with a Lease"),
     ({"podDisruptionBudget": {"minAvailable": 1, "maxUnavailable": 1}}, "not both"),
     ({"podDisruptionBudget": {"minAvailable": 0, "maxUnavailable": 0}}, "not both"),
     ({"podDisruptionBudget": {"maxUnavailable": 0}, "replicaCount": 2}, "lets none of 2 replicas go"),
     ({"podDisruptionBudget": {"minAvailable": 2}, "replicaCount": 2}, "lets none of 2 replicas go"),
     ({"podDisruptionBudget": {"minAvailable": "100%"}, "replicaCount": 3}, "lets none of 3 replicas go"),
+    ({"podDisruptionBudget": {"minAvailable": "51%"}, "replicaCount": 2}, "lets none of 2 replicas go"),
+    ({"podDisruptionBudget": {"minAvailable": "67%"}, "replicaCount": 3}, "lets none of 3 replicas go"),
+    ({"podDisruptionBudget": {"maxUnavailable": "000%"}, "replicaCount": 2}, "lets none of 2 replicas go"),
     ({"extraArgs": ["--metrics-port=9090"]}, "leave --metrics-port out"),
     ({"extraArgs": ["--lease", "a/b"]}, "leave --lease out"),
     ({"extraEnv": [{"name": "POLICYHUB_METRICS_PORT", "value": "9090"}]}, "leave POLICYHUB_METRICS_PORT out"),
@@ -248,6 +268,20 @@ CONTRADICTIONS: list[tuple[Values, str]] = [
     ({"serviceAccount": {"create": False, "annotations": {"a": "b"}}}, "annotate your own"),
     ({"rbac": {"rollUp": False}, "monitoredCluster": {"spec": {"rollUp": True}}}, "rbac.rollUp=false"),
     ({"rbac": {"enrichment": False}, "monitoredCluster": {"spec": {"enrichment": True}}}, "rbac.enrichment=false"),
+    (
+        {"rbac": {"finalizers": False}, "monitoredCluster": {"spec": {"deletionPolicy": "Archive"}}},
+        "MonitoredCluster a: deletionPolicy=Archive needs the permission that rbac.finalizers=false takes away",
+    ),
+    (
+        {
+            "rbac": {"finalizers": False},
+            "monitoredClusters": [
+                {"name": "b", **OTHER},
+                {"name": "c", "spec": {**OTHER["spec"], "deletionPolicy": "Archive"}},
+            ],
+        },
+        "MonitoredCluster c: deletionPolicy=Archive needs the permission that rbac.finalizers=false takes away",
+    ),
 ]
 
 
@@ -261,12 +295,22 @@ def test_values_that_contradict_each_other(values: Values, message: str) -> None
     "values",
     [
         {"replicaCount": 2, "updateStrategy": {"type": "RollingUpdate"}},
+        {"replicaCount": 0, "updateStrategy": {"type": "RollingUpdate"}},
         {"replicaCount": 2, "podDisruptionBudget": {"minAvailable": 1}},
+        {"replicaCount": 2, "podDisruptionBudget": {"minAvailable": "50%"}},
+        {"replicaCount": 3, "podDisruptionBudget": {"minAvailable": "66%"}},
+        {"replicaCount": 2, "podDisruptionBudget": {"maxUnavailable": "1%"}},
+        {"replicaCount": 2, "podDisruptionBudget": None},
         {"podDisruptionBudget": {"minAvailable": 1}},
         {"endpoints": {"fips": True}, "securityHub": {**HUB, "region": "us-gov-east-1"}},
         {"securityHub": {**HUB, "region": "us-newtown-9"}},
         {"serviceAccount": {"roleArn": CHINA}, "securityHub": {**HUB, "region": "cn-north-1"}},
         {"rbac": {"create": False, "rollUp": False}, "monitoredCluster": {"spec": {"rollUp": True}}},
+        {
+            "rbac": {"create": False, "finalizers": False},
+            "monitoredCluster": {"spec": {"deletionPolicy": "Archive"}},
+        },
+        {"rbac": {"finalizers": False}, "monitoredCluster": {"spec": {"deletionPolicy": "Retain"}}},
         {"dnsPolicy": "None", "dnsConfig": {"nameservers": ["10.0.0.2"]}},
         {"livenessProbe": None, "podSecurityContext": None},
         {"enabled": True, "global": {"logLevel": "debug", "repository": "of another chart"}},
@@ -283,6 +327,10 @@ def test_what_does_not_contradict(values: Values) -> None:
     [
         ({}, [443]),
         ({"networkPolicy": {"httpsPorts": [6443]}}, [6443]),
+        ({"networkPolicy": {"apiServerPort": 6443}}, [443, 6443]),
+        ({"networkPolicy": {"apiServerPort": 443}}, [443]),
+        ({"networkPolicy": {"apiServerPort": 6443}, "rbac": {"create": False}}, [443, 6443]),
+        ({"networkPolicy": {"apiServerPort": None}}, [443]),
         ({"proxy": {"https": "http://proxy.example:3128", "http": "http://proxy.example"}}, [443, 3128, 80]),
         ({"proxy": {"https": "http://user:secret@[2001:db8::1]:8080/"}}, [443, 8080]),
         ({"proxy": {"https": "http://[2001:db8::1]"}}, [443, 80]),

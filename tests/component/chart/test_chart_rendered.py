@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -466,6 +468,86 @@ def test_alerts_and_dashboards_are_the_charts_files() -> None:
     expected = json.loads(json.dumps(rules).replace("docs/runbooks", "https://runbooks.example"))
     assert groups == expected
     assert boards == (one(documents, "ConfigMap").get("data") or {})
+
+
+@pytest.mark.parametrize(
+    ("budget", "expected"),
+    [
+        ({}, {"maxUnavailable": 1}),
+        ({"minAvailable": None}, {"maxUnavailable": 1}),
+        ({"maxUnavailable": None}, {"maxUnavailable": 1}),
+        ({"minAvailable": None, "maxUnavailable": "50%"}, {"maxUnavailable": "50%"}),
+        ({"minAvailable": 0, "maxUnavailable": None}, {"minAvailable": 0}),
+        ({"minAvailable": "50%"}, {"minAvailable": "50%"}),
+    ],
+    ids=str,
+)
+def test_the_disruption_budget(budget: Values, expected: Values) -> None:
+    """One number: a null counts as not set."""
+    spec = one(objects({"replicaCount": 2, "podDisruptionBudget": budget}), "PodDisruptionBudget")["spec"]
+    assert {key: value for key, value in spec.items() if key != "selector"} == expected
+
+
+@pytest.mark.parametrize(
+    ("replicas", "strategy", "lease"),
+    [(0, "Recreate", False), (0, "RollingUpdate", True), (1, "Recreate", False), (2, "Recreate", True)],
+)
+def test_who_has_a_lease(replicas: int, strategy: str, lease: bool) -> None:  # noqa: FBT001  (a column of the table)
+    """Scaled down to none, a release with RollingUpdate keeps its Lease, and so may be scaled up again."""
+    documents = objects({"replicaCount": replicas, "updateStrategy": {"type": strategy}})
+    assert ("POLICYHUB_LEASE" in environment(documents)) is lease
+    roles = [role["metadata"]["name"] for role in of_kind(documents, "Role")]
+    assert ("policyhub-lease" in roles) is lease
+
+
+def notes(folder: Path, values: Values) -> str:
+    """The notes, which `helm template` leaves out: a copy of the chart has them in an object."""
+    copied = Path(shutil.copytree(CHART, folder / "chart"))
+    (copied / "templates/NOTES.txt").rename(copied / "notes.txt")
+    data = '{{ tpl (.Files.Get "notes.txt") . | toJson }}'
+    made = f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: notes}}\ndata: {{text: {data}}}\n"
+    (copied / "templates/notes.yaml").write_text(made, "utf-8")
+    text: str = one(render(copied, "policyhub", "security", values), "ConfigMap")["data"]["text"]
+    return text
+
+
+ARCHIVE = {"deletionPolicy": "Archive"}
+THREE = {"name": "three", "spec": {**OTHER["spec"], **ARCHIVE}}
+
+
+@pytest.mark.parametrize(
+    ("values", "deleted", "retained"),
+    [
+        pytest.param({"clusterArn": ARN}, "", "all findings", id="Retain"),
+        pytest.param({"clusterArn": ARN, "monitoredCluster": {"spec": ARCHIVE}}, "prod-eu", "", id="Archive"),
+        *(
+            pytest.param(
+                {"clusterArn": ARN, "monitoredCluster": {"spec": {**ARCHIVE, "mode": mode}}},
+                "",
+                "all findings",
+                id=mode,
+            )
+            for mode in ("DryRun", "NoArchive")
+        ),
+        pytest.param({"monitoredClusters": [THREE]}, "three", "", id="another cluster"),
+        pytest.param(
+            {"clusterArn": ARN, "monitoredClusters": [THREE]}, "three", "the findings of prod-eu", id="one of two"
+        ),
+        pytest.param(
+            {"clusterArn": ARN, "monitoredCluster": {"spec": ARCHIVE}, "monitoredClusters": [THREE]},
+            "prod-eu three",
+            "",
+            id="both",
+        ),
+    ],
+)
+def test_the_notes_say_what_to_delete_before_an_uninstall(
+    tmp_path: Path, values: Values, deleted: str, retained: str
+) -> None:
+    """Each MonitoredCluster that has the finalizer, and no other: the others' findings stay."""
+    told = notes(tmp_path, values)
+    assert re.findall(r"kubectl delete monitoredcluster (.*)", told) == [deleted] * bool(deleted)
+    assert re.findall(r"An uninstall leaves (.*) as they are\.", told) == [retained] * bool(retained)
 
 
 def test_labels_and_ports_meet() -> None:

@@ -280,15 +280,66 @@ def test_the_network_policy_opens_the_api_servers_port(server: Cluster, release:
     server.request("DELETE", server.path(own))
 
 
+DEPLOYER = [
+    {
+        "apiGroups": ["", "apps", "networking.k8s.io", "policy", "rbac.authorization.k8s.io", "coordination.k8s.io"],
+        "resources": ["*"],
+        "verbs": ["*"],
+    },
+    {
+        "apiGroups": ["policyhub.dev"],
+        "resources": ["monitoredclusters"],
+        "verbs": ["get", "create", "patch", "delete"],
+    },
+    {
+        "apiGroups": ["apiextensions.k8s.io"],
+        "resources": ["customresourcedefinitions"],
+        "verbs": ["get", "create", "patch"],
+    },
+]
+
+
+def test_a_deployer_with_few_rights(server: Cluster, release: Release) -> None:
+    """Who may make the chart's objects, but not read what it looks up, has a value for each look-up; the roles stay."""
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "deployer"}
+    user = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "deployer"}
+    rbac = "rbac.authorization.k8s.io/v1"
+    granted: list[Document] = [
+        {"apiVersion": rbac, "kind": "ClusterRole", "metadata": {"name": "deployer"}, "rules": DEPLOYER},
+        {
+            "apiVersion": rbac,
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": "deployer"},
+            "roleRef": role,
+            "subjects": [user],
+        },
+    ]
+    server.apply([crd.definition(), *granted])
+    values: Document = {"clusterName": "a", **HUB, "networkPolicy": {"enabled": True}}
+    deployer = ("policyhub", CHART, "--kube-as-user=deployer")
+    with pytest.raises(helm.HelmError, match=r'endpointslices\.discovery\.k8s\.io "kubernetes" is forbidden'):
+        release.run("install", *deployer, values=values)
+    values["networkPolicy"]["apiServerPort"] = 6443
+    release.run("install", *deployer, values=values)
+    assert {"ClusterRole", "NetworkPolicy"} <= {document["kind"] for document in release.manifest()}
+    with pytest.raises(helm.HelmError, match=r"monitoredclusters\.policyhub\.dev is forbidden"):
+        release.run("upgrade", *deployer, values=values)
+    release.run("upgrade", *deployer, values={**values, "crds": {"check": False}})
+    for document in granted:
+        server.request("DELETE", server.path(document))
+
+
 def test_a_rolling_update_begins_with_a_lease(server: Cluster, release: Release) -> None:
     """A Pod that knows no Lease is never rolled: first two replicas, then the other strategy, and back at once."""
     rolling = {"replicaCount": 2, "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0}}}
     release.run("install", "policyhub", CHART, values={})
-    with pytest.raises(helm.HelmError, match="the Pod that runs now knows no Lease"):
+    with pytest.raises(helm.HelmError, match="the Deployment in the cluster has no Lease"):
         release.run("upgrade", "policyhub", CHART, values=rolling)
     release.run("upgrade", "policyhub", CHART, values={"replicaCount": 2})
     release.run("upgrade", "policyhub", CHART, values=rolling)
     assert strategy(server) == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": "25%"}}
+    release.run("upgrade", "policyhub", CHART, values={**rolling, "replicaCount": 0})
+    release.run("upgrade", "policyhub", CHART, values=rolling)
     release.run("upgrade", "policyhub", CHART, values={"replicaCount": 1})
     assert strategy(server) == {"type": "Recreate"}
 
@@ -354,4 +405,4 @@ def test_notes_say_how_to_leave(server: Cluster, release: Release) -> None:
     spec = {"deletionPolicy": "Archive"}
     told = release.run("upgrade", "policyhub", CHART, values={"clusterArn": arn, "monitoredCluster": {"spec": spec}})
     assert "kubectl delete monitoredcluster prod-eu" in told
-    assert "leaves all findings" not in told
+    assert "An uninstall leaves" not in told
