@@ -17,6 +17,7 @@ from tests.integration.chart.shell import Shell
 ROOT = Path(__file__).parents[3]
 DOCS = (ROOT / "docs/install.md").read_text("utf-8")
 LEAVING = (ROOT / "docs/retire.md").read_text("utf-8")
+BACK = (ROOT / "docs/upgrade.md").read_text("utf-8").partition("\n## Back\n")[2].partition("\n## ")[0]
 
 Document = dict[str, Any]
 
@@ -24,6 +25,11 @@ Document = dict[str, Any]
 def commands(section: str) -> list[str]:
     """The shell blocks of a section, in order. One that begins with an option is the end of the one before."""
     text = DOCS.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    return blocks(text)
+
+
+def blocks(text: str) -> list[str]:
+    """Those of shell commands."""
     return re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
 
 
@@ -36,8 +42,8 @@ def server(plane: ControlPlane) -> Iterator[Cluster]:
 
 
 def test_as_a_new_user_would(server: Cluster, tmp_path: Path) -> None:
-    """Install, label the namespace, wait, look, archive by a deletion, upgrade (which creates the MonitoredCluster
-    again), remove, in the words of the pages: each command works.
+    """Install, label the namespace, wait, look, hand over, archive by a deletion, upgrade (which creates the
+    MonitoredCluster again), remove, in the words of the pages: each command works.
     """
     shell = Shell(server, tmp_path)
     install, _irsa, restricted = commands("Install")
@@ -59,7 +65,15 @@ def test_as_a_new_user_would(server: Cluster, tmp_path: Path) -> None:
         assert re.search(r"^NAME +READY .*\nprod-eu +True +DryRun +False ", told, re.MULTILINE)
         assert told.endswith('{"archive":0,"create":0,"reopen":0,"update":0}')
         assert "monitoredcluster.policyhub.dev/prod-eu condition met" in shell.run(sync)
-        archive, *_ = re.findall(r"```sh\n(.*?)```", LEAVING.partition("\n## deletionPolicy")[2], re.DOTALL)
+        archive, _give_up, hand_over, *_ = blocks(LEAVING.partition("\n## deletionPolicy")[2])
+        _back, retain = blocks(BACK)
+        set_archive = archive.partition("kubectl delete")[0]
+        for leave, done in ((retain, "prod-eu patched"), (hand_over, "deleted")):
+            assert "condition met" in shell.run(set_archive)
+            assert done in shell.run(leave)
+            assert not shell.run("kubectl get monitoredclusters -o jsonpath='{.items[*].metadata.finalizers}'")
+        assert not shell.run("kubectl get monitoredclusters -o name")
+        shell.run(commands("Upgrade")[0])
         assert "condition met" in shell.run(archive)  # the deletion waits until the operator has let it go
     upgraded = shell.run(commands("Upgrade")[0])
     assert "monitoredclusters.policyhub.dev serverside-applied" in upgraded
