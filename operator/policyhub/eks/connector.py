@@ -29,9 +29,11 @@ from policyhub.kube.kubeconfig import Access, KubeconfigError
 
 log = structlog.get_logger(__name__)
 
-WORKERS = 8
-"""Threads for calls to EKS and STS. A call takes a tenth of a second; one to an account that does not answer takes ten,
-and a fleet's others must not wait for it."""
+WORKERS = 64
+"""Threads for calls to EKS and STS, at most: they start as they are needed. A call takes a tenth of a second; one to an
+account that does not answer takes ten, and holds one or two of them."""
+_CONNECTIONS = 8
+"""That an identity keeps open."""
 
 
 class Connector:
@@ -170,10 +172,10 @@ class EksClusters:
                 version=policyhub.__version__,
                 role_arn=role_arn,
                 external_id=external_id,
-                workers=WORKERS,
+                workers=_CONNECTIONS,
                 loader=self._loader,
             )
-            identity = self._identities[key] = Identity(clients, self._executor, role_arn=role_arn)
+            identity = self._identities[key] = Identity(clients, self._executor, role_arn=role_arn, now=self._now)
         return Connector(eks, arn, name=name, identity=identity, now=self._now)
 
     def close(self) -> None:

@@ -1,24 +1,42 @@
 """What an AWS identity can tell and sign in one Region: blocking calls, made in threads, their errors in our words.
 
-Clusters that one identity reaches share it: it signs in once for all of them.
+Clusters that one identity reaches share it, and all of them share the threads. A call to an account or a Region that
+does not answer takes ten seconds, which must not cost the others anything:
+
+| of one identity          | at once                              | because                                            |
+|--------------------------|--------------------------------------|----------------------------------------------------|
+| a sign-in                | one; all who wait get its outcome,   | botocore lets each waiting thread make its own,    |
+|                          | and a failure counts for some        | one after the other                                |
+|                          | seconds                              |                                                    |
+| a question to EKS or STS | `_QUESTIONS`                         | they must not take all threads                     |
+| a signature              | any number                           | once signed in, it asks nobody                     |
+
+Whoever waits longer than `patience` for all of that is told so. The event loop takes no lock that a thread can hold:
+what an error means for the sign-in is decided in the thread that got it.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
+from policyhub.clocks import NEVER, SteadyMs
 from policyhub.cluster.fault import Fault
 from policyhub.eks import description, diagnosis
 from policyhub.eks.description import Arn, Description
 from policyhub.eks.diagnosis import Caller
-from policyhub.hub import advice
+from policyhub.hub import advice, credentials
 from policyhub.hub.caller_url import Signed
-from policyhub.hub.credentials import Clients
 from policyhub.hub.errors import CREDENTIALS, FAULTS, AccessLost, translate
 from policyhub.kube.errors import NotTried
 
 _MISSING = "ResourceNotFoundException"
+_QUESTIONS = 2
+FAILED_SECONDS = 5.0
+"""For which a sign-in that failed is not tried again: those who waited for it come back together."""
+PATIENCE_SECONDS = 3 * credentials.CALL_SECONDS
+"""For a sign-in, a question, and another one before it."""
 
 T = TypeVar("T")
 
@@ -27,13 +45,54 @@ class Missing(Exception):  # noqa: N818  (it says what happened)
     """EKS knows no cluster of this name, in the account and Region of whoever asks."""
 
 
+class Clients(Protocol):
+    """What of `credentials.Clients` is used; in threads only."""
+
+    def sign_in(self) -> None: ...
+
+    def eks(self) -> credentials.Eks: ...
+
+    def sts(self) -> credentials.Sts: ...
+
+    def caller_url(self, cluster: str) -> Signed: ...
+
+    def renew(self) -> None: ...
+
+    def secrets(self) -> Iterable[str]: ...
+
+
+class _Lost(Exception):  # noqa: N818  (it says what happened)
+    """A call failed: `fault`, in whose text `secrets` may be. What is told of it differs by cluster."""
+
+    def __init__(self, fault: Exception, secrets: frozenset[str]) -> None:
+        super().__init__()
+        self.fault = fault
+        self.secrets = secrets
+
+
 class Identity:
     """The operator's own, or a role that it assumes."""
 
-    def __init__(self, clients: Clients, executor: Executor, *, role_arn: str) -> None:
+    def __init__(
+        self,
+        clients: Clients,
+        executor: Executor,
+        *,
+        role_arn: str,
+        now: Callable[[], SteadyMs],
+        patience: float = PATIENCE_SECONDS,
+    ) -> None:
         self._clients = clients
         self._executor = executor
         self._role_arn = role_arn
+        self._now = now
+        self._patience = patience
+        self._questions = asyncio.Semaphore(_QUESTIONS)
+        self._signing_in: asyncio.Future[_Lost | None] | None = None
+        """Under way."""
+        self._lost: _Lost | None = None
+        """Why the last sign-in failed."""
+        self._lost_until = NEVER
 
     async def describe(self, arn: Arn) -> Description:
         """Raises NotTried, Missing."""
@@ -41,7 +100,7 @@ class Identity:
         def ask() -> Mapping[str, Any]:
             return self._clients.eks().describe_cluster(name=arn.name)
 
-        return description.read(await self._call(ask, "DescribeCluster", arn))
+        return description.read(await self._call(ask, "DescribeCluster", arn, turn=self._questions))
 
     async def sign(self, arn: Arn, cluster: str) -> Signed:
         """For the cluster's name, or the id that stands for it. Raises NotTried."""
@@ -49,8 +108,12 @@ class Identity:
 
     async def caller(self, arn: Arn) -> Caller:
         """Who that is, or why STS does not say."""
+
+        def ask() -> Mapping[str, Any]:
+            return self._clients.sts().get_caller_identity()
+
         try:
-            said = await self._call(lambda: self._clients.sts().get_caller_identity(), "GetCallerIdentity", arn)
+            said = await self._call(ask, "GetCallerIdentity", arn, turn=self._questions)
         except NotTried as error:
             return Caller(
                 principal=self._role_arn,
@@ -63,20 +126,67 @@ class Identity:
             principal=diagnosis.principal(str(said.get("Arn", "")), role_arn=self._role_arn),
         )
 
-    async def _call(self, ask: Callable[[], T], operation: str, arn: Arn) -> T:
-        """`operation` is that of the call, where no sign-in fails before it."""
+    async def _call(
+        self, ask: Callable[[], T], operation: str, arn: Arn, *, turn: asyncio.Semaphore | None = None
+    ) -> T:
+        """`operation` is that of the call, where no sign-in fails before it. Raises NotTried; Missing of EKS."""
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, ask)
-        except FAULTS as fault:
-            answer = getattr(fault, "response", {})
+            async with asyncio.timeout(self._patience):
+                await self._sign_in()
+                async with turn or contextlib.nullcontext():
+                    return await self._in_thread(ask)
+        except _Lost as lost:
+            answer = getattr(lost.fault, "response", {})
             if operation == "DescribeCluster" and answer.get("Error", {}).get("Code") == _MISSING:
                 raise Missing from None
-            secrets = self._clients.secrets()
-            error = translate(fault, operation=operation, account=arn.account, region=arn.region, secrets=secrets)
-            reason = error.kind if isinstance(error, AccessLost) else type(error).__name__
-            if reason in CREDENTIALS:
+            raise self._told(lost, operation, arn) from None
+        except TimeoutError:
+            told = f"{operation} in account {arn.account}, {arn.region}: no answer within {self._patience:.0f} s"
+            raise NotTried("Unavailable", told, remedy=advice.AWS_SIDE) from None
+
+    async def _sign_in(self) -> None:
+        """Raises _Lost."""
+        if self._lost is not None and self._now() < self._lost_until:
+            raise self._lost
+        if self._signing_in is None:
+            self._signing_in = asyncio.ensure_future(self._tried())
+        lost = await asyncio.shield(self._signing_in)
+        if lost is not None:
+            raise lost
+
+    async def _tried(self) -> _Lost | None:
+        """A sign-in; goes on when those who asked for it do not wait any more."""
+        self._lost = None
+        try:
+            await self._in_thread(self._clients.sign_in)
+        except _Lost as lost:
+            self._lost = lost
+            self._lost_until = self._now() + int(FAILED_SECONDS * 1000)
+        finally:
+            self._signing_in = None
+        return self._lost
+
+    async def _in_thread(self, ask: Callable[[], T]) -> T:
+        """Raises _Lost."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self._blocking, ask)
+
+    def _blocking(self, ask: Callable[[], T]) -> T:
+        try:
+            return ask()
+        except FAULTS as fault:
+            lost = _Lost(fault, frozenset(self._clients.secrets()))
+            error = translate(fault, operation="", account="", region="", secrets=lost.secrets)
+            if isinstance(error, AccessLost) and error.kind in CREDENTIALS:
                 self._clients.renew()
-            remedy = error.advice
-            if getattr(fault, "operation_name", "") == "AssumeRole" and reason in {"AccessDenied", "Misconfigured"}:
-                remedy = diagnosis.role_refused(arn, self._role_arn)
-            raise NotTried(reason, error.found, remedy=remedy) from None
+            raise lost from None
+
+    def _told(self, lost: _Lost, operation: str, arn: Arn) -> NotTried:
+        error = translate(
+            lost.fault, operation=operation, account=arn.account, region=arn.region, secrets=lost.secrets
+        )
+        reason = error.kind if isinstance(error, AccessLost) else type(error).__name__
+        remedy = error.advice
+        asked = getattr(lost.fault, "operation_name", "")
+        if asked == "AssumeRole" and reason in {"AccessDenied", "Misconfigured"}:
+            remedy = diagnosis.role_refused(arn, self._role_arn)
+        return NotTried(reason, error.found, remedy=remedy)

@@ -19,7 +19,7 @@ import botocore.credentials
 import botocore.loaders
 import botocore.session
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, InvalidEndpointConfigurationError
+from botocore.exceptions import BotoCoreError, InvalidEndpointConfigurationError, NoCredentialsError
 
 from policyhub import redaction
 from policyhub.hub import body, caller_url
@@ -122,6 +122,16 @@ class Clients:
     def eks(self) -> Eks:
         client: Eks = self._client("eks")
         return client
+
+    def sign_in(self) -> None:
+        """Have credentials that are good; asks nobody where they are. Raises what their source raises."""
+        with self._lock:
+            if self._session is None:
+                self._session = self._sign_in()
+            found = self._session.get_credentials()
+        if found is None:
+            raise NoCredentialsError
+        found.get_frozen_credentials()
 
     def caller_url(self, cluster: str) -> Signed:
         """A signed request that tells who we are, for the EKS cluster of that name. Nothing is sent, but to sign in."""

@@ -94,8 +94,11 @@ class Failure:
     """What to do, where that is known."""
 
 
-FAULTS: tuple[type[Exception], ...] = (boto.ClientError, boto.BotoCoreError, ResponseParserError, OSError)
-"""What a boto3 call raises for reasons outside this program. OSError: a web identity token file that cannot be read."""
+FAULTS: tuple[type[Exception], ...] = (boto.ClientError, boto.BotoCoreError, ResponseParserError, OSError, RuntimeError)
+"""What a boto3 call raises for reasons outside this program. OSError: a web identity token file that cannot be read.
+RuntimeError: botocore has no error of its own for credentials that are over by our clock as soon as they are fetched.
+"""
+_OVER_AT_ONCE = "refreshed credentials are still expired"
 
 _THROTTLED = frozenset(
     {
@@ -209,7 +212,8 @@ def permission(operation: str) -> str:
 def translate(fault: Exception, *, operation: str, account: str, region: str, secrets: Iterable[str] = ()) -> HubError:
     """The HubError for one of FAULTS. A failed AssumeRole inside the call is told as such.
 
-    `secrets` are credentials that may be in its text: those of proxies, and those that AWS was sent.
+    `secrets` are credentials that may be in its text: those of proxies, and those that AWS was sent. A RuntimeError
+    that is none of botocore's is raised again: it is a fault of this program.
     """
     known = frozenset(secrets)
     if isinstance(fault, boto.ClientError):
@@ -217,6 +221,10 @@ def translate(fault: Exception, *, operation: str, account: str, region: str, se
     code = type(fault).__name__
     text = _words(network.told(fault, network.url(fault)) or str(fault), known)
     said = f"{operation} in account {account}, {region}: {code}: {text}"
+    if isinstance(fault, RuntimeError):
+        if _OVER_AT_ONCE not in str(fault):
+            raise fault
+        return AccessLost("CredentialsExpired", said, code="CredentialsExpired", advice=advice.CLOCK)
     if isinstance(fault, _CREDENTIALS_MISSING) or (isinstance(fault, OSError) and fault.filename):
         return AccessLost("CredentialsMissing", said, code=code, advice=advice.missing(fault))
     if isinstance(fault, _MISCONFIGURED):

@@ -15,6 +15,7 @@ from dev.hub.process import HubProcess
 from policyhub.api.eks import Eks
 from policyhub.clocks import SteadyMs
 from policyhub.eks.connector import Connector, EksClusters
+from policyhub.eks.identity import FAILED_SECONDS
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.kube.errors import NotTried
 
@@ -47,9 +48,22 @@ def hub(server: HubProcess, monkeypatch: pytest.MonkeyPatch) -> HubProcess:
     return server
 
 
+class Clock:
+    def __init__(self) -> None:
+        self.ms = 1_790_000_000_000
+
+    def __call__(self) -> SteadyMs:
+        return SteadyMs(self.ms)
+
+
 @pytest.fixture
-def clusters() -> Iterator[EksClusters]:
-    made = EksClusters(now=lambda: SteadyMs(1_790_000_000_000))
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def clusters(clock: Clock) -> Iterator[EksClusters]:
+    made = EksClusters(now=clock)
     yield made
     made.close()
 
@@ -199,7 +213,7 @@ async def test_a_401_names_who_signs(clusters: EksClusters, hub: HubProcess, aut
 
 
 async def test_credentials_that_cannot_be_had(
-    clusters: EksClusters, hub: HubProcess, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, authority: str
+    clusters: EksClusters, clock: Clock, hub: HubProcess, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, authority: str
 ) -> None:
     """Without any sign-in the reason is that of AWS, and the next attempt looks for credentials again."""
     credentials = tmp_path / "credentials"
@@ -208,6 +222,7 @@ async def test_credentials_that_cannot_be_had(
     given = {"endpoint": SERVER, "certificateAuthorityData": authority}
     way = clusters.connector(Eks.model_validate(given), ARN, name="prod-eu")
     assert await reason(way) == "CredentialsMissing"
+    clock.ms += int(FAILED_SECONDS * 1000)
     credentials.write_text("[default]\naws_access_key_id = AKIAEXAMPLE\naws_secret_access_key = secret\n")
     await connected(way)
 

@@ -1,5 +1,6 @@
 """How long a token of an EKS cluster is used."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -23,9 +24,13 @@ class Signer:
         self.signed = 0
         self.tried = 0
         self.fails = False
+        self.holds: asyncio.Event | None = None
+        """What a signature waits for."""
 
     async def __call__(self) -> Signed:
         self.tried += 1
+        if self.holds is not None:
+            await self.holds.wait()
         if self.fails:
             raise NotTried("Unavailable", "no answer")
         self.signed += 1
@@ -48,23 +53,35 @@ async def used(signer: Signer, *minutes: float) -> list[int]:
     for at in minutes:
         clock.ms = START + int(at * MINUTE)
         sent = await tokens.token()
-        numbers.append(next(n for n in range(1, signer.signed + 1) if sent == token.encode(f"https://sts/{n}")))
+        numbers.append(number(sent, signer))
+        await settled()
     return numbers
+
+
+def number(sent: str, signer: Signer) -> int:
+    return next(n for n in range(1, signer.signed + 1) if sent == token.encode(f"https://sts/{n}"))
+
+
+async def settled() -> None:
+    """What goes on beside the requests has ended: nothing of it waits for anything here."""
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
 async def test_one_token_serves_for_twelve_minutes() -> None:
     """Requests share a token, since each new one costs EKS a call to STS; it is replaced well before its fifteen
-    minutes end.
+    minutes end, beside the request that comes first then.
     """
-    assert await used(Signer(), 0, 0.01, 5, 11.99, 12, 20, 23.99, 24) == [1, 1, 1, 1, 2, 2, 2, 3]
+    assert await used(Signer(), 0, 0.01, 5, 11.99, 12, 12, 20, 23.99, 24, 24) == [1, 1, 1, 1, 1, 2, 2, 2, 2, 3]
+    assert await used(Signer(), 0, 14) == [1, 2]
 
 
 async def test_a_token_ends_with_the_credentials_that_signed_it() -> None:
     """STS refuses a signature of credentials that have ended, however young it is: the token is replaced a minute
     before.
     """
-    assert await used(Signer(seconds=300), 0, 3.99, 4, 7.99, 8) == [1, 1, 2, 2, 3]
-    assert await used(Signer(seconds=30), 0, 0.1) == [1, 2]
+    assert await used(Signer(seconds=300), 0, 3.99, 4, 4, 7.99, 8, 8) == [1, 1, 1, 2, 2, 2, 3]
+    assert await used(Signer(seconds=30), 0, 0.5) == [1, 2]
 
 
 async def test_an_old_token_serves_while_no_new_one_can_be_had() -> None:
@@ -78,6 +95,7 @@ async def test_an_old_token_serves_while_no_new_one_can_be_had() -> None:
     for seconds, tried in ((0, 2), (29, 2), (30, 3), (60, 4), (119, 5)):
         clock.ms = START + 12 * MINUTE + seconds * 1000
         assert await tokens.token() == first
+        await settled()
         assert signer.tried == tried
     clock.ms = START + 14 * MINUTE
     with pytest.raises(NotTried, match="no answer"):
@@ -92,6 +110,7 @@ async def test_what_ends_with_its_credentials_is_not_used_longer_than_they_last(
     signer.fails = True
     clock.ms = START + 4 * MINUTE + 59_000
     await tokens.token()
+    await settled()
     clock.ms = START + 5 * MINUTE + 29_000
     with pytest.raises(NotTried):
         await tokens.token()
@@ -108,6 +127,74 @@ async def test_a_token_that_was_refused_is_not_sent_again() -> None:
     signer.fails = True
     with pytest.raises(NotTried):
         await tokens.token()
+
+
+async def test_no_request_waits_while_the_token_is_good() -> None:
+    """A renewal that hangs is one for all requests, and costs them nothing before the token ends."""
+    signer, clock = Signer(), Clock()
+    tokens = Tokens(signer, now=clock)
+    first = await tokens.token()
+    signer.holds = asyncio.Event()
+    for minutes in (12, 13, 13.99):
+        clock.ms = START + int(minutes * MINUTE)
+        assert await asyncio.gather(*(tokens.token() for _ in range(10))) == [first] * 10
+        await settled()
+    assert signer.tried == 2
+    clock.ms = START + 14 * MINUTE
+    waiting = asyncio.gather(*(tokens.token() for _ in range(10)))
+    await settled()
+    assert not waiting.done()
+    signer.holds.set()
+    assert [number(sent, signer) for sent in await waiting] == [2] * 10
+    assert signer.tried == 2
+
+
+async def test_one_failure_is_told_to_all_who_wait() -> None:
+    """A hundred requests that wait for a sign-in that fails make no hundred sign-ins, nor do those after them."""
+    signer, clock = Signer(), Clock()
+    tokens = Tokens(signer, now=clock)
+    signer.fails = True
+    assert [type(e) for e in await asyncio.gather(*(tokens.token() for _ in range(100)), return_exceptions=True)] == [
+        NotTried
+    ] * 100
+    with pytest.raises(NotTried):
+        await tokens.token()
+    assert signer.tried == 1
+    signer.fails = False
+    clock.ms += int(token.FAILED_SECONDS * 1000)
+    assert number(await tokens.token(), signer) == 1
+
+
+async def test_a_token_is_as_old_as_its_signature() -> None:
+    """The sign-in that came before the signature does not count."""
+    signer, clock = Signer(), Clock()
+    tokens = Tokens(signer, now=clock)
+    signer.holds = asyncio.Event()
+    waiting = asyncio.ensure_future(tokens.token())
+    await settled()
+    clock.ms += 13 * MINUTE
+    signer.holds.set()
+    assert await waiting == await tokens.token()
+    await settled()
+    assert signer.tried == 1
+
+
+async def test_what_was_being_signed_when_its_token_was_refused_is_not_kept() -> None:
+    """It may be of the session that was refused."""
+    signer, clock = Signer(), Clock()
+    tokens = Tokens(signer, now=clock)
+    await tokens.token()
+    clock.ms += 12 * MINUTE
+    signer.holds = asyncio.Event()
+    await tokens.token()
+    await settled()
+    tokens.forget()
+    waiting = asyncio.ensure_future(tokens.token())
+    await settled()
+    signer.holds.set()
+    await waiting
+    await settled()
+    assert (signer.tried, number(await tokens.token(), signer)) == (3, 3)
 
 
 def test_a_token_that_no_cluster_reads_is_told() -> None:

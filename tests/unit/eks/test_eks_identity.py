@@ -1,0 +1,224 @@
+"""Who waits for whom, when AWS accounts do not answer. AWS itself is not there: threads block until they are let go."""
+
+import asyncio
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, ConnectTimeoutError, NoCredentialsError
+
+from policyhub.clocks import SteadyMs
+from policyhub.eks.connector import WORKERS
+from policyhub.eks.description import Arn
+from policyhub.eks.identity import FAILED_SECONDS, PATIENCE_SECONDS, Identity
+from policyhub.hub.caller_url import Signed
+from policyhub.hub.credentials import CALL_SECONDS
+from policyhub.kube.errors import NotTried
+
+ROLE = "arn:aws:iam::444455556666:role/policyhub"
+
+
+def arn(number: int, account: str = "444455556666") -> Arn:
+    return Arn.parse(f"arn:aws:eks:eu-west-1:{account}:cluster/c{number}")
+
+
+class Clients:
+    """Of one account. `holds` is what its sign-ins, or only its questions, wait for; `fault` how sign-ins end."""
+
+    def __init__(self) -> None:
+        self.holds: dict[str, threading.Event] = {}
+        self.fault: Exception | None = None
+        self.calls: list[str] = []
+        self.threads: set[str] = set()
+        self.renewed = 0
+
+    def _called(self, what: str) -> None:
+        self.calls.append(what)
+        self.threads.add(threading.current_thread().name)
+        if what in self.holds:
+            self.holds[what].wait()
+
+    def sign_in(self) -> None:
+        self._called("sign_in")
+        if self.fault is not None:
+            raise self.fault
+
+    def eks(self) -> "Clients":
+        return self
+
+    def sts(self) -> "Clients":
+        return self
+
+    def describe_cluster(self, *, name: str) -> Mapping[str, Any]:
+        self._called("describe")
+        return {"cluster": {"arn": name}}
+
+    def get_caller_identity(self) -> Mapping[str, Any]:
+        self._called("caller")
+        return {"Account": "444455556666", "Arn": ROLE}
+
+    def caller_url(self, cluster: str) -> Signed:
+        self._called("sign")
+        return Signed(f"https://sts/{cluster}", None)
+
+    def renew(self) -> None:
+        self._called("renew")
+        self.renewed += 1
+
+    def secrets(self) -> frozenset[str]:
+        self._called("secrets")
+        return frozenset()
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.ms = 1_790_000_000_000
+
+    def __call__(self) -> SteadyMs:
+        return SteadyMs(self.ms)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(WORKERS, thread_name_prefix="eks") as made:
+        yield made
+
+
+@pytest.fixture
+def released() -> Iterator[threading.Event]:
+    """Set at the end, whatever happens: nothing hangs."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+@pytest.mark.parametrize("hangs", ["sign_in", "describe"])
+async def test_an_account_that_does_not_answer_delays_no_other(
+    clock: Clock, pool: ThreadPoolExecutor, released: threading.Event, hangs: str
+) -> None:
+    """Two hundred clusters of it wait for it, more than there are threads; a cluster of another account does not."""
+    dead, well = Clients(), Clients()
+    dead.holds[hangs] = released
+    away = Identity(dead, pool, role_arn=ROLE, now=clock)
+    here = Identity(well, pool, role_arn="", now=clock)
+    waiting = [asyncio.ensure_future(away.describe(arn(number))) for number in range(200)]
+    while hangs not in dead.calls:
+        await asyncio.sleep(0.01)
+    signed = await asyncio.wait_for(here.sign(arn(0, "111122223333"), "c0"), 60)
+    assert signed.url == "https://sts/c0"
+    assert not any(task.done() for task in waiting)
+    assert dead.calls.count("sign_in") == 1
+    released.set()
+    assert len({found.arn for found in await asyncio.gather(*waiting)}) == 200
+
+
+async def test_a_region_whose_eks_does_not_answer_costs_its_clusters_no_token(
+    clock: Clock, pool: ThreadPoolExecutor, released: threading.Event
+) -> None:
+    """Connections that are up sign on while others of the same identity ask where their clusters are."""
+    clients = Clients()
+    clients.holds["describe"] = released
+    identity = Identity(clients, pool, role_arn=ROLE, now=clock)
+    waiting = [asyncio.ensure_future(identity.describe(arn(number))) for number in range(WORKERS + 1)]
+    while "describe" not in clients.calls:
+        await asyncio.sleep(0.01)
+    await asyncio.wait_for(identity.sign(arn(0), "c0"), 60)
+    released.set()
+    await asyncio.gather(*waiting)
+
+
+async def test_a_sign_in_that_failed_is_told_to_all_and_remembered(
+    clock: Clock, pool: ThreadPoolExecutor, released: threading.Event
+) -> None:
+    """Each cluster is told of it by its own ARN; none makes another one for some seconds."""
+    clients = Clients()
+    clients.holds["sign_in"] = released
+    clients.fault = ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "AssumeRole")
+    identity = Identity(clients, pool, role_arn=ROLE, now=clock)
+    waiting = [asyncio.ensure_future(identity.sign(arn(number), f"c{number}")) for number in range(5)]
+    released.set()
+    told = await asyncio.gather(*waiting, return_exceptions=True)
+    for number, error in enumerate(told):
+        assert isinstance(error, NotTried)
+        assert error.reason == "AccessDenied"
+        assert f"--eks={arn(number).text}" in error.remedy
+    with pytest.raises(NotTried):
+        await identity.describe(arn(7))
+    assert clients.calls.count("sign_in") == 1
+    clients.fault = None
+    clock.ms += int(FAILED_SECONDS * 1000)
+    await identity.sign(arn(0), "c0")
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (NoCredentialsError(), "CredentialsMissing"),
+        (ClientError({"Error": {"Code": "ExpiredToken"}}, "AssumeRole"), "CredentialsExpired"),
+        (
+            RuntimeError("Credentials were refreshed, but the refreshed credentials are still expired."),
+            "CredentialsExpired",
+        ),
+    ],
+    ids=["none", "expired", "expired when they come"],
+)
+async def test_credentials_are_given_up_in_the_thread_that_lost_them(
+    clock: Clock, pool: ThreadPoolExecutor, fault: Exception, reason: str
+) -> None:
+    """A thread that loads credentials holds the lock for as long as the network takes: the event loop waits for none."""
+    clients = Clients()
+    clients.fault = fault
+    with pytest.raises(NotTried) as lost:
+        await Identity(clients, pool, role_arn="", now=clock).sign(arn(0), "c0")
+    assert lost.value.reason == reason
+    assert clients.renewed == 1
+    assert all(name.startswith("eks") for name in clients.threads)
+
+
+async def test_credentials_that_are_over_when_they_come_mean_the_clock(clock: Clock, pool: ThreadPoolExecutor) -> None:
+    """botocore only says RuntimeError. Another one is a fault of this program, and stays one."""
+    clients = Clients()
+    identity = Identity(clients, pool, role_arn="", now=clock)
+    clients.fault = RuntimeError("Credentials were refreshed, but the refreshed credentials are still expired.")
+    with pytest.raises(NotTried, match="clock"):
+        await identity.sign(arn(0), "c0")
+    clock.ms += int(FAILED_SECONDS * 1000)
+    clients.fault = RuntimeError("dictionary changed size during iteration")
+    with pytest.raises(RuntimeError, match="dictionary"):
+        await identity.sign(arn(0), "c0")
+
+
+async def test_who_waits_too_long_is_told_that_aws_does_not_answer(
+    clock: Clock, pool: ThreadPoolExecutor, released: threading.Event
+) -> None:
+    """Nobody was asked of the cluster's own server: it is not that which does not answer. `caller` ends, too."""
+    clients = Clients()
+    clients.holds["sign_in"] = released
+    identity = Identity(clients, pool, role_arn="", now=clock, patience=0.01)
+    with pytest.raises(NotTried, match="AssumeRole in account 444455556666, eu-west-1: no answer") as lost:
+        await identity.sign(arn(0), "c0")
+    assert lost.value.reason == "Unavailable"
+    caller = await identity.caller(arn(0))
+    assert caller.trouble is not None
+    assert caller.trouble.reason == "Unavailable"
+
+
+async def test_a_network_that_fails_keeps_the_session(clock: Clock, pool: ThreadPoolExecutor) -> None:
+    """Other credentials would not cure it."""
+    clients = Clients()
+    clients.fault = ConnectTimeoutError(endpoint_url="https://sts.eu-west-1.amazonaws.com")
+    with pytest.raises(NotTried):
+        await Identity(clients, pool, role_arn="", now=clock).sign(arn(0), "c0")
+    assert clients.renewed == 0
+
+
+def test_patience_covers_a_sign_in_and_a_question() -> None:
+    """Whoever waits hears what AWS or the network said, where that takes no longer than it can."""
+    assert PATIENCE_SECONDS >= 2 * CALL_SECONDS
