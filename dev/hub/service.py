@@ -175,6 +175,9 @@ class Service:
         if self.switches.signing_time == "checked" and (late := untimely(call.request.date, now=self.clock())):
             code = "SignatureDoesNotMatch" if call.request.scope.service == "sts" else "InvalidSignatureException"
             return AwsError(code, 403, late)
+        foreign = self.switches.sts_region == "first" and region != self.settings.regions[0]
+        if foreign and call.request.scope.service == "sts":
+            return AwsError("SignatureDoesNotMatch", 403, "Credential should be scoped to a valid region.")
         if kind == "access_denied":
             return _denied(call, "")
         if kind == "expired":

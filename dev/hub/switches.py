@@ -22,3 +22,6 @@ class Switches(msgspec.Struct, forbid_unknown_fields=True):
     signing_time: Literal["ignored", "checked"] = "ignored"
     """A call that was signed more than five minutes before or after it arrives. AWS refuses it; the tests that move the
     operator's clock want the rest of AWS to be there all the same."""
+    sts_region: Literal["any", "first"] = "any"
+    """The Regions that STS takes signatures for: all, as if each asked the STS of its own Region; or the server's first
+    one alone, as an endpoint does that AWS_ENDPOINT_URL_STS names."""

@@ -181,9 +181,7 @@ class Identity:
             raise lost from None
 
     def _told(self, lost: _Lost, operation: str, arn: Arn) -> NotTried:
-        error = translate(
-            lost.fault, operation=operation, account=arn.account, region=arn.region, secrets=lost.secrets
-        )
+        error = translate(lost.fault, operation=operation, account=arn.account, region=arn.region, secrets=lost.secrets)
         reason = error.kind if isinstance(error, AccessLost) else type(error).__name__
         remedy = error.advice
         asked = getattr(lost.fault, "operation_name", "")

@@ -17,7 +17,7 @@ Signing asks nobody, but the credentials may have to be renewed first, which doe
 """
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -36,13 +36,14 @@ _REGIONAL = "sts_regional_endpoints"
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    url: str
+    url: str = field(repr=False)
     seconds: float | None
     """For which the credentials that signed it are still good; None: they do not end. A signature ends with them."""
 
 
-def host(session: boto3.Session, config: Config) -> str:
-    """Of STS in the session's Region, whatever endpoint the environment names for our own calls. Raises BotoCoreError.
+def host(session: boto3.Session, config: Config, *, fips: bool) -> str:
+    """Of STS in the session's Region, whatever endpoint the environment names for our own calls; `fips`: whether one of
+    FIPS is asked for. Raises BotoCoreError.
 
     A VPC endpoint's host would be refused by the cluster, a FIPS host that does not exist could not be asked by it.
     """
@@ -50,7 +51,7 @@ def host(session: boto3.Session, config: Config) -> str:
     own = Config(
         ignore_configured_endpoint_urls=True,
         use_dualstack_endpoint=False,
-        use_fips_endpoint=bool(core.get_config_variable("use_fips_endpoint")) and session.region_name in fips_regions(),
+        use_fips_endpoint=fips and session.region_name in fips_regions("sts"),
     )
     asked = core.get_config_variable(_REGIONAL)
     core.set_config_variable(_REGIONAL, "regional")
@@ -63,15 +64,15 @@ def host(session: boto3.Session, config: Config) -> str:
 
 
 @functools.cache
-def fips_regions() -> frozenset[str]:
-    """Regions in which STS has a FIPS endpoint: botocore makes up a name for every Region.
+def fips_regions(service: str) -> frozenset[str]:
+    """Regions in which the service has a FIPS endpoint: botocore makes up a name for every Region.
 
     Read by a loader of its own: in one that clients share, botocore has written the made-up names into the table.
     """
     return frozenset(
         region
         for partition in create_loader().load_data("endpoints")["partitions"]
-        for region, endpoint in partition["services"].get("sts", {}).get("endpoints", {}).items()
+        for region, endpoint in partition["services"].get(service, {}).get("endpoints", {}).items()
         if any("fips" in variant["tags"] for variant in endpoint.get("variants", ()))
     )
 

@@ -4,11 +4,19 @@ Everything that boto3 reads from its environment keeps its meaning: IRSA, Pod Id
 AWS_ENDPOINT_URL_SECURITYHUB, AWS_USE_FIPS_ENDPOINT, AWS_CA_BUNDLE, proxies. An assumed role is renewed by botocore
 before it expires, in whichever thread calls next.
 
+STS is asked in one Region, whatever Region the clients are for: what it gives holds in all Regions of the partition.
+AWS_ENDPOINT_URL_STS leads to the STS of one Region, which refuses what is signed for another. So it is the Region that
+this URL names, else the one that this process runs in (AWS_REGION), else that of the clients.
+
+Where FIPS is asked for (AWS_USE_FIPS_ENDPOINT), STS and EKS are asked at a FIPS endpoint in the Regions that have one:
+for others botocore makes up a name. For Security Hub, where the findings go, nothing else takes its place.
+
 boto3 clients are thread-safe, sessions are not: clients are made once, under a lock. Making one reads a service model
 from disk (0.1 s, 15 MB), so it happens in the thread of the first call, and hubs share one loader of models.
 """
 
 import os
+import re
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -19,7 +27,7 @@ import botocore.credentials
 import botocore.loaders
 import botocore.session
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, InvalidEndpointConfigurationError, NoCredentialsError
+from botocore.exceptions import BotoCoreError, InvalidEndpointConfigurationError, NoCredentialsError, UnknownRegionError
 
 from policyhub import redaction
 from policyhub.hub import body, caller_url
@@ -36,6 +44,8 @@ under way when another replica begins. A network that stretches it (several addr
 by byte) meets the end of the process, which comes with the end of the lease.
 """
 
+_STS_HOST = re.compile(r"(?:^|[./])sts(?:-fips)?\.([a-z]{2,}(?:-[a-z]+)+-\d+)\.")
+"""Of a Region: a public endpoint, or a VPC's."""
 _CREDENTIAL_HEADERS = ("Authorization", "X-Amz-Security-Token")
 _REMEMBERED = 16
 """Of what was sent, the last ones: what comes back, comes back at once."""
@@ -110,6 +120,7 @@ class Clients:
         self._session: Any = None
         self._made: dict[str, Any] = {}
         self._caller_host: str | None = None
+        self._sts_region: str | None = None
 
     def securityhub(self) -> SecurityHub:
         client: SecurityHub = self._client("securityhub")
@@ -139,7 +150,7 @@ class Clients:
             if self._session is None:
                 self._session = self._sign_in()
             if self._caller_host is None:
-                self._caller_host = caller_url.host(self._session, self._config)
+                self._caller_host = caller_url.host(self._session, self._config, fips=self._fips())
             session, place = self._session, self._caller_host
         return caller_url.sign(session.get_credentials(), host=place, region=self._region, cluster=cluster)
 
@@ -174,34 +185,66 @@ class Clients:
             if service not in self._made:
                 if self._session is None:
                     self._session = self._sign_in()
+                region = self._home() if service == "sts" else self._region
                 try:
-                    self._made[service] = self._session.client(service, config=self._config)
+                    self._made[service] = self._session.client(
+                        service, region_name=region, config=self._configured(service, region)
+                    )
                 except ValueError as error:  # what boto3 has for an endpoint URL that is none
                     raise InvalidEndpointConfigurationError(msg=str(error)) from error
             return self._made[service]
 
     def _sign_in(self) -> Any:
-        ambient = self._new_session()
         if not self._role_arn:
-            return ambient
-        source = ambient.client("sts", config=self._config)  # regional: that is botocore's default
+            return self._new_session(self._region)
+        home = self._home()
+        ambient = self._new_session(home)
+        source = ambient.client("sts", config=self._configured("sts", home))  # regional: that is botocore's default
         request = {"RoleArn": self._role_arn, "RoleSessionName": SESSION_NAME}
         if self._external_id:
             request["ExternalId"] = self._external_id
-        return self._new_session(_AssumedRole(source, request))
+        return self._new_session(self._region, _AssumedRole(source, request))
 
-    def _new_session(self, provider: "_AssumedRole | None" = None) -> Any:
+    def _home(self) -> str:
+        """The Region whose STS is asked. Called under the lock."""
+        if self._sts_region is None:
+            core = botocore.session.get_session()
+            if self._loader is not None:
+                core.register_component("data_loader", self._loader)
+            named = _STS_HOST.search(os.environ.get("AWS_ENDPOINT_URL_STS", ""))
+            here = named[1] if named else os.environ.get("AWS_REGION") or core.get_config_variable("region")
+            try:
+                near = here and core.get_partition_for_region(here) == core.get_partition_for_region(self._region)
+            except UnknownRegionError:
+                near = False
+            self._sts_region = here if near else self._region
+        return self._sts_region
+
+    @staticmethod
+    def _fips() -> bool:
+        """Whether it is asked for."""
+        return bool(botocore.session.get_session().get_config_variable("use_fips_endpoint"))
+
+    def _configured(self, service: str, region: str) -> Config:
+        if not self._fips():
+            return self._config
+        there = service == "securityhub" or region in caller_url.fips_regions(service)
+        return self._config.merge(Config(use_fips_endpoint=there))
+
+    def _new_session(self, region: str, provider: "_AssumedRole | None" = None) -> Any:
         core = botocore.session.get_session()
         # Its clients inherit what follows, also the one that the chain makes to sign in by IRSA: for STS botocore would
         # wait up to five times 60 s.
         core.register("before-send", self._hold)
         core.set_default_client_config(self._config)
+        if self._fips():
+            core.set_config_variable("use_fips_endpoint", region in caller_url.fips_regions("sts"))
         body.write_for(core)
         if self._loader is not None:
             core.register_component("data_loader", self._loader)
         if provider is not None:
             core.register_component("credential_provider", botocore.credentials.CredentialResolver([provider]))
-        return boto3.Session(botocore_session=core, region_name=self._region)
+        return boto3.Session(botocore_session=core, region_name=region)
 
     def _hold(self, *, request: Any = None, **_: object) -> None:
         if not self._permit(self._seconds):

@@ -287,11 +287,12 @@ class Connection:
         if accept is not None:
             headers["Accept"] = accept
         with unreachable(lambda: self.secrets, self.server):
+            token = self._access.token if self._token is None else await self._token()
+            if token:
+                self._sent = token
+                headers["Authorization"] = f"Bearer {token}"
+            # The token's own time is not the server's, which has not been asked yet.
             async with asyncio.timeout(self._connect_seconds + self._read_seconds):
-                token = self._access.token if self._token is None else await self._token()
-                if token:
-                    self._sent = token
-                    headers["Authorization"] = f"Bearer {token}"
                 response = await self._session.request(
                     method,
                     self.server + path,

@@ -97,6 +97,27 @@ async def test_clusters_of_one_role_share_its_sign_in(clusters: EksClusters, hub
     assert called(hub).count("DescribeCluster") == 5
 
 
+async def test_one_regions_sts_signs_in_for_all_regions(
+    clusters: EksClusters, hub: HubProcess, authority: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """AWS_ENDPOINT_URL_STS leads to the STS of one Region, the operator's: it refuses what is signed for another. The
+    role that it gives holds in every Region, and a token is still signed for the cluster's.
+    """
+    there = f"arn:aws:eks:us-east-1:{OTHER}:cluster/prod-us"
+    hub.switch(sts_region="first")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", hub.url)
+    described = {"endpoint": SERVER, "authority": authority}
+    hub.eks([{"arn": there, **described, "entries": [{"principal": ROLE}]}])
+    try:
+        way = clusters.connector(Eks.model_validate({"roleArn": ROLE}), there, name="prod-us")
+        await connected(way)
+        assert hub.review(there, await way._tokens.token())["authenticated"]
+        caller = await way._identity.caller(way._arn)
+        assert (caller.account, caller.trouble) == (OTHER, None)
+    finally:
+        hub.switch(sts_region="any")
+
+
 def test_an_identity_that_nobody_needs_is_forgotten(clusters: EksClusters) -> None:
     """MonitoredClusters come and go; what they signed in as does not pile up."""
     way: Connector | None = connector(clusters)
@@ -212,8 +233,9 @@ async def test_a_401_names_who_signs(clusters: EksClusters, hub: HubProcess, aut
         assert f"--principal-arn {principal}" in fault.remedy
 
 
+@pytest.mark.usefixtures("hub")
 async def test_credentials_that_cannot_be_had(
-    clusters: EksClusters, clock: Clock, hub: HubProcess, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, authority: str
+    clusters: EksClusters, clock: Clock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, authority: str
 ) -> None:
     """Without any sign-in the reason is that of AWS, and the next attempt looks for credentials again."""
     credentials = tmp_path / "credentials"

@@ -16,6 +16,7 @@ from aiohttp import web
 import policyhub
 from policyhub.kube import lines as watched
 from policyhub.kube.connection import Connection, Refused, Unreachable
+from policyhub.kube.errors import NotTried
 from policyhub.kube.kubeconfig import Access, KubeconfigError
 from policyhub.kube.trust import Resolver
 from tests.component.kube.apiserver import RESOURCE, Answer, ApiServer, refusal
@@ -157,6 +158,18 @@ async def test_no_answer_in_time(api: ApiServer) -> None:
     async with Connection(Access(server=api.url), read_seconds=0.02) as connection:
         with pytest.raises(Unreachable, match="no answer in time"):
             await connection.get(PATH)
+
+
+async def test_a_token_that_is_late_is_not_the_servers_silence(api: ApiServer) -> None:
+    """Time that a sign-in takes is not taken for the server's, which was not asked yet."""
+
+    async def late() -> str:
+        await asyncio.sleep(0.1)
+        raise NotTried("Unavailable", "AWS has not answered")
+
+    async with Connection(Access(server=api.url), token=late, connect_seconds=0.01, read_seconds=0.01) as connection:
+        with pytest.raises(NotTried, match="AWS has not answered"):
+            await connection.get("/api")
 
 
 async def test_an_answer_cut_short(api: ApiServer, connection: Connection) -> None:

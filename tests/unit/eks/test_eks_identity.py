@@ -29,6 +29,8 @@ class Clients:
 
     def __init__(self) -> None:
         self.holds: dict[str, threading.Event] = {}
+        self.reached = threading.Event()
+        """Somebody waits."""
         self.fault: Exception | None = None
         self.calls: list[str] = []
         self.threads: set[str] = set()
@@ -38,6 +40,7 @@ class Clients:
         self.calls.append(what)
         self.threads.add(threading.current_thread().name)
         if what in self.holds:
+            self.reached.set()
             self.holds[what].wait()
 
     def sign_in(self) -> None:
@@ -109,8 +112,7 @@ async def test_an_account_that_does_not_answer_delays_no_other(
     away = Identity(dead, pool, role_arn=ROLE, now=clock)
     here = Identity(well, pool, role_arn="", now=clock)
     waiting = [asyncio.ensure_future(away.describe(arn(number))) for number in range(200)]
-    while hangs not in dead.calls:
-        await asyncio.sleep(0.01)
+    await asyncio.to_thread(dead.reached.wait)
     signed = await asyncio.wait_for(here.sign(arn(0, "111122223333"), "c0"), 60)
     assert signed.url == "https://sts/c0"
     assert not any(task.done() for task in waiting)
@@ -127,8 +129,7 @@ async def test_a_region_whose_eks_does_not_answer_costs_its_clusters_no_token(
     clients.holds["describe"] = released
     identity = Identity(clients, pool, role_arn=ROLE, now=clock)
     waiting = [asyncio.ensure_future(identity.describe(arn(number))) for number in range(WORKERS + 1)]
-    while "describe" not in clients.calls:
-        await asyncio.sleep(0.01)
+    await asyncio.to_thread(clients.reached.wait)
     await asyncio.wait_for(identity.sign(arn(0), "c0"), 60)
     released.set()
     await asyncio.gather(*waiting)
@@ -172,7 +173,7 @@ async def test_a_sign_in_that_failed_is_told_to_all_and_remembered(
 async def test_credentials_are_given_up_in_the_thread_that_lost_them(
     clock: Clock, pool: ThreadPoolExecutor, fault: Exception, reason: str
 ) -> None:
-    """A thread that loads credentials holds the lock for as long as the network takes: the event loop waits for none."""
+    """Whoever loads credentials holds a lock for as long as the network takes: the event loop does not wait for it."""
     clients = Clients()
     clients.fault = fault
     with pytest.raises(NotTried) as lost:
@@ -183,7 +184,7 @@ async def test_credentials_are_given_up_in_the_thread_that_lost_them(
 
 
 async def test_credentials_that_are_over_when_they_come_mean_the_clock(clock: Clock, pool: ThreadPoolExecutor) -> None:
-    """botocore only says RuntimeError. Another one is a fault of this program, and stays one."""
+    """Botocore only says RuntimeError. Another one is a fault of this program, and stays one."""
     clients = Clients()
     identity = Identity(clients, pool, role_arn="", now=clock)
     clients.fault = RuntimeError("Credentials were refreshed, but the refreshed credentials are still expired.")

@@ -40,7 +40,13 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
     for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SECURITYHUB", "AWS_ENDPOINT_URL_STS", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
-    for name in ("AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT", "AWS_STS_REGIONAL_ENDPOINTS"):
+    for name in (
+        "AWS_REGION",
+        "AWS_DEFAULT_REGION",
+        "AWS_USE_FIPS_ENDPOINT",
+        "AWS_USE_DUALSTACK_ENDPOINT",
+        "AWS_STS_REGIONAL_ENDPOINTS",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
 
@@ -76,6 +82,65 @@ def test_sts_is_regional() -> None:
     """STS is asked in the hub's Region: the global endpoint may be out of reach, and its tokens invalid there."""
     client: Any = Clients(region="eu-west-1", version="0").sts()
     assert client.meta.endpoint_url == "https://sts.eu-west-1.amazonaws.com"
+
+
+@pytest.mark.parametrize(
+    ("environment", "region", "asked"),
+    [
+        ({"AWS_REGION": "eu-central-1"}, "eu-west-1", "eu-central-1"),
+        ({"AWS_DEFAULT_REGION": "eu-central-1"}, "eu-west-1", "eu-central-1"),
+        ({"AWS_REGION": "eu-central-1", "AWS_DEFAULT_REGION": "us-east-1"}, "eu-west-1", "eu-central-1"),
+        ({"AWS_REGION": "eu-central-1"}, "cn-north-1", "cn-north-1"),
+        ({"AWS_REGION": "nowhere"}, "eu-west-1", "eu-west-1"),
+        ({}, "eu-west-1", "eu-west-1"),
+        (
+            {"AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL_STS": "https://vpce-0-a.sts.eu-west-3.vpce.amazonaws.com"},
+            "eu-west-1",
+            "eu-west-3",
+        ),
+        (
+            {"AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL_STS": "https://sts.eu-west-3.amazonaws.com"},
+            "eu-west-1",
+            "eu-west-3",
+        ),
+        ({"AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL_STS": "https://sts.example"}, "eu-west-1", "us-east-1"),
+    ],
+)
+def test_sts_is_asked_in_one_region(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], region: str, asked: str
+) -> None:
+    """That of the endpoint, or of the operator, where its partition is that of the hub: both who is asked for a role,
+    and who says who we are.
+    """
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    role = "arn:aws:iam::444455556666:role/policyhub"
+    clients = Clients(region=region, version="0", role_arn=role)
+    own: Any = clients.sts()
+    source: Any = clients._session.get_credentials()._refresh_using.__self__._sts
+    assert (own.meta.region_name, source.meta.region_name) == (asked, asked)
+    hub: Any = clients.securityhub()
+    assert hub.meta.region_name == region
+
+
+@pytest.mark.parametrize(
+    ("region", "sts", "eks"),
+    [
+        ("us-east-1", "sts-fips.us-east-1.amazonaws.com", "fips.eks.us-east-1.amazonaws.com"),
+        ("us-gov-west-1", "sts.us-gov-west-1.amazonaws.com", "eks.us-gov-west-1.amazonaws.com"),
+        ("eu-west-1", "sts.eu-west-1.amazonaws.com", "eks.eu-west-1.amazonaws.com"),
+    ],
+)
+def test_fips_endpoints_are_asked_where_there_are_any(
+    monkeypatch: pytest.MonkeyPatch, region: str, sts: str, eks: str
+) -> None:
+    """Botocore makes up names of FIPS endpoints for all other Regions."""
+    monkeypatch.setenv("AWS_USE_FIPS_ENDPOINT", "true")
+    clients: Any = Clients(region=region, version="0", loader=models())
+    assert clients.sts().meta.endpoint_url == f"https://{sts}"
+    assert clients.eks().meta.endpoint_url == f"https://{eks}"
+    irsa = clients._session._session.create_client("sts", region_name=region)  # as botocore's chain makes it
+    assert irsa.meta.endpoint_url == f"https://{sts}"
 
 
 @pytest.mark.parametrize(
