@@ -138,7 +138,7 @@ async def run(settings: Settings) -> int:
             clock=time.monotonic,
             rng=rng,
             open_home=Connection.home,
-            eks=EksClusters(now=now, loader=hubs.loader),
+            eks=EksClusters(now=now, hosts=settings.eks_endpoint_hosts, loader=hubs.loader),
         )
         stopped = asyncio.create_task(stop.wait())
         if lease is not None and not await stand_by(lease, stopped):

@@ -4,6 +4,7 @@ What belongs to one monitored cluster stands in its MonitoredCluster; here stand
 defaults for accounts and Regions that a MonitoredCluster leaves out.
 """
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -26,6 +27,10 @@ _AS_TEXT = WithJsonSchema({"type": "string", "pattern": r"^[a-z]+=\d+(,[a-z]+=\d
 """As the chart's values and the environment give it."""
 
 
+_HOST = re.compile(r"\.?[0-9a-z_-]+(\.[0-9a-z_-]+)*|[0-9a-f]*(:[0-9a-f]*){2,7}")
+_HOSTS_AS_TEXT = WithJsonSchema({"type": "string"})
+
+
 class SettingsError(Exception):
     """The settings are wrong; the message names every one, where it came from and what it should be."""
 
@@ -33,6 +38,16 @@ class SettingsError(Exception):
 def _readable(text: str) -> str:
     selector.parse(text)
     return text
+
+
+def _hosts(value: object) -> object:
+    """With commas between; a name or an address, or a domain with a dot before it."""
+    if not isinstance(value, str):
+        return value
+    hosts = tuple(host.strip().lower() for host in value.split(",") if host.strip())
+    if wrong := [host for host in hosts if not _HOST.fullmatch(host)]:
+        raise ValueError(f"{wrong[0]} is neither a host, such as relay.example.com, nor a domain, such as .example.com")
+    return hosts
 
 
 class Settings(BaseSettings):
@@ -79,6 +94,11 @@ class Settings(BaseSettings):
     limit_cluster_findings: int = Field(1_000_000, ge=1, description="Findings of one cluster")
     limit_namespace_imports: int = Field(
         100_000, ge=1, description="Imports a day for the findings of one namespace: what it may cost at AWS"
+    )
+    eks_endpoint_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_hosts), _HOSTS_AS_TEXT] = Field(
+        (),
+        json_schema_extra={"default": ""},
+        description="Hosts, beside those of EKS, that specs may name as the endpoint of an EKS cluster",
     )
     discovery_interval: float = Field(10, ge=0.1, description="Seconds between looks at what each cluster serves")
 

@@ -43,9 +43,9 @@ class Eks(Model):
     external_id: ExternalId | None = None
     """External id that the role's trust policy asks for."""
     endpoint: Endpoint | None = None
-    """Address of the API server, such as https://0123456789ABCDEF.gr7.eu-west-1.eks.amazonaws.com. With it, and
-    certificateAuthorityData, the operator does not call DescribeCluster: its own role of another account then only
-    needs an access entry."""
+    """Address of the API server, such as https://0123456789ABCDEF.gr7.eu-west-1.eks.amazonaws.com: a host of EKS in the
+    cluster's Region, or one that the operator's setting eksEndpointHosts names. With it, and certificateAuthorityData,
+    the operator does not call DescribeCluster: its own role of another account then only needs an access entry."""
     certificate_authority_data: CertificateAuthorityData | None = None
     """Certificate authority of the API server, PEM in base64, as `aws eks describe-cluster` prints it."""
 

@@ -149,7 +149,8 @@ async def _cluster(
 async def _eks(monitored: MonitoredCluster, eks: Eks, questions: Questions) -> list[Verdict]:
     """An EKS cluster, reached as the operator reaches it, with the AWS identity of this process or the role."""
     name = monitored.metadata.name
-    clusters = EksClusters(now=lambda: SteadyMs(int(questions.wall() * 1000)))
+    hosts = questions.settings.eks_endpoint_hosts
+    clusters = EksClusters(now=lambda: SteadyMs(int(questions.wall() * 1000)), hosts=hosts)
     way = clusters.connector(eks, eks.arn or monitored.spec.cluster_arn or "", name=name)
     try:
         connection = await way.connect()

@@ -6,7 +6,7 @@ cluster counts only in the cluster's own account.
 """
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import structlog
@@ -16,7 +16,7 @@ from policyhub.api.eks import Eks
 from policyhub.clocks import SteadyMs
 from policyhub.cluster.contact import connection_fault
 from policyhub.cluster.fault import Fault
-from policyhub.eks import description, diagnosis
+from policyhub.eks import description, diagnosis, endpoint
 from policyhub.eks.description import Arn, Description
 from policyhub.eks.identity import Identity, Missing
 from policyhub.eks.token import Tokens
@@ -39,9 +39,19 @@ _CONNECTIONS = 8
 class Connector:
     """To one cluster, for one MonitoredCluster."""
 
-    def __init__(self, eks: Eks, arn: str, *, name: str, identity: Identity, now: Callable[[], SteadyMs]) -> None:
-        """`name` is that of the MonitoredCluster."""
+    def __init__(
+        self,
+        eks: Eks,
+        arn: str,
+        *,
+        name: str,
+        identity: Identity,
+        now: Callable[[], SteadyMs],
+        hosts: Sequence[str],
+    ) -> None:
+        """`name` is that of the MonitoredCluster; `hosts` as of `EksClusters`."""
         self._eks = eks
+        self._hosts = hosts
         self._arn = Arn.parse(arn)
         self._name = name
         self._identity = identity
@@ -84,6 +94,8 @@ class Connector:
     async def _access(self) -> Access:
         """Raises NotTried."""
         if self._eks.endpoint and self._eks.certificate_authority_data:
+            if not endpoint.is_allowed(self._eks.endpoint, self._arn, self._hosts):
+                raise _not_tried(diagnosis.elsewhere(self._arn, endpoint.host(self._eks.endpoint)))
             return self._checked(self._eks.endpoint, self._eks.certificate_authority_data)
         found = await self._describe()
         signs_for = found.local_id or self._arn.name
@@ -153,9 +165,10 @@ def _not_tried(fault: Fault) -> NotTried:
 class EksClusters:
     """Connectors, and the identities that they share while somebody needs them."""
 
-    def __init__(self, *, now: Callable[[], SteadyMs], loader: Loader | None = None) -> None:
-        """`loader` as of `credentials.Clients`."""
+    def __init__(self, *, now: Callable[[], SteadyMs], hosts: Sequence[str] = (), loader: Loader | None = None) -> None:
+        """`hosts`, beside those of EKS, may be sent tokens, see `endpoint`; `loader` as of `credentials.Clients`."""
         self._now = now
+        self._hosts = hosts
         self._loader = loader
         self._executor = ThreadPoolExecutor(WORKERS, thread_name_prefix="eks")
         self._identities: weakref.WeakValueDictionary[tuple[str, str, str], Identity] = weakref.WeakValueDictionary()
@@ -176,7 +189,7 @@ class EksClusters:
                 loader=self._loader,
             )
             identity = self._identities[key] = Identity(clients, self._executor, role_arn=role_arn, now=self._now)
-        return Connector(eks, arn, name=name, identity=identity, now=self._now)
+        return Connector(eks, arn, name=name, identity=identity, now=self._now, hosts=self._hosts)
 
     def close(self) -> None:
         """Calls under way go on to their end in their threads; nobody waits for them."""

@@ -144,6 +144,18 @@ def gone(arn: Arn, caller: Caller, *, name: str) -> Fault:
     )
 
 
+def elsewhere(arn: Arn, host: str) -> Fault:
+    """Of an endpoint in a spec that is none of EKS."""
+    return Fault(
+        "EndpointInvalid",
+        f"spec.connection.eks.endpoint leads to {line(host, 253)}, which is no endpoint of EKS in {arn.region}: the"
+        f" operator does not send the token for {arn.name} there, since whoever receives it can use it at the cluster",
+        remedy=f"Set endpoint to what aws eks describe-cluster --region {arn.region} --name {arn.name} prints. If that"
+        " host is a way to the cluster that you trust, name it in the operator's setting POLICYHUB_EKS_ENDPOINT_HOSTS"
+        " (chart: settings.eksEndpointHosts)",
+    )
+
+
 def another_account(arn: Arn) -> str:
     """What to do where the identity is not of the cluster's account."""
     return (

@@ -63,7 +63,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def clusters(clock: Clock) -> Iterator[EksClusters]:
-    made = EksClusters(now=clock)
+    made = EksClusters(now=clock, hosts=("127.0.0.1",))
     yield made
     made.close()
 
@@ -205,6 +205,21 @@ async def test_an_endpoint_that_cannot_be_used(
     with pytest.raises(NotTried, match=says) as failed:
         await connector(clusters).connect()
     assert failed.value.reason == "EndpointInvalid"
+
+
+@pytest.mark.parametrize("host", ["tokens.example.com", "abc.execute-api.eu-west-1.api.aws", "127.0.0.1"])
+async def test_a_token_goes_to_nobody_that_a_spec_just_names(
+    clock: Clock, hub: HubProcess, authority: str, host: str
+) -> None:
+    """Whoever may write a MonitoredCluster gets no token of any cluster: nothing is signed, nothing is connected to."""
+    clusters = EksClusters(now=clock)
+    given = {"endpoint": f"https://{host}", "certificateAuthorityData": authority}
+    with pytest.raises(NotTried, match=f"leads to {host}, which is no endpoint of EKS in eu-west-1") as failed:
+        await clusters.connector(Eks.model_validate(given), ARN, name="prod-eu").connect()
+    clusters.close()
+    assert failed.value.reason == "EndpointInvalid"
+    assert "POLICYHUB_EKS_ENDPOINT_HOSTS" in failed.value.remedy
+    assert called(hub) == []
 
 
 async def test_a_local_cluster_on_outposts_gets_tokens_for_its_id(

@@ -299,6 +299,8 @@ async def test_a_watch_outlives_its_token(eks: Eks, hub: HubProcess, monkeypatch
             now += 13 * 60_000
             hub.pass_time(13 * 60)
             await connection.get(path)
+            await (connector._tokens._renewal or asyncio.sleep(0))
+            await connection.get(path)
             assert hub.tokens(ARN) - before == 2
             hub.expire_sessions()
             await asyncio.to_thread(reports, eks, "web", "later")

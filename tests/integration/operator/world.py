@@ -22,7 +22,7 @@ Document = dict[str, Any]
 
 SECONDS = 150.0
 """How long anything that should happen is waited for: on an idle machine it takes one or two, back-offs take more."""
-SETTINGS = {"POLICYHUB_DISCOVERY_INTERVAL": "0.5"}
+SETTINGS = {"POLICYHUB_DISCOVERY_INTERVAL": "0.5", "POLICYHUB_EKS_ENDPOINT_HOSTS": "127.0.0.1"}
 CLUSTERS = "/apis/policyhub.dev/v1alpha1/monitoredclusters"
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 KINDS = ("K8sAllowedRepos", "K8sRequiredLabels")

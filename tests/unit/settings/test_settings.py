@@ -64,6 +64,21 @@ def test_what_are_no_days_is_refused(text: str) -> None:
         Settings.load(sla_days=text)
 
 
+def test_hosts_that_may_be_sent_tokens() -> None:
+    """With commas between, in small letters; none unless they are named."""
+    assert Settings.load().eks_endpoint_hosts == ()
+    assert Settings.load(eks_endpoint_hosts="relay.example.com, .Example.org,10.0.0.1,::1,").eks_endpoint_hosts == (
+        *("relay.example.com", ".example.org", "10.0.0.1", "::1"),
+    )
+
+
+@pytest.mark.parametrize("text", ["https://relay.example.com", "*", ".", "a:443", "*.example.com", "a/b"])
+def test_what_is_no_host_is_refused(text: str) -> None:
+    """A pattern, a URL or a port matches nothing: whoever writes it is told."""
+    with pytest.raises(SettingsError, match="--eks-endpoint-hosts"):
+        Settings.load(eks_endpoint_hosts=text)
+
+
 def test_wrong_settings_end_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     """`policyhub run` with wrong settings ends with 2 and says what is wrong on stderr."""
     monkeypatch.delenv("POLICYHUB_HUB_QUOTA_SHARE", raising=False)
