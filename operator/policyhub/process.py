@@ -138,7 +138,9 @@ async def run(settings: Settings) -> int:
             clock=time.monotonic,
             rng=rng,
             open_home=Connection.home,
-            eks=EksClusters(now=now, hosts=settings.eks_endpoint_hosts, loader=hubs.loader),
+            eks=EksClusters(
+                now=lambda: SteadyMs(int(steady() * 1000)), hosts=settings.eks_endpoint_hosts, loader=hubs.loader
+            ),
         )
         stopped = asyncio.create_task(stop.wait())
         if lease is not None and not await stand_by(lease, stopped):

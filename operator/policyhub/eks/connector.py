@@ -68,7 +68,7 @@ class Connector:
         access = await self._access()
         await self._tokens.token()
         try:
-            return Connection(access, token=self._tokens.token)
+            return Connection(access, token=self._tokens.token, forget=self._tokens.forget)
         except KubeconfigError as error:
             raise self._invalid(error.found) from None
 
@@ -166,7 +166,9 @@ class EksClusters:
     """Connectors, and the identities that they share while somebody needs them."""
 
     def __init__(self, *, now: Callable[[], SteadyMs], hosts: Sequence[str] = (), loader: Loader | None = None) -> None:
-        """`hosts`, beside those of EKS, may be sent tokens, see `endpoint`; `loader` as of `credentials.Clients`."""
+        """`now` also runs while the machine sleeps, as tokens end meanwhile. `hosts`, beside those of EKS, may be sent
+        tokens, see `endpoint`; `loader` as of `credentials.Clients`.
+        """
         self._now = now
         self._hosts = hosts
         self._loader = loader

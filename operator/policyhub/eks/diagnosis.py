@@ -81,10 +81,12 @@ def unauthorized(arn: Arn, caller: Caller, found: Description | None, *, told: s
         )
     return Fault(
         "AccessEntryMissing",
-        f"{refused}: the cluster has no access entry for it, or one for a role of that name that was deleted and"
-        f" created again, which is another role to EKS{health(found)}",
-        remedy=f"If aws eks list-access-entries {_at(arn)} shows the role, first delete the entry: aws eks"
-        f" delete-access-entry {_at(arn)} --principal-arn {_principal(caller)}. Then create it: {_create(arn, caller)}",
+        f"{refused}, though it was made for this attempt: the cluster has no access entry for it, or one for a role of"
+        f" that name that was deleted and created again, which is another role to EKS{health(found)}",
+        remedy=f"If aws eks list-access-entries {_at(arn)} does not show the role, create its entry:"
+        f" {_create(arn, caller)}. If it does, and the role was deleted and created again since, the entry has to be"
+        f" made again: aws eks delete-access-entry {_at(arn)} --principal-arn {_principal(caller)}, then the command"
+        " above. If it was not, leave the entry, and wait: EKS takes a minute to know a new one",
     )
 
 

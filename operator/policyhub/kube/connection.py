@@ -22,7 +22,7 @@ Errors, named for what the caller does about them (`errors`, `kubeconfig`):
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -70,17 +70,20 @@ class Connection:
         access: Access,
         *,
         token: Token | None = None,
+        forget: Callable[[], None] | None = None,
         connect_seconds: float = 10,
         read_seconds: float = 60,
         total_seconds: float = 600,
     ) -> None:
-        """`token` is asked before each request; without it that of `access` is sent, if it has one. `read_seconds` is
-        the longest silence within an answer, `total_seconds` the longest answer. Raises KubeconfigError.
+        """`token` is asked before each request; without it that of `access` is sent, if it has one. After `forget` the
+        next one is new. `read_seconds` is the longest silence within an answer, `total_seconds` the longest answer.
+        Raises KubeconfigError.
         """
         self.server = access.server
         """For logs and status."""
         self._access = access
         self._token = token
+        self._forget = forget
         self._connect_seconds = connect_seconds
         self._read_seconds = read_seconds
         self._total_seconds = total_seconds
@@ -231,10 +234,22 @@ class Connection:
             response.close()
 
     async def cluster_uid(self) -> str:
-        """What tells this cluster from every other: the uid of its namespace kube-system. Raises as `get`."""
+        """What tells this cluster from every other: the uid of its namespace kube-system. Raises as `get`.
+
+        Where the token was refused, it is asked once more with a new one, if one can be made: the refused one may have
+        been that of a session that has ended, and the server's own question about it may have failed for a moment.
+        """
+        path = "/api/v1/namespaces/kube-system"
+        try:
+            content = await self.get(path)
+        except Refused as error:
+            if error.status != 401 or self._forget is None:
+                raise
+            self._forget()
+            content = await self.get(path)
         return decoded(
             _identified,
-            await self.get("/api/v1/namespaces/kube-system"),
+            content,
             lambda why: Unreachable(f"{self.server} does not answer as a Kubernetes API server: {why}"),
         ).metadata.uid
 

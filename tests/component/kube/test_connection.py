@@ -160,6 +160,46 @@ async def test_no_answer_in_time(api: ApiServer) -> None:
             await connection.get(PATH)
 
 
+@pytest.mark.parametrize(
+    ("refusals", "made", "found"),
+    [(0, 1, "uid"), (1, 2, "uid"), (2, 2, "401")],
+    ids=["taken", "refused for a moment", "refused"],
+)
+async def test_a_refused_token_is_tried_again_as_a_new_one(
+    api: ApiServer, refusals: int, made: int, found: str
+) -> None:
+    """One 401 gives no connection up, where a new token can be made; a second one does, of a token that is new."""
+    tokens: list[str] = []
+    sent: list[str] = []
+    current = ""
+
+    async def token() -> str:
+        nonlocal current
+        if not current:
+            current = f"token-{len(tokens)}"
+            tokens.append(current)
+        return current
+
+    def forget() -> None:
+        nonlocal current
+        current = ""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        sent.append(request.headers["Authorization"])
+        if len(sent) <= refusals:
+            return web.json_response({"kind": "Status", "reason": "Unauthorized"}, status=401)
+        return web.json_response({"metadata": {"uid": "uid"}})
+
+    api.handlers["/api/v1/namespaces/kube-system"] = answer
+    async with Connection(Access(server=api.url), token=token, forget=forget) as connection:
+        try:
+            told = await connection.cluster_uid()
+        except Refused as error:
+            told = str(error.status)
+    assert (told, len(tokens), len(sent)) == (found, made, made)
+    assert sent[-1] == f"Bearer {tokens[-1]}"
+
+
 async def test_a_token_that_is_late_is_not_the_servers_silence(api: ApiServer) -> None:
     """Time that a sign-in takes is not taken for the server's, which was not asked yet."""
 

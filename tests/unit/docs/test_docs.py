@@ -170,7 +170,7 @@ def test_every_setting_is_described_with_its_default() -> None:
 
 def default(value: object) -> str:
     """As a person would write it."""
-    return "none" if value is None else sla.render(value) if isinstance(value, SlaDays) else str(value)
+    return "none" if value in {None, ()} else sla.render(value) if isinstance(value, SlaDays) else str(value)
 
 
 def test_every_flag_is_described() -> None:

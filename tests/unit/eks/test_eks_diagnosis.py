@@ -113,6 +113,15 @@ def test_a_401_is_told_by_what_is_known(caller: Caller, changes: dict[str, Any] 
     assert fault.remedy
 
 
+def test_no_entry_is_deleted_that_may_be_right() -> None:
+    """The first command makes one; one is deleted only for a role that was made again."""
+    remedy = diagnosis.unauthorized(ARN, Caller(principal=ROLE), None, told="401").remedy
+    before, _, after = remedy.partition("aws eks delete-access-entry")
+    assert "aws eks create-access-entry" in before
+    assert "If it does, and the role was deleted and created again" in before
+    assert "leave the entry" in after
+
+
 @pytest.mark.parametrize(
     ("network", "reason", "said"),
     [
