@@ -33,6 +33,11 @@ from policyhub.sync.shares import Limits
 
 log = structlog.get_logger(__name__)
 
+REPLACED_AFTER_MS = 600_000
+"""How long a cluster must have been at work for its replacement to be an event of its own: others come at growing
+intervals, as where a server answers as another cluster each time."""
+FORMER = 1_000
+"""Former uids that are remembered: the first ones, as those are the ones with findings."""
 SETTLE_MS = 2_000
 """The least archive delay: what a source loses together arrives within seconds, and is weighed together."""
 
@@ -94,12 +99,16 @@ class DataPlane:
 
     async def run(self) -> None:
         """Until cancelled."""
+        replaced = 0
         while True:
             connection = await self._contact.reach()
+            began = self.site.now()
             try:
                 await self._work(connection)
             except* ClusterReplaced as group:
                 log.warning("cluster_replaced", cluster=self.name, message=str(_first(group)))
+            replaced = 1 if self.site.now() - began >= REPLACED_AFTER_MS else replaced + 1
+            await asyncio.sleep(self.site.backoff(replaced))
 
     async def _work(self, connection: Connection) -> None:
         """Everything about the cluster that answers now; ends when another answers in its place (ClusterReplaced)."""
@@ -163,7 +172,8 @@ class DataPlane:
         ledger.sources.disabled = frozenset(group for group, asks in asked.items() if not asks)
         ledger.observed.adopted = adopted(site.monitored.metadata.annotations)
         ledger.observed.quarantine.former = frozenset(self._former) - ledger.observed.uids
-        self._former.add(uid)
+        if len(self._former) < FORMER:
+            self._former.add(uid)
         return Feed(
             name=self.name,
             ledger=ledger,

@@ -26,7 +26,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import aiohttp
 import msgspec
@@ -48,6 +48,8 @@ __all__ = ["Connection", "Refused", "TooLarge", "Unreachable"]
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 MAX_KINDS = 1_000
 """Kinds of objects of one group that are read: Gatekeeper's library has 40, its largest users some hundreds."""
+_LONGEST_UID = 128
+"""Characters; a UUID has 36. It is remembered, and goes into findings."""
 _SMALL_SECONDS = 60.0
 """For one document."""
 _BUFFER = 2**16
@@ -340,7 +342,7 @@ def in_cluster_address(environ: Mapping[str, str]) -> str:
 
 
 class _Uid(msgspec.Struct):
-    uid: str
+    uid: Annotated[str, msgspec.Meta(max_length=_LONGEST_UID)]
 
 
 class _Identified(msgspec.Struct):

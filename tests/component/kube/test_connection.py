@@ -233,6 +233,9 @@ async def test_cluster_uid(api: ApiServer, connection: Connection) -> None:
     path = "/api/v1/namespaces/kube-system"
     api.documents[path] = Answer(200, b'{"kind":"Namespace","metadata":{"name":"kube-system","uid":"u-1"}}')
     assert await connection.cluster_uid() == "u-1"
+    api.documents[path] = Answer(200, b'{"metadata":{"uid":"' + b"u" * 1_000 + b'"}}')
+    with pytest.raises(Unreachable, match="does not answer as"):
+        await connection.cluster_uid()
     api.documents[path] = Answer(200, b"<html>welcome</html>")
     with pytest.raises(Unreachable, match="does not answer as a Kubernetes API server"):
         await connection.cluster_uid()

@@ -1,0 +1,93 @@
+"""A server that answers as another cluster each time it is asked. Nothing waits here: what would be waited is noted."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from policyhub.api.monitoredcluster import MonitoredCluster
+from policyhub.clocks import SteadyMs, WallMs
+from policyhub.cluster.contact import ClusterReplaced
+from policyhub.cluster.runner import FORMER, REPLACED_AFTER_MS, DataPlane
+from policyhub.cluster.site import Site
+from policyhub.metrics import Metrics
+from policyhub.settings import Settings
+
+
+class Rng:
+    """Notes the longest wait that is asked of it, and waits for none."""
+
+    def __init__(self) -> None:
+        self.longest: list[float] = []
+
+    def uniform(self, _least: float, most: float) -> float:
+        self.longest.append(most)
+        return 0.0
+
+
+class Changing(DataPlane):
+    """Works on each cluster for as long as `lasts` says, and meets another one then; ends after so many."""
+
+    def __init__(self, lasts: list[int]) -> None:
+        self.time = SteadyMs(1_790_000_000_000)
+        self.rng = Rng()
+        self.lasts = lasts
+        spec: dict[str, Any] = {"connection": {"inCluster": {}}}
+        status = {"clusterUid": "first"}
+        site = Site(
+            monitored=MonitoredCluster.model_validate({"metadata": {"name": "alpha"}, "spec": spec, "status": status}),
+            account="111122223333",
+            region="eu-west-1",
+            hub=cast(Any, SimpleNamespace(partition="aws", product_arn="p")),
+            engine=cast(
+                Any, SimpleNamespace(hub_name="hub", trouble=None, reading=None, wake=lambda: None, acknowledged=None)
+            ),
+            settings=Settings(),
+            metrics=Metrics(CollectorRegistry()),
+            now=lambda: self.time,
+            wall=lambda: WallMs(int(self.time)),
+            rng=cast(Any, self.rng),
+        )
+        super().__init__(site, connect=lambda: pytest.fail("nothing is connected here"))
+        self._contact = cast(Any, SimpleNamespace(reach=self._reach))
+        self.works = 0
+
+    async def _reach(self) -> Any:
+        if self.works == len(self.lasts):
+            raise asyncio.CancelledError
+        self.state.cluster_uid = f"uid-{self.works}"
+        return None
+
+    async def _work(self, connection: Any) -> None:
+        self._feed()
+        self.time += self.lasts[self.works]
+        self.works += 1
+        raise ExceptionGroup("as a task group does", [ClusterReplaced("another one")])
+
+
+async def waits(lasts: list[int]) -> list[float]:
+    plane = Changing(lasts)
+    with pytest.raises(asyncio.CancelledError):
+        await plane.run()
+    return plane.rng.longest
+
+
+async def test_replacements_that_follow_each_other_come_ever_later() -> None:
+    """Each costs a DescribeCluster and an inventory: a server that changes its uid gets them once a minute at last."""
+    assert await waits([0] * 9) == [2, 4, 8, 16, 32, 60, 60, 60, 60]
+
+
+async def test_a_replacement_of_a_cluster_that_was_at_work_is_the_first() -> None:
+    """Clusters are rebuilt now and then: the new one is at work within seconds."""
+    assert await waits([0, 0, REPLACED_AFTER_MS, 0]) == [2, 4, 2, 4]
+
+
+async def test_former_uids_are_bounded_and_the_first_are_kept() -> None:
+    """What had findings before such a server came stays known, so that its findings are a conflict as before."""
+    plane = Changing([0] * (FORMER + 50))
+    with pytest.raises(asyncio.CancelledError):
+        await plane.run()
+    assert len(plane._former) == FORMER
+    assert {"first", "uid-0", "uid-1"} <= plane._former
