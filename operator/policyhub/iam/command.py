@@ -84,9 +84,15 @@ def iam_policy(
     roles = [role for role in plan.roles() if in_account in {None, role.account}]
     if not roles:
         raise _wrong(f"--in-account: no role is in {in_account}; --account-id and --assume-role name them")
+    if in_account is not None and len(roles) > 1:
+        both = " and ".join(role.arn for role in roles)
+        raise _wrong(
+            f"--in-account: {both} are of account {in_account}, and one is printed at a time: run the command for each,"
+            " with the --assume-role or --eks-role of that one alone"
+        )
     if only is not None and output is not Output.JSON:
         raise _wrong("--only prints JSON: leave --output out")
-    if in_account is not None or only is not None:
+    if only is not None:
         roles = roles[:1]
     typer.echo(_printed(plan, roles, output=output, only=only, bare=in_account is not None), nl=False)
 
