@@ -39,7 +39,12 @@ def test_step_by_step(plane: ControlPlane, world: World, hub: HubProcess, tmp_pa
     assert "cluster/bank" not in template
     only = tmp_path / "clusters.txt"
     only.write_text(only.read_text().splitlines()[0] + "\n")
-    assert run(rights).splitlines()[-1] == "yes"
+    said = run(rights).splitlines()
+    assert said[-1] == "yes"
+    assert [line for line in said if line.startswith(("role", "clusterrole"))] == [
+        *("clusterrole.rbac.authorization.k8s.io/policyhub created",),
+        *("clusterrolebinding.rbac.authorization.k8s.io/policyhub-eks created",),
+    ]
     hub.roles({ROLE: "policyhub-prod"})
     where = {"endpoint": shop.url, "authority": kubeconfig_authority(shop.kubeconfig())}
     hub.eks([{"arn": ARN, **where, "entries": [{"principal": ROLE, "groups": [GROUP]}]}])
