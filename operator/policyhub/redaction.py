@@ -6,6 +6,7 @@
 | what stands before the `@` of any URL                                  | by its form                               |
 | what follows `Bearer`; what follows `Basic`, where it is a credential  | by its form                               |
 | JSON Web Tokens, EKS tokens                                            | by their form                             |
+| signature and session token of a presigned URL                         | by their names                            |
 
 `redacted` is applied where an error is made and where a line is logged, before the text is cut: half a token is one.
 Each pattern takes time linear in the text. Pure: no I/O, no clock.
@@ -27,6 +28,7 @@ _AUTHORITY_END = re.compile(r"[\s/?#'\"`<>|\\^{},;]")
 _BEARER = re.compile(r"(?i)\b(bearer\s+)[\w.~+/=:-]{12,}")
 _BASIC = re.compile(r"(?i)\b(basic\s+)([A-Za-z0-9+/_-]{4,}={0,2})")
 _TOKEN = re.compile(r"\b(?:eyJ[\w-]{8,}\.[\w.-]{8,}|k8s-aws-v1\.[\w-]{8,})")
+_PRESIGNED = re.compile(r"(?i)(\bX-Amz-(?:Signature|Security-Token)(?:=|%3D))[^\s&'\"<>]+")
 _END = re.compile(r"[\s'\"<>]")
 """What no credential holds."""
 
@@ -43,6 +45,7 @@ def redacted(text: str, secrets: Iterable[str] = ()) -> str:
     text = _without_userinfo(text)
     text = _BEARER.sub(rf"\1{HIDDEN}", text)
     text = _BASIC.sub(lambda found: found[1] + HIDDEN if _is_basic(found[2]) else found[0], text)
+    text = _PRESIGNED.sub(rf"\1{HIDDEN}", text)
     return _TOKEN.sub(HIDDEN, text)
 
 

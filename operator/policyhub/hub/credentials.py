@@ -118,6 +118,8 @@ class Clients:
         self._lock = threading.Lock()
         self._sent: deque[str] = deque(maxlen=_REMEMBERED)
         self._session: Any = None
+        self._used = threading.local()
+        """`session`: that which the thread has used last."""
         self._made: dict[str, Any] = {}
         self._caller_host: str | None = None
         self._sts_region: str | None = None
@@ -137,9 +139,7 @@ class Clients:
     def sign_in(self) -> None:
         """Have credentials that are good; asks nobody where they are. Raises what their source raises."""
         with self._lock:
-            if self._session is None:
-                self._session = self._sign_in()
-            found = self._session.get_credentials()
+            found = self._used_session().get_credentials()
         if found is None:
             raise NoCredentialsError
         found.get_frozen_credentials()
@@ -147,11 +147,10 @@ class Clients:
     def caller_url(self, cluster: str) -> Signed:
         """A signed request that tells who we are, for the EKS cluster of that name. Nothing is sent, but to sign in."""
         with self._lock:
-            if self._session is None:
-                self._session = self._sign_in()
+            session = self._used_session()
             if self._caller_host is None:
-                self._caller_host = caller_url.host(self._session, self._config, fips=self._fips())
-            session, place = self._session, self._caller_host
+                self._caller_host = caller_url.host(session, self._config, fips=self._fips())
+            place = self._caller_host
         return caller_url.sign(session.get_credentials(), host=place, region=self._region, cluster=cluster)
 
     def secrets(self) -> frozenset[str]:
@@ -159,13 +158,15 @@ class Clients:
         return redaction.of_environment(os.environ) | frozenset(self._sent)
 
     def renew(self) -> None:
-        """Sign in anew at the next call: a client keeps the credentials, or the lack of them, that it began with.
+        """Sign in again at the next call: a client keeps the credentials, or the lack of them, that it began with.
 
-        A Pod Identity agent that starts later than we do, or a credentials file that is written again, needs this.
+        A Pod Identity agent that starts later than we do, or a credentials file that is written again, needs this. It
+        gives up what this thread has used last: another thread may have signed in again since.
         """
         with self._lock:
-            self._session = None
-            self._made.clear()
+            if self._used.__dict__.get("session") is self._session:
+                self._session = None
+                self._made.clear()
 
     def close(self) -> None:
         """Close idle connections; calls under way keep theirs to their end. Waits for nothing: where a thread makes a
@@ -180,14 +181,20 @@ class Clients:
             finally:
                 self._lock.release()
 
+    def _used_session(self) -> Any:
+        """The current one, for this thread. Called under the lock."""
+        if self._session is None:
+            self._session = self._sign_in()
+        self._used.session = self._session
+        return self._session
+
     def _client(self, service: str) -> Any:
         with self._lock:
+            session = self._used_session()
             if service not in self._made:
-                if self._session is None:
-                    self._session = self._sign_in()
                 region = self._home() if service == "sts" else self._region
                 try:
-                    self._made[service] = self._session.client(
+                    self._made[service] = session.client(
                         service, region_name=region, config=self._configured(service, region)
                     )
                 except ValueError as error:  # what boto3 has for an endpoint URL that is none

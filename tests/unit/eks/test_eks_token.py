@@ -207,6 +207,11 @@ def test_a_token_that_no_cluster_reads_is_told() -> None:
     assert refused.value.reason == "TokenTooLarge"
 
 
+def test_a_signed_url_is_not_shown() -> None:
+    """Whoever has it can use it, and a log may show any value."""
+    assert "Signature" not in repr(Signed("https://sts/?X-Amz-Signature=0123abcd", 60.0))
+
+
 class Credentials:
     """What botocore renews: how long they last is known after the first use, or becomes another one meanwhile."""
 

@@ -178,6 +178,20 @@ def test_renewed_clients_read_the_environment_again(monkeypatch: pytest.MonkeyPa
     assert after._request_signer._credentials.access_key == "AKIALATER"
 
 
+def test_a_thread_gives_up_no_session_but_its_own() -> None:
+    """Of many threads whose calls fail with one session, the last gives up none that another has signed in since."""
+    clients = Clients(region="eu-west-1", version="0", loader=models())
+    with ThreadPoolExecutor(1) as late:
+        late.submit(clients.securityhub).result()
+        clients.securityhub()
+        clients.renew()
+        after = clients.securityhub()
+        late.submit(clients.renew).result()
+        assert clients.securityhub() is after
+    clients.renew()
+    assert clients.securityhub() is not after
+
+
 @pytest.mark.parametrize(
     ("region", "name"),
     [("eu-west-1", "aws"), ("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov"), ("us-iso-east-1", "aws-iso")],

@@ -48,6 +48,11 @@ def test_known_secrets(text: str) -> None:
         ("k8s-aws-v1.aHR0cHM6Ly9zdHM was refused", "*** was refused"),
         ("Authorization: Basic dTpwdw==", "Authorization: Basic ***"),
         ("Bearer abcdefghijklmnop", "Bearer ***"),
+        (
+            "https://sts/?X-Amz-Date=1&X-Amz-Security-Token=IQoJb3%2F%2B&X-Amz-Signature=0123abcd&b=c",
+            "https://sts/?X-Amz-Date=1&X-Amz-Security-Token=***&X-Amz-Signature=***&b=c",
+        ),
+        ("'x-amz-signature=0123abcd' is unknown", "'x-amz-signature=***' is unknown"),
     ],
 )
 def test_secrets_by_their_form(text: str, shown: str) -> None:
@@ -73,7 +78,8 @@ def test_ordinary_words_stay(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", ["://", "a://b@", "Basic ", "eyJ", "bearer a", "@", "k8s-aws-v1.", "\\", TOKEN[:16] + " "]
+    "piece",
+    ["://", "a://b@", "Basic ", "eyJ", "bearer a", "@", "X-Amz-Signature=", "k8s-aws-v1.", "\\", TOKEN[:16] + " "],
 )
 def test_long_text_takes_no_time(piece: str) -> None:
     """Each pattern reads the text once: a quadratic one would take minutes over this."""
