@@ -82,9 +82,12 @@ RoleArn = Annotated[
 ]
 
 
+_REGIONS = {name: re.compile(pattern) for name, pattern in REGIONS.items()}
+
+
 def partition_of(region: str) -> str:
     """The partition that a Region lies in; `aws` where none has Regions of that name."""
-    return next((name for name, pattern in REGIONS.items() if re.fullmatch(pattern, region)), "aws")
+    return next((name for name, pattern in _REGIONS.items() if pattern.fullmatch(region)), "aws")
 
 
 def role_problem(role_arn: str, *, account: str | None, region: str | None) -> str:
