@@ -305,7 +305,8 @@ MENDS = (
         "24",
         "what got no answer may have been written, and is sent again",
         {"back_in_flight": "lost"},
-        ((Calls, "unanswered", without.not_written),),
+        # what somebody has archived would be noticed within minutes by itself
+        ((Calls, "unanswered", without.not_written), (inventory.InventoryReader, "_holds", without.holds)),
     ),
 )
 

@@ -263,6 +263,7 @@ def test_the_switches_are_no_more_than_that(installed: Installed, hub: HubProces
     cluster = installed.cluster
     values = {
         **VALUES,
+        "monitoredCluster": {},  # of which the roles take nothing: Archive needs its switch
         "securityHub": {"accountId": stand.ACCOUNT, "region": stand.REGION},
         "rbac": {"namespaces": False, "rollUp": False, "enrichment": False, "existence": False, "finalizers": False},
     }
