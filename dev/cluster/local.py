@@ -196,7 +196,12 @@ class ControlPlane:
         admin = kubeconfig.with_token(name=name, url=port.url, ca=self._authority.pem, token=token)
         flags = self._flags(name, port, folder, tokens)
         if authenticator:
-            webhook = kubeconfig.with_token(name="webhook", url=authenticator, ca=None, token="none")  # noqa: S106
+            webhook = kubeconfig.with_token(
+                name="webhook",
+                url=authenticator,
+                ca=None,
+                token="none",  # noqa: S106  (the authenticator asks for none)
+            )
             flags += [
                 f"--authentication-token-webhook-config-file={kubeconfig.write(webhook, folder / 'webhook.yaml')}",
                 "--authentication-token-webhook-version=v1",

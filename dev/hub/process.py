@@ -299,7 +299,7 @@ class HubProcess:
     def _send(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         data = None if body is None else json.dumps(body).encode()
         where = path if path.startswith("/") else f"/_control/{path}"
-        request = Request(self.url + where, data=data, method=method)  # noqa: S310 - our own http address
+        request = Request(self.url + where, data=data, method=method)  # noqa: S310  (our own http address)
         request.add_header("Content-Type", "application/json")
         try:
             with self._opener.open(request, timeout=60) as response:

@@ -194,5 +194,5 @@ class EksClusters:
         return Connector(eks, arn, name=name, identity=identity, now=self._now, hosts=self._hosts)
 
     def close(self) -> None:
-        """Calls under way go on to their end in their threads; nobody waits for them."""
+        """Calls under way go on to their end in their threads, which the end of the process waits for."""
         self._executor.shutdown(wait=False, cancel_futures=True)

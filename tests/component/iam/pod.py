@@ -24,8 +24,10 @@ AUDIENCES = {"irsa": "sts.amazonaws.com", "pod-identity": "pods.eks.amazonaws.co
 Connect = Callable[..., HubClient]
 
 
-def roles(sign_in: str) -> tuple[Role, ...]:
-    """The operator's role in ACCOUNT and the one that it assumes in OTHER, for one way to sign in."""
+def roles(sign_in: str, **elsewhere: Any) -> tuple[Role, ...]:
+    """The operator's role in ACCOUNT and the one that it assumes in OTHER, for one way to sign in; `elsewhere` is what
+    the plan says of others, in place of Security Hub in OTHER.
+    """
     workload = Workload(
         namespace="policyhub",
         service_account="policyhub",
@@ -38,8 +40,8 @@ def roles(sign_in: str) -> tuple[Role, ...]:
         regions=(REGION,),
         role_name="policyhub",
         workload=workload,
-        targets=(TARGET,),
         external_id=EXTERNAL_ID,
+        **(elsewhere or {"targets": (TARGET,)}),
     ).roles()
 
 

@@ -12,31 +12,17 @@ from dev.hub.process import HubProcess
 from policyhub.api.eks import Eks
 from policyhub.clocks import SteadyMs
 from policyhub.eks.connector import Connector, EksClusters
-from policyhub.iam.policy import Plan, Role, Workload
+from policyhub.iam.policy import Role
 from policyhub.kube.errors import NotTried
-from tests.component.iam.pod import ACCOUNT, CLUSTER, EXTERNAL_ID, ISSUER, OTHER, REGION, TARGET, Pod, printed, without
+from tests.component.iam.pod import CLUSTER, EXTERNAL_ID, OTHER, REGION, TARGET, Pod, printed, without
+from tests.component.iam.pod import roles as pod_roles
 
 THEIRS = f"arn:aws:eks:{REGION}:{OTHER}:cluster/prod-us"
 
 
 def roles(sign_in: str) -> tuple[Role, ...]:
     """The operator's, which may describe its own cluster, and one of the other account for the other cluster alone."""
-    workload = Workload(
-        namespace="policyhub",
-        service_account="policyhub",
-        clusters=(CLUSTER,) if sign_in == "pod-identity" else (),
-        issuers=(ISSUER,) if sign_in == "irsa" else (),
-    )
-    return Plan(
-        partition="aws",
-        account=ACCOUNT,
-        regions=(REGION,),
-        role_name="policyhub",
-        workload=workload,
-        sign_ins=(TARGET,),
-        monitored=(CLUSTER, THEIRS),
-        external_id=EXTERNAL_ID,
-    ).roles()
+    return pod_roles(sign_in, sign_ins=(TARGET,), monitored=(CLUSTER, THEIRS))
 
 
 @pytest.fixture
