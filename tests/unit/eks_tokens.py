@@ -1,5 +1,6 @@
 """Tokens as the product signs them, for one Region of each partition."""
 
+from policyhub.clocks import SteadyMs
 from policyhub.hub.credentials import Clients, Loader
 
 KEY = "AKIAIOSFODNN7EXAMPLE"
@@ -23,3 +24,13 @@ HOSTS = {
 def signed_url(loader: Loader, region: str, *, cluster: str = "prod-eu") -> str:
     """With the credentials of the environment."""
     return Clients(region=region, version="0", loader=loader).caller_url(cluster).url
+
+
+class Clock:
+    """One that a test sets forward."""
+
+    def __init__(self) -> None:
+        self.ms = 1_790_000_000_000
+
+    def __call__(self) -> SteadyMs:
+        return SteadyMs(self.ms)

@@ -13,11 +13,11 @@ import pytest
 from dev.cluster.certificate import Authority
 from dev.hub.process import HubProcess
 from policyhub.api.eks import Eks
-from policyhub.clocks import SteadyMs
 from policyhub.eks.connector import Connector, EksClusters
 from policyhub.eks.identity import FAILED_SECONDS
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.kube.errors import NotTried
+from tests.unit.eks_tokens import Clock
 
 OPERATOR, OTHER = "111122223333", "444455556666"
 ARN = f"arn:aws:eks:eu-west-1:{OTHER}:cluster/prod-eu"
@@ -46,14 +46,6 @@ def hub(server: HubProcess, monkeypatch: pytest.MonkeyPatch) -> HubProcess:
     for name, value in server.env().items():
         monkeypatch.setenv(name, value)
     return server
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.ms = 1_790_000_000_000
-
-    def __call__(self) -> SteadyMs:
-        return SteadyMs(self.ms)
 
 
 @pytest.fixture

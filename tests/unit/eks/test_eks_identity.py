@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError, NoCredentialsError
 
-from policyhub.clocks import SteadyMs
 from policyhub.eks.connector import WORKERS
 from policyhub.eks.description import Arn
 from policyhub.eks.identity import FAILED_SECONDS, PATIENCE_SECONDS, Identity
 from policyhub.hub.caller_url import Signed
 from policyhub.hub.credentials import CALL_SECONDS
 from policyhub.kube.errors import NotTried
+from tests.unit.eks_tokens import Clock
 
 ROLE = "arn:aws:iam::444455556666:role/policyhub"
 
@@ -73,14 +73,6 @@ class Clients:
     def secrets(self) -> frozenset[str]:
         self._called("secrets")
         return frozenset()
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.ms = 1_790_000_000_000
-
-    def __call__(self) -> SteadyMs:
-        return SteadyMs(self.ms)
 
 
 @pytest.fixture
