@@ -123,10 +123,7 @@ def test_deleted_namespace_needs_no_approval(live: World) -> None:
     live.until(lambda: count(live, "tenant", "ACTIVE") == MANY, "the findings")
     live.delete(*reports)
     live.until(lambda: held(live, "unreported") == MANY, "all to be held")
-    live.cluster.request("DELETE", "/api/v1/namespaces/tenant")
-    space = live.cluster.request("GET", "/api/v1/namespaces/tenant")
-    # There is no controller here that would end it, and what lies in it.
-    live.cluster.request("PUT", "/api/v1/namespaces/tenant/finalize", {**space, "spec": {"finalizers": []}})
+    live.end_space("tenant")
     live.until(lambda: count(live, "tenant", "ARCHIVED") == MANY, "the findings to be archived")
 
 

@@ -1,15 +1,14 @@
 """What messages call a value of the chart is one: a remedy that names a value that is not there helps nobody."""
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 ROOT = Path(__file__).parents[3]
-VALUES = yaml.safe_load((ROOT / "charts/policyhub/values.yaml").read_text("utf-8"))
+SCHEMA = json.loads((ROOT / "charts/policyhub/values.schema.json").read_text("utf-8"))
 NAMED = re.compile(r"\(chart: ([^)]*)\)|chart's ((?:\w+\.)*[a-z]+[A-Z.]\w+)")
 """`(chart: a.b, c)` and `the chart's a.b`."""
 
@@ -23,11 +22,12 @@ def texts() -> Iterator[tuple[str, str]]:
 
 
 def there(name: str) -> bool:
-    found: Any = VALUES
+    """The schema knows the values that values.yaml leaves out, such as each of `settings`."""
+    found: Any = SCHEMA
     for part in name.split("."):
-        if not isinstance(found, dict) or part not in found:
+        found = found.get("properties", {}).get(part)
+        if found is None:
             return False
-        found = found[part]
     return True
 
 
@@ -42,4 +42,6 @@ def test_messages_name_values_that_are_there() -> None:
     }
     assert ("advice.py", "extraEnv") in named
     assert ("secret.py", "kubeconfigSecrets") in named
+    assert there("settings.eksEndpointHosts")
+    assert not there("settings.eksEndpoints")
     assert {found for found in named if not there(found[1])} == set()
