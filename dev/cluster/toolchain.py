@@ -83,6 +83,7 @@ RECIPES: Mapping[str, Recipe] = {
         _kubernetes("kube-apiserver", 1950, "3 to 4 minutes"),
         _kubernetes("kube-controller-manager", 2330, "1 minute after kube-apiserver, 4 without"),
         _kubernetes("kubectl", 890, "half a minute after kube-apiserver, 2 without"),
+        Recipe("applicationset", "applicationset", "github.com/Masterminds/sprig/v3", ".", 100, "seconds"),
         Recipe("token-verifier", "aws-iam-authenticator", "sigs.k8s.io/aws-iam-authenticator", ".", 560, "a minute"),
         Recipe(
             "helm",
