@@ -22,6 +22,7 @@ Errors, named for what the caller does about them (`errors`, `kubeconfig`):
 import asyncio
 import contextlib
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -41,6 +42,7 @@ from policyhub.kube.kubeconfig import Access, KubeconfigError
 from policyhub.kube.lines import Lines
 from policyhub.kube.local import Token
 from policyhub.kube.pace import Pace
+from policyhub.kube.rotation import Rotation
 from policyhub.kube.trust import Resolver, trust
 
 __all__ = ["Connection", "Refused", "TooLarge", "Unreachable"]
@@ -134,21 +136,40 @@ class Connection:
         return cls(await asyncio.to_thread(kubeconfig.parse, source))
 
     @classmethod
-    async def from_secret(cls, home: "Connection", namespace: str, name: str, *, key: str) -> "Connection":
+    async def from_secret(
+        cls,
+        home: "Connection",
+        namespace: str,
+        name: str,
+        *,
+        key: str,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> "Connection":
         """The same, read from the Secret in the cluster of `home`, and stricter: whoever may write it is not trusted.
+        Its token is that of the Secret also when it is replaced there, see `rotation`.
 
         Raises KubeconfigError; Unreachable of `home`.
         """
         place = secret.Place(namespace, name, key)
+
+        async def read() -> bytes:
+            try:
+                raw = await home.get(f"/api/v1/namespaces/{namespace}/secrets/{name}")
+            except Refused as error:
+                raise secret.refused(place, error) from error
+            except Unreachable as error:
+                raise Unreachable(
+                    f"{place} was not read, the operator's own cluster does not answer: {error}"
+                ) from error
+            return secret.content(place, raw)
+
+        content = await read()
         try:
-            raw = await home.get(f"/api/v1/namespaces/{namespace}/secrets/{name}")
-        except Refused as error:
-            raise secret.refused(place, error) from error
-        except Unreachable as error:
-            raise Unreachable(f"{place} was not read, the operator's own cluster does not answer: {error}") from error
-        content = secret.content(place, raw)
-        try:
-            return cls(await asyncio.to_thread(kubeconfig.parse, content, stored=True))
+            access = await asyncio.to_thread(kubeconfig.parse, content, stored=True)
+            if access.token is None:
+                return cls(access)
+            kept = Rotation(read, content, access, monotonic=monotonic)
+            return cls(access, token=kept.token, forget=kept.forget)
         except KubeconfigError as error:
             raise secret.unusable(place, str(error)) from None
 

@@ -45,7 +45,8 @@ _LOADER: Final[type[yaml.SafeLoader]] = getattr(yaml, "CSafeLoader", yaml.SafeLo
 _HOST: Final = re.compile(r"[A-Za-z0-9.:_-]+")
 
 _PROGRAMS = {
-    "exec": "it runs a program in the operator; use a service account token or client-certificate-data",
+    "exec": "it runs a program in the operator; use a service account token or client-certificate-data, or for an EKS"
+    " cluster spec.connection.eks",
     "auth-provider": "it is an authentication plug-in; use a service account token or client-certificate-data",
 }
 _FILES = {

@@ -7,6 +7,8 @@
 | no such key                 | name a key that is there, or add this one                             |
 | empty                       | put the kubeconfig into it                                            |
 | not a usable kubeconfig     | put another one into it, by the same command                          |
+| one that Cluster API wrote  | name the Secret, or the key, in which it keeps one with a token       |
+|   for people, or for files  |                                                                       |
 | another answer              | nothing: it is read again by itself                                   |
 
 The commands are for a shell: namespace, name and key of a spec are such as Kubernetes takes, and quoted all the same.
@@ -29,6 +31,10 @@ from policyhub.sources.text import line
 _KEYS: Final = 5
 """Keys that a message names."""
 _KEY: Final = 64
+_FOR_PEOPLE: Final = "-user-kubeconfig"
+"""How Cluster API's provider for AWS names the Secret whose kubeconfig runs `aws` or `aws-iam-authenticator`."""
+_FOR_FILES: Final = "relative"
+"""The key of its kubeconfig that reads its token from a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,5 +124,20 @@ def unusable(place: Place, why: str) -> KubeconfigError:
     """What is there is no kubeconfig that may be used."""
     return KubeconfigError(
         f"the key {place.key} of {place} holds no kubeconfig that the operator can use: {why}",
-        remedy=f"Put a corrected one into it: {place.put}",
+        remedy=_of_cluster_api(place, why) or f"Put a corrected one into it: {place.put}",
     )
+
+
+def _of_cluster_api(place: Place, why: str) -> str:
+    """Where it keeps a kubeconfig with a token, if this is one of its others."""
+    if place.name.endswith(_FOR_PEOPLE) and "exec is refused" in why:
+        name = f"{place.name.removesuffix(_FOR_PEOPLE)}-kubeconfig"
+        return (
+            f"This is the kubeconfig that Cluster API writes for people. Name the one with a token: {{namespace:"
+            f" {place.namespace}, name: {name}, key: value}} in spec.connection.kubeconfigSecretRef, and that Secret in"
+            " the chart's kubeconfigSecrets. Or, for an EKS cluster, set spec.connection.eks instead"
+        )
+    if place.key == _FOR_FILES and "tokenFile is refused" in why:
+        where = "spec.connection.kubeconfigSecretRef.key"
+        return f"Cluster API keeps one with a token in the same Secret: set {where} to value"
+    return ""

@@ -60,7 +60,7 @@ def test_argo_cds_shapes(cluster: Document, name: str, of: str) -> None:
     assert eks.external_id == EXTERNAL_ID
 
 
-@pytest.mark.parametrize("config", [BY_ROLE, BY_EXEC, {"bearerToken": "t", **TLS}], ids=lambda config: min(config))
+@pytest.mark.parametrize("config", [BY_ROLE, BY_EXEC, {"bearerToken": "t", **TLS}], ids=min)
 def test_a_cluster_whose_arn_nothing_tells(config: Any) -> None:
     """The generator gives nothing of the Secret's config. That one Application fails, with what to do; the controller
     would make none at all if the ApplicationSet's own template failed.
@@ -122,5 +122,7 @@ def test_by_the_operators_own_role() -> None:
     values = {"name": "shop", "cluster": arn("shop"), "role": ""}
     (made,) = gitops.rendered(helm.template(gitops.CHART, "policyhub", "policyhub", values=values, crds=False))
     assert made["spec"]["connection"] == {"eks": {}}
-    assert made["spec"]["securityHub"] == yaml.safe_load((gitops.CHART / "values.yaml").read_text())["spec"]["securityHub"]
+    assert (
+        made["spec"]["securityHub"] == yaml.safe_load((gitops.CHART / "values.yaml").read_text())["spec"]["securityHub"]
+    )
     assert ACCOUNT in made["spec"]["clusterArn"]
