@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def arn(name: str, *, region: str = "eu-west-1", partition: str = "aws") -> str:
 def secret(name: str, server: str, *, annotations: dict[str, str] | None = None, config: Any = None) -> Document:
     """A cluster of Argo CD."""
     data = {"name": name, "server": server} | ({} if config is None else {"config": json.dumps(config)})
-    metadata: Document = {"name": f"cluster-{abs(hash(name))}", "namespace": "argocd"}
+    metadata: Document = {"name": f"cluster-{sha256(name.encode()).hexdigest()[:10]}", "namespace": "argocd"}
     metadata["labels"] = {"argocd.argoproj.io/secret-type": "cluster"}
     if annotations is not None:
         metadata["annotations"] = annotations
@@ -41,6 +42,41 @@ def bridge(name: str, *, region: str = "eu-west-1") -> dict[str, str]:
     """The annotations of GitOps Bridge."""
     more = {"aws_vpc_id": "vpc-0", "addons_repo_url": "https://git.example.com/a"}
     return {"aws_cluster_name": name, "aws_region": region, "aws_account_id": ACCOUNT, **more}
+
+
+URL = "https://0123456789ABCDEF.gr7.eu-west-1.eks.amazonaws.com"
+TLS = {"tlsClientConfig": {"insecure": False, "caData": "LS0t"}}
+BY_ROLE = {"awsAuthConfig": {"clusterName": "shop", "roleARN": ROLE}, **TLS}
+BY_EXEC = {"execProviderConfig": {"command": "argocd-k8s-auth", "args": ["aws", "--cluster-name", "shop"]}, **TLS}
+SKIPPED = {"argocd.argoproj.io/skip-reconcile": "true"}
+LONG = "a" * 100
+
+SHAPES: dict[str, tuple[Document, str, str]] = {
+    "awsAuthConfig": (secret("shop", URL, annotations=bridge("shop"), config=BY_ROLE), "shop", arn("shop")),
+    "execProviderConfig": (secret("shop", URL, annotations=bridge("shop"), config=BY_EXEC), "shop", arn("shop")),
+    "ARN as name": (
+        secret(arn("shop"), URL, config=BY_ROLE),
+        "arn-aws-eks-eu-west-1-444455556666-cluster-shop",
+        arn("shop"),
+    ),
+    "EKS capability": (secret("shop", arn("shop")), "shop", arn("shop")),
+    "skip-reconcile": (secret("shop", arn("shop"), annotations=SKIPPED), "shop", arn("shop")),
+    "server before annotations": (secret("shop", arn("shop"), annotations=bridge("old")), "shop", arn("shop")),
+    "no object name": (secret("Shop_EU west", arn("Shop_EU")), "shop-eu-west", arn("Shop_EU")),
+    "a number as name": (secret("2026", arn("2026")), "2026", arn("2026")),
+    "longest": (secret(arn(LONG), URL), f"arn-aws-eks-eu-west-1-444455556666-cluster-{LONG}", arn(LONG)),
+    "China": (
+        secret("shop", URL, annotations=bridge("shop", region="cn-north-1")),
+        "shop",
+        arn("shop", region="cn-north-1", partition="aws-cn"),
+    ),
+    "GovCloud": (
+        secret("shop", URL, annotations=bridge("shop", region="us-gov-west-1")),
+        "shop",
+        arn("shop", region="us-gov-west-1", partition="aws-us-gov"),
+    ),
+}
+"""A cluster's Secret in Argo CD; the name and the ARN of what becomes of it."""
 
 
 def applications(*secrets: Document, template: Document | None = None) -> list[Document]:
@@ -63,6 +99,15 @@ def monitored(application: Document) -> list[Document]:
     release, values = source["helm"]["releaseName"], source["helm"]["valuesObject"]
     namespace = application["spec"]["destination"]["namespace"]
     return rendered(helm.template(CHART, release, namespace, values=values, crds=False))
+
+
+def flux() -> list[Document]:
+    """What the chart renders with the example's HelmRelease and ConfigMap. Raises helm.HelmError."""
+    config, release = documents("flux/prod-eu.yaml")
+    values = [f"name={release['spec']['values']['name']}"]
+    values += [f"{each['targetPath']}={config['data'][each['valuesKey']]}" for each in release["spec"]["valuesFrom"]]
+    name = release["metadata"]["name"]
+    return rendered(helm.run("template", name, CHART, *(f"--set={value}" for value in values)).stdout)
 
 
 def rendered(text: str) -> list[Document]:

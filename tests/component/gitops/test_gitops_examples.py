@@ -9,40 +9,22 @@ import yaml
 from dev.cluster import helm
 from policyhub.api.monitoredcluster import MonitoredCluster
 from tests import gitops
-from tests.gitops import ACCOUNT, EXTERNAL_ID, ROLE, Document, applications, arn, bridge, monitored, secret
-
-URL = "https://0123456789ABCDEF.gr7.eu-west-1.eks.amazonaws.com"
-TLS = {"tlsClientConfig": {"insecure": False, "caData": "LS0t"}}
-BY_ROLE = {"awsAuthConfig": {"clusterName": "shop", "roleARN": ROLE}, **TLS}
-BY_EXEC = {"execProviderConfig": {"command": "argocd-k8s-auth", "args": ["aws", "--cluster-name", "shop"]}, **TLS}
-SKIPPED = {"argocd.argoproj.io/skip-reconcile": "true"}
-LONG = "a" * 100
-
-SHAPES: dict[str, tuple[Document, str, str]] = {
-    "awsAuthConfig": (secret("shop", URL, annotations=bridge("shop"), config=BY_ROLE), "shop", arn("shop")),
-    "execProviderConfig": (secret("shop", URL, annotations=bridge("shop"), config=BY_EXEC), "shop", arn("shop")),
-    "ARN as name": (
-        secret(arn("shop"), URL, config=BY_ROLE),
-        "arn-aws-eks-eu-west-1-444455556666-cluster-shop",
-        arn("shop"),
-    ),
-    "EKS capability": (secret("shop", arn("shop")), "shop", arn("shop")),
-    "skip-reconcile": (secret("shop", arn("shop"), annotations=SKIPPED), "shop", arn("shop")),
-    "server before annotations": (secret("shop", arn("shop"), annotations=bridge("old")), "shop", arn("shop")),
-    "no object name": (secret("Shop_EU west", arn("Shop_EU")), "shop-eu-west", arn("Shop_EU")),
-    "a number as name": (secret("2026", arn("2026")), "2026", arn("2026")),
-    "longest": (secret(arn(LONG), URL), f"arn-aws-eks-eu-west-1-444455556666-cluster-{LONG}", arn(LONG)),
-    "China": (
-        secret("shop", URL, annotations=bridge("shop", region="cn-north-1")),
-        "shop",
-        arn("shop", region="cn-north-1", partition="aws-cn"),
-    ),
-    "GovCloud": (
-        secret("shop", URL, annotations=bridge("shop", region="us-gov-west-1")),
-        "shop",
-        arn("shop", region="us-gov-west-1", partition="aws-us-gov"),
-    ),
-}
+from tests.gitops import (
+    ACCOUNT,
+    BY_EXEC,
+    BY_ROLE,
+    EXTERNAL_ID,
+    ROLE,
+    SHAPES,
+    TLS,
+    URL,
+    Document,
+    applications,
+    arn,
+    bridge,
+    monitored,
+    secret,
+)
 
 
 @pytest.mark.parametrize(("cluster", "name", "of"), SHAPES.values(), ids=SHAPES)
@@ -107,13 +89,9 @@ def test_flux() -> None:
     (source,) = release["spec"]["valuesFrom"]
     assert (source["kind"], source["name"]) == ("ConfigMap", config["metadata"]["name"])
     assert release["spec"]["chart"]["spec"]["chart"] == f"./{gitops.CHART.name}"
-    value = config["data"][source["valuesKey"]]
-    command = ("template", release["metadata"]["name"], gitops.CHART)
-    name = f"name={release['spec']['values']['name']}"
-    text = helm.run(*command, f"--set={name}", f"--set={source['targetPath']}={value}").stdout
-    (made,) = gitops.rendered(text)
+    (made,) = gitops.flux()
     assert made["metadata"]["name"] == "prod-eu"
-    assert made["spec"]["clusterArn"] == value == arn("prod-eu")
+    assert made["spec"]["clusterArn"] == config["data"]["cluster"] == arn("prod-eu")
     assert made["spec"]["connection"] == {"eks": {"roleArn": ROLE, "externalId": EXTERNAL_ID}}
 
 

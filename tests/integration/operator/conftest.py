@@ -20,9 +20,10 @@ def hub() -> Iterator[HubProcess]:
 
 @pytest.fixture(scope="session")
 def home(plane: ControlPlane, hub: HubProcess, tmp_path_factory: pytest.TempPathFactory) -> World:
-    """The home cluster. It monitors itself as `alpha`, and may read the kubeconfig of another one."""
+    """The home cluster. It monitors itself as `alpha`, and may read the kubeconfigs of two others."""
     cluster = plane.cluster("home")
-    values = {"clusterName": "alpha", "kubeconfigSecrets": [{"namespace": stand.NAMESPACE, "name": "beta"}]}
+    secrets = [{"namespace": stand.NAMESPACE, "name": name} for name in ("beta", "prod-eu-kubeconfig")]
+    values = {"clusterName": "alpha", "kubeconfigSecrets": secrets}
     installed = stand.install(cluster, tmp_path_factory.mktemp("home"), values=values)
     cluster.apply(ENGINES)
     return World(installed, hub)

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 
 from dev.cluster import ControlPlane
 from dev.hub.process import HubProcess
+from dev.stand import NAMESPACE, REGION
 from policyhub.api.eks import Eks as ApiEks
 from policyhub.clocks import SteadyMs
 from policyhub.eks.connector import EksClusters
@@ -276,6 +279,45 @@ def test_no_token_reaches_log_or_status(world: World, eks: Eks) -> None:
     text = json.dumps([world.operator.log(), world.monitored("prod-eu")])
     for secret in ("k8s-aws-v1.", "X-Amz-Signature", "X-Amz-Security-Token"):
         assert secret not in text
+
+
+def signed(hub: HubProcess, offset: Path) -> str:
+    """A token of the operator's own identity, signed by the clock of that file."""
+    program = "from policyhub.eks.token import encode; from policyhub.hub.credentials import Clients as C;"
+    program += f"print(encode(C(region='{REGION}', version='0').caller_url('prod-eu').url))"
+    environ = {**os.environ, **hub.env(), "FAKE_OFFSET": str(offset), "PYTHONPATH": str(CLOCK)}
+    done = subprocess.run([sys.executable, "-c", program], env=environ, capture_output=True, text=True, check=True)  # noqa: S603
+    return done.stdout.strip()
+
+
+def test_a_kubeconfig_of_cluster_api(world: World, eks: Eks, hub: HubProcess, tmp_path: Path) -> None:
+    """The token in the Secret ends after 15 minutes and is replaced there before: Connected stays as it is, no report
+    is listed again, and what happens in the cluster arrives.
+    """
+    offset = tmp_path / "offset"
+
+    def write(signed_at: str) -> None:
+        offset.write_text(signed_at)
+        config = eks.cluster.kubeconfig()
+        config["users"][0]["user"] = {"token": signed(hub, offset)}
+        metadata = {"name": "prod-eu-kubeconfig", "namespace": NAMESPACE}
+        content = {"stringData": {"value": json.dumps(config)}, "type": "cluster.x-k8s.io/secret"}
+        world.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, **content})
+
+    write("-600")
+    reference = {"namespace": NAMESPACE, "name": "prod-eu-kubeconfig", "key": "value"}
+    world.monitor("prod-eu", clusterArn=ARN, archiveDelay="1s", connection={"kubeconfigSecretRef": reference})
+    world.start()
+    world.well("prod-eu")
+    since = world.condition("Connected", "prod-eu")["lastTransitionTime"]
+    write("0")
+    before = hub.tokens(ARN)
+    hub.pass_time(360)
+    world.until(lambda: hub.tokens(ARN) > before, "the new token to be used")
+    reports(eks, "shop")
+    world.await_states("probes", cluster=ARN, web="ARCHIVED", shop="ACTIVE")
+    assert world.condition("Connected", "prod-eu")["lastTransitionTime"] == since
+    assert not {"cluster_unreachable", "reconnecting"} & {line.get("event") for line in world.operator.log()}
 
 
 async def test_a_watch_outlives_its_token(eks: Eks, hub: HubProcess, monkeypatch: pytest.MonkeyPatch) -> None:
