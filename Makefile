@@ -10,8 +10,8 @@ help:  ## this list
 venv:
 	@$(PYTHON) dev/bootstrap.py dev
 
-demo: venv  ## the whole way, live: cluster → finding → archived (ARGS=--keep leaves it running; ENGINES=1: played by the real ones)
-	@$(BIN)/python -m dev.demo $(if $(ENGINES),--engines) $(ARGS)
+demo: venv  ## the whole way, live: cluster → finding → archived (ARGS=--keep leaves it running; ENGINES=1: played by the real ones; FLEET=1: three EKS clusters)
+	@$(BIN)/python -m dev.demo $(if $(ENGINES),--engines) $(if $(FLEET),--fleet) $(ARGS)
 
 test: venv  ## unit, component and integration tests (real API server, local Security Hub), with coverage
 	@$(BIN)/python -m dev.cluster build etcd kube-apiserver helm kubectl

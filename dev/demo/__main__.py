@@ -1,4 +1,4 @@
-"""`python -m dev.demo [--keep] [--plain] [--engines] [--image FOLDER]`.
+"""`python -m dev.demo [--keep] [--plain] [--engines | --fleet] [--image FOLDER]`.
 
 Ends by itself with 0, or with 1 and the reason; ctrl-c ends it cleanly.
 """
@@ -18,7 +18,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m dev.demo", description="The whole of policyhub on this machine.")
     parser.add_argument("--keep", action="store_true", help="leave everything running at the end, until ctrl-c")
     parser.add_argument("--plain", action="store_true", help="plain lines on a terminal too")
-    parser.add_argument(
+    story = parser.add_mutually_exclusive_group()
+    story.add_argument("--fleet", action="store_true", help="three EKS clusters of two accounts, one operator")
+    story.add_argument(
         "--engines", action="store_true", help="Kyverno and Gatekeeper themselves play, built from source"
     )
     parser.add_argument("--image", type=Path, help="run the operator in the image that dev/image/build.sh left there")
@@ -28,12 +30,13 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     stack = ExitStack()
     try:
-        from dev.demo.play import play  # noqa: PLC0415  (it loads for a second or two; the title is out before)
+        from dev.demo.play import opening_of, play  # noqa: PLC0415  (it loads for a second or two; the title is out before)
         from dev.image.pod import Image, in_image  # noqa: PLC0415  (after the title)
         from dev.stand import here  # noqa: PLC0415  (after the title)
 
         home = in_image(Image(arguments.image)) if arguments.image else here
-        return play(screen, stack, keep=arguments.keep, engines=arguments.engines, home=home)
+        opening = opening_of(engines=arguments.engines, fleet=arguments.fleet)
+        return play(screen, stack, opening, keep=arguments.keep, home=home)
     except KeyboardInterrupt:
         screen.say("Interrupted; stopping what was started.")
         return 130

@@ -4,10 +4,12 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
+from typing import Protocol
 
 from dev.cluster import ApiError, StartError, ToolchainError, UnreachableError
 from dev.cluster.helm import HelmError
 from dev.demo.closing import sum_up, what_an_admin_sees
+from dev.demo.fleet import open_stage as open_fleet
 from dev.demo.live import open_stage as open_live
 from dev.demo.opening import open_stage
 from dev.demo.screen import Screen
@@ -36,13 +38,27 @@ _TROUBLE = (StandError, StartError, ToolchainError, HelmError, ApiError, Unreach
 """What can go wrong on a machine, each with a message for a person."""
 
 
-def play(screen: Screen, stack: ExitStack, *, keep: bool, engines: bool, home: Home) -> int:
-    """The exit code. What was started is on the stack. `engines`: the real ones play, see dev/demo/live.py; `home`:
-    where the operator runs.
-    """
+Step = Callable[[Stage], None]
+
+
+class Opening(Protocol):
+    """Starts what a story needs, and gives its steps."""
+
+    def __call__(self, screen: Screen, stack: ExitStack, *, home: Home) -> tuple[Stage, Sequence[Step]]: ...
+
+
+def opening_of(*, engines: bool, fleet: bool) -> Opening:
+    """Of the story: by the real `engines` (dev/demo/live.py), of a `fleet` (dev/demo/fleet.py), or the first one."""
+    if engines:
+        return _with_engines
+    return _fleet if fleet else _alone
+
+
+def play(screen: Screen, stack: ExitStack, opening: Opening, *, keep: bool, home: Home) -> int:
+    """The exit code. What was started is on the stack. `home`: where the operator runs."""
     started = time.monotonic()
     try:
-        stage, steps = _with_engines(screen, stack, home) if engines else (open_stage(screen, stack, home=home), STEPS)
+        stage, steps = opening(screen, stack, home=home)
         for step in steps:
             step(stage)
     except _TROUBLE as error:
@@ -62,7 +78,16 @@ def play(screen: Screen, stack: ExitStack, *, keep: bool, engines: bool, home: H
     return 1 if stage.failures else 0
 
 
-def _with_engines(screen: Screen, stack: ExitStack, home: Home) -> tuple[Stage, Sequence[Callable[[Stage], None]]]:
+def _alone(screen: Screen, stack: ExitStack, *, home: Home) -> tuple[Stage, Sequence[Step]]:
+    return open_stage(screen, stack, home=home), STEPS
+
+
+def _fleet(screen: Screen, stack: ExitStack, *, home: Home) -> tuple[Stage, Sequence[Step]]:
+    stage, fleet = open_fleet(screen, stack, home=home)
+    return stage, fleet.steps
+
+
+def _with_engines(screen: Screen, stack: ExitStack, *, home: Home) -> tuple[Stage, Sequence[Step]]:
     stage, live = open_live(screen, stack, home=home)
     own = (live.the_company_appears, live.a_rollout_is_silent, live.a_fix_is_archived)
     return stage, (*own, what_an_admin_sees, sum_up)

@@ -1,0 +1,191 @@
+"""The fleet (`--fleet`): three real API servers are EKS clusters of two accounts, and one operator signs in to them by
+a role of each account. At the end one of the clusters is deleted.
+
+The local AWS answers DescribeCluster and AssumeRole, and each API server asks it who the caller is. What Security Hub
+should hold follows from the reports that were written.
+"""
+
+import base64
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dev import crds, stand
+from dev.cluster import Cluster, ControlPlane, helm
+from dev.company import Call, Company, calls
+from dev.company.kyverno import passed
+from dev.company.report import with_result
+from dev.company.truth import told
+from dev.demo.closing import PATH
+from dev.demo.opening import ARCHIVE_DELAY, ENV
+from dev.demo.screen import Screen
+from dev.demo.stage import Document, Stage
+from dev.hub.process import HubProcess
+
+CHART = stand.ROOT / "examples/gitops/monitoredcluster"
+ARNS = {
+    "shop-eu": "arn:aws:eks:eu-west-1:444455556666:cluster/shop",
+    "shop-us": "arn:aws:eks:us-east-1:444455556666:cluster/shop",
+    "bank-eu": "arn:aws:eks:eu-west-1:777788889999:cluster/bank",
+}
+"""Name of the MonitoredCluster → ARN."""
+ACCOUNTS = tuple(dict.fromkeys(arn.split(":")[4] for arn in ARNS.values()))
+ROLES = {account: f"arn:aws:iam::{account}:role/policyhub" for account in ACCOUNTS}
+EXTERNAL_ID = "policyhub-prod"
+GROUP = "policyhub"
+REPORTS = 12
+"""Of the company that each cluster belongs to."""
+FIXED = "shop-eu"
+DELETED = "shop-us"
+
+
+@dataclass
+class Member:
+    """One cluster of the fleet, and the reports in it."""
+
+    arn: str
+    cluster: Cluster
+    reports: list[Document] = field(default_factory=list)
+
+    @property
+    def described(self) -> Document:
+        """As EKS tells it, with an access entry for the role of its account."""
+        entry = {"principal": ROLES[self.arn.split(":")[4]], "groups": [GROUP]}
+        authority = base64.b64encode((self.cluster.ca or "").encode()).decode()
+        return {"arn": self.arn, "endpoint": self.cluster.url, "authority": authority, "entries": [entry]}
+
+
+class Fleet:
+    """The steps, each called with the stage."""
+
+    def __init__(self, members: dict[str, Member]) -> None:
+        self._members = members
+
+    @property
+    def steps(self) -> Sequence[Callable[[Stage], None]]:
+        return self.clusters_are_monitored, self.a_fix_is_archived, self.a_cluster_is_deleted
+
+    def clusters_are_monitored(self, stage: Stage) -> None:
+        stage.screen.step("One MonitoredCluster for each, with its ARN and a role: no Secret, no kubeconfig")
+        for name, member in self._members.items():
+            spec = {"archiveDelay": ARCHIVE_DELAY, "rollUp": False}
+            text = helm.template(
+                CHART, name, "policyhub", values={"name": name, "cluster": member.arn, "spec": spec}, crds=False
+            )
+            stage.cluster.apply(helm.documents(text))
+        mark = stage.mark()
+        seconds = stage.until(
+            "waiting for Security Hub to hold what the three clusters report", lambda: self._holds(stage)
+        )
+        number = sum(len(calls(member.reports)) for member in self._members.values())
+        stage.screen.say(f"{number} findings of three clusters, {seconds:.1f} s after the MonitoredClusters were made.")
+        asked = {
+            name: len(stage.asked(mark, name)) for name in ("AssumeRole", "DescribeCluster", "BatchImportFindings")
+        }
+        stage.screen.say(f"Calls to AWS: {', '.join(f'{name} {times}' for name, times in asked.items())}.")
+        stage.screen.table(
+            ["CLUSTER", "TOKENS", "FINDINGS"],
+            [
+                [member.arn, str(stage.hub.tokens(member.arn)), str(len(calls(member.reports)))]
+                for member in self._members.values()
+            ],
+        )
+        self._table(stage)
+
+    def a_fix_is_archived(self, stage: Stage) -> None:
+        stage.screen.step(f"A team of {FIXED} fixes a workload")
+        member, mark = self._members[FIXED], stage.mark()
+        place = max(range(len(member.reports)), key=lambda n: len(calls(member.reports[n : n + 1])))
+        fixed = member.reports[place]
+        gone = len(calls([fixed]))
+        for call in calls([fixed]):
+            fixed = with_result(fixed, policy=call.policy, word="pass", message=passed(call.rule), now=stage.now())
+        member.reports[place] = fixed
+        member.cluster.apply([fixed])
+        stage.until(f"waiting for its {gone} findings to be archived", lambda: self._holds(stage))
+        sent = stage.sent(mark)
+        stage.expect(
+            f"{FIXED} alone has findings archived",
+            holds=len(sent) == gone and all(entry["id"].startswith(f"policyhub/{member.arn}/") for entry in sent),
+        )
+        stage.screen.say(f"{gone} findings of {FIXED} archived; none of another cluster was touched.")
+
+    def a_cluster_is_deleted(self, stage: Stage) -> None:
+        stage.screen.step(f"{DELETED} is deleted in EKS")
+        mark = stage.mark()
+        self._members[DELETED].cluster.stop()
+        stage.hub.eks([member.described for name, member in self._members.items() if name != DELETED])
+
+        def lost() -> Document:
+            return stand.condition(stand.monitored(stage.cluster, DELETED), "Connected")
+
+        stage.until("waiting for the operator to notice, and to ask EKS", lambda: lost().get("reason") == "ClusterGone")
+        stage.screen.say(f"Connected is False: {lost()['message']}")
+        stage.expect("the findings of a deleted cluster stay until a person decides", holds=self._holds(stage))
+        stage.expect("nothing was sent about it", holds=not stage.sent(mark))
+        stage.screen.say("Its findings stay active until a person decides; the other clusters go on.")
+        self._table(stage)
+
+    def _holds(self, stage: Stage) -> bool:
+        """Whether Security Hub holds as active exactly what each cluster reports."""
+        found: dict[str, set[Call]] = {member.arn: set() for member in self._members.values()}
+        for finding in stage.hub.findings(record_state="ACTIVE"):
+            found[finding["ProductFields"]["policyhub/cluster"]].add(told(finding))
+        return all(found[member.arn] == calls(member.reports) for member in self._members.values())
+
+    def _table(self, stage: Stage) -> None:
+        wanted = {(name, len(calls(member.reports)), 0) for name, member in self._members.items()}
+
+        def shown(one: Document) -> tuple[str, int, int]:
+            found = one.get("status", {}).get("findings", {})
+            return one["metadata"]["name"], found.get("active"), found.get("pending")
+
+        def settled() -> bool:
+            return {shown(one) for one in stage.cluster.request("GET", PATH)["items"]} == wanted
+
+        stage.until("waiting for the status to tell of the latest changes", settled)
+        stage.screen.table(*stand.table(stage.cluster, PATH))
+
+
+def open_stage(screen: Screen, stack: ExitStack, *, home: stand.Home) -> tuple[Stage, Fleet]:
+    screen.step(
+        "A local AWS of three accounts, the operator's cluster, and three EKS clusters of the other two accounts"
+    )
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="policyhub-demo-")))
+    hub = stack.enter_context(HubProcess.start(accounts=(stand.ACCOUNT, *ACCOUNTS)))
+    screen.say(f"Findings page, live from now on: {hub.url}/  (a stand-in on this machine, not AWS)")
+    with screen.waiting("starting etcd and four API servers; the first time ever they are built from source"):
+        plane = stack.enter_context(ControlPlane.start(progress=screen.say))
+        cluster = plane.cluster("home")
+        installed = stand.install(
+            cluster, folder, values={"monitoredCluster": {"enabled": False}, "extraEnv": ENV}, progress=screen.say
+        )
+        members = {
+            name: Member(arn, plane.cluster(name, authenticator=hub.authenticator(arn))) for name, arn in ARNS.items()
+        }
+        for seed, member in enumerate(members.values()):
+            _fill(member, Company.build(seed), rights(installed))
+    hub.roles(dict.fromkeys(ROLES.values(), EXTERNAL_ID))
+    hub.eks([member.described for member in members.values()])
+    for name, member in members.items():
+        screen.say(f"{name} is {member.arn}: access entry for {member.described['entries'][0]['principal']}.")
+    operator = stack.enter_context(stand.Operator(installed, hub, home=home))
+    with screen.waiting("starting the operator as its own process, as the chart's Deployment would"):
+        operator.start()
+    return Stage(screen, stack, folder, hub, cluster, operator, Company.build()), Fleet(members)
+
+
+def rights(installed: stand.Installed) -> list[Document]:
+    """The chart's ClusterRole, bound to the group that the access entries give."""
+    role = next(one for one in installed.documents if one["kind"] == "ClusterRole")
+    binding = next(one for one in installed.documents if one["kind"] == "ClusterRoleBinding")
+    return [role, {**binding, "subjects": [{"kind": "Group", "apiGroup": "rbac.authorization.k8s.io", "name": GROUP}]}]
+
+
+def _fill(member: Member, company: Company, allowed: list[Document]) -> None:
+    member.reports = company.reports(now=int(time.time()))[:REPORTS]
+    served = [*crds.policy_reports(), *crds.open_reports()]
+    member.cluster.apply([*served, *allowed, *company.namespaces(), *member.reports])
