@@ -180,8 +180,10 @@ def open_stage(screen: Screen, stack: ExitStack, *, home: stand.Home) -> tuple[S
 
 def rights(installed: stand.Installed) -> list[Document]:
     """The chart's ClusterRole, bound to the group that the access entries give."""
-    role = next(one for one in installed.documents if one["kind"] == "ClusterRole")
-    binding = next(one for one in installed.documents if one["kind"] == "ClusterRoleBinding")
+    role, binding = (
+        next(one for one in installed.documents if one["kind"] == kind and one["metadata"]["name"] == stand.RELEASE)
+        for kind in ("ClusterRole", "ClusterRoleBinding")
+    )
     return [role, {**binding, "subjects": [{"kind": "Group", "apiGroup": "rbac.authorization.k8s.io", "name": GROUP}]}]
 
 
