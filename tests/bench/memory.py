@@ -65,7 +65,7 @@ class Standing:
         """One in sync with so many reports, and the stand-in's URL."""
         say(f"a stand-in with {reports:,} reports, {failing} results of each failing")
         with standin.running(reports=reports, failing=failing, wide=wide, pods=pods) as address:
-            self._refer(address)
+            refer(self._installed, address)
             as_new(self._installed)
             before = self._taken()
             with stand.Operator(without_pace(self._installed), self._hub) as operator:
@@ -111,10 +111,12 @@ class Standing:
     def _taken(self) -> int:
         return int(self._hub.stats()["record_states"]["ACTIVE"])
 
-    def _refer(self, address: standin.Address) -> None:
-        config = kubeconfig.with_token(name="standin", url=address.api, ca=address.ca, token="none")
-        data = {"kubeconfig": base64.b64encode(json.dumps(config).encode()).decode()}
-        self._installed.cluster.apply([{"apiVersion": "v1", "kind": "Secret", "metadata": SECRET, "data": data}])
+
+def refer(installed: stand.Installed, address: standin.Address) -> None:
+    """The Secret that leads to the stand-in."""
+    config = kubeconfig.with_token(name="standin", url=address.api, ca=address.ca, token="none")
+    data = {"kubeconfig": base64.b64encode(json.dumps(config).encode()).decode()}
+    installed.cluster.apply([{"apiVersion": "v1", "kind": "Secret", "metadata": SECRET, "data": data}])
 
 
 @contextmanager
@@ -132,7 +134,7 @@ def standing(plane: Plane, size: Size) -> Iterator[Standing]:
         yield Standing(installed, hub, size)
 
 
-class _Table(Rows):
+class Table(Rows):
     def row(self, what: str, figure: str) -> None:
         self.append((what, figure))
         say(f"  {what}: {figure}")
@@ -140,7 +142,7 @@ class _Table(Rows):
 
 def rollup(plane: Plane, size: Size) -> Rows:
     """Of a stand-in: what the watch of Pods and their owners takes."""
-    table = _Table()
+    table = Table()
     used = []
     with standing(plane, size) as operators:
         for pods in (0, size.pods):
@@ -157,7 +159,7 @@ def rollup(plane: Plane, size: Size) -> Rows:
 
 def million(plane: Plane, size: Size) -> Rows:
     """Of a stand-in: memory of a million violations, of passing reports, and rewrites as quick as they can be read."""
-    rows = _Table()
+    rows = Table()
     row = rows.row
     with standing(plane, size) as operators:
         for reports in (0, size.passing):

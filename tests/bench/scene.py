@@ -49,6 +49,10 @@ class Size:
     """Reports without a violation, of the stand-in."""
     pods: int = 50_000
     """Of the stand-in, ten of each Deployment."""
+    fleet: tuple[int, ...] = (1, 10, 50, 200)
+    """Clusters of one operator."""
+    fleet_reports: int = 25
+    """Reports of each."""
     steps: int = 5_000
     """Reports that the steps are measured with."""
     idle: float = 15.0
@@ -74,6 +78,7 @@ QUICK = Size(
     million=10_000,
     passing=4_000,
     pods=5_000,
+    fleet=(1, 10),
     steps=500,
     idle=5,
     minutes=3,

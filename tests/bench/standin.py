@@ -1,8 +1,9 @@
 """A server that looks like an API server with any number of policy reports, which it makes up as they are asked for.
 
 It answers what the operator asks of a monitored cluster (discovery, kube-system's uid, namespaces, paged listings,
-watches with bookmarks) on loopback, and nothing else: no authorisation, no other kinds. So it
-can hold a million reports, which etcd cannot, and serve them faster than an API server would.
+watches with bookmarks) on loopback, and nothing else: no authorisation, no other kinds, unless it is asked to serve
+kinds of constraints of which there are none. So it can hold a million reports, which etcd cannot, and serve them faster
+than an API server would.
 
 `python -m tests.bench.standin --reports N` prints its URL and ends with its standard input. `POST /_rewrite?second=S`
 tells every open watch that each report was rewritten with that time and nothing else.
@@ -26,6 +27,7 @@ from aiohttp import web
 
 from dev import stand
 from dev.cluster.certificate import Authority
+from policyhub.kube.resource import GATEKEEPER
 from tests.bench import shape
 from tests.bench.sink import serve
 
@@ -37,6 +39,7 @@ REPLICAS = 10
 """Pods of a Deployment."""
 BOOKMARK_SECONDS = 10.0
 EVENTS_A_WRITE = 200
+VERBS = ("create", "delete", "get", "list", "patch", "update", "watch")
 NUMBER, SECOND, REVISION = 987_654_321, 987_654_322, "987654323"
 """Stand in the template where numbers differ."""
 
@@ -70,11 +73,13 @@ class Template:
 
 
 class Standin:
-    def __init__(self, *, reports: int, failing: int, wide: bool, pods: int) -> None:
+    def __init__(self, *, reports: int, failing: int, wide: bool, pods: int, kinds: int) -> None:
         self.asked: Counter[str] = Counter()
         """Listings (their pages) and watches, by path."""
         self._number = reports
         self._pods = pods
+        self.kinds = kinds
+        """Of constraints, none of which there is; where there are any, the controllers of workloads are served too."""
         build = shape.wide if wide else shape.report
         self._template = Template(lambda number: build(number, failing=failing, second=SECOND))
         spaces = [*shape.namespaces(), {"metadata": {"name": "kube-system"}}]
@@ -126,6 +131,16 @@ class Standin:
         verb = "watch" if "watch" in request.query else "list"
         self.asked[f"{verb} {request.path}"] += 1
         return await handler(request)
+
+    async def empty(self, request: web.Request) -> web.StreamResponse:
+        return await self._few(request, kind="List", items=[])
+
+    async def constraints(self, _: web.Request) -> web.Response:
+        kinds = [
+            {"name": _constraints(n), "kind": f"K8sKind{n}", "namespaced": False, "verbs": VERBS}
+            for n in range(self.kinds)
+        ]
+        return _json(msgspec.json.encode({"kind": "APIResourceList", "resources": kinds}).decode())
 
     async def namespaces(self, request: web.Request) -> web.StreamResponse:
         return await self._few(request, kind="NamespaceList", items=self._spaces)
@@ -185,6 +200,16 @@ def application(standin: Standin) -> web.Application:
     app.router.add_get("/_requests", standin.requests)
     app.router.add_get("/api/v1/namespaces/kube-system", _kube_system)
     app.router.add_get("/api/v1/namespaces", standin.namespaces)
+    if standin.kinds:
+        served = f"/apis/{GATEKEEPER}/v1beta1"
+        for plural in ("deployments", "statefulsets", "daemonsets"):
+            app.router.add_get(f"/apis/apps/v1/{plural}", standin.empty)
+        app.router.add_get("/apis/batch/v1/cronjobs", standin.empty)
+        app.router.add_get("/api/v1/replicationcontrollers", standin.empty)
+        app.router.add_get(f"/apis/{GATEKEEPER}", _constraint_group)
+        app.router.add_get(served, standin.constraints)
+        for number in range(standin.kinds):
+            app.router.add_get(f"{served}/{_constraints(number)}", standin.empty)
     app.router.add_get(root, _group)
     app.router.add_get(f"{root}/{shape.VERSION}", _kinds)
     app.router.add_get(f"{root}/{shape.VERSION}/{shape.RESOURCE}", standin.reports)
@@ -233,16 +258,27 @@ async def _kube_system(_: web.Request) -> web.Response:
 
 
 async def _group(_: web.Request) -> web.Response:
-    version = {"groupVersion": f"{shape.GROUP}/{shape.VERSION}", "version": shape.VERSION}
-    group = {"kind": "APIGroup", "name": shape.GROUP, "versions": [version], "preferredVersion": version}
+    return _served(shape.GROUP, shape.VERSION)
+
+
+async def _constraint_group(_: web.Request) -> web.Response:
+    return _served(GATEKEEPER, "v1beta1")
+
+
+def _served(name: str, in_version: str) -> web.Response:
+    version = {"groupVersion": f"{name}/{in_version}", "version": in_version}
+    group = {"kind": "APIGroup", "name": name, "versions": [version], "preferredVersion": version}
     return _json(msgspec.json.encode(group).decode())
 
 
+def _constraints(number: int) -> str:
+    return f"k8skind{number}"
+
+
 async def _kinds(_: web.Request) -> web.Response:
-    verbs = ["create", "delete", "get", "list", "patch", "update", "watch"]
     kinds = [
-        {"name": shape.RESOURCE, "kind": "PolicyReport", "namespaced": True, "verbs": verbs},
-        {"name": "clusterpolicyreports", "kind": "ClusterPolicyReport", "namespaced": False, "verbs": verbs},
+        {"name": shape.RESOURCE, "kind": "PolicyReport", "namespaced": True, "verbs": VERBS},
+        {"name": "clusterpolicyreports", "kind": "ClusterPolicyReport", "namespaced": False, "verbs": VERBS},
     ]
     return _json(msgspec.json.encode({"kind": "APIResourceList", "resources": kinds}).decode())
 
@@ -269,12 +305,12 @@ class Address(NamedTuple):
 
 
 @contextlib.contextmanager
-def running(*, reports: int, failing: int, wide: bool = False, pods: int = 0) -> Iterator[Address]:
+def running(*, reports: int, failing: int, wide: bool = False, pods: int = 0, kinds: int = 0) -> Iterator[Address]:
     """As a process of its own."""
     folder = tempfile.TemporaryDirectory()
     authority = Authority(Path(folder.name))
     pair = authority.issue("standin")
-    numbers = {"--reports": reports, "--failing": failing, "--pods": pods}
+    numbers = {"--reports": reports, "--failing": failing, "--pods": pods, "--kinds": kinds}
     command = [sys.executable, "-m", "tests.bench.standin"]
     command += [word for name, number in numbers.items() for word in (name, str(number))]
     command += ["--certificate", str(pair.certificate), "--key", str(pair.key)]
@@ -313,6 +349,7 @@ def main() -> None:
     parser.add_argument("--failing", type=int, default=2)
     parser.add_argument("--wide", action="store_true", help="thirty results a report")
     parser.add_argument("--pods", type=int, default=0, help="ten of each Deployment")
+    parser.add_argument("--kinds", type=int, default=0, help="of constraints")
     parser.add_argument("--certificate", type=Path, required=True)
     parser.add_argument("--key", type=Path, required=True)
     given = vars(parser.parse_args())

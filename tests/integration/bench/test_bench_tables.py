@@ -6,6 +6,7 @@ import pytest
 
 from dev.cluster import ControlPlane
 from tests.bench.__main__ import SCENES, TABLES, run
+from tests.bench.fleet import KINDS
 from tests.bench.scene import BenchError, Rows, Size, opened
 
 TINY = Size(
@@ -16,6 +17,8 @@ TINY = Size(
     million=50,
     passing=40,
     pods=30,
+    fleet=(1, 3),
+    fleet_reports=5,
     steps=20,
     idle=0.1,
     silence=1.0,
@@ -41,7 +44,7 @@ def tables(plane: ControlPlane) -> Tables:
 
 def test_each_table_has_figures(tables: Tables) -> None:
     """Every table is made, each of its rows with a number."""
-    assert list(tables) == [*SCENES, "rollup", "million"]
+    assert list(tables) == [*SCENES, "rollup", "million", "fleet"]
     for table, rows in tables.items():
         assert len(rows) >= 4 - (table == "latency") * 2, table
         assert all(re.search(r"\d", figure) for figure in rows.values()), rows
@@ -72,6 +75,14 @@ def test_memory_has_a_row_for_each_size(tables: Tables) -> None:
     assert "30 Pods of 3 Deployments" in tables["rollup"]
     assert tables["rollup"]["requests for them"].count("1 list") == 3
     assert "100 violations in 50 reports" in tables["million"]
+
+
+def test_a_fleet_is_told_by_its_sizes(tables: Tables) -> None:
+    """What a cluster takes beside others: the connections that it is watched by, and as few calls as there can be."""
+    fleet = tables["fleet"]
+    assert fleet["3 clusters: imports / least possible"] == "3 / 3 = **1.00**"
+    each = float(fleet["3 clusters: connections; of a cluster"].partition("; ")[2])
+    assert KINDS < each < 2 * KINDS + 10
 
 
 def test_a_wrong_count_ends_the_bench(plane: ControlPlane) -> None:

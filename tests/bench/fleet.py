@@ -1,0 +1,173 @@
+"""What a cluster takes of an operator that has many: memory, connections, calls and series, from one cluster to 200.
+
+All are one stand-in for an API server (standin.py), which serves `KINDS` kinds of constraints beside reports, Pods and
+their owners, so that each cluster is watched by as many connections as one with Kyverno and Gatekeeper in it. Their
+findings go to the local hub, with its quotas, as `REGIONS`: one hub each, which its clusters share in turn.
+"""
+
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import URLError
+
+from dev import stand
+from dev.cluster import Plane
+from dev.hub.process import HubProcess
+from policyhub.hub.batch import MAX_FINDINGS
+from policyhub.hub.bucket import IMPORTS, READS, SHARE, Quota
+from tests.bench import standin
+from tests.bench.memory import GOAL_EACH, SECRET, Table, refer
+from tests.bench.scene import BenchError, Document, Rows, Size, say, usage
+
+HOME = "bench-fleet"
+KINDS = 17
+REGIONS = ("eu-west-1", "eu-central-1", "us-east-1", "us-west-2", "ap-southeast-1", "ap-southeast-2")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Of an operator with so many clusters in sync."""
+
+    clusters: int
+    rss: float
+    """MiB."""
+    cpu: float
+    seconds: float
+    sockets: int
+    series: int
+    imports: int
+    reads: int
+
+
+def fleet(plane: Plane, size: Size) -> Rows:
+    """One operator after the other, each with more clusters."""
+    table = Table()
+    with (
+        HubProcess.start(regions=REGIONS) as hub,
+        tempfile.TemporaryDirectory() as folder,
+        standin.running(reports=size.fleet_reports, failing=size.failing, kinds=KINDS) as address,
+    ):
+        installed = stand.install(plane.cluster(HOME), Path(folder), values={"kubeconfigSecrets": [SECRET]})
+        refer(installed, address)
+        [own] = [d for d in installed.documents if d["kind"] == "MonitoredCluster"]
+        installed.cluster.request("DELETE", installed.cluster.path(own))
+        each = size.fleet_reports * size.failing
+        none: Measured | None = None
+        one: Measured | None = None
+        for number in (0, *size.fleet):
+            say(f"{number} clusters")
+            hub.reset()
+            with clusters(installed, number), stand.Operator(installed, hub) as operator:
+                found = measured(operator, hub, size, number)
+                operator.kill()
+            if none is None:
+                none = found
+                table.row("no cluster", f"{found.rss:.0f} MiB, {found.series:,} series, {found.cpu:.1f} s of CPU")
+            else:
+                one = one or found
+                tell(table, found, none, one, each=each)
+    return table
+
+
+@contextmanager
+def clusters(installed: stand.Installed, number: int) -> Iterator[None]:
+    """So many MonitoredClusters, new, and no other."""
+    home = installed.cluster
+    [model] = [d for d in installed.documents if d["kind"] == "MonitoredCluster"]
+    made = [_monitored(model, n) for n in range(number)]
+    home.apply(made)
+    try:
+        yield
+    finally:
+        for document in made:
+            home.request("DELETE", home.path(document))
+
+
+def _monitored(model: Document, number: int) -> Document:
+    hub = {"accountId": stand.ACCOUNT, "region": REGIONS[number % len(REGIONS)]}
+    spec = {**model["spec"], "connection": {"kubeconfigSecretRef": SECRET}, "securityHub": hub}
+    return {**model, "metadata": {"name": f"fleet-{number:03d}"}, "spec": spec}
+
+
+def measured(operator: stand.Operator, hub: HubProcess, size: Size, number: int) -> Measured:
+    """Once all are in sync. Raises BenchError where the hub then holds anything but their findings."""
+    started = time.monotonic()
+    operator.start()
+    stand.until(
+        lambda: _in_sync(operator, number),
+        seconds=size.minutes * 60,
+        what=f"{number} clusters in sync",
+        operator=operator,
+        every=size.poll,
+    )
+    seconds, cpu = time.monotonic() - started, usage(operator).cpu
+    time.sleep(size.silence)  # whatever the last listings have freed
+    series = sum(not line.startswith("#") for line in operator.get("/metrics").splitlines())
+    stats = hub.stats()
+    expected, found = number * size.fleet_reports * size.failing, int(stats["record_states"].get("ACTIVE", 0))
+    if found != expected:
+        raise BenchError(f"{found} active findings where {expected} should be")
+    calls = {operation: sum(codes.values()) for operation, codes in stats["calls"].items()}
+    return Measured(
+        clusters=number,
+        rss=usage(operator).rss,
+        cpu=cpu,
+        seconds=seconds,
+        sockets=_sockets(operator),
+        series=series,
+        imports=calls.get("BatchImportFindings", 0),
+        reads=calls.get("GetFindings", 0),
+    )
+
+
+def _in_sync(operator: stand.Operator, number: int) -> bool:
+    try:
+        return operator.metric("policyhub_in_sync") == number
+    except (TimeoutError, URLError):  # two cores make thousands of TLS handshakes, the stand-in's too
+        return False
+
+
+def tell(table: Table, found: Measured, none: Measured, one: Measured, *, each: int) -> None:
+    """The rows of one size: what a cluster takes beside the first, which brings the models of AWS's services along."""
+    number = found.clusters
+    before = one if found is not one else none
+    others = number - before.clusters
+    hubs = Counter(REGIONS[n % len(REGIONS)] for n in range(number))
+    beyond = found.rss - before.rss - others * each * GOAL_EACH * 1000 / 2**20
+    sockets = found.sockets - before.sockets
+    least = sum(-(-of * each // MAX_FINDINGS) for of in hubs.values())
+    busiest = max(hubs.values())
+    bound = max(_seconds(-(-busiest * each // MAX_FINDINGS), IMPORTS), _seconds(busiest, READS))
+    what = f"{number} clusters" if number > 1 else "1 cluster"
+    table.row(
+        f"{what}: RSS; of a cluster, beside its findings",
+        f"{found.rss:.0f} MiB; **{beyond / others:.2f} MiB**",
+    )
+    table.row(f"{what}: connections; of a cluster", f"{found.sockets:,}; {sockets / others:.1f}")
+    imports = f"{found.imports:,} / {least:,} = **{found.imports / least:.2f}**"
+    table.row(f"{what}: imports / least possible", imports)
+    table.row(f"{what}: GetFindings", f"{found.reads:,}")
+    paced = f" (the quota's share allows {bound:.1f} s)" if bound > 0 else ""
+    cpu = f"{found.cpu - none.cpu:.1f} s of CPU more"
+    table.row(f"{what}: start to all in sync", f"{found.seconds:.0f} s{paced}, {cpu}")
+    table.row(f"{what}: series; of a cluster", f"{found.series:,}; {(found.series - none.series) / number:.0f}")
+
+
+def _seconds(calls: int, quota: Quota) -> float:
+    """What the share of the quota asks for."""
+    return max(0.0, (calls - SHARE * quota.burst) / (SHARE * quota.rate))
+
+
+def _sockets(operator: stand.Operator) -> int:
+    folder = Path(f"/proc/{operator.pid}/fd")
+    number = 0
+    for entry in folder.iterdir():
+        try:
+            number += str(entry.readlink()).startswith("socket:")
+        except FileNotFoundError:  # closed since
+            continue
+    return number
