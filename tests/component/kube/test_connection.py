@@ -1,9 +1,12 @@
 import asyncio
 import base64
+import contextlib
 import gzip
 import json
 import os
 import sys
+import tracemalloc
+from asyncio import sslproto
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -492,3 +495,35 @@ async def test_closing_twice(api: ApiServer) -> None:
     connection = Connection(Access(server=api.url))
     await connection.close()
     await connection.close()
+
+
+# --- memory
+
+
+async def test_a_watch_over_tls_holds_little(
+    authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fleet has thousands of idle watches: each holds less than a quarter of the buffer that asyncio gives it by
+    itself, though it can read answers of any size.
+    """
+    default = 2**18
+    monkeypatch.setattr(sslproto.SSLProtocol, "max_size", default)
+    api = ApiServer()
+    content = os.urandom(2**20)
+    api.documents[PATH] = Answer(200, content)
+    number = 10
+    async with api.serve(tls=authority.server(tmp_path)), contextlib.AsyncExitStack() as stack:
+        access = Access(server=api.url, authority=authority.pem)
+        connection = await stack.enter_async_context(Connection(access))
+        params = {"watch": "true"}
+        path = f"{RESOURCE.path}"
+        await stack.enter_async_context(connection.stream(path, params, idle_seconds=60))
+        assert await connection.get(PATH) == content
+        tracemalloc.start()
+        try:
+            for _ in range(number):
+                await stack.enter_async_context(connection.stream(path, params, idle_seconds=60))
+            held, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert held / number < default / 2, "of both ends, which are in this process"
