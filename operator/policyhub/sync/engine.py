@@ -20,6 +20,7 @@ from policyhub.metrics import Metrics
 from policyhub.sync.acknowledged import Acknowledged
 from policyhub.sync.delivery import Delivery, Importer
 from policyhub.sync.feed import Feed
+from policyhub.sync.lanes import Lane
 from policyhub.sync.lookups import Lookups, Reader
 from policyhub.sync.pause import Pause, Trouble
 from policyhub.sync.plan import Change
@@ -31,6 +32,9 @@ IDLE_SECONDS = 0.2
 """A batch that is not full leaves when nothing was added for this long …"""
 FILL_SECONDS = 1.0
 """… or at the latest this long after its first finding."""
+LISTING_SECONDS = 5.0
+"""The same while it holds only what first listings have brought, and another cluster of this hub is still listing: what
+that brings goes into the same call."""
 PRUNE_SECONDS = 60.0
 """From one look at what is no longer recent to the next, while nothing is sent."""
 
@@ -190,11 +194,23 @@ class Engine:
 
     async def _fill(self) -> None:
         """Give a batch that is not full a moment to fill."""
-        end = self._clock() + FILL_SECONDS
-        while self._dirty() < MAX_FINDINGS and (left := end - self._clock()) > 0:
+        started = self._clock()
+        while self._dirty() < MAX_FINDINGS:
+            longest = LISTING_SECONDS if self._more_is_listed() else FILL_SECONDS
+            left = started + longest - self._clock()
+            if left <= 0:
+                return
             self._wanted.clear()
             try:
                 async with asyncio.timeout(min(IDLE_SECONDS, left)):
                     await self._wanted.wait()
             except TimeoutError:
-                return
+                if not self._more_is_listed():
+                    return
+
+    def _more_is_listed(self) -> bool:
+        """Whether nothing but a backlog waits, and more of it is on its way."""
+        feeds = [feed for feed in self.feeds if feed.sends]
+        if any(feed.ledger.agenda.dirty.queue(lane) for feed in feeds for lane in (Lane.URGENT, Lane.CHANGED)):
+            return False
+        return any(not feed.ledger.sources.reports_listed for feed in feeds)

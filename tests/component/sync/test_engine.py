@@ -17,7 +17,7 @@ from policyhub.hub.client import ImportResult
 from policyhub.hub.errors import AccessLost, Failure, HubError, Throttled, Unavailable
 from policyhub.metrics import Metrics
 from policyhub.sources.violation import Identity, SourceKey, Subject, Violation
-from policyhub.sync import figures
+from policyhub.sync import engine, figures
 from policyhub.sync.acknowledged import sign
 from policyhub.sync.engine import Engine
 from policyhub.sync.entry import Coverage, Held, Known
@@ -195,6 +195,44 @@ async def test_later_words_join_the_batch() -> None:
             await asyncio.sleep(0.02)
         await until(lambda: not world.pending())
         assert len(world.hub.calls) == 1
+
+
+async def _listings_in_turn(world: World, *, urgent: bool) -> None:
+    """Half of a first listing, a pause that ends any other batch, and its second half."""
+    world.ledger.sources.list_reports(listed=False)
+    world.say(range(30), backlog=True)
+    if urgent:
+        world.say(range(31), backlog=False)
+    await asyncio.sleep(3 * engine.IDLE_SECONDS)
+    before = len(world.hub.calls)
+    world.say(range(60), backlog=True)
+    world.ledger.sources.list_reports(listed=True)
+    await until(lambda: not world.pending())
+    assert len(world.hub.calls) - before == 1
+
+
+async def test_first_listings_share_a_call() -> None:
+    """While clusters of the hub are still listing, what others have brought waits for it: calls are full."""
+    async with working() as world:
+        await _listings_in_turn(world, urgent=False)
+        assert [len(call) for call in world.hub.calls] == [60]
+
+
+async def test_a_fresh_violation_does_not_wait_for_listings() -> None:
+    """What is new leaves at once, and takes along what waits."""
+    async with working() as world:
+        await _listings_in_turn(world, urgent=True)
+        assert [len(call) for call in world.hub.calls] == [31, 29]
+
+
+async def test_a_listing_that_never_ends_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cluster that does not answer delays the others' backlog for a moment only."""
+    monkeypatch.setattr(engine, "LISTING_SECONDS", 2 * engine.IDLE_SECONDS)
+    async with working() as world:
+        world.ledger.sources.list_reports(listed=False)
+        world.say(range(30), backlog=True)
+        await until(lambda: not world.pending())
+        assert [len(call) for call in world.hub.calls] == [30]
 
 
 async def test_a_change_during_the_call_is_sent_after_it() -> None:
