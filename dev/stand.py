@@ -83,13 +83,17 @@ def install(
 
 
 def here(installed: Installed, environment: Mapping[str, str]) -> Command:
-    """In the virtual environment of this process, with a kubeconfig."""
+    """In the virtual environment of this process, with a kubeconfig.
+
+    As in the image, nothing is compiled at each start: the first one leaves bytecode beside the sources.
+    """
     container = installed.container
     program = Path(sys.executable).parent / str(container["command"][0])
     return [program, *container["command"][1:], *container["args"]], {
         **os.environ,
         **{e["name"]: e["value"] for e in container.get("env", ()) if "value" in e},
         "KUBECONFIG": str(installed.kubeconfig()),
+        "PYTHONDONTWRITEBYTECODE": "",
         **environment,
     }
 
