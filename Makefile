@@ -1,6 +1,8 @@
 # `make help` lists what there is. Everything needs Python ≥ 3.11 with venv, git and make; the rest it brings itself.
 PYTHON ?= python3
 BIN := .venv/bin
+# Tests start hundreds of Python processes: where this is set, each of them would compile all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: help demo test check lint fmt bench e2e faults hostile simulate browser generate pictures lock audit image clean venv
 
@@ -16,11 +18,11 @@ demo: venv  ## the whole way, live: cluster → finding → archived (ARGS=--kee
 test: venv  ## unit, component and integration tests (real API server, local Security Hub), with coverage
 	@$(BIN)/python -m dev.cluster build etcd kube-apiserver helm kubectl
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest --ignore=tests/browser -n $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/coverage run -m pytest --ignore=tests/browser -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=$(COVERAGE)
 COVERAGE := 90
-WORKERS := 3
+WORKERS := 4
 
 check: venv  ## lint, format, types, import layers, generated files, pictures
 	$(BIN)/ruff check .
