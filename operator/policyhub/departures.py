@@ -12,11 +12,12 @@ import structlog
 from policyhub import finalizer
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.clocks import SteadyMs, WallMs
+from policyhub.cluster.archiving import Sent
 from policyhub.cluster.fault import Fault
 from policyhub.hub.client import HubClient
 from policyhub.hubs import Key
 from policyhub.kube.connection import Connection
-from policyhub.leaving import UNREADABLE, Announce, Leaving, Sent, place, readable
+from policyhub.leaving import UNREADABLE, Announce, Leaving, place, readable
 from policyhub.metrics import Metrics
 from policyhub.reporter import Watched
 from policyhub.settings import Settings

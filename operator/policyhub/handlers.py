@@ -31,7 +31,7 @@ from policyhub.api import selector
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.clocks import SteadyMs, WallMs
 from policyhub.cluster.conflict import ADOPT_ANNOTATION
-from policyhub.cluster.contact import Connect, Explain
+from policyhub.cluster.contact import Connect, Explain, plainly
 from policyhub.cluster.fault import Fault
 from policyhub.cluster.runner import DataPlane
 from policyhub.cluster.site import Site
@@ -41,6 +41,7 @@ from policyhub.eks.connector import EksClusters
 from policyhub.hub.client import HubClient
 from policyhub.hubs import Hubs, Key, cancelled
 from policyhub.kube.connection import Connection, Refused, Unreachable
+from policyhub.leaving import rivals
 from policyhub.metrics import Metrics
 from policyhub.monitored import MonitoredClusters, Named, Unreadable, conditions, identified, kept
 from policyhub.reporter import YOUNGEST, Reporter, Watched
@@ -266,8 +267,9 @@ class Supervisor:
             rng=self._rng,
             predecessor=self.predecessor,
         )
-        connect, explain = self._connector(monitored)
-        plane = DataPlane(site, connect=connect, explain=explain)
+        connect, explain, eks_arn = self._connector(monitored)
+        rival = rivals(self._home, own=watched.uid, identity=monitored.identity, hub=key[:2], settings=self._settings)
+        plane = DataPlane(site, connect=connect, explain=explain, eks_arn=eks_arn, rival=rival)
         watched.plane = plane
         watched.claim = (*key[:2], monitored.identity)
         watched.task = asyncio.create_task(self._keep(plane), name=f"data plane {plane.name}")
@@ -354,20 +356,21 @@ class Supervisor:
                         unlisted=not self._listed,
                     )
 
-    def _connector(self, monitored: MonitoredCluster) -> tuple[Connect, Explain | None]:
+    def _connector(self, monitored: MonitoredCluster) -> tuple[Connect, Explain, str]:
+        """The last: the ARN under which EKS says where to connect; empty where it is not asked."""
         connection, name = monitored.spec.connection, monitored.metadata.name
         if connection.eks is not None:
             arn = connection.eks.arn or monitored.spec.cluster_arn or ""  # one of them is there: the models see to it
             eks = self._eks.connector(connection.eks, arn, name=name)
-            return eks.connect, eks.explain
+            return eks.connect, eks.explain, "" if connection.eks.endpoint else arn
         reference = connection.kubeconfig_secret_ref
         if reference is None:
-            return self._open_home, None
+            return self._open_home, plainly, ""
 
         async def connect() -> Connection:
             return await Connection.from_secret(self._home, reference.namespace, reference.name, key=reference.key)
 
-        return connect, None
+        return connect, plainly, ""
 
     async def compare(self) -> None:
         """At once, and then once a minute: take what is there and forget what is not, whatever the events told. Until

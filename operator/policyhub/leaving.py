@@ -19,7 +19,7 @@ All that is needed is in the object, its spec and its status, so another process
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -29,29 +29,24 @@ from pydantic import ValidationError
 
 from policyhub import finalizer
 from policyhub.api.monitoredcluster import MonitoredCluster
-from policyhub.api.status import Hub, Status
-from policyhub.clocks import UNDATED, SteadyMs, WallMs
+from policyhub.api.status import Hub
+from policyhub.clocks import SteadyMs, WallMs
+from policyhub.cluster.archiving import Archiving, IncompleteError, Round, Sent
+from policyhub.cluster.clearance import Rival
 from policyhub.cluster.conflict import adopted
 from policyhub.cluster.fault import Fault
 from policyhub.cluster.words import counted
 from policyhub.destination import destination
 from policyhub.events import EventType
-from policyhub.findings.identity import prefix
 from policyhub.hub.client import HubClient
 from policyhub.hub.errors import HubError
-from policyhub.hub.inventory import held as found_as
-from policyhub.hub.retirement import Retirement
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.metrics import Metrics
 from policyhub.monitored import MonitoredClusters, Unreadable, kept
 from policyhub.reporter import Watched
 from policyhub.settings import Settings
-from policyhub.sources.text import line
+from policyhub.sources.text import clean, line
 from policyhub.sync.acknowledged import Acknowledged
-from policyhub.sync.entry import Known
-from policyhub.sync.ledger import Ledger
-from policyhub.sync.lookups import held_as
-from policyhub.sync.plan import Change
 
 log = structlog.get_logger(__name__)
 
@@ -59,12 +54,6 @@ LOOK_SECONDS = 2.0
 """Between two readings while Security Hub does not show all that was sent."""
 RETRY_SECONDS = (5.0, 300.0)
 """Between two attempts after a failure: the first, and the longest."""
-LAG_MS = 60_000
-"""So long after this process began, GetFindings shows what another one sent before: it may have overlooked the
-deletion, and sent until it ended.
-"""
-REASONS = 3
-"""How many reasons of refusals a message names."""
 GIVE_UP = (
     "To give up and leave the findings as they are: kubectl patch monitoredcluster {name} --type=merge"
     ' -p \'{{"spec":{{"deletionPolicy":"Retain"}}}}\''
@@ -76,39 +65,6 @@ UNREADABLE = (Refused, Unreachable, Unreadable, msgspec.MsgspecError, RecursionE
 
 class Announce(Protocol):
     def __call__(self, watched: Watched, type_: EventType, *, reason: str, message: str) -> Awaitable[None]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """What this process has sent of the cluster."""
-
-    ledger: Ledger | None
-    """None where it never worked on it."""
-    sure: bool
-    """Whether no other process can have sent anything lately."""
-
-    def uid(self, told: Status) -> str:
-        """Of the cluster; empty where it was never known."""
-        return self.ledger.cluster_uid if self.ledger is not None else told.cluster_uid or ""
-
-    def certain(self, begun: WallMs) -> WallMs:
-        """From when on a reading shows all that was sent before, by whomever."""
-        return UNDATED if self.ledger is not None and self.sure else begun + LAG_MS
-
-    @property
-    def flying(self) -> bool:
-        """Whether an import of it has not been answered yet."""
-        return self.ledger is not None and bool(self.ledger.agenda.flying)
-
-
-@dataclass(frozen=True, slots=True)
-class _Writer:
-    """Who has archived, as `Acknowledged` knows it."""
-
-    cluster_uid: str
-
-    def overtake(self, id_: str, known: Known | None, *, now: SteadyMs) -> None:
-        pass
 
 
 @dataclass(slots=True, kw_only=True)
@@ -155,35 +111,40 @@ class Leaving:
         """Until all is archived and the finalizer is off."""
         name = self.watched.name
         identity = identity_of(self.body)
-        uid = sent.uid(self.watched.kept)
+        uid = sent.ledger.cluster_uid if sent.ledger is not None else self.watched.kept.cluster_uid or ""
         uids = frozenset({uid}) | adopted(self.body["metadata"].get("annotations") or {})
 
-        async def rival() -> str:
-            there = (await MonitoredClusters(self.home).listed()).values()
-            return writer(there, identity=identity, hub=(hub.account, hub.region), uids=uids, settings=self.settings)
-
-        def doubt(ids: Collection[str]) -> None:
-            for id_ in ids:
-                acknowledged.doubt(_Writer(uid), id_, self.now())
-
-        done = Retirement(
-            hub,
+        writes = rivals(
+            self.home,
+            own=self.watched.uid,
             identity=identity,
-            uids=uids,
-            rival=rival,
-            on_archived=lambda bodies: self._archived(hub, acknowledged, uid, bodies),
-            on_doubt=doubt,
+            hub=(hub.account, hub.region),
+            settings=self.settings,
         )
-        certain = sent.certain(self.wall())
-        where = f"of {identity} in account {hub.account}, {hub.region}"
-        message = f"deleted with deletionPolicy Archive: the active findings {where} are archived"
+
+        async def rival() -> str:
+            return await writes(uids)
+
+        archiving = Archiving(
+            hub,
+            acknowledged,
+            self.metrics,
+            identity=identity,
+            uid=uid,
+            uids=uids,
+            sent=sent,
+            rival=rival,
+            now=self.now,
+            wall=self.wall,
+        )
+        message = f"deleted with deletionPolicy Archive: the active findings {archiving.where} are archived"
         self.watched.fault = Fault("Retiring", message)
         await self.announce(self.watched, "Normal", reason="Retiring", message=f"Retiring: {message}")
         log.info("monitored_cluster_retiring", cluster=name, identity=identity, uid=uid)
 
         async def once() -> bool:
             if other := await rival():
-                await self.let_go(_overtaken(done, other), archived=done.archived)
+                await self.let_go(_overtaken(archiving, other), archived=archiving.archived)
                 return True
             if not uid:
                 await self.let_go(
@@ -191,38 +152,20 @@ class Leaving:
                     f" policyhub retire {name} counts them"
                 )
                 return True
-            flying, started = sent.flying, self.wall()
-            expected = acknowledged.sent(uid, prefix(identity), now=self.now())
-            await hub.verify_account()
-            if not await done.run():
-                return False
-            if done.failed:
-                raise _IncompleteError(self._left(done))
-            late = [id_ for id_, updated in expected.items() if done.shown.get(id_, UNDATED) < updated]
-            if flying or late or done.changed or started < certain:
-                self.watched.fault = Fault(
-                    "Retiring",
-                    f"{counted(done.archived, 'finding')} {where} archived; Security Hub may not show yet what was sent"
-                    " last, so it is read again within a minute or two",
-                )
-                return False
-            await self.let_go(_finished(done, where, identity), archived=done.archived)
+            match await archiving.round():
+                case Round.OVERTAKEN:
+                    return False
+                case Round.LAGS:
+                    self.watched.fault = Fault(
+                        "Retiring",
+                        f"{counted(archiving.archived, 'finding')} {archiving.where} archived; Security Hub may not"
+                        " show yet what was sent last, so it is read again within a minute or two",
+                    )
+                    return False
+            await self.let_go(_finished(archiving, identity), archived=archiving.archived)
             return True
 
         await self._until_done(once)
-
-    def _archived(
-        self, hub: HubClient, acknowledged: Acknowledged, uid: str, bodies: Sequence[Mapping[str, Any]]
-    ) -> None:
-        """Whoever watches the cluster next knows them as archived, before GetFindings shows it."""
-        for body in bodies:
-            acknowledged.note(_Writer(uid), body["Id"], held_as(found_as(body)).known, self.now())
-        self.metrics.findings_sent.labels(f"{hub.account}/{hub.region}", Change.ARCHIVED).inc(len(bodies))
-
-    def _left(self, done: Retirement) -> str:
-        reasons = "; ".join(f"{number} times {why}" for why, number in done.reasons.most_common(REASONS))
-        refused = f"{counted(len(done.failed), 'finding')} refused by Security Hub ({reasons})"
-        return f"{counted(done.archived, 'finding')} archived, {refused}"
 
     # -- again and again ----------------------------------------------------------------------------------------------
 
@@ -233,7 +176,7 @@ class Leaving:
                 if await once():
                     return
                 failures, wait = 0, LOOK_SECONDS
-            except (HubError, _IncompleteError, *UNREADABLE) as error:
+            except (HubError, IncompleteError, *UNREADABLE) as error:
                 failures += 1
                 wait = self._backoff(failures)
                 message = self._blocked(error)
@@ -272,21 +215,17 @@ class Leaving:
         return min(RETRY_SECONDS[1], RETRY_SECONDS[0] * 2.0 ** min(failures - 1, 10)) * self.rng.uniform(0.5, 1.0)
 
 
-def _overtaken(done: Retirement, other: str) -> str:
-    so_far = f"only {counted(done.archived, 'finding')} archived" if done.archived else "nothing was archived"
+def _overtaken(archiving: Archiving, other: str) -> str:
+    so_far = f"only {counted(archiving.archived, 'finding')} archived" if archiving.archived else "nothing was archived"
     return f"{so_far}, since MonitoredCluster {other} has the same identity and hub"
 
 
-def _finished(done: Retirement, where: str, identity: str) -> str:
-    why = f"{counted(done.archived, 'finding')} {where} archived"
-    if not done.others:
+def _finished(archiving: Archiving, identity: str) -> str:
+    why = f"{counted(archiving.archived, 'finding')} {archiving.where} archived"
+    if not archiving.others:
         return why
-    others = counted(len(done.others), "active finding")
+    others = counted(archiving.others, "active finding")
     return f"{why}. Another cluster's uid is in {others} of this identity: policyhub retire {identity} counts them"
-
-
-class _IncompleteError(Exception):
-    """A run has left some findings active."""
 
 
 def readable(body: Mapping[str, Any]) -> MonitoredCluster | Fault:
@@ -313,6 +252,20 @@ def place(
     hub = monitored.spec.security_hub
     role, external = hub.role_arn or settings.role_arn or "", hub.external_id or settings.external_id or ""
     return recorded.account_id, recorded.region, role, external
+
+
+def rivals(home: Connection, *, own: str, identity: str, hub: tuple[str, str], settings: Settings) -> Rival:
+    """Whom to ask for a `writer` beside the MonitoredCluster with the uid `own`, whichever operator's."""
+
+    async def rival(uids: Collection[str]) -> str:
+        try:
+            there = await MonitoredClusters(home).listed()
+        except (msgspec.MsgspecError, RecursionError) as error:
+            raise Unreachable(f"the MonitoredClusters cannot be read: {clean(str(error))}") from None
+        others = [body for (_, uid), body in there.items() if uid != own]
+        return writer(others, identity=identity, hub=hub, uids=uids, settings=settings)
+
+    return rival
 
 
 def writer(

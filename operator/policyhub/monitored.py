@@ -54,7 +54,7 @@ def conditions(body: Mapping[str, Any]) -> dict[str, Condition]:
 def kept(body: Mapping[str, Any]) -> Status:
     """Whose findings there are and where, as a former process wrote it; empty where it cannot be read."""
     told = body.get("status") or {}
-    known = {name: told[name] for name in ("identity", "clusterUid", "hub") if told.get(name)}
+    known = {name: told[name] for name in ("identity", "clusterUid", "eksArn", "hub") if told.get(name)}
     try:
         return Status.model_validate(known)
     except ValidationError:

@@ -215,8 +215,11 @@ class Reporter:
             seen, previous=watched.conditions, generation=watched.generation, now=now, wall=self._wall()
         )
         if fresh.cluster_uid is None:  # not connected yet, or never again: the findings are still that cluster's
-            return fresh.model_copy(update={"cluster_uid": watched.kept.cluster_uid})
-        watched.kept = Status(identity=fresh.identity, cluster_uid=fresh.cluster_uid, hub=fresh.hub)
+            kept = watched.kept
+            return fresh.model_copy(update={"cluster_uid": kept.cluster_uid, "eks_arn": kept.eks_arn})
+        watched.kept = Status(
+            identity=fresh.identity, cluster_uid=fresh.cluster_uid, eks_arn=fresh.eks_arn, hub=fresh.hub
+        )
         return fresh
 
     def _planes(self) -> list[DataPlane]:

@@ -84,6 +84,11 @@ _ACCOUNT = (
     " endpoint and certificateAuthorityData"
 )
 
+ONLY_EKS_KNOWS = (
+    "spec.onClusterGone Archive needs spec.connection.eks without endpoint: only EKS, which is asked where the cluster"
+    " is, can say that it is gone. Set onClusterGone to Hold, or leave out endpoint and certificateAuthorityData"
+)
+
 _EKS = "self.connection.eks"
 _WITH_ROLE = f"!has({_EKS}) || !has({_EKS}.roleArn)"
 _ARN = f"(has({_EKS}.arn) ? {_EKS}.arn : has(self.clusterArn) ? self.clusterArn : 'arn:::::')"
@@ -95,6 +100,10 @@ RULES: tuple[tuple[str, str], ...] = (
     (
         f"{_WITH_ROLE} || has({_EKS}.endpoint) || {_EKS}.roleArn.split(':')[4] == {_ARN}.split(':')[4]",
         _ACCOUNT,
+    ),
+    (
+        f"!has(self.onClusterGone) || self.onClusterGone != 'Archive' || (has({_EKS}) && !has({_EKS}.endpoint))",
+        ONLY_EKS_KNOWS,
     ),
 )
 """Of the spec."""

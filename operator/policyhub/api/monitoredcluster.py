@@ -42,6 +42,7 @@ PLURAL = "monitoredclusters"
 
 Mode = Literal["Sync", "NoArchive", "DryRun"]
 DeletionPolicy = Literal["Retain", "Archive"]
+OnClusterGone = Literal["Hold", "Archive"]
 MinimumSeverity = Literal["informational", "low", "medium", "high", "critical"]
 Result = Literal["fail", "warn", "error"]
 
@@ -224,6 +225,11 @@ class Spec(Model):
     """What becomes of the findings when this object is deleted. Retain leaves them as they are. With Archive, in mode
     Sync, the operator first archives the active findings of this cluster: until that is done a finalizer keeps the
     object, so the operator must still run. To give up, set Retain."""
+    on_cluster_gone: OnClusterGone = "Hold"
+    """What becomes of the findings when EKS no longer has the cluster (`ClusterGone`). Hold leaves them as they are,
+    until a person archives them with `policyhub retire`. With Archive, in mode Sync, the operator archives the active
+    findings of this cluster once EKS has said so for an hour. Only for `connection.eks` without endpoint, since nothing
+    but EKS's own answer proves that a cluster is gone."""
     sources: Sources = Sources()
     namespaces: Namespaces = Namespaces()
     results: Annotated[
@@ -269,6 +275,9 @@ class Spec(Model):
     def _eks(self) -> Self:
         if self.connection.eks is not None and (wrong := eks_rules.problem(self.connection.eks, self.cluster_arn)):
             raise ValueError(wrong)
+        described = self.connection.eks is not None and self.connection.eks.endpoint is None
+        if self.on_cluster_gone == "Archive" and not described:
+            raise ValueError(eks_rules.ONLY_EKS_KNOWS)
         return self
 
 

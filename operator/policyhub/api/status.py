@@ -135,6 +135,9 @@ class Status(Model):
     cluster_uid: Annotated[str, Field(max_length=64)] | None = None
     """Uid of the monitored cluster's kube-system namespace: findings of another cluster of the same name are not
     touched."""
+    eks_arn: Annotated[str, Field(max_length=200)] | None = None
+    """ARN under which EKS named the API server that told clusterUid. Only that cluster's findings can be archived when
+    EKS no longer has a cluster of this ARN."""
     hub: Hub | None = None
     last_heartbeat_time: Time | None = None
     """When this status was last written: at least every 3 minutes, also when nothing has changed. If it is much older,

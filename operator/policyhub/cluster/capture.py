@@ -38,6 +38,7 @@ def capture(plane: DataPlane, *, planes: Iterable[DataPlane] = (), now: SteadyMs
         account=site.account,
         region=site.region,
         cluster_uid=state.cluster_uid,
+        eks_arn=plane.eks_arn,
         wall=site.wall(),
         adopts=site.monitored.metadata.annotations.get(ADOPT_ANNOTATION, ""),
         mode=site.spec.mode,

@@ -6,6 +6,8 @@
 | the credentials are refused (401), or it stays   | *stale*: a fresh connection is made, since the kubeconfig may     |
 | away for a minute                                | have changed                                                      |
 | another cluster answers (uid of kube-system)     | *replaced*: all that was read is forgotten                        |
+| EKS has said for an hour that it is gone, and    | *gone*: the caller has a round of `clearance` made, and comes     |
+| its findings are to be archived                  | back                                                              |
 """
 
 import asyncio
@@ -13,6 +15,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from policyhub.cluster.clearance import Clearance, ClusterGone
 from policyhub.cluster.fault import Fault
 from policyhub.cluster.site import Site
 from policyhub.cluster.state import State
@@ -40,22 +43,22 @@ class ClusterReplaced(Exception):  # noqa: N818  (it says what happened)
 class Contact:
     """With one monitored cluster."""
 
-    def __init__(self, site: Site, state: State, connect: Connect, explain: Explain | None = None) -> None:
-        """`connect` makes a fresh connection; `explain` says why it failed or was lost, where more is known of it than
-        the error itself says.
-        """
+    def __init__(self, site: Site, state: State, clearance: Clearance, *, connect: Connect, explain: Explain) -> None:
+        """`connect` makes a fresh connection; `explain` says why it failed or was lost."""
         self._site = site
         self._state = state
+        self._clearance = clearance
         self._connect = connect
         self._explain = explain
         self._unreachable = 0
 
     async def reach(self) -> Connection:
-        """A connection to an API server that has told which cluster it is."""
+        """A connection to an API server that has told which cluster it is. Raises ClusterGone."""
         failures = 0
         while True:
             try:
                 connection = await self._connect()
+                self._clearance.found()
                 try:
                     self._state.cluster_uid = await connection.cluster_uid()
                 except BaseException:
@@ -63,6 +66,8 @@ class Contact:
                     raise
             except (Refused, Unreachable, KubeconfigError) as error:
                 await self._lost(error)
+                if self._clearance.due:
+                    raise ClusterGone from None
                 failures += 1
                 await asyncio.sleep(self._site.backoff(failures))
                 continue
@@ -87,10 +92,15 @@ class Contact:
         return True
 
     async def _lost(self, error: Exception) -> None:
-        fault = connection_fault(error) if self._explain is None else await self._explain(error)
+        fault = self._clearance.heard(await self._explain(error))
         if fault != self._state.connection:
             log.warning("cluster_unreachable", cluster=self._site.name, reason=fault.reason, message=str(error))
         self._state.connection = fault
+
+
+async def plainly(error: Exception) -> Fault:
+    """Where no more is known of it than the error itself says."""
+    return connection_fault(error)
 
 
 def connection_fault(error: BaseException) -> Fault:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import structlog
 
+from policyhub.cluster.clearance import Clearance, ClusterGone, Rival, nobody
 from policyhub.cluster.conflict import adopted
-from policyhub.cluster.contact import ClusterReplaced, Connect, Contact, Explain, Stale
+from policyhub.cluster.contact import ClusterReplaced, Connect, Contact, Explain, Stale, plainly
 from policyhub.cluster.context import Context
 from policyhub.cluster.inventory import InventoryReader
 from policyhub.cluster.site import Site
@@ -56,9 +57,14 @@ class Work:
 class DataPlane:
     """One monitored cluster at work."""
 
-    def __init__(self, site: Site, *, connect: Connect, explain: Explain | None = None) -> None:
-        """`connect` makes a fresh connection to the monitored cluster; `explain` as of `Contact`."""
+    def __init__(
+        self, site: Site, *, connect: Connect, explain: Explain = plainly, eks_arn: str = "", rival: Rival | None = None
+    ) -> None:
+        """`connect` makes a fresh connection to the monitored cluster; `explain` as of `Contact`; `eks_arn` and `rival`
+        as of `Clearance`, which archives nothing without them.
+        """
         self.site = site
+        self.eks_arn = eks_arn
         self.state = State()
         self.work: Work | None = None
         """None before the cluster has told who it is."""
@@ -68,12 +74,20 @@ class DataPlane:
         """Younger MonitoredClusters that claim the same and send nothing."""
         self.unlisted = False
         """Whether an older MonitoredCluster may be there that was not heard of yet: nothing is sent before."""
-        self._contact = Contact(site, self.state, connect, explain)
         self._annotations: Mapping[str, str] = site.monitored.metadata.annotations
         status = site.monitored.status
         before = status.cluster_uid if status is not None else None
         self._former = {before} if before else set()
         """Uids that the cluster of this MonitoredCluster has had."""
+        self._clearance = Clearance(
+            site,
+            eks_arn=eks_arn if rival is not None else "",
+            uid=lambda: self.state.cluster_uid,
+            annotations=lambda: self._annotations,
+            claimed=self._claimed,
+            rival=rival or nobody,
+        )
+        self._contact = Contact(site, self.state, self._clearance, connect=connect, explain=explain)
 
     @property
     def name(self) -> str:
@@ -101,18 +115,25 @@ class DataPlane:
         """Until cancelled."""
         replaced = 0
         while True:
-            connection = await self._contact.reach()
-            began = self.site.now()
+            began, wait = self.site.now(), 0.0
             try:
+                connection = await self._contact.reach()
+                began = self.site.now()
                 await self._work(connection)
             except* ClusterReplaced as group:
                 log.warning("cluster_replaced", cluster=self.name, message=str(_first(group)))
-            replaced = 1 if self.site.now() - began >= REPLACED_AFTER_MS else replaced + 1
-            await asyncio.sleep(self.site.backoff(replaced))
+                replaced = 1 if self.site.now() - began >= REPLACED_AFTER_MS else replaced + 1
+                wait = self.site.backoff(replaced)
+            except* ClusterGone:
+                wait = await self._clearance.round()
+            await asyncio.sleep(wait)
 
     async def _work(self, connection: Connection) -> None:
-        """Everything about the cluster that answers now; ends when another answers in its place (ClusterReplaced)."""
+        """Everything about the cluster that answers now; ends when another answers in its place (ClusterReplaced), or
+        its findings are to be archived (ClusterGone).
+        """
         work = self.begin()
+        self._clearance.ledger = work.feed.ledger
         self.site.engine.attach(work.feed)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -211,6 +232,14 @@ class DataPlane:
             if self.state.cluster_uid != uid:
                 await connection.close()
                 raise ClusterReplaced(f"kube-system has uid {self.state.cluster_uid}, it was {uid}")
+
+    def _claimed(self) -> str:
+        """Why a claim to the same identity at the same hub keeps this one from sending; empty where none does."""
+        if self.unlisted:
+            return "not all MonitoredClusters have been listed yet"
+        if self.claimed_twice:
+            return f"MonitoredCluster {self.claimed_twice} has the same identity and hub"
+        return ""
 
     def _gate(self) -> None:
         """Whether findings of this cluster may be sent at all."""

@@ -154,6 +154,8 @@ class Snapshot:
     account: str
     region: str
     cluster_uid: str = ""
+    eks_arn: str = ""
+    """Under which EKS named the API server that told it; empty: it was reached in another way."""
     wall: WallMs = UNDATED
     """When it was taken."""
     adopts: str = ""

@@ -133,8 +133,8 @@ def gone(arn: Arn, caller: Caller, *, name: str) -> Fault:
         return Fault(
             "ClusterGone",
             f"account {arn.account} has no EKS cluster {arn.name} in {arn.region}: it was deleted",
-            remedy="If it comes back under the same name, wait. If not, archive its findings: policyhub retire"
-            f" {shlex.quote(name)}",
+            remedy="If it comes back under the same name, wait. If not,"
+            f" policyhub retire {shlex.quote(name)} counts its findings, and says how to archive them",
         )
     unknown = caller.trouble.message if caller.trouble is not None else "no account"
     asked = f"account {caller.account}" if caller.account else f"an account that STS did not name ({unknown})"

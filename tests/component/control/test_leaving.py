@@ -14,6 +14,7 @@ from policyhub import finalizer, leaving
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.api.status import Hub, Status
 from policyhub.clocks import SteadyMs, WallMs
+from policyhub.cluster.archiving import LAG_MS, Sent, Writer
 from policyhub.cluster.fault import Fault
 from policyhub.departures import RETRY_MS, Departures, deletion, sent_by
 from policyhub.events import EventType
@@ -22,7 +23,7 @@ from policyhub.findings.asff import timestamp
 from policyhub.hub.client import HubClient, ImportResult
 from policyhub.hub.errors import AccessLost
 from policyhub.kube.connection import Connection, Refused, Unreachable
-from policyhub.leaving import Leaving, Sent
+from policyhub.leaving import Leaving
 from policyhub.metrics import Metrics
 from policyhub.reporter import Watched
 from policyhub.settings import Settings
@@ -226,7 +227,7 @@ async def test_what_another_process_sent_last_is_waited_for(ago: int) -> None:
     assert stage.state == "Retiring"
     assert not stage.home.patched
     stage.hub.stored[finding(2)["Id"]] = finding(2)
-    stage.wall = NOW + leaving.LAG_MS
+    stage.wall = NOW + LAG_MS
     await task
     assert stage.hub.active() == set()
 
@@ -298,7 +299,7 @@ async def test_what_was_confirmed_is_waited_for() -> None:
     """
     stage = Stage(Home(deleted(at=0)), Account(finding(1)), sent=Sent(cast("Any", Ledger()), sure=True))
     known = Known(digest="d", created_at=WRITTEN, updated_at=WRITTEN, archived=False)
-    stage.acknowledged.note(cast("Any", leaving._Writer(UID)), finding(2)["Id"], known, SteadyMs(int(NOW)))
+    stage.acknowledged.note(cast("Any", Writer(UID)), finding(2)["Id"], known, SteadyMs(int(NOW)))
     task = stage.begin()
     await settle()
     assert stage.state == "Retiring"
