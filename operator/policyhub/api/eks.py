@@ -7,7 +7,12 @@
 | roleArn                               | DescribeCluster, | that role    | a role of the cluster's account, an     |
 |                                       | by that role     |              | access entry for it                     |
 | endpoint and certificateAuthorityData | as given         | the operator | an access entry, in whatever account    |
-| all of them                           | as given         | that role    | an access entry for it                  |
+| all of them                           | as given         | that role    | a role of the cluster's account, an     |
+|                                       |                  |              | access entry for it                     |
+
+A role is of the cluster's account in every case. A token says by whom it was signed and for which cluster's name, but
+not for which account's: with a role of another account, whoever runs the cluster could use it at a cluster of the same
+name there.
 
 Pure: no I/O, no clock.
 """
@@ -37,8 +42,7 @@ class Eks(Model):
     """ARN of the EKS cluster. Only needed where spec.clusterArn is not set: where the identity in the ids of the
     findings is this object's name."""
     role_arn: RoleArn | None = None
-    """IAM role to assume, to ask for the cluster's endpoint and to sign in. It belongs to the cluster's account, unless
-    endpoint and certificateAuthorityData are set. The cluster needs an access entry for it, with the group that the
+    """IAM role of the cluster's account to assume, to ask for the cluster's endpoint and to sign in. The cluster needs an access entry for it, with the group that the
     chart's ClusterRole is bound to. Without a role, the operator's own AWS identity does all that."""
     external_id: ExternalId | None = None
     """External id that the role's trust policy asks for."""
@@ -68,7 +72,7 @@ def problem(eks: Eks, cluster_arn: str | None) -> str:
     if eks.role_arn is not None:
         if eks.role_arn.split(":")[1] != arn.split(":")[1]:
             return _PARTITION
-        if eks.endpoint is None and eks.role_arn.split(":")[4] != arn.split(":")[4]:
+        if eks.role_arn.split(":")[4] != arn.split(":")[4]:
             return _ACCOUNT
     return ""
 
@@ -80,8 +84,8 @@ _TWO_ARNS = (
 )
 _PARTITION = "spec.connection.eks.roleArn must be a role of the partition that the cluster is in"
 _ACCOUNT = (
-    "spec.connection.eks.roleArn must be a role of the cluster's account, which alone may call DescribeCluster; or set"
-    " endpoint and certificateAuthorityData"
+    "spec.connection.eks.roleArn must be a role of the cluster's account. To sign in from another account, leave it"
+    " out, set endpoint and certificateAuthorityData, and give the operator's own role an access entry"
 )
 
 ONLY_EKS_KNOWS = (
@@ -97,10 +101,7 @@ RULES: tuple[tuple[str, str], ...] = (
     (f"!has({_EKS}) || has({_EKS}.arn) || has(self.clusterArn)", _NO_ARN),
     (f"!has({_EKS}) || !has({_EKS}.arn) || !has(self.clusterArn) || {_EKS}.arn == self.clusterArn", _TWO_ARNS),
     (f"{_WITH_ROLE} || {_EKS}.roleArn.split(':')[1] == {_ARN}.split(':')[1]", _PARTITION),
-    (
-        f"{_WITH_ROLE} || has({_EKS}.endpoint) || {_EKS}.roleArn.split(':')[4] == {_ARN}.split(':')[4]",
-        _ACCOUNT,
-    ),
+    (f"{_WITH_ROLE} || {_EKS}.roleArn.split(':')[4] == {_ARN}.split(':')[4]", _ACCOUNT),
     (
         f"!has(self.onClusterGone) || self.onClusterGone != 'Archive' || (has({_EKS}) && !has({_EKS}.endpoint))",
         ONLY_EKS_KNOWS,

@@ -1,5 +1,6 @@
 """Makes the clock on the wall jump: the seconds in the file FAKE_OFFSET are added to `time.time`, `time.time_ns` and
-`datetime.now`. Monotonic clocks stay right.
+`datetime.now`. Monotonic clocks stay right, unless the seconds in the file FAKE_STEADY move `time.monotonic_ns`, by
+which the operator counts its delays; the event loop goes by `time.monotonic`.
 
 Python imports this by its name where the folder is on PYTHONPATH.
 """
@@ -11,12 +12,14 @@ import time
 from datetime import datetime, timedelta, tzinfo
 
 _file = os.environ.get("FAKE_OFFSET", "")
+_steady = os.environ.get("FAKE_STEADY", "")
+_monotonic_ns = time.monotonic_ns
 _time, _time_ns, _now = time.time, time.time_ns, datetime.now
 
 
-def _offset() -> int:
+def _offset(file: str = _file) -> int:
     try:
-        with open(_file, encoding="utf-8") as handle:  # noqa: PTH123  (nothing more is imported this early)
+        with open(file, encoding="utf-8") as handle:  # noqa: PTH123  (nothing more is imported this early)
             return int(handle.read() or 0)
     except (OSError, ValueError):
         return 0
@@ -26,6 +29,8 @@ def _shifted(_: type[datetime], tz: tzinfo | None = None) -> datetime:
     return _now(tz) + timedelta(seconds=_offset())
 
 
+if _steady:
+    time.monotonic_ns = lambda: _monotonic_ns() + _offset(_steady) * 1_000_000_000
 if _file:
     time.time = lambda: _time() + _offset()
     time.time_ns = lambda: _time_ns() + _offset() * 1_000_000_000

@@ -38,7 +38,9 @@ EKS: dict[str, Document] = {
     "role": eks(roleArn=ROLE, externalId="a:b"),
     "role and ARN of the connection": eks(None, arn=ARN, roleArn=ROLE),
     "endpoint": eks(**GIVEN),
-    "endpoint with a role of another account": eks(**GIVEN, roleArn=ELSEWHERE),
+    "endpoint and role": eks(**GIVEN, roleArn=ROLE),
+    "archived when it is gone": {**eks(), "onClusterGone": "Archive"},
+    "endpoint, held when it is gone": {**eks(**GIVEN), "onClusterGone": "Hold"},
     "IPv6 endpoint": eks(**{**GIVEN, "endpoint": "https://[2001:db8::1]:443/"}),
 }
 NO_EKS: list[tuple[Document, str]] = [
@@ -47,6 +49,10 @@ NO_EKS: list[tuple[Document, str]] = [
     (eks(arn=ARN + "2"), "name two clusters"),
     (eks(roleArn=ELSEWHERE), "must be a role of the cluster's account"),
     (eks(None, arn=ARN, roleArn=ELSEWHERE), "must be a role of the cluster's account"),
+    (eks(**GIVEN, roleArn=ELSEWHERE), "must be a role of the cluster's account"),
+    ({**eks(**GIVEN), "onClusterGone": "Archive"}, "only EKS, which is asked"),
+    ({"connection": {"inCluster": {}}, "onClusterGone": "Archive"}, "only EKS, which is asked"),
+    ({**eks(), "onClusterGone": "Retain"}, "onClusterGone"),
     (eks(roleArn="arn:aws-cn:iam::111122223333:role/a"), "must be a role of the partition"),
     (eks(**GIVEN, roleArn="arn:aws-cn:iam::111122223333:role/a"), "must be a role of the partition"),
     (eks(externalId="ab"), "set roleArn too"),

@@ -19,6 +19,8 @@ from policyhub.clocks import SteadyMs
 from policyhub.eks.connector import EksClusters
 from tests.faults.arena import CLOCK
 from tests.integration.operator.fleet import ARN, BY_ROLE, EXTERNAL_ID, OPERATOR, OTHER, ROLE, Eks
+from tests.integration.operator.test_operator_clusters import write
+from tests.integration.operator.test_operator_leaving import of_another
 from tests.integration.operator.world import Document, World, report, result
 from tests.integration.takeover.relay import Relay
 from tests.integration.threaded import Relaying
@@ -223,6 +225,44 @@ def test_a_cluster_that_is_gone(world: World, eks: Eks) -> None:
         eks.cluster.restart()
     eks.be()
     connected(world, "True")
+
+
+def test_findings_of_a_cluster_that_is_gone(world: World, eks: Eks, hub: HubProcess, tmp_path: Path) -> None:
+    """After an hour they are archived where the MonitoredCluster says Archive, and stay where it says Hold; those of
+    another uid stay too. A cluster that comes back has its findings again.
+    """
+    steady = tmp_path / "steady"
+    steady.write_text("0")
+    world.monitor("prod-eu", clusterArn=ARN, archiveDelay="1s", connection={"eks": BY_ROLE}, onClusterGone="Archive")
+    world.monitor("held", archiveDelay="1s", connection={"eks": {"arn": ARN, **BY_ROLE}})
+    path = os.pathsep.join(filter(None, (str(CLOCK), os.environ.get("PYTHONPATH"))))
+    world.start(FAKE_STEADY=str(steady), PYTHONPATH=path)
+    world.synced("prod-eu")
+    world.synced("held")
+    assert world.monitored("prod-eu")["status"]["eksArn"] == ARN
+    write(world, of_another(world.of("probes", cluster=ARN)["web"], identity=ARN, uid="another"))
+    mark, uid = world.mark(), eks.cluster.uid
+    eks.cluster.stop()
+    eks.gone()
+    try:
+        waiting = connected(world, "False", "ClusterGone")
+        assert "If EKS still says so at" in waiting["message"]
+        world.await_condition("Connected", "False", reason="ClusterGone", name="held")
+        assert world.journal(mark) == []
+        steady.write_text("3700")
+        world.until(lambda: "1 finding archived" in world.condition("Connected", "prod-eu")["message"], "an end")
+        left = {
+            f["ProductFields"]["policyhub/cluster-uid"]: f["RecordState"]
+            for f in hub.findings(prefix=f"policyhub/{ARN}/")
+        }
+        assert left == {uid: "ARCHIVED", "another": "ACTIVE"}
+        assert world.states("probes", cluster="held") == {"web": "ACTIVE"}
+        assert "policyhub retire held counts" in world.condition("Connected", "held")["message"]
+    finally:
+        eks.cluster.restart()
+    eks.be()
+    connected(world, "True")
+    world.await_states("probes", cluster=ARN, web="ACTIVE")
 
 
 def test_another_accounts_word_that_a_cluster_is_gone_is_none(world: World, eks: Eks) -> None:

@@ -1,0 +1,228 @@
+"""A cluster that EKS no longer has: on which evidence its findings are archived, and which."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from policyhub.api.monitoredcluster import MonitoredCluster
+from policyhub.clocks import SteadyMs, WallMs
+from policyhub.cluster import clearance
+from policyhub.cluster.absence import STANDS_MS
+from policyhub.cluster.clearance import Rival
+from policyhub.cluster.runner import DataPlane
+from policyhub.cluster.site import Site
+from policyhub.hub.errors import AccessLost
+from policyhub.kube.connection import Connection, Unreachable
+from policyhub.kube.errors import NotTried
+from policyhub.leaving import rivals
+from policyhub.metrics import Metrics
+from policyhub.settings import Settings
+from policyhub.sync.acknowledged import Acknowledged
+from tests.component.control.test_leaving import NOW, PLACE, Account, Home
+from tests.unit.hub.test_hub_retirement import UID, finding
+
+ARN = "arn:aws:eks:eu-west-1:111122223333:cluster/prod"
+HOUR = STANDS_MS // 60_000
+GONE, DENIED, DELETING, ELSEWHERE = "ClusterGone", "AccessDenied", "ClusterDeleting", "ClusterNotFound"
+UP = "up"
+KNOWN = {"clusterUid": UID, "eksArn": ARN}
+
+Script = list[tuple[int, str]]
+"""What is heard, each so many minutes after the one before."""
+
+
+class Ended(Exception):  # noqa: N818
+    """The script has."""
+
+
+class Plane(DataPlane):
+    """Connects by a script; at work it only waits until its connection is lost."""
+
+    def __init__(
+        self, script: Script, hub: Account, *, status: dict[str, Any], eks_arn: str, rival: Rival, **spec: Any
+    ) -> None:
+        self.script = list(script)
+        self.time = int(NOW)
+        self.uid = UID
+        chosen = {"clusterArn": ARN, "connection": {"eks": {}}, "onClusterGone": "Archive", **spec}
+        self.acknowledged = Acknowledged()
+        engine = SimpleNamespace(hub_name="hub", wake=lambda: None, acknowledged=self.acknowledged)
+        body = {"metadata": {"name": "prod", "uid": "object-prod"}, "spec": chosen, "status": status}
+        site = Site(
+            monitored=MonitoredCluster.model_validate(body),
+            account=PLACE.account_id,
+            region=PLACE.region,
+            hub=cast("Any", hub),
+            engine=cast("Any", engine),
+            settings=Settings(),
+            metrics=Metrics(CollectorRegistry()),
+            now=lambda: SteadyMs(self.time),
+            wall=lambda: WallMs(self.time),
+            rng=cast("Any", SimpleNamespace(uniform=lambda *_: 0.0)),
+        )
+        super().__init__(site, connect=self._next, eks_arn=eks_arn, rival=rival)
+
+    async def _next(self) -> Connection:
+        await asyncio.sleep(0)
+        if not self.script:
+            raise Ended
+        minutes, heard = self.script.pop(0)
+        self.time += minutes * 60_000
+        if heard == UP:
+            return cast("Connection", SimpleNamespace(cluster_uid=self._uid, close=self._close))
+        raise Unreachable("no answer") if heard == "Unreachable" else NotTried(heard, f"told {heard}", remedy="r")
+
+    async def _uid(self) -> str:
+        return self.uid
+
+    async def _close(self) -> None:
+        pass
+
+    async def _work(self, connection: Connection) -> None:
+        self._clearance.ledger = cast("Any", SimpleNamespace(agenda=SimpleNamespace(flying={}), cluster_uid=self.uid))
+        while True:
+            await self._contact.reach()
+
+
+async def played(
+    script: Script,
+    *findings: dict[str, Any],
+    status: dict[str, Any] = KNOWN,
+    eks_arn: str = ARN,
+    others: tuple[dict[str, Any], ...] = (),
+    hub: Account | None = None,
+    **spec: Any,
+) -> tuple[Plane, set[str]]:
+    """The plane after the script, and the ids that are still active."""
+    hub = hub or Account(*(findings or mine()))
+    own = {"metadata": {"name": "prod", "uid": "object-prod"}, "spec": {"clusterArn": ARN}, "status": KNOWN}
+    place = PLACE.account_id, PLACE.region
+    rival = rivals(
+        cast("Connection", Home(own, *others)), own="object-prod", identity=ARN, hub=place, settings=Settings()
+    )
+    plane = Plane(script, hub, status=status, eks_arn=eks_arn, rival=rival, **spec)
+    with pytest.raises((Ended, ExceptionGroup)):
+        await plane.run()
+    return plane, hub.active()
+
+
+def mine(uid: str = UID) -> list[dict[str, Any]]:
+    return [finding(number, identity=ARN, uid=uid) for number in range(30)]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clearance, "LOOK_SECONDS", 0.0)
+
+
+LATER = [(2, GONE)] * 3
+"""Beyond the time in which GetFindings may lag behind another process."""
+
+
+@pytest.mark.parametrize(
+    ("script", "archived"),
+    [
+        ([(0, GONE)], False),
+        ([(0, GONE), (HOUR - 1, GONE)], False),
+        ([(0, GONE), (HOUR, GONE), *LATER], True),
+        ([(0, UP), (1, "Unreachable"), (1, GONE), (HOUR, GONE), *LATER], True),
+        ([(0, GONE), *[(1, GONE)] * HOUR, *LATER], True),
+        ([(0, GONE), (HOUR, DELETING)], False),
+        ([(0, DELETING), (HOUR, DELETING), (HOUR, DELETING)], False),
+        ([(0, GONE), (HOUR // 2, DENIED), (HOUR // 2, GONE)], False),
+        ([(0, DENIED), (HOUR, DENIED), (HOUR, DENIED)], False),
+        ([(0, ELSEWHERE), (HOUR, ELSEWHERE), (HOUR, ELSEWHERE)], False),
+        ([(0, GONE), (HOUR, ELSEWHERE), (0, GONE)], False),
+        ([(0, "Throttled"), (HOUR, "Throttled"), (0, GONE)], False),
+        ([(0, "Unreachable"), (HOUR, "Unreachable"), (HOUR, "Unreachable")], False),
+        ([(0, GONE), (HOUR // 2, UP), (HOUR, GONE)], False),
+        ([(0, GONE), (HOUR // 2, "ClusterCreating"), (HOUR // 2, GONE)], False),
+        ([(0, UP), (HOUR, UP)], False),
+    ],
+    ids=str,
+)
+async def test_only_an_absence_that_stands_archives(script: Script, *, archived: bool) -> None:
+    """EKS must say for an hour, and say nothing else in between, that the cluster is gone."""
+    plane, active = await played(script)
+    assert active == (set() if archived else {one["Id"] for one in mine()})
+    fault = plane.state.connection
+    if archived:
+        assert fault is not None
+        assert "30 findings archived" in fault.message
+        assert "delete this MonitoredCluster" in fault.remedy
+
+
+async def test_an_operator_that_starts_again_waits_again() -> None:
+    """What a former process heard is no evidence: the hour begins with the first answer to this one."""
+    hub = Account(*mine())
+    for _ in range(3):
+        plane, active = await played([(0, GONE), (HOUR - 1, GONE)], hub=hub)
+        assert len(active) == 30
+        assert plane.state.connection is not None
+        assert "If EKS still says so at" in plane.state.connection.message
+    _, active = await played([(0, GONE), (HOUR, GONE), *LATER], hub=hub)
+    assert active == set()
+
+
+STANDS: Script = [(0, GONE), (HOUR, GONE), *LATER]
+RIVAL = {"metadata": {"name": "other", "uid": "object-other"}, "spec": {"clusterArn": ARN}, "status": {}}
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"onClusterGone": "Hold"}, "told ClusterGone"),
+        ({"mode": "NoArchive"}, "spec.mode is not Sync"),
+        ({"mode": "DryRun"}, "spec.mode is not Sync"),
+        ({"status": {}}, "has never reached a cluster where EKS said"),
+        ({"status": {"clusterUid": UID}}, "has never reached a cluster where EKS said"),
+        (
+            {"status": {**KNOWN, "eksArn": ARN.replace("west-1", "west-2")}},
+            "has never reached a cluster where EKS said",
+        ),
+        ({"eks_arn": ""}, "has never reached a cluster where EKS said"),
+        ({"others": (RIVAL,)}, "MonitoredCluster other has the same identity and hub"),
+    ],
+    ids=str,
+)
+async def test_what_keeps_the_findings_whatever_eks_says(given: dict[str, Any], told: str) -> None:
+    """Hold; another mode; a cluster of which only a kubeconfig, or another ARN, told the uid; another MonitoredCluster
+    that writes the same findings. Connected says why.
+    """
+    plane, active = await played(STANDS, **given)
+    assert len(active) == 30
+    assert plane.state.connection is not None
+    assert told in plane.state.connection.message
+
+
+async def test_nothing_of_others_is_touched() -> None:
+    """Findings of another uid under the identity, and of an identity that begins alike, stay."""
+    others = [finding(90, identity=ARN, uid="another"), finding(91, identity=f"{ARN}-2")]
+    _, active = await played(STANDS, *mine(), *others)
+    assert active == {one["Id"] for one in others}
+
+
+async def test_a_hub_that_takes_nothing_is_asked_again() -> None:
+    """The status says what is wrong, and when that is put right all is archived: the cluster is asked for each time."""
+    hub = Account(*mine())
+    hub.refuse = AccessLost("AccessDenied", "the hub says no", code="AccessDenied")
+    plane, active = await played(STANDS, hub=hub)
+    assert len(active) == 30
+    assert plane.state.connection is not None
+    assert "the hub says no" in plane.state.connection.message
+    hub.refuse = None
+    _, active = await played([*STANDS, (0, UP)], hub=hub)
+    assert active == set()
+
+
+async def test_a_cluster_that_comes_back_ends_it() -> None:
+    """What was not archived when the cluster is found again stays: its API server says what is true from there on."""
+    hub = Account(*mine())
+    hub.refuse = AccessLost("AccessDenied", "the hub says no", code="AccessDenied")
+    plane = (await played([*STANDS, (1, UP), (1, GONE)], hub=hub))[0]
+    assert plane.state.connection is not None
+    assert "If EKS still says so at" in plane.state.connection.message
+    assert len(hub.active()) == 30
