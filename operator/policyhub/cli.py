@@ -1,5 +1,5 @@
-"""The command line: `policyhub run`, `archive`, `render`, `iam-policy`, `findings`, `doctor`, `archive-others` and
-`retire`.
+"""The command line: `policyhub run`, `archive`, `render`, `iam-policy`, `findings`, `clusters`, `doctor`,
+`archive-others` and `retire`.
 """
 
 import logging
@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 import policyhub
+from policyhub.clusters.command import clusters
 from policyhub.doctor.command import archive_others, doctor
 from policyhub.iam.command import iam_policy
 from policyhub.render import command
@@ -140,6 +141,7 @@ def archive(
 app.command()(command.render)
 app.command("iam-policy")(iam_policy)
 app.command()(findings)
+app.command()(clusters)
 app.command()(doctor)
 app.command("archive-others")(archive_others)
 app.command()(retire)

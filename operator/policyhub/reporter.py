@@ -266,9 +266,12 @@ def _without_heartbeat(patch: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in (patch.get("status") or {}).items() if k != "lastHeartbeatTime"}
 
 
+_TIMES = frozenset({"triageRead", "oldestPending"})
+
+
 def _without_times(patch: Mapping[str, Any]) -> object:
     body = _without_heartbeat(patch)
-    body["findings"] = {k: v for k, v in (body.get("findings") or {}).items() if k != "triageRead"}
+    body["findings"] = {k: v for k, v in (body.get("findings") or {}).items() if k not in _TIMES}
     body["sources"] = [
         {k: v for k, v in source.items() if k not in {"lastListed", "newestResult"}}
         for source in body.get("sources") or ()

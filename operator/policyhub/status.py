@@ -14,7 +14,7 @@ from typing import Any, get_args
 
 from policyhub.api.scalar import format_time
 from policyhub.api.status import Condition, ConditionType, Findings, Hub, Source, Status, WouldSend, status_patch
-from policyhub.clocks import SteadyMs, WallMs
+from policyhub.clocks import SteadyMs, WallMs, by_wall
 from policyhub.cluster import conditions, insync
 from policyhub.cluster.conditions import Verdict
 from policyhub.cluster.fault import Fault
@@ -43,7 +43,7 @@ def build(seen: Snapshot, *, previous: Mapping[str, Condition], generation: int,
         eks_arn=(seen.eks_arn or None) if uid is not None else None,
         hub=Hub(account_id=seen.account, region=seen.region),
         last_heartbeat_time=_moment(wall // 1000),
-        findings=_findings(seen),
+        findings=_findings(seen, now=now, wall=wall),
         would_send=_would_send(seen),
         sources=_sources(seen),
     )
@@ -123,14 +123,19 @@ def timestamp(wall: WallMs) -> str:
     return format_time(datetime.fromtimestamp(wall // 1000, UTC))
 
 
-def _findings(seen: Snapshot) -> Findings:
+def _findings(seen: Snapshot, *, now: SteadyMs, wall: WallMs) -> Findings:
     found = seen.findings
     if found is None:
         return Findings()
+    oldest = found.oldest_pending if seen.preview is None else None
     return Findings(
         active=sum(found.active.values()),
         critical=found.active.get("CRITICAL", 0),
         high=found.active.get("HIGH", 0),
+        medium=found.active.get("MEDIUM", 0),
+        low=found.active.get("LOW", 0),
+        informational=found.active.get("INFORMATIONAL", 0),
+        oldest_pending=_moment(by_wall(oldest, now=now, wall=wall) // 1000) if oldest is not None else None,
         pending=found.pending if seen.preview is None else sum(seen.preview.values()),
         held=found.held,
         past_sla=seen.past_sla,

@@ -42,8 +42,9 @@ class Eks(Model):
     """ARN of the EKS cluster. Only needed where spec.clusterArn is not set: where the identity in the ids of the
     findings is this object's name."""
     role_arn: RoleArn | None = None
-    """IAM role of the cluster's account to assume, to ask for the cluster's endpoint and to sign in. The cluster needs an access entry for it, with the group that the
-    chart's ClusterRole is bound to. Without a role, the operator's own AWS identity does all that."""
+    """IAM role of the cluster's account to assume, to ask for the cluster's endpoint and to sign in. The cluster needs
+    an access entry for it, with the group that the chart's ClusterRole is bound to. Without a role, the operator's own
+    AWS identity does all that."""
     external_id: ExternalId | None = None
     """External id that the role's trust policy asks for."""
     endpoint: Endpoint | None = None

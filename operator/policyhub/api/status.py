@@ -71,6 +71,14 @@ class Findings(Model):
     """Active findings of severity CRITICAL."""
     high: Count | None = None
     """Active findings of severity HIGH."""
+    medium: Count | None = None
+    """Active findings of severity MEDIUM."""
+    low: Count | None = None
+    """Active findings of severity LOW."""
+    informational: Count | None = None
+    """Active findings of severity INFORMATIONAL."""
+    oldest_pending: Time | None = None
+    """Since when the oldest of the pending changes waits. Written once a minute at most."""
     held: Count | None = None
     """Findings that nothing calls for any more and that are not archived yet, because the evidence is not enough."""
     open: Count | None = None

@@ -1,0 +1,1 @@
+"""`policyhub clusters`: how all monitored clusters fare, as their statuses say."""

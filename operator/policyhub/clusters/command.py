@@ -1,0 +1,64 @@
+"""The flags of `policyhub clusters`; what reads loads when they are right."""
+
+import time
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+
+class Output(StrEnum):
+    TABLE = "table"
+    WIDE = "wide"
+    JSON = "json"
+
+
+def clusters(
+    names: Annotated[list[str] | None, typer.Argument(help="MonitoredClusters; all where none is named.")] = None,
+    *,
+    output: Annotated[Output, typer.Option("--output", "-o", help="How it is written.")] = Output.TABLE,
+) -> None:
+    """Show how the monitored clusters fare. Ends with 0 (all well), 1 (some are not) or 2 (they could not be read).
+
+    The MonitoredClusters are read in the cluster of KUBECONFIG (in a Pod: in its own), and nothing else is.
+    """
+    import asyncio  # noqa: PLC0415  (help needs none of this)
+
+    import msgspec  # noqa: PLC0415  (as above)
+
+    from policyhub.clocks import WallMs  # noqa: PLC0415  (as above)
+    from policyhub.clusters.output import table, to_json  # noqa: PLC0415  (as above)
+    from policyhub.clusters.row import row  # noqa: PLC0415  (as above)
+    from policyhub.kube.connection import Connection, Refused, Unreachable  # noqa: PLC0415  (as above)
+    from policyhub.kube.kubeconfig import KubeconfigError  # noqa: PLC0415  (as above)
+    from policyhub.monitored import MonitoredClusters  # noqa: PLC0415  (as above)
+    from policyhub.sources.text import line  # noqa: PLC0415  (as above)
+
+    async def read() -> list[dict[str, object]]:
+        async with await Connection.home() as home:
+            return [dict(body) for body in (await MonitoredClusters(home).listed()).values()]
+
+    try:
+        bodies = asyncio.run(read())
+    except (Refused, Unreachable, KubeconfigError, msgspec.MsgspecError, RecursionError) as error:
+        why = line(str(error), 1_000)
+        raise _failed(
+            f"the MonitoredClusters cannot be read, so nothing is known of the clusters: {why}. KUBECONFIG names the"
+            " operator's cluster"
+        ) from error
+    now = WallMs(time.time_ns() // 1_000_000)
+    rows = sorted((row(body, now=now) for body in bodies), key=lambda one: (one.well, one.name))
+    if unknown := sorted(set(names or ()) - {one.name for one in rows}):
+        there = ", ".join(sorted(one.name for one in rows)) or "none"
+        raise _failed(f"there is no MonitoredCluster {', '.join(unknown)}. Name one of those that are there: {there}")
+    chosen = [one for one in rows if not names or one.name in names]
+    if output is Output.JSON:
+        typer.echo(to_json(chosen), nl=False)
+    else:
+        typer.echo(table(chosen, now=now, wide=output is Output.WIDE), nl=False)
+    raise typer.Exit(0 if all(one.well for one in chosen) else 1)
+
+
+def _failed(message: str) -> typer.Exit:
+    typer.echo(f"policyhub: {message}", err=True)
+    return typer.Exit(2)

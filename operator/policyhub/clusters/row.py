@@ -1,0 +1,116 @@
+"""One line for each MonitoredCluster, made of its status as the API server has it: nothing is asked of AWS or of the
+clusters.
+
+The columns that `kubectl get monitoredclusters` has too say the same, under the same name.
+
+| a MonitoredCluster is well                                                                                    |
+|---------------------------------------------------------------------------------------------------------------|
+| where Ready is True, and its status was written within `STALE_MS`: an operator that works writes every 3      |
+| minutes. What is older is shown as it is, with the reason `StatusStale`                                       |
+
+What a status says comes from clusters and may be anything: it is cut and cleaned. Pure: no I/O, no clock.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from policyhub.clocks import UNDATED, WallMs
+from policyhub.cluster.words import span
+from policyhub.hub.inventory import milliseconds
+from policyhub.sources.text import line
+
+STALE_MS = 600_000
+STALE = "StatusStale"
+CELL = 128
+MESSAGE = 4_096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """Empty, or None, is what the status does not say."""
+
+    name: str
+    account: str = ""
+    region: str = ""
+    ready: str = ""
+    connected: str = ""
+    in_sync: str = ""
+    critical: int | None = None
+    high: int | None = None
+    medium: int | None = None
+    low: int | None = None
+    informational: int | None = None
+    pending: int | None = None
+    oldest_pending: str = ""
+    """RFC 3339."""
+    last_listed: str = ""
+    """When the source that was listed longest ago was."""
+    reason: str = ""
+    """Of Ready, or StatusStale."""
+    message: str = ""
+    identity: str = ""
+    well: bool = False
+
+
+def row(body: Mapping[str, Any], *, now: WallMs) -> Row:
+    """Of a MonitoredCluster."""
+    status = _mapping(body.get("status"))
+    found, hub = _mapping(status.get("findings")), _mapping(status.get("hub"))
+    conditions = {_text(one, "type"): one for one in _mappings(status.get("conditions"))}
+    ready = conditions.get("Ready", {})
+    beat = milliseconds(_text(status, "lastHeartbeatTime"))
+    stale = now - beat > STALE_MS
+    listed = sorted(filter(None, (_text(source, "lastListed") for source in _mappings(status.get("sources")))))
+    return Row(
+        name=_text(_mapping(body.get("metadata")), "name", limit=253),
+        account=_text(hub, "accountId"),
+        region=_text(hub, "region"),
+        ready=_text(ready, "status"),
+        connected=_text(conditions.get("Connected", {}), "status"),
+        in_sync=_text(conditions.get("InSync", {}), "status"),
+        critical=_number(found, "critical"),
+        high=_number(found, "high"),
+        medium=_number(found, "medium"),
+        low=_number(found, "low"),
+        informational=_number(found, "informational"),
+        pending=_number(found, "pending"),
+        oldest_pending=_text(found, "oldestPending"),
+        last_listed=listed[0] if listed else "",
+        reason=STALE if stale else _text(ready, "reason"),
+        message=_stale(beat, now) if stale else _text(ready, "message", limit=MESSAGE),
+        identity=_text(status, "identity", limit=253),
+        well=not stale and ready.get("status") == "True",
+    )
+
+
+def _stale(beat: WallMs, now: WallMs) -> str:
+    since = f"for {span((now - beat) / 1000)}" if beat != UNDATED else "yet"
+    return (
+        f"no status was written {since}: the operator does not run, or may not write it, so that nothing here is known"
+        " to be true. Look at its Pods and its log: kubectl logs -n policyhub deployment/policyhub"
+    )
+
+
+def age(moment: str, *, now: WallMs) -> str:
+    """How long ago, in words; `-` where nothing says when."""
+    at = milliseconds(moment)
+    return span((now - at) / 1000) if at else "-"
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _mappings(value: object) -> list[Mapping[str, Any]]:
+    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
+
+
+def _text(mapping: Mapping[str, Any], key: str, *, limit: int = CELL) -> str:
+    value = mapping.get(key)
+    return line(value, limit) if isinstance(value, str) else ""
+
+
+def _number(mapping: Mapping[str, Any], key: str) -> int | None:
+    value = mapping.get(key)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
