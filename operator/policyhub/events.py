@@ -8,6 +8,10 @@
 | `QUIET`           | none: progress, or another condition says | Listing, Pending, NotConnected; DryRun (Ready says) |
 |                   | the same                                  |                                                    |
 
+An Event is made when the status of a condition changes. Connected also makes one while its status stays, when a trouble
+follows what was none (ClusterDeleting, ClusterCreating), and for ClusterGone after whatever (`TURN`): what a person has
+to do is another thing then. No other trouble that follows a trouble makes one, as some take turns.
+
 That Ready is True is one Normal Event. Ready that is not True makes one only for a reason that no other condition has
 (`READY_ALONE`), then also when one such reason follows another. A reason that is in no table is trouble: better one
 Event too many. A test has every reason that the code can give decided. Pure: no I/O, no clock.
@@ -75,6 +79,8 @@ QUIET = frozenset(
     }
 )
 
+TURN = frozenset({"ClusterGone"})
+
 _TABLE: Mapping[str, EventType | None] = {
     **dict.fromkeys(TROUBLE, "Warning"),
     **dict.fromkeys(CHOICE, "Normal"),
@@ -95,10 +101,16 @@ def event_type(condition: Condition, before: Condition | None) -> EventType | No
         if reason in READY_ALONE and (changed or (before is not None and before.reason != reason)):
             return "Warning"
         return None
-    if not changed or reason == "StatusFailed":  # Ready says that one
+    turned = before is not None and condition.type == "Connected" and _turned(before.reason, reason)
+    if not (changed or turned) or reason == "StatusFailed":  # Ready says that one
         return None
     if condition.type == "Ready":
         return "Normal"
     if condition.status != ("True" if condition.type in BAD else "False"):
         return None
     return _TABLE.get(f"{condition.type}/{reason}", _TABLE.get(reason, "Warning"))
+
+
+def _turned(before: str, reason: str) -> bool:
+    """Whether another thing is to be done, though the status is the same."""
+    return before != reason and reason in TROUBLE and (before not in TROUBLE or reason in TURN)

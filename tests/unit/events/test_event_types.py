@@ -82,6 +82,13 @@ def test_the_documented_reasons_that_are_not_well_make_a_warning_or_are_chosen(t
         pytest.param("", "ArchiveHeld=True/TooManyLost", "Warning", id="held"),
         pytest.param("", "ArchiveHeld=False/NothingHeld", None, id="not held"),
         pytest.param("", "InSync=Unknown/StatusFailed", None, id="Ready says that the status failed"),
+        pytest.param("Connected=False/ClusterDeleting", "Connected=False/ClusterGone", "Warning", id="deleted by now"),
+        pytest.param("Connected=False/Unreachable", "Connected=False/ClusterGone", "Warning", id="gone, it turns out"),
+        pytest.param("Connected=False/ClusterGone", "Connected=False/ClusterGone", None, id="still gone"),
+        pytest.param("Connected=False/ClusterCreating", "Connected=False/ClusterFailed", "Warning", id="failed"),
+        pytest.param("Connected=False/Unreachable", "Connected=False/AccessDenied", None, id="troubles take turns"),
+        pytest.param("Connected=False/Unreachable", "Connected=False/ClusterDeleting", None, id="a choice after one"),
+        pytest.param("InSync=False/Pending", "InSync=False/FindingsRejected", None, id="another condition's turn"),
         pytest.param("", "Connected=False/SomethingNew", "Warning", id="a reason that nobody has decided"),
     ],
 )
