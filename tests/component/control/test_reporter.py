@@ -14,7 +14,15 @@ from policyhub.cluster.fault import Fault
 from policyhub.cluster.runner import DataPlane
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.metrics import Metrics
-from policyhub.reporter import EVENT_BYTES, HEARTBEAT_SECONDS, RETRY_SECONDS, STATUS_SECONDS, Reporter, Watched
+from policyhub.reporter import (
+    EVENT_BYTES,
+    HEARTBEAT_SECONDS,
+    RETRY_SECONDS,
+    STATUS_SECONDS,
+    TIMES_SECONDS,
+    Reporter,
+    Watched,
+)
 from tests.unit.status.test_status import plane
 
 NOW = SteadyMs(1_790_000_000_000)
@@ -227,6 +235,23 @@ async def test_a_status_is_written_although_nothing_has_changed() -> None:
     assert made.registry.get_sample_value(WRITTEN, {"cluster": "alpha"}) == written
     made.reporter._metrics.forget_status("alpha")
     assert made.registry.get_sample_value(WRITTEN, {"cluster": "alpha"}) is None
+
+
+@pytest.mark.parametrize("name", ["oldestPending", "triageRead"])
+async def test_times_alone_are_written_once_a_minute(name: str) -> None:
+    """A time that moves with each change that is sent does not have the status written each time."""
+    made = Stand()
+
+    def due(moment: str, pending: int) -> bool:
+        return made.reporter._due(made.watched, {"status": {"findings": {name: moment, "pending": pending}}})
+
+    made.watched.written = {"status": {"findings": {name: "12:00", "pending": 1}}}
+    made.watched.written_at, made.time = 0.0, TIMES_SECONDS - 1
+    assert not due("12:01", 1)
+    assert due("12:01", 2)
+    made.time = TIMES_SECONDS
+    assert due("12:01", 1)
+    assert not due("12:00", 1)
 
 
 async def test_one_that_cannot_be_built_has_a_heartbeat_too() -> None:

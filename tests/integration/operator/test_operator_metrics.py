@@ -9,16 +9,20 @@ import sys
 import time
 from typing import Any
 
-from tests.integration.operator.world import World, report, result
+from tests.integration.operator.world import CLUSTERS, World, report, result
 
 DAY = 86_400
 
 
 def findings(world: World, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """`policyhub findings` with the operator's own service account and credentials."""
+    return run(world, "findings", *arguments)
+
+
+def run(world: World, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """`policyhub` with the operator's own service account and credentials."""
     environment = {**os.environ, **world.hub.env(), "KUBECONFIG": str(world.installed.kubeconfig())}
     return subprocess.run(  # noqa: S603  (our own program)
-        [sys.executable, "-m", "policyhub", "findings", *arguments],
+        [sys.executable, "-m", "policyhub", *arguments],
         env=environment,
         capture_output=True,
         text=True,
@@ -75,3 +79,25 @@ def test_triage_and_deadlines_are_seen_from_the_cluster(world: World) -> None:
     unknown = findings(world, "gamma")
     assert unknown.returncode == 1
     assert unknown.stderr == "policyhub: there is no MonitoredCluster gamma (there are: alpha)\n"
+
+    fleet = run(world, "clusters")
+    assert fleet.returncode == 0, fleet.stdout + fleet.stderr
+    assert fleet.stdout.endswith("1 cluster: 1 well, 0 not\n")
+    (line,) = json.loads(run(world, "clusters", "alpha", "-o", "json").stdout)
+    seen = world.monitored()["status"]["findings"]
+    assert {name: line[name] for name in ("critical", "high", "medium")} == {"critical": 0, "high": 3, "medium": 1}
+    assert {name: seen[name] for name in ("critical", "high", "medium")} == {"critical": 0, "high": 3, "medium": 1}
+    assert (line["account"], line["region"], line["in_sync"]) == ("111122223333", "eu-west-1", "True")
+    assert line["last_listed"]
+    unknown = run(world, "clusters", "gamma")
+    assert unknown.returncode == 2
+    assert unknown.stderr == (
+        "policyhub: there is no MonitoredCluster gamma. Name one of those that are there: alpha\n"
+    )
+    operator.stop()
+    long_ago = {"status": {"lastHeartbeatTime": "2020-01-01T00:00:00Z"}}
+    world.cluster.request("PATCH", f"{CLUSTERS}/alpha/status", long_ago)
+    silent = run(world, "clusters", "-o", "wide")
+    assert silent.returncode == 1
+    assert "StatusStale" in silent.stdout
+    assert "the operator does not run" in silent.stdout

@@ -675,6 +675,7 @@ def test_the_status_tells_the_numbers() -> None:
     told = built.findings
     assert told is not None
     assert (told.active, told.critical, told.high, told.pending, told.held, told.past_sla) == (7, 1, 2, 0, 6, 5)
+    assert (told.medium, told.low, told.informational, told.oldest_pending) == (0, 4, 0, None)
     assert (told.open, told.notified, told.suppressed, told.resolved) == (3, 4, 8, 16)
     assert told.triage_read is not None
     assert int(told.triage_read.timestamp()) == NOW // 1000
@@ -687,6 +688,18 @@ def test_the_status_tells_the_numbers() -> None:
     assert int(since["Ready"].timestamp()) == NOW // 1000
     assert {condition.observed_generation for condition in built.conditions} == {7}
     assert (built.identity, built.cluster_uid, built.observed_generation) == ("arn", UID, 7)
+
+
+def test_the_status_tells_since_when_the_oldest_change_waits() -> None:
+    """By the wall clock; not in mode DryRun, where nothing waits."""
+    waits = replace(SEEN, findings=found(pending=2, oldest_pending=NOW - 90_000))
+    told = build(waits, previous={}, generation=1, now=NOW, wall=WALL + 5_000).findings
+    assert told is not None
+    assert told.oldest_pending is not None
+    assert int(told.oldest_pending.timestamp()) == (WALL - 85_000) // 1000
+    dry = build(replace(waits, preview={}), previous={}, generation=1, now=NOW, wall=WALL).findings
+    assert dry is not None
+    assert dry.oldest_pending is None
 
 
 def test_numbers_that_are_not_known_are_left_out() -> None:
