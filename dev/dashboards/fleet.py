@@ -69,7 +69,7 @@ FLEET = Board(
                             "suppressed",
                         ),
                         Query(f"sum by (cluster) (policyhub_violations_past_sla{CHOSEN})", "past SLA"),
-                        Query(f"sum by (cluster) (policyhub_findings_pending{CHOSEN})", "waiting"),
+                        Query(f"sum by (cluster) (policyhub_findings_pending{CHOSEN})", "pending"),
                         Query(f"sum by (cluster) (policyhub_archives_held{CHOSEN})", "held"),
                     ),
                     "One line a cluster.",

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from dev.dashboards.fleet import FLEET
 from policyhub.api.crd import definition
 from policyhub.clocks import WallMs
 from policyhub.clusters.output import COLUMNS, table, to_json
@@ -111,3 +112,12 @@ def test_hostile_words_cannot_write_lines_or_colours(wide: bool) -> None:  # noq
     assert not line.well
     assert [Row(**one) for one in json.loads(to_json([line]))] == [line]
     assert to_json([line]).isascii()
+
+
+def test_the_fleet_dashboard_has_the_same_words() -> None:
+    """Each column of its table of clusters but one is called as in `kubectl get monitoredclusters`."""
+    table = next(panel for panel in FLEET.panels if (panel.title, panel.kind) == ("Clusters", "table"))
+    called = {query.legend.replace(" ", "").casefold() for query in table.queries}
+    columns = {one["name"].casefold() for one in definition()["spec"]["versions"][0]["additionalPrinterColumns"]}
+    assert called - columns == {"violations"}
+    assert {name.casefold() for name in COLUMNS} & called == {"insync", "critical", "pending"}

@@ -29,7 +29,7 @@ def violations(policies: int, *, spaces: int) -> list[Violation]:
             subject=Subject("apps", "Deployment", f"n{number % spaces}", "web"),
             discriminator="",
             result="fail",
-            severity=SEVERITIES[number % len(SEVERITIES)],
+            severity=SEVERITIES[number % len(SEVERITIES)],  # type: ignore[arg-type]  # one of the labels
             category="",
             message="m",
         )
