@@ -226,3 +226,17 @@ async def test_a_cluster_that_comes_back_ends_it() -> None:
     assert plane.state.connection is not None
     assert "If EKS still says so at" in plane.state.connection.message
     assert len(hub.active()) == 30
+
+
+async def test_a_new_cluster_under_the_arn_is_another_one() -> None:
+    """Its ids are those of the former one's findings: none is sent over them before a person says that it may."""
+    hub = Account(*mine())
+    hub.__dict__.update(partition="aws", product_arn="arn:aws:securityhub:eu-west-1::product/a/default")
+    plane, active = await played(STANDS, hub=hub)
+    assert active == set()
+    plane.state.cluster_uid = "new"
+    ledger = plane._feed().ledger
+    quarantine = ledger.observed.quarantine
+    assert (ledger.cluster_uid, quarantine.former) == ("new", frozenset({UID}))
+    quarantine.meet(mine()[0]["Id"], UID, archived=True)
+    assert quarantine.conflict
