@@ -31,15 +31,12 @@ class Absence:
         """The first of the answers in a row; NEVER: the last one was another."""
         self._last = NEVER
 
-    def hear(self, reason: str, *, now: SteadyMs) -> None:
-        """Take why the cluster could not be connected to."""
-        if reason != GONE:
-            self.end()
-            return
+    def hear(self, now: SteadyMs) -> None:
+        """EKS has said so once more."""
         self.since, self._last = self.since or now, now
 
     def end(self) -> None:
-        """It was found, or nothing is known."""
+        """Anything else was heard."""
         self.since = self._last = NEVER
 
     @property

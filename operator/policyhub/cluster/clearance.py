@@ -97,7 +97,7 @@ class Clearance:
         if not self._absence.since:
             at = datetime.fromtimestamp((self._site.wall() + STANDS_MS) // 1000, UTC)
             self._due_at = f"{at:%H:%M} UTC"
-        self._absence.hear(fault.reason, now=self._site.now())
+        self._absence.hear(self._site.now())
         return self._told(fault)
 
     def found(self) -> None:
