@@ -4,7 +4,7 @@
 |-------------------------------|-----------------------------------------------|
 | source, runbooks, advisories  | `https://github.com/OWNER/policyhub`          |
 | image                         | `ghcr.io/OWNER/policyhub`                     |
-| chart                         | `oci://ghcr.io/OWNER/charts/policyhub`        |
+| charts                        | `oci://ghcr.io/OWNER/charts/policyhub`, `…/charts/policyhub-access` |
 
 While the owner is the placeholder `OWNER`, nothing is published, and the chart says so where it would link to a page.
 """
@@ -16,6 +16,7 @@ from pathlib import Path
 PLACEHOLDER = "OWNER"
 FILES = (
     Path("SECURITY.md"),
+    Path("charts/policyhub-access/Chart.yaml"),
     Path("charts/policyhub/Chart.yaml"),
     Path("docs/ci.md"),
     Path("docs/image.md"),
@@ -25,7 +26,7 @@ FILES = (
 """Those that tell an address; a test finds any that is missing here."""
 ADDRESS = re.compile(
     r"(?P<host>github(?:\\)?\.com/|raw\.githubusercontent\.com/|ghcr\.io/|--repo )(?P<owner>[\w.-]+)"
-    r"(?P<rest>/(?:charts/)?policyhub(?![\w-]))"
+    r"(?P<rest>/(?:charts/policyhub(?:-access)?|policyhub)(?![\w-]))"
 )
 
 

@@ -3,7 +3,8 @@
 | file                                | from                                     |
 |-------------------------------------|------------------------------------------|
 | the CRD, for kubectl and for Helm   | the models of operator/policyhub/api     |
-| the chart's schema and README table | the comments of its values.yaml          |
+| the charts' schemas and README tables | the comments of their values.yaml      |
+| the rules in the chart policyhub-access | those in the chart policyhub         |
 | docs/metrics.md                     | the definitions in policyhub.metrics     |
 | the chart's dashboards              | dev/dashboards                           |
 | the names of Regions, and FIPS      | botocore's endpoint data                 |
@@ -52,10 +53,7 @@ def main(arguments: Iterable[str] | None = None) -> int:
     options = parser.parse_args(None if arguments is None else list(arguments))
     try:
         differing = stale(options.root)
-    except ValuesError as error:
-        sys.stderr.write(f"{chart.CHART / 'values.yaml'}: {error}\n")
-        return 2
-    except address.AddressError as error:
+    except (ValuesError, address.AddressError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
     for path, text in differing.items():

@@ -1,19 +1,37 @@
-"""The chart's generated files: what values.schema.json and README.md should hold, by the comments of values.yaml."""
+"""The charts' generated files: values.schema.json and README.md by the comments of values.yaml, and the rules that both
+charts give the operator, which are written in one of them.
+"""
 
 from pathlib import Path
 
 from dev.chart import readme, schema, values
 
 CHART = Path("charts/policyhub")
+ACCESS = Path("charts/policyhub-access")
+RULES = Path("templates/_rules.tpl")
 
 
 def generated(root: Path) -> dict[Path, str]:
     """By path relative to the project. Raises ValuesError."""
-    chart = root / CHART
-    found = values.parse((chart / "values.yaml").read_text("utf-8"))
-    own = schema.own_settings((chart / "templates/_env.tpl").read_text("utf-8"))
-    others = schema.other_names((chart / "templates/_names.tpl").read_text("utf-8"))
+    templates = root / CHART / "templates"
+    own = schema.own_settings((templates / "_env.tpl").read_text("utf-8"))
+    others = schema.other_names((templates / "_names.tpl").read_text("utf-8"))
     return {
-        CHART / "values.schema.json": schema.render(found, own=own, others=others),
-        CHART / "README.md": readme.render((chart / "README.md").read_text("utf-8"), found),
+        **_documented(root, CHART, own=own, others=others),
+        **_documented(root, ACCESS),
+        ACCESS / RULES: (root / CHART / RULES).read_text("utf-8"),
     }
+
+
+def _documented(
+    root: Path, chart: Path, *, own: frozenset[str] = frozenset(), others: frozenset[str] = frozenset()
+) -> dict[Path, str]:
+    """What is made from the values of one chart."""
+    try:
+        found = values.parse((root / chart / "values.yaml").read_text("utf-8"))
+        return {
+            chart / "values.schema.json": schema.render(found, chart=chart.name, own=own, others=others),
+            chart / "README.md": readme.render((root / chart / "README.md").read_text("utf-8"), found),
+        }
+    except values.ValuesError as error:
+        raise values.ValuesError(f"{chart / 'values.yaml'}: {error}") from error

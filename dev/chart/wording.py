@@ -21,6 +21,7 @@ SCALARS = {
     "ClusterArn": "the ARN of an EKS cluster, such as arn:aws:eks:eu-west-1:111122223333:cluster/prod-eu",
     "RoleArn": "the ARN of an IAM role, such as arn:aws:iam::111122223333:role/policyhub",
     "ExternalId": "an external id of 2 to 1224 letters, digits and _+=,.@:/-, such as policyhub-prod",
+    "GroupName": "the name of a Kubernetes group, such as policyhub",
     "Endpoint": "the https address of an API server, without a path, such as https://0123.gr7.eu-west-1.eks.amazonaws.com",
     "CertificateAuthorityData": "a certificate authority, PEM in base64, as aws eks describe-cluster prints it",
     "ObjectName": "a name of small letters, digits, hyphens and dots, such as prod-eu",

@@ -112,6 +112,12 @@ ExternalId = Annotated[
     Field(pattern=r"^[0-9A-Za-z_+=,.@:/-]+$", min_length=2, max_length=1224),  # STS AssumeRole
 ]
 
+GroupName = Annotated[
+    str,
+    # What Kubernetes and EKS take is wider: any text. White space, commas and quotes in a group are a slip of the shell.
+    Field(pattern=r"^[0-9A-Za-z._/@:=+-]+$", min_length=1, max_length=253),
+]
+
 Endpoint = Annotated[
     str,
     Field(pattern=r"^https://([0-9A-Za-z._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?/?$", max_length=300),

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from dev import address, generated
-from dev.chart.files import CHART
+from dev.chart.files import ACCESS, CHART
 
 ROOT = Path(__file__).parents[3]
 WRITTEN = [
@@ -21,7 +21,8 @@ WRITTEN = [
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """What the generators read, in a folder of its own."""
-    shutil.copytree(ROOT / CHART, tmp_path / CHART)
+    for chart in (CHART, ACCESS):
+        shutil.copytree(ROOT / chart, tmp_path / chart)
     for path in (Path("pyproject.toml"), *address.FILES):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / path, tmp_path / path)
@@ -78,14 +79,20 @@ def test_no_other_file_names_an_address() -> None:
 
 
 def test_the_chart_is_complete_for_artifact_hub() -> None:
-    """Home, sources, icon, maintainers, and annotations that are YAML themselves; the icon is there."""
+    """Its annotations, which are YAML themselves, name the CRD as it is."""
     chart = yaml.safe_load((ROOT / CHART / "Chart.yaml").read_text("utf-8"))
-    assert {"home", "sources", "icon", "maintainers", "kubeVersion", "keywords"} <= set(chart)
-    assert (ROOT / chart["icon"].partition("/main/")[2]).is_file()
     crd = yaml.safe_load((ROOT / CHART / "crds/policyhub.dev_monitoredclusters.yaml").read_text("utf-8"))
     (told,) = yaml.safe_load(chart["annotations"]["artifacthub.io/crds"])
     assert told["name"] == crd["metadata"]["name"]
     assert [told["version"]] == [version["name"] for version in crd["spec"]["versions"]]
+
+
+@pytest.mark.parametrize("folder", [CHART, ACCESS], ids=lambda path: path.name)
+def test_the_pages_of_a_chart_are_there(folder: Path) -> None:
+    """Links and icon lead to files of the project."""
+    chart = yaml.safe_load((ROOT / folder / "Chart.yaml").read_text("utf-8"))
+    assert {"home", "sources", "icon", "maintainers", "kubeVersion", "keywords"} <= set(chart)
+    assert (ROOT / chart["icon"].partition("/main/")[2]).is_file()
     for link in yaml.safe_load(chart["annotations"]["artifacthub.io/links"]):
         _, _, page = link["url"].partition("/blob/main/")
         assert not page or (ROOT / page).is_file(), link

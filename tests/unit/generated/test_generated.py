@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dev import address, generated
-from dev.chart.files import CHART
+from dev.chart.files import ACCESS, CHART, RULES
 from policyhub.api import crd
 
 ROOT = Path(__file__).parents[3]
@@ -26,7 +26,8 @@ def test_committed_files_are_up_to_date(path: Path) -> None:
 
 def copied(to: Path) -> None:
     """What the generators read, in another folder."""
-    shutil.copytree(ROOT / CHART, to / CHART)
+    for chart in (CHART, ACCESS):
+        shutil.copytree(ROOT / chart, to / chart)
     for path in (Path("pyproject.toml"), *address.FILES):
         (to / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / path, to / path)
@@ -42,6 +43,19 @@ def test_check_names_what_is_out_of_date(tmp_path: Path, capsys: pytest.CaptureF
     assert generated.main(["--check", root]) == 0
     (tmp_path / crd.FILES[1]).write_text("edited", "utf-8")
     assert list(generated.stale(tmp_path)) == [crd.FILES[1]]
-    (tmp_path / CHART / "values.yaml").write_text("undocumented: 1\n", "utf-8")
-    assert generated.main(["--check", root]) == 2
-    assert "values.yaml: " in capsys.readouterr().err
+    for chart in (ACCESS, CHART):
+        (tmp_path / chart / "values.yaml").write_text("undocumented: 1\n", "utf-8")
+        assert generated.main(["--check", root]) == 2
+        assert f"{chart}/values.yaml: " in capsys.readouterr().err
+
+
+def test_the_rules_of_one_chart_are_those_of_the_other(tmp_path: Path) -> None:
+    """A rule that is added for the home cluster alone, or edited in the copy, is out of date until it is in both."""
+    copied(tmp_path)
+    root = f"--root={tmp_path}"
+    assert generated.main(["--write", root]) == 0
+    for chart in (CHART, ACCESS):
+        path = tmp_path / chart / RULES
+        path.write_text(path.read_text("utf-8").replace("verbs: [get]", "verbs: [get, list]", 1), "utf-8")
+        assert list(generated.stale(tmp_path)) == [ACCESS / RULES]
+        assert generated.main(["--write", root]) == 0

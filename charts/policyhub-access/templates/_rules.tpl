@@ -1,0 +1,106 @@
+{{/*
+What the operator may do in a cluster that it monitors; in the home cluster its own objects are added. The chart
+policyhub-access has a copy of this file, made by `make generate`.
+*/}}
+{{- define "policyhub.monitoredRules" -}}
+# What the policy engines say.
+- apiGroups: [wgpolicyk8s.io]
+  resources: [policyreports, clusterpolicyreports]
+  verbs: [list, watch]
+- apiGroups: [openreports.io]
+  resources: [reports, clusterreports]
+  verbs: [list, watch]
+# Each kind of constraint is a resource of its own, and they come and go with their templates.
+- apiGroups: [constraints.gatekeeper.sh]
+  resources: ["*"]
+  verbs: [list, watch]
+# Its uid tells one cluster from another of the same name.
+- apiGroups: [""]
+  resources: [namespaces]
+  resourceNames: [kube-system]
+  verbs: [get]
+{{- if .Values.rbac.namespaces }}
+# Of a namespace that was deleted no object is left.
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [list, watch]
+{{- end }}
+{{- if .Values.rbac.rollUp }}
+# Whose they are: their results count for their controllers, which are verified.
+- apiGroups: [""]
+  resources: [pods, replicationcontrollers]
+  verbs: [list, watch]
+- apiGroups: [apps]
+  resources: [replicasets, deployments, statefulsets, daemonsets]
+  verbs: [list, watch]
+- apiGroups: [batch]
+  resources: [jobs, cronjobs]
+  verbs: [list, watch]
+{{- end }}
+{{- if .Values.rbac.enrichment }}
+# What policies say of themselves: titles, descriptions, remediation, requirements.
+- apiGroups: [kyverno.io]
+  resources: [clusterpolicies, policies]
+  verbs: [list, watch]
+- apiGroups: [policies.kyverno.io]
+  resources:
+    - validatingpolicies
+    - namespacedvalidatingpolicies
+    - imagevalidatingpolicies
+    - namespacedimagevalidatingpolicies
+  verbs: [list, watch]
+- apiGroups: [policies.kubewarden.io]
+  resources: [clusteradmissionpolicies, admissionpolicies, clusteradmissionpolicygroups, admissionpolicygroups]
+  verbs: [list, watch]
+- apiGroups: [admissionregistration.k8s.io]
+  resources: [validatingadmissionpolicies]
+  verbs: [list, watch]
+- apiGroups: [templates.gatekeeper.sh]
+  resources: [constrainttemplates]
+  verbs: [list, watch]
+{{- end }}
+{{- if .Values.rbac.existence }}
+# Whether an object that is not reported any more still exists: what engines report on. No Secrets, no ConfigMaps.
+- apiGroups: [""]
+  resources: [namespaces, pods, replicationcontrollers]
+  verbs: [get]
+- apiGroups: [apps]
+  resources: [daemonsets, deployments, replicasets, statefulsets]
+  verbs: [get]
+- apiGroups: [batch]
+  resources: [cronjobs, jobs]
+  verbs: [get]
+- apiGroups: [""]
+  resources: [limitranges, nodes, persistentvolumeclaims, resourcequotas, serviceaccounts, services]
+  verbs: [get, list]
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [get, list]
+- apiGroups: [networking.k8s.io]
+  resources: [ingresses, networkpolicies]
+  verbs: [get, list]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [get, list]
+- apiGroups: [rbac.authorization.k8s.io]
+  resources: [clusterrolebindings, clusterroles, rolebindings, roles]
+  verbs: [get, list]
+# And whether the policy does that found something.
+- apiGroups: [kyverno.io]
+  resources: [clusterpolicies, policies]
+  verbs: [list]
+- apiGroups: [policies.kyverno.io]
+  resources:
+    - validatingpolicies
+    - namespacedvalidatingpolicies
+    - imagevalidatingpolicies
+    - namespacedimagevalidatingpolicies
+  verbs: [list]
+- apiGroups: [policies.kubewarden.io]
+  resources: [clusteradmissionpolicies, admissionpolicies, clusteradmissionpolicygroups, admissionpolicygroups]
+  verbs: [list]
+- apiGroups: [admissionregistration.k8s.io]
+  resources: [validatingadmissionpolicies]
+  verbs: [list]
+{{- end }}
+{{- end }}
