@@ -27,10 +27,11 @@ def test_every_value_is_used() -> None:
             assert re.search(rf"\.{child.path[-1]}\b", text), child.name
 
 
-def test_versions_agree() -> None:
-    """The chart installs the version of the operator that it stands beside."""
-    chart = yaml.safe_load((CHART / "Chart.yaml").read_text("utf-8"))
-    assert chart["appVersion"] == policyhub.__version__
+@pytest.mark.parametrize("folder", sorted((ROOT / "charts").iterdir()), ids=lambda path: path.name)
+def test_versions_agree(folder: Path) -> None:
+    """Each chart is for the version of the operator that it stands beside."""
+    chart = yaml.safe_load((folder / "Chart.yaml").read_text("utf-8"))
+    assert (chart["name"], chart["appVersion"]) == (folder.name, policyhub.__version__)
 
 
 def test_settings_exist() -> None:
