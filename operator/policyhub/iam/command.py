@@ -16,6 +16,7 @@ class Output(StrEnum):
     JSON = "json"
     CLOUDFORMATION = "cloudformation"
     TERRAFORM = "terraform"
+    STACKSET = "stackset"
 
 
 class Part(StrEnum):
@@ -39,6 +40,16 @@ def iam_policy(
         list[str] | None,
         typer.Option(help="ARN of a role in another account, for its EKS clusters alone; may be repeated."),
     ] = None,
+    discover: Annotated[
+        list[str] | None,
+        typer.Option(help="Region in which a ClusterDiscovery looks for clusters, in those accounts; may be repeated."),
+    ] = None,
+    discover_own: Annotated[
+        bool, typer.Option("--discover-own", help="Whether it looks in the operator's own account, too.")
+    ] = False,
+    kubernetes_group: Annotated[
+        str, typer.Option(help="Group of the access entries, as in the chart policyhub-access.")
+    ] = "policyhub",
     external_id: Annotated[str | None, typer.Option(help="External id that those roles ask for.")] = None,
     own_findings: Annotated[bool, typer.Option(help="Whether findings go to the operator's own account, too.")] = True,
     role_name: Annotated[str, typer.Option(help="Name of the operator's role.")] = "policyhub",
@@ -60,7 +71,9 @@ def iam_policy(
         Part | None, typer.Option(help="One bare policy document of that role, as the AWS CLI takes it.")
     ] = None,
 ) -> None:
-    """Print the AWS permissions and trust policies that the operator's role and the roles it assumes need."""
+    """Print the AWS permissions and trust policies that the operator's role and the roles it assumes need, and the access
+    entries that let them into EKS clusters.
+    """
     from policyhub.iam.request import Request, RequestError  # noqa: PLC0415  (boto3 loads with it)
 
     try:
@@ -70,6 +83,9 @@ def iam_policy(
             assume_role=assume_role or (),
             eks=eks or (),
             eks_role=eks_role or (),
+            discover=discover or (),
+            discover_own=discover_own,
+            kubernetes_group=kubernetes_group,
             external_id=external_id,
             own_findings=own_findings,
             role_name=role_name,
@@ -78,9 +94,13 @@ def iam_policy(
             namespace=namespace,
             service_account=service_account,
         )
-        plan = request.plan({name: _partition(name) for name in region})
+        plan = request.plan({name: _partition(name) for name in (*region, *(discover or ()))})
     except RequestError as error:
         raise _wrong(str(error)) from error
+    if output is Output.STACKSET:
+        _no_part_of_a_stackset(in_account, only)
+        typer.echo(_stackset(plan), nl=False)
+        return
     roles = [role for role in plan.roles() if in_account in {None, role.account}]
     if not roles:
         raise _wrong(f"--in-account: no role is in {in_account}; --account-id and --assume-role name them")
@@ -95,6 +115,22 @@ def iam_policy(
     if only is not None:
         roles = roles[:1]
     typer.echo(_printed(plan, roles, output=output, only=only, bare=in_account is not None), nl=False)
+
+
+def _no_part_of_a_stackset(in_account: str | None, only: Part | None) -> None:
+    if in_account is not None:
+        raise _wrong("--in-account: a StackSet has one template for all accounts; leave it out, or set -o cloudformation")
+    if only is not None:
+        raise _wrong("--only prints JSON: leave --output out")
+
+
+def _stackset(plan: "Plan") -> str:
+    from policyhub.iam.stackset import StackSetError, stackset  # noqa: PLC0415  (as above)
+
+    try:
+        return stackset(plan)
+    except StackSetError as error:
+        raise _wrong(f"-o stackset: {error}") from error
 
 
 def _wrong(message: str) -> typer.Exit:
@@ -122,9 +158,16 @@ def _printed(plan: "Plan", roles: "list[Role]", *, output: Output, only: Part | 
             return template.cloudformation(plan, first)
         case Output.TERRAFORM:
             return template.terraform(plan, first)
-    told: Any = [{"role": role.arn, "trust": role.trust, "permissions": role.permissions} for role in roles]
+    told: Any = [_told(plan, role) for role in roles]
     if only is not None:
         told = first.trust if only is Part.TRUST else first.permissions
     elif bare:
         told = told[0]
     return json.dumps(told, indent=2) + "\n"
+
+
+def _told(plan: "Plan", role: "Role") -> dict[str, Any]:
+    from policyhub.iam.template import entries  # noqa: PLC0415  (as above)
+
+    found = {"role": role.arn, "trust": role.trust, "permissions": role.permissions}
+    return {**found, "accessEntries": entries(plan, role)} if role.clusters else found

@@ -5,7 +5,10 @@
 | BatchImportFindings       | securityhub:BatchImportFindings | the default product, and findings of its account   |
 | GetFindings               | securityhub:GetFindings         | the hub                                            |
 | DescribeHub               | securityhub:DescribeHub         | the hub; `policyhub doctor` alone asks             |
-| DescribeCluster           | eks:DescribeCluster             | the clusters that are named                        |
+| DescribeCluster           | eks:DescribeCluster             | the clusters that are named, and those of the      |
+|                           |                                 | accounts and Regions that are searched             |
+| ListClusters              | eks:ListClusters                | nothing: it has no resource; only where an account |
+|                           |                                 | is searched                                        |
 | AssumeRole                | sts:AssumeRole                  | the roles that are named, and none where none is   |
 | GetCallerIdentity         | none: STS answers everybody     |                                                    |
 | AssumeRoleWithWebIdentity | none: the trust policy decides  |                                                    |
@@ -13,10 +16,11 @@
 A role is trusted to one service account: of one IAM OIDC provider for each cluster (IRSA), or of the clusters that are
 named (EKS Pod Identity, whose session tags say where the Pod runs). Those tags travel with every change of role, which
 is another action, `sts:TagSession`; it stands in a statement of its own, because no text says that the external id is
-part of that request. Pure: no I/O, no clock.
+part of that request. An access entry lets a role into a cluster, under a group and without an access policy: what the
+group may do there is the cluster's RBAC. Pure: no I/O, no clock.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +40,8 @@ ACTIONS: Mapping[str, str] = {
 }
 """Every operation that the operator calls → the action that an identity policy must allow; empty where none must."""
 
+LIST_CLUSTERS = "eks:ListClusters"
+"""What looking for clusters needs besides."""
 READS = ("GetFindings", "DescribeHub")
 """The operations that the hub itself is the resource of."""
 TAG_SESSION = "sts:TagSession"
@@ -67,6 +73,8 @@ class Role:
     arn: str
     trust: Document
     permissions: Document
+    clusters: tuple[str, ...] = ()
+    """ARNs of the EKS clusters that it signs in to: each needs an access entry for it."""
 
     @property
     def account(self) -> str:
@@ -99,6 +107,12 @@ class Plan:
     """ARNs of the roles to assume for EKS clusters alone."""
     monitored: tuple[str, ...] = ()
     """ARNs of EKS clusters that are monitored by their ARN; each by the roles of its account."""
+    searched: tuple[str, ...] = ()
+    """Regions in which clusters are looked for: in the account of each role that signs in to clusters."""
+    search_own: bool = False
+    """Whether in the operator's own account, too."""
+    group: str = "policyhub"
+    """Of the access entries."""
     external_id: str = ""
     own_findings: bool = True
     """Whether findings of the operator's own account are written, too."""
@@ -109,24 +123,51 @@ class Plan:
 
     def roles(self) -> tuple[Role, ...]:
         """The operator's own first."""
-        statements = [*(self._hub(self.account) if self.own_findings else []), *self._describe(self.account)]
+        named = self._named(self.account)
+        searched = self.searched if self.search_own else ()
+        statements = self.statements(self.account, findings=self.own_findings, named=named, searched=searched)
         tagged = not self.workload.irsa
         if others := (*self.targets, *self.sign_ins):
             actions = [ACTIONS["AssumeRole"], *([TAG_SESSION] if tagged else [])]
             statements.append(_allow("AssumeRoles", actions, Resource=[*others]))
-        own = Role(arn=self.role_arn, trust=self._workload_trust(), permissions=_document(statements))
-        trust = _role_trust(self.role_arn, external_id=self.external_id, tagged=tagged)
-        return own, *(Role(arn=arn, trust=trust, permissions=_document(self._other(arn))) for arn in others)
+        permissions = document(statements)
+        own = Role(arn=self.role_arn, trust=self._workload_trust(), permissions=permissions, clusters=named)
+        trust = self.member_trust(self.role_arn, external_id=self.external_id)
+        return own, *(self._member(arn, trust) for arn in others)
 
-    def _other(self, arn: str) -> list[Document]:
-        """What a role in another account is granted."""
+    def _member(self, arn: str, trust: Document) -> Role:
+        """A role in another account. Where there is one for clusters alone, a role for findings does not sign in."""
         account = _account(arn)
-        return [*(self._hub(account) if arn in self.targets else []), *self._describe(account)]
+        signs_in = arn in self.sign_ins or account not in {_account(other) for other in self.sign_ins}
+        named = self._named(account) if signs_in else ()
+        statements = self.statements(
+            account, findings=arn in self.targets, named=named, searched=self.searched if signs_in else ()
+        )
+        return Role(arn=arn, trust=trust, permissions=document(statements), clusters=named)
 
-    def _describe(self, account: str) -> list[Document]:
-        """To ask where an account's clusters are; nothing where none of it is named."""
-        clusters = [arn for arn in self.monitored if _account(arn) == account]
-        return [_allow("DescribeClusters", [ACTIONS["DescribeCluster"]], Resource=clusters)] if clusters else []
+    def _named(self, account: str) -> tuple[str, ...]:
+        return tuple(arn for arn in self.monitored if _account(arn) == account)
+
+    def statements(
+        self,
+        account: str,
+        *,
+        findings: bool,
+        named: Sequence[str],
+        searched: Sequence[str],
+        written: Callable[[str], Any] = str,
+    ) -> list[Document]:
+        """What a role of the account is granted there, but for other roles. Where all clusters of a Region are, its named
+        ones are not written once more; `written` is what stands for the others in the document.
+        """
+        found = self._hub(account) if findings else []
+        every = [f"arn:{self.partition}:eks:{region}:{account}:cluster/*" for region in searched]
+        more = [written(arn) for arn in named if arn.split(":")[3] not in searched]
+        if every:
+            found.append(_allow("ListClusters", [LIST_CLUSTERS], Resource=["*"]))
+        if clusters := [*every, *more]:
+            found.append(_allow("DescribeClusters", [ACTIONS["DescribeCluster"]], Resource=clusters))
+        return found
 
     def _hub(self, account: str) -> list[Document]:
         """To import and read the findings of an account."""
@@ -135,6 +176,15 @@ class Plan:
         imports = _allow("ImportFindings", [ACTIONS["BatchImportFindings"]], Resource=products)
         imports["Condition"] = {"StringEquals": {"securityhub:TargetAccount": account}}
         return [imports, _allow("ReadFindings", [ACTIONS[operation] for operation in READS], Resource=hubs)]
+
+    def member_trust(self, role_arn: str, *, external_id: str) -> Document:
+        """Of a role in another account, for the operator's."""
+        principal = {"AWS": role_arn}
+        assume = _allow("Operator", [ACTIONS["AssumeRole"]], Principal=principal)
+        if external_id:
+            assume["Condition"] = {"StringEquals": {"sts:ExternalId": external_id}}
+        tags = [] if self.workload.irsa else [_allow("OperatorTags", [TAG_SESSION], Principal=principal)]
+        return document([assume, *tags])
 
     def _workload_trust(self) -> Document:
         workload = self.workload
@@ -147,7 +197,7 @@ class Plan:
                 tags["aws:RequestTag/eks-cluster-arn"] = [*workload.clusters]
             actions = [ACTIONS["AssumeRole"], TAG_SESSION]
             statement = _allow("PodIdentity", actions, Principal={"Service": POD_IDENTITY})
-            return _document([statement | {"Condition": {"StringEquals": tags}}])
+            return document([statement | {"Condition": {"StringEquals": tags}}])
         subject = f"system:serviceaccount:{workload.namespace}:{workload.service_account}"
         statements = []
         for number, issuer in enumerate(workload.issuers, 1):
@@ -155,16 +205,7 @@ class Plan:
             statement = _allow(f"Irsa{number}", ["sts:AssumeRoleWithWebIdentity"], Principal={"Federated": provider})
             condition = {"StringEquals": {f"{issuer}:aud": AUDIENCE, f"{issuer}:sub": subject}}
             statements.append(statement | {"Condition": condition})
-        return _document(statements)
-
-
-def _role_trust(role_arn: str, *, external_id: str, tagged: bool) -> Document:
-    """Of a role in another account, for the operator's."""
-    principal = {"AWS": role_arn}
-    assume = _allow("Operator", [ACTIONS["AssumeRole"]], Principal=principal)
-    if external_id:
-        assume["Condition"] = {"StringEquals": {"sts:ExternalId": external_id}}
-    return _document([assume, *([_allow("OperatorTags", [TAG_SESSION], Principal=principal)] if tagged else [])])
+        return document(statements)
 
 
 def _account(arn: str) -> str:
@@ -175,5 +216,5 @@ def _allow(sid: str, actions: Sequence[str], **more: object) -> Document:
     return {"Sid": sid, "Effect": "Allow", "Action": [*actions], **more}
 
 
-def _document(statements: Sequence[Document]) -> Document:
+def document(statements: Sequence[Document]) -> Document:
     return {"Version": "2012-10-17", "Statement": [*statements]}

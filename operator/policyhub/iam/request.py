@@ -14,6 +14,7 @@ from policyhub.api.scalar import (
     AccountId,
     ClusterArn,
     ExternalId,
+    GroupName,
     NamespaceName,
     ObjectName,
     Region,
@@ -25,6 +26,10 @@ KNOWN_PARTITIONS = tuple(PARTITIONS.split("|"))
 _ISSUER = re.compile(
     r"(?:https://)?([a-z0-9][a-z0-9.-]{0,251}\.[a-z]{1,63}(?:/[A-Za-z0-9_./-]{0,255}[A-Za-z0-9_-])?)/?"
 )
+
+
+RESERVED_GROUPS = ("system:", "eks:", "aws:", "amazon:", "iam:")
+"""How groups of Kubernetes and AWS begin. The chart policyhub-access refuses the same."""
 
 
 class RequestError(Exception):
@@ -39,6 +44,15 @@ def _host(value: str) -> str:
     return match[1]
 
 
+def _group(value: str) -> str:
+    if value.lower().startswith(RESERVED_GROUPS):
+        raise ValueError(
+            f"groups that begin with {', '.join(RESERVED_GROUPS)} belong to Kubernetes and AWS, and others are in them:"
+            " name one of the operator's own, such as policyhub"
+        )
+    return value
+
+
 class Request(BaseModel):
     """The flags of the command."""
 
@@ -49,6 +63,9 @@ class Request(BaseModel):
     assume_role: tuple[RoleArn, ...] = ()
     eks: tuple[ClusterArn, ...] = ()
     eks_role: tuple[RoleArn, ...] = ()
+    discover: tuple[Region, ...] = ()
+    discover_own: bool = False
+    kubernetes_group: Annotated[GroupName, AfterValidator(_group)] = "policyhub"
     external_id: ExternalId | None = None
     own_findings: bool = True
     cluster: tuple[ClusterArn, ...] = ()
@@ -88,16 +105,20 @@ class Request(BaseModel):
             targets=_once(self.assume_role),
             sign_ins=_once(tuple(arn for arn in self.eks_role if arn not in self.assume_role)),
             monitored=_once(self.eks),
+            searched=_once(self.discover),
+            search_own=self.discover_own,
+            group=self.kubernetes_group,
             external_id=self.external_id or "",
             own_findings=self.own_findings,
         )
 
     def _where(self, partitions: dict[str, str]) -> Iterator[str]:
-        yield from (f"--region: AWS has no Region {region}" for region, name in partitions.items() if not name)
+        for flag, regions in (("--region", self.region), ("--discover", self.discover)):
+            yield from (f"{flag}: AWS has no Region {region}" for region in _once(regions) if not partitions[region])
         names = {name for name in partitions.values() if name}
         if len(names) > 1:
             told = ", ".join(f"{region} is of {name}" for region, name in partitions.items() if name)
-            yield f"--region: a role is of one partition, but {told}"
+            yield f"{'--region, --discover' if self.discover else '--region'}: a role is of one partition, but {told}"
         for name in sorted(names - {*KNOWN_PARTITIONS}):
             yield f"--region: a finding cannot name the partition {name}, only {', '.join(KNOWN_PARTITIONS)}"
         given = {
@@ -130,9 +151,16 @@ class Request(BaseModel):
             account = arn.split(":")[4]
             if account == self.account_id:
                 yield f"--eks-role: {arn} is of the operator's own account, whose clusters need no other role"
-            elif account not in accounts:
-                yield f"--eks-role: no cluster of account {account} is named; --eks names one"
+            elif account not in accounts and not self.discover:
+                yield f"--eks-role: no cluster of account {account} is named; --eks names one, --discover finds them"
         known = {self.account_id, *(arn.split(":")[4] for arn in (*self.assume_role, *self.eks_role))}
+        if self.discover and not (self.assume_role or self.eks_role or self.discover_own):
+            yield (
+                "--discover: no account is named; --eks-role or --assume-role names a role of one, --discover-own means the"
+                " operator's own account"
+            )
+        if self.discover_own and not self.discover:
+            yield "--discover-own: no Region is named; --discover names one"
         for account in sorted(accounts - known):
             yield f"--eks: no role of account {account} is named; --eks-role or --assume-role names one"
 

@@ -1,53 +1,95 @@
 """The same roles as CloudFormation and Terraform.
 
-Each text makes one role, in the account that it is applied in. A Pod Identity association belongs to a cluster and is
-made where the cluster is: those in the first cluster's Region are part of the text, the others stand above it as
-commands. Pure: no I/O, no clock.
+Each text makes one role, in the account that it is applied in. Pod Identity associations and access entries belong to a
+cluster and are made where the cluster is. A stack is of one Region: what belongs to the first cluster's Region is part
+of the template, the rest stands above it as commands. In Terraform access entries of other Regions name theirs.
+
+A resource's name in the text says which cluster it is for, so that another cluster in the command renames none: a
+resource under a new name is made before the one under its old name is deleted, and EKS takes no entry twice.
+Pure: no I/O, no clock.
 """
 
+import hashlib
 import json
 import re
 import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
 from policyhub.iam.policy import Plan, Role
 
-_ARN = re.compile(r"arn:[^:]+:eks:(?P<region>[^:]+):[^:]+:cluster/(?P<name>.+)")
+_ARN = re.compile(r"arn:[^:]+:eks:(?P<region>[^:]+):(?P<account>[^:]+):cluster/(?P<name>.+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """As its ARN says it."""
+
+    arn: str
+    region: str
+    account: str
+    name: str
+
+    @classmethod
+    def of(cls, arn: str) -> "Cluster":
+        found = _ARN.fullmatch(arn)
+        if found is None:
+            raise ValueError(arn)
+        return cls(arn, **found.groupdict())
+
+    def logical_id(self, kind: str) -> str:
+        """In a template: letters and digits alone. A cluster's name may have others, so a digest tells them apart."""
+        digest = hashlib.sha256(self.arn.encode()).hexdigest()[:8]
+        return kind + "".join(part.capitalize() for part in re.split("[-_]", self.name)) + digest
 
 
 def cloudformation(plan: Plan, role: Role) -> str:
-    """A template in YAML."""
+    """A template in YAML, for the first cluster's Region."""
     properties: dict[str, Any] = {"RoleName": role.name}
     if role.path != "/":
         properties["Path"] = role.path
     properties["AssumeRolePolicyDocument"] = role.trust
     properties["Policies"] = [{"PolicyName": "policyhub", "PolicyDocument": role.permissions}]
     resources: dict[str, Any] = {"Role": {"Type": "AWS::IAM::Role", "Properties": properties}}
-    here, elsewhere = _associations(plan, role)
-    for number, (_, name) in enumerate(here, 1):
-        resources[f"PodIdentity{number}"] = {
+    arn = {"Fn::GetAtt": ["Role", "Arn"]}
+    home, associated, entered = _clusters(plan, role)
+    for cluster in (cluster for cluster in associated if cluster.region == home):
+        resources[cluster.logical_id("PodIdentity")] = {
             "Type": "AWS::EKS::PodIdentityAssociation",
             "Properties": {
-                "ClusterName": name,
+                "ClusterName": cluster.name,
                 "Namespace": plan.workload.namespace,
                 "ServiceAccount": plan.workload.service_account,
-                "RoleArn": {"Fn::GetAtt": ["Role", "Arn"]},
+                "RoleArn": arn,
             },
         }
+    for cluster in (cluster for cluster in entered if cluster.region == home):
+        resources[cluster.logical_id("AccessEntry")] = access_entry(cluster.name, principal=arn, group=plan.group)
     template = {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": f"The role of policyhub in account {role.account}",
         "Resources": resources,
         "Outputs": {"RoleArn": {"Value": {"Fn::GetAtt": ["Role", "Arn"]}}},
     }
-    return _head(plan, role, here, elsewhere) + yaml.dump(template, Dumper=_Plain, sort_keys=False, width=1000)
+    return _head(plan, role, entries=True) + written(template)
+
+
+def access_entry(name: str, *, principal: object, group: object) -> dict[str, Any]:
+    """As CloudFormation makes it: no access policy, the group is all."""
+    properties = {"ClusterName": name, "PrincipalArn": principal, "KubernetesGroups": [group], "Type": "STANDARD"}
+    return {"Type": "AWS::EKS::AccessEntry", "Properties": properties}
+
+
+def written(template: dict[str, Any]) -> str:
+    return yaml.dump(template, Dumper=_Plain, sort_keys=False, width=1000)
 
 
 def terraform(plan: Plan, role: Role) -> str:
-    """Resources in HCL, for the provider of the role's account and the Region of its clusters."""
-    here, elsewhere = _associations(plan, role)
+    """Resources in HCL, for the provider of the role's account and the Region of its first cluster."""
+    home, associated, entered = _clusters(plan, role)
     named = {"name": _quoted(role.name)} | ({} if role.path == "/" else {"path": _quoted(role.path)})
     blocks = [
         _block("aws_iam_role", "policyhub", {**named, "assume_role_policy": _encoded(role.trust)}),
@@ -60,25 +102,62 @@ def terraform(plan: Plan, role: Role) -> str:
     blocks += [
         _block(
             "aws_eks_pod_identity_association",
-            f"policyhub_{name}",  # a cluster's name has letters, digits, hyphens and underscores, as HCL's names
+            f"policyhub_{cluster.name}",  # letters, digits, hyphens and underscores, as HCL's names
             {
-                "cluster_name": _quoted(name),
+                "cluster_name": _quoted(cluster.name),
                 "namespace": _quoted(plan.workload.namespace),
                 "service_account": _quoted(plan.workload.service_account),
                 "role_arn": "aws_iam_role.policyhub.arn",
             },
         )
-        for _, name in here
+        for cluster in associated
+        if cluster.region == home
     ]
-    return _head(plan, role, here, elsewhere) + "\n".join(blocks)
+    blocks += [
+        _block(
+            "aws_eks_access_entry",
+            f"policyhub_{cluster.region}_{cluster.name}",
+            ({} if cluster.region == home else {"region": _quoted(cluster.region)})
+            | {
+                "cluster_name": _quoted(cluster.name),
+                "principal_arn": "aws_iam_role.policyhub.arn",
+                "kubernetes_groups": f"[{_quoted(plan.group)}]",
+                "type": _quoted("STANDARD"),
+            },
+        )
+        for cluster in entered
+    ]
+    return _head(plan, role, entries=False) + "\n".join(blocks)
 
 
-def association(plan: Plan, *, region: str, cluster: str) -> str:
+def entries(plan: Plan, role: Role) -> list[dict[str, Any]]:
+    """In JSON: what CreateAccessEntry takes, and the Region to send it to."""
+    return [
+        {
+            "region": cluster.region,
+            "clusterName": cluster.name,
+            "principalArn": role.arn,
+            "kubernetesGroups": [plan.group],
+            "type": "STANDARD",
+        }
+        for cluster in map(Cluster.of, role.clusters)
+    ]
+
+
+def _association(plan: Plan, cluster: Cluster) -> str:
     """The command that makes a Pod Identity association."""
     return (
-        f"aws eks create-pod-identity-association --region {region} --cluster-name {cluster}"
+        f"aws eks create-pod-identity-association --region {cluster.region} --cluster-name {cluster.name}"
         f" --namespace {plan.workload.namespace} --service-account {plan.workload.service_account}"
         f" --role-arn {plan.role_arn}"
+    )
+
+
+def _entry(plan: Plan, role: Role, cluster: Cluster) -> str:
+    """The command that makes an access entry."""
+    return (
+        f"aws eks create-access-entry --region {cluster.region} --cluster-name {cluster.name}"
+        f" --principal-arn {role.arn} --kubernetes-groups {plan.group}"
     )
 
 
@@ -90,20 +169,26 @@ class _Plain(yaml.SafeDumper):
         return True
 
 
-def _associations(plan: Plan, role: Role) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """(Region, name) of the clusters in the Region of the first, and of the others."""
-    if role.arn != plan.role_arn or plan.workload.irsa:
-        return [], []
-    found = [(match["region"], match["name"]) for arn in plan.workload.clusters if (match := _ARN.fullmatch(arn))]
-    return [c for c in found if c[0] == found[0][0]], [c for c in found if c[0] != found[0][0]]
+def _clusters(plan: Plan, role: Role) -> tuple[str, Sequence[Cluster], Sequence[Cluster]]:
+    """The Region of the first ("" where there is none), those to associate, and those with an access entry."""
+    signs_in = role.arn == plan.role_arn and not plan.workload.irsa
+    associated = [Cluster.of(arn) for arn in plan.workload.clusters] if signs_in else []
+    entered = [Cluster.of(arn) for arn in role.clusters]
+    return next((cluster.region for cluster in (*associated, *entered)), ""), associated, entered
 
 
-def _head(plan: Plan, role: Role, here: list[tuple[str, str]], elsewhere: list[tuple[str, str]]) -> str:
-    where = f", Region {here[0][0]}" if here else ""
-    lines = [f"For account {role.account}{where}."]
-    if elsewhere:
-        lines.append("Then, for the clusters of other Regions:")
-        lines += [f"  {association(plan, region=region, cluster=name)}" for region, name in elsewhere]
+def _head(plan: Plan, role: Role, *, entries: bool) -> str:
+    """`entries`: whether access entries of other Regions are commands, too."""
+    home, associated, entered = _clusters(plan, role)
+    lines = [f"For account {role.account}{f', Region {home}' if home else ''}."]
+    commands = [_association(plan, cluster) for cluster in associated if cluster.region != home]
+    elsewhere = [cluster for cluster in entered if cluster.region != home]
+    if entries:
+        commands += [_entry(plan, role, cluster) for cluster in elsewhere]
+    elif elsewhere:
+        lines.append("The argument region needs version 6 of the provider hashicorp/aws.")
+    if commands:
+        lines += ["Then, for the clusters of other Regions:", *(f"  {command}" for command in commands)]
     return "".join(f"# {line}\n" for line in lines)
 
 
