@@ -1,7 +1,8 @@
 """IAM as far as the operator's roles need it: what a policy document allows.
 
-Only what stands here exists: statements that allow, actions and resources by name, the condition StringEquals. Anything
-else is refused when the document is read, never ignored. Pure: no I/O, no clock.
+Only what stands here exists: statements that allow, actions by name, resources by name or by what they begin with, the
+condition StringEquals. Anything else is refused when the document is read, never ignored. An action that has no
+resource is granted on `*` alone, as in IAM. Pure: no I/O, no clock.
 """
 
 from collections.abc import Mapping
@@ -12,6 +13,10 @@ import msgspec
 Texts = list[str] | str
 Name = Annotated[str, msgspec.Meta(pattern=r"^[^*?]+$")]
 Names = list[Name] | Name
+Pattern = Annotated[str, msgspec.Meta(pattern=r"^(\*|[^*?]+\*?)$")]
+"""A name, or its beginning and `*`."""
+ON_ANYTHING = frozenset({"eks:ListClusters"})
+"""Actions without a resource of their own."""
 Context = Mapping[str, str]
 """Condition key → the request's value."""
 
@@ -20,14 +25,15 @@ class Statement(msgspec.Struct, forbid_unknown_fields=True, rename="pascal"):
     effect: Literal["Allow"]
     action: Names
     sid: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9]*$")] = ""
-    resource: Names | None = None
+    resource: list[Pattern] | Pattern | None = None
     principal: dict[str, Texts] | None = None
     condition: dict[Literal["StringEquals"], dict[str, Texts]] = {}
 
     def fits(self, action: str, *, resource: str, principal: tuple[str, str], context: Context) -> bool:
         if action not in _each(self.action):
             return False
-        if resource and resource not in _each(self.resource or []):
+        patterns = _each(self.resource or [])
+        if resource and not any(_covers(pattern, action, resource) for pattern in patterns):
             return False
         if principal[0] and principal[1] not in _each((self.principal or {}).get(principal[0], [])):
             return False
@@ -54,6 +60,12 @@ class Role(msgspec.Struct, forbid_unknown_fields=True):
     role: str
     trust: Document
     permissions: Document
+
+
+def _covers(pattern: str, action: str, resource: str) -> bool:
+    if pattern == "*" or action in ON_ANYTHING:
+        return pattern == "*"
+    return resource.startswith(pattern[:-1]) if pattern.endswith("*") else resource == pattern
 
 
 def _each(texts: Texts) -> list[str]:

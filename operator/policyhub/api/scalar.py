@@ -114,7 +114,7 @@ ExternalId = Annotated[
 
 GroupName = Annotated[
     str,
-    # What Kubernetes and EKS take is wider: any text. White space, commas and quotes in a group are a slip of the shell.
+    # Kubernetes and EKS take any text. White space, commas and quotes in a group are a slip of the shell.
     Field(pattern=r"^[0-9A-Za-z._/@:=+-]+$", min_length=1, max_length=253),
 ]
 

@@ -71,8 +71,8 @@ def iam_policy(
         Part | None, typer.Option(help="One bare policy document of that role, as the AWS CLI takes it.")
     ] = None,
 ) -> None:
-    """Print the AWS permissions and trust policies that the operator's role and the roles it assumes need, and the access
-    entries that let them into EKS clusters.
+    """Print the AWS permissions and trust policies that the operator's role and the roles it assumes need, and the
+    access entries that let them into EKS clusters.
     """
     from policyhub.iam.request import Request, RequestError  # noqa: PLC0415  (boto3 loads with it)
 
@@ -119,7 +119,9 @@ def iam_policy(
 
 def _no_part_of_a_stackset(in_account: str | None, only: Part | None) -> None:
     if in_account is not None:
-        raise _wrong("--in-account: a StackSet has one template for all accounts; leave it out, or set -o cloudformation")
+        raise _wrong(
+            "--in-account: a StackSet has one template for all accounts; leave it out, or set -o cloudformation"
+        )
     if only is not None:
         raise _wrong("--only prints JSON: leave --output out")
 

@@ -20,7 +20,7 @@ part of that request. An access entry lets a role into a cluster, under a group 
 group may do there is the cluster's RBAC. Pure: no I/O, no clock.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -149,25 +149,21 @@ class Plan:
         return tuple(arn for arn in self.monitored if _account(arn) == account)
 
     def statements(
-        self,
-        account: str,
-        *,
-        findings: bool,
-        named: Sequence[str],
-        searched: Sequence[str],
-        written: Callable[[str], Any] = str,
+        self, account: str, *, findings: bool, named: Sequence[str], searched: Sequence[str]
     ) -> list[Document]:
-        """What a role of the account is granted there, but for other roles. Where all clusters of a Region are, its named
-        ones are not written once more; `written` is what stands for the others in the document.
-        """
+        """What a role of the account is granted there, but for other roles."""
         found = self._hub(account) if findings else []
-        every = [f"arn:{self.partition}:eks:{region}:{account}:cluster/*" for region in searched]
-        more = [written(arn) for arn in named if arn.split(":")[3] not in searched]
-        if every:
+        if searched:
+            every = [f"arn:{self.partition}:eks:{region}:{account}:cluster/*" for region in searched]
             found.append(_allow("ListClusters", [LIST_CLUSTERS], Resource=["*"]))
-        if clusters := [*every, *more]:
-            found.append(_allow("DescribeClusters", [ACTIONS["DescribeCluster"]], Resource=clusters))
-        return found
+            found.append(_allow("DiscoverClusters", [ACTIONS["DescribeCluster"]], Resource=every))
+        return [*found, *self.describe(named, searched=searched)]
+
+    @staticmethod
+    def describe(named: Sequence[str], *, searched: Sequence[str]) -> list[Document]:
+        """To ask where these clusters are; nothing for those of Regions that are searched."""
+        clusters = [arn for arn in named if arn.split(":")[3] not in searched]
+        return [_allow("DescribeClusters", [ACTIONS["DescribeCluster"]], Resource=clusters)] if clusters else []
 
     def _hub(self, account: str) -> list[Document]:
         """To import and read the findings of an account."""

@@ -156,8 +156,8 @@ class Request(BaseModel):
         known = {self.account_id, *(arn.split(":")[4] for arn in (*self.assume_role, *self.eks_role))}
         if self.discover and not (self.assume_role or self.eks_role or self.discover_own):
             yield (
-                "--discover: no account is named; --eks-role or --assume-role names a role of one, --discover-own means the"
-                " operator's own account"
+                "--discover: no account is named; --eks-role or --assume-role names a role of one, --discover-own means"
+                " the operator's own account"
             )
         if self.discover_own and not self.discover:
             yield "--discover-own: no Region is named; --discover names one"

@@ -47,7 +47,7 @@ def stackset(plan: Plan) -> str:
         "Description": "The role of policyhub in this account, and the access entries of its EKS clusters",
         "Parameters": _parameters(plan, members[0], home=home, entries=bool(clusters)),
         "Conditions": _conditions(accounts, clusters),
-        "Resources": {"Role": _role(plan, members[0], clusters), **_entries(members[0], clusters)},
+        "Resources": {"Role": _role(plan, members), **_entries(members[0], clusters)},
         "Outputs": {"RoleArn": {"Condition": MAKES_ROLE, "Value": {"Fn::GetAtt": ["Role", "Arn"]}}},
     }
     text = _head(accounts, regions) + written(template)
@@ -81,7 +81,10 @@ def _parameters(plan: Plan, role: Role, *, home: str, entries: bool) -> Node:
     found = {
         "RoleName": (role.name, "Name of the role"),
         "OperatorRoleArn": (plan.role_arn, "ARN of the operator's role, which may assume it"),
-        "RoleRegion": (home, "Region whose stack makes the role; another one would make another role, which no access entry is for"),
+        "RoleRegion": (
+            home,
+            "Region whose stack makes the role; another one would make another role, which no access entry is for",
+        ),
     }
     if plan.external_id:
         found["ExternalId"] = plan.external_id, "External id that the operator must give"
@@ -108,17 +111,16 @@ def _any(conditions: list[Node]) -> Node:
     return conditions[0]
 
 
-def _role(plan: Plan, role: Role, clusters: Sequence[Cluster]) -> Node:
-    """What `Plan` says of the role, for the account that the stack is in."""
-    granted = plan.statements(
-        _ACCOUNT,
-        findings=bool(plan.targets),
-        named=[cluster.arn for cluster in clusters],
-        searched=plan.searched,
-        written=lambda arn: {"Fn::If": [_in(Cluster.of(arn).account), arn, {"Ref": "AWS::NoValue"}]},
-    )
+def _role(plan: Plan, members: Sequence[Role]) -> Node:
+    """What `Plan` says of each, for the account that the stack is in."""
+    granted = plan.statements(_ACCOUNT, findings=bool(plan.targets), named=(), searched=plan.searched)
+    for member in members:
+        for statement in plan.describe(member.clusters, searched=plan.searched):
+            of_others = {"Fn::If": [_in(member.account), statement, {"Ref": "AWS::NoValue"}]}
+            granted.append(of_others if len(members) > 1 else statement)
     trust = plan.member_trust("${OperatorRoleArn}", external_id="${ExternalId}" if plan.external_id else "")
-    properties = {"RoleName": {"Ref": "RoleName"}} | ({} if role.path == "/" else {"Path": role.path})
+    path = members[0].path
+    properties: Node = {"RoleName": {"Ref": "RoleName"}} | ({} if path == "/" else {"Path": path})
     properties["AssumeRolePolicyDocument"] = _referring(trust)
     properties["Policies"] = [{"PolicyName": "policyhub", "PolicyDocument": _referring(document(granted))}]
     return {"Type": "AWS::IAM::Role", "Condition": MAKES_ROLE, "Properties": properties}
@@ -158,11 +160,10 @@ def _at(cluster: Cluster) -> str:
 
 
 def _head(accounts: Sequence[str], regions: Sequence[str]) -> str:
-    lines = [
-        f"For a StackSet over {_listed('account', accounts)} in {_listed('Region', regions)}.",
-        f"{regions[0]} goes first (RegionOrder): it makes the role, and EKS takes no access entry for a role that does not exist.",
-    ]
-    return "".join(f"# {line}\n" for line in lines[: 1 if len(regions) == 1 else 2])
+    lines = [f"For a StackSet over {_listed('account', accounts)} in {_listed('Region', regions)}."]
+    if len(regions) > 1:
+        lines.append(f"{regions[0]} goes first (RegionOrder): it makes the role, which EKS has to find for each entry.")
+    return "".join(f"# {line}\n" for line in lines)
 
 
 def _listed(noun: str, names: Sequence[str]) -> str:

@@ -78,7 +78,10 @@ def test_groups_of_kubernetes_and_aws_are_refused(group: str) -> None:
     [
         ({"group": ""}, "at '/group': value must be 'the name of a Kubernetes group, such as policyhub'"),
         ({"group": "a b"}, "at '/group': value must be 'the name of a Kubernetes group, such as policyhub'"),
-        ({"group": None}, "No group is set, so nobody would get these rights. Set the one of the operator's access entry"),
+        (
+            {"group": None},
+            "No group is set, so nobody would get these rights. Set the one of the operator's access entry",
+        ),
         ({"groups": ["policyhub"]}, "additional properties 'groups' not allowed"),
         ({"rbac": {"finalizers": True}}, "additional properties 'finalizers' not allowed"),
         ({"rbac": True}, "a group: set rbac.namespaces, rbac.rollUp, rbac.enrichment or rbac.existence"),

@@ -49,12 +49,28 @@ def test_a_trust_policy_names_its_principal() -> None:
 
 
 @pytest.mark.parametrize(
+    ("action", "given", "asked", "permitted"),
+    [
+        ("eks:DescribeCluster", "arn:eks:a:cluster/*", "arn:eks:a:cluster/b", True),
+        ("eks:DescribeCluster", "arn:eks:a:cluster/*", "arn:eks:b:cluster/b", False),
+        ("eks:DescribeCluster", "*", "arn:eks:b:cluster/b", True),
+        ("eks:ListClusters", "*", "arn:eks:a:cluster/clusters", True),
+        ("eks:ListClusters", "arn:eks:a:cluster/*", "arn:eks:a:cluster/clusters", False),
+    ],
+)
+def test_a_resource_may_be_named_by_its_beginning(action: str, given: str, asked: str, *, permitted: bool) -> None:
+    """A star at the end stands for the rest. What is asked of no resource is permitted on `*` alone."""
+    assert document(Action=[action], Resource=[given]).permits(action, asked) is permitted
+
+
+@pytest.mark.parametrize(
     "statement",
     [
         {"Effect": "Deny"},
         {"NotAction": ["a"]},
         {"Action": ["securityhub:*"]},
-        {"Resource": "*"},
+        {"Resource": "arn:*:hub"},
+        {"Resource": "arn:?"},
         {"Condition": {"StringLike": {"k": "a*"}}},
     ],
     ids=lambda statement: next(iter(statement)),

@@ -12,7 +12,8 @@ from botocore import xform_name
 from typer.testing import CliRunner
 
 from policyhub.cli import app
-from policyhub.iam.policy import ACTIONS, READS, TAG_SESSION, Plan, Role, Workload
+from policyhub.iam.policy import ACTIONS, LIST_CLUSTERS, READS, TAG_SESSION, Plan, Role, Workload
+from policyhub.iam.request import RESERVED_GROUPS
 
 SOURCES = Path(__file__).parents[3] / "operator/policyhub"
 ACCOUNT = "111122223333"
@@ -69,8 +70,11 @@ def called() -> dict[str, str]:
 
 
 def test_every_operation_that_the_code_calls_has_its_action_and_no_other_has() -> None:
-    """The table of actions has each AWS operation of the code. AssumeRoleWithWebIdentity is botocore's own sign-in."""
+    """The table of actions has each AWS operation of the code. AssumeRoleWithWebIdentity is botocore's own sign-in;
+    ListClusters is called by ClusterDiscoveries alone, and granted for them alone.
+    """
     operations = called()
+    operations.pop("ListClusters", None)
     assert ACTIONS.keys() - {"AssumeRoleWithWebIdentity"} == operations.keys()
     for operation, service in operations.items():
         assert ACTIONS[operation] in {f"{service}:{operation}", ""}
@@ -102,6 +106,46 @@ def test_each_role_may_ask_for_the_clusters_of_its_account_alone() -> None:
         {"Sid": "DescribeClusters", "Effect": "Allow", "Action": ["eks:DescribeCluster"], "Resource": theirs[2:]}
     ]
     assert last.trust == other.trust
+
+
+def test_a_role_for_clusters_signs_in_instead_of_the_one_for_findings() -> None:
+    """Where an account has both, the one for findings neither asks for clusters nor has an entry in them."""
+    reader = f"arn:aws:iam::{OTHER}:role/reader"
+    theirs = f"arn:aws:eks:eu-west-1:{OTHER}:cluster/a"
+    _, target, sign_in = plan(
+        targets=(TARGET,), sign_ins=(reader,), monitored=(theirs,), searched=("eu-west-1",)
+    ).roles()
+    assert not {action for action in granted(target) if action.startswith("eks:")}
+    assert (target.clusters, sign_in.clusters) == ((), (theirs,))
+    assert granted(sign_in) == {LIST_CLUSTERS, "eks:DescribeCluster"}
+
+
+NAMED = "DescribeClusters", CLUSTER
+
+
+def describing(sid: str, cluster: str) -> dict[str, dict[str, Any]]:
+    return {sid: {"Sid": sid, "Effect": "Allow", "Action": ["eks:DescribeCluster"], "Resource": [cluster]}}
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_discovery_lists_and_describes_in_the_accounts_and_regions_that_are_named(*, own: bool) -> None:
+    """ListClusters knows no resource; DescribeCluster is granted on all clusters of these Regions, and on named ones of
+    of others. The operator's own account is searched only if asked for.
+    """
+    here, there = (f"arn:aws:eks:{region}:{OTHER}:cluster/a" for region in ("eu-west-1", "us-east-1"))
+    wanted = plan(sign_ins=(TARGET,), monitored=(here, there, CLUSTER), searched=("eu-west-1",), search_own=own)
+    operator, other = wanted.roles()
+    assert statements(other.permissions) == {
+        "ListClusters": {"Sid": "ListClusters", "Effect": "Allow", "Action": [LIST_CLUSTERS], "Resource": ["*"]},
+        **describing("DiscoverClusters", f"arn:aws:eks:eu-west-1:{OTHER}:cluster/*"),
+        **describing("DescribeClusters", there),
+    }
+    assert other.clusters == (here, there)
+    assert (LIST_CLUSTERS in granted(operator)) is own
+    sid, described = ("DiscoverClusters", f"arn:aws:eks:eu-west-1:{ACCOUNT}:cluster/*") if own else NAMED
+    asked = {sid for sid in statements(operator.permissions) if "Clusters" in sid} - {"ListClusters"}
+    assert asked == {sid}
+    assert statements(operator.permissions)[sid]["Resource"] == [described]
 
 
 def test_irsa_needs_no_tag_session() -> None:
@@ -229,6 +273,16 @@ def test_the_command_prints_all_roles_or_one_bare_document() -> None:
             f"{TARGET} and {TARGET}-eks are of account {OTHER}",
         ),
         (["--only", "trust", "-o", "terraform"], "--only prints JSON"),
+        (["--eks-role", TARGET], "--eks names one, --discover finds them"),
+        (
+            ["--discover", "eu-west-1"],
+            "--discover: no account is named; --eks-role or --assume-role names a role of one",
+        ),
+        (["--discover-own"], "--discover-own: no Region is named"),
+        (["--discover-own", "--discover", "xx-west-1"], "--discover: AWS has no Region xx-west-1"),
+        (["--discover-own", "--discover", "cn-north-1"], "--region, --discover: a role is of one partition, but"),
+        (["--kubernetes-group", "a b"], "--kubernetes-group: String should match pattern"),
+        (["--kubernetes-group", "System:masters"], "belong to Kubernetes and AWS, and others are in them: name one of"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
@@ -237,6 +291,13 @@ def test_what_no_role_can_be_made_of_is_told(given: list[str], told: str) -> Non
     done = CliRunner().invoke(app, [*GIVEN, *given])
     assert (done.exit_code, done.stdout) == (2, "")
     assert told in done.stderr
+
+
+def test_the_chart_refuses_the_same_groups() -> None:
+    """What begins a group of Kubernetes or AWS is said in the command and in the chart policyhub-access."""
+    helpers = (SOURCES.parents[1] / "charts/policyhub-access/templates/_helpers.tpl").read_text("utf-8")
+    (found,) = re.findall(r'regexMatch "\(\?i\)\^\((.*)\):"', helpers)
+    assert {f"{name}:" for name in found.split("|")} == {*RESERVED_GROUPS}
 
 
 def test_a_region_whose_findings_cannot_name_it_is_refused() -> None:

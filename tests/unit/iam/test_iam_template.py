@@ -24,7 +24,7 @@ COMMAND = re.compile(
 )
 
 
-def plan(**workload: Any) -> Plan:
+def plan(*, monitored: tuple[str, ...] = (), **workload: Any) -> Plan:
     return Plan(
         partition="aws",
         account=ACCOUNT,
@@ -32,6 +32,7 @@ def plan(**workload: Any) -> Plan:
         role_name="policyhub",
         workload=Workload(namespace="security", service_account="hub", **workload),
         targets=(TARGET,),
+        monitored=monitored,
         external_id="tell-nobody",
     )
 
@@ -70,6 +71,47 @@ def test_clusters_of_the_first_region_get_their_association() -> None:
     assert "Association" not in template.cloudformation(wanted, other)
 
 
+def test_clusters_get_access_entries() -> None:
+    """A role that signs in to clusters gets an entry for each. A stack is of one Region, so those elsewhere are
+    commands; in Terraform they name their Region. Clusters that are called alike stay apart.
+    """
+    names = [("eu-west-1", "shop"), ("us-east-1", "shop"), ("eu-west-1", "ba-nk"), ("eu-west-1", "ba_nk")]
+    wanted = plan(monitored=tuple(f"arn:aws:eks:{region}:{OTHER}:cluster/{name}" for region, name in names))
+    own, other = wanted.roles()
+    written = template.cloudformation(wanted, other)
+    resources = yaml.safe_load(written)["Resources"]
+    entries = [r["Properties"] for r in resources.values() if r["Type"] == "AWS::EKS::AccessEntry"]
+    principal = {"Fn::GetAtt": ["Role", "Arn"]}
+    assert entries == [
+        {"ClusterName": name, "PrincipalArn": principal, "KubernetesGroups": ["policyhub"], "Type": "STANDARD"}
+        for name in ("shop", "ba-nk", "ba_nk")
+    ]
+    command = f"aws eks create-access-entry --region us-east-1 --cluster-name shop --principal-arn {TARGET}"
+    assert f"#   {command} --kubernetes-groups policyhub\n" in written
+    hcl = template.terraform(wanted, other)
+    assert re.findall(r'resource "aws_eks_access_entry" "(.*)"', hcl) == [f"policyhub_{r}_{name}" for r, name in names]
+    assert hcl.count('  region            = "us-east-1"\n') == hcl.count("region  ") == 1
+    assert hcl.count('  kubernetes_groups = ["policyhub"]\n') == 4
+    assert hcl.startswith(f"# For account {OTHER}, Region eu-west-1.\n# The argument region needs version 6 of")
+    assert "ccess" not in template.terraform(wanted, own) + template.cloudformation(wanted, own)
+
+
+def test_another_cluster_renames_no_resource() -> None:
+    """What CloudFormation finds under another name it makes again, while the old one is there."""
+    theirs = tuple(f"arn:aws:eks:eu-west-1:{OTHER}:cluster/{name}" for name in ("a", "b"))
+    before, after = (
+        [
+            yaml.safe_load(template.cloudformation(wanted, role))["Resources"]
+            for wanted in (plan(clusters=clusters, monitored=monitored),)
+            for role in wanted.roles()
+        ]
+        for clusters, monitored in ((CLUSTERS[:1], theirs[1:]), ((CLUSTERS[0] + "-2", CLUSTERS[0]), theirs))
+    )
+    for old, new in zip(before, after, strict=True):
+        assert old.keys() < new.keys()
+        assert all(new[name] == one for name, one in old.items() if name != "Role")
+
+
 def test_irsa_needs_no_association() -> None:
     """With IRSA the annotation of the service account names the role: nothing else is made."""
     wanted = plan(issuers=("oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLE",))
@@ -96,7 +138,9 @@ def test_cloudformation_finds_no_fault(sign_in: str) -> None:
     """cfn-lint, where it is installed, has nothing to say of any template."""
     api = pytest.importorskip("cfnlint.api", reason="cfn-lint is no dependency of the project's own environment")
     issuer = ("oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLE",)
-    wanted = plan(clusters=CLUSTERS) if sign_in == "pod identity" else plan(issuers=issuer)
+    theirs = tuple(arn.replace(ACCOUNT, OTHER) for arn in CLUSTERS)
+    who = {"clusters": CLUSTERS} if sign_in == "pod identity" else {"issuers": issuer}
+    wanted = plan(monitored=(*CLUSTERS, *theirs), **who)
     for role in wanted.roles():
         assert api.lint(template.cloudformation(wanted, role), regions=["eu-west-1"]) == []
 

@@ -1,0 +1,192 @@
+"""One template for a fleet: in each account and Region it makes what the plan says of that account's role."""
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from policyhub.cli import app
+from policyhub.iam.policy import Plan, Role, Workload
+from policyhub.iam.stackset import LONGEST, stackset
+from tests.stacks import Stack
+
+OPERATOR = "111122223333"
+FIRST, SECOND, THIRD = "444455556666", "777788889999", "999900001111"
+REGIONS = ("eu-west-1", "us-east-1", "eu-north-1")
+SHOPS = tuple(f"arn:aws:eks:{region}:{FIRST}:cluster/shop" for region in REGIONS[:2])
+BANKS = tuple(f"arn:aws:eks:eu-west-1:{SECOND}:cluster/{name}" for name in ("bank", "b-a-nk", "b_a_nk", "ba-nk"))
+FLEET = (*SHOPS, *BANKS)
+GIVEN = ["iam-policy", f"--account-id={OPERATOR}", "--region=eu-west-1", "-o", "stackset"]
+
+
+def role(account: str, name: str = "policyhub") -> str:
+    return f"arn:aws:iam::{account}:role/{name}"
+
+
+def plan(*, regions: tuple[str, ...] = ("eu-west-1",), issuers: tuple[str, ...] = (), **given: Any) -> Plan:
+    workload = Workload(namespace="policyhub", service_account="policyhub", issuers=issuers)
+    fleet = {"sign_ins": (role(FIRST, "team/policyhub"), role(SECOND, "team/policyhub")), "monitored": FLEET}
+    wanted = {"external_id": "tell-nobody", **(given or fleet)}
+    return Plan(partition="aws", account=OPERATOR, regions=regions, role_name="policyhub", workload=workload, **wanted)
+
+
+PLANS = {
+    "clusters": plan(),
+    "clusters and discovery": plan(
+        sign_ins=(role(FIRST), role(SECOND)), monitored=FLEET, searched=("us-east-1", "eu-north-1")
+    ),
+    "discovery": plan(sign_ins=(role(FIRST), role(SECOND)), searched=("eu-west-1",)),
+    "findings": plan(targets=(role(FIRST), role(SECOND)), regions=("eu-west-1", "us-east-1")),
+    "findings, and clusters of one": plan(targets=(role(FIRST), role(SECOND)), monitored=SHOPS),
+    "findings and clusters": plan(targets=(role(FIRST), role(SECOND)), monitored=FLEET, group="watchers"),
+    "irsa, without external id": plan(
+        sign_ins=(role(FIRST),), monitored=SHOPS, external_id="", issuers=("oidc.example/id/1",)
+    ),
+}
+
+
+def made(wanted: Plan, text: str, member: Role, region: str) -> Stack:
+    """The stack, after what must be so in each."""
+    stack = Stack(text, account=member.account, region=region)
+    assert {entry["PrincipalArn"] for entry in stack.of("AWS::EKS::AccessEntry")} <= {member.arn}
+    assert [
+        (f"arn:aws:eks:{region}:{member.account}:cluster/{entry['ClusterName']}", entry["KubernetesGroups"])
+        for entry in stack.of("AWS::EKS::AccessEntry")
+    ] == [(arn, [wanted.group]) for arn in member.clusters if arn.split(":")[3] == region]
+    return stack
+
+
+@pytest.mark.parametrize("wanted", PLANS.values(), ids=PLANS)
+def test_each_stack_makes_what_the_plan_says(wanted: Plan) -> None:
+    """In the first Region of the findings the account's role, word for word; in each Region the entries of its
+    clusters, for that role; nowhere anything twice, and in an account that is not named nothing.
+    """
+    text = stackset(wanted)
+    _, *members = wanted.roles()
+    for member in members:
+        stack = made(wanted, text, member, wanted.regions[0])
+        (properties,) = stack.of("AWS::IAM::Role")
+        assert stack.role_arn == member.arn
+        assert properties["AssumeRolePolicyDocument"] == member.trust
+        (policy,) = properties["Policies"]
+        assert policy["PolicyDocument"]["Version"] == member.permissions["Version"]
+        assert by_sid(policy["PolicyDocument"]) == by_sid(member.permissions)
+        for region in {*REGIONS} - {wanted.regions[0]}:
+            assert made(wanted, text, member, region).of("AWS::IAM::Role") == []
+    for region in REGIONS:
+        assert Stack(text, account=THIRD, region=region).resources == {}
+
+
+def by_sid(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {statement["Sid"]: statement for statement in document["Statement"]}
+
+
+def test_every_entry_has_type_and_group_and_no_policy() -> None:
+    """The group is all that an entry gives; EKS's own policies are not used."""
+    for one in yaml.safe_load(stackset(plan()))["Resources"].values():
+        if one["Type"] == "AWS::EKS::AccessEntry":
+            assert set(one["Properties"]) == {"ClusterName", "PrincipalArn", "KubernetesGroups", "Type"}
+            assert one["Properties"]["Type"] == "STANDARD"
+
+
+def test_parameters_are_followed() -> None:
+    """Another organisation gives its own values to the same template."""
+    text = stackset(plan())
+    given = {"RoleName": "reader", "OperatorRoleArn": role(THIRD, "op"), "ExternalId": "other", "KubernetesGroup": "g"}
+    stack = Stack(text, account=FIRST, region="us-east-1", RoleRegion="us-east-1", **given)
+    (properties,) = stack.of("AWS::IAM::Role")
+    trust = by_sid(properties["AssumeRolePolicyDocument"])["Operator"]
+    assert trust["Principal"] == {"AWS": given["OperatorRoleArn"]}
+    assert trust["Condition"] == {"StringEquals": {"sts:ExternalId": "other"}}
+    (entry,) = stack.of("AWS::EKS::AccessEntry")
+    assert (entry["PrincipalArn"], entry["KubernetesGroups"]) == (role(FIRST, "team/reader"), ["g"])
+    assert Stack(text, account=FIRST, region="eu-west-1", RoleRegion="us-east-1", **given).of("AWS::IAM::Role") == []
+
+
+def test_another_cluster_changes_no_other_entry() -> None:
+    """A cluster that is named first or last leaves every other resource under its name, and the role where it is:
+    CloudFormation would make an entry under its new name while the old one is there, which EKS refuses; and a role that
+    is made again in another Region is shut out of every cluster.
+    """
+    fleet = (role(FIRST), role(SECOND))
+    new = f"arn:aws:eks:us-east-1:{SECOND}:cluster/new"
+    before = yaml.safe_load(stackset(plan(sign_ins=fleet, monitored=FLEET)))
+    for monitored in ((new, *FLEET), (*FLEET, new), (*reversed(FLEET), new)):
+        after = yaml.safe_load(stackset(plan(sign_ins=fleet, monitored=monitored)))
+        assert len(after["Resources"]) == len(before["Resources"]) + 1
+        for name, one in before["Resources"].items():
+            assert name == "Role" or after["Resources"][name] == one
+        assert after["Parameters"] == before["Parameters"]
+
+
+def test_more_accounts_than_one_condition_takes() -> None:
+    """Fn::Or takes ten conditions: 137 accounts have their roles too."""
+    accounts = [f"{number:012}" for number in range(137)]
+    text = stackset(plan(sign_ins=tuple(role(account) for account in accounts), searched=("eu-west-1",)))
+    for account in (accounts[0], accounts[99], accounts[100], accounts[136]):
+        assert Stack(text, account=account, region="eu-west-1").role_arn == role(account)
+    assert Stack(text, account=THIRD, region="eu-west-1").resources == {}
+
+
+def test_the_order_of_the_regions_and_the_length_are_told() -> None:
+    """The first lines name accounts and Regions, the role's first; and S3, once the API takes the text no more."""
+    first, second, *_ = stackset(plan()).splitlines()
+    assert first == f"# For a StackSet over the accounts {FIRST}, {SECOND} in the Regions eu-west-1, us-east-1."
+    assert second.startswith("# eu-west-1 goes first (RegionOrder)")
+    many = tuple(f"arn:aws:eks:eu-west-1:{FIRST}:cluster/c{number}" for number in range(150))
+    twenty, long = (stackset(plan(sign_ins=(role(FIRST),), monitored=many[:number])) for number in (20, 150))
+    assert len(twenty) < LONGEST
+    assert "RegionOrder" not in twenty
+    assert len(long) > LONGEST
+    assert long.startswith("# Longer than 51,200 bytes: upload it to S3")
+    assert "Longer" not in twenty
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ([], "-o stackset: no role is in another account; --eks-role or --assume-role names one"),
+        (
+            ["--eks-role", role(FIRST), "--eks-role", role(SECOND, "b/c")],
+            "different names: b/c, policyhub; give them one",
+        ),
+        (
+            ["--eks-role", role(FIRST), "--assume-role", role(SECOND)],
+            "run the command for the accounts of --assume-role",
+        ),
+        (["--eks-role", role(FIRST), "--in-account", FIRST], "a StackSet has one template for all accounts"),
+        (["--eks-role", role(FIRST), "--only", "trust"], "--only prints JSON"),
+    ],
+    ids=["no role", "names", "kinds", "account", "part"],
+)
+def test_what_no_template_can_make_is_told(given: list[str], told: str) -> None:
+    """Nothing is printed, and the message says what to do."""
+    done = CliRunner().invoke(app, [*GIVEN, "--discover-own", "--discover=eu-west-1", *given])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert told in done.stderr
+
+
+@pytest.mark.parametrize("wanted", PLANS.values(), ids=PLANS)
+def test_cloudformation_finds_no_fault(wanted: Plan) -> None:
+    """cfn-lint, where it is installed, has nothing to say of any template."""
+    api = pytest.importorskip("cfnlint.api", reason="cfn-lint is no dependency of the project's own environment")
+    assert api.lint(stackset(wanted), regions=["eu-west-1"]) == []
+
+
+def test_the_command_prints_the_same() -> None:
+    """-o stackset has the same accounts, clusters and group as JSON has."""
+    flags = [f"--eks={arn}" for arn in FLEET] + [f"--eks-role={role(account)}" for account in (FIRST, SECOND)]
+    text = CliRunner().invoke(app, [*GIVEN, *flags, "--kubernetes-group=watchers"]).stdout
+    printed = json.loads(CliRunner().invoke(app, [*GIVEN[:-2], *flags, "--kubernetes-group=watchers"]).stdout)
+    for one in printed[1:]:
+        for entry in one["accessEntries"]:
+            found = Stack(text, account=one["role"].split(":")[4], region=entry["region"]).of("AWS::EKS::AccessEntry")
+            assert {
+                "ClusterName": entry["clusterName"],
+                "PrincipalArn": entry["principalArn"],
+                "KubernetesGroups": entry["kubernetesGroups"],
+                "Type": entry["type"],
+            } in found
+    assert sum(len(one["accessEntries"]) for one in printed[1:]) == len(FLEET)
