@@ -35,7 +35,7 @@ check: venv  ## lint, format, types, import layers, generated files, pictures
 lint: venv  ## what is no Python: Dockerfiles, CloudFormation, Lua, alerts (these where promtool is: Debian's prometheus)
 	@$(PYTHON) dev/bootstrap.py lint
 	$(BIN)/hadolint $$(git ls-files '*Dockerfile')
-	$(BIN)/pytest tests/unit/iam/test_iam_template.py tests/component/chart/test_chart_health.py tests/component/alerts
+	$(BIN)/pytest tests/unit/iam/test_iam_template.py tests/unit/iam/test_iam_stackset.py tests/component/chart/test_chart_health.py tests/component/alerts
 
 fmt: venv  ## format, and mend what the linter can mend
 	$(BIN)/ruff format .

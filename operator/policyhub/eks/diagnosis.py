@@ -96,8 +96,10 @@ def forbidden(told: str) -> Fault:
         "Forbidden",
         f"the operator may not get the namespace kube-system: {told}. The access entry works, but its group has no"
         " rights in the cluster",
-        remedy=f"Give the entry the Kubernetes group {GROUP}, and bind the chart's ClusterRole to that group in the"
-        " cluster. The access policy AmazonEKSViewPolicy is not enough: it includes no policy reports",
+        remedy="Install the chart policyhub-access in that cluster: helm upgrade --install policyhub-access"
+        " charts/policyhub-access --namespace policyhub --create-namespace. It gives the rights to the group"
+        f" {GROUP}, which the entry must have. The access policy AmazonEKSViewPolicy is not enough: it includes no"
+        " policy reports",
     )
 
 

@@ -5,7 +5,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import botocore.session
 import pytest
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError
 
 from dev.cluster.certificate import Authority
 from dev.hub.process import HubProcess
@@ -85,3 +88,38 @@ async def test_the_external_id_is_needed(clusters: EksClusters) -> None:
     for eks in (Eks(role_arn=TARGET), Eks(role_arn=TARGET, external_id="guessed")):
         with pytest.raises(NotTried, match="sts:AssumeRole"):
             await clusters.connector(eks, THEIRS, name="prod-us").connect()
+
+
+def their_eks() -> BaseClient:
+    """EKS of the other account, as a role of it that the Pod assumes."""
+    session = botocore.session.get_session()
+    sts = session.create_client("sts", region_name=REGION)
+    given = sts.assume_role(RoleArn=TARGET, RoleSessionName="discovery", ExternalId=EXTERNAL_ID)["Credentials"]
+    return session.create_client(
+        "eks",
+        region_name=REGION,
+        aws_access_key_id=given["AccessKeyId"],
+        aws_secret_access_key=given["SecretAccessKey"],
+        aws_session_token=given["SessionToken"],
+    )
+
+
+@pytest.mark.parametrize("lacking", ["", "eks:ListClusters", "eks:DescribeCluster"])
+def test_discovery_finds_and_describes(clusters: EksClusters, pod: Pod, hub: HubProcess, lacking: str) -> None:
+    """With the role for discovery all clusters of the account and Region are listed and described, though none is named;
+    without one of the two permissions that one is refused, and the other is not.
+    """
+    del clusters
+    own, other = printed(*pod_roles(pod.sign_in, sign_ins=(TARGET,), searched=(REGION,)))
+    hub.policies([own, {**other, "permissions": without(other["permissions"], lacking)}])
+    eks = their_eks()
+    calls = {
+        "eks:ListClusters": lambda: eks.list_clusters()["clusters"],
+        "eks:DescribeCluster": lambda: [eks.describe_cluster(name="prod-us")["cluster"]["name"]],
+    }
+    for action, call in calls.items():
+        if action == lacking:
+            with pytest.raises(ClientError, match="AccessDenied"):
+                call()
+        else:
+            assert call() == ["prod-us"]

@@ -10,8 +10,8 @@ from tests.integration.operator.world import World
 
 
 @pytest.fixture(scope="module")
-def cluster(plane: ControlPlane, hub: HubProcess, home: World) -> Eks:
-    return Eks(plane.cluster("doctor-eks", authenticator=hub.authenticator(ARN)), hub, home.installed)
+def cluster(plane: ControlPlane, hub: HubProcess) -> Eks:
+    return Eks(plane.cluster("doctor-eks", authenticator=hub.authenticator(ARN)), hub)
 
 
 def test_eks_clusters_well_and_not(cluster: Eks, world: World, clinic: Clinic) -> None:

@@ -4,13 +4,16 @@ than what a monitored cluster needs.
 
 import base64
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from dev.cluster import Cluster
+from dev.chart.files import ACCESS
+from dev.cluster import Cluster, helm
 from dev.hub.process import HubProcess, access_key
-from dev.stand import ACCOUNT, REGION, Installed
+from dev.stand import ACCOUNT, REGION
 from tests.integration.operator.world import ENGINES, Document
 
+ROOT = Path(__file__).parents[3]
 OTHER = "444455556666"
 """The account of the cluster."""
 ARN = f"arn:aws:eks:{REGION}:{OTHER}:cluster/prod-eu"
@@ -22,21 +25,18 @@ GROUP = "policyhub"
 BY_ROLE = {"roleArn": ROLE, "externalId": EXTERNAL_ID}
 
 
-def rights(installed: Installed) -> list[Document]:
-    """The chart's ClusterRole, bound to the group that the access entry gives, instead of to a service account."""
-    role = next(d for d in installed.documents if d["kind"] == "ClusterRole")
-    binding = next(d for d in installed.documents if d["kind"] == "ClusterRoleBinding")
-    group = {"kind": "Group", "apiGroup": "rbac.authorization.k8s.io", "name": GROUP}
-    return [role, {**binding, "subjects": [group]}]
+def rights() -> list[Document]:
+    """The ClusterRole and its binding to the group that the access entry gives, by the chart for monitored clusters."""
+    return helm.render(ROOT / ACCESS, "policyhub-access", "policyhub", {"group": GROUP})
 
 
 class Eks:
     """The cluster, as EKS describes it."""
 
-    def __init__(self, cluster: Cluster, hub: HubProcess, installed: Installed) -> None:
+    def __init__(self, cluster: Cluster, hub: HubProcess) -> None:
         self.cluster = cluster
         self._hub = hub
-        self._rights = rights(installed)
+        self._rights = rights()
         self.cluster.apply([*ENGINES, *self._rights])
 
     @property

@@ -27,8 +27,8 @@ from tests.integration.threaded import Relaying
 
 
 @pytest.fixture(scope="module")
-def cluster(plane: ControlPlane, hub: HubProcess, home: World) -> Eks:
-    return Eks(plane.cluster("eks", authenticator=hub.authenticator(ARN)), hub, home.installed)
+def cluster(plane: ControlPlane, hub: HubProcess) -> Eks:
+    return Eks(plane.cluster("eks", authenticator=hub.authenticator(ARN)), hub)
 
 
 @pytest.fixture

@@ -5,20 +5,24 @@ from pathlib import Path
 
 from dev.cluster import ControlPlane, kubeconfig
 from dev.hub.process import HubProcess
+from dev.stand import ACCOUNT
 from tests.integration.chart.shell import ROOT, Shell
-from tests.integration.operator.fleet import GROUP
+from tests.integration.operator.fleet import OPERATOR
 from tests.integration.operator.world import ENGINES, World, report, result
+from tests.stacks import Stack
 
 ARN = "arn:aws:eks:eu-west-1:444455556666:cluster/shop"
 ROLE = "arn:aws:iam::444455556666:role/policyhub"
 
 
 def test_step_by_step(plane: ControlPlane, world: World, hub: HubProcess, tmp_path: Path) -> None:
-    """With the first of the page's clusters there, its commands make the roles' templates, the rights in the cluster
-    and the MonitoredCluster, which is then connected and in sync.
+    """With the first of the page's clusters there, its commands make the templates, the rights in the cluster and the
+    MonitoredCluster. With the role and the access entry that the StackSet makes in that account and Region, and
+    with no more than these, it is then connected and in sync.
     """
     page = (ROOT / "docs/fleet.md").read_text("utf-8").partition("\n## Step by step\n")[2].partition("\n## ")[0]
-    clusters, roles, _entries, rights, monitored = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+    clusters, templates, *aws, rights, monitored, _update = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+    assert all(line.startswith(("aws cloudformation", "  ")) for block in aws for line in block.splitlines())
     shop = plane.cluster("shop", authenticator=hub.authenticator(ARN))
     shop.apply([*ENGINES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}])
     shop.apply([report("web", result("probes"))])
@@ -32,22 +36,27 @@ def test_step_by_step(plane: ControlPlane, world: World, hub: HubProcess, tmp_pa
         return shell.run(f"cd {tmp_path}\n{script}")
 
     run(clusters)
-    run(roles)
-    template = (tmp_path / "member-444455556666.yaml").read_text()
-    assert "eks:DescribeCluster" in template
-    assert template.count(":cluster/shop") == 2
-    assert "cluster/bank" not in template
+    head = run(templates)
+    assert "the accounts 444455556666, 777788889999 in the Regions eu-west-1, us-east-1." in head
+    assert "eu-west-1 goes first (RegionOrder)" in head
+    operator = Stack((tmp_path / "policyhub-operator.yaml").read_text(), account=ACCOUNT, region="eu-west-1")
+    assert operator.role_arn in (tmp_path / "policyhub-members.yaml").read_text()
+    template = (tmp_path / "policyhub-members.yaml").read_text()
+    member = Stack(template, account="444455556666", region="eu-west-1", OperatorRoleArn=OPERATOR)
+    (role,) = member.of("AWS::IAM::Role")
+    (policy,) = role["Policies"]
+    (entry,) = member.of("AWS::EKS::AccessEntry")
+    assert (member.role_arn, entry["ClusterName"], entry["PrincipalArn"]) == (ROLE, "shop", ROLE)
     only = tmp_path / "clusters.txt"
     only.write_text(only.read_text().splitlines()[0] + "\n")
     said = run(rights).splitlines()
+    assert "The group policyhub may now read what policyhub needs in this cluster. Nothing runs here." in said
     assert said[-1] == "yes"
-    assert [line for line in said if line.startswith(("role", "clusterrole"))] == [
-        *("clusterrole.rbac.authorization.k8s.io/policyhub created",),
-        *("clusterrolebinding.rbac.authorization.k8s.io/policyhub-eks created",),
-    ]
     hub.roles({ROLE: "policyhub-prod"})
+    hub.policies([{"role": ROLE, "trust": role["AssumeRolePolicyDocument"], "permissions": policy["PolicyDocument"]}])
     where = {"endpoint": shop.url, "authority": kubeconfig_authority(shop.kubeconfig())}
-    hub.eks([{"arn": ARN, **where, "entries": [{"principal": ROLE, "groups": [GROUP]}]}])
+    given = {"principal": entry["PrincipalArn"], "groups": entry["KubernetesGroups"]}
+    hub.eks([{"arn": ARN, **where, "entries": [given]}])
     try:
         world.start()
         assert "monitoredcluster.policyhub.dev/shop-eu condition met" in run(monitored)
@@ -55,6 +64,7 @@ def test_step_by_step(plane: ControlPlane, world: World, hub: HubProcess, tmp_pa
         assert world.states("probes", cluster=ARN) == {"web": "ACTIVE"}
     finally:
         hub.eks([])
+        hub.policies([])
         hub.roles({})
 
 

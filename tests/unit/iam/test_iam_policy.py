@@ -129,7 +129,7 @@ def describing(sid: str, cluster: str) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.parametrize("own", [False, True])
 def test_discovery_lists_and_describes_in_the_accounts_and_regions_that_are_named(*, own: bool) -> None:
-    """ListClusters knows no resource; DescribeCluster is granted on all clusters of these Regions, and on named ones of
+    """ListClusters knows no resource; DescribeCluster is granted on all clusters of these Regions, and on named ones
     of others. The operator's own account is searched only if asked for.
     """
     here, there = (f"arn:aws:eks:{region}:{OTHER}:cluster/a" for region in ("eu-west-1", "us-east-1"))
