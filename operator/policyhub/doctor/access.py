@@ -25,8 +25,8 @@ from policyhub.sync.owners import CONTROLLERS, RESOURCES
 _REVIEWS = "/apis/authorization.k8s.io/v1"
 _READ = ("list", "watch")
 _MENDS: Mapping[str, str] = {
-    "read": "bind the chart's ClusterRole (rbac.create) to this identity; in another cluster, apply a role of the same"
-    " rules there",
+    "read": "bind the chart's ClusterRole (rbac.create) to this identity; in another cluster, install the chart"
+    " policyhub-access, and bind its ClusterRole to this identity or to a group of it",
     "roll-up": "set the chart's rbac.rollUp, or spec.rollUp: false, which changes the ids of findings about Pods",
     "owners": "set the chart's rbac.rollUp; without it what Pods name as their controller is believed, not verified",
     "enrichment": "set the chart's rbac.enrichment, or spec.enrichment: false, which leaves out what policies say of"

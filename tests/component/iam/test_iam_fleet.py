@@ -1,13 +1,13 @@
 """An EKS cluster of another account, with the roles that `policyhub iam-policy` prints, from both ways to sign in."""
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import botocore.session
 import pytest
-from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
 from dev.cluster.certificate import Authority
@@ -90,9 +90,9 @@ async def test_the_external_id_is_needed(clusters: EksClusters) -> None:
             await clusters.connector(eks, THEIRS, name="prod-us").connect()
 
 
-def their_eks() -> BaseClient:
+def their_eks() -> Any:
     """EKS of the other account, as a role of it that the Pod assumes."""
-    session = botocore.session.get_session()
+    session: Any = botocore.session.get_session()
     sts = session.create_client("sts", region_name=REGION)
     given = sts.assume_role(RoleArn=TARGET, RoleSessionName="discovery", ExternalId=EXTERNAL_ID)["Credentials"]
     return session.create_client(
@@ -106,14 +106,14 @@ def their_eks() -> BaseClient:
 
 @pytest.mark.parametrize("lacking", ["", "eks:ListClusters", "eks:DescribeCluster"])
 def test_discovery_finds_and_describes(clusters: EksClusters, pod: Pod, hub: HubProcess, lacking: str) -> None:
-    """With the role for discovery all clusters of the account and Region are listed and described, though none is named;
-    without one of the two permissions that one is refused, and the other is not.
+    """With the role for discovery all clusters of the account and Region are listed and described, though none is
+    named; without one of the two permissions that one is refused, and the other is not.
     """
     del clusters
     own, other = printed(*pod_roles(pod.sign_in, sign_ins=(TARGET,), searched=(REGION,)))
     hub.policies([own, {**other, "permissions": without(other["permissions"], lacking)}])
     eks = their_eks()
-    calls = {
+    calls: dict[str, Callable[[], list[str]]] = {
         "eks:ListClusters": lambda: eks.list_clusters()["clusters"],
         "eks:DescribeCluster": lambda: [eks.describe_cluster(name="prod-us")["cluster"]["name"]],
     }

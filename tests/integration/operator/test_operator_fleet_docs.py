@@ -1,4 +1,4 @@
-"""docs/fleet.md, step by step, as it stands there: all but what only AWS can do."""
+"""docs/fleet.md, step by step, as it stands there: all but what only AWS can do. And the rights of docs/clusters.md."""
 
 import re
 from pathlib import Path
@@ -29,7 +29,7 @@ def test_step_by_step(plane: ControlPlane, world: World, hub: HubProcess, tmp_pa
     shell = Shell(world.cluster, tmp_path)
     (tmp_path / "charts").symlink_to(ROOT / "charts")
     config = {**shop.kubeconfig(), "current-context": "shop-eu"}
-    config["contexts"] = [{**config["contexts"][0], "name": "shop-eu"}]
+    config["contexts"] = [{**config["contexts"][0], "name": name} for name in ("shop-eu", "prod-us")]
     kubeconfig.write(kubeconfig.merge([world.cluster.kubeconfig(), config]), tmp_path / "kubeconfig")
 
     def run(script: str) -> str:
@@ -52,6 +52,8 @@ def test_step_by_step(plane: ControlPlane, world: World, hub: HubProcess, tmp_pa
     said = run(rights).splitlines()
     assert "The group policyhub may now read what policyhub needs in this cluster. Nothing runs here." in said
     assert said[-1] == "yes"
+    outside = (ROOT / "docs/clusters.md").read_text("utf-8").partition("**1. In the other cluster")[2]
+    assert run(re.findall(r"```sh\n(.*?)```", outside, re.DOTALL)[0]).splitlines()[-1] == "yes"
     hub.roles({ROLE: "policyhub-prod"})
     hub.policies([{"role": ROLE, "trust": role["AssumeRolePolicyDocument"], "permissions": policy["PolicyDocument"]}])
     where = {"endpoint": shop.url, "authority": kubeconfig_authority(shop.kubeconfig())}
