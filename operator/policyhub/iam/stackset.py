@@ -1,8 +1,8 @@
 """One CloudFormation template for all accounts of a fleet but the operator's: what a StackSet deploys.
 
 It is the same text in each account and Region, since a StackSet has one. What differs between them are conditions on
-the account and the Region of the stack. Macros would say it shorter, but a StackSet with service-managed permissions
-takes none (Fn::ForEach is one).
+the account and the Region of the stack. Macros would say it shorter (Fn::ForEach is one), but the execution role of a
+StackSet with service-managed permissions cannot process them (CreateStackSet, Capabilities; botocore 1.44.8).
 
 | resource     | made in                                                                                            |
 |--------------|----------------------------------------------------------------------------------------------------|
