@@ -164,7 +164,7 @@ def test_a_group_that_nothing_is_bound_to(world: World, eks: Eks) -> None:
     monitor(world, **BY_ROLE)
     world.start()
     lost = connected(world, "False", "Forbidden")
-    assert "Kubernetes group policyhub" in lost["message"]
+    assert "Install the chart policyhub-access in that cluster" in lost["message"]
     eks.bind(bound=True)
     connected(world, "True")
 
