@@ -2,7 +2,7 @@
 
 | file                                | from                                     |
 |-------------------------------------|------------------------------------------|
-| the CRD, for kubectl and for Helm   | the models of operator/policyhub/api     |
+| the CRDs, for kubectl and for Helm  | the models of operator/policyhub/api     |
 | the charts' schemas and README tables | the comments of their values.yaml      |
 | the rules in the chart policyhub-access | those in the chart policyhub         |
 | docs/metrics.md                     | the definitions in policyhub.metrics     |
@@ -26,7 +26,7 @@ from policyhub.api import crd
 def generated(root: Path) -> dict[Path, str]:
     """What each should hold, by path relative to the project. Raises ValuesError, AddressError."""
     return {
-        **dict.fromkeys(crd.FILES, crd.render()),
+        **crd.generated(),
         **chart.generated(root),
         metrics.PAGE: metrics.render(),
         **dashboards.generated(),
