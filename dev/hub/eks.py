@@ -6,6 +6,7 @@ remembers the id of its role: one that was deleted and made again is another rol
 """
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -39,6 +40,7 @@ class Cluster(msgspec.Struct, forbid_unknown_fields=True):
     """Of a local cluster on Outposts; its tokens are signed for it."""
     connected: bool = False
     """By EKS Connector."""
+    tags: dict[str, str] = {}
     entries: list[Entry] = []
 
     @property
@@ -65,7 +67,7 @@ class Cluster(msgspec.Struct, forbid_unknown_fields=True):
                 "endpointPrivateAccess": True,
                 "publicAccessCidrs": self.admitted,
             },
-            "tags": {},
+            "tags": self.tags,
         }
         if self.connected:
             found["connectorConfig"] = {"provider": "OTHER", "activationId": "1"}
@@ -107,10 +109,16 @@ class Clusters:
             raise AwsError("ResourceNotFoundException", 404, f"No cluster found for name: {name}.")
         return msgspec.json.encode({"cluster": found.described()})
 
-    def names(self, *, account: str, region: str) -> bytes:
-        """Without those of EKS Connector, which are named where they are asked for."""
-        found = sorted(c.name for c in self._clusters.values() if c.place == (account, region) and not c.connected)
-        return msgspec.json.encode({"clusters": found})
+    def names(self, query: Mapping[str, str], *, account: str, region: str) -> bytes:
+        """One page, after the name that the token of the last one is. Without those of EKS Connector, unless they are
+        asked for.
+        """
+        every = query.get("include") == "all"
+        here = [c for c in self._clusters.values() if c.place == (account, region) and (every or not c.connected)]
+        after, most = query.get("nextToken", ""), int(query.get("maxResults", "100"))
+        found = sorted(c.name for c in here if c.name > after)
+        more = {"nextToken": found[most - 1]} if len(found) > most else {}
+        return msgspec.json.encode({"clusters": found[:most], **more})
 
     def authenticate(self, arn: str, token: str, *, now: float) -> dict[str, Any]:
         """The user of a TokenReview's status. Raises TokenError."""

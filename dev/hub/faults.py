@@ -6,6 +6,7 @@
 | error500 | 500 InternalException, nothing written |
 | access_denied | 403 AccessDeniedException |
 | expired | 403 ExpiredTokenException (STS: ExpiredToken), as with credentials that have ended |
+| region_off | 403 UnrecognizedClientException, as in a Region that the account has not enabled |
 | timeout_before | no answer, nothing written; the connection ends after `delay_seconds` |
 | timeout_after | no answer, but everything was written |
 | partial | BatchImportFindings: a share of the findings fails with InternalFailure |
@@ -18,7 +19,22 @@ from typing import Literal
 
 import msgspec
 
-Kind = Literal["throttle", "error500", "access_denied", "expired", "timeout_before", "timeout_after", "partial", "lag"]
+Kind = Literal[
+    "throttle",
+    "error500",
+    "access_denied",
+    "expired",
+    "region_off",
+    "timeout_before",
+    "timeout_after",
+    "partial",
+    "lag",
+]
+TOKEN_REFUSALS = {
+    "expired": ("ExpiredTokenException", "The security token included in the request is expired"),
+    "region_off": ("UnrecognizedClientException", "The security token included in the request is invalid."),
+}
+"""Kind → code and message of a 403."""
 
 
 class Fault(msgspec.Struct, forbid_unknown_fields=True):

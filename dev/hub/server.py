@@ -66,7 +66,7 @@ async def _aws(request: web.Request) -> web.StreamResponse:
         sts = scope.service == "sts"
         token = request.headers.get("X-Amz-Security-Token")
         date = request.headers.get("X-Amz-Date", "")
-        call = service.admit(Request(request.method, request.path, scope, token, body, date))
+        call = service.admit(Request(request.method, request.path, scope, token, body, date, request.query))
         if call.fault is not None and call.fault.kind.startswith("timeout"):
             return await _silent(request, service, call)
         answer = service.perform(call)

@@ -7,7 +7,7 @@ time-out happens elsewhere (server.py), before or after.
 import re
 import secrets
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -16,7 +16,7 @@ import msgspec
 from dev.hub import query
 from dev.hub.authenticator import TokenError
 from dev.hub.eks import Clusters
-from dev.hub.faults import Breaker, Fault, Faults
+from dev.hub.faults import TOKEN_REFUSALS, Breaker, Fault, Faults
 from dev.hub.identity import ROLE_ARN, Caller, Identity
 from dev.hub.imports import Importer, not_subscribed
 from dev.hub.journal import Journal
@@ -72,6 +72,7 @@ class Request(msgspec.Struct, frozen=True):
     body: bytes
     date: str = ""
     """When it was signed."""
+    query: Mapping[str, str] = {}
 
 
 class Call(msgspec.Struct):
@@ -180,8 +181,8 @@ class Service:
             return AwsError("SignatureDoesNotMatch", 403, "Credential should be scoped to a valid region.")
         if kind == "access_denied":
             return _denied(call, "")
-        if kind == "expired":
-            return AwsError("ExpiredTokenException", 403, "The security token included in the request is expired")
+        if kind in TOKEN_REFUSALS:
+            return AwsError(TOKEN_REFUSALS[kind][0], 403, TOKEN_REFUSALS[kind][1])
         if kind == "error500":
             self.lose(call)
             return AwsError("InternalException", 500, "Internal server error")
@@ -274,7 +275,7 @@ class Service:
     def _eks(self, call: Call) -> bytes:
         account, region = call.caller.account, call.request.scope.region
         if call.operation == "ListClusters":
-            return self.eks.names(account=account, region=region)
+            return self.eks.names(call.request.query, account=account, region=region)
         return self.eks.describe(unquote(call.request.path.rpartition("/")[2]), account=account, region=region)
 
     def authenticate(self, arn: str, token: str) -> dict[str, Any]:

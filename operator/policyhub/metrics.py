@@ -125,6 +125,15 @@ class Metrics:
             " may be true no longer.",
             example="time() - policyhub_status_written_timestamp_seconds > 600",
         )
+        self.discovery_clusters = self._series.gauge(
+            "discovery_clusters",
+            "EKS clusters that a ClusterDiscovery knows of",
+            "discovery",
+            "state",
+            detail="`discovery` is its name. `state` is `found` (EKS lists them), `made` (it made their"
+            " MonitoredCluster), `skipped` or `gone`; the status of the ClusterDiscovery says why.",
+            example='policyhub_discovery_clusters{state="gone"} > 0',
+        )
 
     def _declare_violations(self) -> None:
         self._series.section = "Violations in the clusters"

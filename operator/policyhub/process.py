@@ -28,6 +28,7 @@ from prometheus_client import CollectorRegistry
 import policyhub
 from policyhub import approval, handlers, kopf_adapter, probes, reporter
 from policyhub.clocks import UNDATED, SteadyMs, WallMs
+from policyhub.clusterdiscovery.controller import Discoveries
 from policyhub.eks.connector import EksClusters
 from policyhub.findings.asff import timestamp
 from policyhub.hub.credentials import CALL_SECONDS
@@ -128,6 +129,10 @@ async def run(settings: Settings) -> int:
             rng=rng,
             permit=lease.permits if lease is not None else lambda _: True,
         )
+        eks = EksClusters(
+            now=lambda: SteadyMs(int(steady() * 1000)), hosts=settings.eks_endpoint_hosts, loader=hubs.loader
+        )
+        discoveries = Discoveries(home=home, eks=eks, settings=settings, metrics=metrics, clock=time.monotonic)
         supervisor = handlers.Supervisor(
             home=home,
             hubs=hubs,
@@ -138,9 +143,7 @@ async def run(settings: Settings) -> int:
             clock=time.monotonic,
             rng=rng,
             open_home=Connection.home,
-            eks=EksClusters(
-                now=lambda: SteadyMs(int(steady() * 1000)), hosts=settings.eks_endpoint_hosts, loader=hubs.loader
-            ),
+            eks=eks,
         )
         stopped = asyncio.create_task(stop.wait())
         if lease is not None and not await stand_by(lease, stopped):
@@ -151,17 +154,24 @@ async def run(settings: Settings) -> int:
         supervisor.predecessor = Predecessor(
             started=wall_ms(), renewed=UNDATED if renewed is None else WallMs(int(renewed.timestamp() * 1000))
         )
-        return await work(supervisor, hubs, control, lease, stopped)
+        return await work(supervisor, hubs, control, lease, stopped, discoveries=discoveries)
 
 
 async def work(
-    supervisor: handlers.Supervisor, hubs: Hubs, control: "Control", lease: Lease | None, stopped: "asyncio.Task[Any]"
+    supervisor: handlers.Supervisor,
+    hubs: Hubs,
+    control: "Control",
+    lease: Lease | None,
+    stopped: "asyncio.Task[Any]",
+    *,
+    discoveries: Discoveries,
 ) -> int:
     """Be the replica at work until `stopped` is done; the exit code."""
     works = [
         asyncio.create_task(control.run(supervisor, asyncio.get_running_loop()), name="kopf"),
         asyncio.create_task(supervisor.report(), name="status"),
         asyncio.create_task(supervisor.compare(), name="compare"),
+        asyncio.create_task(discoveries.run(), name="discovery"),
     ]
     if lease is not None:
         works.append(asyncio.create_task(lease.keep(), name="lease"))
@@ -173,6 +183,7 @@ async def work(
     log.info("stopping")
     started = time.monotonic()
     control.stop.set()
+    works[3].cancel()  # it makes MonitoredClusters, which nobody would begin with
     await hubs.drain(seconds=DRAIN_SECONDS)
     await supervisor.close()
     idle = await hubs.close(seconds=0.0 if lease is None else CALL_SECONDS)

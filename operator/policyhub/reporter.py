@@ -231,29 +231,30 @@ class Reporter:
 
     async def announce(self, watched: Watched, type_: EventType, *, reason: str, message: str) -> None:
         """An Event on the MonitoredCluster; best effort, in `default` as for every cluster-scoped object."""
-        moment = status.timestamp(self._wall())
-        body = {
-            "apiVersion": "v1",
-            "kind": "Event",
-            "metadata": {"generateName": f"{watched.name[:EVENT_NAME].rstrip('.-')}-", "namespace": "default"},
-            "involvedObject": {
-                "apiVersion": f"{GROUP}/{VERSION}",
-                "kind": KIND,
-                "name": watched.name,
-                "uid": watched.uid,
-            },
-            "type": type_,
-            "reason": reason,
-            "message": cut(message, EVENT_BYTES),
-            "source": {"component": "policyhub"},
-            "firstTimestamp": moment,
-            "lastTimestamp": moment,
-            "count": 1,
-        }
+        about, moment = (KIND, watched.name, watched.uid), status.timestamp(self._wall())
+        body = event(about, type_, reason=reason, message=message, moment=moment)
         try:
             await self._home.post("/api/v1/namespaces/default/events", body)
         except (Refused, Unreachable) as error:
             log.warning("event_not_written", cluster=watched.name, message=str(error))
+
+
+def event(about: tuple[str, str, str], type_: EventType, *, reason: str, message: str, moment: str) -> dict[str, Any]:
+    """An Event about one of our objects: kind, name and uid."""
+    kind, name, uid = about
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"generateName": f"{name[:EVENT_NAME].rstrip('.-')}-", "namespace": "default"},
+        "involvedObject": {"apiVersion": f"{GROUP}/{VERSION}", "kind": kind, "name": name, "uid": uid},
+        "type": type_,
+        "reason": reason,
+        "message": cut(message, EVENT_BYTES),
+        "source": {"component": "policyhub"},
+        "firstTimestamp": moment,
+        "lastTimestamp": moment,
+        "count": 1,
+    }
 
 
 def cut(text: str, limit: int) -> str:

@@ -100,6 +100,12 @@ class Settings(BaseSettings):
         json_schema_extra={"default": ""},
         description="Hosts, beside those of EKS, that specs may name as the endpoint of an EKS cluster",
     )
+    cluster_discovery: bool = Field(
+        default=False, description="Whether ClusterDiscoveries are worked on, which create MonitoredClusters"
+    )
+    cluster_discovery_interval: float = Field(
+        300, ge=0.1, description="Seconds between two looks for EKS clusters in an account and Region"
+    )
     discovery_interval: float = Field(10, ge=0.1, description="Seconds between looks at what each cluster serves")
 
     @field_validator("role_arn")

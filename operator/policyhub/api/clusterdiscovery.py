@@ -94,7 +94,9 @@ class TagSelector(Model):
 
     match_tags: Annotated[dict[TagKey, TagValue], Field(max_length=50)] = Field(default_factory=dict)
     """Tags with exactly these values."""
-    match_expressions: Annotated[tuple[TagRequirement, ...], Field(max_length=50, json_schema_extra=map_list("key"))] = ()
+    match_expressions: Annotated[
+        tuple[TagRequirement, ...], Field(max_length=50, json_schema_extra=map_list("key"))
+    ] = ()
     """What is asked of more tags, one entry for each key."""
 
 
@@ -110,7 +112,8 @@ class TemplateMetadata(Model):
 
 class Template(Model):
     """What the MonitoredClusters that are made say. A change counts for clusters that are found later: one that was
-    made is never changed by discovery."""
+    made is never changed by discovery.
+    """
 
     metadata: TemplateMetadata = TemplateMetadata()
     spec: TemplateSpec = Field(default_factory=dict)
@@ -121,7 +124,9 @@ class Template(Model):
 class DiscoverySpec(Model):
     """Where clusters are looked for, which count, and what is made for them."""
 
-    accounts: Annotated[tuple[Account, ...], Field(min_length=1, max_length=256, json_schema_extra=map_list("accountId"))]
+    accounts: Annotated[
+        tuple[Account, ...], Field(min_length=1, max_length=256, json_schema_extra=map_list("accountId"))
+    ]
     """The AWS accounts. One that cannot be asked does not delay the others."""
     regions: Annotated[tuple[Region, ...], Field(min_length=1, max_length=40, json_schema_extra=SET_LIST)]
     """The Regions in which clusters of each account are looked for."""
@@ -136,8 +141,8 @@ class DiscoverySpec(Model):
             json_schema_extra=rules(("self.contains('{name}')", _NAMED)),
         ),
     ] = "{name}-{region}-{account}"
-    """Name of the MonitoredCluster of a cluster. {name}, {region} and {account} are replaced by those of the cluster: its
-    name in small letters, with dashes for underscores. A name that is taken is not used twice."""
+    """Name of the MonitoredCluster of a cluster. {name}, {region} and {account} are replaced by those of the cluster:
+    its name in small letters, with dashes for underscores. A name that is taken is not used twice."""
     template: Template = Template()
 
     @model_validator(mode="after")

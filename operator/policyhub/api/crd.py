@@ -178,7 +178,10 @@ def discovery_schema() -> Schema:
     template = found["properties"]["spec"]["properties"]["template"]["properties"]
     template["spec"] = {"description": template["spec"]["description"], **_template(schema()["properties"]["spec"])}
     found["x-kubernetes-validations"] = [
-        {"rule": "size(self.metadata.name) <= 63", "message": "the name must have at most 63 characters, as a label has"}
+        {
+            "rule": "size(self.metadata.name) <= 63",
+            "message": "the name must have at most 63 characters, as a label has",
+        }
     ]
     return found
 

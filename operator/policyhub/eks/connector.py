@@ -178,7 +178,11 @@ class EksClusters:
 
     def connector(self, eks: Eks, arn: str, *, name: str) -> Connector:
         """To the cluster of that ARN; `name` is that of the MonitoredCluster."""
-        region, role_arn, external_id = Arn.parse(arn).region, eks.role_arn or "", eks.external_id or ""
+        identity = self.identity(Arn.parse(arn).region, eks.role_arn or "", eks.external_id or "")
+        return Connector(eks, arn, name=name, identity=identity, now=self._now, hosts=self._hosts)
+
+    def identity(self, region: str, role_arn: str, external_id: str) -> Identity:
+        """Of a Region; it is shared while somebody holds it. Without a role the operator's own."""
         key = region, role_arn, external_id
         identity = self._identities.get(key)
         if identity is None:
@@ -191,7 +195,7 @@ class EksClusters:
                 loader=self._loader,
             )
             identity = self._identities[key] = Identity(clients, self._executor, role_arn=role_arn, now=self._now)
-        return Connector(eks, arn, name=name, identity=identity, now=self._now, hosts=self._hosts)
+        return identity
 
     def close(self) -> None:
         """Calls under way go on to their end in their threads, which the end of the process waits for."""

@@ -4,7 +4,7 @@ Pure: no I/O, no clock.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from policyhub.cluster.fault import Fault
@@ -51,6 +51,7 @@ class Description:
     """Codes of its health."""
     local_id: str = ""
     """Of a local cluster on Outposts, which is signed for instead of the name."""
+    tags: Mapping[str, str] = field(default_factory=dict)
     connected: bool = False
     """Whether it is no EKS cluster, but one that EKS Connector shows in the console."""
 
@@ -71,6 +72,7 @@ def read(answer: Mapping[str, Any]) -> Description:
         admitted=() if ANYWHERE & {*ranges} else tuple(ranges),
         issues=tuple(line(_text(issue, "code"), _CODE) for issue in issues if isinstance(issue, Mapping)),
         local_id=_text(cluster, "id") if cluster.get("outpostConfig") else "",
+        tags={str(key): str(value) for key, value in _within(cluster, "tags").items()},
         connected=bool(cluster.get("connectorConfig")),
     )
 

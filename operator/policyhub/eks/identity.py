@@ -17,6 +17,8 @@ what an error means for the sign-in is decided in the thread that got it.
 
 import asyncio
 import contextlib
+import functools
+import re
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from typing import Any, Protocol, TypeVar
@@ -31,8 +33,14 @@ from policyhub.hub.caller_url import Signed
 from policyhub.hub.errors import CREDENTIALS, FAULTS, AccessLost, translate
 from policyhub.kube.errors import NotTried
 
+_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,99}")
+"""Of a cluster, as an ARN takes it."""
 _MISSING = "ResourceNotFoundException"
 _QUESTIONS = 2
+_PAGE = 100
+"""Names, the most that EKS gives at once."""
+_MOST_PAGES = 100
+"""AWS raises the quota of 100 clusters a Region, to no known limit; 10,000 are none that anybody has."""
 FAILED_SECONDS = 5.0
 """For which a sign-in that failed is not tried again: those who waited for it come back together."""
 PATIENCE_SECONDS = 3 * credentials.CALL_SECONDS
@@ -101,6 +109,23 @@ class Identity:
             return self._clients.eks().describe_cluster(name=arn.name)
 
         return description.read(await self._call(ask, "DescribeCluster", arn, turn=self._questions))
+
+    async def names(self, place: Arn) -> frozenset[str]:
+        """Of all clusters of the account and Region of `place`, but those of EKS Connector. Raises NotTried."""
+        names: set[str] = set()
+        more: dict[str, object] = {}
+        for _ in range(_MOST_PAGES):
+            ask = functools.partial(self._page, more)
+            answer = await self._call(ask, "ListClusters", place, turn=self._questions)
+            names.update(name for name in answer.get("clusters") or () if _NAME.fullmatch(str(name)))
+            if not answer.get("nextToken"):
+                return frozenset(names)
+            more = {"nextToken": answer["nextToken"]}
+        told = f"ListClusters in account {place.account}, {place.region} does not end after {_MOST_PAGES} pages"
+        raise NotTried("Unavailable", told, remedy=advice.AWS_SIDE)
+
+    def _page(self, more: Mapping[str, object]) -> Mapping[str, Any]:
+        return self._clients.eks().list_clusters(maxResults=_PAGE, **more)
 
     async def sign(self, arn: Arn, cluster: str) -> Signed:
         """For the cluster's name, or the id that stands for it. Raises NotTried."""

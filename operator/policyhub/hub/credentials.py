@@ -75,6 +75,8 @@ class Eks(Protocol):
 
     def describe_cluster(self, *, name: str) -> Mapping[str, Any]: ...
 
+    def list_clusters(self, **request: object) -> Mapping[str, Any]: ...
+
 
 class Loader(Protocol):
     """botocore's loader of service models; only handed on."""

@@ -203,7 +203,7 @@ def failure_kind(code: str) -> FailureKind:
 
 def permission(operation: str) -> str:
     """The IAM action that an operation needs."""
-    if operation == "DescribeCluster":
+    if operation in {"DescribeCluster", "ListClusters"}:
         return f"eks:{operation}"
     service = "sts" if operation.startswith("AssumeRole") or operation == "GetCallerIdentity" else "securityhub"
     return f"{service}:{operation}"

@@ -1,6 +1,7 @@
 """Who waits for whom, when AWS accounts do not answer. AWS itself is not there: threads block until they are let go."""
 
 import asyncio
+import itertools
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +36,8 @@ class Clients:
         self.calls: list[str] = []
         self.threads: set[str] = set()
         self.renewed = 0
+        self.pages: Iterator[Mapping[str, Any]] = iter(())
+        """What ListClusters answers, one after the other."""
 
     def _called(self, what: str) -> None:
         self.calls.append(what)
@@ -57,6 +60,10 @@ class Clients:
     def describe_cluster(self, *, name: str) -> Mapping[str, Any]:
         self._called("describe")
         return {"cluster": {"arn": name}}
+
+    def list_clusters(self, **request: object) -> Mapping[str, Any]:
+        self._called("list")
+        return next(self.pages)
 
     def get_caller_identity(self) -> Mapping[str, Any]:
         self._called("caller")
@@ -215,3 +222,21 @@ async def test_a_network_that_fails_keeps_the_session(clock: Clock, pool: Thread
 def test_patience_covers_a_sign_in_and_a_question() -> None:
     """Whoever waits hears what AWS or the network said, where that takes no longer than it can."""
     assert PATIENCE_SECONDS >= 2 * CALL_SECONDS
+
+
+async def test_clusters_are_listed_to_the_last_page(clock: Clock, pool: ThreadPoolExecutor) -> None:
+    """EKS gives a hundred names at a time; what is no name of a cluster is left out."""
+    clients = Clients()
+    first = {"clusters": [f"c{number}" for number in range(100)], "nextToken": "more"}
+    clients.pages = iter([first, {"clusters": ["last", "no/name", ""]}])
+    names = await Identity(clients, pool, role_arn=ROLE, now=clock).names(arn(0))
+    assert len(names) == 101
+    assert {"c0", "c99", "last"} <= names
+
+
+async def test_a_listing_that_does_not_end_is_none(clock: Clock, pool: ThreadPoolExecutor) -> None:
+    """A token that leads on and on is given up: half a listing says nothing about what is missing in it."""
+    clients = Clients()
+    clients.pages = itertools.repeat({"clusters": ["c0"], "nextToken": "more"})
+    with pytest.raises(NotTried, match="does not end"):
+        await Identity(clients, pool, role_arn=ROLE, now=clock).names(arn(0))

@@ -1,0 +1,1 @@
+"""Discovery: MonitoredClusters for the EKS clusters that AWS accounts list."""

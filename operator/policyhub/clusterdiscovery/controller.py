@@ -1,0 +1,317 @@
+"""Works on ClusterDiscoveries: looks for clusters, makes MonitoredClusters, and says in the status what came of it.
+
+Each account in each Region has a task of its own, with its own interval: one that does not answer keeps no other
+waiting. After each look all that is known is planned anew (`plan`), one ClusterDiscovery at a time, so that two of them
+never make a MonitoredCluster for the same cluster.
+
+| a look ends with          | the next one follows after                                              |
+|---------------------------|-------------------------------------------------------------------------|
+| a listing                 | the interval                                                            |
+| none                      | a fifth of it, then twice as long each time, at most the interval       |
+
+An edit ends all tasks of a ClusterDiscovery and begins new ones. Nothing is kept but in its status, and of that only
+the times of its conditions are read. Only the replica at work does any of this (`process.work`).
+"""
+
+import asyncio
+import itertools
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import structlog
+from pydantic import ValidationError
+
+from policyhub.api import selector
+from policyhub.api.clusterdiscovery import KIND, PLURAL, ClusterDiscovery, DiscoveryStatus, status_patch
+from policyhub.api.monitoredcluster import GROUP, VERSION
+from policyhub.api.scalar import format_time
+from policyhub.api.status import Condition
+from policyhub.clusterdiscovery import report
+from policyhub.clusterdiscovery.place import Place, Sleep
+from policyhub.clusterdiscovery.plan import Decision, Existing, Why, document, existing, plan
+from policyhub.clusterdiscovery.report import Seen
+from policyhub.eks.connector import EksClusters
+from policyhub.events import EventType
+from policyhub.kube.body import PAGE
+from policyhub.kube.connection import Connection, Refused, Unreachable
+from policyhub.metrics import Metrics
+from policyhub.monitored import MonitoredClusters, conditions
+from policyhub.reporter import RESOURCE as MONITORED
+from policyhub.reporter import TIMES_SECONDS, event
+from policyhub.settings import Settings
+from policyhub.sources.text import clean
+
+log = structlog.get_logger(__name__)
+
+RESOURCE = f"/apis/{GROUP}/{VERSION}/{PLURAL}"
+COMPARE_SECONDS = 10.0
+RETRY_SECONDS = 15.0
+"""After the API server has not taken what was to be written."""
+LOOKS = 32
+"""At once: they share their threads with what connects to clusters (`eks.connector.WORKERS`)."""
+STATES = ("found", "made", "skipped", "gone")
+
+_FAULTS = (Refused, Unreachable, msgspec.MsgspecError, RecursionError)
+
+
+class Discoveries:
+    """All ClusterDiscoveries that are this operator's."""
+
+    def __init__(
+        self,
+        *,
+        home: Connection,
+        eks: EksClusters,
+        settings: Settings,
+        metrics: Metrics,
+        clock: Callable[[], float],
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self._home = home
+        self._eks = eks
+        self._settings = settings
+        self._metrics = metrics
+        self._clock = clock
+        self._sleep = sleep
+        self._selector = selector.parse(settings.watch_selector or "")
+        self._tasks: dict[str, tuple[tuple[str, int], asyncio.Task[None]]] = {}
+        """By name: uid and generation, and the work on that."""
+        self._turn = asyncio.Lock()
+        self._looks = asyncio.Semaphore(LOOKS)
+        self._unlisted = ""
+        """Why they could not be listed last."""
+
+    async def run(self) -> None:
+        """Until cancelled; nothing where the settings do not ask for it."""
+        if not self._settings.cluster_discovery:
+            await asyncio.Event().wait()
+        try:
+            while True:
+                await self._compared()
+                await self._sleep(min(COMPARE_SECONDS, self._settings.cluster_discovery_interval))
+        finally:
+            for _, task in self._tasks.values():
+                task.cancel()
+            await asyncio.gather(*(task for _, task in self._tasks.values()), return_exceptions=True)
+
+    async def _compared(self) -> None:
+        try:
+            await self._compare()
+            self._unlisted = ""
+        except _FAULTS as error:
+            if self._unlisted != (told := clean(str(error))):
+                self._unlisted = told
+                log.warning("cluster_discoveries_not_listed", message=told)
+        except Exception:  # outermost loop: its end would be the end of the process
+            log.exception("discovery_compare_failed")
+
+    async def _compare(self) -> None:
+        """Raises _FAULTS."""
+        listed = msgspec.json.decode(await self._home.get(RESOURCE, limit=PAGE))["items"]
+        there = {body["metadata"]["name"]: body for body in listed if self._is_ours(body["metadata"])}
+        for name in [*self._tasks]:
+            if name not in there or self._tasks[name][0] != _state(there[name]):
+                _, task = self._tasks.pop(name)
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+                for state in STATES:
+                    self._metrics.discovery_clusters.remove_by_labels({"discovery": name, "state": state})
+        for name, body in there.items():
+            if name not in self._tasks:
+                work = asyncio.create_task(self._work(body), name=f"discovery {name}")
+                self._tasks[name] = _state(body), work
+
+    def _is_ours(self, metadata: Mapping[str, Any]) -> bool:
+        return not metadata.get("deletionTimestamp") and self._selector.matches(metadata.get("labels") or {})
+
+    async def _work(self, body: Mapping[str, Any]) -> None:
+        told = Told(body, home=self._home, clock=self._clock)
+        try:
+            read = ClusterDiscovery.model_validate(body)
+        except ValidationError as error:
+            await self._refuse(told, error)
+            return
+        discovery = Discovery(read, told, home=self._home, eks=self._eks, metrics=self._metrics, sleep=self._sleep)
+        interval = self._settings.cluster_discovery_interval
+        async with asyncio.TaskGroup() as group:
+            for place in discovery.places:
+                group.create_task(self._keep(discovery, place, interval), name=f"{told.name} {place.name}")
+
+    async def _refuse(self, told: "Told", error: ValidationError) -> None:
+        problems = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        why = Why(
+            "InvalidSpec",
+            f"{'; '.join(problems)}. No clusters are looked for; what was made stays",
+            "Correct the field, and apply the CRDs of this version of the operator",
+        )
+        while not await told.write(lambda now: told.invalid(why, now)):
+            await self._sleep(RETRY_SECONDS)
+
+    async def _keep(self, discovery: "Discovery", place: Place, interval: float) -> None:
+        failures = 0
+        while True:
+            listed = False
+            try:
+                async with self._looks:
+                    listed = await discovery.look(place)
+                while not await self._settled(discovery):
+                    await self._sleep(RETRY_SECONDS)
+            except _FAULTS as error:
+                log.warning("discovery_delayed", discovery=discovery.name, message=clean(str(error)))
+            except Exception:  # outermost loop: a mistake about one place must not stop the others
+                log.exception("discovery_failed", discovery=discovery.name, place=place.name)
+            failures = 0 if listed else min(failures + 1, 4)
+            await self._sleep(interval if listed else min(interval, interval / 5 * 2 ** (failures - 1)))
+
+    async def _settled(self, discovery: "Discovery") -> bool:
+        async with self._turn:
+            return await discovery.settle()
+
+
+class Discovery:
+    """The work on one ClusterDiscovery as it was read."""
+
+    def __init__(
+        self,
+        read: ClusterDiscovery,
+        told: "Told",
+        *,
+        home: Connection,
+        eks: EksClusters,
+        metrics: Metrics,
+        sleep: Sleep,
+    ) -> None:
+        self.name = read.metadata.name
+        self._spec = read.spec
+        self._told = told
+        self._home = home
+        self._eks = eks
+        self._metrics = metrics
+        self._objects = MonitoredClusters(home)
+        self._accounts = {account.account_id: account for account in read.spec.accounts}
+        self.places = [
+            Place(self._opener(account.role_arn, account.external_id, region), account, region, sleep=sleep)
+            for account, region in itertools.product(read.spec.accounts, read.spec.regions)
+        ]
+
+    def _opener(self, role_arn: str | None, external_id: str | None, region: str) -> Callable[[], Any]:
+        return lambda: self._eks.identity(region, role_arn or "", external_id or "")
+
+    async def look(self, place: Place) -> bool:
+        """Raises _FAULTS of our own API server."""
+        monitored = await self._monitored()
+        return await place.look(
+            monitored={one.arn for one in monitored},
+            made={one.arn for one in monitored if one.discovered_by == self.name},
+        )
+
+    async def _monitored(self) -> list[Existing]:
+        return [existing(body) for body in (await self._objects.listed()).values()]
+
+    async def settle(self) -> bool:
+        """Make what is to be made, and say what came of all; whether that was written. Raises _FAULTS."""
+        answers = [place.answer for place in self.places if place.listed]
+        decided = plan(self.name, self._spec, answers, await self._monitored())
+        decisions = [await self._carry_out(one) if one.state == "Make" else one for one in decided]
+        seen = [place.seen for place in self.places]
+        written = await self._told.write(lambda now: self._told.status(decisions, seen, now))
+        for state, number in zip(STATES, self._told.numbers, strict=True):
+            self._metrics.discovery_clusters.labels(self.name, state).set(number)
+        return written
+
+    async def _carry_out(self, decision: Decision) -> Decision:
+        """Raises Unreachable."""
+        account = self._accounts[decision.arn.split(":")[4]]
+        try:
+            await self._home.post(MONITORED, document(self.name, self._spec, account, decision))
+        except Refused as error:
+            why = _refused(error, decision)
+            log.warning(
+                "cluster_not_made", discovery=self.name, arn=decision.arn, reason=why.reason, message=why.message
+            )
+            return Decision(decision.arn, "Skipped", why)
+        log.info("cluster_made", discovery=self.name, cluster=decision.monitored, arn=decision.arn)
+        return replace(decision, state="Made")
+
+
+def _refused(error: Refused, decision: Decision) -> Why:
+    """Why the API server did not take a MonitoredCluster."""
+    told = f"the API server refuses the MonitoredCluster {decision.monitored}: {error}"
+    if error.status == 409:
+        return Why("NameClash", told, "Wait: it was made by somebody else this moment, and is looked at again")
+    if error.status == 403 and "cannot create resource" in error.message:
+        grant = "Grant the operator to create MonitoredClusters (chart: clusterDiscovery.enabled with rbac.create)"
+        return Why("CreateForbidden", told, grant)
+    if error.status in {400, 403, 404, 422}:
+        return Why(
+            "TemplateRefused", told, "Correct spec.template; kubectl explain monitoredcluster.spec tells its fields"
+        )
+    return Why("NotCreated", told, "Wait: it is tried again at the next look; if it lasts, look at the API server")
+
+
+class Told:
+    """What a ClusterDiscovery says of itself: its status, and an Event where that changes."""
+
+    def __init__(self, body: Mapping[str, Any], *, home: Connection, clock: Callable[[], float]) -> None:
+        metadata = body["metadata"]
+        self.name: str = metadata["name"]
+        self._uid: str = metadata["uid"]
+        self._generation: int = metadata.get("generation", 0)
+        self._conditions = conditions(body)
+        self._home = home
+        self._clock = clock
+        self._written: object = None
+        self._written_at = 0.0
+        self.numbers = (0, 0, 0, 0)
+        """As STATES, as it was told last."""
+
+    def invalid(self, why: Why, now: datetime) -> DiscoveryStatus:
+        return report.invalid(why, previous=self._conditions, generation=self._generation, now=now)
+
+    def status(self, decisions: list[Decision], seen: list[Seen], now: datetime) -> DiscoveryStatus:
+        return report.build(decisions, seen, previous=self._conditions, generation=self._generation, now=now)
+
+    async def write(self, build: Callable[[datetime], DiscoveryStatus]) -> bool:
+        """Where it has changed, or is old; whether the API server has it now."""
+        fresh = build(datetime.now(UTC))
+        self.numbers = (fresh.found or 0, fresh.made or 0, fresh.skipped or 0, fresh.gone or 0)
+        patch = status_patch(fresh)
+        settled = _without_times(patch)
+        if settled == self._written and self._clock() - self._written_at < TIMES_SECONDS:
+            return True
+        try:
+            await self._home.patch(f"{RESOURCE}/{self.name}/status", patch)
+        except (Refused, Unreachable) as error:
+            log.warning("discovery_status_not_written", discovery=self.name, message=clean(str(error)))
+            return isinstance(error, Refused) and error.status == 404
+        self._written, self._written_at = settled, self._clock()
+        before, self._conditions = self._conditions, {one.type: one for one in fresh.conditions}
+        await self._announce(before.get("Ready"), self._conditions["Ready"])
+        return True
+
+    async def _announce(self, before: Condition | None, ready: Condition) -> None:
+        if before is not None and (before.status, before.reason) == (ready.status, ready.reason):
+            return
+        log.info("discovery_condition", discovery=self.name, status=ready.status, reason=ready.reason)
+        if ready.status == "Unknown":
+            return
+        about, moment = (KIND, self.name, self._uid), format_time(datetime.now(UTC))
+        type_: EventType = "Warning" if ready.status == "False" else "Normal"
+        message = f"Ready={ready.status}: {ready.message}"
+        body = event(about, type_, reason=ready.reason, message=message, moment=moment)
+        with suppress(Refused, Unreachable):  # best effort: the status says it
+            await self._home.post("/api/v1/namespaces/default/events", body)
+
+
+def _state(body: Mapping[str, Any]) -> tuple[str, int]:
+    return body["metadata"]["uid"], body["metadata"].get("generation", 0)
+
+
+def _without_times(patch: Mapping[str, Any]) -> object:
+    told = patch["status"]
+    places = [{name: value for name, value in one.items() if name != "lastListed"} for one in told["places"]]
+    return {**told, "places": places}

@@ -1,0 +1,202 @@
+"""One AWS account in one Region: which EKS clusters it lists, and what EKS says of those that nobody monitors.
+
+| call             | of which clusters                                                    | how often                  |
+|------------------|----------------------------------------------------------------------|----------------------------|
+| ListClusters     | all                                                                  | at each look               |
+| DescribeCluster  | not monitored, and new or not up                                     | at each look               |
+| DescribeCluster  | not monitored, described before: their tags may have changed         | `AGAIN` of them, the       |
+|                  |                                                                      | oldest, at each look       |
+| DescribeCluster  | made by this discovery, and not listed: whether they are gone        | at each look               |
+| DescribeCluster  | monitored                                                            | never                      |
+
+Calls follow each other, with a pause. EKS throttles DescribeCluster at a rate that it does not publish, and the
+operator needs it to connect: at a throttled call, or one without an answer, the look ends, and the next one goes on
+with what is still missing.
+
+What was known stays known while an account cannot be asked. A cluster is gone only where DescribeCluster does not find
+it and STS says that whoever asked is of the cluster's account.
+"""
+
+from collections.abc import Awaitable, Callable, Collection
+from datetime import UTC, datetime
+
+from policyhub.api.clusterdiscovery import Account
+from policyhub.clusterdiscovery.plan import NOT_ASKED, Answer, Why, arn_of
+from policyhub.clusterdiscovery.report import Seen
+from policyhub.eks.description import Arn, Description
+from policyhub.eks.identity import Identity, Missing
+from policyhub.hub.errors import CREDENTIALS
+from policyhub.kube.errors import NotTried
+
+PAUSE_SECONDS = 0.2
+"""Between two calls of one account and Region."""
+AGAIN = 10
+_UP = frozenset({"ACTIVE", "UPDATING"})
+_ENDS_THE_LOOK = frozenset({"Throttled", "Unavailable", *CREDENTIALS})
+_GRANTED = (
+    "grant it eks:ListClusters on * and eks:DescribeCluster on the clusters (docs/fleet.md, Discovery). If that is"
+    " granted, a service control policy, a permissions boundary or the VPC endpoint's policy refuses it"
+)
+
+Sleep = Callable[[float], Awaitable[None]]
+
+
+class Place:
+    """An account in a Region, as one ClusterDiscovery asks it."""
+
+    def __init__(self, open_: Callable[[], Identity], account: Account, region: str, *, sleep: Sleep) -> None:
+        """`open_` gives the identity of the account's role in this Region, or the operator's own. It is held during a
+        look alone: with its clients it takes a megabyte or two, and there may be hundreds.
+        """
+        self.account = account
+        self.region = region
+        self.name = f"{account.account_id}/{region}"
+        self.listed_at: datetime | None = None
+        """When EKS last listed its clusters."""
+        self.fault: Why | None = None
+        """Why the last look could not list them."""
+        self._open = open_
+        self._sleep = sleep
+        self._place = self._arn("*")
+        self._names: frozenset[str] = frozenset()
+        self._known: dict[str, Description | Why] = {}
+        """What EKS said of clusters that are listed; the one that was asked about longest ago comes first."""
+        self._gone: set[str] = set()
+
+    @property
+    def listed(self) -> bool:
+        """Whether EKS has ever listed its clusters."""
+        return self.listed_at is not None
+
+    @property
+    def seen(self) -> Seen:
+        """For the status."""
+        return Seen(self.name, self.listed_at, len(self._names), self.fault)
+
+    @property
+    def answer(self) -> Answer:
+        """What is known now."""
+        found = {name: self._known.get(name, NOT_ASKED) for name in self._names}
+        return Answer(self.account.account_id, self.region, found, frozenset(self._gone))
+
+    async def look(self, *, monitored: Collection[str], made: Collection[str]) -> bool:
+        """`monitored` are the ARNs of all clusters that are, `made` those that this discovery made. Whether EKS listed
+        its clusters.
+        """
+        identity = self._open()
+        try:
+            await self._belongs(identity)
+            self._names = await identity.names(self._place)
+        except NotTried as error:
+            self.fault = await self._why(identity, error)
+            return False
+        self.listed_at, self.fault = datetime.now(UTC), None
+        self._gone -= self._names
+        self._known = {name: found for name, found in self._known.items() if name in self._names}
+        for name in self._lacking(made):
+            if not await self._is_gone(identity, name):
+                return True
+        for name in self._due(monitored):
+            if not await self._describe(identity, name):
+                return True
+        return True
+
+    def _arn(self, name: str) -> Arn:
+        return Arn.parse(arn_of(self.account.account_id, self.region, name))
+
+    async def _belongs(self, identity: Identity) -> None:
+        """A role's account stands in its ARN; the operator's own is asked for. Raises NotTried."""
+        if self.account.role_arn is not None:
+            return
+        caller = await identity.caller(self._place)
+        if caller.trouble is not None:
+            raise NotTried(caller.trouble.reason, caller.trouble.message, remedy=caller.trouble.remedy)
+        if caller.account != self.account.account_id:
+            raise NotTried(
+                "AccountMismatch",
+                f"the operator's own AWS identity is of account {caller.account}, not of {self.account.account_id}",
+                remedy=f"Name a role of account {self.account.account_id} in spec.accounts (roleArn)",
+            )
+
+    def _lacking(self, made: Collection[str]) -> list[str]:
+        """Clusters that this discovery made a MonitoredCluster for, and that are not listed."""
+        prefix = self._arn("").text
+        there = (arn.removeprefix(prefix) for arn in made if arn.startswith(prefix))
+        return sorted(name for name in there if name not in self._names)
+
+    def _due(self, monitored: Collection[str]) -> list[str]:
+        """Which clusters to ask about now."""
+        open_ = {name for name in self._names if self._arn(name).text not in monitored}
+        new = sorted(open_ - self._known.keys())
+        known = [name for name in self._known if name in open_]
+        unsettled = [name for name in known if not _is_up(self._known[name])]
+        return new + unsettled + [name for name in known if name not in unsettled][:AGAIN]
+
+    async def _is_gone(self, identity: Identity, name: str) -> bool:
+        """Ask whether it is; False where the look ends here."""
+        await self._sleep(PAUSE_SECONDS)
+        arn = self._arn(name)
+        try:
+            await identity.describe(arn)
+        except Missing:
+            if (await identity.caller(arn)).account == arn.account:
+                self._gone.add(name)
+        except NotTried as error:
+            return error.reason not in _ENDS_THE_LOOK
+        else:
+            self._gone.discard(name)
+        return True
+
+    async def _describe(self, identity: Identity, name: str) -> bool:
+        """False where the look ends here."""
+        await self._sleep(PAUSE_SECONDS)
+        found: Description | Why
+        try:
+            found = await identity.describe(self._arn(name))
+        except Missing:  # deleted since it was listed
+            self._names -= {name}
+            self._known.pop(name, None)
+            return True
+        except NotTried as error:
+            if isinstance(self._known.get(name), Description):  # what it said before still counts
+                return error.reason not in _ENDS_THE_LOOK
+            found = Why("NotDescribed", error.found, self._remedy(error))
+            self._put(name, found)
+            return error.reason not in _ENDS_THE_LOOK
+        self._put(name, found)
+        return True
+
+    def _put(self, name: str, found: Description | Why) -> None:
+        self._known.pop(name, None)
+        self._known[name] = found
+
+    async def _why(self, identity: Identity, error: NotTried) -> Why:
+        """Why a listing failed. A Region that is not enabled refuses credentials that are good elsewhere."""
+        if error.reason in {"CredentialsRejected", "NotEnabled"}:
+            caller = await identity.caller(self._place)
+            if caller.account == self.account.account_id:
+                return Why(
+                    "RegionOff",
+                    f"EKS in {self.region} does not know the credentials of account {caller.account}, which STS does"
+                    f" ({error.found}): the account has not enabled this Region",
+                    f"Take {self.region} out of spec.regions, or enable it in the account: aws account enable-region"
+                    f" --region-name {self.region}",
+                )
+        return Why(error.reason, error.found, self._remedy(error))
+
+    def _remedy(self, error: NotTried) -> str:
+        """What to do, of the spec of a ClusterDiscovery instead of that of a MonitoredCluster."""
+        if error.reason != "AccessDenied":
+            return error.remedy
+        role = self.account.role_arn
+        if role is not None and error.found.startswith("AssumeRole"):
+            return (
+                f"Both sides must allow it: the operator's role needs sts:AssumeRole (with Pod Identity also"
+                f" sts:TagSession) on {role}, and that role's trust policy must name the operator's role and the"
+                " external id (spec.accounts, externalId)"
+            )
+        return f"The role {role} lacks a permission: {_GRANTED}" if role else f"The operator's own role: {_GRANTED}"
+
+
+def _is_up(found: Description | Why) -> bool:
+    return isinstance(found, Description) and (found.status in _UP or found.connected)

@@ -1,0 +1,225 @@
+"""What becomes of each EKS cluster that a ClusterDiscovery knows of, and which MonitoredClusters are to be made.
+
+| the cluster                                  | has a MonitoredCluster        | then                              |
+|----------------------------------------------|-------------------------------|-----------------------------------|
+| is listed                                    | that this discovery made      | Made: it stays as it is           |
+| is listed                                    | of another origin             | Skipped: AlreadyMonitored         |
+| is listed, selected and serves               | none                          | one is to be made                 |
+| is listed, selected and serves               | none, and its name is taken   | Skipped: NameClash                |
+|                                              | or no name                    | or InvalidName                    |
+| is listed, not selected, connected or not up | none                          | Skipped, with the reason          |
+| is not listed; EKS does not know it, in an   | that this discovery made      | Gone: it stays as it is           |
+| account that was verified                    |                               |                                   |
+| is not listed, or could not be asked for     | that this discovery made      | Made: silence is no evidence      |
+
+Nothing is ever changed or deleted: what discovery has made is a person's from then on. Whether a cluster is monitored
+is decided by its ARN, whatever the MonitoredCluster is called.
+
+Pure: no I/O, no clock.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from policyhub.api.clusterdiscovery import DISCOVERED_BY, Account, DiscoverySpec, TagRequirement, TagSelector
+from policyhub.api.monitoredcluster import GROUP, KIND, VERSION
+from policyhub.api.scalar import partition_of
+from policyhub.eks.description import Arn, Description, barring
+
+_OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_LONGEST_NAME = 253
+
+State = Literal["Make", "Made", "Skipped", "Gone"]
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """A reason, what was found, and what to do."""
+
+    reason: str
+    message: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is known of one account in one Region that was listed at least once."""
+
+    account: str
+    region: str
+    clusters: Mapping[str, Description | Why] = field(default_factory=dict)
+    """Every name that EKS listed → what it says of the cluster, as far as it was asked; why it did not say."""
+    gone: frozenset[str] = frozenset()
+    """Names that EKS does not know, as the account itself said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Existing:
+    """A MonitoredCluster as it is now."""
+
+    name: str
+    arn: str = ""
+    discovered_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """On one cluster."""
+
+    arn: str
+    state: State
+    why: Why
+    monitored: str = ""
+    """Name of its MonitoredCluster, or of the one to be made."""
+
+
+NOT_ASKED = Why("NotDescribed", "EKS has not been asked about it yet")
+_MONITORED = Why("Monitored")
+
+
+def arn_of(account: str, region: str, name: str) -> str:
+    """Of a cluster."""
+    return f"arn:{partition_of(region)}:eks:{region}:{account}:cluster/{name}"
+
+
+def existing(body: Mapping[str, Any]) -> Existing:
+    """Of a MonitoredCluster."""
+    metadata, spec = body["metadata"], body.get("spec") or {}
+    connected = ((spec.get("connection") or {}).get("eks") or {}).get("arn")
+    return Existing(
+        name=metadata["name"],
+        arn=spec.get("clusterArn") or connected or "",
+        discovered_by=(metadata.get("labels") or {}).get(DISCOVERED_BY, ""),
+    )
+
+
+def plan(
+    owner: str, spec: DiscoverySpec, answers: Sequence[Answer], monitored: Sequence[Existing]
+) -> tuple[Decision, ...]:
+    """By ARN; `owner` is the name of the ClusterDiscovery."""
+    by_arn: dict[str, Existing] = {}
+    for one in monitored:
+        if one.arn and (one.arn not in by_arn or one.discovered_by == owner):
+            by_arn[one.arn] = one
+    names = {one.name: one for one in monitored}
+    decisions: dict[str, Decision] = {}
+    for arn, found in sorted(_listed(answers)):
+        decision = _known(owner, arn, by_arn) or _new(arn, found, spec, names)
+        decisions[arn] = decision
+        if decision.state == "Make":
+            names[decision.monitored] = Existing(decision.monitored, arn)
+    gone = {arn_of(answer.account, answer.region, name) for answer in answers for name in answer.gone}
+    for arn, one in by_arn.items():
+        if one.discovered_by == owner and arn not in decisions:
+            why = _gone(arn, one.name) if arn in gone else _unlisted(arn, answers)
+            decisions[arn] = Decision(arn, "Gone" if arn in gone else "Made", why, one.name)
+    return tuple(decisions[arn] for arn in sorted(decisions))
+
+
+def _listed(answers: Sequence[Answer]) -> Iterator[tuple[str, Description | Why]]:
+    for answer in answers:
+        for name, found in answer.clusters.items():
+            yield arn_of(answer.account, answer.region, name), found
+
+
+def _known(owner: str, arn: str, by_arn: Mapping[str, Existing]) -> Decision | None:
+    one = by_arn.get(arn)
+    if one is None:
+        return None
+    if one.discovered_by == owner:
+        return Decision(arn, "Made", _MONITORED, one.name)
+    other = f", which the ClusterDiscovery {one.discovered_by} made" if one.discovered_by else ""
+    why = Why("AlreadyMonitored", f"the MonitoredCluster {one.name}{other} monitors it")
+    return Decision(arn, "Skipped", why, one.name)
+
+
+def _new(arn: str, found: Description | Why, spec: DiscoverySpec, names: Mapping[str, Existing]) -> Decision:
+    if isinstance(found, Why):
+        return Decision(arn, "Skipped", found)
+    cluster = Arn.parse(arn)
+    if found.arn != arn:
+        why = Why("OtherCluster", f"EKS says of it that its ARN is {found.arn or 'unknown'}")
+        return Decision(arn, "Skipped", why)
+    if not selects(spec.tag_selector, found.tags):
+        return Decision(arn, "Skipped", Why("TagsDiffer"))
+    if (fault := barring(cluster, found)) is not None:
+        return Decision(arn, "Skipped", Why(fault.reason, fault.message, fault.remedy))
+    name = rendered(spec.name_pattern, cluster)
+    if not _OBJECT_NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
+        told = f"namePattern {spec.name_pattern} makes {name} of it, which cannot be the name of a MonitoredCluster"
+        return Decision(arn, "Skipped", Why("InvalidName", told, _NAME_REMEDY))
+    taken = names.get(name)
+    if taken is not None:
+        whose = taken.arn or "a cluster without an ARN"
+        told = f"the name {name} is taken: the MonitoredCluster {name} monitors {whose}"
+        return Decision(arn, "Skipped", Why("NameClash", told, _CLASH_REMEDY))
+    return Decision(arn, "Make", Why("Monitored"), name)
+
+
+_NAME_REMEDY = "Change spec.namePattern, such that a letter or digit begins and ends each name"
+_CLASH_REMEDY = (
+    "Use {name}, {region} and {account} in spec.namePattern, or create the MonitoredCluster yourself under another name"
+)
+
+
+def _gone(arn: str, name: str) -> Why:
+    cluster = Arn.parse(arn)
+    return Why(
+        "ClusterGone",
+        f"account {cluster.account} has no EKS cluster {cluster.name} in {cluster.region}: it was deleted. Its"
+        f" MonitoredCluster {name} stays, and so do its findings",
+        f"If it does not come back: policyhub retire {name} archives its findings, then kubectl delete"
+        f" monitoredcluster {name}",
+    )
+
+
+def _unlisted(arn: str, answers: Sequence[Answer]) -> Why:
+    cluster = Arn.parse(arn)
+    if any((answer.account, answer.region) == (cluster.account, cluster.region) for answer in answers):
+        return Why("NotListed", "EKS does not list it, and has not said that it is gone")
+    return _MONITORED
+
+
+def rendered(pattern: str, cluster: Arn) -> str:
+    """The name that the pattern gives the cluster; maybe none that an object can have."""
+    name = cluster.name.lower().replace("_", "-")
+    return pattern.replace("{region}", cluster.region).replace("{account}", cluster.account).replace("{name}", name)
+
+
+def selects(selector: TagSelector, tags: Mapping[str, str]) -> bool:
+    """Whether a cluster with these tags is selected."""
+    return all(tags.get(key) == value for key, value in selector.match_tags.items()) and all(
+        _holds(requirement, tags) for requirement in selector.match_expressions
+    )
+
+
+def _holds(requirement: TagRequirement, tags: Mapping[str, str]) -> bool:
+    match requirement.operator:
+        case "In":
+            return tags.get(requirement.key) in requirement.values
+        case "NotIn":
+            return tags.get(requirement.key) not in requirement.values
+        case "Exists":
+            return requirement.key in tags
+        case "DoesNotExist":
+            return requirement.key not in tags
+
+
+def document(owner: str, spec: DiscoverySpec, account: Account, decision: Decision) -> dict[str, Any]:
+    """The MonitoredCluster to be made."""
+    eks = {"roleArn": account.role_arn, "externalId": account.external_id}
+    return {
+        "apiVersion": f"{GROUP}/{VERSION}",
+        "kind": KIND,
+        "metadata": {
+            "name": decision.monitored,
+            "labels": {**spec.template.metadata.labels, DISCOVERED_BY: owner},
+        },
+        "spec": {
+            **spec.template.spec,
+            "clusterArn": decision.arn,
+            "connection": {"eks": {name: value for name, value in eks.items() if value is not None}},
+        },
+    }

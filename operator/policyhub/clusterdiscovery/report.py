@@ -1,0 +1,165 @@
+"""The status of a ClusterDiscovery, made of what was decided and of what could not be asked.
+
+| condition      | False                                                         | Unknown                      |
+|----------------|---------------------------------------------------------------|------------------------------|
+| `Listed`       | an account or a Region could not be listed                    | some were not asked yet      |
+| `ClustersMade` | a selected cluster has no MonitoredCluster, and a person must | nothing was listed yet       |
+|                | act                                                           |                              |
+| `Ready`        | one of these is False                                         | one of them is Unknown       |
+
+That a cluster is gone makes none of them False: it is in the list, and its MonitoredCluster says it. Pure: no I/O, no
+clock.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from policyhub.api.clusterdiscovery import SHOWN, DiscoveryStatus, FoundCluster, Looked
+from policyhub.api.status import Condition
+from policyhub.cluster.words import sentence
+from policyhub.clusterdiscovery.plan import Decision, Why
+from policyhub.sources.text import capped
+
+TROUBLE = frozenset({"NameClash", "InvalidName", "TemplateRefused", "CreateForbidden", "NotCreated", "NotDescribed"})
+"""Reasons for which a selected cluster is left out until a person acts, or AWS or the API server answers."""
+_NAMED = 3
+"""Clusters or places that a message names."""
+_PLACES = 50
+_MESSAGE = 4_096
+_CLUSTER_MESSAGE = 1_000
+_GOES_ON = "The others are looked at and their clusters get a MonitoredCluster all the same"
+
+Verdict = tuple[Literal["True", "False", "Unknown"], str, str]
+"""Status, reason, message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One account in one Region."""
+
+    name: str
+    listed_at: datetime | None = None
+    clusters: int = 0
+    fault: Why | None = None
+
+
+def build(
+    decisions: Sequence[Decision],
+    places: Sequence[Seen],
+    *,
+    previous: Mapping[str, Condition],
+    generation: int,
+    now: datetime,
+) -> DiscoveryStatus:
+    """`previous` are the conditions last written, by type."""
+    verdicts = {"Listed": _listed(places), "ClustersMade": _made(decisions, places)}
+    conditions = {"Ready": _ready(verdicts, decisions), **verdicts}
+    return DiscoveryStatus(
+        observed_generation=generation,
+        conditions=_conditions(conditions, previous, generation=generation, now=now),
+        found=sum(place.clusters for place in places),
+        made=sum(1 for one in decisions if one.state in {"Made", "Gone"}),
+        skipped=sum(1 for one in decisions if one.state == "Skipped"),
+        gone=sum(1 for one in decisions if one.state == "Gone"),
+        places=tuple(_looked(place) for place in sorted(places, key=lambda p: (p.fault is None, p.name))[:_PLACES]),
+        clusters=tuple(_cluster(one) for one in sorted(decisions, key=_urgency)[:SHOWN]),
+    )
+
+
+def invalid(why: Why, *, previous: Mapping[str, Condition], generation: int, now: datetime) -> DiscoveryStatus:
+    """Of a spec that this operator cannot read."""
+    verdict: Verdict = ("False", why.reason, _told(why))
+    conditions = _conditions({"Ready": verdict}, previous, generation=generation, now=now)
+    return DiscoveryStatus(observed_generation=generation, conditions=conditions)
+
+
+def _listed(places: Sequence[Seen]) -> Verdict:
+    failed = [place for place in places if place.fault is not None]
+    if failed:
+        named = ". ".join(
+            f"{place.name}: {place.fault.message.rstrip('.')}" for place in failed[:_NAMED] if place.fault
+        )
+        first = failed[0].fault or Why("")
+        told = (
+            f"{len(failed)} of {len(places)} accounts and Regions could not be asked for their clusters. {named}."
+            f" {_GOES_ON}; what is monitored there stays. {_remedies(place.fault for place in failed)}"
+        )
+        return "False", first.reason, told.rstrip()
+    waiting = sum(1 for place in places if place.listed_at is None)
+    if waiting:
+        return "Unknown", "Listing", f"{waiting} of {len(places)} accounts and Regions have not been asked yet: wait"
+    return "True", "Listed", f"EKS lists its clusters in all {len(places)} pairs of an account and a Region"
+
+
+def _made(decisions: Sequence[Decision], places: Sequence[Seen]) -> Verdict:
+    open_ = [one for one in decisions if one.state == "Skipped" and one.why.reason in TROUBLE]
+    if open_:
+        named = ". ".join(f"{one.arn}: {one.why.message.rstrip('.')}" for one in open_[:_NAMED])
+        told = (
+            f"{len(open_)} clusters have no MonitoredCluster, so their violations are not reported. {named}."
+            f" {_remedies(one.why for one in open_)}"
+        )
+        return "False", open_[0].why.reason, told.rstrip()
+    if not any(place.listed_at for place in places):
+        return "Unknown", "Listing", "no account has listed its clusters yet: see the condition Listed"
+    return "True", "AllMade", "every cluster that was selected has a MonitoredCluster"
+
+
+def _ready(verdicts: Mapping[str, Verdict], decisions: Sequence[Decision]) -> Verdict:
+    for wanted in ("False", "Unknown"):
+        for status, reason, message in verdicts.values():
+            if status == wanted:
+                return status, reason, message
+    made = sum(1 for one in decisions if one.state == "Made")
+    return "True", "AllWell", f"{made} clusters have a MonitoredCluster by this ClusterDiscovery"
+
+
+def _remedies(whys: Iterable[Why | None]) -> str:
+    """Each once, of the first few."""
+    found = list(dict.fromkeys(sentence(why.remedy.rstrip(".")) for why in whys if why is not None and why.remedy))
+    return ". ".join(found[:_NAMED])
+
+
+def _told(why: Why) -> str:
+    return f"{why.message.rstrip('.')}. {sentence(why.remedy)}" if why.remedy else why.message
+
+
+def _conditions(
+    verdicts: Mapping[str, Verdict], previous: Mapping[str, Condition], *, generation: int, now: datetime
+) -> tuple[Condition, ...]:
+    return tuple(
+        Condition(
+            type=type_,
+            status=status,
+            observed_generation=generation,
+            last_transition_time=before.last_transition_time
+            if (before := previous.get(type_)) is not None and before.status == status
+            else now,
+            reason=reason,
+            message=capped(message, _MESSAGE),
+        )
+        for type_, (status, reason, message) in verdicts.items()
+    )
+
+
+def _looked(place: Seen) -> Looked:
+    reason = place.fault.reason if place.fault is not None else "Listed" if place.listed_at else "Listing"
+    clusters = place.clusters if place.listed_at else None
+    return Looked(name=place.name, reason=reason, clusters=clusters, last_listed=place.listed_at)
+
+
+def _urgency(one: Decision) -> tuple[int, str]:
+    order = 0 if one.state == "Gone" else 1 if one.why.reason in TROUBLE else 2 if one.state == "Skipped" else 3
+    return order, one.arn
+
+
+def _cluster(one: Decision) -> FoundCluster:
+    return FoundCluster(
+        arn=one.arn,
+        state="Skipped" if one.state == "Make" else one.state,
+        monitored_cluster=one.monitored or None,
+        reason=one.why.reason,
+        message=capped(_told(one.why), _CLUSTER_MESSAGE),
+    )
