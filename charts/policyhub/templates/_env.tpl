@@ -50,6 +50,7 @@ The container's environment. What extraEnv names stands there alone: a name may 
 {{- range $key, $value := .Values.watchSelector }}{{ $terms = append $terms (printf "%s=%s" $key $value) }}{{ end }}
 {{- $env = append $env (dict "name" "POLICYHUB_WATCH_SELECTOR" "value" (join "," $terms)) }}
 {{- end }}
+{{- if .Values.clusterDiscovery.enabled }}{{ $env = append $env (dict "name" "POLICYHUB_CLUSTER_DISCOVERY" "value" "true") }}{{ end }}
 {{- $env = append $env (dict "name" "POLICYHUB_METRICS_PORT" "value" "8080") }}
 {{- $env = append $env (dict "name" "POLICYHUB_LOG_LEVEL" "value" .Values.log.level) }}
 {{- $env = append $env (dict "name" "POLICYHUB_LOG_FORMAT" "value" .Values.log.format) }}

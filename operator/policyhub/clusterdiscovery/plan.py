@@ -75,7 +75,7 @@ class Decision:
     """Name of its MonitoredCluster, or of the one to be made."""
 
 
-NOT_ASKED = Why("NotDescribed", "EKS has not been asked about it yet")
+NOT_ASKED = Why("Describing", "EKS has not been asked about it yet")
 _MONITORED = Why("Monitored")
 
 

@@ -3,8 +3,8 @@
 | condition      | False                                                         | Unknown                      |
 |----------------|---------------------------------------------------------------|------------------------------|
 | `Listed`       | an account or a Region could not be listed                    | some were not asked yet      |
-| `ClustersMade` | a selected cluster has no MonitoredCluster, and a person must | nothing was listed yet       |
-|                | act                                                           |                              |
+| `ClustersMade` | a selected cluster has no MonitoredCluster, and a person must | nothing was listed yet, or   |
+|                | act                                                           | some were not described yet  |
 | `Ready`        | one of these is False                                         | one of them is Unknown       |
 
 That a cluster is gone makes none of them False: it is in the list, and its MonitoredCluster says it. Pure: no I/O, no
@@ -18,8 +18,8 @@ from typing import Literal
 
 from policyhub.api.clusterdiscovery import SHOWN, DiscoveryStatus, FoundCluster, Looked
 from policyhub.api.status import Condition
-from policyhub.cluster.words import sentence
-from policyhub.clusterdiscovery.plan import Decision, Why
+from policyhub.cluster.words import counted, sentence
+from policyhub.clusterdiscovery.plan import NOT_ASKED, Decision, Why
 from policyhub.sources.text import capped
 
 TROUBLE = frozenset({"NameClash", "InvalidName", "TemplateRefused", "CreateForbidden", "NotCreated", "NotDescribed"})
@@ -104,6 +104,9 @@ def _made(decisions: Sequence[Decision], places: Sequence[Seen]) -> Verdict:
         return "False", open_[0].why.reason, told.rstrip()
     if not any(place.listed_at for place in places):
         return "Unknown", "Listing", "no account has listed its clusters yet: see the condition Listed"
+    waiting = sum(1 for one in decisions if one.why is NOT_ASKED)
+    if waiting:
+        return "Unknown", "Describing", f"{counted(waiting, 'cluster')} have not been described yet: wait"
     return "True", "AllMade", "every cluster that was selected has a MonitoredCluster"
 
 
