@@ -107,7 +107,7 @@ class Discoveries:
                 self._unlisted = told
                 log.warning("cluster_discoveries_not_listed", message=told)
         except Exception:  # outermost loop: its end would be the end of the process
-            log.exception("discovery_compare_failed")
+            log.exception("cluster_discovery_compare_failed")
 
     async def _compare(self) -> None:
         """Raises _FAULTS."""
@@ -161,9 +161,9 @@ class Discoveries:
                 while not await self._settled(discovery):
                     await self._sleep(RETRY_SECONDS)
             except _FAULTS as error:
-                log.warning("discovery_delayed", discovery=discovery.name, message=clean(str(error)))
+                log.warning("cluster_discovery_delayed", discovery=discovery.name, message=clean(str(error)))
             except Exception:  # outermost loop: a mistake about one place must not stop the others
-                log.exception("discovery_failed", discovery=discovery.name, place=place.name)
+                log.exception("cluster_discovery_failed", discovery=discovery.name, place=place.name)
             failures = 0 if listed else min(failures + 1, 4)
             await self._sleep(interval if listed else min(interval, interval / 5 * 2 ** (failures - 1)))
 
@@ -286,7 +286,7 @@ class Told:
         try:
             await self._home.patch(f"{RESOURCE}/{self.name}/status", patch)
         except (Refused, Unreachable) as error:
-            log.warning("discovery_status_not_written", discovery=self.name, message=clean(str(error)))
+            log.warning("cluster_discovery_status_not_written", discovery=self.name, message=clean(str(error)))
             return isinstance(error, Refused) and error.status == 404
         self._written, self._written_at = settled, self._clock()
         before, self._conditions = self._conditions, {one.type: one for one in fresh.conditions}
@@ -296,7 +296,7 @@ class Told:
     async def _announce(self, before: Condition | None, ready: Condition) -> None:
         if before is not None and (before.status, before.reason) == (ready.status, ready.reason):
             return
-        log.info("discovery_condition", discovery=self.name, status=ready.status, reason=ready.reason)
+        log.info("cluster_discovery_condition", discovery=self.name, status=ready.status, reason=ready.reason)
         if ready.status == "Unknown":
             return
         about, moment = (KIND, self.name, self._uid), format_time(datetime.now(UTC))

@@ -1,6 +1,8 @@
 """ClusterDiscovery, with accounts of the local AWS, a real API server as one of their clusters, and another as home."""
 
+import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from dev import stand
 from dev.cluster import ControlPlane, helm
 from dev.hub.process import HubProcess
+from tests.integration.chart.shell import ROOT, Shell
 from tests.integration.operator.fleet import ARN, EXTERNAL_ID, GROUP, OTHER, ROLE, Eks
 from tests.integration.operator.world import CLUSTERS, Document, World, report, result
 
@@ -205,6 +208,23 @@ def test_what_fails_in_one_place_stops_no_other(fleet: Fleet, world: World, hub:
     fleet.looked_again()
     assert fleet.told()["prod-eu"] == "Made/Monitored"  # not asked is no evidence
     assert events(world) == told  # a look that finds the same tells nothing new
+
+
+def test_the_page(fleet: Fleet, hub: HubProcess, tmp_path: Path) -> None:
+    """docs/discovery.md as it stands: its ClusterDiscovery, its commands and what they print."""
+    page = (ROOT / "docs/discovery.md").read_text("utf-8")
+    (script,) = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+    (printed,) = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
+    role = f"arn:aws:iam::{OTHER}:role/policyhub"
+    hub.roles({ROLE: EXTERNAL_ID, role: "policyhub-prod"})
+    fleet.be(cluster("sandbox"))
+    said = Shell(fleet.world.cluster, tmp_path).run(script)
+    hub.roles({ROLE: EXTERNAL_ID})
+    assert "clusterdiscovery.policyhub.dev/fleet condition met" in said
+    age = r"\d+m?s?$"
+    for line in printed.splitlines():
+        assert re.sub(age, "", " ".join(line.split())) in " ".join(said.split())
+    assert NAME in said
 
 
 def events(world: World) -> list[str]:

@@ -1,0 +1,210 @@
+"""What an account in a Region is asked, and what its answers are worth. AWS itself is not there."""
+
+from collections.abc import Iterable
+from typing import Any, cast
+
+import pytest
+
+from policyhub.api.clusterdiscovery import Account
+from policyhub.cluster.fault import Fault
+from policyhub.clusterdiscovery.place import AGAIN, Place
+from policyhub.clusterdiscovery.plan import NOT_ASKED, Why, arn_of
+from policyhub.eks.description import Arn, Description
+from policyhub.eks.diagnosis import Caller
+from policyhub.eks.identity import Identity, Missing
+from policyhub.kube.errors import NotTried
+
+OWN, REGION = "444455556666", "eu-west-1"
+ROLE = f"arn:aws:iam::{OWN}:role/policyhub"
+DENIED = NotTried("AccessDenied", "DescribeCluster in account 444455556666, eu-west-1: AccessDeniedException: no")
+THROTTLED = NotTried("Throttled", "TooManyRequestsException", remedy="wait")
+
+
+class Aws:
+    """One account: what it answers, and what it was asked for."""
+
+    def __init__(self, *names: str) -> None:
+        self.names_: frozenset[str] | NotTried = frozenset(names)
+        self.account = OWN
+        self.trouble: Fault | None = None
+        self.fails: dict[str, Exception] = {}
+        """By cluster; those that are neither listed nor here are missing."""
+        self.asked: list[str] = []
+        self.pauses: list[float] = []
+
+    async def names(self, _: Arn) -> frozenset[str]:
+        if isinstance(self.names_, NotTried):
+            raise self.names_
+        return self.names_
+
+    async def describe(self, arn: Arn) -> Description:
+        self.asked.append(arn.name)
+        if arn.name in self.fails:
+            raise self.fails[arn.name]
+        if isinstance(self.names_, frozenset) and arn.name not in self.names_:
+            raise Missing
+        return Description(arn=arn.text, status="CREATING" if arn.name.startswith("new") else "ACTIVE")
+
+    async def caller(self, _: Arn) -> Caller:
+        return Caller(account=self.account, trouble=self.trouble)
+
+    async def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+
+    def place(self, role_arn: str | None = ROLE) -> Place:
+        account = Account(account_id=OWN, role_arn=role_arn)
+        return Place(lambda: cast("Identity", self), account, REGION, sleep=self.sleep)
+
+
+async def look(place: Place, aws: Aws, *, monitored: Iterable[str] = (), made: Iterable[str] = ()) -> list[str]:
+    """Which clusters were asked about."""
+    before = len(aws.asked)
+    made_arns = [arn_of(OWN, REGION, name) for name in made]
+    all_ = {*(arn_of(OWN, REGION, name) for name in monitored), *made_arns}
+    await place.look(monitored=all_, made=made_arns)
+    return aws.asked[before:]
+
+
+async def test_what_is_monitored_is_never_described() -> None:
+    """Only new clusters are asked about, each after a pause: the operator needs the calls to connect."""
+    aws = Aws("a", "b", "c")
+    assert await look(aws.place(), aws, monitored=["a"], made=["b"]) == ["c"]
+    assert len(aws.pauses) == 1
+
+
+async def test_tags_of_known_clusters_are_asked_for_rarely() -> None:
+    """Of what was skipped, some are asked about again at each look, in turn; what is not up is asked about each time."""
+    names = [f"c{number:02}" for number in range(25)]
+    aws = Aws(*names, "new")
+    place = aws.place()
+    assert await look(place, aws) == [*names, "new"]
+    second = await look(place, aws)
+    assert second == ["new", *names[:AGAIN]]
+    assert await look(place, aws) == ["new", *names[AGAIN : 2 * AGAIN]]
+
+
+@pytest.mark.parametrize("error", [THROTTLED, NotTried("Unavailable", "no answer")], ids=lambda error: error.reason)
+async def test_a_throttled_look_ends_and_the_next_goes_on(error: NotTried) -> None:
+    """No call follows one that was throttled or not answered; what was learned stays, and what lacks is asked next."""
+    aws = Aws("a", "b", "c")
+    aws.fails["b"] = error
+    place = aws.place()
+    assert await look(place, aws) == ["a", "b"]
+    assert place.answer.clusters["c"] is NOT_ASKED
+    found = place.answer.clusters["b"]
+    assert isinstance(found, Why)
+    assert found.reason == "NotDescribed"
+    aws.fails.clear()
+    assert await look(place, aws) == ["c", "b", "a"]
+    assert all(isinstance(found, Description) for found in place.answer.clusters.values())
+
+
+async def test_one_cluster_that_may_not_be_described_stops_no_other() -> None:
+    """A permission may be for some clusters only."""
+    aws = Aws("a", "b")
+    aws.fails["a"] = DENIED
+    place = aws.place()
+    assert await look(place, aws) == ["a", "b"]
+    assert isinstance(place.answer.clusters["b"], Description)
+    found = place.answer.clusters["a"]
+    assert isinstance(found, Why)
+    assert "eks:DescribeCluster" in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("failure", "account", "gone"),
+    [
+        pytest.param(None, OWN, True, id="EKS does not know it"),
+        pytest.param(None, "999999999999", False, id="another account does not know it"),
+        pytest.param(None, "", False, id="STS does not say who asks"),
+        pytest.param(DENIED, OWN, False, id="AccessDenied"),
+        pytest.param(THROTTLED, OWN, False, id="throttled"),
+        pytest.param(NotTried("Unavailable", "no answer"), OWN, False, id="no answer"),
+    ],
+)
+async def test_what_counts_as_gone(failure: NotTried | None, account: str, *, gone: bool) -> None:
+    """A listing that lacks a cluster is silence; it is gone only where its own account says so."""
+    aws = Aws()
+    aws.account = account
+    aws.fails = {"shop": failure} if failure is not None else {}
+    place = aws.place()
+    assert await look(place, aws, made=["shop"]) == ["shop"]
+    assert place.answer.gone == ({"shop"} if gone else set())
+
+
+async def test_a_listing_that_lacks_a_cluster_which_is_there() -> None:
+    """EKS may list late: DescribeCluster knows it."""
+    aws = Aws()
+    aws.describe = described  # type: ignore[method-assign]
+    place = aws.place()
+    await look(place, aws, made=["shop"])
+    assert place.answer.gone == frozenset()
+
+
+async def described(arn: Arn) -> Description:
+    return Description(arn=arn.text, status="ACTIVE")
+
+
+async def test_what_came_back_is_not_gone() -> None:
+    """A cluster that is listed again is there."""
+    aws = Aws()
+    place = aws.place()
+    await look(place, aws, made=["shop"])
+    assert place.answer.gone == {"shop"}
+    aws.names_ = frozenset({"shop"})
+    await look(place, aws, made=["shop"])
+    assert place.answer.gone == frozenset()
+
+
+async def test_a_listing_that_fails_changes_nothing() -> None:
+    """What was known stays known, and nothing is asked about single clusters."""
+    aws = Aws("a")
+    place = aws.place()
+    await look(place, aws)
+    aws.names_ = DENIED
+    assert await look(place, aws, made=["b"]) == []
+    assert isinstance(place.answer.clusters["a"], Description)
+    assert place.answer.gone == frozenset()
+    assert place.fault is not None
+    assert place.seen.clusters == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (NotTried("CredentialsRejected", "UnrecognizedClientException"), "RegionOff"),
+        (NotTried("NotEnabled", "OptInRequired"), "RegionOff"),
+        (NotTried("AccessDenied", "no"), "AccessDenied"),
+    ],
+    ids=lambda value: str(value),
+)
+async def test_a_region_that_is_off(error: NotTried, reason: str) -> None:
+    """Credentials that EKS refuses in one Region and STS knows mean that the Region is off."""
+    aws = Aws()
+    aws.names_ = error
+    place = aws.place()
+    await look(place, aws)
+    assert place.fault is not None
+    assert place.fault.reason == reason
+
+
+async def test_credentials_that_sts_refuses_too_are_no_matter_of_the_region() -> None:
+    """Where STS does not know them either, they are to blame."""
+    aws = Aws()
+    aws.names_ = NotTried("CredentialsRejected", "InvalidClientTokenId")
+    aws.account = ""
+    place = aws.place()
+    await look(place, aws)
+    assert place.fault is not None
+    assert place.fault.reason == "CredentialsRejected"
+
+
+async def test_the_operators_own_identity_must_be_of_the_account() -> None:
+    """Without a role another account would be listed than the one that is named."""
+    aws = Aws("a")
+    aws.account = "999999999999"
+    place = aws.place(role_arn=None)
+    assert await look(place, aws) == []
+    assert place.fault is not None
+    assert (place.fault.reason, place.listed) == ("AccountMismatch", False)
+    assert "999999999999" in place.fault.message
