@@ -51,6 +51,8 @@ RESOURCE = f"/apis/{GROUP}/{VERSION}/{PLURAL}"
 COMPARE_SECONDS = 10.0
 RETRY_SECONDS = 15.0
 """After the API server has not taken what was to be written."""
+ATTEMPTS = 4
+"""To write a status after a look. One that is never taken must not end the looks."""
 LOOKS = 32
 """At once: they share their threads with what connects to clusters (`eks.connector.WORKERS`)."""
 STATES = ("found", "made", "skipped", "gone")
@@ -158,7 +160,9 @@ class Discoveries:
             try:
                 async with self._looks:
                     listed = await discovery.look(place)
-                while not await self._settled(discovery):
+                for _ in range(ATTEMPTS):
+                    if await self._settled(discovery):
+                        break
                     await self._sleep(RETRY_SECONDS)
             except _FAULTS as error:
                 log.warning("cluster_discovery_delayed", discovery=discovery.name, message=clean(str(error)))

@@ -196,8 +196,8 @@ def test_an_upgrade_waits_for_the_crd(server: Cluster, release: Release) -> None
     assert server.request("GET", f"{CLUSTERS}/prod-eu") == before
 
     for new in filter(None, yaml.safe_load_all(helm.run("show", "crds", CHART).stdout)):
-        how = {"patch": "apply", "fieldManager": "kubectl", "force": "true", "fieldValidation": "Strict"}
-        server.request("PATCH", server.path(new), new, **how)
+        how: Document = {"fieldManager": "kubectl", "force": "true", "fieldValidation": "Strict"}
+        server.request("PATCH", server.path(new), new, patch="apply", **how)
     release.run("upgrade", "policyhub", CHART, values=values)
     assert not release.warnings
     after = server.request("GET", f"{CLUSTERS}/prod-eu")

@@ -17,7 +17,7 @@ from tests.integration.operator.world import CLUSTERS, Document, World, report, 
 DISCOVERIES = "/apis/policyhub.dev/v1alpha1/clusterdiscoveries"
 DENYING, OFF = "777788889999", "eu-south-1"
 NAME = f"prod-eu-eu-west-1-{OTHER}"
-SETTINGS = {"POLICYHUB_CLUSTER_DISCOVERY": "true", "POLICYHUB_CLUSTER_DISCOVERY_INTERVAL": "0.3"}
+SETTINGS: dict[str, Any] = {"POLICYHUB_CLUSTER_DISCOVERY": "true", "POLICYHUB_CLUSTER_DISCOVERY_INTERVAL": "0.3"}
 TAGS = {"policyhub": "yes"}
 
 

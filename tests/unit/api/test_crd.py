@@ -9,7 +9,7 @@ from policyhub.api import crd
 
 PROJECT = Path(__file__).parents[3]
 
-FORBIDDEN = ("$ref", "$defs", "anyOf", "oneOf", "allOf", "title", "const", "additionalProperties")
+FORBIDDEN = ("$ref", "$defs", "anyOf", "oneOf", "allOf", "title", "const", "patternProperties")
 
 
 def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -21,12 +21,40 @@ def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[st
         yield from nodes(schema["items"], f"{path}[]")
 
 
-TYPE = (".apiVersion", ".kind")  # the API server checks these itself
+TYPE = (".apiVersion", ".kind", "discovery.apiVersion", "discovery.kind")  # the API server checks these itself
 SCHEMA = crd.schema()
 NODES = list(nodes(SCHEMA))
+DISCOVERY = crd.discovery_schema()
+BOTH = [*NODES, *((f"discovery{path}", node) for path, node in nodes(DISCOVERY))]
 FIELDS = [
-    pytest.param(node, id=path) for path, node in NODES if path and not path.endswith("[]") and path != ".metadata"
+    pytest.param(node, id=path)
+    for path, node in BOTH
+    if path and not path.endswith("[]") and path.removeprefix("discovery") not in {"", ".metadata"}
 ]
+
+
+def test_maps_are_bounded() -> None:
+    """Tags and labels are the only maps: a bounded number of strings."""
+    maps = {path: node for path, node in BOTH if "additionalProperties" in node}
+    assert {*maps} == {
+        "discovery.spec.tagSelector.matchTags",
+        "discovery.spec.template.metadata.labels",
+    }
+    for node in maps.values():
+        assert node["maxProperties"] <= 50
+        assert node["additionalProperties"]["maxLength"] <= 256
+
+
+def test_the_template_is_the_spec_of_clusters_to_come() -> None:
+    """It has each field of a MonitoredCluster's spec but the cluster's own, no default, and no rule against change."""
+    template = DISCOVERY["properties"]["spec"]["properties"]["template"]["properties"]["spec"]
+    spec = SCHEMA["properties"]["spec"]["properties"]
+    assert template["properties"].keys() == spec.keys() - {"clusterArn", "connection"}
+    inner = list(nodes(template))
+    assert not [path for path, node in inner if "default" in node]
+    rules = [rule["rule"] for _, node in inner for rule in node.get("x-kubernetes-validations", ())]
+    assert rules
+    assert not [rule for rule in rules if "oldSelf" in rule]
 
 
 def test_generation_is_deterministic() -> None:
@@ -35,7 +63,7 @@ def test_generation_is_deterministic() -> None:
     assert yaml.safe_load(crd.render()) == crd.definition()
 
 
-@pytest.mark.parametrize("node", [pytest.param(node, id=path or "root") for path, node in NODES])
+@pytest.mark.parametrize("node", [pytest.param(node, id=path or "root") for path, node in BOTH])
 def test_schema_is_structural(node: dict[str, Any]) -> None:
     """Every node has one type and nothing that a structural schema forbids."""
     assert node["type"] in {"object", "array", "string", "integer", "boolean"}
@@ -51,7 +79,7 @@ def test_every_field_is_described(node: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "node",
-    [pytest.param(node, id=path) for path, node in NODES if node["type"] in {"string", "array"} and path not in TYPE],
+    [pytest.param(node, id=path) for path, node in BOTH if node["type"] in {"string", "array"} and path not in TYPE],
 )
 def test_everything_is_bounded(node: dict[str, Any]) -> None:
     """Strings and lists have a bound, so that the API server can price the rules and nobody can fill etcd."""
@@ -80,12 +108,13 @@ def test_lists_with_keys() -> None:
 
 def test_columns_read_fields_that_exist() -> None:
     """Every printer column reads a path of the schema."""
-    paths = {path for path, _ in NODES} | {".metadata.creationTimestamp"}
-    for column in crd.definition()["spec"]["versions"][0]["additionalPrinterColumns"]:
-        path = column["jsonPath"]
-        if "[?" in path:
-            path = path.split("[?")[0] + "[]." + path.rsplit(".", 1)[1]
-        assert path in paths
+    for schema, definition in ((SCHEMA, crd.definition()), (DISCOVERY, crd.discovery_definition())):
+        paths = {path for path, _ in nodes(schema)} | {".metadata.creationTimestamp"}
+        for column in definition["spec"]["versions"][0]["additionalPrinterColumns"]:
+            path = column["jsonPath"]
+            if "[?" in path:
+                path = path.split("[?")[0] + "[]." + path.rsplit(".", 1)[1]
+            assert path in paths
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """What an account in a Region is asked, and what its answers are worth. AWS itself is not there."""
 
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
@@ -73,7 +73,7 @@ async def test_what_is_monitored_is_never_described() -> None:
 
 
 async def test_tags_of_known_clusters_are_asked_for_rarely() -> None:
-    """Of what was skipped, some are asked about again at each look, in turn; what is not up is asked about each time."""
+    """Of what was skipped, some are asked about again at each look, in turn; what is not up is always asked about."""
     names = [f"c{number:02}" for number in range(25)]
     aws = Aws(*names, "new")
     place = aws.place()
@@ -176,7 +176,7 @@ async def test_a_listing_that_fails_changes_nothing() -> None:
         (NotTried("NotEnabled", "OptInRequired"), "RegionOff"),
         (NotTried("AccessDenied", "no"), "AccessDenied"),
     ],
-    ids=lambda value: str(value),
+    ids=str,
 )
 async def test_a_region_that_is_off(error: NotTried, reason: str) -> None:
     """Credentials that EKS refuses in one Region and STS knows mean that the Region is off."""

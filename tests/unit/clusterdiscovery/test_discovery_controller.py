@@ -1,0 +1,255 @@
+"""ClusterDiscoveries at work, without an API server or AWS: who waits for whom, and what is written."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any, cast
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from policyhub.clusterdiscovery.controller import Discoveries
+from policyhub.clusterdiscovery.plan import arn_of
+from policyhub.eks.connector import EksClusters
+from policyhub.eks.description import Arn, Description
+from policyhub.eks.diagnosis import Caller
+from policyhub.kube.connection import Connection, Refused
+from policyhub.metrics import Metrics
+from policyhub.settings import Settings
+
+FIRST, SECOND, REGION = "111111111111", "222222222222", "eu-west-1"
+DISCOVERIES = "/apis/policyhub.dev/v1alpha1/clusterdiscoveries"
+CLUSTERS = "/apis/policyhub.dev/v1alpha1/monitoredclusters"
+
+
+class Home:
+    """The operator's own API server, as far as discovery uses it."""
+
+    def __init__(self) -> None:
+        self.discoveries: dict[str, dict[str, Any]] = {}
+        self.clusters: dict[str, dict[str, Any]] = {}
+        self.refuses: Refused | None = None
+        self.statuses: dict[str, list[dict[str, Any]]] = {}
+        self.changed = asyncio.Event()
+
+    def discover(self, name: str, *accounts: str, generation: int = 1, **spec: Any) -> None:
+        given = {
+            "accounts": [{"accountId": one, "roleArn": role(one)} for one in accounts],
+            "regions": [REGION],
+            **spec,
+        }
+        metadata = {"name": name, "uid": f"uid-{name}", "generation": generation, "labels": {"shard": "a"}}
+        self.discoveries[name] = {"metadata": metadata, "spec": given}
+
+    async def get(self, path: str, params: object = None, *, limit: int = 0) -> bytes:
+        items = self.discoveries if path == DISCOVERIES else self.clusters
+        return json.dumps({"items": [*items.values()]}).encode()
+
+    async def post(self, path: str, body: Mapping[str, Any]) -> bytes:
+        if path == CLUSTERS:
+            if self.refuses is not None:
+                raise self.refuses
+            name = body["metadata"]["name"]
+            if name in self.clusters:
+                raise Refused(409, "AlreadyExists", f"{name} already exists")
+            self.clusters[name] = {**body, "metadata": {**body["metadata"], "uid": f"uid-{name}"}}
+            self.changed.set()
+        return b"{}"
+
+    async def patch(self, path: str, body: Mapping[str, Any]) -> bytes:
+        name = path.removeprefix(f"{DISCOVERIES}/").removesuffix("/status")
+        self.statuses.setdefault(name, []).append(body["status"])
+        self.changed.set()
+        return b"{}"
+
+    async def until(self, holds: Any) -> None:
+        async with asyncio.timeout(60):
+            while not holds():
+                self.changed.clear()
+                await self.changed.wait()
+
+    def condition(self, name: str, type_: str) -> dict[str, Any]:
+        latest = self.statuses.get(name, [{"conditions": ()}])[-1]
+        return next((one for one in latest["conditions"] if one["type"] == type_), {"reason": "", "message": ""})
+
+
+def role(account: str) -> str:
+    return f"arn:aws:iam::{account}:role/policyhub"
+
+
+class Account:
+    """As `Identity`; `holds` is what its listings wait for."""
+
+    def __init__(self, number: str, *names: str) -> None:
+        self.number = number
+        self.clusters = frozenset(names)
+        self.holds: asyncio.Event | None = None
+        self.asked = 0
+
+    async def names(self, _: Arn) -> frozenset[str]:
+        self.asked += 1
+        if self.holds is not None:
+            await self.holds.wait()
+        return self.clusters
+
+    async def describe(self, arn: Arn) -> Description:
+        return Description(arn=arn.text, status="ACTIVE", endpoint="https://a", authority="LS0t")
+
+    async def caller(self, _: Arn) -> Caller:
+        return Caller(account=self.number)
+
+
+class Eks:
+    def __init__(self, *accounts: Account) -> None:
+        self.accounts = {role(one.number): one for one in accounts}
+
+    def identity(self, region: str, role_arn: str, external_id: str) -> Account:
+        return self.accounts[role_arn]
+
+
+class Work:
+    """A controller at work; `beat` lets all that wait for a time go on, once."""
+
+    def __init__(self, home: Home, *accounts: Account, **settings: Any) -> None:
+        self._sleepers: list[asyncio.Event] = []
+        self.controller = Discoveries(
+            home=cast("Connection", home),
+            eks=cast("EksClusters", Eks(*accounts)),
+            settings=Settings(cluster_discovery=True, **settings),
+            metrics=Metrics(CollectorRegistry()),
+            clock=lambda: 0.0,
+            sleep=self._sleep,
+        )
+        self.task = asyncio.create_task(self.controller.run())
+
+    async def _sleep(self, seconds: float) -> None:
+        if seconds < 1:  # a pause between calls
+            return
+        event = asyncio.Event()
+        self._sleepers.append(event)
+        await event.wait()
+
+    def beat(self) -> None:
+        sleepers, self._sleepers = self._sleepers, []
+        for event in sleepers:
+            event.set()
+
+    async def end(self) -> None:
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+
+
+@pytest.fixture
+def home() -> Home:
+    return Home()
+
+
+async def test_an_account_that_does_not_answer_delays_no_other(home: Home) -> None:
+    """The clusters of the others get their MonitoredClusters while it hangs, and the status says who is missing."""
+    away, well = Account(FIRST, "a"), Account(SECOND, "b")
+    away.holds = asyncio.Event()
+    home.discover("fleet", FIRST, SECOND)
+    work = Work(home, away, well)
+    await home.until(lambda: home.condition("fleet", "ClustersMade")["reason"] == "AllMade")
+    assert [*home.clusters] == [f"b-{REGION}-{SECOND}"]
+    assert home.condition("fleet", "Listed")["reason"] == "Listing"
+    away.holds.set()
+    await home.until(lambda: home.condition("fleet", "Ready")["reason"] == "AllWell")
+    assert len(home.clusters) == 2
+    await work.end()
+
+
+async def test_two_discoveries_make_one_monitored_cluster(home: Home) -> None:
+    """Both find the same cluster at the same time: one makes it, for the other it is monitored already."""
+    home.discover("one", FIRST, namePattern="one-{name}")
+    home.discover("two", FIRST, namePattern="two-{name}")
+    work = Work(home, Account(FIRST, "a"))
+    await home.until(lambda: all(home.condition(name, "Ready")["reason"] == "AllWell" for name in ("one", "two")))
+    assert len(home.clusters) == 1
+    await work.end()
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (Refused(422, "Invalid", "spec.x: no"), "TemplateRefused"),
+        (Refused(403, "Forbidden", "denied by policy"), "TemplateRefused"),
+        (
+            Refused(403, "Forbidden", 'User "x" cannot create resource "monitoredclusters" in API group'),
+            "CreateForbidden",
+        ),
+        (Refused(500, "InternalError", "etcd"), "NotCreated"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else str(value.status),
+)
+async def test_a_monitored_cluster_that_is_not_taken(home: Home, error: Refused, reason: str) -> None:
+    """It is told why and what to do; once it is taken, all is well."""
+    home.discover("fleet", FIRST)
+    home.refuses = error
+    work = Work(home, Account(FIRST, "a"))
+    await home.until(lambda: home.condition("fleet", "ClustersMade")["reason"] == reason)
+    assert error.message in home.condition("fleet", "ClustersMade")["message"]
+    home.refuses = None
+    work.beat()
+    await home.until(lambda: home.condition("fleet", "Ready")["reason"] == "AllWell")
+    await work.end()
+
+
+async def test_a_status_is_written_where_it_has_changed(home: Home) -> None:
+    """A second look that finds the same writes nothing."""
+    account = Account(FIRST, "a")
+    home.discover("fleet", FIRST)
+    work = Work(home, account)
+    await home.until(lambda: home.condition("fleet", "Ready")["reason"] == "AllWell")
+    written = len(home.statuses["fleet"])
+    while account.asked < 4:
+        work.beat()
+        await asyncio.sleep(0)
+    account.clusters = frozenset({"a", "b"})
+    work.beat()
+    await home.until(lambda: home.statuses["fleet"][-1]["made"] == 2)
+    assert len(home.statuses["fleet"]) == written + 1
+    await work.end()
+
+
+async def test_a_spec_that_cannot_be_read(home: Home) -> None:
+    """It is told, nobody is asked, and the others go on."""
+    home.discover("broken", FIRST, namePattern="no-placeholder")
+    home.discover("fleet", SECOND)
+    first = Account(FIRST, "a")
+    work = Work(home, first, Account(SECOND, "b"))
+    await home.until(lambda: home.condition("broken", "Ready")["reason"] == "InvalidSpec")
+    await home.until(lambda: home.condition("fleet", "Ready")["reason"] == "AllWell")
+    assert first.asked == 0
+    await work.end()
+
+
+async def test_only_those_with_the_operators_labels(home: Home) -> None:
+    """Where operators divide a fleet by labels, each works on its own ClusterDiscoveries."""
+    home.discover("fleet", FIRST)
+    home.discover("other", SECOND)
+    home.discoveries["other"]["metadata"]["labels"] = {"shard": "b"}
+    second = Account(SECOND, "b")
+    work = Work(home, Account(FIRST, "a"), second, watch_selector="shard=a")
+    await home.until(lambda: home.condition("fleet", "Ready")["reason"] == "AllWell")
+    assert second.asked == 0
+    await work.end()
+
+
+async def test_an_edit_counts_for_the_next_clusters(home: Home) -> None:
+    """A new generation begins anew; what was made stays as it was."""
+    account = Account(FIRST, "a")
+    home.discover("fleet", FIRST)
+    work = Work(home, account)
+    await home.until(lambda: home.condition("fleet", "Ready")["reason"] == "AllWell")
+    before = dict(home.clusters)
+    home.discover("fleet", FIRST, generation=2, namePattern="new-{name}", template={"spec": {"mode": "DryRun"}})
+    work.beat()
+    await home.until(lambda: home.statuses["fleet"][-1]["observedGeneration"] == 2)
+    account.clusters = frozenset({"a", "b"})
+    work.beat()
+    await home.until(lambda: "new-b" in home.clusters)
+    assert home.clusters["new-b"]["spec"]["mode"] == "DryRun"
+    assert {name: home.clusters[name] for name in before} == before
+    assert arn_of(FIRST, REGION, "a") in {one["spec"]["clusterArn"] for one in before.values()}
+    await work.end()
