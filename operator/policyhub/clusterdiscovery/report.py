@@ -22,7 +22,12 @@ from policyhub.cluster.words import counted, sentence
 from policyhub.clusterdiscovery.plan import NOT_ASKED, Decision, Why
 from policyhub.sources.text import capped
 
-TROUBLE = frozenset({"NameClash", "InvalidName", "TemplateRefused", "CreateForbidden", "NotCreated", "NotDescribed"})
+TROUBLE = frozenset(
+    {
+        *("NameClash", "InvalidName", "TemplateRefused", "CreateForbidden", "NotCreated"),
+        *("NotDescribed", "OtherCluster"),
+    }
+)
 """Reasons for which a selected cluster is left out until a person acts, or AWS or the API server answers."""
 _NAMED = 3
 """Clusters or places that a message names."""

@@ -5,14 +5,13 @@ import json
 import re
 import ssl
 import urllib.request
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from dev.cluster import ApiError, Cluster, ControlPlane
+from dev.cluster import ApiError, Cluster
 from policyhub.api import crd
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.api.status import Condition, Findings, Hub, Source, Status, status_patch
@@ -65,15 +64,6 @@ NO_EKS: list[tuple[Document, str]] = [
     (eks(**{**GIVEN, "certificateAuthorityData": "-----BEGIN"}), "eks.certificateAuthorityData"),
     (eks(None, arn="prod-eu"), "eks.arn"),
 ]
-
-
-@pytest.fixture(scope="module")
-def server(plane: ControlPlane) -> Iterator[Cluster]:
-    """A cluster of its own: no operator of another test may see these objects."""
-    cluster = plane.cluster("schema")
-    cluster.apply([crd.definition()])
-    yield cluster
-    cluster.stop()
 
 
 def document(name: str = "sample", **spec: Any) -> Document:

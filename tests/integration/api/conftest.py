@@ -1,0 +1,17 @@
+"""An API server with the CRDs, for the whole session."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from dev.cluster import Cluster, ControlPlane
+from policyhub.api import crd
+
+
+@pytest.fixture(scope="session")
+def server(plane: ControlPlane) -> Iterator[Cluster]:
+    """A cluster of its own: no operator of another test may see these objects."""
+    cluster = plane.cluster("schema")
+    cluster.apply([crd.definition(), crd.discovery_definition()])
+    yield cluster
+    cluster.stop()
