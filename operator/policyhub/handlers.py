@@ -26,7 +26,7 @@ import structlog
 from botocore.exceptions import BotoCoreError, UnknownRegionError
 from pydantic import ValidationError
 
-from policyhub import finalizer
+from policyhub import finalizer, oldest
 from policyhub.api import selector
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.clocks import SteadyMs, WallMs
@@ -340,21 +340,7 @@ class Supervisor:
             self._hubs.release(key)
 
     def _claim(self) -> None:
-        """Of the MonitoredClusters of one identity at one hub the oldest goes on, the others send nothing."""
-        claims: defaultdict[tuple[str, str, str], list[Watched]] = defaultdict(list)
-        for watched in self.watched.values():
-            if watched.plane is not None:
-                claims[watched.claim].append(watched)
-        for all_ in claims.values():
-            first, *others = sorted(all_, key=lambda watched: watched.age)
-            for watched in all_:
-                if watched.plane is not None:
-                    oldest = watched is first
-                    watched.plane.claim(
-                        older="" if oldest else first.name,
-                        younger=tuple(other.name for other in others) if oldest else (),
-                        unlisted=not self._listed,
-                    )
+        oldest.claim(self.watched.values(), listed=self._listed)
 
     def _connector(self, monitored: MonitoredCluster) -> tuple[Connect, Explain, str]:
         """The last: the ARN under which EKS says where to connect; empty where it is not asked."""

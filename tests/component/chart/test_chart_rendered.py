@@ -95,6 +95,7 @@ def test_without_values() -> None:
     documents = objects()
     assert [document["kind"] for document in documents] == [
         "CustomResourceDefinition",
+        "CustomResourceDefinition",
         "ServiceAccount",
         "ClusterRole",
         "ClusterRoleBinding",

@@ -12,7 +12,6 @@ import pytest
 from pydantic import ValidationError
 
 from dev.cluster import ApiError, Cluster
-from policyhub.api import crd
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.api.status import Condition, Findings, Hub, Source, Status, status_patch
 
