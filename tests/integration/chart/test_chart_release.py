@@ -205,6 +205,19 @@ def test_an_upgrade_waits_for_the_crd(server: Cluster, release: Release) -> None
     assert after["metadata"]["uid"] == before["metadata"]["uid"]
 
 
+def test_discovery_waits_for_its_crd(server: Cluster, release: Release) -> None:
+    """An upgrade adds no CRD: one that switches discovery on where its CRD is missing stops, and says what to do."""
+    own = f"{CRD.rpartition('/')[0]}/clusterdiscoveries.policyhub.dev"
+    release.run("install", "policyhub", CHART, values=FULL)
+    server.request("DELETE", own)
+    values = {**FULL, "clusterDiscovery": {"enabled": True}}
+    with pytest.raises(helm.HelmError, match=r"needs the CRD clusterdiscoveries\.policyhub\.dev"):
+        release.run("upgrade", "policyhub", CHART, values=values)
+    server.apply([crd.discovery_definition()])
+    release.run("upgrade", "policyhub", CHART, values=values)
+    assert "ClusterRole /policyhub-discovery" in {place(document) for document in release.manifest()}
+
+
 @pytest.mark.parametrize("name", golden.names(SETS))
 def test_every_set_is_applied_cleanly(server: Cluster, name: str) -> None:
     """Server-side apply takes every object of every set as it is: strictly, without a warning or conflict; a second
