@@ -83,7 +83,7 @@ def cluster(name: str, *, owner: str = OTHER, region: str = stand.REGION, **said
 
 @pytest.fixture(scope="module")
 def real(plane: ControlPlane, hub: HubProcess, home: World) -> Eks:
-    made = Eks(plane.cluster("found", authenticator=hub.authenticator(ARN)), hub, home.installed)
+    made = Eks(plane.cluster("found", authenticator=hub.authenticator(ARN)), hub)
     made.cluster.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}])
     made.cluster.apply([report("web", result("probes"))])
     return made
