@@ -34,8 +34,9 @@ AGAIN = 10
 _UP = frozenset({"ACTIVE", "UPDATING"})
 _ENDS_THE_LOOK = frozenset({"Throttled", "Unavailable", *CREDENTIALS})
 _GRANTED = (
-    "grant it eks:ListClusters on * and eks:DescribeCluster on the clusters (docs/discovery.md). If that is"
-    " granted, a service control policy, a permissions boundary or the VPC endpoint's policy refuses it"
+    "grant it eks:ListClusters on * and eks:DescribeCluster on the clusters (policyhub iam-policy --discover prints"
+    " both). If that is granted, a service control policy, a permissions boundary or the VPC endpoint's policy refuses"
+    " it"
 )
 
 Sleep = Callable[[float], Awaitable[None]]
