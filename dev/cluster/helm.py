@@ -28,11 +28,6 @@ def render(
 ) -> list[Document]:
     """The objects of `helm template`, CRDs first. Raises HelmError."""
     text = template(chart, release, namespace, values=values, crds=True, progress=progress)
-    return documents(text)
-
-
-def documents(text: str) -> list[Document]:
-    """Of what `template` printed."""
     return [document for document in yaml.safe_load_all(text) if document]
 
 

@@ -1,5 +1,5 @@
-"""The fleet (`--fleet`): three real API servers are EKS clusters of two accounts, and one operator signs in to them by
-a role of each account. At the end one of the clusters is deleted.
+"""The fleet (`--fleet`): three real API servers are EKS clusters of two accounts. One operator finds them by their tag
+and signs in by a role of each account. At the end one of the clusters is deleted.
 
 The local AWS answers DescribeCluster and AssumeRole, and each API server asks it who the caller is. What Security Hub
 should hold follows from the reports that were written.
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dev import crds, stand
-from dev.cluster import Cluster, ControlPlane, helm
+from dev.cluster import Cluster, ControlPlane
 from dev.company import Call, Company, calls
 from dev.company.kyverno import passed
 from dev.company.report import with_result
@@ -25,21 +25,39 @@ from dev.demo.screen import Screen
 from dev.demo.stage import Document, Stage
 from dev.hub.process import HubProcess
 
-CHART = stand.ROOT / "examples/gitops/monitoredcluster"
 ARNS = {
-    "shop-eu": "arn:aws:eks:eu-west-1:444455556666:cluster/shop",
-    "shop-us": "arn:aws:eks:us-east-1:444455556666:cluster/shop",
-    "bank-eu": "arn:aws:eks:eu-west-1:777788889999:cluster/bank",
+    "shop-eu-west-1": "arn:aws:eks:eu-west-1:444455556666:cluster/shop",
+    "shop-us-east-1": "arn:aws:eks:us-east-1:444455556666:cluster/shop",
+    "bank-eu-west-1": "arn:aws:eks:eu-west-1:777788889999:cluster/bank",
 }
 """Name of the MonitoredCluster → ARN."""
 ACCOUNTS = tuple(dict.fromkeys(arn.split(":")[4] for arn in ARNS.values()))
 ROLES = {account: f"arn:aws:iam::{account}:role/policyhub" for account in ACCOUNTS}
 EXTERNAL_ID = "policyhub-prod"
 GROUP = "policyhub"
+TAGS = {"policyhub": "yes"}
+UNTAGGED = {"arn": "arn:aws:eks:eu-west-1:777788889999:cluster/sandbox", "endpoint": "https://127.0.0.1:1", "tags": {}}
+"""A cluster that nobody asked to monitor: EKS describes it, and it is nowhere."""
+DISCOVERIES = "/apis/policyhub.dev/v1alpha1/clusterdiscoveries"
+DISCOVERY: Document = {
+    "apiVersion": "policyhub.dev/v1alpha1",
+    "kind": "ClusterDiscovery",
+    "metadata": {"name": "fleet"},
+    "spec": {
+        "accounts": [
+            {"accountId": account, "roleArn": role, "externalId": EXTERNAL_ID} for account, role in ROLES.items()
+        ],
+        "regions": ["eu-west-1", "us-east-1"],
+        "tagSelector": {"matchTags": TAGS},
+        "namePattern": "{name}-{region}",
+        "template": {"spec": {"archiveDelay": ARCHIVE_DELAY, "rollUp": False}},
+    },
+}
+VALUES = {"monitoredCluster": {"enabled": False}, "clusterDiscovery": {"enabled": True}, "extraEnv": ENV}
 REPORTS = 12
 """Of the company that each cluster belongs to."""
-FIXED = "shop-eu"
-DELETED = "shop-us"
+FIXED = "shop-eu-west-1"
+DELETED = "shop-us-east-1"
 
 
 @dataclass
@@ -55,7 +73,7 @@ class Member:
         """As EKS tells it, with an access entry for the role of its account."""
         entry = {"principal": ROLES[self.arn.split(":")[4]], "groups": [GROUP]}
         authority = base64.b64encode((self.cluster.ca or "").encode()).decode()
-        return {"arn": self.arn, "endpoint": self.cluster.url, "authority": authority, "entries": [entry]}
+        return {"arn": self.arn, "endpoint": self.cluster.url, "authority": authority, "entries": [entry], "tags": TAGS}
 
 
 class Fleet:
@@ -69,21 +87,22 @@ class Fleet:
         return self.clusters_are_monitored, self.a_fix_is_archived, self.a_cluster_is_deleted
 
     def clusters_are_monitored(self, stage: Stage) -> None:
-        stage.screen.step("One MonitoredCluster for each, with its ARN and a role: no Secret, no kubeconfig")
-        for name, member in self._members.items():
-            spec = {"archiveDelay": ARCHIVE_DELAY, "rollUp": False}
-            text = helm.template(
-                CHART, name, "policyhub", values={"name": name, "cluster": member.arn, "spec": spec}, crds=False
-            )
-            stage.cluster.apply(helm.documents(text))
+        stage.screen.step(
+            "One ClusterDiscovery: a MonitoredCluster for each cluster with the tag, no Secret, no kubeconfig"
+        )
         mark = stage.mark()
+        stage.cluster.apply([DISCOVERY])
         seconds = stage.until(
             "waiting for Security Hub to hold what the three clusters report", lambda: self._holds(stage)
         )
+        self._found(stage)
         number = sum(len(calls(member.reports)) for member in self._members.values())
-        stage.screen.say(f"{number} findings of three clusters, {seconds:.1f} s after the MonitoredClusters were made.")
+        stage.screen.say(
+            f"{number} findings of three clusters, {seconds:.1f} s after the ClusterDiscovery was applied."
+        )
         asked = {
-            name: len(stage.asked(mark, name)) for name in ("AssumeRole", "DescribeCluster", "BatchImportFindings")
+            name: len(stage.asked(mark, name))
+            for name in ("AssumeRole", "ListClusters", "DescribeCluster", "BatchImportFindings")
         }
         stage.screen.say(f"Calls to AWS: {', '.join(f'{name} {times}' for name, times in asked.items())}.")
         stage.screen.table(
@@ -94,6 +113,16 @@ class Fleet:
             ],
         )
         self._table(stage)
+
+    def _found(self, stage: Stage) -> None:
+        found = stage.cluster.request("GET", f"{DISCOVERIES}/fleet")["status"]["clusters"]
+        rows = [[one["arn"], one["state"], one["reason"], one.get("monitoredCluster", "")] for one in found]
+        stage.screen.table(["CLUSTER", "STATE", "REASON", "MONITOREDCLUSTER"], rows)
+        stage.expect(
+            "each cluster with the tag has a MonitoredCluster, and no other",
+            holds={row[0]: row[3] for row in rows if row[1] == "Made"}
+            == {one.arn: name for name, one in self._members.items()},
+        )
 
     def a_fix_is_archived(self, stage: Stage) -> None:
         stage.screen.step(f"A team of {FIXED} fixes a workload")
@@ -117,7 +146,7 @@ class Fleet:
         stage.screen.step(f"{DELETED} is deleted in EKS")
         mark = stage.mark()
         self._members[DELETED].cluster.stop()
-        stage.hub.eks([member.described for name, member in self._members.items() if name != DELETED])
+        stage.hub.eks([UNTAGGED, *(one.described for name, one in self._members.items() if name != DELETED)])
 
         def lost() -> Document:
             return stand.condition(stand.monitored(stage.cluster, DELETED), "Connected")
@@ -160,16 +189,14 @@ def open_stage(screen: Screen, stack: ExitStack, *, home: stand.Home) -> tuple[S
     with screen.waiting("starting etcd and four API servers; the first time ever they are built from source"):
         plane = stack.enter_context(ControlPlane.start(progress=screen.say))
         cluster = plane.cluster("home")
-        installed = stand.install(
-            cluster, folder, values={"monitoredCluster": {"enabled": False}, "extraEnv": ENV}, progress=screen.say
-        )
+        installed = stand.install(cluster, folder, values=VALUES, progress=screen.say)
         members = {
             name: Member(arn, plane.cluster(name, authenticator=hub.authenticator(arn))) for name, arn in ARNS.items()
         }
         for seed, member in enumerate(members.values()):
             _fill(member, Company.build(seed), rights(installed))
     hub.roles(dict.fromkeys(ROLES.values(), EXTERNAL_ID))
-    hub.eks([member.described for member in members.values()])
+    hub.eks([UNTAGGED, *(member.described for member in members.values())])
     for name, member in members.items():
         screen.say(f"{name} is {member.arn}: access entry for {member.described['entries'][0]['principal']}.")
     operator = stack.enter_context(stand.Operator(installed, hub, home=home))
