@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dev import crds, stand
-from dev.cluster import Cluster, ControlPlane
+from dev.chart.files import ACCESS
+from dev.cluster import Cluster, ControlPlane, helm
 from dev.company import Call, Company, calls
 from dev.company.kyverno import passed
 from dev.company.report import with_result
@@ -25,6 +26,7 @@ from dev.demo.screen import Screen
 from dev.demo.stage import Document, Stage
 from dev.hub.process import HubProcess
 
+ROOT = Path(__file__).parents[2]
 ARNS = {
     "shop-eu-west-1": "arn:aws:eks:eu-west-1:444455556666:cluster/shop",
     "shop-us-east-1": "arn:aws:eks:us-east-1:444455556666:cluster/shop",
@@ -194,7 +196,7 @@ def open_stage(screen: Screen, stack: ExitStack, *, home: stand.Home) -> tuple[S
             name: Member(arn, plane.cluster(name, authenticator=hub.authenticator(arn))) for name, arn in ARNS.items()
         }
         for seed, member in enumerate(members.values()):
-            _fill(member, Company.build(seed), rights(installed))
+            _fill(member, Company.build(seed), rights())
     hub.roles(dict.fromkeys(ROLES.values(), EXTERNAL_ID))
     hub.eks([UNTAGGED, *(member.described for member in members.values())])
     for name, member in members.items():
@@ -205,13 +207,9 @@ def open_stage(screen: Screen, stack: ExitStack, *, home: stand.Home) -> tuple[S
     return Stage(screen, stack, folder, hub, cluster, operator, Company.build()), Fleet(members)
 
 
-def rights(installed: stand.Installed) -> list[Document]:
-    """The chart's ClusterRole, bound to the group that the access entries give."""
-    role, binding = (
-        next(one for one in installed.documents if one["kind"] == kind and one["metadata"]["name"] == stand.RELEASE)
-        for kind in ("ClusterRole", "ClusterRoleBinding")
-    )
-    return [role, {**binding, "subjects": [{"kind": "Group", "apiGroup": "rbac.authorization.k8s.io", "name": GROUP}]}]
+def rights() -> list[Document]:
+    """What a monitored cluster needs, by the chart for it."""
+    return helm.render(ROOT / ACCESS, "policyhub-access", stand.NAMESPACE, {"group": GROUP})
 
 
 def _fill(member: Member, company: Company, allowed: list[Document]) -> None:
