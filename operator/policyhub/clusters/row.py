@@ -60,7 +60,7 @@ def row(body: Mapping[str, Any], *, now: WallMs) -> Row:
     conditions = {_text(one, "type"): one for one in _mappings(status.get("conditions"))}
     ready = conditions.get("Ready", {})
     beat = milliseconds(_text(status, "lastHeartbeatTime"))
-    stale = now - beat > STALE_MS
+    stale = abs(now - beat) > STALE_MS
     listed = sorted(filter(None, (_text(source, "lastListed") for source in _mappings(status.get("sources")))))
     return Row(
         name=_text(_mapping(body.get("metadata")), "name", limit=253),
@@ -85,6 +85,11 @@ def row(body: Mapping[str, Any], *, now: WallMs) -> Row:
 
 
 def _stale(beat: WallMs, now: WallMs) -> str:
+    if beat > now:
+        return (
+            f"the status says that it was written in {span((beat - now) / 1000)}: the clock of this machine or of the"
+            " operator's is wrong, so that nothing here is known to be true. Set the clock"
+        )
     since = f"for {span((now - beat) / 1000)}" if beat != UNDATED else "yet"
     return (
         f"no status was written {since}: the operator does not run, or may not write it, so that nothing here is known"

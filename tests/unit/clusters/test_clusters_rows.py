@@ -81,11 +81,24 @@ def test_a_line_and_the_sum() -> None:
         (body(conditions=[]), False, ""),
         (body(beat="2026-09-21T14:03:21Z"), True, "AllWell"),
         (body(beat="2026-09-21T14:03:19Z"), False, STALE),
+        (body(beat="2099-01-01T00:00:00Z"), False, STALE),
         ({"metadata": {"name": "new"}}, False, STALE),
         ({"metadata": {"name": "new"}, "status": {"observedGeneration": -1}}, False, STALE),
         ({"metadata": None, "status": {"conditions": {"a": 1}, "sources": [7], "hub": "x"}}, False, STALE),
     ],
-    ids=["well", "dry run", "gone", "unknown", "no condition", "fresh", "stale", "no status", "new", "odd"],
+    ids=[
+        "well",
+        "dry run",
+        "gone",
+        "unknown",
+        "no condition",
+        "fresh",
+        "stale",
+        "from the future",
+        "no status",
+        "new",
+        "odd",
+    ],
 )
 def test_which_are_well(given: dict[str, Any], well: bool, reason: str) -> None:  # noqa: FBT001  (a row of the table)
     """Ready is True, and the operator has said so lately."""
