@@ -35,6 +35,8 @@ FILL_SECONDS = 1.0
 LISTING_SECONDS = 5.0
 """The same while it holds only what first listings have brought, and another cluster of this hub is still listing: what
 that brings goes into the same call."""
+FIRST_LISTING_MS = 60_000
+"""So long after a cluster was reached nobody waits for its listing any more: it may be away, or list for ever."""
 PRUNE_SECONDS = 60.0
 """From one look at what is no longer recent to the next, while nothing is sent."""
 
@@ -196,6 +198,7 @@ class Engine:
         """Give a batch that is not full a moment to fill."""
         started = self._clock()
         while self._dirty() < MAX_FINDINGS:
+            self._wake_timers()
             longest = LISTING_SECONDS if self._more_is_listed() else FILL_SECONDS
             left = started + longest - self._clock()
             if left <= 0:
@@ -213,4 +216,11 @@ class Engine:
         feeds = [feed for feed in self.feeds if feed.sends]
         if any(feed.ledger.agenda.dirty.queue(lane) for feed in feeds for lane in (Lane.URGENT, Lane.CHANGED)):
             return False
-        return any(not feed.ledger.sources.reports_listed for feed in feeds)
+        if not any(feed.ledger.agenda.dirty.queue(Lane.BACKLOG) for feed in feeds):
+            return False
+        return any(self._lists(feed) for feed in feeds)
+
+    def _lists(self, feed: Feed) -> bool:
+        """For the first time, and not for so long that it may never end."""
+        ledger = feed.ledger
+        return not ledger.sources.reports_listed and self._now() - ledger.started < FIRST_LISTING_MS

@@ -72,7 +72,7 @@ class Ledger:
         """`acknowledged` is what Security Hub has lately told other ledgers of the same account and Region; `started`
         is now: nothing is refreshed for `STEADY_MS`, since the clock may yet be put right.
         """
-        self._steady_at = started + STEADY_MS
+        self.started = started
         self.cluster_id = cluster_id
         self.cluster_uid = cluster_uid
         self.entries: dict[str, Entry] = {}
@@ -202,7 +202,7 @@ class Ledger:
                 refresh=known is not None
                 and wall >= refresh_due(entry.id, known.updated_at)
                 and now - entry.acknowledged >= DAY_MS
-                and now >= self._steady_at,
+                and now >= self.started + STEADY_MS,
                 blocked=blocked,
             )
         if known is None or known.archived:

@@ -199,6 +199,7 @@ async def test_later_words_join_the_batch() -> None:
 
 async def _listings_in_turn(world: World, *, urgent: bool) -> None:
     """Half of a first listing, a pause that ends any other batch, and its second half."""
+    world.ledger.started = world.now
     world.ledger.sources.list_reports(listed=False)
     world.say(range(30), backlog=True)
     if urgent:
@@ -233,6 +234,40 @@ async def test_a_listing_that_never_ends_holds_nothing_up(monkeypatch: pytest.Mo
         world.say(range(30), backlog=True)
         await until(lambda: not world.pending())
         assert [len(call) for call in world.hub.calls] == [30]
+
+
+async def test_what_becomes_due_does_not_wait_for_listings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is to be decided again is looked at when its time comes, and what waits leaves with it."""
+    monkeypatch.setattr(engine, "LISTING_SECONDS", 1e6)
+    async with working() as world:
+        world.feed.rules = Rules(archive_delay_ms=1_000)
+        world.ledger.started = SteadyMs(int(NOW) + 1_000)
+        world.say([100])
+        await until(lambda: not world.pending())
+        world.say([])
+        await until(lambda: not world.ledger.agenda.dirty)
+        world.ledger.sources.list_reports(listed=False)  # all that is held is decided again
+        await asyncio.sleep(2 * engine.IDLE_SECONDS)
+        other = SourceKey(KEY.group, KEY.resource, KEY.namespace, "other")
+        calls: list[tuple[Violation, WallMs | None]] = [(violation(7), None)]
+        world.ledger.read(other, calls, complete=True, passed=frozenset, now=world.now, backlog=True)
+        await asyncio.sleep(2 * engine.IDLE_SECONDS)
+        assert world.pending()
+        world.now = SteadyMs(int(NOW) + 2_000)
+        await until(lambda: not world.pending())
+        assert [f["Id"] for f in world.hub.calls[-1]] == [id_of(7)]
+
+
+async def test_a_cluster_that_never_lists_is_waited_for_no_more() -> None:
+    """Nor while nothing of a first listing waits."""
+    async with working() as world:
+        world.ledger.started = world.now
+        world.ledger.sources.list_reports(listed=False)
+        assert not world.engine._more_is_listed()
+        world.say(range(3), backlog=True)
+        assert world.engine._more_is_listed()
+        world.now = SteadyMs(int(world.now) + engine.FIRST_LISTING_MS)
+        assert not world.engine._more_is_listed()
 
 
 async def test_a_change_during_the_call_is_sent_after_it() -> None:
