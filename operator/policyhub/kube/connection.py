@@ -109,7 +109,7 @@ class Connection:
         self._openings = asyncio.Semaphore(_OPENINGS)
         self._lines = Lines()
         self._secrets = redaction.of_environment(os.environ) | redaction.of_url(access.proxy or "")
-        self._sent = access.token or ""
+        self._sent: tuple[str, ...] = (access.token or "",)
         """The token that was sent last."""
 
     @classmethod
@@ -327,7 +327,8 @@ class Connection:
         with unreachable(lambda: self.secrets, self.server):
             token = self._access.token if self._token is None else await self._token()
             if token:
-                self._sent = token
+                if token != self._sent[-1]:  # an answer that is still coming may tell the one before
+                    self._sent = (self._sent[-1], token)
                 headers["Authorization"] = f"Bearer {token}"
             # The token's own time is not the server's, which has not been asked yet.
             async with asyncio.timeout(self._connect_seconds + self._read_seconds):
@@ -353,7 +354,7 @@ class Connection:
     @property
     def secrets(self) -> frozenset[str]:
         """The credentials that a server or a proxy can send back."""
-        return self._secrets | {self._sent}
+        return self._secrets | set(self._sent)
 
 
 def in_cluster_address(environ: Mapping[str, str]) -> str:

@@ -1,9 +1,9 @@
 """The kubeconfig Secrets of Cluster API: which of them is used, and how its token is followed."""
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -190,9 +190,10 @@ async def test_a_secret_that_cannot_be_read_again(managed: Managed, at_home: Con
         managed.home.documents[managed.path()] = answer
         for _ in range(2):
             before = managed.reads
-            clock.seconds += rotation.READ_SECONDS
-            await made.get(ANYTHING)
-            await until(partial(managed.read_since, before))
+            async with asyncio.timeout(20):
+                while managed.reads == before:  # no other reading begins while one ends
+                    clock.seconds += rotation.READ_SECONDS
+                    await made.get(ANYTHING)
         made_uid = await made.cluster_uid()
     assert made_uid == "uid"
     assert {*managed.sent} == {"token-1"}
