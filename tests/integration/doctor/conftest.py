@@ -33,6 +33,7 @@ def home(plane: ControlPlane, hub: HubProcess, tmp_path_factory: pytest.TempPath
 def world(home: World) -> Iterator[World]:
     """Cleared before and after, with the MonitoredCluster `alpha` and no operator."""
     home.clear()
+    home.hub.roles({})
     home.hub.quotas(on=False)
     home.monitor()
     yield home
