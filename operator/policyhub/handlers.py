@@ -29,6 +29,7 @@ from pydantic import ValidationError
 from policyhub import finalizer, oldest
 from policyhub.api import selector
 from policyhub.api.monitoredcluster import MonitoredCluster
+from policyhub.cancelling import cancelled
 from policyhub.clocks import SteadyMs, WallMs
 from policyhub.cluster.conflict import ADOPT_ANNOTATION
 from policyhub.cluster.contact import Connect, Explain, plainly
@@ -39,7 +40,7 @@ from policyhub.departures import Departures, deletion, sent_by
 from policyhub.destination import destination, unknown_region
 from policyhub.eks.connector import EksClusters
 from policyhub.hub.client import HubClient
-from policyhub.hubs import Hubs, Key, cancelled
+from policyhub.hubs import Hubs, Key
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.leaving import rivals
 from policyhub.metrics import Metrics
@@ -198,7 +199,10 @@ class Supervisor:
             if watched.plane is not None:
                 watched.plane.annotate(metadata.get("annotations") or {})
             return
-        told = watched.conditions if watched is not None and watched.uid == uid else conditions(body)
+        told, known = conditions(body), kept(body)
+        if watched is not None and watched.uid == uid:
+            told = watched.conditions
+            known = known if known.cluster_uid else watched.kept  # not written yet, or not seen yet
         before = await self._halt(name)
         watched = Watched(
             name=name,
@@ -207,7 +211,7 @@ class Supervisor:
             conditions=told,
             generation=metadata.get("generation", 0),
             created=metadata.get("creationTimestamp") or YOUNGEST,
-            kept=kept(body),
+            kept=known,
         )
         self.watched[name] = watched
         try:

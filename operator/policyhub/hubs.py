@@ -20,6 +20,7 @@ from typing import Any
 import structlog
 
 import policyhub
+from policyhub.cancelling import cancelled
 from policyhub.clocks import SteadyMs, WallMs
 from policyhub.hub import bucket, credentials
 from policyhub.hub.bucket import TokenBucket
@@ -41,12 +42,6 @@ a full bucket, which is what a bucket is after three seconds."""
 
 Key = tuple[str, str, str, str]
 """(account, Region, role ARN, external id)."""
-
-
-def cancelled() -> bool:
-    """Whether somebody waits for the running task to end: one that fails as it is cancelled shows the failure alone."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 class Pool(ThreadPoolExecutor):

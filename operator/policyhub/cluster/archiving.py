@@ -118,7 +118,13 @@ class Archiving:
 
     async def round(self) -> Round:
         """Raises HubError, IncompleteError; then another one goes on."""
-        done, flying, started = self._retirement, self._sent.flying, self._wall()
+        async with self._hub.archiving:
+            return await self._alone()
+
+    async def _alone(self) -> Round:
+        if self._sent.flying:  # it would land after the archive, and make the finding active again
+            return Round.LAGS
+        done, started = self._retirement, self._wall()
         expected = self._acknowledged.sent(self._writer.cluster_uid, prefix(self._identity), now=self._now())
         await self._hub.verify_account()
         if not await done.run():
@@ -126,7 +132,7 @@ class Archiving:
         if done.failed:
             raise IncompleteError(self._left())
         late = any(done.shown.get(id_, UNDATED) < updated for id_, updated in expected.items())
-        return Round.LAGS if flying or late or done.changed or started < self._certain else Round.DONE
+        return Round.LAGS if late or done.changed or started < self._certain else Round.DONE
 
     def _left(self) -> str:
         reasons = "; ".join(f"{number} times {why}" for why, number in self._retirement.reasons.most_common(REASONS))

@@ -86,6 +86,8 @@ class Clearance:
         """Begun."""
         self._trouble = ""
         """Why it could not be ended."""
+        self._others = 0
+        """Active findings of the identity with another uid."""
         self._done: int | None = None
         """Findings that were archived, when all were."""
 
@@ -142,6 +144,11 @@ class Clearance:
             return replace(fault, message=f"{said}. Its findings stay, whatever spec.onClusterGone says: {barred}")
         if self._done is not None:
             told = f"{said}. {counted(self._done, 'finding')} archived, as spec.onClusterGone says"
+            if self._others:
+                told += (
+                    f". Another cluster's uid is in {counted(self._others, 'active finding')} of this identity:"
+                    f" policyhub retire {self._site.name} counts them"
+                )
             return replace(fault, message=told, remedy="If it does not come back, delete this MonitoredCluster")
         if self._trouble:
             told = f"{said}. Its findings are not all archived yet, which is tried again: {self._trouble}"
@@ -184,6 +191,7 @@ class Clearance:
             return site.backoff(6)
         self._trouble = ""
         if came is Round.DONE:
-            self._done, self._archiving, self.ledger = archiving.archived, None, None
+            self._done, self._others = archiving.archived, archiving.others
+            self._archiving, self.ledger = None, None
             log.info("cluster_gone_archived", cluster=site.name, archived=self._done)
         return LOOK_SECONDS

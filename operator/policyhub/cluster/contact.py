@@ -71,6 +71,9 @@ class Contact:
                 failures += 1
                 await asyncio.sleep(self._site.backoff(failures))
                 continue
+            except Exception:
+                self._clearance.found()  # whatever it is, it is not the same answer again
+                raise
             self._state.connection = None
             self._unreachable = 0
             return connection

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from policyhub.cancelling import obey
 from policyhub.cluster.clearance import Clearance, ClusterGone, Rival, nobody
 from policyhub.cluster.conflict import adopted
 from policyhub.cluster.contact import ClusterReplaced, Connect, Contact, Explain, Stale, plainly
@@ -115,7 +116,7 @@ class DataPlane:
         """Until cancelled."""
         replaced = 0
         while True:
-            began, wait = self.site.now(), 0.0
+            began, wait, gone = self.site.now(), 0.0, False
             try:
                 connection = await self._contact.reach()
                 began = self.site.now()
@@ -125,6 +126,9 @@ class DataPlane:
                 replaced = 1 if self.site.now() - began >= REPLACED_AFTER_MS else replaced + 1
                 wait = self.site.backoff(replaced)
             except* ClusterGone:
+                gone = True
+            obey()
+            if gone:
                 wait = await self._clearance.round()
             await asyncio.sleep(wait)
 
@@ -226,6 +230,7 @@ class DataPlane:
                     tasks.create_task(work.sources.run(connection, tasks, contact=self._contact))
             except* Stale:
                 log.info("reconnecting", cluster=self.name)
+            obey()
             work.sources.disconnect()
             uid = self.state.cluster_uid
             connection = await self._contact.reach()

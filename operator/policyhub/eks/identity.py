@@ -162,7 +162,8 @@ class Identity:
                     return await self._in_thread(ask)
         except _Lost as lost:
             answer = getattr(lost.fault, "response", {})
-            if operation == "DescribeCluster" and answer.get("Error", {}).get("Code") == _MISSING:
+            asked = getattr(lost.fault, "operation_name", "")  # a sign-in by SSO has an error of the same code
+            if operation == asked == "DescribeCluster" and answer.get("Error", {}).get("Code") == _MISSING:
                 raise Missing from None
             raise self._told(lost, operation, arn) from None
         except TimeoutError:

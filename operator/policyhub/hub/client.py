@@ -128,6 +128,10 @@ class HubClient:
         self.account = account
         self.region = region
         self.partition = partition
+        self.archiving = asyncio.Semaphore(1)
+        """For whoever archives all that is left of a cluster: one at a time, so that the engine's calls have every
+        second turn, however many clusters have gone.
+        """
         self.product_arn = product_arn(partition=partition, region=region, account=account)
         self.imports = imports
         self.reads = reads

@@ -2,16 +2,18 @@
 
 import asyncio
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from policyhub.api.monitoredcluster import MonitoredCluster
-from policyhub.clocks import SteadyMs, WallMs
+from policyhub.clocks import NEVER, SteadyMs, WallMs
 from policyhub.cluster import clearance
 from policyhub.cluster.absence import STANDS_MS
+from policyhub.cluster.archiving import Archiving, Round, Sent
 from policyhub.cluster.clearance import Rival
+from policyhub.cluster.contact import Stale
 from policyhub.cluster.runner import DataPlane
 from policyhub.cluster.site import Site
 from policyhub.hub.errors import AccessLost
@@ -240,3 +242,149 @@ async def test_a_new_cluster_under_the_arn_is_another_one() -> None:
     assert (ledger.cluster_uid, quarantine.former) == ("new", frozenset({UID}))
     quarantine.meet(mine()[0]["Id"], UID, archived=True)
     assert quarantine.conflict
+
+
+class Unwinding(Plane):
+    """At work beside tasks that take a moment to end, as watches do."""
+
+    ending = asyncio.Event()
+
+    async def _next(self) -> Connection:
+        if not self.script:
+            self.script.append((1, GONE))
+        return await super()._next()
+
+    async def _work(self, connection: Connection) -> None:
+        async def watch() -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.ending.set()
+                await asyncio.sleep(0)
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(watch())
+            tasks.create_task(super()._work(connection))
+
+
+async def test_whoever_ends_it_as_it_is_lost_is_heard() -> None:
+    """The spec is changed as the data plane ends by itself: it ends for good, and archives nothing by the old one."""
+    hub = Account(*mine())
+    rival = rivals(
+        cast("Connection", Home()), own="object-prod", identity=ARN, hub=(hub.account, hub.region), settings=Settings()
+    )
+    plane = Unwinding([(0, UP), (1, GONE), (HOUR, GONE)], hub, status=KNOWN, eks_arn=ARN, rival=rival)
+    plane.ending = asyncio.Event()
+    task = asyncio.create_task(plane.run())
+    await plane.ending.wait()
+    task.cancel()
+    await asyncio.wait([task], timeout=10)
+    ended = task.cancelled()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert ended
+    assert len(hub.active()) == 30
+
+
+async def test_a_reconnection_that_is_ended_stays_ended() -> None:
+    """The same while an API server that refuses the credentials is to be connected to anew."""
+    reached = 0
+    ending = asyncio.Event()
+
+    class Nothing:
+        async def __aenter__(self) -> Self:
+            return self
+
+        async def __aexit__(self, *_: object) -> None:
+            pass
+
+    async def reach() -> Nothing:
+        nonlocal reached
+        reached += 1
+        await asyncio.sleep(0)
+        return Nothing()
+
+    async def watch() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ending.set()
+            await asyncio.sleep(0)
+
+    async def refused(connection: object, tasks: asyncio.TaskGroup, contact: object) -> None:
+        tasks.create_task(watch())
+        await asyncio.sleep(0)
+        raise Stale
+
+    plane = Plane([], Account(), status=KNOWN, eks_arn=ARN, rival=clearance.nobody)
+    plane._contact = cast("Any", SimpleNamespace(reach=reach))
+    sources = SimpleNamespace(run=refused, disconnect=lambda: None)
+    work = SimpleNamespace(context=SimpleNamespace(watch=lambda *_: None), sources=sources)
+    task = asyncio.create_task(plane._serve(cast("Any", work), cast("Any", Nothing())))
+    await ending.wait()
+    task.cancel()
+    await asyncio.wait([task], timeout=10)
+    ended = task.cancelled()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert ended
+    assert reached == 0
+
+
+async def test_an_import_that_is_under_way_is_waited_for() -> None:
+    """It would make active again what was archived before it lands."""
+    hub, flying = Account(*mine()), {"one": None}
+    ledger = cast("Any", SimpleNamespace(agenda=SimpleNamespace(flying=flying), cluster_uid=UID))
+    archiving = Archiving(
+        cast("Any", hub),
+        Acknowledged(),
+        Metrics(CollectorRegistry()),
+        identity=ARN,
+        uid=UID,
+        uids=frozenset({UID}),
+        sent=Sent(ledger=ledger, sure=True),
+        rival=lambda: clearance.nobody(()),
+        now=lambda: SteadyMs(int(NOW)),
+        wall=lambda: NOW,
+    )
+    assert await archiving.round() is Round.LAGS
+    assert len(hub.active()) == 30
+    flying.clear()
+    await archiving.round()
+    assert hub.active() == set()
+
+
+async def test_clusters_that_went_together_are_archived_one_after_the_other() -> None:
+    """So that those that live have every second call."""
+    hub = Account(*mine())
+    at_once, most = 0, 0
+
+    class Slow(Account):
+        async def verify_account(self) -> None:
+            nonlocal at_once, most
+            at_once += 1
+            most = max(most, at_once)
+            for _ in range(5):
+                await asyncio.sleep(0)
+            at_once -= 1
+
+    hub = Slow(*mine())
+    await asyncio.gather(*(played(STANDS, hub=hub) for _ in range(5)))
+    assert hub.active() == set()
+    assert most == 1
+
+
+async def test_what_nobody_foresaw_ends_the_hour() -> None:
+    """An answer that is not understood is another answer."""
+    plane = Plane([(0, GONE)], Account(*mine()), status=KNOWN, eks_arn=ARN, rival=clearance.nobody)
+    with pytest.raises(Ended):
+        await plane.run()
+    assert plane._clearance._absence.since == NEVER
+
+
+async def test_what_another_uid_left_is_named() -> None:
+    """They stay, and Connected does not say that all is done."""
+    plane, active = await played(STANDS, *mine(), finding(90, identity=ARN, uid="another"))
+    assert len(active) == 1
+    assert plane.state.connection is not None
+    assert "Another cluster's uid is in 1 active finding of this identity" in plane.state.connection.message

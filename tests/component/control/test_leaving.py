@@ -79,6 +79,10 @@ class Account(Findings):
     on_import: Callable[[], None] | None = None
     """Called before each import is taken."""
 
+    def __init__(self, *bodies: dict[str, Any]) -> None:
+        super().__init__(*bodies)
+        self.archiving = asyncio.Semaphore(1)
+
     async def import_findings(self, findings: Sequence[Any]) -> ImportResult:
         if self.on_import is not None:
             self.on_import()
