@@ -22,6 +22,9 @@ import yaml
 from policyhub.iam.policy import Plan, Role
 
 _ARN = re.compile(r"arn:[^:]+:eks:(?P<region>[^:]+):(?P<account>[^:]+):cluster/(?P<name>.+)")
+_SEPARATOR = re.compile("[-_]")
+_LIKE_A_NUMBER = re.compile(r"[-+.]{0,2}[0-9].*|[yn]", re.IGNORECASE | re.DOTALL)
+"""What some parser of YAML reads as something else than a string, though PyYAML's own does not: 044455556668, 1e5, y."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ class Cluster:
     def logical_id(self, kind: str) -> str:
         """In a template: letters and digits alone. A cluster's name may have others, so a digest tells them apart."""
         digest = hashlib.sha256(self.arn.encode()).hexdigest()[:8]
-        return kind + "".join(part.capitalize() for part in re.split("[-_]", self.name)) + digest
+        return kind + "".join(part.capitalize() for part in _SEPARATOR.split(self.name)) + digest
 
 
 def cloudformation(plan: Plan, role: Role) -> str:
@@ -162,11 +165,18 @@ def _entry(plan: Plan, role: Role, cluster: Cluster) -> str:
 
 
 class _Plain(yaml.SafeDumper):
-    """YAML without anchors: the same resource twice is written twice."""
+    """YAML without anchors: the same resource twice is written twice. And YAML that all parsers read the same."""
 
     def ignore_aliases(self, data: object) -> bool:
         del data
         return True
+
+    def text(self, data: str) -> yaml.ScalarNode:
+        style = "'" if _LIKE_A_NUMBER.fullmatch(data) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+
+
+_Plain.add_representer(str, _Plain.text)
 
 
 def _clusters(plan: Plan, role: Role) -> tuple[str, Sequence[Cluster], Sequence[Cluster]]:

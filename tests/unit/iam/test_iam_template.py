@@ -133,6 +133,47 @@ def test_no_value_becomes_a_template_of_terraform() -> None:
     assert 'path = "/$${var.x}%%{if}/"' in template.terraform(wanted, other)
 
 
+ZERO = "044455556668"
+"""An account's id that some parsers of YAML read as a number, since it is no octal one."""
+
+
+def plain(text: str) -> list[str]:
+    """Every value of a template that stands there without quotes, after a look that it is a string to PyYAML, too."""
+    found = [event.value for event in yaml.parse(text) if isinstance(event, yaml.ScalarEvent) and event.implicit[0]]
+    assert all(isinstance(yaml.safe_load(value), str) for value in found)
+    return found
+
+
+def number(value: str) -> bool:
+    for read in (float, lambda text: int(text, 0)):
+        try:
+            read(value)
+        except ValueError:
+            continue
+        return True
+    return False
+
+
+@pytest.mark.parametrize("output", ["json", "cloudformation", "terraform", "stackset"])
+@pytest.mark.parametrize("text", [ZERO, "1e5", "0x1f", "0o17", "1_000", "12:30", "on", "no", "-1", "+1", ".5", "1.5"])
+def test_what_looks_like_a_number_is_written_as_text(text: str, output: str) -> None:
+    """Account ids, external ids, names of roles and clusters are strings to every parser of the output."""
+    name = re.sub("[^0-9A-Za-z_-]", "1", text)
+    given = [
+        *("iam-policy", f"--account-id={ZERO}", "--region=eu-west-1", f"--role-name={name}", f"--external-id={text}"),
+        *(f"--eks=arn:aws:eks:eu-west-1:{account}:cluster/{name.lstrip('-')}" for account in (ZERO, "099999999999")),
+        *(f"--eks-role=arn:aws:iam::099999999999:role/{name}", "--namespace=1e5", "--service-account=0x1", "-o", output),
+        f"--cluster=arn:aws:eks:eu-west-1:{ZERO}:cluster/{name.lstrip('-')}",
+    ]
+    for more in ([], ["--in-account=099999999999"]) if output != "stackset" else ([],):
+        done = CliRunner().invoke(app, [*given, *more])
+        assert done.exit_code == 0, done.output
+        if output in {"json", "terraform"}:
+            assert not re.search(rf'(?<![\w"/:.+-]){ZERO}(?![\w"])', re.sub("(?m)^#.*", "", done.stdout))
+        else:
+            assert [value for value in plain(done.stdout) if number(value) or value.lower() in {"y", "n"}] == []
+
+
 @pytest.mark.parametrize("sign_in", ["pod identity", "irsa"])
 def test_cloudformation_finds_no_fault(sign_in: str) -> None:
     """cfn-lint, where it is installed, has nothing to say of any template."""
