@@ -112,7 +112,7 @@ def iam_policy(
         )
     if only is not None and output is not Output.JSON:
         raise _wrong("--only prints JSON: leave --output out")
-    if only is not None:
+    if only is not None or output is not Output.JSON:
         roles = roles[:1]
     typer.echo(_printed(plan, roles, output=output, only=only, bare=in_account is not None), nl=False)
 
@@ -127,11 +127,12 @@ def _no_part_of_a_stackset(in_account: str | None, only: Part | None) -> None:
 
 
 def _stackset(plan: "Plan") -> str:
+    from policyhub.iam.limits import LimitError  # noqa: PLC0415  (as above)
     from policyhub.iam.stackset import StackSetError, stackset  # noqa: PLC0415  (as above)
 
     try:
         return stackset(plan)
-    except StackSetError as error:
+    except (StackSetError, LimitError) as error:
         raise _wrong(f"-o stackset: {error}") from error
 
 
@@ -152,14 +153,19 @@ def _partition(region: str) -> str:
 
 
 def _printed(plan: "Plan", roles: "list[Role]", *, output: Output, only: Part | None, bare: bool) -> str:
-    from policyhub.iam import template  # noqa: PLC0415  (as above)
+    from policyhub.iam import limits, template  # noqa: PLC0415  (as above)
 
     first = roles[0]
-    match output:
-        case Output.CLOUDFORMATION:
-            return template.cloudformation(plan, first)
-        case Output.TERRAFORM:
-            return template.terraform(plan, first)
+    try:
+        if only is not Part.TRUST:
+            limits.check_policies(roles)
+        match output:
+            case Output.CLOUDFORMATION:
+                return template.cloudformation(plan, first)
+            case Output.TERRAFORM:
+                return template.terraform(plan, first)
+    except limits.LimitError as error:
+        raise _wrong(str(error)) from error
     told: Any = [_told(plan, role) for role in roles]
     if only is not None:
         told = first.trust if only is Part.TRUST else first.permissions

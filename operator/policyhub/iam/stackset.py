@@ -19,13 +19,12 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from policyhub.iam import limits
 from policyhub.iam.policy import Plan, Role, document
 from policyhub.iam.template import Cluster, access_entry, written
 
 Node = dict[str, Any]
 
-LONGEST = 51_200
-"""Bytes of a template that CreateStackSet takes as it stands; a longer one has to lie in S3."""
 _ACCOUNT = "${AWS::AccountId}"
 _PARAMETER = re.compile(r"\$\{([A-Za-z:]+)\}")
 MAKES_ROLE = "MakesRole"
@@ -36,8 +35,9 @@ class StackSetError(Exception):
 
 
 def stackset(plan: Plan) -> str:
-    """A template in YAML. Raises StackSetError."""
+    """A template in YAML. Raises StackSetError, LimitError."""
     members = _members(plan)
+    limits.check_policies(members)
     clusters = [Cluster.of(arn) for member in members for arn in member.clusters]
     accounts = [member.account for member in members]
     home = plan.regions[0]
@@ -50,10 +50,12 @@ def stackset(plan: Plan) -> str:
         "Resources": {"Role": _role(plan, members), **_entries(members[0], clusters)},
         "Outputs": {"RoleArn": {"Condition": MAKES_ROLE, "Value": {"Fn::GetAtt": ["Role", "Arn"]}}},
     }
-    text = _head(accounts, regions) + written(template)
-    if len(text.encode()) <= LONGEST:
-        return text
-    return f"# Longer than {LONGEST:,} bytes: upload it to S3, and name it with --template-url.\n{text}"
+    split = (
+        "run the command for some of the accounts at a time, each a StackSet of its own; for more clusters in one"
+        " account leave out some --eks, with --discover for their permissions, and create their access entries by"
+        " command"
+    )
+    return limits.checked(_head(accounts, regions), template, written(template), split=split)
 
 
 def _members(plan: Plan) -> Sequence[Role]:

@@ -19,12 +19,13 @@ from typing import Any
 
 import yaml
 
+from policyhub.iam import limits
 from policyhub.iam.policy import Plan, Role
 
 _ARN = re.compile(r"arn:[^:]+:eks:(?P<region>[^:]+):(?P<account>[^:]+):cluster/(?P<name>.+)")
 _SEPARATOR = re.compile("[-_]")
 _LIKE_A_NUMBER = re.compile(r"[-+.]{0,2}[0-9].*|[yn]", re.IGNORECASE | re.DOTALL)
-"""What some parser of YAML reads as something else than a string, though PyYAML's own does not: 044455556668, 1e5, y."""
+"""What some parser of YAML reads as no string, though PyYAML's own does: 044455556668, 1e5, y."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Cluster:
 
 
 def cloudformation(plan: Plan, role: Role) -> str:
-    """A template in YAML, for the first cluster's Region."""
+    """A template in YAML, for the first cluster's Region. Raises LimitError."""
     properties: dict[str, Any] = {"RoleName": role.name}
     if role.path != "/":
         properties["Path"] = role.path
@@ -77,7 +78,8 @@ def cloudformation(plan: Plan, role: Role) -> str:
         "Resources": resources,
         "Outputs": {"RoleArn": {"Value": {"Fn::GetAtt": ["Role", "Arn"]}}},
     }
-    return _head(plan, role, entries=True) + written(template)
+    split = "leave out some --eks, with --discover for their permissions, and create their access entries by command"
+    return limits.checked(_head(plan, role, entries=True), template, written(template), split=split)
 
 
 def access_entry(name: str, *, principal: object, group: object) -> dict[str, Any]:

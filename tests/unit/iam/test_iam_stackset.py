@@ -8,8 +8,9 @@ import yaml
 from typer.testing import CliRunner
 
 from policyhub.cli import app
+from policyhub.iam.limits import MOST_BYTES_SENT as LONGEST
 from policyhub.iam.policy import Plan, Role, Workload
-from policyhub.iam.stackset import LONGEST, stackset
+from policyhub.iam.stackset import stackset
 from tests.stacks import Stack
 
 OPERATOR = "111122223333"
@@ -135,12 +136,12 @@ def test_the_order_of_the_regions_and_the_length_are_told() -> None:
     first, second, *_ = stackset(plan()).splitlines()
     assert first == f"# For a StackSet over the accounts {FIRST}, {SECOND} in the Regions eu-west-1, us-east-1."
     assert second.startswith("# eu-west-1 goes first (RegionOrder)")
-    many = tuple(f"arn:aws:eks:eu-west-1:{FIRST}:cluster/c{number}" for number in range(150))
-    twenty, long = (stackset(plan(sign_ins=(role(FIRST),), monitored=many[:number])) for number in (20, 150))
+    many = tuple(f"arn:aws:eks:eu-west-1:{FIRST}:cluster/c{number}" for number in range(140))
+    twenty, long = (stackset(plan(sign_ins=(role(FIRST),), monitored=many[:number])) for number in (20, 140))
     assert len(twenty) < LONGEST
     assert "RegionOrder" not in twenty
     assert len(long) > LONGEST
-    assert long.startswith("# Longer than 51,200 bytes: upload it to S3")
+    assert long.startswith("# Longer than 51,200 bytes: CloudFormation takes it from S3 only")
     assert "Longer" not in twenty
 
 

@@ -162,7 +162,13 @@ def test_what_looks_like_a_number_is_written_as_text(text: str, output: str) -> 
     given = [
         *("iam-policy", f"--account-id={ZERO}", "--region=eu-west-1", f"--role-name={name}", f"--external-id={text}"),
         *(f"--eks=arn:aws:eks:eu-west-1:{account}:cluster/{name.lstrip('-')}" for account in (ZERO, "099999999999")),
-        *(f"--eks-role=arn:aws:iam::099999999999:role/{name}", "--namespace=1e5", "--service-account=0x1", "-o", output),
+        *(
+            f"--eks-role=arn:aws:iam::099999999999:role/{name}",
+            "--namespace=1e5",
+            "--service-account=0x1",
+            "-o",
+            output,
+        ),
         f"--cluster=arn:aws:eks:eu-west-1:{ZERO}:cluster/{name.lstrip('-')}",
     ]
     for more in ([], ["--in-account=099999999999"]) if output != "stackset" else ([],):
