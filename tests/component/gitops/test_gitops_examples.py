@@ -1,6 +1,8 @@
 """examples/gitops for each shape in which Argo CD, and for the one in which Flux, knows an EKS cluster."""
 
 import copy
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +27,8 @@ from tests.gitops import (
     monitored,
     secret,
 )
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize(("cluster", "name", "of"), SHAPES.values(), ids=SHAPES)
@@ -76,10 +80,23 @@ def test_annotations_are_no_map_to_dig_in() -> None:
 
 def test_no_application_deletes_a_monitored_cluster() -> None:
     """A Secret of Argo CD's that is gone says nothing of the cluster: neither Argo CD nor Helm deletes what it made."""
+    (applicationset,) = gitops.documents("argocd/applicationset.yaml")
+    assert applicationset["spec"]["syncPolicy"] == {"preserveResourcesOnDeletion": True}
     (application,) = applications(secret("shop", arn("shop")))
     assert application["spec"]["syncPolicy"]["automated"]["prune"] is False
     (made,) = monitored(application)
     assert made["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+
+
+def test_a_cluster_that_is_left_out() -> None:
+    """The label that the page names for a cluster's Secret leaves that one out, and needs to be on no other."""
+    (applicationset,) = gitops.documents("argocd/applicationset.yaml")
+    (generator,) = applicationset["spec"]["generators"]
+    (told,) = re.findall(r"the label `([a-z./]+)=([a-z]+)` of its Secret", (ROOT / "docs/gitops.md").read_text("utf-8"))
+    assert generator["clusters"]["selector"] == {
+        "matchLabels": secret("shop", arn("shop"))["metadata"]["labels"],
+        "matchExpressions": [{"key": told[0], "operator": "NotIn", "values": [told[1]]}],
+    }
 
 
 def test_flux() -> None:
