@@ -49,8 +49,8 @@ def flags(arguments: list[str]) -> dict[str, list[str]]:
 
 def test_each_operation_ends_before_the_next_begins(tmp_path: Path) -> None:
     """CloudFormation refuses an operation while another one runs. Creating waits for its end, so does the update."""
-    again = "targets\n"
-    code, calls = called(tmp_path, CREATE + UPDATE + again, ["QUEUED", "RUNNING", *["SUCCEEDED"] * 3])
+    (region,) = re.findall(r"`(REGIONS=\S+ targets)`", PAGE)
+    code, calls = called(tmp_path, f"{CREATE}{UPDATE}{region}\n", ["QUEUED", "RUNNING", *["SUCCEEDED"] * 3])
     assert code == 0
     waited = ["describe-stack-set-operation", "list-stack-set-operation-results"]
     assert [name for name, _ in calls] == [
@@ -63,6 +63,9 @@ def test_each_operation_ends_before_the_next_begins(tmp_path: Path) -> None:
         "create-stack-instances",
         *waited,
     ]
+    (added,) = (flags(arguments) for name, arguments in calls[-3:] if name == "create-stack-instances")
+    assert added["--regions"] == ["us-west-2"]
+    assert "RegionOrder=us-west-2,Failure" in added["--operation-preferences"][0]
     started = ""
     for name, arguments in calls:
         if name in {"create-stack-instances", "update-stack-set"}:
