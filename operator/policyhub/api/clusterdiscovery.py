@@ -7,13 +7,25 @@ clusters that are found later, and the template has no rules against change.
 Pure: no I/O, no clock.
 """
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, WithJsonSchema, model_validator
 
 from policyhub.api.model import SET_LIST, Model, map_list, rules
 from policyhub.api.monitoredcluster import Metadata
-from policyhub.api.scalar import AccountId, ClusterArn, Count, ExternalId, ObjectName, Region, RoleArn, Time
+from policyhub.api.partitions import REGIONS
+from policyhub.api.scalar import (
+    PARTITIONS,
+    AccountId,
+    ClusterArn,
+    Count,
+    ExternalId,
+    ObjectName,
+    Region,
+    RoleArn,
+    Time,
+)
 from policyhub.api.status import Condition
 
 KIND = "ClusterDiscovery"
@@ -35,6 +47,10 @@ _OWN_ROLE = "roleArn must be a role of the account accountId, which alone may li
 _EXTERNAL = "externalId is for the role that roleArn names: set roleArn too"
 _VALUES = "In and NotIn need values, Exists and DoesNotExist take none"
 _NAMED = "namePattern needs {name}: clusters must not all get one name"
+_REPORTED = "|".join(REGIONS[name] for name in PARTITIONS.split("|"))
+_OF_NO_PARTITION = (
+    f"findings can name clusters of the partitions {', '.join(PARTITIONS.split('|'))} only: leave other Regions out"
+)
 _OWN_LABEL = f"the label {DISCOVERED_BY} is set by discovery itself: leave it out"
 
 
@@ -128,7 +144,17 @@ class DiscoverySpec(Model):
         tuple[Account, ...], Field(min_length=1, max_length=256, json_schema_extra=map_list("accountId"))
     ]
     """The AWS accounts. One that cannot be asked does not delay the others."""
-    regions: Annotated[tuple[Region, ...], Field(min_length=1, max_length=40, json_schema_extra=SET_LIST)]
+    regions: Annotated[
+        tuple[Region, ...],
+        Field(
+            min_length=1,
+            max_length=40,
+            json_schema_extra={
+                **SET_LIST,
+                **rules((f"self.all(region, region.matches('^({_REPORTED})$'))", _OF_NO_PARTITION)),
+            },
+        ),
+    ]
     """The Regions in which clusters of each account are looked for."""
     tag_selector: TagSelector = TagSelector()
     """Tags of the EKS clusters that count. Without it every cluster counts."""
@@ -149,6 +175,8 @@ class DiscoverySpec(Model):
     def _named(self) -> Self:
         if "{name}" not in self.name_pattern:
             raise ValueError(_NAMED)
+        if not all(re.fullmatch(_REPORTED, region) for region in self.regions):
+            raise ValueError(_OF_NO_PARTITION)
         return self
 
 

@@ -55,6 +55,7 @@ def test_discoveries_that_are_taken(server: Cluster, spec: Document) -> None:
         ({"accounts": []}, "accounts"),
         ({"regions": []}, "regions"),
         ({"regions": ["mars-1"]}, "Region"),
+        ({"regions": ["eu-west-1", "us-iso-east-1"]}, "findings can name"),
         ({"accounts": [ACCOUNT, ACCOUNT]}, "Duplicate value"),
         ({"accounts": [{**ACCOUNT, "accountId": "444455556666"}]}, "must be a role of the account accountId"),
         ({"accounts": [{"accountId": "111122223333", "externalId": "ab"}]}, "set roleArn too"),
