@@ -1,8 +1,9 @@
 """Works on ClusterDiscoveries: looks for clusters, makes MonitoredClusters, and says in the status what came of it.
 
 Each account in each Region has a task of its own, with its own interval: one that does not answer keeps no other
-waiting. After each look all that is known is planned anew (`plan`), one ClusterDiscovery at a time, so that two of them
-never make a MonitoredCluster for the same cluster.
+waiting. After a look MonitoredClusters are made for what that account and Region lacks, by what it has said in this
+very look, and the status tells anew what is known of all (`plan`). That two ClusterDiscoveries never make one for the
+same cluster is the `register`'s matter.
 
 | a look ends with          | the next one follows after                                              |
 |---------------------------|-------------------------------------------------------------------------|
@@ -10,12 +11,13 @@ never make a MonitoredCluster for the same cluster.
 | none                      | a fifth of it, then twice as long each time, at most the interval       |
 
 An edit ends all tasks of a ClusterDiscovery and begins new ones. Nothing is kept but in its status, and of that only
-the times of its conditions are read. Only the replica at work does any of this (`process.work`).
+the times of its conditions are read, where they can be: a status that is not understood stops nothing. Only the
+replica at work does any of this (`process.work`).
 """
 
 import asyncio
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -26,21 +28,21 @@ import structlog
 from pydantic import ValidationError
 
 from policyhub.api import selector
-from policyhub.api.clusterdiscovery import KIND, PLURAL, ClusterDiscovery, DiscoveryStatus, status_patch
+from policyhub.api.clusterdiscovery import DISCOVERED_BY, KIND, PLURAL, ClusterDiscovery, DiscoveryStatus, status_patch
 from policyhub.api.monitoredcluster import GROUP, VERSION
 from policyhub.api.scalar import format_time
 from policyhub.api.status import Condition
 from policyhub.clusterdiscovery import report
 from policyhub.clusterdiscovery.place import Place, Sleep
-from policyhub.clusterdiscovery.plan import Decision, Existing, Why, document, existing, plan
+from policyhub.clusterdiscovery.plan import NOT_ASKED, Answer, Decision, Why, document, plan
+from policyhub.clusterdiscovery.register import Register
 from policyhub.clusterdiscovery.report import Seen
 from policyhub.eks.connector import EksClusters
 from policyhub.events import EventType
 from policyhub.kube.body import PAGE
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.metrics import Metrics
-from policyhub.monitored import MonitoredClusters, conditions
-from policyhub.reporter import RESOURCE as MONITORED
+from policyhub.monitored import conditions
 from policyhub.reporter import TIMES_SECONDS, event
 from policyhub.settings import Settings
 from policyhub.sources.text import clean
@@ -53,6 +55,8 @@ RETRY_SECONDS = 15.0
 """After the API server has not taken what was to be written."""
 ATTEMPTS = 4
 """To write a status after a look. One that is never taken must not end the looks."""
+FAILED_POSTS = 3
+"""In a row that the API server did not answer well: the others wait for the next look."""
 LOOKS = 32
 """At once: they share their threads with what connects to clusters (`eks.connector.WORKERS`)."""
 STATES = ("found", "made", "skipped", "gone")
@@ -82,7 +86,7 @@ class Discoveries:
         self._selector = selector.parse(settings.watch_selector or "")
         self._tasks: dict[str, tuple[tuple[str, int], asyncio.Task[None]]] = {}
         """By name: uid and generation, and the work on that."""
-        self._turn = asyncio.Lock()
+        self._register = Register(home)
         self._looks = asyncio.Semaphore(LOOKS)
         self._unlisted = ""
         """Why they could not be listed last."""
@@ -133,11 +137,19 @@ class Discoveries:
     async def _work(self, body: Mapping[str, Any]) -> None:
         told = Told(body, home=self._home, clock=self._clock)
         try:
-            read = ClusterDiscovery.model_validate(body)
+            read = ClusterDiscovery.model_validate({"metadata": body["metadata"], "spec": body.get("spec")})
         except ValidationError as error:
             await self._refuse(told, error)
             return
-        discovery = Discovery(read, told, home=self._home, eks=self._eks, metrics=self._metrics, sleep=self._sleep)
+        discovery = Discovery(
+            read,
+            told,
+            register=self._register,
+            watched=self._selector.matches({**read.spec.template.metadata.labels, DISCOVERED_BY: told.name}),
+            eks=self._eks,
+            metrics=self._metrics,
+            sleep=self._sleep,
+        )
         interval = self._settings.cluster_discovery_interval
         async with asyncio.TaskGroup() as group:
             for place in discovery.places:
@@ -160,8 +172,9 @@ class Discoveries:
             try:
                 async with self._looks:
                     listed = await discovery.look(place)
+                await discovery.make(place)
                 for _ in range(ATTEMPTS):
-                    if await self._settled(discovery):
+                    if await discovery.tell():
                         break
                     await self._sleep(RETRY_SECONDS)
             except _FAULTS as error:
@@ -170,10 +183,6 @@ class Discoveries:
                 log.exception("cluster_discovery_failed", discovery=discovery.name, place=place.name)
             failures = 0 if listed else min(failures + 1, 4)
             await self._sleep(interval if listed else min(interval, interval / 5 * 2 ** (failures - 1)))
-
-    async def _settled(self, discovery: "Discovery") -> bool:
-        async with self._turn:
-            return await discovery.settle()
 
 
 class Discovery:
@@ -184,18 +193,21 @@ class Discovery:
         read: ClusterDiscovery,
         told: "Told",
         *,
-        home: Connection,
+        register: Register,
+        watched: bool,
         eks: EksClusters,
         metrics: Metrics,
         sleep: Sleep,
     ) -> None:
+        """`watched`: whether this operator works on the MonitoredClusters that the template gives."""
         self.name = read.metadata.name
         self._spec = read.spec
         self._told = told
-        self._home = home
+        self._register = register
+        self._watched = watched
         self._eks = eks
         self._metrics = metrics
-        self._objects = MonitoredClusters(home)
+        self._writing = asyncio.Lock()
         self._accounts = {account.account_id: account for account in read.spec.accounts}
         self.places = [
             Place(self._opener(account.role_arn, account.external_id, region), account, region, sleep=sleep)
@@ -207,43 +219,92 @@ class Discovery:
 
     async def look(self, place: Place) -> bool:
         """Raises _FAULTS of our own API server."""
-        monitored = await self._monitored()
+        await self._register.read()
+        monitored = self._register.now()
         return await place.look(
             monitored={one.arn for one in monitored},
             made={one.arn for one in monitored if one.discovered_by == self.name},
         )
 
-    async def _monitored(self) -> list[Existing]:
-        return [existing(body) for body in (await self._objects.listed()).values()]
+    async def make(self, place: Place) -> None:
+        """What the look that has just ended is the evidence for. Raises _FAULTS of the listing."""
+        if place.fault is not None or not self._to_make(place):
+            return
+        await self._register.read()
+        failed = 0
+        for decision in self._to_make(place):
+            why = await self._carry_out(decision) if failed < FAILED_POSTS else _NOT_TRIED
+            failed = failed + 1 if why.reason == "NotCreated" else 0
+            place.unmade[_name(decision)] = why
 
-    async def settle(self) -> bool:
-        """Make what is to be made, and say what came of all; whether that was written. Raises _FAULTS."""
-        answers = [place.answer for place in self.places if place.listed]
-        decided = plan(self.name, self._spec, answers, await self._monitored())
-        decisions = [await self._carry_out(one) if one.state == "Make" else one for one in decided]
-        seen = [place.seen for place in self.places]
-        written = await self._told.write(lambda now: self._told.status(decisions, seen, now))
-        for state, number in zip(STATES, self._told.numbers, strict=True):
-            self._metrics.discovery_clusters.labels(self.name, state).set(number)
-        return written
+    def _to_make(self, place: Place) -> list[Decision]:
+        """Also notes what is selected and has none: it is described again at each look."""
+        answers = [one.answer if one is place else _old(one.answer) for one in self.places if one.listed]
+        decided = plan(self.name, self._spec, answers, self._register.now())
+        here = [one for one in decided if place.has(one.arn)]
+        place.unmade = {
+            _name(one): place.unmade.get(_name(one), NOT_ASKED) if one.state == "Make" else one.why
+            for one in here
+            if one.state == "Make" or one.why is NOT_ASKED or one.why.reason in report.TROUBLE
+        }
+        return [one for one in here if one.state == "Make"]
 
-    async def _carry_out(self, decision: Decision) -> Decision:
-        """Raises Unreachable."""
+    async def tell(self) -> bool:
+        """Say what came of all; whether that was written."""
+        async with self._writing:
+            answers = [_old(place.answer) for place in self.places if place.listed]
+            decisions = plan(self.name, self._spec, answers, self._register.now())
+            seen = [place.seen for place in self.places]
+            written = await self._told.write(lambda now: self._told.status(decisions, seen, now))
+            for state, number in zip(STATES, self._told.numbers, strict=True):
+                self._metrics.discovery_clusters.labels(self.name, state).set(number)
+            return written
+
+    async def _carry_out(self, decision: Decision) -> Why:
+        """Why there is none; NOT_ASKED where one was made: should it be deleted, EKS is asked first."""
+        if not self._watched:
+            return _NOT_SELECTED
         account = self._accounts[decision.arn.split(":")[4]]
         try:
-            await self._home.post(MONITORED, document(self.name, self._spec, account, decision))
-        except Refused as error:
+            other = await self._register.make(decision.arn, document(self.name, self._spec, account, decision))
+        except (Refused, Unreachable) as error:
             why = _refused(error, decision)
             log.warning(
                 "cluster_not_made", discovery=self.name, arn=decision.arn, reason=why.reason, message=why.message
             )
-            return Decision(decision.arn, "Skipped", why)
-        log.info("cluster_made", discovery=self.name, cluster=decision.monitored, arn=decision.arn)
-        return replace(decision, state="Made")
+            return why
+        if other is None:
+            log.info("cluster_made", discovery=self.name, cluster=decision.monitored, arn=decision.arn)
+        return NOT_ASKED
 
 
-def _refused(error: Refused, decision: Decision) -> Why:
+_WAIT = "Wait: it is tried again at the next look; if it lasts, look at the API server and its admission webhooks"
+_NOT_TRIED = Why(
+    "NotCreated",
+    f"it was not tried, as the API server did not answer well {FAILED_POSTS} times",
+    _WAIT,
+)
+_NOT_SELECTED = Why(
+    "NotSelected",
+    "the operator's watchSelector does not select what spec.template.metadata.labels gives: it would not work on the"
+    " MonitoredCluster",
+    "Set the labels of the operator's watchSelector in spec.template.metadata.labels",
+)
+
+
+def _name(decision: Decision) -> str:
+    return decision.arn.rpartition("/")[2]
+
+
+def _old(answer: Answer) -> Answer:
+    """The same, as what makes nothing."""
+    return replace(answer, fresh=frozenset())
+
+
+def _refused(error: Refused | Unreachable, decision: Decision) -> Why:
     """Why the API server did not take a MonitoredCluster."""
+    if isinstance(error, Unreachable):
+        return Why("NotCreated", f"the API server did not answer for {decision.monitored}: {error}", _WAIT)
     told = f"the API server refuses the MonitoredCluster {decision.monitored}: {error}"
     if error.status == 409:
         return Why("NameClash", told, "Wait: it was made by somebody else this moment, and is looked at again")
@@ -254,7 +315,7 @@ def _refused(error: Refused, decision: Decision) -> Why:
         return Why(
             "TemplateRefused", told, "Correct spec.template; kubectl explain monitoredcluster.spec tells its fields"
         )
-    return Why("NotCreated", told, "Wait: it is tried again at the next look; if it lasts, look at the API server")
+    return Why("NotCreated", told, _WAIT)
 
 
 class Told:
@@ -276,7 +337,7 @@ class Told:
     def invalid(self, why: Why, now: datetime) -> DiscoveryStatus:
         return report.invalid(why, previous=self._conditions, generation=self._generation, now=now)
 
-    def status(self, decisions: list[Decision], seen: list[Seen], now: datetime) -> DiscoveryStatus:
+    def status(self, decisions: Sequence[Decision], seen: Sequence[Seen], now: datetime) -> DiscoveryStatus:
         return report.build(decisions, seen, previous=self._conditions, generation=self._generation, now=now)
 
     async def write(self, build: Callable[[datetime], DiscoveryStatus]) -> bool:

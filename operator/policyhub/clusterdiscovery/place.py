@@ -3,7 +3,7 @@
 | call             | of which clusters                                                    | how often                  |
 |------------------|----------------------------------------------------------------------|----------------------------|
 | ListClusters     | all                                                                  | at each look               |
-| DescribeCluster  | not monitored, and new or not up                                     | at each look               |
+| DescribeCluster  | not monitored, and new, not up, or selected                          | at each look               |
 | DescribeCluster  | not monitored, described before: their tags may have changed         | `AGAIN` of them, the       |
 |                  |                                                                      | oldest, at each look       |
 | DescribeCluster  | made by this discovery, and not listed: whether they are gone        | at each look               |
@@ -13,8 +13,9 @@ Calls follow each other, with a pause. EKS throttles DescribeCluster at a rate t
 operator needs it to connect: at a throttled call, or one without an answer, the look ends, and the next one goes on
 with what is still missing.
 
-What was known stays known while an account cannot be asked. A cluster is gone only where DescribeCluster does not find
-it and STS says that whoever asked is of the cluster's account.
+What was known stays known while an account cannot be asked, but makes nothing: a MonitoredCluster is made for what EKS
+has described in the very look. Of what is monitored nothing is kept, as nothing is asked. A cluster is gone only where
+DescribeCluster does not find it and STS says that whoever asked is of the cluster's account.
 """
 
 from collections.abc import Awaitable, Callable, Collection
@@ -33,6 +34,8 @@ PAUSE_SECONDS = 0.2
 AGAIN = 10
 _UP = frozenset({"ACTIVE", "UPDATING"})
 _ENDS_THE_LOOK = frozenset({"Throttled", "Unavailable", *CREDENTIALS})
+_UNKNOWN_THERE = ("UnrecognizedClientException", "InvalidClientTokenId")
+"""What EKS calls credentials that it does not know. A wrong signature is no matter of the Region."""
 _GRANTED = (
     "grant it eks:ListClusters on * and eks:DescribeCluster on the clusters (policyhub iam-policy --discover prints"
     " both). If that is granted, a service control policy, a permissions boundary or the VPC endpoint's policy refuses"
@@ -63,6 +66,12 @@ class Place:
         self._known: dict[str, Description | Why] = {}
         """What EKS said of clusters that are listed; the one that was asked about longest ago comes first."""
         self._gone: set[str] = set()
+        self._missing: list[str] = []
+        """Not listed although one was made; the one that was asked about longest ago comes first."""
+        self._fresh: set[str] = set()
+        """What this look has described."""
+        self.unmade: dict[str, Why] = {}
+        """Selected clusters without a MonitoredCluster, as `Answer.unmade`; the controller fills it."""
 
     @property
     def listed(self) -> bool:
@@ -78,12 +87,18 @@ class Place:
     def answer(self) -> Answer:
         """What is known now."""
         found = {name: self._known.get(name, NOT_ASKED) for name in self._names}
-        return Answer(self.account.account_id, self.region, found, frozenset(self._gone))
+        gone, fresh = frozenset(self._gone), frozenset(self._fresh)
+        return Answer(self.account.account_id, self.region, found, gone, fresh, self.unmade)
+
+    def has(self, arn: str) -> bool:
+        """Whether a cluster is of this account and Region."""
+        return arn.startswith(self._arn("").text)
 
     async def look(self, *, monitored: Collection[str], made: Collection[str]) -> bool:
         """`monitored` are the ARNs of all clusters that are, `made` those that this discovery made. Whether EKS listed
         its clusters.
         """
+        self._forget(monitored)
         identity = self._open()
         try:
             await self._belongs(identity)
@@ -94,13 +109,21 @@ class Place:
         self.listed_at, self.fault = datetime.now(UTC), None
         self._gone -= self._names
         self._known = {name: found for name, found in self._known.items() if name in self._names}
-        for name in self._lacking(made):
-            if not await self._is_gone(identity, name):
-                return True
         for name in self._due(monitored):
             if not await self._describe(identity, name):
                 return True
+        for name in self._lacking(made):
+            if not await self._is_gone(identity, name):
+                return True
         return True
+
+    def _forget(self, monitored: Collection[str]) -> None:
+        """What was said of clusters that are monitored by now, and what this look may go by."""
+        self._fresh.clear()
+        for name in [*self._known]:
+            if self._arn(name).text in monitored:
+                del self._known[name]
+                self.unmade.pop(name, None)
 
     def _arn(self, name: str) -> Arn:
         return Arn.parse(arn_of(self.account.account_id, self.region, name))
@@ -122,20 +145,24 @@ class Place:
     def _lacking(self, made: Collection[str]) -> list[str]:
         """Clusters that this discovery made a MonitoredCluster for, and that are not listed."""
         prefix = self._arn("").text
-        there = (arn.removeprefix(prefix) for arn in made if arn.startswith(prefix))
-        return sorted(name for name in there if name not in self._names)
+        there = {arn.removeprefix(prefix) for arn in made if arn.startswith(prefix)} - self._names
+        asked = [name for name in self._missing if name in there]
+        self._missing = sorted(there.difference(asked)) + asked
+        return [*self._missing]
 
     def _due(self, monitored: Collection[str]) -> list[str]:
         """Which clusters to ask about now."""
         open_ = {name for name in self._names if self._arn(name).text not in monitored}
         new = sorted(open_ - self._known.keys())
         known = [name for name in self._known if name in open_]
-        unsettled = [name for name in known if not _is_up(self._known[name])]
+        unsettled = [name for name in known if name in self.unmade or not _is_up(self._known[name])]
         return new + unsettled + [name for name in known if name not in unsettled][:AGAIN]
 
     async def _is_gone(self, identity: Identity, name: str) -> bool:
         """Ask whether it is; False where the look ends here."""
         await self._sleep(PAUSE_SECONDS)
+        self._missing.remove(name)
+        self._missing.append(name)
         arn = self._arn(name)
         try:
             await identity.describe(arn)
@@ -151,7 +178,6 @@ class Place:
     async def _describe(self, identity: Identity, name: str) -> bool:
         """False where the look ends here."""
         await self._sleep(PAUSE_SECONDS)
-        found: Description | Why
         try:
             found = await identity.describe(self._arn(name))
         except Missing:  # deleted since it was listed
@@ -159,12 +185,12 @@ class Place:
             self._known.pop(name, None)
             return True
         except NotTried as error:
-            if isinstance(self._known.get(name), Description):  # what it said before still counts
-                return error.reason not in _ENDS_THE_LOOK
-            found = Why("NotDescribed", error.found, self._remedy(error))
-            self._put(name, found)
+            before = self._known.get(name)
+            failed = Why("NotDescribed", error.found, self._remedy(error))
+            self._put(name, before if isinstance(before, Description) else failed)  # what it said before still counts
             return error.reason not in _ENDS_THE_LOOK
         self._put(name, found)
+        self._fresh.add(name)
         return True
 
     def _put(self, name: str, found: Description | Why) -> None:
@@ -173,7 +199,7 @@ class Place:
 
     async def _why(self, identity: Identity, error: NotTried) -> Why:
         """Why a listing failed. A Region that is not enabled refuses credentials that are good elsewhere."""
-        if error.reason in {"CredentialsRejected", "NotEnabled"}:
+        if error.reason == "NotEnabled" or any(code in error.found for code in _UNKNOWN_THERE):
             caller = await identity.caller(self._place)
             if caller.account == self.account.account_id:
                 return Why(

@@ -4,7 +4,10 @@
 |----------------------------------------------|-------------------------------|-----------------------------------|
 | is listed                                    | that this discovery made      | Made: it stays as it is           |
 | is listed                                    | of another origin             | Skipped: AlreadyMonitored         |
-| is listed, selected and serves               | none                          | one is to be made                 |
+| is listed, selected and serves, as its place | none                          | one is to be made                 |
+| said a moment ago                            |                               |                                   |
+| is listed, selected and serves, as was said  | none                          | Skipped, as the last time that    |
+| some time ago                                |                               | one was to be made, or Describing |
 | is listed, selected and serves               | none, and its name is taken   | Skipped: NameClash                |
 |                                              | or no name                    | or InvalidName                    |
 | is listed, not selected, connected or not up | none                          | Skipped, with the reason          |
@@ -13,7 +16,8 @@
 | is not listed, or could not be asked for     | that this discovery made      | Made: silence is no evidence      |
 
 Nothing is ever changed or deleted: what discovery has made is a person's from then on. Whether a cluster is monitored
-is decided by its ARN, whatever the MonitoredCluster is called.
+is decided by its ARN, whatever the MonitoredCluster is called. None is made on old evidence: a person may have taken
+the tag off since, and deleted the MonitoredCluster.
 
 Pure: no I/O, no clock.
 """
@@ -53,6 +57,10 @@ class Answer:
     """Every name that EKS listed → what it says of the cluster, as far as it was asked; why it did not say."""
     gone: frozenset[str] = frozenset()
     """Names that EKS does not know, as the account itself said."""
+    fresh: frozenset[str] = frozenset()
+    """Names that may get a MonitoredCluster now: EKS has described them in the look that has just ended."""
+    unmade: Mapping[str, Why] = field(default_factory=dict)
+    """Selected names that have none → why, as was found the last time that one was to be made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +113,8 @@ def plan(
             by_arn[one.arn] = one
     names = {one.name: one for one in monitored}
     decisions: dict[str, Decision] = {}
-    for arn, found in sorted(_listed(answers)):
-        decision = _known(owner, arn, by_arn) or _new(arn, found, spec, names)
+    for arn, found, old in sorted(_listed(answers), key=lambda one: one[0]):
+        decision = _known(owner, arn, by_arn) or _new(arn, found, spec, names, old)
         decisions[arn] = decision
         if decision.state == "Make":
             names[decision.monitored] = Existing(decision.monitored, arn)
@@ -118,10 +126,12 @@ def plan(
     return tuple(decisions[arn] for arn in sorted(decisions))
 
 
-def _listed(answers: Sequence[Answer]) -> Iterator[tuple[str, Description | Why]]:
+def _listed(answers: Sequence[Answer]) -> Iterator[tuple[str, Description | Why, Why | None]]:
+    """ARN, what is known of the cluster, and what is to be told of it where that is too old to go by."""
     for answer in answers:
         for name, found in answer.clusters.items():
-            yield arn_of(answer.account, answer.region, name), found
+            old = None if name in answer.fresh else answer.unmade.get(name, NOT_ASKED)
+            yield arn_of(answer.account, answer.region, name), found, old
 
 
 def _known(owner: str, arn: str, by_arn: Mapping[str, Existing]) -> Decision | None:
@@ -135,7 +145,9 @@ def _known(owner: str, arn: str, by_arn: Mapping[str, Existing]) -> Decision | N
     return Decision(arn, "Skipped", why, one.name)
 
 
-def _new(arn: str, found: Description | Why, spec: DiscoverySpec, names: Mapping[str, Existing]) -> Decision:
+def _new(
+    arn: str, found: Description | Why, spec: DiscoverySpec, names: Mapping[str, Existing], old: Why | None
+) -> Decision:
     if isinstance(found, Why):
         return Decision(arn, "Skipped", found)
     cluster = Arn.parse(arn)
@@ -155,6 +167,8 @@ def _new(arn: str, found: Description | Why, spec: DiscoverySpec, names: Mapping
         whose = taken.arn or "a cluster without an ARN"
         told = f"the name {name} is taken: the MonitoredCluster {name} monitors {whose}"
         return Decision(arn, "Skipped", Why("NameClash", told, _CLASH_REMEDY))
+    if old is not None:
+        return Decision(arn, "Skipped", old)
     return Decision(arn, "Make", Why("Monitored"), name)
 
 

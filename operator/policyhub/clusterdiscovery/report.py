@@ -24,7 +24,7 @@ from policyhub.sources.text import capped
 
 TROUBLE = frozenset(
     {
-        *("NameClash", "InvalidName", "TemplateRefused", "CreateForbidden", "NotCreated"),
+        *("NameClash", "InvalidName", "TemplateRefused", "CreateForbidden", "NotCreated", "NotSelected"),
         *("NotDescribed", "OtherCluster"),
     }
 )

@@ -13,7 +13,8 @@ from policyhub.clusterdiscovery.plan import arn_of
 from policyhub.eks.connector import EksClusters
 from policyhub.eks.description import Arn, Description
 from policyhub.eks.diagnosis import Caller
-from policyhub.kube.connection import Connection, Refused
+from policyhub.kube.connection import Connection, Refused, Unreachable
+from policyhub.kube.errors import NotTried
 from policyhub.metrics import Metrics
 from policyhub.settings import Settings
 
@@ -28,7 +29,11 @@ class Home:
     def __init__(self) -> None:
         self.discoveries: dict[str, dict[str, Any]] = {}
         self.clusters: dict[str, dict[str, Any]] = {}
-        self.refuses: Refused | None = None
+        self.refuses: Exception | None = None
+        self.hold: tuple[str, asyncio.Event] | None = None
+        """What POSTs of MonitoredClusters wait for whose name begins so."""
+        self.posts: list[str] = []
+        self.lists = 0
         self.statuses: dict[str, list[dict[str, Any]]] = {}
         self.changed = asyncio.Event()
 
@@ -43,13 +48,17 @@ class Home:
 
     async def get(self, path: str, params: object = None, *, limit: int = 0) -> bytes:
         items = self.discoveries if path == DISCOVERIES else self.clusters
+        self.lists += path == CLUSTERS
         return json.dumps({"items": [*items.values()]}).encode()
 
     async def post(self, path: str, body: Mapping[str, Any]) -> bytes:
         if path == CLUSTERS:
+            name = body["metadata"]["name"]
+            self.posts.append(name)
+            if self.hold is not None and name.startswith(self.hold[0]):
+                await self.hold[1].wait()
             if self.refuses is not None:
                 raise self.refuses
-            name = body["metadata"]["name"]
             if name in self.clusters:
                 raise Refused(409, "AlreadyExists", f"{name} already exists")
             self.clusters[name] = {**body, "metadata": {**body["metadata"], "uid": f"uid-{name}"}}
@@ -85,15 +94,19 @@ class Account:
         self.clusters = frozenset(names)
         self.holds: asyncio.Event | None = None
         self.asked = 0
+        self.tags: dict[str, str] = {}
+        self.denies = False
 
     async def names(self, _: Arn) -> frozenset[str]:
         self.asked += 1
+        if self.denies:
+            raise NotTried("AccessDenied", "AssumeRole: no")
         if self.holds is not None:
             await self.holds.wait()
         return self.clusters
 
     async def describe(self, arn: Arn) -> Description:
-        return Description(arn=arn.text, status="ACTIVE", endpoint="https://a", authority="LS0t")
+        return Description(arn=arn.text, status="ACTIVE", endpoint="https://a", authority="LS0t", tags=self.tags)
 
     async def caller(self, _: Arn) -> Caller:
         return Caller(account=self.number)
@@ -134,9 +147,21 @@ class Work:
         for event in sleepers:
             event.set()
 
+    async def looks(self, times: int = 1) -> None:
+        """Let all look so often, as far as their accounts answer, and all that follows from it be done."""
+        for _ in range(times):
+            self.beat()
+            await quiet()
+
     async def end(self) -> None:
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)
+
+
+async def quiet() -> None:
+    """Until nothing goes on by itself: no fake takes longer than a few turns of the loop."""
+    for _ in range(500):
+        await asyncio.sleep(0)
 
 
 @pytest.fixture
@@ -179,16 +204,17 @@ async def test_two_discoveries_make_one_monitored_cluster(home: Home) -> None:
             "CreateForbidden",
         ),
         (Refused(500, "InternalError", "etcd"), "NotCreated"),
+        (Unreachable("no answer"), "NotCreated"),
     ],
-    ids=lambda value: value if isinstance(value, str) else str(value.status),
+    ids=lambda value: value if isinstance(value, str) else str(getattr(value, "status", "none")),
 )
-async def test_a_monitored_cluster_that_is_not_taken(home: Home, error: Refused, reason: str) -> None:
+async def test_a_monitored_cluster_that_is_not_taken(home: Home, error: Refused | Unreachable, reason: str) -> None:
     """It is told why and what to do; once it is taken, all is well."""
     home.discover("fleet", FIRST)
     home.refuses = error
     work = Work(home, Account(FIRST, "a"))
     await home.until(lambda: home.condition("fleet", "ClustersMade")["reason"] == reason)
-    assert error.message in home.condition("fleet", "ClustersMade")["message"]
+    assert str(error) in home.condition("fleet", "ClustersMade")["message"]
     home.refuses = None
     work.beat()
     await home.until(lambda: home.condition("fleet", "Ready")["reason"] == "AllWell")
@@ -226,7 +252,7 @@ async def test_a_spec_that_cannot_be_read(home: Home) -> None:
 
 async def test_only_those_with_the_operators_labels(home: Home) -> None:
     """Where operators divide a fleet by labels, each works on its own ClusterDiscoveries."""
-    home.discover("fleet", FIRST)
+    home.discover("fleet", FIRST, template={"metadata": {"labels": {"shard": "a"}}})
     home.discover("other", SECOND)
     home.discoveries["other"]["metadata"]["labels"] = {"shard": "b"}
     second = Account(SECOND, "b")
@@ -252,4 +278,164 @@ async def test_an_edit_counts_for_the_next_clusters(home: Home) -> None:
     assert home.clusters["new-b"]["spec"]["mode"] == "DryRun"
     assert {name: home.clusters[name] for name in before} == before
     assert arn_of(FIRST, REGION, "a") in {one["spec"]["clusterArn"] for one in before.values()}
+    await work.end()
+
+
+SELECTED = {"policyhub": "yes"}
+
+
+async def selecting(home: Home, *accounts: Account, **spec: Any) -> Work:
+    """Both by their tag, until all is well."""
+    home.discover("fleet", *(one.number for one in accounts), tagSelector={"matchTags": SELECTED}, **spec)
+    for one in accounts:
+        one.tags = SELECTED
+    work = Work(home, *accounts)
+    await home.until(lambda: home.condition("fleet", "Ready")["reason"] == "AllWell")
+    return work
+
+
+SHOP = f"shop-{REGION}-{FIRST}"
+
+
+@pytest.mark.parametrize("looks_before", [0, 3])
+async def test_a_deleted_monitored_cluster_is_not_made_on_old_evidence(home: Home, looks_before: int) -> None:
+    """The tag was taken off, and the MonitoredCluster deleted: neither the look of another account brings it back, nor
+    the next one of its own.
+    """
+    first, second = Account(FIRST, "shop"), Account(SECOND, "bank")
+    work = await selecting(home, first, second)
+    await work.looks(looks_before)
+    first.tags, first.holds = {}, asyncio.Event()
+    del home.clusters[SHOP]
+    asked = second.asked
+    await work.looks(2)
+    assert second.asked == asked + 2
+    assert SHOP not in home.clusters
+    first.holds.set()
+    await work.looks(2)
+    assert SHOP not in home.clusters
+    told = {one["monitoredCluster"] or one["reason"] for one in home.statuses["fleet"][-1]["clusters"]}
+    assert told == {"TagsDiffer", f"bank-{REGION}-{SECOND}"}
+    await work.end()
+
+
+async def test_an_account_that_denies_is_no_evidence(home: Home) -> None:
+    """What it said once makes nothing, however often a person deletes the MonitoredCluster."""
+    first, second = Account(FIRST, "shop"), Account(SECOND, "bank")
+    work = await selecting(home, first, second)
+    first.denies = True
+    await work.looks(3)
+    del home.clusters[SHOP]
+    await work.looks(12)
+    assert SHOP not in home.clusters
+    assert home.condition("fleet", "Listed")["reason"] == "AccessDenied"
+    await work.end()
+
+
+async def test_a_cluster_that_is_still_selected_is_made_again(home: Home) -> None:
+    """At the next look of its account, however many others were skipped there; EKS is asked about it first."""
+    first = Account(FIRST, "shop")
+    work = await selecting(home, first, template={"metadata": {"labels": {"team": "shop"}}})
+    first.tags = {}
+    first.clusters = frozenset({"shop", *(f"a{number:02}" for number in range(25))})
+    await work.looks(2)
+    first.tags = SELECTED
+    del home.clusters[SHOP]
+    await work.looks()
+    assert SHOP in home.clusters
+    await work.end()
+
+
+async def test_what_is_refused_is_tried_at_its_own_looks_alone(home: Home) -> None:
+    """The looks of other accounts post nothing of it, and go on telling why it has none."""
+    first, second = Account(FIRST, "shop"), Account(SECOND, "bank")
+    home.refuses = Refused(403, "Forbidden", "denied by policy")
+    home.discover("fleet", FIRST, SECOND)
+    work = Work(home, first, second)
+    await quiet()
+    first.holds = asyncio.Event()
+    home.posts.clear()
+    await work.looks(3)
+    assert {*home.posts} == {f"bank-{REGION}-{SECOND}"}
+    assert [one["reason"] for one in home.statuses["fleet"][-1]["clusters"]] == ["TemplateRefused"] * 2
+    await work.end()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [Unreachable("no answer"), Refused(500, "InternalError", "webhook")],
+    ids=lambda error: type(error).__name__,
+)
+async def test_an_api_server_that_fails_is_not_asked_on_and_on(home: Home, error: Exception) -> None:
+    """After three POSTs in a row the others wait for the next look; all are told."""
+    home.refuses = error
+    home.discover("fleet", FIRST)
+    work = Work(home, Account(FIRST, *"abcdefgh"))
+    await quiet()
+    assert len(home.posts) == 3
+    assert [one["reason"] for one in home.statuses["fleet"][-1]["clusters"]] == ["NotCreated"] * 8
+    home.refuses = None
+    await work.looks()
+    assert len(home.clusters) == 8
+    assert home.condition("fleet", "Ready")["reason"] == "AllWell"
+    await work.end()
+
+
+async def test_a_slow_api_server_delays_no_other(home: Home) -> None:
+    """While a MonitoredCluster waits for its admission, those of others are made and told; one that waits for the same
+    ARN finds it made.
+    """
+    home.hold = "slow", asyncio.Event()
+    home.discover("slow", FIRST, namePattern="slow-{name}")
+    work = Work(home, Account(FIRST, "a"), Account(SECOND, "b"))
+    await quiet()
+    home.discover("same", FIRST, namePattern="same-{name}")
+    home.discover("fleet", SECOND)
+    await work.looks()
+    assert home.condition("fleet", "Ready")["reason"] == "AllWell"
+    home.hold[1].set()
+    await quiet()
+    assert {*home.clusters} == {"slow-a", f"b-{REGION}-{SECOND}"}
+    assert home.condition("same", "Ready")["reason"] == "AllWell"
+    await work.end()
+
+
+async def test_all_monitored_clusters_are_listed_once_a_look(home: Home) -> None:
+    """Where nothing is to be made; before one is made, once more."""
+    first = Account(FIRST, "shop")
+    work = await selecting(home, first)
+    await quiet()
+    before = home.lists, first.asked
+    await work.looks(3)
+    assert (home.lists - before[0], first.asked - before[1]) == (3, 3)
+    await work.end()
+
+
+async def test_a_status_that_cannot_be_read(home: Home) -> None:
+    """A newer version wrote it: it is written anew, and the work goes on."""
+    home.discover("fleet", FIRST)
+    cluster = {"arn": "arn:aws:eks:xx-new-1:1:cluster/x", "state": "Kept", "reason": "no word"}
+    home.discoveries["fleet"]["status"] = {"clusters": [cluster], "conditions": [{"type": "Ready"}], "made": "many"}
+    work = Work(home, Account(FIRST, "shop"))
+    await home.until(lambda: home.condition("fleet", "Ready")["reason"] == "AllWell")
+    assert [*home.clusters] == [SHOP]
+    await work.end()
+
+
+async def test_a_region_that_no_finding_can_name(home: Home) -> None:
+    """It is refused with the spec: the status could not tell of its clusters."""
+    home.discover("fleet", FIRST, regions=["us-iso-east-1"])
+    work = Work(home, Account(FIRST, "shop"))
+    await home.until(lambda: home.condition("fleet", "Ready")["reason"] == "InvalidSpec")
+    assert "aws-us-gov" in home.condition("fleet", "Ready")["message"]
+    await work.end()
+
+
+async def test_a_template_that_nobody_would_work_on(home: Home) -> None:
+    """None is made that the operator does not watch, and the condition says how to mend it."""
+    home.discover("fleet", FIRST, template={"metadata": {"labels": {"shard": "b"}}})
+    work = Work(home, Account(FIRST, "shop"), watch_selector="shard=a")
+    await home.until(lambda: home.condition("fleet", "Ready")["reason"] == "NotSelected")
+    assert "spec.template.metadata.labels" in home.condition("fleet", "ClustersMade")["message"]
+    assert home.posts == []
     await work.end()

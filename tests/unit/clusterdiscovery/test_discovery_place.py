@@ -175,6 +175,8 @@ async def test_a_listing_that_fails_changes_nothing() -> None:
         (NotTried("CredentialsRejected", "UnrecognizedClientException"), "RegionOff"),
         (NotTried("NotEnabled", "OptInRequired"), "RegionOff"),
         (NotTried("AccessDenied", "no"), "AccessDenied"),
+        (NotTried("CredentialsRejected", "InvalidClientTokenId"), "RegionOff"),
+        (NotTried("CredentialsRejected", "InvalidSignatureException: not yet current"), "CredentialsRejected"),
     ],
     ids=str,
 )
@@ -208,3 +210,38 @@ async def test_the_operators_own_identity_must_be_of_the_account() -> None:
     assert place.fault is not None
     assert (place.fault.reason, place.listed) == ("AccountMismatch", False)
     assert "999999999999" in place.fault.message
+
+
+@pytest.mark.parametrize("error", [THROTTLED, NotTried("Unavailable", "no answer")], ids=lambda error: error.reason)
+async def test_a_cluster_that_never_answers_holds_up_no_other(error: NotTried) -> None:
+    """One that was made, is missing and always ends the look: new ones are asked about, and other missing ones too."""
+    aws = Aws("new")
+    aws.fails["a"] = error
+    place = aws.place()
+    asked = [*await look(place, aws, made=["a", "b"]), *await look(place, aws, made=["a", "b"])]
+    assert {"new", "b"} <= {*asked}
+    assert place.answer.gone == {"b"}
+
+
+async def test_a_known_cluster_that_never_answers_holds_up_no_other() -> None:
+    """What it said before still counts, and the others have their turn."""
+    aws = Aws("a", "b")
+    place = aws.place()
+    await look(place, aws)
+    aws.fails["a"] = THROTTLED
+    assert [*await look(place, aws), *await look(place, aws)] == ["a", "b", "a"]
+    assert isinstance(place.answer.clusters["a"], Description)
+
+
+async def test_what_was_said_of_a_monitored_cluster_is_forgotten() -> None:
+    """Once nobody monitors it any more it is as new."""
+    aws = Aws("a")
+    place = aws.place()
+    await look(place, aws)
+    await look(place, aws, monitored=["a"])
+    assert place.answer.clusters["a"] is NOT_ASKED
+    assert await look(place, aws) == ["a"]
+    assert place.answer.fresh == {"a"}
+    aws.names_ = DENIED
+    await look(place, aws)
+    assert place.answer.fresh == frozenset()

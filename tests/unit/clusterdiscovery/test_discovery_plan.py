@@ -53,7 +53,8 @@ def up(name: str, **said: Any) -> Description:
 
 
 def answer(*listed: str, gone: tuple[str, ...] = (), **said: Description | Why) -> Answer:
-    return Answer(ACCOUNT, REGION, {**{name: up(name) for name in listed}, **said}, frozenset(gone))
+    clusters = {**{name: up(name) for name in listed}, **said}
+    return Answer(ACCOUNT, REGION, clusters, frozenset(gone), fresh=frozenset(clusters))
 
 
 OURS = Existing("shop", arn("shop"), "fleet")
@@ -127,6 +128,12 @@ ROWS: dict[str, Row] = {
         [Answer(ACCOUNT, "us-east-1")],
         [OURS],
         {"shop": "Made/Monitored shop"},
+    ),
+    "selected some time ago": ([Answer(ACCOUNT, REGION, {"shop": up("shop")})], [], {"shop": "Skipped/Describing"}),
+    "refused some time ago": (
+        [Answer(ACCOUNT, REGION, {"shop": up("shop")}, unmade={"shop": Why("TemplateRefused")})],
+        [],
+        {"shop": "Skipped/TemplateRefused"},
     ),
     "gone, and never made": ([answer(gone=("shop",))], [], {}),
 }
