@@ -1,8 +1,31 @@
-"""Whether the running task is to end. A task group that is already ending for another reason keeps a cancellation to
-itself (CPython before 3.13): whoever catches what it raises asks here before going on.
+"""Whether the running task is to end, told apart from a task group that has failed.
+
+A task group that is already ending keeps a cancellation to itself, and raises what it is ending for: whoever catches
+that asks here before going on. For the answer to be right, groups are this `TaskGroup`: before CPython 3.13, a task that
+fails while its group waits leaves one cancellation too many on the task that owns the group (python/cpython#116720),
+and whoever goes on after the failure looks cancelled for ever.
 """
 
 import asyncio
+import sys
+from types import TracebackType
+
+if sys.version_info >= (3, 13):
+    TaskGroup = asyncio.TaskGroup
+else:
+
+    class TaskGroup(asyncio.TaskGroup):
+        """A task group after which the task that owns it is cancelled only if somebody has cancelled it."""
+
+        async def __aexit__(
+            self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        ) -> None:
+            taken_back = self._parent_cancel_requested  # type: ignore[attr-defined]  # of CPython, which does this one
+            try:
+                await super().__aexit__(kind, error, trace)
+            finally:
+                if self._parent_cancel_requested and not taken_back:  # type: ignore[attr-defined]  # as above
+                    self._parent_task.uncancel()  # type: ignore[attr-defined]  # as above
 
 
 def cancelled() -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import structlog
 
+from policyhub.cancelling import TaskGroup
 from policyhub.clocks import NEVER, SteadyMs
 from policyhub.cluster.fault import Fault
 from policyhub.cluster.site import Site
@@ -92,7 +93,7 @@ class Context:
 
     # -- watching -------------------------------------------------------------------------------------------------
 
-    def watch(self, connection: Connection, tasks: asyncio.TaskGroup) -> None:
+    def watch(self, connection: Connection, tasks: TaskGroup) -> None:
         """By this connection, until the tasks are cancelled."""
         tasks.create_task(self._watch_namespaces(connection))
         tasks.create_task(self._watch_owners(connection))
@@ -131,7 +132,7 @@ class Context:
             for resource, sink in sinks.items()
         )
         try:
-            async with asyncio.TaskGroup() as tasks:
+            async with TaskGroup() as tasks:
                 tasks.create_task(_verify_kinds(connection, self.rollup.owners))
                 for reflector in self.owners:
                     tasks.create_task(reflector.run())

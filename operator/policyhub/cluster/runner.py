@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from policyhub.cancelling import obey
+from policyhub.cancelling import TaskGroup, obey
 from policyhub.cluster.clearance import Clearance, ClusterGone, Rival, nobody
 from policyhub.cluster.conflict import adopted
 from policyhub.cluster.contact import ClusterReplaced, Connect, Contact, Explain, Stale, plainly
@@ -140,7 +140,7 @@ class DataPlane:
         self._clearance.ledger = work.feed.ledger
         self.site.engine.attach(work.feed)
         try:
-            async with asyncio.TaskGroup() as tasks:
+            async with TaskGroup() as tasks:
                 tasks.create_task(self._serve(work, connection))
                 tasks.create_task(work.inventory.run())
                 tasks.create_task(work.tick.run())
@@ -225,7 +225,7 @@ class DataPlane:
         """
         while True:
             try:
-                async with connection, asyncio.TaskGroup() as tasks:
+                async with connection, TaskGroup() as tasks:
                     work.context.watch(connection, tasks)
                     tasks.create_task(work.sources.run(connection, tasks, contact=self._contact))
             except* Stale:

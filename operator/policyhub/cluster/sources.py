@@ -19,6 +19,7 @@ from functools import partial
 
 import structlog
 
+from policyhub.cancelling import TaskGroup
 from policyhub.clocks import NEVER, SteadyMs
 from policyhub.cluster.contact import Contact
 from policyhub.cluster.context import Context
@@ -130,7 +131,7 @@ class Sources:
 
     # -- discovery ------------------------------------------------------------------------------------------------
 
-    async def run(self, connection: Connection, tasks: asyncio.TaskGroup, *, contact: Contact) -> None:
+    async def run(self, connection: Connection, tasks: TaskGroup, *, contact: Contact) -> None:
         """Watch what is served, in these tasks. Raises what `Contact.confirm` raises; else ends by cancellation."""
         wanted = self._site.spec.sources
         lost = False
@@ -171,7 +172,7 @@ class Sources:
             if reflector.state.phase == "failed":
                 reflector.request_relist()
 
-    def _apply(self, found: Discovery, connection: Connection, tasks: asyncio.TaskGroup, *, started: SteadyMs) -> None:
+    def _apply(self, found: Discovery, connection: Connection, tasks: TaskGroup, *, started: SteadyMs) -> None:
         ledger = self._ledger
         for group, reason in found.unknown.items():
             if self.unknown.get(group) != reason:
@@ -193,7 +194,7 @@ class Sources:
         self._state.discovery = None
         self.cover()
 
-    def _start_served(self, found: Discovery, connection: Connection, tasks: asyncio.TaskGroup) -> None:
+    def _start_served(self, found: Discovery, connection: Connection, tasks: TaskGroup) -> None:
         """Watch what is served and not watched yet, in its version."""
         for resource in found.served:
             source = self.watched.get(resource.origin)
@@ -225,7 +226,7 @@ class Sources:
             del self.watched[origin]
             self._site.metrics.forget_source(self._site.name, origin)
 
-    def _start(self, resource: Resource, connection: Connection, tasks: asyncio.TaskGroup) -> Source:
+    def _start(self, resource: Resource, connection: Connection, tasks: TaskGroup) -> Source:
         view = View(
             cluster=self._site.name,
             group=resource.group,

@@ -32,6 +32,7 @@ from policyhub.api.clusterdiscovery import DISCOVERED_BY, KIND, PLURAL, ClusterD
 from policyhub.api.monitoredcluster import GROUP, VERSION
 from policyhub.api.scalar import format_time
 from policyhub.api.status import Condition
+from policyhub.cancelling import TaskGroup
 from policyhub.clusterdiscovery import report
 from policyhub.clusterdiscovery.place import Place, Sleep
 from policyhub.clusterdiscovery.plan import NOT_ASKED, Answer, Decision, Why, document, plan
@@ -151,7 +152,7 @@ class Discoveries:
             sleep=self._sleep,
         )
         interval = self._settings.cluster_discovery_interval
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             for place in discovery.places:
                 group.create_task(self._keep(discovery, place, interval), name=f"{told.name} {place.name}")
 

@@ -26,6 +26,7 @@ from urllib.parse import quote
 import msgspec
 import structlog
 
+from policyhub.cancelling import TaskGroup
 from policyhub.clocks import UNDATED, SteadyMs, WallMs
 from policyhub.kube import wire
 from policyhub.kube.backoff import Clock
@@ -95,7 +96,7 @@ class Asker:
             slots.release()
             wake.set()
 
-        async with asyncio.TaskGroup() as tasks:
+        async with TaskGroup() as tasks:
             while True:
                 await slots.acquire()
                 wake.clear()

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
+from policyhub.cancelling import TaskGroup
 from policyhub.clocks import SteadyMs, WallMs
 from policyhub.hub.batch import MAX_FINDINGS
 from policyhub.metrics import Metrics
@@ -120,7 +121,7 @@ class Engine:
         """Work until cancelled. Calls that are under way are cancelled with it."""
         slots = asyncio.Semaphore(CONCURRENCY)
         try:
-            async with asyncio.TaskGroup() as tasks:
+            async with TaskGroup() as tasks:
                 tasks.create_task(self._lookups.run())
                 while True:
                     await self._work()

@@ -14,6 +14,7 @@ from typing import Final
 
 import structlog
 
+from policyhub.cancelling import TaskGroup
 from policyhub.clocks import NEVER, SteadyMs
 from policyhub.kube.connection import Connection
 from policyhub.kube.discovery import Discovery, discover_policies
@@ -69,7 +70,7 @@ class Library:
     async def run(self, connection: Connection) -> None:
         """Until cancelled."""
         try:
-            async with asyncio.TaskGroup() as tasks:
+            async with TaskGroup() as tasks:
                 while True:
                     self._apply(await discover_policies(connection, **self._wanted), connection, tasks)
                     self._settle()
@@ -111,7 +112,7 @@ class Library:
             self._policies.begin()
             self._event.set()
 
-    def _apply(self, found: Discovery, connection: Connection, tasks: asyncio.TaskGroup) -> None:
+    def _apply(self, found: Discovery, connection: Connection, tasks: TaskGroup) -> None:
         for group, reason in found.unknown.items():
             if self.unknown.get(group) != reason:
                 log.warning("policies_unknown", group=group, reason=reason)
