@@ -1,8 +1,8 @@
 """Whether the running task is to end, told apart from a task group that has failed.
 
 A task group that is already ending keeps a cancellation to itself, and raises what it is ending for: whoever catches
-that asks here before going on. For the answer to be right, groups are this `TaskGroup`: before CPython 3.13, a task that
-fails while its group waits leaves one cancellation too many on the task that owns the group (python/cpython#116720),
+that asks here before going on. For the answer to be right, groups are this `TaskGroup`: before CPython 3.13, a task
+that fails while its group waits leaves one cancellation too many on the task that owns it (python/cpython#116720),
 and whoever goes on after the failure looks cancelled for ever.
 """
 
