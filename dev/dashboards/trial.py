@@ -66,6 +66,7 @@ def trial(
             operator.start()  # it reads at its start what analysts have done
             _synced(operator)
             some = _life(cluster, hub, operator, documents)
+            _seen(prometheus, f'policyhub_archives_held{{cluster="{ALPHA}"}}', operator)
             # A rate needs what has been scraped before it grew: what was archived is once more.
             _seen(prometheus, 'policyhub_delivery_seconds_count{change="archived"}', operator)
             _write(cluster, map(_mended, rewrite(some, int(time.time()))))

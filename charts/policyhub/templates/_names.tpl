@@ -64,7 +64,7 @@ volumes: extraVolumes
 dryRun: "Set monitoredCluster.spec.mode=DryRun."
 installCRDs: "The CRD is in the chart's folder crds/: Helm installs it. To do that yourself, use the option --skip-crds."
 crds.enabled: "The CRD is in the chart's folder crds/: Helm installs it. To do that yourself, use the option --skip-crds."
-crds.keep: "Helm always keeps the CRD, and the MonitoredClusters with it. To remove both after the release: kubectl delete crd monitoredclusters.policyhub.dev."
+crds.keep: "Helm always keeps the CRDs, and the objects with them. To remove both after the release: kubectl delete crd monitoredclusters.policyhub.dev clusterdiscoveries.policyhub.dev."
 crds.install: "The CRD is in the chart's folder crds/: Helm installs it. To do that yourself, use the option --skip-crds."
 roleARN: "Set serviceAccount.roleArn for IRSA, securityHub.roleArn for a role that the operator assumes."
 roleArn: "Set serviceAccount.roleArn for IRSA, securityHub.roleArn for a role that the operator assumes."

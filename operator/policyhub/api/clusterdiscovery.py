@@ -48,6 +48,7 @@ _EXTERNAL = "externalId is for the role that roleArn names: set roleArn too"
 _VALUES = "In and NotIn need values, Exists and DoesNotExist take none"
 _NAMED = "namePattern needs {name}: clusters must not all get one name"
 _REPORTED = "|".join(REGIONS[name] for name in PARTITIONS.split("|"))
+_OF_A_PARTITION = re.compile(_REPORTED)
 _OF_NO_PARTITION = (
     f"findings can name clusters of the partitions {', '.join(PARTITIONS.split('|'))} only: leave other Regions out"
 )
@@ -175,7 +176,7 @@ class DiscoverySpec(Model):
     def _named(self) -> Self:
         if "{name}" not in self.name_pattern:
             raise ValueError(_NAMED)
-        if not all(re.fullmatch(_REPORTED, region) for region in self.regions):
+        if not all(_OF_A_PARTITION.fullmatch(region) for region in self.regions):
             raise ValueError(_OF_NO_PARTITION)
         return self
 

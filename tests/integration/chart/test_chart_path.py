@@ -116,5 +116,6 @@ def test_the_whole_path(server: Cluster, hub: HubProcess, tmp_path: Path) -> Non
     admin.runs("helm uninstall policyhub --namespace policyhub")
     left = admin.runs(f"{LEFT}\nkubectl get crd,clusterroles,clusterrolebindings -o name | grep policyhub")
     assert [line for line in left.splitlines() if line != "configmap/kube-root-ca.crt"] == [
-        "customresourcedefinition.apiextensions.k8s.io/monitoredclusters.policyhub.dev"
+        "customresourcedefinition.apiextensions.k8s.io/clusterdiscoveries.policyhub.dev",
+        "customresourcedefinition.apiextensions.k8s.io/monitoredclusters.policyhub.dev",
     ]

@@ -94,7 +94,7 @@ def test_listings_refused_at_start(world: World, gate: Gate, tmp_path: Path) -> 
         told = world.await_condition("SourcesComplete", "False", reason="ListingForbidden")
         assert f"{REPORTS}: 403" in told["message"]
         assert "reports.openreports.io: 500" in told["message"]
-        assert world.condition("Ready")["status"] == "False"
+        world.await_condition("Ready", "False")
         outlast_the_delay(world, "clock")
         for policy in ("denied", "broken"):
             assert world.states(policy) == {"gone": "ACTIVE", "kept": "ACTIVE"}
