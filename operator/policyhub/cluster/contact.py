@@ -71,8 +71,8 @@ class Contact:
                 failures += 1
                 await asyncio.sleep(self._site.backoff(failures))
                 continue
-            except Exception:
-                self._clearance.found()  # whatever it is, it is not the same answer again
+            except Exception:  # whatever it is, EKS has not said again that the cluster is gone
+                self._clearance.found()
                 raise
             self._state.connection = None
             self._unreachable = 0

@@ -30,6 +30,7 @@ from typing import Any, Literal
 from policyhub.api.clusterdiscovery import DISCOVERED_BY, Account, DiscoverySpec, TagRequirement, TagSelector
 from policyhub.api.monitoredcluster import GROUP, KIND, VERSION
 from policyhub.api.scalar import partition_of
+from policyhub.api.selector import Operator, Term
 from policyhub.eks.description import Arn, Description, barring
 
 _OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -209,16 +210,11 @@ def selects(selector: TagSelector, tags: Mapping[str, str]) -> bool:
     )
 
 
+_TERMS: Mapping[str, Operator] = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "absent"}
+
+
 def _holds(requirement: TagRequirement, tags: Mapping[str, str]) -> bool:
-    match requirement.operator:
-        case "In":
-            return tags.get(requirement.key) in requirement.values
-        case "NotIn":
-            return tags.get(requirement.key) not in requirement.values
-        case "Exists":
-            return requirement.key in tags
-        case "DoesNotExist":
-            return requirement.key not in tags
+    return Term(requirement.key, _TERMS[requirement.operator], frozenset(requirement.values)).matches(tags)
 
 
 def document(owner: str, spec: DiscoverySpec, account: Account, decision: Decision) -> dict[str, Any]:
