@@ -234,6 +234,6 @@ def prepare() -> None:
     defaults["watch_seconds"] = WATCH_SECONDS
     defaults = Inventory.__init__.__kwdefaults__
     assert defaults is not None
-    defaults["whole_below"] = WHOLE_BELOW
+    defaults["whole_below"] = defaults["split_above"] = WHOLE_BELOW
 
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))

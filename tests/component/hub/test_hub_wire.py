@@ -383,12 +383,12 @@ async def test_by_ids(connect: Connect, seen: list[tuple[str, str]]) -> None:
 
 
 async def inventory(hub: HubClient) -> list[Part]:
-    return [part async for part in Inventory(hub, cluster="prod", whole_below=1).parts()]
+    return [part async for part in Inventory(hub, cluster="prod", whole_below=1, split_above=200).parts()]
 
 
-@pytest.mark.parametrize(("count", "parts", "calls"), [(0, 1, 1), (100, 1, 1), (250, 16, 17)])
+@pytest.mark.parametrize(("count", "parts", "calls"), [(0, 1, 1), (100, 1, 1), (250, 16, 2 + 16)])
 async def test_inventory(connect: Connect, seen: list[tuple[str, str]], count: int, parts: int, calls: int) -> None:
-    """What fits a page is read in one call, more in sixteen parts; another cluster's findings are not in it."""
+    """What fits a page is read in one call, too much for one part in sixteen; another cluster's findings are not in it."""
     hub = connect()
     sent = [finding(n) for n in range(count)]
     await hub.import_findings([*sent, finding(1) | {"Id": "policyhub/prod-eu/" + "0" * 32}])
@@ -416,12 +416,13 @@ async def test_inventory_survives_failures(connect: Connect, hub_server: HubProc
         waits.append(seconds)
         await asyncio.sleep(0)
 
-    parts = [part async for part in Inventory(hub, cluster="prod", sleep=sleep, whole_below=1).parts()]
+    parts = [part async for part in Inventory(hub, cluster="prod", sleep=sleep, whole_below=1, split_above=200).parts()]
     assert waits
     assert sorted(part.prefix for part in parts) == [PREFIX + digit for digit in "0123456789abcdef"]
     assert {f.id for part in parts for f in part.findings} == {f["Id"] for f in sent}
     reads = [call for call in hub_server.calls() if call["operation"] == "GetFindings"]
-    assert len(reads) == 17 + len(waits)
+    failed = sum(call["status"] != 200 for call in reads)
+    assert 18 <= len(reads) - failed <= 18 + 1  # an estimate that failed is made after one more page
 
 
 @pytest.fixture(params=["cleared", "kept"])

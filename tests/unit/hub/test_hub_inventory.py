@@ -53,8 +53,10 @@ class Sleeper:
         await asyncio.sleep(0)
 
 
-def reading(store: Store, sleep: Sleeper | None = None) -> Inventory:
-    return Inventory(store, cluster="prod", sleep=sleep or Sleeper(), jitter=lambda: 1.0, whole_below=1)
+def reading(store: Store, sleep: Sleeper | None = None, *, split_above: int = 1_000) -> Inventory:
+    return Inventory(
+        store, cluster="prod", sleep=sleep or Sleeper(), jitter=lambda: 1.0, whole_below=1, split_above=split_above
+    )
 
 
 def ids(count: int) -> list[str]:
@@ -78,35 +80,69 @@ async def test_small_hub_is_one_call(count: int) -> None:
     assert reader.complete
 
 
+@pytest.mark.parametrize(
+    ("count", "calls"),
+    [(2_000, 20), (2_001, 21 + 1), (6_000, 60 + 1), (15_000, 150 + 1), (30_000, 20 + 1 + 16 * 19)],
+)
+async def test_calls_are_little_more_than_pages(count: int, calls: int) -> None:
+    """One call more than there are pages; what takes more than one part reads 20 pages twice, and 16 half pages."""
+    store = Store()
+    store.ids = ids(count)
+    parts = [part async for part in Inventory(store, cluster="prod").parts()]
+    assert sum(len(part.findings) for part in parts) == count
+    assert len(store.calls) == calls
+
+
 async def test_larger_hub_is_sixteen_parts() -> None:
-    """More than a page is read by hex digit; together the parts are everything, each once."""
+    """What is estimated to be too much for one part is read by hex digit; together the parts are everything, each once."""
     store = Store()
     store.ids = ids(2_000)
     parts = await everything(reading(store))
     assert [part.prefix for part in parts] == [ROOT + digit for digit in "0123456789abcdef"]
     assert sorted(f.id for part in parts for f in part.findings) == sorted(store.ids)
     assert all(f.id.startswith(part.prefix) for part in parts for f in part.findings)
-    assert len(store.calls) == 1 + 16 * 2
+    assert store.calls[:2] == [ROOT, ROOT + "00"]
+    assert len(store.calls) == 1 + 1 + 16 * 2
 
 
-async def test_large_parts_are_split(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_large_parts_are_split() -> None:
     """The first part that is too large splits all that remain: only its own pages are read twice."""
-    monkeypatch.setattr(inventory, "SPLIT_ABOVE", 50)
     store = Store(page=10)
     store.ids = ids(2_000)
-    parts = await everything(reading(store))
+    parts = await everything(reading(store, split_above=50))
     assert len(parts) == 256
     assert sorted(f.id for part in parts for f in part.findings) == sorted(store.ids)
     assert len([call for call in store.calls if len(call) - len(ROOT) < 2]) == 1 + 5
 
 
+async def test_wrong_estimate_ends() -> None:
+    """Ids that somebody else wrote may be no hashes: what turns out to be twice too much is split after all."""
+    store = Store()
+    store.ids = [f"{ROOT}f{n:031x}" for n in range(3_000)]
+    parts = await everything(reading(store))
+    assert store.calls[:21] == [ROOT, ROOT + "00", *[ROOT] * 19]
+    assert ROOT not in {part.prefix for part in parts}
+    assert sorted(f.id for part in parts for f in part.findings) == sorted(store.ids)
+
+
+@pytest.mark.parametrize("error", [Throttled("slow", code="429"), Unavailable("down", code="500")], ids=["429", "500"])
+async def test_failed_estimate_is_made_after_the_next_page(error: HubError) -> None:
+    """What was read so far is not read again for it."""
+    store, sleep = Store(), Sleeper()
+    store.ids = ids(500)
+    store.faults = {2: error}
+    parts = await everything(reading(store, sleep))
+    assert [part.prefix for part in parts] == [ROOT]
+    assert store.calls == [ROOT, ROOT + "00", ROOT, ROOT + "00", ROOT, ROOT, ROOT]
+    assert not sleep.waits
+
+
 async def test_splitting_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ids that all look alike are read in one part at the last, however many."""
-    monkeypatch.setattr(inventory, "SPLIT_ABOVE", 5)
     store = Store(page=2)
     store.ids = [f"{ROOT}0000{n:028x}" for n in range(20)]
     monkeypatch.setattr(inventory, "_DEPTH", 2)
-    parts = await everything(reading(store))
+    parts = await everything(reading(store, split_above=5))
     assert {part.prefix: len(part.findings) for part in parts if part.findings} == {ROOT + "00": 20}
 
 
@@ -115,7 +151,7 @@ async def test_failed_part_is_read_again(error: HubError) -> None:
     """A part whose second page fails is read again from its start, later; finished parts are not."""
     store, sleep = Store(), Sleeper()
     store.ids = ids(2_000)
-    store.faults = {5: error}  # the second page of part 1
+    store.faults = {6: error}  # the second page of part 1
     parts = await everything(reading(store, sleep))
     assert [part.prefix for part in parts] == [ROOT + digit for digit in "023456789abcdef1"]
     assert sorted(f.id for part in parts for f in part.findings) == sorted(store.ids)
@@ -137,7 +173,7 @@ async def test_lost_access_is_raised_and_resumed() -> None:
     """AccessLost ends the iteration; iterating again goes on with what is left."""
     store = Store()
     store.ids = ids(2_000)
-    store.faults = {6: AccessLost("AccessDenied", "no", code="AccessDeniedException")}
+    store.faults = {7: AccessLost("AccessDenied", "no", code="AccessDeniedException")}
     reader = reading(store)
     parts: list[Part] = []
     with pytest.raises(AccessLost):
@@ -161,7 +197,7 @@ async def test_findings_are_told_as_they_come() -> None:
     """`seen` hears of a finding with its page, before its part is complete, and nothing of other prefixes."""
     store, told = Store(), list[str]()
     store.ids = ids(2_000)
-    reader = Inventory(store, cluster="prod", seen=lambda finding: told.append(finding.id), whole_below=1)
+    reader = Inventory(store, cluster="prod", seen=lambda finding: told.append(finding.id), whole_below=1, split_above=1_000)
     async for part in reader.parts():
         assert {finding.id for finding in part.findings} <= set(told)
     assert set(told) == set(store.ids)
@@ -172,8 +208,8 @@ async def test_readings_are_closed() -> None:
     """A reading that is given up in the middle is closed at once."""
     store = Store()
     store.ids = ids(101)
-    await everything(reading(store))
-    assert store.closed == 17
+    await everything(reading(store, split_above=100))
+    assert store.closed == 2 + 16
 
 
 FULL: dict[str, Any] = {
