@@ -62,8 +62,10 @@ UNAVAILABLE_MS = 15 * 60_000
 class InventoryReader:
     """Reads it into one ledger."""
 
-    def __init__(self, site: Site, state: State, ledger: Ledger, *, on_found: Callable[[], None]) -> None:
-        """`on_found` is called when what was found may have shown that another cluster is at work."""
+    def __init__(self, site: Site, state: State, ledger: Ledger, *, on_change: Callable[[], None]) -> None:
+        """`on_change` is called when findings may be sent from now on, or no longer: the account is known to be ours,
+        or what was found may have shown that another cluster is at work.
+        """
         self.began_at = UNDATED
         """When the last complete inventory began; UNDATED: none is complete."""
         self.ungraded = False
@@ -73,7 +75,7 @@ class InventoryReader:
         self._site = site
         self._state = state
         self._ledger = ledger
-        self._on_found = on_found
+        self._on_change = on_change
         self._started = site.wall()
         self._progress_at = site.now()
         """When it last brought a page, or began."""
@@ -150,6 +152,7 @@ class InventoryReader:
                 self._state.account = fault
             return False
         self._state.account = None
+        self._on_change()
         return True
 
     def _fault(self, error: HubError, *, before: Fault | None) -> Fault:
@@ -189,7 +192,7 @@ class InventoryReader:
         if found.cluster_uid not in ledger.observed.uids and not ledger.observed.quarantine.conflict:
             archived = found.record_state == "ARCHIVED"
             ledger.observed.meet(found.id, found.cluster_uid, archived=archived, now=now, inventory=True)
-            self._on_found()
+            self._on_change()
 
     async def _look_again(self) -> None:
         """Read what was updated around the start once more: GetFindings lags, a former holder may have been writing,
@@ -220,7 +223,7 @@ class InventoryReader:
             async for page in pages:
                 found = (held_as(found_as(finding)) for finding in page.findings)
                 ledger.observed.take_found(found, now=self._site.now())
-                self._on_found()
+                self._on_change()
 
     async def _rest(self, seconds: float) -> None:
         """Until the next inventory is due, or is needed at once."""

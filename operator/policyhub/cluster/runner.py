@@ -156,7 +156,7 @@ class DataPlane:
         feed = self._feed()
         context = Context(self.site, feed.ledger)
         sources = Sources(self.site, self.state, feed, context)
-        inventory = InventoryReader(self.site, self.state, feed.ledger, on_found=self._gate)
+        inventory = InventoryReader(self.site, self.state, feed.ledger, on_change=self._gate)
         tick = Tick(
             self.site,
             feed=feed,

@@ -84,7 +84,14 @@ class Scene:
             rng=random.Random(1),  # noqa: S311  (jitter)
         )
         self.ledger = Ledger(cluster_id="alpha", cluster_uid="uid", default_severity="MEDIUM", on_dirty=lambda: None)
-        self.reader = InventoryReader(site, self.state, self.ledger, on_found=lambda: None)
+        self.told: list[tuple[str | None, int]] = []
+        """At each change of what may be sent: why the account is not known to be ours, and inventories begun by then."""
+        self.reader = InventoryReader(
+            site,
+            self.state,
+            self.ledger,
+            on_change=lambda: self.told.append((reason(self.state.account), self.hub.inventories)),
+        )
 
     def store(self) -> None:
         """One finding that the cluster reports, two hours old."""
@@ -126,6 +133,20 @@ def reason(fault: Fault | None) -> str | None:
 
 def refused(kind: Any) -> AccessLost:
     return AccessLost(kind, "refused", code="InvalidAccessException")
+
+
+def test_sending_begins_with_the_account() -> None:
+    """That the account is ours is told at once, before the inventory, and while it is not, nothing is."""
+
+    async def act(scene: Scene) -> None:
+        scene.hub.refused = refused("AccountMismatch")
+        await scene.after(60)
+        assert not scene.told
+        scene.hub.refused = None
+        await scene.after(60)
+        assert scene.told[0] == (None, 0)
+
+    play(act)
 
 
 def test_one_inventory_a_day() -> None:
