@@ -15,6 +15,7 @@ Pure: no I/O, no clock.
 """
 
 from fnmatch import fnmatchcase
+from functools import lru_cache
 
 import msgspec
 
@@ -78,8 +79,12 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         return SEVERITY_RANK[violation.label(self.default_severity)] >= SEVERITY_RANK[self.minimum_severity]
 
     def _excludes(self, source: str) -> bool:
-        folded = source.casefold()
-        return any(excluded.strip().casefold() == folded for excluded in self.exclude_sources)
+        return source.casefold() in _folded(self.exclude_sources)
+
+
+@lru_cache(maxsize=256)  # each result of each report comes by here
+def _folded(names: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(name.strip().casefold() for name in names)
 
 
 def namespace_of(subject: Subject) -> str:
@@ -92,7 +97,7 @@ def namespace_of(subject: Subject) -> str:
 
 
 def _matches(namespace: str, globs: tuple[str, ...]) -> bool:
-    return any(glob == "*" or fnmatchcase(namespace, glob) for glob in globs)
+    return "*" in globs or any(fnmatchcase(namespace, glob) for glob in globs)
 
 
 def filter_of(spec: Spec) -> Filter:
