@@ -37,6 +37,8 @@ class Size:
 
     reports: int = 50_000
     failing: int = 2
+    limits: tuple[int, ...] = (500, 3_000)
+    """Reports of the limit table, the fewer first; the tables sync and restart have the rest."""
     small: int = 5_000
     """Reports of the memory table's middle row."""
     samples: int = 120

@@ -11,6 +11,7 @@ from tests.bench.scene import BenchError, Rows, Size, opened
 
 TINY = Size(
     reports=120,
+    limits=(60,),
     small=20,
     samples=6,
     spacing=0.05,
@@ -44,9 +45,9 @@ def tables(plane: ControlPlane) -> Tables:
 
 def test_each_table_has_figures(tables: Tables) -> None:
     """Every table is made, each of its rows with a number."""
-    assert list(tables) == [*SCENES, "rollup", "million", "fleet"]
+    assert list(tables) == [*SCENES, "limit", "rollup", "million", "fleet"]
     for table, rows in tables.items():
-        assert len(rows) >= 4 - (table == "latency") * 2, table
+        assert len(rows) >= (2 if table in {"latency", "limit"} else 4), table
         assert all(re.search(r"\d", figure) for figure in rows.values()), rows
 
 
@@ -62,6 +63,15 @@ def test_what_does_not_depend_on_the_machine(tables: Tables) -> None:
     assert restart["CreatedAt moved"] == "0"
     imported, _, fresh = restart["imported findings / fresh violations"].partition(" / ")
     assert imported == fresh == str(TINY.samples)
+
+
+def test_the_limit_counts_calls(tables: Tables) -> None:
+    """A first sync takes as many imports as there have to be; a restart reads each page once, and asks once more for
+    findings under other identities.
+    """
+    limit = tables["limit"]
+    assert "for 2 calls of 2, which the burst allows" in limit["120 violations: first sync to the last finding"]
+    assert re.search(r"for [23] calls of 2, ", limit["120 violations: restart to in sync"])
 
 
 def test_memory_has_a_row_for_each_size(tables: Tables) -> None:
