@@ -40,7 +40,9 @@ class Course:
         )
         if not allowed:
             return f"{told}, which the burst allows at once"
-        return f"{told} ÷ {allowed:.1f} s = **{(self.end - self.first) / allowed:.2f}**; all **{self.end / allowed:.2f}**"
+        return (
+            f"{told} ÷ {allowed:.1f} s = **{(self.end - self.first) / allowed:.2f}**; all **{self.end / allowed:.2f}**"
+        )
 
 
 def limit(plane: Plane, size: Size) -> Rows:

@@ -41,6 +41,10 @@ from policyhub.sync.view import View, forget
 
 log = structlog.get_logger(__name__)
 
+POLICIES_FIRST = Fault("Discovering", "the policies are read first")
+"""What they say is known before anything is rendered."""
+SETTLE_SECONDS = 5.0
+"""So long what a discovery has told waits for the policies; later it is asked for anew."""
 DROPPED_MS = 10 * 60_000
 """Between two listings that bring what a namespace has written too fast to be kept."""
 SURE = 2
@@ -144,6 +148,9 @@ class Sources:
                     open_reports=wanted.open_reports,
                     gatekeeper=wanted.gatekeeper,
                 )
+                if not self._context.settled and self._context.library is not None:
+                    self._state.discovery = POLICIES_FIRST
+                    await self._context.library.settle(seconds=SETTLE_SECONDS)
                 if self._context.settled:
                     self._apply(found, connection, tasks, started=started)
                 if lost:
@@ -155,7 +162,7 @@ class Sources:
             if self._context.library is None or self._context.settled:
                 await asyncio.sleep(seconds)
             else:  # what they say is known before anything is rendered
-                self._state.discovery = Fault("Discovering", "the policies are read first")
+                self._state.discovery = POLICIES_FIRST
                 await self._context.library.settle(seconds=seconds)
 
     def disconnect(self) -> None:

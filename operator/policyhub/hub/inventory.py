@@ -49,8 +49,8 @@ _SAMPLE = "00"
 _SAMPLES = 256
 """Parts as large as the sample."""
 _OFF = 2
-"""How far an estimate may be off: 78 findings of the sample, which are 20,000 in all, may be 27 more or fewer. Where ids
-are no hashes, since somebody else wrote them, a part of so many times SPLIT_ABOVE is split all the same."""
+"""How far an estimate may be off: 78 findings of the sample, 20,000 in all, may be 27 more or fewer. Where ids are no
+hashes, since somebody else wrote them, a part of so many times SPLIT_ABOVE is split all the same."""
 _DEPTH = 4
 """Hex digits of the finest part. 65,536 parts of 4,000 are more than Security Hub holds."""
 _HEX = "0123456789abcdef"

@@ -388,7 +388,7 @@ async def inventory(hub: HubClient) -> list[Part]:
 
 @pytest.mark.parametrize(("count", "parts", "calls"), [(0, 1, 1), (100, 1, 1), (250, 16, 2 + 16)])
 async def test_inventory(connect: Connect, seen: list[tuple[str, str]], count: int, parts: int, calls: int) -> None:
-    """What fits a page is read in one call, too much for one part in sixteen; another cluster's findings are not in it."""
+    """What fits a page is read in one call, much in sixteen parts; another cluster's findings are not in it."""
     hub = connect()
     sent = [finding(n) for n in range(count)]
     await hub.import_findings([*sent, finding(1) | {"Id": "policyhub/prod-eu/" + "0" * 32}])

@@ -85,7 +85,7 @@ class Scene:
         )
         self.ledger = Ledger(cluster_id="alpha", cluster_uid="uid", default_severity="MEDIUM", on_dirty=lambda: None)
         self.told: list[tuple[str | None, int]] = []
-        """At each change of what may be sent: why the account is not known to be ours, and inventories begun by then."""
+        """At each change of what may be sent: why the account is not known to be ours, and inventories by then."""
         self.reader = InventoryReader(
             site,
             self.state,

@@ -1,5 +1,6 @@
 """What a discovery does with the sources of a cluster, also with those that went while nobody looked."""
 
+import asyncio
 import random
 from collections.abc import Coroutine
 from datetime import UTC, datetime
@@ -245,3 +246,34 @@ def test_a_pass_that_was_read_before_the_older_report_was_left_behind() -> None:
     scene.sources.ungraded = True
     scene.work.tick._grade()
     assert not asked  # whoever can write reports cannot have all of them listed again and again
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["at once", "after a while"])
+async def test_reports_are_discovered_once_for_the_policies(monkeypatch: pytest.MonkeyPatch, *, late: bool) -> None:
+    """What was discovered is used when the policies are known soon after; when they take long it is asked for anew."""
+    scene, asked = Scene(), list[bool]()
+    settling = [False, True] if late else [True]
+    library = SimpleNamespace(settled=False)
+
+    async def settle(*, seconds: float) -> None:
+        assert seconds > 0
+        library.settled = settling.pop(0)
+
+    async def discover(*_: object, **__: object) -> Discovery:
+        asked.append(library.settled)
+        return Discovery(served=(OLD,), unknown={})
+
+    async def confirm(_: object) -> bool:
+        return True
+
+    library.settle = settle
+    scene.work.context.library = cast(Any, library)
+    monkeypatch.setattr("policyhub.cluster.sources.discover", discover)
+    connection: Any = SimpleNamespace(pace=Pace(), server="https://cluster")
+    contact = cast(Any, SimpleNamespace(confirm=confirm))
+    task = asyncio.ensure_future(scene.sources.run(connection, cast(Any, Tasks()), contact=contact))
+    while not scene.sources.watched:  # noqa: ASYNC110  (nothing tells of it)
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert asked == ([False, True] if late else [False])

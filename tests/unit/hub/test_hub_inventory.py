@@ -94,7 +94,7 @@ async def test_calls_are_little_more_than_pages(count: int, calls: int) -> None:
 
 
 async def test_larger_hub_is_sixteen_parts() -> None:
-    """What is estimated to be too much for one part is read by hex digit; together the parts are everything, each once."""
+    """What is too much for one part is read by hex digit; together the parts are everything, each once."""
     store = Store()
     store.ids = ids(2_000)
     parts = await everything(reading(store))
@@ -197,7 +197,9 @@ async def test_findings_are_told_as_they_come() -> None:
     """`seen` hears of a finding with its page, before its part is complete, and nothing of other prefixes."""
     store, told = Store(), list[str]()
     store.ids = ids(2_000)
-    reader = Inventory(store, cluster="prod", seen=lambda finding: told.append(finding.id), whole_below=1, split_above=1_000)
+    reader = Inventory(
+        store, cluster="prod", seen=lambda finding: told.append(finding.id), whole_below=1, split_above=1_000
+    )
     async for part in reader.parts():
         assert {finding.id for finding in part.findings} <= set(told)
     assert set(told) == set(store.ids)
