@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Tests start hundreds of Python processes: where this is set, each of them would compile all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint fmt bench e2e faults hostile simulate browser generate pictures lock audit image clean venv
+.PHONY: help demo test check lint fmt bench e2e faults hostile simulate browser generate docs pictures lock audit image clean venv
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,7 +32,7 @@ check: venv  ## lint, format, types, import layers, generated files, pictures
 	$(BIN)/python -m dev.generated --check
 	$(BIN)/python -m dev.pictures --check
 
-lint: venv  ## what is no Python: Dockerfiles, CloudFormation, Lua, alerts (these where promtool is: Debian's prometheus)
+lint: docs  ## the docs, and what is no Python: Dockerfiles, CloudFormation, Lua, alerts (these where promtool is: Debian's prometheus)
 	@$(PYTHON) dev/bootstrap.py lint
 	$(BIN)/hadolint $$(git ls-files '*Dockerfile')
 	$(BIN)/pytest tests/unit/iam/test_iam_template.py tests/unit/iam/test_iam_stackset.py tests/component/chart/test_chart_health.py tests/component/alerts
@@ -43,6 +43,11 @@ fmt: venv  ## format, and mend what the linter can mend
 
 generate: venv  ## write the generated files (CRDs, the chart's schema and README, the reference of metrics, dashboards)
 	$(BIN)/python -m dev.generated --write
+
+docs: venv  ## the documentation as a site with search, in build/site (links, anchors and the index are checked)
+	@$(PYTHON) dev/bootstrap.py docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --clean
+	@echo "==> open build/site/index.html"
 
 pictures: venv  ## take the pictures of docs/images that show what has changed since (ARGS=findings-page.png: that one; Debian's chromium, prometheus)
 	@$(PYTHON) dev/bootstrap.py browser
@@ -83,6 +88,7 @@ lock: venv  ## renew the lock files from pyproject.toml (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header -c requirements/dev.lock --group browser -o requirements/browser.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header -c requirements/dev.lock --group lint -o requirements/lint.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header -c requirements/dev.lock --group audit -o requirements/audit.lock
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header -c requirements/dev.lock --group docs -o requirements/docs.lock
 
 # The operator's packages decide; what is known of the others reaches no cluster, and is listed.
 audit: venv  ## known vulnerabilities of the locked Python packages (asks PyPI): fails for the operator's own, lists those of the others
@@ -93,4 +99,4 @@ audit: venv  ## known vulnerabilities of the locked Python packages (asks PyPI):
 	done; exit $$found
 
 clean:  ## remove what make made in the repository
-	rm -rf .venv .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build/site

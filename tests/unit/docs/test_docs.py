@@ -8,6 +8,7 @@ from typing import get_args
 
 import pytest
 import typer
+import yaml
 from typer.core import TyperGroup
 
 from dev import metrics
@@ -30,6 +31,8 @@ OPERATIONS = "\n".join(
 )
 METRICS = (ROOT / "docs/metrics.md").read_text("utf-8")
 PAGES = sorted({ROOT / "README.md", *(ROOT / "docs").rglob("*.md")})
+REPOSITORY_PAGES = sorted({*ROOT.glob("*.md"), *(ROOT / "charts").rglob("*.md"), *(ROOT / "dev").rglob("*.md")})
+"""Those that are no part of the site, whose links `make docs` checks."""
 SOURCES = {path: ast.parse(path.read_text("utf-8")) for path in (ROOT / "operator/policyhub").rglob("*.py")}
 
 # Where a Fault's reason is no literal: what it is instead is collected from the types that it comes from.
@@ -258,9 +261,9 @@ def test_warnings_are_explained() -> None:
 # -- pages ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", REPOSITORY_PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_relative_links_resolve(page: Path) -> None:
-    """Each relative link leads to a file of the project, and each anchor to a heading."""
+    """Each relative link outside docs/ leads to a file of the project, and each anchor to a heading."""
     for link in links(page):
         path, _, anchor = link.partition("#")
         target = (page.parent / path).resolve() if path else page
@@ -276,3 +279,18 @@ def test_no_page_names_a_path_of_a_developers_machine(page: Path) -> None:
     text = page.read_text("utf-8")
     assert not re.search(r"(?<![\w.])(/home/\w|/Users/\w|/root\b|[A-Z]:\\)", text)
     assert not re.search(rf"(?<![\w.-]){re.escape(str(ROOT))}\b", text)
+
+
+def test_the_index_and_the_site_have_the_same_pages() -> None:
+    """docs/README.md lists the pages that the site's navigation has, by the same titles, in the same four parts."""
+    index = (ROOT / "docs/README.md").read_text("utf-8")
+    parts = re.findall(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", index, re.MULTILINE | re.DOTALL)
+    listed = {part: {*re.findall(r"^\| \[(.+?)\]\((.+?)\)", text, re.MULTILINE)} for part, text in parts}
+    _, _, nav = (ROOT / "mkdocs.yml").read_text("utf-8").partition("\nnav:\n")
+    shown = {
+        part: {
+            (title, page if isinstance(page, str) else page[0]) for entry in entries for title, page in entry.items()
+        }
+        for part, entries in ((part, entries) for entry in yaml.safe_load(nav)[1:] for part, entries in entry.items())
+    }
+    assert listed == shown
