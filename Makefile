@@ -32,10 +32,13 @@ check: venv  ## lint, format, types, import layers, generated files, pictures
 	$(BIN)/python -m dev.generated --check
 	$(BIN)/python -m dev.pictures --check
 
-lint: docs  ## the docs, and what is no Python: Dockerfiles, CloudFormation, Lua, alerts (these where promtool is: Debian's prometheus)
+lint: docs  ## the docs and their prose, Dockerfiles, CloudFormation, Lua, alerts (needs a C compiler; promtool of Debian's prometheus)
 	@$(PYTHON) dev/bootstrap.py lint
+	@$(BIN)/python -m dev.cluster build vale
+	$$($(BIN)/python -m dev.cluster path vale) --no-global $(PROSE)
 	$(BIN)/hadolint $$(git ls-files '*Dockerfile')
-	$(BIN)/pytest tests/unit/iam/test_iam_template.py tests/unit/iam/test_iam_stackset.py tests/component/chart/test_chart_health.py tests/component/alerts
+	$(BIN)/pytest tests/unit/iam/test_iam_template.py tests/unit/iam/test_iam_stackset.py tests/component/chart/test_chart_health.py tests/component/alerts tests/component/prose
+PROSE := *.md docs charts/policyhub-access/README.md
 
 fmt: venv  ## format, and mend what the linter can mend
 	$(BIN)/ruff format .

@@ -28,6 +28,7 @@ _MENDING = (
         r"checksum mismatch|SECURITY ERROR",
         "a module differs from its checksum in go.sum: do not build; ask the proxy's owner",
     ),
+    (r"C compiler .* not found", "install a C compiler: Debian's gcc and libc6-dev"),
     (
         r"permission denied|read-only file system",
         "point POLICYHUB_CACHE, GOCACHE and GOMODCACHE to folders you can write to",

@@ -47,6 +47,8 @@ class Recipe:
     ldflags: tuple[str, ...] = ()  # of -X; {version}, {major} and {minor} are filled in
     crds: tuple[tuple[str, str], ...] = ()
     """Of which modules of the build which folders of CRDs are put beside the program: they are of one version."""
+    c_compiler: bool = False
+    """Whether parts of the program are in C. No program of `make demo` or `make test` is: they need no compiler."""
 
     @property
     def folder(self) -> Path:
@@ -93,6 +95,16 @@ RECIPES: Mapping[str, Recipe] = {
             970,
             "1 to 2 minutes",
             ("helm.sh/helm/v3/internal/version.version={version}",),
+        ),
+        Recipe(
+            "vale",  # no newer version: v3.23.0 requires a commit of cascadia that module proxies may lack
+            "vale",
+            "github.com/vale-cli/vale/v3",
+            "github.com/vale-cli/vale/v3/cmd/vale",
+            165,
+            "a minute",
+            ("main.version={version}",),
+            c_compiler=True,
         ),
         Recipe(
             "kyverno-reports-controller",
@@ -242,7 +254,7 @@ def _build(recipe: Recipe, folder: Path, *, cache: Path, progress: Progress, env
         build = GoBuild(
             argv=build_command(go.binary, recipe, unfinished / recipe.name),
             folder=recipe.folder,
-            environ=build_environment(environ, own_caches=cache if go.bundled else None),
+            environ=build_environment(environ, own_caches=cache if go.bundled else None, c_compiler=recipe.c_compiler),
             packages=recipe.packages,
         )
         failure = build.run(recipe.name, progress=progress)
@@ -279,7 +291,9 @@ def build_command(go: Path, recipe: Recipe, output: Path) -> tuple[str, ...]:
     return (str(go), "build", "-v", *flags, "-o", str(output), recipe.package)
 
 
-def build_environment(environ: Mapping[str, str], *, own_caches: Path | None) -> dict[str, str]:
+def build_environment(
+    environ: Mapping[str, str], *, own_caches: Path | None, c_compiler: bool = False
+) -> dict[str, str]:
     """The user's proxy and caches are kept; what would change the binary is not.
 
     On a machine without a Go of its own the module and compile caches (about 3 GB) lie beside ours, so that removing
@@ -288,7 +302,7 @@ def build_environment(environ: Mapping[str, str], *, own_caches: Path | None) ->
     system, machine = go_platform()
     env = dict(environ)
     env.update(
-        CGO_ENABLED="0",  # no C compiler needed, and the binary runs on any libc
+        CGO_ENABLED=str(int(c_compiler)),  # without: no C compiler needed, and the binary runs on any libc
         GOFLAGS="-trimpath -mod=readonly -buildvcs=false",
         GOTOOLCHAIN="local",
         GOWORK="off",

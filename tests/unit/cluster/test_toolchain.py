@@ -138,6 +138,7 @@ def test_build_environment_keeps_proxy_and_fixes_the_rest() -> None:
     assert env["GOPROXY"] == "off"
     assert env["GOTOOLCHAIN"] == "local"
     assert env["CGO_ENABLED"] == "0"
+    assert build_environment(user, own_caches=None, c_compiler=True)["CGO_ENABLED"] == "1"
     assert "vendor" not in env["GOFLAGS"]
     assert env["GOOS"] != "plan9"
     assert "GOMODCACHE" not in env
