@@ -454,6 +454,6 @@ def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
         page = ROOT / rule["annotations"]["runbook_url"]
         text = page.read_text("utf-8")
         assert text.startswith(f"# {name}\n")
-        for heading in ("## What it means", "## What to look at", "## What mends it"):
+        for heading in ("## What it means", "## What to look at", "## How to fix it"):
             assert f"\n{heading}\n" in text, name
         assert f"[{name}]({name}.md)" in index
