@@ -51,7 +51,7 @@ def alerts(text: str, folder: Path) -> list[str]:
     """The rules that a page breaks."""
     page = folder / "page.md"
     page.write_text(text, "utf-8")
-    command = [VALE, "--no-global", f"--config={ROOT / '.vale.ini'}", "--output=JSON", page]
+    command: list[str | Path] = [VALE, "--no-global", f"--config={ROOT / '.vale.ini'}", "--output=JSON", page]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603  (built here)
     found = [alert["Check"].removeprefix("policyhub.") for of in json.loads(done.stdout).values() for alert in of]
     assert done.returncode == (1 if found else 0), done.stderr

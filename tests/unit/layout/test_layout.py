@@ -15,7 +15,14 @@ def test_operator_is_no_package() -> None:
 def test_lock_files_name_no_index() -> None:
     """Locked requirements hold versions and hashes, and no address: any mirror serves."""
     locks = sorted((ROOT / "requirements").glob("*.lock"))
-    assert [lock.name for lock in locks] == ["audit.lock", "browser.lock", "dev.lock", "docs.lock", "lint.lock", "run.lock"]
+    assert [lock.name for lock in locks] == [
+        "audit.lock",
+        "browser.lock",
+        "dev.lock",
+        "docs.lock",
+        "lint.lock",
+        "run.lock",
+    ]
     for lock in locks:
         text = lock.read_text()
         assert "://" not in text
