@@ -4,19 +4,21 @@ What belongs to one monitored cluster stands in its MonitoredCluster; here stand
 defaults for accounts and Regions that a MonitoredCluster leaves out.
 """
 
+import os
 import re
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
+    BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
     ValidationError,
     ValidationInfo,
     WithJsonSchema,
     field_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from policyhub.api import selector, sla
 from policyhub.api.scalar import AccountId, ExternalId, Region, RoleArn, role_problem
@@ -50,10 +52,14 @@ def _hosts(value: object) -> object:
     return hosts
 
 
-class Settings(BaseSettings):
+def _variable(name: str) -> str:
+    return f"POLICYHUB_{name.upper()}"
+
+
+class Settings(BaseModel):
     """One value each, from `POLICYHUB_<NAME>` or the flag of the same name."""
 
-    model_config = SettingsConfigDict(env_prefix="POLICYHUB_", extra="ignore", frozen=True)
+    model_config = ConfigDict(frozen=True)
 
     account_id: AccountId | None = Field(None, description="AWS account for MonitoredClusters that name none")
     region: Region | None = Field(None, description="AWS Region for MonitoredClusters that name none")
@@ -74,7 +80,7 @@ class Settings(BaseSettings):
     watch_selector: Annotated[str, AfterValidator(_readable)] | None = Field(
         None, description="Labels of the MonitoredClusters that are this operator's, as in `kubectl get -l`; none: all"
     )
-    sla_days: Annotated[SlaDays, NoDecode, BeforeValidator(sla.parse), _AS_TEXT] = Field(
+    sla_days: Annotated[SlaDays, BeforeValidator(sla.parse), _AS_TEXT] = Field(
         _SLA_DAYS,
         json_schema_extra={"default": sla.render(_SLA_DAYS)},
         description="Days that a violation may stay, by severity, for MonitoredClusters that say nothing else",
@@ -95,7 +101,7 @@ class Settings(BaseSettings):
     limit_namespace_imports: int = Field(
         100_000, ge=1, description="Imports a day for the findings of one namespace: what it may cost at AWS"
     )
-    eks_endpoint_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_hosts), _HOSTS_AS_TEXT] = Field(
+    eks_endpoint_hosts: Annotated[tuple[str, ...], BeforeValidator(_hosts), _HOSTS_AS_TEXT] = Field(
         (),
         json_schema_extra={"default": ""},
         description="Hosts, beside those of EKS, that specs may name as the endpoint of an EKS cluster",
@@ -121,12 +127,13 @@ class Settings(BaseSettings):
     def load(cls, **flags: Any) -> "Settings":
         """Read environment and flags (None: not given). Raises SettingsError with every error named."""
         given = {name: value for name, value in flags.items() if value is not None}
+        there = {name: value for name in cls.model_fields if (value := os.environ.get(_variable(name))) is not None}
         try:
-            return cls(**given)
+            return cls(**there | given)
         except ValidationError as error:
             lines = []
             for problem in error.errors():
                 name = str(problem["loc"][0])
-                where = f"--{name.replace('_', '-')}" if name in given else f"POLICYHUB_{name.upper()}"
+                where = f"--{name.replace('_', '-')}" if name in given else _variable(name)
                 lines.append(f"{where}: {problem['msg']} (given: {problem['input']!r})")
             raise SettingsError("\n".join(lines)) from error

@@ -5,16 +5,21 @@ because its members bring their own. Equal models give equal bytes, so that CI c
 files (`dev.generated`).
 """
 
-from collections.abc import Callable
+import ast
+import inspect
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import core_schema
 
 from policyhub.api import clusterdiscovery
 from policyhub.api.clusterdiscovery import ClusterDiscovery
+from policyhub.api.model import Model
 from policyhub.api.monitoredcluster import GROUP, KIND, PLURAL, VERSION, MonitoredCluster
 from policyhub.api.scalar import format_duration
 
@@ -113,6 +118,24 @@ class _Generator(GenerateJsonSchema):
     def encode_default(self, dft: Any) -> Any:
         """Durations as our API writes them, not as ISO 8601."""
         return format_duration(dft) if isinstance(dft, timedelta) else super().encode_default(dft)
+
+    def model_schema(self, schema: core_schema.ModelSchema) -> Schema:
+        """With the text below each field as its description."""
+        node = super().model_schema(schema)
+        model = schema["cls"]
+        for name, text in _described(model):
+            node["properties"][model.model_fields[name].alias or name]["description"] = text
+        return node
+
+
+def _described(model: type[Model]) -> Iterator[tuple[str, str]]:
+    """Each field with the text below it."""
+    [body] = ast.parse(inspect.getsource(model)).body
+    assert isinstance(body, ast.ClassDef)
+    for field, below in pairwise(body.body):
+        match field, below:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                yield name, inspect.cleandoc(text)
 
 
 def generated() -> dict[Path, str]:

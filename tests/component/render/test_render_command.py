@@ -212,8 +212,8 @@ def test_who_reads_may_stop() -> None:
 @pytest.mark.parametrize(
     ("arguments", "heavy"),
     [
-        (["render", "-"], ["pydantic_settings", "structlog"]),
-        (["render", "-", "--output", "table"], ["pydantic_settings", "structlog"]),
+        (["render", "-"], ["policyhub.settings", "structlog"]),
+        (["render", "-", "--output", "table"], ["policyhub.settings", "structlog"]),
         (["--help"], ["asyncio", "msgspec", "pydantic", "structlog", "yaml"]),
         (["render", "--help"], ["asyncio", "msgspec", "structlog", "yaml"]),
     ],
