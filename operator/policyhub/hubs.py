@@ -107,7 +107,7 @@ class Hubs:
         self._clock = clock
         self.loader = credentials.models()
         """Of service models, for other clients of this process too."""
-        self._partitions = credentials.Partitions()
+        self._partitions = credentials.Partitions(self.loader)
         self._places: dict[tuple[str, str], _Place] = {}
         """By account and Region; those that nobody uses in the order in which they were given up."""
         self._open: dict[Key, _Hub] = {}

@@ -119,6 +119,8 @@ class Clients:
         self._seconds = connect_timeout + read_timeout
         self._lock = threading.Lock()
         self._sent: deque[str] = deque(maxlen=_REMEMBERED)
+        self._environment: Any = None
+        """A botocore session that is only asked what is configured."""
         self._session: Any = None
         self._used = threading.local()
         """`session`: that which the thread has used last."""
@@ -167,7 +169,7 @@ class Clients:
         """
         with self._lock:
             if self._used.__dict__.get("session") is self._session:
-                self._session = None
+                self._session = self._environment = None
                 self._made.clear()
 
     def close(self) -> None:
@@ -217,9 +219,7 @@ class Clients:
     def _home(self) -> str:
         """The Region whose STS is asked. Called under the lock."""
         if self._sts_region is None:
-            core = botocore.session.get_session()
-            if self._loader is not None:
-                core.register_component("data_loader", self._loader)
+            core = self._configuration()
             named = _STS_HOST.search(os.environ.get("AWS_ENDPOINT_URL_STS", ""))
             here = named[1] if named else os.environ.get("AWS_REGION") or core.get_config_variable("region")
             try:
@@ -229,10 +229,15 @@ class Clients:
             self._sts_region = here if near else self._region
         return self._sts_region
 
-    @staticmethod
-    def _fips() -> bool:
-        """Whether it is asked for."""
-        return bool(botocore.session.get_session().get_config_variable("use_fips_endpoint"))
+    def _configuration(self) -> Any:
+        """What botocore reads from environment and files. Called under the lock."""
+        if self._environment is None:
+            self._environment = _core(self._loader)
+        return self._environment
+
+    def _fips(self) -> bool:
+        """Whether it is asked for. Called under the lock."""
+        return bool(self._configuration().get_config_variable("use_fips_endpoint"))
 
     def _configured(self, service: str, region: str) -> Config:
         if not self._fips():
@@ -241,7 +246,7 @@ class Clients:
         return self._config.merge(Config(use_fips_endpoint=there))
 
     def _new_session(self, region: str, provider: "_AssumedRole | None" = None) -> Any:
-        core = botocore.session.get_session()
+        core = _core(self._loader)
         # Its clients inherit what follows, also the one that the chain makes to sign in by IRSA: for STS botocore would
         # wait up to five times 60 s.
         core.register("before-send", self._hold)
@@ -249,8 +254,6 @@ class Clients:
         if self._fips():
             core.set_config_variable("use_fips_endpoint", region in caller_url.fips_regions("sts"))
         body.write_for(core)
-        if self._loader is not None:
-            core.register_component("data_loader", self._loader)
         if provider is not None:
             core.register_component("credential_provider", botocore.credentials.CredentialResolver([provider]))
         return boto3.Session(botocore_session=core, region_name=region)
@@ -288,6 +291,14 @@ class _AssumedRole:
         }
 
 
+def _core(loader: Loader | None) -> Any:
+    """A botocore session. Making one costs 10 ms: it looks at the signature of each of its 120 handlers."""
+    core = botocore.session.get_session()
+    if loader is not None:
+        core.register_component("data_loader", loader)
+    return core
+
+
 def models() -> Loader:
     """A loader of service models for all hubs of a process: each of its own would keep its own copy, 15 MB.
 
@@ -303,14 +314,20 @@ def models() -> Loader:
 class Partitions:
     """The partitions of Regions, for one thread. The first answer reads botocore's table of endpoints (0.1 s)."""
 
-    def __init__(self) -> None:
-        self._session: boto3.Session | None = None
+    def __init__(self, loader: Loader | None = None) -> None:
+        """`loader` from `models()`: clients read the same table."""
+        self._loader = loader
+        self._core: Any = None
 
     def of(self, region: str) -> str:
-        """`aws`, `aws-cn`, `aws-us-gov` … Raises botocore's UnknownRegionError where botocore knows no such Region."""
-        if self._session is None:
-            self._session = boto3.Session()
-        name: str = self._session.get_partition_for_region(region)
+        """`aws`, `aws-cn`, `aws-us-gov` … Raises botocore's UnknownRegionError where botocore knows no such Region, and
+        other errors of its configuration.
+        """
+        if self._core is None:
+            core = _core(self._loader)
+            core.get_scoped_config()  # raises where the profile is not there
+            self._core = core
+        name: str = self._core.get_partition_for_region(region)
         return name
 
 
