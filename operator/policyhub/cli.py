@@ -73,10 +73,10 @@ def run(  # noqa: PLR0917  (typer turns each into a flag: the length is that of 
 ) -> None:
     """Run the operator. Each flag is also an environment variable: POLICYHUB_ and its name in capitals."""
     # Each command loads what it needs, when its arguments are right: --help and `render` load no network library.
-    import asyncio  # noqa: PLC0415  (loaded when it is needed)
+    from policyhub.loading import sparing  # noqa: PLC0415  (loaded when it is needed)
 
-    from policyhub import logs  # noqa: PLC0415  (loaded when it is needed)
-    from policyhub.settings import Settings, SettingsError  # noqa: PLC0415  (loaded when it is needed)
+    with sparing():
+        from policyhub.settings import Settings, SettingsError  # noqa: PLC0415  (loaded when it is needed)
 
     try:
         settings = Settings.load(
@@ -108,9 +108,12 @@ def run(  # noqa: PLR0917  (typer turns each into a flag: the length is that of 
     except SettingsError as error:
         typer.echo(f"policyhub: the settings are wrong:\n{error}", err=True)
         raise typer.Exit(2) from error
-    logs.configure(settings)
-    from policyhub.process import run as serve  # noqa: PLC0415  (loaded when it is needed)
+    with sparing():
+        import asyncio  # noqa: PLC0415  (loaded when it is needed)
 
+        from policyhub import logs  # noqa: PLC0415  (loaded when it is needed)
+        from policyhub.process import run as serve  # noqa: PLC0415  (loaded when it is needed)
+    logs.configure(settings)
     code = asyncio.run(serve(settings))
     # A call to AWS that is under way in a thread would hold the interpreter's end for up to its time-out of 10 s.
     logging.shutdown()

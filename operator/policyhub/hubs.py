@@ -45,7 +45,7 @@ Key = tuple[str, str, str, str]
 
 
 class Pool(ThreadPoolExecutor):
-    """Threads for boto3 that know whether a call is under way in one of them."""
+    """Threads for botocore that know whether a call is under way in one of them."""
 
     def __init__(self) -> None:
         super().__init__(max_workers=WORKERS, thread_name_prefix="hub")

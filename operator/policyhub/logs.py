@@ -53,6 +53,6 @@ def configure(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    for noisy in ("kopf", "botocore", "urllib3", "boto3", "asyncio", "aiohttp"):
+    for noisy in ("kopf", "botocore", "urllib3", "asyncio", "aiohttp"):
         logging.getLogger(noisy).setLevel(max(level, logging.WARNING))
     logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)  # warns that signals are not its own

@@ -130,8 +130,7 @@ class _Generator(GenerateJsonSchema):
 
 def _described(model: type[Model]) -> Iterator[tuple[str, str]]:
     """Each field with the text below it."""
-    [body] = ast.parse(inspect.getsource(model)).body
-    assert isinstance(body, ast.ClassDef)
+    [body] = (node for node in ast.parse(inspect.getsource(model)).body if isinstance(node, ast.ClassDef))
     for field, below in pairwise(body.body):
         match field, below:
             case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):

@@ -29,4 +29,5 @@ class Model(BaseModel):
         populate_by_name=True,
         frozen=True,
         extra="ignore",
+        defer_build=True,  # at the first use: parts are built with the whole, and what nobody uses is not built
     )

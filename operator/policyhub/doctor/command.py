@@ -62,7 +62,7 @@ def doctor(
     import asyncio  # noqa: PLC0415  (help is quicker without it)
 
     from policyhub.cluster.engines import SILENT_AFTER  # noqa: PLC0415  (the readers of reports load with it)
-    from policyhub.doctor import words  # noqa: PLC0415  (boto3 loads with it)
+    from policyhub.doctor import words  # noqa: PLC0415  (botocore loads with it)
     from policyhub.doctor.examination import Questions  # noqa: PLC0415  (as above)
     from policyhub.doctor.verdict import exit_code  # noqa: PLC0415  (as above)
     from policyhub.settings import Settings, SettingsError  # noqa: PLC0415  (as above)

@@ -22,7 +22,6 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-import boto3
 from botocore.auth import SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
@@ -41,24 +40,23 @@ class Signed:
     """For which the credentials that signed it are still good; None: they do not end. A signature ends with them."""
 
 
-def host(session: boto3.Session, config: Config, *, fips: bool) -> str:
-    """Of STS in the session's Region, whatever endpoint the environment names for our own calls; `fips`: whether one of
-    FIPS is asked for. Raises BotoCoreError.
+def host(session: Any, config: Config, *, fips: bool) -> str:
+    """Of STS in the Region of a botocore session, whatever endpoint the environment names for our own calls; `fips`:
+    whether one of FIPS is asked for. Raises BotoCoreError.
 
     A VPC endpoint's host would be refused by the cluster, a FIPS host that does not exist could not be asked by it.
     """
-    core = session._session  # noqa: SLF001  (boto3 has no other way to it)
     own = Config(
         ignore_configured_endpoint_urls=True,
         use_dualstack_endpoint=False,
-        use_fips_endpoint=fips and session.region_name in fips_regions("sts"),
+        use_fips_endpoint=fips and session.get_config_variable("region") in fips_regions("sts"),
     )
-    asked = core.get_config_variable(_REGIONAL)
-    core.set_config_variable(_REGIONAL, "regional")
+    asked = session.get_config_variable(_REGIONAL)
+    session.set_config_variable(_REGIONAL, "regional")
     try:
-        client = session.client("sts", config=config.merge(own))
+        client = session.create_client("sts", config=config.merge(own))
     finally:
-        core.set_config_variable(_REGIONAL, asked)
+        session.set_config_variable(_REGIONAL, asked)
     client.close()
     return str(urlsplit(client.meta.endpoint_url).hostname)
 

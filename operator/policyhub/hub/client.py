@@ -9,8 +9,8 @@ Invariants
 * What is read is ours: account, Region and product ARN are asked for and checked again on each result, because an
   administrator account or an aggregation Region is shown other accounts' and Regions' findings too.
 
-boto3 blocks, so it runs in the executor. Cancelling a method is safe at any time: a call that runs already is left to
-end, its outcome is unknown, and sending the same again is harmless.
+botocore blocks, so it runs in the executor. Cancelling a method is safe at any time: a call that runs already is left
+to end, its outcome is unknown, and sending the same again is harmless.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ T = TypeVar("T")
 
 
 class Factory(Protocol):
-    """Makes the boto3 clients; called in worker threads only."""
+    """Makes the botocore clients; called in worker threads only."""
 
     def securityhub(self) -> SecurityHub: ...
 
@@ -103,7 +103,7 @@ def product_arn(*, partition: str, region: str, account: str) -> str:
 
 
 def workers(size: int = WORKERS) -> ThreadPoolExecutor:
-    """Threads for boto3. Shut down with `wait=False, cancel_futures=True`; a call under way runs to its time-out."""
+    """Threads for botocore. Shut down with `wait=False, cancel_futures=True`; a call under way runs to its time-out."""
     return ThreadPoolExecutor(max_workers=size, thread_name_prefix="hub")
 
 

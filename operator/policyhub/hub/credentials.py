@@ -1,6 +1,6 @@
-"""Who we are to AWS, and the boto3 clients that say so: the ambient chain, or a role assumed with it.
+"""Who we are to AWS, and the botocore clients that say so: the ambient chain, or a role assumed with it.
 
-Everything that boto3 reads from its environment keeps its meaning: IRSA, Pod Identity, profiles, AWS_ENDPOINT_URL and
+All that botocore reads from its environment keeps its meaning: IRSA, Pod Identity, profiles, AWS_ENDPOINT_URL and
 AWS_ENDPOINT_URL_SECURITYHUB, AWS_USE_FIPS_ENDPOINT, AWS_CA_BUNDLE, proxies. An assumed role is renewed by botocore
 before it expires, in whichever thread calls next.
 
@@ -11,8 +11,8 @@ this URL names, else the one that this process runs in (AWS_REGION), else that o
 Where FIPS is asked for (AWS_USE_FIPS_ENDPOINT), STS and EKS are asked at a FIPS endpoint in the Regions that have one:
 for others botocore makes up a name. For Security Hub, where the findings go, nothing else takes its place.
 
-boto3 clients are thread-safe, sessions are not: clients are made once, under a lock. Making one reads a service model
-from disk (0.1 s, 15 MB), so it happens in the thread of the first call, and hubs share one loader of models.
+Clients are thread-safe, sessions are not: clients are made once, under a lock. Making one reads a service model from
+disk (0.1 s, 15 MB), so it happens in the thread of the first call, and hubs share one loader of models.
 """
 
 import os
@@ -22,7 +22,6 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, cast
 
-import boto3
 import botocore.credentials
 import botocore.loaders
 import botocore.session
@@ -55,7 +54,7 @@ SESSION_NAME = "policyhub"
 
 
 class SecurityHub(Protocol):
-    """What of boto3's Security Hub client is used."""
+    """What of the Security Hub client is used."""
 
     def batch_import_findings(self, **request: object) -> Mapping[str, Any]: ...
 
@@ -65,13 +64,13 @@ class SecurityHub(Protocol):
 
 
 class Sts(Protocol):
-    """What of boto3's STS client is used."""
+    """What of the STS client is used."""
 
     def get_caller_identity(self) -> Mapping[str, Any]: ...
 
 
 class Eks(Protocol):
-    """What of boto3's EKS client is used."""
+    """What of the EKS client is used."""
 
     def describe_cluster(self, *, name: str) -> Mapping[str, Any]: ...
 
@@ -198,10 +197,10 @@ class Clients:
             if service not in self._made:
                 region = self._home() if service == "sts" else self._region
                 try:
-                    self._made[service] = session.client(
+                    self._made[service] = session.create_client(
                         service, region_name=region, config=self._configured(service, region)
                     )
-                except ValueError as error:  # what boto3 has for an endpoint URL that is none
+                except ValueError as error:  # what botocore has for an endpoint URL that is none
                     raise InvalidEndpointConfigurationError(msg=str(error)) from error
             return self._made[service]
 
@@ -210,7 +209,8 @@ class Clients:
             return self._new_session(self._region)
         home = self._home()
         ambient = self._new_session(home)
-        source = ambient.client("sts", config=self._configured("sts", home))  # regional: that is botocore's default
+        # Regional: that is botocore's default.
+        source = ambient.create_client("sts", config=self._configured("sts", home))
         request = {"RoleArn": self._role_arn, "RoleSessionName": SESSION_NAME}
         if self._external_id:
             request["ExternalId"] = self._external_id
@@ -256,7 +256,8 @@ class Clients:
         body.write_for(core)
         if provider is not None:
             core.register_component("credential_provider", botocore.credentials.CredentialResolver([provider]))
-        return boto3.Session(botocore_session=core, region_name=region)
+        core.set_config_variable("region", region)
+        return core
 
     def _hold(self, *, request: Any = None, **_: object) -> None:
         if not self._permit(self._seconds):

@@ -95,7 +95,7 @@ class Failure:
 
 
 FAULTS: tuple[type[Exception], ...] = (boto.ClientError, boto.BotoCoreError, ResponseParserError, OSError, RuntimeError)
-"""What a boto3 call raises for reasons outside this program. OSError: a web identity token file that cannot be read.
+"""What a botocore call raises for reasons outside this program. OSError: a web identity token file that cannot be read.
 RuntimeError: botocore has no error of its own for credentials that are over by our clock as soon as they are fetched.
 """
 _OVER_AT_ONCE = "refreshed credentials are still expired"

@@ -1,4 +1,4 @@
-"""The flags of `policyhub iam-policy`. Nothing is asked of AWS; boto3, which knows the Regions, loads when it runs."""
+"""The flags of `policyhub iam-policy`. Nothing is asked of AWS; botocore, which knows the Regions, loads late."""
 
 import json
 from enum import StrEnum
@@ -74,7 +74,7 @@ def iam_policy(
     """Print the AWS permissions and trust policies that the operator's role and the roles it assumes need, and the
     access entries that let them into EKS clusters.
     """
-    from policyhub.iam.request import Request, RequestError  # noqa: PLC0415  (boto3 loads with it)
+    from policyhub.iam.request import Request, RequestError  # noqa: PLC0415  (botocore loads with it)
 
     try:
         request = Request.read(

@@ -1,4 +1,4 @@
-"""The flags of `policyhub render`. The work loads when they are right: neither kopf nor boto3 ever does."""
+"""The flags of `policyhub render`. The work loads when they are right: neither kopf nor botocore ever does."""
 
 import time
 from datetime import datetime

@@ -35,7 +35,7 @@ def retire(
     import asyncio  # noqa: PLC0415  (help needs none of this)
 
     from policyhub.logs import configure  # noqa: PLC0415  (as above)
-    from policyhub.retire.run import run  # noqa: PLC0415  (boto3 loads with it)
+    from policyhub.retire.run import run  # noqa: PLC0415  (botocore loads with it)
     from policyhub.retire.target import Asked, RetireError, uids  # noqa: PLC0415  (as above)
     from policyhub.settings import Settings, SettingsError  # noqa: PLC0415  (as above)
 

@@ -48,7 +48,7 @@ def findings(
     """
     import asyncio  # noqa: PLC0415  (help needs none of this)
 
-    from policyhub.hub.errors import HubError  # noqa: PLC0415  (boto3 loads with it)
+    from policyhub.hub.errors import HubError  # noqa: PLC0415  (botocore loads with it)
     from policyhub.kube.connection import Refused, Unreachable  # noqa: PLC0415  (as above)
     from policyhub.kube.kubeconfig import KubeconfigError  # noqa: PLC0415  (as above)
     from policyhub.logs import configure  # noqa: PLC0415  (as above)

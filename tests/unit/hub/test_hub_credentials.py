@@ -139,7 +139,7 @@ def test_fips_endpoints_are_asked_where_there_are_any(
     clients: Any = Clients(region=region, version="0", loader=models())
     assert clients.sts().meta.endpoint_url == f"https://{sts}"
     assert clients.eks().meta.endpoint_url == f"https://{eks}"
-    irsa = clients._session._session.create_client("sts", region_name=region)  # as botocore's chain makes it
+    irsa = clients._session.create_client("sts", region_name=region)  # as botocore's chain makes it
     assert irsa.meta.endpoint_url == f"https://{sts}"
 
 
