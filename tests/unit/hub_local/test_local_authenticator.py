@@ -90,7 +90,7 @@ def test_our_own_sts_client_keeps_the_endpoint_of_the_environment(monkeypatch: p
     clients = Clients(region="eu-west-1", version="0", loader=LOADER)
     clients.caller_url("prod-eu")
     assert clients.sts().meta.endpoint_url == "https://vpce-1"  # type: ignore[attr-defined]  # boto3's
-    assert clients._session._session.get_config_variable("sts_regional_endpoints") == "legacy"
+    assert clients._session.get_config_variable("sts_regional_endpoints") == "legacy"
 
 
 def test_a_token_is_good_for_its_cluster_alone() -> None:
