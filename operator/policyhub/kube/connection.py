@@ -43,7 +43,7 @@ from policyhub.kube.lines import Lines
 from policyhub.kube.local import Token
 from policyhub.kube.pace import Pace
 from policyhub.kube.rotation import Rotation
-from policyhub.kube.trust import Resolver, trust
+from policyhub.kube.trust import Resolver, trust, way
 
 __all__ = ["Connection", "Refused", "TooLarge", "Unreachable"]
 
@@ -97,12 +97,10 @@ class Connection:
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"Accept": "application/json", "User-Agent": f"policyhub/{policyhub.__version__}"},
-            # HTTPS_PROXY and NO_PROXY, where the access names no proxy. Plain http goes to this machine only, and a
-            # proxy would see the token.
-            trust_env=access.server.startswith("https:"),
             read_bufsize=_BUFFER,
             auto_decompress=False,  # it has no limit
         )
+        self._proxy = way(access)
         self.pace = Pace()
         """Of the work on what this server sends."""
         self._listings = asyncio.Semaphore(_LISTINGS)
@@ -340,7 +338,7 @@ class Connection:
                     headers=headers,
                     timeout=timeout,
                     allow_redirects=False,
-                    proxy=self._access.proxy,
+                    proxy=self._proxy,
                     server_hostname=self._access.tls_server_name,
                     read_bufsize=buffer,
                 )

@@ -439,6 +439,24 @@ async def test_client_certificate_leaves_no_file(
     assert "Authorization" not in api.requests[0].headers
 
 
+async def test_a_netrc_is_not_ours(authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A password that the environment keeps for a host is not sent to a cluster that is signed in to otherwise."""
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login someone password secret\n", encoding="ascii")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    api = ApiServer()
+    certificate, key = authority.issue("operator")
+    user = {"client-certificate-data": encoded(certificate), "client-key-data": encoded(key)}
+    api.documents[PATH] = Answer(200, b"{}")
+    tls = authority.server(tmp_path, ask_client=True)
+    async with (
+        api.serve(tls=tls),
+        await Connection.from_kubeconfig(kubeconfig(api.url, authority.pem, user)) as connection,
+    ):
+        await connection.get(PATH)
+    [request] = api.requests
+    assert "Authorization" not in request.headers
+
+
 async def test_another_authority(authority: Authority, tmp_path: Path) -> None:
     """A server that the kubeconfig's CA did not sign is not spoken to."""
     api = ApiServer()

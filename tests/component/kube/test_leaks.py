@@ -20,12 +20,18 @@ HIDDEN = (PASSWORD, TOKEN, base64.b64encode(f"u:{PASSWORD}".encode()).decode()[:
 
 
 @pytest.fixture
-async def proxy() -> AsyncIterator[str]:
+def heads() -> list[bytes]:
+    """Of the requests that the proxy has had."""
+    return []
+
+
+@pytest.fixture
+async def proxy(heads: list[bytes]) -> AsyncIterator[str]:
     """Answers 407 with the head of the request in its status line; only its address."""
 
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(asyncio.IncompleteReadError, ConnectionError):
-            head = await reader.readuntil(b"\r\n\r\n")
+            heads.append(head := await reader.readuntil(b"\r\n\r\n"))
             writer.write(b"HTTP/1.1 407 No " + head.replace(b"\r\n", b" ") + b"\r\nContent-Length: 0\r\n\r\n")
             await writer.drain()
         writer.close()
@@ -54,8 +60,10 @@ async def said(source: bytes | dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("environment", [False, True], ids=["kubeconfig", "environment"])
 @pytest.mark.parametrize("form", ["http://u:{}@{}", "http://u:{}@127.0.0.1:1", "http://u:{}@127.0.0.1:99999"])
-async def test_proxies(proxy: str, form: str, monkeypatch: pytest.MonkeyPatch, *, environment: bool) -> None:
-    """A proxy that echoes, one that is not there, one that cannot be."""
+async def test_proxies(
+    proxy: str, heads: list[bytes], form: str, monkeypatch: pytest.MonkeyPatch, *, environment: bool
+) -> None:
+    """A proxy that echoes, one that is not there, one that cannot be: its password goes to it, and nowhere else."""
     url = form.format(PASSWORD, proxy)
     for name in ("NO_PROXY", "no_proxy", "https_proxy"):
         monkeypatch.delenv(name, raising=False)
@@ -65,6 +73,8 @@ async def test_proxies(proxy: str, form: str, monkeypatch: pytest.MonkeyPatch, *
     else:
         told = await said(kubeconfig(**{"proxy-url": url}))
     assert not [secret for secret in HIDDEN if secret in told]
+    signed_in = f"Proxy-Authorization: Basic {base64.b64encode(f'u:{PASSWORD}'.encode()).decode()}"
+    assert [signed_in.encode() in head for head in heads] == [True] * url.endswith(proxy)
 
 
 async def test_plain_http_goes_by_no_proxy(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
