@@ -144,7 +144,7 @@ def _send(named: list[tuple[Violation, str, str]], watch: Stopwatch) -> None:
         client.batch_import_findings(Findings=[_render(*named[0])])  # opens the connection
         events = client.meta.events
         events.register_last(f"before-call.{IMPORT}", lambda **_: watch.lap("write the body (hub.body)"))
-        events.register_first(f"before-send.{IMPORT}", lambda **_: watch.lap("sign (boto3)"))
+        events.register_first(f"before-send.{IMPORT}", lambda **_: watch.lap("sign (botocore)"))
         for first in range(0, len(named), MAX_FINDINGS):
             watch.begin()
             bodies = [_render(*one) for one in named[first : first + MAX_FINDINGS]]
@@ -152,7 +152,7 @@ def _send(named: list[tuple[Violation, str, str]], watch: Stopwatch) -> None:
             batch = _batch(bodies)
             watch.lap("batch by count and bytes")
             answer = client.batch_import_findings(Findings=batch.findings)
-            watch.lap("HTTP and the answer (boto3)")
+            watch.lap("HTTP and the answer (botocore)")
             if answer["SuccessCount"] != len(bodies):
                 raise BenchError("the hub did not take what was sent")
 

@@ -1,4 +1,4 @@
-"""The client with real boto3 against the local Security Hub, over real sockets."""
+"""The client with real botocore against the local Security Hub, over real sockets."""
 
 import asyncio
 import socket

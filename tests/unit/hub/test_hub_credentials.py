@@ -1,4 +1,4 @@
-"""How boto3 is set up: no network is used here."""
+"""How botocore is set up: no network is used here."""
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -153,7 +153,7 @@ def test_fips_endpoints_are_asked_where_there_are_any(
     ],
 )
 def test_endpoint_follows_the_environment(monkeypatch: pytest.MonkeyPatch, name: str, value: str, url: str) -> None:
-    """What boto3 reads from its environment keeps its meaning."""
+    """What botocore reads from its environment keeps its meaning."""
     monkeypatch.setenv(name, value)
     client: Any = Clients(region="us-east-1", version="0").securityhub()
     assert client.meta.endpoint_url == url

@@ -89,7 +89,7 @@ def test_our_own_sts_client_keeps_the_endpoint_of_the_environment(monkeypatch: p
     monkeypatch.setenv("AWS_STS_REGIONAL_ENDPOINTS", "legacy")
     clients = Clients(region="eu-west-1", version="0", loader=LOADER)
     clients.caller_url("prod-eu")
-    assert clients.sts().meta.endpoint_url == "https://vpce-1"  # type: ignore[attr-defined]  # boto3's
+    assert clients.sts().meta.endpoint_url == "https://vpce-1"  # type: ignore[attr-defined]  # botocore's
     assert clients._session.get_config_variable("sts_regional_endpoints") == "legacy"
 
 
