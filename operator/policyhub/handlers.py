@@ -32,7 +32,7 @@ from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.cancelling import cancelled
 from policyhub.clocks import SteadyMs, WallMs
 from policyhub.cluster.conflict import ADOPT_ANNOTATION
-from policyhub.cluster.contact import Connect, Explain, plainly
+from policyhub.cluster.contact import Connect
 from policyhub.cluster.fault import Fault
 from policyhub.cluster.runner import DataPlane
 from policyhub.cluster.site import Site
@@ -46,6 +46,7 @@ from policyhub.leaving import rivals
 from policyhub.metrics import Metrics
 from policyhub.monitored import MonitoredClusters, Named, Unreadable, conditions, identified, kept
 from policyhub.reporter import YOUNGEST, Reporter, Watched
+from policyhub.routes import Routes
 from policyhub.settings import Settings
 from policyhub.sources.text import clean
 from policyhub.sync.engine import Engine
@@ -88,10 +89,9 @@ class Supervisor:
         self._now = now
         self._wall = wall
         self._rng = rng
-        self._open_home = open_home
-        self._eks = eks
+        self._routes = Routes(home=home, open_home=open_home, eks=eks)
         self.predecessor: Predecessor | None = None
-        """Who was at work before this process."""
+        """Who was at work before this process, at what it finds when it starts."""
         self._selector = selector.parse(settings.watch_selector or "")
         self.watched: dict[str, Watched] = {}
         self._versions = Versions()
@@ -200,8 +200,9 @@ class Supervisor:
                 watched.plane.annotate(metadata.get("annotations") or {})
             return
         told, known = conditions(body), kept(body)
+        predecessor = Predecessor(started=self._wall()) if self._listed else self.predecessor
         if watched is not None and watched.uid == uid:
-            told = watched.conditions
+            told, predecessor = watched.conditions, watched.predecessor
             known = known if known.cluster_uid else watched.kept  # not written yet, or not seen yet
         before = await self._halt(name)
         watched = Watched(
@@ -212,6 +213,7 @@ class Supervisor:
             generation=metadata.get("generation", 0),
             created=metadata.get("creationTimestamp") or YOUNGEST,
             kept=known,
+            predecessor=predecessor,
         )
         self.watched[name] = watched
         try:
@@ -269,9 +271,9 @@ class Supervisor:
             now=self._now,
             wall=self._wall,
             rng=self._rng,
-            predecessor=self.predecessor,
+            predecessor=watched.predecessor,
         )
-        connect, explain, eks_arn = self._connector(monitored)
+        connect, explain, eks_arn = self._routes.of(monitored)
         rival = rivals(self._home, own=watched.uid, identity=monitored.identity, hub=key[:2], settings=self._settings)
         plane = DataPlane(site, connect=connect, explain=explain, eks_arn=eks_arn, rival=rival)
         watched.plane = plane
@@ -346,34 +348,23 @@ class Supervisor:
     def _claim(self) -> None:
         oldest.claim(self.watched.values(), listed=self._listed)
 
-    def _connector(self, monitored: MonitoredCluster) -> tuple[Connect, Explain, str]:
-        """The last: the ARN under which EKS says where to connect; empty where it is not asked."""
-        connection, name = monitored.spec.connection, monitored.metadata.name
-        if connection.eks is not None:
-            arn = connection.eks.arn or monitored.spec.cluster_arn or ""  # one of them is there: the models see to it
-            eks = self._eks.connector(connection.eks, arn, name=name)
-            return eks.connect, eks.explain, "" if connection.eks.endpoint else arn
-        reference = connection.kubeconfig_secret_ref
-        if reference is None:
-            return self._open_home, plainly, ""
-
-        async def connect() -> Connection:
-            return await Connection.from_secret(self._home, reference.namespace, reference.name, key=reference.key)
-
-        return connect, plainly, ""
-
     async def compare(self) -> None:
-        """At once, and then once a minute: take what is there and forget what is not, whatever the events told. Until
-        cancelled.
-        """
+        """At once, and then once a minute, until cancelled."""
         while True:
-            try:
-                await self._compare()
-            except (Refused, Unreachable, msgspec.MsgspecError, RecursionError) as error:
-                log.warning("monitored_clusters_not_listed", message=clean(str(error)))
-            except Exception:  # outermost loop: its end would be the end of the process
-                log.exception("compare_failed")
+            await self.confirm()
             await asyncio.sleep(COMPARE_SECONDS if self._listed else LIST_SECONDS)
+
+    async def confirm(self) -> bool:
+        """Take what is there now and forget what is not, whatever the events told; whether it could be read."""
+        try:
+            await self._compare()
+        except (Refused, Unreachable, msgspec.MsgspecError, RecursionError) as error:
+            log.warning("monitored_clusters_not_listed", message=clean(str(error)))
+        except Exception:  # outermost: a mistake of ours must not end the process
+            log.exception("compare_failed")
+        else:
+            return True
+        return False
 
     async def _compare(self) -> None:
         """Raises Refused, Unreachable; MsgspecError, RecursionError where the list cannot be read."""
@@ -397,4 +388,4 @@ class Supervisor:
         """Stop every data plane; what was pending should have been drained before."""
         for name in list(self.watched):
             await self._stop(name)
-        self._eks.close()
+        self._routes.close()

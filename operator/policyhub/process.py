@@ -36,6 +36,7 @@ from policyhub.hubs import Hubs
 from policyhub.kube.connection import Connection
 from policyhub.kube.kubeconfig import KubeconfigError
 from policyhub.lease import Lease, name_of
+from policyhub.mandate import Mandate
 from policyhub.metrics import Metrics
 from policyhub.settings import Settings
 from policyhub.sync.predecessor import Predecessor
@@ -121,13 +122,18 @@ async def run(settings: Settings) -> int:
         ) as port,
     ):
         log.info("started", version=policyhub.__version__, server=home.server, metrics_port=port)
+        mandate = Mandate(divided=settings.watch_selector is not None, clock=steady)
+
+        def permit(seconds: float) -> bool:
+            return mandate.holds() and (lease is None or lease.permits(seconds))
+
         hubs = Hubs(
             settings=settings,
             metrics=metrics,
             now=now,
             wall=wall_ms,
             rng=rng,
-            permit=lease.permits if lease is not None else lambda _: True,
+            permit=permit,
         )
         eks = EksClusters(
             now=lambda: SteadyMs(int(steady() * 1000)), hosts=settings.eks_endpoint_hosts, loader=hubs.loader
@@ -154,7 +160,7 @@ async def run(settings: Settings) -> int:
         supervisor.predecessor = Predecessor(
             started=wall_ms(), renewed=UNDATED if renewed is None else WallMs(int(renewed.timestamp() * 1000))
         )
-        return await work(supervisor, hubs, control, lease, stopped, discoveries=discoveries)
+        return await work(supervisor, hubs, control, lease, stopped, discoveries=discoveries, mandate=mandate)
 
 
 async def work(
@@ -165,6 +171,7 @@ async def work(
     stopped: "asyncio.Task[Any]",
     *,
     discoveries: Discoveries,
+    mandate: Mandate,
 ) -> int:
     """Be the replica at work until `stopped` is done; the exit code."""
     works = [
@@ -172,6 +179,7 @@ async def work(
         asyncio.create_task(supervisor.report(), name="status"),
         asyncio.create_task(supervisor.compare(), name="compare"),
         asyncio.create_task(discoveries.run(), name="discovery"),
+        asyncio.create_task(mandate.keep(supervisor.confirm), name="mandate"),
     ]
     if lease is not None:
         works.append(asyncio.create_task(lease.keep(), name="lease"))

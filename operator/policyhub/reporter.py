@@ -25,6 +25,7 @@ from policyhub.hubs import Key
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.metrics import Metrics
 from policyhub.sources.text import clean
+from policyhub.sync.predecessor import Predecessor
 
 log = structlog.get_logger(__name__)
 
@@ -67,6 +68,8 @@ class Watched:
     """(account, Region, identity): who may write these findings."""
     created: str = YOUNGEST
     """When, as the API server writes it."""
+    predecessor: Predecessor | None = None
+    """Who was at work on it before this process; None: nobody."""
     unkept: SteadyMs | None = None
     """When the API server last refused its finalizer; an Event has said so."""
     key: Key | None = None

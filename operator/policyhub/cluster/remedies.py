@@ -52,7 +52,7 @@ REMEDIES: Mapping[str, str] = {
     "NotVerified": "wait until the cluster is connected",
     "Throttled": "wait: the operator calls more slowly by itself. If it lasts, find the other tools that call AWS in"
     " this account (CloudTrail, by the event's user agent)",
-    "Withheld": f"wait; if it lasts, look for lease_trouble in the log: {_SEE_LOG}",
+    "Withheld": f"wait; if it lasts, look for lease_trouble and process_stood_still in the log: {_SEE_LOG}",
     "Refused": f"report it with this message and the log: {_SEE_LOG}",
     # InSync
     "Starting": "wait a few seconds",

@@ -3,7 +3,7 @@
     HubError                `code` is AWS's word for it (or botocore's); the message names account, Region and operation
     ├── Throttled           too many calls: slow down, send the same again
     ├── Unavailable         5xx, connection, time-out, unknown codes: outcome unknown, sending the same again is safe
-    ├── Withheld            not sent, because this replica may not be the one at work when the call would end
+    ├── Withheld            not sent, because another replica or operator may be the one at work when it would end
     ├── AccessLost          configuration: a person must act. `kind` is fit for a condition's reason
     └── Refused             the call is invalid as a whole (InvalidInput): the same call will be refused again
 
@@ -70,7 +70,7 @@ class Unavailable(HubError):  # noqa: N818 - named for what the caller does abou
 
 class Withheld(HubError):  # noqa: N818 - named for what the caller does about it
     def __init__(self) -> None:
-        super().__init__("not sent: this replica's lease may end before the call", code="Withheld")
+        super().__init__("not sent: another replica or operator may be at work by now", code="Withheld")
 
 
 class AccessLost(HubError):  # noqa: N818 - named for what the caller does about it

@@ -1,12 +1,13 @@
-"""Whether somebody else sent findings shortly before this process took over: then what Security Hub shows lacks some of
-them, since GetFindings lags, and backlog that it lacks waits for a second look.
+"""Whether somebody else sent findings of a MonitoredCluster shortly before this process took it over, at its own start
+or from an operator with another `watchSelector`. Then what Security Hub shows lacks some of them, since GetFindings
+lags, and backlog that it lacks waits for a second look.
 
 | what tells                               | what it says                                                       |
 |------------------------------------------|--------------------------------------------------------------------|
 | the status of the MonitoredCluster       | empty: nobody ever worked on it                                    |
 | its heartbeat                            | when somebody last wrote it                                        |
 | the Lease, as it was when it was taken   | when its holder last renewed it, or gave it up                     |
-| how long this process has been at work   | longer than `SHORTLY_MS`: whoever it was has been silent as long   |
+| how long this process has worked on it   | longer than `SHORTLY_MS`: whoever it was has been silent as long   |
 
 Times are those of other processes, by their wall clocks, so one that is in the future counts as now. Where nothing
 tells, somebody may have sent: a second look costs a minute of backlog, sending again costs each finding.
@@ -24,7 +25,7 @@ SHORTLY_MS = 5 * 60_000
 
 @dataclass(frozen=True, slots=True)
 class Predecessor:
-    """Who was at work before this process."""
+    """Who was at work on a MonitoredCluster before this process."""
 
     started: WallMs
     """When this process took over."""

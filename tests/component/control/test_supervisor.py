@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from itertools import permutations
 from types import SimpleNamespace
 from typing import Any, cast
@@ -22,7 +23,9 @@ from policyhub.hubs import Hubs
 from policyhub.kube.connection import Connection, Refused
 from policyhub.metrics import Metrics
 from policyhub.reporter import Watched
+from policyhub.routes import Routes
 from policyhub.settings import Settings
+from policyhub.sync.predecessor import Predecessor
 
 
 def listing(items: list[dict[str, Any]], params: Mapping[str, str] | None) -> bytes:
@@ -76,6 +79,8 @@ class Recording(Supervisor):
 
 
 RUNNING: list[str] = []
+ROUTES = cast("Routes", SimpleNamespace(of=lambda _: (None, None, ""), close=lambda: None))
+"""To clusters that nobody reaches."""
 
 
 def supervisor(home: Home, kind: type[Supervisor] = Recording, *, select: str | None = None) -> Supervisor:
@@ -434,7 +439,7 @@ async def test_each_hub_is_released_as_often_as_it_was_opened(monkeypatch: pytes
     hubs = Counted()
     watcher = supervisor(Home(), Supervisor)
     watcher._hubs = cast("Hubs", hubs)
-    watcher._open_home = cast("Any", None)
+    watcher._routes = ROUTES
     hub = {"accountId": "111122223333", "region": "eu-west-1"}
     for mode in ("Sync", "NoArchive", "DryRun"):
         await watcher.observe(body(mode=mode, securityHub=hub))
@@ -456,3 +461,55 @@ async def test_each_hub_is_released_as_often_as_it_was_opened(monkeypatch: pytes
     await watcher.observe(body(securityHub=hub))
     await watcher.close()
     assert hubs.users.total() == 0
+
+
+# -- other operators ------------------------------------------------------------------------------------------------
+
+
+class Wakeful(Supervisor):
+    """Data planes that do nothing."""
+
+    async def _keep(self, _: DataPlane) -> None:
+        await asyncio.sleep(3600)
+
+
+async def test_what_another_operator_gave_up_was_sent_lately(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A label hands a MonitoredCluster over to an operator that has been at work for long: GetFindings may not show yet
+    what the other one sent, so backlog waits for the second look, as at a start. What this operator itself has had all
+    the while, or for some minutes, does not wait.
+    """
+    clock = [1_790_000_000_000]
+    home = Home()
+    watcher = supervisor(home, Wakeful, select="shard=a")
+    monkeypatch.setattr(watcher, "_wall", lambda: WallMs(clock[0]))
+    watcher._hubs, watcher.predecessor = cast("Any", Counted()), Predecessor(started=WallMs(clock[0]))
+    watcher._routes = ROUTES
+
+    def seen(shard: str, *, mode: str = "Sync") -> dict[str, Any]:
+        hub = {"accountId": "111122223333", "region": "eu-west-1"}
+        found = labelled(shard, mode=mode, securityHub=hub)
+        beat = datetime.fromtimestamp(clock[0] / 1000 - 60, UTC).isoformat()
+        told = {"type": "Ready", "status": "True", "reason": "x", "message": "", "lastTransitionTime": beat}
+        return found | {"status": {"conditions": [told], "lastHeartbeatTime": beat}}
+
+    def cautious() -> bool:
+        plane = watcher.watched["alpha"].plane
+        assert plane is not None
+        return plane.site.sent_shortly_before
+
+    home.items = [seen("a")]
+    await watcher._compare()
+    assert cautious()  # this process has just started
+    clock[0] += 3_600_000
+    await watcher.observe(seen("a", mode="NoArchive"))
+    assert not cautious()  # what is in the status is our own
+    await watcher.observe(seen("b"))
+    await watcher.observe(seen("a"))
+    assert cautious()
+    clock[0] += 60_000
+    await watcher.observe(seen("a", mode="NoArchive"))
+    assert cautious()
+    clock[0] += 3_600_000
+    await watcher.observe(seen("a"))
+    assert not cautious()
+    await watcher.close()
