@@ -1,11 +1,11 @@
 """Whether this process still knows which MonitoredClusters are its own, where another operator may have taken one.
 
-| the event loop                                             | then                                                     |
-|------------------------------------------------------------|----------------------------------------------------------|
-| has come round within `STILL_SECONDS`                      | calls go out                                             |
-| has not: the process was frozen, or had no CPU             | nothing leaves, from whichever thread                    |
-| comes round again                                          | nothing leaves before the MonitoredClusters are read     |
-|                                                            | again: those that were given away meanwhile end unsent   |
+| the event loop                                      | then                                                           |
+|-----------------------------------------------------|----------------------------------------------------------------|
+| has come round within `STILL_SECONDS`               | calls go out                                                   |
+| has not: the process was frozen, or had no CPU      | nothing leaves, from whichever thread                          |
+| comes round again                                   | nothing leaves before the MonitoredClusters are read again:    |
+|                                                     | those that were given away meanwhile end unsent                |
 
 A process that was frozen wakes with what it had to send, while the labels of its MonitoredClusters may have moved and
 the operator that took them may have archived since. An event of that may be lost with the connection that was to bring
@@ -23,8 +23,9 @@ log = structlog.get_logger(__name__)
 
 BEAT_SECONDS = 1.0
 STILL_SECONDS = 5.0
-"""What is sent after so long may have been decided by what has changed since. As long as `cluster.inventory.OWN_LOOK_MS`:
-the operator that takes a MonitoredCluster reads once more what was written so long after it began."""
+"""What is sent after so long may have been decided by what has changed since. As long as
+`cluster.inventory.OWN_LOOK_MS`: who takes a MonitoredCluster reads once more what was written so long after it began.
+"""
 RETRY_SECONDS = 2.0
 """From one failed reading to the next."""
 
@@ -70,6 +71,6 @@ class Mandate:
             await self._stalled.wait()
             self._stalled.clear()
             stalls = self._stalls
-            while not await read():
+            while not await read():  # noqa: ASYNC110  (it reads anew each time)
                 await asyncio.sleep(RETRY_SECONDS)
             self._known = stalls

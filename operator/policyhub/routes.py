@@ -1,4 +1,4 @@
-"""How the clusters are reached: through EKS, by a kubeconfig in a Secret of the home cluster, or as the home cluster."""
+"""How a cluster is reached: through EKS, by a kubeconfig in a Secret of the home cluster, or as the home cluster."""
 
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.cluster.contact import Connect, Explain, plainly

@@ -1,38 +1,207 @@
-"""Two operators of one cluster, divided by labels."""
+"""Two operators of one cluster, divided by labels: no finding is archived, doubled or sent twice while labels move."""
 
-from tests.integration.operator.world import CLUSTERS, World
+import json
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from aiohttp import ClientError, web
+
+from dev.stand import Operator
+from policyhub.mandate import STILL_SECONDS
+from tests.integration.operator.gate import Gate
+from tests.integration.operator.test_operator_leaving import finalizers, kept
+from tests.integration.operator.world import CLUSTERS, Document, World, report, result
+from tests.integration.takeover.relay import Relay
+
+UNANSWERED_SECONDS = 1.5
+FLEET = ("alpha", "beta", "gamma")
 
 
-def label(world: World, name: str, shard: str) -> None:
+def label(world: World, name: str, shard: str | None) -> None:
     world.cluster.request("PATCH", f"{CLUSTERS}/{name}", {"metadata": {"labels": {"shard": shard}}})
 
 
-def started(world: World) -> list[list[str]]:
-    """Which MonitoredClusters each operator has begun to watch, in order."""
-    return [
-        [line["cluster"] for line in operator.log() if line.get("event") == "monitored_cluster_started"]
-        for operator in world.operators
-    ]
+def unanswered(body: bytes, answer: bytes) -> bytes:
+    """Security Hub has taken the import, and the operator waits for its answer until the connection breaks."""
+    if b'"Findings"' in body:
+        time.sleep(UNANSWERED_SECONDS)
+        raise ClientError
+    return answer
 
 
-def test_each_handles_its_own(world: World) -> None:
-    """Each operator watches what its selector names and writes nothing to the rest; a label hands a cluster over, and
-    a MonitoredCluster that nobody selects is nobody's.
+@dataclass
+class Shard:
+    """One operator with a way of its own to Security Hub and to the API server, and what it sent: ids and states."""
+
+    gate: Gate
+    relay: Relay
+    process: Operator
+    sent: list[tuple[str, str]] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    """Imports that did not get through, while it is told to refuse."""
+    refuses: bool = False
+
+    def judge(self, request: web.Request, body: bytes) -> web.Response | None:
+        if not request.path.startswith("/findings/import"):
+            return None
+        found = [(finding["Id"], finding["RecordState"]) for finding in json.loads(body)["Findings"]]
+        if self.refuses:
+            self.refused += [id_ for id_, _ in found]
+            return web.Response(status=503)
+        self.sent += found
+        return None
+
+    def logged(self, event: str, name: str) -> int:
+        """How often it has said so of this MonitoredCluster."""
+        return sum(line.get("event") == event and line.get("cluster") == name for line in self.process.log())
+
+
+@dataclass
+class Shards:
+    world: World
+    a: Shard
+    b: Shard
+
+    def move(self, name: str, shard: str | None, *, by: Shard | None = None, given_up: Shard | None = None) -> None:
+        """Label it, and wait until one has begun with it, and one has let it go."""
+        began = by.logged("monitored_cluster_started", name) if by else 0
+        ended = given_up.logged("monitored_cluster_given_up", name) if given_up else 0
+        label(self.world, name, shard)
+        if by is not None:
+            self.world.until(lambda: by.logged("monitored_cluster_started", name) > began, f"{name} to be taken")
+        if given_up is not None:
+            self.world.until(
+                lambda: given_up.logged("monitored_cluster_given_up", name) > ended, f"{name} to be given up"
+            )
+
+    def read(self, name: str, *, by: Shard) -> None:
+        """Wait until it has seen all that Security Hub shows of it."""
+        read = by.logged("inventory_read", name)
+        self.world.until(lambda: by.logged("inventory_read", name) > read, f"the inventory of {name}")
+
+    def synced(self, name: str, *, by: Shard) -> None:
+        self.world.until(lambda: by.process.metric("policyhub_in_sync", cluster=name) == 1, f"{name} to be in sync")
+
+    def sent(self) -> Counter[tuple[str, str]]:
+        return Counter([*self.a.sent, *self.b.sent])
+
+
+def by_id(world: World) -> dict[str, Document]:
+    return {finding["Id"]: finding for finding in world.hub.findings()}
+
+
+@pytest.fixture
+def shards(world: World, tmp_path: Path) -> Iterator[Shards]:
+    """`shard=a` and `shard in (b, c)`, as two releases, ready."""
+    with ExitStack() as stack:
+
+        def start(name: str, selector: str) -> Shard:
+            server = urlsplit(world.cluster.url)
+            gate = stack.enter_context(Gate(world.hub.url))
+            relay = stack.enter_context(Relay(str(server.hostname), int(server.port or 0)))
+            config = json.loads(world.installed.kubeconfig().read_text())
+            for entry in config["clusters"]:
+                entry["cluster"]["server"] = f"https://{server.hostname}:{relay.port}"
+            path = tmp_path / f"{name}.kubeconfig"
+            path.write_text(json.dumps(config))
+            own = {"KUBECONFIG": str(path), "AWS_ENDPOINT_URL": gate.url, "POLICYHUB_WATCH_SELECTOR": selector}
+            made = Shard(gate, relay, world.start(wait=False, **own))
+            gate.judge = made.judge
+            return made
+
+        both = Shards(world, start("a", "shard=a"), start("b", "shard in (b, c)"))
+        for shard in (both.a, both.b):
+            world.until(lambda process=shard.process: process.ready, "it to be ready")  # type: ignore[misc]  # a default binds it
+        yield both
+        world.end()
+
+
+def test_labels_that_move(shards: Shards) -> None:
+    """While GetFindings lags, clusters go from one operator to the other, to nobody and back, ten times in a second,
+    and in the middle of an import that gets no answer: each violation was sent once, by whoever had its cluster,
+    nothing is archived, and whoever has a cluster holds its finalizer.
     """
-    for name, shard in (("alpha", "a"), ("beta", "b"), ("gamma", "none")):
-        world.monitor(name)
+    world, a, b = shards.world, shards.a, shards.b
+    world.apply(*(report(f"app-{n}", result("first")) for n in range(5)))
+    for name, shard in zip(FLEET, ("a", "b", "none"), strict=True):
+        world.monitor(name, deletionPolicy="Archive", archiveDelay="2s")
         label(world, name, shard)
-    world.start(POLICYHUB_WATCH_SELECTOR="shard=a")
-    world.start(POLICYHUB_WATCH_SELECTOR="shard in (b, c)")
-    world.await_condition("Ready", "True", name="alpha")
-    world.await_condition("Ready", "True", name="beta")
-    assert started(world) == [["alpha"], ["beta"]]
+    shards.synced("alpha", by=a)
+    shards.synced("beta", by=b)
+    assert Counter(id_.split("/")[1] for id_, _ in a.sent) == {"alpha": 5}
+    assert Counter(id_.split("/")[1] for id_, _ in b.sent) == {"beta": 5}
     assert world.monitored("gamma")["status"] == {"observedGeneration": -1}
 
-    label(world, "alpha", "c")
-    world.until(lambda: started(world) == [["alpha"], ["beta", "alpha"]], "the other operator to take alpha")
-    first = world.operators[0]
+    lag = world.hub.fault("lag", delay_seconds=600)
+    a.gate.rewrite = unanswered
+    world.apply(report("fresh", result("fresh")))
+    world.until(lambda: len(a.sent) == 6, "an import that gets no answer")
+    shards.move("alpha", "c", by=b, given_up=a)  # in the middle of it
+    a.gate.rewrite = None
+    shards.read("alpha", by=b)
+    assert not a.process.metric("policyhub_in_sync")
+
+    for _ in range(5):
+        for shard in ("a", "b"):
+            label(world, "alpha", shard)
+            time.sleep(0.05)
+    shards.move("alpha", None, given_up=b)
+    shards.move("alpha", "a", by=a)
+    shards.read("alpha", by=a)
+
+    kept(world, "beta")
+    shards.move("beta", "a", by=a, given_up=b)
+    kept(world, "beta")  # by its new operator
+    assert set(shards.sent().values()) == {1}
+    assert {state for _, state in shards.sent()} == {"ACTIVE"}
+    world.hub.clear_fault(lag)
+    found = Counter((id_.split("/")[1], finding["RecordState"]) for id_, finding in by_id(world).items())
+    assert found == {("alpha", "ACTIVE"): 6, ("beta", "ACTIVE"): 6}
+    assert {entry["outcome"] for entry in world.journal()} == {"created"}
+    assert not finalizers(world, "gamma")
+
+
+def test_frozen_while_the_label_moved(shards: Shards) -> None:
+    """An operator is frozen with an archive that it could not send; meanwhile its cluster is another's, and the finding
+    is reported again. It wakes, and its API server is silent: it sends nothing, though Security Hub answers, and gives
+    the cluster up once it has read whose it is.
+    """
+    world, a, b = shards.world, shards.a, shards.b
+    world.apply(report("app", result("comes-and-goes")), report("other", result("stays")))
+    world.monitor(archiveDelay="2s")
+    label(world, "alpha", "a")
+    shards.synced("alpha", by=a)
+    a.refuses = True
+    world.apply(report("app", result("comes-and-goes", result="pass")))
+    world.until(lambda: bool(a.refused), "an archive that Security Hub does not take")
+    pid = a.process.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        frozen = time.monotonic()
+        a.relay.stall()
+        world.apply(report("app", result("comes-and-goes")))
+        label(world, "alpha", "b")
+        shards.synced("alpha", by=b)
+        a.refuses = False
+        time.sleep(max(0.0, frozen + STILL_SECONDS + 1 - time.monotonic()))
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    withheld = {"operation": "BatchImportFindings", "code": "Withheld"}
     world.until(
-        lambda: any(line.get("event") == "monitored_cluster_given_up" for line in first.log()), "it to be given up"
+        lambda: len(a.sent) > 2 or a.process.metric("policyhub_hub_requests_total", **withheld) > 0,
+        "it to want to send",
     )
-    assert not first.metric("policyhub_in_sync")
+    a.relay.flow()
+    world.until(lambda: a.logged("monitored_cluster_given_up", "alpha") == 1, "it to be given up")
+    assert len(a.sent) == 2
+    assert b.sent == []
+    assert len(world.found(state="ACTIVE")) == 2

@@ -1,4 +1,4 @@
-"""A TCP relay between an operator and its API server, which can swallow everything: no reset, no answer, no end."""
+"""A TCP relay between an operator and its API server, which can hold everything back: no reset, no answer, no end."""
 
 import asyncio
 
@@ -16,6 +16,10 @@ class Relay(Relaying):
     def stall(self) -> None:
         """From now on nothing passes in either direction; connections can be made, and stay open."""
         self._loop.call_soon_threadsafe(self._flowing.clear)
+
+    def flow(self) -> None:
+        """What was swallowed arrives, and all else passes again."""
+        self._loop.call_soon_threadsafe(self._flowing.set)
 
     async def _serve(self) -> None:
         server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
