@@ -7,7 +7,7 @@ import argparse
 from collections.abc import Callable
 
 from dev.cluster import Plane, open_plane
-from tests.bench import course, fleet, limit, mapping, memory, steps
+from tests.bench import course, fleet, limit, mapping, memory, neighbours, steps
 from tests.bench.scene import FULL, QUICK, Rows, Scene, Size, opened, say
 
 SCENES: dict[str, Callable[[Scene], None]] = {
@@ -19,7 +19,7 @@ SCENES: dict[str, Callable[[Scene], None]] = {
     "restart": course.restart,
 }
 """Those of one cluster, in the order in which each finds what the one before has left."""
-TABLES = ("mapping", "steps", *SCENES, "limit", "rollup", "million", "fleet")
+TABLES = ("mapping", "steps", *SCENES, "limit", "rollup", "million", "fleet", "neighbours")
 
 
 def main() -> None:
@@ -48,7 +48,13 @@ def run(plane: Plane, size: Size, wanted: list[str], show: Callable[[str, Rows],
                 scene.rows = []
                 SCENES[table](scene)
                 show(table, scene.rows)
-    others = {"limit": limit.limit, "rollup": memory.rollup, "million": memory.million, "fleet": fleet.fleet}
+    others = {
+        "limit": limit.limit,
+        "rollup": memory.rollup,
+        "million": memory.million,
+        "fleet": fleet.fleet,
+        "neighbours": neighbours.neighbours,
+    }
     for table, make in others.items():
         if table in wanted:
             say(table)

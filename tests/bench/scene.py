@@ -55,6 +55,8 @@ class Size:
     """Clusters of one operator."""
     fleet_reports: int = 25
     """Reports of each."""
+    bad: tuple[str, ...] = ("none", "drip", "wide", "endless", "gzip", "giant", "flood", "silent", "refused", "none")
+    """Clusters beside good ones; none of them twice, for what differs by itself."""
     steps: int = 5_000
     """Reports that the steps are measured with."""
     idle: float = 15.0
@@ -81,6 +83,7 @@ QUICK = Size(
     passing=4_000,
     pods=5_000,
     fleet=(1, 10),
+    bad=("none", "gzip", "giant", "flood"),
     steps=500,
     idle=5,
     minutes=3,

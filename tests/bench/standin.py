@@ -6,7 +6,8 @@ kinds of constraints of which there are none. So it can hold a million reports, 
 than an API server would.
 
 `python -m tests.bench.standin --reports N` prints its URL and ends with its standard input. `POST /_rewrite?second=S`
-tells every open watch that each report was rewritten with that time and nothing else.
+tells every open watch that each report was rewritten with that time and nothing else, `POST /_fresh?number=N&second=S`
+that a report was created, which no listing has.
 """
 
 import argparse
@@ -86,7 +87,8 @@ class Standin:
         self._spaces = [_named(document) for document in spaces]
         self._second = 1_790_000_000
         self._revision = LISTED
-        self._watches: set[asyncio.Queue[int]] = set()
+        self._watches: set[asyncio.Queue[int | bytes]] = set()
+        """Of reports: each is told to rewrite all with a time, or an event."""
 
     async def reports(self, request: web.Request) -> web.StreamResponse:
         if request.query.get("watch") == "true":
@@ -153,7 +155,7 @@ class Standin:
     async def _watch(self, request: web.Request, *, reports: bool) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
-        queue: asyncio.Queue[int] = asyncio.Queue()
+        queue: asyncio.Queue[int | bytes] = asyncio.Queue()
         if reports:
             self._watches.add(queue)
         seconds = float(request.query.get("timeoutSeconds", "300"))
@@ -161,11 +163,11 @@ class Standin:
             async with asyncio.timeout(seconds):
                 while True:
                     try:
-                        second = await asyncio.wait_for(queue.get(), BOOKMARK_SECONDS)
+                        told = await asyncio.wait_for(queue.get(), BOOKMARK_SECONDS)
                     except TimeoutError:
                         await response.write(self._bookmark())
                         continue
-                    for part in self._rewritten(second):
+                    for part in [told] if isinstance(told, bytes) else self._rewritten(told):
                         await response.write(part)
         self._watches.discard(queue)
         return response
@@ -188,6 +190,14 @@ class Standin:
         self._second = int(request.query["second"])
         for queue in self._watches:
             queue.put_nowait(self._second)
+        return _json(f'{{"watches":{len(self._watches)}}}')
+
+    async def fresh(self, request: web.Request) -> web.Response:
+        self._revision += 1
+        number, second = int(request.query["number"]), int(request.query["second"])
+        body = self._template(number, second=second, revision=self._revision)
+        for queue in self._watches:
+            queue.put_nowait(f'{{"type":"ADDED","object":{body}}}\n'.encode())
         return _json(f'{{"watches":{len(self._watches)}}}')
 
 
@@ -215,6 +225,7 @@ def application(standin: Standin) -> web.Application:
     app.router.add_get(f"{root}/{shape.VERSION}/{shape.RESOURCE}", standin.reports)
     app.router.add_get(f"{root}/{shape.VERSION}/clusterpolicyreports", standin.cluster_reports)
     app.router.add_post("/_rewrite", standin.rewrite)
+    app.router.add_post("/_fresh", standin.fresh)
     return app
 
 
@@ -331,8 +342,16 @@ def running(*, reports: int, failing: int, wide: bool = False, pods: int = 0, ki
 
 def rewrite(url: str, *, second: int) -> int:
     """Tell the watches; how many there are."""
-    request = Request(f"{url}/_rewrite?second={second}", method="POST")  # noqa: S310  (our own http address)
-    with build_opener(ProxyHandler({})).open(request, timeout=10) as answer:
+    return _tell(f"{url}/_rewrite?second={second}")
+
+
+def fresh(url: str, number: int, *, second: int) -> int:
+    """The same of a new report, which fails as the others do."""
+    return _tell(f"{url}/_fresh?number={number}&second={second}")
+
+
+def _tell(url: str) -> int:
+    with build_opener(ProxyHandler({})).open(Request(url, method="POST"), timeout=10) as answer:  # noqa: S310  (our own http address)
         return int(msgspec.json.decode(answer.read())["watches"])
 
 

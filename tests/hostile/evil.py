@@ -9,6 +9,9 @@ standard input ends. One thread, no limits but its own; it costs nobody but who 
 | kinds | two thousand constraint kinds |
 | drip | a byte a second |
 | wide | a listing page of 200 MiB, uncompressed, without end |
+| silent | takes connections and says nothing |
+| giant | reports of 7.5 MiB each, with 20,000 results that pass: in its listing, and again and again in its watch |
+| flood | rewrites of one report with another time each, as quick as they are read |
 """
 
 import asyncio
@@ -26,7 +29,10 @@ from aiohttp import web
 from dev.cluster.certificate import Authority
 
 MODES = ("gzip", "endless", "deep", "kinds", "drip", "wide")
+NOISY = ("silent", "giant", "flood")
+"""What nobody need mean harm for: the bench asks what these cost the clusters beside it."""
 BOMB_MIB = 300
+GIANT_RESULTS = 20_000
 UID = "99999999-9999-9999-9999-999999999999"
 DRIP_SECONDS = 1.0
 GROUPS = ("wgpolicyk8s.io", "openreports.io", "constraints.gatekeeper.sh")
@@ -42,6 +48,8 @@ class Evil:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         path = request.path
+        if self._mode == "silent":
+            await asyncio.Event().wait()
         if self._mode == "gzip":
             headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
             return web.Response(body=self._bomb, headers=headers)
@@ -53,6 +61,8 @@ class Evil:
             return web.json_response({"metadata": {"name": "kube-system", "uid": UID}})
         if path in ("/api", "/apis") or path.rpartition("/")[0] == "/apis" or path.count("/") == 3:
             return web.json_response(self._discovery(path))
+        if request.query.get("watch") and self._mode in NOISY and path.endswith("policyreports"):
+            return await self._noise(request)
         if request.query.get("watch"):
             await asyncio.sleep(30)
             return web.Response(body=b"")
@@ -92,6 +102,8 @@ class Evil:
         number = next(self._pages)
         more = {"continue": f"page-{number}", "remainingItemCount": 10**9} if self._mode == "endless" else {}
         items = [_report(f"r{number}-{n}") for n in range(500)] if self._mode == "endless" else []
+        if self._mode == "giant":
+            items = [_giant(n, second=1) for n in range(2)]
         return {"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": "1", **more}, "items": items}
 
     async def _wide(self, request: web.Request) -> web.StreamResponse:
@@ -102,6 +114,20 @@ class Evil:
             if _gone(request):
                 break
             await response.write(json.dumps(_report(f"w{number}", "x" * 50_000)).encode() + b",")
+        return response
+
+    async def _noise(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        for number in itertools.count(2):
+            if _gone(request):
+                break
+            if self._mode == "giant":
+                objects = [_giant(number % 2, second=number)]
+            else:
+                objects = [_report("same", second=second) for second in range(number * 200, number * 200 + 200)]
+            events = ({"type": "MODIFIED", "object": document} for document in objects)
+            await response.write(b"".join(json.dumps(event).encode() + b"\n" for event in events))
         return response
 
     async def _drip(self, request: web.Request) -> web.StreamResponse:
@@ -127,16 +153,23 @@ def _group(name: str) -> Document:
     return {"name": name, "versions": [version], "preferredVersion": version}
 
 
-def _report(name: str, text: str = "no") -> Document:
+def _report(name: str, text: str = "no", *, second: int = 0) -> Document:
     return {
-        "metadata": {"name": name, "namespace": "x", "resourceVersion": "1", "uid": name},
+        "metadata": {"name": name, "namespace": "x", "resourceVersion": str(second or 1), "uid": name},
         "results": [
             {
                 "policy": "p", "result": "fail", "source": "evil", "message": text,
                 "resources": [{"apiVersion": "v1", "kind": "ConfigMap", "namespace": "x", "name": name}],
+                **({"timestamp": {"seconds": second, "nanos": 0}} if second else {}),
             }
         ],
     }  # fmt: skip
+
+
+def _giant(number: int, *, second: int) -> Document:
+    one = _report(f"giant-{number}", "m" * 150, second=second)
+    passing = {**one["results"][0], "result": "pass"}
+    return {**one, "results": [{**passing, "policy": f"p{n}"} for n in range(GIANT_RESULTS)]}
 
 
 async def serve(mode: str, folder: Path) -> None:
