@@ -58,10 +58,13 @@ def neighbours(plane: Plane, size: Size) -> Rows:
         for mode in size.bad:
             say(BAD[mode])
             hub.reset()
-            with bad(installed, mode), _monitored(installed, model, bad=mode != "none"):
-                with stand.Operator(installed, hub) as operator:
-                    samples, cpu = measured(operator, hub, address.url, size)
-                    operator.kill()
+            with (
+                bad(installed, mode),
+                _monitored(installed, model, bad=mode != "none"),
+                stand.Operator(installed, hub) as operator,
+            ):
+                samples, cpu = measured(operator, hub, address.url, size)
+                operator.kill()
             table.row(f"{BAD[mode]}: fresh violation p50, p99; CPU", f"{told(samples)}; {cpu:.0f} % of a core")
     return table
 
@@ -112,6 +115,7 @@ def bad(installed: stand.Installed, mode: str) -> Iterator[None]:
             [sys.executable, "-m", "tests.hostile.evil", mode, folder],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
             cwd=stand.ROOT,
             text=True,
         ) as process:

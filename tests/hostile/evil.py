@@ -114,6 +114,7 @@ class Evil:
             if _gone(request):
                 break
             await response.write(json.dumps(_report(f"w{number}", "x" * 50_000)).encode() + b",")
+            await asyncio.sleep(0)  # else it never hears that nobody listens any more
         return response
 
     async def _noise(self, request: web.Request) -> web.StreamResponse:
@@ -128,6 +129,7 @@ class Evil:
                 objects = [_report("same", second=second) for second in range(number * 200, number * 200 + 200)]
             events = ({"type": "MODIFIED", "object": document} for document in objects)
             await response.write(b"".join(json.dumps(event).encode() + b"\n" for event in events))
+            await asyncio.sleep(0)
         return response
 
     async def _drip(self, request: web.Request) -> web.StreamResponse:

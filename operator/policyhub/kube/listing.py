@@ -83,7 +83,7 @@ class Listing:
                         if self._pace.waits(self._intake):
                             await self._pace.turn(self._intake)
                         self._intake.take(item, self._intake.sink.upsert)
-                        self._pace.worked()
+                        self._pace.worked(len(memoryview(item)))
                     size = len(body)
                     following = course.follow(metadata.following, items)
                     del body, items  # they may be of a size that only one page of the process may have

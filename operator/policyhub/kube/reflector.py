@@ -250,7 +250,7 @@ class Reflector:
                     await self._pace.turn(self._intake)
                 if line:
                     self._event(line)
-                self._pace.worked()
+                self._pace.worked(len(line))
                 if self._clock.monotonic() >= self._due:  # a server that does not keep to timeoutSeconds
                     return
 
