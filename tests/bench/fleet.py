@@ -25,6 +25,8 @@ from tests.bench.scene import BenchError, Document, Rows, Size, say, usage
 
 HOME = "bench-fleet"
 KINDS = 17
+POLLED = 20
+"""Clusters for each second between two looks."""
 REGIONS = ("eu-west-1", "eu-central-1", "us-east-1", "us-west-2", "ap-southeast-1", "ap-southeast-2")
 
 
@@ -52,7 +54,7 @@ def fleet(plane: Plane, size: Size) -> Rows:
         standin.running(reports=size.fleet_reports, failing=size.failing, kinds=KINDS) as address,
     ):
         installed = stand.install(plane.cluster(HOME), Path(folder), values={"kubeconfigSecrets": [SECRET]})
-        refer(installed, address)
+        refer(installed, address, names=[_name(number) for number in range(max(size.fleet))])
         [own] = [d for d in installed.documents if d["kind"] == "MonitoredCluster"]
         installed.cluster.request("DELETE", installed.cluster.path(own))
         each = size.fleet_reports * size.failing
@@ -89,8 +91,13 @@ def clusters(installed: stand.Installed, number: int) -> Iterator[None]:
 
 def _monitored(model: Document, number: int) -> Document:
     hub = {"accountId": stand.ACCOUNT, "region": REGIONS[number % len(REGIONS)]}
-    spec = {**model["spec"], "connection": {"kubeconfigSecretRef": SECRET}, "securityHub": hub}
-    return {**model, "metadata": {"name": f"fleet-{number:03d}"}, "spec": spec}
+    connection = {"kubeconfigSecretRef": {**SECRET, "key": _name(number)}}
+    spec = {**model["spec"], "connection": connection, "securityHub": hub}
+    return {**model, "metadata": {"name": _name(number)}, "spec": spec}
+
+
+def _name(number: int) -> str:
+    return f"fleet-{number:03d}"
 
 
 def measured(operator: stand.Operator, hub: HubProcess, size: Size, number: int) -> Measured:
@@ -102,7 +109,7 @@ def measured(operator: stand.Operator, hub: HubProcess, size: Size, number: int)
         seconds=size.minutes * 60,
         what=f"{number} clusters in sync",
         operator=operator,
-        every=size.poll,
+        every=max(size.poll, number / POLLED),  # each look writes all series: at 200 clusters a third of a second
     )
     seconds, cpu = time.monotonic() - started, usage(operator).cpu
     time.sleep(size.silence)  # whatever the last listings have freed

@@ -9,7 +9,7 @@ import base64
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -112,10 +112,12 @@ class Standing:
         return int(self._hub.stats()["record_states"]["ACTIVE"])
 
 
-def refer(installed: stand.Installed, address: standin.Address) -> None:
-    """The Secret that leads to the stand-in."""
-    config = kubeconfig.with_token(name="standin", url=address.api, ca=address.ca, token="none")
-    data = {"kubeconfig": base64.b64encode(json.dumps(config).encode()).decode()}
+def refer(installed: stand.Installed, address: standin.Address, *, names: Iterable[str] = ("kubeconfig",)) -> None:
+    """The Secret that leads to the stand-in, under each of these keys as another cluster."""
+    data = {}
+    for name in names:
+        config = kubeconfig.with_token(name="standin", url=address.api, ca=address.ca, token=name)
+        data[name] = base64.b64encode(json.dumps(config).encode()).decode()
     installed.cluster.apply([{"apiVersion": "v1", "kind": "Secret", "metadata": SECRET, "data": data}])
 
 

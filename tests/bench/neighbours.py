@@ -32,7 +32,8 @@ BAD = {
     "wide": "a page without end",
     "endless": "a listing without end",
     "gzip": "300 MiB in 300 kB",
-    "giant": "reports of 7.5 MiB, again and again",
+    "giant": "reports of 7 MiB, again and again",
+    "huge": "reports of 10 MiB, again and again",
     "flood": "rewrites as quick as they are read",
     "silent": "takes connections, says nothing",
     "refused": "refuses connections",
@@ -52,7 +53,7 @@ def neighbours(plane: Plane, size: Size) -> Rows:
         standin.running(reports=size.fleet_reports, failing=1) as address,
     ):
         installed = stand.install(plane.cluster(HOME), Path(folder), values={"kubeconfigSecrets": [SECRET, BAD_SECRET]})
-        refer(installed, address)
+        refer(installed, address, names=[_name(number) for number in range(CLUSTERS)])
         [model] = [d for d in installed.documents if d["kind"] == "MonitoredCluster"]
         installed.cluster.request("DELETE", installed.cluster.path(model))
         for mode in size.bad:
@@ -136,7 +137,9 @@ def _refer(installed: stand.Installed, port: int, ca: str) -> None:
 @contextmanager
 def _monitored(installed: stand.Installed, model: Document, *, bad: bool) -> Iterator[None]:
     home = installed.cluster
-    secrets = {_name(number): SECRET for number in range(CLUSTERS)} | ({BAD_NAME: BAD_SECRET} if bad else {})
+    secrets = {name: {**SECRET, "key": name} for name in map(_name, range(CLUSTERS))} | (
+        {BAD_NAME: BAD_SECRET} if bad else {}
+    )
     made = [
         {
             **model,

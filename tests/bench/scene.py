@@ -55,7 +55,9 @@ class Size:
     """Clusters of one operator."""
     fleet_reports: int = 25
     """Reports of each."""
-    bad: tuple[str, ...] = ("none", "drip", "wide", "endless", "gzip", "giant", "flood", "silent", "refused", "none")
+    bad: tuple[str, ...] = (
+        *("none", "drip", "wide", "endless", "gzip", "giant", "huge", "flood", "silent", "refused", "none"),
+    )
     """Clusters beside good ones; none of them twice, for what differs by itself."""
     steps: int = 5_000
     """Reports that the steps are measured with."""

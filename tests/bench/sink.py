@@ -19,6 +19,8 @@ from dev.hub.process import HubProcess
 
 BIGGEST = 8 << 20
 """Bytes of a call; BatchImportFindings takes 6 MB."""
+BACKLOG = 4_096
+"""Connections that wait to be accepted: a fleet makes thousands at once, and tries a lost one again after seconds."""
 _ID = b'"SchemaVersion"'
 """Each finding has it once."""
 _ACCOUNT = re.compile(r"AKIA(\d{12})/")
@@ -89,7 +91,7 @@ async def serve(app: web.Application, *, tls: ssl.SSLContext | None = None) -> N
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     print(f"http://127.0.0.1:{runner.addresses[0][1]}", flush=True)
     if tls is not None:
-        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls, backlog=BACKLOG).start()
         print(f"https://127.0.0.1:{runner.addresses[1][1]}", flush=True)
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -17,6 +17,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -38,7 +39,8 @@ LISTED = 1_000_000_000
 """The resourceVersion of each listing; events count on from it."""
 REPLICAS = 10
 """Pods of a Deployment."""
-BOOKMARK_SECONDS = 10.0
+BOOKMARK_SECONDS = 60.0
+"""As API servers send them; each of thousands of watches costs both ends a wake-up."""
 EVENTS_A_WRITE = 200
 VERBS = ("create", "delete", "get", "list", "patch", "update", "watch")
 NUMBER, SECOND, REVISION = 987_654_321, 987_654_322, "987654323"
@@ -264,8 +266,10 @@ def _uid(kind: int, number: int) -> str:
     return f"{kind:08x}-0000-4000-8000-{number:012x}"
 
 
-async def _kube_system(_: web.Request) -> web.Response:
-    return _json(msgspec.json.encode({"metadata": {"name": "kube-system", "uid": UID}}).decode())
+async def _kube_system(request: web.Request) -> web.Response:
+    """Another cluster for each token: those of one uid tell each other of it, each all others."""
+    uid = str(uuid.uuid5(uuid.NAMESPACE_URL, request.headers.get("Authorization", "")))
+    return _json(msgspec.json.encode({"metadata": {"name": "kube-system", "uid": uid}}).decode())
 
 
 async def _group(_: web.Request) -> web.Response:

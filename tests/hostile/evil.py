@@ -10,7 +10,8 @@ standard input ends. One thread, no limits but its own; it costs nobody but who 
 | drip | a byte a second |
 | wide | a listing page of 200 MiB, uncompressed, without end |
 | silent | takes connections and says nothing |
-| giant | reports of 7.5 MiB each, with 20,000 results that pass: in its listing, and again and again in its watch |
+| giant | reports of 7 MiB each, with 20,000 results that pass: in its listing, and again and again in its watch |
+| huge | the same with 10 MiB, more than is read |
 | flood | rewrites of one report with another time each, as quick as they are read |
 """
 
@@ -29,10 +30,10 @@ from aiohttp import web
 from dev.cluster.certificate import Authority
 
 MODES = ("gzip", "endless", "deep", "kinds", "drip", "wide")
-NOISY = ("silent", "giant", "flood")
+NOISY = ("silent", "giant", "huge", "flood")
 """What nobody need mean harm for: the bench asks what these cost the clusters beside it."""
 BOMB_MIB = 300
-GIANT_RESULTS = 20_000
+RESULTS = {"giant": 20_000, "huge": 30_000}
 UID = "99999999-9999-9999-9999-999999999999"
 DRIP_SECONDS = 1.0
 GROUPS = ("wgpolicyk8s.io", "openreports.io", "constraints.gatekeeper.sh")
@@ -102,8 +103,8 @@ class Evil:
         number = next(self._pages)
         more = {"continue": f"page-{number}", "remainingItemCount": 10**9} if self._mode == "endless" else {}
         items = [_report(f"r{number}-{n}") for n in range(500)] if self._mode == "endless" else []
-        if self._mode == "giant":
-            items = [_giant(n, second=1) for n in range(2)]
+        if self._mode in RESULTS:
+            items = [_giant(n, second=1, results=RESULTS[self._mode]) for n in range(2)]
         return {"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": "1", **more}, "items": items}
 
     async def _wide(self, request: web.Request) -> web.StreamResponse:
@@ -123,8 +124,8 @@ class Evil:
         for number in itertools.count(2):
             if _gone(request):
                 break
-            if self._mode == "giant":
-                objects = [_giant(number % 2, second=number)]
+            if self._mode in RESULTS:
+                objects = [_giant(number % 2, second=number, results=RESULTS[self._mode])]
             else:
                 objects = [_report("same", second=second) for second in range(number * 200, number * 200 + 200)]
             events = ({"type": "MODIFIED", "object": document} for document in objects)
@@ -168,10 +169,10 @@ def _report(name: str, text: str = "no", *, second: int = 0) -> Document:
     }  # fmt: skip
 
 
-def _giant(number: int, *, second: int) -> Document:
+def _giant(number: int, *, second: int, results: int) -> Document:
     one = _report(f"giant-{number}", "m" * 150, second=second)
     passing = {**one["results"][0], "result": "pass"}
-    return {**one, "results": [{**passing, "policy": f"p{n}"} for n in range(GIANT_RESULTS)]}
+    return {**one, "results": [{**passing, "policy": f"p{n}"} for n in range(results)]}
 
 
 async def serve(mode: str, folder: Path) -> None:

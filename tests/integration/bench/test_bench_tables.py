@@ -20,6 +20,7 @@ TINY = Size(
     pods=30,
     fleet=(1, 3),
     fleet_reports=5,
+    bad=("flood",),
     steps=20,
     idle=0.1,
     silence=1.0,
@@ -45,9 +46,9 @@ def tables(plane: ControlPlane) -> Tables:
 
 def test_each_table_has_figures(tables: Tables) -> None:
     """Every table is made, each of its rows with a number."""
-    assert list(tables) == [*SCENES, "limit", "rollup", "million", "fleet"]
+    assert list(tables) == [*SCENES, "limit", "rollup", "million", "fleet", "neighbours"]
     for table, rows in tables.items():
-        assert len(rows) >= (2 if table in {"latency", "limit"} else 4), table
+        assert len(rows) >= {"latency": 2, "limit": 2, "neighbours": len(TINY.bad)}.get(table, 4), table
         assert all(re.search(r"\d", figure) for figure in rows.values()), rows
 
 
