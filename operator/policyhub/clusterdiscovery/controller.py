@@ -121,7 +121,7 @@ class Discoveries:
         listed = msgspec.json.decode(await self._home.get(RESOURCE, limit=PAGE))["items"]
         there = {body["metadata"]["name"]: body for body in listed if self._is_ours(body["metadata"])}
         for name in [*self._tasks]:
-            if name not in there or self._tasks[name][0] != _state(there[name]):
+            if name not in there or self._tasks[name][0] != _state(there[name]) or _failed(name, self._tasks[name][1]):
                 _, task = self._tasks.pop(name)
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
@@ -184,6 +184,14 @@ class Discoveries:
                 log.exception("cluster_discovery_failed", discovery=discovery.name, place=place.name)
             failures = 0 if listed else min(failures + 1, 4)
             await self._sleep(interval if listed else min(interval, interval / 5 * 2 ** (failures - 1)))
+
+
+def _failed(name: str, task: asyncio.Task[None]) -> bool:
+    """Whether a mistake of ours ended it: it begins again with the next comparison."""
+    error = task.exception() if task.done() and not task.cancelled() else None
+    if error is not None:
+        log.error("cluster_discovery_failed", discovery=name, exc_info=error)
+    return error is not None
 
 
 class Discovery:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -247,6 +248,28 @@ async def test_a_spec_that_cannot_be_read(home: Home) -> None:
     await home.until(lambda: home.condition("broken", "Ready")["reason"] == "InvalidSpec")
     await home.until(lambda: home.condition("fleet", "Ready")["reason"] == "AllWell")
     assert first.asked == 0
+    await work.end()
+
+
+async def test_a_mistake_of_ours_outside_of_a_look_is_tried_again(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has to edit the ClusterDiscovery, and the others go on; what ended by itself is not begun again."""
+    begun: list[str] = []
+    rightly = Discoveries._work
+
+    async def work_on(self: Discoveries, body: Mapping[str, Any]) -> None:
+        begun.append(name := body["metadata"]["name"])
+        if begun.count(name) <= 2 and name == "fleet":
+            raise RuntimeError("something that nobody expected")
+        await rightly(self, body)
+
+    monkeypatch.setattr(Discoveries, "_work", work_on)
+    home.discover("fleet", FIRST)
+    home.discover("other", SECOND)
+    home.discover("broken", FIRST, namePattern="no-placeholder")
+    work = Work(home, Account(FIRST, "a"), Account(SECOND, "b"))
+    await work.looks(4)
+    assert home.condition("fleet", "Ready")["reason"] == "AllWell"
+    assert Counter(begun) == {"fleet": 3, "other": 1, "broken": 1}
     await work.end()
 
 
