@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -339,7 +340,7 @@ def handed(sink: Any) -> Callable[[bytes], None]:
     """As the reflector does: what a sink raises of one object is named, and stops nothing."""
 
     def take(raw: bytes) -> None:
-        for do in (sink.upsert, sink.delete):
+        for do in (sink.upsert, partial(sink.overtake, new=False), sink.delete):
             try:
                 do(raw)
             except Exception as error:

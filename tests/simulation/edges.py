@@ -11,6 +11,7 @@ import msgspec
 
 from policyhub.hub.client import ImportResult, Page
 from policyhub.kube.connection import Refused, Unreachable
+from policyhub.kube.overtaken import Room
 from policyhub.kube.pace import Pace
 from tests.simulation.hub import ACCOUNT, PRODUCT_ARN, REGION, Hub
 from tests.simulation.server import Server
@@ -26,6 +27,7 @@ class Connection:
         self.server = "https://simulated"
         self.secrets: frozenset[str] = frozenset()
         self.pace = Pace(clock=server.loop.time)
+        self.room = Room()
         self._api = server
 
     async def __aenter__(self) -> Self:

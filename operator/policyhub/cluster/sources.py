@@ -37,7 +37,8 @@ from policyhub.sources.filter import filter_of
 from policyhub.sync.feed import Feed
 from policyhub.sync.holds import Hold
 from policyhub.sync.policies import concerns
-from policyhub.sync.view import View, forget
+from policyhub.sync.sweep import forget
+from policyhub.sync.view import View
 
 log = structlog.get_logger(__name__)
 

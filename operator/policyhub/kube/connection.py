@@ -9,6 +9,7 @@ must not send the token, or this process, elsewhere), and what a server can make
 | pages under way, of one server              | `_LISTINGS`                                                           |
 | lines of watches                            | as `lines` says                                                       |
 | sockets of one server                       | `_SOCKETS`; watches that are being opened `_OPENINGS`                 |
+| names of objects, while they are listed     | `overtaken.MOST_BYTES`                                                |
 
 Errors, named for what the caller does about them (`errors`, `kubeconfig`):
 
@@ -41,6 +42,7 @@ from policyhub.kube.failure import refused, unreachable
 from policyhub.kube.kubeconfig import Access, KubeconfigError
 from policyhub.kube.lines import Lines
 from policyhub.kube.local import Token
+from policyhub.kube.overtaken import Room
 from policyhub.kube.pace import Pace
 from policyhub.kube.rotation import Rotation
 from policyhub.kube.trust import Resolver, trust, way
@@ -103,6 +105,8 @@ class Connection:
         self._proxy = way(access)
         self.pace = Pace()
         """Of the work on what this server sends."""
+        self.room = Room()
+        """For the names of what its events told of while it was listed."""
         self._listings = asyncio.Semaphore(_LISTINGS)
         self._openings = asyncio.Semaphore(_OPENINGS)
         self._lines = Lines()

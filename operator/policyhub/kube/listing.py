@@ -3,11 +3,17 @@
 The sink is told that a listing begins, and that it is complete only where it was read to its end. A page that is too
 large is asked for again with a quarter of its objects; after a continue token has expired the pages are larger, each
 time twice; a page after the first is tried again before those already read are thrown away.
+
+All pages of a listing are of one moment, the resourceVersion of the first. Where more than one follows, `on_moment` is
+told of it before anything of the page is taken: a watch from there tells of all that is newer, and what is `overtaken`
+by it is passed over. Where a later page is of another moment, `on_mixed` is told: nothing is known of which is newer.
 """
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
+
+import msgspec
 
 from policyhub.kube import wire
 from policyhub.kube.backoff import Backoff, Clock
@@ -15,6 +21,7 @@ from policyhub.kube.connection import Connection
 from policyhub.kube.course import Course
 from policyhub.kube.errors import Refused, TooLarge, Unreachable
 from policyhub.kube.intake import Intake
+from policyhub.kube.overtaken import Overtaken
 from policyhub.kube.resource import Resource
 
 PARTIAL: Final = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1,application/json"
@@ -37,6 +44,9 @@ class Listing:
         resource: Resource,
         intake: Intake,
         *,
+        overtaken: Overtaken,
+        on_moment: Callable[[str], None],
+        on_mixed: Callable[[], None],
         select: Mapping[str, str],
         metadata: bool,
         clock: Clock,
@@ -48,6 +58,9 @@ class Listing:
         self._connection = connection
         self._resource = resource
         self._intake = intake
+        self._overtaken = overtaken
+        self._on_moment = on_moment
+        self._on_mixed = on_mixed
         self._select = select
         self._accept = PARTIAL.format("List") if metadata else None
         self._clock = clock
@@ -71,6 +84,7 @@ class Listing:
     async def _pages(self) -> tuple[str, int]:
         course = Course(self._clock)
         params = {"limit": "", **self._select}
+        moment: str | None = None
         self._limit = min(PAGE, 4 * self._limit)
         while True:
             limit = self._limit << min(self.expired, _MAX_DOUBLINGS)
@@ -79,11 +93,12 @@ class Listing:
                 async with contextlib.AsyncExitStack() as stack:
                     body = await self._page(params, stack)
                     metadata, items = await wire.page(body)
-                    for item in items:
-                        if self._pace.waits(self._intake):
-                            await self._pace.turn(self._intake)
-                        self._intake.take(item, self._intake.sink.upsert)
-                        self._pace.worked(len(memoryview(item)))
+                    if moment is None and metadata.following:
+                        self._on_moment(metadata.version)
+                    elif moment is not None and moment != metadata.version:
+                        self._on_mixed()
+                    moment = metadata.version
+                    await self._take(items)
                     size = len(body)
                     following = course.follow(metadata.following, items)
                     del body, items  # they may be of a size that only one page of the process may have
@@ -97,6 +112,14 @@ class Listing:
             if size > _MODEST:
                 self._limit = max(1, self._limit // 2)
             params["continue"] = following
+
+    async def _take(self, items: Sequence[msgspec.Raw]) -> None:
+        for item in items:
+            if self._pace.waits(self._intake):
+                await self._pace.turn(self._intake)
+            if not self._overtaken.has(item):
+                self._intake.take(item, self._intake.sink.upsert)
+            self._pace.worked(len(memoryview(item)))
 
     async def _page(self, params: dict[str, str], stack: contextlib.AsyncExitStack) -> bytearray:
         tries = _PAGE_TRIES if "continue" in params else 1

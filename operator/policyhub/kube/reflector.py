@@ -1,4 +1,9 @@
-"""Keeps a sink equal to one resource of one cluster: a complete listing, then a watch, for ever.
+"""Keeps a sink equal to one resource of one cluster: complete listings, and a watch beside and after them, for ever.
+
+All pages of a listing are of one moment, that of the first. Where more than one comes, a watch is opened from that
+moment and goes on when the listing has ended: what is written meanwhile is heard at once, not after the last page.
+Events win over pages (`overtaken`): what one has told of is newer than any page, so an object that was deleted does
+not come back, and one that has changed does not go back. A listing of one page opens its watch after it.
 
 Invariants
 
@@ -6,6 +11,9 @@ Invariants
   refused, expired or was cancelled ends in `abort()` and has replaced nothing.
 * No event is lost in silence: a watch resumes from the last resourceVersion seen, and where that is impossible
   (expired, or a server that has none) a new listing is read.
+* What is known is whole only after a listing: `watching` is not told before, although events arrive.
+* A listing that failed leaves the version from before it, where there was one: the watch beside it began later, and
+  does not know what the pages that are missing would have brought.
 * A failing re-listing does not end the watch: events go on arriving while the listing is tried again.
 * `run()` ends only by cancellation and leaves no connection open.
 * What goes wrong with one object is that object's (`Sink.unreadable`): the others of its page, and the watch, go on.
@@ -17,12 +25,24 @@ What follows what:
               404                          vanished: looks again at a slow pace, for the owner to end
               a page that is too large     the same page again, of a quarter of the objects; at one object a failure
               any other failure            again, after the back-off
+              a later page of another      the watch beside it ends, what is overtaken is forgotten; a watch after it
+              resourceVersion
+              request_relist()             one more listing after it
     watch     normal end                   resumed at once; a listing instead, if the server's versions mean nothing
               410                          a listing, at once; the second time in a row after the back-off
               404                          vanished
               cut, silent, 429, 5xx, 403   resumed, after the back-off; every fifth time in a row a listing instead
               a line that is not JSON,     resumed, after the back-off; the second time in a row a listing instead
               or too long
+    watch     normal end, or a failure     resumed as above; nobody is told, unless it was live before
+    beside a  what calls for a listing     no more of it; one is opened after the listing, from the listing's version
+    listing   more objects than can be     ends before the first that cannot; resumed from there after the listing
+              remembered
+              the listing fails            ends
+              the listing is complete      goes on: live from then on
+
+Between the end of a watch and the first page of a listing after it, a fraction of a second each hour, nobody watches:
+what is written then comes by its page.
 """
 
 import asyncio
@@ -34,14 +54,16 @@ from typing import Final
 
 import structlog
 
-from policyhub.kube import wire
 from policyhub.kube.backoff import Backoff, Clock
 from policyhub.kube.connection import Connection
 from policyhub.kube.errors import Refused, TooLarge, Unreachable, spoken
+from policyhub.kube.events import Events
 from policyhub.kube.intake import Intake
 from policyhub.kube.listing import PARTIAL, Listing
+from policyhub.kube.overtaken import Overtaken
 from policyhub.kube.resource import Resource
-from policyhub.kube.sink import Counters, Phase, Reason, ReflectorState, Sink
+from policyhub.kube.sink import Counters, ReflectorState, Sink
+from policyhub.kube.standing import Standing, problem
 from policyhub.kube.wire import Unreadable
 
 log = structlog.get_logger(__name__)
@@ -52,9 +74,6 @@ _WATCH_TRIES: Final = 5
 _VANISHED_SECONDS: Final = 5.0
 _NO_VERSION: Final = frozenset({"", "0", "1"})
 """resourceVersions of listings that cannot be resumed from: Kyverno's reports-server always answers 1."""
-
-_Problem = tuple[Reason, str]
-_NO_PROBLEM: Final[_Problem] = ("", "")
 
 
 class Reflector:
@@ -84,7 +103,6 @@ class Reflector:
         `jitter` draws from [0, 1).
         """
         self.resource = resource
-        self.state = ReflectorState()
         self.counters = Counters()
         self._connection = connection
         self._sink = sink
@@ -107,15 +125,37 @@ class Reflector:
         self._broken = 0
         self._outdated = False
         """The last watch was refused for its version: the second time in a row waits."""
-        self._live = False
+        self._standing = Standing(sink, resource=resource.origin, server=connection.server)
+        self._open = False
+        """Whether a watch was accepted and has not ended."""
+        self._beside: asyncio.Task[float] | None = None
+        """The watch that was opened beside a listing; it goes on after it."""
         self._pace = connection.pace
         self._intake = Intake(sink, self.counters, self._clock, resource=resource.origin, server=connection.server)
-        self._lister = Listing(
-            connection, resource, self._intake, select=self._select, metadata=metadata, clock=self._clock, jitter=jitter
+        self._overtaken = Overtaken(connection.room)
+        self._events = Events(
+            self._intake,
+            self.counters,
+            self._clock,
+            overtaken=self._overtaken,
+            secrets=lambda: connection.secrets,
         )
-        self._listed: float | None = None
-        self._listing_problem: _Problem | None = None
-        self._watch_problem: _Problem | None = None
+        self._lister = Listing(
+            connection,
+            resource,
+            self._intake,
+            overtaken=self._overtaken,
+            on_moment=self._watch_beside,
+            on_mixed=self._watch_after,
+            select=self._select,
+            metadata=metadata,
+            clock=self._clock,
+            jitter=jitter,
+        )
+
+    @property
+    def state(self) -> ReflectorState:
+        return self._standing.state
 
     def request_relist(self) -> None:
         """A listing that begins after this call, as soon as may be: a watch or a wait that is under way ends."""
@@ -125,16 +165,20 @@ class Reflector:
 
     async def run(self) -> None:
         """Ends only by cancellation."""
-        while True:
-            try:
-                await self._round()
-            except Exception as error:  # the outermost loop: a fault of the sink or of ours must not end the resource
-                log.exception("reflector_fault", resource=self.resource.origin, server=self._connection.server)
-                self._version = None
-                self._live = False
-                self._watch_problem = ("Fault", spoken(f"{type(error).__name__}: {error}"))
-                self._tell()
-                await self._wait(self._watch_backoff.delay())
+        try:
+            while True:
+                try:
+                    await self._round()
+                except Exception as error:  # the outermost loop: a fault of the sink or ours must not end the resource
+                    log.exception("reflector_fault", resource=self.resource.origin, server=self._connection.server)
+                    await self._end_beside()
+                    self._version = None
+                    self._standing.live = False
+                    self._standing.watch = ("Fault", spoken(f"{type(error).__name__}: {error}"))
+                    self._standing.tell()
+                    await self._wait(self._watch_backoff.delay())
+        finally:
+            await self._end_beside()
 
     async def _round(self) -> None:
         """One listing where one is due, then one watch or one wait."""
@@ -143,7 +187,7 @@ class Reflector:
             if self._version is None:
                 await self._wait(delay)
         if self._version is not None and not self._asked:
-            delay = await self._watching(self._version)
+            delay = await self._watching()
             if delay:
                 await self._wait(delay)
 
@@ -151,71 +195,132 @@ class Reflector:
 
     async def _listing(self) -> float:
         """Reads everything once, and sets `_due`. The seconds to wait after it where there is nothing to watch from."""
+        await self._end_beside()  # where another listing is asked for at once
         self._asked = False
+        before = self._version, self._resumable, self.counters.objects
+        self._due = math.inf  # of the watch beside it
+        self._events.listing = True
         try:
-            version, self.counters.objects = await self._lister.read()
+            version, objects = await self._lister.read()
         except (Refused, Unreachable, Unreadable) as error:
-            self.counters.listings_failed += 1
-            forbidden = isinstance(error, Refused) and error.status == 403
-            delay = self._listing_backoff.delay(
-                getattr(error, "retry_after", None), cap=self._forbidden_cap if forbidden else None
-            )
-            self._due = self._clock.monotonic() + delay
-            if isinstance(error, Refused) and error.status == 404:
-                self._vanish(error)
-                return _VANISHED_SECONDS + delay
-            if isinstance(error, Refused) and error.status == 410:
-                self._lister.expired += 1
-            self._live = self._live and self._version is not None
-            self._listing_problem = (_reason(error, listing=True), str(error))
-            self._tell(again=True)
-            return delay
+            await self._end_beside()
+            self._version, self._resumable, self.counters.objects = before
+            return self._listing_failed(error)
+        finally:
+            self._events.listing = False
+            self._overtaken.clear()
+        self.counters.objects = objects + self.counters.objects - before[2]
         self.counters.listings += 1
         self._listing_backoff.reset()
         self._lister.expired = 0
-        self._version, self._resumable = version, version not in _NO_VERSION
+        if self._beside is None or self._version is None:
+            self._beside = None
+            self._version, self._resumable = version, version not in _NO_VERSION
         self._due = self._clock.monotonic() + self._relist_interval * (0.9 + 0.2 * self._jitter())
-        self._listed = self._clock.time()
-        self._listing_problem = None
-        self._tell()
+        self._standing.listed = self._clock.time()
+        self._standing.listing = None
+        self._standing.tell()
+        if self._open:
+            self._accept()
         return 0
+
+    def _listing_failed(self, error: Refused | Unreachable | Unreadable) -> float:
+        self.counters.listings_failed += 1
+        forbidden = isinstance(error, Refused) and error.status == 403
+        delay = self._listing_backoff.delay(
+            getattr(error, "retry_after", None), cap=self._forbidden_cap if forbidden else None
+        )
+        self._due = self._clock.monotonic() + delay
+        if isinstance(error, Refused) and error.status == 404:
+            self._version = None
+            self._standing.vanish(error)
+            return _VANISHED_SECONDS + delay
+        if isinstance(error, Refused) and error.status == 410:
+            self._lister.expired += 1
+        self._standing.live = self._standing.live and self._version is not None
+        self._standing.listing = problem(error, listing=True)
+        self._standing.tell(again=True)
+        return delay
+
+    # --- the watch beside it
+
+    def _watch_beside(self, version: str) -> None:
+        """More pages follow, all of this version."""
+        if version not in _NO_VERSION:
+            self._version, self._resumable = version, True
+            self._beside = asyncio.create_task(self._watches_beside())
+
+    async def _watches_beside(self) -> float:
+        """One watch after the other while the listing is read; as `_watch_once`, of the one that goes on after it."""
+        while True:
+            delay = await self._watch_once()
+            if not self._events.listing or self._version is None or self._overtaken.full:
+                return delay
+            await self._clock.sleep(delay)
+
+    def _watch_after(self) -> None:
+        """The pages are not of one moment: a watch is opened after them, as if there were none beside."""
+        if self._beside is not None:
+            self._beside.cancel()
+            self._version = None
+            self._overtaken.clear()
+
+    async def _end_beside(self) -> None:
+        beside, self._beside = self._beside, None
+        if beside is not None:
+            beside.cancel()
+            await asyncio.wait({beside})
+            if not beside.cancelled() and (fault := beside.exception()) is not None:
+                log.error("reflector_fault", resource=self.resource.origin, exc_info=fault)
 
     # --- the watch
 
-    async def _watching(self, version: str) -> float:
+    async def _watching(self) -> float:
         """One watch to its end, however it comes; `_version` then says from where the next resumes, or None.
 
         The seconds to wait before that.
         """
+        delay = 0.0
+        async with self._interruptible():
+            delay = await (self._watch_once() if self._beside is None else self._beside)
+        self._beside = None
+        if not self._resumable:
+            self._version = None
+        return delay
+
+    async def _watch_once(self) -> float:
         started = self._clock.monotonic()
         longest = self._watch_seconds[0] + self._jitter() * (self._watch_seconds[1] - self._watch_seconds[0])
         seconds = min(longest, self._due - started)
         error: Refused | Unreachable | Unreadable | None = None
+        healthy = False
         try:
-            async with self._interruptible():
-                await self._watch(version, seconds)
+            await self._watch(self._version or "", seconds)
         except (Refused, Unreachable, Unreadable) as failure:
             error = failure
-        if not self._resumable:
-            self._version = None
-        healthy = self._clock.monotonic() - started >= min(_HEALTHY_SECONDS, seconds)
-        if healthy:
-            self._watch_backoff.reset()
-            self._outdated = False
+        finally:
+            self._open = False
+            healthy = self._clock.monotonic() - started >= min(_HEALTHY_SECONDS, seconds)
+            if healthy:
+                self._watch_backoff.reset()
+                self._outdated = False
         if error is not None:
             return self._watch_failed(error)
         self._broken = 0
         # A watch that ends too early to be believed is no reason to turn round and round.
-        return 0 if healthy or self._asked else self._watch_backoff.delay()
+        return 0 if healthy else self._watch_backoff.delay()
 
     def _watch_failed(self, error: Refused | Unreachable | Unreadable) -> float:
         self.counters.watches_failed += 1
         delay = self._watch_backoff.delay(getattr(error, "retry_after", None))
         self._broken = self._broken + 1 if isinstance(error, Unreadable | TooLarge) else 0
         match error:
-            case Refused(status=404):
-                self._vanish(error)
+            case Refused(status=404) if not self._events.listing:  # else the next page is told whether it is gone
+                self._version = None
+                self._standing.vanish(error)
                 return _VANISHED_SECONDS + delay
+            case Refused(status=404):
+                self._version = None
             case Refused(status=400 | 410):  # 400: it does not understand the version it gave us
                 self._version = None
                 if not self._outdated:  # the server is there and says what to do: no reason to wait
@@ -227,9 +332,10 @@ class Reflector:
             case _:
                 pass
         self._outdated = isinstance(error, Refused) and error.status in {400, 410}
-        self._live = False
-        self._watch_problem = (_reason(error, listing=False), str(error))
-        self._tell()
+        if self._standing.live or not self._events.listing:
+            self._standing.live = False
+            self._standing.watch = problem(error, listing=False)
+            self._standing.tell()
         return delay
 
     async def _watch(self, version: str, seconds: float) -> None:
@@ -241,52 +347,30 @@ class Reflector:
         async with self._connection.stream(
             self.resource.path, params, idle_seconds=seconds + self._idle_grace, accept=self._accept_watch
         ) as lines:
-            self._sink.opened()
-            self._live = True
-            self._watch_problem = None
-            self._tell()
+            self._open = True
+            self._accept()
             async for line in lines:
-                if self._pace.waits(self._intake):
-                    await self._pace.turn(self._intake)
-                if line:
-                    self._event(line)
+                if self._pace.waits(self._events):
+                    await self._pace.turn(self._events)
+                if line and not self._take(line):
+                    return
                 self._pace.worked(len(line))
                 if self._clock.monotonic() >= self._due:  # a server that does not keep to timeoutSeconds
                     return
 
-    def _event(self, line: bytes) -> None:
-        """Raises Refused for an ERROR event, Unreadable for a broken line."""
-        counters = self.counters
-        try:
-            event, version = wire.event(line)
-            status = wire.status(event.object) if event.type == "ERROR" else None
-        except Unreadable as error:
-            counters.broken_lines += 1
-            raise Unreadable(f"the watch cannot be read: {error}") from None
-        if status is not None:
-            counters.errors += 1
-            raise Refused(status.code, status.reason, status.message, secrets=self._connection.secrets)
-        counters.last_line = self._clock.time()
-        match event.type:
-            case "MODIFIED":
-                counters.modified += 1
-                self._intake.take(event.object, self._sink.upsert)
-            case "ADDED":
-                counters.added += 1
-                counters.objects += self._resumable  # else the watch begins by telling all that was listed
-                self._intake.take(event.object, self._sink.upsert)
-            case "DELETED":
-                counters.deleted += 1
-                counters.objects -= 1
-                self._intake.take(event.object, self._sink.delete)
-            case "BOOKMARK":
-                counters.bookmarks += 1
-            case _:
-                counters.others += 1
-        if event.type != "BOOKMARK":
-            counters.last_event = counters.last_line
+    def _accept(self) -> None:
+        """A watch was accepted, or the listing beside one is complete."""
+        self._sink.opened()
+        self._standing.live = self._standing.live or not self._events.listing
+        self._standing.watch = None
+        self._standing.tell()
+
+    def _take(self, line: bytes) -> bool:
+        """An event; False where it has to come again after the listing. Raises as `Events.take`."""
+        version = self._events.take(line, resumable=self._resumable)
         if version and self._resumable:
             self._version = version
+        return version is not None
 
     # --- waiting and telling
 
@@ -308,45 +392,3 @@ class Reflector:
     async def _wait(self, seconds: float) -> None:
         async with self._interruptible():
             await self._clock.sleep(seconds)
-
-    def _vanish(self, error: Refused) -> None:
-        self._version = None
-        self._live = False
-        self._listing_problem = ("Vanished", str(error))
-        self._tell()
-
-    def _tell(self, *, again: bool = False) -> None:
-        """The state, to the sink where it is news or was found `again`, and to the log where the reason is news."""
-        reason, message = self._listing_problem or self._watch_problem or _NO_PROBLEM
-        phase: Phase
-        if self._live:
-            phase = "watching"
-        elif reason == "Vanished":
-            phase = "vanished"
-        else:
-            phase = "failed" if reason else "listing"
-        state = ReflectorState(phase, reason, message, self._listed)
-        if state == self.state and not again:
-            return
-        if reason != self.state.reason:
-            told = {"resource": self.resource.origin, "server": self._connection.server}
-            if reason:
-                log.warning("reflector_failed", reason=reason, message=message, **told)
-            else:
-                log.info("reflector_recovered", **told)
-        self.state = state
-        self._sink.state(state)
-
-
-def _reason(error: Refused | Unreachable | Unreadable, *, listing: bool) -> Reason:
-    match error:
-        case Unreachable():
-            return "Unreachable"
-        case Refused(status=401):
-            return "Unauthorized"
-        case Refused(status=403):
-            return "ListingForbidden" if listing else "WatchForbidden"
-        case Refused(status=410):
-            return "ListingExpired" if listing else "WatchExpired"
-        case _:
-            return "ListingFailed" if listing else "WatchFailed"

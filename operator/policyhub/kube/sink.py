@@ -54,16 +54,27 @@ class Sink(Protocol):
     """
 
     def begin(self) -> None:
-        """A listing starts. Always followed by `finish` or `abort`; no event arrives in between."""
+        """A listing starts. Always followed by `finish` or `abort`; events that arrive in between are newer than what
+        it brings: it passes over the objects that they told of.
+        """
 
     def opened(self) -> None:
-        """A watch was accepted: what follows comes by a new request, which another server may have answered."""
+        """A watch was accepted, or a listing beside it has ended: what is known came by requests which another server
+        may have answered.
+        """
 
     def upsert(self, raw: msgspec.Raw) -> None:
-        """The JSON of one object, from a listing or an event. A copy keeps the page alive: decode it or let it go."""
+        """The JSON of one object, from a page of a listing, or from an event while none is read. A copy keeps the page
+        alive: decode it or let it go.
+        """
+
+    def overtake(self, raw: msgspec.Raw, *, new: bool) -> None:
+        """The same, from an event while a listing is read, which counts as if the listing had brought it. `new`: it was
+        made since the listing began, and not for the second time.
+        """
 
     def delete(self, raw: msgspec.Raw) -> None:
-        """The last JSON of an object that is gone."""
+        """The last JSON of an object that is gone; a listing that is read may have brought it before."""
 
     def unreadable(self, raw: msgspec.Raw, error: Exception) -> None:
         """One object, listed or changed or deleted, that could not be taken: `upsert` or `delete` raised `error`, or it

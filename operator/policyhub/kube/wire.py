@@ -112,14 +112,19 @@ def status(raw: msgspec.Raw) -> Status:
 
 def name(raw: msgspec.Raw) -> str:
     """Namespace and name of an object, as far as they can be read; for people."""
+    return line(path(raw)) or "(no name)"
+
+
+def path(raw: msgspec.Raw) -> str:
+    """The same, as the object is told from all others of its kind; empty where its name cannot be read."""
     try:
         try:
             named = fits(_item, raw, Unreadable).metadata
         except TooDeep:
             named = decoded(_named, members(bytes(raw)).get(b"metadata", b""), Unreadable)
     except (Unreadable, ValueError):
-        return "(no name)"
-    return line(f"{named.namespace}/{named.name}" if named.namespace else named.name) or "(no name)"
+        return ""
+    return f"{named.namespace}/{named.name}" if named.namespace and named.name else named.name
 
 
 def _deep_page(body: bytes) -> tuple[Metadata, Sequence[msgspec.Raw]]:

@@ -91,9 +91,14 @@ class Namespaces:
             self._seen.add(name)
         self._existence.namespace_came(name)
 
+    def overtake(self, raw: bytes | msgspec.Raw, *, new: bool) -> None:  # noqa: ARG002  (it is all the same here)
+        self.upsert(raw)
+
     def delete(self, raw: bytes | msgspec.Raw) -> None:
         name = self._name(raw)
         if name is not None:
+            if self._seen is not None:
+                self._seen.discard(name)
             self._existence.namespace_gone(name, now=self._now())
 
     def unreadable(self, _raw: bytes | msgspec.Raw, _error: Exception) -> None:

@@ -78,6 +78,9 @@ class Sink:
             self._owners.on_malformed(self.resource.origin, f"{of.namespace}/{of.name}: {problem}")
         self._put(of, said)
 
+    def overtake(self, raw: bytes | msgspec.Raw, *, new: bool) -> None:  # noqa: ARG002  (it is all the same here)
+        self.upsert(raw)
+
     def delete(self, raw: bytes | msgspec.Raw) -> None:
         try:
             of = reference.named(self.resource.group, self.resource.kind, raw)

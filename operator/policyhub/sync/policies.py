@@ -200,8 +200,11 @@ class Sink:
             self._seen.add((key, namespace))
         self._policies.say(key, policy_of(metadata.annotations, metadata.labels), namespace=namespace)
 
+    def overtake(self, raw: bytes | msgspec.Raw, *, new: bool) -> None:  # noqa: ARG002  (it is all the same here)
+        self.upsert(raw)
+
     def delete(self, raw: bytes | msgspec.Raw) -> None:
-        """Its words stand, see the module."""
+        """Its words stand, see the module: as if the listing under way had brought it."""
 
     def unreadable(self, _raw: bytes | msgspec.Raw, error: Exception) -> None:
         """Which policy it is, is not known: what was known of any stands."""

@@ -6,7 +6,10 @@ any that was known, and nothing is swept. Pure: no I/O, no clock.
 
 from collections.abc import Set as AbstractSet
 
+from policyhub.clocks import SteadyMs
 from policyhub.sources.violation import SourceKey
+from policyhub.sync.ledger import Ledger
+from policyhub.sync.rollup import Rollup
 
 
 class Sweep:
@@ -45,3 +48,12 @@ class Sweep:
 
     def abort(self) -> None:
         self._unseen = set()
+
+
+def forget(key: SourceKey, *, ledger: Ledger, rollup: Rollup | None, now: SteadyMs) -> bool:
+    """A source object no longer exists; says whether it called for anything."""
+    ledger.shares.drop(key)
+    ledger.refusals.drop(key.origin, key.namespace, key.name)
+    if rollup is not None:
+        rollup.gone(key)
+    return ledger.gone(key, now=now)

@@ -10,8 +10,15 @@ put aside, the latest of each object only, and read when it has units again; wha
 | what a namespace is given | 20,000 at once, then 1,000 a second                    |
 
 A violation that changed costs some 70 µs, reading a megabyte some 60 ms, so one namespace takes at most a quarter of a
-core for long. Security Hub takes 800 findings a second: who has to wait here would have to wait there. Listings are not
-held back.
+core for long. Security Hub takes 800 findings a second: who has to wait here would have to wait there. Pages of
+listings are not held back; events that come while one is read are.
+
+| an event that was put aside | while a listing is read      | once it is complete           | where it failed        |
+|-----------------------------|------------------------------|-------------------------------|------------------------|
+| before the listing began    | waits: a page brings what is | is dropped: its object was    | is read as before      |
+|                             | newer                        | listed, or is gone            |                        |
+| since                       | is read as ever              | stands: no page has brought   | stands                 |
+|                             |                              | the object                    |                        |
 
 Pure: no I/O, no clock; times are Unix milliseconds.
 """
@@ -40,9 +47,14 @@ class Throttle:
         """Those that have had none left since events were last read."""
         self._later: dict[str, dict[SourceKey, bytes]] = {}
         """The events that were put aside, by namespace."""
+        self._before: dict[str, dict[SourceKey, bytes]] = {}
+        """Those from before the listing under way."""
         self._bytes: dict[str, int] = {}
+        """Of both."""
         self.dropped: set[str] = set()
         """Namespaces of which an event was dropped: a listing has to bring its object."""
+        self._dropped_before: set[str] = set()
+        """Those of them that the listing under way brings."""
 
     @property
     def strained(self) -> bool:
@@ -65,10 +77,12 @@ class Throttle:
 
     def put_aside(self, key: SourceKey, raw: bytes) -> None:
         """The latest event of an object."""
+        self.forget(key)
         events = self._later.setdefault(key.namespace, {})
-        size = self._bytes.get(key.namespace, 0) - len(events.pop(key, b"")) + len(raw)
+        size = self._bytes.get(key.namespace, 0) + len(raw)
         if size > HELD_BYTES:
             self.dropped.add(key.namespace)
+            self._dropped_before.discard(key.namespace)
             size -= len(raw)
         else:
             events[key] = raw
@@ -76,19 +90,32 @@ class Throttle:
 
     def forget(self, key: SourceKey) -> None:
         """Something later is known of the object."""
-        events = self._later.get(key.namespace)
-        if events is not None and (raw := events.pop(key, None)) is not None:
-            self._bytes[key.namespace] -= len(raw)
+        for held in (self._later, self._before):
+            events = held.get(key.namespace)
+            if events is not None and (raw := events.pop(key, None)) is not None:
+                self._bytes[key.namespace] -= len(raw)
 
-    def clear(self) -> None:
-        """A listing has brought all objects as they are now."""
-        self._later.clear()
-        self._bytes.clear()
-        self.dropped.clear()
+    def begin(self) -> None:
+        """A listing begins."""
+        self._before, self._later = self._later, {}
+        self._dropped_before = set(self.dropped)
+
+    def finish(self) -> None:
+        """It has brought all objects as they were when it began, or later."""
+        self._before = {}
+        self._bytes = {namespace: sum(map(len, events.values())) for namespace, events in self._later.items()}
+        self.dropped -= self._dropped_before
+        self._dropped_before = set()
+
+    def abort(self) -> None:
+        """It has replaced nothing."""
+        for namespace, events in self._before.items():
+            self._later[namespace] = events | self._later.get(namespace, {})
+        self._before, self._dropped_before = {}, set()
 
     def due(self, *, now: SteadyMs) -> Iterator[bytes]:
         """Events that may be read now, each taken; whoever reads one charges it before the next. Between two of them
-        anything may happen, a `clear` too.
+        anything may happen, the end of a listing too.
         """
         for namespace in list(self._later):
             while (events := self._later.get(namespace)) and self._used(namespace, now=now) < BURST:
@@ -98,14 +125,17 @@ class Throttle:
                 yield raw
             if not self._later.get(namespace) and self._used(namespace, now=now) < BURST:
                 self._later.pop(namespace, None)
-                self._bytes.pop(namespace, None)
+                if namespace not in self._before:
+                    self._bytes.pop(namespace, None)
         self._over = {name for name in self._over if self._used(name, now=now) >= BURST}
         for namespace in [name for name in self._spent if not self._used(name, now=now)]:
             del self._spent[namespace]
 
     def waiting(self) -> frozenset[str]:
         """Namespaces that have events put aside: what they say is not known yet."""
-        return frozenset(self._later) | self.dropped if self._later or self.dropped else _NONE
+        if not (self._later or self._before or self.dropped):
+            return _NONE
+        return frozenset(self._later) | frozenset(self._before) | self.dropped
 
     def _used(self, namespace: str, *, now: SteadyMs) -> float:
         units, at = self._spent.get(namespace, (0.0, now))

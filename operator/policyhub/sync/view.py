@@ -3,6 +3,21 @@
 It is the sink of the reflector, and keeps what status and metrics tell about the API. A malformed object is counted and
 changes nothing: neither what it called for before nor what others call for.
 
+While a listing is read, objects come by its pages and by events, which are newer: an object that an event told of is
+passed over in the pages (`kube.reflector`), so the event counts as what the listing brought.
+
+| an object of the listing | by a page | by an event                                                                 |
+|--------------------------|-----------|-----------------------------------------------------------------------------|
+| is seen                  | yes       | yes, also where it is put aside or cannot be read                           |
+| what a first one calls   | backlog   | fresh; or backlog, where the object is not new and another process sent     |
+| for is                   |           | findings shortly before: that may not show yet, and would be sent twice     |
+| its namespace floods     | it is     | it is put aside                                                             |
+|                          | read      |                                                                             |
+| that it passes           | counts where that is asked for; of what was put aside, by the next listing              |
+
+What is concluded from absence needs the API to be seen whole, which is told after the listing only. `opened` is told
+again at its end: another server than the watch's may have answered its pages.
+
 No I/O; the clock is an argument.
 """
 
@@ -23,14 +38,14 @@ from policyhub.sources.filter import Filter
 from policyhub.sources.naming import named
 from policyhub.sources.text import line
 from policyhub.sources.violation import Identity, Malformed, Reading, SourceKey, Subject, Violation
-from policyhub.sync.entry import Coverage
 from policyhub.sync.heard import Heard
 from policyhub.sync.ledger import Ledger
+from policyhub.sync.liveness import Liveness
 from policyhub.sync.policies import Policies
 from policyhub.sync.refusals import Refusal
 from policyhub.sync.rollup import Rollup
 from policyhub.sync.shares import Excess
-from policyhub.sync.sweep import Sweep
+from policyhub.sync.sweep import Sweep, forget
 from policyhub.sync.throttle import Throttle
 
 log = structlog.get_logger(__name__)
@@ -97,10 +112,12 @@ class View:
         self._sweep = Sweep()
         self._throttle = Throttle()
         self._listing = False
+        self._paged = False
+        """Whether the object at hand came by a page."""
+        self._backlog = True
+        """Whether what it calls for may have been there for long: what a first listing brings."""
         self._grading = False
-        self._live = False
-        self._since = NEVER
-        self._since_listing = NEVER
+        self._liveness = Liveness(self.origin, ledger.sources)
 
     # -- what the reflector calls ---------------------------------------------------------------------------------
 
@@ -110,14 +127,25 @@ class View:
         self._listing = True
         self._heard.begin()
         self._sweep.begin(self._known())
+        self._throttle.begin()
         self._grading, self.grade = self.grade, False
 
     def opened(self) -> None:
         self._ledger.sources.opened[self.origin] = self._now()
 
     def upsert(self, raw: bytes | msgspec.Raw) -> None:
-        if self._listing or not self._throttle.strained or not self._put_aside(raw):
+        self._paged, self._backlog = self._listing, self.last_listed == NEVER
+        if self._paged or not self._throttle.strained or not self._put_aside(raw):
             self._upsert(raw)
+
+    def overtake(self, raw: bytes | msgspec.Raw, *, new: bool) -> None:
+        self._by_event(new=new)
+        if not self._throttle.strained or not self._put_aside(raw):
+            self._upsert(raw)
+
+    def _by_event(self, *, new: bool) -> None:
+        self._paged = False
+        self._backlog = self.last_listed == NEVER and not new and self._ledger.observed.cautious
 
     def _put_aside(self, raw: bytes | msgspec.Raw) -> bool:
         """Whether the event has to wait, since its namespace writes more than it is given."""
@@ -128,19 +156,19 @@ class View:
         if not self._throttle.waits(key.namespace, now=self._now()):
             return False
         self._throttle.put_aside(key, bytes(raw))
+        self._sweep.seen(key)
         self._ledger.sources.hear(self.origin, self._throttle.waiting())
         return True
 
     def catch_up(self) -> Iterator[None]:
         """Read what was put aside and may be read now, one object at a time."""
-        for raw in self._throttle.due(now=self._now()) if not self._listing else ():
+        for raw in self._throttle.due(now=self._now()):
+            self._by_event(new=False)
             try:
                 self._upsert(raw)
             except Exception as error:  # noqa: BLE001  (as in the reflector: one object's fault is that object's)
                 self.unreadable(raw, error)
             yield
-            if self._listing:  # it brings every object as it is now
-                return
         self._ledger.sources.hear(self.origin, self._throttle.waiting())
 
     @property
@@ -246,7 +274,7 @@ class View:
             now=self._now(),
             audited=reading.audited,
             boundary=reading.boundary,
-            backlog=self.last_listed == NEVER,
+            backlog=self._backlog,
             unevaluated=self._identities(unevaluated),
             newest=reading.newest_by,
             about=reading.about,
@@ -268,6 +296,7 @@ class View:
         return [rolled(violation, subject).identity for violation, subject in pairs if isinstance(subject, Subject)]
 
     def delete(self, raw: bytes | msgspec.Raw) -> None:
+        self._by_event(new=False)
         try:
             key = self._named(raw)
         except Malformed as error:
@@ -289,10 +318,11 @@ class View:
         self._heard.finish(self._ledger.guard.active)
         self.last_listed, self.listed_at = self._now(), self._wall()
         self._listing = False
-        self._throttle.clear()
-        self._ledger.sources.hear(self.origin, self._throttle.waiting())
+        self._throttle.finish()
+        self._ledger.sources.hear(self.origin, waiting := self._throttle.waiting())
         self._ledger.refusals.finish(self.origin)
         self._ledger.sources.set_unreadable(self.origin, self._sweep.unreadable)
+        self.grade |= self._grading and bool(waiting)  # what passes in reports that wait was not read
         self._grading = False
 
     def _known(self) -> set[SourceKey]:
@@ -307,36 +337,20 @@ class View:
         self._listing = False
         self._ledger.refusals.abort(self.origin)
         self._sweep.abort()
+        self._throttle.abort()
         self.grade, self._grading = self.grade or self._grading, False
 
     def state(self, state: ReflectorState) -> None:
         self.live(live=state.live and self.last_listed > NEVER)
 
-    # -- what the data plane tells --------------------------------------------------------------------------------
-
     def live(self, *, live: bool) -> None:
-        """Whether the API is seen whole: listed completely, and watched.
-
-        A watch that goes on from where it was cut has missed nothing, so the time since which the API is seen whole
-        stands; after a new listing it begins anew.
-        """
-        if live == self._live:
-            return
-        self._live = live
-        if not live:
-            self._ledger.sources.cover(self.origin, Coverage(live=False))
-            return
-        now = self._now()
-        if self._since and self._since_listing == self.last_listed:
-            self._ledger.sources.cover(self.origin, Coverage(live=True, since=self._since, resumed=now))
-        else:
-            self._since, self._since_listing = now, self.last_listed
-            self._ledger.sources.cover(self.origin, Coverage(live=True, since=now))
+        """Whether the API is seen whole: listed completely, and watched."""
+        self._liveness.take(live=live, listed=self.last_listed, now=self._now())
 
     @property
     def is_live(self) -> bool:
         """Whether it is seen whole now."""
-        return self._live
+        return self._liveness.live
 
     def forget(self, key: SourceKey) -> bool:
         """A source object no longer exists; says whether it called for anything."""
@@ -348,12 +362,11 @@ class View:
         return passed if self._rollup is None else self._rollup.passed(passed)
 
     def _named(self, raw: bytes | msgspec.Raw) -> SourceKey:
-        """Which object it is. Raises Malformed."""
         return named(self._group, self._resource, raw)
 
     def _charge(self, key: SourceKey, raw: bytes | msgspec.Raw, *, violations: int = 0) -> None:
-        """Count what an event has cost; those of a listing are asked for by us."""
-        if self._listing:
+        """Count what an event has cost; pages are asked for by us."""
+        if self._paged:
             return
         parts = bytes(raw).count(b"{") // PARTS_EACH if len(raw) > COUNTED_BYTES else 0
         self._throttle.charge(key.namespace, size=len(raw), violations=violations + parts, now=self._now())
@@ -387,12 +400,3 @@ class View:
                 object=line(name),
                 message=line(str(error)),
             )
-
-
-def forget(key: SourceKey, *, ledger: Ledger, rollup: Rollup | None, now: SteadyMs) -> bool:
-    """A source object no longer exists; says whether it called for anything."""
-    ledger.shares.drop(key)
-    ledger.refusals.drop(key.origin, key.namespace, key.name)
-    if rollup is not None:
-        rollup.gone(key)
-    return ledger.gone(key, now=now)

@@ -88,6 +88,8 @@ class ApiServer:
         self.version = 100
         self.compacted = 0
         self.history: list[tuple[int, str, Object]] = []
+        self.moments: dict[str, dict[str, Object]] = {}
+        """The objects as they were when a listing began, by its resourceVersion: its pages are of that moment."""
         self.requests: list[Request] = []
         self.watches: list[Watch] = []
         self.expired_continues = 0
@@ -180,16 +182,17 @@ class ApiServer:
                 return await _answer(request, refusal(410, "Expired"))
             version, _, offset = token.partition(":")
             start = int(offset)
+        objects = self.moments[version] = self.moments[version] if token else dict(self.objects)
         if self.before_page:
             await self.before_page(start)
-        names = sorted(self.objects)
+        names = sorted(objects)
         limit = self.page_size or int(request.query.get("limit", 0)) or len(names) or 1
         metadata = {"resourceVersion": version}
         if self.reports_server:
             limit, metadata = len(names) or 1, {"resourceVersion": "1"}
         if start + limit < len(names):
             metadata["continue"] = f"{version}:{start + limit}"
-        items = [self.objects[name] for name in names[start : start + limit]]
+        items = [objects[name] for name in names[start : start + limit]]
         return web.json_response({"kind": "List", "apiVersion": "v1", "metadata": metadata, "items": items or None})
 
     async def _watch(self, request: web.Request) -> web.StreamResponse:

@@ -17,6 +17,7 @@ class Mirror:
         self.objects: dict[str, Any] = {}
         self.calls: list[str] = []
         self.states: list[ReflectorState] = []
+        self.opens = 0
         self.fault: Exception | None = None
         """Raised once, at the next upsert."""
         self.always: Exception | None = None
@@ -32,7 +33,7 @@ class Mirror:
         self._marked = set()
 
     def opened(self) -> None:
-        pass
+        self.opens += 1
 
     def upsert(self, raw: msgspec.Raw) -> None:
         obj = msgspec.json.decode(raw)
@@ -47,10 +48,16 @@ class Mirror:
         if self._marked is not None:
             self._marked.add(name)
 
+    def overtake(self, raw: msgspec.Raw, *, new: bool) -> None:
+        self.calls.append("new" if new else "known")
+        self.upsert(raw)
+
     def delete(self, raw: msgspec.Raw) -> None:
         name = msgspec.json.decode(raw)["metadata"]["name"]
         self.calls.append(f"delete {name}")
         self.objects.pop(name, None)
+        if self._marked is not None:
+            self._marked.discard(name)
 
     def unreadable(self, raw: msgspec.Raw, error: Exception) -> None:
         self.unread.append((bytes(raw), error))

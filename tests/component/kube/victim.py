@@ -32,6 +32,9 @@ class Sink:
     def upsert(self, raw: object) -> None:
         self.objects += 1
 
+    def overtake(self, raw: object, *, new: bool) -> None:
+        self.objects += 1
+
     def state(self, state: Any) -> None:
         self.states.append(state)
 

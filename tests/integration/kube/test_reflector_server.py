@@ -46,8 +46,14 @@ class Names:
         if self._listed is not None:
             self._listed.add(name)
 
+    def overtake(self, raw: msgspec.Raw, *, new: bool) -> None:
+        self.upsert(raw)
+
     def delete(self, raw: msgspec.Raw) -> None:
-        self.known.discard(msgspec.json.decode(raw)["metadata"]["name"])
+        name = msgspec.json.decode(raw)["metadata"]["name"]
+        self.known.discard(name)
+        if self._listed is not None:
+            self._listed.discard(name)
 
     def unreadable(self, raw: msgspec.Raw, error: Exception) -> None:
         raise AssertionError(error)

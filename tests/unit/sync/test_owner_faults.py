@@ -7,6 +7,7 @@ import pytest
 
 from policyhub.cluster.context import owner_faults
 from policyhub.kube.connection import Connection
+from policyhub.kube.overtaken import Room
 from policyhub.kube.pace import Pace
 from policyhub.kube.reflector import Reflector
 from policyhub.kube.resource import Resource
@@ -19,9 +20,9 @@ DEPLOYMENTS, STATEFULSETS, *_ = CONTROLLERS
 def reflector(resource: Resource, phase: Phase, reason: Reason = "") -> Reflector:
     """One in this state, which never runs."""
     made = Reflector(
-        cast(Connection, SimpleNamespace(pace=Pace(), server="https://cluster")), resource, cast(Sink, None)
+        cast(Connection, SimpleNamespace(pace=Pace(), room=Room(), server="https://cluster")), resource, cast(Sink, None)
     )
-    made.state = ReflectorState(phase, reason, "because")
+    made._standing.state = ReflectorState(phase, reason, "because")
     return made
 
 

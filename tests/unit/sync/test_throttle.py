@@ -205,7 +205,8 @@ def test_a_listing_between_two_events_that_are_read_late() -> None:
         throttle.put_aside(key(name), b"x")
     due = throttle.due(now=NOW + 5_000)
     assert next(due) == b"x"
-    throttle.clear()
+    throttle.begin()
+    throttle.finish()
     assert list(due) == []
     world = World()
     world.flood()

@@ -1,0 +1,34 @@
+"""Whether one source API is seen whole: listed completely, and watched. As `Sources` is told at each change.
+
+A watch that goes on from where it was cut has missed nothing, so the time since which the API is seen whole stands;
+after a new listing it begins anew. Pure: no I/O, no clock.
+"""
+
+from policyhub.clocks import NEVER, SteadyMs
+from policyhub.sync.entry import Coverage
+from policyhub.sync.evidence import Sources
+
+
+class Liveness:
+    """Of one source API."""
+
+    def __init__(self, origin: str, sources: Sources) -> None:
+        self.live = False
+        self._origin = origin
+        self._sources = sources
+        self._since = NEVER
+        self._listed = NEVER
+
+    def take(self, *, live: bool, listed: SteadyMs, now: SteadyMs) -> None:
+        """`listed` is when the last complete listing ended."""
+        if live == self.live:
+            return
+        self.live = live
+        if not live:
+            coverage = Coverage(live=False)
+        elif self._since and self._listed == listed:
+            coverage = Coverage(live=True, since=self._since, resumed=now)
+        else:
+            self._since, self._listed = now, listed
+            coverage = Coverage(live=True, since=now)
+        self._sources.cover(self._origin, coverage)
