@@ -92,6 +92,8 @@ class ApiServer:
         """The objects as they were when a listing began, by its resourceVersion: its pages are of that moment."""
         self.requests: list[Request] = []
         self.watches: list[Watch] = []
+        self.fickle = False
+        """Whether each page is of its own moment, and says so."""
         self.expired_continues = 0
         """So many continue tokens are answered 410."""
         self.answers: dict[Verb, deque[Answer | None]] = {"list": deque(), "watch": deque()}
@@ -185,6 +187,9 @@ class ApiServer:
         objects = self.moments[version] = self.moments[version] if token else dict(self.objects)
         if self.before_page:
             await self.before_page(start)
+        if self.fickle:
+            version, objects = str(self.version), dict(self.objects)
+            self.moments[version] = objects
         names = sorted(objects)
         limit = self.page_size or int(request.query.get("limit", 0)) or len(names) or 1
         metadata = {"resourceVersion": version}

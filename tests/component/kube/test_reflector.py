@@ -17,9 +17,11 @@ from tests.component.kube.mirror import Mirror, VirtualClock, until
 class Rig:
     """One reflector at work against one server, in virtual time. Jitter is always one half."""
 
-    def __init__(self, api: ApiServer, connection: Connection, **options: float | tuple[float, float]) -> None:
+    def __init__(
+        self, api: ApiServer, connection: Connection, mirror: Mirror, **options: float | tuple[float, float]
+    ) -> None:
         self.api = api
-        self.mirror = Mirror()
+        self.mirror = mirror
         self.clock = VirtualClock()
         self.reflector = Reflector(
             connection,
@@ -42,9 +44,11 @@ class Rig:
 
 
 @asynccontextmanager
-async def running(api: ApiServer, **options: float | tuple[float, float]) -> AsyncIterator[Rig]:
+async def running(
+    api: ApiServer, *, mirror: Mirror | None = None, **options: float | tuple[float, float]
+) -> AsyncIterator[Rig]:
     async with api.serve(), Connection(Access(server=api.url), read_seconds=5) as connection:
-        rig = Rig(api, connection, **options)
+        rig = Rig(api, connection, mirror or Mirror(), **options)
         task = asyncio.create_task(rig.reflector.run())
         try:
             yield rig

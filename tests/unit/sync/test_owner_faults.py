@@ -19,9 +19,8 @@ DEPLOYMENTS, STATEFULSETS, *_ = CONTROLLERS
 
 def reflector(resource: Resource, phase: Phase, reason: Reason = "") -> Reflector:
     """One in this state, which never runs."""
-    made = Reflector(
-        cast(Connection, SimpleNamespace(pace=Pace(), room=Room(), server="https://cluster")), resource, cast(Sink, None)
-    )
+    connection = SimpleNamespace(pace=Pace(), room=Room(), server="https://cluster")
+    made = Reflector(cast(Connection, connection), resource, cast(Sink, None))
     made._standing.state = ReflectorState(phase, reason, "because")
     return made
 
