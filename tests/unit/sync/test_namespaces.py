@@ -90,6 +90,18 @@ def test_a_listing_then_events() -> None:
     ]
 
 
+def test_a_deletion_while_a_listing_is_read() -> None:
+    """A page may have brought it before: the end of the listing does not bring it back."""
+    sink, told = made()
+    sink.begin()
+    sink.upsert(raw("kube-system"))
+    sink.upsert(raw("shop"))
+    sink.delete(raw("shop"))
+    sink.overtake(raw("bank"), new=True)
+    sink.finish()
+    assert told.without_came() == [("gone", "shop", NOW), ("list", "bank", "kube-system", NOW)]
+
+
 def test_each_request_is_told() -> None:
     """A listing and a watch may each be answered by another server; both are written down when they are accepted."""
     sink, told = made()

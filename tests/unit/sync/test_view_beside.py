@@ -1,0 +1,192 @@
+"""What events tell while a listing is read: the view takes them as newer than its pages, and loses none."""
+
+import msgspec
+import pytest
+
+from policyhub.sources.violation import SourceKey
+from policyhub.sync import throttle as limits
+from policyhub.sync.calls import lane_of
+from policyhub.sync.entry import Entry
+from policyhub.sync.lanes import Lane
+from policyhub.sync.ledger import Ledger
+from policyhub.sync.throttle import HELD_BYTES, Throttle
+from tests.unit.sync.test_view import NOW, ORIGIN, list_all, made, raw, wanted
+
+BURST = 2_000
+
+
+@pytest.fixture
+def small_burst(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "BURST", BURST)
+
+
+def entry(ledger: Ledger, name: str) -> Entry:
+    (found,) = (e for e in ledger.entries.values() if e.voice is not None and e.voice.subject.name == name)
+    return found
+
+
+def flood(name: str, number: int = BURST + 500, *, namespace: str = "shop") -> bytes:
+    results = [{"source": "kyverno", "policy": f"p{n}", "result": "fail"} for n in range(number)]
+    return msgspec.json.encode({"metadata": {"name": name, "namespace": namespace}, "results": results})
+
+
+@pytest.mark.parametrize(
+    ("new", "cautious", "lane"),
+    [
+        (True, False, Lane.URGENT),
+        (True, True, Lane.URGENT),
+        (False, False, Lane.URGENT),
+        (False, True, Lane.BACKLOG),
+    ],
+)
+def test_what_an_event_brings_during_a_first_listing_is_fresh(new: bool, cautious: bool, lane: Lane) -> None:  # noqa: FBT001  (a table)
+    """But what another process may have sent shortly before waits for the second look, as what pages bring."""
+    view, ledger, _ = made()
+    ledger.observed.cautious = cautious
+    view.begin()
+    view.upsert(raw("listed"))
+    view.overtake(raw("told"), new=new)
+    view.upsert(raw("last"))
+    assert lane_of(entry(ledger, "told")) is lane
+    assert {lane_of(entry(ledger, name)) for name in ("listed", "last")} == {Lane.BACKLOG}
+    view.finish()
+    view.begin()
+    view.upsert(raw("second"))
+    assert lane_of(entry(ledger, "second")) is Lane.URGENT
+
+
+def test_an_event_counts_as_seen() -> None:
+    """Changed, unreadable, malformed, too large: it is not swept by the listing that passed over its pages."""
+    view, ledger, _ = made()
+    list_all(view, raw("changed"), raw("unreadable"), raw("malformed"), raw("gone"), raw("deleted"), raw("again"))
+    view.begin()
+    view.overtake(raw("changed", rewritten="1"), new=False)
+    view.unreadable(raw("unreadable"), ValueError("no"))
+    view.overtake(b'{"metadata": {"name": "malformed", "namespace": "shop"}, "results": 7}', new=False)
+    view.delete(raw("deleted"))
+    view.delete(raw("again"))
+    assert wanted(ledger) == {"changed", "unreadable", "malformed", "gone"}
+    view.overtake(raw("again"), new=False)
+    view.finish()
+    assert wanted(ledger) == {"changed", "unreadable", "malformed", "again"}
+    assert ledger.sources.unreadable == {ORIGIN: frozenset({"shop"})}
+
+
+def test_an_event_without_a_name_stops_the_sweep() -> None:
+    """It may be of any object, as one that a page brings."""
+    view, ledger, _ = made()
+    list_all(view, raw("a"))
+    view.begin()
+    view.overtake(b'{"metadata": {"name": 7}}', new=True)
+    view.finish()
+    assert wanted(ledger) == {"a"}
+
+
+@pytest.mark.usefixtures("small_burst")
+def test_a_flood_during_a_listing_holds_up_nobody_and_is_not_lost() -> None:
+    """Its namespace waits, as between listings; pages are read whatever it does. No page brings what was put aside."""
+    view, ledger, clock = made()
+    list_all(view, raw("a"), raw("flood", "pass"))
+    view.begin()
+    view.overtake(flood("flood"), new=False)
+    view.overtake(raw("a", "pass"), new=False)
+    view.upsert(raw("page"))
+    view.overtake(flood("other", 1, namespace="bank"), new=True)
+    assert {"a", "page", "other"} <= wanted(ledger), "what was put aside is not read yet"
+    view.finish()
+    assert "a" in wanted(ledger)
+    assert ledger.sources.unheard == {ORIGIN: frozenset({"shop"})}
+    clock.now += 60_000
+    list(view.catch_up())
+    assert "a" not in wanted(ledger)
+    assert not ledger.sources.unheard
+
+
+@pytest.mark.usefixtures("small_burst")
+def test_what_was_put_aside_is_read_while_a_long_listing_goes_on() -> None:
+    """But nothing from before it: a page brings that as it is now, or it is gone."""
+    view, ledger, clock = made()
+    list_all(view)
+    view.upsert(flood("flood"))
+    view.upsert(raw("before"))
+    view.begin()
+    view.overtake(raw("since"), new=True)
+    clock.now += 60_000
+    list(view.catch_up())
+    assert "since" in wanted(ledger)
+    assert "before" not in wanted(ledger)
+    view.finish()
+    list(view.catch_up())
+    assert "before" not in wanted(ledger), "the listing has not brought it"
+    assert "flood" not in wanted(ledger)
+    assert "since" in wanted(ledger)
+
+
+@pytest.mark.usefixtures("small_burst")
+def test_what_passes_in_a_report_that_waits_is_asked_for_again() -> None:
+    """A listing that is to give positive evidence has not read it."""
+    view, _, clock = made()
+    list_all(view)
+    view.grade = True
+    view.begin()
+    view.overtake(flood("flood"), new=False)
+    view.overtake(raw("a", "pass"), new=False)
+    view.finish()
+    assert view.grade
+    clock.now += 60_000
+    list(view.catch_up())
+    list_all(view, raw("a", "pass"))
+    assert not view.grade
+
+
+def key(name: str, namespace: str = "shop") -> SourceKey:
+    return SourceKey("wgpolicyk8s.io", "policyreports", namespace, name)
+
+
+def test_a_listing_that_fails_gives_back_what_waited() -> None:
+    """In its order, the latest of each object."""
+    throttle = Throttle()
+    for name in ("a", "b"):
+        throttle.put_aside(key(name), b"old")
+    throttle.begin()
+    throttle.put_aside(key("b"), b"new")
+    throttle.put_aside(key("c"), b"c")
+    throttle.abort()
+    assert list(throttle.due(now=NOW)) == [b"old", b"new", b"c"]
+    assert not throttle.waiting()
+
+
+def test_what_is_dropped_during_a_listing_needs_another_one() -> None:
+    """What was dropped before it is listed; a listing that fails has brought neither."""
+    throttle = Throttle()
+    throttle.put_aside(key("a", "bank"), b"x" * (HELD_BYTES + 1))
+    throttle.begin()
+    throttle.put_aside(key("b"), b"x" * (HELD_BYTES + 1))
+    throttle.abort()
+    assert throttle.dropped == {"bank", "shop"}
+    throttle.begin()
+    throttle.put_aside(key("b"), b"x" * (HELD_BYTES + 1))
+    throttle.finish()
+    assert throttle.dropped == {"shop"}
+    throttle.begin()
+    throttle.finish()
+    assert not throttle.waiting() - {"shop"}
+    assert not throttle.dropped
+
+
+def test_the_bytes_of_what_waits_are_counted_over_a_listing() -> None:
+    """One room for what came before and since."""
+    throttle = Throttle()
+    half = b"x" * (HELD_BYTES // 2)
+    throttle.put_aside(key("a"), half)
+    throttle.begin()
+    throttle.put_aside(key("b"), half)
+    throttle.put_aside(key("c"), b"more")
+    assert throttle.dropped == {"shop"}
+    throttle.finish()
+    throttle.put_aside(key("d"), half)
+    throttle.begin()
+    throttle.forget(key("b"))
+    throttle.put_aside(key("e"), half)
+    throttle.finish()
+    assert sum(map(len, throttle.due(now=NOW))) == len(half)
