@@ -50,13 +50,13 @@ def speed(scene: Scene) -> None:
 
 
 def sync(scene: Scene) -> None:
-    """Everything is there before the operator starts; fresh violations come meanwhile."""
+    """Everything is there before the operator starts; fresh violations come meanwhile, from the first page on."""
     scene.fill(scene.size.reports)
     scene.end()
     scene.hub.reset()
     started = time.time()
     operator = scene.start(quotas=True)
-    scene.until(lambda: scene.active() > 0, "the first finding", every=0.2)
+    scene.until(lambda: operator.metric("policyhub_watch_events_total", source=ORIGIN) > 0, "the first page", every=0.1)
     probe = Probe(scene, fresh(scene, scene.size.samples), spacing=scene.size.spacing)
     scene.until(lambda: not probe.running or scene.active() > 0.95 * scene.expected, "the samples", every=1.0)
     samples = probe.result(stop=True)
@@ -161,7 +161,7 @@ def _listed(operator: stand.Operator) -> float:
 
 
 def _fresh(scene: Scene, when: str, samples: list[Sample], *, listed: float, started: float) -> None:
-    """What comes while the first listing is read is seen at its end: the watch begins there."""
+    """What comes while the first listing is read by a watch beside it, and what comes later."""
     late, early = ([s for s in samples if (s.sent >= listed) is after] for after in (True, False))
     scene.row(f"fresh violation to finding, {when}: p50, p99", told(late))
     told_early = f"{told(early)}; listed {listed - started:.0f} s after the start"
