@@ -11,6 +11,7 @@ import pytest
 from dev import crds
 from dev.cluster import Cluster, ControlPlane
 from policyhub.clocks import SteadyMs
+from policyhub.kube import listing
 from policyhub.kube.connection import Connection
 from policyhub.kube.discovery import Discovery, discover
 from policyhub.kube.listing import PAGE
@@ -125,6 +126,44 @@ def cluster(plane: ControlPlane) -> Iterator[Cluster]:
     cluster.request("POST", "/api/v1/namespaces/default/serviceaccounts", account)
     yield cluster
     cluster.stop()
+
+
+async def test_events_beside_a_listing(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written while pages are read is heard before the last of them; deleted, changed and made again, each
+    object is in the end as it is.
+    """
+    monkeypatch.setattr(listing, "PAGE", 100)
+    last, again = f"r{COUNT - 1:04}", f"r{COUNT - 2:04}"
+    resource = Resource("wgpolicyk8s.io", "v1alpha2", "policyreports", "PolicyReport", namespaced=True)
+    async with await Connection.from_kubeconfig(cluster.kubeconfig()) as connection:
+        names, page = Names(), connection.page
+        pages = 0
+        known: set[str] = set()
+
+        @asynccontextmanager
+        async def third(*args: Any, **kwargs: Any) -> AsyncIterator[bytearray]:
+            nonlocal pages, known
+            pages += 1
+            if pages == 3:
+                await asyncio.to_thread(cluster.request, "DELETE", f"{REPORTS}/{last}")
+                await asyncio.to_thread(cluster.request, "DELETE", f"{REPORTS}/{again}")
+                for name in (again, "beside"):
+                    await asyncio.to_thread(cluster.request, "POST", REPORTS, report(name))
+                await until(lambda: {again, "beside"} <= names.known)
+                known = set(names.known)
+            async with page(*args, **kwargs) as body:
+                yield body
+
+        monkeypatch.setattr(connection, "page", third)
+        async with running(Reflector(connection, resource, names)) as reflector:
+            await until(lambda: reflector.state.live)
+            assert pages > 3, "more followed"
+            assert known == {*(f"r{number:04}" for number in range(200)), again, "beside"}
+            assert reflector.counters.watches == 1
+            assert names.known == {*(f"r{number:04}" for number in range(COUNT - 1)), "beside"}
+            assert reflector.counters.objects == COUNT
+    await asyncio.to_thread(cluster.request, "POST", REPORTS, report(last))
+    await asyncio.to_thread(cluster.request, "DELETE", f"{REPORTS}/beside")
 
 
 async def test_the_whole_life_of_a_resource(cluster: Cluster) -> None:
