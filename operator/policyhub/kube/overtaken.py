@@ -5,6 +5,7 @@ together; an event that there is no room for is not taken, and the watch it came
 there. Pure: no I/O, no clock.
 """
 
+import sys
 from typing import Final
 
 import msgspec
@@ -13,15 +14,19 @@ from policyhub.kube import wire
 
 MOST_BYTES: Final = 16 * 2**20
 """Of one server: 100,000 events while its listings are read."""
-_EACH: Final = 110
-"""Bytes of a name beside its letters: the string's own, and its share of the set."""
+_SLOT: Final = 64
+"""Bytes of a name's place in the set."""
+
+
+def size(name: str) -> int:
+    return sys.getsizeof(name) + _SLOT
 
 
 class Room:
     """What the names may take, of one server."""
 
-    def __init__(self, size: int = MOST_BYTES) -> None:
-        self.left = size
+    def __init__(self, left: int = MOST_BYTES) -> None:
+        self.left = left
 
 
 class Overtaken:
@@ -40,16 +45,14 @@ class Overtaken:
     def add(self, raw: msgspec.Raw) -> bool:
         """An event tells of this object; whether none did before. After it `full` says whether it may be taken."""
         name = wire.path(raw)
-        if not name:  # no page can be told to be of the same object
+        if not name or name in self._names:  # without a name it is not known which page has it
             return False
-        if name in self._names:
-            return False
-        size = _EACH + len(name)
-        if size > self._room.left:
+        bytes_ = size(name)
+        if bytes_ > self._room.left:
             self.full = True
             return True
-        self._room.left -= size
-        self._taken += size
+        self._room.left -= bytes_
+        self._taken += bytes_
         self._names.add(name)
         return True
 

@@ -262,6 +262,7 @@ class Reflector:
         """The pages are not of one moment: a watch is opened after them, as if there were none beside."""
         if self._beside is not None:
             self._beside.cancel()
+            self._open = False
             self._version = None
             self._overtaken.clear()
 

@@ -69,6 +69,9 @@ class Sources:
         """Source APIs that have been listed once."""
         self.unheard: dict[str, frozenset[str]] = {}
         """Namespaces whose reports wait to be read, by source API: their silence is no evidence meanwhile."""
+        self.being_listed: set[str] = set()
+        """Source APIs of which a listing is read: what was written just before a watch was opened beside it comes by a
+        page, and may contradict what that watch tells."""
         self.reports_listed = False
         """Whether every report API that is served has been listed once: before, one that was not may still report what
         another has dropped (the same violation comes through wgpolicyk8s.io and openreports.io)."""
@@ -212,8 +215,18 @@ class Sources:
         if heard := before - waiting:
             self._free(News.COMPLETE, namespaces=heard)
 
+    def list_source(self, origin: str, *, listing: bool) -> None:
+        """Take that a listing of a source API begins, or is over."""
+        if listing:
+            self.being_listed.add(origin)
+        elif origin in self.being_listed:
+            self.being_listed.discard(origin)
+            self._free(News.COMPLETE, where=lambda entry: entry.origin == origin or self.dual(entry))
+
     def unheard_of(self, entry: Entry) -> bool:
-        """Whether reports of the finding's namespace wait to be read."""
+        """Whether reports of the finding's namespace wait to be read, or its API is listed."""
+        if self.being_listed and (entry.origin in self.being_listed or self.dual(entry)):
+            return True
         return bool(self.unheard) and any(entry.share in waiting for waiting in self.unheard.values())
 
     def seen(self, entry: Entry) -> Coverage | None:

@@ -6,17 +6,12 @@ changes nothing: neither what it called for before nor what others call for.
 While a listing is read, objects come by its pages and by events, which are newer: an object that an event told of is
 passed over in the pages (`kube.reflector`), so the event counts as what the listing brought.
 
-| an object of the listing | by a page | by an event                                                                 |
-|--------------------------|-----------|-----------------------------------------------------------------------------|
-| is seen                  | yes       | yes, also where it is put aside or cannot be read                           |
-| what a first one calls   | backlog   | fresh; or backlog, where the object is not new and another process sent     |
-| for is                   |           | findings shortly before: that may not show yet, and would be sent twice     |
-| its namespace floods     | it is     | it is put aside                                                             |
-|                          | read      |                                                                             |
-| that it passes           | counts where that is asked for; of what was put aside, by the next listing              |
+It is seen, also where it is put aside or cannot be read. What it calls for is fresh, and no backlog of a first listing;
+but where the object is not new and another process sent findings shortly before, those may not show yet and would be
+sent twice. What passes in a report that was put aside is asked for by the next listing.
 
-What is concluded from absence needs the API to be seen whole, which is told after the listing only. `opened` is told
-again at its end: another server than the watch's may have answered its pages.
+Nothing is archived meanwhile of what the API reports (`Sources.being_listed`). `opened` is told again at the end:
+another server than the watch's may have answered its pages.
 
 No I/O; the clock is an argument.
 """
@@ -128,6 +123,7 @@ class View:
         self._heard.begin()
         self._sweep.begin(self._known())
         self._throttle.begin()
+        self._ledger.sources.list_source(self.origin, listing=True)
         self._grading, self.grade = self.grade, False
 
     def opened(self) -> None:
@@ -150,7 +146,7 @@ class View:
     def _put_aside(self, raw: bytes | msgspec.Raw) -> bool:
         """Whether the event has to wait, since its namespace writes more than it is given."""
         try:
-            key = self._named(raw)
+            key = named(self._group, self._resource, raw)
         except Malformed:
             return False
         if not self._throttle.waits(key.namespace, now=self._now()):
@@ -204,10 +200,14 @@ class View:
         limits = self._ledger.shares.limits
         try:
             if len(raw) > limits.report_bytes:
-                self._leave_out(self._named(raw), Refusal(Excess.REPORT_BYTES, number=len(raw)), raw)
+                self._leave_out(
+                    named(self._group, self._resource, raw), Refusal(Excess.REPORT_BYTES, number=len(raw)), raw
+                )
                 return None
             if len(raw) > LARGE_BYTES and (parts := bytes(raw).count(b"{")) > PARTS:
-                self._leave_out(self._named(raw), Refusal(Excess.REPORT_RESULTS, number=parts, taken=0), raw)
+                self._leave_out(
+                    named(self._group, self._resource, raw), Refusal(Excess.REPORT_RESULTS, number=parts, taken=0), raw
+                )
                 return None
             template = self._policies.template(self._resource) if self._policies is not None else None
             return reader.read(
@@ -298,7 +298,7 @@ class View:
     def delete(self, raw: bytes | msgspec.Raw) -> None:
         self._by_event(new=False)
         try:
-            key = self._named(raw)
+            key = named(self._group, self._resource, raw)
         except Malformed as error:
             self._malformed(error, raw)
             return
@@ -322,6 +322,7 @@ class View:
         self._ledger.sources.hear(self.origin, waiting := self._throttle.waiting())
         self._ledger.refusals.finish(self.origin)
         self._ledger.sources.set_unreadable(self.origin, self._sweep.unreadable)
+        self._ledger.sources.list_source(self.origin, listing=False)
         self.grade |= self._grading and bool(waiting)  # what passes in reports that wait was not read
         self._grading = False
 
@@ -338,6 +339,7 @@ class View:
         self._ledger.refusals.abort(self.origin)
         self._sweep.abort()
         self._throttle.abort()
+        self._ledger.sources.list_source(self.origin, listing=False)
         self.grade, self._grading = self.grade or self._grading, False
 
     def state(self, state: ReflectorState) -> None:
@@ -361,9 +363,6 @@ class View:
         passed = reader.passed(self._group, self._resource, raw)
         return passed if self._rollup is None else self._rollup.passed(passed)
 
-    def _named(self, raw: bytes | msgspec.Raw) -> SourceKey:
-        return named(self._group, self._resource, raw)
-
     def _charge(self, key: SourceKey, raw: bytes | msgspec.Raw, *, violations: int = 0) -> None:
         """Count what an event has cost; pages are asked for by us."""
         if self._paged:
@@ -385,7 +384,7 @@ class View:
         self._metrics.source_objects_malformed.labels(self._cluster, self.origin, error.reason).inc()
         name, is_news, where = "", True, None
         with suppress(Malformed):
-            key = self._named(raw)
+            key = named(self._group, self._resource, raw)
             where = key.namespace
             self._sweep.seen(key)
             self._charge(key, raw)

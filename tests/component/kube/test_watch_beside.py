@@ -314,7 +314,7 @@ async def test_there_is_no_room_for_an_event() -> None:
     """It comes again after the listing, and what was remembered still wins."""
     api = filled(6, page_size=2)
     async with running(api) as rig:
-        rig.reflector._overtaken._room.left = 2 * (overtaken._EACH + len("default/r000"))
+        rig.reflector._overtaken._room.left = 2 * overtaken.size("default/r000")
 
         async def write() -> None:
             await beside(api)
@@ -328,12 +328,12 @@ async def test_there_is_no_room_for_an_event() -> None:
         assert [params["resourceVersion"] for params in api.asked("watch")] == ["106", "108"]
         assert "upsert r004" not in rig.mirror.calls
         assert rig.reflector.counters.objects == len(api.objects)
-        assert rig.reflector._overtaken._room.left == 2 * (overtaken._EACH + len("default/r000"))
+        assert rig.reflector._overtaken._room.left == 2 * overtaken.size("default/r000")
 
 
 def test_names_of_all_listings_of_a_server_share_one_room() -> None:
     """What one of them gives back the others may have."""
-    room = Room(2 * (overtaken._EACH + 3))
+    room = Room(2 * overtaken.size("n/a"))
     one, other = Overtaken(room), Overtaken(room)
 
     def named(name: str) -> msgspec.Raw:

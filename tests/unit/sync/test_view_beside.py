@@ -3,14 +3,17 @@
 import msgspec
 import pytest
 
+from policyhub.clocks import WallMs
 from policyhub.sources.violation import SourceKey
 from policyhub.sync import throttle as limits
 from policyhub.sync.calls import lane_of
-from policyhub.sync.entry import Entry
+from policyhub.sync.entry import Entry, Known
+from policyhub.sync.holds import Hold
 from policyhub.sync.lanes import Lane
 from policyhub.sync.ledger import Ledger
+from policyhub.sync.plan import Rules
 from policyhub.sync.throttle import HELD_BYTES, Throttle
-from tests.unit.sync.test_view import NOW, ORIGIN, list_all, made, raw, wanted
+from tests.unit.sync.test_view import NOW, ORIGIN, WALL, WATCHING, list_all, made, raw, wanted
 
 BURST = 2_000
 
@@ -190,3 +193,28 @@ def test_the_bytes_of_what_waits_are_counted_over_a_listing() -> None:
     throttle.put_aside(key("e"), half)
     throttle.finish()
     assert sum(map(len, throttle.due(now=NOW))) == len(half)
+
+
+def test_nothing_is_archived_while_its_api_is_listed() -> None:
+    """A report that was written just before the watch beside the listing was opened comes by a page: it may report what
+    an event has ended. Once the listing is over, however it ends, the finding is decided again.
+    """
+    for end in ("finish", "abort"):
+        view, ledger, clock = made()
+        list_all(view, raw("a"))
+        view.state(WATCHING)
+        ledger.sources.list_reports(listed=True)
+        (found,) = ledger.entries.values()
+        ledger.launch(found)
+        known = Known(digest=found.digest, created_at=WALL, updated_at=WALL, archived=False)
+        ledger.acknowledge(found, known, now=NOW)
+        view.begin()
+        view.delete(raw("a"))
+        clock.now += 60_000
+        rules = Rules(archive_delay_ms=1_000)
+        assert ledger.decide(found, rules=rules, now=clock.now, wall=WallMs(int(clock.now)))[0] is Hold.SOURCE
+        ledger.settle(found, Hold.SOURCE)
+        assert found.id not in ledger.agenda.dirty
+        getattr(view, end)()
+        assert found.id in ledger.agenda.dirty
+        assert ledger.decide(found, rules=rules, now=clock.now, wall=WallMs(int(clock.now)))[0] is not Hold.SOURCE
