@@ -351,7 +351,6 @@ class View:
 
     @property
     def is_live(self) -> bool:
-        """Whether it is seen whole now."""
         return self._liveness.live
 
     def forget(self, key: SourceKey) -> bool:
