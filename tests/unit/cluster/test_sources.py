@@ -18,6 +18,7 @@ from policyhub.cluster.runner import DataPlane
 from policyhub.cluster.site import Site
 from policyhub.cluster.superseded import SUPERSEDED_AFTER_SECONDS
 from policyhub.kube.discovery import Discovery
+from policyhub.kube.overtaken import Room
 from policyhub.kube.pace import Pace
 from policyhub.kube.resource import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS, Resource
 from policyhub.kube.sink import ReflectorState
@@ -76,7 +77,7 @@ class Scene:
     def discover(self, *served: Resource, unknown: str = "", after: int = 60_000) -> None:
         self.time += after
         found = Discovery(served=served, unknown={unknown: "503"} if unknown else {})
-        connection: Any = SimpleNamespace(pace=Pace(), server="https://cluster")
+        connection: Any = SimpleNamespace(pace=Pace(), room=Room(), server="https://cluster")
         self.sources._apply(found, connection, cast(Any, Tasks()), started=self.time)
 
     def list(self, resource: Resource, *bodies: dict[str, Any]) -> None:
