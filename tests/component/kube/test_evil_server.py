@@ -132,7 +132,7 @@ async def test_listings_end(
         reflector = Reflector(connection, RESOURCE, mirror, clock=VirtualClock(), jitter=lambda: 0.5)
         task = asyncio.create_task(reflector.run())
         try:
-            await until(lambda: "abort" in mirror.calls)
+            await until(lambda: "abort" in mirror.calls and mirror.states)
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
