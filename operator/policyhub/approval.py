@@ -11,12 +11,12 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
-from policyhub.clocks import WallMs
+from policyhub.clock import WallMs
 from policyhub.findings.asff import timestamp
-from policyhub.hub.inventory import milliseconds
 from policyhub.kube.connection import Connection
 from policyhub.kube.decoding import decoded
 from policyhub.kube.errors import Unreachable
+from policyhub.securityhub.inventory import milliseconds
 
 ANNOTATION = "policyhub.dev/approve-archive"
 LONGEST_MS = 24 * 3600 * 1000

@@ -112,7 +112,7 @@ def run(  # noqa: PLR0917  (typer turns each into a flag: the length is that of 
         import asyncio  # noqa: PLC0415  (loaded when it is needed)
 
         from policyhub import logs  # noqa: PLC0415  (loaded when it is needed)
-        from policyhub.process import run as serve  # noqa: PLC0415  (loaded when it is needed)
+        from policyhub.app import run as serve  # noqa: PLC0415  (loaded when it is needed)
     logs.configure(settings)
     code = asyncio.run(serve(settings))
     # A call to AWS that is under way in a thread would hold the interpreter's end for up to its time-out of 10 s.
@@ -130,9 +130,9 @@ def archive(
     """Approve a held bulk archive (condition ArchiveHeld) of a MonitoredCluster in the cluster of KUBECONFIG."""
     import asyncio  # noqa: PLC0415  (loaded when it is needed)
 
+    from policyhub.app import approve as ask  # noqa: PLC0415  (loaded when it is needed)
     from policyhub.kube.connection import Refused, Unreachable  # noqa: PLC0415  (loaded when it is needed)
     from policyhub.kube.kubeconfig import KubeconfigError  # noqa: PLC0415  (loaded when it is needed)
-    from policyhub.process import approve as ask  # noqa: PLC0415  (loaded when it is needed)
     from policyhub.sources.text import line  # noqa: PLC0415  (loaded when it is needed)
 
     try:

@@ -11,15 +11,15 @@ import structlog
 
 from policyhub import finalizer
 from policyhub.api.monitoredcluster import MonitoredCluster
-from policyhub.clocks import SteadyMs, WallMs
+from policyhub.clock import SteadyMs, WallMs
 from policyhub.cluster.archiving import Sent
 from policyhub.cluster.fault import Fault
-from policyhub.hub.client import HubClient
-from policyhub.hubs import Key
+from policyhub.hub_registry import Key
 from policyhub.kube.connection import Connection
 from policyhub.leaving import UNREADABLE, Announce, Leaving, place, readable
 from policyhub.metrics import Metrics
 from policyhub.reporter import Watched
+from policyhub.securityhub.client import HubClient
 from policyhub.settings import Settings
 from policyhub.sources.text import clean, line
 from policyhub.sync.engine import Engine

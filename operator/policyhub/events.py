@@ -43,7 +43,7 @@ TROUBLE = READY_ALONE | frozenset(
         *("EndpointInvalid", "EndpointPrivate", "EndpointRestricted"),
         *("ClusterExternal", "ClusterFailed", "ClusterGone", "ClusterNotFound"),
         # HubReachable
-        *("AccessDenied", "AccountMismatch", "NotEnabled", "Misconfigured", "Throttled", "Unavailable", "Withheld"),
+        *("AccessDenied", "AccountMismatch", "NotEnabled", "Misconfigured", "Throttled", "Unavailable", "NotLeader"),
         *("CredentialsMissing", "CredentialsExpired", "CredentialsRejected", "Refused"),
         # InSync
         *("InventoryDelayed", "InventoryUnavailable", "FindingsRejected", "FindingsQuarantined"),
@@ -74,7 +74,7 @@ QUIET = frozenset(
         # a deletion, which policyhub.leaving announces itself
         *("Retiring", "RetireFailed", "Deleted"),
         # well
-        *("AllWell", "Connected", "Reachable", "Complete", "FrozenReports", "InSync", "Watched", "Reporting"),
+        *("AllWell", "Connected", "Reachable", "Complete", "SupersededReports", "InSync", "Watched", "Reporting"),
         *("AllAccepted", "NothingHeld", "NoConflict"),
     }
 )

@@ -13,11 +13,11 @@ from typing import TypeVar
 from prometheus_client import Gauge
 
 from policyhub.ages import DAY
-from policyhub.clocks import NEVER, UNDATED, SteadyMs, WallMs
+from policyhub.clock import NEVER, UNDATED, SteadyMs, WallMs
 from policyhub.metrics import Metrics
 from policyhub.sync import figures
 from policyhub.sync.admission import Admission
-from policyhub.sync.census import Census
+from policyhub.sync.age_statistics import AgeStatistics
 from policyhub.sync.entry import WORKFLOW
 from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
@@ -74,7 +74,7 @@ class Gauges:
         self._metrics.forget_cluster(self._cluster)
         self._values.clear()
 
-    def count(self, census: Census) -> None:
+    def count(self, census: AgeStatistics) -> None:
         """What was counted entry by entry."""
         m, cluster = self._metrics, self._cluster
         m.violation_age.set(cluster, census.ages)

@@ -12,9 +12,9 @@ from typing import Any
 import kopf
 
 from policyhub.api.monitoredcluster import GROUP, PLURAL, VERSION
-from policyhub.handlers import Supervisor
-from policyhub.kube import local
+from policyhub.kube import user_kubeconfig
 from policyhub.kube.connection import in_cluster_address
+from policyhub.supervisor import Supervisor
 
 
 def registry(supervisor: Supervisor, loop: asyncio.AbstractEventLoop) -> kopf.OperatorRegistry:
@@ -49,7 +49,7 @@ async def login_locally() -> kopf.ConnectionInfo:
     """Kopf's sign-in by the kubeconfig that the rest of the process uses; it signs in anew when the token has ended.
     Raises KubeconfigError, OSError.
     """
-    access, token = await local.load(os.environ.get("KUBECONFIG") or local.DEFAULT)
+    access, token = await user_kubeconfig.load(os.environ.get("KUBECONFIG") or user_kubeconfig.DEFAULT)
     return kopf.ConnectionInfo(
         server=access.server,
         ca_data=access.authority,

@@ -160,7 +160,7 @@ class Lease:
                 wait = await self._try()
             except (Refused, Unreachable) as error:
                 if not (isinstance(error, Refused) and error.status == 409):  # another was faster: look again
-                    self._tell(error)
+                    self._log_trouble(error)
                 wait = self._timing.poll
             else:
                 self._trouble = ""
@@ -181,7 +181,7 @@ class Lease:
             self._others_until = self._clock() + lasts if others else NEVER
         wait = self._others_until - self._clock()
         if wait > 0 and holder != self.holder:
-            log.info("standing_by", lease=self.place, holder=holder, identity=self.identity)
+            log.info("waiting_for_lease", lease=self.place, holder=holder, identity=self.identity)
         self.holder, self.seen = holder, True
         if wait > 0:
             return min(wait, self._timing.poll)
@@ -206,7 +206,7 @@ class Lease:
                 self._lose(str(error))
                 return
             except (Refused, Unreachable) as error:
-                self._tell(error)
+                self._log_trouble(error)
                 pause = self._timing.retry
             else:
                 self._trouble = ""
@@ -310,7 +310,7 @@ class Lease:
     def _moment(self) -> str:
         return self._wall().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
-    def _tell(self, error: Refused | Unreachable) -> None:
+    def _log_trouble(self, error: Refused | Unreachable) -> None:
         """Log what is new."""
         denied = isinstance(error, Refused) and error.status in {401, 403}
         said = f"{error}; {PERMISSIONS} in namespace {self._namespace}" if denied else str(error)
@@ -320,7 +320,7 @@ class Lease:
         if denied:
             log.error("lease_forbidden", lease=self.place, message=said)
         else:
-            log.warning("lease_trouble", lease=self.place, message=said)
+            log.warning("lease_error", lease=self.place, message=said)
 
     @property
     def trouble(self) -> str:

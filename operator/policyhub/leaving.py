@@ -30,20 +30,20 @@ from pydantic import ValidationError
 from policyhub import finalizer
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.api.status import Hub
-from policyhub.clocks import SteadyMs, WallMs
+from policyhub.clock import SteadyMs, WallMs
 from policyhub.cluster.archiving import Archiving, IncompleteError, Round, Sent
 from policyhub.cluster.clearance import Rival
 from policyhub.cluster.conflict import adopted
 from policyhub.cluster.fault import Fault
-from policyhub.cluster.words import counted
+from policyhub.cluster.formatting import counted
 from policyhub.destination import destination
 from policyhub.events import EventType
-from policyhub.hub.client import HubClient
-from policyhub.hub.errors import HubError
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.metrics import Metrics
 from policyhub.monitored import MonitoredClusters, Unreadable, kept
 from policyhub.reporter import Watched
+from policyhub.securityhub.client import HubClient
+from policyhub.securityhub.errors import HubError
 from policyhub.settings import Settings
 from policyhub.sources.text import clean, line
 from policyhub.sync.acknowledged import Acknowledged

@@ -67,7 +67,7 @@ class Metrics:
         for counter in self._series.counted:
             counter.remove_by_labels({"cluster": cluster})
 
-    def tell(self, cluster: str, conditions: Iterable[tuple[str, str, str]]) -> None:
+    def set_conditions(self, cluster: str, conditions: Iterable[tuple[str, str, str]]) -> None:
         """A cluster's conditions as (type, status, reason), all of them."""
         self.condition.remove_by_labels({"cluster": cluster})
         for told in conditions:

@@ -83,7 +83,7 @@ def certificate(error: BaseException) -> str:
     return next((str(found) for one in _made_of(error) if (found := getattr(one, "verify_message", ""))), "")
 
 
-def told(error: BaseException, asked: str) -> str:
+def explain(error: BaseException, asked: str) -> str:
     """`host:port: what happened`; empty where it is no error of the network that is known."""
     found = stage(error)
     if found is None:

@@ -16,12 +16,12 @@ import structlog
 from policyhub import status
 from policyhub.api.monitoredcluster import GROUP, KIND, PLURAL, VERSION
 from policyhub.api.status import Condition, Status, status_patch
-from policyhub.clocks import SteadyMs, WallMs
-from policyhub.cluster.capture import capture
+from policyhub.clock import SteadyMs, WallMs
+from policyhub.cluster.capture import snapshot_of
 from policyhub.cluster.fault import Fault
 from policyhub.cluster.runner import DataPlane
 from policyhub.events import EventType, event_type
-from policyhub.hubs import Key
+from policyhub.hub_registry import Key
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.metrics import Metrics
 from policyhub.sources.text import clean
@@ -130,19 +130,19 @@ class Reporter:
         refused = watched.broken
         fresh, patch = self._built(watched)
         if not refused or watched.broken:  # what was not taken last is told again once it is
-            self._tell(watched, fresh)
+            self._log_conditions(watched, fresh)
         if not self._due(watched, patch):
             return
         error = await self._write(watched, patch)
         if isinstance(error, Refused) and error.status in UNTAKEN and not watched.broken:
             self._break(watched, f"the API server does not take it, {error}")
             fresh, patch = self._built(watched)
-            self._tell(watched, fresh)
+            self._log_conditions(watched, fresh)
             if not self._due(watched, patch, again=True):
                 return
             error = await self._write(watched, patch)
         if error is None:
-            self._tell(watched, fresh)
+            self._log_conditions(watched, fresh)
             watched.written, watched.written_at = patch, self._clock()
             if self._watched.get(watched.name) is watched:
                 self._metrics.status_written.labels(watched.name).set(self._wall() / 1000)
@@ -188,9 +188,9 @@ class Reporter:
     def _break(self, watched: Watched, why: str) -> None:
         watched.broken, watched.broken_until = why, self._clock() + RETRY_SECONDS
 
-    def _tell(self, watched: Watched, fresh: Status) -> None:
+    def _log_conditions(self, watched: Watched, fresh: Status) -> None:
         if self._watched.get(watched.name) is watched:  # else it went while its status was written
-            self._metrics.tell(watched.name, [(c.type, c.status, c.reason) for c in fresh.conditions])
+            self._metrics.set_conditions(watched.name, [(c.type, c.status, c.reason) for c in fresh.conditions])
 
     async def _write(self, watched: Watched, patch: dict[str, Any]) -> Refused | Unreachable | None:
         """None where the API server has taken it."""
@@ -213,7 +213,7 @@ class Reporter:
                 watched.generation, fault, previous=watched.conditions, kept=watched.kept, wall=self._wall()
             )
         now = self._now()
-        seen = capture(watched.plane, planes=self._planes(), now=now)
+        seen = snapshot_of(watched.plane, planes=self._planes(), now=now)
         fresh = status.build(
             seen, previous=watched.conditions, generation=watched.generation, now=now, wall=self._wall()
         )

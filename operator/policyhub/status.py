@@ -14,9 +14,9 @@ from typing import Any, get_args
 
 from policyhub.api.scalar import format_time
 from policyhub.api.status import Condition, ConditionType, Findings, Hub, Source, Status, WouldSend, status_patch
-from policyhub.clocks import SteadyMs, WallMs, by_wall
+from policyhub.clock import SteadyMs, WallMs, by_wall
 from policyhub.cluster import conditions, insync
-from policyhub.cluster.conditions import Verdict
+from policyhub.cluster.conditions import ConditionState
 from policyhub.cluster.fault import Fault
 from policyhub.cluster.remedies import with_remedy
 from policyhub.cluster.shown import shown
@@ -54,7 +54,7 @@ def refused(generation: int, fault: Fault, *, previous: Mapping[str, Condition],
     stays: at a deletion it says whose findings they are.
     """
     told = replace(fault, message=with_remedy("Ready", fault.reason, fault.message, given=fault.remedy))
-    verdicts: list[Verdict] = [("Ready", "False", told)]
+    verdicts: list[ConditionState] = [("Ready", "False", told)]
     made = _conditions(verdicts, previous, generation=generation, wall=wall)
     return Status(
         observed_generation=generation,
@@ -76,7 +76,7 @@ def failed(generation: int, why: str, *, previous: Mapping[str, Condition], wall
         " here says so. The operator tries again every 15 seconds: please report it with the log's lines status_failed"
         " and status_not_written",
     )
-    verdicts: list[Verdict] = [(type_, "False" if type_ == "Ready" else "Unknown", told) for type_ in _TYPES]
+    verdicts: list[ConditionState] = [(type_, "False" if type_ == "Ready" else "Unknown", told) for type_ in _TYPES]
     made = _conditions(verdicts, previous, generation=generation, wall=wall)
     moment = _moment(wall // 1000)
     return Status(observed_generation=generation, conditions=made, last_heartbeat_time=moment)
@@ -93,7 +93,7 @@ _TYPES: tuple[ConditionType, ...] = get_args(ConditionType)
 
 
 def _conditions(
-    verdicts: Iterable[Verdict], previous: Mapping[str, Condition], *, generation: int, wall: WallMs
+    verdicts: Iterable[ConditionState], previous: Mapping[str, Condition], *, generation: int, wall: WallMs
 ) -> tuple[Condition, ...]:
     """As the API server takes them; a transition time stands while the status does."""
     moment = datetime.fromtimestamp(wall // 1000, UTC)

@@ -3,10 +3,11 @@
 import time
 from dataclasses import replace
 
+from policyhub.securityhub.batch import MAX_FINDINGS
+from policyhub.securityhub.client import PAGE
+from policyhub.securityhub.rate_limit import IMPORTS, READS, SHARE
+
 from dev import stand
-from policyhub.hub.batch import MAX_FINDINGS
-from policyhub.hub.bucket import IMPORTS, READS, SHARE
-from policyhub.hub.client import PAGE
 from tests.bench import load, shape
 from tests.bench.probe import Probe, Sample, changed, fresh, last, told
 from tests.bench.scene import PACE, BenchError, Scene, Usage, in_sync, pace, usage

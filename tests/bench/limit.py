@@ -9,10 +9,11 @@ import time
 from dataclasses import dataclass
 from datetime import datetime
 
+from policyhub.securityhub.client import PAGE
+from policyhub.securityhub.rate_limit import IMPORTS, READS, SHARE, Quota
+
 from dev import stand
 from dev.cluster import Plane
-from policyhub.hub.bucket import IMPORTS, READS, SHARE, Quota
-from policyhub.hub.client import PAGE
 from tests.bench.scene import Rows, Scene, Size, in_sync, opened
 
 LIMIT = "bench-limit"

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 import yaml
 
-from policyhub.clocks import WallMs
+from policyhub.clock import WallMs
 from policyhub.findings import asff
 from policyhub.findings.digest import digest
 from policyhub.findings.identity import finding_id

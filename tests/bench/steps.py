@@ -11,16 +11,16 @@ from contextlib import contextmanager
 from typing import Any
 
 import msgspec
+from policyhub.securityhub.batch import MAX_FINDINGS, Batch, measure, oversize
+from policyhub.securityhub.client import product_arn
+from policyhub.securityhub.credentials import Clients
 from prometheus_client import CollectorRegistry
 
 from dev.hub.process import HubProcess
-from policyhub.clocks import SteadyMs, WallMs
+from policyhub.clock import SteadyMs, WallMs
 from policyhub.findings import asff
 from policyhub.findings.digest import digest
 from policyhub.findings.identity import finding_id
-from policyhub.hub.batch import MAX_FINDINGS, Batch, measure, oversize
-from policyhub.hub.client import product_arn
-from policyhub.hub.credentials import Clients
 from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
 from policyhub.sources import reader
@@ -29,8 +29,8 @@ from policyhub.sources.severity import DEFAULT_SEVERITY
 from policyhub.sources.violation import Violation
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.owners import JOBS, PODS, REPLICASETS, Owners
+from policyhub.sync.report_sink import ReportSink
 from policyhub.sync.rollup import Rollup
-from policyhub.sync.view import View
 from tests.bench import shape, sink, standin
 from tests.bench.scene import PACE, BenchError, Rows, pace
 
@@ -168,13 +168,13 @@ def _environment(hub: HubProcess) -> Iterator[None]:
         os.environ.update(before)
 
 
-def viewed(reports: list[bytes], *, pods: int = 0) -> tuple[View, Ledger]:
+def viewed(reports: list[bytes], *, pods: int = 0) -> tuple[ReportSink, Ledger]:
     """A view that has listed these reports, of a cluster of whose findings the hub has none; with so many Pods, they
     and their ReplicaSets are known, and results on them count for their Deployments.
     """
     ledger = Ledger(cluster_id="bench", cluster_uid="uid", default_severity=DEFAULT_SEVERITY, on_dirty=_nothing)
     rollup = ledger.sources.ownership = Rollup(ledger=ledger, owners=_owners(pods)) if pods else None
-    view = View(
+    view = ReportSink(
         cluster="bench",
         group=shape.GROUP,
         resource=shape.RESOURCE,

@@ -1,11 +1,12 @@
 """`python -m tests.bench.unbound run`: policyhub with a pace that never holds it back, for a hub without quotas."""
 
+from policyhub.securityhub.rate_limit import Quota
+
 from policyhub.cli import main
-from policyhub.hub import bucket
-from policyhub.hub.bucket import Quota
+from policyhub.securityhub import rate_limit
 
 ENDLESS = Quota(rate=100_000, burst=100_000)
 
 if __name__ == "__main__":
-    bucket.IMPORTS = bucket.READS = ENDLESS
+    rate_limit.IMPORTS = rate_limit.READS = ENDLESS
     main()

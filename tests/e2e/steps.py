@@ -197,7 +197,7 @@ def open_reports(stage: Stage) -> None:
 
 
 def drop_old_reports(stage: Stage) -> None:
-    """As the operator's condition FrozenReports advises."""
+    """As the operator's condition SupersededReports advises."""
     delete_reports(stage)
     stage.until(lambda: not stage.mirror.of("wgpolicyk8s.io").severities, "the old reports to be gone")
 

@@ -34,13 +34,12 @@ from prometheus_client import CollectorRegistry
 from dev.hub.schema import checker
 from policyhub import approval
 from policyhub.api import selector
-from policyhub.clocks import SteadyMs, WallMs
+from policyhub.clock import SteadyMs, WallMs
 from policyhub.doctor import others
 from policyhub.findings.asff import render
 from policyhub.findings.digest import digest
 from policyhub.findings.identity import finding_id
 from policyhub.findings.rollup import rolled
-from policyhub.hub import inventory
 from policyhub.kube import discovery, kubeconfig
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.kube.kubeconfig import KubeconfigError
@@ -48,16 +47,17 @@ from policyhub.kube.resource import Resource
 from policyhub.metrics import Metrics
 from policyhub.render.composer import compose
 from policyhub.render.scanner import scan
+from policyhub.securityhub import inventory
 from policyhub.sources import constraints, reader
 from policyhub.sources.filter import Filter
 from policyhub.sources.policy import enriched, policy_of
 from policyhub.sources.text import distinct
-from policyhub.sources.violation import Malformed, Reading, Subject, Violation
+from policyhub.sources.violation import Malformed, ParsedReport, Subject, Violation
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.namespaces import Namespaces
 from policyhub.sync.owners import Owners
-from policyhub.sync.policies import Policies
-from policyhub.sync.view import View
+from policyhub.sync.policy_metadata import PolicyMetadata
+from policyhub.sync.report_sink import ReportSink
 from policyhub.triage.row import row
 from tests.unit.findings.conftest import objections_to
 from tests.unit.findings.mapping import CLUSTER, PLURALS, SAMPLES
@@ -255,25 +255,25 @@ class Broken(AssertionError):  # noqa: N818  (an invariant that does not hold)
     """What may never be."""
 
 
-def read(document: Document) -> Reading:
+def read(document: Document) -> ParsedReport:
     group = document["apiVersion"].partition("/")[0]
     resource = PLURALS.get(document["kind"], document["kind"].lower())
     return reader.read(group, resource, json.dumps(document).encode(), latest=NOW)
 
 
-def told(reading: Reading) -> tuple[tuple[Violation, int | None], ...]:
+def told(reading: ParsedReport) -> tuple[tuple[Violation, int | None], ...]:
     """With the notice that its list is not whole."""
     return reading.violations if reading.notice is None else (*reading.violations, (reading.notice, None))
 
 
-def rendered(reading: Reading) -> Iterator[dict[str, Any]]:
+def rendered(reading: ParsedReport) -> Iterator[dict[str, Any]]:
     for violation, observed in told(reading):
         yield render(
             violation,
             cluster=CLUSTER,
             finding_id=finding_id(CLUSTER.id, violation.identity),
             digest=digest(violation),
-            origin=reading.key.origin,
+            origin=reading.key.source_api,
             created_at=WallMs((observed or NOW) * 1000),
             observed_at=WallMs(NOW * 1000),
             updated_at=WallMs(NOW * 1000),
@@ -296,12 +296,12 @@ def as_constraint(raw: bytes) -> None:
         checked(reader.read(constraints.GROUP, "any", raw, latest=NOW))
 
 
-def checked(reading: Reading) -> None:
+def checked(reading: ParsedReport) -> None:
     namespace = distinct(reading.key.namespace)
     wanted = Filter(minimum_severity="LOW", include_namespaces=("team-*",))
     controller = Subject("apps", "Deployment", namespace, "web")
     for violation, _ in told(reading):
-        wanted.wants(enriched(violation, _policy))
+        wanted.admits(enriched(violation, _policy))
         rolled(violation, controller)
         of = violation.subject
         is_own = of.namespace == namespace or (of.group, of.kind, of.namespace, of.name) == (
@@ -323,7 +323,7 @@ def checked(reading: Reading) -> None:
 def in_the_ledger() -> Callable[[bytes], None]:
     ledger = Ledger(cluster_id="c", cluster_uid="u", default_severity="MEDIUM", on_dirty=lambda: None)
     ledger.observed.take_part("", [], now=SteadyMs(1))
-    view = View(
+    view = ReportSink(
         cluster="c",
         group="wgpolicyk8s.io",
         resource="policyreports",
@@ -353,7 +353,7 @@ def handed(sink: Any) -> Callable[[bytes], None]:
 
 def sinks() -> Iterator[tuple[str, Callable[[bytes], None]]]:
     """Of those that have learned to name what they cannot read."""
-    policies = Policies(now=lambda: SteadyMs(NOW * 1000), on_malformed=lambda *_: None)
+    policies = PolicyMetadata(now=lambda: SteadyMs(NOW * 1000), on_malformed=lambda *_: None)
     owners = Owners(now=lambda: SteadyMs(NOW * 1000), on_change=lambda *_: None, on_malformed=lambda *_: None)
     existence = SimpleNamespace(
         opened={},
@@ -391,7 +391,7 @@ def as_finding(raw: bytes) -> None:
         return
     if not isinstance(finding, dict) or not isinstance(finding.get("Id"), str):
         return  # the API's own shape
-    found = inventory.held(finding)
+    found = inventory.from_asff(finding)
     if any(len(text) > 1_024 for text in (found.source, found.policy, found.rule, found.cluster_uid, found.digest)):
         raise Broken("a text that nobody has cut")
     told = row(finding, cluster="c", sla_days={}, now=WallMs(NOW * 1000))
@@ -441,7 +441,7 @@ def targets() -> list[tuple[str, str, Callable[[bytes], None]]]:
         ("texts", "texts", as_text),
         ("files", "reports", as_file),
     ]
-    if hasattr(View, "unreadable"):
+    if hasattr(ReportSink, "unreadable"):
         found.append(("ledger", "reports", in_the_ledger()))
     return [*found, *((name, "policies" if name == "policies" else "objects", take) for name, take in sinks())]
 

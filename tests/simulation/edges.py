@@ -8,8 +8,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Se
 from typing import Any, Self
 
 import msgspec
+from policyhub.securityhub.client import ImportResult, Page
 
-from policyhub.hub.client import ImportResult, Page
 from policyhub.kube.connection import Refused, Unreachable
 from policyhub.kube.overtaken import Room
 from policyhub.kube.pace import Pace
@@ -84,7 +84,7 @@ class Connection:
 
 
 class HubClient:
-    """As policyhub.hub.client.HubClient."""
+    """As policyhub.securityhub.client.HubClient."""
 
     account, region, partition, product_arn = ACCOUNT, REGION, "aws", PRODUCT_ARN
 
@@ -98,7 +98,7 @@ class HubClient:
         self._next = max(self._next, now) + 0.125
         await asyncio.sleep(self._next - 0.125 - now)
 
-    def spare(self) -> None:
+    def release_token(self) -> None:
         pass
 
     async def verify_account(self) -> None:

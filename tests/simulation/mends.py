@@ -17,14 +17,14 @@ from policyhub.cluster import context, inventory, sources
 from policyhub.cluster.superseded import Superseded
 from policyhub.findings import rollup
 from policyhub.kube.intake import Intake as Reading
-from policyhub.sources.speaker import Speaker
-from policyhub.sync import calls, desired, grading, ledger, plan, policies, reference
+from policyhub.sources.results import ResultReader
+from policyhub.sync import desired, grading, in_flight, ledger, plan, policy_metadata, reference
 from policyhub.sync.acknowledged import Acknowledged
-from policyhub.sync.calls import Calls
 from policyhub.sync.delivery import Delivery
 from policyhub.sync.desired import Desired
 from policyhub.sync.evidence import Sources
 from policyhub.sync.guard import Guard
+from policyhub.sync.in_flight import InFlight
 from policyhub.sync.intake import Intake
 from policyhub.sync.observed import Observed
 from policyhub.sync.owners import Owners
@@ -141,7 +141,7 @@ MENDS = (
         "5",
         "a refusal of policy objects is believed when it stands",
         {"policies_refused": "restless"},
-        ((policies, "REFUSED_MS", 0), (context, "SURPRISED_MS", 0)),
+        ((policy_metadata, "REFUSED_MS", 0), (context, "SURPRISED_MS", 0)),
     ),
     Mend(
         "6",
@@ -170,7 +170,7 @@ MENDS = (
         "8",
         "a namespaced report speaks of its namespace only",
         {"tenant_passes": "wrong"},
-        ((Speaker, "_subject", without.any_subject),),
+        ((ResultReader, "_subject", without.any_subject),),
     ),
     Mend(
         "8",
@@ -233,7 +233,7 @@ MENDS = (
         "",
         "the numbers of a list that is not whole are no news before they double or halve",
         {"cut_lists": "restless"},
-        ((plan, "alike", without.equal), (calls, "alike", without.equal)),
+        ((plan, "alike", without.equal), (in_flight, "alike", without.equal)),
     ),
     Mend(
         "15",
@@ -306,7 +306,7 @@ MENDS = (
         "what got no answer may have been written, and is sent again",
         {"back_in_flight": "lost"},
         # what somebody has archived would be noticed within minutes by itself
-        ((Calls, "unanswered", without.not_written), (inventory.InventoryReader, "_holds", without.holds)),
+        ((InFlight, "unanswered", without.not_written), (inventory.InventoryReader, "_holds", without.holds)),
     ),
 )
 

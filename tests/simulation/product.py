@@ -13,18 +13,18 @@ from dataclasses import replace
 from typing import Any, cast
 
 import structlog
+from policyhub.securityhub.client import HubClient as RealHubClient
+from policyhub.securityhub.inventory import Inventory
 from prometheus_client import CollectorRegistry
 
 from policyhub import approval, status
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.api.status import Condition
-from policyhub.clocks import SteadyMs, WallMs
+from policyhub.clock import SteadyMs, WallMs
 from policyhub.cluster import context, tick
-from policyhub.cluster.capture import capture
+from policyhub.cluster.capture import snapshot_of
 from policyhub.cluster.runner import DataPlane
 from policyhub.cluster.site import Site
-from policyhub.hub.client import HubClient as RealHubClient
-from policyhub.hub.inventory import Inventory
 from policyhub.kube.connection import Connection as RealConnection
 from policyhub.kube.reflector import Reflector
 from policyhub.metrics import Metrics
@@ -155,15 +155,15 @@ class Product:
         work = self.plane.work if self.plane is not None else None
         if work is None or self.engine is None:
             return ""
-        ledger, rules, now, wall = work.feed.ledger, work.feed.rules, self.now(), self.wall()
+        ledger, rules, now, wall = work.queue.ledger, work.queue.rules, self.now(), self.wall()
         ledger.wake(now)
         entries = ledger.entries.values()
-        active = [entry for entry in entries if entry.known is not None and not entry.known.archived]
-        if ledger.standings.violations.total() != sum(entry.wanted for entry in entries):
+        active = [entry for entry in entries if entry.observed is not None and not entry.observed.archived]
+        if ledger.standings.violations.total() != sum(entry.desired for entry in entries):
             return "desired findings are miscounted"
         if +ledger.standings.triage != Counter(entry.triage for entry in active) or ledger.guard.total() != len(active):
             return "active findings are miscounted"
-        if {i for ids in ledger.desired.objects.values() for i in ids} != {e.id for e in entries if e.calls}:
+        if {i for ids in ledger.desired.objects.values() for i in ids} != {e.id for e in entries if e.claims}:
             return "claims and source objects differ"
         for entry in entries:
             if entry.in_flight or ledger.observed.awaits(entry):
@@ -175,7 +175,7 @@ class Product:
                 and decision is not Change.REFRESHED
                 and entry.id not in ledger.agenda.dirty
             ):
-                return f"{entry.id} would be {decision}, and is not to be decided ({ledger.agenda.why(entry.id)})"
+                return f"{entry.id} would be {decision}, and is not to be decided ({ledger.agenda.hold_of(entry.id)})"
         return ""
 
     def pace(self, *, quick: bool) -> None:
@@ -204,7 +204,7 @@ class Product:
         """What is not as it should be, as an admin sees it: condition → reason."""
         if self.plane is None:
             return {"Ready": "NotRunning"}
-        seen = capture(self.plane, now=self.now())
+        seen = snapshot_of(self.plane, now=self.now())
         built = status.build(seen, previous=self._conditions, generation=1, now=self.now(), wall=self.wall())
         self._conditions = {condition.type: condition for condition in built.conditions}
         bad_when = {"ArchiveHeld": "True", "IdentityConflict": "True"}

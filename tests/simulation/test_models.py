@@ -8,7 +8,7 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from policyhub.clocks import SteadyMs
+from policyhub.clock import SteadyMs
 from policyhub.kube.connection import Connection as Real
 from policyhub.kube.connection import Refused
 from policyhub.sources.violation import Subject

@@ -6,23 +6,23 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from policyhub.securityhub.errors import Failure
 
-from policyhub.clocks import SteadyMs, WallMs
+from policyhub.clock import SteadyMs, WallMs
 from policyhub.cluster import inventory, sources
 from policyhub.cluster.coverage import Coverage, coverage
 from policyhub.cluster.superseded import Superseded
-from policyhub.hub.errors import Failure
 from policyhub.kube.intake import Intake as Reading
-from policyhub.sources.speaker import Speaker
+from policyhub.sources.results import ResultReader
 from policyhub.sources.violation import SourceKey, Subject
 from policyhub.sync import grading, reference
-from policyhub.sync.calls import Calls
 from policyhub.sync.delivery import Delivery
 from policyhub.sync.desired import Desired
-from policyhub.sync.entry import Entry, Known, Loss
+from policyhub.sync.entry import Entry, Loss, ObservedFinding
 from policyhub.sync.evidence import Sources
 from policyhub.sync.existence import Answer, Presence
 from policyhub.sync.guard import Guard, trips
+from policyhub.sync.in_flight import InFlight
 from policyhub.sync.intake import Intake
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.observed import Observed
@@ -62,7 +62,7 @@ def note_anywhere(self: Superseded, *said: Any, note: Callable[..., None] = Supe
     note(self, group, engine, "", at)
 
 
-def claim(self: Desired, id_: str, *args: Any, claimed: Callable[..., bool] = Desired.claim, **more: Any) -> bool:
+def claim(self: Desired, id_: str, *args: Any, claimed: Callable[..., bool] = Desired.add_claim, **more: Any) -> bool:
     changed = claimed(self, id_, *args, **more)
     self._entries[id_].own = bool(self._entries[id_].own)
     return changed
@@ -74,19 +74,23 @@ def counts_anywhere(self: Desired, source: str, key: SourceKey) -> bool:
 
 def supersede_anywhere(self: Desired, superseded: frozenset[tuple[str, str, str]], *, now: SteadyMs) -> None:
     self.superseded = superseded
-    for entry in [entry for entry in self._entries.values() if entry.calls]:
+    for entry in [entry for entry in self._entries.values() if entry.claims]:
         self._recompute(entry, loss=Loss.SILENT, now=now)
 
 
 def misses_anywhere(self: Sources, entry: Entry) -> bool:
-    return bool(self.unreadable.get(entry.origin)) or any(origin == entry.origin for origin, _ in self._incomplete_in)
+    return bool(self.unreadable.get(entry.source_api)) or any(
+        origin == entry.source_api for origin, _ in self._incomplete_in
+    )
 
 
 def trips_anywhere(self: Guard, unit: tuple[str, str], wide: dict[str, str] | None = None) -> str:
     return trips(self.lost(unit[0]), self.active(unit[0]))
 
 
-def any_subject(self: Speaker, ref: Any, problems: list[str], subject: Callable[..., Any] = Speaker._subject) -> Any:
+def any_subject(
+    self: ResultReader, ref: Any, problems: list[str], subject: Callable[..., Any] = ResultReader._subject
+) -> Any:
     """Also of another namespace than the report's."""
     own = self._namespace
     self._namespace = (own and ref.namespace) or own
@@ -107,19 +111,19 @@ def take(self: Reading, raw: msgspec.Raw, take: Callable[[msgspec.Raw], None]) -
 def clear_there(
     self: Intake, ids: Any, *, key: SourceKey, times: Any, clear: Callable[..., None] = Intake._clear
 ) -> None:
-    before = {id_: self._entries[id_].origin for id_ in ids if id_ in self._entries}
+    before = {id_: self._entries[id_].source_api for id_ in ids if id_ in self._entries}
     clear(self, before, key=key, times=times)
     for id_, origin in before.items():
-        self._entries[id_].origin = origin
+        self._entries[id_].source_api = origin
 
 
 def reported_there(
     self: Sources, key: SourceKey, reported: Callable[..., list[str]] = Sources.reported, **more: Any
 ) -> list[str]:
-    before = {id_: entry.origin for id_, entry in self._entries.items()}
+    before = {id_: entry.source_api for id_, entry in self._entries.items()}
     heard = reported(self, key, **more)
     for id_ in heard:
-        self._entries[id_].origin = before[id_]
+        self._entries[id_].source_api = before[id_]
     return heard
 
 
@@ -147,10 +151,10 @@ def unreported_by_engine(
 
 
 def miss(self: Observed, entry: Entry, missed: Callable[..., None] = Observed._miss, **more: Any) -> None:
-    before = entry.known
+    before = entry.observed
     missed(self, entry, **more)
-    if not entry.wanted and entry.known is not None:
-        entry.known = before
+    if not entry.desired and entry.observed is not None:
+        entry.observed = before
 
 
 async def holds(self: inventory.InventoryReader) -> bool:
@@ -181,8 +185,8 @@ def maybe_written(
     self: Delivery, s: Shipment, failure: Failure, *, refuse: Callable[..., None] = Delivery.refuse, **more: float
 ) -> None:
     refuse(self, s, failure, **more)
-    s.feed.ledger.observed.unanswered(s.entry, s.known)
+    s.feed.ledger.observed.unanswered(s.entry, s.observed)
 
 
-def not_written(self: Calls, entry: Entry, known: Known) -> None:
+def not_written(self: InFlight, entry: Entry, known: ObservedFinding) -> None:
     self.release(entry)

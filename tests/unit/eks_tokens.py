@@ -1,7 +1,8 @@
 """Tokens as the product signs them, for one Region of each partition."""
 
-from policyhub.clocks import SteadyMs
-from policyhub.hub.credentials import Clients, Loader
+from policyhub.securityhub.credentials import Clients, Loader
+
+from policyhub.clock import SteadyMs
 
 KEY = "AKIAIOSFODNN7EXAMPLE"
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"

@@ -17,7 +17,7 @@ set, since Security Hub makes a finding NEW again when it becomes active again. 
 of an hour, so an hour also lasts over one that is destroyed and created again. Pure: no I/O, no clock.
 """
 
-from policyhub.clocks import NEVER, SteadyMs
+from policyhub.clock import NEVER, SteadyMs
 
 GONE = "ClusterGone"
 STANDS_MS = 3_600_000
@@ -31,7 +31,7 @@ class Absence:
         """The first of the answers in a row; NEVER: the last one was another."""
         self._last = NEVER
 
-    def hear(self, now: SteadyMs) -> None:
+    def confirm(self, now: SteadyMs) -> None:
         """EKS has said so once more."""
         self.since, self._last = self.since or now, now
 

@@ -4,8 +4,8 @@ No part of Ready, since whoever may write in one namespace must not make the clu
 """
 
 from policyhub.cluster.fault import Fault
+from policyhub.cluster.formatting import counted
 from policyhub.cluster.snapshot import Findings
-from policyhub.cluster.words import counted
 from policyhub.sources.text import NAME, line
 from policyhub.sync.refusals import Refused
 from policyhub.sync.shares import Excess

@@ -14,7 +14,7 @@ from typing import Any
 from policyhub.cluster.conflict import UID
 from policyhub.cluster.snapshot import Aliases
 from policyhub.findings.identity import prefix
-from policyhub.hub.client import HubClient
+from policyhub.securityhub.client import HubClient
 
 UID_FIELD = "policyhub/cluster-uid"
 _ID = re.compile(r"policyhub/([A-Za-z0-9.:/_-]{1,253})/[0-9a-f]{32}")

@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
-from policyhub.clocks import UNDATED, SteadyMs, WallMs
-from policyhub.cluster.words import counted
+from policyhub.clock import UNDATED, SteadyMs, WallMs
+from policyhub.cluster.formatting import counted
 from policyhub.findings.identity import prefix
-from policyhub.hub.client import HubClient
-from policyhub.hub.inventory import held as found_as
-from policyhub.hub.retirement import Retirement
 from policyhub.metrics import Metrics
+from policyhub.securityhub.client import HubClient
+from policyhub.securityhub.inventory import from_asff as found_as
+from policyhub.securityhub.retirement import Retirement
 from policyhub.sync.acknowledged import Acknowledged
-from policyhub.sync.entry import Known
+from policyhub.sync.entry import ObservedFinding
 from policyhub.sync.ledger import Ledger
-from policyhub.sync.lookups import held_as
+from policyhub.sync.lookups import observation_of
 from policyhub.sync.plan import Change
 
 LAG_MS = 60_000
@@ -61,7 +61,7 @@ class Sent:
     @property
     def flying(self) -> bool:
         """Whether an import of it has not been answered yet."""
-        return self.ledger is not None and bool(self.ledger.agenda.flying)
+        return self.ledger is not None and bool(self.ledger.agenda.in_flight)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Writer:
 
     cluster_uid: str
 
-    def overtake(self, id_: str, known: Known | None, *, now: SteadyMs) -> None:
+    def overtake(self, id_: str, known: ObservedFinding | None, *, now: SteadyMs) -> None:
         pass
 
 
@@ -146,5 +146,5 @@ class Archiving:
     def _archived(self, bodies: Sequence[Mapping[str, Any]]) -> None:
         """Whoever watches the cluster next knows them as archived, before GetFindings shows it."""
         for body in bodies:
-            self._acknowledged.note(self._writer, body["Id"], held_as(found_as(body)).known, self._now())
+            self._acknowledged.note(self._writer, body["Id"], observation_of(found_as(body)).observed, self._now())
         self._metrics.findings_sent.labels(f"{self._hub.account}/{self._hub.region}", Change.ARCHIVED).inc(len(bodies))

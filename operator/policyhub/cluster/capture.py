@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from policyhub.clocks import SteadyMs
+from policyhub.clock import SteadyMs
 from policyhub.cluster.conflict import ADOPT_ANNOTATION, UID
 from policyhub.cluster.context import Context, owner_faults, policy_faults
 from policyhub.cluster.fault import Fault
@@ -28,10 +28,10 @@ from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
 
 
-def capture(plane: DataPlane, *, planes: Iterable[DataPlane] = (), now: SteadyMs) -> Snapshot:
+def snapshot_of(plane: DataPlane, *, planes: Iterable[DataPlane] = (), now: SteadyMs) -> Snapshot:
     """Of what is known now. `planes` are those of all MonitoredClusters."""
     site, state, work = plane.site, plane.state, plane.work
-    trouble = site.engine.trouble or site.engine.reading
+    trouble = site.engine.trouble or site.engine.read_trouble
     snapshot = Snapshot(
         name=plane.name,
         identity=site.monitored.identity,
@@ -67,14 +67,14 @@ def capture(plane: DataPlane, *, planes: Iterable[DataPlane] = (), now: SteadyMs
         clock_moved=work.tick.clock_moved,
         sources=tuple(_source(source) for _, source in sorted(work.sources.watched.items())),
         source_faults=work.sources.faults(),
-        engines=engines_seen(work.sources.watched.values(), work.feed.ledger, exclude=site.spec.sources.exclude),
-        kept=work.sources.kept(),
+        engines=engines_seen(work.sources.watched.values(), work.queue.ledger, exclude=site.spec.sources.exclude),
+        kept=work.sources.kept_findings(),
         owners=_owners(work.context),
         policies=_policies(work.context),
-        guarded=dict(work.feed.ledger.guard.held),
+        guarded=dict(work.queue.ledger.guard.held),
         preview=work.tick.preview,
         aliases=work.inventory.aliases,
-        findings=_findings(work.feed.ledger, now=now),
+        findings=_findings(work.queue.ledger, now=now),
     )
 
 
@@ -153,10 +153,10 @@ def _owners(context: Context) -> OwnersSeen:
 
 
 def _policies(context: Context) -> PoliciesSeen | None:
-    library = context.library
+    library = context.policy_watcher
     if library is None:
         return None
-    return PoliciesSeen(kinds=len(library.reflectors), settled=library.settled, faults=policy_faults(library))
+    return PoliciesSeen(kinds=len(library.reflectors), settled=library.is_read, faults=policy_faults(library))
 
 
 def _findings(ledger: Ledger, *, now: SteadyMs) -> Findings:
@@ -180,7 +180,7 @@ def _findings(ledger: Ledger, *, now: SteadyMs) -> Findings:
         reports_listed=ledger.sources.reports_listed,
         superseded=tuple(sorted({(engine, group) for engine, group, _ in ledger.desired.superseded})),
         refused=tuple(ledger.refusals.summary()),
-        late=tuple(sorted({name for names in ledger.sources.unheard.values() for name in names})),
+        late=tuple(sorted({name for names in ledger.sources.waiting_namespaces.values() for name in names})),
         exhausted=tuple(ledger.shares.exhausted(now=now)),
         quarantined=figures.quarantined(ledger),
         conflict=conflict,

@@ -27,10 +27,10 @@ from policyhub.cluster.absence import GONE, STANDS_MS, Absence
 from policyhub.cluster.archiving import Archiving, IncompleteError, Round, Sent
 from policyhub.cluster.conflict import adopted
 from policyhub.cluster.fault import Fault
+from policyhub.cluster.formatting import counted
 from policyhub.cluster.site import Site
-from policyhub.cluster.words import counted
-from policyhub.hub.errors import HubError
 from policyhub.kube.connection import Refused, Unreachable
+from policyhub.securityhub.errors import HubError
 from policyhub.sources.text import line
 from policyhub.sync.ledger import Ledger
 
@@ -91,7 +91,7 @@ class Clearance:
         self._done: int | None = None
         """Findings that were archived, when all were."""
 
-    def heard(self, fault: Fault) -> Fault:
+    def explain(self, fault: Fault) -> Fault:
         """Take why the cluster cannot be connected to. With what becomes of its findings."""
         if fault.reason != GONE:
             self.found()
@@ -99,8 +99,8 @@ class Clearance:
         if not self._absence.since:
             at = datetime.fromtimestamp((self._site.wall() + STANDS_MS) // 1000, UTC)
             self._due_at = f"{at:%H:%M} UTC"
-        self._absence.hear(self._site.now())
-        return self._told(fault)
+        self._absence.confirm(self._site.now())
+        return self._explained(fault)
 
     def found(self) -> None:
         """The cluster is there, or nothing is known of it."""
@@ -136,7 +136,7 @@ class Clearance:
             )
         return self._claimed()
 
-    def _told(self, fault: Fault) -> Fault:
+    def _explained(self, fault: Fault) -> Fault:
         if not self._asked:
             return fault
         said, give_up = fault.message, "To keep its findings active, set spec.onClusterGone to Hold"

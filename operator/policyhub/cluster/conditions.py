@@ -27,15 +27,15 @@ from dataclasses import replace
 
 from policyhub import approval
 from policyhub.api.status import ConditionType
-from policyhub.clocks import SteadyMs
+from policyhub.clock import SteadyMs
 from policyhub.cluster import conflict, engines, insync
 from policyhub.cluster.accepted import accepted
 from policyhub.cluster.conflict import NAMES, UID
 from policyhub.cluster.fault import UNTRIED, Fault
+from policyhub.cluster.formatting import counted, some
 from policyhub.cluster.remedies import WHAT_IS_HELD, with_remedy
 from policyhub.cluster.shown import left_out
 from policyhub.cluster.snapshot import Snapshot
-from policyhub.cluster.words import counted, some
 from policyhub.sources.text import line
 
 NAME = 253
@@ -44,14 +44,14 @@ MESSAGE_PART = 512
 
 _FINE = "the findings of this cluster are up to date"
 
-Verdict = tuple[ConditionType, str, Fault]
+ConditionState = tuple[ConditionType, str, Fault]
 """A condition, its status, and why."""
 
 
-def conditions(seen: Snapshot, *, was_in_sync: bool, now: SteadyMs) -> list[Verdict]:
+def conditions(seen: Snapshot, *, was_in_sync: bool, now: SteadyMs) -> list[ConditionState]:
     """All of them, Ready first. `was_in_sync`: whether InSync was True when it was last told."""
     barring, shared = conflict.barring(seen), conflict.shared(seen)
-    good: list[Verdict] = [
+    good: list[ConditionState] = [
         _either("Connected", seen.connection, "Connected", _connected(seen)),
         _either(
             "HubReachable",
@@ -104,7 +104,7 @@ def conditions(seen: Snapshot, *, was_in_sync: bool, now: SteadyMs) -> list[Verd
     ]
 
 
-def _besides(seen: Snapshot, told: Mapping[ConditionType, Verdict]) -> Fault:
+def _besides(seen: Snapshot, told: Mapping[ConditionType, ConditionState]) -> Fault:
     """What is not well although findings are sent: the first of them in full, the conditions of the others by name."""
     found: list[tuple[str, Fault]] = []
     if seen.mode == "DryRun":  # whatever else is not well comes second: nothing is sent
@@ -141,7 +141,7 @@ _OWNERS_UNKNOWN = (
 )
 
 
-def _either(type_: ConditionType, fault: Fault | None, reason: str, message: str) -> Verdict:
+def _either(type_: ConditionType, fault: Fault | None, reason: str, message: str) -> ConditionState:
     if fault is None:
         return type_, "True", Fault(reason, message)
     return type_, "Unknown" if fault.reason in UNTRIED else "False", fault
@@ -191,13 +191,13 @@ def _sources_good(seen: Snapshot) -> tuple[str, str]:
         left = ", ".join(f"{line(source, NAME)} in {group}" for source, group in superseded[:NAMES])
         others = f", and {len(superseded) - NAMES} more" if len(superseded) > NAMES else ""
         return (
-            "FrozenReports",
+            "SupersededReports",
             f"{complete}; reports that nobody updates any more are ignored and can be deleted: {left}{others}",
         )
     return "Complete", complete
 
 
-def _owners(seen: Snapshot) -> Verdict:
+def _owners(seen: Snapshot) -> ConditionState:
     """Whether it is known what counts for what. A right that was left out is no fault of Ready; all else is."""
     type_: ConditionType = "OwnersKnown"
     if not seen.roll_up:
@@ -239,7 +239,7 @@ def _strays(seen: Snapshot) -> str:
     )
 
 
-def _policies(seen: Snapshot) -> Verdict:
+def _policies(seen: Snapshot) -> ConditionState:
     """Whether it is known what policies say of themselves: no part of Ready, since findings stand without it."""
     type_: ConditionType = "PoliciesKnown"
     if not seen.enrichment:

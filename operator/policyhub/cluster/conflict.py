@@ -20,8 +20,8 @@ import shlex
 from collections.abc import Mapping
 
 from policyhub.cluster.fault import Fault
+from policyhub.cluster.formatting import counted
 from policyhub.cluster.snapshot import Aliases, Snapshot
-from policyhub.cluster.words import counted
 from policyhub.sources.text import line
 
 ADOPT_ANNOTATION = "policyhub.dev/adopt-uid"

@@ -95,7 +95,7 @@ class Contact:
         return True
 
     async def _lost(self, error: Exception) -> None:
-        fault = self._clearance.heard(await self._explain(error))
+        fault = self._clearance.explain(await self._explain(error))
         if fault != self._state.connection:
             log.warning("cluster_unreachable", cluster=self._site.name, reason=fault.reason, message=str(error))
         self._state.connection = fault

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import structlog
 
 from policyhub.cancelling import TaskGroup
-from policyhub.clocks import NEVER, SteadyMs
+from policyhub.clock import NEVER, SteadyMs
 from policyhub.cluster.fault import Fault
 from policyhub.cluster.site import Site
 from policyhub.kube.connection import Connection
@@ -24,10 +24,10 @@ from policyhub.sync import namespaces, owners
 from policyhub.sync.asker import Asker
 from policyhub.sync.existence import Existence
 from policyhub.sync.ledger import Ledger
-from policyhub.sync.library import SURPRISED_MS, Library
 from policyhub.sync.namespaces import Namespaces
 from policyhub.sync.owners import Owners, Stray
-from policyhub.sync.policies import Policies
+from policyhub.sync.policy_metadata import PolicyMetadata
+from policyhub.sync.policy_watcher import SURPRISED_MS, PolicyWatcher
 from policyhub.sync.refusals import Refusal
 from policyhub.sync.rollup import Rollup
 
@@ -48,8 +48,8 @@ class Context:
         self.owners: tuple[Reflector, ...] = ()
         """Of Pods, ReplicaSets and Jobs and of the controllers that they are verified by, while they are watched."""
         self.rollup: Rollup | None = None
-        self.policies: Policies | None = None
-        self.library: Library | None = None
+        self.policy_metadata: PolicyMetadata | None = None
+        self.policy_watcher: PolicyWatcher | None = None
         """Of the policy objects, where they are asked for."""
         self._site = site
         self._ledger = ledger
@@ -61,12 +61,12 @@ class Context:
         if site.spec.roll_up:
             self.rollup = self._roll_up()
         if site.spec.enrichment:
-            self.policies = Policies(now=site.now, on_malformed=self._policy_malformed)
+            self.policy_metadata = PolicyMetadata(now=site.now, on_malformed=self._policy_malformed)
             if _known_before(site, "PoliciesKnown"):
-                self.policies.refused_ms = SURPRISED_MS
+                self.policy_metadata.refused_ms = SURPRISED_MS
             wanted = site.spec.sources
-            self.library = Library(
-                self.policies,
+            self.policy_watcher = PolicyWatcher(
+                self.policy_metadata,
                 reports=wanted.policy_reports or wanted.open_reports,
                 gatekeeper=wanted.gatekeeper,
                 relist_interval=site.settings.relist_interval,
@@ -98,8 +98,8 @@ class Context:
         tasks.create_task(self._watch_namespaces(connection))
         tasks.create_task(self._watch_owners(connection))
         tasks.create_task(Asker(self.existence, cluster=self._site.name, now=self._site.now).run(connection))
-        if self.library is not None:
-            tasks.create_task(self.library.run(connection))
+        if self.policy_watcher is not None:
+            tasks.create_task(self.policy_watcher.run(connection))
 
     async def _watch_namespaces(self, connection: Connection) -> None:
         view = Namespaces(self._ledger.sources, cluster=self._site.name, now=self._site.now)
@@ -144,13 +144,13 @@ class Context:
     def reflectors(self) -> Iterator[Reflector]:
         """Of owners and policies."""
         yield from self.owners
-        if self.library is not None:
-            yield from self.library.reflectors.values()
+        if self.policy_watcher is not None:
+            yield from self.policy_watcher.reflectors.values()
 
     @property
     def settled(self) -> bool:
         """Whether what policies say of themselves is known, or not asked for: only then are reports read."""
-        return self.library is None or self.library.settled
+        return self.policy_watcher is None or self.policy_watcher.is_read
 
     # -- what it comes to -----------------------------------------------------------------------------------------
 
@@ -246,7 +246,7 @@ _ALLOW = (
 )
 
 
-def policy_faults(library: Library) -> dict[str, Fault]:
+def policy_faults(library: PolicyWatcher) -> dict[str, Fault]:
     """What keeps which policies from being known, by origin or API group."""
     faults = {group: Fault("DiscoveryFailed", f"{group}: {reason}") for group, reason in library.unknown.items()}
     for origin, reflector in library.reflectors.items():

@@ -8,7 +8,7 @@ import msgspec
 class Api(msgspec.Struct, frozen=True, kw_only=True):
     """One report API that is or was served."""
 
-    origin: str
+    source_api: str
     group: str
     listed: bool
     """Completely, since it is watched."""
@@ -40,5 +40,5 @@ def coverage(apis: Iterable[Api], *, discovered: bool, unknown: Collection[str])
     return Coverage(
         all_listed=discovered and heard.issuperset(unknown) and all(api.listed or api.gone for api in apis),
         groups=len({api.group for api in apis if not api.vanished}),
-        live=frozenset(api.origin for api in apis if api.live),
+        live=frozenset(api.source_api for api in apis if api.live),
     )

@@ -22,9 +22,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from policyhub.cluster.fault import Fault
+from policyhub.cluster.formatting import MOST, coarse, counted, sentence, some, span
 from policyhub.cluster.remedies import ENGINES, OTHERS, REMEDIES
 from policyhub.cluster.snapshot import EnginesSeen, Snapshot
-from policyhub.cluster.words import MOST, coarse, counted, sentence, some, span
 from policyhub.sources.constraints import SOURCE
 from policyhub.sources.engines import KNOWN_ENGINES
 from policyhub.sources.event_logs import logs_events

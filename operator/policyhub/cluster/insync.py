@@ -12,11 +12,11 @@ Pure: no I/O, no clock.
 
 from collections.abc import Mapping
 
-from policyhub.clocks import SteadyMs
+from policyhub.clock import SteadyMs
 from policyhub.cluster import conflict
 from policyhub.cluster.fault import UNTRIED, Fault
+from policyhub.cluster.formatting import counted
 from policyhub.cluster.snapshot import Findings, Snapshot
-from policyhub.cluster.words import counted
 from policyhub.sync.plan import Change
 
 UNAVAILABLE = "InventoryUnavailable"

@@ -21,19 +21,19 @@ from itertools import islice
 
 import structlog
 
-from policyhub.clocks import UNDATED, WallMs
+from policyhub.clock import UNDATED, WallMs
 from policyhub.cluster.aliases import aliases
 from policyhub.cluster.fault import Fault
 from policyhub.cluster.site import Site
 from policyhub.cluster.snapshot import Aliases
 from policyhub.cluster.state import State
 from policyhub.findings import asff
-from policyhub.hub.errors import AccessLost, HubError
-from policyhub.hub.inventory import Held as Found
-from policyhub.hub.inventory import Inventory
-from policyhub.hub.inventory import held as found_as
+from policyhub.securityhub.errors import AccessLost, HubError
+from policyhub.securityhub.inventory import Inventory
+from policyhub.securityhub.inventory import StoredFinding as Found
+from policyhub.securityhub.inventory import from_asff as found_as
 from policyhub.sync.ledger import Ledger
-from policyhub.sync.lookups import held_as
+from policyhub.sync.lookups import observation_of
 
 log = structlog.get_logger(__name__)
 
@@ -101,13 +101,13 @@ class InventoryReader:
                     self._disabled = self._is_disabled()  # this inventory was the one that its end calls for
                     failures = 0
                     await self._ask_aliases()
-                    await self._look_again()
+                    await self._read_recent()
                     await self._rest(self._site.around(self._site.settings.inventory_interval))
                     continue
             failures += 1
             await asyncio.sleep(self._site.backoff(failures))
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Once a second: whether Security Hub was enabled again; why what it holds is not known yet; after long enough,
         findings go out all the same.
         """
@@ -139,7 +139,7 @@ class InventoryReader:
         engine, state = self._site.engine, self._state
         return any(
             fault is not None and fault.reason == NOT_ENABLED
-            for fault in (engine.trouble, engine.reading, state.account, state.reading)
+            for fault in (engine.trouble, engine.read_trouble, state.account, state.reading)
         )
 
     async def _verify(self) -> bool:
@@ -165,7 +165,7 @@ class InventoryReader:
     async def _read(self) -> None:
         ledger = self._ledger
         self._again.clear()
-        inventory = Inventory(self._site.hub, cluster=ledger.cluster_id, seen=self._look)
+        inventory = Inventory(self._site.hub, cluster=ledger.cluster_id, seen=self._compare)
         self._inventory = inventory
         began, started = self._site.wall(), self._site.now()
         root = len(f"policyhub/{ledger.cluster_id}/")
@@ -175,7 +175,7 @@ class InventoryReader:
                 number += len(part.findings)
                 self._progress_at = self._site.now()
                 ledger.observed.take_part(
-                    part.prefix[root:], map(held_as, part.findings), now=self._site.now(), began=started
+                    part.prefix[root:], map(observation_of, part.findings), now=self._site.now(), began=started
                 )
                 started = self._site.now()
                 await asyncio.sleep(0)
@@ -185,16 +185,16 @@ class InventoryReader:
         self.ungraded = True
         log.info("inventory_read", cluster=self._site.name, findings=number)
 
-    def _look(self, found: Found) -> None:
+    def _compare(self, found: Found) -> None:
         """Each finding as its page arrives: another cluster at work stops the sending before any part is complete."""
         ledger, now = self._ledger, self._site.now()
         self._progress_at = now
         if found.cluster_uid not in ledger.observed.uids and not ledger.observed.quarantine.conflict:
             archived = found.record_state == "ARCHIVED"
-            ledger.observed.meet(found.id, found.cluster_uid, archived=archived, now=now, inventory=True)
+            ledger.observed.take_foreign(found.id, found.cluster_uid, archived=archived, now=now, inventory=True)
             self._on_change()
 
-    async def _look_again(self) -> None:
+    async def _read_recent(self) -> None:
         """Read what was updated around the start once more: GetFindings lags, a former holder may have been writing,
         and another operator of this identity may have started at the same moment. What was updated later is our own.
         """
@@ -203,7 +203,7 @@ class InventoryReader:
                 return
             for attempt in range(1, LOOK_ATTEMPTS + 1):
                 try:
-                    await self._look_around(self._started)
+                    await self._read_others(self._started)
                 except HubError as error:
                     log.info("second_look_failed", cluster=self._site.name, code=error.code)
                     await asyncio.sleep(self._site.backoff(attempt))
@@ -213,7 +213,7 @@ class InventoryReader:
             if self.aliases is not None:
                 await self._ask_aliases()
 
-    async def _look_around(self, moment: WallMs) -> None:
+    async def _read_others(self, moment: WallMs) -> None:
         ledger = self._ledger
         filters = {
             "Id": [{"Value": f"policyhub/{ledger.cluster_id}/", "Comparison": "PREFIX"}],
@@ -221,15 +221,15 @@ class InventoryReader:
         }
         async with aclosing(self._site.hub.find(filters)) as pages:
             async for page in pages:
-                found = (held_as(found_as(finding)) for finding in page.findings)
-                ledger.observed.take_found(found, now=self._site.now())
+                found = (observation_of(found_as(finding)) for finding in page.findings)
+                ledger.observed.take_read(found, now=self._site.now())
                 self._on_change()
 
     async def _rest(self, seconds: float) -> None:
         """Until the next inventory is due, or is needed at once."""
         due = self._site.now() + int(seconds * 1000)
         while (left := (due - self._site.now()) / 1000) > 0:
-            probe = max(PROBE_SECONDS, PROBE_SECONDS_EACH * len(self._site.engine.feeds))
+            probe = max(PROBE_SECONDS, PROBE_SECONDS_EACH * len(self._site.engine.queues))
             if await self._needed_within(min(left, self._site.around(probe))) or not await self._holds():
                 return
             if self.aliases is not None:
@@ -260,7 +260,7 @@ class InventoryReader:
         may have archived it: `policyhub retire`, an operator of another cluster.
         """
         before = self._site.wall() - OLD_MS
-        known = ((e.id, e.known) for e in self._ledger.entries.values() if e.wanted and e.known)
+        known = ((e.id, e.observed) for e in self._ledger.entries.values() if e.desired and e.observed)
         old = (id_ for id_, k in known if k.digest and not k.archived and k.updated_at < before)
         ids = list(islice(old, PROBED))
         if not ids or ids == self._missed:

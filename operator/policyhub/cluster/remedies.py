@@ -6,7 +6,7 @@ its remedy already, with the commands for the very case, is in `TOLD`. Pure: no 
 
 from collections.abc import Mapping
 
-from policyhub.cluster.words import sentence
+from policyhub.cluster.formatting import sentence
 
 _SEE_LOG = "kubectl logs -n policyhub deployment/policyhub"
 _ROUTE = (
@@ -52,7 +52,7 @@ REMEDIES: Mapping[str, str] = {
     "NotVerified": "wait until the cluster is connected",
     "Throttled": "wait: the operator calls more slowly by itself. If it lasts, find the other tools that call AWS in"
     " this account (CloudTrail, by the event's user agent)",
-    "Withheld": f"wait; if it lasts, look for lease_trouble and process_stood_still in the log: {_SEE_LOG}",
+    "NotLeader": f"wait; if it lasts, look for lease_error and process_stood_still in the log: {_SEE_LOG}",
     "Refused": f"report it with this message and the log: {_SEE_LOG}",
     # InSync
     "Starting": "wait a few seconds",
@@ -73,7 +73,7 @@ REMEDIES: Mapping[str, str] = {
     "LimitExceeded": "look at these reports; if they are right, raise the limit that is named",
     "ImportsUsedUp": "find out what changes there so often, or raise POLICYHUB_LIMIT_NAMESPACE_IMPORTS",
     "ReadLater": "find out what writes there so fast; nothing else is concerned",
-    "FrozenReports": "delete these reports",
+    "SupersededReports": "delete these reports",
     # ArchiveHeld: its message adds the command for the very engine
     "TooManyLost": "check that the engine runs and that nobody removed its policies by mistake. To archive what it"
     " lost, for one hour: policyhub archive NAME --approve=ENGINE",
@@ -113,7 +113,7 @@ DOCTOR: Mapping[str, str] = {
     " their objects",
     "engines": "policyhub render --live shows more of each",
     "engines/more": "exclude the engines that nobody needs (spec.sources.exclude)",
-    "frozen-reports": "delete what {engine} has written there ({commands}); other engines' reports may lie beside it",
+    "superseded-reports": "delete what {engine} has written there ({commands}); other engines' reports may be there too",
     "credentials": "name the Security Hub with --account-id and --region",
     "credentials/account": "name a role of account {account} (securityHub.roleArn, or spec.securityHub.roleArn of the"
     " MonitoredCluster); `policyhub iam-policy --assume-role arn:…:iam::{account}:role/…` prints what it needs",
@@ -144,7 +144,7 @@ DOCTOR: Mapping[str, str] = {
 TOLD = frozenset(
     {
         *("AccountMismatch", "AccessDenied", "CredentialsExpired", "CredentialsMissing", "CredentialsRejected"),
-        *("Misconfigured", "NotEnabled", "Unavailable"),  # policyhub.hub.advice has one for each
+        *("Misconfigured", "NotEnabled", "Unavailable"),  # policyhub.securityhub.advice has one for each
         *("KubeconfigInvalid", "UnknownRegion"),  # policyhub.kube.secret and kubeconfig, policyhub.destination
         *("TooManyLost", "ClaimedTwice", "AlsoClaimed", "OtherCluster", "ForeignFindings"),
         *("TwoIdentities", "OtherIdentity"),

@@ -27,7 +27,7 @@ from policyhub.kube.connection import Connection
 from policyhub.kube.resource import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS
 from policyhub.sources.severity import DEFAULT_SEVERITY
 from policyhub.sync import figures
-from policyhub.sync.feed import Feed
+from policyhub.sync.cluster_queue import ClusterQueue
 from policyhub.sync.guard import Hold as Guarded
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.plan import Rules
@@ -48,7 +48,7 @@ SETTLE_MS = 2_000
 class Work:
     """What there is of the cluster that answers now."""
 
-    feed: Feed
+    queue: ClusterQueue
     context: Context
     sources: Sources
     inventory: InventoryReader
@@ -96,7 +96,7 @@ class DataPlane:
 
     @property
     def ledger(self) -> Ledger | None:
-        return self.work.feed.ledger if self.work is not None else None
+        return self.work.queue.ledger if self.work is not None else None
 
     @property
     def guarded(self) -> dict[str, Guarded]:
@@ -137,8 +137,8 @@ class DataPlane:
         its findings are to be archived (ClusterGone).
         """
         work = self.begin()
-        self._clearance.ledger = work.feed.ledger
-        self.site.engine.attach(work.feed)
+        self._clearance.ledger = work.queue.ledger
+        self.site.engine.attach(work.queue)
         try:
             async with TaskGroup() as tasks:
                 tasks.create_task(self._serve(work, connection))
@@ -146,7 +146,7 @@ class DataPlane:
                 tasks.create_task(work.tick.run())
                 tasks.create_task(work.tick.count())
         finally:
-            self.site.engine.detach(work.feed)
+            self.site.engine.detach(work.queue)
             self.work = None
             self.state.restart()
             work.tick.gauges.forget()
@@ -167,10 +167,10 @@ class DataPlane:
             gate=self._gate,
             in_sync=lambda: self.in_sync,
         )
-        self.work = Work(feed=feed, context=context, sources=sources, inventory=inventory, tick=tick)
+        self.work = Work(queue=feed, context=context, sources=sources, inventory=inventory, tick=tick)
         return self.work
 
-    def _feed(self) -> Feed:
+    def _feed(self) -> ClusterQueue:
         site, spec, uid = self.site, self.site.spec, self.state.cluster_uid
         settings = site.settings
         ledger = Ledger(
@@ -194,12 +194,12 @@ class DataPlane:
             GATEKEEPER: spec.sources.gatekeeper,
         }
         ledger.observed.cautious = site.sent_shortly_before
-        ledger.sources.disabled = frozenset(group for group, asks in asked.items() if not asks)
+        ledger.sources.disabled_groups = frozenset(group for group, asks in asked.items() if not asks)
         ledger.observed.adopted = adopted(site.monitored.metadata.annotations)
         ledger.observed.quarantine.former = frozenset(self._former) - ledger.observed.uids
         if len(self._former) < FORMER:
             self._former.add(uid)
-        return Feed(
+        return ClusterQueue(
             name=self.name,
             ledger=ledger,
             cluster=asff.Cluster(
@@ -250,7 +250,7 @@ class DataPlane:
         """Whether findings of this cluster may be sent at all."""
         if self.work is None:
             return
-        feed = self.work.feed
+        feed = self.work.queue
         sends = (
             self.site.spec.mode != "DryRun"
             and self.state.account is None
@@ -265,7 +265,7 @@ class DataPlane:
     @property
     def sends(self) -> bool:
         """Whether findings of this cluster may be sent now."""
-        return self.work is not None and self.work.feed.sends
+        return self.work is not None and self.work.queue.sends
 
     @property
     def in_sync(self) -> bool:
@@ -277,9 +277,9 @@ class DataPlane:
             and self.state.inventory is None
             and self.state.discovery is None
             and not self.work.sources.faults()
-            and not figures.pending(self.work.feed.ledger)
-            and not figures.rejected(self.work.feed.ledger)
-            and not figures.quarantined(self.work.feed.ledger)
+            and not figures.pending(self.work.queue.ledger)
+            and not figures.rejected(self.work.queue.ledger)
+            and not figures.quarantined(self.work.queue.ledger)
         )
 
 

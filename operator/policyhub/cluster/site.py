@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from policyhub.api.monitoredcluster import MonitoredCluster, Spec
-from policyhub.clocks import UNDATED, SteadyMs, WallMs
-from policyhub.hub.client import HubClient
+from policyhub.clock import UNDATED, SteadyMs, WallMs
 from policyhub.metrics import Metrics
+from policyhub.securityhub.client import HubClient
 from policyhub.settings import Settings
 from policyhub.sync.engine import Engine
 from policyhub.sync.predecessor import Predecessor

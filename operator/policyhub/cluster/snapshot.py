@@ -7,7 +7,7 @@ tested. Pure: no I/O, no clock.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from policyhub.clocks import UNDATED, SteadyMs, WallMs
+from policyhub.clock import UNDATED, SteadyMs, WallMs
 from policyhub.cluster.fault import Fault
 from policyhub.sync.guard import Hold as Guarded
 from policyhub.sync.plan import Change

@@ -20,7 +20,7 @@ from functools import partial
 import structlog
 
 from policyhub.cancelling import TaskGroup
-from policyhub.clocks import NEVER, SteadyMs
+from policyhub.clock import NEVER, SteadyMs
 from policyhub.cluster.contact import Contact
 from policyhub.cluster.context import Context
 from policyhub.cluster.coverage import Api, coverage
@@ -34,11 +34,11 @@ from policyhub.kube.reflector import Reflector
 from policyhub.kube.resource import GATEKEEPER, Resource
 from policyhub.sources.engines import ENGINES_EACH, KNOWN_ENGINES
 from policyhub.sources.filter import filter_of
-from policyhub.sync.feed import Feed
+from policyhub.sync.cluster_queue import ClusterQueue
 from policyhub.sync.holds import Hold
-from policyhub.sync.policies import concerns
+from policyhub.sync.policy_metadata import concerns
+from policyhub.sync.report_sink import ReportSink
 from policyhub.sync.sweep import forget
-from policyhub.sync.view import View
 
 log = structlog.get_logger(__name__)
 
@@ -60,7 +60,7 @@ class Source:
     """One source API that is or was served."""
 
     resource: Resource
-    view: View
+    view: ReportSink
     reflector: Reflector
     task: asyncio.Task[None]
     vanished: bool = False
@@ -113,7 +113,7 @@ class Source:
 class Sources:
     """Of one cluster, over connection after connection."""
 
-    def __init__(self, site: Site, state: State, feed: Feed, context: Context) -> None:
+    def __init__(self, site: Site, state: State, feed: ClusterQueue, context: Context) -> None:
         self.watched: dict[str, Source] = {}
         """By origin; those that are no longer served too."""
         self.unknown: dict[str, str] = {}
@@ -130,7 +130,7 @@ class Sources:
         """Findings held because their API is not served, by origin: it was before this process began."""
         self._site = site
         self._state = state
-        self._feed = feed
+        self._queue = feed
         self._ledger = feed.ledger
         self._context = context
 
@@ -149,22 +149,22 @@ class Sources:
                     open_reports=wanted.open_reports,
                     gatekeeper=wanted.gatekeeper,
                 )
-                if not self._context.settled and self._context.library is not None:
+                if not self._context.settled and self._context.policy_watcher is not None:
                     self._state.discovery = POLICIES_FIRST
-                    await self._context.library.settle(seconds=SETTLE_SECONDS)
+                    await self._context.policy_watcher.wait_until_read(seconds=SETTLE_SECONDS)
                 if self._context.settled:
                     self._apply(found, connection, tasks, started=started)
                 if lost:
-                    self._nudge()
+                    self._retry_failed()
                 lost = bool(found.unknown)
             else:
                 lost = True
             seconds = self._site.around(self._site.settings.discovery_interval)
-            if self._context.library is None or self._context.settled:
+            if self._context.policy_watcher is None or self._context.settled:
                 await asyncio.sleep(seconds)
             else:  # what they say is known before anything is rendered
                 self._state.discovery = POLICIES_FIRST
-                await self._context.library.settle(seconds=seconds)
+                await self._context.policy_watcher.wait_until_read(seconds=seconds)
 
     def disconnect(self) -> None:
         """The connection has ended: nothing is seen of any source before the next one has found it."""
@@ -174,7 +174,7 @@ class Sources:
         self.unknown = {}
         self._state.discovery = DISCOVERING
 
-    def _nudge(self) -> None:
+    def _retry_failed(self) -> None:
         """The API server is back: reflectors that wait for their next attempt, up to a minute, need not."""
         for reflector in (*(source.reflector for source in self.watched.values()), *self._context.reflectors()):
             if reflector.state.phase == "failed":
@@ -219,15 +219,15 @@ class Sources:
         """A constraint kind that was absent for an archive delay is deleted, and its constraints with it, although no
         watch did tell.
         """
-        ledger, now, delay = self._ledger, self._site.now(), self._feed.rules.archive_delay_ms
+        ledger, now, delay = self._ledger, self._site.now(), self._queue.rules.archive_delay_ms
         keys = [
             key
             for key in (*ledger.desired.objects, *ledger.sources.constraints.audits)
-            if key.group == GATEKEEPER and key.origin not in served
+            if key.group == GATEKEEPER and key.source_api not in served
         ]
-        self._absent = {key.origin: self._absent.get(key.origin, started) for key in keys}
+        self._absent = {key.source_api: self._absent.get(key.source_api, started) for key in keys}
         for key in keys:
-            if started - self._absent[key.origin] >= delay:
+            if started - self._absent[key.source_api] >= delay:
                 forget(key, ledger=ledger, rollup=self._context.rollup, now=now)
         old = [o for o, source in self.watched.items() if source.forgettable and started - source.vanished_at >= delay]
         for origin in old[: max(0, len(self.watched) - SOURCES // 2)]:
@@ -235,7 +235,7 @@ class Sources:
             self._site.metrics.forget_source(self._site.name, origin)
 
     def _start(self, resource: Resource, connection: Connection, tasks: TaskGroup) -> Source:
-        view = View(
+        view = ReportSink(
             cluster=self._site.name,
             group=resource.group,
             resource=resource.plural,
@@ -245,7 +245,7 @@ class Sources:
             now=self._site.now,
             wall=self._site.wall,
             rollup=self._context.rollup,
-            policies=self._context.policies,
+            policies=self._context.policy_metadata,
             spoke=None if resource.group == GATEKEEPER else partial(self.superseded.note, resource.group),
         )
         relist = self._site.settings.relist_interval
@@ -260,12 +260,12 @@ class Sources:
         discovered = self._state.discovery is None
         if discovered:
             waiting = self._ledger.agenda.waiting((Hold.SOURCE,))
-            origins = (self._ledger.entries[id_].origin for id_ in waiting)
+            origins = (self._ledger.entries[id_].source_api for id_ in waiting)
             self._missing = Counter(origin for origin in origins if origin not in self.watched)
         self.coverage = covered = coverage(
             (
                 Api(
-                    origin=source.resource.origin,
+                    source_api=source.resource.origin,
                     group=source.resource.group,
                     listed=bool(source.view.last_listed),
                     live=source.view.is_live,
@@ -284,11 +284,11 @@ class Sources:
         listed_at = min((source.view.last_listed for source in reports if not source.vanished), default=NEVER)
         if not self.superseded.settle(all_listed=all_listed, listed_at=listed_at):
             return
-        self._ledger.sources.speak_twice(self.superseded.dual)
+        self._ledger.sources.set_dual_apis(self.superseded.dual)
         left = self.superseded.reports
         if left != self._ledger.desired.superseded:
             named = sorted({f"{engine}/{group}" for engine, group, _ in left})
-            log.warning("frozen_reports", cluster=self._site.name, frozen=named)
+            log.warning("superseded_reports", cluster=self._site.name, frozen=named)
             self._ledger.supersede(left, now=self._site.now())
             self.ungraded = True
 
@@ -314,7 +314,7 @@ class Sources:
 
     def reread(self) -> None:
         """Policies that are violated say something else: whatever names them is rendered anew."""
-        policies = self._context.policies
+        policies = self._context.policy_metadata
         if policies is None:
             return
         changed = policies.changed((source, policy) for source, policy, _ in self._ledger.standings.violations)
@@ -335,11 +335,11 @@ class Sources:
                 faults[origin] = fault
         return faults
 
-    def kept(self) -> int:
+    def kept_findings(self) -> int:
         """Findings of constraint kinds that are no longer served: kept, and no fault, since templates come and go."""
         origins = [origin for origin, source in self.watched.items() if source.forgettable]
         origins += [origin for origin in self._missing if origin.endswith(f".{GATEKEEPER}")]
         if not origins:
             return 0
         entries = self._ledger.entries.values()
-        return sum(1 for e in entries if e.origin in origins and e.known and not e.known.archived)
+        return sum(1 for e in entries if e.source_api in origins and e.observed and not e.observed.archived)

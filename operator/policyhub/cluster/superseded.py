@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterator
 
 import msgspec
 
-from policyhub.clocks import NEVER, SteadyMs
+from policyhub.clock import NEVER, SteadyMs
 from policyhub.kube.resource import OPEN_REPORTS, POLICY_REPORTS
 
 SUPERSEDED_AFTER_SECONDS = 3 * 3600

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 import structlog
 
 from policyhub import approval
-from policyhub.clocks import NEVER, SteadyMs
+from policyhub.clock import NEVER, SteadyMs
 from policyhub.cluster.context import Context
 from policyhub.cluster.inventory import InventoryReader
 from policyhub.cluster.site import Site
@@ -18,8 +18,8 @@ from policyhub.cluster.sources import Source, Sources
 from policyhub.gauges import Gauges, Seen
 from policyhub.sources.event_logs import logs_events
 from policyhub.sources.producers import times_stand_still
-from policyhub.sync.census import Census
-from policyhub.sync.feed import Feed
+from policyhub.sync.age_statistics import AgeStatistics
+from policyhub.sync.cluster_queue import ClusterQueue
 from policyhub.sync.plan import Change
 
 log = structlog.get_logger(__name__)
@@ -45,7 +45,7 @@ class Tick:
         self,
         site: Site,
         *,
-        feed: Feed,
+        feed: ClusterQueue,
         sources: Sources,
         context: Context,
         inventory: InventoryReader,
@@ -93,10 +93,10 @@ class Tick:
             self._gate()
             self._compare_clocks()
             self._grade()
-            self._weigh()
+            self._evaluate_guard()
             self._sources.reread()
             self._context.look()
-            self._inventory.look()
+            self._inventory.refresh()
             self._preview()
             self._refresh()
             self._export()
@@ -107,7 +107,7 @@ class Tick:
         site, ledger = self._site, self._ledger
         while True:
             started = site.now()
-            census = Census(
+            census = AgeStatistics(
                 sla_days=self._sla_days,
                 now=started,
                 wall=site.wall(),
@@ -149,10 +149,10 @@ class Tick:
             self._graded_at = now
             self._sources.grade()
 
-    def _weigh(self) -> None:
+    def _evaluate_guard(self) -> None:
         ledger, name = self._ledger, self._site.name
         ledger.approve(self._approvals(), now=self._site.now())
-        held, released = ledger.weigh(now=self._site.now())
+        held, released = ledger.evaluate_guard(now=self._site.now())
         for engine in held:
             hold = ledger.guard.held[engine]
             log.warning("archive_held", cluster=name, source=engine, lost=hold.lost, of=hold.total, reason=hold.reason)

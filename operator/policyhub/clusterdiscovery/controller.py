@@ -283,7 +283,7 @@ class Discovery:
             )
             return why
         if other is None:
-            log.info("cluster_made", discovery=self.name, cluster=decision.monitored, arn=decision.arn)
+            log.info("cluster_created", discovery=self.name, cluster=decision.monitored, arn=decision.arn)
         return NOT_ASKED
 
 

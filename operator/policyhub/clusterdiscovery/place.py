@@ -26,8 +26,8 @@ from policyhub.clusterdiscovery.plan import NOT_ASKED, Answer, Why, arn_of
 from policyhub.clusterdiscovery.report import Seen
 from policyhub.eks.description import Arn, Description
 from policyhub.eks.identity import Identity, Missing
-from policyhub.hub.errors import CREDENTIALS
 from policyhub.kube.errors import NotTried
+from policyhub.securityhub.errors import CREDENTIALS
 
 PAUSE_SECONDS = 0.2
 """Between two calls of one account and Region."""

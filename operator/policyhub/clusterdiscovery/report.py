@@ -18,7 +18,7 @@ from typing import Literal
 
 from policyhub.api.clusterdiscovery import SHOWN, DiscoveryStatus, FoundCluster, Looked
 from policyhub.api.status import Condition
-from policyhub.cluster.words import counted, sentence
+from policyhub.cluster.formatting import counted, sentence
 from policyhub.clusterdiscovery.plan import NOT_ASKED, Decision, Why
 from policyhub.sources.text import capped
 

@@ -26,7 +26,7 @@ def clusters(
 
     import msgspec  # noqa: PLC0415  (as above)
 
-    from policyhub.clocks import WallMs  # noqa: PLC0415  (as above)
+    from policyhub.clock import WallMs  # noqa: PLC0415  (as above)
     from policyhub.clusters.output import table, to_json  # noqa: PLC0415  (as above)
     from policyhub.clusters.row import row  # noqa: PLC0415  (as above)
     from policyhub.kube.connection import Connection, Refused, Unreachable  # noqa: PLC0415  (as above)

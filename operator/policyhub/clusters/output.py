@@ -4,8 +4,8 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 
-from policyhub.clocks import WallMs
-from policyhub.cluster.words import counted
+from policyhub.clock import WallMs
+from policyhub.cluster.formatting import counted
 from policyhub.clusters.row import Row, age
 
 _GAP = "   "

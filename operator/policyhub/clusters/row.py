@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from policyhub.clocks import UNDATED, WallMs
-from policyhub.cluster.words import span
-from policyhub.hub.inventory import milliseconds
+from policyhub.clock import UNDATED, WallMs
+from policyhub.cluster.formatting import span
+from policyhub.securityhub.inventory import milliseconds
 from policyhub.sources.text import line
 
 STALE_MS = 600_000

@@ -12,19 +12,19 @@ from dataclasses import dataclass
 import msgspec
 
 from policyhub.api.monitoredcluster import GROUP, PLURAL, MonitoredCluster
+from policyhub.cluster.formatting import counted
 from policyhub.cluster.remedies import DOCTOR
-from policyhub.cluster.words import counted
-from policyhub.doctor.verdict import Verdict, fine, problem, unchecked
+from policyhub.doctor.result import CheckResult, fine, problem, unchecked
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.kube.decoding import decoded
 from policyhub.kube.resource import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS
-from policyhub.sources.origins import ORIGINS
+from policyhub.sources.source_apis import SOURCE_APIS_OF
 from policyhub.sync.existence import OTHER_KINDS, POLICY_KINDS, WATCHED_KINDS
 from policyhub.sync.owners import CONTROLLERS, RESOURCES
 
 _REVIEWS = "/apis/authorization.k8s.io/v1"
 _READ = ("list", "watch")
-_MENDS: Mapping[str, str] = {
+_REMEDIES: Mapping[str, str] = {
     "read": "bind the chart's ClusterRole (rbac.create) to this identity; in another cluster, install the chart"
     " policyhub-access, and bind its ClusterRole to this identity or to a group of it",
     "roll-up": "set the chart's rbac.rollUp, or spec.rollUp: false, which changes the ids of findings about Pods",
@@ -78,7 +78,7 @@ def of_monitored(monitored: MonitoredCluster) -> list[Need]:
         for part, resources in (("roll-up", RESOURCES), ("owners", CONTROLLERS)):
             needs += [Need(part, verb, r.plural, r.group) for r in resources for verb in _READ]
     if spec.enrichment:
-        needs += [Need("enrichment", verb, *_place(origin)) for origin in ORIGINS for verb in _READ]
+        needs += [Need("enrichment", verb, *_place(origin)) for origin in SOURCE_APIS_OF for verb in _READ]
     needs += [Need("existence", "get", *_place(origin)) for origin in (*WATCHED_KINDS, *OTHER_KINDS)]
     needs += [Need("existence", "list", *_place(origin)) for origin in OTHER_KINDS]
     if sources.policy_reports or sources.open_reports:
@@ -111,7 +111,7 @@ def of_home(monitored: Iterable[MonitoredCluster], *, lease: str | None) -> list
     return needs
 
 
-async def check(connection: Connection, about: str, needs: Iterable[Need], *, account: str = "") -> list[Verdict]:
+async def check(connection: Connection, about: str, needs: Iterable[Need], *, account: str = "") -> list[CheckResult]:
     """One verdict for each part of which something is missing, or one that all is well. `account` is the service
     account (`namespace/name`) to ask for instead of whoever asks.
     """
@@ -119,12 +119,12 @@ async def check(connection: Connection, about: str, needs: Iterable[Need], *, ac
     try:
         allowed = await asyncio.gather(*(_allowed(connection, need, account) for need in asked))
     except (Refused, Unreachable) as error:
-        mend = DOCTOR["api-access/account" if account else "api-access"]
-        return [unchecked("api-access", about, f"the API server does not say what is allowed: {error}", mend=mend)]
+        remedy = DOCTOR["api-access/account" if account else "api-access"]
+        return [unchecked("api-access", about, f"the API server does not say what is allowed: {error}", remedy=remedy)]
     return judge(about, dict(zip(asked, allowed, strict=True)), account=account)
 
 
-def judge(about: str, allowed: Mapping[Need, bool], *, account: str = "") -> list[Verdict]:
+def judge(about: str, allowed: Mapping[Need, bool], *, account: str = "") -> list[CheckResult]:
     """Pure."""
     lacking: defaultdict[str, list[Need]] = defaultdict(list)
     for need, may in allowed.items():
@@ -138,7 +138,7 @@ def judge(about: str, allowed: Mapping[Need, bool], *, account: str = "") -> lis
             )
         ]
     return [
-        problem("api-access", about, f"{who} may not: {', '.join(map(str, missing))}", mend=_MENDS[part])
+        problem("api-access", about, f"{who} may not: {', '.join(map(str, missing))}", remedy=_REMEDIES[part])
         for part, missing in lacking.items()
     ]
 

@@ -7,9 +7,9 @@ from datetime import datetime
 import msgspec
 
 from policyhub.api.monitoredcluster import MonitoredCluster
+from policyhub.cluster.formatting import counted
 from policyhub.cluster.remedies import DOCTOR, REMEDIES, WHAT_IS_HELD
-from policyhub.cluster.words import counted
-from policyhub.doctor.verdict import Verdict, fine, problem, unchecked
+from policyhub.doctor.result import CheckResult, fine, problem, unchecked
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.kube.decoding import decoded
 from policyhub.kube.discovery import Discovery, discover
@@ -34,25 +34,27 @@ class _Version(msgspec.Struct, rename="camel"):
 _version = msgspec.json.Decoder(_Version)
 
 
-async def check_server(connection: Connection, about: str, *, wall: Callable[[], float]) -> tuple[list[Verdict], bool]:
+async def check_server(
+    connection: Connection, about: str, *, wall: Callable[[], float]
+) -> tuple[list[CheckResult], bool]:
     """Its version, how its clock differs from `wall` (Unix seconds), and whether it answers at all."""
     try:
         body, sent = await connection.dated("/version")
         version = decoded(_version, body, Unreachable)
     except (Refused, Unreachable) as error:
         found = f"{connection.server} does not answer as a Kubernetes API server: {error}"
-        return [problem("connection", about, found, mend=DOCTOR["connection"])], False
+        return [problem("connection", about, found, remedy=DOCTOR["connection"])], False
     clock = [judge_clock(about, sent, wall())] if sent is not None else []
     return [judge_version(about, connection.server, version), *clock], True
 
 
-def judge_version(about: str, server: str, version: _Version) -> Verdict:
+def judge_version(about: str, server: str, version: _Version) -> CheckResult:
     """Pure."""
     digits = version.minor.rstrip("+")  # EKS: "29+"
     told = f"{server} is Kubernetes {line(version.git_version, _VERSION) or 'of an unknown version'}"
     if _is_number(version.major) and _is_number(digits) and (int(version.major), int(digits)) < OLDEST:
-        mend = DOCTOR["connection/old"].format(version=f"{OLDEST[0]}.{OLDEST[1]}")
-        return problem("connection", about, told, mend=mend)
+        remedy = DOCTOR["connection/old"].format(version=f"{OLDEST[0]}.{OLDEST[1]}")
+        return problem("connection", about, told, remedy=remedy)
     return fine("connection", about, told)
 
 
@@ -60,13 +62,13 @@ def _is_number(text: str) -> bool:
     return len(text) <= 4 and text.isdecimal()
 
 
-def judge_clock(about: str, sent: datetime, now: float) -> Verdict:
+def judge_clock(about: str, sent: datetime, now: float) -> CheckResult:
     """`sent` is what a server wrote as its time, `now` ours at the same moment (Unix seconds). Pure."""
     ahead = now - sent.timestamp()
     if abs(ahead) <= SKEW_SECONDS:
         return fine("clock", about, f"the server's clock and ours differ by {abs(ahead):.0f} s")
     told = f"our clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the server's"
-    return problem("clock", about, told, mend=DOCTOR["clock"])
+    return problem("clock", about, told, remedy=DOCTOR["clock"])
 
 
 async def served(connection: Connection, monitored: MonitoredCluster) -> Discovery:
@@ -80,56 +82,56 @@ async def served(connection: Connection, monitored: MonitoredCluster) -> Discove
     )
 
 
-def judge_sources(about: str, found: Discovery) -> list[Verdict]:
+def judge_sources(about: str, found: Discovery) -> list[CheckResult]:
     """Pure."""
-    verdicts = [
-        problem("sources", about, f"{group}: {why}", mend=REMEDIES["DiscoveryFailed"])
+    results = [
+        problem("sources", about, f"{group}: {why}", remedy=REMEDIES["DiscoveryFailed"])
         for group, why in found.unknown.items()
     ]
     if not found.served:
-        if not verdicts:
-            mend = REMEDIES["NoSourceServed"]
+        if not results:
+            remedy = REMEDIES["NoSourceServed"]
             groups = f"{POLICY_REPORTS}, {OPEN_REPORTS} or {GATEKEEPER}"
-            verdicts.append(problem("sources", about, f"the cluster serves nothing of {groups}", mend=mend))
-        return verdicts
+            results.append(problem("sources", about, f"the cluster serves nothing of {groups}", remedy=remedy))
+        return results
     kinds = [r for r in found.served if r.group == GATEKEEPER]
     told = [f"{r.plural}.{r.version}.{r.group}" for r in found.served if r.group != GATEKEEPER]
     told += [f"{counted(len(kinds), 'kind')} of {GATEKEEPER}"] if kinds else []
     if found.ending:
-        mend = DOCTOR["sources/ending"]
+        remedy = DOCTOR["sources/ending"]
         ending = ", ".join(sorted(found.ending))
-        verdicts.append(problem("sources", about, f"being deleted: {ending}", mend=mend))
-    return [*verdicts, fine("sources", about, f"served and read: {', '.join(told)}")]
+        results.append(problem("sources", about, f"being deleted: {ending}", remedy=remedy))
+    return [*results, fine("sources", about, f"served and read: {', '.join(told)}")]
 
 
 def judge_operator(
     about: str, monitored: MonitoredCluster, generation: int, *, now: float, relist_interval: float
-) -> Verdict:
+) -> CheckResult:
     """What the operator wrote into the MonitoredCluster's status. One that is gone leaves its last words. Pure."""
     status = monitored.status
     ready = next((c for c in status.conditions if c.type == "Ready"), None) if status is not None else None
     if ready is None:
-        return problem("operator", about, "the operator has written no status yet", mend=DOCTOR["operator/none"])
+        return problem("operator", about, "the operator has written no status yet", remedy=DOCTOR["operator/none"])
     if (ready.observed_generation or 0) < generation:
         found = f"the status is of generation {ready.observed_generation}, the object of {generation}"
-        return problem("operator", about, found, mend=DOCTOR["operator/old"])
+        return problem("operator", about, found, remedy=DOCTOR["operator/old"])
     listed = [source.last_listed.timestamp() for source in status.sources if source.last_listed] if status else []
     silent = now - max(listed, default=now)
     if silent > _LISTINGS * relist_interval:
         found = f"the operator listed the cluster {silent / 3600:.1f} h ago for the last time, and says Ready is"
-        mend = DOCTOR["operator/gone"]
-        return problem("operator", about, f"{found} {ready.status}", mend=mend)
+        remedy = DOCTOR["operator/gone"]
+        return problem("operator", about, f"{found} {ready.status}", remedy=remedy)
     told = f"Ready is {ready.status}, {ready.reason}: {ready.message}"
     if ready.status == "True":
         return fine("operator", about, told)
     todo = REMEDIES.get(ready.reason, "do what the message says")
-    mend = DOCTOR["operator/not-ready"].format(remedy=todo, name=shlex.quote(about))
+    remedy = DOCTOR["operator/not-ready"].format(remedy=todo, name=shlex.quote(about))
     if ready.status == "Unknown":
-        return unchecked("operator", about, told, mend=mend)
-    return problem("operator", about, told, mend=mend)
+        return unchecked("operator", about, told, remedy=remedy)
+    return problem("operator", about, told, remedy=remedy)
 
 
-def judge_identity(about: str, monitored: MonitoredCluster) -> list[Verdict]:
+def judge_identity(about: str, monitored: MonitoredCluster) -> list[CheckResult]:
     """Whether identity and cluster belong to each other alone, by the condition of the MonitoredCluster. Pure."""
     conditions = monitored.status.conditions if monitored.status is not None else ()
     found = next((c for c in conditions if c.type == "IdentityConflict"), None)
@@ -137,10 +139,10 @@ def judge_identity(about: str, monitored: MonitoredCluster) -> list[Verdict]:
         return []
     if found.status == "False":
         return [fine("identity", about, found.message)]
-    return [problem("identity", about, found.message, mend=DOCTOR["identity"].format(name=shlex.quote(about)))]
+    return [problem("identity", about, found.message, remedy=DOCTOR["identity"].format(name=shlex.quote(about)))]
 
 
-def judge_holds(about: str, monitored: MonitoredCluster) -> list[Verdict]:
+def judge_holds(about: str, monitored: MonitoredCluster) -> list[CheckResult]:
     """Whether the guard holds findings that an engine has lost, by the condition of the MonitoredCluster. Pure."""
     conditions = monitored.status.conditions if monitored.status is not None else ()
     held = next((c for c in conditions if c.type == "ArchiveHeld"), None)
@@ -148,5 +150,5 @@ def judge_holds(about: str, monitored: MonitoredCluster) -> list[Verdict]:
         return []
     if held.status == "False":
         return [fine("archive-held", about, held.message)]
-    found, _, mend = held.message.partition(WHAT_IS_HELD)
-    return [problem("archive-held", about, found, mend=mend.strip() or REMEDIES["TooManyLost"])]
+    found, _, remedy = held.message.partition(WHAT_IS_HELD)
+    return [problem("archive-held", about, found, remedy=remedy.strip() or REMEDIES["TooManyLost"])]

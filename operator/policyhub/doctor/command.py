@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from policyhub.clocks import WallMs
+from policyhub.clock import WallMs
 
 if TYPE_CHECKING:
-    from policyhub.doctor.examination import Questions
     from policyhub.doctor.hub import Hub
-    from policyhub.doctor.verdict import Verdict
+    from policyhub.doctor.result import CheckResult
+    from policyhub.doctor.run import Options
     from policyhub.settings import Settings
 
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
@@ -62,9 +62,9 @@ def doctor(
     import asyncio  # noqa: PLC0415  (help is quicker without it)
 
     from policyhub.cluster.engines import SILENT_AFTER  # noqa: PLC0415  (the readers of reports load with it)
-    from policyhub.doctor import words  # noqa: PLC0415  (botocore loads with it)
-    from policyhub.doctor.examination import Questions  # noqa: PLC0415  (as above)
-    from policyhub.doctor.verdict import exit_code  # noqa: PLC0415  (as above)
+    from policyhub.doctor import formatting  # noqa: PLC0415  (botocore loads with it)
+    from policyhub.doctor.result import exit_code  # noqa: PLC0415  (as above)
+    from policyhub.doctor.run import Options  # noqa: PLC0415  (as above)
     from policyhub.settings import Settings, SettingsError  # noqa: PLC0415  (as above)
 
     inside = _SERVICE_ACCOUNT.exists()
@@ -75,7 +75,7 @@ def doctor(
         raise _refused(str(error)) from error
     if service_account is not None and len([part for part in service_account.split("/") if part]) != 2:
         raise _refused(f"--service-account: namespace/name is needed (given: {service_account!r})")
-    questions = Questions(
+    options = Options(
         settings=settings,
         environ=os.environ,
         wall=time.time,
@@ -85,9 +85,9 @@ def doctor(
         metrics_url=metrics_url or (_metrics_of(settings) if inside else ""),
         probe_import=probe_import,
     )
-    verdicts = asyncio.run(_examined(questions, kubeconfig=None if inside else kubeconfig or "", context=context))
-    typer.echo(words.document(verdicts) if output is Output.JSON else words.text(verdicts), nl=False)
-    raise typer.Exit(exit_code(verdicts))
+    results = asyncio.run(_run(options, kubeconfig=None if inside else kubeconfig or "", context=context))
+    typer.echo(formatting.document(results) if output is Output.JSON else formatting.text(results), nl=False)
+    raise typer.Exit(exit_code(results))
 
 
 def _metrics_of(settings: "Settings") -> str:
@@ -97,12 +97,12 @@ def _metrics_of(settings: "Settings") -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.metrics_port}/metrics"
 
 
-async def _examined(questions: "Questions", *, kubeconfig: str | None, context: str | None) -> "list[Verdict]":
+async def _run(options: "Options", *, kubeconfig: str | None, context: str | None) -> "list[CheckResult]":
     """`kubeconfig` is None within a Pod, empty for the usual file."""
     from policyhub.cluster.remedies import DOCTOR  # noqa: PLC0415  (as above)
-    from policyhub.doctor.examination import HERE, examine  # noqa: PLC0415  (as above)
-    from policyhub.doctor.verdict import unchecked  # noqa: PLC0415  (as above)
-    from policyhub.kube import local  # noqa: PLC0415  (as above)
+    from policyhub.doctor.result import unchecked  # noqa: PLC0415  (as above)
+    from policyhub.doctor.run import HERE, run_checks  # noqa: PLC0415  (as above)
+    from policyhub.kube import user_kubeconfig  # noqa: PLC0415  (as above)
     from policyhub.kube.connection import Connection  # noqa: PLC0415  (as above)
     from policyhub.kube.kubeconfig import KubeconfigError  # noqa: PLC0415  (as above)
 
@@ -110,11 +110,11 @@ async def _examined(questions: "Questions", *, kubeconfig: str | None, context: 
         if kubeconfig is None:
             home = await Connection.in_cluster()
         else:
-            home = await Connection.from_file(kubeconfig or local.DEFAULT, context=context)
+            home = await Connection.from_file(kubeconfig or user_kubeconfig.DEFAULT, context=context)
     except KubeconfigError as error:
-        return [unchecked("connection", HERE, error.found, mend=DOCTOR["connection/home"])]
+        return [unchecked("connection", HERE, error.found, remedy=DOCTOR["connection/home"])]
     async with home:
-        return await examine(home, questions)
+        return await run_checks(home, options)
 
 
 def archive_others(
@@ -152,7 +152,7 @@ async def _archived(tool: str, which: "Hub", *, share: float, yes: bool) -> int:
 
     from policyhub.doctor import others  # noqa: PLC0415  (as above)
     from policyhub.doctor.hub import client_of  # noqa: PLC0415  (as above)
-    from policyhub.hub.errors import HubError  # noqa: PLC0415  (as above)
+    from policyhub.securityhub.errors import HubError  # noqa: PLC0415  (as above)
 
     try:
         with client_of(which, share=share) as client:

@@ -13,23 +13,23 @@ import msgspec
 from policyhub.cluster import engines
 from policyhub.cluster.engines import SILENT_AFTER
 from policyhub.cluster.fault import Fault
+from policyhub.cluster.formatting import counted, some, span
 from policyhub.cluster.remedies import DOCTOR
 from policyhub.cluster.snapshot import EnginesSeen
 from policyhub.cluster.superseded import OTHER, Superseded
-from policyhub.cluster.words import counted, some, span
-from policyhub.doctor.verdict import Verdict, fine, problem, unchecked
+from policyhub.doctor.result import CheckResult, fine, problem, unchecked
 from policyhub.kube.connection import Connection
 from policyhub.kube.discovery import Discovery
 from policyhub.kube.resource import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS, Resource
 from policyhub.render.listing import listing
-from policyhub.render.piece import Broken, Piece
+from policyhub.render.raw_object import RawObject, ReadError
 from policyhub.sources import reader
 from policyhub.sources.constraints import SOURCE
 from policyhub.sources.event_logs import logs_in
 from policyhub.sources.text import line
-from policyhub.sources.violation import Malformed, Reading
-from policyhub.sync.heard import listed
-from policyhub.sync.view import PLAUSIBLE_AHEAD_SECONDS
+from policyhub.sources.violation import Malformed, ParsedReport
+from policyhub.sync.freshness import listed
+from policyhub.sync.report_sink import PLAUSIBLE_AHEAD_SECONDS
 
 _MOST = 30
 """Engines that are told of; who may write a report may call its engine what he likes."""
@@ -53,7 +53,7 @@ class Seen:
     problems: list[str] = field(default_factory=list)
     """What could not be read."""
 
-    def take(self, reading: Reading) -> None:
+    def take(self, reading: ParsedReport) -> None:
         self.objects += 1
         logs = logs_in(reading)
         for engine, at in reading.newest_by:
@@ -89,12 +89,12 @@ class Seen:
         )
 
 
-async def look(connection: Connection, discovery: Discovery, *, now: float) -> Seen:
+async def read_engines(connection: Connection, discovery: Discovery, *, now: float) -> Seen:
     """Read every source object once, page by page."""
     seen = Seen()
     resources = {(r.group, r.kind): r for r in discovery.served}
     async for piece in listing(connection, {r.group for r in discovery.served}):
-        if isinstance(piece, Broken):
+        if isinstance(piece, ReadError):
             seen.problems.append(str(piece))
             continue
         resource = resources.get((piece.api_version.partition("/")[0], piece.kind))
@@ -103,11 +103,11 @@ async def look(connection: Connection, discovery: Discovery, *, now: float) -> S
     return seen
 
 
-def _take(seen: Seen, resource: Resource, piece: Piece, now: float) -> None:
+def _take(seen: Seen, resource: Resource, piece: RawObject, now: float) -> None:
     try:
         seen.take(reader.read(resource.group, resource.plural, piece.raw, latest=int(now) + PLAUSIBLE_AHEAD_SECONDS))
     except (Malformed, msgspec.MsgspecError) as error:
-        seen.problems.append(f"{piece.place}: {error}")
+        seen.problems.append(f"{piece.location}: {error}")
 
 
 # -- judgements; all pure ---------------------------------------------------------------------------------------------
@@ -120,52 +120,54 @@ def judge(
     now: float,
     silent_after: Mapping[str, float] = SILENT_AFTER,
     exclude: Iterable[str] = (),
-) -> list[Verdict]:
+) -> list[CheckResult]:
     """Everything that can be told from what was seen; `exclude`: engines that the MonitoredCluster leaves out."""
     told = seen.engines(exclude)
-    verdicts = [*_unread(about, seen), *_silent(about, seen, told, now=now, silent_after=silent_after)]
-    verdicts.append(frozen(about, seen))
+    results = [*_unread(about, seen), *_silent(about, seen, told, now=now, silent_after=silent_after)]
+    results.append(superseded(about, seen))
     if told.audits or told.unaudited:
         most = engines.most_of(silent_after, SOURCE)
         fresh = f"the last audit of {counted(told.audits, 'constraint')} began {span(now - told.audited)} ago"
         stale = engines.stale_audit(told, now=now, most=most)
-        verdicts += [truncated(about, told), _verdict("gatekeeper-audit", about, stale, fresh)]
-    return verdicts
+        results += [truncated(about, told), _result("gatekeeper-audit", about, stale, fresh)]
+    return results
 
 
-def _verdict(check: str, about: str, trouble: Fault | None, well: str) -> Verdict:
-    return fine(check, about, well) if trouble is None else problem(check, about, trouble.message, mend=trouble.remedy)
+def _result(check: str, about: str, trouble: Fault | None, well: str) -> CheckResult:
+    return (
+        fine(check, about, well) if trouble is None else problem(check, about, trouble.message, remedy=trouble.remedy)
+    )
 
 
-def _unread(about: str, seen: Seen) -> Iterator[Verdict]:
+def _unread(about: str, seen: Seen) -> Iterator[CheckResult]:
     if seen.problems:
-        yield unchecked("engines", about, f"not read: {some(seen.problems)}", mend=DOCTOR["engines"])
+        yield unchecked("engines", about, f"not read: {some(seen.problems)}", remedy=DOCTOR["engines"])
 
 
 def _silent(
     about: str, seen: Seen, told: EnginesSeen, *, now: float, silent_after: Mapping[str, float]
-) -> Iterator[Verdict]:
+) -> Iterator[CheckResult]:
     """One verdict for each engine that writes reports."""
     for engine, at in engines.ordered(told, silent_after)[:_MOST]:
         most = engines.most_of(silent_after, engine)
         well = f"the newest result of {line(engine, engines.NAME)} is {span(now - at)} old"
         if most == math.inf:
             well += ", which tells nothing of whether it works"
-        yield _verdict("engines", about, engines.silent(engine, at, now=now, most=most), well)
+        yield _result("engines", about, engines.silent(engine, at, now=now, most=most), well)
     if len(told.newest) > _MOST:
         more = len(told.newest) - _MOST
         found = f"{counted(more, 'more engine')} not shown: the first {_MOST} are"
-        yield unchecked("engines", about, found, mend=DOCTOR["engines/more"])
+        yield unchecked("engines", about, found, remedy=DOCTOR["engines/more"])
     if not seen.newest and seen.objects and not (seen.audited or seen.unaudited):
         yield fine("engines", about, f"{counted(seen.objects, 'report')}, and no result in them names a time")
 
 
-def frozen(about: str, seen: Seen) -> Verdict:
+def superseded(about: str, seen: Seen) -> CheckResult:
     """By the operator's own rule: far older than the same engine's newest in the other API."""
     seen.superseded.settle(all_listed=True)
     left = sorted({(engine, group) for engine, group, _ in seen.superseded.reports})
     if not left:
-        return fine("frozen-reports", about, "no engine has left reports of the other API behind")
+        return fine("superseded-reports", about, "no engine has left reports of the other API behind")
     told = some(
         f"{line(engine, engines.NAME)} writes {OTHER[group]} now and has left its reports in {group}"
         for engine, group in left
@@ -176,11 +178,11 @@ def frozen(about: str, seen: Seen) -> Verdict:
     }
     commands = [f"kubectl get {kinds[group]} -A" for group in sorted({group for _, group in left})]
     engine = line(left[0][0], engines.NAME)
-    mend = DOCTOR["frozen-reports"].format(engine=engine, commands="; ".join(commands))
-    return problem("frozen-reports", about, told, mend=mend)
+    remedy = DOCTOR["superseded-reports"].format(engine=engine, commands="; ".join(commands))
+    return problem("superseded-reports", about, told, remedy=remedy)
 
 
-def truncated(about: str, told: EnginesSeen) -> Verdict:
+def truncated(about: str, told: EnginesSeen) -> CheckResult:
     """Whether constraints list all that they count."""
     cut = engines.cut_lists(told)
-    return _verdict("gatekeeper-limit", about, cut, "every constraint lists all of its violations")
+    return _result("gatekeeper-limit", about, cut, "every constraint lists all of its violations")

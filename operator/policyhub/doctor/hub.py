@@ -8,10 +8,10 @@ from typing import Any
 import policyhub
 from policyhub.cluster.remedies import DOCTOR
 from policyhub.doctor import cluster
-from policyhub.doctor.verdict import Verdict, fine, problem, unchecked
-from policyhub.hub import bucket, credentials
-from policyhub.hub.client import HubClient, workers
-from policyhub.hub.errors import AccessLost, HubError, Throttled, Unavailable, access_kind
+from policyhub.doctor.result import CheckResult, fine, problem, unchecked
+from policyhub.securityhub import credentials, rate_limit
+from policyhub.securityhub.client import HubClient, workers
+from policyhub.securityhub.errors import AccessLost, HubError, Throttled, Unavailable, access_kind
 
 _ASKED = ("credentials", "security-hub", "product-arn", "get-findings")
 _NO_FINDING = "policyhub/doctor"
@@ -36,14 +36,14 @@ def client_of(which: Hub, *, share: float) -> Iterator[HubClient]:
                 region=region, version=policyhub.__version__, role_arn=role_arn, external_id=external_id
             ),
             executor=executor,
-            imports=bucket.IMPORTS.bucket(share=share),
-            reads=bucket.READS.bucket(share=share),
+            imports=rate_limit.IMPORTS.bucket(share=share),
+            reads=rate_limit.READS.bucket(share=share),
         )
     finally:
         executor.shutdown(wait=False, cancel_futures=True)
 
 
-async def check(client: HubClient, *, wall: Callable[[], float], probe_import: bool) -> list[Verdict]:
+async def check(client: HubClient, *, wall: Callable[[], float], probe_import: bool) -> list[CheckResult]:
     """`probe_import` sends a finding that Security Hub refuses by its form: the answer tells whether it may be sent."""
     about = f"{client.account}/{client.region}"
     try:
@@ -51,35 +51,35 @@ async def check(client: HubClient, *, wall: Callable[[], float], probe_import: b
     except HubError as error:
         why = "not asked: AWS was not reached" if isinstance(error, Unavailable) else "not asked: the sign-in failed"
         return [
-            problem("credentials", about, error.found, mend=error.advice or DOCTOR["credentials/other"]),
-            *(unchecked(check, about, why, mend=DOCTOR["not-asked"]) for check in _ASKED[1:]),
+            problem("credentials", about, error.found, remedy=error.advice or DOCTOR["credentials/other"]),
+            *(unchecked(check, about, why, remedy=DOCTOR["not-asked"]) for check in _ASKED[1:]),
         ]
-    verdicts = [judge_caller(about, client.account, caller), *_clock(about, caller, wall())]
-    if verdicts[0].state == "problem":
-        verdicts += [
-            unchecked(check, about, "not asked: the credentials are another account's", mend=DOCTOR["not-asked"])
+    results = [judge_caller(about, client.account, caller), *_clock(about, caller, wall())]
+    if results[0].state == "problem":
+        results += [
+            unchecked(check, about, "not asked: the credentials are another account's", remedy=DOCTOR["not-asked"])
             for check in _ASKED[1:]
         ]
-        return verdicts
-    verdicts += [await _enabled(client, about), await _readable(client, about)]
+        return results
+    results += [await _enabled(client, about), await _readable(client, about)]
     if probe_import:
-        verdicts.append(await _importable(client, about))
+        results.append(await _importable(client, about))
     else:
         told = f"{client.product_arn}; whether it may be written is not tried without --probe-import"
-        verdicts.append(fine("product-arn", about, told))
-    return verdicts
+        results.append(fine("product-arn", about, told))
+    return results
 
 
-def judge_caller(about: str, account: str, caller: Mapping[str, Any]) -> Verdict:
+def judge_caller(about: str, account: str, caller: Mapping[str, Any]) -> CheckResult:
     """Pure."""
     told = f"{caller.get('Arn')} of account {caller.get('Account')}"
     if caller.get("Account") == account:
         return fine("credentials", about, f"signed in as {told}")
-    mend = DOCTOR["credentials/account"].format(account=account)
-    return problem("credentials", about, f"signed in as {told}, and findings go to {account}", mend=mend)
+    remedy = DOCTOR["credentials/account"].format(account=account)
+    return problem("credentials", about, f"signed in as {told}, and findings go to {account}", remedy=remedy)
 
 
-def _clock(about: str, answer: Mapping[str, Any], now: float) -> list[Verdict]:
+def _clock(about: str, answer: Mapping[str, Any], now: float) -> list[CheckResult]:
     """By the Date header of an answer of AWS's."""
     headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     try:
@@ -89,40 +89,40 @@ def _clock(about: str, answer: Mapping[str, Any], now: float) -> list[Verdict]:
     return [cluster.judge_clock(about, sent, now)]
 
 
-async def _enabled(client: HubClient, about: str) -> Verdict:
+async def _enabled(client: HubClient, about: str) -> CheckResult:
     wanted = f"arn:{client.partition}:securityhub:{client.region}:{client.account}:hub/default"
     try:
         hub = await client.describe_hub()
     except AccessLost as error:
         if error.kind == "NotEnabled":
-            mend = DOCTOR["security-hub/off"].format(region=client.region)
-            return problem("security-hub", about, f"Security Hub CSPM is off: {error.found}", mend=mend)
-        return unchecked("security-hub", about, error.found, mend=DOCTOR["security-hub"])
+            remedy = DOCTOR["security-hub/off"].format(region=client.region)
+            return problem("security-hub", about, f"Security Hub CSPM is off: {error.found}", remedy=remedy)
+        return unchecked("security-hub", about, error.found, remedy=DOCTOR["security-hub"])
     except HubError as error:
-        return unchecked("security-hub", about, error.found, mend=error.advice or DOCTOR["hub-failed"])
+        return unchecked("security-hub", about, error.found, remedy=error.advice or DOCTOR["hub-failed"])
     if hub.get("HubArn") != wanted:
-        mend = DOCTOR["security-hub/other"]
-        return problem("security-hub", about, f"the hub is {hub.get('HubArn')}, not {wanted}", mend=mend)
+        remedy = DOCTOR["security-hub/other"]
+        return problem("security-hub", about, f"the hub is {hub.get('HubArn')}, not {wanted}", remedy=remedy)
     return fine("security-hub", about, f"on since {hub.get('SubscribedAt')}")
 
 
-async def _readable(client: HubClient, about: str) -> Verdict:
+async def _readable(client: HubClient, about: str) -> CheckResult:
     try:
         page = await client.get_findings({"Id": [{"Value": "policyhub/", "Comparison": "PREFIX"}]})
     except Throttled as error:
-        mend = DOCTOR["quotas/readings"]
-        return problem("quotas", about, f"GetFindings is throttled: {error.message}", mend=mend)
+        remedy = DOCTOR["quotas/readings"]
+        return problem("quotas", about, f"GetFindings is throttled: {error.message}", remedy=remedy)
     except AccessLost as error:
         if error.kind == "NotEnabled":
-            return unchecked("get-findings", about, "not asked: Security Hub is off", mend=DOCTOR["not-asked"])
-        return problem("get-findings", about, error.found, mend=error.advice or DOCTOR["get-findings"])
+            return unchecked("get-findings", about, "not asked: Security Hub is off", remedy=DOCTOR["not-asked"])
+        return problem("get-findings", about, error.found, remedy=error.advice or DOCTOR["get-findings"])
     except HubError as error:
-        return unchecked("get-findings", about, error.found, mend=error.advice or DOCTOR["hub-failed"])
+        return unchecked("get-findings", about, error.found, remedy=error.advice or DOCTOR["hub-failed"])
     there = f"{len(page.findings)} or more" if page.token else str(len(page.findings))
     return fine("get-findings", about, f"readable; findings of policyhub that are there: {there}")
 
 
-async def _importable(client: HubClient, about: str) -> Verdict:
+async def _importable(client: HubClient, about: str) -> CheckResult:
     moment = "2020-01-01T00:00:00.000Z"
     finding = {
         "SchemaVersion": "2018-10-08",
@@ -136,23 +136,23 @@ async def _importable(client: HubClient, about: str) -> Verdict:
         "Description": "",
         "Resources": [],
     }
-    mend = DOCTOR["product-arn"]
+    remedy = DOCTOR["product-arn"]
     try:
         result = await client.import_findings([finding])
     except AccessLost as error:
-        return problem("product-arn", about, f"{client.product_arn}: {error.found}", mend=mend)
+        return problem("product-arn", about, f"{client.product_arn}: {error.found}", remedy=remedy)
     except HubError as error:
-        return unchecked("product-arn", about, error.found, mend=error.advice or DOCTOR["hub-failed"])
+        return unchecked("product-arn", about, error.found, remedy=error.advice or DOCTOR["hub-failed"])
     failure = result.failures.get(_NO_FINDING)
     if failure is None:
-        mend = DOCTOR["product-arn/taken"].format(id=_NO_FINDING)
-        return problem("product-arn", about, "Security Hub has taken a finding without a title", mend=mend)
+        remedy = DOCTOR["product-arn/taken"].format(id=_NO_FINDING)
+        return problem("product-arn", about, "Security Hub has taken a finding without a title", remedy=remedy)
     match failure.kind:
         case "permanent":
             return fine("product-arn", about, f"{client.product_arn} may be written")
         case "configuration" if access_kind(failure.code) == "NotEnabled":
-            return unchecked("product-arn", about, "not tried: Security Hub is off", mend=DOCTOR["not-asked"])
+            return unchecked("product-arn", about, "not tried: Security Hub is off", remedy=DOCTOR["not-asked"])
         case "configuration":
-            return problem("product-arn", about, failure.message, mend=failure.advice or mend)
+            return problem("product-arn", about, failure.message, remedy=failure.advice or remedy)
         case _:
-            return unchecked("product-arn", about, f"{failure.code}: {failure.message}", mend=DOCTOR["hub-failed"])
+            return unchecked("product-arn", about, f"{failure.code}: {failure.message}", remedy=DOCTOR["hub-failed"])

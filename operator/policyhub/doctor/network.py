@@ -11,9 +11,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import proxy_bypass
 
+from policyhub.cluster.formatting import counted
 from policyhub.cluster.remedies import DOCTOR
-from policyhub.cluster.words import counted
-from policyhub.doctor.verdict import Verdict, fine, problem
+from policyhub.doctor.result import CheckResult, fine, problem
 
 BUNDLES = {
     "AWS_CA_BUNDLE": "AWS",
@@ -31,12 +31,12 @@ def proxies(environ: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def check_proxy(environ: Mapping[str, str], servers: Mapping[str, str]) -> list[Verdict]:
+def check_proxy(environ: Mapping[str, str], servers: Mapping[str, str]) -> list[CheckResult]:
     """`servers` are the URLs of API servers that the environment's proxies count for, by the cluster's name. Pure."""
     given = proxies(environ)
     if not {"http", "https"} & given.keys():
         return [fine("proxy", "", "the environment names no proxy")]
-    verdicts = [*_malformed(given)]
+    results = [*_malformed(given)]
     for cluster, server in servers.items():
         url = urlsplit(server)
         host, proxy = url.hostname or "", given.get(url.scheme)
@@ -48,23 +48,23 @@ def check_proxy(environ: Mapping[str, str], servers: Mapping[str, str]) -> list[
                 f"{host} is asked through the proxy {_shown(proxy)}: NO_PROXY has the range {ranges[0]}, which does not"
             )
             found += " count for Python programs"
-            verdicts.append(problem("proxy", cluster, found, mend=DOCTOR["proxy/range"].format(host=host)))
+            results.append(problem("proxy", cluster, found, remedy=DOCTOR["proxy/range"].format(host=host)))
         elif _is_private(host) and host == environ.get("KUBERNETES_SERVICE_HOST"):
             found = f"the API server of this cluster ({host}) is asked through the proxy {_shown(proxy)}"
-            verdicts.append(problem("proxy", cluster, found, mend=DOCTOR["proxy/inside"].format(host=host)))
-    if verdicts:
-        return verdicts
+            results.append(problem("proxy", cluster, found, remedy=DOCTOR["proxy/inside"].format(host=host)))
+    if results:
+        return results
     told = ", ".join(f"{scheme.upper()}_PROXY {_shown(url)}" for scheme, url in given.items() if scheme != "no")
     return [fine("proxy", "", f"{told}; reached directly: {given.get('no') or 'nothing'}")]
 
 
-def _malformed(given: Mapping[str, str]) -> Iterator[Verdict]:
+def _malformed(given: Mapping[str, str]) -> Iterator[CheckResult]:
     for scheme, url in given.items():
         if scheme in {"http", "https"} and (
             urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname
         ):
             found = f"{scheme.upper()}_PROXY is {_shown(url)}, which is no http or https URL"
-            yield problem("proxy", "", found, mend=DOCTOR["proxy/url"])
+            yield problem("proxy", "", found, remedy=DOCTOR["proxy/url"])
 
 
 def _shown(url: str) -> str:
@@ -88,17 +88,17 @@ def _is_private(host: str) -> bool:
         return False
 
 
-def check_certificates(environ: Mapping[str, str]) -> list[Verdict]:
+def check_certificates(environ: Mapping[str, str]) -> list[CheckResult]:
     """Reads the bundles that the environment names."""
     named = {name: environ[name] for name in BUNDLES if environ.get(name)}
     if not named:
         return [fine("certificates", "", "the environment names no bundle: the built-in authorities are believed")]
-    verdicts = [_bundle(name, path) for name, path in named.items()]
-    wrong = [verdict for verdict in verdicts if verdict.state != "fine"]
-    return wrong or verdicts
+    results = [_bundle(name, path) for name, path in named.items()]
+    wrong = [result for result in results if result.state != "fine"]
+    return wrong or results
 
 
-def _bundle(name: str, path: str) -> Verdict:
+def _bundle(name: str, path: str) -> CheckResult:
     used = f"{name} (for {BUNDLES[name]})"
     try:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -107,6 +107,6 @@ def _bundle(name: str, path: str) -> Verdict:
             return fine("certificates", "", f"{used} is the folder {path}")
         context.load_verify_locations(cafile=path)
     except (OSError, ssl.SSLError) as error:
-        mend = DOCTOR["certificates"]
-        return problem("certificates", "", f"{used} names {path}, which cannot be used: {error}", mend=mend)
+        remedy = DOCTOR["certificates"]
+        return problem("certificates", "", f"{used} names {path}, which cannot be used: {error}", remedy=remedy)
     return fine("certificates", "", f"{used} has {counted(len(context.get_ca_certs()), 'authority', 'authorities')}")

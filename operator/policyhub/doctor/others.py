@@ -20,14 +20,14 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
-from policyhub.clocks import WallMs
+from policyhub.clock import WallMs
+from policyhub.cluster.formatting import counted as counted_as
 from policyhub.cluster.remedies import DOCTOR
-from policyhub.cluster.words import counted as counted_as
-from policyhub.doctor.verdict import Verdict, fine, problem, unchecked
-from policyhub.hub import retirement
-from policyhub.hub.client import Filters, HubClient
-from policyhub.hub.errors import AccessLost, HubError
-from policyhub.hub.inventory import milliseconds
+from policyhub.doctor.result import CheckResult, fine, problem, unchecked
+from policyhub.securityhub import retirement
+from policyhub.securityhub.client import Filters, HubClient
+from policyhub.securityhub.errors import AccessLost, HubError
+from policyhub.securityhub.inventory import milliseconds
 from policyhub.sources.text import line
 
 PAGES = 10
@@ -84,7 +84,7 @@ def _is_left(finding: Mapping[str, Any]) -> bool:
     return finding.get("RecordState") == "ACTIVE" and not str(finding.get("Id")).startswith(_OWN)
 
 
-async def check(client: HubClient) -> list[Verdict]:
+async def check(client: HubClient) -> list[CheckResult]:
     about = f"{client.account}/{client.region}"
     counted: Counter[str] = Counter()
     more = False
@@ -92,27 +92,27 @@ async def check(client: HubClient) -> list[Verdict]:
         async for findings, more in left(client, pages=PAGES):  # noqa: B007  (the last page's word counts)
             counted.update(tool(finding) for finding in findings)
     except AccessLost:
-        return [unchecked("other-tools", about, "not asked: GetFindings is refused", mend=DOCTOR["not-asked"])]
+        return [unchecked("other-tools", about, "not asked: GetFindings is refused", remedy=DOCTOR["not-asked"])]
     except HubError as error:
-        return [unchecked("other-tools", about, error.found, mend=error.advice or DOCTOR["hub-failed"])]
+        return [unchecked("other-tools", about, error.found, remedy=error.advice or DOCTOR["hub-failed"])]
     return judge(about, client.account, client.region, counted, more=more)
 
 
-def judge(about: str, account: str, region: str, counted: Counter[str], *, more: bool) -> list[Verdict]:
+def judge(about: str, account: str, region: str, counted: Counter[str], *, more: bool) -> list[CheckResult]:
     """Pure."""
     if not counted:
         return [fine("other-tools", about, "no other tool has active findings about Kubernetes policies")]
-    verdicts = []
+    results = []
     for name, number in counted.most_common(_MOST):
         what = f"{counted_as(number, 'active finding')} about Kubernetes policies {'is' if number == 1 else 'are'}"
         found = f"{'at least ' if more else ''}{what} {name}'s"
         command = f"policyhub archive-others --account-id {account} --region {region} -- {shlex.quote(name)}"
-        mend = DOCTOR["other-tools"].format(stop=_STOP.get(name, "stop the tool"), command=command)
-        verdicts.append(problem("other-tools", about, found, mend=mend))
+        remedy = DOCTOR["other-tools"].format(stop=_STOP.get(name, "stop the tool"), command=command)
+        results.append(problem("other-tools", about, found, remedy=remedy))
     if len(counted) > _MOST:
         some = f"{counted_as(len(counted) - _MOST, 'more tool')} left some"
-        verdicts.append(unchecked("other-tools", about, some, mend=DOCTOR["other-tools/more"]))
-    return verdicts
+        results.append(unchecked("other-tools", about, some, remedy=DOCTOR["other-tools/more"]))
+    return results
 
 
 @dataclass(slots=True)

@@ -9,11 +9,11 @@ import aiohttp
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from policyhub.cluster.formatting import counted, some
 from policyhub.cluster.remedies import DOCTOR
-from policyhub.cluster.words import counted, some
-from policyhub.doctor.verdict import Verdict, fine, problem, unchecked
-from policyhub.hub.bucket import IMPORTS, READS
-from policyhub.hub.errors import is_throttle
+from policyhub.doctor.result import CheckResult, fine, problem, unchecked
+from policyhub.securityhub.errors import is_throttle
+from policyhub.securityhub.rate_limit import IMPORTS, READS
 from policyhub.sources.text import line
 
 _SECONDS = 5.0
@@ -24,7 +24,7 @@ _NAME = 64
 _QUOTAS = {"BatchImportFindings": IMPORTS, "GetFindings": READS}
 
 
-async def check(url: str, *, share: float) -> list[Verdict]:
+async def check(url: str, *, share: float) -> list[CheckResult]:
     """`share` is the operator's part of the quotas (`hub_quota_share`)."""
     try:
         async with (
@@ -35,11 +35,11 @@ async def check(url: str, *, share: float) -> list[Verdict]:
             families = list(text_string_to_metric_families(text))
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         told = f"{url} gives no metrics: {type(error).__name__} {error}"
-        return [unchecked("quotas", "", told, mend=DOCTOR["quotas"])]
+        return [unchecked("quotas", "", told, remedy=DOCTOR["quotas"])]
     return [*judge(families, share=share), *judge_wording(families)]
 
 
-def judge_wording(families: Iterable[Metric]) -> list[Verdict]:
+def judge_wording(families: Iterable[Metric]) -> list[CheckResult]:
     """Pure."""
     found: defaultdict[str, list[str]] = defaultdict(list)
     for family in families:
@@ -49,12 +49,12 @@ def judge_wording(families: Iterable[Metric]) -> list[Verdict]:
                 number = counted(round(sample.value), "finding")
                 found[sample.labels.get("cluster", "")].append(f"{source} changes {member} of {number}")
     return [
-        problem("wording", cluster, some(sorted(told)), mend=DOCTOR["wording"])
+        problem("wording", cluster, some(sorted(told)), remedy=DOCTOR["wording"])
         for cluster, told in sorted(found.items())
     ] or [fine("wording", "", "no producer words its findings otherwise again and again")]
 
 
-def judge(families: Iterable[Metric], *, share: float) -> list[Verdict]:
+def judge(families: Iterable[Metric], *, share: float) -> list[CheckResult]:
     """Pure."""
     rates: dict[tuple[str, str], float] = {}
     calls: defaultdict[tuple[str, str], float] = defaultdict(float)
@@ -67,7 +67,7 @@ def judge(families: Iterable[Metric], *, share: float) -> list[Verdict]:
             elif sample.name == "policyhub_hub_requests_total":
                 calls[which] += sample.value
                 refused[which] += sample.value if is_throttle(sample.labels.get("code", "")) else 0
-    verdicts = []
+    results = []
     for (hub, operation), rate in sorted(rates.items()):
         granted = _QUOTAS[operation].rate * share if operation in _QUOTAS else rate
         key = hub, operation
@@ -75,9 +75,9 @@ def judge(families: Iterable[Metric], *, share: float) -> list[Verdict]:
         told = f"{operation}: {refused[key]:.0f} of {asked} throttled; the"
         told += f" pace is {rate:.2g} of {granted:.2g} a second"
         if rate < granted * _SLOW:
-            verdicts.append(problem("quotas", hub, told, mend=DOCTOR["quotas/slowed"]))
+            results.append(problem("quotas", hub, told, remedy=DOCTOR["quotas/slowed"]))
         else:
-            verdicts.append(fine("quotas", hub, told))
-    return verdicts or [
-        unchecked("quotas", "", "the operator has called no Security Hub yet", mend=DOCTOR["quotas/none"])
+            results.append(fine("quotas", hub, told))
+    return results or [
+        unchecked("quotas", "", "the operator has called no Security Hub yet", remedy=DOCTOR["quotas/none"])
     ]

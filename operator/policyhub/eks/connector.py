@@ -13,19 +13,19 @@ import structlog
 
 import policyhub
 from policyhub.api.eks import Eks
-from policyhub.clocks import SteadyMs
+from policyhub.clock import SteadyMs
 from policyhub.cluster.contact import connection_fault
 from policyhub.cluster.fault import Fault
 from policyhub.eks import description, diagnosis, endpoint
 from policyhub.eks.description import Arn, Description
 from policyhub.eks.identity import Identity, Missing
 from policyhub.eks.token import Tokens
-from policyhub.hub.caller_url import Signed
-from policyhub.hub.credentials import Clients, Loader
 from policyhub.kube import kubeconfig
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.kube.errors import NotTried
 from policyhub.kube.kubeconfig import Access, KubeconfigError
+from policyhub.securityhub.caller_url import Signed
+from policyhub.securityhub.credentials import Clients, Loader
 
 log = structlog.get_logger(__name__)
 

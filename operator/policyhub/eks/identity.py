@@ -23,15 +23,15 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from typing import Any, Protocol, TypeVar
 
-from policyhub.clocks import NEVER, SteadyMs
+from policyhub.clock import NEVER, SteadyMs
 from policyhub.cluster.fault import Fault
 from policyhub.eks import description, diagnosis
 from policyhub.eks.description import Arn, Description
 from policyhub.eks.diagnosis import Caller
-from policyhub.hub import advice, credentials
-from policyhub.hub.caller_url import Signed
-from policyhub.hub.errors import CREDENTIALS, FAULTS, AccessLost, translate
 from policyhub.kube.errors import NotTried
+from policyhub.securityhub import advice, credentials
+from policyhub.securityhub.caller_url import Signed
+from policyhub.securityhub.errors import CREDENTIALS, FAULTS, AccessLost, translate
 
 _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,99}")
 """Of a cluster, as an ARN takes it."""

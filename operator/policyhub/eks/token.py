@@ -15,9 +15,9 @@ import asyncio
 import base64
 from collections.abc import Awaitable, Callable
 
-from policyhub.clocks import NEVER, SteadyMs
-from policyhub.hub.caller_url import Signed
+from policyhub.clock import NEVER, SteadyMs
 from policyhub.kube.errors import NotTried
+from policyhub.securityhub.caller_url import Signed
 
 PREFIX = "k8s-aws-v1."
 MOST_BYTES = 4_096

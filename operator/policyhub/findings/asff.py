@@ -26,13 +26,13 @@ from typing import Any
 
 import msgspec
 
-from policyhub.clocks import UNDATED, WallMs
+from policyhub.clock import UNDATED, WallMs
 from policyhub.findings import truncation
+from policyhub.findings.compliance import KUBE_BENCH, compliance, finding_type
 from policyhub.findings.limits import fit, fit_distinct, length
-from policyhub.findings.prose import description, speaks_for_itself, title
-from policyhub.findings.remedy import remediation, source_url, vulnerabilities
+from policyhub.findings.remediation import remediation, source_url, vulnerabilities
 from policyhub.findings.sentence import filled
-from policyhub.findings.taxonomy import KUBE_BENCH, compliance, finding_type
+from policyhub.findings.text import description, own_text, title
 from policyhub.sources.policy import DESCRIPTION, TITLE
 from policyhub.sources.target import meant
 from policyhub.sources.truncation import is_notice
@@ -117,7 +117,7 @@ def render(
     created, updated = timestamp(created_at), timestamp(updated_at)
     observed_at = max(created_at, observed_at)
     severity: dict[str, str] = {"Label": violation.label(default_severity)}
-    words = truncation.words(violation, cluster=cluster.name) if is_notice(violation) else {}
+    words = truncation.notice_members(violation, cluster=cluster.name) if is_notice(violation) else {}
     original = fit(violation.severity.lower() if violation.severity else violation.enforcement, _ORIGINAL)
     if original and not words:  # as it was stated; nothing where nobody has, and of a notice it is ours
         severity["Original"] = original
@@ -167,7 +167,7 @@ def _names(violation: Violation) -> tuple[str, ...]:
 
 def is_of_cluster(violation: Violation) -> bool:
     """Whether its engine names no object and speaks for the whole cluster: a report is nothing that anybody can fix."""
-    return speaks_for_itself(violation) == "cluster"
+    return own_text(violation) == "cluster"
 
 
 def _relapse(relapse: Relapse) -> str:

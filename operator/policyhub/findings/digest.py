@@ -27,7 +27,7 @@ def digest(violation: Violation, *, default_severity: Severity = "MEDIUM") -> st
         violation.message,
     ]
     if is_notice(violation):
-        return truncation.told(_hash(parts), violation)
+        return truncation.digest_of(_hash(parts), violation)
     for key, value in violation.properties:
         parts += (key, value)
     return _hash(parts)

@@ -10,8 +10,8 @@ from string import ascii_letters, digits
 
 import msgspec
 
-from policyhub.clocks import WallMs
-from policyhub.findings.voice import speaker
+from policyhub.clock import WallMs
+from policyhub.findings.representative import representative
 from policyhub.sources.violation import Identity, Subject, Violation
 
 ROLLED = frozenset({("", "Pod"), ("apps", "ReplicaSet"), ("batch", "Job")})
@@ -118,4 +118,4 @@ def grouped(calls: Iterable[tuple[Violation, WallMs | None]]) -> list[tuple[Viol
 def joined(said: list[tuple[Violation, WallMs | None]]) -> tuple[Violation, WallMs | None]:
     """Several of one identity as one."""
     times = [observed for _, observed in said if observed is not None]
-    return speaker(violation for violation, _ in said), min(times, default=None)
+    return representative(violation for violation, _ in said), min(times, default=None)

@@ -22,8 +22,8 @@ is `Require run as nonroot`, `K8sPSPPrivilegedContainer` is `Privileged containe
 import re
 from functools import lru_cache
 
+from policyhub.findings.compliance import KUBE_BENCH, KUBESCAPE, VULNERABILITY
 from policyhub.findings.limits import fit
-from policyhub.findings.taxonomy import KUBE_BENCH, KUBESCAPE, VULNERABILITY
 from policyhub.sources import check
 from policyhub.sources.constraints import SOURCE as GATEKEEPER
 from policyhub.sources.policy import TITLE as POLICY_TITLE

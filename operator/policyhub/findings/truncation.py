@@ -20,7 +20,7 @@ from typing import Any
 
 from policyhub.findings.limits import cut, fit, fit_distinct, length
 from policyhub.sources.constraints import SOURCE as GATEKEEPER
-from policyhub.sources.origins import object_of
+from policyhub.sources.source_apis import object_of
 from policyhub.sources.truncation import counts
 from policyhub.sources.violation import Violation
 
@@ -41,7 +41,7 @@ _SEEN, _CLUSTER, _NAME = 80, 38, 24
 """What a list of findings shows of a title; the most of the cluster's name in it; the least of the object's."""
 
 
-def told(digest: str, violation: Violation) -> str:
+def digest_of(digest: str, violation: Violation) -> str:
     """The digest of a notice, with the numbers that it tells."""
     return ".".join((digest, *(str(number) for number in counts(violation))))
 
@@ -64,7 +64,7 @@ def _far(one: int, other: int) -> bool:
     return max(one, other) >= 2 * min(one, other)
 
 
-def words(violation: Violation, *, cluster: str) -> dict[str, Any]:
+def notice_members(violation: Violation, *, cluster: str) -> dict[str, Any]:
     """The members of the finding that read otherwise than those of a violation. `cluster` is its name."""
     listed, total = counts(violation)
     return {
@@ -133,6 +133,6 @@ def _recommendation(violation: Violation, total: int, cluster: str) -> dict[str,
             f" recommends for --constraint-violations-limit (constraintViolationsLimit in its Helm chart)."
         )
     of = object_of(violation.source, violation.policy, violation.rule, namespace="")
-    see = f" What is listed: {shlex.join(('kubectl', 'get', of.origin, of.name, '-o', 'yaml'))}." if of else ""
+    see = f" What is listed: {shlex.join(('kubectl', 'get', of.source_api, of.name, '-o', 'yaml'))}." if of else ""
     whole = f"{text}{see} {switch}"
     return {"Text": fit(whole if length(whole) <= _TEXT else f"{text} {switch}", _TEXT) or text, "Url": GUIDE_URL}

@@ -144,7 +144,7 @@ def _wrong(message: str) -> typer.Exit:
 def _partition(region: str) -> str:
     from botocore.exceptions import UnknownRegionError  # noqa: PLC0415  (as above)
 
-    from policyhub.hub.credentials import partition  # noqa: PLC0415  (as above)
+    from policyhub.securityhub.credentials import partition  # noqa: PLC0415  (as above)
 
     try:
         return partition(region)

@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from policyhub.hub.client import product_arn
+from policyhub.securityhub.client import product_arn
 
 Document = dict[str, Any]
 """An IAM policy document."""

@@ -35,17 +35,17 @@ import msgspec
 
 import policyhub
 from policyhub import redaction
-from policyhub.kube import body, kubeconfig, local, secret
+from policyhub.kube import body, kubeconfig, secret, user_kubeconfig
 from policyhub.kube.decoding import decoded
 from policyhub.kube.errors import Refused, TooLarge, Unreachable
 from policyhub.kube.failure import refused, unreachable
 from policyhub.kube.kubeconfig import Access, KubeconfigError
 from policyhub.kube.lines import Lines
-from policyhub.kube.local import Token
 from policyhub.kube.overtaken import Room
 from policyhub.kube.pace import Pace
 from policyhub.kube.rotation import Rotation
 from policyhub.kube.trust import Resolver, trust, way
+from policyhub.kube.user_kubeconfig import Token
 
 __all__ = ["Connection", "Refused", "TooLarge", "Unreachable"]
 
@@ -119,7 +119,7 @@ class Connection:
         cls, *, folder: Path = SERVICE_ACCOUNT, environ: Mapping[str, str] = os.environ
     ) -> "Connection":
         """The cluster that this process runs in, as its service account. Raises KubeconfigError outside a Pod."""
-        token = local.file_token(folder / "token")
+        token = user_kubeconfig.file_token(folder / "token")
         try:
             await token()
             server = in_cluster_address(environ)
@@ -177,8 +177,8 @@ class Connection:
 
     @classmethod
     async def from_file(cls, paths: str, *, context: str | None = None) -> "Connection":
-        """A kubeconfig of the person who runs this process, as `local` reads it. Raises KubeconfigError."""
-        access, token = await local.load(paths, context=context)
+        """A kubeconfig of the person who runs this process, as `user_kubeconfig` reads it. Raises KubeconfigError."""
+        access, token = await user_kubeconfig.load(paths, context=context)
         return cls(access, token=token)
 
     @classmethod
@@ -186,7 +186,7 @@ class Connection:
         """The cluster that our own objects live in: the Pod's, else that of KUBECONFIG. Raises KubeconfigError."""
         if (SERVICE_ACCOUNT / "token").exists():
             return await cls.in_cluster()
-        return await cls.from_file(os.environ.get("KUBECONFIG") or local.DEFAULT)
+        return await cls.from_file(os.environ.get("KUBECONFIG") or user_kubeconfig.DEFAULT)
 
     async def __aenter__(self) -> Self:
         return self

@@ -20,7 +20,7 @@ import msgspec
 
 from policyhub.kube.connection import MAX_KINDS, Connection
 from policyhub.kube.decoding import decoded
-from policyhub.kube.errors import Refused, Unreachable, spoken
+from policyhub.kube.errors import Refused, Unreachable, quoted
 from policyhub.kube.resource import (
     ADMISSION,
     GATEKEEPER,
@@ -184,7 +184,7 @@ async def _read(connection: Connection, group: str) -> tuple[_Found, str]:
     except Unreachable as error:
         return [], str(error)
     if listed and not readable and group not in _POLICIES:
-        return [], spoken(f"serves only {', '.join(sorted(listed)[:5])}; {' or '.join(VERSIONS[group])} is needed")
+        return [], quoted(f"serves only {', '.join(sorted(listed)[:5])}; {' or '.join(VERSIONS[group])} is needed")
     found: dict[str, tuple[Resource, bool]] = {}
     strange: set[str] = set()
     for version in readable:
@@ -218,7 +218,7 @@ def _bounded(found: Mapping[str, tuple[Resource, bool]], strange: set[str]) -> t
         lacks.append(f"{len(strange)} kinds have names that Kubernetes does not take, such as {min(strange)[:63]!r}")
     if len(found) > MAX_KINDS:
         lacks.append(f"it serves {len(found)} kinds; only the first {MAX_KINDS} by name are read")
-    return [found[name] for name in sorted(found)[:MAX_KINDS]], spoken("; ".join(lacks))
+    return [found[name] for name in sorted(found)[:MAX_KINDS]], quoted("; ".join(lacks))
 
 
 def _is_source(group: str, kind: _Kind) -> bool:

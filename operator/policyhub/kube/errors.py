@@ -20,7 +20,7 @@ _MAX_FOUND = 1_500
 """Of what AWS or a spec says, with our words around it."""
 
 
-def spoken(text: str, secrets: Iterable[str] = ()) -> str:
+def quoted(text: str, secrets: Iterable[str] = ()) -> str:
     """A server's or a library's words, fit for a condition."""
     return line(redacted(text, secrets), _MAX_MESSAGE)
 
@@ -40,8 +40,8 @@ class Refused(Exception):  # noqa: N818  (the name says what happened)
         """`secrets` are the credentials that the server was sent."""
         known = frozenset(secrets)
         self.status = status
-        self.reason = spoken(reason, known)
-        self.message = spoken(message, known) or "the answer holds no message"
+        self.reason = quoted(reason, known)
+        self.message = quoted(message, known) or "the answer holds no message"
         super().__init__(f"{status} {self.reason}: {self.message}")
         self.retry_after = retry_after
         """Seconds that the server asks to wait."""
@@ -51,7 +51,7 @@ class Unreachable(Exception):  # noqa: N818  (the name says what happened)
     """No usable answer: network, TLS, time-out, or not a Kubernetes API server."""
 
     def __init__(self, message: str, *, secrets: Iterable[str] = ()) -> None:
-        super().__init__(spoken(message, secrets))
+        super().__init__(quoted(message, secrets))
 
 
 class TooLarge(Unreachable):

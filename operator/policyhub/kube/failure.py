@@ -54,7 +54,7 @@ def unreachable(secrets: Secrets, server: str = "") -> Iterator[None]:
     try:
         yield
     except (aiohttp.ClientError, OSError, ValueError, KubeconfigError) as error:  # TimeoutError is an OSError
-        known = network.told(error, server)
+        known = network.explain(error, server)
         raise Unreachable(known or f"{type(error).__name__}: {error}", secrets=secrets()) from None
 
 

@@ -10,7 +10,7 @@ import structlog
 
 from policyhub.kube import wire
 from policyhub.kube.backoff import Clock
-from policyhub.kube.errors import spoken
+from policyhub.kube.errors import quoted
 from policyhub.kube.lines import MAX_LINE
 from policyhub.kube.sink import Counters, Sink
 
@@ -73,6 +73,6 @@ class _Complaints:
         if len(self._named) > self.KEPT:
             del self._named[next(iter(self._named))]
         self._lines += 1
-        why = spoken(f"{type(error).__name__}: {error}")
+        why = quoted(f"{type(error).__name__}: {error}")
         log.warning("object_unreadable", object=name, error=why, left_out_before=self._left_out, **self._place)
         self._left_out = 0

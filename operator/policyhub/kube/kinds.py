@@ -18,7 +18,7 @@ from typing import Final
 
 import msgspec
 
-from policyhub.clocks import NEVER, SteadyMs
+from policyhub.clock import NEVER, SteadyMs
 from policyhub.kube.connection import Connection
 from policyhub.kube.discovery import served_groups, served_in
 from policyhub.kube.resource import Resource

@@ -56,7 +56,7 @@ import structlog
 
 from policyhub.kube.backoff import Backoff, Clock
 from policyhub.kube.connection import Connection
-from policyhub.kube.errors import Refused, TooLarge, Unreachable, spoken
+from policyhub.kube.errors import Refused, TooLarge, Unreachable, quoted
 from policyhub.kube.events import Events
 from policyhub.kube.intake import Intake
 from policyhub.kube.listing import PARTIAL, Listing
@@ -174,7 +174,7 @@ class Reflector:
                     await self._end_beside()
                     self._version = None
                     self._standing.live = False
-                    self._standing.watch = ("Fault", spoken(f"{type(error).__name__}: {error}"))
+                    self._standing.watch = ("Fault", quoted(f"{type(error).__name__}: {error}"))
                     self._standing.tell()
                     await self._wait(self._watch_backoff.delay())
         finally:

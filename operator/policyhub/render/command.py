@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from policyhub.clocks import WallMs
+from policyhub.clock import WallMs
 
 _TARGET = "Cluster and hub"
 _WANTED = "What becomes a finding"

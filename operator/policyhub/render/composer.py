@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from policyhub.render.piece import LOADER, MAX_OBJECT, NO_ITEMS, Broken, Piece, Place, Source
+from policyhub.render.raw_object import LOADER, MAX_OBJECT, NO_ITEMS, Location, RawObject, ReadError, Source
 
 _CHUNK = 1 << 20
 _BEGIN = re.compile(rb"---(?=\s|$)")
@@ -40,7 +40,7 @@ class _Fault(Exception):  # noqa: N818  (what was found, not what was raised)
         self.line = at.start_mark.line
 
 
-def compose(stream: Source, file: str) -> Iterator[Piece | Broken]:
+def compose(stream: Source, file: str) -> Iterator[RawObject | ReadError]:
     """Every object of the stream, and every place that could not be read."""
     lines = _Lines(stream)
     document = 0
@@ -49,7 +49,7 @@ def compose(stream: Source, file: str) -> Iterator[Piece | Broken]:
         section = _Section(lines)
         loader = _Loader(section)
         document += 1
-        place = Place(file, first, document)
+        place = Location(file, first, document)
         try:
             found = yield from _Composer(loader, place).pieces()
             if not found:
@@ -57,13 +57,13 @@ def compose(stream: Source, file: str) -> Iterator[Piece | Broken]:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line = first + (mark.line if mark is not None else 0)
-            yield Broken(Place(file, line, document), " ".join(filter(None, (error.context, error.problem))))
+            yield ReadError(Location(file, line, document), " ".join(filter(None, (error.context, error.problem))))
         except (yaml.YAMLError, UnicodeDecodeError) as error:
-            yield Broken(place, f"no YAML: {' '.join(str(error).split())}")
+            yield ReadError(place, f"no YAML: {' '.join(str(error).split())}")
         except _Fault as fault:
-            yield Broken(Place(file, first + fault.line, document), str(fault))
+            yield ReadError(Location(file, first + fault.line, document), str(fault))
         except RecursionError:
-            yield Broken(place, "lies too deep within itself")
+            yield ReadError(place, "lies too deep within itself")
         finally:
             loader.dispose()
         section.skip()
@@ -144,11 +144,11 @@ class _Section:
 
 
 class _Composer:
-    def __init__(self, loader: Any, place: Place) -> None:
+    def __init__(self, loader: Any, place: Location) -> None:
         self._loader = loader
         self._place = place
 
-    def pieces(self) -> Generator[Piece | Broken, None, bool]:
+    def pieces(self) -> Generator[RawObject | ReadError, None, bool]:
         """Returns whether there was anything but comments."""
         loader = self._loader
         while not loader.check_event(yaml.DocumentStartEvent):
@@ -166,7 +166,7 @@ class _Composer:
             raise _Fault("a text where an object is due", first)
         return True
 
-    def _mapping(self, first: Event) -> Iterator[Piece | Broken]:
+    def _mapping(self, first: Event) -> Iterator[RawObject | ReadError]:
         heads: dict[str, str] = {}
         members: list[tuple[yaml.Node, yaml.Node]] = []
         is_list = False
@@ -184,31 +184,31 @@ class _Composer:
         if is_list and "apiVersion" in heads and "kind" not in heads:  # kubectl writes a list's kind below its items
             line = self._place.line + event.end_mark.line
             place = msgspec.structs.replace(self._place, line=line)
-            yield Broken(place, "no kind follows the items of the list: its end may be missing")
+            yield ReadError(place, "no kind follows the items of the list: its end may be missing")
         if not is_list:
             node = yaml.MappingNode(_MAP, members, first.start_mark, event.end_mark)
             yield self._piece(node, self._at(node, ""), {})
 
-    def _items(self, heads: dict[str, str], path: str) -> Iterator[Piece | Broken]:
+    def _items(self, heads: dict[str, str], path: str) -> Iterator[RawObject | ReadError]:
         number = 0
         while not _is(event := self._loader.get_event(), yaml.SequenceEndEvent):
             node = self._node(event)
             yield self._piece(node, self._at(node, f"{path}[{number}]"), heads)
             number += 1
         if not number:
-            yield Piece(self._place, NO_ITEMS)
+            yield RawObject(self._place, NO_ITEMS)
 
-    def _at(self, node: yaml.Node, path: str) -> Place:
+    def _at(self, node: yaml.Node, path: str) -> Location:
         return msgspec.structs.replace(self._place, line=self._place.line + node.start_mark.line, path=path)
 
-    def _piece(self, node: yaml.Node, place: Place, heads: dict[str, str]) -> Piece | Broken:
+    def _piece(self, node: yaml.Node, place: Location, heads: dict[str, str]) -> RawObject | ReadError:
         try:
             raw = msgspec.json.encode(self._loader.construct_document(node))
         except yaml.MarkedYAMLError as error:
-            return Broken(place, " ".join(filter(None, (error.context, error.problem))))
+            return ReadError(place, " ".join(filter(None, (error.context, error.problem))))
         except (TypeError, ValueError, OverflowError) as error:
-            return Broken(place, f"cannot be JSON, which the API is: {error}")
-        return Piece(place, raw, heads.get("apiVersion", ""), heads.get("kind", ""), node)
+            return ReadError(place, f"cannot be JSON, which the API is: {error}")
+        return RawObject(place, raw, heads.get("apiVersion", ""), heads.get("kind", ""), node)
 
     def _node(self, event: Event) -> yaml.Node:
         """What begins with this event."""

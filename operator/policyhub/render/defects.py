@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from policyhub.render.piece import Path_
+from policyhub.render.raw_object import Path_
 from policyhub.sources import constraints, objects, wire
 from policyhub.sources.kinds import Reference
 
@@ -118,13 +118,13 @@ def _result(result: Any, path: Path_, namespace: Any) -> Iterator[Defect]:
     if not isinstance(resources, list | None):
         yield (*path, "resources"), f"{_named(resources)} where a list is due: {_LEFT_OUT}"
         resources = None
-    yield from _said(result, path)
+    yield from _result_word(result, path)
     for number, reference in enumerate(resources or ()):
         if reference is not None:
             yield from _reference(reference, (*path, "resources", number), namespace)
 
 
-def _said(result: dict[str, Any], path: Path_) -> Iterator[Defect]:
+def _result_word(result: dict[str, Any], path: Path_) -> Iterator[Defect]:
     word = result.get("result")
     if word is None or (isinstance(word, str) and word not in _WORDS):
         told = "is missing" if word is None else f"{word!r} is none of {', '.join(_WORDS)}"

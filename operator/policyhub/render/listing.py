@@ -16,7 +16,7 @@ from policyhub.kube.decoding import decoded
 from policyhub.kube.discovery import discover, discover_policies
 from policyhub.kube.errors import Refused, TooLarge, Unreachable
 from policyhub.kube.resource import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS, Resource
-from policyhub.render.piece import Broken, Piece, Place
+from policyhub.render.raw_object import Location, RawObject, ReadError
 from policyhub.sync.owners import RESOURCES
 
 PAGE = 500
@@ -43,7 +43,7 @@ _object = msgspec.json.Decoder(_Object)
 
 async def listing(
     connection: Connection, groups: Iterable[str], *, pause: Pause = asyncio.sleep
-) -> AsyncIterator[Piece | Broken]:
+) -> AsyncIterator[RawObject | ReadError]:
     """Each object once; after a listing that had to begin anew, those of its first pages again."""
     asked = frozenset(groups)
     found = await discover(
@@ -53,18 +53,18 @@ async def listing(
         gatekeeper=GATEKEEPER in asked,
     )
     for group, why in found.unknown.items():
-        yield Broken(Place(group), f"what the cluster serves cannot be read: {why}")
+        yield ReadError(Location(group), f"what the cluster serves cannot be read: {why}")
     for resource in found.served:
         try:
             async for raw in _objects(connection, resource, pause):
-                yield Piece(_place(resource, raw), raw, f"{resource.group}/{resource.version}", resource.kind)
+                yield RawObject(_location(resource, raw), raw, f"{resource.group}/{resource.version}", resource.kind)
         except (Refused, Unreachable, wire.Unreadable) as error:
-            yield Broken(Place(resource.origin), f"cannot be listed: {error}")
+            yield ReadError(Location(resource.origin), f"cannot be listed: {error}")
 
 
 async def owners(
     connection: Connection, *, pause: Pause = asyncio.sleep
-) -> AsyncIterator[tuple[Resource, Piece | Broken]]:
+) -> AsyncIterator[tuple[Resource, RawObject | ReadError]]:
     """Every Pod that has not ended, every ReplicaSet and Job, as metadata."""
     async for resource, piece in _metadata(connection, RESOURCES, pause):
         yield resource, piece
@@ -72,7 +72,7 @@ async def owners(
 
 async def policies(
     connection: Connection, groups: Iterable[str], *, pause: Pause = asyncio.sleep
-) -> AsyncIterator[tuple[Resource, Piece | Broken]]:
+) -> AsyncIterator[tuple[Resource, RawObject | ReadError]]:
     """The policies behind the sources of these groups, as metadata."""
     asked = frozenset(groups)
     found = await discover_policies(
@@ -84,14 +84,14 @@ async def policies(
 
 async def _metadata(
     connection: Connection, resources: Mapping[Resource, Mapping[str, str] | None], pause: Pause
-) -> AsyncIterator[tuple[Resource, Piece | Broken]]:
+) -> AsyncIterator[tuple[Resource, RawObject | ReadError]]:
     """The objects of each resource, with the parameters that they are listed by."""
     for resource, select in resources.items():
         try:
             async for raw in _objects(connection, resource, pause, select=select, accept=_METADATA):
-                yield resource, Piece(_place(resource, raw), raw)
+                yield resource, RawObject(_location(resource, raw), raw)
         except (Refused, Unreachable, wire.Unreadable) as error:
-            yield resource, Broken(Place(resource.origin), f"cannot be listed: {error}")
+            yield resource, ReadError(Location(resource.origin), f"cannot be listed: {error}")
 
 
 async def _objects(
@@ -148,11 +148,11 @@ async def _whole(connection: Connection, path: str, params: dict[str, str], acce
         return body
 
 
-def _place(resource: Resource, raw: msgspec.Raw) -> Place:
+def _location(resource: Resource, raw: msgspec.Raw) -> Location:
     try:
         named = decoded(_object, raw, wire.Unreadable).metadata
     except wire.Unreadable:
-        return Place(resource.origin)
-    return Place(
+        return Location(resource.origin)
+    return Location(
         f"{resource.origin} {named.namespace}/{named.name}" if named.namespace else f"{resource.origin} {named.name}"
     )

@@ -12,7 +12,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from policyhub.render.intake import Intake
+from policyhub.render.collector import Collector
 from policyhub.render.provenance import Provenance
 from policyhub.sources.text import clean
 from policyhub.sources.verdict import SEVERITY_RANK
@@ -48,7 +48,7 @@ def pretty(document: Any) -> bytes:
     return msgspec.json.format(msgspec.json.encode(document), indent=2)
 
 
-def explained(intake: Intake) -> Iterable[dict[str, Any]]:
+def explained(intake: Collector) -> Iterable[dict[str, Any]]:
     """Each finding with where its fields came from, as data."""
     provenance = Provenance(intake)
     for entry, finding in intake.findings():
@@ -56,16 +56,16 @@ def explained(intake: Intake) -> Iterable[dict[str, Any]]:
         yield {
             "finding": finding,
             "from": {path: where for path, _, where in told},
-            "calledForBy": provenance.callers(entry),
+            "calledForBy": provenance.claimants(entry),
         }
 
 
-def explanations(intake: Intake, *, width: int) -> Iterable[RenderableType]:
+def explanations(intake: Collector, *, width: int) -> Iterable[RenderableType]:
     """The same to read, on so many columns."""
     provenance = Provenance(intake)
     for entry, finding in intake.findings():
         yield Text(finding["Title"], style="bold")
-        for caller in provenance.callers(entry):
+        for caller in provenance.claimants(entry):
             yield Text(clean(f"called for by {caller}"))
         table = Table(box=None, pad_edge=False)
         table.add_column("FIELD", no_wrap=True)
@@ -87,7 +87,7 @@ def _broken(path: str, *, width: int) -> str:
     return "\n".join(lines)
 
 
-def table(intake: Intake, *, width: int) -> Table:
+def table(intake: Collector, *, width: int) -> Table:
     """The worst first, on so many columns."""
     rows = sorted(
         (_row(finding) for _, finding in intake.findings()), key=lambda row: (-SEVERITY_RANK[row[0]], row[1:])

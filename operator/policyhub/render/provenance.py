@@ -14,8 +14,8 @@ import msgspec
 
 from policyhub.findings.identity import finding_id
 from policyhub.kube.resource import GATEKEEPER
-from policyhub.render.intake import Heard, Intake
-from policyhub.render.piece import Place, joined
+from policyhub.render.collector import Collector, ReadObject
+from policyhub.render.raw_object import Location, joined
 from policyhub.sources import reader
 from policyhub.sources.policy import SEVERITY_KEYS, tail
 from policyhub.sources.risk import rated
@@ -132,56 +132,56 @@ def _between(path: str, begin: str, end: str) -> bool:
 class Provenance:
     """Explains the findings of an intake that kept its objects."""
 
-    def __init__(self, intake: Intake) -> None:
+    def __init__(self, intake: Collector) -> None:
         self._intake = intake
         self._last: tuple[SourceKey, dict[str, _Said], Document] | None = None
 
-    def callers(self, entry: Entry) -> list[str]:
+    def claimants(self, entry: Entry) -> list[str]:
         """The objects that call for the finding and their places, the one that speaks first."""
-        speaker = _speaker(entry)
-        keys = [speaker, *(key for key, _ in entry.calls if key != speaker)]
-        return [_named(key, self._intake.heard[key].place) for key in keys]
+        speaker = _claimant(entry)
+        keys = [speaker, *(key for key, _ in entry.claims if key != speaker)]
+        return [_named(key, self._intake.provenance[key].location) for key in keys]
 
     def explain(self, entry: Entry, finding: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         """Each field: its path, its value, and where it came from."""
         facts = self._facts(entry)
         facts["control"] = _control(finding, entry, facts)
-        rows = NOTICE_ROWS if entry.voice is not None and is_notice(entry.voice) else {}
+        rows = NOTICE_ROWS if entry.representative is not None and is_notice(entry.representative) else {}
         return [
             (path, value, (rows.get(path) or row(path) or UNKNOWN).format_map(facts)) for path, value in fields(finding)
         ]
 
     def _facts(self, entry: Entry) -> dict[str, str]:
-        key, target = _speaker(entry), self._intake.target
-        heard = self._intake.heard[key]
+        key, target = _claimant(entry), self._intake.target
+        heard = self._intake.provenance[key]
         places, document = self._places(key, heard)
-        notice = entry.voice if entry.voice is not None and is_notice(entry.voice) else None
+        notice = entry.representative if entry.representative is not None and is_notice(entry.representative) else None
         every = list(range(len(document.get("results") or ())))
         numbers, violation = places[entry.id] if notice is None else (every, notice)
         identity = "cluster_arn" if target.cluster.arn else "cluster_name"
-        facts = dict(target.came)
+        facts = dict(target.origins)
         facts |= {
-            "cluster_id": target.came[identity],
-            "where": target.came["cluster_arn" if target.cluster.arn else "region"],
-            "account": target.came["account_id"],
-            "object": str(heard.place),
+            "cluster_id": target.origins[identity],
+            "where": target.origins["cluster_arn" if target.cluster.arn else "region"],
+            "account": target.origins["account_id"],
+            "object": str(heard.location),
             "discriminator": f", {violation.discriminator!r}" if violation.discriminator else "",
         }
         said = _constraint if key.group == GATEKEEPER else _report
         facts |= said(document, numbers, violation) if notice is None else _notice(document, notice)
-        if entry.voice is not None and not entry.voice.own:
+        if entry.representative is not None and not entry.representative.own:
             facts["subject"] = f"the controller of {facts['subject']}"
         facts["remedy"] = _remedy(violation, facts)
         facts["time"] = self._time(entry, facts["at"], document, numbers)
         return facts
 
-    def _places(self, key: SourceKey, heard: Heard) -> tuple[dict[str, _Said], Document]:
+    def _places(self, key: SourceKey, heard: ReadObject) -> tuple[dict[str, _Said], Document]:
         """Which of the object's results (or listed violations) call for which finding, by its id."""
         if self._last is None or self._last[0] != key:
             document: Document = msgspec.json.decode(heard.raw)
             found: dict[str, _Said] = {}
             for number, single in _singles(document, key.group):
-                said = reader.read(key.group, key.resource, msgspec.json.encode(single), latest=0).said
+                said = reader.read(key.group, key.resource, msgspec.json.encode(single), latest=0).plain_violations
                 for violation in said:
                     counted = self._intake.counted(violation)
                     if counted is not None:
@@ -191,26 +191,26 @@ class Provenance:
         return self._last[1], self._last[2]
 
     def _time(self, entry: Entry, at: str, document: Document, numbers: list[int]) -> str:
-        if entry.observed is None:
+        if entry.observed_at is None:
             return "the time of rendering: no plausible time is given"
-        if entry.observed > self._intake.now:
+        if entry.observed_at > self._intake.now:
             return "the time of rendering: what is given lies in the future"
         results = document.get("results") or []
         for number in numbers:
             stamp = results[number].get("timestamp") if number < len(results) else None
-            if isinstance(stamp, dict) and stamp.get("seconds") == entry.observed // 1000:
+            if isinstance(stamp, dict) and stamp.get("seconds") == entry.observed_at // 1000:
                 return f"results[{number}].timestamp"
-        if len(entry.calls) > 1:
-            return f"the earliest time that {len(entry.calls)} objects give"
+        if len(entry.claims) > 1:
+            return f"the earliest time that {len(entry.claims)} objects give"
         if document.get("results") is None and (document.get("status") or {}).get("auditTimestamp"):
             return "status.auditTimestamp"
         return f"metadata.creationTimestamp: {at} has no plausible time"
 
 
-def _speaker(entry: Entry) -> SourceKey:
+def _claimant(entry: Entry) -> SourceKey:
     """Of those that say what is said: one of the API that the finding names."""
-    keys = [key for key, said in entry.calls if said == entry.voice]
-    return next((key for key in keys if key.origin == entry.origin), keys[0])
+    keys = [key for key, said in entry.claims if said == entry.representative]
+    return next((key for key in keys if key.source_api == entry.source_api), keys[0])
 
 
 def _singles(document: Document, group: str) -> Iterator[tuple[int, Document]]:
@@ -224,15 +224,15 @@ def _singles(document: Document, group: str) -> Iterator[tuple[int, Document]]:
             yield number, {**document, "results": [result]}
 
 
-def _named(key: SourceKey, place: Place) -> str:
+def _named(key: SourceKey, place: Location) -> str:
     """The object by its name, and where it was read unless that says no more."""
-    name = f"{key.origin} {key.namespace}/{key.name}" if key.namespace else f"{key.origin} {key.name}"
+    name = f"{key.source_api} {key.namespace}/{key.name}" if key.namespace else f"{key.source_api} {key.name}"
     return name if str(place) == name else f"{name} ({place})"
 
 
 def _control(finding: Mapping[str, Any], entry: Entry, facts: Mapping[str, str]) -> str:
     """What the control's id was taken from."""
-    control, said = finding["Compliance"].get("SecurityControlId"), entry.voice
+    control, said = finding["Compliance"].get("SecurityControlId"), entry.representative
     if said is None or control in {said.policy, said.rule}:
         return facts["policy" if said is None or control == said.policy else "rule"]
     key = next((key for key, value in said.properties if value == control), None)

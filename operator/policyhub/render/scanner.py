@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from policyhub.render.piece import MAX_OBJECT, NO_ITEMS, Broken, Piece, Place, Source
+from policyhub.render.raw_object import MAX_OBJECT, NO_ITEMS, Location, RawObject, ReadError, Source
 
 _CHUNK = 1 << 20
 _SHOWN = 20
@@ -41,7 +41,7 @@ class _Fault(Exception):  # noqa: N818  (what was found, not what was raised)
         self.at = at
 
 
-def scan(stream: Source, file: str) -> Iterator[Piece | Broken]:
+def scan(stream: Source, file: str) -> Iterator[RawObject | ReadError]:
     """Every object of the stream, and every place that could not be read."""
     return _Scanner(stream, file).pieces()
 
@@ -59,7 +59,7 @@ class _Scanner:
         self._lines = False
         """Whether each document stands on a line of its own."""
 
-    def pieces(self) -> Iterator[Piece | Broken]:
+    def pieces(self) -> Iterator[RawObject | ReadError]:
         while self._separated():
             self._document += 1
             self._path = ""
@@ -69,12 +69,12 @@ class _Scanner:
                 yield from self._value()
             except _Fault as fault:
                 line = self._line + self._window.count(b"\n", 0, fault.at)
-                yield Broken(Place(self._file, line, self._document, self._path), str(fault))
+                yield ReadError(Location(self._file, line, self._document, self._path), str(fault))
                 self._resume()
 
     # -- what a document is made of -------------------------------------------------------------------------------
 
-    def _value(self) -> Iterator[Piece]:
+    def _value(self) -> Iterator[RawObject]:
         first = self._window[0]
         if first == _OBJECT:
             return self._object()
@@ -82,7 +82,7 @@ class _Scanner:
             return self._items({})
         raise _Fault(f"{self._shown(0)} where an object is due", 0)
 
-    def _object(self) -> Iterator[Piece]:
+    def _object(self) -> Iterator[RawObject]:
         heads: dict[str, str] = {}
         line, at, is_list = self._line, 1, False
         while True:
@@ -113,9 +113,9 @@ class _Scanner:
         raw = b"" if is_list else bytes(self._window[: at + 1])
         self._drop(at + 1)
         if not is_list:
-            yield Piece(Place(self._file, line, self._document), raw)
+            yield RawObject(Location(self._file, line, self._document), raw)
 
-    def _items(self, heads: dict[str, str], *, path: str = "") -> Iterator[Piece]:
+    def _items(self, heads: dict[str, str], *, path: str = "") -> Iterator[RawObject]:
         """The elements of the array that the window begins with."""
         number = 0
         self._drop(1)
@@ -124,7 +124,7 @@ class _Scanner:
             char = self._window[0]
             if char == _CLOSING[1]:
                 if not number:
-                    yield Piece(Place(self._file, self._line, self._document), NO_ITEMS)
+                    yield RawObject(Location(self._file, self._line, self._document), NO_ITEMS)
                 self._drop(1)
                 self._path = ""
                 return
@@ -135,8 +135,8 @@ class _Scanner:
             end = self._end(0)
             line, raw = self._line, bytes(self._window[:end])
             self._drop(end)
-            yield Piece(
-                Place(self._file, line, self._document, self._path),
+            yield RawObject(
+                Location(self._file, line, self._document, self._path),
                 raw,
                 heads.get("apiVersion", ""),
                 heads.get("kind", ""),

@@ -19,13 +19,13 @@ from typing import Any, BinaryIO
 import msgspec
 import yaml
 
-from policyhub.clocks import WallMs
+from policyhub.clock import WallMs
 from policyhub.kube.resource import GATEKEEPER, VERSIONS
 from policyhub.render import output, summary
+from policyhub.render.collector import Collector
 from policyhub.render.composer import compose
-from policyhub.render.intake import Intake
 from policyhub.render.output import Form
-from policyhub.render.piece import LOADER, YAML_SUFFIXES, Broken, Piece, Place, inputs
+from policyhub.render.raw_object import LOADER, YAML_SUFFIXES, Location, RawObject, ReadError, inputs
 from policyhub.render.scanner import scan
 from policyhub.render.target import Target, TargetError, target
 from policyhub.sources.text import capped
@@ -76,22 +76,22 @@ def run(request: Request) -> int:
         sys.stdout.flush()
     except (SessionError, TargetError) as error:
         for line in str(error).splitlines():
-            tell(line)
+            say_on_stderr(line)
         return 2
     except BrokenPipeError:  # whoever read has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    return 1 if intake.broken else 0
+    return 1 if intake.unreadable else 0
 
 
-def tell(what: object) -> None:
+def say_on_stderr(what: object) -> None:
     sys.stderr.write(f"policyhub: {capped(str(what), _LONGEST)}\n")
 
 
 # -- reading ----------------------------------------------------------------------------------------------------------
 
 
-def _read(request: Request) -> Intake:
+def _read(request: Request) -> Collector:
     given = request.files or ["-"]
     if not request.files and sys.stdin.isatty():
         raise SessionError("nothing to read: name files, pipe objects in, or name a cluster (--live, --context)")
@@ -103,13 +103,13 @@ def _read(request: Request) -> Intake:
                 found = True
                 _take(intake, piece)
         if not found:
-            _take(intake, Broken(Place(STDIN if name == "-" else name), "there is nothing in it"))
-    intake.settle(owners=intake.owned > 0)
+            _take(intake, ReadError(Location(STDIN if name == "-" else name), "there is nothing in it"))
+    intake.finish(owners=intake.owned > 0)
     _nothing_read(intake)
     return intake
 
 
-def pieces(name: str) -> Generator[Piece | Broken, None, None]:
+def pieces(name: str) -> Generator[RawObject | ReadError, None, None]:
     """Every object of a file, or of standard input (`-`), and every place that could not be read."""
     if name == "-":
         yield from _sniffed(sys.stdin.buffer, STDIN)
@@ -118,10 +118,10 @@ def pieces(name: str) -> Generator[Piece | Broken, None, None]:
         with Path(name).open("rb") as stream:
             yield from _sniffed(stream, name)
     except OSError as error:
-        yield Broken(Place(name), error.strerror or str(error))
+        yield ReadError(Location(name), error.strerror or str(error))
 
 
-def _sniffed(stream: BinaryIO, name: str) -> Iterator[Piece | Broken]:
+def _sniffed(stream: BinaryIO, name: str) -> Iterator[RawObject | ReadError]:
     """YAML by its name, or since it begins as JSON cannot."""
     head = b""
     while not head.removeprefix(_MARK).strip() and (chunk := stream.read(1 << 16)):
@@ -145,15 +145,15 @@ class _Begun:
         return self._stream.read(size)
 
 
-async def _live(request: Request) -> Intake:
+async def _live(request: Request) -> Collector:
     # aiohttp loads where there is a cluster to ask.
-    from policyhub.kube import local  # noqa: PLC0415  (as above)
+    from policyhub.kube import user_kubeconfig  # noqa: PLC0415  (as above)
     from policyhub.kube.connection import Connection, Refused, Unreachable  # noqa: PLC0415  (as above)
     from policyhub.kube.kubeconfig import KubeconfigError  # noqa: PLC0415  (as above)
     from policyhub.render.listing import listing  # noqa: PLC0415  (as above)
 
     try:
-        connection = await Connection.from_file(request.kubeconfig or local.DEFAULT, context=request.context)
+        connection = await Connection.from_file(request.kubeconfig or user_kubeconfig.DEFAULT, context=request.context)
         async with connection:
             uid = await _uid(request, connection.cluster_uid, Refused)
             wanted = _target(request, uid=uid)
@@ -163,36 +163,36 @@ async def _live(request: Request) -> Intake:
             async for piece in listing(connection, wanted.groups):
                 _take(intake, piece)
             known = wanted.roll_up and await _owners(connection, intake)
-            intake.settle(owners=known)
+            intake.finish(owners=known)
     except (Refused, Unreachable, KubeconfigError) as error:
         raise SessionError(error) from error
-    if intake.broken and not intake.objects:
+    if intake.unreadable and not intake.objects:
         raise SessionError("nothing could be read")
     return intake
 
 
-async def _policies(connection: Any, intake: Intake) -> None:
+async def _policies(connection: Any, intake: Collector) -> None:
     """What they say of themselves, before anything that names them is read."""
     from policyhub.render.listing import policies  # noqa: PLC0415  (as in `_live`)
 
     async for resource, piece in policies(connection, intake.target.groups):
-        if isinstance(piece, Broken):
-            tell(f"what these policies say of themselves is not known: {piece}")
+        if isinstance(piece, ReadError):
+            say_on_stderr(f"what these policies say of themselves is not known: {piece}")
         else:
-            intake.say(piece, resource)
+            intake.add_policy(piece, resource)
 
 
-async def _owners(connection: Any, intake: Intake) -> bool:
+async def _owners(connection: Any, intake: Collector) -> bool:
     """Whether what counts for what could be read."""
     from policyhub.render.listing import owners  # noqa: PLC0415  (as in `_live`)
 
     known = True
     async for resource, piece in owners(connection):
-        if isinstance(piece, Broken):
+        if isinstance(piece, ReadError):
             known = False
-            tell(piece)
+            say_on_stderr(piece)
         else:
-            intake.own(piece, resource)
+            intake.add_owner(piece, resource)
     return known
 
 
@@ -202,7 +202,7 @@ async def _uid(request: Request, ask: Callable[[], Any], refused: type[Exception
     try:
         return str(await ask())
     except refused as error:
-        tell(f"the cluster's uid is a placeholder, since namespace kube-system cannot be read: {error}")
+        say_on_stderr(f"the cluster's uid is a placeholder, since namespace kube-system cannot be read: {error}")
         return ""
 
 
@@ -218,20 +218,20 @@ def _target(request: Request, *, uid: str = "") -> Target:
     return target(request.flags, document=document, file=name, uid=uid)
 
 
-def _intake(request: Request, wanted: Target) -> Intake:
-    return Intake(wanted, now=request.now, tell=tell, keep=request.explain)
+def _intake(request: Request, wanted: Target) -> Collector:
+    return Collector(wanted, now=request.now, report_error=say_on_stderr, keep=request.explain)
 
 
-def _take(intake: Intake, piece: Piece | Broken) -> None:
-    if isinstance(piece, Broken):
+def _take(intake: Collector, piece: RawObject | ReadError) -> None:
+    if isinstance(piece, ReadError):
         intake.fail(piece)
     else:
         intake.take(piece)
 
 
-def _nothing_read(intake: Intake) -> None:
+def _nothing_read(intake: Collector) -> None:
     """A list without items is something; objects of other kinds alone are not."""
-    if not intake.objects and (intake.broken or intake.others):
+    if not intake.objects and (intake.unreadable or intake.others):
         _notes(intake)
         raise SessionError(
             "nothing to render: no report and no constraint could be read"
@@ -242,28 +242,28 @@ def _nothing_read(intake: Intake) -> None:
 # -- telling ----------------------------------------------------------------------------------------------------------
 
 
-def _notes(intake: Intake, *, live: bool = False) -> None:
+def _notes(intake: Collector, *, live: bool = False) -> None:
     """What a person should know who wonders where something is."""
     if intake.others:
-        tell(f"not read, being neither reports nor constraints: {_counted(intake.others)}")
+        say_on_stderr(f"not read, being neither reports nor constraints: {_counted(intake.others)}")
     for api_version, number in intake.versions.items():
         group = api_version.partition("/")[0]
-        tell(f"{number} of {api_version}: in a cluster the operator reads {' or '.join(VERSIONS[group])}")
+        say_on_stderr(f"{number} of {api_version}: in a cluster the operator reads {' or '.join(VERSIONS[group])}")
     if intake.left_out:
-        tell(f"left out, since not asked for: {_counted(intake.left_out)}")
+        say_on_stderr(f"left out, since not asked for: {_counted(intake.left_out)}")
     if intake.rolled and intake.rollup is not None and intake.owners.forbidden:
         how = "" if live else f" (with them: {_kubectl(intake)})"
         why = "since their owners are not known"
-        tell(f"counted for Pods, ReplicaSets and Jobs themselves, {why}: {intake.rolled.total()}{how}")
-    for reason, number in intake.uncounted().items():
-        tell(f"left out, since {_UNCOUNTED[reason]}: {number}")
+        say_on_stderr(f"counted for Pods, ReplicaSets and Jobs themselves, {why}: {intake.rolled.total()}{how}")
+    for reason, number in intake.without_owner().items():
+        say_on_stderr(f"left out, since {_UNCOUNTED[reason]}: {number}")
     if intake.unlisted:
-        tell(f"counted by constraints and not listed, so not rendered: {intake.unlisted}")
+        say_on_stderr(f"counted by constraints and not listed, so not rendered: {intake.unlisted}")
     for engine, group in sorted({(engine, group) for engine, group, _ in intake.ledger.desired.superseded}):
-        tell(f"the reports of {engine} in {group} say nothing any more: it writes to another API since")
+        say_on_stderr(f"the reports of {engine} in {group} say nothing any more: it writes to another API since")
 
 
-def _kubectl(intake: Intake) -> str:
+def _kubectl(intake: Collector) -> str:
     """The command that gets what was read together with what says whose it is."""
     constraints = f".{GATEKEEPER}"
     sources = {"constraints" if origin.endswith(constraints) else origin.split(".")[0] for origin in intake.objects}
@@ -279,7 +279,7 @@ def _counted(counts: dict[str, int]) -> str:
 # -- writing ----------------------------------------------------------------------------------------------------------
 
 
-def _write(request: Request, intake: Intake) -> None:
+def _write(request: Request, intake: Collector) -> None:
     out = sys.stdout.buffer
     form = request.form
     console = output.console(limited=sys.stdout.isatty() or "COLUMNS" in os.environ)

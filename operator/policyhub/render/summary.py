@@ -7,8 +7,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from policyhub.render.collector import Collector
 from policyhub.render.forecast import FREE_EVENTS, PRICE, Forecast, forecast, price
-from policyhub.render.intake import Intake
 from policyhub.sources.verdict import SEVERITY_RANK
 from policyhub.sources.violation import Severity
 
@@ -18,7 +18,7 @@ SEVERITIES: tuple[Severity, ...] = tuple(sorted(SEVERITY_RANK, key=lambda name: 
 Counts = Counter[Severity]
 
 
-def by_policy(intake: Intake) -> dict[tuple[str, str], Counts]:
+def by_policy(intake: Collector) -> dict[tuple[str, str], Counts]:
     """(source, policy) → findings by severity; the most first."""
     found: dict[tuple[str, str], Counts] = defaultdict(Counter)
     for (source, policy, severity), number in intake.ledger.standings.violations.items():
@@ -26,14 +26,14 @@ def by_policy(intake: Intake) -> dict[tuple[str, str], Counts]:
     return dict(sorted(found.items(), key=lambda item: (-item[1].total(), item[0])))
 
 
-def by_severity(intake: Intake) -> Counts:
+def by_severity(intake: Collector) -> Counts:
     total: Counts = Counter()
     for counts in by_policy(intake).values():
         total += counts
     return total
 
 
-def document(intake: Intake, *, changes_per_day: float | None) -> dict[str, Any]:
+def document(intake: Collector, *, changes_per_day: float | None) -> dict[str, Any]:
     """The summary as data."""
     severities = by_severity(intake)
     told = forecast(severities.total(), changes_per_day=changes_per_day)
@@ -47,7 +47,7 @@ def document(intake: Intake, *, changes_per_day: float | None) -> dict[str, Any]
         "objects": dict(intake.objects),
         "leftOut": dict(intake.left_out),
         "unlisted": intake.unlisted,
-        "broken": intake.broken,
+        "broken": intake.unreadable,
         "forecast": {
             "changesPerDay": round(told.changes_per_day, 2),
             "changesAssumed": told.assumed,
@@ -66,7 +66,7 @@ def document(intake: Intake, *, changes_per_day: float | None) -> dict[str, Any]
     }
 
 
-def text(intake: Intake, *, changes_per_day: float | None) -> RenderableType:
+def text(intake: Collector, *, changes_per_day: float | None) -> RenderableType:
     """The summary to read."""
     severities = by_severity(intake)
     policies = Table(box=None, pad_edge=False)

@@ -56,12 +56,12 @@ class TargetError(Exception):
 
 class Target(msgspec.Struct, frozen=True):
     cluster: Cluster
-    wanted: Filter
+    filter: Filter
     groups: frozenset[str]
     """The API groups that are read."""
     roll_up: bool
     enrichment: bool
-    came: dict[str, str]
+    origins: dict[str, str]
     """Where the name, ARN and uid of the cluster, the account and the Region came from."""
 
 
@@ -82,7 +82,7 @@ def target(flags: Mapping[str, Any], *, document: Any = None, file: str = "", ui
     monitored = _monitored(given, document, file)
     spec = monitored.spec
     came = {
-        name: _came(name, given, document, file) for name in ("cluster_name", "cluster_arn", "account_id", "region")
+        name: _origin(name, given, document, file) for name in ("cluster_name", "cluster_arn", "account_id", "region")
     }
     name = monitored.metadata.name
     if came["cluster_name"] == "" and spec.cluster_arn is not None:
@@ -153,7 +153,7 @@ def _with(document: Any, path: tuple[str, ...], value: Any) -> Any:
     return {**whole, first: _with(inner or {}, tuple(rest), value) if rest else value}
 
 
-def _came(name: str, given: dict[str, Any], document: Any, file: str) -> str:
+def _origin(name: str, given: dict[str, Any], document: Any, file: str) -> str:
     """The flag, the field of the file, or nothing."""
     if name in given:
         return f"--{name.replace('_', '-')}"

@@ -10,17 +10,17 @@ import typer
 from botocore.exceptions import BotoCoreError
 
 from policyhub import finalizer
-from policyhub.cluster.words import counted
+from policyhub.cluster.formatting import counted
 from policyhub.doctor.hub import client_of
-from policyhub.hub.client import HubClient
-from policyhub.hub.errors import HubError
-from policyhub.hub.retirement import Retirement, census
 from policyhub.kube.connection import Connection
 from policyhub.kube.kubeconfig import KubeconfigError
 from policyhub.leaving import UNREADABLE
 from policyhub.monitored import MonitoredClusters
 from policyhub.retire import words
 from policyhub.retire.target import Asked, RetireError, Target, target
+from policyhub.securityhub.client import HubClient
+from policyhub.securityhub.errors import HubError
+from policyhub.securityhub.retirement import Retirement, census
 from policyhub.settings import Settings
 
 GONE = (

@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Mapping
 
 from policyhub.cluster.conflict import ADOPT_NONE
-from policyhub.cluster.words import counted
-from policyhub.hub.retirement import Kind
+from policyhub.cluster.formatting import counted
 from policyhub.retire.target import Target
+from policyhub.securityhub.retirement import Kind
 from policyhub.sources.text import line
 
 SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW", "INFORMATIONAL")

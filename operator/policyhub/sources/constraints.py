@@ -44,7 +44,7 @@ from policyhub.sources.reports import EARLIEST
 from policyhub.sources.text import LIMIT, clean, line
 from policyhub.sources.truncation import MOST, Truncation
 from policyhub.sources.verdict import MESSAGE_LIMIT, bounded, merge
-from policyhub.sources.violation import Identity, Malformed, Place, Reading, Severity, Subject, Violation
+from policyhub.sources.violation import Identity, Malformed, ObjectRef, ParsedReport, Severity, Subject, Violation
 from policyhub.sources.wire import MALFORMED_MEMBER, MALFORMED_RESULT, Name, Time, members, metadata_of, untyped
 
 GROUP = "constraints.gatekeeper.sh"
@@ -114,7 +114,7 @@ _constraint = msgspec.json.Decoder(_Constraint)
 
 def read(
     resource: str, raw: bytes | msgspec.Raw, *, latest: int, template: Severity | None = None, most: int = 0
-) -> Reading:
+) -> ParsedReport:
     """`latest` is the last second (Unix time) that a time may name: now and a little; `template` the severity that the
     constraint's template names; `most` how many violations are taken, the rest counts as unlisted (0: all). Raises
     Malformed.
@@ -130,19 +130,19 @@ def read(
     found: dict[Identity, list[Violation]] = {}
     policy = policy_of(metadata.annotations, metadata.labels)
     policy = msgspec.structs.replace(policy, severity=policy.severity or template)
-    places: list[Place] = []
+    places: list[ObjectRef] = []
     itself = _itself(constraint, problems)
     for entry in listed:
         violation = _violation(itself, constraint.spec or _Spec(), entry, policy=policy, problems=problems)
         found.setdefault(violation.identity, []).append(violation)
-        places.append(violation.place)
+        places.append(violation.object_ref)
     lost = problems.count(MALFORMED_RESULT)
     total, written = min(status.total_violations or 0, MOST), len(listed) + over + lost
     unlisted = max(over, total - len(listed) - lost)
     told = audited is not None and lost == 0 and _is_audited(constraint.spec or _Spec())
     truncation = Truncation(itself, source=SOURCE, policy=itself.kind, rule=itself.name)
     tells = told and unlisted > 0 and len(listed) == len(status.violations or ())
-    return Reading(
+    return ParsedReport(
         key=key(GROUP, resource, "", metadata.name, problems),
         violations=tuple((said[0] if len(said) == 1 else merge(said), observed) for _, said in sorted(found.items())),
         created=None if metadata.creation_timestamp is None else int(metadata.creation_timestamp.timestamp()),
@@ -165,9 +165,9 @@ def _is_audited(spec: _Spec) -> bool:
     return any(p is not None and p.name in _AUDITED for s in scoped for p in s.enforcement_points or ())
 
 
-def _boundary(listed: list[_Listed], places: list[Place]) -> Place | None:
+def _boundary(listed: list[_Listed], places: list[ObjectRef]) -> ObjectRef | None:
     """The greatest place, where the list is in Gatekeeper's order and names more than one object; see the module."""
-    ordered: list[tuple[Place, str]] = []
+    ordered: list[tuple[ObjectRef, str]] = []
     for entry, place in zip(listed, places, strict=True):
         written = (entry.group or "", entry.version or "", entry.kind, entry.namespace or "", entry.name)
         if not entry.version or place != written:

@@ -20,7 +20,7 @@ from functools import lru_cache
 
 from policyhub.sources.engines import KNOWN_ENGINES
 from policyhub.sources.producers import PRODUCERS
-from policyhub.sources.violation import Reading, Violation
+from policyhub.sources.violation import ParsedReport, Violation
 
 BY_NAME = ("Falco", "JsPolicy")
 """Left out by `spec.sources.exclude` alone."""
@@ -64,7 +64,7 @@ def logs_events(source: str) -> bool:
     return source not in _STATES and _named(source) is True
 
 
-def logs_in(reading: Reading) -> frozenset[str]:
+def logs_in(reading: ParsedReport) -> frozenset[str]:
     """Sources of which the object holds violations, all of which tell of events: that they are quiet is no silence."""
     unknown = [violation for violation, _ in reading.violations if violation.source not in _STATES]
     if not unknown:

@@ -26,7 +26,7 @@ from policyhub.sources.severity import DEFAULT_SEVERITY
 from policyhub.sources.target import meant
 from policyhub.sources.truncation import is_notice
 from policyhub.sources.verdict import SEVERITY_RANK
-from policyhub.sources.violation import Reading, Result, Severity, Subject, Violation
+from policyhub.sources.violation import ParsedReport, Result, Severity, Subject, Violation
 
 SEVERITIES: dict[MinimumSeverity, Severity] = {
     "informational": "INFORMATIONAL",
@@ -53,7 +53,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         """With what is known of its policy's risk; the same one where that is nothing."""
         return rated(violation, by_policy=self.by_risk)
 
-    def wants(self, violation: Violation, *, result: bool = True) -> bool:
+    def admits(self, violation: Violation, *, result: bool = True) -> bool:
         """`result`: whether its result has to be one that is asked for."""
         if not (self.truncated_lists if is_notice(violation) else self._rates(violation, result=result)):
             return False
@@ -66,9 +66,9 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
             return True
         return _matches(namespace, self.include_namespaces) and not _matches(namespace, self.exclude_namespaces)
 
-    def tells(self, reading: Reading) -> bool:
+    def wants_notice(self, reading: ParsedReport) -> bool:
         """Whether the notice of the object's own list is asked for: of a list of events that are left out none is."""
-        if reading.notice is None or not self.wants(reading.notice):
+        if reading.notice is None or not self.admits(reading.notice):
             return False
         said = reading.violations
         return self.event_logs or not said or not all(tells_of_events(violation) for violation, _ in said)

@@ -66,7 +66,7 @@ _TELLING = frozenset(
     }
 )
 _CONTROLS = ("-control", "-controls")
-"""Last segments of keys, and ends of them, that findings/taxonomy.py and remedy.py understand, and who asked for it."""
+"""Last segments of keys, and ends of them, that findings/compliance.py and remediation.py use, and who asked for it."""
 _BUNDLED = "policycontroller.gke.io/constraintData"
 """In which Google's bundles say all that they say; quoted like no language in particular."""
 _BUNDLED_SEVERITY = re.compile(r"severity['\"\\]{0,8}\s{0,8}:\s{0,8}['\"\\]{0,8}([A-Za-z]{1,32})")

@@ -3,7 +3,7 @@
 import msgspec
 
 from policyhub.sources import constraints, reports
-from policyhub.sources.violation import Identity, Reading, Severity
+from policyhub.sources.violation import Identity, ParsedReport, Severity
 
 
 def read(
@@ -14,7 +14,7 @@ def read(
     latest: int,
     template: Severity | None = None,
     most: int = 0,
-) -> Reading:
+) -> ParsedReport:
     """`latest` is the last second (Unix time) that a time may name: now and a little; `template` the severity that a
     constraint's template names; `most` how many results are taken (0: all). Raises Malformed.
     """

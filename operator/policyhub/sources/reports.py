@@ -6,7 +6,7 @@
 | pass, skip                 | no violation; positive evidence in `passed`                 |
 | absent or any other word   | no violation, no evidence: problem `unknown-result`         |
 
-Who speaks, and about which objects: sources/speaker.py; what of a text is taken: sources/problems.py. Of a report whose
+Who speaks, and about which objects: sources/results.py; what of a text is taken: sources/problems.py. Of a report whose
 summary counts more than its results show, what is missing is no evidence, and a notice says so: sources/truncation.py.
 
 Invariant: nothing here depends on the API group or version that a report came through. Pure: no I/O, no clock.
@@ -15,12 +15,12 @@ Invariant: nothing here depends on the API group or version that a report came t
 import msgspec
 
 from policyhub.sources import wire
+from policyhub.sources.coverage import POLICIES, Named, Said
 from policyhub.sources.problems import HARMLESS, UNKNOWN_RESULT, key
-from policyhub.sources.speaker import Speaker
-from policyhub.sources.spoken import POLICIES, Named, Said
+from policyhub.sources.results import ResultReader
 from policyhub.sources.truncation import MOST
 from policyhub.sources.verdict import merge
-from policyhub.sources.violation import Identity, Reading, Violation
+from policyhub.sources.violation import Identity, ParsedReport, Violation
 
 EARLIEST = 1_420_070_400
 """2015-01-01: what lies before it is no time (Falcosidekick writes the second of the minute, kube-bench 0)."""
@@ -30,7 +30,7 @@ _PASSING = frozenset({"pass", "skip"})
 _BREACHES = frozenset({"fail", "warn"})
 
 
-def read(group: str, resource: str, raw: bytes | msgspec.Raw, *, latest: int, most: int = 0) -> Reading:
+def read(group: str, resource: str, raw: bytes | msgspec.Raw, *, latest: int, most: int = 0) -> ParsedReport:
     """`latest` is the last second (Unix time) that a time may name: now and a little; `most` is how many results are
     taken, one for each object that they name (0: all). Raises Malformed.
     """
@@ -45,11 +45,11 @@ def whole(group: str, resource: str, raw: bytes | msgspec.Raw) -> Identity | Non
 
 def _read(
     group: str, resource: str, raw: bytes | msgspec.Raw, *, latest: int, most: int
-) -> tuple[Reading, Speaker, bool]:
+) -> tuple[ParsedReport, ResultReader, bool]:
     """Also who speaks, and whether the list is whole for certain."""
     report, problems = wire.report(raw)
     over = wire.trim(report, most) if most else 0
-    speaker = Speaker(report, problems)
+    speaker = ResultReader(report, problems)
     found: dict[Identity, list[tuple[Violation, int | None]]] = {}
     newest: dict[str, int] = {}
     said: dict[Said, None] = {}  # a set in the order in which it was filled
@@ -78,17 +78,17 @@ def _read(
             objects = speaker.subjects(result, problems)
         for violation in speaker.violations(result, objects, problems):
             found.setdefault(violation.identity, []).append((violation, observed))
-    spoken = speaker.spoken(said, named, few=len(results) <= POLICIES)
+    spoken = speaker.coverage(said, named, few=len(results) <= POLICIES)
     notice = _notice(speaker, report, lacking=over + problems.count(wire.MALFORMED_RESULT))
     readable = not wire.cut_short(report) and HARMLESS.issuperset(problems)
-    reading = Reading(
+    reading = ParsedReport(
         key=key(group, resource, report.metadata.namespace or "", report.metadata.name, problems),
         violations=tuple([_merged(found[identity]) for identity in sorted(found)]),
         created=_created(report.metadata),
         complete=readable and not over and notice is None and not wire.unevaluated(report),
         newest=max(newest.values(), default=None),
         newest_by=tuple(sorted(newest.items())),
-        spoke=spoken.objects,
+        covered=spoken.objects,
         about=spoken.about,
         passing=spoken.passing,
         over=over,
@@ -105,7 +105,7 @@ def passed(group: str, resource: str, raw: bytes | msgspec.Raw) -> frozenset[Ide
     """
     del group, resource  # the evidence is the same through each API
     report, problems = wire.report(raw)
-    speaker = Speaker(report, problems)
+    speaker = ResultReader(report, problems)
     passing: set[Identity] = set()
     other: set[Identity] = set()
     for result in report.results or ():
@@ -127,7 +127,7 @@ def _second(stamp: wire.Stamp | None, latest: int) -> int | None:
     return second
 
 
-def _notice(speaker: Speaker, report: wire.Report, *, lacking: int) -> Violation | None:
+def _notice(speaker: ResultReader, report: wire.Report, *, lacking: int) -> Violation | None:
     """Where the summary counts more failures and warnings than there are, one for each object that they name, with what
     we lack of them: it may be any.
     """

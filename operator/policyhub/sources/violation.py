@@ -24,7 +24,7 @@ Identity = tuple[str, str, str, str, str, str, str, str]
 """(source, policy, rule, group, kind, namespace, name, discriminator): what a finding's id is made of, nothing else."""
 
 
-Place = tuple[str, str, str, str, str]
+ObjectRef = tuple[str, str, str, str, str]
 """(group, version, kind, namespace, name) of an object, in the order in which Gatekeeper compares objects."""
 
 PolicyRef = tuple[str, str]
@@ -40,7 +40,7 @@ class Subject(msgspec.Struct, frozen=True, order=True, gc=False):
     name: str
 
 
-Spoke = tuple[tuple[Subject, frozenset[PolicyRef]], ...]
+Covered = tuple[tuple[Subject, frozenset[PolicyRef]], ...]
 """Objects, each with the policies that have said something of it."""
 
 
@@ -59,7 +59,7 @@ class SourceKey(msgspec.Struct, frozen=True, order=True, gc=False):
         return cls(group, resource, distinct(namespace, NAME), distinct(name, NAME))
 
     @property
-    def origin(self) -> str:
+    def source_api(self) -> str:
         """The API that the object came through, e.g. `policyreports.wgpolicyk8s.io`."""
         return share(f"{self.resource}.{self.group}")  # kept with every finding
 
@@ -104,13 +104,13 @@ class Violation(msgspec.Struct, frozen=True, gc=False):
         return self.severity or self.risk or default
 
     @property
-    def place(self) -> Place:
+    def object_ref(self) -> ObjectRef:
         """Of the subject. The version is empty where the engine names none."""
         s = self.subject
         return (s.group, self.api_version.rpartition("/")[2], s.kind, s.namespace, s.name)
 
 
-class Reading(msgspec.Struct, frozen=True):
+class ParsedReport(msgspec.Struct, frozen=True):
     """What one source object says at one moment."""
 
     key: SourceKey
@@ -129,13 +129,13 @@ class Reading(msgspec.Struct, frozen=True):
     audited: int | None = None
     """When the audit that this constraint tells of began, in Unix seconds as they are written: equal ones are one
     audit. None for reports, and before the first audit. No time to show: it may be implausible."""
-    boundary: Place | None = None
+    boundary: ObjectRef | None = None
     """Where a truncated list ends, if it tells: the greatest of the places that it lists, and nothing that it left
     out is below (see `below`). None where the list is whole, or in no order that tells."""
     newest_by: tuple[tuple[str, int], ...] = ()
     """`newest` for each source (as its violations name it) that gave a result with a plausible time, whatever the
     result; sorted."""
-    spoke: Spoke = ()
+    covered: Covered = ()
     """Of which Pods, ReplicaSets and Jobs which policies say something, whatever it is (reports only)."""
     passing: tuple[tuple[str, frozenset[PolicyRef]], ...] = ()
     """In which namespaces which policies have written a result that is no violation (reports only)."""
@@ -149,22 +149,22 @@ class Reading(msgspec.Struct, frozen=True):
     """Reasons (few, fixed words) for results that could not be used; counted, never fatal."""
 
     @property
-    def said(self) -> tuple[Violation, ...]:
+    def plain_violations(self) -> tuple[Violation, ...]:
         """The violations without their times: what two readings are compared by."""
         return tuple(violation for violation, _ in self.violations)
 
 
-def below(place: Place, boundary: Place) -> bool:
-    """True where a truncated list that ends at `boundary` would have named an object of `place`.
+def below(ref: ObjectRef, boundary: ObjectRef) -> bool:
+    """True where a truncated list that ends at `boundary` would have named an object of `ref`.
 
     A kind can move to another version of its group (autoscaling/v1 to v2): an object last seen in the old one may now
     be listed, or left out, under the new one. So within the boundary's group only its own version can be compared. An
     object that is served in two groups may be left out under either.
     """
-    if (place[0], place[2]) in SERVED_TWICE:
+    if (ref[0], ref[2]) in SERVED_TWICE:
         return False
-    same_group = place[0] == boundary[0]
-    return place < boundary and (not same_group or place[1] == boundary[1])
+    same_group = ref[0] == boundary[0]
+    return ref < boundary and (not same_group or ref[1] == boundary[1])
 
 
 class Malformed(ValueError):  # noqa: N818 - named for what the object is, like Kubernetes' own reasons

@@ -15,8 +15,8 @@ Pure: no I/O, no clock.
 from collections import defaultdict
 from typing import NamedTuple, Protocol
 
-from policyhub.clocks import NEVER, SteadyMs, WallMs
-from policyhub.sync.entry import Known
+from policyhub.clock import NEVER, SteadyMs, WallMs
+from policyhub.sync.entry import ObservedFinding
 
 RECENT_MS = 15 * 60_000
 """How long an acknowledgement overrules what GetFindings says."""
@@ -28,7 +28,7 @@ def sign(cluster_uid: str, id_: str) -> str:
 
 
 class _Noted(NamedTuple):
-    known: Known
+    observed: ObservedFinding
     at: SteadyMs
 
 
@@ -38,7 +38,7 @@ class Follower(Protocol):
     @property
     def cluster_uid(self) -> str: ...
 
-    def overtake(self, id_: str, known: Known | None, *, now: SteadyMs) -> None:
+    def overtake(self, id_: str, observed: ObservedFinding | None, *, now: SteadyMs) -> None:
         """Another ledger's call about the finding was answered; None: it never will be."""
 
 
@@ -66,30 +66,30 @@ class Acknowledged:
         if not followers:
             self._followers.pop(follower.cluster_uid, None)
 
-    def note(self, by: Follower, id_: str, known: Known, now: SteadyMs) -> None:
+    def note(self, by: Follower, id_: str, observed: ObservedFinding, now: SteadyMs) -> None:
         """Security Hub took this import of the finding."""
         signed = sign(by.cluster_uid, id_)
         before = self._noted.get(signed)
-        if before is not None and before.known.updated_at > known.updated_at:
+        if before is not None and before.observed.updated_at > observed.updated_at:
             return  # the answers came in another order: Security Hub has ignored the older import
         self._noted.pop(signed, None)
-        self._noted[signed] = _Noted(known, now)
+        self._noted[signed] = _Noted(observed, now)
         self.prune(now)
-        self._tell(by, id_, known, now=now)
+        self._tell(by, id_, observed, now=now)
 
     def doubt(self, by: Follower, id_: str, now: SteadyMs) -> None:
         """Security Hub may or may not have taken an import of the finding."""
         self._tell(by, id_, None, now=now)
 
-    def _tell(self, by: Follower, id_: str, known: Known | None, *, now: SteadyMs) -> None:
+    def _tell(self, by: Follower, id_: str, observed: ObservedFinding | None, *, now: SteadyMs) -> None:
         for follower in self._followers.get(by.cluster_uid, ()):
             if follower is not by:
-                follower.overtake(id_, known, now=now)
+                follower.overtake(id_, observed, now=now)
 
-    def recent(self, id_: str, now: SteadyMs) -> Known | None:
+    def recent(self, id_: str, now: SteadyMs) -> ObservedFinding | None:
         """The finding as it was acknowledged, if that is recent."""
         noted = self._noted.get(id_)
-        return None if noted is None or now - noted.at > RECENT_MS else noted.known
+        return None if noted is None or now - noted.at > RECENT_MS else noted.observed
 
     def moment(self, id_: str) -> SteadyMs:
         """When that was; 0 where nothing is known of it."""
@@ -100,9 +100,11 @@ class Acknowledged:
         """UpdatedAt of the findings that are active by their last recent acknowledgement, whose ids begin so."""
         cut = len(sign(cluster_uid, ""))
         return {
-            signed[cut:]: noted.known.updated_at
+            signed[cut:]: noted.observed.updated_at
             for signed, noted in self._noted.items()
-            if signed.startswith(sign(cluster_uid, start)) and not noted.known.archived and now - noted.at <= RECENT_MS
+            if signed.startswith(sign(cluster_uid, start))
+            and not noted.observed.archived
+            and now - noted.at <= RECENT_MS
         }
 
     def clear(self) -> None:

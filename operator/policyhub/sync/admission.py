@@ -23,11 +23,11 @@ Name = TypeVar("Name", bound=Hashable)
 class Admission(Generic[Name]):
     """The names that are shown."""
 
-    def __init__(self, *, total: int, each: int, known: Collection[Name] = ()) -> None:
-        """`each`: for a namespace. `known` names are shown on nobody's account."""
+    def __init__(self, *, total: int, each: int, observed: Collection[Name] = ()) -> None:
+        """`each`: for a namespace. `observed` names are shown on nobody's account."""
         self.total = total
         self.each = each
-        self._known = known
+        self._known = observed
         self._owners: dict[Name, str] = {}
         self._taken: Counter[str] = Counter()
 

@@ -8,7 +8,7 @@ Pure: no I/O, no clock; times are Unix milliseconds.
 import heapq
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
-from policyhub.clocks import SteadyMs
+from policyhub.clock import SteadyMs
 from policyhub.sync.holds import Hold
 from policyhub.sync.lanes import Dirty, Lane
 
@@ -22,7 +22,7 @@ class Agenda:
     def __init__(self, *, on_dirty: Callable[[], None]) -> None:
         self._on_dirty = on_dirty
         self.dirty = Dirty()
-        self._flying: dict[str, Lane] = {}
+        self._in_flight: dict[str, Lane] = {}
         self._held: dict[str, tuple[Hold, str]] = {}
         self._places: dict[tuple[Hold, str], tuple[Hold, str]] = {}
         """Each of them once, for all ids to share."""
@@ -47,7 +47,7 @@ class Agenda:
         self._held[id_] = self._places.setdefault(place, place)
         self._by_hold[hold].setdefault(namespace, {})[id_] = None
 
-    def done(self, id_: str) -> None:
+    def mark_done(self, id_: str) -> None:
         """It was decided, and nothing differs."""
         self.dirty.discard(id_)
         self._release(id_)
@@ -71,7 +71,7 @@ class Agenda:
         """Why each held id waits: for tests and for a person."""
         return {id_: hold for id_, (hold, _) in self._held.items()}
 
-    def why(self, id_: str) -> Hold | None:
+    def hold_of(self, id_: str) -> Hold | None:
         place = self._held.get(id_)
         return None if place is None else place[0]
 
@@ -92,16 +92,16 @@ class Agenda:
     # -- calls ----------------------------------------------------------------------------------------------------
 
     @property
-    def flying(self) -> Mapping[str, Lane]:
+    def in_flight(self) -> Mapping[str, Lane]:
         """Ids that are in a call to Security Hub, with the lane that they came from."""
-        return self._flying
+        return self._in_flight
 
-    def launch(self, id_: str, lane: Lane) -> None:
-        self._flying[id_] = lane
+    def mark_in_flight(self, id_: str, lane: Lane) -> None:
+        self._in_flight[id_] = lane
         self.dirty.discard(id_)
 
-    def land(self, id_: str) -> None:
-        del self._flying[id_]
+    def mark_returned(self, id_: str) -> None:
+        del self._in_flight[id_]
 
     # -- time -----------------------------------------------------------------------------------------------------
 
@@ -117,7 +117,7 @@ class Agenda:
 
     def forget(self, id_: str) -> None:
         """The entry is gone."""
-        self.done(id_)
+        self.mark_done(id_)
         self._due.pop(id_, None)
 
     def due(self, now: SteadyMs) -> Iterator[str]:

@@ -12,7 +12,7 @@ Pure: no I/O, no clock; times are Unix milliseconds.
 from collections.abc import Iterator
 from itertools import islice
 
-from policyhub.clocks import SteadyMs
+from policyhub.clock import SteadyMs
 
 KEPT_MS = 31 * 24 * 60 * 60_000
 """For which ids are kept: a day more than Security Hub keeps the findings."""

@@ -27,7 +27,7 @@ import msgspec
 import structlog
 
 from policyhub.cancelling import TaskGroup
-from policyhub.clocks import UNDATED, SteadyMs, WallMs
+from policyhub.clock import UNDATED, SteadyMs, WallMs
 from policyhub.kube import wire
 from policyhub.kube.backoff import Clock
 from policyhub.kube.connection import Connection
@@ -37,9 +37,9 @@ from policyhub.kube.errors import Refused, TooLarge, Unreachable
 from policyhub.kube.kinds import Group, Kind, Kinds
 from policyhub.kube.resource import Resource
 from policyhub.kube.wire import Unreadable
-from policyhub.sources.origins import name_in_reports
+from policyhub.sources.source_apis import name_in_reports
 from policyhub.sources.violation import Subject
-from policyhub.sync.existence import Batch, Existence, Found, PolicyName, Thing
+from policyhub.sync.existence import Batch, Existence, Found, PolicyName, Referent
 
 log = structlog.get_logger(__name__)
 
@@ -192,7 +192,7 @@ class _Session:
                 raise
             listing.blind = True
         finally:  # what is there is there, however the listing ended
-            self._existence.tell(batch, listing.found, asked=listing.asked, whole=listing.whole and not listing.blind)
+            self._existence.answer(batch, listing.found, asked=listing.asked, whole=listing.whole and not listing.blind)
         if listing.blind:
             self._existence.unlistable(batch)
 
@@ -205,14 +205,14 @@ class _Session:
                 raw = await self._connection.get(path, accept=_OBJECT)
         except Refused as error:
             if _lacks_object(error, resource):
-                self._existence.tell(batch, {}, asked=asked, whole=True)
+                self._existence.answer(batch, {}, asked=asked, whole=True)
             else:
                 self._refused(batch, error, resource.origin, asked=asked)
             return
         metadata = decoded(_object, raw, Unreadable).metadata
         if metadata.name != subject.name or not metadata.uid:
             raise Unreadable(f"{path} is answered with another object")
-        self._existence.tell(batch, {subject: _found(metadata)}, asked=asked, whole=True)
+        self._existence.answer(batch, {subject: _found(metadata)}, asked=asked, whole=True)
 
     def _refused(self, batch: Batch, error: Refused, origin: str, *, asked: SteadyMs) -> None:
         """Believed when it stands; raises the error where it is another one."""
@@ -224,7 +224,7 @@ class _Session:
 
     async def _policies(self, batch: Batch, group: Group) -> None:
         """Each kind that they can be of is listed whole: a policy lies where its name does not tell."""
-        wanted: dict[str, Thing] = {thing.policy: thing for thing in batch.things if isinstance(thing, PolicyName)}
+        wanted: dict[str, Referent] = {thing.policy: thing for thing in batch.things if isinstance(thing, PolicyName)}
         served = {origin: kind for origin in batch.shelf.origins if (kind := _serving(group, origin))}
         listings: list[_Listing] = []
         refused: dict[str, int] = {}
@@ -237,7 +237,7 @@ class _Session:
         finally:
             found = {thing: it for listing in listings for thing, it in listing.found.items()}
             asked = listings[0].asked if listings else asked
-            self._existence.tell(batch, found, asked=asked, whole=False)
+            self._existence.answer(batch, found, asked=asked, whole=False)
         if len(found) == len(wanted):
             return
         if refused:
@@ -247,7 +247,7 @@ class _Session:
         if served:  # an engine that is being removed takes its policies with it
             group = await self.kinds.group(batch.shelf.group, since=self._now())
         if any(_serving(group, origin) for origin in served):
-            self._existence.tell(batch, found, asked=asked, whole=True)
+            self._existence.answer(batch, found, asked=asked, whole=True)
         else:
             self._existence.refuse(batch, asked=group.read)
 
@@ -296,11 +296,11 @@ class _Session:
 class _Listing:
     """What a listing tells of what is asked for."""
 
-    def __init__(self, wanted: Mapping[Any, Thing], asked: SteadyMs, *, origin: str = "") -> None:
+    def __init__(self, wanted: Mapping[Any, Referent], asked: SteadyMs, *, origin: str = "") -> None:
         """`wanted` by (namespace, name) of objects; where `origin` is given by the names of policies of that kind."""
         self.asked = asked
         """When its first page was asked for: the others are of the same moment."""
-        self.found: dict[Thing, Found] = {}
+        self.found: dict[Referent, Found] = {}
         self.whole = False
         self.blind = False
         """It was refused, or an object was on it whose name could not be read."""

@@ -13,8 +13,8 @@ Pure: no I/O, no clock; audits are Unix seconds as Gatekeeper writes them, other
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
-from policyhub.clocks import NEVER, SteadyMs
-from policyhub.sources.violation import Place, SourceKey, Subject, Violation, below
+from policyhub.clock import NEVER, SteadyMs
+from policyhub.sources.violation import ObjectRef, SourceKey, Subject, Violation, below
 from policyhub.sync.entry import Entry
 from policyhub.sync.holds import Free, News
 from policyhub.sync.ownership import Ownership
@@ -36,12 +36,12 @@ class Audits:
         *,
         entries: dict[str, Entry],
         free: Free,
-        touch: Callable[[Entry], None],
+        enqueue: Callable[[Entry], None],
         ownership: Callable[[], Ownership | None],
     ) -> None:
         self._entries = entries
         self._free = free
-        self._touch = touch
+        self._enqueue = enqueue
         self._ownership = ownership
         self._went: dict[tuple[Kind, int], set[Subject]] = {}
         """(kind, audit) → some of the objects that this audit was the first to lack."""
@@ -74,14 +74,14 @@ class Audits:
 
     def recount_kinds(self) -> None:
         """Constraint kinds without a finding need not be known."""
-        self._kinds = {e.origin for e in self._entries.values() if not e.wanted and e.constraint is not None}
+        self._kinds = {e.source_api for e in self._entries.values() if not e.desired and e.constraint is not None}
         self.absent = {origin: since for origin, since in self.absent.items() if origin in self._kinds}
 
     def lose(self, entry: Entry) -> None:
         """Nobody reports it: who can still speak of it."""
         constraint = entry.constraint
         if constraint is not None:
-            self._kinds.add(entry.origin)
+            self._kinds.add(entry.source_api)
             self._awaiting[constraint].add(entry.id)
 
     def awaits(self, key: SourceKey) -> bool:
@@ -89,26 +89,29 @@ class Audits:
         return bool(self._awaiting.get(key))
 
     def audit(
-        self, key: SourceKey, audited: int, *, lists: Iterable[Violation], complete: bool, boundary: Place | None
+        self, key: SourceKey, audited: int, *, lists: Iterable[Violation], complete: bool, boundary: ObjectRef | None
     ) -> None:
         """What a constraint lacks counts once a later audit has lacked it too."""
         self.audits[key] = audited
         self._list(key, frozenset((v.subject.group, v.subject.kind) if v.own else POD for v in lists))
         for id_ in list(self._awaiting.get(key, ())):
             entry = self._entries.get(id_)
-            if entry is None or entry.calls or entry.constraint != key:
+            if entry is None or entry.claims or entry.constraint != key:
                 self._awaiting[key].discard(id_)
                 continue
-            before = entry.lacked, entry.repeated
+            before = entry.first_audit_without, entry.confirmed_by_audit
             if self.unaudited(entry) or (not complete and not self.below(entry, boundary)):
-                entry.lacked, entry.repeated = None, False  # it may be there again, unseen or unlisted
-            elif entry.lacked is None:
-                entry.lacked = audited
+                entry.first_audit_without, entry.confirmed_by_audit = (
+                    None,
+                    False,
+                )  # it may be there again, unseen or unlisted
+            elif entry.first_audit_without is None:
+                entry.first_audit_without = audited
                 self._note(entry, audited)
-            elif audited > entry.lacked:
-                entry.repeated = True
-            if before != (entry.lacked, entry.repeated):
-                self._touch(entry)
+            elif audited > entry.first_audit_without:
+                entry.confirmed_by_audit = True
+            if before != (entry.first_audit_without, entry.confirmed_by_audit):
+                self._enqueue(entry)
         self._free(News.AUDIT, where=lambda entry: entry.constraint == key)
 
     def _list(self, key: SourceKey, kinds: frozenset[Kind]) -> None:
@@ -149,9 +152,12 @@ class Audits:
         self.audits.pop(key, None)
         self._list(key, frozenset())
         for id_ in self._awaiting.get(key, ()):
-            if (entry := self._entries.get(id_)) is not None and not entry.calls:
-                entry.lacked, entry.repeated = None, False  # another of its name has its own audits
-                self._touch(entry)
+            if (entry := self._entries.get(id_)) is not None and not entry.claims:
+                entry.first_audit_without, entry.confirmed_by_audit = (
+                    None,
+                    False,
+                )  # another of its name has its own audits
+                self._enqueue(entry)
 
     def unaudited(self, entry: Entry) -> bool:
         """Whether something rolls up to a constraint's finding that its last audit may not have seen: new Pods."""
@@ -160,12 +166,12 @@ class Audits:
             return False
         return ownership.unaudited(of, constraint, self.audits.get(constraint, 0))
 
-    def below(self, entry: Entry, boundary: Place | None) -> bool:
+    def below(self, entry: Entry, boundary: ObjectRef | None) -> bool:
         """Whether a truncated constraint would list all that may stand behind the finding, if it still violated it."""
         if boundary is None:
             return False
-        voice = entry.voice
-        own = voice.place if voice is not None else entry.place
+        voice = entry.representative
+        own = voice.object_ref if voice is not None else entry.object_ref
         places = [] if voice is not None and not voice.own else [own]
         of, constraint = entry.subject, entry.constraint
         if (ownership := self._ownership()) is not None and of is not None and constraint is not None:
@@ -176,6 +182,6 @@ class Audits:
 def kind_of(entry: Entry) -> Kind:
     """Of the objects that a constraint lists for the finding."""
     of = entry.subject
-    if of is None or (entry.voice is not None and not entry.voice.own):
+    if of is None or (entry.representative is not None and not entry.representative.own):
         return POD
     return of.group, of.kind

@@ -11,14 +11,14 @@ from typing import Protocol
 
 import structlog
 
-from policyhub.clocks import SteadyMs, WallMs
-from policyhub.hub.batch import Finding
-from policyhub.hub.client import ImportResult
-from policyhub.hub.errors import Failure, HubError, Unavailable
+from policyhub.clock import SteadyMs, WallMs
 from policyhub.metrics import Metrics
+from policyhub.securityhub.batch import Finding
+from policyhub.securityhub.client import ImportResult
+from policyhub.securityhub.errors import Failure, HubError, Unavailable
 from policyhub.sync.acknowledged import Acknowledged
+from policyhub.sync.cluster_queue import ClusterQueue
 from policyhub.sync.entry import Entry
-from policyhub.sync.feed import Feed
 from policyhub.sync.pause import BACKOFF_CAP_SECONDS, Pause
 from policyhub.sync.plan import Change
 from policyhub.sync.shipment import Shipment, rejected
@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 class Importer(Protocol):
     """What of a HubClient takes findings."""
 
-    def spare(self) -> None: ...
+    def release_token(self) -> None: ...
 
     async def import_findings(self, findings: Sequence[Finding]) -> ImportResult: ...
 
@@ -39,7 +39,7 @@ class Delivery:
 
     def __init__(
         self,
-        feeds: list[Feed],
+        feeds: list[ClusterQueue],
         *,
         hub: Importer,
         hub_name: str,
@@ -51,7 +51,7 @@ class Delivery:
         acknowledged: Acknowledged,
     ) -> None:
         """`feeds` are the engine's, `now` and `wall` as there."""
-        self._feeds = feeds
+        self._queues = feeds
         self._hub = hub
         self._hub_name = hub_name
         self._metrics = metrics
@@ -70,16 +70,16 @@ class Delivery:
 
     async def _send(self, batch: list[Shipment]) -> None:
         for s in batch:  # its cluster may have been told to stop while the batch waited for its turn
-            if not s.feed.sends or s.feed not in self._feeds:
+            if not s.feed.sends or s.feed not in self._queues:
                 s.feed.ledger.release(s.entry)
         batch = [s for s in batch if s.entry.in_flight]
         if not batch:
-            self._hub.spare()
+            self._hub.release_token()
             return
         try:
             result = await self._hub.import_findings([s.body for s in batch])
         except Unavailable as error:
-            self._doubt(batch)
+            self._mark_unanswered(batch)
             self._pause.back_off(error)
             return
         except HubError as error:
@@ -88,15 +88,15 @@ class Delivery:
             self._pause.back_off(error)
             return
         except BaseException:  # cancelled, or a mistake of ours: the outcome is unknown either way
-            self._doubt(batch)
+            self._mark_unanswered(batch)
             raise
         self._pause.judge(result)
         self._write(batch, result)
 
-    def _doubt(self, batch: list[Shipment]) -> None:
+    def _mark_unanswered(self, batch: list[Shipment]) -> None:
         """No answer came: these may have been written."""
         for s in batch:
-            s.feed.ledger.unanswered(s.entry, s.known)
+            s.feed.ledger.unanswered(s.entry, s.observed)
             self._acknowledged.doubt(s.feed.ledger.observed, s.entry.id, self._now())
 
     def _write(self, batch: list[Shipment], result: ImportResult) -> None:
@@ -114,20 +114,20 @@ class Delivery:
             if s.entry.pending_since:
                 took[s.change].observe(max(0, now - s.entry.pending_since) / 1000)
             s.feed.ledger.shares.spend(s.feed.ledger.namespace(s.entry.id), now=now)
-            s.feed.ledger.acknowledge(s.entry, s.known, now=now)
-            self._acknowledged.note(s.feed.ledger.observed, s.entry.id, s.known, now)
-            self._settle(s.feed, s.entry, now=now)
+            s.feed.ledger.acknowledge(s.entry, s.observed, now=now)
+            self._acknowledged.note(s.feed.ledger.observed, s.entry.id, s.observed, now)
+            self._record(s.feed, s.entry, now=now)
             sent[s.change] += 1
         for change, number in sent.items():
             self._metrics.findings_sent.labels(self._hub_name, change).inc(number)
 
-    def _settle(self, feed: Feed, entry: Entry, *, now: SteadyMs) -> None:
+    def _record(self, feed: ClusterQueue, entry: Entry, *, now: SteadyMs) -> None:
         """What was acknowledged needs nothing more, unless it has changed meanwhile. Decided at once: in its lane it
         would count as pending until all that is more urgent was sent.
         """
         decision, evidence = feed.ledger.decide(entry, rules=feed.rules, now=now, wall=self._wall())
         if not isinstance(decision, Change):
-            feed.ledger.settle(entry, decision, lost=evidence.lost)
+            feed.ledger.mark_decided(entry, decision, lost=evidence.lost)
 
     def refuse(self, s: Shipment, failure: Failure, *, jitter: float = 1.0) -> None:
         ledger = s.feed.ledger

@@ -10,18 +10,18 @@ Pure: no I/O, no clock; times are Unix milliseconds.
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from policyhub.clocks import NEVER, SteadyMs, WallMs
+from policyhub.clock import NEVER, SteadyMs, WallMs
 from policyhub.findings.digest import digest
 from policyhub.findings.identity import finding_id
 from policyhub.findings.truncation import alike
 from policyhub.sources.filter import namespace_of
 from policyhub.sources.violation import Identity, SourceKey, Violation
-from policyhub.sync.claims import Claims, excluding, including, said, spoken
+from policyhub.sync.claims import Claims, claim_of, excluding, including, representative_of
 from policyhub.sync.entry import Entry, Loss
 from policyhub.sync.shares import Excess, Shares
 from policyhub.sync.standings import Standings
 
-Call = tuple[Violation, WallMs | None]
+Claim = tuple[Violation, WallMs | None]
 """With when it was observed."""
 
 
@@ -40,12 +40,12 @@ class Desired:
         standings: Standings,
         shares: Shares,
         on_new: Callable[[Entry, SteadyMs], None],
-        on_want: Callable[[Entry], None],
+        on_claimed: Callable[[Entry], None],
         on_loss: Callable[[Entry], None],
-        touch: Callable[[Entry], None],
+        enqueue: Callable[[Entry], None],
     ) -> None:
-        """`on_new` is told of each finding that was not known (and when), `on_want` of each that is reported (again),
-        `on_loss` of each whose last claim went.
+        """`on_new` is called for each finding that was not known (with the time), `on_claimed` for each that is reported
+        (again), `on_loss` for each whose last claim was withdrawn.
         """
         self.cluster_id = cluster_id
         self.objects: dict[SourceKey, tuple[str, ...]] = {}
@@ -56,19 +56,19 @@ class Desired:
         self._standings = standings
         self._shares = shares
         self._on_new = on_new
-        self._on_want = on_want
+        self._on_claimed = on_claimed
         self._on_loss = on_loss
-        self._touch = touch
+        self._enqueue = enqueue
 
     # -- claims ---------------------------------------------------------------------------------------------------
 
-    def ids(self, calls: Iterable[Call]) -> dict[str, Call]:
-        return {finding_id(self.cluster_id, violation.identity): (violation, at) for violation, at in calls}
+    def ids(self, claims: Iterable[Claim]) -> dict[str, Claim]:
+        return {finding_id(self.cluster_id, violation.identity): (violation, at) for violation, at in claims}
 
     def named(self, identities: Iterable[Identity]) -> frozenset[str]:
         return frozenset(finding_id(self.cluster_id, identity) for identity in identities)
 
-    def admit(self, key: SourceKey, new: dict[str, Call], old: frozenset[str]) -> Counter[Excess]:
+    def admit(self, key: SourceKey, new: dict[str, Claim], old: frozenset[str]) -> Counter[Excess]:
         """Leave out of `new` what its namespace or the cluster has no room for; how many, by the limit. What is there
         already keeps its place.
         """
@@ -96,38 +96,38 @@ class Desired:
         else:
             self.objects.pop(key, None)
 
-    def claim(self, id_: str, key: SourceKey, call: Call, *, now: SteadyMs, backlog: bool) -> bool:
+    def add_claim(self, id_: str, key: SourceKey, claim: Claim, *, now: SteadyMs, backlog: bool) -> bool:
         """A source object reports it; returns whether it did not before, or in other words."""
-        violation, observed = call
+        violation, observed_at = claim
         entry = self._entries.get(id_)
         new = entry is None
         if entry is None:
             entry = self._entries[id_] = Entry(id_)
             entry.backlog = backlog
-        before = entry.calls
-        if not entry.called:
-            entry.called, entry.first_claimed = True, now
+        before = entry.claims
+        if not entry.was_claimed:
+            entry.was_claimed, entry.first_claimed = True, now
         if violation.own:
-            entry.own, entry.passes = True, False
-        if said(before, key) == violation:
+            entry.own, entry.own_passes = True, False
+        if claim_of(before, key) == violation:
             return False
-        entry.calls = including(before, key, violation)
-        if observed is not None and (entry.observed is None or observed < entry.observed):
-            entry.observed = observed
+        entry.claims = including(before, key, violation)
+        if observed_at is not None and (entry.observed_at is None or observed_at < entry.observed_at):
+            entry.observed_at = observed_at
         entry.source, entry.policy = violation.source, violation.policy
         if new:
-            entry.place = violation.place
+            entry.object_ref = violation.object_ref
             self._on_new(entry, now)
         self._recompute(entry, loss=Loss.SILENT, now=now)
         return True
 
-    def withdraw(self, id_: str, key: SourceKey, *, loss: Loss, now: SteadyMs) -> None:
+    def withdraw_claim(self, id_: str, key: SourceKey, *, loss: Loss, now: SteadyMs) -> None:
         """A source object reports it no longer."""
         entry = self._entries[id_]
-        before = said(entry.calls, key)
+        before = claim_of(entry.claims, key)
         if before is not None and before.own and loss is not Loss.SILENT:
             entry.own = False
-        entry.calls = excluding(entry.calls, key)
+        entry.claims = excluding(entry.claims, key)
         self._recompute(entry, loss=loss, now=now, key=key)
 
     def supersede(self, superseded: frozenset[Reports], *, now: SteadyMs) -> None:
@@ -137,7 +137,7 @@ class Desired:
         if not changed:
             return
         for entry in self._entries.values():
-            if any((violation.source, key.group, key.namespace) in changed for key, violation in entry.calls):
+            if any((violation.source, key.group, key.namespace) in changed for key, violation in entry.claims):
                 self._recompute(entry, loss=Loss.SILENT, now=now)
 
     def counts(self, source: str, key: SourceKey) -> bool:
@@ -154,65 +154,65 @@ class Desired:
         """Its claims have changed: which of them count, and which words it. `loss` is for that of the last one, `key`
         the source object that withdrew its claim.
         """
-        calls = entry.calls
+        claims = entry.claims
         if self.superseded:
-            calls = tuple(claim for claim in calls if self.counts(claim[1].source, claim[0]))
-        before, entry.wanted = entry.wanted, bool(calls)
-        if calls:
-            self._want(entry, calls, before=before, now=now)
-            entry.passes |= loss is Loss.PASSED
+            claims = tuple(claim for claim in claims if self.counts(claim[1].source, claim[0]))
+        before, entry.desired = entry.desired, bool(claims)
+        if claims:
+            self._mark_desired(entry, claims, before=before, now=now)
+            entry.own_passes |= loss is Loss.PASSED
         elif before:
-            self._lose(entry, loss=loss, now=now, key=key)
+            self._mark_lost(entry, loss=loss, now=now, key=key)
         elif entry.loss < loss:
             entry.loss = loss
-        elif entry.voice is None and entry.calls:  # only superseded claims, and Security Hub may have it
-            first, violation = entry.calls[0]
+        elif entry.representative is None and entry.claims:  # only superseded claims, and Security Hub may have it
+            first, violation = entry.claims[0]
             entry.source, entry.policy = violation.source, violation.policy
-            entry.origin = entry.origin or first.origin
-            entry.uncalled = entry.uncalled or now
-        self._touch(entry)
+            entry.source_api = entry.source_api or first.source_api
+            entry.unclaimed_since = entry.unclaimed_since or now
+        self._enqueue(entry)
 
-    def _want(self, entry: Entry, calls: Claims, *, before: bool, now: SteadyMs) -> None:
-        spoke = entry.voice if before else None
-        self._word(entry, calls)
+    def _mark_desired(self, entry: Entry, claims: Claims, *, before: bool, now: SteadyMs) -> None:
+        before_words = entry.representative if before else None
+        self._choose_representative(entry, claims)
         entry.body = None
-        entry.lacked, entry.repeated, entry.listed = None, False, 0
+        entry.first_audit_without, entry.confirmed_by_audit, entry.last_audit_with = None, False, 0
         entry.loss = Loss.SILENT
-        entry.heard = entry.freed = entry.asking = NEVER
+        entry.reported_at = entry.unblocked_at = entry.asking_since = NEVER
         entry.blocked = False
-        if entry.pending_since == NEVER and spoke != entry.voice:
+        if entry.pending_since == NEVER and before_words != entry.representative:
             entry.pending_since = now
-        if entry.voice is None or entry.voice.own:
-            entry.deferred = NEVER
-        elif spoke.own if spoke is not None else entry.own:
-            entry.deferred = now
-        self._on_want(entry)
+        if entry.representative is None or entry.representative.own:
+            entry.substituted_since = NEVER
+        elif before_words.own if before_words is not None else entry.own:
+            entry.substituted_since = now
+        self._on_claimed(entry)
 
-    def _lose(self, entry: Entry, *, loss: Loss, now: SteadyMs, key: SourceKey | None) -> None:
-        entry.uncalled = entry.pending_since = now
+    def _mark_lost(self, entry: Entry, *, loss: Loss, now: SteadyMs, key: SourceKey | None) -> None:
+        entry.unclaimed_since = entry.pending_since = now
         entry.loss = loss
         if key is not None:
-            entry.origin = key.origin
-        if entry.voice is not None:
-            entry.place = entry.voice.place
+            entry.source_api = key.source_api
+        if entry.representative is not None:
+            entry.object_ref = entry.representative.object_ref
             if alike(entry.rejected, entry.digest) or _lacked(
                 entry
             ):  # it is archived as Security Hub has it, if it does
-                entry.voice = None
+                entry.representative = None
         self._standings.recount(entry)
         self._on_loss(entry)
 
-    def _word(self, entry: Entry, calls: Claims) -> None:
-        violation, entry.origin = spoken(calls)
-        entry.voice = violation
+    def _choose_representative(self, entry: Entry, claims: Claims) -> None:
+        violation, entry.source_api = representative_of(claims)
+        entry.representative = violation
         entry.rule = violation.rule
         text = digest(violation, default_severity=self._standings.default_severity)
-        known = entry.known.digest if entry.known is not None else ""
-        entry.digest = known if known == text else text  # one text for both
+        observed = entry.observed.digest if entry.observed is not None else ""
+        entry.digest = observed if observed == text else text  # one text for both
         self._standings.recount(entry)
 
 
 def _lacked(entry: Entry) -> bool:
     """Whether Security Hub lacked it when it was last read, and has taken nothing since."""
-    known = entry.known
-    return known is not None and not known.digest and entry.unanswered is None and not entry.in_flight
+    observed = entry.observed
+    return observed is not None and not observed.digest and entry.unanswered is None and not entry.in_flight

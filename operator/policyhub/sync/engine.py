@@ -15,12 +15,12 @@ from collections.abc import Callable
 from typing import Protocol
 
 from policyhub.cancelling import TaskGroup
-from policyhub.clocks import SteadyMs, WallMs
-from policyhub.hub.batch import MAX_FINDINGS
+from policyhub.clock import SteadyMs, WallMs
 from policyhub.metrics import Metrics
+from policyhub.securityhub.batch import MAX_FINDINGS
 from policyhub.sync.acknowledged import Acknowledged
+from policyhub.sync.cluster_queue import ClusterQueue
 from policyhub.sync.delivery import Delivery, Importer
-from policyhub.sync.feed import Feed
 from policyhub.sync.lanes import Lane
 from policyhub.sync.lookups import Lookups, Reader
 from policyhub.sync.pause import Pause, Trouble
@@ -70,11 +70,11 @@ class Engine:
         self._wall = wall
         self._clock = clock
         self.acknowledged = Acknowledged() if acknowledged is None else acknowledged
-        self.feeds: list[Feed] = []
+        self.queues: list[ClusterQueue] = []
         self._pause = Pause(hub_name=hub_name, clock=clock, rng=rng, acknowledged=self.acknowledged)
-        self._lookups = Lookups(self.feeds, hub=hub, hub_name=hub_name, now=now, rng=rng)
+        self._lookups = Lookups(self.queues, hub=hub, hub_name=hub_name, now=now, rng=rng)
         self._delivery = Delivery(
-            self.feeds,
+            self.queues,
             hub=hub,
             hub_name=hub_name,
             metrics=metrics,
@@ -85,7 +85,7 @@ class Engine:
             acknowledged=self.acknowledged,
         )
         self._selection = Selection(
-            self.feeds,
+            self.queues,
             now=now,
             wall=self._wall,
             read_first=self._lookups.read_first,
@@ -99,7 +99,7 @@ class Engine:
         return self._pause.trouble
 
     @property
-    def reading(self) -> Trouble | None:
+    def read_trouble(self) -> Trouble | None:
         """Why findings cannot be read by id."""
         return self._lookups.trouble
 
@@ -108,13 +108,13 @@ class Engine:
         self._wanted.set()
         self._lookups.wake()
 
-    def attach(self, feed: Feed) -> None:
-        self.feeds.append(feed)
+    def attach(self, feed: ClusterQueue) -> None:
+        self.queues.append(feed)
         self.acknowledged.follow(feed.ledger.observed)
         self.wake()
 
-    def detach(self, feed: Feed) -> None:
-        self.feeds.remove(feed)
+    def detach(self, feed: ClusterQueue) -> None:
+        self.queues.remove(feed)
         self.acknowledged.unfollow(feed.ledger.observed)
 
     async def run(self) -> None:
@@ -129,7 +129,7 @@ class Engine:
                     await self._hub.ready()  # before the decision: what waits for its turn may be wrong when it comes
                     batch = self._selection.take()
                     if not batch:
-                        self._hub.spare()
+                        self._hub.release_token()
                         slots.release()
                         await asyncio.sleep(0)
                         continue
@@ -142,10 +142,10 @@ class Engine:
     async def drain(self, *, seconds: float) -> None:
         """Wait until nothing is pending, at most this long (SIGTERM)."""
         end = self._clock() + seconds
-        while self._clock() < end and any(feed.undone for feed in self.feeds):  # noqa: ASYNC110  (several ledgers, no single event)
+        while self._clock() < end and any(feed.pending for feed in self.queues):  # noqa: ASYNC110  (several ledgers, no single event)
             await asyncio.sleep(0.05)
 
-    def preview(self, feed: Feed) -> Counter[Change]:
+    def preview(self, feed: ClusterQueue) -> Counter[Change]:
         """What would be sent for a feed that does not send; what needs nothing leaves the dirty set."""
         would: Counter[Change] = Counter()
         now, wall = self._now(), self._wall()
@@ -156,7 +156,7 @@ class Engine:
             if isinstance(decision, Change):
                 would[decision] += 1
             else:
-                feed.ledger.settle(entry, decision, lost=evidence.lost)
+                feed.ledger.mark_decided(entry, decision, lost=evidence.lost)
         if returning := feed.ledger.observed.returning():  # they would be read first
             would[Change.REACTIVATED] += returning
         return would
@@ -164,7 +164,7 @@ class Engine:
     # -- waiting --------------------------------------------------------------------------------------------------
 
     def _dirty(self) -> int:
-        return sum(len(f.ledger.agenda.dirty) for f in self.feeds if f.sends)
+        return sum(len(f.ledger.agenda.dirty) for f in self.queues if f.sends)
 
     async def _work(self) -> None:
         """Return when a batch should be composed."""
@@ -177,7 +177,7 @@ class Engine:
             if self._dirty():
                 await self._fill()
                 return
-            if not any(f.ledger.agenda.flying for f in self.feeds):
+            if not any(f.ledger.agenda.in_flight for f in self.queues):
                 self._pause.trouble = None  # nothing is left that would show whether it lasts
             self._wanted.clear()
             timeout = None if due is None else max(0.0, (due - self._now()) / 1000)
@@ -192,7 +192,7 @@ class Engine:
 
     def _wake_timers(self) -> SteadyMs | None:
         now = self._now()
-        dues = [due for f in self.feeds if (due := f.ledger.wake(now)) is not None]
+        dues = [due for f in self.queues if (due := f.ledger.wake(now)) is not None]
         return min(dues, default=None)
 
     async def _fill(self) -> None:
@@ -214,14 +214,14 @@ class Engine:
 
     def _more_is_listed(self) -> bool:
         """Whether nothing but a backlog waits, and more of it is on its way."""
-        feeds = [feed for feed in self.feeds if feed.sends]
+        feeds = [feed for feed in self.queues if feed.sends]
         if any(feed.ledger.agenda.dirty.queue(lane) for feed in feeds for lane in (Lane.URGENT, Lane.CHANGED)):
             return False
         if not any(feed.ledger.agenda.dirty.queue(Lane.BACKLOG) for feed in feeds):
             return False
         return any(self._lists(feed) for feed in feeds)
 
-    def _lists(self, feed: Feed) -> bool:
+    def _lists(self, feed: ClusterQueue) -> bool:
         """For the first time, and not for so long that it may never end."""
         ledger = feed.ledger
         return not ledger.sources.reports_listed and self._now() - ledger.started < FIRST_LISTING_MS

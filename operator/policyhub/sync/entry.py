@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
-from policyhub.clocks import NEVER, UNDATED, SteadyMs, WallMs
+from policyhub.clock import NEVER, UNDATED, SteadyMs, WallMs
 from policyhub.findings.asff import RENDERER
 from policyhub.sources.constraints import GROUP as CONSTRAINTS
 from policyhub.sources.recent import share
-from policyhub.sources.violation import Place, Severity, SourceKey, Subject, Violation
+from policyhub.sources.violation import ObjectRef, Severity, SourceKey, Subject, Violation
 from policyhub.sync.claims import Claims
 
 GATEKEEPER = f".{CONSTRAINTS}"
@@ -40,7 +40,7 @@ class Loss(IntEnum):
     """The object's result now reads pass or skip."""
 
 
-class Known(msgspec.Struct, frozen=True, gc=False):
+class ObservedFinding(msgspec.Struct, frozen=True, gc=False):
     """A finding as Security Hub last confirmed it. An empty digest: it may be there, its content is not known."""
 
     digest: str
@@ -61,17 +61,17 @@ def gist(result: str, severity: str) -> str:
     return share(f"{result} {severity}") if result and severity else ""
 
 
-class Held(msgspec.Struct, frozen=True):
+class Observation(msgspec.Struct, frozen=True):
     """A finding as it was read from Security Hub."""
 
     id: str
-    known: Known
+    observed: ObservedFinding
     cluster_uid: str
-    origin: str
+    source_api: str
     rule: str
     source: str = ""
     policy: str = ""
-    place: Place | None = None
+    object_ref: ObjectRef | None = None
     """The object, where the finding tells it whole."""
     triage: Triage = (NEW, "")
 
@@ -89,95 +89,95 @@ class Entry:
     """All that is known of one finding id."""
 
     __slots__ = (
-        "acknowledged",
-        "asking",
+        "acknowledged_at",
+        "asking_since",
         "backlog",
         "blocked",
         "body",
-        "called",
-        "calls",
-        "counted",
-        "deferred",
+        "claims",
+        "confirmed_by_audit",
+        "counted_in",
+        "desired",
         "digest",
+        "first_audit_without",
         "first_claimed",
-        "freed",
-        "heard",
         "id",
         "in_flight",
-        "known",
-        "lacked",
-        "listed",
+        "last_audit_with",
         "loss",
+        "object_ref",
         "observed",
-        "origin",
+        "observed_at",
         "own",
-        "passes",
+        "own_passes",
         "pending_since",
-        "place",
         "policy",
         "rejected",
-        "repeated",
+        "reported_at",
+        "representative",
         "rule",
         "share",
         "source",
+        "source_api",
         "standing",
+        "substituted_since",
         "unanswered",
-        "uncalled",
-        "voice",
-        "wanted",
+        "unblocked_at",
+        "unclaimed_since",
+        "was_claimed",
     )
 
     def __init__(self, id_: str) -> None:  # noqa: PLR0915  (each attribute with what it is for)
         self.id = id_
-        self.calls: Claims = ()
-        self.wanted = False
+        self.claims: Claims = ()
+        self.desired = False
         """Whether a caller remains that counts: one of a superseded report does not."""
-        self.called = False
+        self.was_claimed = False
         """Whether anybody has called for it in this process: then its end is known, not inferred from silence."""
         self.first_claimed = NEVER
         """When a source object reported it first in this process."""
         self.backlog = False
         """Whether the first listing of its source brought it: then it is no news, and waits behind what is."""
-        self.voice: Violation | None = None
+        self.representative: Violation | None = None
         """Who speaks; kept when the last call is gone, as the body to archive with."""
         self.digest = ""
-        self.observed: WallMs | None = None
-        self.origin = ""
+        self.observed_at: WallMs | None = None
+        self.source_api = ""
         self.rule = ""
         self.policy = ""
         self.source = ""
         self.share: str | None = None
         """The namespace that it takes room in; None: it takes none (nobody reports it, and it is not active)."""
-        self.place: Place | None = None
+        self.object_ref: ObjectRef | None = None
         """The object; None where only the inventory knows the finding and it does not tell."""
-        self.known: Known | None = None
-        self.acknowledged = NEVER
+        self.observed: ObservedFinding | None = None
+        self.acknowledged_at = NEVER
         """When Security Hub acknowledged our last import of it; 0 never."""
-        self.uncalled = NEVER
+        self.unclaimed_since = NEVER
         """Since when nobody calls for it (meaningful without calls only)."""
         self.loss = Loss.SILENT
-        self.heard = NEVER
+        self.reported_at = NEVER
         """When its engine was heard of its object after the loss, without it (Unix ms); 0: not yet."""
-        self.asking = NEVER
+        self.asking_since = NEVER
         """Since when the API server owes an answer about it (Unix ms); 0: it does not."""
         self.blocked = False
         """Whether evidence was missing when it was decided last …"""
-        self.freed = NEVER
+        self.unblocked_at = NEVER
         """… and since when none is."""
-        self.counted: tuple[str, str] | None = None
+        self.counted_in: tuple[str, str] | None = None
         """The source and namespace that it is counted for as active in Security Hub."""
-        self.lacked: int | None = None
+        self.first_audit_without: int | None = None
         """The audit (Unix seconds) that was the first to lack it in its constraint's list."""
-        self.listed = 0
+        self.last_audit_with = 0
         """The audit (Unix seconds) that was the last to list it; 0: not known."""
-        self.repeated = False
+        self.confirmed_by_audit = False
         """Whether a later audit has lacked it too."""
         self.own: bool | None = None
         """Whether its object's own result reported it, and nothing was said of that since; None: not known, as
         of what was active before this process began, and only Pods have reported since."""
-        self.passes = False
+        self.own_passes = False
         """Whether its object's own result passes, while what counts for it still called."""
-        self.deferred = NEVER
+        self.substituted_since = NEVER
         """Since when others speak for the object in place of its own result; 0: they do not."""
         self.rejected = ""
         """The digest that Security Hub refused for good."""
@@ -185,7 +185,7 @@ class Entry:
         """The finding as read back from Security Hub, for archiving what this process never rendered."""
         self.in_flight = False
         self.pending_since = NEVER
-        self.unanswered: Known | None = None
+        self.unanswered: ObservedFinding | None = None
         """The last import that got no answer: what it would be known as."""
         self.standing: Standing = (None, None)
         """What it is counted by: `tally` and `triage`, in one object that many entries share."""
@@ -207,29 +207,29 @@ class Entry:
     @property
     def subject(self) -> Subject | None:
         """The object; None where it is not known."""
-        if self.voice is not None:
-            return self.voice.subject
-        if self.place is None:
+        if self.representative is not None:
+            return self.representative.subject
+        if self.object_ref is None:
             return None
-        group, _, kind, namespace, name = self.place
+        group, _, kind, namespace, name = self.object_ref
         return Subject(group, kind, namespace, name)
 
     @property
     def namespace(self) -> str:
         """The object's; empty where it is not known."""
-        if self.voice is not None:
-            return self.voice.subject.namespace
-        return "" if self.place is None else self.place[3]
+        if self.representative is not None:
+            return self.representative.subject.namespace
+        return "" if self.object_ref is None else self.object_ref[3]
 
     @property
-    def tells_of_report(self) -> bool:
+    def is_notice(self) -> bool:
         """Whether it is the notice that a report's list is not whole: every result has a policy or a rule."""
-        return bool(self.origin) and not self.policy and not self.rule
+        return bool(self.source_api) and not self.policy and not self.rule
 
     @property
     def constraint(self) -> SourceKey | None:
         """The constraint that lists the finding: its name is the rule, its resource and group are the origin."""
-        if not self.origin.endswith(GATEKEEPER):
+        if not self.source_api.endswith(GATEKEEPER):
             return None
-        resource, _, group = self.origin.partition(".")
+        resource, _, group = self.source_api.partition(".")
         return SourceKey.named(group, resource, "", self.rule)

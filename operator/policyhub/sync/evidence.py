@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from typing import Protocol
 
-from policyhub.clocks import NEVER, SteadyMs, WallMs
+from policyhub.clock import NEVER, SteadyMs, WallMs
 from policyhub.sources.constraints import GROUP as CONSTRAINTS
 from policyhub.sources.violation import SourceKey, Subject
 from policyhub.sync import spaces
@@ -48,10 +48,10 @@ class Asks(Protocol):
 class Sources:
     """Of one monitored cluster."""
 
-    def __init__(self, *, entries: dict[str, Entry], free: Free, touch: Callable[[Entry], None]) -> None:
+    def __init__(self, *, entries: dict[str, Entry], free: Free, enqueue: Callable[[Entry], None]) -> None:
         self._entries = entries
         self._free = free
-        self._touch = touch
+        self._enqueue = enqueue
         self.incomplete: set[SourceKey] = set()
         """Source objects whose silence is no evidence (truncated or never audited constraints, unreadable results)."""
         self._incomplete_in: Counter[tuple[str, str]] = Counter()
@@ -67,7 +67,7 @@ class Sources:
         self.coverage: dict[str, Coverage] = {}
         self.listed: set[str] = set()
         """Source APIs that have been listed once."""
-        self.unheard: dict[str, frozenset[str]] = {}
+        self.waiting_namespaces: dict[str, frozenset[str]] = {}
         """Namespaces whose reports wait to be read, by source API: their silence is no evidence meanwhile."""
         self.being_listed: set[str] = set()
         """Source APIs of which a listing is read: what was written just before a watch was opened beside it comes by a
@@ -78,20 +78,20 @@ class Sources:
         self.unlisted_since = NEVER
         """Since when (Unix ms) that is not so."""
         self.listening_until = NEVER
-        self._heard = False
+        self._listening_decided = False
         self.confirmed: dict[str, SteadyMs] = {}
         """When each source API was last seen to be served by the very cluster (discovery, its uid checked)."""
         self.discovered = NEVER
         """When the last discovery began that has confirmed the cluster."""
-        self.opened: dict[str, SteadyMs] = {}
+        self.stream_started_at: dict[str, SteadyMs] = {}
         """When the listing or watch that now speaks for each source API began: until a discovery has confirmed it, it
         may be another cluster's that answers at the old address."""
         self._dual: frozenset[tuple[str, str]] = frozenset()
         """Engines that write both report APIs, and the namespaces where they do: what passes in one may fail in the
         other, and be heard later."""
-        self.disabled: frozenset[str] = frozenset()
+        self.disabled_groups: frozenset[str] = frozenset()
         """API groups that the MonitoredCluster says not to read."""
-        self.constraints = Audits(entries=entries, free=free, touch=touch, ownership=lambda: self.ownership)
+        self.constraints = Audits(entries=entries, free=free, enqueue=enqueue, ownership=lambda: self.ownership)
         self.ownership: Ownership | None = None
         """What rolls up to what; None where nothing does."""
         self.existence: Asks | None = None
@@ -104,14 +104,14 @@ class Sources:
     def mark_incomplete(self, key: SourceKey) -> None:
         if key not in self.incomplete:
             self.incomplete.add(key)
-            self._incomplete_in[key.origin, key.namespace] += 1
+            self._incomplete_in[key.source_api, key.namespace] += 1
 
     def mark_complete(self, key: SourceKey) -> None:
         """Its silence is evidence from now on: what was held for it is decided again."""
         if key not in self.incomplete:
             return
         self.incomplete.discard(key)
-        place = key.origin, key.namespace
+        place = key.source_api, key.namespace
         self._incomplete_in[place] -= 1
         if not self._incomplete_in[place]:
             del self._incomplete_in[place]
@@ -121,28 +121,29 @@ class Sources:
             self._free(
                 News.COMPLETE,
                 namespaces={key.namespace} if key.namespace else None,
-                where=lambda entry: entry.origin == key.origin,
+                where=lambda entry: entry.source_api == key.source_api,
             )
 
     def misses(self, entry: Entry) -> bool:
         """Whether something of the finding's API that may report it could not be read whole: of its namespace, or of
         none; of what is told of a report's own list only that report may.
         """
-        bad = self.unreadable.get(entry.origin, frozenset())
+        bad = self.unreadable.get(entry.source_api, frozenset())
         if entry.subject is None:  # of whose object too little is known
-            return bool(bad) or any(origin == entry.origin for origin, _ in self._incomplete_in)
-        if entry.tells_of_report and entry.place is not None:
-            resource, _, group = entry.origin.partition(".")
-            key = SourceKey.named(group, resource, *entry.place[3:])
+            return bool(bad) or any(origin == entry.source_api for origin, _ in self._incomplete_in)
+        if entry.is_notice and entry.object_ref is not None:
+            resource, _, group = entry.source_api.partition(".")
+            key = SourceKey.named(group, resource, *entry.object_ref[3:])
             return key in self.incomplete or not bad.isdisjoint((key.namespace, ""))
         return any(
-            namespace in bad or (entry.origin, namespace) in self._incomplete_in for namespace in {entry.namespace, ""}
+            namespace in bad or (entry.source_api, namespace) in self._incomplete_in
+            for namespace in {entry.namespace, ""}
         )
 
     def stored(self, entry: Entry) -> None:
         """Security Hub has it, active, and nobody reports it."""
-        if entry.tells_of_report and entry.place is not None:
-            self.notices.add(entry.place[3:])
+        if entry.is_notice and entry.object_ref is not None:
+            self.notices.add(entry.object_ref[3:])
 
     def may_close(self, key: SourceKey) -> bool:
         """Whether Security Hub may have a notice of the object's list that nobody reports."""
@@ -159,7 +160,7 @@ class Sources:
             self.unreadable[origin] = namespaces
         else:
             del self.unreadable[origin]
-        self._free(News.COMPLETE, where=lambda entry: entry.origin == origin)
+        self._free(News.COMPLETE, where=lambda entry: entry.source_api == origin)
 
     def set_unevaluated(self, key: SourceKey, ids: frozenset[str]) -> frozenset[str]:
         """Which findings a report says that it could not evaluate now; returns them."""
@@ -175,8 +176,8 @@ class Sources:
             keys.discard(key)
             if not keys:
                 del self.unevaluated[id_]
-                if (entry := self._entries.get(id_)) is not None and not entry.wanted:
-                    self._touch(entry)
+                if (entry := self._entries.get(id_)) is not None and not entry.desired:
+                    self._enqueue(entry)
         return ids
 
     # -- how the APIs are seen ------------------------------------------------------------------------------------
@@ -188,9 +189,9 @@ class Sources:
         self.coverage[origin] = coverage
         if coverage.live:
             self.listed.add(origin)
-        self._free(News.COVERAGE, where=lambda entry: entry.origin == origin or self.dual(entry))
+        self._free(News.COVERAGE, where=lambda entry: entry.source_api == origin or self.dual(entry))
 
-    def speak_twice(self, engines: frozenset[tuple[str, str]]) -> None:
+    def set_dual_apis(self, engines: frozenset[tuple[str, str]]) -> None:
         """Take which engines write both report APIs, and in which namespaces: what one of these lacks the other may
         report.
         """
@@ -203,15 +204,15 @@ class Sources:
         """Whether its engine writes both report APIs."""
         return bool(self._dual) and (entry.source, entry.namespace) in self._dual
 
-    def hear(self, origin: str, waiting: frozenset[str]) -> None:
+    def set_waiting(self, origin: str, waiting: frozenset[str]) -> None:
         """Take which namespaces' reports of an API wait to be read."""
-        before = self.unheard.get(origin, frozenset())
+        before = self.waiting_namespaces.get(origin, frozenset())
         if before == waiting:
             return
         if waiting:
-            self.unheard[origin] = waiting
+            self.waiting_namespaces[origin] = waiting
         else:
-            del self.unheard[origin]
+            del self.waiting_namespaces[origin]
         if heard := before - waiting:
             self._free(News.COMPLETE, namespaces=heard)
 
@@ -221,19 +222,21 @@ class Sources:
             self.being_listed.add(origin)
         elif origin in self.being_listed:
             self.being_listed.discard(origin)
-            self._free(News.COMPLETE, where=lambda entry: entry.origin == origin or self.dual(entry))
+            self._free(News.COMPLETE, where=lambda entry: entry.source_api == origin or self.dual(entry))
 
-    def unheard_of(self, entry: Entry) -> bool:
+    def waits_to_be_read(self, entry: Entry) -> bool:
         """Whether reports of the finding's namespace wait to be read, or its API is listed."""
-        if self.being_listed and (entry.origin in self.being_listed or self.dual(entry)):
+        if self.being_listed and (entry.source_api in self.being_listed or self.dual(entry)):
             return True
-        return bool(self.unheard) and any(entry.share in waiting for waiting in self.unheard.values())
+        return bool(self.waiting_namespaces) and any(
+            entry.share in waiting for waiting in self.waiting_namespaces.values()
+        )
 
     def seen(self, entry: Entry) -> Coverage | None:
         """How the API that reported it is seen; where its engine writes both report APIs, how all of them are. None
         where one of them is not seen whole and live: it may report, or report again, and nobody hears it.
         """
-        own = self.coverage.get(entry.origin)
+        own = self.coverage.get(entry.source_api)
         if own is None or not own.live:
             return None
         if not self.dual(entry):
@@ -246,10 +249,10 @@ class Sources:
     def list_reports(self, *, listed: bool, groups: int = 1, now: SteadyMs = NEVER) -> None:
         """Take whether every report API that is served has been listed, and how many API groups they are of."""
         if listed:
-            self._heard = True
+            self._listening_decided = True
             self.listening_until = NEVER
-        elif groups > 1 and not self._heard:
-            self._heard = True
+        elif groups > 1 and not self._listening_decided:
+            self._listening_decided = True
             self.listening_until = now + LISTEN_MS
         if not listed and not self.unlisted_since:
             self.unlisted_since = now
@@ -264,7 +267,7 @@ class Sources:
         listed yet.
         """
         if entry.constraint is not None:
-            return NEVER if entry.origin in self.listed else entry.first_claimed + SETTLE_MS
+            return NEVER if entry.source_api in self.listed else entry.first_claimed + SETTLE_MS
         return NEVER if self.reports_listed else (self.unlisted_since or entry.first_claimed) + SETTLE_MS
 
     def confirm(self, origins: Iterable[str], *, now: SteadyMs) -> None:
@@ -287,11 +290,11 @@ class Sources:
         """When the newest was made of what rolls up to its object and its policy looks at, if none of that is as old as
         what Security Hub has of the finding, and its engine has reported on all of it; None else.
         """
-        of, known = entry.subject, entry.known
-        if self.ownership is None or of is None or known is None or self.ownership.unreported(entry.source, "", of):
+        of, observed = entry.subject, entry.observed
+        if self.ownership is None or of is None or observed is None or self.ownership.unreported(entry.source, "", of):
             return None
         made = self.ownership.made(entry.source, entry.policy, of)
-        return made[1] if made is not None and made[0] > known.updated_at + SKEW_MS else None
+        return made[1] if made is not None and made[0] > observed.updated_at + SKEW_MS else None
 
     def reconsider(self, news: tuple[Collection[str], Collection[str]] | None = None) -> None:
         """What rolls up to what has changed, or what was reported on. `news`: in these namespaces, and by these sources
@@ -312,13 +315,13 @@ class Sources:
         changed = self.spaces.list(names, now=now)
         self._free(News.NAMESPACE, where=lambda entry: self._in(entry, changed))
 
-    def namespace_came(self, name: str) -> None:
-        if self.spaces.came(name):
+    def add_namespace(self, name: str) -> None:
+        if self.spaces.add(name):
             self._free(News.NAMESPACE, namespaces={name})
 
-    def namespace_gone(self, name: str, *, now: SteadyMs) -> None:
+    def remove_namespace(self, name: str, *, now: SteadyMs) -> None:
         """A namespace was deleted."""
-        self.spaces.gone(name, now=now)
+        self.spaces.remove(name, now=now)
         self._free(News.NAMESPACE, namespaces={name})
 
     def namespaces_live(self, *, live: bool, now: SteadyMs) -> None:
@@ -328,11 +331,11 @@ class Sources:
 
     def _in(self, entry: Entry, names: frozenset[str]) -> bool:
         """Whether its namespace is one of these, or is deleted."""
-        return not entry.wanted and (entry.namespace in names or self.spaces.deleted(entry.place) is not None)
+        return not entry.desired and (entry.namespace in names or self.spaces.deleted(entry.object_ref) is not None)
 
-    def switched_off(self, origin: str) -> bool:
+    def is_disabled(self, origin: str) -> bool:
         """Whether the MonitoredCluster says not to read this API."""
-        return bool(self.disabled) and origin.partition(".")[2] in self.disabled
+        return bool(self.disabled_groups) and origin.partition(".")[2] in self.disabled_groups
 
     # -- reports --------------------------------------------------------------------------------------------------
 
@@ -352,13 +355,13 @@ class Sources:
         if self.scans.expects:
             times = dict(newest)
             for of, source in about:
-                for id_ in self.scans.heard(source, of, times.get(source, 0)):
+                for id_ in self.scans.reported(source, of, times.get(source, 0)):
                     entry = self._entries[id_]
                     heard.append(id_)
-                    if not entry.heard and not entry.wanted:
-                        entry.heard = now
-                        entry.origin = key.origin  # the API that speaks of it now
-                        self._touch(entry)
+                    if not entry.reported_at and not entry.desired:
+                        entry.reported_at = now
+                        entry.source_api = key.source_api  # the API that speaks of it now
+                        self._enqueue(entry)
         if round_ := self.scans.read(key, newest, changed=changed, now=now):
             namespaces = {key.namespace} if key.namespace else None
             self._free(News.REPORT, namespaces=namespaces, where=lambda entry: entry.source in round_)

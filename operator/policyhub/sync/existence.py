@@ -29,10 +29,10 @@ from typing import Final
 
 import msgspec
 
-from policyhub.clocks import NEVER, UNDATED, SteadyMs, WallMs
+from policyhub.clock import NEVER, UNDATED, SteadyMs, WallMs
 from policyhub.sources.constraints import SOURCE as GATEKEEPER
 from policyhub.sources.grammar import is_name, is_namespace, is_typed
-from policyhub.sources.origins import ORIGINS, origins_of
+from policyhub.sources.source_apis import SOURCE_APIS_OF, source_apis_of
 from policyhub.sources.violation import Subject
 
 STANDS_MS: Final = 15_000
@@ -79,7 +79,7 @@ OTHER_KINDS: Final = (
 )
 """May be got and listed. With the others what the chart lets be asked for (`rbac.existence`): what engines and their
 public policies report on. Neither Secrets nor ConfigMaps: who may read their metadata may read their content."""
-POLICY_KINDS: Final = tuple(origin for origin in ORIGINS if not origin.endswith(".gatekeeper.sh"))
+POLICY_KINDS: Final = tuple(origin for origin in SOURCE_APIS_OF if not origin.endswith(".gatekeeper.sh"))
 """The policies, which are listed only. Gatekeeper's constraints are watched, not asked for."""
 
 
@@ -109,7 +109,7 @@ class PolicyName(msgspec.Struct, frozen=True, gc=False):
     policy: str
 
 
-Thing = Subject | PolicyName
+Referent = Subject | PolicyName
 
 
 class Found(msgspec.Struct, frozen=True, gc=False):
@@ -133,16 +133,16 @@ class Batch(msgspec.Struct, frozen=True, eq=False):
     """To be asked now. Ends with `release`, whatever came."""
 
     shelf: Shelf
-    things: tuple[Thing, ...]
+    things: tuple[Referent, ...]
     listing: bool
 
 
 class _Line(msgspec.Struct, eq=False):
     """What waits on one shelf."""
 
-    waiting: dict[Thing, SteadyMs] = {}
+    waiting: dict[Referent, SteadyMs] = {}
     """Each with its `since`."""
-    flying: set[Thing] = set()
+    flying: set[Referent] = set()
     listing: bool = False
     """One is under way."""
     single: bool = False
@@ -172,13 +172,13 @@ class _Pause(msgspec.Struct, eq=False):
 class Existence:
     """Of one monitored cluster, over connection after connection."""
 
-    def __init__(self, *, now: Callable[[], SteadyMs], on_answer: Callable[[Thing], None] = lambda _: None) -> None:
+    def __init__(self, *, now: Callable[[], SteadyMs], on_answer: Callable[[Referent], None] = lambda _: None) -> None:
         """`on_answer` is called for each question that was answered."""
         self.on_question: Callable[[], None] = lambda: None
         """Called when there is something to ask."""
         self._now = now
         self._on_answer = on_answer
-        self._answers: dict[Thing, Answer] = {}
+        self._answers: dict[Referent, Answer] = {}
         """By the time when they came."""
         self._lines: dict[Shelf, _Line] = {}
         self._turns: dict[str, dict[Shelf, None]] = {}
@@ -201,7 +201,7 @@ class Existence:
 
     def policy(self, source: str, policy: str, *, since: SteadyMs) -> Answer | None:
         """As `subject`. `policy` is the name that reports give it."""
-        origins = origins_of(source, policy) if source != GATEKEEPER else ()
+        origins = source_apis_of(source, policy) if source != GATEKEEPER else ()
         if not origins:
             return self._unknown()
         return self._ask(PolicyName(source, policy), Shelf(origins[0].partition(".")[2], origins=origins), since)
@@ -213,10 +213,10 @@ class Existence:
         stand = (refusal for refusal in self._refusals.values() if refusal.stood and refusal.asked > oldest)
         return sorted({name for refusal in stand for name in refusal.resources})
 
-    def _ask(self, thing: Thing, shelf: Shelf, since: SteadyMs) -> Answer | None:
-        known = self._answers.get(thing)
-        if known is not None and known.asked >= since:
-            return known
+    def _ask(self, thing: Referent, shelf: Shelf, since: SteadyMs) -> Answer | None:
+        observed = self._answers.get(thing)
+        if observed is not None and observed.asked >= since:
+            return observed
         now = self._now()
         refusal = self._refusals.get(shelf)
         if refusal is not None and refusal.until > now:
@@ -266,7 +266,7 @@ class Existence:
         first = self._now() if self._turns else self._later[0][0]
         return max(first, self._pause.until)
 
-    def tell(self, batch: Batch, found: Mapping[Thing, Found], *, asked: SteadyMs, whole: bool) -> None:
+    def answer(self, batch: Batch, found: Mapping[Referent, Found], *, asked: SteadyMs, whole: bool) -> None:
         """What the API server has of the batch. Where it told the `whole`, it has nothing else of it."""
         now = self._now()
         if whole:
@@ -283,7 +283,7 @@ class Existence:
         for thing, answer in answers.items():
             self._answers.pop(thing, None)
             self._answers[thing] = answer
-        self._settle(batch.shelf, answers, asked)
+        self._finish(batch.shelf, answers, asked)
 
     def refuse(self, batch: Batch, *, asked: SteadyMs, resources: Iterable[str] = ()) -> None:
         """`resources` may not be read; none: the kind is not served."""
@@ -299,7 +299,7 @@ class Existence:
             self._lines[shelf].due = now + STANDS_MS
             return
         refusal.until, refusal.stood = now + UNKNOWN_MS, True
-        self._settle(shelf, list(self._lines[shelf].waiting), None)
+        self._finish(shelf, list(self._lines[shelf].waiting), None)
 
     def fail(self, batch: Batch, *, retry_after: float | None = None, everything: bool = False) -> None:
         """No answer. `everything`: nor would there be one to any other question."""
@@ -345,7 +345,7 @@ class Existence:
             self._queue(shelf, line)
         return Batch(shelf, things, listing)
 
-    def _settle(self, shelf: Shelf, things: Iterable[Thing], asked: SteadyMs | None) -> None:
+    def _finish(self, shelf: Shelf, things: Iterable[Referent], asked: SteadyMs | None) -> None:
         """These are answered, as far as the request began late enough for them; None: whenever it began."""
         waiting = self._lines[shelf].waiting
         settled = [thing for thing in things if thing in waiting and (asked is None or waiting[thing] <= asked)]
@@ -374,7 +374,7 @@ class Existence:
         return shelf
 
     def _forget(self, now: SteadyMs) -> None:
-        stale: list[Thing] = []
+        stale: list[Referent] = []
         for thing, answer in self._answers.items():
             if answer.ended > now - KEPT_MS and len(self._answers) - len(stale) <= KEPT:
                 break

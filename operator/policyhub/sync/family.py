@@ -4,7 +4,7 @@ For each object the Pods, ReplicaSets and Jobs that count for it, itself left ou
 made, and how many of them each policy has reported on. Every change of one member is a change of a sorted list; every
 answer is the length or the end of one.
 
-Who has reported on an object are sets that most objects share (`reported.Spoken`), so an object is counted by its set:
+Who has reported on an object are sets that most objects share (`reported.Coverage`), so objects are counted by set:
 
 | what                                                        | then                                                 |
 |-------------------------------------------------------------|------------------------------------------------------|
@@ -25,7 +25,7 @@ from typing import TypeVar
 import msgspec
 
 from policyhub.sources.violation import PolicyRef, Subject
-from policyhub.sync.reported import NOBODY, Reported, Spoken
+from policyhub.sync.reported import NOBODY, Coverage, Reported
 
 K = TypeVar("K")
 
@@ -33,7 +33,7 @@ _FEW = 8
 _WHOLE = 400
 _SETS = 16
 
-Heard = Spoken | tuple[Spoken, ...] | dict[PolicyRef, int]
+Heard = Coverage | tuple[Coverage, ...] | dict[PolicyRef, int]
 """By one source object, by a few, or by how many each policy."""
 
 
@@ -45,14 +45,14 @@ class _Members(msgspec.Struct):
     """Sorted."""
     created: list[int]
     """Sorted, Unix seconds."""
-    sets: dict[Spoken, int] | None
+    sets: dict[Coverage, int] | None
     """How many of them have each set; None: they are counted by policy."""
     each: dict[PolicyRef, int]
     """How many of those that are counted by policy each has reported on."""
 
-    def add(self, heard: Spoken | Collection[PolicyRef], number: int) -> None:
+    def add(self, heard: Coverage | Collection[PolicyRef], number: int) -> None:
         """So many members more (less) on which these have reported."""
-        if isinstance(heard, Spoken):
+        if isinstance(heard, Coverage):
             if self.sets is not None and (heard in self.sets or len(self.sets) < _SETS):
                 _add(self.sets, heard, number)
                 return
@@ -60,7 +60,7 @@ class _Members(msgspec.Struct):
                 for by in spoken.by:
                     _add(self.each, by, members)
             self.sets = None
-        for by in heard.by if isinstance(heard, Spoken) else heard:
+        for by in heard.by if isinstance(heard, Coverage) else heard:
             _add(self.each, by, number)
 
     def heard(self, by: PolicyRef) -> int:
@@ -106,7 +106,7 @@ class Families:
         if heard is not None:
             members.add(self._whole(heard), -1)
 
-    def hear(self, of: Subject, spoken: Spoken, head: Subject | None) -> None:
+    def record(self, of: Subject, spoken: Coverage, head: Subject | None) -> None:
         """One more source object, in which these report on it; `head` is what it counts for."""
         if spoken is NOBODY:
             return
@@ -128,7 +128,7 @@ class Families:
                     _add(every, by, 1)
             self._replace(of, heard, every, members)
 
-    def unhear(self, of: Subject, spoken: Spoken, head: Subject | None) -> None:
+    def withdraw(self, of: Subject, spoken: Coverage, head: Subject | None) -> None:
         """One source object less."""
         if spoken is NOBODY:
             return
@@ -161,7 +161,7 @@ class Families:
         if new is not None:
             members.add(new, 1)
 
-    def _whole(self, heard: Heard) -> Spoken | Collection[PolicyRef]:
+    def _whole(self, heard: Heard) -> Coverage | Collection[PolicyRef]:
         return self.reported.union(heard) if isinstance(heard, tuple) else heard
 
     def _of(self, of: Subject, head: Subject | None) -> _Members | None:
@@ -169,14 +169,14 @@ class Families:
 
     # -- what it answers ------------------------------------------------------------------------------------------
 
-    def heard(self, of: Subject, by: PolicyRef) -> bool:
+    def is_reported(self, of: Subject, by: PolicyRef) -> bool:
         """Whether the policy has reported on a Pod, ReplicaSet or Job."""
         heard = self._heard.get(of)
         if heard is None:
             return False
         return by in heard if isinstance(heard, dict) else any(by in spoken.by for spoken in _parts(heard))
 
-    def unheard(self, head: Subject, by: PolicyRef, kinds: Collection[str]) -> bool:
+    def unreported(self, head: Subject, by: PolicyRef, kinds: Collection[str]) -> bool:
         """Whether the policy has not reported on all members of these kinds."""
         return any(
             members.heard(by) < len(members.names)
@@ -207,7 +207,7 @@ class Families:
             yield from (Subject(m.group, kind, head.namespace, name) for name in m.names)
 
 
-def _parts(heard: Spoken | tuple[Spoken, ...]) -> tuple[Spoken, ...]:
+def _parts(heard: Coverage | tuple[Coverage, ...]) -> tuple[Coverage, ...]:
     return heard if isinstance(heard, tuple) else (heard,)
 
 

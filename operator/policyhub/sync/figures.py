@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 
-from policyhub.clocks import SteadyMs
+from policyhub.clock import SteadyMs
 from policyhub.sync.holds import Hold
 from policyhub.sync.lanes import Lane
 from policyhub.sync.ledger import Ledger
@@ -17,7 +17,7 @@ def waiting(ledger: Ledger) -> Mapping[str, int]:
     lane that they wait in.
     """
     lanes = {lane.name.lower(): len(ledger.agenda.dirty.queue(lane)) for lane in Lane}
-    for lane in ledger.agenda.flying.values():
+    for lane in ledger.agenda.in_flight.values():
         lanes[lane.name.lower()] += 1
     return {**lanes, "unread": len(ledger.observed.unread), FAILED: ledger.agenda.count(Hold.FAILED)}
 
@@ -29,14 +29,14 @@ def pending(ledger: Ledger) -> int:
 def oldest_pending(ledger: Ledger) -> SteadyMs | None:
     """Since when the oldest pending finding waits."""
     observed, agenda = ledger.observed, ledger.agenda
-    ids = (*agenda.dirty, *observed.unread, *agenda.flying, *observed.outcomes.failed)
+    ids = (*agenda.dirty, *observed.unread, *agenda.in_flight, *observed.outcomes.failed)
     times = [since for id_ in ids if (since := ledger.entries[id_].pending_since)]
     return min(times, default=None)
 
 
 def held_reasons(ledger: Ledger) -> Counter[str]:
     """How many findings nobody reports wait, by reason."""
-    return Counter(hold for id_, hold in ledger.agenda.held.items() if not ledger.entries[id_].wanted)
+    return Counter(hold for id_, hold in ledger.agenda.held.items() if not ledger.entries[id_].desired)
 
 
 def rejected(ledger: Ledger) -> int:
@@ -47,4 +47,4 @@ def rejected(ledger: Ledger) -> int:
 def quarantined(ledger: Ledger) -> int:
     """Findings that the cluster reports and that stand in Security Hub as another cluster's."""
     entries = ledger.entries
-    return sum(1 for i in ledger.observed.quarantine.ids if (entry := entries.get(i)) is not None and entry.wanted)
+    return sum(1 for i in ledger.observed.quarantine.ids if (entry := entries.get(i)) is not None and entry.desired)

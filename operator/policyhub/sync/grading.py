@@ -23,7 +23,7 @@ have been changed since.
 Pure: no I/O, no clock; times are Unix milliseconds.
 """
 
-from policyhub.clocks import NEVER, UNDATED, SteadyMs, WallMs, by_wall, from_seconds
+from policyhub.clock import NEVER, UNDATED, SteadyMs, WallMs, by_wall, from_seconds
 from policyhub.sources.constraints import GROUP as CONSTRAINTS
 from policyhub.sync import spaces
 from policyhub.sync.audits import kind_of
@@ -70,51 +70,53 @@ def of_lost(  # noqa: C901  (one branch a row)
     constraint = entry.constraint is not None
     if not constraint and not sources.reports_listed:
         return nothing(Hold.SOURCE)
-    if sources.unheard_of(entry):
+    if sources.waits_to_be_read(entry):
         return nothing(Hold.SOURCE)
     if sources.ownership is not None and not sources.ownership.since:
         return nothing(Hold.OWNERS_UNKNOWN)
-    passed = entry.cleared or (sources.ownership is not None and entry.passes)
+    passed = entry.cleared or (sources.ownership is not None and entry.own_passes)
     if passed and not sources.unreported(entry):
         return _passed(entry, sources=sources) if _knows_pods(entry, sources=sources) else nothing(Hold.UNREPORTED)
     if (deleted := _deleted(entry, sources=sources)) is not None:
         return deleted
-    if sources.switched_off(entry.origin):
-        return Evidence(Grade.DESELECTED, since=entry.uncalled, lost=True)
+    if sources.is_disabled(entry.source_api):
+        return Evidence(Grade.DESELECTED, since=entry.unclaimed_since, lost=True)
     asked = _since(entry, rules=rules, now=now)
-    given_up = (entry.asking or now) + UNANSWERED_MS
+    given_up = (entry.asking_since or now) + UNANSWERED_MS
     there = _subject(entry, sources=sources, since=asked) or (_UNASKED if now >= given_up else None)
     if there is None:
         return Evidence(hold=Hold.PRESENCE, lost=True, not_before=given_up)
     if there.presence is Presence.GONE:
-        return Evidence(Grade.DELETED, since=entry.uncalled, confirmed=sources.discovered >= there.ended)
+        return Evidence(Grade.DELETED, since=entry.unclaimed_since, confirmed=sources.discovered >= there.ended)
     if constraint:
         evidence = _of_constraint(entry, there, sources=sources, rules=rules)
     else:
         policy = _policy(entry, sources=sources, since=asked) or (_UNASKED if now >= given_up else None)
         if policy is None:
             return Evidence(hold=Hold.PRESENCE, lost=True, not_before=given_up)
-        lost_at = by_wall(entry.uncalled, now=now, wall=wall)
+        lost_at = by_wall(entry.unclaimed_since, now=now, wall=wall)
         evidence = _of_report(entry, there, policy, sources=sources, lost_at=lost_at, now=now)
-    shown = evidence.lost or now - entry.uncalled > SILENT_MS
-    if evidence.hold is Hold.UNREPORTED and shown and guard.approves_of(entry.source, entry.uncalled, now=now):
-        return Evidence(Grade.APPROVED, since=entry.uncalled, confirmed=sources.discovered >= entry.uncalled)
+    shown = evidence.lost or now - entry.unclaimed_since > SILENT_MS
+    if evidence.hold is Hold.UNREPORTED and shown and guard.approves_of(entry.source, entry.unclaimed_since, now=now):
+        return Evidence(
+            Grade.APPROVED, since=entry.unclaimed_since, confirmed=sources.discovered >= entry.unclaimed_since
+        )
     return evidence
 
 
 def _since(entry: Entry, *, rules: Rules, now: SteadyMs) -> SteadyMs:
     """From when on an answer of the API server counts: asked after the loss, and again when it is about to decide."""
-    ripe = entry.uncalled + rules.archive_delay_ms
-    return entry.uncalled if now < ripe else max(ripe, now - FRESH_MS)
+    ripe = entry.unclaimed_since + rules.archive_delay_ms
+    return entry.unclaimed_since if now < ripe else max(ripe, now - FRESH_MS)
 
 
 def _passed(entry: Entry, *, sources: Sources) -> Evidence:
     if sources.seen(entry) is None:
         return nothing(Hold.SOURCE)
-    confirmed = sources.confirmed.get(entry.origin, NEVER) >= sources.opened.get(entry.origin, NEVER)
+    confirmed = sources.confirmed.get(entry.source_api, NEVER) >= sources.stream_started_at.get(entry.source_api, NEVER)
     return Evidence(
         Grade.PASSED,
-        since=entry.uncalled,
+        since=entry.unclaimed_since,
         delayed=sources.dual(entry),
         confirmed=confirmed and _owners_confirmed(sources),
     )
@@ -125,24 +127,24 @@ def _knows_pods(entry: Entry, *, sources: Sources) -> bool:
     done so before, and not yet again.
     """
     of, ownership = entry.subject, sources.ownership
-    if entry.called or ownership is None or of is None or not ownership.has_below(of):
+    if entry.was_claimed or ownership is None or of is None or not ownership.has_descendants(of):
         return True
-    return ownership.reports_below(entry.source, "", of.namespace) or sources.scans.gone_round(
-        entry.source, of.namespace, since=entry.uncalled
+    return ownership.reports_descendants(entry.source, "", of.namespace) or sources.scans.has_scanned(
+        entry.source, of.namespace, since=entry.unclaimed_since
     )
 
 
 def _deleted(entry: Entry, *, sources: Sources) -> Evidence | None:
     """By the watches of namespaces and owners; None where these do not know."""
-    since = sources.spaces.deleted(entry.place)
+    since = sources.spaces.deleted(entry.object_ref)
     if since is not None:
-        began = max(since, sources.opened.get(spaces.ORIGIN, NEVER))
+        began = max(since, sources.stream_started_at.get(spaces.ORIGIN, NEVER))
         confirmed = sources.confirmed.get(spaces.ORIGIN, NEVER) >= began
-        return Evidence(Grade.DELETED, since=max(entry.uncalled, since), confirmed=confirmed)
+        return Evidence(Grade.DELETED, since=max(entry.unclaimed_since, since), confirmed=confirmed)
     of = entry.subject
     if sources.ownership is None or of is None or not sources.ownership.deleted(of):
         return None
-    since = max(entry.uncalled, sources.ownership.since)
+    since = max(entry.unclaimed_since, sources.ownership.since)
     confirmed = _owners_confirmed(sources) and all(sources.confirmed.get(origin, NEVER) >= since for origin in OWNERS)
     return Evidence(Grade.DELETED, since=since, confirmed=confirmed)
 
@@ -150,7 +152,7 @@ def _deleted(entry: Entry, *, sources: Sources) -> Evidence | None:
 def _owners_confirmed(sources: Sources) -> bool:
     """Whether a discovery has confirmed the cluster since the watches of owners began."""
     return sources.ownership is None or all(
-        sources.confirmed.get(origin, NEVER) >= sources.opened.get(origin, NEVER) for origin in OWNERS
+        sources.confirmed.get(origin, NEVER) >= sources.stream_started_at.get(origin, NEVER) for origin in OWNERS
     )
 
 
@@ -176,13 +178,15 @@ def _of_report(
     if entry.id in sources.unevaluated:
         return nothing(Hold.UNLISTED)
     if policy.presence is Presence.GONE:
-        return Evidence(Grade.EXPLAINED, since=entry.uncalled, confirmed=sources.discovered >= policy.ended, lost=True)
+        return Evidence(
+            Grade.EXPLAINED, since=entry.unclaimed_since, confirmed=sources.discovered >= policy.ended, lost=True
+        )
     seen = sources.seen(entry)
     if seen is None:
         return nothing(Hold.SOURCE)
     exists = there.presence is Presence.THERE
-    silent = entry.loss is Loss.SILENT and not entry.tells_of_report  # whose report is gone, else it would still tell
-    if silent and (of := entry.subject) is not None and of.group in _REPORTS and not entry.heard:
+    silent = entry.loss is Loss.SILENT and not entry.is_notice  # whose report is gone, else it would still tell
+    if silent and (of := entry.subject) is not None and of.group in _REPORTS and not entry.reported_at:
         return nothing(Hold.UNREPORTED, lost=True)  # what is said of a report itself ends with a report
     if exists and (policy.presence is Presence.THERE or entry.loss is Loss.SILENT):
         if not _looked_again(entry, policy, sources=sources, lost_at=lost_at, now=now):
@@ -193,7 +197,7 @@ def _of_report(
         return nothing(Hold.UNREPORTED)
     # Which report a finding came from is not known after a restart, so any that is not whole holds what only the
     # inventory knows; what was reported in this process has lost its report by one that was read whole.
-    if not entry.called and sources.misses(entry):
+    if not entry.was_claimed and sources.misses(entry):
         return nothing(Hold.UNLISTED)
     return _silent(Grade.UNVERIFIED, entry, seen, sources=sources)
 
@@ -218,33 +222,33 @@ def _looked_again(entry: Entry, policy: Answer, *, sources: Sources, lost_at: Wa
     of, ownership = entry.subject, sources.ownership
     if of is None:
         return False
-    round_ = sources.scans.gone_round(entry.source, of.namespace, since=entry.uncalled)
+    round_ = sources.scans.has_scanned(entry.source, of.namespace, since=entry.unclaimed_since)
     if sources.unreported(entry):
         newest = sources.replaced(entry) if entry.own is not True else None
         if newest is None:
             return False
-        since = entry.uncalled + max(0, newest + SKEW_MS - lost_at)
-        return sources.scans.gone_round(entry.source, of.namespace, since=since)
-    if policy.presence is Presence.UNKNOWN and entry.heard:
+        since = entry.unclaimed_since + max(0, newest + SKEW_MS - lost_at)
+        return sources.scans.has_scanned(entry.source, of.namespace, since=since)
+    if policy.presence is Presence.UNKNOWN and entry.reported_at:
         return True
     if ownership is not None and not ownership.reports_passes(entry.source, "", of.namespace):
         return round_
-    below = ownership is not None and ownership.reports_below(entry.source, entry.policy, of.namespace)
-    has_below = ownership is not None and ownership.has_below(of)
+    below = ownership is not None and ownership.reports_descendants(entry.source, entry.policy, of.namespace)
+    has_below = ownership is not None and ownership.has_descendants(of)
     if below and entry.own is False:  # its own result, if there was one, has ended by a word of its own
         return True
     if below and entry.own is None:
-        return round_ or (has_below and now - entry.uncalled > SCAN_MS)
+        return round_ or (has_below and now - entry.unclaimed_since > SCAN_MS)
     return round_ and policy.changed > lost_at - EDITED_MS
 
 
 def _silent(grade: Grade, entry: Entry, seen: Coverage, *, sources: Sources) -> Evidence:
     """Its API is seen whole and live, and does not report it."""
-    since = max(entry.uncalled, seen.since, entry.heard)
+    since = max(entry.unclaimed_since, seen.since, entry.reported_at)
     resumed = seen.resumed + RESUME_MS if seen.resumed else NEVER
     if sources.ownership is not None:
         resumed = max(resumed, sources.ownership.since + RESUME_MS)
-    confirmed = sources.confirmed.get(entry.origin, NEVER) >= since and _owners_confirmed(sources)
+    confirmed = sources.confirmed.get(entry.source_api, NEVER) >= since and _owners_confirmed(sources)
     return Evidence(grade, since=since, not_before=resumed, confirmed=confirmed, lost=True)
 
 
@@ -252,10 +256,10 @@ def _silent(grade: Grade, entry: Entry, seen: Coverage, *, sources: Sources) -> 
 
 
 def _of_constraint(entry: Entry, there: Answer, *, sources: Sources, rules: Rules) -> Evidence:
-    absent = sources.constraints.absent.get(entry.origin)
+    absent = sources.constraints.absent.get(entry.source_api)
     if absent is not None:
         delay = rules.archive_delay_ms
-        since = max(entry.uncalled, absent + delay)  # gone when it is believed gone, reported or not
+        since = max(entry.unclaimed_since, absent + delay)  # gone when it is believed gone, reported or not
         confirmed = sources.constraints.kinds_read - delay >= since  # a discovery so much later lacks it still
         return Evidence(Grade.EXPLAINED, since=since, confirmed=confirmed, lost=True)
     seen = sources.seen(entry)
@@ -263,11 +267,11 @@ def _of_constraint(entry: Entry, there: Answer, *, sources: Sources, rules: Rule
         return nothing(Hold.SOURCE)
     constraint = entry.constraint
     if constraint not in sources.constraints.audits:  # deleted, unless it is the one that could not be read
-        if entry.origin in sources.unreadable:
+        if entry.source_api in sources.unreadable:
             return nothing(Hold.UNLISTED)
         return _silent(Grade.EXPLAINED, entry, seen, sources=sources)
-    if not entry.repeated:
-        unlisted = constraint in sources.incomplete and entry.lacked is None
+    if not entry.confirmed_by_audit:
+        unlisted = constraint in sources.incomplete and entry.first_audit_without is None
         return nothing(Hold.UNLISTED) if unlisted else nothing(Hold.AUDIT, lost=True)
     if sources.constraints.unaudited(entry):
         return nothing(Hold.UNREPORTED)
@@ -280,15 +284,19 @@ def _audited_kind(entry: Entry, there: Answer, *, sources: Sources) -> bool:
     """Whether the audit that lacks it has looked at objects of its kind, or it was the only one that went, and was
     changed since it was listed last.
     """
-    of, lacked = entry.subject, entry.lacked
+    of, lacked = entry.subject, entry.first_audit_without
     if of is None or lacked is None:
         return False
     kind = kind_of(entry)
     if sources.constraints.listed_by_audit(kind, lacked):
         return True
-    if entry.voice is None and of.group in _OF_CONTROLLERS and sources.constraints.listed_by_audit(POD, lacked):
+    if (
+        entry.representative is None
+        and of.group in _OF_CONTROLLERS
+        and sources.constraints.listed_by_audit(POD, lacked)
+    ):
         return True
     if sources.constraints.lost_together(kind, lacked):
         return False
-    last = from_seconds(entry.listed) or (entry.known.updated_at if entry.known is not None else UNDATED)
+    last = from_seconds(entry.last_audit_with) or (entry.observed.updated_at if entry.observed is not None else UNDATED)
     return there.changed > last

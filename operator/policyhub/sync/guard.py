@@ -33,7 +33,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from policyhub.clocks import NEVER, SteadyMs
+from policyhub.clock import NEVER, SteadyMs
 
 ALL_FROM = 20
 SOME_ABOVE = 50
@@ -176,7 +176,7 @@ class Guard:
     def _holds(self, source: str) -> bool:
         return any(held == source for held, _ in self._held)
 
-    def silent(self, numbers: Mapping[str, int], *, now: SteadyMs) -> None:
+    def report_silent(self, numbers: Mapping[str, int], *, now: SteadyMs) -> None:
         """Take of how many findings of each source nothing explains the loss, for long."""
         self._silent = {
             source: Hold(
@@ -189,7 +189,7 @@ class Guard:
             if not self.approves(source, now=now)
         }
 
-    def weigh(self, *, now: SteadyMs) -> tuple[set[Unit], set[Unit]]:
+    def evaluate(self, *, now: SteadyMs) -> tuple[set[Unit], set[Unit]]:
         """Note what is held; returns what newly is, and what is no longer (by itself or approved)."""
         held, released = set(), set()
         wide: dict[str, str] = {}

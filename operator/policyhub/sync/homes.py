@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from typing import Final
 
-from policyhub.clocks import SteadyMs
+from policyhub.clock import SteadyMs
 from policyhub.sources.violation import Subject
 from policyhub.sync.family import Families
-from policyhub.sync.links import GRACE_MS, Link, Links, State, Thing
+from policyhub.sync.links import GRACE_MS, Link, Links, State, Workload
 from policyhub.sync.reference import How
 from policyhub.sync.turns import Allowance, Turns
 
@@ -92,11 +92,11 @@ class Homes:
 
     # -- what -----------------------------------------------------------------------------------------------------
 
-    def came(self, of: Subject) -> None:
+    def add(self, of: Subject) -> None:
         """It is there, and not known yet."""
         self._unknown[of.namespace] += 1
 
-    def went(self, of: Subject, thing: Thing) -> None:
+    def remove(self, of: Subject, thing: Workload) -> None:
         self._later.discard(of.namespace, of)
         self._links.timers.drop(of)
         if self._links.listed:
@@ -125,7 +125,7 @@ class Homes:
         else:
             self._count(of, thing, home, idle=False, stray=stray)
 
-    def _up(self, of: Subject, thing: Thing) -> Subject | State:
+    def _up(self, of: Subject, thing: Workload) -> Subject | State:
         """What its own results and its Pods' count for, by what it hangs on."""
         link = thing.link
         if link is None:
@@ -148,7 +148,7 @@ class Homes:
                 return State.PENDING
         return found
 
-    def _move(self, of: Subject, thing: Thing, top: Subject | State) -> Subject | State:
+    def _move(self, of: Subject, thing: Workload, top: Subject | State) -> Subject | State:
         """Its Pods follow a ReplicaSet or Job at most once in a grace: moving thousands to and fro is no single act."""
         if top is State.PENDING or top == thing.top:
             return top
@@ -164,10 +164,10 @@ class Homes:
             self.spread(list(link.children))
         return top
 
-    def _in_use(self, of: Subject, thing: Thing, link: Link) -> bool:
+    def _in_use(self, of: Subject, thing: Workload, link: Link) -> bool:
         return (of, thing.said.uid) in self._links.by or link.ranks_of(of.kind)[-1][2] == of.name
 
-    def _count(self, of: Subject, thing: Thing, home: Subject | None, *, idle: bool, stray: bool) -> None:
+    def _count(self, of: Subject, thing: Workload, home: Subject | None, *, idle: bool, stray: bool) -> None:
         """It counts for this from now on."""
         if stray != thing.stray:
             strays = self.strays.setdefault(of.namespace, {})

@@ -18,11 +18,11 @@ Pure: no I/O, no clock; times are Unix milliseconds.
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 
-from policyhub.clocks import SteadyMs, from_seconds
+from policyhub.clock import SteadyMs, from_seconds
 from policyhub.sources.constraints import GROUP as CONSTRAINTS
 from policyhub.sources.truncation import is_notice
-from policyhub.sources.violation import Identity, Place, SourceKey, Subject, Violation
-from policyhub.sync.desired import Call, Desired
+from policyhub.sources.violation import Identity, ObjectRef, SourceKey, Subject, Violation
+from policyhub.sync.desired import Claim, Desired
 from policyhub.sync.entry import Entry, Loss
 from policyhub.sync.evidence import Sources
 from policyhub.sync.guard import Guard
@@ -41,25 +41,25 @@ class Intake:
         sources: Sources,
         guard: Guard,
         refusals: Refusals,
-        touch: Callable[[Entry], None],
+        enqueue: Callable[[Entry], None],
     ) -> None:
         self._entries = entries
         self._desired = desired
         self._sources = sources
         self._guard = guard
         self._refusals = refusals
-        self._touch = touch
+        self._enqueue = enqueue
 
     def read(
         self,
         key: SourceKey,
-        calls: Iterable[Call],
+        claims: Iterable[Claim],
         *,
         complete: bool,
         passed: Callable[[], frozenset[Identity]],
         now: SteadyMs,
         audited: int | None = None,
-        boundary: Place | None = None,
+        boundary: ObjectRef | None = None,
         backlog: bool = False,
         ended: frozenset[str] = frozenset(),
         unevaluated: Iterable[Identity] = (),
@@ -70,7 +70,7 @@ class Intake:
     ) -> bool:
         """Take what one source object now reports; says whether anything of meaning changed.
 
-        `calls` are (violation, observed Unix ms or None). `passed` is asked for the object's pass and skip results only
+        `claims` are (violation, observed Unix ms or None). `passed` returns the object's pass and skip results, only
         if something that it reported is missing now. An incomplete object adds and changes, and ends nothing but what
         it passes, a truncated constraint's objects below `boundary` and the ids of `ended`. `backlog`: it comes by the
         source's first listing. `unevaluated` are findings that a report could not evaluate: it neither reports nor
@@ -78,7 +78,7 @@ class Intake:
         object. `over` is asked, where that may matter, which notice of its own list has ended. `on_excess` is told how
         many were left out, by the limit that leaves no room: then the object counts as incomplete.
         """
-        new = self._desired.ids(calls)
+        new = self._desired.ids(claims)
         old = self._desired.objects.get(key, ())
         excess = self._desired.admit(key, new, frozenset(old))
         if on_excess is not None and excess:
@@ -86,8 +86,8 @@ class Intake:
         complete = complete and not excess
         (self._sources.mark_complete if complete else self._sources.mark_incomplete)(key)
         changed = False
-        for id_, call in new.items():
-            changed |= self._desired.claim(id_, key, call, now=now, backlog=backlog)
+        for id_, claim in new.items():
+            changed |= self._desired.add_claim(id_, key, claim, now=now, backlog=backlog)
         unknown = self._sources.set_unevaluated(key, self._desired.named(unevaluated) if unevaluated else frozenset())
         lost = [id_ for id_ in old if id_ not in new]
         positive = self._desired.passing(key, passed()) if lost else set()
@@ -124,50 +124,50 @@ class Intake:
 
     def _notices(self, ids: Iterable[str]) -> frozenset[str]:
         """Those of them that tell of a list."""
-        voices = ((id_, self._entries[id_].voice) for id_ in ids)
+        voices = ((id_, self._entries[id_].representative) for id_ in ids)
         return frozenset(id_ for id_, voice in voices if voice is not None and is_notice(voice))
 
     def _withdraw(
         self, id_: str, key: SourceKey, *, loss: Loss, now: SteadyMs, times: Mapping[str, int] | None = None
     ) -> None:
         entry = self._entries[id_]
-        self._desired.withdraw(id_, key, loss=loss, now=now)
+        self._desired.withdraw_claim(id_, key, loss=loss, now=now)
         of, said = entry.subject, times or {}
         if (
             loss is Loss.OMITTED
             and entry.source in said
             and of is not None
             and id_ in self._entries
-            and not entry.wanted
+            and not entry.desired
         ):
             self._sources.scans.expect(id_, entry.source, of, omitted_at=said[entry.source])
 
-    def doubt(self, key: SourceKey) -> None:
+    def mark_unread(self, key: SourceKey) -> None:
         """Take that a source object was not read: what it reported stands, and its silence is no evidence."""
         self._sources.mark_incomplete(key)
 
-    def shift(
-        self, key: SourceKey, calls: Iterable[Call], lost: Iterable[Violation], *, now: SteadyMs, backlog: bool
+    def move_claims(
+        self, key: SourceKey, claims: Iterable[Claim], lost: Iterable[Violation], *, now: SteadyMs, backlog: bool
     ) -> None:
         """Take that what a source object said rolls up to others now: all its calls, and those that it no longer makes.
         That is no word of its own: the loss is silent. `backlog`: as of `read`.
         """
-        new = self._desired.ids(calls)
+        new = self._desired.ids(claims)
         old = self._desired.objects.get(key, ())
         excess = self._desired.admit(key, new, frozenset(old))
         if excess:
             self._sources.mark_incomplete(key)
             refusals = tuple(Refusal(limit, len(new) + number, len(new)) for limit, number in excess.items())
-            self._refusals.put(key.origin, key.namespace, key.name, refusals)
+            self._refusals.put(key.source_api, key.namespace, key.name, refusals)
         gone = self._desired.named(violation.identity for violation in lost)
-        for id_, call in new.items():
-            self._desired.claim(id_, key, call, now=now, backlog=backlog)
+        for id_, claim in new.items():
+            self._desired.add_claim(id_, key, claim, now=now, backlog=backlog)
         for id_ in old:
             if id_ in gone:
                 self._withdraw(id_, key, loss=Loss.SILENT, now=now)
         self._desired.keep(key, tuple(dict.fromkeys((*new, *(id_ for id_ in old if id_ not in gone)))))
 
-    def gone(self, key: SourceKey, *, now: SteadyMs) -> bool:
+    def forget(self, key: SourceKey, *, now: SteadyMs) -> bool:
         """Take that a source object no longer exists; says whether it reported anything."""
         self._sources.mark_complete(key)
         self._sources.set_unevaluated(key, frozenset())
@@ -175,7 +175,7 @@ class Intake:
         ids = self._desired.objects.get(key, ())
         self._desired.keep(key, ())
         for id_ in ids:
-            told = key.group == CONSTRAINTS or self._entries[id_].tells_of_report
+            told = key.group == CONSTRAINTS or self._entries[id_].is_notice
             self._withdraw(id_, key, loss=Loss.OMITTED if told else Loss.SILENT, now=now)
         if key.group == CONSTRAINTS:
             self._sources.constraints.drop(key)
@@ -197,10 +197,10 @@ class Intake:
     def _clear(self, ids: Iterable[str], *, key: SourceKey, times: Mapping[str, int]) -> None:
         for id_ in ids:
             entry = self._entries.get(id_)
-            if entry is None or entry.wanted or entry.cleared:
+            if entry is None or entry.desired or entry.cleared:
                 continue
             said = times.get(entry.source)
-            if said is None or entry.known is None or from_seconds(said) >= entry.known.updated_at:
-                entry.loss, entry.origin = Loss.PASSED, key.origin
+            if said is None or entry.observed is None or from_seconds(said) >= entry.observed.updated_at:
+                entry.loss, entry.source_api = Loss.PASSED, key.source_api
                 self._guard.forget(entry.id)
-                self._touch(entry)
+                self._enqueue(entry)

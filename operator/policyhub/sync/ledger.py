@@ -21,19 +21,19 @@ from collections.abc import Callable, Collection, Mapping
 
 import msgspec
 
-from policyhub.clocks import NEVER, SteadyMs, WallMs
+from policyhub.clock import NEVER, SteadyMs, WallMs
 from policyhub.sources.filter import namespace_of
 from policyhub.sources.violation import Severity
 from policyhub.sync import grading
 from policyhub.sync.acknowledged import Acknowledged
 from policyhub.sync.agenda import Agenda
-from policyhub.sync.calls import Calls, lane_of
 from policyhub.sync.desired import Desired, Reports
 from policyhub.sync.entry import Entry
 from policyhub.sync.evidence import Sources
-from policyhub.sync.existence import PolicyName, Thing
+from policyhub.sync.existence import PolicyName, Referent
 from policyhub.sync.guard import Guard, Unit
 from policyhub.sync.holds import HELD_FOR, WITHOUT_EVIDENCE, Hold, News
+from policyhub.sync.in_flight import InFlight, lane_of
 from policyhub.sync.intake import Intake
 from policyhub.sync.observed import Observed
 from policyhub.sync.plan import DAY_MS, GUARDED, Change, Decision, Evidence, Grade, Rules, Wait, decide, refresh_due
@@ -41,7 +41,7 @@ from policyhub.sync.refusals import Refusals
 from policyhub.sync.shares import Limits, Shares
 from policyhub.sync.standings import Standings
 
-EXPLAIN_MS = 60_000
+REPORT_SILENT_MS = 60_000
 ASK_AGAIN_MS = 15 * 60_000
 """Between two questions whether the object of a finding that waits for its engine still exists."""
 STEADY_MS = 6 * 60 * 60_000
@@ -69,8 +69,8 @@ class Ledger:
         acknowledged: Acknowledged | None = None,
         started: SteadyMs = NEVER,
     ) -> None:
-        """`acknowledged` is what Security Hub has lately told other ledgers of the same account and Region; `started`
-        is now: nothing is refreshed for `STEADY_MS`, since the clock may yet be put right.
+        """`acknowledged` is what Security Hub has lately confirmed to other ledgers of the same account and Region; `started`
+        is now: nothing is refreshed for `STEADY_MS`, since the clock may yet be corrected.
         """
         self.started = started
         self.cluster_id = cluster_id
@@ -83,16 +83,16 @@ class Ledger:
         """What of the cluster's input was refused, cut or not understood."""
         self.standings = Standings(default_severity=default_severity)
         self.agenda = Agenda(on_dirty=on_dirty)
-        self.sources = Sources(entries=self.entries, free=self._free, touch=self._touch)
+        self.sources = Sources(entries=self.entries, free=self._free, enqueue=self._enqueue)
         self.desired = Desired(
             cluster_id=cluster_id,
             entries=self.entries,
             standings=self.standings,
             shares=self.shares,
             on_new=self._recall,
-            on_want=self._wanted,
+            on_claimed=self._claimed_again,
             on_loss=self._unclaimed,
-            touch=self._touch,
+            enqueue=self._enqueue,
         )
         self.observed = Observed(
             cluster_id=cluster_id,
@@ -103,7 +103,7 @@ class Ledger:
             on_stored=self._stored,
             on_lookup=on_dirty,
             namespace=self.namespace,
-            touch=self._touch,
+            enqueue=self._enqueue,
             acknowledged=acknowledged,
         )
         intake = Intake(
@@ -112,27 +112,27 @@ class Ledger:
             sources=self.sources,
             guard=self.guard,
             refusals=self.refusals,
-            touch=self._touch,
+            enqueue=self._enqueue,
         )
-        self.read, self.doubt, self.shift = intake.read, intake.doubt, intake.shift
-        self.gone, self.clear = intake.gone, intake.clear
-        calls = Calls(
+        self.read, self.mark_unread, self.move_claims = intake.read, intake.mark_unread, intake.move_claims
+        self.forget, self.clear = intake.forget, intake.clear
+        calls = InFlight(
             observed=self.observed,
             standings=self.standings,
             agenda=self.agenda,
             guard=self.guard,
             scans=self.sources.scans,
-            touch=self._touch,
+            enqueue=self._enqueue,
         )
-        self.launch, self.release = calls.launch, calls.release
+        self.mark_in_flight, self.release = calls.mark_in_flight, calls.release
         self.acknowledge, self.reject, self.unanswered = calls.acknowledge, calls.reject, calls.unanswered
-        self.take_body, self.meet_foreign = calls.take_body, calls.meet_foreign
+        self.take_body, self.take_foreign = calls.take_body, calls.take_foreign
         self._units: dict[Unit, Unit] = {}
         """Each of them once, for all entries to share."""
         self._approved: frozenset[str] = frozenset()
-        self._explained_at = NEVER
+        self._silent_reported_at = NEVER
         self._decided_at = NEVER
-        self._asked: dict[Thing, set[str]] = {}
+        self._asked: dict[Referent, set[str]] = {}
         """Findings that wait for an answer of the API server about this."""
 
     # -- what the sources say -------------------------------------------------------------------------------------
@@ -144,13 +144,13 @@ class Ledger:
     def _recall(self, entry: Entry, now: SteadyMs) -> None:
         self.observed.recall(entry, now=now)
 
-    def _wanted(self, entry: Entry) -> None:
+    def _claimed_again(self, entry: Entry) -> None:
         self.guard.forget(entry.id)
         self.sources.scans.forget(entry.id)
 
     def _unclaimed(self, entry: Entry) -> None:
         if entry.constraint is not None:
-            entry.listed = self.sources.constraints.audits.get(entry.constraint, 0)
+            entry.last_audit_with = self.sources.constraints.audits.get(entry.constraint, 0)
         self._lost(entry)
 
     def _lost(self, entry: Entry) -> None:
@@ -173,18 +173,18 @@ class Ledger:
 
     def _stored(self, entry: Entry) -> None:
         """Security Hub has it, and nobody reports it."""
-        if entry.known is not None and not entry.known.archived:
+        if entry.observed is not None and not entry.observed.archived:
             self.sources.stored(entry)
             self._lost(entry)
 
     def _count_active(self, entry: Entry, change: int) -> None:
         if change > 0:
             unit = entry.source, self.namespace(entry.id)
-            entry.counted = self._units.setdefault(unit, unit)
+            entry.counted_in = self._units.setdefault(unit, unit)
             self.guard.count(unit, 1)
-        elif entry.counted is not None:
-            self.guard.count(entry.counted, -1)
-            entry.counted = None
+        elif entry.counted_in is not None:
+            self.guard.count(entry.counted_in, -1)
+            entry.counted_in = None
 
     # -- deciding -------------------------------------------------------------------------------------------------
 
@@ -193,28 +193,28 @@ class Ledger:
         if entry.id in self.observed.quarantine.ids:
             return Evidence(quarantined=True)
         blocked = self._blocked(entry, now=now)
-        known = entry.known
-        if entry.wanted:
+        observed = entry.observed
+        if entry.desired:
             return Evidence(
                 not_before=NEVER if entry.constraint is not None else self.sources.listening_until,
                 settled=self.sources.settled(entry),
                 wording=self.observed.outcomes.wording(entry),
-                refresh=known is not None
-                and wall >= refresh_due(entry.id, known.updated_at)
-                and now - entry.acknowledged >= DAY_MS
+                refresh=observed is not None
+                and wall >= refresh_due(entry.id, observed.updated_at)
+                and now - entry.acknowledged_at >= DAY_MS
                 and now >= self.started + STEADY_MS,
                 blocked=blocked,
             )
-        if known is None or known.archived:
+        if observed is None or observed.archived:
             return Evidence()
         if self.observed.suspect:
             return Evidence(hold=Hold.GUARD)
         found = grading.of_lost(entry, sources=self.sources, guard=self.guard, rules=rules, now=now, wall=wall)
         since, not_before, closed = found.since, found.not_before, False
-        if found.grade in GUARDED and entry.counted is not None:
-            since = max(since, now if entry.blocked else entry.freed)
-            closed = not self.observed.whole or self.guard.closed(entry.counted, now=now)
-            if released := self.guard.released.get(entry.counted):
+        if found.grade in GUARDED and entry.counted_in is not None:
+            since = max(since, now if entry.blocked else entry.unblocked_at)
+            closed = not self.observed.whole or self.guard.closed(entry.counted_in, now=now)
+            if released := self.guard.released.get(entry.counted_in):
                 not_before = max(not_before, released + rules.archive_delay_ms)
         if found.grade is not Grade.NONE:
             since = since + self.observed.outcomes.damping(entry.id, now=now)
@@ -232,30 +232,30 @@ class Ledger:
         one that the guard does not know yet waits until it does.
         """
         self._decided_at = now
-        if entry.known is None and entry.id not in self.observed.quarantine.ids:
+        if entry.observed is None and entry.id not in self.observed.quarantine.ids:
             self.observed.recall(entry, now=now)  # another ledger's call may have been answered since
         evidence = self.evidence(entry, rules=rules, now=now, wall=wall)
         if entry.blocked and evidence.grade in GUARDED:
-            entry.blocked, entry.freed = False, now
+            entry.blocked, entry.unblocked_at = False, now
         decision = decide(entry, evidence, rules, now)
         if decision is Change.ARCHIVED and evidence.grade in GUARDED and not self.guard.knows(entry.id):
             return Wait(now), evidence
         return decision, evidence
 
-    def settle(self, entry: Entry, decision: Hold | Wait | None, *, lost: bool = False) -> None:
+    def mark_decided(self, entry: Entry, decision: Hold | Wait | None, *, lost: bool = False) -> None:
         """Nothing is done about it now. `lost`: the guard counts it."""
         hold = decision.hold if isinstance(decision, Wait) else decision
-        if lost and entry.counted is not None and not entry.wanted:
-            self.guard.wait(entry.id, entry.counted)
+        if lost and entry.counted_in is not None and not entry.desired:
+            self.guard.wait(entry.id, entry.counted_in)
         else:
             self.guard.forget(entry.id)
         if hold is not Hold.PRESENCE:
-            entry.asking = NEVER
-        elif not entry.asking and isinstance(decision, Wait):
-            entry.asking = decision.until - grading.UNANSWERED_MS
+            entry.asking_since = NEVER
+        elif not entry.asking_since and isinstance(decision, Wait):
+            entry.asking_since = decision.until - grading.UNANSWERED_MS
         entry.pending_since = NEVER if hold in _NOT_LATE else entry.pending_since
         if hold is not None:
-            entry.blocked = hold in WITHOUT_EVIDENCE and not entry.wanted
+            entry.blocked = hold in WITHOUT_EVIDENCE and not entry.desired
             self.agenda.hold(entry.id, hold, self.namespace(entry.id))
             if isinstance(decision, Wait):
                 self.agenda.set_timer(entry.id, decision.until)
@@ -265,29 +265,29 @@ class Ledger:
                 for thing in (entry.subject, PolicyName(entry.source, entry.policy)):
                     self._asked.setdefault(thing, set()).add(entry.id)
             return
-        self.agenda.done(entry.id)
-        if not entry.calls:
-            self._rest(entry)
+        self.agenda.mark_done(entry.id)
+        if not entry.claims:
+            self._retire(entry)
 
-    def _rest(self, entry: Entry) -> None:
+    def _retire(self, entry: Entry) -> None:
         """Nobody reports it, and nothing is to be done about it."""
-        if entry.known is None:
+        if entry.observed is None:
             self._drop(entry)
-        elif entry.known.archived:
+        elif entry.observed.archived:
             self.observed.archive.put(entry.id)
 
-    def _touch(self, entry: Entry) -> None:
-        alive = bool(entry.calls) or (entry.known is not None and not entry.known.archived)
+    def _enqueue(self, entry: Entry) -> None:
+        alive = bool(entry.claims) or (entry.observed is not None and not entry.observed.archived)
         if alive != (entry.share is not None):
             self._account(entry, alive=alive)
         if entry.in_flight:  # landing touches it
             return
         if self.observed.awaits(entry):
-            if entry.wanted:
+            if entry.desired:
                 self.observed.await_reading(entry)
             else:  # never sent, no longer desired; the inventory brings it back if Security Hub has it
                 self.observed.forget(entry.id)
-                if not entry.calls:
+                if not entry.claims:
                     self._drop(entry)
             return
         self.agenda.enqueue(entry.id, lane_of(entry), entry.share or "")
@@ -306,7 +306,7 @@ class Ledger:
         """Keep only the latest of what is archived and nobody reports."""
         for id_ in self.observed.archive.excess():
             entry = self.entries.get(id_)
-            if entry is None or entry.calls or entry.known is None or not entry.known.archived:
+            if entry is None or entry.claims or entry.observed is None or not entry.observed.archived:
                 continue
             if entry.in_flight or id_ in self.agenda.dirty:
                 continue  # it is put back when it has been decided
@@ -332,7 +332,7 @@ class Ledger:
         for id_ in self.agenda.waiting(HELD_FOR[news], namespaces):
             entry = self.entries[id_]
             if where(entry):
-                self._touch(entry)
+                self._enqueue(entry)
 
     def wake(self, now: SteadyMs) -> SteadyMs | None:
         """Move what is due to the dirty set and the look-ups; returns when the next timer is due."""
@@ -340,29 +340,29 @@ class Ledger:
         for id_ in self.agenda.due(now):
             entry = self.entries.get(id_)
             if entry is not None and not entry.in_flight:
-                self._touch(entry)
+                self._enqueue(entry)
         return min(
             (due for due in (self.agenda.next_timer, self.observed.lookups.next) if due is not None), default=None
         )
 
     def unclaimed(self) -> bool:
         """Whether Security Hub has an active finding that nobody reports."""
-        return any(not e.wanted and e.known is not None and not e.known.archived for e in self.entries.values())
+        return any(not e.desired and e.observed is not None and not e.observed.archived for e in self.entries.values())
 
     def refresh(self, *, wall: WallMs, now: SteadyMs) -> None:
         """Look at every finding that stands as desired: those last sent too long ago are to be decided again."""
         for entry in self.entries.values():
-            known = entry.known
-            if entry.wanted and known is not None and refresh_due(entry.id, known.updated_at) <= wall:
-                self._touch(entry)
+            observed = entry.observed
+            if entry.desired and observed is not None and refresh_due(entry.id, observed.updated_at) <= wall:
+                self._enqueue(entry)
         self.sources.constraints.recount_kinds()
         self.observed.outcomes.forget_old(now=now)
 
-    def answered(self, thing: Thing) -> None:
+    def answered(self, thing: Referent) -> None:
         """The API server has answered: what waited for it is decided again."""
         for id_ in self._asked.pop(thing, ()):
-            if self.agenda.why(id_) in HELD_FOR[News.ANSWER]:
-                self._touch(self.entries[id_])
+            if self.agenda.hold_of(id_) in HELD_FOR[News.ANSWER]:
+                self._enqueue(self.entries[id_])
 
     # -- the guard ------------------------------------------------------------------------------------------------
 
@@ -374,24 +374,24 @@ class Ledger:
             self._free(News.PERSON, where=lambda entry: entry.source in new)
         self._approved = approved
 
-    def _explain(self, *, now: SteadyMs) -> None:
+    def _report_silent(self, *, now: SteadyMs) -> None:
         """Tell the guard, once a minute, what has waited for its engine for so long that a person should know."""
-        if now - self._explained_at < EXPLAIN_MS:
+        if now - self._silent_reported_at < REPORT_SILENT_MS:
             return
-        self._explained_at = now
+        self._silent_reported_at = now
         waiting = (self.entries[id_] for id_ in self.agenda.waiting((Hold.UNREPORTED,)))
-        self.guard.silent(
-            Counter(e.source for e in waiting if not e.wanted and now - e.uncalled > grading.SILENT_MS), now=now
+        self.guard.report_silent(
+            Counter(e.source for e in waiting if not e.desired and now - e.unclaimed_since > grading.SILENT_MS), now=now
         )
 
-    def weigh(self, *, now: SteadyMs) -> tuple[set[str], set[str]]:
+    def evaluate_guard(self, *, now: SteadyMs) -> tuple[set[str], set[str]]:
         """Note what the guard holds; returns the sources newly held and newly released."""
-        self._explain(now=now)
+        self._report_silent(now=now)
         self._forget_archived(now=now)
         self.observed.send_unread(now=now)
-        held, released = self.guard.weigh(now=now)
+        held, released = self.guard.evaluate(now=now)
         for unit in released:
             for id_ in self.guard.waiting(unit):
                 if (entry := self.entries.get(id_)) is not None:
-                    self._touch(entry)
+                    self._enqueue(entry)
         return {source for source, _ in held}, {source for source, _ in released}

@@ -20,7 +20,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from policyhub.clocks import NEVER, SteadyMs
+from policyhub.clock import NEVER, SteadyMs
 from policyhub.sources.violation import Subject
 from policyhub.sync.reference import How, Reference, Said
 from policyhub.sync.served import Served
@@ -71,7 +71,7 @@ class Link(msgspec.Struct, eq=False):
         return self.ranks.setdefault(kind, [])
 
 
-class Thing(msgspec.Struct, eq=False):
+class Workload(msgspec.Struct, eq=False):
     """A Pod, ReplicaSet or Job."""
 
     said: Said
@@ -121,7 +121,7 @@ class Links:
         """
         self.listed = False
         """Whether all have been listed once: nothing is judged before."""
-        self.things: dict[Subject, Thing] = {}
+        self.things: dict[Subject, Workload] = {}
         self.controllers: dict[Subject, str] = {}
         """The built-in controllers, and their uids."""
         self.by: dict[tuple[Subject, str], Link] = {}
@@ -135,7 +135,7 @@ class Links:
         self._sinks = believed
         self._spread = spread
 
-    def attach(self, of: Subject, thing: Thing, touched: set[Subject]) -> None:
+    def attach(self, of: Subject, thing: Workload, touched: set[Subject]) -> None:
         """It hangs on what it names."""
         said, named = thing.said, thing.said.reference
         if named is None:
@@ -165,7 +165,7 @@ class Links:
         if new:
             self.judge(link)
 
-    def detach(self, of: Subject, thing: Thing, touched: set[Subject]) -> None:
+    def detach(self, of: Subject, thing: Workload, touched: set[Subject]) -> None:
         """It hangs there no more; where it was put again under the same link, the new one stands."""
         link, said = thing.link, thing.said
         if link is None:

@@ -4,7 +4,7 @@ A watch that goes on from where it was cut has missed nothing, so the time since
 after a new listing it begins anew. Pure: no I/O, no clock.
 """
 
-from policyhub.clocks import NEVER, SteadyMs
+from policyhub.clock import NEVER, SteadyMs
 from policyhub.sync.entry import Coverage
 from policyhub.sync.evidence import Sources
 

@@ -13,14 +13,14 @@ from typing import Any, Protocol
 import msgspec
 import structlog
 
-from policyhub.clocks import SteadyMs
+from policyhub.clock import SteadyMs
 from policyhub.findings import asff
-from policyhub.hub import inventory
-from policyhub.hub.client import MAX_FILTER_VALUES
-from policyhub.hub.errors import AccessLost, HubError
-from policyhub.hub.inventory import milliseconds, strip_for_import
-from policyhub.sync.entry import NEW, WORKFLOW, Entry, Held, Known, gist
-from policyhub.sync.feed import Feed
+from policyhub.securityhub import inventory
+from policyhub.securityhub.client import MAX_FILTER_VALUES
+from policyhub.securityhub.errors import AccessLost, HubError
+from policyhub.securityhub.inventory import milliseconds, strip_for_import
+from policyhub.sync.cluster_queue import ClusterQueue
+from policyhub.sync.entry import NEW, WORKFLOW, Entry, Observation, ObservedFinding, gist
 from policyhub.sync.lanes import Queue
 from policyhub.sync.pause import BACKOFF_CAP_SECONDS, Trouble
 
@@ -37,15 +37,15 @@ class _Bodies:
     """Findings that are to be read before they are archived; clusters and namespaces take turns."""
 
     def __init__(self) -> None:
-        self._of: dict[str, tuple[Feed, Entry]] = {}
+        self._of: dict[str, tuple[ClusterQueue, Entry]] = {}
         self._queue = Queue()
 
-    def add(self, feed: Feed, entry: Entry) -> None:
+    def add(self, feed: ClusterQueue, entry: Entry) -> None:
         key = f"{feed.name}/{entry.id}"
         self._of[key] = (feed, entry)
         self._queue.add(key, f"{feed.name}/{feed.ledger.namespace(entry.id)}")
 
-    def take(self, limit: int) -> list[tuple[Feed, Entry]]:
+    def take(self, limit: int) -> list[tuple[ClusterQueue, Entry]]:
         return [self._of.pop(key) for key in self._queue.take(limit)]
 
     def __len__(self) -> int:
@@ -56,10 +56,10 @@ class Lookups:
     """Reads by id, for all feeds of one hub."""
 
     def __init__(
-        self, feeds: list[Feed], *, hub: Reader, hub_name: str, now: Callable[[], SteadyMs], rng: random.Random
+        self, feeds: list[ClusterQueue], *, hub: Reader, hub_name: str, now: Callable[[], SteadyMs], rng: random.Random
     ) -> None:
         """`feeds` are the engine's, `now` as there."""
-        self._feeds = feeds
+        self._queues = feeds
         self._hub = hub
         self._hub_name = hub_name
         self._now = now
@@ -75,7 +75,7 @@ class Lookups:
         """Something is to be looked up."""
         self._questions.set()
 
-    def read_first(self, feed: Feed, entry: Entry) -> None:
+    def read_first(self, feed: ClusterQueue, entry: Entry) -> None:
         """It is read before it is archived."""
         self._bodies.add(feed, entry)
         self._questions.set()
@@ -111,20 +111,20 @@ class Lookups:
                 self.trouble = None
 
     def _look_up(self) -> Coroutine[Any, Any, None] | None:
-        for feed in (*self._feeds[self._asked :], *self._feeds[: self._asked]):
+        for feed in (*self._queues[self._asked :], *self._queues[: self._asked]):
             if feed.sends and (ids := feed.ledger.observed.lookups.take(MAX_FILTER_VALUES)):
-                self._asked = (self._feeds.index(feed) + 1) % len(self._feeds)
+                self._asked = (self._queues.index(feed) + 1) % len(self._queues)
                 return self._look(feed, ids)
         return None
 
-    async def _look(self, feed: Feed, ids: list[str]) -> None:
+    async def _look(self, feed: ClusterQueue, ids: list[str]) -> None:
         left = set(ids)
         try:
-            found = await self._hub.by_ids(ids)
+            stored = await self._hub.by_ids(ids)
             for id_ in ids:
-                finding = found.get(id_)
-                held = None if finding is None else held_as(inventory.held(finding))
-                feed.ledger.observed.answer(id_, held, now=self._now())
+                finding = stored.get(id_)
+                observation = None if finding is None else observation_of(inventory.from_asff(finding))
+                feed.ledger.observed.answer(id_, observation, now=self._now())
                 left.discard(id_)
         finally:  # not answered: asked again
             for id_ in left:
@@ -137,53 +137,53 @@ class Lookups:
         unread = self._bodies.take(MAX_FILTER_VALUES)
         return self._read(unread) if unread else None
 
-    async def _read(self, unread: list[tuple[Feed, Entry]]) -> None:
+    async def _read(self, unread: list[tuple[ClusterQueue, Entry]]) -> None:
         try:
-            found = await self._hub.by_ids([entry.id for _, entry in unread])
+            stored = await self._hub.by_ids([entry.id for _, entry in unread])
             for feed, entry in unread:
-                self._take_body(feed, entry, found.get(entry.id))
+                self._take_body(feed, entry, stored.get(entry.id))
         finally:  # not answered: decided again
             for feed, entry in unread:
                 feed.release(entry)
 
-    def _take_body(self, feed: Feed, entry: Entry, finding: dict[str, Any] | None) -> None:
-        if finding is None or entry.known is None:
+    def _take_body(self, feed: ClusterQueue, entry: Entry, finding: dict[str, Any] | None) -> None:
+        if finding is None or entry.observed is None:
             feed.ledger.take_body(entry, None, None)
         elif (uid := str(finding.get("ProductFields", {}).get(asff.CLUSTER_UID, ""))) not in feed.ledger.observed.uids:
             log.warning("finding_of_another_cluster", id=entry.id, cluster=feed.name, uid=uid)
             archived = finding.get("RecordState") == "ARCHIVED"
-            feed.ledger.meet_foreign(entry, uid, archived=archived, now=self._now())
+            feed.ledger.take_foreign(entry, uid, archived=archived, now=self._now())
             if feed.ledger.observed.quarantine.conflict:
                 feed.sends = False
         else:
             archived = finding.get("RecordState") == "ARCHIVED"
-            known = msgspec.structs.replace(
-                entry.known,
+            observed = msgspec.structs.replace(
+                entry.observed,
                 archived=archived,
-                updated_at=max(entry.known.updated_at, milliseconds(finding.get("UpdatedAt"))),
+                updated_at=max(entry.observed.updated_at, milliseconds(finding.get("UpdatedAt"))),
             )
-            feed.ledger.take_body(entry, strip_for_import(finding), known)
+            feed.ledger.take_body(entry, strip_for_import(finding), observed)
 
 
-def held_as(found: inventory.Held) -> Held:
+def observation_of(stored: inventory.StoredFinding) -> Observation:
     """A finding as the inventory reads it, as the ledger knows it."""
-    return Held(
-        id=found.id,
-        known=Known(
-            digest=found.digest,
-            created_at=found.created_at,
-            updated_at=found.updated_at,
-            archived=found.record_state == "ARCHIVED",
-            renderer=found.renderer,
-            gist=gist(found.result, found.provided),
-            relapses=found.relapses,
-            relapsed_at=found.relapsed_at,
+    return Observation(
+        id=stored.id,
+        observed=ObservedFinding(
+            digest=stored.digest,
+            created_at=stored.created_at,
+            updated_at=stored.updated_at,
+            archived=stored.record_state == "ARCHIVED",
+            renderer=stored.renderer,
+            gist=gist(stored.result, stored.provided),
+            relapses=stored.relapses,
+            relapsed_at=stored.relapsed_at,
         ),
-        cluster_uid=found.cluster_uid,
-        origin=found.origin,
-        rule=found.rule,
-        source=found.source,
-        policy=found.policy,
-        place=found.place,
-        triage=(found.workflow_status if found.workflow_status in WORKFLOW else NEW, found.severity),
+        cluster_uid=stored.cluster_uid,
+        source_api=stored.source_api,
+        rule=stored.rule,
+        source=stored.source,
+        policy=stored.policy,
+        object_ref=stored.object_ref,
+        triage=(stored.workflow_status if stored.workflow_status in WORKFLOW else NEW, stored.severity),
     )

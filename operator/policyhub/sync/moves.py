@@ -20,10 +20,10 @@ from typing import Final
 
 import msgspec
 
-from policyhub.clocks import SteadyMs
+from policyhub.clock import SteadyMs
 from policyhub.sources.violation import SourceKey, Subject, Violation
 from policyhub.sync.owners import Unresolved
-from policyhub.sync.told import Call, Told
+from policyhub.sync.statement import Claim, Statement
 from policyhub.sync.turns import Allowance, Turns
 
 AT_ONCE: Final = 500
@@ -36,7 +36,7 @@ LOOKED: Final = 50
 FEW: Final = 16
 """Results of one source object that are looked at one by one; more are indexed once something moves."""
 
-Apply = Callable[[SourceKey, list[Call], list[Violation], bool], int]
+Apply = Callable[[SourceKey, list[Claim], list[Violation], bool], int]
 
 
 class _Way(msgspec.Struct):
@@ -54,7 +54,7 @@ class Moves:
     def __init__(
         self,
         *,
-        told: Mapping[SourceKey, Told],
+        statement: Mapping[SourceKey, Statement],
         about: Mapping[Subject, Collection[SourceKey]],
         subject: Callable[[Subject], Subject | Unresolved],
         apply: Apply,
@@ -66,7 +66,7 @@ class Moves:
         self.waiting: Turns[Subject] = Turns()
         self._all: dict[SourceKey, None] = {}
         """To be looked at as a whole."""
-        self._told = told
+        self._told = statement
         self._about = about
         self._subject = subject
         self._apply = apply
@@ -115,26 +115,26 @@ class Moves:
             while namespace in self.waiting:
                 self._do(namespace, AT_ONCE, now=None)
 
-    def settle(self, key: SourceKey, told: Told) -> int:
+    def settle(self, key: SourceKey, statement: Statement) -> int:
         """Look at all of one source object; its units."""
-        subjects = [self._subject(violation.subject) for violation, _ in told.said]
+        subjects = [self._subject(violation.subject) for violation, _ in statement.results]
         units = 1 + len(subjects) // LOOKED
-        if subjects == told.subjects:
+        if subjects == statement.subjects:
             return units
-        calls, lost = told.recount(subjects)
+        calls, lost = statement.recount(subjects)
         self._apply(key, calls, lost, key in self._all)
         return units + len(subjects)
 
     def _do_all(self, units: int) -> None:
         while units > 0 and self._all:
             key = next(iter(self._all))
-            told = self._told.get(key)
-            if told is not None:
-                units -= self.settle(key, told)
+            statement = self._told.get(key)
+            if statement is not None:
+                units -= self.settle(key, statement)
             del self._all[key]
 
     def _do(self, namespace: str, most: int, *, now: SteadyMs | None) -> int:
-        touched: dict[SourceKey, Told] = {}
+        touched: dict[SourceKey, Statement] = {}
         units = 0
         while units < most and (of := self.waiting.first(namespace)) is not None:
             way = self._ways.setdefault(of, _Way(list(self._about.get(of, ()))))
@@ -142,31 +142,31 @@ class Moves:
             if not way.keys:
                 del self._ways[of]
                 self.waiting.discard(namespace, of)
-        for key, told in touched.items():
-            if told.index is None:
+        for key, statement in touched.items():
+            if statement.index is None:
                 continue
-            changed, lost = told.index.settle()
+            changed, lost = statement.index.changes()
             if changed or lost:
                 units += self._apply(key, changed, lost, False) // LOOKED
         if now is not None:
             self._allowance.charge(namespace, units, now=now)
         return units
 
-    def _go(self, of: Subject, way: _Way, most: int, touched: dict[SourceKey, Told]) -> int:
+    def _go(self, of: Subject, way: _Way, most: int, touched: dict[SourceKey, Statement]) -> int:
         """The results on one object, as far as the units allow."""
         units, looked, subject = 0, 0, self._subject(of)
         while way.keys and units + looked // LOOKED < most:
             key = way.keys[-1]
-            told = self._told.get(key)
-            if told is not None and len(told.said) <= FEW:
-                units += self.settle(key, told)
-            elif told is not None:
-                if told.index is None:
-                    looked += len(told.said)
-                places = told.indexed().at.get(of, ())
-                touched[key] = told
+            statement = self._told.get(key)
+            if statement is not None and len(statement.results) <= FEW:
+                units += self.settle(key, statement)
+            elif statement is not None:
+                if statement.index is None:
+                    looked += len(statement.results)
+                places = statement.indexed().at.get(of, ())
+                touched[key] = statement
                 while way.at < len(places) and units + looked // LOOKED < most:
-                    units += told.turn(places[way.at], subject)
+                    units += statement.move(places[way.at], subject)
                     looked += 1
                     way.at += 1
                 if way.at < len(places):

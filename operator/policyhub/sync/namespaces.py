@@ -19,7 +19,7 @@ from typing import Annotated, Final, Protocol
 import msgspec
 import structlog
 
-from policyhub.clocks import NEVER, SteadyMs
+from policyhub.clock import NEVER, SteadyMs
 from policyhub.kube.decoding import decoded
 from policyhub.kube.resource import Resource
 from policyhub.kube.sink import ReflectorState
@@ -38,16 +38,16 @@ _ALWAYS: Final = "kube-system"
 class Existence(Protocol):
     """What wants to know. `now` is in Unix milliseconds."""
 
-    opened: dict[str, SteadyMs]
+    stream_started_at: dict[str, SteadyMs]
     """Origin → when its last listing or watch was accepted."""
 
     def list_namespaces(self, names: frozenset[str], *, now: SteadyMs) -> None:
         """All namespaces there are, from a complete listing: any other is gone."""
 
-    def namespace_came(self, name: str) -> None:
+    def add_namespace(self, name: str) -> None:
         """It is there: listed, created or changed. Told again and again, of one that is known too."""
 
-    def namespace_gone(self, name: str, *, now: SteadyMs) -> None:
+    def remove_namespace(self, name: str, *, now: SteadyMs) -> None:
         """Its deletion was seen."""
 
     def namespaces_live(self, *, live: bool, now: SteadyMs) -> None:
@@ -81,7 +81,7 @@ class Namespaces:
         self._blind = False
 
     def opened(self) -> None:
-        self._existence.opened[self.origin] = self._now()
+        self._existence.stream_started_at[self.origin] = self._now()
 
     def upsert(self, raw: bytes | msgspec.Raw) -> None:
         name = self._name(raw)
@@ -89,7 +89,7 @@ class Namespaces:
             return
         if self._seen is not None:
             self._seen.add(name)
-        self._existence.namespace_came(name)
+        self._existence.add_namespace(name)
 
     def overtake(self, raw: bytes | msgspec.Raw, *, new: bool) -> None:  # noqa: ARG002  (it is all the same here)
         self.upsert(raw)
@@ -99,13 +99,13 @@ class Namespaces:
         if name is not None:
             if self._seen is not None:
                 self._seen.discard(name)
-            self._existence.namespace_gone(name, now=self._now())
+            self._existence.remove_namespace(name, now=self._now())
 
     def unreadable(self, _raw: bytes | msgspec.Raw, _error: Exception) -> None:
         """As one whose name cannot be read: it may be any."""
         self._blind = True
         self._whole = False
-        self._tell()
+        self._publish()
 
     def finish(self) -> None:
         seen, self._seen = self._seen or set(), None
@@ -115,7 +115,7 @@ class Namespaces:
             self._existence.list_namespaces(frozenset(seen), now=self.last_listed)
         elif not self._blind:
             log.warning("namespaces_disbelieved", cluster=self._cluster, listed=len(seen), missing=_ALWAYS)
-        self._tell()
+        self._publish()
 
     def abort(self) -> None:
         self._seen = None
@@ -128,9 +128,9 @@ class Namespaces:
     def live(self, *, live: bool) -> None:
         """Whether every change arrives."""
         self._watching = live
-        self._tell()
+        self._publish()
 
-    def _tell(self) -> None:
+    def _publish(self) -> None:
         live = self._watching and self._whole
         if live != self._live:
             self._live = live

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from policyhub.clocks import NEVER, SteadyMs
+from policyhub.clock import NEVER, SteadyMs
 from policyhub.sync.acknowledged import RECENT_MS, Acknowledged, sign
 from policyhub.sync.archive import Archive
-from policyhub.sync.entry import NEW, Entry, Held, Known
+from policyhub.sync.entry import NEW, Entry, Observation, ObservedFinding
 from policyhub.sync.outcomes import Outcomes
 from policyhub.sync.quarantine import Quarantine
 from policyhub.sync.readings import LATE_MS, Readings
@@ -42,11 +42,11 @@ class Observed:
         on_stored: Callable[[Entry], None],
         on_lookup: Callable[[], None],
         namespace: Callable[[str], str],
-        touch: Callable[[Entry], None],
+        enqueue: Callable[[Entry], None],
         acknowledged: Acknowledged | None = None,
     ) -> None:
         """`on_active` is told of each finding that becomes active (1) or ceases to be (-1), `on_stored` of each that
-        Security Hub has and nobody reports, `on_lookup` that something is to be read by id. `acknowledged` is what
+        Security Hub has and nobody reports, `on_lookup` that something is to be read by id. `acknowledged_at` is what
         other ledgers of the account and Region have been told as well.
         """
         self.cautious = False
@@ -80,7 +80,7 @@ class Observed:
         self._standings = standings
         self._on_active = on_active
         self._on_stored = on_stored
-        self._touch = touch
+        self._enqueue = enqueue
 
     @property
     def uids(self) -> frozenset[str]:
@@ -97,7 +97,7 @@ class Observed:
 
     def awaits(self, entry: Entry) -> bool:
         """Whether it has to be read before it is sent."""
-        return entry.known is None and (not self.is_read(entry.id) or (self.cautious and entry.backlog))
+        return entry.observed is None and (not self.is_read(entry.id) or (self.cautious and entry.backlog))
 
     def trust(self) -> None:
         """The second look has been taken: what was not found is not there."""
@@ -108,33 +108,33 @@ class Observed:
         """What waits to be read for no reason any more is decided."""
         for id_ in [id_ for id_ in self.unread if not self.awaits(self._entries[id_])]:
             self.unread.discard(id_)
-            self._touch(self._entries[id_])
+            self._enqueue(self._entries[id_])
 
     def recall(self, entry: Entry, *, now: SteadyMs) -> bool:
         """Take what Security Hub has lately told another ledger of the finding; whether there was anything."""
         if not self._acknowledged:
             return False
         signed = sign(self.cluster_uid, entry.id)
-        known = self._acknowledged.recent(signed, now)
-        if known is None:
+        observed = self._acknowledged.recent(signed, now)
+        if observed is None:
             return False
-        entry.acknowledged = self._acknowledged.moment(signed)
+        entry.acknowledged_at = self._acknowledged.moment(signed)
         self._looked.add(entry.id)
         self.unread.discard(entry.id)
         self.lookups.discard(entry.id)
-        self.know(entry, known)
+        self.set_observed(entry, observed)
         return True
 
-    def overtake(self, id_: str, known: Known | None, *, now: SteadyMs) -> None:
+    def overtake(self, id_: str, observed: ObservedFinding | None, *, now: SteadyMs) -> None:
         """A call that another ledger of this cluster began, before this one did, was answered; None: it never will be.
         What we have sent since is newer, and what is in a call of ours overrules it.
         """
         entry = self._entries.get(id_)
-        if known is None:
+        if observed is None:
             self.lookups.later(id_, at=now + LATE_MS)
         if entry is None or entry.in_flight:
             return
-        if known is None or (entry.known is not None and known.updated_at < entry.known.updated_at):
+        if observed is None or (entry.observed is not None and observed.updated_at < entry.observed.updated_at):
             self.lookups.add(id_)
         elif self.recall(entry, now=now):
             self._taken(entry)
@@ -167,25 +167,31 @@ class Observed:
 
     # -- the inventory --------------------------------------------------------------------------------------------
 
-    def take_part(self, digits: str, findings: Iterable[Held], *, now: SteadyMs, began: SteadyMs | None = None) -> None:
+    def take_part(
+        self, digits: str, findings: Iterable[Observation], *, now: SteadyMs, began: SteadyMs | None = None
+    ) -> None:
         """Take one completely read part of the inventory: the ids that start with `digits`. `began` is when its reading
         began: it knows nothing of what was acknowledged since.
         """
         moment = now if began is None else began
-        found = {held.id: held for held in findings if self._is_ours(held, now=now, inventory=True)}
+        found = {
+            observation.id: observation
+            for observation in findings
+            if self._is_ours(observation, now=now, inventory=True)
+        }
         prefix = f"{self._prefix}{digits}"
         missed = [
             e
             for i, e in self._entries.items()
-            if e.known is not None and not e.in_flight and i not in found and i.startswith(prefix)
+            if e.observed is not None and not e.in_flight and i not in found and i.startswith(prefix)
         ]
         for entry in missed:
             self._miss(entry, many=len(missed) > MISSED_MANY, moment=moment)
-        for held in found.values():
-            if held.known.archived and held.id not in self._entries and held.id in self.archive:
-                self.archive.drop(held.id, now=now)
+        for observation in found.values():
+            if observation.observed.archived and observation.id not in self._entries and observation.id in self.archive:
+                self.archive.drop(observation.id, now=now)
             else:
-                self._take(held, now=now, moment=moment)
+                self._take(observation, now=now, moment=moment)
         self.parts.add(digits)
         reached = [i for i in self.unread if i.startswith(prefix) and not self.awaits(self._entries[i])]
         self.unread.difference_update(reached)
@@ -193,13 +199,13 @@ class Observed:
             self.unread = set()  # a set that was large stays large
         for id_ in reached:
             self.lookups.discard(id_)
-            self._touch(self._entries[id_])
+            self._enqueue(self._entries[id_])
 
-    def take_found(self, findings: Iterable[Held], *, now: SteadyMs) -> None:
+    def take_read(self, findings: Iterable[Observation], *, now: SteadyMs) -> None:
         """Take findings read outside an inventory: what is not among them says nothing."""
-        for held in findings:
-            if self._is_ours(held, now=now):
-                self._take(held, now=now, moment=now)
+        for observation in findings:
+            if self._is_ours(observation, now=now):
+                self._take(observation, now=now, moment=now)
 
     def finish_inventory(self) -> None:
         """Every part was read: foreign findings that it did not find again are gone, or are asked for by id."""
@@ -227,18 +233,24 @@ class Observed:
             if self._acknowledged is not None:
                 self._acknowledged.clear()
             for entry in self._entries.values():
-                entry.acknowledged = NEVER
+                entry.acknowledged_at = NEVER
 
-    def _is_ours(self, held: Held, *, now: SteadyMs, inventory: bool = False) -> bool:
+    def _is_ours(self, observation: Observation, *, now: SteadyMs, inventory: bool = False) -> bool:
         """Whether the finding may be taken: as ours, or as one that another cluster has archived and left."""
-        if held.cluster_uid in self.uids:
-            if self.quarantine.release(held.id):
-                self._free(held.id)
+        if observation.cluster_uid in self.uids:
+            if self.quarantine.release(observation.id):
+                self._free(observation.id)
             return True
-        self.meet(held.id, held.cluster_uid, archived=held.known.archived, now=now, inventory=inventory)
-        return held.known.archived and not self.quarantine.conflict
+        self.take_foreign(
+            observation.id,
+            observation.cluster_uid,
+            archived=observation.observed.archived,
+            now=now,
+            inventory=inventory,
+        )
+        return observation.observed.archived and not self.quarantine.conflict
 
-    def meet(self, id_: str, uid: str, *, archived: bool, now: SteadyMs, inventory: bool = False) -> None:
+    def take_foreign(self, id_: str, uid: str, *, archived: bool, now: SteadyMs, inventory: bool = False) -> None:
         """A finding carries the uid of another cluster. While it is active it is not ours to touch; it is read again
         from time to time, since its owner may archive or delete it. `inventory`: it was read by the one under way.
         """
@@ -255,55 +267,64 @@ class Observed:
         self.lookups.discard(id_)
         entry = self._entries.get(id_)
         if entry is not None and not entry.in_flight:
-            self.know(entry, None)
-            entry.acknowledged = NEVER
-            self._touch(entry)
+            self.set_observed(entry, None)
+            entry.acknowledged_at = NEVER
+            self._enqueue(entry)
 
     def _free(self, id_: str) -> None:
         """It is quarantined no longer, and it has been read."""
         self._looked.add(id_)
         entry = self._entries.get(id_)
         if entry is not None:
-            self._touch(entry)
+            self._enqueue(entry)
 
-    def _take(self, held: Held, *, now: SteadyMs, moment: SteadyMs) -> None:
-        entry = self._entries.get(held.id) or self._meet_new(held, now=now)
+    def _take(self, observation: Observation, *, now: SteadyMs, moment: SteadyMs) -> None:
+        entry = self._entries.get(observation.id) or self._add(observation, now=now)
         if entry.in_flight:
             return
         # Nothing but an import moves `UpdatedAt`: a later one was imported after what was acknowledged.
-        later = entry.known is not None and held.known.updated_at > entry.known.updated_at
-        if moment - entry.acknowledged <= ACK_OVERRULES_MS and not later:
-            if entry.known != held.known:
+        later = entry.observed is not None and observation.observed.updated_at > entry.observed.updated_at
+        if moment - entry.acknowledged_at <= ACK_OVERRULES_MS and not later:
+            if entry.observed != observation.observed:
                 self._doubt(entry)
             else:
-                self._standings.sort(entry, held.triage)
+                self._standings.sort(entry, observation.triage)
             return
-        self._standings.sort(entry, held.triage)
-        known = held.known
-        if held.cluster_uid != self.cluster_uid:  # adopted: its uid must be written anew
-            known = msgspec.structs.replace(known, digest="")
-        elif known.digest == entry.digest:
-            known = msgspec.structs.replace(known, digest=entry.digest)  # one text for both
-        entry.source = entry.source or held.source
-        entry.policy = entry.policy or held.policy
-        if not entry.wanted:
-            entry.origin, entry.rule, entry.place = held.origin, held.rule, held.place
-            if not entry.uncalled:
-                entry.uncalled = now
-        self.know(entry, known)
+        self._standings.sort(entry, observation.triage)
+        observed = observation.observed
+        if observation.cluster_uid != self.cluster_uid:  # adopted: its uid must be written anew
+            observed = msgspec.structs.replace(observed, digest="")
+        elif observed.digest == entry.digest:
+            observed = msgspec.structs.replace(observed, digest=entry.digest)  # one text for both
+        entry.source = entry.source or observation.source
+        entry.policy = entry.policy or observation.policy
+        if not entry.desired:
+            entry.source_api, entry.rule, entry.object_ref = (
+                observation.source_api,
+                observation.rule,
+                observation.object_ref,
+            )
+            if not entry.unclaimed_since:
+                entry.unclaimed_since = now
+        self.set_observed(entry, observed)
         self._taken(entry)
 
     def _taken(self, entry: Entry) -> None:
         """What Security Hub has of it is known now."""
-        if not entry.wanted:
+        if not entry.desired:
             self._on_stored(entry)
-        self._touch(entry)
+        self._enqueue(entry)
 
-    def _meet_new(self, held: Held, *, now: SteadyMs) -> Entry:
+    def _add(self, observation: Observation, *, now: SteadyMs) -> Entry:
         """One that nobody has reported in this process."""
-        entry = self._entries[held.id] = Entry(held.id)
-        entry.source, entry.policy = held.source, held.policy
-        entry.origin, entry.rule, entry.place, entry.uncalled = held.origin, held.rule, held.place, now
+        entry = self._entries[observation.id] = Entry(observation.id)
+        entry.source, entry.policy = observation.source, observation.policy
+        entry.source_api, entry.rule, entry.object_ref, entry.unclaimed_since = (
+            observation.source_api,
+            observation.rule,
+            observation.object_ref,
+            now,
+        )
         if self.recall(entry, now=now):
             self._taken(entry)
         return entry
@@ -313,32 +334,34 @@ class Observed:
         it is asked for by id, or sent again with its first time if many are missing; where it is not, it is asked for
         by id before it is archived, and sent again if it is reported again.
         """
-        known = entry.known
-        if known is None:
+        observed = entry.observed
+        if observed is None:
             return
-        if moment - entry.acknowledged <= ACK_OVERRULES_MS:
+        if moment - entry.acknowledged_at <= ACK_OVERRULES_MS:
             self._doubt(entry)
             return
-        if known.archived and not entry.wanted:
-            self.know(entry, None)
-        elif entry.wanted and not many:
+        if observed.archived and not entry.desired:
+            self.set_observed(entry, None)
+        elif entry.desired and not many:
             self.lookups.add(entry.id)
             return
-        elif entry.wanted:
-            self._recreate(entry, known)
+        elif entry.desired:
+            self._recreate(entry, observed)
         else:
-            entry.voice = entry.body = None  # so that it is read before it is archived …
-            self.know(entry, msgspec.structs.replace(known, digest=""))  # … and sent, if it is reported again
-        self._touch(entry)
+            entry.representative = entry.body = None  # so that it is read before it is archived …
+            self.set_observed(
+                entry, msgspec.structs.replace(observed, digest="")
+            )  # … and sent, if it is reported again
+        self._enqueue(entry)
 
-    def _recreate(self, entry: Entry, known: Known) -> None:
+    def _recreate(self, entry: Entry, observed: ObservedFinding) -> None:
         """It is created anew."""
         self._standings.sort(entry, (NEW, severity(entry)))
-        self.know(entry, msgspec.structs.replace(known, digest="", archived=False))
+        self.set_observed(entry, msgspec.structs.replace(observed, digest="", archived=False))
 
     def _doubt(self, entry: Entry) -> None:
         """GetFindings contradicts a fresh acknowledgement: it is asked again when that is fresh no longer."""
-        self.lookups.later(entry.id, at=entry.acknowledged + ACK_OVERRULES_MS + 1)
+        self.lookups.later(entry.id, at=entry.acknowledged_at + ACK_OVERRULES_MS + 1)
 
     # -- look-ups -------------------------------------------------------------------------------------------------
 
@@ -347,30 +370,30 @@ class Observed:
         self.lookups.done(id_)
         self.lookups.add(id_)
 
-    def answer(self, id_: str, held: Held | None, *, now: SteadyMs) -> None:
+    def answer(self, id_: str, observation: Observation | None, *, now: SteadyMs) -> None:
         """Take what Security Hub says of one id; None: it does not have it."""
         self.lookups.done(id_)
-        if held is not None:
+        if observation is not None:
             self._looked.add(id_)
             self.unread.discard(id_)
-            self.take_found([held], now=now)
+            self.take_read([observation], now=now)
             return
         if self.quarantine.release(id_):
             self._free(id_)
         entry = self._entries.get(id_)
         if entry is None or entry.in_flight:
             return
-        if entry.known is None:
+        if entry.observed is None:
             if entry.id in self.unread:
                 self._looked.add(id_)
                 self.unread.discard(id_)
-                self._touch(entry)
-        elif now - entry.acknowledged > ACK_OVERRULES_MS:
-            if entry.wanted:
-                self._recreate(entry, entry.known)
+                self._enqueue(entry)
+        elif now - entry.acknowledged_at > ACK_OVERRULES_MS:
+            if entry.desired:
+                self._recreate(entry, entry.observed)
             else:
-                self.know(entry, None)
-            self._touch(entry)
+                self.set_observed(entry, None)
+            self._enqueue(entry)
 
     def due(self, now: SteadyMs) -> None:
         for id_ in self.lookups.due(now):
@@ -379,20 +402,22 @@ class Observed:
 
     # -- our own imports ------------------------------------------------------------------------------------------
 
-    def know(self, entry: Entry, known: Known | None) -> None:
+    def set_observed(self, entry: Entry, observed: ObservedFinding | None) -> None:
         """Take what Security Hub holds of it."""
-        change = (known is not None and not known.archived) - (entry.known is not None and not entry.known.archived)
+        change = (observed is not None and not observed.archived) - (
+            entry.observed is not None and not entry.observed.archived
+        )
         if change:
             self._on_active(entry, change)
             self._standings.activate(entry, change)
-        if entry.known is None and known is not None:
+        if entry.observed is None and observed is not None:
             self.archive.know(entry.id)
-        entry.known = known
+        entry.observed = observed
 
-    def unanswered(self, entry: Entry, known: Known) -> None:
+    def unanswered(self, entry: Entry, observed: ObservedFinding) -> None:
         """The import may or may not have been written: taken as written, so that it is archived if the violation ends,
         and sent again with the same times, which Security Hub ignores if it was.
         """
-        entry.unanswered = known
-        self._standings.renew(entry, known)
-        self.know(entry, msgspec.structs.replace(known, digest="", archived=False))
+        entry.unanswered = observed
+        self._standings.renew(entry, observed)
+        self.set_observed(entry, msgspec.structs.replace(observed, digest="", archived=False))

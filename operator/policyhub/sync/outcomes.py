@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from policyhub.clocks import NEVER, SteadyMs
+from policyhub.clock import NEVER, SteadyMs
 from policyhub.sources.violation import Violation
 from policyhub.sync.entry import Entry, gist
 from policyhub.sync.standings import severity
@@ -92,19 +92,19 @@ class Outcomes:
         """Security Hub took an import that changed nothing but the words."""
         words = self._words.get(entry.id)
         if words is None or now - words.times[-1] > 2 * DAY_MS:
-            self._words[entry.id] = _Words((now,), entry.voice)
+            self._words[entry.id] = _Words((now,), entry.representative)
             return
         words.times = (*words.times, now)[-REWORDED:]
-        words.members = _differing(words.voice, entry.voice) or words.members
-        words.voice = entry.voice
+        words.members = _differing(words.voice, entry.representative) or words.members
+        words.voice = entry.representative
         words.held = words.held or (len(words.times) == REWORDED and now - words.times[0] < DAY_MS)
 
     def wording(self, entry: Entry) -> SteadyMs:
         """Until when what differs is not sent (Unix ms), since it is words alone; 0: it may be."""
         words = self._words.get(entry.id) if self._words else None
-        if words is None or not words.held or entry.voice is None or entry.known is None:
+        if words is None or not words.held or entry.representative is None or entry.observed is None:
             return NEVER
-        same = entry.known.gist == gist(entry.voice.result, severity(entry))
+        same = entry.observed.gist == gist(entry.representative.result, severity(entry))
         return words.times[-1] + DAY_MS if same else NEVER
 
     def flapping(self) -> Counter[Flapping]:

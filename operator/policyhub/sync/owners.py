@@ -46,13 +46,13 @@ from typing import Final
 
 import msgspec
 
-from policyhub.clocks import NEVER, SteadyMs
+from policyhub.clock import NEVER, SteadyMs
 from policyhub.findings.rollup import is_rolled
 from policyhub.kube.resource import Resource
-from policyhub.sources.violation import Place, Subject
+from policyhub.sources.violation import ObjectRef, Subject
 from policyhub.sync.family import Families
 from policyhub.sync.homes import Homes
-from policyhub.sync.links import Links, Thing
+from policyhub.sync.links import Links, Workload
 from policyhub.sync.ownersink import REFUSED_MS, Sink
 from policyhub.sync.reference import Said
 from policyhub.sync.served import Served
@@ -177,7 +177,7 @@ class Owners:
         """Whether it is known to exist no more: one of the three that is not there."""
         return bool(self.since) and is_rolled(of) and of not in self._links.things
 
-    def below(self, of: Subject) -> set[Subject]:
+    def descendants(self, of: Subject) -> set[Subject]:
         """Those of the three that count for this object, itself left out. For a person or a test: it looks at each."""
         return set(self.families.members(of))
 
@@ -210,7 +210,7 @@ class Owners:
             custom = self._links.customs.get(owner)
             if custom is not None:
                 self._links.judge_at(owner, custom.elected[0])
-        self._tell()
+        self._publish()
 
     # -- what is done later ---------------------------------------------------------------------------------------
 
@@ -228,13 +228,13 @@ class Owners:
             else:
                 links.expire(item, self.since)
         if self._homes.touched:
-            self._tell()
+            self._publish()
 
     def advance(self) -> int:
         """Work out one slice of what is late; its units of the allowance, 0 where nothing may be worked out now."""
         units = self._homes.advance()
         if units:
-            self._tell()
+            self._publish()
         return units
 
     # -- what the sinks say ---------------------------------------------------------------------------------------
@@ -258,7 +258,7 @@ class Owners:
         if before is not None and before.said == said:
             return
         touched = {of}
-        thing = Thing(said, None, self.now() if said.ending else NEVER)
+        thing = Workload(said, None, self.now() if said.ending else NEVER)
         if before is not None:
             thing.home, thing.idle, thing.stray = before.home, before.idle, before.stray
             thing.top, thing.moved = before.top, before.moved
@@ -268,7 +268,7 @@ class Owners:
                 self.families.leave(of, home, before.said.created)
                 self.families.join(of, home, said.created)
         elif self.listed:
-            homes.came(of)
+            homes.add(of)
         links.things[of] = thing
         links.attach(of, thing, touched)
         if before is not None:
@@ -280,19 +280,19 @@ class Owners:
             for one in touched:
                 homes.refresh(one)
             homes.touched.add(of)
-        self._tell()
+        self._publish()
 
     def drop(self, of: Subject) -> None:
         """It is gone."""
         self._drop(of)
-        self._tell()
+        self._publish()
 
     def _drop(self, of: Subject) -> None:
         thing = self._links.things.pop(of, None)
         if thing is None:
             return
         touched: set[Subject] = set()
-        self._homes.went(of, thing)
+        self._homes.remove(of, thing)
         self._links.detach(of, thing, touched)
         if self.listed:
             self._links.judge_at(of, thing.said.uid)
@@ -303,7 +303,7 @@ class Owners:
     def control(self, of: Subject, uid: str) -> None:
         """A built-in controller is there; without a uid it is gone."""
         self._control(of, uid)
-        self._tell()
+        self._publish()
 
     def _control(self, of: Subject, uid: str) -> None:
         controllers = self._links.controllers
@@ -320,13 +320,13 @@ class Owners:
     def sweep(self, resource: Resource, seen: set[Subject]) -> None:
         """A complete listing: what it lacks is gone."""
         kind, verifies = (resource.group, resource.kind), resource in CONTROLLERS
-        known = self._links.controllers if verifies else self._links.things
-        for of in [s for s in known if (s.group, s.kind) == kind and s not in seen]:
+        observed = self._links.controllers if verifies else self._links.things
+        for of in [s for s in observed if (s.group, s.kind) == kind and s not in seen]:
             if verifies:
                 self._control(of, "")
             else:
                 self._drop(of)
-        self._tell()
+        self._publish()
 
     def live(self) -> None:
         """A sink's state has changed."""
@@ -350,7 +350,7 @@ class Owners:
         for link in list(self._links.by.values()):
             if (link.reference.owner.group, link.reference.owner.kind) == kind:
                 self._links.judge(link)
-        self._tell()
+        self._publish()
 
     def _begin(self) -> None:
         """All are listed: what counts for what is worked out once, and kept from now on."""
@@ -358,14 +358,14 @@ class Owners:
         links.listed = True
         homes.renew(left=len(links.things) ** 2)
         for of in links.things:
-            homes.came(of)
+            homes.add(of)
         for link in list(links.by.values()):
             links.judge(link)
         for of in sorted(links.things, key=lambda one: one.kind == "Pod"):
             homes.refresh(of)
         homes.renew()
 
-    def _tell(self) -> None:
+    def _publish(self) -> None:
         homes = self._homes
         homes.renew()
         if self.listed and homes.touched:
@@ -373,6 +373,6 @@ class Owners:
             self._on_change(touched)
 
 
-def place(of: Subject) -> Place:
+def place(of: Subject) -> ObjectRef:
     """As `Violation.place`, of a Pod, ReplicaSet or Job."""
     return of.group, "v1", of.kind, of.namespace, of.name

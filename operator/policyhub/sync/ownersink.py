@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from policyhub.clocks import NEVER, SteadyMs
+from policyhub.clock import NEVER, SteadyMs
 from policyhub.kube.resource import Resource
 from policyhub.kube.sink import ReflectorState
 from policyhub.sources.violation import Subject

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
-from policyhub.hub.client import ImportResult
-from policyhub.hub.errors import AccessLost, HubError, Throttled, access_kind
+from policyhub.securityhub.client import ImportResult
+from policyhub.securityhub.errors import AccessLost, HubError, Throttled, access_kind
 from policyhub.sync.acknowledged import Acknowledged
 
 log = structlog.get_logger(__name__)
@@ -70,7 +70,7 @@ class Pause:
             remedy=error.advice,
         )
         if trouble != self.trouble:
-            log.warning("hub_trouble", hub=self._hub_name, reason=trouble.reason, message=error.message)
+            log.warning("hub_error", hub=self._hub_name, reason=trouble.reason, message=error.message)
         if not isinstance(error, Throttled):
             self.trouble = trouble
         if trouble.reason == "NotEnabled":

@@ -42,7 +42,7 @@ from enum import Enum, StrEnum, auto
 
 import msgspec
 
-from policyhub.clocks import NEVER, SteadyMs, WallMs
+from policyhub.clock import NEVER, SteadyMs, WallMs
 from policyhub.findings.asff import RENDERER
 from policyhub.findings.truncation import alike
 from policyhub.sync.entry import Entry
@@ -136,31 +136,31 @@ class Evidence(msgspec.Struct, frozen=True):
 def decide(entry: Entry, evidence: Evidence, rules: Rules, now: SteadyMs) -> Decision:
     """The one comparison that everything sent comes from. The entry is not in flight, and its id has been read."""
     if evidence.quarantined:
-        return Hold.QUARANTINED if entry.wanted else None
-    decision = _desired(entry, evidence, rules, now) if entry.wanted else _undesired(entry, evidence, rules, now)
+        return Hold.QUARANTINED if entry.desired else None
+    decision = _desired(entry, evidence, rules, now) if entry.desired else _undesired(entry, evidence, rules, now)
     if isinstance(decision, Change) and evidence.blocked is not None and now < evidence.blocked.until:
         return evidence.blocked
     return decision
 
 
 def _desired(entry: Entry, evidence: Evidence, rules: Rules, now: SteadyMs) -> Decision:
-    known = entry.known
+    observed = entry.observed
     if alike(entry.rejected, entry.digest):
         return Hold.REJECTED
-    if known is None:
+    if observed is None:
         return Change.NEW if now >= evidence.not_before else Wait(evidence.not_before)
-    if known.archived:
+    if observed.archived:
         due = max(evidence.not_before, evidence.settled)
         return Change.REACTIVATED if now >= due else Wait(due)
-    if not alike(known.digest, entry.digest):
+    if not alike(observed.digest, entry.digest):
         due = NEVER
-        if known.digest:  # else its content is not known, and it is sent for certain
-            words = entry.deferred + _until_words(entry, rules) if entry.deferred else NEVER
+        if observed.digest:  # else its content is not known, and it is sent for certain
+            words = entry.substituted_since + _until_words(entry, rules) if entry.substituted_since else NEVER
             due = max(evidence.settled, words)
             if now >= due and now < evidence.wording:
                 return Wait(evidence.wording, Hold.WORDING)
         return Change.CHANGED if now >= due else Wait(due)
-    if evidence.refresh or known.renderer != str(RENDERER):
+    if evidence.refresh or observed.renderer != str(RENDERER):
         return Change.REFRESHED
     return None
 
@@ -173,7 +173,7 @@ def _until_words(entry: Entry, rules: Rules) -> int:
 
 
 def _undesired(entry: Entry, evidence: Evidence, rules: Rules, now: SteadyMs) -> Decision:
-    if entry.known is None or entry.known.archived:
+    if entry.observed is None or entry.observed.archived:
         return None
     if entry.rejected == ARCHIVE_REJECTED:
         return Hold.REJECTED

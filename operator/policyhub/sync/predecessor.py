@@ -17,7 +17,7 @@ Pure: no I/O, no clock.
 
 from dataclasses import dataclass
 
-from policyhub.clocks import UNDATED, WallMs
+from policyhub.clock import UNDATED, WallMs
 
 SHORTLY_MS = 5 * 60_000
 """What GetFindings has been seen to lag behind is a minute; the rest is for clocks that differ."""

@@ -6,7 +6,7 @@ Pure: no I/O, no clock; times are Unix milliseconds.
 import heapq
 from collections.abc import Callable, Iterator
 
-from policyhub.clocks import SteadyMs
+from policyhub.clock import SteadyMs
 from policyhub.sync.lanes import Queue
 
 LATE_MS = 60_000

@@ -9,7 +9,7 @@ An engine can be told to write failures only, a policy may match controllers and
 scan and not when they are made: none of this is known of an engine as a whole, so none is said of it.
 
 Nobody who writes in one namespace teaches anything about another. Most objects have been reported on by the same
-policies, so sets of them are kept once for all (`Spoken`), and comparing two is comparing what they are. Bounds:
+policies, so sets of them are kept once for all (`Coverage`), and comparing two is comparing what they are. Bounds:
 `LEARNED` policies are remembered of each kind of a namespace, `HELD` in all different sets that its objects hold;
 beyond these, what is new is not learned, and its objects count as not reported on.
 
@@ -32,7 +32,7 @@ NAMESPACES: Final = 20_000
 """Of which anything is remembered; the first are forgotten."""
 
 
-class Spoken:
+class Coverage:
     """A set of policies; equal ones are one object. With (source, "") for each source: any policy of it."""
 
     __slots__ = ("__weakref__", "by")
@@ -41,14 +41,14 @@ class Spoken:
         self.by = by
 
 
-NOBODY: Final = Spoken(frozenset())
+NOBODY: Final = Coverage(frozenset())
 
 
 class _Namespace(msgspec.Struct):
-    kinds: dict[str, Spoken]
+    kinds: dict[str, Coverage]
     """Kind → who has reported on one."""
-    passing: Spoken
-    held: dict[Spoken, int]
+    passing: Coverage
+    held: dict[Coverage, int]
     """How many objects of reports have each set."""
     total: int = 0
     """Policies in these."""
@@ -58,12 +58,12 @@ class Reported:
     """Of one cluster."""
 
     def __init__(self) -> None:
-        self._sets: WeakValueDictionary[frozenset[PolicyRef], Spoken] = WeakValueDictionary()
+        self._sets: WeakValueDictionary[frozenset[PolicyRef], Coverage] = WeakValueDictionary()
         self._namespaces: dict[str, _Namespace] = {}
 
     # -- sets -----------------------------------------------------------------------------------------------------
 
-    def spoken(self, namespace: str, by: frozenset[PolicyRef]) -> Spoken:
+    def coverage(self, namespace: str, by: frozenset[PolicyRef]) -> Coverage:
         """The set, of an object of the namespace; NOBODY where its sets have no room for one more."""
         found = self._shared(by)
         there = self._namespaces.get(namespace)
@@ -71,17 +71,17 @@ class Reported:
             return NOBODY
         return found
 
-    def union(self, sets: Iterable[Spoken]) -> Spoken:
+    def union(self, sets: Iterable[Coverage]) -> Coverage:
         every = set(sets)
         return every.pop() if len(every) == 1 else self._shared(frozenset().union(*(one.by for one in every)))
 
-    def _shared(self, by: frozenset[PolicyRef]) -> Spoken:
+    def _shared(self, by: frozenset[PolicyRef]) -> Coverage:
         found = self._sets.get(by)
         if found is None:
-            found = self._sets[by] = Spoken(by | {(source, "") for source, _ in by})
+            found = self._sets[by] = Coverage(by | {(source, "") for source, _ in by})
         return found
 
-    def hold(self, namespace: str, spoken: Spoken) -> None:
+    def hold(self, namespace: str, spoken: Coverage) -> None:
         """One more object of a report has the set."""
         there = self._there(namespace)
         number = there.held.get(spoken, 0)
@@ -89,7 +89,7 @@ class Reported:
         if not number:
             there.total += len(spoken.by)
 
-    def let_go(self, namespace: str, spoken: Spoken) -> None:
+    def let_go(self, namespace: str, spoken: Coverage) -> None:
         """One less."""
         there = self._namespaces.get(namespace)
         number = 0 if there is None else there.held.get(spoken, 0)
@@ -103,7 +103,7 @@ class Reported:
 
     # -- what is learned ------------------------------------------------------------------------------------------
 
-    def learn(self, namespace: str, kind: str, spoken: Spoken) -> None:
+    def learn(self, namespace: str, kind: str, spoken: Coverage) -> None:
         """They have reported on an object of this kind."""
         there = self._there(namespace)
         there.kinds[kind] = self._more(there.kinds.get(kind, NOBODY), spoken)
@@ -116,10 +116,10 @@ class Reported:
             there.passing = self._more(before, self._shared(by))
         return there.passing is not before
 
-    def _more(self, known: Spoken, spoken: Spoken) -> Spoken:
-        if spoken is known or spoken.by <= known.by:
-            return known
-        merged = self.union((known, spoken))
+    def _more(self, observed: Coverage, spoken: Coverage) -> Coverage:
+        if spoken is observed or spoken.by <= observed.by:
+            return observed
+        merged = self.union((observed, spoken))
         return merged if len(merged.by) <= LEARNED else spoken
 
     def _there(self, namespace: str) -> _Namespace:

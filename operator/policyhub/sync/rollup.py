@@ -11,23 +11,23 @@ no finding (`reported`, `family`).
 | else                                               | it stands: it may be there, unlisted                   |
 
 An object that moves costs what its own results cost: of a source object with many of them only those are looked at
-again (`told`), in slices where they are many (`moves`); and what decisions ask is counted as it changes (`family`).
+again (`statement`), in slices where they are many (`moves`). What decisions ask is counted as it changes (`family`).
 
 Pure: no I/O, no clock; times are Unix milliseconds.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
-from policyhub.clocks import NEVER, SteadyMs, WallMs, from_seconds
+from policyhub.clock import NEVER, SteadyMs, WallMs, from_seconds
 from policyhub.findings.identity import finding_id
 from policyhub.findings.rollup import grouped, identity_of, is_rolled, rolled
 from policyhub.sources.constraints import GROUP as CONSTRAINTS
-from policyhub.sources.violation import Identity, Place, Reading, SourceKey, Subject, Violation, below
+from policyhub.sources.violation import Identity, ObjectRef, ParsedReport, SourceKey, Subject, Violation, below
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.moves import FEW, TOGETHER, Moves
 from policyhub.sync.owners import Owners, Unresolved, place
-from policyhub.sync.reported import Spoken
-from policyhub.sync.told import Call, Spoke, Told, called
+from policyhub.sync.reported import Coverage
+from policyhub.sync.statement import Claim, Covered, Statement, claims_of
 
 MOST_KEPT = 10_000
 """Calls of one source object, with those that it may still make although it no longer lists them: twice what one report
@@ -42,16 +42,16 @@ class Rollup:
     def __init__(self, *, ledger: Ledger, owners: Owners) -> None:
         self.owners = owners
         self._ledger = ledger
-        self._told: dict[SourceKey, Told] = {}
+        self._told: dict[SourceKey, Statement] = {}
         self._about: dict[Subject, dict[SourceKey, None] | tuple[SourceKey, ...]] = {}
         """The source objects that say something of a Pod, ReplicaSet or Job; as a dict where they are many."""
         self._listed: dict[SourceKey, set[str]] = {}
         """Of which kinds of objects each constraint has listed some."""
         self._news: set[str] | None = set()
         """Of which namespaces something came; None: of all."""
-        owners.on_opened(ledger.sources.opened.__setitem__)
+        owners.on_opened(ledger.sources.stream_started_at.__setitem__)
         self._moves = Moves(
-            told=self._told,
+            statement=self._told,
             about=self._about,
             subject=owners.subject,
             apply=self._apply,
@@ -73,8 +73,8 @@ class Rollup:
     # -- from the views to the ledger -----------------------------------------------------------------------------
 
     def take(
-        self, reading: Reading, said: Sequence[Call], passed: Callable[[], frozenset[Identity]] = frozenset
-    ) -> tuple[list[Call], frozenset[str]]:
+        self, reading: ParsedReport, said: Sequence[Claim], passed: Callable[[], frozenset[Identity]] = frozenset
+    ) -> tuple[list[Claim], frozenset[str]]:
         """What a source object now calls for, and the ids whose calls by it have ended although it is incomplete.
         `passed` tells what it reads as passing.
         """
@@ -92,22 +92,22 @@ class Rollup:
             return grouped((rolled(v, v.subject), at) for v, at in said), frozenset()
         subjects = [self.owners.subject(v.subject) for v, _ in said]
         if before is not None and not ended and before.same(said, subjects, spoke):
-            return before.calls, frozenset()
-        calls = called(said, subjects)
+            return before.claims, frozenset()
+        claims = claims_of(said, subjects)
         lost: frozenset[str] = frozenset()
         if before is not None and ended:
-            lost = self._ids(before, ended) - {finding_id(self._ledger.cluster_id, v.identity) for v, _ in calls}
-        self._keep(key, before, Told(tuple(said), subjects, calls, spoke))
-        return calls, lost
+            lost = self._ids(before, ended) - {finding_id(self._ledger.cluster_id, v.identity) for v, _ in claims}
+        self._keep(key, before, Statement(tuple(said), subjects, claims, spoke))
+        return claims, lost
 
-    def _learn(self, reading: Reading) -> Spoke:
+    def _learn(self, reading: ParsedReport) -> Covered:
         reported = self.owners.families.reported
         for namespace, by in reading.passing:
             if reported.learn_passing(namespace, by) and self._news is not None:
                 self._news.add(namespace)
-        return tuple((of, reported.spoken(of.namespace, by)) for of, by in reading.spoke)
+        return tuple((of, reported.coverage(of.namespace, by)) for of, by in reading.covered)
 
-    def gone(self, key: SourceKey) -> None:
+    def forget(self, key: SourceKey) -> None:
         """A source object no longer exists."""
         self._listed.pop(key, None)
         self._forget(key)
@@ -144,7 +144,7 @@ class Rollup:
             if self._news is not None:
                 self._news.update(of.namespace for of in objects)
             self._moves.add(objects, now=now)
-        self._tell(())
+        self._publish(())
 
     def catch_up(self, *, now: SteadyMs) -> Iterator[None]:
         """Do what is late, slice by slice, as far as there is room. To be called every second or so, and to be left
@@ -159,7 +159,7 @@ class Rollup:
             worked_out = self.owners.advance()
             units += moved + worked_out
             done = moved + worked_out > 0
-            self._tell(waiting)
+            self._publish(waiting)
             if everything and not self._moves.everything:
                 self._news = None
             if done:
@@ -168,55 +168,55 @@ class Rollup:
     def finish(self) -> None:
         """Move all that is late, at once: where nobody waits."""
         self._moves.finish()
-        self._tell(())
+        self._publish(())
 
-    def _tell(self, before: Collection[str]) -> None:
+    def _publish(self, before: Collection[str]) -> None:
         """Whose results have yet to move; `before`: whose had."""
         waiting = self._moves.waiting.namespaces
         if self._news is not None:
             self._news.update(namespace for namespace in before if namespace not in waiting)
-        self._ledger.sources.hear(OWNERS, frozenset(waiting))
+        self._ledger.sources.set_waiting(OWNERS, frozenset(waiting))
 
-    def _apply(self, key: SourceKey, calls: list[Call], lost: list[Violation], backlog: bool) -> int:  # noqa: FBT001  (a callback)
-        self._ledger.shift(key, calls, lost, now=self.owners.now(), backlog=backlog)
+    def _apply(self, key: SourceKey, claims: list[Claim], lost: list[Violation], backlog: bool) -> int:  # noqa: FBT001  (a callback)
+        self._ledger.move_claims(key, claims, lost, now=self.owners.now(), backlog=backlog)
         return len(self._ledger.desired.objects.get(key, ()))
 
     def _kept(
-        self, before: Told, said: Sequence[Call], boundary: Place | None, passed: frozenset[Identity]
-    ) -> tuple[list[Call], list[int]]:
+        self, before: Statement, said: Sequence[Claim], boundary: ObjectRef | None, passed: frozenset[Identity]
+    ) -> tuple[list[Claim], list[int]]:
         """With what an incomplete source object may still call for; and the places in `before` of what has ended."""
         kept, ended = list(said), []
         there = {v.identity for v, _ in said}
-        for index, call in enumerate(before.said):
-            violation = call[0]
+        for index, claim in enumerate(before.results):
+            violation = claim[0]
             if violation.identity in there or not is_rolled(violation.subject):
                 continue
             gone = self.owners.subject(violation.subject) is Unresolved.GONE
-            if gone or violation.identity in passed or (boundary is not None and below(violation.place, boundary)):
+            if gone or violation.identity in passed or (boundary is not None and below(violation.object_ref, boundary)):
                 ended.append(index)
             elif len(kept) < MOST_KEPT:  # of more the ledger knows that they may stand
-                kept.append(call)
+                kept.append(claim)
         return kept, ended
 
-    def _ids(self, before: Told, ended: list[int]) -> frozenset[str]:
+    def _ids(self, before: Statement, ended: list[int]) -> frozenset[str]:
         ids = set()
         for index in ended:
             subject = before.subjects[index]
             if isinstance(subject, Subject):
-                violation = rolled(before.said[index][0], subject)
+                violation = rolled(before.results[index][0], subject)
                 ids.add(finding_id(self._ledger.cluster_id, violation.identity))
         return frozenset(ids)
 
-    def _keep(self, key: SourceKey, before: Told | None, told: Told) -> None:
-        if told.spoke or any(is_rolled(v.subject) for v, _ in told.said):
-            self._told[key] = told
-            self._index(key, before, told)
+    def _keep(self, key: SourceKey, before: Statement | None, statement: Statement) -> None:
+        if statement.covered or any(is_rolled(v.subject) for v, _ in statement.results):
+            self._told[key] = statement
+            self._index(key, before, statement)
         else:
             self._forget(key)
 
-    def _index(self, key: SourceKey, before: Told | None, told: Told | None) -> None:
+    def _index(self, key: SourceKey, before: Statement | None, statement: Statement | None) -> None:
         old = set() if before is None else before.objects
-        new = set() if told is None else told.objects
+        new = set() if statement is None else statement.objects
         for of in old - new:
             self._about_less(of, key)
         for of in new - old:
@@ -227,9 +227,9 @@ class Rollup:
                 self._about[of] = (*about, key)
             else:
                 self._about[of] = dict.fromkeys((*about, key))
-        spoke = () if told is None else told.spoke
-        if before is None or spoke != before.spoke:
-            self._hear(set() if before is None else set(before.spoke), set(spoke))
+        spoke = () if statement is None else statement.covered
+        if before is None or spoke != before.covered:
+            self._record_reports(set() if before is None else set(before.covered), set(spoke))
         if self._news is not None:
             self._news.update(of.namespace for of in old | new)
 
@@ -242,12 +242,12 @@ class Rollup:
         if not about:
             del self._about[of]
 
-    def _hear(self, before: set[tuple[Subject, Spoken]], spoke: set[tuple[Subject, Spoken]]) -> None:
+    def _record_reports(self, before: set[tuple[Subject, Coverage]], spoke: set[tuple[Subject, Coverage]]) -> None:
         families = self.owners.families
         for of, spoken in spoke - before:
-            families.hear(of, spoken, self.owners.home(of))
+            families.record(of, spoken, self.owners.home(of))
         for of, spoken in before - spoke:
-            families.unhear(of, spoken, self.owners.home(of))
+            families.withdraw(of, spoken, self.owners.home(of))
 
     # -- the evidence ---------------------------------------------------------------------------------------------
 
@@ -276,7 +276,7 @@ class Rollup:
         if not kinds or not self.reports_passes(source, "", of.namespace):
             return False
         itself = is_rolled(of) and owners.home(of) == of and of.kind in kinds
-        return (itself and not families.heard(of, by)) or families.unheard(of, by, kinds)
+        return (itself and not families.is_reported(of, by)) or families.unreported(of, by, kinds)
 
     def made(self, source: str, policy: str, of: Subject) -> tuple[WallMs, WallMs] | None:
         """When the oldest and the newest was made of what counts for the object and is of a kind that the policy has
@@ -292,11 +292,11 @@ class Rollup:
         """
         return self.owners.families.reported.passes(namespace, (source, policy))
 
-    def reports_below(self, source: str, policy: str, namespace: str) -> bool:
+    def reports_descendants(self, source: str, policy: str, namespace: str) -> bool:
         """Whether the policy has reported on any Pod, ReplicaSet or Job in the namespace."""
         return bool(self.owners.families.reported.kinds(namespace, (source, policy)))
 
-    def has_below(self, of: Subject) -> bool:
+    def has_descendants(self, of: Subject) -> bool:
         """Whether anything lives that rolls up to the object."""
         return of in self.owners.families
 
@@ -316,7 +316,7 @@ class Rollup:
         """Whether the object is known to be gone: a Pod, ReplicaSet or Job that is not there any more."""
         return self.owners.gone(of)
 
-    def places(self, of: Subject, constraint: SourceKey) -> list[Place]:
+    def places(self, of: Subject, constraint: SourceKey) -> list[ObjectRef]:
         """Where in Gatekeeper's order what lives and counts for the object stands, itself left out: the first of each
         kind that the constraint lists the like of, of all kinds where it has listed nothing yet.
         """

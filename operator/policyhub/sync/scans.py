@@ -19,7 +19,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from policyhub.clocks import SteadyMs
+from policyhub.clock import SteadyMs
 from policyhub.sources.violation import SourceKey, Subject
 
 SOURCES_EACH = 20
@@ -105,7 +105,7 @@ class Scans:
             if witnesses is not None and witnesses.pop(key, None) is not None and not witnesses:
                 del self._witnesses[source, key.namespace]
 
-    def heard(self, source: str, of: Subject, newest: int) -> list[str]:
+    def reported(self, source: str, of: Subject, newest: int) -> list[str]:
         """Findings that were lost and that this report about the object is later than."""
         waiting = self._expected.get((source, of))
         return [] if waiting is None else [id_ for id_, after in waiting.items() if newest > after]
@@ -115,7 +115,7 @@ class Scans:
         """Whether anything waits for a report."""
         return bool(self._expected)
 
-    def gone_round(self, source: str, namespace: str, *, since: SteadyMs) -> bool:
+    def has_scanned(self, source: str, namespace: str, *, since: SteadyMs) -> bool:
         """Whether a whole scan of the engine lies after this moment."""
         witnesses = self._witnesses.get((source, namespace), {}).values()
         return len(witnesses) >= ENOUGH and all(

@@ -12,11 +12,11 @@ from enum import Enum
 
 import structlog
 
-from policyhub.clocks import SteadyMs, WallMs
-from policyhub.hub.batch import MAX_FINDINGS, Batch, measure, oversize
-from policyhub.hub.errors import Failure
+from policyhub.clock import SteadyMs, WallMs
+from policyhub.securityhub.batch import MAX_FINDINGS, Batch, measure, oversize
+from policyhub.securityhub.errors import Failure
+from policyhub.sync.cluster_queue import ClusterQueue
 from policyhub.sync.entry import Entry
-from policyhub.sync.feed import Feed
 from policyhub.sync.lanes import RESERVED, Lane
 from policyhub.sync.plan import Change
 from policyhub.sync.shipment import Shipment, rejected, ship
@@ -40,17 +40,17 @@ class Selection:
 
     def __init__(
         self,
-        feeds: list[Feed],
+        feeds: list[ClusterQueue],
         *,
         now: Callable[[], SteadyMs],
         wall: Callable[[], WallMs],
-        read_first: Callable[[Feed, Entry], None],
+        read_first: Callable[[ClusterQueue, Entry], None],
         refuse: Callable[[Shipment, Failure], None],
     ) -> None:
         """`feeds` are the engine's: each call begins with another one. `now` and `wall` as of the engine; `read_first`
         is given what is to be read before it is archived, `refuse` what no call can hold.
         """
-        self._feeds = feeds
+        self._queues = feeds
         self._now = now
         self._wall = wall
         self._read_first = read_first
@@ -59,11 +59,11 @@ class Selection:
     def take(self) -> list[Shipment]:
         """Decide until a batch is full; what is to be archived without a body is put to be read first."""
         batch: list[Shipment] = []
-        if not self._feeds:
+        if not self._queues:
             return batch
         call = Batch()
         now, wall = self._now(), self._wall()  # once a call: its findings keep one number, not one each
-        self._feeds.append(self._feeds.pop(0))
+        self._queues.append(self._queues.pop(0))
         left = DECISIONS_PER_ROUND
         for reserves in (True, False):
             for lane in Lane:
@@ -79,14 +79,16 @@ class Selection:
                         batch.append(offered)
         return batch
 
-    def _offer(self, call: Batch, feed: Feed, entry: Entry, *, now: SteadyMs, wall: WallMs) -> Shipment | _Full | None:
+    def _offer(
+        self, call: Batch, feed: ClusterQueue, entry: Entry, *, now: SteadyMs, wall: WallMs
+    ) -> Shipment | _Full | None:
         """Decide about one finding and put it into the call, if it is to be sent and fits."""
         decision, evidence = feed.ledger.decide(entry, rules=feed.rules, now=now, wall=wall)
         if not isinstance(decision, Change):
-            feed.ledger.settle(entry, decision, lost=evidence.lost)
+            feed.ledger.mark_decided(entry, decision, lost=evidence.lost)
             return None
-        if decision is Change.ARCHIVED and entry.voice is None and entry.body is None:
-            feed.ledger.launch(entry)
+        if decision is Change.ARCHIVED and entry.representative is None and entry.body is None:
+            feed.ledger.mark_in_flight(entry)
             self._read_first(feed, entry)
             return None
         try:
@@ -95,12 +97,12 @@ class Selection:
             failure = oversize(size)
         except Exception:  # a finding that cannot be rendered is a mistake of ours; it must not stop the others
             log.exception("finding_not_rendered", id=entry.id, cluster=feed.name)
-            feed.ledger.launch(entry)
+            feed.ledger.mark_in_flight(entry)
             feed.ledger.reject(entry, rejected(entry, decision))
             return None
         if failure is None and not call.offer(shipment.body, size):
             return _FULL
-        feed.ledger.launch(entry)
+        feed.ledger.mark_in_flight(entry)
         if failure is None:
             return shipment
         self._refuse(shipment, failure)
@@ -111,11 +113,11 @@ class Selection:
         return sum(min(room, self._waiting(other)) for other, room in RESERVED.items() if other > lane)
 
     def _waiting(self, lane: Lane) -> int:
-        return sum(len(feed.ledger.agenda.dirty.queue(lane)) for feed in self._feeds if feed.sends)
+        return sum(len(feed.ledger.agenda.dirty.queue(lane)) for feed in self._queues if feed.sends)
 
-    def _turns(self, lane: Lane, limit: int) -> Iterator[tuple[Feed, Entry]]:
+    def _turns(self, lane: Lane, limit: int) -> Iterator[tuple[ClusterQueue, Entry]]:
         """Dirty entries of one lane: clusters take turns, and within each its namespaces."""
-        feeds = [feed for feed in self._feeds if feed.sends and feed.ledger.agenda.dirty.queue(lane)]
+        feeds = [feed for feed in self._queues if feed.sends and feed.ledger.agenda.dirty.queue(lane)]
         each = max(MAX_FINDINGS, limit // max(1, len(feeds)))
         queues = [(feed, iter(feed.ledger.agenda.dirty.queue(lane).take(each))) for feed in feeds]
         while queues:

@@ -21,7 +21,7 @@ from typing import Final
 
 import msgspec
 
-from policyhub.clocks import NEVER, SteadyMs
+from policyhub.clock import NEVER, SteadyMs
 from policyhub.sources.violation import Subject
 
 AGAIN_MS: Final = 3_600_000

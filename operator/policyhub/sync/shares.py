@@ -24,9 +24,9 @@ from enum import StrEnum
 
 import msgspec
 
-from policyhub.clocks import NEVER, SteadyMs
+from policyhub.clock import NEVER, SteadyMs
 from policyhub.sources.filter import namespace_of
-from policyhub.sources.violation import Reading, SourceKey, Subject, Violation
+from policyhub.sources.violation import ParsedReport, SourceKey, Subject, Violation
 
 DAY_MS = 86_400_000
 TEXT_BYTES = 2_048
@@ -105,11 +105,11 @@ class Shares:
 
     # -- memory ---------------------------------------------------------------------------------------------------
 
-    def hold(self, reading: Reading) -> Excess | None:
+    def hold(self, reading: ParsedReport) -> Excess | None:
         """Take what a source object says, or tell why it is too much: then what it said before stands."""
         key = reading.key
         before = self._held.get(key, 0)
-        size = _size(violation for violation, _ in reading.violations) + _SPOKEN_BYTES * len(reading.spoke)
+        size = _size(violation for violation, _ in reading.violations) + _SPOKEN_BYTES * len(reading.covered)
         if size > before and (excess := self._texts.refuses(key.namespace, size - before)) is not None:
             return excess
         if size != before:

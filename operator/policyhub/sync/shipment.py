@@ -7,10 +7,10 @@ the cluster calls for is rendered anew; what nothing calls for any more goes bac
 from dataclasses import dataclass
 from typing import Any
 
-from policyhub.clocks import WallMs
+from policyhub.clock import WallMs
 from policyhub.findings import asff
-from policyhub.sync.entry import Entry, Known, gist
-from policyhub.sync.feed import Feed
+from policyhub.sync.cluster_queue import ClusterQueue
+from policyhub.sync.entry import Entry, ObservedFinding, gist
 from policyhub.sync.plan import ARCHIVE_REJECTED, Change, next_update
 
 
@@ -18,33 +18,33 @@ from policyhub.sync.plan import ARCHIVE_REJECTED, Change, next_update
 class Shipment:
     """One finding of a call."""
 
-    feed: Feed
+    feed: ClusterQueue
     entry: Entry
     change: Change
-    known: Known
+    observed: ObservedFinding
     """What it will be known as once acknowledged."""
     body: dict[str, Any]
 
 
-def ship(feed: Feed, entry: Entry, change: Change, *, now: WallMs) -> Shipment:
+def ship(feed: ClusterQueue, entry: Entry, change: Change, *, now: WallMs) -> Shipment:
     """As of `now`."""
-    known = entry.known
+    observed = entry.observed
     archived = change is Change.ARCHIVED
-    created = known.created_at if known is not None else min(entry.observed or now, now)
-    updated = next_update(known.updated_at if known is not None else None, now=now)
-    digest = entry.digest if entry.voice is not None else (known.digest if known is not None else "")
+    created = observed.created_at if observed is not None else min(entry.observed_at or now, now)
+    updated = next_update(observed.updated_at if observed is not None else None, now=now)
+    digest = entry.digest if entry.representative is not None else (observed.digest if observed is not None else "")
     again = entry.unanswered
     if again is not None and again.digest == digest and again.archived == archived:
         updated = again.updated_at  # the very same body: Security Hub ignores it if the lost call was written
-    relapse = _relapse(known, change, updated=updated)
+    relapse = _relapse(observed, change, updated=updated)
     body: dict[str, Any]
-    if entry.voice is not None:
+    if entry.representative is not None:
         body = asff.render(
-            entry.voice,
+            entry.representative,
             cluster=feed.cluster,
             finding_id=entry.id,
             digest=digest,
-            origin=entry.origin,
+            origin=entry.source_api,
             created_at=created,
             observed_at=updated,
             updated_at=updated,
@@ -56,11 +56,11 @@ def ship(feed: Feed, entry: Entry, change: Change, *, now: WallMs) -> Shipment:
         # An adopted finding becomes this cluster's.
         body["ProductFields"] = {**body.get("ProductFields", {}), asff.CLUSTER_UID: feed.ledger.cluster_uid}
     renderer, says = str(asff.RENDERER), ""
-    if entry.voice is not None:
-        says = gist(entry.voice.result, body["FindingProviderFields"]["Severity"]["Label"])
-    elif known is not None:
-        renderer, says = known.renderer, known.gist
-    result = Known(
+    if entry.representative is not None:
+        says = gist(entry.representative.result, body["FindingProviderFields"]["Severity"]["Label"])
+    elif observed is not None:
+        renderer, says = observed.renderer, observed.gist
+    result = ObservedFinding(
         digest=digest,
         created_at=created,
         updated_at=updated,
@@ -70,18 +70,18 @@ def ship(feed: Feed, entry: Entry, change: Change, *, now: WallMs) -> Shipment:
         relapses=relapse.count,
         relapsed_at=relapse.at,
     )
-    return Shipment(feed=feed, entry=entry, change=change, known=result, body=body)
+    return Shipment(feed=feed, entry=entry, change=change, observed=result, body=body)
 
 
-def _relapse(known: Known | None, change: Change, *, updated: WallMs) -> asff.Relapse:
+def _relapse(observed: ObservedFinding | None, change: Change, *, updated: WallMs) -> asff.Relapse:
     """As Security Hub has it, and one more for what comes back. An import that got no answer is counted once: until
     one is acknowledged, what is known stays as it was.
     """
-    if known is None:
+    if observed is None:
         return asff.NO_RELAPSE
     if change is Change.REACTIVATED:
-        return asff.Relapse(known.relapses + 1, updated)
-    return asff.Relapse(known.relapses, known.relapsed_at)
+        return asff.Relapse(observed.relapses + 1, updated)
+    return asff.Relapse(observed.relapses, observed.relapsed_at)
 
 
 def rejected(entry: Entry, change: Change) -> str:

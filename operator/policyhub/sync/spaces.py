@@ -3,8 +3,8 @@
 Pure: no I/O, no clock; times are Unix milliseconds.
 """
 
-from policyhub.clocks import NEVER, SteadyMs
-from policyhub.sources.violation import Place
+from policyhub.clock import NEVER, SteadyMs
+from policyhub.sources.violation import ObjectRef
 
 ORIGIN = "namespaces"
 """The origin that tells of them."""
@@ -30,7 +30,7 @@ class Spaces:
             self._live = now
         return before ^ names
 
-    def came(self, name: str) -> bool:
+    def add(self, name: str) -> bool:
         """Whether that is news."""
         if self._names is None or name in self._names:
             return False
@@ -38,7 +38,7 @@ class Spaces:
         self._names |= {name}
         return True
 
-    def gone(self, name: str, *, now: SteadyMs) -> None:
+    def remove(self, name: str, *, now: SteadyMs) -> None:
         self._gone[name] = now
         if self._names is not None:
             self._names -= {name}
@@ -50,7 +50,7 @@ class Spaces:
         self._live = now if live else NEVER
         return True
 
-    def deleted(self, place: Place | None) -> SteadyMs | None:
+    def deleted(self, place: ObjectRef | None) -> SteadyMs | None:
         """Since when the namespace of an object (or the object, if it is one) is deleted; None where it is not."""
         if self._names is None or not self._live or place is None:
             return None

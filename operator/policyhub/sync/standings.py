@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from policyhub.sources.violation import Severity
-from policyhub.sync.entry import NEW, SUPPRESSED, Entry, Known, Standing, Tally, Triage
+from policyhub.sync.entry import NEW, SUPPRESSED, Entry, ObservedFinding, Standing, Tally, Triage
 
 STANDINGS = 10_000
 """Standings that are kept to be shared although no entry may have them any more."""
@@ -28,8 +28,8 @@ class Standings:
     def recount(self, entry: Entry) -> None:
         """What it says, or whether it is desired, may have changed."""
         tally = None
-        if entry.wanted and entry.voice is not None:
-            v = entry.voice
+        if entry.desired and entry.representative is not None:
+            v = entry.representative
             tally = (v.source, v.policy, v.label(self.default_severity))
         before, triage = entry.standing
         if tally == before:
@@ -46,7 +46,7 @@ class Standings:
 
     def sort(self, entry: Entry, triage: Triage) -> Triage:
         """Take how Security Hub shows it."""
-        if entry.triage is not None and entry.known is not None and not entry.known.archived:
+        if entry.triage is not None and entry.observed is not None and not entry.observed.archived:
             self.triage[entry.triage] -= 1
             self.triage[triage] += 1
         self._stand(entry, entry.tally, triage)
@@ -56,10 +56,10 @@ class Standings:
         """It becomes active (1) or ceases to be (-1)."""
         self.triage[entry.triage or self.sort(entry, (NEW, severity(entry)))] += change
 
-    def renew(self, entry: Entry, known: Known) -> None:
+    def renew(self, entry: Entry, observed: ObservedFinding) -> None:
         """Security Hub makes a finding NEW that it is sent for the first time or again, but for a suppressed one."""
-        before = entry.known
-        if known.archived or (before is not None and not before.archived):
+        before = entry.observed
+        if observed.archived or (before is not None and not before.archived):
             return
         if before is None or entry.triage is None:
             self.sort(entry, (NEW, severity(entry)))

@@ -6,7 +6,7 @@ any that was known, and nothing is swept. Pure: no I/O, no clock.
 
 from collections.abc import Set as AbstractSet
 
-from policyhub.clocks import SteadyMs
+from policyhub.clock import SteadyMs
 from policyhub.sources.violation import SourceKey
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.rollup import Rollup
@@ -29,22 +29,22 @@ class Sweep:
         """Namespaces in which an object could not be read since the last listing began; the empty one: anywhere."""
         return frozenset(self._unreadable)
 
-    def begin(self, known: set[SourceKey]) -> None:
-        self._unseen = known
+    def begin(self, observed: set[SourceKey]) -> None:
+        self._unseen = observed
         self._unreadable, self._unnamed = set(), False
 
     def seen(self, key: SourceKey) -> None:
         self._unseen.discard(key)
 
-    def doubt(self, namespace: str | None) -> None:
+    def mark_unreadable(self, namespace: str | None) -> None:
         """An object of this namespace could not be read; None: nobody knows of which."""
         self._unreadable.add(namespace or "")
         self._unnamed |= namespace is None
 
-    def finish(self, known: AbstractSet[SourceKey]) -> set[SourceKey]:
-        """What of the `known` no longer exists."""
+    def finish(self, observed: AbstractSet[SourceKey]) -> set[SourceKey]:
+        """What of the `observed` no longer exists."""
         unseen, self._unseen = self._unseen, set()
-        return set() if self._unnamed else unseen & known
+        return set() if self._unnamed else unseen & observed
 
     def abort(self) -> None:
         self._unseen = set()
@@ -53,7 +53,7 @@ class Sweep:
 def forget(key: SourceKey, *, ledger: Ledger, rollup: Rollup | None, now: SteadyMs) -> bool:
     """A source object no longer exists; says whether it called for anything."""
     ledger.shares.drop(key)
-    ledger.refusals.drop(key.origin, key.namespace, key.name)
+    ledger.refusals.drop(key.source_api, key.namespace, key.name)
     if rollup is not None:
-        rollup.gone(key)
-    return ledger.gone(key, now=now)
+        rollup.forget(key)
+    return ledger.forget(key, now=now)

@@ -26,7 +26,7 @@ Pure: no I/O, no clock; times are Unix milliseconds.
 from collections.abc import Iterator
 from typing import Final
 
-from policyhub.clocks import SteadyMs
+from policyhub.clock import SteadyMs
 from policyhub.sources.violation import SourceKey
 
 _NONE: Final[frozenset[str]] = frozenset()

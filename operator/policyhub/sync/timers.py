@@ -7,7 +7,7 @@ import heapq
 from itertools import count
 from typing import Final, Generic, TypeVar
 
-from policyhub.clocks import SteadyMs
+from policyhub.clock import SteadyMs
 
 T = TypeVar("T")
 

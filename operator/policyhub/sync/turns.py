@@ -14,7 +14,7 @@ Pure: no I/O, no clock; times are Unix milliseconds.
 from collections.abc import Hashable, KeysView
 from typing import Final, Generic, TypeVar
 
-from policyhub.clocks import SteadyMs
+from policyhub.clock import SteadyMs
 
 T = TypeVar("T", bound=Hashable)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from policyhub.clocks import WallMs
+from policyhub.clock import WallMs
 
 
 class Output(StrEnum):
@@ -48,10 +48,10 @@ def findings(
     """
     import asyncio  # noqa: PLC0415  (help needs none of this)
 
-    from policyhub.hub.errors import HubError  # noqa: PLC0415  (botocore loads with it)
     from policyhub.kube.connection import Refused, Unreachable  # noqa: PLC0415  (as above)
     from policyhub.kube.kubeconfig import KubeconfigError  # noqa: PLC0415  (as above)
     from policyhub.logs import configure  # noqa: PLC0415  (as above)
+    from policyhub.securityhub.errors import HubError  # noqa: PLC0415  (botocore loads with it)
     from policyhub.settings import Settings, SettingsError  # noqa: PLC0415  (as above)
     from policyhub.triage.output import table, to_csv, to_json  # noqa: PLC0415  (as above)
     from policyhub.triage.read import TriageError, read  # noqa: PLC0415  (as above)

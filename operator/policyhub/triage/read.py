@@ -14,11 +14,11 @@ from pydantic import ValidationError
 
 import policyhub
 from policyhub.api.monitoredcluster import GROUP, PLURAL, VERSION, MonitoredCluster
-from policyhub.clocks import WallMs
-from policyhub.hub import bucket, credentials
-from policyhub.hub.client import HubClient, workers
+from policyhub.clock import WallMs
 from policyhub.kube.body import PAGE
 from policyhub.kube.connection import Connection
+from policyhub.securityhub import credentials, rate_limit
+from policyhub.securityhub.client import HubClient, workers
 from policyhub.settings import Settings
 from policyhub.triage.row import Choice, Row, row
 
@@ -130,8 +130,8 @@ async def _client(place: Place, loader: credentials.Loader) -> AsyncIterator[Hub
                 loader=loader,
             ),
             executor=executor,
-            imports=bucket.IMPORTS.bucket(share=SHARE),
-            reads=bucket.READS.bucket(share=SHARE),
+            imports=rate_limit.IMPORTS.bucket(share=SHARE),
+            reads=rate_limit.READS.bucket(share=SHARE),
         )
     finally:
         executor.shutdown(wait=False, cancel_futures=True)

@@ -1,6 +1,6 @@
 """One finding as a line of the list: whose it is, what has been done with it, how old it is and may become.
 
-Age and deadline are counted as in the metrics (sync/census.py): from CreatedAt, by the label that Security Hub shows,
+Age and deadline are counted as in the metrics (sync/age_statistics.py): from CreatedAt, by Security Hub's label,
 suppressed ones without a deadline. Pure: no I/O, no clock.
 """
 
@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from policyhub.clocks import WallMs
-from policyhub.hub.inventory import milliseconds
+from policyhub.clock import WallMs
+from policyhub.securityhub.inventory import milliseconds
 from policyhub.sources.text import LIMIT, line
 
 DAY_MS = 86_400_000

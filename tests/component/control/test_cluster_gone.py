@@ -5,10 +5,11 @@ from types import SimpleNamespace
 from typing import Any, Self, cast
 
 import pytest
+from policyhub.securityhub.errors import AccessLost
 from prometheus_client import CollectorRegistry
 
 from policyhub.api.monitoredcluster import MonitoredCluster
-from policyhub.clocks import NEVER, SteadyMs, WallMs
+from policyhub.clock import NEVER, SteadyMs, WallMs
 from policyhub.cluster import clearance
 from policyhub.cluster.absence import STANDS_MS
 from policyhub.cluster.archiving import Archiving, Round, Sent
@@ -16,7 +17,6 @@ from policyhub.cluster.clearance import Rival
 from policyhub.cluster.contact import Stale
 from policyhub.cluster.runner import DataPlane
 from policyhub.cluster.site import Site
-from policyhub.hub.errors import AccessLost
 from policyhub.kube.connection import Connection, Unreachable
 from policyhub.kube.errors import NotTried
 from policyhub.leaving import rivals

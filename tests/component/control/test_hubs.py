@@ -10,21 +10,21 @@ from contextlib import asynccontextmanager
 
 import pytest
 from botocore.exceptions import UnknownRegionError
+from policyhub.securityhub.client import HubClient
 from prometheus_client import CollectorRegistry, generate_latest
 
-from policyhub import hubs
-from policyhub.clocks import NEVER, UNDATED, SteadyMs, WallMs
-from policyhub.hub.client import HubClient
-from policyhub.hubs import KEPT_SECONDS, Hubs, Key
+from policyhub import hub_registry
+from policyhub.clock import NEVER, UNDATED, SteadyMs, WallMs
+from policyhub.hub_registry import KEPT_SECONDS, Hubs, Key
 from policyhub.metrics import Metrics
 from policyhub.settings import Settings
 from policyhub.sync.acknowledged import sign
-from policyhub.sync.entry import Known
+from policyhub.sync.entry import ObservedFinding
 from tests.unit.sync.test_acknowledged import Sender
 
 ACCOUNT, REGION = "111122223333", "eu-west-1"
 CHANGES = 200
-KNOWN = Known("digest", WallMs(1), WallMs(2), archived=False)
+KNOWN = ObservedFinding("digest", WallMs(1), WallMs(2), archived=False)
 
 
 def key(role: str = "", *, account: str = ACCOUNT, region: str = REGION) -> Key:
@@ -186,7 +186,7 @@ async def test_acknowledgements_outlive_their_hub_for_as_long_as_they_are_recent
 async def test_buckets_of_many_hubs_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of hubs that nobody uses some buckets are kept, the last ones."""
     kept = 50
-    monkeypatch.setattr(hubs, "PLACES_KEPT", kept)
+    monkeypatch.setattr(hub_registry, "PLACES_KEPT", kept)
     async with stand() as made:
         for number in range(kept + 20):
             each = key(account=f"{number:012}")

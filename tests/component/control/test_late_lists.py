@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from policyhub.api.monitoredcluster import MonitoredCluster
-from policyhub.clocks import SteadyMs, WallMs
+from policyhub.clock import SteadyMs, WallMs
 from policyhub.eks.connector import EksClusters
-from policyhub.handlers import Supervisor
-from policyhub.hubs import Hubs
+from policyhub.hub_registry import Hubs
 from policyhub.kube.connection import Connection, Unreachable
 from policyhub.metrics import Metrics
 from policyhub.reporter import Watched
 from policyhub.settings import Settings
+from policyhub.supervisor import Supervisor
 from tests.component.control.test_supervisor import listing
 
 ROUNDS = 12

@@ -8,27 +8,27 @@ from typing import Any, cast
 
 import msgspec
 import pytest
+from policyhub.securityhub.client import HubClient, ImportResult
+from policyhub.securityhub.errors import AccessLost
 from prometheus_client import CollectorRegistry
 
 from policyhub import finalizer, leaving
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.api.status import Hub, Status
-from policyhub.clocks import SteadyMs, WallMs
+from policyhub.clock import SteadyMs, WallMs
 from policyhub.cluster.archiving import LAG_MS, Sent, Writer
 from policyhub.cluster.fault import Fault
 from policyhub.departures import RETRY_MS, Departures, deletion, sent_by
 from policyhub.events import EventType
 from policyhub.finalizer import FINALIZER
 from policyhub.findings.asff import timestamp
-from policyhub.hub.client import HubClient, ImportResult
-from policyhub.hub.errors import AccessLost
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.leaving import Leaving
 from policyhub.metrics import Metrics
 from policyhub.reporter import Watched
 from policyhub.settings import Settings
 from policyhub.sync.acknowledged import Acknowledged
-from policyhub.sync.entry import Known
+from policyhub.sync.entry import ObservedFinding
 from tests.unit.hub.test_hub_retirement import UID, WRITTEN, finding
 from tests.unit.hub.test_hub_retirement import Hub as Findings
 
@@ -109,9 +109,9 @@ class Follower:
     cluster_uid = UID
 
     def __init__(self) -> None:
-        self.told: dict[str, Known | None] = {}
+        self.told: dict[str, ObservedFinding | None] = {}
 
-    def overtake(self, id_: str, known: Known | None, *, now: SteadyMs) -> None:
+    def overtake(self, id_: str, known: ObservedFinding | None, *, now: SteadyMs) -> None:
         self.told[id_] = known
 
 
@@ -302,7 +302,7 @@ async def test_what_was_confirmed_is_waited_for() -> None:
     to whoever watches the cluster next.
     """
     stage = Stage(Home(deleted(at=0)), Account(finding(1)), sent=Sent(cast("Any", Ledger()), sure=True))
-    known = Known(digest="d", created_at=WRITTEN, updated_at=WRITTEN, archived=False)
+    known = ObservedFinding(digest="d", created_at=WRITTEN, updated_at=WRITTEN, archived=False)
     stage.acknowledged.note(cast("Any", Writer(UID)), finding(2)["Id"], known, SteadyMs(int(NOW)))
     task = stage.begin()
     await settle()

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from policyhub import status
 from policyhub.api.status import Condition, Hub, Status
-from policyhub.clocks import SteadyMs, WallMs
+from policyhub.clock import SteadyMs, WallMs
 from policyhub.cluster.fault import Fault
 from policyhub.cluster.runner import DataPlane
 from policyhub.kube.connection import Connection, Refused, Unreachable

@@ -15,16 +15,16 @@ from botocore.exceptions import UnknownRegionError
 from prometheus_client import CollectorRegistry
 
 from policyhub.api.monitoredcluster import MonitoredCluster
-from policyhub.clocks import SteadyMs, WallMs
+from policyhub.clock import SteadyMs, WallMs
 from policyhub.cluster.runner import DataPlane
 from policyhub.eks.connector import EksClusters
-from policyhub.handlers import Supervisor
-from policyhub.hubs import Hubs
+from policyhub.hub_registry import Hubs
 from policyhub.kube.connection import Connection, Refused
 from policyhub.metrics import Metrics
 from policyhub.reporter import Watched
 from policyhub.routes import Routes
 from policyhub.settings import Settings
+from policyhub.supervisor import Supervisor
 from policyhub.sync.predecessor import Predecessor
 
 
@@ -420,7 +420,7 @@ class Counted:
         if key[1].startswith("xx-"):
             raise UnknownRegionError(region_name=key[1], error_msg="none")
         self.users[key] += 1
-        return SimpleNamespace(), SimpleNamespace(hub_name="hub", trouble=None, reading=None)
+        return SimpleNamespace(), SimpleNamespace(hub_name="hub", trouble=None, read_trouble=None)
 
     def release(self, key: tuple[str, ...]) -> None:
         self.users[key] -= 1

@@ -7,22 +7,22 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from policyhub.securityhub.client import HubClient, product_arn, workers
+from policyhub.securityhub.credentials import Clients, Loader, models
+from policyhub.securityhub.inventory import Inventory
 from prometheus_client import CollectorRegistry
 
 from dev.hub.process import HubProcess
-from policyhub.clocks import SteadyMs, WallMs
+from policyhub.clock import SteadyMs, WallMs
 from policyhub.findings import asff
-from policyhub.hub import bucket
-from policyhub.hub.client import HubClient, product_arn, workers
-from policyhub.hub.credentials import Clients, Loader, models
-from policyhub.hub.inventory import Inventory
 from policyhub.metrics import Metrics
+from policyhub.securityhub import rate_limit
 from policyhub.sources.violation import SourceKey, Subject, Violation
 from policyhub.sync import figures
+from policyhub.sync.cluster_queue import ClusterQueue
 from policyhub.sync.engine import Engine
-from policyhub.sync.feed import Feed
 from policyhub.sync.ledger import Ledger
-from policyhub.sync.lookups import held_as
+from policyhub.sync.lookups import observation_of
 from policyhub.sync.plan import Rules
 
 ACCOUNT, REGION = "111122223333", "eu-west-1"
@@ -50,7 +50,7 @@ class Fleet:
     """What is one operator's: buckets, client, engine, ledger. The threads are shared, to spare the machine."""
 
     def __init__(self, name: str, executor: ThreadPoolExecutor, loader: Loader) -> None:
-        self.imports, self.reads = bucket.IMPORTS.bucket(), bucket.READS.bucket()
+        self.imports, self.reads = rate_limit.IMPORTS.bucket(), rate_limit.READS.bucket()
         self.client = HubClient(
             account=ACCOUNT,
             region=REGION,
@@ -80,7 +80,7 @@ class Fleet:
             partition="aws",
             product_arn=product_arn(partition="aws", region=REGION, account=ACCOUNT),
         )
-        feed = Feed(name=name, ledger=self.ledger, cluster=cluster, rules=Rules(archive_delay_ms=0), sends=True)
+        feed = ClusterQueue(name=name, ledger=self.ledger, cluster=cluster, rules=Rules(archive_delay_ms=0), sends=True)
         self.engine.attach(feed)
 
     async def start(self) -> None:
@@ -90,7 +90,9 @@ class Fleet:
         root = len(f"policyhub/{self.ledger.cluster_id}/")
         inventory = Inventory(self.client, cluster=self.ledger.cluster_id)
         async for part in inventory.parts():
-            self.ledger.observed.take_part(part.prefix[root:], map(held_as, part.findings), now=SteadyMs(unix_ms()))
+            self.ledger.observed.take_part(
+                part.prefix[root:], map(observation_of, part.findings), now=SteadyMs(unix_ms())
+            )
         self.ledger.finish_inventory()
 
 

@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from policyhub.securityhub.client import HubClient, product_arn, workers
+from policyhub.securityhub.credentials import Clients, Loader, models
+from policyhub.securityhub.errors import AccessLost, NotLeader, Refused, Throttled, Unavailable
+from policyhub.securityhub.inventory import Inventory, Part, strip_for_import
+from policyhub.securityhub.rate_limit import TokenBucket
 
 from dev.hub.process import HubProcess
-from policyhub.hub.bucket import TokenBucket
-from policyhub.hub.client import HubClient, product_arn, workers
-from policyhub.hub.credentials import Clients, Loader, models
-from policyhub.hub.errors import AccessLost, Refused, Throttled, Unavailable, Withheld
-from policyhub.hub.inventory import Inventory, Part, strip_for_import
 
 ACCOUNT = "111122223333"
 OTHER = "444455556666"
@@ -494,10 +494,10 @@ async def test_a_withheld_call_never_leaves(
     hub = connect(account=OTHER if role else ACCOUNT, permit=permit, connect_timeout=1.0, read_timeout=2.0, **options)
     mine = finding(1, account=hub.account)
     for call in (hub.import_findings([mine]), hub.by_ids(["x"]), hub.verify_account()):
-        with pytest.raises(Withheld):
+        with pytest.raises(NotLeader):
             await call
     assert not hub_server.calls()
-    assert {code for _, code in seen} == {"Withheld"}
+    assert {code for _, code in seen} == {"NotLeader"}
     allowed.append(3.0)
     assert (await hub.import_findings([mine])).accepted
 
@@ -506,6 +506,6 @@ async def test_the_question_comes_after_the_sign_in(connect: Connect, hub_server
     """A sign-in that takes too long does not have its call leave late: each request asks for itself."""
     answers = iter([True, False])
     hub = connect(account=OTHER, permit=lambda _: next(answers), role_arn=ROLE, external_id="tell-nobody")
-    with pytest.raises(Withheld):
+    with pytest.raises(NotLeader):
         await hub.import_findings([finding(1, account=OTHER)])
     assert [call["operation"] for call in hub_server.calls()] == ["AssumeRole"]

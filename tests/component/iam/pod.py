@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
+from policyhub.securityhub.client import HubClient
 
 from dev.hub import bearer
 from dev.hub.process import HubProcess
-from policyhub.hub.client import HubClient
 from policyhub.iam.policy import Plan, Role, Workload
 
 ACCOUNT = "111122223333"

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from dev.cluster.certificate import Authority
 from dev.hub.process import HubProcess
 from policyhub.api.eks import Eks
-from policyhub.clocks import SteadyMs
+from policyhub.clock import SteadyMs
 from policyhub.eks.connector import Connector, EksClusters
 from policyhub.iam.policy import Role
 from policyhub.kube.errors import NotTried

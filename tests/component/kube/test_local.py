@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from policyhub.kube import local
+from policyhub.kube import user_kubeconfig
 from policyhub.kube.connection import Connection, Unreachable
 from policyhub.kube.kubeconfig import KubeconfigError
 from tests.component.kube.apiserver import Answer, ApiServer
@@ -67,8 +67,8 @@ async def test_the_first_of_several_files_counts(tmp_path: Path) -> None:
     two = config(tmp_path, name="there", user={"token": "two"}, file="two")
     again = config(tmp_path, user={"token": "again"}, file="three")
     paths = os.pathsep.join(map(str, (tmp_path / "none", one, two, again)))
-    assert (await local.load(paths))[0].token == "one"
-    assert (await local.load(paths, context="there"))[0].token == "two"
+    assert (await user_kubeconfig.load(paths))[0].token == "one"
+    assert (await user_kubeconfig.load(paths, context="there"))[0].token == "two"
 
 
 async def test_paths_begin_at_the_file(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ async def test_paths_begin_at_the_file(tmp_path: Path) -> None:
     (folder / "ca.pem").write_bytes(b"ca")
     (folder / "me.pem").write_bytes(b"me")
     (tmp_path / "key.pem").write_bytes(b"key")
-    access, token = await local.load(str(path))
+    access, token = await user_kubeconfig.load(str(path))
     assert (access.authority, access.certificate, access.key, token) == (b"ca", b"me", b"key", None)
 
 
@@ -91,7 +91,7 @@ async def test_data_comes_before_a_file(tmp_path: Path) -> None:
     """As with kubectl, what stands in the kubeconfig itself counts."""
     data = base64.b64encode(b"-----BEGIN CERTIFICATE-----").decode()
     path = config(tmp_path, cluster={"certificate-authority-data": data, "certificate-authority": "none"})
-    assert (await local.load(str(path)))[0].authority == b"-----BEGIN CERTIFICATE-----"
+    assert (await user_kubeconfig.load(str(path)))[0].authority == b"-----BEGIN CERTIFICATE-----"
 
 
 async def test_verification_may_be_off(authority: Authority, tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ async def test_a_plug_in_runs_again_when_its_token_ends(
     """It is run once, and again a minute before the token ends."""
     expires = datetime.now(UTC) + left if left else None
     path = config(tmp_path, user=plugin(tmp_path, counting(tmp_path, expires=expires)))
-    _, token = await local.load(str(path))
+    _, token = await user_kubeconfig.load(str(path))
     assert token is not None
     assert [await token(), await token()] == tokens
 
@@ -151,7 +151,7 @@ token = ",".join([os.environ["PROFILE"], told["spec"]["cluster"]["server"], str(
 print(json.dumps({"status": {"token": token}}))
 """
     user = plugin(tmp_path, body, env=[{"name": "PROFILE", "value": "dev"}], provideClusterInfo=True)
-    _, token = await local.load(str(config(tmp_path, user=user)))
+    _, token = await user_kubeconfig.load(str(config(tmp_path, user=user)))
     assert token is not None
     assert await token() == f"dev,{SERVER},False"
 
@@ -188,15 +188,15 @@ async def test_a_plug_in_may_give_a_certificate(authority: Authority, tmp_path: 
 async def test_what_cannot_be_used(tmp_path: Path, user: dict[str, Any], message: str) -> None:
     """One error that names the file and what to mend."""
     with pytest.raises(KubeconfigError, match=f"kubeconfig .*config cannot be used: .*{message}"):
-        await local.load(str(config(tmp_path, user=user)))
+        await user_kubeconfig.load(str(config(tmp_path, user=user)))
 
 
 async def test_a_plug_in_that_waits_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is ended, and the error says so."""
-    monkeypatch.setattr(local, "PLUGIN_SECONDS", 0.2)
+    monkeypatch.setattr(user_kubeconfig, "PLUGIN_SECONDS", 0.2)
     user = plugin(tmp_path, "import threading; threading.Event().wait()")
     with pytest.raises(KubeconfigError, match="did not end"):
-        await local.load(str(config(tmp_path, user=user)))
+        await user_kubeconfig.load(str(config(tmp_path, user=user)))
 
 
 async def test_the_person_behind_kopf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,9 +117,9 @@ async def test_of_two_at_once_one_is_refused(server: tuple[ApiServer, LeaseServe
     ("answer", "event"),
     [
         (refusal(403, "Forbidden"), "lease_forbidden"),
-        (refusal(500, "InternalError"), "lease_trouble"),
-        (Answer(200, b'{"kind": "Lease"}'), "lease_trouble"),
-        (Answer(0), "lease_trouble"),
+        (refusal(500, "InternalError"), "lease_error"),
+        (Answer(200, b'{"kind": "Lease"}'), "lease_error"),
+        (Answer(0), "lease_error"),
     ],
     ids=["403", "500", "no lease", "cut"],
 )

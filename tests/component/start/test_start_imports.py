@@ -46,7 +46,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> frozenset[str]:
 
 def test_nothing_is_loaded_that_is_not_used(loaded: frozenset[str]) -> None:
     """A library that another one brings along, or would load if it can, is none that each start pays for."""
-    assert {"aiohttp", "botocore", "kopf", "policyhub.process"} <= loaded
+    assert {"aiohttp", "botocore", "kopf", "policyhub.app"} <= loaded
     assert sorted(name for name in loaded if name.partition(".")[0] in UNUSED) == []
 
 

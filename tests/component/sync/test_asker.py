@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from policyhub.clocks import NEVER, SteadyMs, WallMs
+from policyhub.clock import NEVER, SteadyMs, WallMs
 from policyhub.kube.backoff import Clock
 from policyhub.kube.connection import Connection
 from policyhub.kube.kubeconfig import Access
 from policyhub.sources.violation import Subject
 from policyhub.sync.asker import PAGE, RATE, Asker
-from policyhub.sync.existence import MANY, Answer, Existence, Found, PolicyName, Presence, Thing
+from policyhub.sync.existence import MANY, Answer, Existence, Found, PolicyName, Presence, Referent
 from tests.component.kube.apiserver import Answer as Reply
 from tests.component.kube.apiserver import ApiServer, refusal
 
@@ -76,7 +76,7 @@ class Stand:
     def now(self) -> SteadyMs:
         return SteadyMs(round(time.monotonic() * 1000) + self.ahead)
 
-    def ask(self, *things: Thing, since: SteadyMs) -> list[Answer | None]:
+    def ask(self, *things: Referent, since: SteadyMs) -> list[Answer | None]:
         return [
             self.existence.policy(it.source, it.policy, since=since)
             if isinstance(it, PolicyName)
@@ -84,7 +84,7 @@ class Stand:
             for it in things
         ]
 
-    async def presence(self, *things: Thing, passes: int = 0) -> list[Presence]:
+    async def presence(self, *things: Referent, passes: int = 0) -> list[Presence]:
         """`passes` milliseconds at each look."""
         since = self.now()
         async with asyncio.timeout(60):

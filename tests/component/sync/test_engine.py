@@ -7,21 +7,21 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from policyhub.securityhub.client import ImportResult
+from policyhub.securityhub.errors import AccessLost, Failure, HubError, Throttled, Unavailable
 from prometheus_client import CollectorRegistry
 
-from policyhub.clocks import SteadyMs, WallMs
+from policyhub.clock import SteadyMs, WallMs
 from policyhub.findings import asff
 from policyhub.findings.asff import Cluster
 from policyhub.findings.identity import finding_id
-from policyhub.hub.client import ImportResult
-from policyhub.hub.errors import AccessLost, Failure, HubError, Throttled, Unavailable
 from policyhub.metrics import Metrics
 from policyhub.sources.violation import Identity, SourceKey, Subject, Violation
 from policyhub.sync import engine, figures
 from policyhub.sync.acknowledged import sign
+from policyhub.sync.cluster_queue import ClusterQueue
 from policyhub.sync.engine import Engine
-from policyhub.sync.entry import Coverage, Held, Known
-from policyhub.sync.feed import Feed
+from policyhub.sync.entry import Coverage, Observation, ObservedFinding
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.observed import ACK_OVERRULES_MS
 from policyhub.sync.plan import Rules
@@ -65,7 +65,7 @@ class MemoryHub:
         while self.turns < 0:  # noqa: ASYNC110  (a test sets it)
             await asyncio.sleep(0)
 
-    def spare(self) -> None:
+    def release_token(self) -> None:
         self.turns += 1
 
     async def import_findings(self, findings: Sequence[Any]) -> ImportResult:
@@ -109,7 +109,9 @@ class World:
         self.ledger = Ledger(
             cluster_id="alpha", cluster_uid="uid-1", default_severity="MEDIUM", on_dirty=self.engine.wake
         )
-        self.feed = Feed(name="alpha", ledger=self.ledger, cluster=CLUSTER, rules=Rules(archive_delay_ms=0), sends=True)
+        self.feed = ClusterQueue(
+            name="alpha", ledger=self.ledger, cluster=CLUSTER, rules=Rules(archive_delay_ms=0), sends=True
+        )
         self.engine.attach(self.feed)
         if read:
             self.ledger.observed.take_part("", [], now=SteadyMs(0))
@@ -181,7 +183,7 @@ async def test_what_is_acknowledged_waits_no_more() -> None:
     async with working() as world:
         world.hub.turns = 2
         world.say(range(250), backlog=True)
-        await until(lambda: len(world.hub.held_ids) == 200 and not world.ledger.agenda.flying)
+        await until(lambda: len(world.hub.held_ids) == 200 and not world.ledger.agenda.in_flight)
         assert world.pending() == 50
         world.hub.turns = 10
         await until(lambda: not world.pending())
@@ -295,7 +297,7 @@ async def test_what_was_not_taken_is_sent_again(error: HubError) -> None:
     async with working() as world:
         world.hub.answers = [error]
         world.say([1, 2])
-        await until(lambda: len(world.hub.calls) == 1 and not world.ledger.agenda.flying)
+        await until(lambda: len(world.hub.calls) == 1 and not world.ledger.agenda.in_flight)
         assert (world.engine.trouble is not None) == isinstance(error, AccessLost)
         await until(lambda: not world.pending())
         assert [len(call) for call in world.hub.calls] == [2, 2]
@@ -307,7 +309,7 @@ async def test_call_without_an_answer_is_repeated_word_for_word() -> None:
     async with working() as world:
         world.hub.answers = [Unavailable("time-out", code="ReadTimeoutError")]
         world.say([1])
-        await until(lambda: len(world.hub.calls) == 1 and not world.ledger.agenda.flying)
+        await until(lambda: len(world.hub.calls) == 1 and not world.ledger.agenda.in_flight)
         world.now += 5000
         await until(lambda: not world.pending())
         assert world.hub.calls[0] == world.hub.calls[1]
@@ -320,7 +322,7 @@ async def test_one_refused_finding_stops_no_other() -> None:
         world.say([1, 2])
         await until(lambda: not world.pending())
         assert figures.rejected(world.ledger) == 1
-        assert world.ledger.entries[id_of(2)].known is not None
+        assert world.ledger.entries[id_of(2)].observed is not None
         assert len(world.hub.calls) == 1
         world.say([1, 2], message="better")
         await until(lambda: not world.pending())
@@ -399,7 +401,7 @@ async def test_what_failed_by_name_was_not_written(passed: list[int]) -> None:
 async def test_what_was_not_sent_is_not_taken_as_written() -> None:
     """Findings of a call that never left are sent as if for the first time, and counted as refused nowhere."""
     async with working() as world:
-        world.hub.answers = [{id_of(1): Failure("Withheld", "not now", "unsent")}]
+        world.hub.answers = [{id_of(1): Failure("NotLeader", "not now", "unsent")}]
         world.say([1, 2])
         await until(lambda: not world.pending() and len(world.hub.calls) == 2)
     assert [finding["Id"] for finding in world.hub.calls[1]] == [id_of(1)]
@@ -460,8 +462,8 @@ def in_hub(world: World, number: int, *, uid: str = "uid-1", state: str = "ACTIV
     """A finding that only Security Hub knows, as the inventory and GetFindings show it."""
     id_ = id_of(number)
     world.hub.held[id_] = stored(number, uid=uid, state=state)
-    known = Known("d", WallMs(1_767_225_600_000), WallMs(1_767_225_600_000), archived=False)
-    world.ledger.observed.take_part("", [Held(id_, known, "uid-1", ORIGIN, "r")], now=world.now)
+    known = ObservedFinding("d", WallMs(1_767_225_600_000), WallMs(1_767_225_600_000), archived=False)
+    world.ledger.observed.take_part("", [Observation(id_, known, "uid-1", ORIGIN, "r")], now=world.now)
     world.ledger.finish_inventory()
 
 
@@ -586,7 +588,7 @@ async def test_answer_that_cannot_be_used_leaves_nothing_in_flight() -> None:
     await asyncio.wait([task], timeout=20)
     assert task.done()
     assert task.exception() is not None
-    assert not world.ledger.agenda.flying
+    assert not world.ledger.agenda.in_flight
     assert id_of(1) in world.ledger.agenda.dirty
 
 
@@ -625,10 +627,10 @@ async def test_engine_stopped_within_a_call_leaves_its_findings_to_be_done() -> 
 
     world.hub.import_findings = never  # type: ignore[method-assign]  # a hub that does not answer
     world.say([1])
-    await until(lambda: len(world.ledger.agenda.flying) == 1)
+    await until(lambda: len(world.ledger.agenda.in_flight) == 1)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    assert not world.ledger.agenda.flying
+    assert not world.ledger.agenda.in_flight
     assert id_of(1) in world.ledger.agenda.dirty
 
 
@@ -667,9 +669,9 @@ async def test_look_up_that_fails_is_repeated() -> None:
     async with working(read=False) as world:
         world.hub.lookup_errors = [AccessLost("AccessDenied", "no GetFindings", code="AccessDenied")]
         world.say([1])
-        await until(lambda: world.engine.reading is not None)
+        await until(lambda: world.engine.read_trouble is not None)
         await until(lambda: bool(world.hub.sent))
-        assert world.engine.reading is None
+        assert world.engine.read_trouble is None
 
 
 async def test_without_an_inventory_findings_go_out_in_the_end() -> None:
@@ -705,7 +707,7 @@ async def test_what_was_acknowledged_outlives_the_ledger() -> None:
         world.say([1, 2])
         await until(lambda: bool(world.hub.calls) and not world.pending())
         noted, uid = world.engine.acknowledged, world.ledger.cluster_uid
-        known = world.ledger.entries[id_of(2)].known
+        known = world.ledger.entries[id_of(2)].observed
         assert known is not None
         assert noted.recent(sign(uid, id_of(2)), world.now) == known
         assert noted.recent(sign(uid, id_of(1)), world.now) is None

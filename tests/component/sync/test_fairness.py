@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from policyhub.clocks import SteadyMs, WallMs
+from policyhub.clock import SteadyMs, WallMs
 from policyhub.findings.asff import Cluster
 from policyhub.findings.identity import finding_id
 from policyhub.metrics import Metrics
 from policyhub.sources.violation import Identity, SourceKey, Subject, Violation
 from policyhub.sync import figures
+from policyhub.sync.cluster_queue import ClusterQueue
 from policyhub.sync.engine import Engine
-from policyhub.sync.entry import Coverage, Held, Known
-from policyhub.sync.feed import Feed
+from policyhub.sync.entry import Coverage, Observation, ObservedFinding
 from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.plan import Rules
@@ -63,7 +63,7 @@ class World:
             limits=limits,
         )
         self.engine.attach(
-            Feed(name=name, ledger=ledger, cluster=cluster(name), rules=Rules(archive_delay_ms=0), sends=True)
+            ClusterQueue(name=name, ledger=ledger, cluster=cluster(name), rules=Rules(archive_delay_ms=0), sends=True)
         )
         if read:
             ledger.observed.take_part("", [], now=SteadyMs(0))
@@ -111,11 +111,11 @@ def known(ledger: Ledger, namespace: str, number: int) -> str:
     """Security Hub has it already."""
     say(ledger, namespace, 1, start=number)
     entry = ledger.entries[id_of(ledger.cluster_id, namespace, number)]
-    ledger.launch(entry)
+    ledger.mark_in_flight(entry)
     ledger.acknowledge(
-        entry, Known(digest=entry.digest, created_at=WALL - 1, updated_at=WALL - 1, archived=False), now=NOW
+        entry, ObservedFinding(digest=entry.digest, created_at=WALL - 1, updated_at=WALL - 1, archived=False), now=NOW
     )
-    ledger.settle(entry, None)
+    ledger.mark_decided(entry, None)
     return entry.id
 
 
@@ -178,15 +178,15 @@ async def test_what_is_read_before_it_is_archived_takes_turns_too() -> None:
     """Thousands of one namespace's findings that only Security Hub knows do not hold up the archive of another's."""
     world = World(read=False)
 
-    def held(namespace: str, number: int) -> Held:
-        return Held(
+    def held(namespace: str, number: int) -> Observation:
+        return Observation(
             id=id_of("alpha", namespace, number),
-            known=Known(digest="d", created_at=WALL - 1, updated_at=WALL - 1, archived=False),
+            observed=ObservedFinding(digest="d", created_at=WALL - 1, updated_at=WALL - 1, archived=False),
             cluster_uid="uid-1",
-            origin=ORIGIN,
+            source_api=ORIGIN,
             rule="r",
             source=f"kyverno-{namespace}",
-            place=("apps", "v1", "Deployment", namespace, "web"),
+            object_ref=("apps", "v1", "Deployment", namespace, "web"),
         )
 
     flood = [held("team-a", number) for number in range(1_000)]
@@ -196,7 +196,7 @@ async def test_what_is_read_before_it_is_archived_takes_turns_too() -> None:
     task = asyncio.create_task(world.engine.run())
     for _ in range(100):
         await asyncio.sleep(0.02)
-        world.alpha.weigh(now=NOW)
+        world.alpha.evaluate_guard(now=NOW)
         if len(world.hub.looked_up) >= 3:
             break
     task.cancel()

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from policyhub.api.monitoredcluster import MonitoredCluster
-from policyhub.clocks import SteadyMs
+from policyhub.clock import SteadyMs
 from policyhub.cluster.context import Context, policy_faults
 from policyhub.kube.connection import Connection
 from policyhub.kube.kubeconfig import Access
 from policyhub.settings import Settings
 from policyhub.sync.ledger import Ledger
-from policyhub.sync.library import PATIENCE_MS, SURPRISED_MS, Library
-from policyhub.sync.policies import REFUSED_MS, Policies
+from policyhub.sync.policy_metadata import REFUSED_MS, PolicyMetadata
+from policyhub.sync.policy_watcher import PATIENCE_MS, SURPRISED_MS, PolicyWatcher
 from tests.component.kube.apiserver import Answer, ApiServer, refusal
 
 START = SteadyMs(1_790_000_000_000)
@@ -40,8 +40,8 @@ class Stand:
 
     def __init__(self) -> None:
         self.clock = Clock()
-        self.policies = Policies(now=self.clock, on_malformed=print)
-        self.library = Library(
+        self.policies = PolicyMetadata(now=self.clock, on_malformed=print)
+        self.library = PolicyWatcher(
             self.policies,
             reports=True,
             gatekeeper=True,
@@ -52,7 +52,7 @@ class Stand:
         )
 
     @asynccontextmanager
-    async def at_work(self, api: ApiServer) -> AsyncIterator[Library]:
+    async def at_work(self, api: ApiServer) -> AsyncIterator[PolicyWatcher]:
         async with Connection(Access(server=api.url)) as connection:
             task = asyncio.create_task(self.library.run(connection))
             yield self.library
@@ -82,8 +82,8 @@ def serve(api: ApiServer, listing: Answer) -> None:
 async def test_where_no_policies_are_served_all_is_known(api: ApiServer) -> None:
     """404 of every group."""
     async with Stand().at_work(api) as library:
-        await library.settle(seconds=10)
-        assert library.settled
+        await library.wait_until_read(seconds=10)
+        assert library.is_read
         assert library.unknown == {}
 
 
@@ -94,14 +94,14 @@ async def test_a_refusal_that_stands_is_an_answer(api: ApiServer) -> None:
     serve(api, refusal(403, "Forbidden"))
     stand = Stand()
     async with stand.at_work(api) as library:
-        await library.settle(seconds=0.5)
-        assert [library.settled] == [False]
+        await library.wait_until_read(seconds=0.5)
+        assert [library.is_read] == [False]
         assert library.reflectors[ORIGIN].state.reason == "ListingForbidden"
         assert policy_faults(library)[ORIGIN].reason == "Listing"
         stand.clock.now += REFUSED_MS
-        while not library.settled:
-            await library.settle(seconds=0.1)
-        assert library.settled
+        while not library.is_read:
+            await library.wait_until_read(seconds=0.1)
+        assert library.is_read
         assert policy_faults(library)[ORIGIN].reason == "Forbidden"
 
 
@@ -110,13 +110,13 @@ async def test_a_refusal_that_passes_is_none(api: ApiServer) -> None:
     serve(api, refusal(403, "Forbidden"))
     stand = Stand()
     async with stand.at_work(api) as library:
-        await library.settle(seconds=0.5)
+        await library.wait_until_read(seconds=0.5)
         policy = {"metadata": {"name": "probes", "annotations": {"policies.kyverno.io/title": "T"}}}
         serve(api, answer({"metadata": {"resourceVersion": "5"}, "items": [policy]}))
         stand.clock.now += REFUSED_MS
-        while not library.settled:
-            await library.settle(seconds=0.1)
-        assert library.settled
+        while not library.is_read:
+            await library.wait_until_read(seconds=0.1)
+        assert library.is_read
         assert library.reflectors[ORIGIN].state.reason != "ListingForbidden"
         assert stand.policies._said
 
@@ -141,8 +141,8 @@ def test_a_refusal_that_surprises_has_to_stand_for_longer(told: list[tuple[str, 
     site: Any = SimpleNamespace(spec=monitored.spec, monitored=monitored, now=Clock(), rng=None, settings=Settings())
     ledger = Ledger(cluster_id="a", cluster_uid="u", default_severity="MEDIUM", on_dirty=lambda: None)
     context = Context(site, ledger)
-    assert context.policies is not None
-    assert context.policies.refused_ms == patience
+    assert context.policy_metadata is not None
+    assert context.policy_metadata.refused_ms == patience
 
 
 @pytest.mark.parametrize("path", [GROUP, f"{GROUP}/v1/clusterpolicies"], ids=["discovery", "listing"])
@@ -152,8 +152,8 @@ async def test_a_failure_is_waited_for_and_not_for_ever(api: ApiServer, path: st
     api.documents[path] = refusal(500, "InternalError")
     stand = Stand()
     async with stand.at_work(api) as library:
-        await library.settle(seconds=0.5)
-        assert not library.settled
+        await library.wait_until_read(seconds=0.5)
+        assert not library.is_read
         stand.clock.now += PATIENCE_MS
-        await library.settle(seconds=0.1)
-        assert library.settled
+        await library.wait_until_read(seconds=0.1)
+        assert library.is_read

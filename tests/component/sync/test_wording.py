@@ -5,12 +5,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from policyhub.clocks import SteadyMs, WallMs
-from policyhub.hub import inventory
+from policyhub.clock import SteadyMs, WallMs
+from policyhub.securityhub import inventory
 from policyhub.sources.violation import Severity, Violation
 from policyhub.sync import figures
 from policyhub.sync.holds import Hold
-from policyhub.sync.lookups import held_as
+from policyhub.sync.lookups import observation_of
 from tests.component.sync.test_engine import KEY, World, id_of, until, violation, working
 
 HOUR = 3_600_000
@@ -149,7 +149,7 @@ async def test_producer_and_member_are_named() -> None:
 
 async def after_restart(world: World, read: dict[str, Any]) -> Producer:
     """Security Hub holds this finding; twenty scans word it otherwise."""
-    world.ledger.observed.take_part("", [held_as(inventory.held(read))], now=world.now)
+    world.ledger.observed.take_part("", [observation_of(inventory.from_asff(read))], now=world.now)
     world.ledger.finish_inventory()
     producer = Producer(world)
     producer.scans = 100

@@ -12,7 +12,7 @@ from dev import stand
 from dev.cluster import ControlPlane
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.doctor import access
-from policyhub.doctor.verdict import CHECKS
+from policyhub.doctor.result import CHECKS
 from tests.integration.doctor.clinic import Clinic
 from tests.integration.operator.world import World, constraint, report, result
 
@@ -246,9 +246,9 @@ def test_an_engine_that_writes_once_a_day(world: World, clinic: Clinic) -> None:
 def test_frozen_reports(world: World, clinic: Clinic) -> None:
     """Reports that Kyverno left in one API when it went to the other are told, with the command that shows them."""
     world.apply(report("cart", result("require-labels"), kind="Report"))
-    assert clinic.doctor().states("frozen-reports") == ["fine"]
+    assert clinic.doctor().states("superseded-reports") == ["fine"]
     world.apply(report("cart", result("require-labels", timestamp=stamp(10 * HOUR))))
-    found = clinic.doctor().problem("frozen-reports")
+    found = clinic.doctor().problem("superseded-reports")
     assert found["found"] == "kyverno writes openreports.io now and has left its reports in wgpolicyk8s.io"
     assert "kubectl get policyreports.wgpolicyk8s.io," in found["mend"]
 

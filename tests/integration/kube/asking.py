@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from policyhub.clocks import SteadyMs
+from policyhub.clock import SteadyMs
 from policyhub.kube.connection import Connection
 from policyhub.sync.asker import Asker
-from policyhub.sync.existence import STANDS_MS, Answer, Existence, PolicyName, Presence, Thing
+from policyhub.sync.existence import STANDS_MS, Answer, Existence, PolicyName, Presence, Referent
 
 Document = dict[str, Any]
 
@@ -29,12 +29,12 @@ class Stand:
         self.ahead += milliseconds
         self.existence.on_question()
 
-    def ask(self, thing: Thing, since: SteadyMs) -> Answer | None:
+    def ask(self, thing: Referent, since: SteadyMs) -> Answer | None:
         if isinstance(thing, PolicyName):
             return self.existence.policy(thing.source, thing.policy, since=since)
         return self.existence.subject(thing, since=since)
 
-    async def answers(self, *things: Thing) -> list[Answer]:
+    async def answers(self, *things: Referent) -> list[Answer]:
         since = self.now()
         async with asyncio.timeout(60):
             while True:
@@ -45,10 +45,10 @@ class Stand:
                     return answers
                 await asyncio.sleep(0.02)
 
-    async def presence(self, *things: Thing) -> list[Presence]:
+    async def presence(self, *things: Referent) -> list[Presence]:
         return [answer.presence for answer in await self.answers(*things)]
 
-    async def until_refused(self, *things: Thing, passes: int = STANDS_MS) -> list[Presence]:
+    async def until_refused(self, *things: Referent, passes: int = STANDS_MS) -> list[Presence]:
         """The answers once the first refusal is old."""
         task = asyncio.create_task(self.presence(*things))
         while not task.done():

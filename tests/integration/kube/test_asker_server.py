@@ -12,7 +12,7 @@ from dev.cluster import Cluster, ControlPlane
 from policyhub.kube.kinds import EXPIRY_MS
 from policyhub.sources.violation import Subject
 from policyhub.sync.asker import PAGE
-from policyhub.sync.existence import MANY, PolicyName, Presence, Thing
+from policyhub.sync.existence import MANY, PolicyName, Presence, Referent
 from tests.integration.kube.asking import asking
 
 Document = dict[str, Any]
@@ -91,7 +91,7 @@ async def test_what_is_not_asked_or_cannot_be(alpha: Cluster) -> None:
     """Secrets cost no request; groups and kinds that nobody serves, and namespaced ones without a namespace, cost none
     beyond discovery. An object that lies in no namespace is asked for as such, whoever's report names it.
     """
-    strange: tuple[Thing, ...] = (
+    strange: tuple[Referent, ...] = (
         of("Unicorn", "a", group="fantasy.example"),
         of("Unicorn", "a"),
         of("Unicorn", "a", group="apps"),
@@ -136,7 +136,7 @@ async def test_what_may_not_be_asked(alpha: Cluster) -> None:
     config = alpha.kubeconfig_for(namespace="default", service_account="nobody")
     async with asking(config) as stand:
         many = [of("Pod", f"p{number}") for number in range(MANY)]
-        refused: tuple[Thing, ...] = (
+        refused: tuple[Referent, ...] = (
             of("ConfigMap", "c0000"),
             of("ConfigMap", "never"),
             PolicyName("kyverno", "kept"),

@@ -10,7 +10,7 @@ import pytest
 
 from dev import crds
 from dev.cluster import Cluster, ControlPlane
-from policyhub.clocks import SteadyMs
+from policyhub.clock import SteadyMs
 from policyhub.kube import listing
 from policyhub.kube.connection import Connection
 from policyhub.kube.discovery import Discovery, discover
@@ -210,7 +210,7 @@ class Existence:
     """What the operator would know of the namespaces."""
 
     def __init__(self) -> None:
-        self.opened: dict[str, SteadyMs] = {}
+        self.stream_started_at: dict[str, SteadyMs] = {}
         self.known: set[str] = set()
         self.gone: list[str] = []
         self.live = False
@@ -219,10 +219,10 @@ class Existence:
         assert now
         self.known = set(names)
 
-    def namespace_came(self, name: str) -> None:
+    def add_namespace(self, name: str) -> None:
         self.known.add(name)
 
-    def namespace_gone(self, name: str, *, now: SteadyMs) -> None:
+    def remove_namespace(self, name: str, *, now: SteadyMs) -> None:
         assert now
         self.known.discard(name)
         self.gone.append(name)
@@ -241,7 +241,7 @@ async def test_namespaces(cluster: Cluster) -> None:
     ):
         await until(lambda: existence.live)
         assert {"default", "kube-system"} <= existence.known
-        assert existence.opened == {"namespaces": SteadyMs(1)}
+        assert existence.stream_started_at == {"namespaces": SteadyMs(1)}
         for name in ("shop", "bank"):
             namespace: Document = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
             await asyncio.to_thread(cluster.request, "POST", SPACES, namespace)

@@ -15,7 +15,7 @@ from dev.cluster import ControlPlane
 from dev.hub.process import HubProcess
 from dev.stand import NAMESPACE, REGION
 from policyhub.api.eks import Eks as ApiEks
-from policyhub.clocks import SteadyMs
+from policyhub.clock import SteadyMs
 from policyhub.eks.connector import EksClusters
 from tests.faults.arena import CLOCK
 from tests.integration.operator.fleet import ARN, BY_ROLE, EXTERNAL_ID, OPERATOR, OTHER, ROLE, Eks
@@ -325,7 +325,7 @@ def test_no_token_reaches_log_or_status(world: World, eks: Eks) -> None:
 
 def signed(hub: HubProcess, offset: Path) -> str:
     """A token of the operator's own identity, signed by the clock of that file."""
-    program = "from policyhub.eks.token import encode; from policyhub.hub.credentials import Clients as C;"
+    program = "from policyhub.eks.token import encode; from policyhub.securityhub.credentials import Clients as C;"
     program += f"print(encode(C(region='{REGION}', version='0').caller_url('prod-eu').url))"
     environ = {**os.environ, **hub.env(), "FAKE_OFFSET": str(offset), "PYTHONPATH": str(CLOCK)}
     done = subprocess.run([sys.executable, "-c", program], env=environ, capture_output=True, text=True, check=True)  # noqa: S603

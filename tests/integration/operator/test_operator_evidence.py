@@ -145,7 +145,7 @@ def test_reports_that_were_left_behind_count_no_longer(live: World) -> None:
         report("failing", said("switched"), kind="Report"),
         report("live", said("switched"), kind="Report"),
     )
-    told = live.await_condition("SourcesComplete", "True", reason="FrozenReports")
+    told = live.await_condition("SourcesComplete", "True", reason="SupersededReports")
     assert "switched in wgpolicyk8s.io" in told["message"]
     live.apply(report("fixed", said("switched", result="pass"), kind="Report"))
     live.await_states("switched", fixed="ARCHIVED", failing="ACTIVE", live="ACTIVE")
@@ -153,7 +153,7 @@ def test_reports_that_were_left_behind_count_no_longer(live: World) -> None:
     mark = live.mark()
     live.start()
     live.synced()
-    live.await_condition("SourcesComplete", "True", reason="FrozenReports")
+    live.await_condition("SourcesComplete", "True", reason="SupersededReports")
     outlast_the_delay(live, "frozen-clock")
     assert live.states("switched") == {"fixed": "ARCHIVED", "failing": "ACTIVE", "live": "ACTIVE"}
     ids = {finding["Id"] for finding in live.of("switched").values()}

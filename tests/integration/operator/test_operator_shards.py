@@ -208,7 +208,7 @@ def test_frozen_while_the_label_moved(shards: Shards) -> None:
         time.sleep(max(0.0, frozen + STILL_SECONDS + 1 - time.monotonic()))
     finally:
         os.kill(pid, signal.SIGCONT)
-    withheld = {"operation": "BatchImportFindings", "code": "Withheld"}
+    withheld = {"operation": "BatchImportFindings", "code": "NotLeader"}
     world.until(
         lambda: len(a.sent) > 2 or a.process.metric("policyhub_hub_requests_total", **withheld) > 0,
         "it to want to send",

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from urllib.error import HTTPError
 
 import pytest
+from policyhub.securityhub.client import WORKERS
+from policyhub.securityhub.credentials import CALL_SECONDS
 
-from policyhub.hub.client import WORKERS
-from policyhub.hub.credentials import CALL_SECONDS
-from policyhub.process import LEASE_LOST
+from policyhub.app import LEASE_LOST
 from tests.integration.operator.world import Document, report, result
 from tests.integration.takeover.conftest import Pair, Replica
 
@@ -64,7 +64,7 @@ def test_the_other_stands_by(pair: Pair) -> None:
     second = pair.start("two")
     assert [r.process.metric("policyhub_leader") for r in (first, second)] == [1, 0]
     assert pair.lease()["holderIdentity"] == "one"
-    assert "standing_by" in second.events()
+    assert "waiting_for_lease" in second.events()
     second.process.stop()
     assert second.code == 0
     assert not second.calls
@@ -74,7 +74,7 @@ def test_the_other_stands_by(pair: Pair) -> None:
     first.process.kill()
     again = pair.start("one")
     assert again.process.metric("policyhub_leader") == 1
-    assert "standing_by" not in again.events()
+    assert "waiting_for_lease" not in again.events()
     assert pair.lease()["leaseTransitions"] == 0
 
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from policyhub import approval
-from policyhub.clocks import WallMs
+from policyhub.clock import WallMs
 
 NOW = WallMs(1_790_000_000_000)  # 2026-09-21T14:13:20Z
 

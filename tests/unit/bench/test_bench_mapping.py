@@ -26,4 +26,7 @@ def test_pods_are_rolled_up_where_their_cost_is_counted() -> None:
     rolled = mapping.of_pods(10, failing=2)
     assert {str(one.subject.kind) for source in rolled for one in source.violations()} == {"Pod"}
     _, ledger = steps.viewed([source.raw for source in rolled], pods=10)
-    assert sorted(entry.voice.subject.kind for entry in ledger.entries.values() if entry.voice) == ["Deployment"] * 2
+    assert (
+        sorted(entry.representative.subject.kind for entry in ledger.entries.values() if entry.representative)
+        == ["Deployment"] * 2
+    )

@@ -6,9 +6,9 @@ cannot be mixed so.
 
 import pytest
 
-from policyhub.clocks import SteadyMs, WallMs, by_wall, from_seconds
+from policyhub.clock import SteadyMs, WallMs, by_wall, from_seconds
 from policyhub.sync.acknowledged import Acknowledged
-from policyhub.sync.entry import Entry, Known
+from policyhub.sync.entry import Entry, ObservedFinding
 from policyhub.sync.plan import Wait, refresh_due
 
 NOW = SteadyMs(1_790_000_000_000)
@@ -18,9 +18,9 @@ WALL = WallMs(1_792_592_000_000)
 def test_mixing_the_two_is_a_type_error() -> None:
     """Neither is passed, kept, compared or subtracted where the other is meant, and a plain number is neither."""
     entry = Entry("policyhub/alpha/0000")
-    entry.uncalled = WALL  # type: ignore[assignment]  # kept as the other
-    entry.observed = NOW  # type: ignore[assignment]  # kept as the other
-    Known("digest", NOW, WALL, archived=False)  # type: ignore[arg-type]  # CreatedAt is written
+    entry.unclaimed_since = WALL  # type: ignore[assignment]  # kept as the other
+    entry.observed_at = NOW  # type: ignore[assignment]  # kept as the other
+    ObservedFinding("digest", NOW, WALL, archived=False)  # type: ignore[arg-type]  # CreatedAt is written
     Wait(WALL)  # type: ignore[arg-type]  # a timer
     Wait(1_790_000_000_000)  # type: ignore[arg-type]  # a plain number
     refresh_due(entry.id, NOW)  # type: ignore[arg-type]  # what Security Hub was told

@@ -9,7 +9,7 @@ from policyhub.kube.resource import OPEN_REPORTS, POLICY_REPORTS
 
 
 def api(group: str = POLICY_REPORTS, **changes: bool) -> Api:
-    return Api(**{"origin": f"reports.{group}", "group": group, "listed": True, **changes})  # type: ignore[arg-type]
+    return Api(**{"source_api": f"reports.{group}", "group": group, "listed": True, **changes})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

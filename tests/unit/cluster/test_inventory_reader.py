@@ -7,17 +7,17 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from policyhub.securityhub.client import Page
+from policyhub.securityhub.errors import AccessLost, HubError, Throttled
 from prometheus_client import CollectorRegistry
 
 from policyhub.api.monitoredcluster import MonitoredCluster
-from policyhub.clocks import SteadyMs, WallMs
+from policyhub.clock import SteadyMs, WallMs
 from policyhub.cluster.fault import Fault
 from policyhub.cluster.inventory import NOT_ENABLED, InventoryReader
 from policyhub.cluster.site import Site
 from policyhub.cluster.snapshot import Aliases
 from policyhub.cluster.state import INCOMPLETE, State
-from policyhub.hub.client import Page
-from policyhub.hub.errors import AccessLost, HubError, Throttled
 from policyhub.metrics import Metrics
 from policyhub.settings import Settings
 from policyhub.sync.ledger import Ledger
@@ -67,7 +67,9 @@ class Scene:
     def __init__(self, loop: Loop) -> None:
         self.hub = Hub()
         self.state = State()
-        self.engine = SimpleNamespace(trouble=None, reading=None, feeds=[None], wake=lambda: None, acknowledged=None)
+        self.engine = SimpleNamespace(
+            trouble=None, read_trouble=None, queues=[None], wake=lambda: None, acknowledged=None
+        )
         self.loop = loop
         site = Site(
             monitored=MonitoredCluster.model_validate(
@@ -111,7 +113,7 @@ class Scene:
         """Time passes, with a look each second, as the tick has it."""
         for _ in range(int(seconds)):
             await asyncio.sleep(1)
-            self.reader.look()
+            self.reader.refresh()
 
 
 def play(act: Callable[[Scene], Coroutine[Any, Any, None]]) -> None:
@@ -186,9 +188,9 @@ def test_enabled_again_while_it_is_looked_at_again() -> None:
 
     async def act(scene: Scene) -> None:
         await scene.after(120)
-        scene.engine.reading = Fault(NOT_ENABLED, "enable it")
+        scene.engine.read_trouble = Fault(NOT_ENABLED, "enable it")
         await scene.after(10)
-        scene.engine.reading = None
+        scene.engine.read_trouble = None
         await scene.after(5)
         assert scene.hub.inventories == 2
 
@@ -250,7 +252,7 @@ def test_archived_by_somebody_else() -> None:
         scene.hub.findings[ID] |= {"RecordState": "ARCHIVED", "UpdatedAt": "2025-12-31T22:00:00.001Z"}
         await scene.after(1_200)
         assert scene.hub.inventories == 2
-        known = scene.ledger.entries[ID].known
+        known = scene.ledger.entries[ID].observed
         assert known is not None
         assert known.archived
         await scene.after(2 * HOUR)

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from policyhub.api.monitoredcluster import MonitoredCluster
-from policyhub.clocks import SteadyMs, WallMs
+from policyhub.clock import SteadyMs, WallMs
 from policyhub.cluster.contact import ClusterReplaced
 from policyhub.cluster.runner import FORMER, REPLACED_AFTER_MS, DataPlane
 from policyhub.cluster.site import Site
@@ -42,7 +42,8 @@ class Changing(DataPlane):
             region="eu-west-1",
             hub=cast(Any, SimpleNamespace(partition="aws", product_arn="p")),
             engine=cast(
-                Any, SimpleNamespace(hub_name="hub", trouble=None, reading=None, wake=lambda: None, acknowledged=None)
+                Any,
+                SimpleNamespace(hub_name="hub", trouble=None, read_trouble=None, wake=lambda: None, acknowledged=None),
             ),
             settings=Settings(),
             metrics=Metrics(CollectorRegistry()),

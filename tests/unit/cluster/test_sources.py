@@ -13,7 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from policyhub.api.monitoredcluster import MonitoredCluster
-from policyhub.clocks import SteadyMs, WallMs
+from policyhub.clock import SteadyMs, WallMs
 from policyhub.cluster.runner import DataPlane
 from policyhub.cluster.site import Site
 from policyhub.cluster.superseded import SUPERSEDED_AFTER_SECONDS
@@ -24,7 +24,7 @@ from policyhub.kube.resource import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS, Re
 from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
 from policyhub.settings import Settings
-from policyhub.sync.entry import Known
+from policyhub.sync.entry import ObservedFinding
 
 START = SteadyMs(1_790_000_000_000)
 WALL = WallMs(int(START))
@@ -54,7 +54,8 @@ class Scene:
             region="eu-west-1",
             hub=cast(Any, SimpleNamespace(partition="aws", product_arn="p")),
             engine=cast(
-                Any, SimpleNamespace(hub_name="hub", trouble=None, reading=None, wake=lambda: None, acknowledged=None)
+                Any,
+                SimpleNamespace(hub_name="hub", trouble=None, read_trouble=None, wake=lambda: None, acknowledged=None),
             ),
             settings=Settings(),
             metrics=Metrics(CollectorRegistry()),
@@ -63,13 +64,13 @@ class Scene:
             rng=random.Random(1),  # noqa: S311  (jitter)
         )
         self.work = DataPlane(site, connect=lambda: pytest.fail("nothing is connected here")).begin()
-        self.sources, self.ledger = self.work.sources, self.work.feed.ledger
+        self.sources, self.ledger = self.work.sources, self.work.queue.ledger
 
     def listed(self) -> bool:
         return self.ledger.sources.reports_listed
 
     def wanted(self) -> int:
-        return sum(entry.wanted for entry in self.ledger.entries.values())
+        return sum(entry.desired for entry in self.ledger.entries.values())
 
     def cleared(self) -> int:
         return sum(entry.cleared for entry in self.ledger.entries.values())
@@ -231,8 +232,10 @@ def test_a_pass_that_was_read_before_the_older_report_was_left_behind() -> None:
     scene.discover(OLD, NEW)
     scene.list(OLD, old)
     (entry,) = scene.ledger.entries.values()
-    scene.ledger.launch(entry)
-    scene.ledger.acknowledge(entry, Known(entry.digest, WALL - 60_000, WALL - 60_000, archived=False), now=START)
+    scene.ledger.mark_in_flight(entry)
+    scene.ledger.acknowledge(
+        entry, ObservedFinding(entry.digest, WALL - 60_000, WALL - 60_000, archived=False), now=START
+    )
     asked: list[Resource] = []
     for source in scene.sources.watched.values():
         source.reflector.request_relist = partial(asked.append, source.resource)  # type: ignore[method-assign]  # none runs
@@ -268,7 +271,7 @@ async def test_reports_are_discovered_once_for_the_policies(monkeypatch: pytest.
         return True
 
     library.settle = settle
-    scene.work.context.library = cast(Any, library)
+    scene.work.context.policy_watcher = cast(Any, library)
     monkeypatch.setattr("policyhub.cluster.sources.discover", discover)
     connection: Any = SimpleNamespace(pace=Pace(), server="https://cluster")
     contact = cast(Any, SimpleNamespace(confirm=confirm))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from policyhub.clocks import SteadyMs
+from policyhub.clock import SteadyMs
 from policyhub.cluster.superseded import SUPERSEDED_AFTER_SECONDS, Superseded
 from policyhub.kube.resource import OPEN_REPORTS, POLICY_REPORTS
 

@@ -7,7 +7,7 @@ import pytest
 
 from dev.dashboards.fleet import FLEET
 from policyhub.api.crd import definition
-from policyhub.clocks import WallMs
+from policyhub.clock import WallMs
 from policyhub.clusters.output import COLUMNS, table, to_json
 from policyhub.clusters.row import STALE, STALE_MS, Row, row
 

@@ -9,6 +9,7 @@ from typing import get_args
 import pytest
 import typer
 import yaml
+from policyhub.securityhub.errors import AccessKind, AccessLost, HubError
 from typer.core import TyperGroup
 
 from dev import metrics
@@ -17,7 +18,6 @@ from policyhub.api import sla
 from policyhub.api.crd import definition
 from policyhub.api.sla import SlaDays
 from policyhub.api.status import ConditionType
-from policyhub.hub.errors import AccessKind, AccessLost, HubError
 from policyhub.kube import sink
 from policyhub.series import Definition
 from policyhub.settings import Settings

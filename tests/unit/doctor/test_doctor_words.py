@@ -17,18 +17,18 @@ from typer.testing import CliRunner
 
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.cli import app
-from policyhub.clocks import SteadyMs, WallMs
+from policyhub.clock import SteadyMs, WallMs
 from policyhub.cluster import conditions, remedies
 from policyhub.cluster import engines as rules
+from policyhub.cluster.formatting import span
 from policyhub.cluster.snapshot import Snapshot
-from policyhub.cluster.words import span
-from policyhub.doctor import access, cluster, engines, examination, hub, network, others, quota, words
-from policyhub.doctor.verdict import CHECKS, Verdict, exit_code, fine, problem, unchecked
+from policyhub.doctor import access, cluster, engines, formatting, hub, network, others, quota, run
+from policyhub.doctor.result import CHECKS, CheckResult, exit_code, fine, problem, unchecked
 from policyhub.kube.discovery import Discovery
 from policyhub.kube.resource import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS, Resource
 from policyhub.metrics import Metrics
 from policyhub.settings import Settings
-from policyhub.sources.violation import Reading, SourceKey
+from policyhub.sources.violation import ParsedReport, SourceKey
 from policyhub.sync.guard import Hold
 
 NOW = 1_800_000_000.0
@@ -63,7 +63,7 @@ def test_the_exit_code_is_that_of_the_worst(states: str, code: int) -> None:
     """A problem is 1, whatever could not be checked beside it; only what could not be checked is 2."""
     made = {
         "f": fine("clock", "", "x"),
-        "p": problem("clock", "", "x", mend="y"),
+        "p": problem("clock", "", "x", remedy="y"),
         "u": unchecked("clock", "", "x"),
     }
     assert exit_code([made[state] for state in states]) == code
@@ -73,10 +73,10 @@ def test_text_and_json_say_the_same() -> None:
     """Every problem has what was found, why it matters and how to mend it; what is fine has one line."""
     verdicts = [
         fine("clock", "alpha", "all right"),
-        problem("engines", "alpha", "kyverno " + "is very silent " * 12, mend="start it"),
+        problem("engines", "alpha", "kyverno " + "is very silent " * 12, remedy="start it"),
         unchecked("quotas", "", "nobody told"),
     ]
-    text = words.text(verdicts)
+    text = formatting.text(verdicts)
     lines = text.splitlines()
     assert lines[0] == "fine     clock               alpha: all right"
     assert all(len(line) <= 118 for line in lines)
@@ -84,7 +84,7 @@ def test_text_and_json_say_the_same() -> None:
     assert f"why {CHECKS['engines'][:40]}" in " ".join(text.split())
     assert "fix start it" in " ".join(text.split())
     assert lines[-1] == "1 problem, 1 not checked, 1 fine"
-    told = json.loads(words.document(verdicts))
+    told = json.loads(formatting.document(verdicts))
     assert [(v["check"], v["about"], v["state"]) for v in told["verdicts"]] == [
         ("clock", "alpha", "fine"),
         ("engines", "alpha", "problem"),
@@ -111,7 +111,7 @@ def test_each_missing_part_has_its_own_remedy() -> None:
     needs = access.of_monitored(monitored())
     allowed = {need: need.part not in {"roll-up", "namespaces"} for need in needs}
     told = access.judge("alpha", allowed)
-    assert [(v.state, v.mend.split()[3]) for v in told] == [
+    assert [(v.state, v.remedy.split()[3]) for v in told] == [
         ("problem", "rbac.namespaces;"),
         ("problem", "rbac.rollUp,"),
     ]
@@ -214,7 +214,7 @@ def test_a_time_that_stands_still_makes_no_engine_silent() -> None:
     old = int(NOW) - 2_000 * int(HOUR)
     times = (("Trivy Compliance", old), ("Trivy ConfigAudit", old), ("house rules", int(NOW)))
     key = SourceKey(POLICY_REPORTS, "clusterpolicyreports", "", "r")
-    seen.take(Reading(key=key, violations=(), created=None, complete=True, newest_by=times))
+    seen.take(ParsedReport(key=key, violations=(), created=None, complete=True, newest_by=times))
     assert states(seen)["engines"] == ["fine"] * 3
 
 
@@ -228,8 +228,8 @@ def test_an_engine_speaks_in_either_api() -> None:
             made.superseded.note(group, "kyverno", "shop", at)
         return made
 
-    assert states(seen(newest=int(NOW))) == {"engines": ["fine"], "frozen-reports": ["problem"]}
-    assert states(seen(newest=int(NOW) - 4 * HOUR)) == {"engines": ["problem"], "frozen-reports": ["fine"]}
+    assert states(seen(newest=int(NOW))) == {"engines": ["fine"], "superseded-reports": ["problem"]}
+    assert states(seen(newest=int(NOW) - 4 * HOUR)) == {"engines": ["problem"], "superseded-reports": ["fine"]}
 
 
 def test_the_times_are_those_of_the_alerts() -> None:
@@ -295,7 +295,7 @@ def test_the_doctor_and_the_condition_say_the_same() -> None:
     assert [verdict.check for verdict in told] == ["engines", "gatekeeper-limit", "gatekeeper-audit"]
     assert {verdict.found.replace(" 1 h old", " old") for verdict in told} == {trouble.message for trouble in condition}
     for trouble in condition:
-        assert any(verdict.mend.startswith(trouble.remedy) for verdict in told)
+        assert any(verdict.remedy.startswith(trouble.remedy) for verdict in told)
 
 
 def test_what_the_guard_holds_is_a_problem() -> None:
@@ -308,7 +308,7 @@ def test_what_the_guard_holds_is_a_problem() -> None:
     (told,) = cluster.judge_holds("alpha", monitored(status=status))
     assert told.state == "problem"
     assert told.found.startswith("kyverno: 279 of 613 active findings are no longer reported")
-    assert "policyhub archive alpha --approve=kyverno" in told.mend
+    assert "policyhub archive alpha --approve=kyverno" in told.remedy
     status["conditions"][0]["status"] = "False"
     assert [v.state for v in cluster.judge_holds("alpha", monitored(status=status))] == ["fine"]
     assert cluster.judge_holds("alpha", monitored()) == []
@@ -348,10 +348,10 @@ def test_every_line_that_is_not_fine_has_its_remedy_from_the_table() -> None:
                 and isinstance(node.func, ast.Name)
                 and node.func.id in {"problem", "unchecked"}
             ):
-                assert "mend" in {keyword.arg for keyword in node.keywords}, f"{path}:{node.lineno}"
+                assert "remedy" in {keyword.arg for keyword in node.keywords}, f"{path}:{node.lineno}"
             if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and node.value.id == "DOCTOR":
                 used |= {str(n.value) for n in ast.walk(node.slice) if isinstance(n, ast.Constant) and n.value}
-            if isinstance(node, ast.keyword) and node.arg == "mend":
+            if isinstance(node, ast.keyword) and node.arg == "remedy":
                 assert not isinstance(node.value, ast.JoinedStr), f"{path}:{node.value.lineno}"
                 assert not isinstance(node.value, ast.Constant), f"{path}:{node.value.lineno}"
     assert used == remedies.DOCTOR.keys()
@@ -369,8 +369,8 @@ def _docstrings(path: Path) -> list[str]:
 
 def test_nothing_of_gatekeeper_is_told_where_there_is_none() -> None:
     """Without a constraint neither audit nor limit is spoken of; reports without a time are told as such."""
-    assert states(engines.Seen(objects=3)) == {"engines": ["fine"], "frozen-reports": ["fine"]}
-    assert states(engines.Seen()) == {"frozen-reports": ["fine"]}
+    assert states(engines.Seen(objects=3)) == {"engines": ["fine"], "superseded-reports": ["fine"]}
+    assert states(engines.Seen()) == {"superseded-reports": ["fine"]}
 
 
 def test_what_could_not_be_read_is_not_checked() -> None:
@@ -384,7 +384,7 @@ def test_many_names_are_cut() -> None:
     told = engines.truncated("alpha", seen.engines())
     assert told.found.startswith("4200 violations are not listed: k/0 lists 20 of 620, ")
     assert told.found.endswith("k/4 lists 20 of 620 and 2 more")
-    assert told.mend.endswith("to 500; 500 is the most that Gatekeeper recommends")
+    assert told.remedy.endswith("to 500; 500 is the most that Gatekeeper recommends")
 
 
 @pytest.mark.parametrize(
@@ -444,7 +444,7 @@ def test_where_the_findings_go(
 ) -> None:
     """The spec, else the settings, else what the operator wrote; half of it is nothing."""
     given = monitored({"securityHub": spec}, {"hub": status} if status else None)
-    found = examination.hub_of(given, Settings.load(**settings))
+    found = run.hub_of(given, Settings.load(**settings))
     assert (found and found[:2]) == wanted
 
 
@@ -453,7 +453,7 @@ def test_whose_credentials() -> None:
     caller = {"Arn": "arn:aws:sts::1:assumed-role/policyhub/x", "Account": "111122223333"}
     assert hub.judge_caller("x", "111122223333", caller).state == "fine"
     told = hub.judge_caller("x", "444455556666", caller)
-    assert (told.state, "iam::444455556666:role" in told.mend) == ("problem", True)
+    assert (told.state, "iam::444455556666:role" in told.remedy) == ("problem", True)
 
 
 @pytest.mark.parametrize(
@@ -497,7 +497,7 @@ def test_an_archived_finding_is_later_and_without_what_is_others() -> None:
     assert sent["ProductFields"] == {"Own": "2"}
 
 
-def pace(**rates: float) -> list[Verdict]:
+def pace(**rates: float) -> list[CheckResult]:
     """As the operator's metrics tell it, by operation."""
     registry = CollectorRegistry()
     metrics = Metrics(registry)
@@ -521,8 +521,8 @@ def test_counts_of_other_tools() -> None:
     place = ("1", "111122223333", "eu-west-1")
     told = others.judge(place[0], place[1], place[2], Counter({"a": 1, "policy-reporter": 9}), more=True)
     assert told[0].found == "at least 9 active findings about Kubernetes policies are policy-reporter's"
-    assert "switch its target securityHub off" in told[0].mend
-    assert "policyhub archive-others --account-id 111122223333 --region eu-west-1 -- a" in told[1].mend
+    assert "switch its target securityHub off" in told[0].remedy
+    assert "policyhub archive-others --account-id 111122223333 --region eu-west-1 -- a" in told[1].remedy
 
 
 @pytest.mark.parametrize("name", ["a'; reboot; '", "$(reboot)", "-x", "a\nb", "\x1b[2J", "Tool of ours"])
@@ -530,7 +530,7 @@ def test_the_command_for_another_tools_findings_is_one_word_of_a_shell(name: str
     """A tool calls itself what it likes."""
     called = others.tool({"ProductName": name})
     (told,) = others.judge("1", "111122223333", "eu-west-1", Counter({called: 1}), more=False)
-    *_, last = shlex.split(told.mend.rpartition(": ")[2])
+    *_, last = shlex.split(told.remedy.rpartition(": ")[2])
     assert last == called
     assert called.isprintable()
 
@@ -554,7 +554,7 @@ def test_many_names_do_not_fill_the_page() -> None:
 
 def test_a_page_for_people_has_nothing_that_cannot_be_seen() -> None:
     """Whatever a check repeats."""
-    told = words.text([problem("engines", "prod", "a\x1b[2Jb\r\u202ec" + "x" * 90_000, mend="d\x9be")])
+    told = formatting.text([problem("engines", "prod", "a\x1b[2Jb\r\u202ec" + "x" * 90_000, remedy="d\x9be")])
     assert all(line.isprintable() for line in told.splitlines())
     assert len(told) < 6_000
 

@@ -13,14 +13,14 @@ from typing import Any, get_args
 
 import yaml
 
-from policyhub.clocks import WallMs
-from policyhub.findings import asff, taxonomy
+from policyhub.clock import WallMs
+from policyhub.findings import asff, compliance
 from policyhub.findings.asff import Cluster, render
 from policyhub.findings.digest import digest
 from policyhub.findings.identity import finding_id
-from policyhub.sources import policy, problems, producers, reader, severity, speaker, wire
+from policyhub.sources import policy, problems, producers, reader, results, severity, wire
 from policyhub.sources.risk import VERSION, rated
-from policyhub.sources.violation import Reading, Result, Severity
+from policyhub.sources.violation import ParsedReport, Result, Severity
 
 ROOT = Path(__file__).parents[3]
 SAMPLES = ROOT / "tests/data/producers"
@@ -70,13 +70,13 @@ def names() -> list[str]:
     return sorted(path.stem for path in SAMPLES.glob("*.yaml"))
 
 
-def read(document: dict[str, Any]) -> Reading:
+def read(document: dict[str, Any]) -> ParsedReport:
     group = document["apiVersion"].partition("/")[0]
     resource = PLURALS.get(document["kind"], document["kind"].lower())
     return reader.read(group, resource, json.dumps(document).encode(), latest=NOW + 300)
 
 
-def findings(reading: Reading) -> Iterator[dict[str, Any]]:
+def findings(reading: ParsedReport) -> Iterator[dict[str, Any]]:
     notice = () if reading.notice is None else ((reading.notice, reading.newest),)
     for said, observed in (*reading.violations, *notice):
         violation = rated(said)
@@ -86,7 +86,7 @@ def findings(reading: Reading) -> Iterator[dict[str, Any]]:
             cluster=CLUSTER,
             finding_id=finding_id(ARN, violation.identity),
             digest=digest(violation),
-            origin=reading.key.origin,
+            origin=reading.key.source_api,
             created_at=WallMs(first),
             observed_at=WallMs(NOW * 1000),
             updated_at=WallMs(NOW * 1000),
@@ -238,7 +238,7 @@ def _plain(document: dict[str, Any]) -> dict[str, Any]:
 def blocks() -> dict[str, str]:
     ours = {"truncated": "no result: a list that is not whole"}
     statuses: list[tuple[str, str]] = [
-        (ours.get(word, f"`{word}`"), f"`{taxonomy.STATUS[word]}`") for word in get_args(Result)
+        (ours.get(word, f"`{word}`"), f"`{compliance.STATUS[word]}`") for word in get_args(Result)
     ]
     return {
         "status": table(
@@ -248,20 +248,21 @@ def blocks() -> dict[str, str]:
         "types": table(
             ("source", "FindingProviderFields.Types"),
             [
-                *((f"`{source}`", kind) for source, kind in taxonomy.TYPES.items()),
-                ("every other", f"{taxonomy.POLICIES}/<source>"),
+                *((f"`{source}`", kind) for source, kind in compliance.TYPES.items()),
+                ("every other", f"{compliance.POLICIES}/<source>"),
             ],
         ),
         "standards": table(
-            ("key", "spelt in requirements"), [(f"`…/{key}-control`", name) for key, name in taxonomy.STANDARDS.items()]
+            ("key", "spelt in requirements"),
+            [(f"`…/{key}-control`", name) for key, name in compliance.STANDARDS.items()],
         ),
         "discriminators": table(
-            ("source", "property"), [(f"`{source}`", f"`{key}`") for source, key in speaker.DISCRIMINATORS.items()]
+            ("source", "property"), [(f"`{source}`", f"`{key}`") for source, key in results.DISCRIMINATORS.items()]
         ),
         "risk": _risks(),
         "producers": table(("source", "read without, or in alphabetical order"), list(_producers())),
         "severity-keys": ", ".join(f"`{key}`" for key in policy.SEVERITY_KEYS),
-        "volatile": ", ".join(f"`{key}`" for key in sorted(speaker.VOLATILE)),
+        "volatile": ", ".join(f"`{key}`" for key in sorted(results.VOLATILE)),
         "problems": table(("reason", "meaning"), _problems()),
         "members": table(("member", "for example"), _members()),
         "renderer": f"The renderer's version is {asff.RENDERER}.",
@@ -290,9 +291,9 @@ def resaid(document: dict[str, Any]) -> dict[str, Any]:
     return {**document, "apiVersion": group, "kind": kinds[document["kind"]]}
 
 
-def essence(reading: Reading) -> list[tuple[str, str]]:
+def essence(reading: ParsedReport) -> list[tuple[str, str]]:
     """Ids and digests: what decides whether there is anything to send."""
-    return [(finding_id(ARN, violation.identity), digest(rated(violation))) for violation in reading.said]
+    return [(finding_id(ARN, violation.identity), digest(rated(violation))) for violation in reading.plain_violations]
 
 
 if __name__ == "__main__":

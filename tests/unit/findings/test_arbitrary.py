@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from policyhub.findings.digest import digest
 from policyhub.sources import constraints, problems, reader, wire
 from policyhub.sources.policy import enriched, policy_of
-from policyhub.sources.violation import Malformed, Reading
+from policyhub.sources.violation import Malformed, ParsedReport
 from tests.unit.findings import mapping
 
 Objections = Callable[[dict[str, Any]], list[str]]
@@ -177,7 +177,7 @@ CONSTRAINT = st.fixed_dictionaries(
 THOROUGH = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-def read(group: str, resource: str, document: object) -> Reading | None:
+def read(group: str, resource: str, document: object) -> ParsedReport | None:
     """None where the object as a whole cannot be read, for one of the few reasons that are counted."""
     raw = json.dumps(document, ensure_ascii=False).encode()
     try:
@@ -192,11 +192,11 @@ def read(group: str, resource: str, document: object) -> Reading | None:
     return reading
 
 
-def taken(reading: Reading, objections: Objections) -> None:
+def taken(reading: ParsedReport, objections: Objections) -> None:
     for finding in mapping.findings(reading):
         assert objections(finding) == []
     ids = {finding["Id"] for finding in mapping.findings(reading)}
-    assert len(ids) == len(reading.said) + (reading.notice is not None)
+    assert len(ids) == len(reading.plain_violations) + (reading.notice is not None)
 
 
 @THOROUGH
@@ -212,7 +212,7 @@ def test_any_report(objections: Objections, document: dict[str, Any]) -> None:
         alone = [read("openreports.io", "reports", {**document, "results": [result]}) for result in listed]
         for result, one in zip(listed, alone, strict=True):
             word = result.get("result") if isinstance(result, dict) else None
-            assert one is None or one.said or one.problems or word in ("pass", "skip") or result is None
+            assert one is None or one.plain_violations or one.problems or word in ("pass", "skip") or result is None
 
 
 @THOROUGH
@@ -227,7 +227,7 @@ def test_any_constraint(objections: Objections, document: dict[str, Any]) -> Non
     listed = status.get("violations") if isinstance(status, dict) else None
     for entry in listed if isinstance(listed, list) else ():
         one = read(constraints.GROUP, "any", {**document, "status": {"violations": [entry]}})
-        assert one is None or one.said or one.problems or entry is None
+        assert one is None or one.plain_violations or one.problems or entry is None
 
 
 @THOROUGH
@@ -239,7 +239,9 @@ def test_any_policy(objections: Objections, document: dict[str, Any], annotation
         return
     policy = policy_of(annotations)
     said = tuple((enriched(violation, policy), observed) for violation, observed in reading.violations)
-    assert [violation.identity for violation, _ in said] == [violation.identity for violation in reading.said]
+    assert [violation.identity for violation, _ in said] == [
+        violation.identity for violation in reading.plain_violations
+    ]
     taken(msgspec.structs.replace(reading, violations=said), objections)
 
 
@@ -268,4 +270,6 @@ def test_both_apis_say_the_same_of_any_report(document: dict[str, Any]) -> None:
     except Malformed:
         return
     assert one.violations == other.violations
-    assert [digest(violation) for violation in one.said] == [digest(violation) for violation in other.said]
+    assert [digest(violation) for violation in one.plain_violations] == [
+        digest(violation) for violation in other.plain_violations
+    ]

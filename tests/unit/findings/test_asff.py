@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policyhub.clocks import WallMs
+from policyhub.clock import WallMs
 from policyhub.findings import asff
 from policyhub.findings.asff import Cluster, Relapse, render
 from policyhub.findings.digest import digest

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from policyhub.findings.prose import description, spoken, title
+from policyhub.findings.text import clean_message, description, title
 from policyhub.sources.violation import Subject, Violation
 
 VIOLATION = Violation(
@@ -313,4 +313,4 @@ def test_texts_are_cut_between_words() -> None:
 )
 def test_messages_are_told_without_their_engines_marks(message: str, said: str) -> None:
     """Gatekeeper cuts within characters, and some libraries write labels before the text."""
-    assert spoken(message) == said
+    assert clean_message(message) == said

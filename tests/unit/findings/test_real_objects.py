@@ -11,12 +11,12 @@ import msgspec
 import pytest
 import yaml
 
-from policyhub.clocks import WallMs
+from policyhub.clock import WallMs
 from policyhub.findings.asff import Cluster, render
 from policyhub.findings.digest import digest
 from policyhub.findings.identity import finding_id
 from policyhub.sources import reader
-from policyhub.sources.violation import Identity, Reading
+from policyhub.sources.violation import Identity, ParsedReport
 
 Objections = Callable[[dict[str, Any]], list[str]]
 
@@ -47,7 +47,7 @@ class Recorded(msgspec.Struct, frozen=True):
     resource: str
     document: dict[str, Any]
 
-    def read(self) -> Reading:
+    def read(self) -> ParsedReport:
         return reader.read(self.group, self.resource, json.dumps(self.document).encode(), latest=LATEST)
 
     def passed(self) -> frozenset[Identity]:
@@ -104,7 +104,7 @@ def test_each_violation_of_each_object_is_a_finding_that_is_taken(
                     cluster=CLUSTER,
                     finding_id=finding_id(ARN, violation.identity),
                     digest=digest(violation),
-                    origin=one.read().key.origin,
+                    origin=one.read().key.source_api,
                     created_at=WallMs((observed or LATEST) * 1000),
                     observed_at=WallMs(LATEST * 1000),
                     updated_at=WallMs(LATEST * 1000),
@@ -131,7 +131,7 @@ def test_violations_are_as_many_as_results_and_their_ids_as_distinct(recorded: l
     results: Counter[str] = Counter()
     for one in recorded:
         results[one.file] += calling(one.document)
-        ids = [finding_id(ARN, violation.identity) for violation in one.read().said]
+        ids = [finding_id(ARN, violation.identity) for violation in one.read().plain_violations]
         said.setdefault(one.file, []).extend(ids)
     merged = {file: results[file] - len(set(ids)) for file, ids in said.items() if results[file] != len(set(ids))}
     assert merged == {"live/gatekeeper-3.23.1-constraints.json": 8}
@@ -150,7 +150,9 @@ def test_violations_are_as_many_as_results_and_their_ids_as_distinct(recorded: l
 def test_truncated_and_whole_constraints(recorded: list[Recorded]) -> None:
     """Three of the seven list 20 of more violations; only the whole ones tell that what they lack is gone."""
     readings = [one.read() for one in recorded if one.file == "live/gatekeeper-3.23.1-constraints.json"]
-    told = {reading.key.name: (reading.complete, reading.unlisted, len(reading.said)) for reading in readings}
+    told = {
+        reading.key.name: (reading.complete, reading.unlisted, len(reading.plain_violations)) for reading in readings
+    }
     assert told == {
         "repo-is-openpolicyagent": (True, 0, 0),
         "container-must-have-limits": (False, 7, 20),
@@ -167,7 +169,7 @@ def test_passes_and_violations_share_no_identity(recorded: list[Recorded]) -> No
     passes = 0
     for one in recorded:
         passed = one.passed()
-        assert not passed & {violation.identity for violation in one.read().said}
+        assert not passed & {violation.identity for violation in one.read().plain_violations}
         passes += len(passed) if one.file == "live/kyverno-1.19.1-policyreports.json" else 0
     assert passes == 1446
 
@@ -190,7 +192,7 @@ def test_a_rewrite_changes_no_violation_and_no_digest(recorded: list[Recorded]) 
     """Kyverno's background pass and Gatekeeper's audit rewrite every object: nothing is to be sent."""
     for one in recorded:
         again = msgspec.structs.replace(one, document=rewritten(one.document))
-        before, after = one.read().said, again.read().said
+        before, after = one.read().plain_violations, again.read().plain_violations
         assert before == after, one.file
         assert [digest(violation) for violation in before] == [digest(violation) for violation in after]
         assert one.passed() == again.passed()

@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from policyhub.findings.prose import description
-from policyhub.findings.remedy import remediation, source_url, vulnerabilities
+from policyhub.findings.remediation import remediation, source_url, vulnerabilities
+from policyhub.findings.text import description
 from tests.unit.violation import VIOLATION
 
 POD_SECURITY = "https://kubernetes.io/docs/concepts/security/pod-security-standards/"

@@ -3,10 +3,10 @@
 import msgspec
 import pytest
 
-from policyhub.clocks import WallMs
+from policyhub.clock import WallMs
 from policyhub.findings.digest import digest
+from policyhub.findings.representative import representative_claim
 from policyhub.findings.rollup import grouped, identity_of, rolled, rule_of
-from policyhub.findings.voice import voice
 from policyhub.sources.violation import SourceKey, Subject, Violation
 
 POD = Subject("", "Pod", "shop", "web-7d4b9-x2x1z")
@@ -86,7 +86,7 @@ def test_the_objects_own_result_speaks() -> None:
     own = said(WEB, message="z")
     pods = rolled(msgspec.structs.replace(said(message="a"), severity="CRITICAL"), WEB)
     callers = {SourceKey("g", "r", "shop", str(n)): v for n, v in enumerate((pods, own))}
-    assert voice(callers) == own
+    assert representative_claim(callers) == own
     assert grouped([(pods, WallMs(1)), (own, WallMs(2))]) == [(own, WallMs(1))]
 
 

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from policyhub.findings.taxonomy import TYPES, categories, compliance, finding_type
+from policyhub.findings.compliance import TYPES, categories, compliance, finding_type
 from policyhub.sources.violation import Violation
 from tests.unit.violation import VIOLATION
 

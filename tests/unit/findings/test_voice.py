@@ -5,7 +5,7 @@ from itertools import permutations
 import msgspec
 import pytest
 
-from policyhub.findings.voice import voice
+from policyhub.findings.representative import representative_claim
 from policyhub.sources.violation import SourceKey, Subject, Violation
 
 LOW = Violation(
@@ -31,15 +31,15 @@ def key(name: str) -> SourceKey:
 def test_the_worst_speaks_whoever_it_is() -> None:
     """Neither the order nor the names of the callers matter."""
     for order in permutations([LOW, HIGH, SMALLER, UNCERTAIN]):
-        assert voice({key(str(place)): said for place, said in enumerate(order)}) == SMALLER
+        assert representative_claim({key(str(place)): said for place, said in enumerate(order)}) == SMALLER
 
 
 def test_a_single_caller_speaks() -> None:
     """The common case: one report."""
-    assert voice({key("a"): LOW}) is LOW
+    assert representative_claim({key("a"): LOW}) is LOW
 
 
 def test_nobody_has_no_voice() -> None:
     """A finding that nobody calls for is archived, not rendered."""
     with pytest.raises(ValueError, match="empty"):
-        voice({})
+        representative_claim({})

@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from policyhub.hub.batch import (
+from policyhub.securityhub.batch import (
     MAX_CALL_BYTES,
     MAX_FINDING_BYTES,
     MAX_FINDINGS,
@@ -16,7 +15,7 @@ from policyhub.hub.batch import (
     oversize,
     split,
 )
-from policyhub.hub.body import body
+from policyhub.securityhub.body import body
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 

@@ -7,8 +7,7 @@ import botocore.session
 import msgspec
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 from botocore.serialize import create_serializer
-
-from policyhub.hub.body import body
+from policyhub.securityhub.body import body
 
 
 def operation() -> Any:

@@ -3,8 +3,7 @@
 import asyncio
 
 import pytest
-
-from policyhub.hub.bucket import FLOOR, IMPORTS, READS, Quota, TokenBucket
+from policyhub.securityhub.rate_limit import FLOOR, IMPORTS, READS, Quota, TokenBucket
 
 
 class Time:

@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 from botocore import exceptions as boto
-
-from policyhub.hub.bucket import IMPORTS, READS, TokenBucket
-from policyhub.hub.client import PAGE_ATTEMPTS, HubClient, product_arn, workers
-from policyhub.hub.errors import AccessLost, HubError, Refused, Throttled, Unavailable
+from policyhub.securityhub.client import PAGE_ATTEMPTS, HubClient, product_arn, workers
+from policyhub.securityhub.errors import AccessLost, HubError, Refused, Throttled, Unavailable
+from policyhub.securityhub.rate_limit import IMPORTS, READS, TokenBucket
 
 ACCOUNT = "111122223333"
 REGION = "eu-west-1"

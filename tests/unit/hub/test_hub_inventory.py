@@ -8,14 +8,22 @@ import botocore.session
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from policyhub.securityhub.client import Filters, Page
+from policyhub.securityhub.errors import AccessLost, HubError, Throttled, Unavailable
+from policyhub.securityhub.inventory import (
+    OTHERS,
+    PROVIDERS,
+    Inventory,
+    Part,
+    from_asff,
+    milliseconds,
+    strip_for_import,
+)
 
-from policyhub.clocks import WallMs
+from policyhub.clock import WallMs
 from policyhub.findings import asff
-from policyhub.hub import inventory
-from policyhub.hub.client import Filters, Page
-from policyhub.hub.errors import AccessLost, HubError, Throttled, Unavailable
-from policyhub.hub.inventory import OTHERS, PROVIDERS, Inventory, Part, held, milliseconds, strip_for_import
-from policyhub.sources.violation import Place, Subject, Violation
+from policyhub.securityhub import inventory
+from policyhub.sources.violation import ObjectRef, Subject, Violation
 
 ROOT = "policyhub/prod/"
 
@@ -260,7 +268,7 @@ FULL: dict[str, Any] = {
 
 def test_held_has_what_the_ledger_needs() -> None:
     """Digest, owner, times and triage are read from where they stand."""
-    assert held(FULL) == inventory.Held(
+    assert from_asff(FULL) == inventory.StoredFinding(
         id=FULL["Id"],
         digest="d1",
         renderer="3",
@@ -268,7 +276,7 @@ def test_held_has_what_the_ledger_needs() -> None:
         updated_at=WallMs(1767312000999),
         record_state="ACTIVE",
         cluster_uid="u1",
-        origin="policyreports.wgpolicyk8s.io",
+        source_api="policyreports.wgpolicyk8s.io",
         source="kyverno",
         policy="require-labels",
         rule="check",
@@ -292,7 +300,9 @@ def test_held_has_what_the_ledger_needs() -> None:
 )
 def test_foreign_findings_are_held_with_empty_texts(finding: dict[str, Any]) -> None:
     """What is not ours is still told, with nothing that could be taken for ours."""
-    assert held(finding) == inventory.Held("x", "", "", WallMs(0), WallMs(0), "", "", "", "", "", "", "", "")
+    assert from_asff(finding) == inventory.StoredFinding(
+        "x", "", "", WallMs(0), WallMs(0), "", "", "", "", "", "", "", ""
+    )
 
 
 ARN = "arn:aws:eks:eu-west-1:111122223333:cluster/prod"
@@ -366,9 +376,9 @@ def finding_of(subject: Subject, api_version: str, *, cluster: str = ARN) -> dic
         (Subject("a/b", "Pod", "a", "b"), "a/b/v1", None),
     ],
 )
-def test_the_object_is_read_back(subject: Subject, api_version: str, place: Place | None, cluster: str) -> None:
+def test_the_object_is_read_back(subject: Subject, api_version: str, place: ObjectRef | None, cluster: str) -> None:
     """The place is that of the violation that was sent; None where a text was cut or cleaned."""
-    assert held(finding_of(subject, api_version, cluster=cluster)).place == place
+    assert from_asff(finding_of(subject, api_version, cluster=cluster)).object_ref == place
 
 
 PART = st.text("ab-./…é \n", max_size=4) | st.sampled_from(["core", "x" * 300])
@@ -380,7 +390,7 @@ def test_a_place_that_is_read_back_is_the_right_one(
 ) -> None:
     """Whatever an engine names, no other object's place is read from its finding."""
     api_version = f"{group}/{version}" if group and version else version
-    place = held(finding_of(Subject(group, kind, namespace, name), api_version)).place
+    place = from_asff(finding_of(Subject(group, kind, namespace, name), api_version)).object_ref
     assert place in (None, ("" if group == "core" else group, version, kind, namespace, name))
 
 
@@ -388,9 +398,9 @@ def test_the_object_need_not_come_first() -> None:
     """The cluster's resource is never taken for the object's."""
     finding = finding_of(Subject("", "Pod", "shop", "cart"), "v1", cluster="prod")
     finding["Resources"].reverse()
-    assert held(finding).place == ("", "v1", "Pod", "shop", "cart")
+    assert from_asff(finding).object_ref == ("", "v1", "Pod", "shop", "cart")
     del finding["Resources"][1]
-    assert held(finding).place is None
+    assert from_asff(finding).object_ref is None
 
 
 @pytest.mark.parametrize(
@@ -459,8 +469,10 @@ def test_texts_that_are_read_back_are_cleaned_and_cut() -> None:
     """Who may import into the account may write them; they end up in conditions, metrics and logs."""
     fields = {f"policyhub/{key}": "a\x1b[2J\u202eb" + "x" * 5_000 for key in ("source", "policy", "rule", "origin")}
     fields["policyhub/cluster-uid"] = "u\u200bid" + "x" * 5_000
-    read = held({"Id": "policyhub/alpha/0", "ProductFields": fields, "RecordState": ["ACTIVE"], "Resources": [None, 1]})
-    for text in (read.source, read.policy, read.rule, read.origin, read.cluster_uid):
+    read = from_asff(
+        {"Id": "policyhub/alpha/0", "ProductFields": fields, "RecordState": ["ACTIVE"], "Resources": [None, 1]}
+    )
+    for text in (read.source, read.policy, read.rule, read.source_api, read.cluster_uid):
         assert len(text) <= 1_024
         assert text.isprintable()
-    assert (read.record_state, read.place) == ("", None)
+    assert (read.record_state, read.object_ref) == ("", None)

@@ -5,14 +5,14 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import pytest
+from policyhub.securityhub.client import Filters, ImportResult, Page
+from policyhub.securityhub.errors import Failure, Unavailable
+from policyhub.securityhub.inventory import milliseconds
+from policyhub.securityhub.retirement import Retirement, census
 
-from policyhub.clocks import WallMs
+from policyhub.clock import WallMs
 from policyhub.findings.asff import timestamp
-from policyhub.hub import retirement
-from policyhub.hub.client import Filters, ImportResult, Page
-from policyhub.hub.errors import Failure, Unavailable
-from policyhub.hub.inventory import milliseconds
-from policyhub.hub.retirement import Retirement, census
+from policyhub.securityhub import retirement
 
 WRITTEN = WallMs(1_790_000_000_000)
 UID = "8e5c"

@@ -7,9 +7,9 @@ import re
 from collections.abc import Awaitable, Callable
 
 import pytest
+from policyhub.securityhub.credentials import CALL_SECONDS
 from structlog.testing import capture_logs
 
-from policyhub.hub.credentials import CALL_SECONDS
 from policyhub.kube.connection import Refused, Unreachable
 from policyhub.lease import Lease, Timing, name_of
 from tests.unit.lease.virtual import Server, Wire, now, run, wall

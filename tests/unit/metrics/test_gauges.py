@@ -8,14 +8,14 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from policyhub.ages import DAY
-from policyhub.clocks import SteadyMs, WallMs
+from policyhub.clock import SteadyMs, WallMs
 from policyhub.findings.identity import finding_id
 from policyhub.gauges import SERIES_EACH, Gauges, Seen
 from policyhub.metrics import Metrics
 from policyhub.series import LABEL, label
 from policyhub.sources.violation import SourceKey, Subject, Violation
-from policyhub.sync.census import Census
-from policyhub.sync.entry import Held, Known
+from policyhub.sync.age_statistics import AgeStatistics
+from policyhub.sync.entry import Observation, ObservedFinding
 from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.plan import Change
@@ -51,8 +51,8 @@ class Scene:
         """Imported and acknowledged, all of them seen as many days ago as their number says."""
         for number in numbers:
             entry = self.ledger.entries[id_of(number)]
-            self.ledger.launch(entry)
-            known = Known(entry.digest, WALL - number * DAYS, WALL, archived=not entry.wanted)
+            self.ledger.mark_in_flight(entry)
+            known = ObservedFinding(entry.digest, WALL - number * DAYS, WALL, archived=not entry.desired)
             self.ledger.acknowledge(entry, known, now=NOW)
 
     def inventory(self, **triage: tuple[str, str]) -> None:
@@ -60,12 +60,16 @@ class Scene:
         held = []
         for name, pair in triage.items():
             entry = self.ledger.entries[id_of(int(name[1:]))]
-            assert entry.known is not None
-            held.append(Held(entry.id, entry.known, "uid", entry.origin, entry.rule, "kyverno", triage=pair))
-        self.ledger.observed.take_found(held, now=NOW + 3_600_000)
+            assert entry.observed is not None
+            held.append(
+                Observation(entry.id, entry.observed, "uid", entry.source_api, entry.rule, "kyverno", triage=pair)
+            )
+        self.ledger.observed.take_read(held, now=NOW + 3_600_000)
 
     def show(self, *, in_sync: bool = False, sends: bool = True, inventory: WallMs = WALL) -> None:
-        census = Census(sla_days=SLA, now=NOW, wall=WALL, namespaces=self.metrics.namespaces, shown=self.gauges.shown)
+        census = AgeStatistics(
+            sla_days=SLA, now=NOW, wall=WALL, namespaces=self.metrics.namespaces, shown=self.gauges.shown
+        )
         for entry in self.ledger.entries.values():
             census.count(entry)
         self.gauges.count(census)
@@ -317,7 +321,7 @@ def test_pending_findings_and_the_oldest_of_them() -> None:
     assert scene.get("oldest_pending_seconds", hub=HUB) == 0  # a dry run is not late
     scene.send(0, 1)
     for number in (0, 1):
-        scene.ledger.settle(scene.ledger.entries[id_of(number)], None)
+        scene.ledger.mark_decided(scene.ledger.entries[id_of(number)], None)
     scene.show(in_sync=True)
     assert scene.get("findings_pending", hub=HUB, lane="urgent") == 0
     assert scene.get("oldest_pending_seconds", hub=HUB) == 0
@@ -336,15 +340,15 @@ def test_refused_and_held_findings_are_told() -> None:
     scene = Scene("HIGH", "HIGH")
     scene.send(1)
     refused = scene.ledger.entries[id_of(0)]
-    scene.ledger.launch(refused)
+    scene.ledger.mark_in_flight(refused)
     scene.ledger.reject(refused, refused.digest)
-    scene.ledger.settle(refused, Hold("rejected"))
+    scene.ledger.mark_decided(refused, Hold("rejected"))
     scene.say("HIGH")
-    scene.ledger.settle(scene.ledger.entries[id_of(1)], Hold("guard"))
+    scene.ledger.mark_decided(scene.ledger.entries[id_of(1)], Hold("guard"))
     scene.show()
     assert scene.get("findings_refused") == 1
     assert scene.get("archives_held", reason="guard") == 1
-    scene.ledger.settle(scene.ledger.entries[id_of(1)], Hold("archive_delay"))
+    scene.ledger.mark_decided(scene.ledger.entries[id_of(1)], Hold("archive_delay"))
     scene.show()
     assert [labels["reason"] for labels in scene.series("archives_held")] == ["archive_delay"]
 
@@ -371,8 +375,8 @@ def test_sources_are_told_as_they_fare() -> None:
 def test_conditions_replace_each_other() -> None:
     """A condition has one series, that of its status and reason now."""
     scene = Scene()
-    scene.metrics.tell("alpha", [("Ready", "False", "Listing"), ("Connected", "True", "Connected")])
-    scene.metrics.tell("alpha", [("Ready", "True", "AllWell")])
+    scene.metrics.set_conditions("alpha", [("Ready", "False", "Listing"), ("Connected", "True", "Connected")])
+    scene.metrics.set_conditions("alpha", [("Ready", "True", "AllWell")])
     assert scene.series("condition") == [
         {"cluster": "alpha", "condition": "Ready", "status": "True", "reason": "AllWell"}
     ]
@@ -384,8 +388,8 @@ def test_a_forgotten_cluster_leaves_no_gauge() -> None:
     scene.send(0)
     scene.show()
     scene.gauges.sources([Seen(origin="o", last_listed=WALL)], unknown=[])
-    scene.metrics.tell("alpha", [("Ready", "True", "AllWell")])
-    scene.metrics.tell("beta", [("Ready", "True", "AllWell")])
+    scene.metrics.set_conditions("alpha", [("Ready", "True", "AllWell")])
+    scene.metrics.set_conditions("beta", [("Ready", "True", "AllWell")])
     scene.gauges.forget()
     left = {s.labels["cluster"] for f in scene.registry.collect() for s in f.samples if "cluster" in s.labels}
     assert left == {"beta"}
@@ -442,7 +446,7 @@ def test_a_violation_without_a_time_is_as_old_as_it_is_known(ahead: int) -> None
     scene = Scene()
     key = SourceKey("wgpolicyk8s.io", "policyreports", "shop", "report")
     scene.ledger.read(key, [(violation(0, "CRITICAL"), None)], complete=True, passed=frozenset, now=NOW - 5000)
-    census = Census(sla_days=SLA, now=NOW, wall=WALL + ahead, namespaces=False)
+    census = AgeStatistics(sla_days=SLA, now=NOW, wall=WALL + ahead, namespaces=False)
     for entry in scene.ledger.entries.values():
         census.count(entry)
     assert census.ages["CRITICAL"].seconds == 5

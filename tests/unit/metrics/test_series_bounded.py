@@ -4,12 +4,12 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from dev.metrics import CLUSTER_SERIES, SOURCE_SERIES, USUAL_SERIES
-from policyhub.clocks import SteadyMs, WallMs
+from policyhub.clock import SteadyMs, WallMs
 from policyhub.gauges import REWORDED, SERIES, SERIES_EACH, SEVERITIES, Gauges, Seen
 from policyhub.metrics import Metrics
 from policyhub.sources.engines import ENGINES
 from policyhub.sources.violation import SourceKey, Subject, Violation
-from policyhub.sync.census import Census
+from policyhub.sync.age_statistics import AgeStatistics
 from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
 
@@ -47,7 +47,7 @@ def fill(metrics: Metrics, cluster: str, *, policies: int, sources: int, engines
         mine = [one for one in violations(policies, spaces=spaces) if one.subject.namespace == f"n{space}"]
         key = SourceKey("wgpolicyk8s.io", "policyreports", f"n{space}", "report")
         ledger.read(key, [(one, None) for one in mine], complete=True, passed=frozenset, now=NOW)
-    census = Census(sla_days=SLA, now=NOW, wall=WallMs(int(NOW)), namespaces=False, shown=gauges.shown)
+    census = AgeStatistics(sla_days=SLA, now=NOW, wall=WallMs(int(NOW)), namespaces=False, shown=gauges.shown)
     for entry in ledger.entries.values():
         census.count(entry)
     gauges.count(census)
@@ -68,7 +68,7 @@ def fill(metrics: Metrics, cluster: str, *, policies: int, sources: int, engines
             metrics.archives_held.labels(cluster, reason).set(1)
         for number in range(REWORDED):
             metrics.findings_reworded.labels(cluster, "kyverno", f"m{number}").set(1)
-    metrics.tell(cluster, [(f"c{number}", "True", "r") for number in range(CONDITIONS)])
+    metrics.set_conditions(cluster, [(f"c{number}", "True", "r") for number in range(CONDITIONS)])
     metrics.status_written.labels(cluster).set(1)
     for code in range(HTTP):
         metrics.status_write_failures.labels(cluster, str(code)).inc()

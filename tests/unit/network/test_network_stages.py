@@ -57,7 +57,7 @@ CASES: dict[str, tuple[BaseException, network.Stage | None]] = {
 def test_the_stage_is_told_from_the_innermost_error(error: BaseException, stage: network.Stage | None) -> None:
     """Whatever the library wraps it in; what is no error of the network has none, and is not put into such words."""
     assert network.stage(error) == stage
-    told = network.told(error, network.url(error) or URL)
+    told = network.explain(error, network.url(error) or URL)
     if stage is None:
         assert told == ""
     else:
@@ -68,7 +68,7 @@ def test_the_stage_is_told_from_the_innermost_error(error: BaseException, stage:
 def test_the_proxy_is_named_without_its_password() -> None:
     """Host and port are what an admin looks for."""
     error = boto.ProxyConnectionError(proxy_url="http://user:secret@10.0.0.5:3128", error=OSError(111, "x"))
-    told = network.told(error, URL)
+    told = network.explain(error, URL)
     assert "(10.0.0.5:3128)" in told
     assert "secret" not in told
 

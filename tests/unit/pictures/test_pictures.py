@@ -38,7 +38,7 @@ def test_each_picture_is_of_what_there_is_now(root: Path, capsys: pytest.Capture
     assert "docs/images/findings-page.png shows what has changed since: run `make pictures`" in capsys.readouterr().err
     record.record(root, ["findings-page.png"])
     assert record.stale(root) == {}
-    edit(root / "operator/policyhub/findings/taxonomy.py", "Software and Configuration Checks", "Software and Checks")
+    edit(root / "operator/policyhub/findings/compliance.py", "Software and Configuration Checks", "Software and Checks")
     assert list(record.stale(root)) == ["findings-page.png"]
     record.record(root, ["findings-page.png"])
     edit(root / "dev/demo/story.py", "The engines speak: violations", "Violations")
@@ -48,7 +48,7 @@ def test_each_picture_is_of_what_there_is_now(root: Path, capsys: pytest.Capture
 def test_what_nobody_sees_needs_no_picture(root: Path) -> None:
     """A comment or a docstring of the program changes nothing that is shown."""
     edit(root / "dev/demo/story.py", '"""What happens', '"""All that happens')
-    edit(root / "operator/policyhub/findings/taxonomy.py", '"""', '"""Again: ')
+    edit(root / "operator/policyhub/findings/compliance.py", '"""', '"""Again: ')
     assert record.stale(root) == {}
 
 

@@ -1,8 +1,8 @@
 import base64
 
 import pytest
+from policyhub.securityhub.errors import HubError
 
-from policyhub.hub.errors import HubError
 from policyhub.kube.errors import Refused, Unreachable
 from policyhub.kube.kubeconfig import KubeconfigError
 from policyhub.redaction import of_environment, of_url, redacted

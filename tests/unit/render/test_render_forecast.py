@@ -2,7 +2,7 @@
 
 import pytest
 
-from policyhub.clocks import WallMs
+from policyhub.clock import WallMs
 from policyhub.findings.identity import finding_id
 from policyhub.render.forecast import MONTH_DAYS, REFRESH_DAYS, forecast, price
 from policyhub.render.summary import assumptions

@@ -9,36 +9,36 @@ from typing import Any
 import boto3
 import msgspec
 import pytest
+from policyhub.securityhub.client import product_arn as hub_product_arn
+from policyhub.securityhub.credentials import partition as hub_partition
 from prometheus_client import CollectorRegistry
 
 from dev.hub.schema import checker
-from policyhub.clocks import SteadyMs, WallMs
+from policyhub.clock import SteadyMs, WallMs
 from policyhub.findings.asff import timestamp
 from policyhub.findings.digest import digest
-from policyhub.hub.client import product_arn as hub_product_arn
-from policyhub.hub.credentials import partition as hub_partition
 from policyhub.kube import discovery
 from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
-from policyhub.render import intake as intakes
+from policyhub.render import collector as intakes
 from policyhub.render import target as targets
+from policyhub.render.collector import Collector
 from policyhub.render.defects import _Listed, defects
-from policyhub.render.intake import Intake
-from policyhub.render.piece import Broken
 from policyhub.render.provenance import Provenance, fields, row
+from policyhub.render.raw_object import ReadError
 from policyhub.render.scanner import scan
 from policyhub.render.target import Target, TargetError, target
 from policyhub.sources import constraints
 from policyhub.sources.severity import DEFAULT_SEVERITY
-from policyhub.sync import view
+from policyhub.sync import report_sink
+from policyhub.sync.cluster_queue import ClusterQueue
 from policyhub.sync.engine import Engine
-from policyhub.sync.feed import Feed
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.owners import Owners, Unresolved
 from policyhub.sync.plan import Change, Rules
+from policyhub.sync.report_sink import ReportSink
 from policyhub.sync.rollup import Rollup
 from policyhub.sync.shipment import ship
-from policyhub.sync.view import View
 
 Document = dict[str, Any]
 
@@ -140,17 +140,17 @@ RICH = [
 ]
 
 
-def given(*documents: Any, wanted: Target | None = None, **options: Any) -> tuple[Intake, list[str]]:
+def given(*documents: Any, wanted: Target | None = None, **options: Any) -> tuple[Collector, list[str]]:
     said: list[str] = []
-    intake = Intake(wanted or target({}), now=WALL, tell=lambda broken: said.append(str(broken)), **options)
+    intake = Collector(wanted or target({}), now=WALL, report_error=lambda broken: said.append(str(broken)), **options)
     text = "\n".join(json.dumps(document) for document in documents)
     for piece in scan(io.BytesIO(text.encode()), "f"):
-        (intake.fail if isinstance(piece, Broken) else intake.take)(piece)  # type: ignore[arg-type]  # one of each
-    intake.settle(owners=intake.owned > 0)
+        (intake.fail if isinstance(piece, ReadError) else intake.take)(piece)  # type: ignore[arg-type]  # one of each
+    intake.finish(owners=intake.owned > 0)
     return intake, said
 
 
-def findings(intake: Intake) -> dict[str, Document]:
+def findings(intake: Collector) -> dict[str, Document]:
     return {finding["Id"]: finding for _, finding in intake.findings()}
 
 
@@ -159,7 +159,7 @@ class NoHub:
 
     async def ready(self) -> None: ...
 
-    def spare(self) -> None: ...
+    def release_token(self) -> None: ...
 
     async def import_findings(self, findings: Any) -> Any: ...
 
@@ -195,8 +195,8 @@ async def sent(documents: list[Document], wanted: Target) -> dict[str, Document]
                 owners.sinks[intakes.OWNERS[group, kind]].upsert(raw)
             continue
         plural = kind.lower() + ("" if group == constraints.GROUP else "s")
-        View(
-            cluster="c", group=group, resource=plural, ledger=ledger, wanted=wanted.wanted, metrics=metrics,
+        ReportSink(
+            cluster="c", group=group, resource=plural, ledger=ledger, wanted=wanted.filter, metrics=metrics,
             now=lambda: NOW, wall=lambda: WALL, rollup=rollup,
         ).upsert(raw)  # fmt: skip
     for sink in owners.sinks.values():
@@ -208,8 +208,10 @@ async def sent(documents: list[Document], wanted: Target) -> dict[str, Document]
     for sink in owners.sinks.values():
         sink.finish()
         sink.state(ReflectorState(phase="watching"))
-    feed = Feed(name="c", ledger=ledger, cluster=wanted.cluster, rules=Rules(archive_delay_ms=0), sends=True)
-    return {entry.id: ship(feed, entry, Change.NEW, now=WALL).body for entry in ledger.entries.values() if entry.wanted}
+    feed = ClusterQueue(name="c", ledger=ledger, cluster=wanted.cluster, rules=Rules(archive_delay_ms=0), sends=True)
+    return {
+        entry.id: ship(feed, entry, Change.NEW, now=WALL).body for entry in ledger.entries.values() if entry.desired
+    }
 
 
 @pytest.mark.parametrize("arn", [None, ARN], ids=["by name", "by ARN"])
@@ -274,12 +276,12 @@ def test_violations_that_count_for_nothing_are_counted() -> None:
     on_orphan = report("x", result("p"), result("q"), scope={"apiVersion": "v1", "kind": "Pod", "name": "orphan"})
     intake, _ = given(ON_POD, idle, newer, on_idle, on_orphan, pod("orphan", "not-read"))
     assert findings(intake) == {}
-    assert intake.uncounted() == {Unresolved.GONE: 1, Unresolved.IDLE: 1, Unresolved.UNKNOWN: 2}
+    assert intake.without_owner() == {Unresolved.GONE: 1, Unresolved.IDLE: 1, Unresolved.UNKNOWN: 2}
     alone, _ = given(ON_POD, on_orphan)
     assert len(findings(alone)) == 3
-    assert alone.uncounted() == {}
+    assert alone.without_owner() == {}
     apart, _ = given(ON_POD, pod("orphan", "not-read"), wanted=target({"roll_up": False}))
-    assert apart.uncounted() == {}
+    assert apart.without_owner() == {}
 
 
 def test_a_pod_that_cannot_be_read_is_named_and_the_others_count() -> None:
@@ -321,15 +323,15 @@ def test_findings_say_what_policies_say(*, late: bool) -> None:
     whole = {**CONSTRAINT["status"], "totalViolations": 2}
     sources = [report("a", result("p")), {**CONSTRAINT, "metadata": {"name": "c"}, "status": whole}]
     intake, told = given(*([*sources, POLICY, TEMPLATED] if late else [POLICY, TEMPLATED, *sources]))
-    intake.settle(owners=False)
+    intake.finish(owners=False)
     said = {f["ProductFields"]["policyhub/source"]: f for f in findings(intake).values()}
     assert told == []
     assert said["kyverno"]["Title"].startswith("Peace, r: ")
     assert said["kyverno"]["FindingProviderFields"]["Severity"]["Label"] == "LOW"
     assert said["gatekeeper"]["FindingProviderFields"]["Severity"]["Label"] == "CRITICAL"
     for entry in intake.wanted():
-        assert entry.voice is not None
-        assert entry.digest == digest(entry.voice)
+        assert entry.representative is not None
+        assert entry.digest == digest(entry.representative)
     assert intake.others == {}
 
 
@@ -438,9 +440,9 @@ def test_a_flood_of_defects_is_cut() -> None:
 def test_json_that_breaks_within_is_told_with_its_line() -> None:
     """Brackets may close around what is no JSON."""
     said: list[str] = []
-    intake = Intake(target({}), now=WALL, tell=lambda broken: said.append(str(broken)))
+    intake = Collector(target({}), now=WALL, report_error=lambda broken: said.append(str(broken)))
     for piece in scan(io.BytesIO(b'\n{\n "kind": "A",\n "a": [1 2]\n}'), "f"):
-        assert not isinstance(piece, Broken)
+        assert not isinstance(piece, ReadError)
         intake.take(piece)
     assert said == ["f:4: document 1: no JSON: JSON is malformed: expected ',' or ']'"]
 
@@ -520,7 +522,7 @@ def test_callers_are_named() -> None:
     """Every object that calls for a finding is named, the one that speaks first."""
     intake, _ = given(*RICH, keep=True)
     entry = next(e for e, f in intake.findings() if f["ProductFields"].get("policyhub/policy") == "plain")
-    assert Provenance(intake).callers(entry) == [
+    assert Provenance(intake).claimants(entry) == [
         "policyreports.wgpolicyk8s.io shop/web (f:1: document 1)",
         "reports.openreports.io shop/web (f:2: document 2)",
     ]
@@ -541,7 +543,7 @@ def test_partitions_and_arns_are_the_hub_s() -> None:
 
 def test_what_is_known_twice_is_the_same() -> None:
     """Constants whose home would load AWS's libraries."""
-    assert intakes.PLAUSIBLE_AHEAD_SECONDS == view.PLAUSIBLE_AHEAD_SECONDS
+    assert intakes.PLAUSIBLE_AHEAD_SECONDS == report_sink.PLAUSIBLE_AHEAD_SECONDS
     plurals = {(group, plural) for group, plurals in discovery._PLURALS.items() for plural in plurals}
     assert {(group, plural) for (group, _), plural in intakes.PLURALS.items()} == plurals
 
@@ -562,9 +564,9 @@ def test_a_monitoredcluster_says_it_all_and_flags_go_before_it() -> None:
     made = target({"region": "eu-central-1"}, document=document, file="mc.yaml")
     assert (made.cluster.id, made.cluster.account, made.cluster.region) == ("prod", "444455556666", "eu-central-1")
     assert made.groups == {"wgpolicyk8s.io", "openreports.io"}
-    assert (made.wanted.minimum_severity, made.roll_up) == ("HIGH", False)
-    assert made.came["account_id"] == "spec.securityHub.accountId of mc.yaml"
-    assert made.came["region"] == "--region"
+    assert (made.filter.minimum_severity, made.roll_up) == ("HIGH", False)
+    assert made.origins["account_id"] == "spec.securityHub.accountId of mc.yaml"
+    assert made.origins["region"] == "--region"
 
 
 def test_an_arn_names_the_cluster() -> None:

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.render.listing import listing, owners, policies
-from policyhub.render.piece import Broken
+from policyhub.render.raw_object import ReadError
 
 Answer = dict[str, Any] | Exception
 GROUP = "wgpolicyk8s.io"
@@ -56,7 +56,7 @@ async def rest(_: float) -> None:
 async def told(server: Server, *groups: str) -> list[str]:
     connection = cast("Connection", server)
     return [
-        str(one) if isinstance(one, Broken) else f"{one.kind} {one.place}"
+        str(one) if isinstance(one, ReadError) else f"{one.kind} {one.location}"
         async for one in listing(connection, groups or (GROUP,), pause=rest)
     ]
 
@@ -122,7 +122,7 @@ async def test_owners_are_listed_without_what_has_ended() -> None:
             "/apis/batch/v1/jobs": Refused(403, "No", ""),
         }
     )
-    found = [(r.plural, isinstance(one, Broken)) async for r, one in owners(cast("Connection", server), pause=rest)]
+    found = [(r.plural, isinstance(one, ReadError)) async for r, one in owners(cast("Connection", server), pause=rest)]
     assert sorted(found) == [("jobs", True), ("pods", False), ("replicasets", False)]
     assert server.asked[0][1]["fieldSelector"] == "status.phase!=Succeeded,status.phase!=Failed"
 
@@ -142,7 +142,7 @@ async def test_policies_come_as_metadata() -> None:
         }
     )
     connection = cast("Connection", server)
-    read = [(resource.kind, str(one.place)) async for resource, one in policies(connection, [GROUP], pause=rest)]
+    read = [(resource.kind, str(one.location)) async for resource, one in policies(connection, [GROUP], pause=rest)]
     assert read == [
         ("ClusterPolicy", "clusterpolicies.kyverno.io shop/a"),
         ("ClusterPolicy", "clusterpolicies.kyverno.io shop/b"),

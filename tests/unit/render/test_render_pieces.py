@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from policyhub.render import scanner
 from policyhub.render.composer import compose
-from policyhub.render.piece import NO_ITEMS, Broken, Piece, joined, line_of
+from policyhub.render.raw_object import NO_ITEMS, RawObject, ReadError, joined, line_of
 from policyhub.render.scanner import scan
 
 A: dict[str, Any] = {
@@ -39,13 +39,13 @@ class Drip:
         return self._content.read(min(size, self._step))
 
 
-def told(found: Iterator[Piece | Broken]) -> list[Any]:
+def told(found: Iterator[RawObject | ReadError]) -> list[Any]:
     """Objects as data, what is broken as text."""
-    return [str(one) if isinstance(one, Broken) else json.loads(bytes(one.raw)) for one in found]
+    return [str(one) if isinstance(one, ReadError) else json.loads(bytes(one.raw)) for one in found]
 
 
-def places(found: Iterator[Piece | Broken]) -> list[str]:
-    return [str(one.place) for one in found]
+def places(found: Iterator[RawObject | ReadError]) -> list[str]:
+    return [str(one.location) for one in found]
 
 
 JSON = {
@@ -131,7 +131,7 @@ def test_any_bytes_end_in_pieces_or_places(content: bytes) -> None:
     """Neither reader raises or goes on for ever, whatever it is given."""
     for read in (scan, compose):
         for one in read(io.BytesIO(content), "f"):
-            assert isinstance(one, Piece | Broken)
+            assert isinstance(one, RawObject | ReadError)
 
 
 @given(
@@ -236,7 +236,7 @@ def test_lines_of_members(form: str) -> None:
         else json.dumps({"kind": "A", "results": [{"policy": "p", "message": 1}]}, indent=1)
     )
     (piece,) = (compose if form == "yaml" else scan)(io.BytesIO(text.encode()), "f")
-    assert isinstance(piece, Piece)
+    assert isinstance(piece, RawObject)
     lines = {"json": (3, 4, 6), "yaml": (3, 4, 5)}[form]
     assert line_of(piece, ("results",)) == lines[0]
     assert line_of(piece, ("results", 0)) == lines[1]

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from policyhub.sources import reader
-from policyhub.sources.violation import Reading
+from policyhub.sources.violation import ParsedReport
 
 DATA = Path(__file__).parents[2] / "data" / "engines"
 PLURALS = {
@@ -38,7 +38,7 @@ class Recorded(msgspec.Struct, frozen=True):
     def raw(self) -> bytes:
         return json.dumps(self.document).encode()
 
-    def read(self) -> Reading:
+    def read(self) -> ParsedReport:
         return reader.read(self.group, self.resource, self.raw, latest=LATEST)
 
 

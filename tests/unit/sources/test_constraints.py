@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policyhub.sources import constraints, reader
-from policyhub.sources.violation import Malformed, Place, Reading, SourceKey, Subject, Violation, below
+from policyhub.sources.violation import Malformed, ObjectRef, ParsedReport, SourceKey, Subject, Violation, below
 from policyhub.sources.wire import MALFORMED_MEMBER, MALFORMED_RESULT
 
 LIVE = Path(__file__).parents[4] / "shared/data/live/gatekeeper-3.23.1-constraints.json"
@@ -40,12 +40,12 @@ def document(*violations: Any, spec: Any = None, status: Any = None, **metadata:
     }
 
 
-def read(made: dict[str, Any], *, latest: int = LATEST) -> Reading:
+def read(made: dict[str, Any], *, latest: int = LATEST) -> ParsedReport:
     return constraints.read("k8slimits", json.dumps(made).encode(), latest=latest)
 
 
-def only(reading: Reading) -> Violation:
-    (violation,) = reading.said
+def only(reading: ParsedReport) -> Violation:
+    (violation,) = reading.plain_violations
     return violation
 
 
@@ -68,7 +68,7 @@ def test_scoped_constraint_is_audited_only_where_it_says_so(points: list[str], *
 
 def test_a_listed_violation() -> None:
     """The policy is the template's kind, the rule the constraint's name, the time the audit's."""
-    assert read(document(entry())) == Reading(
+    assert read(document(entry())) == ParsedReport(
         key=SourceKey("constraints.gatekeeper.sh", "k8slimits", "", "must-have-limits"),
         violations=(
             (
@@ -116,7 +116,7 @@ def test_an_object_of_two_groups_is_one(kind: str, groups: list[str], counts: st
     ]
     both = read(document(*listed))
     assert only(both).subject == Subject(counts, kind, "shop", "cart")
-    assert read(document(*reversed(listed))).said == both.said
+    assert read(document(*reversed(listed))).plain_violations == both.plain_violations
     assert {only(read(document(one))).identity for one in listed} == {only(both).identity}
 
 
@@ -134,7 +134,7 @@ def test_the_reader_is_chosen_by_the_group() -> None:
     assert reader.read(group, "k8slimits", raw, latest=LATEST) == read(document(entry()))
     assert reader.passed(group, "k8slimits", raw) == frozenset()
     report = b'{"metadata": {"name": "r"}, "results": [{"policy": "p", "source": "s", "result": "pass"}]}'
-    assert reader.read("wgpolicyk8s.io", "clusterpolicyreports", report, latest=LATEST).said == ()
+    assert reader.read("wgpolicyk8s.io", "clusterpolicyreports", report, latest=LATEST).plain_violations == ()
     assert len(reader.passed("wgpolicyk8s.io", "clusterpolicyreports", report)) == 1
 
 
@@ -158,8 +158,8 @@ def test_several_violations_of_one_object_are_one() -> None:
     """One for each container: the finding lists their messages, in whatever order the audit wrote them."""
     one, two = entry(message="container b"), entry(message="container a")
     reading = read(document(one, two, one, entry(name="other")))
-    assert [v.message for v in reading.said] == ["container a • container b", "m"]
-    assert reading.said == read(document(entry(name="other"), two, one, one)).said
+    assert [v.message for v in reading.plain_violations] == ["container a • container b", "m"]
+    assert reading.plain_violations == read(document(entry(name="other"), two, one, one)).plain_violations
     assert (reading.complete, reading.unlisted) == (True, 0)
 
 
@@ -252,7 +252,7 @@ def test_a_constraint_may_name_its_severity(
 def test_when_absence_says_something(*, status: Any, complete: bool, unlisted: int, violations: int) -> None:
     """Only a whole list of an audit that has run tells that what it lacks is gone."""
     reading = read(document(status=status))
-    assert (reading.complete, reading.unlisted, len(reading.said)) == (complete, unlisted, violations)
+    assert (reading.complete, reading.unlisted, len(reading.plain_violations)) == (complete, unlisted, violations)
 
 
 def test_a_constraint_without_a_status_is_unknown() -> None:
@@ -281,7 +281,7 @@ def test_an_implausible_audit_time_is_no_time_but_an_audit() -> None:
 def test_odd_metadata_loses_nothing_else(member: dict[str, Any]) -> None:
     """Labels, annotations and times only describe."""
     reading = read(document(entry(), **member))
-    assert (len(reading.said), reading.problems, reading.complete) == (1, (MALFORMED_MEMBER,), True)
+    assert (len(reading.plain_violations), reading.problems, reading.complete) == (1, (MALFORMED_MEMBER,), True)
 
 
 def test_an_odd_spec_loses_nothing_else() -> None:
@@ -326,8 +326,8 @@ def test_an_odd_entry_is_read_as_far_as_it_names_its_object(
 ) -> None:
     """What only describes may be lost; which object is meant is never guessed."""
     reading = read(document(entry(**members)))
-    assert (reading.problems, len(reading.said), reading.complete) == (problems, violations, complete)
-    assert all(violation.severity is None for violation in reading.said)
+    assert (reading.problems, len(reading.plain_violations), reading.complete) == (problems, violations, complete)
+    assert all(violation.severity is None for violation in reading.plain_violations)
 
 
 def test_a_message_that_gatekeeper_cut_is_harmless() -> None:
@@ -341,10 +341,10 @@ def test_an_audit_without_news_reads_the_same() -> None:
     before, after = document(entry()), document(entry())
     after["status"] |= {"auditTimestamp": "2026-11-25T01:25:18Z", "byPod": [{"id": "x"}]}
     after["metadata"] |= {"resourceVersion": "2", "generation": 7}
-    assert read(before).said == read(after).said
+    assert read(before).plain_violations == read(after).plain_violations
 
 
-def cut(*violations: Any, total: int | None = None, **status: Any) -> Reading:
+def cut(*violations: Any, total: int | None = None, **status: Any) -> ParsedReport:
     """What is read of a list that lacks one violation, or as many as `total` says."""
     members = {
         "auditTimestamp": STAMP,
@@ -382,11 +382,11 @@ NODE = entry(kind="Node", namespace=None)
         ),
     ],
 )
-def test_a_list_in_gatekeepers_order_has_a_boundary(listed: list[dict[str, Any]], boundary: Place) -> None:
+def test_a_list_in_gatekeepers_order_has_a_boundary(listed: list[dict[str, Any]], boundary: ObjectRef) -> None:
     """The smallest are listed, the greatest first: what is below that and not listed is no violation."""
     reading = cut(*listed)
     assert (reading.boundary, reading.complete) == (boundary, False)
-    assert max(violation.place for violation in reading.said) == boundary
+    assert max(violation.object_ref for violation in reading.plain_violations) == boundary
 
 
 @pytest.mark.parametrize(
@@ -408,7 +408,7 @@ def test_a_list_in_gatekeepers_order_has_a_boundary(listed: list[dict[str, Any]]
         pytest.param(cut(entry(kind="Namespace", namespace="x"), NODE), id="a Namespace in a namespace"),
     ],
 )
-def test_any_other_list_has_none(reading: Reading) -> None:
+def test_any_other_list_has_none(reading: ParsedReport) -> None:
     """Where the list need not be the smallest ones in order, absence says nothing anywhere."""
     assert reading.boundary is None
 
@@ -450,8 +450,8 @@ def test_nothing_below_the_boundary_is_left_out(violations: list[dict[str, Any]]
     objects = {order(violation)[:5] for violation in ordered[:limit]}
     assert (reading.boundary is not None) == (len(ordered) > limit and len(objects) > 1)
     if reading.boundary is not None:
-        left = read(document(*ordered[limit:])).said
-        assert not [violation for violation in left if below(violation.place, reading.boundary)]
+        left = read(document(*ordered[limit:])).plain_violations
+        assert not [violation for violation in left if below(violation.object_ref, reading.boundary)]
 
 
 @pytest.mark.parametrize(
@@ -470,7 +470,7 @@ def test_nothing_below_the_boundary_is_left_out(violations: list[dict[str, Any]]
         (("apps", "v0", "DaemonSet", "web", "z"), False),
     ],
 )
-def test_below_the_boundary(place: Place, *, is_below: bool) -> None:
+def test_below_the_boundary(place: ObjectRef, *, is_below: bool) -> None:
     """An object of another version in the boundary's group, or of none, may have gone on in the listed version."""
     assert below(place, ("apps", "v1", "Deployment", "shop", "cart")) == is_below
 
@@ -478,13 +478,13 @@ def test_below_the_boundary(place: Place, *, is_below: bool) -> None:
 @pytest.mark.skipif(not LIVE.exists(), reason="the recordings are not at hand")
 def test_what_gatekeeper_wrote() -> None:
     """Each truncated constraint of the recording is in order, and each of its objects is at its place."""
-    found: dict[str, Place | None] = {}
+    found: dict[str, ObjectRef | None] = {}
     for made in json.loads(LIVE.read_text("utf-8"))["items"]:
         reading = read(made, latest=1_800_000_000)
         assert reading.audited == reading.newest is not None
         if reading.unlisted:
             found[made["metadata"]["name"]] = reading.boundary
-            assert max(violation.place for violation in reading.said) == reading.boundary
+            assert max(violation.object_ref for violation in reading.plain_violations) == reading.boundary
         else:
             assert reading.boundary is None
     assert found == {
@@ -528,5 +528,7 @@ def test_whatever_a_constraint_holds_its_good_entries_are_read(listed: list[Any]
     """No content of a constraint with a name and a kind raises, and none hides an entry that can be read."""
     status = {"auditTimestamp": STAMP, "totalViolations": total, "violations": [*listed, entry(name="good")]}
     reading = read(document(spec=spec, status=status))
-    assert [v.subject for v in reading.said if v.subject.name == "good"] == [Subject("", "Pod", "shop", "good")]
+    assert [v.subject for v in reading.plain_violations if v.subject.name == "good"] == [
+        Subject("", "Pod", "shop", "good")
+    ]
     assert reading.complete or reading.unlisted or MALFORMED_RESULT in reading.problems

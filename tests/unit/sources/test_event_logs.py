@@ -50,8 +50,8 @@ def said(source: str, *keys: str) -> Violation:
 def test_an_event_is_recognized(violation: Violation) -> None:
     """By its producer's name, else by two properties that no state has."""
     assert tells_of_events(violation)
-    assert not Filter(event_logs=False).wants(violation)
-    assert Filter().wants(violation)
+    assert not Filter(event_logs=False).admits(violation)
+    assert Filter().admits(violation)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_an_event_is_recognized(violation: Violation) -> None:
 def test_a_state_is_not(violation: Violation) -> None:
     """A finding that is left out by mistake is one that nobody sees."""
     assert not tells_of_events(violation)
-    assert Filter(event_logs=False).wants(violation)
+    assert Filter(event_logs=False).admits(violation)
 
 
 def test_a_source_may_be_known_by_its_name_alone() -> None:
@@ -97,8 +97,8 @@ def test_of_a_list_of_events_nobody_is_told_that_it_is_cut(keys: list[tuple[str,
     ]
     report = {"metadata": {"name": "log", "namespace": "shop"}, "results": results, "summary": {"fail": 900}}
     reading = reports.read("wgpolicyk8s.io", "policyreports", json.dumps(report).encode(), latest=1)
-    assert Filter(event_logs=False).tells(reading) is told
-    assert Filter().tells(reading)
+    assert Filter(event_logs=False).wants_notice(reading) is told
+    assert Filter().wants_notice(reading)
 
 
 def test_whose_quiet_is_no_silence() -> None:

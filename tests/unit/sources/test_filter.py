@@ -49,7 +49,7 @@ FAILING = Violation(
 )
 def test_what_is_wanted(*, wanted: bool, chosen: Filter, violation: Violation) -> None:
     """Each part of the filter alone."""
-    assert chosen.wants(violation) is wanted
+    assert chosen.admits(violation) is wanted
 
 
 @pytest.mark.parametrize(
@@ -71,4 +71,4 @@ def test_what_is_wanted(*, wanted: bool, chosen: Filter, violation: Violation) -
 def test_namespaces(include: tuple[str, ...], exclude: tuple[str, ...], subject: Subject, *, wanted: bool) -> None:
     """Globs choose namespaced objects and Namespaces by name; other cluster-scoped objects are in none."""
     chosen = Filter(include_namespaces=include, exclude_namespaces=exclude)
-    assert chosen.wants(msgspec.structs.replace(FAILING, subject=subject)) is wanted
+    assert chosen.admits(msgspec.structs.replace(FAILING, subject=subject)) is wanted

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from policyhub.clocks import WallMs
+from policyhub.clock import WallMs
 from policyhub.findings import asff
 from policyhub.findings.digest import digest
-from policyhub.findings.prose import speaks_for_itself, title
+from policyhub.findings.text import own_text, title
 from policyhub.sources import constraints, reports
 from policyhub.sources.problems import INVALID_OBJECT, TEXT_TOO_LONG, UNPRINTABLE_TEXT
 from policyhub.sources.text import LIMIT, NAME
-from policyhub.sources.violation import Malformed, Reading, SourceKey, Subject, Violation
+from policyhub.sources.violation import Malformed, ParsedReport, SourceKey, Subject, Violation
 from tests.unit.findings.mapping import CLUSTER
 
 LATEST = 2_000_000_000
@@ -24,14 +24,14 @@ def result(**members: Any) -> dict[str, Any]:
     return {"policy": "p", "rule": "r", "result": "fail", "source": "kyverno", "resources": [CONFIG], **members}
 
 
-def read(*results: dict[str, Any], namespace: str | None = "team-a", **members: Any) -> Reading:
+def read(*results: dict[str, Any], namespace: str | None = "team-a", **members: Any) -> ParsedReport:
     metadata = {"name": "report", **({"namespace": namespace} if namespace else {})}
     body = {"apiVersion": "wgpolicyk8s.io/v1alpha2", "kind": "PolicyReport", "metadata": metadata, "results": results}
     return reports.read("wgpolicyk8s.io", "policyreports", json.dumps({**body, **members}).encode(), latest=LATEST)
 
 
-def only(reading: Reading) -> Violation:
-    (said,) = reading.said
+def only(reading: ParsedReport) -> Violation:
+    (said,) = reading.plain_violations
     return said
 
 
@@ -39,8 +39,8 @@ def only(reading: Reading) -> Violation:
 def test_long_parts_of_an_identity_are_cut_and_stay_apart(member: str) -> None:
     """Two texts that differ at their end only are two findings, each of bounded size; nothing counts as incomplete."""
     reading = read(result(**{member: "x" * 50_000 + "1"}), result(**{member: "x" * 50_000 + "2"}))
-    assert {len(getattr(violation, member)) for violation in reading.said} == {LIMIT}
-    assert len({violation.identity for violation in reading.said}) == 2
+    assert {len(getattr(violation, member)) for violation in reading.plain_violations} == {LIMIT}
+    assert len({violation.identity for violation in reading.plain_violations}) == 2
     assert (reading.problems, reading.complete) == ((TEXT_TOO_LONG,) * 2, True)
 
 
@@ -76,7 +76,7 @@ def test_a_constraint_s_name_is_cut_too() -> None:
 def test_parts_that_cannot_be_told_apart_stay_apart(member: str, extra: str) -> None:
     """`kyv<zero-width space>erno` is not kyverno, and does not read like it."""
     reading = read(result(**{member: "kyverno"}), result(**{member: f"kyv{extra}erno"}))
-    plain, other = sorted(getattr(violation, member) for violation in reading.said)
+    plain, other = sorted(getattr(violation, member) for violation in reading.plain_violations)
     assert plain == "kyverno"
     assert other.startswith("kyverno~")
     assert (reading.problems, reading.complete) == ((UNPRINTABLE_TEXT,), True)
@@ -128,7 +128,7 @@ def test_the_objects_beside_it_stand() -> None:
     """And the report counts once, however many are none."""
     bad = [{"kind": "Pod", "name": f"a b{number}"} for number in range(1_000)]
     reading = read(result(resources=[CONFIG, *bad]))
-    assert {violation.subject.kind for violation in reading.said} == {"ConfigMap", "PolicyReport"}
+    assert {violation.subject.kind for violation in reading.plain_violations} == {"ConfigMap", "PolicyReport"}
     assert reading.problems == (INVALID_OBJECT,) * 1_000
 
 
@@ -150,7 +150,7 @@ def test_the_objects_beside_it_stand() -> None:
 def test_who_speaks_for_the_cluster(namespace: str | None, members: dict[str, Any], expected: str) -> None:
     """No report that lies in a namespace."""
     said = only(read(result(**members), namespace=namespace))
-    assert speaks_for_itself(said) == expected
+    assert own_text(said) == expected
     assert ("cluster prod" in title(said, cluster="prod")) == (expected == "cluster")
 
 
@@ -199,7 +199,7 @@ def test_a_number_is_that_results_or_that_objects(member: str, number: str) -> N
         reading = reports.read("wgpolicyk8s.io", "policyreports", raw, latest=LATEST)
     except Malformed:
         return
-    assert len(reading.said) == 1
+    assert len(reading.plain_violations) == 1
 
 
 @pytest.mark.parametrize("number", NUMBERS)
@@ -229,10 +229,10 @@ def test_a_constraints_total_is_a_number_that_can_be_shown(number: str) -> None:
 def test_times_at_the_ends_of_time(moment: str) -> None:
     """Of the object, of a result, of an audit."""
     reading = read(result(timestamp=moment), metadata={"name": "n", "creationTimestamp": moment})
-    assert len(reading.said) == 1
+    assert len(reading.plain_violations) == 1
     status = {"auditTimestamp": moment, "violations": [{"kind": "Pod", "name": "x"}]}
     raw = json.dumps({"kind": "K", "metadata": {"name": "n", "creationTimestamp": moment}, "status": status}).encode()
-    assert len(constraints.read("k", raw, latest=LATEST).said) == 1
+    assert len(constraints.read("k", raw, latest=LATEST).plain_violations) == 1
 
 
 def test_an_entry_that_is_no_object_counts_for_its_constraint() -> None:

@@ -9,19 +9,19 @@ import yaml
 
 from policyhub.findings.digest import digest
 from policyhub.findings.identity import finding_id
-from policyhub.findings.prose import title
+from policyhub.findings.text import title
 from policyhub.sources import reader
 from policyhub.sources.filter import Filter
 from policyhub.sources.producers import times_stand_still
 from policyhub.sources.reports import passed
-from policyhub.sources.violation import Reading, Violation
+from policyhub.sources.violation import ParsedReport, Violation
 
 RECORDED = Path(__file__).parents[4] / "shared/data/reports"
 """What producers wrote, and one thing that each of them showed to be wrong."""
 PLURALS = {"PolicyReport": "policyreports", "ClusterPolicyReport": "clusterpolicyreports", "HouseLabels": "houselabels"}
 
 
-def read(document: dict[str, Any]) -> Reading:
+def read(document: dict[str, Any]) -> ParsedReport:
     group = document.get("apiVersion", "wgpolicyk8s.io/v1alpha2").partition("/")[0]
     resource = PLURALS[document.get("kind", "PolicyReport")]
     return reader.read(group, resource, json.dumps(document).encode(), latest=1_800_000_000)
@@ -29,7 +29,7 @@ def read(document: dict[str, Any]) -> Reading:
 
 def said(*results: dict[str, Any]) -> tuple[Violation, ...]:
     made = [{"policy": "p", "result": "fail", "message": "m", **result} for result in results]
-    return read({"metadata": {"name": "r", "namespace": "shop"}, "results": made}).said
+    return read({"metadata": {"name": "r", "namespace": "shop"}, "results": made}).plain_violations
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def documents(name: str) -> list[dict[str, Any]]:
 
 
 def essence(name: str) -> list[tuple[str, str]]:
-    found = [violation for document in documents(name) for violation in read(document).said]
+    found = [violation for document in documents(name) for violation in read(document).plain_violations]
     return [(finding_id("prod", violation.identity), digest(violation)) for violation in found]
 
 
@@ -167,9 +167,11 @@ def test_the_recorded_next_scan_costs_nothing(one: str, other: str) -> None:
 @pytestmark_recorded
 def test_no_recorded_event_is_reported() -> None:
     """Tracee, KubeArmor, Hubble."""
-    found = [violation for made in documents("event-logs-not-left-out.yaml") for violation in read(made).said]
+    found = [
+        violation for made in documents("event-logs-not-left-out.yaml") for violation in read(made).plain_violations
+    ]
     assert found
-    assert not [violation for violation in found if Filter(event_logs=False).wants(violation)]
+    assert not [violation for violation in found if Filter(event_logs=False).admits(violation)]
 
 
 @pytestmark_recorded
@@ -182,7 +184,9 @@ def test_the_recorded_object_of_two_groups_is_one() -> None:
 def test_the_recorded_namespace_within_a_name_counts() -> None:
     """Neither result is reported where its namespace is left out."""
     found = [
-        violation for made in documents("trivy-compliance-namespace-in-name.yaml") for violation in read(made).said
+        violation
+        for made in documents("trivy-compliance-namespace-in-name.yaml")
+        for violation in read(made).plain_violations
     ]
     assert len(found) == 2
-    assert not [v for v in found if Filter(exclude_namespaces=("kube-system",)).wants(v)]
+    assert not [v for v in found if Filter(exclude_namespaces=("kube-system",)).admits(v)]

@@ -60,7 +60,7 @@ def test_reports_that_come_again_and_again_with_other_texts_end() -> None:
     assert sum(map(len, (*recent._texts.young, *recent._texts._old))) < 8_000_000
 
 
-@pytest.mark.parametrize("folder", ["sources", "findings", "hub"])
+@pytest.mark.parametrize("folder", ["sources", "findings", "securityhub"])
 def test_no_foreign_text_is_interned(folder: str) -> None:
     """Python 3.12 keeps an interned text for ever."""
     files = list((Path(policyhub.__path__[0]) / folder).glob("*.py"))

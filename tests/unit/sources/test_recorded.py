@@ -54,9 +54,9 @@ def test_each_object_is_read_whole(one: Recorded) -> None:
     if "results" in one.document:
         bad = [result for result in one.document["results"] if result["result"] in BAD]
         scope = one.document["scope"]
-        assert len(reading.said) == len(bad)
+        assert len(reading.plain_violations) == len(bad)
         assert reading.complete
-        for violation in reading.said:
+        for violation in reading.plain_violations:
             rule = violation.rule.removeprefix("autogen-cronjob-").removeprefix("autogen-")
             assert violation.severity == SEVERITIES[violation.source, violation.policy, rule]
             about = violation.subject
@@ -67,8 +67,10 @@ def test_each_object_is_read_whole(one: Recorded) -> None:
             )
     else:
         listed = one.document["status"].get("violations") or ()
-        assert {v.subject.name for v in reading.said} == {entry["name"] for entry in listed}
-        assert {(v.policy, v.rule) for v in reading.said} <= {(one.document["kind"], one.document["metadata"]["name"])}
+        assert {v.subject.name for v in reading.plain_violations} == {entry["name"] for entry in listed}
+        assert {(v.policy, v.rule) for v in reading.plain_violations} <= {
+            (one.document["kind"], one.document["metadata"]["name"])
+        }
 
 
 @pytest.mark.parametrize(
@@ -81,7 +83,7 @@ def test_each_object_is_read_whole(one: Recorded) -> None:
 )
 def test_severity_and_action_of_a_constraint(kind: str, severity: str | None, action: str) -> None:
     """What the annotation states, else nothing; a scoped constraint lists what it does at the audit."""
-    said = constraint("company", kind).read().said
+    said = constraint("company", kind).read().plain_violations
     assert said
     assert {v.severity for v in said} == {severity}
     assert {dict(v.properties)["enforcementAction"] for v in said} == {action}
@@ -103,7 +105,7 @@ def test_both_report_apis_say_the_same() -> None:
     """After the switch to openreports the same objects have the same violations with the same digests."""
 
     def told(*names: str) -> dict[Identity, str]:
-        said = [violation for one in at("openreports", *names) for violation in one.read().said]
+        said = [violation for one in at("openreports", *names) for violation in one.read().plain_violations]
         return {violation.identity: digest(violation) for violation in said}
 
     old, new = told("policyreports", "clusterpolicyreports"), told("reports", "clusterreports")

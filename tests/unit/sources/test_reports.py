@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from policyhub.sources import reports
 from policyhub.sources.problems import FOREIGN_NAMESPACE, NO_POLICY, UNKNOWN_RESULT, UNNAMED_OBJECT
-from policyhub.sources.violation import Malformed, Reading, SourceKey, Subject, Violation
+from policyhub.sources.violation import Malformed, ParsedReport, SourceKey, Subject, Violation
 from policyhub.sources.wire import MALFORMED_MEMBER, MALFORMED_RESULT
 
 NOW = 1_800_000_000
@@ -39,7 +39,7 @@ def result(**members: Any) -> dict[str, Any]:
     return {name: value for name, value in made.items() if value is not None}
 
 
-def read(made: dict[str, Any], *, group: str = "wgpolicyk8s.io", resource: str = "policyreports") -> Reading:
+def read(made: dict[str, Any], *, group: str = "wgpolicyk8s.io", resource: str = "policyreports") -> ParsedReport:
     return reports.read(group, resource, json.dumps(made).encode(), latest=LATEST)
 
 
@@ -47,8 +47,8 @@ def passed(made: dict[str, Any]) -> list[tuple[str, ...]]:
     return sorted(reports.passed("wgpolicyk8s.io", "policyreports", json.dumps(made).encode()))
 
 
-def only(reading: Reading) -> Violation:
-    (violation,) = reading.said
+def only(reading: ParsedReport) -> Violation:
+    (violation,) = reading.plain_violations
     return violation
 
 
@@ -65,7 +65,7 @@ def test_a_failing_result_becomes_a_violation() -> None:
             )
         )
     )
-    assert reading == Reading(
+    assert reading == ParsedReport(
         key=SourceKey("wgpolicyk8s.io", "policyreports", "shop", "r"),
         violations=(
             (
@@ -91,7 +91,7 @@ def test_a_failing_result_becomes_a_violation() -> None:
         newest_by=(("kyverno", NOW),),
         about=((Subject("apps", "Deployment", "shop", "cart"), "kyverno"),),
     )
-    assert reading.key.origin == "policyreports.wgpolicyk8s.io"
+    assert reading.key.source_api == "policyreports.wgpolicyk8s.io"
 
 
 def test_a_raw_slice_of_a_listing_reads_like_bytes() -> None:
@@ -106,7 +106,7 @@ def test_a_raw_slice_of_a_listing_reads_like_bytes() -> None:
 def test_passing_results_are_no_violations_but_evidence(word: str) -> None:
     """`pass` and `skip` say that there is no violation, and only `passed` tells of them."""
     made = document(result(result=word), result(rule="bad"))
-    assert [v.rule for v in read(made).said] == ["bad"]
+    assert [v.rule for v in read(made).plain_violations] == ["bad"]
     assert passed(made) == [("kyverno", "p", "r", "apps", "Deployment", "shop", "cart", "")]
 
 
@@ -126,7 +126,7 @@ def test_nothing_has_passed_beside_what_cannot_be_read(unreadable: dict[str, Any
 def test_an_unknown_result_is_counted_and_proves_nothing(word: object) -> None:
     """A word outside the API's enum makes no violation, and its absence from the violations is no evidence."""
     reading = read(document(result(result=word), result(rule="other")))
-    assert [v.rule for v in reading.said] == ["other"]
+    assert [v.rule for v in reading.plain_violations] == ["other"]
     assert (reading.problems, reading.complete) == ((UNKNOWN_RESULT,), False)
 
 
@@ -212,7 +212,7 @@ def test_the_object_of_a_result(
     """Resources, then the scope, then the first owner, then the report itself; a selector names no object."""
     made = document(result(**members), scope=scope)
     made["metadata"]["ownerReferences"] = owners
-    assert [v.subject for v in read(made).said] == sorted(subjects)
+    assert [v.subject for v in read(made).plain_violations] == sorted(subjects)
     made["results"][0]["result"] = "pass"
     assert [Subject(*identity[3:7]) for identity in passed(made)] == sorted(subjects)
 
@@ -225,7 +225,7 @@ def test_a_cluster_report_speaks_for_every_namespace() -> None:
         {"name": "kube-system/pod-kube-apiserver"},
     ]
     made = document(result(resources=refs), metadata={"name": "r"}, scope=None)
-    assert [v.subject for v in read(made).said] == [
+    assert [v.subject for v in read(made).plain_violations] == [
         Subject("", "", "", "kube-system/pod-kube-apiserver"),
         Subject("", "Node", "", "n"),
         Subject("", "Pod", "shop", "p"),
@@ -241,7 +241,7 @@ def test_a_namespaced_report_says_nothing_about_another_namespace(place: str) ->
     members = {"resources": [foreign]} if place == "resources" else {}
     made = document(result(**members), result(rule="q", result="pass", **members), scope=foreign)
     reading = read(made)
-    assert reading.said == ()
+    assert reading.plain_violations == ()
     assert reading.problems == (FOREIGN_NAMESPACE,)
     assert reading.complete, "what this report may not say is no gap in what it says"
     assert passed(made) == []
@@ -251,9 +251,9 @@ def test_the_same_statement_through_the_other_api_is_the_same_violation() -> Non
     """Neither the group nor the version nor the report's name is part of a violation."""
     wg = document(result(), result(rule="self"))
     other = {**wg, "apiVersion": "openreports.io/v1alpha1", "kind": "Report", "source": "whatever"}
-    assert read(wg).said == read(other, group="openreports.io", resource="reports").said
+    assert read(wg).plain_violations == read(other, group="openreports.io", resource="reports").plain_violations
     wg.pop("scope"), other.pop("scope")
-    assert read(wg).said == read(other, group="openreports.io", resource="reports").said
+    assert read(wg).plain_violations == read(other, group="openreports.io", resource="reports").plain_violations
 
 
 @pytest.mark.parametrize(
@@ -288,7 +288,7 @@ def test_packages_with_one_vulnerability_are_apart() -> None:
         result(source="Trivy Vulnerability", rule=None, properties={"resource": name, "installedVersion": "1"})
         for name in ("apt", "libapt")
     ]
-    assert [v.discriminator for v in read(document(*packages)).said] == ["apt", "libapt"]
+    assert [v.discriminator for v in read(document(*packages)).plain_violations] == ["apt", "libapt"]
 
 
 def test_trivys_result_id_is_no_part_of_an_identity() -> None:
@@ -315,7 +315,7 @@ def test_kube_bench_checks_are_apart_by_their_index() -> None:
     checks = [
         result(source=None, properties={"index": index, "audit": "a", "test_info": "t"}) for index in ("1.1.1", "1.1.2")
     ]
-    assert [v.discriminator for v in read(document(*checks)).said] == ["1.1.1", "1.1.2"]
+    assert [v.discriminator for v in read(document(*checks)).plain_violations] == ["1.1.1", "1.1.2"]
 
 
 @pytest.mark.parametrize(
@@ -404,7 +404,7 @@ def test_a_source_is_named_as_its_violations_name_it(
     made["metadata"]["labels"] = labels
     reading = read(made)
     assert reading.newest_by == tuple(sorted(named))
-    assert {violation.source for violation in reading.said} == {source for source, _ in named}
+    assert {violation.source for violation in reading.plain_violations} == {source for source, _ in named}
 
 
 def test_marks_of_one_result_name_no_other() -> None:
@@ -454,7 +454,7 @@ def test_a_rewrite_without_news_reads_the_same() -> None:
         summary={"fail": 7},
     )
     after["metadata"] |= {"resourceVersion": "9", "generation": 4, "uid": "new", "labels": {"run-uid": "x"}}
-    assert read(before).said == read(after).said
+    assert read(before).plain_violations == read(after).plain_violations
 
 
 @pytest.mark.parametrize(
@@ -477,7 +477,7 @@ def test_a_rewrite_without_news_reads_the_same() -> None:
 def test_one_bad_member_does_not_lose_the_others(broken: dict[str, Any], problem: str) -> None:
     """What describes is left out, what identifies is never guessed, and the other results stand either way."""
     reading = read(document(result(rule="before"), result(**broken), result(rule="after")))
-    rules = [v.rule for v in reading.said]
+    rules = [v.rule for v in reading.plain_violations]
     assert rules == (["after", "before", "r"] if problem == MALFORMED_MEMBER else ["after", "before"])
     assert reading.problems == (problem,)
     assert reading.complete == (problem == MALFORMED_MEMBER)
@@ -508,7 +508,7 @@ def test_odd_reports_are_read_as_far_as_they_go(
 ) -> None:
     """No member but the name is required, and a scope that cannot be read is not replaced by another object."""
     reading = read(document(**{"results": [result()], **members}))
-    assert (len(reading.said), reading.problems) == (results, problems)
+    assert (len(reading.plain_violations), reading.problems) == (results, problems)
 
 
 def test_metadata_is_read_as_far_as_it_goes() -> None:
@@ -516,9 +516,9 @@ def test_metadata_is_read_as_far_as_it_goes() -> None:
     made = document(result())
     made["metadata"] |= {"labels": {"a": 1}, "creationTimestamp": "yesterday", "ownerReferences": "x"}
     reading = read(made)
-    assert (reading.key.name, reading.created, len(reading.said)) == ("r", None, 1)
+    assert (reading.key.name, reading.created, len(reading.plain_violations)) == ("r", None, 1)
     del made["scope"]
-    assert read(made).said == ()
+    assert read(made).plain_violations == ()
 
 
 def test_a_null_creation_time_is_none() -> None:
@@ -597,7 +597,7 @@ def test_policies_that_could_not_be_evaluated_prove_nothing(
     """Kubewarden counts them and lists no result of them: what is missing may be theirs, what is there stands."""
     listed = [result(rule=word, result=word) for word in results]
     reading = read(document(*listed, summary={"fail": results.count("fail"), "error": errors}))
-    assert (reading.complete, len(reading.said)) == (complete, len(results))
+    assert (reading.complete, len(reading.plain_violations)) == (complete, len(results))
 
 
 @pytest.mark.parametrize(("words", "complete"), [(["pass"], False), (["fail"], True), ([], True), (None, True)])
@@ -622,7 +622,7 @@ def test_whatever_a_report_holds_its_good_results_are_read(results: list[Any], s
     made = document(*results, good, scope=scope)
     made["metadata"]["ownerReferences"] = owners
     reading = read(made)
-    assert [v.subject for v in reading.said if v.policy == "good"] == [CART]
-    assert all(v.source and v.subject.name for v in reading.said)
-    assert len({v.identity for v in reading.said}) == len(reading.said)
+    assert [v.subject for v in reading.plain_violations if v.policy == "good"] == [CART]
+    assert all(v.source and v.subject.name for v in reading.plain_violations)
+    assert len({v.identity for v in reading.plain_violations}) == len(reading.plain_violations)
     passed(made)

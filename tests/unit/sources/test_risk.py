@@ -94,8 +94,8 @@ def test_a_check_that_is_made_by_hand_is_no_failure() -> None:
 def test_the_filter_sees_what_a_reader_sees() -> None:
     """A minimum severity counts the risk."""
     low = rated(msgspec.structs.replace(VIOLATION, policy="require-labels"))
-    assert not Filter(minimum_severity="MEDIUM").wants(low)
-    assert Filter(minimum_severity="LOW").wants(low)
+    assert not Filter(minimum_severity="MEDIUM").admits(low)
+    assert Filter(minimum_severity="LOW").admits(low)
 
 
 def test_the_risk_counts_when_several_report_it() -> None:

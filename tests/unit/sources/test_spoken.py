@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 
 from policyhub.sources import reader
-from policyhub.sources.spoken import POLICIES
-from policyhub.sources.violation import Reading, Subject
+from policyhub.sources.coverage import POLICIES
+from policyhub.sources.violation import ParsedReport, Subject
 
 POD = {"apiVersion": "v1", "kind": "Pod", "name": "p"}
 WEB = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
 
 
-def read(*results: dict[str, Any], namespace: str = "shop", scope: dict[str, Any] | None = None) -> Reading:
+def read(*results: dict[str, Any], namespace: str = "shop", scope: dict[str, Any] | None = None) -> ParsedReport:
     document = {"metadata": {"name": "r", "namespace": namespace}, "results": results}
     if scope is not None:
         document["scope"] = scope
@@ -33,7 +33,7 @@ def pod(name: str = "p", namespace: str = "shop") -> Subject:
 def test_any_result_shows_that_the_object_was_looked_at(word: str) -> None:
     """Whether the report is about the Pod, or the result names it."""
     for reading in (read(result(word), scope=POD), read(result(word, "a", POD))):
-        assert reading.spoke == ((pod(), frozenset({("kyverno", "a")})),)
+        assert reading.covered == ((pod(), frozenset({("kyverno", "a")})),)
         assert reading.passing == ((("shop", frozenset({("kyverno", "a")})),) if word in {"pass", "skip"} else ())
 
 
@@ -44,7 +44,7 @@ def test_each_object_has_the_policies_that_spoke_of_it() -> None:
         result("pass", "a", POD, other), result("fail", "b", POD), result("pass", "c", WEB), result("fail", "d", WEB)
     )
     both = frozenset({("kyverno", "a"), ("kyverno", "b")})
-    assert reading.spoke == ((pod(), both), (pod("q"), frozenset({("kyverno", "a")})))
+    assert reading.covered == ((pod(), both), (pod("q"), frozenset({("kyverno", "a")})))
     assert reading.passing == (("shop", frozenset({("kyverno", "a"), ("kyverno", "c")})),)
 
 
@@ -53,10 +53,10 @@ def test_a_report_of_the_cluster_shows_it_where_its_objects_are() -> None:
     away = {**POD, "namespace": "team"}
     node = {"apiVersion": "v1", "kind": "Node", "name": "n"}
     reading = read(result("pass", "a", away), result("pass", "b", node), result("skip", "c"), namespace="", scope=node)
-    assert reading.spoke == ((pod(namespace="team"), frozenset({("kyverno", "a")})),)
+    assert reading.covered == ((pod(namespace="team"), frozenset({("kyverno", "a")})),)
     assert dict(reading.passing) == {"": {("kyverno", "b"), ("kyverno", "c")}, "team": {("kyverno", "a")}}
     reading = read(result("pass", "a", away))
-    assert (reading.spoke, [namespace for namespace, _ in reading.passing]) == ((), ["shop"])
+    assert (reading.covered, [namespace for namespace, _ in reading.passing]) == ((), ["shop"])
 
 
 @pytest.mark.parametrize("named", [True, False], ids=["results name it", "the report is about it"])
@@ -67,7 +67,7 @@ def test_a_report_of_any_number_of_policies_is_learned_from_up_to_a_bound(*, nam
         for n in range(POLICIES + 500)
     ]
     reading = read(*results, scope=POD)
-    [(of, by)] = reading.spoke
+    [(of, by)] = reading.covered
     assert (of, len(by)) == (pod(), POLICIES)
     assert sum(len(passing) for _, passing in reading.passing) == POLICIES // 2
     assert len(reading.violations) == (POLICIES + 500) // 2
@@ -92,6 +92,6 @@ def test_a_report_shows_the_same_whether_its_results_name_the_object_or_it_does(
     assert expected.passing
     for results in (plain, mixed):
         reading = read(*results, scope=about, namespace=namespace)
-        assert (reading.spoke, reading.about, reading.passing) == (expected.spoke, expected.about, expected.passing)
+        assert (reading.covered, reading.about, reading.passing) == (expected.covered, expected.about, expected.passing)
     nothing = read(scope=about, namespace=namespace)
-    assert (nothing.spoke, nothing.about, nothing.passing) == ((), (), ())
+    assert (nothing.covered, nothing.about, nothing.passing) == ((), (), ())

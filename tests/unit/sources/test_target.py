@@ -65,6 +65,6 @@ def test_its_namespace_counts() -> None:
         message="m",
     )
     assert namespace_of(violation.subject) == "kube-system"
-    assert not Filter(exclude_namespaces=("kube-system",)).wants(violation)
-    assert not Filter(include_namespaces=("shop",)).wants(violation)
-    assert Filter(include_namespaces=("kube-*",)).wants(violation)
+    assert not Filter(exclude_namespaces=("kube-system",)).admits(violation)
+    assert not Filter(include_namespaces=("shop",)).admits(violation)
+    assert Filter(include_namespaces=("kube-*",)).admits(violation)

@@ -8,7 +8,7 @@ import pytest
 from policyhub.sources import reader
 from policyhub.sources.filter import Filter
 from policyhub.sources.truncation import counts
-from policyhub.sources.violation import Reading, Subject, Violation
+from policyhub.sources.violation import ParsedReport, Subject, Violation
 
 LATEST = 1_800_000_000
 GATEKEEPER = ("constraints.gatekeeper.sh", "k8slimits")
@@ -34,7 +34,7 @@ def result(word: str = "fail", rule: str = "r", **members: Any) -> Document:
     return {"source": "kyverno", "policy": "p", "rule": rule, "result": word, **members}
 
 
-def read(document: Document, of: tuple[str, str] = REPORTS, *, most: int = 0) -> Reading:
+def read(document: Document, of: tuple[str, str] = REPORTS, *, most: int = 0) -> ParsedReport:
     return reader.read(*of, json.dumps(document).encode(), latest=LATEST, most=most)
 
 
@@ -187,7 +187,7 @@ def test_a_tenants_report_speaks_of_its_own_namespace_alone() -> None:
     assert told.subject.namespace == "tenant"
     theirs = notice(constraint(total=9), GATEKEEPER).identity
     reading = read(forged)
-    assert theirs not in {told.identity, *(violation.identity for violation in reading.said)}
+    assert theirs not in {told.identity, *(violation.identity for violation in reading.plain_violations)}
     passing = report(result("pass", source="gatekeeper"), namespace="", summary={"fail": 0})
     assert theirs not in reader.passed("wgpolicyk8s.io", "clusterpolicyreports", json.dumps(passing).encode())
 
@@ -202,14 +202,14 @@ def test_no_result_has_the_identity_of_a_notice(source: str, properties: dict[st
     ]
     told = notice({**report(*made, summary={"fail": 9}), "scope": None})
     reading = read({**report(*made), "scope": None})
-    assert told.identity not in {violation.identity for violation in reading.said}
-    assert len(reading.said) == 2
+    assert told.identity not in {violation.identity for violation in reading.plain_violations}
+    assert len(reading.plain_violations) == 2
 
 
 def test_who_is_asked_for_decides_about_the_notice_too() -> None:
     """Of an engine that is left out nothing is said; the minimum severity and the results do not apply."""
     told = notice(report(result(source="Falco"), summary={"fail": 5}))
-    assert not Filter(exclude_sources=("falco",)).wants(told)
-    assert not Filter(exclude_namespaces=("shop",)).wants(told)
-    assert not Filter(truncated_lists=False).wants(told)
-    assert Filter(minimum_severity="CRITICAL", results=frozenset({"error"})).wants(told)
+    assert not Filter(exclude_sources=("falco",)).admits(told)
+    assert not Filter(exclude_namespaces=("shop",)).admits(told)
+    assert not Filter(truncated_lists=False).admits(told)
+    assert Filter(minimum_severity="CRITICAL", results=frozenset({"error"})).admits(told)

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from policyhub.api.status import Condition
-from policyhub.clocks import SteadyMs, WallMs
+from policyhub.clock import SteadyMs, WallMs
 from policyhub.cluster import conditions, insync, remedies
 from policyhub.cluster.fault import Fault
+from policyhub.cluster.formatting import sentence
 from policyhub.cluster.snapshot import (
     Aliases,
     EnginesSeen,
@@ -24,7 +25,6 @@ from policyhub.cluster.snapshot import (
     Twin,
 )
 from policyhub.cluster.state import CONNECTING, DISCOVERING, INCOMPLETE, NOT_VERIFIED
-from policyhub.cluster.words import sentence
 from policyhub.status import build
 from policyhub.sync.entry import NEW, NOTIFIED, RESOLVED, SUPPRESSED
 from policyhub.sync.guard import Hold
@@ -260,7 +260,7 @@ ROWS: dict[str, Row] = {
     ),
     "superseded reports": (
         {"findings": found(superseded=tuple(("kyverno", f"g{n:02}") for n in range(12)))},
-        {"SourcesComplete": ("True", "FrozenReports")},
+        {"SourcesComplete": ("True", "SupersededReports")},
         {"SourcesComplete": "kyverno in g09, and 2 more"},
     ),
     "the first listing": (

@@ -8,25 +8,25 @@ from typing import Any, cast
 
 import msgspec
 import pytest
+from policyhub.securityhub.client import HubClient
 from prometheus_client import CollectorRegistry
 
 from policyhub import status
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.api.status import Condition, ConditionType, Status, status_patch
-from policyhub.clocks import SteadyMs, WallMs
-from policyhub.cluster.capture import capture
+from policyhub.clock import SteadyMs, WallMs
+from policyhub.cluster.capture import snapshot_of
 from policyhub.cluster.conflict import ADOPT_ANNOTATION, adopted
 from policyhub.cluster.fault import Fault
 from policyhub.cluster.runner import DataPlane, Work
 from policyhub.cluster.site import Site
 from policyhub.cluster.sources import Source
 from policyhub.cluster.tick import _seen as seen
-from policyhub.hub.client import HubClient
 from policyhub.kube.resource import GATEKEEPER, Resource
 from policyhub.metrics import Metrics
 from policyhub.settings import Settings
 from policyhub.sync.engine import Engine
-from policyhub.sync.entry import Held, Known
+from policyhub.sync.entry import Observation, ObservedFinding
 from policyhub.sync.guard import Hold
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.quarantine import MANY
@@ -53,7 +53,8 @@ def plane(**annotations: str) -> DataPlane:
         region="eu-west-1",
         hub=cast("HubClient", SimpleNamespace(partition="aws", product_arn="p")),
         engine=cast(
-            "Engine", SimpleNamespace(hub_name="hub", trouble=None, reading=None, wake=lambda: None, acknowledged=None)
+            "Engine",
+            SimpleNamespace(hub_name="hub", trouble=None, read_trouble=None, wake=lambda: None, acknowledged=None),
         ),
         settings=Settings(),
         metrics=Metrics(CollectorRegistry()),
@@ -65,7 +66,7 @@ def plane(**annotations: str) -> DataPlane:
     state = made.state
     state.connection = state.account = state.discovery = state.inventory = None
     state.cluster_uid = "uid-1"
-    feed = made.begin().feed
+    feed = made.begin().queue
     feed.ledger.observed.take_part("", [], now=NOW)
     feed.ledger.sources.list_reports(listed=True)
     feed.sends = True
@@ -94,7 +95,7 @@ def source(plural: str, *, trouble: str = "", message: str = "", newest: int = N
 
 
 def build(made: DataPlane) -> Status:
-    return status.build(capture(made, now=NOW), previous={}, generation=1, now=NOW, wall=WALL)
+    return status.build(snapshot_of(made, now=NOW), previous={}, generation=1, now=NOW, wall=WALL)
 
 
 def condition(built: Status, type_: str) -> Condition:
@@ -160,12 +161,14 @@ def _times(made: DataPlane) -> None:
 
 def _foreign(made: DataPlane) -> None:
     for number in range(5):
-        ledger(made).observed.meet(f"policyhub/alpha/{number}{LONG}", f"{ODD}{LONG}{number}", archived=False, now=NOW)
+        ledger(made).observed.take_foreign(
+            f"policyhub/alpha/{number}{LONG}", f"{ODD}{LONG}{number}", archived=False, now=NOW
+        )
 
 
 def _other(made: DataPlane) -> None:
     for number in range(MANY + 1):
-        ledger(made).observed.meet(f"policyhub/alpha/{number}", ODD + LONG, archived=False, now=NOW)
+        ledger(made).observed.take_foreign(f"policyhub/alpha/{number}", ODD + LONG, archived=False, now=NOW)
 
 
 def _rivals(made: DataPlane) -> None:
@@ -231,7 +234,7 @@ def test_what_is_left_out_is_said(harm: Any, type_: ConditionType, says: str) ->
 def test_a_foreign_finding_is_shown_and_the_cluster_goes_on() -> None:
     """One that the cluster does not report: Ready stays True and its reason says that something is to be done."""
     made = plane()
-    ledger(made).observed.meet(id_of(1), "uid-2", archived=False, now=NOW)
+    ledger(made).observed.take_foreign(id_of(1), "uid-2", archived=False, now=NOW)
     built = build(made)
     assert told(built, "Ready") == ("True", "ForeignFindings")
     assert told(built, "InSync") == ("True", "InSync")
@@ -246,7 +249,7 @@ def test_a_foreign_finding_that_the_cluster_reports_is_missing() -> None:
     made = plane()
     say(ledger(made), "a", [1])
     ledger(made).agenda.dirty.clear()
-    ledger(made).observed.meet(id_of(1), "uid-2", archived=False, now=NOW)
+    ledger(made).observed.take_foreign(id_of(1), "uid-2", archived=False, now=NOW)
     ledger(made).agenda.dirty.clear()
     built = build(made)
     assert told(built, "InSync") == ("False", "FindingsQuarantined")
@@ -275,7 +278,7 @@ def test_many_foreign_findings_stop_the_cluster() -> None:
 def test_the_command_takes_over_what_it_says(uid: str, before: str, after: set[str]) -> None:
     """Pasted into a shell it is one command, its annotation is read as the uids meant, and keeps those before."""
     made = plane(**{ADOPT_ANNOTATION: before} if before else {})
-    ledger(made).observed.meet(id_of(1), uid, archived=False, now=NOW)
+    ledger(made).observed.take_foreign(id_of(1), uid, archived=False, now=NOW)
     message = condition(build(made), "IdentityConflict").message
     command = message.partition("take it over: ")[2].partition(";")[0]
     *start, annotation = shlex.split(command)
@@ -288,7 +291,7 @@ def test_the_command_takes_over_what_it_says(uid: str, before: str, after: set[s
 def test_no_command_holds_what_is_no_uid(uid: str) -> None:
     """Who may write findings writes nothing into an admin's shell."""
     made = plane()
-    ledger(made).observed.meet(id_of(1), uid, archived=False, now=NOW)
+    ledger(made).observed.take_foreign(id_of(1), uid, archived=False, now=NOW)
     assert "kubectl" not in condition(build(made), "IdentityConflict").message
 
 
@@ -302,15 +305,15 @@ def test_the_older_of_two_goes_on() -> None:
     assert "beta" in condition(build(older), "IdentityConflict").message
     assert told(build(younger), "Ready") == ("False", "ClaimedTwice")
     assert "alpha" in condition(build(younger), "IdentityConflict").message
-    assert work(older).feed.sends
-    assert not work(younger).feed.sends
+    assert work(older).queue.sends
+    assert not work(younger).queue.sends
 
 
 def test_nothing_is_sent_before_all_were_listed() -> None:
     """An older one may be there that was not told of yet."""
     made = plane()
     made.claim(older="", younger=(), unlisted=True)
-    assert not work(made).feed.sends
+    assert not work(made).queue.sends
     assert told(build(made), "InSync") == ("False", "Starting")
 
 
@@ -356,8 +359,8 @@ def test_open_counts_what_security_hub_has() -> None:
     unsent = build(made).findings
     assert unsent is not None
     assert (unsent.active, unsent.pending, unsent.open) == (1, 1, 0)
-    known = Known("digest", WallMs(1), WallMs(2), archived=False)
-    ledger(made).observed.take_found([Held(id_of(2), known, "uid-1", "origin", "r2")], now=NOW)
+    known = ObservedFinding("digest", WallMs(1), WallMs(2), archived=False)
+    ledger(made).observed.take_read([Observation(id_of(2), known, "uid-1", "origin", "r2")], now=NOW)
     held = build(made).findings
     assert held is not None
     assert (held.active, held.open) == (1, 1)

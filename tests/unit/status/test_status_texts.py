@@ -5,7 +5,7 @@ import shlex
 import pytest
 
 from policyhub import approval
-from policyhub.clocks import SteadyMs
+from policyhub.clock import SteadyMs
 from policyhub.cluster import conflict
 from policyhub.cluster.conditions import guarded
 from policyhub.cluster.snapshot import Findings, Foreign, Snapshot

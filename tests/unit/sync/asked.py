@@ -1,6 +1,6 @@
 """An API server that is asked whether something exists, played by a table."""
 
-from policyhub.clocks import UNDATED, SteadyMs
+from policyhub.clock import UNDATED, SteadyMs
 from policyhub.sources.violation import Subject
 from policyhub.sync.existence import Answer, Presence
 

@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policyhub.clocks import NEVER, SteadyMs, WallMs
+from policyhub.clock import NEVER, SteadyMs, WallMs
 from policyhub.sync.acknowledged import RECENT_MS, Acknowledged, sign
-from policyhub.sync.entry import Entry, Held, Known
+from policyhub.sync.entry import Entry, Observation, ObservedFinding
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.plan import Change
 from policyhub.sync.readings import LATE_MS
@@ -23,7 +23,7 @@ class Sender:
         self.told: list[tuple[str, bool]] = []
         """Each id, and whether its call was answered."""
 
-    def overtake(self, id_: str, known: Known | None, *, now: SteadyMs) -> None:
+    def overtake(self, id_: str, known: ObservedFinding | None, *, now: SteadyMs) -> None:
         self.told.append((id_, known is not None))
 
 
@@ -31,8 +31,8 @@ SENDER = Sender()
 A, B = sign("uid", "a"), sign("uid", "b")
 
 
-def known(updated_at: int, *, archived: bool = False) -> Known:
-    return Known("digest", WallMs(1), WallMs(updated_at), archived=archived)
+def known(updated_at: int, *, archived: bool = False) -> ObservedFinding:
+    return ObservedFinding("digest", WallMs(1), WallMs(updated_at), archived=archived)
 
 
 def test_the_last_one_holds_for_a_quarter_of_an_hour() -> None:
@@ -70,7 +70,7 @@ def test_who_is_told() -> None:
 # -- a ledger whose predecessor had an archive under way --------------------------------------------------------------
 
 
-def successor(noted: Acknowledged) -> tuple[Ledger, Ledger, Entry, Known]:
+def successor(noted: Acknowledged) -> tuple[Ledger, Ledger, Entry, ObservedFinding]:
     """Two ledgers of a cluster, the finding as both know it, and what the first has made of it in a call under way."""
     first, second = (
         Ledger(
@@ -84,17 +84,19 @@ def successor(noted: Acknowledged) -> tuple[Ledger, Ledger, Entry, Known]:
     )
     for ledger in (first, second):
         ledger.sources.list_reports(listed=True)
-        ledger.sources.cover(REPORT.origin, LIVE)
+        ledger.sources.cover(REPORT.source_api, LIVE)
         say(ledger, REPORT, violation())
         entry = entry_of(ledger, violation())
-        active = Known(entry.digest, WallMs(1), WALL, archived=False)
-        held = Held(entry.id, active, "uid", REPORT.origin, "r", source="kyverno", place=violation().place)
+        active = ObservedFinding(entry.digest, WallMs(1), WALL, archived=False)
+        held = Observation(
+            entry.id, active, "uid", REPORT.source_api, "r", source="kyverno", object_ref=violation().object_ref
+        )
         ledger.observed.take_part("", [held], now=NOW)
         ledger.finish_inventory()
         assert act(ledger, entry, now=NOW) is None
         noted.follow(ledger.observed)
-    first.launch(entry_of(first, violation()))
-    return first, second, entry, Known(entry.digest, WallMs(1), WALL + 1, archived=True)
+    first.mark_in_flight(entry_of(first, violation()))
+    return first, second, entry, ObservedFinding(entry.digest, WallMs(1), WALL + 1, archived=True)
 
 
 def test_an_archive_that_is_acknowledged_after_its_ledger_ended() -> None:
@@ -102,7 +104,7 @@ def test_an_archive_that_is_acknowledged_after_its_ledger_ended() -> None:
     noted = Acknowledged()
     first, second, entry, archived = successor(noted)
     noted.note(first.observed, entry.id, archived, NOW + 1)
-    assert entry.known == archived
+    assert entry.observed == archived
     assert entry.id in second.agenda.dirty
     assert act(second, entry, now=NOW + 1) is Change.REACTIVATED
 
@@ -111,13 +113,15 @@ def test_an_archive_that_is_never_answered_after_its_ledger_ended() -> None:
     """The finding is read at once and a minute later, and what is read counts although an acknowledgement is fresh."""
     noted = Acknowledged()
     first, second, entry, archived = successor(noted)
-    entry.acknowledged = NOW
+    entry.acknowledged_at = NOW
     noted.doubt(first.observed, entry.id, NOW + 1)
     for late in (1, LATE_MS + 1):
         second.wake(NOW + late)
         assert second.observed.lookups.take(20) == [entry.id]
-        read = Known(entry.digest, WallMs(1), WALL, archived=False) if late == 1 else archived
-        held = Held(entry.id, read, "uid", REPORT.origin, "r", source="kyverno", place=violation().place)
+        read = ObservedFinding(entry.digest, WallMs(1), WALL, archived=False) if late == 1 else archived
+        held = Observation(
+            entry.id, read, "uid", REPORT.source_api, "r", source="kyverno", object_ref=violation().object_ref
+        )
         second.observed.answer(entry.id, held, now=NOW + late)
     assert act(second, entry, now=NOW + late) is Change.REACTIVATED
 
@@ -126,21 +130,21 @@ def test_an_older_import_that_is_acknowledged_late() -> None:
     """What this ledger has sent since overrules it, also without an answer: the finding is read."""
     noted = Acknowledged()
     first, second, entry, archived = successor(noted)
-    second.launch(entry)
-    second.unanswered(entry, Known("", archived.created_at, archived.updated_at + 5, archived=True))
-    before = entry.known
+    second.mark_in_flight(entry)
+    second.unanswered(entry, ObservedFinding("", archived.created_at, archived.updated_at + 5, archived=True))
+    before = entry.observed
     noted.note(first.observed, entry.id, archived, NOW + 9)
-    assert entry.known == before
+    assert entry.observed == before
     assert second.observed.lookups.take(20) == [entry.id]
 
 
 def test_what_is_in_a_call_overrules_an_older_one() -> None:
     noted = Acknowledged()
     first, second, entry, archived = successor(noted)
-    before = entry.known
-    second.launch(entry)
+    before = entry.observed
+    second.mark_in_flight(entry)
     noted.note(first.observed, entry.id, archived, NOW + 1)
-    assert entry.known == before
+    assert entry.observed == before
 
 
 def test_nothing_is_left_of_a_hub_that_was_switched_off() -> None:

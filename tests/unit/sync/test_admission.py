@@ -5,13 +5,13 @@ from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry
 
-from policyhub.clocks import SteadyMs, WallMs
+from policyhub.clock import SteadyMs, WallMs
 from policyhub.metrics import Metrics
 from policyhub.sources.engines import ENGINES, ENGINES_EACH
 from policyhub.sources.filter import Filter
 from policyhub.sync.admission import Admission
 from policyhub.sync.ledger import Ledger
-from policyhub.sync.view import View
+from policyhub.sync.report_sink import ReportSink
 
 NOW = SteadyMs(1_790_000_000_000)
 
@@ -31,7 +31,7 @@ def test_a_namespace_brings_in_so_many() -> None:
 
 def test_all_together_bring_in_so_many() -> None:
     """All namespaces together have a limit, and cluster-scoped objects half of it; known names are beside both."""
-    names: Admission[str] = Admission(total=4, each=3, known={"known"})
+    names: Admission[str] = Admission(total=4, each=3, observed={"known"})
     assert [names.admit(name, "") for name in "uvw"] == [True, True, False]
     assert [names.admit(name, "a") for name in "wxy"] == [True, True, False]
     assert not names.admit("z", "b")
@@ -39,8 +39,8 @@ def test_all_together_bring_in_so_many() -> None:
     assert "known" in names
 
 
-def view() -> View:
-    return View(
+def view() -> ReportSink:
+    return ReportSink(
         cluster="alpha",
         group="wgpolicyk8s.io",
         resource="policyreports",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from policyhub.clocks import SteadyMs
+from policyhub.clock import SteadyMs
 from policyhub.sync import agenda
 from policyhub.sync.agenda import Agenda
 from policyhub.sync.holds import Hold
@@ -74,13 +74,13 @@ def test_it_is_held_for_one_reason_at_a_time() -> None:
     """A new reason replaces the old one, in the counts too."""
     made = held()
     made.hold("a", Hold.GUARD, "shop")
-    assert made.why("a") is Hold.GUARD
+    assert made.hold_of("a") is Hold.GUARD
     assert (made.count(Hold.SOURCE), made.count(Hold.GUARD), len(made)) == (2, 2, 5)
     made.hold("a", Hold.GUARD, "bank")
     assert list(made.waiting([Hold.GUARD], ["shop"])) == ["c"]
-    made.done("a")
-    made.done("a")
-    assert made.why("a") is None
+    made.mark_done("a")
+    made.mark_done("a")
+    assert made.hold_of("a") is None
     assert len(made) == 4
 
 
@@ -93,7 +93,7 @@ def test_what_is_held_is_not_dirty_and_the_other_way_round() -> None:
     assert "a" not in made.dirty
     assert made.enqueue("a", Lane.URGENT, "shop") is Hold.SOURCE
     assert not made.held
-    made.done("a")
+    made.mark_done("a")
     assert not made.dirty
     assert woken.times == 2
 
@@ -102,11 +102,11 @@ def test_what_is_in_a_call_is_not_dirty() -> None:
     """From its launch until it lands, with the lane that it came from."""
     made = Agenda(on_dirty=lambda: None)
     made.enqueue("a", Lane.CHANGED, "shop")
-    made.launch("a", Lane.CHANGED)
-    assert dict(made.flying) == {"a": Lane.CHANGED}
+    made.mark_in_flight("a", Lane.CHANGED)
+    assert dict(made.in_flight) == {"a": Lane.CHANGED}
     assert not made.dirty
-    made.land("a")
-    assert not made.flying
+    made.mark_returned("a")
+    assert not made.in_flight
 
 
 def test_the_last_timer_counts() -> None:

@@ -3,7 +3,7 @@
 from policyhub.findings.identity import finding_id
 from policyhub.sources.violation import SourceKey, Violation
 from policyhub.sync.archive import KEPT_MS, Archive
-from policyhub.sync.entry import Held, Known
+from policyhub.sync.entry import Observation, ObservedFinding
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.observed import ACK_OVERRULES_MS
 from policyhub.sync.plan import DAY_MS, Change
@@ -41,7 +41,7 @@ def test_only_the_latest_are_kept() -> None:
     made = small()
     for number in range(10):
         end(made, number)
-        made.weigh(now=NOW)
+        made.evaluate_guard(now=NOW)
     assert list(made.entries) == [id_(7), id_(8), id_(9)]
     assert len(made.observed.archive) == 7
 
@@ -50,17 +50,17 @@ def test_one_that_comes_back_is_read_first() -> None:
     """Its `CreatedAt` stays; what Security Hub has forgotten is new."""
     made = small()
     said = [end(made, number) for number in range(6)]
-    made.weigh(now=NOW)
+    made.evaluate_guard(now=NOW)
     for number in (0, 1):
         say(made, key(number), said[number])
     assert made.observed.lookups.take(20) == [id_(0), id_(1)]
     assert not [i for i in made.agenda.dirty if i in {id_(0), id_(1)}]
-    known = Known("d", WALL - 5, WALL, archived=True)
-    held = Held(id_(0), known, "uid-1", REPORT.origin, "r", source="kyverno", place=said[0].place)
+    known = ObservedFinding("d", WALL - 5, WALL, archived=True)
+    held = Observation(id_(0), known, "uid-1", REPORT.source_api, "r", source="kyverno", object_ref=said[0].object_ref)
     made.observed.answer(id_(0), held, now=NOW)
     made.observed.answer(id_(1), None, now=NOW)
     entry = entry_of(made, said[0])
-    assert entry.known == known
+    assert entry.observed == known
     assert act(made, entry, now=NOW) is Change.REACTIVATED
     assert act(made, entry_of(made, said[1]), now=NOW) is Change.NEW
     say(made, key(9), violation("never"))
@@ -71,7 +71,7 @@ def test_one_of_a_first_listing_is_read_too() -> None:
     """An inventory that has passed it brings it no more."""
     made = small()
     said = [end(made, number) for number in range(4)]
-    made.weigh(now=NOW)
+    made.evaluate_guard(now=NOW)
     made.read(key(0), [(said[0], None)], complete=True, passed=frozenset, now=NOW, backlog=True)
     assert made.observed.lookups.take(20) == [id_(0)]
 
@@ -79,13 +79,13 @@ def test_one_of_a_first_listing_is_read_too() -> None:
 def test_an_inventory_does_not_bring_them_back() -> None:
     made = small()
     said = [end(made, number) for number in range(6)]
-    made.weigh(now=NOW)
+    made.evaluate_guard(now=NOW)
     before = list(made.entries)
-    known = Known("d", WALL, WALL, archived=True)
+    known = ObservedFinding("d", WALL, WALL, archived=True)
     made.observed.take_part(
         "",
         [
-            Held(id_(n), known, "uid-1", REPORT.origin, "r", source="kyverno", place=one.place)
+            Observation(id_(n), known, "uid-1", REPORT.source_api, "r", source="kyverno", object_ref=one.object_ref)
             for n, one in enumerate(said)
         ],
         now=NOW + DAY_MS,
@@ -93,7 +93,16 @@ def test_an_inventory_does_not_bring_them_back() -> None:
     assert list(made.entries) == before
     made.observed.take_part(
         "",
-        [Held(id_(0), Known("d", WALL, WALL, archived=False), "uid-1", REPORT.origin, "r", source="kyverno")],
+        [
+            Observation(
+                id_(0),
+                ObservedFinding("d", WALL, WALL, archived=False),
+                "uid-1",
+                REPORT.source_api,
+                "r",
+                source="kyverno",
+            )
+        ],
         now=NOW + DAY_MS,
     )
     assert id_(0) in made.entries  # somebody has activated it
@@ -104,8 +113,8 @@ def test_what_is_reported_is_not_dropped() -> None:
     made = small()
     said = [end(made, number) for number in range(6)]
     say(made, key(0), said[0])
-    made.launch(made.entries[id_(1)])
-    made.weigh(now=NOW)
+    made.mark_in_flight(made.entries[id_(1)])
+    made.evaluate_guard(now=NOW)
     assert {id_(0), id_(1)} < made.entries.keys()
     assert id_(2) not in made.entries
 
@@ -142,12 +151,14 @@ def test_ids_that_are_not_ours() -> None:
     for number in range(6):
         end(made, number)
     odd = "policyhub/alpha/a-test"
-    held = Held(odd, Known("d", WALL, WALL, archived=True), "uid-1", REPORT.origin, "r", source="kyverno")
+    held = Observation(
+        odd, ObservedFinding("d", WALL, WALL, archived=True), "uid-1", REPORT.source_api, "r", source="kyverno"
+    )
     made.observed.take_part("", [held], now=NOW)
     assert act(made, made.entries[odd], now=NOW) is None
     for number in range(6, 12):
         end(made, number)
-    made.weigh(now=NOW)
+    made.evaluate_guard(now=NOW)
     assert odd not in made.entries
     assert odd in made.observed.archive
     made.observed.answer(odd, held, now=NOW)
@@ -161,7 +172,7 @@ def test_the_latest_stay_the_latest() -> None:
     for number in (2, 1, 0):
         assert act(made, entry_of(made, said[number]), now=NOW) is None
     end(made, 3)
-    made.weigh(now=NOW)
+    made.evaluate_guard(now=NOW)
     assert set(made.entries) == {id_(1), id_(2), id_(3)}
 
 
@@ -169,11 +180,11 @@ def test_what_comes_back_is_sent_although_it_cannot_be_read() -> None:
     """After a quarter of an hour."""
     made = small()
     said = [end(made, number) for number in range(4)]
-    made.weigh(now=NOW)
+    made.evaluate_guard(now=NOW)
     say(made, key(0), said[0])
     assert made.observed.returning() == 1
-    made.weigh(now=NOW + ACK_OVERRULES_MS)
+    made.evaluate_guard(now=NOW + ACK_OVERRULES_MS)
     assert id_(0) not in made.agenda.dirty
-    made.weigh(now=NOW + ACK_OVERRULES_MS + 1)
+    made.evaluate_guard(now=NOW + ACK_OVERRULES_MS + 1)
     assert id_(0) in made.agenda.dirty
     assert act(made, entry_of(made, said[0]), now=NOW + ACK_OVERRULES_MS + 1) is Change.NEW

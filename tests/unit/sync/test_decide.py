@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
-from policyhub.clocks import NEVER, SteadyMs, WallMs
-from policyhub.sync.entry import Entry, Known
+from policyhub.clock import NEVER, SteadyMs, WallMs
+from policyhub.sync.entry import Entry, ObservedFinding
 from policyhub.sync.holds import Hold
 from policyhub.sync.plan import (
     ARCHIVE_REJECTED,
@@ -23,29 +23,29 @@ WALL = WallMs(int(NOW))
 DELAY = 600_000
 RULES = Rules(archive_delay_ms=DELAY)
 ID = "policyhub/alpha/0123456789abcdef0123456789abcdef"
-ACTIVE = Known("d", WALL, WALL, archived=False)
-ARCHIVED = Known("d", WALL, WALL, archived=True)
-OTHER = Known("other", WALL, WALL, archived=False)
+ACTIVE = ObservedFinding("d", WALL, WALL, archived=False)
+ARCHIVED = ObservedFinding("d", WALL, WALL, archived=True)
+OTHER = ObservedFinding("other", WALL, WALL, archived=False)
 LATER = NOW + 1
 
 
-def entry(known: Known | None, *, wanted: bool, rejected: str = "", deferred: SteadyMs = NEVER) -> Entry:
+def entry(known: ObservedFinding | None, *, wanted: bool, rejected: str = "", deferred: SteadyMs = NEVER) -> Entry:
     made = Entry(ID)
-    made.known, made.wanted, made.digest = known, wanted, "d"
-    made.rejected, made.deferred = rejected, deferred
+    made.observed, made.desired, made.digest = known, wanted, "d"
+    made.rejected, made.substituted_since = rejected, deferred
     return made
 
 
-def desired(known: Known | None = None, *, rejected: str = "", deferred: SteadyMs = NEVER) -> Entry:
+def desired(known: ObservedFinding | None = None, *, rejected: str = "", deferred: SteadyMs = NEVER) -> Entry:
     return entry(known, wanted=True, rejected=rejected, deferred=deferred)
 
 
-def lost(known: Known | None = ACTIVE, *, rejected: str = "") -> Entry:
+def lost(known: ObservedFinding | None = ACTIVE, *, rejected: str = "") -> Entry:
     return entry(known, wanted=False, rejected=rejected)
 
 
-UNKNOWN_CONTENT = Known("", WALL, WALL, archived=False)
-OTHER_VERSION = Known("d", WALL, WALL, archived=False, renderer="0")
+UNKNOWN_CONTENT = ObservedFinding("", WALL, WALL, archived=False)
+OTHER_VERSION = ObservedFinding("d", WALL, WALL, archived=False, renderer="0")
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_what_waits_otherwise_keeps_its_own_reason(made: Entry, evidence: Eviden
 
 
 @pytest.mark.parametrize("known", [None, ACTIVE, OTHER, ARCHIVED])
-def test_what_is_quarantined_is_never_sent(known: Known | None) -> None:
+def test_what_is_quarantined_is_never_sent(known: ObservedFinding | None) -> None:
     """The id is another cluster's finding: reported or not, whatever else is known."""
     quarantined = graded(Grade.PASSED, quarantined=True, refresh=True)
     assert decide(desired(known), quarantined, RULES, NOW) is Hold.QUARANTINED

@@ -3,10 +3,10 @@
 import msgspec
 import pytest
 
-from policyhub.clocks import SteadyMs, WallMs
+from policyhub.clock import SteadyMs, WallMs
 from policyhub.findings.identity import finding_id
-from policyhub.sources.violation import Identity, Place, SourceKey, Subject, Violation
-from policyhub.sync.entry import Coverage, Entry, Held, Known, Loss
+from policyhub.sources.violation import Identity, ObjectRef, SourceKey, Subject, Violation
+from policyhub.sync.entry import Coverage, Entry, Loss, Observation, ObservedFinding
 from policyhub.sync.evidence import LISTEN_MS
 from policyhub.sync.holds import Hold
 from policyhub.sync.lanes import Lane
@@ -57,8 +57,8 @@ def ledger() -> Ledger:
     made.finish_inventory()
     made.sources.list_reports(listed=True)
     for key in (REPORT, OPEN, CONSTRAINT):
-        made.sources.cover(key.origin, LIVE)
-        made.sources.confirmed[key.origin] = NOW + DAY_MS
+        made.sources.cover(key.source_api, LIVE)
+        made.sources.confirmed[key.source_api] = NOW + DAY_MS
     return made
 
 
@@ -68,7 +68,7 @@ def say(
     *said: Violation,
     complete: bool = True,
     audited: int | None = None,
-    boundary: Place | None = None,
+    boundary: ObjectRef | None = None,
     now: SteadyMs = NOW,
 ) -> None:
     made.read(
@@ -90,8 +90,8 @@ def sent(made: Ledger, *said: Violation, archived: bool = False, at: SteadyMs = 
     """Security Hub has them."""
     for one in said:
         entry = entry_of(made, one)
-        made.launch(entry)
-        made.acknowledge(entry, Known(entry.digest, WallMs(int(at)), WallMs(int(at)), archived), now=at)
+        made.mark_in_flight(entry)
+        made.acknowledge(entry, ObservedFinding(entry.digest, WallMs(int(at)), WallMs(int(at)), archived), now=at)
     return entry_of(made, said[0])
 
 
@@ -99,19 +99,19 @@ def act(made: Ledger, entry: Entry, *, now: SteadyMs, rules: Rules = RULES) -> D
     """Decide as the engine does: what is not to be sent is settled."""
     decision, evidence = made.decide(entry, rules=rules, now=now, wall=WallMs(int(now)))
     if not isinstance(decision, Change):
-        made.settle(entry, decision, lost=evidence.lost)
+        made.mark_decided(entry, decision, lost=evidence.lost)
     return decision
 
 
 def deleted_since(made: Ledger, entry: Entry) -> SteadyMs | None:
-    return made.sources.spaces.deleted(entry.place)
+    return made.sources.spaces.deleted(entry.object_ref)
 
 
 def only_in_hub(made: Ledger, said: Violation, key: SourceKey, *, at: SteadyMs = NOW) -> Entry:
     """What an inventory brings that nobody reports."""
     id_ = finding_id("alpha", said.identity)
-    known = Known("d", WallMs(int(at)), WallMs(int(at)), archived=False)
-    held = Held(id_, known, "uid-1", key.origin, said.rule, source=said.source, place=said.place)
+    known = ObservedFinding("d", WallMs(int(at)), WallMs(int(at)), archived=False)
+    held = Observation(id_, known, "uid-1", key.source_api, said.rule, source=said.source, object_ref=said.object_ref)
     made.observed.take_part("", [held], now=at)
     return made.entries[id_]
 
@@ -136,12 +136,12 @@ def test_a_deleted_namespace_needs_no_guard(known_by: str) -> None:
     if known_by == "a report":
         say(made, REPORT, *said)
         sent(made, *said)
-        made.gone(REPORT, now=NOW)
+        made.forget(REPORT, now=NOW)
     else:
         for one in said:
             only_in_hub(made, one, REPORT)
-        made.sources.set_unreadable(REPORT.origin, frozenset({"shop"}))
-    made.sources.namespace_gone("shop", now=NOW)
+        made.sources.set_unreadable(REPORT.source_api, frozenset({"shop"}))
+    made.sources.remove_namespace("shop", now=NOW)
     entries = [entry_of(made, one) for one in said]
     assert {str(act(made, entry, now=NOW)) for entry in entries} == {str(Wait(ARCHIVE_AT))}
     assert {act(made, entry, now=ARCHIVE_AT) for entry in entries} == {Change.ARCHIVED}
@@ -153,15 +153,15 @@ def test_a_namespace_is_gone_only_where_it_is_seen() -> None:
     spaces(made, "shop", confirmed=False)
     say(made, REPORT, violation())
     entry = sent(made, violation())
-    made.gone(REPORT, now=NOW)
-    made.sources.namespace_gone("shop", now=NOW)
+    made.forget(REPORT, now=NOW)
+    made.sources.remove_namespace("shop", now=NOW)
     assert deleted_since(made, entry) == NOW
     assert act(made, entry, now=ARCHIVE_AT) is Hold.UNCONFIRMED
     made.sources.namespaces_live(live=False, now=NOW)
     assert deleted_since(made, entry) is None
     made.sources.namespaces_live(live=True, now=NOW + 5)
     assert deleted_since(made, entry) == NOW
-    made.sources.namespace_came("shop")
+    made.sources.add_namespace("shop")
     assert deleted_since(made, entry) is None
 
 
@@ -175,7 +175,7 @@ def test_a_namespace_is_its_own() -> None:
     )
     say(made, REPORT, inside, node)
     sent(made, inside, node)
-    made.gone(REPORT, now=NOW)
+    made.forget(REPORT, now=NOW)
     assert deleted_since(made, entry_of(made, inside)) == NOW
     assert deleted_since(made, entry_of(made, node)) is None
 
@@ -209,10 +209,10 @@ def test_a_truncated_list_speaks_for_what_lies_below_its_end() -> None:
     say(made, CONSTRAINT, *said, audited=100)
     sent(made, *said)
     for audited in (110, 120):
-        say(made, CONSTRAINT, said[2], complete=False, audited=audited, boundary=said[2].place)
+        say(made, CONSTRAINT, said[2], complete=False, audited=audited, boundary=said[2].object_ref)
     below, above = entry_of(made, said[0]), entry_of(made, said[3])
-    assert not below.wanted
-    assert above.wanted
+    assert not below.desired
+    assert above.desired
     act(made, below, now=ARCHIVE_AT)
     assert act(made, below, now=ARCHIVE_AT) is Change.ARCHIVED
 
@@ -223,10 +223,10 @@ def test_a_lower_limit_takes_back_what_was_said() -> None:
     said = [listed(f"pod-{n}") for n in range(4)]
     say(made, CONSTRAINT, *said, audited=100)
     sent(made, *said)
-    say(made, CONSTRAINT, said[0], said[3], complete=False, audited=110, boundary=said[3].place)
+    say(made, CONSTRAINT, said[0], said[3], complete=False, audited=110, boundary=said[3].object_ref)
     entry = entry_of(made, said[1])
     assert act(made, entry, now=ARCHIVE_AT) is Hold.AUDIT
-    say(made, CONSTRAINT, said[0], complete=False, audited=120, boundary=said[0].place)
+    say(made, CONSTRAINT, said[0], complete=False, audited=120, boundary=said[0].object_ref)
     assert act(made, entry, now=ARCHIVE_AT) is Hold.UNLISTED
 
 
@@ -245,7 +245,7 @@ def test_constraints_that_say_nothing(seen: str, expected: Decision) -> None:
     if seen == "never audited":
         say(made, CONSTRAINT, complete=False)
     if seen == "unreadable":
-        made.sources.set_unreadable(CONSTRAINT.origin, frozenset({""}))
+        made.sources.set_unreadable(CONSTRAINT.source_api, frozenset({""}))
     assert act(made, entry, now=NOW) == expected
 
 
@@ -255,7 +255,7 @@ def test_a_kind_that_two_discoveries_lack_was_deleted() -> None:
     """
     made = ledger()
     entry = only_in_hub(made, listed(), CONSTRAINT)
-    made.sources.cover(CONSTRAINT.origin, Coverage(live=False))
+    made.sources.cover(CONSTRAINT.source_api, Coverage(live=False))
     assert act(made, entry, now=NOW) is Hold.SOURCE
     made.sources.constraints.read_kinds([], now=NOW)
     end = NOW + 2 * (ARCHIVE_AT - NOW)
@@ -265,7 +265,7 @@ def test_a_kind_that_two_discoveries_lack_was_deleted() -> None:
     made.sources.constraints.read_kinds([], now=end)
     assert entry.id in made.agenda.dirty
     assert act(made, entry, now=end) is Change.ARCHIVED
-    made.sources.constraints.read_kinds([CONSTRAINT.origin], now=end + 1)
+    made.sources.constraints.read_kinds([CONSTRAINT.source_api], now=end + 1)
     assert act(made, entry, now=end + 1) is Hold.SOURCE
 
 
@@ -273,7 +273,7 @@ def test_a_kind_that_two_discoveries_lack_was_deleted() -> None:
 
 
 def is_wanted(entry: Entry) -> bool:
-    return entry.wanted
+    return entry.desired
 
 
 def is_cleared(entry: Entry) -> bool:
@@ -294,7 +294,7 @@ def test_superseded_reports_claim_nothing_and_clear_nothing() -> None:
     assert act(made, entry, now=NOW) == Wait(ARCHIVE_AT)
     say(made, OPEN, violation())
     assert is_wanted(entry)
-    made.gone(OPEN, now=NOW)
+    made.forget(OPEN, now=NOW)
     assert not is_wanted(entry)
     made.supersede(frozenset(), now=NOW)
     assert is_wanted(entry)
@@ -346,7 +346,7 @@ def test_new_findings_wait_for_the_other_report_api() -> None:
 def test_a_pass_waits_where_the_engine_speaks_through_two_apis() -> None:
     """The other API may say otherwise, and be heard later."""
     made = ledger()
-    made.sources.speak_twice(frozenset({("kyverno", "shop")}))
+    made.sources.set_dual_apis(frozenset({("kyverno", "shop")}))
     say(made, REPORT, violation())
     entry = sent(made, violation())
     made.read(REPORT, [], complete=True, passed=lambda: frozenset({violation().identity}), now=NOW)
@@ -360,33 +360,33 @@ def test_what_was_refused_is_archived_as_security_hub_has_it() -> None:
     say(made, REPORT, violation())
     entry = sent(made, violation())
     say(made, REPORT, msgspec.structs.replace(violation(), message="refused"))
-    made.launch(entry)
+    made.mark_in_flight(entry)
     made.reject(entry, entry.digest)
     assert act(made, entry, now=NOW) is Hold.REJECTED
     say(made, REPORT)
-    assert entry.voice is None  # so its body is read
+    assert entry.representative is None  # so its body is read
     assert act(made, entry, now=NOW) == Wait(ARCHIVE_AT)
-    assert entry.place == violation().place
+    assert entry.object_ref == violation().object_ref
 
 
 @pytest.mark.parametrize("positive", [False, True], ids=["spoken", "positive"])
 def test_an_engine_that_speaks_through_two_apis_must_be_heard_through_both(*, positive: bool) -> None:
     """The API that nobody hears may call for what the other has dropped; the delay begins when it is heard again."""
     made = ledger()
-    made.sources.speak_twice(frozenset({("kyverno", "shop")}))
+    made.sources.set_dual_apis(frozenset({("kyverno", "shop")}))
     say(made, REPORT, violation())
     entry = sent(made, violation())
     passed = frozenset({violation().identity} if positive else ())
-    made.sources.cover(OPEN.origin, Coverage(live=False))
+    made.sources.cover(OPEN.source_api, Coverage(live=False))
     made.read(REPORT, [], complete=True, passed=lambda: passed, now=NOW)
     assert act(made, entry, now=ARCHIVE_AT) is Hold.SOURCE
-    made.sources.cover(OPEN.origin, Coverage(live=True, since=ARCHIVE_AT))
+    made.sources.cover(OPEN.source_api, Coverage(live=True, since=ARCHIVE_AT))
     assert entry.id in made.agenda.dirty
     if not positive:
         assert act(made, entry, now=ARCHIVE_AT) == Wait(ARCHIVE_AT + DELAY)
-    made.sources.cover(OPEN.origin, Coverage(live=False))
+    made.sources.cover(OPEN.source_api, Coverage(live=False))
     assert act(made, entry, now=ARCHIVE_AT) is Hold.SOURCE
-    made.sources.speak_twice(frozenset())
+    made.sources.set_dual_apis(frozenset())
     assert entry.id in made.agenda.dirty
 
 
@@ -396,17 +396,17 @@ def test_a_pass_is_no_news_once_its_api_is_not_heard() -> None:
     say(made, REPORT, violation())
     entry = sent(made, violation())
     made.read(REPORT, [], complete=True, passed=lambda: frozenset({violation().identity}), now=NOW)
-    made.sources.cover(REPORT.origin, Coverage(live=False))
+    made.sources.cover(REPORT.source_api, Coverage(live=False))
     assert act(made, entry, now=NOW) is Hold.SOURCE
-    made.sources.cover(REPORT.origin, LIVE)
+    made.sources.cover(REPORT.source_api, LIVE)
     assert act(made, entry, now=NOW) is Change.ARCHIVED
 
 
 def test_an_api_that_is_switched_off_is_no_fault() -> None:
     """What came by it is archived after the delay, although nobody reads it."""
     made = ledger()
-    made.sources.disabled = frozenset({OPEN.group})
-    made.sources.coverage.pop(OPEN.origin)
+    made.sources.disabled_groups = frozenset({OPEN.group})
+    made.sources.coverage.pop(OPEN.source_api)
     entry = only_in_hub(made, violation(), OPEN)
     assert act(made, entry, now=NOW) == Wait(ARCHIVE_AT)
     act(made, entry, now=ARCHIVE_AT)
@@ -422,15 +422,15 @@ def test_all_losses_are_counted_before_the_first_is_archived() -> None:
     said = [violation(f"web-{n}") for n in range(20)]
     say(made, REPORT, *said)
     sent(made, *said)
-    made.gone(REPORT, now=NOW)
+    made.forget(REPORT, now=NOW)
     entries = [entry_of(made, one) for one in said]
     for entry in entries:  # decided for the first time when they are long due
         assert act(made, entry, now=ARCHIVE_AT) in {Wait(ARCHIVE_AT), Hold.GUARD}
         assert made.guard.knows(entry.id)
     assert {act(made, entry, now=ARCHIVE_AT) for entry in entries} == {Hold.GUARD}
-    assert made.weigh(now=ARCHIVE_AT) == ({"kyverno"}, set())
+    assert made.evaluate_guard(now=ARCHIVE_AT) == ({"kyverno"}, set())
     say(made, REPORT, said[0], now=ARCHIVE_AT)
-    assert made.weigh(now=ARCHIVE_AT) == (set(), {"kyverno"})
+    assert made.evaluate_guard(now=ARCHIVE_AT) == (set(), {"kyverno"})
     assert act(made, entries[1], now=ARCHIVE_AT) == Wait(ARCHIVE_AT + DELAY)
     assert act(made, entries[1], now=ARCHIVE_AT + DELAY) is Change.ARCHIVED
 
@@ -441,7 +441,7 @@ def test_better_evidence_needs_no_approval() -> None:
     said = [violation(f"web-{n}") for n in range(20)]
     say(made, REPORT, *said)
     sent(made, *said)
-    made.gone(REPORT, now=NOW)
+    made.forget(REPORT, now=NOW)
     entries = [entry_of(made, one) for one in said]
     for entry in entries:
         act(made, entry, now=NOW)
@@ -459,11 +459,11 @@ def test_what_comes_and_goes_is_archived_later(returns: int, later: int) -> None
     for _ in range(returns):
         say(made, REPORT, violation())
         entry = sent(made, violation())
-        made.gone(REPORT, now=NOW)
+        made.forget(REPORT, now=NOW)
         sent(made, violation(), archived=True)
     say(made, REPORT, violation())
     entry = sent(made, violation())
-    made.gone(REPORT, now=NOW)
+    made.forget(REPORT, now=NOW)
     assert act(made, entry, now=NOW) == Wait(ARCHIVE_AT + later)
     assert made.observed.outcomes.damping(entry.id, now=NOW + DAY_MS) == 0
 
@@ -487,11 +487,11 @@ def test_lanes(state: str, lane: Lane) -> None:
     made.read(REPORT, [(violation(), None)], complete=True, passed=nothing, now=NOW, backlog=state == "backlog")
     entry = entry_of(made, violation())
     if state in {"changed", "lost", "older"}:
-        made.launch(entry)
+        made.mark_in_flight(entry)
         digest = "other" if state == "changed" else entry.digest
-        made.acknowledge(entry, Known(digest, WALL, WALL, archived=False, renderer="0"), now=NOW)
+        made.acknowledge(entry, ObservedFinding(digest, WALL, WALL, archived=False, renderer="0"), now=NOW)
     if state == "lost":
-        made.gone(REPORT, now=NOW)
+        made.forget(REPORT, now=NOW)
     assert entry.id in made.agenda.dirty.queue(lane)
     if state == "older":
         assert made.decide(entry, rules=RULES, now=NOW, wall=WALL)[0] is Change.REFRESHED
@@ -502,16 +502,16 @@ def test_an_inventory_that_contradicts_is_asked_again() -> None:
     made = ledger()
     say(made, REPORT, violation())
     entry = sent(made, violation())
-    stale = Known("older", WALL - 5, WALL - 5, archived=True)
-    held = Held(entry.id, stale, "uid-1", REPORT.origin, "r")
+    stale = ObservedFinding("older", WALL - 5, WALL - 5, archived=True)
+    held = Observation(entry.id, stale, "uid-1", REPORT.source_api, "r")
     made.observed.take_part("", [held], now=NOW + 1000)
-    assert entry.known != stale
+    assert entry.observed != stale
     made.wake(NOW + ACK_OVERRULES_MS)
     assert not made.observed.lookups
     made.wake(NOW + ACK_OVERRULES_MS + 1)
     assert made.observed.lookups.take(20) == [entry.id]
     made.observed.answer(entry.id, held, now=NOW + ACK_OVERRULES_MS + 1)
-    assert entry.known == stale
+    assert entry.observed == stale
 
 
 @pytest.mark.parametrize("number", [MISSED_MANY, MISSED_MANY + 1])
@@ -522,7 +522,7 @@ def test_what_an_inventory_lacks_is_asked_for_or_sent_again(number: int) -> None
     say(made, REPORT, *said)
     sent(made, *said)
     for one in said:
-        made.settle(entry_of(made, one), None)
+        made.mark_decided(entry_of(made, one), None)
     made.observed.take_part("", [], now=NOW + ACK_OVERRULES_MS + 1)
     asked = number <= MISSED_MANY
     assert len(made.observed.lookups) == (number if asked else 0)

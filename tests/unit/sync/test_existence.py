@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from policyhub.clocks import SteadyMs, WallMs
+from policyhub.clock import SteadyMs, WallMs
 from policyhub.sources.violation import Subject
 from policyhub.sync.existence import (
     APART_MS,
@@ -22,7 +22,7 @@ from policyhub.sync.existence import (
     Found,
     PolicyName,
     Presence,
-    Thing,
+    Referent,
 )
 
 START = SteadyMs(1_000_000)
@@ -38,7 +38,7 @@ class Stand:
 
     def __init__(self) -> None:
         self.now = START
-        self.answered: list[Thing] = []
+        self.answered: list[Referent] = []
         self.existence = Existence(now=lambda: self.now, on_answer=self.answered.append)
 
     def subject(self, of: Subject, since: SteadyMs = START) -> Answer | None:
@@ -52,11 +52,11 @@ class Stand:
         assert batch is not None
         return batch
 
-    def tell(self, *there: Thing, whole: bool = True, asked: SteadyMs | None = None) -> Batch:
+    def tell(self, *there: Referent, whole: bool = True, asked: SteadyMs | None = None) -> Batch:
         """The next batch is answered: these are there."""
         batch = self.batch()
         found = {thing: Found("u", WallMs(7)) for thing in there}
-        self.existence.tell(batch, found, asked=self.now if asked is None else asked, whole=whole)
+        self.existence.answer(batch, found, asked=self.now if asked is None else asked, whole=whole)
         self.existence.release(batch)
         return batch
 
@@ -79,7 +79,7 @@ class Stand:
         batches: list[Batch] = []
         while (batch := self.existence.next()) is not None:
             batches.append(batch)
-            self.existence.tell(batch, {}, asked=self.now, whole=True)
+            self.existence.answer(batch, {}, asked=self.now, whole=True)
             self.existence.release(batch)
         return batches
 
@@ -113,7 +113,7 @@ def test_an_answer_from_before_the_loss_is_none(stand: Stand) -> None:
     stand.now += 10
     batch = stand.batch()
     assert stand.subject(pod("a"), since=START + 20) is None
-    stand.existence.tell(batch, {}, asked=START + 10, whole=True)
+    stand.existence.answer(batch, {}, asked=START + 10, whole=True)
     stand.existence.release(batch)
     assert stand.answered == [pod("a")]
     stand.now += 20
@@ -170,7 +170,7 @@ def test_a_listing_that_names_not_everything(stand: Stand) -> None:
     for n in range(MANY + 1):
         stand.subject(pod(f"p{n}"))
     batch = stand.batch()
-    stand.existence.tell(batch, {pod("p0"): Found("u")}, asked=stand.now, whole=False)
+    stand.existence.answer(batch, {pod("p0"): Found("u")}, asked=stand.now, whole=False)
     stand.existence.unlistable(batch)
     stand.existence.release(batch)
     assert stand.answered == [pod("p0")]
@@ -203,7 +203,7 @@ def test_one_listing_of_a_shelf_at_a_time(stand: Stand) -> None:
     batch = stand.batch()
     stand.subject(pod("late"))
     assert stand.existence.next() is None
-    stand.existence.tell(batch, {}, asked=stand.now, whole=True)
+    stand.existence.answer(batch, {}, asked=stand.now, whole=True)
     stand.existence.release(batch)
     assert stand.batch().things == (pod("late"),)
 
@@ -285,7 +285,7 @@ def test_policies_are_listed(stand: Stand) -> None:
     stand.policy("p2", since=START + 1)
     batch = stand.batch()
     stand.policy("p3", since=START + 1)
-    stand.existence.tell(batch, {}, asked=START + 1, whole=True)
+    stand.existence.answer(batch, {}, asked=START + 1, whole=True)
     stand.existence.release(batch)
     assert stand.existence.next() is None
     assert stand.existence.due() == START + APART_MS

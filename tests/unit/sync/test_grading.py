@@ -6,10 +6,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from policyhub.clocks import NEVER, UNDATED, SteadyMs, WallMs
-from policyhub.sources.violation import Place, SourceKey, Subject, Violation
+from policyhub.clock import NEVER, UNDATED, SteadyMs, WallMs
+from policyhub.sources.violation import ObjectRef, SourceKey, Subject, Violation
 from policyhub.sync import grading
-from policyhub.sync.entry import Coverage, Entry, Known, Loss
+from policyhub.sync.entry import Coverage, Entry, Loss, ObservedFinding
 from policyhub.sync.evidence import OWNERS, SKEW_MS, Sources
 from policyhub.sync.existence import Answer, Presence
 from policyhub.sync.grading import FRESH_MS, RESUME_MS, SCAN_MS, SILENT_MS
@@ -87,12 +87,12 @@ class Owned:
         assert policy == ""  # the engine, by any policy: one that all objects violate passes none
         return self.passes
 
-    def reports_below(self, source: str, policy: str, namespace: str) -> bool:
+    def reports_descendants(self, source: str, policy: str, namespace: str) -> bool:
         assert (source, namespace) == ("kyverno", "shop")
         assert policy in {"p", ""}
         return self.below
 
-    def has_below(self, of: Subject) -> bool:
+    def has_descendants(self, of: Subject) -> bool:
         assert of == WEB
         return self.pods
 
@@ -104,7 +104,7 @@ class Owned:
         del of
         return self.gone
 
-    def places(self, of: Subject, constraint: SourceKey) -> list[Place]:
+    def places(self, of: Subject, constraint: SourceKey) -> list[ObjectRef]:
         del of, constraint
         return []
 
@@ -129,19 +129,19 @@ class World:
         rolls_up: bool = True,
     ) -> None:
         self.entry = entry = Entry("policyhub/alpha/00")
-        entry.known = Known("d", WallMs(int(BEGAN)), WallMs(int(BEGAN)), archived=False)
-        entry.called, entry.uncalled, entry.loss = True, LOST, loss
+        entry.observed = ObservedFinding("d", WallMs(int(BEGAN)), WallMs(int(BEGAN)), archived=False)
+        entry.was_claimed, entry.unclaimed_since, entry.loss = True, LOST, loss
         entry.source, entry.policy, entry.rule = "kyverno", "p", key.name
-        entry.origin, entry.share = key.origin, "shop"
+        entry.source_api, entry.share = key.source_api, "shop"
         entry.own = False
-        entry.place = ("apps", "v1", "Deployment", "shop", "web")
-        self.sources = Sources(entries={entry.id: entry}, free=ignore, touch=lambda _: None)
+        entry.object_ref = ("apps", "v1", "Deployment", "shop", "web")
+        self.sources = Sources(entries={entry.id: entry}, free=ignore, enqueue=lambda _: None)
         self.sources.list_reports(listed=True)
-        origins = (REPORT.origin, OPEN.origin, CONSTRAINT.origin)
+        origins = (REPORT.source_api, OPEN.source_api, CONSTRAINT.source_api)
         for origin in origins:
             self.sources.cover(origin, Coverage(live=True, since=BEGAN))
         for origin in (*OWNERS, NAMESPACES):
-            self.sources.opened[origin] = BEGAN
+            self.sources.stream_started_at[origin] = BEGAN
         self.sources.confirm(origins, now=NOW + 10 * DELAY)
         self.api = Api(subject, policy)
         self.sources.existence = self.api
@@ -169,7 +169,7 @@ def not_heard(world: World) -> None:
 def heard(world: World) -> None:
     """The engine has reported on the object since, and has never reported on a Pod."""
     world.owned.below = False
-    world.entry.heard = LOST + 5
+    world.entry.reported_at = LOST + 5
 
 
 def by_pods(world: World) -> None:
@@ -182,7 +182,7 @@ def by_pods_and_own(world: World) -> None:
 
 
 def pods_unreported(world: World) -> None:
-    world.entry.heard = LOST + 5
+    world.entry.reported_at = LOST + 5
     world.owned.pods_unreported = True
 
 
@@ -254,7 +254,7 @@ def pods_replaced_and_own(world: World) -> None:
 
 def heard_after_a_restart(world: World) -> None:
     """All Pods were reported on, and the object since, by whatever policy: who reported it before is not known."""
-    world.entry.own, world.entry.heard = None, LOST + 5
+    world.entry.own, world.entry.reported_at = None, LOST + 5
 
 
 def unheard_after_a_restart(world: World) -> None:
@@ -350,7 +350,7 @@ def test_without_ownership_only_a_report_on_the_object_counts(*, heard_of: bool)
     """Where nothing rolls up, no Pod speaks for its owner, and no scan is known to have gone round."""
     world = World(THERE, UNKNOWN, rolls_up=False)
     gone_round(world)
-    world.entry.heard = LOST + 5 if heard_of else NEVER
+    world.entry.reported_at = LOST + 5 if heard_of else NEVER
     assert world.verdict() is (Grade.REPEATED if heard_of else Hold.UNREPORTED)
 
 
@@ -440,7 +440,7 @@ def test_whom_nobody_can_ask_about(missing: str) -> None:
         world.api.presence, world.entry.policy = UNKNOWN, ""
         world.sources.ownership = None
     else:
-        world.api.policy_presence, world.entry.place = THERE, None
+        world.api.policy_presence, world.entry.object_ref = THERE, None
     assert world.verdict() is Grade.UNVERIFIED
 
 
@@ -485,7 +485,7 @@ def test_a_person_approves_of_nothing_else(hold: Hold) -> None:
     world = World()
     world.guard.approved = {"kyverno": NOW + DELAY}
     if hold is Hold.SOURCE:
-        world.sources.cover(REPORT.origin, Coverage(live=False))
+        world.sources.cover(REPORT.source_api, Coverage(live=False))
     elif hold is Hold.UNLISTED:
         world.sources.set_unevaluated(REPORT, frozenset({world.entry.id}))
     elif hold is Hold.PRESENCE:
@@ -503,7 +503,7 @@ def nobody_listed(world: World) -> None:
 
 
 def unheard(world: World) -> None:
-    world.sources.hear(OPEN.origin, frozenset({"shop"}))
+    world.sources.set_waiting(OPEN.source_api, frozenset({"shop"}))
 
 
 def owners_unknown(world: World) -> None:
@@ -511,16 +511,16 @@ def owners_unknown(world: World) -> None:
 
 
 def unseen(world: World) -> None:
-    world.sources.cover(REPORT.origin, Coverage(live=False))
+    world.sources.cover(REPORT.source_api, Coverage(live=False))
 
 
 def never_seen(world: World) -> None:
-    del world.sources.coverage[REPORT.origin]
+    del world.sources.coverage[REPORT.source_api]
 
 
 def other_api_unseen(world: World) -> None:
-    world.sources.speak_twice(frozenset({("kyverno", "shop")}))
-    world.sources.cover(OPEN.origin, Coverage(live=False))
+    world.sources.set_dual_apis(frozenset({("kyverno", "shop")}))
+    world.sources.cover(OPEN.source_api, Coverage(live=False))
 
 
 @pytest.mark.parametrize("passes", [False, True], ids=["silent", "passes"])
@@ -538,7 +538,7 @@ def other_api_unseen(world: World) -> None:
 def test_what_is_not_seen_whole_ends_nothing(state: Callable[[World], None], hold: Hold, *, passes: bool) -> None:
     """A pass neither: it may be out of date."""
     world = World(loss=Loss.PASSED if passes else Loss.OMITTED)
-    world.entry.heard = LOST + 5
+    world.entry.reported_at = LOST + 5
     state(world)
     assert world.verdict() is hold
 
@@ -546,7 +546,7 @@ def test_what_is_not_seen_whole_ends_nothing(state: Callable[[World], None], hol
 def test_reports_of_other_namespaces_that_wait_hold_nothing() -> None:
     """Only those of its own are listened to first."""
     world = World()
-    world.sources.hear(OPEN.origin, frozenset({"bank"}))
+    world.sources.set_waiting(OPEN.source_api, frozenset({"bank"}))
     assert world.verdict() is Grade.REPEATED
 
 
@@ -554,7 +554,7 @@ def test_reports_of_other_namespaces_that_wait_hold_nothing() -> None:
 def test_what_could_not_be_evaluated_is_held(subject: Presence, policy: Presence) -> None:
     """An engine that says *error* of it has not looked."""
     world = World(subject, policy, Loss.OMITTED)
-    world.entry.heard = LOST + 5
+    world.entry.reported_at = LOST + 5
     world.sources.set_unevaluated(REPORT, frozenset({world.entry.id}))
     assert world.verdict() is Hold.UNLISTED
     world.sources.set_unevaluated(REPORT, frozenset())
@@ -567,7 +567,7 @@ def test_what_could_not_be_evaluated_is_held(subject: Presence, policy: Presence
 def test_a_report_that_cannot_be_read_may_hold_what_only_the_inventory_knows(*, called: bool, expected: object) -> None:
     """What was reported in this process has lost its report by one that was read whole."""
     world = World(UNKNOWN, UNKNOWN)
-    world.entry.called = called
+    world.entry.was_claimed = called
     world.sources.mark_incomplete(OPEN)
     assert world.verdict() is Grade.UNVERIFIED  # of another API
     world.sources.mark_incomplete(SourceKey("wgpolicyk8s.io", "policyreports", "shop", "other"))
@@ -586,7 +586,7 @@ def test_a_pass_archives_at_once() -> None:
 def test_a_pass_waits_for_the_other_api() -> None:
     """Where its engine writes both."""
     world = World(loss=Loss.PASSED)
-    world.sources.speak_twice(frozenset({("kyverno", "shop")}))
+    world.sources.set_dual_apis(frozenset({("kyverno", "shop")}))
     assert world.grade() == Evidence(Grade.PASSED, since=LOST)
 
 
@@ -601,7 +601,7 @@ def test_a_pass_is_none_while_something_below_is_not_reported(
 ) -> None:
     """Of all that rolls up to the object: else a new Pod that fails is archived before it is heard of."""
     world = World(subject, policy, Loss.OMITTED if own else Loss.PASSED)
-    world.entry.passes = own
+    world.entry.own_passes = own
     assert world.verdict() is Grade.PASSED
     world.owned.pods_unreported = True
     assert world.verdict() is Hold.UNREPORTED
@@ -625,7 +625,7 @@ def test_a_pass_after_a_restart_waits_until_it_is_known_who_reports(
 ) -> None:
     """Of what only the inventory knows Pods may have been reported before, and not yet again."""
     world = World(loss=Loss.PASSED)
-    world.entry.called, world.owned.pods, world.owned.below = called, pods, below
+    world.entry.was_claimed, world.owned.pods, world.owned.below = called, pods, below
     assert world.verdict() is expected
     gone_round(world)
     assert world.verdict() is Grade.PASSED
@@ -634,18 +634,18 @@ def test_a_pass_after_a_restart_waits_until_it_is_known_who_reports(
 def test_a_pass_of_its_own_counts_only_where_things_roll_up() -> None:
     """Else it says nothing of this finding."""
     world = World(loss=Loss.OMITTED, rolls_up=False)
-    world.entry.passes = True
+    world.entry.own_passes = True
     assert world.verdict() is Hold.UNREPORTED
 
 
-@pytest.mark.parametrize("origin", [REPORT.origin, *OWNERS])
+@pytest.mark.parametrize("origin", [REPORT.source_api, *OWNERS])
 def test_a_pass_is_confirmed_since_the_watch_began(origin: str) -> None:
     """Its own, and those of owners: each may be another cluster's."""
     world = World(loss=Loss.PASSED)
     world.sources.confirmed[origin] = NOW
-    world.sources.opened[origin] = NOW
+    world.sources.stream_started_at[origin] = NOW
     assert world.grade().confirmed
-    world.sources.opened[origin] = NOW + 1
+    world.sources.stream_started_at[origin] = NOW + 1
     assert not world.grade().confirmed
 
 
@@ -655,7 +655,7 @@ def test_a_pass_is_confirmed_since_the_watch_began(origin: str) -> None:
 def namespace_deleted(world: World, *, at: SteadyMs = LOST + 10) -> None:
     world.sources.spaces.live(live=True, now=BEGAN)
     world.sources.spaces.list(frozenset({"shop"}), now=BEGAN)
-    world.sources.spaces.gone("shop", now=at)
+    world.sources.spaces.remove("shop", now=at)
 
 
 def test_a_deleted_namespace_is_a_deletion() -> None:
@@ -668,7 +668,7 @@ def test_a_deleted_namespace_is_a_deletion() -> None:
     assert not world.grade().confirmed
     world.sources.confirmed[NAMESPACES] = LOST + 10
     assert world.grade().confirmed
-    world.sources.opened[NAMESPACES] = LOST + 11
+    world.sources.stream_started_at[NAMESPACES] = LOST + 11
     assert not world.grade().confirmed
     namespace_deleted(world, at=LOST - 10)
     assert world.grade().since == LOST
@@ -693,9 +693,9 @@ def test_a_deleted_pod_is_a_deletion(origin: str) -> None:
     world.sources.confirmed[origin] = LOST - 1
     assert not world.grade().confirmed
     world.sources.confirmed[origin] = LOST
-    world.sources.opened[origin] = LOST + 1
+    world.sources.stream_started_at[origin] = LOST + 1
     assert not world.grade().confirmed
-    world.sources.opened[origin] = BEGAN
+    world.sources.stream_started_at[origin] = BEGAN
     assert world.grade().confirmed
     world.owned.since = LOST + 7
     assert world.grade().since == LOST + 7
@@ -707,14 +707,14 @@ def test_a_deleted_pod_is_a_deletion(origin: str) -> None:
 def test_an_api_that_is_switched_off() -> None:
     """Is neither seen nor asked for; a pass and a deletion are better evidence."""
     world = World(loss=Loss.OMITTED)
-    world.sources.disabled = frozenset({REPORT.group})
+    world.sources.disabled_groups = frozenset({REPORT.group})
     unseen(world)
     assert world.grade() == Evidence(Grade.DESELECTED, since=LOST, lost=True)
     world.owned.gone = True
     assert world.verdict() is Grade.DELETED
-    world.sources.disabled = frozenset({OPEN.group})
+    world.sources.disabled_groups = frozenset({OPEN.group})
     world.owned.gone = False
-    world.entry.heard = LOST
+    world.entry.reported_at = LOST
     assert world.verdict() is Hold.SOURCE
 
 
@@ -734,15 +734,15 @@ def test_the_delay_runs_from_the_last_of_what_it_rests_on(
 ) -> None:
     """The loss, a view that is whole and live, the word of the engine; a discovery must be as late."""
     world = World()
-    world.entry.uncalled, world.entry.heard = loss, heard_at
-    world.sources.cover(REPORT.origin, Coverage(live=True, since=seen_since))
+    world.entry.unclaimed_since, world.entry.reported_at = loss, heard_at
+    world.sources.cover(REPORT.source_api, Coverage(live=True, since=seen_since))
     assert world.grade().since == expected
-    world.sources.confirmed[REPORT.origin] = expected
+    world.sources.confirmed[REPORT.source_api] = expected
     assert world.grade().confirmed
-    world.sources.confirmed[REPORT.origin] = expected - 1
+    world.sources.confirmed[REPORT.source_api] = expected - 1
     assert not world.grade().confirmed
-    world.sources.confirmed[REPORT.origin] = expected
-    world.sources.opened[OWNERS[0]] = NOW + 100 * DELAY
+    world.sources.confirmed[REPORT.source_api] = expected
+    world.sources.stream_started_at[OWNERS[0]] = NOW + 100 * DELAY
     assert not world.grade().confirmed
 
 
@@ -751,13 +751,13 @@ def test_after_a_watch_was_resumed_what_happened_meanwhile_is_heard_first() -> N
     world = World()
     world.owned.since = BEGAN
     assert world.grade().not_before == BEGAN + RESUME_MS
-    world.sources.cover(REPORT.origin, Coverage(live=True, since=BEGAN, resumed=LOST))
+    world.sources.cover(REPORT.source_api, Coverage(live=True, since=BEGAN, resumed=LOST))
     assert world.grade().not_before == LOST + RESUME_MS
     world.owned.since = LOST + 5
     assert world.grade().not_before == LOST + 5 + RESUME_MS
     world.sources.ownership = None
-    world.entry.heard, world.api.policy_presence = LOST, UNKNOWN
-    world.sources.cover(REPORT.origin, Coverage(live=True, since=BEGAN))
+    world.entry.reported_at, world.api.policy_presence = LOST, UNKNOWN
+    world.sources.cover(REPORT.source_api, Coverage(live=True, since=BEGAN))
     assert world.grade().not_before == NEVER
 
 
@@ -785,7 +785,7 @@ def listed(kind: str, *, group: str = "", own: bool = True) -> Violation:
 def audited(subject: Presence = THERE, *, rolls_up: bool = True, voice: Violation | None = None) -> World:
     """Two audits lack it; the second lists another Deployment."""
     world = World(subject, THERE, Loss.OMITTED, key=CONSTRAINT, rolls_up=rolls_up)
-    world.entry.voice = voice
+    world.entry.representative = voice
     world.sources.constraints.lose(world.entry)
     for at in (AUDIT, AUDIT + 60):
         audit(world, at, listed("Deployment", group="apps"))
@@ -803,13 +803,13 @@ def partial(world: World) -> None:
 
 def partial_and_changed(world: World) -> None:
     partial(world)
-    world.entry.listed = AUDIT - 60
+    world.entry.last_audit_with = AUDIT - 60
     world.api.changed = WallMs((AUDIT - 60) * 1000 + 1)
 
 
 def partial_and_changed_before(world: World) -> None:
     partial(world)
-    world.entry.listed = AUDIT - 60
+    world.entry.last_audit_with = AUDIT - 60
     world.api.changed = WallMs((AUDIT - 60) * 1000)
 
 
@@ -854,11 +854,11 @@ def new_pods(world: World) -> None:
 
 
 def lacked_once(world: World) -> None:
-    world.entry.repeated = False
+    world.entry.confirmed_by_audit = False
 
 
 def not_lacked(world: World) -> None:
-    world.entry.lacked, world.entry.repeated = None, False
+    world.entry.first_audit_without, world.entry.confirmed_by_audit = None, False
 
 
 def truncated(world: World) -> None:
@@ -872,7 +872,7 @@ def truncated_and_below_its_end(world: World) -> None:
 
 
 def constraint_unseen(world: World) -> None:
-    world.sources.cover(CONSTRAINT.origin, Coverage(live=False))
+    world.sources.cover(CONSTRAINT.source_api, Coverage(live=False))
 
 
 def as_it_is(world: World) -> None:
@@ -929,7 +929,7 @@ def test_the_kind_that_was_listed_must_be_listed_still(*, own: bool, lists: Viol
 def test_pods_speak_for_controllers_only() -> None:
     """That Pods are listed says nothing of a Service of which no wording is known."""
     world = audited()
-    world.entry.place = ("", "v1", "Service", "shop", "web")
+    world.entry.object_ref = ("", "v1", "Service", "shop", "web")
     world.sources.existence = Anything(THERE)
     audit(world, AUDIT + 120, listed("Pod"))
     assert world.verdict() is Hold.UNREPORTED
@@ -978,7 +978,7 @@ def test_a_constraint_that_was_deleted_explains_it() -> None:
     world.sources.constraints.drop(CONSTRAINT)
     assert world.verdict() is Grade.EXPLAINED
     assert world.grade().lost
-    world.sources.set_unreadable(CONSTRAINT.origin, frozenset({""}))
+    world.sources.set_unreadable(CONSTRAINT.source_api, frozenset({""}))
     assert world.verdict() is Hold.UNLISTED
 
 
@@ -1001,9 +1001,9 @@ def test_a_kind_that_discoveries_lack_was_deleted() -> None:
     assert not world.grade().confirmed
     world.sources.constraints.read_kinds([], now=LOST + 50 + 2 * DELAY)
     assert world.grade() == Evidence(Grade.EXPLAINED, since=LOST + 50 + DELAY, lost=True)
-    world.entry.uncalled = LOST + 10 * DELAY
+    world.entry.unclaimed_since = LOST + 10 * DELAY
     assert world.grade().since == LOST + 10 * DELAY
-    world.sources.constraints.read_kinds([CONSTRAINT.origin], now=LOST + 20 * DELAY)
+    world.sources.constraints.read_kinds([CONSTRAINT.source_api], now=LOST + 20 * DELAY)
     assert world.verdict() is Hold.SOURCE
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from policyhub.clocks import SteadyMs
+from policyhub.clock import SteadyMs
 from policyhub.sync.guard import Guard, trips
 
 NOW = SteadyMs(1_790_000_000_000)
@@ -42,13 +42,13 @@ def guard(lost: int, total: int) -> Guard:
 def test_what_comes_back_opens_it_and_the_delay_begins_anew() -> None:
     """A hold ends by itself when enough has come back; when it did is remembered."""
     made = guard(60, 100)
-    assert made.weigh(now=NOW) == ({KYVERNO}, set())
+    assert made.evaluate(now=NOW) == ({KYVERNO}, set())
     assert made.closed(KYVERNO, now=NOW)
-    assert made.weigh(now=NOW + 1) == (set(), set())
+    assert made.evaluate(now=NOW + 1) == (set(), set())
     for number in range(20):
         made.forget(f"id-{number}")
     assert made.closed(KYVERNO, now=NOW + 2)  # until it is weighed again
-    assert made.weigh(now=NOW + 2) == (set(), {KYVERNO})
+    assert made.evaluate(now=NOW + 2) == (set(), {KYVERNO})
     assert not made.closed(KYVERNO, now=NOW + 2)
     assert made.released == {KYVERNO: NOW + 2}
 
@@ -59,9 +59,9 @@ def test_an_approval_opens_it_for_its_time_and_its_source() -> None:
     made.count(GATEKEEPER, 20)
     for number in range(20):
         made.wait(f"other-{number}", GATEKEEPER)
-    made.weigh(now=NOW)
+    made.evaluate(now=NOW)
     made.approved = {"kyverno": NOW + 1000}
-    assert made.weigh(now=NOW + 1) == (set(), {KYVERNO})
+    assert made.evaluate(now=NOW + 1) == (set(), {KYVERNO})
     assert not made.closed(KYVERNO, now=NOW + 1)
     assert made.closed(GATEKEEPER, now=NOW + 1)
     assert KYVERNO not in made.released  # no further delay
@@ -79,8 +79,8 @@ def test_what_was_refused_between_two_weighings_is_released(*, approved: bool) -
         made.approved = {"kyverno": NOW + 1000}
     for number in range(0 if approved else 20):
         made.forget(f"id-{number}")
-    assert made.weigh(now=NOW + 1) == (set(), {KYVERNO})
-    assert made.weigh(now=NOW + 2) == (set(), set())
+    assert made.evaluate(now=NOW + 1) == (set(), {KYVERNO})
+    assert made.evaluate(now=NOW + 2) == (set(), set())
     assert made.released == ({} if approved else {KYVERNO: NOW + 1})
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from policyhub.clocks import SteadyMs
+from policyhub.clock import SteadyMs
 from policyhub.sync.guard import ALL_FROM, MANY_ABOVE, SHARE_ABOVE, SOME_ABOVE, Guard, trips
 
 NOW = SteadyMs(1_790_000_000_000)
@@ -131,7 +131,7 @@ def test_engines_are_apart() -> None:
 def test_a_source_without_active_findings_is_weighed() -> None:
     """What it lost is all that it had."""
     made = guard({VICTIM: (20, 0)})
-    assert made.weigh(now=NOW) == ({(ENGINE, VICTIM)}, set())
+    assert made.evaluate(now=NOW) == ({(ENGINE, VICTIM)}, set())
     assert made.held[ENGINE].lost == 20
     assert made.held[ENGINE].total == 0
 
@@ -139,9 +139,9 @@ def test_a_source_without_active_findings_is_weighed() -> None:
 def test_what_is_held_of_an_engine_is_told_as_one() -> None:
     """Since the first, with the losses of all its namespaces."""
     made = guard({"a": (20, 20), "b": (60, 100)})
-    made.weigh(now=NOW)
+    made.evaluate(now=NOW)
     made._lost[ENGINE]["d"], made._active[ENGINE]["d"] = 30, 30
-    made.weigh(now=NOW + 5)
+    made.evaluate(now=NOW + 5)
     held = made.held[ENGINE]
     assert (held.since, held.lost, held.total) == (NOW, 110, 150)
     assert held.reason

@@ -4,11 +4,11 @@ import json
 
 from policyhub.doctor import engines
 from policyhub.sources import constraints
-from policyhub.sources.violation import Reading
-from policyhub.sync.heard import Heard
+from policyhub.sources.violation import ParsedReport
+from policyhub.sync.freshness import Freshness
 
 
-def read(*names: str, total: int, most: int = 0) -> Reading:
+def read(*names: str, total: int, most: int = 0) -> ParsedReport:
     listed = [
         {"group": "", "version": "v1", "kind": "Pod", "namespace": "shop", "name": name, "message": str(number)}
         for number, name in enumerate(names)
@@ -22,7 +22,7 @@ def test_a_list_is_as_long_as_it_is_written() -> None:
     """Two containers of one Pod are one finding and two entries: Gatekeeper's limit counts entries, and what it has to
     be raised to is the number of all.
     """
-    heard, seen = Heard(), engines.Seen()
+    heard, seen = Freshness(), engines.Seen()
     reading = read("a", "a", "b", total=7)
     heard.take(reading)
     seen.take(reading)
@@ -36,6 +36,6 @@ def test_a_list_is_as_long_as_it_is_written() -> None:
 
 def test_with_what_we_leave_out_ourselves_it_adds_up() -> None:
     """To as many as there are."""
-    heard = Heard()
+    heard = Freshness()
     heard.take(read("a", "b", "c", total=7, most=2))
     assert sum((*heard.listed.values(), *heard.unlisted.values())) == 7

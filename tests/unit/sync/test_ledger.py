@@ -6,11 +6,11 @@ from functools import partial
 import msgspec
 import pytest
 
-from policyhub.clocks import SteadyMs, WallMs
+from policyhub.clock import SteadyMs, WallMs
 from policyhub.findings.identity import finding_id
 from policyhub.sources.violation import Identity, SourceKey, Subject, Violation
 from policyhub.sync import figures
-from policyhub.sync.entry import Coverage, Held, Known
+from policyhub.sync.entry import Coverage, Observation, ObservedFinding
 from policyhub.sync.holds import ENDED_BY, Hold, News
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.observed import ACK_OVERRULES_MS
@@ -76,7 +76,7 @@ def test_first_observation_stands() -> None:
     made.read(key("a"), [(violation(1), WALL)], complete=True, passed=nothing, now=NOW)
     made.read(key("b"), [(violation(1), WALL - 5000)], complete=True, passed=nothing, now=NOW)
     made.read(key("b"), [(violation(1, "other"), WALL + 5000)], complete=True, passed=nothing, now=NOW)
-    assert made.entries[id_of(1)].observed == WALL - 5000
+    assert made.entries[id_of(1)].observed_at == WALL - 5000
 
 
 def test_one_finding_while_anyone_calls() -> None:
@@ -84,10 +84,10 @@ def test_one_finding_while_anyone_calls() -> None:
     made = fresh()
     say(made, "a", [1])
     say(made, "b", [1])
-    made.gone(key("a"), now=NOW)
-    assert made.entries[id_of(1)].wanted
+    made.forget(key("a"), now=NOW)
+    assert made.entries[id_of(1)].desired
     say(made, "b", [])
-    assert id_of(1) not in made.entries or not made.entries[id_of(1)].wanted
+    assert id_of(1) not in made.entries or not made.entries[id_of(1)].desired
 
 
 def test_incomplete_object_ends_nothing() -> None:
@@ -95,9 +95,9 @@ def test_incomplete_object_ends_nothing() -> None:
     made = fresh()
     say(made, "a", [1, 2])
     say(made, "a", [2, 3], complete=False)
-    assert all(made.entries[id_of(n)].wanted for n in (1, 2, 3))
+    assert all(made.entries[id_of(n)].desired for n in (1, 2, 3))
     say(made, "a", [3])
-    assert [made.entries[id_of(n)].wanted for n in (2, 3)] == [False, True]
+    assert [made.entries[id_of(n)].desired for n in (2, 3)] == [False, True]
     assert not made.sources.incomplete
 
 
@@ -129,10 +129,10 @@ def test_restart_finds_the_hub_as_it_left_it() -> None:
     digest = first.entries[id_of(1)].digest
     made = fresh(read=False)
     say(made, "a", [1])
-    known = Known(digest, WALL - 99, WALL - 99, archived=False)
-    made.observed.take_part("", [Held(id_of(1), known, "uid-1", ORIGIN, "r1")], now=NOW)
+    known = ObservedFinding(digest, WALL - 99, WALL - 99, archived=False)
+    made.observed.take_part("", [Observation(id_of(1), known, "uid-1", ORIGIN, "r1")], now=NOW)
     assert made.decide(made.entries[id_of(1)], rules=RULES, now=NOW, wall=WALL)[0] is None
-    assert made.entries[id_of(1)].known == known
+    assert made.entries[id_of(1)].observed == known
 
 
 def test_adopted_findings_are_ours_and_are_written_anew() -> None:
@@ -142,7 +142,9 @@ def test_adopted_findings_are_ours_and_are_written_anew() -> None:
     say(made, "a", [1])
     digest = made.entries[id_of(1)].digest
     made.observed.take_part(
-        "", [Held(id_of(1), Known(digest, WallMs(1), WallMs(2), archived=False), "uid-0", ORIGIN, "r1")], now=NOW
+        "",
+        [Observation(id_of(1), ObservedFinding(digest, WallMs(1), WallMs(2), archived=False), "uid-0", ORIGIN, "r1")],
+        now=NOW,
     )
     assert not made.observed.quarantine.numbers
     assert made.decide(made.entries[id_of(1)], rules=RULES, now=NOW, wall=WALL)[0] is Change.CHANGED
@@ -158,16 +160,16 @@ def test_inventory_never_overrules_a_fresh_acknowledgement(age: int, *, known: b
     made = fresh()
     say(made, "a", [1])
     entry = made.entries[id_of(1)]
-    made.launch(entry)
-    made.acknowledge(entry, Known(entry.digest, WALL, WALL, archived=False), now=NOW)
+    made.mark_in_flight(entry)
+    made.acknowledge(entry, ObservedFinding(entry.digest, WALL, WALL, archived=False), now=NOW)
     made.observed.take_part("", [], now=NOW + age)
     assert (not made.observed.lookups) == known
     made.wake(NOW + ACK_OVERRULES_MS + 1)
     assert made.observed.lookups.take(20) == [entry.id]
     made.observed.answer(entry.id, None, now=NOW + ACK_OVERRULES_MS + 1)
-    assert entry.known is not None
-    assert entry.known.digest == ""
-    assert entry.known.created_at == WALL
+    assert entry.observed is not None
+    assert entry.observed.digest == ""
+    assert entry.observed.created_at == WALL
 
 
 def test_unanswered_import_is_repeated_with_the_same_times() -> None:
@@ -175,12 +177,12 @@ def test_unanswered_import_is_repeated_with_the_same_times() -> None:
     made = fresh()
     say(made, "a", [1])
     entry = made.entries[id_of(1)]
-    made.launch(entry)
-    made.unanswered(entry, Known(entry.digest, WALL, WALL, archived=False))
+    made.mark_in_flight(entry)
+    made.unanswered(entry, ObservedFinding(entry.digest, WALL, WALL, archived=False))
     assert entry.unanswered is not None
     assert entry.unanswered.updated_at == WALL
     assert id_of(1) in made.agenda.dirty
-    assert entry.known == Known("", WALL, WALL, archived=False)
+    assert entry.observed == ObservedFinding("", WALL, WALL, archived=False)
 
 
 def test_counts_follow_what_is_wanted() -> None:
@@ -188,7 +190,7 @@ def test_counts_follow_what_is_wanted() -> None:
     made = fresh()
     say(made, "a", [1, 2, 3])
     assert made.standings.violations == {("kyverno", "p", "HIGH"): 2, ("kyverno", "p", "MEDIUM"): 1}
-    made.gone(key("a"), now=NOW)
+    made.forget(key("a"), now=NOW)
     assert not made.standings.violations
 
 
@@ -197,13 +199,13 @@ def test_positive_evidence_reaches_what_only_the_inventory_knows() -> None:
     no other.
     """
     made = fresh(read=False)
-    known = Known("d", WALL, WALL, archived=False)
+    known = ObservedFinding("d", WALL, WALL, archived=False)
     say(made, "a", [2])
     made.observed.take_part(
         "",
         [
-            *(Held(id_of(n), known, "uid-1", ORIGIN, f"r{n}") for n in (1, 2)),
-            Held(id_of(3), known, "uid-1", "reports.openreports.io", "r3"),
+            *(Observation(id_of(n), known, "uid-1", ORIGIN, f"r{n}") for n in (1, 2)),
+            Observation(id_of(3), known, "uid-1", "reports.openreports.io", "r3"),
         ],
         now=NOW,
     )
@@ -211,7 +213,7 @@ def test_positive_evidence_reaches_what_only_the_inventory_knows() -> None:
     assert made.entries[id_of(1)].cleared
     assert not made.entries[id_of(2)].cleared
     assert made.entries[id_of(3)].cleared
-    assert made.entries[id_of(3)].origin == ORIGIN
+    assert made.entries[id_of(3)].source_api == ORIGIN
 
 
 WAIT = Wait(NOW + 1000)
@@ -223,11 +225,11 @@ def settled(made: Ledger, hold: Hold | Wait = WAIT) -> str:
     made.sources.cover(ORIGIN, Coverage(live=True, since=NOW))
     say(made, "a", [1])
     entry = made.entries[id_of(1)]
-    made.launch(entry)
-    made.acknowledge(entry, Known(entry.digest, WALL, WALL, archived=False), now=NOW)
-    made.gone(key("a"), now=NOW)
+    made.mark_in_flight(entry)
+    made.acknowledge(entry, ObservedFinding(entry.digest, WALL, WALL, archived=False), now=NOW)
+    made.forget(key("a"), now=NOW)
     say(made, "r1", [], complete=False)
-    made.settle(entry, hold)
+    made.mark_decided(entry, hold)
     assert not made.agenda.dirty
     return entry.id
 
@@ -286,23 +288,23 @@ def test_finding_met_by_id_as_another_clusters_is_left_alone() -> None:
     made = fresh()
     id_ = settled(made)
     entry = made.entries[id_]
-    made.launch(entry)
-    made.meet_foreign(entry, "uid-2", archived=False, now=NOW)
+    made.mark_in_flight(entry)
+    made.take_foreign(entry, "uid-2", archived=False, now=NOW)
     assert made.observed.quarantine.ids == {id_: "uid-2"}
-    assert entry.known is None
+    assert entry.observed is None
 
 
 def test_second_look_takes_what_it_finds_and_believes_no_absence() -> None:
     """Findings read outside an inventory are taken, another cluster's are quarantined, and what lacks says nothing."""
     made = fresh()
     id_ = settled(made)
-    known = Known("d", WALL, WALL, archived=False)
+    known = ObservedFinding("d", WALL, WALL, archived=False)
     later = NOW + ACK_OVERRULES_MS + 1
-    made.observed.take_found(
-        [Held(id_of(2), known, "uid-1", ORIGIN, "r2"), Held("x", known, "uid-2", ORIGIN, "r")], now=later
+    made.observed.take_read(
+        [Observation(id_of(2), known, "uid-1", ORIGIN, "r2"), Observation("x", known, "uid-2", ORIGIN, "r")], now=later
     )
-    assert made.entries[id_of(2)].known == known
-    assert made.entries[id_].known is not None
+    assert made.entries[id_of(2)].observed == known
+    assert made.entries[id_].observed is not None
     assert made.observed.quarantine.ids == {"x": "uid-2"}
 
 
@@ -318,8 +320,8 @@ def test_nothing_else_makes_it_dirty() -> None:
 
 def sent(made: Ledger) -> None:
     entry = made.entries[id_of(1)]
-    made.launch(entry)
-    made.acknowledge(entry, Known(entry.digest, WALL, WALL, archived=False), now=NOW)
+    made.mark_in_flight(entry)
+    made.acknowledge(entry, ObservedFinding(entry.digest, WALL, WALL, archived=False), now=NOW)
 
 
 def said_by_pods(made: Ledger) -> None:
@@ -328,7 +330,7 @@ def said_by_pods(made: Ledger) -> None:
 
 
 def was_there(made: Ledger, *, archived: bool) -> None:
-    held = Held(id_of(1), Known("d", WALL, WALL, archived=archived), "uid-1", ORIGIN, "r1")
+    held = Observation(id_of(1), ObservedFinding("d", WALL, WALL, archived=archived), "uid-1", ORIGIN, "r1")
     made.observed.take_part("", [held], now=NOW)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from policyhub.sources.violation import Violation
-from policyhub.sync.entry import Coverage, Entry, Known
+from policyhub.sync.entry import Coverage, Entry, ObservedFinding
 from policyhub.sync.evidence import SETTLE_MS
 from policyhub.sync.existence import Presence
 from policyhub.sync.holds import Hold
@@ -42,7 +42,7 @@ def unread() -> Ledger:
 def reported_and_lost(made: Ledger, *said: Violation) -> Entry:
     say(made, REPORT, *(said or (violation(),)))
     entry = sent(made, *(said or (violation(),)))
-    made.gone(REPORT, now=NOW)
+    made.forget(REPORT, now=NOW)
     return entry
 
 
@@ -69,7 +69,7 @@ def test_certain_evidence_waits_for_no_inventory(by: str) -> None:
     if by == "a pass":
         made.read(REPORT, [], complete=True, passed=lambda: frozenset({violation().identity}), now=NOW)
     else:
-        made.gone(REPORT, now=NOW)
+        made.forget(REPORT, now=NOW)
         asked = Asked()
         asked.subjects[violation().subject] = Presence.GONE
         made.sources.existence = asked
@@ -81,8 +81,8 @@ def test_certain_evidence_waits_for_no_inventory(by: str) -> None:
 
 
 def source_back(made: Ledger) -> Callable[[], None]:
-    made.sources.cover(REPORT.origin, Coverage(live=False))
-    return lambda: made.sources.cover(REPORT.origin, LIVE)
+    made.sources.cover(REPORT.source_api, Coverage(live=False))
+    return lambda: made.sources.cover(REPORT.source_api, LIVE)
 
 
 def reports_listed(made: Ledger) -> Callable[[], None]:
@@ -137,12 +137,12 @@ def test_a_delay_that_began_anew_is_of_that_loss_alone() -> None:
     made = ledger()
     entry = reported_and_lost(made)
     source_back(made)()
-    made.sources.cover(REPORT.origin, Coverage(live=False))
+    made.sources.cover(REPORT.source_api, Coverage(live=False))
     act(made, entry, now=NOW)
-    made.sources.cover(REPORT.origin, LIVE)
+    made.sources.cover(REPORT.source_api, LIVE)
     assert act(made, entry, now=NOW + 5 * DELAY) == Wait(NOW + 6 * DELAY)
     say(made, REPORT, violation(), now=NOW + DELAY)
-    made.gone(REPORT, now=NOW + DELAY)
+    made.forget(REPORT, now=NOW + DELAY)
     assert act(made, entry, now=NOW + DELAY) == Wait(NOW + 2 * DELAY)
 
 
@@ -162,7 +162,7 @@ def test_other_holds_do_not_begin_the_delay_anew(hold: Hold) -> None:
     made.observed.whole = hold is not Hold.GUARD
     confirmed = dict(made.sources.confirmed)
     if hold is Hold.UNCONFIRMED:
-        made.sources.confirmed[REPORT.origin] = NOW - 1
+        made.sources.confirmed[REPORT.source_api] = NOW - 1
     made.guard.wait(entry.id, ("kyverno", "shop"))
     held = act(made, entry, now=NOW + DELAY)
     assert (held.hold if isinstance(held, Wait) else held) is hold
@@ -184,8 +184,8 @@ def test_what_differs_waits_until_all_that_speaks_of_it_was_heard(*, archived: b
     made.sources.list_reports(listed=False, now=NOW)
     say(made, REPORT, violation(), violation("new"))
     entry = entry_of(made, violation())
-    made.launch(entry)
-    made.acknowledge(entry, Known("other", WALL, WALL, archived), now=NOW)
+    made.mark_in_flight(entry)
+    made.acknowledge(entry, ObservedFinding("other", WALL, WALL, archived), now=NOW)
     change = Change.REACTIVATED if archived else Change.CHANGED
     assert act(made, entry, now=NOW) == Wait(NOW + SETTLE_MS)
     assert made.decide(entry_of(made, violation("new")), rules=RULES, now=NOW, wall=WALL)[0] is Change.NEW
@@ -199,13 +199,13 @@ def test_what_a_constraint_says_otherwise_waits_for_its_own_listing() -> None:
     """No report API is waited for."""
     made = ledger()
     made.sources.list_reports(listed=False, now=NOW)
-    made.sources.listed.discard(CONSTRAINT.origin)
+    made.sources.listed.discard(CONSTRAINT.source_api)
     say(made, CONSTRAINT, listed(), audited=100)
     entry = entry_of(made, listed())
-    made.launch(entry)
-    made.acknowledge(entry, Known("other", WALL, WALL, archived=False), now=NOW)
+    made.mark_in_flight(entry)
+    made.acknowledge(entry, ObservedFinding("other", WALL, WALL, archived=False), now=NOW)
     assert act(made, entry, now=NOW) == Wait(NOW + SETTLE_MS)
-    made.sources.listed.add(CONSTRAINT.origin)
+    made.sources.listed.add(CONSTRAINT.source_api)
     assert act(made, entry, now=NOW) is Change.CHANGED
 
 
@@ -259,11 +259,11 @@ def test_a_failed_import_of_what_ended_leaves_nothing() -> None:
     made = ledger()
     say(made, REPORT, violation())
     entry = entry_of(made, violation())
-    made.launch(entry)
+    made.mark_in_flight(entry)
     made.observed.outcomes.postpone(entry.id, until=NOW + 50)
     made.release(entry)
-    assert entry.known is None
-    made.gone(REPORT, now=NOW)
+    assert entry.observed is None
+    made.forget(REPORT, now=NOW)
     if entry.id in made.entries:
         assert act(made, entry, now=NOW + DAY_MS) is None
     assert entry.id not in made.entries

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from policyhub.clocks import NEVER, SteadyMs, WallMs
+from policyhub.clock import NEVER, SteadyMs, WallMs
 from policyhub.sources.violation import SourceKey, Subject, Violation
 from policyhub.sync import homes, moves, turns
-from policyhub.sync.entry import Known
+from policyhub.sync.entry import ObservedFinding
 from policyhub.sync.holds import Hold
 from policyhub.sync.intake import Intake
 from policyhub.sync.owners import PODS
@@ -28,7 +28,7 @@ class Counting(World):
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.moved = 0
         self.refreshed = 0
-        shift, refresh = Intake.shift, homes.Homes.refresh
+        shift, refresh = Intake.move_claims, homes.Homes.refresh
 
         def counted(
             intake: Intake, key: SourceKey, calls: Iterable[Any], lost: Iterable[Violation], **more: Any
@@ -73,7 +73,7 @@ class Counting(World):
         found: dict[str, int] = {}
         for entry in self.ledger.entries.values():
             of = entry.subject
-            if entry.wanted and of is not None and of.namespace == namespace:
+            if entry.desired and of is not None and of.namespace == namespace:
                 found[of.name] = found.get(of.name, 0) + 1
         return found
 
@@ -99,7 +99,7 @@ def test_a_pod_with_many_results_moves_in_slices(monkeypatch: pytest.MonkeyPatch
         world.count()
         world.pods("x", owner=owner)
         assert world.count() <= 2 * moves.AT_ONCE
-        while world.ledger.sources.unheard:
+        while world.ledger.sources.waiting_namespaces:
             slices = world.tick()
             assert 0 < max(slices) <= 2 * moves.SLICE
             assert sum(slices) <= 2 * (moves.TOGETHER + moves.SLICE)
@@ -116,14 +116,14 @@ def test_its_namespace_is_unsettled_until_all_is_moved(monkeypatch: pytest.Monke
     for pod, namespace in (("y", "shop"), ("away", "team")):
         world.much(pod, results=1, namespace=namespace)
     for entry in list(world.ledger.entries.values()):
-        world.ledger.launch(entry)
-        world.ledger.acknowledge(entry, Known(entry.digest, WALL, WALL, archived=False), now=world.now)
-        world.ledger.settle(entry, None)
+        world.ledger.mark_in_flight(entry)
+        world.ledger.acknowledge(entry, ObservedFinding(entry.digest, WALL, WALL, archived=False), now=world.now)
+        world.ledger.mark_decided(entry, None)
     world.pods("x", owner=NEW)
     for pod, namespace in (("y", "shop"), ("away", "team")):
         key = json.dumps({"metadata": {"name": f"{pod}-0", "namespace": namespace}}).encode()
         world.views[REPORTS[0]].delete(key)
-    lost = {e.subject.name: e for e in world.ledger.entries.values() if not e.wanted and e.subject is not None}
+    lost = {e.subject.name: e for e in world.ledger.entries.values() if not e.desired and e.subject is not None}
 
     def decided(name: str) -> object:
         return world.ledger.decide(
@@ -134,7 +134,7 @@ def test_its_namespace_is_unsettled_until_all_is_moved(monkeypatch: pytest.Monke
     assert world.rollup.unaudited(Subject("", "Pod", "shop", "z"), SourceKey("", "", "", ""), int(world.now))
     assert decided("y") is Hold.SOURCE
     assert decided("away") is not Hold.SOURCE
-    world.ledger.settle(lost["y"], Hold.SOURCE)
+    world.ledger.mark_decided(lost["y"], Hold.SOURCE)
     world.tick()
     assert not world.rollup.unreported("kyverno", "p", Subject("", "Pod", "shop", "z"))
     assert decided("y") is not Hold.SOURCE
@@ -157,7 +157,7 @@ def test_what_many_objects_count_for_is_worked_out_in_slices(monkeypatch: pytest
         for _ in world.rollup.catch_up(now=world.now):
             assert world.refreshed <= homes.AT_ONCE + 5
             world.refreshed = 0
-    assert len(world.owners.below(Subject("apps", "Deployment", "shop", "late"))) == 3_001
+    assert len(world.owners.descendants(Subject("apps", "Deployment", "shop", "late"))) == 3_001
     assert not world.owners.unsettled("shop")
 
 
@@ -198,14 +198,14 @@ def test_no_namespace_waits_for_another(monkeypatch: pytest.MonkeyPatch, evil: i
         for kind in ("delete", "upsert"):
             getattr(world.owners.sinks[PODS], kind)(json.dumps(one).encode())
     world.count()
-    assert world.ledger.sources.unheard["owners"] == set(names)
+    assert world.ledger.sources.waiting_namespaces["owners"] == set(names)
     world.pods("y", owner=DB)
     assert world.subjects() == {"db": 20}
     world.pods("y", owner=OLD)
     assert world.subjects() == {"web": 20}
     world.count()
     ticks = 0
-    while world.ledger.sources.unheard:
+    while world.ledger.sources.waiting_namespaces:
         world.tick()
         ticks += 1
     assert [world.subjects(namespace) for namespace in names] == [{"x": 600}] * evil

@@ -5,7 +5,7 @@ import json
 import pytest
 from structlog.testing import capture_logs
 
-from policyhub.clocks import SteadyMs
+from policyhub.clock import SteadyMs
 from policyhub.kube.sink import ReflectorState, Sink
 from policyhub.sync.namespaces import RESOURCE, Existence, Namespaces
 
@@ -19,17 +19,17 @@ class Told:
     """Writes down what it is told."""
 
     def __init__(self) -> None:
-        self.opened: dict[str, SteadyMs] = {}
+        self.stream_started_at: dict[str, SteadyMs] = {}
         self.calls: list[tuple[object, ...]] = []
         self.now = NOW
 
     def list_namespaces(self, names: frozenset[str], *, now: SteadyMs) -> None:
         self.calls.append(("list", *sorted(names), now))
 
-    def namespace_came(self, name: str) -> None:
+    def add_namespace(self, name: str) -> None:
         self.calls.append(("came", name))
 
-    def namespace_gone(self, name: str, *, now: SteadyMs) -> None:
+    def remove_namespace(self, name: str, *, now: SteadyMs) -> None:
         self.calls.append(("gone", name, now))
 
     def namespaces_live(self, *, live: bool, now: SteadyMs) -> None:
@@ -106,10 +106,10 @@ def test_each_request_is_told() -> None:
     """A listing and a watch may each be answered by another server; both are written down when they are accepted."""
     sink, told = made()
     sink.begin()
-    assert told.opened == {"namespaces": NOW}
+    assert told.stream_started_at == {"namespaces": NOW}
     told.now += 5
     sink.opened()
-    assert told.opened == {"namespaces": NOW + 5}
+    assert told.stream_started_at == {"namespaces": NOW + 5}
 
 
 def test_a_listing_that_is_cut_short_replaces_nothing() -> None:

@@ -5,23 +5,23 @@ from typing import Any
 
 import msgspec
 import pytest
+from policyhub.securityhub.inventory import from_asff
 from prometheus_client import CollectorRegistry
 
-from policyhub.clocks import SteadyMs, WallMs
+from policyhub.clock import SteadyMs, WallMs
 from policyhub.findings.asff import Cluster, render
 from policyhub.findings.identity import finding_id
-from policyhub.hub.inventory import held
 from policyhub.metrics import Metrics
 from policyhub.sources import reader
 from policyhub.sources.filter import Filter
 from policyhub.sources.truncation import Truncation, counts
 from policyhub.sources.violation import Subject
-from policyhub.sync.entry import Coverage, Entry, Known
+from policyhub.sync.entry import Coverage, Entry, ObservedFinding
 from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
-from policyhub.sync.lookups import held_as
+from policyhub.sync.lookups import observation_of
 from policyhub.sync.plan import DAY_MS, Change, Decision, Rules, Wait
-from policyhub.sync.view import View
+from policyhub.sync.report_sink import ReportSink
 
 START = SteadyMs(1_790_000_000_000)
 DELAY = 600_000
@@ -61,9 +61,9 @@ class World:
         for view in self.views.values():
             view.begin()
 
-    def _view(self, of: tuple[str, str], wanted: Filter) -> View:
+    def _view(self, of: tuple[str, str], wanted: Filter) -> ReportSink:
         group, resource = of
-        return View(
+        return ReportSink(
             cluster="alpha",
             group=group,
             resource=resource,
@@ -78,8 +78,8 @@ class World:
         """What there is has been listed, and Security Hub read."""
         for view in self.views.values():
             view.finish()
-            self.ledger.sources.cover(view.origin, Coverage(live=True, since=START))
-        found = [held_as(held(finding)) for finding in self.stored.values()]
+            self.ledger.sources.cover(view.source_api, Coverage(live=True, since=START))
+        found = [observation_of(from_asff(finding)) for finding in self.stored.values()]
         self.ledger.observed.take_part("", found, now=self.now)
         self.ledger.finish_inventory()
         self.confirm()
@@ -87,7 +87,7 @@ class World:
 
     def confirm(self) -> None:
         for view in self.views.values():
-            self.ledger.sources.confirmed[view.origin] = START + 100 * DAY_MS
+            self.ledger.sources.confirmed[view.source_api] = START + 100 * DAY_MS
         self.ledger.sources.discovered = START + 100 * DAY_MS
 
     def say(self, of: tuple[str, str], *listed: str, total: int, at: int = 0, **more: Any) -> None:
@@ -106,10 +106,10 @@ class World:
         entry = self.notice
         decision = self.ledger.decide(entry, rules=RULES, now=self.now, wall=WallMs(int(self.now)))[0]
         if isinstance(decision, Wait):  # the guard counts what is lost
-            self.ledger.settle(entry, decision, lost=True)
+            self.ledger.mark_decided(entry, decision, lost=True)
             decision = self.ledger.decide(entry, rules=RULES, now=self.now, wall=WallMs(int(self.now)))[0]
         if not isinstance(decision, Change):
-            self.ledger.settle(entry, decision, lost=True)
+            self.ledger.mark_decided(entry, decision, lost=True)
         return decision
 
     def send(self) -> list[tuple[str, Change]]:
@@ -122,25 +122,25 @@ class World:
                     done.append((entry.subject.name if entry.subject is not None else "", decision))
                     self._import(entry, archived=decision is Change.ARCHIVED)
                 else:
-                    self.ledger.settle(entry, decision)
+                    self.ledger.mark_decided(entry, decision)
         return done
 
     def _import(self, entry: Entry, *, archived: bool) -> None:
-        wall, voice = WallMs(int(self.now)), entry.voice
+        wall, voice = WallMs(int(self.now)), entry.representative
         if voice is not None:
             self.stored[entry.id] = render(
                 voice,
                 cluster=CLUSTER,
                 finding_id=entry.id,
                 digest=entry.digest,
-                origin=entry.origin,
+                origin=entry.source_api,
                 created_at=wall,
                 observed_at=wall,
                 updated_at=wall,
                 archived=archived,
             )
-        self.ledger.launch(entry)
-        self.ledger.acknowledge(entry, Known(entry.digest, wall, wall, archived=archived), now=self.now)
+        self.ledger.mark_in_flight(entry)
+        self.ledger.acknowledge(entry, ObservedFinding(entry.digest, wall, wall, archived=archived), now=self.now)
 
 
 def document(of: tuple[str, str], *listed: str, total: int, at: int = 0) -> dict[str, Any]:
@@ -207,10 +207,10 @@ def test_what_is_sent_for_another_reason_tells_the_numbers_of_now(of: tuple[str,
     world = cut(of)
     world.say(of, "a", "b", total=8, at=1)
     assert world.send() == []
-    known = world.notice.known
+    known = world.notice.observed
     assert known is not None
-    world.ledger.observed.know(world.notice, msgspec.structs.replace(known, renderer="0"))
-    world.ledger._touch(world.notice)
+    world.ledger.observed.set_observed(world.notice, msgspec.structs.replace(known, renderer="0"))
+    world.ledger._enqueue(world.notice)
     assert world.send() == [("limits", Change.REFRESHED)]
     assert counts_stored(world) == ("2", "8")
     world.say(of, "a", "b", total=11, at=2)
@@ -233,7 +233,7 @@ def test_content_that_was_refused_is_not_tried_again_for_another_number() -> Non
     """Each audit counts otherwise."""
     world = World().started()
     world.say(GATEKEEPER, "a", total=5)
-    world.ledger.launch(world.notice)
+    world.ledger.mark_in_flight(world.notice)
     world.ledger.reject(world.notice, world.notice.digest)
     world.say(GATEKEEPER, "a", total=6, at=1)
     assert world.decide() is Hold.REJECTED
@@ -273,7 +273,7 @@ def test_a_list_that_is_whole_after_a_start_ends_it(of: tuple[str, str]) -> None
     world.started()
     for at in (61, 62):
         world.say(of, "a", "b", total=2, at=at)
-    assert world.notice.voice is None
+    assert world.notice.representative is None
     world.now = world.now + DELAY
     assert world.decide() is Change.ARCHIVED
 
@@ -322,7 +322,7 @@ def test_what_says_nothing_ends_nothing(of: tuple[str, str]) -> None:
         world.say(of, "a", total=1, results=[7])
         world.say(of, "a", total=1, configuration={"limits": {"maxResults": 1}})
     world.now = START + 10 * DAY_MS
-    assert world.notice.wanted
+    assert world.notice.desired
     assert world.send() == []
 
 
@@ -330,7 +330,7 @@ def test_a_list_that_is_whole_is_believed_when_its_api_is_seen() -> None:
     """Another cluster may answer at the old address."""
     world = cut(REPORTS)
     world.ledger.sources.confirmed.clear()
-    world.ledger.sources.opened[world.views[REPORTS].origin] = START
+    world.ledger.sources.stream_started_at[world.views[REPORTS].source_api] = START
     world.say(REPORTS, "a", total=1)
     assert world.decide() is Hold.UNCONFIRMED
     world.confirm()
@@ -399,7 +399,7 @@ def test_what_the_policy_says_of_itself_is_not_said_of_its_list() -> None:
     world = World().started()
     annotations = {"policyhub.dev/severity": "critical", "policyhub.dev/remediation": "Set limits."}
     world.say(GATEKEEPER, "a", total=5, metadata={"name": "limits", "annotations": annotations})
-    voice = world.notice.voice
+    voice = world.notice.representative
     assert voice is not None
     assert voice.severity == "INFORMATIONAL"
     assert counts(voice) == (1, 5)

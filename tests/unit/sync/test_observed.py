@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from policyhub.clocks import SteadyMs, WallMs
-from policyhub.sync.entry import Entry, Held, Known
+from policyhub.clock import SteadyMs, WallMs
+from policyhub.sync.entry import Entry, Observation, ObservedFinding
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.observed import ACK_OVERRULES_MS
 from policyhub.sync.plan import Change
@@ -15,17 +15,17 @@ SLOW = 3 * ACK_OVERRULES_MS
 """How long a part of an inventory takes, with throttling."""
 
 
-def acknowledged(at: SteadyMs) -> tuple[Ledger, Known]:
+def acknowledged(at: SteadyMs) -> tuple[Ledger, ObservedFinding]:
     made = fresh()
     say(made, "a", [1])
     entry = made.entries[id_of(1)]
-    made.launch(entry)
-    known = Known(entry.digest, WallMs(int(at)), WallMs(int(at)), archived=False)
+    made.mark_in_flight(entry)
+    known = ObservedFinding(entry.digest, WallMs(int(at)), WallMs(int(at)), archived=False)
     made.acknowledge(entry, known, now=at)
     return made, known
 
 
-STALE = Known("older", WALL - 99_999, WALL - 99_999, archived=True)
+STALE = ObservedFinding("older", WALL - 99_999, WALL - 99_999, archived=True)
 
 
 @pytest.mark.parametrize("lacks", [False, True], ids=["it shows it as it was", "it lacks it"])
@@ -46,41 +46,41 @@ def test_a_slow_part_of_an_inventory_knows_nothing_of_what_came_since(
     """What counts is when its reading began, however long it took; else the finding is asked for by id."""
     made, known = acknowledged(NOW)
     entry = made.entries[id_of(1)]
-    shown = [] if lacks else [Held(entry.id, STALE, "uid-1", ORIGIN, "r1")]
+    shown = [] if lacks else [Observation(entry.id, STALE, "uid-1", ORIGIN, "r1")]
     end = began + SLOW
     made.observed.take_part("", shown, now=SteadyMs(end), began=SteadyMs(began))
     if overrules:
-        assert entry.known == (known if lacks else STALE)
+        assert entry.observed == (known if lacks else STALE)
         assert (entry.id in made.observed.lookups) == lacks
         return
-    assert entry.known == known
+    assert entry.observed == known
     assert entry.id not in made.observed.lookups
     made.wake(SteadyMs(end))
     assert made.observed.lookups.take(20) == [entry.id]
-    made.observed.answer(entry.id, Held(entry.id, known, "uid-1", ORIGIN, "r1"), now=SteadyMs(end))
-    assert entry.known == known
+    made.observed.answer(entry.id, Observation(entry.id, known, "uid-1", ORIGIN, "r1"), now=SteadyMs(end))
+    assert entry.observed == known
 
 
 def test_a_part_without_a_beginning_is_of_now() -> None:
     """What is read at once."""
     made, known = acknowledged(NOW)
     entry = made.entries[id_of(1)]
-    held = Held(entry.id, STALE, "uid-1", ORIGIN, "r1")
+    held = Observation(entry.id, STALE, "uid-1", ORIGIN, "r1")
     made.observed.take_part("", [held], now=NOW + ACK_OVERRULES_MS)
-    assert entry.known == known
+    assert entry.observed == known
     made.observed.take_part("", [held], now=NOW + ACK_OVERRULES_MS + 1)
-    assert entry.known == STALE
+    assert entry.observed == STALE
 
 
 def test_what_is_in_a_call_is_not_taken_from_an_inventory() -> None:
     """Its answer is newer than any reading, shown or lacked."""
     made, known = acknowledged(NOW - 2 * ACK_OVERRULES_MS)
     entry = made.entries[id_of(1)]
-    made.launch(entry)
-    made.observed.take_part("", [Held(entry.id, STALE, "uid-1", ORIGIN, "r1")], now=NOW)
+    made.mark_in_flight(entry)
+    made.observed.take_part("", [Observation(entry.id, STALE, "uid-1", ORIGIN, "r1")], now=NOW)
     made.observed.take_part("", [], now=NOW)
     made.observed.answer(entry.id, None, now=NOW)
-    assert entry.known == known
+    assert entry.observed == known
 
 
 def test_what_was_acknowledged_before_security_hub_was_switched_off_overrules_nothing() -> None:
@@ -91,8 +91,8 @@ def test_what_was_acknowledged_before_security_hub_was_switched_off_overrules_no
     made.observed.take_part("", [], now=NOW + 1)
     assert made.observed.lookups.take(20) == [entry.id]
     made.observed.answer(entry.id, None, now=NOW + 1)
-    assert entry.known is not None
-    assert not entry.known.digest
+    assert entry.observed is not None
+    assert not entry.observed.digest
     assert entry.id in made.agenda.dirty
 
 
@@ -104,7 +104,7 @@ def test_what_was_lacked_while_nobody_reported_it_is_sent_when_it_is_reported_ag
     """A hub that was emptied meanwhile does not have it, whatever it once acknowledged."""
     made, known = acknowledged(NOW)
     entry = made.entries[id_of(1)]
-    made.gone(key("a"), now=NOW)
+    made.forget(key("a"), now=NOW)
     made.observed.take_part("", [], now=LATER)
     say(made, "a", [1])
     assert entry.digest == known.digest
@@ -116,22 +116,22 @@ def never_sent(made: Ledger, entry: Entry) -> None:
 
 
 def failed_by_name(made: Ledger, entry: Entry) -> None:
-    made.launch(entry)
+    made.mark_in_flight(entry)
     made.release(entry)
 
 
 def in_a_call(made: Ledger, entry: Entry) -> None:
-    made.launch(entry)
+    made.mark_in_flight(entry)
 
 
 def unanswered(made: Ledger, entry: Entry) -> None:
-    made.launch(entry)
-    made.unanswered(entry, Known(entry.digest, WALL, WALL_LATER, archived=False))
+    made.mark_in_flight(entry)
+    made.unanswered(entry, ObservedFinding(entry.digest, WALL, WALL_LATER, archived=False))
 
 
 def taken(made: Ledger, entry: Entry) -> None:
-    made.launch(entry)
-    made.acknowledge(entry, Known(entry.digest, WALL, WALL_LATER, archived=False), now=LATER)
+    made.mark_in_flight(entry)
+    made.acknowledge(entry, ObservedFinding(entry.digest, WALL, WALL_LATER, archived=False), now=LATER)
 
 
 @pytest.mark.parametrize(
@@ -148,5 +148,5 @@ def test_what_was_to_be_created_again_is_read_before_it_is_archived(
     entry = made.entries[id_of(1)]
     made.observed.answer(entry.id, None, now=LATER)
     became(made, entry)
-    made.gone(key("a"), now=LATER)
-    assert (entry.voice is None and entry.body is None) == reads
+    made.forget(key("a"), now=LATER)
+    assert (entry.representative is None and entry.body is None) == reads

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from policyhub.clocks import SteadyMs
+from policyhub.clock import SteadyMs
 from policyhub.kube.resource import Resource
 from policyhub.kube.sink import ReflectorState
 from policyhub.sources.violation import Subject
@@ -265,7 +265,7 @@ def test_an_adopted_pod_moves() -> None:
     assert made.owners.subject(subject("Pod", "bare")) == DEPLOYMENT
     made.put("Pod", thing("bare", ("apps/v1", "StatefulSet", "db")))
     assert made.owners.subject(subject("Pod", "bare")) == Subject("apps", "StatefulSet", "shop", "db")
-    assert set(made.owners.below(DEPLOYMENT)) == {subject("ReplicaSet", "web-new"), subject("Pod", "web-new-1")}
+    assert set(made.owners.descendants(DEPLOYMENT)) == {subject("ReplicaSet", "web-new"), subject("Pod", "web-new-1")}
 
 
 def test_a_rewrite_is_no_news() -> None:
@@ -683,7 +683,7 @@ def test_an_owner_to_and_fro_moves_nobody_else(number: int) -> None:
         made.put("ReplicaSet", thing("web-new", WEB, revision="2"))
         made.wait(5)
     assert max(len(told or ()) for told in made.told) <= 3
-    assert len(made.owners.below(DEPLOYMENT)) == number + 1
+    assert len(made.owners.descendants(DEPLOYMENT)) == number + 1
 
 
 def test_an_owner_between_two_deployments_takes_its_pods_along_once() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policyhub.clocks import SteadyMs
+from policyhub.clock import SteadyMs
 from policyhub.kube.sink import ReflectorState
 from policyhub.sources.violation import Subject
 from policyhub.sync import homes
@@ -127,9 +127,9 @@ def _compare(happened: list[tuple[Key, Document | None, int]]) -> None:
             assert isinstance(counts_for, Subject)
             assert counts_for.namespace == of.namespace
             assert counts_for in exist or counts_for.kind == "Rollout"
-            assert (of in world.owners.below(counts_for)) == (counts_for != of)
+            assert (of in world.owners.descendants(counts_for)) == (counts_for != of)
     for namespace in NAMESPACES:
         assert not world.owners.unsettled(namespace)
     heads = {home for of, home in found.items() if isinstance(home, Subject) and home != of}
     for head in heads:
-        assert world.owners.below(head) == {of for of, home in found.items() if home == head and of != head}
+        assert world.owners.descendants(head) == {of for of, home in found.items() if home == head and of != head}

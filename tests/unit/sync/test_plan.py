@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from policyhub.clocks import SteadyMs, WallMs
+from policyhub.clock import SteadyMs, WallMs
 from policyhub.findings.identity import finding_id
 from policyhub.sources.violation import Identity, SourceKey, Subject, Violation
-from policyhub.sync.entry import Coverage, Entry, Held, Known
+from policyhub.sync.entry import Coverage, Entry, Observation, ObservedFinding
 from policyhub.sync.grading import RESUME_MS
 from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
@@ -58,8 +58,8 @@ def ledger(*, read: bool = True, covered: bool = True) -> Ledger:
     if covered:
         made.sources.list_reports(listed=True)
         for key in (REPORT, CONSTRAINT):
-            made.sources.cover(key.origin, Coverage(live=True, since=NOW - DAY_MS))
-            made.sources.confirmed[key.origin] = NOW + DAY_MS
+            made.sources.cover(key.source_api, Coverage(live=True, since=NOW - DAY_MS))
+            made.sources.confirmed[key.source_api] = NOW + DAY_MS
     return made
 
 
@@ -70,8 +70,8 @@ def call(made: Ledger, said: Violation, *, key: SourceKey = REPORT, now: SteadyM
 
 def sent(made: Ledger, entry: Entry, *, archived: bool = False, at: SteadyMs = NOW) -> None:
     """What a successful import of the entry as it stands does."""
-    made.launch(entry)
-    made.acknowledge(entry, Known(entry.digest, WallMs(int(at)), WallMs(int(at)), archived), now=at)
+    made.mark_in_flight(entry)
+    made.acknowledge(entry, ObservedFinding(entry.digest, WallMs(int(at)), WallMs(int(at)), archived), now=at)
 
 
 def wanted(made: Ledger) -> Entry:
@@ -122,7 +122,7 @@ def old(made: Ledger) -> Entry:
 
 def rejected(made: Ledger) -> Entry:
     entry = wanted(made)
-    made.launch(entry)
+    made.mark_in_flight(entry)
     made.reject(entry, entry.digest)
     return entry
 
@@ -134,7 +134,7 @@ def rejected_then_changed(made: Ledger) -> Entry:
 
 def archive_rejected(made: Ledger) -> Entry:
     entry = lost(made)
-    made.launch(entry)
+    made.mark_in_flight(entry)
     made.reject(entry, ARCHIVE_REJECTED)
     return entry
 
@@ -142,20 +142,20 @@ def archive_rejected(made: Ledger) -> Entry:
 def only_in_hub(made: Ledger, *, key: SourceKey = REPORT, at: SteadyMs = NOW) -> Entry:
     said = violation(rule="repos" if key is CONSTRAINT else "r")
     id_ = finding_id("alpha", said.identity)
-    known = Known("d", WALL - DAY_MS, WALL - DAY_MS, archived=False)
-    made.observed.take_part("", [Held(id_, known, "uid-1", key.origin, said.rule)], now=at)
+    known = ObservedFinding("d", WALL - DAY_MS, WALL - DAY_MS, archived=False)
+    made.observed.take_part("", [Observation(id_, known, "uid-1", key.source_api, said.rule)], now=at)
     return made.entries[id_]
 
 
 def deleted_while_uncovered(made: Ledger) -> Entry:
     entry = lost(made)
-    made.sources.cover(REPORT.origin, Coverage(live=False))
+    made.sources.cover(REPORT.source_api, Coverage(live=False))
     return entry
 
 
 def covered_again(made: Ledger) -> Entry:
     entry = deleted_while_uncovered(made)
-    made.sources.cover(REPORT.origin, Coverage(live=True, since=NOW + DELAY))
+    made.sources.cover(REPORT.source_api, Coverage(live=True, since=NOW + DELAY))
     return entry
 
 
@@ -166,15 +166,15 @@ def of_truncated_constraint(made: Ledger) -> Entry:
 
 def unconfirmed(made: Ledger) -> Entry:
     entry = lost(made)
-    made.sources.confirmed[REPORT.origin] = NOW - 1
+    made.sources.confirmed[REPORT.source_api] = NOW - 1
     return entry
 
 
 def cut_and_resumed(made: Ledger) -> Entry:
     """The watch was cut as the delay ended, and went on from where it was."""
     entry = lost(made)
-    made.sources.cover(REPORT.origin, Coverage(live=False))
-    made.sources.cover(REPORT.origin, Coverage(live=True, since=NOW - DAY_MS, resumed=NOW + DELAY))
+    made.sources.cover(REPORT.source_api, Coverage(live=False))
+    made.sources.cover(REPORT.source_api, Coverage(live=True, since=NOW - DAY_MS, resumed=NOW + DELAY))
     return entry
 
 
@@ -184,7 +184,7 @@ def beside_an_unreadable_report(made: Ledger) -> Entry:
 
 
 def beside_a_blind_listing(made: Ledger) -> Entry:
-    made.sources.set_unreadable(REPORT.origin, frozenset({"shop"}))
+    made.sources.set_unreadable(REPORT.source_api, frozenset({"shop"}))
     return only_in_hub(made)
 
 
@@ -196,8 +196,8 @@ def called_beside_an_unreadable_report(made: Ledger) -> Entry:
 def passes_on_a_fresh_watch(made: Ledger) -> Entry:
     """Its report reads pass, by a watch that began after the last discovery: another cluster may be answering."""
     entry = passes(made)
-    made.sources.opened[REPORT.origin] = NOW + 1
-    made.sources.confirmed[REPORT.origin] = NOW
+    made.sources.stream_started_at[REPORT.source_api] = NOW + 1
+    made.sources.confirmed[REPORT.source_api] = NOW
     return entry
 
 
@@ -215,8 +215,8 @@ def returned_in_time(made: Ledger) -> Entry:
 def unanswered(made: Ledger) -> Entry:
     """Its import got no answer, and then the violation went."""
     entry = wanted(made)
-    made.launch(entry)
-    made.unanswered(entry, Known(entry.digest, WALL, WALL, archived=False))
+    made.mark_in_flight(entry)
+    made.unanswered(entry, ObservedFinding(entry.digest, WALL, WALL, archived=False))
     made.read(REPORT, [], complete=True, passed=lambda: frozenset({violation().identity}), now=NOW)
     return entry
 

@@ -7,19 +7,19 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
-from policyhub.clocks import SteadyMs, WallMs
+from policyhub.clock import SteadyMs, WallMs
 from policyhub.findings.identity import finding_id
 from policyhub.kube import discovery
 from policyhub.kube.resource import Resource
 from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
 from policyhub.sources.filter import Filter
-from policyhub.sources.origins import SPEAKERS
+from policyhub.sources.source_apis import ENGINES_OF
 from policyhub.sources.violation import Subject, Violation
 from policyhub.sync.entry import Entry
 from policyhub.sync.ledger import Ledger
-from policyhub.sync.policies import APART_MS, QUIET_MS, REFUSED_MS, Policies, Sink, concerns
-from policyhub.sync.view import View
+from policyhub.sync.policy_metadata import APART_MS, QUIET_MS, REFUSED_MS, PolicyMetadata, Sink, concerns
+from policyhub.sync.report_sink import ReportSink
 from tests.unit.violation import VIOLATION
 
 START = SteadyMs(1_790_000_000_000)
@@ -55,7 +55,7 @@ def violation(source: str = "kyverno", policy: str = "probes") -> Violation:
     return msgspec.structs.replace(VIOLATION, source=source, policy=policy)
 
 
-def title(policies: Policies, source: str = "kyverno", policy: str = "probes") -> str | None:
+def title(policies: PolicyMetadata, source: str = "kyverno", policy: str = "probes") -> str | None:
     return dict(policies.enrich(violation(source, policy)).properties).get("policy-title")
 
 
@@ -78,7 +78,7 @@ def title(policies: Policies, source: str = "kyverno", policy: str = "probes") -
 )
 def test_a_policy_is_known_by_the_name_that_its_engine_gives_it(origin: str, source: str, policy: str) -> None:
     """Namespaced ones by their namespace too, as each engine writes it; templates by the kind that they make."""
-    policies = Policies(now=Clock(), on_malformed=print)
+    policies = PolicyMetadata(now=Clock(), on_malformed=print)
     plural, _, group = origin.partition(".")
     sink = policies.sink(Resource(group, "v1", plural, "K", namespaced="shop" in policy))
     listed(sink, said("p", namespace="shop" if "shop" in policy else "", title="T"))
@@ -99,7 +99,7 @@ def found_in(namespace: str, source: str, policy: str, *, kind: str = "Deploymen
 @pytest.mark.parametrize("order", [("a", "a-b"), ("a-b", "a")])
 def test_two_policies_that_kubewarden_calls_alike_each_word_their_own_namespace(order: tuple[str, str]) -> None:
     """`b-c` in `a` and `c` in `a-b` are both `namespaced-a-b-c`; whichever came last says nothing of the other's."""
-    policies = Policies(now=Clock(), on_malformed=print)
+    policies = PolicyMetadata(now=Clock(), on_malformed=print)
     written = {
         "a": said("b-c", namespace="a", title="of a", severity="low"),
         "a-b": said("c", namespace="a-b", title="of a-b", severity="critical"),
@@ -113,7 +113,7 @@ def test_two_policies_that_kubewarden_calls_alike_each_word_their_own_namespace(
 @pytest.mark.parametrize("kind", ["Deployment", "Namespace"])
 def test_a_policy_of_a_namespace_says_nothing_of_another(kind: str) -> None:
     """Neither words nor a severity, whoever reports that it is violated there; of its own namespace it does."""
-    policies = Policies(now=Clock(), on_malformed=print)
+    policies = PolicyMetadata(now=Clock(), on_malformed=print)
     listed(policies.sink(KYVERNOS), said("p", namespace="team-a", title="Mine", severity="low"))
     for namespace in ("team-b", "kube-system"):
         theirs = found_in(namespace, "kyverno", "team-a/p", kind=kind)
@@ -125,7 +125,7 @@ def test_a_policy_of_a_namespace_says_nothing_of_another(kind: str) -> None:
 
 def test_where_a_namespace_has_none_the_cluster_wide_policy_speaks() -> None:
     """Also where both are called alike."""
-    policies = Policies(now=Clock(), on_malformed=print)
+    policies = PolicyMetadata(now=Clock(), on_malformed=print)
     listed(policies.sink(CLUSTER_POLICY), said("team-a/p", title="For all"))
     listed(policies.sink(KYVERNOS), said("p", namespace="team-a", title="Mine"))
     for namespace, told in (("team-a", "Mine"), ("team-b", "For all")):
@@ -147,7 +147,7 @@ def test_where_a_namespace_has_none_the_cluster_wide_policy_speaks() -> None:
 def test_a_policy_that_cannot_be_read_is_told_and_stops_nothing(raw: bytes) -> None:
     """Deep, not UTF-8, without a namespace: each is one policy's."""
     told: list[tuple[str, str]] = []
-    policies = Policies(now=Clock(), on_malformed=lambda origin, why: told.append((origin, why)))
+    policies = PolicyMetadata(now=Clock(), on_malformed=lambda origin, why: told.append((origin, why)))
     listed(policies.sink(KYVERNOS), raw, said("p", namespace="shop", title="T"))
     assert [origin for origin, _ in told] == ["policies.kyverno.io"]
     assert title(policies, "kyverno", "shop/p") == "T"
@@ -155,7 +155,7 @@ def test_a_policy_that_cannot_be_read_is_told_and_stops_nothing(raw: bytes) -> N
 
 def test_what_was_known_stands_while_a_policy_cannot_be_read() -> None:
     """It may be the one that seems to be missing."""
-    policies = Policies(now=Clock(), on_malformed=lambda *_: None)
+    policies = PolicyMetadata(now=Clock(), on_malformed=lambda *_: None)
     sink = policies.sink(KYVERNOS)
     listed(sink, said("p", namespace="shop", title="T"))
     for _ in range(3):
@@ -169,12 +169,12 @@ def test_what_was_known_stands_while_a_policy_cannot_be_read() -> None:
 def test_every_kind_that_is_looked_for_has_a_speaker() -> None:
     """And no other one."""
     kinds = {f"{plural}.{group}" for group, plurals in discovery._POLICIES.items() for plural in plurals}
-    assert SPEAKERS.keys() == kinds
+    assert ENGINES_OF.keys() == kinds
 
 
 def test_a_template_names_the_severity_of_its_constraints() -> None:
     """A constraint's own stands, and goes before how admission would react; the template stands between."""
-    policies = Policies(now=Clock(), on_malformed=print)
+    policies = PolicyMetadata(now=Clock(), on_malformed=print)
     listed(policies.sink(TEMPLATE), said("k8slimits", severity="critical"))
     assert policies.template("k8slimits") == "CRITICAL"
     assert policies.template("k8sother") is None
@@ -183,7 +183,7 @@ def test_a_template_names_the_severity_of_its_constraints() -> None:
 def test_a_change_is_told_once_when_all_is_quiet() -> None:
     """Policies come by the dozen; what nobody violates needs no reading."""
     clock = Clock()
-    policies = Policies(now=clock, on_malformed=print)
+    policies = PolicyMetadata(now=clock, on_malformed=print)
     sink = policies.sink(CLUSTER_POLICY)
     listed(sink, said("probes", title="T"), said("limits", title="L"))
     policies.begin()
@@ -207,7 +207,7 @@ def test_a_change_is_told_once_when_all_is_quiet() -> None:
 def test_what_is_gone_stands_for_one_listing_more() -> None:
     """Its violations go with it: no reason to send them once more before. Then it is forgotten, which is no news."""
     clock = Clock()
-    policies = Policies(now=clock, on_malformed=print)
+    policies = PolicyMetadata(now=clock, on_malformed=print)
     sink = policies.sink(CLUSTER_POLICY)
     listed(sink, said("probes", title="T"))
     policies.begin()
@@ -233,7 +233,7 @@ def test_a_kind_is_settled_when_listed_or_refused() -> None:
     """A failure is neither, nor is a refusal before it has stood; what cannot be read loses nothing else."""
     told: list[str] = []
     clock = Clock()
-    policies = Policies(
+    policies = PolicyMetadata(
         now=clock,
         on_settled=lambda: told.append("settled"),
         on_malformed=lambda origin, _: told.append(origin),
@@ -263,7 +263,7 @@ def test_a_kind_is_settled_when_listed_or_refused() -> None:
 def test_what_was_known_outlasts_listings_that_could_not_be_read_whole() -> None:
     """The policy that could not be taken may be any of those that a listing lacks."""
     told: list[str] = []
-    policies = Policies(now=Clock(), on_malformed=lambda origin, why: told.append(f"{origin} {why}"))
+    policies = PolicyMetadata(now=Clock(), on_malformed=lambda origin, why: told.append(f"{origin} {why}"))
     sink = policies.sink(TEMPLATE)
     listed(sink, said("k8slimits", title="T"))
     for _ in range(3):
@@ -291,11 +291,11 @@ class World:
 
     def __init__(self, **wanted: Any) -> None:
         self.clock = Clock()
-        self.policies = Policies(now=self.clock, on_malformed=print)
+        self.policies = PolicyMetadata(now=self.clock, on_malformed=print)
         self.ledger = Ledger(cluster_id="alpha", cluster_uid="u", default_severity="MEDIUM", on_dirty=lambda: None)
         self.ledger.observed.take_part("", [], now=START)
         self.views = {
-            resource: View(
+            resource: ReportSink(
                 cluster="alpha",
                 group=resource.group,
                 resource=resource.plural,
@@ -337,8 +337,11 @@ def test_a_finding_says_what_its_policy_says() -> None:
     world.report()
     told = world.entry.digest
     assert told != plain
-    assert world.entry.voice is not None
-    assert (world.entry.voice.severity, dict(world.entry.voice.properties)) == ("HIGH", {"policy-title": "T"})
+    assert world.entry.representative is not None
+    assert (world.entry.representative.severity, dict(world.entry.representative.properties)) == (
+        "HIGH",
+        {"policy-title": "T"},
+    )
     world.ledger.agenda.dirty.clear()
     world.report()
     assert not world.ledger.agenda.dirty
@@ -354,4 +357,4 @@ def test_the_policys_severity_decides_whether_a_violation_is_wanted() -> None:
     listed(world.policies.sink(CLUSTER_POLICY), said("probes", severity="critical"))
     world.report()
     world.audit()
-    assert [entry.source for entry in world.ledger.entries.values() if entry.wanted] == ["kyverno"]
+    assert [entry.source for entry in world.ledger.entries.values() if entry.desired] == ["kyverno"]

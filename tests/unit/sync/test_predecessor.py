@@ -2,7 +2,7 @@
 
 import pytest
 
-from policyhub.clocks import WallMs
+from policyhub.clock import WallMs
 from policyhub.sync.predecessor import SHORTLY_MS, Predecessor
 
 NOW = WallMs(1_790_000_000_000)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from policyhub.sync import figures
-from policyhub.sync.entry import Held, Known
+from policyhub.sync.entry import Observation, ObservedFinding
 from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.observed import ACK_OVERRULES_MS
@@ -17,8 +17,10 @@ OTHER = "uid-2"
 LATER = NOW + ACK_OVERRULES_MS + 2
 
 
-def theirs(number: int, uid: str = OTHER, *, archived: bool = False) -> Held:
-    return Held(id_of(number), Known("d", WALL - 9, WALL - 5, archived=archived), uid, ORIGIN, f"r{number}")
+def theirs(number: int, uid: str = OTHER, *, archived: bool = False) -> Observation:
+    return Observation(
+        id_of(number), ObservedFinding("d", WALL - 9, WALL - 5, archived=archived), uid, ORIGIN, f"r{number}"
+    )
 
 
 def verdict(made: Ledger, number: int) -> object:
@@ -55,9 +57,9 @@ def test_one_finding_read_often_counts_once() -> None:
     """However often the same finding is met, by pages, parts, look-ups and second looks, it is one."""
     made = fresh(read=False)
     for _ in range(MANY + 1):
-        made.observed.meet(id_of(1), OTHER, archived=False, now=NOW, inventory=True)
+        made.observed.take_foreign(id_of(1), OTHER, archived=False, now=NOW, inventory=True)
         made.observed.take_part("", [theirs(1)], now=NOW)
-        made.observed.take_found([theirs(1)], now=NOW)
+        made.observed.take_read([theirs(1)], now=NOW)
         made.observed.answer(id_of(1), theirs(1), now=NOW)
     assert made.observed.quarantine.numbers == {OTHER: 1}
 
@@ -66,7 +68,7 @@ def test_what_is_remembered_is_bounded() -> None:
     """Of a hundred thousand foreign findings a thousand are remembered; that many are a conflict, of whatever uids."""
     made = fresh(read=False)
     for number in range(100_000):
-        made.observed.meet(
+        made.observed.take_foreign(
             f"policyhub/alpha/{number:x}", f"uid-{number % 500}", archived=False, now=NOW, inventory=True
         )
     assert len(made.observed.quarantine.ids) == sum(made.observed.quarantine.numbers.values()) == MOST
@@ -116,7 +118,7 @@ def test_an_inventory_that_lacks_it_proves_nothing() -> None:
     ],
 )
 @pytest.mark.parametrize("way", ["look-up", "inventory"])
-def test_what_its_owner_lets_go_leaves_the_quarantine(answer: Held | None, change: Change, way: str) -> None:
+def test_what_its_owner_lets_go_leaves_the_quarantine(answer: Observation | None, change: Change, way: str) -> None:
     """It is asked for by id after a quarter of an hour, and met by each inventory."""
     made = fresh(read=False)
     say(made, "a", [1])
@@ -166,8 +168,8 @@ def in_hub(made: Ledger) -> None:
 
 def acknowledged(made: Ledger) -> None:
     entry = made.entries[id_of(1)]
-    made.launch(entry)
-    made.acknowledge(entry, Known(entry.digest, WALL, WALL, archived=False), now=NOW)
+    made.mark_in_flight(entry)
+    made.acknowledge(entry, ObservedFinding(entry.digest, WALL, WALL, archived=False), now=NOW)
 
 
 @pytest.mark.parametrize("before", [in_hub, acknowledged], ids=["read as ours", "acknowledged a moment ago"])
@@ -177,7 +179,7 @@ def test_what_was_ours_and_is_anothers_now_is_left_alone(before: Callable[[Ledge
     say(made, "a", [1])
     before(made)
     assert made.guard.total() == 1
-    made.observed.take_found([theirs(1)], now=NOW + 1)
+    made.observed.take_read([theirs(1)], now=NOW + 1)
     assert verdict(made, 1) is Hold.QUARANTINED
     assert made.guard.total() == 0
     assert made.standings.triage.total() == 0
@@ -188,14 +190,16 @@ def test_a_call_under_way_ends_before_it_is_left_alone() -> None:
     made = fresh()
     say(made, "a", [1])
     entry = made.entries[id_of(1)]
-    made.launch(entry)
-    made.observed.take_found([theirs(1)], now=NOW)
-    made.acknowledge(entry, Known(entry.digest, WALL, WALL, archived=False), now=NOW)
+    made.mark_in_flight(entry)
+    made.observed.take_read([theirs(1)], now=NOW)
+    made.acknowledge(entry, ObservedFinding(entry.digest, WALL, WALL, archived=False), now=NOW)
     assert verdict(made, 1) is Hold.QUARANTINED
     made.wake(LATER)
     assert made.observed.lookups.take(20) == [id_of(1)]
     made.observed.answer(
-        id_of(1), Held(id_of(1), Known(entry.digest, WALL, WALL, archived=False), "uid-1", ORIGIN, "r1"), now=LATER
+        id_of(1),
+        Observation(id_of(1), ObservedFinding(entry.digest, WALL, WALL, archived=False), "uid-1", ORIGIN, "r1"),
+        now=LATER,
     )
     assert not made.observed.quarantine.ids
     assert verdict(made, 1) is None

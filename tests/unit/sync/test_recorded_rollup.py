@@ -8,14 +8,14 @@ from prometheus_client import CollectorRegistry
 
 from dev.company import Call, Company
 from dev.engines import truth
-from policyhub.clocks import SteadyMs, WallMs
+from policyhub.clock import SteadyMs, WallMs
 from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
 from policyhub.sources.filter import Filter
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.owners import JOBS, PODS, REPLICASETS, Owners
+from policyhub.sync.report_sink import ReportSink
 from policyhub.sync.rollup import Rollup
-from policyhub.sync.view import View
 from tests.unit.sources.recorded import Recorded, at
 
 NOW = SteadyMs(1_800_000_000_000)
@@ -51,11 +51,11 @@ def calls(recorded: Iterable[Recorded], *, moment: str) -> set[Call]:
     for sink in owners.sinks.values():
         sink.finish()
         sink.state(WATCHING)
-    views: dict[tuple[str, str], View] = {}
+    views: dict[tuple[str, str], ReportSink] = {}
     for one in recorded:
         place = one.group, one.resource
         if place not in views:
-            views[place] = View(
+            views[place] = ReportSink(
                 cluster="alpha",
                 group=one.group,
                 resource=one.resource,
@@ -67,7 +67,7 @@ def calls(recorded: Iterable[Recorded], *, moment: str) -> set[Call]:
                 rollup=rollup,
             )
         views[place].upsert(json.dumps(one.document).encode())
-    voices = [entry.voice for entry in ledger.entries.values() if entry.wanted and entry.voice]
+    voices = [entry.representative for entry in ledger.entries.values() if entry.desired and entry.representative]
     found = [Call(v.source, v.policy, v.rule, v.subject.kind, v.subject.namespace, v.subject.name) for v in voices]
     assert malformed == []
     assert len(found) == len(set(found))

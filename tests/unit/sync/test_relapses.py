@@ -4,14 +4,14 @@ from typing import Any
 
 import msgspec
 import pytest
+from policyhub.securityhub.inventory import from_asff, strip_for_import
 
-from policyhub.clocks import SteadyMs, WallMs
+from policyhub.clock import SteadyMs, WallMs
 from policyhub.findings import asff
-from policyhub.hub.inventory import held, strip_for_import
+from policyhub.sync.cluster_queue import ClusterQueue
 from policyhub.sync.entry import Entry
-from policyhub.sync.feed import Feed
 from policyhub.sync.ledger import Ledger
-from policyhub.sync.lookups import held_as
+from policyhub.sync.lookups import observation_of
 from policyhub.sync.plan import DAY_MS, Change
 from policyhub.sync.shipment import Shipment, ship
 from tests.component.sync.test_engine import CLUSTER
@@ -22,11 +22,11 @@ SAID = violation("web")
 
 def send(made: Ledger, change: Change, *, days: int, answered: bool = True) -> Shipment:
     entry = entry_of(made, SAID)
-    feed = Feed(name="alpha", ledger=made, cluster=CLUSTER, rules=RULES, sends=True)
+    feed = ClusterQueue(name="alpha", ledger=made, cluster=CLUSTER, rules=RULES, sends=True)
     shipment = ship(feed, entry, change, now=WallMs(int(WALL) + days * DAY_MS))
-    made.launch(entry)
+    made.mark_in_flight(entry)
     if answered:
-        made.acknowledge(entry, shipment.known, now=SteadyMs(int(NOW) + days * DAY_MS))
+        made.acknowledge(entry, shipment.observed, now=SteadyMs(int(NOW) + days * DAY_MS))
     else:
         made.release(entry)
     return shipment
@@ -79,7 +79,7 @@ def test_an_import_that_got_no_answer_counts_once() -> None:
     send(made, Change.ARCHIVED, days=5)
     say(made, REPORT, SAID)
     lost = send(made, Change.REACTIVATED, days=6, answered=False)
-    entry_of(made, SAID).unanswered = lost.known
+    entry_of(made, SAID).unanswered = lost.observed
     again = send(made, Change.REACTIVATED, days=7)
     assert again.body == lost.body
     assert counted(again.body)[0] == "2"
@@ -88,10 +88,10 @@ def test_an_import_that_got_no_answer_counts_once() -> None:
 def restarted(body: dict[str, Any]) -> tuple[Ledger, Entry]:
     """What a new process knows once it has read Security Hub and the report."""
     made = Ledger(cluster_id="alpha", cluster_uid="uid-1", default_severity="MEDIUM", on_dirty=lambda: None)
-    made.observed.take_part("", [held_as(held(body))], now=NOW - DAY_MS)
+    made.observed.take_part("", [observation_of(from_asff(body))], now=NOW - DAY_MS)
     made.finish_inventory()
     made.sources.list_reports(listed=True)
-    made.sources.cover(REPORT.origin, LIVE)
+    made.sources.cover(REPORT.source_api, LIVE)
     say(made, REPORT, SAID)
     return made, entry_of(made, SAID)
 
@@ -111,10 +111,10 @@ def test_what_is_archived_as_it_was_read_keeps_the_count() -> None:
     """Of a finding that this process has never rendered."""
     _, body = came_back(2)
     made, entry = restarted(body)
-    entry.voice, entry.body = None, strip_for_import(body)
+    entry.representative, entry.body = None, strip_for_import(body)
     shipment = send(made, Change.ARCHIVED, days=11)
     assert counted(shipment.body) == counted(body)
-    assert shipment.known.relapses == 2
+    assert shipment.observed.relapses == 2
 
 
 @pytest.mark.parametrize("written", ["", "-1", "many", "٣", "9" * 20, None, 7])
@@ -122,4 +122,4 @@ def test_a_count_that_is_none_is_none(written: object) -> None:
     """Whoever may import into the account may write it."""
     _, body = came_back(0)
     body["ProductFields"][asff.RELAPSES] = written
-    assert held(body).relapses == 0
+    assert from_asff(body).relapses == 0

@@ -10,7 +10,7 @@ import pytest
 from policyhub.sources.violation import PolicyRef, Subject
 from policyhub.sync import reported
 from policyhub.sync.family import Families, Heard
-from policyhub.sync.reported import HELD, LEARNED, NOBODY, Reported, Spoken
+from policyhub.sync.reported import HELD, LEARNED, NOBODY, Coverage, Reported
 
 HEADS = [Subject("apps", "Deployment", "shop", name) for name in "ab"]
 KINDS = {"Pod": "", "Job": "batch"}
@@ -29,7 +29,7 @@ class Play:
         self.rng = rng
         self.families = Families()
         self.heads: dict[Subject, Subject] = {}
-        self.held: dict[Subject, list[tuple[Spoken, frozenset[PolicyRef]]]] = defaultdict(list)
+        self.held: dict[Subject, list[tuple[Coverage, frozenset[PolicyRef]]]] = defaultdict(list)
         self._reports, self._most = reports, most
 
     def move(self) -> None:
@@ -45,26 +45,26 @@ class Play:
         of = self.rng.choice(PODS)
         if len(self.held[of]) < self.rng.randint(0, self._reports):
             by = frozenset(self.rng.sample(POLICIES, self.rng.randint(1, self._most)))
-            self.held[of].append((self.families.reported.spoken("shop", by), by))
-            self.families.hear(of, self.held[of][-1][0], self.heads.get(of))
+            self.held[of].append((self.families.reported.coverage("shop", by), by))
+            self.families.record(of, self.held[of][-1][0], self.heads.get(of))
         elif self.held[of]:
             self.unreport(of)
 
     def unreport(self, of: Subject) -> None:
         spoken, _ = self.held[of].pop(self.rng.randrange(len(self.held[of])))
-        self.families.unhear(of, spoken, self.heads.get(of))
+        self.families.withdraw(of, spoken, self.heads.get(of))
 
     def _heard(self, of: Subject, by: PolicyRef) -> bool:
         return any(by in said or (not by[1] and by[0] in dict(said)) for _, said in self.held[of])
 
     def compare(self, asked: Iterable[PolicyRef]) -> None:
         for by in asked:
-            assert [self.families.heard(of, by) for of in PODS] == [self._heard(of, by) for of in PODS]
+            assert [self.families.is_reported(of, by) for of in PODS] == [self._heard(of, by) for of in PODS]
             for head in HEADS:
                 for kind in KINDS:
                     members = (of for of, above in self.heads.items() if above == head and of.kind == kind)
                     unheard = any(not self._heard(of, by) for of in members)
-                    assert self.families.unheard(head, by, {kind}) == unheard
+                    assert self.families.unreported(head, by, {kind}) == unheard
 
 
 @pytest.mark.parametrize("most", [1, 3, 8], ids="{} policies a report".format)
@@ -93,7 +93,7 @@ class Counting(Families):
         super().__init__()
         self.looked = 0
 
-    def _whole(self, heard: Heard) -> Spoken | Collection[PolicyRef]:
+    def _whole(self, heard: Heard) -> Coverage | Collection[PolicyRef]:
         self.looked += sum(len(one.by) for one in heard) if isinstance(heard, tuple) else 0
         return super()._whole(heard)
 
@@ -123,12 +123,12 @@ def test_many_reports_of_one_object_cost_what_each_says(each: int) -> None:
         Name.looked = 0
         for n in range(number):
             by = frozenset(("kyverno", Name(f"p-{n}-{m}")) for m in range(each))
-            sets.append(families.reported.spoken("shop", by))
-            families.hear(pod, sets[-1], HEADS[0])
+            sets.append(families.reported.coverage("shop", by))
+            families.record(pod, sets[-1], HEADS[0])
         families.leave(pod, HEADS[0], 7)
         families.join(pod, HEADS[0], 7)
         for spoken in sets:
-            families.unhear(pod, spoken, HEADS[0])
+            families.withdraw(pod, spoken, HEADS[0])
         return families.looked + Name.looked
 
     few = cost(400)
@@ -139,8 +139,8 @@ def test_many_reports_of_one_object_cost_what_each_says(each: int) -> None:
 def test_objects_that_the_same_policies_report_on_share_one_set() -> None:
     """Whichever report says so; and it goes with the last of them."""
     made = Reported()
-    one = made.spoken("shop", policies(40))
-    assert made.spoken("team", policies(40)) is one
+    one = made.coverage("shop", policies(40))
+    assert made.coverage("team", policies(40)) is one
     assert made.union([one, one]) is one
     del one
     gc.collect()
@@ -150,9 +150,9 @@ def test_objects_that_the_same_policies_report_on_share_one_set() -> None:
 def test_what_is_learned_of_a_namespace_is_bounded() -> None:
     """Beyond the bound it begins anew with what is there now; no other namespace loses anything."""
     made = Reported()
-    made.learn("shop", "Pod", made.spoken("shop", policies(3)))
+    made.learn("shop", "Pod", made.coverage("shop", policies(3)))
     for number in range(10):
-        made.learn("evil", "Pod", made.spoken("evil", policies(1_000, f"e{number}")))
+        made.learn("evil", "Pod", made.coverage("evil", policies(1_000, f"e{number}")))
         made.learn_passing("evil", policies(1_000, f"e{number}"))
     there = made._namespaces["evil"]
     assert len(there.kinds["Pod"].by) <= LEARNED
@@ -168,17 +168,17 @@ def test_the_sets_of_a_namespace_are_bounded() -> None:
     pods = [Subject("", "Pod", "evil", f"p-{n}") for n in range(HELD // 1_000 + 5)]
     held = []
     for number, of in enumerate(pods):
-        held.append(made.spoken("evil", policies(1_000, f"e{number}")))
-        families.hear(of, held[-1], None)
+        held.append(made.coverage("evil", policies(1_000, f"e{number}")))
+        families.record(of, held[-1], None)
     assert made._namespaces["evil"].total <= HELD
     assert held[-1] is NOBODY
-    assert not families.heard(pods[-1], ("kyverno", f"e{len(pods) - 1}-0"))
-    assert made.spoken("shop", policies(5, "other")) is not NOBODY
-    assert made.spoken("evil", policies(1_000, "e0")) is held[0], "what others have is shared"
+    assert not families.is_reported(pods[-1], ("kyverno", f"e{len(pods) - 1}-0"))
+    assert made.coverage("shop", policies(5, "other")) is not NOBODY
+    assert made.coverage("evil", policies(1_000, "e0")) is held[0], "what others have is shared"
     for of, spoken in zip(pods, held, strict=True):
-        families.unhear(of, spoken, None)
+        families.withdraw(of, spoken, None)
     assert made._namespaces["evil"].total == 0
-    assert made.spoken("evil", policies(5, "other")) is not NOBODY
+    assert made.coverage("evil", policies(5, "other")) is not NOBODY
 
 
 def test_namespaces_that_are_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,11 +186,11 @@ def test_namespaces_that_are_remembered_are_bounded(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(reported, "NAMESPACES", 3)
     families = Families()
     pods = [Subject("", "Pod", f"ns-{n}", "p") for n in range(5)]
-    spoken = families.reported.spoken("ns-0", policies(3))
+    spoken = families.reported.coverage("ns-0", policies(3))
     for of in pods:
-        families.hear(of, spoken, None)
+        families.record(of, spoken, None)
     assert len(families.reported._namespaces) == 3
     assert not families.reported.kinds("ns-0", ("kyverno", "p-0"))
     for of in pods:
-        families.unhear(of, spoken, None)
+        families.withdraw(of, spoken, None)
     assert not families._heard

@@ -13,14 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from policyhub.clocks import SteadyMs, WallMs
+from policyhub.clock import SteadyMs, WallMs
 from policyhub.findings.identity import finding_id
 from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
 from policyhub.sources.filter import Filter
 from policyhub.sources.violation import SourceKey, Subject
 from policyhub.sync import moves
-from policyhub.sync.entry import Coverage, Entry, Held, Known
+from policyhub.sync.entry import Coverage, Entry, Observation, ObservedFinding
 from policyhub.sync.evidence import OWNERS
 from policyhub.sync.existence import Presence
 from policyhub.sync.grading import RESUME_MS
@@ -28,8 +28,8 @@ from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.owners import JOBS, PODS, REPLICASETS, Owners
 from policyhub.sync.plan import DAY_MS, WORDS_MS, Change, Decision, Grade, Rules, Wait
+from policyhub.sync.report_sink import ReportSink
 from policyhub.sync.rollup import Rollup
-from policyhub.sync.view import View
 from tests.unit.sync.asked import Asked
 
 START = SteadyMs(1_790_000_000_000)
@@ -84,15 +84,15 @@ class World:
         for view in self.views.values():
             view.begin()
             view.finish()
-            self.ledger.sources.cover(view.origin, Coverage(live=True, since=START - DAY_MS))
-            self.ledger.sources.confirmed[view.origin] = START + DAY_MS
+            self.ledger.sources.cover(view.source_api, Coverage(live=True, since=START - DAY_MS))
+            self.ledger.sources.confirmed[view.source_api] = START + DAY_MS
         for origin in OWNERS:
             self.ledger.sources.confirmed[origin] = START + DAY_MS
         if listed:
             self.lists()
 
-    def _view(self, group: str, plural: str) -> View:
-        return View(
+    def _view(self, group: str, plural: str) -> ReportSink:
+        return ReportSink(
             cluster="alpha",
             group=group,
             resource=plural,
@@ -177,15 +177,15 @@ class World:
 
     @property
     def wanted(self) -> dict[tuple[str, str], Entry]:
-        return {(e.subject.kind, e.subject.name): e for e in self.ledger.entries.values() if e.wanted and e.subject}
+        return {(e.subject.kind, e.subject.name): e for e in self.ledger.entries.values() if e.desired and e.subject}
 
     def sent(self) -> None:
         """Security Hub has all that is wanted."""
         for entry in list(self.ledger.entries.values()):
-            if entry.wanted and not entry.in_flight:
-                self.ledger.launch(entry)
-                self.ledger.acknowledge(entry, Known(entry.digest, WALL, WALL, archived=False), now=self.now)
-                self.ledger.settle(entry, None)
+            if entry.desired and not entry.in_flight:
+                self.ledger.mark_in_flight(entry)
+                self.ledger.acknowledge(entry, ObservedFinding(entry.digest, WALL, WALL, archived=False), now=self.now)
+                self.ledger.mark_decided(entry, None)
 
     def asked(self, presence: Presence) -> None:
         """What the API server says of the Deployment, and that its policy exists."""
@@ -198,7 +198,7 @@ class World:
         [entry] = self.ledger.entries.values()
         decision = self.ledger.decide(entry, rules=RULES, now=self.now, wall=WallMs(int(self.now)))[0]
         if isinstance(decision, Hold):
-            self.ledger.settle(entry, decision)
+            self.ledger.mark_decided(entry, decision)
         return decision
 
 
@@ -219,9 +219,9 @@ def test_a_deployment_its_replicaset_and_its_pods_are_one_finding() -> None:
     world = rollout()
     [entry] = world.wanted.values()
     assert entry.subject == Subject("apps", "Deployment", "shop", "web")
-    assert entry.voice is not None
-    assert (entry.voice.rule, entry.voice.message) == ("limits", "web is bad")
-    assert len(entry.calls) == 4
+    assert entry.representative is not None
+    assert (entry.representative.rule, entry.representative.message) == ("limits", "web is bad")
+    assert len(entry.claims) == 4
 
 
 @pytest.mark.parametrize("passes", [True, False])
@@ -243,7 +243,7 @@ def test_a_rollout_changes_nothing() -> None:
     """New Pods come, are scanned, old ones go: the same id, the same digest, nothing to send."""
     world = rollout()
     [entry] = world.wanted.values()
-    before = entry.id, entry.digest, entry.known
+    before = entry.id, entry.digest, entry.observed
     world.put(thing("ReplicaSet", "web-new", WEB), thing("Pod", "web-new-1", NEW))
     world.report("ReplicaSet", "web-new", rule="autogen-limits")
     world.report("Pod", "web-new-1")
@@ -252,7 +252,7 @@ def test_a_rollout_changes_nothing() -> None:
     world.unreport("Pod", "web-old-2")
     world.drop("ReplicaSet", "web-old")
     [entry] = world.wanted.values()
-    assert (entry.id, entry.digest, entry.known) == before
+    assert (entry.id, entry.digest, entry.observed) == before
     assert world.decide() is None
 
 
@@ -265,8 +265,8 @@ def test_a_sidecar_that_only_the_pods_have() -> None:
     world.report("Pod", "web-old-2", message="sidecar of web-old-2 has no limits")
     [(where, entry)] = world.wanted.items()
     assert where == ("Deployment", "web")
-    assert entry.voice is not None
-    assert entry.voice.message == "sidecar of <pod> has no limits"
+    assert entry.representative is not None
+    assert entry.representative.message == "sidecar of <pod> has no limits"
 
 
 def test_results_wait_until_their_objects_are_known() -> None:
@@ -664,14 +664,14 @@ def test_after_a_restart_the_inventorys_finding_waits_for_the_pods() -> None:
     world = World(listed=False)
     world.report("Pod", "db-0")
     ident = ("kyverno", "p", "limits", "apps", "StatefulSet", "shop", "db", "")
-    held = Held(
+    held = Observation(
         finding_id("alpha", ident),
-        Known("d", WALL, WALL, archived=False),
+        ObservedFinding("d", WALL, WALL, archived=False),
         "u",
         "policyreports.wgpolicyk8s.io",
         "limits",
         source="kyverno",
-        place=("apps", "v1", "StatefulSet", "shop", "db"),
+        object_ref=("apps", "v1", "StatefulSet", "shop", "db"),
     )
     world.ledger.observed.take_part("", [held], now=world.now)
     world.now += DAY_MS // 2
@@ -723,10 +723,10 @@ def test_a_truncated_list_is_read_by_its_pods() -> None:
     world.audit(("Pod", "a"), ("Pod", "z"), total=3, at=2)  # m is below, and not there
     assert ("Deployment", "web") not in world.wanted
     entry = next(e for e in world.ledger.entries.values() if e.subject == Subject("apps", "Deployment", "shop", "web"))
-    assert not entry.repeated
+    assert not entry.confirmed_by_audit
     world.audit(("Pod", "a"), ("Pod", "z"), total=3, at=3)
     world.audit(("Pod", "a"), ("Pod", "z"), total=3, at=4)
-    assert entry.repeated
+    assert entry.confirmed_by_audit
 
 
 def test_a_pod_of_a_truncated_list_that_dies_unlisted() -> None:
@@ -752,11 +752,11 @@ def test_an_audit_that_began_before_the_new_pods_says_nothing_of_them() -> None:
     world.audit(("Pod", "old"), at=10)  # its status written once more
     world.audit(at=14)
     world.audit(at=15)
-    assert (entry.lacked, entry.repeated) == (None, False)
+    assert (entry.first_audit_without, entry.confirmed_by_audit) == (None, False)
     assert world.decide() is Hold.AUDIT
     world.audit(at=20)
     world.audit(at=30)
-    assert entry.repeated
+    assert entry.confirmed_by_audit
     assert world.decide() == Wait(START + DELAY)
     world.put(thing("Pod", "newer", OLD, created="2026-09-01T00:00:31Z"))
     assert world.decide() is Hold.UNREPORTED
@@ -871,10 +871,10 @@ def _compare(happened: list[tuple[int, str]]) -> None:
     fresh.all_of(f"p-{number}" for number in range(30))
     for world in (moved, fresh):
         list(world.rollup.catch_up(now=world.now))
-        assert not world.ledger.sources.unheard
+        assert not world.ledger.sources.waiting_namespaces
         world.all_of((f"p-{number}" for number in range(0, 30, 3)), name="other", policy="q")
-    assert {where: entry.voice for where, entry in moved.wanted.items()} == {
-        where: entry.voice for where, entry in fresh.wanted.items()
+    assert {where: entry.representative for where, entry in moved.wanted.items()} == {
+        where: entry.representative for where, entry in fresh.wanted.items()
     }
     assert {key: set(ids) for key, ids in moved.ledger.desired.objects.items()} == {
         key: set(ids) for key, ids in fresh.ledger.desired.objects.items()
@@ -909,7 +909,7 @@ def test_586_failing_results_are_209_findings() -> None:
     world.lists(owners, controllers=False)  # the recording has none, and they are believed
     for report in reports:
         world.views[REPORTS[0]].upsert(json.dumps(report).encode())
-    found = [entry.voice for entry in world.ledger.entries.values() if entry.wanted and entry.voice]
+    found = [entry.representative for entry in world.ledger.entries.values() if entry.desired and entry.representative]
     assert (number, len(expected)) == (586, 209)
     assert {(v.policy, v.rule, (v.subject.kind, v.subject.namespace, v.subject.name)) for v in found} == expected
     assert len(found) == 209

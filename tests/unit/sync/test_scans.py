@@ -2,7 +2,7 @@
 
 import pytest
 
-from policyhub.clocks import SteadyMs
+from policyhub.clock import SteadyMs
 from policyhub.sources.violation import SourceKey, Subject
 from policyhub.sync.scans import ENOUGH, ROUNDS, SOURCES_EACH, WITNESSES, Scans
 
@@ -50,15 +50,15 @@ def test_later_is_by_the_engines_own_time(omitted_at: int | None, newest: int, *
     made = Scans()
     told(made, SAID)
     made.expect("id", KYVERNO, WEB, omitted_at=omitted_at)
-    assert made.heard(KYVERNO, WEB, newest) == (["id"] if heard else [])
+    assert made.reported(KYVERNO, WEB, newest) == (["id"] if heard else [])
 
 
 def test_an_engine_that_named_no_time_is_heard_by_the_first() -> None:
     """Before anything was read of its namespace any time is later; none is not."""
     made = Scans()
     made.expect("id", KYVERNO, WEB)
-    assert made.heard(KYVERNO, WEB, 0) == []
-    assert made.heard(KYVERNO, WEB, 1) == ["id"]
+    assert made.reported(KYVERNO, WEB, 0) == []
+    assert made.reported(KYVERNO, WEB, 1) == ["id"]
 
 
 def test_old_reports_do_not_turn_the_time_back() -> None:
@@ -67,7 +67,7 @@ def test_old_reports_do_not_turn_the_time_back() -> None:
     told(made, SAID)
     told(made, SAID - 500, name="older")
     made.expect("id", KYVERNO, WEB)
-    assert made.heard(KYVERNO, WEB, SAID - 100) == []
+    assert made.reported(KYVERNO, WEB, SAID - 100) == []
 
 
 def test_times_are_of_one_namespace() -> None:
@@ -76,7 +76,7 @@ def test_times_are_of_one_namespace() -> None:
     told(made, 2**40, namespace="tenant")
     told(made, SAID)
     made.expect("id", KYVERNO, WEB)
-    assert made.heard(KYVERNO, WEB, SAID + 1) == ["id"]
+    assert made.reported(KYVERNO, WEB, SAID + 1) == ["id"]
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_others_are_not_heard(source: str, of: Subject) -> None:
     """A report frees what it is about."""
     made = Scans()
     made.expect("id", KYVERNO, WEB)
-    assert made.heard(source, of, SAID) == []
+    assert made.reported(source, of, SAID) == []
 
 
 def test_what_is_forgotten_waits_no_more() -> None:
@@ -97,10 +97,10 @@ def test_what_is_forgotten_waits_no_more() -> None:
     made.expect("one", KYVERNO, WEB, omitted_at=SAID)
     made.expect("two", KYVERNO, WEB, omitted_at=SAID)
     made.expect("two", KYVERNO, WEB, omitted_at=SAID + 10)
-    assert made.heard(KYVERNO, WEB, SAID + 5) == ["one"]
+    assert made.reported(KYVERNO, WEB, SAID + 5) == ["one"]
     made.forget("one")
     made.forget("one")
-    assert made.heard(KYVERNO, WEB, SAID + 11) == ["two"]
+    assert made.reported(KYVERNO, WEB, SAID + 11) == ["two"]
     assert made.expects
     made.forget("two")
     assert not made.expects
@@ -116,8 +116,8 @@ def test_sources_are_bounded() -> None:
                 made.read(key, [(name, SAID + at)], changed=False, now=NOW + at)
     for name in names:
         made.expect(name, name, WEB)
-    assert [name for name in names if made.heard(name, WEB, 2**40)] == names[:-1]
-    assert [name for name in names if made.gone_round(name, "shop", since=NOW)] == names[:-1]
+    assert [name for name in names if made.reported(name, WEB, 2**40)] == names[:-1]
+    assert [name for name in names if made.has_scanned(name, "shop", since=NOW)] == names[:-1]
 
 
 def test_what_is_lost_again_by_another_engine_waits_for_that_one() -> None:
@@ -125,7 +125,7 @@ def test_what_is_lost_again_by_another_engine_waits_for_that_one() -> None:
     made = Scans()
     made.expect("id", "trivy", WEB)
     made.expect("id", KYVERNO, WEB)
-    assert made.heard("trivy", WEB, SAID) == []
+    assert made.reported("trivy", WEB, SAID) == []
     made.forget("id")
     assert not made.expects
 
@@ -141,7 +141,7 @@ def test_a_scan_has_gone_round_after_three_rewrites(number: int, *, expected: bo
     made = Scans()
     rounds(made, "shop", number)
     rounds(made, "shop", ROUNDS, name="r2")
-    assert made.gone_round(KYVERNO, "shop", since=NOW - 1) == expected
+    assert made.has_scanned(KYVERNO, "shop", since=NOW - 1) == expected
 
 
 def test_rewrites_before_the_loss_do_not_count() -> None:
@@ -149,9 +149,9 @@ def test_rewrites_before_the_loss_do_not_count() -> None:
     made = Scans()
     rounds(made, "shop", ROUNDS, name="r2", now=NOW + 1)
     rounds(made, "shop", ROUNDS)
-    assert not made.gone_round(KYVERNO, "shop", since=NOW)
+    assert not made.has_scanned(KYVERNO, "shop", since=NOW)
     told(made, SAID + 10, now=NOW + 600_000)
-    assert made.gone_round(KYVERNO, "shop", since=NOW)
+    assert made.has_scanned(KYVERNO, "shop", since=NOW)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_what_is_no_rewrite(at: int, *, changed: bool, name: str) -> None:
     rounds(made, "shop", ROUNDS - 1, name="r2")
     told(made, SAID + 9, name="r2")
     told(made, at, changed=changed, name=name)
-    assert not made.gone_round(KYVERNO, "shop", since=NOW - 1)
+    assert not made.has_scanned(KYVERNO, "shop", since=NOW - 1)
 
 
 def test_a_change_is_no_rewrite_and_its_time_is_remembered() -> None:
@@ -207,8 +207,8 @@ def test_every_witness_must_have_gone_round(gone: int, not_gone: int, *, expecte
         rounds(made, "shop", ROUNDS, name=f"gone{n}")
     for n in range(not_gone):
         told(made, SAID, name=f"not{n}")
-    assert made.gone_round(KYVERNO, "shop", since=NOW - 1) == expected
-    assert not made.gone_round("trivy", "shop", since=NOW - 1)
+    assert made.has_scanned(KYVERNO, "shop", since=NOW - 1) == expected
+    assert not made.has_scanned("trivy", "shop", since=NOW - 1)
 
 
 def test_a_witness_that_is_gone_is_replaced() -> None:
@@ -218,14 +218,14 @@ def test_a_witness_that_is_gone_is_replaced() -> None:
         rounds(made, "shop", ROUNDS, name=name)
     made.drop(report("shop", "r3"))
     made.drop(report("bank", "r"))
-    assert made.gone_round(KYVERNO, "shop", since=NOW - 1)
+    assert made.has_scanned(KYVERNO, "shop", since=NOW - 1)
     made.drop(report("shop", "r"))
-    assert not made.gone_round(KYVERNO, "shop", since=NOW - 1)
+    assert not made.has_scanned(KYVERNO, "shop", since=NOW - 1)
     rounds(made, "shop", ROUNDS - 1)
-    assert not made.gone_round(KYVERNO, "shop", since=NOW - 1)
+    assert not made.has_scanned(KYVERNO, "shop", since=NOW - 1)
     made.drop(report("shop", "r"))
     rounds(made, "shop", ROUNDS, name="r3")
-    assert made.gone_round(KYVERNO, "shop", since=NOW - 1)
+    assert made.has_scanned(KYVERNO, "shop", since=NOW - 1)
 
 
 def test_a_report_may_go_twice() -> None:
@@ -236,7 +236,7 @@ def test_a_report_may_go_twice() -> None:
         made.drop(report())
     for name in ("r", "r2"):
         rounds(made, "shop", ROUNDS, name=name)
-    assert made.gone_round(KYVERNO, "shop", since=NOW - 1)
+    assert made.has_scanned(KYVERNO, "shop", since=NOW - 1)
 
 
 @pytest.mark.parametrize("namespaces", [1, 10])
@@ -246,9 +246,9 @@ def test_no_tenant_decides_for_another_namespace(namespaces: int) -> None:
     for n in range(namespaces):
         for name in ("r", "r2"):
             rounds(made, f"tenant{n}", ROUNDS, name=name)
-    assert made.gone_round(KYVERNO, "tenant0", since=NOW - 1)
-    assert not made.gone_round(KYVERNO, "shop", since=NOW - 1)
+    assert made.has_scanned(KYVERNO, "tenant0", since=NOW - 1)
+    assert not made.has_scanned(KYVERNO, "shop", since=NOW - 1)
     for name in ("r", "r2"):
         rounds(made, "shop", ROUNDS, name=name)
         told(made, SAID, namespace="tenant0", name=f"another-{name}")
-    assert made.gone_round(KYVERNO, "shop", since=NOW - 1)
+    assert made.has_scanned(KYVERNO, "shop", since=NOW - 1)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from policyhub.clocks import SteadyMs
+from policyhub.clock import SteadyMs
 from policyhub.sources.violation import Subject
 from policyhub.sync.served import AGAIN_MS, MOST_EACH, RETRY_MS, Key, Served
 

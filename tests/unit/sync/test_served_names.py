@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from policyhub.sync import reference
-from policyhub.sync.policies import _object
+from policyhub.sync.policy_metadata import _object
 from policyhub.sync.reference import Unnamed
 
 

@@ -7,17 +7,17 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
-from policyhub.clocks import SteadyMs, WallMs
+from policyhub.clock import SteadyMs, WallMs
 from policyhub.findings.identity import finding_id
 from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
 from policyhub.sources.filter import Filter
-from policyhub.sync.entry import Coverage, Held, Known
+from policyhub.sync.entry import Coverage, Observation, ObservedFinding
 from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.plan import Change, Rules, Wait
+from policyhub.sync.report_sink import ReportSink
 from policyhub.sync.shares import DAY_MS, Limits
-from policyhub.sync.view import View
 
 NOW = SteadyMs(1_790_000_000_000)
 WALL = WallMs(int(NOW))
@@ -25,7 +25,7 @@ ORIGIN = "policyreports.wgpolicyk8s.io"
 RULES = Rules(archive_delay_ms=1000)
 
 
-def made(**limits: int) -> tuple[View, Ledger]:
+def made(**limits: int) -> tuple[ReportSink, Ledger]:
     ledger = Ledger(
         cluster_id="alpha",
         cluster_uid="uid-1",
@@ -34,7 +34,7 @@ def made(**limits: int) -> tuple[View, Ledger]:
         limits=Limits(**limits),
     )
     ledger.observed.take_part("", [], now=NOW)
-    view = View(
+    view = ReportSink(
         cluster="alpha",
         group="wgpolicyk8s.io",
         resource="policyreports",
@@ -67,9 +67,9 @@ def named(prefix: str, number: int) -> list[str]:
 
 def wanted(ledger: Ledger, namespace: str = "team-a") -> set[str]:
     return {
-        e.voice.subject.name
+        e.representative.subject.name
         for e in ledger.entries.values()
-        if e.calls and e.voice is not None and e.voice.subject.namespace == namespace
+        if e.claims and e.representative is not None and e.representative.subject.namespace == namespace
     }
 
 
@@ -153,7 +153,7 @@ def test_a_namespace_may_have_so_many_findings() -> None:
     for number in range(5):
         view.delete(raw(f"r{number}", []))
     for id_ in list(ledger.agenda.dirty):
-        ledger.settle(ledger.entries[id_], None)
+        ledger.mark_decided(ledger.entries[id_], None)
     view.upsert(raw("again", named("z", 10)))
     assert wanted(ledger) == set(named("z", 10))
     assert not ledger.refusals
@@ -179,12 +179,12 @@ def test_what_security_hub_holds_takes_room_too() -> None:
         view.upsert(raw("r", named(f"t{turn}-", 5)))
         for id_ in list(ledger.agenda.dirty):
             entry = ledger.entries[id_]
-            if entry.wanted:
-                ledger.launch(entry)
-                known = Known(digest=entry.digest, created_at=WALL, updated_at=WALL, archived=False)
+            if entry.desired:
+                ledger.mark_in_flight(entry)
+                known = ObservedFinding(digest=entry.digest, created_at=WALL, updated_at=WALL, archived=False)
                 ledger.acknowledge(entry, known, now=NOW)
-            ledger.settle(entry, None)
-    active = [e for e in ledger.entries.values() if e.known is not None and not e.known.archived]
+            ledger.mark_decided(entry, None)
+    active = [e for e in ledger.entries.values() if e.observed is not None and not e.observed.archived]
     assert len(active) == 10
 
 
@@ -192,16 +192,16 @@ def test_a_restart_takes_what_security_hub_already_has() -> None:
     """What the inventory brought has its place before it is reported again."""
     view, ledger = made(namespace_findings=3)
     ids = [finding_id("alpha", ("kyverno", "p", "r", "", "ConfigMap", "team-a", name, "")) for name in named("x", 3)]
-    known = Known(digest="d", created_at=WALL, updated_at=WALL, archived=False)
+    known = ObservedFinding(digest="d", created_at=WALL, updated_at=WALL, archived=False)
     held = [
-        Held(
+        Observation(
             id=id_,
-            known=known,
+            observed=known,
             cluster_uid="uid-1",
-            origin=ORIGIN,
+            source_api=ORIGIN,
             rule="r",
             source="kyverno",
-            place=("", "v1", "ConfigMap", "team-a", f"x{number}"),
+            object_ref=("", "v1", "ConfigMap", "team-a", f"x{number}"),
         )
         for number, id_ in enumerate(ids)
     ]
@@ -216,7 +216,7 @@ def test_the_texts_of_a_namespace_are_limited() -> None:
     long = [{"source": "kyverno", "policy": f"p{n}", "result": "fail", "message": "m" * 2_000} for n in range(4)]
     view.upsert(raw("r", [], results=long))
     view.upsert(raw("s", [], results=long))
-    assert len([e for e in ledger.entries.values() if e.calls]) == 4
+    assert len([e for e in ledger.entries.values() if e.claims]) == 4
     assert told(ledger)["team-a"] == ("namespace-limit", 4, 0)
 
 
@@ -226,10 +226,10 @@ def test_imports_of_a_namespace_wait_for_the_next_day(archived: bool) -> None:  
     view, ledger = made(namespace_imports=1)
     view.upsert(raw("r", ["x"]))
     view.upsert(raw("s", ["x"], namespace="shop"))
-    entries = {e.voice.subject.namespace: e for e in ledger.entries.values() if e.voice is not None}
+    entries = {e.representative.subject.namespace: e for e in ledger.entries.values() if e.representative is not None}
     entry = entries["team-a"]
     if archived:
-        entry.known = Known(digest="d", created_at=WALL, updated_at=WALL, archived=False)
+        entry.observed = ObservedFinding(digest="d", created_at=WALL, updated_at=WALL, archived=False)
         ledger.sources.cover(ORIGIN, Coverage(live=True, since=SteadyMs(1)))
         ledger.sources.list_reports(listed=True)
         ledger.sources.confirm([ORIGIN], now=NOW + 10**12)
@@ -237,7 +237,7 @@ def test_imports_of_a_namespace_wait_for_the_next_day(archived: bool) -> None:  
     ledger.shares.spend("team-a", now=NOW)
     decision = ledger.decide(entry, rules=RULES, now=NOW, wall=WALL)[0]
     assert decision == Wait(NOW + DAY_MS, Hold.BUDGET)
-    ledger.settle(entry, Wait(NOW + DAY_MS, Hold.BUDGET))
+    ledger.mark_decided(entry, Wait(NOW + DAY_MS, Hold.BUDGET))
     assert ledger.agenda.count(Hold.BUDGET) == 1
     assert ledger.decide(entries["shop"], rules=RULES, now=NOW, wall=WALL)[0] is Change.NEW
     ledger.wake(NOW + DAY_MS)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from policyhub.clocks import NEVER, SteadyMs
-from policyhub.sources.violation import Reading, SourceKey, Subject, Violation
+from policyhub.clock import NEVER, SteadyMs
+from policyhub.sources.violation import ParsedReport, SourceKey, Subject, Violation
 from policyhub.sync.shares import DAY_MS, TEXT_BYTES, Excess, Limits, Meter, Shares
 
 NOW = SteadyMs(1_790_000_000_000)
@@ -47,7 +47,7 @@ def test_nothing_is_kept_of_namespaces_that_have_nothing() -> None:
     assert meter.total == 0
 
 
-def reading(name: str, *messages: str, namespace: str = "team-a", spoke: int = 0) -> Reading:
+def reading(name: str, *messages: str, namespace: str = "team-a", spoke: int = 0) -> ParsedReport:
     violations = tuple(
         (
             Violation(
@@ -65,12 +65,12 @@ def reading(name: str, *messages: str, namespace: str = "team-a", spoke: int = 0
         )
         for number, message in enumerate(messages)
     )
-    return Reading(
+    return ParsedReport(
         key=SourceKey("wgpolicyk8s.io", "policyreports", namespace, name),
         violations=violations,
         created=None,
         complete=True,
-        spoke=tuple((Subject("", "Pod", namespace, f"p{n}"), frozenset({("kyverno", "p")})) for n in range(spoke)),
+        covered=tuple((Subject("", "Pod", namespace, f"p{n}"), frozenset({("kyverno", "p")})) for n in range(spoke)),
     )
 
 

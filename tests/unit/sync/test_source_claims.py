@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policyhub.findings.voice import voice
+from policyhub.findings.representative import representative_claim
 from policyhub.sources.violation import Severity, SourceKey, Subject, Violation
-from policyhub.sync.claims import Claims, excluding, including, said, spoken
+from policyhub.sync.claims import Claims, claim_of, excluding, including, representative_of
 
 SUBJECT = Subject("apps", "Deployment", "shop", "web")
 SEVERITIES: tuple[Severity | None, ...] = ("HIGH", "LOW", None)
@@ -35,8 +35,11 @@ def test_few_or_many_they_speak_alike(steps: list[tuple[SourceKey, Violation | N
         assert dict(claims) == model
         assert list(claims) == list(model.items())
         assert len(claims) == len(model)
-        assert said(claims, key) == model.get(key)
+        assert claim_of(claims, key) == model.get(key)
         if model:
-            speaks = voice(model)
+            speaks = representative_claim(model)
             assert claims[0] == next(iter(model.items()))
-            assert spoken(claims) == (speaks, min(one.origin for one, words in model.items() if words == speaks))
+            assert representative_of(claims) == (
+                speaks,
+                min(one.source_api for one, words in model.items() if words == speaks),
+            )

@@ -4,16 +4,16 @@ from collections.abc import Callable
 
 import pytest
 
-from policyhub.clocks import SteadyMs
-from policyhub.sources.violation import Place
+from policyhub.clock import SteadyMs
+from policyhub.sources.violation import ObjectRef
 from policyhub.sync.spaces import Spaces
 
 NOW = SteadyMs(1_790_000_000_000)
 LIVE, GONE, RELISTED = NOW, NOW + 1_000, NOW + 2_000
-WEB: Place = ("apps", "v1", "Deployment", "shop", "web")
-SHOP: Place = ("", "v1", "Namespace", "", "shop")
-NODE: Place = ("", "v1", "Node", "", "shop")
-LOOKALIKE: Place = ("example.com", "v1", "Namespace", "", "shop")
+WEB: ObjectRef = ("apps", "v1", "Deployment", "shop", "web")
+SHOP: ObjectRef = ("", "v1", "Namespace", "", "shop")
+NODE: ObjectRef = ("", "v1", "Node", "", "shop")
+LOOKALIKE: ObjectRef = ("example.com", "v1", "Namespace", "", "shop")
 
 
 def seen(*names: str) -> Spaces:
@@ -27,20 +27,20 @@ def seen(*names: str) -> Spaces:
 def unlisted() -> Spaces:
     made = Spaces()
     made.live(live=True, now=LIVE)
-    made.gone("shop", now=GONE)
+    made.remove("shop", now=GONE)
     return made
 
 
 def unseen() -> Spaces:
     made = seen("shop", "bank")
-    made.gone("shop", now=GONE)
+    made.remove("shop", now=GONE)
     made.live(live=False, now=RELISTED)
     return made
 
 
 def gone() -> Spaces:
     made = seen("shop", "bank")
-    made.gone("shop", now=GONE)
+    made.remove("shop", now=GONE)
     return made
 
 
@@ -67,7 +67,7 @@ def missed_while_unseen() -> Spaces:
 
 def back() -> Spaces:
     made = gone()
-    made.came("shop")
+    made.add("shop")
     return made
 
 
@@ -105,7 +105,7 @@ def gone_twice() -> Spaces:
     ],
 )
 def test_since_when_a_namespace_is_deleted(
-    state: Callable[[], Spaces], place: Place | None, since: SteadyMs | None
+    state: Callable[[], Spaces], place: ObjectRef | None, since: SteadyMs | None
 ) -> None:
     """Only what a whole and live view lacks is deleted."""
     assert state().deleted(place) == since
@@ -114,12 +114,12 @@ def test_since_when_a_namespace_is_deleted(
 def test_what_is_news() -> None:
     """What came or went by a listing, a namespace that was not there, a view that came or went."""
     made = Spaces()
-    assert not made.came("shop")  # the first listing tells
+    assert not made.add("shop")  # the first listing tells
     assert made.list(frozenset({"shop", "bank"}), now=NOW) == {"shop", "bank"}
     assert made.list(frozenset({"shop", "new"}), now=NOW) == {"bank", "new"}
-    assert not made.came("shop")
-    assert made.came("bank")
-    assert not made.came("bank")
+    assert not made.add("shop")
+    assert made.add("bank")
+    assert not made.add("bank")
     assert made.live(live=True, now=NOW)
     assert not made.live(live=True, now=NOW + 5)
     assert made.live(live=False, now=NOW)

@@ -6,18 +6,18 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
-from policyhub.clocks import SteadyMs, WallMs
+from policyhub.clock import SteadyMs, WallMs
 from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
 from policyhub.sources.filter import Filter
 from policyhub.sources.violation import SourceKey
 from policyhub.sync import throttle as limits
-from policyhub.sync.entry import Coverage, Known
+from policyhub.sync.entry import Coverage, ObservedFinding
 from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.plan import Change, Rules
+from policyhub.sync.report_sink import ReportSink
 from policyhub.sync.throttle import HELD_BYTES, PER_SECOND, Throttle
-from policyhub.sync.view import View
 
 NOW = SteadyMs(1_790_000_000_000)
 WALL = WallMs(int(NOW))
@@ -86,7 +86,7 @@ class World:
         self.ledger = Ledger(cluster_id="a", cluster_uid="u", default_severity="MEDIUM", on_dirty=lambda: None)
         self.ledger.observed.take_part("", [], now=NOW)
         self.ledger.sources.list_reports(listed=True)
-        self.view = View(
+        self.view = ReportSink(
             cluster="c",
             group="wgpolicyk8s.io",
             resource="policyreports",
@@ -102,9 +102,9 @@ class World:
 
     def wanted(self, namespace: str) -> set[str]:
         return {
-            e.voice.policy
+            e.representative.policy
             for e in self.ledger.entries.values()
-            if e.wanted and e.voice is not None and e.voice.subject.namespace == namespace
+            if e.desired and e.representative is not None and e.representative.subject.namespace == namespace
         }
 
     def flood(self) -> None:
@@ -130,7 +130,7 @@ def test_another_namespace_is_read_at_once() -> None:
     list(world.view.catch_up())
     assert "p4" in world.wanted("team-a")
     assert not world.wanted("team-a") & {f"p{number}" for number in range(4)}
-    assert not world.ledger.sources.unheard
+    assert not world.ledger.sources.waiting_namespaces
 
 
 def test_nothing_of_a_namespace_is_archived_while_its_reports_wait() -> None:
@@ -138,9 +138,9 @@ def test_nothing_of_a_namespace_is_archived_while_its_reports_wait() -> None:
     world = World()
     world.view.upsert(raw("mine", "p"))
     (entry,) = world.ledger.entries.values()
-    world.ledger.launch(entry)
+    world.ledger.mark_in_flight(entry)
     world.ledger.acknowledge(
-        entry, Known(digest=entry.digest, created_at=WALL, updated_at=WALL, archived=False), now=NOW
+        entry, ObservedFinding(digest=entry.digest, created_at=WALL, updated_at=WALL, archived=False), now=NOW
     )
     world.ledger.sources.cover(ORIGIN, Coverage(live=True, since=SteadyMs(1)))
     world.ledger.sources.confirm([ORIGIN], now=NOW + 10**12)
@@ -150,10 +150,10 @@ def test_nothing_of_a_namespace_is_archived_while_its_reports_wait() -> None:
     rules = Rules(archive_delay_ms=1_000)
     decision = world.ledger.decide(entry, rules=rules, now=NOW + 5_000, wall=WALL + 5_000)[0]
     assert decision is Hold.SOURCE
-    world.ledger.settle(entry, Hold.SOURCE)
+    world.ledger.mark_decided(entry, Hold.SOURCE)
     world.now += 60_000
     list(world.view.catch_up())
-    assert entry.wanted
+    assert entry.desired
     assert entry.id in world.ledger.agenda.dirty
 
 
@@ -181,7 +181,7 @@ def test_a_listing_is_not_held_back() -> None:
     world.view.begin()
     world.view.upsert(raw("late", "late"))
     world.view.finish()
-    assert set(world.ledger.sources.unheard) == set()
+    assert set(world.ledger.sources.waiting_namespaces) == set()
     assert "late" in world.wanted("team-a")
 
 

@@ -2,7 +2,7 @@
 
 import random
 
-from policyhub.clocks import SteadyMs
+from policyhub.clock import SteadyMs
 from policyhub.sync.timers import Timers
 
 NOW = SteadyMs(1_790_000_000_000)

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from prometheus_client import CollectorRegistry
 
-from policyhub.clocks import NEVER, UNDATED, SteadyMs, WallMs
+from policyhub.clock import NEVER, UNDATED, SteadyMs, WallMs
 from policyhub.doctor import engines
 from policyhub.findings.identity import finding_id
 from policyhub.kube.sink import ReflectorState
@@ -13,9 +13,9 @@ from policyhub.metrics import Metrics
 from policyhub.sources import reader
 from policyhub.sources.filter import Filter
 from policyhub.sources.violation import Identity
-from policyhub.sync.entry import Held, Known
+from policyhub.sync.entry import Observation, ObservedFinding
 from policyhub.sync.ledger import Ledger
-from policyhub.sync.view import View
+from policyhub.sync.report_sink import ReportSink
 
 NOW = SteadyMs(1_790_000_000_000)
 WALL = WallMs(int(NOW))
@@ -37,11 +37,11 @@ class Clock:
         return WallMs(int(self.now) + self.ahead)
 
 
-def made() -> tuple[View, Ledger, Clock]:
+def made() -> tuple[ReportSink, Ledger, Clock]:
     clock = Clock()
     ledger = Ledger(cluster_id="alpha", cluster_uid="uid-1", default_severity="MEDIUM", on_dirty=lambda: None)
     ledger.observed.take_part("", [], now=NOW)
-    view = View(
+    view = ReportSink(
         cluster="alpha",
         group="wgpolicyk8s.io",
         resource="policyreports",
@@ -71,10 +71,10 @@ def identity(name: str) -> Identity:
 
 
 def wanted(ledger: Ledger) -> set[str]:
-    return {e.voice.subject.name for e in ledger.entries.values() if e.calls and e.voice is not None}
+    return {e.representative.subject.name for e in ledger.entries.values() if e.claims and e.representative is not None}
 
 
-def list_all(view: View, *objects: bytes) -> None:
+def list_all(view: ReportSink, *objects: bytes) -> None:
     view.begin()
     for document in objects:
         view.upsert(document)
@@ -140,9 +140,9 @@ def test_grading_listing_gives_positive_evidence() -> None:
     breaks off is made up for by the next listing.
     """
     view, ledger, _ = made()
-    known = Known("d", WALL, WALL, archived=False)
+    known = ObservedFinding("d", WALL, WALL, archived=False)
     id_ = finding_id("alpha", identity("a"))
-    ledger.observed.take_part("", [Held(id_, known, "uid-1", ORIGIN, "r")], now=NOW)
+    ledger.observed.take_part("", [Observation(id_, known, "uid-1", ORIGIN, "r")], now=NOW)
     list_all(view, raw("a", "pass"))
     assert not ledger.entries[id_].cleared
     view.grade = True
@@ -196,7 +196,7 @@ def test_what_could_not_be_evaluated_stands_and_what_passes_ends() -> None:
     assert ledger.sources.incomplete
     view.upsert(raw("a", "pass", errors=1))
     entry = ledger.entries[finding_id("alpha", identity("a"))]
-    assert (entry.wanted, entry.cleared) == (False, True)
+    assert (entry.desired, entry.cleared) == (False, True)
 
 
 def test_a_pass_counts_in_a_report_that_cannot_be_read_whole() -> None:
@@ -264,7 +264,7 @@ def test_an_engine_that_was_removed_is_not_silent() -> None:
 def test_what_constraints_lack_is_counted_while_they_do() -> None:
     """Without an audit, and with a list that is cut: until one comes, the list is whole, or the constraint is gone."""
     ledger = made()[1]
-    view = View(
+    view = ReportSink(
         cluster="alpha",
         group="constraints.gatekeeper.sh",
         resource="k8spods",

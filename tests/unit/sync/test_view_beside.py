@@ -3,12 +3,12 @@
 import msgspec
 import pytest
 
-from policyhub.clocks import WallMs
+from policyhub.clock import WallMs
 from policyhub.sources.violation import SourceKey
 from policyhub.sync import throttle as limits
-from policyhub.sync.calls import lane_of
-from policyhub.sync.entry import Entry, Known
+from policyhub.sync.entry import Entry, ObservedFinding
 from policyhub.sync.holds import Hold
+from policyhub.sync.in_flight import lane_of
 from policyhub.sync.lanes import Lane
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.plan import Rules
@@ -24,7 +24,9 @@ def small_burst(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def entry(ledger: Ledger, name: str) -> Entry:
-    (found,) = (e for e in ledger.entries.values() if e.voice is not None and e.voice.subject.name == name)
+    (found,) = (
+        e for e in ledger.entries.values() if e.representative is not None and e.representative.subject.name == name
+    )
     return found
 
 
@@ -98,11 +100,11 @@ def test_a_flood_during_a_listing_holds_up_nobody_and_is_not_lost() -> None:
     assert {"a", "page", "other"} <= wanted(ledger), "what was put aside is not read yet"
     view.finish()
     assert "a" in wanted(ledger)
-    assert ledger.sources.unheard == {ORIGIN: frozenset({"shop"})}
+    assert ledger.sources.waiting_namespaces == {ORIGIN: frozenset({"shop"})}
     clock.now += 60_000
     list(view.catch_up())
     assert "a" not in wanted(ledger)
-    assert not ledger.sources.unheard
+    assert not ledger.sources.waiting_namespaces
 
 
 @pytest.mark.usefixtures("small_burst")
@@ -205,15 +207,15 @@ def test_nothing_is_archived_while_its_api_is_listed() -> None:
         view.state(WATCHING)
         ledger.sources.list_reports(listed=True)
         (found,) = ledger.entries.values()
-        ledger.launch(found)
-        known = Known(digest=found.digest, created_at=WALL, updated_at=WALL, archived=False)
+        ledger.mark_in_flight(found)
+        known = ObservedFinding(digest=found.digest, created_at=WALL, updated_at=WALL, archived=False)
         ledger.acknowledge(found, known, now=NOW)
         view.begin()
         view.delete(raw("a"))
         clock.now += 60_000
         rules = Rules(archive_delay_ms=1_000)
         assert ledger.decide(found, rules=rules, now=clock.now, wall=WallMs(int(clock.now)))[0] is Hold.SOURCE
-        ledger.settle(found, Hold.SOURCE)
+        ledger.mark_decided(found, Hold.SOURCE)
         assert found.id not in ledger.agenda.dirty
         getattr(view, end)()
         assert found.id in ledger.agenda.dirty

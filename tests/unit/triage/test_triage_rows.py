@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from policyhub.clocks import WallMs
+from policyhub.clock import WallMs
 from policyhub.findings.asff import timestamp
 from policyhub.triage.output import table, to_csv, to_json
 from policyhub.triage.row import DAY_MS, Choice, Row, ordered, row, summary

@@ -20,12 +20,12 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Map
 from contextlib import aclosing
 from typing import Any, Protocol
 
-from policyhub.clocks import WallMs
+from policyhub.clock import WallMs
 from policyhub.findings.asff import CLUSTER, CLUSTER_UID, timestamp
 from policyhub.findings.identity import prefix
-from policyhub.hub.batch import MAX_FINDINGS, Finding
-from policyhub.hub.client import Filters, ImportResult, Page
-from policyhub.hub.inventory import milliseconds, strip_for_import
+from policyhub.securityhub.batch import MAX_FINDINGS, Finding
+from policyhub.securityhub.client import Filters, ImportResult, Page
+from policyhub.securityhub.inventory import milliseconds, strip_for_import
 
 PASS = 2_000
 """Findings that are held at once: some 10 MB."""

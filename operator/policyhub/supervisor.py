@@ -30,7 +30,7 @@ from policyhub import finalizer, oldest
 from policyhub.api import selector
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.cancelling import cancelled
-from policyhub.clocks import SteadyMs, WallMs
+from policyhub.clock import SteadyMs, WallMs
 from policyhub.cluster.conflict import ADOPT_ANNOTATION
 from policyhub.cluster.contact import Connect
 from policyhub.cluster.fault import Fault
@@ -39,14 +39,14 @@ from policyhub.cluster.site import Site
 from policyhub.departures import Departures, deletion, sent_by
 from policyhub.destination import destination, unknown_region
 from policyhub.eks.connector import EksClusters
-from policyhub.hub.client import HubClient
-from policyhub.hubs import Hubs, Key
+from policyhub.hub_registry import Hubs, Key
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.leaving import rivals
 from policyhub.metrics import Metrics
 from policyhub.monitored import MonitoredClusters, Named, Unreadable, conditions, identified, kept
 from policyhub.reporter import YOUNGEST, Reporter, Watched
 from policyhub.routes import Routes
+from policyhub.securityhub.client import HubClient
 from policyhub.settings import Settings
 from policyhub.sources.text import clean
 from policyhub.sync.engine import Engine

@@ -21,11 +21,11 @@ import structlog
 
 import policyhub
 from policyhub.cancelling import cancelled
-from policyhub.clocks import SteadyMs, WallMs
-from policyhub.hub import bucket, credentials
-from policyhub.hub.bucket import TokenBucket
-from policyhub.hub.client import WORKERS, HubClient
+from policyhub.clock import SteadyMs, WallMs
 from policyhub.metrics import Metrics
+from policyhub.securityhub import credentials, rate_limit
+from policyhub.securityhub.client import WORKERS, HubClient
+from policyhub.securityhub.rate_limit import TokenBucket
 from policyhub.settings import Settings
 from policyhub.sync.acknowledged import RECENT_MS, Acknowledged
 from policyhub.sync.engine import Engine
@@ -186,7 +186,7 @@ class Hubs:
         if (account, region) not in self._places:
             share = self._settings.hub_quota_share
             self._places[account, region] = _Place(
-                bucket.IMPORTS.bucket(share=share), bucket.READS.bucket(share=share), Acknowledged(), now
+                rate_limit.IMPORTS.bucket(share=share), rate_limit.READS.bucket(share=share), Acknowledged(), now
             )
         return self._places[account, region]
 

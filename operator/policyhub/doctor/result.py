@@ -3,7 +3,7 @@
 | state     | means                                         | exit code                |
 |-----------|-----------------------------------------------|--------------------------|
 | fine      | it was looked at, and nothing is wrong        | 0                        |
-| problem   | something is wrong; `mend` says what to do    | 1                        |
+| problem   | something is wrong; `remedy` says what to do    | 1                        |
 | unchecked | it could not be looked at; `found` says why   | 2, where nothing is wrong|
 
 Pure: no I/O, no clock.
@@ -29,7 +29,7 @@ CHECKS: Mapping[str, str] = {
     "api-access": "what the operator may not read is missing from Security Hub",
     "sources": "an API that is not served in a version that the operator reads is not read",
     "engines": "findings of an engine that has stopped are old news: nothing appears, and nothing is archived",
-    "frozen-reports": "reports that nobody updates contradict those that took their place; the operator ignores them",
+    "superseded-reports": "reports that nobody updates contradict those that replaced them; the operator ignores them",
     "gatekeeper-limit": "violations beyond the limit of a constraint's list are not in Security Hub",
     "gatekeeper-audit": "only the audit tells what violates a constraint; without it nothing is known",
     "credentials": "Security Hub takes an account's findings only from identities of that account",
@@ -44,13 +44,13 @@ CHECKS: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class CheckResult:
     check: str
     about: str
     """The cluster, the hub (`account/Region`), or empty for this process."""
     state: State
     found: str
-    mend: str = ""
+    remedy: str = ""
     """Of what is a problem or could not be checked, from the table in `policyhub.cluster.remedies`."""
 
     @property
@@ -58,23 +58,23 @@ class Verdict:
         return CHECKS[self.check]
 
 
-def fine(check: str, about: str, found: str) -> Verdict:
-    return Verdict(check=check, about=about, state="fine", found=found)
+def fine(check: str, about: str, found: str) -> CheckResult:
+    return CheckResult(check=check, about=about, state="fine", found=found)
 
 
-def problem(check: str, about: str, found: str, *, mend: str) -> Verdict:
-    return Verdict(check=check, about=about, state="problem", found=found, mend=mend)
+def problem(check: str, about: str, found: str, *, remedy: str) -> CheckResult:
+    return CheckResult(check=check, about=about, state="problem", found=found, remedy=remedy)
 
 
-def unchecked(check: str, about: str, found: str, *, mend: str = "") -> Verdict:
-    return Verdict(check=check, about=about, state="unchecked", found=found, mend=mend)
+def unchecked(check: str, about: str, found: str, *, remedy: str = "") -> CheckResult:
+    return CheckResult(check=check, about=about, state="unchecked", found=found, remedy=remedy)
 
 
-def tally(verdicts: Iterable[Verdict]) -> dict[State, int]:
-    counted = Counter(verdict.state for verdict in verdicts)
+def tally(results: Iterable[CheckResult]) -> dict[State, int]:
+    counted = Counter(result.state for result in results)
     return {"problem": counted["problem"], "unchecked": counted["unchecked"], "fine": counted["fine"]}
 
 
-def exit_code(verdicts: Iterable[Verdict]) -> int:
-    counted = tally(verdicts)
+def exit_code(results: Iterable[CheckResult]) -> int:
+    counted = tally(results)
     return 1 if counted["problem"] else 2 if counted["unchecked"] else 0

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from policyhub.hub.errors import Failure
+from policyhub.securityhub.errors import Failure
 
 Finding = Mapping[str, Any]
 """An ASFF finding as a dict."""

@@ -83,7 +83,7 @@ class TokenBucket:
             if (following := self._next()) is not None:
                 following.set()
 
-    def give_back(self) -> None:
+    def return_token(self) -> None:
         """A token that was taken and is not used."""
         self._fill()
         self._tokens = min(self._burst, self._tokens + 1)

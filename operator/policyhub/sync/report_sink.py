@@ -10,8 +10,8 @@ It is seen, also where it is put aside or cannot be read. What it calls for is f
 but where the object is not new and another process sent findings shortly before, those may not show yet and would be
 sent twice. What passes in a report that was put aside is asked for by the next listing.
 
-Nothing is archived meanwhile of what the API reports (`Sources.being_listed`). `opened` is told again at the end:
-another server than the watch's may have answered its pages.
+Meanwhile nothing that the API reports is archived (`Sources.being_listed`). `opened` is called again at the end: another
+server than the watch's may have answered the pages.
 
 No I/O; the clock is an argument.
 """
@@ -23,7 +23,7 @@ from contextlib import suppress
 import msgspec
 import structlog
 
-from policyhub.clocks import NEVER, UNDATED, SteadyMs, WallMs, from_seconds
+from policyhub.clock import NEVER, UNDATED, SteadyMs, WallMs, from_seconds
 from policyhub.findings.rollup import rolled
 from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
@@ -32,11 +32,11 @@ from policyhub.sources.event_logs import logs_in
 from policyhub.sources.filter import Filter
 from policyhub.sources.naming import named
 from policyhub.sources.text import line
-from policyhub.sources.violation import Identity, Malformed, Reading, SourceKey, Subject, Violation
-from policyhub.sync.heard import Heard
+from policyhub.sources.violation import Identity, Malformed, ParsedReport, SourceKey, Subject, Violation
+from policyhub.sync.freshness import Freshness
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.liveness import Liveness
-from policyhub.sync.policies import Policies
+from policyhub.sync.policy_metadata import PolicyMetadata
 from policyhub.sync.refusals import Refusal
 from policyhub.sync.rollup import Rollup
 from policyhub.sync.shares import Excess
@@ -58,7 +58,7 @@ PARTS = 100_000
 """Objects within one report: each takes some 200 bytes while it is decoded. A report of 5,000 results has 15,000."""
 
 
-class View:
+class ReportSink:
     """One source API of one monitored cluster; the sink of its reflector."""
 
     def __init__(
@@ -73,21 +73,21 @@ class View:
         now: Callable[[], SteadyMs],
         wall: Callable[[], WallMs],
         rollup: Rollup | None = None,
-        policies: Policies | None = None,
+        policies: PolicyMetadata | None = None,
         spoke: Callable[[str, str, int], None] | None = None,
     ) -> None:
         """With `wall` the engines' times are compared. Without `rollup` each result counts for its own object; without
         `policies` it says what it says. `spoke` is told of each report which engine it names, in which namespace, and
         the newest time (Unix s) that it gave a result there.
         """
-        self.origin = f"{resource}.{group}"
+        self.source_api = f"{resource}.{group}"
         self.last_listed = NEVER
         """The end of the last complete listing."""
         self.listed_at = UNDATED
         """The same, as people and metrics are told."""
         self.newest = 0
         """The newest time (Unix s) that any object named; 0 none."""
-        self._heard = Heard()
+        self._heard = Freshness()
         self.newest_by = self._heard.newest
         """The same for each engine that is admitted, while a report names it or findings of it are active."""
         self.unlisted, self.listed, self.unaudited = self._heard.unlisted, self._heard.listed, self._heard.unaudited
@@ -112,22 +112,22 @@ class View:
         self._backlog = True
         """Whether what it calls for may have been there for long: what a first listing brings."""
         self._grading = False
-        self._liveness = Liveness(self.origin, ledger.sources)
+        self._liveness = Liveness(self.source_api, ledger.sources)
 
     # -- what the reflector calls ---------------------------------------------------------------------------------
 
     def begin(self) -> None:
         self.opened()
-        self._ledger.refusals.begin(self.origin)
+        self._ledger.refusals.begin(self.source_api)
         self._listing = True
         self._heard.begin()
         self._sweep.begin(self._known())
         self._throttle.begin()
-        self._ledger.sources.list_source(self.origin, listing=True)
+        self._ledger.sources.list_source(self.source_api, listing=True)
         self._grading, self.grade = self.grade, False
 
     def opened(self) -> None:
-        self._ledger.sources.opened[self.origin] = self._now()
+        self._ledger.sources.stream_started_at[self.source_api] = self._now()
 
     def upsert(self, raw: bytes | msgspec.Raw) -> None:
         self._paged, self._backlog = self._listing, self.last_listed == NEVER
@@ -153,7 +153,7 @@ class View:
             return False
         self._throttle.put_aside(key, bytes(raw))
         self._sweep.seen(key)
-        self._ledger.sources.hear(self.origin, self._throttle.waiting())
+        self._ledger.sources.set_waiting(self.source_api, self._throttle.waiting())
         return True
 
     def catch_up(self) -> Iterator[None]:
@@ -165,7 +165,7 @@ class View:
             except Exception as error:  # noqa: BLE001  (as in the reflector: one object's fault is that object's)
                 self.unreadable(raw, error)
             yield
-        self._ledger.sources.hear(self.origin, self._throttle.waiting())
+        self._ledger.sources.set_waiting(self.source_api, self._throttle.waiting())
 
     @property
     def dropped(self) -> bool:
@@ -184,8 +184,8 @@ class View:
             return
         self._note(reading)
         changed = self._take(reading, raw, refusals)
-        self._ledger.refusals.put(self.origin, key.namespace, key.name, tuple(refusals))
-        self._metrics.watch_events.labels(self._cluster, self.origin, "semantic" if changed else "none").inc()
+        self._ledger.refusals.put(self.source_api, key.namespace, key.name, tuple(refusals))
+        self._metrics.watch_events.labels(self._cluster, self.source_api, "semantic" if changed else "none").inc()
         self._sweep.seen(key)
         self._throttle.forget(key)
         violations = len(reading.violations) if changed else 0
@@ -195,7 +195,7 @@ class View:
         if self._grading and not reading.over:
             self._ledger.clear(self._passed(raw), key=key, newest=reading.newest_by)
 
-    def _read(self, raw: bytes | msgspec.Raw) -> Reading | None:
+    def _read(self, raw: bytes | msgspec.Raw) -> ParsedReport | None:
         latest = self._wall() // 1000 + PLAUSIBLE_AHEAD_SECONDS
         limits = self._ledger.shares.limits
         try:
@@ -217,18 +217,18 @@ class View:
             self._malformed(error, raw)
             return None
 
-    def _problems(self, reading: Reading) -> list[Refusal]:
+    def _problems(self, reading: ParsedReport) -> list[Refusal]:
         """What of it could not be used."""
         refusals: list[Refusal] = []
         for reason, number in Counter(reading.problems).items() if reading.problems else ():
-            self._metrics.source_objects_malformed.labels(self._cluster, self.origin, reason).inc(number)
+            self._metrics.source_objects_malformed.labels(self._cluster, self.source_api, reason).inc(number)
             refusals.append(Refusal(reason, number))
         if reading.over:
             most = self._ledger.shares.limits.report_results
             refusals.append(Refusal(Excess.REPORT_RESULTS, number=most + reading.over, taken=most))
         return refusals
 
-    def _note(self, reading: Reading) -> None:
+    def _note(self, reading: ParsedReport) -> None:
         """What status and metrics tell."""
         if reading.newest is not None and reading.newest > self.newest:
             self.newest = reading.newest
@@ -240,34 +240,34 @@ class View:
                 self._heard.note(source, newest, namespace=reading.key.namespace, listing=self._listing)
         self._heard.take(reading)
 
-    def _take(self, reading: Reading, raw: bytes | msgspec.Raw, refusals: list[Refusal]) -> bool:
+    def _take(self, reading: ParsedReport, raw: bytes | msgspec.Raw, refusals: list[Refusal]) -> bool:
         """Into the ledger; whether anything of meaning changed. What there is no room for joins the `refusals`."""
         created = None if reading.created is None else from_seconds(reading.created)
         policies = self._policies
-        calls, unevaluated = [], []
+        claims, unevaluated = [], []
         for said, observed in reading.violations:
             violation = self._wanted.rated(said if policies is None else policies.enrich(said))
-            if self._wanted.wants(violation):
-                calls.append((violation, created if observed is None else from_seconds(observed)))
-            elif said.result == "error" and self._wanted.wants(violation, result=False):  # it may stand
+            if self._wanted.admits(violation):
+                claims.append((violation, created if observed is None else from_seconds(observed)))
+            elif said.result == "error" and self._wanted.admits(violation, result=False):  # it may stand
                 unevaluated.append(said)
         notice, observed = reading.notice, reading.newest
-        told = self._wanted.tells(reading)
+        told = self._wanted.wants_notice(reading)
         ended: frozenset[str] = frozenset()
         # What was not taken may fail what is read as passing.
         passed = frozenset if reading.over else lambda: reader.passed(self._group, self._resource, raw)
         if self._rollup is not None:
-            calls, ended = self._rollup.take(reading, calls, passed)
+            claims, ended = self._rollup.take(reading, claims, passed)
         if notice is not None and told:
-            calls = [*calls, (notice, created if observed is None else from_seconds(observed))]
+            claims = [*claims, (notice, created if observed is None else from_seconds(observed))]
 
         def left_out(excess: Counter[Excess]) -> None:
-            taken = len(calls) - excess.total()
+            taken = len(claims) - excess.total()
             refusals.extend(Refusal(limit, number=taken + number, taken=taken) for limit, number in excess.items())
 
         return self._ledger.read(
             reading.key,
-            calls,
+            claims,
             ended=ended,
             complete=reading.complete,
             passed=frozenset if reading.over else lambda: self._passed(raw),
@@ -282,7 +282,7 @@ class View:
             on_excess=left_out,
         )
 
-    def _over(self, reading: Reading, raw: bytes | msgspec.Raw, *, told: bool) -> Identity | None:
+    def _over(self, reading: ParsedReport, raw: bytes | msgspec.Raw, *, told: bool) -> Identity | None:
         """The notice of the object that is over: its list is whole, or nobody asks for it."""
         if reading.notice is not None:
             return None if told else reading.notice.identity
@@ -305,7 +305,7 @@ class View:
         self._heard.forget(key)
         self._charge(key, raw, violations=len(self._ledger.desired.objects.get(key, ())))
         changed = self.forget(key)
-        self._metrics.watch_events.labels(self._cluster, self.origin, "semantic" if changed else "none").inc()
+        self._metrics.watch_events.labels(self._cluster, self.source_api, "semantic" if changed else "none").inc()
 
     def unreadable(self, raw: bytes | msgspec.Raw, error: Exception) -> None:
         """As a malformed one: what it called for stands, and nothing is swept by a listing that brought it."""
@@ -319,10 +319,10 @@ class View:
         self.last_listed, self.listed_at = self._now(), self._wall()
         self._listing = False
         self._throttle.finish()
-        self._ledger.sources.hear(self.origin, waiting := self._throttle.waiting())
-        self._ledger.refusals.finish(self.origin)
-        self._ledger.sources.set_unreadable(self.origin, self._sweep.unreadable)
-        self._ledger.sources.list_source(self.origin, listing=False)
+        self._ledger.sources.set_waiting(self.source_api, waiting := self._throttle.waiting())
+        self._ledger.refusals.finish(self.source_api)
+        self._ledger.sources.set_unreadable(self.source_api, self._sweep.unreadable)
+        self._ledger.sources.list_source(self.source_api, listing=False)
         self.grade |= self._grading and bool(waiting)  # what passes in reports that wait was not read
         self._grading = False
 
@@ -331,15 +331,15 @@ class View:
         return {
             k
             for k in (*ledger.desired.objects, *ledger.sources.incomplete, *ledger.sources.constraints.audits, *told)
-            if k.origin == self.origin
+            if k.source_api == self.source_api
         }
 
     def abort(self) -> None:
         self._listing = False
-        self._ledger.refusals.abort(self.origin)
+        self._ledger.refusals.abort(self.source_api)
         self._sweep.abort()
         self._throttle.abort()
-        self._ledger.sources.list_source(self.origin, listing=False)
+        self._ledger.sources.list_source(self.source_api, listing=False)
         self.grade, self._grading = self.grade or self._grading, False
 
     def state(self, state: ReflectorState) -> None:
@@ -374,13 +374,13 @@ class View:
         self._sweep.seen(key)
         self._throttle.forget(key)
         self._charge(key, raw)
-        self._ledger.doubt(key)
-        self._ledger.refusals.put(self.origin, key.namespace, key.name, (refusal,))
-        self._metrics.source_objects_malformed.labels(self._cluster, self.origin, refusal.reason).inc()
-        self._metrics.watch_events.labels(self._cluster, self.origin, "none").inc()
+        self._ledger.mark_unread(key)
+        self._ledger.refusals.put(self.source_api, key.namespace, key.name, (refusal,))
+        self._metrics.source_objects_malformed.labels(self._cluster, self.source_api, refusal.reason).inc()
+        self._metrics.watch_events.labels(self._cluster, self.source_api, "none").inc()
 
     def _malformed(self, error: Malformed, raw: bytes | msgspec.Raw) -> None:
-        self._metrics.source_objects_malformed.labels(self._cluster, self.origin, error.reason).inc()
+        self._metrics.source_objects_malformed.labels(self._cluster, self.source_api, error.reason).inc()
         name, is_news, where = "", True, None
         with suppress(Malformed):
             key = named(self._group, self._resource, raw)
@@ -388,13 +388,13 @@ class View:
             self._sweep.seen(key)
             self._charge(key, raw)
             name = f"{key.namespace}/{key.name}" if key.namespace else key.name
-            is_news = self._ledger.refusals.put(self.origin, key.namespace, key.name, (Refusal(error.reason),))
-        self._sweep.doubt(where)
+            is_news = self._ledger.refusals.put(self.source_api, key.namespace, key.name, (Refusal(error.reason),))
+        self._sweep.mark_unreadable(where)
         if is_news:  # once, however often it is written again
             log.warning(
                 "source_object_malformed",
                 cluster=self._cluster,
-                source=self.origin,
+                source=self.source_api,
                 object=line(name),
                 message=line(str(error)),
             )

@@ -20,6 +20,7 @@ Pure: no I/O, no clock.
 from collections.abc import Iterable
 
 from policyhub.sources import canonical, grammar, wire
+from policyhub.sources.coverage import Coverage, Named, Said, by_default, by_object
 from policyhub.sources.kinds import Reference
 from policyhub.sources.objects import is_object, type_known, typed
 from policyhub.sources.problems import (
@@ -34,7 +35,6 @@ from policyhub.sources.problems import (
 from policyhub.sources.producers import PRODUCERS, UNKNOWN, Producer
 from policyhub.sources.recent import known, share
 from policyhub.sources.severity import severity_of
-from policyhub.sources.spoken import Named, Said, Spoken, by_default, by_object
 from policyhub.sources.text import LIMIT, NAME, capped, clean, distinct
 from policyhub.sources.truncation import Truncation
 from policyhub.sources.verdict import MESSAGE_LIMIT, PROPERTIES, bounded
@@ -73,7 +73,7 @@ _NO_OBJECT_TYPE = ("", "", "")
 """Of nothing: what a report is about has been looked at before."""
 
 
-class Speaker:
+class ResultReader:
     """One report, as far as its results share it: who speaks, from which namespace, about what by default."""
 
     def __init__(self, report: wire.Report, problems: list[str]) -> None:
@@ -93,7 +93,7 @@ class Speaker:
 
     def violations(self, result: wire.Result, subjects: Named, problems: list[str]) -> list[Violation]:
         """What the result says of the objects that it is about."""
-        told = self._told(result, problems)
+        told = self._fields(result, problems)
         if told is None:
             problems.append(NO_POLICY)
             return []
@@ -137,7 +137,7 @@ class Speaker:
             for subject, api_version in subjects
         ]
 
-    def spoken(self, said: Iterable[Said], named: list[tuple[Said, Named]], *, few: bool) -> Spoken:
+    def coverage(self, said: Iterable[Said], named: list[tuple[Said, Named]], *, few: bool) -> Coverage:
         """What the report shows of who speaks: `said` in results that name no object, `named` in the others; `few` is
         whether they are no more than `POLICIES`.
         """
@@ -158,7 +158,7 @@ class Speaker:
         return Truncation(Subject(ITSELF, kind, self._namespace, part(self._name, [])), source=source)
 
     def identities(self, result: wire.Result, problems: list[str]) -> list[Identity]:
-        told = self._told(result, problems)
+        told = self._fields(result, problems)
         if told is None:
             return []
         source, policy, rule, discriminator = told
@@ -167,7 +167,7 @@ class Speaker:
             for s, _ in self.subjects(result, problems)
         ]
 
-    def _told(self, result: wire.Result, problems: list[str]) -> tuple[str, str, str, str] | None:
+    def _fields(self, result: wire.Result, problems: list[str]) -> tuple[str, str, str, str] | None:
         """Source, policy, rule, discriminator: the part of an identity that stands in the result alone."""
         policy, rule = result.policy or "", result.rule or ""
         if policy:

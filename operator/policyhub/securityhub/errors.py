@@ -3,7 +3,7 @@
     HubError                `code` is AWS's word for it (or botocore's); the message names account, Region and operation
     ├── Throttled           too many calls: slow down, send the same again
     ├── Unavailable         5xx, connection, time-out, unknown codes: outcome unknown, sending the same again is safe
-    ├── Withheld            not sent, because another replica or operator may be the one at work when it would end
+    ├── NotLeader            not sent, because another replica or operator may be the one at work when it would end
     ├── AccessLost          configuration: a person must act. `kind` is fit for a condition's reason
     └── Refused             the call is invalid as a whole (InvalidInput): the same call will be refused again
 
@@ -26,8 +26,8 @@ from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
 
 from policyhub import network
-from policyhub.hub import advice
 from policyhub.redaction import redacted
+from policyhub.securityhub import advice
 from policyhub.sources.text import line
 
 AccessKind = Literal[
@@ -52,7 +52,7 @@ class HubError(Exception):
     """Code and message are on one line, cut, and hold no credential (`policyhub.redaction`)."""
 
     def __init__(self, message: str, *, code: str, advice: str = "") -> None:
-        """`advice` is what to do, ours (`policyhub.hub.advice`); empty where whoever reports it adds that."""
+        """`advice` is what to do, ours (`policyhub.securityhub.advice`); empty where whoever reports it adds that."""
         self.found = line(redacted(message), _MAX_MESSAGE)
         self.advice = advice
         self.message = f"{self.found}. {_sentence(advice)}" if advice else self.found
@@ -68,9 +68,9 @@ class Unavailable(HubError):  # noqa: N818 - named for what the caller does abou
     pass
 
 
-class Withheld(HubError):  # noqa: N818 - named for what the caller does about it
+class NotLeader(HubError):  # noqa: N818 - named for what the caller does about it
     def __init__(self) -> None:
-        super().__init__("not sent: another replica or operator may be at work by now", code="Withheld")
+        super().__init__("not sent: another replica or operator may be at work by now", code="NotLeader")
 
 
 class AccessLost(HubError):  # noqa: N818 - named for what the caller does about it
@@ -219,7 +219,7 @@ def translate(fault: Exception, *, operation: str, account: str, region: str, se
     if isinstance(fault, boto.ClientError):
         return _answered(fault, operation=operation, account=account, region=region, secrets=known)
     code = type(fault).__name__
-    text = _words(network.told(fault, network.url(fault)) or str(fault), known)
+    text = _clean(network.explain(fault, network.url(fault)) or str(fault), known)
     said = f"{operation} in account {account}, {region}: {code}: {text}"
     if isinstance(fault, RuntimeError):
         if _OVER_AT_ONCE not in str(fault):
@@ -262,7 +262,7 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _words(text: str, secrets: frozenset[str]) -> str:
+def _clean(text: str, secrets: frozenset[str]) -> str:
     return line(redacted(text, secrets), _MESSAGE_LIMIT)
 
 
@@ -273,7 +273,7 @@ def _answered(
     code = line(redacted(str(answer.get("Code") or "Unknown"), secrets), _CODE_LIMIT)
     status = int(fault.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0)
     asked = str(getattr(fault, "operation_name", "") or operation)
-    text = _words(str(answer.get("Message") or ""), secrets) or "no message"
+    text = _clean(str(answer.get("Message") or ""), secrets) or "no message"
     said = f"{asked} in account {account}, {region}: {code}: {text}"
     if is_throttle(code) or status == 429:
         return Throttled(said, code=code)

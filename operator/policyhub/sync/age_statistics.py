@@ -14,7 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 
 from policyhub.ages import AGE_SECONDS, DAY, Ages
-from policyhub.clocks import SteadyMs, WallMs, by_wall
+from policyhub.clock import SteadyMs, WallMs, by_wall
 from policyhub.sources.filter import namespace_of
 from policyhub.sync.admission import Admission
 from policyhub.sync.entry import SUPPRESSED, Entry
@@ -23,7 +23,7 @@ Name = tuple[str, ...]
 """(source, policy, severity), and the namespace of the object where violations are counted by namespace."""
 
 
-class Census:
+class AgeStatistics:
     """One count of all entries, at one moment."""
 
     def __init__(
@@ -65,7 +65,7 @@ class Census:
             self.tallies[name] += 1
         shown = self._shown
         if shown is not None and name not in shown:
-            any(shown.admit(name, caller.namespace) for caller, _ in entry.calls)
+            any(shown.admit(name, caller.namespace) for caller, _ in entry.claims)
         triage = entry.triage
         if triage is not None and triage[0] == SUPPRESSED:
             return
@@ -79,6 +79,6 @@ class Census:
 
     def _first_seen(self, entry: Entry) -> WallMs:
         """Now, where nothing tells."""
-        if entry.known is not None and entry.known.created_at:
-            return entry.known.created_at
-        return entry.observed or by_wall(entry.pending_since or self._now, now=self._now, wall=self._wall)
+        if entry.observed is not None and entry.observed.created_at:
+            return entry.observed.created_at
+        return entry.observed_at or by_wall(entry.pending_since or self._now, now=self._now, wall=self._wall)

@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 
 from policyhub.sources.problems import part
 from policyhub.sources.recent import Recent
-from policyhub.sources.violation import PolicyRef, Spoke, Subject
+from policyhub.sources.violation import Covered, PolicyRef, Subject
 
 OF_PODS = frozenset({"Pod", "ReplicaSet", "Job"})
 """What comes and goes with a controller."""
@@ -34,10 +34,10 @@ Named = list[tuple[Subject, str]]
 """Objects, each with its apiVersion."""
 
 
-class Spoken(NamedTuple):
+class Coverage(NamedTuple):
     """Of one report, each part sorted."""
 
-    objects: Spoke
+    objects: Covered
     """Each Pod, ReplicaSet and Job, with who has said something of it."""
     about: tuple[tuple[Subject, str], ...]
     """Each object, with each source that says something of it."""
@@ -58,15 +58,15 @@ _LONGEST = 128
 """Of a policy's text in a set that is kept; a set with a longer one is worked out each time."""
 
 
-def by_default(said: frozenset[Said], objects: Named, namespace: str) -> Spoken:
+def by_default(said: frozenset[Said], objects: Named, namespace: str) -> Coverage:
     """Of a report whose results name no object, all have a policy, and have no more policies than `POLICIES`: `objects`
     are what it is about, none or one; `namespace` is where it lies.
     """
     voices = _voices.young.get(said) or _voices_of(said)
     if not objects:
-        return Spoken((), (), ((namespace, voices.passing),) if namespace and voices.passing else ())
+        return Coverage((), (), ((namespace, voices.passing),) if namespace and voices.passing else ())
     subject, _ = objects[0]
-    return Spoken(
+    return Coverage(
         ((subject, voices.every),) if voices.every and subject.kind in OF_PODS else (),
         tuple([(subject, source) for source in voices.sources]),
         ((namespace or subject.namespace, voices.passing),) if voices.passing else (),
@@ -88,7 +88,7 @@ def _voices_of(said: frozenset[Said]) -> _Voices:
     return found
 
 
-def by_object(heard: Iterable[tuple[Said, Named]], namespace: str) -> Spoken:
+def by_object(heard: Iterable[tuple[Said, Named]], namespace: str) -> Coverage:
     """Of a report in whose results objects are named: each result with the objects that it is about; `namespace` is
     where the report lies.
     """
@@ -113,7 +113,7 @@ def by_object(heard: Iterable[tuple[Said, Named]], namespace: str) -> Spoken:
                 passing.setdefault(subject.namespace, set()).add(by)
     shared: dict[frozenset[PolicyRef], frozenset[PolicyRef]] = {}
     each = [(subject, frozenset(spoke[subject])) for subject in sorted(spoke)]
-    return Spoken(
+    return Coverage(
         tuple([(subject, shared.setdefault(every, every)) for subject, every in each]),
         tuple(sorted(about)),
         tuple([(there, frozenset(by)) for there, by in sorted(passing.items()) if by]),

@@ -24,14 +24,14 @@ from typing import Final
 
 import msgspec
 
-from policyhub.clocks import NEVER, SteadyMs
+from policyhub.clock import NEVER, SteadyMs
 from policyhub.kube.decoding import decoded
 from policyhub.kube.resource import GATEKEEPER, Resource
 from policyhub.kube.sink import ReflectorState
 from policyhub.sources.constraints import SOURCE as GATEKEEPERS
 from policyhub.sources.filter import namespace_of
-from policyhub.sources.origins import SPEAKERS, name_in_reports
 from policyhub.sources.policy import Policy, enriched, policy_of
+from policyhub.sources.source_apis import ENGINES_OF, name_in_reports
 from policyhub.sources.text import line
 from policyhub.sources.truncation import is_notice
 from policyhub.sources.violation import Severity, Violation
@@ -55,10 +55,10 @@ def policies(group: str, version: str, kind: str) -> Resource | None:
     """The kind of policies that an object of this kind is one of."""
     plural = f"{kind.lower().removesuffix('y')}ies" if kind.endswith("y") else f"{kind.lower()}s"
     resource = Resource(group, version, plural, kind, namespaced=False)
-    return resource if resource.origin in SPEAKERS else None
+    return resource if resource.origin in ENGINES_OF else None
 
 
-class Policies:
+class PolicyMetadata:
     """What is known, and what has changed."""
 
     def __init__(
@@ -100,7 +100,7 @@ class Policies:
         policy = self._said.get((GATEKEEPERS, resource), {}).get(_EVERYWHERE)
         return None if policy is None else policy.severity
 
-    def say(self, key: Key, policy: Policy, *, namespace: str) -> None:
+    def learn(self, key: Key, policy: Policy, *, namespace: str) -> None:
         """`namespace` is where the policy lies; empty for a cluster-wide one."""
         if policy == self._said.get(key, {}).get(namespace, _SILENT):
             return
@@ -161,14 +161,14 @@ def concerns(resource: Resource, changed: frozenset[Key]) -> bool:
 class Sink:
     """One kind of policies: what its reflector writes to."""
 
-    def __init__(self, policies: Policies, resource: Resource) -> None:
+    def __init__(self, policies: PolicyMetadata, resource: Resource) -> None:
         self.origin = resource.origin
         self.settled = False
         """Whether it was listed, or refused for good."""
         self.refused_at = NEVER
         """Since when it is refused; 0: it is not, or was listed before."""
         self._policies = policies
-        self._source, pattern = SPEAKERS[resource.origin]
+        self._source, pattern = ENGINES_OF[resource.origin]
         self._namespaced = "{namespace}" in pattern
         self._known: set[tuple[Key, str]] = set()
         """Each with its namespace."""
@@ -198,7 +198,7 @@ class Sink:
         self._known.add((key, namespace))
         if self._seen is not None:
             self._seen.add((key, namespace))
-        self._policies.say(key, policy_of(metadata.annotations, metadata.labels), namespace=namespace)
+        self._policies.learn(key, policy_of(metadata.annotations, metadata.labels), namespace=namespace)
 
     def overtake(self, raw: bytes | msgspec.Raw, *, new: bool) -> None:  # noqa: ARG002  (it is all the same here)
         self.upsert(raw)

@@ -26,12 +26,12 @@ from typing import Any, Protocol, TypeVar
 
 import structlog
 
-from policyhub.hub import batch, errors
-from policyhub.hub.advice import AWS_SIDE
-from policyhub.hub.batch import Finding
-from policyhub.hub.bucket import TokenBucket
-from policyhub.hub.credentials import SecurityHub, Sts
-from policyhub.hub.errors import Failure
+from policyhub.securityhub import batch, errors
+from policyhub.securityhub.advice import AWS_SIDE
+from policyhub.securityhub.batch import Finding
+from policyhub.securityhub.credentials import SecurityHub, Sts
+from policyhub.securityhub.errors import Failure
+from policyhub.securityhub.rate_limit import TokenBucket
 
 log = structlog.get_logger(__name__)
 
@@ -147,15 +147,15 @@ class HubClient:
 
     async def ready(self) -> None:
         """Wait until an import may leave: what is then decided leaves at once. The next import takes no other token for
-        its first call; without one, give it back by `spare`.
+        its first call; without one, give it back by `release_token`.
         """
         await self.imports.acquire()
         self._taken += 1
 
-    def spare(self) -> None:
+    def release_token(self) -> None:
         """There is nothing to import after all."""
         self._taken -= 1
-        self.imports.give_back()
+        self.imports.return_token()
 
     async def import_findings(self, findings: Sequence[Finding]) -> ImportResult:
         """Import any number of findings, in as few calls as the limits allow, one after the other.
@@ -191,7 +191,7 @@ class HubClient:
                     result.fail(finding["Id"], rest)
                 break
             else:
-                self._settle(part, response, result)
+                self._record(part, response, result)
             settled = True
         return result
 
@@ -282,7 +282,7 @@ class HubClient:
             lambda: self._clients.securityhub().batch_import_findings(Findings=part),
         )
 
-    def _settle(self, part: Sequence[Finding], response: Mapping[str, Any], result: ImportResult) -> None:
+    def _record(self, part: Sequence[Finding], response: Mapping[str, Any], result: ImportResult) -> None:
         ids = {finding["Id"] for finding in part}
         failed: dict[str, Failure] = {}
         for entry in response.get("FailedFindings") or ():
@@ -360,7 +360,7 @@ def _kind(error: errors.HubError) -> errors.FailureKind:
     match error:
         case errors.AccessLost():
             return "configuration"
-        case errors.Throttled() | errors.Withheld():
+        case errors.Throttled() | errors.NotLeader():
             return "unsent"
         case _:
             return "retry"

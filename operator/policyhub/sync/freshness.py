@@ -10,18 +10,18 @@ from collections.abc import Callable
 from policyhub.sources.constraints import GROUP as CONSTRAINTS
 from policyhub.sources.engines import ENGINES, ENGINES_EACH, KNOWN_ENGINES
 from policyhub.sources.truncation import counts
-from policyhub.sources.violation import Reading, SourceKey
+from policyhub.sources.violation import ParsedReport, SourceKey
 from policyhub.sync.admission import Admission
 
 
-def listed(reading: Reading) -> int:
+def listed(reading: ParsedReport) -> int:
     """How many of a constraint's violations its list has: several of one object are one violation."""
     if reading.notice is None:
         return len(reading.violations)
     return counts(reading.notice)[1] - reading.unlisted
 
 
-class Heard:
+class Freshness:
     """Of one source API."""
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class Heard:
         """Those that it lists; for the same constraints."""
         self.unaudited: dict[SourceKey, int] = {}
         """Constraints without an audit, and when they were made (Unix s; 0: not known)."""
-        self._admitted: Admission[str] = Admission(total=ENGINES, each=ENGINES_EACH, known=KNOWN_ENGINES)
+        self._admitted: Admission[str] = Admission(total=ENGINES, each=ENGINES_EACH, observed=KNOWN_ENGINES)
         self._brought: set[str] = set()
         """Engines that the listing under way has brought."""
 
@@ -48,7 +48,7 @@ class Heard:
         if listing and engine in self.newest:
             self._brought.add(engine)
 
-    def take(self, reading: Reading) -> None:
+    def take(self, reading: ParsedReport) -> None:
         """What an object says of itself."""
         key = reading.key
         self.forget(key)

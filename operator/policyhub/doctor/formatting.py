@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Sequence
 
 import policyhub
-from policyhub.doctor.verdict import Verdict, exit_code, tally
+from policyhub.doctor.result import CheckResult, exit_code, tally
 from policyhub.sources.text import line
 
 _LABELS = {"fine": "fine", "problem": "PROBLEM", "unchecked": "unknown"}
@@ -14,32 +14,32 @@ _LONGEST = 4_000
 """Characters of one text: clusters and hubs write what they like."""
 
 
-def text(verdicts: Sequence[Verdict]) -> str:
+def text(results: Sequence[CheckResult]) -> str:
     """A line for what is fine; what was found, why it matters and how to fix it for what is not."""
     told: list[str] = []
-    for verdict in verdicts:
-        about = f"{verdict.about}: " if verdict.about else ""
-        told += _lines(f"{_LABELS[verdict.state]:<8} {verdict.check:<19} ", f"{about}{verdict.found}")
-        if verdict.state == "problem":
-            told += _lines(f"{'why':>28} ", verdict.why)
-        if verdict.mend:
-            told += _lines(f"{'fix':>28} ", verdict.mend)
-    counted = tally(verdicts)
+    for result in results:
+        about = f"{result.about}: " if result.about else ""
+        told += _lines(f"{_LABELS[result.state]:<8} {result.check:<19} ", f"{about}{result.found}")
+        if result.state == "problem":
+            told += _lines(f"{'why':>28} ", result.why)
+        if result.remedy:
+            told += _lines(f"{'fix':>28} ", result.remedy)
+    counted = tally(results)
     problems = "1 problem" if counted["problem"] == 1 else f"{counted['problem']} problems"
     told += ["", f"{problems}, {counted['unchecked']} not checked, {counted['fine']} fine"]
     return "\n".join(told) + "\n"
 
 
-def document(verdicts: Sequence[Verdict]) -> str:
-    """One JSON object; the members of a verdict are those of `Verdict` and `why`."""
+def document(results: Sequence[CheckResult]) -> str:
+    """One JSON object; the members of a verdict are those of `CheckResult` and `why`."""
     told = [
-        {"check": v.check, "about": v.about, "state": v.state, "found": v.found, "why": v.why, "mend": v.mend}
-        for v in verdicts
+        {"check": v.check, "about": v.about, "state": v.state, "found": v.found, "why": v.why, "mend": v.remedy}
+        for v in results
     ]
     whole = {
         "version": policyhub.__version__,
-        "exitCode": exit_code(verdicts),
-        "counts": tally(verdicts),
+        "exitCode": exit_code(results),
+        "counts": tally(results),
         "verdicts": told,
     }
     return json.dumps(whole, indent=2) + "\n"

@@ -15,12 +15,12 @@ I/O, no clock.
 import re
 from functools import lru_cache
 
+from policyhub.findings.compliance import KUBE_BENCH, VULNERABILITY
 from policyhub.findings.limits import ELLIPSIS, clean, cut, fit, length
 from policyhub.findings.sentence import behind, filled, index, of_policy, sentence, what
-from policyhub.findings.taxonomy import KUBE_BENCH, VULNERABILITY
 from policyhub.sources.policy import DESCRIPTION as POLICY_DESCRIPTION
+from policyhub.sources.results import ITSELF
 from policyhub.sources.risk import is_manual
-from policyhub.sources.speaker import ITSELF
 from policyhub.sources.target import meant
 from policyhub.sources.violation import Result, Violation
 
@@ -78,7 +78,7 @@ def description(violation: Violation, *, cluster: str, relapse: str = "") -> str
     return first if said is None else f"{first} {said}"
 
 
-def spoken(message: str) -> str:
+def clean_message(message: str) -> str:
     """The message without what its engine adds or breaks."""
     if message.startswith("{"):
         labels, mark, rest = message[1:].partition(_LABELLED)
@@ -98,11 +98,11 @@ def spoken(message: str) -> str:
 
 def object_named(violation: Violation) -> str:
     """Kind, namespace and name of the object; `cluster` or `report` where there is none."""
-    itself = speaks_for_itself(violation)
+    itself = own_text(violation)
     return "the cluster" if itself == "cluster" else _object(violation, itself)
 
 
-def speaks_for_itself(violation: Violation) -> str:
+def own_text(violation: Violation) -> str:
     """`cluster` or `report` where the engine names no object, so that the report itself stands as the subject."""
     subject = violation.subject
     if subject.group != ITSELF or subject.kind not in ("ClusterPolicyReport", "PolicyReport"):
@@ -113,7 +113,7 @@ def speaks_for_itself(violation: Violation) -> str:
 
 
 def _lead(violation: Violation, cluster: str) -> str:
-    itself = speaks_for_itself(violation)
+    itself = own_text(violation)
     where = f"Cluster {cluster}" if itself == "cluster" else f"{_object(violation, itself.title())} in {cluster}"
     by = ", ".join(filled(violation.source, *behind(violation), *_report(violation)))
     if violation.source == VULNERABILITY and violation.result != "error":
@@ -142,20 +142,20 @@ def _audited(enforcement: str) -> str:
 
 def _report(violation: Violation) -> list[str]:
     """The report's name, where it is all that tells one scan (of a node) from another."""
-    return [f"report {violation.subject.name}"] if speaks_for_itself(violation) == "cluster" else []
+    return [f"report {violation.subject.name}"] if own_text(violation) == "cluster" else []
 
 
 def _message(violation: Violation) -> str:
     """Several are numbered. Trivy's message is its check's; what it found in this object stands in properties:
     `0. message` and on.
     """
-    message, found = _said(violation.message), found_in(violation)
+    message, found = _listed_parts(violation.message), found_in(violation)
     return _sentences(message, _numbered(found)) if found else message
 
 
 @lru_cache(maxsize=1024)  # most are their rule's
-def _said(message: str) -> str:
-    return _numbered([text for part in spoken(message).split(_LISTED) if (text := clean(part))])
+def _listed_parts(message: str) -> str:
+    return _numbered([text for part in clean_message(message).split(_LISTED) if (text := clean(part))])
 
 
 def found_in(violation: Violation) -> list[str]:
@@ -169,7 +169,7 @@ def _numbered(texts: list[str]) -> str:
     """As `(1) one. (2) another.`, where it is more than one."""
     if len(texts) < 2:
         return "".join(texts)
-    return _sentences(*(f"({number}) {spoken(text)}" for number, text in enumerate(texts, 1)))
+    return _sentences(*(f"({number}) {clean_message(text)}" for number, text in enumerate(texts, 1)))
 
 
 def _sentences(*texts: str) -> str:
@@ -196,7 +196,7 @@ def _middle(text: str, room: int) -> str:
 
 def _title_where(violation: Violation, cluster: str) -> tuple[str, str]:
     """The object, and the cluster as it stands behind."""
-    itself = speaks_for_itself(violation)
+    itself = own_text(violation)
     return ("cluster", f" {cluster}") if itself == "cluster" else (_object(violation, itself), f" ({cluster})")
 
 

@@ -9,30 +9,30 @@ from collections.abc import Sequence
 
 import msgspec
 
-from policyhub.clocks import WallMs
+from policyhub.clock import WallMs
 from policyhub.findings.rollup import grouped, is_rolled, joined, rolled
 from policyhub.sources.violation import Identity, Subject, Violation
 from policyhub.sync.owners import Unresolved
-from policyhub.sync.reported import Spoken
+from policyhub.sync.reported import Coverage
 
-Call = tuple[Violation, WallMs | None]
+Claim = tuple[Violation, WallMs | None]
 """With when it was observed (Unix ms)."""
-Spoke = tuple[tuple[Subject, Spoken], ...]
+Covered = tuple[tuple[Subject, Coverage], ...]
 
 
 class Index:
     """Of what a source object with many results says: where each object is in it, and what its results come to."""
 
-    def __init__(self, told: "Told") -> None:
+    def __init__(self, statement: "Statement") -> None:
         self.at: dict[Subject, list[int]] = {}
-        """Where in `said` each Pod, ReplicaSet or Job is."""
-        self.calls: dict[Identity, Call] = {call[0].identity: call for call in told.made}
+        """Where in `results` each Pod, ReplicaSet or Job is."""
+        self.claims: dict[Identity, Claim] = {claim[0].identity: claim for claim in statement.claims_made}
         self._texts: dict[Identity, dict[Violation, int]] = {}
         """What the results of one call say, and how often: siblings mostly say the same."""
-        self._added: dict[Identity, list[Call]] = {}
+        self._added: dict[Identity, list[Claim]] = {}
         self._left: set[Identity] = set()
         """Who has lost the one that spoke."""
-        for number, ((violation, _), subject) in enumerate(zip(told.said, told.subjects, strict=True)):
+        for number, ((violation, _), subject) in enumerate(zip(statement.results, statement.subjects, strict=True)):
             if is_rolled(violation.subject):
                 self.at.setdefault(violation.subject, []).append(number)
             if isinstance(subject, Subject):
@@ -57,73 +57,73 @@ class Index:
             del self._texts[identity]
         self._left.add(identity)
 
-    def settle(self) -> tuple[list[Call], list[Violation]]:
+    def changes(self) -> tuple[list[Claim], list[Violation]]:
         """The calls that may have changed since the last time, and those that there are no more."""
-        changed: list[Call] = []
+        changed: list[Claim] = []
         lost: list[Violation] = []
         for identity in self._left | self._added.keys():
-            before, added = self.calls.get(identity), self._added.get(identity, [])
+            before, added = self.claims.get(identity), self._added.get(identity, [])
             texts = self._texts.get(identity)
             if texts is None:
                 if before is not None:
-                    lost.append(self.calls.pop(identity)[0])
+                    lost.append(self.claims.pop(identity)[0])
                 continue
             stays = [before] if before is not None and before[0] in texts else []
             if not stays:  # who spoke is gone: any of the others may
                 since = before[1] if before is not None else None
                 added = [*added, *((violation, since) for violation in texts)]
-            call = self.calls[identity] = joined([*stays, *added])
-            changed.append(call)
+            claim = self.claims[identity] = joined([*stays, *added])
+            changed.append(claim)
         self._added, self._left = {}, set()
         return changed, lost
 
 
-class Told(msgspec.Struct):
+class Statement(msgspec.Struct):
     """What one source object said last of objects that count for others."""
 
-    said: tuple[Call, ...]
+    results: tuple[Claim, ...]
     subjects: list[Subject | Unresolved]
-    """What each of `said` counts for."""
-    made: list[Call]
+    """What each of `results` counts for."""
+    claims_made: list[Claim]
     """What that comes to, while there is no index."""
-    spoke: Spoke
+    covered: Covered
     index: Index | None = None
 
     @property
-    def calls(self) -> list[Call]:
+    def claims(self) -> list[Claim]:
         """What that comes to."""
-        return self.made if self.index is None else list(self.index.calls.values())
+        return self.claims_made if self.index is None else list(self.index.claims.values())
 
     @property
     def objects(self) -> set[Subject]:
         """The Pods, ReplicaSets and Jobs that it speaks of."""
-        return {v.subject for v, _ in self.said if is_rolled(v.subject)} | {of for of, _ in self.spoke}
+        return {v.subject for v, _ in self.results if is_rolled(v.subject)} | {of for of, _ in self.covered}
 
-    def same(self, said: Sequence[Call], subjects: list[Subject | Unresolved], spoke: Spoke) -> bool:
+    def same(self, results: Sequence[Claim], subjects: list[Subject | Unresolved], covered: Covered) -> bool:
         """Whether nothing but times has changed."""
         return (
-            self.spoke == spoke
+            self.covered == covered
             and self.subjects == subjects
-            and all(new[0] == old[0] for new, old in zip(said, self.said, strict=True))
+            and all(new[0] == old[0] for new, old in zip(results, self.results, strict=True))
         )
 
-    def recount(self, subjects: list[Subject | Unresolved]) -> tuple[list[Call], list[Violation]]:
+    def recount(self, subjects: list[Subject | Unresolved]) -> tuple[list[Claim], list[Violation]]:
         """What it comes to now that its objects count for these, and what it comes to no more."""
-        calls = called(self.said, subjects)
-        still = {v.identity for v, _ in calls}
-        lost = [v for v, _ in self.calls if v.identity not in still]
-        self.subjects, self.made, self.index = subjects, calls, None
-        return calls, lost
+        claims = claims_of(self.results, subjects)
+        still = {v.identity for v, _ in claims}
+        lost = [v for v, _ in self.claims if v.identity not in still]
+        self.subjects, self.claims_made, self.index = subjects, claims, None
+        return claims, lost
 
     def indexed(self) -> Index:
         """For what changes one by one."""
         if self.index is None:
-            self.index, self.made = Index(self), []
+            self.index, self.claims_made = Index(self), []
         return self.index
 
-    def turn(self, at: int, subject: Subject | Unresolved) -> bool:
-        """One of `said` counts for this now; whether it has not before. `Index.settle` tells what that comes to."""
-        before, (violation, observed) = self.subjects[at], self.said[at]
+    def move(self, at: int, subject: Subject | Unresolved) -> bool:
+        """One of `results` counts for this now; whether it has not before. `Index.changes` tells what that comes to."""
+        before, (violation, observed) = self.subjects[at], self.results[at]
         if before == subject:
             return False
         index = self.indexed()
@@ -135,7 +135,7 @@ class Told(msgspec.Struct):
         return True
 
 
-def called(said: Sequence[Call], subjects: Sequence[Subject | Unresolved]) -> list[Call]:
+def claims_of(results: Sequence[Claim], subjects: Sequence[Subject | Unresolved]) -> list[Claim]:
     """What it comes to when its objects count for these."""
-    pairs = zip(said, subjects, strict=True)
+    pairs = zip(results, subjects, strict=True)
     return grouped((rolled(v, subject), at) for (v, at), subject in pairs if isinstance(subject, Subject))

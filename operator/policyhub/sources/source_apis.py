@@ -10,7 +10,7 @@ from policyhub.sources.constraints import GROUP, SOURCE
 from policyhub.sources.text import distinct
 
 _CLUSTERWIDE, _NAMESPACED, _EITHER = "clusterwide-{name}", "namespaced-{namespace}-{name}", "{name}"
-SPEAKERS: Final[dict[str, tuple[str, str]]] = {
+ENGINES_OF: Final[dict[str, tuple[str, str]]] = {
     "clusterpolicies.kyverno.io": ("kyverno", _EITHER),
     "policies.kyverno.io": ("kyverno", "{namespace}/{name}"),
     "validatingpolicies.policies.kyverno.io": ("KyvernoValidatingPolicy", _EITHER),
@@ -25,20 +25,20 @@ SPEAKERS: Final[dict[str, tuple[str, str]]] = {
     "constrainttemplates.templates.gatekeeper.sh": (SOURCE, _EITHER),
 }
 """Origin of a policy object → who speaks of it in reports, and by which name."""
-ORIGINS: Final = tuple(SPEAKERS)
+SOURCE_APIS_OF: Final = tuple(ENGINES_OF)
 """All that may be read, where it is served: `<resource>.<group>`."""
 
 
-def origins_of(source: str, policy: str) -> tuple[str, ...]:
+def source_apis_of(source: str, policy: str) -> tuple[str, ...]:
     """The kinds of which a policy can be that its engine calls so; none where the source has no such objects."""
     return tuple(
-        origin for origin, (speaker, pattern) in SPEAKERS.items() if speaker == source and _fits(pattern, policy)
+        origin for origin, (speaker, pattern) in ENGINES_OF.items() if speaker == source and _fits(pattern, policy)
     )
 
 
 def name_in_reports(origin: str, *, name: str, namespace: str) -> str:
     """What its engine calls an object of this kind."""
-    return distinct(SPEAKERS[origin][1].format(name=name, namespace=namespace))
+    return distinct(ENGINES_OF[origin][1].format(name=name, namespace=namespace))
 
 
 def _fits(pattern: str, policy: str) -> bool:
@@ -49,7 +49,7 @@ def _fits(pattern: str, policy: str) -> bool:
 class PolicyObject(NamedTuple):
     """Where a person reads a policy."""
 
-    origin: str
+    source_api: str
     """`<resource>.<group>`."""
     namespace: str
     """Empty: it lies in none."""
@@ -64,11 +64,11 @@ def object_of(source: str, policy: str, rule: str, *, namespace: str) -> PolicyO
     if source == SOURCE:
         found = PolicyObject(f"{policy.lower()}.{GROUP}", "", rule)
         return found if grammar.is_typed("", policy) and policy and _is_safe(rule) else None
-    origins = origins_of(source, policy)
+    origins = source_apis_of(source, policy)
     if len(origins) > 1:  # `clusterwide-group-x` may be the policy `group-x`, and nearly always is the group `x`
-        origins = tuple(sorted(origins, key=lambda origin: len(SPEAKERS[origin][1]))[-1:])
+        origins = tuple(sorted(origins, key=lambda origin: len(ENGINES_OF[origin][1]))[-1:])
     for origin in origins:
-        pattern = SPEAKERS[origin][1]
+        pattern = ENGINES_OF[origin][1]
         within, name = "", policy
         if pattern == "{namespace}/{name}":
             within, _, name = policy.partition("/")

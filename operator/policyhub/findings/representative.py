@@ -11,14 +11,14 @@ from policyhub.sources.verdict import worst
 from policyhub.sources.violation import SourceKey, Violation
 
 
-def voice(callers: Mapping[SourceKey, Violation]) -> Violation:
+def representative_claim(claims: Mapping[SourceKey, Violation]) -> Violation:
     """Raises ValueError where nobody calls."""
-    if len(callers) == 1:
-        return next(iter(callers.values()))
-    return speaker(callers.values())
+    if len(claims) == 1:
+        return next(iter(claims.values()))
+    return representative(claims.values())
 
 
-def speaker(violations: Iterable[Violation]) -> Violation:
+def representative(violations: Iterable[Violation]) -> Violation:
     """Who speaks. Raises ValueError where there is nobody."""
-    said = list(violations)
-    return worst([violation for violation in said if violation.own] or said)
+    candidates = list(violations)
+    return worst([violation for violation in candidates if violation.own] or candidates)

@@ -26,19 +26,20 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 import policyhub
-from policyhub import approval, handlers, kopf_adapter, probes, reporter
-from policyhub.clocks import UNDATED, SteadyMs, WallMs
+from policyhub import approval, kopf_adapter, probes, reporter
+from policyhub.clock import UNDATED, SteadyMs, WallMs
 from policyhub.clusterdiscovery.controller import Discoveries
 from policyhub.eks.connector import EksClusters
 from policyhub.findings.asff import timestamp
-from policyhub.hub.credentials import CALL_SECONDS
-from policyhub.hubs import Hubs
+from policyhub.hub_registry import Hubs
 from policyhub.kube.connection import Connection
 from policyhub.kube.kubeconfig import KubeconfigError
 from policyhub.lease import Lease, name_of
 from policyhub.mandate import Mandate
 from policyhub.metrics import Metrics
+from policyhub.securityhub.credentials import CALL_SECONDS
 from policyhub.settings import Settings
+from policyhub.supervisor import Supervisor
 from policyhub.sync.predecessor import Predecessor
 
 log = structlog.get_logger(__name__)
@@ -60,13 +61,13 @@ def wall_ms() -> WallMs:
     return WallMs(time.time_ns() // 1_000_000)
 
 
-def steady_ms(start: WallMs) -> Callable[[], SteadyMs]:
+def monotonic_ms(start: WallMs) -> Callable[[], SteadyMs]:
     """Unix milliseconds by a clock that begins at `start` and never jumps: what delays are counted by."""
     offset = int(start) - time.monotonic_ns() // 1_000_000
     return lambda: SteadyMs(offset + time.monotonic_ns() // 1_000_000)
 
 
-def steady() -> float:
+def monotonic() -> float:
     """Seconds by a clock that never jumps and goes on while the machine sleeps, as other machines' clocks do."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
@@ -88,7 +89,7 @@ def open_lease(settings: Settings, home: Connection) -> Lease | None:
         home,
         place=settings.lease,
         identity=name_of(os.environ, host=socket.gethostname(), unique=str(uuid.uuid4())),
-        clock=steady,
+        clock=monotonic,
         wall=lambda: datetime.now(UTC),
     )
 
@@ -99,7 +100,7 @@ async def run(settings: Settings) -> int:
     registry = CollectorRegistry()
     metrics = Metrics(registry, version=policyhub.__version__, namespaces=settings.metrics_namespaces)
     rng = random.Random()  # noqa: S311  (jitter, not secrets)
-    now = steady_ms(wall_ms())
+    now = monotonic_ms(wall_ms())
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -122,7 +123,7 @@ async def run(settings: Settings) -> int:
         ) as port,
     ):
         log.info("started", version=policyhub.__version__, server=home.server, metrics_port=port)
-        mandate = Mandate(divided=settings.watch_selector is not None, clock=steady)
+        mandate = Mandate(divided=settings.watch_selector is not None, clock=monotonic)
 
         def permit(seconds: float) -> bool:
             return mandate.holds() and (lease is None or lease.permits(seconds))
@@ -136,10 +137,10 @@ async def run(settings: Settings) -> int:
             permit=permit,
         )
         eks = EksClusters(
-            now=lambda: SteadyMs(int(steady() * 1000)), hosts=settings.eks_endpoint_hosts, loader=hubs.loader
+            now=lambda: SteadyMs(int(monotonic() * 1000)), hosts=settings.eks_endpoint_hosts, loader=hubs.loader
         )
         discoveries = Discoveries(home=home, eks=eks, settings=settings, metrics=metrics, clock=time.monotonic)
-        supervisor = handlers.Supervisor(
+        supervisor = Supervisor(
             home=home,
             hubs=hubs,
             settings=settings,
@@ -152,7 +153,7 @@ async def run(settings: Settings) -> int:
             eks=eks,
         )
         stopped = asyncio.create_task(stop.wait())
-        if lease is not None and not await stand_by(lease, stopped):
+        if lease is not None and not await wait_for_lease(lease, stopped):
             log.info("stopped", seconds=0.0)
             return 0
         metrics.leader.set(1)
@@ -164,7 +165,7 @@ async def run(settings: Settings) -> int:
 
 
 async def work(
-    supervisor: handlers.Supervisor,
+    supervisor: Supervisor,
     hubs: Hubs,
     control: "Control",
     lease: Lease | None,
@@ -207,7 +208,7 @@ async def work(
     return 1 if failed else 0
 
 
-async def stand_by(lease: Lease, stopped: "asyncio.Task[Any]") -> bool:
+async def wait_for_lease(lease: Lease, stopped: "asyncio.Task[Any]") -> bool:
     """Wait for the lease: whether it is ours before `stopped` is done."""
     taking = asyncio.create_task(lease.acquire(), name="stand by")
     await asyncio.wait([taking, stopped], return_when=asyncio.FIRST_COMPLETED)
@@ -255,7 +256,7 @@ class Control:
         self.stop = threading.Event()
         self.ready = threading.Event()
 
-    async def run(self, supervisor: handlers.Supervisor, loop: asyncio.AbstractEventLoop) -> None:
+    async def run(self, supervisor: Supervisor, loop: asyncio.AbstractEventLoop) -> None:
         """Until `stop`; raises what kopf raises."""
         ended: asyncio.Future[None] = loop.create_future()
 

@@ -15,17 +15,17 @@ from pydantic import ValidationError
 from policyhub.api import selector
 from policyhub.api.eks import Eks
 from policyhub.api.monitoredcluster import GROUP, PLURAL, VERSION, MonitoredCluster, SecurityHub
-from policyhub.clocks import SteadyMs
+from policyhub.clock import SteadyMs
 from policyhub.cluster import remedies
 from policyhub.cluster.engines import SILENT_AFTER
 from policyhub.cluster.remedies import DOCTOR
 from policyhub.doctor import access, cluster, engines, hub, network, others, quota
-from policyhub.doctor.verdict import Verdict, fine, problem, unchecked
+from policyhub.doctor.result import CheckResult, fine, problem, unchecked
 from policyhub.eks.connector import EksClusters
-from policyhub.hub import advice
 from policyhub.kube.body import PAGE
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.kube.kubeconfig import KubeconfigError
+from policyhub.securityhub import advice
 from policyhub.settings import Settings
 
 RESOURCE = f"/apis/{GROUP}/{VERSION}/{PLURAL}"
@@ -33,7 +33,7 @@ HERE = "this process's cluster"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Questions:
+class Options:
     """What is asked for."""
 
     settings: Settings
@@ -49,136 +49,138 @@ class Questions:
     probe_import: bool = False
 
 
-async def examine(home: Connection, questions: Questions) -> list[Verdict]:
+async def run_checks(home: Connection, options: Options) -> list[CheckResult]:
     """Every verdict, in the order of the checks."""
-    settings = questions.settings
-    verdicts = network.check_certificates(questions.environ)
-    verdicts += network.check_proxy(questions.environ, {HERE: home.server})
-    found = await _monitored(home, questions)
-    if isinstance(found, Verdict):
-        verdicts.append(found)
+    settings = options.settings
+    results = network.check_certificates(options.environ)
+    results += network.check_proxy(options.environ, {HERE: home.server})
+    found = await _monitored(home, options)
+    if isinstance(found, CheckResult):
+        results.append(found)
         found = []
     monitored = [one for one, _ in found]
     if monitored:
-        verdicts.append(
+        results.append(
             fine("monitored-clusters", "", f"looked at: {', '.join(one.metadata.name for one in monitored)}")
         )
     needs = access.of_home(monitored, lease=settings.lease)
-    verdicts += await access.check(home, HERE, needs, account=questions.account)
+    results += await access.check(home, HERE, needs, account=options.account)
     for one, generation in found:
-        verdicts += await _cluster(home, one, generation, questions)
+        results += await _cluster(home, one, generation, options)
     hubs = dict.fromkeys(which for one in [*monitored, None] if (which := hub_of(one, settings)) is not None)
     for which in hubs:
-        verdicts += await _hub(which, questions)
+        results += await _hub(which, options)
     if not hubs:
         told = "no Security Hub was asked: neither a MonitoredCluster nor the settings name account and Region"
-        verdicts.append(unchecked("credentials", "", told, mend=DOCTOR["credentials"]))
-    if questions.metrics_url:
-        verdicts += await quota.check(questions.metrics_url, share=settings.hub_quota_share)
-    return verdicts
+        results.append(unchecked("credentials", "", told, remedy=DOCTOR["credentials"]))
+    if options.metrics_url:
+        results += await quota.check(options.metrics_url, share=settings.hub_quota_share)
+    return results
 
 
 class _List(msgspec.Struct):
     items: list[dict[str, Any]]
 
 
-async def _monitored(home: Connection, questions: Questions) -> list[tuple[MonitoredCluster, int]] | Verdict:
+async def _monitored(home: Connection, options: Options) -> list[tuple[MonitoredCluster, int]] | CheckResult:
     """The MonitoredClusters that were asked for, each with its generation; or why there are none."""
     try:
         items = msgspec.json.decode(await home.get(RESOURCE, limit=PAGE), type=_List).items
     except Refused as error:
         if error.status == 404:
-            mend = DOCTOR["monitored-clusters/crd"]
+            remedy = DOCTOR["monitored-clusters/crd"]
             return problem(
-                "monitored-clusters", "", "the CRD of MonitoredCluster is not installed in this cluster", mend=mend
+                "monitored-clusters", "", "the CRD of MonitoredCluster is not installed in this cluster", remedy=remedy
             )
         told = f"MonitoredClusters cannot be listed: {error}"
-        return unchecked("monitored-clusters", "", told, mend=DOCTOR["monitored-clusters"])
+        return unchecked("monitored-clusters", "", told, remedy=DOCTOR["monitored-clusters"])
     except (Unreachable, msgspec.MsgspecError) as error:
-        return unchecked("monitored-clusters", "", f"{home.server} does not answer: {error}", mend=DOCTOR["connection"])
-    own = selector.parse(questions.settings.watch_selector or "")
+        return unchecked(
+            "monitored-clusters", "", f"{home.server} does not answer: {error}", remedy=DOCTOR["connection"]
+        )
+    own = selector.parse(options.settings.watch_selector or "")
     chosen = [
         item
         for item in items
         if (
-            item["metadata"]["name"] in questions.names
-            if questions.names
+            item["metadata"]["name"] in options.names
+            if options.names
             else own.matches(item["metadata"].get("labels") or {})
         )
     ]
-    lacking = {*questions.names} - {i["metadata"]["name"] for i in chosen}
+    lacking = {*options.names} - {i["metadata"]["name"] for i in chosen}
     if lacking or not chosen:
         told = f"no MonitoredCluster {', '.join(sorted(lacking))}" if lacking else "there is no MonitoredCluster"
-        told += f" with the labels {questions.settings.watch_selector}" if questions.settings.watch_selector else ""
+        told += f" with the labels {options.settings.watch_selector}" if options.settings.watch_selector else ""
         there = ", ".join(sorted(i["metadata"]["name"] for i in items)) or "none"
-        mend = DOCTOR["monitored-clusters/none"]
-        return problem("monitored-clusters", "", f"{told}; there: {there}", mend=mend)
+        remedy = DOCTOR["monitored-clusters/none"]
+        return problem("monitored-clusters", "", f"{told}; there: {there}", remedy=remedy)
     found = []
     for item in chosen:
         try:
             found.append((MonitoredCluster.model_validate(item), int(item["metadata"].get("generation", 0))))
         except ValidationError as error:
             told = f"{item['metadata']['name']} is not valid: {error.errors()[0]['msg']}"
-            return problem("monitored-clusters", "", told, mend=DOCTOR["monitored-clusters/invalid"])
+            return problem("monitored-clusters", "", told, remedy=DOCTOR["monitored-clusters/invalid"])
     return found
 
 
 async def _cluster(
-    home: Connection, monitored: MonitoredCluster, generation: int, questions: Questions
-) -> list[Verdict]:
+    home: Connection, monitored: MonitoredCluster, generation: int, options: Options
+) -> list[CheckResult]:
     about = monitored.metadata.name
-    interval = questions.settings.relist_interval
-    told = cluster.judge_operator(about, monitored, generation, now=questions.wall(), relist_interval=interval)
-    verdicts = [told, *cluster.judge_identity(about, monitored), *cluster.judge_holds(about, monitored)]
+    interval = options.settings.relist_interval
+    told = cluster.judge_operator(about, monitored, generation, now=options.wall(), relist_interval=interval)
+    results = [told, *cluster.judge_identity(about, monitored), *cluster.judge_holds(about, monitored)]
     if monitored.spec.connection.eks is not None:
-        return verdicts + await _eks(monitored, monitored.spec.connection.eks, questions)
+        return results + await _eks(monitored, monitored.spec.connection.eks, options)
     reference = monitored.spec.connection.kubeconfig_secret_ref
     if reference is None:
-        return verdicts + await _served(home, monitored, questions, account=questions.account)
+        return results + await _served(home, monitored, options, account=options.account)
     try:
         connection = await Connection.from_secret(home, reference.namespace, reference.name, key=reference.key)
     except KubeconfigError as error:
-        mend = error.remedy or DOCTOR["connection/secret"]
-        return [*verdicts, problem("connection", about, error.found, mend=mend)]
+        remedy = error.remedy or DOCTOR["connection/secret"]
+        return [*results, problem("connection", about, error.found, remedy=remedy)]
     except Unreachable as error:
-        return [*verdicts, problem("connection", about, str(error), mend=DOCTOR["connection"])]
+        return [*results, problem("connection", about, str(error), remedy=DOCTOR["connection"])]
     async with connection:
-        return verdicts + await _served(connection, monitored, questions, account="")
+        return results + await _served(connection, monitored, options, account="")
 
 
-async def _eks(monitored: MonitoredCluster, eks: Eks, questions: Questions) -> list[Verdict]:
+async def _eks(monitored: MonitoredCluster, eks: Eks, options: Options) -> list[CheckResult]:
     """An EKS cluster, reached as the operator reaches it, with the AWS identity of this process or the role."""
     name = monitored.metadata.name
-    hosts = questions.settings.eks_endpoint_hosts
-    clusters = EksClusters(now=lambda: SteadyMs(int(questions.wall() * 1000)), hosts=hosts)
+    hosts = options.settings.eks_endpoint_hosts
+    clusters = EksClusters(now=lambda: SteadyMs(int(options.wall() * 1000)), hosts=hosts)
     way = clusters.connector(eks, eks.arn or monitored.spec.cluster_arn or "", name=name)
     try:
         connection = await way.connect()
         async with connection:
             await connection.cluster_uid()
-            return await _served(connection, monitored, questions, account="")
+            return await _served(connection, monitored, options, account="")
     except (Refused, Unreachable) as error:
         fault = await way.explain(error)
-        mend = fault.remedy or remedies.remedy("Connected", fault.reason) or DOCTOR["connection/told"]
-        return [problem("connection", name, f"{fault.reason}: {fault.message}", mend=mend)]
+        remedy = fault.remedy or remedies.remedy("Connected", fault.reason) or DOCTOR["connection/told"]
+        return [problem("connection", name, f"{fault.reason}: {fault.message}", remedy=remedy)]
     finally:
         clusters.close()
 
 
 async def _served(
-    connection: Connection, monitored: MonitoredCluster, questions: Questions, *, account: str
-) -> list[Verdict]:
+    connection: Connection, monitored: MonitoredCluster, options: Options, *, account: str
+) -> list[CheckResult]:
     """What the API server of a cluster says; nothing more where it does not answer."""
-    about, wall = monitored.metadata.name, questions.wall
-    verdicts, answers = await cluster.check_server(connection, about, wall=wall)
+    about, wall = monitored.metadata.name, options.wall
+    results, answers = await cluster.check_server(connection, about, wall=wall)
     if not answers:
-        return verdicts
-    verdicts += await access.check(connection, about, access.of_monitored(monitored), account=account)
+        return results
+    results += await access.check(connection, about, access.of_monitored(monitored), account=account)
     discovery = await cluster.served(connection, monitored)
-    seen = await engines.look(connection, discovery, now=wall())
-    verdicts += cluster.judge_sources(about, discovery)
+    seen = await engines.read_engines(connection, discovery, now=wall())
+    results += cluster.judge_sources(about, discovery)
     exclude = monitored.spec.sources.exclude
-    return verdicts + engines.judge(about, seen, now=wall(), silent_after=questions.silent_after, exclude=exclude)
+    return results + engines.judge(about, seen, now=wall(), silent_after=options.silent_after, exclude=exclude)
 
 
 def hub_of(monitored: MonitoredCluster | None, settings: Settings) -> hub.Hub | None:
@@ -194,16 +196,16 @@ def hub_of(monitored: MonitoredCluster | None, settings: Settings) -> hub.Hub | 
     return account, region, named.role_arn or settings.role_arn or "", named.external_id or settings.external_id or ""
 
 
-async def _hub(which: hub.Hub, questions: Questions) -> list[Verdict]:
+async def _hub(which: hub.Hub, options: Options) -> list[CheckResult]:
     try:
-        with hub.client_of(which, share=questions.settings.hub_quota_share) as client:
-            verdicts = await hub.check(client, wall=questions.wall, probe_import=questions.probe_import)
-            if any(v.check == "get-findings" and v.state == "fine" for v in verdicts):
-                verdicts += await others.check(client)
-            return verdicts
+        with hub.client_of(which, share=options.settings.hub_quota_share) as client:
+            results = await hub.check(client, wall=options.wall, probe_import=options.probe_import)
+            if any(v.check == "get-findings" and v.state == "fine" for v in results):
+                results += await others.check(client)
+            return results
     except UnknownRegionError:
         found = f"AWS has no Region {which[1]}"
-        return [problem("credentials", "/".join(which[:2]), found, mend=DOCTOR["credentials/region"])]
+        return [problem("credentials", "/".join(which[:2]), found, remedy=DOCTOR["credentials/region"])]
     except BotoCoreError as error:
         found = f"the AWS configuration cannot be used: {error}"
-        return [problem("credentials", "/".join(which[:2]), found, mend=advice.missing(error))]
+        return [problem("credentials", "/".join(which[:2]), found, remedy=advice.missing(error))]

@@ -6,7 +6,7 @@ The text (512 characters) says only what is known, in this order; the first give
 |----------------------------------------------|----------------------------------------------------------------------|
 | what ends it                                 | a property `…/remediation`, Google's bundles; Trivy's `fixedVersion` |
 | else which field of which object to change   | the path, container or volume that the message names                 |
-| where the rule is written                    | the policy object (sources/origins.py), as a `kubectl get`           |
+| where the rule is written                    | the policy object (sources/source_apis.py), as a `kubectl get`       |
 | how to accept it                             | what the engine has for exceptions; else the workflow status         |
 | that nobody has to close it                  |                                                                      |
 
@@ -27,15 +27,15 @@ import shlex
 from functools import lru_cache
 from typing import Any
 
+from policyhub.findings.compliance import POD_SECURITY, VULNERABILITY
 from policyhub.findings.limits import clean, cut, fit, length
-from policyhub.findings.prose import found_in, object_named
-from policyhub.findings.taxonomy import POD_SECURITY, VULNERABILITY
+from policyhub.findings.text import found_in, object_named
 from policyhub.sources.check import number
 from policyhub.sources.event_logs import logs_events
 from policyhub.sources.filter import namespace_of
-from policyhub.sources.origins import object_of
 from policyhub.sources.policy import tail
 from policyhub.sources.risk import is_manual
+from policyhub.sources.source_apis import object_of
 from policyhub.sources.violation import Violation
 
 POD_SECURITY_URL = "https://kubernetes.io/docs/concepts/security/pod-security-standards/"
@@ -146,7 +146,7 @@ def _command(source: str, policy: str, rule: str, *, namespace: str) -> str:
     found = object_of(source, policy, rule, namespace=namespace)
     if found is None:
         return ""
-    words = ["kubectl", "get", found.origin, found.name]
+    words = ["kubectl", "get", found.source_api, found.name]
     words += ["-n", found.namespace] if found.namespace else []
     return shlex.join([*words, "-o", "yaml"])
 

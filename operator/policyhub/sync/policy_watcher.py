@@ -15,11 +15,11 @@ from typing import Final
 import structlog
 
 from policyhub.cancelling import TaskGroup
-from policyhub.clocks import NEVER, SteadyMs
+from policyhub.clock import NEVER, SteadyMs
 from policyhub.kube.connection import Connection
 from policyhub.kube.discovery import Discovery, discover_policies
 from policyhub.kube.reflector import Reflector
-from policyhub.sync.policies import Policies
+from policyhub.sync.policy_metadata import PolicyMetadata
 
 log = structlog.get_logger(__name__)
 
@@ -35,12 +35,12 @@ _SELDOM: Final = 6
 """Kinds of policies are looked for so many times as seldom as kinds of reports."""
 
 
-class Library:
+class PolicyWatcher:
     """Of one monitored cluster, over connection after connection."""
 
     def __init__(
         self,
-        policies: Policies,
+        policies: PolicyMetadata,
         *,
         reports: bool,
         gatekeeper: bool,
@@ -54,7 +54,7 @@ class Library:
         """By origin, while they are watched."""
         self.unknown: dict[str, str] = {"policies": "not looked for yet"}
         """API groups of which it is not known what they serve, and why."""
-        self.settled = False
+        self.is_read = False
         """Whether all that there is to know was known once, or was given up."""
         self._policies = policies
         self._wanted = {"reports": reports, "gatekeeper": gatekeeper}
@@ -65,7 +65,7 @@ class Library:
         self._patient_until = now() + PATIENCE_MS
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._event = asyncio.Event()
-        policies.on_settled = self._settle
+        policies.on_settled = self._decide_whether_read
 
     async def run(self, connection: Connection) -> None:
         """Until cancelled."""
@@ -73,14 +73,14 @@ class Library:
             async with TaskGroup() as tasks:
                 while True:
                     self._apply(await discover_policies(connection, **self._wanted), connection, tasks)
-                    self._settle()
-                    seconds = self._interval * (_SELDOM if self.settled else 1)
+                    self._decide_whether_read()
+                    seconds = self._interval * (_SELDOM if self.is_read else 1)
                     await asyncio.sleep(seconds * self._rng.uniform(0.9, 1.1))
         finally:
             self._tasks.clear()
             self.reflectors.clear()
 
-    async def settle(self, *, seconds: float) -> None:
+    async def wait_until_read(self, *, seconds: float) -> None:
         """Wait for it, at most so long."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -89,7 +89,7 @@ class Library:
                         await asyncio.wait_for(self._event.wait(), _TRY_SECONDS)
                     self._try_refused()
         self._try_refused()
-        self._settle()
+        self._decide_whether_read()
 
     def _try_refused(self) -> None:
         """Those whose refusal may be believed if it comes once more."""
@@ -103,12 +103,12 @@ class Library:
         """Whether a kind was listed, or its refusal has stood."""
         return self._policies.sinks[origin].settled
 
-    def _settle(self) -> None:
-        if self.settled:
+    def _decide_whether_read(self) -> None:
+        if self.is_read:
             return
-        known = not self.unknown and all(sink.settled for sink in self._policies.sinks.values())
-        if known or self._now() >= self._patient_until:
-            self.settled = True
+        observed = not self.unknown and all(sink.settled for sink in self._policies.sinks.values())
+        if observed or self._now() >= self._patient_until:
+            self.is_read = True
             self._policies.begin()
             self._event.set()
 

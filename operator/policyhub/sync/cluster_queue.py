@@ -6,7 +6,7 @@ from policyhub.sync.ledger import Ledger
 from policyhub.sync.plan import Rules
 
 
-class Feed:
+class ClusterQueue:
     """What one monitored cluster puts into the hub."""
 
     def __init__(self, *, name: str, ledger: Ledger, cluster: asff.Cluster, rules: Rules, sends: bool) -> None:
@@ -18,9 +18,9 @@ class Feed:
         """False: nothing is sent (DryRun, an identity conflict, another account's credentials)."""
 
     @property
-    def undone(self) -> bool:
+    def pending(self) -> bool:
         """Whether something is to be sent or is under way."""
-        return self.sends and bool(self.ledger.agenda.dirty or self.ledger.agenda.flying)
+        return self.sends and bool(self.ledger.agenda.dirty or self.ledger.agenda.in_flight)
 
     def release(self, entry: Entry) -> None:
         """Back to its ledger, if no answer has brought it there."""

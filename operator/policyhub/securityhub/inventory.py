@@ -26,16 +26,16 @@ from typing import Any, Protocol
 import msgspec
 import structlog
 
-from policyhub.clocks import UNDATED, WallMs
-from policyhub.hub.batch import Finding
-from policyhub.hub.client import Filters, Page
-from policyhub.hub.errors import HubError, Throttled, Unavailable, Withheld
+from policyhub.clock import UNDATED, WallMs
+from policyhub.securityhub.batch import Finding
+from policyhub.securityhub.client import Filters, Page
+from policyhub.securityhub.errors import HubError, NotLeader, Throttled, Unavailable
 from policyhub.sources.kinds import known_group
 from policyhub.sources.recent import share
-from policyhub.sources.speaker import ITSELF, ITSELF_VERSION
+from policyhub.sources.results import ITSELF, ITSELF_VERSION
 from policyhub.sources.target import written
 from policyhub.sources.text import LIMIT, capped
-from policyhub.sources.violation import Place
+from policyhub.sources.violation import ObjectRef
 
 log = structlog.get_logger(__name__)
 
@@ -61,7 +61,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
 
-class Held(msgspec.Struct, frozen=True, gc=False):
+class StoredFinding(msgspec.Struct, frozen=True, gc=False):
     """What the ledger needs to know of a finding in Security Hub. Texts are empty where the finding has none."""
 
     id: str
@@ -73,7 +73,7 @@ class Held(msgspec.Struct, frozen=True, gc=False):
     """As created_at. AWS may hold a fraction more: a later UpdatedAt is at least this plus one."""
     record_state: str
     cluster_uid: str
-    origin: str
+    source_api: str
     source: str
     policy: str
     rule: str
@@ -85,15 +85,15 @@ class Held(msgspec.Struct, frozen=True, gc=False):
     """The severity that we sent, whatever an analyst has made of it."""
     relapses: int = 0
     relapsed_at: WallMs = UNDATED
-    place: Place | None = None
-    """Of the Kubernetes object, as `Violation.place`; None where the finding does not tell all of it for certain."""
+    object_ref: ObjectRef | None = None
+    """Of the Kubernetes object, as `Violation.object_ref`; None where the finding does not state all of it."""
 
 
 class Part(msgspec.Struct, frozen=True):
     """All findings whose id begins with `prefix`."""
 
     prefix: str
-    findings: tuple[Held, ...]
+    findings: tuple[StoredFinding, ...]
 
 
 class Reader(Protocol):
@@ -112,7 +112,7 @@ class Inventory:
         cluster: str,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
-        seen: Callable[[Held], None] | None = None,
+        seen: Callable[[StoredFinding], None] | None = None,
         whole_below: int = WHOLE_BELOW,
         split_above: int = SPLIT_ABOVE,
     ) -> None:
@@ -135,7 +135,7 @@ class Inventory:
     async def parts(self) -> AsyncGenerator[Part, None]:
         """Each part as soon as it is complete.
 
-        Throttled, Unavailable and Withheld are retried for ever with back-off, the part at the end of the queue (see
+        Throttled, Unavailable and NotLeader are retried for ever with back-off, the part at the end of the queue (see
         `trouble`); AccessLost and Refused are raised.
         """
         failures = 0
@@ -143,7 +143,7 @@ class Inventory:
             prefix = self._left[0]
             try:
                 findings = await self._read(prefix)
-            except (Throttled, Unavailable, Withheld) as error:
+            except (Throttled, Unavailable, NotLeader) as error:
                 self.trouble = error
                 failures += 1
                 longest = _THROTTLED_WAIT if isinstance(error, Throttled) else _LONGEST_WAIT
@@ -163,16 +163,16 @@ class Inventory:
             yield Part(prefix, findings)
             self._left.popleft()
 
-    async def _read(self, prefix: str) -> tuple[Held, ...] | None:
+    async def _read(self, prefix: str) -> tuple[StoredFinding, ...] | None:
         """None where the part has to be split; a finding that two pages show counts once, as the later one shows it."""
         depth = len(prefix) - len(self._root)
         estimated, most = depth > 0, self._split_above if depth else self._whole_below
-        found: dict[str, Held] = {}
+        found: dict[str, StoredFinding] = {}
         async with aclosing(self._reader.find(_under(prefix))) as pages:
             async for page in pages:
                 for finding in page.findings:
                     if finding["Id"].startswith(prefix):
-                        found[finding["Id"]] = held(finding)
+                        found[finding["Id"]] = from_asff(finding)
                         if self._seen is not None:
                             self._seen(found[finding["Id"]])
                 if page.token and len(found) >= most and depth < _DEPTH:
@@ -195,30 +195,30 @@ def _under(prefix: str) -> Filters:
     return {"Id": [{"Value": prefix, "Comparison": "PREFIX"}]}
 
 
-def held(finding: Finding) -> Held:
+def from_asff(finding: Finding) -> StoredFinding:
     """Never fails: what is missing or of another type is empty. Texts are cleaned and cut: who may import into the
     account may write them.
     """
     fields = _mapping(finding.get("ProductFields"))
-    return Held(
+    return StoredFinding(
         id=finding["Id"],
         digest=_text(fields.get("policyhub/digest")),
-        renderer=_word(fields.get("policyhub/renderer")),
+        renderer=_shared_text(fields.get("policyhub/renderer")),
         created_at=milliseconds(finding.get("CreatedAt")),
         updated_at=milliseconds(finding.get("UpdatedAt")),
-        record_state=_word(finding.get("RecordState")),
-        cluster_uid=_word(fields.get("policyhub/cluster-uid")),
-        origin=_word(fields.get("policyhub/origin")),
-        source=_word(fields.get("policyhub/source")),
-        policy=_word(fields.get("policyhub/policy")),
-        rule=_word(fields.get("policyhub/rule")),
-        workflow_status=_word(_mapping(finding.get("Workflow")).get("Status")),
-        severity=_word(_mapping(finding.get("Severity")).get("Label")),
-        result=_word(fields.get("policyhub/result")),
-        provided=_word(_mapping(_mapping(finding.get("FindingProviderFields")).get("Severity")).get("Label")),
+        record_state=_shared_text(finding.get("RecordState")),
+        cluster_uid=_shared_text(fields.get("policyhub/cluster-uid")),
+        source_api=_shared_text(fields.get("policyhub/origin")),
+        source=_shared_text(fields.get("policyhub/source")),
+        policy=_shared_text(fields.get("policyhub/policy")),
+        rule=_shared_text(fields.get("policyhub/rule")),
+        workflow_status=_shared_text(_mapping(finding.get("Workflow")).get("Status")),
+        severity=_shared_text(_mapping(finding.get("Severity")).get("Label")),
+        result=_shared_text(fields.get("policyhub/result")),
+        provided=_shared_text(_mapping(_mapping(finding.get("FindingProviderFields")).get("Severity")).get("Label")),
         relapses=_count(fields.get("policyhub/relapses")),
         relapsed_at=milliseconds(fields.get("policyhub/relapsed-at")),
-        place=_place(finding.get("Resources")) or _report(fields.get("policyhub/report")),
+        object_ref=_object_ref(finding.get("Resources")) or _report(fields.get("policyhub/report")),
     )
 
 
@@ -226,7 +226,7 @@ _GROUP = re.compile(r"[a-z0-9.-]{1,253}")
 _VERSION = re.compile(r"[a-z0-9-]{0,63}")
 
 
-def _place(resources: object) -> Place | None:
+def _object_ref(resources: object) -> ObjectRef | None:
     """Of the first resource whose details are one with its id.
 
     Both are cut or cleaned where they must be (findings/asff.py), and an id then never agrees with the details. The
@@ -241,20 +241,26 @@ def _place(resources: object) -> Place | None:
         for of in written(kind, namespace, name) if cluster else ():  # shown as what its engine means
             if ident == before + "/".join((of.group or "core", of.kind or "-", of.namespace or "-", of.name)):
                 version = "" if api_version == known_group("", kind) else api_version.rpartition("/")[2]
-                known = (of.group, _word(version), of.kind, _word(of.namespace), _word(of.name))
+                known = (of.group, _shared_text(version), of.kind, _shared_text(of.namespace), _shared_text(of.name))
                 return known if _VERSION.fullmatch(version) else None
         if not (cluster and ident.startswith(before) and ident.endswith(after)):
             continue
         group = ident[len(before) : -len(after)]
         version = "" if api_version == group else api_version.rpartition("/")[2]
         if _GROUP.fullmatch(group) and _VERSION.fullmatch(version):
-            return "" if group == "core" else _word(group), _word(version), _word(kind), _word(namespace), _word(name)
+            return (
+                "" if group == "core" else _shared_text(group),
+                _shared_text(version),
+                _shared_text(kind),
+                _shared_text(namespace),
+                _shared_text(name),
+            )
     return None
 
 
-def _report(name: object) -> Place | None:
+def _report(name: object) -> ObjectRef | None:
     """The report that stands for the whole cluster, of a finding that has the cluster alone as its resource."""
-    return (ITSELF, ITSELF_VERSION, "ClusterPolicyReport", "", _word(name)) if _text(name) else None
+    return (ITSELF, ITSELF_VERSION, "ClusterPolicyReport", "", _shared_text(name)) if _text(name) else None
 
 
 def _count(text: object) -> int:
@@ -339,6 +345,6 @@ def _text(value: object) -> str:
     return capped(value, LIMIT) if isinstance(value, str) else ""
 
 
-def _word(value: object) -> str:
+def _shared_text(value: object) -> str:
     """A text that many findings share, kept once."""
     return share(_text(value))

@@ -31,7 +31,7 @@ class Source(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-class Place(msgspec.Struct, frozen=True):
+class Location(msgspec.Struct, frozen=True):
     """Where something was read."""
 
     file: str
@@ -48,15 +48,15 @@ class Place(msgspec.Struct, frozen=True):
         lined = f"{self.file}:{self.line}" if self.line else self.file
         return f"{lined}: {', '.join(parts)}" if parts else lined
 
-    def within(self, path: Path_, *, line: int = 0) -> "Place":
+    def within(self, path: Path_, *, line: int = 0) -> "Location":
         """Of a member of what lies here."""
         return msgspec.structs.replace(self, path=joined(self.path, path), line=line or self.line)
 
 
-class Piece(msgspec.Struct, frozen=True):
+class RawObject(msgspec.Struct, frozen=True):
     """One object, not decoded."""
 
-    place: Place
+    location: Location
     raw: bytes | msgspec.Raw
     """JSON; not yet known to be well-formed."""
     api_version: str = ""
@@ -70,14 +70,14 @@ NO_ITEMS = b'{"kind":"List","items":[]}'
 """What an empty list is handed on as: it was read, and holds nothing."""
 
 
-class Broken(msgspec.Struct, frozen=True):
+class ReadError(msgspec.Struct, frozen=True):
     """Something that could not be read."""
 
-    place: Place
+    location: Location
     message: str
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.message}"
+        return f"{self.location}: {self.message}"
 
 
 def joined(path: str, more: Path_) -> str:
@@ -93,21 +93,21 @@ def joined(path: str, more: Path_) -> str:
     return text
 
 
-def line_of(piece: Piece, path: Path_) -> int:
+def line_of(piece: RawObject, path: Path_) -> int:
     """The line on which the member begins, or the nearest one above it that is known."""
     node = piece.node
     above = 0
     if node is None:
-        if not piece.place.line:
+        if not piece.location.line:
             return 0
-        above = piece.place.line - 1
+        above = piece.location.line - 1
         try:  # JSON is YAML as far as this goes
             node = yaml.compose(bytes(piece.raw).decode(), Loader=LOADER)
         except (yaml.YAMLError, ValueError, RecursionError):
-            return piece.place.line
+            return piece.location.line
     else:
-        above = piece.place.line - 1 - node.start_mark.line
-    line = piece.place.line
+        above = piece.location.line - 1 - node.start_mark.line
+    line = piece.location.line
     for part in path:
         found = _member(node, part)
         if found is None:

@@ -29,9 +29,9 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, InvalidEndpointConfigurationError, NoCredentialsError, UnknownRegionError
 
 from policyhub import redaction
-from policyhub.hub import body, caller_url
-from policyhub.hub.caller_url import Signed
-from policyhub.hub.errors import Withheld
+from policyhub.securityhub import body, caller_url
+from policyhub.securityhub.caller_url import Signed
+from policyhub.securityhub.errors import NotLeader
 
 CONNECT_TIMEOUT = 3.0
 READ_TIMEOUT = 7.0
@@ -100,7 +100,7 @@ class Clients:
         """`workers` threads call at once; `loader` from `models()`, shared by all hubs of a process.
 
         `permit` is asked in the calling thread for each request, sign-ins too, when it is signed and about to leave:
-        with the seconds that it can take. Where it says no, the request is not sent, and the call raises Withheld.
+        with the seconds that it can take. Where it says no, the request is not sent, and the call raises NotLeader.
         """
         self._region = region
         self._role_arn = role_arn
@@ -261,7 +261,7 @@ class Clients:
 
     def _hold(self, *, request: Any = None, **_: object) -> None:
         if not self._permit(self._seconds):
-            raise Withheld
+            raise NotLeader
         for name in _CREDENTIAL_HEADERS:
             value = request.headers.get(name) if request is not None else None
             text = value.decode(errors="replace") if isinstance(value, bytes) else str(value or "")

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from policyhub.clocks import SteadyMs, WallMs, from_seconds
+from policyhub.clock import SteadyMs, WallMs, from_seconds
 from policyhub.cluster.superseded import Superseded
 from policyhub.findings import asff
 from policyhub.findings.digest import digest
@@ -25,14 +25,14 @@ from policyhub.findings.rollup import is_rolled, rolled
 from policyhub.kube.resource import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS, VERSIONS, Resource
 from policyhub.kube.sink import ReflectorState
 from policyhub.render.defects import defects, misfit
-from policyhub.render.piece import Broken, Piece, Place, line_of
+from policyhub.render.raw_object import Location, RawObject, ReadError, line_of
 from policyhub.render.target import Target
 from policyhub.sources import reader
-from policyhub.sources.violation import Malformed, Reading, SourceKey, Subject, Violation
+from policyhub.sources.violation import Malformed, ParsedReport, SourceKey, Subject, Violation
 from policyhub.sync.entry import Entry
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.owners import JOBS, PODS, REPLICASETS, Owners, Unresolved
-from policyhub.sync.policies import Policies, policies
+from policyhub.sync.policy_metadata import PolicyMetadata, policies
 from policyhub.sync.reference import Object
 from policyhub.sync.rollup import Rollup
 
@@ -46,7 +46,7 @@ PLAUSIBLE_AHEAD_SECONDS = 300
 OWNERS = {(resource.group, resource.kind): resource for resource in (PODS, REPLICASETS, JOBS)}
 _ENDED = frozenset({"Succeeded", "Failed"})
 """Phases of Pods that count for nothing; the operator does not ask for them."""
-_DEFECTS_TOLD = 10
+_MOST_DEFECTS = 10
 """Of one object."""
 
 
@@ -68,25 +68,27 @@ _head = msgspec.json.Decoder(Head)
 _owner = msgspec.json.Decoder(_Owner)
 
 
-class Heard(msgspec.Struct, frozen=True):
+class ReadObject(msgspec.Struct, frozen=True):
     """A source object as it was read, kept where it is to be explained."""
 
-    place: Place
+    location: Location
     raw: bytes
 
 
-class Intake:
+class Collector:
     """Takes pieces; then `findings` gives what they come to."""
 
-    def __init__(self, target: Target, *, now: WallMs, tell: Callable[[Broken], None], keep: bool = False) -> None:
-        """`now` is one moment by both clocks; `tell` hears of all that could not be read; `keep` the objects too."""
+    def __init__(
+        self, target: Target, *, now: WallMs, report_error: Callable[[ReadError], None], keep: bool = False
+    ) -> None:
+        """`now` is one moment by both clocks; `report_error` is called with what could not be read; `keep` the objects."""
         self.target = target
         self.now = now
         self._steady = steady = SteadyMs(int(now))
         self.ledger = Ledger(
             cluster_id=target.cluster.id,
             cluster_uid=target.cluster.uid,
-            default_severity=target.wanted.default_severity,
+            default_severity=target.filter.default_severity,
             on_dirty=lambda: None,
         )
         self.ledger.observed.take_part("", [], now=steady)  # Security Hub was read, and has nothing
@@ -96,7 +98,7 @@ class Intake:
             self.rollup = self.ledger.sources.ownership = Rollup(ledger=self.ledger, owners=self.owners)
         for sink in self.owners.sinks.values():
             sink.begin()
-        self.policies = Policies(now=lambda: steady, on_malformed=_surprised)
+        self.policies = PolicyMetadata(now=lambda: steady, on_malformed=_surprised)
         self.owned = 0
         """Pods, ReplicaSets and Jobs that were read."""
         self.rolled: Counter[Subject] = Counter()
@@ -111,36 +113,36 @@ class Intake:
         """Violations that were not asked for, by engine."""
         self.unlisted = 0
         """Violations that constraints count and do not list."""
-        self.broken = 0
-        self.heard: dict[SourceKey, Heard] = {}
-        self._tell = tell
+        self.unreadable = 0
+        self.provenance: dict[SourceKey, ReadObject] = {}
+        self._report_error = report_error
         self._keep = keep
         self._superseded = Superseded()
 
-    def fail(self, broken: Broken) -> None:
-        self.broken += 1
-        self._tell(broken)
+    def fail(self, error: ReadError) -> None:
+        self.unreadable += 1
+        self._report_error(error)
 
-    def take(self, piece: Piece) -> None:
+    def take(self, piece: RawObject) -> None:
         try:
             head = _head.decode(piece.raw)
         except msgspec.ValidationError as error:
-            self.fail(Broken(piece.place, f"no Kubernetes object: {error}"))
+            self.fail(ReadError(piece.location, f"no Kubernetes object: {error}"))
             return
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             self.fail(_no_json(piece, error))
             return
         if head.items is not None and head.kind.endswith("List"):
             for number, raw in enumerate(head.items):
-                self.take(Piece(piece.place.within(("items", number)), raw, head.api_version, head.kind))
+                self.take(RawObject(piece.location.within(("items", number)), raw, head.api_version, head.kind))
             return
         api_version, kind = head.api_version or piece.api_version, head.kind or piece.kind.removesuffix("List")
         group, _, version = api_version.rpartition("/")
         resource = kind.lower() if group == GATEKEEPER else PLURALS.get((group, kind), "")
         if (group, kind) in OWNERS and self.rollup is not None:
-            self.own(piece, OWNERS[group, kind])
+            self.add_owner(piece, OWNERS[group, kind])
         elif self.target.enrichment and (of := policies(group, version, kind)) is not None:
-            self.say(piece, of)
+            self.add_policy(piece, of)
         elif not resource or not kind:
             self.others[kind or "an object without a kind"] += 1
         elif group not in self.target.groups:
@@ -150,14 +152,14 @@ class Intake:
                 self.versions[api_version] += 1
             self._source(piece, group, resource)
 
-    def say(self, piece: Piece, resource: Resource) -> None:
+    def add_policy(self, piece: RawObject, resource: Resource) -> None:
         """Take a policy's or template's word on itself."""
         self.policies.on_malformed = lambda _, why: self.fail(
-            Broken(piece.place, f"a policy that cannot be read: {why}")
+            ReadError(piece.location, f"a policy that cannot be read: {why}")
         )
         self.policies.sink(resource).upsert(piece.raw)
 
-    def own(self, piece: Piece, resource: Resource) -> None:
+    def add_owner(self, piece: RawObject, resource: Resource) -> None:
         """Take a Pod, ReplicaSet or Job."""
         try:
             owner = _owner.decode(piece.raw)
@@ -166,14 +168,14 @@ class Intake:
             self.owned += 1
         except msgspec.ValidationError:
             for path, message in misfit(msgspec.json.decode(piece.raw), _Owner, "it counts as gone"):
-                self.fail(Broken(piece.place.within(path, line=line_of(piece, path)), message))
+                self.fail(ReadError(piece.location.within(path, line=line_of(piece, path)), message))
 
     def _shift(self, objects: set[Subject] | None) -> None:
         if self.rollup is not None:
             self.rollup.shift(objects, now=self._steady)
             self.rollup.finish()
 
-    def _source(self, piece: Piece, group: str, resource: str) -> None:
+    def _source(self, piece: RawObject, group: str, resource: str) -> None:
         try:
             latest, template = self.now // 1000 + PLAUSIBLE_AHEAD_SECONDS, self.policies.template(resource)
             reading = reader.read(group, resource, piece.raw, latest=latest, template=template)
@@ -181,22 +183,22 @@ class Intake:
             self._diagnose(piece, group, str(error))
             return
         key = reading.key
-        self.objects[key.origin] += 1
+        self.objects[key.source_api] += 1
         self.unlisted += reading.unlisted
         if reading.problems:
             self._diagnose(piece, group, ", ".join(sorted(set(reading.problems))))
         for source, newest in reading.newest_by:
             self._superseded.note(group, source, key.namespace, newest)
         if self._keep:
-            self.heard[key] = Heard(piece.place, bytes(piece.raw))
-        self._say(reading)
+            self.provenance[key] = ReadObject(piece.location, bytes(piece.raw))
+        self._note(reading)
 
-    def _say(self, reading: Reading) -> None:
+    def _note(self, reading: ParsedReport) -> None:
         created = None if reading.created is None else from_seconds(reading.created)
         calls = []
         for said, observed in reading.violations:
             violation = self._enriched(said)
-            if self.target.wanted.wants(violation):
+            if self.target.filter.admits(violation):
                 calls.append((violation, created if observed is None else from_seconds(observed)))
                 if is_rolled(violation.subject):
                     self.rolled[violation.subject] += 1
@@ -206,7 +208,7 @@ class Intake:
         if self.rollup is not None:
             calls, ended = self.rollup.take(reading, calls)
         if (notice := reading.notice) is not None:
-            if self.target.wanted.tells(reading):
+            if self.target.filter.wants_notice(reading):
                 observed = reading.newest
                 calls = [*calls, (notice, created if observed is None else from_seconds(observed))]
             else:
@@ -223,19 +225,19 @@ class Intake:
             backlog=True,
         )
 
-    def _diagnose(self, piece: Piece, group: str, otherwise: str) -> None:
+    def _diagnose(self, piece: RawObject, group: str, otherwise: str) -> None:
         try:
             found = defects(msgspec.json.decode(piece.raw), group)
-            told = list(islice(found, _DEFECTS_TOLD))
+            told = list(islice(found, _MOST_DEFECTS))
             more = sum(1 for _ in found)
         except RecursionError:
             told, more = [], 0
         for path, message in told or [((), otherwise)]:
-            self.fail(Broken(piece.place.within(path, line=line_of(piece, path)), message))
+            self.fail(ReadError(piece.location.within(path, line=line_of(piece, path)), message))
         if more:
-            self.fail(Broken(piece.place, f"and {more} more like these"))
+            self.fail(ReadError(piece.location, f"and {more} more like these"))
 
-    def settle(self, *, owners: bool) -> None:
+    def finish(self, *, owners: bool) -> None:
         """Once all is read: what counts for what, and which reports an engine left behind in one API when it switched
         to the other. `owners`: all Pods, ReplicaSets and Jobs are known.
         """
@@ -247,21 +249,21 @@ class Intake:
             for sink in self.owners.sinks.values():
                 sink.forbidden = True  # not refused for the moment, as a cluster's may be: there is nobody to ask again
             self.owners.live()
-        self._freeze()
+        self._supersede()
         for entry in self.wanted() if self.policies.sinks else ():
-            self._relearn(entry)
+            self._reread(entry)
 
-    def _relearn(self, entry: Entry) -> None:
+    def _reread(self, entry: Entry) -> None:
         """Policies may have come after the reports that name them."""
-        if entry.voice is not None:
-            entry.calls = tuple((key, self._enriched(said)) for key, said in entry.calls)
-            entry.voice = self._enriched(entry.voice)
-            entry.digest = digest(entry.voice, default_severity=self.target.wanted.default_severity)
+        if entry.representative is not None:
+            entry.claims = tuple((key, self._enriched(said)) for key, said in entry.claims)
+            entry.representative = self._enriched(entry.representative)
+            entry.digest = digest(entry.representative, default_severity=self.target.filter.default_severity)
 
     def _enriched(self, said: Violation) -> Violation:
-        return self.target.wanted.rated(self.policies.enrich(said))
+        return self.target.filter.rated(self.policies.enrich(said))
 
-    def uncounted(self) -> Counter[Unresolved]:
+    def without_owner(self) -> Counter[Unresolved]:
         """The violations of Pods, ReplicaSets and Jobs that count for nothing, by why."""
         found: Counter[Unresolved] = Counter()
         for of, number in self.rolled.items() if self.rollup is not None else ():
@@ -277,13 +279,13 @@ class Intake:
         subject = self.owners.subject(violation.subject)
         return rolled(violation, subject) if isinstance(subject, Subject) else None
 
-    def _freeze(self) -> None:
+    def _supersede(self) -> None:
         self._superseded.settle(all_listed=True)
         self.ledger.supersede(self._superseded.reports, now=self._steady)
 
     def wanted(self) -> Iterator[Entry]:
         """The findings there would be, in the order in which they were first called for."""
-        return (entry for entry in self.ledger.entries.values() if entry.wanted)
+        return (entry for entry in self.ledger.entries.values() if entry.desired)
 
     def findings(self) -> Iterator[tuple[Entry, dict[str, Any]]]:
         for entry in self.wanted():
@@ -291,15 +293,15 @@ class Intake:
 
     def render(self, entry: Entry) -> dict[str, Any]:
         """As the engine renders what Security Hub does not have."""
-        if entry.voice is None:
+        if entry.representative is None:
             raise ValueError(f"nobody calls for {entry.id}")
         return asff.render(
-            entry.voice,
+            entry.representative,
             cluster=self.target.cluster,
             finding_id=entry.id,
             digest=entry.digest,
-            origin=entry.origin,
-            created_at=min(entry.observed or self.now, self.now),
+            origin=entry.source_api,
+            created_at=min(entry.observed_at or self.now, self.now),
             observed_at=self.now,
             updated_at=self.now,
             archived=False,
@@ -310,12 +312,12 @@ def _surprised(origin: str, message: str) -> None:
     raise AssertionError(f"{origin}: {message}: read before it was handed on")
 
 
-def _no_json(piece: Piece, error: Exception) -> Broken:
+def _no_json(piece: RawObject, error: Exception) -> ReadError:
     """With the line on which the text breaks, where that is known."""
     told = str(error)
-    line = piece.place.line
+    line = piece.location.line
     if line and piece.node is None and "(byte " in told:
         at = int(told.rpartition("(byte ")[2].rstrip(")"))
         line += bytes(piece.raw).count(b"\n", 0, at)
         told = told.partition(" (byte ")[0]
-    return Broken(msgspec.structs.replace(piece.place, line=line), f"no JSON: {told}")
+    return ReadError(msgspec.structs.replace(piece.location, line=line), f"no JSON: {told}")
