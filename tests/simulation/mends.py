@@ -92,7 +92,7 @@ MENDS = (
         "1",
         "what was active before a start may have been reported by its object's own result",
         {"wiped_while_away": "wrong"},
-        ((Desired, "claim", without.claim),),
+        ((Desired, "add_claim", without.claim),),
     ),
     Mend(
         "2",
@@ -110,7 +110,7 @@ MENDS = (
         "3",
         "an engine that writes failures only has looked when its scan has gone round",
         {"fail_only": "endless"},
-        ((Scans, "gone_round", always(False)),),
+        ((Scans, "has_scanned", always(False)),),
     ),
     Mend(
         "3",
@@ -122,7 +122,7 @@ MENDS = (
         "3",
         "a policy that is gone explains the loss; of what waits for long a person is told",
         {"policy_deleted": "endless"},
-        ((grading, "_policy", without.policy_there), (Guard, "silent", always(None))),
+        ((grading, "_policy", without.policy_there), (Guard, "report_silent", always(None))),
     ),
     Mend("3", "an approval ends what waits", {"uninstalled": "endless"}, ((Guard, "approves", always(False)),)),
     Mend(

@@ -113,7 +113,7 @@ DOCTOR: Mapping[str, str] = {
     " their objects",
     "engines": "policyhub render --live shows more of each",
     "engines/more": "exclude the engines that nobody needs (spec.sources.exclude)",
-    "superseded-reports": "delete what {engine} has written there ({commands}); other engines' reports may be there too",
+    "superseded-reports": "delete what {engine} has written there ({commands}); other engines may have reports there",
     "credentials": "name the Security Hub with --account-id and --region",
     "credentials/account": "name a role of account {account} (securityHub.roleArn, or spec.securityHub.roleArn of the"
     " MonitoredCluster); `policyhub iam-policy --assume-role arn:…:iam::{account}:role/…` prints what it needs",

@@ -81,7 +81,7 @@ class Collector:
     def __init__(
         self, target: Target, *, now: WallMs, report_error: Callable[[ReadError], None], keep: bool = False
     ) -> None:
-        """`now` is one moment by both clocks; `report_error` is called with what could not be read; `keep` the objects."""
+        """`now` is one moment by both clocks; `report_error` gets what could not be read; `keep` the objects."""
         self.target = target
         self.now = now
         self._steady = steady = SteadyMs(int(now))

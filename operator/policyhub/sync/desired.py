@@ -44,8 +44,8 @@ class Desired:
         on_loss: Callable[[Entry], None],
         enqueue: Callable[[Entry], None],
     ) -> None:
-        """`on_new` is called for each finding that was not known (with the time), `on_claimed` for each that is reported
-        (again), `on_loss` for each whose last claim was withdrawn.
+        """`on_new` is called for each finding that was not known, with the time; `on_claimed` for each that is
+        reported (again); `on_loss` for each whose last claim was withdrawn.
         """
         self.cluster_id = cluster_id
         self.objects: dict[SourceKey, tuple[str, ...]] = {}

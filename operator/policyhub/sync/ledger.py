@@ -69,8 +69,8 @@ class Ledger:
         acknowledged: Acknowledged | None = None,
         started: SteadyMs = NEVER,
     ) -> None:
-        """`acknowledged` is what Security Hub has lately confirmed to other ledgers of the same account and Region; `started`
-        is now: nothing is refreshed for `STEADY_MS`, since the clock may yet be corrected.
+        """`acknowledged` is what Security Hub has lately confirmed to other ledgers of this account and Region; `started` is
+        now: nothing is refreshed for `STEADY_MS`, since the clock may yet be corrected.
         """
         self.started = started
         self.cluster_id = cluster_id

@@ -10,8 +10,8 @@ It is seen, also where it is put aside or cannot be read. What it calls for is f
 but where the object is not new and another process sent findings shortly before, those may not show yet and would be
 sent twice. What passes in a report that was put aside is asked for by the next listing.
 
-Meanwhile nothing that the API reports is archived (`Sources.being_listed`). `opened` is called again at the end: another
-server than the watch's may have answered the pages.
+Meanwhile nothing that the API reports is archived (`Sources.being_listed`). `opened` is called again at the end: the
+pages may have been answered by another server than the watch's.
 
 No I/O; the clock is an argument.
 """

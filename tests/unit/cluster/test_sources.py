@@ -257,26 +257,26 @@ async def test_reports_are_discovered_once_for_the_policies(monkeypatch: pytest.
     """What was discovered is used when the policies are known soon after; when they take long it is asked for anew."""
     scene, asked = Scene(), list[bool]()
     settling = [False, True] if late else [True]
-    library = SimpleNamespace(settled=False)
+    library = SimpleNamespace(is_read=False)
 
     async def settle(*, seconds: float) -> None:
         assert seconds > 0
-        library.settled = settling.pop(0)
+        library.is_read = settling.pop(0)
 
     async def discover(*_: object, **__: object) -> Discovery:
-        asked.append(library.settled)
+        asked.append(library.is_read)
         return Discovery(served=(OLD,), unknown={})
 
     async def confirm(_: object) -> bool:
         return True
 
-    library.settle = settle
+    library.wait_until_read = settle
     scene.work.context.policy_watcher = cast(Any, library)
     monkeypatch.setattr("policyhub.cluster.sources.discover", discover)
-    connection: Any = SimpleNamespace(pace=Pace(), server="https://cluster")
+    connection: Any = SimpleNamespace(pace=Pace(), room=Room(), server="https://cluster")
     contact = cast(Any, SimpleNamespace(confirm=confirm))
     task = asyncio.ensure_future(scene.sources.run(connection, cast(Any, Tasks()), contact=contact))
-    while not scene.sources.watched:  # noqa: ASYNC110  (nothing tells of it)
+    while not (scene.sources.watched or task.done()):  # noqa: ASYNC110  (nothing tells of it)
         await asyncio.sleep(0)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

@@ -246,7 +246,7 @@ def settled(made: Ledger, hold: Hold | Wait = WAIT) -> str:
         pytest.param(Hold.SOURCE, lambda made: made.sources.list_reports(listed=False), id="another API appeared"),
         pytest.param(WAIT, lambda made: say(made, "b", [1]), id="somebody reports it"),
         pytest.param(Hold.UNLISTED, lambda made: say(made, "r1", []), id="a report is whole again"),
-        pytest.param(Hold.UNLISTED, lambda made: made.gone(key("r1"), now=NOW), id="that report is gone"),
+        pytest.param(Hold.UNLISTED, lambda made: made.forget(key("r1"), now=NOW), id="that report is gone"),
         pytest.param(WAIT, lambda made: made.clear([violation(1).identity], key=key("x")), id="it passes"),
         pytest.param(
             WAIT, lambda made: made.observed.take_part("", [], now=NOW + ACK_OVERRULES_MS + 1), id="the hub lost it"

@@ -41,7 +41,7 @@ class Counting(World):
             self.refreshed += 1
             refresh(of, subject)
 
-        monkeypatch.setattr(Intake, "shift", counted)
+        monkeypatch.setattr(Intake, "move_claims", counted)
         monkeypatch.setattr(homes.Homes, "refresh", refreshed)
         super().__init__()
         self.put(thing("ReplicaSet", "web-old", WEB), thing("ReplicaSet", "web-new"))
