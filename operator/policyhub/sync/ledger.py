@@ -69,7 +69,7 @@ class Ledger:
         acknowledged: Acknowledged | None = None,
         started: SteadyMs = NEVER,
     ) -> None:
-        """`acknowledged` is what Security Hub has lately confirmed to other ledgers of this account and Region; `started` is
+        """`acknowledged` is what Security Hub has lately confirmed to others of this account and Region; `started` is
         now: nothing is refreshed for `STEADY_MS`, since the clock may yet be corrected.
         """
         self.started = started
