@@ -3,11 +3,10 @@
 import time
 from dataclasses import replace
 
+from dev import stand
 from policyhub.securityhub.batch import MAX_FINDINGS
 from policyhub.securityhub.client import PAGE
 from policyhub.securityhub.rate_limit import IMPORTS, READS, SHARE
-
-from dev import stand
 from tests.bench import load, shape
 from tests.bench.probe import Probe, Sample, changed, fresh, last, told
 from tests.bench.scene import PACE, BenchError, Scene, Usage, in_sync, pace, usage

@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import URLError
 
-from policyhub.securityhub.batch import MAX_FINDINGS
-from policyhub.securityhub.rate_limit import IMPORTS, READS, SHARE, Quota
-
 from dev import stand
 from dev.cluster import Plane
 from dev.hub.process import HubProcess
+from policyhub.securityhub.batch import MAX_FINDINGS
+from policyhub.securityhub.rate_limit import IMPORTS, READS, SHARE, Quota
 from tests.bench import standin
 from tests.bench.memory import GOAL_EACH, SECRET, Table, refer
 from tests.bench.scene import BenchError, Document, Rows, Size, say, usage

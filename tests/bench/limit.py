@@ -9,11 +9,10 @@ import time
 from dataclasses import dataclass
 from datetime import datetime
 
-from policyhub.securityhub.client import PAGE
-from policyhub.securityhub.rate_limit import IMPORTS, READS, SHARE, Quota
-
 from dev import stand
 from dev.cluster import Plane
+from policyhub.securityhub.client import PAGE
+from policyhub.securityhub.rate_limit import IMPORTS, READS, SHARE, Quota
 from tests.bench.scene import Rows, Scene, Size, in_sync, opened
 
 LIMIT = "bench-limit"

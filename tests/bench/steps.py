@@ -11,9 +11,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import msgspec
-from policyhub.securityhub.batch import MAX_FINDINGS, Batch, measure, oversize
-from policyhub.securityhub.client import product_arn
-from policyhub.securityhub.credentials import Clients
 from prometheus_client import CollectorRegistry
 
 from dev.hub.process import HubProcess
@@ -23,6 +20,9 @@ from policyhub.findings.digest import digest
 from policyhub.findings.identity import finding_id
 from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
+from policyhub.securityhub.batch import MAX_FINDINGS, Batch, measure, oversize
+from policyhub.securityhub.client import product_arn
+from policyhub.securityhub.credentials import Clients
 from policyhub.sources import reader
 from policyhub.sources.filter import Filter
 from policyhub.sources.severity import DEFAULT_SEVERITY

@@ -1,9 +1,8 @@
 """`python -m tests.bench.unbound run`: policyhub with a pace that never holds it back, for a hub without quotas."""
 
-from policyhub.securityhub.rate_limit import Quota
-
 from policyhub.cli import main
 from policyhub.securityhub import rate_limit
+from policyhub.securityhub.rate_limit import Quota
 
 ENDLESS = Quota(rate=100_000, burst=100_000)
 

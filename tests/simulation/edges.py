@@ -8,11 +8,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Se
 from typing import Any, Self
 
 import msgspec
-from policyhub.securityhub.client import ImportResult, Page
 
 from policyhub.kube.connection import Refused, Unreachable
 from policyhub.kube.overtaken import Room
 from policyhub.kube.pace import Pace
+from policyhub.securityhub.client import ImportResult, Page
 from tests.simulation.hub import ACCOUNT, PRODUCT_ARN, REGION, Hub
 from tests.simulation.server import Server
 from tests.simulation.watching import Watcher

@@ -15,9 +15,9 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
+
 from policyhub.securityhub.client import ImportResult
 from policyhub.securityhub.errors import AccessLost, Failure, Throttled, Unavailable
-
 from tests.simulation.kinds import Document
 from tests.simulation.loop import Loop
 

@@ -13,8 +13,6 @@ from dataclasses import replace
 from typing import Any, cast
 
 import structlog
-from policyhub.securityhub.client import HubClient as RealHubClient
-from policyhub.securityhub.inventory import Inventory
 from prometheus_client import CollectorRegistry
 
 from policyhub import approval, status
@@ -28,6 +26,8 @@ from policyhub.cluster.site import Site
 from policyhub.kube.connection import Connection as RealConnection
 from policyhub.kube.reflector import Reflector
 from policyhub.metrics import Metrics
+from policyhub.securityhub.client import HubClient as RealHubClient
+from policyhub.securityhub.inventory import Inventory
 from policyhub.settings import Settings
 from policyhub.sync.engine import Engine
 from policyhub.sync.plan import Change, decide

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from policyhub.securityhub.errors import Unavailable
 
+from policyhub.securityhub.errors import Unavailable
 from tests.simulation.cluster import Cluster, Workload
 from tests.simulation.hub import ACCOUNT, PRODUCT_ARN, Hub, Trouble
 from tests.simulation.kinds import CLUSTER_POLICY, NAMESPACE, POLICY_REPORT, SERVICE, Document

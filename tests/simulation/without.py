@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from policyhub.securityhub.errors import Failure
 
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.cluster import inventory, sources
 from policyhub.cluster.coverage import Coverage, coverage
 from policyhub.cluster.superseded import Superseded
 from policyhub.kube.intake import Intake as Reading
+from policyhub.securityhub.errors import Failure
 from policyhub.sources.results import ResultReader
 from policyhub.sources.violation import SourceKey, Subject
 from policyhub.sync import grading, reference

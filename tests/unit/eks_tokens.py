@@ -1,8 +1,7 @@
 """Tokens as the product signs them, for one Region of each partition."""
 
-from policyhub.securityhub.credentials import Clients, Loader
-
 from policyhub.clock import SteadyMs
+from policyhub.securityhub.credentials import Clients, Loader
 
 KEY = "AKIAIOSFODNN7EXAMPLE"
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 import yaml
-from policyhub.securityhub.credentials import Clients
 
 from dev.chart import golden
 from dev.chart.values import parse as parse_values
 from dev.cluster.helm import HelmError, lint, render
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.api.selector import parse
+from policyhub.securityhub.credentials import Clients
 from policyhub.settings import Settings
 from policyhub.sync import namespaces
 from policyhub.sync.existence import OTHER_KINDS, POLICY_KINDS, WATCHED_KINDS

@@ -5,7 +5,6 @@ from types import SimpleNamespace
 from typing import Any, Self, cast
 
 import pytest
-from policyhub.securityhub.errors import AccessLost
 from prometheus_client import CollectorRegistry
 
 from policyhub.api.monitoredcluster import MonitoredCluster
@@ -21,6 +20,7 @@ from policyhub.kube.connection import Connection, Unreachable
 from policyhub.kube.errors import NotTried
 from policyhub.leaving import rivals
 from policyhub.metrics import Metrics
+from policyhub.securityhub.errors import AccessLost
 from policyhub.settings import Settings
 from policyhub.sync.acknowledged import Acknowledged
 from tests.component.control.test_leaving import NOW, PLACE, Account, Home

@@ -10,13 +10,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 from botocore.exceptions import UnknownRegionError
-from policyhub.securityhub.client import HubClient
 from prometheus_client import CollectorRegistry, generate_latest
 
 from policyhub import hub_registry
 from policyhub.clock import NEVER, UNDATED, SteadyMs, WallMs
 from policyhub.hub_registry import KEPT_SECONDS, Hubs, Key
 from policyhub.metrics import Metrics
+from policyhub.securityhub.client import HubClient
 from policyhub.settings import Settings
 from policyhub.sync.acknowledged import sign
 from policyhub.sync.entry import ObservedFinding

@@ -8,8 +8,6 @@ from typing import Any, cast
 
 import msgspec
 import pytest
-from policyhub.securityhub.client import HubClient, ImportResult
-from policyhub.securityhub.errors import AccessLost
 from prometheus_client import CollectorRegistry
 
 from policyhub import finalizer, leaving
@@ -26,6 +24,8 @@ from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.leaving import Leaving
 from policyhub.metrics import Metrics
 from policyhub.reporter import Watched
+from policyhub.securityhub.client import HubClient, ImportResult
+from policyhub.securityhub.errors import AccessLost
 from policyhub.settings import Settings
 from policyhub.sync.acknowledged import Acknowledged
 from policyhub.sync.entry import ObservedFinding

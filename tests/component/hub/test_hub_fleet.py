@@ -7,9 +7,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from policyhub.securityhub.client import HubClient, product_arn, workers
-from policyhub.securityhub.credentials import Clients, Loader, models
-from policyhub.securityhub.inventory import Inventory
 from prometheus_client import CollectorRegistry
 
 from dev.hub.process import HubProcess
@@ -17,6 +14,9 @@ from policyhub.clock import SteadyMs, WallMs
 from policyhub.findings import asff
 from policyhub.metrics import Metrics
 from policyhub.securityhub import rate_limit
+from policyhub.securityhub.client import HubClient, product_arn, workers
+from policyhub.securityhub.credentials import Clients, Loader, models
+from policyhub.securityhub.inventory import Inventory
 from policyhub.sources.violation import SourceKey, Subject, Violation
 from policyhub.sync import figures
 from policyhub.sync.cluster_queue import ClusterQueue

@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+
+from dev.hub.process import HubProcess
 from policyhub.securityhub.client import HubClient, product_arn, workers
 from policyhub.securityhub.credentials import Clients, Loader, models
 from policyhub.securityhub.errors import AccessLost, NotLeader, Refused, Throttled, Unavailable
 from policyhub.securityhub.inventory import Inventory, Part, strip_for_import
 from policyhub.securityhub.rate_limit import TokenBucket
-
-from dev.hub.process import HubProcess
 
 ACCOUNT = "111122223333"
 OTHER = "444455556666"

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from policyhub.securityhub.client import HubClient, workers
-from policyhub.securityhub.credentials import Clients, Loader, models
-from policyhub.securityhub.rate_limit import TokenBucket
 
 from dev.hub import bearer
 from dev.hub.process import HubProcess
+from policyhub.securityhub.client import HubClient, workers
+from policyhub.securityhub.credentials import Clients, Loader, models
+from policyhub.securityhub.rate_limit import TokenBucket
 from tests.component.iam.pod import ACCOUNT, AUDIENCES, CLUSTER, OTHER, REGION, Connect, Pod, printed, roles
 
 ELSEWHERE = ("AWS_CA_BUNDLE", "AWS_ENDPOINT_URL_SECURITYHUB", "AWS_ENDPOINT_URL_STS", "AWS_PROFILE", "HTTP_PROXY")

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
-from policyhub.securityhub.client import HubClient
 
 from dev.hub import bearer
 from dev.hub.process import HubProcess
 from policyhub.iam.policy import Plan, Role, Workload
+from policyhub.securityhub.client import HubClient
 
 ACCOUNT = "111122223333"
 OTHER = "444455556666"

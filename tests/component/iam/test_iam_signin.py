@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from policyhub.securityhub.errors import AccessKind, AccessLost, Unavailable
 
 from dev.hub.process import HubProcess
 from dev.hub.sample import finding
+from policyhub.securityhub.errors import AccessKind, AccessLost, Unavailable
 from tests.component.iam.pod import (
     ACCOUNT,
     CLUSTER,

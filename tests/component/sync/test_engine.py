@@ -7,8 +7,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from policyhub.securityhub.client import ImportResult
-from policyhub.securityhub.errors import AccessLost, Failure, HubError, Throttled, Unavailable
 from prometheus_client import CollectorRegistry
 
 from policyhub.clock import SteadyMs, WallMs
@@ -16,6 +14,8 @@ from policyhub.findings import asff
 from policyhub.findings.asff import Cluster
 from policyhub.findings.identity import finding_id
 from policyhub.metrics import Metrics
+from policyhub.securityhub.client import ImportResult
+from policyhub.securityhub.errors import AccessLost, Failure, HubError, Throttled, Unavailable
 from policyhub.sources.violation import Identity, SourceKey, Subject, Violation
 from policyhub.sync import engine, figures
 from policyhub.sync.acknowledged import sign

@@ -5,10 +5,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from policyhub.securityhub.credentials import models
 
 from dev.cluster import toolchain
 from policyhub.eks import token
+from policyhub.securityhub.credentials import models
 from tests.unit.eks_tokens import HOSTS, KEY, SECRET, signed_url
 
 LOADER = models()

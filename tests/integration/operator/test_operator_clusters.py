@@ -8,10 +8,10 @@ from typing import Any
 
 import boto3
 import pytest
-from policyhub.securityhub.inventory import milliseconds, strip_for_import
 
 from dev.stand import NAMESPACE
 from policyhub.findings.asff import timestamp
+from policyhub.securityhub.inventory import milliseconds, strip_for_import
 from policyhub.sync.quarantine import MANY
 from tests.integration.operator.world import CLUSTERS, World, outcomes, report, result
 

@@ -1,9 +1,8 @@
 """One cluster under two identities, and what becomes of a cluster whose identity is changed."""
 
-from policyhub.securityhub.inventory import milliseconds, strip_for_import
-
 from policyhub.clock import WallMs
 from policyhub.findings.asff import timestamp
+from policyhub.securityhub.inventory import milliseconds, strip_for_import
 from tests.integration.operator.test_operator_clusters import write
 from tests.integration.operator.world import CLUSTERS, Document, World, report, result
 

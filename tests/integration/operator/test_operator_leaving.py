@@ -4,9 +4,9 @@ import time
 from typing import Any
 
 import pytest
-from policyhub.securityhub.inventory import strip_for_import
 
 from policyhub.finalizer import FINALIZER
+from policyhub.securityhub.inventory import strip_for_import
 from tests.integration.operator.test_operator_clusters import names, refer, uid, write
 from tests.integration.operator.world import CLUSTERS, World, report, result
 

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from urllib.error import HTTPError
 
 import pytest
-from policyhub.securityhub.client import WORKERS
-from policyhub.securityhub.credentials import CALL_SECONDS
 
 from policyhub.app import LEASE_LOST
+from policyhub.securityhub.client import WORKERS
+from policyhub.securityhub.credentials import CALL_SECONDS
 from tests.integration.operator.world import Document, report, result
 from tests.integration.takeover.conftest import Pair, Replica
 

@@ -7,8 +7,6 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from policyhub.securityhub.client import Page
-from policyhub.securityhub.errors import AccessLost, HubError, Throttled
 from prometheus_client import CollectorRegistry
 
 from policyhub.api.monitoredcluster import MonitoredCluster
@@ -19,6 +17,8 @@ from policyhub.cluster.site import Site
 from policyhub.cluster.snapshot import Aliases
 from policyhub.cluster.state import INCOMPLETE, State
 from policyhub.metrics import Metrics
+from policyhub.securityhub.client import Page
+from policyhub.securityhub.errors import AccessLost, HubError, Throttled
 from policyhub.settings import Settings
 from policyhub.sync.ledger import Ledger
 from tests.simulation.loop import Loop, run

@@ -4,9 +4,8 @@ import re
 from pathlib import Path
 from typing import get_args
 
-from policyhub.securityhub.errors import AccessKind
-
 from policyhub.clusterdiscovery.report import TROUBLE
+from policyhub.securityhub.errors import AccessKind
 from tests.unit.docs.test_docs import SOURCES, calls, code, literal
 
 PAGE = (Path(__file__).parents[3] / "docs/discovery.md").read_text("utf-8")

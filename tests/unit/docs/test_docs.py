@@ -9,7 +9,6 @@ from typing import get_args
 import pytest
 import typer
 import yaml
-from policyhub.securityhub.errors import AccessKind, AccessLost, HubError
 from typer.core import TyperGroup
 
 from dev import metrics
@@ -19,6 +18,7 @@ from policyhub.api.crd import definition
 from policyhub.api.sla import SlaDays
 from policyhub.api.status import ConditionType
 from policyhub.kube import sink
+from policyhub.securityhub.errors import AccessKind, AccessLost, HubError
 from policyhub.series import Definition
 from policyhub.settings import Settings
 from policyhub.sync.holds import Hold

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError, NoCredentialsError
-from policyhub.securityhub.caller_url import Signed
-from policyhub.securityhub.credentials import CALL_SECONDS
 
 from policyhub.eks.connector import WORKERS
 from policyhub.eks.description import Arn
 from policyhub.eks.identity import FAILED_SECONDS, PATIENCE_SECONDS, Identity
 from policyhub.kube.errors import NotTried
+from policyhub.securityhub.caller_url import Signed
+from policyhub.securityhub.credentials import CALL_SECONDS
 from tests.unit.eks_tokens import Clock
 
 ROLE = "arn:aws:iam::444455556666:role/policyhub"

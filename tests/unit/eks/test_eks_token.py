@@ -4,13 +4,13 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from policyhub.securityhub.caller_url import Signed
 
 from policyhub.clock import SteadyMs
 from policyhub.eks import token
 from policyhub.eks.token import Tokens
 from policyhub.kube.errors import NotTried
 from policyhub.securityhub import caller_url
+from policyhub.securityhub.caller_url import Signed
 
 START = 1_790_000_000_000
 MINUTE = 60_000

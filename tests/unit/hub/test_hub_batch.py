@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from policyhub.securityhub.batch import (
     MAX_CALL_BYTES,
     MAX_FINDING_BYTES,

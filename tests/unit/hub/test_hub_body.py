@@ -7,6 +7,7 @@ import botocore.session
 import msgspec
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 from botocore.serialize import create_serializer
+
 from policyhub.securityhub.body import body
 
 

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+
 from policyhub.securityhub.rate_limit import FLOOR, IMPORTS, READS, Quota, TokenBucket
 
 

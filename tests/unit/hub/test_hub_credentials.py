@@ -9,9 +9,9 @@ import botocore.credentials
 import botocore.validate
 import pytest
 from botocore import exceptions as boto
-from policyhub.securityhub.credentials import CONNECT_TIMEOUT, READ_TIMEOUT, Clients, models, partition
 
 from policyhub.securityhub import credentials
+from policyhub.securityhub.credentials import CONNECT_TIMEOUT, READ_TIMEOUT, Clients, models, partition
 
 
 class Sts:

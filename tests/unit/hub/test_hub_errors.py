@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
+
 from policyhub.securityhub.errors import (
     FAULTS,
     AccessLost,

@@ -8,6 +8,10 @@ import botocore.session
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from policyhub.clock import WallMs
+from policyhub.findings import asff
+from policyhub.securityhub import inventory
 from policyhub.securityhub.client import Filters, Page
 from policyhub.securityhub.errors import AccessLost, HubError, Throttled, Unavailable
 from policyhub.securityhub.inventory import (
@@ -19,10 +23,6 @@ from policyhub.securityhub.inventory import (
     milliseconds,
     strip_for_import,
 )
-
-from policyhub.clock import WallMs
-from policyhub.findings import asff
-from policyhub.securityhub import inventory
 from policyhub.sources.violation import ObjectRef, Subject, Violation
 
 ROOT = "policyhub/prod/"

@@ -5,14 +5,14 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import pytest
-from policyhub.securityhub.client import Filters, ImportResult, Page
-from policyhub.securityhub.errors import Failure, Unavailable
-from policyhub.securityhub.inventory import milliseconds
-from policyhub.securityhub.retirement import Retirement, census
 
 from policyhub.clock import WallMs
 from policyhub.findings.asff import timestamp
 from policyhub.securityhub import retirement
+from policyhub.securityhub.client import Filters, ImportResult, Page
+from policyhub.securityhub.errors import Failure, Unavailable
+from policyhub.securityhub.inventory import milliseconds
+from policyhub.securityhub.retirement import Retirement, census
 
 WRITTEN = WallMs(1_790_000_000_000)
 UID = "8e5c"

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import pytest
-from policyhub.securityhub.credentials import Clients, models
 
 from dev.hub.authenticator import TokenError, read
 from policyhub.eks import token
+from policyhub.securityhub.credentials import Clients, models
 from tests.unit.eks_tokens import HOSTS, KEY, SECRET, signed_url
 
 LOADER = models()

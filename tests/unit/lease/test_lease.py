@@ -7,11 +7,11 @@ import re
 from collections.abc import Awaitable, Callable
 
 import pytest
-from policyhub.securityhub.credentials import CALL_SECONDS
 from structlog.testing import capture_logs
 
 from policyhub.kube.connection import Refused, Unreachable
 from policyhub.lease import Lease, Timing, name_of
+from policyhub.securityhub.credentials import CALL_SECONDS
 from tests.unit.lease.virtual import Server, Wire, now, run, wall
 
 TIMING = Timing()

@@ -1,11 +1,11 @@
 import base64
 
 import pytest
-from policyhub.securityhub.errors import HubError
 
 from policyhub.kube.errors import Refused, Unreachable
 from policyhub.kube.kubeconfig import KubeconfigError
 from policyhub.redaction import of_environment, of_url, redacted
+from policyhub.securityhub.errors import HubError
 
 PASSWORD = "S3CRET/pass@word"
 TOKEN = "T0KEN-0123456789-abcdefghij"

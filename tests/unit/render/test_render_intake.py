@@ -9,8 +9,6 @@ from typing import Any
 import boto3
 import msgspec
 import pytest
-from policyhub.securityhub.client import product_arn as hub_product_arn
-from policyhub.securityhub.credentials import partition as hub_partition
 from prometheus_client import CollectorRegistry
 
 from dev.hub.schema import checker
@@ -28,6 +26,8 @@ from policyhub.render.provenance import Provenance, fields, row
 from policyhub.render.raw_object import ReadError
 from policyhub.render.scanner import scan
 from policyhub.render.target import Target, TargetError, target
+from policyhub.securityhub.client import product_arn as hub_product_arn
+from policyhub.securityhub.credentials import partition as hub_partition
 from policyhub.sources import constraints
 from policyhub.sources.severity import DEFAULT_SEVERITY
 from policyhub.sync import report_sink

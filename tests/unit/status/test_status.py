@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import msgspec
 import pytest
-from policyhub.securityhub.client import HubClient
 from prometheus_client import CollectorRegistry
 
 from policyhub import status
@@ -24,6 +23,7 @@ from policyhub.cluster.sources import Source
 from policyhub.cluster.tick import _seen as seen
 from policyhub.kube.resource import GATEKEEPER, Resource
 from policyhub.metrics import Metrics
+from policyhub.securityhub.client import HubClient
 from policyhub.settings import Settings
 from policyhub.sync.engine import Engine
 from policyhub.sync.entry import Observation, ObservedFinding

@@ -5,13 +5,13 @@ from typing import Any
 
 import msgspec
 import pytest
-from policyhub.securityhub.inventory import from_asff
 from prometheus_client import CollectorRegistry
 
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.findings.asff import Cluster, render
 from policyhub.findings.identity import finding_id
 from policyhub.metrics import Metrics
+from policyhub.securityhub.inventory import from_asff
 from policyhub.sources import reader
 from policyhub.sources.filter import Filter
 from policyhub.sources.truncation import Truncation, counts

@@ -4,10 +4,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from policyhub.securityhub.inventory import from_asff, strip_for_import
 
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.findings import asff
+from policyhub.securityhub.inventory import from_asff, strip_for_import
 from policyhub.sync.cluster_queue import ClusterQueue
 from policyhub.sync.entry import Entry
 from policyhub.sync.ledger import Ledger
