@@ -1,1 +1,3 @@
-"""The operator's own resources: pydantic models, and the CRDs generated from them."""
+"""The custom resources as models, and the CRDs that are generated from them. Imports nothing else of policyhub but
+clocks.
+"""

@@ -1,1 +1,1 @@
-"""`policyhub clusters`: how all monitored clusters fare, as their statuses say."""
+"""`policyhub clusters`: one line for each MonitoredCluster, made of its status alone."""

@@ -1,1 +1,3 @@
-"""EKS clusters by their ARN: where one is, the token that it takes, and why it takes none."""
+"""EKS: which cluster an ARN names, how to sign in to it, and why that fails. Imports `securityhub`, `kube` and
+below.
+"""

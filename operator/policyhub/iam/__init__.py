@@ -1,1 +1,4 @@
-"""What AWS has to grant: the roles of the operator, as policies, CloudFormation and Terraform."""
+"""`policyhub iam-policy`: the AWS permissions that the operator needs, as JSON, CloudFormation, StackSet or Terraform.
+
+Pure, but for what is printed: it asks nobody.
+"""

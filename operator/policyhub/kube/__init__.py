@@ -1,1 +1,5 @@
-"""Monitored clusters' API servers: connections, discovery, list + watch."""
+"""Monitored clusters' API servers: how their objects are listed, watched and decoded.
+
+A `Reflector` keeps a `Sink` equal to one resource. Knows no report, no finding and no AWS; imports `api`, `settings`
+and what is below them.
+"""

@@ -1,1 +1,1 @@
-"""`policyhub retire`: archives the findings of a cluster that is taken down."""
+"""`policyhub retire`: counts the findings of a cluster that goes away, and archives them with `--yes`."""

@@ -1,1 +1,1 @@
-"""`policyhub findings`: what analysts have done with the findings of a cluster, and what is overdue."""
+"""`policyhub findings`: findings as lines, with what analysts have done with them and how old they are. Reads only."""
