@@ -37,7 +37,7 @@ def root(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", help="Print the version and end.", is_eager=True, callback=lambda v: _print_version(wanted=v)
+            "--version", help="Print the version and exit.", is_eager=True, callback=lambda v: _print_version(wanted=v)
         ),
     ] = False,
 ) -> None:
@@ -46,30 +46,42 @@ def root(
 
 @app.command()
 def run(  # noqa: PLR0917  (typer turns each into a flag: the length is that of the list of flags)
-    account_id: Annotated[str | None, typer.Option(help="AWS account for MonitoredClusters that name none.")] = None,
+    account_id: Annotated[str | None, typer.Option(help="AWS account of MonitoredClusters that name none.")] = None,
     region: Annotated[str | None, typer.Option(help="AWS Region for MonitoredClusters that name none.")] = None,
-    role_arn: Annotated[str | None, typer.Option(help="Role to assume where a MonitoredCluster names none.")] = None,
+    role_arn: Annotated[str | None, typer.Option(help="Role to assume if a MonitoredCluster names none.")] = None,
     external_id: Annotated[str | None, typer.Option(help="External id for that role.")] = None,
     metrics_host: Annotated[str | None, typer.Option(help="Address of /metrics and the probes.")] = None,
-    metrics_port: Annotated[str | None, typer.Option(help="Port of the same (default 8080; 0: a free one).")] = None,
+    metrics_port: Annotated[
+        str | None, typer.Option(help="Port of /metrics and the probes (default 8080; 0: any free port).")
+    ] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
     log_format: Annotated[str | None, typer.Option(help="json or console.")] = None,
     hub_quota_share: Annotated[str | None, typer.Option(help="Share of Security Hub's quotas to use.")] = None,
     relist_interval: Annotated[str | None, typer.Option(help="Seconds between complete listings.")] = None,
     inventory_interval: Annotated[str | None, typer.Option(help="Seconds between inventories.")] = None,
-    cluster_discovery: Annotated[str | None, typer.Option(help="Whether to work on ClusterDiscoveries.")] = None,
-    cluster_discovery_interval: Annotated[str | None, typer.Option(help="Seconds between looks for clusters.")] = None,
-    discovery_interval: Annotated[str | None, typer.Option(help="Seconds between looks at what is served.")] = None,
-    eks_endpoint_hosts: Annotated[str | None, typer.Option(help="Hosts that specs may name for EKS clusters.")] = None,
+    cluster_discovery: Annotated[str | None, typer.Option(help="true: handle ClusterDiscoveries.")] = None,
+    cluster_discovery_interval: Annotated[
+        str | None, typer.Option(help="Seconds between two searches for clusters.")
+    ] = None,
+    discovery_interval: Annotated[
+        str | None, typer.Option(help="Seconds between two discoveries of the served APIs.")
+    ] = None,
+    eks_endpoint_hosts: Annotated[
+        str | None, typer.Option(help="Hosts that spec.connection.eks.endpoint may name.")
+    ] = None,
     watch_selector: Annotated[str | None, typer.Option(help="Labels of the MonitoredClusters to handle.")] = None,
-    sla_days: Annotated[str | None, typer.Option(help="Days a violation may stay: critical=7,high=30.")] = None,
-    metrics_namespaces: Annotated[str | None, typer.Option(help="true: violations are counted by namespace.")] = None,
-    limit_report_bytes: Annotated[str | None, typer.Option(help="Bytes of one report.")] = None,
-    limit_report_results: Annotated[str | None, typer.Option(help="Results of one report.")] = None,
-    limit_namespace_findings: Annotated[str | None, typer.Option(help="Findings of one namespace.")] = None,
-    limit_cluster_findings: Annotated[str | None, typer.Option(help="Findings of one cluster.")] = None,
-    limit_namespace_imports: Annotated[str | None, typer.Option(help="Imports a day for one namespace.")] = None,
-    lease: Annotated[str | None, typer.Option(help="Lease (namespace/name) that says which replica works.")] = None,
+    sla_days: Annotated[
+        str | None, typer.Option(help="Days until a violation is past its SLA: critical=7,high=30.")
+    ] = None,
+    metrics_namespaces: Annotated[str | None, typer.Option(help="true: count violations by namespace.")] = None,
+    limit_report_bytes: Annotated[str | None, typer.Option(help="Maximum bytes of one report.")] = None,
+    limit_report_results: Annotated[str | None, typer.Option(help="Maximum results of one report.")] = None,
+    limit_namespace_findings: Annotated[str | None, typer.Option(help="Maximum findings of one namespace.")] = None,
+    limit_cluster_findings: Annotated[str | None, typer.Option(help="Maximum findings of one cluster.")] = None,
+    limit_namespace_imports: Annotated[
+        str | None, typer.Option(help="Maximum imports a day for one namespace.")
+    ] = None,
+    lease: Annotated[str | None, typer.Option(help="Lease (namespace/name) that elects the active replica.")] = None,
 ) -> None:
     """Run the operator. Each flag is also an environment variable: POLICYHUB_ and its name in capitals."""
     # Each command loads what it needs, when its arguments are right: --help and `render` load no network library.
@@ -124,8 +136,8 @@ def run(  # noqa: PLR0917  (typer turns each into a flag: the length is that of 
 def archive(
     cluster: Annotated[str, typer.Argument(help="Name of the MonitoredCluster.")],
     *,
-    approve: Annotated[str, typer.Option(help="The engine whose losses may be archived, as ArchiveHeld names it.")],
-    minutes: Annotated[int, typer.Option(help="How long the approval holds.", min=1, max=1440)] = 60,
+    approve: Annotated[str, typer.Option(help="Engine whose lost findings may be archived, as ArchiveHeld names it.")],
+    minutes: Annotated[int, typer.Option(help="Minutes until the approval ends.", min=1, max=1440)] = 60,
 ) -> None:
     """Approve a held bulk archive (condition ArchiveHeld) of a MonitoredCluster in the cluster of KUBECONFIG."""
     import asyncio  # noqa: PLC0415  (loaded when it is needed)

@@ -14,11 +14,11 @@ class Output(StrEnum):
 
 
 def clusters(
-    names: Annotated[list[str] | None, typer.Argument(help="MonitoredClusters; all where none is named.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="MonitoredClusters. Default: all.")] = None,
     *,
-    output: Annotated[Output, typer.Option("--output", "-o", help="How it is written.")] = Output.TABLE,
+    output: Annotated[Output, typer.Option("--output", "-o", help="Output format.")] = Output.TABLE,
 ) -> None:
-    """Show how the monitored clusters fare. Ends with 0 (all well), 1 (some are not) or 2 (they could not be read).
+    """Show the health of the monitored clusters. Exits with 0 (all healthy), 1 (some are not) or 2 (could not read).
 
     The MonitoredClusters are read in the cluster of KUBECONFIG (in a Pod: in its own), and nothing else is.
     """

@@ -26,16 +26,16 @@ class Output(StrEnum):
     JSON = "json"
 
 
-AccountId = Annotated[str | None, typer.Option(help="AWS account of the findings, where no MonitoredCluster says.")]
-Region = Annotated[str | None, typer.Option(help="AWS Region of the findings, where no MonitoredCluster says.")]
-RoleArn = Annotated[str | None, typer.Option(help="Role to assume, where no MonitoredCluster says.")]
+AccountId = Annotated[str | None, typer.Option(help="AWS account of the findings, if no MonitoredCluster names it.")]
+Region = Annotated[str | None, typer.Option(help="AWS Region of the findings, if no MonitoredCluster names it.")]
+RoleArn = Annotated[str | None, typer.Option(help="Role to assume, if no MonitoredCluster names one.")]
 ExternalId = Annotated[str | None, typer.Option(help="External id for that role.")]
 
 
 def doctor(
-    clusters: Annotated[list[str] | None, typer.Argument(help="MonitoredClusters to look at; none: all.")] = None,
+    clusters: Annotated[list[str] | None, typer.Argument(help="MonitoredClusters to check. Default: all.")] = None,
     *,
-    output: Annotated[Output, typer.Option("--output", "-o", help="Words for people, or JSON.")] = Output.TEXT,
+    output: Annotated[Output, typer.Option("--output", "-o", help="Text or JSON.")] = Output.TEXT,
     kubeconfig: Annotated[
         str | None, typer.Option(help="The operator's cluster, from outside its Pod.", envvar="KUBECONFIG")
     ] = None,
@@ -45,10 +45,11 @@ def doctor(
         typer.Option(help="From outside: the operator's (namespace/name), whose permissions are asked for."),
     ] = None,
     silent_after: Annotated[
-        list[str] | None, typer.Option(help="When an engine counts as silent, such as kyverno=3h; may be repeated.")
+        list[str] | None,
+        typer.Option(help="Time after which an engine counts as silent, such as kyverno=3h; may be repeated."),
     ] = None,
     metrics_url: Annotated[
-        str | None, typer.Option(help="The operator's /metrics; in its Pod it is found, outside it is not asked.")
+        str | None, typer.Option(help="URL of the operator's /metrics. Needed outside its Pod only.")
     ] = None,
     probe_import: Annotated[
         bool, typer.Option("--probe-import", help="Send a deliberately invalid finding to test the permission.")
@@ -58,7 +59,7 @@ def doctor(
     role_arn: RoleArn = None,
     external_id: ExternalId = None,
 ) -> None:
-    """Find out why findings do not reach Security Hub. Ends with 0 (fine), 1 (problems) or 2 (could not check all)."""
+    """Find out why findings do not reach Security Hub. Exits with 0 (fine), 1 (problems) or 2 (could not check all)."""
     import asyncio  # noqa: PLC0415  (help is quicker without it)
 
     from policyhub.cluster.engines import SILENT_AFTER  # noqa: PLC0415  (the readers of reports load with it)
@@ -124,7 +125,7 @@ def archive_others(
     region: Region = None,
     role_arn: RoleArn = None,
     external_id: ExternalId = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Archive them; without it they are only counted.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Archive the findings. Without it they are only counted.")] = False,
 ) -> None:
     """Archive the active findings about Kubernetes policies that another tool left in Security Hub. Stop it first."""
     import asyncio  # noqa: PLC0415  (as above)

@@ -45,13 +45,13 @@ def iam_policy(
         typer.Option(help="Region in which a ClusterDiscovery looks for clusters, in those accounts; may be repeated."),
     ] = None,
     discover_own: Annotated[
-        bool, typer.Option("--discover-own", help="Whether it looks in the operator's own account, too.")
+        bool, typer.Option("--discover-own", help="Search the operator's own account too.")
     ] = False,
     kubernetes_group: Annotated[
         str, typer.Option(help="Group of the access entries, as in the chart policyhub-access.")
     ] = "policyhub",
-    external_id: Annotated[str | None, typer.Option(help="External id that those roles ask for.")] = None,
-    own_findings: Annotated[bool, typer.Option(help="Whether findings go to the operator's own account, too.")] = True,
+    external_id: Annotated[str | None, typer.Option(help="External id that those roles require.")] = None,
+    own_findings: Annotated[bool, typer.Option(help="Send findings to the operator's own account too.")] = True,
     role_name: Annotated[str, typer.Option(help="Name of the operator's role.")] = "policyhub",
     cluster: Annotated[
         list[str] | None,
@@ -63,12 +63,12 @@ def iam_policy(
     ] = None,
     namespace: Annotated[str, typer.Option(help="Namespace of the operator.", rich_help_panel=_WHO)] = "policyhub",
     service_account: Annotated[str, typer.Option(help="Its service account.", rich_help_panel=_WHO)] = "policyhub",
-    output: Annotated[Output, typer.Option("--output", "-o", help="How it is written.")] = Output.JSON,
+    output: Annotated[Output, typer.Option("--output", "-o", help="Output format.")] = Output.JSON,
     in_account: Annotated[
-        str | None, typer.Option(help="The role in this account; without it the operator's own, in JSON all.")
+        str | None, typer.Option(help="The role in this account. Default: the operator's role; with JSON, all roles.")
     ] = None,
     only: Annotated[
-        Part | None, typer.Option(help="One bare policy document of that role, as the AWS CLI takes it.")
+        Part | None, typer.Option(help="Only one policy document of that role, as the AWS CLI expects it.")
     ] = None,
 ) -> None:
     """Print the AWS permissions and trust policies that the operator's role and the roles it assumes need, and the

@@ -43,30 +43,34 @@ def render(  # typer turns each into a flag: the length is that of the list of f
     context: Annotated[str | None, typer.Option(help="The same, by this context.")] = None,
     kubeconfig: Annotated[str | None, typer.Option(help="Kubeconfig of --live.", envvar="KUBECONFIG")] = None,
     output: Annotated[
-        Output | None, typer.Option("--output", "-o", help="JSON lines (the default), one JSON array, or a table.")
+        Output | None, typer.Option("--output", "-o", help="JSON lines (default), one JSON array, or a table.")
     ] = None,
-    explain: Annotated[bool, typer.Option("--explain", help="Say where each field of each finding came from.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Explain where each field of each finding comes from.")
+    ] = False,
     summary: Annotated[
-        bool, typer.Option("--summary", help="Count findings, forecast events a month and their price.")
+        bool, typer.Option("--summary", help="Count the findings; estimate events a month and their price.")
     ] = False,
     changes_per_day: Annotated[
-        float | None, typer.Option(help="Findings that change in a day, for the forecast.", min=0)
+        float | None, typer.Option(help="Findings that change in a day, for the estimate.", min=0)
     ] = None,
     now: Annotated[
         str | None, typer.Option(help="UpdatedAt of the findings, such as 2026-11-25T08:00:00Z; else the clock's time.")
     ] = None,
     from_monitoredcluster: Annotated[
         str | None,
-        typer.Option(help="File with a MonitoredCluster; the flags below go before it.", rich_help_panel=_TARGET),
+        typer.Option(help="File with a MonitoredCluster. The flags below override it.", rich_help_panel=_TARGET),
     ] = None,
     cluster_name: Annotated[
-        str | None, typer.Option(help="Name of the MonitoredCluster: part of the ids.", rich_help_panel=_TARGET)
+        str | None,
+        typer.Option(help="Name of the MonitoredCluster. It is part of the finding ids.", rich_help_panel=_TARGET),
     ] = None,
     cluster_arn: Annotated[
-        str | None, typer.Option(help="Its clusterArn, in the ids instead of the name.", rich_help_panel=_TARGET)
+        str | None,
+        typer.Option(help="Its clusterArn, which replaces the name in the finding ids.", rich_help_panel=_TARGET),
     ] = None,
     cluster_uid: Annotated[
-        str | None, typer.Option(help="Uid of namespace kube-system; --live reads it.", rich_help_panel=_TARGET)
+        str | None, typer.Option(help="Uid of the namespace kube-system. --live reads it.", rich_help_panel=_TARGET)
     ] = None,
     account_id: Annotated[
         str | None,
@@ -76,7 +80,7 @@ def render(  # typer turns each into a flag: the length is that of the list of f
         str | None, typer.Option(help="Region of the hub.", envvar="POLICYHUB_REGION", rich_help_panel=_TARGET)
     ] = None,
     minimum_severity: Annotated[
-        Level | None, typer.Option(help="Leave out what is less severe.", rich_help_panel=_WANTED)
+        Level | None, typer.Option(help="Ignore violations that are less severe.", rich_help_panel=_WANTED)
     ] = None,
     roll_up: Annotated[
         bool | None,
@@ -87,7 +91,7 @@ def render(  # typer turns each into a flag: the length is that of the list of f
         ),
     ] = None,
     result: Annotated[
-        list[Word] | None, typer.Option(help="Results that count; may be repeated.", rich_help_panel=_WANTED)
+        list[Word] | None, typer.Option(help="Results to include; may be repeated.", rich_help_panel=_WANTED)
     ] = None,
     exclude_source: Annotated[
         list[str] | None,
@@ -108,11 +112,11 @@ def render(  # typer turns each into a flag: the length is that of the list of f
     namespace: Annotated[
         list[str] | None,
         typer.Option(
-            "--namespace", "-n", help="Namespace that counts, or a pattern; may be repeated.", rich_help_panel=_WANTED
+            "--namespace", "-n", help="Namespace to include, or a pattern; may be repeated.", rich_help_panel=_WANTED
         ),
     ] = None,
     exclude_namespace: Annotated[
-        list[str] | None, typer.Option(help="Namespace that does not; may be repeated.", rich_help_panel=_WANTED)
+        list[str] | None, typer.Option(help="Namespace to exclude; may be repeated.", rich_help_panel=_WANTED)
     ] = None,
 ) -> None:
     """Render reports and constraints as the findings that `policyhub run` would send, without AWS.

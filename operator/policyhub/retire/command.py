@@ -12,22 +12,22 @@ def retire(
     *,
     identity: Annotated[
         str | None,
-        typer.Option(help="The identity in the ids of the findings, where it is not the MonitoredCluster's any more."),
+        typer.Option(help="Identity in the finding ids, if the MonitoredCluster no longer has it."),
     ] = None,
     uid: Annotated[
         list[str] | None,
-        typer.Option(help="The cluster's uid in its findings, where no MonitoredCluster says; may be repeated."),
+        typer.Option(help="Uid of the cluster in its findings, if no MonitoredCluster has it; may be repeated."),
     ] = None,
     account_id: AccountId = None,
     region: Region = None,
     role_arn: RoleArn = None,
     external_id: ExternalId = None,
     without_cluster: Annotated[
-        bool, typer.Option("--without-cluster", help="Ask no cluster of the operator: it is gone as well.")
+        bool, typer.Option("--without-cluster", help="Do not read the operator's cluster: it is gone.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Archive them; without it they are only counted.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Archive the findings. Without it they are only counted.")] = False,
 ) -> None:
-    """Archive the active findings of a cluster that is taken down. Ends with 0, 1 (some were refused) or 2 (not begun).
+    """Archive the active findings of a cluster that is removed. Exits with 0, 1 (some were rejected) or 2 (not started).
 
     The MonitoredClusters are read in the cluster of KUBECONFIG (in a Pod: in its own); Security Hub is called with the
     AWS credentials of the environment.

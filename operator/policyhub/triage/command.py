@@ -32,14 +32,14 @@ class Severity(StrEnum):
 
 def findings(
     *,
-    cluster: Annotated[list[str] | None, typer.Argument(help="MonitoredClusters; all where none is named.")] = None,
+    cluster: Annotated[list[str] | None, typer.Argument(help="MonitoredClusters. Default: all.")] = None,
     status: Annotated[list[Status] | None, typer.Option(help="Workflow status; may be repeated.")] = None,
     severity: Annotated[list[Severity] | None, typer.Option(help="Severity; may be repeated.")] = None,
     namespace: Annotated[
         list[str] | None, typer.Option("--namespace", "-n", help="Namespace of the object; may be repeated.")
     ] = None,
-    past_sla: Annotated[bool, typer.Option("--past-sla", help="Only what is past its SLA.")] = False,
-    output: Annotated[Output, typer.Option("--output", "-o", help="How it is written.")] = Output.TABLE,
+    past_sla: Annotated[bool, typer.Option("--past-sla", help="Only findings past their SLA.")] = False,
+    output: Annotated[Output, typer.Option("--output", "-o", help="Output format.")] = Output.TABLE,
 ) -> None:
     """List the active findings with their workflow status, age and SLA, as Security Hub has them now.
 
