@@ -27,7 +27,7 @@ def retire(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Archive the findings. Without it they are only counted.")] = False,
 ) -> None:
-    """Archive the active findings of a cluster that is removed. Exits with 0, 1 (some were rejected) or 2 (not started).
+    """Archive the active findings of a removed cluster. Exits with 0, 1 (some were rejected) or 2 (not started).
 
     The MonitoredClusters are read in the cluster of KUBECONFIG (in a Pod: in its own); Security Hub is called with the
     AWS credentials of the environment.
