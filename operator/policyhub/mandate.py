@@ -59,11 +59,12 @@ class Mandate:
 
     async def _beat(self) -> None:
         while True:
-            if self._still():
-                log.warning("process_stood_still", seconds=round(self._clock() - self._beat_at, 1))
+            now = self._clock()  # once: it may be frozen between any two lines
+            if now - self._beat_at > STILL_SECONDS:
+                log.warning("process_stood_still", seconds=round(now - self._beat_at, 1))
                 self._stalls += 1  # before the beat: another thread may ask in between
                 self._stalled.set()
-            self._beat_at = self._clock()
+            self._beat_at = now
             await asyncio.sleep(BEAT_SECONDS)
 
     async def _learn(self, read: Callable[[], Awaitable[bool]]) -> None:

@@ -140,9 +140,10 @@ class Supervisor:
                 log.exception("monitored_cluster_failed", cluster=named.name)
                 self._fail(named.name, named.uid, error)
 
-    async def _read_again(self, name: str, uid: str) -> None:
+    async def _read_again(self, name: str, uid: str) -> bool:
         """Take the object as the API server has it now: what came of this uid contradicts what is known of the name.
-        Where that cannot be read, or changes each time, nothing is done: the next comparison asks again.
+        Where that cannot be read, or changes each time, nothing is done, and False says so: the next comparison asks
+        again.
         """
         for _ in range(READINGS):
             left, known = self._versions.moment(), self._versions.uid(name)
@@ -150,16 +151,17 @@ class Supervisor:
                 read = await self._objects.named(name)
             except (Refused, Unreachable, Unreadable, msgspec.MsgspecError, RecursionError) as error:
                 log.warning("monitored_cluster_not_read", cluster=name, message=clean(str(error)))
-                return
+                return False
             for gone in {uid, known} - {None, *(named.uid for named, _ in read)}:
                 await self.forget(name, str(gone))
             if not read:
-                return
+                return True
             (named, body), *_ = read
             overtaken = self._versions.noted_since(left, name, named.uid)
             if not overtaken or self._versions.judge(*named, left=left) is Standing.CURRENT:
                 await self._admit(named, body, told=False)
-                return
+                return True
+        return False
 
     async def _take(self, name: str, body: Mapping[str, Any]) -> None:
         if self._selector.matches(body["metadata"].get("labels") or {}):
@@ -180,7 +182,9 @@ class Supervisor:
         """Say so in its status; the next comparison tries once more."""
         watched = self.watched.get(name)
         if watched is None:
-            watched = self.watched[name] = Watched(name=name, uid=uid, intent=None, generation=0, conditions={})
+            watched = self.watched[name] = Watched(
+                name=name, uid=uid, intent=None, generation=0, conditions={}, predecessor=self.predecessor
+            )
         if watched.plane is None:
             watched.intent = None
             watched.fault = Fault(
@@ -357,21 +361,20 @@ class Supervisor:
     async def confirm(self) -> bool:
         """Take what is there now and forget what is not, whatever the events told; whether it could be read."""
         try:
-            await self._compare()
+            return await self._compare()
         except (Refused, Unreachable, msgspec.MsgspecError, RecursionError) as error:
             log.warning("monitored_clusters_not_listed", message=clean(str(error)))
         except Exception:  # outermost: a mistake of ours must not end the process
             log.exception("compare_failed")
-        else:
-            return True
         return False
 
-    async def _compare(self) -> None:
-        """Raises Refused, Unreachable; MsgspecError, RecursionError where the list cannot be read."""
+    async def _compare(self) -> bool:
+        """Whether each could be read. Raises Refused, Unreachable; of the list MsgspecError, RecursionError."""
         left = self._versions.moment()
         there = await self._objects.listed()
+        whole = True
         for name, uid in self._versions.missing(there, left=left):
-            await self._read_again(name, uid)
+            whole &= await self._read_again(name, uid)
         for body in sorted(there.values(), key=lambda body: str(body["metadata"].get("creationTimestamp") or YOUNGEST)):
             await self.observe(body, left=left)
         if not self._listed:
@@ -379,6 +382,7 @@ class Supervisor:
             self._claim()
             for body in there.values():  # none was set before it was known who is the oldest
                 await self.observe(body, left=left)
+        return whole
 
     async def report(self) -> None:
         """Write each status when it has changed. Runs until cancelled."""

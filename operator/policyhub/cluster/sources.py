@@ -95,8 +95,7 @@ class Source:
     def stop(self) -> None:
         """No longer watched: what it called for stands, and its silence is no evidence."""
         self.task.cancel()
-        self.view.abort()
-        self.view.live(live=False)
+        self.view.close()
 
     def fault(self) -> Fault | None:
         """What keeps it from being whole."""
@@ -169,7 +168,7 @@ class Sources:
     def disconnect(self) -> None:
         """The connection has ended: nothing is seen of any source before the next one has found it."""
         for source in self.watched.values():
-            source.view.live(live=False)
+            source.view.close()
         self.watched.clear()
         self.unknown = {}
         self._state.discovery = DISCOVERING
@@ -268,7 +267,7 @@ class Sources:
                     source_api=source.resource.origin,
                     group=source.resource.group,
                     listed=bool(source.view.last_listed),
-                    live=source.view.is_live,
+                    live=source.view.liveness.live,
                     vanished=source.vanished,
                     gone=source.gone,
                 )

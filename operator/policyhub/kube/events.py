@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Final
 
 import msgspec
 
@@ -12,6 +13,8 @@ from policyhub.kube.intake import Intake
 from policyhub.kube.overtaken import Overtaken
 from policyhub.kube.sink import Counters
 from policyhub.kube.wire import Unreadable
+
+_TOLD: Final = frozenset({"ADDED", "MODIFIED", "DELETED"})
 
 
 class Events:
@@ -55,6 +58,10 @@ class Events:
         if event.type == "BOOKMARK":
             counters.bookmarks += 1
             return version
+        if event.type not in _TOLD:  # of no object as it is: a listing's page still counts
+            counters.others += 1
+            counters.last_event = counters.last_line
+            return version
         take = self._taker(event)
         if take is None:
             return None
@@ -65,12 +72,9 @@ class Events:
             case "ADDED":
                 counters.added += 1
                 counters.objects += resumable
-            case "DELETED":
+            case _:
                 counters.deleted += 1
                 counters.objects -= 1
-            case _:
-                counters.others += 1
-                return version
         self._intake.take(event.object, take)
         return version
 

@@ -119,7 +119,7 @@ class Listing:
                 await self._pace.turn(self._intake)
             if not self._overtaken.has(item):
                 self._intake.take(item, self._intake.sink.upsert)
-            self._pace.worked(len(memoryview(item)))
+            self._pace.worked()
 
     async def _page(self, params: dict[str, str], stack: contextlib.AsyncExitStack) -> bytearray:
         tries = _PAGE_TRIES if "continue" in params else 1

@@ -1,11 +1,7 @@
 """How much of the event loop one cluster takes: a slice of each round, shared by all its reflectors in turn.
 
 All clusters share one event loop. A server that sends events without end, on one watch or on a thousand at once, gets
-one slice between two turns of everybody else.
-
-An object is read whole, and everybody waits for one that is large: 7 MiB of results take a quarter of a second. After
-such a one its cluster rests for `REST_EACH` times as long, so that of what the others see in a hundred seconds, one
-second is late at most. No I/O; the clock is an argument.
+one slice between two turns of everybody else. No I/O; the clock is an argument.
 """
 
 import asyncio
@@ -16,28 +12,23 @@ from typing import Final
 
 SLICE_SECONDS: Final = 0.005
 """Of work on one cluster's objects in one round of the loop: some fifty reports."""
-LARGE_BYTES: Final = 2 * 2**20
-"""What is larger no etcd takes by its default setting (1.5 MiB): hardly any cluster has such an object."""
-REST_EACH: Final = 100
-"""Seconds of rest for each second that a large object takes."""
 
 
 class Pace:
-    """Of one cluster. Before each object: `if pace.waits(me): await pace.turn(me)`; after it: `pace.worked(size)`."""
+    """Of one cluster. Before each object: `if pace.waits(me): await pace.turn(me)`; after it: `pace.worked()`."""
 
     def __init__(self, *, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
         self._worker: object = None
         self._spent = 0.0
         self._began = 0.0
-        self._rests_until = 0.0
         self._queue: deque[tuple[object, asyncio.Future[None]]] = deque()
         self._round = False
         """Whether the next round of the loop is waited for."""
 
     def waits(self, worker: object) -> bool:
         """Whether this round's slice is used up, or it is another's turn; else the work on one object begins."""
-        if self._spent >= SLICE_SECONDS or (self._queue and self._worker is not worker) or self._rest() > 0:
+        if self._spent >= SLICE_SECONDS or (self._queue and self._worker is not worker):
             return True
         self._begin(worker)
         return False
@@ -50,16 +41,8 @@ class Pace:
         await turn
         self._begin(worker)
 
-    def worked(self, size: int = 0) -> None:
-        """`size`: bytes of the object, where it may be large."""
-        now = self._clock()
-        self._spent += now - self._began
-        if size > LARGE_BYTES:
-            self._rests_until = now + (now - self._began) * REST_EACH
-
-    def _rest(self) -> float:
-        """Seconds that are left of it."""
-        return self._rests_until - self._clock() if self._rests_until else 0.0
+    def worked(self) -> None:
+        self._spent += self._clock() - self._began
 
     def _begin(self, worker: object) -> None:
         self._worker = worker
@@ -72,10 +55,6 @@ class Pace:
             asyncio.get_running_loop().call_soon(self._next_round)
 
     def _next_round(self) -> None:
-        if (rest := self._rest()) > 0:
-            asyncio.get_running_loop().call_later(rest, self._next_round)
-            return
-        self._rests_until = 0.0
         self._round = False
         self._spent = 0.0
         while self._queue:

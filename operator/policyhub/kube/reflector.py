@@ -13,7 +13,8 @@ Invariants
   (expired, or a server that has none) a new listing is read.
 * What is known is whole only after a listing: `watching` is not told before, although events arrive.
 * A listing that failed leaves the version from before it, where there was one: the watch beside it began later, and
-  does not know what the pages that are missing would have brought.
+  does not know what the pages that are missing would have brought. What it has told is told once more, in the same
+  order: an object may go back for the moment that this takes.
 * A failing re-listing does not end the watch: events go on arriving while the listing is tried again.
 * `run()` ends only by cancellation and leaves no connection open.
 * What goes wrong with one object is that object's (`Sink.unreadable`): the others of its page, and the watch, go on.
@@ -355,7 +356,7 @@ class Reflector:
                     await self._pace.turn(self._events)
                 if line and not self._take(line):
                     return
-                self._pace.worked(len(line))
+                self._pace.worked()
                 if self._clock.monotonic() >= self._due:  # a server that does not keep to timeoutSeconds
                     return
 

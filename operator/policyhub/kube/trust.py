@@ -69,6 +69,8 @@ def way(access: Access) -> str | None:
     if access.proxy is not None or there.scheme != "https" or proxy_bypass(there.hostname or ""):
         return access.proxy
     found = getproxies().get("https", "")
+    if found and "://" not in found:  # as curl and botocore read it
+        found = f"http://{found}"
     return found if urlsplit(found).scheme == "http" else None
 
 

@@ -222,12 +222,18 @@ class Sources:
             self.being_listed.add(origin)
         elif origin in self.being_listed:
             self.being_listed.discard(origin)
-            self._free(News.COMPLETE, where=lambda entry: entry.source_api == origin or self.dual(entry))
+            self._free(News.COMPLETE)
+
+    def is_being_listed(self, entry: Entry) -> bool:
+        """Whether a listing is under way that may bring it back: of its API; of either where its engine writes both."""
+        if not self.being_listed:
+            return False
+        return entry.source_api in self.being_listed or (
+            self.dual(entry) and any(not origin.endswith(f".{CONSTRAINTS}") for origin in self.being_listed)
+        )
 
     def waits_to_be_read(self, entry: Entry) -> bool:
-        """Whether reports of the finding's namespace wait to be read, or its API is listed."""
-        if self.being_listed and (entry.source_api in self.being_listed or self.dual(entry)):
-            return True
+        """Whether reports of the finding's namespace wait to be read."""
         return bool(self.waiting_namespaces) and any(
             entry.share in waiting for waiting in self.waiting_namespaces.values()
         )

@@ -12,6 +12,7 @@
 | unreported         | ownership (what rolls up to what, what was reported on), a report, an audit, a person           |
 | owners_unknown     | ownership                                                                                       |
 | presence_unknown   | an answer of the API server                                                                     |
+| listing            | the end of the listing, whether it succeeds or fails                                            |
 | failed, namespace_imports, wording | time                                                                        |
 | quarantined        | the finding is read again: the entry itself changes                                             |
 
@@ -53,6 +54,9 @@ class Hold(StrEnum):
     """Which Pods roll up to which object is not known: they may not be listed now."""
     PRESENCE = "presence_unknown"
     """The API server is being asked whether the object and the policy still exist."""
+    LISTING = "listing"
+    """The evidence is enough, and its API is being listed: what was written just before the listing began comes by its
+    pages alone. The archive delay goes on, and the guard counts it."""
     FAILED = "failed"
     """Security Hub took the call and failed this finding: it is sent again after a while."""
     BUDGET = "namespace_imports"
@@ -91,6 +95,7 @@ ENDED_BY: Mapping[Hold, frozenset[News]] = {
     Hold.UNREPORTED: frozenset({News.OWNERSHIP, News.REPORT, News.AUDIT, News.PERSON, News.NAMESPACE}),
     Hold.OWNERS_UNKNOWN: frozenset({News.OWNERSHIP, News.NAMESPACE}),
     Hold.PRESENCE: frozenset({News.ANSWER, News.NAMESPACE}),
+    Hold.LISTING: frozenset({News.COMPLETE, News.NAMESPACE}),
     Hold.FAILED: frozenset(),
     Hold.BUDGET: frozenset(),
     Hold.WORDING: frozenset(),

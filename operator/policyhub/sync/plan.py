@@ -128,6 +128,8 @@ class Evidence(msgspec.Struct, frozen=True):
     """Nothing is sent earlier for the sake of its words alone: they have changed too often (`outcomes`)."""
     refresh: bool = False
     """Whether it was last sent so long ago that Security Hub would forget it."""
+    listing: bool = False
+    """Whether its API is being listed: nothing is archived meanwhile."""
     blocked: Wait | None = None
     """Why nothing is sent for it now, whatever it is: Security Hub failed it, its namespace has used up its imports."""
     quarantined: bool = False
@@ -186,6 +188,8 @@ def _undesired(entry: Entry, evidence: Evidence, rules: Rules, now: SteadyMs) ->
         return Hold.UNCONFIRMED
     if evidence.grade in GUARDED and evidence.closed:
         return Hold.GUARD
+    if evidence.listing:
+        return Hold.LISTING
     return Change.ARCHIVED if rules.archive else Hold.MODE
 
 

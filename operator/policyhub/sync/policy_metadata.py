@@ -191,20 +191,37 @@ class Sink:
         except ValueError as error:
             self.unreadable(raw, error)
             return
-        named = name_in_reports(self.origin, name=metadata.name, namespace=metadata.namespace)
-        key, namespace = (self._source, named), metadata.namespace if self._namespaced else _EVERYWHERE
-        if self._namespaced and not namespace:
-            return  # as in a file that leaves it out: it is not known whose findings it words
-        self._known.add((key, namespace))
+        found = self._key_of(metadata)
+        if found is None:
+            return
+        key, namespace = found
+        self._known.add(found)
         if self._seen is not None:
-            self._seen.add((key, namespace))
+            self._seen.add(found)
         self._policies.learn(key, policy_of(metadata.annotations, metadata.labels), namespace=namespace)
+
+    def _key_of(self, metadata: "_Metadata") -> tuple[Key, str] | None:
+        """None where a policy of a namespace names none, as in a file: it is not known whose findings it words."""
+        named = name_in_reports(self.origin, name=metadata.name, namespace=metadata.namespace)
+        namespace = metadata.namespace if self._namespaced else _EVERYWHERE
+        if self._namespaced and not namespace:
+            return None
+        return (self._source, named), namespace
 
     def overtake(self, raw: bytes | msgspec.Raw, *, new: bool) -> None:  # noqa: ARG002  (it is all the same here)
         self.upsert(raw)
 
     def delete(self, raw: bytes | msgspec.Raw) -> None:
         """Its words stand, see the module: as if the listing under way had brought it."""
+        if self._seen is None:
+            return
+        try:
+            found = self._key_of(decoded(_object, raw, ValueError).metadata)
+        except ValueError as error:
+            self.unreadable(raw, error)
+            return
+        if found in self._known:
+            self._seen.add(found)
 
     def unreadable(self, _raw: bytes | msgspec.Raw, error: Exception) -> None:
         """Which policy it is, is not known: what was known of any stands."""

@@ -6,12 +6,10 @@ changes nothing: neither what it called for before nor what others call for.
 While a listing is read, objects come by its pages and by events, which are newer: an object that an event told of is
 passed over in the pages (`kube.reflector`), so the event counts as what the listing brought.
 
-It is seen, also where it is put aside or cannot be read. What it calls for is fresh, and no backlog of a first listing;
-but where the object is not new and another process sent findings shortly before, those may not show yet and would be
-sent twice. What passes in a report that was put aside is asked for by the next listing.
-
-Meanwhile nothing that the API reports is archived (`Sources.being_listed`). `opened` is called again at the end: the
-pages may have been answered by another server than the watch's.
+It is seen, also where it is put aside or cannot be read. What it claims is fresh, unless the object is not new and
+another process sent findings shortly before: those may not show yet. What passes in a report that was put aside is
+asked for by the next listing. Meanwhile nothing of the API is archived (`Sources.being_listed`). `opened` is called
+again at the end: another server than the watch's may have answered the pages.
 
 No I/O; the clock is an argument.
 """
@@ -112,7 +110,7 @@ class ReportSink:
         self._backlog = True
         """Whether what it calls for may have been there for long: what a first listing brings."""
         self._grading = False
-        self._liveness = Liveness(self.source_api, ledger.sources)
+        self.liveness = Liveness(self.source_api, ledger.sources)
 
     # -- what the reflector calls ---------------------------------------------------------------------------------
 
@@ -342,16 +340,18 @@ class ReportSink:
         self._ledger.sources.list_source(self.source_api, listing=False)
         self.grade, self._grading = self.grade or self._grading, False
 
+    def close(self) -> None:
+        """Nothing is seen of the API any more. What was put aside is not read, and holds up no other API."""
+        self.abort()
+        self.live(live=False)
+        self._ledger.sources.set_waiting(self.source_api, frozenset())
+
     def state(self, state: ReflectorState) -> None:
         self.live(live=state.live and self.last_listed > NEVER)
 
     def live(self, *, live: bool) -> None:
         """Whether the API is seen whole: listed completely, and watched."""
-        self._liveness.take(live=live, listed=self.last_listed, now=self._now())
-
-    @property
-    def is_live(self) -> bool:
-        return self._liveness.live
+        self.liveness.take(live=live, listed=self.last_listed, now=self._now())
 
     def forget(self, key: SourceKey) -> bool:
         """A source object no longer exists; says whether it called for anything."""

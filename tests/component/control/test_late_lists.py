@@ -130,7 +130,7 @@ class Play:
     def __init__(self, *, opaque: bool = False) -> None:
         self.server = Server(opaque=opaque)
         self.supervisor = logging(self.server)
-        self.comparing: asyncio.Task[None] | None = None
+        self.comparing: asyncio.Task[bool] | None = None
         self.telling: dict[str, asyncio.Task[None]] = {}
         """By uid: kopf hands over one event of a uid at a time."""
 
@@ -298,7 +298,24 @@ async def test_an_api_server_that_is_away_ends_nobody() -> None:
     await play.finish()
     assert list(play.supervisor.watched) == ["alpha"]
     play.server.down = False
-    await play.supervisor._compare()
+    assert await play.supervisor.confirm()
+    assert not play.supervisor.watched
+
+
+async def test_what_could_not_be_read_is_not_confirmed() -> None:
+    """The list is read, and the object that it lacks is not: whoever asked must not go on as if all were known."""
+    play = await started()
+    play.server.delete("alpha")
+    named = play.supervisor._objects.named
+
+    async def away(name: str) -> list[Any]:
+        raise Unreachable(f"{name}: connection reset")
+
+    play.supervisor._objects.named = away  # type: ignore[method-assign]  # the list comes by another call
+    assert not await play.supervisor.confirm()
+    assert list(play.supervisor.watched) == ["alpha"]
+    play.supervisor._objects.named = named  # type: ignore[method-assign]  # as above
+    assert await play.supervisor.confirm()
     assert not play.supervisor.watched
 
 

@@ -405,3 +405,21 @@ async def test_a_listing_that_stalls_does_not_hold_up_events() -> None:
         at_page(api, 4, stall)
         await rig.equal()
         assert rig.reflector.state.live
+
+
+async def test_an_event_of_an_unknown_type_overtakes_nothing() -> None:
+    """It brings no object, so the page that has it counts, and nothing is swept."""
+    api = filled(6, page_size=2)
+    async with running(api) as rig:
+        await rig.equal()
+
+        async def write() -> None:
+            await until(lambda: len(api.watches) > 0)
+            api.watches[-1].send("SYNCED", api.objects["r005"])
+            await until(lambda: rig.reflector.counters.others > 0)
+
+        at_page(api, 2, write)
+        listings = rig.reflector.counters.listings
+        rig.reflector.request_relist()
+        await until(lambda: rig.reflector.counters.listings > listings)
+        assert "r005" in rig.mirror.objects

@@ -1,9 +1,6 @@
 import asyncio
 
-import pytest
-
-from policyhub.kube.pace import LARGE_BYTES, REST_EACH, SLICE_SECONDS, Pace
-from tests.unit.lease.virtual import now, run
+from policyhub.kube.pace import SLICE_SECONDS, Pace
 
 
 class Work:
@@ -67,32 +64,3 @@ async def test_a_cancelled_turn_holds_up_nobody() -> None:
     waiting[1].cancel()
     async with asyncio.timeout(10):
         await waiting[2]
-
-
-@pytest.mark.parametrize(("size", "late"), [(LARGE_BYTES, False), (LARGE_BYTES + 1, True)])
-def test_after_a_large_object_its_cluster_rests(size: int, late: bool) -> None:  # noqa: FBT001  (a table)
-    """A hundred times as long as it took, all its reflectors; while another cluster goes on, and what is no larger than
-    etcd takes has no rest.
-    """
-
-    async def work() -> None:
-        busy, ended = [0.0], {}
-        pace, other = Pace(clock=lambda: now() + busy[0]), Pace(clock=lambda: now() + busy[0])
-
-        async def read(by: Pace, name: str, *, size: int) -> None:
-            if by.waits(name):
-                await by.turn(name)
-            busy[0] += 0.25
-            by.worked(size)
-            ended[name] = now()
-
-        await read(pace, "large", size=size)
-        await asyncio.gather(
-            read(pace, "large again", size=1), read(pace, "small", size=1), read(other, "other", size=1)
-        )
-        assert ended["other"] < 0.1
-        resting = 0.25 * REST_EACH - 1  # others' reading is part of it
-        assert (ended["large again"] > resting) is late
-        assert (ended["small"] > resting) is late
-
-    run(work())

@@ -21,6 +21,7 @@ OWN, THEIRS = "http://own.example.com:1", "http://someone:secret@proxy.example.c
         (HTTPS, None, {"HTTPS_PROXY": THEIRS, "NO_PROXY": "a.example.com,.example.com"}, None),
         (HTTPS, None, {"HTTPS_PROXY": THEIRS, "NO_PROXY": "example.org"}, THEIRS),
         (HTTPS, None, {"HTTPS_PROXY": "https://proxy.example.com"}, None),
+        (HTTPS, None, {"HTTPS_PROXY": "proxy.example.com:3128"}, "http://proxy.example.com:3128"),
         (HTTP, None, {"HTTP_PROXY": THEIRS, "HTTPS_PROXY": THEIRS}, None),
     ],
     ids=[
@@ -33,6 +34,7 @@ OWN, THEIRS = "http://own.example.com:1", "http://someone:secret@proxy.example.c
         "not for this domain",
         "not for another domain",
         "by TLS, which aiohttp does not speak to a proxy of the environment",
+        "without a scheme",
         "plain http",
     ],
 )

@@ -354,6 +354,43 @@ def test_a_pass_waits_where_the_engine_speaks_through_two_apis() -> None:
     assert act(made, entry, now=ARCHIVE_AT) is Change.ARCHIVED
 
 
+@pytest.mark.parametrize("end", ["finished", "failed"])
+def test_listings_put_archives_off_until_they_end_and_no_longer(end: str) -> None:
+    """However often a listing begins and fails: the archive delay goes on, and the guard counts what is lost."""
+    made = ledger()
+    say(made, REPORT, violation())
+    entry = sent(made, violation())
+    made.forget(REPORT, now=NOW)
+    for at in range(0, DELAY, DELAY // 6):
+        made.sources.list_source(REPORT.source_api, listing=True)
+        assert isinstance(act(made, entry, now=NOW + at), Wait)
+        assert made.guard.lost("kyverno") == 1
+        made.sources.list_source(REPORT.source_api, listing=False)
+    made.sources.list_source(REPORT.source_api, listing=True)
+    assert act(made, entry, now=ARCHIVE_AT) is Hold.LISTING
+    assert made.guard.lost("kyverno") == 1
+    if end == "finished":
+        made.sources.cover(REPORT.source_api, LIVE)
+    made.sources.list_source(REPORT.source_api, listing=False)
+    assert entry.id in made.agenda.dirty
+    assert act(made, entry, now=ARCHIVE_AT + 1) is Change.ARCHIVED
+
+
+@pytest.mark.parametrize(
+    ("api", "waits"),
+    [(REPORT, True), (OPEN, True), (CONSTRAINT, False)],
+    ids=["its API", "the other report API", "constraints"],
+)
+def test_an_engine_of_both_report_apis_waits_for_listings_of_reports(api: SourceKey, *, waits: bool) -> None:
+    made = ledger()
+    made.sources.set_dual_apis(frozenset({("kyverno", "shop")}))
+    say(made, REPORT, violation())
+    entry = sent(made, violation())
+    made.read(REPORT, [], complete=True, passed=lambda: frozenset({violation().identity}), now=NOW)
+    made.sources.list_source(api.source_api, listing=True)
+    assert act(made, entry, now=ARCHIVE_AT) is (Hold.LISTING if waits else Change.ARCHIVED)
+
+
 def test_what_was_refused_is_archived_as_security_hub_has_it() -> None:
     """A finding whose last wording was refused for good ends by the wording that was accepted before."""
     made = ledger()

@@ -214,9 +214,21 @@ def test_nothing_is_archived_while_its_api_is_listed() -> None:
         view.delete(raw("a"))
         clock.now += 60_000
         rules = Rules(archive_delay_ms=1_000)
-        assert ledger.decide(found, rules=rules, now=clock.now, wall=WallMs(int(clock.now)))[0] is Hold.SOURCE
-        ledger.mark_decided(found, Hold.SOURCE)
+        assert ledger.decide(found, rules=rules, now=clock.now, wall=WallMs(int(clock.now)))[0] is Hold.LISTING
+        ledger.mark_decided(found, Hold.LISTING)
         assert found.id not in ledger.agenda.dirty
         getattr(view, end)()
         assert found.id in ledger.agenda.dirty
-        assert ledger.decide(found, rules=rules, now=clock.now, wall=WallMs(int(clock.now)))[0] is not Hold.SOURCE
+        assert ledger.decide(found, rules=rules, now=clock.now, wall=WallMs(int(clock.now)))[0] is not Hold.LISTING
+
+
+@pytest.mark.usefixtures("small_burst")
+def test_what_is_put_aside_when_its_api_ends_holds_up_no_other() -> None:
+    """Nobody reads it any more: the connection ended, or the API is not served."""
+    view, ledger, _ = made()
+    list_all(view)
+    view.upsert(flood("flood"))
+    view.upsert(raw("later"))
+    assert ledger.sources.waiting_namespaces == {ORIGIN: frozenset({"shop"})}
+    view.close()
+    assert not ledger.sources.waiting_namespaces
