@@ -112,6 +112,9 @@ class Leaving:
         name = self.watched.name
         identity = identity_of(self.body)
         uid = sent.ledger.cluster_uid if sent.ledger is not None else self.watched.kept.cluster_uid or ""
+        if uid and not self.watched.kept.cluster_uid:  # deleted before its first status: it says so after a restart
+            own = {"identity": identity, "cluster_uid": uid, "hub": Hub(account_id=hub.account, region=hub.region)}
+            self.watched.kept = self.watched.kept.model_copy(update=own)
         uids = frozenset({uid}) | adopted(self.body["metadata"].get("annotations") or {})
 
         writes = rivals(

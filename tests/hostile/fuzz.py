@@ -356,9 +356,9 @@ def sinks() -> Iterator[tuple[str, Callable[[bytes], None]]]:
     policies = PolicyMetadata(now=lambda: SteadyMs(NOW * 1000), on_malformed=lambda *_: None)
     owners = Owners(now=lambda: SteadyMs(NOW * 1000), on_change=lambda *_: None, on_malformed=lambda *_: None)
     existence = SimpleNamespace(
-        opened={},
-        namespace_came=lambda *_: None,
-        namespace_gone=lambda *_, **__: None,
+        stream_started_at={},
+        add_namespace=lambda *_: None,
+        remove_namespace=lambda *_, **__: None,
         namespaces_live=lambda **_: None,
     )
     of: dict[str, Any] = {

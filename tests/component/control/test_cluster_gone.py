@@ -84,7 +84,9 @@ class Plane(DataPlane):
         pass
 
     async def _work(self, connection: Connection) -> None:
-        self._clearance.ledger = cast("Any", SimpleNamespace(agenda=SimpleNamespace(flying={}), cluster_uid=self.uid))
+        self._clearance.ledger = cast(
+            "Any", SimpleNamespace(agenda=SimpleNamespace(in_flight={}), cluster_uid=self.uid)
+        )
         while True:
             await self._contact.reach()
 
@@ -334,7 +336,7 @@ async def test_a_reconnection_that_is_ended_stays_ended() -> None:
 async def test_an_import_that_is_under_way_is_waited_for() -> None:
     """It would make active again what was archived before it lands."""
     hub, flying = Account(*mine()), {"one": None}
-    ledger = cast("Any", SimpleNamespace(agenda=SimpleNamespace(flying=flying), cluster_uid=UID))
+    ledger = cast("Any", SimpleNamespace(agenda=SimpleNamespace(in_flight=flying), cluster_uid=UID))
     archiving = Archiving(
         cast("Any", hub),
         Acknowledged(),

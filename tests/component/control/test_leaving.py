@@ -100,7 +100,7 @@ class Ledger:
 
     def __init__(self, *flying: str) -> None:
         self.agenda = self
-        self.flying = dict.fromkeys(flying)
+        self.in_flight = dict.fromkeys(flying)
 
 
 class Follower:
@@ -292,7 +292,7 @@ async def test_a_call_under_way_is_waited_for() -> None:
     await settle()
     assert not stage.home.patched
     stage.hub.stored[finding(2)["Id"]] = finding(2)
-    ledger.flying.clear()
+    ledger.in_flight.clear()
     await task
     assert stage.hub.active() == set()
 

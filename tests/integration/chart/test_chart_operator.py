@@ -192,7 +192,12 @@ def test_it_does_its_work(
         with Operator(installed, hub, home=home).start() as operator:
             server.apply([report("fail")])
             stand.until(lambda: states(hub) == ["ACTIVE"], seconds=SECONDS, what="the finding", operator=operator)
-            assert operator.metric("policyhub_violations", namespace="default") == 1, "extraArgs reach it"
+            stand.until(
+                lambda: operator.metric("policyhub_violations", namespace="default") == 1,
+                seconds=SECONDS,
+                what="violations by namespace: extraArgs reach it",
+                operator=operator,
+            )
             wait_for_ready(admin, operator)
             assert_healthy(entered(installed, image, metrics(operator), "doctor", "--output=json"))
             lease = server.request("GET", f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/policyhub")

@@ -57,7 +57,7 @@ def _account(namespace: str, name: str) -> Document:
 
 
 @pytest.fixture(scope="module")
-def release_token(plane: ControlPlane) -> Iterator[Cluster]:
+def spare(plane: ControlPlane) -> Iterator[Cluster]:
     """A second cluster, which tests may stop; it runs again after each."""
     cluster = plane.cluster("spare")
     yield cluster

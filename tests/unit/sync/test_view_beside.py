@@ -213,6 +213,7 @@ def test_nothing_is_archived_while_its_api_is_listed() -> None:
         view.begin()
         view.delete(raw("a"))
         clock.now += 60_000
+        ledger.finish_inventory()
         ledger.sources.confirm([ORIGIN], now=clock.now)
         rules = Rules(archive_delay_ms=1_000)
         assert ledger.decide(found, rules=rules, now=clock.now, wall=WallMs(int(clock.now)))[0] is Hold.LISTING
