@@ -6,7 +6,7 @@ writes objects meets in a real cluster's API.
 
 All listens on 127.0.0.1, on ports that stay reserved while a server is down. Data lies in a temporary folder, whose
 writes are not synced to disk. Nothing outlives the process that started it: the children are leashed to it
-(app.py), and a folder that a killed process left behind is removed by the next start.
+(process.py), and a folder that a killed process left behind is removed by the next start.
 """
 
 import fcntl

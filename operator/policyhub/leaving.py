@@ -8,7 +8,7 @@ Its data plane has ended before this begins, so nothing new is sent. Then, until
 | another MonitoredCluster, not deleted, has identity and hub  | let go; the findings are the other's now, also where  |
 |                                                              | it comes in the middle                                |
 | the uid of the cluster was never known                       | let go; nothing was written under it                  |
-| active findings of this identity and uid                     | archived (`hub.retirement`)                           |
+| active findings of this identity and uid                     | archived (`securityhub.retirement`)                   |
 | some were refused, the hub is silent, a right is missing     | the status says so; tried again with back-off         |
 | calls are under way, or what was confirmed is not shown yet  | read again: GetFindings lags                          |
 | nothing is left                                              | let go                                                |

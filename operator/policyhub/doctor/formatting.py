@@ -31,16 +31,16 @@ def text(results: Sequence[CheckResult]) -> str:
 
 
 def document(results: Sequence[CheckResult]) -> str:
-    """One JSON object; the members of a verdict are those of `CheckResult` and `why`."""
+    """One JSON object; the members of a result are those of `CheckResult` and `why`."""
     told = [
-        {"check": v.check, "about": v.about, "state": v.state, "found": v.found, "why": v.why, "mend": v.remedy}
+        {"check": v.check, "about": v.about, "state": v.state, "found": v.found, "why": v.why, "remedy": v.remedy}
         for v in results
     ]
     whole = {
         "version": policyhub.__version__,
         "exitCode": exit_code(results),
         "counts": tally(results),
-        "verdicts": told,
+        "results": told,
     }
     return json.dumps(whole, indent=2) + "\n"
 

@@ -3,11 +3,11 @@
 | ASFF                  | from                                                                                     |
 |-----------------------|------------------------------------------------------------------------------------------|
 | Title                 | what is wrong in words, the object, the cluster: within 80 characters where that can be, |
-|                       | since a list of findings shows no more (prose.py)                                        |
-| Description           | object, cluster, policy, source, rule; then the message, which alone is cut (prose.py)   |
-| FindingProviderFields | severity and type (taxonomy.py); never the top-level fields, which are the customer's    |
+|                       | since a list of findings shows no more (text.py)                                         |
+| Description           | object, cluster, policy, source, rule; then the message, which alone is cut (text.py)    |
+| FindingProviderFields | severity and type (compliance.py); never the top-level fields, which are the customer's  |
 | Compliance            | fail FAILED, warn WARNING, error NOT_AVAILABLE; control, requirements, standards         |
-| Remediation, SourceUrl| what is to be done, how to accept it, and where to read on (remedy.py)                   |
+| Remediation, SourceUrl| what is to be done, how to accept it, and where to read on (remediation.py)              |
 | Vulnerabilities       | of a scanner's result: the package, its versions, the score                              |
 | Resources             | the object first, then its cluster; the cluster alone where the engine names no object   |
 | ProductFields         | `policyhub/…`: what the operator reads back, what analysts filter by, the properties     |

@@ -41,7 +41,7 @@ class Resource(msgspec.Struct, frozen=True, order=True):
 
     @property
     def origin(self) -> str:
-        """As `SourceKey.origin`: the version is no part of it."""
+        """As `SourceKey.source_api`: the version is no part of it."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
     @property

@@ -5,8 +5,8 @@
 | writes a set in another order at each scan                           | `sets`, `documents`      | canonical.py    |
 | writes times, process ids and counters into what describes           | `left_out`, `documents`, | canonical.py    |
 |   the violation                                                      |   `wording`              |                 |
-| calls a severity, a remediation or a link by a name of its own       | `severity`, `aliases`    | speaker.py      |
-| has results that policy, rule and object do not tell apart           | `discriminator`          | speaker.py      |
+| calls a severity, a remediation or a link by a name of its own       | `severity`, `aliases`    | results.py      |
+| has results that policy, rule and object do not tell apart           | `discriminator`          | results.py      |
 | writes what happened, not what is                                    | `events`                 | event_logs.py   |
 | gives each result the time at which its own object was made          | `still`                  | tick.py, doctor |
 

@@ -10,7 +10,7 @@ is deleted. What a namespace has an allowance for (`turns`) is done at once, up 
 | `LOOKED` results that are looked at, or findings of a source object | 1                                       |
 
 Until all of it is done, results call for what they called for, and what they will call for is not known to all: nothing
-of their namespace is archived (`Sources.hear`). After a change that may concern everything, nothing at all is.
+of their namespace is archived (`Sources.set_waiting`). After a change that may concern everything, nothing at all is.
 
 Pure: no I/O, no clock; times are Unix milliseconds.
 """

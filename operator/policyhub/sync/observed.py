@@ -46,7 +46,7 @@ class Observed:
         acknowledged: Acknowledged | None = None,
     ) -> None:
         """`on_active` is told of each finding that becomes active (1) or ceases to be (-1), `on_stored` of each that
-        Security Hub has and nobody reports, `on_lookup` that something is to be read by id. `acknowledged_at` is what
+        Security Hub has and nobody reports, `on_lookup` that something is to be read by id. `acknowledged` is what
         other ledgers of the account and Region have been told as well.
         """
         self.cautious = False

@@ -374,5 +374,5 @@ class Owners:
 
 
 def place(of: Subject) -> ObjectRef:
-    """As `Violation.place`, of a Pod, ReplicaSet or Job."""
+    """As `Violation.object_ref`, of a Pod, ReplicaSet or Job."""
     return of.group, "v1", of.kind, of.namespace, of.name

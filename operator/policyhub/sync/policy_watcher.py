@@ -49,7 +49,7 @@ class PolicyWatcher:
         now: Callable[[], SteadyMs],
         rng: random.Random,
     ) -> None:
-        """`reports` and `gatekeeper`: whose policies are wanted; intervals in seconds, `now` as of Policies."""
+        """`reports` and `gatekeeper`: whose policies are wanted; intervals in seconds, `now` as of PolicyMetadata."""
         self.reflectors: dict[str, Reflector] = {}
         """By origin, while they are watched."""
         self.unknown: dict[str, str] = {"policies": "not looked for yet"}

@@ -25,7 +25,7 @@ import msgspec
 from policyhub.sources.violation import PolicyRef
 
 LEARNED: Final = 2_000
-"""Policies; a namespace with more begins to learn anew. A report shows `spoken.POLICIES` at most."""
+"""Policies; a namespace with more begins to learn anew. A report shows `coverage.POLICIES` at most."""
 HELD: Final = 200_000
 """Policies, in the different sets that the objects of one namespace hold; some 30 MB."""
 NAMESPACES: Final = 20_000

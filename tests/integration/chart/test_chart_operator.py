@@ -236,7 +236,7 @@ def assert_healthy(command: list[str | Path]) -> None:
     done = subprocess.run(command, env={}, capture_output=True, text=True, check=False)  # noqa: S603  (of dev/image)
     assert done.returncode == 0, done.stdout + done.stderr
     told = json.loads(done.stdout)
-    assert {"api-access", "credentials", "security-hub", "get-findings"} <= {v["check"] for v in told["verdicts"]}
+    assert {"api-access", "credentials", "security-hub", "get-findings"} <= {v["check"] for v in told["results"]}
 
 
 def states(hub: HubProcess) -> list[str]:

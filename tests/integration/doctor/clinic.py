@@ -34,7 +34,7 @@ class Told:
         """The one problem of a check."""
         (found,) = [verdict for verdict in self.of(check) if verdict["state"] == "problem"]
         assert self.code == 1
-        assert found["mend"]
+        assert found["remedy"]
         return found
 
 
@@ -67,7 +67,7 @@ class Clinic:
         assert not done.stderr, done.stderr
         told: dict[str, Any] = json.loads(done.stdout)
         assert told["exitCode"] == done.returncode
-        return Told(done.returncode, told["verdicts"])
+        return Told(done.returncode, told["results"])
 
     def later(self, seconds: int) -> dict[str, str]:
         """The environment of a machine whose clock is that much ahead."""

@@ -115,7 +115,7 @@ def test_an_admin_asks_for_the_operators_account(world: World, clinic: Clinic) -
     found = " ".join(v["found"] for v in other.of("api-access", about="alpha"))
     for needed in ("list policyreports.wgpolicyk8s.io", "watch *.constraints.gatekeeper.sh", "list pods"):
         assert needed in found
-    assert {v["mend"].split()[0] for v in other.of("api-access", about="alpha")} == {"bind", "set"}
+    assert {v["remedy"].split()[0] for v in other.of("api-access", about="alpha")} == {"bind", "set"}
     assert clinic.doctor("--service-account", "policyhub/policyhub").states("api-access") == ["unchecked"] * 2
 
 
@@ -141,7 +141,7 @@ def test_a_cluster_that_cannot_be_reached(world: World, clinic: Clinic) -> None:
     world.monitor("beta", connection=reference)
     missing = [v for v in clinic.doctor().of("connection", about="beta") if v["state"] == "problem"]
     assert missing[0]["found"] == "Secret policyhub/beta does not exist"
-    assert "create secret generic beta --from-file=kubeconfig=FILE" in missing[0]["mend"]
+    assert "create secret generic beta --from-file=kubeconfig=FILE" in missing[0]["remedy"]
     config = world.cluster.kubeconfig_for(namespace=stand.NAMESPACE, service_account="policyhub")
     config["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:9"
     secret = {
@@ -199,7 +199,7 @@ def test_a_proxy_before_the_api_server(clinic: Clinic) -> None:
     found = told.problem("proxy")
     assert "NO_PROXY has the range 127.0.0.0/8" in found["found"]
     assert "secret" not in found["found"]
-    assert "add 127.0.0.1 itself to NO_PROXY" in found["mend"]
+    assert "add 127.0.0.1 itself to NO_PROXY" in found["remedy"]
     direct = clinic.doctor(environ={**through, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"})
     assert (direct.states("proxy"), direct.states("connection")) == (["fine"], ["fine"])
 
@@ -221,7 +221,7 @@ def test_an_engine_that_is_silent(world: World, clinic: Clinic) -> None:
     world.apply(report("cart", result("require-labels", timestamp=stamp(5 * HOUR))))
     told = clinic.doctor().problem("engines")
     assert told["found"] == "the newest result of kyverno is 5 h old, and it should be 3 h at most"
-    assert "kyverno-reports-controller" in told["mend"]
+    assert "kyverno-reports-controller" in told["remedy"]
     assert clinic.doctor("--silent-after", "kyverno=1d").states("engines") == ["fine"]
     world.apply(report("till", result("require-labels")))
     assert clinic.doctor().states("engines") == ["fine"]
@@ -239,7 +239,7 @@ def test_an_engine_that_writes_once_a_day(world: World, clinic: Clinic) -> None:
     world.apply(
         *(report(name, result("x", source=source, timestamp=stamp(90 * HOUR))) for name, source in named.items())
     )
-    assert "'--silent-after=Some Scanner=" in clinic.doctor().problem("engines")["mend"]
+    assert "'--silent-after=Some Scanner=" in clinic.doctor().problem("engines")["remedy"]
     assert clinic.doctor("--silent-after", "some=5d").states("engines") == ["fine", "fine"]
 
 
@@ -250,7 +250,7 @@ def test_frozen_reports(world: World, clinic: Clinic) -> None:
     world.apply(report("cart", result("require-labels", timestamp=stamp(10 * HOUR))))
     found = clinic.doctor().problem("superseded-reports")
     assert found["found"] == "kyverno writes openreports.io now and has left its reports in wgpolicyk8s.io"
-    assert "kubectl get policyreports.wgpolicyk8s.io," in found["mend"]
+    assert "kubectl get policyreports.wgpolicyk8s.io," in found["remedy"]
 
 
 def test_gatekeepers_limit(world: World, clinic: Clinic) -> None:
@@ -258,7 +258,7 @@ def test_gatekeepers_limit(world: World, clinic: Clinic) -> None:
     apply(world, audited("repos", "a", "b", total=52))
     found = clinic.doctor().problem("gatekeeper-limit")
     assert found["found"] == "50 violations are not listed: k8sallowedrepos/repos lists 2 of 52"
-    assert "to 52" in found["mend"]
+    assert "to 52" in found["remedy"]
     apply(world, audited("repos", "a", "b"))
     assert clinic.doctor().states("gatekeeper-limit") == ["fine"]
 

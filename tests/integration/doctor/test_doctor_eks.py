@@ -28,7 +28,8 @@ def test_eks_clusters_well_and_not(cluster: Eks, world: World, clinic: Clinic) -
     lost = told.problem("connection")
     assert lost["found"].startswith("AccessEntryMissing: ")
     assert (
-        f"aws eks create-access-entry --region eu-west-1 --cluster-name prod-eu --principal-arn {ROLE}" in lost["mend"]
+        f"aws eks create-access-entry --region eu-west-1 --cluster-name prod-eu --principal-arn {ROLE}"
+        in lost["remedy"]
     )
     assert told.states("connection", about="alpha") == ["fine"]
     cluster.be()
@@ -37,4 +38,4 @@ def test_eks_clusters_well_and_not(cluster: Eks, world: World, clinic: Clinic) -
     cluster.gone()
     gone = clinic.doctor("prod-eu").problem("connection")
     assert gone["found"].startswith("ClusterGone: ")
-    assert "policyhub retire prod-eu counts its findings" in gone["mend"]
+    assert "policyhub retire prod-eu counts its findings" in gone["remedy"]

@@ -76,7 +76,7 @@ def test_no_credentials(clinic: Clinic) -> None:
     """Without credentials one problem is told, and what could not be asked for lack of them."""
     nothing = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
     told = clinic.doctor(environ=nothing)
-    assert "eks.amazonaws.com/role-arn" in told.problem("credentials")["mend"]
+    assert "eks.amazonaws.com/role-arn" in told.problem("credentials")["remedy"]
     assert told.states("security-hub") == told.states("get-findings") == ["unchecked"]
 
 
@@ -91,7 +91,7 @@ def test_sts_out_of_reach_is_not_a_lack_of_credentials(clinic: Clinic, hub: HubP
     assert "127.0.0.1:9: the connection was refused" in found["found"]
     assert "credentials" not in found["found"]
     for word in ("route", "VPC endpoint", "security group", "NetworkPolicy", "proxy"):
-        assert word in found["mend"]
+        assert word in found["remedy"]
         assert word not in found["found"]
     assert told.of("get-findings")[0]["found"].endswith("not asked: AWS was not reached")
 
@@ -100,7 +100,7 @@ def test_a_profile_that_is_not_there(clinic: Clinic) -> None:
     """It is one problem of the hub, and hides nothing else that the doctor has found."""
     told = clinic.doctor(environ={"AWS_PROFILE": "nobody"})
     assert "(nobody) could not be found" in told.problem("credentials")["found"]
-    assert "AWS_PROFILE" in told.problem("credentials")["mend"]
+    assert "AWS_PROFILE" in told.problem("credentials")["remedy"]
     assert told.states("connection") == ["fine"]
 
 
@@ -109,7 +109,7 @@ def test_credentials_of_another_account(clinic: Clinic, hub: HubProcess) -> None
     told = clinic.doctor(environ=hub.env(account=OTHER_ACCOUNT))
     found = told.problem("credentials")
     assert f"of account {OTHER_ACCOUNT}, and findings go to {stand.ACCOUNT}" in found["found"]
-    assert "name a role of account" in found["mend"]
+    assert "name a role of account" in found["remedy"]
     assert told.states("get-findings") == ["unchecked"]
 
 
@@ -135,7 +135,7 @@ def test_security_hub_is_off(clinic: Clinic, hub: HubProcess) -> None:
     """Where it is off, the command that switches it on is told."""
     hub.enable(on=False)
     told = clinic.doctor("--probe-import")
-    assert "aws securityhub enable-security-hub --region eu-west-1" in told.problem("security-hub")["mend"]
+    assert "aws securityhub enable-security-hub --region eu-west-1" in told.problem("security-hub")["remedy"]
     assert told.states("product-arn") == ["unchecked"]
     hub.enable(on=True)
     assert clinic.doctor().states("security-hub") == ["fine"]
@@ -196,7 +196,7 @@ def test_findings_of_other_tools(clinic: Clinic, hub: HubProcess, world: World, 
     sample = [of_the_sample(name) for name in ("a", "b")]
     assert aws.batch_import_findings(Findings=[*reporter, *sample])["FailedCount"] == 0
     hub.analyst([reporter[0]["Id"]], workflow="SUPPRESSED", note="accepted")
-    told = {v["found"]: v["mend"] for v in clinic.doctor().of("other-tools")}
+    told = {v["found"]: v["remedy"] for v in clinic.doctor().of("other-tools")}
     assert [found.split("are ")[-1] for found in told] == [
         "policy-reporter's",
         "securityhub-k8s-policy-integration's",

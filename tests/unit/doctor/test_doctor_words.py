@@ -85,7 +85,7 @@ def test_text_and_json_say_the_same() -> None:
     assert "fix start it" in " ".join(text.split())
     assert lines[-1] == "1 problem, 1 not checked, 1 fine"
     told = json.loads(formatting.document(verdicts))
-    assert [(v["check"], v["about"], v["state"]) for v in told["verdicts"]] == [
+    assert [(v["check"], v["about"], v["state"]) for v in told["results"]] == [
         ("clock", "alpha", "fine"),
         ("engines", "alpha", "problem"),
         ("quotas", "", "unchecked"),
