@@ -161,7 +161,7 @@ def test_labels_that_move(shards: Shards) -> None:
     world.until(lambda: len(a.sent) == 6, "an import that gets no answer")
     shards.move("alpha", "c", by=b, given_up=a, read=True)  # in the middle of it
     a.gate.rewrite = None
-    assert not a.process.metric("policyhub_in_sync")
+    world.until(lambda: not a.process.metric("policyhub_in_sync"), "its metrics to end")
 
     for _ in range(5):
         for shard in ("a", "b"):
