@@ -121,15 +121,15 @@ def table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 def _problems() -> list[tuple[str, str]]:
     return [
         (f"`{wire.MALFORMED_RESULT}`", "a result, or an entry of a constraint, whose names cannot be read: left out"),
-        (f"`{wire.MALFORMED_MEMBER}`", "a member that only describes has the wrong type: left out, the result counts"),
+        (f"`{wire.MALFORMED_MEMBER}`", "a descriptive member has the wrong type: left out; the result is used"),
         (f"`{problems.UNKNOWN_RESULT}`", "a result outside pass, skip, fail, warn, error: left out"),
         (f"`{problems.NO_POLICY}`", "a result with neither a policy nor a rule: left out"),
-        (f"`{problems.FOREIGN_NAMESPACE}`", "a namespaced report names another namespace's object: left out"),
-        (f"`{problems.UNNAMED_OBJECT}`", "one of several objects of a result has no name: the others count"),
+        (f"`{problems.FOREIGN_NAMESPACE}`", "a namespaced report names an object of another namespace: left out"),
+        (f"`{problems.UNNAMED_OBJECT}`", "one of several objects of a result has no name: the others are used"),
         (
             f"`{problems.INVALID_OBJECT}`",
             (
-                "an object whose kind, namespace or name has not Kubernetes' grammar: the result counts for the report"
+                "an object whose kind, namespace or name is not valid in Kubernetes: the finding is about the report"
                 " itself, as if it named none"
             ),
         ),
@@ -143,13 +143,13 @@ def _problems() -> list[tuple[str, str]]:
         (
             f"`{problems.UNPRINTABLE_TEXT}`",
             (
-                "a source, policy, rule or discriminator with characters that cannot be seen: they are left out, and a"
-                " hash of the whole stands behind"
+                "a source, policy, rule or discriminator with invisible characters: they are removed, and a hash of"
+                " the whole is added"
             ),
         ),
         (
             "`not-json`, `not-an-object`, `no-metadata`, `no-name`, `no-kind`",
-            "the whole object cannot be read: what it said before stands",
+            "the whole object cannot be read: its last readable version is kept",
         ),
     ]
 
@@ -236,13 +236,13 @@ def _plain(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def blocks() -> dict[str, str]:
-    ours = {"truncated": "no result: a list that is not whole"}
+    ours = {"truncated": "no result: a truncated list"}
     statuses: list[tuple[str, str]] = [
         (ours.get(word, f"`{word}`"), f"`{compliance.STATUS[word]}`") for word in get_args(Result)
     ]
     return {
         "status": table(
-            ("result", "Compliance.Status"), [*statuses, ("`pass`, `skip`", "no finding; ends the one there was")]
+            ("result", "Compliance.Status"), [*statuses, ("`pass`, `skip`", "no finding; resolves an existing one")]
         ),
         "severity": table(("FindingProviderFields.Severity.Label", "from"), _severities()),
         "types": table(
