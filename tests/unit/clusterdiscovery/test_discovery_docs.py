@@ -29,7 +29,7 @@ def written() -> set[str]:
 
 def test_reasons_of_clusters() -> None:
     """Each has a row, and nothing else has."""
-    assert table("What becomes of a cluster", 1) == (written() | BARRING) - {"InvalidSpec", "RegionOff"}
+    assert table("The state of a cluster", 1) == (written() | BARRING) - {"InvalidSpec", "RegionOff"}
 
 
 def test_reasons_of_conditions() -> None:
