@@ -171,7 +171,7 @@ def test_what_is_there(hub: HubProcess, shell: Shell) -> None:
     """Each tool's findings are counted, and nobody else's."""
     shell.send([of_policy_reporter("web", "limits"), of_policy_reporter("api", "limits"), of_the_sample("web-1")])
     shell.send_ours("web")
-    assert shell.run(blocks("What is there")[0]).split() == ["2", "1"]
+    assert shell.run(blocks("Count the old findings")[0]).split() == ["2", "1"]
     assert len(hub.findings()) == 4
 
 
@@ -187,7 +187,7 @@ def test_the_analysts_decisions(hub: HubProcess, shell: Shell) -> None:
     hub.analyst(["many-100-limits"], workflow="SUPPRESSED")
     before = {f["Id"]: f for f in hub.findings()}
 
-    counted, sent = blocks("The analysts' decisions")
+    counted, sent = blocks("Copy the analysts' decisions")
     shell.run(counted)
     assert [f for f in hub.findings() if before[f["Id"]] != f] == []  # nothing is written until one has looked
     shell.run(sent)
@@ -205,7 +205,7 @@ def test_the_old_findings(hub: HubProcess, shell: Shell, old: str, gone: int) ->
     shell.send([of_policy_reporter("web", "limits"), of_policy_reporter("api", "limits"), of_the_sample("web-1")])
     shell.send_ours("web")
     hub.analyst([of_policy_reporter("web", "limits")["Id"]], workflow="SUPPRESSED", note="Ana knows")
-    shell.run(blocks("The old findings")[0], old=old)
+    shell.run(blocks("Archive the old findings")[0], old=old)
     archived = [f for f in hub.findings() if f["RecordState"] == "ARCHIVED"]
     assert len(archived) == gone
     assert all(("ProviderName" in f.get("ProductFields", {})) == (gone == 1) for f in archived)
