@@ -83,13 +83,13 @@ class Metrics:
         self.build_info.labels(version).set(1)
         self.leader = self._series.gauge(
             "leader",
-            "1 while this replica is at work, 0 while it stands by",
-            detail="The sum over all replicas is 1; 0 for some seconds while one takes over from another.",
+            "1 while this replica is active, 0 while it stands by",
+            detail="The sum over all replicas is 1, and 0 for some seconds while one takes over from another.",
             example="sum(policyhub_leader) != 1",
         )
         self.condition = self._series.gauge(
             "condition",
-            "1 for each condition of a MonitoredCluster with the status and reason that it has now",
+            "1 for each condition of a MonitoredCluster, with its current status and reason",
             "cluster",
             "condition",
             "status",
@@ -104,16 +104,16 @@ class Metrics:
             "requests and connections to this port that got no answer, or no metrics",
             "reason",
             detail="`reason` is `scrapes` (too many at once: 503), `slow_reader`, `slow_request`, `connections` (too"
-            " many at once) or `malformed`. Anything but 0 means that somebody in the cluster's network asks too much;"
-            " the value `networkPolicy.metricsFrom` of the chart says who may ask.",
+            " many at once) or `malformed`. Above 0, a client in the cluster's network sends too many or bad requests:"
+            " limit the clients with the chart's `networkPolicy.metricsFrom`.",
             example="sum by (reason) (increase(policyhub_http_refused_total[1h])) > 0",
         )
         self.status_write_failures = self._series.counter(
             "status_write_failures",
-            "writes of a MonitoredCluster's status that the API server did not take",
+            "writes of a MonitoredCluster's status that the API server did not accept",
             "cluster",
             "reason",
-            detail="`reason` is the HTTP status, such as `403` or `422`, or `Unreachable`. Meanwhile"
+            detail="`reason` is the HTTP status, such as `403` or `422`, or `Unreachable`. Until a write succeeds,"
             " `kubectl get monitoredclusters` shows an older state; `policyhub_condition` is up to date.",
             example="sum by (cluster, reason) (increase(policyhub_status_write_failures_total[15m])) > 0",
         )
@@ -121,16 +121,16 @@ class Metrics:
             "status_written_timestamp_seconds",
             "when a MonitoredCluster's status was last written: its `lastHeartbeatTime`",
             "cluster",
-            detail="It is written at least every 3 minutes, also when nothing has changed. A much older one shows what"
-            " may be true no longer.",
+            detail="It is written at least every 3 minutes, even if nothing has changed. If it is much older, the"
+            " status may be outdated.",
             example="time() - policyhub_status_written_timestamp_seconds > 600",
         )
         self.discovery_clusters = self._series.gauge(
             "discovery_clusters",
-            "EKS clusters that a ClusterDiscovery knows of",
+            "EKS clusters that a ClusterDiscovery knows",
             "discovery",
             "state",
-            detail="`discovery` is its name. `state` is `found` (EKS lists them), `made` (it made their"
+            detail="`discovery` is its name. `state` is `found` (EKS lists them), `made` (it created their"
             " MonitoredCluster), `skipped` or `gone`; the status of the ClusterDiscovery says why.",
             example='policyhub_discovery_clusters{state="gone"} > 0',
         )
@@ -139,28 +139,28 @@ class Metrics:
         self._series.section = "Violations in the clusters"
         self.violations = self._series.gauge(
             "violations",
-            "violations that the cluster has now, one per finding",
+            "current violations in the cluster, one per finding",
             *("cluster", "source", "policy", "severity", *(("namespace",) if self.namespaces else ())),
             detail="`source` is the engine's own name, such as `kyverno`; `severity` is the engine's. At most 5,000"
-            " series a cluster, and at most 500 that only one namespace's reports bring in: further ones are summed"
-            " under the policy `(other)`. A value of more than 128 characters is cut and ends with a hash. With the"
-            " setting `POLICYHUB_METRICS_NAMESPACES` there is also the label `namespace`, empty for objects without"
+            " series a cluster, and at most 500 that only one namespace's reports cause: further ones are summed"
+            " under the policy `(other)`. A value of more than 128 characters is cut and ends with a hash. The"
+            " setting `POLICYHUB_METRICS_NAMESPACES` adds the label `namespace`, empty for objects without"
             " one.",
             example="sum by (cluster, severity) (policyhub_violations)",
         )
         self.violation_age = AgeHistogram(
-            "policyhub_violation_age_seconds", "how old the violations are that the cluster has now"
+            "policyhub_violation_age_seconds", "ages of the current violations in the cluster"
         )
         self.registry.register(self.violation_age)
         self._series.define(
             "violation_age_seconds",
             "gauge histogram",
             ("cluster", "severity"),
-            "how old the violations are that the cluster has now",
+            "ages of the current violations in the cluster",
             "The age counts from the finding's `CreatedAt`, the first time that the violation was seen; a violation"
             " that was fixed and came back keeps it. `severity` is the finding's label in Security Hub, which an"
-            " analyst may have changed. What analysts have suppressed is left out. Counted anew every 15 seconds or"
-            " less often in large clusters. Buckets go up and down, so no `rate` is taken; count and sum are"
+            " analyst may have changed. Suppressed findings do not count. Computed every 15 seconds, in large clusters"
+            " less often. Buckets go up and down, so do not use `rate`; count and sum are"
             " `policyhub_violation_age_seconds_gcount` and `…_gsum`.",
             "histogram_quantile(0.9, sum by (le, cluster) (policyhub_violation_age_seconds_bucket))",
         )
@@ -169,14 +169,14 @@ class Metrics:
             "violations that are older than their severity allows",
             "cluster",
             "severity",
-            detail="The days are the setting `POLICYHUB_SLA_DAYS` or `spec.slaDays` of the MonitoredCluster; a severity"
-            " without any has no series. Age, severity and what is left out are as of"
-            " `policyhub_violation_age_seconds`.",
+            detail="The setting `POLICYHUB_SLA_DAYS` or `spec.slaDays` of the MonitoredCluster sets the days; a"
+            " severity without days has no series. Age and severity are defined as for"
+            " `policyhub_violation_age_seconds`, and suppressed findings do not count.",
             example="sum by (cluster, severity) (policyhub_violations_past_sla)",
         )
         self.sla = self._series.gauge(
             "sla_seconds",
-            "how old a violation of this severity may become",
+            "maximum age of a violation of this severity",
             "cluster",
             "severity",
             example="policyhub_sla_seconds / 86400",
@@ -186,14 +186,14 @@ class Metrics:
         self._series.section = "Findings in Security Hub"
         self.findings = self._series.gauge(
             "findings",
-            "active findings in Security Hub, by what analysts have done with them",
+            "active findings in Security Hub, by workflow status",
             "cluster",
             "hub",
             "workflow_status",
             "severity",
             detail="`workflow_status` is `NEW`, `NOTIFIED`, `SUPPRESSED` or `RESOLVED`; `severity` is the label in"
-            " Security Hub, which an analyst may have changed. What analysts do is read with the inventory, so it is"
-            " as old as `policyhub_inventory_timestamp_seconds` says; what the operator does counts at once.",
+            " Security Hub, which an analyst may have changed. The operator's own changes count at once. Analysts'"
+            " changes are read with the inventory, at the time in `policyhub_inventory_timestamp_seconds`.",
             example="sum by (cluster, workflow_status) (policyhub_findings)",
         )
         self.inventory = self._series.gauge(
@@ -201,28 +201,28 @@ class Metrics:
             "when the last complete reading of the cluster's findings in Security Hub began",
             "cluster",
             "hub",
-            detail="The setting `POLICYHUB_INVENTORY_INTERVAL` says how often they are read.",
+            detail="The setting `POLICYHUB_INVENTORY_INTERVAL` is the time between two readings.",
             example="time() - policyhub_inventory_timestamp_seconds",
         )
         self.in_sync = self._series.gauge(
             "in_sync",
-            "1 when Security Hub has exactly the findings that the cluster calls for",
+            "1 when Security Hub has exactly the findings that the cluster reports",
             "cluster",
-            detail="Stricter than the condition InSync: 0 as soon as one change is on its way, and while a source is"
-            " not complete.",
+            detail="Stricter than the condition InSync: 0 while any change waits for confirmation, and while a source"
+            " is not complete.",
             example="max_over_time(policyhub_in_sync[15m])",
         )
         self.archives_held = self._series.gauge(
             "archives_held",
-            "findings that nothing calls for and that are not archived yet, by reason",
+            "findings that are no longer reported and not archived yet, by reason",
             "cluster",
             "reason",
-            detail="The reasons are told in [archiving](archiving.md#what-holds-a-finding).",
+            detail="[Archiving](archiving.md#what-holds-a-finding) explains the reasons.",
             example='policyhub_archives_held{reason!="archive_delay"} > 0',
         )
         self.findings_refused = self._series.gauge(
             "findings_refused",
-            "findings that Security Hub refuses as they are now",
+            "findings that Security Hub rejects with their current content",
             "cluster",
             detail="Each is sent again when its content changes; the log names it (`finding_rejected`).",
             example="policyhub_findings_refused > 0",
@@ -230,33 +230,33 @@ class Metrics:
 
         self.findings_reworded = self._series.gauge(
             "findings_reworded",
-            "findings whose words change again and again while nothing else does: the words are sent once a day",
+            "findings whose text changes again and again while nothing else does: the text is sent once a day",
             "cluster",
             "source",
             "member",
-            detail="`member` is what of the producer's results changes: `message`, `category` or `properties.<name>`."
-            " At most 50 series a cluster, the most frequent ones. Result, severity and new violations are never held"
-            " back. Tell us of the producer: what is known to change is left out.",
+            detail="`member` is the changing part of the producer's results: `message`, `category` or"
+            " `properties.<name>`. At most 50 series a cluster, the most frequent ones. Changes of result or severity"
+            " and new violations are never delayed. Open an issue about the producer, so that the part is ignored.",
             example="topk(5, policyhub_findings_reworded) > 0",
         )
 
     def _declare_left_out(self) -> None:
         self.violations_left_out = self._series.gauge(
             "violations_left_out",
-            "violations that were not taken, or are not sent now, by the limit that was reached",
+            "violations that are ignored, or not sent now, because of a limit",
             "cluster",
             "limit",
-            detail="`limit` is `report-results`, `report-bytes` (here reports are counted), `namespace-limit`,"
+            detail="`limit` is `report-results`, `report-bytes` (which counts reports), `namespace-limit`,"
             " `cluster-limit` or `namespace-imports` (changes that wait for the next day); see"
             " [limits](settings.md#limits).",
             example="sum by (cluster, limit) (policyhub_violations_left_out) > 0",
         )
         self.findings_quarantined = self._series.gauge(
             "findings_quarantined",
-            "findings under the cluster's identity that carry another cluster's uid and are left alone",
+            "findings under the cluster's identity that have another cluster's uid and are not touched",
             "cluster",
-            detail="What to do is told in [conditions](conditions.md#identityconflict). More than 10 of one uid are a"
-            " conflict: nothing of the cluster is sent.",
+            detail="[Conditions](conditions.md#identityconflict) says what to do. With more than 10 of one uid nothing"
+            " is sent for the cluster.",
             example="policyhub_findings_quarantined > 0",
         )
 
@@ -264,35 +264,35 @@ class Metrics:
         self._series.section = "Delivery"
         self.findings_pending = self._series.gauge(
             "findings_pending",
-            "findings that Security Hub does not have as wanted yet, by what they wait in",
+            "changes that Security Hub has not confirmed yet, by queue",
             "cluster",
             "hub",
             "lane",
             detail="`lane` is `urgent` (new and archived violations), `changed`, `backlog` (a first listing) or"
-            " `refresh`, in the order in which they are sent; `unread` (not known yet whether Security Hub has it) or"
-            " `failed` (Security Hub failed it, it is tried again).",
+            " `refresh`, in the order of sending. `unread` waits to be looked up in Security Hub. `failed` was failed"
+            " by Security Hub and is tried again.",
             example="sum by (hub) (policyhub_findings_pending)",
         )
         self.oldest_pending_seconds = self._series.gauge(
             "oldest_pending_seconds",
-            "how long the oldest pending finding has waited",
+            "waiting time of the oldest pending finding",
             "cluster",
             "hub",
-            detail="0 when none waits.",
+            detail="0 if none waits.",
             example="max by (cluster) (policyhub_oldest_pending_seconds)",
         )
         self.delivery_seconds = self._series.histogram(
             "delivery_seconds",
-            "from the change seen in the cluster to the acknowledged finding",
+            "time from the change in the cluster, as read, to the confirmed finding",
             "hub",
             "change",
             buckets=_DELIVERY_SECONDS,
-            detail="`change` is as of `policyhub_findings_sent_total`.",
+            detail="`change` has the values of `policyhub_findings_sent_total`.",
             example="histogram_quantile(0.99, sum by (le, change) (rate(policyhub_delivery_seconds_bucket[1h])))",
         )
         self.findings_sent = self._series.counter(
             "findings_sent",
-            "findings that Security Hub accepted, by what they were sent for",
+            "findings that Security Hub accepted, by the reason for sending",
             "hub",
             "change",
             detail="`change` is `new`, `changed`, `reactivated`, `archived` or `refreshed`.",
@@ -300,10 +300,10 @@ class Metrics:
         )
         self.findings_rejected = self._series.counter(
             "findings_rejected",
-            "findings that were refused one by one",
+            "findings that Security Hub rejected",
             "hub",
             "reason",
-            detail="Also those that are tried again. `reason` is AWS's code.",
+            detail="This includes those that are tried again. `reason` is AWS's code.",
             example="sum by (hub, reason) (increase(policyhub_findings_rejected_total[1h])) > 0",
         )
 
@@ -325,15 +325,15 @@ class Metrics:
             "operation",
             "code",
             buckets=_CALL_SECONDS,
-            detail="Without the wait for the quota.",
+            detail="This excludes the wait for the quota.",
             example="histogram_quantile(0.9, sum by (le, operation) (rate(policyhub_hub_request_seconds_bucket[5m])))",
         )
         self.hub_rate_limit = self._series.gauge(
             "hub_rate_limit",
-            "calls a second that are allowed now",
+            "current rate limit, in calls a second",
             "hub",
             "operation",
-            detail="Halved when the hub throttles, and back to the share of the quota step by step.",
+            detail="It is halved when the hub throttles, and returns to the share of the quota step by step.",
             example='policyhub_hub_rate_limit{operation="BatchImportFindings"}',
         )
 
@@ -346,12 +346,12 @@ class Metrics:
             "source",
             "change",
             detail="`source` is a resource with its group, such as `policyreports.wgpolicyk8s.io`. `change` is"
-            " `semantic`, or `none` where no violation changed.",
+            " `semantic`, or `none` if no violation changed.",
             example="sum by (cluster, change) (rate(policyhub_watch_events_total[5m]))",
         )
         self.source_complete = self._series.gauge(
             "source_complete",
-            "1 while the API is seen whole and live, else 0 with the reason",
+            "1 while the API is listed completely and watched, else 0 with the reason",
             "cluster",
             "source",
             "reason",
@@ -364,20 +364,20 @@ class Metrics:
             "when the API was last listed completely",
             "cluster",
             "source",
-            detail="The setting `POLICYHUB_RELIST_INTERVAL` says how often that is done; the watch tells what changes"
-            " meanwhile.",
+            detail="The setting `POLICYHUB_RELIST_INTERVAL` is the time between two listings; in between, the watch"
+            " reports changes.",
             example="time() - policyhub_last_complete_listing_timestamp_seconds",
         )
         self.newest_result = self._series.gauge(
             "newest_result_timestamp_seconds",
-            "the newest time that an engine's own objects name",
+            "the newest time in an engine's own objects",
             "cluster",
             "source",
             "engine",
-            detail="For Gatekeeper that of its last audit. An engine that has stopped stands still here while all else"
-            " is well. `engine` is the name that it gives itself; at most 50 for each source, and at most 10 that only"
-            " one namespace's reports bring in. One that no report names and that has no active finding is"
-            " left out after the next listing.",
+            detail="For Gatekeeper it is the time of its last audit. If an engine has stopped, this time does not"
+            " change. `engine` is the name that the engine gives itself; at most 50 for each source, and at most 10"
+            " that only one namespace's reports name. An engine that no report names and that has no active finding"
+            " is removed after the next listing.",
             example="time() - max by (cluster, engine) (policyhub_newest_result_timestamp_seconds)",
         )
         self.constraint_violations_unlisted = self._series.gauge(
