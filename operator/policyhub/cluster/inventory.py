@@ -42,6 +42,8 @@ SECOND_LOOKS = (60.0, 840.0)
 LOOK_ATTEMPTS = 5
 SHORTLY_MS = 300_000
 """How far before an inventory its second look begins: what GetFindings may lag behind, and clocks differ by."""
+START_JITTER_SECONDS = 0.5
+"""Operators of one account that start together do not ask at the same moment."""
 OWN_LOOK_MS = 5_000
 """How long after the start, by our clock, a former holder may have written by its own. What is later is ours: a first
 sync writes 800 a second."""
@@ -89,10 +91,13 @@ class InventoryReader:
 
     async def run(self) -> None:
         """Until cancelled."""
+        jitter = self._site.rng.uniform(0, START_JITTER_SECONDS)
         failures = 0
         while True:
             if await self._verify():
-                try:  # at once: operators of one account that start together are kept apart by being throttled
+                await asyncio.sleep(jitter)
+                jitter = 0.0
+                try:
                     await self._read()
                 except HubError as error:
                     self._state.reading = self._fault(error, before=self._state.reading)
