@@ -42,7 +42,7 @@ SECOND_LOOKS = (60.0, 840.0)
 LOOK_ATTEMPTS = 5
 SHORTLY_MS = 300_000
 """How far before an inventory its second look begins: what GetFindings may lag behind, and clocks differ by."""
-START_JITTER_SECONDS = 0.5
+START_JITTER_SECONDS = 2.0
 """Operators of one account that start together do not ask at the same moment."""
 OWN_LOOK_MS = 5_000
 """How long after the start, by our clock, a former holder may have written by its own. What is later is ours: a first
