@@ -85,10 +85,10 @@ def run(  # noqa: PLR0917  (typer turns each into a flag: the length is that of 
 ) -> None:
     """Run the operator. Each flag is also an environment variable: POLICYHUB_ and its name in capitals."""
     # Each command loads what it needs, when its arguments are right: --help and `render` load no network library.
-    from policyhub.loading import sparing  # noqa: PLC0415  (loaded when it is needed)
+    from policyhub.loading import sparing
 
     with sparing():
-        from policyhub.settings import Settings, SettingsError  # noqa: PLC0415  (loaded when it is needed)
+        from policyhub.settings import Settings, SettingsError
 
     try:
         settings = Settings.load(
@@ -121,10 +121,10 @@ def run(  # noqa: PLR0917  (typer turns each into a flag: the length is that of 
         typer.echo(f"policyhub: the settings are wrong:\n{error}", err=True)
         raise typer.Exit(2) from error
     with sparing():
-        import asyncio  # noqa: PLC0415  (loaded when it is needed)
+        import asyncio
 
-        from policyhub import logs  # noqa: PLC0415  (loaded when it is needed)
-        from policyhub.app import run as serve  # noqa: PLC0415  (loaded when it is needed)
+        from policyhub import logs
+        from policyhub.app import run as serve
     logs.configure(settings)
     code = asyncio.run(serve(settings))
     # A call to AWS that is under way in a thread would hold the interpreter's end for up to its time-out of 10 s.
@@ -140,12 +140,12 @@ def archive(
     minutes: Annotated[int, typer.Option(help="Minutes until the approval ends.", min=1, max=1440)] = 60,
 ) -> None:
     """Approve a held bulk archive (condition ArchiveHeld) of a MonitoredCluster in the cluster of KUBECONFIG."""
-    import asyncio  # noqa: PLC0415  (loaded when it is needed)
+    import asyncio
 
-    from policyhub.app import approve as ask  # noqa: PLC0415  (loaded when it is needed)
-    from policyhub.kube.connection import Refused, Unreachable  # noqa: PLC0415  (loaded when it is needed)
-    from policyhub.kube.kubeconfig import KubeconfigError  # noqa: PLC0415  (loaded when it is needed)
-    from policyhub.sources.text import line  # noqa: PLC0415  (loaded when it is needed)
+    from policyhub.app import approve as ask
+    from policyhub.kube.connection import Refused, Unreachable
+    from policyhub.kube.kubeconfig import KubeconfigError
+    from policyhub.sources.text import line
 
     try:
         until = asyncio.run(ask(cluster, source=approve, minutes=minutes))

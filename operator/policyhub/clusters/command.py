@@ -22,17 +22,17 @@ def clusters(
 
     The MonitoredClusters are read in the cluster of KUBECONFIG (in a Pod: in its own), and nothing else is.
     """
-    import asyncio  # noqa: PLC0415  (help needs none of this)
+    import asyncio
 
-    import msgspec  # noqa: PLC0415  (as above)
+    import msgspec
 
-    from policyhub.clock import WallMs  # noqa: PLC0415  (as above)
-    from policyhub.clusters.output import table, to_json  # noqa: PLC0415  (as above)
-    from policyhub.clusters.row import row  # noqa: PLC0415  (as above)
-    from policyhub.kube.connection import Connection, Refused, Unreachable  # noqa: PLC0415  (as above)
-    from policyhub.kube.kubeconfig import KubeconfigError  # noqa: PLC0415  (as above)
-    from policyhub.monitored import MonitoredClusters  # noqa: PLC0415  (as above)
-    from policyhub.sources.text import line  # noqa: PLC0415  (as above)
+    from policyhub.clock import WallMs
+    from policyhub.clusters.output import table, to_json
+    from policyhub.clusters.row import row
+    from policyhub.kube.connection import Connection, Refused, Unreachable
+    from policyhub.kube.kubeconfig import KubeconfigError
+    from policyhub.monitored import MonitoredClusters
+    from policyhub.sources.text import line
 
     async def read() -> list[dict[str, object]]:
         async with await Connection.home() as home:

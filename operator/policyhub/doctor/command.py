@@ -60,13 +60,13 @@ def doctor(
     external_id: ExternalId = None,
 ) -> None:
     """Find out why findings do not reach Security Hub. Exits with 0 (fine), 1 (problems) or 2 (could not check all)."""
-    import asyncio  # noqa: PLC0415  (help is quicker without it)
+    import asyncio
 
-    from policyhub.cluster.engines import SILENT_AFTER  # noqa: PLC0415  (the readers of reports load with it)
-    from policyhub.doctor import formatting  # noqa: PLC0415  (botocore loads with it)
-    from policyhub.doctor.result import exit_code  # noqa: PLC0415  (as above)
-    from policyhub.doctor.run import Options  # noqa: PLC0415  (as above)
-    from policyhub.settings import Settings, SettingsError  # noqa: PLC0415  (as above)
+    from policyhub.cluster.engines import SILENT_AFTER
+    from policyhub.doctor import formatting
+    from policyhub.doctor.result import exit_code
+    from policyhub.doctor.run import Options
+    from policyhub.settings import Settings, SettingsError
 
     inside = _SERVICE_ACCOUNT.exists()
     try:
@@ -100,12 +100,12 @@ def _metrics_of(settings: "Settings") -> str:
 
 async def _run(options: "Options", *, kubeconfig: str | None, context: str | None) -> "list[CheckResult]":
     """`kubeconfig` is None within a Pod, empty for the usual file."""
-    from policyhub.cluster.remedies import DOCTOR  # noqa: PLC0415  (as above)
-    from policyhub.doctor.result import unchecked  # noqa: PLC0415  (as above)
-    from policyhub.doctor.run import HERE, run_checks  # noqa: PLC0415  (as above)
-    from policyhub.kube import user_kubeconfig  # noqa: PLC0415  (as above)
-    from policyhub.kube.connection import Connection  # noqa: PLC0415  (as above)
-    from policyhub.kube.kubeconfig import KubeconfigError  # noqa: PLC0415  (as above)
+    from policyhub.cluster.remedies import DOCTOR
+    from policyhub.doctor.result import unchecked
+    from policyhub.doctor.run import HERE, run_checks
+    from policyhub.kube import user_kubeconfig
+    from policyhub.kube.connection import Connection
+    from policyhub.kube.kubeconfig import KubeconfigError
 
     try:
         if kubeconfig is None:
@@ -128,9 +128,9 @@ def archive_others(
     yes: Annotated[bool, typer.Option("--yes", help="Archive the findings. Without it they are only counted.")] = False,
 ) -> None:
     """Archive the active findings about Kubernetes policies that another tool left in Security Hub. Stop it first."""
-    import asyncio  # noqa: PLC0415  (as above)
+    import asyncio
 
-    from policyhub.settings import Settings, SettingsError  # noqa: PLC0415  (as above)
+    from policyhub.settings import Settings, SettingsError
 
     if tool.strip().casefold() == "policyhub":
         raise _refused(
@@ -149,11 +149,11 @@ def archive_others(
 
 async def _archived(tool: str, which: "Hub", *, share: float, yes: bool) -> int:
     """The exit code: 1 where a finding was refused, 2 where Security Hub cannot be asked."""
-    from botocore.exceptions import BotoCoreError  # noqa: PLC0415  (as above)
+    from botocore.exceptions import BotoCoreError
 
-    from policyhub.doctor import others  # noqa: PLC0415  (as above)
-    from policyhub.doctor.hub import client_of  # noqa: PLC0415  (as above)
-    from policyhub.securityhub.errors import HubError  # noqa: PLC0415  (as above)
+    from policyhub.doctor import others
+    from policyhub.doctor.hub import client_of
+    from policyhub.securityhub.errors import HubError
 
     try:
         with client_of(which, share=share) as client:

@@ -74,7 +74,7 @@ def iam_policy(
     """Print the AWS permissions and trust policies that the operator's role and the roles it assumes need, and the
     access entries that let them into EKS clusters.
     """
-    from policyhub.iam.request import Request, RequestError  # noqa: PLC0415  (botocore loads with it)
+    from policyhub.iam.request import Request, RequestError
 
     try:
         request = Request.read(
@@ -127,8 +127,8 @@ def _no_part_of_a_stackset(in_account: str | None, only: Part | None) -> None:
 
 
 def _stackset(plan: "Plan") -> str:
-    from policyhub.iam.limits import LimitError  # noqa: PLC0415  (as above)
-    from policyhub.iam.stackset import StackSetError, stackset  # noqa: PLC0415  (as above)
+    from policyhub.iam.limits import LimitError
+    from policyhub.iam.stackset import StackSetError, stackset
 
     try:
         return stackset(plan)
@@ -142,9 +142,9 @@ def _wrong(message: str) -> typer.Exit:
 
 
 def _partition(region: str) -> str:
-    from botocore.exceptions import UnknownRegionError  # noqa: PLC0415  (as above)
+    from botocore.exceptions import UnknownRegionError
 
-    from policyhub.securityhub.credentials import partition  # noqa: PLC0415  (as above)
+    from policyhub.securityhub.credentials import partition
 
     try:
         return partition(region)
@@ -153,7 +153,7 @@ def _partition(region: str) -> str:
 
 
 def _printed(plan: "Plan", roles: "list[Role]", *, output: Output, only: Part | None, bare: bool) -> str:
-    from policyhub.iam import limits, template  # noqa: PLC0415  (as above)
+    from policyhub.iam import limits, template
 
     first = roles[0]
     try:
@@ -175,7 +175,7 @@ def _printed(plan: "Plan", roles: "list[Role]", *, output: Output, only: Part | 
 
 
 def _told(plan: "Plan", role: "Role") -> dict[str, Any]:
-    from policyhub.iam.template import entries  # noqa: PLC0415  (as above)
+    from policyhub.iam.template import entries
 
     found = {"role": role.arn, "trust": role.trust, "permissions": role.permissions}
     return {**found, "accessEntries": entries(plan, role)} if role.clusters else found

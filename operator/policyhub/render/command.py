@@ -129,7 +129,7 @@ def render(  # typer turns each into a flag: the length is that of the list of f
     if explain and summary:
         raise typer.BadParameter("--explain and --summary: one of them")
     # YAML, the ledger and the models of the API load when the arguments are right.
-    from policyhub.render.session import Request, run  # noqa: PLC0415  (as above)
+    from policyhub.render.session import Request, run
 
     code = run(
         Request(

@@ -147,10 +147,10 @@ class _Begun:
 
 async def _live(request: Request) -> Collector:
     # aiohttp loads where there is a cluster to ask.
-    from policyhub.kube import user_kubeconfig  # noqa: PLC0415  (as above)
-    from policyhub.kube.connection import Connection, Refused, Unreachable  # noqa: PLC0415  (as above)
-    from policyhub.kube.kubeconfig import KubeconfigError  # noqa: PLC0415  (as above)
-    from policyhub.render.listing import listing  # noqa: PLC0415  (as above)
+    from policyhub.kube import user_kubeconfig
+    from policyhub.kube.connection import Connection, Refused, Unreachable
+    from policyhub.kube.kubeconfig import KubeconfigError
+    from policyhub.render.listing import listing
 
     try:
         connection = await Connection.from_file(request.kubeconfig or user_kubeconfig.DEFAULT, context=request.context)
@@ -173,7 +173,7 @@ async def _live(request: Request) -> Collector:
 
 async def _policies(connection: Any, intake: Collector) -> None:
     """What they say of themselves, before anything that names them is read."""
-    from policyhub.render.listing import policies  # noqa: PLC0415  (as in `_live`)
+    from policyhub.render.listing import policies
 
     async for resource, piece in policies(connection, intake.target.groups):
         if isinstance(piece, ReadError):
@@ -184,7 +184,7 @@ async def _policies(connection: Any, intake: Collector) -> None:
 
 async def _owners(connection: Any, intake: Collector) -> bool:
     """Whether what counts for what could be read."""
-    from policyhub.render.listing import owners  # noqa: PLC0415  (as in `_live`)
+    from policyhub.render.listing import owners
 
     known = True
     async for resource, piece in owners(connection):

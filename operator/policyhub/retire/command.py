@@ -32,12 +32,12 @@ def retire(
     The MonitoredClusters are read in the cluster of KUBECONFIG (in a Pod: in its own); Security Hub is called with the
     AWS credentials of the environment.
     """
-    import asyncio  # noqa: PLC0415  (help needs none of this)
+    import asyncio
 
-    from policyhub.logs import configure  # noqa: PLC0415  (as above)
-    from policyhub.retire.run import run  # noqa: PLC0415  (botocore loads with it)
-    from policyhub.retire.target import Asked, RetireError, uids  # noqa: PLC0415  (as above)
-    from policyhub.settings import Settings, SettingsError  # noqa: PLC0415  (as above)
+    from policyhub.logs import configure
+    from policyhub.retire.run import run
+    from policyhub.retire.target import Asked, RetireError, uids
+    from policyhub.settings import Settings, SettingsError
 
     if identity is not None and not identity.strip():
         typer.echo("policyhub: --identity is empty. Give the identity, or leave the option out", err=True)

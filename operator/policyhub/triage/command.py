@@ -46,16 +46,16 @@ def findings(
     The MonitoredClusters are read in the cluster of KUBECONFIG (in a Pod: in its own), the findings with the AWS
     credentials of the environment.
     """
-    import asyncio  # noqa: PLC0415  (help needs none of this)
+    import asyncio
 
-    from policyhub.kube.connection import Refused, Unreachable  # noqa: PLC0415  (as above)
-    from policyhub.kube.kubeconfig import KubeconfigError  # noqa: PLC0415  (as above)
-    from policyhub.logs import configure  # noqa: PLC0415  (as above)
-    from policyhub.securityhub.errors import HubError  # noqa: PLC0415  (botocore loads with it)
-    from policyhub.settings import Settings, SettingsError  # noqa: PLC0415  (as above)
-    from policyhub.triage.output import table, to_csv, to_json  # noqa: PLC0415  (as above)
-    from policyhub.triage.read import TriageError, read  # noqa: PLC0415  (as above)
-    from policyhub.triage.row import Choice, ordered  # noqa: PLC0415  (as above)
+    from policyhub.kube.connection import Refused, Unreachable
+    from policyhub.kube.kubeconfig import KubeconfigError
+    from policyhub.logs import configure
+    from policyhub.securityhub.errors import HubError
+    from policyhub.settings import Settings, SettingsError
+    from policyhub.triage.output import table, to_csv, to_json
+    from policyhub.triage.read import TriageError, read
+    from policyhub.triage.row import Choice, ordered
 
     choice = Choice(
         statuses=frozenset(one.upper() for one in status or ()),
