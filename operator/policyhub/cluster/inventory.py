@@ -42,8 +42,6 @@ SECOND_LOOKS = (60.0, 840.0)
 LOOK_ATTEMPTS = 5
 SHORTLY_MS = 300_000
 """How far before an inventory its second look begins: what GetFindings may lag behind, and clocks differ by."""
-START_JITTER_SECONDS = 2.0
-"""Operators of one account that start together do not ask at the same moment."""
 OWN_LOOK_MS = 5_000
 """How long after the start, by our clock, a former holder may have written by its own. What is later is ours: a first
 sync writes 800 a second."""
@@ -84,20 +82,19 @@ class InventoryReader:
         self._inventory: Inventory | None = None
         self._disabled = False
         """Whether Security Hub was not enabled when it was last asked."""
-        self._missed: list[str] = []
-        """Findings that were looked for in vain: an inventory has been read because of them."""
+        self._missed: list[tuple[str, WallMs]] = []
+        """Findings that were looked for in vain, with their UpdatedAt: an inventory has been read because of them. When
+        they were sent again since, that is another one, and they are looked for as before.
+        """
         self._again = asyncio.Event()
         """The next inventory must not wait."""
 
     async def run(self) -> None:
         """Until cancelled."""
-        jitter = self._site.rng.uniform(0, START_JITTER_SECONDS)
         failures = 0
         while True:
             if await self._verify():
-                await asyncio.sleep(jitter)
-                jitter = 0.0
-                try:
+                try:  # at once: operators of one account that start together are kept apart by being throttled
                     await self._read()
                 except HubError as error:
                     self._state.reading = self._fault(error, before=self._state.reading)
@@ -266,17 +263,17 @@ class InventoryReader:
         """
         before = self._site.wall() - OLD_MS
         known = ((e.id, e.observed) for e in self._ledger.entries.values() if e.desired and e.observed)
-        old = (id_ for id_, k in known if k.digest and not k.archived and k.updated_at < before)
-        ids = list(islice(old, PROBED))
-        if not ids or ids == self._missed:
+        old = ((id_, k.updated_at) for id_, k in known if k.digest and not k.archived and k.updated_at < before)
+        asked = list(islice(old, PROBED))
+        if not asked or asked == self._missed:
             return True
         try:
-            found = await self._site.hub.by_ids(ids)
+            found = await self._site.hub.by_ids([id_ for id_, _ in asked])
         except HubError as error:
             return not (isinstance(error, AccessLost) and error.kind == NOT_ENABLED)
         archived = sum(1 for finding in found.values() if finding.get("RecordState") == "ARCHIVED")
         if found and not archived:
             return True
-        self._missed = ids
-        log.warning("findings_missing", cluster=self._site.name, asked=len(ids), archived=archived)
+        self._missed = asked
+        log.warning("findings_missing", cluster=self._site.name, asked=len(asked), archived=archived)
         return False

@@ -20,6 +20,7 @@ from policyhub.metrics import Metrics
 from policyhub.securityhub.client import Page
 from policyhub.securityhub.errors import AccessLost, HubError, Throttled
 from policyhub.settings import Settings
+from policyhub.sync.entry import ObservedFinding
 from policyhub.sync.ledger import Ledger
 from tests.simulation.loop import Loop, run
 from tests.unit.sync.test_ledger import id_of, say
@@ -221,6 +222,28 @@ def test_emptied_while_nothing_was_sent() -> None:
         await scene.after(HOUR)
         assert scene.hub.inventories == 2
         assert list(scene.ledger.observed.lookups) == [ID]
+
+    play(act)
+
+
+def test_emptied_again() -> None:
+    """What was sent again is looked for as before: a second loss is found out like the first, and each only once."""
+
+    async def act(scene: Scene) -> None:
+        scene.store()
+        await scene.after(2 * HOUR)
+        for inventories in (2, 3):
+            scene.hub.findings.clear()
+            await scene.after(HOUR)
+            assert scene.hub.inventories == inventories
+            scene.ledger.observed.answer(ID, None, now=SteadyMs(scene.loop.wall_ms))
+            entry, at = scene.ledger.entries[ID], WallMs(scene.loop.wall_ms)
+            scene.ledger.mark_in_flight(entry)
+            known = ObservedFinding(digest=entry.digest, created_at=at, updated_at=at, archived=False)
+            scene.ledger.acknowledge(entry, known, now=SteadyMs(scene.loop.wall_ms))
+            scene.store()
+            await scene.after(2 * HOUR)
+            assert scene.hub.inventories == inventories
 
     play(act)
 
