@@ -83,8 +83,8 @@ class InventoryReader:
         self._disabled = False
         """Whether Security Hub was not enabled when it was last asked."""
         self._missed: list[tuple[str, WallMs]] = []
-        """Findings that were looked for in vain, with their UpdatedAt: an inventory has been read because of them. When
-        they were sent again since, that is another one, and they are looked for as before.
+        """Findings that were missing at the last probe, with their UpdatedAt: an inventory was read because of them. One
+        that was sent again since has a later UpdatedAt, so it is looked for as before.
         """
         self._again = asyncio.Event()
         """The next inventory must not wait."""

@@ -14,7 +14,7 @@ from policyhub.kube.overtaken import Overtaken
 from policyhub.kube.sink import Counters
 from policyhub.kube.wire import Unreadable
 
-_TOLD: Final = frozenset({"ADDED", "MODIFIED", "DELETED"})
+_OBJECT_EVENTS: Final = frozenset({"ADDED", "MODIFIED", "DELETED"})
 
 
 class Events:
@@ -58,7 +58,7 @@ class Events:
         if event.type == "BOOKMARK":
             counters.bookmarks += 1
             return version
-        if event.type not in _TOLD:  # of no object as it is: a listing's page still counts
+        if event.type not in _OBJECT_EVENTS:  # brings no object: the listing's page still counts
             counters.others += 1
             counters.last_event = counters.last_line
             return version

@@ -219,8 +219,9 @@ class Ledger:
         if found.grade is not Grade.NONE:
             since = since + self.observed.outcomes.damping(entry.id, now=now)
         listing = self.sources.is_being_listed(entry)
-        changed = {"since": since, "not_before": not_before, "closed": closed, "listing": listing, "blocked": blocked}
-        return msgspec.structs.replace(found, **changed)
+        return msgspec.structs.replace(
+            found, since=since, not_before=not_before, closed=closed, listing=listing, blocked=blocked
+        )
 
     def _blocked(self, entry: Entry, *, now: SteadyMs) -> Wait | None:
         if (until := self.observed.outcomes.postponed(entry.id)) > now:
