@@ -83,8 +83,8 @@ class InventoryReader:
         self._disabled = False
         """Whether Security Hub was not enabled when it was last asked."""
         self._missed: list[tuple[str, WallMs]] = []
-        """Findings that were missing at the last probe, with their UpdatedAt: an inventory was read because of them. One
-        that was sent again since has a later UpdatedAt, so it is looked for as before.
+        """Findings that were missing at the last probe, with their UpdatedAt: an inventory was read for them. One
+        that was sent again since has a later UpdatedAt, and is looked for as before.
         """
         self._again = asyncio.Event()
         """The next inventory must not wait."""
