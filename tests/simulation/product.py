@@ -26,6 +26,7 @@ from policyhub.cluster.site import Site
 from policyhub.kube.connection import Connection as RealConnection
 from policyhub.kube.reflector import Reflector
 from policyhub.metrics import Metrics
+from policyhub.securityhub import inventory
 from policyhub.securityhub.client import HubClient as RealHubClient
 from policyhub.securityhub.inventory import Inventory
 from policyhub.settings import Settings
@@ -224,7 +225,9 @@ WATCH_SECONDS = (480.0, 960.0)
 """How long a watch asks to last: twice as long as the operator's own, since each new one costs real time."""
 
 WHOLE_BELOW = 60
-"""Findings from which an inventory is read in sixteen parts: a small cluster behaves as a large one does."""
+"""Findings from which an inventory is read in sixteen parts: a small cluster behaves as a large one does. How many there
+are is estimated by a sample, of which a small cluster needs a larger one."""
+SAMPLE, SAMPLES = "0", 16
 
 
 def prepare() -> None:
@@ -235,5 +238,6 @@ def prepare() -> None:
     defaults = Inventory.__init__.__kwdefaults__
     assert defaults is not None
     defaults["whole_below"] = defaults["split_above"] = WHOLE_BELOW
+    inventory._SAMPLE, inventory._SAMPLES = SAMPLE, SAMPLES
 
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
