@@ -13,6 +13,7 @@ from tests.simulation.kinds import (
     POLICY_REPORT,
     REPORT,
     SERVICE,
+    WG,
     constraint_kind,
 )
 from tests.simulation.rules import Policy
@@ -395,8 +396,8 @@ async def pods_of_another_cluster(world: World) -> None:
     await settle(world, target)
     world.cluster.change(target, remove="caps")
     await world.after(hours=3)
-    discoveries = world.server.requests["/apis"]
-    while world.server.requests["/apis"] == discoveries:  # the next one is as far away as it can be
+    discoveries = world.server.requests[f"/apis/{WG}"]
+    while world.server.requests[f"/apis/{WG}"] == discoveries:  # the next one is as far away as can be
         await world.after(seconds=5)
     world.oracle.replaced = True
     world.kyverno.running = False

@@ -225,8 +225,8 @@ WATCH_SECONDS = (480.0, 960.0)
 """How long a watch asks to last: twice as long as the operator's own, since each new one costs real time."""
 
 WHOLE_BELOW = 60
-"""Findings from which an inventory is read in sixteen parts: a small cluster behaves as a large one does. How many there
-are is estimated by a sample, of which a small cluster needs a larger one."""
+"""Findings from which an inventory is read in sixteen parts: a small cluster behaves as a large one does. A sample
+tells how many there are, and a small cluster needs a larger sample."""
 SAMPLE, SAMPLES = "0", 16
 
 
