@@ -29,7 +29,7 @@ from aiohttp import web
 
 from dev import stand
 from dev.cluster.certificate import Authority
-from policyhub.kube.resource import GATEKEEPER
+from policyhub.sources.source_apis import CONSTRAINTS
 from tests.bench import shape
 from tests.bench.sink import serve
 
@@ -213,12 +213,12 @@ def application(standin: Standin) -> web.Application:
     app.router.add_get("/api/v1/namespaces/kube-system", _kube_system)
     app.router.add_get("/api/v1/namespaces", standin.namespaces)
     if standin.kinds:
-        served = f"/apis/{GATEKEEPER}/v1beta1"
+        served = f"/apis/{CONSTRAINTS}/v1beta1"
         for plural in ("deployments", "statefulsets", "daemonsets"):
             app.router.add_get(f"/apis/apps/v1/{plural}", standin.empty)
         app.router.add_get("/apis/batch/v1/cronjobs", standin.empty)
         app.router.add_get("/api/v1/replicationcontrollers", standin.empty)
-        app.router.add_get(f"/apis/{GATEKEEPER}", _constraint_group)
+        app.router.add_get(f"/apis/{CONSTRAINTS}", _constraint_group)
         app.router.add_get(served, standin.constraints)
         for number in range(standin.kinds):
             app.router.add_get(f"{served}/{_constraints(number)}", standin.empty)
@@ -277,7 +277,7 @@ async def _group(_: web.Request) -> web.Response:
 
 
 async def _constraint_group(_: web.Request) -> web.Response:
-    return _served(GATEKEEPER, "v1beta1")
+    return _served(CONSTRAINTS, "v1beta1")
 
 
 def _served(name: str, in_version: str) -> web.Response:

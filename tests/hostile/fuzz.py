@@ -48,9 +48,10 @@ from policyhub.metrics import Metrics
 from policyhub.render.composer import compose
 from policyhub.render.scanner import scan
 from policyhub.securityhub import inventory
-from policyhub.sources import constraints, reader
+from policyhub.sources import reader
 from policyhub.sources.filter import Filter
 from policyhub.sources.policy import enriched, policy_of
+from policyhub.sources.source_apis import CONSTRAINTS, REPORT_GROUPS, SOURCE_GROUPS, plural_of
 from policyhub.sources.text import distinct
 from policyhub.sources.violation import Malformed, ParsedReport, Subject, Violation
 from policyhub.sync.ledger import Ledger
@@ -60,7 +61,7 @@ from policyhub.sync.policy_metadata import PolicyMetadata
 from policyhub.sync.report_sink import ReportSink
 from policyhub.triage.row import row
 from tests.unit.findings.conftest import objections_to
-from tests.unit.findings.mapping import CLUSTER, PLURALS, SAMPLES
+from tests.unit.findings.mapping import CLUSTER, SAMPLES
 
 NOW = 1_795_570_300
 SLACK = 0.5
@@ -134,12 +135,16 @@ _LITERAL = "\ue000{}\ue000"
 Document = Any
 
 
+def group_of(document: Document) -> str:
+    return str(document["apiVersion"]).partition("/")[0]
+
+
 def samples() -> dict[str, list[Document]]:
     """Own ones, by what reads them."""
     written = [one for file in sorted(SAMPLES.glob("*.yaml")) for one in yaml.safe_load_all(file.read_text("utf-8"))]
     found: dict[str, list[Document]] = {
-        "reports": [one for one in written if one["kind"] in PLURALS],
-        "constraints": [one for one in written if one["apiVersion"].startswith(constraints.GROUP)],
+        "reports": [one for one in written if group_of(one) in REPORT_GROUPS],
+        "constraints": [one for one in written if group_of(one) == CONSTRAINTS],
     }
     owner = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "u", "controller": True}
     metadata = {
@@ -256,8 +261,8 @@ class Broken(AssertionError):  # noqa: N818  (an invariant that does not hold)
 
 
 def read(document: Document) -> ParsedReport:
-    group = document["apiVersion"].partition("/")[0]
-    resource = PLURALS.get(document["kind"], document["kind"].lower())
+    group = group_of(document)
+    resource = plural_of(group, document["kind"])
     return reader.read(group, resource, json.dumps(document).encode(), latest=NOW)
 
 
@@ -293,7 +298,7 @@ def as_report(raw: bytes) -> None:
 
 def as_constraint(raw: bytes) -> None:
     with suppress(Malformed):
-        checked(reader.read(constraints.GROUP, "any", raw, latest=NOW))
+        checked(reader.read(CONSTRAINTS, "any", raw, latest=NOW))
 
 
 def checked(reading: ParsedReport) -> None:
@@ -376,7 +381,7 @@ def as_discovery(raw: bytes) -> None:
 
     home = cast("Connection", SimpleNamespace(get=get, server="https://h"))
     with suppress(Refused, Unreachable):
-        asyncio.run(discovery.discover(home, policy_reports=True, open_reports=True, gatekeeper=True))
+        asyncio.run(discovery.discover(home, SOURCE_GROUPS))
 
 
 def as_kubeconfig(raw: bytes) -> None:

@@ -14,7 +14,6 @@ from multiprocessing import get_context
 from unittest.mock import patch
 
 from policyhub.cluster import context, inventory, sources
-from policyhub.cluster.superseded import Superseded
 from policyhub.findings import rollup
 from policyhub.kube.intake import Intake as Reading
 from policyhub.sources.results import ResultReader
@@ -31,6 +30,7 @@ from policyhub.sync.owners import Owners
 from policyhub.sync.predecessor import Predecessor
 from policyhub.sync.rollup import Rollup
 from policyhub.sync.scans import Scans
+from policyhub.sync.superseded import Superseded
 from tests.simulation import without
 from tests.simulation.starts import STORIES
 from tests.simulation.without import always

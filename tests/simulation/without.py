@@ -10,7 +10,6 @@ import msgspec
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.cluster import inventory, sources
 from policyhub.cluster.coverage import Coverage, coverage
-from policyhub.cluster.superseded import Superseded
 from policyhub.kube.intake import Intake as Reading
 from policyhub.securityhub.errors import Failure
 from policyhub.sources.results import ResultReader
@@ -29,6 +28,7 @@ from policyhub.sync.observed import Observed
 from policyhub.sync.plan import Evidence
 from policyhub.sync.rollup import Rollup
 from policyhub.sync.shipment import Shipment
+from policyhub.sync.superseded import Superseded
 
 
 def always(value: object) -> Callable[..., Any]:

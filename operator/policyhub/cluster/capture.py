@@ -21,7 +21,7 @@ from policyhub.cluster.snapshot import (
     Twin,
 )
 from policyhub.cluster.sources import Source
-from policyhub.sources.constraints import SOURCE
+from policyhub.sources.engines import GATEKEEPER
 from policyhub.sources.violation import SourceKey
 from policyhub.sync import figures
 from policyhub.sync.holds import Hold
@@ -115,17 +115,17 @@ def engines_seen(sources: Iterable[Source], ledger: Ledger, *, exclude: Iterable
     audited = 0
     for source in sources:
         view = source.view
-        if source.vanished or (source.constraints and SOURCE in excluded):
+        if source.vanished or (source.constraints and GATEKEEPER in excluded):
             continue
         if source.constraints:
-            audited = max(audited, view.newest_by.get(SOURCE, 0))
+            audited = max(audited, view.newest_by.get(GATEKEEPER, 0))
             unaudited |= {_named(key): made for key, made in view.unaudited.items()}
             unlisted |= {_named(key): (view.listed.get(key, 0), more) for key, more in view.unlisted.items()}
             continue
         for engine, at in view.newest_by.items():
             if engine.casefold() not in excluded:
                 newest[engine] = max(at, newest.get(engine, 0))
-    audits = 0 if SOURCE in excluded else sum(1 for at in ledger.sources.constraints.audits.values() if at)
+    audits = 0 if GATEKEEPER in excluded else sum(1 for at in ledger.sources.constraints.audits.values() if at)
     return EnginesSeen(
         newest=newest, audited=audited, audits=audits if audited else 0, unaudited=unaudited, unlisted=unlisted
     )

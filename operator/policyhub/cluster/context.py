@@ -19,6 +19,7 @@ from policyhub.cluster.site import Site
 from policyhub.kube.connection import Connection
 from policyhub.kube.discovery import served_kinds
 from policyhub.kube.reflector import Reflector
+from policyhub.sources.source_apis import enabled
 from policyhub.sources.text import line
 from policyhub.sync import namespaces, owners
 from policyhub.sync.asker import Asker
@@ -64,11 +65,9 @@ class Context:
             self.policy_metadata = PolicyMetadata(now=site.now, on_malformed=self._policy_malformed)
             if _known_before(site, "PoliciesKnown"):
                 self.policy_metadata.refused_ms = SURPRISED_MS
-            wanted = site.spec.sources
             self.policy_watcher = PolicyWatcher(
                 self.policy_metadata,
-                reports=wanted.policy_reports or wanted.open_reports,
-                gatekeeper=wanted.gatekeeper,
+                groups=enabled(site.spec.sources),
                 relist_interval=site.settings.relist_interval,
                 discovery_interval=site.settings.discovery_interval,
                 now=site.now,

@@ -25,8 +25,7 @@ from policyhub.cluster.fault import Fault
 from policyhub.cluster.formatting import MOST, coarse, counted, sentence, some, span
 from policyhub.cluster.remedies import ENGINES, OTHERS, REMEDIES
 from policyhub.cluster.snapshot import EnginesSeen, Snapshot
-from policyhub.sources.constraints import SOURCE
-from policyhub.sources.engines import KNOWN_ENGINES
+from policyhub.sources.engines import GATEKEEPER, KNOWN_ENGINES
 from policyhub.sources.event_logs import logs_events
 from policyhub.sources.producers import times_stand_still
 from policyhub.sources.text import line
@@ -52,7 +51,7 @@ SILENT_AFTER: Mapping[str, float] = {
     "kyverno": 3 * HOUR,
     "kubewarden": 3 * HOUR,
     "validatingadmissionpolicy": 3 * HOUR,
-    SOURCE: HOUR / 2,
+    GATEKEEPER: HOUR / 2,
     **dict.fromkeys(NEVER_SILENT, math.inf),
 }
 """What an engine's name begins with → seconds after which its newest result means that it has stopped."""
@@ -134,7 +133,7 @@ def troubles(seen: EnginesSeen, *, now: float) -> list[Fault]:
     """All of them, for the condition, which has room for a few: what constraints say comes first, since whoever may
     write a report anywhere may name engines that have been silent for years.
     """
-    found = [stale_audit(seen, now=now, most=SILENT_AFTER[SOURCE], exact=False), cut_lists(seen)]
+    found = [stale_audit(seen, now=now, most=SILENT_AFTER[GATEKEEPER], exact=False), cut_lists(seen)]
     found += [
         silent(engine, at, now=now, most=most_of(SILENT_AFTER, engine), exact=False) for engine, at in ordered(seen)
     ]

@@ -24,8 +24,8 @@ from policyhub.cluster.state import State
 from policyhub.cluster.tick import Tick
 from policyhub.findings import asff
 from policyhub.kube.connection import Connection
-from policyhub.kube.resource import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS
 from policyhub.sources.severity import DEFAULT_SEVERITY
+from policyhub.sources.source_apis import disabled
 from policyhub.sync import figures
 from policyhub.sync.cluster_queue import ClusterQueue
 from policyhub.sync.guard import Hold as Guarded
@@ -188,13 +188,8 @@ class DataPlane:
                 namespace_imports=settings.limit_namespace_imports,
             ),
         )
-        asked = {
-            POLICY_REPORTS: spec.sources.policy_reports,
-            OPEN_REPORTS: spec.sources.open_reports,
-            GATEKEEPER: spec.sources.gatekeeper,
-        }
         ledger.observed.cautious = site.sent_shortly_before
-        ledger.sources.disabled_groups = frozenset(group for group, asks in asked.items() if not asks)
+        ledger.sources.disabled_groups = disabled(spec.sources)
         ledger.observed.adopted = adopted(site.monitored.metadata.annotations)
         ledger.observed.quarantine.former = frozenset(self._former) - ledger.observed.uids
         if len(self._former) < FORMER:

@@ -27,17 +27,17 @@ from policyhub.cluster.coverage import Api, coverage
 from policyhub.cluster.fault import Fault
 from policyhub.cluster.site import Site
 from policyhub.cluster.state import DISCOVERING, State
-from policyhub.cluster.superseded import Superseded
 from policyhub.kube.connection import Connection
 from policyhub.kube.discovery import Discovery, discover
 from policyhub.kube.reflector import Reflector
-from policyhub.kube.resource import GATEKEEPER, Resource
-from policyhub.sources.engines import ENGINES_EACH, KNOWN_ENGINES
+from policyhub.kube.resource import Resource
 from policyhub.sources.filter import filter_of
+from policyhub.sources.source_apis import CONSTRAINTS, enabled, is_constraint
 from policyhub.sync.cluster_queue import ClusterQueue
 from policyhub.sync.holds import Hold
 from policyhub.sync.policy_metadata import concerns
 from policyhub.sync.report_sink import ReportSink
+from policyhub.sync.superseded import Superseded
 from policyhub.sync.sweep import forget
 
 log = structlog.get_logger(__name__)
@@ -73,7 +73,7 @@ class Source:
 
     @property
     def constraints(self) -> bool:
-        return self.resource.group == GATEKEEPER
+        return self.resource.group == CONSTRAINTS
 
     @property
     def forgettable(self) -> bool:
@@ -117,7 +117,7 @@ class Sources:
         """By origin; those that are no longer served too."""
         self.unknown: dict[str, str] = {}
         """API groups of which it is not known what they serve, and why."""
-        self.superseded = Superseded(known=KNOWN_ENGINES, each=ENGINES_EACH)
+        self.superseded = Superseded()
         """Reports that engines left behind; it outlives each connection."""
         self.ungraded = False
         """Whether superseded reports have left findings to nobody: another report may have passed them before."""
@@ -137,17 +137,12 @@ class Sources:
 
     async def run(self, connection: Connection, tasks: TaskGroup, *, contact: Contact) -> None:
         """Watch what is served, in these tasks. Raises what `Contact.confirm` raises; else ends by cancellation."""
-        wanted = self._site.spec.sources
+        wanted = enabled(self._site.spec.sources)
         lost = False
         while True:
             started = self._site.now()
             if await contact.confirm(connection):
-                found = await discover(
-                    connection,
-                    policy_reports=wanted.policy_reports,
-                    open_reports=wanted.open_reports,
-                    gatekeeper=wanted.gatekeeper,
-                )
+                found = await discover(connection, wanted)
                 if not self._context.settled and self._context.policy_watcher is not None:
                     self._state.discovery = POLICIES_FIRST
                     await self._context.policy_watcher.wait_until_read(seconds=SETTLE_SECONDS)
@@ -194,8 +189,8 @@ class Sources:
         ledger.sources.confirm((r.origin for r in found.served if r.origin not in found.ending), now=started)
         if self._context.rollup is not None:
             self._context.rollup.owners.confirmed = started
-        if GATEKEEPER not in found.unknown and self._site.spec.sources.gatekeeper:
-            kinds = {resource.origin for resource in found.served if resource.group == GATEKEEPER}
+        if CONSTRAINTS in enabled(self._site.spec.sources) - found.unknown.keys():
+            kinds = {resource.origin for resource in found.served if resource.group == CONSTRAINTS}
             self._forget_kinds(kinds, started)
             ledger.sources.constraints.read_kinds(kinds, now=started)
         self._state.discovery = None
@@ -222,7 +217,7 @@ class Sources:
         keys = [
             key
             for key in (*ledger.desired.objects, *ledger.sources.constraints.audits)
-            if key.group == GATEKEEPER and key.source_api not in served
+            if key.group == CONSTRAINTS and key.source_api not in served
         ]
         self._absent = {key.source_api: self._absent.get(key.source_api, started) for key in keys}
         for key in keys:
@@ -245,7 +240,7 @@ class Sources:
             wall=self._site.wall,
             rollup=self._context.rollup,
             policies=self._context.policy_metadata,
-            spoke=None if resource.group == GATEKEEPER else partial(self.superseded.note, resource.group),
+            spoke=partial(self.superseded.note, resource.group),
         )
         relist = self._site.settings.relist_interval
         reflector = Reflector(connection, resource, view, relist_interval=relist)
@@ -274,7 +269,7 @@ class Sources:
                 for source in reports
             ),
             discovered=discovered,
-            unknown=self.unknown.keys() - {GATEKEEPER},
+            unknown=self.unknown.keys() - {CONSTRAINTS},
         )
         self._supersede(reports, all_listed=covered.all_listed)
         self._ledger.sources.list_reports(listed=covered.all_listed, groups=covered.groups, now=self._site.now())
@@ -325,7 +320,7 @@ class Sources:
         """What keeps each source from being whole, by origin or group; empty when all is well."""
         faults = {group: Fault("DiscoveryFailed", reason) for group, reason in self.unknown.items()}
         for origin, number in self._missing.items():
-            if origin.endswith(f".{GATEKEEPER}"):
+            if is_constraint(origin):
                 continue
             faults[origin] = Fault("Vanished", f"not served here; {number} findings that came from it are kept")
         for origin, source in self.watched.items():
@@ -337,7 +332,7 @@ class Sources:
     def kept_findings(self) -> int:
         """Findings of constraint kinds that are no longer served: kept, and no fault, since templates come and go."""
         origins = [origin for origin, source in self.watched.items() if source.forgettable]
-        origins += [origin for origin in self._missing if origin.endswith(f".{GATEKEEPER}")]
+        origins += [origin for origin in self._missing if is_constraint(origin)]
         if not origins:
             return 0
         entries = self._ledger.entries.values()

@@ -17,9 +17,9 @@ from policyhub.cluster.remedies import DOCTOR
 from policyhub.doctor.result import CheckResult, fine, problem, unchecked
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.kube.decoding import decoded
-from policyhub.kube.resource import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS
-from policyhub.sources.source_apis import SOURCE_APIS_OF
-from policyhub.sync.existence import OTHER_KINDS, POLICY_KINDS, WATCHED_KINDS
+from policyhub.sources.policy_apis import ASKED_POLICIES, POLICY_KINDS
+from policyhub.sources.source_apis import SOURCE_APIS, Shape, enabled, shapes
+from policyhub.sync.existence import OTHER_KINDS, WATCHED_KINDS
 from policyhub.sync.owners import CONTROLLERS, RESOURCES
 
 _REVIEWS = "/apis/authorization.k8s.io/v1"
@@ -63,26 +63,20 @@ class Need:
 
 def of_monitored(monitored: MonitoredCluster) -> list[Need]:
     """What is done in the cluster that is watched."""
-    sources, spec = monitored.spec.sources, monitored.spec
-    wanted = {
-        ("policyreports", POLICY_REPORTS): sources.policy_reports,
-        ("clusterpolicyreports", POLICY_REPORTS): sources.policy_reports,
-        ("reports", OPEN_REPORTS): sources.open_reports,
-        ("clusterreports", OPEN_REPORTS): sources.open_reports,
-        ("*", GATEKEEPER): sources.gatekeeper,
-    }
-    needs = [Need("read", verb, *place) for place, asked in wanted.items() if asked for verb in _READ]
+    spec, groups = monitored.spec, enabled(monitored.spec.sources)
+    read = ((plural, api.group) for api in SOURCE_APIS if api.group in groups for plural in api.resources)
+    needs = [Need("read", verb, *place) for place in read for verb in _READ]
     needs.append(Need("read", "get", "namespaces", name="kube-system"))
     needs += [Need("namespaces", verb, "namespaces") for verb in _READ]
     if spec.roll_up:
         for part, resources in (("roll-up", RESOURCES), ("owners", CONTROLLERS)):
             needs += [Need(part, verb, r.plural, r.group) for r in resources for verb in _READ]
     if spec.enrichment:
-        needs += [Need("enrichment", verb, *_place(origin)) for origin in SOURCE_APIS_OF for verb in _READ]
+        needs += [Need("enrichment", verb, *_place(origin)) for origin in POLICY_KINDS for verb in _READ]
     needs += [Need("existence", "get", *_place(origin)) for origin in (*WATCHED_KINDS, *OTHER_KINDS)]
     needs += [Need("existence", "list", *_place(origin)) for origin in OTHER_KINDS]
-    if sources.policy_reports or sources.open_reports:
-        needs += [Need("existence", "list", *_place(origin)) for origin in POLICY_KINDS]
+    if Shape.REPORT in shapes(groups):
+        needs += [Need("existence", "list", *_place(origin)) for origin in ASKED_POLICIES]
     return needs
 
 

@@ -13,7 +13,7 @@ from policyhub.doctor.result import CheckResult, fine, problem, unchecked
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.kube.decoding import decoded
 from policyhub.kube.discovery import Discovery, discover
-from policyhub.kube.resource import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS
+from policyhub.sources.source_apis import CONSTRAINTS, SOURCE_APIS, enabled
 from policyhub.sources.text import line
 
 OLDEST = (1, 25)
@@ -73,13 +73,7 @@ def judge_clock(about: str, sent: datetime, now: float) -> CheckResult:
 
 async def served(connection: Connection, monitored: MonitoredCluster) -> Discovery:
     """What the cluster serves of what the MonitoredCluster asks for."""
-    sources = monitored.spec.sources
-    return await discover(
-        connection,
-        policy_reports=sources.policy_reports,
-        open_reports=sources.open_reports,
-        gatekeeper=sources.gatekeeper,
-    )
+    return await discover(connection, enabled(monitored.spec.sources))
 
 
 def judge_sources(about: str, found: Discovery) -> list[CheckResult]:
@@ -91,12 +85,13 @@ def judge_sources(about: str, found: Discovery) -> list[CheckResult]:
     if not found.served:
         if not results:
             remedy = REMEDIES["NoSourceServed"]
-            groups = f"{POLICY_REPORTS}, {OPEN_REPORTS} or {GATEKEEPER}"
-            results.append(problem("sources", about, f"the cluster serves nothing of {groups}", remedy=remedy))
+            *groups, last = (api.group for api in SOURCE_APIS)
+            found_none = f"the cluster serves nothing of {', '.join(groups)} or {last}"
+            results.append(problem("sources", about, found_none, remedy=remedy))
         return results
-    kinds = [r for r in found.served if r.group == GATEKEEPER]
-    told = [f"{r.plural}.{r.version}.{r.group}" for r in found.served if r.group != GATEKEEPER]
-    told += [f"{counted(len(kinds), 'kind')} of {GATEKEEPER}"] if kinds else []
+    kinds = [r for r in found.served if r.group == CONSTRAINTS]
+    told = [f"{r.plural}.{r.version}.{r.group}" for r in found.served if r.group != CONSTRAINTS]
+    told += [f"{counted(len(kinds), 'kind')} of {CONSTRAINTS}"] if kinds else []
     if found.ending:
         remedy = DOCTOR["sources/ending"]
         ending = ", ".join(sorted(found.ending))

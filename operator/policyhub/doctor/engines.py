@@ -16,20 +16,21 @@ from policyhub.cluster.fault import Fault
 from policyhub.cluster.formatting import counted, some, span
 from policyhub.cluster.remedies import DOCTOR
 from policyhub.cluster.snapshot import EnginesSeen
-from policyhub.cluster.superseded import OTHER, Superseded
 from policyhub.doctor.result import CheckResult, fine, problem, unchecked
 from policyhub.kube.connection import Connection
 from policyhub.kube.discovery import Discovery
-from policyhub.kube.resource import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS, Resource
+from policyhub.kube.resource import Resource
 from policyhub.render.listing import listing
 from policyhub.render.raw_object import RawObject, ReadError
 from policyhub.sources import reader
-from policyhub.sources.constraints import SOURCE
+from policyhub.sources.engines import GATEKEEPER
 from policyhub.sources.event_logs import logs_in
+from policyhub.sources.source_apis import CONSTRAINTS, SOURCE_GROUPS
 from policyhub.sources.text import line
 from policyhub.sources.violation import Malformed, ParsedReport
 from policyhub.sync.freshness import listed
 from policyhub.sync.report_sink import PLAUSIBLE_AHEAD_SECONDS
+from policyhub.sync.superseded import Superseded
 
 _MOST = 30
 """Engines that are told of; who may write a report may call its engine what he likes."""
@@ -61,7 +62,7 @@ class Seen:
             if engine not in logs:
                 self.newest[which] = max(at, self.newest.get(which, 0))
             self.superseded.note(reading.key.group, engine, reading.key.namespace, at)
-        if reading.key.group != GATEKEEPER:
+        if reading.key.group != CONSTRAINTS:
             return
         name = f"{reading.key.resource}/{reading.key.name}"
         if reading.audited is None:
@@ -76,9 +77,9 @@ class Seen:
         excluded = {name.strip().casefold() for name in exclude}
         newest: dict[str, int] = {}
         for (engine, group), at in self.newest.items():
-            if group != GATEKEEPER and engine.casefold() not in excluded:
+            if group != CONSTRAINTS and engine.casefold() not in excluded:
                 newest[engine] = max(at, newest.get(engine, 0))
-        if SOURCE in excluded:
+        if GATEKEEPER in excluded:
             return EnginesSeen(newest=newest)
         return EnginesSeen(
             newest=newest,
@@ -126,7 +127,7 @@ def judge(
     results = [*_unread(about, seen), *_silent(about, seen, told, now=now, silent_after=silent_after)]
     results.append(superseded(about, seen))
     if told.audits or told.unaudited:
-        most = engines.most_of(silent_after, SOURCE)
+        most = engines.most_of(silent_after, GATEKEEPER)
         fresh = f"the last audit of {counted(told.audits, 'constraint')} began {span(now - told.audited)} ago"
         stale = engines.stale_audit(told, now=now, most=most)
         results += [truncated(about, told), _result("gatekeeper-audit", about, stale, fresh)]
@@ -165,21 +166,21 @@ def _silent(
 def superseded(about: str, seen: Seen) -> CheckResult:
     """By the operator's own rule: far older than the same engine's newest in the other API."""
     seen.superseded.settle(all_listed=True)
-    left = sorted({(engine, group) for engine, group, _ in seen.superseded.reports})
+    left = seen.superseded.replaced()
     if not left:
         return fine("superseded-reports", about, "no engine has left reports of the other API behind")
     told = some(
-        f"{line(engine, engines.NAME)} writes {OTHER[group]} now and has left its reports in {group}"
-        for engine, group in left
+        f"{line(engine, engines.NAME)} writes {now} now and has left its reports in {group}"
+        for engine, group, now in left
     )
-    kinds = {
-        POLICY_REPORTS: "policyreports.wgpolicyk8s.io,clusterpolicyreports.wgpolicyk8s.io",
-        OPEN_REPORTS: "reports.openreports.io,clusterreports.openreports.io",
-    }
-    commands = [f"kubectl get {kinds[group]} -A" for group in sorted({group for _, group in left})]
+    commands = [f"kubectl get {_resources(group)} -A" for group in sorted({group for _, group, _ in left})]
     engine = line(left[0][0], engines.NAME)
     remedy = DOCTOR["superseded-reports"].format(engine=engine, commands="; ".join(commands))
     return problem("superseded-reports", about, told, remedy=remedy)
+
+
+def _resources(group: str) -> str:
+    return ",".join(f"{plural}.{group}" for plural in SOURCE_GROUPS[group].resources)
 
 
 def truncated(about: str, told: EnginesSeen) -> CheckResult:

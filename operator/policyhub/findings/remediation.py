@@ -6,7 +6,7 @@ The text (512 characters) says only what is known, in this order; the first give
 |----------------------------------------------|----------------------------------------------------------------------|
 | what ends it                                 | a property `…/remediation`, Google's bundles; Trivy's `fixedVersion` |
 | else which field of which object to change   | the path, container or volume that the message names                 |
-| where the rule is written                    | the policy object (sources/source_apis.py), as a `kubectl get`       |
+| where the rule is written                    | the policy object (sources/policy_apis.py), as a `kubectl get`       |
 | how to accept it                             | what the engine has for exceptions; else the workflow status         |
 | that nobody has to close it                  |                                                                      |
 
@@ -34,8 +34,8 @@ from policyhub.sources.check import number
 from policyhub.sources.event_logs import logs_events
 from policyhub.sources.filter import namespace_of
 from policyhub.sources.policy import tail
+from policyhub.sources.policy_apis import object_of
 from policyhub.sources.risk import is_manual
-from policyhub.sources.source_apis import object_of
 from policyhub.sources.violation import Violation
 
 POD_SECURITY_URL = "https://kubernetes.io/docs/concepts/security/pod-security-standards/"

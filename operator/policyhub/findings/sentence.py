@@ -25,7 +25,7 @@ from functools import lru_cache
 from policyhub.findings.compliance import KUBE_BENCH, KUBESCAPE, VULNERABILITY
 from policyhub.findings.limits import fit
 from policyhub.sources import check
-from policyhub.sources.constraints import SOURCE as GATEKEEPER
+from policyhub.sources.engines import GATEKEEPER
 from policyhub.sources.policy import TITLE as POLICY_TITLE
 from policyhub.sources.violation import Violation
 

@@ -19,8 +19,8 @@ import shlex
 from typing import Any
 
 from policyhub.findings.limits import cut, fit, fit_distinct, length
-from policyhub.sources.constraints import SOURCE as GATEKEEPER
-from policyhub.sources.source_apis import object_of
+from policyhub.sources.engines import GATEKEEPER
+from policyhub.sources.policy_apis import object_of
 from policyhub.sources.truncation import counts
 from policyhub.sources.violation import Violation
 

@@ -13,7 +13,7 @@ its group's preference that serves it. Absence is a claim that needs proof, sinc
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -21,46 +21,16 @@ import msgspec
 from policyhub.kube.connection import MAX_KINDS, Connection
 from policyhub.kube.decoding import decoded
 from policyhub.kube.errors import Refused, Unreachable, quoted
-from policyhub.kube.resource import (
-    ADMISSION,
-    GATEKEEPER,
-    KUBEWARDEN,
-    KYVERNO,
-    KYVERNO_CEL,
-    OPEN_REPORTS,
-    POLICY_REPORTS,
-    TEMPLATES,
-    VERSIONS,
-    Resource,
-)
+from policyhub.kube.resource import Resource
+from policyhub.sources.policy_apis import POLICY_APIS, POLICY_GROUPS, PolicyApi, policy_groups
+from policyhub.sources.source_apis import SOURCE_APIS, SourceApi
 
 _T = TypeVar("_T")
 
-_PLURALS: Mapping[str, frozenset[str]] = {
-    POLICY_REPORTS: frozenset({"policyreports", "clusterpolicyreports"}),
-    OPEN_REPORTS: frozenset({"reports", "clusterreports"}),
-}
-"""A group of sources that is not named here is read whole: Gatekeeper makes a kind of each template."""
-
-_POLICIES: Mapping[str, frozenset[str]] = {
-    KYVERNO: frozenset({"clusterpolicies", "policies"}),
-    KYVERNO_CEL: frozenset(
-        {
-            "validatingpolicies",
-            "namespacedvalidatingpolicies",
-            "imagevalidatingpolicies",
-            "namespacedimagevalidatingpolicies",
-        }
-    ),
-    KUBEWARDEN: frozenset(
-        {"clusteradmissionpolicies", "admissionpolicies", "clusteradmissionpolicygroups", "admissionpolicygroups"}
-    ),
-    ADMISSION: frozenset({"validatingadmissionpolicies"}),
-    TEMPLATES: frozenset({"constrainttemplates"}),
-}
-"""What makes findings readable and holds none: in versions of it that are not known, there is nothing to read."""
-
-_NAMED: Mapping[str, frozenset[str]] = {**_PLURALS, **_POLICIES}
+_APIS: tuple[SourceApi | PolicyApi, ...] = (*SOURCE_APIS, *POLICY_APIS)
+_VERSIONS: Mapping[str, tuple[str, ...]] = {api.group: api.versions for api in _APIS}
+_NAMED: Mapping[str, frozenset[str]] = {api.group: frozenset(api.resources) for api in _APIS if api.kinds}
+"""A group that is not named here is read whole."""
 
 _PLURAL = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 _KIND = re.compile(r"[A-Za-z]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?")
@@ -81,16 +51,15 @@ class Discovery(msgspec.Struct, frozen=True):
         return resource.group not in self.unknown and resource not in self.served
 
 
-async def discover(connection: Connection, *, policy_reports: bool, open_reports: bool, gatekeeper: bool) -> Discovery:
-    """Never raises for what a cluster answers or does not: that is `unknown`."""
-    wanted = {POLICY_REPORTS: policy_reports, OPEN_REPORTS: open_reports, GATEKEEPER: gatekeeper}
-    return await _discovered(connection, [group for group, asked in wanted.items() if asked])
+async def discover(connection: Connection, groups: Collection[str]) -> Discovery:
+    """The source APIs of these groups. Never raises for what a cluster answers or does not: that is `unknown`."""
+    return await _discovered(connection, [api.group for api in SOURCE_APIS if api.group in groups])
 
 
-async def discover_policies(connection: Connection, *, reports: bool, gatekeeper: bool) -> Discovery:
-    """The policy objects behind reports and constraints; as `discover`."""
-    wanted = {KYVERNO: reports, KYVERNO_CEL: reports, KUBEWARDEN: reports, ADMISSION: reports, TEMPLATES: gatekeeper}
-    return await _discovered(connection, [group for group, asked in wanted.items() if asked])
+async def discover_policies(connection: Connection, groups: Collection[str]) -> Discovery:
+    """The policy objects behind the source APIs of these groups; as `discover`."""
+    wanted = policy_groups(groups)
+    return await _discovered(connection, [api.group for api in POLICY_APIS if api.group in wanted])
 
 
 async def served_kinds(connection: Connection, group: str, version: str) -> frozenset[str] | None:
@@ -178,13 +147,13 @@ async def _read(connection: Connection, group: str) -> tuple[_Found, str]:
     """What the group serves, each with whether it is ending; and why that is not known whole, empty where it is."""
     try:
         listed = {entry.version for entry in (await _asked(connection, f"/apis/{group}", _group)).versions or ()}
-        readable = [version for version in VERSIONS[group] if version in listed]
+        readable = [version for version in _VERSIONS[group] if version in listed]
     except Refused as error:
         return [], "" if error.status == 404 else str(error)
     except Unreachable as error:
         return [], str(error)
-    if listed and not readable and group not in _POLICIES:
-        return [], quoted(f"serves only {', '.join(sorted(listed)[:5])}; {' or '.join(VERSIONS[group])} is needed")
+    if listed and not readable and group not in POLICY_GROUPS:
+        return [], quoted(f"serves only {', '.join(sorted(listed)[:5])}; {' or '.join(_VERSIONS[group])} is needed")
     found: dict[str, tuple[Resource, bool]] = {}
     strange: set[str] = set()
     for version in readable:

@@ -3,31 +3,7 @@
 Pure: no I/O, no clock; nothing here loads a network library.
 """
 
-from collections.abc import Mapping
-
 import msgspec
-
-POLICY_REPORTS = "wgpolicyk8s.io"
-OPEN_REPORTS = "openreports.io"
-GATEKEEPER = "constraints.gatekeeper.sh"
-
-KYVERNO = "kyverno.io"
-KYVERNO_CEL = "policies.kyverno.io"
-KUBEWARDEN = "policies.kubewarden.io"
-ADMISSION = "admissionregistration.k8s.io"
-TEMPLATES = "templates.gatekeeper.sh"
-
-VERSIONS: Mapping[str, tuple[str, ...]] = {
-    POLICY_REPORTS: ("v1alpha2", "v1beta1"),
-    OPEN_REPORTS: ("v1alpha1",),
-    GATEKEEPER: ("v1beta1",),
-    KYVERNO: ("v1", "v2beta1"),
-    KYVERNO_CEL: ("v1", "v1beta1", "v1alpha1"),
-    KUBEWARDEN: ("v1",),
-    ADMISSION: ("v1", "v1beta1"),
-    TEMPLATES: ("v1", "v1beta1"),
-}
-"""Those that are read, the preferred first."""
 
 
 class Resource(msgspec.Struct, frozen=True, order=True):

@@ -18,16 +18,16 @@ from typing import Any
 import msgspec
 
 from policyhub.clock import SteadyMs, WallMs, from_seconds
-from policyhub.cluster.superseded import Superseded
 from policyhub.findings import asff
 from policyhub.findings.digest import digest
 from policyhub.findings.rollup import is_rolled, rolled
-from policyhub.kube.resource import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS, VERSIONS, Resource
+from policyhub.kube.resource import Resource
 from policyhub.kube.sink import ReflectorState
 from policyhub.render.defects import defects, misfit
 from policyhub.render.raw_object import Location, RawObject, ReadError, line_of
 from policyhub.render.target import Target
 from policyhub.sources import reader
+from policyhub.sources.source_apis import SOURCE_GROUPS, plural_of
 from policyhub.sources.violation import Malformed, ParsedReport, SourceKey, Subject, Violation
 from policyhub.sync.entry import Entry
 from policyhub.sync.ledger import Ledger
@@ -35,13 +35,8 @@ from policyhub.sync.owners import JOBS, PODS, REPLICASETS, Owners, Unresolved
 from policyhub.sync.policy_metadata import PolicyMetadata, policies
 from policyhub.sync.reference import Object
 from policyhub.sync.rollup import Rollup
+from policyhub.sync.superseded import Superseded
 
-PLURALS = {
-    (POLICY_REPORTS, "PolicyReport"): "policyreports",
-    (POLICY_REPORTS, "ClusterPolicyReport"): "clusterpolicyreports",
-    (OPEN_REPORTS, "Report"): "reports",
-    (OPEN_REPORTS, "ClusterReport"): "clusterreports",
-}
 PLAUSIBLE_AHEAD_SECONDS = 300
 OWNERS = {(resource.group, resource.kind): resource for resource in (PODS, REPLICASETS, JOBS)}
 _ENDED = frozenset({"Succeeded", "Failed"})
@@ -138,7 +133,7 @@ class Collector:
             return
         api_version, kind = head.api_version or piece.api_version, head.kind or piece.kind.removesuffix("List")
         group, _, version = api_version.rpartition("/")
-        resource = kind.lower() if group == GATEKEEPER else PLURALS.get((group, kind), "")
+        resource = plural_of(group, kind)
         if (group, kind) in OWNERS and self.rollup is not None:
             self.add_owner(piece, OWNERS[group, kind])
         elif self.target.enrichment and (of := policies(group, version, kind)) is not None:
@@ -148,7 +143,7 @@ class Collector:
         elif group not in self.target.groups:
             self.left_out[group] += 1
         else:
-            if version not in VERSIONS[group]:
+            if version not in SOURCE_GROUPS[group].versions:
                 self.versions[api_version] += 1
             self._source(piece, group, resource)
 

@@ -21,6 +21,7 @@ import msgspec
 from policyhub.render.raw_object import Path_
 from policyhub.sources import constraints, objects, wire
 from policyhub.sources.kinds import Reference
+from policyhub.sources.source_apis import CONSTRAINTS
 
 Defect = tuple[Path_, str]
 
@@ -56,7 +57,7 @@ def defects(document: Any, group: str) -> Iterator[Defect]:
         yield (), f"{_named(document)} where an object is due"
         return
     yield from _metadata(document.get("metadata"))
-    if group == constraints.GROUP:
+    if group == CONSTRAINTS:
         yield from _constraint(document)
     else:
         yield from _report(document)

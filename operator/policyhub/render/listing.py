@@ -15,7 +15,7 @@ from policyhub.kube.course import Course
 from policyhub.kube.decoding import decoded
 from policyhub.kube.discovery import discover, discover_policies
 from policyhub.kube.errors import Refused, TooLarge, Unreachable
-from policyhub.kube.resource import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS, Resource
+from policyhub.kube.resource import Resource
 from policyhub.render.raw_object import Location, RawObject, ReadError
 from policyhub.sync.owners import RESOURCES
 
@@ -45,13 +45,7 @@ async def listing(
     connection: Connection, groups: Iterable[str], *, pause: Pause = asyncio.sleep
 ) -> AsyncIterator[RawObject | ReadError]:
     """Each object once; after a listing that had to begin anew, those of its first pages again."""
-    asked = frozenset(groups)
-    found = await discover(
-        connection,
-        policy_reports=POLICY_REPORTS in asked,
-        open_reports=OPEN_REPORTS in asked,
-        gatekeeper=GATEKEEPER in asked,
-    )
+    found = await discover(connection, frozenset(groups))
     for group, why in found.unknown.items():
         yield ReadError(Location(group), f"what the cluster serves cannot be read: {why}")
     for resource in found.served:
@@ -74,10 +68,7 @@ async def policies(
     connection: Connection, groups: Iterable[str], *, pause: Pause = asyncio.sleep
 ) -> AsyncIterator[tuple[Resource, RawObject | ReadError]]:
     """The policies behind the sources of these groups, as metadata."""
-    asked = frozenset(groups)
-    found = await discover_policies(
-        connection, reports=bool(asked & {POLICY_REPORTS, OPEN_REPORTS}), gatekeeper=GATEKEEPER in asked
-    )
+    found = await discover_policies(connection, frozenset(groups))
     async for resource, piece in _metadata(connection, dict.fromkeys(found.served), pause):
         yield resource, piece
 

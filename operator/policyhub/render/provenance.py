@@ -13,13 +13,13 @@ from typing import Any
 import msgspec
 
 from policyhub.findings.identity import finding_id
-from policyhub.kube.resource import GATEKEEPER
 from policyhub.render.collector import Collector, ReadObject
 from policyhub.render.raw_object import Location, joined
 from policyhub.sources import reader
 from policyhub.sources.policy import SEVERITY_KEYS, tail
 from policyhub.sources.risk import rated
 from policyhub.sources.severity import severity_of
+from policyhub.sources.source_apis import CONSTRAINTS
 from policyhub.sources.truncation import is_notice
 from policyhub.sources.violation import SourceKey, Violation
 from policyhub.sync.entry import Entry
@@ -167,7 +167,7 @@ class Provenance:
             "object": str(heard.location),
             "discriminator": f", {violation.discriminator!r}" if violation.discriminator else "",
         }
-        said = _constraint if key.group == GATEKEEPER else _report
+        said = _constraint if key.group == CONSTRAINTS else _report
         facts |= said(document, numbers, violation) if notice is None else _notice(document, notice)
         if entry.representative is not None and not entry.representative.own:
             facts["subject"] = f"the controller of {facts['subject']}"
@@ -215,7 +215,7 @@ def _claimant(entry: Entry) -> SourceKey:
 
 def _singles(document: Document, group: str) -> Iterator[tuple[int, Document]]:
     """The object with one of its results at a time."""
-    if group == GATEKEEPER:
+    if group == CONSTRAINTS:
         status = document["status"]
         for number, entry in enumerate(status.get("violations") or ()):
             yield number, {**document, "status": {**status, "violations": [entry]}}

@@ -20,7 +20,6 @@ import msgspec
 import yaml
 
 from policyhub.clock import WallMs
-from policyhub.kube.resource import GATEKEEPER, VERSIONS
 from policyhub.render import output, summary
 from policyhub.render.collector import Collector
 from policyhub.render.composer import compose
@@ -28,6 +27,7 @@ from policyhub.render.output import Form
 from policyhub.render.raw_object import LOADER, YAML_SUFFIXES, Location, RawObject, ReadError, inputs
 from policyhub.render.scanner import scan
 from policyhub.render.target import Target, TargetError, target
+from policyhub.sources.source_apis import SOURCE_GROUPS, is_constraint
 from policyhub.sources.text import capped
 from policyhub.sync.owners import Unresolved
 
@@ -248,7 +248,9 @@ def _notes(intake: Collector, *, live: bool = False) -> None:
         say_on_stderr(f"not read, being neither reports nor constraints: {_counted(intake.others)}")
     for api_version, number in intake.versions.items():
         group = api_version.partition("/")[0]
-        say_on_stderr(f"{number} of {api_version}: in a cluster the operator reads {' or '.join(VERSIONS[group])}")
+        say_on_stderr(
+            f"{number} of {api_version}: in a cluster the operator reads {' or '.join(SOURCE_GROUPS[group].versions)}"
+        )
     if intake.left_out:
         say_on_stderr(f"left out, since not asked for: {_counted(intake.left_out)}")
     if intake.rolled and intake.rollup is not None and intake.owners.forbidden:
@@ -265,8 +267,7 @@ def _notes(intake: Collector, *, live: bool = False) -> None:
 
 def _kubectl(intake: Collector) -> str:
     """The command that gets what was read together with what says whose it is."""
-    constraints = f".{GATEKEEPER}"
-    sources = {"constraints" if origin.endswith(constraints) else origin.split(".")[0] for origin in intake.objects}
+    sources = {"constraints" if is_constraint(origin) else origin.split(".")[0] for origin in intake.objects}
     return f"kubectl get {','.join((*sorted(sources), 'pods', 'replicasets', 'jobs'))} -A -o json"
 
 

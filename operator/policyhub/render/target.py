@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from policyhub.api.monitoredcluster import KIND, MonitoredCluster
 from policyhub.findings.asff import Cluster
-from policyhub.sources.constraints import GROUP as GATEKEEPER
 from policyhub.sources.filter import Filter, filter_of
+from policyhub.sources.source_apis import enabled
 
 PLACEHOLDERS = {
     "cluster_name": "example",
@@ -107,13 +107,7 @@ def target(flags: Mapping[str, Any], *, document: Any = None, file: str = "", ui
         product_arn=product_arn(partition=where, region=region, account=account),
     )
     wanted = filter_of(spec)
-    read = {
-        "wgpolicyk8s.io": spec.sources.policy_reports,
-        "openreports.io": spec.sources.open_reports,
-        GATEKEEPER: spec.sources.gatekeeper,
-    }
-    groups = frozenset(group for group, on in read.items() if on)
-    return Target(cluster, wanted, groups, spec.roll_up, spec.enrichment, came)
+    return Target(cluster, wanted, enabled(spec.sources), spec.roll_up, spec.enrichment, came)
 
 
 def _monitored(given: dict[str, Any], document: Any, file: str) -> MonitoredCluster:

@@ -36,19 +36,18 @@ from typing import Any
 import msgspec
 
 from policyhub.sources import grammar
+from policyhub.sources.engines import GATEKEEPER
 from policyhub.sources.kinds import known_group
 from policyhub.sources.policy import Policy, policy_of
 from policyhub.sources.problems import INVALID_OBJECT, key, part
 from policyhub.sources.recent import share
 from policyhub.sources.reports import EARLIEST
+from policyhub.sources.source_apis import CONSTRAINTS
 from policyhub.sources.text import LIMIT, clean, line
 from policyhub.sources.truncation import MOST, Truncation
 from policyhub.sources.verdict import MESSAGE_LIMIT, bounded, merge
 from policyhub.sources.violation import Identity, Malformed, ObjectRef, ParsedReport, Severity, Subject, Violation
 from policyhub.sources.wire import MALFORMED_MEMBER, MALFORMED_RESULT, Name, Time, members, metadata_of, untyped
-
-GROUP = "constraints.gatekeeper.sh"
-SOURCE = "gatekeeper"
 
 NAMING = ("group", "kind", "namespace", "name")
 """The members of an entry that tell which object it is about."""
@@ -140,10 +139,10 @@ def read(
     total, written = min(status.total_violations or 0, MOST), len(listed) + over + lost
     unlisted = max(over, total - len(listed) - lost)
     told = audited is not None and lost == 0 and _is_audited(constraint.spec or _Spec())
-    truncation = Truncation(itself, source=SOURCE, policy=itself.kind, rule=itself.name)
+    truncation = Truncation(itself, source=GATEKEEPER, policy=itself.kind, rule=itself.name)
     tells = told and unlisted > 0 and len(listed) == len(status.violations or ())
     return ParsedReport(
-        key=key(GROUP, resource, "", metadata.name, problems),
+        key=key(CONSTRAINTS, resource, "", metadata.name, problems),
         violations=tuple((said[0] if len(said) == 1 else merge(said), observed) for _, said in sorted(found.items())),
         created=None if metadata.creation_timestamp is None else int(metadata.creation_timestamp.timestamp()),
         complete=told and unlisted == 0,
@@ -151,7 +150,7 @@ def read(
         unlisted=unlisted,
         audited=audited,
         boundary=_boundary(listed, places) if tells else None,
-        newest_by=() if observed is None else ((SOURCE, observed),),
+        newest_by=() if observed is None else ((GATEKEEPER, observed),),
         over=over,
         notice=truncation.notice(listed=written, total=total) if total > written and (listed or not lost) else None,
         problems=tuple(problems),
@@ -180,7 +179,7 @@ def _boundary(listed: list[_Listed], places: list[ObjectRef]) -> ObjectRef | Non
 
 def _itself(constraint: _Constraint, problems: list[str]) -> Subject:
     """The constraint as a subject: its kind is the policy, its name the rule."""
-    return Subject(GROUP, part(constraint.kind, problems), "", part(constraint.metadata.name, problems))
+    return Subject(CONSTRAINTS, part(constraint.kind, problems), "", part(constraint.metadata.name, problems))
 
 
 def _violation(itself: Subject, spec: _Spec, entry: _Listed, *, policy: Policy, problems: list[str]) -> Violation:
@@ -197,7 +196,7 @@ def _violation(itself: Subject, spec: _Spec, entry: _Listed, *, policy: Policy, 
         written = version = ""
     properties = tuple(sorted((("enforcementAction", ", ".join(actions)), *policy.properties)))
     return Violation(
-        source=SOURCE,
+        source=GATEKEEPER,
         policy=itself.kind,
         rule=itself.name,
         subject=subject,

@@ -3,6 +3,8 @@
 Pure: no I/O, no clock.
 """
 
+GATEKEEPER = "gatekeeper"
+"""Which never names itself: it is the source of whatever a constraint lists."""
 ENGINES = 50
 """Of one API whose newest results are kept; a cluster has two or three."""
 ENGINES_EACH = 10
@@ -12,7 +14,7 @@ KNOWN_ENGINES = frozenset(
         *(
             "kyverno",
             "kubewarden",
-            "gatekeeper",
+            GATEKEEPER,
             "ValidatingAdmissionPolicy",
             "MutatingAdmissionPolicy",
             "KyvernoValidatingPolicy",

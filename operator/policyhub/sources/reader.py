@@ -3,6 +3,7 @@
 import msgspec
 
 from policyhub.sources import constraints, reports
+from policyhub.sources.source_apis import CONSTRAINTS
 from policyhub.sources.violation import Identity, ParsedReport, Severity
 
 
@@ -18,7 +19,7 @@ def read(
     """`latest` is the last second (Unix time) that a time may name: now and a little; `template` the severity that a
     constraint's template names; `most` how many results are taken (0: all). Raises Malformed.
     """
-    if group == constraints.GROUP:
+    if group == CONSTRAINTS:
         return constraints.read(resource, raw, latest=latest, template=template, most=most)
     return reports.read(group, resource, raw, latest=latest, most=most)
 
@@ -28,9 +29,9 @@ def whole(group: str, resource: str, raw: bytes | msgspec.Raw) -> Identity | Non
     list of a constraint ends nothing: an audit right after Gatekeeper's start may find nothing (sync/audits.py). Raises
     Malformed.
     """
-    return None if group == constraints.GROUP else reports.whole(group, resource, raw)
+    return None if group == CONSTRAINTS else reports.whole(group, resource, raw)
 
 
 def passed(group: str, resource: str, raw: bytes | msgspec.Raw) -> frozenset[Identity]:
     """The identities that the object itself reads as passing. A constraint names only what fails."""
-    return frozenset() if group == constraints.GROUP else reports.passed(group, resource, raw)
+    return frozenset() if group == CONSTRAINTS else reports.passed(group, resource, raw)

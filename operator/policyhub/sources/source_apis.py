@@ -1,87 +1,111 @@
-"""Which objects policies are: their kinds, and what their engines call them in reports.
+"""What is read: one row for each API whose objects report violations.
+
+Everything else that knows these APIs is derived from the rows: discovery, the rules that both charts give the operator
+(`make generate`), the doctor's checks, render, and which reports supersede which (sync/superseded.py). The policies
+behind the reports have a table of their own (policy_apis.py).
 
 Pure: no I/O, no clock.
 """
 
-from typing import Final, NamedTuple
+from collections.abc import Collection
+from enum import Enum, auto
+from typing import Final, Literal, NamedTuple
 
-from policyhub.sources import grammar
-from policyhub.sources.constraints import GROUP, SOURCE
-from policyhub.sources.text import distinct
+import msgspec
 
-_CLUSTERWIDE, _NAMESPACED, _EITHER = "clusterwide-{name}", "namespaced-{namespace}-{name}", "{name}"
-ENGINES_OF: Final[dict[str, tuple[str, str]]] = {
-    "clusterpolicies.kyverno.io": ("kyverno", _EITHER),
-    "policies.kyverno.io": ("kyverno", "{namespace}/{name}"),
-    "validatingpolicies.policies.kyverno.io": ("KyvernoValidatingPolicy", _EITHER),
-    "namespacedvalidatingpolicies.policies.kyverno.io": ("KyvernoValidatingPolicy", "{namespace}/{name}"),
-    "imagevalidatingpolicies.policies.kyverno.io": ("KyvernoImageValidatingPolicy", _EITHER),
-    "namespacedimagevalidatingpolicies.policies.kyverno.io": ("KyvernoImageValidatingPolicy", "{namespace}/{name}"),
-    "validatingadmissionpolicies.admissionregistration.k8s.io": ("ValidatingAdmissionPolicy", _EITHER),
-    "clusteradmissionpolicies.policies.kubewarden.io": ("kubewarden", _CLUSTERWIDE),
-    "admissionpolicies.policies.kubewarden.io": ("kubewarden", _NAMESPACED),
-    "clusteradmissionpolicygroups.policies.kubewarden.io": ("kubewarden", "clusterwide-group-{name}"),
-    "admissionpolicygroups.policies.kubewarden.io": ("kubewarden", "namespaced-group-{namespace}-{name}"),
-    "constrainttemplates.templates.gatekeeper.sh": (SOURCE, _EITHER),
-}
-"""Origin of a policy object → who speaks of it in reports, and by which name."""
-SOURCE_APIS_OF: Final = tuple(ENGINES_OF)
-"""All that may be read, where it is served: `<resource>.<group>`."""
+from policyhub.api.monitoredcluster import Sources
+
+POLICY_REPORTS: Final = "wgpolicyk8s.io"
+OPEN_REPORTS: Final = "openreports.io"
+CONSTRAINTS: Final = "constraints.gatekeeper.sh"
 
 
-def source_apis_of(source: str, policy: str) -> tuple[str, ...]:
-    """The kinds of which a policy can be that its engine calls so; none where the source has no such objects."""
-    return tuple(
-        origin for origin, (speaker, pattern) in ENGINES_OF.items() if speaker == source and _fits(pattern, policy)
-    )
+class Shape(Enum):
+    """How an object states violations: which reader fits it, and what its silence is worth."""
+
+    REPORT = auto()
+    """A list of results, of any engine: sources/reports.py. One engine may write the same results to several of these
+    APIs, or switch from one to another."""
+    CONSTRAINT = auto()
+    """The violations of the last audit in its status: sources/constraints.py."""
 
 
-def name_in_reports(origin: str, *, name: str, namespace: str) -> str:
-    """What its engine calls an object of this kind."""
-    return distinct(ENGINES_OF[origin][1].format(name=name, namespace=namespace))
+class ReportKind(NamedTuple):
+    plural: str
+    kind: str
+    namespaced: bool
 
 
-def _fits(pattern: str, policy: str) -> bool:
-    prefix = pattern.partition("{")[0]
-    return len(policy) > len(prefix) and policy.startswith(prefix) and policy.count("/") == pattern.count("/")
+class SourceApi(msgspec.Struct, frozen=True, kw_only=True):
+    """One API group whose objects are read."""
+
+    group: str
+    versions: tuple[str, ...]
+    """Those that are read, the preferred first."""
+    kinds: tuple[ReportKind, ...] = ()
+    """None: every kind of the group is read. Gatekeeper makes a kind of each template."""
+    shape: Shape
+    switch: Literal["policy_reports", "open_reports", "gatekeeper"]
+    """The field of `spec.sources` that says whether it is read."""
+
+    @property
+    def resources(self) -> tuple[str, ...]:
+        """As roles name them."""
+        return tuple(kind.plural for kind in self.kinds) or ("*",)
 
 
-class PolicyObject(NamedTuple):
-    """Where a person reads a policy."""
+SOURCE_APIS: Final[tuple[SourceApi, ...]] = (
+    SourceApi(
+        group=POLICY_REPORTS,
+        versions=("v1alpha2", "v1beta1"),
+        kinds=(
+            ReportKind("policyreports", "PolicyReport", namespaced=True),
+            ReportKind("clusterpolicyreports", "ClusterPolicyReport", namespaced=False),
+        ),
+        shape=Shape.REPORT,
+        switch="policy_reports",
+    ),
+    SourceApi(
+        group=OPEN_REPORTS,
+        versions=("v1alpha1",),
+        kinds=(
+            ReportKind("reports", "Report", namespaced=True),
+            ReportKind("clusterreports", "ClusterReport", namespaced=False),
+        ),
+        shape=Shape.REPORT,
+        switch="open_reports",
+    ),
+    SourceApi(group=CONSTRAINTS, versions=("v1beta1",), shape=Shape.CONSTRAINT, switch="gatekeeper"),
+)
 
-    source_api: str
-    """`<resource>.<group>`."""
-    namespace: str
-    """Empty: it lies in none."""
-    name: str
-
-
-def object_of(source: str, policy: str, rule: str, *, namespace: str) -> PolicyObject | None:
-    """The object that holds what was violated in `namespace`; None where it may be more than one, or none is known.
-
-    Of Gatekeeper it is the constraint.
-    """
-    if source == SOURCE:
-        found = PolicyObject(f"{policy.lower()}.{GROUP}", "", rule)
-        return found if grammar.is_typed("", policy) and policy and _is_safe(rule) else None
-    origins = source_apis_of(source, policy)
-    if len(origins) > 1:  # `clusterwide-group-x` may be the policy `group-x`, and nearly always is the group `x`
-        origins = tuple(sorted(origins, key=lambda origin: len(ENGINES_OF[origin][1]))[-1:])
-    for origin in origins:
-        pattern = ENGINES_OF[origin][1]
-        within, name = "", policy
-        if pattern == "{namespace}/{name}":
-            within, _, name = policy.partition("/")
-        elif "{namespace}" in pattern:
-            within, name = namespace, policy.removeprefix(pattern.format(namespace=namespace, name=""))
-        elif pattern != _EITHER:
-            name = policy.removeprefix(pattern.format(name=""))
-        if name != policy or pattern == _EITHER:
-            known = _is_safe(name) and grammar.is_namespace(within)
-            return PolicyObject(origin, within, name) if known else None
-    return None
+SOURCE_GROUPS: Final = {api.group: api for api in SOURCE_APIS}
+REPORT_GROUPS: Final = frozenset(api.group for api in SOURCE_APIS if api.shape is Shape.REPORT)
+_PLURALS: Final = {(api.group, kind.kind): kind.plural for api in SOURCE_APIS for kind in api.kinds}
+_OF_CONSTRAINTS: Final = f".{CONSTRAINTS}"
 
 
-def _is_safe(name: str) -> bool:
-    """Whether it is one name, and no flag or mark of a quotation to whoever copies it."""
-    return grammar.is_name(name) and name[0] != "-" and not any(mark in name for mark in "/`'\"")
+def enabled(switches: Sources) -> frozenset[str]:
+    """The API groups that a MonitoredCluster says to read."""
+    return frozenset(api.group for api in SOURCE_APIS if getattr(switches, api.switch))
+
+
+def disabled(switches: Sources) -> frozenset[str]:
+    return frozenset(SOURCE_GROUPS) - enabled(switches)
+
+
+def shapes(groups: Collection[str]) -> frozenset[Shape]:
+    """What objects of these groups are."""
+    return frozenset(api.shape for api in SOURCE_APIS if api.group in groups)
+
+
+def plural_of(group: str, kind: str) -> str:
+    """The resource of a kind, as in an API path; empty where it is not read."""
+    api = SOURCE_GROUPS.get(group)
+    if api is None or api.kinds:
+        return _PLURALS.get((group, kind), "")
+    return kind.lower()
+
+
+def is_constraint(source_api: str) -> bool:
+    """Whether a source API, such as `k8slimits.constraints.gatekeeper.sh`, is a kind of constraint."""
+    return source_api.endswith(_OF_CONSTRAINTS)

@@ -37,7 +37,7 @@ from policyhub.kube.errors import Refused, TooLarge, Unreachable
 from policyhub.kube.kinds import Group, Kind, Kinds
 from policyhub.kube.resource import Resource
 from policyhub.kube.wire import Unreadable
-from policyhub.sources.source_apis import name_in_reports
+from policyhub.sources.policy_apis import name_in_reports
 from policyhub.sources.violation import Subject
 from policyhub.sync.existence import Batch, Existence, Found, PolicyName, Referent
 

@@ -20,13 +20,10 @@ from policyhub.sync.claims import Claims, claim_of, excluding, including, repres
 from policyhub.sync.entry import Entry, Loss
 from policyhub.sync.shares import Excess, Shares
 from policyhub.sync.standings import Standings
+from policyhub.sync.superseded import Reports
 
 Claim = tuple[Violation, WallMs | None]
 """With when it was observed."""
-
-
-Reports = tuple[str, str, str]
-"""Source, API group and namespace (empty: cluster-scoped) of reports."""
 
 
 class Desired:

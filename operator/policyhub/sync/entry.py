@@ -10,14 +10,10 @@ import msgspec
 
 from policyhub.clock import NEVER, UNDATED, SteadyMs, WallMs
 from policyhub.findings.asff import RENDERER
-from policyhub.sources.constraints import GROUP as CONSTRAINTS
 from policyhub.sources.recent import share
+from policyhub.sources.source_apis import is_constraint
 from policyhub.sources.violation import ObjectRef, Severity, SourceKey, Subject, Violation
 from policyhub.sync.claims import Claims
-
-GATEKEEPER = f".{CONSTRAINTS}"
-"""How the origin of a constraint's finding ends."""
-
 
 Tally = tuple[str, str, Severity]
 """(source, policy, severity) of a violation."""
@@ -229,7 +225,7 @@ class Entry:
     @property
     def constraint(self) -> SourceKey | None:
         """The constraint that lists the finding: its name is the rule, its resource and group are the origin."""
-        if not self.source_api.endswith(GATEKEEPER):
+        if not is_constraint(self.source_api):
             return None
         resource, _, group = self.source_api.partition(".")
         return SourceKey.named(group, resource, "", self.rule)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Protocol
 
 from policyhub.clock import NEVER, SteadyMs, WallMs
-from policyhub.sources.constraints import GROUP as CONSTRAINTS
+from policyhub.sources.source_apis import CONSTRAINTS, is_constraint
 from policyhub.sources.violation import SourceKey, Subject
 from policyhub.sync import spaces
 from policyhub.sync.audits import Audits
@@ -229,7 +229,7 @@ class Sources:
         if not self.being_listed:
             return False
         return entry.source_api in self.being_listed or (
-            self.dual(entry) and any(not origin.endswith(f".{CONSTRAINTS}") for origin in self.being_listed)
+            self.dual(entry) and any(not is_constraint(origin) for origin in self.being_listed)
         )
 
     def waits_to_be_read(self, entry: Entry) -> bool:
@@ -247,7 +247,7 @@ class Sources:
             return None
         if not self.dual(entry):
             return own
-        all_ = [seen for origin, seen in self.coverage.items() if not origin.endswith(f".{CONSTRAINTS}")]
+        all_ = [seen for origin, seen in self.coverage.items() if not is_constraint(origin)]
         if not all(seen.live for seen in all_):
             return None
         return Coverage(live=True, since=max(s.since for s in all_), resumed=max(s.resumed for s in all_))

@@ -30,9 +30,9 @@ from typing import Final
 import msgspec
 
 from policyhub.clock import NEVER, UNDATED, SteadyMs, WallMs
-from policyhub.sources.constraints import SOURCE as GATEKEEPER
+from policyhub.sources.engines import GATEKEEPER
 from policyhub.sources.grammar import is_name, is_namespace, is_typed
-from policyhub.sources.source_apis import SOURCE_APIS_OF, source_apis_of
+from policyhub.sources.policy_apis import kinds_of
 from policyhub.sources.violation import Subject
 
 STANDS_MS: Final = 15_000
@@ -79,8 +79,6 @@ OTHER_KINDS: Final = (
 )
 """May be got and listed. With the others what the chart lets be asked for (`rbac.existence`): what engines and their
 public policies report on. Neither Secrets nor ConfigMaps: who may read their metadata may read their content."""
-POLICY_KINDS: Final = tuple(origin for origin in SOURCE_APIS_OF if not origin.endswith(".gatekeeper.sh"))
-"""The policies, which are listed only. Gatekeeper's constraints are watched, not asked for."""
 
 
 class Presence(StrEnum):
@@ -201,7 +199,7 @@ class Existence:
 
     def policy(self, source: str, policy: str, *, since: SteadyMs) -> Answer | None:
         """As `subject`. `policy` is the name that reports give it."""
-        origins = source_apis_of(source, policy) if source != GATEKEEPER else ()
+        origins = kinds_of(source, policy) if source != GATEKEEPER else ()
         if not origins:
             return self._unknown()
         return self._ask(PolicyName(source, policy), Shelf(origins[0].partition(".")[2], origins=origins), since)

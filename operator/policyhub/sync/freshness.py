@@ -7,8 +7,8 @@ that a complete listing has not brought, and that has no active finding, was rem
 
 from collections.abc import Callable
 
-from policyhub.sources.constraints import GROUP as CONSTRAINTS
 from policyhub.sources.engines import ENGINES, ENGINES_EACH, KNOWN_ENGINES
+from policyhub.sources.source_apis import CONSTRAINTS
 from policyhub.sources.truncation import counts
 from policyhub.sources.violation import ParsedReport, SourceKey
 from policyhub.sync.admission import Admission

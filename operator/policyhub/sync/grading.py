@@ -24,7 +24,7 @@ Pure: no I/O, no clock; times are Unix milliseconds.
 """
 
 from policyhub.clock import NEVER, UNDATED, SteadyMs, WallMs, by_wall, from_seconds
-from policyhub.sources.constraints import GROUP as CONSTRAINTS
+from policyhub.sources.source_apis import REPORT_GROUPS, SOURCE_GROUPS
 from policyhub.sync import spaces
 from policyhub.sync.audits import kind_of
 from policyhub.sync.entry import Coverage, Entry, Loss
@@ -50,9 +50,6 @@ SCAN_MS = 25 * 60 * 60_000
 """Most engines scan hourly, some daily."""
 EDITED_MS = SCAN_MS
 """How long before a loss an edit of its policy may explain it."""
-_REPORTS = frozenset({"wgpolicyk8s.io", "openreports.io"})
-_WATCHED = _REPORTS | {CONSTRAINTS}
-"""Groups whose objects are not asked for: they are sources."""
 
 _UNASKED = Answer(Presence.UNKNOWN, NEVER)
 _OF_CONTROLLERS = frozenset({"apps", "batch"})
@@ -158,7 +155,7 @@ def _owners_confirmed(sources: Sources) -> bool:
 
 def _subject(entry: Entry, *, sources: Sources, since: SteadyMs) -> Answer | None:
     of = entry.subject
-    if sources.existence is None or of is None or of.group in _WATCHED:
+    if sources.existence is None or of is None or of.group in SOURCE_GROUPS:
         return _UNASKED
     return sources.existence.subject(of, since=since)
 
@@ -186,7 +183,7 @@ def _of_report(
         return nothing(Hold.SOURCE)
     exists = there.presence is Presence.THERE
     silent = entry.loss is Loss.SILENT and not entry.is_notice  # whose report is gone, else it would still tell
-    if silent and (of := entry.subject) is not None and of.group in _REPORTS and not entry.reported_at:
+    if silent and (of := entry.subject) is not None and of.group in REPORT_GROUPS and not entry.reported_at:
         return nothing(Hold.UNREPORTED, lost=True)  # what is said of a report itself ends with a report
     if exists and (policy.presence is Presence.THERE or entry.loss is Loss.SILENT):
         if not _looked_again(entry, policy, sources=sources, lost_at=lost_at, now=now):

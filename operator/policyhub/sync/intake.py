@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 
 from policyhub.clock import SteadyMs, from_seconds
-from policyhub.sources.constraints import GROUP as CONSTRAINTS
+from policyhub.sources.source_apis import CONSTRAINTS
 from policyhub.sources.truncation import is_notice
 from policyhub.sources.violation import Identity, ObjectRef, SourceKey, Subject, Violation
 from policyhub.sync.desired import Claim, Desired

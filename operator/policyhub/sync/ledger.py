@@ -27,7 +27,7 @@ from policyhub.sources.violation import Severity
 from policyhub.sync import grading
 from policyhub.sync.acknowledged import Acknowledged
 from policyhub.sync.agenda import Agenda
-from policyhub.sync.desired import Desired, Reports
+from policyhub.sync.desired import Desired
 from policyhub.sync.entry import Entry
 from policyhub.sync.evidence import Sources
 from policyhub.sync.existence import PolicyName, Referent
@@ -40,6 +40,7 @@ from policyhub.sync.plan import DAY_MS, GUARDED, Change, Decision, Evidence, Gra
 from policyhub.sync.refusals import Refusals
 from policyhub.sync.shares import Limits, Shares
 from policyhub.sync.standings import Standings
+from policyhub.sync.superseded import Reports
 
 REPORT_SILENT_MS = 60_000
 ASK_AGAIN_MS = 15 * 60_000

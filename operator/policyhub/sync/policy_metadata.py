@@ -26,12 +26,13 @@ import msgspec
 
 from policyhub.clock import NEVER, SteadyMs
 from policyhub.kube.decoding import decoded
-from policyhub.kube.resource import GATEKEEPER, Resource
+from policyhub.kube.resource import Resource
 from policyhub.kube.sink import ReflectorState
-from policyhub.sources.constraints import SOURCE as GATEKEEPERS
+from policyhub.sources.engines import GATEKEEPER
 from policyhub.sources.filter import namespace_of
 from policyhub.sources.policy import Policy, enriched, policy_of
-from policyhub.sources.source_apis import ENGINES_OF, name_in_reports
+from policyhub.sources.policy_apis import POLICY_GROUPS, POLICY_KINDS, name_in_reports
+from policyhub.sources.source_apis import CONSTRAINTS
 from policyhub.sources.text import line
 from policyhub.sources.truncation import is_notice
 from policyhub.sources.violation import Severity, Violation
@@ -53,9 +54,9 @@ Key = tuple[str, str]
 
 def policies(group: str, version: str, kind: str) -> Resource | None:
     """The kind of policies that an object of this kind is one of."""
-    plural = f"{kind.lower().removesuffix('y')}ies" if kind.endswith("y") else f"{kind.lower()}s"
-    resource = Resource(group, version, plural, kind, namespaced=False)
-    return resource if resource.origin in ENGINES_OF else None
+    api = POLICY_GROUPS.get(group)
+    known = next((each for each in api.kinds if each.kind == kind), None) if api is not None else None
+    return None if known is None else Resource(group, version, known.plural, kind, known.namespaced)
 
 
 class PolicyMetadata:
@@ -97,7 +98,7 @@ class PolicyMetadata:
 
     def template(self, resource: str) -> Severity | None:
         """The severity that the template of a kind of constraints (its plural) names."""
-        policy = self._said.get((GATEKEEPERS, resource), {}).get(_EVERYWHERE)
+        policy = self._said.get((GATEKEEPER, resource), {}).get(_EVERYWHERE)
         return None if policy is None else policy.severity
 
     def learn(self, key: Key, policy: Policy, *, namespace: str) -> None:
@@ -148,14 +149,14 @@ _SILENT: Final = Policy()
 
 
 def _key(source: str, policy: str) -> Key:
-    return source, policy.lower() if source == GATEKEEPERS else policy
+    return source, policy.lower() if source == GATEKEEPER else policy
 
 
 def concerns(resource: Resource, changed: frozenset[Key]) -> bool:
     """Whether the objects of a source may name one of these policies."""
-    if resource.group == GATEKEEPER:
-        return (GATEKEEPERS, resource.plural) in changed
-    return any(source != GATEKEEPERS for source, _ in changed)
+    if resource.group == CONSTRAINTS:
+        return (GATEKEEPER, resource.plural) in changed
+    return any(source != GATEKEEPER for source, _ in changed)
 
 
 class Sink:
@@ -168,8 +169,8 @@ class Sink:
         self.refused_at = NEVER
         """Since when it is refused; 0: it is not, or was listed before."""
         self._policies = policies
-        self._source, pattern = ENGINES_OF[resource.origin]
-        self._namespaced = "{namespace}" in pattern
+        kind = POLICY_KINDS[resource.origin]
+        self._source, self._namespaced = kind.engine, kind.namespaced
         self._known: set[tuple[Key, str]] = set()
         """Each with its namespace."""
         self._seen: set[tuple[Key, str]] | None = None

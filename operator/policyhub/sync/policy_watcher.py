@@ -9,7 +9,7 @@ wording.
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 import structlog
@@ -42,14 +42,13 @@ class PolicyWatcher:
         self,
         policies: PolicyMetadata,
         *,
-        reports: bool,
-        gatekeeper: bool,
+        groups: Collection[str],
         relist_interval: float,
         discovery_interval: float,
         now: Callable[[], SteadyMs],
         rng: random.Random,
     ) -> None:
-        """`reports` and `gatekeeper`: whose policies are wanted; intervals in seconds, `now` as of PolicyMetadata."""
+        """`groups` of source APIs whose policies are wanted; intervals in seconds, `now` as of PolicyMetadata."""
         self.reflectors: dict[str, Reflector] = {}
         """By origin, while they are watched."""
         self.unknown: dict[str, str] = {"policies": "not looked for yet"}
@@ -57,7 +56,7 @@ class PolicyWatcher:
         self.is_read = False
         """Whether all that there is to know was known once, or was given up."""
         self._policies = policies
-        self._wanted = {"reports": reports, "gatekeeper": gatekeeper}
+        self._groups = groups
         self._relist_interval = relist_interval
         self._interval = discovery_interval
         self._now = now
@@ -72,7 +71,7 @@ class PolicyWatcher:
         try:
             async with TaskGroup() as tasks:
                 while True:
-                    self._apply(await discover_policies(connection, **self._wanted), connection, tasks)
+                    self._apply(await discover_policies(connection, self._groups), connection, tasks)
                     self._decide_whether_read()
                     seconds = self._interval * (_SELDOM if self.is_read else 1)
                     await asyncio.sleep(seconds * self._rng.uniform(0.9, 1.1))

@@ -21,7 +21,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from policyhub.clock import NEVER, SteadyMs, WallMs, from_seconds
 from policyhub.findings.identity import finding_id
 from policyhub.findings.rollup import grouped, identity_of, is_rolled, rolled
-from policyhub.sources.constraints import GROUP as CONSTRAINTS
+from policyhub.sources.source_apis import CONSTRAINTS
 from policyhub.sources.violation import Identity, ObjectRef, ParsedReport, SourceKey, Subject, Violation, below
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.moves import FEW, TOGETHER, Moves

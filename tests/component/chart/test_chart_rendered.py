@@ -18,8 +18,9 @@ from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.api.selector import parse
 from policyhub.securityhub.credentials import Clients
 from policyhub.settings import Settings
+from policyhub.sources.policy_apis import ASKED_POLICIES
 from policyhub.sync import namespaces
-from policyhub.sync.existence import OTHER_KINDS, POLICY_KINDS, WATCHED_KINDS
+from policyhub.sync.existence import OTHER_KINDS, WATCHED_KINDS
 from policyhub.sync.owners import CONTROLLERS, RESOURCES
 
 HERE = Path(__file__).parent
@@ -272,7 +273,7 @@ def test_what_may_be_asked_for_is_what_is_asked() -> None:
     given: defaultdict[str, set[str]] = defaultdict(set)
     for _, group, plurals, verbs in EXISTENCE:
         given[verbs] |= {f"{plural}.{group}" if group else plural for plural in plurals.split()}
-    assert given == {"get": {*WATCHED_KINDS}, "get list": {*OTHER_KINDS}, "list": {*POLICY_KINDS}}
+    assert given == {"get": {*WATCHED_KINDS}, "get list": {*OTHER_KINDS}, "list": {*ASKED_POLICIES}}
     watched = {resource.origin for resource in (*RESOURCES, *CONTROLLERS, namespaces.RESOURCE)}
     assert watched == {*WATCHED_KINDS}
 

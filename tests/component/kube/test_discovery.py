@@ -6,18 +6,11 @@ import pytest
 from policyhub.kube.connection import Connection
 from policyhub.kube.discovery import Discovery, discover, discover_policies
 from policyhub.kube.kubeconfig import Access
-from policyhub.kube.resource import (
-    ADMISSION,
-    GATEKEEPER,
-    KUBEWARDEN,
-    KYVERNO,
-    KYVERNO_CEL,
-    OPEN_REPORTS,
-    POLICY_REPORTS,
-    TEMPLATES,
-)
+from policyhub.sources.policy_apis import POLICY_APIS
+from policyhub.sources.source_apis import CONSTRAINTS, OPEN_REPORTS, POLICY_REPORTS, SOURCE_GROUPS
 from tests.component.kube.apiserver import Answer, ApiServer, refusal
 
+KYVERNO, KYVERNO_CEL, KUBEWARDEN, ADMISSION, TEMPLATES = (api.group for api in POLICY_APIS)
 VERBS = ["delete", "get", "list", "patch", "watch"]
 
 
@@ -46,7 +39,7 @@ def resources(names: list[str], verbs: list[str] = VERBS) -> Answer:
 
 async def found(api: ApiServer) -> Discovery:
     async with Connection(Access(server=api.url)) as connection:
-        return await discover(connection, policy_reports=True, open_reports=True, gatekeeper=True)
+        return await discover(connection, SOURCE_GROUPS)
 
 
 def paths(discovery: Discovery) -> list[str]:
@@ -62,7 +55,7 @@ async def test_everything_installed(api: ApiServer) -> None:
     """Each resource once, subresources left out, with its kind and scope."""
     serve(api, POLICY_REPORTS, {"v1alpha2": ["policyreports", "clusterpolicyreports"]})
     serve(api, OPEN_REPORTS, {"v1alpha1": ["reports", "clusterreports", "reports/status", "somethingelse"]})
-    serve(api, GATEKEEPER, {"v1beta1": ["k8srequired", "k8srequired/status", "k8sallowed", "k8sallowed"]})
+    serve(api, CONSTRAINTS, {"v1beta1": ["k8srequired", "k8srequired/status", "k8sallowed", "k8sallowed"]})
     discovery = await found(api)
     assert discovery.unknown == {}
     assert paths(discovery) == [
@@ -143,25 +136,25 @@ async def test_a_version_that_cannot_be_read_makes_its_group_unknown(api: ApiSer
 )
 async def test_a_group_that_cannot_be_read_is_unknown(api: ApiServer, answer: Answer) -> None:
     """One failing group says nothing about itself and does not hide the others."""
-    api.documents[f"/apis/{GATEKEEPER}"] = answer
+    api.documents[f"/apis/{CONSTRAINTS}"] = answer
     serve(api, OPEN_REPORTS, {"v1alpha1": ["reports", "clusterreports"]})
     discovery = await found(api)
-    assert list(discovery.unknown) == [GATEKEEPER]
+    assert list(discovery.unknown) == [CONSTRAINTS]
     assert len(discovery.served) == 2
 
 
 async def test_unreachable() -> None:
     """A server that is down makes every group unknown; nothing is raised."""
     async with Connection(Access(server="http://127.0.0.1:1")) as connection:
-        discovery = await discover(connection, policy_reports=True, open_reports=False, gatekeeper=True)
-    assert sorted(discovery.unknown) == [GATEKEEPER, POLICY_REPORTS]
+        discovery = await discover(connection, {POLICY_REPORTS, CONSTRAINTS})
+    assert sorted(discovery.unknown) == [CONSTRAINTS, POLICY_REPORTS]
 
 
 async def test_only_what_is_asked_for(api: ApiServer) -> None:
     """Groups that are switched off are neither read nor reported."""
     serve(api, OPEN_REPORTS, {"v1alpha1": ["reports"]})
     async with Connection(Access(server=api.url)) as connection:
-        discovery = await discover(connection, policy_reports=True, open_reports=False, gatekeeper=False)
+        discovery = await discover(connection, {POLICY_REPORTS})
     assert discovery == Discovery(served=(), unknown={})
     assert len(api.requests) == 1
 
@@ -176,8 +169,8 @@ async def test_policies_are_looked_for_by_kind(api: ApiServer) -> None:
     api.documents[f"/apis/{ADMISSION}"] = Answer(403, b"{}")
     serve(api, TEMPLATES, {"v1": ["constrainttemplates"]})
     async with Connection(Access(server=api.url)) as connection:
-        found = await discover_policies(connection, reports=True, gatekeeper=True)
-        templates = await discover_policies(connection, reports=False, gatekeeper=True)
+        found = await discover_policies(connection, SOURCE_GROUPS)
+        templates = await discover_policies(connection, {CONSTRAINTS})
     assert paths(found) == [
         "kyverno.io/v1/clusterpolicies",
         "kyverno.io/v1/policies",

@@ -18,6 +18,7 @@ from policyhub.kube.connection import Connection, TooLarge, Unreachable
 from policyhub.kube.discovery import discover
 from policyhub.kube.kubeconfig import Access
 from policyhub.kube.reflector import Reflector
+from policyhub.sources.source_apis import CONSTRAINTS, SOURCE_GROUPS
 from tests.component.kube import evil
 from tests.component.kube.apiserver import RESOURCE, Answer, ApiServer
 from tests.component.kube.evil import Attack
@@ -152,7 +153,7 @@ async def test_listings_end(
 async def test_json_that_is_none(content: bytes) -> None:
     """Discovery and the cluster's uid answer with their own errors, whatever they are sent."""
     async with evil.serve(evil.always(content)) as url, Connection(Access(server=url)) as connection:
-        found = await discover(connection, policy_reports=True, open_reports=True, gatekeeper=True)
+        found = await discover(connection, SOURCE_GROUPS)
         assert found.served == ()
         assert len(found.unknown) == 3
         with pytest.raises(Unreachable):
@@ -171,7 +172,7 @@ async def test_names_that_kubernetes_does_not_take() -> None:
         await write(evil.answer(json.dumps(group if path.count("/") == 2 else {"resources": entries}).encode()))
 
     async with evil.serve(attack) as url, Connection(Access(server=url)) as connection:
-        found = await discover(connection, policy_reports=False, open_reports=False, gatekeeper=True)
+        found = await discover(connection, {CONSTRAINTS})
     assert [resource.plural for resource in found.served] == ["good"]
     assert "3 kinds have names that Kubernetes does not take" in found.unknown["constraints.gatekeeper.sh"]
     assert all(reason.isprintable() for reason in found.unknown.values())

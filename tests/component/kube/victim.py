@@ -18,6 +18,7 @@ from policyhub.kube.discovery import discover
 from policyhub.kube.kubeconfig import Access
 from policyhub.kube.reflector import Reflector
 from policyhub.kube.resource import Resource
+from policyhub.sources.source_apis import CONSTRAINTS
 
 REPORTS = Resource("wgpolicyk8s.io", "v1alpha2", "policyreports", "PolicyReport", namespaced=True)
 
@@ -56,11 +57,7 @@ async def attack(what: str, seconds: float, url: str, told: dict[str, Any]) -> N
             async with asyncio.timeout(seconds):
                 if what == "uid":
                     await connection.cluster_uid()
-                found = (
-                    await discover(connection, policy_reports=False, open_reports=False, gatekeeper=True)
-                    if what in {"discover", "kinds"}
-                    else None
-                )
+                found = await discover(connection, {CONSTRAINTS}) if what in {"discover", "kinds"} else None
                 if found is not None:
                     told["served"], told["unknown"] = len(found.served), found.unknown
                 resources = [REPORTS] if what == "list" else list(found.served if found and what == "kinds" else ())

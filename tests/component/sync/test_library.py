@@ -16,6 +16,7 @@ from policyhub.cluster.context import Context, policy_faults
 from policyhub.kube.connection import Connection
 from policyhub.kube.kubeconfig import Access
 from policyhub.settings import Settings
+from policyhub.sources.source_apis import SOURCE_GROUPS
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.policy_metadata import REFUSED_MS, PolicyMetadata
 from policyhub.sync.policy_watcher import PATIENCE_MS, SURPRISED_MS, PolicyWatcher
@@ -43,8 +44,7 @@ class Stand:
         self.policies = PolicyMetadata(now=self.clock, on_malformed=print)
         self.library = PolicyWatcher(
             self.policies,
-            reports=True,
-            gatekeeper=True,
+            groups=SOURCE_GROUPS,
             relist_interval=3600,
             discovery_interval=0.05,
             now=self.clock,

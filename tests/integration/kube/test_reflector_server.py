@@ -18,6 +18,7 @@ from policyhub.kube.listing import PAGE
 from policyhub.kube.reflector import Reflector
 from policyhub.kube.resource import Resource
 from policyhub.kube.sink import ReflectorState
+from policyhub.sources.source_apis import SOURCE_GROUPS
 from policyhub.sync import namespaces
 
 Document = dict[str, Any]
@@ -86,7 +87,7 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 async def found(connection: Connection) -> Discovery:
-    return await discover(connection, policy_reports=True, open_reports=True, gatekeeper=True)
+    return await discover(connection, SOURCE_GROUPS)
 
 
 async def until_found(connection: Connection, condition: Callable[[Discovery], object]) -> None:

@@ -16,22 +16,23 @@ from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.cluster.runner import DataPlane
 from policyhub.cluster.site import Site
-from policyhub.cluster.superseded import SUPERSEDED_AFTER_SECONDS
 from policyhub.kube.discovery import Discovery
 from policyhub.kube.overtaken import Room
 from policyhub.kube.pace import Pace
-from policyhub.kube.resource import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS, Resource
+from policyhub.kube.resource import Resource
 from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
 from policyhub.settings import Settings
+from policyhub.sources.source_apis import CONSTRAINTS, OPEN_REPORTS, POLICY_REPORTS
 from policyhub.sync.entry import ObservedFinding
+from policyhub.sync.superseded import SUPERSEDED_AFTER_SECONDS
 
 START = SteadyMs(1_790_000_000_000)
 WALL = WallMs(int(START))
 DELAY = 600_000
 OLD = Resource(POLICY_REPORTS, "v1alpha2", "policyreports", "PolicyReport", namespaced=True)
 NEW = Resource(OPEN_REPORTS, "v1alpha1", "reports", "Report", namespaced=True)
-PORTS = Resource(GATEKEEPER, "v1beta1", "k8sports", "K8sPorts", namespaced=False)
+PORTS = Resource(CONSTRAINTS, "v1beta1", "k8sports", "K8sPorts", namespaced=False)
 
 
 class Tasks:
@@ -114,7 +115,7 @@ def constraint() -> dict[str, Any]:
     violation = {"group": "", "version": "v1", "kind": "Service", "namespace": "shop", "name": "web", "message": "m"}
     audited = datetime.fromtimestamp(START // 1000, UTC).isoformat().replace("+00:00", "Z")
     return {
-        "apiVersion": f"{GATEKEEPER}/v1beta1",
+        "apiVersion": f"{CONSTRAINTS}/v1beta1",
         "kind": "K8sPorts",
         "metadata": {"name": "ports"},
         "spec": {"enforcementAction": "deny"},
@@ -166,7 +167,7 @@ def test_a_template_that_is_deleted_while_nobody_looks() -> None:
     scene.sources.disconnect()
     scene.discover(OLD)
     scene.discover(OLD, after=DELAY - 1)
-    scene.discover(OLD, unknown=GATEKEEPER, after=1)
+    scene.discover(OLD, unknown=CONSTRAINTS, after=1)
     assert scene.wanted()
     scene.discover(OLD)
     assert not scene.wanted()

@@ -25,9 +25,10 @@ from policyhub.cluster.snapshot import Snapshot
 from policyhub.doctor import access, cluster, engines, formatting, hub, network, others, quota, run
 from policyhub.doctor.result import CHECKS, CheckResult, exit_code, fine, problem, unchecked
 from policyhub.kube.discovery import Discovery
-from policyhub.kube.resource import GATEKEEPER, OPEN_REPORTS, POLICY_REPORTS, Resource
+from policyhub.kube.resource import Resource
 from policyhub.metrics import Metrics
 from policyhub.settings import Settings
+from policyhub.sources.source_apis import CONSTRAINTS, OPEN_REPORTS, POLICY_REPORTS
 from policyhub.sources.violation import ParsedReport, SourceKey
 from policyhub.sync.guard import Hold
 
@@ -168,7 +169,7 @@ def test_clocks(ahead: float, said: str) -> None:
 
 def test_sources() -> None:
     """What is unknown, ending or missing is a problem of its own; what is served is named with its version."""
-    constraint = Resource(GATEKEEPER, "v1beta1", "k8srepos", "K8sRepos", namespaced=False)
+    constraint = Resource(CONSTRAINTS, "v1beta1", "k8srepos", "K8sRepos", namespaced=False)
     served = Discovery(served=(REPORTS, constraint), unknown={OPEN_REPORTS: "403"}, ending=frozenset({REPORTS.origin}))
     told = cluster.judge_sources("alpha", served)
     assert [v.state for v in told] == ["problem", "problem", "fine"]

@@ -20,6 +20,7 @@ from policyhub.findings.digest import digest
 from policyhub.findings.identity import finding_id
 from policyhub.sources import policy, problems, producers, reader, results, severity, wire
 from policyhub.sources.risk import VERSION, rated
+from policyhub.sources.source_apis import plural_of
 from policyhub.sources.violation import ParsedReport, Result, Severity
 
 ROOT = Path(__file__).parents[3]
@@ -38,12 +39,6 @@ CLUSTER = Cluster(
     product_arn="arn:aws:securityhub:eu-west-1:111122223333:product/111122223333/default",
 )
 NOW = 1_795_570_300
-PLURALS = {
-    "PolicyReport": "policyreports",
-    "ClusterPolicyReport": "clusterpolicyreports",
-    "Report": "reports",
-    "ClusterReport": "clusterreports",
-}
 
 # The worked examples: a heading, the sample, the policy or control that the finding is of.
 EXAMPLES = (
@@ -72,7 +67,7 @@ def names() -> list[str]:
 
 def read(document: dict[str, Any]) -> ParsedReport:
     group = document["apiVersion"].partition("/")[0]
-    resource = PLURALS.get(document["kind"], document["kind"].lower())
+    resource = plural_of(group, document["kind"])
     return reader.read(group, resource, json.dumps(document).encode(), latest=NOW + 300)
 
 

@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from policyhub.findings.digest import digest
-from policyhub.sources import constraints, problems, reader, wire
+from policyhub.sources import problems, reader, wire
 from policyhub.sources.policy import enriched, policy_of
+from policyhub.sources.source_apis import CONSTRAINTS
 from policyhub.sources.violation import Malformed, ParsedReport
 from tests.unit.findings import mapping
 
@@ -219,14 +220,14 @@ def test_any_report(objections: Objections, document: dict[str, Any]) -> None:
 @given(document=CONSTRAINT)
 def test_any_constraint(objections: Objections, document: dict[str, Any]) -> None:
     """Each finding is taken; each entry is a violation or counted."""
-    reading = read(constraints.GROUP, "any", document)
+    reading = read(CONSTRAINTS, "any", document)
     if reading is None:
         return
     taken(reading, objections)
     status = document.get("status")
     listed = status.get("violations") if isinstance(status, dict) else None
     for entry in listed if isinstance(listed, list) else ():
-        one = read(constraints.GROUP, "any", {**document, "status": {"violations": [entry]}})
+        one = read(CONSTRAINTS, "any", {**document, "status": {"violations": [entry]}})
         assert one is None or one.plain_violations or one.problems or entry is None
 
 
@@ -252,7 +253,7 @@ def test_any_policy(objections: Objections, document: dict[str, Any], annotation
 @given(st.binary(max_size=40) | JSON.map(lambda value: json.dumps(value).encode()))
 def test_any_bytes(raw: bytes) -> None:
     """What is no object is malformed, through each API, and no other error comes out."""
-    for group in (constraints.GROUP, "wgpolicyk8s.io"):
+    for group in (CONSTRAINTS, "wgpolicyk8s.io"):
         with suppress(Malformed):
             assert reader.read(group, "any", raw, latest=mapping.NOW).key.name
 

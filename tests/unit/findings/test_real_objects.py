@@ -16,17 +16,12 @@ from policyhub.findings.asff import Cluster, render
 from policyhub.findings.digest import digest
 from policyhub.findings.identity import finding_id
 from policyhub.sources import reader
+from policyhub.sources.source_apis import plural_of
 from policyhub.sources.violation import Identity, ParsedReport
 
 Objections = Callable[[dict[str, Any]], list[str]]
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
-PLURALS = {
-    "PolicyReport": "policyreports",
-    "ClusterPolicyReport": "clusterpolicyreports",
-    "Report": "reports",
-    "ClusterReport": "clusterreports",
-}
 LATEST = 1_800_000_000
 ARN = "arn:aws:eks:eu-west-1:111122223333:cluster/prod-eu"
 CLUSTER = Cluster(
@@ -80,7 +75,7 @@ def recorded() -> list[Recorded]:
             continue
         for place, document in enumerate(documents(path)):
             group = document["apiVersion"].partition("/")[0]
-            resource = PLURALS.get(document["kind"], document["kind"].lower())
+            resource = plural_of(group, document["kind"])
             made = stored(document, name=f"{path.stem}-{place}".lower())
             found.append(Recorded(f"{path.parent.name}/{path.name}", group, resource, made))
     return found

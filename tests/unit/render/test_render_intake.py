@@ -15,7 +15,6 @@ from dev.hub.schema import checker
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.findings.asff import timestamp
 from policyhub.findings.digest import digest
-from policyhub.kube import discovery
 from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
 from policyhub.render import collector as intakes
@@ -30,6 +29,7 @@ from policyhub.securityhub.client import product_arn as hub_product_arn
 from policyhub.securityhub.credentials import partition as hub_partition
 from policyhub.sources import constraints
 from policyhub.sources.severity import DEFAULT_SEVERITY
+from policyhub.sources.source_apis import CONSTRAINTS
 from policyhub.sync import report_sink
 from policyhub.sync.cluster_queue import ClusterQueue
 from policyhub.sync.engine import Engine
@@ -194,7 +194,7 @@ async def sent(documents: list[Document], wanted: Target) -> dict[str, Document]
             if document.get("status", {}).get("phase") != "Succeeded":
                 owners.sinks[intakes.OWNERS[group, kind]].upsert(raw)
             continue
-        plural = kind.lower() + ("" if group == constraints.GROUP else "s")
+        plural = kind.lower() + ("" if group == CONSTRAINTS else "s")
         ReportSink(
             cluster="c", group=group, resource=plural, ledger=ledger, wanted=wanted.filter, metrics=metrics,
             now=lambda: NOW, wall=lambda: WALL, rollup=rollup,
@@ -542,10 +542,8 @@ def test_partitions_and_arns_are_the_hub_s() -> None:
 
 
 def test_what_is_known_twice_is_the_same() -> None:
-    """Constants whose home would load AWS's libraries."""
+    """A constant whose home would load AWS's libraries."""
     assert intakes.PLAUSIBLE_AHEAD_SECONDS == report_sink.PLAUSIBLE_AHEAD_SECONDS
-    plurals = {(group, plural) for group, plurals in discovery._PLURALS.items() for plural in plurals}
-    assert {(group, plural) for (group, _), plural in intakes.PLURALS.items()} == plurals
 
 
 def test_a_monitoredcluster_says_it_all_and_flags_go_before_it() -> None:

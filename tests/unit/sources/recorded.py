@@ -7,15 +7,10 @@ from typing import Any
 import msgspec
 
 from policyhub.sources import reader
+from policyhub.sources.source_apis import plural_of
 from policyhub.sources.violation import ParsedReport
 
 DATA = Path(__file__).parents[2] / "data" / "engines"
-PLURALS = {
-    "PolicyReport": "policyreports",
-    "ClusterPolicyReport": "clusterpolicyreports",
-    "Report": "reports",
-    "ClusterReport": "clusterreports",
-}
 LATEST = 4_000_000_000
 """Recordings may be renewed: whatever time they name, it is past."""
 
@@ -31,8 +26,7 @@ class Recorded(msgspec.Struct, frozen=True):
     @property
     def resource(self) -> str:
         """Plural, as the API path has it."""
-        kind = str(self.document["kind"])
-        return PLURALS.get(kind, kind.lower())
+        return plural_of(self.group, str(self.document["kind"]))
 
     @property
     def raw(self) -> bytes:

@@ -21,10 +21,11 @@ from policyhub.cluster.runner import DataPlane, Work
 from policyhub.cluster.site import Site
 from policyhub.cluster.sources import Source
 from policyhub.cluster.tick import _seen as seen
-from policyhub.kube.resource import GATEKEEPER, Resource
+from policyhub.kube.resource import Resource
 from policyhub.metrics import Metrics
 from policyhub.securityhub.client import HubClient
 from policyhub.settings import Settings
+from policyhub.sources.source_apis import CONSTRAINTS
 from policyhub.sync.engine import Engine
 from policyhub.sync.entry import Observation, ObservedFinding
 from policyhub.sync.guard import Hold
@@ -91,7 +92,7 @@ def source(plural: str, *, trouble: str = "", message: str = "", newest: int = N
     view: Any = SimpleNamespace(
         last_listed=NOW, listed_at=WALL + MONTH_MS, newest=newest, newest_by={}, unlisted={}, unaudited={}
     )
-    return Source(Resource(GATEKEEPER, "v1beta1", plural, "Kind", False), view, reflector, cast("Any", None))
+    return Source(Resource(CONSTRAINTS, "v1beta1", plural, "Kind", False), view, reflector, cast("Any", None))
 
 
 def build(made: DataPlane) -> Status:
@@ -226,7 +227,7 @@ def test_what_is_left_out_is_said(harm: Any, type_: ConditionType, says: str) ->
     built = build(made)
     assert says in condition(built, type_).message
     if harm is _named:
-        assert [each.resource for each in built.sources] == [f"{it}.v1beta1.{GATEKEEPER}" for it in ("ok", "served")]
+        assert [each.resource for each in built.sources] == [f"{it}.v1beta1.{CONSTRAINTS}" for it in ("ok", "served")]
     if harm is _uid:
         assert built.cluster_uid is None
 

@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 
 from policyhub.clock import SteadyMs, WallMs
+from policyhub.sources.policy_apis import ASKED_POLICIES
 from policyhub.sources.violation import Subject
 from policyhub.sync.existence import (
     APART_MS,
@@ -12,7 +13,6 @@ from policyhub.sync.existence import (
     KEPT_MS,
     MANY,
     OTHER_KINDS,
-    POLICY_KINDS,
     STANDS_MS,
     UNKNOWN_MS,
     WATCHED_KINDS,
@@ -392,5 +392,5 @@ def test_what_the_chart_lets_be_asked() -> None:
     kinds = (*WATCHED_KINDS, *OTHER_KINDS)
     assert not {"secrets", "configmaps"} & set(kinds)
     assert len(set(kinds)) == len(kinds)
-    assert not [origin for origin in POLICY_KINDS if "gatekeeper" in origin]
-    assert len(POLICY_KINDS) == 11
+    assert not [origin for origin in ASKED_POLICIES if "gatekeeper" in origin]
+    assert len(ASKED_POLICIES) == 11

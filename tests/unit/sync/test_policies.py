@@ -9,12 +9,10 @@ from prometheus_client import CollectorRegistry
 
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.findings.identity import finding_id
-from policyhub.kube import discovery
 from policyhub.kube.resource import Resource
 from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
 from policyhub.sources.filter import Filter
-from policyhub.sources.source_apis import ENGINES_OF
 from policyhub.sources.violation import Subject, Violation
 from policyhub.sync.entry import Entry
 from policyhub.sync.ledger import Ledger
@@ -164,12 +162,6 @@ def test_what_was_known_stands_while_a_policy_cannot_be_read() -> None:
     for _ in range(2):
         listed(sink)
     assert title(policies, "kyverno", "shop/p") is None
-
-
-def test_every_kind_that_is_looked_for_has_a_speaker() -> None:
-    """And no other one."""
-    kinds = {f"{plural}.{group}" for group, plurals in discovery._POLICIES.items() for plural in plurals}
-    assert ENGINES_OF.keys() == kinds
 
 
 def test_a_template_names_the_severity_of_its_constraints() -> None:

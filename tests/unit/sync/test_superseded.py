@@ -3,8 +3,8 @@
 import pytest
 
 from policyhub.clock import SteadyMs
-from policyhub.cluster.superseded import SUPERSEDED_AFTER_SECONDS, Superseded
-from policyhub.kube.resource import OPEN_REPORTS, POLICY_REPORTS
+from policyhub.sources.source_apis import OPEN_REPORTS, POLICY_REPORTS
+from policyhub.sync.superseded import SUPERSEDED_AFTER_SECONDS, Superseded
 
 NOW = 1_790_000_000
 OLD = NOW - SUPERSEDED_AFTER_SECONDS - 1

@@ -1,12 +1,14 @@
-"""Which reports an engine left behind in one API when it switched to the other: superseded ones say nothing any more.
+"""Which reports an engine left behind in one API when it switched to another: superseded ones say nothing any more.
+
+The one rule of the operator, render and the doctor, for all report APIs of the table (sources/source_apis.py).
 
 Judged for each engine and namespace (cluster-scoped reports apart), since whoever may write reports in one namespace
 must not speak for an engine in another:
 
-| its newest results in the two APIs, in one namespace   | then                                                        |
+| its newest results in the APIs, in one namespace       | then                                                        |
 |--------------------------------------------------------|-------------------------------------------------------------|
 | far apart                                              | the older ones are *superseded*: ignored, can be deleted    |
-| close to one another                                   | *dual*: it writes into both, and must be heard in both      |
+| close to one another                                   | *dual*: it writes into each, and must be heard in each      |
 | in one API only                                        | neither                                                     |
 
 Times only count up, so deleted reports, a slow listing and a reconnect change nothing: only results do, and only once
@@ -20,18 +22,18 @@ from collections.abc import Collection, Iterator
 import msgspec
 
 from policyhub.clock import NEVER, SteadyMs
-from policyhub.kube.resource import OPEN_REPORTS, POLICY_REPORTS
+from policyhub.sources.engines import ENGINES_EACH, KNOWN_ENGINES
+from policyhub.sources.source_apis import REPORT_GROUPS
 
 SUPERSEDED_AFTER_SECONDS = 3 * 3600
-"""An engine's newest result of one API that is this much older than its newest of the other is updated no more."""
-OTHER = {POLICY_REPORTS: OPEN_REPORTS, OPEN_REPORTS: POLICY_REPORTS}
+"""An engine's newest result of one API that is this much older than its newest of another is updated no more."""
 KEPT = 2
 """Rounds of listings for which an engine that no report names is remembered."""
 
-Reports = tuple[str, str, str]
-"""Engine, API group and namespace (empty: cluster-scoped) of reports."""
 Place = tuple[str, str]
 """An engine and a namespace."""
+Reports = tuple[str, str, str]
+"""Engine, API group and namespace (empty: cluster-scoped) of reports."""
 
 
 class _Times(msgspec.Struct):
@@ -44,12 +46,12 @@ class _Times(msgspec.Struct):
 class Superseded:
     """Of one cluster, over connection after connection."""
 
-    def __init__(self, *, known: Collection[str] = (), each: int = 1_000) -> None:
+    def __init__(self, *, known: Collection[str] = KNOWN_ENGINES, each: int = ENGINES_EACH) -> None:
         """In one namespace at most `each` engines are told apart, beside the `known` ones."""
         self.reports: frozenset[Reports] = frozenset()
         """Those that are superseded."""
         self.dual: frozenset[Place] = frozenset()
-        """Who writes into both APIs, and where."""
+        """Who writes into several APIs, and where."""
         self._known = known
         self._each = each
         self._times: dict[Place, _Times] = {}
@@ -60,7 +62,9 @@ class Superseded:
         self._round_from = NEVER
 
     def note(self, group: str, engine: str, namespace: str, at: int) -> None:
-        """A report of this API names this as the engine's newest time in it (Unix s)."""
+        """An object of this API names this as the engine's newest time in it (Unix s). Constraints replace nothing."""
+        if group not in REPORT_GROUPS:
+            return
         place = engine, namespace
         times = self._times.get(place)
         if times is None:
@@ -92,19 +96,28 @@ class Superseded:
         for place in news:
             left.update(self._left(place))
         self.reports = frozenset(left)
-        self.dual = (self.dual - news) | {place for place in news if self._both(place)}
+        self.dual = (self.dual - news) | {place for place in news if self._several(place)}
         return before != (self.reports, self.dual)
+
+    def replaced(self) -> list[tuple[str, str, str]]:
+        """Each engine with an API group in which it left reports and the one that it writes now, sorted."""
+        found = set()
+        for engine, group, namespace in self.reports:
+            newest = self._times[engine, namespace].newest
+            found.add((engine, group, max(newest, key=newest.__getitem__)))
+        return sorted(found)
 
     def _left(self, place: Place) -> Iterator[Reports]:
         times = self._times.get(place)
         newest = times.newest if times is not None else {}
+        latest = max(newest.values(), default=0)
         for group, at in newest.items():
-            if group in OTHER and newest.get(OTHER[group], 0) - at > SUPERSEDED_AFTER_SECONDS:
+            if latest - at > SUPERSEDED_AFTER_SECONDS:
                 yield place[0], group, place[1]
 
-    def _both(self, place: Place) -> bool:
+    def _several(self, place: Place) -> bool:
         times = self._times.get(place)
-        return times is not None and len(times.newest) > 1 and next(self._left(place), None) is None
+        return times is not None and len(times.newest) - len([*self._left(place)]) > 1
 
     def _forget(self) -> None:
         for place in [place for place, times in self._times.items() if times.round + KEPT < self._round]:

@@ -1,0 +1,181 @@
+"""Which objects policies are: one row for each API group of policies, with what their engines call them in reports.
+
+Discovery, the rules that both charts give the operator (`make generate`), the doctor's checks and render are derived
+from the rows. Pure: no I/O, no clock.
+"""
+
+from collections.abc import Collection
+from typing import Final, NamedTuple
+
+import msgspec
+
+from policyhub.sources import grammar
+from policyhub.sources.engines import GATEKEEPER
+from policyhub.sources.source_apis import CONSTRAINTS, Shape, shapes
+from policyhub.sources.text import distinct
+
+_EITHER, _WITHIN = "{name}", "{namespace}/{name}"
+
+
+class PolicyKind(NamedTuple):
+    """One kind of policies, and how its engine names those in reports."""
+
+    plural: str
+    kind: str
+    engine: str
+    """The source of their results."""
+    pattern: str = _EITHER
+    """What a result calls a policy of this kind."""
+    namespaced: bool = False
+
+
+class PolicyApi(msgspec.Struct, frozen=True, kw_only=True):
+    """One API group whose objects make findings readable and state no violation themselves."""
+
+    group: str
+    versions: tuple[str, ...]
+    """Those that are read, the preferred first. Where only others are served, there is nothing to read."""
+    kinds: tuple[PolicyKind, ...]
+    behind: Shape = Shape.REPORT
+    """What states violations of them."""
+
+    @property
+    def resources(self) -> tuple[str, ...]:
+        """As roles name them."""
+        return tuple(kind.plural for kind in self.kinds)
+
+
+_CEL, _IMAGES = "KyvernoValidatingPolicy", "KyvernoImageValidatingPolicy"
+
+POLICY_APIS: Final[tuple[PolicyApi, ...]] = (
+    PolicyApi(
+        group="kyverno.io",
+        versions=("v1", "v2beta1"),
+        kinds=(
+            PolicyKind("clusterpolicies", "ClusterPolicy", "kyverno"),
+            PolicyKind("policies", "Policy", "kyverno", _WITHIN, namespaced=True),
+        ),
+    ),
+    PolicyApi(
+        group="policies.kyverno.io",
+        versions=("v1", "v1beta1", "v1alpha1"),
+        kinds=(
+            PolicyKind("validatingpolicies", "ValidatingPolicy", _CEL),
+            PolicyKind("namespacedvalidatingpolicies", "NamespacedValidatingPolicy", _CEL, _WITHIN, namespaced=True),
+            PolicyKind("imagevalidatingpolicies", "ImageValidatingPolicy", _IMAGES),
+            PolicyKind(
+                "namespacedimagevalidatingpolicies",
+                "NamespacedImageValidatingPolicy",
+                _IMAGES,
+                _WITHIN,
+                namespaced=True,
+            ),
+        ),
+    ),
+    PolicyApi(
+        group="policies.kubewarden.io",
+        versions=("v1",),
+        kinds=(
+            PolicyKind("clusteradmissionpolicies", "ClusterAdmissionPolicy", "kubewarden", "clusterwide-{name}"),
+            PolicyKind(
+                "admissionpolicies", "AdmissionPolicy", "kubewarden", "namespaced-{namespace}-{name}", namespaced=True
+            ),
+            PolicyKind(
+                "clusteradmissionpolicygroups",
+                "ClusterAdmissionPolicyGroup",
+                "kubewarden",
+                "clusterwide-group-{name}",
+            ),
+            PolicyKind(
+                "admissionpolicygroups",
+                "AdmissionPolicyGroup",
+                "kubewarden",
+                "namespaced-group-{namespace}-{name}",
+                namespaced=True,
+            ),
+        ),
+    ),
+    PolicyApi(
+        group="admissionregistration.k8s.io",
+        versions=("v1", "v1beta1"),
+        kinds=(PolicyKind("validatingadmissionpolicies", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicy"),),
+    ),
+    PolicyApi(
+        group="templates.gatekeeper.sh",
+        versions=("v1", "v1beta1"),
+        kinds=(PolicyKind("constrainttemplates", "ConstraintTemplate", GATEKEEPER),),
+        behind=Shape.CONSTRAINT,
+    ),
+)
+
+POLICY_GROUPS: Final = {api.group: api for api in POLICY_APIS}
+POLICY_KINDS: Final = {f"{kind.plural}.{api.group}": kind for api in POLICY_APIS for kind in api.kinds}
+"""All that may be read, where it is served, by `<resource>.<group>`."""
+ASKED_POLICIES: Final = tuple(
+    f"{plural}.{api.group}" for api in POLICY_APIS if api.behind is Shape.REPORT for plural in api.resources
+)
+"""Those that are listed to see whether a policy still exists. Gatekeeper's constraints are watched, not asked for."""
+
+
+def policy_groups(groups: Collection[str]) -> frozenset[str]:
+    """The API groups of the policies behind what is read of these groups of source APIs."""
+    behind = shapes(groups)
+    return frozenset(api.group for api in POLICY_APIS if api.behind in behind)
+
+
+def kinds_of(source: str, policy: str) -> tuple[str, ...]:
+    """The kinds of which a policy can be that its engine calls so; none where the source has no such objects."""
+    return tuple(
+        resource for resource, kind in POLICY_KINDS.items() if kind.engine == source and _fits(kind.pattern, policy)
+    )
+
+
+def name_in_reports(resource: str, *, name: str, namespace: str) -> str:
+    """What its engine calls an object of this kind."""
+    return distinct(POLICY_KINDS[resource].pattern.format(name=name, namespace=namespace))
+
+
+def _fits(pattern: str, policy: str) -> bool:
+    prefix = pattern.partition("{")[0]
+    return len(policy) > len(prefix) and policy.startswith(prefix) and policy.count("/") == pattern.count("/")
+
+
+class PolicyObject(NamedTuple):
+    """Where a person reads a policy."""
+
+    source_api: str
+    """`<resource>.<group>`."""
+    namespace: str
+    """Empty: it lies in none."""
+    name: str
+
+
+def object_of(source: str, policy: str, rule: str, *, namespace: str) -> PolicyObject | None:
+    """The object that holds what was violated in `namespace`; None where it may be more than one, or none is known.
+
+    Of Gatekeeper it is the constraint.
+    """
+    if source == GATEKEEPER:
+        found = PolicyObject(f"{policy.lower()}.{CONSTRAINTS}", "", rule)
+        return found if grammar.is_typed("", policy) and policy and _is_safe(rule) else None
+    resources = kinds_of(source, policy)
+    if len(resources) > 1:  # `clusterwide-group-x` may be the policy `group-x`, and nearly always is the group `x`
+        resources = tuple(sorted(resources, key=lambda resource: len(POLICY_KINDS[resource].pattern))[-1:])
+    for resource in resources:
+        pattern = POLICY_KINDS[resource].pattern
+        within, name = "", policy
+        if pattern == _WITHIN:
+            within, _, name = policy.partition("/")
+        elif "{namespace}" in pattern:
+            within, name = namespace, policy.removeprefix(pattern.format(namespace=namespace, name=""))
+        elif pattern != _EITHER:
+            name = policy.removeprefix(pattern.format(name=""))
+        if name != policy or pattern == _EITHER:
+            known = _is_safe(name) and grammar.is_namespace(within)
+            return PolicyObject(resource, within, name) if known else None
+    return None
+
+
+def _is_safe(name: str) -> bool:
+    """Whether it is one name, and no flag or mark of a quotation to whoever copies it."""
+    return grammar.is_name(name) and name[0] != "-" and not any(mark in name for mark in "/`'\"")
