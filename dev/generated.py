@@ -4,7 +4,8 @@
 |-------------------------------------|------------------------------------------|
 | the CRDs, for kubectl and for Helm  | the models of operator/policyhub/api     |
 | the charts' schemas and README tables | the comments of their values.yaml      |
-| the rules in the chart policyhub-access | those in the chart policyhub         |
+| the charts' rules of what is read   | the tables in operator/policyhub/sources |
+| the other rules in policyhub-access | those in the chart policyhub             |
 | docs/metrics.md                     | the definitions in policyhub.metrics     |
 | the chart's dashboards              | dev/dashboards                           |
 | the names of Regions, and FIPS      | botocore's endpoint data                 |

@@ -1,14 +1,15 @@
 """The charts' generated files: values.schema.json and README.md by the comments of values.yaml, and the rules that both
-charts give the operator, which are written in one of them.
+charts give the operator: those of what is read by its tables, the others as they are written in one of the charts.
 """
 
 from pathlib import Path
 
-from dev.chart import readme, schema, values
+from dev.chart import readme, rules, schema, values
 
 CHART = Path("charts/policyhub")
 ACCESS = Path("charts/policyhub-access")
 RULES = Path("templates/_rules.tpl")
+READ = Path("templates/_read.tpl")
 
 
 def generated(root: Path) -> dict[Path, str]:
@@ -20,6 +21,7 @@ def generated(root: Path) -> dict[Path, str]:
         **_documented(root, CHART, own=own, others=others),
         **_documented(root, ACCESS),
         ACCESS / RULES: (root / CHART / RULES).read_text("utf-8"),
+        **dict.fromkeys((CHART / READ, ACCESS / READ), rules.render()),
     }
 
 

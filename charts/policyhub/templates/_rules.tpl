@@ -4,16 +4,7 @@ policyhub-access has a copy of this file, made by `make generate`.
 */}}
 {{- define "policyhub.monitoredRules" -}}
 # What the policy engines say.
-- apiGroups: [wgpolicyk8s.io]
-  resources: [policyreports, clusterpolicyreports]
-  verbs: [list, watch]
-- apiGroups: [openreports.io]
-  resources: [reports, clusterreports]
-  verbs: [list, watch]
-# Each kind of constraint is a resource of its own, and they come and go with their templates.
-- apiGroups: [constraints.gatekeeper.sh]
-  resources: ["*"]
-  verbs: [list, watch]
+{{ include "policyhub.sourceRules" . }}
 # Its uid tells one cluster from another of the same name.
 - apiGroups: [""]
   resources: [namespaces]
@@ -39,25 +30,7 @@ policyhub-access has a copy of this file, made by `make generate`.
 {{- end }}
 {{- if .Values.rbac.enrichment }}
 # What policies say of themselves: titles, descriptions, remediation, requirements.
-- apiGroups: [kyverno.io]
-  resources: [clusterpolicies, policies]
-  verbs: [list, watch]
-- apiGroups: [policies.kyverno.io]
-  resources:
-    - validatingpolicies
-    - namespacedvalidatingpolicies
-    - imagevalidatingpolicies
-    - namespacedimagevalidatingpolicies
-  verbs: [list, watch]
-- apiGroups: [policies.kubewarden.io]
-  resources: [clusteradmissionpolicies, admissionpolicies, clusteradmissionpolicygroups, admissionpolicygroups]
-  verbs: [list, watch]
-- apiGroups: [admissionregistration.k8s.io]
-  resources: [validatingadmissionpolicies]
-  verbs: [list, watch]
-- apiGroups: [templates.gatekeeper.sh]
-  resources: [constrainttemplates]
-  verbs: [list, watch]
+{{ include "policyhub.policyRules" . }}
 {{- end }}
 {{- if .Values.rbac.existence }}
 # Whether an object that is not reported any more still exists: what engines report on. No Secrets, no ConfigMaps.
@@ -86,21 +59,6 @@ policyhub-access has a copy of this file, made by `make generate`.
   resources: [clusterrolebindings, clusterroles, rolebindings, roles]
   verbs: [get, list]
 # And whether the policy does that found something.
-- apiGroups: [kyverno.io]
-  resources: [clusterpolicies, policies]
-  verbs: [list]
-- apiGroups: [policies.kyverno.io]
-  resources:
-    - validatingpolicies
-    - namespacedvalidatingpolicies
-    - imagevalidatingpolicies
-    - namespacedimagevalidatingpolicies
-  verbs: [list]
-- apiGroups: [policies.kubewarden.io]
-  resources: [clusteradmissionpolicies, admissionpolicies, clusteradmissionpolicygroups, admissionpolicygroups]
-  verbs: [list]
-- apiGroups: [admissionregistration.k8s.io]
-  resources: [validatingadmissionpolicies]
-  verbs: [list]
+{{ include "policyhub.policyExistenceRules" . }}
 {{- end }}
 {{- end }}
