@@ -6,8 +6,12 @@ and are served as v1beta1 and v1alpha1.
 
 from typing import Any
 
+from policyhub.sources.policy_apis import POLICY_APIS
+from policyhub.sources.source_apis import CONSTRAINTS, OPEN_REPORTS, POLICY_REPORTS, SOURCE_APIS, SOURCE_GROUPS
+
 Document = dict[str, Any]
 
+_BUILT_IN = ".k8s.io"
 _OPEN = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
 
@@ -44,50 +48,45 @@ def crd(
     }
 
 
+def reports(group: str, *versions: str) -> list[Document]:
+    """The kinds of a report API, in the version that is preferred unless versions are named."""
+    api = SOURCE_GROUPS[group]
+    served = versions or api.versions[:1]
+    return [
+        crd(group=group, kind=kind.kind, plural=kind.plural, versions=served, namespaced=kind.namespaced)
+        for kind in api.kinds
+    ]
+
+
 def policy_reports(*versions: str) -> list[Document]:
     """PolicyReport and ClusterPolicyReport, as Kyverno serves them unless versions are named."""
-    served = versions or ("v1alpha2",)
-    group = "wgpolicyk8s.io"
-    return [
-        crd(group=group, kind="PolicyReport", plural="policyreports", versions=served, namespaced=True),
-        crd(group=group, kind="ClusterPolicyReport", plural="clusterpolicyreports", versions=served, namespaced=False),
-    ]
+    return reports(POLICY_REPORTS, *versions)
 
 
 def open_reports() -> list[Document]:
     """Report and ClusterReport."""
-    group = "openreports.io"
-    return [
-        crd(group=group, kind="Report", plural="reports", versions=("v1alpha1",), namespaced=True),
-        crd(group=group, kind="ClusterReport", plural="clusterreports", versions=("v1alpha1",), namespaced=False),
-    ]
+    return reports(OPEN_REPORTS)
+
+
+def report_apis() -> list[Document]:
+    """The kinds of every report API."""
+    return [document for api in SOURCE_APIS for document in reports(api.group)]
 
 
 def policies() -> list[Document]:
-    """The policies of Kyverno and Kubewarden that are read, and Gatekeeper's templates."""
-    kinds = (
-        ("kyverno.io", "v1", "ClusterPolicy", "clusterpolicies", False),
-        ("kyverno.io", "v1", "Policy", "policies", True),
-        ("policies.kyverno.io", "v1", "ValidatingPolicy", "validatingpolicies", False),
-        ("policies.kyverno.io", "v1", "NamespacedValidatingPolicy", "namespacedvalidatingpolicies", True),
-        ("policies.kyverno.io", "v1", "ImageValidatingPolicy", "imagevalidatingpolicies", False),
-        ("policies.kyverno.io", "v1", "NamespacedImageValidatingPolicy", "namespacedimagevalidatingpolicies", True),
-        ("policies.kubewarden.io", "v1", "ClusterAdmissionPolicy", "clusteradmissionpolicies", False),
-        ("policies.kubewarden.io", "v1", "AdmissionPolicy", "admissionpolicies", True),
-        ("policies.kubewarden.io", "v1", "ClusterAdmissionPolicyGroup", "clusteradmissionpolicygroups", False),
-        ("policies.kubewarden.io", "v1", "AdmissionPolicyGroup", "admissionpolicygroups", True),
-        ("templates.gatekeeper.sh", "v1", "ConstraintTemplate", "constrainttemplates", False),
-    )
+    """The policies that are read, but those that an API server has of itself, and Gatekeeper's templates."""
     return [
-        crd(group=group, kind=kind, plural=plural, versions=(version,), namespaced=namespaced)
-        for group, version, kind, plural, namespaced in kinds
+        crd(group=api.group, kind=kind.kind, plural=kind.plural, versions=api.versions[:1], namespaced=kind.namespaced)
+        for api in POLICY_APIS
+        if not api.group.endswith(_BUILT_IN)
+        for kind in api.kinds
     ]
 
 
 def constraint(kind: str) -> Document:
     """The kind of one Gatekeeper template."""
     return crd(
-        group="constraints.gatekeeper.sh",
+        group=CONSTRAINTS,
         kind=kind,
         plural=kind.lower(),
         versions=("v1beta1", "v1alpha1"),

@@ -79,7 +79,7 @@ def _prepare(cluster: Cluster, folder: Path) -> tuple[Company, Installed]:
     values = {"clusterName": ALPHA, "monitoredCluster": {"spec": {"rollUp": False}}}
     installed = stand.install(cluster, folder, values=values)
     company = Company.build()
-    served = [*crds.policy_reports(), *crds.open_reports(), *(crds.constraint(kind) for kind in KINDS)]
+    served = [*crds.report_apis(), *(crds.constraint(kind) for kind in KINDS)]
     cluster.apply([*served, *company.namespaces()])
     one = next(d for d in installed.documents if d["kind"] == "MonitoredCluster")
     missing = {"kubeconfigSecretRef": {"namespace": stand.NAMESPACE, "name": "missing"}}

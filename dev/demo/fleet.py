@@ -214,5 +214,4 @@ def rights() -> list[Document]:
 
 def _fill(member: Member, company: Company, allowed: list[Document]) -> None:
     member.reports = company.reports(now=int(time.time()))[:REPORTS]
-    served = [*crds.policy_reports(), *crds.open_reports()]
-    member.cluster.apply([*served, *allowed, *company.namespaces(), *member.reports])
+    member.cluster.apply([*crds.report_apis(), *allowed, *company.namespaces(), *member.reports])

@@ -114,7 +114,7 @@ def _populate(screen: Screen, cluster: Cluster, _folder: Path, _stack: ExitStack
 def _company(cluster: Cluster) -> Company:
     """Reports name their objects by the uids that the API server gave them."""
     company = Company.build()
-    served = [*crds.policy_reports(), *crds.open_reports(), *(crds.constraint(kind) for kind in KINDS)]
+    served = [*crds.report_apis(), *(crds.constraint(kind) for kind in KINDS)]
     cluster.apply([*served, *company.namespaces(), *company.manifests()])
     company = company.known_as(_uids(cluster, company.manifests() + company.namespaces()))
     cluster.apply(company.replica_sets())

@@ -39,7 +39,7 @@ SETTINGS: dict[str, Any] = {"POLICYHUB_DISCOVERY_INTERVAL": "0.5", "POLICYHUB_RE
 OURS = f'"Namespace":"{TENANT}"'
 """In the JSON of the tenant's findings, and of no other: in a text the quotes would be escaped."""
 TENANTS = (*paper.COLLECTIONS, "/api/v1/namespaces/{}/configmaps", "/api/v1/namespaces/{}/events", *tenant.POLICIES)
-ENGINES = [*crds.policy_reports(), *crds.open_reports(), *crds.policies(), crds.constraint(KIND)]
+ENGINES = [*crds.report_apis(), *crds.policies(), crds.constraint(KIND)]
 GUESTS = frozenset({"attic", "team"})
 """Namespaces of single scenarios, whose findings those look at themselves."""
 TRIAGED = 6

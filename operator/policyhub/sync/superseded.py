@@ -46,12 +46,21 @@ class _Times(msgspec.Struct):
 class Superseded:
     """Of one cluster, over connection after connection."""
 
-    def __init__(self, *, known: Collection[str] = KNOWN_ENGINES, each: int = ENGINES_EACH) -> None:
-        """In one namespace at most `each` engines are told apart, beside the `known` ones."""
+    def __init__(
+        self,
+        *,
+        groups: Collection[str] = REPORT_GROUPS,
+        known: Collection[str] = KNOWN_ENGINES,
+        each: int = ENGINES_EACH,
+    ) -> None:
+        """`groups` are the APIs that can supersede each other. In one namespace at most `each` engines are told apart,
+        beside the `known` ones. Whoever judges for the operator takes the defaults.
+        """
         self.reports: frozenset[Reports] = frozenset()
         """Those that are superseded."""
         self.dual: frozenset[Place] = frozenset()
         """Who writes into several APIs, and where."""
+        self._groups = groups
         self._known = known
         self._each = each
         self._times: dict[Place, _Times] = {}
@@ -63,7 +72,7 @@ class Superseded:
 
     def note(self, group: str, engine: str, namespace: str, at: int) -> None:
         """An object of this API names this as the engine's newest time in it (Unix s). Constraints replace nothing."""
-        if group not in REPORT_GROUPS:
+        if group not in self._groups:
             return
         place = engine, namespace
         times = self._times.get(place)

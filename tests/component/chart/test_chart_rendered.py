@@ -18,7 +18,8 @@ from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.api.selector import parse
 from policyhub.securityhub.credentials import Clients
 from policyhub.settings import Settings
-from policyhub.sources.policy_apis import ASKED_POLICIES
+from policyhub.sources.policy_apis import ASKED_POLICIES, POLICY_APIS
+from policyhub.sources.source_apis import SOURCE_APIS, Shape
 from policyhub.sync import namespaces
 from policyhub.sync.existence import OTHER_KINDS, WATCHED_KINDS
 from policyhub.sync.owners import CONTROLLERS, RESOURCES
@@ -199,15 +200,8 @@ OWNERS = (
     ("", "batch", "jobs cronjobs", "list watch"),
 )
 
-CEL = "validatingpolicies namespacedvalidatingpolicies imagevalidatingpolicies namespacedimagevalidatingpolicies"
-KUBEWARDEN = "clusteradmissionpolicies admissionpolicies clusteradmissionpolicygroups admissionpolicygroups"
-POLICIES = (
-    ("", "kyverno.io", "clusterpolicies policies", "list watch"),
-    ("", "policies.kyverno.io", CEL, "list watch"),
-    ("", "policies.kubewarden.io", KUBEWARDEN, "list watch"),
-    ("", "admissionregistration.k8s.io", "validatingadmissionpolicies", "list watch"),
-    ("", "templates.gatekeeper.sh", "constrainttemplates", "list watch"),
-)
+SOURCES = tuple(("", api.group, " ".join(api.resources), "list watch") for api in SOURCE_APIS)
+POLICIES = tuple(("", api.group, " ".join(api.resources), "list watch") for api in POLICY_APIS)
 
 FINALIZERS = ("", "policyhub.dev", "monitoredclusters", "patch")
 CORE = "limitranges nodes persistentvolumeclaims resourcequotas serviceaccounts services"
@@ -220,10 +214,7 @@ EXISTENCE = (
     ("", "networking.k8s.io", "ingresses networkpolicies", "get list"),
     ("", "policy", "poddisruptionbudgets", "get list"),
     ("", "rbac.authorization.k8s.io", "clusterrolebindings clusterroles rolebindings roles", "get list"),
-    ("", "kyverno.io", "clusterpolicies policies", "list"),
-    ("", "policies.kyverno.io", CEL, "list"),
-    ("", "policies.kubewarden.io", KUBEWARDEN, "list"),
-    ("", "admissionregistration.k8s.io", "validatingadmissionpolicies", "list"),
+    *(("", api.group, " ".join(api.resources), "list") for api in POLICY_APIS if api.behind is Shape.REPORT),
 )
 
 
@@ -256,15 +247,12 @@ def test_the_roles_are_the_least(rbac: Values, more: tuple[tuple[str, ...], ...]
         for rule in role["rules"]
     }
     assert rules == {
-        ("", "wgpolicyk8s.io", "policyreports clusterpolicyreports", "list watch"): None,
-        ("", "openreports.io", "reports clusterreports", "list watch"): None,
-        ("", "constraints.gatekeeper.sh", "*", "list watch"): None,
         ("", "", "namespaces", "get"): ["kube-system"],
         ("", "policyhub.dev", "monitoredclusters", "list watch"): None,
         ("", "policyhub.dev", "monitoredclusters/status", "patch"): None,
         ("default", "", "events", "create"): None,
         ("b", "", "secrets", "get"): ["one", "three", "two"],
-        **dict.fromkeys(more),
+        **dict.fromkeys((*SOURCES, *more)),
     }
 
 

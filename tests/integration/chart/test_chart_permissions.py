@@ -20,6 +20,7 @@ from dev import crds, stand
 from dev.cluster import ApiError, Cluster, ControlPlane, helm
 from dev.hub.process import HubProcess
 from dev.stand import Installed, Operator
+from policyhub.sources.source_apis import SOURCE_APIS
 from policyhub.sources.violation import Subject
 from policyhub.sync.existence import MANY, OTHER_KINDS, WATCHED_KINDS, PolicyName, Presence
 from tests.integration.kube.asking import asking
@@ -161,7 +162,7 @@ def elsewhere(_: Permission, __: Operator) -> bool:
     return False
 
 
-SOURCES = {"policyreports", "clusterpolicyreports", "reports", "clusterreports", "*"}
+SOURCES = {plural for api in SOURCE_APIS for plural in api.resources}
 OWNERS = {
     "pods",
     "replicasets",
@@ -225,7 +226,7 @@ def installed(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> 
     """A cluster with engines' kinds and the chart, which watches the cluster twice: in it, and by a kubeconfig."""
     cluster = plane.cluster("permissions")
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "fleet"}}
-    cluster.apply([namespace, *crds.policy_reports(), *crds.open_reports(), *crds.policies(), crds.constraint(KIND)])
+    cluster.apply([namespace, *crds.report_apis(), *crds.policies(), crds.constraint(KIND)])
     installed = stand.install(cluster, tmp_path_factory.mktemp("permissions"), values=VALUES)
     config = json.loads(installed.kubeconfig().read_text())
     secret = {

@@ -26,7 +26,7 @@ SETTINGS = {"POLICYHUB_DISCOVERY_INTERVAL": "0.5", "POLICYHUB_EKS_ENDPOINT_HOSTS
 CLUSTERS = "/apis/policyhub.dev/v1alpha1/monitoredclusters"
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 KINDS = ("K8sAllowedRepos", "K8sRequiredLabels")
-ENGINES = [*crds.policy_reports(), *crds.open_reports(), *(crds.constraint(kind) for kind in KINDS)]
+ENGINES = [*crds.report_apis(), *(crds.constraint(kind) for kind in KINDS)]
 
 Told = tuple[str, str, str, str, str, str]
 """Source, policy, rule, kind, namespace and name: what a finding is about."""

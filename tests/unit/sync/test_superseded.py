@@ -1,9 +1,15 @@
 """Which reports an engine left behind: by engine, API and namespace, and only once all APIs have been listed."""
 
+from collections.abc import Callable
+
 import pytest
 
-from policyhub.clock import SteadyMs
-from policyhub.sources.source_apis import OPEN_REPORTS, POLICY_REPORTS
+from policyhub.clock import SteadyMs, WallMs
+from policyhub.doctor.engines import Seen
+from policyhub.render.collector import Collector
+from policyhub.render.target import target
+from policyhub.sources.engines import ENGINES_EACH
+from policyhub.sources.source_apis import CONSTRAINTS, OPEN_REPORTS, POLICY_REPORTS
 from policyhub.sync.superseded import SUPERSEDED_AFTER_SECONDS, Superseded
 
 NOW = 1_790_000_000
@@ -123,3 +129,54 @@ def test_names_of_one_namespace_are_bounded() -> None:
         made.settle(all_listed=True, listed_at=SteadyMs(moment))
     assert not made._times
     assert not made._named
+
+
+def test_of_three_apis_the_newest_counts() -> None:
+    """What is far older than the newest of any is superseded by it; those close to it are dual."""
+    apis = (POLICY_REPORTS, OPEN_REPORTS, "reports.example.com")
+    made = Superseded(groups=apis)
+    for group, shop, bank in zip(apis, (OLD, NOW - 60, NOW), (NOW, OLD, OLD), strict=True):
+        made.note(group, "kyverno", "shop", shop)
+        made.note(group, "kyverno", "bank", bank)
+    made.settle(all_listed=True, listed_at=SteadyMs(1))
+    assert made.reports == {
+        ("kyverno", POLICY_REPORTS, "shop"),
+        ("kyverno", OPEN_REPORTS, "bank"),
+        ("kyverno", "reports.example.com", "bank"),
+    }
+    assert made.dual == {("kyverno", "shop")}
+    assert made.replaced() == [
+        ("kyverno", OPEN_REPORTS, POLICY_REPORTS),
+        ("kyverno", "reports.example.com", POLICY_REPORTS),
+        ("kyverno", POLICY_REPORTS, "reports.example.com"),
+    ]
+
+
+def test_constraints_supersede_no_reports() -> None:
+    """Whatever an audit's time: no engine switches between reports and constraints."""
+    made = told((POLICY_REPORTS, "gatekeeper", "shop", OLD), (CONSTRAINTS, "gatekeeper", "shop", NOW))
+    assert not made.reports
+    assert not made.dual
+
+
+@pytest.mark.parametrize(
+    "judge",
+    [
+        pytest.param(Superseded, id="operator"),
+        pytest.param(lambda: Seen().superseded, id="doctor"),
+        pytest.param(
+            lambda: Collector(target({}), now=WallMs(NOW * 1000), report_error=print)._superseded, id="render"
+        ),
+    ],
+)
+def test_there_is_one_rule(judge: Callable[[], Superseded]) -> None:
+    """Who brings in many names of engines is held to as few by the doctor and render as by the operator."""
+    made = judge()
+    for number in range(2 * ENGINES_EACH):
+        for group, at in ((POLICY_REPORTS, OLD), (OPEN_REPORTS, NOW)):
+            made.note(group, f"engine{number}", "tenant", at)
+    for group, at in ((POLICY_REPORTS, OLD), (OPEN_REPORTS, NOW)):
+        made.note(group, "kyverno", "tenant", at)
+    made.settle(all_listed=True, listed_at=SteadyMs(1))
+    assert len(made.reports) == ENGINES_EACH + 1
+    assert ("kyverno", POLICY_REPORTS, "tenant") in made.reports
