@@ -20,7 +20,7 @@ from policyhub.findings.digest import digest
 from policyhub.findings.identity import finding_id
 from policyhub.sources import policy, problems, producers, reader, results, severity, wire
 from policyhub.sources.risk import VERSION, rated
-from policyhub.sources.source_apis import plural_of
+from policyhub.sources.source_apis import SOURCE_APIS, SOURCE_GROUPS, plural_of
 from policyhub.sources.violation import ParsedReport, Result, Severity
 
 ROOT = Path(__file__).parents[3]
@@ -278,12 +278,14 @@ def placed(text: str) -> set[str]:
     return {found["name"] for found in _BLOCK.finditer(text)}
 
 
-def resaid(document: dict[str, Any]) -> dict[str, Any]:
-    """The same report through the other API."""
-    kinds = {"PolicyReport": "Report", "ClusterPolicyReport": "ClusterReport"}
-    kinds |= {other: one for one, other in kinds.items()}
-    group = "openreports.io/v1alpha1" if document["apiVersion"].startswith("wg") else "wgpolicyk8s.io/v1alpha2"
-    return {**document, "apiVersion": group, "kind": kinds[document["kind"]]}
+def resaid(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The same report through each other API."""
+    own = SOURCE_GROUPS[document["apiVersion"].partition("/")[0]]
+    namespaced = next(kind.namespaced for kind in own.kinds if kind.kind == document["kind"])
+    for api in SOURCE_APIS:
+        if api.shape is own.shape and api != own:
+            kind = next(kind.kind for kind in api.kinds if kind.namespaced == namespaced)
+            yield {**document, "apiVersion": f"{api.group}/{api.versions[0]}", "kind": kind}
 
 
 def essence(reading: ParsedReport) -> list[tuple[str, str]]:

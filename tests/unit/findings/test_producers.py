@@ -8,6 +8,7 @@ import pytest
 
 from policyhub.api.monitoredcluster import Sources
 from policyhub.sources.filter import Filter
+from policyhub.sources.source_apis import REPORT_GROUPS
 from tests.unit.findings import mapping
 
 Objections = Callable[[dict[str, Any]], list[str]]
@@ -34,13 +35,18 @@ def test_every_finding_of_a_sample_is_taken(name: str, objections: Objections) -
 
 
 @pytest.mark.parametrize("name", [name for name in mapping.names() if name != "gatekeeper"])
-def test_both_report_apis_say_the_same(name: str) -> None:
-    """A cluster that moves from wgpolicyk8s.io to openreports.io, or back, has nothing to send."""
+def test_all_report_apis_say_the_same(name: str) -> None:
+    """A cluster that moves from one report API to another, such as wgpolicyk8s.io to openreports.io, has nothing to
+    send.
+    """
     for document in mapping.documents(name):
-        one, other = mapping.read(document), mapping.read(mapping.resaid(document))
-        assert one.key != other.key
-        assert mapping.essence(one) == mapping.essence(other)
-        assert one.violations == other.violations
+        one = mapping.read(document)
+        others = [mapping.read(other) for other in mapping.resaid(document)]
+        assert len(others) == len(REPORT_GROUPS) - 1
+        for other in others:
+            assert one.key != other.key
+            assert mapping.essence(one) == mapping.essence(other)
+            assert one.violations == other.violations
 
 
 def test_a_rescan_changes_nothing() -> None:

@@ -29,7 +29,7 @@ from policyhub.securityhub.client import product_arn as hub_product_arn
 from policyhub.securityhub.credentials import partition as hub_partition
 from policyhub.sources import constraints
 from policyhub.sources.severity import DEFAULT_SEVERITY
-from policyhub.sources.source_apis import CONSTRAINTS
+from policyhub.sources.source_apis import CONSTRAINTS, REPORT_GROUPS
 from policyhub.sync import report_sink
 from policyhub.sync.cluster_queue import ClusterQueue
 from policyhub.sync.engine import Engine
@@ -561,7 +561,7 @@ def test_a_monitoredcluster_says_it_all_and_flags_go_before_it() -> None:
     }
     made = target({"region": "eu-central-1"}, document=document, file="mc.yaml")
     assert (made.cluster.id, made.cluster.account, made.cluster.region) == ("prod", "444455556666", "eu-central-1")
-    assert made.groups == {"wgpolicyk8s.io", "openreports.io"}
+    assert made.groups == REPORT_GROUPS
     assert (made.filter.minimum_severity, made.roll_up) == ("HIGH", False)
     assert made.origins["account_id"] == "spec.securityHub.accountId of mc.yaml"
     assert made.origins["region"] == "--region"
