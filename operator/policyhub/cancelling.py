@@ -8,7 +8,11 @@ and whoever goes on after the failure looks cancelled for ever.
 
 import asyncio
 import sys
+from collections.abc import Awaitable, Callable
 from types import TracebackType
+
+RESTART_SECONDS = 5.0
+"""Between the failure of what must always run and its next start."""
 
 if sys.version_info >= (3, 13):
     TaskGroup = asyncio.TaskGroup
@@ -38,3 +42,15 @@ def obey() -> None:
     """Raises CancelledError where that is so."""
     if cancelled():
         raise asyncio.CancelledError
+
+
+async def keep_running(run: Callable[[], Awaitable[None]], *, on_failure: Callable[[Exception], object]) -> None:
+    """Run it again and again, until cancelled. `on_failure` logs what it raised."""
+    while True:
+        try:
+            await run()
+        except Exception as error:  # noqa: BLE001  (outermost loop: a mistake about one must not stop the others)
+            on_failure(error)
+            if cancelled():
+                return
+            await asyncio.sleep(RESTART_SECONDS)

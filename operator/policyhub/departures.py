@@ -14,7 +14,7 @@ from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.cluster.archiving import Sent
 from policyhub.cluster.fault import Fault
-from policyhub.hub_registry import Key
+from policyhub.hub_target import HubTarget
 from policyhub.kube.connection import Connection
 from policyhub.leaving import UNREADABLE, Announce, Leaving, place, readable
 from policyhub.metrics import Metrics
@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 RETRY_MS = 60_000
 """Between two attempts to write a finalizer that the API server refuses."""
 
-Open = Callable[[Key, MonitoredCluster], tuple[HubClient, Engine] | None]
+Open = Callable[[HubTarget, MonitoredCluster], tuple[HubClient, Engine] | None]
 """Opens a hub for a MonitoredCluster; None: its fault says why not."""
 
 
@@ -81,10 +81,10 @@ class Departures:
         if isinstance(monitored, Fault):
             watched.fault = monitored
             return
-        key = place(monitored, self._settings, recorded=watched.kept.hub)
-        if isinstance(key, Fault):
-            watched.fault = key
-        elif (opened := open_(key, monitored)) is not None:
+        target = place(monitored, self._settings, recorded=watched.kept.hub)
+        if isinstance(target, Fault):
+            watched.fault = target
+        elif (opened := open_(target, monitored)) is not None:
             client, engine = opened
             watched.start(leaving.archive(client, engine.acknowledged, sent), "retire")
 

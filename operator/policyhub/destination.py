@@ -1,4 +1,4 @@
-"""Which hub the findings of a MonitoredCluster go to: by its spec, else by the settings, and never another than before.
+"""Whether the findings of a MonitoredCluster may go to the hub that is named, which must be the one of before.
 
 Pure: no I/O, no clock.
 """
@@ -6,32 +6,30 @@ Pure: no I/O, no clock.
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.api.status import Hub
 from policyhub.cluster.fault import Fault
+from policyhub.hub_target import HubTarget, resolve
 from policyhub.settings import Settings
 
 
-def destination(
-    monitored: MonitoredCluster, settings: Settings, *, recorded: Hub | None
-) -> tuple[str, str, str, str] | Fault:
-    """(account, Region, role, external id), or why there is none. `recorded` is the hub that the findings were written
-    to before.
+def destination(monitored: MonitoredCluster, settings: Settings, *, recorded: Hub | None) -> HubTarget | Fault:
+    """Where the findings go, or why they can go nowhere. `recorded` is the hub that the findings were written to
+    before.
     """
-    hub = monitored.spec.security_hub
-    account, region = hub.account_id or settings.account_id, hub.region or settings.region
-    if not account or not region:
-        missing = " and ".join(n for n, v in (("accountId", account), ("region", region)) if not v)
+    target = resolve(monitored.spec.security_hub, settings)
+    if target.missing:
+        missing = " and ".join(target.missing)
         return Fault(
             "HubNotNamed",
             f"nothing names the {missing} of the Security Hub that the findings go to: set spec.securityHub.{missing},"
             " or for all clusters the operator's POLICYHUB_ACCOUNT_ID and POLICYHUB_REGION (chart: securityHub)",
         )
-    if recorded is not None and (recorded.account_id, recorded.region) != (account, region):
+    if recorded is not None and (recorded.account_id, recorded.region) != target.place:
         return Fault(
             "HubChanged",
             f"the findings are in account {recorded.account_id}, {recorded.region}; the settings now name"
-            f" {account}, {region}, where nobody would archive them. Set spec.securityHub to the old account and"
-            " Region, or delete this MonitoredCluster and create it again",
+            f" {target.account}, {target.region}, where nobody would archive them. Set spec.securityHub to the old"
+            " account and Region, or delete this MonitoredCluster and create it again",
         )
-    return account, region, hub.role_arn or settings.role_arn or "", hub.external_id or settings.external_id or ""
+    return target
 
 
 def unknown_region(monitored: MonitoredCluster, region: str) -> Fault:

@@ -20,8 +20,9 @@ from typing import Any
 import structlog
 
 import policyhub
-from policyhub.cancelling import cancelled
+from policyhub.cancelling import keep_running
 from policyhub.clock import SteadyMs, WallMs
+from policyhub.hub_target import HubTarget
 from policyhub.metrics import Metrics
 from policyhub.securityhub import credentials, rate_limit
 from policyhub.securityhub.client import WORKERS, HubClient
@@ -32,16 +33,12 @@ from policyhub.sync.engine import Engine
 
 log = structlog.get_logger(__name__)
 
-RESTART_SECONDS = 5.0
 KEPT_SECONDS = RECENT_MS / 1000
 """What belongs to an account and Region that nobody uses is kept for this long: its acknowledgements are no longer
 recent then, and a bucket that was throttled has long recovered."""
 PLACES_KEPT = 1_000
 """At most so many of them, the last ones used: an account and Region that come back after a thousand others began with
 a full bucket, which is what a bucket is after three seconds."""
-
-Key = tuple[str, str, str, str]
-"""(account, Region, role ARN, external id)."""
 
 
 class Pool(ThreadPoolExecutor):
@@ -110,7 +107,7 @@ class Hubs:
         self._partitions = credentials.Partitions(self.loader)
         self._places: dict[tuple[str, str], _Place] = {}
         """By account and Region; those that nobody uses in the order in which they were given up."""
-        self._open: dict[Key, _Hub] = {}
+        self._open: dict[HubTarget, _Hub] = {}
         self._ending: set[asyncio.Task[None]] = set()
         """Engines that have been cancelled."""
         self._emptying: list[Pool] = []
@@ -122,23 +119,23 @@ class Hubs:
     @property
     def names(self) -> tuple[str, ...]:
         """`account/Region` of the hubs that are open, one for each role."""
-        return tuple(f"{account}/{region}" for account, region, _, _ in self._open)
+        return tuple(target.name for target in self._open)
 
-    def open(self, key: Key) -> tuple[HubClient, Engine]:
+    def open(self, target: HubTarget) -> tuple[HubClient, Engine]:
         """The hub's client and its running engine, until `release`. Raises botocore's UnknownRegionError and other
         errors of its configuration; then there is nothing to release.
         """
-        hub = self._open.get(key)
+        hub = self._open.get(target)
         if hub is None:
-            hub = self._open[key] = self._make(key)
+            hub = self._open[target] = self._make(target)
         hub.users += 1
         return hub.client, hub.engine
 
-    def _make(self, key: Key) -> _Hub:
-        account, region, role_arn, external_id = key
+    def _make(self, target: HubTarget) -> _Hub:
+        account, region, role_arn, external_id = target
         partition = self._partitions.of(region)  # before anything is there that would have to be closed
-        place = self._place_of(account, region)
-        name = f"{account}/{region}"
+        place = self._place_of(target)
+        name = target.name
         pools = Pool(), Pool()
         clients = credentials.Clients(
             region=region,
@@ -177,32 +174,31 @@ class Hubs:
         task = asyncio.create_task(self._keep(engine), name=f"engine {name}")
         return _Hub(client=client, clients=clients, engine=engine, task=task, pools=pools)
 
-    def _place_of(self, account: str, region: str) -> _Place:
-        now, used = self._clock(), {(account, region) for account, region, _, _ in self._open}
+    def _place_of(self, target: HubTarget) -> _Place:
+        now, used = self._clock(), {target.place for target in self._open}
         unused = [key for key in self._places if key not in used]
         for number, key in enumerate(unused):
             if now - self._places[key].used_at > KEPT_SECONDS or number < len(unused) - PLACES_KEPT:
                 del self._places[key]
-        if (account, region) not in self._places:
+        if target.place not in self._places:
             share = self._settings.hub_quota_share
-            self._places[account, region] = _Place(
+            self._places[target.place] = _Place(
                 rate_limit.IMPORTS.bucket(share=share), rate_limit.READS.bucket(share=share), Acknowledged(), now
             )
-        return self._places[account, region]
+        return self._places[target.place]
 
-    def release(self, key: Key) -> None:
+    def release(self, target: HubTarget) -> None:
         """One who had opened it needs it no longer; the last one's release closes it. It blocks nothing: calls under
         way go on to their end in their threads, and nobody waits for them.
         """
-        hub = self._open[key]
+        hub = self._open[target]
         hub.users -= 1
         if hub.users:
             return
-        account, region, _, _ = key
-        del self._open[key]
-        place = self._places.pop((account, region))
+        del self._open[target]
+        place = self._places.pop(target.place)
         place.used_at = self._clock()
-        self._places[account, region] = place  # the last one used
+        self._places[target.place] = place  # the last one used
         self._end(hub)
         name = hub.engine.hub_name
         with self._telling:
@@ -231,14 +227,9 @@ class Hubs:
                 self._metrics.hub_request_seconds.labels(hub, operation, code).observe(seconds)
 
     async def _keep(self, engine: Engine) -> None:
-        while True:
-            try:
-                await engine.run()
-            except Exception:  # outermost loop: a mistake of ours at one hub must not stop the others
-                log.exception("engine_failed", hub=engine.hub_name)
-                if cancelled():
-                    return
-                await asyncio.sleep(RESTART_SECONDS)
+        await keep_running(
+            engine.run, on_failure=lambda error: log.error("engine_failed", hub=engine.hub_name, exc_info=error)
+        )
 
     async def drain(self, *, seconds: float) -> None:
         """Let the engines send what is pending, at most this long."""

@@ -38,6 +38,7 @@ from policyhub.cluster.fault import Fault
 from policyhub.cluster.formatting import counted
 from policyhub.destination import destination
 from policyhub.events import EventType
+from policyhub.hub_target import HubTarget, named_in, resolve
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.metrics import Metrics
 from policyhub.monitored import MonitoredClusters, Unreadable, kept
@@ -244,17 +245,11 @@ def readable(body: Mapping[str, Any]) -> MonitoredCluster | Fault:
         )
 
 
-def place(
-    monitored: MonitoredCluster, settings: Settings, *, recorded: Hub | None
-) -> tuple[str, str, str, str] | Fault:
-    """Where the findings are: (account, Region, role, external id). What is recorded wins, since they were sent there.
-    Pure.
-    """
+def place(monitored: MonitoredCluster, settings: Settings, *, recorded: Hub | None) -> HubTarget | Fault:
+    """Where the findings are. Pure."""
     if recorded is None:
         return destination(monitored, settings, recorded=None)
-    hub = monitored.spec.security_hub
-    role, external = hub.role_arn or settings.role_arn or "", hub.external_id or settings.external_id or ""
-    return recorded.account_id, recorded.region, role, external
+    return resolve(monitored.spec.security_hub, settings, recorded=recorded)
 
 
 def rivals(home: Connection, *, own: str, identity: str, hub: tuple[str, str], settings: Settings) -> Rival:
@@ -287,11 +282,10 @@ def writer(
         spec = body.get("spec") or {}
         if identity_of(body) != identity or finalizer.is_deleted(body) or spec.get("mode") == "DryRun":
             continue
-        told, named = kept(body), spec.get("securityHub") or {}
-        account = told.hub.account_id if told.hub else named.get("accountId") or settings.account_id or hub[0]
-        region = told.hub.region if told.hub else named.get("region") or settings.region or hub[1]
+        told = kept(body)
+        account, region = resolve(named_in(body), settings, recorded=told.hub).place
         takes = adopted(body["metadata"].get("annotations") or {}) | {told.cluster_uid}
-        if (account, region) == hub and (told.cluster_uid is None or not takes.isdisjoint(uids)):
+        if (account or hub[0], region or hub[1]) == hub and (told.cluster_uid is None or not takes.isdisjoint(uids)):
             return str(body["metadata"]["name"])
     return ""
 

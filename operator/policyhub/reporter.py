@@ -21,7 +21,7 @@ from policyhub.cluster.capture import snapshot_of
 from policyhub.cluster.fault import Fault
 from policyhub.cluster.runner import DataPlane
 from policyhub.events import EventType, event_type
-from policyhub.hub_registry import Key
+from policyhub.hub_target import HubTarget
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.metrics import Metrics
 from policyhub.sources.text import clean
@@ -72,7 +72,7 @@ class Watched:
     """Who was at work on it before this process; None: nobody."""
     unkept: SteadyMs | None = None
     """When the API server last refused its finalizer; an Event has said so."""
-    key: Key | None = None
+    target: HubTarget | None = None
     """The hub that is open for it."""
     written: dict[str, Any] = field(default_factory=dict)
     written_at: float = 0.0

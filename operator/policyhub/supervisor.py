@@ -29,7 +29,7 @@ from pydantic import ValidationError
 from policyhub import finalizer, oldest
 from policyhub.api import selector
 from policyhub.api.monitoredcluster import MonitoredCluster
-from policyhub.cancelling import cancelled
+from policyhub.cancelling import keep_running
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.cluster.conflict import ADOPT_ANNOTATION
 from policyhub.cluster.contact import Connect
@@ -39,7 +39,8 @@ from policyhub.cluster.site import Site
 from policyhub.departures import Departures, deletion, sent_by
 from policyhub.destination import destination, unknown_region
 from policyhub.eks.connector import EksClusters
-from policyhub.hub_registry import Hubs, Key
+from policyhub.hub_registry import Hubs
+from policyhub.hub_target import HubTarget
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.leaving import rivals
 from policyhub.metrics import Metrics
@@ -58,7 +59,6 @@ log = structlog.get_logger(__name__)
 COMPARE_SECONDS = 60.0
 LIST_SECONDS = 5.0
 """Until the first listing of MonitoredClusters has succeeded."""
-RESTART_SECONDS = 5.0
 READINGS = 3
 """Of one object in a row, where it changes while it is read."""
 
@@ -256,18 +256,18 @@ class Supervisor:
             log.info("monitored_cluster_gone", cluster=name)
 
     def _start(self, watched: Watched, monitored: MonitoredCluster) -> None:
-        key = destination(monitored, self._settings, recorded=watched.kept.hub)
-        if isinstance(key, Fault):
-            watched.fault = key
+        target = destination(monitored, self._settings, recorded=watched.kept.hub)
+        if isinstance(target, Fault):
+            watched.fault = target
             return
-        opened = self._open(watched, key, monitored)
+        opened = self._open(watched, target, monitored)
         if opened is None:
             return
         client, engine = opened
         site = Site(
             monitored=monitored,
-            account=key[0],
-            region=key[1],
+            account=target.account,
+            region=target.region,
             hub=client,
             engine=engine,
             settings=self._settings,
@@ -278,24 +278,28 @@ class Supervisor:
             predecessor=watched.predecessor,
         )
         connect, explain, eks_arn = self._routes.of(monitored)
-        rival = rivals(self._home, own=watched.uid, identity=monitored.identity, hub=key[:2], settings=self._settings)
+        rival = rivals(
+            self._home, own=watched.uid, identity=monitored.identity, hub=target.place, settings=self._settings
+        )
         plane = DataPlane(site, connect=connect, explain=explain, eks_arn=eks_arn, rival=rival)
         watched.plane = plane
-        watched.claim = (*key[:2], monitored.identity)
+        watched.claim = (*target.place, monitored.identity)
         watched.task = asyncio.create_task(self._keep(plane), name=f"data plane {plane.name}")
         log.info("monitored_cluster_started", cluster=plane.name, identity=monitored.identity, hub=engine.hub_name)
 
-    def _open(self, watched: Watched, key: Key, monitored: MonitoredCluster) -> tuple[HubClient, Engine] | None:
-        """The hub, until its key is released; None where there is a fault."""
+    def _open(
+        self, watched: Watched, target: HubTarget, monitored: MonitoredCluster
+    ) -> tuple[HubClient, Engine] | None:
+        """The hub, until its target is released; None where there is a fault."""
         try:
-            opened = self._hubs.open(key)
+            opened = self._hubs.open(target)
         except UnknownRegionError:
-            watched.fault = unknown_region(monitored, key[1])
+            watched.fault = unknown_region(monitored, target.region)
             return None
         except BotoCoreError as error:
             watched.fault = Fault("AwsConfiguration", f"the operator's AWS configuration cannot be used: {error}")
             return None
-        watched.key = key
+        watched.target = target
         return opened
 
     async def _leave(self, name: str, body: Mapping[str, Any]) -> None:
@@ -317,23 +321,20 @@ class Supervisor:
             kept=known.kept if known is not None and known.kept.cluster_uid else kept(body),
         )
         try:
-            self._departures.begin(watched, body, sent=sent, open_=lambda key, read: self._open(watched, key, read))
+            self._departures.begin(
+                watched, body, sent=sent, open_=lambda target, read: self._open(watched, target, read)
+            )
         finally:
             if before is not None:
                 self._hubs.release(before)
         self._claim()
 
     async def _keep(self, plane: DataPlane) -> None:
-        while True:
-            try:
-                await plane.run()
-            except Exception:  # outermost loop: a mistake of ours about one cluster must not stop the others
-                log.exception("data_plane_failed", cluster=plane.name)
-                if cancelled():
-                    return
-                await asyncio.sleep(RESTART_SECONDS)
+        await keep_running(
+            plane.run, on_failure=lambda error: log.error("data_plane_failed", cluster=plane.name, exc_info=error)
+        )
 
-    async def _halt(self, name: str) -> Key | None:
+    async def _halt(self, name: str) -> HubTarget | None:
         """End its data plane; its hub, which is still open, is the caller's to release."""
         watched = self.watched.get(name)
         if watched is None:
@@ -341,13 +342,13 @@ class Supervisor:
         if watched.task is not None:
             watched.task.cancel()
             await asyncio.gather(watched.task, return_exceptions=True)
-        key, watched.key = watched.key, None
-        return key
+        target, watched.target = watched.target, None
+        return target
 
     async def _stop(self, name: str) -> None:
-        key = await self._halt(name)
-        if key is not None:
-            self._hubs.release(key)
+        target = await self._halt(name)
+        if target is not None:
+            self._hubs.release(target)
 
     def _claim(self) -> None:
         oldest.claim(self.watched.values(), listed=self._listed)

@@ -11,9 +11,9 @@ import typer
 from policyhub.clock import WallMs
 
 if TYPE_CHECKING:
-    from policyhub.doctor.hub import Hub
     from policyhub.doctor.result import CheckResult
     from policyhub.doctor.run import Options
+    from policyhub.hub_target import HubTarget
     from policyhub.settings import Settings
 
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
@@ -130,6 +130,8 @@ def archive_others(
     """Archive the active findings about Kubernetes policies that another tool left in Security Hub. Stop it first."""
     import asyncio
 
+    from policyhub.api.monitoredcluster import SecurityHub
+    from policyhub.hub_target import resolve
     from policyhub.settings import Settings, SettingsError
 
     if tool.strip().casefold() == "policyhub":
@@ -141,13 +143,13 @@ def archive_others(
         settings = Settings.load(account_id=account_id, region=region, role_arn=role_arn, external_id=external_id)
     except SettingsError as error:
         raise _refused(str(error)) from error
-    if settings.account_id is None or settings.region is None:
+    which = resolve(SecurityHub(), settings)
+    if which.missing:
         raise _refused("--account-id and --region name the hub")
-    which = (settings.account_id, settings.region, settings.role_arn or "", settings.external_id or "")
     raise typer.Exit(asyncio.run(_archived(tool, which, share=settings.hub_quota_share, yes=yes)))
 
 
-async def _archived(tool: str, which: "Hub", *, share: float, yes: bool) -> int:
+async def _archived(tool: str, which: "HubTarget", *, share: float, yes: bool) -> int:
     """The exit code: 1 where a finding was refused, 2 where Security Hub cannot be asked."""
     from botocore.exceptions import BotoCoreError
 

@@ -9,6 +9,7 @@ import policyhub
 from policyhub.cluster.remedies import DOCTOR
 from policyhub.doctor import cluster
 from policyhub.doctor.result import CheckResult, fine, problem, unchecked
+from policyhub.hub_target import HubTarget
 from policyhub.securityhub import credentials, rate_limit
 from policyhub.securityhub.client import HubClient, workers
 from policyhub.securityhub.errors import AccessLost, HubError, Throttled, Unavailable, access_kind
@@ -17,12 +18,9 @@ _ASKED = ("credentials", "security-hub", "product-arn", "get-findings")
 _NO_FINDING = "policyhub/doctor"
 """The id of what `--probe-import` sends: a finding without title and resources, which is no finding."""
 
-Hub = tuple[str, str, str, str]
-"""(account, Region, role ARN, external id)."""
-
 
 @contextlib.contextmanager
-def client_of(which: Hub, *, share: float) -> Iterator[HubClient]:
+def client_of(which: HubTarget, *, share: float) -> Iterator[HubClient]:
     """The operator's own client, at the operator's pace. Raises botocore's UnknownRegionError."""
     account, region, role_arn, external_id = which
     partition = credentials.partition(region)

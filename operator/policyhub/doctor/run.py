@@ -22,6 +22,7 @@ from policyhub.cluster.remedies import DOCTOR
 from policyhub.doctor import access, cluster, engines, hub, network, others, quota
 from policyhub.doctor.result import CheckResult, fine, problem, unchecked
 from policyhub.eks.connector import EksClusters
+from policyhub.hub_target import HubTarget, resolve
 from policyhub.kube.body import PAGE
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.kube.kubeconfig import KubeconfigError
@@ -67,7 +68,7 @@ async def run_checks(home: Connection, options: Options) -> list[CheckResult]:
     results += await access.check(home, HERE, needs, account=options.account)
     for one, generation in found:
         results += await _cluster(home, one, generation, options)
-    hubs = dict.fromkeys(which for one in [*monitored, None] if (which := hub_of(one, settings)) is not None)
+    hubs = dict.fromkeys(which for one in [*monitored, None] if not (which := hub_of(one, settings)).missing)
     for which in hubs:
         results += await _hub(which, options)
     if not hubs:
@@ -183,20 +184,15 @@ async def _served(
     return results + engines.judge(about, seen, now=wall(), silent_after=options.silent_after, exclude=exclude)
 
 
-def hub_of(monitored: MonitoredCluster | None, settings: Settings) -> hub.Hub | None:
-    """Where the findings go, by the rules of the operator; for None, where the settings alone say. What neither says,
-    the operator has written into the status: from outside its settings are not known. Pure.
-    """
-    named = monitored.spec.security_hub if monitored is not None else SecurityHub()
-    status = monitored.status.hub if monitored is not None and monitored.status is not None else None
-    account = named.account_id or settings.account_id or (status.account_id if status else None)
-    region = named.region or settings.region or (status.region if status else None)
-    if not account or not region:
-        return None
-    return account, region, named.role_arn or settings.role_arn or "", named.external_id or settings.external_id or ""
+def hub_of(monitored: MonitoredCluster | None, settings: Settings) -> HubTarget:
+    """Where the findings are; for None, the hub that the settings alone name. Pure."""
+    if monitored is None:
+        return resolve(SecurityHub(), settings)
+    recorded = monitored.status.hub if monitored.status is not None else None
+    return resolve(monitored.spec.security_hub, settings, recorded=recorded)
 
 
-async def _hub(which: hub.Hub, options: Options) -> list[CheckResult]:
+async def _hub(which: HubTarget, options: Options) -> list[CheckResult]:
     try:
         with hub.client_of(which, share=options.settings.hub_quota_share) as client:
             results = await hub.check(client, wall=options.wall, probe_import=options.probe_import)
@@ -204,8 +200,8 @@ async def _hub(which: hub.Hub, options: Options) -> list[CheckResult]:
                 results += await others.check(client)
             return results
     except UnknownRegionError:
-        found = f"AWS has no Region {which[1]}"
-        return [problem("credentials", "/".join(which[:2]), found, remedy=DOCTOR["credentials/region"])]
+        found = f"AWS has no Region {which.region}"
+        return [problem("credentials", which.name, found, remedy=DOCTOR["credentials/region"])]
     except BotoCoreError as error:
         found = f"the AWS configuration cannot be used: {error}"
-        return [problem("credentials", "/".join(which[:2]), found, remedy=advice.missing(error))]
+        return [problem("credentials", which.name, found, remedy=advice.missing(error))]

@@ -17,7 +17,7 @@ from typing import Any
 from policyhub import finalizer
 from policyhub.api.status import Status
 from policyhub.cluster.conflict import ADOPT_NONE
-from policyhub.doctor.hub import Hub
+from policyhub.hub_target import HubTarget, named_in, resolve
 from policyhub.leaving import identity_of, writer
 from policyhub.monitored import kept
 from policyhub.settings import Settings
@@ -48,7 +48,7 @@ class Target:
 
     cluster: str
     identity: str
-    hub: Hub
+    hub: HubTarget
     uids: frozenset[str]
     """Empty: only counted."""
     writer: str = ""
@@ -70,7 +70,7 @@ def target(asked: Asked, there: Collection[Body], *, settings: Settings) -> Targ
     identity = asked.identity or (identity_of(body) if body is not None else asked.cluster)
     hub = _hub(asked, body, settings)
     told = kept(body) if body is not None else Status()
-    own, sent_to = told.cluster_uid or "", (told.hub.account_id, told.hub.region) if told.hub else hub[:2]
+    own, sent_to = told.cluster_uid or "", (told.hub.account_id, told.hub.region) if told.hub else hub.place
     chosen = asked.uids or frozenset({own} - {""})
     releases = (
         body is not None
@@ -78,28 +78,30 @@ def target(asked: Asked, there: Collection[Body], *, settings: Settings) -> Targ
         and finalizer.is_set(body)
         and identity == identity_of(body)
         and (own in chosen or not (own or chosen))
-        and sent_to == hub[:2]
+        and sent_to == hub.place
     )
     return Target(
         cluster=asked.cluster,
         identity=identity,
         hub=hub,
         uids=chosen,
-        writer=writer(there, identity=identity, hub=hub[:2], uids=chosen, settings=settings),
+        writer=writer(there, identity=identity, hub=hub.place, uids=chosen, settings=settings),
         kept=str(body["metadata"]["uid"]) if body is not None and releases else "",
     )
 
 
-def _hub(asked: Asked, body: Body | None, settings: Settings) -> Hub:
-    told = kept(body).hub if body is not None else None
-    spec = (body.get("spec") or {}).get("securityHub") or {} if body is not None else {}
-    account = asked.account or (told.account_id if told else spec.get("accountId") or settings.account_id)
-    region = asked.region or (told.region if told else spec.get("region") or settings.region)
-    if not account or not region:
-        missing = " and ".join(name for name, given in (("--account-id", account), ("--region", region)) if not given)
+def _hub(asked: Asked, body: Body | None, settings: Settings) -> HubTarget:
+    known = resolve(named_in(body), settings, recorded=kept(body).hub if body is not None else None)
+    target = HubTarget(
+        account=asked.account or known.account,
+        region=asked.region or known.region,
+        role_arn=asked.role_arn or known.role_arn,
+        external_id=asked.external_id or known.external_id,
+    )
+    if target.missing:
+        options = {"accountId": "--account-id", "region": "--region"}
+        missing = " and ".join(options[field] for field in target.missing)
         what = f"MonitoredCluster {asked.cluster} does not say" if body is not None else "there is no MonitoredCluster"
         name = "" if body is not None else f" {asked.cluster} to say"
         raise RetireError(f"{what}{name} where the findings are: give {missing}")
-    role = asked.role_arn or spec.get("roleArn") or settings.role_arn or ""
-    external = asked.external_id or spec.get("externalId") or settings.external_id or ""
-    return str(account), str(region), str(role), str(external)
+    return target

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 import policyhub
 from policyhub.api.monitoredcluster import GROUP, PLURAL, VERSION, MonitoredCluster
 from policyhub.clock import WallMs
+from policyhub.hub_target import HubTarget, resolve
 from policyhub.kube.body import PAGE
 from policyhub.kube.connection import Connection
 from policyhub.securityhub import credentials, rate_limit
@@ -36,10 +37,7 @@ class Place:
 
     name: str
     identity: str
-    account: str
-    region: str
-    role_arn: str
-    external_id: str
+    hub: HubTarget
     sla_days: dict[str, int]
 
 
@@ -72,18 +70,14 @@ def _place(body: dict[str, Any], settings: Settings) -> Place:
         monitored = MonitoredCluster.model_validate(body)
     except ValidationError as error:
         raise TriageError(f"MonitoredCluster {name} cannot be read: {error}") from error
-    hub, told = monitored.spec.security_hub, monitored.status.hub if monitored.status is not None else None
-    account = hub.account_id or (told.account_id if told is not None else settings.account_id)
-    region = hub.region or (told.region if told is not None else settings.region)
-    if not account or not region:
+    recorded = monitored.status.hub if monitored.status is not None else None
+    hub = resolve(monitored.spec.security_hub, settings, recorded=recorded)
+    if hub.missing:
         raise TriageError(f"neither MonitoredCluster {name} nor POLICYHUB_ACCOUNT_ID and POLICYHUB_REGION name its hub")
     return Place(
         name=name,
         identity=monitored.identity,
-        account=account,
-        region=region,
-        role_arn=hub.role_arn or settings.role_arn or "",
-        external_id=hub.external_id or settings.external_id or "",
+        hub=hub,
         sla_days=monitored.spec.sla_days.over(settings.sla_days),
     )
 
@@ -118,14 +112,14 @@ async def _client(place: Place, loader: credentials.Loader) -> AsyncIterator[Hub
     executor = workers(1)
     try:
         yield HubClient(
-            account=place.account,
-            region=place.region,
-            partition=credentials.partition(place.region),
+            account=place.hub.account,
+            region=place.hub.region,
+            partition=credentials.partition(place.hub.region),
             clients=credentials.Clients(
-                region=place.region,
+                region=place.hub.region,
                 version=policyhub.__version__,
-                role_arn=place.role_arn,
-                external_id=place.external_id,
+                role_arn=place.hub.role_arn,
+                external_id=place.hub.external_id,
                 workers=1,
                 loader=loader,
             ),

@@ -14,7 +14,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from policyhub import hub_registry
 from policyhub.clock import NEVER, UNDATED, SteadyMs, WallMs
-from policyhub.hub_registry import KEPT_SECONDS, Hubs, Key
+from policyhub.hub_registry import KEPT_SECONDS, Hubs
+from policyhub.hub_target import HubTarget
 from policyhub.metrics import Metrics
 from policyhub.securityhub.client import HubClient
 from policyhub.settings import Settings
@@ -27,8 +28,8 @@ CHANGES = 200
 KNOWN = ObservedFinding("digest", WallMs(1), WallMs(2), archived=False)
 
 
-def key(role: str = "", *, account: str = ACCOUNT, region: str = REGION) -> Key:
-    return account, region, role, ""
+def key(role: str = "", *, account: str = ACCOUNT, region: str = REGION) -> HubTarget:
+    return HubTarget(account, region, role)
 
 
 class Stand:
@@ -79,7 +80,7 @@ async def call(client: HubClient, work: Callable[[], object]) -> None:
         pytest.param([key(region=f"eu-west-{n % 90 + 10}", account=f"{n:012}") for n in range(CHANGES)], id="account"),
     ],
 )
-async def test_many_changes_leave_nothing(keys: list[Key]) -> None:
+async def test_many_changes_leave_nothing(keys: list[HubTarget]) -> None:
     """However often a spec is changed, threads, tasks, objects and series are those of the hubs that are in use."""
     async with stand() as made:
         tasks = len(asyncio.all_tasks())

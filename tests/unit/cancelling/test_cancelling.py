@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from policyhub import supervisor
+from policyhub import cancelling, supervisor
 from policyhub.cancelling import TaskGroup, cancelled, obey
 
 OPERATOR = Path(__file__).parents[3] / "operator/policyhub"
@@ -65,7 +65,7 @@ async def test_a_cancellation_is_one_though_a_group_is_failing() -> None:
 
 async def test_a_data_plane_that_fails_begins_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever task of it failed; and it ends when it is cancelled."""
-    monkeypatch.setattr(supervisor, "RESTART_SECONDS", 0)
+    monkeypatch.setattr(cancelling, "RESTART_SECONDS", 0)
     begun = 0
 
     class Plane:

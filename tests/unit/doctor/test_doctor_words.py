@@ -435,18 +435,23 @@ def test_bundles(tmp_path: Path) -> None:
     [
         ({"accountId": "1" * 12, "region": "eu-west-1"}, {"account_id": "2" * 12}, None, ("1" * 12, "eu-west-1")),
         ({}, {"account_id": "2" * 12, "region": "us-east-1"}, None, ("2" * 12, "us-east-1")),
-        ({}, {}, {"accountId": "3" * 12, "region": "eu-west-3"}, ("3" * 12, "eu-west-3")),
+        (
+            {"region": "eu-west-1"},
+            {"account_id": "2" * 12, "region": "us-east-1"},
+            {"accountId": "3" * 12, "region": "eu-west-3"},
+            ("3" * 12, "eu-west-3"),
+        ),
         ({"accountId": "1" * 12}, {}, None, None),
     ],
     ids=["spec", "settings", "status", "unknown"],
 )
-def test_where_the_findings_go(
+def test_where_the_findings_are(
     spec: dict[str, str], settings: dict[str, str], status: dict[str, str] | None, wanted: tuple[str, str] | None
 ) -> None:
-    """The spec, else the settings, else what the operator wrote; half of it is nothing."""
+    """Where the operator wrote that they are, else the spec, else the settings; half of it is nothing."""
     given = monitored({"securityHub": spec}, {"hub": status} if status else None)
     found = run.hub_of(given, Settings.load(**settings))
-    assert (found and found[:2]) == wanted
+    assert (None if found.missing else found.place) == wanted
 
 
 def test_whose_credentials() -> None:

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from policyhub.cli import app
 from policyhub.finalizer import FINALIZER
+from policyhub.hub_target import HubTarget
 from policyhub.retire import words
 from policyhub.retire.target import Asked, RetireError, Target, target, uids
 from policyhub.settings import Settings
@@ -160,7 +161,7 @@ def test_numbers() -> None:
         ("other", "LOW", "NEW"): 4,
         ("", "LOW", "NEW"): 1,
     })  # fmt: skip
-    hub = (ACCOUNT, REGION, "", "")
+    hub = HubTarget(ACCOUNT, REGION)
     text = words.numbers(Target(cluster="prod", identity="prod", hub=hub, uids=frozenset({"8e5c"})), found)
     assert [line.split() for line in text.splitlines() if line[:4].isupper()] == [
         ["SEVERITY", "NEW", "NOTIFIED", "SUPPRESSED", "RESOLVED", "(other)", "TOTAL"],
@@ -174,7 +175,7 @@ def test_numbers() -> None:
 
 def test_text_of_others_is_quoted() -> None:
     """A uid is whatever whoever may import has written: the command that is shown runs nothing else."""
-    hub = (ACCOUNT, REGION, "", "")
+    hub = HubTarget(ACCOUNT, REGION)
     told = words.command(
         Target(cluster="prod", identity="prod", hub=hub, uids=frozenset()), frozenset({"x; rm -rf ~\n"})
     )
@@ -187,7 +188,7 @@ def test_the_page_shows_what_is_said() -> None:
     uid = "7c0e3d5a-6f0b-4a53-9b52-7f2f3f8f2f11"
     arn = f"arn:aws:eks:{REGION}:{ACCOUNT}:cluster/prod-eu"
     found = {(uid, "HIGH", "NEW"): 1, (uid, "MEDIUM", "NEW"): 1, (uid, "MEDIUM", "NOTIFIED"): 1}
-    hub = (ACCOUNT, REGION, "", "")
+    hub = HubTarget(ACCOUNT, REGION)
     asked = Target(cluster="prod-eu", identity=arn, hub=hub, uids=frozenset({uid}), writer="prod-eu")
     page = (Path(__file__).parents[3] / "docs/retire.md").read_text("utf-8")
     assert f"{words.numbers(asked, found)}\n\npolicyhub: {words.still_written(asked)}\n" in page
