@@ -25,6 +25,7 @@ from dev.demo.opening import ARCHIVE_DELAY, ENV
 from dev.demo.screen import Screen
 from dev.demo.stage import Document, Stage
 from dev.hub.process import HubProcess
+from policyhub.findings.identity import prefix
 
 ROOT = Path(__file__).parents[2]
 ARNS = {
@@ -140,7 +141,7 @@ class Fleet:
         sent = stage.sent(mark)
         stage.expect(
             f"{FIXED} alone has findings archived",
-            holds=len(sent) == gone and all(entry["id"].startswith(f"policyhub/{member.arn}/") for entry in sent),
+            holds=len(sent) == gone and all(entry["id"].startswith(prefix(member.arn)) for entry in sent),
         )
         stage.screen.say(f"{gone} findings of {FIXED} archived; none of another cluster was touched.")
 

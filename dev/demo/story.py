@@ -8,6 +8,7 @@ from dev.company.report import with_result
 from dev.company.workload import Document
 from dev.demo.opening import ARCHIVE_DELAY
 from dev.demo.stage import Stage, least_calls, quantile
+from policyhub.sources.violation import SEVERITIES
 
 WATCHED_SECONDS = 3.0
 """How long nothing must happen after a rewrite."""
@@ -66,8 +67,7 @@ def violations_become_findings(stage: Stage) -> None:
 
 def severities(stage: Stage) -> None:
     counts = stage.hub.stats()["active_severities"]
-    order = ("CRITICAL", "HIGH", "MEDIUM", "LOW", "INFORMATIONAL")
-    stage.screen.table(["SEVERITY", "ACTIVE FINDINGS"], [[label, str(counts.get(label, 0))] for label in order])
+    stage.screen.table(["SEVERITY", "ACTIVE FINDINGS"], [[label, str(counts.get(label, 0))] for label in SEVERITIES])
 
 
 def a_pass_rewrites_everything(stage: Stage) -> None:

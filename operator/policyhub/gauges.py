@@ -15,6 +15,7 @@ from prometheus_client import Gauge
 from policyhub.ages import DAY
 from policyhub.clock import NEVER, UNDATED, SteadyMs, WallMs
 from policyhub.metrics import Metrics
+from policyhub.sources.violation import SEVERITIES
 from policyhub.sync import figures
 from policyhub.sync.admission import Admission
 from policyhub.sync.age_statistics import AgeStatistics
@@ -31,7 +32,6 @@ of policies have 300."""
 REWORDED = 50
 """Series of what is worded otherwise again and again."""
 OTHER = "(other)"
-SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW", "INFORMATIONAL")
 
 Labels = tuple[str, ...]
 Key = TypeVar("Key", bound=Labels)

@@ -19,14 +19,13 @@ from typing import Any
 
 import structlog
 
-import policyhub
 from policyhub.cancelling import keep_running
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.hub_target import HubTarget
 from policyhub.metrics import Metrics
-from policyhub.securityhub import credentials, rate_limit
+from policyhub.securityhub import credentials
 from policyhub.securityhub.client import WORKERS, HubClient
-from policyhub.securityhub.rate_limit import TokenBucket
+from policyhub.securityhub.opener import Opener, Pace
 from policyhub.settings import Settings
 from policyhub.sync.acknowledged import RECENT_MS, Acknowledged
 from policyhub.sync.engine import Engine
@@ -74,8 +73,7 @@ class _Hub:
 class _Place:
     """What all roles of one account and Region share."""
 
-    imports: TokenBucket
-    reads: TokenBucket
+    pace: Pace
     acknowledged: Acknowledged
     used_at: float
 
@@ -95,16 +93,15 @@ class Hubs:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`permit` as of `credentials.Clients`."""
-        self._permit = permit
         self._settings = settings
         self._metrics = metrics
         self._now = now
         self._wall = wall
         self._rng = rng
         self._clock = clock
-        self.loader = credentials.models()
+        self._opener = Opener(permit=permit)
+        self.loader = self._opener.loader
         """Of service models, for other clients of this process too."""
-        self._partitions = credentials.Partitions(self.loader)
         self._places: dict[tuple[str, str], _Place] = {}
         """By account and Region; those that nobody uses in the order in which they were given up."""
         self._open: dict[HubTarget, _Hub] = {}
@@ -132,29 +129,16 @@ class Hubs:
         return hub.client, hub.engine
 
     def _make(self, target: HubTarget) -> _Hub:
-        account, region, role_arn, external_id = target
-        partition = self._partitions.of(region)  # before anything is there that would have to be closed
+        self._opener.check(target)  # before anything is there that would have to be closed
         place = self._place_of(target)
         name = target.name
         pools = Pool(), Pool()
-        clients = credentials.Clients(
-            region=region,
-            version=policyhub.__version__,
-            role_arn=role_arn,
-            external_id=external_id,
-            workers=2 * WORKERS,
-            loader=self.loader,
-            permit=self._permit,
-        )
-        client = HubClient(
-            account=account,
-            region=region,
-            partition=partition,
-            clients=clients,
+        client, clients = self._opener.open(
+            target,
+            place.pace,
             executor=pools[0],
             readers=pools[1],
-            imports=place.imports,
-            reads=place.reads,
+            threads=2 * WORKERS,
             observer=lambda operation, code, seconds: self._observe(name, operation, code, seconds),
         )
         engine = Engine(
@@ -169,8 +153,8 @@ class Hubs:
         )
         with self._telling:
             self._told[name] = self._told.get(name, 0) + 1
-        self._metrics.hub_rate_limit.labels(name, "BatchImportFindings").set_function(lambda: place.imports.rate)
-        self._metrics.hub_rate_limit.labels(name, "GetFindings").set_function(lambda: place.reads.rate)
+        self._metrics.hub_rate_limit.labels(name, "BatchImportFindings").set_function(lambda: place.pace.imports.rate)
+        self._metrics.hub_rate_limit.labels(name, "GetFindings").set_function(lambda: place.pace.reads.rate)
         task = asyncio.create_task(self._keep(engine), name=f"engine {name}")
         return _Hub(client=client, clients=clients, engine=engine, task=task, pools=pools)
 
@@ -181,10 +165,7 @@ class Hubs:
             if now - self._places[key].used_at > KEPT_SECONDS or number < len(unused) - PLACES_KEPT:
                 del self._places[key]
         if target.place not in self._places:
-            share = self._settings.hub_quota_share
-            self._places[target.place] = _Place(
-                rate_limit.IMPORTS.bucket(share=share), rate_limit.READS.bucket(share=share), Acknowledged(), now
-            )
+            self._places[target.place] = _Place(Pace.of(self._settings.hub_quota_share), Acknowledged(), now)
         return self._places[target.place]
 
     def release(self, target: HubTarget) -> None:

@@ -20,8 +20,8 @@ from policyhub.findings.digest import digest
 from policyhub.findings.identity import finding_id
 from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
+from policyhub.securityhub.arn import product_arn
 from policyhub.securityhub.batch import MAX_FINDINGS, Batch, measure, oversize
-from policyhub.securityhub.client import product_arn
 from policyhub.securityhub.credentials import Clients
 from policyhub.sources import reader
 from policyhub.sources.filter import Filter

@@ -87,7 +87,12 @@ _REGIONS = {name: re.compile(pattern) for name, pattern in REGIONS.items()}
 
 def partition_of(region: str) -> str:
     """The partition that a Region lies in; `aws` where none has Regions of that name."""
-    return next((name for name, pattern in _REGIONS.items() if pattern.fullmatch(region)), "aws")
+    return known_partition(region) or "aws"
+
+
+def known_partition(region: str) -> str | None:
+    """As `partition_of`; None where no partition has Regions of that name."""
+    return next((name for name, pattern in _REGIONS.items() if pattern.fullmatch(region)), None)
 
 
 def role_problem(role_arn: str, *, account: str | None, region: str | None) -> str:

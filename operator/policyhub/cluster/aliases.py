@@ -13,11 +13,11 @@ from typing import Any
 
 from policyhub.cluster.conflict import UID
 from policyhub.cluster.snapshot import Aliases
-from policyhub.findings.identity import prefix
+from policyhub.findings.identity import ROOT, prefix
 from policyhub.securityhub.client import HubClient
 
 UID_FIELD = "policyhub/cluster-uid"
-_ID = re.compile(r"policyhub/([A-Za-z0-9.:/_-]{1,253})/[0-9a-f]{32}")
+_ID = re.compile(rf"{ROOT}([A-Za-z0-9.:/_-]{{1,253}})/[0-9a-f]{{32}}")
 """What an id of ours looks like; with the identity."""
 
 

@@ -28,6 +28,7 @@ from policyhub.cluster.site import Site
 from policyhub.cluster.snapshot import Aliases
 from policyhub.cluster.state import State
 from policyhub.findings import asff
+from policyhub.findings.identity import prefix
 from policyhub.securityhub.errors import AccessLost, HubError
 from policyhub.securityhub.inventory import Inventory
 from policyhub.securityhub.inventory import StoredFinding as Found
@@ -170,7 +171,7 @@ class InventoryReader:
         inventory = Inventory(self._site.hub, cluster=ledger.cluster_id, seen=self._compare)
         self._inventory = inventory
         began, started = self._site.wall(), self._site.now()
-        root = len(f"policyhub/{ledger.cluster_id}/")
+        root = len(prefix(ledger.cluster_id))
         number = 0
         while not inventory.complete:
             async for part in inventory.parts():
@@ -218,7 +219,7 @@ class InventoryReader:
     async def _read_others(self, moment: WallMs) -> None:
         ledger = self._ledger
         filters = {
-            "Id": [{"Value": f"policyhub/{ledger.cluster_id}/", "Comparison": "PREFIX"}],
+            "Id": [{"Value": prefix(ledger.cluster_id), "Comparison": "PREFIX"}],
             "UpdatedAt": [{"Start": asff.timestamp(moment - SHORTLY_MS), "End": asff.timestamp(moment + OWN_LOOK_MS)}],
         }
         async with aclosing(self._site.hub.find(filters)) as pages:

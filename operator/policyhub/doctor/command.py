@@ -154,11 +154,11 @@ async def _archived(tool: str, which: "HubTarget", *, share: float, yes: bool) -
     from botocore.exceptions import BotoCoreError
 
     from policyhub.doctor import others
-    from policyhub.doctor.hub import client_of
     from policyhub.securityhub.errors import HubError
+    from policyhub.securityhub.opener import Opener
 
     try:
-        with client_of(which, share=share) as client:
+        with Opener().opened(which, share=share) as client:
             outcome = await others.archive(client, tool, now=lambda: WallMs(time.time_ns() // 1_000_000), dry=not yes)
     except HubError as error:
         typer.echo(f"policyhub: {error.message}", err=True)

@@ -1,44 +1,20 @@
 """One Security Hub, asked with the operator's own credentials: whose they are, whether it is on, what it answers."""
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-import policyhub
 from policyhub.cluster.remedies import DOCTOR
 from policyhub.doctor import cluster
 from policyhub.doctor.result import CheckResult, fine, problem, unchecked
-from policyhub.hub_target import HubTarget
-from policyhub.securityhub import credentials, rate_limit
-from policyhub.securityhub.client import HubClient, workers
+from policyhub.findings.identity import ROOT
+from policyhub.securityhub.arn import hub_arn
+from policyhub.securityhub.client import HubClient
 from policyhub.securityhub.errors import AccessLost, HubError, Throttled, Unavailable, access_kind
 
 _ASKED = ("credentials", "security-hub", "product-arn", "get-findings")
-_NO_FINDING = "policyhub/doctor"
+_NO_FINDING = f"{ROOT}doctor"
 """The id of what `--probe-import` sends: a finding without title and resources, which is no finding."""
-
-
-@contextlib.contextmanager
-def client_of(which: HubTarget, *, share: float) -> Iterator[HubClient]:
-    """The operator's own client, at the operator's pace. Raises botocore's UnknownRegionError."""
-    account, region, role_arn, external_id = which
-    partition = credentials.partition(region)
-    executor = workers(2)
-    try:
-        yield HubClient(
-            account=account,
-            region=region,
-            partition=partition,
-            clients=credentials.Clients(
-                region=region, version=policyhub.__version__, role_arn=role_arn, external_id=external_id
-            ),
-            executor=executor,
-            imports=rate_limit.IMPORTS.bucket(share=share),
-            reads=rate_limit.READS.bucket(share=share),
-        )
-    finally:
-        executor.shutdown(wait=False, cancel_futures=True)
 
 
 async def check(client: HubClient, *, wall: Callable[[], float], probe_import: bool) -> list[CheckResult]:
@@ -88,7 +64,7 @@ def _clock(about: str, answer: Mapping[str, Any], now: float) -> list[CheckResul
 
 
 async def _enabled(client: HubClient, about: str) -> CheckResult:
-    wanted = f"arn:{client.partition}:securityhub:{client.region}:{client.account}:hub/default"
+    wanted = hub_arn(partition=client.partition, region=client.region, account=client.account)
     try:
         hub = await client.describe_hub()
     except AccessLost as error:
@@ -106,7 +82,7 @@ async def _enabled(client: HubClient, about: str) -> CheckResult:
 
 async def _readable(client: HubClient, about: str) -> CheckResult:
     try:
-        page = await client.get_findings({"Id": [{"Value": "policyhub/", "Comparison": "PREFIX"}]})
+        page = await client.get_findings({"Id": [{"Value": ROOT, "Comparison": "PREFIX"}]})
     except Throttled as error:
         remedy = DOCTOR["quotas/readings"]
         return problem("quotas", about, f"GetFindings is throttled: {error.message}", remedy=remedy)

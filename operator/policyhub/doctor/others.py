@@ -24,6 +24,7 @@ from policyhub.clock import WallMs
 from policyhub.cluster.formatting import counted as counted_as
 from policyhub.cluster.remedies import DOCTOR
 from policyhub.doctor.result import CheckResult, fine, problem, unchecked
+from policyhub.findings.identity import ROOT
 from policyhub.securityhub import retirement
 from policyhub.securityhub.client import Filters, HubClient
 from policyhub.securityhub.errors import AccessLost, HubError
@@ -41,12 +42,11 @@ _STOP: Mapping[str, str] = {
 _NAME = 128
 _MOST = 20
 """Tools that are named; anybody may call himself what he likes."""
-_OWN = "policyhub/"
 _TYPES = "Software and Configuration Checks/Kubernetes Policies"
 """What both write."""
 _FILTERS: Filters = {
     "Type": [{"Value": _TYPES, "Comparison": "PREFIX"}],
-    "Id": [{"Value": _OWN, "Comparison": "PREFIX_NOT_EQUALS"}],
+    "Id": [{"Value": ROOT, "Comparison": "PREFIX_NOT_EQUALS"}],
 }
 
 
@@ -81,7 +81,7 @@ async def left(client: HubClient, *, pages: int | None = None) -> AsyncIterator[
 
 def _is_left(finding: Mapping[str, Any]) -> bool:
     """Checked again here: what is not ours is archived by its word alone."""
-    return finding.get("RecordState") == "ACTIVE" and not str(finding.get("Id")).startswith(_OWN)
+    return finding.get("RecordState") == "ACTIVE" and not str(finding.get("Id")).startswith(ROOT)
 
 
 async def check(client: HubClient) -> list[CheckResult]:

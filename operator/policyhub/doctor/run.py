@@ -27,6 +27,7 @@ from policyhub.kube.body import PAGE
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.kube.kubeconfig import KubeconfigError
 from policyhub.securityhub import advice
+from policyhub.securityhub.opener import Opener
 from policyhub.settings import Settings
 
 RESOURCE = f"/apis/{GROUP}/{VERSION}/{PLURAL}"
@@ -69,8 +70,9 @@ async def run_checks(home: Connection, options: Options) -> list[CheckResult]:
     for one, generation in found:
         results += await _cluster(home, one, generation, options)
     hubs = dict.fromkeys(which for one in [*monitored, None] if not (which := hub_of(one, settings)).missing)
+    opener = Opener()
     for which in hubs:
-        results += await _hub(which, options)
+        results += await _hub(opener, which, options)
     if not hubs:
         told = "no Security Hub was asked: neither a MonitoredCluster nor the settings name account and Region"
         results.append(unchecked("credentials", "", told, remedy=DOCTOR["credentials"]))
@@ -192,9 +194,9 @@ def hub_of(monitored: MonitoredCluster | None, settings: Settings) -> HubTarget:
     return resolve(monitored.spec.security_hub, settings, recorded=recorded)
 
 
-async def _hub(which: HubTarget, options: Options) -> list[CheckResult]:
+async def _hub(opener: Opener, which: HubTarget, options: Options) -> list[CheckResult]:
     try:
-        with hub.client_of(which, share=options.settings.hub_quota_share) as client:
+        with opener.opened(which, share=options.settings.hub_quota_share) as client:
             results = await hub.check(client, wall=options.wall, probe_import=options.probe_import)
             if any(v.check == "get-findings" and v.state == "fine" for v in results):
                 results += await others.check(client)

@@ -29,9 +29,13 @@ def encode(parts: Iterable[str]) -> bytes:
     return b"".join(encoded)
 
 
+ROOT = "policyhub/"
+"""What the ids of all our findings begin with."""
+
+
 def prefix(cluster_id: str) -> str:
     """What all ids of one cluster begin with, for the inventory's filters."""
-    return f"policyhub/{cluster_id}/"
+    return f"{ROOT}{cluster_id}/"
 
 
 def finding_id(cluster_id: str, identity: Identity) -> str:

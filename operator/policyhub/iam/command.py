@@ -74,6 +74,7 @@ def iam_policy(
     """Print the AWS permissions and trust policies that the operator's role and the roles it assumes need, and the
     access entries that let them into EKS clusters.
     """
+    from policyhub.api.scalar import known_partition
     from policyhub.iam.request import Request, RequestError
 
     try:
@@ -94,7 +95,7 @@ def iam_policy(
             namespace=namespace,
             service_account=service_account,
         )
-        plan = request.plan({name: _partition(name) for name in (*region, *(discover or ()))})
+        plan = request.plan({name: known_partition(name) or "" for name in (*region, *(discover or ()))})
     except RequestError as error:
         raise _wrong(str(error)) from error
     if output is Output.STACKSET:
@@ -139,17 +140,6 @@ def _stackset(plan: "Plan") -> str:
 def _wrong(message: str) -> typer.Exit:
     typer.echo(f"policyhub: {message}", err=True)
     return typer.Exit(2)
-
-
-def _partition(region: str) -> str:
-    from botocore.exceptions import UnknownRegionError
-
-    from policyhub.securityhub.credentials import partition
-
-    try:
-        return partition(region)
-    except UnknownRegionError:
-        return ""
 
 
 def _printed(plan: "Plan", roles: "list[Role]", *, output: Output, only: Part | None, bare: bool) -> str:

@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from policyhub.securityhub.client import product_arn
+from policyhub.securityhub.arn import hub_arn, product_arn
 
 Document = dict[str, Any]
 """An IAM policy document."""
@@ -167,7 +167,7 @@ class Plan:
 
     def _hub(self, account: str) -> list[Document]:
         """To import and read the findings of an account."""
-        hubs = [f"arn:{self.partition}:securityhub:{region}:{account}:hub/default" for region in self.regions]
+        hubs = [hub_arn(partition=self.partition, region=region, account=account) for region in self.regions]
         products = [product_arn(partition=self.partition, region=region, account=account) for region in self.regions]
         imports = _allow("ImportFindings", [ACTIONS["BatchImportFindings"]], Resource=products)
         imports["Condition"] = {"StringEquals": {"securityhub:TargetAccount": account}}

@@ -12,7 +12,9 @@ import msgspec
 from pydantic import ValidationError
 
 from policyhub.api.monitoredcluster import KIND, MonitoredCluster
+from policyhub.api.scalar import partition_of
 from policyhub.findings.asff import Cluster
+from policyhub.securityhub.arn import product_arn
 from policyhub.sources.filter import Filter, filter_of
 from policyhub.sources.source_apis import enabled
 
@@ -24,16 +26,6 @@ PLACEHOLDERS = {
 }
 """AWS's own account of examples; a uid that no namespace has."""
 
-# Regions tell their partition by how they begin, as botocore's table of endpoints has it.
-_PARTITIONS = {
-    "cn-": "aws-cn",
-    "us-gov-": "aws-us-gov",
-    "us-iso-": "aws-iso",
-    "us-isob-": "aws-iso-b",
-    "eu-isoe-": "aws-iso-e",
-    "us-isof-": "aws-iso-f",
-    "eusc-": "aws-eusc",
-}
 _FLAGS = {
     "cluster_name": ("metadata", "name"),
     "cluster_arn": ("spec", "clusterArn"),
@@ -65,14 +57,6 @@ class Target(msgspec.Struct, frozen=True):
     """Where the name, ARN and uid of the cluster, the account and the Region came from."""
 
 
-def partition(region: str) -> str:
-    return next((name for prefix, name in _PARTITIONS.items() if region.startswith(prefix)), "aws")
-
-
-def product_arn(*, partition: str, region: str, account: str) -> str:
-    return f"arn:{partition}:securityhub:{region}:{account}:product/{account}/default"
-
-
 def target(flags: Mapping[str, Any], *, document: Any = None, file: str = "", uid: str = "") -> Target:
     """Of flags (None: not given), over a MonitoredCluster's document. `uid` is what the cluster itself tells.
 
@@ -95,7 +79,7 @@ def target(flags: Mapping[str, Any], *, document: Any = None, file: str = "", ui
         "--cluster-uid" if stated else "uid of namespace kube-system" if uid else "--cluster-uid (placeholder)"
     )
     identity = spec.cluster_arn or name
-    where = partition(region)
+    where = partition_of(region)
     cluster = Cluster(
         id=identity,
         name=name,

@@ -11,7 +11,6 @@ from botocore.exceptions import BotoCoreError
 
 from policyhub import finalizer
 from policyhub.cluster.formatting import counted
-from policyhub.doctor.hub import client_of
 from policyhub.kube.connection import Connection
 from policyhub.kube.kubeconfig import KubeconfigError
 from policyhub.leaving import UNREADABLE
@@ -20,6 +19,7 @@ from policyhub.retire import words
 from policyhub.retire.target import Asked, RetireError, Target, target
 from policyhub.securityhub.client import HubClient
 from policyhub.securityhub.errors import HubError
+from policyhub.securityhub.opener import Opener
 from policyhub.securityhub.retirement import Retirement, census
 from policyhub.settings import Settings
 
@@ -48,7 +48,7 @@ async def run(asked: Asked, *, settings: Settings, home: bool, yes: bool) -> int
                 there = (await MonitoredClusters(connection).listed()).values() if connection is not None else ()
                 return target(asked, list(there), settings=settings).writer
 
-            with client_of(meant.hub, share=settings.hub_quota_share) as client:
+            with Opener().opened(meant.hub, share=settings.hub_quota_share) as client:
                 return await _retire(client, meant, connection, yes=yes, rival=rival)
         except UNREADABLE as error:
             return _failed(f"the MonitoredClusters cannot be read: {error}. Run it again to go on")

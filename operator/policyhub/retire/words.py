@@ -9,9 +9,9 @@ from policyhub.cluster.formatting import counted
 from policyhub.retire.target import Target
 from policyhub.securityhub.retirement import Kind
 from policyhub.sources.text import line
+from policyhub.sources.violation import SEVERITIES
+from policyhub.sync.entry import WORKFLOW
 
-SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW", "INFORMATIONAL")
-STATUSES = ("NEW", "NOTIFIED", "SUPPRESSED", "RESOLVED")
 OTHER = "(other)"
 NAMES = 10
 """How many other clusters are named."""
@@ -40,8 +40,8 @@ def _table(found: Mapping[Kind, int]) -> list[str]:
     cells: Counter[tuple[str, str]] = Counter()
     for (_, severity, status), number in found.items():
         row = severity if severity in SEVERITIES else OTHER
-        cells[row, status if status in STATUSES else OTHER] += number
-    columns = [*STATUSES, *([OTHER] if any(column == OTHER for _, column in cells) else [])]
+        cells[row, status if status in WORKFLOW else OTHER] += number
+    columns = [*WORKFLOW, *([OTHER] if any(column == OTHER for _, column in cells) else [])]
     rows = [severity for severity in (*SEVERITIES, OTHER) if any(row == severity for row, _ in cells)]
     written = [["SEVERITY", *columns, "TOTAL"]]
     for row in rows:

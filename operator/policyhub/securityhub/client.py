@@ -28,6 +28,7 @@ import structlog
 
 from policyhub.securityhub import batch, errors
 from policyhub.securityhub.advice import AWS_SIDE
+from policyhub.securityhub.arn import product_arn
 from policyhub.securityhub.batch import Finding
 from policyhub.securityhub.credentials import SecurityHub, Sts
 from policyhub.securityhub.errors import Failure
@@ -95,11 +96,6 @@ class Page:
     """May be empty though more pages follow."""
     token: str
     """Asks for the next page; empty on the last."""
-
-
-def product_arn(*, partition: str, region: str, account: str) -> str:
-    """The ARN of the default product, under which everything custom of an account and Region is imported."""
-    return f"arn:{partition}:securityhub:{region}:{account}:product/{account}/default"
 
 
 def workers(size: int = WORKERS) -> ThreadPoolExecutor:

@@ -29,6 +29,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, InvalidEndpointConfigurationError, NoCredentialsError, UnknownRegionError
 
 from policyhub import redaction
+from policyhub.api.scalar import known_partition
 from policyhub.securityhub import body, caller_url
 from policyhub.securityhub.caller_url import Signed
 from policyhub.securityhub.errors import NotLeader
@@ -312,26 +313,14 @@ def models() -> Loader:
     return loader
 
 
-class Partitions:
-    """The partitions of Regions, for one thread. The first answer reads botocore's table of endpoints (0.1 s)."""
-
-    def __init__(self, loader: Loader | None = None) -> None:
-        """`loader` from `models()`: clients read the same table."""
-        self._loader = loader
-        self._core: Any = None
-
-    def of(self, region: str) -> str:
-        """`aws`, `aws-cn`, `aws-us-gov` … Raises botocore's UnknownRegionError where botocore knows no such Region, and
-        other errors of its configuration.
-        """
-        if self._core is None:
-            core = _core(self._loader)
-            core.get_scoped_config()  # raises where the profile is not there
-            self._core = core
-        name: str = self._core.get_partition_for_region(region)
-        return name
+def check_configuration(loader: Loader | None = None) -> None:
+    """Raises what botocore has for a configuration that names a profile which is not there, or that cannot be read."""
+    _core(loader).get_scoped_config()
 
 
 def partition(region: str) -> str:
-    """As `Partitions.of`, once."""
-    return Partitions().of(region)
+    """`aws`, `aws-cn`, `aws-us-gov` … Raises botocore's UnknownRegionError where no partition has such a Region."""
+    name = known_partition(region)
+    if name is None:
+        raise UnknownRegionError(region_name=region, error_msg="No partition has Regions of that name.")
+    return name

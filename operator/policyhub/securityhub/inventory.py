@@ -27,6 +27,7 @@ import msgspec
 import structlog
 
 from policyhub.clock import UNDATED, WallMs
+from policyhub.findings import identity
 from policyhub.securityhub.batch import Finding
 from policyhub.securityhub.client import Filters, Page
 from policyhub.securityhub.errors import HubError, NotLeader, Throttled, Unavailable
@@ -120,7 +121,7 @@ class Inventory:
         self.trouble: HubError | None = None
         """Why the reading does not move on; None while it does."""
         self._reader = reader
-        self._root = f"policyhub/{cluster}/"
+        self._root = identity.prefix(cluster)
         self._left = deque([self._root])
         self._sleep = sleep
         self._jitter = jitter

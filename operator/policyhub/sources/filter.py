@@ -19,22 +19,17 @@ from functools import lru_cache
 
 import msgspec
 
-from policyhub.api.monitoredcluster import MinimumSeverity, Spec
+from policyhub.api.monitoredcluster import Spec
 from policyhub.sources.event_logs import tells_of_events
 from policyhub.sources.risk import rated
 from policyhub.sources.severity import DEFAULT_SEVERITY
 from policyhub.sources.target import meant
 from policyhub.sources.truncation import is_notice
 from policyhub.sources.verdict import SEVERITY_RANK
-from policyhub.sources.violation import ParsedReport, Result, Severity, Subject, Violation
+from policyhub.sources.violation import SEVERITIES, ParsedReport, Result, Severity, Subject, Violation
 
-SEVERITIES: dict[MinimumSeverity, Severity] = {
-    "informational": "INFORMATIONAL",
-    "low": "LOW",
-    "medium": "MEDIUM",
-    "high": "HIGH",
-    "critical": "CRITICAL",
-}
+_SEVERITY_OF: dict[str, Severity] = {severity.lower(): severity for severity in SEVERITIES}
+"""By the word of a spec."""
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,7 +103,7 @@ def filter_of(spec: Spec) -> Filter:
         include_namespaces=spec.namespaces.include,
         exclude_namespaces=spec.namespaces.exclude,
         results=frozenset(spec.results),
-        minimum_severity=SEVERITIES[spec.minimum_severity],
+        minimum_severity=_SEVERITY_OF[spec.minimum_severity],
         default_severity=DEFAULT_SEVERITY,
         by_risk=spec.severity_by_risk,
         truncated_lists=spec.sources.truncated_lists,

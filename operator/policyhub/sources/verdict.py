@@ -9,12 +9,12 @@ from collections.abc import Iterable
 import msgspec
 
 from policyhub.sources.text import LIMIT
-from policyhub.sources.violation import Result, Severity, Violation
+from policyhub.sources.violation import SEVERITIES, Result, Severity, Violation
 
 RESULT_RANK: dict[Result, int] = {"truncated": 0, "error": 0, "warn": 1, "fail": 2}
 """`error` is the weakest: it says that nobody knows, and must not hide a rule that is known to be broken."""
 
-SEVERITY_RANK: dict[Severity, int] = {"INFORMATIONAL": 0, "LOW": 1, "MEDIUM": 2, "HIGH": 3, "CRITICAL": 4}
+SEVERITY_RANK: dict[Severity, int] = {severity: rank for rank, severity in enumerate(reversed(SEVERITIES))}
 
 _UNNAMED = 1.5  # no severity is stated: above LOW, below a MEDIUM that somebody wrote down
 

@@ -5,7 +5,7 @@ have no semantic difference, so an engine's rewrite with new timestamps costs no
 each violation is out of the garbage collector's sight (`gc=False`): it holds nothing that could lead back to it.
 """
 
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -18,6 +18,8 @@ Result = Literal["fail", "warn", "error", "truncated"]
 written by no engine: it is what is said of a list that is not whole (sources/truncation.py)."""
 
 Severity = Literal["CRITICAL", "HIGH", "MEDIUM", "LOW", "INFORMATIONAL"]
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+"""The worst first."""
 """ASFF severity labels; what every engine's own scale is mapped to."""
 
 Identity = tuple[str, str, str, str, str, str, str, str]

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from policyhub.clock import NEVER, SteadyMs
+from policyhub.findings.identity import prefix
 from policyhub.sync.acknowledged import RECENT_MS, Acknowledged, sign
 from policyhub.sync.archive import Archive
 from policyhub.sync.entry import NEW, Entry, Observation, ObservedFinding
@@ -75,7 +76,7 @@ class Observed:
         """Quarantined ids that are to be read by id later: their owner may have let them go."""
         self.outcomes = Outcomes()
         self.archive = Archive()
-        self._prefix = f"policyhub/{cluster_id}/"
+        self._prefix = prefix(cluster_id)
         self._entries = entries
         self._standings = standings
         self._on_active = on_active

@@ -4,22 +4,21 @@ The MonitoredClusters say which clusters there are, where their findings are and
 credentials are those of whoever asks. Nothing is written anywhere.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, aclosing
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from pydantic import ValidationError
 
-import policyhub
 from policyhub.api.monitoredcluster import GROUP, PLURAL, VERSION, MonitoredCluster
 from policyhub.clock import WallMs
+from policyhub.findings.identity import prefix
 from policyhub.hub_target import HubTarget, resolve
 from policyhub.kube.body import PAGE
 from policyhub.kube.connection import Connection
-from policyhub.securityhub import credentials, rate_limit
-from policyhub.securityhub.client import HubClient, workers
+from policyhub.securityhub.opener import Opener
 from policyhub.settings import Settings
 from policyhub.triage.row import Choice, Row, row
 
@@ -85,11 +84,11 @@ def _place(body: dict[str, Any], settings: Settings) -> Place:
 async def rows(places: Sequence[Place], choice: Choice, *, now: Callable[[], WallMs]) -> list[Row]:
     """The active findings that are chosen. Raises HubError."""
     found: dict[str, Row] = {}
-    loader = credentials.models()
-    async with AsyncExitStack() as stack:
+    opener = Opener()
+    with ExitStack() as stack:
         for place in places:
-            hub = await stack.enter_async_context(_client(place, loader))
-            filters = {"Id": [{"Value": f"policyhub/{place.identity}/", "Comparison": "PREFIX"}], **_filters(choice)}
+            hub = stack.enter_context(opener.opened(place.hub, share=SHARE, threads=1))
+            filters = {"Id": [{"Value": prefix(place.identity), "Comparison": "PREFIX"}], **_filters(choice)}
             async with aclosing(hub.find(filters)) as pages:
                 async for page in pages:
                     active = (finding for finding in page.findings if finding.get("RecordState") == "ACTIVE")
@@ -105,27 +104,3 @@ def _filters(choice: Choice) -> dict[str, list[dict[str, str]]]:
         for name, values in asked.items()
         if values
     }
-
-
-@asynccontextmanager
-async def _client(place: Place, loader: credentials.Loader) -> AsyncIterator[HubClient]:
-    executor = workers(1)
-    try:
-        yield HubClient(
-            account=place.hub.account,
-            region=place.hub.region,
-            partition=credentials.partition(place.hub.region),
-            clients=credentials.Clients(
-                region=place.hub.region,
-                version=policyhub.__version__,
-                role_arn=place.hub.role_arn,
-                external_id=place.hub.external_id,
-                workers=1,
-                loader=loader,
-            ),
-            executor=executor,
-            imports=rate_limit.IMPORTS.bucket(share=SHARE),
-            reads=rate_limit.READS.bucket(share=SHARE),
-        )
-    finally:
-        executor.shutdown(wait=False, cancel_futures=True)

@@ -11,10 +11,10 @@ from typing import Any
 from policyhub.clock import WallMs
 from policyhub.securityhub.inventory import milliseconds
 from policyhub.sources.text import LIMIT, line
+from policyhub.sources.violation import SEVERITIES
+from policyhub.sync.entry import SUPPRESSED
 
 DAY_MS = 86_400_000
-SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW", "INFORMATIONAL")
-SUPPRESSED = "SUPPRESSED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class Choice:
 
 def ordered(rows: Iterable[Row]) -> list[Row]:
     """What is to be done first: past its SLA, then by severity, then the oldest."""
-    rank = {severity: number for number, severity in enumerate(SEVERITIES)}
+    rank: dict[str, int] = {severity: number for number, severity in enumerate(SEVERITIES)}
     return sorted(rows, key=lambda r: (not r.past_sla, rank.get(r.severity, len(rank)), -r.age_days, r.id))
 
 

@@ -14,7 +14,8 @@ from policyhub.clock import SteadyMs, WallMs
 from policyhub.findings import asff
 from policyhub.metrics import Metrics
 from policyhub.securityhub import rate_limit
-from policyhub.securityhub.client import HubClient, product_arn, workers
+from policyhub.securityhub.arn import product_arn
+from policyhub.securityhub.client import HubClient, workers
 from policyhub.securityhub.credentials import Clients, Loader, models
 from policyhub.securityhub.inventory import Inventory
 from policyhub.sources.violation import SourceKey, Subject, Violation

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from dev.hub.process import HubProcess
-from policyhub.securityhub.client import HubClient, product_arn, workers
+from policyhub.securityhub.arn import product_arn
+from policyhub.securityhub.client import HubClient, workers
 from policyhub.securityhub.credentials import Clients, Loader, models
 from policyhub.securityhub.errors import AccessLost, NotLeader, Refused, Throttled, Unavailable
 from policyhub.securityhub.inventory import Inventory, Part, strip_for_import

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from botocore import exceptions as boto
 
-from policyhub.securityhub.client import PAGE_ATTEMPTS, HubClient, product_arn, workers
+from policyhub.securityhub.arn import product_arn
+from policyhub.securityhub.client import PAGE_ATTEMPTS, HubClient, workers
 from policyhub.securityhub.errors import AccessLost, HubError, Refused, Throttled, Unavailable
 from policyhub.securityhub.rate_limit import IMPORTS, READS, TokenBucket
 

@@ -11,7 +11,14 @@ import pytest
 from botocore import exceptions as boto
 
 from policyhub.securityhub import credentials
-from policyhub.securityhub.credentials import CONNECT_TIMEOUT, READ_TIMEOUT, Clients, models, partition
+from policyhub.securityhub.credentials import (
+    CONNECT_TIMEOUT,
+    READ_TIMEOUT,
+    Clients,
+    check_configuration,
+    models,
+    partition,
+)
 
 
 class Sts:
@@ -212,6 +219,6 @@ def test_a_profile_that_is_not_there_ends_nothing_before_a_hub_is_opened(monkeyp
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     loader = models()
     with pytest.raises(boto.ProfileNotFound):
-        partition("eu-west-1")
+        check_configuration(loader)
     with pytest.raises(boto.ProfileNotFound):
         Clients(region="eu-west-1", version="0", loader=loader).sts()

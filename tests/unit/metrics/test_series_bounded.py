@@ -5,16 +5,16 @@ from prometheus_client import CollectorRegistry
 
 from dev.metrics import CLUSTER_SERIES, SOURCE_SERIES, USUAL_SERIES
 from policyhub.clock import SteadyMs, WallMs
-from policyhub.gauges import REWORDED, SERIES, SERIES_EACH, SEVERITIES, Gauges, Seen
+from policyhub.gauges import REWORDED, SERIES, SERIES_EACH, Gauges, Seen
 from policyhub.metrics import Metrics
 from policyhub.sources.engines import ENGINES
-from policyhub.sources.violation import SourceKey, Subject, Violation
+from policyhub.sources.violation import SEVERITIES, SourceKey, Subject, Violation
 from policyhub.sync.age_statistics import AgeStatistics
 from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
 
 NOW = SteadyMs(1_790_000_000_000)
-SLA = dict.fromkeys(SEVERITIES, 7)
+SLA: dict[str, int] = dict.fromkeys(SEVERITIES, 7)
 CONDITIONS = 11
 HTTP = 4
 """Answers by which a status is refused, of one process."""
@@ -29,7 +29,7 @@ def violations(policies: int, *, spaces: int) -> list[Violation]:
             subject=Subject("apps", "Deployment", f"n{number % spaces}", "web"),
             discriminator="",
             result="fail",
-            severity=SEVERITIES[number % len(SEVERITIES)],  # type: ignore[arg-type]  # one of the labels
+            severity=SEVERITIES[number % len(SEVERITIES)],
             category="",
             message="m",
         )

@@ -6,7 +6,6 @@ import json
 import random
 from typing import Any
 
-import boto3
 import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
@@ -18,15 +17,12 @@ from policyhub.findings.digest import digest
 from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
 from policyhub.render import collector as intakes
-from policyhub.render import target as targets
 from policyhub.render.collector import Collector
 from policyhub.render.defects import _Listed, defects
 from policyhub.render.provenance import Provenance, fields, row
 from policyhub.render.raw_object import ReadError
 from policyhub.render.scanner import scan
 from policyhub.render.target import Target, TargetError, target
-from policyhub.securityhub.client import product_arn as hub_product_arn
-from policyhub.securityhub.credentials import partition as hub_partition
 from policyhub.sources import constraints
 from policyhub.sources.severity import DEFAULT_SEVERITY
 from policyhub.sources.source_apis import CONSTRAINTS, REPORT_GROUPS
@@ -529,16 +525,6 @@ def test_callers_are_named() -> None:
 
 
 # -- cluster and hub --------------------------------------------------------------------------------------------------
-
-
-def test_partitions_and_arns_are_the_hub_s() -> None:
-    """What botocore says of every Region, and what the hub's client makes of it, without loading either."""
-    session = boto3.Session()
-    regions = {r for p in session.get_available_partitions() for r in session.get_available_regions("sts", p)}
-    assert len(regions) > 20
-    assert {region: targets.partition(region) for region in regions} == {r: hub_partition(r) for r in regions}
-    told = {"partition": "aws", "region": "eu-west-1", "account": "111122223333"}
-    assert targets.product_arn(**told) == hub_product_arn(**told)
 
 
 def test_what_is_known_twice_is_the_same() -> None:

@@ -1,0 +1,92 @@
+"""Opens a Security Hub: the one place that makes a `HubClient` of a `HubTarget`.
+
+The operator opens hubs for as long as MonitoredClusters use them (`policyhub.hub_registry`), and its calls leave only
+while it holds the lease. A command opens one for the length of a `with`.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from typing import NamedTuple
+
+import policyhub
+from policyhub.hub_target import HubTarget
+from policyhub.securityhub import credentials, rate_limit
+from policyhub.securityhub.client import HubClient, Observer, workers
+from policyhub.securityhub.rate_limit import TokenBucket
+
+
+class Pace(NamedTuple):
+    """What calls wait for: the quotas of an account and Region, which all of its roles share."""
+
+    imports: TokenBucket
+    reads: TokenBucket
+
+    @classmethod
+    def of(cls, share: float) -> "Pace":
+        """A share of the quotas, above 0 and up to 1."""
+        return cls(imports=rate_limit.IMPORTS.bucket(share=share), reads=rate_limit.READS.bucket(share=share))
+
+
+class Opener:
+    """Its clients share one loader of service models, which each would otherwise keep a copy of (15 MB)."""
+
+    def __init__(self, *, permit: Callable[[float], bool] = lambda _: True) -> None:
+        """`permit` as of `credentials.Clients`."""
+        self.loader = credentials.models()
+        self._configured = False
+        self._permit = permit
+
+    def check(self, target: HubTarget) -> str:
+        """The partition of the hub, which can be opened. Raises botocore's UnknownRegionError and other errors of its
+        configuration.
+        """
+        if not self._configured:
+            credentials.check_configuration(self.loader)
+            self._configured = True
+        return credentials.partition(target.region)
+
+    def open(
+        self,
+        target: HubTarget,
+        pace: Pace,
+        *,
+        executor: Executor,
+        readers: Executor | None = None,
+        threads: int,
+        observer: Observer | None = None,
+    ) -> tuple[HubClient, credentials.Clients]:
+        """The client, and the connections that it uses, to be closed after it. `threads` are those of `executor` and
+        `readers` together. Raises as `check`; then there is nothing to close.
+        """
+        partition = self.check(target)
+        clients = credentials.Clients(
+            region=target.region,
+            version=policyhub.__version__,
+            role_arn=target.role_arn,
+            external_id=target.external_id,
+            workers=threads,
+            loader=self.loader,
+            permit=self._permit,
+        )
+        client = HubClient(
+            account=target.account,
+            region=target.region,
+            partition=partition,
+            clients=clients,
+            executor=executor,
+            readers=readers,
+            imports=pace.imports,
+            reads=pace.reads,
+            observer=observer,
+        )
+        return client, clients
+
+    @contextlib.contextmanager
+    def opened(self, target: HubTarget, *, share: float, threads: int = 2) -> Iterator[HubClient]:
+        """For a command, at its share of the quotas. Raises as `open`."""
+        executor = workers(threads)
+        try:
+            yield self.open(target, Pace.of(share), executor=executor, threads=threads)[0]
+        finally:
+            executor.shutdown(wait=False, cancel_futures=True)

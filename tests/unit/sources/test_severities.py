@@ -1,0 +1,25 @@
+"""The severities that there are, wherever a person names one."""
+
+from typing import get_args
+
+import pytest
+
+from policyhub.api.monitoredcluster import MinimumSeverity
+from policyhub.api.sla import SlaDays
+from policyhub.render.command import Level as Rendered
+from policyhub.sources.violation import SEVERITIES
+from policyhub.triage.command import Severity as Listed
+
+
+@pytest.mark.parametrize(
+    "named",
+    [get_args(MinimumSeverity), [*Rendered], [*Listed]],
+    ids=["spec.minimumSeverity", "render", "findings"],
+)
+def test_each_severity_has_its_word(named: list[str]) -> None:
+    assert {word.upper() for word in named} == {*SEVERITIES}
+
+
+def test_a_deadline_is_for_a_severity() -> None:
+    """An INFORMATIONAL finding has none."""
+    assert {name.upper() for name in SlaDays.model_fields} <= {*SEVERITIES}
