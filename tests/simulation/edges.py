@@ -104,7 +104,10 @@ class HubClient:
     async def verify_account(self) -> None:
         await asyncio.sleep(0.05)
 
-    async def import_findings(self, findings: Sequence[Mapping[str, Any]]) -> ImportResult:
+    async def import_findings(
+        self, findings: Sequence[Mapping[str, Any]], *, sizes: Sequence[int] | None = None
+    ) -> ImportResult:
+        del sizes
         return await self._hub.take([dict(finding) for finding in findings])
 
     async def find(self, filters: Mapping[str, Any], *, urgent: bool = False) -> AsyncGenerator[Page, None]:

@@ -21,7 +21,8 @@ import msgspec
 _IMPORT = "securityhub.BatchImportFindings"
 _CONTEXT = "policyhub_findings"
 
-_encode = msgspec.json.Encoder().encode
+encode = msgspec.json.Encoder().encode
+"""How a finding is written: compact, in UTF-8."""
 
 
 class Session(Protocol):
@@ -37,7 +38,7 @@ def write_for(session: Session) -> None:
 
 
 def body(findings: Sequence[Mapping[str, Any]]) -> bytes:
-    return _encode({"Findings": findings})
+    return encode({"Findings": findings})
 
 
 def _set_aside(*, params: Mapping[str, Any], context: dict[str, Any], **_: object) -> dict[str, Any]:

@@ -153,8 +153,9 @@ class HubClient:
         self._taken -= 1
         self.imports.return_token()
 
-    async def import_findings(self, findings: Sequence[Finding]) -> ImportResult:
-        """Import any number of findings, in as few calls as the limits allow, one after the other.
+    async def import_findings(self, findings: Sequence[Finding], *, sizes: Sequence[int] | None = None) -> ImportResult:
+        """Import any number of findings, in as few calls as the limits allow, one after the other. `sizes` as of
+        `batch.split`.
 
         Raises HubError only while nothing was settled, so that no acknowledgement is lost: once a finding was accepted
         or refused, an error of a later call becomes the Failure of all that was not sent or not acknowledged.
@@ -162,7 +163,7 @@ class HubClient:
         A call that is refused as a whole is halved. Each half takes its own token: one bad finding among 100 costs up
         to 14 calls more, 100 bad ones 198.
         """
-        plan = batch.split(findings)
+        plan = batch.split(findings, sizes=sizes)
         result = ImportResult(failures=dict(plan.refused))
         queue = deque(plan.batches)
         settled = False

@@ -31,7 +31,7 @@ class Importer(Protocol):
 
     def release_token(self) -> None: ...
 
-    async def import_findings(self, findings: Sequence[Finding]) -> ImportResult: ...
+    async def import_findings(self, findings: Sequence[Finding], *, sizes: Sequence[int]) -> ImportResult: ...
 
 
 class Delivery:
@@ -77,7 +77,7 @@ class Delivery:
             self._hub.release_token()
             return
         try:
-            result = await self._hub.import_findings([s.body for s in batch])
+            result = await self._hub.import_findings([s.body for s in batch], sizes=[s.size for s in batch])
         except Unavailable as error:
             self._mark_unanswered(batch)
             self._pause.back_off(error)

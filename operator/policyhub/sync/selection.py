@@ -93,14 +93,14 @@ class Selection:
             return None
         try:
             shipment = ship(feed, entry, decision, now=wall)
-            size = measure(shipment.body)
-            failure = oversize(size)
+            shipment.size = measure(shipment.body)
+            failure = oversize(shipment.size)
         except Exception:  # a finding that cannot be rendered is a mistake of ours; it must not stop the others
             log.exception("finding_not_rendered", id=entry.id, cluster=feed.name)
             feed.ledger.mark_in_flight(entry)
             feed.ledger.reject(entry, rejected(entry, decision))
             return None
-        if failure is None and not call.offer(shipment.body, size):
+        if failure is None and not call.offer(shipment.body, shipment.size):
             return _FULL
         feed.ledger.mark_in_flight(entry)
         if failure is None:

@@ -24,6 +24,8 @@ class Shipment:
     observed: ObservedFinding
     """What it will be known as once acknowledged."""
     body: dict[str, Any]
+    size: int = 0
+    """Bytes of the body in a call, once it is measured."""
 
 
 def ship(feed: ClusterQueue, entry: Entry, change: Change, *, now: WallMs) -> Shipment:

@@ -14,6 +14,7 @@ from policyhub.findings import asff
 from policyhub.findings.asff import Cluster
 from policyhub.findings.identity import finding_id
 from policyhub.metrics import Metrics
+from policyhub.securityhub.batch import measure
 from policyhub.securityhub.client import ImportResult
 from policyhub.securityhub.errors import AccessLost, Failure, HubError, Throttled, Unavailable
 from policyhub.sources.violation import Identity, SourceKey, Subject, Violation
@@ -68,7 +69,8 @@ class MemoryHub:
     def release_token(self) -> None:
         self.turns += 1
 
-    async def import_findings(self, findings: Sequence[Any]) -> ImportResult:
+    async def import_findings(self, findings: Sequence[Any], *, sizes: Sequence[int]) -> ImportResult:
+        assert [*sizes] == [*map(measure, findings)]  # measured when the call was composed
         self.calls.append([dict(finding) for finding in findings])
         await asyncio.sleep(self.seconds)
         answer = self.answers.pop(0) if self.answers else {}
@@ -621,7 +623,8 @@ async def test_engine_stopped_within_a_call_leaves_its_findings_to_be_done() -> 
     task = asyncio.create_task(world.engine.run())
     held = asyncio.Event()
 
-    async def never(findings: Sequence[Any]) -> ImportResult:
+    async def never(findings: Sequence[Any], *, sizes: Sequence[int]) -> ImportResult:
+        del sizes
         await held.wait()
         return ImportResult(accepted={f["Id"] for f in findings})
 

@@ -49,6 +49,12 @@ def test_at_most_six_megabytes_in_a_call(size: int, sizes: list[int]) -> None:
     assert not result.refused
 
 
+def test_what_is_measured_is_not_measured_again() -> None:
+    """The sizes that are given decide."""
+    result = split(map(finding, range(3)), sizes=[3_000_000, 240_000, MAX_FINDING_BYTES + 1][::-1])
+    assert ([len(batch) for batch in result.batches], [*result.refused]) == ([1], [finding(0)["Id"], finding(2)["Id"]])
+
+
 @pytest.mark.parametrize(("size", "refused"), [(MAX_FINDING_BYTES, False), (MAX_FINDING_BYTES + 1, True)])
 def test_too_large_a_finding_is_refused(size: int, refused: bool) -> None:  # noqa: FBT001 - a column of the table
     """A finding over 240,000 bytes is never sent; the failure is permanent and says why. The others are sent."""
