@@ -4,9 +4,10 @@
 
 import logging
 import os
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 import policyhub
 from policyhub.clusters.command import clusters
@@ -16,8 +17,20 @@ from policyhub.render import command
 from policyhub.retire.command import retire
 from policyhub.triage.command import findings
 
+
+class Commands(TyperGroup):
+    """The settings, which say what flags `run` has, load when `run` is the command."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, run_command() if name == "run" else command, rest
+
+
 app = typer.Typer(
-    help="Kubernetes policy violations as AWS Security Hub CSPM findings.", no_args_is_help=True, add_completion=False
+    cls=Commands,
+    help="Kubernetes policy violations as AWS Security Hub CSPM findings.",
+    no_args_is_help=True,
+    add_completion=False,
 )
 
 
@@ -45,78 +58,30 @@ def root(
 
 
 @app.command()
-def run(  # noqa: PLR0917  (typer turns each into a flag: the length is that of the list of flags)
-    account_id: Annotated[str | None, typer.Option(help="AWS account of MonitoredClusters that name none.")] = None,
-    region: Annotated[str | None, typer.Option(help="AWS Region for MonitoredClusters that name none.")] = None,
-    role_arn: Annotated[str | None, typer.Option(help="Role to assume if a MonitoredCluster names none.")] = None,
-    external_id: Annotated[str | None, typer.Option(help="External id for that role.")] = None,
-    metrics_host: Annotated[str | None, typer.Option(help="Address of /metrics and the probes.")] = None,
-    metrics_port: Annotated[
-        str | None, typer.Option(help="Port of /metrics and the probes (default 8080; 0: any free port).")
-    ] = None,
-    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
-    log_format: Annotated[str | None, typer.Option(help="json or console.")] = None,
-    hub_quota_share: Annotated[str | None, typer.Option(help="Share of Security Hub's quotas to use.")] = None,
-    relist_interval: Annotated[str | None, typer.Option(help="Seconds between complete listings.")] = None,
-    inventory_interval: Annotated[str | None, typer.Option(help="Seconds between inventories.")] = None,
-    cluster_discovery: Annotated[str | None, typer.Option(help="true: handle ClusterDiscoveries.")] = None,
-    cluster_discovery_interval: Annotated[
-        str | None, typer.Option(help="Seconds between two searches for clusters.")
-    ] = None,
-    discovery_interval: Annotated[
-        str | None, typer.Option(help="Seconds between two discoveries of the served APIs.")
-    ] = None,
-    eks_endpoint_hosts: Annotated[
-        str | None, typer.Option(help="Hosts that spec.connection.eks.endpoint may name.")
-    ] = None,
-    watch_selector: Annotated[str | None, typer.Option(help="Labels of the MonitoredClusters to handle.")] = None,
-    sla_days: Annotated[
-        str | None, typer.Option(help="Days until a violation is past its SLA: critical=7,high=30.")
-    ] = None,
-    metrics_namespaces: Annotated[str | None, typer.Option(help="true: count violations by namespace.")] = None,
-    limit_report_bytes: Annotated[str | None, typer.Option(help="Maximum bytes of one report.")] = None,
-    limit_report_results: Annotated[str | None, typer.Option(help="Maximum results of one report.")] = None,
-    limit_namespace_findings: Annotated[str | None, typer.Option(help="Maximum findings of one namespace.")] = None,
-    limit_cluster_findings: Annotated[str | None, typer.Option(help="Maximum findings of one cluster.")] = None,
-    limit_namespace_imports: Annotated[
-        str | None, typer.Option(help="Maximum imports a day for one namespace.")
-    ] = None,
-    lease: Annotated[str | None, typer.Option(help="Lease (namespace/name) that elects the active replica.")] = None,
-) -> None:
+def run() -> None:
     """Run the operator. Each flag is also an environment variable: POLICYHUB_ and its name in capitals."""
+    raise AssertionError("`Commands` puts the one with the flags in its place")
+
+
+def run_command() -> Any:
+    """`policyhub run` with its flags."""
     # Each command loads what it needs, when its arguments are right: --help and `render` load no network library.
     from policyhub.loading import sparing
 
     with sparing():
-        from policyhub.settings import Settings, SettingsError
+        from policyhub import flags
+
+    only = typer.Typer(add_completion=False)
+    only.command("run", help=run.__doc__)(flags.takes_settings(_run))
+    return typer.main.get_command(only)
+
+
+def _run(**flags: str | None) -> None:
+    from policyhub.loading import sparing
+    from policyhub.settings import Settings, SettingsError
 
     try:
-        settings = Settings.load(
-            account_id=account_id,
-            region=region,
-            role_arn=role_arn,
-            external_id=external_id,
-            metrics_host=metrics_host,
-            metrics_port=metrics_port,
-            log_level=log_level,
-            log_format=log_format,
-            hub_quota_share=hub_quota_share,
-            relist_interval=relist_interval,
-            inventory_interval=inventory_interval,
-            cluster_discovery=cluster_discovery,
-            cluster_discovery_interval=cluster_discovery_interval,
-            discovery_interval=discovery_interval,
-            eks_endpoint_hosts=eks_endpoint_hosts,
-            watch_selector=watch_selector,
-            sla_days=sla_days,
-            metrics_namespaces=metrics_namespaces,
-            limit_report_bytes=limit_report_bytes,
-            limit_report_results=limit_report_results,
-            limit_namespace_findings=limit_namespace_findings,
-            limit_cluster_findings=limit_cluster_findings,
-            limit_namespace_imports=limit_namespace_imports,
-            lease=lease,
-        )
+        settings = Settings.load(**flags)
     except SettingsError as error:
         typer.echo(f"policyhub: the settings are wrong:\n{error}", err=True)
         raise typer.Exit(2) from error

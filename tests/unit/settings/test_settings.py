@@ -6,8 +6,8 @@ from typer.testing import CliRunner
 import policyhub
 from policyhub.api import sla
 from policyhub.api.sla import SlaDays
-from policyhub.cli import app
-from policyhub.settings import Settings, SettingsError
+from policyhub.cli import app, run_command
+from policyhub.settings import Settings, SettingsError, flag
 
 
 def test_every_error_is_named_with_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,6 +77,18 @@ def test_what_is_no_host_is_refused(text: str) -> None:
     """A pattern, a URL or a port matches nothing: whoever writes it is told."""
     with pytest.raises(SettingsError, match="--eks-endpoint-hosts"):
         Settings.load(eks_endpoint_hosts=text)
+
+
+def test_each_setting_has_a_flag() -> None:
+    """With its meaning and its default, where it has one."""
+    shown = {parameter.opts[0]: parameter.help for parameter in run_command().params}
+    assert [*shown] == [flag(name) for name in Settings.model_fields]
+    for name, field in Settings.model_fields.items():
+        assert field.description
+        assert shown[flag(name)].startswith(field.description)
+    assert shown["--log-format"] == "Format of the log: json, console (default: json)."
+    assert shown["--sla-days"].endswith("(default: critical=7,high=30,medium=90,low=180).")
+    assert shown["--lease"].endswith("this is the only one.")
 
 
 def test_wrong_settings_end_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
