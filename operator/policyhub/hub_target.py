@@ -2,7 +2,7 @@
 
 | asked              | account and Region, as first named by | for                                      |
 |--------------------|---------------------------------------|------------------------------------------|
-| where findings go  | spec, settings                        | the operator                             |
+| where findings go  | spec, settings                        | the operator; `render` has this order    |
 | where findings are | status, spec, settings                | deletion, `doctor`, `findings`, `retire` |
 
 Role and external id come from the spec, else from the settings: the status has none. The settings include the flags of

@@ -34,6 +34,7 @@ class Word(StrEnum):
 
 
 def render(  # typer turns each into a flag: the length is that of the list of flags
+    ctx: typer.Context,
     files: Annotated[
         list[str] | None,
         typer.Argument(metavar="FILE", help="JSON, YAML, JSON lines; folders of them; - for standard input."),
@@ -128,6 +129,8 @@ def render(  # typer turns each into a flag: the length is that of the list of f
         raise typer.BadParameter("files and --live or --context: one of them")
     if explain and summary:
         raise typer.BadParameter("--explain and --summary: one of them")
+    hub = {"account_id": account_id, "region": region}
+    settings = {name: value for name, value in hub.items() if _of_environment(ctx, name)}
     # YAML, the ledger and the models of the API load when the arguments are right.
     from policyhub.render.session import Request, run
 
@@ -142,12 +145,12 @@ def render(  # typer turns each into a flag: the length is that of the list of f
             summary=summary,
             changes_per_day=changes_per_day,
             monitored_cluster=from_monitoredcluster,
+            settings=settings,
             flags={
+                **{name: value for name, value in hub.items() if name not in settings},
                 "cluster_name": cluster_name,
                 "cluster_arn": cluster_arn,
                 "cluster_uid": cluster_uid,
-                "account_id": account_id,
-                "region": region,
                 "minimum_severity": None if minimum_severity is None else minimum_severity.value,
                 "result": [word.value for word in result] if result else None,
                 "roll_up": roll_up,
@@ -160,6 +163,12 @@ def render(  # typer turns each into a flag: the length is that of the list of f
         )
     )
     raise typer.Exit(code)
+
+
+def _of_environment(ctx: typer.Context, name: str) -> bool:
+    """Whether an option has its value from its environment variable."""
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "ENVIRONMENT"
 
 
 def _milliseconds(text: str | None) -> WallMs:

@@ -64,6 +64,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     monitored_cluster: str | None
     flags: dict[str, Any]
     """Of the target; None where not given."""
+    settings: dict[str, Any] = {}
+    """Of the target, where neither a flag nor the MonitoredCluster says it."""
     now: WallMs
     """Unix milliseconds: what the findings have as UpdatedAt."""
 
@@ -209,13 +211,13 @@ async def _uid(request: Request, ask: Callable[[], Any], refused: type[Exception
 def _target(request: Request, *, uid: str = "") -> Target:
     name = request.monitored_cluster
     if name is None:
-        return target(request.flags, uid=uid)
+        return target(request.flags, settings=request.settings, uid=uid)
     try:
         with Path(name).open("rb") as stream:
             document = yaml.load(stream, Loader=LOADER)  # noqa: S506  (a safe loader, libyaml's)
     except (OSError, yaml.YAMLError) as error:
         raise SessionError(f"{name}: {' '.join(str(error).split())}") from error
-    return target(request.flags, document=document, file=name, uid=uid)
+    return target(request.flags, settings=request.settings, document=document, file=name, uid=uid)
 
 
 def _intake(request: Request, wanted: Target) -> Collector:

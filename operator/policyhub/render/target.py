@@ -57,12 +57,23 @@ class Target(msgspec.Struct, frozen=True):
     """Where the name, ARN and uid of the cluster, the account and the Region came from."""
 
 
-def target(flags: Mapping[str, Any], *, document: Any = None, file: str = "", uid: str = "") -> Target:
-    """Of flags (None: not given), over a MonitoredCluster's document. `uid` is what the cluster itself tells.
+def target(
+    flags: Mapping[str, Any],
+    *,
+    settings: Mapping[str, Any] | None = None,
+    document: Any = None,
+    file: str = "",
+    uid: str = "",
+) -> Target:
+    """Of flags (None: not given), over a MonitoredCluster's document, over the operator's settings. `uid` is what the
+    cluster itself tells.
 
     Raises TargetError.
     """
     given = {name: value for name, value in flags.items() if value is not None}
+    for name, value in (settings or {}).items():
+        if name not in given and not _origin(name, given, document, file):
+            given[name] = value
     monitored = _monitored(given, document, file)
     spec = monitored.spec
     came = {

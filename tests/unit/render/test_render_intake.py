@@ -553,6 +553,20 @@ def test_a_monitoredcluster_says_it_all_and_flags_go_before_it() -> None:
     assert made.origins["region"] == "--region"
 
 
+def test_the_settings_say_what_the_file_leaves_out() -> None:
+    """As for the operator: the spec goes before the settings, each part by itself. A flag goes before both."""
+    document = {
+        "kind": "MonitoredCluster",
+        "metadata": {"name": "prod"},
+        "spec": {"connection": {"inCluster": {}}, "securityHub": {"accountId": "444455556666"}},
+    }
+    settings = {"account_id": "777788889999", "region": "eu-west-3"}
+    made = target({}, settings=settings, document=document, file="mc.yaml").cluster
+    assert (made.account, made.region) == ("444455556666", "eu-west-3")
+    made = target({"region": "eu-west-1"}, settings=settings).cluster
+    assert (made.account, made.region) == ("777788889999", "eu-west-1")
+
+
 def test_an_arn_names_the_cluster() -> None:
     """Without a name, the cluster's name is that of its ARN; the id is the ARN."""
     cluster = target({"cluster_arn": ARN}).cluster
