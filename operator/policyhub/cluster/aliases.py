@@ -13,10 +13,10 @@ from typing import Any
 
 from policyhub.cluster.conflict import UID
 from policyhub.cluster.snapshot import Aliases
+from policyhub.findings.asff import CLUSTER_UID
 from policyhub.findings.identity import ROOT, prefix
 from policyhub.securityhub.client import HubClient
 
-UID_FIELD = "policyhub/cluster-uid"
 _ID = re.compile(rf"{ROOT}([A-Za-z0-9.:/_-]{{1,253}})/[0-9a-f]{{32}}")
 """What an id of ours looks like; with the identity."""
 
@@ -26,7 +26,7 @@ async def aliases(hub: HubClient, *, identity: str, uid: str) -> Aliases | None:
     if not UID.fullmatch(uid):
         return None
     filters = {
-        "ProductFields": [{"Key": UID_FIELD, "Value": uid, "Comparison": "EQUALS"}],
+        "ProductFields": [{"Key": CLUSTER_UID, "Value": uid, "Comparison": "EQUALS"}],
         "Id": [{"Value": prefix(identity), "Comparison": "PREFIX_NOT_EQUALS"}],
         "RecordState": [{"Value": "ACTIVE", "Comparison": "EQUALS"}],
     }
@@ -45,5 +45,5 @@ def _alias(finding: Mapping[str, Any], *, uid: str) -> str:
     named = _ID.fullmatch(str(finding.get("Id")))
     fields = finding.get("ProductFields")
     active = finding.get("RecordState") == "ACTIVE"
-    own = isinstance(fields, Mapping) and fields.get(UID_FIELD) == uid
+    own = isinstance(fields, Mapping) and fields.get(CLUSTER_UID) == uid
     return named[1] if named and active and own else ""

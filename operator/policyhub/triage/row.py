@@ -12,7 +12,7 @@ from policyhub.clock import WallMs
 from policyhub.securityhub.inventory import milliseconds
 from policyhub.sources.text import LIMIT, line
 from policyhub.sources.violation import SEVERITIES
-from policyhub.sync.entry import SUPPRESSED
+from policyhub.sync.entry import SUPPRESSED, WORKFLOW
 
 DAY_MS = 86_400_000
 
@@ -115,8 +115,7 @@ def ordered(rows: Iterable[Row]) -> list[Row]:
 def summary(rows: Iterable[Row]) -> str:
     """`12 findings: 9 NEW, 2 NOTIFIED, 1 SUPPRESSED; 3 past their SLA`."""
     listed = list(rows)
-    order = ("NEW", "NOTIFIED", SUPPRESSED, "RESOLVED")
-    statuses = {status: sum(1 for r in listed if r.status == status) for status in order}
+    statuses = {status: sum(1 for r in listed if r.status == status) for status in WORKFLOW}
     told = ", ".join(f"{number} {status}" for status, number in statuses.items() if number)
     past = sum(1 for r in listed if r.past_sla)
     noun = "finding" if len(listed) == 1 else "findings"
