@@ -11,9 +11,9 @@ import structlog
 
 from policyhub import finalizer
 from policyhub.api.monitoredcluster import MonitoredCluster
+from policyhub.api.reason import Cause, Reason
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.cluster.archiving import Sent
-from policyhub.cluster.fault import Fault
 from policyhub.hub_target import HubTarget
 from policyhub.kube.connection import Connection
 from policyhub.leaving import UNREADABLE, Announce, Leaving, place, readable
@@ -59,8 +59,8 @@ class Departures:
         """Do what its deletion asks for, as its task."""
         if not finalizer.is_set(body):
             others = line(", ".join(map(str, body["metadata"].get("finalizers") or ())))
-            watched.fault = Fault(
-                "Deleted", f"deleted: nothing is sent for it any more. Its finalizers keep the object: {others}"
+            watched.fault = Cause(
+                Reason.DELETED, f"deleted: nothing is sent for it any more. Its finalizers keep the object: {others}"
             )
             return
         leaving = Leaving(
@@ -78,11 +78,11 @@ class Departures:
             watched.start(leaving.retain(), "retain")
             return
         monitored = readable(body)
-        if isinstance(monitored, Fault):
+        if isinstance(monitored, Cause):
             watched.fault = monitored
             return
         target = place(monitored, self._settings, recorded=watched.kept.hub)
-        if isinstance(target, Fault):
+        if isinstance(target, Cause):
             watched.fault = target
         elif (opened := open_(target, monitored)) is not None:
             client, engine = opened

@@ -4,27 +4,27 @@ Pure: no I/O, no clock.
 """
 
 from policyhub.api.monitoredcluster import MonitoredCluster
+from policyhub.api.reason import Cause, Reason
 from policyhub.api.status import Hub
-from policyhub.cluster.fault import Fault
 from policyhub.hub_target import HubTarget, resolve
 from policyhub.settings import Settings
 
 
-def destination(monitored: MonitoredCluster, settings: Settings, *, recorded: Hub | None) -> HubTarget | Fault:
+def destination(monitored: MonitoredCluster, settings: Settings, *, recorded: Hub | None) -> HubTarget | Cause:
     """Where the findings go, or why they can go nowhere. `recorded` is the hub that the findings were written to
     before.
     """
     target = resolve(monitored.spec.security_hub, settings)
     if target.missing:
         missing = " and ".join(target.missing)
-        return Fault(
-            "HubNotNamed",
+        return Cause(
+            Reason.HUB_NOT_NAMED,
             f"nothing names the {missing} of the Security Hub that the findings go to: set spec.securityHub.{missing},"
             " or for all clusters the operator's POLICYHUB_ACCOUNT_ID and POLICYHUB_REGION (chart: securityHub)",
         )
     if recorded is not None and (recorded.account_id, recorded.region) != target.place:
-        return Fault(
-            "HubChanged",
+        return Cause(
+            Reason.HUB_CHANGED,
             f"the findings are in account {recorded.account_id}, {recorded.region}; the settings now name"
             f" {target.account}, {target.region}, where nobody would archive them. Set spec.securityHub to the old"
             " account and Region, or delete this MonitoredCluster and create it again",
@@ -32,16 +32,16 @@ def destination(monitored: MonitoredCluster, settings: Settings, *, recorded: Hu
     return target
 
 
-def unknown_region(monitored: MonitoredCluster, region: str) -> Fault:
+def unknown_region(monitored: MonitoredCluster, region: str) -> Cause:
     """No AWS partition has the Region."""
     if monitored.spec.security_hub.region:
-        return Fault(
-            "UnknownRegion",
+        return Cause(
+            Reason.UNKNOWN_REGION,
             f"spec.securityHub.region is {region}, and AWS has no such Region. It cannot be changed later: delete this"
             " MonitoredCluster, and create it again with the right Region, such as eu-west-1",
         )
-    return Fault(
-        "UnknownRegion",
+    return Cause(
+        Reason.UNKNOWN_REGION,
         f"the operator's settings name the Region {region}, and AWS has no such Region: correct POLICYHUB_REGION"
         " (chart: securityHub.region), such as eu-west-1",
     )

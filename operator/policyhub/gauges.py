@@ -13,6 +13,7 @@ from typing import TypeVar
 from prometheus_client import Gauge
 
 from policyhub.ages import DAY
+from policyhub.api.reason import Reason
 from policyhub.clock import NEVER, UNDATED, SteadyMs, WallMs
 from policyhub.metrics import Metrics
 from policyhub.sources.violation import SEVERITIES
@@ -114,7 +115,7 @@ class Gauges:
     def sources(self, sources: Iterable[Seen], *, unknown: Iterable[str]) -> None:
         """`unknown` are API groups of which nothing tells what they serve."""
         m = self._metrics
-        complete: dict[Labels, int] = {(group, "DiscoveryFailed"): 0 for group in unknown}
+        complete: dict[Labels, int] = {(group, Reason.DISCOVERY_FAILED.value): 0 for group in unknown}
         listed: dict[Labels, float] = {}
         newest: dict[Labels, int] = {}
         unlisted: Counter[Labels] = Counter()

@@ -29,12 +29,12 @@ from pydantic import ValidationError
 
 from policyhub import finalizer
 from policyhub.api.monitoredcluster import MonitoredCluster
+from policyhub.api.reason import Cause, Reason
 from policyhub.api.status import Hub
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.cluster.archiving import Archiving, IncompleteError, Round, Sent
 from policyhub.cluster.clearance import Rival
 from policyhub.cluster.conflict import adopted
-from policyhub.cluster.fault import Fault
 from policyhub.cluster.formatting import counted
 from policyhub.destination import destination
 from policyhub.events import EventType
@@ -142,7 +142,7 @@ class Leaving:
             wall=self.wall,
         )
         message = f"deleted with deletionPolicy Archive: the active findings {archiving.where} are archived"
-        self.watched.fault = Fault("Retiring", message)
+        self.watched.fault = Cause(Reason.RETIRING, message)
         await self.announce(self.watched, "Normal", reason="Retiring", message=f"Retiring: {message}")
         log.info("monitored_cluster_retiring", cluster=name, identity=identity, uid=uid)
 
@@ -160,8 +160,8 @@ class Leaving:
                 case Round.OVERTAKEN:
                     return False
                 case Round.LAGS:
-                    self.watched.fault = Fault(
-                        "Retiring",
+                    self.watched.fault = Cause(
+                        Reason.RETIRING,
                         f"{counted(archiving.archived, 'finding')} {archiving.where} archived; Security Hub may not"
                         " show yet what was sent last, so it is read again within a minute or two",
                     )
@@ -184,7 +184,7 @@ class Leaving:
                 failures += 1
                 wait = self._backoff(failures)
                 message = self._blocked(error)
-                self.watched.fault = Fault("RetireFailed", message)
+                self.watched.fault = Cause(Reason.RETIRE_FAILED, message)
                 log.warning("retire_failed", cluster=self.watched.name, message=message, seconds=round(wait, 1))
                 trouble = f"{type(error).__name__} {getattr(error, 'code', '') or getattr(error, 'status', '')}"
                 if trouble not in self.told:  # one Event for each trouble, not for each attempt with its numbers
@@ -192,7 +192,7 @@ class Leaving:
                     await self.announce(self.watched, "Warning", reason="RetireFailed", message=message)
             except Exception:  # outermost: a mistake of ours must not end in silence
                 log.exception("retire_failed", cluster=self.watched.name)
-                self.watched.fault = Fault("RetireFailed", self._blocked(None))
+                self.watched.fault = Cause(Reason.RETIRE_FAILED, self._blocked(None))
                 wait = RETRY_SECONDS[1]
             await asyncio.sleep(wait)
 
@@ -232,20 +232,20 @@ def _finished(archiving: Archiving, identity: str) -> str:
     return f"{why}. Another cluster's uid is in {others} of this identity: policyhub retire {identity} counts them"
 
 
-def readable(body: Mapping[str, Any]) -> MonitoredCluster | Fault:
+def readable(body: Mapping[str, Any]) -> MonitoredCluster | Cause:
     """The object as this version of the operator reads it. Pure."""
     try:
         return MonitoredCluster.model_validate(body)
     except ValidationError as error:
         why, give_up = line(str(error), 500), GIVE_UP.format(name=body["metadata"]["name"])
-        return Fault(
-            "RetireFailed",
+        return Cause(
+            Reason.RETIRE_FAILED,
             f"deleted with deletionPolicy Archive, and the operator cannot use its spec ({why}). Apply the CRD of this"
             f" version of the operator. {give_up}",
         )
 
 
-def place(monitored: MonitoredCluster, settings: Settings, *, recorded: Hub | None) -> HubTarget | Fault:
+def place(monitored: MonitoredCluster, settings: Settings, *, recorded: Hub | None) -> HubTarget | Cause:
     """Where the findings are. Pure."""
     if recorded is None:
         return destination(monitored, settings, recorded=None)

@@ -15,10 +15,10 @@ import structlog
 
 from policyhub import status
 from policyhub.api.monitoredcluster import GROUP, KIND, PLURAL, VERSION
+from policyhub.api.reason import Cause, Reason
 from policyhub.api.status import Condition, Status, status_patch
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.cluster.capture import snapshot_of
-from policyhub.cluster.fault import Fault
 from policyhub.cluster.runner import DataPlane
 from policyhub.events import EventType, event_type
 from policyhub.hub_target import HubTarget
@@ -59,7 +59,7 @@ class Watched:
     generation: int
     conditions: dict[str, Condition]
     plane: DataPlane | None = None
-    fault: Fault | None = None
+    fault: Cause | None = None
     """Why there is no data plane."""
     task: asyncio.Task[None] | None = None
     kept: Status = field(default_factory=Status)
@@ -208,7 +208,7 @@ class Reporter:
 
     def _status(self, watched: Watched) -> Status:
         if watched.plane is None:
-            fault = watched.fault or Fault("Starting", "not started yet")
+            fault = watched.fault or Cause(Reason.STARTING, "not started yet")
             return status.refused(
                 watched.generation, fault, previous=watched.conditions, kept=watched.kept, wall=self._wall()
             )

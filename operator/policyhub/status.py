@@ -1,23 +1,22 @@
 """The status of a MonitoredCluster, made of a snapshot of it.
 
-Whatever the cluster, the engines or AWS say, a status can be written: messages are cleaned and cut, a reason, a uid or
-a source that the CRD does not take is left out, and said to be, and the whole stays far below what etcd takes.
+Whatever the cluster, the engines or AWS say, a status can be written: messages are cleaned and cut, a uid or a
+source that the CRD does not take is left out, and said to be, and the whole stays far below what etcd takes.
 Pure: no I/O, no clock.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, get_args
 
+from policyhub.api.reason import Cause, Reason
 from policyhub.api.scalar import format_time
 from policyhub.api.status import Condition, ConditionType, Findings, Hub, Source, Status, WouldSend, status_patch
 from policyhub.clock import SteadyMs, WallMs, by_wall
 from policyhub.cluster import conditions, insync
 from policyhub.cluster.conditions import ConditionState
-from policyhub.cluster.fault import Fault
 from policyhub.cluster.remedies import with_remedy
 from policyhub.cluster.shown import shown
 from policyhub.cluster.snapshot import Snapshot
@@ -26,9 +25,8 @@ from policyhub.sync.entry import NEW, NOTIFIED, RESOLVED, SUPPRESSED
 
 MESSAGE = 4_096
 """Characters of a message. The API server takes 32,768; nobody reads as many, and all conditions together must fit."""
-STATUS_FAILED = "StatusFailed"
-
-_REASON = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
+WATCHING = "Watching"
+"""The state of a source that is whole and live."""
 
 
 def build(seen: Snapshot, *, previous: Mapping[str, Condition], generation: int, now: SteadyMs, wall: WallMs) -> Status:
@@ -49,11 +47,11 @@ def build(seen: Snapshot, *, previous: Mapping[str, Condition], generation: int,
     )
 
 
-def refused(generation: int, fault: Fault, *, previous: Mapping[str, Condition], kept: Status, wall: WallMs) -> Status:
+def refused(generation: int, fault: Cause, *, previous: Mapping[str, Condition], kept: Status, wall: WallMs) -> Status:
     """The status of a MonitoredCluster that is not worked on. Of `kept`, what it tells of identity, hub and findings
     stays: at a deletion it says whose findings they are.
     """
-    told = replace(fault, message=with_remedy("Ready", fault.reason, fault.message, given=fault.remedy))
+    told = replace(fault, message=with_remedy("Ready", fault))
     verdicts: list[ConditionState] = [("Ready", "False", told)]
     made = _conditions(verdicts, previous, generation=generation, wall=wall)
     return Status(
@@ -70,8 +68,8 @@ def refused(generation: int, fault: Fault, *, previous: Mapping[str, Condition],
 
 def failed(generation: int, why: str, *, previous: Mapping[str, Condition], wall: WallMs) -> Status:
     """The conditions of a status that could not be built, or that the API server does not take."""
-    told = Fault(
-        "StatusFailed",
+    told = Cause(
+        Reason.STATUS_FAILED,
         f"the status of this cluster cannot be told: {why}. Findings may be sent and archived as before or not; nothing"
         " here says so. The operator tries again every 15 seconds: please report it with the log's lines status_failed"
         " and status_not_written",
@@ -104,18 +102,13 @@ def _conditions(
             Condition(
                 type=type_,
                 status=status,
-                reason=_reason(fault.reason),
+                reason=fault.reason.value,
                 message=capped(fault.message, MESSAGE),
                 observed_generation=generation,
                 last_transition_time=before.last_transition_time if before and before.status == status else moment,
             )
         )
     return tuple(made)
-
-
-def _reason(text: str) -> str:
-    """One CamelCase word; what is none would have the API server refuse the whole status."""
-    return text if _REASON.fullmatch(text) else "Unnamed"
 
 
 def timestamp(wall: WallMs) -> str:
@@ -171,7 +164,7 @@ def _sources(seen: Snapshot) -> tuple[Source, ...]:
             objects=source.objects,
             last_listed=_moment(source.last_listed // 1000),
             newest_result=_moment(source.newest),
-            state=_reason(source.state),
+            state=source.state.value if source.state is not None else WATCHING,
         )
         for source in shown(seen.sources)
     )

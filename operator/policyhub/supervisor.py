@@ -29,11 +29,11 @@ from pydantic import ValidationError
 from policyhub import finalizer, oldest
 from policyhub.api import selector
 from policyhub.api.monitoredcluster import MonitoredCluster
+from policyhub.api.reason import Cause, Reason
 from policyhub.cancelling import keep_running
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.cluster.conflict import ADOPT_ANNOTATION
 from policyhub.cluster.contact import Connect
-from policyhub.cluster.fault import Fault
 from policyhub.cluster.runner import DataPlane
 from policyhub.cluster.site import Site
 from policyhub.departures import Departures, deletion, sent_by
@@ -187,8 +187,8 @@ class Supervisor:
             )
         if watched.plane is None:
             watched.intent = None
-            watched.fault = Fault(
-                "NotStarted",
+            watched.fault = Cause(
+                Reason.NOT_STARTED,
                 f"the operator cannot take this MonitoredCluster ({type(error).__name__}), and tries again once a"
                 " minute: please report it with the log's line monitored_cluster_failed",
             )
@@ -231,8 +231,8 @@ class Supervisor:
         try:
             monitored = MonitoredCluster.model_validate(body)
         except ValidationError as error:
-            watched.fault = Fault(
-                "InvalidSpec",
+            watched.fault = Cause(
+                Reason.INVALID_SPEC,
                 "; ".join(
                     f"spec{''.join(f'.{part}' for part in problem['loc'] if part != 'spec')}: {problem['msg']}"
                     for problem in error.errors()
@@ -257,7 +257,7 @@ class Supervisor:
 
     def _start(self, watched: Watched, monitored: MonitoredCluster) -> None:
         target = destination(monitored, self._settings, recorded=watched.kept.hub)
-        if isinstance(target, Fault):
+        if isinstance(target, Cause):
             watched.fault = target
             return
         opened = self._open(watched, target, monitored)
@@ -297,7 +297,7 @@ class Supervisor:
             watched.fault = unknown_region(monitored, target.region)
             return None
         except BotoCoreError as error:
-            watched.fault = Fault("AwsConfiguration", f"the operator's AWS configuration cannot be used: {error}")
+            watched.fault = Cause(Reason.AWS_CONFIGURATION, f"the operator's AWS configuration cannot be used: {error}")
             return None
         watched.target = target
         return opened

@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from policyhub.api.reason import Reason
 from policyhub.securityhub.client import ImportResult
 from policyhub.securityhub.errors import AccessLost, Failure, Throttled, Unavailable
 from tests.simulation.kinds import Document
@@ -115,7 +116,7 @@ class Hub:
             raise Unavailable("500", code="InternalException")
         if self.trouble("disabled") is not None:
             self.told = self.loop.elapsed
-            raise AccessLost("NotEnabled", "not subscribed to AWS Security Hub", code="InvalidAccessException")
+            raise AccessLost(Reason.NOT_ENABLED, "not subscribed to AWS Security Hub", code="InvalidAccessException")
 
     def _store(self, body: Document, *, answered: bool, call: int) -> None:
         old = self.stored.get(body["Id"])
@@ -159,7 +160,9 @@ class Hub:
         await asyncio.sleep(self.rng.uniform(0.1, 0.4))
         self._raise()
         if self.trouble("unread") is not None:
-            raise AccessLost("AccessDenied", "not authorized: securityhub:GetFindings", code="AccessDeniedException")
+            raise AccessLost(
+                Reason.ACCESS_DENIED, "not authorized: securityhub:GetFindings", code="AccessDeniedException"
+            )
         throttle = self.trouble("throttle")
         if throttle is not None and self.rng.random() < throttle.amount:
             raise Throttled("too many requests", code="TooManyRequestsException")

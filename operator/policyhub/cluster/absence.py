@@ -19,7 +19,6 @@ of an hour, so an hour also lasts over one that is destroyed and created again. 
 
 from policyhub.clock import NEVER, SteadyMs
 
-GONE = "ClusterGone"
 STANDS_MS = 3_600_000
 
 

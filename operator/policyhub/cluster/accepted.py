@@ -3,7 +3,7 @@
 No part of Ready, since whoever may write in one namespace must not make the cluster unready. Pure: no I/O, no clock.
 """
 
-from policyhub.cluster.fault import Fault
+from policyhub.api.reason import Cause, Reason
 from policyhub.cluster.formatting import counted
 from policyhub.cluster.snapshot import Findings
 from policyhub.sources.text import NAME, line
@@ -17,26 +17,26 @@ IMPORTS_LIMIT = "other changes of its findings wait for tomorrow (POLICYHUB_LIMI
 TOLD_NAMESPACES = 10
 
 
-def accepted(found: Findings | None) -> tuple[str, Fault]:
-    """The status of the condition, and why."""
+def accepted(found: Findings | None) -> Cause:
+    """Why the condition has the status of the reason."""
     if found is None:
-        return "Unknown", Fault("NotRead", "nothing was read yet")
+        return Cause(Reason.NOT_READ, "nothing was read yet")
     exhausted, late = found.exhausted, found.late
     told = [_refused_line(refused) for refused in found.refused]
     limited = any(set(refused.reasons) & set(Excess) for refused in found.refused)
     told += [f"{line(name)}: its reports are written faster than they are read, and read later" for name in late]
     told += [f"{namespace}: its imports of the day are used up, {IMPORTS_LIMIT}" for namespace in exhausted]
     if not told:
-        return "True", Fault("AllAccepted", "all that reports and constraints say was taken")
+        return Cause(Reason.ALL_ACCEPTED, "all that reports and constraints say was taken")
     more = f"; and {len(told) - TOLD_NAMESPACES} more" if len(told) > TOLD_NAMESPACES else ""
     message = "; ".join(told[:TOLD_NAMESPACES]) + more
     if late and not limited and not exhausted:
-        return "False", Fault("ReadLater", message)
+        return Cause(Reason.READ_LATER, message)
     if exhausted and not limited:
-        return "False", Fault("ImportsUsedUp", message)
+        return Cause(Reason.IMPORTS_USED_UP, message)
     if limited:
-        return "False", Fault("LimitExceeded", message)
-    return "False", Fault("NotUnderstood", message)
+        return Cause(Reason.LIMIT_EXCEEDED, message)
+    return Cause(Reason.NOT_UNDERSTOOD, message)
 
 
 def _refused_line(refused: Refused) -> str:

@@ -6,10 +6,8 @@ from dataclasses import replace
 from policyhub.clock import SteadyMs
 from policyhub.cluster.conflict import ADOPT_ANNOTATION, UID
 from policyhub.cluster.context import Context, owner_faults, policy_faults
-from policyhub.cluster.fault import Fault
 from policyhub.cluster.runner import DataPlane
 from policyhub.cluster.snapshot import (
-    WATCHING,
     EnginesSeen,
     Findings,
     Foreign,
@@ -31,7 +29,6 @@ from policyhub.sync.ledger import Ledger
 def snapshot_of(plane: DataPlane, *, planes: Iterable[DataPlane] = (), now: SteadyMs) -> Snapshot:
     """Of what is known now. `planes` are those of all MonitoredClusters."""
     site, state, work = plane.site, plane.state, plane.work
-    trouble = site.engine.trouble or site.engine.read_trouble
     snapshot = Snapshot(
         name=plane.name,
         identity=site.monitored.identity,
@@ -45,7 +42,7 @@ def snapshot_of(plane: DataPlane, *, planes: Iterable[DataPlane] = (), now: Stea
         roll_up=site.spec.roll_up,
         enrichment=site.spec.enrichment,
         connection=state.connection,
-        hub=Fault(trouble.reason, trouble.message, remedy=trouble.remedy) if trouble is not None else None,
+        hub=site.engine.trouble or site.engine.read_trouble,
         account_fault=state.account,
         reading=state.reading,
         discovery=state.discovery,
@@ -98,7 +95,7 @@ def _source(source: Source) -> SourceSeen:
     resource, view, fault = source.resource, source.view, source.fault()
     return SourceSeen(
         name=f"{resource.plural}.{resource.version}.{resource.group}",
-        state=fault.reason if fault else WATCHING,
+        state=fault.reason if fault else None,
         objects=source.reflector.counters.objects if view.last_listed else None,
         last_listed=view.listed_at,
         newest=view.newest,

@@ -23,10 +23,10 @@ from datetime import UTC, datetime
 
 import structlog
 
-from policyhub.cluster.absence import GONE, STANDS_MS, Absence
+from policyhub.api.reason import Cause, Reason
+from policyhub.cluster.absence import STANDS_MS, Absence
 from policyhub.cluster.archiving import Archiving, IncompleteError, Round, Sent
 from policyhub.cluster.conflict import adopted
-from policyhub.cluster.fault import Fault
 from policyhub.cluster.formatting import counted
 from policyhub.cluster.site import Site
 from policyhub.kube.connection import Refused, Unreachable
@@ -91,9 +91,9 @@ class Clearance:
         self._done: int | None = None
         """Findings that were archived, when all were."""
 
-    def explain(self, fault: Fault) -> Fault:
+    def explain(self, fault: Cause) -> Cause:
         """Take why the cluster cannot be connected to. With what becomes of its findings."""
-        if fault.reason != GONE:
+        if fault.reason is not Reason.CLUSTER_GONE:
             self.found()
             return fault
         if not self._absence.since:
@@ -136,7 +136,7 @@ class Clearance:
             )
         return self._claimed()
 
-    def _explained(self, fault: Fault) -> Fault:
+    def _explained(self, fault: Cause) -> Cause:
         if not self._asked:
             return fault
         said, give_up = fault.message, "To keep its findings active, set spec.onClusterGone to Hold"

@@ -26,12 +26,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from policyhub import approval
+from policyhub.api.reason import Cause, ConditionStatus, Nature, Reason, Trait
 from policyhub.api.status import ConditionType
 from policyhub.clock import SteadyMs
 from policyhub.cluster import conflict, engines, insync
 from policyhub.cluster.accepted import accepted
 from policyhub.cluster.conflict import NAMES, UID
-from policyhub.cluster.fault import UNTRIED, Fault
 from policyhub.cluster.formatting import counted, some
 from policyhub.cluster.remedies import WHAT_IS_HELD, with_remedy
 from policyhub.cluster.shown import left_out
@@ -44,7 +44,7 @@ MESSAGE_PART = 512
 
 _FINE = "the findings of this cluster are up to date"
 
-ConditionState = tuple[ConditionType, str, Fault]
+ConditionState = tuple[ConditionType, ConditionStatus, Cause]
 """A condition, its status, and why."""
 
 
@@ -52,18 +52,18 @@ def conditions(seen: Snapshot, *, was_in_sync: bool, now: SteadyMs) -> list[Cond
     """All of them, Ready first. `was_in_sync`: whether InSync was True when it was last told."""
     barring, shared = conflict.barring(seen), conflict.shared(seen)
     good: list[ConditionState] = [
-        _either("Connected", seen.connection, "Connected", _connected(seen)),
+        _either("Connected", seen.connection, Reason.CONNECTED, _connected(seen)),
         _either(
             "HubReachable",
             _hub_fault(seen),
-            "Reachable",
+            Reason.REACHABLE,
             f"Security Hub of {seen.account}, {seen.region} takes findings",
         ),
         _either("SourcesComplete", _sources_fault(seen), *_sources_good(seen)),
         _either(
             "InSync",
             insync.fault(seen, was_in_sync=was_in_sync, now=now),
-            "InSync",
+            Reason.IN_SYNC,
             f"Security Hub matches the cluster{insync.would_archive(seen)}",
         ),
     ]
@@ -73,58 +73,55 @@ def conditions(seen: Snapshot, *, was_in_sync: bool, now: SteadyMs) -> list[Cond
         owners,
         _policies(seen),
         ("EnginesReporting", *engines.condition(seen)),
-        ("InputAccepted", *accepted(seen.findings)),
-        ("ArchiveHeld", "True" if seen.guarded else "False", guarded(seen)),
-        (
+        _by_reason("InputAccepted", accepted(seen.findings)),
+        _by_reason("ArchiveHeld", guarded(seen)),
+        _by_reason(
             "IdentityConflict",
-            "True" if barring or shared else "False",
             barring
             or shared
-            or Fault("NoConflict", "no other cluster uses this identity, and this cluster has no other"),
+            or Cause(Reason.NO_CONFLICT, "no other cluster uses this identity, and this cluster has no other"),
         ),
     ]
     told = {
-        type_: (
-            type_,
-            status,
-            replace(fault, message=with_remedy(type_, fault.reason, fault.message, given=fault.remedy)),
-        )
-        for type_, status, fault in verdicts
+        type_: (type_, status, replace(fault, message=with_remedy(type_, fault))) for type_, status, fault in verdicts
     }
-    failing = [told[type_][2] for type_, status, fault in good if status != "True" and fault.reason != "DryRun"]
+    failing = [
+        told[type_][2] for type_, status, fault in good if status != "True" and fault.reason is not Reason.DRY_RUN
+    ]
     if barring is not None:
         failing.insert(0, told["IdentityConflict"][2])
-    if owners[1] != "True" and owners[2].reason not in _OWNERS_FINE and seen.connection is None:
+    unknown = owners[1] != "True" and owners[2].reason.nature_in("OwnersKnown") is not Nature.CHOICE
+    if unknown and seen.connection is None:
         owned = told["OwnersKnown"][2].message
-        failing.append(Fault("OwnersUnknown", f"{_OWNERS_UNKNOWN} (condition OwnersKnown): {owned}"))
+        failing.append(Cause(Reason.OWNERS_UNKNOWN, f"{_OWNERS_UNKNOWN} (condition OwnersKnown): {owned}"))
     ready = failing[0] if failing else _besides(seen, told)
     return [
-        ("Ready", "True" if not failing else "Unknown" if ready.reason in UNTRIED else "False", ready),
+        ("Ready", "True" if not failing else "Unknown" if ready.reason.untried else "False", ready),
         *told.values(),
     ]
 
 
-def _besides(seen: Snapshot, told: Mapping[ConditionType, ConditionState]) -> Fault:
+def _besides(seen: Snapshot, told: Mapping[ConditionType, ConditionState]) -> Cause:
     """What is not well although findings are sent: the first of them in full, the conditions of the others by name."""
-    found: list[tuple[str, Fault]] = []
+    found: list[tuple[str, Cause]] = []
     if seen.mode == "DryRun":  # whatever else is not well comes second: nothing is sent
-        found.append(("", Fault("DryRun", told["InSync"][2].message)))
+        found.append(("", Cause(Reason.DRY_RUN, told["InSync"][2].message)))
     if seen.guarded:
-        found.append(("ArchiveHeld", Fault("ArchiveHeld", f"{_FINE}, but: {told['ArchiveHeld'][2].message}")))
+        found.append(("ArchiveHeld", Cause(Reason.ARCHIVE_HELD, f"{_FINE}, but: {told['ArchiveHeld'][2].message}")))
     if told["EnginesReporting"][1] == "False":
         lacking = told["EnginesReporting"][2]
         found.append(("EnginesReporting", replace(lacking, message=f"{_FINE}, but: {lacking.message}")))
     if seen.clock_moved:
-        found.append(("", Fault("ClockMoved", f"{_FINE}; {_clock(seen)}")))
-    if (shared := told["IdentityConflict"][2]).reason in conflict.BESIDES:
+        found.append(("", Cause(Reason.CLOCK_MOVED, f"{_FINE}; {_clock(seen)}")))
+    if Trait.BESIDE in (shared := told["IdentityConflict"][2]).reason.traits:
         found.append(("IdentityConflict", replace(shared, message=f"{_FINE}; {shared.message}")))
     if told["InputAccepted"][1] == "False":  # what a tenant writes does not make the cluster unready, but it is said
         refused = told["InputAccepted"][2]
-        found.append(("InputAccepted", Fault("InputRefused", f"{_FINE}, but: {refused.message}")))
-    if told["OwnersKnown"][2].reason in {"Forbidden", "ExistenceForbidden"}:
-        found.append(("OwnersKnown", Fault("OwnersForbidden", f"{_FINE}; {told['OwnersKnown'][2].message}")))
+        found.append(("InputAccepted", Cause(Reason.INPUT_REFUSED, f"{_FINE}, but: {refused.message}")))
+    if told["OwnersKnown"][2].reason in {Reason.FORBIDDEN, Reason.EXISTENCE_FORBIDDEN}:
+        found.append(("OwnersKnown", Cause(Reason.OWNERS_FORBIDDEN, f"{_FINE}; {told['OwnersKnown'][2].message}")))
     if not found:
-        return Fault("AllWell", _FINE)
+        return Cause(Reason.ALL_WELL, _FINE)
     first = found[0][1]
     others = [type_ for type_, _ in found[1:] if type_]
     if not others:
@@ -132,19 +129,17 @@ def _besides(seen: Snapshot, told: Mapping[ConditionType, ConditionState]) -> Fa
     return replace(first, message=f"{first.message}. Not well either: {', '.join(others)}")
 
 
-_OWNERS_FINE = frozenset({"Forbidden", "ExistenceForbidden", "RollUpOff"})
-"""Reasons of OwnersKnown that are somebody's choice."""
-
-
 _OWNERS_UNKNOWN = (
     "it is not known which Pods belong to which workload: new violations may be missing, and nothing is archived"
 )
 
 
-def _either(type_: ConditionType, fault: Fault | None, reason: str, message: str) -> ConditionState:
-    if fault is None:
-        return type_, "True", Fault(reason, message)
-    return type_, "Unknown" if fault.reason in UNTRIED else "False", fault
+def _either(type_: ConditionType, fault: Cause | None, reason: Reason, message: str) -> ConditionState:
+    return (type_, "True", Cause(reason, message)) if fault is None else _by_reason(type_, fault)
+
+
+def _by_reason(type_: ConditionType, cause: Cause) -> ConditionState:
+    return type_, cause.reason.status, cause
 
 
 def _connected(seen: Snapshot) -> str:
@@ -157,13 +152,13 @@ def uid(seen: Snapshot) -> str | None:
     return seen.cluster_uid if UID.fullmatch(seen.cluster_uid) else None
 
 
-def _hub_fault(seen: Snapshot) -> Fault | None:
+def _hub_fault(seen: Snapshot) -> Cause | None:
     return seen.account_fault or seen.reading or seen.hub
 
 
-def _sources_fault(seen: Snapshot) -> Fault | None:
+def _sources_fault(seen: Snapshot) -> Cause | None:
     if (fault := seen.connection) is not None:
-        return fault if fault.reason in UNTRIED else Fault("NotConnected", f"not connected: {fault.message}")
+        return fault if fault.reason.untried else Cause(Reason.NOT_CONNECTED, f"not connected: {fault.message}")
     if seen.discovery is not None:
         return seen.discovery
     faults = seen.source_faults
@@ -173,11 +168,11 @@ def _sources_fault(seen: Snapshot) -> Fault | None:
         f"{line(origin, NAME)}: {line(fault.message, MESSAGE_PART)}" for origin, fault in sorted(faults.items())[:5]
     )
     more = f"; and {len(faults) - 5} more" if len(faults) > 5 else ""
-    first = min(faults.items(), key=lambda item: (item[1].reason == "Listing", item[0]))[1]
-    return Fault(first.reason, named + more + left_out(seen.sources))
+    first = min(faults.items(), key=lambda item: (item[1].reason is Reason.LISTING, item[0]))[1]
+    return Cause(first.reason, named + more + left_out(seen.sources))
 
 
-def _sources_good(seen: Snapshot) -> tuple[str, str]:
+def _sources_good(seen: Snapshot) -> tuple[Reason, str]:
     if not seen.sources:
         return engines.NO_SOURCE.reason, engines.NO_SOURCE.message
     kept = seen.kept
@@ -191,28 +186,30 @@ def _sources_good(seen: Snapshot) -> tuple[str, str]:
         left = ", ".join(f"{line(source, NAME)} in {group}" for source, group in superseded[:NAMES])
         others = f", and {len(superseded) - NAMES} more" if len(superseded) > NAMES else ""
         return (
-            "SupersededReports",
+            Reason.SUPERSEDED_REPORTS,
             f"{complete}; reports that nobody updates any more are ignored and can be deleted: {left}{others}",
         )
-    return "Complete", complete
+    return Reason.COMPLETE, complete
 
 
 def _owners(seen: Snapshot) -> ConditionState:
     """Whether it is known what counts for what. A right that was left out is no fault of Ready; all else is."""
     type_: ConditionType = "OwnersKnown"
     if not seen.roll_up:
-        return type_, "False", Fault("RollUpOff", f"spec.rollUp is false: findings are not rolled up{_unasked(seen)}")
+        off = f"spec.rollUp is false: findings are not rolled up{_unasked(seen)}"
+        return _by_reason(type_, Cause(Reason.ROLL_UP_OFF, off))
     faults = seen.owners.faults
     if seen.owners.watched and not faults:
         message = f"Pods, their owners and the controllers of these are listed and watched{_strays(seen)}"
         if seen.owners.unasked:
-            return type_, "False", Fault("ExistenceForbidden", message + _unasked(seen))
-        return type_, "True", Fault("Watched", message)
-    told = [fault for fault in faults if fault.reason != "Listing"]
+            return _by_reason(type_, Cause(Reason.EXISTENCE_FORBIDDEN, message + _unasked(seen)))
+        return _by_reason(type_, Cause(Reason.WATCHED, message))
+    told = [fault for fault in faults if fault.reason is not Reason.LISTING]
     if not told:
-        return type_, "Unknown", Fault("Listing", "Pods, their owners and the controllers of these are still listed")
-    first = min(told, key=lambda fault: fault.reason == "Forbidden")
-    return type_, "False", Fault(first.reason, first.message + _strays(seen) + _unasked(seen))
+        message = "Pods, their owners and the controllers of these are still listed"
+        return type_, "Unknown", Cause(Reason.LISTING, message)
+    first = min(told, key=lambda fault: fault.reason is Reason.FORBIDDEN)
+    return _by_reason(type_, Cause(first.reason, first.message + _strays(seen) + _unasked(seen)))
 
 
 def _unasked(seen: Snapshot) -> str:
@@ -243,21 +240,19 @@ def _policies(seen: Snapshot) -> ConditionState:
     """Whether it is known what policies say of themselves: no part of Ready, since findings stand without it."""
     type_: ConditionType = "PoliciesKnown"
     if not seen.enrichment:
-        return type_, "False", Fault("EnrichmentOff", "spec.enrichment is false: findings say what the reports say")
+        off = "spec.enrichment is false: findings say what the reports say"
+        return _by_reason(type_, Cause(Reason.ENRICHMENT_OFF, off))
     policies = seen.policies
     if policies is None:
-        return type_, "Unknown", Fault("Listing", "the policies were not listed yet")
+        return type_, "Unknown", Cause(Reason.LISTING, "the policies were not listed yet")
     faults = policies.faults
     if not faults:
-        return (
-            type_,
-            "True",
-            Fault("Watched", f"{counted(policies.kinds, 'kind')} of policies {_be(policies.kinds)} listed and watched"),
-        )
-    told = next((faults[name] for name in sorted(faults) if faults[name].reason != "Listing"), None)
-    if told is None or (not policies.settled and told.reason == "DiscoveryFailed"):
-        return type_, "Unknown", Fault("Listing", "the policies were not listed yet")
-    return type_, "False", told
+        message = f"{counted(policies.kinds, 'kind')} of policies {_be(policies.kinds)} listed and watched"
+        return _by_reason(type_, Cause(Reason.WATCHED, message))
+    told = next((faults[name] for name in sorted(faults) if faults[name].reason is not Reason.LISTING), None)
+    if told is None or (not policies.settled and told.reason is Reason.DISCOVERY_FAILED):
+        return type_, "Unknown", Cause(Reason.LISTING, "the policies were not listed yet")
+    return _by_reason(type_, told)
 
 
 def _clock(seen: Snapshot) -> str:
@@ -271,10 +266,10 @@ def _clock(seen: Snapshot) -> str:
     )
 
 
-def guarded(seen: Snapshot) -> Fault:
+def guarded(seen: Snapshot) -> Cause:
     """Of ArchiveHeld."""
     if not seen.guarded:
-        return Fault("NothingHeld", "no engine has lost unusually many findings at once")
+        return Cause(Reason.NOTHING_HELD, "no engine has lost unusually many findings at once")
     told = some(
         (
             f"{_cut(source)}: {hold.lost} of {counted(hold.total, 'active finding')} {_be(hold.lost)} no longer"
@@ -283,8 +278,8 @@ def guarded(seen: Snapshot) -> Fault:
         ),
         between="; ",
     )
-    return Fault(
-        "TooManyLost",
+    return Cause(
+        Reason.TOO_MANY_LOST,
         f"{told}. {WHAT_IS_HELD} Check that the engine runs and that nobody removed its policies by mistake."
         f" To archive them, for one hour: {_approve(seen)}",
     )

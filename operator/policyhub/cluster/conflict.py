@@ -19,7 +19,7 @@ import re
 import shlex
 from collections.abc import Mapping
 
-from policyhub.cluster.fault import Fault
+from policyhub.api.reason import Cause, Reason
 from policyhub.cluster.formatting import counted
 from policyhub.cluster.snapshot import Aliases, Snapshot
 from policyhub.sources.text import line
@@ -32,8 +32,6 @@ NAMES = 10
 """How many things of one kind a message names."""
 UID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 """What a Kubernetes uid looks like, and a shell reads as it is."""
-BESIDES = frozenset({"ForeignFindings", "TwoIdentities", "OtherIdentity"})
-"""Reasons that Ready has too, while it is True."""
 
 
 def adopted(annotations: Mapping[str, str]) -> frozenset[str]:
@@ -42,11 +40,11 @@ def adopted(annotations: Mapping[str, str]) -> frozenset[str]:
     return frozenset("" if word == ADOPT_NONE else word for word in words if word)
 
 
-def barring(seen: Snapshot) -> Fault | None:
+def barring(seen: Snapshot) -> Cause | None:
     """Why nothing of this cluster may be sent."""
     if seen.claimed_twice:
-        return Fault(
-            "ClaimedTwice",
+        return Cause(
+            Reason.CLAIMED_TWICE,
             f"MonitoredCluster {seen.claimed_twice} has the same identity and hub, and is older: it goes on, and"
             " nothing is sent for this one; delete one of the two",
         )
@@ -54,21 +52,21 @@ def barring(seen: Snapshot) -> Fault | None:
     if found is None or found.conflict is None:
         return None
     other = found.conflict
-    return Fault(
-        "OtherCluster",
+    return Cause(
+        Reason.OTHER_CLUSTER,
         f"Security Hub holds at least {counted(other.number, 'finding')} of {seen.identity} from {_writer(other.uid)};"
         f" this one has {line(found.cluster_uid)}. Nothing is sent or archived. Give this cluster another identity;"
         f" or, if it is the same cluster rebuilt, take them over: {_adopt(seen, other.uid)}",
     )
 
 
-def shared(seen: Snapshot) -> Fault | None:
+def shared(seen: Snapshot) -> Cause | None:
     """What another cluster has to do with this one's identity, while this one goes on all the same."""
     found = seen.findings
     if found is not None and found.foreign is not None:
         other = found.foreign
-        return Fault(
-            "ForeignFindings",
+        return Cause(
+            Reason.FOREIGN_FINDINGS,
             f"{counted(other.number, 'finding')} under the identity of this cluster"
             f" {'is' if other.number == 1 else 'are'} another's in Security Hub, such as"
             f" {line(other.example)} of {_writer(other.uid)}: left alone, while all others go on. If this cluster wrote"
@@ -82,19 +80,19 @@ def shared(seen: Snapshot) -> Fault | None:
         return _other_identity(seen, seen.aliases)
     if seen.rivals:
         named = ", ".join(seen.rivals[:NAMES])
-        return Fault(
-            "AlsoClaimed",
+        return Cause(
+            Reason.ALSO_CLAIMED,
             f"this one is the oldest of the MonitoredClusters with this identity and hub, and goes on; nothing is sent"
             f" for {named}{' and others' if len(seen.rivals) > NAMES else ''}: delete what is not needed",
         )
     return None
 
 
-def _two_identities(seen: Snapshot) -> Fault:
+def _two_identities(seen: Snapshot) -> Cause:
     named = [f"{twin.name} (identity {line(twin.identity)})" for twin in seen.twins[:NAMES]]
     one, first = len(seen.twins) == 1, seen.twins[0]
-    return Fault(
-        "TwoIdentities",
+    return Cause(
+        Reason.TWO_IDENTITIES,
         f"MonitoredCluster{'' if one else 's'} {', '.join(named)}{'' if len(seen.twins) <= NAMES else ' and others'}"
         f" also send{'s' if one else ''} findings of this cluster (uid {seen.cluster_uid}) to Security Hub of"
         f" {seen.account}, {seen.region}: each violation has a finding under each identity. All go on. Delete the one"
@@ -104,13 +102,13 @@ def _two_identities(seen: Snapshot) -> Fault:
     )
 
 
-def _other_identity(seen: Snapshot, aliases: Aliases) -> Fault:
+def _other_identity(seen: Snapshot, aliases: Aliases) -> Cause:
     numbers = sorted(aliases.numbers.items(), key=lambda item: (-item[1], item[0]))
     total = sum(aliases.numbers.values())
     named = ", ".join(line(identity) for identity, _ in numbers[:NAMES])
     more = f" and {len(numbers) - NAMES} more" if len(numbers) > NAMES else ""
-    return Fault(
-        "OtherIdentity",
+    return Cause(
+        Reason.OTHER_IDENTITY,
         f"Security Hub has {'at least ' if aliases.more else ''}{counted(total, 'active finding')} of this cluster (uid"
         f" {seen.cluster_uid}) under another identity: {named}{more}. What is reported under both is there twice; this"
         f" MonitoredCluster goes on as {seen.identity} and does not touch the others. If nothing sends under the other"

@@ -15,8 +15,8 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from policyhub.api.reason import Cause, Reason
 from policyhub.cluster.clearance import Clearance, ClusterGone
-from policyhub.cluster.fault import Fault
 from policyhub.cluster.site import Site
 from policyhub.cluster.state import State
 from policyhub.kube.connection import Connection, Refused, Unreachable
@@ -29,7 +29,7 @@ STALE_AFTER = 6
 """Failed attempts in a row, a minute at the default pace, after which a fresh connection is made."""
 
 Connect = Callable[[], Awaitable[Connection]]
-Explain = Callable[[Exception], Awaitable[Fault]]
+Explain = Callable[[Exception], Awaitable[Cause]]
 
 
 class Stale(Exception):  # noqa: N818  (it says what happened)
@@ -101,26 +101,26 @@ class Contact:
         self._state.connection = fault
 
 
-async def plainly(error: Exception) -> Fault:
+async def plainly(error: Exception) -> Cause:
     """Where no more is known of it than the error itself says."""
     return connection_fault(error)
 
 
-def connection_fault(error: BaseException) -> Fault:
+def connection_fault(error: BaseException) -> Cause:
     """Why a cluster cannot be worked with, for the condition Connected."""
     match error:
         case Refused(status=401):
-            return Fault("Unauthorized", f"the API server refuses the credentials: {error}")
+            return Cause(Reason.UNAUTHORIZED, f"the API server refuses the credentials: {error}")
         case Refused(status=403):
-            return Fault(
-                "Forbidden",
+            return Cause(
+                Reason.FORBIDDEN,
                 f"the operator may not get the namespace kube-system: {error}",
             )
         case Refused():
-            return Fault("ApiError", str(error))
+            return Cause(Reason.API_ERROR, str(error))
         case KubeconfigError():
-            return Fault("KubeconfigInvalid", error.found, remedy=error.remedy)
-        case NotTried(reason=reason):
-            return Fault(reason, error.found, remedy=error.remedy)
+            return Cause(Reason.KUBECONFIG_INVALID, error.found, remedy=error.remedy)
+        case NotTried():
+            return error.cause
         case _:
-            return Fault("Unreachable", str(error))
+            return Cause(Reason.UNREACHABLE, str(error))

@@ -9,12 +9,13 @@ that cannot be read is told until two listings have not brought it again.
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 import structlog
 
+from policyhub.api.reason import Cause, Reason
 from policyhub.cancelling import TaskGroup
 from policyhub.clock import NEVER, SteadyMs
-from policyhub.cluster.fault import Fault
 from policyhub.cluster.site import Site
 from policyhub.kube.connection import Connection
 from policyhub.kube.discovery import served_kinds
@@ -196,7 +197,7 @@ def _known_before(site: Site, type_: str) -> bool:
     return any(condition.type == type_ and condition.reason not in _MISSING for condition in conditions)
 
 
-_MISSING = frozenset({"Forbidden", "RollUpOff", "EnrichmentOff", "NotConnected"})
+_MISSING = frozenset({Reason.FORBIDDEN, Reason.ROLL_UP_OFF, Reason.ENRICHMENT_OFF, Reason.NOT_CONNECTED})
 
 
 async def _verify_kinds(connection: Connection, owners: Owners) -> None:
@@ -211,31 +212,31 @@ async def _verify_kinds(connection: Connection, owners: Owners) -> None:
 # -- what stands in the way -------------------------------------------------------------------------------------------
 
 
-def owner_faults(reflectors: Iterable[Reflector]) -> list[Fault]:
+def owner_faults(reflectors: Iterable[Reflector]) -> list[Cause]:
     """What keeps it from being known what counts for what, and from being verified."""
-    faults: list[Fault] = []
+    faults: list[Cause] = []
     forbidden: list[str] = []
     for reflector in reflectors:
         state, what = reflector.state, reflector.resource.plural
         verifies = reflector.resource in owners.CONTROLLERS
-        if state.reason == "ListingForbidden":
+        if state.reason is Reason.LISTING_FORBIDDEN:
             if not verifies:
                 message = f"{state.message}; {_ALLOW}. Until then every object counts for itself"
-                faults.append(Fault("Forbidden", message))
+                faults.append(Cause(Reason.FORBIDDEN, message))
             else:
                 forbidden.append(what)
-        elif verifies and state.reason == "Vanished":
+        elif verifies and state.reason is Reason.VANISHED:
             continue  # not served here: nothing can be one
-        elif state.reason:
-            faults.append(Fault(state.reason, f"{what}: {state.message}"))
+        elif state.cause is not None:
+            faults.append(replace(state.cause, message=f"{what}: {state.message}"))
         elif not state.live:
-            faults.append(Fault("Listing", f"the first listing of {what} is not complete yet"))
+            faults.append(Cause(Reason.LISTING, f"the first listing of {what} is not complete yet"))
     if forbidden:
         message = (
             f"the operator may not list {', '.join(forbidden)}: which of these owns what is believed and cannot be"
             f" verified, so that anybody can hide a Pod behind a name; {_ALLOW}"
         )
-        faults.append(Fault("Forbidden", message))
+        faults.append(Cause(Reason.FORBIDDEN, message))
     return faults
 
 
@@ -245,20 +246,20 @@ _ALLOW = (
 )
 
 
-def policy_faults(library: PolicyWatcher) -> dict[str, Fault]:
+def policy_faults(library: PolicyWatcher) -> dict[str, Cause]:
     """What keeps which policies from being known, by origin or API group."""
-    faults = {group: Fault("DiscoveryFailed", f"{group}: {reason}") for group, reason in library.unknown.items()}
+    faults = {group: Cause(Reason.DISCOVERY_FAILED, f"{group}: {reason}") for group, reason in library.unknown.items()}
     for origin, reflector in library.reflectors.items():
         state = reflector.state
-        if state.reason == "ListingForbidden" and not library.believes(origin):
-            faults[origin] = Fault("Listing", f"{state.message}; it is tried again before that is believed")
-        elif state.reason == "ListingForbidden":
+        if state.reason is Reason.LISTING_FORBIDDEN and not library.believes(origin):
+            faults[origin] = Cause(Reason.LISTING, f"{state.message}; it is tried again before that is believed")
+        elif state.reason is Reason.LISTING_FORBIDDEN:
             told = (
                 f"{state.message}; let the operator list and watch them (chart: rbac.enrichment). Until then findings"
             )
-            faults[origin] = Fault("Forbidden", f"{told} say what the reports say")
-        elif state.reason:
-            faults[origin] = Fault(state.reason, f"{origin}: {state.message}")
+            faults[origin] = Cause(Reason.FORBIDDEN, f"{told} say what the reports say")
+        elif state.cause is not None:
+            faults[origin] = replace(state.cause, message=f"{origin}: {state.message}")
         elif not state.live:
-            faults[origin] = Fault("Listing", f"the first listing of {origin} is not complete yet")
+            faults[origin] = Cause(Reason.LISTING, f"the first listing of {origin} is not complete yet")
     return faults

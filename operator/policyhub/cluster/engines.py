@@ -21,7 +21,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 
-from policyhub.cluster.fault import Fault
+from policyhub.api.reason import Cause, ConditionStatus, Reason
 from policyhub.cluster.formatting import MOST, coarse, counted, sentence, some, span
 from policyhub.cluster.remedies import ENGINES, OTHERS, REMEDIES
 from policyhub.cluster.snapshot import EnginesSeen, Snapshot
@@ -83,7 +83,7 @@ def ordered(seen: EnginesSeen, silent_after: Mapping[str, float] = SILENT_AFTER)
     return sorted(seen.newest.items(), key=order)
 
 
-def silent(engine: str, newest: int, *, now: float, most: float, exact: bool = True) -> Fault | None:
+def silent(engine: str, newest: int, *, now: float, most: float, exact: bool = True) -> Cause | None:
     """`newest` and `now` in Unix seconds. `exact` false: the age is cut so that it changes seldom."""
     age = now - newest
     if age <= most:
@@ -92,29 +92,29 @@ def silent(engine: str, newest: int, *, now: float, most: float, exact: bool = T
     found = f"the newest result of {called} is {span(age if exact else coarse(age))} old, and it should be"
     known = next((m for name, m in ENGINES.items() if engine.casefold().startswith(name)), OTHERS.format(engine=called))
     quiet = f"; if it is so quiet by its nature: {shlex.quote(f'--silent-after={called}=…')}" if exact else ""
-    return Fault("EngineSilent", f"{found} {span(most)} at most", remedy=known + quiet)
+    return Cause(Reason.ENGINE_SILENT, f"{found} {span(most)} at most", remedy=known + quiet)
 
 
-def stale_audit(seen: EnginesSeen, *, now: float, most: float, exact: bool = True) -> Fault | None:
+def stale_audit(seen: EnginesSeen, *, now: float, most: float, exact: bool = True) -> Cause | None:
     """Whether Gatekeeper's audit has stopped. `exact` false: a constraint counts as not audited only after that long,
     since each new one waits for the next audit.
     """
     late = sorted(name for name, made in seen.unaudited.items() if exact or now - made > most)
     if not seen.audits and late:
         found = f"no audit yet of {some(late)}"
-        return Fault("NotAudited", found, remedy=REMEDIES["AuditStale"])
+        return Cause(Reason.NOT_AUDITED, found, remedy=REMEDIES[Reason.AUDIT_STALE])
     age = now - seen.audited
     if seen.audits and age > most:
         ago = span(age if exact else coarse(age))
         found = f"the last audit began {ago} ago, and should have {span(most)} ago at most"
-        return Fault("AuditStale", found, remedy=REMEDIES["AuditStale"])
+        return Cause(Reason.AUDIT_STALE, found, remedy=REMEDIES[Reason.AUDIT_STALE])
     if late:
         when = f"; others were {span(age)} ago" if exact else ""
-        return Fault("NotAudited", f"not audited: {some(late)}{when}", remedy=REMEDIES["NotAudited"])
+        return Cause(Reason.NOT_AUDITED, f"not audited: {some(late)}{when}", remedy=REMEDIES[Reason.NOT_AUDITED])
     return None
 
 
-def cut_lists(seen: EnginesSeen) -> Fault | None:
+def cut_lists(seen: EnginesSeen) -> Cause | None:
     """Whether constraints count more violations than they list."""
     if not seen.unlisted:
         return None
@@ -123,13 +123,13 @@ def cut_lists(seen: EnginesSeen) -> Fault | None:
     need = max(listed + more for listed, more in seen.unlisted.values())
     told = some(f"{name} lists {listed} of {listed + more}" for name, (listed, more) in sorted(seen.unlisted.items()))
     found = f"{missing} {'violation is' if missing == 1 else 'violations are'} not listed: {told}"
-    remedy = REMEDIES["ListsCut"].format(now=longest, need=min(need, MOST_LISTED))
+    remedy = REMEDIES[Reason.LISTS_CUT].format(now=longest, need=min(need, MOST_LISTED))
     if need > MOST_LISTED:
         remedy += f"; {MOST_LISTED} is the most that Gatekeeper recommends"
-    return Fault("ListsCut", found, remedy=remedy)
+    return Cause(Reason.LISTS_CUT, found, remedy=remedy)
 
 
-def troubles(seen: EnginesSeen, *, now: float) -> list[Fault]:
+def troubles(seen: EnginesSeen, *, now: float) -> list[Cause]:
     """All of them, for the condition, which has room for a few: what constraints say comes first, since whoever may
     write a report anywhere may name engines that have been silent for years.
     """
@@ -152,24 +152,24 @@ def reporting(seen: EnginesSeen) -> str:
     )
 
 
-NO_SOURCE = Fault(
-    "NoSourceServed", "the cluster serves no policy reports and no constraints: no policy engine is installed"
+NO_SOURCE = Cause(
+    Reason.NO_SOURCE_SERVED, "the cluster serves no policy reports and no constraints: no policy engine is installed"
 )
 
 
-def condition(seen: Snapshot) -> tuple[str, Fault]:
+def condition(seen: Snapshot) -> tuple[ConditionStatus, Cause]:
     """EnginesReporting. Judged only while all that engines write can be seen: else their silence is ours."""
     if seen.connection is not None or seen.findings is None:
-        return "Unknown", Fault("NotConnected", "the cluster cannot be read now")
+        return "Unknown", Cause(Reason.NOT_CONNECTED, "the cluster cannot be read now")
     if seen.discovery is not None:
         return "Unknown", seen.discovery
     if not seen.sources:
         return "False", NO_SOURCE
     if seen.source_faults or not seen.findings.reports_listed:
-        return "Unknown", Fault("SourcesIncomplete", "not all that engines write can be seen now")
+        return "Unknown", Cause(Reason.SOURCES_INCOMPLETE, "not all that engines write can be seen now")
     found = troubles(seen.engines, now=seen.wall / 1000)
     if not found:
-        return "True", Fault("Reporting", reporting(seen.engines))
+        return "True", Cause(Reason.REPORTING, reporting(seen.engines))
     told = [f"{trouble.message}. {sentence(trouble.remedy)}" for trouble in found[:MOST]]
     more = f". And {len(found) - MOST} more" if len(found) > MOST else ""
     return "False", replace(found[0], message=". ".join([told[0], *map(sentence, told[1:])]) + more)

@@ -12,15 +12,13 @@ Pure: no I/O, no clock.
 
 from collections.abc import Mapping
 
+from policyhub.api.reason import Cause, Reason
 from policyhub.clock import SteadyMs
 from policyhub.cluster import conflict
-from policyhub.cluster.fault import UNTRIED, Fault
 from policyhub.cluster.formatting import counted
 from policyhub.cluster.snapshot import Findings, Snapshot
 from policyhub.sync.plan import Change
 
-UNAVAILABLE = "InventoryUnavailable"
-"""Findings are sent without an inventory: what that means is said, and not only that Security Hub is unreachable."""
 BACKLOG_MS = 30_000
 """A finding that waits longer than this is backlog."""
 
@@ -32,29 +30,30 @@ _WOULD: Mapping[str, tuple[Change, ...]] = {
 }
 
 
-def fault(seen: Snapshot, *, was_in_sync: bool, now: SteadyMs) -> Fault | None:
+def fault(seen: Snapshot, *, was_in_sync: bool, now: SteadyMs) -> Cause | None:
     """Why it is not True."""
     found = seen.findings
     if found is None:
         unconnected = seen.connection
-        if unconnected is not None and unconnected.reason in UNTRIED:
+        if unconnected is not None and unconnected.reason.untried:
             return unconnected
-        return Fault("NotConnected", "the cluster has not been read yet")
+        return Cause(Reason.NOT_CONNECTED, "the cluster has not been read yet")
     if (barred := _barred(seen)) is not None:
         return barred
-    given_up = seen.inventory is not None and seen.inventory.reason == UNAVAILABLE
+    # sent without an inventory: what that means is said, and not only that Security Hub is unreachable
+    given_up = seen.inventory is not None and seen.inventory.reason is Reason.INVENTORY_UNAVAILABLE
     if seen.account_fault is not None or (seen.reading is not None and not given_up):
-        return Fault("HubUnreachable", "Security Hub does not take findings, or does not say what it holds")
+        return Cause(Reason.HUB_UNREACHABLE, "Security Hub does not take findings, or does not say what it holds")
     if seen.inventory is not None:
         return seen.inventory
     if not found.reports_listed:
-        return Fault("Listing", "the first listing of all reports is not complete yet")
+        return Cause(Reason.LISTING, "the first listing of all reports is not complete yet")
     if seen.mode == "DryRun":
         would = would_send(seen.preview)
         if would is None:
-            return Fault("Listing", "what mode Sync would send is not counted yet")
+            return Cause(Reason.LISTING, "what mode Sync would send is not counted yet")
         told = ", ".join(f"{number} to {change}" for change, number in would.items() if number)
-        return Fault("DryRun", f"mode DryRun: nothing is sent. Mode Sync would send {told or 'nothing now'}")
+        return Cause(Reason.DRY_RUN, f"mode DryRun: nothing is sent. Mode Sync would send {told or 'nothing now'}")
     return _unsent(found, was_in_sync=was_in_sync, now=now)
 
 
@@ -71,24 +70,24 @@ def would_archive(seen: Snapshot) -> str:
     return f"; {counted(kept, 'finding')} would be archived in mode Sync" if kept else ""
 
 
-def _barred(seen: Snapshot) -> Fault | None:
+def _barred(seen: Snapshot) -> Cause | None:
     """Why nothing of this cluster is sent, whatever it is."""
     if conflict.barring(seen) is not None:
-        return Fault("IdentityConflict", "nothing is sent while another cluster uses this identity")
+        return Cause(Reason.IDENTITY_CONFLICT, "nothing is sent while another cluster uses this identity")
     if seen.unlisted:
-        return Fault("Starting", "nothing is sent before all MonitoredClusters have been listed")
+        return Cause(Reason.STARTING, "nothing is sent before all MonitoredClusters have been listed")
     return None
 
 
-def _unsent(found: Findings, *, was_in_sync: bool, now: SteadyMs) -> Fault | None:
+def _unsent(found: Findings, *, was_in_sync: bool, now: SteadyMs) -> Cause | None:
     """Why some findings are not in Security Hub as the cluster has them."""
     if found.rejected:
         refused = counted(found.rejected, "finding")
-        return Fault("FindingsRejected", f"Security Hub refuses {refused} for good; the log names each")
+        return Cause(Reason.FINDINGS_REJECTED, f"Security Hub refuses {refused} for good; the log names each")
     if found.quarantined:
         one = found.quarantined == 1
-        return Fault(
-            "FindingsQuarantined",
+        return Cause(
+            Reason.FINDINGS_QUARANTINED,
             f"{counted(found.quarantined, 'finding')} of this cluster {'is' if one else 'are'} not sent: in"
             f" Security Hub {'its id is' if one else 'their ids are'} another cluster's",
         )
@@ -96,5 +95,5 @@ def _unsent(found: Findings, *, was_in_sync: bool, now: SteadyMs) -> Fault | Non
         oldest = found.oldest_pending
         if not was_in_sync or (oldest is not None and now - oldest > BACKLOG_MS):
             waits = "waits" if found.pending == 1 else "wait"
-            return Fault("Pending", f"{counted(found.pending, 'change')} {waits} for Security Hub")
+            return Cause(Reason.PENDING, f"{counted(found.pending, 'change')} {waits} for Security Hub")
     return None

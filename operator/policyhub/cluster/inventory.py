@@ -21,9 +21,9 @@ from itertools import islice
 
 import structlog
 
+from policyhub.api.reason import Cause, Reason
 from policyhub.clock import UNDATED, WallMs
 from policyhub.cluster.aliases import aliases
-from policyhub.cluster.fault import Fault
 from policyhub.cluster.site import Site
 from policyhub.cluster.snapshot import Aliases
 from policyhub.cluster.state import State
@@ -54,7 +54,6 @@ PROBED = 20
 """Findings that are looked for in one call."""
 OLD_MS = 3_600_000
 """GetFindings tells what was confirmed longer ago than this, if it is there."""
-NOT_ENABLED = "NotEnabled"
 _BACKLOG = "; what was there before waits, since Security Hub may have it"
 UNAVAILABLE_MS = 15 * 60_000
 """After this long without a page of the inventory, findings are sent without it."""
@@ -129,19 +128,19 @@ class InventoryReader:
             self._ledger.observed.give_up(cautious=self._site.worked_on)
             log.warning("inventory_unavailable", cluster=self._site.name, message=why)
         if self._ledger.observed.unavailable:
-            self._state.inventory = Fault(
-                "InventoryUnavailable",
+            self._state.inventory = Cause(
+                Reason.INVENTORY_UNAVAILABLE,
                 f"what Security Hub holds could not be read for 15 minutes ({why or 'no answer'}). What is new since"
                 f" the start is sent without it{_BACKLOG if self._site.worked_on else ', and so is all else'}; only"
                 " what was sent since is archived",
             )
         elif refused is None and trouble is not None:
-            self._state.inventory = Fault("InventoryDelayed", trouble.found)
+            self._state.inventory = Cause(Reason.INVENTORY_DELAYED, trouble.found)
 
     def _is_disabled(self) -> bool:
         engine, state = self._site.engine, self._state
         return any(
-            fault is not None and fault.reason == NOT_ENABLED
+            fault is not None and fault.reason is Reason.NOT_ENABLED
             for fault in (engine.trouble, engine.read_trouble, state.account, state.reading)
         )
 
@@ -158,11 +157,10 @@ class InventoryReader:
         self._on_change()
         return True
 
-    def _fault(self, error: HubError, *, before: Fault | None) -> Fault:
-        reason = error.kind if isinstance(error, AccessLost) else type(error).__name__
-        fault = Fault(reason, error.found, remedy=error.advice)
+    def _fault(self, error: HubError, *, before: Cause | None) -> Cause:
+        fault = error.cause
         if fault != before:
-            log.warning("hub_access", cluster=self._site.name, reason=reason, message=error.message)
+            log.warning("hub_access", cluster=self._site.name, reason=fault.reason.value, message=error.message)
         return fault
 
     async def _read(self) -> None:
@@ -271,7 +269,7 @@ class InventoryReader:
         try:
             found = await self._site.hub.by_ids([id_ for id_, _ in asked])
         except HubError as error:
-            return not (isinstance(error, AccessLost) and error.kind == NOT_ENABLED)
+            return not (isinstance(error, AccessLost) and error.kind is Reason.NOT_ENABLED)
         archived = sum(1 for finding in found.values() if finding.get("RecordState") == "ARCHIVED")
         if found and not archived:
             return True

@@ -1,11 +1,12 @@
 """What to do about it: one remedy for each reason, for conditions and the doctor.
 
-A reason that several conditions have goes by `Condition/Reason` where it needs other words there. A message that holds
-its remedy already, with the commands for the very case, is in `TOLD`. Pure: no I/O, no clock.
+A reason whose message holds its remedy already, with the commands for the very case, is `Trait.TOLD`. Pure: no I/O, no
+clock.
 """
 
 from collections.abc import Mapping
 
+from policyhub.api.reason import Cause, Nature, Reason
 from policyhub.cluster.formatting import sentence
 
 _SEE_LOG = "kubectl logs -n policyhub deployment/policyhub"
@@ -17,69 +18,70 @@ _ROUTE = (
 _ROLE = "apply the chart's ClusterRole and its binding in that cluster"
 _RETRIED = "it is tried again by itself; if it lasts, check the load and the log of the API server"
 
-REMEDIES: Mapping[str, str] = {
+REMEDIES: Mapping[Reason, str] = {
     # Connected, and each source
-    "Connecting": "wait a few seconds",
-    "Unreachable": _ROUTE,
-    "Unauthorized": "renew the credential: put a new kubeconfig into the Secret, which is read again by itself; where"
-    " the operator watches its own cluster, restart its Pod",
-    "Forbidden": _ROLE,
-    "ApiError": "look at the API server and its log; the operator tries again at least once a minute",
-    "NotConnected": "see the condition Connected",
-    "Discovering": "wait a few seconds",
-    "DiscoveryFailed": "repair the API service that does not answer (kubectl get apiservices), or serve a version that"
-    " the operator reads",
-    "Listing": "wait: 100,000 reports take some minutes",
-    "ListingForbidden": _ROLE,
-    "ListingExpired": _RETRIED,
-    "ListingFailed": _RETRIED,
-    "WatchForbidden": _ROLE,
-    "WatchExpired": _RETRIED,
-    "WatchFailed": _RETRIED,
-    "Vanished": "install the CRD again; if the engine was removed for good, approve archiving its findings:"
+    Reason.CONNECTING: "wait a few seconds",
+    Reason.UNREACHABLE: _ROUTE,
+    Reason.UNAUTHORIZED: "renew the credential: put a new kubeconfig into the Secret, which is read again by itself;"
+    " where the operator watches its own cluster, restart its Pod",
+    Reason.FORBIDDEN: _ROLE,
+    Reason.API_ERROR: "look at the API server and its log; the operator tries again at least once a minute",
+    Reason.NOT_CONNECTED: "see the condition Connected",
+    Reason.DISCOVERING: "wait a few seconds",
+    Reason.DISCOVERY_FAILED: "repair the API service that does not answer (kubectl get apiservices), or serve a"
+    " version that the operator reads",
+    Reason.LISTING: "wait: 100,000 reports take some minutes",
+    Reason.LISTING_FORBIDDEN: _ROLE,
+    Reason.LISTING_EXPIRED: _RETRIED,
+    Reason.LISTING_FAILED: _RETRIED,
+    Reason.WATCH_FORBIDDEN: _ROLE,
+    Reason.WATCH_EXPIRED: _RETRIED,
+    Reason.WATCH_FAILED: _RETRIED,
+    Reason.VANISHED: "install the CRD again; if the engine was removed for good, approve archiving its findings:"
     " policyhub archive NAME --approve=ENGINE",
-    "Fault": f"report it with the line reflector_fault of the log: {_SEE_LOG}",
+    Reason.FAULT: f"report it with the line reflector_fault of the log: {_SEE_LOG}",
     # EnginesReporting
-    "NoSourceServed": "install a policy engine that writes PolicyReports, OpenReports or constraints, or check"
+    Reason.NO_SOURCE_SERVED: "install a policy engine that writes PolicyReports, OpenReports or constraints, or check"
     " spec.sources",
-    "SourcesIncomplete": "see the condition SourcesComplete",
-    "AuditStale": "look at the Pod gatekeeper-audit: its log and restarts, --audit-interval (0 is off), and the folder"
-    " of --api-cache-dir, without which every audit fails",
-    "NotAudited": "a new constraint waits for the next audit; one with enforcementAction scoped needs the point"
+    Reason.SOURCES_INCOMPLETE: "see the condition SourcesComplete",
+    Reason.AUDIT_STALE: "look at the Pod gatekeeper-audit: its log and restarts, --audit-interval (0 is off), and the"
+    " folder of --api-cache-dir, without which every audit fails",
+    Reason.NOT_AUDITED: "a new constraint waits for the next audit; one with enforcementAction scoped needs the point"
     " audit.gatekeeper.sh",
-    "ListsCut": "raise --constraint-violations-limit of Gatekeeper's audit (now {now}, it seems) to {need}",
+    Reason.LISTS_CUT: "raise --constraint-violations-limit of Gatekeeper's audit (now {now}, it seems) to {need}",
     # HubReachable
-    "NotVerified": "wait until the cluster is connected",
-    "Throttled": "wait: the operator calls more slowly by itself. If it lasts, find the other tools that call AWS in"
-    " this account (CloudTrail, by the event's user agent)",
-    "NotLeader": f"wait; if it lasts, look for lease_error and process_stood_still in the log: {_SEE_LOG}",
-    "Refused": f"report it with this message and the log: {_SEE_LOG}",
+    Reason.NOT_VERIFIED: "wait until the cluster is connected",
+    Reason.THROTTLED: "wait: the operator calls more slowly by itself. If it lasts, find the other tools that call AWS"
+    " in this account (CloudTrail, by the event's user agent)",
+    Reason.NOT_LEADER: f"wait; if it lasts, look for lease_error and process_stood_still in the log: {_SEE_LOG}",
+    Reason.REFUSED: f"report it with this message and the log: {_SEE_LOG}",
     # InSync
-    "Starting": "wait a few seconds",
-    "HubUnreachable": "see the condition HubReachable",
-    "InventoryIncomplete": "wait: at most 240 findings are read a second",
-    "InventoryDelayed": "wait; other tools share the quota of 3 readings a second (CloudTrail names them, by the"
+    Reason.STARTING: "wait a few seconds",
+    Reason.HUB_UNREACHABLE: "see the condition HubReachable",
+    Reason.INVENTORY_INCOMPLETE: "wait: at most 240 findings are read a second",
+    Reason.INVENTORY_DELAYED: "wait; other tools share the quota of 3 readings a second (CloudTrail names them, by the"
     " event's user agent)",
-    "InventoryUnavailable": "let the operator read findings (securityhub:GetFindings; policyhub iam-policy prints the"
-    " whole policy)",
-    "DryRun": "set spec.mode to Sync to send them",
-    "IdentityConflict": "see the condition IdentityConflict",
-    "FindingsRejected": f"look for finding_rejected in the log, and report it: {_SEE_LOG}",
-    "FindingsQuarantined": "see the condition IdentityConflict, which names one of them and what to do",
-    "Pending": "wait: at most 800 findings are sent a second; if it lasts, see the condition HubReachable",
+    Reason.INVENTORY_UNAVAILABLE: "let the operator read findings (securityhub:GetFindings; policyhub iam-policy"
+    " prints the whole policy)",
+    Reason.DRY_RUN: "set spec.mode to Sync to send them",
+    Reason.IDENTITY_CONFLICT: "see the condition IdentityConflict",
+    Reason.FINDINGS_REJECTED: f"look for finding_rejected in the log, and report it: {_SEE_LOG}",
+    Reason.FINDINGS_QUARANTINED: "see the condition IdentityConflict, which names one of them and what to do",
+    Reason.PENDING: "wait: at most 800 findings are sent a second; if it lasts, see the condition HubReachable",
     # OwnersKnown, PoliciesKnown, InputAccepted
-    "NotRead": "wait until the cluster is connected",
-    "NotUnderstood": "fix the producer that wrote them; the log's lines source_object_malformed say what is wrong",
-    "LimitExceeded": "look at these reports; if they are right, raise the limit that is named",
-    "ImportsUsedUp": "find out what changes there so often, or raise POLICYHUB_LIMIT_NAMESPACE_IMPORTS",
-    "ReadLater": "find out what writes there so fast; nothing else is concerned",
-    "SupersededReports": "delete these reports",
+    Reason.NOT_READ: "wait until the cluster is connected",
+    Reason.NOT_UNDERSTOOD: "fix the producer that wrote them; the log's lines source_object_malformed say what is"
+    " wrong",
+    Reason.LIMIT_EXCEEDED: "look at these reports; if they are right, raise the limit that is named",
+    Reason.IMPORTS_USED_UP: "find out what changes there so often, or raise POLICYHUB_LIMIT_NAMESPACE_IMPORTS",
+    Reason.READ_LATER: "find out what writes there so fast; nothing else is concerned",
+    Reason.SUPERSEDED_REPORTS: "delete these reports",
     # ArchiveHeld: its message adds the command for the very engine
-    "TooManyLost": "check that the engine runs and that nobody removed its policies by mistake. To archive what it"
-    " lost, for one hour: policyhub archive NAME --approve=ENGINE",
+    Reason.TOO_MANY_LOST: "check that the engine runs and that nobody removed its policies by mistake. To archive what"
+    " it lost, for one hour: policyhub archive NAME --approve=ENGINE",
     # The spec
-    "InvalidSpec": "correct the field, and apply the CRD of this version of the operator",
-    "AwsConfiguration": "correct it in the operator's environment (chart: extraEnv)",
+    Reason.INVALID_SPEC: "correct the field, and apply the CRD of this version of the operator",
+    Reason.AWS_CONFIGURATION: "correct it in the operator's environment (chart: extraEnv)",
 }
 
 WHAT_IS_HELD = "None of them is archived until what was missing comes back or somebody approves."
@@ -141,28 +143,6 @@ DOCTOR: Mapping[str, str] = {
     "other-tools/more": "archive what these tools left; then the next ones are shown",
 }
 """The doctor's own, by check; what conditions have too it takes from REMEDIES and ENGINES."""
-TOLD = frozenset(
-    {
-        *("AccountMismatch", "AccessDenied", "CredentialsExpired", "CredentialsMissing", "CredentialsRejected"),
-        *("Misconfigured", "NotEnabled", "Unavailable"),  # policyhub.securityhub.advice has one for each
-        *("KubeconfigInvalid", "UnknownRegion"),  # policyhub.kube.secret and kubeconfig, policyhub.destination
-        *("TooManyLost", "ClaimedTwice", "AlsoClaimed", "OtherCluster", "ForeignFindings"),
-        *("TwoIdentities", "OtherIdentity"),
-        *("ExistenceForbidden", "OwnersKnown/Forbidden", "PoliciesKnown/Forbidden", "ClockMoved"),
-        *("AccessEntryMissing", "ClockSkew", "ClusterCreating", "ClusterDeleting", "ClusterExternal", "ClusterFailed"),
-        *("ClusterGone", "ClusterNotFound", "ConfigMapOnly", "EndpointInvalid", "EndpointPrivate"),
-        *(
-            "EndpointRestricted",
-            "TokenTooLarge",
-        ),  # policyhub.eks has one for each, with the commands for the very cluster
-        *("HubNotNamed", "HubChanged", "NotStarted", "StatusFailed", "EngineSilent"),
-        *("Retiring", "RetireFailed", "Deleted"),
-    }
-)
-"""Reasons whose fault or message says itself what to do."""
-
-GOOD = frozenset({"RollUpOff", "EnrichmentOff", "NothingHeld", "NoConflict", "NothingReported"})
-"""Reasons of a condition that is not True and asks for nothing."""
 
 ENGINES: Mapping[str, str] = {
     "kyverno": "look at kyverno-reports-controller: its log, restarts and memory. Errors that it logs only at v=4 stop"
@@ -182,22 +162,22 @@ MEANING: Mapping[str, str] = {
     "Ready": "Until this is fixed, nothing of this cluster is read or sent, and its findings stay as they are",
 }
 """What it means for the reader that such a condition is not True. Ready: while there is no other condition."""
-_NO_TROUBLE = frozenset({"Connected", "Connecting", "Reachable", "NotVerified", "Starting"})
+_NOT_YET = frozenset({Reason.CONNECTING, Reason.NOT_VERIFIED, Reason.STARTING})
+"""Over in seconds: it means nothing yet."""
 
 
-def remedy(type_: str, reason: str) -> str:
+def remedy(type_: str, reason: Reason) -> str:
     """Empty where the message says it, or nothing is to be done."""
-    if f"{type_}/{reason}" in TOLD:
-        return ""
-    return REMEDIES.get(f"{type_}/{reason}", "" if reason in TOLD else REMEDIES.get(reason, ""))
+    return "" if reason.told_in(type_) else REMEDIES.get(reason, "")
 
 
-def with_remedy(type_: str, reason: str, message: str, *, given: str = "") -> str:
-    """What was found, what it means, and what to do about it: `given` for the very case, else by the reason. What to do
-    comes last and without a full stop, since it may end with a command.
+def with_remedy(type_: str, cause: Cause) -> str:
+    """What was found, what it means, and what to do about it: the cause's own remedy, else that of its reason. What to
+    do comes last and without a full stop, since it may end with a command.
     """
-    meaning = "" if reason in _NO_TROUBLE else MEANING.get(type_, "")
-    todo = given or remedy(type_, reason)
+    reason, message = cause.reason, cause.message
+    meaning = "" if reason.nature is Nature.WELL or reason in _NOT_YET else MEANING.get(type_, "")
+    todo = cause.remedy or remedy(type_, reason)
     if todo[1:] in message:
         todo = ""
     parts = [part for part in (meaning, sentence(todo)) if part]

@@ -1,6 +1,6 @@
 """The data plane of one monitored cluster: it connects, puts the parts together, and begins anew where another answers.
 
-It runs as one task per MonitoredCluster, for ever; what goes wrong is kept as a `Fault` for the status and tried again.
+It runs as one task per MonitoredCluster, for ever; what goes wrong is kept as a `Cause` for the status and tried again.
 Once the cluster has told who it is, these run side by side: the sources with what is watched beside them, by one
 connection after the other; the inventory of what Security Hub holds; the tick, and beside it the count of what grows
 old. All of that, and its ledger, end when another cluster answers in its place.

@@ -7,14 +7,12 @@ What is left out is counted in the message of SourcesComplete. The metrics have 
 import re
 from collections.abc import Sequence
 
-from policyhub.cluster.snapshot import WATCHING, SourceSeen
+from policyhub.cluster.snapshot import SourceSeen
 
 SOURCES = 50
 """The CRD takes 1,024: what an older operator wrote stays valid."""
 
 _RESOURCE = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,315}[a-z0-9])?")
-_PROGRESS = frozenset({"Listing", "Discovering"})
-"""States that end by themselves."""
 
 
 def shown(sources: Sequence[SourceSeen]) -> list[SourceSeen]:
@@ -37,6 +35,6 @@ def left_out(sources: Sequence[SourceSeen]) -> str:
 
 
 def _rank(source: SourceSeen) -> tuple[int, str]:
-    if source.state == WATCHING:
+    if source.state is None:
         return 2, source.name
-    return (1 if source.state in _PROGRESS else 0), source.name
+    return (1 if source.state.progress else 0), source.name

@@ -7,14 +7,11 @@ tested. Pure: no I/O, no clock.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from policyhub.api.reason import Cause, Reason
 from policyhub.clock import UNDATED, SteadyMs, WallMs
-from policyhub.cluster.fault import Fault
 from policyhub.sync.guard import Hold as Guarded
 from policyhub.sync.plan import Change
 from policyhub.sync.refusals import Refused
-
-WATCHING = "Watching"
-"""The state of a source that is whole and live."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,8 +20,8 @@ class SourceSeen:
 
     name: str
     """Resource, version and API group, such as policyreports.v1alpha2.wgpolicyk8s.io."""
-    state: str = WATCHING
-    """Or why it is not whole."""
+    state: Reason | None = None
+    """Why it is not whole and live; None: it is."""
     objects: int | None = None
     last_listed: WallMs = UNDATED
     """UNDATED: never."""
@@ -64,7 +61,7 @@ class OwnersSeen:
 
     watched: bool = True
     """False: not begun yet."""
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[Cause, ...] = ()
     strays: Strays | None = None
     unasked: tuple[str, ...] = ()
     """Kinds of objects and policies of which the API server may not be asked whether one exists."""
@@ -78,7 +75,7 @@ class PoliciesSeen:
     """That are listed and watched."""
     settled: bool = True
     """Whether all that there is to know was known once, or was given up."""
-    faults: Mapping[str, Fault] = field(default_factory=dict)
+    faults: Mapping[str, Cause] = field(default_factory=dict)
     """By origin or API group."""
 
 
@@ -163,13 +160,13 @@ class Snapshot:
     mode: str = "Sync"
     roll_up: bool = True
     enrichment: bool = True
-    connection: Fault | None = None
-    hub: Fault | None = None
+    connection: Cause | None = None
+    hub: Cause | None = None
     """Why the hub takes or tells nothing now; shared by all clusters that write there."""
-    account_fault: Fault | None = None
-    reading: Fault | None = None
-    discovery: Fault | None = None
-    inventory: Fault | None = None
+    account_fault: Cause | None = None
+    reading: Cause | None = None
+    discovery: Cause | None = None
+    inventory: Cause | None = None
     inventory_at: WallMs = UNDATED
     """When the last complete inventory began; UNDATED: none is complete."""
     past_sla: int | None = None
@@ -183,7 +180,7 @@ class Snapshot:
     """Findings of the same cluster that Security Hub has active under another identity; None: none were found."""
     unlisted: bool = False
     sources: tuple[SourceSeen, ...] = ()
-    source_faults: Mapping[str, Fault] = field(default_factory=dict)
+    source_faults: Mapping[str, Cause] = field(default_factory=dict)
     """By origin or API group."""
     engines: EnginesSeen = field(default_factory=EnginesSeen)
     kept: int = 0

@@ -19,12 +19,12 @@ from functools import partial
 
 import structlog
 
+from policyhub.api.reason import Cause, Reason
 from policyhub.cancelling import TaskGroup
 from policyhub.clock import NEVER, SteadyMs
 from policyhub.cluster.contact import Contact
 from policyhub.cluster.context import Context
 from policyhub.cluster.coverage import Api, coverage
-from policyhub.cluster.fault import Fault
 from policyhub.cluster.site import Site
 from policyhub.cluster.state import DISCOVERING, State
 from policyhub.kube.connection import Connection
@@ -42,7 +42,7 @@ from policyhub.sync.sweep import forget
 
 log = structlog.get_logger(__name__)
 
-POLICIES_FIRST = Fault("Discovering", "the policies are read first")
+POLICIES_FIRST = Cause(Reason.DISCOVERING, "the policies are read first")
 """What they say is known before anything is rendered."""
 SETTLE_SECONDS = 5.0
 """So long what a discovery has told waits for the policies; later it is asked for anew."""
@@ -97,15 +97,14 @@ class Source:
         self.task.cancel()
         self.view.close()
 
-    def fault(self) -> Fault | None:
+    def fault(self) -> Cause | None:
         """What keeps it from being whole."""
         if self.vanished:
-            return Fault("Vanished", "it was served and is no longer; its findings are kept, nothing is archived")
-        state = self.reflector.state
-        if state.reason:
-            return Fault(state.reason, state.message)
+            return Cause(Reason.VANISHED, "it was served and is no longer; its findings are kept, nothing is archived")
+        if (cause := self.reflector.state.cause) is not None:
+            return cause
         if not self.view.last_listed:
-            return Fault("Listing", "the first listing is not complete yet")
+            return Cause(Reason.LISTING, "the first listing is not complete yet")
         return None
 
 
@@ -316,13 +315,13 @@ class Sources:
             if not source.vanished and concerns(source.resource, changed):
                 source.reflector.request_relist()
 
-    def faults(self) -> dict[str, Fault]:
+    def faults(self) -> dict[str, Cause]:
         """What keeps each source from being whole, by origin or group; empty when all is well."""
-        faults = {group: Fault("DiscoveryFailed", reason) for group, reason in self.unknown.items()}
+        faults = {group: Cause(Reason.DISCOVERY_FAILED, reason) for group, reason in self.unknown.items()}
         for origin, number in self._missing.items():
             if is_constraint(origin):
                 continue
-            faults[origin] = Fault("Vanished", f"not served here; {number} findings that came from it are kept")
+            faults[origin] = Cause(Reason.VANISHED, f"not served here; {number} findings that came from it are kept")
         for origin, source in self.watched.items():
             fault = source.fault()
             if fault is not None and not source.forgettable:

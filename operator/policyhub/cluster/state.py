@@ -2,23 +2,23 @@
 
 from dataclasses import dataclass, field
 
-from policyhub.cluster.fault import Fault
+from policyhub.api.reason import Cause, Reason
 
-CONNECTING = Fault("Connecting", "the first connection is being made")
-NOT_VERIFIED = Fault("NotVerified", "the AWS account was not asked yet")
-DISCOVERING = Fault("Discovering", "the served APIs were not read yet")
-INCOMPLETE = Fault("InventoryIncomplete", "what Security Hub holds is still being read")
+CONNECTING = Cause(Reason.CONNECTING, "the first connection is being made")
+NOT_VERIFIED = Cause(Reason.NOT_VERIFIED, "the AWS account was not asked yet")
+DISCOVERING = Cause(Reason.DISCOVERING, "the served APIs were not read yet")
+INCOMPLETE = Cause(Reason.INVENTORY_INCOMPLETE, "what Security Hub holds is still being read")
 
 
 @dataclass(slots=True)
 class State:
     """What the status is made of; None where all is well."""
 
-    connection: Fault | None = field(default=CONNECTING)
-    account: Fault | None = field(default=NOT_VERIFIED)
-    discovery: Fault | None = field(default=DISCOVERING)
-    inventory: Fault | None = field(default=INCOMPLETE)
-    reading: Fault | None = None
+    connection: Cause | None = field(default=CONNECTING)
+    account: Cause | None = field(default=NOT_VERIFIED)
+    discovery: Cause | None = field(default=DISCOVERING)
+    inventory: Cause | None = field(default=INCOMPLETE)
+    reading: Cause | None = None
     """Why the inventory is refused, as the last attempt found; sending goes on where ids have been read."""
     cluster_uid: str = ""
 

@@ -206,7 +206,7 @@ def _seen(source: Source, excluded: frozenset[str], *, events: bool = True) -> S
 
     return Seen(
         origin=source.resource.origin,
-        trouble=fault.reason if fault else "",
+        trouble=fault.reason.value if fault else "",
         last_listed=view.listed_at,
         newest_by={name: at for name, at in view.newest_by.items() if counts(name)},
         constraint_kind=source.resource.kind if source.constraints else "",

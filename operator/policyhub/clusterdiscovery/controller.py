@@ -30,12 +30,13 @@ from pydantic import ValidationError
 from policyhub.api import selector
 from policyhub.api.clusterdiscovery import DISCOVERED_BY, KIND, PLURAL, ClusterDiscovery, DiscoveryStatus, status_patch
 from policyhub.api.monitoredcluster import GROUP, VERSION
+from policyhub.api.reason import Cause, Reason, Trait
 from policyhub.api.scalar import format_time
 from policyhub.api.status import Condition
 from policyhub.cancelling import TaskGroup
 from policyhub.clusterdiscovery import report
 from policyhub.clusterdiscovery.place import Place, Sleep
-from policyhub.clusterdiscovery.plan import NOT_ASKED, Answer, Decision, Why, document, plan
+from policyhub.clusterdiscovery.plan import NOT_ASKED, Answer, Decision, document, plan
 from policyhub.clusterdiscovery.register import Register
 from policyhub.clusterdiscovery.report import Seen
 from policyhub.eks.connector import EksClusters
@@ -158,8 +159,8 @@ class Discoveries:
 
     async def _refuse(self, told: "Told", error: ValidationError) -> None:
         problems = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-        why = Why(
-            "InvalidSpec",
+        why = Cause(
+            Reason.INVALID_SPEC,
             f"{'; '.join(problems)}. No clusters are looked for; what was made stays",
             "Correct the field, and apply the CRDs of this version of the operator",
         )
@@ -243,7 +244,7 @@ class Discovery:
         failed = 0
         for decision in self._to_make(place):
             why = await self._carry_out(decision) if failed < FAILED_POSTS else _NOT_TRIED
-            failed = failed + 1 if why.reason == "NotCreated" else 0
+            failed = failed + 1 if why.reason is Reason.NOT_CREATED else 0
             place.unmade[_name(decision)] = why
 
     def _to_make(self, place: Place) -> list[Decision]:
@@ -254,7 +255,7 @@ class Discovery:
         place.unmade = {
             _name(one): place.unmade.get(_name(one), NOT_ASKED) if one.state == "Make" else one.why
             for one in here
-            if one.state == "Make" or one.why is NOT_ASKED or one.why.reason in report.TROUBLE
+            if one.state == "Make" or one.why is NOT_ASKED or Trait.UNMADE in one.why.reason.traits
         }
         return [one for one in here if one.state == "Make"]
 
@@ -269,7 +270,7 @@ class Discovery:
                 self._metrics.discovery_clusters.labels(self.name, state).set(number)
             return written
 
-    async def _carry_out(self, decision: Decision) -> Why:
+    async def _carry_out(self, decision: Decision) -> Cause:
         """Why there is none; NOT_ASKED where one was made: should it be deleted, EKS is asked first."""
         if not self._watched:
             return _NOT_SELECTED
@@ -279,7 +280,7 @@ class Discovery:
         except (Refused, Unreachable) as error:
             why = _refused(error, decision)
             log.warning(
-                "cluster_not_made", discovery=self.name, arn=decision.arn, reason=why.reason, message=why.message
+                "cluster_not_made", discovery=self.name, arn=decision.arn, reason=why.reason.value, message=why.message
             )
             return why
         if other is None:
@@ -288,13 +289,13 @@ class Discovery:
 
 
 _WAIT = "Wait: it is tried again at the next look; if it lasts, look at the API server and its admission webhooks"
-_NOT_TRIED = Why(
-    "NotCreated",
+_NOT_TRIED = Cause(
+    Reason.NOT_CREATED,
     f"it was not tried, as the API server did not answer well {FAILED_POSTS} times",
     _WAIT,
 )
-_NOT_SELECTED = Why(
-    "NotSelected",
+_NOT_SELECTED = Cause(
+    Reason.NOT_SELECTED,
     "the operator's watchSelector does not select what spec.template.metadata.labels gives: it would not work on the"
     " MonitoredCluster",
     "Set the labels of the operator's watchSelector in spec.template.metadata.labels",
@@ -310,21 +311,23 @@ def _old(answer: Answer) -> Answer:
     return replace(answer, fresh=frozenset())
 
 
-def _refused(error: Refused | Unreachable, decision: Decision) -> Why:
+def _refused(error: Refused | Unreachable, decision: Decision) -> Cause:
     """Why the API server did not take a MonitoredCluster."""
     if isinstance(error, Unreachable):
-        return Why("NotCreated", f"the API server did not answer for {decision.monitored}: {error}", _WAIT)
+        return Cause(Reason.NOT_CREATED, f"the API server did not answer for {decision.monitored}: {error}", _WAIT)
     told = f"the API server refuses the MonitoredCluster {decision.monitored}: {error}"
     if error.status == 409:
-        return Why("NameClash", told, "Wait: it was made by somebody else this moment, and is looked at again")
+        return Cause(Reason.NAME_CLASH, told, "Wait: it was made by somebody else this moment, and is looked at again")
     if error.status == 403 and "cannot create resource" in error.message:
         grant = "Grant the operator to create MonitoredClusters (chart: clusterDiscovery.enabled with rbac.create)"
-        return Why("CreateForbidden", told, grant)
+        return Cause(Reason.CREATE_FORBIDDEN, told, grant)
     if error.status in {400, 403, 404, 422}:
-        return Why(
-            "TemplateRefused", told, "Correct spec.template; kubectl explain monitoredcluster.spec tells its fields"
+        return Cause(
+            Reason.TEMPLATE_REFUSED,
+            told,
+            "Correct spec.template; kubectl explain monitoredcluster.spec tells its fields",
         )
-    return Why("NotCreated", told, _WAIT)
+    return Cause(Reason.NOT_CREATED, told, _WAIT)
 
 
 class Told:
@@ -343,7 +346,7 @@ class Told:
         self.numbers = (0, 0, 0, 0)
         """As STATES, as it was told last."""
 
-    def invalid(self, why: Why, now: datetime) -> DiscoveryStatus:
+    def invalid(self, why: Cause, now: datetime) -> DiscoveryStatus:
         return report.invalid(why, previous=self._conditions, generation=self._generation, now=now)
 
     def status(self, decisions: Sequence[Decision], seen: Sequence[Seen], now: datetime) -> DiscoveryStatus:

@@ -19,10 +19,12 @@ DescribeCluster does not find it and STS says that whoever asked is of the clust
 """
 
 from collections.abc import Awaitable, Callable, Collection
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from policyhub.api.clusterdiscovery import Account
-from policyhub.clusterdiscovery.plan import NOT_ASKED, Answer, Why, arn_of
+from policyhub.api.reason import Cause, Reason
+from policyhub.clusterdiscovery.plan import NOT_ASKED, Answer, arn_of
 from policyhub.clusterdiscovery.report import Seen
 from policyhub.eks.description import Arn, Description
 from policyhub.eks.identity import Identity, Missing
@@ -33,7 +35,7 @@ PAUSE_SECONDS = 0.2
 """Between two calls of one account and Region."""
 AGAIN = 10
 _UP = frozenset({"ACTIVE", "UPDATING"})
-_ENDS_THE_LOOK = frozenset({"Throttled", "Unavailable", *CREDENTIALS})
+_ENDS_THE_LOOK = frozenset({Reason.THROTTLED, Reason.UNAVAILABLE, *CREDENTIALS})
 _UNKNOWN_THERE = ("UnrecognizedClientException", "InvalidClientTokenId")
 """What EKS calls credentials that it does not know. A wrong signature is no matter of the Region."""
 _GRANTED = (
@@ -57,20 +59,20 @@ class Place:
         self.name = f"{account.account_id}/{region}"
         self.listed_at: datetime | None = None
         """When EKS last listed its clusters."""
-        self.fault: Why | None = None
+        self.fault: Cause | None = None
         """Why the last look could not list them."""
         self._open = open_
         self._sleep = sleep
         self._place = self._arn("*")
         self._names: frozenset[str] = frozenset()
-        self._known: dict[str, Description | Why] = {}
+        self._known: dict[str, Description | Cause] = {}
         """What EKS said of clusters that are listed; the one that was asked about longest ago comes first."""
         self._gone: set[str] = set()
         self._missing: list[str] = []
         """Not listed although one was made; the one that was asked about longest ago comes first."""
         self._fresh: set[str] = set()
         """What this look has described."""
-        self.unmade: dict[str, Why] = {}
+        self.unmade: dict[str, Cause] = {}
         """Selected clusters without a MonitoredCluster, as `Answer.unmade`; the controller fills it."""
 
     @property
@@ -137,7 +139,7 @@ class Place:
             raise NotTried(caller.trouble.reason, caller.trouble.message, remedy=caller.trouble.remedy)
         if caller.account != self.account.account_id:
             raise NotTried(
-                "AccountMismatch",
+                Reason.ACCOUNT_MISMATCH,
                 f"the operator's own AWS identity is of account {caller.account}, not of {self.account.account_id}",
                 remedy=f"Name a role of account {self.account.account_id} in spec.accounts (roleArn)",
             )
@@ -186,34 +188,34 @@ class Place:
             return True
         except NotTried as error:
             before = self._known.get(name)
-            failed = Why("NotDescribed", error.found, self._remedy(error))
+            failed = Cause(Reason.NOT_DESCRIBED, error.found, self._remedy(error))
             self._put(name, before if isinstance(before, Description) else failed)  # what it said before still counts
             return error.reason not in _ENDS_THE_LOOK
         self._put(name, found)
         self._fresh.add(name)
         return True
 
-    def _put(self, name: str, found: Description | Why) -> None:
+    def _put(self, name: str, found: Description | Cause) -> None:
         self._known.pop(name, None)
         self._known[name] = found
 
-    async def _why(self, identity: Identity, error: NotTried) -> Why:
+    async def _why(self, identity: Identity, error: NotTried) -> Cause:
         """Why a listing failed. A Region that is not enabled refuses credentials that are good elsewhere."""
-        if error.reason == "NotEnabled" or any(code in error.found for code in _UNKNOWN_THERE):
+        if error.reason is Reason.NOT_ENABLED or any(code in error.found for code in _UNKNOWN_THERE):
             caller = await identity.caller(self._place)
             if caller.account == self.account.account_id:
-                return Why(
-                    "RegionOff",
+                return Cause(
+                    Reason.REGION_OFF,
                     f"EKS in {self.region} does not know the credentials of account {caller.account}, which STS does"
                     f" ({error.found}): the account has not enabled this Region",
                     f"Take {self.region} out of spec.regions, or enable it in the account: aws account enable-region"
                     f" --region-name {self.region}",
                 )
-        return Why(error.reason, error.found, self._remedy(error))
+        return replace(error.cause, remedy=self._remedy(error))
 
     def _remedy(self, error: NotTried) -> str:
         """What to do, of the spec of a ClusterDiscovery instead of that of a MonitoredCluster."""
-        if error.reason != "AccessDenied":
+        if error.reason is not Reason.ACCESS_DENIED:
             return error.remedy
         role = self.account.role_arn
         if role is not None and error.found.startswith("AssumeRole"):
@@ -225,5 +227,5 @@ class Place:
         return f"The role {role} lacks a permission: {_GRANTED}" if role else f"The operator's own role: {_GRANTED}"
 
 
-def _is_up(found: Description | Why) -> bool:
+def _is_up(found: Description | Cause) -> bool:
     return isinstance(found, Description) and (found.status in _UP or found.connected)

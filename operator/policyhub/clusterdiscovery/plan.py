@@ -29,6 +29,7 @@ from typing import Any, Literal
 
 from policyhub.api.clusterdiscovery import DISCOVERED_BY, Account, DiscoverySpec, TagRequirement, TagSelector
 from policyhub.api.monitoredcluster import GROUP, KIND, VERSION
+from policyhub.api.reason import Cause, Reason
 from policyhub.api.scalar import partition_of
 from policyhub.api.selector import Operator, Term
 from policyhub.eks.description import Arn, Description, barring
@@ -40,27 +41,18 @@ State = Literal["Make", "Made", "Skipped", "Gone"]
 
 
 @dataclass(frozen=True, slots=True)
-class Why:
-    """A reason, what was found, and what to do."""
-
-    reason: str
-    message: str = ""
-    remedy: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Answer:
     """What is known of one account in one Region that was listed at least once."""
 
     account: str
     region: str
-    clusters: Mapping[str, Description | Why] = field(default_factory=dict)
+    clusters: Mapping[str, Description | Cause] = field(default_factory=dict)
     """Every name that EKS listed → what it says of the cluster, as far as it was asked; why it did not say."""
     gone: frozenset[str] = frozenset()
     """Names that EKS does not know, as the account itself said."""
     fresh: frozenset[str] = frozenset()
     """Names that may get a MonitoredCluster now: EKS has described them in the look that has just ended."""
-    unmade: Mapping[str, Why] = field(default_factory=dict)
+    unmade: Mapping[str, Cause] = field(default_factory=dict)
     """Selected names that have none → why, as was found the last time that one was to be made."""
 
 
@@ -79,13 +71,13 @@ class Decision:
 
     arn: str
     state: State
-    why: Why
+    why: Cause
     monitored: str = ""
     """Name of its MonitoredCluster, or of the one to be made."""
 
 
-NOT_ASKED = Why("Describing", "EKS has not been asked about it yet")
-_MONITORED = Why("Monitored")
+NOT_ASKED = Cause(Reason.DESCRIBING, "EKS has not been asked about it yet")
+_MONITORED = Cause(Reason.MONITORED)
 
 
 def arn_of(account: str, region: str, name: str) -> str:
@@ -127,7 +119,7 @@ def plan(
     return tuple(decisions[arn] for arn in sorted(decisions))
 
 
-def _listed(answers: Sequence[Answer]) -> Iterator[tuple[str, Description | Why, Why | None]]:
+def _listed(answers: Sequence[Answer]) -> Iterator[tuple[str, Description | Cause, Cause | None]]:
     """ARN, what is known of the cluster, and what is to be told of it where that is too old to go by."""
     for answer in answers:
         for name, found in answer.clusters.items():
@@ -142,35 +134,35 @@ def _known(owner: str, arn: str, by_arn: Mapping[str, Existing]) -> Decision | N
     if one.discovered_by == owner:
         return Decision(arn, "Made", _MONITORED, one.name)
     other = f", which the ClusterDiscovery {one.discovered_by} made" if one.discovered_by else ""
-    why = Why("AlreadyMonitored", f"the MonitoredCluster {one.name}{other} monitors it")
+    why = Cause(Reason.ALREADY_MONITORED, f"the MonitoredCluster {one.name}{other} monitors it")
     return Decision(arn, "Skipped", why, one.name)
 
 
 def _new(
-    arn: str, found: Description | Why, spec: DiscoverySpec, names: Mapping[str, Existing], old: Why | None
+    arn: str, found: Description | Cause, spec: DiscoverySpec, names: Mapping[str, Existing], old: Cause | None
 ) -> Decision:
-    if isinstance(found, Why):
+    if isinstance(found, Cause):
         return Decision(arn, "Skipped", found)
     cluster = Arn.parse(arn)
     if found.arn != arn:
-        why = Why("OtherCluster", f"EKS says of it that its ARN is {found.arn or 'unknown'}")
+        why = Cause(Reason.OTHER_CLUSTER, f"EKS says of it that its ARN is {found.arn or 'unknown'}")
         return Decision(arn, "Skipped", why)
     if not selects(spec.tag_selector, found.tags):
-        return Decision(arn, "Skipped", Why("TagsDiffer"))
+        return Decision(arn, "Skipped", Cause(Reason.TAGS_DIFFER))
     if (fault := barring(cluster, found)) is not None:
-        return Decision(arn, "Skipped", Why(fault.reason, fault.message, fault.remedy))
+        return Decision(arn, "Skipped", fault)
     name = rendered(spec.name_pattern, cluster)
     if not _OBJECT_NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
         told = f"namePattern {spec.name_pattern} makes {name} of it, which cannot be the name of a MonitoredCluster"
-        return Decision(arn, "Skipped", Why("InvalidName", told, _NAME_REMEDY))
+        return Decision(arn, "Skipped", Cause(Reason.INVALID_NAME, told, _NAME_REMEDY))
     taken = names.get(name)
     if taken is not None:
         whose = taken.arn or "a cluster without an ARN"
         told = f"the name {name} is taken: the MonitoredCluster {name} monitors {whose}"
-        return Decision(arn, "Skipped", Why("NameClash", told, _CLASH_REMEDY))
+        return Decision(arn, "Skipped", Cause(Reason.NAME_CLASH, told, _CLASH_REMEDY))
     if old is not None:
         return Decision(arn, "Skipped", old)
-    return Decision(arn, "Make", Why("Monitored"), name)
+    return Decision(arn, "Make", Cause(Reason.MONITORED), name)
 
 
 _NAME_REMEDY = "Change spec.namePattern, such that a letter or digit begins and ends each name"
@@ -179,10 +171,10 @@ _CLASH_REMEDY = (
 )
 
 
-def _gone(arn: str, name: str) -> Why:
+def _gone(arn: str, name: str) -> Cause:
     cluster = Arn.parse(arn)
-    return Why(
-        "ClusterGone",
+    return Cause(
+        Reason.CLUSTER_GONE,
         f"account {cluster.account} has no EKS cluster {cluster.name} in {cluster.region}: it was deleted. Its"
         f" MonitoredCluster {name} stays, and so do its findings",
         f"If it does not come back: policyhub retire {name} archives its findings, then kubectl delete"
@@ -190,10 +182,10 @@ def _gone(arn: str, name: str) -> Why:
     )
 
 
-def _unlisted(arn: str, answers: Sequence[Answer]) -> Why:
+def _unlisted(arn: str, answers: Sequence[Answer]) -> Cause:
     cluster = Arn.parse(arn)
     if any((answer.account, answer.region) == (cluster.account, cluster.region) for answer in answers):
-        return Why("NotListed", "EKS does not list it, and has not said that it is gone")
+        return Cause(Reason.NOT_LISTED, "EKS does not list it, and has not said that it is gone")
     return _MONITORED
 
 

@@ -14,21 +14,14 @@ clock.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
 from policyhub.api.clusterdiscovery import SHOWN, DiscoveryStatus, FoundCluster, Looked
+from policyhub.api.reason import Cause, ConditionStatus, Reason, Trait
 from policyhub.api.status import Condition
 from policyhub.cluster.formatting import counted, sentence
-from policyhub.clusterdiscovery.plan import NOT_ASKED, Decision, Why
+from policyhub.clusterdiscovery.plan import NOT_ASKED, Decision
 from policyhub.sources.text import capped
 
-TROUBLE = frozenset(
-    {
-        *("NameClash", "InvalidName", "TemplateRefused", "CreateForbidden", "NotCreated", "NotSelected"),
-        *("NotDescribed", "OtherCluster"),
-    }
-)
-"""Reasons for which a selected cluster is left out until a person acts, or AWS or the API server answers."""
 _NAMED = 3
 """Clusters or places that a message names."""
 _PLACES = 50
@@ -36,7 +29,7 @@ _MESSAGE = 4_096
 _CLUSTER_MESSAGE = 1_000
 _GOES_ON = "The others are looked at and their clusters get a MonitoredCluster all the same"
 
-Verdict = tuple[Literal["True", "False", "Unknown"], str, str]
+Verdict = tuple[ConditionStatus, Reason, str]
 """Status, reason, message."""
 
 
@@ -47,7 +40,7 @@ class Seen:
     name: str
     listed_at: datetime | None = None
     clusters: int = 0
-    fault: Why | None = None
+    fault: Cause | None = None
 
 
 def build(
@@ -73,7 +66,7 @@ def build(
     )
 
 
-def invalid(why: Why, *, previous: Mapping[str, Condition], generation: int, now: datetime) -> DiscoveryStatus:
+def invalid(why: Cause, *, previous: Mapping[str, Condition], generation: int, now: datetime) -> DiscoveryStatus:
     """Of a spec that this operator cannot read."""
     verdict: Verdict = ("False", why.reason, _told(why))
     conditions = _conditions({"Ready": verdict}, previous, generation=generation, now=now)
@@ -81,25 +74,23 @@ def invalid(why: Why, *, previous: Mapping[str, Condition], generation: int, now
 
 
 def _listed(places: Sequence[Seen]) -> Verdict:
-    failed = [place for place in places if place.fault is not None]
+    failed = [(place.name, place.fault) for place in places if place.fault is not None]
     if failed:
-        named = ". ".join(
-            f"{place.name}: {place.fault.message.rstrip('.')}" for place in failed[:_NAMED] if place.fault
-        )
-        first = failed[0].fault or Why("")
+        named = ". ".join(f"{name}: {fault.message.rstrip('.')}" for name, fault in failed[:_NAMED])
         told = (
             f"{len(failed)} of {len(places)} accounts and Regions could not be asked for their clusters. {named}."
-            f" {_GOES_ON}; what is monitored there stays. {_remedies(place.fault for place in failed)}"
+            f" {_GOES_ON}; what is monitored there stays. {_remedies(fault for _, fault in failed)}"
         )
-        return "False", first.reason, told.rstrip()
+        return "False", failed[0][1].reason, told.rstrip()
     waiting = sum(1 for place in places if place.listed_at is None)
     if waiting:
-        return "Unknown", "Listing", f"{waiting} of {len(places)} accounts and Regions have not been asked yet: wait"
-    return "True", "Listed", f"EKS lists its clusters in all {len(places)} pairs of an account and a Region"
+        told = f"{waiting} of {len(places)} accounts and Regions have not been asked yet: wait"
+        return "Unknown", Reason.LISTING, told
+    return "True", Reason.LISTED, f"EKS lists its clusters in all {len(places)} pairs of an account and a Region"
 
 
 def _made(decisions: Sequence[Decision], places: Sequence[Seen]) -> Verdict:
-    open_ = [one for one in decisions if one.state == "Skipped" and one.why.reason in TROUBLE]
+    open_ = [one for one in decisions if one.state == "Skipped" and Trait.UNMADE in one.why.reason.traits]
     if open_:
         named = ". ".join(f"{one.arn}: {one.why.message.rstrip('.')}" for one in open_[:_NAMED])
         told = (
@@ -108,11 +99,11 @@ def _made(decisions: Sequence[Decision], places: Sequence[Seen]) -> Verdict:
         )
         return "False", open_[0].why.reason, told.rstrip()
     if not any(place.listed_at for place in places):
-        return "Unknown", "Listing", "no account has listed its clusters yet: see the condition Listed"
+        return "Unknown", Reason.LISTING, "no account has listed its clusters yet: see the condition Listed"
     waiting = sum(1 for one in decisions if one.why is NOT_ASKED)
     if waiting:
-        return "Unknown", "Describing", f"{counted(waiting, 'cluster')} have not been described yet: wait"
-    return "True", "AllMade", "every cluster that was selected has a MonitoredCluster"
+        return "Unknown", Reason.DESCRIBING, f"{counted(waiting, 'cluster')} have not been described yet: wait"
+    return "True", Reason.ALL_MADE, "every cluster that was selected has a MonitoredCluster"
 
 
 def _ready(verdicts: Mapping[str, Verdict], decisions: Sequence[Decision]) -> Verdict:
@@ -121,16 +112,16 @@ def _ready(verdicts: Mapping[str, Verdict], decisions: Sequence[Decision]) -> Ve
             if status == wanted:
                 return status, reason, message
     made = sum(1 for one in decisions if one.state == "Made")
-    return "True", "AllWell", f"{made} clusters have a MonitoredCluster by this ClusterDiscovery"
+    return "True", Reason.ALL_WELL, f"{made} clusters have a MonitoredCluster by this ClusterDiscovery"
 
 
-def _remedies(whys: Iterable[Why | None]) -> str:
+def _remedies(whys: Iterable[Cause]) -> str:
     """Each once, of the first few."""
-    found = list(dict.fromkeys(sentence(why.remedy.rstrip(".")) for why in whys if why is not None and why.remedy))
+    found = list(dict.fromkeys(sentence(why.remedy.rstrip(".")) for why in whys if why.remedy))
     return ". ".join(found[:_NAMED])
 
 
-def _told(why: Why) -> str:
+def _told(why: Cause) -> str:
     return f"{why.message.rstrip('.')}. {sentence(why.remedy)}" if why.remedy else why.message
 
 
@@ -145,7 +136,7 @@ def _conditions(
             last_transition_time=before.last_transition_time
             if (before := previous.get(type_)) is not None and before.status == status
             else now,
-            reason=reason,
+            reason=reason.value,
             message=capped(message, _MESSAGE),
         )
         for type_, (status, reason, message) in verdicts.items()
@@ -153,14 +144,14 @@ def _conditions(
 
 
 def _looked(place: Seen) -> Looked:
-    reason = place.fault.reason if place.fault is not None else "Listed" if place.listed_at else "Listing"
+    reason = place.fault.reason if place.fault is not None else Reason.LISTED if place.listed_at else Reason.LISTING
     clusters = place.clusters if place.listed_at else None
-    return Looked(name=place.name, reason=reason, clusters=clusters, last_listed=place.listed_at)
+    return Looked(name=place.name, reason=reason.value, clusters=clusters, last_listed=place.listed_at)
 
 
 def _urgency(one: Decision) -> tuple[int, str]:
-    order = 0 if one.state == "Gone" else 1 if one.why.reason in TROUBLE else 2 if one.state == "Skipped" else 3
-    return order, one.arn
+    unmade = Trait.UNMADE in one.why.reason.traits
+    return 0 if one.state == "Gone" else 1 if unmade else 2 if one.state == "Skipped" else 3, one.arn
 
 
 def _cluster(one: Decision) -> FoundCluster:
@@ -168,6 +159,6 @@ def _cluster(one: Decision) -> FoundCluster:
         arn=one.arn,
         state="Skipped" if one.state == "Make" else one.state,
         monitored_cluster=one.monitored or None,
-        reason=one.why.reason,
+        reason=one.why.reason.value,
         message=capped(_told(one.why), _CLUSTER_MESSAGE),
     )

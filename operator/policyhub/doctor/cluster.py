@@ -7,6 +7,7 @@ from datetime import datetime
 import msgspec
 
 from policyhub.api.monitoredcluster import MonitoredCluster
+from policyhub.api.reason import Reason
 from policyhub.cluster.formatting import counted
 from policyhub.cluster.remedies import DOCTOR, REMEDIES, WHAT_IS_HELD
 from policyhub.doctor.result import CheckResult, fine, problem, unchecked
@@ -79,12 +80,12 @@ async def served(connection: Connection, monitored: MonitoredCluster) -> Discove
 def judge_sources(about: str, found: Discovery) -> list[CheckResult]:
     """Pure."""
     results = [
-        problem("sources", about, f"{group}: {why}", remedy=REMEDIES["DiscoveryFailed"])
+        problem("sources", about, f"{group}: {why}", remedy=REMEDIES[Reason.DISCOVERY_FAILED])
         for group, why in found.unknown.items()
     ]
     if not found.served:
         if not results:
-            remedy = REMEDIES["NoSourceServed"]
+            remedy = REMEDIES[Reason.NO_SOURCE_SERVED]
             *groups, last = (api.group for api in SOURCE_APIS)
             found_none = f"the cluster serves nothing of {', '.join(groups)} or {last}"
             results.append(problem("sources", about, found_none, remedy=remedy))
@@ -119,11 +120,15 @@ def judge_operator(
     told = f"Ready is {ready.status}, {ready.reason}: {ready.message}"
     if ready.status == "True":
         return fine("operator", about, told)
-    todo = REMEDIES.get(ready.reason, "do what the message says")
+    reason = Reason.known(ready.reason)
+    todo = REMEDIES.get(reason, _SAID) if reason is not None else _SAID
     remedy = DOCTOR["operator/not-ready"].format(remedy=todo, name=shlex.quote(about))
     if ready.status == "Unknown":
         return unchecked("operator", about, told, remedy=remedy)
     return problem("operator", about, told, remedy=remedy)
+
+
+_SAID = "do what the message says"
 
 
 def judge_identity(about: str, monitored: MonitoredCluster) -> list[CheckResult]:
@@ -146,4 +151,4 @@ def judge_holds(about: str, monitored: MonitoredCluster) -> list[CheckResult]:
     if held.status == "False":
         return [fine("archive-held", about, held.message)]
     found, _, remedy = held.message.partition(WHAT_IS_HELD)
-    return [problem("archive-held", about, found, remedy=remedy.strip() or REMEDIES["TooManyLost"])]
+    return [problem("archive-held", about, found, remedy=remedy.strip() or REMEDIES[Reason.TOO_MANY_LOST])]

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from policyhub.api.reason import Cause
 from policyhub.cluster import engines
 from policyhub.cluster.engines import SILENT_AFTER
-from policyhub.cluster.fault import Fault
 from policyhub.cluster.formatting import counted, some, span
 from policyhub.cluster.remedies import DOCTOR
 from policyhub.cluster.snapshot import EnginesSeen
@@ -134,7 +134,7 @@ def judge(
     return results
 
 
-def _result(check: str, about: str, trouble: Fault | None, well: str) -> CheckResult:
+def _result(check: str, about: str, trouble: Cause | None, well: str) -> CheckResult:
     return (
         fine(check, about, well) if trouble is None else problem(check, about, trouble.message, remedy=trouble.remedy)
     )

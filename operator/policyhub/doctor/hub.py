@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from policyhub.api.reason import Reason
 from policyhub.cluster.remedies import DOCTOR
 from policyhub.doctor import cluster
 from policyhub.doctor.result import CheckResult, fine, problem, unchecked
@@ -68,7 +69,7 @@ async def _enabled(client: HubClient, about: str) -> CheckResult:
     try:
         hub = await client.describe_hub()
     except AccessLost as error:
-        if error.kind == "NotEnabled":
+        if error.kind is Reason.NOT_ENABLED:
             remedy = DOCTOR["security-hub/off"].format(region=client.region)
             return problem("security-hub", about, f"Security Hub CSPM is off: {error.found}", remedy=remedy)
         return unchecked("security-hub", about, error.found, remedy=DOCTOR["security-hub"])
@@ -87,7 +88,7 @@ async def _readable(client: HubClient, about: str) -> CheckResult:
         remedy = DOCTOR["quotas/readings"]
         return problem("quotas", about, f"GetFindings is throttled: {error.message}", remedy=remedy)
     except AccessLost as error:
-        if error.kind == "NotEnabled":
+        if error.kind is Reason.NOT_ENABLED:
             return unchecked("get-findings", about, "not asked: Security Hub is off", remedy=DOCTOR["not-asked"])
         return problem("get-findings", about, error.found, remedy=error.advice or DOCTOR["get-findings"])
     except HubError as error:
@@ -124,7 +125,7 @@ async def _importable(client: HubClient, about: str) -> CheckResult:
     match failure.kind:
         case "permanent":
             return fine("product-arn", about, f"{client.product_arn} may be written")
-        case "configuration" if access_kind(failure.code) == "NotEnabled":
+        case "configuration" if access_kind(failure.code) is Reason.NOT_ENABLED:
             return unchecked("product-arn", about, "not tried: Security Hub is off", remedy=DOCTOR["not-asked"])
         case "configuration":
             return problem("product-arn", about, failure.message, remedy=failure.advice or remedy)

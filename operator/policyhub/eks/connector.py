@@ -13,9 +13,9 @@ import structlog
 
 import policyhub
 from policyhub.api.eks import Eks
+from policyhub.api.reason import Cause, Reason
 from policyhub.clock import SteadyMs
 from policyhub.cluster.contact import connection_fault
-from policyhub.cluster.fault import Fault
 from policyhub.eks import description, diagnosis, endpoint
 from policyhub.eks.description import Arn, Description
 from policyhub.eks.identity import Identity, Missing
@@ -72,7 +72,7 @@ class Connector:
         except KubeconfigError as error:
             raise self._invalid(error.found) from None
 
-    async def explain(self, error: Exception) -> Fault:
+    async def explain(self, error: Exception) -> Cause:
         """Why the cluster cannot be worked with. A token that was refused is not sent again."""
         match error:
             case Refused(status=401):
@@ -122,7 +122,7 @@ class Connector:
         if found.arn != self._arn.text:
             self._known = None
             raise NotTried(
-                "ClusterNotFound",
+                Reason.CLUSTER_NOT_FOUND,
                 f"the EKS cluster {self._arn.name} that the operator's AWS identity sees is"
                 f" {found.arn or 'another one'}, not {self._arn.text}",
                 remedy=diagnosis.another_account(self._arn),
@@ -148,7 +148,7 @@ class Connector:
             named, remedy = "EKS names", "Check AWS_ENDPOINT_URL… in the operator's environment, and compare with what"
         where = f"aws eks describe-cluster --region {self._arn.region} --name {self._arn.name} prints"
         found = f"the endpoint and certificate authority that {named} for {self._arn.name} cannot be used: {why}"
-        return NotTried("EndpointInvalid", found, remedy=f"{remedy} {where}")
+        return NotTried(Reason.ENDPOINT_INVALID, found, remedy=f"{remedy} {where}")
 
     def _server(self) -> str:
         return self._eks.endpoint or (self._known.endpoint if self._known is not None else self._arn.name)
@@ -158,7 +158,7 @@ class Connector:
         return await self._identity.sign(self._arn, self._signs_for)
 
 
-def _not_tried(fault: Fault) -> NotTried:
+def _not_tried(fault: Cause) -> NotTried:
     return NotTried(fault.reason, fault.message, remedy=fault.remedy)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from policyhub.cluster.fault import Fault
+from policyhub.api.reason import Cause, Reason
 from policyhub.sources.text import line
 
 _CODE = 64
@@ -87,34 +87,34 @@ def _text(parent: Mapping[str, Any], name: str) -> str:
     return found if isinstance(found, str) else ""
 
 
-def barring(arn: Arn, found: Description) -> Fault | None:
+def barring(arn: Arn, found: Description) -> Cause | None:
     """Why the cluster cannot be worked with, whatever its API server would say. UPDATING serves as ACTIVE does."""
     where = f"the EKS cluster {arn.name} in account {arn.account}, {arn.region}"
     if found.connected:
-        return Fault(
-            "ClusterExternal",
+        return Cause(
+            Reason.CLUSTER_EXTERNAL,
             f"{where} is registered by EKS Connector: AWS shows it in its console, and has no API server of it",
             remedy="Connect it by a kubeconfig: spec.connection.kubeconfigSecretRef",
         )
     match found.status:
         case "CREATING" | "PENDING":
             told = f"{where} is being created (status {found.status}) and has no API server yet"
-            return Fault("ClusterCreating", told, remedy="Wait: EKS is asked again once a minute")
+            return Cause(Reason.CLUSTER_CREATING, told, remedy="Wait: EKS is asked again once a minute")
         case "DELETING":
-            return Fault(
-                "ClusterDeleting",
+            return Cause(
+                Reason.CLUSTER_DELETING,
                 f"{where} is being deleted",
                 remedy="If it is meant to go, wait: once it is gone, this condition says how to archive what is left",
             )
         case "FAILED":
-            return Fault(
-                "ClusterFailed",
+            return Cause(
+                Reason.CLUSTER_FAILED,
                 f"{where} could not be created (status FAILED{_issues(found)})",
                 remedy="Delete it and create it again, or delete this MonitoredCluster",
             )
     if not found.endpoint or not found.authority:
         told = f"{where} has no endpoint yet (status {line(found.status, _CODE) or 'unknown'})"
-        return Fault("ClusterCreating", told, remedy="Wait: EKS is asked again once a minute")
+        return Cause(Reason.CLUSTER_CREATING, told, remedy="Wait: EKS is asked again once a minute")
     return None
 
 

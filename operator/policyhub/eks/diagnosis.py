@@ -23,7 +23,7 @@ Pure: no I/O, no clock.
 import shlex
 from dataclasses import dataclass, replace
 
-from policyhub.cluster.fault import Fault
+from policyhub.api.reason import Cause, Reason
 from policyhub.eks.description import Arn, Description, health
 from policyhub.sources.text import line
 
@@ -38,7 +38,7 @@ class Caller:
     account: str = ""
     principal: str = ""
     """ARN of the role or user, as an access entry names it; empty: not known."""
-    trouble: Fault | None = None
+    trouble: Cause | None = None
     """Why STS did not tell."""
     late: bool = False
     """Whether AWS refuses what we sign for its time."""
@@ -57,13 +57,13 @@ def principal(arn: str, *, role_arn: str) -> str:
     return arn
 
 
-def unauthorized(arn: Arn, caller: Caller, found: Description | None, *, told: str) -> Fault:
+def unauthorized(arn: Arn, caller: Caller, found: Description | None, *, told: str) -> Cause:
     """Of a 401."""
     who = caller.principal or "the operator's role"
     refused = f"the API server of the EKS cluster {arn.name} does not accept the token of {who} ({told})"
     if caller.trouble is not None and caller.late:
-        return Fault(
-            "ClockSkew",
+        return Cause(
+            Reason.CLOCK_SKEW,
             f"{refused}, and AWS refuses what it signs as too late or too early: {caller.trouble.message}. A token is"
             " valid for 15 minutes of AWS's time",
             remedy="Synchronize the clock of the operator's node (chrony with Amazon Time Sync)",
@@ -71,16 +71,16 @@ def unauthorized(arn: Arn, caller: Caller, found: Description | None, *, told: s
     if caller.trouble is not None and caller.refused:
         return replace(caller.trouble, message=f"{refused}, nor does AWS its credentials: {caller.trouble.message}")
     if found is not None and found.mode == "CONFIG_MAP":
-        return Fault(
-            "ConfigMapOnly",
+        return Cause(
+            Reason.CONFIG_MAP_ONLY,
             f"{refused}: its authentication mode is CONFIG_MAP, which knows no access entries{health(found)}",
             remedy=f"Either map the role to the group {GROUP} in the cluster's ConfigMap aws-auth, without the role's"
             " path. Or let the cluster take access entries, which cannot be undone: aws eks update-cluster-config"
             f" --region {arn.region} --name {arn.name} --access-config authenticationMode=API_AND_CONFIG_MAP; then"
             f" {_create(arn, caller)}",
         )
-    return Fault(
-        "AccessEntryMissing",
+    return Cause(
+        Reason.ACCESS_ENTRY_MISSING,
         f"{refused}, though it was made for this attempt: the cluster has no access entry for it, or one for a role of"
         f" that name that was deleted and created again, which is another role to EKS{health(found)}",
         remedy=f"If aws eks list-access-entries {_at(arn)} does not show the role, create its entry:"
@@ -90,10 +90,10 @@ def unauthorized(arn: Arn, caller: Caller, found: Description | None, *, told: s
     )
 
 
-def forbidden(told: str) -> Fault:
+def forbidden(told: str) -> Cause:
     """Of a 403 on what every cluster is asked for first."""
-    return Fault(
-        "Forbidden",
+    return Cause(
+        Reason.FORBIDDEN,
         f"the operator may not get the namespace kube-system: {told}. The access entry works, but its group has no"
         " rights in the cluster",
         remedy="Install the chart policyhub-access in that cluster: helm upgrade --install policyhub-access"
@@ -103,11 +103,11 @@ def forbidden(told: str) -> Fault:
     )
 
 
-def unreachable(found: Description | None, *, server: str, told: str) -> Fault:
+def unreachable(found: Description | None, *, server: str, told: str) -> Cause:
     """Of no answer."""
     if found is not None and not found.public:
-        return Fault(
-            "EndpointPrivate",
+        return Cause(
+            Reason.ENDPOINT_PRIVATE,
             f"{server} does not answer: {told}. The cluster's endpoint is private: its name leads to addresses in the"
             f" cluster's VPC{health(found)}",
             remedy="Give the operator's nodes a route to that VPC (peering, transit gateway), and let them in on port"
@@ -115,43 +115,43 @@ def unreachable(found: Description | None, *, server: str, told: str) -> Fault:
         )
     if found is not None and found.admitted:
         ranges = ", ".join(line(one, 43) for one in found.admitted[:5])
-        return Fault(
-            "EndpointRestricted",
+        return Cause(
+            Reason.ENDPOINT_RESTRICTED,
             f"{server} does not answer: {told}. The cluster's public endpoint admits {ranges} only{health(found)}",
             remedy="Add the address by which the operator leaves its network (its NAT gateway) to publicAccessCidrs, or"
             " give it a route to the private endpoint",
         )
-    return Fault(
-        "Unreachable",
+    return Cause(
+        Reason.UNREACHABLE,
         f"{server} does not answer: {told}{health(found)}",
         remedy="Check the route from the operator's Pod to it: network policies, the cluster's security group (port"
         " 443), the proxy",
     )
 
 
-def gone(arn: Arn, caller: Caller, *, name: str) -> Fault:
+def gone(arn: Arn, caller: Caller, *, name: str) -> Cause:
     """Of DescribeCluster that finds no such cluster; `name` is that of the MonitoredCluster."""
     if caller.account == arn.account:
-        return Fault(
-            "ClusterGone",
+        return Cause(
+            Reason.CLUSTER_GONE,
             f"account {arn.account} has no EKS cluster {arn.name} in {arn.region}: it was deleted",
             remedy="If it comes back under the same name, wait. If not,"
             f" policyhub retire {shlex.quote(name)} counts its findings, and says how to archive them",
         )
     unknown = caller.trouble.message if caller.trouble is not None else "no account"
     asked = f"account {caller.account}" if caller.account else f"an account that STS did not name ({unknown})"
-    return Fault(
-        "ClusterNotFound",
+    return Cause(
+        Reason.CLUSTER_NOT_FOUND,
         f"{asked} has no EKS cluster {arn.name} in {arn.region}. The cluster is of account {arn.account}, which was not"
         " asked, so nothing is known of it",
         remedy=another_account(arn),
     )
 
 
-def elsewhere(arn: Arn, host: str) -> Fault:
+def elsewhere(arn: Arn, host: str) -> Cause:
     """Of an endpoint in a spec that is none of EKS."""
-    return Fault(
-        "EndpointInvalid",
+    return Cause(
+        Reason.ENDPOINT_INVALID,
         f"spec.connection.eks.endpoint leads to {line(host, 253)}, which is no endpoint of EKS in {arn.region}: the"
         f" operator does not send the token for {arn.name} there, since whoever receives it can use it at the cluster",
         remedy=f"Set endpoint to what aws eks describe-cluster --region {arn.region} --name {arn.name} prints. If that"

@@ -23,8 +23,8 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from typing import Any, Protocol, TypeVar
 
+from policyhub.api.reason import Reason
 from policyhub.clock import NEVER, SteadyMs
-from policyhub.cluster.fault import Fault
 from policyhub.eks import description, diagnosis
 from policyhub.eks.description import Arn, Description
 from policyhub.eks.diagnosis import Caller
@@ -122,7 +122,7 @@ class Identity:
                 return frozenset(names)
             more = {"nextToken": answer["nextToken"]}
         told = f"ListClusters in account {place.account}, {place.region} does not end after {_MOST_PAGES} pages"
-        raise NotTried("Unavailable", told, remedy=advice.AWS_SIDE)
+        raise NotTried(Reason.UNAVAILABLE, told, remedy=advice.AWS_SIDE)
 
     def _page(self, more: Mapping[str, object]) -> Mapping[str, Any]:
         return self._clients.eks().list_clusters(maxResults=_PAGE, **more)
@@ -142,9 +142,9 @@ class Identity:
         except NotTried as error:
             return Caller(
                 principal=self._role_arn,
-                trouble=Fault(error.reason, error.found, remedy=error.remedy),
+                trouble=error.cause,
                 late=advice.is_clock("", error.found),
-                refused=error.reason in {*CREDENTIALS, "AccessDenied"},
+                refused=error.reason in {*CREDENTIALS, Reason.ACCESS_DENIED},
             )
         return Caller(
             account=str(said.get("Account", "")),
@@ -168,7 +168,7 @@ class Identity:
             raise self._told(lost, operation, arn) from None
         except TimeoutError:
             told = f"{operation} in account {arn.account}, {arn.region}: no answer within {self._patience:.0f} s"
-            raise NotTried("Unavailable", told, remedy=advice.AWS_SIDE) from None
+            raise NotTried(Reason.UNAVAILABLE, told, remedy=advice.AWS_SIDE) from None
 
     async def _sign_in(self) -> None:
         """Raises _Lost."""
@@ -208,9 +208,9 @@ class Identity:
 
     def _told(self, lost: _Lost, operation: str, arn: Arn) -> NotTried:
         error = translate(lost.fault, operation=operation, account=arn.account, region=arn.region, secrets=lost.secrets)
-        reason = error.kind if isinstance(error, AccessLost) else type(error).__name__
+        reason = error.reason
         remedy = error.advice
         asked = getattr(lost.fault, "operation_name", "")
-        if asked == "AssumeRole" and reason in {"AccessDenied", "Misconfigured"}:
+        if asked == "AssumeRole" and reason in {Reason.ACCESS_DENIED, Reason.MISCONFIGURED}:
             remedy = diagnosis.role_refused(arn, self._role_arn)
         return NotTried(reason, error.found, remedy=remedy)

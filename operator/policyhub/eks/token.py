@@ -15,6 +15,7 @@ import asyncio
 import base64
 from collections.abc import Awaitable, Callable
 
+from policyhub.api.reason import Reason
 from policyhub.clock import NEVER, SteadyMs
 from policyhub.kube.errors import NotTried
 from policyhub.securityhub.caller_url import Signed
@@ -38,7 +39,7 @@ def encode(url: str) -> str:
     token = PREFIX + base64.urlsafe_b64encode(url.encode()).rstrip(b"=").decode()
     if len(token) > MOST_BYTES:
         raise NotTried(
-            "TokenTooLarge",
+            Reason.TOKEN_TOO_LARGE,
             f"the token has {len(token):,} bytes, and EKS reads none of more than {MOST_BYTES:,}: the role's session is"
             " too large. Pod Identity's session tags travel along a change of role",
             remedy="Switch the tags off for the association (aws eks update-pod-identity-association"

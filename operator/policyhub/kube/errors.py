@@ -12,6 +12,7 @@ Pure: no I/O, no clock.
 
 from collections.abc import Iterable
 
+from policyhub.api.reason import Cause, Reason
 from policyhub.redaction import redacted
 from policyhub.sources.text import line
 
@@ -59,11 +60,16 @@ class TooLarge(Unreachable):
 
 
 class NotTried(Unreachable):
-    """Nothing was asked of the API server. `reason` is fit for a condition."""
+    """Nothing was asked of the API server."""
 
-    def __init__(self, reason: str, message: str, *, remedy: str = "") -> None:
+    def __init__(self, reason: Reason, message: str, *, remedy: str = "") -> None:
         """`remedy` is what to do, ours: what was found is cut, it never is."""
         self.reason = reason
         self.found = line(redacted(message), _MAX_FOUND)
         self.remedy = remedy
         Exception.__init__(self, f"{self.found}. {remedy}" if remedy else self.found)
+
+    @property
+    def cause(self) -> Cause:
+        """For a condition."""
+        return Cause(self.reason, self.found, self.remedy)

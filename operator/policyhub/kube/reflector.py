@@ -55,6 +55,7 @@ from typing import Final
 
 import structlog
 
+from policyhub.api.reason import Cause, Reason
 from policyhub.kube.backoff import Backoff, Clock
 from policyhub.kube.connection import Connection
 from policyhub.kube.errors import Refused, TooLarge, Unreachable, quoted
@@ -175,7 +176,7 @@ class Reflector:
                     await self._end_beside()
                     self._version = None
                     self._standing.live = False
-                    self._standing.watch = ("Fault", quoted(f"{type(error).__name__}: {error}"))
+                    self._standing.watch = Cause(Reason.FAULT, quoted(f"{type(error).__name__}: {error}"))
                     self._standing.tell()
                     await self._wait(self._watch_backoff.delay())
         finally:

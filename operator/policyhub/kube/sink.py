@@ -7,43 +7,38 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from policyhub.api.reason import Cause, Reason
+
 Phase = Literal["listing", "watching", "failed", "vanished"]
 """
 listing    no watch has followed a complete listing yet, and nothing has gone wrong
 watching   live: every change arrives (a watch that is being resumed, or a listing in between, does not end this)
-failed     `reason` stands in the way; what was known still stands, and is tried again
+failed     `cause` stands in the way; what was known still stands, and is tried again
 vanished   the API says that the resource does not exist; what was known still stands, and it is looked for again.
            Where a CRD is deleted, the API server first tells each of its objects as deleted; then this follows
 """
-
-Reason = Literal[
-    "",
-    "Unreachable",
-    "Unauthorized",
-    "ListingForbidden",
-    "ListingExpired",
-    "ListingFailed",
-    "WatchForbidden",
-    "WatchExpired",
-    "WatchFailed",
-    "Vanished",
-    "Fault",
-]
 
 
 class ReflectorState(msgspec.Struct, frozen=True):
     """Replaced, never changed; equal states are the same news."""
 
     phase: Phase = "listing"
-    reason: Reason = ""
+    cause: Cause | None = None
     """The failure that is not yet mended; also while `watching`, when only the re-listing fails."""
-    message: str = ""
     listed: float | None = None
     """When the last complete listing ended, in seconds since 1970."""
 
     @property
     def live(self) -> bool:
         return self.phase == "watching"
+
+    @property
+    def reason(self) -> Reason | None:
+        return self.cause.reason if self.cause is not None else None
+
+    @property
+    def message(self) -> str:
+        return self.cause.message if self.cause is not None else ""
 
 
 class Sink(Protocol):

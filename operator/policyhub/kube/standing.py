@@ -3,18 +3,14 @@
 No I/O but the log, no clock.
 """
 
-from typing import Final
-
 import structlog
 
+from policyhub.api.reason import Cause, Reason
 from policyhub.kube.errors import Refused, Unreachable
-from policyhub.kube.sink import Phase, Reason, ReflectorState, Sink
+from policyhub.kube.sink import Phase, ReflectorState, Sink
 from policyhub.kube.wire import Unreadable
 
 log = structlog.get_logger(__name__)
-
-Problem = tuple[Reason, str]
-_NO_PROBLEM: Final[Problem] = ("", "")
 
 
 class Standing:
@@ -27,52 +23,52 @@ class Standing:
         """Whether it is listed whole and watched."""
         self.listed: float | None = None
         """As in the state."""
-        self.listing: Problem | None = None
-        self.watch: Problem | None = None
+        self.listing: Cause | None = None
+        self.watch: Cause | None = None
         self._sink = sink
         self._place = place
 
     def vanish(self, error: Refused) -> None:
         self.live = False
-        self.listing = ("Vanished", str(error))
+        self.listing = Cause(Reason.VANISHED, str(error))
         self.tell()
 
     def tell(self, *, again: bool = False) -> None:
         """To the sink where it is news or was found `again`."""
-        reason, message = self.listing or self.watch or _NO_PROBLEM
+        cause = self.listing or self.watch
         phase: Phase
         if self.live:
             phase = "watching"
-        elif reason == "Vanished":
+        elif cause is not None and cause.reason is Reason.VANISHED:
             phase = "vanished"
         else:
-            phase = "failed" if reason else "listing"
-        state = ReflectorState(phase, reason, message, self.listed)
+            phase = "failed" if cause is not None else "listing"
+        state = ReflectorState(phase, cause, self.listed)
         if state == self.state and not again:
             return
-        if reason != self.state.reason:
-            if reason:
-                log.warning("reflector_failed", reason=reason, message=message, **self._place)
+        if state.reason is not self.state.reason:
+            if cause is not None:
+                log.warning("reflector_failed", reason=cause.reason.value, message=cause.message, **self._place)
             else:
                 log.info("reflector_recovered", **self._place)
         self.state = state
         self._sink.state(state)
 
 
-def problem(error: Refused | Unreachable | Unreadable, *, listing: bool) -> Problem:
+def problem(error: Refused | Unreachable | Unreadable, *, listing: bool) -> Cause:
     """Of a listing, or of a watch."""
-    return _reason(error, listing=listing), str(error)
+    return Cause(_reason(error, listing=listing), str(error))
 
 
 def _reason(error: Refused | Unreachable | Unreadable, *, listing: bool) -> Reason:
     match error:
         case Unreachable():
-            return "Unreachable"
+            return Reason.UNREACHABLE
         case Refused(status=401):
-            return "Unauthorized"
+            return Reason.UNAUTHORIZED
         case Refused(status=403):
-            return "ListingForbidden" if listing else "WatchForbidden"
+            return Reason.LISTING_FORBIDDEN if listing else Reason.WATCH_FORBIDDEN
         case Refused(status=410):
-            return "ListingExpired" if listing else "WatchExpired"
+            return Reason.LISTING_EXPIRED if listing else Reason.WATCH_EXPIRED
         case _:
-            return "ListingFailed" if listing else "WatchFailed"
+            return Reason.LISTING_FAILED if listing else Reason.WATCH_FAILED

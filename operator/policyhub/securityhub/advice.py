@@ -13,6 +13,7 @@ Pure: no I/O, no clock.
 from botocore import exceptions as boto
 
 from policyhub import network
+from policyhub.api.reason import Reason
 
 _RESTART = "kubectl rollout restart -n policyhub deployment/policyhub"
 _WAY = (
@@ -133,15 +134,19 @@ def missing(error: BaseException) -> str:
             return _SOURCE
 
 
-def signing_in(operation: str, kind: str) -> str:
+def signing_in(operation: str, kind: Reason) -> str:
     """Of what STS refuses where the Pod or a role signs in; empty for other calls."""
     if operation == "AssumeRoleWithWebIdentity":
-        return {"AccessDenied": _WEB_TRUST, "CredentialsExpired": _WEB_TOKEN, "CredentialsRejected": _WEB_PROVIDER}.get(
-            kind, ""
-        )
-    if operation.startswith("AssumeRole"):
-        return {"AccessDenied": _ROLE_TRUST, "Misconfigured": _ROLE_FORM}.get(kind, "")
-    return ""
+        return _OF_THE_POD.get(kind, "")
+    return _OF_A_ROLE.get(kind, "") if operation.startswith("AssumeRole") else ""
+
+
+_OF_THE_POD = {
+    Reason.ACCESS_DENIED: _WEB_TRUST,
+    Reason.CREDENTIALS_EXPIRED: _WEB_TOKEN,
+    Reason.CREDENTIALS_REJECTED: _WEB_PROVIDER,
+}
+_OF_A_ROLE = {Reason.ACCESS_DENIED: _ROLE_TRUST, Reason.MISCONFIGURED: _ROLE_FORM}
 
 
 def denied(action: str, account: str) -> str:

@@ -26,20 +26,21 @@ from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
 
 from policyhub import network
+from policyhub.api.reason import Cause, Reason, Trait
 from policyhub.redaction import redacted
 from policyhub.securityhub import advice
 from policyhub.sources.text import line
 
 AccessKind = Literal[
-    "AccessDenied",
-    "AccountMismatch",
-    "CredentialsExpired",
-    "CredentialsMissing",
-    "CredentialsRejected",
-    "Misconfigured",
-    "NotEnabled",
+    Reason.ACCESS_DENIED,
+    Reason.ACCOUNT_MISMATCH,
+    Reason.CREDENTIALS_EXPIRED,
+    Reason.CREDENTIALS_MISSING,
+    Reason.CREDENTIALS_REJECTED,
+    Reason.MISCONFIGURED,
+    Reason.NOT_ENABLED,
 ]
-CREDENTIALS: frozenset[AccessKind] = frozenset({"CredentialsExpired", "CredentialsMissing", "CredentialsRejected"})
+CREDENTIALS = frozenset(reason for reason in Reason if Trait.CREDENTIALS in reason.traits)
 """The kinds that other credentials of the same place may cure."""
 
 _MAX_MESSAGE = 1_500
@@ -51,6 +52,9 @@ FailureKind = Literal["permanent", "configuration", "unsent", "retry"]
 class HubError(Exception):
     """Code and message are on one line, cut, and hold no credential (`policyhub.redaction`)."""
 
+    reason: Reason
+    """Of the condition HubReachable, where it lasts."""
+
     def __init__(self, message: str, *, code: str, advice: str = "") -> None:
         """`advice` is what to do, ours (`policyhub.securityhub.advice`); empty where whoever reports it adds that."""
         self.found = line(redacted(message), _MAX_MESSAGE)
@@ -59,16 +63,23 @@ class HubError(Exception):
         self.code = line(code, 64)
         super().__init__(self.message)
 
+    @property
+    def cause(self) -> Cause:
+        """For a condition."""
+        return Cause(self.reason, self.found, self.advice)
+
 
 class Throttled(HubError):  # noqa: N818 - named for what the caller does about it
-    pass
+    reason = Reason.THROTTLED
 
 
 class Unavailable(HubError):  # noqa: N818 - named for what the caller does about it
-    pass
+    reason = Reason.UNAVAILABLE
 
 
 class NotLeader(HubError):  # noqa: N818 - named for what the caller does about it
+    reason = Reason.NOT_LEADER
+
     def __init__(self) -> None:
         super().__init__("not sent: another replica or operator may be at work by now", code="NotLeader")
 
@@ -77,10 +88,11 @@ class AccessLost(HubError):  # noqa: N818 - named for what the caller does about
     def __init__(self, kind: AccessKind, message: str, *, code: str, advice: str = "") -> None:
         super().__init__(message, code=code, advice=advice)
         self.kind = kind
+        self.reason = kind
 
 
 class Refused(HubError):  # noqa: N818 - named for what the caller does about it
-    pass
+    reason = Reason.REFUSED
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,32 +137,32 @@ _REFUSED = frozenset(
 )
 _LOST: dict[str, AccessKind] = {
     # Another account, another Region, a wrong partition in the product ARN: AWS answers each with AccessDenied.
-    "AccessDenied": "AccessDenied",
-    "AccessDeniedException": "AccessDenied",
-    "AuthorizationError": "AccessDenied",
-    "NotAuthorized": "AccessDenied",
-    "UnauthorizedException": "AccessDenied",
-    "InvalidAccess": "NotEnabled",
-    "InvalidAccessException": "NotEnabled",
-    "OptInRequired": "NotEnabled",
-    "RegionDisabledException": "NotEnabled",  # STS: the Region is not activated in this account
-    "SubscriptionRequiredException": "NotEnabled",
-    "ExpiredToken": "CredentialsExpired",
-    "ExpiredTokenException": "CredentialsExpired",
-    "RequestExpired": "CredentialsExpired",
-    "AuthFailure": "CredentialsRejected",
-    "IDPRejectedClaim": "CredentialsRejected",
-    "IncompleteSignature": "CredentialsRejected",
-    "IncompleteSignatureException": "CredentialsRejected",
-    "InvalidClientTokenId": "CredentialsRejected",
-    "InvalidIdentityToken": "CredentialsRejected",
-    "InvalidSignatureException": "CredentialsRejected",
-    "MissingAuthenticationToken": "CredentialsRejected",
-    "MissingAuthenticationTokenException": "CredentialsRejected",
-    "RequestTimeTooSkewed": "CredentialsRejected",
-    "SignatureDoesNotMatch": "CredentialsRejected",
-    "UnrecognizedClientException": "CredentialsRejected",
-    "UnknownOperationException": "Misconfigured",  # the endpoint is no Security Hub
+    "AccessDenied": Reason.ACCESS_DENIED,
+    "AccessDeniedException": Reason.ACCESS_DENIED,
+    "AuthorizationError": Reason.ACCESS_DENIED,
+    "NotAuthorized": Reason.ACCESS_DENIED,
+    "UnauthorizedException": Reason.ACCESS_DENIED,
+    "InvalidAccess": Reason.NOT_ENABLED,
+    "InvalidAccessException": Reason.NOT_ENABLED,
+    "OptInRequired": Reason.NOT_ENABLED,
+    "RegionDisabledException": Reason.NOT_ENABLED,  # STS: the Region is not activated in this account
+    "SubscriptionRequiredException": Reason.NOT_ENABLED,
+    "ExpiredToken": Reason.CREDENTIALS_EXPIRED,
+    "ExpiredTokenException": Reason.CREDENTIALS_EXPIRED,
+    "RequestExpired": Reason.CREDENTIALS_EXPIRED,
+    "AuthFailure": Reason.CREDENTIALS_REJECTED,
+    "IDPRejectedClaim": Reason.CREDENTIALS_REJECTED,
+    "IncompleteSignature": Reason.CREDENTIALS_REJECTED,
+    "IncompleteSignatureException": Reason.CREDENTIALS_REJECTED,
+    "InvalidClientTokenId": Reason.CREDENTIALS_REJECTED,
+    "InvalidIdentityToken": Reason.CREDENTIALS_REJECTED,
+    "InvalidSignatureException": Reason.CREDENTIALS_REJECTED,
+    "MissingAuthenticationToken": Reason.CREDENTIALS_REJECTED,
+    "MissingAuthenticationTokenException": Reason.CREDENTIALS_REJECTED,
+    "RequestTimeTooSkewed": Reason.CREDENTIALS_REJECTED,
+    "SignatureDoesNotMatch": Reason.CREDENTIALS_REJECTED,
+    "UnrecognizedClientException": Reason.CREDENTIALS_REJECTED,
+    "UnknownOperationException": Reason.MISCONFIGURED,  # the endpoint is no Security Hub
 }
 _CREDENTIALS_MISSING = (
     boto.ConfigNotFound,
@@ -198,7 +210,7 @@ def failure_kind(code: str) -> FailureKind:
     """The kind of an ErrorCode in FailedFindings."""
     if code in {"InvalidInput", "InvalidInputException", "FindingSizeExceeded"}:
         return "permanent"
-    return "configuration" if access_kind(code) in {"NotEnabled", "AccessDenied"} else "retry"
+    return "configuration" if access_kind(code) in {Reason.NOT_ENABLED, Reason.ACCESS_DENIED} else "retry"
 
 
 def permission(operation: str) -> str:
@@ -224,11 +236,11 @@ def translate(fault: Exception, *, operation: str, account: str, region: str, se
     if isinstance(fault, RuntimeError):
         if _OVER_AT_ONCE not in str(fault):
             raise fault
-        return AccessLost("CredentialsExpired", said, code="CredentialsExpired", advice=advice.CLOCK)
+        return AccessLost(Reason.CREDENTIALS_EXPIRED, said, code="CredentialsExpired", advice=advice.CLOCK)
     if isinstance(fault, _CREDENTIALS_MISSING) or (isinstance(fault, OSError) and fault.filename):
-        return AccessLost("CredentialsMissing", said, code=code, advice=advice.missing(fault))
+        return AccessLost(Reason.CREDENTIALS_MISSING, said, code=code, advice=advice.missing(fault))
     if isinstance(fault, _MISCONFIGURED):
-        return AccessLost("Misconfigured", said, code=code, advice=advice.ENDPOINT)
+        return AccessLost(Reason.MISCONFIGURED, said, code=code, advice=advice.ENDPOINT)
     if isinstance(fault, boto.ParamValidationError):
         return Refused(said, code=code)
     return Unavailable(said, code=code, advice=advice.unreachable(fault))
@@ -242,8 +254,8 @@ def failed(code: object, message: object) -> Failure:
 
 def advise(failure: Failure, *, account: str, region: str) -> Failure:
     """A finding's failure of kind `configuration`, with where it happened and what mends it."""
-    kind = access_kind(failure.code) or "AccessDenied"
-    if kind == "NotEnabled":
+    kind = access_kind(failure.code) or Reason.ACCESS_DENIED
+    if kind == Reason.NOT_ENABLED:
         todo = advice.ENABLE.format(region=region)
     else:
         todo = advice.denied(permission("BatchImportFindings"), account)
@@ -255,7 +267,7 @@ def mismatch(*, caller: str, account: str, region: str) -> AccessLost:
     """The credentials work, but belong to another account than the findings."""
     said = f"the credentials belong to account {caller}, not to {account} (Region {region})"
     todo = advice.ACCOUNT.format(account=account)
-    return AccessLost("AccountMismatch", said, code="AccountMismatch", advice=todo)
+    return AccessLost(Reason.ACCOUNT_MISMATCH, said, code="AccountMismatch", advice=todo)
 
 
 def _sentence(text: str) -> str:
@@ -279,8 +291,8 @@ def _answered(
         return Throttled(said, code=code)
     if is_refusal(code) or status == 413:
         if asked.startswith("AssumeRole"):  # a role ARN that is none; no other call could be halved to cure it
-            todo = advice.signing_in("AssumeRole", "Misconfigured")
-            return AccessLost("Misconfigured", said, code=code, advice=todo)
+            todo = advice.signing_in("AssumeRole", Reason.MISCONFIGURED)
+            return AccessLost(Reason.MISCONFIGURED, said, code=code, advice=todo)
         return Refused(said, code=code)
     kind = access_kind(code)
     if kind is not None:
@@ -299,13 +311,13 @@ def _advice(kind: AccessKind, code: str, text: str, *, asked: str, account: str,
     if todo := advice.signing_in(asked, kind):
         return todo
     match kind:
-        case "AccessDenied":
+        case Reason.ACCESS_DENIED:
             return advice.denied(permission(asked), account)
-        case "CredentialsExpired":
+        case Reason.CREDENTIALS_EXPIRED:
             return advice.EXPIRED
-        case "NotEnabled":
+        case Reason.NOT_ENABLED:
             return advice.REGION if code == "RegionDisabledException" else advice.ENABLE.format(region=region)
-        case "Misconfigured":
+        case Reason.MISCONFIGURED:
             return advice.ENDPOINT
         case _:
             return advice.REJECTED
@@ -314,5 +326,5 @@ def _advice(kind: AccessKind, code: str, text: str, *, asked: str, account: str,
 def _kind_by_status(status: int) -> AccessKind | None:
     """For answers that carry no known code, as those of a proxy."""
     if status in {401, 403}:
-        return "AccessDenied"
-    return "Misconfigured" if status in {404, 405, 407} else None
+        return Reason.ACCESS_DENIED
+    return Reason.MISCONFIGURED if status in {404, 405, 407} else None

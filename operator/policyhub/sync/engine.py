@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
+from policyhub.api.reason import Cause
 from policyhub.cancelling import TaskGroup
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.metrics import Metrics
@@ -23,7 +24,7 @@ from policyhub.sync.cluster_queue import ClusterQueue
 from policyhub.sync.delivery import Delivery, Importer
 from policyhub.sync.lanes import Lane
 from policyhub.sync.lookups import Lookups, Reader
-from policyhub.sync.pause import Pause, Trouble
+from policyhub.sync.pause import Pause
 from policyhub.sync.plan import Change
 from policyhub.sync.selection import Selection
 
@@ -94,12 +95,12 @@ class Engine:
         self._wanted = asyncio.Event()
 
     @property
-    def trouble(self) -> Trouble | None:
+    def trouble(self) -> Cause | None:
         """Why imports do not get through."""
         return self._pause.trouble
 
     @property
-    def read_trouble(self) -> Trouble | None:
+    def read_trouble(self) -> Cause | None:
         """Why findings cannot be read by id."""
         return self._lookups.trouble
 

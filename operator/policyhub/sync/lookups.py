@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import msgspec
 import structlog
 
+from policyhub.api.reason import Cause
 from policyhub.clock import SteadyMs
 from policyhub.findings import asff
 from policyhub.securityhub import inventory
@@ -22,7 +23,7 @@ from policyhub.securityhub.inventory import milliseconds, strip_for_import
 from policyhub.sync.cluster_queue import ClusterQueue
 from policyhub.sync.entry import NEW, WORKFLOW, Entry, Observation, ObservedFinding, gist
 from policyhub.sync.lanes import Queue
-from policyhub.sync.pause import BACKOFF_CAP_SECONDS, Trouble
+from policyhub.sync.pause import BACKOFF_CAP_SECONDS
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +65,7 @@ class Lookups:
         self._hub_name = hub_name
         self._now = now
         self._rng = rng
-        self.trouble: Trouble | None = None
+        self.trouble: Cause | None = None
         """Why findings cannot be read by id."""
         self._bodies = _Bodies()
         self._questions = asyncio.Event()
@@ -103,7 +104,7 @@ class Lookups:
             except HubError as error:
                 failures += 1
                 if isinstance(error, AccessLost):
-                    self.trouble = Trouble(reason=error.kind, message=error.found, remedy=error.advice)
+                    self.trouble = error.cause
                 log.info("lookup_failed", hub=self._hub_name, code=error.code, attempt=failures)
                 await asyncio.sleep(self._rng.uniform(0.1, min(BACKOFF_CAP_SECONDS, 2.0 ** min(failures, 6))))
             else:

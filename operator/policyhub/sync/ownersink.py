@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from policyhub.api.reason import Reason, Trait
 from policyhub.clock import NEVER, SteadyMs
 from policyhub.kube.resource import Resource
 from policyhub.kube.sink import ReflectorState
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
 REFUSED_MS = 15_000
 """By the back-off that is within half a minute."""
-_NOT_TO_SEE = frozenset({"ListingForbidden", "WatchForbidden", "Vanished"})
-"""Why controllers are believed; batch/v1 had no CronJobs before Kubernetes 1.21."""
 
 
 class Sink:
@@ -116,14 +115,20 @@ class Sink:
 
     def state(self, state: ReflectorState) -> None:
         self._live(live=state.live and not self._blind)
-        if state.reason not in (_NOT_TO_SEE if self._controllers else {"ListingForbidden"}):
+        if not self._is_refused(state.reason):
             self._refused = None
         elif self._refused is None:
             self._refused = self._owners.now()
         stands = self._refused is not None and self._began >= self._refused + self._owners.refused_ms
-        self.forbidden = stands and state.reason == "ListingForbidden"
+        self.forbidden = stands and state.reason is Reason.LISTING_FORBIDDEN
         self._believe(stands=stands)
         self._owners.live()
+
+    def _is_refused(self, reason: Reason | None) -> bool:
+        """Controllers are believed also while they are not served: batch/v1 had no CronJobs before Kubernetes 1.21."""
+        if reason is None or not self._controllers:
+            return reason is Reason.LISTING_FORBIDDEN
+        return Trait.UNSEEN in reason.traits
 
     def end(self) -> None:
         """It is watched no more; what was known stands."""

@@ -7,9 +7,9 @@ time in a row. Trouble is what status tells; being throttled is none.
 import random
 from collections.abc import Callable
 
-import msgspec
 import structlog
 
+from policyhub.api.reason import Cause, Reason
 from policyhub.securityhub.client import ImportResult
 from policyhub.securityhub.errors import AccessLost, HubError, Throttled, access_kind
 from policyhub.sync.acknowledged import Acknowledged
@@ -22,14 +22,6 @@ ANSWERED_CAP_SECONDS = 5.0
 """The same where the hub answers and fails every finding of a call."""
 
 
-class Trouble(msgspec.Struct, frozen=True):
-    """Why the hub cannot be worked with now; the reason names a condition's reason."""
-
-    reason: str
-    message: str
-    remedy: str = ""
-
-
 class Pause:
     """Of the imports of one hub."""
 
@@ -40,7 +32,7 @@ class Pause:
         self._clock = clock
         self._rng = rng
         self._acknowledged = acknowledged
-        self.trouble: Trouble | None = None
+        self.trouble: Cause | None = None
         """Why imports do not get through."""
         self._failures = 0
         self._resume_at = 0.0
@@ -55,7 +47,7 @@ class Pause:
             self._failures = 0
         lost = next((failure for failure in result.failures.values() if failure.kind == "configuration"), None)
         if lost is not None:
-            kind = access_kind(lost.code) or "AccessDenied"
+            kind = access_kind(lost.code) or Reason.ACCESS_DENIED
             self.back_off(AccessLost(kind, lost.message, code=lost.code, advice=lost.advice))
             return
         self.trouble = None
@@ -64,16 +56,12 @@ class Pause:
 
     def back_off(self, error: HubError) -> None:
         """A call failed as a whole."""
-        trouble = Trouble(
-            reason=error.kind if isinstance(error, AccessLost) else type(error).__name__,
-            message=error.found,
-            remedy=error.advice,
-        )
+        trouble = error.cause
         if trouble != self.trouble:
-            log.warning("hub_error", hub=self._hub_name, reason=trouble.reason, message=error.message)
+            log.warning("hub_error", hub=self._hub_name, reason=trouble.reason.value, message=error.message)
         if not isinstance(error, Throttled):
             self.trouble = trouble
-        if trouble.reason == "NotEnabled":
+        if trouble.reason is Reason.NOT_ENABLED:
             self._acknowledged.clear()  # what the hub had is gone
         self._pause()
 

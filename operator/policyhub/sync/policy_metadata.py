@@ -24,6 +24,7 @@ from typing import Final
 
 import msgspec
 
+from policyhub.api.reason import Reason
 from policyhub.clock import NEVER, SteadyMs
 from policyhub.kube.decoding import decoded
 from policyhub.kube.resource import Resource
@@ -244,11 +245,11 @@ class Sink:
 
     def state(self, state: ReflectorState) -> None:
         now = self._policies.now()
-        if state.reason != "ListingForbidden":
+        if state.reason is not Reason.LISTING_FORBIDDEN:
             self.refused_at = NEVER
         elif not self.refused_at:
             self.refused_at = now
-        if state.reason == "Vanished" or (self.refused_at and now - self.refused_at >= self._policies.refused_ms):
+        if state.reason is Reason.VANISHED or (self.refused_at and now - self.refused_at >= self._policies.refused_ms):
             self._settle()
 
     def _settle(self) -> None:

@@ -8,6 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from policyhub.api.monitoredcluster import MonitoredCluster
+from policyhub.api.reason import Reason
 from policyhub.clock import NEVER, SteadyMs, WallMs
 from policyhub.cluster import clearance
 from policyhub.cluster.absence import STANDS_MS
@@ -75,7 +76,9 @@ class Plane(DataPlane):
         self.time += minutes * 60_000
         if heard == UP:
             return cast("Connection", SimpleNamespace(cluster_uid=self._uid, close=self._close))
-        raise Unreachable("no answer") if heard == "Unreachable" else NotTried(heard, f"told {heard}", remedy="r")
+        reason = Reason.known(heard)
+        assert reason is not None
+        raise Unreachable("no answer") if heard == "Unreachable" else NotTried(reason, f"told {heard}", remedy="r")
 
     async def _uid(self) -> str:
         return self.uid
@@ -212,7 +215,7 @@ async def test_nothing_of_others_is_touched() -> None:
 async def test_a_hub_that_takes_nothing_is_asked_again() -> None:
     """The status says what is wrong, and when that is put right all is archived: the cluster is asked for each time."""
     hub = Account(*mine())
-    hub.refuse = AccessLost("AccessDenied", "the hub says no", code="AccessDenied")
+    hub.refuse = AccessLost(Reason.ACCESS_DENIED, "the hub says no", code="AccessDenied")
     plane, active = await played(STANDS, hub=hub)
     assert len(active) == 30
     assert plane.state.connection is not None
@@ -225,7 +228,7 @@ async def test_a_hub_that_takes_nothing_is_asked_again() -> None:
 async def test_a_cluster_that_comes_back_ends_it() -> None:
     """What was not archived when the cluster is found again stays: its API server says what is true from there on."""
     hub = Account(*mine())
-    hub.refuse = AccessLost("AccessDenied", "the hub says no", code="AccessDenied")
+    hub.refuse = AccessLost(Reason.ACCESS_DENIED, "the hub says no", code="AccessDenied")
     plane = (await played([*STANDS, (1, UP), (1, GONE)], hub=hub))[0]
     assert plane.state.connection is not None
     assert "If EKS still says so at" in plane.state.connection.message

@@ -12,10 +12,10 @@ from prometheus_client import CollectorRegistry
 
 from policyhub import finalizer, leaving
 from policyhub.api.monitoredcluster import MonitoredCluster
+from policyhub.api.reason import Cause, Reason
 from policyhub.api.status import Hub, Status
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.cluster.archiving import LAG_MS, Sent, Writer
-from policyhub.cluster.fault import Fault
 from policyhub.departures import RETRY_MS, Departures, deletion, sent_by
 from policyhub.events import EventType
 from policyhub.finalizer import FINALIZER
@@ -176,7 +176,7 @@ async def test_it_is_archived_and_let_go() -> None:
     assert "2 findings of prod" in stage.events[-1][1]
 
 
-@pytest.mark.parametrize("refusal", [AccessLost("AccessDenied", "needs it", code="AccessDenied")], ids=["denied"])
+@pytest.mark.parametrize("refusal", [AccessLost(Reason.ACCESS_DENIED, "needs it", code="AccessDenied")], ids=["denied"])
 async def test_trouble_keeps_it(refusal: Exception) -> None:
     """It is said what is missing and how to give up, once, however often it is tried; cured, it goes on by itself."""
     stage = Stage(Home(deleted()), Account(finding(1)))
@@ -417,14 +417,14 @@ def test_where_the_findings_are() -> None:
     found = leaving.place(monitored, settings, recorded=PLACE)
     assert found == (PLACE.account_id, PLACE.region, settings.role_arn, "")
     found = leaving.place(monitored, settings, recorded=None)
-    assert not isinstance(found, Fault)
+    assert not isinstance(found, Cause)
     assert found[:2] == ("444455556666", "us-east-1")
 
 
 def test_a_spec_that_cannot_be_used() -> None:
     """It says so, and how to give up."""
     fault = leaving.readable(deleted(archiveDelay="soon"))
-    assert isinstance(fault, Fault)
+    assert isinstance(fault, Cause)
     assert fault.reason == "RetireFailed"
     assert '"deletionPolicy":"Retain"' in fault.message
 
@@ -432,7 +432,7 @@ def test_a_spec_that_cannot_be_used() -> None:
 def test_a_spec_that_is_corrected_is_read_again() -> None:
     """Whatever made it unusable: else it would hang until the operator restarts."""
     broken = deleted(archiveDelay="soon")
-    assert isinstance(leaving.readable(broken), Fault)
+    assert isinstance(leaving.readable(broken), Cause)
     assert deletion(broken) != deletion(deleted(archiveDelay="1s"))
     assert deletion(broken) == deletion(deleted(archiveDelay="soon"))
 

@@ -8,9 +8,9 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from policyhub import status
+from policyhub.api.reason import Cause, Reason
 from policyhub.api.status import Condition, Hub, Status
 from policyhub.clock import SteadyMs, WallMs
-from policyhub.cluster.fault import Fault
 from policyhub.cluster.runner import DataPlane
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.metrics import Metrics
@@ -58,7 +58,7 @@ class Stand:
         self.time = 0.0
         self.watched = Watched(name=name, uid="1", intent=None, generation=1, conditions={})
         self.watched.plane = working
-        self.watched.fault = Fault("HubNotNamed", "name one")
+        self.watched.fault = Cause(Reason.HUB_NOT_NAMED, "name one")
         self.reporter = Reporter(
             {name: self.watched},
             home=cast("Connection", self.home),
@@ -169,7 +169,7 @@ async def test_what_cannot_be_written_is_told_by_the_metrics(error: Exception, r
     made = Stand(working=working)
     made.home.answer = lambda _: error
     await made.round()
-    working.state.connection = Fault("Unauthorized", "renew them")
+    working.state.connection = Cause(Reason.UNAUTHORIZED, "renew them")
     for _ in range(30):
         await made.round()
     assert not made.home.patched
@@ -207,7 +207,7 @@ async def test_events_of_long_names_and_messages(name: str, start: str) -> None:
     character.
     """
     working = plane()
-    working.state.connection = Fault("ApiError", "é\U0001f600" * 2_000)
+    working.state.connection = Cause(Reason.API_ERROR, "é\U0001f600" * 2_000)
     made = Stand(name=name, working=working)
     await made.round()
     event = next(event for event in made.home.posted if event["reason"] == "ApiError")
@@ -283,7 +283,7 @@ async def test_times_of_transition_stand_through_a_failure() -> None:
     await made.round()
     since = made.watched.conditions["Ready"].last_transition_time
     broken.mended = plane()
-    broken.mended.state.connection = Fault("ApiError", "x")
+    broken.mended.state.connection = Cause(Reason.API_ERROR, "x")
     await made.round(after=100)
     ready: Condition = made.watched.conditions["Ready"]
     assert (ready.reason, ready.last_transition_time) == ("ApiError", since)
@@ -295,7 +295,7 @@ async def test_people_are_told_times_by_the_wall_clock(ahead: int) -> None:
     machines compare them with theirs, and so does the next process.
     """
     working = plane()
-    working.state.connection = Fault("ApiError", "500")
+    working.state.connection = Cause(Reason.API_ERROR, "500")
     made = Stand(working=working, ahead=ahead)
     await made.round()
     now = status.timestamp(WALL + ahead + int(made.time * 1000))

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from dev.hub.process import HubProcess
+from policyhub.api.reason import Reason
 from policyhub.securityhub.arn import product_arn
 from policyhub.securityhub.client import HubClient, workers
 from policyhub.securityhub.credentials import Clients, Loader, models
@@ -267,7 +268,7 @@ async def test_impossible_endpoint(connect: Connect, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("AWS_ENDPOINT_URL", url)
     with pytest.raises(AccessLost) as caught:
         await connect().get_findings({})
-    assert caught.value.kind == "Misconfigured"
+    assert caught.value.kind == Reason.MISCONFIGURED
 
 
 async def test_not_enabled(connect: Connect, hub_server: HubProcess) -> None:
@@ -278,7 +279,7 @@ async def test_not_enabled(connect: Connect, hub_server: HubProcess) -> None:
     assert {failure.kind for failure in result.failures.values()} == {"configuration"}
     with pytest.raises(AccessLost) as caught:
         await hub.get_findings({})
-    assert caught.value.kind == "NotEnabled"
+    assert caught.value.kind == Reason.NOT_ENABLED
 
 
 async def test_wrong_account(connect: Connect) -> None:
@@ -286,10 +287,10 @@ async def test_wrong_account(connect: Connect) -> None:
     hub = connect(account=OTHER)
     with pytest.raises(AccessLost) as denied:
         await hub.import_findings([finding(1, account=OTHER)])
-    assert denied.value.kind == "AccessDenied"
+    assert denied.value.kind == Reason.ACCESS_DENIED
     with pytest.raises(AccessLost) as caught:
         await hub.verify_account()
-    assert caught.value.kind == "AccountMismatch"
+    assert caught.value.kind == Reason.ACCOUNT_MISMATCH
     await connect().verify_account()
 
 
@@ -330,7 +331,7 @@ async def test_expired_session_is_replaced(connect: Connect, hub_server: HubProc
     hub_server.expire_sessions()
     with pytest.raises(AccessLost) as caught:
         await hub.get_findings({})
-    assert caught.value.kind == "CredentialsExpired"
+    assert caught.value.kind == Reason.CREDENTIALS_EXPIRED
     await hub.get_findings({})
 
 
@@ -340,7 +341,7 @@ async def test_credentials_that_come_later(connect: Connect, monkeypatch: pytest
     hub = connect()
     with pytest.raises(AccessLost) as caught:
         await hub.get_findings({})
-    assert caught.value.kind == "CredentialsMissing"
+    assert caught.value.kind == Reason.CREDENTIALS_MISSING
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", f"AKIA{ACCOUNT}")
     await hub.get_findings({})
 
@@ -353,7 +354,7 @@ async def test_missing_identity_token(connect: Connect, monkeypatch: pytest.Monk
     monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "/nonexistent/token")
     with pytest.raises(AccessLost) as caught:
         await connect().get_findings({})
-    assert caught.value.kind == "CredentialsMissing"
+    assert caught.value.kind == Reason.CREDENTIALS_MISSING
 
 
 async def test_paging(connect: Connect) -> None:

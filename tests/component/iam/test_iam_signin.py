@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from dev.hub.process import HubProcess
 from dev.hub.sample import finding
+from policyhub.api.reason import Reason
 from policyhub.securityhub.errors import AccessKind, AccessLost, Unavailable
 from tests.component.iam.pod import (
     ACCOUNT,
@@ -77,7 +78,7 @@ async def test_after_credentials_that_ended_early_the_next_call_signs_in_anew(
     hub.expire_sessions()
     with pytest.raises(AccessLost, match="signs in again by itself") as lost:
         await client.get_findings(ANYTHING)
-    assert lost.value.kind == "CredentialsExpired"
+    assert lost.value.kind == Reason.CREDENTIALS_EXPIRED
     await client.get_findings(ANYTHING)
     assert signed_in(hub, pod) == 2
 
@@ -158,7 +159,7 @@ async def test_an_agent_that_does_not_answer_is_told(
     monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:9/v1/credentials")
     with pytest.raises(AccessLost, match=r"127\.0\.0\.1:9") as lost:
         await connect().caller_account()
-    assert lost.value.kind == "CredentialsMissing"
+    assert lost.value.kind == Reason.CREDENTIALS_MISSING
 
 
 @pytest.mark.parametrize("sign_in", ["irsa"])
@@ -189,7 +190,7 @@ async def test_another_accounts_role_wants_the_external_id(connect: Connect, pod
     for options in ({}, {"external_id": "guessed"}):
         with pytest.raises(AccessLost, match="sts:AssumeRole on resource: " + TARGET) as lost:
             await connect(account=OTHER, role_arn=TARGET, **options).caller_account()
-        assert lost.value.kind == "AccessDenied"
+        assert lost.value.kind == Reason.ACCESS_DENIED
 
 
 @pytest.mark.parametrize("sign_in", ["pod-identity"])
@@ -235,7 +236,7 @@ async def test_imports_for_another_account_are_refused(connect: Connect, pod: Po
     foreign = {**finding(), "AwsAccountId": OTHER}
     with pytest.raises(AccessLost) as lost:
         await connect().import_findings([foreign])
-    assert lost.value.kind == "AccessDenied"
+    assert lost.value.kind == Reason.ACCESS_DENIED
 
 
 @pytest.mark.parametrize("sign_in", ["pod-identity"])

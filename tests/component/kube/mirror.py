@@ -83,7 +83,7 @@ class Mirror:
 
     @property
     def phases(self) -> list[tuple[Phase, str]]:
-        return [(state.phase, state.reason) for state in self.states]
+        return [(state.phase, state.reason or "") for state in self.states]
 
 
 class VirtualClock(Clock):

@@ -17,6 +17,7 @@ import yaml
 from aiohttp import web
 
 import policyhub
+from policyhub.api.reason import Reason
 from policyhub.kube import lines as watched
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.kube.errors import NotTried
@@ -208,7 +209,7 @@ async def test_a_token_that_is_late_is_not_the_servers_silence(api: ApiServer) -
 
     async def late() -> str:
         await asyncio.sleep(0.1)
-        raise NotTried("Unavailable", "AWS has not answered")
+        raise NotTried(Reason.UNAVAILABLE, "AWS has not answered")
 
     async with Connection(Access(server=api.url), token=late, connect_seconds=0.01, read_seconds=0.01) as connection:
         with pytest.raises(NotTried, match="AWS has not answered"):

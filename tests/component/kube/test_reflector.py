@@ -425,7 +425,7 @@ async def test_a_resource_that_vanishes_under_the_watch_sweeps_nothing() -> None
         assert rig.mirror.objects == before
         rig.clock.gate.set()
         await rig.watching()
-        assert rig.reflector.state.reason == ""
+        assert rig.reflector.state.reason is None
 
 
 # --- a server without paging, bookmarks and versions
@@ -529,7 +529,7 @@ async def test_events_go_on_while_listing_again_fails() -> None:
         assert (state.phase, state.reason) == ("watching", "ListingForbidden")
         rig.age(60)
         api.put("b")
-        await until(lambda: rig.reflector.state.reason == "")
+        await until(lambda: rig.reflector.state.reason is None)
         await rig.equal()
         assert all(state.live for state in rig.mirror.states[2:])
 

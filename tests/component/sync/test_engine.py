@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from policyhub.api.reason import Reason
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.findings import asff
 from policyhub.findings.asff import Cluster
@@ -291,7 +292,7 @@ async def test_a_change_during_the_call_is_sent_after_it() -> None:
     "error",
     [
         pytest.param(Throttled("slow down", code="TooManyRequestsException"), id="throttled"),
-        pytest.param(AccessLost("AccessDenied", "no", code="AccessDenied"), id="access lost"),
+        pytest.param(AccessLost(Reason.ACCESS_DENIED, "no", code="AccessDenied"), id="access lost"),
     ],
 )
 async def test_what_was_not_taken_is_sent_again(error: HubError) -> None:
@@ -670,7 +671,7 @@ async def test_fresh_violation_is_looked_up_while_the_inventory_runs() -> None:
 async def test_look_up_that_fails_is_repeated() -> None:
     """While GetFindings is refused, imports go on and the trouble is told; then the answer comes."""
     async with working(read=False) as world:
-        world.hub.lookup_errors = [AccessLost("AccessDenied", "no GetFindings", code="AccessDenied")]
+        world.hub.lookup_errors = [AccessLost(Reason.ACCESS_DENIED, "no GetFindings", code="AccessDenied")]
         world.say([1])
         await until(lambda: world.engine.read_trouble is not None)
         await until(lambda: bool(world.hub.sent))
@@ -714,7 +715,7 @@ async def test_what_was_acknowledged_outlives_the_ledger() -> None:
         assert known is not None
         assert noted.recent(sign(uid, id_of(2)), world.now) == known
         assert noted.recent(sign(uid, id_of(1)), world.now) is None
-        world.hub.answers = [AccessLost("NotEnabled", "off", code="InvalidAccessException")]
+        world.hub.answers = [AccessLost(Reason.NOT_ENABLED, "off", code="InvalidAccessException")]
         world.say([1, 2, 3])
         await until(lambda: len(world.hub.calls) == 2)
         await until(lambda: not noted)

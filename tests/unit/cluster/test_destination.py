@@ -3,8 +3,8 @@
 import pytest
 
 from policyhub.api.monitoredcluster import MonitoredCluster
+from policyhub.api.reason import Cause
 from policyhub.api.status import Hub
-from policyhub.cluster.fault import Fault
 from policyhub.destination import destination
 from policyhub.settings import Settings
 
@@ -48,7 +48,7 @@ def test_the_spec_goes_before_the_settings(spec: dict[str, str], key: tuple[str,
 )
 def test_what_neither_names_is_asked_for(spec: dict[str, str], missing: str) -> None:
     fault = destination(monitored(**spec), NONE, recorded=None)
-    assert isinstance(fault, Fault)
+    assert isinstance(fault, Cause)
     assert fault.reason == "HubNotNamed"
     assert missing in fault.message
 
@@ -64,7 +64,7 @@ def test_what_neither_names_is_asked_for(spec: dict[str, str], missing: str) -> 
 def test_findings_do_not_move_to_another_hub(account: str, region: str, changed: bool) -> None:  # noqa: FBT001  (a parameter of pytest)
     """Nobody would archive those that stay behind."""
     found = destination(monitored(), OURS, recorded=Hub(account_id=account, region=region))
-    assert isinstance(found, Fault) == changed
-    if isinstance(found, Fault):
+    assert isinstance(found, Cause) == changed
+    if isinstance(found, Cause):
         assert found.reason == "HubChanged"
         assert f"account {account}, {region};" in found.message

@@ -6,8 +6,8 @@ import pytest
 
 from policyhub import leaving
 from policyhub.api.monitoredcluster import MonitoredCluster
+from policyhub.api.reason import Cause
 from policyhub.api.status import Hub
-from policyhub.cluster.fault import Fault
 from policyhub.doctor import run
 from policyhub.hub_target import HubTarget, named_in, resolve
 from policyhub.monitored import kept
@@ -46,7 +46,7 @@ def test_all_look_at_the_same_hub(
     role = spec.get("roleArn") or settings.role_arn or ""
     wanted = place._replace(role_arn=role, external_id=settings.external_id or "")
     deleted = leaving.place(read_back, settings, recorded=kept(body).hub)
-    assert not isinstance(deleted, Fault)
+    assert not isinstance(deleted, Cause)
     assert deleted == wanted
     assert run.hub_of(read_back, settings) == wanted
     assert read._place(body, settings).hub == wanted

@@ -10,15 +10,15 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from policyhub.api.monitoredcluster import MonitoredCluster
+from policyhub.api.reason import Cause, Reason
 from policyhub.clock import SteadyMs, WallMs
-from policyhub.cluster.fault import Fault
-from policyhub.cluster.inventory import NOT_ENABLED, InventoryReader
+from policyhub.cluster.inventory import InventoryReader
 from policyhub.cluster.site import Site
 from policyhub.cluster.snapshot import Aliases
 from policyhub.cluster.state import INCOMPLETE, State
 from policyhub.metrics import Metrics
 from policyhub.securityhub.client import Page
-from policyhub.securityhub.errors import AccessLost, HubError, Throttled
+from policyhub.securityhub.errors import AccessKind, AccessLost, HubError, Throttled
 from policyhub.settings import Settings
 from policyhub.sync.entry import ObservedFinding
 from policyhub.sync.ledger import Ledger
@@ -130,11 +130,11 @@ def play(act: Callable[[Scene], Coroutine[Any, Any, None]]) -> None:
     run(work, seed="inventory")
 
 
-def reason(fault: Fault | None) -> str | None:
+def reason(fault: Cause | None) -> str | None:
     return None if fault is None else fault.reason
 
 
-def refused(kind: Any) -> AccessLost:
+def refused(kind: AccessKind) -> AccessLost:
     return AccessLost(kind, "refused", code="InvalidAccessException")
 
 
@@ -142,7 +142,7 @@ def test_sending_begins_with_the_account() -> None:
     """That the account is ours is told at once, before the inventory, and while it is not, nothing is."""
 
     async def act(scene: Scene) -> None:
-        scene.hub.refused = refused("AccountMismatch")
+        scene.hub.refused = refused(Reason.ACCOUNT_MISMATCH)
         await scene.after(60)
         assert not scene.told
         scene.hub.refused = None
@@ -172,7 +172,7 @@ def test_enabled_again_it_is_read_again() -> None:
 
     async def act(scene: Scene) -> None:
         await scene.after(2 * HOUR)
-        scene.engine.trouble = Fault(NOT_ENABLED, "enable it")
+        scene.engine.trouble = Cause(Reason.NOT_ENABLED, "enable it")
         await scene.after(120)
         assert scene.hub.inventories == 1
         scene.engine.trouble = None
@@ -189,7 +189,7 @@ def test_enabled_again_while_it_is_looked_at_again() -> None:
 
     async def act(scene: Scene) -> None:
         await scene.after(120)
-        scene.engine.read_trouble = Fault(NOT_ENABLED, "enable it")
+        scene.engine.read_trouble = Cause(Reason.NOT_ENABLED, "enable it")
         await scene.after(10)
         scene.engine.read_trouble = None
         await scene.after(5)
@@ -203,7 +203,7 @@ def test_other_trouble_begins_no_inventory() -> None:
 
     async def act(scene: Scene) -> None:
         await scene.after(2 * HOUR)
-        scene.engine.trouble = Fault("AccessDenied", "grant it")
+        scene.engine.trouble = Cause(Reason.ACCESS_DENIED, "grant it")
         await scene.after(60)
         scene.engine.trouble = None
         await scene.after(HOUR)
@@ -254,9 +254,9 @@ def test_disabled_while_nothing_was_sent() -> None:
     async def act(scene: Scene) -> None:
         scene.store()
         await scene.after(2 * HOUR)
-        scene.hub.error = refused(NOT_ENABLED)
+        scene.hub.error = refused(Reason.NOT_ENABLED)
         await scene.after(1_200)
-        assert reason(scene.state.reading) == NOT_ENABLED
+        assert reason(scene.state.reading) == Reason.NOT_ENABLED
         scene.hub.error = None
         await scene.after(300)
         assert reason(scene.state.reading) is None
@@ -284,7 +284,9 @@ def test_archived_by_somebody_else() -> None:
     play(act)
 
 
-@pytest.mark.parametrize("error", [Throttled("slow down", code="TooManyRequestsException"), refused("AccessDenied")])
+@pytest.mark.parametrize(
+    "error", [Throttled("slow down", code="TooManyRequestsException"), refused(Reason.ACCESS_DENIED)]
+)
 def test_a_look_that_fails_says_nothing(error: HubError) -> None:
     """Neither is there an inventory, nor is a fault told."""
 
@@ -305,7 +307,7 @@ def test_refused_for_15_minutes() -> None:
     """Findings are sent without it, and that is said with the reason; an inventory ends it."""
 
     async def act(scene: Scene) -> None:
-        scene.hub.error = refused("AccessDenied")
+        scene.hub.error = refused(Reason.ACCESS_DENIED)
         await scene.after(600)
         assert scene.state.inventory == INCOMPLETE
         await scene.after(600)
@@ -331,7 +333,7 @@ def test_an_account_that_is_not_ours() -> None:
     """It is a fault from the first answer on; an answer that did not come is none once it was known to be ours."""
 
     async def act(scene: Scene) -> None:
-        scene.hub.refused = refused("AccountMismatch")
+        scene.hub.refused = refused(Reason.ACCOUNT_MISMATCH)
         await scene.after(60)
         assert reason(scene.state.account) == "AccountMismatch"
         assert scene.hub.inventories == 0

@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 from prometheus_client import CollectorRegistry
 
+from policyhub.api.reason import Reason
 from policyhub.clusterdiscovery.controller import Discoveries
 from policyhub.clusterdiscovery.plan import arn_of
 from policyhub.eks.connector import EksClusters
@@ -101,7 +102,7 @@ class Account:
     async def names(self, _: Arn) -> frozenset[str]:
         self.asked += 1
         if self.denies:
-            raise NotTried("AccessDenied", "AssumeRole: no")
+            raise NotTried(Reason.ACCESS_DENIED, "AssumeRole: no")
         if self.holds is not None:
             await self.holds.wait()
         return self.clusters

@@ -1,12 +1,13 @@
 """docs/discovery.md and the code name the same reasons."""
 
+import ast
 import re
 from pathlib import Path
 from typing import get_args
 
-from policyhub.clusterdiscovery.report import TROUBLE
+from policyhub.api.reason import Reason, Trait
 from policyhub.securityhub.errors import AccessKind
-from tests.unit.docs.test_docs import SOURCES, calls, code, literal
+from tests.unit.docs.test_docs import SOURCES, code
 
 PAGE = (Path(__file__).parents[3] / "docs/discovery.md").read_text("utf-8")
 BARRING = {"ClusterExternal", "ClusterCreating", "ClusterDeleting", "ClusterFailed"}
@@ -23,8 +24,17 @@ def table(title: str, column: int = 0) -> set[str]:
 
 def written() -> set[str]:
     """Reasons of clusters and places that stand in the code."""
-    assert SOURCES
-    return {reason for call in calls("Why") if (reason := literal(call.args[0]))}
+    return {
+        Reason[cause.args[0].attr].value
+        for path, tree in SOURCES.items()
+        if path.parent.name == "clusterdiscovery"
+        for cause in ast.walk(tree)
+        if isinstance(cause, ast.Call)
+        and isinstance(cause.func, ast.Name)
+        and cause.func.id == "Cause"
+        and isinstance(cause.args[0], ast.Attribute)
+        and cause.args[0].attr in Reason.__members__
+    }
 
 
 def test_reasons_of_clusters() -> None:
@@ -36,4 +46,5 @@ def test_reasons_of_conditions() -> None:
     """Whatever makes a condition False or Unknown has a row in its table."""
     kinds = {*get_args(AccessKind), "Throttled", "Unavailable", "Refused", "RegionOff"}
     assert table("Listed") == kinds | {"Listed", "Listing"}
-    assert table("ClustersMade") == TROUBLE | {"AllMade", "Listing", "Describing"}
+    unmade = {reason for reason in Reason if Trait.UNMADE in reason.traits}
+    assert table("ClustersMade") == unmade | {"AllMade", "Listing", "Describing"}

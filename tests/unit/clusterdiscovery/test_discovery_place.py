@@ -6,9 +6,9 @@ from typing import cast
 import pytest
 
 from policyhub.api.clusterdiscovery import Account
-from policyhub.cluster.fault import Fault
+from policyhub.api.reason import Cause, Reason
 from policyhub.clusterdiscovery.place import AGAIN, Place
-from policyhub.clusterdiscovery.plan import NOT_ASKED, Why, arn_of
+from policyhub.clusterdiscovery.plan import NOT_ASKED, arn_of
 from policyhub.eks.description import Arn, Description
 from policyhub.eks.diagnosis import Caller
 from policyhub.eks.identity import Identity, Missing
@@ -16,8 +16,8 @@ from policyhub.kube.errors import NotTried
 
 OWN, REGION = "444455556666", "eu-west-1"
 ROLE = f"arn:aws:iam::{OWN}:role/policyhub"
-DENIED = NotTried("AccessDenied", "DescribeCluster in account 444455556666, eu-west-1: AccessDeniedException: no")
-THROTTLED = NotTried("Throttled", "TooManyRequestsException", remedy="wait")
+DENIED = NotTried(Reason.ACCESS_DENIED, "DescribeCluster in account 444455556666, eu-west-1: AccessDeniedException: no")
+THROTTLED = NotTried(Reason.THROTTLED, "TooManyRequestsException", remedy="wait")
 
 
 class Aws:
@@ -26,7 +26,7 @@ class Aws:
     def __init__(self, *names: str) -> None:
         self.names_: frozenset[str] | NotTried = frozenset(names)
         self.account = OWN
-        self.trouble: Fault | None = None
+        self.trouble: Cause | None = None
         self.fails: dict[str, Exception] = {}
         """By cluster; those that are neither listed nor here are missing."""
         self.asked: list[str] = []
@@ -83,7 +83,9 @@ async def test_tags_of_known_clusters_are_asked_for_rarely() -> None:
     assert await look(place, aws) == ["new", *names[AGAIN : 2 * AGAIN]]
 
 
-@pytest.mark.parametrize("error", [THROTTLED, NotTried("Unavailable", "no answer")], ids=lambda error: error.reason)
+@pytest.mark.parametrize(
+    "error", [THROTTLED, NotTried(Reason.UNAVAILABLE, "no answer")], ids=lambda error: error.reason
+)
 async def test_a_throttled_look_ends_and_the_next_goes_on(error: NotTried) -> None:
     """No call follows one that was throttled or not answered; what was learned stays, and what lacks is asked next."""
     aws = Aws("a", "b", "c")
@@ -92,7 +94,7 @@ async def test_a_throttled_look_ends_and_the_next_goes_on(error: NotTried) -> No
     assert await look(place, aws) == ["a", "b"]
     assert place.answer.clusters["c"] is NOT_ASKED
     found = place.answer.clusters["b"]
-    assert isinstance(found, Why)
+    assert isinstance(found, Cause)
     assert found.reason == "NotDescribed"
     aws.fails.clear()
     assert await look(place, aws) == ["c", "b", "a"]
@@ -107,7 +109,7 @@ async def test_one_cluster_that_may_not_be_described_stops_no_other() -> None:
     assert await look(place, aws) == ["a", "b"]
     assert isinstance(place.answer.clusters["b"], Description)
     found = place.answer.clusters["a"]
-    assert isinstance(found, Why)
+    assert isinstance(found, Cause)
     assert "eks:DescribeCluster" in found.remedy
 
 
@@ -119,7 +121,7 @@ async def test_one_cluster_that_may_not_be_described_stops_no_other() -> None:
         pytest.param(None, "", False, id="STS does not say who asks"),
         pytest.param(DENIED, OWN, False, id="AccessDenied"),
         pytest.param(THROTTLED, OWN, False, id="throttled"),
-        pytest.param(NotTried("Unavailable", "no answer"), OWN, False, id="no answer"),
+        pytest.param(NotTried(Reason.UNAVAILABLE, "no answer"), OWN, False, id="no answer"),
     ],
 )
 async def test_what_counts_as_gone(failure: NotTried | None, account: str, *, gone: bool) -> None:
@@ -172,11 +174,11 @@ async def test_a_listing_that_fails_changes_nothing() -> None:
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (NotTried("CredentialsRejected", "UnrecognizedClientException"), "RegionOff"),
-        (NotTried("NotEnabled", "OptInRequired"), "RegionOff"),
-        (NotTried("AccessDenied", "no"), "AccessDenied"),
-        (NotTried("CredentialsRejected", "InvalidClientTokenId"), "RegionOff"),
-        (NotTried("CredentialsRejected", "InvalidSignatureException: not yet current"), "CredentialsRejected"),
+        (NotTried(Reason.CREDENTIALS_REJECTED, "UnrecognizedClientException"), "RegionOff"),
+        (NotTried(Reason.NOT_ENABLED, "OptInRequired"), "RegionOff"),
+        (NotTried(Reason.ACCESS_DENIED, "no"), "AccessDenied"),
+        (NotTried(Reason.CREDENTIALS_REJECTED, "InvalidClientTokenId"), "RegionOff"),
+        (NotTried(Reason.CREDENTIALS_REJECTED, "InvalidSignatureException: not yet current"), "CredentialsRejected"),
     ],
     ids=str,
 )
@@ -193,7 +195,7 @@ async def test_a_region_that_is_off(error: NotTried, reason: str) -> None:
 async def test_credentials_that_sts_refuses_too_are_no_matter_of_the_region() -> None:
     """Where STS does not know them either, they are to blame."""
     aws = Aws()
-    aws.names_ = NotTried("CredentialsRejected", "InvalidClientTokenId")
+    aws.names_ = NotTried(Reason.CREDENTIALS_REJECTED, "InvalidClientTokenId")
     aws.account = ""
     place = aws.place()
     await look(place, aws)
@@ -212,7 +214,9 @@ async def test_the_operators_own_identity_must_be_of_the_account() -> None:
     assert "999999999999" in place.fault.message
 
 
-@pytest.mark.parametrize("error", [THROTTLED, NotTried("Unavailable", "no answer")], ids=lambda error: error.reason)
+@pytest.mark.parametrize(
+    "error", [THROTTLED, NotTried(Reason.UNAVAILABLE, "no answer")], ids=lambda error: error.reason
+)
 async def test_a_cluster_that_never_answers_holds_up_no_other(error: NotTried) -> None:
     """One that was made, is missing and always ends the look: new ones are asked about, and other missing ones too."""
     aws = Aws("new")

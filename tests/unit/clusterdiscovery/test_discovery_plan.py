@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from policyhub.api.clusterdiscovery import Account, DiscoverySpec, TagSelector
+from policyhub.api.reason import Cause, Reason
 from policyhub.clusterdiscovery.plan import (
     NOT_ASKED,
     Answer,
     Decision,
     Existing,
-    Why,
     document,
     existing,
     plan,
@@ -52,7 +52,7 @@ def up(name: str, **said: Any) -> Description:
     )
 
 
-def answer(*listed: str, gone: tuple[str, ...] = (), **said: Description | Why) -> Answer:
+def answer(*listed: str, gone: tuple[str, ...] = (), **said: Description | Cause) -> Answer:
     clusters = {**{name: up(name) for name in listed}, **said}
     return Answer(ACCOUNT, REGION, clusters, frozenset(gone), fresh=frozenset(clusters))
 
@@ -90,7 +90,7 @@ ROWS: dict[str, Row] = {
     "other tags": ([answer(shop=up("shop", tags={"policyhub": "no"}))], [], {"shop": "Skipped/TagsDiffer"}),
     "not described yet": ([answer(shop=NOT_ASKED)], [], {"shop": "Skipped/Describing"}),
     "DescribeCluster denied": (
-        [answer("well", shop=Why("NotDescribed", "denied"))],
+        [answer("well", shop=Cause(Reason.NOT_DESCRIBED, "denied"))],
         [],
         {"shop": "Skipped/NotDescribed", "well": "Make/Monitored well"},
     ),
@@ -131,7 +131,7 @@ ROWS: dict[str, Row] = {
     ),
     "selected some time ago": ([Answer(ACCOUNT, REGION, {"shop": up("shop")})], [], {"shop": "Skipped/Describing"}),
     "refused some time ago": (
-        [Answer(ACCOUNT, REGION, {"shop": up("shop")}, unmade={"shop": Why("TemplateRefused")})],
+        [Answer(ACCOUNT, REGION, {"shop": up("shop")}, unmade={"shop": Cause(Reason.TEMPLATE_REFUSED)})],
         [],
         {"shop": "Skipped/TemplateRefused"},
     ),
@@ -203,7 +203,7 @@ def test_what_is_made() -> None:
     """
     account = Account(account_id=ACCOUNT, role_arn=ROLE, external_id="tell-nobody")
     template = {"metadata": {"labels": {"shard": "a"}}, "spec": {"mode": "DryRun", "securityHub": {"region": "x"}}}
-    decision = Decision(arn("shop"), "Make", Why("Monitored"), "shop")
+    decision = Decision(arn("shop"), "Make", Cause(Reason.MONITORED), "shop")
     made = document("fleet", spec(template=template), account, decision)
     assert made["metadata"] == {"name": "shop", "labels": {"shard": "a", "policyhub.dev/discovered-by": "fleet"}}
     assert made["spec"] == {
@@ -217,7 +217,7 @@ def test_what_is_made() -> None:
 
 def test_without_a_role_the_operator_itself_signs_in() -> None:
     """An account without a role gives an empty connection.eks."""
-    decision = Decision(arn("shop"), "Make", Why("Monitored"), "shop")
+    decision = Decision(arn("shop"), "Make", Cause(Reason.MONITORED), "shop")
     made = document("fleet", spec(), Account(account_id=ACCOUNT), decision)
     assert made["spec"]["connection"] == {"eks": {}}
 

@@ -2,7 +2,6 @@
 
 import ast
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
@@ -15,8 +14,6 @@ from policyhub.api import sla
 from policyhub.api.crd import definition
 from policyhub.api.sla import SlaDays
 from policyhub.api.status import ConditionType
-from policyhub.kube import sink
-from policyhub.securityhub.errors import AccessKind, AccessLost, HubError
 from policyhub.series import Definition
 from policyhub.settings import Settings, flag, variable
 from policyhub.sync.holds import Hold
@@ -32,15 +29,6 @@ PAGES = sorted({ROOT / "README.md", *(ROOT / "docs").rglob("*.md")})
 REPOSITORY_PAGES = sorted({*ROOT.glob("*.md"), *(ROOT / "charts").rglob("*.md"), *(ROOT / "dev").rglob("*.md")})
 """Those that are no part of the site, whose links `make docs` checks."""
 SOURCES = {path: ast.parse(path.read_text("utf-8")) for path in (ROOT / "operator/policyhub").rglob("*.py")}
-
-# Where a Fault's reason is no literal: what it is instead is collected from the types that it comes from.
-TYPED_REASONS = {
-    "reason": "hub.errors: AccessKind, or the name of another HubError",
-    "trouble.reason": "as `reason`",
-    "state.reason": "kube.sink.Reason",
-    "error.reason": "of kube.errors.NotTried: as `reason`",
-    "first.reason": "the reason of another Fault",
-}
 
 
 # -- reading the docs -------------------------------------------------------------------------------------------------
@@ -91,37 +79,8 @@ def links(page: Path) -> list[str]:
 # -- reading the code -------------------------------------------------------------------------------------------------
 
 
-def calls(name: str) -> Iterator[ast.Call]:
-    """Every call of a function or class of this name."""
-    for tree in SOURCES.values():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name:
-                yield node
-
-
 def literal(node: ast.expr) -> str | None:
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
-
-
-def written_reasons() -> set[str]:
-    """Reasons that stand in the code: of faults, and of conditions that are good."""
-    faults = [call.args[0] for name in ("Fault", "NotTried") for call in calls(name)]
-    good = [call.args[2] for call in calls("_either") if not isinstance(call.args[2], ast.Starred)]
-    good += [
-        node.value.elts[0]
-        for tree in SOURCES.values()
-        for function in ast.walk(tree)
-        if isinstance(function, ast.FunctionDef) and function.name == "_sources_good"
-        for node in ast.walk(function)
-        if isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple)
-    ]
-    return {reason for node in (*faults, *good) if (reason := literal(node)) is not None}
-
-
-def typed_reasons() -> set[str]:
-    """Reasons that come out of a type."""
-    kinds = {error.__name__ for error in HubError.__subclasses__() if error is not AccessLost}
-    return {*get_args(sink.Reason), *get_args(AccessKind), *kinds} - {""}
 
 
 def log_events() -> dict[str, set[str]]:
@@ -192,30 +151,12 @@ def test_every_condition_has_a_section() -> None:
     assert sorted(re.findall(r"^## (\w+)$", page, re.MULTILINE)) == sorted(get_args(ConditionType))
 
 
-def test_every_reason_is_explained() -> None:
-    """The tables of the conditions have each reason that the code can give, and no other."""
-    told = [reason for type_ in get_args(ConditionType) for reason in first_cells(type_)]
-    assert {*told} == written_reasons() | typed_reasons()
-
-
 @pytest.mark.parametrize("type_", get_args(ConditionType))
 def test_a_reason_stands_once_in_a_condition(type_: str) -> None:
     """A condition's table has no reason twice, and each says the status that goes with it."""
     told = first_cells(type_)
     assert len(told) == len({*told})
     assert {row[1] for row in rows(type_)} <= {"True", "False", "Unknown"}
-
-
-def test_every_source_and_hub_reason_stands_in_its_condition() -> None:
-    """What a reflector can say is told under SourcesComplete, what Security Hub can answer under HubReachable."""
-    assert {*get_args(sink.Reason)} - {""} <= {*first_cells("SourcesComplete")}
-    assert typed_reasons() - {*get_args(sink.Reason)} <= {*first_cells("HubReachable")}
-
-
-def test_reasons_that_are_no_literals_come_from_known_types() -> None:
-    """No Fault takes its reason from a place that the tests above do not collect."""
-    dynamic = {ast.unparse(call.args[0]) for call in calls("Fault") if literal(call.args[0]) is None}
-    assert dynamic <= TYPED_REASONS.keys()
 
 
 def test_every_column_is_explained() -> None:

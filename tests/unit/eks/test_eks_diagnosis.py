@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from policyhub.cluster.fault import Fault
+from policyhub.api.reason import Cause, Reason
 from policyhub.eks import description, diagnosis
 from policyhub.eks.description import Arn, Description, read
 from policyhub.eks.diagnosis import Caller
 
 ARN = Arn.parse("arn:aws:eks:eu-west-1:444455556666:cluster/prod-eu")
 ROLE = "arn:aws:iam::444455556666:role/team/policyhub"
-TROUBLE = Fault("CredentialsExpired", "Signature expired", remedy="sign in again")
+TROUBLE = Cause(Reason.CREDENTIALS_EXPIRED, "Signature expired", remedy="sign in again")
 ANSWER: dict[str, Any] = {
     "arn": ARN.text,
     "status": "ACTIVE",

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from policyhub.api.reason import Reason
 from policyhub.clock import SteadyMs
 from policyhub.eks import token
 from policyhub.eks.token import Tokens
@@ -32,7 +33,7 @@ class Signer:
         if self.holds is not None:
             await self.holds.wait()
         if self.fails:
-            raise NotTried("Unavailable", "no answer")
+            raise NotTried(Reason.UNAVAILABLE, "no answer")
         self.signed += 1
         return Signed(f"https://sts/{self.signed}", self.seconds)
 

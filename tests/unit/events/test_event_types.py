@@ -6,8 +6,9 @@ from typing import Literal, cast, get_args
 import pytest
 
 from policyhub import events
+from policyhub.api.reason import Nature, Reason
 from policyhub.api.status import Condition, ConditionType
-from tests.unit.docs.test_docs import first_cells, rows, typed_reasons, written_reasons
+from tests.unit.docs.test_docs import code, rows
 
 EPOCH = datetime.fromtimestamp(0, UTC)
 
@@ -26,36 +27,23 @@ def condition(told: str) -> Condition:
     )
 
 
-@pytest.mark.parametrize("reason", sorted(written_reasons() | typed_reasons()))
-def test_every_reason_is_decided(reason: str) -> None:
-    """Each reason that the code can give is in the table for each condition that docs/conditions.md lists it under."""
-    types = [type_ for type_ in get_args(ConditionType) if reason in first_cells(type_)]
-    assert types
-    assert all(events.decided(type_, reason) for type_ in types)
-
-
-def test_the_tables_hold_each_reason_once_and_no_other() -> None:
-    """A reason is trouble, a choice or quiet; what no code gives is not in a table."""
-    tables = [events.TROUBLE, events.CHOICE, events.QUIET]
-    assert sum(map(len, tables)) == len(frozenset().union(*tables))
-    known = {reason.rpartition("/")[2] for table in tables for reason in table}
-    assert known <= written_reasons() | typed_reasons()
-
-
 BAD_STATUS = {"ArchiveHeld": "True", "IdentityConflict": "True"}
 
 
 @pytest.mark.parametrize("type_", [type_ for type_ in get_args(ConditionType) if type_ != "Ready"])
 def test_the_documented_reasons_that_are_not_well_make_a_warning_or_are_chosen(type_: ConditionType) -> None:
-    """A row of docs/conditions.md that is not well is a Warning, unless its reason is a choice or quiet."""
+    """A row of docs/conditions.md that is not well is trouble and a Warning, a choice, or ends or is said elsewhere."""
     bad = BAD_STATUS.get(type_, "False")
     for row in rows(type_):
         if row[1] != bad:
             continue
-        for reason in (cell.strip("` ") for cell in row[0].split(",")):
-            found = events.event_type(condition(f"{type_}={bad}/{reason}"), None)
-            names = {reason, f"{type_}/{reason}"}
-            assert found == ("Normal" if names & events.CHOICE else None if names & events.QUIET else "Warning")
+        for word in code(row[0]):
+            reason = Reason.known(word)
+            assert reason is not None
+            nature = reason.nature_in(type_)
+            assert nature is not Nature.WELL
+            expected = {Nature.TROUBLE: "Warning", Nature.CHOICE: "Normal"}.get(nature)
+            assert events.event_type(condition(f"{type_}={bad}/{word}"), None) == expected
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from botocore import exceptions as boto
 
+from policyhub.api.reason import Reason
 from policyhub.securityhub.arn import product_arn
 from policyhub.securityhub.client import PAGE_ATTEMPTS, HubClient, workers
 from policyhub.securityhub.errors import AccessLost, HubError, Refused, Throttled, Unavailable
@@ -346,7 +347,7 @@ async def test_account_is_verified(aws: Aws, hub: HubClient) -> None:
     aws.account = "999900001111"
     with pytest.raises(AccessLost, match="999900001111") as caught:
         await hub.verify_account()
-    assert caught.value.kind == "AccountMismatch"
+    assert caught.value.kind == Reason.ACCOUNT_MISMATCH
 
 
 async def test_each_call_takes_a_token(aws: Aws, executor: ThreadPoolExecutor) -> None:

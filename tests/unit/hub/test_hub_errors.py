@@ -8,6 +8,7 @@ import pytest
 from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
 
+from policyhub.api.reason import Reason
 from policyhub.securityhub.errors import (
     FAULTS,
     AccessLost,
@@ -98,7 +99,7 @@ def test_bad_role_is_configuration() -> None:
     """A role ARN that STS cannot read is configuration: halving the batch would not cure it."""
     error = told(answer("ValidationError", 400, "AssumeRole"))
     assert isinstance(error, AccessLost)
-    assert error.kind == "Misconfigured"
+    assert error.kind == Reason.MISCONFIGURED
 
 
 @pytest.mark.parametrize(
@@ -155,7 +156,7 @@ def test_long_answers_are_cut() -> None:
 def test_mismatch_names_both_accounts() -> None:
     """Credentials of another account are told with both accounts."""
     error = mismatch(caller="999900001111", account=ACCOUNT, region=REGION)
-    assert error.kind == "AccountMismatch"
+    assert error.kind == Reason.ACCOUNT_MISMATCH
     assert "999900001111" in error.message
     assert ACCOUNT in error.message
 

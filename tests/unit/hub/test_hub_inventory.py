@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policyhub.api.reason import Reason
 from policyhub.clock import WallMs
 from policyhub.findings import asff
 from policyhub.securityhub import inventory
@@ -181,7 +182,7 @@ async def test_lost_access_is_raised_and_resumed() -> None:
     """AccessLost ends the iteration; iterating again goes on with what is left."""
     store = Store()
     store.ids = ids(2_000)
-    store.faults = {7: AccessLost("AccessDenied", "no", code="AccessDeniedException")}
+    store.faults = {7: AccessLost(Reason.ACCESS_DENIED, "no", code="AccessDeniedException")}
     reader = reading(store)
     parts: list[Part] = []
     with pytest.raises(AccessLost):

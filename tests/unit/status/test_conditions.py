@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from policyhub.api.reason import Cause, Nature, Reason
 from policyhub.api.status import Condition
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.cluster import conditions, insync, remedies
-from policyhub.cluster.fault import Fault
 from policyhub.cluster.formatting import sentence
 from policyhub.cluster.snapshot import (
     Aliases,
@@ -84,9 +84,9 @@ def ago(seconds: int) -> int:
 
 
 HOUR = 3600
-DENIED = Fault("AccessDenied", "grant it")
-AWAY = Fault("Unreachable", "no route")
-UNAVAILABLE = Fault("InventoryUnavailable", "for 15 minutes")
+DENIED = Cause(Reason.ACCESS_DENIED, "grant it")
+AWAY = Cause(Reason.UNREACHABLE, "no route")
+UNAVAILABLE = Cause(Reason.INVENTORY_UNAVAILABLE, "for 15 minutes")
 Row = tuple[dict[str, Any], dict[str, tuple[str, str]], dict[str, str]]
 """What is otherwise than well; the conditions that differ; and a part of their messages."""
 
@@ -141,7 +141,7 @@ ROWS: dict[str, Row] = {
         {"SourcesComplete": "not connected: no route", "InSync": "has not been read yet"},
     ),
     "the connection is lost": (
-        {"connection": AWAY, "owners": OwnersSeen(faults=(Fault("Unreachable", "pods: no route"),))},
+        {"connection": AWAY, "owners": OwnersSeen(faults=(Cause(Reason.UNREACHABLE, "pods: no route"),))},
         {
             "Ready": ("False", "Unreachable"),
             "Connected": ("False", "Unreachable"),
@@ -162,12 +162,12 @@ ROWS: dict[str, Row] = {
         {"Ready": "grant it"},
     ),
     "a hub that takes nothing": (
-        {"hub": Fault("NotEnabled", "enable it")},
+        {"hub": Cause(Reason.NOT_ENABLED, "enable it")},
         {"Ready": ("False", "NotEnabled"), "HubReachable": ("False", "NotEnabled")},
         {"HubReachable": "enable it"},
     ),
     "an account goes before the hub": (
-        {"account_fault": DENIED, "hub": Fault("NotEnabled", "enable it")},
+        {"account_fault": DENIED, "hub": Cause(Reason.NOT_ENABLED, "enable it")},
         {
             "Ready": ("False", "AccessDenied"),
             "HubReachable": ("False", "AccessDenied"),
@@ -231,7 +231,11 @@ ROWS: dict[str, Row] = {
         {"SourcesComplete": "policy engine", "Ready": "up to date, but: the cluster serves no policy reports"},
     ),
     "sources with faults": (
-        {"source_faults": {f"s{n}": Fault("Listing" if n == 1 else "ListingFailed", f"why {n}") for n in range(1, 8)}},
+        {
+            "source_faults": {
+                f"s{n}": Cause(Reason.LISTING if n == 1 else Reason.LISTING_FAILED, f"why {n}") for n in range(1, 8)
+            }
+        },
         {
             "Ready": ("False", "ListingFailed"),
             "SourcesComplete": ("False", "ListingFailed"),
@@ -240,7 +244,7 @@ ROWS: dict[str, Row] = {
         {"SourcesComplete": "s1: why 1; s2: why 2; s3: why 3; s4: why 4; s5: why 5; and 2 more"},
     ),
     "five sources with faults": (
-        {"source_faults": {f"s{n}": Fault("Listing", "wait") for n in range(5)}},
+        {"source_faults": {f"s{n}": Cause(Reason.LISTING, "wait") for n in range(5)}},
         {
             "Ready": ("False", "Listing"),
             "SourcesComplete": ("False", "Listing"),
@@ -451,17 +455,17 @@ ROWS: dict[str, Row] = {
         {},
     ),
     "owners are listed": (
-        {"owners": OwnersSeen(faults=(Fault("Listing", "pods"),))},
+        {"owners": OwnersSeen(faults=(Cause(Reason.LISTING, "pods"),))},
         {"Ready": ("False", "OwnersUnknown"), "OwnersKnown": ("Unknown", "Listing")},
         {},
     ),
     "owners are forbidden": (
-        {"owners": OwnersSeen(faults=(Fault("Listing", "pods"), Fault("Forbidden", "allow it")))},
+        {"owners": OwnersSeen(faults=(Cause(Reason.LISTING, "pods"), Cause(Reason.FORBIDDEN, "allow it")))},
         {"Ready": ("True", "OwnersForbidden"), "OwnersKnown": ("False", "Forbidden")},
         {"Ready": "; allow it", "OwnersKnown": "allow it"},
     ),
     "owners fail": (
-        {"owners": OwnersSeen(faults=(Fault("Forbidden", "allow it"), Fault("ListingFailed", "pods: 500")))},
+        {"owners": OwnersSeen(faults=(Cause(Reason.FORBIDDEN, "allow it"), Cause(Reason.LISTING_FAILED, "pods: 500")))},
         {"Ready": ("False", "OwnersUnknown"), "OwnersKnown": ("False", "ListingFailed")},
         {"Ready": "(condition OwnersKnown): pods: 500"},
     ),
@@ -477,27 +481,31 @@ ROWS: dict[str, Row] = {
     ),
     "policies are watched": ({"policies": PoliciesSeen(kinds=3)}, {}, {"PoliciesKnown": "3 kinds of policies"}),
     "policies are listed": (
-        {"policies": PoliciesSeen(kinds=3, faults={"a": Fault("Listing", "wait")})},
+        {"policies": PoliciesSeen(kinds=3, faults={"a": Cause(Reason.LISTING, "wait")})},
         {"PoliciesKnown": ("Unknown", "Listing")},
         {},
     ),
     "policies are refused": (
-        {"policies": PoliciesSeen(faults={"a": Fault("Listing", "wait"), "b": Fault("Forbidden", "allow it")})},
+        {
+            "policies": PoliciesSeen(
+                faults={"a": Cause(Reason.LISTING, "wait"), "b": Cause(Reason.FORBIDDEN, "allow it")}
+            )
+        },
         {"PoliciesKnown": ("False", "Forbidden")},
         {"PoliciesKnown": "allow it"},
     ),
     "policies are looked for": (
-        {"policies": PoliciesSeen(settled=False, faults={"g": Fault("DiscoveryFailed", "not yet")})},
+        {"policies": PoliciesSeen(settled=False, faults={"g": Cause(Reason.DISCOVERY_FAILED, "not yet")})},
         {"PoliciesKnown": ("Unknown", "Listing")},
         {},
     ),
     "policies cannot be found": (
-        {"policies": PoliciesSeen(faults={"g": Fault("DiscoveryFailed", "500")})},
+        {"policies": PoliciesSeen(faults={"g": Cause(Reason.DISCOVERY_FAILED, "500")})},
         {"PoliciesKnown": ("False", "DiscoveryFailed")},
         {},
     ),
     "policies refused before they settle": (
-        {"policies": PoliciesSeen(settled=False, faults={"g": Fault("Forbidden", "allow it")})},
+        {"policies": PoliciesSeen(settled=False, faults={"g": Cause(Reason.FORBIDDEN, "allow it")})},
         {"PoliciesKnown": ("False", "Forbidden")},
         {},
     ),
@@ -615,7 +623,7 @@ ROWS: dict[str, Row] = {
     "an engine cannot be seen": (
         {
             "engines": EnginesSeen(newest={"kyverno": ago(73 * HOUR)}),
-            "source_faults": {"reports": Fault("ListingForbidden", "no")},
+            "source_faults": {"reports": Cause(Reason.LISTING_FORBIDDEN, "no")},
         },
         {
             "Ready": ("False", "ListingForbidden"),
@@ -713,7 +721,7 @@ def test_numbers_that_are_not_known_are_left_out() -> None:
     assert (read.active, read.open, read.triage_read) == (0, None, None)
 
 
-FIVE = {f"s{n}": Fault("Listing", "wait") for n in range(5)}
+FIVE = {f"s{n}": Cause(Reason.LISTING, "wait") for n in range(5)}
 NAMED = tuple(("kyverno", f"g{n}") for n in range(10))
 GUARDED = {f"e{n}": Hold(since=NOW, lost=30, total=40) for n in range(6)}
 
@@ -745,7 +753,7 @@ GUARDED = {f"e{n}": Hold(since=NOW, lost=30, total=40) for n in range(6)}
         pytest.param(
             {"findings": found(refused=(refused("no-policy"),))},
             "InputAccepted",
-            f"wgpolicyk8s.io/big. {sentence(remedies.REMEDIES['NotUnderstood'])}",
+            f"wgpolicyk8s.io/big. {sentence(remedies.REMEDIES[Reason.NOT_UNDERSTOOD])}",
             id="one object",
         ),
     ],
@@ -786,6 +794,10 @@ def replace_reasons(one: Refused, reasons: dict[str, int]) -> Refused:
     )
 
 
+BY_CHOICE = {Reason.ROLL_UP_OFF, Reason.ENRICHMENT_OFF}
+"""Somebody's choice that asks for nothing."""
+
+
 @pytest.mark.parametrize(("changes", "differ", "says"), ROWS.values(), ids=ROWS.keys())
 def test_what_is_not_well_names_its_remedy(
     changes: dict[str, Any], differ: dict[str, tuple[str, str]], says: dict[str, str]
@@ -796,10 +808,12 @@ def test_what_is_not_well_names_its_remedy(
         assert "docs/" not in message
         if (status == "True") != (type_ in {"ArchiveHeld", "IdentityConflict"}) or type_ == "Ready":
             continue
-        if reason in remedies.GOOD | remedies.TOLD or f"{type_}/{reason}" in remedies.TOLD:
+        named = Reason.known(reason)
+        assert named is not None
+        if named.told_in(type_) or named.nature is Nature.WELL or named in BY_CHOICE:
             continue
         stopped = reason == "NotAudited" and message.startswith("no audit yet")  # then it is the audit, no constraint
-        todo = remedies.remedy(type_, "AuditStale" if stopped else reason)
+        todo = remedies.remedy(type_, Reason.AUDIT_STALE if stopped else named)
         assert todo, (type_, reason)
         beginning = re.split(r"[{]", todo)[0][1:]
         assert beginning in message, (type_, reason)

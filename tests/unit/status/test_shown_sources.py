@@ -2,17 +2,24 @@
 
 import pytest
 
+from policyhub.api.reason import Reason
 from policyhub.cluster.shown import SOURCES, left_out, shown
 from policyhub.cluster.snapshot import SourceSeen
 
 
-def named(number: int, state: str = "Watching") -> SourceSeen:
+def named(number: int, state: Reason | None = None) -> SourceSeen:
     return SourceSeen(name=f"k{number:04}.v1.x", state=state)
 
 
 def test_those_that_are_not_well_come_first() -> None:
     """What is wrong, then what is still listed, then what is watched, each by name."""
-    given = [named(3), named(2, "Listing"), named(4, "WatchFailed"), named(1), named(0, "ListingForbidden")]
+    given = [
+        named(3),
+        named(2, Reason.LISTING),
+        named(4, Reason.WATCH_FAILED),
+        named(1),
+        named(0, Reason.LISTING_FORBIDDEN),
+    ]
     assert [source.name[:5] for source in shown(given)] == ["k0000", "k0004", "k0002", "k0001", "k0003"]
 
 
@@ -21,11 +28,11 @@ def test_no_source_that_is_wrong_gives_way_to_one_that_is_well(bad: int) -> None
     """Of hundreds at most `SOURCES` are shown; those that are wrong are among them as long as there is room."""
     given = [
         *(named(number) for number in range(500)),
-        *(named(number, "WatchFailed") for number in range(500, 500 + bad)),
+        *(named(number, Reason.WATCH_FAILED) for number in range(500, 500 + bad)),
     ]
     told = shown(given)
     assert len(told) == SOURCES
-    assert sum(source.state == "WatchFailed" for source in told) == min(bad, SOURCES)
+    assert sum(source.state is Reason.WATCH_FAILED for source in told) == min(bad, SOURCES)
     assert left_out(given) == f"; status.sources shows {SOURCES} of {500 + bad}, those that are not well first"
 
 
@@ -34,7 +41,7 @@ def test_what_the_api_server_would_not_take_is_left_out() -> None:
     given = [
         named(1),
         named(1),
-        SourceSeen(name="Upper", state="Fault"),
+        SourceSeen(name="Upper", state=Reason.FAULT),
         SourceSeen(name="-a"),
         SourceSeen(name="k" * 318),
     ]

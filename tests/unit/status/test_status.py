@@ -12,16 +12,17 @@ from prometheus_client import CollectorRegistry
 
 from policyhub import status
 from policyhub.api.monitoredcluster import MonitoredCluster
+from policyhub.api.reason import Cause, Reason
 from policyhub.api.status import Condition, ConditionType, Status, status_patch
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.cluster.capture import snapshot_of
 from policyhub.cluster.conflict import ADOPT_ANNOTATION, adopted
-from policyhub.cluster.fault import Fault
 from policyhub.cluster.runner import DataPlane, Work
 from policyhub.cluster.site import Site
 from policyhub.cluster.sources import Source
 from policyhub.cluster.tick import _seen as seen
 from policyhub.kube.resource import Resource
+from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
 from policyhub.securityhub.client import HubClient
 from policyhub.settings import Settings
@@ -85,10 +86,8 @@ def ledger(made: DataPlane) -> Ledger:
     return made.ledger
 
 
-def source(plural: str, *, trouble: str = "", message: str = "", newest: int = NOW // 1000) -> Source:
-    reflector: Any = SimpleNamespace(
-        state=SimpleNamespace(reason=trouble, message=message), counters=SimpleNamespace(objects=1)
-    )
+def source(plural: str, *, trouble: Cause | None = None, newest: int = NOW // 1000) -> Source:
+    reflector: Any = SimpleNamespace(state=ReflectorState(cause=trouble), counters=SimpleNamespace(objects=1))
     view: Any = SimpleNamespace(
         last_listed=NOW, listed_at=WALL + MONTH_MS, newest=newest, newest_by={}, unlisted={}, unaudited={}
     )
@@ -121,15 +120,11 @@ def _guard(made: DataPlane) -> None:
 
 
 def _connection(made: DataPlane) -> None:
-    made.state.connection = Fault("ApiError", LONG + ODD)
+    made.state.connection = Cause(Reason.API_ERROR, LONG + ODD)
 
 
 def _hub(made: DataPlane) -> None:
-    made.state.account = Fault("AccessDenied", ODD + LONG * 20)
-
-
-def _reason(made: DataPlane) -> None:
-    made.state.discovery = Fault(f"not CamelCase {LONG}", "x")
+    made.state.account = Cause(Reason.ACCESS_DENIED, ODD + LONG * 20)
 
 
 def _uid(made: DataPlane) -> None:
@@ -152,8 +147,9 @@ def _named(made: DataPlane) -> None:
 
 
 def _troubled(made: DataPlane) -> None:
+    bad = Cause(Reason.LISTING_FAILED, LONG + ODD)
     for number in range(2_000):
-        work(made).sources.watched[f"{number}{LONG}"] = source(f"k{number}", trouble="Bad reason", message=LONG + ODD)
+        work(made).sources.watched[f"{number}{LONG}"] = source(f"k{number}", trouble=bad)
 
 
 def _times(made: DataPlane) -> None:
@@ -178,7 +174,7 @@ def _rivals(made: DataPlane) -> None:
 
 @pytest.mark.parametrize(
     "harm",
-    [_guard, _connection, _hub, _reason, _uid, _frozen, _sources, _named, _troubled, _times, _foreign, _other, _rivals],
+    [_guard, _connection, _hub, _uid, _frozen, _sources, _named, _troubled, _times, _foreign, _other, _rivals],
 )
 def test_whatever_is_said_the_status_can_be_written(harm: Any) -> None:
     """Nothing that a cluster, an engine, a producer or AWS says makes a status that cannot be built or is refused."""
@@ -198,7 +194,7 @@ def test_at_its_longest_it_is_small_enough() -> None:
     """All conditions and the list of sources at their longest have less than 500 kB, in whatever script."""
     made = plane()
     _sources(made)
-    long = Fault("Long", "\U0001f600" * 50_000)
+    long = Cause(Reason.FAULT, "\U0001f600" * 50_000)
     made.state.connection = made.state.account = made.state.discovery = made.state.inventory = long
     built = build(made)
     worst = status.failed(1, long.message, previous={}, wall=WALL)

@@ -5,14 +5,15 @@ import json
 import pytest
 from structlog.testing import capture_logs
 
+from policyhub.api.reason import Cause, Reason
 from policyhub.clock import SteadyMs
 from policyhub.kube.sink import ReflectorState, Sink
 from policyhub.sync.namespaces import RESOURCE, Existence, Namespaces
 
 NOW = SteadyMs(1_790_000_000_000)
 WATCHING = ReflectorState(phase="watching", listed=1.0)
-FAILED = ReflectorState(phase="failed", reason="Unreachable", message="cut")
-FORBIDDEN = ReflectorState(phase="failed", reason="ListingForbidden", message="no")
+FAILED = ReflectorState(phase="failed", cause=Cause(Reason.UNREACHABLE, "cut"))
+FORBIDDEN = ReflectorState(phase="failed", cause=Cause(Reason.LISTING_FORBIDDEN, "no"))
 
 
 class Told:

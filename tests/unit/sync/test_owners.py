@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from policyhub.api.reason import Cause, Reason
 from policyhub.clock import SteadyMs
 from policyhub.kube.resource import Resource
 from policyhub.kube.sink import ReflectorState
@@ -13,8 +14,8 @@ from policyhub.sources.violation import Subject
 from policyhub.sync.owners import CONTROLLERS, JOBS, PODS, REPLICASETS, Owners, Unresolved
 
 WATCHING = ReflectorState(phase="watching")
-CUT = ReflectorState(phase="failed", reason="WatchFailed")
-FORBIDDEN = ReflectorState(phase="failed", reason="ListingForbidden")
+CUT = ReflectorState(phase="failed", cause=Cause(Reason.WATCH_FAILED))
+FORBIDDEN = ReflectorState(phase="failed", cause=Cause(Reason.LISTING_FORBIDDEN))
 GROUPS = {"Pod": "", "ReplicaSet": "apps", "Job": "batch", "Deployment": "apps", "CronJob": "batch"}
 RESOURCES = {"Pod": PODS, "ReplicaSet": REPLICASETS, "Job": JOBS}
 

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
+from policyhub.api.reason import Cause, Reason
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.findings.identity import finding_id
 from policyhub.kube.resource import Resource
@@ -231,14 +232,14 @@ def test_a_kind_is_settled_when_listed_or_refused() -> None:
         on_malformed=lambda origin, _: told.append(origin),
     )
     sink = policies.sink(CLUSTER_POLICY)
-    sink.state(ReflectorState(phase="failed", reason="ListingFailed"))
+    sink.state(ReflectorState(phase="failed", cause=Cause(Reason.LISTING_FAILED)))
     assert told == []
-    refused = ReflectorState(phase="failed", reason="ListingForbidden")
+    refused = ReflectorState(phase="failed", cause=Cause(Reason.LISTING_FORBIDDEN))
     sink.state(refused)
     clock.now += REFUSED_MS - 1
     sink.state(refused)
     assert told == []
-    sink.state(ReflectorState(phase="failed", reason="Unreachable"))
+    sink.state(ReflectorState(phase="failed", cause=Cause(Reason.UNREACHABLE)))
     clock.now += 1
     sink.state(refused)
     assert told == [], "refused anew since"

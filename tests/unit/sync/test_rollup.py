@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
+from policyhub.api.reason import Cause, Reason
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.findings.identity import finding_id
 from policyhub.kube.sink import ReflectorState
@@ -606,7 +607,7 @@ def test_nothing_is_archived_while_owners_are_not_known() -> None:
     """A cut watch: new Pods may be there that nobody told of. It counts from when they are watched again."""
     world = rollout()
     sink = world.owners.sinks[PODS]
-    sink.state(ReflectorState(phase="failed", reason="Unreachable"))
+    sink.state(ReflectorState(phase="failed", cause=Cause(Reason.UNREACHABLE)))
     for kind, name in (("Deployment", "web"), ("ReplicaSet", "web-old"), ("Pod", "web-old-1"), ("Pod", "web-old-2")):
         world.unreport(kind, name)
     world.now += DAY_MS // 2
@@ -685,12 +686,12 @@ def test_where_owners_are_forbidden_a_pod_is_its_own_finding() -> None:
     world = World(listed=False)
     pods = world.owners.sinks[PODS]
     pods.begin()
-    pods.state(ReflectorState(phase="failed", reason="ListingForbidden"))
+    pods.state(ReflectorState(phase="failed", cause=Cause(Reason.LISTING_FORBIDDEN)))
     world.report("Pod", "web-old-1")
     assert not world.wanted
     world.now += 60_000
     pods.begin()
-    pods.state(ReflectorState(phase="failed", reason="ListingForbidden"))
+    pods.state(ReflectorState(phase="failed", cause=Cause(Reason.LISTING_FORBIDDEN)))
     assert set(world.wanted) == {("Pod", "web-old-1")}
     world.sent()
     world.unreport("Pod", "web-old-1")

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 from prometheus_client import CollectorRegistry
 
+from policyhub.api.reason import Cause, Reason
 from policyhub.clock import NEVER, UNDATED, SteadyMs, WallMs
 from policyhub.doctor import engines
 from policyhub.findings.identity import finding_id
@@ -21,7 +22,7 @@ NOW = SteadyMs(1_790_000_000_000)
 WALL = WallMs(int(NOW))
 ORIGIN = "policyreports.wgpolicyk8s.io"
 WATCHING = ReflectorState(phase="watching", listed=1.0)
-FAILED = ReflectorState(phase="failed", reason="Unreachable", message="cut")
+FAILED = ReflectorState(phase="failed", cause=Cause(Reason.UNREACHABLE, "cut"))
 
 
 class Clock:

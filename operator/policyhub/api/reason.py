@@ -1,0 +1,241 @@
+"""Why a condition is what it is: every reason that a status can name, and what follows from each.
+
+docs/conditions.md and docs/discovery.md explain each member to people, and have no other; a test compares them.
+
+A status may have been written by another version, with a reason that is none of these: models read from an API server
+keep it as text (`Condition.reason`), and `Reason.known` finds its member, if this version has one. What AWS, an API
+server or a library calls an error is never a reason: it stands in the message. Pure: no I/O, no clock.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, Flag, StrEnum, auto
+from typing import Literal, Self
+
+ConditionStatus = Literal["True", "False", "Unknown"]
+
+
+class Nature(Enum):
+    """Who does what about it."""
+
+    WELL = auto()
+    """Nobody has to do anything."""
+    PROGRESS = auto()
+    """It ends by itself."""
+    ELSEWHERE = auto()
+    """Another condition, or an Event of its own, says it."""
+    CHOICE = auto()
+    """Somebody has set it so, or has not installed an engine yet."""
+    TROUBLE = auto()
+    """Something is wrong: a person acts."""
+
+
+class Trait(Flag):
+    """What else is true of some reasons."""
+
+    NONE = 0
+    ALONE = auto()
+    """Only Ready has it, while there is no other condition to say it, or none that can."""
+    BESIDE = auto()
+    """Of IdentityConflict; Ready has it too, while it is True."""
+    TOLD = auto()
+    """Its cause or its message says what to do: `policyhub.cluster.remedies` adds nothing."""
+    UNSEEN = auto()
+    """Of a resource that is not served, or may not be listed or watched: what it holds cannot be seen."""
+    CREDENTIALS = auto()
+    """Other credentials of the same place may cure it."""
+    UNMADE = auto()
+    """Of a selected EKS cluster that gets no MonitoredCluster until a person acts, or AWS or the API server answers."""
+
+
+_WELL, _PROGRESS, _ELSEWHERE, _CHOICE, _TROUBLE = Nature
+_ALONE, _BESIDE, _TOLD, _UNSEEN, _CREDENTIALS, _UNMADE = Trait
+
+
+class Reason(StrEnum):
+    """A member's value is the word in the API, which never changes."""
+
+    status: ConditionStatus
+    """Of the condition that has it, unless that condition decides otherwise."""
+    nature: Nature
+    traits: Trait
+
+    def __new__(cls, word: str, status: ConditionStatus, nature: Nature, traits: Trait = Trait.NONE) -> Self:
+        member = str.__new__(cls, word)
+        member._value_ = word
+        member.status, member.nature, member.traits = status, nature, traits
+        return member
+
+    # Ready
+    ALL_WELL = "AllWell", "True", _WELL
+    ARCHIVE_HELD = "ArchiveHeld", "True", _ELSEWHERE, _TOLD
+    INPUT_REFUSED = "InputRefused", "True", _ELSEWHERE, _TOLD
+    OWNERS_FORBIDDEN = "OwnersForbidden", "True", _ELSEWHERE, _TOLD
+    OWNERS_UNKNOWN = "OwnersUnknown", "False", _ELSEWHERE, _TOLD
+    CLOCK_MOVED = "ClockMoved", "True", _ELSEWHERE, _TOLD
+    INVALID_SPEC = "InvalidSpec", "False", _TROUBLE, _ALONE
+    HUB_NOT_NAMED = "HubNotNamed", "False", _TROUBLE, _ALONE | _TOLD
+    AWS_CONFIGURATION = "AwsConfiguration", "False", _TROUBLE, _ALONE
+    UNKNOWN_REGION = "UnknownRegion", "False", _TROUBLE, _ALONE | _TOLD
+    HUB_CHANGED = "HubChanged", "False", _TROUBLE, _ALONE | _TOLD
+    NOT_STARTED = "NotStarted", "False", _TROUBLE, _ALONE | _TOLD
+    STATUS_FAILED = "StatusFailed", "False", _TROUBLE, _ALONE | _TOLD
+    STARTING = "Starting", "False", _PROGRESS
+    RETIRING = "Retiring", "False", _ELSEWHERE, _TOLD  # policyhub.leaving announces these three
+    RETIRE_FAILED = "RetireFailed", "False", _ELSEWHERE, _TOLD
+    DELETED = "Deleted", "False", _ELSEWHERE, _TOLD
+
+    # Connected, and each source
+    CONNECTED = "Connected", "True", _WELL
+    CONNECTING = "Connecting", "Unknown", _PROGRESS
+    UNREACHABLE = "Unreachable", "False", _TROUBLE
+    UNAUTHORIZED = "Unauthorized", "False", _TROUBLE
+    FORBIDDEN = "Forbidden", "False", _TROUBLE
+    API_ERROR = "ApiError", "False", _TROUBLE
+    KUBECONFIG_INVALID = "KubeconfigInvalid", "False", _TROUBLE, _TOLD
+
+    # Connected, of EKS clusters: policyhub.eks has the commands for the very cluster
+    ACCESS_ENTRY_MISSING = "AccessEntryMissing", "False", _TROUBLE, _TOLD
+    CLOCK_SKEW = "ClockSkew", "False", _TROUBLE, _TOLD
+    CLUSTER_CREATING = "ClusterCreating", "False", _PROGRESS, _TOLD
+    CLUSTER_DELETING = "ClusterDeleting", "False", _CHOICE, _TOLD
+    CLUSTER_EXTERNAL = "ClusterExternal", "False", _TROUBLE, _TOLD
+    CLUSTER_FAILED = "ClusterFailed", "False", _TROUBLE, _TOLD
+    CLUSTER_GONE = "ClusterGone", "False", _TROUBLE, _TOLD
+    CLUSTER_NOT_FOUND = "ClusterNotFound", "False", _TROUBLE, _TOLD
+    CONFIG_MAP_ONLY = "ConfigMapOnly", "False", _TROUBLE, _TOLD
+    ENDPOINT_INVALID = "EndpointInvalid", "False", _TROUBLE, _TOLD
+    ENDPOINT_PRIVATE = "EndpointPrivate", "False", _TROUBLE, _TOLD
+    ENDPOINT_RESTRICTED = "EndpointRestricted", "False", _TROUBLE, _TOLD
+    TOKEN_TOO_LARGE = "TokenTooLarge", "False", _TROUBLE, _TOLD
+
+    # HubReachable, and AWS as Connected and ClusterDiscovery meet it: policyhub.securityhub.advice says what to do
+    REACHABLE = "Reachable", "True", _WELL
+    NOT_VERIFIED = "NotVerified", "Unknown", _PROGRESS
+    ACCESS_DENIED = "AccessDenied", "False", _TROUBLE, _TOLD
+    ACCOUNT_MISMATCH = "AccountMismatch", "False", _TROUBLE, _TOLD
+    CREDENTIALS_EXPIRED = "CredentialsExpired", "False", _TROUBLE, _TOLD | _CREDENTIALS
+    CREDENTIALS_MISSING = "CredentialsMissing", "False", _TROUBLE, _TOLD | _CREDENTIALS
+    CREDENTIALS_REJECTED = "CredentialsRejected", "False", _TROUBLE, _TOLD | _CREDENTIALS
+    MISCONFIGURED = "Misconfigured", "False", _TROUBLE, _TOLD
+    NOT_ENABLED = "NotEnabled", "False", _TROUBLE, _TOLD
+    UNAVAILABLE = "Unavailable", "False", _TROUBLE, _TOLD
+    THROTTLED = "Throttled", "False", _TROUBLE
+    NOT_LEADER = "NotLeader", "False", _TROUBLE
+    REFUSED = "Refused", "False", _TROUBLE
+
+    # SourcesComplete, OwnersKnown, PoliciesKnown
+    COMPLETE = "Complete", "True", _WELL
+    SUPERSEDED_REPORTS = "SupersededReports", "True", _WELL
+    WATCHED = "Watched", "True", _WELL
+    NOT_CONNECTED = "NotConnected", "False", _ELSEWHERE
+    DISCOVERING = "Discovering", "Unknown", _PROGRESS
+    DISCOVERY_FAILED = "DiscoveryFailed", "False", _TROUBLE
+    LISTING = "Listing", "False", _PROGRESS
+    LISTING_FORBIDDEN = "ListingForbidden", "False", _TROUBLE, _UNSEEN
+    LISTING_EXPIRED = "ListingExpired", "False", _TROUBLE
+    LISTING_FAILED = "ListingFailed", "False", _TROUBLE
+    WATCH_FORBIDDEN = "WatchForbidden", "False", _TROUBLE, _UNSEEN
+    WATCH_EXPIRED = "WatchExpired", "False", _TROUBLE
+    WATCH_FAILED = "WatchFailed", "False", _TROUBLE
+    VANISHED = "Vanished", "False", _TROUBLE, _UNSEEN
+    FAULT = "Fault", "False", _TROUBLE
+    ROLL_UP_OFF = "RollUpOff", "False", _CHOICE  # spec.rollUp
+    ENRICHMENT_OFF = "EnrichmentOff", "False", _CHOICE  # spec.enrichment
+    EXISTENCE_FORBIDDEN = "ExistenceForbidden", "False", _CHOICE, _TOLD  # rbac.existence of the chart
+
+    # EnginesReporting
+    REPORTING = "Reporting", "True", _WELL
+    NO_SOURCE_SERVED = "NoSourceServed", "False", _CHOICE  # the first hour: policyhub is there before the first engine
+    ENGINE_SILENT = "EngineSilent", "False", _TROUBLE, _TOLD
+    AUDIT_STALE = "AuditStale", "False", _TROUBLE
+    NOT_AUDITED = "NotAudited", "False", _TROUBLE
+    LISTS_CUT = "ListsCut", "False", _TROUBLE
+    SOURCES_INCOMPLETE = "SourcesIncomplete", "Unknown", _ELSEWHERE
+
+    # InputAccepted
+    ALL_ACCEPTED = "AllAccepted", "True", _WELL
+    NOT_READ = "NotRead", "Unknown", _PROGRESS
+    LIMIT_EXCEEDED = "LimitExceeded", "False", _TROUBLE
+    IMPORTS_USED_UP = "ImportsUsedUp", "False", _TROUBLE
+    READ_LATER = "ReadLater", "False", _TROUBLE
+    NOT_UNDERSTOOD = "NotUnderstood", "False", _TROUBLE
+
+    # InSync
+    IN_SYNC = "InSync", "True", _WELL
+    DRY_RUN = "DryRun", "False", _ELSEWHERE
+    HUB_UNREACHABLE = "HubUnreachable", "False", _ELSEWHERE
+    IDENTITY_CONFLICT = "IdentityConflict", "False", _ELSEWHERE
+    INVENTORY_INCOMPLETE = "InventoryIncomplete", "False", _PROGRESS
+    INVENTORY_DELAYED = "InventoryDelayed", "False", _TROUBLE
+    INVENTORY_UNAVAILABLE = "InventoryUnavailable", "False", _TROUBLE
+    FINDINGS_REJECTED = "FindingsRejected", "False", _TROUBLE
+    FINDINGS_QUARANTINED = "FindingsQuarantined", "False", _TROUBLE
+    PENDING = "Pending", "False", _PROGRESS
+
+    # ArchiveHeld and IdentityConflict, which are good when False
+    NOTHING_HELD = "NothingHeld", "False", _WELL
+    TOO_MANY_LOST = "TooManyLost", "True", _TROUBLE, _TOLD
+    NO_CONFLICT = "NoConflict", "False", _WELL
+    ALSO_CLAIMED = "AlsoClaimed", "True", _TROUBLE, _TOLD
+    FOREIGN_FINDINGS = "ForeignFindings", "True", _TROUBLE, _TOLD | _BESIDE
+    TWO_IDENTITIES = "TwoIdentities", "True", _TROUBLE, _TOLD | _BESIDE
+    OTHER_IDENTITY = "OtherIdentity", "True", _TROUBLE, _TOLD | _BESIDE
+    CLAIMED_TWICE = "ClaimedTwice", "True", _TROUBLE, _TOLD
+    OTHER_CLUSTER = "OtherCluster", "True", _TROUBLE, _TOLD | _UNMADE
+
+    # Of a ClusterDiscovery: its conditions, accounts and clusters
+    LISTED = "Listed", "True", _WELL
+    REGION_OFF = "RegionOff", "False", _TROUBLE, _TOLD
+    ALL_MADE = "AllMade", "True", _WELL
+    DESCRIBING = "Describing", "Unknown", _PROGRESS, _TOLD
+    NAME_CLASH = "NameClash", "False", _TROUBLE, _TOLD | _UNMADE
+    INVALID_NAME = "InvalidName", "False", _TROUBLE, _TOLD | _UNMADE
+    NOT_SELECTED = "NotSelected", "False", _TROUBLE, _TOLD | _UNMADE
+    TEMPLATE_REFUSED = "TemplateRefused", "False", _TROUBLE, _TOLD | _UNMADE
+    CREATE_FORBIDDEN = "CreateForbidden", "False", _TROUBLE, _TOLD | _UNMADE
+    NOT_CREATED = "NotCreated", "False", _TROUBLE, _TOLD | _UNMADE
+    NOT_DESCRIBED = "NotDescribed", "False", _TROUBLE, _TOLD | _UNMADE
+    MONITORED = "Monitored", "True", _WELL
+    ALREADY_MONITORED = "AlreadyMonitored", "True", _CHOICE, _TOLD
+    TAGS_DIFFER = "TagsDiffer", "True", _CHOICE, _TOLD
+    NOT_LISTED = "NotListed", "True", _PROGRESS, _TOLD
+
+    @classmethod
+    def known(cls, word: str) -> Self | None:
+        """The member of a word that stands in an API; None: this version knows none."""
+        return cls._value2member_map_.get(word)  # type: ignore[return-value]  # typeshed has Enum
+
+    @property
+    def progress(self) -> bool:
+        """Whether it ends by itself."""
+        return self.nature is Nature.PROGRESS
+
+    @property
+    def untried(self) -> bool:
+        """Whether the thing was not tried yet, so that nothing is known of it."""
+        return self.progress and self.status == "Unknown"
+
+    def nature_in(self, condition: str) -> Nature:
+        """Its nature in a condition of this type: a right that the chart leaves out is a choice."""
+        return Nature.CHOICE if self._is_left_out(condition) else self.nature
+
+    def told_in(self, condition: str) -> bool:
+        """Whether its message says what to do, in a condition of this type."""
+        return Trait.TOLD in self.traits or self._is_left_out(condition)
+
+    def _is_left_out(self, condition: str) -> bool:
+        return self is Reason.FORBIDDEN and condition in _OPTIONAL
+
+
+_OPTIONAL = frozenset({"OwnersKnown", "PoliciesKnown"})
+"""Conditions whose rights the chart has a switch for: rbac.rollUp, rbac.enrichment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why something is as it is, fit for a condition."""
+
+    reason: Reason
+    message: str = ""
+    remedy: str = ""
+    """What to do about it, where neither the message says so nor `policyhub.cluster.remedies` for the reason."""
