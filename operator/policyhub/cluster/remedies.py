@@ -162,8 +162,13 @@ MEANING: Mapping[str, str] = {
     "Ready": "Until this is fixed, nothing of this cluster is read or sent, and its findings stay as they are",
 }
 """What it means for the reader that such a condition is not True. Ready: while there is no other condition."""
-_NOT_YET = frozenset({Reason.CONNECTING, Reason.NOT_VERIFIED, Reason.STARTING})
-"""Over in seconds: it means nothing yet."""
+_MEANS_NOTHING = frozenset(
+    {
+        *(Reason.CONNECTING, Reason.NOT_VERIFIED, Reason.STARTING),  # over in seconds
+        *(Reason.RETIRING, Reason.RETIRE_FAILED),  # findings are being archived, and the message says how far
+    }
+)
+"""Reasons that do not mean it."""
 
 
 def remedy(type_: str, reason: Reason) -> str:
@@ -176,7 +181,7 @@ def with_remedy(type_: str, cause: Cause) -> str:
     do comes last and without a full stop, since it may end with a command.
     """
     reason, message = cause.reason, cause.message
-    meaning = "" if reason.nature is Nature.WELL or reason in _NOT_YET else MEANING.get(type_, "")
+    meaning = "" if reason.nature is Nature.WELL or reason in _MEANS_NOTHING else MEANING.get(type_, "")
     todo = cause.remedy or remedy(type_, reason)
     if todo[1:] in message:
         todo = ""

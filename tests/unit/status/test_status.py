@@ -314,6 +314,13 @@ def test_nothing_is_sent_before_all_were_listed() -> None:
     assert told(build(made), "InSync") == ("False", "Starting")
 
 
+@pytest.mark.parametrize("reason", [Reason.RETIRING, Reason.RETIRE_FAILED])
+def test_a_cluster_that_is_retired_is_not_said_to_stay_as_it_is(reason: Reason) -> None:
+    """Its findings are being archived, and the message says what is left to do."""
+    built = status.refused(1, Cause(reason, "3 findings are archived"), previous={}, kept=Status(), wall=WALL)
+    assert condition(built, "Ready").message == "3 findings are archived"
+
+
 def test_a_status_that_failed_says_nothing_else() -> None:
     """Ready is False, all others are Unknown, and numbers and sources of before go; identity and hub stay."""
     fresh = status.failed(3, f"it cannot be built ({LONG})", previous={}, wall=WALL)
