@@ -23,6 +23,7 @@ from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -45,8 +46,12 @@ from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.kube.kubeconfig import KubeconfigError
 from policyhub.kube.resource import Resource
 from policyhub.metrics import Metrics
+from policyhub.render.collector import Collector
 from policyhub.render.composer import compose
+from policyhub.render.provenance import Provenance
+from policyhub.render.raw_object import ReadError
 from policyhub.render.scanner import scan
+from policyhub.render.target import target as target_of
 from policyhub.securityhub import inventory
 from policyhub.sources import reader
 from policyhub.sources.filter import Filter
@@ -424,6 +429,22 @@ def as_file(raw: bytes) -> None:
             pass
 
 
+def as_rendered(raw: bytes) -> None:
+    """By `policyhub render --explain`: what is explained is the finding that is written."""
+    collector = Collector(
+        target_of({"exclude_source": [""]}), now=WallMs(NOW * 1000), report_error=lambda _: None, keep=True
+    )
+    for piece in scan(Stream(raw), "x"):
+        (collector.fail if isinstance(piece, ReadError) else collector.take)(piece)  # type: ignore[arg-type]
+    collector.finish(owners=False)
+    provenance = Provenance(collector)
+    for entry, finding in islice(collector.findings(), 2):
+        provenance.explain(entry, finding)
+        case = provenance._case(entry)
+        if provenance._run(case, case.raw, collector.inputs(entry))[0] != finding:
+            raise Broken("another finding is explained")
+
+
 class Stream:
     def __init__(self, raw: bytes) -> None:
         self._raw = raw
@@ -445,6 +466,8 @@ def targets() -> list[tuple[str, str, Callable[[bytes], None]]]:
         ("findings", "findings", as_finding),
         ("texts", "texts", as_text),
         ("files", "reports", as_file),
+        ("rendered reports", "reports", as_rendered),
+        ("rendered constraints", "constraints", as_rendered),
     ]
     if hasattr(ReportSink, "unreadable"):
         found.append(("ledger", "reports", in_the_ledger()))

@@ -25,11 +25,11 @@ from policyhub.render.raw_object import RawObject, ReadError
 from policyhub.sources import reader
 from policyhub.sources.engines import GATEKEEPER
 from policyhub.sources.event_logs import logs_in
+from policyhub.sources.reports import PLAUSIBLE_AHEAD_SECONDS
 from policyhub.sources.source_apis import CONSTRAINTS, SOURCE_GROUPS
 from policyhub.sources.text import line
 from policyhub.sources.violation import Malformed, ParsedReport
 from policyhub.sync.freshness import listed
-from policyhub.sync.report_sink import PLAUSIBLE_AHEAD_SECONDS
 from policyhub.sync.superseded import Superseded
 
 _MOST = 30
@@ -94,13 +94,14 @@ async def read_engines(connection: Connection, discovery: Discovery, *, now: flo
     """Read every source object once, page by page."""
     seen = Seen()
     resources = {(r.group, r.kind): r for r in discovery.served}
-    async for piece in listing(connection, {r.group for r in discovery.served}):
+
+    def take(piece: RawObject | ReadError) -> None:
         if isinstance(piece, ReadError):
             seen.problems.append(str(piece))
-            continue
-        resource = resources.get((piece.api_version.partition("/")[0], piece.kind))
-        if resource is not None:
+        elif (resource := resources.get((piece.api_version.partition("/")[0], piece.kind))) is not None:
             _take(seen, resource, piece, now)
+
+    await listing(connection, {r.group for r in discovery.served}, take)
     return seen
 
 

@@ -1,11 +1,11 @@
-"""What the source objects that are read come to: the very findings that the operator would send for them.
+"""What the source objects that are read come to: the findings that the operator would send for them.
 
-It does what the operator's view of an API does with an object (read, filter, into the ledger), and with the ledger what
-its engine does for a finding that Security Hub does not have. Nothing is rendered before everything was read: another
-object may call for the same violation, and then one voice speaks. So it is the findings that are held, not the objects.
+It does with an object what the operator's view of an API does (read, admit, into the ledger), and with the ledger what
+its engine does for a finding that Security Hub does not have. Findings are rendered when everything was read, since
+another object may report the same violation. So the findings are kept in memory, not the objects.
 
-Pods, ReplicaSets and Jobs among what is read say what a result on one of them counts for. Where there is none, owners
-are not known, and each object counts for itself, as in a cluster where they may not be listed.
+Pods, ReplicaSets and Jobs among the objects decide what results on them roll up to. Without any, nothing rolls up, as
+in a cluster where they may not be listed.
 
 No I/O, no clock: `now` is given.
 """
@@ -17,18 +17,22 @@ from typing import Any
 
 import msgspec
 
-from policyhub.clock import SteadyMs, WallMs, from_seconds
+from policyhub.clock import SteadyMs, WallMs
 from policyhub.findings import asff
 from policyhub.findings.digest import digest
+from policyhub.findings.identity import finding_id
 from policyhub.findings.rollup import is_rolled, rolled
 from policyhub.kube.resource import Resource
 from policyhub.kube.sink import ReflectorState
-from policyhub.render.defects import defects, misfit
+from policyhub.render.defects import defects, misfits
+from policyhub.render.entries import decoded
 from policyhub.render.raw_object import Location, RawObject, ReadError, line_of
 from policyhub.render.target import Target
 from policyhub.sources import reader
+from policyhub.sources.reports import PLAUSIBLE_AHEAD_SECONDS
 from policyhub.sources.source_apis import SOURCE_GROUPS, plural_of
-from policyhub.sources.violation import Malformed, ParsedReport, SourceKey, Subject, Violation
+from policyhub.sources.violation import Malformed, ParsedReport, Severity, SourceKey, Subject, Violation
+from policyhub.sync.admitted import admit
 from policyhub.sync.entry import Entry
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.owners import JOBS, PODS, REPLICASETS, Owners, Unresolved
@@ -37,7 +41,6 @@ from policyhub.sync.reference import Object
 from policyhub.sync.rollup import Rollup
 from policyhub.sync.superseded import Superseded
 
-PLAUSIBLE_AHEAD_SECONDS = 300
 OWNERS = {(resource.group, resource.kind): resource for resource in (PODS, REPLICASETS, JOBS)}
 _ENDED = frozenset({"Succeeded", "Failed"})
 """Phases of Pods that count for nothing; the operator does not ask for them."""
@@ -68,6 +71,15 @@ class ReadObject(msgspec.Struct, frozen=True):
 
     location: Location
     raw: bytes
+
+
+class Inputs(msgspec.Struct, frozen=True):
+    """What the mapping is given beside a violation."""
+
+    cluster: asff.Cluster
+    now: WallMs
+    origin: str
+    default_severity: Severity
 
 
 class Collector:
@@ -122,10 +134,10 @@ class Collector:
         try:
             head = _head.decode(piece.raw)
         except msgspec.ValidationError as error:
-            self.fail(ReadError(piece.location, f"no Kubernetes object: {error}"))
+            self.fail(ReadError(piece.location, f"not a Kubernetes object: {error}"))
             return
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            self.fail(_no_json(piece, error))
+            self.fail(ReadError(piece.location, f"invalid JSON: {error}"))
             return
         if head.items is not None and head.kind.endswith("List"):
             for number, raw in enumerate(head.items):
@@ -150,7 +162,7 @@ class Collector:
     def add_policy(self, piece: RawObject, resource: Resource) -> None:
         """Take a policy's or template's word on itself."""
         self.policies.on_malformed = lambda _, why: self.fail(
-            ReadError(piece.location, f"a policy that cannot be read: {why}")
+            ReadError(piece.location, f"the policy cannot be read: {why}")
         )
         self.policies.sink(resource).upsert(piece.raw)
 
@@ -162,8 +174,12 @@ class Collector:
                 self.owners.sinks[resource].upsert(piece.raw)
             self.owned += 1
         except msgspec.ValidationError:
-            for path, message in misfit(msgspec.json.decode(piece.raw), _Owner, "it counts as gone"):
-                self.fail(ReadError(piece.location.within(path, line=line_of(piece, path)), message))
+            for path, message in islice(misfits(decoded(piece.raw), _Owner), 1):
+                self.fail(
+                    ReadError(
+                        piece.location.within(path, line=line_of(piece, path)), f"{message}: it counts as deleted"
+                    )
+                )
 
     def _shift(self, objects: set[Subject] | None) -> None:
         if self.rollup is not None:
@@ -172,8 +188,7 @@ class Collector:
 
     def _source(self, piece: RawObject, group: str, resource: str) -> None:
         try:
-            latest, template = self.now // 1000 + PLAUSIBLE_AHEAD_SECONDS, self.policies.template(resource)
-            reading = reader.read(group, resource, piece.raw, latest=latest, template=template)
+            reading = self.read(group, resource, piece.raw)
         except (Malformed, RecursionError) as error:
             self._diagnose(piece, group, str(error))
             return
@@ -186,32 +201,13 @@ class Collector:
             self._superseded.note(group, source, key.namespace, newest)
         if self._keep:
             self.provenance[key] = ReadObject(piece.location, bytes(piece.raw))
-        self._note(reading)
-
-    def _note(self, reading: ParsedReport) -> None:
-        created = None if reading.created is None else from_seconds(reading.created)
-        calls = []
-        for said, observed in reading.violations:
-            violation = self._enriched(said)
-            if self.target.filter.admits(violation):
-                calls.append((violation, created if observed is None else from_seconds(observed)))
-                if is_rolled(violation.subject):
-                    self.rolled[violation.subject] += 1
-            else:
-                self.left_out[violation.source] += 1
-        ended: frozenset[str] = frozenset()
-        if self.rollup is not None:
-            calls, ended = self.rollup.take(reading, calls)
-        if (notice := reading.notice) is not None:
-            if self.target.filter.wants_notice(reading):
-                observed = reading.newest
-                calls = [*calls, (notice, created if observed is None else from_seconds(observed))]
-            else:
-                self.left_out[notice.source] += 1
+        admitted = admit(reading, wanted=self.target.filter, policies=self.policies, rollup=self.rollup)
+        self.left_out.update(violation.source for violation in admitted.left_out)
+        self.rolled.update(said.subject for said, _ in admitted.said if is_rolled(said.subject))
         self.ledger.read(
-            reading.key,
-            calls,
-            ended=ended,
+            key,
+            admitted.claims,
+            ended=admitted.ended,
             complete=reading.complete,
             passed=frozenset,
             now=self._steady,
@@ -220,12 +216,17 @@ class Collector:
             backlog=True,
         )
 
+    def read(self, group: str, resource: str, raw: bytes | msgspec.Raw) -> ParsedReport:
+        """Raises Malformed."""
+        latest, template = self.now // 1000 + PLAUSIBLE_AHEAD_SECONDS, self.policies.template(resource)
+        return reader.read(group, resource, raw, latest=latest, template=template)
+
     def _diagnose(self, piece: RawObject, group: str, otherwise: str) -> None:
         try:
-            found = defects(msgspec.json.decode(piece.raw), group)
+            found = defects(decoded(piece.raw), group)
             told = list(islice(found, _MOST_DEFECTS))
             more = sum(1 for _ in found)
-        except RecursionError:
+        except (RecursionError, ValueError):  # it is no JSON: the reader says so
             told, more = [], 0
         for path, message in told or [((), otherwise)]:
             self.fail(ReadError(piece.location.within(path, line=line_of(piece, path)), message))
@@ -244,18 +245,20 @@ class Collector:
             for sink in self.owners.sinks.values():
                 sink.forbidden = True  # not refused for the moment, as a cluster's may be: there is nobody to ask again
             self.owners.live()
-        self._supersede()
+        self._superseded.settle(all_listed=True)
+        self.ledger.supersede(self._superseded.reports, now=self._steady)
         for entry in self.wanted() if self.policies.sinks else ():
             self._reread(entry)
 
     def _reread(self, entry: Entry) -> None:
         """Policies may have come after the reports that name them."""
         if entry.representative is not None:
-            entry.claims = tuple((key, self._enriched(said)) for key, said in entry.claims)
-            entry.representative = self._enriched(entry.representative)
+            entry.claims = tuple((key, self.enriched(said)) for key, said in entry.claims)
+            entry.representative = self.enriched(entry.representative)
             entry.digest = digest(entry.representative, default_severity=self.target.filter.default_severity)
 
-    def _enriched(self, said: Violation) -> Violation:
+    def enriched(self, said: Violation) -> Violation:
+        """With what its policy says of it, and its known risk."""
         return self.target.filter.rated(self.policies.enrich(said))
 
     def without_owner(self) -> Counter[Unresolved]:
@@ -274,10 +277,6 @@ class Collector:
         subject = self.owners.subject(violation.subject)
         return rolled(violation, subject) if isinstance(subject, Subject) else None
 
-    def _supersede(self) -> None:
-        self._superseded.settle(all_listed=True)
-        self.ledger.supersede(self._superseded.reports, now=self._steady)
-
     def wanted(self) -> Iterator[Entry]:
         """The findings there would be, in the order in which they were first called for."""
         return (entry for entry in self.ledger.entries.values() if entry.desired)
@@ -289,30 +288,28 @@ class Collector:
     def render(self, entry: Entry) -> dict[str, Any]:
         """As the engine renders what Security Hub does not have."""
         if entry.representative is None:
-            raise ValueError(f"nobody calls for {entry.id}")
-        return asff.render(
-            entry.representative,
-            cluster=self.target.cluster,
-            finding_id=entry.id,
-            digest=entry.digest,
-            origin=entry.source_api,
-            created_at=min(entry.observed_at or self.now, self.now),
-            observed_at=self.now,
-            updated_at=self.now,
-            archived=False,
-        )
+            raise ValueError(f"nobody claims {entry.id}")
+        return mapped(entry.representative, entry.observed_at, self.inputs(entry))
+
+    def inputs(self, entry: Entry) -> Inputs:
+        return Inputs(self.target.cluster, self.now, entry.source_api, self.target.filter.default_severity)
+
+
+def mapped(violation: Violation, observed: WallMs | None, inputs: Inputs) -> dict[str, Any]:
+    """The violation as a new finding."""
+    return asff.render(
+        violation,
+        cluster=inputs.cluster,
+        finding_id=finding_id(inputs.cluster.id, violation.identity),
+        digest=digest(violation, default_severity=inputs.default_severity),
+        origin=inputs.origin,
+        created_at=min(observed or inputs.now, inputs.now),
+        observed_at=inputs.now,
+        updated_at=inputs.now,
+        archived=False,
+        default_severity=inputs.default_severity,
+    )
 
 
 def _surprised(origin: str, message: str) -> None:
     raise AssertionError(f"{origin}: {message}: read before it was handed on")
-
-
-def _no_json(piece: RawObject, error: Exception) -> ReadError:
-    """With the line on which the text breaks, where that is known."""
-    told = str(error)
-    line = piece.location.line
-    if line and piece.node is None and "(byte " in told:
-        at = int(told.rpartition("(byte ")[2].rstrip(")"))
-        line += bytes(piece.raw).count(b"\n", 0, at)
-        told = told.partition(" (byte ")[0]
-    return ReadError(msgspec.structs.replace(piece.location, line=line), f"no JSON: {told}")

@@ -1,9 +1,9 @@
-"""The flags of `policyhub render`. The work loads when they are right: neither kopf nor botocore ever does."""
+"""The flags of `policyhub render`. The rest loads once they are valid; kopf and botocore are never loaded."""
 
 import time
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,21 +13,11 @@ _TARGET = "Cluster and hub"
 _WANTED = "What becomes a finding"
 
 
-class Output(StrEnum):
-    JSONL = "jsonl"
-    JSON = "json"
-    TABLE = "table"
+Output = Literal["jsonl", "json", "table"]
+Severity = Literal["informational", "low", "medium", "high", "critical"]
 
 
-class Level(StrEnum):
-    INFORMATIONAL = "informational"
-    LOW = "low"
-    MEDIUM = "medium"
-    HIGH = "high"
-    CRITICAL = "critical"
-
-
-class Word(StrEnum):
+class Result(StrEnum):  # of a list typer takes no literals
     FAIL = "fail"
     WARN = "warn"
     ERROR = "error"
@@ -81,24 +71,24 @@ def render(  # typer turns each into a flag: the length is that of the list of f
         str | None, typer.Option(help="Region of the hub.", envvar="POLICYHUB_REGION", rich_help_panel=_TARGET)
     ] = None,
     minimum_severity: Annotated[
-        Level | None, typer.Option(help="Ignore violations that are less severe.", rich_help_panel=_WANTED)
+        Severity | None, typer.Option(help="Ignore violations that are less severe.", rich_help_panel=_WANTED)
     ] = None,
     roll_up: Annotated[
         bool | None,
         typer.Option(
             "--roll-up/--no-roll-up",
-            help="Results on Pods, ReplicaSets and Jobs count for their controllers (the default), or for themselves.",
+            help="Roll results on Pods, ReplicaSets and Jobs up to their controllers (the default).",
             rich_help_panel=_WANTED,
         ),
     ] = None,
     result: Annotated[
-        list[Word] | None, typer.Option(help="Results to include; may be repeated.", rich_help_panel=_WANTED)
+        list[Result] | None, typer.Option(help="Results to include; may be repeated.", rich_help_panel=_WANTED)
     ] = None,
     exclude_source: Annotated[
         list[str] | None,
         typer.Option(
-            help="Engine to leave out; may be repeated, '' for none. Else as in a MonitoredCluster: Falco, JsPolicy and"
-            " Trivy Vulnerability.",
+            help="Engine to exclude; may be repeated, '' for none. The default is that of a MonitoredCluster: Falco,"
+            " JsPolicy and Trivy Vulnerability.",
             rich_help_panel=_WANTED,
         ),
     ] = None,
@@ -106,7 +96,7 @@ def render(  # typer turns each into a flag: the length is that of the list of f
         bool | None,
         typer.Option(
             "--event-logs/--no-event-logs",
-            help="Results that tell of an event count as well (by default they do not).",
+            help="Include results that report events (by default they are filtered out).",
             rich_help_panel=_WANTED,
         ),
     ] = None,
@@ -126,12 +116,12 @@ def render(  # typer turns each into a flag: the length is that of the list of f
     """
     moment = _milliseconds(now)
     if files and (live or context):
-        raise typer.BadParameter("files and --live or --context: one of them")
+        raise typer.BadParameter("give either files, or --live or --context")
     if explain and summary:
-        raise typer.BadParameter("--explain and --summary: one of them")
+        raise typer.BadParameter("give either --explain or --summary")
     hub = {"account_id": account_id, "region": region}
     settings = {name: value for name, value in hub.items() if _of_environment(ctx, name)}
-    # YAML, the ledger and the models of the API load when the arguments are right.
+    # YAML, the ledger and the models of the API are slow to load: only with valid arguments.
     from policyhub.render.session import Request, run
 
     code = run(
@@ -140,7 +130,7 @@ def render(  # typer turns each into a flag: the length is that of the list of f
             live=live or context is not None,
             context=context,
             kubeconfig=kubeconfig,
-            form=None if output is None else output.value,
+            form=output,
             explain=explain,
             summary=summary,
             changes_per_day=changes_per_day,
@@ -151,8 +141,8 @@ def render(  # typer turns each into a flag: the length is that of the list of f
                 "cluster_name": cluster_name,
                 "cluster_arn": cluster_arn,
                 "cluster_uid": cluster_uid,
-                "minimum_severity": None if minimum_severity is None else minimum_severity.value,
-                "result": [word.value for word in result] if result else None,
+                "minimum_severity": minimum_severity,
+                "result": [one.value for one in result] if result else None,
                 "roll_up": roll_up,
                 "exclude_source": exclude_source or None,
                 "event_logs": event_logs,
@@ -172,7 +162,7 @@ def _of_environment(ctx: typer.Context, name: str) -> bool:
 
 
 def _milliseconds(text: str | None) -> WallMs:
-    """Of a time in RFC 3339, by the clock where none is given."""
+    """Unix milliseconds of a time in RFC 3339; without one, the current time."""
     if text is None:
         return WallMs(time.time_ns() // 1_000_000)
     try:
@@ -180,5 +170,5 @@ def _milliseconds(text: str | None) -> WallMs:
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
-        raise typer.BadParameter(f"{text!r} is no time such as 2026-11-25T08:00:00Z", param_hint="--now")
+        raise typer.BadParameter(f"{text!r} is not a time such as 2026-11-25T08:00:00Z", param_hint="--now")
     return WallMs(int(moment.timestamp() * 1000))

@@ -1,6 +1,6 @@
-"""How findings leave: as JSON lines, as one JSON array, as a table, or each field with where it came from.
+"""How findings are written: as JSON lines, as one JSON array, as a table, or each field with where it came from.
 
-JSON leaves finding by finding, so nothing is held for it. A table needs all its rows.
+JSON is written finding by finding, so nothing is kept in memory for it. A table needs all its rows.
 """
 
 import re
@@ -19,9 +19,9 @@ from policyhub.sources.verdict import SEVERITY_RANK
 
 Form = Literal["jsonl", "json", "table"]
 WIDTH = 200
-"""Of a table that no terminal limits."""
+"""Columns of a table outside a terminal."""
 _ROOMY = 110
-"""Columns, from which an id stands on one line; on fewer the title needs them more."""
+"""Columns from which an id is on one line; on fewer the title needs the room."""
 _ID = 32
 _PARTS = re.compile(r"(?=[.\[/])")
 _COLOURS = {"CRITICAL": "bold red", "HIGH": "red", "MEDIUM": "yellow", "LOW": "cyan", "INFORMATIONAL": "dim"}
@@ -61,12 +61,12 @@ def explained(intake: Collector) -> Iterable[dict[str, Any]]:
 
 
 def explanations(intake: Collector, *, width: int) -> Iterable[RenderableType]:
-    """The same to read, on so many columns."""
+    """The same for people, `width` columns wide."""
     provenance = Provenance(intake)
     for entry, finding in intake.findings():
         yield Text(finding["Title"], style="bold")
         for caller in provenance.claimants(entry):
-            yield Text(clean(f"called for by {caller}"))
+            yield Text(clean(f"reported by {caller}"))
         table = Table(box=None, pad_edge=False)
         table.add_column("FIELD", no_wrap=True)
         for name in ("VALUE", "FROM"):
@@ -88,7 +88,7 @@ def _broken(path: str, *, width: int) -> str:
 
 
 def table(intake: Collector, *, width: int) -> Table:
-    """The worst first, on so many columns."""
+    """The most severe first, `width` columns wide."""
     rows = sorted(
         (_row(finding) for _, finding in intake.findings()), key=lambda row: (-SEVERITY_RANK[row[0]], row[1:])
     )

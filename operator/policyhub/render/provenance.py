@@ -1,110 +1,69 @@
-"""Where each field of a finding came from: the table that stands beside the mapping of `findings.asff`.
+"""Where each field of a finding came from: whatever changes it when it is changed.
 
-A row names a field of the finding (`*` for any number or key) and says what it is made of; a word in braces stands for
-the place where that was read. Which of several members a reader took is found by asking the reader about one result at
-a time, so nothing of it is known here twice. A test renders findings of every shape and wants a row for each field.
+The operator's own reader and mapping are run again on the source object with one member changed at a time, and with one
+setting of the cluster and hub changed at a time. So nothing of the mapping is known here.
 
-Pure: no I/O, no clock.
+| what is changed                       | how                                                                         |
+|---------------------------------------|-----------------------------------------------------------------------------|
+| a text                                | into a word that is both a result and a severity, so that it can be either  |
+| a text that leaves no finding so      | together with its equals: a resource must lie in its report's namespace     |
+| members of several results that the   | in all of them at once, or the others would still say the same              |
+|   finding is about                    |                                                                             |
+| a time, a number, a truth value       | into another                                                                |
+| for a notice that a list is cut       | the length of the list as well                                              |
+
+Of several objects that claim the finding only the representative one is looked at. The earliest of their times is the
+one thing that it may not give. Pure: no I/O, no clock.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, islice
+from typing import Any, Final
 
 import msgspec
 
+from policyhub.clock import WallMs
 from policyhub.findings.identity import finding_id
-from policyhub.render.collector import Collector, ReadObject
-from policyhub.render.raw_object import Location, joined
-from policyhub.sources import reader
-from policyhub.sources.policy import SEVERITY_KEYS, tail
-from policyhub.sources.risk import rated
+from policyhub.findings.rollup import grouped, rolled
+from policyhub.render.collector import Collector, Inputs, mapped
+from policyhub.render.entries import Document, Place, decoded, each, listed, only, path_of, with_list
+from policyhub.render.raw_object import Location, Path_, joined
+from policyhub.render.target import cluster_of
 from policyhub.sources.severity import severity_of
-from policyhub.sources.source_apis import CONSTRAINTS
 from policyhub.sources.truncation import is_notice
-from policyhub.sources.violation import SourceKey, Violation
+from policyhub.sources.violation import Malformed, SourceKey, Subject, Violation
+from policyhub.sync.admitted import claim
 from policyhub.sync.entry import Entry
+from policyhub.sync.statement import Claim
 
-Document = dict[str, Any]
-_Said = tuple[list[int], Violation]
-"""The numbers of the results, and what the first of them says of its own object."""
+Finding = dict[str, Any]
+Member = tuple[str, ...]
+"""A path with `*` for each number: the same member of several results."""
 
-UNKNOWN = "the mapping"
-"""For a field that the table does not have."""
-_MOST = 3
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:")
+_OTHER_TIME: Final = "2020-02-02T02:02:02Z"
+_REFERENCE: Final = frozenset({"apiVersion", "group", "version", "kind", "namespace", "name"})
+"""Members of which several are named as one, by the object that they name."""
+_SHOWN: Final = 3
 """Places named of several."""
+_MOST: Final = 1_000
+"""Members of one object that are changed. A report has some thirty beside its results."""
+_NOTHING: Final = "constant"
 
-ROWS: dict[str, str] = {
-    "SchemaVersion": "constant",
-    "Id": "{cluster_id}, then a hash of {source}, {policy}, {rule}, {subject}{discriminator}",
-    "ProductArn": "{account}, {region}",
-    "ProductName": "constant",
-    "CompanyName": "constant",
-    "GeneratorId": "{source}, {policy}, {rule}",
-    "AwsAccountId": "{account}",
-    "CreatedAt": "{time}",
-    "FirstObservedAt": "{time}",
-    "LastObservedAt": "the time of rendering (--now)",
-    "UpdatedAt": "the time of rendering (--now)",
-    "RecordState": "constant: the violation is there",
-    "Title": "{policy}, {subject}, {cluster_name}, {rule}",
-    "Description": "{subject}, {cluster_name}, {result}, {policy}, {source}, {rule}, then {message}",
-    "Compliance.Status": "{result}",
-    "Compliance.SecurityControlId": "{control}",
-    "Compliance.RelatedRequirements[*]": "{properties}",
-    "Compliance.AssociatedStandards[*].StandardsId": "{properties}, {category}",
-    "FindingProviderFields.Severity.Label": "{severity}",
-    "FindingProviderFields.Severity.Original": "{original}",
-    "FindingProviderFields.Types[*]": "constant, then {source}",
-    "Remediation.Recommendation.Text": "{remedy}, then constants with {policy}",
-    "Remediation.Recommendation.Url": "{properties}: remediation-docs, else primaryLink; else the page of the check",
-    "SourceUrl": "{properties}",
-    "Vulnerabilities*": "{policy}, {properties}",
-    "Resources[0].Type": "constant",
-    "Resources[0].Id": "{cluster_id}, {subject}",
-    "Resources[0].Details.Other.Kind": "{subject}",
-    "Resources[0].Details.Other.ApiVersion": "{subject}",
-    "Resources[0].Details.Other.Namespace": "{subject}",
-    "Resources[0].Details.Other.Name": "{subject}",
-    "Resources[0].Details.Other.Cluster": "{cluster_name}",
-    "Resources[0].Details.Other.ClusterId": "{cluster_id}",
-    "Resources[0].Details.AwsEksCluster.Arn": "{cluster_id}",
-    "Resources[0].Details.AwsEksCluster.Name": "{cluster_id}",
-    "Resources[1].Type": "{cluster_id}",
-    "Resources[1].Id": "{cluster_id}",
-    "Resources[1].Details.AwsEksCluster.Arn": "{cluster_id}",
-    "Resources[1].Details.AwsEksCluster.Name": "{cluster_id}",
-    "Resources[1].Details.Other.Kind": "constant",
-    "Resources[1].Details.Other.Name": "{cluster_name}",
-    "Resources[*].Partition": "{where}",
-    "Resources[*].Region": "{where}",
-    "ProductFields.policyhub/cluster": "{cluster_id}",
-    "ProductFields.policyhub/cluster-uid": "{cluster_uid}",
-    "ProductFields.policyhub/digest": "a hash of what a reader of the finding can act on",
-    "ProductFields.policyhub/renderer": "constant: the version of the mapping",
-    "ProductFields.policyhub/origin": "the API of {object}",
-    "ProductFields.policyhub/source": "{source}",
-    "ProductFields.policyhub/policy": "{policy}",
-    "ProductFields.policyhub/rule": "{rule}",
-    "ProductFields.policyhub/namespace": "{subject}",
-    "ProductFields.policyhub/discriminator": "{properties}",
-    "ProductFields.policyhub/category": "{category}",
-    "ProductFields.policyhub/result": "{result}",
-    "ProductFields.policyhub/report": "metadata.name",
-    "ProductFields.policyhub/property/*": "{properties}",
-}
-_COUNTS = "constant, with the numbers of {properties}"
-NOTICE_ROWS: dict[str, str] = {
-    "GeneratorId": "{source}, {policy}, {rule}, then constant",
-    "Title": "constant, then {subject}, {cluster_name}",
-    "Description": f"{{subject}}, {{source}}, {{cluster_name}}: {_COUNTS}",
-    "Compliance.Status": "constant: what is not listed is not known",
-    "Remediation.Recommendation.Text": _COUNTS,
-    "Remediation.Recommendation.Url": "constant",
-    "ProductFields.policyhub/discriminator": "constant",
-}
-"""The same of the notice that a list is not whole, where it differs."""
-_WILD = {(row.partition("*")[0], row.partition("*")[2]): text for row, text in ROWS.items() if "*" in row}
-"""What a path begins and ends with."""
+
+class _Case(msgspec.Struct, frozen=True):
+    """What a finding is made of."""
+
+    key: SourceKey
+    raw: bytes
+    """The source object, with null in place of the results and resources that the finding is not about."""
+    subjects: dict[Subject, Subject]
+    """What the objects of the results count for."""
+    is_notice: bool
+    prefix: str
+    """For the object of the result, where its controller stands for it."""
 
 
 def fields(finding: Any, path: str = "") -> Iterator[tuple[str, str]]:
@@ -119,92 +78,128 @@ def fields(finding: Any, path: str = "") -> Iterator[tuple[str, str]]:
         yield path, str(finding)
 
 
-def row(path: str) -> str | None:
-    """What the table says of a field."""
-    found = ROWS.get(path)
-    return found or next((text for (begin, end), text in _WILD.items() if _between(path, begin, end)), None)
-
-
-def _between(path: str, begin: str, end: str) -> bool:
-    return len(path) >= len(begin) + len(end) and path.startswith(begin) and path.endswith(end)
-
-
 class Provenance:
-    """Explains the findings of an intake that kept its objects."""
+    """Explains the findings of a collector that kept its objects."""
 
     def __init__(self, intake: Collector) -> None:
         self._intake = intake
-        self._last: tuple[SourceKey, dict[str, _Said], Document] | None = None
+        self._made: dict[tuple[Violation, WallMs | None, Inputs], Finding] = {}
+        """For the finding that is explained: most members change nothing."""
+        self._last: tuple[SourceKey, dict[str, list[Place]], dict[Subject, Subject]] | None = None
 
     def claimants(self, entry: Entry) -> list[str]:
-        """The objects that call for the finding and their places, the one that speaks first."""
-        speaker = _claimant(entry)
-        keys = [speaker, *(key for key, _ in entry.claims if key != speaker)]
+        """The objects that claim the finding and their places, the representative one first."""
+        first = _claimant(entry)
+        keys = [first, *(key for key, _ in entry.claims if key != first)]
         return [_named(key, self._intake.provenance[key].location) for key in keys]
 
     def explain(self, entry: Entry, finding: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         """Each field: its path, its value, and where it came from."""
-        facts = self._facts(entry)
-        facts["control"] = _control(finding, entry, facts)
-        rows = NOTICE_ROWS if entry.representative is not None and is_notice(entry.representative) else {}
-        return [
-            (path, value, (rows.get(path) or row(path) or UNKNOWN).format_map(facts)) for path, value in fields(finding)
-        ]
+        self._made.clear()
+        case = self._case(entry)
+        inputs = self._intake.inputs(entry)
+        base, _ = self._run(case, case.raw, inputs)
+        found: dict[str, list[str]] = defaultdict(list)
+        for label, other in self._settings(inputs):
+            for path in _changed(base, self._run(case, case.raw, other)[0]):
+                found[path].append(label)
+        for path, labels in self._members(case, base, inputs):
+            found[path] += labels
+        if base is None or base["CreatedAt"] != finding["CreatedAt"]:
+            earliest = [f"the earliest time that {len(entry.claims)} objects give"]
+            found |= {"CreatedAt": earliest, "FirstObservedAt": earliest}
+        return [(path, value, ", ".join(dict.fromkeys(found[path])) or _NOTHING) for path, value in fields(finding)]
 
-    def _facts(self, entry: Entry) -> dict[str, str]:
-        key, target = _claimant(entry), self._intake.target
-        heard = self._intake.provenance[key]
-        places, document = self._places(key, heard)
-        notice = entry.representative if entry.representative is not None and is_notice(entry.representative) else None
-        every = list(range(len(document.get("results") or ())))
-        numbers, violation = places[entry.id] if notice is None else (every, notice)
-        identity = "cluster_arn" if target.cluster.arn else "cluster_name"
-        facts = dict(target.origins)
-        facts |= {
-            "cluster_id": target.origins[identity],
-            "where": target.origins["cluster_arn" if target.cluster.arn else "region"],
-            "account": target.origins["account_id"],
-            "object": str(heard.location),
-            "discriminator": f", {violation.discriminator!r}" if violation.discriminator else "",
-        }
-        said = _constraint if key.group == CONSTRAINTS else _report
-        facts |= said(document, numbers, violation) if notice is None else _notice(document, notice)
-        if entry.representative is not None and not entry.representative.own:
-            facts["subject"] = f"the controller of {facts['subject']}"
-        facts["remedy"] = _remedy(violation, facts)
-        facts["time"] = self._time(entry, facts["at"], document, numbers)
-        return facts
+    def _settings(self, inputs: Inputs) -> Iterator[tuple[str, Inputs]]:
+        """With one of the settings changed, which is named."""
+        origins, of = self._intake.target.origins, inputs.cluster
+        settings: dict[str, Any] = {
+            "cluster_name": of.name, "cluster_arn": of.arn, "cluster_uid": of.uid,
+            "account_id": of.account, "region": of.region,
+        }  # fmt: skip
+        for name, value in settings.items():
+            for word in ("error", "cn-error-1") if value else ():
+                yield origins[name], msgspec.structs.replace(inputs, cluster=cluster_of(**(settings | {name: word})))
+        yield "the time of rendering (--now)", msgspec.structs.replace(inputs, now=WallMs(int(inputs.now) + 1000))
+        yield "apiVersion, kind", msgspec.structs.replace(inputs, origin="error")
+        yield "the default severity, since none is stated", msgspec.structs.replace(inputs, default_severity="LOW")
 
-    def _places(self, key: SourceKey, heard: ReadObject) -> tuple[dict[str, _Said], Document]:
-        """Which of the object's results (or listed violations) call for which finding, by its id."""
+    def _members(self, case: _Case, base: Finding | None, inputs: Inputs) -> Iterator[tuple[str, list[str]]]:
+        """By field: the members of the source object that change it."""
+        document, group = msgspec.json.decode(case.raw), case.key.group
+        others = _leaves(with_list(document, group, []))
+        leaves = list(islice(chain(others, _leaves(listed(document, group), path_of(group))), _MOST))
+        members: dict[Member, list[tuple[Path_, Any]]] = defaultdict(list)
+        for path, value in leaves:
+            members[_wild(path, group)].append((path, value))
+        found: dict[str, dict[Member, str]] = defaultdict(dict)
+        for member, ((_, value), *_) in members.items():
+            made, moved = self._run(case, _with(case.raw, members[member], _other(value)), inputs)
+            if not made:
+                equals = (leaf for leaf in leaves if leaf[1] == value)
+                made, moved = self._run(case, _with(case.raw, equals, _other(value)), inputs)
+            for field in _changed(base, made):
+                found[field][member] = case.prefix if moved else ""
+        places = {member: [path for path, _ in parts] for member, parts in members.items()}
+        if case.is_notice:
+            list_ = path_of(group)
+            places[list_] = [list_]
+            for field in _changed(base, self._run(case, _shorter(case), inputs)[0]):
+                found[field][list_] = "the length of "
+        for field, prefixes in found.items():
+            yield field, _labels(prefixes, places)
+
+    # -- what is made of it ---------------------------------------------------------------------------------------
+
+    def _run(self, case: _Case, raw: bytes, inputs: Inputs) -> tuple[Finding | None, bool]:
+        """The finding, if there is one; and whether it is about another object."""
+        intake = self._intake
+        try:
+            reading = intake.read(case.key.group, case.key.resource, raw)
+        except Malformed:
+            return None, False
+        claims, moved = list[Claim](), False
+        if case.is_notice:
+            claims = [] if reading.notice is None else [claim(reading.notice, reading.newest, reading)]
+        for said, second in () if case.is_notice else reading.violations:
+            violation, observed = claim(intake.enriched(said), second, reading)
+            subject = case.subjects.get(said.subject)
+            moved = moved or subject is None
+            if intake.rollup is not None:
+                violation = rolled(violation, subject or said.subject)
+            claims.append((violation, observed))
+        if not claims:
+            return None, False
+        violation, observed = grouped(claims)[0]
+        made = violation, observed, inputs
+        if made not in self._made:
+            self._made[made] = mapped(*made)
+        return self._made[made], moved
+
+    def _case(self, entry: Entry) -> _Case:
+        key, said = _claimant(entry), entry.representative
+        raw = self._intake.provenance[key].raw
+        if said is None or is_notice(said):
+            return _Case(key, msgspec.json.encode(decoded(raw)), {}, is_notice=True, prefix="")
+        document: Document = decoded(raw)
         if self._last is None or self._last[0] != key:
-            document: Document = msgspec.json.decode(heard.raw)
-            found: dict[str, _Said] = {}
-            for number, single in _singles(document, key.group):
-                said = reader.read(key.group, key.resource, msgspec.json.encode(single), latest=0).plain_violations
-                for violation in said:
-                    counted = self._intake.counted(violation)
-                    if counted is not None:
-                        id_ = finding_id(self._intake.target.cluster.id, counted.identity)
-                        found.setdefault(id_, ([], violation))[0].append(number)
-            self._last = key, found, document
-        return self._last[1], self._last[2]
+            self._last = (key, *self._index(key, document))
+        _, places, subjects = self._last
+        kept = msgspec.json.encode(only(document, key.group, places[entry.id]))
+        return _Case(key, kept, subjects, is_notice=False, prefix="" if said.own else "the controller of ")
 
-    def _time(self, entry: Entry, at: str, document: Document, numbers: list[int]) -> str:
-        if entry.observed_at is None:
-            return "the time of rendering: no plausible time is given"
-        if entry.observed_at > self._intake.now:
-            return "the time of rendering: what is given lies in the future"
-        results = document.get("results") or []
-        for number in numbers:
-            stamp = results[number].get("timestamp") if number < len(results) else None
-            if isinstance(stamp, dict) and stamp.get("seconds") == entry.observed_at // 1000:
-                return f"results[{number}].timestamp"
-        if len(entry.claims) > 1:
-            return f"the earliest time that {len(entry.claims)} objects give"
-        if document.get("results") is None and (document.get("status") or {}).get("auditTimestamp"):
-            return "status.auditTimestamp"
-        return f"metadata.creationTimestamp: {at} has no plausible time"
+    def _index(self, key: SourceKey, document: Document) -> tuple[dict[str, list[Place]], dict[Subject, Subject]]:
+        """By finding: the results and resources that it is about; and what their objects count for."""
+        found: dict[str, list[Place]] = defaultdict(list)
+        subjects: dict[Subject, Subject] = {}
+        for place in each(document, key.group):
+            raw = msgspec.json.encode(only(document, key.group, [place]))
+            for violation in self._intake.read(key.group, key.resource, raw).plain_violations:
+                counted = self._intake.counted(violation)
+                if counted is not None:
+                    subjects[violation.subject] = counted.subject
+                    found[finding_id(self._intake.target.cluster.id, counted.identity)].append(place)
+        return found, subjects
 
 
 def _claimant(entry: Entry) -> SourceKey:
@@ -213,138 +208,79 @@ def _claimant(entry: Entry) -> SourceKey:
     return next((key for key in keys if key.source_api == entry.source_api), keys[0])
 
 
-def _singles(document: Document, group: str) -> Iterator[tuple[int, Document]]:
-    """The object with one of its results at a time."""
-    if group == CONSTRAINTS:
-        status = document["status"]
-        for number, entry in enumerate(status.get("violations") or ()):
-            yield number, {**document, "status": {**status, "violations": [entry]}}
-    else:
-        for number, result in enumerate(document.get("results") or ()):
-            yield number, {**document, "results": [result]}
-
-
 def _named(key: SourceKey, place: Location) -> str:
     """The object by its name, and where it was read unless that says no more."""
     name = f"{key.source_api} {key.namespace}/{key.name}" if key.namespace else f"{key.source_api} {key.name}"
     return name if str(place) == name else f"{name} ({place})"
 
 
-def _control(finding: Mapping[str, Any], entry: Entry, facts: Mapping[str, str]) -> str:
-    """What the control's id was taken from."""
-    control, said = finding["Compliance"].get("SecurityControlId"), entry.representative
-    if said is None or control in {said.policy, said.rule}:
-        return facts["policy" if said is None or control == said.policy else "rule"]
-    key = next((key for key, value in said.properties if value == control), None)
-    return facts["properties"] if key is None else joined(facts["properties"], (key,))
+# -- parts of a document ----------------------------------------------------------------------------------------------
 
 
-def _remedy(violation: Violation, facts: Mapping[str, str]) -> str:
-    """Where it begins."""
-    if any(tail(key) == "remediation" for key, _ in violation.properties):
-        return f"{facts['properties']}.remediation"
-    return f"{facts['subject']}, as far as {facts['message']} names a field"
+def _shorter(case: _Case) -> bytes:
+    document = msgspec.json.decode(case.raw)
+    return msgspec.json.encode(with_list(document, case.key.group, listed(document, case.key.group)[1:]))
 
 
-def _at(name: str, numbers: list[int]) -> str:
-    told = ", ".join(joined(name, (number,)) for number in numbers[:_MOST])
-    return f"{told} and {len(numbers) - _MOST} more" if len(numbers) > _MOST else told or name
+def _leaves(value: Any, path: Path_ = ()) -> Iterator[tuple[Path_, Any]]:
+    if isinstance(value, dict | list):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _leaves(inner, (*path, key))
+    elif value is not None:
+        yield path, value
 
 
-def _report(document: Document, numbers: list[int], violation: Violation) -> dict[str, str]:
-    at = _at("results", numbers)
-    first = joined("results", (numbers[0],)) if numbers else "results"
-    result: Document = document["results"][numbers[0]] if numbers else {}
-    return {
-        "at": at,
-        "source": _source(document, result, first, violation),
-        "policy": f"{first}.policy" if violation.policy else "no policy",
-        "rule": f"{first}.rule" if violation.rule else "no rule",
-        "subject": _subject(document, result, first, violation),
-        "severity": f"{first}.severity" if violation.severity else f"{_rank(violation)}: {first} names no severity",
-        "original": f"{first}.severity",
-        "category": f"{first}.category",
-        "result": f"{at}: result" if len(numbers) > 1 else f"{first}.result",
-        "message": f"{at}: message" if len(numbers) > 1 else f"{first}.message",
-        "properties": f"{first}.properties",
-    }
+def _wild(path: Path_, group: str) -> Member:
+    list_ = path_of(group)
+    is_within = path[: len(list_)] == list_
+    return tuple("*" if is_within and isinstance(part, int) else str(part) for part in path)
 
 
-def _rank(violation: Violation) -> str:
-    return "the default" if rated(violation).risk is None else "the known risk of the policy"
+def _other(value: Any) -> Any:
+    """What a value is changed into."""
+    if not isinstance(value, str):
+        return not value if isinstance(value, bool) else value + 1
+    if _TIME.match(value):
+        return _OTHER_TIME
+    return "fail" if severity_of(value) == severity_of("error") else "error"
 
 
-def _notice(document: Document, notice: Violation) -> dict[str, str]:
-    """Of a list that is not whole."""
-    if notice.policy:
-        at = "status.totalViolations and the length of status.violations"
-        named = {"source": "the engine of constraints", "policy": "kind", "rule": "metadata.name"}
+def _with(raw: bytes, leaves: Iterable[tuple[Path_, Any]], value: Any) -> bytes:
+    document = msgspec.json.decode(raw)
+    for (*path, last), _ in leaves:
+        of = document
+        for part in path:
+            of = of[part]
+        of[last] = value
+    return msgspec.json.encode(document)
+
+
+# -- what is shown ----------------------------------------------------------------------------------------------------
+
+
+def _changed(base: Any, made: Any, path: str = "") -> Iterator[str]:
+    """The fields that read otherwise; none where there is no finding to compare."""
+    if base == made or (made is None and not path):
+        return
+    if isinstance(base, dict):
+        for key, value in base.items():
+            other = made.get(key) if isinstance(made, dict) else None
+            yield from _changed(value, other, f"{path}.{key}" if path else key)
+    elif isinstance(base, list):
+        for number, value in enumerate(base):
+            other = made[number] if isinstance(made, list) and number < len(made) else None
+            yield from _changed(value, other, f"{path}[{number}]")
     else:
-        at = "summary and the number of results"
-        first = next((one for one in document.get("results") or () if isinstance(one, dict)), {})
-        named = {"source": _source(document, first, "results[0]", notice), "policy": "nothing", "rule": "nothing"}
-    constant = {"severity": "constant", "category": "nothing", "message": "nothing"}
-    subject = f"the {'constraint' if notice.policy else 'report'} itself"
-    return {**named, **constant, "at": at, "subject": subject, "properties": at, "result": at}
+        yield path
 
 
-def _source(document: Document, result: Document, at: str, violation: Violation) -> str:
-    if str(result.get("source") or "").strip():
-        return f"{at}.source"
-    if str(document.get("source") or "").strip():
-        return "source"
-    labels = (document.get("metadata") or {}).get("labels") or {}
-    label = next((key for key, value in labels.items() if str(value).strip() == violation.source), None)
-    if label is not None:
-        return joined("metadata.labels", (label,))
-    return f"nothing: {at} has a known engine's properties, or no engine is named"
-
-
-def _subject(document: Document, result: Document, at: str, violation: Violation) -> str:
-    name = violation.subject.name
-    for number, reference in enumerate(result.get("resources") or ()):
-        if isinstance(reference, dict) and reference.get("name") == name:
-            return f"{at}.resources[{number}]"
-    if (document.get("scope") or {}).get("name") == name:
-        return "scope"
-    owners = (document.get("metadata") or {}).get("ownerReferences") or [{}]
-    return "metadata.ownerReferences[0]" if owners[0].get("name") == name else "the report itself"
-
-
-def _constraint(document: Document, numbers: list[int], violation: Violation) -> dict[str, str]:
-    at = _at("status.violations", numbers)
-    entry: Document = document["status"]["violations"][numbers[0]] if numbers else {}
-    action = _action(document.get("spec") or {}, entry, joined("status.violations", tuple(numbers[:1])))
-    return {
-        "at": at,
-        "source": "the engine of constraints",
-        "policy": "kind",
-        "rule": "metadata.name",
-        "subject": at,
-        "severity": _stated(document) or f"{_rank(violation)}: no annotation or label names a severity",
-        "original": _stated(document) or action,
-        "category": "nothing",
-        "result": "fail, as all that an audit lists",
-        "message": f"{at}: message",
-        "properties": f"{action}, metadata.annotations" if len(violation.properties) > 1 else action,
-    }
-
-
-def _stated(document: Document) -> str:
-    metadata = document["metadata"]
-    for where in ("annotations", "labels"):
-        for key in SEVERITY_KEYS:
-            if severity_of((metadata.get(where) or {}).get(key)) is not None:
-                return joined(f"metadata.{where}", (key,))
-    return ""
-
-
-def _action(spec: Document, entry: Document, at: str) -> str:
-    if entry.get("enforcementActions"):
-        return f"{at}.enforcementActions"
-    action = entry.get("enforcementAction") or spec.get("enforcementAction")
-    if action == "scoped" and spec.get("scopedEnforcementActions"):
-        return "spec.scopedEnforcementActions"
-    if entry.get("enforcementAction"):
-        return f"{at}.enforcementAction"
-    return "spec.enforcementAction" if action else "the default action, deny"
+def _labels(members: Mapping[Member, str], places: Mapping[Member, list[Path_]]) -> list[str]:
+    """Several members of one reference are named as one."""
+    of_one = Counter(member[:-1] for member in members if member[-1] in _REFERENCE and len(member) > 1)
+    labels = []
+    for member, prefix in members.items():
+        inner = 1 if member[-1] in _REFERENCE and of_one[member[:-1]] > 1 else 0
+        named = list(dict.fromkeys(joined("", place[: len(place) - inner]) for place in places[member]))
+        more = f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
+        labels.append(prefix + ", ".join(named[:_SHOWN]) + more)
+    return labels

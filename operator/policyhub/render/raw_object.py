@@ -1,8 +1,8 @@
-"""What is read from an input: objects one by one, each with its place, and what could not be read, with its place too.
+"""What is read from an input: objects one by one, and what could not be read, each with its place.
 
 An input is JSON (one object, several after each other, one on each line, an array) or YAML (one or several documents).
-A list of any kind (`items` at the top of a document) is handed on item by item, so an input is never held whole: the
-largest object is. Which of the two it is, the first character tells, or a name that ends as YAML's do.
+A list of any kind (`items` at the top of a document) is passed on item by item, so JSON is never in memory as a whole.
+The file's name or the first character tells JSON from YAML.
 """
 
 import re
@@ -14,13 +14,13 @@ import msgspec
 import yaml
 
 MAX_OBJECT = 64 * 1024 * 1024
-"""Bytes of one object. etcd holds 1.5 MiB; what is longer is no object, or lacks its end."""
+"""Bytes of one object. etcd limits one to 1.5 MiB: a longer one is no object, or its end is missing."""
 YAML_SUFFIXES = frozenset({".yaml", ".yml"})
 SUFFIXES = YAML_SUFFIXES | {".json", ".jsonl", ".ndjson"}
 """The files that are read of a folder."""
 
 Path_ = tuple[str | int, ...]
-"""The way to a member of an object: `("results", 2, "severity")`."""
+"""The path to a member of an object: `("results", 2, "severity")`."""
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
@@ -66,6 +66,7 @@ class RawObject(msgspec.Struct, frozen=True):
     """As it lay in YAML, which knows the lines of its members."""
 
 
+TOO_DEEP = "is nested too deeply"
 NO_ITEMS = b'{"kind":"List","items":[]}'
 """What an empty list is handed on as: it was read, and holds nothing."""
 

@@ -1,36 +1,47 @@
-"""JSON text → pieces, in one pass over a window of it: no object is decoded here, its end is found by its brackets.
+"""JSON text → objects, in one pass over a window of it; `raw_decode` finds where each value ends.
 
     a document           an object or an array at the top, as many after each other as there are, on lines or not;
                          a line of `---` between them is passed over
-    `items`, an array    each element is a piece, and leaves the window
+    `items`, an array    each element is handed on by itself, and leaves the window
 
-After something that cannot be right, reading goes on at the next line that begins with `{`. Where the document that
-broke stood on one line, documents stand on lines: from then on none reaches beyond its own, so that a bracket that is
-missing costs one line. No I/O but reading the stream.
+After an error, reading goes on at the next line that begins with `{`: a missing bracket costs one line of JSON lines.
+No I/O but reading the stream.
 """
 
+import codecs
+import json
 import re
 from collections.abc import Iterator
+from typing import Any, Final, NoReturn
 
-import msgspec
+from policyhub.render.raw_object import MAX_OBJECT, NO_ITEMS, TOO_DEEP, Location, RawObject, ReadError, Source
 
-from policyhub.render.raw_object import MAX_OBJECT, NO_ITEMS, Location, RawObject, ReadError, Source
-
-_CHUNK = 1 << 20
-_SHOWN = 20
+_CHUNK: Final = 1 << 20
+_TAIL: Final = 16
+"""Characters before the window's end in which an error may mean that a word or an escape is not read whole yet."""
+_SHOWN: Final = 20
 """Characters shown of what is wrong."""
+_BLANKS = re.compile(r"[ \t\r\n]*")
+_INVALID: Final = "invalid JSON"
+_MISSING: Final = "the end is missing: its brackets are not closed"
 
-# A text has no line break, so one that lacks its end is noticed on its line; it has no group 1. Nothing is tried twice.
-_TOKEN = re.compile(rb'"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+(")?|[{}\[\]]')
-_MARKER = b"---"
-_INK = re.compile(rb"[^ \t\r\n]")
-_BARE = re.compile(rb"[^\s,\]}\[{:\"]*")
-_OBJECT_LINE = re.compile(rb"^\{", re.MULTILINE)
-_NAMES = {b'"apiVersion"': "apiVersion", b'"kind"': "kind"}
-_OPENING, _CLOSING, _QUOTE, _COMMA, _COLON = b"{[", b"}]", ord('"'), ord(","), ord(":")
-_OBJECT, _ARRAY = ord("{"), ord("[")
-_STEP = {b"{": 1, b"[": 1, b"}": -1, b"]": -1}
-"""What a bracket does to the depth."""
+
+def _refuse(word: str) -> NoReturn:
+    raise ValueError(f"{_INVALID}: {word}")
+
+
+def _nothing(_: object) -> None:
+    """Only the end of a value is asked for: what lies within is not kept, and no long number is converted."""
+
+
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_nothing, parse_int=_nothing, parse_float=_nothing, parse_constant=_refuse
+)
+
+
+def _worded(error: json.JSONDecodeError) -> str:
+    """As after a colon, without the position."""
+    return (error.msg[:1].lower() + error.msg[1:]).removesuffix(" at")
 
 
 class _Fault(Exception):  # noqa: N818  (what was found, not what was raised)
@@ -41,223 +52,160 @@ class _Fault(Exception):  # noqa: N818  (what was found, not what was raised)
         self.at = at
 
 
-def scan(stream: Source, file: str) -> Iterator[RawObject | ReadError]:
-    """Every object of the stream, and every place that could not be read."""
-    return _Scanner(stream, file).pieces()
+def scan(stream: Source, file: str, *, begun: bytes = b"") -> Iterator[RawObject | ReadError]:
+    """Every object of the stream, and every place that could not be read. `begun` was read of it before."""
+    return _Scanner(stream, file, begun).objects()
 
 
 class _Scanner:
-    def __init__(self, stream: Source, file: str) -> None:
+    def __init__(self, stream: Source, file: str, begun: bytes) -> None:
         self._stream = stream
         self._file = file
-        self._window = bytearray()
-        self._line = 1
-        """Of the window's first byte."""
+        # What is not UTF-8 is the error of its object, not of all that are in the window.
+        self._decode = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode
+        self._window = self._decode(begun)
         self._ended = False
+        self._at = 0
+        """What comes next."""
+        self._line = 1
+        """Of what comes next."""
+        self._from = 0
+        """Where the object under way begins; what is before may be dropped."""
         self._document = 0
         self._path = ""
-        self._lines = False
-        """Whether each document stands on a line of its own."""
 
-    def pieces(self) -> Iterator[RawObject | ReadError]:
-        while self._separated():
+    def objects(self) -> Iterator[RawObject | ReadError]:
+        while first := self._peek():
+            if first == "-" and self._shown() == "---":
+                self._skip(r"\n")
+                continue
             self._document += 1
             self._path = ""
             try:
-                if self._lines:
-                    self._on_its_line()
-                yield from self._value()
+                yield from self._items({}) if first == "[" else self._object()
             except _Fault as fault:
-                line = self._line + self._window.count(b"\n", 0, fault.at)
+                line = self._line + self._window.count("\n", self._at, fault.at)
                 yield ReadError(Location(self._file, line, self._document, self._path), str(fault))
-                self._resume()
+                self._skip(r"\n(?=\{)")
 
     # -- what a document is made of -------------------------------------------------------------------------------
 
-    def _value(self) -> Iterator[RawObject]:
-        first = self._window[0]
-        if first == _OBJECT:
-            return self._object()
-        if first == _ARRAY:
-            return self._items({})
-        raise _Fault(f"{self._shown(0)} where an object is due", 0)
-
-    def _object(self) -> Iterator[RawObject]:
-        heads: dict[str, str] = {}
-        line, at, is_list = self._line, 1, False
-        while True:
-            at = self._ink(at)
-            char = self._window[at]
-            if char == _CLOSING[0]:
-                break
-            if char == _COMMA:
-                at += 1
+    def _object(self) -> Iterator[RawObject | ReadError]:
+        place, heads, is_list = Location(self._file, self._line, self._document), dict[str, str](), False
+        self._from = self._at
+        if self._peek() != "{":
+            raise _Fault(f"expected an object, got {self._shown()!r}", self._at)
+        self._move(1)
+        while (char := self._peek()) != "}":
+            if char == ",":
+                self._move(1)
                 continue
-            if char != _QUOTE:
-                raise _Fault(f"{self._shown(at)} where a name is due", at)
-            end = self._end(at)
-            name = bytes(self._window[at:end])
-            at = self._ink(end)
-            if self._window[at] != _COLON:
-                raise _Fault(f"{self._shown(at)} where a colon is due", at)
-            at = self._ink(at + 1)
-            if name == b'"items"' and self._window[at] == _ARRAY:
-                self._drop(at)
+            if char not in {'"', ""}:
+                raise _Fault(f"{_INVALID}: expected a name, got {self._shown()!r}", self._at)
+            name = self._value()
+            if self._peek() not in {":", ""}:
+                raise _Fault(f"{_INVALID}: expected a colon, got {self._shown()!r}", self._at)
+            self._move(1)
+            if self._peek() == "[" and name == "items":
+                is_list = True
                 yield from self._items(heads, path="items")
-                at, is_list = 0, True
-                continue
-            end = self._end(at)
-            if name in _NAMES and self._window[at] == _QUOTE:
-                heads[_NAMES[name]] = _text(bytes(self._window[at:end]))
-            at = end
-        raw = b"" if is_list else bytes(self._window[: at + 1])
-        self._drop(at + 1)
+            elif isinstance(value := self._value(), str):
+                heads[name] = value
+        self._move(1)
         if not is_list:
-            yield RawObject(Location(self._file, line, self._document), raw)
+            yield self._raw(place, {})
 
-    def _items(self, heads: dict[str, str], *, path: str = "") -> Iterator[RawObject]:
-        """The elements of the array that the window begins with."""
+    def _items(self, heads: dict[str, str], *, path: str = "") -> Iterator[RawObject | ReadError]:
+        """The elements of the array that comes next."""
         number = 0
-        self._drop(1)
-        while True:
-            self._drop(self._ink(0))
-            char = self._window[0]
-            if char == _CLOSING[1]:
-                if not number:
-                    yield RawObject(Location(self._file, self._line, self._document), NO_ITEMS)
-                self._drop(1)
-                self._path = ""
-                return
-            if char == _COMMA:
-                self._drop(1)
+        self._move(1)
+        while (char := self._peek()) != "]":
+            self._from = self._at
+            if char == ",":
+                self._move(1)
                 continue
             self._path = f"{path}[{number}]"
-            end = self._end(0)
-            line, raw = self._line, bytes(self._window[:end])
-            self._drop(end)
-            yield RawObject(
-                Location(self._file, line, self._document, self._path),
-                raw,
-                heads.get("apiVersion", ""),
-                heads.get("kind", ""),
-            )
+            place = Location(self._file, self._line, self._document, self._path)
+            self._value()
+            yield self._raw(place, heads)
             number += 1
+        if not number:
+            yield RawObject(Location(self._file, self._line, self._document), NO_ITEMS)
+        self._move(1)
+        self._from = self._at
+        self._path = ""
 
-    def _end(self, start: int) -> int:
-        """Where the value that begins at `start` ends."""
-        char = self._window[start]
-        if char != _QUOTE and char not in _OPENING:
-            return self._bare(start)
-        depth, at = 0, start
+    def _value(self) -> Any:
+        """The value that comes next, where it is a text; any other is passed over."""
         while True:
-            for token in _TOKEN.finditer(self._window, at):
-                at, end = token.span()
-                word = token.group()
-                if word not in _STEP and token[1] is None:  # a text without its end
-                    if self._window.find(b"\n", at) >= 0:
-                        raise _Fault("a text that does not end on its line", at)
-                    break  # the rest of it is still to come
-                depth += _STEP.get(word, 0)
-                if not depth:
-                    return end
-                at = end
-            if len(self._window) - start > MAX_OBJECT:
-                raise _Fault(f"an object of more than {MAX_OBJECT >> 20} MiB, or one that has no end", start)
-            if not self._fill():
-                raise _Fault("the end is missing: its brackets are not closed", start)
-
-    def _bare(self, start: int) -> int:
-        """The end of a number, true, false or null."""
-        while True:
-            match = _BARE.match(self._window, start)
-            end = start if match is None else match.end()
-            if end < len(self._window) or not self._fill():
-                break
-        if end == start:
-            raise _Fault(f"{self._shown(start)} where a value is due", start)
-        return end
+            try:
+                value, end = _decoder.raw_decode(self._window, self._at)
+            except RecursionError:
+                raise _Fault(TOO_DEEP, self._at) from None
+            except json.JSONDecodeError as error:
+                ended = error.pos >= len(self._window.rstrip()) or "Unterminated" in error.msg
+                can_go_on = ended or error.pos >= len(self._window) - _TAIL
+                missing = ended or self._window.startswith("\n{", error.pos - 1)  # the next object has begun
+                fault = _Fault(
+                    _MISSING if missing else f"{_INVALID}: {_worded(error)}", self._at if missing else error.pos
+                )
+            except ValueError as error:
+                raise _Fault(str(error), self._at) from None
+            else:
+                if end < len(self._window) or not self._window[-1].isdecimal() or not self._fill():
+                    self._move(end - self._at)
+                    return value
+                continue
+            if len(self._window) - self._from > MAX_OBJECT:
+                raise _Fault(f"an object is larger than {MAX_OBJECT >> 20} MiB, or its end is missing", self._at)
+            if not (can_go_on and self._fill()):
+                raise fault
 
     # -- the window -----------------------------------------------------------------------------------------------
 
-    def _fill(self) -> bool:
-        chunk = b"" if self._ended else self._stream.read(_CHUNK)
-        self._ended = not chunk
-        self._window += chunk
-        return bool(chunk)
-
-    def _drop(self, number: int) -> None:
-        self._line += self._window.count(b"\n", 0, number)
-        del self._window[:number]
-
-    def _ink(self, start: int) -> int:
-        """Where the first character that is no blank stands, from `start` on."""
-        at = start
-        while True:
-            match = _INK.search(self._window, at)
-            if match is not None:
-                return match.start()
-            at = len(self._window)
-            if not self._fill():
-                raise _Fault("the end is missing: its brackets are not closed", start)
-
-    def _separated(self) -> bool:
-        """Whether another document follows: what stands between is dropped."""
+    def _raw(self, place: Location, heads: dict[str, str]) -> RawObject | ReadError:
         try:
-            while True:
-                self._drop(self._ink(0))
-                while len(self._window) < len(_MARKER) and self._fill():
-                    pass
-                if not self._window.startswith(_MARKER):
-                    return True
-                self._drop(self._newline(0))
-        except _Fault:
+            raw = self._window[self._from : self._at].encode()
+        except UnicodeEncodeError:
+            return ReadError(place, "invalid UTF-8")
+        return RawObject(place, raw, heads.get("apiVersion", ""), heads.get("kind", ""))
+
+    def _fill(self) -> bool:
+        """Read on: as much again, so that a long object is not begun anew at each chunk."""
+        if self._ended:
             return False
+        self._window, self._at, self._from = self._window[self._from :], self._at - self._from, 0
+        chunk = self._stream.read(max(_CHUNK, len(self._window)))
+        self._ended = not chunk
+        self._window += self._decode(chunk, self._ended)
+        return True
 
-    def _newline(self, start: int) -> int:
-        """Where the next line break stands, or the end."""
-        at = start
+    def _move(self, number: int) -> None:
+        self._line += self._window.count("\n", self._at, self._at + number)
+        self._at += number
+
+    def _peek(self) -> str:
+        """The next character that is no blank; empty at the end."""
         while True:
-            found = self._window.find(b"\n", at)
-            if found >= 0:
-                return found
-            at = len(self._window)
-            if at - start > MAX_OBJECT or not self._fill():
-                return at
-
-    def _on_its_line(self) -> None:
-        end = self._newline(0)
-        if bytes(self._window[:end]).strip() in {b"{", b"["}:
-            return  # one on many lines after all
-        depth = 0
-        for token in _TOKEN.finditer(self._window, 0, end):
-            depth += _STEP.get(token.group(), 0)
-        if depth > 0:
-            raise _Fault("the end is missing: its brackets are not closed", 0)
-
-    def _resume(self) -> None:
-        """At the next line that may begin an object."""
-        end = self._newline(0)
-        self._lines = self._lines or (self._window[:1] == b"{" and self._window[1:end].strip() != b"")
-        while True:
-            self._drop(self._newline(0))
-            found = _OBJECT_LINE.search(self._window, 1)
-            if found is not None:
-                self._drop(found.start())
-                return
-            self._drop(max(0, self._window.rfind(b"\n")))
+            blanks = _BLANKS.match(self._window, self._at)
+            self._move(0 if blanks is None else len(blanks[0]))
+            if self._at < len(self._window):
+                return self._window[self._at]
             if not self._fill():
-                self._window.clear()
+                return ""
+
+    def _skip(self, pattern: str) -> None:
+        """To the end of what matches, or of the stream."""
+        while (found := re.compile(pattern).search(self._window, self._at)) is None:
+            self._move(max(0, len(self._window) - 1 - self._at))  # what matches may begin with the last character
+            self._from = self._at
+            if not self._fill():
+                self._move(1)
                 return
+        self._move(found.end() - self._at)
 
-    def _shown(self, at: int) -> str:
-        while len(self._window) < at + _SHOWN and b"\n" not in self._window[at:] and self._fill():
+    def _shown(self) -> str:
+        """How the rest of the line begins."""
+        while len(self._window) < self._at + _SHOWN and "\n" not in self._window[self._at :] and self._fill():
             pass
-        text = bytes(self._window[at : at + _SHOWN]).decode("utf-8", "replace")
-        return repr(text.split("\n", 1)[0])
-
-
-def _text(raw: bytes) -> str:
-    try:
-        return msgspec.json.decode(raw, type=str)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return ""
+        return self._window[self._at : self._at + _SHOWN].split("\n", 1)[0]

@@ -1,8 +1,8 @@
 """One run of `policyhub render`: what it reads, what it writes, and its exit code.
 
     0   everything was read
-    1   something could not be read: it was named on standard error, the rest was rendered
-    2   nothing could be read, or what was asked for cannot be
+    1   something could not be read: standard error names it, the rest was rendered
+    2   nothing could be read, or the options are invalid
 
 Findings go to standard output, everything else to standard error.
 """
@@ -20,6 +20,7 @@ import msgspec
 import yaml
 
 from policyhub.clock import WallMs
+from policyhub.kube.resource import Resource
 from policyhub.render import output, summary
 from policyhub.render.collector import Collector
 from policyhub.render.composer import compose
@@ -33,25 +34,25 @@ from policyhub.sync.owners import Unresolved
 
 STDIN = "<stdin>"
 _LONGEST = 4_000
-"""Characters of a message: what it repeats of an object may be long."""
+"""Characters of a message: it may repeat a long text of an object."""
 _MARK = b"\xef\xbb\xbf"
 """UTF-8's byte order mark, as some editors and shells write it."""
 
 
 _UNCOUNTED = {
-    Unresolved.GONE: "the Pods, ReplicaSets and Jobs that they are about were not read, so they are gone",
-    Unresolved.IDLE: "newer ReplicaSets and Jobs have taken the place of those that they are about",
-    Unresolved.UNKNOWN: "what owns the Pods, ReplicaSets and Jobs that they are about was not read",
+    Unresolved.GONE: "their Pods, ReplicaSets or Jobs are not in the input, so they count as deleted",
+    Unresolved.IDLE: "newer ReplicaSets or Jobs have replaced theirs",
+    Unresolved.UNKNOWN: "the owners of their Pods, ReplicaSets or Jobs are not in the input",
 }
-"""Why violations count for nothing."""
+"""Why violations become no finding."""
 
 
 class SessionError(Exception):
-    """Nothing can be read, or what was asked for cannot be; the message says why."""
+    """Nothing can be read; the message says why."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked for."""
+    """The options."""
 
     files: list[str]
     live: bool
@@ -80,7 +81,7 @@ def run(request: Request) -> int:
         for line in str(error).splitlines():
             say_on_stderr(line)
         return 2
-    except BrokenPipeError:  # whoever read has seen enough
+    except BrokenPipeError:  # the reader has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return 1 if intake.unreadable else 0
@@ -105,7 +106,7 @@ def _read(request: Request) -> Collector:
                 found = True
                 _take(intake, piece)
         if not found:
-            _take(intake, ReadError(Location(STDIN if name == "-" else name), "there is nothing in it"))
+            _take(intake, ReadError(Location(STDIN if name == "-" else name), "is empty"))
     intake.finish(owners=intake.owned > 0)
     _nothing_read(intake)
     return intake
@@ -127,24 +128,10 @@ def _sniffed(stream: BinaryIO, name: str) -> Iterator[RawObject | ReadError]:
     """YAML by its name, or since it begins as JSON cannot."""
     head = b""
     while not head.removeprefix(_MARK).strip() and (chunk := stream.read(1 << 16)):
-        head = head.lstrip() + chunk if head.strip() else head + chunk
+        head += chunk
     head = head.removeprefix(_MARK)
     is_yaml = Path(name).suffix in YAML_SUFFIXES or not head.lstrip().startswith((b"{", b"["))
-    return compose(_Begun(head, stream), name) if is_yaml else scan(_Begun(head, stream), name)
-
-
-class _Begun:
-    """A stream of which the beginning was read already."""
-
-    def __init__(self, head: bytes, stream: BinaryIO) -> None:
-        self._head = head
-        self._stream = stream
-
-    def read(self, size: int, /) -> bytes:
-        if self._head:
-            head, self._head = self._head[:size], self._head[size:]
-            return head
-        return self._stream.read(size)
+    return (compose if is_yaml else scan)(stream, name, begun=head)
 
 
 async def _live(request: Request) -> Collector:
@@ -162,8 +149,7 @@ async def _live(request: Request) -> Collector:
             intake = _intake(request, wanted)
             if wanted.enrichment:
                 await _policies(connection, intake)
-            async for piece in listing(connection, wanted.groups):
-                _take(intake, piece)
+            await listing(connection, wanted.groups, partial(_take, intake))
             known = wanted.roll_up and await _owners(connection, intake)
             intake.finish(owners=known)
     except (Refused, Unreachable, KubeconfigError) as error:
@@ -174,28 +160,33 @@ async def _live(request: Request) -> Collector:
 
 
 async def _policies(connection: Any, intake: Collector) -> None:
-    """What they say of themselves, before anything that names them is read."""
+    """Their texts, before the reports that name them."""
     from policyhub.render.listing import policies
 
-    async for resource, piece in policies(connection, intake.target.groups):
+    def take(resource: Resource, piece: RawObject | ReadError) -> None:
         if isinstance(piece, ReadError):
-            say_on_stderr(f"what these policies say of themselves is not known: {piece}")
+            say_on_stderr(f"the texts of these policies cannot be read: {piece}")
         else:
             intake.add_policy(piece, resource)
 
+    await policies(connection, intake.target.groups, take)
+
 
 async def _owners(connection: Any, intake: Collector) -> bool:
-    """Whether what counts for what could be read."""
+    """Whether all owners could be read."""
     from policyhub.render.listing import owners
 
-    known = True
-    async for resource, piece in owners(connection):
+    failed: list[ReadError] = []
+
+    def take(resource: Resource, piece: RawObject | ReadError) -> None:
         if isinstance(piece, ReadError):
-            known = False
+            failed.append(piece)
             say_on_stderr(piece)
         else:
             intake.add_owner(piece, resource)
-    return known
+
+    await owners(connection, take)
+    return not failed
 
 
 async def _uid(request: Request, ask: Callable[[], Any], refused: type[Exception]) -> str:
@@ -232,7 +223,7 @@ def _take(intake: Collector, piece: RawObject | ReadError) -> None:
 
 
 def _nothing_read(intake: Collector) -> None:
-    """A list without items is something; objects of other kinds alone are not."""
+    """An empty list is a valid input; objects of other kinds alone are not."""
     if not intake.objects and (intake.unreadable or intake.others):
         _notes(intake)
         raise SessionError(
@@ -241,34 +232,34 @@ def _nothing_read(intake: Collector) -> None:
         )
 
 
-# -- telling ----------------------------------------------------------------------------------------------------------
+# -- notes ------------------------------------------------------------------------------------------------------------
 
 
 def _notes(intake: Collector, *, live: bool = False) -> None:
-    """What a person should know who wonders where something is."""
+    """Why something has become no finding."""
     if intake.others:
-        say_on_stderr(f"not read, being neither reports nor constraints: {_counted(intake.others)}")
+        say_on_stderr(f"ignored objects that are neither reports nor constraints: {_counted(intake.others)}")
     for api_version, number in intake.versions.items():
         group = api_version.partition("/")[0]
         say_on_stderr(
             f"{number} of {api_version}: in a cluster the operator reads {' or '.join(SOURCE_GROUPS[group].versions)}"
         )
     if intake.left_out:
-        say_on_stderr(f"left out, since not asked for: {_counted(intake.left_out)}")
+        say_on_stderr(f"filtered out: {_counted(intake.left_out)}")
     if intake.rolled and intake.rollup is not None and intake.owners.forbidden:
-        how = "" if live else f" (with them: {_kubectl(intake)})"
-        why = "since their owners are not known"
-        say_on_stderr(f"counted for Pods, ReplicaSets and Jobs themselves, {why}: {intake.rolled.total()}{how}")
+        how = "" if live else f" (to read them: {_kubectl(intake)})"
+        number = intake.rolled.total()
+        say_on_stderr(f"not rolled up, since their Pods, ReplicaSets and Jobs were not read: {number}{how}")
     for reason, number in intake.without_owner().items():
-        say_on_stderr(f"left out, since {_UNCOUNTED[reason]}: {number}")
+        say_on_stderr(f"ignored violations: {number}; {_UNCOUNTED[reason]}")
     if intake.unlisted:
-        say_on_stderr(f"counted by constraints and not listed, so not rendered: {intake.unlisted}")
+        say_on_stderr(f"violations that constraints count but do not list, so they are not rendered: {intake.unlisted}")
     for engine, group in sorted({(engine, group) for engine, group, _ in intake.ledger.desired.superseded}):
-        say_on_stderr(f"the reports of {engine} in {group} say nothing any more: it writes to another API since")
+        say_on_stderr(f"ignored the reports of {engine} in {group}: it now writes to another API")
 
 
 def _kubectl(intake: Collector) -> str:
-    """The command that gets what was read together with what says whose it is."""
+    """The command that reads the same objects and their owners."""
     sources = {"constraints" if is_constraint(origin) else origin.split(".")[0] for origin in intake.objects}
     return f"kubectl get {','.join((*sorted(sources), 'pods', 'replicasets', 'jobs'))} -A -o json"
 

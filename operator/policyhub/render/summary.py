@@ -105,10 +105,10 @@ def assumptions(told: Forecast) -> list[str]:
     """What the forecast rests on."""
     number = f"{told.changes_per_day:,.2f}".rstrip("0").rstrip(".")
     changes = f"{number} findings a day appear, change or are archived"
-    why = "; 1 in 100 is assumed, --changes-per-day says better" if told.assumed else ""
+    why = "; 1 in 100 is assumed, set --changes-per-day for a better estimate" if told.assumed else ""
     return [
         f"Changes: {changes}{why}.",
         "Refreshes: an unchanged finding is sent again after 25 to 30 days, since Security Hub forgets at 90.",
         f"Prices: {FREE_EVENTS:,} events a month are free for each account and Region; other tools there share them.",
-        f"Each more is ${PRICE:.5f}. List prices change: look at AWS's.",
+        f"Each more is ${PRICE:.5f}. List prices change: check AWS's.",
     ]

@@ -57,6 +57,23 @@ class Target(msgspec.Struct, frozen=True):
     """Where the name, ARN and uid of the cluster, the account and the Region came from."""
 
 
+def cluster_of(
+    *, cluster_name: str, cluster_arn: str | None, cluster_uid: str, account_id: str, region: str
+) -> Cluster:
+    """Of what the flags of these names say."""
+    where = partition_of(region)
+    return Cluster(
+        id=cluster_arn or cluster_name,
+        name=cluster_name,
+        arn=cluster_arn,
+        uid=cluster_uid,
+        account=account_id,
+        region=region,
+        partition=where,
+        product_arn=product_arn(partition=where, region=region, account=account_id),
+    )
+
+
 def target(
     flags: Mapping[str, Any],
     *,
@@ -89,17 +106,12 @@ def target(
     came["cluster_uid"] = (
         "--cluster-uid" if stated else "uid of namespace kube-system" if uid else "--cluster-uid (placeholder)"
     )
-    identity = spec.cluster_arn or name
-    where = partition_of(region)
-    cluster = Cluster(
-        id=identity,
-        name=name,
-        arn=spec.cluster_arn,
-        uid=str(stated or uid or PLACEHOLDERS["cluster_uid"]),
-        account=account,
+    cluster = cluster_of(
+        cluster_name=name,
+        cluster_arn=spec.cluster_arn,
+        cluster_uid=str(stated or uid or PLACEHOLDERS["cluster_uid"]),
+        account_id=account,
         region=region,
-        partition=where,
-        product_arn=product_arn(partition=where, region=region, account=account),
     )
     wanted = filter_of(spec)
     return Target(cluster, wanted, enabled(spec.sources), spec.roll_up, spec.enrichment, came)
@@ -109,7 +121,7 @@ def _monitored(given: dict[str, Any], document: Any, file: str) -> MonitoredClus
     if document is None:
         document = {"metadata": {"name": PLACEHOLDERS["cluster_name"]}, "spec": {"connection": {"inCluster": {}}}}
     elif not isinstance(document, dict) or document.get("kind") != KIND:
-        raise TargetError(f"{file}: no {KIND}")
+        raise TargetError(f"{file}: not a {KIND}")
     merged = document
     for name, path in _FLAGS.items():
         if name in given:
@@ -130,7 +142,7 @@ def _monitored(given: dict[str, Any], document: Any, file: str) -> MonitoredClus
     named = monitored.metadata.name
     if not _NAME.fullmatch(named):
         where = "--cluster-name" if "cluster_name" in given else f"{file}: metadata.name"
-        raise TargetError(f"{where}: {named!r} is no name of a Kubernetes object")
+        raise TargetError(f"{where}: {named!r} is not a valid name of a Kubernetes object")
     return monitored
 
 

@@ -84,7 +84,7 @@ class _Spec(msgspec.Struct, rename="camel"):
     scoped_enforcement_actions: list[_Scoped | None] | None = None
 
 
-class _Listed(msgspec.Struct, rename="camel"):
+class Listed(msgspec.Struct, rename="camel"):
     kind: str
     name: str
     group: str | None = None
@@ -98,17 +98,17 @@ class _Listed(msgspec.Struct, rename="camel"):
 class _Status(msgspec.Struct, rename="camel"):
     audit_timestamp: Time | None = None
     total_violations: int | None = None
-    violations: list[_Listed | None] | None = None
+    violations: list[Listed | None] | None = None
 
 
-class _Constraint(msgspec.Struct):
+class Constraint(msgspec.Struct):
     kind: str
     metadata: _Metadata
     spec: _Spec | None = None
     status: _Status | None = None
 
 
-_constraint = msgspec.json.Decoder(_Constraint)
+_constraint = msgspec.json.Decoder(Constraint)
 
 
 def read(
@@ -164,7 +164,7 @@ def _is_audited(spec: _Spec) -> bool:
     return any(p is not None and p.name in _AUDITED for s in scoped for p in s.enforcement_points or ())
 
 
-def _boundary(listed: list[_Listed], places: list[ObjectRef]) -> ObjectRef | None:
+def _boundary(listed: list[Listed], places: list[ObjectRef]) -> ObjectRef | None:
     """The greatest place, where the list is in Gatekeeper's order and names more than one object; see the module."""
     ordered: list[tuple[ObjectRef, str]] = []
     for entry, place in zip(listed, places, strict=True):
@@ -177,12 +177,12 @@ def _boundary(listed: list[_Listed], places: list[ObjectRef]) -> ObjectRef | Non
     return places[0]
 
 
-def _itself(constraint: _Constraint, problems: list[str]) -> Subject:
+def _itself(constraint: Constraint, problems: list[str]) -> Subject:
     """The constraint as a subject: its kind is the policy, its name the rule."""
     return Subject(CONSTRAINTS, part(constraint.kind, problems), "", part(constraint.metadata.name, problems))
 
 
-def _violation(itself: Subject, spec: _Spec, entry: _Listed, *, policy: Policy, problems: list[str]) -> Violation:
+def _violation(itself: Subject, spec: _Spec, entry: Listed, *, policy: Policy, problems: list[str]) -> Violation:
     group, version = known_group(entry.group or "", entry.kind), entry.version or ""
     written = entry.group or group
     is_namespace = entry.kind == "Namespace" and not group
@@ -215,7 +215,7 @@ def _is_object(group: str, kind: str, namespace: str, name: str) -> bool:
     return grammar.is_typed(group, kind) and grammar.is_namespace(namespace) and grammar.is_name(name)
 
 
-def _actions(spec: _Spec, entry: _Listed) -> list[str]:
+def _actions(spec: _Spec, entry: Listed) -> list[str]:
     """What Gatekeeper does about this violation; `deny` is the default of the constraint's schema."""
     action = entry.enforcement_action or spec.enforcement_action or "deny"
     found = {at_point for at_point in entry.enforcement_actions or () if at_point}
@@ -224,7 +224,7 @@ def _actions(spec: _Spec, entry: _Listed) -> list[str]:
     return [_word(one) for one in sorted(found)[:_MOST_ACTIONS]] or [_word(action)]
 
 
-def _is_stated(spec: _Spec, entry: _Listed) -> bool:
+def _is_stated(spec: _Spec, entry: Listed) -> bool:
     """Whether anybody has written what Gatekeeper does; else it is the schema's default."""
     return bool(entry.enforcement_action or entry.enforcement_actions or spec.enforcement_action)
 
@@ -234,7 +234,7 @@ def _word(text: str) -> str:
     return share(text if len(text) <= 64 and text.isalnum() else line(text))
 
 
-def _decoded(raw: bytes | msgspec.Raw) -> tuple[_Constraint, list[str]]:
+def _decoded(raw: bytes | msgspec.Raw) -> tuple[Constraint, list[str]]:
     try:
         return _constraint.decode(raw), []
     except msgspec.ValidationError:
@@ -243,7 +243,7 @@ def _decoded(raw: bytes | msgspec.Raw) -> tuple[_Constraint, list[str]]:
         raise Malformed("not-json", f"a constraint that is no JSON: {error}") from error
 
 
-def _tolerant(raw: bytes | msgspec.Raw) -> tuple[_Constraint, list[str]]:
+def _tolerant(raw: bytes | msgspec.Raw) -> tuple[Constraint, list[str]]:
     """Entry by entry: one that cannot be read is left out and counted, the others stand."""
     document = untyped(raw)
     problems: list[str] = []
@@ -252,7 +252,7 @@ def _tolerant(raw: bytes | msgspec.Raw) -> tuple[_Constraint, list[str]]:
     if not isinstance(kind, str):
         raise Malformed("no-kind", f"a constraint named {metadata.name[:LIMIT]!r} whose kind is no text")
     spec, status = document.get("spec"), document.get("status")
-    constraint = _Constraint(kind=kind, metadata=metadata, status=_status(status, problems))
+    constraint = Constraint(kind=kind, metadata=metadata, status=_status(status, problems))
     try:
         constraint.spec = msgspec.convert(spec, _Spec | None)
     except msgspec.ValidationError:
@@ -269,7 +269,7 @@ def _status(status: object, problems: list[str]) -> _Status | None:
     if not isinstance(listed, list | None):
         problems.append(MALFORMED_RESULT)
         listed = None
-    violations: list[_Listed | None] = []
+    violations: list[Listed | None] = []
     for entry in listed or ():
         try:
             violations.append(_listed(entry, problems))
@@ -284,14 +284,14 @@ def _status(status: object, problems: list[str]) -> _Status | None:
     return read
 
 
-def _listed(entry: object, problems: list[str]) -> _Listed | None:
+def _listed(entry: object, problems: list[str]) -> Listed | None:
     """What only describes (message, actions, the object's version) may be lost; what names the object may not. Raises
     ValidationError.
     """
     try:
-        return msgspec.convert(entry, _Listed | None)
+        return msgspec.convert(entry, Listed | None)
     except msgspec.ValidationError:
         if not isinstance(entry, dict):
             raise
-        msgspec.convert({name: entry[name] for name in NAMING if name in entry}, _Listed)
-        return members(entry, _Listed, problems)
+        msgspec.convert({name: entry[name] for name in NAMING if name in entry}, Listed)
+        return members(entry, Listed, problems)

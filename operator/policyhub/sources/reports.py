@@ -24,6 +24,8 @@ from policyhub.sources.violation import Identity, ParsedReport, Violation
 
 EARLIEST = 1_420_070_400
 """2015-01-01: what lies before it is no time (Falcosidekick writes the second of the minute, kube-bench 0)."""
+PLAUSIBLE_AHEAD_SECONDS = 300
+"""How far a result's time may lie in the future of our clock."""
 
 _CALLING = frozenset({"fail", "warn", "error"})
 _PASSING = frozenset({"pass", "skip"})

@@ -21,7 +21,7 @@ from contextlib import suppress
 import msgspec
 import structlog
 
-from policyhub.clock import NEVER, UNDATED, SteadyMs, WallMs, from_seconds
+from policyhub.clock import NEVER, UNDATED, SteadyMs, WallMs
 from policyhub.findings.rollup import rolled
 from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
@@ -29,8 +29,10 @@ from policyhub.sources import reader
 from policyhub.sources.event_logs import logs_in
 from policyhub.sources.filter import Filter
 from policyhub.sources.naming import named
+from policyhub.sources.reports import PLAUSIBLE_AHEAD_SECONDS
 from policyhub.sources.text import line
 from policyhub.sources.violation import Identity, Malformed, ParsedReport, SourceKey, Subject, Violation
+from policyhub.sync.admitted import admit
 from policyhub.sync.freshness import Freshness
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.liveness import Liveness
@@ -43,8 +45,6 @@ from policyhub.sync.throttle import Throttle
 
 log = structlog.get_logger(__name__)
 
-PLAUSIBLE_AHEAD_SECONDS = 300
-"""How far a result's time may lie in the future of our clock."""
 LARGE_BYTES = 262_144
 """What is larger is looked at before it is decoded."""
 COUNTED_BYTES = 32_768
@@ -240,24 +240,11 @@ class ReportSink:
 
     def _take(self, reading: ParsedReport, raw: bytes | msgspec.Raw, refusals: list[Refusal]) -> bool:
         """Into the ledger; whether anything of meaning changed. What there is no room for joins the `refusals`."""
-        created = None if reading.created is None else from_seconds(reading.created)
-        policies = self._policies
-        claims, unevaluated = [], []
-        for said, observed in reading.violations:
-            violation = self._wanted.rated(said if policies is None else policies.enrich(said))
-            if self._wanted.admits(violation):
-                claims.append((violation, created if observed is None else from_seconds(observed)))
-            elif said.result == "error" and self._wanted.admits(violation, result=False):  # it may stand
-                unevaluated.append(said)
-        notice, observed = reading.notice, reading.newest
-        told = self._wanted.wants_notice(reading)
-        ended: frozenset[str] = frozenset()
         # What was not taken may fail what is read as passing.
         passed = frozenset if reading.over else lambda: reader.passed(self._group, self._resource, raw)
-        if self._rollup is not None:
-            claims, ended = self._rollup.take(reading, claims, passed)
-        if notice is not None and told:
-            claims = [*claims, (notice, created if observed is None else from_seconds(observed))]
+        admitted = admit(reading, wanted=self._wanted, policies=self._policies, rollup=self._rollup, passed=passed)
+        claims = admitted.claims
+        unevaluated = [v for v in admitted.left_out if v.result == "error" and self._wanted.admits(v, result=False)]
 
         def left_out(excess: Counter[Excess]) -> None:
             taken = len(claims) - excess.total()
@@ -266,17 +253,17 @@ class ReportSink:
         return self._ledger.read(
             reading.key,
             claims,
-            ended=ended,
+            ended=admitted.ended,
             complete=reading.complete,
             passed=frozenset if reading.over else lambda: self._passed(raw),
             now=self._now(),
             audited=reading.audited,
             boundary=reading.boundary,
             backlog=self._backlog,
-            unevaluated=self._identities(unevaluated),
+            unevaluated=self._identities(unevaluated),  # they may stand
             newest=reading.newest_by,
             about=reading.about,
-            over=lambda: self._over(reading, raw, told=told),
+            over=lambda: self._over(reading, raw, told=admitted.tells),
             on_excess=left_out,
         )
 

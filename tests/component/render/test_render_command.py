@@ -46,7 +46,7 @@ def test_standard_input_to_json_lines(arguments: tuple[str, ...]) -> None:
     """A list piped in is one finding a line; what was left out is said on standard error."""
     done = run(*arguments, stdin=json.dumps(LIST, indent=4))
     assert (done.returncode, policies(done)) == (0, ["a", "b"])
-    assert done.stderr == "policyhub: left out, since not asked for: 1 Falco\n"
+    assert done.stderr == "policyhub: filtered out: 1 Falco\n"
 
 
 def test_files_and_folders(tmp_path: Path) -> None:
@@ -102,8 +102,8 @@ WRONG = {
     "a wrong account": (["--account-id", "1"], "--account-id"),
     "a wrong time": (["--now", "noon"], "--now"),
     "a time without a zone": (["--now", "2026-11-25T08:00:00"], "--now"),
-    "files and a cluster": (["f.json", "--live"], "one of them"),
-    "two questions": (["--explain", "--summary"], "one of them"),
+    "files and a cluster": (["f.json", "--live"], "give either"),
+    "two questions": (["--explain", "--summary"], "give either"),
     "a context that is not there": (["--kubeconfig", "absent", "--context", "x"], "kubeconfig absent cannot be used"),
     "no MonitoredCluster": (["--from-monitoredcluster", "absent.yaml"], "absent.yaml"),
 }
@@ -132,7 +132,7 @@ def test_json_table_and_explanations() -> None:
     assert table[0].split()[:3] == ["SEVERITY", "COMPLIANCE", "TITLE"]
     assert [line.split()[0] for line in table[1:]] == ["HIGH", "MEDIUM"]
     told = run("--explain", stdin=text).stdout
-    assert "called for by policyreports.wgpolicyk8s.io shop/r (<stdin>:1: document 1)" in told
+    assert "reported by policyreports.wgpolicyk8s.io shop/r (<stdin>:1: document 1)" in told
     assert "[red]x" in told
     first = json.loads(run("--explain", "-o", "jsonl", stdin=text).stdout.splitlines()[0])
     assert first["finding"] == {**array[0], **{k: first["finding"][k] for k in ("UpdatedAt", "LastObservedAt")}}
@@ -157,11 +157,11 @@ def test_pods_without_their_owners_are_told() -> None:
     on_pod = {**REPORT, "scope": {"apiVersion": "v1", "kind": "Pod", "namespace": "shop", "name": "web-1-x"}}
     done = run(stdin=json.dumps(on_pod))
     command = "kubectl get policyreports,pods,replicasets,jobs -A -o json"
-    assert f"since their owners are not known: 2 (with them: {command})" in done.stderr
+    assert f"were not read: 2 (to read them: {command})" in done.stderr
     other = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "other", "namespace": "shop", "uid": "u"}}
     done = run(stdin=json.dumps(on_pod) + json.dumps(other))
     assert (done.returncode, done.stdout) == (0, "")
-    assert "that they are about were not read, so they are gone: 2" in done.stderr
+    assert "ignored violations: 2; their Pods, ReplicaSets or Jobs are not in the input" in done.stderr
 
 
 def test_the_time_is_an_argument() -> None:

@@ -18,15 +18,13 @@ from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
 from policyhub.render import collector as intakes
 from policyhub.render.collector import Collector
-from policyhub.render.defects import _Listed, defects
-from policyhub.render.provenance import Provenance, fields, row
-from policyhub.render.raw_object import ReadError
+from policyhub.render.defects import defects
+from policyhub.render.provenance import Provenance, fields
+from policyhub.render.raw_object import RawObject, ReadError
 from policyhub.render.scanner import scan
 from policyhub.render.target import Target, TargetError, target
-from policyhub.sources import constraints
 from policyhub.sources.severity import DEFAULT_SEVERITY
 from policyhub.sources.source_apis import CONSTRAINTS, REPORT_GROUPS
-from policyhub.sync import report_sink
 from policyhub.sync.cluster_queue import ClusterQueue
 from policyhub.sync.engine import Engine
 from policyhub.sync.ledger import Ledger
@@ -285,7 +283,7 @@ def test_a_pod_that_cannot_be_read_is_named_and_the_others_count() -> None:
     broken = {**pod("web-1-y"), "metadata": {"name": "web-1-y", "ownerReferences": 3}}
     intake, said = given(ON_POD, broken, pod("web-1-x"), REPLICASET)
     where = "f:2: document 2, metadata.ownerReferences"
-    assert said == [f"{where}: expected `array | null`, got `int`: it counts as gone"]
+    assert said == [f"{where}: expected `array | null`, got `int`: it counts as deleted"]
     assert [f["Resources"][0]["Details"]["Other"]["Kind"] for f in findings(intake).values()] == ["Deployment"]
 
 
@@ -335,7 +333,7 @@ def test_a_policy_that_cannot_be_read_is_told_with_its_place() -> None:
     """And loses nothing else."""
     intake, told = given({**POLICY, "metadata": {"name": 7}}, report("a", result("p")))
     assert len(told) == 1
-    assert told[0].startswith("f:1: document 1: a policy that cannot be read: ")
+    assert told[0].startswith("f:1: document 1: the policy cannot be read: ")
     assert len(findings(intake)) == 1
 
 
@@ -364,15 +362,30 @@ def test_filters_count_what_they_leave_out() -> None:
 
 
 WHERE = {
-    "no metadata": ({**report("a"), "metadata": None}, "metadata: is missing"),
-    "no name": ({**report("a"), "metadata": {}}, "metadata.name: is missing"),
-    "metadata of another type": ({**report("a"), "metadata": 3}, "metadata: a number where an object is due"),
-    "results of another type": (report("a", results="x"), "results: a text where a list is due"),
-    "a result of another type": (report("a", 7), "results[0]: a number where an object is due"),
+    "no metadata": (
+        {**report("a"), "metadata": None},
+        "metadata: expected `object`, got `null`: the whole object is left out",
+    ),
+    "no name": (
+        {**report("a"), "metadata": {}},
+        "metadata: object missing required field `name`: the whole object is left out",
+    ),
+    "metadata of another type": ({**report("a"), "metadata": 3}, "metadata: expected `object`, got `int`"),
+    "results of another type": (
+        report("a", results="x"),
+        "results: expected `array | null`, got `str`: it is left out",
+    ),
+    "a result of another type": (report("a", 7), "results[0]: expected `object`, got `int`: the result is left out"),
     "a severity of another type": (report("a", result("p", severity=3)), "results[0].severity: expected `str | null`"),
     "a policy of another type": (report("a", result("p", policy=[])), "results[0].policy: expected `str | null`"),
-    "properties of another type": (report("a", result("p", properties=[])), "results[0].properties: a list where"),
-    "resources of another type": (report("a", result("p", resources="x")), "results[0].resources: a text where"),
+    "properties of another type": (
+        report("a", result("p", properties=[])),
+        "results[0].properties: expected `object | null`, got `array`: the result is left out",
+    ),
+    "resources of another type": (
+        report("a", result("p", resources="x")),
+        "results[0].resources: expected `array | null`, got `str`: the result is left out",
+    ),
     "a reference of another type": (
         report("a", result("p", resources=[{"name": "x"}, {"name": 3}])),
         "results[0].resources[1].name: expected `str | null`",
@@ -389,7 +402,7 @@ WHERE = {
     "no policy": (report("a", result("", rule="")), "results[0]: names neither a policy nor a rule"),
     "another namespace": (
         report("a", result("p", resources=[{"kind": "Pod", "name": "x", "namespace": "other"}])),
-        "results[0].resources[0].namespace: 'other' is another namespace than the report's, 'shop'",
+        "results[0].resources[0]: lies in another namespace than the report",
     ),
     "a violation without a kind": (
         {**CONSTRAINT, "status": {"violations": [{"name": "x"}]}},
@@ -404,13 +417,16 @@ WHERE = {
         "status.violations[0].message: expected `str | null`",
     ),
     "a summary of another type": (report("a", result("p"), summary={"error": "x"}), "summary.error: expected `int"),
-    "violations of another type": ({**CONSTRAINT, "status": {"violations": 3}}, "status.violations: a number where"),
-    "a status of another type": ({**CONSTRAINT, "status": "x"}, "status: a text where an object is due"),
+    "violations of another type": (
+        {**CONSTRAINT, "status": {"violations": 3}},
+        "status.violations: expected `array | null`, got `int`",
+    ),
+    "a status of another type": ({**CONSTRAINT, "status": "x"}, "status: expected `object | null`, got `str`"),
     "a total of another type": (
         {**CONSTRAINT, "status": {"totalViolations": "many"}},
         "status.totalViolations: expected `int | null`",
     ),
-    "no object": (3, "no Kubernetes object: Expected `object`, got `int`"),
+    "no object": (3, "not a Kubernetes object: Expected `object`, got `int`"),
 }
 
 
@@ -433,20 +449,29 @@ def test_a_flood_of_defects_is_cut() -> None:
     assert said[-1] == "f:1: document 1: and 20 more like these"
 
 
-def test_json_that_breaks_within_is_told_with_its_line() -> None:
-    """Brackets may close around what is no JSON."""
+def test_text_that_is_no_utf_8_is_told_with_its_line() -> None:
+    """And the object beside it is rendered."""
+    text = b'\n{"kind": "\xff"}\n' + json.dumps(report("web", result("p"))).encode()
+    first, second = scan(io.BytesIO(text), "f")
+    assert str(first) == "f:2: document 1: invalid UTF-8"
+    assert isinstance(second, RawObject)
+
+
+@pytest.mark.parametrize("number", ["1" + "0" * 400, "1e999", "-1e999", "9" * 5_000], ids=lambda text: text[:6])
+@pytest.mark.parametrize("severity", ["high", 3])
+def test_numbers_out_of_range_do_no_harm(number: str, severity: object) -> None:
+    """Where nobody looks at them the object is read, diagnosed and explained."""
+    document = json.dumps(report("web", result("p", severity=severity), extra="N")).replace('"N"', number)
     said: list[str] = []
-    intake = Collector(target({}), now=WALL, report_error=lambda broken: said.append(str(broken)))
-    for piece in scan(io.BytesIO(b'\n{\n "kind": "A",\n "a": [1 2]\n}'), "f"):
-        assert not isinstance(piece, ReadError)
-        intake.take(piece)
-    assert said == ["f:4: document 1: no JSON: JSON is malformed: expected ',' or ']'"]
-
-
-def test_diagnosis_knows_every_member_of_a_violation() -> None:
-    """The shape that defects are looked for with is the one that constraints are read with."""
-    told = [(f.encode_name, f.type, f.required) for f in msgspec.structs.fields(_Listed)]
-    assert told == [(f.encode_name, f.type, f.required) for f in msgspec.structs.fields(constraints._Listed)]
+    intake = Collector(target({}), now=WALL, report_error=lambda broken: said.append(str(broken)), keep=True)
+    [piece] = scan(io.BytesIO(document.encode()), "f")
+    assert isinstance(piece, RawObject)
+    intake.take(piece)
+    assert [line.partition(": expected")[0] for line in said] == (
+        [] if severity == "high" else ["f:1: document 1, results[0].severity"]
+    )
+    intake.finish(owners=False)
+    assert all(Provenance(intake).explain(entry, finding) for entry, finding in intake.findings())
 
 
 def test_a_sound_object_has_no_defect() -> None:
@@ -460,12 +485,33 @@ def test_a_sound_object_has_no_defect() -> None:
 # -- where fields came from -------------------------------------------------------------------------------------------
 
 
+CONSTANT = {
+    "SchemaVersion", "ProductName", "CompanyName", "RecordState", "ProductFields.policyhub/renderer",
+    "Resources[0].Type", "Resources[1].Type", "Resources[1].Details.Other.Kind",
+    # Of Gatekeeper, and of a report or a notice about itself.
+    "ProductFields.policyhub/source", "FindingProviderFields.Types[0]", "ProductFields.policyhub/result",
+    "ProductFields.policyhub/discriminator", "ProductFields.policyhub/property/enforcementAction",
+    "Compliance.Status", "FindingProviderFields.Severity.Label", "Remediation.Recommendation.Url",
+    "Resources[0].Details.Other.ApiVersion", "Resources[0].Details.Other.Kind",
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("arn", [None, ARN], ids=["by name", "by ARN"])
-def test_the_table_has_a_row_for_every_field(arn: str | None) -> None:
-    """Whatever a finding holds, the table says where it came from."""
-    intake, _ = given(*RICH, wanted=target({"cluster_arn": arn, "exclude_source": [""]}))
-    lacking = {path for finding in findings(intake).values() for path, _ in fields(finding) if row(path) is None}
-    assert lacking == set()
+def test_every_field_comes_from_somewhere(arn: str | None) -> None:
+    """What is explained is the finding itself, and what nothing changes is known to be constant."""
+    intake, _ = given(*RICH, wanted=target({"cluster_arn": arn, "exclude_source": [""]}), keep=True)
+    provenance = Provenance(intake)
+    constant = set()
+    for entry, finding in intake.findings():
+        told = provenance.explain(entry, finding)
+        case = provenance._case(entry)
+        made, _ = provenance._run(case, case.raw, intake.inputs(entry))
+        late = {path for path, _, where in told if where.startswith("the earliest time")}
+        assert {path: value for path, value, _ in told if path not in late} == {
+            path: value for path, value in fields(made) if path not in late
+        }
+        constant |= {path for path, _, where in told if where == "constant"}
+    assert constant <= CONSTANT
 
 
 def explained(*documents: Document, policy: str, path: str) -> str:
@@ -479,20 +525,20 @@ def explained(*documents: Document, policy: str, path: str) -> str:
 
 FROM = {
     "a severity": ("plain", "FindingProviderFields.Severity.Label", "results[0].severity"),
-    "no severity": ("mended", "FindingProviderFields.Severity.Label", "the default: results[3] names no severity"),
-    "several messages": ("twice", "ProductFields.policyhub/result", "results[1], results[2]: result"),
-    "a time": ("elsewhere", "CreatedAt", "results[4].timestamp"),
+    "no severity": ("mended", "FindingProviderFields.Severity.Label", "the default severity, since none is stated"),
+    "several messages": ("twice", "ProductFields.policyhub/result", "results[1].result, results[2].result"),
+    "a time": ("elsewhere", "CreatedAt", "results[4].timestamp.seconds"),
     "several times": ("plain", "CreatedAt", "the earliest time that 2 objects give"),
-    "a report's time": ("mended", "CreatedAt", "metadata.creationTimestamp: results[3] has no plausible time"),
-    "the scope": ("mended", "Resources[0].Details.Other.Name", "scope"),
-    "a resource": ("elsewhere", "Resources[0].Details.Other.Kind", "results[4].resources[0]"),
-    "the report itself": ("p", "Resources[0].Details.Other.Name", "the report itself"),
+    "a report's time": ("mended", "CreatedAt", "metadata.creationTimestamp"),
+    "the scope": ("mended", "Resources[0].Details.Other.Name", "scope.name"),
+    "a resource": ("elsewhere", "Resources[0].Details.Other.Kind", "results[4].resources[0].kind"),
+    "the report itself": ("p", "Resources[0].Details.Other.Name", "metadata.name"),
     "a report's source": ("p", "ProductFields.policyhub/source", "source"),
     "a label": ("1", "ProductFields.policyhub/source", 'metadata.labels["app.kubernetes.io/managed-by"]'),
     "a remedy": (
         "mended",
         "Remediation.Recommendation.Text",
-        "results[3].properties.remediation, then constants with results[3].policy",
+        "--cluster-name (placeholder), results[3].source, results[3].policy, results[3].properties.remediation",
     ),
     "a constraint's severity": (
         "K8sLabels",
@@ -500,10 +546,14 @@ FROM = {
         'metadata.annotations["policyhub.dev/severity"]',
     ),
     "an audit": ("K8sLabels", "CreatedAt", "status.auditTimestamp"),
-    "a Pod's controller": ("pods", "Resources[0].Details.Other.Name", "the controller of scope"),
+    "a Pod's controller": (
+        "pods",
+        "Resources[0].Details.Other.Name",
+        "the controller of metadata.namespace, the controller of scope",
+    ),
     "a policy as control": ("plain", "Compliance.SecurityControlId", "results[0].policy"),
-    "a rule as control": ("image", "Compliance.SecurityControlId", "results[0].rule"),
-    "a property as control": ("k", "Compliance.SecurityControlId", "results[0].properties.index"),
+    "a rule as control": ("image", "Compliance.SecurityControlId", "results[0].source, results[0].rule"),
+    "a property as control": ("k", "Compliance.SecurityControlId", "results[0].source, results[0].properties.index"),
     "a placeholder": ("plain", "AwsAccountId", "--account-id (placeholder)"),
 }
 
@@ -525,11 +575,6 @@ def test_callers_are_named() -> None:
 
 
 # -- cluster and hub --------------------------------------------------------------------------------------------------
-
-
-def test_what_is_known_twice_is_the_same() -> None:
-    """A constant whose home would load AWS's libraries."""
-    assert intakes.PLAUSIBLE_AHEAD_SECONDS == report_sink.PLAUSIBLE_AHEAD_SECONDS
 
 
 def test_a_monitoredcluster_says_it_all_and_flags_go_before_it() -> None:
@@ -602,26 +647,31 @@ def test_an_object_that_cannot_be_one_is_told_with_its_place() -> None:
     """The result counts for the report itself, and somebody finds out why."""
     pods = [{"kind": "Pod", "name": "a b"}, {"kind": "Pod", "name": "web"}]
     intake, said = given(report("a", result("p", resources=pods), scope={"kind": "Pod", "name": "x%y"}))
-    why = "no object can be called so: the result counts for the report itself"
+    why = "no object can be called so: the result counts for the source object itself"
     assert [line.partition("document 1, ")[2] for line in said] == [f"scope: {why}", f"results[0].resources[0]: {why}"]
     assert len(findings(intake)) == 2
 
 
 CUT = report("cut", result("p", timestamp={"seconds": 1_780_000_000}), summary={"fail": 5})
-COUNTED = "status.totalViolations and the length of status.violations"
 
 
 @pytest.mark.parametrize(
     ("document", "path", "where"),
     [
-        (CONSTRAINT, "ProductFields.policyhub/property/total", COUNTED),
-        (CONSTRAINT, "Resources[0].Details.Other.Name", "the constraint itself"),
+        (CONSTRAINT, "ProductFields.policyhub/property/total", "status.totalViolations"),
+        (CONSTRAINT, "ProductFields.policyhub/property/listed", "the length of status.violations"),
+        (CONSTRAINT, "Resources[0].Details.Other.Name", "metadata.name"),
         (CONSTRAINT, "CreatedAt", "status.auditTimestamp"),
-        (CONSTRAINT, "Remediation.Recommendation.Text", f"constant, with the numbers of {COUNTED}"),
-        (CUT, "ProductFields.policyhub/property/total", "summary and the number of results"),
+        (
+            CONSTRAINT,
+            "Remediation.Recommendation.Text",
+            "--cluster-name (placeholder), kind, metadata.name, status.totalViolations",
+        ),
+        (CUT, "ProductFields.policyhub/property/total", "summary.fail"),
+        (CUT, "ProductFields.policyhub/property/listed", "results[0].result, the length of results"),
         (CUT, "ProductFields.policyhub/source", "results[0].source"),
-        (CUT, "CreatedAt", "results[0].timestamp"),
-        ({**CUT, "results": None}, "ProductFields.policyhub/source", "nothing: results[0] has a known engine's"),
+        (CUT, "CreatedAt", "results[0].timestamp.seconds"),
+        ({**CUT, "results": None}, "ProductFields.policyhub/source", "constant"),
     ],
 )
 def test_what_is_said_of_a_cut_list_is_traced(document: Document, path: str, where: str) -> None:
@@ -632,6 +682,15 @@ def test_what_is_said_of_a_cut_list_is_traced(document: Document, path: str, whe
     told = next(came for at, _, came in provenance.explain(*notice) if at == path)
     assert told.startswith(where)
     assert all("{" not in came for _, _, came in provenance.explain(*notice))
+
+
+def test_a_long_list_that_is_cut_is_traced() -> None:
+    """What stands below its results is looked at all the same."""
+    document = report("long", *(result("p", rule=str(n), scored=True) for n in range(200)), summary={"fail": 500})
+    intake, _ = given(document, keep=True)
+    [notice] = [(e, f) for e, f in intake.findings() if f["ProductFields"]["policyhub/result"] == "truncated"]
+    told = {at: came for at, _, came in Provenance(intake).explain(*notice)}
+    assert told["ProductFields.policyhub/property/total"] == "summary.fail"
 
 
 def test_notices_of_cut_lists_are_left_out_by_their_switch() -> None:

@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
+from policyhub.kube.backoff import Clock
 from policyhub.kube.connection import Connection, Refused, Unreachable
+from policyhub.kube.pace import Pace
 from policyhub.render.listing import listing, owners, policies
-from policyhub.render.raw_object import ReadError
+from policyhub.render.raw_object import RawObject, ReadError
 
 Answer = dict[str, Any] | Exception
 GROUP = "wgpolicyk8s.io"
@@ -29,6 +31,7 @@ class Server:
 
     def __init__(self, answers: Mapping[str, Answer | list[Answer]]) -> None:
         self._answers = {path: list(a) if isinstance(a, list) else [a] for path, a in answers.items()}
+        self.pace = Pace()
         self.asked: list[tuple[str, dict[str, str]]] = []
 
     async def get(self, path: str, params: Mapping[str, str] | None = None, *, accept: str | None = None) -> bytes:
@@ -49,16 +52,16 @@ def page(*names: str, following: str = "") -> dict[str, Any]:
     return {"metadata": {"continue": following}, "items": items}
 
 
-async def rest(_: float) -> None:
+class Rest(Clock):
     """No pause in tests."""
+
+    async def sleep(self, seconds: float) -> None: ...
 
 
 async def told(server: Server, *groups: str) -> list[str]:
-    connection = cast("Connection", server)
-    return [
-        str(one) if isinstance(one, ReadError) else f"{one.kind} {one.location}"
-        async for one in listing(connection, groups or (GROUP,), pause=rest)
-    ]
+    found: list[RawObject | ReadError] = []
+    await listing(cast("Connection", server), groups or (GROUP,), found.append, Rest())
+    return [str(one) if isinstance(one, ReadError) else f"{one.kind} {one.location}" for one in found]
 
 
 async def test_pages_are_followed() -> None:
@@ -110,7 +113,7 @@ async def test_a_listing_that_took_too_long_begins_anew() -> None:
     answers: list[Answer] = [page("a", following="old"), Refused(410, "Expired", ""), page("a", "b")]
     server = Server({**SERVED, f"{API}/policyreports": answers, f"{API}/clusterpolicyreports": page()})
     assert len(await told(server)) == 3
-    assert (f"{API}/policyreports", {"limit": "2000"}) in server.asked
+    assert (f"{API}/policyreports", {"limit": "1000"}) in server.asked
 
 
 async def test_owners_are_listed_without_what_has_ended() -> None:
@@ -122,7 +125,10 @@ async def test_owners_are_listed_without_what_has_ended() -> None:
             "/apis/batch/v1/jobs": Refused(403, "No", ""),
         }
     )
-    found = [(r.plural, isinstance(one, ReadError)) async for r, one in owners(cast("Connection", server), pause=rest)]
+    found: list[tuple[str, bool]] = []
+    await owners(
+        cast("Connection", server), lambda r, one: found.append((r.plural, isinstance(one, ReadError))), Rest()
+    )
     assert sorted(found) == [("jobs", True), ("pods", False), ("replicasets", False)]
     assert server.asked[0][1]["fieldSelector"] == "status.phase!=Succeeded,status.phase!=Failed"
 
@@ -141,8 +147,8 @@ async def test_policies_come_as_metadata() -> None:
             f"{root}/v1/policies": Refused(403, "Forbidden", "no"),
         }
     )
-    connection = cast("Connection", server)
-    read = [(resource.kind, str(one.location)) async for resource, one in policies(connection, [GROUP], pause=rest)]
+    read: list[tuple[str, str]] = []
+    await policies(cast("Connection", server), [GROUP], lambda r, one: read.append((r.kind, str(one.location))), Rest())
     assert read == [
         ("ClusterPolicy", "clusterpolicies.kyverno.io shop/a"),
         ("ClusterPolicy", "clusterpolicies.kyverno.io shop/b"),

@@ -71,6 +71,13 @@ def test_json_in_every_form(text: str, objects: list[Any], step: int) -> None:
     assert told(scan(Drip(text.encode(), step), "f")) == objects
 
 
+def test_long_numbers_and_repeated_names_are_passed_on() -> None:
+    """No number is converted on the way; of a name that is written twice, the last value counts."""
+    text = f'{{"a": {"9" * 100_000}, "kind": "A", "kind": "B"}}\n{{"items": [{"1" * 5_000}]}}'
+    found = [one for one in scan(io.BytesIO(text.encode()), "f") if isinstance(one, RawObject)]
+    assert [len(bytes(one.raw)) for one in found] == [len(text.split("\n", maxsplit=1)[0]), 5_000]
+
+
 MISSING = "the end is missing: its brackets are not closed"
 BROKEN_JSON = {
     "a list that was cut": (json.dumps(LIST)[:-80], [A, f"f:1: document 1, items[1]: {MISSING}"]),
@@ -80,11 +87,11 @@ BROKEN_JSON = {
     ),
     "a text without its end": (
         f'{{\n  "kind": "A\n}}\n{json.dumps(B)}',
-        ["f:2: document 1: a text that does not end on its line", B],
+        ["f:2: document 1: invalid JSON: invalid control character", B],
     ),
     "a bracket too many": (
         f"{json.dumps(A)}}}\n{json.dumps(B)}",
-        [A, "f:1: document 2: '}' where an object is due", B],
+        [A, "f:1: document 2: expected an object, got '}'", B],
     ),
     "indented, then whole": (
         f'{{\n  "kind": {{\n{json.dumps(B, indent=2)}',
@@ -94,9 +101,14 @@ BROKEN_JSON = {
         f'{{"a": [\n{json.dumps(B, indent=2)}',
         [f"f:1: document 1: {MISSING}", B],
     ),
-    "no value": ('{"a": }\n', ["f:1: document 1: '}' where a value is due"]),
-    "no name": ("{a: 1}\n", ["f:1: document 1: 'a: 1}' where a name is due"]),
-    "no colon": ('{"a" 1}\n', ["f:1: document 1: '1}' where a colon is due"]),
+    "no number": (
+        '{"a": NaN}\n{"a": Infinity}',
+        [f"f:{n}: document {n}: invalid JSON: {word}" for n, word in ((1, "NaN"), (2, "Infinity"))],
+    ),
+    "deep": ('{"a": ' + "[" * 100_000 + f"\n{json.dumps(B)}", ["f:1: document 1: is nested too deeply", B]),
+    "no value": ('{"a": }\n', ["f:1: document 1: invalid JSON: expecting value"]),
+    "no name": ("{a: 1}\n", ["f:1: document 1: invalid JSON: expected a name, got 'a: 1}'"]),
+    "no colon": ('{"a" 1}\n', ["f:1: document 1: invalid JSON: expected a colon, got '1}'"]),
 }
 
 
@@ -112,7 +124,7 @@ def test_an_object_without_an_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(scanner, "MAX_OBJECT", 1 << 20)
     text = b'{"a": [' + b"1," * (1 << 20) + b"\n" + json.dumps(B).encode()
     first, second = told(scan(io.BytesIO(text), "f"))
-    assert first == "f:1: document 1: an object of more than 1 MiB, or one that has no end"
+    assert first == "f:1: document 1: an object is larger than 1 MiB, or its end is missing"
     assert second == B
 
 
@@ -205,8 +217,8 @@ def test_broken_yaml_is_named_and_the_next_document_is_read() -> None:
     assert found[0] == {"kind": "A"}
     assert found[-1] == {"kind": "C"}
     assert [one.split(": ")[0] for one in found[1:-1]] == ["f:4", "f:7", "f:9", "f:11"]
-    assert "aliases are not read" in found[2]
-    assert "a text where an object is due" in found[3]
+    assert "aliases are rejected" in found[2]
+    assert "expected an object, got a text" in found[3]
 
 
 def test_a_list_in_yaml_that_was_cut_is_told() -> None:

@@ -6,14 +6,14 @@ import pytest
 
 from policyhub.api.monitoredcluster import MinimumSeverity
 from policyhub.api.sla import SlaDays
-from policyhub.render.command import Level as Rendered
+from policyhub.render.command import Severity as Rendered
 from policyhub.sources.violation import SEVERITIES
 from policyhub.triage.command import Severity as Listed
 
 
 @pytest.mark.parametrize(
     "named",
-    [get_args(MinimumSeverity), [*Rendered], [*Listed]],
+    [get_args(MinimumSeverity), get_args(Rendered), [*Listed]],
     ids=["spec.minimumSeverity", "render", "findings"],
 )
 def test_each_severity_has_its_word(named: list[str]) -> None:

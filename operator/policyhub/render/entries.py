@@ -1,0 +1,73 @@
+"""What a source object lists (results of a report, violations of a constraint), to be read one by one. Pure."""
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+import msgspec
+
+from policyhub.sources.source_apis import CONSTRAINTS
+
+Document = dict[str, Any]
+Place = tuple[int, int | None]
+"""The numbers of a result and of one of its resources; None where it has none."""
+
+_MOST: Final = 2**63
+_REPORT: Final = ("results",)
+_CONSTRAINT: Final = ("status", "violations")
+
+
+def decoded(raw: bytes | msgspec.Raw) -> Any:
+    """Of an object that its reader understands: beside what that looks at, a number may be out of range."""
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return json.loads(bytes(raw).decode("utf-8", "replace"), parse_int=_number, parse_float=_number)
+
+
+def _number(text: str) -> float | int:
+    number = float(text)
+    return int(text) if text.lstrip("-").isdecimal() and abs(number) < _MOST else number if abs(number) < _MOST else 0
+
+
+def path_of(group: str) -> tuple[str, ...]:
+    """Where the list lies."""
+    return _CONSTRAINT if group == CONSTRAINTS else _REPORT
+
+
+def listed(document: Document, group: str) -> list[Any]:
+    """Empty where there is none, or something else in its place."""
+    found: Any = document
+    for name in path_of(group):
+        found = found.get(name) if isinstance(found, dict) else None
+    return found if isinstance(found, list) else []
+
+
+def with_list(document: Document, group: str, entries: list[Any] | None) -> Document:
+    if group != CONSTRAINTS:
+        return {**document, "results": entries}
+    status = document.get("status")
+    return {**document, "status": {**status, "violations": entries}} if isinstance(status, dict) else document
+
+
+def each(document: Document, group: str) -> Iterator[Place]:
+    for number, result in enumerate(listed(document, group)):
+        resources = result.get("resources") if isinstance(result, dict) else None
+        if isinstance(resources, list) and resources:
+            yield from ((number, one) for one in range(len(resources)))
+        else:
+            yield number, None
+
+
+def only(document: Document, group: str, places: Iterable[Place]) -> Document:
+    """With null for all other results and resources: the readers pass that over, and the numbers stay."""
+    whole = listed(document, group)
+    kept: list[Any] = [None] * len(whole)
+    for number, resource in places:
+        result = whole[number]
+        if resource is not None:
+            resources = (kept[number] or {}).get("resources") or [None] * len(result["resources"])
+            resources[resource] = result["resources"][resource]
+            result = {**result, "resources": resources}
+        kept[number] = result
+    return with_list(document, group, kept)

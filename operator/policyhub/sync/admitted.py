@@ -1,0 +1,62 @@
+"""What of a source object's violations is claimed: filtered, worded by their policies, and rolled up.
+
+The views of the operator and `policyhub render` take the same way, so they come to the same findings. Pure: no I/O, no
+clock.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+
+from policyhub.clock import from_seconds
+from policyhub.sources.filter import Filter
+from policyhub.sources.violation import Identity, ParsedReport, Violation
+from policyhub.sync.policy_metadata import PolicyMetadata
+from policyhub.sync.rollup import Rollup
+from policyhub.sync.statement import Claim
+
+
+class Admitted(msgspec.Struct, frozen=True):
+    said: list[Claim]
+    """Of each object by itself."""
+    claims: list[Claim]
+    """Rolled up, with the notice that the list is not whole."""
+    ended: frozenset[str]
+    """Ids whose claims have ended although the source object is incomplete."""
+    left_out: list[Violation]
+    """By the filter."""
+    tells: bool
+    """Whether the notice is asked for."""
+
+
+def admit(
+    reading: ParsedReport,
+    *,
+    wanted: Filter,
+    policies: PolicyMetadata | None,
+    rollup: Rollup | None,
+    passed: Callable[[], frozenset[Identity]] = frozenset,
+) -> Admitted:
+    """`passed` tells what the source object reads as passing."""
+    said: list[Claim] = []
+    left_out: list[Violation] = []
+    for violation, observed in reading.violations:
+        rated = wanted.rated(violation if policies is None else policies.enrich(violation))
+        if wanted.admits(rated):
+            said.append(claim(rated, observed, reading))
+        else:
+            left_out.append(rated)
+    claims, ended = (said, frozenset[str]()) if rollup is None else rollup.take(reading, said, passed)
+    tells = wanted.wants_notice(reading)
+    if (notice := reading.notice) is not None:
+        if tells:
+            claims = [*claims, claim(notice, reading.newest, reading)]
+        else:
+            left_out.append(notice)
+    return Admitted(said, claims, ended, left_out, tells)
+
+
+def claim(violation: Violation, observed: int | None, reading: ParsedReport) -> Claim:
+    """With when it was observed (Unix s), else when its source object was created."""
+    second = reading.created if observed is None else observed
+    return violation, None if second is None else from_seconds(second)
