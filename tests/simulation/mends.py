@@ -170,7 +170,7 @@ MENDS = (
         "8",
         "a namespaced report speaks of its namespace only",
         {"tenant_passes": "wrong"},
-        ((ResultReader, "_subject", without.any_subject),),
+        ((ResultReader, "_subject", without.any_subject), (Scans, "expects_of", without.expects_anywhere)),
     ),
     Mend(
         "8",

@@ -27,6 +27,7 @@ from policyhub.sync.ledger import Ledger
 from policyhub.sync.observed import Observed
 from policyhub.sync.plan import Evidence
 from policyhub.sync.rollup import Rollup
+from policyhub.sync.scans import Scans
 from policyhub.sync.shipment import Shipment
 from policyhub.sync.superseded import Superseded
 
@@ -98,6 +99,11 @@ def any_subject(
         return subject(self, ref, problems)
     finally:
         self._namespace = own
+
+
+def expects_anywhere(self: Scans, _: SourceKey) -> bool:
+    """A rewrite is read wherever anything waits for a report."""
+    return self.expects
 
 
 def revision(annotations: dict[str, str]) -> int:

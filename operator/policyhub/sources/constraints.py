@@ -41,13 +41,21 @@ from policyhub.sources.kinds import known_group
 from policyhub.sources.policy import Policy, policy_of
 from policyhub.sources.problems import INVALID_OBJECT, key, part
 from policyhub.sources.recent import share
-from policyhub.sources.reports import EARLIEST
 from policyhub.sources.source_apis import CONSTRAINTS
 from policyhub.sources.text import LIMIT, clean, line
 from policyhub.sources.truncation import MOST, Truncation
 from policyhub.sources.verdict import MESSAGE_LIMIT, bounded, merge
 from policyhub.sources.violation import Identity, Malformed, ObjectRef, ParsedReport, Severity, Subject, Violation
-from policyhub.sources.wire import MALFORMED_MEMBER, MALFORMED_RESULT, Name, Time, members, metadata_of, untyped
+from policyhub.sources.wire import (
+    EARLIEST,
+    MALFORMED_MEMBER,
+    MALFORMED_RESULT,
+    Name,
+    Time,
+    members,
+    metadata_of,
+    untyped,
+)
 
 NAMING = ("group", "kind", "namespace", "name")
 """The members of an entry that tell which object it is about."""

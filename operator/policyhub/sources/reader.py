@@ -2,7 +2,8 @@
 
 import msgspec
 
-from policyhub.sources import constraints, reports
+from policyhub.sources import constraints, fingerprint, reports
+from policyhub.sources.fingerprint import Decoded
 from policyhub.sources.source_apis import CONSTRAINTS
 from policyhub.sources.violation import Identity, ParsedReport, Severity
 
@@ -22,6 +23,11 @@ def read(
     if group == CONSTRAINTS:
         return constraints.read(resource, raw, latest=latest, template=template, most=most)
     return reports.read(group, resource, raw, latest=latest, most=most)
+
+
+def decode(group: str, resource: str, raw: bytes | msgspec.Raw) -> Decoded | None:
+    """A report, for its fingerprint and for `reports.parse`; None of a constraint. Raises Malformed."""
+    return None if group == CONSTRAINTS else fingerprint.decode(group, resource, raw)
 
 
 def whole(group: str, resource: str, raw: bytes | msgspec.Raw) -> Identity | None:

@@ -16,14 +16,13 @@ import msgspec
 
 from policyhub.sources import wire
 from policyhub.sources.coverage import POLICIES, Named, Said
-from policyhub.sources.problems import HARMLESS, UNKNOWN_RESULT, key
+from policyhub.sources.fingerprint import Decoded, decode
+from policyhub.sources.problems import HARMLESS, UNKNOWN_RESULT
 from policyhub.sources.results import ResultReader
 from policyhub.sources.truncation import MOST
 from policyhub.sources.verdict import merge
 from policyhub.sources.violation import Identity, ParsedReport, Violation
 
-EARLIEST = 1_420_070_400
-"""2015-01-01: what lies before it is no time (Falcosidekick writes the second of the minute, kube-bench 0)."""
 PLAUSIBLE_AHEAD_SECONDS = 300
 """How far a result's time may lie in the future of our clock."""
 
@@ -36,20 +35,23 @@ def read(group: str, resource: str, raw: bytes | msgspec.Raw, *, latest: int, mo
     """`latest` is the last second (Unix time) that a time may name: now and a little; `most` is how many results are
     taken, one for each object that they name (0: all). Raises Malformed.
     """
-    return _read(group, resource, raw, latest=latest, most=most)[0]
+    return parse(decode(group, resource, raw), latest=latest, most=most)
+
+
+def parse(decoded: Decoded, *, latest: int, most: int = 0) -> ParsedReport:
+    """The same of one that was decoded; that is used up."""
+    return _parse(decoded, latest=latest, most=most)[0]
 
 
 def whole(group: str, resource: str, raw: bytes | msgspec.Raw) -> Identity | None:
     """The notice that is over since the report lists all that it counts; None where it does not. Raises Malformed."""
-    _, speaker, is_whole = _read(group, resource, raw, latest=0, most=0)
+    _, speaker, is_whole = _parse(decode(group, resource, raw), latest=0, most=0)
     return speaker.truncation().identity if is_whole else None
 
 
-def _read(
-    group: str, resource: str, raw: bytes | msgspec.Raw, *, latest: int, most: int
-) -> tuple[ParsedReport, ResultReader, bool]:
+def _parse(decoded: Decoded, *, latest: int, most: int) -> tuple[ParsedReport, ResultReader, bool]:
     """Also who speaks, and whether the list is whole for certain."""
-    report, problems = wire.report(raw)
+    report, problems = decoded.report, decoded.problems
     over = wire.trim(report, most) if most else 0
     speaker = ResultReader(report, problems)
     found: dict[Identity, list[tuple[Violation, int | None]]] = {}
@@ -68,7 +70,7 @@ def _read(
                 said[source, result.policy or "", passes] = None
             else:
                 named.append(((source, result.policy or "", passes), objects))
-        observed = _second(result.timestamp, latest)
+        observed = wire.second(result.timestamp, latest)
         if observed is not None and observed > newest.get(source, 0):
             newest[source] = observed
         if passes:
@@ -84,7 +86,7 @@ def _read(
     notice = _notice(speaker, report, lacking=over + problems.count(wire.MALFORMED_RESULT))
     readable = not wire.cut_short(report) and HARMLESS.issuperset(problems)
     reading = ParsedReport(
-        key=key(group, resource, report.metadata.namespace or "", report.metadata.name, problems),
+        key=decoded.key,
         violations=tuple([_merged(found[identity]) for identity in sorted(found)]),
         created=_created(report.metadata),
         complete=readable and not over and notice is None and not wire.unevaluated(report),
@@ -121,12 +123,6 @@ def passed(group: str, resource: str, raw: bytes | msgspec.Raw) -> frozenset[Ide
 
 def _created(metadata: wire.Metadata) -> int | None:
     return None if metadata.creation_timestamp is None else int(metadata.creation_timestamp.timestamp())
-
-
-def _second(stamp: wire.Stamp | None, latest: int) -> int | None:
-    if stamp is None or (second := stamp.seconds) is None or not EARLIEST <= second <= latest:
-        return None
-    return second
 
 
 def _notice(speaker: ResultReader, report: wire.Report, *, lacking: int) -> Violation | None:

@@ -82,7 +82,7 @@ class ResultReader:
         self._problems = problems
         namespace = metadata.namespace or ""
         self._namespace = namespace and part(distinct(namespace, NAME), problems)  # as the key has it
-        self._source = part((report.source or "").strip() or _labelled(metadata.labels), problems)
+        self._source = part(engine_of(report), problems)
         owner = next(iter(metadata.owner_references or ()), None)
         self._benchmark = owner.name if owner is not None and owner.kind == _BENCHMARK else None
         self._name = metadata.name
@@ -252,6 +252,11 @@ class ResultReader:
         elif namespace:
             namespace = known(namespace) or share(namespace)
         return Subject(group, kind, namespace, name), api_version
+
+
+def engine_of(report: wire.Report) -> str:
+    """Who speaks where a result does not say; empty: nobody knows."""
+    return (report.source or "").strip() or _labelled(report.metadata.labels)
 
 
 def _labelled(labels: dict[str, str] | None) -> str:

@@ -32,7 +32,7 @@ class Stamp(msgspec.Struct, gc=False):
     seconds: int | None = None
 
 
-class Result(msgspec.Struct):
+class Result(msgspec.Struct, omit_defaults=True):
     policy: str | None = None
     rule: str | None = None
     source: str | None = None
@@ -49,7 +49,7 @@ class Result(msgspec.Struct):
     """v1alpha1's name of `properties`."""
 
 
-class Metadata(msgspec.Struct, rename="camel"):
+class Metadata(msgspec.Struct, rename="camel", omit_defaults=True):
     name: Name
     namespace: str | None = None
     creation_timestamp: Time | None = None
@@ -72,7 +72,7 @@ class Summary(msgspec.Struct, gc=False):
     error: int | None = None
 
 
-class Report(msgspec.Struct, rename="camel"):
+class Report(msgspec.Struct, rename="camel", omit_defaults=True):
     metadata: Metadata
     api_version: str | None = None
     scope: Reference | None = None
@@ -81,6 +81,9 @@ class Report(msgspec.Struct, rename="camel"):
     summary: Summary | None = None
     results: list[Result | None] | None = None
 
+
+EARLIEST = 1_420_070_400
+"""2015-01-01: what lies before it is no time (Falcosidekick writes the second of the minute, kube-bench 0)."""
 
 _report = msgspec.json.Decoder(Report)
 
@@ -112,6 +115,13 @@ def report(raw: bytes | msgspec.Raw) -> tuple[Report, list[str]]:
                 result.result = result.result or result.status
                 result.properties = result.properties or result.data
     return decoded, problems
+
+
+def second(stamp: Stamp | None, latest: int) -> int | None:
+    """When a result was given, where that is plausible."""
+    if stamp is None or (seconds := stamp.seconds) is None or not EARLIEST <= seconds <= latest:
+        return None
+    return seconds
 
 
 def trim(report: Report, most: int) -> int:

@@ -118,6 +118,14 @@ class Desired:
         self._recompute(entry, loss=Loss.SILENT, now=now)
         return True
 
+    def repeat(self, key: SourceKey) -> None:
+        """A source object reports what it did."""
+        for id_ in self.objects.get(key, ()):
+            entry = self._entries[id_]
+            violation = claim_of(entry.claims, key)
+            if violation is not None and violation.own:
+                entry.own, entry.own_passes = True, False
+
     def withdraw_claim(self, id_: str, key: SourceKey, *, loss: Loss, now: SteadyMs) -> None:
         """A source object reports it no longer."""
         entry = self._entries[id_]

@@ -140,6 +140,14 @@ class Sources:
             for namespace in {entry.namespace, ""}
         )
 
+    def stands(self, key: SourceKey) -> bool:
+        """Whether a report that says what it said before tells nothing but its times: nothing of it is incomplete, and
+        nobody waits for it.
+        """
+        return not (
+            key in self.incomplete or key in self._unevaluated_by or self.may_close(key) or self.scans.expects_of(key)
+        )
+
     def stored(self, entry: Entry) -> None:
         """Security Hub has it, active, and nobody reports it."""
         if entry.is_notice and entry.object_ref is not None:

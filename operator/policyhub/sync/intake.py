@@ -10,6 +10,7 @@
 | is a report that lists all that it counts  | the notice that it did not is passed                                  |
 | is gone                                    | its claims end silently; of a constraint, and what is told of its own |
 |                                            | list, they are omitted                                                |
+| says what it said before                   | its times are learned (`repeat`)                                      |
 | is rolled up otherwise                     | its claims move: that is no word about anything                       |
 
 Pure: no I/O, no clock; times are Unix milliseconds.
@@ -121,6 +122,11 @@ class Intake:
                 self._clear((id_ for id_ in heard if id_ in passes), key=key, times=times)
         self._clear(closed, key=key, times={})  # whatever its time: nobody else speaks of the list
         return changed
+
+    def repeat(self, key: SourceKey, *, newest: Collection[tuple[str, int]], now: SteadyMs) -> None:
+        """Take that a report says what it said when it was read, with other times. Only right while it `stands`."""
+        self._desired.repeat(key)
+        self._sources.reported(key, newest=newest, about=(), changed=False, now=now)
 
     def _notices(self, ids: Iterable[str]) -> frozenset[str]:
         """Those of them that tell of a list."""

@@ -116,7 +116,7 @@ class Ledger:
             enqueue=self._enqueue,
         )
         self.read, self.mark_unread, self.move_claims = intake.read, intake.mark_unread, intake.move_claims
-        self.forget, self.clear = intake.forget, intake.clear
+        self.forget, self.clear, self.repeat = intake.forget, intake.clear, intake.repeat
         calls = InFlight(
             observed=self.observed,
             standings=self.standings,

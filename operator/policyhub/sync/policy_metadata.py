@@ -79,6 +79,8 @@ class PolicyMetadata:
         """How long a refusal has to stand."""
         self.on_settled = on_settled
         self.on_malformed = on_malformed
+        self.version = 0
+        """Another one whenever anything is known otherwise."""
         self._now = now
         self._said: dict[Key, dict[str, Policy]] = {}
         """Of those that say anything, by the namespace that they lie in."""
@@ -110,6 +112,7 @@ class PolicyMetadata:
             self.forget(key, namespace=namespace)
         else:
             self._said.setdefault(key, {})[namespace] = policy
+            self.version += 1
         self._changed_at = self._now()
         if not self._changed:
             self._changed_since = self._changed_at
@@ -117,6 +120,7 @@ class PolicyMetadata:
 
     def forget(self, key: Key, *, namespace: str) -> None:
         """The policy is gone for long."""
+        self.version += 1
         said = self._said.get(key, {})
         said.pop(namespace, None)
         if not said:

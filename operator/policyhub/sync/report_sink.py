@@ -22,22 +22,23 @@ import msgspec
 import structlog
 
 from policyhub.clock import NEVER, UNDATED, SteadyMs, WallMs
-from policyhub.findings.rollup import rolled
 from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
-from policyhub.sources import reader
+from policyhub.sources import reader, reports
 from policyhub.sources.event_logs import logs_in
 from policyhub.sources.filter import Filter
+from policyhub.sources.fingerprint import Decoded
 from policyhub.sources.naming import named
 from policyhub.sources.reports import PLAUSIBLE_AHEAD_SECONDS
 from policyhub.sources.text import line
-from policyhub.sources.violation import Identity, Malformed, ParsedReport, SourceKey, Subject, Violation
-from policyhub.sync.admitted import admit
+from policyhub.sources.violation import Malformed, ParsedReport, SourceKey
 from policyhub.sync.freshness import Freshness
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.liveness import Liveness
 from policyhub.sync.policy_metadata import PolicyMetadata
 from policyhub.sync.refusals import Refusal
+from policyhub.sync.report_claims import ReportClaims
+from policyhub.sync.rewrites import Rewrites
 from policyhub.sync.rollup import Rollup
 from policyhub.sync.shares import Excess
 from policyhub.sync.sweep import Sweep, forget
@@ -95,13 +96,16 @@ class ReportSink:
         self._group = group
         self._resource = resource
         self._ledger = ledger
-        self._wanted = wanted
         self._metrics = metrics
         self._now = now
         self._wall = wall
         self._rollup = rollup
         self._policies = policies
         self._spoke = spoke
+        self._claims = ReportClaims(
+            group=group, resource=resource, ledger=ledger, wanted=wanted, now=now, rollup=rollup, policies=policies
+        )
+        self._rewrites = Rewrites(ledger=ledger, rollup=rollup, policies=policies)
         self._sweep = Sweep()
         self._throttle = Throttle()
         self._listing = False
@@ -171,49 +175,78 @@ class ReportSink:
         return bool(self._throttle.dropped)
 
     def _upsert(self, raw: bytes | msgspec.Raw) -> None:
-        reading = self._read(raw)
-        if reading is None:
+        try:
+            if self._is_too_large(raw):
+                return
+            latest = self._wall() // 1000 + PLAUSIBLE_AHEAD_SECONDS
+            decoded = reader.decode(self._group, self._resource, raw)
+            fingerprint = None if decoded is None else decoded.fingerprint()
+            if decoded is not None and self._repeat(decoded, fingerprint, raw, latest=latest):
+                return
+            reading = self._parse(decoded, raw, latest=latest)
+        except Malformed as error:
+            self._malformed(error, raw)
             return
+        if self._read(reading, raw):
+            self._rewrites.remember(reading, fingerprint)
+
+    def _repeat(self, decoded: Decoded, fingerprint: int | None, raw: bytes | msgspec.Raw, *, latest: int) -> bool:
+        """Whether the report says what it did before: then only its times are learned."""
+        newest = None if self._grading else self._rewrites.newest(decoded, fingerprint, latest=latest)
+        if newest is None:
+            return False
+        key = decoded.key
+        self._note(key, newest)
+        self._ledger.repeat(key, newest=newest, now=self._now())
+        self._ledger.refusals.put(self.source_api, key.namespace, key.name, ())
+        self._done(key, raw, changed=False)
+        return True
+
+    def _read(self, reading: ParsedReport, raw: bytes | msgspec.Raw) -> bool:
+        """Whether there was room for it."""
         refusals = self._problems(reading)
         key = reading.key
         doubted = key in self._ledger.sources.incomplete
         if (excess := self._ledger.shares.hold(reading)) is not None:
             self._leave_out(key, Refusal(excess, number=len(reading.violations), taken=0), raw)
-            return
-        self._note(reading)
-        changed = self._take(reading, raw, refusals)
+            return False
+        self._note(key, reading.newest_by, logs=logs_in(reading))
+        self._heard.take(reading)
+        changed = self._claims.take(reading, raw, refusals, backlog=self._backlog)
         self._ledger.refusals.put(self.source_api, key.namespace, key.name, tuple(refusals))
-        self._metrics.watch_events.labels(self._cluster, self.source_api, "semantic" if changed else "none").inc()
-        self._sweep.seen(key)
-        self._throttle.forget(key)
         violations = len(reading.violations) if changed else 0
         if doubted and key not in self._ledger.sources.incomplete:  # what was held for it has been looked at
             violations += len(self._ledger.agenda) // HELD_EACH
-        self._charge(key, raw, violations=violations)
+        self._done(key, raw, changed=changed, violations=violations)
         if self._grading and not reading.over:
-            self._ledger.clear(self._passed(raw), key=key, newest=reading.newest_by)
+            self._ledger.clear(self._claims.passed(raw), key=key, newest=reading.newest_by)
+        return True
 
-    def _read(self, raw: bytes | msgspec.Raw) -> ParsedReport | None:
-        latest = self._wall() // 1000 + PLAUSIBLE_AHEAD_SECONDS
-        limits = self._ledger.shares.limits
-        try:
-            if len(raw) > limits.report_bytes:
-                self._leave_out(
-                    named(self._group, self._resource, raw), Refusal(Excess.REPORT_BYTES, number=len(raw)), raw
-                )
-                return None
-            if len(raw) > LARGE_BYTES and (parts := bytes(raw).count(b"{")) > PARTS:
-                self._leave_out(
-                    named(self._group, self._resource, raw), Refusal(Excess.REPORT_RESULTS, number=parts, taken=0), raw
-                )
-                return None
-            template = self._policies.template(self._resource) if self._policies is not None else None
-            return reader.read(
-                self._group, self._resource, raw, latest=latest, template=template, most=limits.report_results
-            )
-        except Malformed as error:
-            self._malformed(error, raw)
-            return None
+    def _done(self, key: SourceKey, raw: bytes | msgspec.Raw, *, changed: bool, violations: int = 0) -> None:
+        """An object was taken."""
+        self._metrics.watch_events.labels(self._cluster, self.source_api, "semantic" if changed else "none").inc()
+        self._sweep.seen(key)
+        self._throttle.forget(key)
+        self._charge(key, raw, violations=violations)
+
+    def _is_too_large(self, raw: bytes | msgspec.Raw) -> bool:
+        """Whether it is not read for that. Raises Malformed."""
+        size, most = len(raw), self._ledger.shares.limits.report_bytes
+        if size > most:
+            refusal = Refusal(Excess.REPORT_BYTES, number=size)
+        elif size > LARGE_BYTES and (parts := bytes(raw).count(b"{")) > PARTS:
+            refusal = Refusal(Excess.REPORT_RESULTS, number=parts, taken=0)
+        else:
+            return False
+        self._leave_out(named(self._group, self._resource, raw), refusal, raw)
+        return True
+
+    def _parse(self, decoded: Decoded | None, raw: bytes | msgspec.Raw, *, latest: int) -> ParsedReport:
+        most = self._ledger.shares.limits.report_results
+        if decoded is not None:
+            return reports.parse(decoded, latest=latest, most=most)
+        template = self._policies.template(self._resource) if self._policies is not None else None
+        return reader.read(self._group, self._resource, raw, latest=latest, template=template, most=most)
 
     def _problems(self, reading: ParsedReport) -> list[Refusal]:
         """What of it could not be used."""
@@ -226,59 +259,16 @@ class ReportSink:
             refusals.append(Refusal(Excess.REPORT_RESULTS, number=most + reading.over, taken=most))
         return refusals
 
-    def _note(self, reading: ParsedReport) -> None:
+    def _note(
+        self, key: SourceKey, newest_by: Iterable[tuple[str, int]], *, logs: frozenset[str] = frozenset()
+    ) -> None:
         """What status and metrics tell."""
-        if reading.newest is not None and reading.newest > self.newest:
-            self.newest = reading.newest
-        logs = logs_in(reading)
-        for source, newest in reading.newest_by:
+        for source, newest in newest_by:
+            self.newest = max(self.newest, newest)
             if self._spoke is not None:
-                self._spoke(source, reading.key.namespace, newest)
+                self._spoke(source, key.namespace, newest)
             if source not in logs:
-                self._heard.note(source, newest, namespace=reading.key.namespace, listing=self._listing)
-        self._heard.take(reading)
-
-    def _take(self, reading: ParsedReport, raw: bytes | msgspec.Raw, refusals: list[Refusal]) -> bool:
-        """Into the ledger; whether anything of meaning changed. What there is no room for joins the `refusals`."""
-        # What was not taken may fail what is read as passing.
-        passed = frozenset if reading.over else lambda: reader.passed(self._group, self._resource, raw)
-        admitted = admit(reading, wanted=self._wanted, policies=self._policies, rollup=self._rollup, passed=passed)
-        claims = admitted.claims
-        unevaluated = [v for v in admitted.left_out if v.result == "error" and self._wanted.admits(v, result=False)]
-
-        def left_out(excess: Counter[Excess]) -> None:
-            taken = len(claims) - excess.total()
-            refusals.extend(Refusal(limit, number=taken + number, taken=taken) for limit, number in excess.items())
-
-        return self._ledger.read(
-            reading.key,
-            claims,
-            ended=admitted.ended,
-            complete=reading.complete,
-            passed=frozenset if reading.over else lambda: self._passed(raw),
-            now=self._now(),
-            audited=reading.audited,
-            boundary=reading.boundary,
-            backlog=self._backlog,
-            unevaluated=self._identities(unevaluated),  # they may stand
-            newest=reading.newest_by,
-            about=reading.about,
-            over=lambda: self._over(reading, raw, told=admitted.tells),
-            on_excess=left_out,
-        )
-
-    def _over(self, reading: ParsedReport, raw: bytes | msgspec.Raw, *, told: bool) -> Identity | None:
-        """The notice of the object that is over: its list is whole, or nobody asks for it."""
-        if reading.notice is not None:
-            return None if told else reading.notice.identity
-        return reader.whole(self._group, self._resource, raw)
-
-    def _identities(self, violations: Iterable[Violation]) -> list[Identity]:
-        """Of the findings that these would be."""
-        if self._rollup is None:
-            return [violation.identity for violation in violations]
-        pairs = ((violation, self._rollup.owners.subject(violation.subject)) for violation in violations)
-        return [rolled(violation, subject).identity for violation, subject in pairs if isinstance(subject, Subject)]
+                self._heard.note(source, newest, namespace=key.namespace, listing=self._listing)
 
     def delete(self, raw: bytes | msgspec.Raw) -> None:
         self._by_event(new=False)
@@ -343,11 +333,8 @@ class ReportSink:
     def forget(self, key: SourceKey) -> bool:
         """A source object no longer exists; says whether it called for anything."""
         self._throttle.forget(key)
+        self._rewrites.forget(key)
         return forget(key, ledger=self._ledger, rollup=self._rollup, now=self._now())
-
-    def _passed(self, raw: bytes | msgspec.Raw) -> frozenset[Identity]:
-        passed = reader.passed(self._group, self._resource, raw)
-        return passed if self._rollup is None else self._rollup.passed(passed)
 
     def _charge(self, key: SourceKey, raw: bytes | msgspec.Raw, *, violations: int = 0) -> None:
         """Count what an event has cost; pages are asked for by us."""

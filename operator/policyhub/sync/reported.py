@@ -50,6 +50,7 @@ class _Namespace(msgspec.Struct):
     passing: Coverage
     held: dict[Coverage, int]
     """How many objects of reports have each set."""
+    version: int
     total: int = 0
     """Policies in these."""
 
@@ -60,6 +61,20 @@ class Reported:
     def __init__(self) -> None:
         self._sets: WeakValueDictionary[frozenset[PolicyRef], Coverage] = WeakValueDictionary()
         self._namespaces: dict[str, _Namespace] = {}
+        self._version = 0
+
+    def version(self, namespace: str) -> int:
+        """Another one whenever what reports of the namespace have taught may have been forgotten; of the empty one,
+        which may teach of any, whenever it was of any.
+        """
+        if not namespace:
+            return self._version
+        there = self._namespaces.get(namespace)
+        return 0 if there is None else there.version
+
+    def _next(self) -> int:
+        self._version += 1
+        return self._version
 
     # -- sets -----------------------------------------------------------------------------------------------------
 
@@ -114,6 +129,8 @@ class Reported:
         before = there.passing
         if not by <= before.by:
             there.passing = self._more(before, self._shared(by))
+            if not before.by <= there.passing.by:
+                there.version = self._next()
         return there.passing is not before
 
     def _more(self, observed: Coverage, spoken: Coverage) -> Coverage:
@@ -125,7 +142,7 @@ class Reported:
     def _there(self, namespace: str) -> _Namespace:
         there = self._namespaces.get(namespace)
         if there is None:
-            there = self._namespaces[namespace] = _Namespace({}, NOBODY, {})
+            there = self._namespaces[namespace] = _Namespace({}, NOBODY, {}, self._next())
             if len(self._namespaces) > NAMESPACES:
                 del self._namespaces[next(iter(self._namespaces))]
         return there

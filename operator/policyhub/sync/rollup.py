@@ -26,7 +26,7 @@ from policyhub.sources.violation import Identity, ObjectRef, ParsedReport, Sourc
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.moves import FEW, TOGETHER, Moves
 from policyhub.sync.owners import Owners, Unresolved, place
-from policyhub.sync.reported import Coverage
+from policyhub.sync.reported import NOBODY, Coverage
 from policyhub.sync.statement import Claim, Covered, Statement, claims_of
 
 MOST_KEPT = 10_000
@@ -106,6 +106,14 @@ class Rollup:
             if reported.learn_passing(namespace, by) and self._news is not None:
                 self._news.add(namespace)
         return tuple((of, reported.coverage(of.namespace, by)) for of, by in reading.covered)
+
+    def stands(self, key: SourceKey) -> bool:
+        """Whether what a report said when it was last read, said again, comes to the same."""
+        before = self._told.get(key)
+        return before is None or (
+            all(spoken is not NOBODY for _, spoken in before.covered)
+            and before.subjects == [self.owners.subject(violation.subject) for violation, _ in before.results]
+        )
 
     def forget(self, key: SourceKey) -> None:
         """A source object no longer exists."""

@@ -14,7 +14,7 @@ object changes all the time. Reports of other namespaces tell nothing: who may w
 Pure: no I/O, no clock; times of engines are Unix seconds.
 """
 
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable
 
 import msgspec
@@ -49,6 +49,8 @@ class Scans:
         self._expected: dict[tuple[str, Subject], dict[str, int]] = {}
         """(source, object) → findings that wait for a report later than this."""
         self._of: dict[str, tuple[str, Subject]] = {}
+        self._waiting: Counter[str] = Counter()
+        """Of these, by the namespace of the object."""
 
     # -- what is waited for ---------------------------------------------------------------------------------------
 
@@ -59,6 +61,7 @@ class Scans:
         after = omitted_at if omitted_at is not None else said.get(source, 0 if len(said) < SOURCES_EACH else NEVER)
         self._of[id_] = place = (source, of)
         self._expected.setdefault(place, {})[id_] = after
+        self._waiting[of.namespace] += 1
 
     def forget(self, id_: str) -> None:
         place = self._of.pop(id_, None)
@@ -67,6 +70,10 @@ class Scans:
             del ids[id_]
             if not ids:
                 del self._expected[place]
+            namespace = place[1].namespace
+            self._waiting[namespace] -= 1
+            if not self._waiting[namespace]:
+                del self._waiting[namespace]
 
     # -- what is reported -----------------------------------------------------------------------------------------
 
@@ -114,6 +121,11 @@ class Scans:
     def expects(self) -> bool:
         """Whether anything waits for a report."""
         return bool(self._expected)
+
+    def expects_of(self, key: SourceKey) -> bool:
+        """Whether anything waits for a report about an object that this report may speak of."""
+        waiting = self._waiting
+        return bool(waiting) and (not key.namespace or key.namespace in waiting or "" in waiting)
 
     def has_scanned(self, source: str, namespace: str, *, since: SteadyMs) -> bool:
         """Whether a whole scan of the engine lies after this moment."""
