@@ -1,10 +1,10 @@
-"""`policyhub run`: one event loop with the data planes, the hubs and the probes; kopf beside it; SIGTERM drains it.
+"""`policyhub run`: one event loop for the data planes, the hubs and the probes; kopf in another thread; SIGTERM drains.
 
-Where there is a lease, everything is made and connected first, and nothing begins before the lease is ours.
+With a lease, everything is created and connected first, and the work starts when this replica holds the lease.
 
-Order at the end: stop watching MonitoredClusters, let the hubs take what is pending (at most `DRAIN_SECONDS`), stop the
-data planes, stop the engines, give the lease up. What could not be sent is found again at the next start: it is in the
-clusters. A lease that is lost ends the process at once.
+Order at the end: stop watching MonitoredClusters, send pending findings (at most `DRAIN_SECONDS`), stop the data
+planes, stop the engines, release the lease. Findings that could not be sent are found again at the next start, in the
+clusters. A lost lease ends the process at once.
 """
 
 import asyncio
@@ -35,10 +35,10 @@ from policyhub.hub_registry import Hubs
 from policyhub.kube.connection import Connection
 from policyhub.kube.kubeconfig import KubeconfigError
 from policyhub.lease import Lease, name_of
-from policyhub.mandate import Mandate
 from policyhub.metrics import Metrics
 from policyhub.securityhub.credentials import CALL_SECONDS
 from policyhub.settings import Settings
+from policyhub.stall_guard import StallGuard
 from policyhub.supervisor import Supervisor
 from policyhub.sync.predecessor import Predecessor
 
@@ -57,23 +57,23 @@ FILES = 65_536
 
 
 def wall_ms() -> WallMs:
-    """Unix milliseconds by the clock on the wall: what is written into findings and compared with other clocks."""
+    """Unix milliseconds of the wall clock: for findings, and for comparisons with other clocks."""
     return WallMs(time.time_ns() // 1_000_000)
 
 
 def monotonic_ms(start: WallMs) -> Callable[[], SteadyMs]:
-    """Unix milliseconds by a clock that begins at `start` and never jumps: what delays are counted by."""
+    """Unix milliseconds of a monotonic clock that starts at `start`: for delays."""
     offset = int(start) - time.monotonic_ns() // 1_000_000
     return lambda: SteadyMs(offset + time.monotonic_ns() // 1_000_000)
 
 
 def monotonic() -> float:
-    """Seconds by a clock that never jumps and goes on while the machine sleeps, as other machines' clocks do."""
+    """Seconds of a monotonic clock that runs while the machine sleeps, as other machines' clocks do."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 async def approve(cluster: str, *, source: str, minutes: int) -> str:
-    """Approve of a source's losses; until when. Raises KubeconfigError, Refused, Unreachable."""
+    """Approve a source's held bulk archive; until when it is approved. Raises KubeconfigError, Refused, Unreachable."""
     now = wall_ms()
     until = now + minutes * 60_000
     async with await Connection.home() as home:
@@ -87,15 +87,15 @@ def open_lease(settings: Settings, home: Connection) -> Lease | None:
         return None
     return Lease(
         home,
-        place=settings.lease,
+        namespaced_name=settings.lease,
         identity=name_of(os.environ, host=socket.gethostname(), unique=str(uuid.uuid4())),
         clock=monotonic,
-        wall=lambda: datetime.now(UTC),
+        wall_clock=lambda: datetime.now(UTC),
     )
 
 
 async def run(settings: Settings) -> int:
-    """Until SIGTERM or SIGINT; the exit code."""
+    """Run until SIGTERM or SIGINT; the exit code."""
     _raise_file_limit()
     registry = CollectorRegistry()
     metrics = Metrics(registry, version=policyhub.__version__, namespaces=settings.metrics_namespaces)
@@ -118,15 +118,15 @@ async def run(settings: Settings) -> int:
             host=settings.metrics_host,
             port=settings.metrics_port,
             registry=registry,
-            lacking=lambda: _lacking(control, lease),
+            not_ready_reason=lambda: _not_ready_reason(control, lease),
             on_refused=lambda reason: metrics.http_refused.labels(reason).inc(),
         ) as port,
     ):
         log.info("started", version=policyhub.__version__, server=home.server, metrics_port=port)
-        mandate = Mandate(divided=settings.watch_selector is not None, clock=monotonic)
+        stall_guard = StallGuard(sharded=settings.watch_selector is not None, clock=monotonic)
 
         def permit(seconds: float) -> bool:
-            return mandate.holds() and (lease is None or lease.permits(seconds))
+            return stall_guard.permits_calls() and (lease is None or lease.permits(seconds))
 
         hubs = Hubs(
             settings=settings,
@@ -157,11 +157,11 @@ async def run(settings: Settings) -> int:
             log.info("stopped", seconds=0.0)
             return 0
         metrics.leader.set(1)
-        renewed = lease.renewed if lease is not None else None
+        renewed = lease.last_renewed if lease is not None else None
         supervisor.predecessor = Predecessor(
             started=wall_ms(), renewed=UNDATED if renewed is None else WallMs(int(renewed.timestamp() * 1000))
         )
-        return await work(supervisor, hubs, control, lease, stopped, discoveries=discoveries, mandate=mandate)
+        return await work(supervisor, hubs, control, lease, stopped, discoveries=discoveries, stall_guard=stall_guard)
 
 
 async def work(
@@ -172,19 +172,19 @@ async def work(
     stopped: "asyncio.Task[Any]",
     *,
     discoveries: Discoveries,
-    mandate: Mandate,
+    stall_guard: StallGuard,
 ) -> int:
-    """Be the replica at work until `stopped` is done; the exit code."""
+    """Work as the leader until `stopped` is done; the exit code."""
     works = [
         asyncio.create_task(control.run(supervisor, asyncio.get_running_loop()), name="kopf"),
         asyncio.create_task(supervisor.report(), name="status"),
         asyncio.create_task(supervisor.compare(), name="compare"),
         asyncio.create_task(discoveries.run(), name="discovery"),
-        asyncio.create_task(mandate.keep(supervisor.confirm), name="mandate"),
+        asyncio.create_task(stall_guard.run(supervisor.confirm), name="mandate"),
     ]
     if lease is not None:
-        works.append(asyncio.create_task(lease.keep(), name="lease"))
-        lease.watch(lambda: _end_at_once(lease))
+        works.append(asyncio.create_task(lease.keep_renewed(), name="lease"))
+        lease.call_when_lost(lambda: _end_at_once(lease))
     done, _ = await asyncio.wait([stopped, *works], return_when=asyncio.FIRST_COMPLETED)
     failed = stopped not in done
     for task in done - {stopped}:
@@ -202,14 +202,14 @@ async def work(
     if lease is not None and idle:
         await lease.release()
     elif lease is not None:  # another replica begins when it has run out, and this process has then ended
-        log.warning("lease_left", lease=lease.place)
+        log.warning("lease_left", lease=lease.namespaced_name)
     await asyncio.wait([works[0]], timeout=KOPF_SECONDS)
     log.info("stopped", seconds=round(time.monotonic() - started, 2))
     return 1 if failed else 0
 
 
 async def wait_for_lease(lease: Lease, stopped: "asyncio.Task[Any]") -> bool:
-    """Wait for the lease: whether it is ours before `stopped` is done."""
+    """Wait for the lease; whether it was acquired before `stopped` was done."""
     taking = asyncio.create_task(lease.acquire(), name="stand by")
     await asyncio.wait([taking, stopped], return_when=asyncio.FIRST_COMPLETED)
     if not stopped.done():
@@ -222,9 +222,9 @@ async def wait_for_lease(lease: Lease, stopped: "asyncio.Task[Any]") -> bool:
 
 
 def _raise_file_limit() -> None:
-    """Each kind that is watched is a socket: one cluster of 1,000 kinds must not take those of all others.
+    """Each watched kind needs a socket; one cluster with 1,000 kinds must not use up those of all others.
 
-    Container runtimes give a soft limit of 1,024 and a hard one of a million, for the sake of programs that use select.
+    Container runtimes set a soft limit of 1,024 and a hard one of a million, for programs that use select.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = FILES if hard == resource.RLIM_INFINITY else min(hard, FILES)
@@ -232,25 +232,25 @@ def _raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _lacking(control: "Control", lease: Lease | None) -> str:
-    """A replica that stands by is ready: it would work if it had the lease."""
+def _not_ready_reason(control: "Control", lease: Lease | None) -> str:
+    """Why /readyz fails; empty if ready. A standby replica is ready: it would work if it had the lease."""
     if lease is not None and lease.holder != lease.identity:
-        told = lease.trouble or ("" if lease.seen else "not read yet")
-        return told and f"the lease {lease.place}: {told}"
+        reason = lease.last_error or ("" if lease.observed else "not read yet")
+        return reason and f"the lease {lease.namespaced_name}: {reason}"
     return "" if control.ready.is_set() else "the MonitoredClusters have not been read yet"
 
 
 def _end_at_once(lease: Lease) -> None:
-    """Whatever a call to AWS or the event loop is busy with: another replica may begin in a second."""
+    """Exit without waiting for AWS calls or the event loop: another replica may start in a second."""
     hurry = threading.Timer(LAST_WORDS_SECONDS, os._exit, (LEASE_LOST,))  # where the log cannot be written
     hurry.daemon = True
     hurry.start()
-    log.error("lease_lost", lease=lease.place, reason=lease.lost)
+    log.error("lease_lost", lease=lease.namespaced_name, reason=lease.lost)
     os._exit(LEASE_LOST)
 
 
 class Control:
-    """kopf in a thread and loop of its own: at its end it cancels every task of its loop, and it takes the signals."""
+    """Runs kopf in its own thread and loop: when it ends, it cancels every task of its loop, and it handles signals."""
 
     def __init__(self) -> None:
         self.stop = threading.Event()

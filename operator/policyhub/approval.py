@@ -1,10 +1,10 @@
-"""A person's word that what an engine has lost may be archived (the guard of `policyhub.sync.guard`).
+"""A person's approval of a bulk archive that `policyhub.sync.guard` holds.
 
-It is an annotation of the MonitoredCluster, `<source>@<RFC 3339 time>` (several: with commas): who may write that
-object may approve, and it ends by itself, so that an old word never approves of a new loss.
+It is an annotation of the MonitoredCluster, `<source>@<RFC 3339 time>` (several with commas). Everybody who may write
+that object may approve. An approval expires, so that it never approves a later loss.
 
-Whoever may write a report names its source as he likes. So a source is written percent-encoded (`Trivy%20ConfigAudit`):
-one that is called `x,kyverno` approves of itself alone. As a person writes it, it is read too, where it has no comma.
+Authors of reports choose the name of their source. So the name is percent-encoded (`Trivy%20ConfigAudit`): an approval
+of the source `x,kyverno` approves only this one. Names that are not encoded are accepted if they have no comma.
 """
 
 from urllib.parse import quote, unquote
@@ -20,11 +20,11 @@ from policyhub.securityhub.inventory import milliseconds
 
 ANNOTATION = "policyhub.dev/approve-archive"
 LONGEST_MS = 24 * 3600 * 1000
-"""An approval is for what a person has looked at: no longer than a day."""
+"""A day: an approval is for findings that a person has just checked."""
 
 
 def parse(text: str) -> dict[str, WallMs]:
-    """Until when each source is approved of; what cannot be read approves of nothing."""
+    """By source: until when it is approved. Entries that cannot be read are ignored."""
     approved = {}
     for word in text.split(","):
         source, _, moment = word.strip().rpartition("@")
@@ -35,7 +35,7 @@ def parse(text: str) -> dict[str, WallMs]:
 
 
 def quoted(source: str) -> str:
-    """Fit for the annotation, and for a shell: letters, digits and `_.-~%`."""
+    """Encoded for the annotation and for a shell: letters, digits and `_.-~%`."""
     return quote(source, safe="", errors="replace")
 
 
@@ -47,7 +47,7 @@ def unquoted(word: str) -> str:
 
 
 def merged(text: str, *, source: str, until: WallMs, now: WallMs) -> str:
-    """The annotation with one approval more, and without those that have ended."""
+    """The annotation with one more approval, and without expired ones."""
     approved = {name: end for name, end in parse(text).items() if end > now} | {source: until}
     return ",".join(f"{quoted(name)}@{timestamp(end)}" for name, end in sorted(approved.items()))
 

@@ -1,16 +1,17 @@
-"""The two clocks of the operator, as two types: a time of one is a type error where one of the other is meant.
+"""The operator's two clocks, as two types, so that mypy rejects mixing their times.
 
-| type       | Unix milliseconds by                          | for                                                     |
+| type       | Unix milliseconds of                          | for                                                     |
 |------------|-----------------------------------------------|---------------------------------------------------------|
-| `SteadyMs` | a clock that never jumps: it begins with the  | delays, timers, and what was first; it is compared with |
-|            | process, at the wall clock's time             | another one of the same process only                    |
-| `WallMs`   | the wall clock, which may be put right at any | what is written or shown, and what is compared with     |
-|            | moment                                        | times that others wrote: documents, findings, statuses  |
+| `SteadyMs` | a monotonic clock, which starts with the      | delays, timers and order; comparable only within one    |
+|            | process at the wall clock's time              | process                                                 |
+| `WallMs`   | the wall clock, which may be set at any       | times that are written, shown, or compared with times   |
+|            | moment                                        | of other systems: documents, findings, statuses         |
 
-Where the wall clock was wrong when the process began, the two differ for good. Durations are plain `int`: two times of
-one clock differ by a duration, and a time and a duration make a time. A time changes clocks by `by_wall` alone.
+If the wall clock was wrong when the process started, the two differ permanently. Durations are plain `int`: the
+difference of two times of one clock is a duration, and a time plus a duration is a time. Only `to_wall_clock` converts
+between the clocks.
 
-While the operator runs, both are plain `int`. Pure: no I/O, no clock.
+At run time both are plain `int`. Pure: no I/O, no clock.
 """
 
 from typing import TYPE_CHECKING, Final, NewType, Self, overload
@@ -44,16 +45,16 @@ else:
     WallMs = NewType("WallMs", int)
 
 NEVER: Final = SteadyMs(0)
-"""It has not happened, or there is nothing to wait for."""
+"""It has not happened, or nothing is scheduled."""
 UNDATED: Final = WallMs(0)
-"""Nothing tells when it was."""
+"""The time is not known."""
 
 
 def from_seconds(seconds: int) -> WallMs:
-    """As documents of the cluster tell times: Unix seconds."""
+    """From Unix seconds, as in documents of the cluster."""
     return WallMs(seconds * 1000)
 
 
-def by_wall(at: SteadyMs, *, now: SteadyMs, wall: WallMs) -> WallMs:
-    """When that was by the wall clock as it is now: as long ago as by the other."""
+def to_wall_clock(at: SteadyMs, *, now: SteadyMs, wall: WallMs) -> WallMs:
+    """The time by the current wall clock that is equally long ago."""
     return wall - (now - at)

@@ -26,13 +26,13 @@ from policyhub.api.status import Condition
 EventType = Literal["Normal", "Warning"]
 
 BAD = frozenset({"IdentityConflict", "ArchiveHeld"})
-"""Conditions that are good when False."""
+"""Conditions that are good if False."""
 
 _TYPES: Mapping[Nature, EventType] = {Nature.TROUBLE: "Warning", Nature.CHOICE: "Normal"}
 
 
 def event_type(condition: Condition, before: Condition | None) -> EventType | None:
-    """Of the Event that this condition makes after the one that was written last; None: it makes none."""
+    """The type of the Event for a condition, given the condition that was written last; None: no Event."""
     word, reason = condition.reason, Reason.known(condition.reason)
     changed = before is None or before.status != condition.status
     if condition.type == "Ready" and condition.status != "True":
@@ -49,7 +49,7 @@ def event_type(condition: Condition, before: Condition | None) -> EventType | No
 
 
 def _turned(before: str, word: str) -> bool:
-    """Whether another thing is to be done, though the status is the same."""
+    """Whether the person has to do something else now, although the status is the same."""
     return before != word and _is_trouble(word) and (not _is_trouble(before) or word == Reason.CLUSTER_GONE)
 
 

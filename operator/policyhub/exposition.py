@@ -1,4 +1,4 @@
-"""The text of /metrics, encoded once for all who ask at about the same time.
+"""The text of /metrics, encoded once for all requests of about the same time.
 
 | what                     | how                                                                                      |
 |--------------------------|------------------------------------------------------------------------------------------|
@@ -6,10 +6,10 @@
 | compression              | gzip for whoever accepts it, so there are four bodies at most                            |
 | how often one is encoded | at most once a second, and for at most a tenth of the time: 0.3 s of encoding serve 3 s  |
 |                          | (30 s at most)                                                                           |
-| where                    | in a thread; the event loop goes on                                                      |
-| how long it is kept      | as long as it serves                                                                     |
+| where                    | in a thread; the event loop continues                                                    |
+| how long it is kept      | until it expires                                                                         |
 
-However many ask, and however often, the cost is the same.
+So the cost does not depend on the number of clients and requests.
 """
 
 import asyncio
@@ -23,27 +23,27 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.openmetrics import exposition as openmetrics
 
 FRESH_SECONDS = 1.0
-"""Prometheus asks every 15 seconds or less often; who looks by hand sees a change at the next look."""
+"""Prometheus scrapes every 15 seconds or less often; a person sees a change at the next request."""
 SHARE = 10
-"""A body serves this many times as long as it took to encode …"""
+"""A body is valid for this many times as long as it took to encode …"""
 STALE_SECONDS = 30.0
-"""… but no longer than this, however large it is: most Prometheus servers ask twice a minute."""
+"""… but no longer than this, however large it is: most Prometheus servers scrape twice a minute."""
 _HEADER, _RANGES = 1_024, 32
-"""Characters and values of an Accept header that are looked at, on the event loop: Prometheus sends 400 and 5."""
+"""Characters and values of an Accept header that are parsed, on the event loop: Prometheus sends 400 and 5."""
 _LEVEL = 4
 """Of gzip: 5,000 series become 20 kB in 4 ms; level 9 takes five times as long to save a quarter."""
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
-    """What a reader accepts."""
+class Format:
+    """Format and compression that a client accepts."""
 
     openmetrics: bool = False
     gzip: bool = False
 
     @classmethod
-    def accepted(cls, *, accept: str, encoding: str) -> "Form":
-        """By the headers Accept and Accept-Encoding. Whoever accepts neither format gets the plain text."""
+    def accepted(cls, *, accept: str, encoding: str) -> "Format":
+        """From the headers Accept and Accept-Encoding. A client that accepts neither format gets the plain text."""
         wants = any(
             name == "application/openmetrics-text" and parameters.get("version", "1.0.0") == "1.0.0"
             for name, parameters in _ranges(accept)
@@ -57,7 +57,7 @@ class Form:
 
 
 def _ranges(header: str) -> list[tuple[str, dict[str, str]]]:
-    """The first values of an Accept header with their parameters, but for those that it refuses (`q=0`)."""
+    """The first values of an Accept header with their parameters, without the refused ones (`q=0`)."""
     found = []
     for part in header[:_HEADER].split(",", _RANGES)[:_RANGES]:
         name, *rest = part.split(";")
@@ -69,22 +69,22 @@ def _ranges(header: str) -> list[tuple[str, dict[str, str]]]:
 
 
 class Exposition:
-    """The bodies that serve now."""
+    """The current bodies."""
 
     def __init__(self, registry: CollectorRegistry, *, clock: Callable[[], float] | None = None) -> None:
         """`clock` gives seconds; the event loop's by default."""
         self._registry = registry
         self._loop = asyncio.get_running_loop()
         self._clock = clock or self._loop.time
-        self._bodies: dict[Form, asyncio.Task[bytes]] = {}
-        self._until: dict[Form, float] = {}
-        """How long a finished body serves."""
+        self._bodies: dict[Format, asyncio.Task[bytes]] = {}
+        self._until: dict[Format, float] = {}
+        """When a finished body expires."""
 
-    def body(self, form: Form) -> asyncio.Task[bytes]:
-        """The one that serves, or that is being encoded. It may fail with whatever a collector raises."""
-        task = self._bodies.get(form)
-        if task is None or (task.done() and self._clock() >= self._until.get(form, 0.0)):
-            task = self._bodies[form] = self._loop.create_task(self._encode(form))
+    def body(self, format_: Format) -> asyncio.Task[bytes]:
+        """The current body, or the one that is being encoded. It may fail with what a collector raises."""
+        task = self._bodies.get(format_)
+        if task is None or (task.done() and self._clock() >= self._until.get(format_, 0.0)):
+            task = self._bodies[format_] = self._loop.create_task(self._encode(format_))
         return task
 
     def close(self) -> None:
@@ -92,23 +92,23 @@ class Exposition:
             task.cancel()
         self._bodies.clear()
 
-    async def _encode(self, form: Form) -> bytes:
+    async def _encode(self, format_: Format) -> bytes:
         started = self._clock()
         try:
-            if form.gzip:
-                plain = await self.body(Form(openmetrics=form.openmetrics))
+            if format_.gzip:
+                plain = await self.body(Format(openmetrics=format_.openmetrics))
                 started = self._clock()
                 compress = partial(gzip.compress, plain, compresslevel=_LEVEL, mtime=0)
                 return await self._loop.run_in_executor(None, compress)
-            encode = openmetrics.generate_latest if form.openmetrics else generate_latest
+            encode = openmetrics.generate_latest if format_.openmetrics else generate_latest
             return await self._loop.run_in_executor(None, encode, self._registry)
         finally:
             serves = max(FRESH_SECONDS, min(STALE_SECONDS, SHARE * (self._clock() - started)))
-            self._until[form] = self._clock() + serves
-            self._loop.call_later(serves, self._forget, form)
+            self._until[format_] = self._clock() + serves
+            self._loop.call_later(serves, self._forget, format_)
 
-    def _forget(self, form: Form) -> None:
-        """Nothing is kept that does not serve any more."""
-        task = self._bodies.get(form)
-        if task is not None and task.done() and self._clock() >= self._until.get(form, 0.0):
-            del self._bodies[form]
+    def _forget(self, format_: Format) -> None:
+        """Drop the body if it has expired."""
+        task = self._bodies.get(format_)
+        if task is not None and task.done() and self._clock() >= self._until.get(format_, 0.0):
+            del self._bodies[format_]

@@ -1,8 +1,8 @@
-"""What one monitored cluster's gauges show: set every second from its ledger and its sources, and from each census.
+"""The gauges of one monitored cluster, updated every second from its ledger and sources, and after each count of ages.
 
-What whoever writes reports may name freely (engines, policies) is bounded, and nobody's names push another's out
-(`policyhub.sync.admission`): violations of policies that are not admitted are summed under the policy `(other)`. No
-violation is lost.
+Authors of reports choose the names of engines and policies, so their number is bounded, and no author's names displace
+those of others (`policyhub.sync.admission`). Violations of policies without a series of their own are added up under
+the policy `(other)`; none is lost.
 """
 
 from collections import Counter
@@ -26,12 +26,13 @@ from policyhub.sync.ledger import Ledger
 from policyhub.sync.shares import Excess
 
 SERIES = 5_000
-"""Of violations, for one cluster: 100 policies in 50 namespaces, or a broken producer's policy for each report."""
+"""Series of violations of one cluster: enough for 100 policies in 50 namespaces. A broken producer may create a policy
+for each report."""
 SERIES_EACH = 500
-"""Of them, how many a namespace may bring in: the policies that nobody but it violates. The largest public collections
-of policies have 300."""
+"""Of these, the maximum for policies that only one namespace violates. The largest public collections of policies have
+300."""
 REWORDED = 50
-"""Series of what is worded otherwise again and again."""
+"""Series for findings whose text keeps changing."""
 OTHER = "(other)"
 
 Labels = tuple[str, ...]
@@ -39,16 +40,16 @@ Key = TypeVar("Key", bound=Labels)
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """How one source API fares."""
+class SourceGauges:
+    """What the gauges show of one source API."""
 
     origin: str
-    trouble: str = ""
-    """The reason why it is not seen whole and live."""
+    problem: str = ""
+    """The reason why it is not complete and live; empty if it is."""
     last_listed: WallMs = UNDATED
     """UNDATED: never."""
     newest_by: Mapping[str, int] | None = None
-    """The newest time (Unix s) that each engine named."""
+    """By engine: the newest time in its reports (Unix s)."""
     constraint_kind: str = ""
     unlisted: int = 0
 
@@ -65,18 +66,18 @@ class Gauges:
         self._sla_days = sla_days
         self._clock = clock
         self.shown: Admission[Labels] = Admission(total=SERIES, each=SERIES_EACH)
-        """The violations' labels that have a series of their own."""
+        """Label sets of violations that have a series of their own."""
         self._values: dict[Gauge, dict[Labels, float]] = {}
         self._oldest: SteadyMs | None = None
-        self._oldest_due = NEVER
+        self._oldest_refresh_at = NEVER
 
     def forget(self) -> None:
-        """The cluster is no longer at work."""
+        """The cluster is no longer monitored."""
         self._metrics.forget_cluster(self._cluster)
         self._values.clear()
 
     def count(self, census: AgeStatistics) -> None:
-        """What was counted entry by entry."""
+        """Set the gauges that need a count over all entries."""
         m, cluster = self._metrics, self._cluster
         m.violation_age.set(cluster, census.ages)
         self._show(m.violations_past_sla, {(s,): n for s, n in census.past_sla.items()})
@@ -87,8 +88,8 @@ class Gauges:
             self._show(m.violations, folded(census.tallies, self.shown))
 
     def findings(self, ledger: Ledger, *, in_sync: bool, sends: bool, inventory: WallMs) -> None:
-        """`sends` is False in mode DryRun: then nothing is late. `inventory`: when the last complete one began;
-        UNDATED: none is complete.
+        """`sends` is False in mode DryRun: then nothing waits. `inventory` is when the last complete inventory began;
+        UNDATED: there is none.
         """
         m, cluster, hub = self._metrics, self._cluster, self._hub
         if not m.namespaces:
@@ -112,15 +113,15 @@ class Gauges:
             triage = {(status, severity): 0 for status in WORKFLOW for severity in SEVERITIES} | ledger.standings.triage
             self._show(m.findings, {(hub, *key): number for key, number in triage.items()})
 
-    def sources(self, sources: Iterable[Seen], *, unknown: Iterable[str]) -> None:
-        """`unknown` are API groups of which nothing tells what they serve."""
+    def sources(self, sources: Iterable[SourceGauges], *, unknown: Iterable[str]) -> None:
+        """`unknown` are API groups whose discovery failed."""
         m = self._metrics
         complete: dict[Labels, int] = {(group, Reason.DISCOVERY_FAILED.value): 0 for group in unknown}
         listed: dict[Labels, float] = {}
         newest: dict[Labels, int] = {}
         unlisted: Counter[Labels] = Counter()
         for seen in sources:
-            complete[seen.origin, seen.trouble] = int(not seen.trouble)
+            complete[seen.origin, seen.problem] = int(not seen.problem)
             if seen.last_listed:
                 listed[seen.origin,] = seen.last_listed / 1000
             newest |= {(seen.origin, name): at for name, at in (seen.newest_by or {}).items()}
@@ -132,7 +133,7 @@ class Gauges:
         self._show(m.constraint_violations_unlisted, unlisted)
 
     def _show(self, gauge: Gauge, series: Mapping[Labels, float]) -> None:
-        """Exactly these series, by the labels after the cluster's; those that were there before are removed."""
+        """Set these series and remove all others of the gauge. Keys are the labels after the cluster's."""
         before = self._values.get(gauge, {})
         for labels, number in series.items():
             if before.get(labels) != number:
@@ -142,17 +143,17 @@ class Gauges:
         self._values[gauge] = dict(series)
 
     def _oldest_pending(self, ledger: Ledger) -> SteadyMs | None:
-        """Since when the oldest pending finding waits; looked for at most one second in a hundred."""
+        """Since when the oldest pending finding waits. The search uses at most one hundredth of the time."""
         now = self._clock()
-        if now >= self._oldest_due:
+        if now >= self._oldest_refresh_at:
             self._oldest = figures.oldest_pending(ledger)
-            self._oldest_due = now + 100 * (self._clock() - now)
+            self._oldest_refresh_at = now + 100 * (self._clock() - now)
         return self._oldest if figures.pending(ledger) else None
 
 
 def folded(tallies: Mapping[Key, int], shown: Admission[Labels], *, few: int = SERIES_EACH) -> dict[Labels, int]:
-    """Tallies by (source, policy, severity, …): all of them where they are few, else those that are shown, and the rest
-    by severity alone.
+    """Tallies by (source, policy, severity, …): all if there are few, else those that are shown, and the rest by
+    severity only.
     """
     if len(tallies) <= few:
         return {key: tally for key, tally in tallies.items()}  # noqa: C416  (its keys are wider)

@@ -19,7 +19,7 @@ from typing import Any
 
 import structlog
 
-from policyhub.cancelling import keep_running
+from policyhub.cancellation import keep_running
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.hub_target import HubTarget
 from policyhub.metrics import Metrics

@@ -1,5 +1,5 @@
-"""kopf: what it watches, how it signs in, and that it leaves no marks. The only module that imports it, but for the
-process that starts it.
+"""Configures kopf: what it watches, how it signs in, and that it writes nothing to objects. Only this and the module
+that starts the process import it.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from policyhub.supervisor import Supervisor
 
 
 def registry(supervisor: Supervisor, loop: asyncio.AbstractEventLoop) -> kopf.OperatorRegistry:
-    """Sign-in, and every event of a MonitoredCluster, handed to the loop that the supervisor runs in."""
+    """Handlers for the sign-in and for each event of a MonitoredCluster, which go to the supervisor's event loop."""
     handlers = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=handlers)
@@ -37,8 +37,8 @@ def registry(supervisor: Supervisor, loop: asyncio.AbstractEventLoop) -> kopf.Op
 
 
 def addressed(pod: kopf.ConnectionInfo | None, environ: Mapping[str, str]) -> kopf.ConnectionInfo | None:
-    """Kopf's sign-in as the Pod's service account, at the address that the rest of the process uses: kopf's own is a
-    name, so that it would need a DNS that works. None outside a Pod.
+    """Kopf's sign-in as the Pod's service account, at the address that the rest of the process uses: kopf's default is
+    a name, which needs working DNS. None outside a Pod.
     """
     if pod is None:
         return None
@@ -46,7 +46,7 @@ def addressed(pod: kopf.ConnectionInfo | None, environ: Mapping[str, str]) -> ko
 
 
 async def login_locally() -> kopf.ConnectionInfo:
-    """Kopf's sign-in by the kubeconfig that the rest of the process uses; it signs in anew when the token has ended.
+    """Kopf's sign-in with the kubeconfig that the rest of the process uses. Kopf signs in again when the token expires.
     Raises KubeconfigError, OSError.
     """
     access, token = await user_kubeconfig.load(os.environ.get("KUBECONFIG") or user_kubeconfig.DEFAULT)
@@ -62,7 +62,7 @@ async def login_locally() -> kopf.ConnectionInfo:
 
 
 def settings() -> kopf.OperatorSettings:
-    """Kopf without anything that would need permissions or leave marks on objects."""
+    """Kopf without features that need permissions or write to objects."""
     chosen = kopf.OperatorSettings()
     chosen.posting.enabled = False
     chosen.scanning.disabled = True

@@ -1,21 +1,21 @@
-"""Which replica is at work: the holder of one coordination.k8s.io/v1 Lease in the home cluster.
+"""Leader election: the leader is the holder of one coordination.k8s.io/v1 Lease in the home cluster.
 
-| the Lease as read           | without it, a replica           | the holder            |
-|-----------------------------|---------------------------------|-----------------------|
-| is not there                | creates it (*)                  | creates it again      |
-| is nobody's                 | takes it                        | takes it again        |
-| names this replica          | takes it: its Pod restarted     | renews it             |
-| names another               | waits until it is unchanged for | has lost it           |
-|                             | as long as it says, takes it    |                       |
+| the Lease               | a standby replica                                       | the holder       |
+|-------------------------|---------------------------------------------------------|------------------|
+| does not exist          | creates it (*)                                          | creates it again |
+| has no holder           | acquires it                                             | acquires it      |
+| names this replica      | acquires it: its Pod restarted                          | renews it        |
+| names another replica   | acquires it once it is unchanged for the lease duration | has lost it      |
 
-(*) Where it was seen before, as if it were still there: who holds it may not know yet that it was deleted.
+(*) If the replica has seen the Lease before, it waits as if the Lease still existed: the holder may not know yet that
+it was deleted.
 
 Invariants
-* Times are compared on one clock only. A holder counts from before it sent a renewal, another replica from after it saw
-  the renewal, so the first always ends before the second begins. `acquireTime` and `renewTime` are for people, and for
-  whoever takes it, to know when it was last held (`policyhub.sync.predecessor`).
-* Every write names the resourceVersion that it follows: of two that want it, one is refused and reads again.
-* `remaining` is 0 from the moment at which the lease is lost or given up, and never rises again.
+* Each replica uses only its own clock. The holder counts from before it sent a renewal, a standby replica from after it
+  saw the renewal, so the holder always stops first. `acquireTime` and `renewTime` are for people. A new holder also
+  learns from them when the lease was last held (`policyhub.sync.predecessor`).
+* Every write names the resourceVersion that it replaces: if two replicas write, one is refused and reads again.
+* `remaining` is 0 once the lease is lost or released, and never rises again.
 """
 
 import asyncio
@@ -39,29 +39,29 @@ NEVER = float("-inf")
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds. A replica that is killed is followed after at most `duration + poll`, 20 s: of the 30 s in which its
-    successor must be at work, 10 are left for connecting and reading. No number may be changed without the others: the
-    holder must be able to lose a renewal, and still make calls, which need `hub.credentials.CALL_SECONDS` = 10.
+    """Seconds. A killed replica is replaced after at most `duration + poll`, 20 s. The successor must work within 30 s,
+    so it has 10 s to connect and read. The numbers depend on each other: after one failed renewal the holder must still
+    be able to make calls, which need `hub.credentials.CALL_SECONDS` = 10.
     """
 
     duration: int = 18
-    """As the Lease says it."""
+    """`leaseDurationSeconds` of the Lease."""
     margin: float = 1.0
-    """The holder ends this long before others may begin: for clocks that run at different speeds (at most 0.05 %), and
-    for the scheduler to get round to ending it."""
+    """The holder stops this long before another replica may start: clocks run at different speeds (at most 0.05 %), and
+    the operating system needs time to end the process."""
     renew: float = 3.0
-    """From one renewal to the next. 14 to 17 s remain as a rule, 11 when one renewal was lost: calls go on. When two
-    were lost they stop, when five were the process ends."""
+    """From one renewal to the next. Normally 14 to 17 s remain, and 11 s after one failed renewal: calls go on. After
+    two failed renewals calls stop, after five the process ends."""
     retry: float = 1.0
-    """After a renewal that failed."""
+    """After a failed renewal."""
     request: float = 2.0
-    """The longest wait for an answer: a renewal takes milliseconds, and a stalled connection must cost one try only."""
+    """Time-out of a request. A renewal takes milliseconds, and a stalled connection must not cost a second attempt."""
     poll: float = 2.0
-    """From one look of a replica that stands by to the next."""
+    """From one attempt of a standby replica to the next."""
 
 
 class Api(Protocol):
-    """What of a Connection is used. Each raises Refused, Unreachable."""
+    """The methods of Connection that are used. Each raises Refused, Unreachable."""
 
     async def get(self, path: str) -> bytes: ...
 
@@ -82,95 +82,99 @@ class _Spec(msgspec.Struct, rename="camel"):
 
 
 class Record(msgspec.Struct):
-    """A Lease, as far as it is read."""
+    """The members of a Lease that are read."""
 
     metadata: _Metadata
     spec: _Spec = msgspec.field(default_factory=_Spec)
 
     @property
     def holder(self) -> str:
-        """Empty: nobody."""
+        """Empty: it has no holder."""
         return self.spec.holder_identity or ""
 
 
 class Lease:
-    """One replica's side of it: `acquire`, `keep` beside the work and `watch` beside both, `release` at the end."""
+    """One replica's view of the Lease: `acquire`, then `keep_renewed` and `call_when_lost` during the work, `release`
+    at the end.
+    """
 
     def __init__(
         self,
         api: Api,
         *,
-        place: str,
+        namespaced_name: str,
         identity: str,
         clock: Callable[[], float],
-        wall: Callable[[], datetime],
+        wall_clock: Callable[[], datetime],
         timing: Timing | None = None,
     ) -> None:
-        """`place` is namespace/name. `clock` gives seconds, never jumps, and goes on while the machine sleeps."""
-        self.place = place
+        """`namespaced_name`: as `namespace/name`. `clock` returns seconds, never jumps, and runs while the machine
+        sleeps.
+        """
+        self.namespaced_name = namespaced_name
         self.identity = identity
         self.holder = ""
-        """Who has it, as last seen."""
-        self.seen = False
-        """Whether the API server has told who has it."""
+        """Identity of the holder, as last read."""
+        self.observed = False
+        """Whether the Lease was read successfully at least once."""
         self.lost = ""
         """Why it was lost."""
-        self.renewed: datetime | None = None
-        """When it was last renewed or given up before this replica took it, by the clock of whoever did."""
-        self._namespace, _, self._name = place.partition("/")
+        self.last_renewed: datetime | None = None
+        """When the previous holder last renewed or released it, by the clock of that holder."""
+        self._namespace, _, self._name = namespaced_name.partition("/")
         self._leases = f"/apis/coordination.k8s.io/v1/namespaces/{self._namespace}/leases"
         self._api = api
         self._clock = clock
-        self._wall = wall
+        self._wall_clock = wall_clock
         self._timing = timing or Timing()
-        self._until = NEVER
+        self._expires_at = NEVER
         self._version = ""
-        self._others_until = NEVER
-        self._over = threading.Event()
-        self._trouble = ""
+        self._other_expires_at = NEVER
+        self._ended = threading.Event()
+        self._last_error = ""
 
-    # -- asking, from any thread ----------------------------------------------------------------------------------
+    # -- for any thread -------------------------------------------------------------------------------------------
 
     def remaining(self) -> float:
-        """Seconds for which it is certainly ours; 0 when it is not."""
-        return max(0.0, self._until - self._clock())
+        """Seconds for which this replica certainly holds the lease; 0 if it does not."""
+        return max(0.0, self._expires_at - self._clock())
 
     def permits(self, seconds: float) -> bool:
-        """Whether what takes at most this long ends while it is ours."""
+        """Whether a call that takes at most this long would end while this replica holds the lease."""
         return self.remaining() > seconds
 
-    def watch(self, lost: Callable[[], None]) -> None:
-        """Call `lost` as soon as it is lost, in a thread of its own: an event loop that hangs does not know it."""
+    def call_when_lost(self, lost: Callable[[], None]) -> None:
+        """Call `lost` as soon as the lease is lost, from a separate thread: a blocked event loop would not notice."""
 
         def work() -> None:
-            while (left := self.remaining()) > 0 and not self._over.is_set():
-                self._over.wait(min(left, 1.0))  # the wait's clock may stand still while the machine sleeps
-            if not self._over.is_set() or self.lost:
-                self.lost = self.lost or f"not renewed in time: {self._trouble or 'the event loop was busy'}"
+            while (left := self.remaining()) > 0 and not self._ended.is_set():
+                self._ended.wait(min(left, 1.0))  # the wait's clock may stand still while the machine sleeps
+            if not self._ended.is_set() or self.lost:
+                self.lost = self.lost or f"not renewed in time: {self._last_error or 'the event loop was busy'}"
                 lost()
 
         threading.Thread(target=work, name="lease", daemon=True).start()
 
-    # -- standing by ----------------------------------------------------------------------------------------------
+    # -- standby --------------------------------------------------------------------------------------------------
 
     async def acquire(self) -> None:
-        """Stand by until it is ours. Whatever the API server refuses is told once and tried again."""
+        """Wait until this replica holds the lease. Errors of the API server are logged once and retried."""
         while True:
             try:
-                wait = await self._try()
+                wait = await self._try_acquire()
             except (Refused, Unreachable) as error:
-                if not (isinstance(error, Refused) and error.status == 409):  # another was faster: look again
-                    self._log_trouble(error)
+                if not (isinstance(error, Refused) and error.status == 409):  # 409: another replica was faster
+                    self._log_error(error)
                 wait = self._timing.poll
             else:
-                self._trouble = ""
+                self._last_error = ""
             if wait <= 0:
-                log.info("lease_acquired", lease=self.place, identity=self.identity)
+                log.info("lease_acquired", lease=self.namespaced_name, identity=self.identity)
                 return
             await asyncio.sleep(wait)
 
-    async def _try(self) -> float:
-        """Take it where it is to be had: 0; else the seconds until another look is due."""
+    async def _try_acquire(self) -> float:
+        """Acquire the lease if possible, and return 0; else the seconds until the next attempt."""
         record = await self._read()
         version = record.metadata.resource_version if record is not None else self._version
         holder = record.holder if record is not None else self.holder
@@ -178,22 +182,22 @@ class Lease:
             others = holder not in {"", self.identity}
             lasts = (record and record.spec.lease_duration_seconds) or self._timing.duration
             self._version = version
-            self._others_until = self._clock() + lasts if others else NEVER
-        wait = self._others_until - self._clock()
+            self._other_expires_at = self._clock() + lasts if others else NEVER
+        wait = self._other_expires_at - self._clock()
         if wait > 0 and holder != self.holder:
-            log.info("waiting_for_lease", lease=self.place, holder=holder, identity=self.identity)
-        self.holder, self.seen = holder, True
+            log.info("waiting_for_lease", lease=self.namespaced_name, holder=holder, identity=self.identity)
+        self.holder, self.observed = holder, True
         if wait > 0:
             return min(wait, self._timing.poll)
         if record is not None:
-            self.renewed = _moment(record.spec.renew_time)
+            self.last_renewed = _moment(record.spec.renew_time)
         await self._write(record)
         return 0
 
     # -- holding --------------------------------------------------------------------------------------------------
 
-    async def keep(self) -> None:
-        """Renew it until it is lost: then it returns."""
+    async def keep_renewed(self) -> None:
+        """Renew the lease; returns when it is lost."""
         pause = self._timing.renew
         while True:
             await asyncio.sleep(min(pause, self.remaining()))
@@ -202,14 +206,14 @@ class Lease:
                 return
             try:
                 await self._renew()
-            except _Taken as error:
+            except _TakenByAnother as error:
                 self._lose(str(error))
                 return
             except (Refused, Unreachable) as error:
-                self._log_trouble(error)
+                self._log_error(error)
                 pause = self._timing.retry
             else:
-                self._trouble = ""
+                self._last_error = ""
                 pause = self._timing.renew
 
     async def _renew(self) -> None:
@@ -220,28 +224,28 @@ class Lease:
                 raise
             record = await self._read()
             if record is not None and record.holder not in {"", self.identity}:
-                raise _Taken(f"{record.holder} has it") from error
+                raise _TakenByAnother(f"{record.holder} has it") from error
             await self._write(record)
 
     async def release(self) -> None:
-        """Give it up, so that another replica starts at once. From here on nothing is permitted.
+        """Release the lease, so that another replica starts at once. From now on `permits` is False.
 
-        Also where it is not known whether it was taken, since `acquire` was cancelled.
+        Also call it if `acquire` was cancelled: the lease may have been acquired.
         """
-        self._over.set()
-        self._until = NEVER
+        self._ended.set()
+        self._expires_at = NEVER
         try:
             try:
                 released = await self._give_up()
             except Refused as error:
                 if error.status != 409:
                     raise
-                released = await self._give_up()  # a renewal of ours that was cancelled came in between
+                released = await self._give_up()  # 409: our own cancelled renewal came in between
         except (Refused, Unreachable) as error:
-            log.warning("lease_not_released", lease=self.place, message=str(error))
+            log.warning("lease_not_released", lease=self.namespaced_name, message=str(error))
             return
         if released:
-            log.info("lease_released", lease=self.place)
+            log.info("lease_released", lease=self.namespaced_name)
 
     async def _give_up(self) -> bool:
         record = await self._read()
@@ -252,9 +256,9 @@ class Lease:
         return True
 
     def _lose(self, reason: str) -> None:
-        self.lost = reason or f"not renewed in time: {self._trouble}"
-        self._until = NEVER
-        self._over.set()
+        self.lost = reason or f"not renewed in time: {self._last_error}"
+        self._expires_at = NEVER
+        self._ended.set()
 
     # -- the API server -------------------------------------------------------------------------------------------
 
@@ -266,21 +270,23 @@ class Lease:
                 return None
             raise
 
-    async def _write(self, over: Record | str | None) -> None:
-        """Take or renew it; `over` is what it follows: what was read, the version last written, or nothing at all."""
-        sent = self._clock()
+    async def _write(self, previous: Record | str | None) -> None:
+        """Acquire or renew the lease. `previous` is what the write replaces: the Lease as read, or the resourceVersion
+        that was last written; None if there is no Lease.
+        """
+        sent_at = self._clock()
         moment = self._moment()
         spec: dict[str, object] = {
             "holderIdentity": self.identity,
             "leaseDurationSeconds": self._timing.duration,
             "renewTime": moment,
         }
-        if isinstance(over, str):
-            written = await self._patch(over, spec)
-        elif over is not None:
-            if over.holder != self.identity:
-                spec |= {"acquireTime": moment, "leaseTransitions": (over.spec.lease_transitions or 0) + 1}
-            written = await self._patch(over.metadata.resource_version, spec)
+        if isinstance(previous, str):
+            written = await self._patch(previous, spec)
+        elif previous is not None:
+            if previous.holder != self.identity:
+                spec |= {"acquireTime": moment, "leaseTransitions": (previous.spec.lease_transitions or 0) + 1}
+            written = await self._patch(previous.metadata.resource_version, spec)
         else:
             spec |= {"acquireTime": moment, "leaseTransitions": 0}
             body = {
@@ -291,10 +297,10 @@ class Lease:
             }
             written = _decoded(await self._answer(self._api.post(self._leases, body)))
         self._version = written.metadata.resource_version
-        self.holder, self.seen = self.identity, True
-        ran_out = self._until != NEVER and self.remaining() <= 0
-        if not self._over.is_set() and not ran_out:
-            self._until = sent + self._timing.duration - self._timing.margin
+        self.holder, self.observed = self.identity, True
+        ran_out = self._expires_at != NEVER and self.remaining() <= 0
+        if not self._ended.is_set() and not ran_out:
+            self._expires_at = sent_at + self._timing.duration - self._timing.margin
 
     async def _patch(self, version: str, spec: Mapping[str, object]) -> Record:
         body = {"metadata": {"resourceVersion": version}, "spec": spec}
@@ -308,35 +314,35 @@ class Lease:
             raise Unreachable(f"no answer within {self._timing.request:g} s") from error
 
     def _moment(self) -> str:
-        return self._wall().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return self._wall_clock().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
-    def _log_trouble(self, error: Refused | Unreachable) -> None:
-        """Log what is new."""
+    def _log_error(self, error: Refused | Unreachable) -> None:
+        """Log the error, unless it is the same as the last one."""
         denied = isinstance(error, Refused) and error.status in {401, 403}
-        said = f"{error}; {PERMISSIONS} in namespace {self._namespace}" if denied else str(error)
-        if said == self._trouble:
+        message = f"{error}; {PERMISSIONS} in namespace {self._namespace}" if denied else str(error)
+        if message == self._last_error:
             return
-        self._trouble = said
+        self._last_error = message
         if denied:
-            log.error("lease_forbidden", lease=self.place, message=said)
+            log.error("lease_forbidden", lease=self.namespaced_name, message=message)
         else:
-            log.warning("lease_error", lease=self.place, message=said)
+            log.warning("lease_error", lease=self.namespaced_name, message=message)
 
     @property
-    def trouble(self) -> str:
-        """Why it can be neither read nor written now."""
-        return self._trouble
+    def last_error(self) -> str:
+        """Why the Lease cannot be read or written at the moment; empty if it can."""
+        return self._last_error
 
 
-class _Taken(Exception):  # noqa: N818  (says what happened)
-    """Another replica has it."""
+class _TakenByAnother(Exception):  # noqa: N818  (says what happened)
+    """Another replica holds the lease."""
 
 
 _record = msgspec.json.Decoder(Record)
 
 
 def _moment(text: str | None) -> datetime | None:
-    """None where it is no time of Kubernetes: a Lease may be written by anybody who may write it."""
+    """None if the text is not an RFC 3339 time with an offset: other clients may write anything into the Lease."""
     try:
         found = datetime.fromisoformat(text or "")
     except ValueError:
@@ -349,5 +355,5 @@ def _decoded(body: bytes) -> Record:
 
 
 def name_of(environ: Mapping[str, str], *, host: str, unique: str) -> str:
-    """What a replica calls itself: its Pod's name, which a container that restarts keeps; else host and `unique`."""
+    """Identity of a replica: the Pod's name, which a restarted container keeps; without one, host and `unique`."""
     return environ.get("POD_NAME") or f"{host}_{unique}"

@@ -1,4 +1,4 @@
-"""How the operator's logs leave: one line per event on standard error, ours and the libraries' alike."""
+"""Log configuration: one line per event on standard error, for the operator and its libraries."""
 
 import logging
 import os
@@ -12,7 +12,7 @@ from policyhub.settings import Settings
 
 
 class _Redaction:
-    """The last to see a line: what a library's error or a traceback quotes of a proxy's URL or of our credentials."""
+    """The last processor: removes proxy passwords and credentials that library errors and tracebacks may quote."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._secrets = redaction.of_environment(environ)

@@ -1,6 +1,6 @@
-"""MonitoredClusters as the API server has them: which object a body is, in which state, and how it fared before.
+"""Reads MonitoredClusters from the API server, with the status that an earlier process wrote.
 
-What cannot be read of one is that one's: the others are listed all the same.
+An object that cannot be read is skipped, with a log line; the others are listed.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ import structlog
 from pydantic import ValidationError
 
 from policyhub.api.status import Condition, Status
-from policyhub.kube.body import PAGE
+from policyhub.kube.body import MAX_PAGE_BYTES
 from policyhub.kube.connection import Connection
 from policyhub.reporter import RESOURCE
 from policyhub.sources.text import clean
@@ -20,29 +20,29 @@ from policyhub.sources.text import clean
 log = structlog.get_logger(__name__)
 
 
-class Unreadable(Exception):  # noqa: N818  (the name says what happened)
-    """What should be a MonitoredCluster lacks what every object has."""
+class NotIdentifiable(Exception):  # noqa: N818  (the name says what happened)
+    """A MonitoredCluster without name or uid."""
 
 
-class Named(NamedTuple):
-    """Which object it is, and which state of it."""
+class ObjectVersion(NamedTuple):
+    """Identifies an object and one state of it."""
 
     name: str
     uid: str
     version: str
 
 
-def identified(body: object) -> Named:
-    """Raises Unreadable."""
+def object_version(body: object) -> ObjectVersion:
+    """Raises NotIdentifiable."""
     metadata = body.get("metadata") if isinstance(body, Mapping) else None
     name, uid = (metadata.get("name"), metadata.get("uid")) if isinstance(metadata, Mapping) else (None, None)
     if not (isinstance(name, str) and name and isinstance(uid, str)):
-        raise Unreadable("an object without name and uid")
-    return Named(name, uid, str(cast("Mapping[str, Any]", metadata).get("resourceVersion") or ""))
+        raise NotIdentifiable("an object without name and uid")
+    return ObjectVersion(name, uid, str(cast("Mapping[str, Any]", metadata).get("resourceVersion") or ""))
 
 
 def conditions(body: Mapping[str, Any]) -> dict[str, Condition]:
-    """The conditions that a former process wrote; those that cannot be read start anew."""
+    """The conditions that an earlier process wrote, without those that cannot be read."""
     found = {}
     for condition in (body.get("status") or {}).get("conditions") or ():
         with contextlib.suppress(ValidationError):
@@ -51,8 +51,8 @@ def conditions(body: Mapping[str, Any]) -> dict[str, Condition]:
     return found
 
 
-def kept(body: Mapping[str, Any]) -> Status:
-    """Whose findings there are and where, as a former process wrote it; empty where it cannot be read."""
+def recorded_status(body: Mapping[str, Any]) -> Status:
+    """Identity, cluster uid and hub of the findings, as an earlier process recorded them; empty if not readable."""
     told = body.get("status") or {}
     known = {name: told[name] for name in ("identity", "clusterUid", "eksArn", "hub") if told.get(name)}
     try:
@@ -66,30 +66,30 @@ class _Listed(msgspec.Struct):
 
 
 class MonitoredClusters:
-    """All of them, of our own cluster."""
+    """The MonitoredClusters of the home cluster."""
 
     def __init__(self, home: Connection) -> None:
         self._home = home
 
-    async def named(self, name: str) -> list[tuple[Named, Mapping[str, Any]]]:
-        """The one of this name, if there is one. Raises as `listed`, and Unreadable."""
+    async def get(self, name: str) -> list[tuple[ObjectVersion, Mapping[str, Any]]]:
+        """The one with this name; empty if there is none. Raises as `list_all`, and NotIdentifiable."""
         items = await self._list({"fieldSelector": f"metadata.name={name}"})
-        return [(identified(body), body) for body in map(msgspec.json.decode, items)]
+        return [(object_version(body), body) for body in map(msgspec.json.decode, items)]
 
-    async def listed(self) -> dict[tuple[str, str], Mapping[str, Any]]:
-        """Those that can be read, by name and uid. Raises Refused, Unreachable; MsgspecError, RecursionError where the
-        list cannot be read.
+    async def list_all(self) -> dict[tuple[str, str], Mapping[str, Any]]:
+        """Those that can be read, by name and uid. Raises Refused, Unreachable; MsgspecError, RecursionError if the
+        answer cannot be read.
         """
         there: dict[tuple[str, str], Mapping[str, Any]] = {}
         for raw in await self._list():
             try:
                 body = msgspec.json.decode(raw)
-                named = identified(body)
-            except (Unreadable, msgspec.MsgspecError, RecursionError) as error:
+                get = object_version(body)
+            except (NotIdentifiable, msgspec.MsgspecError, RecursionError) as error:
                 log.warning("monitored_cluster_unreadable", message=clean(str(error)))
             else:
-                there[named.name, named.uid] = body
+                there[get.name, get.uid] = body
         return there
 
     async def _list(self, params: Mapping[str, str] | None = None) -> list[msgspec.Raw]:
-        return msgspec.json.decode(await self._home.get(RESOURCE, params, limit=PAGE), type=_Listed).items
+        return msgspec.json.decode(await self._home.get(RESOURCE, params, limit=MAX_PAGE_BYTES), type=_Listed).items

@@ -1,17 +1,17 @@
-"""How far a request came that got no answer, and that in words: what an admin checks depends on it.
+"""The stage at which a request without an answer failed, and its description: an admin's checks depend on it.
 
-| stage    | the error, or one that it was made of                                        |
+| stage    | the error, or one of its causes                                              |
 |----------|------------------------------------------------------------------------------|
 | proxy    | the proxy cannot be reached, or does not let the request through             |
 | dns      | the name has no address                                                      |
-| refused  | nobody listens at the address, or a firewall says no                         |
-| no-route | the network knows no way to it                                               |
-| tls      | the certificate is not believed, or the other side does not speak TLS        |
+| refused  | nothing listens at the address, or a firewall rejects the connection         |
+| no-route | the network has no route to it                                               |
+| tls      | the certificate is not trusted, or the server does not speak TLS             |
 | timeout  | no answer in time: a firewall or security group that drops, or a slow server |
 | closed   | the connection ended before an answer                                        |
 
-Libraries wrap errors in errors of their own; botocore keeps the inner one in `kwargs`, aiohttp in `os_error`. Classes
-of both are known by name, so that this knows neither. Pure: no I/O, no clock.
+Libraries wrap errors; botocore keeps the inner one in `kwargs`, aiohttp in `os_error`. Their classes are recognised by
+name, so that neither library is imported. Pure: no I/O, no clock.
 """
 
 import errno
@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 Stage = Literal["proxy", "dns", "refused", "no-route", "tls", "timeout", "closed"]
 
-WORDS: dict[Stage, str] = {
+TEXT: dict[Stage, str] = {
     "proxy": "the proxy cannot be reached, or does not let the request through",
     "dns": "the name has no address (DNS)",
     "refused": "the connection was refused",
@@ -58,19 +58,19 @@ _BY_NUMBER: dict[int, Stage] = {
 
 
 def stage(error: BaseException) -> Stage | None:
-    """None where it is no error of the network, or an unknown one."""
-    return next((found for one in _made_of(error) if (found := _stage(one)) is not None), None)
+    """None if it is not a network error, or an unknown one."""
+    return next((found for one in _causes(error) if (found := _stage(one)) is not None), None)
 
 
 def url(error: BaseException) -> str:
-    """The URL that was asked, where botocore's errors name it; else empty."""
-    return next((str(found) for one in _made_of(error) if (found := _given(one).get("endpoint_url"))), "")
+    """The requested URL, if botocore's errors contain it; else empty."""
+    return next((str(found) for one in _causes(error) if (found := _kwargs(one).get("endpoint_url"))), "")
 
 
-def address(asked: str) -> str:
+def address(requested: str) -> str:
     """`host:port` of a URL; empty where it has no host."""
     try:
-        parts = urlsplit(asked)
+        parts = urlsplit(requested)
         port = parts.port or _PORTS.get(parts.scheme, 0)
     except ValueError:
         return ""
@@ -79,17 +79,17 @@ def address(asked: str) -> str:
 
 
 def certificate(error: BaseException) -> str:
-    """Why a certificate is not believed, as OpenSSL says it; else empty."""
-    return next((str(found) for one in _made_of(error) if (found := getattr(one, "verify_message", ""))), "")
+    """OpenSSL's reason why a certificate is not trusted; else empty."""
+    return next((str(found) for one in _causes(error) if (found := getattr(one, "verify_message", ""))), "")
 
 
-def explain(error: BaseException, asked: str) -> str:
-    """`host:port: what happened`; empty where it is no error of the network that is known."""
+def explain(error: BaseException, requested: str) -> str:
+    """`host:port: what happened`; empty if it is not a known network error."""
     found = stage(error)
     if found is None:
         return ""
     why = certificate(error) if found == "tls" else _proxy(error) if found == "proxy" else ""
-    return f"{address(asked) or 'the server'}: {WORDS[found]}{f' ({why})' if why else ''}"
+    return f"{address(requested) or 'the server'}: {TEXT[found]}{f' ({why})' if why else ''}"
 
 
 def _stage(error: BaseException) -> Stage | None:
@@ -111,28 +111,28 @@ def _stage(error: BaseException) -> Stage | None:
 
 def _proxy(error: BaseException) -> str:
     """Its host and port."""
-    for one in _made_of(error):
-        if asked := _given(one).get("proxy_url"):
-            return address(str(asked))
+    for one in _causes(error):
+        if requested := _kwargs(one).get("proxy_url"):
+            return address(str(requested))
         if type(one).__name__ == "ClientProxyConnectionError":
             return f"{getattr(one, 'host', '')}:{getattr(one, 'port', '')}"
     return ""
 
 
-def _given(error: BaseException) -> dict[str, object]:
+def _kwargs(error: BaseException) -> dict[str, object]:
     kept = getattr(error, "kwargs", None)
     return kept if isinstance(kept, dict) else {}
 
 
-def _made_of(error: BaseException) -> Iterator[BaseException]:
-    """The error and those that it was made of, the outermost first."""
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and its causes, the outermost first."""
     left, seen = [error], 0
     while left and seen < _DEPTH:
         one = left.pop(0)
         seen += 1
         yield one
         inner = (
-            _given(one).get("error"),
+            _kwargs(one).get("error"),
             getattr(one, "os_error", None),
             getattr(one, "certificate_error", None),
             one.__cause__,

@@ -1,5 +1,5 @@
-"""Which of several MonitoredClusters goes on where they have one identity at one hub: the oldest, so that nobody stops
-another's cluster by creating one more. Two writers of one identity would archive each other's findings.
+"""If several MonitoredClusters have the same identity at the same hub, only the oldest one sends findings: two writers
+would archive each other's. The oldest, so that nobody can stop another's cluster by creating a MonitoredCluster.
 """
 
 from collections import defaultdict
@@ -9,8 +9,8 @@ from policyhub.reporter import Watched
 
 
 def claim(all_: Iterable[Watched], *, listed: bool) -> None:
-    """Tell each data plane whether it goes on. `listed`: whether all MonitoredClusters have been listed once; before
-    that nobody knows who is the oldest, and none sends.
+    """Tell each data plane whether it may send. `listed`: all MonitoredClusters have been listed once; before that the
+    oldest is not known, and none may send.
     """
     claims: defaultdict[tuple[str, str, str], list[Watched]] = defaultdict(list)
     for watched in all_:

@@ -1,22 +1,24 @@
-"""/metrics, /healthz and /readyz, answered by the operator's own event loop: a loop that hangs fails its probe.
+"""/metrics, /healthz and /readyz, served by the operator's own event loop: a blocked loop fails its probe.
 
-Whoever reaches the port may mean harm, and the kubelet must get its answer all the same. So this is no general server:
-it reads one request of three paths from a connection, answers it and closes. What follows the request is not looked at.
-The limits are those of `Limits`:
+Clients may be hostile, and the kubelet must get its answer all the same. So this is no general server: it reads one
+request for one of three paths from a connection, answers it and closes. Data after the request is ignored. The limits
+are in `Limits`:
 
-| who                                      | what becomes of them                                                      |
+| a client that                            | is treated like this                                                      |
 |------------------------------------------|---------------------------------------------------------------------------|
-| connects and sends nothing, or by drops  | dropped after head_seconds                                                |
+| sends nothing, or sends slowly           | dropped after head_seconds                                                |
 | sends more than head_bytes of headers    | 431                                                                       |
-| asks for /metrics and does not read      | dropped after stall_seconds, or as soon as others need the place          |
-| reads by drops                           | dropped after write_seconds                                               |
-| scrapes while scrapes others do, or      | 503, unless one of those has not read for a second; of all scrapes the    |
-|   peer_scrapes from the same address     | oldest of the address that has the most goes for one that has fewer       |
-| opens more than connections              | the oldest of the address that has the most is dropped                    |
-| opens more than accepts in pause_seconds | waits in the kernel's queue; the loop does something else meanwhile       |
+| requests /metrics and does not read      | dropped after stall_seconds, or earlier if others need the slot           |
+| reads slowly                             | dropped after write_seconds                                               |
+| requests /metrics during `scrapes`       | 503, unless one of these has not read for a second; else the oldest       |
+|   others, or during `peer_scrapes` of    | scrape of the address with the most is dropped for an address with fewer  |
+|   its own address                        |                                                                           |
+| exceeds `connections`                    | the oldest connection of the address with the most is dropped             |
+| exceeds `accepts` in pause_seconds       | waits in the kernel's queue, while the loop does other work               |
 
-Memory: the readers of one second share one body (`policyhub.exposition`); the kernel buffers at most send_bytes for a
-connection. A request that has arrived with its connection, as a probe's has, is answered before room is made for it.
+Memory: the requests of one second share one body (`policyhub.exposition`); the kernel buffers at most send_bytes for a
+connection. If a request arrives together with its connection, as a probe does, it is answered before other connections
+are dropped to make room.
 """
 
 import asyncio
@@ -31,12 +33,12 @@ from enum import IntEnum
 
 from prometheus_client import CollectorRegistry
 
-from policyhub.exposition import Exposition, Form
+from policyhub.exposition import Exposition, Format
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is allowed to those who reach the port."""
+    """Limits for clients of the port."""
 
     connections: int = 128
     """At once: the kubelet and a few Prometheus servers need five."""
@@ -80,14 +82,14 @@ _REASONS = {
 
 
 class State(IntEnum):
-    """Of a connection. Where one must go, the greatest goes first."""
+    """Of a connection. If one must be dropped, the greatest state goes first."""
 
     ANSWERING = 0
     """/metrics is being encoded, or the kernel takes no more of the answer for now."""
     READING = 1
     """The request is not whole yet."""
     ANSWERED = 2
-    """The kernel has the whole answer; it remains until the client closes, so that nobody piles answers up there."""
+    """The kernel has the whole answer; the connection stays until the client closes it, so that it still counts."""
 
 
 @contextlib.asynccontextmanager
@@ -96,19 +98,19 @@ async def serve(
     host: str | None,
     port: int,
     registry: CollectorRegistry,
-    lacking: Callable[[], str],
+    not_ready_reason: Callable[[], str],
     on_refused: Callable[[str], None] = lambda _: None,
     limits: Limits = LIMITS,
 ) -> AsyncIterator[int]:
-    """Serve until the block is left; gives the port. Without a host on every address, of IPv4 and IPv6: a Pod of an
-    IPv6 cluster has no other. `lacking` says what is missing to be ready; empty when it is. `on_refused` is told why a
-    connection was dropped or refused.
+    """Serve until the block is left; yields the port. Without a host it listens on all IPv4 and IPv6 addresses: a Pod
+    of an IPv6 cluster has only IPv6. `not_ready_reason` returns why the operator is not ready, empty if it is.
+    `on_refused` gets the reason when a connection is dropped or refused.
 
-    Raises OSError where the port cannot be had.
+    Raises OSError if the port is not available.
     """
     exposition = Exposition(registry)
     with everywhere(port) if host is None else _at(host, port) as listener:
-        server = _Server(listener, exposition, lacking, on_refused, limits)
+        server = _Server(listener, exposition, not_ready_reason, on_refused, limits)
         try:
             yield listener.getsockname()[1]
         finally:
@@ -117,7 +119,7 @@ async def serve(
 
 
 def everywhere(port: int) -> socket.socket:
-    """Listens on every address of both families, or of IPv4 alone where there is no IPv6. Raises OSError."""
+    """Listens on every address of both families, or of IPv4 only if there is no IPv6. Raises OSError."""
     if socket.has_dualstack_ipv6():
         try:
             return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=LIMITS.backlog)
@@ -139,13 +141,13 @@ class _Server:
         self,
         listener: socket.socket,
         exposition: Exposition,
-        lacking: Callable[[], str],
+        not_ready_reason: Callable[[], str],
         on_refused: Callable[[str], None],
         limits: Limits,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.exposition = exposition
-        self.lacking = lacking
+        self.not_ready_reason = not_ready_reason
         self.on_refused = on_refused
         self.limits = limits
         self.connections: dict[_Connection, None] = {}
@@ -200,15 +202,15 @@ class _Server:
         self.drop(victim, "connections")
 
     def drop(self, connection: "_Connection", reason: str) -> None:
-        """A probe that was answered lacks nothing but the client's good-bye; anything else is refused."""
+        """Close a connection. It counts as refused, unless it is an answered probe that only the client must close."""
         done = connection.state is State.ANSWERED and connection not in self.scrapes
         if not done:
             self.on_refused(reason)
         connection.close(abort=not done)
 
     def may_scrape(self, newcomer: "_Connection") -> bool:
-        """Whether there is a place among the scrapes; one that does not read gives its own up, and so does an address
-        that has more than the newcomer would have: else a few that ask without end keep Prometheus out.
+        """Whether the newcomer gets a slot for a scrape. A scrape that does not read is dropped for it, or one of an
+        address with more scrapes: otherwise a few busy clients could keep Prometheus out.
         """
         rivals = [other for other in self.scrapes if other.peer == newcomer.peer]
         if len(rivals) < self.limits.peer_scrapes:
@@ -325,7 +327,7 @@ class _Connection:
         elif path == "/metrics":
             self._scrape(fields, only_head=only_head)
         else:
-            missing = self._server.lacking() if path == "/readyz" else ""
+            missing = self._server.not_ready_reason() if path == "/readyz" else ""
             self._answer(503 if missing else 200, _TEXT, f"{missing or 'ok'}\n".encode(), only_head=only_head)
 
     def _refuse(self, status: int) -> None:
@@ -339,7 +341,7 @@ class _Connection:
             self._answer(503, f"{_TEXT}Retry-After: 1\r\n", b"too many scrapes at once\n", only_head=only_head)
             return
         server.scrapes[self] = None
-        form = Form.accepted(accept=_header(fields, "accept"), encoding=_header(fields, "accept-encoding"))
+        form = Format.accepted(accept=_header(fields, "accept"), encoding=_header(fields, "accept-encoding"))
 
         def encoded(task: asyncio.Task[bytes]) -> None:
             if task.cancelled():

@@ -1,15 +1,15 @@
-"""What must not be shown: passwords in URLs, tokens and keys, also where a server or proxy sends back what it was sent.
+"""Removes secrets from texts: passwords in URLs, tokens and keys, also if a server or proxy echoes them.
 
-| taken out                                                              | known how                                 |
+| removed                                                                | recognised by                             |
 |------------------------------------------------------------------------|-------------------------------------------|
-| the credentials of a connection, plain, as base64, quoted, cut short   | `secrets`, given by whoever holds them    |
-| what stands before the `@` of any URL                                  | by its form                               |
-| what follows `Bearer`; what follows `Basic`, where it is a credential  | by its form                               |
-| JSON Web Tokens, EKS tokens                                            | by their form                             |
-| signature and session token of a presigned URL                         | by their names                            |
+| the credentials of a connection: plain, base64, URL-quoted, cut short  | `secrets`, passed by the caller           |
+| the part before the `@` of any URL                                     | its form                                  |
+| the value after `Bearer`; after `Basic`, if it is a credential         | its form                                  |
+| JSON Web Tokens, EKS tokens                                            | their form                                |
+| signature and session token of a presigned URL                         | their names                               |
 
-`redacted` is applied where an error is made and where a line is logged, before the text is cut: half a token is one.
-Each pattern takes time linear in the text. Pure: no I/O, no clock.
+`redacted` is applied when an error is created and when a line is logged, before the text is cut: half a token is still
+a secret. Each pattern takes time linear in the length of the text. Pure: no I/O, no clock.
 """
 
 import base64
@@ -19,10 +19,10 @@ from collections.abc import Iterable, Mapping
 from urllib.parse import quote, unquote
 
 HIDDEN = "***"
-_SHORTEST = 5
-"""Characters. A shorter secret would take ordinary words with it, and stands only where its form shows it."""
-_BEGINNING = 16
-"""So many characters of a longer secret are enough to know it by: servers cut what they send back."""
+_MIN_LENGTH = 5
+"""Characters. A shorter secret would also remove ordinary words; it is removed only if its form shows it."""
+_PREFIX = 16
+"""Characters of a longer secret that are enough to recognise it: servers cut what they echo."""
 
 _AUTHORITY_END = re.compile(r"[\s/?#'\"`<>|\\^{},;]")
 _BEARER = re.compile(r"(?i)\b(bearer\s+)[\w.~+/=:-]{12,}")
@@ -30,18 +30,18 @@ _BASIC = re.compile(r"(?i)\b(basic\s+)([A-Za-z0-9+/_-]{4,}={0,2})")
 _TOKEN = re.compile(r"\b(?:eyJ[\w-]{8,}\.[\w.-]{8,}|k8s-aws-v1\.[\w-]{8,})")
 _PRESIGNED = re.compile(r"(?i)(\bX-Amz-(?:Signature|Security-Token)(?:=|%3D))[^\s&'\"<>]+")
 _END = re.compile(r"[\s'\"<>]")
-"""What no credential holds."""
+"""Characters that no credential contains."""
 
-_VARIABLES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN")
+_SECRET_VARIABLES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN")
 
 
 def redacted(text: str, secrets: Iterable[str] = ()) -> str:
-    """The text without `secrets`, and without what looks like one."""
-    forms = {form for secret in secrets for form in _forms(secret)}
+    """The text without `secrets` and without anything that looks like a secret."""
+    forms = {form for secret in secrets for form in _encodings(secret)}
     for form in sorted(forms, key=len, reverse=True):
         text = text.replace(form, HIDDEN)
-        if len(form) > _BEGINNING:
-            text = _without(text, form[:_BEGINNING])
+        if len(form) > _PREFIX:
+            text = _without(text, form[:_PREFIX])
     text = _without_userinfo(text)
     text = _BEARER.sub(rf"\1{HIDDEN}", text)
     text = _BASIC.sub(lambda found: found[1] + HIDDEN if _is_basic(found[2]) else found[0], text)
@@ -50,7 +50,7 @@ def redacted(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def _without(text: str, beginning: str) -> str:
-    """Without the words that contain this, from there on."""
+    """Without the rest of each word from `beginning` on."""
     first, *pieces = text.split(beginning)
     kept = [first]
     for piece in pieces:
@@ -60,7 +60,7 @@ def _without(text: str, beginning: str) -> str:
 
 
 def of_url(url: str) -> frozenset[str]:
-    """The secrets in a URL, or in what should have been one: whatever stands before its last `@`."""
+    """The secrets in a URL, or in a malformed one: everything before its last `@`."""
     userinfo, at, _ = url.rpartition("@")
     if not at:
         return frozenset()
@@ -72,17 +72,17 @@ def of_url(url: str) -> frozenset[str]:
 
 
 def of_environment(environ: Mapping[str, str]) -> frozenset[str]:
-    """The secrets that the environment names: of proxies, of AWS and its endpoints."""
-    found = {environ[name] for name in _VARIABLES if environ.get(name)}
+    """The secrets in environment variables: of proxies, AWS and its endpoints."""
+    found = {environ[name] for name in _SECRET_VARIABLES if environ.get(name)}
     for name, value in environ.items():
         if name.lower().endswith("_proxy") or name.startswith("AWS_ENDPOINT_URL"):
             found |= of_url(value)
     return frozenset(found)
 
 
-def _forms(secret: str) -> set[str]:
+def _encodings(secret: str) -> set[str]:
     """As it is, quoted as in a URL, as base64."""
-    if len(secret) < _SHORTEST:
+    if len(secret) < _MIN_LENGTH:
         return set()
     data = secret.encode(errors="replace")
     return {secret, quote(secret, safe=""), base64.b64encode(data).decode()}
@@ -100,7 +100,7 @@ def _without_userinfo(text: str) -> str:
 
 
 def _is_basic(credential: str) -> bool:
-    """Base64 of `user:password`; cut short it may lack its end."""
+    """Whether it is base64 of `user:password`, also without its end."""
     whole = credential.rstrip("=")
     whole = whole[: len(whole) - len(whole) % 4]
     try:

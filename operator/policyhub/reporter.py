@@ -1,9 +1,9 @@
-"""Tells MonitoredClusters how they fare: their status, an Event where a person should know, and the metric.
+"""Writes the status of MonitoredClusters, Events for changes that a person should know, and the metric of conditions.
 
-A status is written whatever goes wrong: where it cannot be built, or the API server does not take it, one that says so
-takes its place, Ready=False with the reason StatusFailed, and the real one is tried again every 15 seconds. The metric
-`policyhub_condition` tells the same, also while nothing can be written at all. A status is written at least every three
-minutes, with the time: what is older is known to be old.
+A status is written in any case. If the real one cannot be built, or the API server rejects it, a status with
+Ready=False and the reason StatusFailed replaces it, and the real one is retried every 15 seconds. The metric
+`policyhub_condition` shows the same conditions, even if no status can be written. A status is written at least every
+three minutes, with its time, so that an older one is known to be stale.
 """
 
 import asyncio
@@ -37,15 +37,15 @@ TIMES_SECONDS = 60.0
 HEARTBEAT_SECONDS = 180.0
 """A status is written at least this often."""
 RETRY_SECONDS = 15.0
-"""A status that could not be written is tried again after this."""
+"""Until a status that could not be written is retried."""
 UNTAKEN = frozenset({400, 413, 422})
-"""Answers to a status that the API server will not take as it is."""
+"""HTTP codes with which the API server rejects the content of a status."""
 EVENT_BYTES = 1_000
 """Of an Event's message: events.k8s.io takes 1,024."""
 EVENT_NAME = 50
 """Characters of an Event's name that are the MonitoredCluster's: with a dash, a name of 253 would be too long."""
 YOUNGEST = "9999"
-"""Sorts after every time of creation, for one that is not told."""
+"""Sorts after every creation time; used if the creation time is missing."""
 
 
 @dataclass(slots=True)
@@ -55,46 +55,46 @@ class Watched:
     name: str
     uid: str
     intent: object
-    """What its data plane was started for; another one starts another data plane."""
+    """The members of the object for which the data plane was started; if they change, it is restarted."""
     generation: int
     conditions: dict[str, Condition]
     plane: DataPlane | None = None
     fault: Cause | None = None
     """Why there is no data plane."""
     task: asyncio.Task[None] | None = None
-    kept: Status = field(default_factory=Status)
-    """What its status says of identity, uid and hub of what was written before; a status without a plane keeps it."""
+    recorded: Status = field(default_factory=Status)
+    """Identity, cluster uid and hub of earlier findings, from its status. A status without a data plane keeps them."""
     claim: tuple[str, str, str] = ("", "", "")
-    """(account, Region, identity): who may write these findings."""
+    """(account, Region, identity) of its findings; only one MonitoredCluster may send them."""
     created: str = YOUNGEST
-    """When, as the API server writes it."""
+    """The creationTimestamp, as the API server writes it."""
     predecessor: Predecessor | None = None
-    """Who was at work on it before this process; None: nobody."""
-    unkept: SteadyMs | None = None
-    """When the API server last refused its finalizer; an Event has said so."""
+    """The process that handled it before this one; None: there was none."""
+    finalizer_failed_at: SteadyMs | None = None
+    """When the API server last refused its finalizer; there was an Event for it."""
     target: HubTarget | None = None
-    """The hub that is open for it."""
+    """The hub that it keeps open."""
     written: dict[str, Any] = field(default_factory=dict)
     written_at: float = 0.0
     retry_at: float = 0.0
-    """After a failed write: not before."""
+    """After a failed write: when to retry."""
     broken: str = ""
-    """Why its status cannot be built, or is not taken."""
+    """Why its status cannot be built, or is rejected."""
     broken_until: float = 0.0
-    """It is not tried again before."""
+    """When to retry it."""
 
     def start(self, work: Coroutine[Any, Any, None], what: str) -> None:
-        """Its one task."""
+        """Start its only task."""
         self.task = asyncio.create_task(work, name=f"{what} {self.name}")
 
     @property
     def age(self) -> tuple[str, str, str]:
-        """The oldest first; what no two of them share."""
+        """Sort key by age, oldest first; unique."""
         return self.created, self.uid, self.name
 
 
 class Reporter:
-    """Writes what becomes of each MonitoredCluster."""
+    """Writes the status of each MonitoredCluster."""
 
     def __init__(
         self,
@@ -106,7 +106,7 @@ class Reporter:
         wall: Callable[[], WallMs],
         clock: Callable[[], float],
     ) -> None:
-        """`watched` by name; the supervisor's, and as it is now."""
+        """`watched` is the supervisor's dict, by name; it changes."""
         self._watched = watched
         self._home = home
         self._metrics = metrics
@@ -129,7 +129,7 @@ class Reporter:
     async def _report(self, watched: Watched) -> None:
         refused = watched.broken
         fresh, patch = self._built(watched)
-        if not refused or watched.broken:  # what was not taken last is told again once it is
+        if not refused or watched.broken:  # after a rejection: logged once it is accepted
             self._log_conditions(watched, fresh)
         if not self._due(watched, patch):
             return
@@ -149,14 +149,14 @@ class Reporter:
             await self._announce(watched, fresh)
 
     def _due(self, watched: Watched, patch: dict[str, Any], *, again: bool = False) -> bool:
-        """`again`: another one has just been refused, and this one need not wait for that."""
+        """`again`: another status was just rejected; this one is written without a delay."""
         age = self._clock() - watched.written_at
         settled = _without_times(patch) != _without_times(watched.written)
         times = _without_heartbeat(patch) != _without_heartbeat(watched.written) and age >= TIMES_SECONDS
         return (settled or times or age >= HEARTBEAT_SECONDS) and (again or self._clock() >= watched.retry_at)
 
     async def _announce(self, watched: Watched, fresh: Status) -> None:
-        """What has changed with the status that was just written."""
+        """Create Events for the changes in the status that was just written."""
         before, watched.conditions = watched.conditions, {c.type: c for c in fresh.conditions}
         for condition in fresh.conditions:
             old = before.get(condition.type)
@@ -173,7 +173,7 @@ class Reporter:
                 await self._event(watched, condition, type_)
 
     def _built(self, watched: Watched) -> tuple[Status, dict[str, Any]]:
-        """The status and its patch; where it cannot be built, one that says so."""
+        """The status and its patch; if it cannot be built, the status StatusFailed."""
         if self._clock() >= watched.broken_until:
             watched.broken = ""
             try:
@@ -193,7 +193,7 @@ class Reporter:
             self._metrics.set_conditions(watched.name, [(c.type, c.status, c.reason) for c in fresh.conditions])
 
     async def _write(self, watched: Watched, patch: dict[str, Any]) -> Refused | Unreachable | None:
-        """None where the API server has taken it."""
+        """None if the API server has accepted it."""
         try:
             await self._home.patch(f"{RESOURCE}/{watched.name}/status", patch)
         except (Refused, Unreachable) as error:
@@ -210,7 +210,7 @@ class Reporter:
         if watched.plane is None:
             fault = watched.fault or Cause(Reason.STARTING, "not started yet")
             return status.refused(
-                watched.generation, fault, previous=watched.conditions, kept=watched.kept, wall=self._wall()
+                watched.generation, fault, previous=watched.conditions, kept=watched.recorded, wall=self._wall()
             )
         now = self._now()
         seen = snapshot_of(watched.plane, planes=self._planes(), now=now)
@@ -218,9 +218,9 @@ class Reporter:
             seen, previous=watched.conditions, generation=watched.generation, now=now, wall=self._wall()
         )
         if fresh.cluster_uid is None:  # not connected yet, or never again: the findings are still that cluster's
-            kept = watched.kept
+            kept = watched.recorded
             return fresh.model_copy(update={"cluster_uid": kept.cluster_uid, "eks_arn": kept.eks_arn})
-        watched.kept = Status(
+        watched.recorded = Status(
             identity=fresh.identity, cluster_uid=fresh.cluster_uid, eks_arn=fresh.eks_arn, hub=fresh.hub
         )
         return fresh
@@ -233,7 +233,7 @@ class Reporter:
         await self.announce(watched, type_, reason=condition.reason, message=message)
 
     async def announce(self, watched: Watched, type_: EventType, *, reason: str, message: str) -> None:
-        """An Event on the MonitoredCluster; best effort, in `default` as for every cluster-scoped object."""
+        """Create an Event on the MonitoredCluster; best effort, in `default` as for all cluster-scoped objects."""
         about, moment = (KIND, watched.name, watched.uid), status.timestamp(self._wall())
         body = event(about, type_, reason=reason, message=message, moment=moment)
         try:
@@ -261,7 +261,7 @@ def event(about: tuple[str, str, str], type_: EventType, *, reason: str, message
 
 
 def cut(text: str, limit: int) -> str:
-    """At most so many bytes of UTF-8; one that was cut ends with an ellipsis."""
+    """At most this many bytes of UTF-8; a text that was cut ends with an ellipsis."""
     whole = text.encode()
     return text if len(whole) <= limit else whole[: limit - 3].decode(errors="ignore") + "…"
 

@@ -10,16 +10,16 @@ class Routes:
     """Of all MonitoredClusters of one process."""
 
     def __init__(self, *, home: Connection, open_home: Connect, eks: EksClusters) -> None:
-        """`home` reads Secrets; `open_home` opens one more connection to the home cluster."""
+        """`home` reads Secrets; `open_home` opens another connection to the home cluster."""
         self._home = home
         self._open_home = open_home
         self._eks = eks
 
     def of(self, monitored: MonitoredCluster) -> tuple[Connect, Explain, str]:
-        """The last: the ARN under which EKS says where to connect; empty where it is not asked."""
+        """The third value is the ARN to describe at EKS, which returns the endpoint; empty if EKS is not needed."""
         connection, name = monitored.spec.connection, monitored.metadata.name
         if connection.eks is not None:
-            arn = connection.eks.arn or monitored.spec.cluster_arn or ""  # one of them is there: the models see to it
+            arn = connection.eks.arn or monitored.spec.cluster_arn or ""  # the models require one of them
             eks = self._eks.connector(connection.eks, arn, name=name)
             return eks.connect, eks.explain, "" if connection.eks.endpoint else arn
         reference = connection.kubeconfig_secret_ref

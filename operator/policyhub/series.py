@@ -1,5 +1,5 @@
-"""How a metric is declared: with what a reader of /metrics is told of it, with labels that are short and can be seen,
-and known by what it describes, so that its series end with that.
+"""Declares metrics: with their documentation, with short printable label values, and grouped by what they describe, so
+that their series are removed together with it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,7 +24,7 @@ Type = Literal["gauge", "counter", "histogram", "gauge histogram"]
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """What a reader of /metrics is told of one metric."""
+    """The documentation of one metric."""
 
     name: str
     """As exposed: a counter's ends in `_total`."""
@@ -34,13 +34,13 @@ class Definition:
     meaning: str
     """A phrase; also the metric's HELP."""
     detail: str
-    """Sentences: what the values of its labels are, and what to know before an alert is built on it."""
+    """Sentences: the values of its labels, and what to know before using it in an alert."""
     example: str
-    """A query that finds something in a cluster that is at work, unless it is a condition (`> 0`)."""
+    """A query that has a result in a working cluster, unless it is a condition (`> 0`)."""
 
 
 def label(value: object) -> str:
-    """As it is where it is short and can be seen; else what of it is, and a hash that keeps it apart from its like."""
+    """The value if it is short and printable; else its printable beginning and a hash, so that it stays unique."""
     text = str(value)
     if len(text) <= LABEL and text.isprintable():
         return text
@@ -50,7 +50,7 @@ def label(value: object) -> str:
 
 
 class _Labelled(MetricWrapperBase):
-    """A metric that takes no label value as it comes."""
+    """A metric that shortens its label values with `label`."""
 
     def labels(self, *labelvalues: object, **labelkwargs: object) -> Self:
         values = {name: label(value) for name, value in labelkwargs.items()}
@@ -76,13 +76,13 @@ class _Histogram(_Labelled, Histogram):
 
 
 class AgeHistogram(Collector):
-    """Ages as a gauge histogram: its buckets go up and down, so a query takes them as they are, without a rate."""
+    """Ages as a gauge histogram: its buckets go up and down, so queries use them directly, without a rate."""
 
     def __init__(self, name: str, meaning: str) -> None:
         self._name = name
         self._meaning = meaning
         self._ages: Mapping[tuple[str, str], Ages] = {}
-        """By (cluster, severity). Replaced, never changed: another thread reads it for /metrics."""
+        """By (cluster, severity). Replaced, never modified: another thread reads it for /metrics."""
 
     def set(self, cluster: str, ages: Mapping[str, Ages]) -> None:
         """All of a cluster's ages, by severity."""
@@ -110,13 +110,13 @@ class Series:
         self.registry = registry
         self.definitions: list[Definition] = []
         self.section = ""
-        """Of what is declared next."""
+        """The section of the next declarations."""
         self.clustered: list[Gauge] = []
-        """What describes a cluster."""
+        """Gauges of a cluster."""
         self.counted: list[Counter] = []
-        """What is counted of a cluster."""
+        """Counters of a cluster."""
         self.hubs: list[Gauge | Counter | Histogram] = []
-        """What describes, or is counted of, a hub."""
+        """Metrics of a hub."""
 
     def gauge(self, name: str, meaning: str, *labels: str, example: str, detail: str = "") -> Gauge:
         self.define(name, "gauge", labels, meaning, detail, example)

@@ -14,7 +14,7 @@ from typing import Any, get_args
 from policyhub.api.reason import Cause, Reason
 from policyhub.api.scalar import format_time
 from policyhub.api.status import Condition, ConditionType, Findings, Hub, Source, Status, WouldSend, status_patch
-from policyhub.clock import SteadyMs, WallMs, by_wall
+from policyhub.clock import SteadyMs, WallMs, to_wall_clock
 from policyhub.cluster import conditions, insync
 from policyhub.cluster.conditions import ConditionState
 from policyhub.cluster.remedies import with_remedy
@@ -128,7 +128,7 @@ def _findings(seen: Snapshot, *, now: SteadyMs, wall: WallMs) -> Findings:
         medium=found.active.get("MEDIUM", 0),
         low=found.active.get("LOW", 0),
         informational=found.active.get("INFORMATIONAL", 0),
-        oldest_pending=_moment(by_wall(oldest, now=now, wall=wall) // 1000) if oldest is not None else None,
+        oldest_pending=_moment(to_wall_clock(oldest, now=now, wall=wall) // 1000) if oldest is not None else None,
         pending=found.pending if seen.preview is None else sum(seen.preview.values()),
         held=found.held,
         past_sla=seen.past_sla,

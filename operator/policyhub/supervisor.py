@@ -1,4 +1,4 @@
-"""The control plane: MonitoredClusters come and go, each gets a data plane, and each is told how it fares.
+"""The control plane: starts and stops a data plane for each MonitoredCluster, and has its status written.
 
 kopf watches; an event handler hands the object over. No annotation is ever set, and a finalizer only where
 `deletionPolicy: Archive` asks for it (`policyhub.finalizer`). kopf does not report what was deleted while its watch was
@@ -30,21 +30,28 @@ from policyhub import finalizer, oldest
 from policyhub.api import selector
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.api.reason import Cause, Reason
-from policyhub.cancelling import keep_running
+from policyhub.cancellation import keep_running
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.cluster.conflict import ADOPT_ANNOTATION
 from policyhub.cluster.contact import Connect
 from policyhub.cluster.runner import DataPlane
 from policyhub.cluster.site import Site
-from policyhub.departures import Departures, deletion, sent_by
+from policyhub.deletion import rivals
 from policyhub.destination import destination, unknown_region
 from policyhub.eks.connector import EksClusters
+from policyhub.finalization import Finalization, deletion_intent, sent_by
 from policyhub.hub_registry import Hubs
 from policyhub.hub_target import HubTarget
 from policyhub.kube.connection import Connection, Refused, Unreachable
-from policyhub.leaving import rivals
 from policyhub.metrics import Metrics
-from policyhub.monitored import MonitoredClusters, Named, Unreadable, conditions, identified, kept
+from policyhub.monitored import (
+    MonitoredClusters,
+    NotIdentifiable,
+    ObjectVersion,
+    conditions,
+    object_version,
+    recorded_status,
+)
 from policyhub.reporter import YOUNGEST, Reporter, Watched
 from policyhub.routes import Routes
 from policyhub.securityhub.client import HubClient
@@ -52,7 +59,7 @@ from policyhub.settings import Settings
 from policyhub.sources.text import clean
 from policyhub.sync.engine import Engine
 from policyhub.sync.predecessor import Predecessor
-from policyhub.versions import Standing, Versions
+from policyhub.versions import Freshness, Versions
 
 log = structlog.get_logger(__name__)
 
@@ -98,7 +105,7 @@ class Supervisor:
         self._listed = False
         """Whether all MonitoredClusters have been listed once."""
         self._reporter = Reporter(self.watched, home=home, metrics=metrics, now=now, wall=wall, clock=clock)
-        self._departures = Departures(
+        self._finalization = Finalization(
             home=home,
             settings=settings,
             metrics=metrics,
@@ -111,28 +118,28 @@ class Supervisor:
 
     # -- coming and going -----------------------------------------------------------------------------------------
 
-    async def observe(self, body: Mapping[str, Any], *, left: int | None = None) -> None:
-        """Take a MonitoredCluster as it is now. `left` is the moment at which it was asked for, by `Versions`; None: an
-        event told of it.
+    async def observe(self, body: Mapping[str, Any], *, requested_at: int | None = None) -> None:
+        """Take a MonitoredCluster as it is now. `requested_at` is when it was requested, as a moment of `Versions`;
+        None: it came by an event.
         """
         try:
-            named = identified(body)
-        except Unreadable as error:
+            named = object_version(body)
+        except NotIdentifiable as error:
             log.warning("monitored_cluster_unreadable", message=str(error))
             return
-        match self._versions.judge(*named, left=left):
-            case Standing.DOUBTFUL:
+        match self._versions.classify(*named, requested_at=requested_at):
+            case Freshness.UNCERTAIN:
                 await self._read_again(named.name, named.uid)
-            case Standing.OUTDATED:
+            case Freshness.OUTDATED:
                 log.info("monitored_cluster_outdated", cluster=named.name, uid=named.uid, version=named.version)
-            case Standing.CURRENT:
-                await self._admit(named, body, told=left is None)
+            case Freshness.CURRENT:
+                await self._admit(named, body, from_event=requested_at is None)
 
-    async def _admit(self, named: Named, body: Mapping[str, Any], *, told: bool) -> None:
+    async def _admit(self, named: ObjectVersion, body: Mapping[str, Any], *, from_event: bool) -> None:
         """One state of a name at a time: kopf has a worker for each uid. What is wrong with one is that one's."""
-        self._versions.note(*named, told=told)
+        self._versions.record(*named, from_event=from_event)
         async with self._turns[named.name]:
-            if not self._versions.newest(*named):  # a newer one came while this one waited for its turn
+            if not self._versions.is_newest(*named):  # a newer one came while this one waited for its turn
                 return
             try:
                 await self._take(named.name, body)
@@ -146,10 +153,10 @@ class Supervisor:
         again.
         """
         for _ in range(READINGS):
-            left, known = self._versions.moment(), self._versions.uid(name)
+            requested_at, known = self._versions.moment(), self._versions.uid(name)
             try:
-                read = await self._objects.named(name)
-            except (Refused, Unreachable, Unreadable, msgspec.MsgspecError, RecursionError) as error:
+                read = await self._objects.get(name)
+            except (Refused, Unreachable, NotIdentifiable, msgspec.MsgspecError, RecursionError) as error:
                 log.warning("monitored_cluster_not_read", cluster=name, message=clean(str(error)))
                 return False
             for gone in {uid, known} - {None, *(named.uid for named, _ in read)}:
@@ -157,9 +164,9 @@ class Supervisor:
             if not read:
                 return True
             (named, body), *_ = read
-            overtaken = self._versions.noted_since(left, name, named.uid)
-            if not overtaken or self._versions.judge(*named, left=left) is Standing.CURRENT:
-                await self._admit(named, body, told=False)
+            overtaken = self._versions.recorded_since(requested_at, name, named.uid)
+            if not overtaken or self._versions.classify(*named, requested_at=requested_at) is Freshness.CURRENT:
+                await self._admit(named, body, from_event=False)
                 return True
         return False
 
@@ -169,14 +176,14 @@ class Supervisor:
                 await self._leave(name, body)
             else:
                 await self._observe(name, body)
-                await self._departures.finalize(self.watched[name], body)
+                await self._finalization.finalize(self.watched[name], body)
         elif name in self.watched:
             await self._stop(name)
             uid = self.watched.pop(name).uid
             self._metrics.forget_status(name)
             self._claim()
             log.info("monitored_cluster_given_up", cluster=name)
-            await self._departures.hand_over(name, uid, body)
+            await self._finalization.hand_over(name, uid, body)
 
     def _fail(self, name: str, uid: str, error: Exception) -> None:
         """Say so in its status; the next comparison tries once more."""
@@ -203,20 +210,20 @@ class Supervisor:
             if watched.plane is not None:
                 watched.plane.annotate(metadata.get("annotations") or {})
             return
-        told, known = conditions(body), kept(body)
+        written, known = conditions(body), recorded_status(body)
         predecessor = Predecessor(started=self._wall()) if self._listed else self.predecessor
         if watched is not None and watched.uid == uid:
-            told, predecessor = watched.conditions, watched.predecessor
-            known = known if known.cluster_uid else watched.kept  # not written yet, or not seen yet
+            written, predecessor = watched.conditions, watched.predecessor
+            known = known if known.cluster_uid else watched.recorded  # not written yet, or not seen yet
         before = await self._halt(name)
         watched = Watched(
             name=name,
             uid=uid,
             intent=intent,
-            conditions=told,
+            conditions=written,
             generation=metadata.get("generation", 0),
             created=metadata.get("creationTimestamp") or YOUNGEST,
-            kept=known,
+            recorded=known,
             predecessor=predecessor,
         )
         self.watched[name] = watched
@@ -244,7 +251,7 @@ class Supervisor:
 
     async def forget(self, name: str, uid: str) -> None:
         """The MonitoredCluster is gone: its findings stay as they are. Another of the same name is another one."""
-        self._versions.end(name, uid)
+        self._versions.mark_gone(name, uid)
         async with self._turns[name]:
             watched = self.watched.get(name)
             if watched is None or watched.uid != uid:
@@ -256,7 +263,7 @@ class Supervisor:
             log.info("monitored_cluster_gone", cluster=name)
 
     def _start(self, watched: Watched, monitored: MonitoredCluster) -> None:
-        target = destination(monitored, self._settings, recorded=watched.kept.hub)
+        target = destination(monitored, self._settings, recorded=watched.recorded.hub)
         if isinstance(target, Cause):
             watched.fault = target
             return
@@ -304,7 +311,7 @@ class Supervisor:
 
     async def _leave(self, name: str, body: Mapping[str, Any]) -> None:
         """It is deleted, and a finalizer keeps it."""
-        uid, intent, watched = body["metadata"]["uid"], deletion(body), self.watched.get(name)
+        uid, intent, watched = body["metadata"]["uid"], deletion_intent(body), self.watched.get(name)
         generation = body["metadata"].get("generation", 0)
         if watched is not None and watched.intent == intent:
             watched.generation = generation
@@ -318,10 +325,10 @@ class Supervisor:
             intent=intent,
             conditions=known.conditions if known is not None else conditions(body),
             generation=generation,
-            kept=known.kept if known is not None and known.kept.cluster_uid else kept(body),
+            recorded=known.recorded if known is not None and known.recorded.cluster_uid else recorded_status(body),
         )
         try:
-            self._departures.begin(
+            self._finalization.begin(
                 watched, body, sent=sent, open_=lambda target, read: self._open(watched, target, read)
             )
         finally:
@@ -371,18 +378,18 @@ class Supervisor:
 
     async def _compare(self) -> bool:
         """Whether each could be read. Raises Refused, Unreachable; of the list MsgspecError, RecursionError."""
-        left = self._versions.moment()
-        there = await self._objects.listed()
+        requested_at = self._versions.moment()
+        there = await self._objects.list_all()
         whole = True
-        for name, uid in self._versions.missing(there, left=left):
+        for name, uid in self._versions.missing(there, requested_at=requested_at):
             whole &= await self._read_again(name, uid)
         for body in sorted(there.values(), key=lambda body: str(body["metadata"].get("creationTimestamp") or YOUNGEST)):
-            await self.observe(body, left=left)
+            await self.observe(body, requested_at=requested_at)
         if not self._listed:
             self._listed = True
             self._claim()
             for body in there.values():  # none was set before it was known who is the oldest
-                await self.observe(body, left=left)
+                await self.observe(body, requested_at=requested_at)
         return whole
 
     async def report(self) -> None:

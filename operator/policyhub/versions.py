@@ -1,136 +1,143 @@
-"""Which state of a MonitoredCluster is believed where states arrive out of order.
+"""Decides whether a state of a MonitoredCluster is current, when states arrive out of order.
 
-Events tell of one object in order; the list that is asked for beside them may be answered long after it was made. So
-each state that arrives is judged by what has been noted of its name, and when:
+Events for one object arrive in order. The answer to a list request may arrive long after it was made. So each state is
+compared with what was recorded for its name, and with when that was recorded:
 
-| noted                                | an event    | a list, or an object that was read                    |
-|--------------------------------------|-------------|-------------------------------------------------------|
-| nothing, or the same version         | CURRENT     | CURRENT                                               |
-| its uid is gone, since it left       | OUTDATED    | OUTDATED                                              |
-| its uid is gone, before it left      | OUTDATED    | DOUBTFUL: etcd may have been restored                 |
-| an older version                     | CURRENT     | CURRENT                                               |
-| a newer version, since it left       | OUTDATED    | OUTDATED: it was late                                 |
-| a newer version, before it left      | OUTDATED    | DOUBTFUL: etcd may have been restored                 |
-| no order; another uid                | DOUBTFUL    | DOUBTFUL                                              |
-| no order; noted by an event          | CURRENT     | DOUBTFUL where it was noted since it left             |
-| no order; noted by a list            | DOUBTFUL    | DOUBTFUL where it was noted since it left             |
+| recorded                                   | an event    | a list, or an object that was read              |
+|--------------------------------------------|-------------|-------------------------------------------------|
+| nothing, or the same version               | CURRENT     | CURRENT                                         |
+| the uid is gone, recorded since the request| OUTDATED    | OUTDATED                                        |
+| the uid is gone, recorded before           | OUTDATED    | UNCERTAIN: etcd may have been restored          |
+| an older version                           | CURRENT     | CURRENT                                         |
+| a newer version, since the request         | OUTDATED    | OUTDATED: the answer was late                   |
+| a newer version, before the request        | OUTDATED    | UNCERTAIN: etcd may have been restored          |
+| no order; another uid                      | UNCERTAIN   | UNCERTAIN                                       |
+| no order; recorded from an event           | CURRENT     | UNCERTAIN if recorded since the request         |
+| no order; recorded from a list             | UNCERTAIN   | UNCERTAIN if recorded since the request         |
 
-"It left" is when the list, or the reading, was asked for. What is DOUBTFUL is read again, and then taken as it is read.
+The request is that for the list or the object. An UNCERTAIN object is read again, and the answer is then accepted.
 
 Invariants
-* By name, not by uid: two objects of one name never exist at once, so the newer one's version ends the older one.
-* Versions are compared as the numbers that they are, which Kubernetes documents for its own and for custom resources
-  since 1.35. Where one is no number there is no order.
+* States are recorded by name, not by uid: two objects of one name never exist at once, so the version of the newer
+  object outdates the older one.
+* resourceVersions are compared as numbers. Kubernetes documents this for its own and for custom resources since 1.35.
+  If a version is not a number, there is no order.
 
-Pure: no I/O, no clock; moments are counted, not measured.
+Pure: no I/O, no clock; moments are a counter, not a time.
 """
 
 from collections.abc import Container
 from enum import Enum
 from typing import NamedTuple
 
-GONE_KEPT = 10_000
-"""Uids that are remembered as gone. No uid comes back, so more would only matter to an answer that is later than ten
-thousand deletions."""
+MAX_GONE = 10_000
+"""Deleted uids that are remembered. Uids are never reused, so more would only help against an answer that is later than
+ten thousand deletions."""
 
 
-class Standing(Enum):
-    """What a state that arrives is worth."""
+class Freshness(Enum):
+    """Of a state that arrives."""
 
     CURRENT = "current"
     OUTDATED = "outdated"
-    DOUBTFUL = "doubtful"
+    UNCERTAIN = "doubtful"
 
 
-class _Noted(NamedTuple):
+class _Recorded(NamedTuple):
     uid: str
     version: str
     moment: int
-    told: bool
-    """By an event."""
+    from_event: bool
+    """Recorded from an event, not from a list."""
 
 
-class _Ended(NamedTuple):
+class _Gone(NamedTuple):
     name: str
     moment: int
 
 
 class Versions:
-    """The newest state that was noted of each name, and the uids that are gone."""
+    """The newest recorded state of each name, and the uids that are gone."""
 
     def __init__(self) -> None:
-        self._newest: dict[str, _Noted] = {}
-        self._gone: dict[str, _Ended] = {}
+        self._newest: dict[str, _Recorded] = {}
+        self._gone: dict[str, _Gone] = {}
         """By uid."""
         self._moment = 0
 
     def moment(self) -> int:
-        """What is noted from here on is noted since this moment."""
+        """A new moment: everything recorded afterwards counts as recorded since then."""
         self._moment += 1
         return self._moment
 
-    def judge(self, name: str, uid: str, version: str, *, left: int | None = None) -> Standing:
-        """`left`: the moment at which it was asked for; None: an event told of it."""
+    def classify(self, name: str, uid: str, version: str, *, requested_at: int | None = None) -> Freshness:
+        """`requested_at`: the moment at which it was asked for; None: an event told of it."""
         if uid in self._gone:
-            return Standing.OUTDATED if left is None or self._gone[uid].moment >= left else Standing.DOUBTFUL
-        noted = self._newest.get(name)
-        if noted is None or (noted.uid, noted.version) == (uid, version):
-            return Standing.CURRENT
-        since = left is None or noted.moment >= left
-        order = compared(version, noted.version)
+            return (
+                Freshness.OUTDATED
+                if requested_at is None or self._gone[uid].moment >= requested_at
+                else Freshness.UNCERTAIN
+            )
+        recorded = self._newest.get(name)
+        if recorded is None or (recorded.uid, recorded.version) == (uid, version):
+            return Freshness.CURRENT
+        since = requested_at is None or recorded.moment >= requested_at
+        order = compared(version, recorded.version)
         if order is None:
-            doubtful = noted.uid != uid or (since if left is not None else not noted.told)
-            return Standing.DOUBTFUL if doubtful else Standing.CURRENT
+            doubtful = recorded.uid != uid or (since if requested_at is not None else not recorded.from_event)
+            return Freshness.UNCERTAIN if doubtful else Freshness.CURRENT
         if order >= 0:
-            return Standing.CURRENT
-        return Standing.OUTDATED if since else Standing.DOUBTFUL
+            return Freshness.CURRENT
+        return Freshness.OUTDATED if since else Freshness.UNCERTAIN
 
-    def newest(self, name: str, uid: str, version: str) -> bool:
-        """Whether this is what was noted last."""
-        noted = self._newest.get(name)
-        return noted is not None and (noted.uid, noted.version) == (uid, version)
+    def is_newest(self, name: str, uid: str, version: str) -> bool:
+        """Whether this is the state that was recorded last."""
+        recorded = self._newest.get(name)
+        return recorded is not None and (recorded.uid, recorded.version) == (uid, version)
 
-    def noted_since(self, left: int, name: str, uid: str) -> bool:
-        """Whether anything was noted of this name, or the end of this uid."""
-        noted, ended = self._newest.get(name), self._gone.get(uid)
-        return (noted is not None and noted.moment >= left) or (ended is not None and ended.moment >= left)
+    def recorded_since(self, requested_at: int, name: str, uid: str) -> bool:
+        """Whether a state of this name, or the deletion of this uid, was recorded since the request."""
+        recorded, gone = self._newest.get(name), self._gone.get(uid)
+        return (recorded is not None and recorded.moment >= requested_at) or (
+            gone is not None and gone.moment >= requested_at
+        )
 
     def uid(self, name: str) -> str | None:
-        """Of the object that has the name, or had it last, as far as is known."""
-        noted = self._newest.get(name)
-        return None if noted is None else noted.uid
+        """Of the object that has the name, or had it last; None: unknown."""
+        recorded = self._newest.get(name)
+        return None if recorded is None else recorded.uid
 
-    def note(self, name: str, uid: str, version: str, *, told: bool) -> None:
-        """This is the newest state, whatever was noted before. Another object that had the name is gone. `told`: by an
-        event.
+    def record(self, name: str, uid: str, version: str, *, from_event: bool) -> None:
+        """Record the newest state, whatever was recorded before. Another object that had the name counts as gone.
+        `from_event`: the state came by an event, not from a list.
         """
         before = self._newest.get(name)
         if before is not None and before.uid != uid:
-            self.end(name, before.uid)
+            self.mark_gone(name, before.uid)
         self._gone.pop(uid, None)
-        self._newest[name] = _Noted(uid, version, self.moment(), told)
+        self._newest[name] = _Recorded(uid, version, self.moment(), from_event)
 
-    def end(self, name: str, uid: str) -> None:
-        """The object is gone. Its version still tells what of the name is older."""
+    def mark_gone(self, name: str, uid: str) -> None:
+        """Record a deletion. The object's last version is kept, to recognise older states of the name."""
         self._gone.pop(uid, None)
-        self._gone[uid] = _Ended(name, self.moment())
-        while len(self._gone) > GONE_KEPT:
+        self._gone[uid] = _Gone(name, self.moment())
+        while len(self._gone) > MAX_GONE:
             oldest = next(iter(self._gone))
             former = self._gone.pop(oldest).name
             if self.uid(former) == oldest:
                 del self._newest[former]
 
-    def missing(self, there: Container[tuple[str, str]], *, left: int) -> list[tuple[str, str]]:
-        """Names and uids that were noted before a list left that has them not."""
+    def missing(self, there: Container[tuple[str, str]], *, requested_at: int) -> list[tuple[str, str]]:
+        """Names and uids that were recorded before the list was requested, and that the list lacks."""
         return [
-            (name, noted.uid)
-            for name, noted in self._newest.items()
-            if noted.moment < left and noted.uid not in self._gone and (name, noted.uid) not in there
+            (name, recorded.uid)
+            for name, recorded in self._newest.items()
+            if recorded.moment < requested_at and recorded.uid not in self._gone and (name, recorded.uid) not in there
         ]
 
 
 def compared(version: str, other: str) -> int | None:
-    """Negative, zero or positive as of two numbers; None where they have no order."""
+    """Negative, zero or positive, as for numbers; None if there is no order."""
     if version == other:
         return 0
     if not (_number(version) and _number(other)):

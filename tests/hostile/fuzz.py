@@ -40,7 +40,7 @@ from policyhub.doctor import others
 from policyhub.findings.asff import render
 from policyhub.findings.digest import digest
 from policyhub.findings.identity import finding_id
-from policyhub.findings.rollup import rolled
+from policyhub.findings.rollup import rolled_up
 from policyhub.kube import discovery, kubeconfig
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.kube.kubeconfig import KubeconfigError
@@ -312,7 +312,7 @@ def checked(reading: ParsedReport) -> None:
     controller = Subject("apps", "Deployment", namespace, "web")
     for violation, _ in told(reading):
         wanted.admits(enriched(violation, _policy))
-        rolled(violation, controller)
+        rolled_up(violation, controller)
         of = violation.subject
         is_own = of.namespace == namespace or (of.group, of.kind, of.namespace, of.name) == (
             "",
@@ -350,7 +350,7 @@ def handed(sink: Any) -> Callable[[bytes], None]:
     """As the reflector does: what a sink raises of one object is named, and stops nothing."""
 
     def take(raw: bytes) -> None:
-        for do in (sink.upsert, partial(sink.overtake, new=False), sink.delete):
+        for do in (sink.upsert, partial(sink.upsert_during_listing, new=False), sink.delete):
             try:
                 do(raw)
             except Exception as error:

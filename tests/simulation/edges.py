@@ -9,9 +9,9 @@ from typing import Any, Self
 
 import msgspec
 
+from policyhub.kube.changed_names import NameBudget
 from policyhub.kube.connection import Refused, Unreachable
-from policyhub.kube.overtaken import Room
-from policyhub.kube.pace import Pace
+from policyhub.kube.time_slice import TimeSlice
 from policyhub.securityhub.client import ImportResult, Page
 from tests.simulation.hub import ACCOUNT, PRODUCT_ARN, REGION, Hub
 from tests.simulation.server import Server
@@ -26,8 +26,8 @@ class Connection:
     def __init__(self, server: Server) -> None:
         self.server = "https://simulated"
         self.secrets: frozenset[str] = frozenset()
-        self.pace = Pace(clock=server.loop.time)
-        self.room = Room()
+        self.time_slice = TimeSlice(clock=server.loop.time)
+        self.name_budget = NameBudget()
         self._api = server
 
     async def __aenter__(self) -> Self:

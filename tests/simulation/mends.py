@@ -15,7 +15,7 @@ from unittest.mock import patch
 
 from policyhub.cluster import context, inventory, sources
 from policyhub.findings import rollup
-from policyhub.kube.intake import Intake as Reading
+from policyhub.kube.isolating_sink import IsolatingSink
 from policyhub.sources.results import ResultReader
 from policyhub.sync import desired, grading, in_flight, ledger, plan, policy_metadata, reference
 from policyhub.sync.acknowledged import Acknowledged
@@ -188,7 +188,7 @@ MENDS = (
         "9",
         "a number too long is no revision; what goes wrong with an object is its own",
         {"tenant_revision": "lost"},
-        ((reference, "_revision", without.revision), (Reading, "take", without.take)),
+        ((reference, "_revision", without.revision), (IsolatingSink, "deliver", without.deliver)),
     ),
     Mend(
         "10",
@@ -233,7 +233,7 @@ MENDS = (
         "",
         "the numbers of a list that is not whole are no news before they double or halve",
         {"cut_lists": "restless"},
-        ((plan, "alike", without.equal), (in_flight, "alike", without.equal)),
+        ((plan, "same_content", without.equal), (in_flight, "same_content", without.equal)),
     ),
     Mend(
         "15",

@@ -10,7 +10,7 @@ import msgspec
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.cluster import inventory, sources
 from policyhub.cluster.coverage import Coverage, coverage
-from policyhub.kube.intake import Intake as Reading
+from policyhub.kube.isolating_sink import IsolatingSink
 from policyhub.securityhub.errors import Failure
 from policyhub.sources.results import ResultReader
 from policyhub.sources.violation import SourceKey, Subject
@@ -110,8 +110,8 @@ def revision(annotations: dict[str, str]) -> int:
     return int(next((annotations[key] for key in reference._REVISIONS if key in annotations), "0"))
 
 
-def take(self: Reading, raw: msgspec.Raw, take: Callable[[msgspec.Raw], None]) -> None:
-    take(raw)
+def deliver(self: IsolatingSink, raw: msgspec.Raw, method: Callable[[msgspec.Raw], None]) -> None:
+    method(raw)
 
 
 def clear_there(

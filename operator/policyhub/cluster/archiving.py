@@ -1,5 +1,5 @@
 """Archiving all active findings of one cluster, round by round, until Security Hub shows none: what a deletion asks for
-(`policyhub.leaving`), and the end of a cluster (`clearance`).
+(`policyhub.deletion`), and the end of a cluster (`clearance`).
 
 A round reads, archives what it finds, and says what came of it. GetFindings lags, so a round that finds nothing proves
 nothing while calls are under way, or while what was confirmed before is not shown yet.

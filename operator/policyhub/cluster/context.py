@@ -14,7 +14,7 @@ from dataclasses import replace
 import structlog
 
 from policyhub.api.reason import Cause, Reason
-from policyhub.cancelling import TaskGroup
+from policyhub.cancellation import TaskGroup
 from policyhub.clock import NEVER, SteadyMs
 from policyhub.cluster.site import Site
 from policyhub.kube.connection import Connection

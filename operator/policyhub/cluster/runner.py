@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from policyhub.cancelling import TaskGroup, obey
+from policyhub.cancellation import TaskGroup, raise_if_cancelled
 from policyhub.cluster.clearance import Clearance, ClusterGone, Rival, nobody
 from policyhub.cluster.conflict import adopted
 from policyhub.cluster.contact import ClusterReplaced, Connect, Contact, Explain, Stale, plainly
@@ -127,7 +127,7 @@ class DataPlane:
                 wait = self.site.backoff(replaced)
             except* ClusterGone:
                 gone = True
-            obey()
+            raise_if_cancelled()
             if gone:
                 wait = await self._clearance.round()
             await asyncio.sleep(wait)
@@ -225,7 +225,7 @@ class DataPlane:
                     tasks.create_task(work.sources.run(connection, tasks, contact=self._contact))
             except* Stale:
                 log.info("reconnecting", cluster=self.name)
-            obey()
+            raise_if_cancelled()
             work.sources.disconnect()
             uid = self.state.cluster_uid
             connection = await self._contact.reach()

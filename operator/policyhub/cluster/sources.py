@@ -20,7 +20,7 @@ from functools import partial
 import structlog
 
 from policyhub.api.reason import Cause, Reason
-from policyhub.cancelling import TaskGroup
+from policyhub.cancellation import TaskGroup
 from policyhub.clock import NEVER, SteadyMs
 from policyhub.cluster.contact import Contact
 from policyhub.cluster.context import Context
@@ -185,7 +185,7 @@ class Sources:
                 if not source.vanished:
                     log.warning("source_vanished", cluster=self._site.name, source=origin)
                 source.miss(started)
-        ledger.sources.confirm((r.origin for r in found.served if r.origin not in found.ending), now=started)
+        ledger.sources.confirm((r.origin for r in found.served if r.origin not in found.terminating), now=started)
         if self._context.rollup is not None:
             self._context.rollup.owners.confirmed = started
         if CONSTRAINTS in enabled(self._site.spec.sources) - found.unknown.keys():

@@ -15,7 +15,7 @@ from policyhub.cluster.context import Context
 from policyhub.cluster.inventory import InventoryReader
 from policyhub.cluster.site import Site
 from policyhub.cluster.sources import Source, Sources
-from policyhub.gauges import Gauges, Seen
+from policyhub.gauges import Gauges, SourceGauges
 from policyhub.sources.event_logs import logs_events
 from policyhub.sources.producers import times_stand_still
 from policyhub.sync.age_statistics import AgeStatistics
@@ -196,7 +196,7 @@ class Tick:
         self.gauges.sources(seen, unknown=self._sources.unknown)
 
 
-def _seen(source: Source, excluded: frozenset[str], *, events: bool = True) -> Seen:
+def _seen(source: Source, excluded: frozenset[str], *, events: bool = True) -> SourceGauges:
     """For the gauges; without the engines that are excluded, and without those whose times tell nothing."""
     fault, view = source.fault(), source.view
 
@@ -204,9 +204,9 @@ def _seen(source: Source, excluded: frozenset[str], *, events: bool = True) -> S
         left_out = name.casefold() in excluded or (not events and logs_events(name))
         return not left_out and not times_stand_still(name)
 
-    return Seen(
+    return SourceGauges(
         origin=source.resource.origin,
-        trouble=fault.reason.value if fault else "",
+        problem=fault.reason.value if fault else "",
         last_listed=view.listed_at,
         newest_by={name: at for name, at in view.newest_by.items() if counts(name)},
         constraint_kind=source.resource.kind if source.constraints else "",

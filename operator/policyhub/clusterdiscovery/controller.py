@@ -33,7 +33,7 @@ from policyhub.api.monitoredcluster import GROUP, VERSION
 from policyhub.api.reason import Cause, Reason, Trait
 from policyhub.api.scalar import format_time
 from policyhub.api.status import Condition
-from policyhub.cancelling import TaskGroup
+from policyhub.cancellation import TaskGroup
 from policyhub.clusterdiscovery import report
 from policyhub.clusterdiscovery.place import Place, Sleep
 from policyhub.clusterdiscovery.plan import NOT_ASKED, Answer, Decision, document, plan
@@ -41,7 +41,7 @@ from policyhub.clusterdiscovery.register import Register
 from policyhub.clusterdiscovery.report import Seen
 from policyhub.eks.connector import EksClusters
 from policyhub.events import EventType
-from policyhub.kube.body import PAGE
+from policyhub.kube.body import MAX_PAGE_BYTES
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.metrics import Metrics
 from policyhub.monitored import conditions
@@ -119,7 +119,7 @@ class Discoveries:
 
     async def _compare(self) -> None:
         """Raises _FAULTS."""
-        listed = msgspec.json.decode(await self._home.get(RESOURCE, limit=PAGE))["items"]
+        listed = msgspec.json.decode(await self._home.get(RESOURCE, limit=MAX_PAGE_BYTES))["items"]
         there = {body["metadata"]["name"]: body for body in listed if self._is_ours(body["metadata"])}
         for name in [*self._tasks]:
             if name not in there or self._tasks[name][0] != _state(there[name]) or _failed(name, self._tasks[name][1]):

@@ -27,7 +27,7 @@ from policyhub.api.reason import Cause, Reason
 from policyhub.clusterdiscovery.plan import NOT_ASKED, Answer, arn_of
 from policyhub.clusterdiscovery.report import Seen
 from policyhub.eks.description import Arn, Description
-from policyhub.eks.identity import Identity, Missing
+from policyhub.eks.identity import ClusterMissing, Identity
 from policyhub.kube.errors import NotTried
 from policyhub.securityhub.errors import CREDENTIALS
 
@@ -135,8 +135,8 @@ class Place:
         if self.account.role_arn is not None:
             return
         caller = await identity.caller(self._place)
-        if caller.trouble is not None:
-            raise NotTried(caller.trouble.reason, caller.trouble.message, remedy=caller.trouble.remedy)
+        if caller.fault is not None:
+            raise NotTried(caller.fault.reason, caller.fault.message, remedy=caller.fault.remedy)
         if caller.account != self.account.account_id:
             raise NotTried(
                 Reason.ACCOUNT_MISMATCH,
@@ -168,7 +168,7 @@ class Place:
         arn = self._arn(name)
         try:
             await identity.describe(arn)
-        except Missing:
+        except ClusterMissing:
             if (await identity.caller(arn)).account == arn.account:
                 self._gone.add(name)
         except NotTried as error:
@@ -182,7 +182,7 @@ class Place:
         await self._sleep(PAUSE_SECONDS)
         try:
             found = await identity.describe(self._arn(name))
-        except Missing:  # deleted since it was listed
+        except ClusterMissing:  # deleted since it was listed
             self._names -= {name}
             self._known.pop(name, None)
             return True
@@ -228,4 +228,4 @@ class Place:
 
 
 def _is_up(found: Description | Cause) -> bool:
-    return isinstance(found, Description) and (found.status in _UP or found.connected)
+    return isinstance(found, Description) and (found.status in _UP or found.external)

@@ -32,7 +32,7 @@ from policyhub.api.monitoredcluster import GROUP, KIND, VERSION
 from policyhub.api.reason import Cause, Reason
 from policyhub.api.scalar import partition_of
 from policyhub.api.selector import Operator, Term
-from policyhub.eks.description import Arn, Description, barring
+from policyhub.eks.description import Arn, Description, blocking_fault
 
 _OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _LONGEST_NAME = 253
@@ -149,7 +149,7 @@ def _new(
         return Decision(arn, "Skipped", why)
     if not selects(spec.tag_selector, found.tags):
         return Decision(arn, "Skipped", Cause(Reason.TAGS_DIFFER))
-    if (fault := barring(cluster, found)) is not None:
+    if (fault := blocking_fault(cluster, found)) is not None:
         return Decision(arn, "Skipped", fault)
     name = rendered(spec.name_pattern, cluster)
     if not _OBJECT_NAME.fullmatch(name) or len(name) > _LONGEST_NAME:

@@ -32,7 +32,7 @@ class Register:
     async def read(self) -> None:
         """Raises Refused, Unreachable, MsgspecError, RecursionError."""
         asked_at = next(self._order)
-        listed = [existing(body) for body in (await self._objects.listed()).values()]
+        listed = [existing(body) for body in (await self._objects.list_all()).values()]
         if asked_at > self._read_at:
             self._read_at, self._listed = asked_at, listed
             self._made = {arn: one for arn, one in self._made.items() if one[0] > asked_at}

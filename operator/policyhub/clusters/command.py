@@ -1,4 +1,4 @@
-"""The flags of `policyhub clusters`; what reads loads when they are right."""
+"""The flags of `policyhub clusters`. Heavy modules are imported only after the flags are valid."""
 
 import time
 from enum import StrEnum
@@ -36,7 +36,7 @@ def clusters(
 
     async def read() -> list[dict[str, object]]:
         async with await Connection.home() as home:
-            return [dict(body) for body in (await MonitoredClusters(home).listed()).values()]
+            return [dict(body) for body in (await MonitoredClusters(home).list_all()).values()]
 
     try:
         bodies = asyncio.run(read())

@@ -1,4 +1,4 @@
-"""How the clusters are written: a table for people, JSON for programs. Pure: no I/O, no clock."""
+"""Output of the clusters: a table for people, JSON for programs. Pure: no I/O, no clock."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -22,11 +22,11 @@ COLUMNS: Mapping[str, Callable[[Row], object]] = {
     "Informational": lambda row: row.informational,
     "Pending": lambda row: row.pending,
 }
-"""By the names that `kubectl get` has for them too."""
+"""Named as in `kubectl get`."""
 
 
 def table(rows: Iterable[Row], *, now: WallMs, wide: bool) -> str:
-    """As kubectl writes: columns as wide as what is in them; a line that sums up below."""
+    """Formatted like kubectl's tables, with a summary line below."""
     listed = list(rows)
     more = ("IDENTITY", "MESSAGE") if wide else ()
     cells = [("NAME", *map(str.upper, COLUMNS), "WAITING", "LISTED", "REASON", *more)]
@@ -37,10 +37,10 @@ def table(rows: Iterable[Row], *, now: WallMs, wide: bool) -> str:
 
 
 def _cells(row: Row, *, now: WallMs, wide: bool) -> tuple[str, ...]:
-    told = [row.name, *(of(row) for of in COLUMNS.values())]
-    told += [age(row.oldest_pending, now=now), age(row.last_listed, now=now), row.reason]
-    told += [row.identity, row.message] if wide else []
-    return tuple("-" if cell in {None, ""} else str(cell) for cell in told)
+    cells = [row.name, *(of(row) for of in COLUMNS.values())]
+    cells += [age(row.oldest_pending, now=now), age(row.last_listed, now=now), row.reason]
+    cells += [row.identity, row.message] if wide else []
+    return tuple("-" if cell in {None, ""} else str(cell) for cell in cells)
 
 
 def _summary(rows: list[Row]) -> str:

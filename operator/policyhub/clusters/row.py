@@ -1,14 +1,11 @@
-"""One line for each MonitoredCluster, made of its status as the API server has it: nothing is asked of AWS or of the
-clusters.
+"""One line for each MonitoredCluster, from its status only: neither AWS nor the clusters are called.
 
-The columns that `kubectl get monitoredclusters` has too say the same, under the same name.
+Columns that `kubectl get monitoredclusters` also has show the same value under the same name.
 
-| a MonitoredCluster is well                                                                                    |
-|---------------------------------------------------------------------------------------------------------------|
-| where Ready is True, and its status was written within `STALE_MS`: an operator that works writes every 3      |
-| minutes. What is older is shown as it is, with the reason `StatusStale`                                       |
+A MonitoredCluster is healthy (`well`) if Ready is True and its status was written within `STALE_MS`: a working operator
+writes it every 3 minutes. An older status is shown with the reason `StatusStale`.
 
-What a status says comes from clusters and may be anything: it is cut and cleaned. Pure: no I/O, no clock.
+Status texts come from clusters and may contain anything, so they are cut and cleaned. Pure: no I/O, no clock.
 """
 
 from collections.abc import Mapping
@@ -28,7 +25,7 @@ MESSAGE = 4_096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """Empty, or None, is what the status does not say."""
+    """A member is empty or None if the status lacks it."""
 
     name: str
     account: str = ""
@@ -45,7 +42,7 @@ class Row:
     oldest_pending: str = ""
     """RFC 3339."""
     last_listed: str = ""
-    """When the source that was listed longest ago was."""
+    """The oldest last listing of all sources; RFC 3339."""
     reason: str = ""
     """Of Ready, or StatusStale."""
     message: str = ""
@@ -59,8 +56,8 @@ def row(body: Mapping[str, Any], *, now: WallMs) -> Row:
     found, hub = _mapping(status.get("findings")), _mapping(status.get("hub"))
     conditions = {_text(one, "type"): one for one in _mappings(status.get("conditions"))}
     ready = conditions.get("Ready", {})
-    beat = milliseconds(_text(status, "lastHeartbeatTime"))
-    stale = abs(now - beat) > STALE_MS
+    heartbeat = milliseconds(_text(status, "lastHeartbeatTime"))
+    stale = abs(now - heartbeat) > STALE_MS
     listed = sorted(filter(None, (_text(source, "lastListed") for source in _mappings(status.get("sources")))))
     return Row(
         name=_text(_mapping(body.get("metadata")), "name", limit=253),
@@ -78,19 +75,19 @@ def row(body: Mapping[str, Any], *, now: WallMs) -> Row:
         oldest_pending=_text(found, "oldestPending"),
         last_listed=listed[0] if listed else "",
         reason=STALE if stale else _text(ready, "reason"),
-        message=_stale(beat, now) if stale else _text(ready, "message", limit=MESSAGE),
+        message=_stale(heartbeat, now) if stale else _text(ready, "message", limit=MESSAGE),
         identity=_text(status, "identity", limit=253),
         well=not stale and ready.get("status") == "True",
     )
 
 
-def _stale(beat: WallMs, now: WallMs) -> str:
-    if beat > now:
+def _stale(heartbeat: WallMs, now: WallMs) -> str:
+    if heartbeat > now:
         return (
-            f"the status says that it was written in {span((beat - now) / 1000)}: the clock of this machine or of the"
-            " operator's is wrong, so that nothing here is known to be true. Set the clock"
+            f"the status says that it was written in {span((heartbeat - now) / 1000)}: the clock of this machine or of"
+            " the operator's is wrong, so that nothing here is known to be true. Set the clock"
         )
-    since = f"for {span((now - beat) / 1000)}" if beat != UNDATED else "yet"
+    since = f"for {span((now - heartbeat) / 1000)}" if heartbeat != UNDATED else "yet"
     return (
         f"no status was written {since}: the operator does not run, or may not write it, so that nothing here is known"
         " to be true. Look at its Pods and its log: kubectl logs -n policyhub deployment/policyhub"
@@ -98,7 +95,7 @@ def _stale(beat: WallMs, now: WallMs) -> str:
 
 
 def age(moment: str, *, now: WallMs) -> str:
-    """How long ago, in words; `-` where nothing says when."""
+    """How long ago, in words; `-` if unknown."""
     at = milliseconds(moment)
     return span((now - at) / 1000) if at else "-"
 

@@ -93,10 +93,10 @@ def judge_sources(about: str, found: Discovery) -> list[CheckResult]:
     kinds = [r for r in found.served if r.group == CONSTRAINTS]
     told = [f"{r.plural}.{r.version}.{r.group}" for r in found.served if r.group != CONSTRAINTS]
     told += [f"{counted(len(kinds), 'kind')} of {CONSTRAINTS}"] if kinds else []
-    if found.ending:
+    if found.terminating:
         remedy = DOCTOR["sources/ending"]
-        ending = ", ".join(sorted(found.ending))
-        results.append(problem("sources", about, f"being deleted: {ending}", remedy=remedy))
+        terminating = ", ".join(sorted(found.terminating))
+        results.append(problem("sources", about, f"being deleted: {terminating}", remedy=remedy))
     return [*results, fine("sources", about, f"served and read: {', '.join(told)}")]
 
 

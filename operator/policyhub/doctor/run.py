@@ -23,7 +23,7 @@ from policyhub.doctor import access, cluster, engines, hub, network, others, quo
 from policyhub.doctor.result import CheckResult, fine, problem, unchecked
 from policyhub.eks.connector import EksClusters
 from policyhub.hub_target import HubTarget, resolve
-from policyhub.kube.body import PAGE
+from policyhub.kube.body import MAX_PAGE_BYTES
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.kube.kubeconfig import KubeconfigError
 from policyhub.securityhub import advice
@@ -88,7 +88,7 @@ class _List(msgspec.Struct):
 async def _monitored(home: Connection, options: Options) -> list[tuple[MonitoredCluster, int]] | CheckResult:
     """The MonitoredClusters that were asked for, each with its generation; or why there are none."""
     try:
-        items = msgspec.json.decode(await home.get(RESOURCE, limit=PAGE), type=_List).items
+        items = msgspec.json.decode(await home.get(RESOURCE, limit=MAX_PAGE_BYTES), type=_List).items
     except Refused as error:
         if error.status == 404:
             remedy = DOCTOR["monitored-clusters/crd"]

@@ -1,8 +1,8 @@
-"""The way to one EKS cluster: where its API server is, the token that it takes, and why it takes none.
+"""Connects to one EKS cluster: finds its endpoint, creates its token, and explains failures.
 
-DescribeCluster is asked when a connection is made: at the start, and after the former one was given up. Never for a
-request. What it said last serves while it cannot be asked: throttled, or its permission gone. That it does not find the
-cluster counts only in the cluster's own account.
+DescribeCluster is called for each new connection: at the start, and after the previous connection was given up; never
+for a request. If the call fails (throttled, or the permission is gone), its last answer is used. Only in the cluster's
+own account does "not found" mean that the cluster is gone.
 """
 
 import weakref
@@ -18,8 +18,8 @@ from policyhub.clock import SteadyMs
 from policyhub.cluster.contact import connection_fault
 from policyhub.eks import description, diagnosis, endpoint
 from policyhub.eks.description import Arn, Description
-from policyhub.eks.identity import Identity, Missing
-from policyhub.eks.token import Tokens
+from policyhub.eks.identity import ClusterMissing, Identity
+from policyhub.eks.token import TokenCache
 from policyhub.kube import kubeconfig
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.kube.errors import NotTried
@@ -30,14 +30,14 @@ from policyhub.securityhub.credentials import Clients, Loader
 log = structlog.get_logger(__name__)
 
 WORKERS = 64
-"""Threads for calls to EKS and STS, at most: they start as they are needed. A call takes a tenth of a second; one to an
-account that does not answer takes ten, and holds one or two of them."""
+"""Maximum number of threads for calls to EKS and STS; they start when needed. A call takes a tenth of a second. A call
+to an account that does not answer takes ten seconds, and occupies one or two threads."""
 _CONNECTIONS = 8
-"""That an identity keeps open."""
+"""Open connections per identity."""
 
 
 class Connector:
-    """To one cluster, for one MonitoredCluster."""
+    """For one cluster of one MonitoredCluster."""
 
     def __init__(
         self,
@@ -49,19 +49,19 @@ class Connector:
         now: Callable[[], SteadyMs],
         hosts: Sequence[str],
     ) -> None:
-        """`name` is that of the MonitoredCluster; `hosts` as of `EksClusters`."""
+        """`name` is that of the MonitoredCluster; `hosts` as in `EksClusters`."""
         self._eks = eks
         self._hosts = hosts
         self._arn = Arn.parse(arn)
         self._name = name
         self._identity = identity
         self._now = now
-        self._signs_for = self._arn.name
-        self._tokens = Tokens(self._sign, now=now)
-        self._known: Description | None = None
-        """What DescribeCluster said last."""
-        self._unasked = ""
-        """Why it could not be asked since."""
+        self._signed_name = self._arn.name
+        self._tokens = TokenCache(self._sign, now=now)
+        self._description: Description | None = None
+        """The last answer of DescribeCluster."""
+        self._describe_failure = ""
+        """Why the last DescribeCluster failed, as the end of a sentence; empty if it succeeded."""
 
     async def connect(self) -> Connection:
         """Raises NotTried."""
@@ -73,34 +73,34 @@ class Connector:
             raise self._invalid(error.found) from None
 
     async def explain(self, error: Exception) -> Cause:
-        """Why the cluster cannot be worked with. A token that was refused is not sent again."""
+        """Why the connection failed. A refused token is not sent again."""
         match error:
             case Refused(status=401):
                 self._tokens.forget()
                 caller = await self._identity.caller(self._arn)
-                return diagnosis.unauthorized(self._arn, caller, self._known, told=str(error))
+                return diagnosis.unauthorized(self._arn, caller, self._description, detail=str(error))
             case Refused(status=403):
                 return diagnosis.forbidden(str(error))
             case NotTried():
                 return connection_fault(error)
             case Unreachable():
-                told = f"{error}{self._unasked}"
-                return diagnosis.unreachable(self._known, server=self._server(), told=told)
+                detail = f"{error}{self._describe_failure}"
+                return diagnosis.unreachable(self._description, server=self._server(), detail=detail)
             case _:
                 return connection_fault(error)
 
-    # -- where it is ----------------------------------------------------------------------------------------------
+    # -- the endpoint ---------------------------------------------------------------------------------------------
 
     async def _access(self) -> Access:
         """Raises NotTried."""
         if self._eks.endpoint and self._eks.certificate_authority_data:
             if not endpoint.is_allowed(self._eks.endpoint, self._arn, self._hosts):
-                raise _not_tried(diagnosis.elsewhere(self._arn, endpoint.host(self._eks.endpoint)))
+                raise _not_tried(diagnosis.untrusted_endpoint(self._arn, endpoint.host(self._eks.endpoint)))
             return self._checked(self._eks.endpoint, self._eks.certificate_authority_data)
         found = await self._describe()
-        signs_for = found.local_id or self._arn.name
-        if signs_for != self._signs_for:
-            self._signs_for = signs_for
+        signed_name = found.local_id or self._arn.name
+        if signed_name != self._signed_name:
+            self._signed_name = signed_name
             self._tokens.forget()
         return self._checked(found.endpoint, found.authority)
 
@@ -108,38 +108,38 @@ class Connector:
         """Raises NotTried."""
         try:
             found = await self._identity.describe(self._arn)
-        except Missing:
-            self._known = None
+        except ClusterMissing:
+            self._description = None
             caller = await self._identity.caller(self._arn)
             raise _not_tried(diagnosis.gone(self._arn, caller, name=self._name)) from None
         except NotTried as error:
-            if self._known is None:
+            if self._description is None:
                 raise
             log.warning("cluster_not_described", cluster=self._name, reason=error.reason, message=error.found)
-            self._unasked = f". This is the endpoint that DescribeCluster named before; now: {error.found}"
-            return self._known
-        self._unasked = ""
+            self._describe_failure = f". This is the endpoint that DescribeCluster named before; now: {error.found}"
+            return self._description
+        self._describe_failure = ""
         if found.arn != self._arn.text:
-            self._known = None
+            self._description = None
             raise NotTried(
                 Reason.CLUSTER_NOT_FOUND,
                 f"the EKS cluster {self._arn.name} that the operator's AWS identity sees is"
                 f" {found.arn or 'another one'}, not {self._arn.text}",
                 remedy=diagnosis.another_account(self._arn),
             )
-        if (fault := description.barring(self._arn, found)) is not None:
-            self._known = None
+        if (fault := description.blocking_fault(self._arn, found)) is not None:
+            self._description = None
             raise _not_tried(fault)
-        self._known = found
+        self._description = found
         return found
 
     def _checked(self, server: str, authority: str) -> Access:
         """Raises NotTried."""
-        problems = kubeconfig.server_problems(server, stored=True)
+        problems = kubeconfig.server_problems(server, untrusted=True)
         content = kubeconfig.pem({"authority": authority}, "authority", problems)
         if problems:
             raise self._invalid("; ".join(problems))
-        return Access(server=server.rstrip("/"), authority=content, stored=True)
+        return Access(server=server.rstrip("/"), authority=content, untrusted=True)
 
     def _invalid(self, why: str) -> NotTried:
         if self._eks.endpoint:
@@ -151,11 +151,11 @@ class Connector:
         return NotTried(Reason.ENDPOINT_INVALID, found, remedy=f"{remedy} {where}")
 
     def _server(self) -> str:
-        return self._eks.endpoint or (self._known.endpoint if self._known is not None else self._arn.name)
+        return self._eks.endpoint or (self._description.endpoint if self._description is not None else self._arn.name)
 
     async def _sign(self) -> Signed:
         """Raises NotTried."""
-        return await self._identity.sign(self._arn, self._signs_for)
+        return await self._identity.sign(self._arn, self._signed_name)
 
 
 def _not_tried(fault: Cause) -> NotTried:
@@ -163,11 +163,11 @@ def _not_tried(fault: Cause) -> NotTried:
 
 
 class EksClusters:
-    """Connectors, and the identities that they share while somebody needs them."""
+    """Creates connectors, and the identities that they share."""
 
     def __init__(self, *, now: Callable[[], SteadyMs], hosts: Sequence[str] = (), loader: Loader | None = None) -> None:
-        """`now` also runs while the machine sleeps, as tokens end meanwhile. `hosts`, beside those of EKS, may be sent
-        tokens, see `endpoint`; `loader` as of `credentials.Clients`.
+        """`now` must run while the machine sleeps, since tokens expire meanwhile. `hosts` may receive tokens, in
+        addition to those of EKS, see `endpoint`; `loader` as in `credentials.Clients`.
         """
         self._now = now
         self._hosts = hosts
@@ -177,12 +177,12 @@ class EksClusters:
         """By Region, role and external id."""
 
     def connector(self, eks: Eks, arn: str, *, name: str) -> Connector:
-        """To the cluster of that ARN; `name` is that of the MonitoredCluster."""
+        """For the cluster with this ARN; `name` is that of the MonitoredCluster."""
         identity = self.identity(Arn.parse(arn).region, eks.role_arn or "", eks.external_id or "")
         return Connector(eks, arn, name=name, identity=identity, now=self._now, hosts=self._hosts)
 
     def identity(self, region: str, role_arn: str, external_id: str) -> Identity:
-        """Of a Region; it is shared while somebody holds it. Without a role the operator's own."""
+        """The identity for a Region, shared by all callers that hold it. Without a role it is the operator's own."""
         key = region, role_arn, external_id
         identity = self._identities.get(key)
         if identity is None:
@@ -198,5 +198,5 @@ class EksClusters:
         return identity
 
     def close(self) -> None:
-        """Calls under way go on to their end in their threads, which the end of the process waits for."""
+        """Calls in progress finish in their threads; the process waits for them before it exits."""
         self._executor.shutdown(wait=False, cancel_futures=True)

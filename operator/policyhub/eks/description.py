@@ -1,4 +1,4 @@
-"""What DescribeCluster says of a cluster, as far as reaching it depends on that, and the states in which it has no API.
+"""Parses the answer of DescribeCluster, and recognises the states in which a cluster has no API server.
 
 Pure: no I/O, no clock.
 """
@@ -11,13 +11,13 @@ from policyhub.api.reason import Cause, Reason
 from policyhub.sources.text import line
 
 _CODE = 64
-_MOST = 5
+_MAX_ISSUES = 5
 ANYWHERE = frozenset({"0.0.0.0/0", "::/0"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arn:
-    """Of a cluster, taken apart."""
+    """The parts of a cluster's ARN."""
 
     text: str
     partition: str
@@ -27,57 +27,57 @@ class Arn:
 
     @classmethod
     def parse(cls, text: str) -> "Arn":
-        """`text` is one that the API has checked."""
+        """`text` is a valid ARN; the API has checked it."""
         _, partition, _, region, account, cluster = text.split(":", 5)
         return cls(text=text, partition=partition, region=region, account=account, name=cluster.partition("/")[2])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
-    """Empty is what the answer does not say."""
+    """The members that the operator needs; empty if the answer lacks them."""
 
     arn: str = ""
     status: str = ""
     endpoint: str = ""
     authority: str = ""
     """PEM, in base64."""
-    mode: str = ""
-    """API, API_AND_CONFIG_MAP or CONFIG_MAP: whether access entries count."""
-    public: bool = True
+    authentication_mode: str = ""
+    """API, API_AND_CONFIG_MAP or CONFIG_MAP; the first two use access entries."""
+    public_access: bool = True
     """Whether the endpoint can be reached from outside the VPC."""
-    admitted: tuple[str, ...] = ()
-    """Address ranges that the public endpoint admits, where it does not admit all."""
+    public_cidrs: tuple[str, ...] = ()
+    """Address ranges that the public endpoint admits; empty if it admits all."""
     issues: tuple[str, ...] = ()
-    """Codes of its health."""
+    """Codes of health issues."""
     local_id: str = ""
-    """Of a local cluster on Outposts, which is signed for instead of the name."""
+    """Id of a local cluster on Outposts; its token is signed for this id instead of the name."""
     tags: Mapping[str, str] = field(default_factory=dict)
-    connected: bool = False
-    """Whether it is no EKS cluster, but one that EKS Connector shows in the console."""
+    external: bool = False
+    """Whether it is an external cluster that EKS Connector shows in the console."""
 
 
 def read(answer: Mapping[str, Any]) -> Description:
-    """What is not as the API has it is as if it were not there."""
-    cluster = _within(answer, "cluster")
-    network = _within(cluster, "resourcesVpcConfig")
+    """Members of a wrong type are treated as missing."""
+    cluster = _mapping(answer, "cluster")
+    network = _mapping(cluster, "resourcesVpcConfig")
     ranges = [str(one) for one in network.get("publicAccessCidrs") or ()]
-    issues = _within(cluster, "health").get("issues") or ()
+    issues = _mapping(cluster, "health").get("issues") or ()
     return Description(
         arn=_text(cluster, "arn"),
         status=_text(cluster, "status"),
         endpoint=_text(cluster, "endpoint"),
-        authority=_text(_within(cluster, "certificateAuthority"), "data"),
-        mode=_text(_within(cluster, "accessConfig"), "authenticationMode"),
-        public=network.get("endpointPublicAccess") is not False,
-        admitted=() if ANYWHERE & {*ranges} else tuple(ranges),
+        authority=_text(_mapping(cluster, "certificateAuthority"), "data"),
+        authentication_mode=_text(_mapping(cluster, "accessConfig"), "authenticationMode"),
+        public_access=network.get("endpointPublicAccess") is not False,
+        public_cidrs=() if ANYWHERE & {*ranges} else tuple(ranges),
         issues=tuple(line(_text(issue, "code"), _CODE) for issue in issues if isinstance(issue, Mapping)),
         local_id=_text(cluster, "id") if cluster.get("outpostConfig") else "",
-        tags={str(key): str(value) for key, value in _within(cluster, "tags").items()},
-        connected=bool(cluster.get("connectorConfig")),
+        tags={str(key): str(value) for key, value in _mapping(cluster, "tags").items()},
+        external=bool(cluster.get("connectorConfig")),
     )
 
 
-def _within(parent: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def _mapping(parent: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     found = parent.get(name)
     return found if isinstance(found, Mapping) else {}
 
@@ -87,10 +87,10 @@ def _text(parent: Mapping[str, Any], name: str) -> str:
     return found if isinstance(found, str) else ""
 
 
-def barring(arn: Arn, found: Description) -> Cause | None:
-    """Why the cluster cannot be worked with, whatever its API server would say. UPDATING serves as ACTIVE does."""
+def blocking_fault(arn: Arn, found: Description) -> Cause | None:
+    """Why the cluster cannot be used at all; None if it can. UPDATING counts as ACTIVE."""
     where = f"the EKS cluster {arn.name} in account {arn.account}, {arn.region}"
-    if found.connected:
+    if found.external:
         return Cause(
             Reason.CLUSTER_EXTERNAL,
             f"{where} is registered by EKS Connector: AWS shows it in its console, and has no API server of it",
@@ -98,8 +98,8 @@ def barring(arn: Arn, found: Description) -> Cause | None:
         )
     match found.status:
         case "CREATING" | "PENDING":
-            told = f"{where} is being created (status {found.status}) and has no API server yet"
-            return Cause(Reason.CLUSTER_CREATING, told, remedy="Wait: EKS is asked again once a minute")
+            detail = f"{where} is being created (status {found.status}) and has no API server yet"
+            return Cause(Reason.CLUSTER_CREATING, detail, remedy="Wait: EKS is asked again once a minute")
         case "DELETING":
             return Cause(
                 Reason.CLUSTER_DELETING,
@@ -113,17 +113,17 @@ def barring(arn: Arn, found: Description) -> Cause | None:
                 remedy="Delete it and create it again, or delete this MonitoredCluster",
             )
     if not found.endpoint or not found.authority:
-        told = f"{where} has no endpoint yet (status {line(found.status, _CODE) or 'unknown'})"
-        return Cause(Reason.CLUSTER_CREATING, told, remedy="Wait: EKS is asked again once a minute")
+        detail = f"{where} has no endpoint yet (status {line(found.status, _CODE) or 'unknown'})"
+        return Cause(Reason.CLUSTER_CREATING, detail, remedy="Wait: EKS is asked again once a minute")
     return None
 
 
 def _issues(found: Description) -> str:
-    return f", EKS reports {', '.join(found.issues[:_MOST])}" if found.issues else ""
+    return f", EKS reports {', '.join(found.issues[:_MAX_ISSUES])}" if found.issues else ""
 
 
 def health(found: Description | None) -> str:
-    """What EKS says is wrong with the cluster, as the end of a sentence; empty where nothing is."""
+    """The health issues that EKS reports, as the end of a sentence; empty if there are none."""
     if found is None or not found.issues:
         return ""
     more = (
@@ -132,4 +132,4 @@ def health(found: Description | None) -> str:
         if "StsRegionalEndpointDisabled" in found.issues
         else ""
     )
-    return f". EKS reports for this cluster: {', '.join(found.issues[:_MOST])}{more}"
+    return f". EKS reports for this cluster: {', '.join(found.issues[:_MAX_ISSUES])}{more}"

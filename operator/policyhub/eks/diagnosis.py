@@ -1,21 +1,21 @@
-"""Why an EKS cluster cannot be worked with, and what to do: what its API server's or the network's answer means there.
+"""Explains failed connections to EKS clusters: the meaning of an error of the API server or the network, and a remedy.
 
-| answer                  | because                                                           | reason               |
+| error                   | because                                                           | reason               |
 |-------------------------|-------------------------------------------------------------------|----------------------|
-| 401                     | nothing maps the role: no access entry, or one of a role that was | `AccessEntryMissing` |
-|                         | deleted and made again: the same ARN, and another role            |                      |
-| 401, in authentication  | the cluster knows no access entries                               | `ConfigMapOnly`      |
+| 401                     | the role has no access entry, or its entry is for a deleted role  | `AccessEntryMissing` |
+|                         | with the same ARN                                                 |                      |
+| 401, in authentication  | the cluster does not use access entries                           | `ConfigMapOnly`      |
 | mode CONFIG_MAP         |                                                                   |                      |
-| 401, and AWS refuses    | our clock is wrong: a token is good from its time on, for 15      | `ClockSkew`          |
-| our time                | minutes                                                           |                      |
-| 401, and AWS refuses    | they have ended, or the role may not be assumed any more          | that of AWS          |
+| 401, and AWS rejects    | our clock is wrong: a token is valid for 15 minutes after its     | `ClockSkew`          |
+| the time                | time                                                              |                      |
+| 401, and AWS rejects    | they have expired, or the role may no longer be assumed           | that of AWS          |
 | the credentials         |                                                                   |                      |
 | 403                     | the entry's group is not bound in the cluster                     | `Forbidden`          |
 | none, private endpoint  | its name leads to addresses in the VPC: routing, security group   | `EndpointPrivate`    |
-| none, public endpoint   | it admits some address ranges only, or what stops others too      | `EndpointRestricted` |
+| none, public endpoint   | it admits only some address ranges, or any other network problem  | `EndpointRestricted` |
 |                         |                                                                   | or `Unreachable`     |
 | no cluster of that name | in the cluster's own account: it is gone                          | `ClusterGone`        |
-| (DescribeCluster)       | for another account's identity: nothing is known of it            | `ClusterNotFound`    |
+| (DescribeCluster)       | in another account: it is unknown whether the cluster exists      | `ClusterNotFound`    |
 
 Pure: no I/O, no clock.
 """
@@ -28,26 +28,26 @@ from policyhub.eks.description import Arn, Description, health
 from policyhub.sources.text import line
 
 GROUP = "policyhub"
-"""That the chart's ClusterRole is bound to, by default."""
+"""The chart binds its ClusterRole to this group by default."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
-    """Who signs, as far as STS has told."""
+class CallerIdentity:
+    """The AWS identity that signs tokens, from GetCallerIdentity."""
 
     account: str = ""
     principal: str = ""
     """ARN of the role or user, as an access entry names it; empty: not known."""
-    trouble: Cause | None = None
-    """Why STS did not tell."""
-    late: bool = False
-    """Whether AWS refuses what we sign for its time."""
-    refused: bool = False
-    """Whether AWS does not take the credentials either."""
+    fault: Cause | None = None
+    """Why GetCallerIdentity failed."""
+    clock_skewed: bool = False
+    """Whether AWS rejects our signatures because of their time."""
+    credentials_rejected: bool = False
+    """Whether AWS also rejects the credentials."""
 
 
 def principal(arn: str, *, role_arn: str) -> str:
-    """What an access entry names: the role of a session. STS leaves out a role's path, `role_arn` has it."""
+    """The ARN that an access entry needs: the role of a session. STS omits the role's path, `role_arn` has it."""
     if role_arn:
         return role_arn
     _, partition, service, _, account, resource = (*arn.split(":", 5), "", "", "", "", "", "")[:6]
@@ -57,20 +57,20 @@ def principal(arn: str, *, role_arn: str) -> str:
     return arn
 
 
-def unauthorized(arn: Arn, caller: Caller, found: Description | None, *, told: str) -> Cause:
-    """Of a 401."""
+def unauthorized(arn: Arn, caller: CallerIdentity, found: Description | None, *, detail: str) -> Cause:
+    """For a 401."""
     who = caller.principal or "the operator's role"
-    refused = f"the API server of the EKS cluster {arn.name} does not accept the token of {who} ({told})"
-    if caller.trouble is not None and caller.late:
+    refused = f"the API server of the EKS cluster {arn.name} does not accept the token of {who} ({detail})"
+    if caller.fault is not None and caller.clock_skewed:
         return Cause(
             Reason.CLOCK_SKEW,
-            f"{refused}, and AWS refuses what it signs as too late or too early: {caller.trouble.message}. A token is"
+            f"{refused}, and AWS refuses what it signs as too late or too early: {caller.fault.message}. A token is"
             " valid for 15 minutes of AWS's time",
             remedy="Synchronize the clock of the operator's node (chrony with Amazon Time Sync)",
         )
-    if caller.trouble is not None and caller.refused:
-        return replace(caller.trouble, message=f"{refused}, nor does AWS its credentials: {caller.trouble.message}")
-    if found is not None and found.mode == "CONFIG_MAP":
+    if caller.fault is not None and caller.credentials_rejected:
+        return replace(caller.fault, message=f"{refused}, nor does AWS its credentials: {caller.fault.message}")
+    if found is not None and found.authentication_mode == "CONFIG_MAP":
         return Cause(
             Reason.CONFIG_MAP_ONLY,
             f"{refused}: its authentication mode is CONFIG_MAP, which knows no access entries{health(found)}",
@@ -90,11 +90,11 @@ def unauthorized(arn: Arn, caller: Caller, found: Description | None, *, told: s
     )
 
 
-def forbidden(told: str) -> Cause:
-    """Of a 403 on what every cluster is asked for first."""
+def forbidden(detail: str) -> Cause:
+    """For a 403 to the first request, which reads the namespace kube-system."""
     return Cause(
         Reason.FORBIDDEN,
-        f"the operator may not get the namespace kube-system: {told}. The access entry works, but its group has no"
+        f"the operator may not get the namespace kube-system: {detail}. The access entry works, but its group has no"
         " rights in the cluster",
         remedy="Install the chart policyhub-access in that cluster: helm upgrade --install policyhub-access"
         " charts/policyhub-access --namespace policyhub --create-namespace. It gives the rights to the group"
@@ -103,34 +103,34 @@ def forbidden(told: str) -> Cause:
     )
 
 
-def unreachable(found: Description | None, *, server: str, told: str) -> Cause:
-    """Of no answer."""
-    if found is not None and not found.public:
+def unreachable(found: Description | None, *, server: str, detail: str) -> Cause:
+    """For a request without an answer."""
+    if found is not None and not found.public_access:
         return Cause(
             Reason.ENDPOINT_PRIVATE,
-            f"{server} does not answer: {told}. The cluster's endpoint is private: its name leads to addresses in the"
+            f"{server} does not answer: {detail}. The cluster's endpoint is private: its name leads to addresses in the"
             f" cluster's VPC{health(found)}",
             remedy="Give the operator's nodes a route to that VPC (peering, transit gateway), and let them in on port"
             " 443 in the cluster's security group",
         )
-    if found is not None and found.admitted:
-        ranges = ", ".join(line(one, 43) for one in found.admitted[:5])
+    if found is not None and found.public_cidrs:
+        ranges = ", ".join(line(one, 43) for one in found.public_cidrs[:5])
         return Cause(
             Reason.ENDPOINT_RESTRICTED,
-            f"{server} does not answer: {told}. The cluster's public endpoint admits {ranges} only{health(found)}",
+            f"{server} does not answer: {detail}. The cluster's public endpoint admits {ranges} only{health(found)}",
             remedy="Add the address by which the operator leaves its network (its NAT gateway) to publicAccessCidrs, or"
             " give it a route to the private endpoint",
         )
     return Cause(
         Reason.UNREACHABLE,
-        f"{server} does not answer: {told}{health(found)}",
+        f"{server} does not answer: {detail}{health(found)}",
         remedy="Check the route from the operator's Pod to it: network policies, the cluster's security group (port"
         " 443), the proxy",
     )
 
 
-def gone(arn: Arn, caller: Caller, *, name: str) -> Cause:
-    """Of DescribeCluster that finds no such cluster; `name` is that of the MonitoredCluster."""
+def gone(arn: Arn, caller: CallerIdentity, *, name: str) -> Cause:
+    """For a cluster that DescribeCluster does not find; `name` is that of the MonitoredCluster."""
     if caller.account == arn.account:
         return Cause(
             Reason.CLUSTER_GONE,
@@ -138,7 +138,7 @@ def gone(arn: Arn, caller: Caller, *, name: str) -> Cause:
             remedy="If it comes back under the same name, wait. If not,"
             f" policyhub retire {shlex.quote(name)} counts its findings, and says how to archive them",
         )
-    unknown = caller.trouble.message if caller.trouble is not None else "no account"
+    unknown = caller.fault.message if caller.fault is not None else "no account"
     asked = f"account {caller.account}" if caller.account else f"an account that STS did not name ({unknown})"
     return Cause(
         Reason.CLUSTER_NOT_FOUND,
@@ -148,8 +148,8 @@ def gone(arn: Arn, caller: Caller, *, name: str) -> Cause:
     )
 
 
-def elsewhere(arn: Arn, host: str) -> Cause:
-    """Of an endpoint in a spec that is none of EKS."""
+def untrusted_endpoint(arn: Arn, host: str) -> Cause:
+    """For an endpoint in a spec that does not belong to EKS."""
     return Cause(
         Reason.ENDPOINT_INVALID,
         f"spec.connection.eks.endpoint leads to {line(host, 253)}, which is no endpoint of EKS in {arn.region}: the"
@@ -161,7 +161,7 @@ def elsewhere(arn: Arn, host: str) -> Cause:
 
 
 def another_account(arn: Arn) -> str:
-    """What to do where the identity is not of the cluster's account."""
+    """The remedy if the identity belongs to another account than the cluster."""
     return (
         f"Name a role of account {arn.account} in spec.connection.eks.roleArn; or set endpoint and"
         " certificateAuthorityData there, and give the operator's own role an access entry"
@@ -169,7 +169,7 @@ def another_account(arn: Arn) -> str:
 
 
 def role_refused(arn: Arn, role_arn: str) -> str:
-    """What to do where STS does not give the role."""
+    """The remedy if the role cannot be assumed."""
     return (
         f"Both sides must allow it: the operator's role needs sts:AssumeRole (with Pod Identity also sts:TagSession) on"
         f" {role_arn}, and that role's trust policy must name the operator's role and the external id"
@@ -181,9 +181,9 @@ def _at(arn: Arn) -> str:
     return f"--region {arn.region} --cluster-name {arn.name}"
 
 
-def _principal(caller: Caller) -> str:
+def _principal(caller: CallerIdentity) -> str:
     return shlex.quote(caller.principal) if caller.principal else "ROLE_ARN"
 
 
-def _create(arn: Arn, caller: Caller) -> str:
+def _create(arn: Arn, caller: CallerIdentity) -> str:
     return f"aws eks create-access-entry {_at(arn)} --principal-arn {_principal(caller)} --kubernetes-groups {GROUP}"

@@ -1,15 +1,15 @@
-"""Whether a host that a spec names for an EKS cluster may be sent its token.
+"""Whether a host that a spec names for an EKS cluster may receive its token.
 
-A token is a bearer's: whoever is sent it can use it, for fifteen minutes, at the cluster whose name it is signed for.
-So it goes to hosts of EKS in the cluster's Region, and to those that the operator's own settings name. Hosts of EKS are
-all below names that AWS gives to nothing else:
+Whoever receives a bearer token can use it for fifteen minutes, at the cluster whose name is signed. So tokens are sent
+only to hosts of EKS in the cluster's Region, and to hosts that the operator's settings name. All hosts of EKS are in
+domains that AWS uses for nothing else:
 
 | clusters                          | endpoint, in partition `aws`                     |
 |-----------------------------------|--------------------------------------------------|
 | IPv4; IPv6 made before late 2024  | `https://ID.XX.REGION.eks.amazonaws.com`         |
 | IPv6                              | `https://ID.XX.eks-cluster.REGION.api.aws`       |
 
-What ends in `REGION.api.aws` alone may be anybody's: an API of API Gateway, for one.
+A host that ends only in `REGION.api.aws` may belong to anybody, for example to an API of API Gateway.
 
 Pure: no I/O, no clock.
 """
@@ -22,7 +22,7 @@ from policyhub.eks.description import Arn
 
 
 def host(server: str) -> str:
-    """Of a URL; empty where it has none."""
+    """The host of a URL; empty if it has none."""
     try:
         return (urlsplit(server).hostname or "").rstrip(".")
     except ValueError:
@@ -30,7 +30,7 @@ def host(server: str) -> str:
 
 
 def is_allowed(server: str, arn: Arn, hosts: Sequence[str]) -> bool:
-    """`hosts` of the settings: names and addresses, and domains with a dot before them."""
+    """`hosts` are from the settings: names, addresses, and domains with a leading dot."""
     name = host(server)
     one, both = DOMAINS.get(arn.partition, ("", ""))
     suffixes = [f".{arn.region}.eks.{one}" if one else "", f".eks-cluster.{arn.region}.{both}" if both else ""]

@@ -1,18 +1,18 @@
-"""What an AWS identity can tell and sign in one Region: blocking calls, made in threads, their errors in our words.
+"""Calls to EKS and STS, and signatures, with one AWS identity in one Region. The calls block, so they run in threads.
 
-Clusters that one identity reaches share it, and all of them share the threads. A call to an account or a Region that
-does not answer takes ten seconds, which must not cost the others anything:
+All clusters that one identity reaches share it, and all identities share the threads. A call to an account or a Region
+that does not answer takes ten seconds, which must not delay other clusters:
 
-| of one identity          | at once                              | because                                            |
+| for one identity         | at the same time                     | because                                            |
 |--------------------------|--------------------------------------|----------------------------------------------------|
-| a sign-in                | one; all who wait get its outcome,   | botocore lets each waiting thread make its own,    |
-|                          | and a failure counts for some        | one after the other                                |
-|                          | seconds                              |                                                    |
-| a question to EKS or STS | `_QUESTIONS`                         | they must not take all threads                     |
-| a signature              | any number                           | once signed in, it asks nobody                     |
+| sign-ins                 | one; all waiting calls get its       | botocore makes one for each waiting thread, one    |
+|                          | result, and a failure is cached for  | after the other                                    |
+|                          | some seconds                         |                                                    |
+| calls to EKS or STS      | `_MAX_QUERIES`                       | they must not use all threads                      |
+| signatures               | any number                           | they need no call once signed in                   |
 
-Whoever waits longer than `patience` for all of that is told so. The event loop takes no lock that a thread can hold:
-what an error means for the sign-in is decided in the thread that got it.
+A caller that waits longer than `timeout_seconds` gets an error. The event loop takes no lock that a thread can hold:
+the thread that got an error decides what it means for the sign-in.
 """
 
 import asyncio
@@ -27,34 +27,34 @@ from policyhub.api.reason import Reason
 from policyhub.clock import NEVER, SteadyMs
 from policyhub.eks import description, diagnosis
 from policyhub.eks.description import Arn, Description
-from policyhub.eks.diagnosis import Caller
+from policyhub.eks.diagnosis import CallerIdentity
 from policyhub.kube.errors import NotTried
 from policyhub.securityhub import advice, credentials
 from policyhub.securityhub.caller_url import Signed
 from policyhub.securityhub.errors import CREDENTIALS, FAULTS, AccessLost, translate
 
 _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,99}")
-"""Of a cluster, as an ARN takes it."""
+"""Valid names of clusters in an ARN."""
 _MISSING = "ResourceNotFoundException"
-_QUESTIONS = 2
+_MAX_QUERIES = 2
 _PAGE = 100
-"""Names, the most that EKS gives at once."""
-_MOST_PAGES = 100
-"""AWS raises the quota of 100 clusters a Region, to no known limit; 10,000 are none that anybody has."""
+"""Names per page, the maximum of EKS."""
+_MAX_PAGES = 100
+"""AWS raises the quota of 100 clusters per Region on request, without a known limit; nobody has 10,000."""
 FAILED_SECONDS = 5.0
-"""For which a sign-in that failed is not tried again: those who waited for it come back together."""
-PATIENCE_SECONDS = 3 * credentials.CALL_SECONDS
-"""For a sign-in, a question, and another one before it."""
+"""A failed sign-in is not repeated for this long: all callers that waited for it retry at the same time."""
+TIMEOUT_SECONDS = 3 * credentials.CALL_SECONDS
+"""Enough for a sign-in, a call, and another call that comes first."""
 
 T = TypeVar("T")
 
 
-class Missing(Exception):  # noqa: N818  (it says what happened)
-    """EKS knows no cluster of this name, in the account and Region of whoever asks."""
+class ClusterMissing(Exception):  # noqa: N818  (it says what happened)
+    """EKS has no cluster of this name in the account and Region of the calling identity."""
 
 
 class Clients(Protocol):
-    """What of `credentials.Clients` is used; in threads only."""
+    """The methods of `credentials.Clients` that are used; in threads only."""
 
     def sign_in(self) -> None: ...
 
@@ -69,8 +69,10 @@ class Clients(Protocol):
     def secrets(self) -> Iterable[str]: ...
 
 
-class _Lost(Exception):  # noqa: N818  (it says what happened)
-    """A call failed: `fault`, in whose text `secrets` may be. What is told of it differs by cluster."""
+class _CallFailed(Exception):  # noqa: N818  (it says what happened)
+    """A call failed with `fault`, whose text may contain `secrets`. The message that is made of it depends on the
+    cluster.
+    """
 
     def __init__(self, fault: Exception, secrets: frozenset[str]) -> None:
         super().__init__()
@@ -88,19 +90,19 @@ class Identity:
         *,
         role_arn: str,
         now: Callable[[], SteadyMs],
-        patience: float = PATIENCE_SECONDS,
+        timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
         self._clients = clients
         self._executor = executor
         self._role_arn = role_arn
         self._now = now
-        self._patience = patience
-        self._questions = asyncio.Semaphore(_QUESTIONS)
-        self._signing_in: asyncio.Future[_Lost | None] | None = None
-        """Under way."""
-        self._lost: _Lost | None = None
+        self._timeout_seconds = timeout_seconds
+        self._query_slots = asyncio.Semaphore(_MAX_QUERIES)
+        self._signing_in: asyncio.Future[_CallFailed | None] | None = None
+        """In progress."""
+        self._sign_in_failure: _CallFailed | None = None
         """Why the last sign-in failed."""
-        self._lost_until = NEVER
+        self._retry_sign_in_at = NEVER
 
     async def describe(self, arn: Arn) -> Description:
         """Raises NotTried, Missing."""
@@ -108,89 +110,95 @@ class Identity:
         def ask() -> Mapping[str, Any]:
             return self._clients.eks().describe_cluster(name=arn.name)
 
-        return description.read(await self._call(ask, "DescribeCluster", arn, turn=self._questions))
+        return description.read(await self._call(ask, "DescribeCluster", arn, slot=self._query_slots))
 
-    async def names(self, place: Arn) -> frozenset[str]:
-        """Of all clusters of the account and Region of `place`, but those of EKS Connector. Raises NotTried."""
+    async def names(self, arn: Arn) -> frozenset[str]:
+        """Names of all clusters in the identity's account and Region, except those of EKS Connector. `arn` is for error
+        messages. Raises NotTried.
+        """
         names: set[str] = set()
-        more: dict[str, object] = {}
-        for _ in range(_MOST_PAGES):
-            ask = functools.partial(self._page, more)
-            answer = await self._call(ask, "ListClusters", place, turn=self._questions)
+        page_params: dict[str, object] = {}
+        for _ in range(_MAX_PAGES):
+            ask = functools.partial(self._page, page_params)
+            answer = await self._call(ask, "ListClusters", arn, slot=self._query_slots)
             names.update(name for name in answer.get("clusters") or () if _NAME.fullmatch(str(name)))
             if not answer.get("nextToken"):
                 return frozenset(names)
-            more = {"nextToken": answer["nextToken"]}
-        told = f"ListClusters in account {place.account}, {place.region} does not end after {_MOST_PAGES} pages"
-        raise NotTried(Reason.UNAVAILABLE, told, remedy=advice.AWS_SIDE)
+            page_params = {"nextToken": answer["nextToken"]}
+        message = f"ListClusters in account {arn.account}, {arn.region} does not end after {_MAX_PAGES} pages"
+        raise NotTried(Reason.UNAVAILABLE, message, remedy=advice.AWS_SIDE)
 
-    def _page(self, more: Mapping[str, object]) -> Mapping[str, Any]:
-        return self._clients.eks().list_clusters(maxResults=_PAGE, **more)
+    def _page(self, page_params: Mapping[str, object]) -> Mapping[str, Any]:
+        return self._clients.eks().list_clusters(maxResults=_PAGE, **page_params)
 
     async def sign(self, arn: Arn, cluster: str) -> Signed:
-        """For the cluster's name, or the id that stands for it. Raises NotTried."""
+        """The URL signed for `cluster`: its name, or its id on Outposts. Raises NotTried."""
         return await self._call(lambda: self._clients.caller_url(cluster), "AssumeRole", arn)
 
-    async def caller(self, arn: Arn) -> Caller:
-        """Who that is, or why STS does not say."""
+    async def caller(self, arn: Arn) -> CallerIdentity:
+        """The result of GetCallerIdentity, or why STS did not answer."""
 
         def ask() -> Mapping[str, Any]:
             return self._clients.sts().get_caller_identity()
 
         try:
-            said = await self._call(ask, "GetCallerIdentity", arn, turn=self._questions)
+            answer = await self._call(ask, "GetCallerIdentity", arn, slot=self._query_slots)
         except NotTried as error:
-            return Caller(
+            return CallerIdentity(
                 principal=self._role_arn,
-                trouble=error.cause,
-                late=advice.is_clock("", error.found),
-                refused=error.reason in {*CREDENTIALS, Reason.ACCESS_DENIED},
+                fault=error.cause,
+                clock_skewed=advice.is_clock("", error.found),
+                credentials_rejected=error.reason in {*CREDENTIALS, Reason.ACCESS_DENIED},
             )
-        return Caller(
-            account=str(said.get("Account", "")),
-            principal=diagnosis.principal(str(said.get("Arn", "")), role_arn=self._role_arn),
+        return CallerIdentity(
+            account=str(answer.get("Account", "")),
+            principal=diagnosis.principal(str(answer.get("Arn", "")), role_arn=self._role_arn),
         )
 
     async def _call(
-        self, ask: Callable[[], T], operation: str, arn: Arn, *, turn: asyncio.Semaphore | None = None
+        self, ask: Callable[[], T], operation: str, arn: Arn, *, slot: asyncio.Semaphore | None = None
     ) -> T:
-        """`operation` is that of the call, where no sign-in fails before it. Raises NotTried; Missing of EKS."""
+        """`operation` names the call in errors, unless a sign-in before it fails. Raises NotTried; for DescribeCluster
+        also ClusterMissing.
+        """
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._timeout_seconds):
                 await self._sign_in()
-                async with turn or contextlib.nullcontext():
+                async with slot or contextlib.nullcontext():
                     return await self._in_thread(ask)
-        except _Lost as lost:
-            answer = getattr(lost.fault, "response", {})
-            asked = getattr(lost.fault, "operation_name", "")  # a sign-in by SSO has an error of the same code
+        except _CallFailed as failure:
+            answer = getattr(failure.fault, "response", {})
+            asked = getattr(failure.fault, "operation_name", "")  # a sign-in by SSO has an error of the same code
             if operation == asked == "DescribeCluster" and answer.get("Error", {}).get("Code") == _MISSING:
-                raise Missing from None
-            raise self._told(lost, operation, arn) from None
+                raise ClusterMissing from None
+            raise self._not_tried(failure, operation, arn) from None
         except TimeoutError:
-            told = f"{operation} in account {arn.account}, {arn.region}: no answer within {self._patience:.0f} s"
-            raise NotTried(Reason.UNAVAILABLE, told, remedy=advice.AWS_SIDE) from None
+            message = (
+                f"{operation} in account {arn.account}, {arn.region}: no answer within {self._timeout_seconds:.0f} s"
+            )
+            raise NotTried(Reason.UNAVAILABLE, message, remedy=advice.AWS_SIDE) from None
 
     async def _sign_in(self) -> None:
         """Raises _Lost."""
-        if self._lost is not None and self._now() < self._lost_until:
-            raise self._lost
+        if self._sign_in_failure is not None and self._now() < self._retry_sign_in_at:
+            raise self._sign_in_failure
         if self._signing_in is None:
-            self._signing_in = asyncio.ensure_future(self._tried())
-        lost = await asyncio.shield(self._signing_in)
-        if lost is not None:
-            raise lost
+            self._signing_in = asyncio.ensure_future(self._attempt_sign_in())
+        failure = await asyncio.shield(self._signing_in)
+        if failure is not None:
+            raise failure
 
-    async def _tried(self) -> _Lost | None:
-        """A sign-in; goes on when those who asked for it do not wait any more."""
-        self._lost = None
+    async def _attempt_sign_in(self) -> _CallFailed | None:
+        """One sign-in; continues even if no caller waits any more."""
+        self._sign_in_failure = None
         try:
             await self._in_thread(self._clients.sign_in)
-        except _Lost as lost:
-            self._lost = lost
-            self._lost_until = self._now() + int(FAILED_SECONDS * 1000)
+        except _CallFailed as failure:
+            self._sign_in_failure = failure
+            self._retry_sign_in_at = self._now() + int(FAILED_SECONDS * 1000)
         finally:
             self._signing_in = None
-        return self._lost
+        return self._sign_in_failure
 
     async def _in_thread(self, ask: Callable[[], T]) -> T:
         """Raises _Lost."""
@@ -200,17 +208,19 @@ class Identity:
         try:
             return ask()
         except FAULTS as fault:
-            lost = _Lost(fault, frozenset(self._clients.secrets()))
-            error = translate(fault, operation="", account="", region="", secrets=lost.secrets)
+            failure = _CallFailed(fault, frozenset(self._clients.secrets()))
+            error = translate(fault, operation="", account="", region="", secrets=failure.secrets)
             if isinstance(error, AccessLost) and error.kind in CREDENTIALS:
                 self._clients.renew()
-            raise lost from None
+            raise failure from None
 
-    def _told(self, lost: _Lost, operation: str, arn: Arn) -> NotTried:
-        error = translate(lost.fault, operation=operation, account=arn.account, region=arn.region, secrets=lost.secrets)
+    def _not_tried(self, failure: _CallFailed, operation: str, arn: Arn) -> NotTried:
+        error = translate(
+            failure.fault, operation=operation, account=arn.account, region=arn.region, secrets=failure.secrets
+        )
         reason = error.reason
         remedy = error.advice
-        asked = getattr(lost.fault, "operation_name", "")
+        asked = getattr(failure.fault, "operation_name", "")
         if asked == "AssumeRole" and reason in {Reason.ACCESS_DENIED, Reason.MISCONFIGURED}:
             remedy = diagnosis.role_refused(arn, self._role_arn)
         return NotTried(reason, error.found, remedy=remedy)

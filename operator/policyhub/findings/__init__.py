@@ -1,4 +1,4 @@
-"""What a violation reads like in Security Hub: identity, digest, ASFF, limits, roll-up.
+"""Turns violations into findings for Security Hub: identity, digest, ASFF, limits, roll-up.
 
-Ids are a promise: what `identity` makes never changes. Pure: no I/O, no clock; imports `sources` and below.
+Finding ids never change: `identity` is a contract. Pure: no I/O, no clock; imports `sources` and below.
 """

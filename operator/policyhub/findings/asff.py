@@ -1,22 +1,22 @@
-"""How a violation reads in Security Hub CSPM: one ASFF finding (schema 2018-10-08).
+"""Renders a violation as one ASFF finding (schema 2018-10-08) for Security Hub CSPM.
 
 | ASFF                  | from                                                                                     |
 |-----------------------|------------------------------------------------------------------------------------------|
-| Title                 | what is wrong in words, the object, the cluster: within 80 characters where that can be, |
-|                       | since a list of findings shows no more (text.py)                                         |
-| Description           | object, cluster, policy, source, rule; then the message, which alone is cut (text.py)    |
+| Title                 | sentence, object, cluster: within 80 characters if possible, since lists of findings     |
+|                       | show no more (text.py)                                                                   |
+| Description           | object, cluster, policy, source, rule; then the message; only this is cut (text.py)      |
 | FindingProviderFields | severity and type (compliance.py); never the top-level fields, which are the customer's  |
 | Compliance            | fail FAILED, warn WARNING, error NOT_AVAILABLE; control, requirements, standards         |
-| Remediation, SourceUrl| what is to be done, how to accept it, and where to read on (remediation.py)              |
-| Vulnerabilities       | of a scanner's result: the package, its versions, the score                              |
-| Resources             | the object first, then its cluster; the cluster alone where the engine names no object   |
+| Remediation, SourceUrl| what to do, how to accept the violation, and a link (remediation.py)                     |
+| Vulnerabilities       | for a scanner's result: the package, its versions, the score                             |
+| Resources             | the object, then its cluster; only the cluster if the engine names no object             |
 | ProductFields         | `policyhub/…`: what the operator reads back, what analysts filter by, the properties     |
-| most of these         | otherwise, where it tells of a list that is not whole (truncation.py)                    |
+| most of these         | different for a finding about a truncated list (truncation.py)                           |
 | RecordState           | ACTIVE, or ARCHIVED when the violation is gone                                           |
 
 Never written, because they belong to the analyst or to the service: Workflow, Note, UserDefinedFields,
-VerificationState, Severity, Types, Confidence, Criticality, the top-level Region. Every string fits its limit and holds
-something to read; whatever a violation holds, the finding is one that Security Hub takes. Pure: no I/O, no clock.
+VerificationState, Severity, Types, Confidence, Criticality, the top-level Region. Every string fits its limit and is
+not blank; Security Hub accepts the finding whatever the violation contains. Pure: no I/O, no clock.
 """
 
 import re
@@ -31,15 +31,15 @@ from policyhub.findings import truncation
 from policyhub.findings.compliance import KUBE_BENCH, compliance, finding_type
 from policyhub.findings.limits import fit, fit_distinct, length
 from policyhub.findings.remediation import remediation, source_url, vulnerabilities
-from policyhub.findings.sentence import filled
-from policyhub.findings.text import description, own_text, title
+from policyhub.findings.sentence import non_blank
+from policyhub.findings.text import description, title, unnamed_subject
 from policyhub.sources.policy import DESCRIPTION, TITLE
 from policyhub.sources.target import meant
 from policyhub.sources.truncation import is_notice
 from policyhub.sources.violation import Severity, Violation
 
 RENDERER = 4
-"""Raised when findings of the same violation begin to read otherwise; kept beside the digest, never in it."""
+"""Increased when the texts of findings change. It is stored next to the digest, never in it."""
 
 _LAST = 253_402_300_799_999
 """9999-12-31T23:59:59.999Z in Unix milliseconds."""
@@ -61,9 +61,9 @@ _FIELDS, _FIELD_KEY, _FIELD_VALUE = 50, 128, 1024  # 2,048 is documented, 1,024 
 # an engine's properties keeps a finding near 60 KB at worst and at 2 KB as a rule.
 _PROPERTY_UNITS = 6000
 
-_OF_PROCESSES = frozenset({"actualvalue", "audit", "auditconfig", "auditenv", "reason", "testinfo"})
-"""What kube-bench has read of a node to judge it, and how: the arguments of processes, which may hold secrets. Its
-adapters write `audit_config` or `AuditConfig`."""
+_PROCESS_PROPERTIES = frozenset({"actualvalue", "audit", "auditconfig", "auditenv", "reason", "testinfo"})
+"""Properties with what kube-bench read of a node: arguments of processes, which may contain secrets. Its adapters write
+`audit_config` or `AuditConfig`."""
 
 _FORBIDDEN_IN_KEY = re.compile(r"[^A-Za-z0-9 .:+\\=@_/-]")
 _ARN = re.compile(r"arn:(?P<partition>[^:]+):eks:(?P<region>[^:]+):[^:]*:cluster/(?P<name>.+)")
@@ -73,14 +73,14 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     """A monitored cluster, and the hub that its findings go to."""
 
     id: str
-    """What ids are made of: the EKS cluster's ARN, else the MonitoredCluster's name."""
+    """The cluster's part of finding ids: the EKS cluster's ARN, else the MonitoredCluster's name."""
     name: str
     arn: str | None
     uid: str
-    """Of the kube-system namespace: tells a cluster from another one that took its name."""
+    """Of the kube-system namespace: distinguishes a cluster from a later one of the same name."""
     account: str
     region: str
-    """Of the hub. The cluster may lie in another one, as its ARN says."""
+    """Of the hub. The cluster may be in another Region, see its ARN."""
     partition: str
     product_arn: str
 
@@ -109,10 +109,10 @@ def render(
     relapse: Relapse = NO_RELAPSE,
     default_severity: Severity = "MEDIUM",
 ) -> dict[str, Any]:
-    """The finding as BatchImportFindings takes it. Times in Unix milliseconds.
+    """The finding as an argument of BatchImportFindings. Times in Unix milliseconds.
 
-    `created_at` is also when it was first observed and must never change, however often it came back; `observed_at` is
-    when it was last seen.
+    `created_at` is also when it was first observed. It must never change, however often the violation came back.
+    `observed_at` is when it was last seen.
     """
     created, updated = timestamp(created_at), timestamp(updated_at)
     observed_at = max(created_at, observed_at)
@@ -127,7 +127,7 @@ def render(
         "ProductArn": cluster.product_arn,
         "ProductName": PRODUCT,
         "CompanyName": PRODUCT,
-        "GeneratorId": fit_distinct("/".join(filled(PRODUCT, *_names(violation))), _GENERATOR),
+        "GeneratorId": fit_distinct("/".join(non_blank(PRODUCT, *_names(violation))), _GENERATOR),
         "AwsAccountId": cluster.account,
         "CreatedAt": created,
         "FirstObservedAt": created,
@@ -154,7 +154,7 @@ def render(
 
 @lru_cache(maxsize=4096)  # the findings of a batch share most of theirs
 def timestamp(milliseconds: WallMs) -> str:
-    """RFC 3339 with milliseconds, in UTC. Beyond the year 9999, which somebody may have written, its last moment."""
+    """RFC 3339 with milliseconds, in UTC. Later times than the year 9999, from foreign data, become its last moment."""
     seconds, rest = divmod(min(int(milliseconds), _LAST), 1000)
     moment = datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest * 1000, tzinfo=None)
     return moment.isoformat(timespec="milliseconds") + "Z"
@@ -165,9 +165,9 @@ def _names(violation: Violation) -> tuple[str, ...]:
     return violation.source, violation.policy, violation.rule, *check
 
 
-def is_of_cluster(violation: Violation) -> bool:
-    """Whether its engine names no object and speaks for the whole cluster: a report is nothing that anybody can fix."""
-    return own_text(violation) == "cluster"
+def is_about_cluster(violation: Violation) -> bool:
+    """Whether the engine names no object and the result concerns the whole cluster: nobody can fix a report."""
+    return unnamed_subject(violation) == "cluster"
 
 
 def _relapse(relapse: Relapse) -> str:
@@ -179,7 +179,7 @@ def _relapse(relapse: Relapse) -> str:
 
 
 def _resources(violation: Violation, cluster: Cluster) -> list[dict[str, Any]]:
-    of_cluster = is_of_cluster(violation) and not is_notice(violation)  # which is about the report itself
+    of_cluster = is_about_cluster(violation) and not is_notice(violation)  # which is about the report itself
     return [_cluster(cluster)] if of_cluster else [_object(violation, cluster), _cluster(cluster)]
 
 
@@ -187,8 +187,8 @@ def _object(violation: Violation, cluster: Cluster) -> dict[str, Any]:
     subject = violation.subject
     path = (cluster.id, subject.group or "core", subject.kind or "-", subject.namespace or "-", subject.name or "-")
     shown = meant(subject)
-    as_said = shown is subject or not subject.kind  # else it is that of what stands for the object
-    api_version = violation.api_version or shown.group if as_said else shown.group
+    as_stated = shown is subject or not subject.kind  # else it is that of what stands for the object
+    api_version = violation.api_version or shown.group if as_stated else shown.group
     details = {
         "Kind": shown.kind,
         "ApiVersion": api_version,
@@ -200,26 +200,26 @@ def _object(violation: Violation, cluster: Cluster) -> dict[str, Any]:
     return {
         "Type": "Other",
         "Id": fit_distinct("kubernetes/" + "/".join(path), _RESOURCE_ID),
-        **_place(cluster),
+        **_location(cluster),
         "Details": {"Other": {key: text for key, value in details.items() if (text := fit(value, _DETAIL))}},
     }
 
 
 @lru_cache(maxsize=256)
 def _cluster(cluster: Cluster) -> dict[str, Any]:
-    """The cluster as a resource: one for all its findings, which nobody changes."""
+    """The cluster as a resource: one dict for all its findings; do not modify it."""
     known = _ARN.fullmatch(cluster.arn or "")
     if cluster.arn and known:
         details: dict[str, Any] = {"AwsEksCluster": {"Arn": cluster.arn, "Name": known["name"]}}
-        return {"Type": "AwsEksCluster", "Id": cluster.arn, **_place(cluster), "Details": details}
+        return {"Type": "AwsEksCluster", "Id": cluster.arn, **_location(cluster), "Details": details}
     details = {"Other": {"Kind": "Cluster", "Name": fit(cluster.name, _DETAIL) or cluster.id}}
     named = fit_distinct(f"kubernetes/{cluster.id}", _RESOURCE_ID)
-    return {"Type": "Other", "Id": named, **_place(cluster), "Details": details}
+    return {"Type": "Other", "Id": named, **_location(cluster), "Details": details}
 
 
 @lru_cache(maxsize=256)
-def _place(cluster: Cluster) -> dict[str, str]:
-    """Where the cluster lies: as its ARN says, else where its hub is."""
+def _location(cluster: Cluster) -> dict[str, str]:
+    """Partition and Region of the cluster: from its ARN, else those of its hub."""
     known = _ARN.fullmatch(cluster.arn or "")
     partition, region = (known["partition"], known["region"]) if known else (cluster.partition, cluster.region)
     place = {"Partition": partition} if partition in PARTITIONS else {}
@@ -242,16 +242,16 @@ def _product_fields(
         f"{PRODUCT}/discriminator": violation.discriminator,
         f"{PRODUCT}/category": violation.category,
         f"{PRODUCT}/result": violation.result,
-        f"{PRODUCT}/report": violation.subject.name if is_of_cluster(violation) else "",
+        f"{PRODUCT}/report": violation.subject.name if is_about_cluster(violation) else "",
         RELAPSES: str(relapse.count) if relapse.count else "",
         RELAPSED_AT: timestamp(relapse.at) if relapse.count and relapse.at else "",
     }
     fields = {key: text for key, value in own.items() if (text := fit(value, _FIELD_VALUE))}
     left = _PROPERTY_UNITS
     for key, value in violation.properties:
-        if key in (TITLE, DESCRIPTION):  # said in Title and Description
+        if key in (TITLE, DESCRIPTION):  # part of Title and Description
             continue
-        if violation.source in KUBE_BENCH and key.lower().replace("_", "") in _OF_PROCESSES:
+        if violation.source in KUBE_BENCH and key.lower().replace("_", "") in _PROCESS_PROPERTIES:
             continue
         allowed = _property(key[:_FIELD_KEY])
         text = fit(value, min(_FIELD_VALUE, left)) if left > 1 else None
@@ -266,5 +266,5 @@ def _product_fields(
 
 @lru_cache(maxsize=1024)  # an engine has a handful; a key has 128 characters at most
 def _property(key: str) -> str:
-    """The name of the product field that holds a property."""
+    """The name of the product field for a property."""
     return _FORBIDDEN_IN_KEY.sub("_", f"{PRODUCT}/property/{key}")[:_FIELD_KEY]

@@ -1,6 +1,6 @@
-"""Where a violation belongs: the finding's type, the control, requirements and standards that it names.
+"""The type, control, requirements and standards of a finding.
 
-| says so                                                        | becomes                                             |
+| in the violation                                               | becomes                                             |
 |----------------------------------------------------------------|-----------------------------------------------------|
 | a property `…/cis-eks-control: "4.2.1"`, `…/owasp: "K01"`      | the requirement `CIS EKS 4.2.1`, `OWASP K01`        |
 | a property `controls` (or `control`) beside one `standard(s)`  | `<standard> <control>` for each                     |
@@ -12,8 +12,8 @@
 | a property `standard(s)`, a category of Pod Security Standards,| associated standards                                |
 |   the benchmark of kube-bench or Trivy Compliance              |                                                     |
 
-A key counts by its last segment, so `policies.kyverno.io/controls` and `controls` are one. Nothing is inferred from a
-policy's name: a requirement that nobody stated is none. Pure: no I/O, no clock.
+Only the last segment of a key counts, so `policies.kyverno.io/controls` and `controls` are the same. Nothing is
+inferred from a policy's name: requirements must be stated. Pure: no I/O, no clock.
 """
 
 import re
@@ -41,7 +41,7 @@ STATUS: dict[Result, str] = {
 
 CHECKS = "Software and Configuration Checks"
 POLICIES = f"{CHECKS}/Kubernetes Policy Violations"
-"""Not `Kubernetes Policies`, as of other tools: the AWS sample archives all of that category but its own."""
+"""Not `Kubernetes Policies`, as in other tools: the AWS sample archives all findings of that category but its own."""
 TYPES: dict[str, str] = {
     VULNERABILITY: f"{CHECKS}/Vulnerabilities/CVE",
     "Kube Bench": f"{CHECKS}/Industry and Regulatory Standards/{BENCHMARK}",
@@ -70,7 +70,7 @@ STANDARDS: dict[str, str] = {
     "pci-dss": "PCI DSS",
     "soc2": "SOC 2",
 }
-"""How the standards that property keys name are spelt in requirements; any other is spelt as in its key."""
+"""Property key → spelling of the standard in requirements; others are spelt as in their key."""
 
 BENCHMARKS: dict[str, str] = {
     "cis": BENCHMARK,
@@ -83,12 +83,12 @@ BENCHMARKS: dict[str, str] = {
     "pss-restricted": f"{POD_SECURITY} (Restricted)",
     "k8s-pss-restricted": f"{POD_SECURITY} (Restricted)",
 }
-"""How Trivy Compliance's benchmarks are spelt, without their versions; any other as it is named."""
+"""Spelling of Trivy Compliance's benchmarks, without their versions; others are unchanged."""
 
 _LEVELS = {"baseline": f"{POD_SECURITY} (Baseline)", "restricted": f"{POD_SECURITY} (Restricted)"}
 _CONTROLS = frozenset({"control", "controls"})
 _NAMED = frozenset({"standard", "standards"})
-_KEYED = ("-controls", "-control")
+_CONTROL_SUFFIXES = ("-controls", "-control")
 _BUNDLE = re.compile(r"bundleDisplayName\W{1,6}([^'\"\\]{1,1024})")
 _NUMBERS = re.compile(r"controlNumbers\W{1,6}([^\]'\"\\]{1,1024})")
 _SEPARATORS = re.compile(r"[,;\n]")
@@ -100,7 +100,7 @@ _REQUIREMENTS, _REQUIREMENT, _ASSOCIATED, _ID = 32, 64, 20, 128
 
 
 def finding_type(source: str) -> str:
-    """`namespace/category/classifier`; a slash within a segment would make a fourth one."""
+    """`namespace/category/classifier`; slashes within a segment are replaced, since they would add a segment."""
     return TYPES.get(source) or f"{POLICIES}/{fit(source.replace('/', '-'), _ID) or 'unknown'}"
 
 
@@ -110,7 +110,7 @@ def compliance(violation: Violation) -> dict[str, Any]:
     control = fit(_control(violation), _ID)
     if control:
         stated["SecurityControlId"] = control
-    requirements, standards = _stated(violation)
+    requirements, standards = _requirements_and_standards(violation)
     if requirements:
         stated["RelatedRequirements"] = requirements
     if standards:
@@ -119,11 +119,11 @@ def compliance(violation: Violation) -> dict[str, Any]:
 
 
 def categories(category: str) -> list[str]:
-    """One by one; Kyverno's library adds to them which engine a policy is written for."""
-    return [_whoever_runs_it(part.strip()) for part in category.split(",") if part.strip()]
+    """The single categories, without the engine that Kyverno's library appends."""
+    return [_without_engine(part.strip()) for part in category.split(",") if part.strip()]
 
 
-def _whoever_runs_it(category: str) -> str:
+def _without_engine(category: str) -> str:
     for engine in _ENGINES:
         if category[-len(engine) :].lower() == engine:
             return category[: -len(engine)].rstrip()
@@ -131,7 +131,7 @@ def _whoever_runs_it(category: str) -> str:
 
 
 def _control(violation: Violation) -> str:
-    """What identifies the check itself, whatever object it looks at."""
+    """The id of the check, independent of the object."""
     source = violation.source
     if source in KUBE_BENCH:
         return dict(violation.properties).get("index") or violation.policy or violation.rule
@@ -144,7 +144,7 @@ def _control(violation: Violation) -> str:
     return violation.policy or violation.rule
 
 
-def _stated(violation: Violation) -> tuple[list[str], list[str]]:
+def _requirements_and_standards(violation: Violation) -> tuple[list[str], list[str]]:
     requirements: list[str] = []
     standards: list[str] = []
     controls: list[str] = []
@@ -157,15 +157,15 @@ def _stated(violation: Violation) -> tuple[list[str], list[str]]:
             level = level or _LEVELS.get(value.strip().lower(), "")
             standards += [_LEVELS.get(item.lower()) or STANDARDS.get(item.lower(), item) for item in _items(value)]
         elif word == "constraintdata":
-            requirements += _bundled(value)
+            requirements += _bundle_controls(value)
         elif word in STANDARDS:
             requirements += [f"{STANDARDS[word]} {item}" for item in _items(value)]
-        elif keyed := _keyed(word):
+        elif keyed := _standard_of_key(word):
             name = STANDARDS.get(keyed) or keyed.upper()
             requirements += [f"{name} {item}" for item in _items(value)]
         elif word == "index" and violation.source in KUBE_BENCH:
             requirements.append(f"{BENCHMARK} {value}")
-    requirements += [_spelt(control, level=level, standards=standards) for control in controls]
+    requirements += [_control_requirement(control, level=level, standards=standards) for control in controls]
     if violation.source == COMPLIANCE:
         named = _benchmark(dict(violation.properties).get("benchmark", ""))
         requirements.append(f"{named} {_numbered(violation.policy)}" if named else violation.policy)
@@ -176,9 +176,9 @@ def _stated(violation: Violation) -> tuple[list[str], list[str]]:
     return _distinct(requirements, _REQUIREMENT)[:_REQUIREMENTS], _distinct(standards, _ID)[:_ASSOCIATED]
 
 
-def _keyed(word: str) -> str:
+def _standard_of_key(word: str) -> str:
     """The standard of `cis-eks-control`; empty for another key."""
-    return next((word.removesuffix(ending) for ending in _KEYED if word.endswith(ending)), "")
+    return next((word.removesuffix(ending) for ending in _CONTROL_SUFFIXES if word.endswith(ending)), "")
 
 
 def _numbered(policy: str) -> str:
@@ -199,7 +199,7 @@ def _benchmark(name: str) -> str:
     return f"{BENCHMARKS.get(benchmark, benchmark)} {version}"
 
 
-def _spelt(control: str, *, level: str, standards: list[str]) -> str:
+def _control_requirement(control: str, *, level: str, standards: list[str]) -> str:
     check, mark, suffix = control.rpartition("_")
     if mark and suffix in _LEVELS:
         return f"{_LEVELS[suffix]} {check}"
@@ -207,8 +207,8 @@ def _spelt(control: str, *, level: str, standards: list[str]) -> str:
     return control if control.startswith(named) else f"{named} {control}"
 
 
-def _bundled(data: str) -> list[str]:
-    """Quoted like no language in particular, so it is searched, not parsed."""
+def _bundle_controls(data: str) -> list[str]:
+    """Controls from `constraintData`. Its quoting follows no language, so it is searched, not parsed."""
     bundle, numbers = _BUNDLE.search(data), _NUMBERS.search(data)
     if bundle is None or numbers is None:
         return []

@@ -1,10 +1,10 @@
-"""The digest of a finding: a hash of what a reader can act on. An equal digest means that there is nothing to send.
+"""The digest of a finding: a hash of what a reader can act on. If the digest is unchanged, nothing is sent.
 
-In it: result, severity, category, message, the result's properties, and the identity; of a notice its numbers only
-beside the hash (truncation.py). Not in it: times, report names
-and uids, the subject's API version (engines differ on it), the operator's and the renderer's version, the cluster.
-A digest that changes without the violation having changed would import every finding of every cluster again: a golden
-value in the tests guards it. Pure: no I/O, no clock.
+It covers result, severity, category, message, the result's properties, and the identity. The numbers of a notice
+follow the hash (truncation.py). It does not cover times, report names and uids, the subject's API version (engines
+differ in it), the versions of operator and renderer, and the cluster. If digests changed without a change of the
+violations, every finding of every cluster would be imported again; a golden value in the tests prevents this. Pure: no
+I/O, no clock.
 """
 
 import hashlib
@@ -16,8 +16,8 @@ from policyhub.sources.violation import Severity, Violation
 
 
 def digest(violation: Violation, *, default_severity: Severity = "MEDIUM") -> str:
-    """32 hex digits, and the numbers behind them where a notice tells some. A severity that nobody stated counts as if
-    the engine had: it is what the reader sees.
+    """32 hex digits, followed by the numbers of a notice. A default severity counts as if the engine had stated it: it
+    is what the reader sees.
     """
     parts = [
         *violation.identity,

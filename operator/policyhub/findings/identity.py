@@ -1,7 +1,7 @@
-"""The id of a finding: a promise. The same violation has the same id for ever, so triage on it is kept.
+"""The id of a finding. The same violation always has the same id, so that its triage is kept.
 
-It depends on the cluster and on the violation's identity (source, policy, rule, the subject's group, kind, namespace,
-name, and the discriminator), on nothing else. Two identities never share an encoding. Pure: no I/O, no clock.
+The id depends only on the cluster and on the violation's identity (source, policy, rule, the subject's group, kind,
+namespace, name, and the discriminator). Two identities never have the same encoding. Pure: no I/O, no clock.
 """
 
 import hashlib
@@ -34,12 +34,12 @@ ROOT = "policyhub/"
 
 
 def prefix(cluster_id: str) -> str:
-    """What all ids of one cluster begin with, for the inventory's filters."""
+    """The common prefix of all ids of one cluster, for the inventory's filters."""
     return f"{ROOT}{cluster_id}/"
 
 
 def finding_id(cluster_id: str, identity: Identity) -> str:
-    """`policyhub/<cluster id>/<32 hex digits>`. Raises ValueError for a cluster id that leaves no room."""
+    """`policyhub/<cluster id>/<32 hex digits>`. Raises ValueError if the cluster id is too long."""
     made = f"{prefix(cluster_id)}{hashlib.sha256(encode(identity)).hexdigest()[:_DIGITS]}"
     if (len(made) if made.isascii() else len(made.encode("utf-16-le")) // 2) > ID_LIMIT:
         raise ValueError(f"a cluster id of {len(cluster_id)} characters makes ids longer than {ID_LIMIT}")

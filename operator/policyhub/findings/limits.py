@@ -1,8 +1,8 @@
-r"""What a string must be before Security Hub takes it: short enough, and with something to read in it.
+r"""Makes strings valid for Security Hub: short enough, and not blank.
 
-Lengths are counted in UTF-16 units: AWS says "characters", and of the readings of that word (code points, UTF-16 units)
-this one is never longer than allowed. Every string must match `.*\S.*`, so blank ones are left out (None), and no line
-break is kept, since a dot need not match one. A text that was cut ends with an ellipsis, which says so. Pure.
+Lengths are counted in UTF-16 units. AWS says "characters", which may mean code points or UTF-16 units; a string that
+fits in UTF-16 units fits in both. Every string must match `.*\S.*`. So blank strings are omitted (None), and line
+breaks are removed, since a dot may not match them. A text that was cut ends with an ellipsis. Pure.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ _UNWANTED = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066
 
 
 def clean(text: str) -> str | None:
-    """One line with single blanks; None where nothing can be read."""
+    """One line with single spaces; None if it is blank."""
     if not (text.isascii() and text.isprintable()):
         text = _UNWANTED.sub(" ", text)
     return " ".join(text.split()) or None
@@ -28,7 +28,7 @@ def length(text: str) -> int:
 
 
 def cut(text: str, limit: int) -> str:
-    """At most `limit` units, on a character's boundary."""
+    """At most `limit` units, cut between characters."""
     if len(text) <= limit and length(text) <= limit:
         return text
     kept = text[: limit - 1]
@@ -40,12 +40,12 @@ def cut(text: str, limit: int) -> str:
 
 
 def _plain(text: str) -> bool:
-    """Whether there is nothing to clean, as in nearly every text."""
+    """Whether the text needs no cleaning, as nearly every text."""
     return text.isascii() and text.isprintable() and "  " not in text and text[0] != " " and text[-1] != " "
 
 
 def fit(text: str | None, limit: int) -> str | None:
-    """Cleaned and cut; None where nothing can be read."""
+    """Cleaned and cut; None if it is blank."""
     if text and len(text) <= limit and _plain(text):
         return text
     cleaned = clean(text) if text else None
@@ -53,7 +53,7 @@ def fit(text: str | None, limit: int) -> str | None:
 
 
 def fit_distinct(text: str, limit: int) -> str:
-    """Cleaned; what is too long keeps apart from its like by a hash of the whole (for ids)."""
+    """Cleaned and cut, for ids: a changed text gets a hash of the original, so that it stays unique."""
     if text and len(text) <= limit and _plain(text):
         return text
     cleaned = clean(text) or "-"

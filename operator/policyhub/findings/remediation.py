@@ -1,14 +1,14 @@
-"""What to do about a violation, and where to read on. A finding must be enough to begin with.
+"""The remediation of a finding: what to do, and links. It must be enough to start with.
 
-The text (512 characters) says only what is known, in this order; the first gives way where there is no room for all:
+The text (512 characters) contains only known facts, in this order; if it is too long, the first part is cut:
 
-| what                                         | from                                                                 |
+| part                                         | from                                                                 |
 |----------------------------------------------|----------------------------------------------------------------------|
-| what ends it                                 | a property `…/remediation`, Google's bundles; Trivy's `fixedVersion` |
+| how to fix it                                | a property `…/remediation`, Google's bundles; Trivy's `fixedVersion` |
 | else which field of which object to change   | the path, container or volume that the message names                 |
-| where the rule is written                    | the policy object (sources/policy_apis.py), as a `kubectl get`       |
-| how to accept it                             | what the engine has for exceptions; else the workflow status         |
-| that nobody has to close it                  |                                                                      |
+| where the rule is defined                    | the policy object (sources/policy_apis.py), as a `kubectl get`       |
+| how to accept it                             | the engine's exceptions; else the workflow status                    |
+| that it is archived automatically            |                                                                      |
 
 | link                                                            | from                                              |
 |-----------------------------------------------------------------|---------------------------------------------------|
@@ -29,7 +29,7 @@ from typing import Any
 
 from policyhub.findings.compliance import POD_SECURITY, VULNERABILITY
 from policyhub.findings.limits import clean, cut, fit, length
-from policyhub.findings.text import found_in, object_named
+from policyhub.findings.text import object_text, trivy_messages
 from policyhub.sources.check import number
 from policyhub.sources.event_logs import logs_events
 from policyhub.sources.filter import namespace_of
@@ -41,18 +41,18 @@ from policyhub.sources.violation import Violation
 POD_SECURITY_URL = "https://kubernetes.io/docs/concepts/security/pod-security-standards/"
 CHECK_URL = "https://avd.aquasec.com/misconfig/{check}"
 _NEW, _NEWEST = 100, 1000
-"""Numbers from which on `KSV-0109` and `AVD-KSV-01010` are part of their links."""
+"""From these numbers on, links contain `KSV-0109` or `AVD-KSV-01010` as written."""
 
 _TEXT = 512
-_LEAST = 120
-"""Of what is to be done, before the rest is left out."""
+_MIN_STATED = 120
+"""Minimum for the first part, before the command is omitted."""
 _OBJECT = 128
-"""Of an object or a cluster, which the title names too."""
-_MOST = 4
-"""Fields, and as many containers and volumes."""
-_ENDS_ITSELF = "Once it passes, this finding archives itself."
+"""Maximum for an object or a cluster; the title names them, too."""
+_MAX_FIELDS = 4
+"""Maximum number of fields, and of containers and volumes."""
+_SELF_CLOSING = "Once it passes, this finding archives itself."
 _EVENTS = frozenset({"Falco", "JsPolicy"})
-_AN_EVENT = "It tells of an event, which nothing ends: set the workflow status RESOLVED once it is dealt with."
+_EVENT_ENDING = "It tells of an event, which nothing ends: set the workflow status RESOLVED once it is dealt with."
 _EXCEPTIONS = {
     "kyverno": "add a PolicyException",
     "KyvernoValidatingPolicy": "add a PolicyException",
@@ -61,9 +61,9 @@ _EXCEPTIONS = {
     "ValidatingAdmissionPolicy": "leave the object out in the binding's matchResources",
     "Trivy Vulnerability": "list it in a .trivyignore",
 }
-"""What an engine has for objects that may break a rule."""
+"""How to exempt an object, by engine."""
 _NAME = 256
-# Where an engine found it: Kyverno's path; a field as the Pod Security Standards' checks and many messages name it.
+# The place in the object: Kyverno's path; a field as in messages of Pod Security Standards and others.
 _PATH = re.compile(r"failed at path (/[\w./~*-]{1,256}?)/?(?=[\s,;)]|\.?$|\.\s)")
 _DIGITS = re.compile(r"\.(\d{1,4})(?=\.|$)")
 _FIELD = re.compile(r"\bspec(?:\.[A-Za-z]\w{0,63}(?:\[[\w*]{1,8}\])?){1,12}")
@@ -71,46 +71,46 @@ _PARTS = re.compile(r"""\b([Cc]ontainer|[Vv]olume)s? ["']([\w.-]{1,63})["']""")
 _CONTAINER = re.compile(r"\b[Cc]ontainer <([\w.-]{1,63})>|\bcontainer is not allowed: ([\w-]{1,63})(?=,|\.?$)")
 _URL = re.compile(r"https?://[\x21-\x7e]{1,1000}")
 _CHECK = re.compile(r"(?:AVD-)?KSV-?0{0,8}(\d{1,4})")
-_REMEDIES = ("remediation-docs", "remediation-url", "remediation")
+_REMEDY_URLS = ("remediation-docs", "remediation-url", "remediation")
 _LINKS = ("primarylink", "controlurl", "url", "link", "documentation", "docs")
 _BUNDLED = re.compile(r"remediation['\"\\]{0,8}\s{0,8}:\s{0,8}['\"\\]{1,8}([^'\"\\]{1,1024})")
 
 
 def remediation(violation: Violation, *, cluster: str = "") -> dict[str, str]:
     """The member Recommendation."""
-    words = _words(violation)
-    recommendation = {"Text": _whole(violation, _text(violation, words), cluster=cluster)}
-    url = _first(words, _REMEDIES + _LINKS) or _known(violation, words)
+    words = _by_last_segment(violation)
+    recommendation = {"Text": _full_text(violation, _text(violation, words), cluster=cluster)}
+    url = _first_url(words, _REMEDY_URLS + _LINKS) or _known_page(violation, words)
     if url:
         recommendation["Url"] = url
     return recommendation
 
 
-def _whole(violation: Violation, stated: str, *, cluster: str) -> str:
-    """What is stated or known comes first and is cut; how to go on stands behind it, as far as there is room."""
-    rest = _behind(
+def _full_text(violation: Violation, stated: str, *, cluster: str) -> str:
+    """The fix comes first and is cut if necessary; the next steps follow."""
+    rest = _follow_up(
         violation.source, violation.policy, violation.rule, namespace=namespace_of(violation.subject), cluster=cluster
     )
-    first = clean(stated) or clean(_change(violation)) or "-"
+    first = clean(stated) or clean(_change_text(violation)) or "-"
     kept = cut(first if first.endswith((".", "!", "?", "…")) else f"{first}.", _TEXT - 1 - length(rest))
     return f"{kept} {rest}"
 
 
 @lru_cache(maxsize=4096)  # all findings of a policy in a namespace have the same
-def _behind(source: str, policy: str, rule: str, *, namespace: str, cluster: str) -> str:
-    """Where the rule is written, how to accept the violation, and how it ends; the last two always."""
+def _follow_up(source: str, policy: str, rule: str, *, namespace: str, cluster: str) -> str:
+    """Where the rule is defined, how to accept the violation, and how the finding ends; the last two always."""
     exception = _EXCEPTIONS.get(source)
     accept = f"To accept it, {f'{exception}, or ' if exception else ''}set the workflow status SUPPRESSED with a note."
-    rest = f"{accept} {_AN_EVENT if _is_event(source) else _ENDS_ITSELF}"
+    rest = f"{accept} {_EVENT_ENDING if _is_event(source) else _SELF_CLOSING}"
     command = _command(source, policy, rule, namespace=namespace)
     where = f" in {cut(cluster, _OBJECT)}" if cluster else ""
     read = f"Read the rule{where} with `{command}`. " if command else ""
-    return read + rest if length(read + rest) <= _TEXT - _LEAST else rest
+    return read + rest if length(read + rest) <= _TEXT - _MIN_STATED else rest
 
 
-def _change(violation: Violation) -> str:
-    """The field and the object, as far as the message names them."""
-    of = cut(object_named(violation), _OBJECT)
+def _change_text(violation: Violation) -> str:
+    """What to change: the field and the object, if the message names them."""
+    of = cut(object_text(violation), _OBJECT)
     if _is_event(violation.source):
         return f"Look into what happened on {of}."
     if violation.result == "error":
@@ -119,13 +119,13 @@ def _change(violation: Violation) -> str:
         return f"No version of {violation.discriminator or 'the package'} is known to mend it. Look at {of}."
     if is_manual(violation):
         return f"Look at it by hand on {of}."
-    listed = _mentioned(" ".join((violation.message, *found_in(violation))))
+    listed = _mentioned_parts(" ".join((violation.message, *trivy_messages(violation))))
     whose = of if violation.own else f"the Pods of {of}"
     return f"Change {listed} of {whose}." if listed else f"Change {of} so that it meets the rule."
 
 
-@lru_cache(maxsize=1024)  # most are their rule's
-def _mentioned(message: str) -> str:
+@lru_cache(maxsize=1024)  # most messages are the same for all objects of a rule
+def _mentioned_parts(message: str) -> str:
     """Fields as `kubectl explain` names them (`spec.containers[0].image`), containers and volumes."""
     paths = [
         path if "." in path else _DIGITS.sub(r"[\1]", path.strip("/").replace("/", "."))  # a label's key has dots
@@ -134,7 +134,7 @@ def _mentioned(message: str) -> str:
     parts = [f'{what.lower()} "{name}"' for what, name in _PARTS.findall(message)]
     parts += [f'container "{one or other}"' for one, other in _CONTAINER.findall(message)]
     fields = list(dict.fromkeys(paths or _FIELD.findall(message)))  # where it is, else which fields there are
-    return ", ".join([*fields[:_MOST], *list(dict.fromkeys(parts))[:_MOST]])
+    return ", ".join([*fields[:_MAX_FIELDS], *list(dict.fromkeys(parts))[:_MAX_FIELDS]])
 
 
 def _is_event(source: str) -> bool:
@@ -142,7 +142,7 @@ def _is_event(source: str) -> bool:
 
 
 def _command(source: str, policy: str, rule: str, *, namespace: str) -> str:
-    """The command that shows the policy; nothing in it is more than a name. Empty where its object is not known."""
+    """The command that shows the policy, quoted for a shell; empty if the policy object is not known."""
     found = object_of(source, policy, rule, namespace=namespace)
     if found is None:
         return ""
@@ -152,16 +152,16 @@ def _command(source: str, policy: str, rule: str, *, namespace: str) -> str:
 
 
 def source_url(violation: Violation) -> str:
-    """The page that the engine itself names; empty where it names none."""
-    return _first(_words(violation), _LINKS) if violation.properties else ""
+    """The link that the engine states; empty if it states none."""
+    return _first_url(_by_last_segment(violation), _LINKS) if violation.properties else ""
 
 
 def vulnerabilities(violation: Violation) -> list[dict[str, Any]]:
-    """What a scanner found in a package; empty for every other source."""
+    """The member Vulnerabilities: a scanner's result for a package; empty for other sources."""
     name = fit(number(violation), _NAME)
     if violation.source != VULNERABILITY or violation.result == "error" or name is None:
         return []
-    words = _words(violation)
+    words = _by_last_segment(violation)
     package = {
         "Name": violation.discriminator,
         "Version": words.get("installedversion"),
@@ -175,14 +175,14 @@ def vulnerabilities(violation: Violation) -> list[dict[str, Any]]:
     score = _score(words.get("score", ""))
     if score is not None:
         found["Cvss"] = [{"BaseScore": score}]
-    link = _first(words, _LINKS)
+    link = _first_url(words, _LINKS)
     if link:
         found["ReferenceUrls"] = [link]
     return [found]
 
 
-def _words(violation: Violation) -> dict[str, str]:
-    """Properties by the last segment of their keys; the first in the keys' order counts."""
+def _by_last_segment(violation: Violation) -> dict[str, str]:
+    """Properties by the last segment of their keys; the first one in the order of the keys counts."""
     words: dict[str, str] = {}
     for key, value in violation.properties:
         words.setdefault(tail(key), value)
@@ -200,11 +200,11 @@ def _text(violation: Violation, words: dict[str, str]) -> str:
     return bundled[1] if bundled else ""
 
 
-def _first(words: dict[str, str], keys: tuple[str, ...]) -> str:
+def _first_url(words: dict[str, str], keys: tuple[str, ...]) -> str:
     return next((url for key in keys if (url := words.get(key, "").strip()) and _URL.fullmatch(url)), "")
 
 
-def _known(violation: Violation, words: dict[str, str]) -> str:
+def _known_page(violation: Violation, words: dict[str, str]) -> str:
     if violation.source.startswith("Trivy "):
         check = _CHECK.fullmatch(number(violation)) or _CHECK.fullmatch(words.get("id", ""))
         return _page(check[0], int(check[1])) if check else ""
@@ -214,7 +214,7 @@ def _known(violation: Violation, words: dict[str, str]) -> str:
 
 
 def _page(check: str, number: int) -> str:
-    """By the number alone, however it is written; the newest checks as Trivy itself links them."""
+    """The link by the check's number, however it is written; for the newest checks as Trivy links them."""
     as_written = number >= _NEWEST if check.startswith("AVD-") else number >= _NEW and "-" in check
     return CHECK_URL.format(check=check.lower() if as_written else f"ksv{number:03}")
 

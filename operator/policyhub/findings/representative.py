@@ -1,8 +1,8 @@
-"""One voice of several callers: what a finding says when several source objects call for it.
+"""The representative claim: which of several claims determines the finding, if several source objects report it.
 
-The subject's own result speaks; of several, and where there is none, the worst result, then the worst severity, then
-the smallest text. Nothing depends on the order of the callers or on their names: a second report that says the same
-changes nothing. Pure: no I/O, no clock.
+Claims of the subject itself take precedence. Among these, or among all if there are none, the worst result wins, then
+the worst severity, then the smallest text. The order and the names of the source objects have no influence, so a second
+report with the same content changes nothing. Pure: no I/O, no clock.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,13 +12,13 @@ from policyhub.sources.violation import SourceKey, Violation
 
 
 def representative_claim(claims: Mapping[SourceKey, Violation]) -> Violation:
-    """Raises ValueError where nobody calls."""
+    """Raises ValueError if there is no claim."""
     if len(claims) == 1:
         return next(iter(claims.values()))
     return representative(claims.values())
 
 
 def representative(violations: Iterable[Violation]) -> Violation:
-    """Who speaks. Raises ValueError where there is nobody."""
+    """The representative violation. Raises ValueError if there is none."""
     candidates = list(violations)
     return worst([violation for violation in candidates if violation.own] or candidates)

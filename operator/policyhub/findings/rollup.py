@@ -1,7 +1,7 @@
-"""Results on Pods, ReplicaSets and Jobs count for the controller that a person would mend.
+"""Rolls results of Pods, ReplicaSets and Jobs up to the controller that a person would fix.
 
-How a violation of one object reads once it counts for another: the rule without the prefix that Kyverno gives the
-copies of a Pod rule, the object's own name out of its texts. A rollout changes none of it. Pure: no I/O, no clock.
+The rolled-up violation has the rule name without the prefix that Kyverno adds to copies of a Pod rule, and texts
+without the object's own name, so that a rollout does not change it. Pure: no I/O, no clock.
 """
 
 from collections.abc import Iterable
@@ -14,8 +14,8 @@ from policyhub.clock import WallMs
 from policyhub.findings.representative import representative
 from policyhub.sources.violation import Identity, Subject, Violation
 
-ROLLED = frozenset({("", "Pod"), ("apps", "ReplicaSet"), ("batch", "Job")})
-"""(group, kind) of the objects that come and go with their controller."""
+ROLLED_UP_KINDS = frozenset({("", "Pod"), ("apps", "ReplicaSet"), ("batch", "Job")})
+"""(group, kind) of objects that a controller creates and deletes."""
 
 _AUTOGEN = ("autogen-cronjob-", "autogen-")
 _AUTOGEN_KINDS = frozenset(
@@ -30,31 +30,31 @@ _AUTOGEN_KINDS = frozenset(
         ("batch", "Job"),
     }
 )
-"""What Kyverno writes copies of a Pod rule for."""
-_MENTIONS = 50
-"""Of an object's name in one text; what has more is no message about it."""
-_NAME = 63
-"""Kyverno cuts the names of rules, prefix included."""
+"""Kinds for which Kyverno creates copies of a Pod rule."""
+_MAX_MENTIONS = 50
+"""Of an object's name in one text; a text with more is not a message about the object."""
+_RULE_NAME_LIMIT = 63
+"""Kyverno cuts rule names to this length, prefix included."""
 
 _BEHIND = frozenset(f"{ascii_letters}{digits}-")
 _BEFORE = _BEHIND | {"."}
-"""What makes a name part of a longer one."""
+"""Characters next to a name that make it part of a longer name."""
 
 
-def is_rolled(subject: Subject) -> bool:
-    return (subject.group, subject.kind) in ROLLED
+def is_rolled_up(subject: Subject) -> bool:
+    return (subject.group, subject.kind) in ROLLED_UP_KINDS
 
 
 def rule_of(source: str, rule: str, subject: Subject) -> str:
-    """The rule as its author called it, as far as the copies for the subject's kind can hold the name.
+    """The rule name that its author gave, cut to the length that fits into the names of its copies.
 
-    | subject    | called by                                 | compared are |
+    | subject    | rule names                                | cut to       |
     |------------|-------------------------------------------|--------------|
-    | CronJob    | `autogen-cronjob-NAME`, its Pods' `NAME`  | 47 characters|
-    | Deployment…| `autogen-NAME`, its Pods' `NAME`          | 55 characters|
+    | CronJob    | `autogen-cronjob-NAME`; `NAME` for Pods   | 47 characters|
+    | Deployment…| `autogen-NAME`; `NAME` for Pods           | 55 characters|
 
-    A rule may be called `cronjob-NAME` by its author: of a Deployment it is `autogen-cronjob-NAME`, and another rule
-    than `NAME`.
+    An author may call a rule `cronjob-NAME`. Its copy for a Deployment is `autogen-cronjob-NAME`, which is not a copy
+    of the rule `NAME`.
     """
     if source != "kyverno" or not rule or (subject.group, subject.kind) not in _AUTOGEN_KINDS:
         return rule
@@ -64,11 +64,11 @@ def rule_of(source: str, rule: str, subject: Subject) -> str:
             break
     if subject.kind == "Pod":
         return rule
-    return rule[: _NAME - len(_AUTOGEN[0 if subject.kind == "CronJob" else 1])]
+    return rule[: _RULE_NAME_LIMIT - len(_AUTOGEN[0 if subject.kind == "CronJob" else 1])]
 
 
-def rolled(violation: Violation, subject: Subject) -> Violation:
-    """The violation as one of `subject`, which may be its own. The same one where nothing changes."""
+def rolled_up(violation: Violation, subject: Subject) -> Violation:
+    """The violation rolled up to `subject`, which may be its own subject. The same object if nothing changes."""
     rule = rule_of(violation.source, violation.rule, subject)
     old = violation.subject
     if old == subject:
@@ -79,43 +79,45 @@ def rolled(violation: Violation, subject: Subject) -> Violation:
         subject=subject,
         own=False,
         api_version="",
-        message=_unnamed(violation.message, old),
-        properties=tuple((key, _unnamed(value, old)) for key, value in violation.properties),
+        message=_without_name(violation.message, old),
+        properties=tuple((key, _without_name(value, old)) for key, value in violation.properties),
     )
 
 
-def _unnamed(text: str, subject: Subject) -> str:
-    """Without the name of an object that the next rollout replaces: `<pod>`. A name within a longer one stays."""
+def _without_name(text: str, subject: Subject) -> str:
+    """The text with `<pod>` instead of the object's name, which the next rollout changes. A name that is part of a
+    longer one stays.
+    """
     name = subject.name
-    if not name or name not in text or text.count(name) > _MENTIONS:
+    if not name or name not in text or text.count(name) > _MAX_MENTIONS:
         return text
     pieces = text.split(name)
     last = len(pieces) - 1
-    made = [pieces[0]]
+    parts = [pieces[0]]
     for number, (left, right) in enumerate(pairwise(pieces), 1):
         before = left[-1:] or (name[-1] if number > 1 else "")
-        behind = right[:1] or (name[0] if number < last else "")
-        alone = before not in _BEFORE and behind not in _BEHIND
-        made += (f"<{subject.kind.lower()}>" if alone else name, right)
-    return "".join(made)
+        other_names = right[:1] or (name[0] if number < last else "")
+        alone = before not in _BEFORE and other_names not in _BEHIND
+        parts += (f"<{subject.kind.lower()}>" if alone else name, right)
+    return "".join(parts)
 
 
-def identity_of(identity: Identity) -> Identity:
-    """The identity of what an object says of itself."""
+def normalized_identity(identity: Identity) -> Identity:
+    """The identity with the rule name that its author gave."""
     source, policy, rule, group, kind, namespace, name, discriminator = identity
     subject = Subject(group, kind, namespace, name)
     return (source, policy, rule_of(source, rule, subject), group, kind, namespace, name, discriminator)
 
 
-def grouped(calls: Iterable[tuple[Violation, WallMs | None]]) -> list[tuple[Violation, WallMs | None]]:
-    """One violation for each identity: who of them speaks, with the earliest time."""
+def merged_by_identity(claims: Iterable[tuple[Violation, WallMs | None]]) -> list[tuple[Violation, WallMs | None]]:
+    """One violation for each identity: the representative one, with the earliest time."""
     found: dict[Identity, list[tuple[Violation, WallMs | None]]] = {}
-    for call in calls:
-        found.setdefault(call[0].identity, []).append(call)
-    return [said[0] if len(said) == 1 else joined(said) for said in found.values()]
+    for claim in claims:
+        found.setdefault(claim[0].identity, []).append(claim)
+    return [group[0] if len(group) == 1 else merged(group) for group in found.values()]
 
 
-def joined(said: list[tuple[Violation, WallMs | None]]) -> tuple[Violation, WallMs | None]:
-    """Several of one identity as one."""
-    times = [observed for _, observed in said if observed is not None]
-    return representative(violation for violation, _ in said), min(times, default=None)
+def merged(group: list[tuple[Violation, WallMs | None]]) -> tuple[Violation, WallMs | None]:
+    """Several claims of one identity as one."""
+    times = [observed for _, observed in group if observed is not None]
+    return representative(violation for violation, _ in group), min(times, default=None)

@@ -1,12 +1,12 @@
-"""What a violation is called: the exact names that a description and a search need, and the sentence for a title.
+"""Names of a violation: the exact names for the description and for searches, and the sentence for the title.
 
-| source              | the exact name                    | behind it             | the sentence                       |
+| source              | exact name                        | other names           | sentence                           |
 |---------------------|-----------------------------------|-----------------------|------------------------------------|
 | Trivy Vulnerability | `CVE-… in <package>`              |                       | the same                           |
 | other Trivy …       | the check's title                 | `rule <number>`       | the same (sources/check.py)        |
 | Kube Bench          | the check's number and text       | its section, group    | the same                           |
-| Falco               | the rule; its policy only says    | the policy            | the same                           |
-|                     | whose event it was                |                       |                                    |
+| Falco               | the rule; the policy only names   | the policy            | the same                           |
+|                     | the origin of the event           |                       |                                    |
 | kubescape           | the control's number and name     |                       | the same                           |
 | gatekeeper          | the template's kind               | `constraint <name>`   | the template's title, else the kind|
 |                     |                                   |                       | in words; then the constraint      |
@@ -14,9 +14,9 @@
 |                     |                                   |                       | name in words; then the rule, else |
 |                     |                                   |                       | the discriminator                  |
 
-Nothing is named twice: a rule or constraint stands in a sentence as far as it says more than what is there, so
-`privileged-containers` is left out behind `Disallow Privileged Containers`. A name in words: `require-run-as-nonroot`
-is `Require run as nonroot`, `K8sPSPPrivilegedContainer` is `Privileged container`. Pure: no I/O, no clock.
+Nothing is named twice: the rule or constraint is added only if it adds information, so `privileged-containers` is
+omitted after `Disallow Privileged Containers`. Names in words: `require-run-as-nonroot` becomes `Require run as
+nonroot`, `K8sPSPPrivilegedContainer` becomes `Privileged container`. Pure: no I/O, no clock.
 """
 
 import re
@@ -30,50 +30,50 @@ from policyhub.sources.policy import TITLE as POLICY_TITLE
 from policyhub.sources.violation import Violation
 
 LIMIT = 256
-# Benchmarks say of each check how it is looked at.
-_LOOKED_AT = ("(Automated)", "(Manual)", "(Scored)", "(Not Scored)")
+# Benchmarks append to each check how it is assessed.
+_ASSESSMENT_SUFFIXES = ("(Automated)", "(Manual)", "(Scored)", "(Not Scored)")
 _AUTOGEN = ("autogen-cronjob-", "autogen-")
 _SLUG = re.compile(r"\A[a-z0-9]+(?:[-_][a-zA-Z0-9]+)+\Z")
 _KIND = re.compile(r"[A-Z][A-Za-z0-9]*")
 _LIBRARY = ("K8sPSP", "K8s")
-"""What Gatekeeper's library puts before the kinds of its templates."""
+"""Prefixes of template kinds in Gatekeeper's library."""
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
 _LETTERS = re.compile(r"[^a-z0-9]+")
-_SAYS_NOTHING = frozenset(
+_FILLER_WORDS = frozenset(
     {
         *("", "a", "an", "and", "check", "disallow", "for", "is", "must", "of", "psp", "require", "restrict", "rule"),
         *("the", "validate", "validation"),
     }
 )
-"""Words of a rule's name that tell nothing of what it asks for."""
+"""Words of a rule's name that do not say what it requires."""
 
 
-def filled(*parts: str) -> list[str]:
+def non_blank(*parts: str) -> list[str]:
     return [part for part in parts if part and not part.isspace()]
 
 
-def of_policy(violation: Violation, key: str) -> str:
+def policy_property(violation: Violation, key: str) -> str:
     return next((value for name, value in violation.properties if name == key), "")
 
 
 def sentence(violation: Violation) -> tuple[str, str]:
-    """What is wrong, and what tells it from others of the same policy; the second may be empty."""
+    """The sentence, and what distinguishes the violation from others of the same policy; the latter may be empty."""
     policy, rule = violation.policy, violation.rule
-    titled = fit(of_policy(violation, POLICY_TITLE), LIMIT)
-    if violation.source in _CALLED_OTHERWISE or violation.source.startswith("Trivy "):
-        return titled or what(violation), ""
+    titled = fit(policy_property(violation, POLICY_TITLE), LIMIT)
+    if violation.source in _EXACT_NAMES_ONLY or violation.source.startswith("Trivy "):
+        return titled or exact_name(violation), ""
     name = policy or rule
     if violation.source == "kubewarden":
         name = name.removeprefix("clusterwide-").removeprefix(f"namespaced-{violation.subject.namespace}-")
-    said = titled or in_words(name) or what(violation)
-    more = in_words(_plain(rule)) if policy and rule and _tells_more(rule, said, policy) else ""
-    if not more:
-        return said, fit(violation.discriminator, LIMIT) or ""
-    return said, more[:1].lower() + more[1:] if more[1:2].islower() else more
+    phrase = titled or humanized(name) or exact_name(violation)
+    detail = humanized(_plain(rule)) if policy and rule and _adds_information(rule, phrase, policy) else ""
+    if not detail:
+        return phrase, fit(violation.discriminator, LIMIT) or ""
+    return phrase, detail[:1].lower() + detail[1:] if detail[1:2].islower() else detail
 
 
-def what(violation: Violation) -> str:
-    """By its exact name."""
+def exact_name(violation: Violation) -> str:
+    """The exact name; see the table above."""
     policy, rule, discriminator = violation.policy, violation.rule, violation.discriminator
     if violation.source == VULNERABILITY and discriminator:
         policy = f"{check.number(violation)} in {discriminator}"
@@ -84,22 +84,22 @@ def what(violation: Violation) -> str:
     elif violation.source == "Falco":
         policy = rule or policy
     elif violation.source == KUBESCAPE:
-        policy = " ".join(filled(policy, rule))
+        policy = " ".join(non_blank(policy, rule))
     return fit(policy, LIMIT) or fit(rule, LIMIT) or fit(violation.source, LIMIT) or "policyhub"
 
 
-def behind(violation: Violation) -> list[str]:
-    """The other names, for whoever searches."""
+def other_names(violation: Violation) -> list[str]:
+    """Other names, for searches; see the table above."""
     policy, rule = violation.policy, violation.rule
     if violation.source == GATEKEEPER:
         return [f"constraint {rule}"] if rule and policy else []
     if violation.source == "Falco":
-        return filled(policy) if rule else []
+        return non_blank(policy) if rule else []
     if violation.source == KUBESCAPE:
         return []
     if violation.source in KUBE_BENCH and index(violation):
         group = rule if violation.discriminator and rule != policy else ""  # else it is the check's text
-        return filled(policy, group)
+        return non_blank(policy, group)
     if violation.source.startswith("Trivy ") and policy and rule and rule != policy:
         number = check.number(violation)
         return [] if violation.source == VULNERABILITY and number == rule else [f"rule {number}"]
@@ -107,23 +107,23 @@ def behind(violation: Violation) -> list[str]:
 
 
 @lru_cache(maxsize=4096)  # of a cluster's policies
-def in_words(name: str) -> str:
-    """A slug or a kind as words; any other text as it is."""
+def humanized(name: str) -> str:
+    """A slug or a kind as words; any other text unchanged."""
     name = fit(name.rpartition("/")[2], LIMIT) or ""
     if _SLUG.match(name):
-        words = name.replace("_", "-").split("-")
+        parts = name.replace("_", "-").split("-")
     elif _KIND.fullmatch(name) and not name.isupper() and not name[-1].isdigit():
         library = next((prefix for prefix in _LIBRARY if name.startswith(prefix) and name != prefix), "")
         found = _WORD.findall(name.removeprefix(library))
-        words = [word if len(word) > 1 and word.isupper() else word.lower() for word in found]
+        parts = [word if len(word) > 1 and word.isupper() else word.lower() for word in found]
     else:
         return name
-    return words[0][:1].upper() + " ".join(words)[1:]
+    return parts[0][:1].upper() + " ".join(parts)[1:]
 
 
 def index(violation: Violation) -> str:
-    """The number of a benchmark's check."""
-    return violation.discriminator or of_policy(violation, "index")
+    """The number of a check in its benchmark."""
+    return violation.discriminator or policy_property(violation, "index")
 
 
 def _plain(rule: str) -> str:
@@ -131,19 +131,19 @@ def _plain(rule: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _tells_more(rule: str, said: str, policy: str) -> bool:
+def _adds_information(rule: str, phrase: str, policy: str) -> bool:
     """Whether the rule's name has a word that neither the sentence nor the policy's name has."""
-    known = _LETTERS.sub("", f"{said}{policy}".lower())
-    words = _LETTERS.split(_plain(rule).lower())
+    known = _LETTERS.sub("", f"{phrase}{policy}".lower())
+    parts = _LETTERS.split(_plain(rule).lower())
     if _LETTERS.sub("", _plain(rule).lower()) in known:
         return False
-    return any(word not in _SAYS_NOTHING and word not in known and word.rstrip("s") not in known for word in words)
+    return any(word not in _FILLER_WORDS and word not in known and word.rstrip("s") not in known for word in parts)
 
 
 def _check(message: str) -> str:
-    """The text of a benchmark's check, without how it is looked at."""
-    said = message.strip()
-    return next((said.removesuffix(how).rstrip() for how in _LOOKED_AT if said.endswith(how)), said)
+    """The text of a benchmark's check, without the assessment suffix."""
+    text = message.strip()
+    return next((text.removesuffix(how).rstrip() for how in _ASSESSMENT_SUFFIXES if text.endswith(how)), text)
 
 
-_CALLED_OTHERWISE = KUBE_BENCH | {VULNERABILITY, "Falco", KUBESCAPE}
+_EXACT_NAMES_ONLY = KUBE_BENCH | {VULNERABILITY, "Falco", KUBESCAPE}

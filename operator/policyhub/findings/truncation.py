@@ -1,18 +1,18 @@
-"""What Security Hub is told of a list that is not whole (sources/truncation.py), and when another number is news.
+"""Findings about truncated lists (sources/truncation.py), and when a changed number needs an update.
 
-One INFORMATIONAL finding for each such list: how many violations are listed of how many, what follows, and what to do.
-Its status is NOT_AVAILABLE: nobody knows what the list leaves out.
+Each truncated list gets one INFORMATIONAL finding: how many of the violations are listed, what this means, and what to
+do. Its status is NOT_AVAILABLE, because it is unknown what the list lacks.
 
-**When it is sent again.** The numbers change with every scan, and nobody acts on the difference between 57 and 58. So
-they stand at the end of the digest, beside the hash, and two digests of which the rest is equal are *alike* until
+**Updates.** The numbers change with every scan, and nobody acts on the difference between 57 and 58. So the digest ends
+with the numbers, after the hash. Two digests with the same hash have the same content until
 
-| number     | differs, against what Security Hub was last told, where it                                       |
+| number     | in the last finding sent and now                                                                 |
 |------------|--------------------------------------------------------------------------------------------------|
 | all        | has doubled or halved                                                                            |
-| the listed | has doubled or halved, by ten at least: somebody has set another limit                           |
+| listed     | has doubled or halved, and differs by at least ten: somebody has changed the limit               |
 
-What was last told is read back with the finding, so a restart sends nothing. Whatever is sent for another reason tells
-the numbers of now. Pure: no I/O, no clock.
+The last numbers are read back with the finding, so a restart sends nothing. An update for another reason contains the
+current numbers. Pure: no I/O, no clock.
 """
 
 import shlex
@@ -25,7 +25,7 @@ from policyhub.sources.truncation import counts
 from policyhub.sources.violation import Violation
 
 GUIDE_URL = "https://open-policy-agent.github.io/gatekeeper/website/docs/audit"
-"""What Gatekeeper says of its audit and of the flag."""
+"""Gatekeeper's documentation of its audit and of the flag."""
 
 _DEFAULT = 20
 _RECOMMENDED = 500
@@ -33,21 +33,21 @@ _RECOMMENDED = 500
 _ROUND = 50
 
 _DIGITS = 16
-"""Of a number in a digest that somebody may have written."""
+"""Of a number in a digest; others may have written the digest."""
 _LISTED_APART = 10
 
 _TITLE, _DESCRIPTION, _TEXT, _GENERATOR = 256, 1024, 512, 512
 _SEEN, _CLUSTER, _NAME = 80, 38, 24
-"""What a list of findings shows of a title; the most of the cluster's name in it; the least of the object's."""
+"""Characters of a title that lists of findings show; maximum for the cluster's name; minimum for the object's."""
 
 
 def digest_of(digest: str, violation: Violation) -> str:
-    """The digest of a notice, with the numbers that it tells."""
+    """The digest of a notice: hash and numbers."""
     return ".".join((digest, *(str(number) for number in counts(violation))))
 
 
-def alike(known: str, digest: str) -> bool:
-    """Whether two digests say the same, but for numbers of which the difference is no news."""
+def same_content(known: str, digest: str) -> bool:
+    """Whether two digests have the same content, apart from small differences of the numbers."""
     if known == digest:
         return True
     before, after = known.split("."), digest.split(".")
@@ -56,16 +56,16 @@ def alike(known: str, digest: str) -> bool:
     if not all(text.isdecimal() and len(text) <= _DIGITS for text in (*before[1:], *after[1:])):
         return False
     (listed, total), (now_listed, now_total) = map(int, before[1:]), map(int, after[1:])
-    another_limit = abs(listed - now_listed) >= _LISTED_APART and _far(listed, now_listed)
-    return not another_limit and not _far(total, now_total)
+    another_limit = abs(listed - now_listed) >= _LISTED_APART and _is_far(listed, now_listed)
+    return not another_limit and not _is_far(total, now_total)
 
 
-def _far(one: int, other: int) -> bool:
+def _is_far(one: int, other: int) -> bool:
     return max(one, other) >= 2 * min(one, other)
 
 
 def notice_members(violation: Violation, *, cluster: str) -> dict[str, Any]:
-    """The members of the finding that read otherwise than those of a violation. `cluster` is its name."""
+    """The members of the finding that differ from those of a violation. `cluster` is its name."""
     listed, total = counts(violation)
     return {
         "GeneratorId": fit_distinct(_generator(violation), _GENERATOR),

@@ -1,4 +1,4 @@
-"""The flags of `policyhub iam-policy`. Nothing is asked of AWS; botocore, which knows the Regions, loads late."""
+"""The flags of `policyhub iam-policy`. AWS is not called; botocore, which knows the Regions, is imported late."""
 
 import json
 from enum import StrEnum
@@ -97,34 +97,34 @@ def iam_policy(
         )
         plan = request.plan({name: known_partition(name) or "" for name in (*region, *(discover or ()))})
     except RequestError as error:
-        raise _wrong(str(error)) from error
+        raise _usage_error(str(error)) from error
     if output is Output.STACKSET:
-        _no_part_of_a_stackset(in_account, only)
+        _reject_stackset_flags(in_account, only)
         typer.echo(_stackset(plan), nl=False)
         return
     roles = [role for role in plan.roles() if in_account in {None, role.account}]
     if not roles:
-        raise _wrong(f"--in-account: no role is in {in_account}; --account-id and --assume-role name them")
+        raise _usage_error(f"--in-account: no role is in {in_account}; --account-id and --assume-role name them")
     if in_account is not None and len(roles) > 1:
         both = " and ".join(role.arn for role in roles)
-        raise _wrong(
+        raise _usage_error(
             f"--in-account: {both} are of account {in_account}, and one is printed at a time: run the command for each,"
             " with the --assume-role or --eks-role of that one alone"
         )
     if only is not None and output is not Output.JSON:
-        raise _wrong("--only prints JSON: leave --output out")
+        raise _usage_error("--only prints JSON: leave --output out")
     if only is not None or output is not Output.JSON:
         roles = roles[:1]
-    typer.echo(_printed(plan, roles, output=output, only=only, bare=in_account is not None), nl=False)
+    typer.echo(_rendered(plan, roles, output=output, only=only, bare=in_account is not None), nl=False)
 
 
-def _no_part_of_a_stackset(in_account: str | None, only: Part | None) -> None:
+def _reject_stackset_flags(in_account: str | None, only: Part | None) -> None:
     if in_account is not None:
-        raise _wrong(
+        raise _usage_error(
             "--in-account: a StackSet has one template for all accounts; leave it out, or set -o cloudformation"
         )
     if only is not None:
-        raise _wrong("--only prints JSON: leave --output out")
+        raise _usage_error("--only prints JSON: leave --output out")
 
 
 def _stackset(plan: "Plan") -> str:
@@ -134,15 +134,15 @@ def _stackset(plan: "Plan") -> str:
     try:
         return stackset(plan)
     except (StackSetError, LimitError) as error:
-        raise _wrong(f"-o stackset: {error}") from error
+        raise _usage_error(f"-o stackset: {error}") from error
 
 
-def _wrong(message: str) -> typer.Exit:
+def _usage_error(message: str) -> typer.Exit:
     typer.echo(f"policyhub: {message}", err=True)
     return typer.Exit(2)
 
 
-def _printed(plan: "Plan", roles: "list[Role]", *, output: Output, only: Part | None, bare: bool) -> str:
+def _rendered(plan: "Plan", roles: "list[Role]", *, output: Output, only: Part | None, bare: bool) -> str:
     from policyhub.iam import limits, template
 
     first = roles[0]
@@ -155,16 +155,16 @@ def _printed(plan: "Plan", roles: "list[Role]", *, output: Output, only: Part | 
             case Output.TERRAFORM:
                 return template.terraform(plan, first)
     except limits.LimitError as error:
-        raise _wrong(str(error)) from error
-    told: Any = [_told(plan, role) for role in roles]
+        raise _usage_error(str(error)) from error
+    shown: Any = [_role_json(plan, role) for role in roles]
     if only is not None:
-        told = first.trust if only is Part.TRUST else first.permissions
+        shown = first.trust if only is Part.TRUST else first.permissions
     elif bare:
-        told = told[0]
-    return json.dumps(told, indent=2) + "\n"
+        shown = shown[0]
+    return json.dumps(shown, indent=2) + "\n"
 
 
-def _told(plan: "Plan", role: "Role") -> dict[str, Any]:
+def _role_json(plan: "Plan", role: "Role") -> dict[str, Any]:
     from policyhub.iam.template import entries
 
     found = {"role": role.arn, "trust": role.trust, "permissions": role.permissions}

@@ -1,6 +1,6 @@
-"""What IAM and CloudFormation take. Beyond it nothing is printed, since it would fail only when it is deployed.
+"""Limits of IAM and CloudFormation. Output beyond them is refused, because it would fail only at deployment.
 
-| at most           | of                                             | as said in                              |
+| at most           | of                                             | source                                  |
 |-------------------|------------------------------------------------|-----------------------------------------|
 | 10,240 characters | all inline policies of a role, without white   | IAM User Guide, IAM and STS quotas      |
 |                   | space; no request raises it                    | (reference_iam-quotas)                  |
@@ -20,41 +20,41 @@ from typing import Any
 
 from policyhub.iam.policy import ACTIONS, Role
 
-MOST_CHARACTERS = 10_240
-MOST_RESOURCES = 500
-MOST_BYTES = 1_000_000
-MOST_BYTES_SENT = 51_200
+MAX_CHARACTERS = 10_240
+MAX_RESOURCES = 500
+MAX_BYTES = 1_000_000
+MAX_BYTES_IN_REQUEST = 51_200
 _BY_S3 = "deploy --s3-bucket, create-stack-set --template-url"
 
 
 class LimitError(Exception):
-    """AWS would refuse it; the message says what, and what to do."""
+    """AWS would refuse the output; the message says why and what to do."""
 
 
 def check_policies(roles: Sequence[Role]) -> None:
-    """Raises LimitError: the permissions of each are its one inline policy."""
+    """Raises LimitError. The permissions of each role are its only inline policy."""
     problems = [
-        f"the permissions of {role.arn} have {length:,} characters, and IAM takes {MOST_CHARACTERS:,} in all inline"
-        f" policies of a role: {_shorter(role)}"
+        f"the permissions of {role.arn} have {length:,} characters, and IAM takes {MAX_CHARACTERS:,} in all inline"
+        f" policies of a role: {_how_to_shorten(role)}"
         for role in roles
-        if (length := _length(role.permissions)) > MOST_CHARACTERS
+        if (length := _length(role.permissions)) > MAX_CHARACTERS
     ]
     if problems:
         raise LimitError("\n".join(problems))
 
 
 def checked(head: str, template: dict[str, Any], text: str, *, split: str) -> str:
-    """The text under its head, which says more where the text is long. Raises LimitError; `split`: what to do then."""
+    """The header and the text; a long text gets a longer header. Raises LimitError, whose remedy is `split`."""
     resources = len(template["Resources"])
-    if resources > MOST_RESOURCES:
+    if resources > MAX_RESOURCES:
         raise LimitError(
-            f"the template has {resources:,} resources, and CloudFormation takes {MOST_RESOURCES:,}: {split}"
+            f"the template has {resources:,} resources, and CloudFormation takes {MAX_RESOURCES:,}: {split}"
         )
     length = len((head + text).encode())
-    if length > MOST_BYTES:
-        raise LimitError(f"the template has {length:,} bytes, and CloudFormation takes {MOST_BYTES:,}: {split}")
-    if length > MOST_BYTES_SENT:
-        head = f"# Longer than {MOST_BYTES_SENT:,} bytes: CloudFormation takes it from S3 only ({_BY_S3}).\n{head}"
+    if length > MAX_BYTES:
+        raise LimitError(f"the template has {length:,} bytes, and CloudFormation takes {MAX_BYTES:,}: {split}")
+    if length > MAX_BYTES_IN_REQUEST:
+        head = f"# Longer than {MAX_BYTES_IN_REQUEST:,} bytes: CloudFormation takes it from S3 only ({_BY_S3}).\n{head}"
     return head + text
 
 
@@ -62,8 +62,8 @@ def _length(document: object) -> int:
     return len(json.dumps(document, separators=(",", ":")))
 
 
-def _shorter(role: Role) -> str:
-    """By what is longest in it."""
+def _how_to_shorten(role: Role) -> str:
+    """The remedy for the longest statement."""
     longest = max(role.permissions["Statement"], key=_length)
     if longest["Action"] == [ACTIONS["DescribeCluster"]]:
         regions = dict.fromkeys(arn.split(":")[3] for arn in role.clusters)

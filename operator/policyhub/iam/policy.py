@@ -1,4 +1,4 @@
-"""The least that AWS has to grant: permissions and trust, as IAM policy documents.
+"""The minimal AWS permissions and trust policies of the operator, as IAM policy documents.
 
 | operation                 | IAM action                      | limited to                                         |
 |---------------------------|---------------------------------|----------------------------------------------------|
@@ -13,11 +13,11 @@
 | GetCallerIdentity         | none: STS answers everybody     |                                                    |
 | AssumeRoleWithWebIdentity | none: the trust policy decides  |                                                    |
 
-A role is trusted to one service account: of one IAM OIDC provider for each cluster (IRSA), or of the clusters that are
-named (EKS Pod Identity, whose session tags say where the Pod runs). Those tags travel with every change of role, which
-is another action, `sts:TagSession`; it stands in a statement of its own, because no text says that the external id is
-part of that request. An access entry lets a role into a cluster, under a group and without an access policy: what the
-group may do there is the cluster's RBAC. Pure: no I/O, no clock.
+A role trusts one service account: with one IAM OIDC provider for each cluster (IRSA), or in the named clusters (EKS Pod
+Identity, whose session tags say where the Pod runs). Pod Identity passes these tags on when a role is assumed, which
+needs another action, `sts:TagSession`. It has a statement of its own, because AWS does not document whether that
+request contains the external id. An access entry lets a role into a cluster with a group and without an access policy;
+the cluster's RBAC decides what the group may do. Pure: no I/O, no clock.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,21 +38,21 @@ ACTIONS: Mapping[str, str] = {
     "GetCallerIdentity": "",
     "AssumeRoleWithWebIdentity": "",
 }
-"""Every operation that the operator calls → the action that an identity policy must allow; empty where none must."""
+"""Every operation that the operator calls → the action that an identity policy must allow; empty: none."""
 
 LIST_CLUSTERS = "eks:ListClusters"
-"""What looking for clusters needs besides."""
+"""Needed in addition for discovering clusters."""
 READS = ("GetFindings", "DescribeHub")
-"""The operations that the hub itself is the resource of."""
+"""The operations whose resource is the hub."""
 TAG_SESSION = "sts:TagSession"
 POD_IDENTITY = "pods.eks.amazonaws.com"
 AUDIENCE = "sts.amazonaws.com"
-"""What EKS writes into a service account's token for AWS, in every partition."""
+"""The audience of service account tokens for AWS, in every partition."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """Who may be the operator: one service account, in these clusters."""
+    """The operator's service account, in these clusters."""
 
     namespace: str
     service_account: str
@@ -68,13 +68,13 @@ class Workload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Role:
-    """One IAM role, whole."""
+    """One IAM role with its policies."""
 
     arn: str
     trust: Document
     permissions: Document
     clusters: tuple[str, ...] = ()
-    """ARNs of the EKS clusters that it signs in to: each needs an access entry for it."""
+    """ARNs of the EKS clusters that it connects to; each needs an access entry for the role."""
 
     @property
     def account(self) -> str:
@@ -92,7 +92,7 @@ class Role:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The operator's role, and those that it assumes in other accounts."""
+    """The operator's role, and the roles that it assumes in other accounts."""
 
     partition: str
     account: str
@@ -101,15 +101,15 @@ class Plan:
     """Of the findings."""
     role_name: str
     workload: Workload
-    targets: tuple[str, ...] = ()
+    finding_roles: tuple[str, ...] = ()
     """ARNs of the roles to assume for findings."""
-    sign_ins: tuple[str, ...] = ()
+    eks_roles: tuple[str, ...] = ()
     """ARNs of the roles to assume for EKS clusters alone."""
-    monitored: tuple[str, ...] = ()
+    eks_clusters: tuple[str, ...] = ()
     """ARNs of EKS clusters that are monitored by their ARN; each by the roles of its account."""
-    searched: tuple[str, ...] = ()
+    discover_regions: tuple[str, ...] = ()
     """Regions in which clusters are looked for: in the account of each role that signs in to clusters."""
-    search_own: bool = False
+    discover_own: bool = False
     """Whether in the operator's own account, too."""
     group: str = "policyhub"
     """Of the access entries."""
@@ -124,10 +124,12 @@ class Plan:
     def roles(self) -> tuple[Role, ...]:
         """The operator's own first."""
         named = self._named(self.account)
-        searched = self.searched if self.search_own else ()
-        statements = self.statements(self.account, findings=self.own_findings, named=named, searched=searched)
+        discover_regions = self.discover_regions if self.discover_own else ()
+        statements = self.statements(
+            self.account, findings=self.own_findings, named=named, discover_regions=discover_regions
+        )
         tagged = not self.workload.irsa
-        if others := (*self.targets, *self.sign_ins):
+        if others := (*self.finding_roles, *self.eks_roles):
             actions = [ACTIONS["AssumeRole"], *([TAG_SESSION] if tagged else [])]
             statements.append(_allow("AssumeRoles", actions, Resource=[*others]))
         permissions = document(statements)
@@ -136,37 +138,42 @@ class Plan:
         return own, *(self._member(arn, trust) for arn in others)
 
     def _member(self, arn: str, trust: Document) -> Role:
-        """A role in another account. Where there is one for clusters alone, a role for findings does not sign in."""
+        """A role in another account. If the account has a role for clusters only, a role for findings does not connect
+        to clusters.
+        """
         account = _account(arn)
-        signs_in = arn in self.sign_ins or account not in {_account(other) for other in self.sign_ins}
+        signs_in = arn in self.eks_roles or account not in {_account(other) for other in self.eks_roles}
         named = self._named(account) if signs_in else ()
         statements = self.statements(
-            account, findings=arn in self.targets, named=named, searched=self.searched if signs_in else ()
+            account,
+            findings=arn in self.finding_roles,
+            named=named,
+            discover_regions=self.discover_regions if signs_in else (),
         )
         return Role(arn=arn, trust=trust, permissions=document(statements), clusters=named)
 
     def _named(self, account: str) -> tuple[str, ...]:
-        return tuple(arn for arn in self.monitored if _account(arn) == account)
+        return tuple(arn for arn in self.eks_clusters if _account(arn) == account)
 
     def statements(
-        self, account: str, *, findings: bool, named: Sequence[str], searched: Sequence[str]
+        self, account: str, *, findings: bool, named: Sequence[str], discover_regions: Sequence[str]
     ) -> list[Document]:
-        """What a role of the account is granted there, but for other roles."""
+        """The permissions of a role in the account, except for assuming other roles."""
         found = self._hub(account) if findings else []
-        if searched:
-            every = [f"arn:{self.partition}:eks:{region}:{account}:cluster/*" for region in searched]
+        if discover_regions:
+            every = [f"arn:{self.partition}:eks:{region}:{account}:cluster/*" for region in discover_regions]
             found.append(_allow("ListClusters", [LIST_CLUSTERS], Resource=["*"]))
             found.append(_allow("DiscoverClusters", [ACTIONS["DescribeCluster"]], Resource=every))
-        return [*found, *self.describe(named, searched=searched)]
+        return [*found, *self.describe(named, discover_regions=discover_regions)]
 
     @staticmethod
-    def describe(named: Sequence[str], *, searched: Sequence[str]) -> list[Document]:
-        """To ask where these clusters are; nothing for those of Regions that are searched."""
-        clusters = [arn for arn in named if arn.split(":")[3] not in searched]
+    def describe(named: Sequence[str], *, discover_regions: Sequence[str]) -> list[Document]:
+        """Permission to describe these clusters, except those in Regions with discovery."""
+        clusters = [arn for arn in named if arn.split(":")[3] not in discover_regions]
         return [_allow("DescribeClusters", [ACTIONS["DescribeCluster"]], Resource=clusters)] if clusters else []
 
     def _hub(self, account: str) -> list[Document]:
-        """To import and read the findings of an account."""
+        """Permission to import and read the findings of an account."""
         hubs = [hub_arn(partition=self.partition, region=region, account=account) for region in self.regions]
         products = [product_arn(partition=self.partition, region=region, account=account) for region in self.regions]
         imports = _allow("ImportFindings", [ACTIONS["BatchImportFindings"]], Resource=products)
@@ -174,7 +181,7 @@ class Plan:
         return [imports, _allow("ReadFindings", [ACTIONS[operation] for operation in READS], Resource=hubs)]
 
     def member_trust(self, role_arn: str, *, external_id: str) -> Document:
-        """Of a role in another account, for the operator's."""
+        """The trust policy of a role in another account, for the operator's role."""
         principal = {"AWS": role_arn}
         assume = _allow("Operator", [ACTIONS["AssumeRole"]], Principal=principal)
         if external_id:

@@ -1,4 +1,4 @@
-"""What was asked of `policyhub iam-policy`: checked as a whole, everything wrong named at once by its flag.
+"""The validated flags of `policyhub iam-policy`. All problems are reported together, each with its flag.
 
 Pure: no I/O, no clock.
 """
@@ -29,11 +29,11 @@ _ISSUER = re.compile(
 
 
 RESERVED_GROUPS = ("system:", "eks:", "aws:", "amazon:", "iam:")
-"""How groups of Kubernetes and AWS begin. The chart policyhub-access refuses the same."""
+"""Prefixes of groups of Kubernetes and AWS. The chart policyhub-access rejects the same."""
 
 
 class RequestError(Exception):
-    """No role can be made of it; the message has one line for each problem."""
+    """The flags are invalid; the message has one line for each problem."""
 
 
 def _host(value: str) -> str:
@@ -80,45 +80,45 @@ class Request(BaseModel):
         try:
             return cls(**flags)
         except ValidationError as error:
-            told = (
+            shown = (
                 f"--{str(problem['loc'][0]).replace('_', '-')}: {problem['msg']} (given: {problem['input']!r})"
                 for problem in error.errors()
             )
-            raise RequestError("\n".join(told)) from error
+            raise RequestError("\n".join(shown)) from error
 
     def plan(self, partitions: dict[str, str]) -> Plan:
         """`partitions` has one entry for each Region; empty where AWS has no such Region. Raises RequestError."""
-        problems = [*self._where(partitions), *self._who(), *self._fleet()]
+        problems = [*self._region_problems(partitions), *self._sign_in_problems(), *self._cluster_problems()]
         if problems:
             raise RequestError("\n".join(problems))
         return Plan(
             partition=partitions[self.region[0]],
             account=self.account_id,
-            regions=_once(self.region),
+            regions=_unique(self.region),
             role_name=self.role_name,
             workload=Workload(
                 namespace=self.namespace,
                 service_account=self.service_account,
-                clusters=_once(self.cluster),
-                issuers=_once(self.oidc_issuer),
+                clusters=_unique(self.cluster),
+                issuers=_unique(self.oidc_issuer),
             ),
-            targets=_once(self.assume_role),
-            sign_ins=_once(tuple(arn for arn in self.eks_role if arn not in self.assume_role)),
-            monitored=_once(self.eks),
-            searched=_once(self.discover),
-            search_own=self.discover_own,
+            finding_roles=_unique(self.assume_role),
+            eks_roles=_unique(tuple(arn for arn in self.eks_role if arn not in self.assume_role)),
+            eks_clusters=_unique(self.eks),
+            discover_regions=_unique(self.discover),
+            discover_own=self.discover_own,
             group=self.kubernetes_group,
             external_id=self.external_id or "",
             own_findings=self.own_findings,
         )
 
-    def _where(self, partitions: dict[str, str]) -> Iterator[str]:
+    def _region_problems(self, partitions: dict[str, str]) -> Iterator[str]:
         for flag, regions in (("--region", self.region), ("--discover", self.discover)):
-            yield from (f"{flag}: AWS has no Region {region}" for region in _once(regions) if not partitions[region])
+            yield from (f"{flag}: AWS has no Region {region}" for region in _unique(regions) if not partitions[region])
         names = {name for name in partitions.values() if name}
         if len(names) > 1:
-            told = ", ".join(f"{region} is of {name}" for region, name in partitions.items() if name)
-            yield f"{'--region, --discover' if self.discover else '--region'}: a role is of one partition, but {told}"
+            shown = ", ".join(f"{region} is of {name}" for region, name in partitions.items() if name)
+            yield f"{'--region, --discover' if self.discover else '--region'}: a role is of one partition, but {shown}"
         for name in sorted(names - {*KNOWN_PARTITIONS}):
             yield f"--region: a finding cannot name the partition {name}, only {', '.join(KNOWN_PARTITIONS)}"
         given = {
@@ -130,7 +130,7 @@ class Request(BaseModel):
         for flag, arns in given.items():
             yield from (f"{flag}: {arn} is of another partition" for arn in arns if arn.split(":")[1] not in names)
 
-    def _who(self) -> Iterator[str]:
+    def _sign_in_problems(self) -> Iterator[str]:
         if self.cluster and self.oidc_issuer:
             yield "--cluster is for Pod Identity, --oidc-issuer for IRSA: one role for each, or one of the two"
         for arn in self.cluster:
@@ -144,8 +144,8 @@ class Request(BaseModel):
         if not self.own_findings and not self.assume_role:
             yield "--no-own-findings: then --assume-role has to name where findings go"
 
-    def _fleet(self) -> Iterator[str]:
-        """The clusters that are monitored by their ARN: somebody of each one's account has to ask where it is."""
+    def _cluster_problems(self) -> Iterator[str]:
+        """Problems with clusters that are monitored by their ARN: each needs a role of its own account."""
         accounts = {arn.split(":")[4] for arn in self.eks}
         for arn in self.eks_role:
             account = arn.split(":")[4]
@@ -165,5 +165,5 @@ class Request(BaseModel):
             yield f"--eks: no role of account {account} is named; --eks-role or --assume-role names one"
 
 
-def _once(values: tuple[str, ...]) -> tuple[str, ...]:
+def _unique(values: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(values))

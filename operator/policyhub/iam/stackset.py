@@ -1,17 +1,17 @@
-"""One CloudFormation template for all accounts of a fleet but the operator's: what a StackSet deploys.
+"""One CloudFormation template for a StackSet: for all accounts of a fleet except the operator's.
 
-It is the same text in each account and Region, since a StackSet has one. What differs between them are conditions on
-the account and the Region of the stack. Macros would say it shorter (Fn::ForEach is one), but the execution role of a
-StackSet with service-managed permissions cannot process them (CreateStackSet, Capabilities; botocore 1.44.8).
+A StackSet has the same template in each account and Region, so differences are conditions on the stack's account and
+Region. Macros such as Fn::ForEach would be shorter, but the execution role of a StackSet with service-managed
+permissions cannot process them (CreateStackSet, Capabilities; botocore 1.44.8).
 
-| resource     | made in                                                                                            |
+| resource     | created in                                                                                         |
 |--------------|----------------------------------------------------------------------------------------------------|
-| the role     | one Region of each account, since IAM is global: a second stack would find the role there already  |
+| the role     | one Region of each account, since IAM is global: in a second Region the role would already exist   |
 | access entry | the account and Region of its cluster                                                              |
 
-EKS makes an entry only for a role that exists, so that Region goes first; in it the entries refer to the role. And an
-entry is for one role, not for its name: made again in another Region, it would be shut out of every cluster. So the
-Region is the first of the findings, which does not change with the clusters.
+EKS creates an entry only for an existing role, so the role's Region is deployed first; the entries there refer to the
+role. An entry belongs to one role, not to a role name: a role that is created again in another Region would lose access
+to every cluster. So the role's Region is the first Region of the findings, which does not depend on the clusters.
 Pure: no I/O, no clock.
 """
 
@@ -21,7 +21,7 @@ from typing import Any
 
 from policyhub.iam import limits
 from policyhub.iam.policy import Plan, Role, document
-from policyhub.iam.template import Cluster, access_entry, written
+from policyhub.iam.template import Cluster, access_entry, to_yaml
 
 Node = dict[str, Any]
 
@@ -31,7 +31,7 @@ MAKES_ROLE = "MakesRole"
 
 
 class StackSetError(Exception):
-    """No one template can make these roles; the message says why, and what to do."""
+    """One template cannot create these roles; the message says why and what to do."""
 
 
 def stackset(plan: Plan) -> str:
@@ -55,15 +55,15 @@ def stackset(plan: Plan) -> str:
         " account leave out some --eks, with --discover for their permissions, and create their access entries by"
         " command"
     )
-    return limits.checked(_head(accounts, regions), template, written(template), split=split)
+    return limits.checked(_header(accounts, regions), template, to_yaml(template), split=split)
 
 
 def _members(plan: Plan) -> Sequence[Role]:
-    """The roles in other accounts, of which one template can make all."""
+    """The roles in other accounts. Raises StackSetError if one template cannot create them all."""
     members = plan.roles()[1:]
     if not members:
         raise StackSetError("no role is in another account; --eks-role or --assume-role names one")
-    if plan.targets and plan.sign_ins:
+    if plan.finding_roles and plan.eks_roles:
         raise StackSetError(
             "roles for findings and roles for clusters alone have different permissions, and a StackSet makes the same"
             " role in each account: run the command for the accounts of --assume-role, and once more for those of"
@@ -79,7 +79,7 @@ def _members(plan: Plan) -> Sequence[Role]:
 
 
 def _parameters(plan: Plan, role: Role, *, home: str, entries: bool) -> Node:
-    """What another organisation would change; the defaults are what was asked for."""
+    """The template's parameters; the flags are their defaults."""
     found = {
         "RoleName": (role.name, "Name of the role"),
         "OperatorRoleArn": (plan.role_arn, "ARN of the operator's role, which may assume it"),
@@ -96,16 +96,16 @@ def _parameters(plan: Plan, role: Role, *, home: str, entries: bool) -> Node:
 
 
 def _conditions(accounts: Sequence[str], clusters: Sequence[Cluster]) -> Node:
-    found: Node = {_in(account): {"Fn::Equals": [{"Ref": "AWS::AccountId"}, account]} for account in accounts}
+    found: Node = {_in_account(account): {"Fn::Equals": [{"Ref": "AWS::AccountId"}, account]} for account in accounts}
     home = {"Fn::Equals": [{"Ref": "AWS::Region"}, {"Ref": "RoleRegion"}]}
-    found[MAKES_ROLE] = {"Fn::And": [home, _any([{"Condition": _in(account)} for account in accounts])]}
+    found[MAKES_ROLE] = {"Fn::And": [home, _any_of([{"Condition": _in_account(account)} for account in accounts])]}
     for cluster in clusters:
         here = {"Fn::Equals": [{"Ref": "AWS::Region"}, cluster.region]}
-        found[_at(cluster)] = {"Fn::And": [{"Condition": _in(cluster.account)}, here]}
+        found[_in_account_and_region(cluster)] = {"Fn::And": [{"Condition": _in_account(cluster.account)}, here]}
     return found
 
 
-def _any(conditions: list[Node]) -> Node:
+def _any_of(conditions: list[Node]) -> Node:
     """Fn::Or takes two to ten."""
     while len(conditions) > 1:
         groups = [conditions[start : start + 10] for start in range(0, len(conditions), 10)]
@@ -114,17 +114,19 @@ def _any(conditions: list[Node]) -> Node:
 
 
 def _role(plan: Plan, members: Sequence[Role]) -> Node:
-    """What `Plan` says of each, for the account that the stack is in."""
-    granted = plan.statements(_ACCOUNT, findings=bool(plan.targets), named=(), searched=plan.searched)
+    """The role as in `Plan`, for the account of the stack."""
+    statements = plan.statements(
+        _ACCOUNT, findings=bool(plan.finding_roles), named=(), discover_regions=plan.discover_regions
+    )
     for member in members:
-        for statement in plan.describe(member.clusters, searched=plan.searched):
-            of_others = {"Fn::If": [_in(member.account), statement, {"Ref": "AWS::NoValue"}]}
-            granted.append(of_others if len(members) > 1 else statement)
+        for statement in plan.describe(member.clusters, discover_regions=plan.discover_regions):
+            of_others = {"Fn::If": [_in_account(member.account), statement, {"Ref": "AWS::NoValue"}]}
+            statements.append(of_others if len(members) > 1 else statement)
     trust = plan.member_trust("${OperatorRoleArn}", external_id="${ExternalId}" if plan.external_id else "")
     path = members[0].path
     properties: Node = {"RoleName": {"Ref": "RoleName"}} | ({} if path == "/" else {"Path": path})
-    properties["AssumeRolePolicyDocument"] = _referring(trust)
-    properties["Policies"] = [{"PolicyName": "policyhub", "PolicyDocument": _referring(document(granted))}]
+    properties["AssumeRolePolicyDocument"] = _with_references(trust)
+    properties["Policies"] = [{"PolicyName": "policyhub", "PolicyDocument": _with_references(document(statements))}]
     return {"Type": "AWS::IAM::Role", "Condition": MAKES_ROLE, "Properties": properties}
 
 
@@ -134,34 +136,34 @@ def _entries(role: Role, clusters: Sequence[Cluster]) -> Node:
     principal = {"Fn::If": [MAKES_ROLE, {"Fn::GetAtt": ["Role", "Arn"]}, elsewhere]}
     return {
         cluster.logical_id("AccessEntry"): {
-            "Condition": _at(cluster),
+            "Condition": _in_account_and_region(cluster),
             **access_entry(cluster.name, principal=principal, group={"Ref": "KubernetesGroup"}),
         }
         for cluster in clusters
     }
 
 
-def _referring(node: Any) -> Any:
-    """Texts in which `${…}` names a parameter become functions that put its value there."""
+def _with_references(node: Any) -> Any:
+    """Replaces texts with `${…}` parameters by the functions Ref and Fn::Sub."""
     if isinstance(node, dict):
-        return {key: _referring(item) for key, item in node.items()}
+        return {key: _with_references(item) for key, item in node.items()}
     if isinstance(node, list):
-        return [_referring(item) for item in node]
+        return [_with_references(item) for item in node]
     if isinstance(node, str) and (whole := _PARAMETER.fullmatch(node)):
         return {"Ref": whole[1]}
     return {"Fn::Sub": node} if isinstance(node, str) and "${" in node else node
 
 
-def _in(account: str) -> str:
-    """The name of the condition that the stack is in this account."""
+def _in_account(account: str) -> str:
+    """Name of the condition that the stack is in this account."""
     return f"In{account}"
 
 
-def _at(cluster: Cluster) -> str:
-    return _in(cluster.account) + "".join(part.capitalize() for part in cluster.region.split("-"))
+def _in_account_and_region(cluster: Cluster) -> str:
+    return _in_account(cluster.account) + "".join(part.capitalize() for part in cluster.region.split("-"))
 
 
-def _head(accounts: Sequence[str], regions: Sequence[str]) -> str:
+def _header(accounts: Sequence[str], regions: Sequence[str]) -> str:
     lines = [f"For a StackSet over {_listed('account', accounts)} in {_listed('Region', regions)}."]
     if len(regions) > 1:
         lines.append(f"{regions[0]} goes first (RegionOrder): it makes the role, which EKS has to find for each entry.")

@@ -1,5 +1,5 @@
-"""Monitored clusters' API servers: how their objects are listed, watched and decoded.
+"""Lists, watches and decodes objects of Kubernetes API servers.
 
-A `Reflector` keeps a `Sink` equal to one resource. Knows no report, no finding and no AWS; imports `api`, `settings`
-and what is below them.
+A `Reflector` keeps a `Sink` equal to one resource. The package knows nothing of reports, findings and AWS; it imports
+`api`, `settings` and layers below them.
 """

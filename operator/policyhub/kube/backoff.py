@@ -1,4 +1,4 @@
-"""How long to wait after a failure, and the clock by which waiting is done."""
+"""Back-off after failures, and the clock for waiting."""
 
 import asyncio
 import time
@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import Final
 
 MAX_RETRY_AFTER: Final = 600.0
-"""Seconds. A server may ask for patience, not for silence."""
+"""Seconds: the longest Retry-After that is respected."""
 
 
 class Clock:
-    """Real time. Tests put a virtual one in its place."""
+    """Real time. Tests replace it by a virtual clock."""
 
     def monotonic(self) -> float:
-        """Seconds that only grow; for intervals."""
+        """Seconds that never decrease; for intervals."""
         return time.monotonic()
 
     def time(self) -> float:
@@ -37,9 +37,9 @@ class Backoff:
         self._cap = cap
 
     def delay(self, retry_after: float | None = None, *, cap: float | None = None) -> float:
-        """Seconds to wait after one more failure: never less than the server asked for.
+        """Seconds to wait after one more failure, at least `retry_after` up to MAX_RETRY_AFTER.
 
-        `cap` is that of this wait alone, for a failure that is not expected to pass.
+        `cap` applies to this wait only, for failures that are not expected to end soon.
         """
         ceiling = min(self._cap if cap is None else cap, self._base * (1 << min(self.failures, 16)))
         self.failures += 1

@@ -1,23 +1,24 @@
-"""One API server: how it is reached, what it answers as bytes, and the ways in which it does not.
+"""Requests to one API server: the connection, the bytes of its answers, and its errors.
 
-Nothing here decodes a body that was asked for. Every request has time-outs, none follows a redirect (a hostile server
-must not send the token, or this process, elsewhere), and what a server can make this process hold is bounded:
+Bodies are not decoded here. Every request has time-outs. None follows a redirect: a hostile server must not redirect
+the token or this process. The memory that a server can make this process use is bounded:
 
 | held                                        | at most                                                               |
 |---------------------------------------------|-----------------------------------------------------------------------|
-| an answer, unpacked                         | `body.SMALL`; a page of a listing `body.PAGE`, one such at a time     |
-| pages under way, of one server              | `_LISTINGS`                                                           |
-| lines of watches                            | as `lines` says                                                       |
+| an answer, decompressed                     | `body.MAX_DOCUMENT_BYTES`; a page of a listing `body.MAX_PAGE_BYTES`, |
+|                                             | one large page at a time                                              |
+| pages in progress, of one server            | `_LISTINGS`                                                           |
+| lines of watches                            | see `watch_lines`                                                     |
 | sockets of one server                       | `_SOCKETS`; watches that are being opened `_OPENINGS`                 |
-| names of objects, while they are listed     | `overtaken.MOST_BYTES`                                                |
+| names of objects, while they are listed     | `changed_names.MAX_BYTES`                                             |
 
 Errors, named for what the caller does about them (`errors`, `kubeconfig`):
 
-    Refused       the server answered and said no: `status` and `reason` tell the remedy
+    Refused       the server answered with an error: `status` and `reason` decide the remedy
     Unreachable   no usable answer: network, TLS, time-out, or something that is not the Kubernetes API
     ├── TooLarge  more than is held: ask for less
-    └── NotTried  nothing was asked: the token that is made for each request could not be had
-    KubeconfigError   nothing was tried: what was configured cannot be used
+    └── NotTried  no request was sent: no token could be created for it
+    KubeconfigError   no request was sent: the configuration cannot be used
 """
 
 import asyncio
@@ -36,16 +37,16 @@ import msgspec
 import policyhub
 from policyhub import redaction
 from policyhub.kube import body, kubeconfig, secret, user_kubeconfig
+from policyhub.kube.changed_names import NameBudget
 from policyhub.kube.decoding import decoded
 from policyhub.kube.errors import Refused, TooLarge, Unreachable
 from policyhub.kube.failure import refused, unreachable
 from policyhub.kube.kubeconfig import Access, KubeconfigError
-from policyhub.kube.lines import Lines
-from policyhub.kube.overtaken import Room
-from policyhub.kube.pace import Pace
 from policyhub.kube.rotation import Rotation
-from policyhub.kube.trust import Resolver, trust, way
+from policyhub.kube.time_slice import TimeSlice
+from policyhub.kube.trust import Resolver, proxy_for, trust
 from policyhub.kube.user_kubeconfig import Token
+from policyhub.kube.watch_lines import WatchLines
 
 __all__ = ["Connection", "Refused", "TooLarge", "Unreachable"]
 
@@ -53,23 +54,23 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 MAX_KINDS = 1_000
 """Kinds of objects of one group that are read: Gatekeeper's library has 40, its largest users some hundreds."""
 _LONGEST_UID = 128
-"""Characters; a UUID has 36. It is remembered, and goes into findings."""
+"""Characters; a UUID has 36. It is stored, and becomes part of findings."""
 _SMALL_SECONDS = 60.0
-"""For one document."""
+"""Time-out for one document."""
 _BUFFER = 2**16
 _WATCH_BUFFER = 2**14
-"""Bytes read ahead: there can be a thousand watches."""
+"""Bytes read ahead; small, because there can be a thousand watches."""
 _LISTINGS = 4
-"""Pages under way at once: bounds memory, and the load when hundreds of kinds are listed at start."""
+"""Pages in progress at a time: bounds memory, and the load when hundreds of kinds are listed at the start."""
 _OPENINGS = 32
-"""Watches that are being opened at once."""
+"""Watches that are being opened at a time."""
 _SOCKETS = MAX_KINDS + 64
 
 Params = Mapping[str, str]
 
 
 class Connection:
-    """Requests to one API server. Made by one of the three constructors below, inside a running loop; closed once."""
+    """Requests to one API server. Create it with a constructor below, inside a running loop; close it once."""
 
     def __init__(
         self,
@@ -81,8 +82,8 @@ class Connection:
         read_seconds: float = 60,
         total_seconds: float = 600,
     ) -> None:
-        """`token` is asked before each request; without it that of `access` is sent, if it has one. After `forget` the
-        next one is new. `read_seconds` is the longest silence within an answer, `total_seconds` the longest answer.
+        """`token` is called before each request; else the token of `access` is sent, if it has one. After `forget`
+        the next token is new. `read_seconds` is the longest pause within an answer, `total_seconds` the longest answer.
         Raises KubeconfigError.
         """
         self.server = access.server
@@ -95,21 +96,21 @@ class Connection:
         self._total_seconds = total_seconds
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=_SOCKETS, ssl=trust(access), resolver=Resolver() if access.stored else None
+                limit=_SOCKETS, ssl=trust(access), resolver=Resolver() if access.untrusted else None
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"Accept": "application/json", "User-Agent": f"policyhub/{policyhub.__version__}"},
             read_bufsize=_BUFFER,
-            auto_decompress=False,  # it has no limit
+            auto_decompress=False,  # aiohttp would decompress without a limit
         )
-        self._proxy = way(access)
-        self.pace = Pace()
-        """Of the work on what this server sends."""
-        self.room = Room()
-        """For the names of what its events told of while it was listed."""
+        self._proxy = proxy_for(access)
+        self.time_slice = TimeSlice()
+        """For the work on this server's objects."""
+        self.name_budget = NameBudget()
+        """For `ChangedNames` of all its reflectors."""
         self._listings = asyncio.Semaphore(_LISTINGS)
         self._openings = asyncio.Semaphore(_OPENINGS)
-        self._lines = Lines()
+        self._watch_lines = WatchLines()
         self._secrets = redaction.of_environment(os.environ) | redaction.of_url(access.proxy or "")
         self._sent: tuple[str, ...] = (access.token or "",)
         """The token that was sent last."""
@@ -134,7 +135,7 @@ class Connection:
 
     @classmethod
     async def from_kubeconfig(cls, source: bytes | Mapping[str, object]) -> "Connection":
-        """A kubeconfig that may ask for nothing of this process, see `kubeconfig`. Raises KubeconfigError."""
+        """A kubeconfig without plug-ins and file names, see `kubeconfig`. Raises KubeconfigError."""
         return cls(await asyncio.to_thread(kubeconfig.parse, source))
 
     @classmethod
@@ -147,43 +148,43 @@ class Connection:
         key: str,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> "Connection":
-        """The same, read from the Secret in the cluster of `home`, and stricter: whoever may write it is not trusted.
-        Its token is that of the Secret also when it is replaced there, see `rotation`.
+        """A kubeconfig in a Secret in the cluster of `home`, with stricter rules: its authors are not trusted. When the
+        Secret gets a new token, the connection uses it, see `rotation`.
 
         Raises KubeconfigError; Unreachable of `home`.
         """
-        place = secret.Place(namespace, name, key)
+        ref = secret.SecretKeyRef(namespace, name, key)
 
         async def read() -> bytes:
             try:
                 raw = await home.get(f"/api/v1/namespaces/{namespace}/secrets/{name}")
             except Refused as error:
-                raise secret.refused(place, error) from error
+                raise secret.refused(ref, error) from error
             except Unreachable as error:
-                raise Unreachable(
-                    f"{place} was not read, the operator's own cluster does not answer: {error}"
-                ) from error
-            return secret.content(place, raw)
+                raise Unreachable(f"{ref} was not read, the operator's own cluster does not answer: {error}") from error
+            return secret.content(ref, raw)
 
         content = await read()
         try:
-            access = await asyncio.to_thread(kubeconfig.parse, content, stored=True)
+            access = await asyncio.to_thread(kubeconfig.parse, content, untrusted=True)
             if access.token is None:
                 return cls(access)
             kept = Rotation(read, content, access, monotonic=monotonic)
             return cls(access, token=kept.token, forget=kept.forget)
         except KubeconfigError as error:
-            raise secret.unusable(place, str(error)) from None
+            raise secret.unusable(ref, str(error)) from None
 
     @classmethod
     async def from_file(cls, paths: str, *, context: str | None = None) -> "Connection":
-        """A kubeconfig of the person who runs this process, as `user_kubeconfig` reads it. Raises KubeconfigError."""
+        """The kubeconfig files of the user who runs this process, see `user_kubeconfig`. Raises KubeconfigError."""
         access, token = await user_kubeconfig.load(paths, context=context)
         return cls(access, token=token)
 
     @classmethod
     async def home(cls) -> "Connection":
-        """The cluster that our own objects live in: the Pod's, else that of KUBECONFIG. Raises KubeconfigError."""
+        """The home cluster, which holds policyhub's own objects: the Pod's, else that of KUBECONFIG. Raises
+        KubeconfigError.
+        """
         if (SERVICE_ACCOUNT / "token").exists():
             return await cls.in_cluster()
         return await cls.from_file(os.environ.get("KUBECONFIG") or user_kubeconfig.DEFAULT)
@@ -195,14 +196,19 @@ class Connection:
         await self.close()
 
     async def close(self) -> None:
-        """Ends what is under way; safe to call twice."""
+        """Ends requests in progress; may be called twice."""
         await self._session.close()
 
     async def get(
-        self, path: str, params: Params | None = None, *, accept: str | None = None, limit: int = body.SMALL
+        self,
+        path: str,
+        params: Params | None = None,
+        *,
+        accept: str | None = None,
+        limit: int = body.MAX_DOCUMENT_BYTES,
     ) -> bytes:
-        """The body of the answer; `accept` where another form of it is wanted. An answer of more than `limit` bytes is
-        TooLarge. Raises Refused, Unreachable.
+        """The body of the answer. `accept` is the Accept header. Raises Refused, Unreachable; TooLarge for an answer of
+        more than `limit` bytes.
         """
         return await self._exchange("GET", path, params=params, accept=accept, limit=limit)
 
@@ -210,16 +216,22 @@ class Connection:
     async def page(
         self, path: str, params: Params | None = None, *, accept: str | None = None
     ) -> AsyncIterator[bytearray]:
-        """The body of one page of a listing, to be used within the block: few are held at once. Raises as `get`."""
+        """The body of one page of a listing, to be used within the block: few are held at a time. Raises as `get`."""
         async with self._listings, contextlib.AsyncExitStack() as stack:
             yield (
                 await self._answer(
-                    "GET", path, params=params, accept=accept, limit=body.PAGE, seconds=self._total_seconds, stack=stack
+                    "GET",
+                    path,
+                    params=params,
+                    accept=accept,
+                    limit=body.MAX_PAGE_BYTES,
+                    seconds=self._total_seconds,
+                    stack=stack,
                 )
             )[0]
 
     async def dated(self, path: str) -> tuple[bytes, datetime | None]:
-        """The body, and when the server sent it by its own clock, if it says. Raises Refused, Unreachable."""
+        """The body, and the answer's Date header if it has a valid one. Raises Refused, Unreachable."""
         async with contextlib.AsyncExitStack() as stack:
             content, headers = await self._answer("GET", path, stack=stack)
         try:
@@ -239,11 +251,11 @@ class Connection:
     async def stream(
         self, path: str, params: Params | None = None, *, idle_seconds: float, accept: str | None = None
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Lines of an answer that does not end by itself, such as a watch; entered once the server has accepted it.
+        """The lines of a streaming answer, such as a watch; entered once the server has accepted the request.
 
-        The lines raise Unreachable when the connection is cut, is silent for `idle_seconds` or does not end a line, and
-        TooLarge at one that is longer than MAX_LINE of `lines`; an unfinished last line is dropped, an empty one is
-        given, so that the reader can tell a server that sends nothing else. Leaving the block closes the connection.
+        Iterating raises Unreachable if the connection is cut, is silent for `idle_seconds` or does not end a line, and
+        TooLarge for a line longer than `watch_lines.MAX_LINE`. An unfinished last line is dropped. Empty lines are
+        returned, so that the reader notices a server that sends nothing else. Leaving the block closes the connection.
         """
         timeout = aiohttp.ClientTimeout(connect=self._connect_seconds, sock_read=idle_seconds)
         async with self._openings:
@@ -252,17 +264,17 @@ class Connection:
             )
         try:
             if response.headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:
-                raise Unreachable(f"{path}: a watch that is packed, which was not asked for")
-            async with contextlib.aclosing(self._lines.of(response, path, lambda: self.secrets)) as lines:
+                raise Unreachable(f"{path}: a compressed watch, which was not requested")
+            async with contextlib.aclosing(self._watch_lines.read(response, path, lambda: self.secrets)) as lines:
                 yield lines
         finally:
             response.close()
 
     async def cluster_uid(self) -> str:
-        """What tells this cluster from every other: the uid of its namespace kube-system. Raises as `get`.
+        """The uid of the namespace kube-system, which identifies the cluster. Raises as `get`.
 
-        Where the token was refused, it is asked once more with a new one, if one can be made: the refused one may have
-        been that of a session that has ended, and the server's own question about it may have failed for a moment.
+        If the token is refused, the request is repeated once with a new token, if one can be created: the session of
+        the old one may have ended, or the server's own check of the token may have failed for a moment.
         """
         path = "/api/v1/namespaces/kube-system"
         try:
@@ -293,10 +305,10 @@ class Connection:
         sends: object = None,
         media: str | None = None,
         accept: str | None = None,
-        limit: int = body.SMALL,
+        limit: int = body.MAX_DOCUMENT_BYTES,
         seconds: float | None = None,
     ) -> tuple[bytearray, Mapping[str, str]]:
-        """Body and headers; `stack` as of `body.read`."""
+        """Body and headers; `stack` as in `body.read`."""
         total = min(_SMALL_SECONDS, self._total_seconds) if seconds is None else seconds
         timeout = aiohttp.ClientTimeout(total=total, connect=self._connect_seconds, sock_read=self._read_seconds)
         data = None if media is None else msgspec.json.encode(sends)
@@ -320,7 +332,7 @@ class Connection:
         encoding: str = "gzip",
         buffer: int = _BUFFER,
     ) -> aiohttp.ClientResponse:
-        """Gzip: reports shrink to a fourteenth, and it is undone off the loop, at 500 MB/s."""
+        """Gzip by default: reports shrink to a fourteenth, and are decompressed in a thread, at 500 MB/s."""
         headers = {"Accept-Encoding": encoding}
         if media is not None:
             headers["Content-Type"] = media
@@ -329,10 +341,10 @@ class Connection:
         with unreachable(lambda: self.secrets, self.server):
             token = self._access.token if self._token is None else await self._token()
             if token:
-                if token != self._sent[-1]:  # an answer that is still coming may tell the one before
+                if token != self._sent[-1]:  # an answer to an earlier request may still contain the previous token
                     self._sent = (self._sent[-1], token)
                 headers["Authorization"] = f"Bearer {token}"
-            # The token's own time is not the server's, which has not been asked yet.
+            # The time-out does not include the time for getting the token.
             async with asyncio.timeout(self._connect_seconds + self._read_seconds):
                 response = await self._session.request(
                     method,

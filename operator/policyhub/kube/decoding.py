@@ -1,14 +1,14 @@
-"""JSON of an API server, as what it should be: the one place where it is decoded.
+"""Decodes the JSON of API servers; the only place that does.
 
-Whatever hostile JSON does to a decoder becomes the error that the caller names:
+Every failure that hostile JSON can cause in a decoder becomes the caller's error:
 
     not JSON, other types, missing members      msgspec.MsgspecError
     text that is not UTF-8                      UnicodeDecodeError
     a number of thousands of digits             ValueError
     a thousand brackets                         RecursionError
 
-`members` and `elements` split what is nested too deeply, without recursion, so that one such object is that object's
-trouble and not its page's. Pure: no I/O, no clock.
+`members` and `elements` split deeply nested JSON without recursion, so that one such object does not make its page
+fail. Pure: no I/O, no clock.
 """
 
 import re
@@ -22,11 +22,11 @@ Json = bytes | bytearray | memoryview | msgspec.Raw
 
 
 class TooDeep(Exception):  # noqa: N818  (says what it is)
-    """Nested more deeply than the decoder follows."""
+    """Nested too deeply for the decoder."""
 
 
 def decoded(decoder: msgspec.json.Decoder[T], raw: Json, error: Callable[[str], Exception]) -> T:
-    """What `raw` holds; raises what `error` makes of the reason."""
+    """The decoded `raw`. Raises the result of `error(reason)`."""
     try:
         return decoder.decode(raw)
     except RecursionError:
@@ -36,7 +36,7 @@ def decoded(decoder: msgspec.json.Decoder[T], raw: Json, error: Callable[[str], 
 
 
 def fits(decoder: msgspec.json.Decoder[T], raw: Json, error: Callable[[str], Exception]) -> T:
-    """As `decoded`, but raises TooDeep where nesting alone is the reason."""
+    """As `decoded`, but raises TooDeep if the JSON is only nested too deeply."""
     try:
         return decoder.decode(raw)
     except RecursionError:
@@ -46,13 +46,13 @@ def fits(decoder: msgspec.json.Decoder[T], raw: Json, error: Callable[[str], Exc
 
 
 _STRUCTURE: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*("?)|[\[\]{},:]', re.DOTALL)
-"""Strings whole, so that what is in them does not count. It also matches a string without an end: no second try."""
+"""Whole strings, so that brackets in them do not count. Matches unterminated strings, too, to avoid backtracking."""
 
 
 def members(raw: bytes) -> dict[bytes, bytes]:
-    """The members of a JSON object, each as it is written; names as they are written between their quotes.
+    """The members of a JSON object as raw JSON, by name; names are not unescaped.
 
-    Raises ValueError where brackets do not match. What the members hold is not looked at.
+    Raises ValueError if brackets do not match. The members' values are not checked.
     """
     found = {}
     for part in _parts(raw, b"{"):
@@ -67,12 +67,12 @@ def members(raw: bytes) -> dict[bytes, bytes]:
 
 
 def elements(raw: bytes) -> list[bytes]:
-    """The elements of a JSON array, each as it is written; of `null` none. Raises ValueError."""
+    """The elements of a JSON array as raw JSON; none for `null`. Raises ValueError."""
     return [] if raw.strip() == b"null" else list(_parts(raw, b"["))
 
 
 def _parts(raw: bytes, opening: bytes) -> Iterator[bytes]:
-    """What commas separate on the outermost level."""
+    """The parts between commas of the outermost level."""
     raw = raw.strip()
     if not raw.startswith(opening):
         raise ValueError(f"no {opening.decode()} where one is due")

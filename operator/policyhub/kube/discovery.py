@@ -1,7 +1,7 @@
-"""Which source objects and policies a cluster serves now, and what could not be found out.
+"""Discovers which source objects and policies a cluster serves, and what is unknown.
 
-The same object is served under each version of its group, so each resource is read in exactly one version: the first of
-its group's preference that serves it. Absence is a claim that needs proof, since findings hang on it:
+An object is served in each version of its group, so each resource is read in exactly one version: the first one in the
+group's order of preference that serves it. Absence needs proof, since findings depend on it:
 
     the group answers 404, or lists no version                          absent
     the group lists a version, whose document lacks the resource        absent in that version
@@ -38,34 +38,34 @@ _KIND = re.compile(r"[A-Za-z]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?")
 
 
 class Discovery(msgspec.Struct, frozen=True):
-    """A resource neither served nor of an unknown group is absent."""
+    """A resource that is not served is absent, unless its group is unknown."""
 
     served: tuple[Resource, ...]
     unknown: dict[str, str]
-    """Group → why it could not be read, or not whole, for a person."""
-    ending: frozenset[str] = frozenset()
+    """Group → why it could not be read completely, for people."""
+    terminating: frozenset[str] = frozenset()
     """Origins of served resources that take no new object: a CRD that is being deleted, its objects first."""
 
     def absent(self, resource: Resource) -> bool:
-        """Proven to be gone, in this version."""
+        """Whether the resource is certainly not served in this version."""
         return resource.group not in self.unknown and resource not in self.served
 
 
 async def discover(connection: Connection, groups: Collection[str]) -> Discovery:
-    """The source APIs of these groups. Never raises for what a cluster answers or does not: that is `unknown`."""
-    return await _discovered(connection, [api.group for api in SOURCE_APIS if api.group in groups])
+    """The source APIs of these groups. Never raises for errors of the cluster: they are in `unknown`."""
+    return await _discover_groups(connection, [api.group for api in SOURCE_APIS if api.group in groups])
 
 
 async def discover_policies(connection: Connection, groups: Collection[str]) -> Discovery:
     """The policy objects behind the source APIs of these groups; as `discover`."""
-    wanted = policy_groups(groups)
-    return await _discovered(connection, [api.group for api in POLICY_APIS if api.group in wanted])
+    selected = policy_groups(groups)
+    return await _discover_groups(connection, [api.group for api in POLICY_APIS if api.group in selected])
 
 
 async def served_kinds(connection: Connection, group: str, version: str) -> frozenset[str] | None:
     """The kinds that are served in this version of the group, none where it is not served; None: not known."""
     try:
-        kinds = await _asked(connection, f"/apis/{group}/{version}", _kinds)
+        kinds = await _fetch(connection, f"/apis/{group}/{version}", _kinds)
     except Refused as error:
         return frozenset() if error.status == 404 else None
     except Unreachable:
@@ -77,7 +77,7 @@ async def served_groups(connection: Connection) -> dict[str, tuple[str, ...]]:
     """Each API group with its versions, the preferred first; the core group is none of them. Raises Refused,
     Unreachable.
     """
-    groups = (await _asked(connection, "/apis", _groups)).groups or ()
+    groups = (await _fetch(connection, "/apis", _groups)).groups or ()
     found = {}
     for group in groups:
         versions = {entry.version for entry in group.versions or () if _PLURAL.fullmatch(entry.version)}
@@ -91,19 +91,19 @@ async def served_in(connection: Connection, group: str, version: str) -> dict[st
     Raises Refused, Unreachable.
     """
     path = f"/apis/{group}/{version}" if group else f"/api/{version}"
-    kinds = [kind for kind in (await _asked(connection, path, _kinds)).resources or () if _is_named(kind)]
+    kinds = [kind for kind in (await _fetch(connection, path, _kinds)).resources or () if _is_named(kind)]
     return {
         kind.name: (Resource(group, version, kind.name, kind.kind, kind.namespaced), kind.verbs or frozenset())
         for kind in sorted(kinds, key=lambda kind: kind.name)[:MAX_KINDS]
     }
 
 
-async def _discovered(connection: Connection, groups: list[str]) -> Discovery:
-    answers = await asyncio.gather(*(_read(connection, group) for group in groups))
-    served = {resource: ending for found, _ in answers for resource, ending in found}
+async def _discover_groups(connection: Connection, groups: list[str]) -> Discovery:
+    answers = await asyncio.gather(*(_discover_group(connection, group) for group in groups))
+    served = {resource: terminating for found, _ in answers for resource, terminating in found}
     return Discovery(
         served=tuple(sorted(served)),
-        ending=frozenset(resource.origin for resource, ending in served.items() if ending),
+        terminating=frozenset(resource.origin for resource, terminating in served.items() if terminating),
         unknown={group: why for group, (_, why) in zip(groups, answers, strict=True) if why},
     )
 
@@ -116,13 +116,13 @@ class _Group(msgspec.Struct):
     versions: list[_Version] | None = None
 
 
-class _Listed(_Group):
+class _NamedGroup(_Group):
     name: str = ""
     preferred: _Version | None = msgspec.field(name="preferredVersion", default=None)
 
 
 class _Groups(msgspec.Struct):
-    groups: list[_Listed] | None = None
+    groups: list[_NamedGroup] | None = None
 
 
 class _Kind(msgspec.Struct):
@@ -143,10 +143,10 @@ _kinds = msgspec.json.Decoder(_Kinds)
 _Found = list[tuple[Resource, bool]]
 
 
-async def _read(connection: Connection, group: str) -> tuple[_Found, str]:
+async def _discover_group(connection: Connection, group: str) -> tuple[_Found, str]:
     """What the group serves, each with whether it is ending; and why that is not known whole, empty where it is."""
     try:
-        listed = {entry.version for entry in (await _asked(connection, f"/apis/{group}", _group)).versions or ()}
+        listed = {entry.version for entry in (await _fetch(connection, f"/apis/{group}", _group)).versions or ()}
         readable = [version for version in _VERSIONS[group] if version in listed]
     except Refused as error:
         return [], "" if error.status == 404 else str(error)
@@ -155,23 +155,23 @@ async def _read(connection: Connection, group: str) -> tuple[_Found, str]:
     if listed and not readable and group not in POLICY_GROUPS:
         return [], quoted(f"serves only {', '.join(sorted(listed)[:5])}; {' or '.join(_VERSIONS[group])} is needed")
     found: dict[str, tuple[Resource, bool]] = {}
-    strange: set[str] = set()
+    invalid_names: set[str] = set()
     for version in readable:
         if group in _NAMED and found.keys() == _NAMED[group]:
             break
         try:
-            kinds = await _asked(connection, f"/apis/{group}/{version}", _kinds)
+            kinds = await _fetch(connection, f"/apis/{group}/{version}", _kinds)
         except (Refused, Unreachable) as error:
             return [], f"/apis/{group}/{version} cannot be read: {error}"
         sources = [kind for kind in kinds.resources or () if _is_source(group, kind)]
-        strange |= {kind.name for kind in sources if not _is_named(kind)}
+        invalid_names |= {kind.name for kind in sources if not _is_named(kind)}
         for kind in filter(_is_named, sources):
             resource = Resource(group, version, kind.name, kind.kind, kind.namespaced)
             found.setdefault(kind.name, (resource, "create" not in (kind.verbs or ())))
-    return _bounded(found, strange)
+    return _limited(found, invalid_names)
 
 
-async def _asked(connection: Connection, path: str, decoder: msgspec.json.Decoder[_T]) -> _T:
+async def _fetch(connection: Connection, path: str, decoder: msgspec.json.Decoder[_T]) -> _T:
     return decoded(decoder, await connection.get(path), lambda why: Unreachable(f"{path} cannot be read: {why}"))
 
 
@@ -180,14 +180,16 @@ def _is_named(kind: _Kind) -> bool:
     return bool(_PLURAL.fullmatch(kind.name) and _KIND.fullmatch(kind.kind))
 
 
-def _bounded(found: Mapping[str, tuple[Resource, bool]], strange: set[str]) -> tuple[_Found, str]:
+def _limited(found: Mapping[str, tuple[Resource, bool]], invalid_names: set[str]) -> tuple[_Found, str]:
     """The first MAX_KINDS by name; and what was left out."""
-    lacks = []
-    if strange:
-        lacks.append(f"{len(strange)} kinds have names that Kubernetes does not take, such as {min(strange)[:63]!r}")
+    problems = []
+    if invalid_names:
+        problems.append(
+            f"{len(invalid_names)} kinds have names that Kubernetes does not take, such as {min(invalid_names)[:63]!r}"
+        )
     if len(found) > MAX_KINDS:
-        lacks.append(f"it serves {len(found)} kinds; only the first {MAX_KINDS} by name are read")
-    return [found[name] for name in sorted(found)[:MAX_KINDS]], quoted("; ".join(lacks))
+        problems.append(f"it serves {len(found)} kinds; only the first {MAX_KINDS} by name are read")
+    return [found[name] for name in sorted(found)[:MAX_KINDS]], quoted("; ".join(problems))
 
 
 def _is_source(group: str, kind: _Kind) -> bool:

@@ -1,11 +1,11 @@
-"""The two ways in which an API server gives no answer, named for what the caller does about them.
+"""Errors of requests to an API server, by what the caller does about them.
 
-    Refused       the server answered and said no: `status` and `reason` tell the remedy
+    Refused       the server answered with an error: `status` and `reason` decide the remedy
     Unreachable   no usable answer: network, TLS, time-out, or something that is not the Kubernetes API
-    ├── TooLarge  the answer, or the part of it that must be held at once, exceeds what is read: ask for less
-    └── NotTried  nothing was asked of the server: where it is, or the credential for it, could not be had
+    ├── TooLarge  the answer, or the part that must be held at a time, exceeds a limit: request less
+    └── NotTried  no request was sent: its endpoint or credential could not be determined
 
-Their texts end up in conditions and logs: they are on one line, cut, and hold no credential (`redaction`).
+Their texts become part of conditions and logs: one line, cut, without credentials (`redaction`).
 
 Pure: no I/O, no clock.
 """
@@ -18,11 +18,11 @@ from policyhub.sources.text import line
 
 _MAX_MESSAGE = 500
 _MAX_FOUND = 1_500
-"""Of what AWS or a spec says, with our words around it."""
+"""For a message with quotations from AWS or a spec."""
 
 
 def quoted(text: str, secrets: Iterable[str] = ()) -> str:
-    """A server's or a library's words, fit for a condition."""
+    """A message of a server or a library, made fit for a condition."""
     return line(redacted(text, secrets), _MAX_MESSAGE)
 
 
@@ -38,14 +38,14 @@ class Refused(Exception):  # noqa: N818  (the name says what happened)
         retry_after: float | None = None,
         secrets: Iterable[str] = (),
     ) -> None:
-        """`secrets` are the credentials that the server was sent."""
+        """`secrets` are the credentials that were sent to the server."""
         known = frozenset(secrets)
         self.status = status
         self.reason = quoted(reason, known)
         self.message = quoted(message, known) or "the answer holds no message"
         super().__init__(f"{status} {self.reason}: {self.message}")
         self.retry_after = retry_after
-        """Seconds that the server asks to wait."""
+        """Retry-After of the server, in seconds."""
 
 
 class Unreachable(Exception):  # noqa: N818  (the name says what happened)
@@ -56,7 +56,7 @@ class Unreachable(Exception):  # noqa: N818  (the name says what happened)
 
 
 class TooLarge(Unreachable):
-    """More than is held at once."""
+    """The answer exceeds a limit of memory."""
 
 
 class NotTried(Unreachable):

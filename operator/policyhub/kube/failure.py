@@ -1,6 +1,6 @@
-"""What a request that failed becomes: the server's own no, or why there is no usable answer.
+"""Turns failed requests into Refused or Unreachable.
 
-Of a server's no a bounded beginning is read, for a bounded time. No error holds a credential.
+Of an error's body a limited prefix is read, for a limited time. No error contains a credential.
 """
 
 import asyncio
@@ -16,12 +16,12 @@ from policyhub.kube.decoding import decoded
 from policyhub.kube.errors import Refused, Unreachable
 from policyhub.kube.kubeconfig import KubeconfigError
 
-_MAX_REFUSAL = 65_536
-"""Bytes read of an error's body: it holds one sentence."""
-_REFUSAL_SECONDS = 10.0
+_MAX_ERROR_BYTES = 65_536
+"""Of an error's body that are read: it contains one sentence."""
+_ERROR_SECONDS = 10.0
 
 Secrets = Callable[[], frozenset[str]]
-"""The credentials that a server or a proxy can send back, as they are now: a token is read while a request is made."""
+"""Returns the credentials that a server or a proxy can echo. It is called late: a token is read during the request."""
 
 
 class _Details(msgspec.Struct, rename="camel"):
@@ -29,15 +29,15 @@ class _Details(msgspec.Struct, rename="camel"):
 
 
 class _Status(msgspec.Struct):
-    """What an API server says when it refuses."""
+    """The Status object of an API server's error."""
 
     reason: str = ""
     message: str = ""
     details: _Details | None = None
 
 
-class _NoStatus(Exception):  # noqa: N818  (says what happened)
-    """An error's body that is none of an API server."""
+class _NotAStatus(Exception):  # noqa: N818  (says what happened)
+    """An error's body that is not a Status object."""
 
 
 _status = msgspec.json.Decoder(_Status)
@@ -45,11 +45,11 @@ _status = msgspec.json.Decoder(_Status)
 
 @contextlib.contextmanager
 def unreachable(secrets: Secrets, server: str = "") -> Iterator[None]:
-    """Every way in which a request to `server` fails without an answer; of the network's the stage is named, with host
-    and port.
+    """Turns all failures of a request to `server` without an answer into Unreachable. For network errors the message
+    names the stage, with host and port.
 
-    ValueError: a URL or header that aiohttp will not send; KubeconfigError and OSError: credentials unreadable. The
-    library's errors are not kept beside ours: their texts hold the proxy's password.
+    ValueError: a URL or header that aiohttp does not send; KubeconfigError and OSError: unreadable credentials. The
+    library's error is not chained: its text contains the proxy's password.
     """
     try:
         yield
@@ -59,11 +59,11 @@ def unreachable(secrets: Secrets, server: str = "") -> Iterator[None]:
 
 
 async def refused(response: aiohttp.ClientResponse, secrets: Secrets) -> Refused:
-    """What an answer that says no becomes."""
+    """The error for an answer with an error status."""
     status = _Status()
-    with contextlib.suppress(Unreachable, _NoStatus), unreachable(secrets):
-        async with asyncio.timeout(_REFUSAL_SECONDS):
-            status = decoded(_status, await _beginning(response), _NoStatus)
+    with contextlib.suppress(Unreachable, _NotAStatus), unreachable(secrets):
+        async with asyncio.timeout(_ERROR_SECONDS):
+            status = decoded(_status, await _read_prefix(response), _NotAStatus)
     retry_after = status.details.retry_after_seconds if status.details else None
     if (header := response.headers.get("Retry-After", "")[:20]).isdecimal():  # the other form, a date, is not sent
         retry_after = float(header)
@@ -76,10 +76,10 @@ async def refused(response: aiohttp.ClientResponse, secrets: Secrets) -> Refused
     )
 
 
-async def _beginning(response: aiohttp.ClientResponse) -> bytearray:
+async def _read_prefix(response: aiohttp.ClientResponse) -> bytearray:
     """Of an error's body."""
     read = bytearray()
-    while len(read) < _MAX_REFUSAL and (chunk := await response.content.read(_MAX_REFUSAL - len(read))):
+    while len(read) < _MAX_ERROR_BYTES and (chunk := await response.content.read(_MAX_ERROR_BYTES - len(read))):
         read += chunk
     packing = response.headers.get("Content-Encoding", "").strip().lower()
-    return body.beginning(read, packing, _MAX_REFUSAL)
+    return body.unpacked_prefix(read, packing, _MAX_ERROR_BYTES)

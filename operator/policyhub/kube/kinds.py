@@ -1,9 +1,9 @@
-"""Which kinds a cluster serves, and where: read when somebody asks, remembered for a while.
+"""Cached discovery: the kinds that a cluster serves, read on demand.
 
-Whoever asks knows a group and a kind, as reports name them, and no version. Groups and kinds that nobody serves cost
-nothing: the list of all groups is read once, then one document for each version of a group that there is.
+Callers know a group and a kind, as reports name them, but no version. Groups that are not served cost no request: the
+list of all groups is read once, then one document for each version of an existing group.
 
-| remembered                       | for                   | at most                                       |
+| cached                           | for                   | at most                                       |
 |----------------------------------|-----------------------|-----------------------------------------------|
 | the list of groups               | `EXPIRY_MS`           | `MAX_GROUPS`                                  |
 | the kinds of a group             | `EXPIRY_MS`           | of `MAX_READ` groups, `MAX_KINDS` a version   |
@@ -24,9 +24,9 @@ from policyhub.kube.discovery import served_groups, served_in
 from policyhub.kube.resource import Resource
 
 EXPIRY_MS: Final = 120_000
-"""How soon a kind that is new is found. One cluster's discovery is read so often at most, whatever is asked for."""
+"""After this time a new kind is found. The discovery of a cluster is read at most this often, whatever is requested."""
 MAX_GROUPS: Final = 2_000
-"""Clusters with every operator there is have some 150."""
+"""Clusters with very many operators have some 150."""
 MAX_READ: Final = 100
 MAX_VERSIONS: Final = 10
 
@@ -38,13 +38,13 @@ class Kind(msgspec.Struct, frozen=True):
     verbs: frozenset[str]
 
     @property
-    def ending(self) -> bool:
-        """It takes no new object: its CRD is being deleted, its objects first."""
+    def terminating(self) -> bool:
+        """It accepts no new objects: its CRD is being deleted, and its objects before it."""
         return "create" not in self.verbs
 
 
 class Group(msgspec.Struct, frozen=True):
-    """What a group serves; nothing where there is no such group."""
+    """What a group serves; empty if the group does not exist."""
 
     read: SteadyMs
     """When the reading began."""
@@ -63,22 +63,22 @@ class Kinds:
         now: Callable[[], SteadyMs],
         seconds: float,
     ) -> None:
-        """`turn` is awaited before each request, which may take so many seconds."""
+        """`turn` is awaited before each request; `seconds` is the time-out of a request."""
         self._connection = connection
         self._turn = turn
         self._now = now
         self._seconds = seconds
         self.known = True
-        """Whether the list of groups could be read when it was wanted last."""
+        """Whether the list of groups could be read at the last attempt."""
         self._versions: dict[str, tuple[str, ...]] = {}
         self._versions_read: SteadyMs | None = None
         self._groups: dict[str, Group] = {}
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        """Of groups that there are."""
+        """Of existing groups."""
         self._lock = asyncio.Lock()
 
     async def group(self, group: str, *, since: SteadyMs | None = None) -> Group:
-        """Read at or after `since`, where that matters. Raises Refused, Unreachable, TimeoutError."""
+        """What the group serves, read at or after `since` if given. Raises Refused, Unreachable, TimeoutError."""
         versions = ("v1",) if not group else await self._versions_of(group, since)
         if not versions:
             return Group(self._versions_read or NEVER, {}, {})
@@ -93,7 +93,7 @@ class Kinds:
         return known
 
     def forget(self, group: str) -> None:
-        """What is known of it was wrong."""
+        """Drop the cached group, which was wrong."""
         self._groups.pop(group, None)
         self._versions_read = None
 
@@ -127,6 +127,6 @@ class Kinds:
             for plural, (resource, verbs) in served.items():
                 kind = Kind(resource, verbs)
                 found.plurals.setdefault(plural, kind)
-                if {"get", "list"} <= verbs:  # others (`bindings`) are no kinds of objects
+                if {"get", "list"} <= verbs:  # others, such as `bindings`, are not objects
                     found.kinds.setdefault(resource.kind, kind)
         return found

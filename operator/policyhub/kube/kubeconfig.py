@@ -1,14 +1,14 @@
-"""What a kubeconfig from a Secret may ask of this process: a server, a CA, one credential, nothing else.
+"""Parses and validates a kubeconfig from a Secret: a server, a CA and one credential, nothing else.
 
-Whoever may write the Secret is not trusted with this process: a kubeconfig can run programs (`exec`, `auth-provider`),
-read the operator's own files (`tokenFile`, `certificate-authority` …), switch TLS verification off, or send the token
-over plain HTTP. All of that is refused, with one error that names every problem and its remedy. Only the current
-context's cluster and user count; the other entries are never used.
+Authors of the Secret are not trusted. A kubeconfig can run programs (`exec`, `auth-provider`), read the operator's own
+files (`tokenFile`, `certificate-authority` …), switch TLS verification off, or send the token over plain HTTP. All of
+that is refused, with one error that names every problem and its remedy. Only the cluster and user of the current
+context are used.
 
-The YAML is read event by event, and is what JSON can say: no alias (577 bytes of them stand for gigabytes), no anchor,
-no tag, no merge key, no key twice, no more than `_DEPTH` levels. Every value that is used must be text.
+The YAML is read event by event, and may contain only what JSON can express: no aliases (577 bytes of them expand to
+gigabytes), anchors, tags, merge keys or duplicate keys, and no more than `_DEPTH` levels. Used values must be text.
 
-| `stored` (from a Secret)                       | else (tests, a mapping that a program made)     |
+| `untrusted` (from a Secret)                       | else (tests, a mapping that a program made)     |
 |------------------------------------------------|-------------------------------------------------|
 | https only                                     | http to this machine, for `kubectl proxy`       |
 | no link-local address: the cloud's credentials | any address                                     |
@@ -32,8 +32,8 @@ from policyhub.redaction import redacted
 from policyhub.sources.text import line
 
 MAX_BYTES: Final = 65_536
-"""Of a kubeconfig in a Secret. One cluster's, with a bundle of ten authorities, a client certificate and a key, has 25
-KB; one with all clusters of a company does not belong into a Secret that the operator reads."""
+"""Of a kubeconfig in a Secret. For one cluster, with a bundle of ten CAs, a client certificate and a key, it has 25 KB.
+One with all clusters of a company does not belong in a Secret that the operator reads."""
 _MAX_KEY: Final = 8_192
 """Bytes of a private key as PEM: RSA of 8,192 bits has 6.3 KB. Each handshake signs with it on the event loop."""
 _DEPTH: Final = 20
@@ -69,7 +69,7 @@ class KubeconfigError(Exception):
     """The kubeconfig cannot be used. The text names every problem and how to fix it, and holds no credential."""
 
     def __init__(self, message: str, *, secrets: Iterable[str] = (), remedy: str = "") -> None:
-        """`remedy` is the one next step, ours: what was found is cut, it never is."""
+        """`remedy` is the next step; it is never cut, unlike the message."""
         self.found = line(redacted(message, secrets), _MAX_TEXT)
         self.remedy = remedy
         super().__init__(f"{self.found}. {remedy}" if remedy else self.found)
@@ -77,35 +77,35 @@ class KubeconfigError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """How an API server is reached, and as whom: what a kubeconfig comes to."""
+    """The result of parsing a kubeconfig: how to reach an API server, and with which credential."""
 
     server: str
     authority: bytes | None = field(default=None, repr=False)
-    """PEM; None trusts the system's authorities."""
+    """PEM; None: the system's CAs."""
     certificate: bytes | None = field(default=None, repr=False)
     key: bytes | None = field(default=None, repr=False)
     token: str | None = field(default=None, repr=False)
     tls_server_name: str | None = None
     proxy: str | None = field(default=None, repr=False)
     verify: bool = True
-    stored: bool = False
-    """From a Secret: names that lead to link-local addresses are refused when they are looked up."""
+    untrusted: bool = False
+    """From a Secret: names that resolve to link-local addresses are rejected."""
 
 
-def parse(source: bytes | Mapping[str, object], *, stored: bool = False) -> Access:
-    """The current context's cluster and user; `stored`: from a Secret. Raises KubeconfigError.
+def parse(source: bytes | Mapping[str, object], *, untrusted: bool = False) -> Access:
+    """The current context's cluster and user; `untrusted`: from a Secret. Raises KubeconfigError.
 
-    Bytes of hostile YAML can take a tenth of a second: not for the event loop.
+    Do not call it on the event loop with bytes: hostile YAML can take a tenth of a second.
     """
     document = _document(source)
     try:
-        return _access(document, stored=stored)
-    except KubeconfigError as error:  # a credential may stand where a name is due
+        return _access(document, untrusted=untrusted)
+    except KubeconfigError as error:  # the message may quote a credential in the place of a name
         raise KubeconfigError(str(error), secrets=_credentials(document)) from None
 
 
-def _access(document: Mapping[str, object], *, stored: bool) -> Access:
-    cluster, user = pair(document)
+def _access(document: Mapping[str, object], *, untrusted: bool) -> Access:
+    cluster, user = current_entries(document)
     problems = [f"{key} is refused: {reason}" for key, reason in _PROGRAMS.items() if user.get(key)]
     problems += [
         f"{key} is refused: it names a file of the operator; put the content into {instead}"
@@ -116,8 +116,8 @@ def _access(document: Mapping[str, object], *, stored: bool) -> Access:
     if cluster.get("insecure-skip-tls-verify"):
         problems.append("insecure-skip-tls-verify is refused: remove it and set certificate-authority-data")
     server = cluster.get("server")
-    problems += server_problems(server, stored=stored)
-    problems += _proxy_problems(cluster.get("proxy-url"), server, stored=stored)
+    problems += server_problems(server, untrusted=untrusted)
+    problems += _proxy_problems(cluster.get("proxy-url"), server, untrusted=untrusted)
     authority = pem(cluster, "certificate-authority-data", problems)
     certificate = pem(user, "client-certificate-data", problems)
     key = pem(user, "client-key-data", problems)
@@ -145,7 +145,7 @@ def _access(document: Mapping[str, object], *, stored: bool) -> Access:
         token=token if isinstance(token, str) else None,
         tls_server_name=_optional(cluster, "tls-server-name"),
         proxy=_optional(cluster, "proxy-url"),
-        stored=stored,
+        untrusted=untrusted,
     )
 
 
@@ -156,7 +156,7 @@ def _credentials(document: Mapping[str, object]) -> set[str]:
     return {value for value in values if isinstance(value, str)}
 
 
-def pair(document: Mapping[str, object]) -> tuple[Mapping[str, object], Mapping[str, object]]:
+def current_entries(document: Mapping[str, object]) -> tuple[Mapping[str, object], Mapping[str, object]]:
     """The cluster and the user of the current context. Raises KubeconfigError."""
     context = _entry(document, "contexts", _text(document, "current-context", "the kubeconfig"))
     cluster = _entry(document, "clusters", _text(context, "cluster", "its current context"))
@@ -188,15 +188,15 @@ _BOOLEANS: Final = {"true": True, "yes": True, "on": True, "false": False, "no":
 _NULLS: Final = frozenset({"", "~", "null"})
 
 
-class _NotText:
-    """A number, which no used member may be."""
+class _NotAString:
+    """A number; no used member may be one."""
 
 
-_NOT_TEXT: Final = _NotText()
+_NOT_A_STRING: Final = _NotAString()
 
 
 class _Yaml:
-    """One document, of mappings, sequences, text, booleans and nothing else; whatever else there is, is refused."""
+    """Parses one document of mappings, sequences, text and booleans; anything else is refused."""
 
     def __init__(self, source: bytes) -> None:
         self._events = self._counted(yaml.parse(source, Loader=_LOADER))
@@ -261,7 +261,7 @@ def _scalar(event: yaml.ScalarEvent) -> object:
         return None
     if small in _BOOLEANS:
         return _BOOLEANS[small]
-    return _NOT_TEXT if _NUMBER.fullmatch(value) else value
+    return _NOT_A_STRING if _NUMBER.fullmatch(value) else value
 
 
 def _text(node: Mapping[str, object], key: str, where: str) -> str:
@@ -302,15 +302,15 @@ def _split(url: object) -> SplitResult | None:
     return parts if parts.hostname else None
 
 
-def server_problems(server: object, *, stored: bool) -> list[str]:
-    """What is wrong with an API server's address; empty where nothing is."""
+def server_problems(server: object, *, untrusted: bool) -> list[str]:
+    """The problems of an API server's address; empty if there are none."""
     parts = _split(server)
     if parts is None or parts.scheme not in {"https", "http"}:
         return ["server is not a URL such as https://host:6443"]
     problems = []
-    if parts.scheme == "http" and (stored or not _is_loopback(parts.hostname or "")):
+    if parts.scheme == "http" and (untrusted or not _is_loopback(parts.hostname or "")):
         problems.append("server is plain http, which would show the credential to the network; use https")
-    problems += _host_problems("server", parts.hostname or "", whose="the API server's own", stored=stored)
+    problems += _host_problems("server", parts.hostname or "", whose="the API server's own", untrusted=untrusted)
     if parts.username is not None or parts.password is not None:
         problems.append("server holds a user name or password; move the credential to the user as a token")
     if parts.query or parts.fragment:
@@ -318,7 +318,7 @@ def server_problems(server: object, *, stored: bool) -> list[str]:
     return problems
 
 
-def _proxy_problems(proxy: object, server: object, *, stored: bool) -> list[str]:
+def _proxy_problems(proxy: object, server: object, *, untrusted: bool) -> list[str]:
     if not proxy:
         return []
     parts = _split(proxy)
@@ -326,29 +326,29 @@ def _proxy_problems(proxy: object, server: object, *, stored: bool) -> list[str]
         return ["proxy-url is not an http or https URL (SOCKS is not supported)"]
     if isinstance(server, str) and server.lower().startswith("http:"):
         return ["proxy-url with a plain http server would show the credential to the proxy; use https"]
-    return _host_problems("proxy-url", parts.hostname or "", whose="the proxy's own", stored=stored)
+    return _host_problems("proxy-url", parts.hostname or "", whose="the proxy's own", untrusted=untrusted)
 
 
-def _host_problems(member: str, host: str, *, whose: str, stored: bool) -> list[str]:
-    """What is no ASCII may be an address all the same: full-width digits and ideographic full stops are plain ones to
-    aiohttp, which connects without looking a name up.
+def _host_problems(member: str, host: str, *, whose: str, untrusted: bool) -> list[str]:
+    """A host that is not ASCII may still be an address: aiohttp treats full-width digits and ideographic full stops as
+    plain ones, and connects without resolving a name.
     """
     if not host.isascii():
         return [f"{member} has a host in other letters than DNS knows; write the name as DNS has it (xn--…)"]
-    if stored and is_link_local(host):
+    if untrusted and is_link_local(host):
         return [f"{member} is a link-local address, where clouds hand out credentials; use {whose}"]
     return []
 
 
 _CLOUD: Final = ipaddress.ip_network("fd00:ec2::/32")
-"""Where EC2 and EKS answer on IPv6 what they answer on 169.254.0.0/16."""
+"""The IPv6 addresses of the metadata services of EC2 and EKS, which use 169.254.0.0/16 on IPv4."""
 _IPV4_INSIDE = ("64:ff9b::/96", "64:ff9b:1::/48", "::ffff:0:0/96", "::ffff:0:0:0/96", "::/96")
 """IPv6 addresses whose last four bytes are an IPv4 address (RFC 6052, 8215, 4291, 2765)."""
 _TRANSLATED: Final = tuple(map(ipaddress.IPv6Network, _IPV4_INSIDE))
 
 
 def is_link_local(host: str) -> bool:
-    """169.254.0.0/16, fe80::/10 and fd00:ec2::/32, in whatever form an address can be written. Of a name: no."""
+    """Whether it is an address in 169.254.0.0/16, fe80::/10 or fd00:ec2::/32, in any notation. False for a name."""
     host = host.partition("%")[0].rstrip(".")
     address: ipaddress.IPv4Address | ipaddress.IPv6Address
     try:
@@ -374,7 +374,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def pem(node: Mapping[str, object], key: str, problems: list[str]) -> bytes | None:
-    """The PEM text that `key` holds as base64; what is wrong with it is added to `problems`."""
+    """The PEM text that `key` contains as base64. Appends to `problems`."""
     value = node.get(key)
     if not value:
         return None

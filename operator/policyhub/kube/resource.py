@@ -1,6 +1,6 @@
-"""What is read of an API server: one kind of object, in one version.
+"""A resource of an API server: one kind of object in one version.
 
-Pure: no I/O, no clock; nothing here loads a network library.
+Pure: no I/O, no clock; no network library is imported.
 """
 
 import msgspec

@@ -1,17 +1,17 @@
-"""The token of a kubeconfig in a Secret, which somebody replaces before it ends: Cluster API does, for EKS every ten
-minutes, with tokens that are good for 15.
+"""The token of a kubeconfig in a Secret that is rotated before it expires: Cluster API does this for EKS, every ten
+minutes, with tokens that are valid for 15.
 
-| when                                   | then                                                                     |
+| state                                  | a request uses                                                           |
 |----------------------------------------|--------------------------------------------------------------------------|
-| it was read less than two minutes ago  | the same token                                                           |
-| later                                  | the same token; the Secret is read meanwhile, and what is there then is  |
-|                                        | the next one                                                             |
-| it was refused                         | the Secret is read first, and the request waits for that                 |
-| the Secret has another server,         | the token that was read before: a new one is for nobody but the server   |
-| authority or kind of credential        | beside it. A fresh connection is made when this one is refused           |
-| the Secret cannot be read or used      | the same                                                                 |
+| read less than two minutes ago         | the same token                                                           |
+| read earlier                           | the same token; the Secret is read in the background for the next        |
+|                                        | requests                                                                 |
+| the token was refused                  | the token in the Secret; the request waits until it is read              |
+| the Secret has another server,         | the old token: the new one is only for the server next to it. When the   |
+| CA or kind of credential               | old one is refused, a new connection is made                             |
+| the Secret cannot be read or used      | the old token                                                            |
 
-Watches that are open go on meanwhile: a token counts when a request begins.
+Open watches continue: a token is needed only when a request starts.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from policyhub.kube.errors import Refused, Unreachable
 from policyhub.kube.kubeconfig import Access, KubeconfigError
 
 READ_SECONDS = 120.0
-"""A token that is ten minutes old when it is replaced is twelve then, and good for three more."""
+"""A token that is replaced after ten minutes is then at most twelve minutes old, and valid for three more."""
 
 
 class Rotation:
@@ -38,8 +38,8 @@ class Rotation:
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`read` gives the kubeconfig that is in the Secret now, and raises KubeconfigError, Unreachable; `content` and
-        `access` are what it gave just now, and what that came to.
+        """`read` returns the current kubeconfig of the Secret, and raises KubeconfigError, Unreachable. `content` and
+        `access` are its last result, raw and parsed.
         """
         self._read = read
         self._content = content
@@ -50,7 +50,7 @@ class Rotation:
         self._reading: asyncio.Task[None] | None = None
 
     async def token(self) -> str:
-        """The one to send now."""
+        """The token to send now."""
         if self._refused or self._monotonic() - self._read_at >= READ_SECONDS:
             if self._reading is None:
                 self._reading = asyncio.create_task(self._read_again())
@@ -59,23 +59,23 @@ class Rotation:
         return self._access.token or ""
 
     def forget(self) -> None:
-        """It was refused."""
+        """The token was refused."""
         self._refused = True
 
     async def _read_again(self) -> None:
-        """Goes on when nobody waits any more."""
+        """Continues even if no request waits any more."""
         try:
             content = await self._read()
             if content != self._content:
-                self._take(await asyncio.to_thread(kubeconfig.parse, content, stored=True))
+                self._accept(await asyncio.to_thread(kubeconfig.parse, content, untrusted=True))
                 self._content = content
         except (KubeconfigError, Refused, Unreachable):
-            pass  # the connection that is made once this token is refused says so
+            pass  # the error shows when this token is refused and a new connection is made
         finally:
             self._read_at = self._monotonic()
             self._refused = False
             self._reading = None
 
-    def _take(self, access: Access) -> None:
+    def _accept(self, access: Access) -> None:
         if access.token is not None and replace(access, token=self._access.token) == self._access:
             self._access = access

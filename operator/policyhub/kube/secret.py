@@ -1,17 +1,17 @@
-"""The Secret that holds a cluster's kubeconfig: what is wrong with it, and the one next step for it.
+"""Reads the kubeconfig from a Secret; each problem has one next step.
 
-| what is found               | next step                                                             |
+| problem                     | next step                                                             |
 |-----------------------------|-----------------------------------------------------------------------|
 | 403                         | name the Secret in the chart's kubeconfigSecrets                      |
 | 404                         | create it, with this namespace, name and key                          |
-| no such key                 | name a key that is there, or add this one                             |
+| no such key                 | name an existing key, or add this one                                 |
 | empty                       | put the kubeconfig into it                                            |
 | not a usable kubeconfig     | put another one into it, by the same command                          |
 | one that Cluster API wrote  | name the Secret, or the key, in which it keeps one with a token       |
 |   for people, or for files  |                                                                       |
-| another answer              | nothing: it is read again by itself                                   |
+| another error               | nothing: it is retried automatically                                  |
 
-The commands are for a shell: namespace, name and key of a spec are such as Kubernetes takes, and quoted all the same.
+The commands are for a shell. Namespace, name and key are valid Kubernetes names, and are quoted all the same.
 Pure: no I/O, no clock.
 """
 
@@ -29,17 +29,18 @@ from policyhub.kube.kubeconfig import KubeconfigError
 from policyhub.sources.text import line
 
 _KEYS: Final = 5
-"""Keys that a message names."""
+"""Maximum number of keys in a message."""
 _KEY: Final = 64
-_FOR_PEOPLE: Final = "-user-kubeconfig"
-"""How Cluster API's provider for AWS names the Secret whose kubeconfig runs `aws` or `aws-iam-authenticator`."""
-_FOR_FILES: Final = "relative"
-"""The key of its kubeconfig that reads its token from a file."""
+_USER_SUFFIX: Final = "-user-kubeconfig"
+"""Suffix of the Secret in which Cluster API's provider for AWS stores a kubeconfig that runs `aws` or
+`aws-iam-authenticator`."""
+_FILE_KEY: Final = "relative"
+"""The key of the kubeconfig that reads its token from a file."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Of a kubeconfig."""
+class SecretKeyRef:
+    """The Secret and key of a kubeconfig."""
 
     namespace: str
     name: str
@@ -49,15 +50,15 @@ class Place:
         return f"Secret {self.namespace}/{self.name}"
 
     @property
-    def create(self) -> str:
+    def create_command(self) -> str:
         """The command that creates the Secret."""
         file = shlex.quote(f"--from-file={self.key}=") + "FILE"
         return f"kubectl -n {shlex.quote(self.namespace)} create secret generic {shlex.quote(self.name)} {file}"
 
     @property
-    def put(self) -> str:
-        """The command that puts other content into this key. Another key may hold another cluster's kubeconfig: it
-        stays as it is.
+    def put_command(self) -> str:
+        """The command that replaces the content of this key. Other keys, perhaps with kubeconfigs of other clusters, do
+        not change.
         """
         begin, end = shlex.quote(f'{{"data":{{"{self.key}":"'), shlex.quote('"}}')
         content = f"{begin}\"$(base64 < FILE | tr -d '\\n')\"{end}"
@@ -71,73 +72,73 @@ class _Secret(msgspec.Struct):
 _secret = msgspec.json.Decoder(_Secret)
 
 
-def refused(place: Place, error: Refused) -> KubeconfigError:
-    """The operator's own API server does not give it."""
+def refused(ref: SecretKeyRef, error: Refused) -> KubeconfigError:
+    """The operator's own API server refused to return the Secret."""
     if error.status == 404:
         return KubeconfigError(
-            f"{place} does not exist",
-            remedy=f"Create it with the key {place.key}, from a kubeconfig of the cluster in FILE: {place.create}",
+            f"{ref} does not exist",
+            remedy=f"Create it with the key {ref.key}, from a kubeconfig of the cluster in FILE: {ref.create_command}",
         )
     if error.status == 403:
         return KubeconfigError(
-            f"the operator may not read {place} ({error})",
+            f"the operator may not read {ref} ({error})",
             remedy="It reads only Secrets that the chart names: add"
-            f" {{namespace: {place.namespace}, name: {place.name}}} to the chart's kubeconfigSecrets, and upgrade the"
+            f" {{namespace: {ref.namespace}, name: {ref.name}}} to the chart's kubeconfigSecrets, and upgrade the"
             " release",
         )
     return KubeconfigError(
-        f"{place} cannot be read: {error}",
+        f"{ref} cannot be read: {error}",
         remedy="The operator reads it again by itself; if it lasts, look at the API server of its own cluster",
     )
 
 
-def content(place: Place, answer: bytes) -> bytes:
-    """The kubeconfig in it. Raises KubeconfigError."""
+def content(ref: SecretKeyRef, answer: bytes) -> bytes:
+    """The kubeconfig in the Secret. Raises KubeconfigError."""
 
     def unreadable(why: str) -> KubeconfigError:
-        return unusable(place, f"it cannot be read: {why}")
+        return unusable(ref, f"it cannot be read: {why}")
 
     data = decoded(_secret, answer, unreadable).data
-    value = data.get(place.key)
+    value = data.get(ref.key)
     if value is None:
-        there = ", ".join(line(key, _KEY) for key in sorted(data)[:_KEYS]) or "none"
+        existing = ", ".join(line(key, _KEY) for key in sorted(data)[:_KEYS]) or "none"
         more = f" and {len(data) - _KEYS} more" if len(data) > _KEYS else ""
         raise KubeconfigError(
-            f"{place} has no key {place.key}; its keys: {there}{more}",
+            f"{ref} has no key {ref.key}; its keys: {existing}{more}",
             remedy="Set spec.connection.kubeconfigSecretRef.key to the one that holds the kubeconfig, or add the key:"
-            f" {place.put}",
+            f" {ref.put_command}",
         )
     if not value:
-        raise unusable(place, "it is empty")
+        raise unusable(ref, "it is empty")
     if len(value) > kubeconfig.MAX_BYTES * 4 // 3 + 4:
-        raise unusable(place, f"it is larger than {kubeconfig.MAX_BYTES // 1024} KiB")
+        raise unusable(ref, f"it is larger than {kubeconfig.MAX_BYTES // 1024} KiB")
     try:
         found = base64.b64decode(value, validate=True)
     except ValueError:
         raise unreadable("it is not base64") from None
     if not found.strip():
-        raise unusable(place, "it is empty")
+        raise unusable(ref, "it is empty")
     return found
 
 
-def unusable(place: Place, why: str) -> KubeconfigError:
-    """What is there is no kubeconfig that may be used."""
+def unusable(ref: SecretKeyRef, why: str) -> KubeconfigError:
+    """The content of the key is not a usable kubeconfig."""
     return KubeconfigError(
-        f"the key {place.key} of {place} holds no kubeconfig that the operator can use: {why}",
-        remedy=_of_cluster_api(place, why) or f"Put a corrected one into it: {place.put}",
+        f"the key {ref.key} of {ref} holds no kubeconfig that the operator can use: {why}",
+        remedy=_cluster_api_remedy(ref, why) or f"Put a corrected one into it: {ref.put_command}",
     )
 
 
-def _of_cluster_api(place: Place, why: str) -> str:
-    """Where it keeps a kubeconfig with a token, if this is one of its others."""
-    if place.name.endswith(_FOR_PEOPLE) and "exec is refused" in why:
-        name = f"{place.name.removesuffix(_FOR_PEOPLE)}-kubeconfig"
+def _cluster_api_remedy(ref: SecretKeyRef, why: str) -> str:
+    """Where Cluster API stores a kubeconfig with a token, if this is another one of it; else empty."""
+    if ref.name.endswith(_USER_SUFFIX) and "exec is refused" in why:
+        name = f"{ref.name.removesuffix(_USER_SUFFIX)}-kubeconfig"
         return (
             f"This is the kubeconfig that Cluster API writes for people. Name the one with a token: {{namespace:"
-            f" {place.namespace}, name: {name}, key: value}} in spec.connection.kubeconfigSecretRef, and that Secret in"
+            f" {ref.namespace}, name: {name}, key: value}} in spec.connection.kubeconfigSecretRef, and that Secret in"
             " the chart's kubeconfigSecrets. Or, for an EKS cluster, set spec.connection.eks instead"
         )
-    if place.key == _FOR_FILES and "tokenFile is refused" in why:
+    if ref.key == _FILE_KEY and "tokenFile is refused" in why:
         where = "spec.connection.kubeconfigSecretRef.key"
         return f"Cluster API keeps one with a token in the same Secret: set {where} to value"
     return ""

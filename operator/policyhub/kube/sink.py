@@ -1,4 +1,4 @@
-"""What a reflector writes to, and what it tells about itself.
+"""What a reflector writes to, and the state that it reports.
 
 Pure: no I/O, no clock.
 """
@@ -20,11 +20,11 @@ vanished   the API says that the resource does not exist; what was known still s
 
 
 class ReflectorState(msgspec.Struct, frozen=True):
-    """Replaced, never changed; equal states are the same news."""
+    """Replaced, never changed. An equal state needs no report."""
 
     phase: Phase = "listing"
     cause: Cause | None = None
-    """The failure that is not yet mended; also while `watching`, when only the re-listing fails."""
+    """The failure that still lasts; also while `watching`, if only the re-listing fails."""
     listed: float | None = None
     """When the last complete listing ended, in seconds since 1970."""
 
@@ -44,60 +44,60 @@ class ReflectorState(msgspec.Struct, frozen=True):
 class Sink(Protocol):
     """Called by one reflector, in order, from the event loop; must not block and should not raise.
 
-    What `upsert` or `delete` of one object raise is that object's: `unreadable` is given it, and the next one follows.
-    An exception of `begin`, `opened` or `finish` ends the listing or watch under way, which starts over.
+    If `upsert` or `delete` raises, `unreadable` gets the object, and the next object follows. An exception in `begin`,
+    `watch_accepted` or `finish` ends the current listing or watch, which starts again.
     """
 
     def begin(self) -> None:
-        """A listing starts. Always followed by `finish` or `abort`; events that arrive in between are newer than what
-        it brings: it passes over the objects that they told of.
+        """A listing starts; `finish` or `abort` always follows. Events that arrive in between are newer than the
+        listing, which skips their objects.
         """
 
-    def opened(self) -> None:
-        """A watch was accepted, or a listing beside it has ended: what is known came by requests which another server
-        may have answered.
+    def watch_accepted(self) -> None:
+        """A watch was accepted, or the listing that it runs in parallel with has ended. Everything known so far came
+        from requests that another API server may have answered.
         """
 
     def upsert(self, raw: msgspec.Raw) -> None:
-        """The JSON of one object, from a page of a listing, or from an event while none is read. A copy keeps the page
-        alive: decode it or let it go.
+        """The JSON of one object, from a page of a listing, or from an event while no listing is read. Do not keep
+        `raw`: it holds the whole page in memory.
         """
 
-    def overtake(self, raw: msgspec.Raw, *, new: bool) -> None:
-        """The same, from an event while a listing is read, which counts as if the listing had brought it. `new`: it was
-        made since the listing began, and not for the second time.
+    def upsert_during_listing(self, raw: msgspec.Raw, *, new: bool) -> None:
+        """The same, from an event while a listing is read; the object counts as listed. `new`: it was created after the
+        listing began, and no earlier event of this listing named it.
         """
 
     def delete(self, raw: msgspec.Raw) -> None:
-        """The last JSON of an object that is gone; a listing that is read may have brought it before."""
+        """The last JSON of a deleted object. The current listing may have delivered it before."""
 
     def unreadable(self, raw: msgspec.Raw, error: Exception) -> None:
-        """One object, listed or changed or deleted, that could not be taken: `upsert` or `delete` raised `error`, or it
-        was too large to call them.
+        """One listed, changed or deleted object that failed: `upsert` or `delete` raised `error`, or it was too large.
 
-        Count it, name it as far as its name can be read, and hold it for there: what it said before stands, and a
-        listing that brought it shows of no object whose name it could be that it is gone. `raw` may be no JSON at all.
+        Count it, name it if its name can be read, and treat it as existing: its earlier content stays valid, and a
+        listing that delivered it does not prove the deletion of any object that may have its name. `raw` may be
+        invalid JSON.
         """
 
     def finish(self) -> None:
-        """The listing was complete: what is known and was not upserted since `begin` is gone."""
+        """The listing was complete: known objects that were not upserted since `begin` are gone."""
 
     def abort(self) -> None:
-        """The listing was not complete and replaces nothing; what it did bring is true all the same."""
+        """The listing was incomplete and replaces nothing. The objects that it delivered are valid all the same."""
 
     def state(self, state: ReflectorState) -> None:
-        """At each change, and again after each listing that failed. Must not raise."""
+        """Called at each change, and again after each failed listing. Must not raise."""
 
 
 class Counters(msgspec.Struct):
-    """Running totals of one reflector, and when its watch last said anything (seconds since 1970; 0: never)."""
+    """Running totals of one reflector, and when its watch last received a line (seconds since 1970; 0: never)."""
 
     objects: int = 0
-    """How many there are: those of the last complete listing, and what the watch added and deleted since."""
+    """Current number: the last complete listing's, plus what the watch added and minus what it deleted since."""
     listings: int = 0
     listings_failed: int = 0
     watches: int = 0
-    """Watches begun; all but the first are reconnections."""
+    """Watches started; all except the first are reconnections."""
     watches_failed: int = 0
     added: int = 0
     modified: int = 0
@@ -108,7 +108,7 @@ class Counters(msgspec.Struct):
     others: int = 0
     broken_lines: int = 0
     unreadable: int = 0
-    """Objects that could not be taken, each time that they came."""
+    """Objects that failed (`Sink.unreadable`), counted each time that they arrived."""
     last_event: float = 0.0
     last_line: float = 0.0
-    """Bookmarks count too."""
+    """Including bookmarks."""

@@ -1,6 +1,6 @@
-"""Whom a connection believes and who it is, and where a name may lead.
+"""TLS contexts, name resolution and proxies of connections.
 
-What a Secret names is not trusted: none of its names leads to where clouds hand out credentials.
+A kubeconfig from a Secret is not trusted: its host names must not resolve to a cloud's metadata service.
 """
 
 import contextlib
@@ -19,13 +19,13 @@ from aiohttp.abc import ResolveResult
 from policyhub.kube import kubeconfig
 from policyhub.kube.kubeconfig import Access, KubeconfigError
 
-_READ: Final = 2**14
-"""Bytes that a TLS connection reads at once, into a buffer that it keeps while it lives: one record, which is what
-OpenSSL gives out at a time. asyncio's 256 KiB were three quarters of what a cluster of 30 watches took."""
+_TLS_READ_BYTES: Final = 2**14
+"""Read buffer of a TLS connection, kept while the connection lives: one TLS record, which OpenSSL returns at a time.
+asyncio's default of 256 KiB was three quarters of the memory of a cluster with 30 watches."""
 
 
 class Resolver(aiohttp.ThreadedResolver):
-    """For what a Secret names: no name leads to where clouds hand out credentials."""
+    """For kubeconfigs from Secrets: rejects names that resolve to link-local addresses, as a metadata service has."""
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -38,11 +38,14 @@ class Resolver(aiohttp.ThreadedResolver):
 
 
 def trust(access: Access) -> ssl.SSLContext:
-    """Whom to believe, and who we are. TLS connections made from then on read `_READ` bytes. Raises KubeconfigError.
+    """The TLS context with CA and client certificate. Later TLS connections of the process read `_TLS_READ_BYTES` at a
+    time. Raises KubeconfigError.
 
-    Certificate and key never reach a file system: OpenSSL reads them from anonymous memory that is gone on return.
+    Certificate and key never reach a file system: OpenSSL reads them from anonymous memory that is freed on return.
     """
-    sslproto.SSLProtocol.max_size = _READ  # asyncio has no other way to say it: this is for all of the process
+    sslproto.SSLProtocol.max_size = (
+        _TLS_READ_BYTES  # asyncio has no other way to say it: this is for all of the process
+    )
     try:
         context = ssl.create_default_context(cadata=access.authority.decode("ascii") if access.authority else None)
         # Python 3.13 asks for extensions that the CAs of older clusters lack, and that no other client asks for.
@@ -58,11 +61,11 @@ def trust(access: Access) -> ssl.SSLContext:
     return context
 
 
-def way(access: Access) -> str | None:
-    """The proxy that leads there: the access's own, else that of HTTPS_PROXY, but for hosts in NO_PROXY.
+def proxy_for(access: Access) -> str | None:
+    """The URL of the proxy: that of `access`, else HTTPS_PROXY, except for hosts in NO_PROXY.
 
-    Asked once for a connection. aiohttp would ask for each request, in a thread (a sixteenth of what a start with many
-    clusters costs), and read ~/.netrc as well, whose password is nothing for a cluster.
+    Called once for a connection. aiohttp would look for each request, in a thread (a sixteenth of the cost of a start
+    with many clusters), and would read ~/.netrc, whose passwords must not be sent to clusters.
     """
     there = urlsplit(access.server)
     # Plain http goes to this machine only, and a proxy would see the token.
@@ -76,7 +79,7 @@ def way(access: Access) -> str | None:
 
 @contextlib.contextmanager
 def _in_memory(content: bytes) -> Iterator[str]:
-    """A path that OpenSSL can read, to bytes that no file system ever holds."""
+    """A path from which OpenSSL can read `content`, without a file system."""
     descriptor = os.memfd_create("pem", os.MFD_CLOEXEC)
     try:
         os.write(descriptor, content)

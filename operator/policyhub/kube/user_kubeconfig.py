@@ -1,13 +1,13 @@
-"""The kubeconfig of the person who runs this process: what it says is done, plug-ins and files included.
+"""The kubeconfig of the user who runs this process. It is trusted: plug-ins are run, and files are read.
 
-For a kubeconfig out of a Secret, which is not trusted so far, see `kubeconfig`.
+`kubeconfig` parses those from Secrets, which are not trusted.
 
-    several files     as kubectl merges them: of entries with one name, and of the current context, the first counts
-    relative paths    begin at the folder of the file that names them
-    tokenFile         read before each request: it is replaced while we run
-    exec              run again a minute before its token ends; a certificate that it gives is kept for the connection
+    several files     merged as by kubectl: the first entry with a name, and the first current context, count
+    relative paths    relative to the folder of the file that contains them
+    tokenFile         read before each request, since it is replaced during the run
+    exec              run again a minute before its token expires; its certificate is kept for the connection
     auth-provider, username and password
-                      refused: neither kubectl nor API servers know them any more
+                      refused: neither kubectl nor API servers support them any more
 """
 
 import asyncio
@@ -27,12 +27,12 @@ from policyhub.kube.kubeconfig import Access, KubeconfigError
 DEFAULT = "~/.kube/config"
 EARLY = timedelta(seconds=60)
 PLUGIN_SECONDS = 60.0
-"""A plug-in may have to sign in over the network; one that waits for a person would wait for ever."""
+"""Time-out of a plug-in: it may sign in over the network, but must not wait for a person."""
 _FILES = {
     "cluster": {"certificate-authority": "certificate-authority-data"},
     "user": {"client-certificate": "client-certificate-data", "client-key": "client-key-data"},
 }
-_GONE = ("auth-provider", "username", "password")
+_UNSUPPORTED_KEYS = ("auth-provider", "username", "password")
 
 _REMEDY = "Name one with which kubectl works: KUBECONFIG, or --kubeconfig"
 Token = Callable[[], Awaitable[str]]
@@ -40,12 +40,12 @@ Token = Callable[[], Awaitable[str]]
 
 
 async def load(paths: str, *, context: str | None = None) -> tuple[Access, Token | None]:
-    """What the files (separated as in KUBECONFIG) say; `context` instead of the current one. Raises KubeconfigError."""
+    """Merge the files (separated as in KUBECONFIG); `context` replaces the current one. Raises KubeconfigError."""
     try:
         document = _merge(path for path in paths.split(os.pathsep) if path)
         if context is not None:
             document["current-context"] = context
-        cluster, user = kubeconfig.pair(document)
+        cluster, user = kubeconfig.current_entries(document)
         return await _access(cluster, user)
     except yaml.YAMLError as error:  # its own text would quote the lines around the fault, which may be a credential
         mark = getattr(error, "problem_mark", None)
@@ -58,7 +58,7 @@ async def load(paths: str, *, context: str | None = None) -> tuple[Access, Token
 
 
 def _merge(files: Iterable[str]) -> dict[str, Any]:
-    """One document; every path in it absolute. Files that do not exist are left out, as kubectl does."""
+    """One document with absolute paths. Missing files are ignored, as in kubectl."""
     merged: dict[str, Any] = {"clusters": [], "users": [], "contexts": []}
     there = [path for file in files if (path := Path(file).expanduser()).exists()]
     if not there:
@@ -90,7 +90,7 @@ def _absolute(entry: Mapping[str, Any], folder: Path, kind: str) -> dict[str, An
 async def _access(cluster: Mapping[str, Any], user: Mapping[str, Any]) -> tuple[Access, Token | None]:
     if not cluster.get("server"):
         raise KubeconfigError("the cluster has no server; set it to its URL")
-    gone = [key for key in _GONE if user.get(key)]
+    gone = [key for key in _UNSUPPORTED_KEYS if user.get(key)]
     if gone:
         raise KubeconfigError(f"the user has {gone[0]}, which API servers no longer take; use a token or exec")
     plugin = _Plugin(user["exec"], cluster) if user.get("exec") else None
@@ -113,7 +113,7 @@ async def _access(cluster: Mapping[str, Any], user: Mapping[str, Any]) -> tuple[
 
 
 def file_token(path: Path) -> Token:
-    """The token in a file, read anew each time: it is replaced well before it ends, and requests are rare."""
+    """The token in a file, read for each request: it is replaced well before it expires, and requests are rare."""
 
     def read() -> str:
         return path.read_text("ascii").strip()
@@ -135,20 +135,20 @@ def _pem(content: Mapping[str, Any], key: str) -> bytes | None:
     return found
 
 
-class _Given(msgspec.Struct, rename="camel"):
+class _CredentialStatus(msgspec.Struct, rename="camel"):
     token: str = ""
     client_certificate_data: str = ""
     client_key_data: str = ""
     expiration_timestamp: datetime | None = None
 
 
-class _Answer(msgspec.Struct):
+class _ExecCredential(msgspec.Struct):
     """An ExecCredential, as the plug-in prints it."""
 
-    status: _Given
+    status: _CredentialStatus
 
 
-_answer = msgspec.json.Decoder(_Answer)
+_exec_credential = msgspec.json.Decoder(_ExecCredential)
 
 
 class _Credential(msgspec.Struct, frozen=True):
@@ -159,7 +159,7 @@ class _Credential(msgspec.Struct, frozen=True):
 
 
 class _Plugin:
-    """The program of a user's `exec`; run at most once for each token."""
+    """The plug-in of a user's `exec`; run at most once for each token."""
 
     def __init__(self, plugin: Mapping[str, Any], cluster: Mapping[str, Any]) -> None:
         self._plugin = plugin
@@ -191,7 +191,9 @@ class _Plugin:
             }
         asked = {"apiVersion": plugin.get("apiVersion"), "kind": "ExecCredential", "spec": spec}
         environ = {**os.environ, "KUBERNETES_EXEC_INFO": msgspec.json.encode(asked).decode()}
-        environ |= {str(pair["name"]): str(pair["value"]) for pair in plugin.get("env") or ()}
+        environ |= {
+            str(current_entries["name"]): str(current_entries["value"]) for current_entries in plugin.get("env") or ()
+        }
         try:
             process = await asyncio.create_subprocess_exec(
                 command,
@@ -214,7 +216,9 @@ class _Plugin:
         if process.returncode:
             raise KubeconfigError(f"the plug-in {command} failed with exit code {process.returncode}")
         given = decoded(
-            _answer, printed, lambda why: KubeconfigError(f"the plug-in {command} printed no ExecCredential: {why}")
+            _exec_credential,
+            printed,
+            lambda why: KubeconfigError(f"the plug-in {command} printed no ExecCredential: {why}"),
         ).status
         return _Credential(
             token=given.token,

@@ -1,7 +1,7 @@
-"""Pages, events and objects as an API server writes them, as far as a reflector looks into them.
+"""Decodes the parts of pages, events and objects that a reflector needs.
 
-One object that cannot be read is never the trouble of its page or watch: what is nested more deeply than the decoder
-follows is split without recursion, and each object is handed on for itself. Pure: no I/O, no clock.
+One unreadable object does not make its page or watch fail: JSON that is nested too deeply for the decoder is split
+without recursion, and each object is passed on separately. Pure: no I/O, no clock.
 """
 
 import asyncio
@@ -14,24 +14,25 @@ from policyhub.kube.decoding import TooDeep, decoded, elements, fits, members
 from policyhub.kube.errors import TooLarge
 from policyhub.sources.text import line
 
-_SHORTEST: Final = 64
-"""Bytes of an object, on the average of a page of more than `_MANY`: to hold one of `{}` takes 25 times as much."""
-_MANY: Final = 10_000
+_MIN_OBJECT_BYTES: Final = 64
+"""Least average size of the objects of a page of more than `_MANY_OBJECTS`: an object `{}` takes 25 times its size in
+memory."""
+_MANY_OBJECTS: Final = 10_000
 _MAX_COMMAS: Final = 2_000_000
-"""Of a page: it has no more objects than that. Reports have one comma in 30 bytes, 64 MiB of them 2.2 million."""
+"""Bounds the number of objects of a page. Reports have one comma in 30 bytes, so 64 MiB of them have 2.2 million."""
 _DEEP_BYTES: Final = 8 * 2**20
-"""Of a page that is split without recursion, at some 20 MB/s."""
+"""Largest page that is split without recursion, at some 20 MB/s."""
 
 
 class Unreadable(Exception):  # noqa: N818  (as Refused and Unreachable)
-    """What came is not what the API promises."""
+    """The answer does not follow the API."""
 
 
-class Metadata(msgspec.Struct, rename={"version": "resourceVersion", "following": "continue"}):
+class Metadata(msgspec.Struct, rename={"version": "resourceVersion", "next_token": "continue"}):
     """Both are sent back as parameters."""
 
     version: Annotated[str, msgspec.Meta(max_length=1024)] = ""
-    following: Annotated[str, msgspec.Meta(max_length=8192)] = ""
+    next_token: Annotated[str, msgspec.Meta(max_length=8192)] = ""
 
 
 class _Page(msgspec.Struct):
@@ -73,7 +74,7 @@ _named = msgspec.json.Decoder(_Named)
 
 
 async def page(body: bytearray) -> tuple[Metadata, Sequence[msgspec.Raw]]:
-    """Raises Unreadable; TooLarge where there may be more objects on it than can be held."""
+    """The objects of a page. Raises Unreadable; TooLarge if the page may have too many objects."""
     if body.count(b",") > _MAX_COMMAS:
         raise TooLarge(f"a page of {len(body)} bytes has more than {_MAX_COMMAS} parts")
     try:
@@ -85,7 +86,7 @@ async def page(body: bytearray) -> tuple[Metadata, Sequence[msgspec.Raw]]:
     except Unreadable as error:
         raise Unreadable(f"the listing cannot be read: {error}") from None
     items = found.items or ()
-    if len(items) > _MANY and len(items) * _SHORTEST > len(body):
+    if len(items) > _MANY_OBJECTS and len(items) * _MIN_OBJECT_BYTES > len(body):
         raise Unreadable(f"the listing cannot be read: {len(items)} objects in {len(body)} bytes")
     return found.metadata, items
 
@@ -110,13 +111,13 @@ def status(raw: msgspec.Raw) -> Status:
     return decoded(_status, raw, Unreadable)
 
 
-def name(raw: msgspec.Raw) -> str:
-    """Namespace and name of an object, as far as they can be read; for people."""
-    return line(path(raw)) or "(no name)"
+def display_name(raw: msgspec.Raw) -> str:
+    """Namespace and name of an object for messages, as far as they can be read."""
+    return line(namespaced_name(raw)) or "(no name)"
 
 
-def path(raw: msgspec.Raw) -> str:
-    """The same, as the object is told from all others of its kind; empty where its name cannot be read."""
+def namespaced_name(raw: msgspec.Raw) -> str:
+    """`namespace/name`, or the name of a cluster-scoped object: unique for its kind. Empty if it cannot be read."""
     try:
         try:
             named = fits(_item, raw, Unreadable).metadata

@@ -21,7 +21,7 @@ from policyhub.clock import SteadyMs, WallMs
 from policyhub.findings import asff
 from policyhub.findings.digest import digest
 from policyhub.findings.identity import finding_id
-from policyhub.findings.rollup import is_rolled, rolled
+from policyhub.findings.rollup import is_rolled_up, rolled_up
 from policyhub.kube.resource import Resource
 from policyhub.kube.sink import ReflectorState
 from policyhub.render.defects import defects, misfits
@@ -203,7 +203,7 @@ class Collector:
             self.provenance[key] = ReadObject(piece.location, bytes(piece.raw))
         admitted = admit(reading, wanted=self.target.filter, policies=self.policies, rollup=self.rollup)
         self.left_out.update(violation.source for violation in admitted.left_out)
-        self.rolled.update(said.subject for said, _ in admitted.said if is_rolled(said.subject))
+        self.rolled.update(said.subject for said, _ in admitted.said if is_rolled_up(said.subject))
         self.ledger.read(
             key,
             admitted.claims,
@@ -275,7 +275,7 @@ class Collector:
         if self.rollup is None:
             return violation
         subject = self.owners.subject(violation.subject)
-        return rolled(violation, subject) if isinstance(subject, Subject) else None
+        return rolled_up(violation, subject) if isinstance(subject, Subject) else None
 
     def wanted(self) -> Iterator[Entry]:
         """The findings there would be, in the order in which they were first called for."""

@@ -11,12 +11,12 @@ import msgspec
 
 from policyhub.kube import wire
 from policyhub.kube.backoff import Backoff, Clock
+from policyhub.kube.changed_names import ChangedNames, NameBudget
 from policyhub.kube.connection import Connection
 from policyhub.kube.discovery import discover, discover_policies
 from policyhub.kube.errors import Refused, TooLarge, Unreachable
-from policyhub.kube.intake import Intake
+from policyhub.kube.isolating_sink import IsolatingSink
 from policyhub.kube.listing import Listing
-from policyhub.kube.overtaken import Overtaken, Room
 from policyhub.kube.resource import Resource
 from policyhub.render.raw_object import Location, RawObject, ReadError
 from policyhub.sync.owners import RESOURCES
@@ -60,7 +60,7 @@ class _Taker:
         self.sink = self
         self.upsert = upsert
 
-    def take(self, raw: msgspec.Raw, upsert: Callable[[msgspec.Raw], None]) -> None:
+    def deliver(self, raw: msgspec.Raw, upsert: Callable[[msgspec.Raw], None]) -> None:
         upsert(raw)
 
     def begin(self) -> None: ...
@@ -80,17 +80,17 @@ async def _read(
     metadata: bool = False,
 ) -> None:
     def taken(raw: msgspec.Raw) -> None:
-        name = wire.path(raw)
+        name = wire.namespaced_name(raw)
         location = Location(f"{resource.origin} {name}" if name else resource.origin)
         take(resource, RawObject(location, raw, f"{resource.group}/{resource.version}", resource.kind))
 
     lister = Listing(
         connection,
         resource,
-        cast("Intake", _Taker(taken)),
-        overtaken=Overtaken(Room()),
-        on_moment=lambda _: None,
-        on_mixed=lambda: None,
+        cast("IsolatingSink", _Taker(taken)),
+        changed_names=ChangedNames(NameBudget()),
+        on_version=lambda _: None,
+        on_version_change=lambda: None,
         select=select,
         metadata=metadata,
         clock=clock,
@@ -112,7 +112,7 @@ async def _patiently(lister: Listing, clock: Clock) -> None:
             passing = expired or isinstance(error, Unreachable) or error.status == 429 or error.status >= 500
             if not (left and passing) or isinstance(error, TooLarge):
                 raise
-            lister.expired += expired
+            lister.expirations += expired
             if not expired:
                 await clock.sleep(backoff.delay(getattr(error, "retry_after", None)))
         else:

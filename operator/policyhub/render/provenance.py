@@ -26,7 +26,7 @@ import msgspec
 
 from policyhub.clock import WallMs
 from policyhub.findings.identity import finding_id
-from policyhub.findings.rollup import grouped, rolled
+from policyhub.findings.rollup import merged_by_identity, rolled_up
 from policyhub.render.collector import Collector, Inputs, mapped
 from policyhub.render.entries import Document, Place, decoded, each, listed, only, path_of, with_list
 from policyhub.render.raw_object import Location, Path_, joined
@@ -166,11 +166,11 @@ class Provenance:
             subject = case.subjects.get(said.subject)
             moved = moved or subject is None
             if intake.rollup is not None:
-                violation = rolled(violation, subject or said.subject)
+                violation = rolled_up(violation, subject or said.subject)
             claims.append((violation, observed))
         if not claims:
             return None, False
-        violation, observed = grouped(claims)[0]
+        violation, observed = merged_by_identity(claims)[0]
         made = violation, observed, inputs
         if made not in self._made:
             self._made[made] = mapped(*made)

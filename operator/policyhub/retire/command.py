@@ -1,4 +1,4 @@
-"""The flags of `policyhub retire`. What it needs loads when the flags are right."""
+"""The flags of `policyhub retire`. Heavy modules are imported only after the flags are valid."""
 
 from typing import Annotated
 
@@ -36,7 +36,7 @@ def retire(
 
     from policyhub.logs import configure
     from policyhub.retire.run import run
-    from policyhub.retire.target import Asked, RetireError, uids
+    from policyhub.retire.target import Options, RetireError, uids
     from policyhub.settings import Settings, SettingsError
 
     if identity is not None and not identity.strip():
@@ -47,7 +47,7 @@ def retire(
     except RetireError as error:
         typer.echo(f"policyhub: {error}", err=True)
         raise typer.Exit(2) from error
-    asked = Asked(
+    options = Options(
         cluster=cluster,
         identity=identity or "",
         uids=named,
@@ -69,4 +69,4 @@ def retire(
         typer.echo(f"policyhub: {error}", err=True)
         raise typer.Exit(2) from error
     configure(settings)
-    raise typer.Exit(asyncio.run(run(asked, settings=settings, home=not without_cluster, yes=yes)))
+    raise typer.Exit(asyncio.run(run(options, settings=settings, home=not without_cluster, yes=yes)))

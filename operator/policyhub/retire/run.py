@@ -1,6 +1,6 @@
-"""Counts the findings of a cluster, archives them when told to, and lets go of a MonitoredCluster that waits for that.
+"""Counts the findings of a cluster and archives them with `--yes`; then removes the MonitoredCluster's finalizer.
 
-Ends with 0, 1 (some were refused, or changed meanwhile) or 2 (not begun, or not to the end).
+Exit codes: 0; 1 if findings were rejected or had changed; 2 if it did not start or did not finish.
 """
 
 from collections.abc import Awaitable, Callable
@@ -11,12 +11,12 @@ from botocore.exceptions import BotoCoreError
 
 from policyhub import finalizer
 from policyhub.cluster.formatting import counted
+from policyhub.deletion import API_ERRORS
 from policyhub.kube.connection import Connection
 from policyhub.kube.kubeconfig import KubeconfigError
-from policyhub.leaving import UNREADABLE
 from policyhub.monitored import MonitoredClusters
-from policyhub.retire import words
-from policyhub.retire.target import Asked, RetireError, Target, target
+from policyhub.retire import output
+from policyhub.retire.target import Options, RetireError, Target, target
 from policyhub.securityhub.client import HubClient
 from policyhub.securityhub.errors import HubError
 from policyhub.securityhub.opener import Opener
@@ -29,54 +29,59 @@ GONE = (
 )
 
 
-async def run(asked: Asked, *, settings: Settings, home: bool, yes: bool) -> int:
-    """`home`: whether the operator's cluster is asked."""
+async def run(options: Options, *, settings: Settings, home: bool, yes: bool) -> int:
+    """The exit code. `home`: read the operator's cluster."""
     async with AsyncExitStack() as stack:
         connection = None
         try:
             if home:
                 connection = await stack.enter_async_context(await Connection.home())
-            there = (await MonitoredClusters(connection).listed()).values() if connection is not None else ()
-            meant = target(asked, list(there), settings=settings)
-        except (KubeconfigError, *UNREADABLE) as error:
-            return _failed(f"the MonitoredClusters cannot be read: {error}. {GONE}")
+            existing = (await MonitoredClusters(connection).list_all()).values() if connection is not None else ()
+            resolved = target(options, list(existing), settings=settings)
+        except (KubeconfigError, *API_ERRORS) as error:
+            return _error(f"the MonitoredClusters cannot be read: {error}. {GONE}")
         except RetireError as error:
-            return _failed(str(error))
+            return _error(str(error))
         try:
 
-            async def rival() -> str:
-                there = (await MonitoredClusters(connection).listed()).values() if connection is not None else ()
-                return target(asked, list(there), settings=settings).writer
+            async def other_writer() -> str:
+                existing = (await MonitoredClusters(connection).list_all()).values() if connection is not None else ()
+                return target(options, list(existing), settings=settings).writer
 
-            with Opener().opened(meant.hub, share=settings.hub_quota_share) as client:
-                return await _retire(client, meant, connection, yes=yes, rival=rival)
-        except UNREADABLE as error:
-            return _failed(f"the MonitoredClusters cannot be read: {error}. Run it again to go on")
+            with Opener().opened(resolved.hub, share=settings.hub_quota_share) as client:
+                return await _retire(client, resolved, connection, yes=yes, other_writer=other_writer)
+        except API_ERRORS as error:
+            return _error(f"the MonitoredClusters cannot be read: {error}. Run it again to go on")
         except HubError as error:
-            return _failed(f"{error.message}. What was archived stays so; run it again to go on")
+            return _error(f"{error.message}. What was archived stays so; run it again to go on")
         except BotoCoreError as error:
-            return _failed(str(error))
+            return _error(str(error))
 
 
 async def _retire(
-    client: HubClient, meant: Target, home: Connection | None, *, yes: bool, rival: Callable[[], Awaitable[str]]
+    client: HubClient,
+    resolved: Target,
+    home: Connection | None,
+    *,
+    yes: bool,
+    other_writer: Callable[[], Awaitable[str]],
 ) -> int:
     await client.verify_account()
-    found = await census(client, meant.identity)
-    typer.echo(words.numbers(meant, found))
+    found = await census(client, resolved.identity)
+    typer.echo(output.summary(resolved, found))
     typer.echo()
-    if meant.writer:
-        return _failed(words.still_written(meant))
-    if not meant.uids:
-        typer.echo(words.unnamed(meant, found))
+    if resolved.writer:
+        return _error(output.still_written_message(resolved))
+    if not resolved.uids:
+        typer.echo(output.uid_missing(resolved, found))
         if yes and not found:
-            return await _release(home, meant)
+            return await _release(home, resolved)
         return 2 if yes else 0
-    chosen = sum(number for (uid, _, _), number in found.items() if uid in meant.uids)
+    selected = sum(number for (uid, _, _), number in found.items() if uid in resolved.uids)
     if not yes:
-        typer.echo(f"--yes archives {counted(chosen, 'finding')}." if chosen else "There is nothing to archive.")
+        typer.echo(f"--yes archives {counted(selected, 'finding')}." if selected else "There is nothing to archive.")
         return 0
-    work = Retirement(client, identity=meant.identity, uids=meant.uids, rival=rival)
+    work = Retirement(client, identity=resolved.identity, uids=resolved.uids, rival=other_writer)
     whole = False
     try:
         whole = await work.run()
@@ -87,27 +92,27 @@ async def _retire(
     if work.changed:
         typer.echo(f"{len(work.changed)} not: updated by somebody else meanwhile; run it again", err=True)
     if not whole:
-        return _failed("stopped: a MonitoredCluster that writes these findings was created meanwhile")
+        return _error("stopped: a MonitoredCluster that writes these findings was created meanwhile")
     if work.failed or work.changed:
         return 1
-    return await _release(home, meant)
+    return await _release(home, resolved)
 
 
-async def _release(home: Connection | None, meant: Target) -> int:
-    """Let the deleted MonitoredCluster go, which waits for its findings to be archived."""
-    if home is None or not meant.kept:
+async def _release(home: Connection | None, resolved: Target) -> int:
+    """Remove the finalizer of the deleted MonitoredCluster: its findings are archived."""
+    if home is None or not resolved.finalizer_of:
         return 0
     try:
-        await finalizer.write(home, meant.cluster, meant.kept, there=False)
-    except UNREADABLE as error:
-        return _failed(
-            f"MonitoredCluster {meant.cluster} was deleted and waits for its finalizer to be taken off, which failed:"
-            f" {error}. Run it again as somebody who may patch MonitoredClusters"
+        await finalizer.write(home, resolved.cluster, resolved.finalizer_of, present=False)
+    except API_ERRORS as error:
+        return _error(
+            f"MonitoredCluster {resolved.cluster} was deleted and waits for its finalizer to be taken off, which"
+            f" failed: {error}. Run it again as somebody who may patch MonitoredClusters"
         )
-    typer.echo(f"MonitoredCluster {meant.cluster}, which was deleted and waited for this, is gone.")
+    typer.echo(f"MonitoredCluster {resolved.cluster}, which was deleted and waited for this, is gone.")
     return 0
 
 
-def _failed(message: str) -> int:
+def _error(message: str) -> int:
     typer.echo(f"policyhub: {message}", err=True)
     return 2

@@ -1,4 +1,4 @@
-"""Whose findings are meant, where they are, and who still writes them.
+"""Resolves the options: identity, hub and cluster uids of the findings, and who still sends them.
 
 | asked for                 | identity                | hub                                | uids                      |
 |---------------------------|-------------------------|------------------------------------|---------------------------|
@@ -6,7 +6,7 @@
 |                           |                         | settings                           |                           |
 | a name that is none       | the name, or --identity | options, settings                  | --uid; none: only counted |
 
-Findings that a MonitoredCluster still writes are not archived: the operator would send them again at once.
+Findings that a MonitoredCluster still sends are not archived: the operator would send them again at once.
 Pure: no I/O, no clock.
 """
 
@@ -17,21 +17,21 @@ from typing import Any
 from policyhub import finalizer
 from policyhub.api.status import Status
 from policyhub.cluster.conflict import ADOPT_NONE
+from policyhub.deletion import identity_of, writer
 from policyhub.hub_target import HubTarget, named_in, resolve
-from policyhub.leaving import identity_of, writer
-from policyhub.monitored import kept
+from policyhub.monitored import recorded_status
 from policyhub.settings import Settings
 
 Body = Mapping[str, Any]
 
 
 class RetireError(Exception):
-    """What was asked for cannot be; the message says what to do about it."""
+    """The request cannot be carried out; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What the person has said; empty where nothing was said."""
+class Options:
+    """The options of the command; empty if not set."""
 
     cluster: str
     identity: str = ""
@@ -44,7 +44,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """The findings that are meant."""
+    """The findings to count or archive."""
 
     cluster: str
     identity: str
@@ -52,56 +52,61 @@ class Target:
     uids: frozenset[str]
     """Empty: only counted."""
     writer: str = ""
-    """The MonitoredCluster that still writes them."""
-    kept: str = ""
-    """The uid of the MonitoredCluster that our finalizer keeps, though it was deleted."""
+    """The MonitoredCluster that still sends them."""
+    finalizer_of: str = ""
+    """The uid of the deleted MonitoredCluster that only our finalizer keeps."""
 
 
-def uids(words: Collection[str]) -> frozenset[str]:
-    """`none` stands for findings that carry no uid; an empty word is a variable not set. Raises RetireError."""
-    if any(not word.strip() for word in words):
+def uids(output: Collection[str]) -> frozenset[str]:
+    """`none` means findings without a uid; an empty value is an unset shell variable. Raises RetireError."""
+    if any(not word.strip() for word in output):
         raise RetireError("--uid is empty. Give the cluster's uid; `--uid none` names findings that carry none")
-    return frozenset("" if word == ADOPT_NONE else word for word in words)
+    return frozenset("" if word == ADOPT_NONE else word for word in output)
 
 
-def target(asked: Asked, there: Collection[Body], *, settings: Settings) -> Target:
+def target(options: Options, existing: Collection[Body], *, settings: Settings) -> Target:
     """`there`: the MonitoredClusters of the home cluster. Raises RetireError."""
-    body = next((body for body in there if body["metadata"]["name"] == asked.cluster), None)
-    identity = asked.identity or (identity_of(body) if body is not None else asked.cluster)
-    hub = _hub(asked, body, settings)
-    told = kept(body) if body is not None else Status()
-    own, sent_to = told.cluster_uid or "", (told.hub.account_id, told.hub.region) if told.hub else hub.place
-    chosen = asked.uids or frozenset({own} - {""})
+    body = next((body for body in existing if body["metadata"]["name"] == options.cluster), None)
+    identity = options.identity or (identity_of(body) if body is not None else options.cluster)
+    hub = _hub(options, body, settings)
+    recorded = recorded_status(body) if body is not None else Status()
+    own, sent_to = (
+        recorded.cluster_uid or "",
+        (recorded.hub.account_id, recorded.hub.region) if recorded.hub else hub.place,
+    )
+    selected = options.uids or frozenset({own} - {""})
     releases = (
         body is not None
         and finalizer.is_deleted(body)
         and finalizer.is_set(body)
         and identity == identity_of(body)
-        and (own in chosen or not (own or chosen))
+        and (own in selected or not (own or selected))
         and sent_to == hub.place
     )
     return Target(
-        cluster=asked.cluster,
+        cluster=options.cluster,
         identity=identity,
         hub=hub,
-        uids=chosen,
-        writer=writer(there, identity=identity, hub=hub.place, uids=chosen, settings=settings),
-        kept=str(body["metadata"]["uid"]) if body is not None and releases else "",
+        uids=selected,
+        writer=writer(existing, identity=identity, hub=hub.place, uids=selected, settings=settings),
+        finalizer_of=str(body["metadata"]["uid"]) if body is not None and releases else "",
     )
 
 
-def _hub(asked: Asked, body: Body | None, settings: Settings) -> HubTarget:
-    known = resolve(named_in(body), settings, recorded=kept(body).hub if body is not None else None)
+def _hub(options: Options, body: Body | None, settings: Settings) -> HubTarget:
+    known = resolve(named_in(body), settings, recorded=recorded_status(body).hub if body is not None else None)
     target = HubTarget(
-        account=asked.account or known.account,
-        region=asked.region or known.region,
-        role_arn=asked.role_arn or known.role_arn,
-        external_id=asked.external_id or known.external_id,
+        account=options.account or known.account,
+        region=options.region or known.region,
+        role_arn=options.role_arn or known.role_arn,
+        external_id=options.external_id or known.external_id,
     )
     if target.missing:
-        options = {"accountId": "--account-id", "region": "--region"}
-        missing = " and ".join(options[field] for field in target.missing)
-        what = f"MonitoredCluster {asked.cluster} does not say" if body is not None else "there is no MonitoredCluster"
-        name = "" if body is not None else f" {asked.cluster} to say"
+        flags = {"accountId": "--account-id", "region": "--region"}
+        missing = " and ".join(flags[field] for field in target.missing)
+        what = (
+            f"MonitoredCluster {options.cluster} does not say" if body is not None else "there is no MonitoredCluster"
+        )
+        name = "" if body is not None else f" {options.cluster} to say"
         raise RetireError(f"{what}{name} where the findings are: give {missing}")
     return target

@@ -14,7 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 
 from policyhub.ages import AGE_SECONDS, DAY, Ages
-from policyhub.clock import SteadyMs, WallMs, by_wall
+from policyhub.clock import SteadyMs, WallMs, to_wall_clock
 from policyhub.sources.filter import namespace_of
 from policyhub.sync.admission import Admission
 from policyhub.sync.entry import SUPPRESSED, Entry
@@ -81,4 +81,4 @@ class AgeStatistics:
         """Now, where nothing tells."""
         if entry.observed is not None and entry.observed.created_at:
             return entry.observed.created_at
-        return entry.observed_at or by_wall(entry.pending_since or self._now, now=self._now, wall=self._wall)
+        return entry.observed_at or to_wall_clock(entry.pending_since or self._now, now=self._now, wall=self._wall)

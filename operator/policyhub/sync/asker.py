@@ -26,15 +26,15 @@ from urllib.parse import quote
 import msgspec
 import structlog
 
-from policyhub.cancelling import TaskGroup
+from policyhub.cancellation import TaskGroup
 from policyhub.clock import UNDATED, SteadyMs, WallMs
 from policyhub.kube import wire
 from policyhub.kube.backoff import Clock
 from policyhub.kube.connection import Connection
-from policyhub.kube.course import Course
 from policyhub.kube.decoding import decoded
 from policyhub.kube.errors import Refused, TooLarge, Unreachable
 from policyhub.kube.kinds import Group, Kind, Kinds
+from policyhub.kube.listing_limits import ListingLimits
 from policyhub.kube.resource import Resource
 from policyhub.kube.wire import Unreadable
 from policyhub.sources.policy_apis import name_in_reports
@@ -266,7 +266,7 @@ class _Session:
     # -- listings -------------------------------------------------------------------------------------------------
 
     async def _list(self, path: str, listing: "_Listing") -> None:
-        course, params, limit = Course(self._clock), {"limit": ""}, PAGE
+        limits, params, limit = ListingLimits(self._clock), {"limit": ""}, PAGE
         first = True
         while True:
             params["limit"] = str(limit)
@@ -277,11 +277,11 @@ class _Session:
                 async with asyncio.timeout(PAGE_SECONDS), self._connection.page(path, params, accept=_LIST) as body:
                     metadata, items = await wire.page(body)
                     for item in items:
-                        if self._connection.pace.waits(listing):
-                            await self._connection.pace.turn(listing)
+                        if self._connection.time_slice.must_wait(listing):
+                            await self._connection.time_slice.wait_turn(listing)
                         listing.take(item)
-                        self._connection.pace.worked()
-                    following = course.follow(metadata.following, items)
+                        self._connection.time_slice.end_work()
+                    following = limits.next_token(metadata.next_token, items)
             except TooLarge:
                 if limit == 1:
                     raise
@@ -327,7 +327,7 @@ def _lacks_object(error: Refused, resource: Resource) -> bool:
 
 def _serving(group: Group, origin: str) -> Kind | None:
     kind = group.plurals.get(origin.partition(".")[0])
-    return kind if kind is not None and not kind.ending and "list" in kind.verbs else None
+    return kind if kind is not None and not kind.terminating and "list" in kind.verbs else None
 
 
 class _Manager(msgspec.Struct):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from policyhub.clock import NEVER, SteadyMs, WallMs
 from policyhub.findings.digest import digest
 from policyhub.findings.identity import finding_id
-from policyhub.findings.truncation import alike
+from policyhub.findings.truncation import same_content
 from policyhub.sources.filter import namespace_of
 from policyhub.sources.violation import Identity, SourceKey, Violation
 from policyhub.sync.claims import Claims, claim_of, excluding, including, representative_of
@@ -200,7 +200,7 @@ class Desired:
             entry.source_api = key.source_api
         if entry.representative is not None:
             entry.object_ref = entry.representative.object_ref
-            if alike(entry.rejected, entry.digest) or _lacked(
+            if same_content(entry.rejected, entry.digest) or _lacked(
                 entry
             ):  # it is archived as Security Hub has it, if it does
                 entry.representative = None

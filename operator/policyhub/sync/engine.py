@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from policyhub.api.reason import Cause
-from policyhub.cancelling import TaskGroup
+from policyhub.cancellation import TaskGroup
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.metrics import Metrics
 from policyhub.securityhub.batch import MAX_FINDINGS

@@ -23,7 +23,7 @@ have been changed since.
 Pure: no I/O, no clock; times are Unix milliseconds.
 """
 
-from policyhub.clock import NEVER, UNDATED, SteadyMs, WallMs, by_wall, from_seconds
+from policyhub.clock import NEVER, UNDATED, SteadyMs, WallMs, from_seconds, to_wall_clock
 from policyhub.sources.source_apis import REPORT_GROUPS, SOURCE_GROUPS
 from policyhub.sync import spaces
 from policyhub.sync.audits import kind_of
@@ -91,7 +91,7 @@ def of_lost(  # noqa: C901  (one branch a row)
         policy = _policy(entry, sources=sources, since=asked) or (_UNASKED if now >= given_up else None)
         if policy is None:
             return Evidence(hold=Hold.PRESENCE, lost=True, not_before=given_up)
-        lost_at = by_wall(entry.unclaimed_since, now=now, wall=wall)
+        lost_at = to_wall_clock(entry.unclaimed_since, now=now, wall=wall)
         evidence = _of_report(entry, there, policy, sources=sources, lost_at=lost_at, now=now)
     shown = evidence.lost or now - entry.unclaimed_since > SILENT_MS
     if evidence.hold is Hold.UNREPORTED and shown and guard.approves_of(entry.source, entry.unclaimed_since, now=now):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from policyhub.clock import NEVER, SteadyMs
-from policyhub.findings.truncation import alike
+from policyhub.findings.truncation import same_content
 from policyhub.sync.agenda import Agenda
 from policyhub.sync.entry import Entry, Loss, ObservedFinding
 from policyhub.sync.guard import Guard
@@ -135,4 +135,4 @@ def lane_of(entry: Entry) -> Lane:
         return Lane.URGENT
     if observed is None or observed.archived or entry.unanswered is not None:
         return Lane.BACKLOG if entry.backlog else Lane.URGENT
-    return Lane.REFRESH if alike(observed.digest, entry.digest) else Lane.CHANGED
+    return Lane.REFRESH if same_content(observed.digest, entry.digest) else Lane.CHANGED

@@ -76,11 +76,11 @@ class Namespaces:
     # -- what the reflector calls ---------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        self.opened()
+        self.watch_accepted()
         self._seen = set()
         self._blind = False
 
-    def opened(self) -> None:
+    def watch_accepted(self) -> None:
         self._existence.stream_started_at[self.origin] = self._now()
 
     def upsert(self, raw: bytes | msgspec.Raw) -> None:
@@ -91,7 +91,7 @@ class Namespaces:
             self._seen.add(name)
         self._existence.add_namespace(name)
 
-    def overtake(self, raw: bytes | msgspec.Raw, *, new: bool) -> None:  # noqa: ARG002  (it is all the same here)
+    def upsert_during_listing(self, raw: bytes | msgspec.Raw, *, new: bool) -> None:  # noqa: ARG002  (it is all the same here)
         self.upsert(raw)
 
     def delete(self, raw: bytes | msgspec.Raw) -> None:

@@ -47,7 +47,7 @@ from typing import Final
 import msgspec
 
 from policyhub.clock import NEVER, SteadyMs
-from policyhub.findings.rollup import is_rolled
+from policyhub.findings.rollup import is_rolled_up
 from policyhub.kube.resource import Resource
 from policyhub.sources.violation import ObjectRef, Subject
 from policyhub.sync.family import Families
@@ -152,7 +152,7 @@ class Owners:
 
     def subject(self, of: Subject) -> Subject | Unresolved:
         """What a result on this object counts for."""
-        if self.forbidden or not is_rolled(of):
+        if self.forbidden or not is_rolled_up(of):
             return of
         if not self.listed:
             return Unresolved.UNKNOWN
@@ -175,7 +175,7 @@ class Owners:
 
     def gone(self, of: Subject) -> bool:
         """Whether it is known to exist no more: one of the three that is not there."""
-        return bool(self.since) and is_rolled(of) and of not in self._links.things
+        return bool(self.since) and is_rolled_up(of) and of not in self._links.things
 
     def descendants(self, of: Subject) -> set[Subject]:
         """Those of the three that count for this object, itself left out. For a person or a test: it looks at each."""

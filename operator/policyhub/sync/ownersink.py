@@ -57,14 +57,14 @@ class Sink:
         self._blind = False
 
     def begin(self) -> None:
-        self.opened()
+        self.watch_accepted()
         self._began = self._owners.now()
         self._seen = set()
         self._blind = False
         if self._refused is None:
             self._believe()
 
-    def opened(self) -> None:
+    def watch_accepted(self) -> None:
         self._owners.open(self.resource.origin)
 
     def upsert(self, raw: bytes | msgspec.Raw) -> None:
@@ -77,7 +77,7 @@ class Sink:
             self._owners.on_malformed(self.resource.origin, f"{of.namespace}/{of.name}: {problem}")
         self._put(of, said)
 
-    def overtake(self, raw: bytes | msgspec.Raw, *, new: bool) -> None:  # noqa: ARG002  (it is all the same here)
+    def upsert_during_listing(self, raw: bytes | msgspec.Raw, *, new: bool) -> None:  # noqa: ARG002  (it is all the same here)
         self.upsert(raw)
 
     def delete(self, raw: bytes | msgspec.Raw) -> None:

@@ -44,7 +44,7 @@ import msgspec
 
 from policyhub.clock import NEVER, SteadyMs, WallMs
 from policyhub.findings.asff import RENDERER
-from policyhub.findings.truncation import alike
+from policyhub.findings.truncation import same_content
 from policyhub.sync.entry import Entry
 from policyhub.sync.holds import Hold
 
@@ -147,14 +147,14 @@ def decide(entry: Entry, evidence: Evidence, rules: Rules, now: SteadyMs) -> Dec
 
 def _desired(entry: Entry, evidence: Evidence, rules: Rules, now: SteadyMs) -> Decision:
     observed = entry.observed
-    if alike(entry.rejected, entry.digest):
+    if same_content(entry.rejected, entry.digest):
         return Hold.REJECTED
     if observed is None:
         return Change.NEW if now >= evidence.not_before else Wait(evidence.not_before)
     if observed.archived:
         due = max(evidence.not_before, evidence.settled)
         return Change.REACTIVATED if now >= due else Wait(due)
-    if not alike(observed.digest, entry.digest):
+    if not same_content(observed.digest, entry.digest):
         due = NEVER
         if observed.digest:  # else its content is not known, and it is sent for certain
             words = entry.substituted_since + _until_words(entry, rules) if entry.substituted_since else NEVER

@@ -188,7 +188,7 @@ class Sink:
         self._seen = set()
         self._blind = False
 
-    def opened(self) -> None:
+    def watch_accepted(self) -> None:
         """Nothing hangs on when it was heard."""
 
     def upsert(self, raw: bytes | msgspec.Raw) -> None:
@@ -214,7 +214,7 @@ class Sink:
             return None
         return (self._source, named), namespace
 
-    def overtake(self, raw: bytes | msgspec.Raw, *, new: bool) -> None:  # noqa: ARG002  (it is all the same here)
+    def upsert_during_listing(self, raw: bytes | msgspec.Raw, *, new: bool) -> None:  # noqa: ARG002  (it is all the same here)
         self.upsert(raw)
 
     def delete(self, raw: bytes | msgspec.Raw) -> None:

@@ -14,7 +14,7 @@ from typing import Final
 
 import structlog
 
-from policyhub.cancelling import TaskGroup
+from policyhub.cancellation import TaskGroup
 from policyhub.clock import NEVER, SteadyMs
 from policyhub.kube.connection import Connection
 from policyhub.kube.discovery import Discovery, discover_policies

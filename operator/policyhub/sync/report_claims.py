@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from policyhub.clock import SteadyMs
-from policyhub.findings.rollup import rolled
+from policyhub.findings.rollup import rolled_up
 from policyhub.sources import reader
 from policyhub.sources.filter import Filter
 from policyhub.sources.violation import Identity, ParsedReport, Subject, Violation
@@ -85,7 +85,7 @@ class ReportClaims:
         if self._rollup is None:
             return [violation.identity for violation in violations]
         pairs = ((violation, self._rollup.owners.subject(violation.subject)) for violation in violations)
-        return [rolled(violation, subject).identity for violation, subject in pairs if isinstance(subject, Subject)]
+        return [rolled_up(violation, subject).identity for violation, subject in pairs if isinstance(subject, Subject)]
 
     def passed(self, raw: bytes | msgspec.Raw) -> frozenset[Identity]:
         """What the report reads as passing, of what it is evidence for."""

@@ -8,8 +8,8 @@ passed over in the pages (`kube.reflector`), so the event counts as what the lis
 
 It is seen, also where it is put aside or cannot be read. What it claims is fresh, unless the object is not new and
 another process sent findings shortly before: those may not show yet. What passes in a report that was put aside is
-asked for by the next listing. Meanwhile nothing of the API is archived (`Sources.being_listed`). `opened` is called
-again at the end: another server than the watch's may have answered the pages.
+asked for by the next listing. Meanwhile nothing of the API is archived (`Sources.being_listed`). `watch_accepted` is
+called again at the end: another server than the watch's may have answered the pages.
 
 No I/O; the clock is an argument.
 """
@@ -119,7 +119,7 @@ class ReportSink:
     # -- what the reflector calls ---------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        self.opened()
+        self.watch_accepted()
         self._ledger.refusals.begin(self.source_api)
         self._listing = True
         self._heard.begin()
@@ -128,7 +128,7 @@ class ReportSink:
         self._ledger.sources.list_source(self.source_api, listing=True)
         self._grading, self.grade = self.grade, False
 
-    def opened(self) -> None:
+    def watch_accepted(self) -> None:
         self._ledger.sources.stream_started_at[self.source_api] = self._now()
 
     def upsert(self, raw: bytes | msgspec.Raw) -> None:
@@ -136,7 +136,7 @@ class ReportSink:
         if self._paged or not self._throttle.strained or not self._put_aside(raw):
             self._upsert(raw)
 
-    def overtake(self, raw: bytes | msgspec.Raw, *, new: bool) -> None:
+    def upsert_during_listing(self, raw: bytes | msgspec.Raw, *, new: bool) -> None:
         self._by_event(new=new)
         if not self._throttle.strained or not self._put_aside(raw):
             self._upsert(raw)

@@ -20,7 +20,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from policyhub.clock import NEVER, SteadyMs, WallMs, from_seconds
 from policyhub.findings.identity import finding_id
-from policyhub.findings.rollup import grouped, identity_of, is_rolled, rolled
+from policyhub.findings.rollup import is_rolled_up, merged_by_identity, normalized_identity, rolled_up
 from policyhub.sources.source_apis import CONSTRAINTS
 from policyhub.sources.violation import Identity, ObjectRef, ParsedReport, SourceKey, Subject, Violation, below
 from policyhub.sync.ledger import Ledger
@@ -88,8 +88,8 @@ class Rollup:
             self._moves.settle(key, before)
         if before is not None and not reading.complete:
             said, ended = self._kept(before, said, reading.boundary, passed())
-        if before is None and not spoke and not any(is_rolled(v.subject) for v, _ in said):
-            return grouped((rolled(v, v.subject), at) for v, at in said), frozenset()
+        if before is None and not spoke and not any(is_rolled_up(v.subject) for v, _ in said):
+            return merged_by_identity((rolled_up(v, v.subject), at) for v, at in said), frozenset()
         subjects = [self.owners.subject(v.subject) for v, _ in said]
         if before is not None and not ended and before.same(said, subjects, spoke):
             return before.claims, frozenset()
@@ -137,8 +137,8 @@ class Rollup:
         for identity in identities:
             _, _, _, group, kind, namespace, name, _ = identity
             subject = Subject(group, kind, namespace, name)
-            if not is_rolled(subject) or self.owners.subject(subject) == subject:
-                own.append(identity_of(identity))
+            if not is_rolled_up(subject) or self.owners.subject(subject) == subject:
+                own.append(normalized_identity(identity))
         return frozenset(own)
 
     def shift(self, objects: set[Subject] | None, *, now: SteadyMs) -> None:
@@ -197,7 +197,7 @@ class Rollup:
         there = {v.identity for v, _ in said}
         for index, claim in enumerate(before.results):
             violation = claim[0]
-            if violation.identity in there or not is_rolled(violation.subject):
+            if violation.identity in there or not is_rolled_up(violation.subject):
                 continue
             gone = self.owners.subject(violation.subject) is Unresolved.GONE
             if gone or violation.identity in passed or (boundary is not None and below(violation.object_ref, boundary)):
@@ -211,12 +211,12 @@ class Rollup:
         for index in ended:
             subject = before.subjects[index]
             if isinstance(subject, Subject):
-                violation = rolled(before.results[index][0], subject)
+                violation = rolled_up(before.results[index][0], subject)
                 ids.add(finding_id(self._ledger.cluster_id, violation.identity))
         return frozenset(ids)
 
     def _keep(self, key: SourceKey, before: Statement | None, statement: Statement) -> None:
-        if statement.covered or any(is_rolled(v.subject) for v, _ in statement.results):
+        if statement.covered or any(is_rolled_up(v.subject) for v, _ in statement.results):
             self._told[key] = statement
             self._index(key, before, statement)
         else:
@@ -283,7 +283,7 @@ class Rollup:
         kinds = families.reported.kinds(of.namespace, by)
         if not kinds or not self.reports_passes(source, "", of.namespace):
             return False
-        itself = is_rolled(of) and owners.home(of) == of and of.kind in kinds
+        itself = is_rolled_up(of) and owners.home(of) == of and of.kind in kinds
         return (itself and not families.is_reported(of, by)) or families.unreported(of, by, kinds)
 
     def made(self, source: str, policy: str, of: Subject) -> tuple[WallMs, WallMs] | None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import msgspec
 
 from policyhub.clock import WallMs
-from policyhub.findings.rollup import grouped, is_rolled, joined, rolled
+from policyhub.findings.rollup import is_rolled_up, merged, merged_by_identity, rolled_up
 from policyhub.sources.violation import Identity, Subject, Violation
 from policyhub.sync.owners import Unresolved
 from policyhub.sync.reported import Coverage
@@ -33,10 +33,10 @@ class Index:
         self._left: set[Identity] = set()
         """Who has lost the one that spoke."""
         for number, ((violation, _), subject) in enumerate(zip(statement.results, statement.subjects, strict=True)):
-            if is_rolled(violation.subject):
+            if is_rolled_up(violation.subject):
                 self.at.setdefault(violation.subject, []).append(number)
             if isinstance(subject, Subject):
-                self._add(rolled(violation, subject))
+                self._add(rolled_up(violation, subject))
 
     def _add(self, violation: Violation) -> None:
         texts = self._texts.setdefault(violation.identity, {})
@@ -72,7 +72,7 @@ class Index:
             if not stays:  # who spoke is gone: any of the others may
                 since = before[1] if before is not None else None
                 added = [*added, *((violation, since) for violation in texts)]
-            claim = self.claims[identity] = joined([*stays, *added])
+            claim = self.claims[identity] = merged([*stays, *added])
             changed.append(claim)
         self._added, self._left = {}, set()
         return changed, lost
@@ -97,7 +97,7 @@ class Statement(msgspec.Struct):
     @property
     def objects(self) -> set[Subject]:
         """The Pods, ReplicaSets and Jobs that it speaks of."""
-        return {v.subject for v, _ in self.results if is_rolled(v.subject)} | {of for of, _ in self.covered}
+        return {v.subject for v, _ in self.results if is_rolled_up(v.subject)} | {of for of, _ in self.covered}
 
     def same(self, results: Sequence[Claim], subjects: list[Subject | Unresolved], covered: Covered) -> bool:
         """Whether nothing but times has changed."""
@@ -129,13 +129,13 @@ class Statement(msgspec.Struct):
         index = self.indexed()
         self.subjects[at] = subject
         if isinstance(before, Subject):
-            index.leave(rolled(violation, before))
+            index.leave(rolled_up(violation, before))
         if isinstance(subject, Subject):
-            index.join(rolled(violation, subject), observed)
+            index.join(rolled_up(violation, subject), observed)
         return True
 
 
 def claims_of(results: Sequence[Claim], subjects: Sequence[Subject | Unresolved]) -> list[Claim]:
     """What it comes to when its objects count for these."""
     pairs = zip(results, subjects, strict=True)
-    return grouped((rolled(v, subject), at) for (v, at), subject in pairs if isinstance(subject, Subject))
+    return merged_by_identity((rolled_up(v, subject), at) for (v, at), subject in pairs if isinstance(subject, Subject))

@@ -1,4 +1,4 @@
-"""The flags of `policyhub findings`; what reads and asks loads when they are right."""
+"""The flags of `policyhub findings`. Heavy modules are imported only after the flags are valid."""
 
 import time
 from enum import StrEnum
@@ -55,9 +55,9 @@ def findings(
     from policyhub.settings import Settings, SettingsError
     from policyhub.triage.output import table, to_csv, to_json
     from policyhub.triage.read import TriageError, read
-    from policyhub.triage.row import Choice, ordered
+    from policyhub.triage.row import Filter, ordered
 
-    choice = Choice(
+    selection = Filter(
         statuses=frozenset(one.upper() for one in status or ()),
         severities=frozenset(one.upper() for one in severity or ()),
         namespaces=frozenset(namespace or ()),
@@ -66,7 +66,7 @@ def findings(
     try:
         settings = Settings.load(log_level="warning", log_format="console")
         configure(settings)
-        listed = ordered(asyncio.run(read(cluster or [], choice, settings=settings, now=_now)))
+        listed = ordered(asyncio.run(read(cluster or [], selection, settings=settings, now=_now)))
     except (SettingsError, TriageError, KubeconfigError, Refused, Unreachable, HubError) as error:
         typer.echo(f"policyhub: {error}", err=True)
         raise typer.Exit(1) from error

@@ -1,4 +1,4 @@
-"""How the list is written: a table for people, JSON or CSV for programs. Pure: no I/O, no clock."""
+"""Output of the list: a table for people, JSON or CSV for programs. Pure: no I/O, no clock."""
 
 import csv
 import io
@@ -12,13 +12,13 @@ from policyhub.triage.row import Row, summary
 
 _GAP = "   "
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""What a formula begins with; spreadsheets in Japan take the wide ones too."""
+"""First characters of a formula; spreadsheets in Japan also accept the full-width ones."""
 _INNER = re.compile(f"([;|])(?=[{re.escape(''.join(_FORMULA))}])")
-"""Where one would begin in a spreadsheet whose cells end at another separator, as Excel's in much of Europe."""
+"""Where a formula would start if the spreadsheet splits cells at another separator, as Excel does in much of Europe."""
 
 
 def table(rows: Iterable[Row]) -> str:
-    """As kubectl writes: columns as wide as what is in them, nothing cut; a line that sums up below."""
+    """Formatted like kubectl's tables, nothing cut, with a summary line below."""
     listed = list(rows)
     cells = [("CLUSTER", "SEVERITY", "STATUS", "AGE", "SLA", "SOURCE", "POLICY", "OBJECT"), *map(_cells, listed)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -28,10 +28,10 @@ def table(rows: Iterable[Row]) -> str:
 
 def _cells(row: Row) -> tuple[str, ...]:
     policy = f"{row.policy}/{row.rule}" if row.rule and row.rule != row.policy else row.policy
-    place = f"{row.namespace}/{row.name}" if row.namespace else row.name
+    location = f"{row.namespace}/{row.name}" if row.namespace else row.name
     deadline = "-" if row.sla_days is None else f"{row.sla_days}d past" if row.past_sla else f"{row.sla_days}d"
-    told = (row.cluster, row.severity, row.status, f"{row.age_days:.0f}d", deadline, row.source, policy)
-    return tuple(line(cell, LIMIT) or "-" for cell in (*told, f"{row.kind} {place}"))
+    cells = (row.cluster, row.severity, row.status, f"{row.age_days:.0f}d", deadline, row.source, policy)
+    return tuple(line(cell, LIMIT) or "-" for cell in (*cells, f"{row.kind} {location}"))
 
 
 def to_json(rows: Iterable[Row]) -> str:
@@ -39,16 +39,18 @@ def to_json(rows: Iterable[Row]) -> str:
 
 
 def to_csv(rows: Iterable[Row]) -> str:
-    """RFC 4180. What a spreadsheet would take for a formula gets an apostrophe: names in a cluster are anybody's."""
+    """RFC 4180. Values that a spreadsheet would run as a formula get an apostrophe: anybody may choose names in a
+    cluster.
+    """
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow([field.name for field in fields(Row)])
     for row in rows:
-        writer.writerow([_harmless(value) for value in asdict(row).values()])
+        writer.writerow([_without_formula(value) for value in asdict(row).values()])
     return out.getvalue()
 
 
-def _harmless(value: object) -> object:
+def _without_formula(value: object) -> object:
     if value is None:
         return ""
     if not isinstance(value, str):

@@ -1,7 +1,7 @@
-"""Reads the findings of monitored clusters from their hubs: now, not as the operator last saw them.
+"""Reads the findings of monitored clusters directly from Security Hub, not from the operator.
 
-The MonitoredClusters say which clusters there are, where their findings are and what deadlines they have; the
-credentials are those of whoever asks. Nothing is written anywhere.
+The MonitoredClusters supply the clusters, the hubs and the SLAs. The credentials are those of the user. Nothing is
+written.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,23 +16,24 @@ from policyhub.api.monitoredcluster import GROUP, PLURAL, VERSION, MonitoredClus
 from policyhub.clock import WallMs
 from policyhub.findings.identity import prefix
 from policyhub.hub_target import HubTarget, resolve
-from policyhub.kube.body import PAGE
+from policyhub.kube.body import MAX_PAGE_BYTES
 from policyhub.kube.connection import Connection
 from policyhub.securityhub.opener import Opener
 from policyhub.settings import Settings
-from policyhub.triage.row import Choice, Row, row
+from policyhub.triage.row import Filter, Row, row
 
-SHARE = 0.3
-"""Of the quota of GetFindings, 3 calls a second: the operator and other tools share it. Six calls go at once."""
+QUOTA_SHARE = 0.3
+"""Share of the quota of GetFindings (3 calls a second), which the operator and other tools also use. The first six
+calls are not delayed."""
 
 
 class TriageError(Exception):
-    """What was asked for cannot be; the message says what to do about it."""
+    """The request cannot be carried out; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where the findings of one cluster are."""
+class Location:
+    """The hub and identity of one cluster's findings."""
 
     name: str
     identity: str
@@ -40,19 +41,19 @@ class Place:
     sla_days: dict[str, int]
 
 
-async def read(names: Sequence[str], choice: Choice, *, settings: Settings, now: Callable[[], WallMs]) -> list[Row]:
-    """The active findings that are chosen, of these clusters or of all.
+async def read(names: Sequence[str], selection: Filter, *, settings: Settings, now: Callable[[], WallMs]) -> list[Row]:
+    """The selected active findings, of these clusters or of all.
 
     Raises TriageError, HubError, KubeconfigError, Refused, Unreachable.
     """
     async with await Connection.home() as home:
-        found = await places(home, names, settings=settings)
-    return await rows(found, choice, now=now)
+        found = await locations(home, names, settings=settings)
+    return await rows(found, selection, now=now)
 
 
-async def places(home: Connection, names: Sequence[str], *, settings: Settings) -> list[Place]:
+async def locations(home: Connection, names: Sequence[str], *, settings: Settings) -> list[Location]:
     """Of these MonitoredClusters, or of all. Raises TriageError, and what `home` raises."""
-    listed = msgspec.json.decode(await home.get(f"/apis/{GROUP}/{VERSION}/{PLURAL}", limit=PAGE))["items"]
+    listed = msgspec.json.decode(await home.get(f"/apis/{GROUP}/{VERSION}/{PLURAL}", limit=MAX_PAGE_BYTES))["items"]
     bodies = {body["metadata"]["name"]: body for body in listed}
     unknown = [name for name in names if name not in bodies]
     if unknown:
@@ -60,10 +61,10 @@ async def places(home: Connection, names: Sequence[str], *, settings: Settings) 
         raise TriageError(f"there is no MonitoredCluster {', '.join(unknown)} (there are: {there})")
     if not bodies:
         raise TriageError("there is no MonitoredCluster in this cluster")
-    return [_place(bodies[name], settings) for name in names or sorted(bodies)]
+    return [_location(bodies[name], settings) for name in names or sorted(bodies)]
 
 
-def _place(body: dict[str, Any], settings: Settings) -> Place:
+def _location(body: dict[str, Any], settings: Settings) -> Location:
     name = body["metadata"]["name"]
     try:
         monitored = MonitoredCluster.model_validate(body)
@@ -73,7 +74,7 @@ def _place(body: dict[str, Any], settings: Settings) -> Place:
     hub = resolve(monitored.spec.security_hub, settings, recorded=recorded)
     if hub.missing:
         raise TriageError(f"neither MonitoredCluster {name} nor POLICYHUB_ACCOUNT_ID and POLICYHUB_REGION name its hub")
-    return Place(
+    return Location(
         name=name,
         identity=monitored.identity,
         hub=hub,
@@ -81,26 +82,26 @@ def _place(body: dict[str, Any], settings: Settings) -> Place:
     )
 
 
-async def rows(places: Sequence[Place], choice: Choice, *, now: Callable[[], WallMs]) -> list[Row]:
-    """The active findings that are chosen. Raises HubError."""
+async def rows(locations: Sequence[Location], selection: Filter, *, now: Callable[[], WallMs]) -> list[Row]:
+    """The selected active findings. Raises HubError."""
     found: dict[str, Row] = {}
     opener = Opener()
     with ExitStack() as stack:
-        for place in places:
-            hub = stack.enter_context(opener.opened(place.hub, share=SHARE, threads=1))
-            filters = {"Id": [{"Value": prefix(place.identity), "Comparison": "PREFIX"}], **_filters(choice)}
+        for location in locations:
+            hub = stack.enter_context(opener.opened(location.hub, share=QUOTA_SHARE, threads=1))
+            filters = {"Id": [{"Value": prefix(location.identity), "Comparison": "PREFIX"}], **_filters(selection)}
             async with aclosing(hub.find(filters)) as pages:
                 async for page in pages:
                     active = (finding for finding in page.findings if finding.get("RecordState") == "ACTIVE")
-                    told = (row(f, cluster=place.name, sla_days=place.sla_days, now=now()) for f in active)
-                    found.update((one.id, one) for one in told if choice.takes(one))
+                    cells = (row(f, cluster=location.name, sla_days=location.sla_days, now=now()) for f in active)
+                    found.update((one.id, one) for one in cells if selection.matches(one))
     return list(found.values())
 
 
-def _filters(choice: Choice) -> dict[str, list[dict[str, str]]]:
-    asked = {"WorkflowStatus": choice.statuses, "SeverityLabel": choice.severities}
+def _filters(selection: Filter) -> dict[str, list[dict[str, str]]]:
+    values_by_member = {"WorkflowStatus": selection.statuses, "SeverityLabel": selection.severities}
     return {
         name: [{"Value": value, "Comparison": "EQUALS"} for value in sorted(values)]
-        for name, values in asked.items()
+        for name, values in values_by_member.items()
         if values
     }

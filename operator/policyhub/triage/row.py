@@ -1,7 +1,7 @@
-"""One finding as a line of the list: whose it is, what has been done with it, how old it is and may become.
+"""One finding as a line of the list, with its cluster, workflow status, age and SLA.
 
-Age and deadline are counted as in the metrics (sync/age_statistics.py): from CreatedAt, by Security Hub's label,
-suppressed ones without a deadline. Pure: no I/O, no clock.
+Age and SLA are calculated as for the metrics (sync/age_statistics.py): from CreatedAt, by Security Hub's severity
+label; suppressed findings have no SLA. Pure: no I/O, no clock.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,14 +19,14 @@ DAY_MS = 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Texts are empty where the finding has none."""
+    """A text is empty if the finding lacks it."""
 
     cluster: str
     severity: str
     status: str
     age_days: float
     sla_days: int | None
-    """None where there is no deadline."""
+    """None: no deadline."""
     past_sla: bool
     source: str
     policy: str
@@ -40,8 +40,8 @@ class Row:
 
 
 def row(finding: Mapping[str, Any], *, cluster: str, sla_days: Mapping[str, int], now: WallMs) -> Row:
-    """Never fails: what is missing is empty. Each text is one line, without what cannot be
-    seen: who may import into the account may write it.
+    """Never fails; missing members are empty. Each text is one line without invisible characters: anybody who may
+    import into the account may have written it.
     """
     fields = _mapping(finding.get("ProductFields"))
     seen = _details(finding)
@@ -79,17 +79,17 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _details(finding: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Of the object, which stands first."""
+    """Details of the object, which is the first resource."""
     resources = finding.get("Resources")
     for resource in resources if isinstance(resources, list) else ():
-        told = _mapping(_mapping(resource).get("Details")).get("Other")
-        if isinstance(told, Mapping):
-            return told
+        cells = _mapping(_mapping(resource).get("Details")).get("Other")
+        if isinstance(cells, Mapping):
+            return cells
     return {}
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Filter:
     """Which findings are listed; empty: all."""
 
     statuses: frozenset[str] = frozenset()
@@ -97,7 +97,7 @@ class Choice:
     namespaces: frozenset[str] = frozenset()
     past_sla: bool = False
 
-    def takes(self, row: Row) -> bool:
+    def matches(self, row: Row) -> bool:
         return (
             (not self.statuses or row.status in self.statuses)
             and (not self.severities or row.severity in self.severities)
@@ -107,7 +107,7 @@ class Choice:
 
 
 def ordered(rows: Iterable[Row]) -> list[Row]:
-    """What is to be done first: past its SLA, then by severity, then the oldest."""
+    """Most urgent first: past the SLA, then by severity, then the oldest."""
     rank: dict[str, int] = {severity: number for number, severity in enumerate(SEVERITIES)}
     return sorted(rows, key=lambda r: (not r.past_sla, rank.get(r.severity, len(rank)), -r.age_days, r.id))
 
@@ -116,7 +116,7 @@ def summary(rows: Iterable[Row]) -> str:
     """`12 findings: 9 NEW, 2 NOTIFIED, 1 SUPPRESSED; 3 past their SLA`."""
     listed = list(rows)
     statuses = {status: sum(1 for r in listed if r.status == status) for status in WORKFLOW}
-    told = ", ".join(f"{number} {status}" for status, number in statuses.items() if number)
+    cells = ", ".join(f"{number} {status}" for status, number in statuses.items() if number)
     past = sum(1 for r in listed if r.past_sla)
     noun = "finding" if len(listed) == 1 else "findings"
-    return f"{len(listed)} {noun}" + (f": {told}" if told else "") + f"; {past} past their SLA"
+    return f"{len(listed)} {noun}" + (f": {cells}" if cells else "") + f"; {past} past their SLA"

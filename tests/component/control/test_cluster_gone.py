@@ -17,14 +17,14 @@ from policyhub.cluster.clearance import Rival
 from policyhub.cluster.contact import Stale
 from policyhub.cluster.runner import DataPlane
 from policyhub.cluster.site import Site
+from policyhub.deletion import rivals
 from policyhub.kube.connection import Connection, Unreachable
 from policyhub.kube.errors import NotTried
-from policyhub.leaving import rivals
 from policyhub.metrics import Metrics
 from policyhub.securityhub.errors import AccessLost
 from policyhub.settings import Settings
 from policyhub.sync.acknowledged import Acknowledged
-from tests.component.control.test_leaving import NOW, PLACE, Account, Home
+from tests.component.control.test_deletion import NOW, PLACE, Account, Home
 from tests.unit.hub.test_hub_retirement import UID, finding
 
 ARN = "arn:aws:eks:eu-west-1:111122223333:cluster/prod"

@@ -306,15 +306,15 @@ async def test_what_could_not_be_read_is_not_confirmed() -> None:
     """The list is read, and the object that it lacks is not: whoever asked must not go on as if all were known."""
     play = await started()
     play.server.delete("alpha")
-    named = play.supervisor._objects.named
+    named = play.supervisor._objects.get
 
     async def away(name: str) -> list[Any]:
         raise Unreachable(f"{name}: connection reset")
 
-    play.supervisor._objects.named = away  # type: ignore[method-assign]  # the list comes by another call
+    play.supervisor._objects.get = away  # type: ignore[method-assign]  # the list comes by another call
     assert not await play.supervisor.confirm()
     assert list(play.supervisor.watched) == ["alpha"]
-    play.supervisor._objects.named = named  # type: ignore[method-assign]  # as above
+    play.supervisor._objects.get = named  # type: ignore[method-assign]  # as above
     assert await play.supervisor.confirm()
     assert not play.supervisor.watched
 

@@ -94,7 +94,7 @@ class Port:
 
 @contextlib.asynccontextmanager
 async def served(
-    registry: CollectorRegistry | None = None, *, lacking: str = "", limits: Limits = LIMITS
+    registry: CollectorRegistry | None = None, *, not_ready_reason: str = "", limits: Limits = LIMITS
 ) -> AsyncIterator[Port]:
     refused: Counter[str] = Counter()
 
@@ -105,7 +105,7 @@ async def served(
         host="127.0.0.1",
         port=0,
         registry=registry or CollectorRegistry(),
-        lacking=lambda: lacking,
+        not_ready_reason=lambda: not_ready_reason,
         on_refused=refuse,
         limits=limits,
     ) as port:
@@ -165,7 +165,7 @@ async def test_without_a_host_both_families_answer(address: str) -> None:
     if address == "[::1]" and not socket.has_dualstack_ipv6():
         pytest.skip("this machine has no IPv6")
     async with (
-        serve(host=None, port=0, registry=CollectorRegistry(), lacking=lambda: "") as port,
+        serve(host=None, port=0, registry=CollectorRegistry(), not_ready_reason=lambda: "") as port,
         aiohttp.ClientSession() as session,
         session.get(f"http://{address}:{port}/healthz") as answer,
     ):
@@ -174,14 +174,14 @@ async def test_without_a_host_both_families_answer(address: str) -> None:
 
 async def test_a_host_is_the_only_one() -> None:
     """With a host, that address alone listens."""
-    async with serve(host="127.0.0.1", port=0, registry=CollectorRegistry(), lacking=lambda: "") as port:
+    async with serve(host="127.0.0.1", port=0, registry=CollectorRegistry(), not_ready_reason=lambda: "") as port:
         with socket.socket() as other:
             other.bind(("127.0.0.2", port))  # free
 
 
 async def test_ready_says_what_is_missing() -> None:
     """/readyz is 503 with what is missing, and 200 when nothing is."""
-    async with served(lacking="the lease") as port:
+    async with served(not_ready_reason="the lease") as port:
         assert (await port.get("/readyz"))[::2] == (503, b"the lease\n")
         assert (await port.get("/healthz"))[0] == 200
     async with served() as port:

@@ -312,7 +312,7 @@ async def test_whose_findings_they_are_stays_in_the_status() -> None:
     """Identity, uid and hub of what was written stand while nothing can be read: a deletion needs them."""
     hub = Hub(account_id="111122223333", region="eu-west-1")
     made = Stand()
-    made.watched.kept = Status(identity="prod", cluster_uid="8e5c", hub=hub)
+    made.watched.recorded = Status(identity="prod", cluster_uid="8e5c", hub=hub)
     await made.round()
     told = made.home.patched[-1]
     assert (told["identity"], told["clusterUid"], told["hub"]["region"]) == ("prod", "8e5c", "eu-west-1")

@@ -105,7 +105,7 @@ async def test_one_regions_sts_signs_in_for_all_regions(
         await connected(way)
         assert hub.review(there, await way._tokens.token())["authenticated"]
         caller = await way._identity.caller(way._arn)
-        assert (caller.account, caller.trouble) == (OTHER, None)
+        assert (caller.account, caller.fault) == (OTHER, None)
     finally:
         hub.switch(sts_region="any")
 

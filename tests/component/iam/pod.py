@@ -41,7 +41,7 @@ def roles(sign_in: str, **elsewhere: Any) -> tuple[Role, ...]:
         role_name="policyhub",
         workload=workload,
         external_id=EXTERNAL_ID,
-        **(elsewhere or {"targets": (TARGET,)}),
+        **(elsewhere or {"finding_roles": (TARGET,)}),
     ).roles()
 
 

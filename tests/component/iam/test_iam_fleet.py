@@ -25,7 +25,7 @@ THEIRS = f"arn:aws:eks:{REGION}:{OTHER}:cluster/prod-us"
 
 def roles(sign_in: str) -> tuple[Role, ...]:
     """The operator's, which may describe its own cluster, and one of the other account for the other cluster alone."""
-    return pod_roles(sign_in, sign_ins=(TARGET,), monitored=(CLUSTER, THEIRS))
+    return pod_roles(sign_in, eks_roles=(TARGET,), eks_clusters=(CLUSTER, THEIRS))
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_discovery_finds_and_describes(clusters: EksClusters, pod: Pod, hub: Hub
     named; without one of the two permissions that one is refused, and the other is not.
     """
     del clusters
-    own, other = printed(*pod_roles(pod.sign_in, sign_ins=(TARGET,), searched=(REGION,)))
+    own, other = printed(*pod_roles(pod.sign_in, eks_roles=(TARGET,), discover_regions=(REGION,)))
     hub.policies([own, {**other, "permissions": without(other["permissions"], lacking)}])
     eks = their_eks()
     calls: dict[str, Callable[[], list[str]]] = {

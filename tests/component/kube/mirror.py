@@ -32,7 +32,7 @@ class Mirror:
         assert self._marked is None
         self._marked = set()
 
-    def opened(self) -> None:
+    def watch_accepted(self) -> None:
         self.opens += 1
 
     def upsert(self, raw: msgspec.Raw) -> None:
@@ -48,7 +48,7 @@ class Mirror:
         if self._marked is not None:
             self._marked.add(name)
 
-    def overtake(self, raw: msgspec.Raw, *, new: bool) -> None:
+    def upsert_during_listing(self, raw: msgspec.Raw, *, new: bool) -> None:
         self.calls.append("new" if new else "known")
         self.upsert(raw)
 

@@ -18,7 +18,7 @@ from aiohttp import web
 
 import policyhub
 from policyhub.api.reason import Reason
-from policyhub.kube import lines as watched
+from policyhub.kube import watch_lines as watched
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.kube.errors import NotTried
 from policyhub.kube.kubeconfig import Access, KubeconfigError

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from policyhub.kube import body, course, failure
+from policyhub.kube import body, failure, listing_limits
 from policyhub.kube import connection as connection_module
-from policyhub.kube import lines as watched
+from policyhub.kube import watch_lines as watched
 from policyhub.kube.connection import Connection, TooLarge, Unreachable
 from policyhub.kube.discovery import discover
 from policyhub.kube.kubeconfig import Access
@@ -126,7 +126,7 @@ async def test_listings_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Whatever pages come, a listing ends, and replaces nothing."""
-    monkeypatch.setattr(course, "MAX_OBJECTS", 2_000)
+    monkeypatch.setattr(listing_limits, "MAX_OBJECTS", 2_000)
 
     async with evil.serve(evil.listing(items=items, token=token)) as url, Connection(Access(server=url)) as connection:
         mirror = Mirror()
@@ -200,7 +200,7 @@ async def test_a_line_that_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None
 async def test_a_packed_watch() -> None:
     """Nobody asked for it, and nobody unpacks it."""
     async with evil.serve(evil.bomb("gzip", BOMB)) as url, Connection(Access(server=url)) as connection:
-        with pytest.raises(Unreachable, match="packed"):
+        with pytest.raises(Unreachable, match="compressed"):
             async with connection.stream(PATH, idle_seconds=5):
                 pass
 
@@ -221,7 +221,7 @@ async def test_a_page_that_is_too_large_is_asked_for_with_fewer_objects() -> Non
 async def test_one_large_answer_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the whole process: another one waits, and gives up in time; small ones pass."""
     monkeypatch.setattr(body, "LARGE_SECONDS", 0.3)
-    large = b'"' + b"x" * (body.FREE + 10) + b'"'
+    large = b'"' + b"x" * (body.CONCURRENT_BYTES + 10) + b'"'
     async with (
         evil.serve(evil.always(large)) as url,
         evil.serve(evil.always(b"{}")) as other,
@@ -252,7 +252,7 @@ async def test_other_statuses(status: int) -> None:
 
 async def test_an_error_that_is_packed_or_dripped(monkeypatch: pytest.MonkeyPatch) -> None:
     """An error's message is read packed too, as far as a sentence goes; it need not end."""
-    monkeypatch.setattr(failure, "_REFUSAL_SECONDS", 0.2)
+    monkeypatch.setattr(failure, "_ERROR_SECONDS", 0.2)
     api = ApiServer()
     sentence = json.dumps({"reason": "Forbidden", "message": "no \x1b[31m\u202egnp"}).encode()
     api.documents[PATH] = Answer(403, gzip.compress(sentence), {"Content-Encoding": "gzip"})

@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import pytest
 
-from policyhub.kube import overtaken
+from policyhub.kube import changed_names
+from policyhub.kube.changed_names import ChangedNames, NameBudget
 from policyhub.kube.connection import Connection
 from policyhub.kube.kubeconfig import Access
-from policyhub.kube.overtaken import Overtaken, Room
 from policyhub.kube.reflector import Reflector
 from tests.component.kube.apiserver import RESOURCE, Answer, ApiServer, Watch, refusal, status
 from tests.component.kube.mirror import Mirror, until
@@ -84,7 +84,7 @@ async def test_events_win_over_pages() -> None:
         assert calls[calls.index("upsert r006") - 1] == "known", "it was made for the second time"
         assert calls[calls.index("upsert short") - 1] == "new"
         assert rig.reflector.counters.objects == len(api.objects)
-        assert len(rig.reflector._overtaken) == 0
+        assert len(rig.reflector._changed_names) == 0
 
 
 class Forward(Mirror):
@@ -194,7 +194,7 @@ async def test_pages_of_another_moment_are_taken_as_they_come() -> None:
         await rig.equal()
         assert [params["resourceVersion"] for params in api.asked("watch")] == ["106", "107"]
         assert rig.mirror.calls.count("upsert r003") == 2, "by the event, and by its page"
-        assert len(rig.reflector._overtaken) == 0
+        assert len(rig.reflector._changed_names) == 0
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ async def test_a_listing_that_fails_ends_the_watch_beside_it() -> None:
         rig.clock.gate = asyncio.Event()
         await until(lambda: rig.clock.slept)
         await until(lambda: not api.watches)
-        assert len(rig.reflector._overtaken) == 0
+        assert len(rig.reflector._changed_names) == 0
         rig.clock.gate.set()
         await rig.equal()
         assert rig.mirror.calls.count("finish") == 1
@@ -314,7 +314,7 @@ async def test_there_is_no_room_for_an_event() -> None:
     """It comes again after the listing, and what was remembered still wins."""
     api = filled(6, page_size=2)
     async with running(api) as rig:
-        rig.reflector._overtaken._room.left = 2 * overtaken.size("default/r000")
+        rig.reflector._changed_names._budget.free_bytes = 2 * changed_names.size("default/r000")
 
         async def write() -> None:
             await beside(api)
@@ -328,13 +328,13 @@ async def test_there_is_no_room_for_an_event() -> None:
         assert [params["resourceVersion"] for params in api.asked("watch")] == ["106", "108"]
         assert "upsert r004" not in rig.mirror.calls
         assert rig.reflector.counters.objects == len(api.objects)
-        assert rig.reflector._overtaken._room.left == 2 * overtaken.size("default/r000")
+        assert rig.reflector._changed_names._budget.free_bytes == 2 * changed_names.size("default/r000")
 
 
 def test_names_of_all_listings_of_a_server_share_one_room() -> None:
     """What one of them gives back the others may have."""
-    room = Room(2 * overtaken.size("n/a"))
-    one, other = Overtaken(room), Overtaken(room)
+    name_budget = NameBudget(2 * changed_names.size("n/a"))
+    one, other = ChangedNames(name_budget), ChangedNames(name_budget)
 
     def named(name: str) -> msgspec.Raw:
         return msgspec.Raw(json.dumps({"metadata": {"name": name, "namespace": "n"}}).encode())
@@ -377,8 +377,8 @@ async def test_cancelled_beside_a_listing_no_connection_is_left() -> None:
 
 
 class Faulty(Mirror):
-    def opened(self) -> None:
-        super().opened()
+    def watch_accepted(self) -> None:
+        super().watch_accepted()
         if self.opens == 1:
             raise ValueError("no")
 

@@ -33,7 +33,7 @@ class Sink:
     def upsert(self, raw: object) -> None:
         self.objects += 1
 
-    def overtake(self, raw: object, *, new: bool) -> None:
+    def upsert_during_listing(self, raw: object, *, new: bool) -> None:
         self.objects += 1
 
     def state(self, state: Any) -> None:

@@ -60,10 +60,10 @@ async def server() -> AsyncIterator[tuple[ApiServer, LeaseServer]]:
 def replica(connection: Connection, name: str) -> Lease:
     return Lease(
         connection,
-        place="security/policyhub",
+        namespaced_name="security/policyhub",
         identity=name,
         clock=time.monotonic,
-        wall=lambda: datetime.now(UTC),
+        wall_clock=lambda: datetime.now(UTC),
         timing=TIMING,
     )
 
@@ -76,7 +76,7 @@ async def test_a_stalled_server_closes_the_holder_before_another_begins(server: 
     async with Connection(Access(server=api.url)) as one, Connection(Access(server=api.url)) as two:
         first, second = replica(one, "a"), replica(two, "b")
         await first.acquire()
-        keeping = asyncio.create_task(first.keep())
+        keeping = asyncio.create_task(first.keep_renewed())
         taking = asyncio.create_task(second.acquire())
         await asyncio.sleep(3 * TIMING.duration)
         assert first.permits(CALL)
@@ -133,7 +133,7 @@ async def test_what_a_standby_cannot_read(server: tuple[ApiServer, LeaseServer],
             taking = asyncio.create_task(lease.acquire())
             await asyncio.sleep(6 * TIMING.poll)
             assert not taking.done()
-            assert not lease.seen
+            assert not lease.observed
             leases.instead = None
             await taking
         assert [line["event"] for line in logs] == [event, "lease_acquired"]
@@ -147,7 +147,7 @@ async def test_the_end_comes_while_the_loop_hangs(server: tuple[ApiServer, Lease
     async with Connection(Access(server=api.url)) as one:
         lease = replica(one, "a")
         await lease.acquire()
-        lease.watch(ended.set)
+        lease.call_when_lost(ended.set)
         assert ended.wait(5), "the loop stands still here"
     assert lease.remaining() == 0
     assert lease.lost == "not renewed in time: the event loop was busy"
@@ -160,7 +160,7 @@ async def test_a_release_is_no_loss(server: tuple[ApiServer, LeaseServer]) -> No
     async with Connection(Access(server=api.url)) as one:
         lease = replica(one, "a")
         await lease.acquire()
-        lease.watch(ended.set)
+        lease.call_when_lost(ended.set)
         await lease.release()
         await asyncio.sleep(1.5 * TIMING.duration)
     assert not ended.is_set()
@@ -174,8 +174,8 @@ async def test_a_taken_lease_ends_at_once(server: tuple[ApiServer, LeaseServer])
     async with Connection(Access(server=api.url)) as one:
         lease = replica(one, "a")
         await lease.acquire()
-        lease.watch(ended.set)
+        lease.call_when_lost(ended.set)
         leases.lease.write({"holderIdentity": "b"})
-        await lease.keep()
+        await lease.keep_renewed()
         await asyncio.to_thread(ended.wait, 5)
     assert lease.lost == "b has it"

@@ -125,7 +125,7 @@ def role(sign_in: str) -> Document:
         regions=(REGION,),
         role_name="policyhub",
         workload=workload,
-        targets=(),
+        finding_roles=(),
         external_id="",
     )
     (found,) = plan.roles()

@@ -39,7 +39,7 @@ class Names:
     def begin(self) -> None:
         self._listed = set()
 
-    def opened(self) -> None:
+    def watch_accepted(self) -> None:
         pass
 
     def upsert(self, raw: msgspec.Raw) -> None:
@@ -48,7 +48,7 @@ class Names:
         if self._listed is not None:
             self._listed.add(name)
 
-    def overtake(self, raw: msgspec.Raw, *, new: bool) -> None:
+    def upsert_during_listing(self, raw: msgspec.Raw, *, new: bool) -> None:
         self.upsert(raw)
 
     def delete(self, raw: msgspec.Raw) -> None:

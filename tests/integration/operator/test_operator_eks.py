@@ -20,7 +20,7 @@ from policyhub.eks.connector import EksClusters
 from tests.faults.arena import CLOCK
 from tests.integration.operator.fleet import ARN, BY_ROLE, EXTERNAL_ID, OPERATOR, OTHER, ROLE, Eks
 from tests.integration.operator.test_operator_clusters import write
-from tests.integration.operator.test_operator_leaving import of_another
+from tests.integration.operator.test_operator_deletion import of_another
 from tests.integration.operator.world import Document, World, report, result
 from tests.integration.takeover.relay import Relay
 from tests.integration.threaded import Relaying

@@ -9,7 +9,7 @@ import pytest
 from dev.stand import ACCOUNT, REGION
 from tests.integration.doctor.clinic import Clinic
 from tests.integration.operator.test_operator_clusters import names, uid, write
-from tests.integration.operator.test_operator_leaving import TRIAGE, begin, delete, kept, of_another, patch, there
+from tests.integration.operator.test_operator_deletion import TRIAGE, begin, delete, kept, of_another, patch, there
 from tests.integration.operator.world import CLUSTERS, World, report, result
 
 PLACE = ("--account-id", ACCOUNT, "--region", REGION)

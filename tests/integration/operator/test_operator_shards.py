@@ -16,9 +16,9 @@ import pytest
 from aiohttp import ClientError, web
 
 from dev.stand import Operator
-from policyhub.mandate import STILL_SECONDS
+from policyhub.stall_guard import STALL_SECONDS
 from tests.integration.operator.gate import Gate
-from tests.integration.operator.test_operator_leaving import finalizers, kept
+from tests.integration.operator.test_operator_deletion import finalizers, kept
 from tests.integration.operator.world import CLUSTERS, Document, World, report, result
 from tests.integration.takeover.relay import Relay
 
@@ -205,7 +205,7 @@ def test_frozen_while_the_label_moved(shards: Shards) -> None:
         label(world, "alpha", "b")
         shards.synced("alpha", by=b)
         a.refuses = False
-        time.sleep(max(0.0, frozen + STILL_SECONDS + 1 - time.monotonic()))
+        time.sleep(max(0.0, frozen + STALL_SECONDS + 1 - time.monotonic()))
     finally:
         os.kill(pid, signal.SIGCONT)
     withheld = {"operation": "BatchImportFindings", "code": "NotLeader"}

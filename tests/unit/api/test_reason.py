@@ -54,7 +54,9 @@ def test_every_reason_is_given() -> None:
 
 def test_every_source_and_hub_reason_stands_in_its_condition() -> None:
     """What a reflector can say is told under SourcesComplete, what Security Hub can answer under HubReachable."""
-    assert words(used(PACKAGE / "kube/standing.py", PACKAGE / "kube/reflector.py")) <= {*first_cells("SourcesComplete")}
+    assert words(used(PACKAGE / "kube/state_reporter.py", PACKAGE / "kube/reflector.py")) <= {
+        *first_cells("SourcesComplete")
+    }
     errors = {error.reason for error in HubError.__subclasses__() if error is not AccessLost}
     assert {*get_args(AccessKind), *errors} <= {*first_cells("HubReachable")}
 

@@ -6,7 +6,7 @@ cannot be mixed so.
 
 import pytest
 
-from policyhub.clock import SteadyMs, WallMs, by_wall, from_seconds
+from policyhub.clock import SteadyMs, WallMs, from_seconds, to_wall_clock
 from policyhub.sync.acknowledged import Acknowledged
 from policyhub.sync.entry import Entry, ObservedFinding
 from policyhub.sync.plan import Wait, refresh_due
@@ -41,7 +41,7 @@ def test_times_and_durations() -> None:
 
 @pytest.mark.parametrize("ago", [0, 5_000, -5_000], ids=["now", "ago", "ahead"])
 def test_by_the_wall_clock_it_is_as_long_ago(ago: int) -> None:
-    assert by_wall(NOW - ago, now=NOW, wall=WALL) == WALL - ago
+    assert to_wall_clock(NOW - ago, now=NOW, wall=WALL) == WALL - ago
 
 
 def test_documents_tell_seconds() -> None:

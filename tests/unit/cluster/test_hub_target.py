@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from policyhub import leaving
+from policyhub import deletion
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.api.reason import Cause
 from policyhub.api.status import Hub
 from policyhub.doctor import run
 from policyhub.hub_target import HubTarget, named_in, resolve
-from policyhub.monitored import kept
-from policyhub.retire.target import Asked, target
+from policyhub.monitored import recorded_status
+from policyhub.retire.target import Options, target
 from policyhub.settings import Settings
 from policyhub.triage import read
 
@@ -45,12 +45,12 @@ def test_all_look_at_the_same_hub(
     read_back = MonitoredCluster.model_validate(body)
     role = spec.get("roleArn") or settings.role_arn or ""
     wanted = place._replace(role_arn=role, external_id=settings.external_id or "")
-    deleted = leaving.place(read_back, settings, recorded=kept(body).hub)
+    deleted = deletion.recorded_destination(read_back, settings, recorded=recorded_status(body).hub)
     assert not isinstance(deleted, Cause)
     assert deleted == wanted
     assert run.hub_of(read_back, settings) == wanted
-    assert read._place(body, settings).hub == wanted
-    assert target(Asked(cluster="prod"), [body], settings=settings).hub == wanted
+    assert read._location(body, settings).hub == wanted
+    assert target(Options(cluster="prod"), [body], settings=settings).hub == wanted
 
 
 def test_what_nothing_names_is_missing() -> None:

@@ -16,11 +16,11 @@ from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.cluster.runner import DataPlane
 from policyhub.cluster.site import Site
+from policyhub.kube.changed_names import NameBudget
 from policyhub.kube.discovery import Discovery
-from policyhub.kube.overtaken import Room
-from policyhub.kube.pace import Pace
 from policyhub.kube.resource import Resource
 from policyhub.kube.sink import ReflectorState
+from policyhub.kube.time_slice import TimeSlice
 from policyhub.metrics import Metrics
 from policyhub.settings import Settings
 from policyhub.sources.source_apis import CONSTRAINTS, OPEN_REPORTS, POLICY_REPORTS
@@ -79,7 +79,7 @@ class Scene:
     def discover(self, *served: Resource, unknown: str = "", after: int = 60_000) -> None:
         self.time += after
         found = Discovery(served=served, unknown={unknown: "503"} if unknown else {})
-        connection: Any = SimpleNamespace(pace=Pace(), room=Room(), server="https://cluster")
+        connection: Any = SimpleNamespace(time_slice=TimeSlice(), name_budget=NameBudget(), server="https://cluster")
         self.sources._apply(found, connection, cast(Any, Tasks()), started=self.time)
 
     def list(self, resource: Resource, *bodies: dict[str, Any]) -> None:
@@ -274,7 +274,7 @@ async def test_reports_are_discovered_once_for_the_policies(monkeypatch: pytest.
     library.wait_until_read = settle
     scene.work.context.policy_watcher = cast(Any, library)
     monkeypatch.setattr("policyhub.cluster.sources.discover", discover)
-    connection: Any = SimpleNamespace(pace=Pace(), room=Room(), server="https://cluster")
+    connection: Any = SimpleNamespace(time_slice=TimeSlice(), name_budget=NameBudget(), server="https://cluster")
     contact = cast(Any, SimpleNamespace(confirm=confirm))
     task = asyncio.ensure_future(scene.sources.run(connection, cast(Any, Tasks()), contact=contact))
     while not (scene.sources.watched or task.done()):  # noqa: ASYNC110  (nothing tells of it)

@@ -14,7 +14,7 @@ from policyhub.clusterdiscovery.controller import Discoveries
 from policyhub.clusterdiscovery.plan import arn_of
 from policyhub.eks.connector import EksClusters
 from policyhub.eks.description import Arn, Description
-from policyhub.eks.diagnosis import Caller
+from policyhub.eks.diagnosis import CallerIdentity
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.kube.errors import NotTried
 from policyhub.metrics import Metrics
@@ -110,8 +110,8 @@ class Account:
     async def describe(self, arn: Arn) -> Description:
         return Description(arn=arn.text, status="ACTIVE", endpoint="https://a", authority="LS0t", tags=self.tags)
 
-    async def caller(self, _: Arn) -> Caller:
-        return Caller(account=self.number)
+    async def caller(self, _: Arn) -> CallerIdentity:
+        return CallerIdentity(account=self.number)
 
 
 class Eks:

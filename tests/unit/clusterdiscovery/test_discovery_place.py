@@ -10,8 +10,8 @@ from policyhub.api.reason import Cause, Reason
 from policyhub.clusterdiscovery.place import AGAIN, Place
 from policyhub.clusterdiscovery.plan import NOT_ASKED, arn_of
 from policyhub.eks.description import Arn, Description
-from policyhub.eks.diagnosis import Caller
-from policyhub.eks.identity import Identity, Missing
+from policyhub.eks.diagnosis import CallerIdentity
+from policyhub.eks.identity import ClusterMissing, Identity
 from policyhub.kube.errors import NotTried
 
 OWN, REGION = "444455556666", "eu-west-1"
@@ -26,7 +26,7 @@ class Aws:
     def __init__(self, *names: str) -> None:
         self.names_: frozenset[str] | NotTried = frozenset(names)
         self.account = OWN
-        self.trouble: Cause | None = None
+        self.fault: Cause | None = None
         self.fails: dict[str, Exception] = {}
         """By cluster; those that are neither listed nor here are missing."""
         self.asked: list[str] = []
@@ -42,11 +42,11 @@ class Aws:
         if arn.name in self.fails:
             raise self.fails[arn.name]
         if isinstance(self.names_, frozenset) and arn.name not in self.names_:
-            raise Missing
+            raise ClusterMissing
         return Description(arn=arn.text, status="CREATING" if arn.name.startswith("new") else "ACTIVE")
 
-    async def caller(self, _: Arn) -> Caller:
-        return Caller(account=self.account, trouble=self.trouble)
+    async def caller(self, _: Arn) -> CallerIdentity:
+        return CallerIdentity(account=self.account, fault=self.fault)
 
     async def sleep(self, seconds: float) -> None:
         self.pauses.append(seconds)

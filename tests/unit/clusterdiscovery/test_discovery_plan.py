@@ -94,7 +94,7 @@ ROWS: dict[str, Row] = {
         [],
         {"shop": "Skipped/NotDescribed", "well": "Make/Monitored well"},
     ),
-    "EKS Connector": ([answer(shop=up("shop", connected=True))], [], {"shop": "Skipped/ClusterExternal"}),
+    "EKS Connector": ([answer(shop=up("shop", external=True))], [], {"shop": "Skipped/ClusterExternal"}),
     "not up yet": (
         [answer(shop=up("shop", status="CREATING", endpoint=""))],
         [],

@@ -7,7 +7,7 @@ import pytest
 from policyhub.api.reason import Cause, Reason
 from policyhub.eks import description, diagnosis
 from policyhub.eks.description import Arn, Description, read
-from policyhub.eks.diagnosis import Caller
+from policyhub.eks.diagnosis import CallerIdentity
 
 ARN = Arn.parse("arn:aws:eks:eu-west-1:444455556666:cluster/prod-eu")
 ROLE = "arn:aws:iam::444455556666:role/team/policyhub"
@@ -43,7 +43,7 @@ def test_an_arn_is_taken_apart() -> None:
 )
 def test_an_answer_that_lacks_everything_is_a_cluster_without_an_endpoint(answer: dict[str, Any]) -> None:
     """A proxy or a mock can answer anything: it is no crash, and no endpoint."""
-    fault = description.barring(ARN, read(answer))
+    fault = description.blocking_fault(ARN, read(answer))
     assert fault is not None
     assert fault.reason == "ClusterCreating"
 
@@ -51,7 +51,7 @@ def test_an_answer_that_lacks_everything_is_a_cluster_without_an_endpoint(answer
 @pytest.mark.parametrize("status", ["ACTIVE", "UPDATING", "A_NEW_ONE"])
 def test_a_cluster_with_an_endpoint_serves(status: str) -> None:
     """Also while it is updated, and in a status that AWS adds later."""
-    assert description.barring(ARN, described(status=status)) is None
+    assert description.blocking_fault(ARN, described(status=status)) is None
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_a_cluster_with_an_endpoint_serves(status: str) -> None:
 )
 def test_a_cluster_that_does_not_serve(changes: dict[str, Any], reason: str) -> None:
     """Each state is a reason of its own that names cluster, account and Region, and says what to do."""
-    fault = description.barring(ARN, described(**changes))
+    fault = description.blocking_fault(ARN, described(**changes))
     assert fault is not None
     assert fault.reason == reason
     assert "the EKS cluster prod-eu in account 444455556666, eu-west-1" in fault.message
@@ -87,14 +87,29 @@ def test_a_local_cluster_on_outposts_is_signed_for_by_its_id() -> None:
 @pytest.mark.parametrize(
     ("caller", "changes", "reason", "said"),
     [
-        (Caller(principal=ROLE), {}, "AccessEntryMissing", f"--principal-arn {ROLE} --kubernetes-groups policyhub"),
-        (Caller(), None, "AccessEntryMissing", "--principal-arn ROLE_ARN"),
-        (Caller(principal=ROLE), {"accessConfig": {"authenticationMode": "CONFIG_MAP"}}, "ConfigMapOnly", "aws-auth"),
-        (Caller(principal=ROLE, late=True, trouble=TROUBLE), {}, "ClockSkew", "Amazon Time Sync"),
-        (Caller(principal=ROLE, refused=True, trouble=TROUBLE), {}, "CredentialsExpired", "sign in again"),
-        (Caller(principal=ROLE, trouble=TROUBLE), {}, "AccessEntryMissing", "create-access-entry"),
         (
-            Caller(principal=ROLE),
+            CallerIdentity(principal=ROLE),
+            {},
+            "AccessEntryMissing",
+            f"--principal-arn {ROLE} --kubernetes-groups policyhub",
+        ),
+        (CallerIdentity(), None, "AccessEntryMissing", "--principal-arn ROLE_ARN"),
+        (
+            CallerIdentity(principal=ROLE),
+            {"accessConfig": {"authenticationMode": "CONFIG_MAP"}},
+            "ConfigMapOnly",
+            "aws-auth",
+        ),
+        (CallerIdentity(principal=ROLE, clock_skewed=True, fault=TROUBLE), {}, "ClockSkew", "Amazon Time Sync"),
+        (
+            CallerIdentity(principal=ROLE, credentials_rejected=True, fault=TROUBLE),
+            {},
+            "CredentialsExpired",
+            "sign in again",
+        ),
+        (CallerIdentity(principal=ROLE, fault=TROUBLE), {}, "AccessEntryMissing", "create-access-entry"),
+        (
+            CallerIdentity(principal=ROLE),
             {"health": {"issues": [{"code": "StsRegionalEndpointDisabled"}]}},
             "AccessEntryMissing",
             "EKS reports for this cluster: StsRegionalEndpointDisabled. STS is switched off",
@@ -102,12 +117,14 @@ def test_a_local_cluster_on_outposts_is_signed_for_by_its_id() -> None:
     ],
     ids=["no entry", "unknown caller", "aws-auth", "clock", "credentials that ended", "STS away", "STS off"],
 )
-def test_a_401_is_told_by_what_is_known(caller: Caller, changes: dict[str, Any] | None, reason: str, said: str) -> None:
+def test_a_401_is_told_by_what_is_known(
+    caller: CallerIdentity, changes: dict[str, Any] | None, reason: str, said: str
+) -> None:
     """A token that the API server does not take is not the same as one that its clock, its mode or its missing entry
     make useless.
     """
     found = None if changes is None else described(**changes)
-    fault = diagnosis.unauthorized(ARN, caller, found, told="401 Unauthorized")
+    fault = diagnosis.unauthorized(ARN, caller, found, detail="401 Unauthorized")
     assert fault.reason == reason
     assert said in f"{fault.message}. {fault.remedy}"
     assert fault.remedy
@@ -115,7 +132,7 @@ def test_a_401_is_told_by_what_is_known(caller: Caller, changes: dict[str, Any] 
 
 def test_no_entry_is_deleted_that_may_be_right() -> None:
     """The first command makes one; one is deleted only for a role that was made again."""
-    remedy = diagnosis.unauthorized(ARN, Caller(principal=ROLE), None, told="401").remedy
+    remedy = diagnosis.unauthorized(ARN, CallerIdentity(principal=ROLE), None, detail="401").remedy
     before, _, after = remedy.partition("aws eks delete-access-entry")
     assert "aws eks create-access-entry" in before
     assert "If it does, and the role was deleted and created again" in before
@@ -134,7 +151,7 @@ def test_no_entry_is_deleted_that_may_be_right() -> None:
 )
 def test_silence_is_told_by_the_kind_of_endpoint(network: dict[str, Any], reason: str, said: str) -> None:
     """Public DNS gives a private endpoint's addresses to everybody: what fails is the route or the security group."""
-    fault = diagnosis.unreachable(described(resourcesVpcConfig=network), server="https://abc", told="timeout")
+    fault = diagnosis.unreachable(described(resourcesVpcConfig=network), server="https://abc", detail="timeout")
     assert fault.reason == reason
     assert said in f"{fault.message}. {fault.remedy}"
     assert fault.remedy
@@ -144,13 +161,13 @@ def test_silence_is_told_by_the_kind_of_endpoint(network: dict[str, Any], reason
 @pytest.mark.parametrize(
     ("caller", "reason"),
     [
-        (Caller(account="444455556666"), "ClusterGone"),
-        (Caller(account="111122223333"), "ClusterNotFound"),
-        (Caller(trouble=TROUBLE), "ClusterNotFound"),
+        (CallerIdentity(account="444455556666"), "ClusterGone"),
+        (CallerIdentity(account="111122223333"), "ClusterNotFound"),
+        (CallerIdentity(fault=TROUBLE), "ClusterNotFound"),
     ],
     ids=["its own account", "another account", "unknown account"],
 )
-def test_only_the_clusters_own_account_can_say_that_it_is_gone(caller: Caller, reason: str) -> None:
+def test_only_the_clusters_own_account_can_say_that_it_is_gone(caller: CallerIdentity, reason: str) -> None:
     """What another account does not know, or one that nobody has verified, is no evidence."""
     fault = diagnosis.gone(ARN, caller, name="prod eu")
     assert fault.reason == reason

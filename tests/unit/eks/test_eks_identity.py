@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError, ConnectTimeoutError, NoCredentialsE
 
 from policyhub.eks.connector import WORKERS
 from policyhub.eks.description import Arn
-from policyhub.eks.identity import FAILED_SECONDS, PATIENCE_SECONDS, Identity
+from policyhub.eks.identity import FAILED_SECONDS, TIMEOUT_SECONDS, Identity
 from policyhub.kube.errors import NotTried
 from policyhub.securityhub.caller_url import Signed
 from policyhub.securityhub.credentials import CALL_SECONDS
@@ -144,8 +144,8 @@ async def test_a_sign_in_that_failed_is_told_to_all_and_remembered(
     identity = Identity(clients, pool, role_arn=ROLE, now=clock)
     waiting = [asyncio.ensure_future(identity.sign(arn(number), f"c{number}")) for number in range(5)]
     released.set()
-    told = await asyncio.gather(*waiting, return_exceptions=True)
-    for number, error in enumerate(told):
+    message = await asyncio.gather(*waiting, return_exceptions=True)
+    for number, error in enumerate(message):
         assert isinstance(error, NotTried)
         assert error.reason == "AccessDenied"
         assert f"--eks={arn(number).text}" in error.remedy
@@ -175,9 +175,9 @@ async def test_credentials_are_given_up_in_the_thread_that_lost_them(
     """Whoever loads credentials holds a lock for as long as the network takes: the event loop does not wait for it."""
     clients = Clients()
     clients.fault = fault
-    with pytest.raises(NotTried) as lost:
+    with pytest.raises(NotTried) as failure:
         await Identity(clients, pool, role_arn="", now=clock).sign(arn(0), "c0")
-    assert lost.value.reason == reason
+    assert failure.value.reason == reason
     assert clients.renewed == 1
     assert all(name.startswith("eks") for name in clients.threads)
 
@@ -201,13 +201,13 @@ async def test_who_waits_too_long_is_told_that_aws_does_not_answer(
     """Nobody was asked of the cluster's own server: it is not that which does not answer. `caller` ends, too."""
     clients = Clients()
     clients.holds["sign_in"] = released
-    identity = Identity(clients, pool, role_arn="", now=clock, patience=0.01)
-    with pytest.raises(NotTried, match="AssumeRole in account 444455556666, eu-west-1: no answer") as lost:
+    identity = Identity(clients, pool, role_arn="", now=clock, timeout_seconds=0.01)
+    with pytest.raises(NotTried, match="AssumeRole in account 444455556666, eu-west-1: no answer") as failure:
         await identity.sign(arn(0), "c0")
-    assert lost.value.reason == "Unavailable"
+    assert failure.value.reason == "Unavailable"
     caller = await identity.caller(arn(0))
-    assert caller.trouble is not None
-    assert caller.trouble.reason == "Unavailable"
+    assert caller.fault is not None
+    assert caller.fault.reason == "Unavailable"
 
 
 async def test_a_network_that_fails_keeps_the_session(clock: Clock, pool: ThreadPoolExecutor) -> None:
@@ -221,7 +221,7 @@ async def test_a_network_that_fails_keeps_the_session(clock: Clock, pool: Thread
 
 def test_patience_covers_a_sign_in_and_a_question() -> None:
     """Whoever waits hears what AWS or the network said, where that takes no longer than it can."""
-    assert PATIENCE_SECONDS >= 2 * CALL_SECONDS
+    assert TIMEOUT_SECONDS >= 2 * CALL_SECONDS
 
 
 async def test_clusters_are_listed_to_the_last_page(clock: Clock, pool: ThreadPoolExecutor) -> None:

@@ -8,7 +8,7 @@ import pytest
 from policyhub.api.reason import Reason
 from policyhub.clock import SteadyMs
 from policyhub.eks import token
-from policyhub.eks.token import Tokens
+from policyhub.eks.token import TokenCache
 from policyhub.kube.errors import NotTried
 from policyhub.securityhub import caller_url
 from policyhub.securityhub.caller_url import Signed
@@ -49,7 +49,7 @@ class Clock:
 async def used(signer: Signer, *minutes: float) -> list[int]:
     """Which of the signer's tokens is sent at these times."""
     clock = Clock()
-    tokens = Tokens(signer, now=clock)
+    tokens = TokenCache(signer, now=clock)
     numbers = []
     for at in minutes:
         clock.ms = START + int(at * MINUTE)
@@ -90,7 +90,7 @@ async def test_an_old_token_serves_while_no_new_one_can_be_had() -> None:
     told.
     """
     signer, clock = Signer(), Clock()
-    tokens = Tokens(signer, now=clock)
+    tokens = TokenCache(signer, now=clock)
     first = await tokens.token()
     signer.fails = True
     for seconds, tried in ((0, 2), (29, 2), (30, 3), (60, 4), (119, 5)):
@@ -106,7 +106,7 @@ async def test_an_old_token_serves_while_no_new_one_can_be_had() -> None:
 async def test_what_ends_with_its_credentials_is_not_used_longer_than_they_last() -> None:
     """Where no new token can be had, the last one serves until its credentials end, and not for fourteen minutes."""
     signer, clock = Signer(seconds=300), Clock()
-    tokens = Tokens(signer, now=clock)
+    tokens = TokenCache(signer, now=clock)
     await tokens.token()
     signer.fails = True
     clock.ms = START + 4 * MINUTE + 59_000
@@ -120,7 +120,7 @@ async def test_what_ends_with_its_credentials_is_not_used_longer_than_they_last(
 async def test_a_token_that_was_refused_is_not_sent_again() -> None:
     """After `forget` the next one is new, and an old one is no way out."""
     signer, clock = Signer(), Clock()
-    tokens = Tokens(signer, now=clock)
+    tokens = TokenCache(signer, now=clock)
     first = await tokens.token()
     tokens.forget()
     assert await tokens.token() != first
@@ -133,7 +133,7 @@ async def test_a_token_that_was_refused_is_not_sent_again() -> None:
 async def test_no_request_waits_while_the_token_is_good() -> None:
     """A renewal that hangs is one for all requests, and costs them nothing before the token ends."""
     signer, clock = Signer(), Clock()
-    tokens = Tokens(signer, now=clock)
+    tokens = TokenCache(signer, now=clock)
     first = await tokens.token()
     signer.holds = asyncio.Event()
     for minutes in (12, 13, 13.99):
@@ -153,7 +153,7 @@ async def test_no_request_waits_while_the_token_is_good() -> None:
 async def test_one_failure_is_told_to_all_who_wait() -> None:
     """A hundred requests that wait for a sign-in that fails make no hundred sign-ins, nor do those after them."""
     signer, clock = Signer(), Clock()
-    tokens = Tokens(signer, now=clock)
+    tokens = TokenCache(signer, now=clock)
     signer.fails = True
     assert [type(e) for e in await asyncio.gather(*(tokens.token() for _ in range(100)), return_exceptions=True)] == [
         NotTried
@@ -169,7 +169,7 @@ async def test_one_failure_is_told_to_all_who_wait() -> None:
 async def test_a_token_is_as_old_as_its_signature() -> None:
     """The sign-in that came before the signature does not count."""
     signer, clock = Signer(), Clock()
-    tokens = Tokens(signer, now=clock)
+    tokens = TokenCache(signer, now=clock)
     signer.holds = asyncio.Event()
     waiting = asyncio.ensure_future(tokens.token())
     await settled()
@@ -183,7 +183,7 @@ async def test_a_token_is_as_old_as_its_signature() -> None:
 async def test_what_was_being_signed_when_its_token_was_refused_is_not_kept() -> None:
     """It may be of the session that was refused."""
     signer, clock = Signer(), Clock()
-    tokens = Tokens(signer, now=clock)
+    tokens = TokenCache(signer, now=clock)
     await tokens.token()
     clock.ms += 12 * MINUTE
     signer.holds = asyncio.Event()

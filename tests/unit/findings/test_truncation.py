@@ -9,7 +9,7 @@ from policyhub.clock import WallMs
 from policyhub.findings.asff import Cluster, render
 from policyhub.findings.digest import digest
 from policyhub.findings.identity import finding_id
-from policyhub.findings.truncation import GUIDE_URL, alike
+from policyhub.findings.truncation import GUIDE_URL, same_content
 from policyhub.sources.truncation import Truncation
 from policyhub.sources.violation import Subject, Violation
 
@@ -142,20 +142,20 @@ def test_numbers_are_news_when_they_double_or_halve(
 ) -> None:
     """Against what was told last, either way; of the listed ones a handful more or less is none."""
     old, new = (digest(LIMITS.notice(listed=listed, total=total)) for listed, total in (before, after))
-    assert alike(old, new) is same
-    assert alike(new, old) is same
+    assert same_content(old, new) is same
+    assert same_content(new, old) is same
 
 
 def test_many_small_steps_are_news_at_last() -> None:
     """What counts is what was told, not what was seen last."""
     told = digest(LIMITS.notice(listed=20, total=100))
-    news = [n for n in range(100, 300) if not alike(told, digest(LIMITS.notice(listed=20, total=n)))]
+    news = [n for n in range(100, 300) if not same_content(told, digest(LIMITS.notice(listed=20, total=n)))]
     assert news[0] == 200
 
 
 def test_another_constraint_is_another_thing() -> None:
     """Its numbers may be the same."""
-    assert not alike(digest(LIMITS.notice(listed=1, total=2)), digest(POLR.notice(listed=1, total=2)))
+    assert not same_content(digest(LIMITS.notice(listed=1, total=2)), digest(POLR.notice(listed=1, total=2)))
 
 
 @pytest.mark.parametrize(
@@ -164,10 +164,10 @@ def test_another_constraint_is_another_thing() -> None:
 def test_what_somebody_else_has_stored_is_not_alike(stored: str) -> None:
     """Who may import into the account may write anything; then the finding is sent."""
     mine = digest(LIMITS.notice(listed=1, total=2))
-    assert not alike(stored.replace("{}", mine.partition(".")[0]), mine)
+    assert not same_content(stored.replace("{}", mine.partition(".")[0]), mine)
 
 
 def test_digests_of_violations_are_alike_where_they_are_equal() -> None:
     """They have no numbers."""
-    assert alike("9482ec82cd64d4dd6e879bf5e00a5ae9", "9482ec82cd64d4dd6e879bf5e00a5ae9")
-    assert not alike("9482ec82cd64d4dd6e879bf5e00a5ae9", "9482ec82cd64d4dd6e879bf5e00a5ae8")
+    assert same_content("9482ec82cd64d4dd6e879bf5e00a5ae9", "9482ec82cd64d4dd6e879bf5e00a5ae9")
+    assert not same_content("9482ec82cd64d4dd6e879bf5e00a5ae9", "9482ec82cd64d4dd6e879bf5e00a5ae8")

@@ -109,6 +109,6 @@ def test_the_most_resources_that_cloudformation_takes(output: str) -> None:
 def test_the_longest_template_that_s3_may_hold() -> None:
     """Long before it has too many resources, if its texts are long enough."""
     template: dict[str, Any] = {"Resources": {"Role": {}}}
-    assert limits.checked("# a\n", template, "x" * (limits.MOST_BYTES - 4), split="split").startswith("# Longer")
+    assert limits.checked("# a\n", template, "x" * (limits.MAX_BYTES - 4), split="split").startswith("# Longer")
     with pytest.raises(limits.LimitError, match="the template has 1,000,001 bytes, and CloudFormation takes 1,000,000"):
-        limits.checked("# a\n", template, "x" * (limits.MOST_BYTES - 3), split="split")
+        limits.checked("# a\n", template, "x" * (limits.MAX_BYTES - 3), split="split")

@@ -84,7 +84,7 @@ def test_the_policy_grants_every_action_of_the_table_and_none_else() -> None:
     """With another account's role and a cluster the policy has every action; sts:TagSession goes with Pod Identity's
     tags.
     """
-    role, _ = plan(targets=(TARGET,), monitored=(CLUSTER,)).roles()
+    role, _ = plan(finding_roles=(TARGET,), eks_clusters=(CLUSTER,)).roles()
     assert granted(role) == {action for action in ACTIONS.values() if action} | {TAG_SESSION}
 
 
@@ -98,7 +98,7 @@ def test_each_role_may_ask_for_the_clusters_of_its_account_alone() -> None:
     """A role for findings may describe its account's clusters too; one for clusters alone may do nothing else."""
     third = "arn:aws:iam::777788889999:role/policyhub"
     theirs = [f"arn:aws:eks:eu-west-1:{account}:cluster/{name}" for account in (OTHER, "777788889999") for name in "ab"]
-    own, other, last = plan(targets=(TARGET,), sign_ins=(third,), monitored=(CLUSTER, *theirs)).roles()
+    own, other, last = plan(finding_roles=(TARGET,), eks_roles=(third,), eks_clusters=(CLUSTER, *theirs)).roles()
     assert statements(own.permissions)["DescribeClusters"]["Resource"] == [CLUSTER]
     assert statements(own.permissions)["AssumeRoles"]["Resource"] == [TARGET, third]
     assert statements(other.permissions)["DescribeClusters"]["Resource"] == theirs[:2]
@@ -113,7 +113,7 @@ def test_a_role_for_clusters_signs_in_instead_of_the_one_for_findings() -> None:
     reader = f"arn:aws:iam::{OTHER}:role/reader"
     theirs = f"arn:aws:eks:eu-west-1:{OTHER}:cluster/a"
     _, target, sign_in = plan(
-        targets=(TARGET,), sign_ins=(reader,), monitored=(theirs,), searched=("eu-west-1",)
+        finding_roles=(TARGET,), eks_roles=(reader,), eks_clusters=(theirs,), discover_regions=("eu-west-1",)
     ).roles()
     assert not {action for action in granted(target) if action.startswith("eks:")}
     assert (target.clusters, sign_in.clusters) == ((), (theirs,))
@@ -133,7 +133,9 @@ def test_discovery_lists_and_describes_in_the_accounts_and_regions_that_are_name
     of others. The operator's own account is searched only if asked for.
     """
     here, there = (f"arn:aws:eks:{region}:{OTHER}:cluster/a" for region in ("eu-west-1", "us-east-1"))
-    wanted = plan(sign_ins=(TARGET,), monitored=(here, there, CLUSTER), searched=("eu-west-1",), search_own=own)
+    wanted = plan(
+        eks_roles=(TARGET,), eks_clusters=(here, there, CLUSTER), discover_regions=("eu-west-1",), discover_own=own
+    )
     operator, other = wanted.roles()
     assert statements(other.permissions) == {
         "ListClusters": {"Sid": "ListClusters", "Effect": "Allow", "Action": [LIST_CLUSTERS], "Resource": ["*"]},
@@ -150,7 +152,7 @@ def test_discovery_lists_and_describes_in_the_accounts_and_regions_that_are_name
 
 def test_irsa_needs_no_tag_session() -> None:
     """A session by web identity has no tags that could travel on: neither side grants the tagging."""
-    own, other = plan(targets=(TARGET,), workload={"issuers": (ISSUER,)}).roles()
+    own, other = plan(finding_roles=(TARGET,), workload={"issuers": (ISSUER,)}).roles()
     assert TAG_SESSION not in granted(own)
     assert TAG_SESSION not in str(other.trust)
 
@@ -163,15 +165,15 @@ def test_irsa_needs_no_tag_session() -> None:
 )
 def test_every_arn_is_of_the_partition(partition: str, region: str) -> None:
     """No ARN of one partition stands in the policies of another."""
-    targets = (f"arn:{partition}:iam::{OTHER}:role/policyhub",)
+    finding_roles = (f"arn:{partition}:iam::{OTHER}:role/policyhub",)
     for workload in ({}, {"issuers": (ISSUER,)}):
-        told = str(plan(partition=partition, regions=(region,), targets=targets, workload=workload).roles())
+        told = str(plan(partition=partition, regions=(region,), finding_roles=finding_roles, workload=workload).roles())
         assert {*re.findall(r"arn:([a-z-]+):", told)} == {partition}
 
 
 def test_imports_are_limited_to_the_product_and_the_account() -> None:
     """BatchImportFindings is granted on the default product of each Region, for findings of its own account."""
-    own, other = plan(regions=("eu-west-1", "us-east-1"), targets=(TARGET,)).roles()
+    own, other = plan(regions=("eu-west-1", "us-east-1"), finding_roles=(TARGET,)).roles()
     for role, account in ((own, ACCOUNT), (other, OTHER)):
         imports = statements(role.permissions)["ImportFindings"]
         assert imports["Resource"] == [
@@ -185,7 +187,7 @@ def test_imports_are_limited_to_the_product_and_the_account() -> None:
 
 def test_findings_may_go_elsewhere_only() -> None:
     """Without findings of its own account, the operator's role may only assume others."""
-    own, _ = plan(targets=(TARGET,), own_findings=False).roles()
+    own, _ = plan(finding_roles=(TARGET,), own_findings=False).roles()
     assert granted(own) == {"sts:AssumeRole", TAG_SESSION}
     assert statements(own.permissions)["AssumeRoles"]["Resource"] == [TARGET]
 
@@ -221,7 +223,7 @@ def test_irsa_is_trusted_by_audience_and_subject_of_each_issuer() -> None:
 
 def test_another_accounts_role_trusts_the_operator_with_the_external_id() -> None:
     """The external id is asked for where the role is assumed; the tags of the session travel without it."""
-    _, other = plan(targets=(TARGET,), external_id="tell-nobody").roles()
+    _, other = plan(finding_roles=(TARGET,), external_id="tell-nobody").roles()
     found = statements(other.trust)
     principal = {"AWS": f"arn:aws:iam::{ACCOUNT}:role/policyhub"}
     assert {sid: statement["Principal"] for sid, statement in found.items()} == dict.fromkeys(found, principal)

@@ -8,7 +8,7 @@ import yaml
 from typer.testing import CliRunner
 
 from policyhub.cli import app
-from policyhub.iam.limits import MOST_BYTES_SENT as LONGEST
+from policyhub.iam.limits import MAX_BYTES_IN_REQUEST as LONGEST
 from policyhub.iam.policy import Plan, Role, Workload
 from policyhub.iam.stackset import stackset
 from tests.stacks import Stack
@@ -28,7 +28,7 @@ def role(account: str, name: str = "policyhub") -> str:
 
 def plan(*, regions: tuple[str, ...] = ("eu-west-1",), issuers: tuple[str, ...] = (), **given: Any) -> Plan:
     workload = Workload(namespace="policyhub", service_account="policyhub", issuers=issuers)
-    fleet = {"sign_ins": (role(FIRST, "team/policyhub"), role(SECOND, "team/policyhub")), "monitored": FLEET}
+    fleet = {"eks_roles": (role(FIRST, "team/policyhub"), role(SECOND, "team/policyhub")), "eks_clusters": FLEET}
     wanted = {"external_id": "tell-nobody", **(given or fleet)}
     return Plan(partition="aws", account=OPERATOR, regions=regions, role_name="policyhub", workload=workload, **wanted)
 
@@ -36,14 +36,14 @@ def plan(*, regions: tuple[str, ...] = ("eu-west-1",), issuers: tuple[str, ...] 
 PLANS = {
     "clusters": plan(),
     "clusters and discovery": plan(
-        sign_ins=(role(FIRST), role(SECOND)), monitored=FLEET, searched=("us-east-1", "eu-north-1")
+        eks_roles=(role(FIRST), role(SECOND)), eks_clusters=FLEET, discover_regions=("us-east-1", "eu-north-1")
     ),
-    "discovery": plan(sign_ins=(role(FIRST), role(SECOND)), searched=("eu-west-1",)),
-    "findings": plan(targets=(role(FIRST), role(SECOND)), regions=("eu-west-1", "us-east-1")),
-    "findings, and clusters of one": plan(targets=(role(FIRST), role(SECOND)), monitored=SHOPS),
-    "findings and clusters": plan(targets=(role(FIRST), role(SECOND)), monitored=FLEET, group="watchers"),
+    "discovery": plan(eks_roles=(role(FIRST), role(SECOND)), discover_regions=("eu-west-1",)),
+    "findings": plan(finding_roles=(role(FIRST), role(SECOND)), regions=("eu-west-1", "us-east-1")),
+    "findings, and clusters of one": plan(finding_roles=(role(FIRST), role(SECOND)), eks_clusters=SHOPS),
+    "findings and clusters": plan(finding_roles=(role(FIRST), role(SECOND)), eks_clusters=FLEET, group="watchers"),
     "irsa, without external id": plan(
-        sign_ins=(role(FIRST),), monitored=SHOPS, external_id="", issuers=("oidc.example/id/1",)
+        eks_roles=(role(FIRST),), eks_clusters=SHOPS, external_id="", issuers=("oidc.example/id/1",)
     ),
 }
 
@@ -113,9 +113,9 @@ def test_another_cluster_changes_no_other_entry() -> None:
     """
     fleet = (role(FIRST), role(SECOND))
     new = f"arn:aws:eks:us-east-1:{SECOND}:cluster/new"
-    before = yaml.safe_load(stackset(plan(sign_ins=fleet, monitored=FLEET)))
-    for monitored in ((new, *FLEET), (*FLEET, new), (*reversed(FLEET), new)):
-        after = yaml.safe_load(stackset(plan(sign_ins=fleet, monitored=monitored)))
+    before = yaml.safe_load(stackset(plan(eks_roles=fleet, eks_clusters=FLEET)))
+    for eks_clusters in ((new, *FLEET), (*FLEET, new), (*reversed(FLEET), new)):
+        after = yaml.safe_load(stackset(plan(eks_roles=fleet, eks_clusters=eks_clusters)))
         assert len(after["Resources"]) == len(before["Resources"]) + 1
         for name, one in before["Resources"].items():
             assert name == "Role" or after["Resources"][name] == one
@@ -125,7 +125,7 @@ def test_another_cluster_changes_no_other_entry() -> None:
 def test_more_accounts_than_one_condition_takes() -> None:
     """Fn::Or takes ten conditions: 137 accounts have their roles too."""
     accounts = [f"{number:012}" for number in range(137)]
-    text = stackset(plan(sign_ins=tuple(role(account) for account in accounts), searched=("eu-west-1",)))
+    text = stackset(plan(eks_roles=tuple(role(account) for account in accounts), discover_regions=("eu-west-1",)))
     for account in (accounts[0], accounts[99], accounts[100], accounts[136]):
         assert Stack(text, account=account, region="eu-west-1").role_arn == role(account)
     assert Stack(text, account=THIRD, region="eu-west-1").resources == {}
@@ -137,7 +137,7 @@ def test_the_order_of_the_regions_and_the_length_are_told() -> None:
     assert first == f"# For a StackSet over the accounts {FIRST}, {SECOND} in the Regions eu-west-1, us-east-1."
     assert second.startswith("# eu-west-1 goes first (RegionOrder)")
     many = tuple(f"arn:aws:eks:eu-west-1:{FIRST}:cluster/c{number}" for number in range(140))
-    twenty, long = (stackset(plan(sign_ins=(role(FIRST),), monitored=many[:number])) for number in (20, 140))
+    twenty, long = (stackset(plan(eks_roles=(role(FIRST),), eks_clusters=many[:number])) for number in (20, 140))
     assert len(twenty) < LONGEST
     assert "RegionOrder" not in twenty
     assert len(long) > LONGEST

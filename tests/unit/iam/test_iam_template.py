@@ -24,15 +24,15 @@ COMMAND = re.compile(
 )
 
 
-def plan(*, monitored: tuple[str, ...] = (), **workload: Any) -> Plan:
+def plan(*, eks_clusters: tuple[str, ...] = (), **workload: Any) -> Plan:
     return Plan(
         partition="aws",
         account=ACCOUNT,
         regions=("eu-west-1",),
         role_name="policyhub",
         workload=Workload(namespace="security", service_account="hub", **workload),
-        targets=(TARGET,),
-        monitored=monitored,
+        finding_roles=(TARGET,),
+        eks_clusters=eks_clusters,
         external_id="tell-nobody",
     )
 
@@ -76,7 +76,7 @@ def test_clusters_get_access_entries() -> None:
     commands; in Terraform they name their Region. Clusters that are called alike stay apart.
     """
     names = [("eu-west-1", "shop"), ("us-east-1", "shop"), ("eu-west-1", "ba-nk"), ("eu-west-1", "ba_nk")]
-    wanted = plan(monitored=tuple(f"arn:aws:eks:{region}:{OTHER}:cluster/{name}" for region, name in names))
+    wanted = plan(eks_clusters=tuple(f"arn:aws:eks:{region}:{OTHER}:cluster/{name}" for region, name in names))
     own, other = wanted.roles()
     written = template.cloudformation(wanted, other)
     resources = yaml.safe_load(written)["Resources"]
@@ -102,10 +102,10 @@ def test_another_cluster_renames_no_resource() -> None:
     before, after = (
         [
             yaml.safe_load(template.cloudformation(wanted, role))["Resources"]
-            for wanted in (plan(clusters=clusters, monitored=monitored),)
+            for wanted in (plan(clusters=clusters, eks_clusters=eks_clusters),)
             for role in wanted.roles()
         ]
-        for clusters, monitored in ((CLUSTERS[:1], theirs[1:]), ((CLUSTERS[0] + "-2", CLUSTERS[0]), theirs))
+        for clusters, eks_clusters in ((CLUSTERS[:1], theirs[1:]), ((CLUSTERS[0] + "-2", CLUSTERS[0]), theirs))
     )
     for old, new in zip(before, after, strict=True):
         assert old.keys() < new.keys()
@@ -128,7 +128,7 @@ def test_no_value_becomes_a_template_of_terraform() -> None:
         regions=("eu-west-1",),
         role_name="policyhub",
         workload=wanted.workload,
-        targets=(f"arn:aws:iam::{OTHER}:role/${{var.x}}%{{if}}/policyhub",),
+        finding_roles=(f"arn:aws:iam::{OTHER}:role/${{var.x}}%{{if}}/policyhub",),
     ).roles()
     assert 'path = "/$${var.x}%%{if}/"' in template.terraform(wanted, other)
 
@@ -187,7 +187,7 @@ def test_cloudformation_finds_no_fault(sign_in: str) -> None:
     issuer = ("oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLE",)
     theirs = tuple(arn.replace(ACCOUNT, OTHER) for arn in CLUSTERS)
     who = {"clusters": CLUSTERS} if sign_in == "pod identity" else {"issuers": issuer}
-    wanted = plan(monitored=(*CLUSTERS, *theirs), **who)
+    wanted = plan(eks_clusters=(*CLUSTERS, *theirs), **who)
     for role in wanted.roles():
         assert api.lint(template.cloudformation(wanted, role), regions=["eu-west-1"]) == []
 

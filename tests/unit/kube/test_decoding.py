@@ -64,7 +64,7 @@ async def test_pages_of_nothing() -> None:
 
 def test_names_for_people() -> None:
     """As far as they can be read, and only what can be seen of them."""
-    assert wire.name(msgspec.Raw(b'{"metadata":{"name":"a","namespace":"b"}}')) == "b/a"
-    assert wire.name(msgspec.Raw(b'{"metadata":{"name":"a\\u001b[2J"},"spec":%b}' % DEEP)) == "a[2J"
+    assert wire.display_name(msgspec.Raw(b'{"metadata":{"name":"a","namespace":"b"}}')) == "b/a"
+    assert wire.display_name(msgspec.Raw(b'{"metadata":{"name":"a\\u001b[2J"},"spec":%b}' % DEEP)) == "a[2J"
     for raw in (b"7", b"{", b'{"metadata":7}', DEEP, b'{"metadata":{"name":""}}'):
-        assert wire.name(msgspec.Raw(raw)) == "(no name)"
+        assert wire.display_name(msgspec.Raw(raw)) == "(no name)"

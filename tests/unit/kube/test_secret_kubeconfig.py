@@ -225,7 +225,7 @@ def test_six_hundred_bytes_that_stand_for_gigabytes() -> None:
 def test_refused_from_a_secret(cluster: dict[str, Any], says: str) -> None:
     """A Secret leads neither to this machine without TLS nor to where clouds hand out credentials."""
     with pytest.raises(KubeconfigError, match=says):
-        parse(kubeconfig(cluster=cluster), stored=True)
+        parse(kubeconfig(cluster=cluster), untrusted=True)
 
 
 ADDRESS = "169.254.170.83"
@@ -240,7 +240,7 @@ def test_other_letters_hide_no_address(place: str, letter: str) -> None:
     assert ADDRESS in {URL(url).host for url in urls}
     for url in urls:
         with pytest.raises(KubeconfigError, match=f"{place} has a host in other letters"):
-            parse(kubeconfig(cluster={place: url}), stored=True)
+            parse(kubeconfig(cluster={place: url}), untrusted=True)
 
 
 @pytest.mark.parametrize("host", ["10.0.0.1", "example.com", "fd00::1", "2001:db8::1", "169.253.0.1", "", "1.2.3.4.5"])

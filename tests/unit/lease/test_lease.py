@@ -12,14 +12,16 @@ from structlog.testing import capture_logs
 from policyhub.kube.connection import Refused, Unreachable
 from policyhub.lease import Lease, Timing, name_of
 from policyhub.securityhub.credentials import CALL_SECONDS
-from tests.unit.lease.virtual import Server, Wire, now, run, wall
+from tests.unit.lease.virtual import Server, Wire, now, run, wall_clock
 
 TIMING = Timing()
 HOURS = 3600.0
 
 
 def replica(server: Server, name: str, *, clock: Callable[[], float] = now, wire: Wire | None = None) -> Lease:
-    return Lease(wire or Wire(server), place="security/policyhub", identity=name, clock=clock, wall=wall)
+    return Lease(
+        wire or Wire(server), namespaced_name="security/policyhub", identity=name, clock=clock, wall_clock=wall_clock
+    )
 
 
 def test_the_numbers_fit() -> None:
@@ -75,12 +77,12 @@ def test_a_standby_waits_while_it_is_renewed() -> None:
     async def scene() -> None:
         holder, other = replica(server, "a"), replica(server, "b")
         await holder.acquire()
-        keeping = asyncio.create_task(holder.keep())
+        keeping = asyncio.create_task(holder.keep_renewed())
         taking = asyncio.create_task(other.acquire())
         await asyncio.sleep(10 * HOURS)
         assert holder.permits(CALL_SECONDS)
         assert not taking.done()
-        assert (other.holder, other.seen, other.remaining()) == ("a", True, 0)
+        assert (other.holder, other.observed, other.remaining()) == ("a", True, 0)
         killed = now()
         keeping.cancel()
         await taking
@@ -99,7 +101,7 @@ def test_deleted_it_counts_as_still_there() -> None:
         taking = asyncio.create_task(other.acquire())
         await asyncio.sleep(1)
         server.lease = None
-        keeping = asyncio.create_task(holder.keep())
+        keeping = asyncio.create_task(holder.keep_renewed())
         await asyncio.sleep(HOURS)
         assert not taking.done()
         assert not keeping.done()
@@ -123,7 +125,7 @@ def test_two_want_it_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("renewed", "told"),
+    ("last_renewed", "told"),
     [
         pytest.param("2026-09-21T12:00:00.000000Z", "2026-09-21T12:00:00+00:00", id="as Kubernetes writes it"),
         pytest.param("2026-09-21T14:00:00+02:00", "2026-09-21T14:00:00+02:00", id="elsewhere"),
@@ -132,16 +134,16 @@ def test_two_want_it_at_once() -> None:
         pytest.param(None, None, id="nothing"),
     ],
 )
-def test_who_follows_knows_since_when(renewed: str | None, told: str | None) -> None:
+def test_who_follows_knows_since_when(last_renewed: str | None, told: str | None) -> None:
     """Whoever takes it learns when it was last renewed or given up, and keeps that over its own renewals."""
     server = Server()
-    server.write({**spec(""), "renewTime": renewed})
+    server.write({**spec(""), "renewTime": last_renewed})
 
     async def scene() -> None:
         lease = replica(server, "a")
         await lease.acquire()
         await lease._renew()
-        assert (lease.renewed and lease.renewed.isoformat()) == told
+        assert (lease.last_renewed and lease.last_renewed.isoformat()) == told
 
     run(scene())
 
@@ -169,7 +171,7 @@ def test_a_missing_permission_is_named(verb: str) -> None:
         await asyncio.sleep(60)
         assert not lease.permits(0)
         assert re.search(
-            "403.*get, patch and create on leases of coordination.k8s.io in namespace security", lease.trouble
+            "403.*get, patch and create on leases of coordination.k8s.io in namespace security", lease.last_error
         )
         wire.before = Wire(server).before
         await taking
@@ -188,22 +190,22 @@ def test_lost_renewals_close_before_another_begins() -> None:
         wire = Wire(server)
         holder, other = replica(server, "a", wire=wire), replica(server, "b")
         await holder.acquire()
-        keeping = asyncio.create_task(holder.keep())
+        keeping = asyncio.create_task(holder.keep_renewed())
         taking = asyncio.create_task(other.acquire())
         await asyncio.sleep(100.5)
-        renewed, cut = 99.0, 100.5
+        last_renewed, cut = 99.0, 100.5
         wire.before = failing(Unreachable("cut"))
         assert holder.permits(CALL_SECONDS)
-        await asyncio.sleep(renewed + 17 - CALL_SECONDS - 0.1 - cut)
+        await asyncio.sleep(last_renewed + 17 - CALL_SECONDS - 0.1 - cut)
         assert holder.permits(CALL_SECONDS)
         await asyncio.sleep(0.2)
         assert not holder.permits(CALL_SECONDS)
         await keeping
-        assert now() == pytest.approx(renewed + 17, abs=0.01)
+        assert now() == pytest.approx(last_renewed + 17, abs=0.01)
         assert holder.lost == "not renewed in time: cut"
         assert not taking.done()
         await taking
-        assert renewed + 18 <= now() <= renewed + 20
+        assert last_renewed + 18 <= now() <= last_renewed + 20
 
     run(scene())
 
@@ -222,7 +224,7 @@ def test_a_stalled_server_costs_one_try() -> None:
 
         holder = replica(server, "a", wire=Wire(server, before))
         await holder.acquire()
-        keeping = asyncio.create_task(holder.keep())
+        keeping = asyncio.create_task(holder.keep_renewed())
         least = 17.0
         while now() < 40:
             await asyncio.sleep(0.1)
@@ -247,7 +249,7 @@ def test_a_lost_answer_is_no_conflict() -> None:
 
         holder = replica(server, "a", wire=Wire(server, before))
         await holder.acquire()
-        keeping = asyncio.create_task(holder.keep())
+        keeping = asyncio.create_task(holder.keep_renewed())
         await asyncio.sleep(60)
         assert not keeping.done()
         assert server.spec["leaseTransitions"] == 0
@@ -281,7 +283,7 @@ def test_a_record_that_somebody_changed(holder: str, *, keeps: bool) -> None:
     async def scene() -> None:
         lease = replica(server, "a")
         await lease.acquire()
-        keeping = asyncio.create_task(lease.keep())
+        keeping = asyncio.create_task(lease.keep_renewed())
         await asyncio.sleep(1)
         server.write({"holderIdentity": holder})
         await asyncio.sleep(4)
@@ -413,7 +415,7 @@ class Fleet:
         self.server = Server()
         self.turns: list[str] = []
         self._caller = ""
-        self._until = 0.0
+        self._expires_at = 0.0
 
     async def live(self) -> None:
         async with asyncio.timeout(2 * HOURS), asyncio.TaskGroup() as group:
@@ -432,7 +434,7 @@ class Fleet:
     async def _life(self, lease: Lease) -> None:
         await lease.acquire()
         self.turns.append(lease.identity)
-        keeping = asyncio.create_task(lease.keep())
+        keeping = asyncio.create_task(lease.keep_renewed())
         end = now() + self.rng.expovariate(1 / 300)
         while now() < end and not keeping.done():
             self._call(lease)
@@ -440,15 +442,15 @@ class Fleet:
         keeping.cancel()
         await asyncio.gather(keeping, return_exceptions=True)
         if now() >= end and self.rng.random() < 0.3:
-            self._until = min(self._until, now())  # one that stops in order waits for its calls to end
+            self._expires_at = min(self._expires_at, now())  # one that stops in order waits for its calls to end
             await lease.release()
 
     def _call(self, lease: Lease) -> None:
         if not lease.permits(CALL_SECONDS):
             return
         if self._caller != lease.identity:
-            assert self._until <= now(), f"{lease.identity} begins while a call of {self._caller} is under way"
-        self._caller, self._until = lease.identity, now() + CALL_SECONDS
+            assert self._expires_at <= now(), f"{lease.identity} begins while a call of {self._caller} is under way"
+        self._caller, self._expires_at = lease.identity, now() + CALL_SECONDS
 
     async def _meddle(self) -> None:
         while True:

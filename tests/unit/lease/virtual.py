@@ -47,7 +47,7 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def wall() -> datetime:
+def wall_clock() -> datetime:
     """A clock on the wall that is of no use."""
     return datetime(2026, 1, 1, tzinfo=UTC)
 

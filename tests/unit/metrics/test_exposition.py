@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from policyhub.exposition import FRESH_SECONDS, SHARE, STALE_SECONDS, Exposition, Form
+from policyhub.exposition import FRESH_SECONDS, SHARE, STALE_SECONDS, Exposition, Format
 
 
 class Slow(Collector):
@@ -34,7 +34,7 @@ async def times(seconds: float, *, within: float) -> int:
     exposition = Exposition(registry, clock=lambda: slow.now)
     end = slow.now + within
     while slow.now < end:
-        await exposition.body(Form())
+        await exposition.body(Format())
         slow.now += 0.1
     exposition.close()
     return slow.asked
@@ -55,7 +55,7 @@ async def test_all_who_ask_meanwhile_share_one_body() -> None:
     registry, slow = CollectorRegistry(), Slow(0)
     registry.register(slow)
     exposition = Exposition(registry, clock=lambda: slow.now)
-    asked = [exposition.body(Form(gzip=bool(number % 2))) for number in range(100)]
+    asked = [exposition.body(Format(gzip=bool(number % 2))) for number in range(100)]
     await asyncio.gather(*asked)
     assert slow.asked == 1
     assert len(set(asked)) == 2

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from policyhub.ages import DAY
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.findings.identity import finding_id
-from policyhub.gauges import SERIES_EACH, Gauges, Seen
+from policyhub.gauges import SERIES_EACH, Gauges, SourceGauges
 from policyhub.metrics import Metrics
 from policyhub.series import LABEL, label
 from policyhub.sources.violation import SourceKey, Subject, Violation
@@ -357,8 +357,8 @@ def test_sources_are_told_as_they_fare() -> None:
     """Each API with its reason, its last listing, its engines' newest results, and what Gatekeeper leaves out."""
     scene = Scene()
     reports, pods = "policyreports.wgpolicyk8s.io", "k8spods.constraints.gatekeeper.sh"
-    whole = Seen(origin=reports, last_listed=WALL, newest_by={"kyverno": 1, "trivy": 2})
-    cut = Seen(origin=pods, constraint_kind="K8sPods", unlisted=7, newest_by={"gatekeeper": 3})
+    whole = SourceGauges(origin=reports, last_listed=WALL, newest_by={"kyverno": 1, "trivy": 2})
+    cut = SourceGauges(origin=pods, constraint_kind="K8sPods", unlisted=7, newest_by={"gatekeeper": 3})
     scene.gauges.sources([whole, cut], unknown=["openreports.io"])
     assert scene.get("source_complete", source=reports, reason="") == 1
     assert scene.get("source_complete", source="openreports.io", reason="DiscoveryFailed") == 0
@@ -366,7 +366,7 @@ def test_sources_are_told_as_they_fare() -> None:
     assert scene.get("newest_result_timestamp_seconds", source=reports, engine="trivy") == 2
     assert scene.get("newest_result_timestamp_seconds", source=pods, engine="gatekeeper") == 3
     assert scene.get("constraint_violations_unlisted", constraint_kind="K8sPods") == 7
-    scene.gauges.sources([Seen(origin=reports, trouble="ListingForbidden", last_listed=WALL)], unknown=[])
+    scene.gauges.sources([SourceGauges(origin=reports, problem="ListingForbidden", last_listed=WALL)], unknown=[])
     assert scene.series("source_complete") == [
         {"cluster": "alpha", "source": reports, "reason": "ListingForbidden"},
     ]
@@ -387,7 +387,7 @@ def test_a_forgotten_cluster_leaves_no_gauge() -> None:
     scene = Scene("HIGH")
     scene.send(0)
     scene.show()
-    scene.gauges.sources([Seen(origin="o", last_listed=WALL)], unknown=[])
+    scene.gauges.sources([SourceGauges(origin="o", last_listed=WALL)], unknown=[])
     scene.metrics.set_conditions("alpha", [("Ready", "True", "AllWell")])
     scene.metrics.set_conditions("beta", [("Ready", "True", "AllWell")])
     scene.gauges.forget()

@@ -5,7 +5,7 @@ from prometheus_client import CollectorRegistry
 
 from dev.metrics import CLUSTER_SERIES, SOURCE_SERIES, USUAL_SERIES
 from policyhub.clock import SteadyMs, WallMs
-from policyhub.gauges import REWORDED, SERIES, SERIES_EACH, Gauges, Seen
+from policyhub.gauges import REWORDED, SERIES, SERIES_EACH, Gauges, SourceGauges
 from policyhub.metrics import Metrics
 from policyhub.sources.engines import ENGINES
 from policyhub.sources.violation import SEVERITIES, SourceKey, Subject, Violation
@@ -54,7 +54,7 @@ def fill(metrics: Metrics, cluster: str, *, policies: int, sources: int, engines
     gauges.findings(ledger, in_sync=True, sends=True, inventory=WallMs(int(NOW)))
     named = {f"engine{number}": 1 for number in range(engines)}
     seen = [
-        Seen(origin=f"o{number}", last_listed=WallMs(int(NOW)), newest_by=named, constraint_kind=f"k{number}")
+        SourceGauges(origin=f"o{number}", last_listed=WallMs(int(NOW)), newest_by=named, constraint_kind=f"k{number}")
         for number in range(sources)
     ]
     gauges.sources(seen, unknown=())

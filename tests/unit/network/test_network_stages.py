@@ -62,7 +62,7 @@ def test_the_stage_is_told_from_the_innermost_error(error: BaseException, stage:
         assert told == ""
     else:
         assert told.startswith("sts.eu-west-1.amazonaws.com:443: ")
-        assert network.WORDS[stage] in told
+        assert network.TEXT[stage] in told
 
 
 def test_the_proxy_is_named_without_its_password() -> None:

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from policyhub.kube.backoff import Clock
 from policyhub.kube.connection import Connection, Refused, Unreachable
-from policyhub.kube.pace import Pace
+from policyhub.kube.time_slice import TimeSlice
 from policyhub.render.listing import listing, owners, policies
 from policyhub.render.raw_object import RawObject, ReadError
 
@@ -31,7 +31,7 @@ class Server:
 
     def __init__(self, answers: Mapping[str, Answer | list[Answer]]) -> None:
         self._answers = {path: list(a) if isinstance(a, list) else [a] for path, a in answers.items()}
-        self.pace = Pace()
+        self.time_slice = TimeSlice()
         self.asked: list[tuple[str, dict[str, str]]] = []
 
     async def get(self, path: str, params: Mapping[str, str] | None = None, *, accept: str | None = None) -> bytes:

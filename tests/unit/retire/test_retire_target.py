@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 from policyhub.cli import app
 from policyhub.finalizer import FINALIZER
 from policyhub.hub_target import HubTarget
-from policyhub.retire import words
-from policyhub.retire.target import Asked, RetireError, Target, target, uids
+from policyhub.retire import output
+from policyhub.retire.target import Options, RetireError, Target, target, uids
 from policyhub.settings import Settings
 
 ACCOUNT, REGION = "111122223333", "eu-west-1"
@@ -33,7 +33,7 @@ def monitored(
     }
 
 
-def meant(asked: Asked, *there: dict[str, Any], **settings: Any) -> Target:
+def resolved(asked: Options, *there: dict[str, Any], **settings: Any) -> Target:
     return target(asked, there, settings=Settings(**settings))
 
 
@@ -41,7 +41,7 @@ def test_a_monitored_cluster_says_all() -> None:
     """Identity, hub, role and uid are its own."""
     role = f"arn:aws:iam::{ACCOUNT}:role/policyhub"
     body = monitored(clusterArn=ARN, securityHub={**HUB, "roleArn": role, "externalId": "x"}, mode="DryRun")
-    found = meant(Asked(cluster="prod"), body)
+    found = resolved(Options(cluster="prod"), body)
     assert (found.identity, found.hub) == (ARN, (ACCOUNT, REGION, role, "x"))
     assert found.uids == {"8e5c"}
     assert not found.writer
@@ -72,14 +72,14 @@ def test_which_hub(
     asked: tuple[str, str], there: list[Any], settings: dict[str, str], hub: dict[str, str] | None
 ) -> None:
     """Options, then where the findings were sent, then the spec, then the settings."""
-    found = meant(Asked(cluster="prod", account=asked[0], region=asked[1]), *there, **settings)
+    found = resolved(Options(cluster="prod", account=asked[0], region=asked[1]), *there, **settings)
     assert found.hub[:2] == (tuple(hub.values()) if hub else ("444455556666", "us-east-1"))
 
 
 @pytest.mark.parametrize("there", [[], [monitored(securityHub={})]], ids=["none", "one that does not say"])
 def test_no_hub(there: list[Any]) -> None:
     with pytest.raises(RetireError, match="give --account-id and --region"):
-        meant(Asked(cluster="prod"), *there)
+        resolved(Options(cluster="prod"), *there)
 
 
 @pytest.mark.parametrize(
@@ -107,18 +107,18 @@ def test_no_hub(there: list[Any]) -> None:
 )
 def test_who_still_writes_them(there: dict[str, Any], writer: str) -> None:
     """Whoever writes findings of this identity, hub and uid; what is not known of it counts as the same."""
-    asked = Asked(cluster="gone", identity="prod", uids=frozenset({"8e5c"}), account=ACCOUNT, region=REGION)
-    assert meant(asked, there).writer == writer
+    asked = Options(cluster="gone", identity="prod", uids=frozenset({"8e5c"}), account=ACCOUNT, region=REGION)
+    assert resolved(asked, there).writer == writer
 
 
 def test_whom_it_lets_go() -> None:
     """The deleted MonitoredCluster that waits for just these findings, and no other."""
     body = monitored()
     body["metadata"] |= DELETED
-    assert meant(Asked(cluster="prod"), body).kept == "object-prod"
-    assert meant(Asked(cluster="prod", uids=frozenset({"another"})), body).kept == ""
-    assert meant(Asked(cluster="prod", identity="old"), body).kept == ""
-    assert meant(Asked(cluster="prod"), monitored()).kept == ""
+    assert resolved(Options(cluster="prod"), body).finalizer_of == "object-prod"
+    assert resolved(Options(cluster="prod", uids=frozenset({"another"})), body).finalizer_of == ""
+    assert resolved(Options(cluster="prod", identity="old"), body).finalizer_of == ""
+    assert resolved(Options(cluster="prod"), monitored()).finalizer_of == ""
 
 
 @pytest.mark.parametrize(("account", "region"), [("444455556666", ""), ("", "us-east-1")])
@@ -126,13 +126,13 @@ def test_it_does_not_go_while_its_own_hub_has_its_findings(account: str, region:
     """Where another account or Region was asked for, what the MonitoredCluster sent is still there."""
     body = monitored(hub=HUB)
     body["metadata"] |= DELETED
-    assert meant(Asked(cluster="prod", account=ACCOUNT, region=REGION), body).kept == "object-prod"
-    assert meant(Asked(cluster="prod", account=account, region=region), body).kept == ""
+    assert resolved(Options(cluster="prod", account=ACCOUNT, region=REGION), body).finalizer_of == "object-prod"
+    assert resolved(Options(cluster="prod", account=account, region=region), body).finalizer_of == ""
 
 
 def test_uids() -> None:
     assert uids(["a", "none"]) == {"a", ""}
-    assert words.uid_word("") == "none"
+    assert output.uid_argument("") == "none"
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_numbers() -> None:
         ("", "LOW", "NEW"): 1,
     })  # fmt: skip
     hub = HubTarget(ACCOUNT, REGION)
-    text = words.numbers(Target(cluster="prod", identity="prod", hub=hub, uids=frozenset({"8e5c"})), found)
+    text = output.summary(Target(cluster="prod", identity="prod", hub=hub, uids=frozenset({"8e5c"})), found)
     assert [line.split() for line in text.splitlines() if line[:4].isupper()] == [
         ["SEVERITY", "NEW", "NOTIFIED", "SUPPRESSED", "RESOLVED", "(other)", "TOTAL"],
         ["CRITICAL", "3", "0", "0", "0", "0", "3"],
@@ -176,7 +176,7 @@ def test_numbers() -> None:
 def test_text_of_others_is_quoted() -> None:
     """A uid is whatever whoever may import has written: the command that is shown runs nothing else."""
     hub = HubTarget(ACCOUNT, REGION)
-    told = words.command(
+    told = output.command(
         Target(cluster="prod", identity="prod", hub=hub, uids=frozenset()), frozenset({"x; rm -rf ~\n"})
     )
     assert "--uid 'x; rm -rf ~" in told
@@ -184,11 +184,11 @@ def test_text_of_others_is_quoted() -> None:
 
 
 def test_the_page_shows_what_is_said() -> None:
-    """docs/retire.md shows the command's own words."""
+    """docs/retire.md shows the command's own output."""
     uid = "7c0e3d5a-6f0b-4a53-9b52-7f2f3f8f2f11"
     arn = f"arn:aws:eks:{REGION}:{ACCOUNT}:cluster/prod-eu"
     found = {(uid, "HIGH", "NEW"): 1, (uid, "MEDIUM", "NEW"): 1, (uid, "MEDIUM", "NOTIFIED"): 1}
     hub = HubTarget(ACCOUNT, REGION)
     asked = Target(cluster="prod-eu", identity=arn, hub=hub, uids=frozenset({uid}), writer="prod-eu")
     page = (Path(__file__).parents[3] / "docs/retire.md").read_text("utf-8")
-    assert f"{words.numbers(asked, found)}\n\npolicyhub: {words.still_written(asked)}\n" in page
+    assert f"{output.summary(asked, found)}\n\npolicyhub: {output.still_written_message(asked)}\n" in page

@@ -9,7 +9,7 @@ import pytest
 from policyhub.clock import WallMs
 from policyhub.findings import asff
 from policyhub.findings.digest import digest
-from policyhub.findings.text import own_text, title
+from policyhub.findings.text import title, unnamed_subject
 from policyhub.sources import constraints, reports
 from policyhub.sources.problems import INVALID_OBJECT, TEXT_TOO_LONG, UNPRINTABLE_TEXT
 from policyhub.sources.text import LIMIT, NAME
@@ -150,7 +150,7 @@ def test_the_objects_beside_it_stand() -> None:
 def test_who_speaks_for_the_cluster(namespace: str | None, members: dict[str, Any], expected: str) -> None:
     """No report that lies in a namespace."""
     said = only(read(result(**members), namespace=namespace))
-    assert own_text(said) == expected
+    assert unnamed_subject(said) == expected
     assert ("cluster prod" in title(said, cluster="prod")) == (expected == "cluster")
 
 

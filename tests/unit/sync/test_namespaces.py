@@ -74,7 +74,7 @@ def test_a_listing_then_events() -> None:
     """What is listed is told whole and once complete; then each event as it comes."""
     sink, told = made()
     listing(sink, "kube-system", "shop")
-    sink.opened()
+    sink.watch_accepted()
     sink.state(WATCHING)
     sink.upsert(raw("bank"))
     sink.upsert(raw("shop", deletionTimestamp="2026-11-25T01:25:08Z"))
@@ -98,7 +98,7 @@ def test_a_deletion_while_a_listing_is_read() -> None:
     sink.upsert(raw("kube-system"))
     sink.upsert(raw("shop"))
     sink.delete(raw("shop"))
-    sink.overtake(raw("bank"), new=True)
+    sink.upsert_during_listing(raw("bank"), new=True)
     sink.finish()
     assert told.without_came() == [("gone", "shop", NOW), ("list", "bank", "kube-system", NOW)]
 
@@ -109,7 +109,7 @@ def test_each_request_is_told() -> None:
     sink.begin()
     assert told.stream_started_at == {"namespaces": NOW}
     told.now += 5
-    sink.opened()
+    sink.watch_accepted()
     assert told.stream_started_at == {"namespaces": NOW + 5}
 
 

@@ -7,12 +7,12 @@ import pytest
 
 from policyhub.api.reason import Cause, Reason
 from policyhub.cluster.context import owner_faults
+from policyhub.kube.changed_names import NameBudget
 from policyhub.kube.connection import Connection
-from policyhub.kube.overtaken import Room
-from policyhub.kube.pace import Pace
 from policyhub.kube.reflector import Reflector
 from policyhub.kube.resource import Resource
 from policyhub.kube.sink import Phase, ReflectorState, Sink
+from policyhub.kube.time_slice import TimeSlice
 from policyhub.sync.owners import CONTROLLERS, PODS
 
 DEPLOYMENTS, STATEFULSETS, *_ = CONTROLLERS
@@ -21,9 +21,9 @@ FORBIDDEN = Reason.LISTING_FORBIDDEN
 
 def reflector(resource: Resource, phase: Phase, reason: Reason | None = None) -> Reflector:
     """One in this state, which never runs."""
-    connection = SimpleNamespace(pace=Pace(), room=Room(), server="https://cluster")
+    connection = SimpleNamespace(time_slice=TimeSlice(), name_budget=NameBudget(), server="https://cluster")
     made = Reflector(cast(Connection, connection), resource, cast(Sink, None))
-    made._standing.state = ReflectorState(phase, Cause(reason, "because") if reason is not None else None)
+    made._reporter.state = ReflectorState(phase, Cause(reason, "because") if reason is not None else None)
     return made
 
 

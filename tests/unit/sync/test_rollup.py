@@ -651,7 +651,7 @@ def test_pods_that_are_listed_again_are_believed_after_a_discovery(reopened: str
         pods.begin()
         pods.finish()
     else:
-        pods.opened()
+        pods.watch_accepted()
         world.drop("Pod", "bare")
     world.now += DELAY
     assert world.decide() is Hold.UNCONFIRMED

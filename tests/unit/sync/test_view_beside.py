@@ -50,7 +50,7 @@ def test_what_an_event_brings_during_a_first_listing_is_fresh(new: bool, cautiou
     ledger.observed.cautious = cautious
     view.begin()
     view.upsert(raw("listed"))
-    view.overtake(raw("told"), new=new)
+    view.upsert_during_listing(raw("told"), new=new)
     view.upsert(raw("last"))
     assert lane_of(entry(ledger, "told")) is lane
     assert {lane_of(entry(ledger, name)) for name in ("listed", "last")} == {Lane.BACKLOG}
@@ -65,13 +65,13 @@ def test_an_event_counts_as_seen() -> None:
     view, ledger, _ = made()
     list_all(view, raw("changed"), raw("unreadable"), raw("malformed"), raw("gone"), raw("deleted"), raw("again"))
     view.begin()
-    view.overtake(raw("changed", rewritten="1"), new=False)
+    view.upsert_during_listing(raw("changed", rewritten="1"), new=False)
     view.unreadable(raw("unreadable"), ValueError("no"))
-    view.overtake(b'{"metadata": {"name": "malformed", "namespace": "shop"}, "results": 7}', new=False)
+    view.upsert_during_listing(b'{"metadata": {"name": "malformed", "namespace": "shop"}, "results": 7}', new=False)
     view.delete(raw("deleted"))
     view.delete(raw("again"))
     assert wanted(ledger) == {"changed", "unreadable", "malformed", "gone"}
-    view.overtake(raw("again"), new=False)
+    view.upsert_during_listing(raw("again"), new=False)
     view.finish()
     assert wanted(ledger) == {"changed", "unreadable", "malformed", "again"}
     assert ledger.sources.unreadable == {ORIGIN: frozenset({"shop"})}
@@ -82,7 +82,7 @@ def test_an_event_without_a_name_stops_the_sweep() -> None:
     view, ledger, _ = made()
     list_all(view, raw("a"))
     view.begin()
-    view.overtake(b'{"metadata": {"name": 7}}', new=True)
+    view.upsert_during_listing(b'{"metadata": {"name": 7}}', new=True)
     view.finish()
     assert wanted(ledger) == {"a"}
 
@@ -93,10 +93,10 @@ def test_a_flood_during_a_listing_holds_up_nobody_and_is_not_lost() -> None:
     view, ledger, clock = made()
     list_all(view, raw("a"), raw("flood", "pass"))
     view.begin()
-    view.overtake(flood("flood"), new=False)
-    view.overtake(raw("a", "pass"), new=False)
+    view.upsert_during_listing(flood("flood"), new=False)
+    view.upsert_during_listing(raw("a", "pass"), new=False)
     view.upsert(raw("page"))
-    view.overtake(flood("other", 1, namespace="bank"), new=True)
+    view.upsert_during_listing(flood("other", 1, namespace="bank"), new=True)
     assert {"a", "page", "other"} <= wanted(ledger), "what was put aside is not read yet"
     view.finish()
     assert "a" in wanted(ledger)
@@ -115,7 +115,7 @@ def test_what_was_put_aside_is_read_while_a_long_listing_goes_on() -> None:
     view.upsert(flood("flood"))
     view.upsert(raw("before"))
     view.begin()
-    view.overtake(raw("since"), new=True)
+    view.upsert_during_listing(raw("since"), new=True)
     clock.now += 60_000
     list(view.catch_up())
     assert "since" in wanted(ledger)
@@ -134,8 +134,8 @@ def test_what_passes_in_a_report_that_waits_is_asked_for_again() -> None:
     list_all(view)
     view.grade = True
     view.begin()
-    view.overtake(flood("flood"), new=False)
-    view.overtake(raw("a", "pass"), new=False)
+    view.upsert_during_listing(flood("flood"), new=False)
+    view.upsert_during_listing(raw("a", "pass"), new=False)
     view.finish()
     assert view.grade
     clock.now += 60_000

@@ -10,7 +10,7 @@ import pytest
 from policyhub.clock import WallMs
 from policyhub.findings.asff import timestamp
 from policyhub.triage.output import table, to_csv, to_json
-from policyhub.triage.row import DAY_MS, Choice, Row, ordered, row, summary
+from policyhub.triage.row import DAY_MS, Filter, Row, ordered, row, summary
 
 NOW = WallMs(1_790_000_000_000)
 SLA = {"HIGH": 30, "CRITICAL": 7}
@@ -70,24 +70,24 @@ def test_a_finding_that_lacks_everything_is_a_line_all_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    ("choice", "names"),
+    ("selection", "names"),
     [
-        (Choice(), {"a", "b", "c"}),
-        (Choice(statuses=frozenset({"NOTIFIED"})), {"b"}),
-        (Choice(severities=frozenset({"CRITICAL"})), {"c"}),
-        (Choice(past_sla=True), {"a"}),
-        (Choice(namespaces=frozenset({"bank"})), set()),
+        (Filter(), {"a", "b", "c"}),
+        (Filter(statuses=frozenset({"NOTIFIED"})), {"b"}),
+        (Filter(severities=frozenset({"CRITICAL"})), {"c"}),
+        (Filter(past_sla=True), {"a"}),
+        (Filter(namespaces=frozenset({"bank"})), set()),
     ],
     ids=["all", "status", "severity", "past SLA", "namespace"],
 )
-def test_choices(choice: Choice, names: set[str]) -> None:
+def test_choices(selection: Filter, names: set[str]) -> None:
     """Each choice narrows the list."""
     rows = [
         made(name="a", days=40),
         made(name="b", status="NOTIFIED"),
         made(name="c", severity="CRITICAL", days=1),
     ]
-    assert {one.name for one in rows if choice.takes(one)} == names
+    assert {one.name for one in rows if selection.matches(one)} == names
 
 
 def test_what_is_to_be_done_first_stands_first() -> None:

@@ -3,9 +3,9 @@
 import pytest
 
 from policyhub import versions
-from policyhub.versions import Standing, Versions, compared
+from policyhub.versions import Freshness, Versions, compared
 
-CURRENT, OUTDATED, DOUBTFUL = Standing
+CURRENT, OUTDATED, UNCERTAIN = Freshness
 
 
 @pytest.mark.parametrize(
@@ -28,68 +28,68 @@ def test_versions_have_the_order_of_numbers(version: str, other: str, order: int
 
 
 @pytest.mark.parametrize(
-    ("noted", "told", "came", "event", "late", "asked_after"),
+    ("recorded", "from_event", "came", "event", "late", "asked_after"),
     [
         pytest.param(None, True, ("1", "7"), CURRENT, CURRENT, CURRENT, id="nothing is noted"),
         pytest.param(("1", "7"), True, ("1", "7"), CURRENT, CURRENT, CURRENT, id="the same"),
         pytest.param(("1", "7"), True, ("1", "8"), CURRENT, CURRENT, CURRENT, id="newer"),
-        pytest.param(("1", "7"), True, ("1", "6"), OUTDATED, OUTDATED, DOUBTFUL, id="older"),
-        pytest.param(("2", "7"), True, ("1", "6"), OUTDATED, OUTDATED, DOUBTFUL, id="a former object"),
-        pytest.param(("1", "x"), True, ("2", "y"), DOUBTFUL, DOUBTFUL, DOUBTFUL, id="no order, another object"),
-        pytest.param(("1", "x"), True, ("1", "y"), CURRENT, DOUBTFUL, CURRENT, id="no order, told by an event"),
-        pytest.param(("1", "x"), False, ("1", "y"), DOUBTFUL, DOUBTFUL, CURRENT, id="no order, listed"),
+        pytest.param(("1", "7"), True, ("1", "6"), OUTDATED, OUTDATED, UNCERTAIN, id="older"),
+        pytest.param(("2", "7"), True, ("1", "6"), OUTDATED, OUTDATED, UNCERTAIN, id="a former object"),
+        pytest.param(("1", "x"), True, ("2", "y"), UNCERTAIN, UNCERTAIN, UNCERTAIN, id="no order, another object"),
+        pytest.param(("1", "x"), True, ("1", "y"), CURRENT, UNCERTAIN, CURRENT, id="no order, told by an event"),
+        pytest.param(("1", "x"), False, ("1", "y"), UNCERTAIN, UNCERTAIN, CURRENT, id="no order, listed"),
     ],
 )
 def test_the_table(
     *,
-    noted: tuple[str, str] | None,
-    told: bool,
+    recorded: tuple[str, str] | None,
+    from_event: bool,
     came: tuple[str, str],
-    event: Standing,
-    late: Standing,
-    asked_after: Standing,
+    event: Freshness,
+    late: Freshness,
+    asked_after: Freshness,
 ) -> None:
     """An event; an answer to what was asked before the noted state came; an answer to what was asked after it."""
     known = Versions()
     before = known.moment()
-    if noted is not None:
-        known.note("alpha", *noted, told=told)
+    if recorded is not None:
+        known.record("alpha", *recorded, from_event=from_event)
     after = known.moment()
-    assert known.judge("alpha", *came) is event
-    assert known.judge("alpha", *came, left=before) is late
-    assert known.judge("alpha", *came, left=after) is asked_after
+    assert known.classify("alpha", *came) is event
+    assert known.classify("alpha", *came, requested_at=before) is late
+    assert known.classify("alpha", *came, requested_at=after) is asked_after
 
 
 def test_what_is_gone_is_believed_when_it_is_read_later() -> None:
     known = Versions()
-    known.note("alpha", "1", "7", told=True)
+    known.record("alpha", "1", "7", from_event=True)
     before = known.moment()
-    known.end("alpha", "1")
+    known.mark_gone("alpha", "1")
     after = known.moment()
-    assert known.judge("alpha", "1", "9") is OUTDATED
-    assert known.judge("alpha", "1", "7", left=before) is OUTDATED
-    assert known.judge("alpha", "1", "7", left=after) is DOUBTFUL
-    known.note("alpha", "1", "7", told=False)
-    assert known.judge("alpha", "1", "8") is CURRENT
+    assert known.classify("alpha", "1", "9") is OUTDATED
+    assert known.classify("alpha", "1", "7", requested_at=before) is OUTDATED
+    assert known.classify("alpha", "1", "7", requested_at=after) is UNCERTAIN
+    known.record("alpha", "1", "7", from_event=False)
+    assert known.classify("alpha", "1", "8") is CURRENT
 
 
 def test_a_gone_object_s_version_ends_its_predecessors() -> None:
     """The events of a former object may come after the end of its successor."""
     known = Versions()
-    known.note("alpha", "2", "7", told=True)
-    known.end("alpha", "2")
-    assert known.judge("alpha", "1", "5") is OUTDATED
-    assert known.judge("alpha", "3", "8") is CURRENT
-    assert not known.missing(frozenset(), left=known.moment())
+    known.record("alpha", "2", "7", from_event=True)
+    known.mark_gone("alpha", "2")
+    assert known.classify("alpha", "1", "5") is OUTDATED
+    assert known.classify("alpha", "3", "8") is CURRENT
+    assert not known.missing(frozenset(), requested_at=known.moment())
 
 
 def test_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever creates and deletes for ever fills no memory; what is there stays known."""
-    monkeypatch.setattr(versions, "GONE_KEPT", 3)
+    monkeypatch.setattr(versions, "MAX_GONE", 3)
     known = Versions()
-    known.note("stays", "0", "1", told=True)
+    known.record("stays", "0", "1", from_event=True)
     for number in range(1, 100):
-        known.note(f"name-{number}", str(number), str(number), told=True)
-        known.end(f"name-{number}", str(number))
+        known.record(f"name-{number}", str(number), str(number), from_event=True)
+        known.mark_gone(f"name-{number}", str(number))
     assert len(known._gone) == 3
     assert sorted(known._newest) == ["name-97", "name-98", "name-99", "stays"]

@@ -1,6 +1,6 @@
 import asyncio
 
-from policyhub.kube.pace import SLICE_SECONDS, Pace
+from policyhub.kube.time_slice import SLICE_SECONDS, TimeSlice
 
 
 class Work:
@@ -10,15 +10,15 @@ class Work:
         self.now = 0.0
         self.rounds = 0
         self.done: list[str] = []
-        self.pace = Pace(clock=lambda: self.now)
+        self.time_slice = TimeSlice(clock=lambda: self.now)
 
     async def worker(self, name: str, objects: int, seconds: float) -> None:
         for _ in range(objects):
-            if self.pace.waits(name):
-                await self.pace.turn(name)
+            if self.time_slice.must_wait(name):
+                await self.time_slice.wait_turn(name)
             self.now += seconds
             self.done.append(name)
-            self.pace.worked()
+            self.time_slice.end_work()
 
     async def others(self) -> None:
         while True:
@@ -55,10 +55,10 @@ async def test_little_work_waits_for_nobody() -> None:
 async def test_a_cancelled_turn_holds_up_nobody() -> None:
     """The next one in the queue has it."""
     work = Work()
-    work.pace.waits("a")
+    work.time_slice.must_wait("a")
     work.now += 1
-    work.pace.worked()
-    waiting = [asyncio.create_task(work.pace.turn(name)) for name in "bcd"]
+    work.time_slice.end_work()
+    waiting = [asyncio.create_task(work.time_slice.wait_turn(name)) for name in "bcd"]
     await asyncio.sleep(0)
     waiting[0].cancel()
     waiting[1].cancel()

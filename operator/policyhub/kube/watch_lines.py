@@ -1,10 +1,11 @@
-"""Lines of the watches of one server, and how much of them is held before they end.
+"""Splits the watches of one server into lines, and bounds what is buffered.
 
-| held                                        | at most                                                               |
+| bounded                                     | by                                                                    |
 |---------------------------------------------|-----------------------------------------------------------------------|
-| one line of a watch                         | `MAX_LINE`                                                            |
-| unfinished ones of all watches              | `_MAX_PENDING`                                                        |
-| the time for which a line stays unfinished  | `_LINE_SECONDS`                                                       |
+| bytes of one line                           | `MAX_LINE`                                                            |
+| bytes of the unfinished lines of all        | `_MAX_PENDING`                                                        |
+|   watches together                          |                                                                       |
+| the time until a line ends                  | `_LINE_SECONDS`                                                       |
 """
 
 import asyncio
@@ -16,21 +17,24 @@ from policyhub.kube.errors import TooLarge, Unreachable
 from policyhub.kube.failure import Secrets, unreachable
 
 MAX_LINE = 8 * 2**20
-"""Bytes of one watch event. etcd holds 1.5 MiB by default, and at most 3 to 4 by any managed service's setting; what
-aggregated API servers hold beyond that is more than can be made of one report."""
+"""Bytes of one watch event. etcd stores objects of 1.5 MiB by default, and at most 3 to 4 MiB in managed services.
+Aggregated API servers may hold larger objects, but the operator could not use a report of that size."""
 _MAX_PENDING = 16 * 2**20
 _LINE_SECONDS = 60.0
 
 
-class Lines:
+class WatchLines:
     """Of all watches of one server."""
 
     def __init__(self) -> None:
         self._pending = 0
-        """Bytes of unfinished lines, of all watches."""
+        """Bytes of the unfinished lines of all watches."""
 
-    async def of(self, response: aiohttp.ClientResponse, path: str, secrets: Secrets) -> AsyncGenerator[bytes]:
-        """The lines, however the network cut them; a line of many chunks is joined once, not once per chunk."""
+    async def read(self, response: aiohttp.ClientResponse, path: str, secrets: Secrets) -> AsyncGenerator[bytes]:
+        """The lines of one watch, without line breaks. A line of many chunks is joined once, not once per chunk.
+
+        Raises Unreachable, TooLarge.
+        """
         pending = bytearray()
         clock = asyncio.get_running_loop().time
         since = clock()

@@ -10,18 +10,18 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
-from policyhub import finalizer, leaving
+from policyhub import deletion, finalizer
 from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.api.reason import Cause, Reason
 from policyhub.api.status import Hub, Status
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.cluster.archiving import LAG_MS, Sent, Writer
-from policyhub.departures import RETRY_MS, Departures, deletion, sent_by
+from policyhub.deletion import Deletion
 from policyhub.events import EventType
+from policyhub.finalization import RETRY_MS, Finalization, deletion_intent, sent_by
 from policyhub.finalizer import FINALIZER
 from policyhub.findings.asff import timestamp
 from policyhub.kube.connection import Connection, Refused, Unreachable
-from policyhub.leaving import Leaving
 from policyhub.metrics import Metrics
 from policyhub.reporter import Watched
 from policyhub.securityhub.client import HubClient, ImportResult
@@ -109,10 +109,10 @@ class Follower:
     cluster_uid = UID
 
     def __init__(self) -> None:
-        self.told: dict[str, ObservedFinding | None] = {}
+        self.announced: dict[str, ObservedFinding | None] = {}
 
     def overtake(self, id_: str, known: ObservedFinding | None, *, now: SteadyMs) -> None:
-        self.told[id_] = known
+        self.announced[id_] = known
 
 
 class Stage:
@@ -123,8 +123,8 @@ class Stage:
         self.events: list[tuple[str, str]] = []
         self.sent = sent or Sent(ledger=cast("Any", Ledger()), sure=True) if uid else Sent(ledger=None, sure=False)
         self.watched = Watched(name="prod", uid="object-prod", intent=None, generation=1, conditions={})
-        self.watched.kept = Status(identity="prod", cluster_uid=uid, hub=PLACE)
-        self.leaving = Leaving(
+        self.watched.recorded = Status(identity="prod", cluster_uid=uid, hub=PLACE)
+        self.deletion = Deletion(
             watched=self.watched,
             body=home.items[0],
             home=cast("Connection", home),
@@ -142,7 +142,7 @@ class Stage:
         self.events.append((reason, message))
 
     def begin(self) -> asyncio.Task[None]:
-        work = self.leaving.archive(cast("HubClient", self.hub), self.acknowledged, self.sent)
+        work = self.deletion.archive(cast("HubClient", self.hub), self.acknowledged, self.sent)
         return asyncio.create_task(work)
 
     @property
@@ -150,15 +150,15 @@ class Stage:
         return self.watched.fault.reason if self.watched.fault is not None else ""
 
     @property
-    def let_go(self) -> bool:
+    def remove_finalizer(self) -> bool:
         return [made["finalizers"] for made in self.home.patched] == [["example.com/other"]]
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No wait between attempts."""
-    monkeypatch.setattr(leaving, "LOOK_SECONDS", 0.0)
-    monkeypatch.setattr(leaving, "RETRY_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(deletion, "REREAD_SECONDS", 0.0)
+    monkeypatch.setattr(deletion, "RETRY_SECONDS", (0.0, 0.0))
 
 
 async def settle(*, turns: int = 200) -> None:
@@ -190,7 +190,7 @@ async def test_trouble_keeps_it(refusal: Exception) -> None:
     assert not stage.home.patched
     stage.hub.refuse = None
     await task
-    assert stage.let_go
+    assert stage.remove_finalizer
 
 
 async def test_a_mistake_of_ours_keeps_it() -> None:
@@ -252,10 +252,10 @@ async def test_who_comes_in_the_middle_ends_it() -> None:
 
     stage.hub.on_import = created
     await stage.begin()
-    assert stage.let_go
+    assert stage.remove_finalizer
     assert 0 < len(stage.hub.sent) < 2_500
     assert f"only {len(stage.hub.sent):,} findings archived, since MonitoredCluster prod-2" in stage.events[-1][1]
-    assert len(follower.told) == len(stage.hub.sent)
+    assert len(follower.announced) == len(stage.hub.sent)
 
 
 async def test_an_import_without_an_answer_is_doubted() -> None:
@@ -270,7 +270,7 @@ async def test_an_import_without_an_answer_is_doubted() -> None:
     stage.hub.on_import = cancelled
     with pytest.raises(asyncio.CancelledError):
         await stage.begin()
-    assert follower.told == {finding(1)["Id"]: None, finding(2)["Id"]: None}
+    assert follower.announced == {finding(1)["Id"]: None, finding(2)["Id"]: None}
 
 
 async def test_what_was_adopted_goes_too() -> None:
@@ -311,9 +311,9 @@ async def test_what_was_confirmed_is_waited_for() -> None:
     stage.hub.stored[finding(2)["Id"]] = finding(2)
     await task
     assert stage.hub.active() == set()
-    told = stage.acknowledged.recent(f"{UID}/{finding(2)['Id']}", SteadyMs(int(NOW)))
-    assert told is not None
-    assert told.archived
+    announced = stage.acknowledged.recent(f"{UID}/{finding(2)['Id']}", SteadyMs(int(NOW)))
+    assert announced is not None
+    assert announced.archived
 
 
 TWINS = [
@@ -325,8 +325,8 @@ TWINS = [
 ]
 
 
-@pytest.mark.parametrize(("status", "metadata", "left"), TWINS)
-async def test_findings_of_a_twin_stay(status: dict[str, Any], metadata: dict[str, Any], left: int) -> None:
+@pytest.mark.parametrize(("status", "metadata", "active"), TWINS)
+async def test_findings_of_a_twin_stay(status: dict[str, Any], metadata: dict[str, Any], active: int) -> None:
     """Where another MonitoredCluster has the identity and hub, the findings are its own: nothing is archived."""
     arn = "arn:aws:eks:eu-west-1:111122223333:cluster/prod"
     body = deleted(clusterArn=arn)
@@ -337,8 +337,8 @@ async def test_findings_of_a_twin_stay(status: dict[str, Any], metadata: dict[st
     }
     stage = Stage(Home(body, twin), Account(finding(1, identity=arn)))
     await stage.begin()
-    assert len(stage.hub.active()) == left
-    assert stage.let_go
+    assert len(stage.hub.active()) == active
+    assert stage.remove_finalizer
 
 
 async def test_without_a_uid_nothing_is_archived() -> None:
@@ -346,7 +346,7 @@ async def test_without_a_uid_nothing_is_archived() -> None:
     stage = Stage(Home(deleted()), Account(finding(1), finding(2, uid="")), uid=None)
     await stage.begin()
     assert len(stage.hub.active()) == 2
-    assert stage.let_go
+    assert stage.remove_finalizer
     assert "nothing was archived" in stage.events[-1][1]
 
 
@@ -358,11 +358,11 @@ async def test_a_finalizer_is_written_where_others_write_too(there: bool) -> Non
     conflict = Refused(409, "Conflict", "changed")
     home = Home(body)
     home.trouble = [conflict, conflict]
-    await finalizer.write(cast("Connection", home), "prod", "object-prod", there=there)
+    await finalizer.write(cast("Connection", home), "prod", "object-prod", present=there)
     assert [made["finalizers"] for made in home.patched] == [[FINALIZER] if there else []]
     home.trouble = [conflict] * finalizer.ATTEMPTS
     with pytest.raises(Refused):
-        await finalizer.write(cast("Connection", home), "prod", "object-prod", there=there)
+        await finalizer.write(cast("Connection", home), "prod", "object-prod", present=there)
 
 
 @pytest.mark.parametrize(
@@ -381,7 +381,7 @@ async def test_a_finalizer_is_written_where_others_write_too(there: bool) -> Non
 )
 async def test_a_finalizer_that_is_not_written(body: dict[str, Any], uid: str, there: bool) -> None:  # noqa: FBT001
     home = Home(body)
-    await finalizer.write(cast("Connection", home), "prod", uid, there=there)
+    await finalizer.write(cast("Connection", home), "prod", uid, present=there)
     assert not home.patched
 
 
@@ -389,10 +389,10 @@ async def test_a_finalizer_of_what_went_meanwhile() -> None:
     """Nothing is left to do; a silent API server is another matter."""
     home = Home(deleted())
     home.trouble = [Refused(404, "NotFound", "gone")]
-    await finalizer.write(cast("Connection", home), "prod", "object-prod", there=False)
+    await finalizer.write(cast("Connection", home), "prod", "object-prod", present=False)
     home.trouble = [Unreachable("no answer")]
     with pytest.raises(Unreachable):
-        await finalizer.write(cast("Connection", home), "prod", "object-prod", there=False)
+        await finalizer.write(cast("Connection", home), "prod", "object-prod", present=False)
 
 
 @pytest.mark.parametrize(
@@ -407,23 +407,23 @@ async def test_a_finalizer_of_what_went_meanwhile() -> None:
     ],
 )
 def test_who_asks_for_it(spec: dict[str, str], asked: bool) -> None:  # noqa: FBT001  (a parameter)
-    assert finalizer.asked({"metadata": {}, "spec": spec}) == asked
+    assert finalizer.is_wanted({"metadata": {}, "spec": spec}) == asked
 
 
 def test_where_the_findings_are() -> None:
     """Where they were sent, whatever the spec and the settings say now; else as for the data plane."""
     settings = Settings(account_id="444455556666", region="us-east-1", role_arn="arn:aws:iam::444455556666:role/p")
     monitored = MonitoredCluster.model_validate(deleted())
-    found = leaving.place(monitored, settings, recorded=PLACE)
+    found = deletion.recorded_destination(monitored, settings, recorded=PLACE)
     assert found == (PLACE.account_id, PLACE.region, settings.role_arn, "")
-    found = leaving.place(monitored, settings, recorded=None)
+    found = deletion.recorded_destination(monitored, settings, recorded=None)
     assert not isinstance(found, Cause)
     assert found[:2] == ("444455556666", "us-east-1")
 
 
 def test_a_spec_that_cannot_be_used() -> None:
     """It says so, and how to give up."""
-    fault = leaving.readable(deleted(archiveDelay="soon"))
+    fault = deletion.parsed(deleted(archiveDelay="soon"))
     assert isinstance(fault, Cause)
     assert fault.reason == "RetireFailed"
     assert '"deletionPolicy":"Retain"' in fault.message
@@ -432,9 +432,9 @@ def test_a_spec_that_cannot_be_used() -> None:
 def test_a_spec_that_is_corrected_is_read_again() -> None:
     """Whatever made it unusable: else it would hang until the operator restarts."""
     broken = deleted(archiveDelay="soon")
-    assert isinstance(leaving.readable(broken), Cause)
-    assert deletion(broken) != deletion(deleted(archiveDelay="1s"))
-    assert deletion(broken) == deletion(deleted(archiveDelay="soon"))
+    assert isinstance(deletion.parsed(broken), Cause)
+    assert deletion_intent(broken) != deletion_intent(deleted(archiveDelay="1s"))
+    assert deletion_intent(broken) == deletion_intent(deleted(archiveDelay="soon"))
 
 
 def test_nothing_was_sent_without_a_data_plane() -> None:
@@ -442,12 +442,12 @@ def test_nothing_was_sent_without_a_data_plane() -> None:
     assert not sent_by(None).flying
 
 
-def departures(home: Home, events: list[str], clock: list[int]) -> Departures:
+def departures(home: Home, events: list[str], clock: list[int]) -> Finalization:
     async def announce(watched: Watched, type_: EventType, *, reason: str, message: str) -> None:
         assert (watched.name, type_, "rbac.finalizers" in message) == ("prod", "Warning", True)
         events.append(reason)
 
-    return Departures(
+    return Finalization(
         home=cast("Connection", home),
         settings=Settings(),
         metrics=Metrics(CollectorRegistry()),

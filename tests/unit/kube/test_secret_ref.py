@@ -12,7 +12,7 @@ from policyhub.kube import secret
 from policyhub.kube.errors import Refused
 from policyhub.kube.kubeconfig import KubeconfigError
 
-PLACE = secret.Place("policyhub", "prod-us", "kubeconfig")
+PLACE = secret.SecretKeyRef("policyhub", "prod-us", "kubeconfig")
 CREATE = "kubectl -n policyhub create secret generic prod-us --from-file=kubeconfig=FILE"
 PUT = "kubectl -n policyhub patch secret prod-us -p "
 
@@ -79,23 +79,23 @@ def test_a_secret_that_holds_something_else(raw: bytes, found: str, remedy: str)
 def test_the_next_step_is_never_cut() -> None:
     """However much is wrong with the kubeconfig."""
     error = secret.unusable(PLACE, "x" * 100_000)
-    assert str(error).endswith(PLACE.put)
+    assert str(error).endswith(PLACE.put_command)
     assert len(str(error)) < 2_000
 
 
 @pytest.mark.parametrize(
-    "place", [PLACE, secret.Place("a; exit 1", "$(exit 1)", "k;`exit 1`")], ids=["as usual", "for a shell"]
+    "secret_ref", [PLACE, secret.SecretKeyRef("a; exit 1", "$(exit 1)", "k;`exit 1`")], ids=["as usual", "for a shell"]
 )
-def test_the_commands_do_what_they_say_and_nothing_else(place: secret.Place, tmp_path: Path) -> None:
+def test_the_commands_do_what_they_say_and_nothing_else(secret_ref: secret.SecretKeyRef, tmp_path: Path) -> None:
     """As a shell reads them: a new Secret with this key, or this key alone with the content of the file."""
-    assert shlex.split(place.create) == [
-        *("kubectl", "-n", place.namespace, "create", "secret", "generic", place.name),
-        f"--from-file={place.key}=FILE",
+    assert shlex.split(secret_ref.create_command) == [
+        *("kubectl", "-n", secret_ref.namespace, "create", "secret", "generic", secret_ref.name),
+        f"--from-file={secret_ref.key}=FILE",
     ]
     (tmp_path / "FILE").write_bytes(b"a: b\n" * 40)
-    script = f"kubectl() {{ for word; do printf '%s\\0' \"$word\"; done; }}; {place.put}"
+    script = f"kubectl() {{ for word; do printf '%s\\0' \"$word\"; done; }}; {secret_ref.put_command}"
     done = subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, check=True)  # noqa: S603, S607
     *words, patch, _ = done.stdout.decode().split("\0")
-    assert words == ["-n", place.namespace, "patch", "secret", place.name, "-p"]
+    assert words == ["-n", secret_ref.namespace, "patch", "secret", secret_ref.name, "-p"]
     ((key, value),) = json.loads(patch)["data"].items()
-    assert (key, base64.b64decode(value)) == (place.key, b"a: b\n" * 40)
+    assert (key, base64.b64decode(value)) == (secret_ref.key, b"a: b\n" * 40)

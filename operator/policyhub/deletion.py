@@ -1,20 +1,21 @@
-"""What becomes of the findings of a MonitoredCluster that is deleted with `deletionPolicy: Archive`.
+"""Archives the findings of a MonitoredCluster that is deleted with `deletionPolicy: Archive`.
 
-Its data plane has ended before this begins, so nothing new is sent. Then, until the finalizer is off:
+Its data plane has already stopped, so nothing new is sent. Until the finalizer is removed:
 
-| found                                                        | then                                                  |
+| state                                                        | action                                                |
 |--------------------------------------------------------------|-------------------------------------------------------|
-| the policy is not Archive any more, or the mode not Sync     | let go; nothing is archived                           |
-| another MonitoredCluster, not deleted, has identity and hub  | let go; the findings are the other's now, also where  |
-|                                                              | it comes in the middle                                |
-| the uid of the cluster was never known                       | let go; nothing was written under it                  |
-| active findings of this identity and uid                     | archived (`securityhub.retirement`)                   |
-| some were refused, the hub is silent, a right is missing     | the status says so; tried again with back-off         |
-| calls are under way, or what was confirmed is not shown yet  | read again: GetFindings lags                          |
-| nothing is left                                              | let go                                                |
+| the policy is no longer Archive, or the mode not Sync        | remove the finalizer; archive nothing                 |
+| another MonitoredCluster, not deleted, has identity and hub  | remove the finalizer; the findings belong to the      |
+|                                                              | other one now, even if it appears halfway through     |
+| the uid of the cluster was never known                       | remove the finalizer; no finding has this uid         |
+| active findings of this identity and uid                     | archive them (`securityhub.retirement`)               |
+| some are refused, the hub does not answer, or a permission   | show it in the status; retry with back-off            |
+|   is missing                                                 |                                                       |
+| calls are in flight, or confirmed changes do not show yet    | read again: GetFindings lags                          |
+| nothing is left                                              | remove the finalizer                                  |
 
-A deletion is a person's word for the findings of this cluster and for no other: the uid is compared with each finding.
-All that is needed is in the object, its spec and its status, so another process goes on where this one ended.
+A deletion allows archiving the findings of this cluster only: the uid of each finding is checked. The object with its
+spec and status holds everything that is needed, so another process can continue after a restart.
 """
 
 import asyncio
@@ -41,7 +42,7 @@ from policyhub.events import EventType
 from policyhub.hub_target import HubTarget, named_in, resolve
 from policyhub.kube.connection import Connection, Refused, Unreachable
 from policyhub.metrics import Metrics
-from policyhub.monitored import MonitoredClusters, Unreadable, kept
+from policyhub.monitored import MonitoredClusters, NotIdentifiable, recorded_status
 from policyhub.reporter import Watched
 from policyhub.securityhub.client import HubClient
 from policyhub.securityhub.errors import HubError
@@ -51,17 +52,17 @@ from policyhub.sync.acknowledged import Acknowledged
 
 log = structlog.get_logger(__name__)
 
-LOOK_SECONDS = 2.0
-"""Between two readings while Security Hub does not show all that was sent."""
+REREAD_SECONDS = 2.0
+"""From one reading to the next while Security Hub does not yet show everything that was sent."""
 RETRY_SECONDS = (5.0, 300.0)
-"""Between two attempts after a failure: the first, and the longest."""
+"""From one attempt to the next after a failure: the shortest and the longest wait."""
 GIVE_UP = (
     "To give up and leave the findings as they are: kubectl patch monitoredcluster {name} --type=merge"
     ' -p \'{{"spec":{{"deletionPolicy":"Retain"}}}}\''
 )
 
-UNREADABLE = (Refused, Unreachable, Unreadable, msgspec.MsgspecError, RecursionError)
-"""What reading and writing our own objects raises."""
+API_ERRORS = (Refused, Unreachable, NotIdentifiable, msgspec.MsgspecError, RecursionError)
+"""Errors of reading and writing MonitoredClusters."""
 
 
 class Announce(Protocol):
@@ -69,11 +70,11 @@ class Announce(Protocol):
 
 
 @dataclass(slots=True, kw_only=True)
-class Leaving:
-    """One MonitoredCluster on its way."""
+class Deletion:
+    """Of one MonitoredCluster."""
 
     watched: Watched
-    """Its fault is what the status says."""
+    """The status shows its `fault`."""
     body: Mapping[str, Any]
     home: Connection
     settings: Settings
@@ -82,40 +83,42 @@ class Leaving:
     now: Callable[[], SteadyMs]
     wall: Callable[[], WallMs]
     rng: random.Random
-    told: set[str] = field(default_factory=set)
-    """What Events have said: each thing once, however often it is tried."""
+    announced: set[str] = field(default_factory=set)
+    """What was already published as an Event: each message once, however often the attempt is repeated."""
 
     # -- without a hub ------------------------------------------------------------------------------------------------
 
-    async def let_go(self, why: str, *, archived: int = 0) -> None:
-        """Take the finalizer off. Raises UNREADABLE. It is announced before: afterwards the object is gone, and with it
-        this task.
+    async def remove_finalizer(self, why: str, *, archived: int = 0) -> None:
+        """Remove the finalizer. Raises API_ERRORS. The Event comes first: afterwards the object is gone, and this task
+        is cancelled.
         """
         watched = self.watched
-        if why not in self.told:
-            self.told.add(why)
+        if why not in self.announced:
+            self.announced.add(why)
             log.info("monitored_cluster_retired", cluster=watched.name, archived=archived, message=why)
             await self.announce(watched, "Normal", reason="Retired", message=f"Retired: {why}")
-        await finalizer.write(self.home, watched.name, watched.uid, there=False)
+        await finalizer.write(self.home, watched.name, watched.uid, present=False)
 
     async def retain(self) -> None:
-        """The spec does not ask for it any more: until the finalizer is off."""
+        """The spec no longer asks to archive: retry until the finalizer is removed."""
         await self._until_done(self._retain)
 
     async def _retain(self) -> bool:
-        await self.let_go("its findings stay as they are: spec.deletionPolicy is Retain, or spec.mode is not Sync")
+        await self.remove_finalizer(
+            "its findings stay as they are: spec.deletionPolicy is Retain, or spec.mode is not Sync"
+        )
         return True
 
     # -- with it ------------------------------------------------------------------------------------------------------
 
     async def archive(self, hub: HubClient, acknowledged: Acknowledged, sent: Sent) -> None:
-        """Until all is archived and the finalizer is off."""
+        """Repeat until all findings are archived and the finalizer is removed."""
         name = self.watched.name
         identity = identity_of(self.body)
-        uid = sent.ledger.cluster_uid if sent.ledger is not None else self.watched.kept.cluster_uid or ""
-        if uid and not self.watched.kept.cluster_uid:  # deleted before its first status: it says so after a restart
+        uid = sent.ledger.cluster_uid if sent.ledger is not None else self.watched.recorded.cluster_uid or ""
+        if uid and not self.watched.recorded.cluster_uid:  # deleted before its first status: recorded for a restart
             own = {"identity": identity, "cluster_uid": uid, "hub": Hub(account_id=hub.account, region=hub.region)}
-            self.watched.kept = self.watched.kept.model_copy(update=own)
+            self.watched.recorded = self.watched.recorded.model_copy(update=own)
         uids = frozenset({uid}) | adopted(self.body["metadata"].get("annotations") or {})
 
         writes = rivals(
@@ -148,10 +151,10 @@ class Leaving:
 
         async def once() -> bool:
             if other := await rival():
-                await self.let_go(_overtaken(archiving, other), archived=archiving.archived)
+                await self.remove_finalizer(_taken_over_message(archiving, other), archived=archiving.archived)
                 return True
             if not uid:
-                await self.let_go(
+                await self.remove_finalizer(
                     "nothing was archived: the operator never learned which cluster this is. Should there be findings,"
                     f" policyhub retire {name} counts them"
                 )
@@ -166,12 +169,12 @@ class Leaving:
                         " show yet what was sent last, so it is read again within a minute or two",
                     )
                     return False
-            await self.let_go(_finished(archiving, identity), archived=archiving.archived)
+            await self.remove_finalizer(_finished_message(archiving, identity), archived=archiving.archived)
             return True
 
         await self._until_done(once)
 
-    # -- again and again ----------------------------------------------------------------------------------------------
+    # -- retries ------------------------------------------------------------------------------------------------------
 
     async def _until_done(self, once: Callable[[], Awaitable[bool]]) -> None:
         failures = 0
@@ -179,25 +182,25 @@ class Leaving:
             try:
                 if await once():
                     return
-                failures, wait = 0, LOOK_SECONDS
-            except (HubError, IncompleteError, *UNREADABLE) as error:
+                failures, wait = 0, REREAD_SECONDS
+            except (HubError, IncompleteError, *API_ERRORS) as error:
                 failures += 1
                 wait = self._backoff(failures)
                 message = self._blocked(error)
                 self.watched.fault = Cause(Reason.RETIRE_FAILED, message)
                 log.warning("retire_failed", cluster=self.watched.name, message=message, seconds=round(wait, 1))
                 trouble = f"{type(error).__name__} {getattr(error, 'code', '') or getattr(error, 'status', '')}"
-                if trouble not in self.told:  # one Event for each trouble, not for each attempt with its numbers
-                    self.told.add(trouble)
+                if trouble not in self.announced:  # one Event for each trouble, not for each attempt with its numbers
+                    self.announced.add(trouble)
                     await self.announce(self.watched, "Warning", reason="RetireFailed", message=message)
-            except Exception:  # outermost: a mistake of ours must not end in silence
+            except Exception:  # outermost: a bug must not end the task unnoticed
                 log.exception("retire_failed", cluster=self.watched.name)
                 self.watched.fault = Cause(Reason.RETIRE_FAILED, self._blocked(None))
                 wait = RETRY_SECONDS[1]
             await asyncio.sleep(wait)
 
     def _blocked(self, error: Exception | None) -> str:
-        if isinstance(error, UNREADABLE):
+        if isinstance(error, API_ERRORS):
             return (
                 "deleted, and the operator cannot read or write MonitoredClusters in its own cluster:"
                 f" {line(str(error), 1_000).rstrip('.')}. The object stays, with what it still asks for, and the"
@@ -219,12 +222,12 @@ class Leaving:
         return min(RETRY_SECONDS[1], RETRY_SECONDS[0] * 2.0 ** min(failures - 1, 10)) * self.rng.uniform(0.5, 1.0)
 
 
-def _overtaken(archiving: Archiving, other: str) -> str:
+def _taken_over_message(archiving: Archiving, other: str) -> str:
     so_far = f"only {counted(archiving.archived, 'finding')} archived" if archiving.archived else "nothing was archived"
     return f"{so_far}, since MonitoredCluster {other} has the same identity and hub"
 
 
-def _finished(archiving: Archiving, identity: str) -> str:
+def _finished_message(archiving: Archiving, identity: str) -> str:
     why = f"{counted(archiving.archived, 'finding')} {archiving.where} archived"
     if not archiving.others:
         return why
@@ -232,7 +235,7 @@ def _finished(archiving: Archiving, identity: str) -> str:
     return f"{why}. Another cluster's uid is in {others} of this identity: policyhub retire {identity} counts them"
 
 
-def readable(body: Mapping[str, Any]) -> MonitoredCluster | Cause:
+def parsed(body: Mapping[str, Any]) -> MonitoredCluster | Cause:
     """The object as this version of the operator reads it. Pure."""
     try:
         return MonitoredCluster.model_validate(body)
@@ -245,7 +248,7 @@ def readable(body: Mapping[str, Any]) -> MonitoredCluster | Cause:
         )
 
 
-def place(monitored: MonitoredCluster, settings: Settings, *, recorded: Hub | None) -> HubTarget | Cause:
+def recorded_destination(monitored: MonitoredCluster, settings: Settings, *, recorded: Hub | None) -> HubTarget | Cause:
     """Where the findings are. Pure."""
     if recorded is None:
         return destination(monitored, settings, recorded=None)
@@ -253,11 +256,11 @@ def place(monitored: MonitoredCluster, settings: Settings, *, recorded: Hub | No
 
 
 def rivals(home: Connection, *, own: str, identity: str, hub: tuple[str, str], settings: Settings) -> Rival:
-    """Whom to ask for a `writer` beside the MonitoredCluster with the uid `own`, whichever operator's."""
+    """A function that looks for a `writer` among all MonitoredClusters, of any operator, except that with uid `own`."""
 
     async def rival(uids: Collection[str]) -> str:
         try:
-            there = await MonitoredClusters(home).listed()
+            there = await MonitoredClusters(home).list_all()
         except (msgspec.MsgspecError, RecursionError) as error:
             raise Unreachable(f"the MonitoredClusters cannot be read: {clean(str(error))}") from None
         others = [body for (_, uid), body in there.items() if uid != own]
@@ -274,22 +277,22 @@ def writer(
     uids: Collection[str],
     settings: Settings,
 ) -> str:
-    """The name of a MonitoredCluster, not deleted, that writes findings of this identity and one of these uids at this
-    hub; empty where there is none. It writes what carries its own uid or one that it has adopted. What is not known of
-    it counts as the same. Pure.
+    """The name of a MonitoredCluster, not deleted, that sends findings of this identity and one of these uids to this
+    hub; empty if there is none. A MonitoredCluster sends findings with its own uid and with those that it has adopted.
+    If its hub or uid is not known, it counts as the same. Pure.
     """
     for body in there:
         spec = body.get("spec") or {}
         if identity_of(body) != identity or finalizer.is_deleted(body) or spec.get("mode") == "DryRun":
             continue
-        told = kept(body)
-        account, region = resolve(named_in(body), settings, recorded=told.hub).place
-        takes = adopted(body["metadata"].get("annotations") or {}) | {told.cluster_uid}
-        if (account or hub[0], region or hub[1]) == hub and (told.cluster_uid is None or not takes.isdisjoint(uids)):
+        known = recorded_status(body)
+        account, region = resolve(named_in(body), settings, recorded=known.hub).place
+        takes = adopted(body["metadata"].get("annotations") or {}) | {known.cluster_uid}
+        if (account or hub[0], region or hub[1]) == hub and (known.cluster_uid is None or not takes.isdisjoint(uids)):
             return str(body["metadata"]["name"])
     return ""
 
 
 def identity_of(body: Mapping[str, Any]) -> str:
-    """As MonitoredCluster.identity, of an object that may not fit the model."""
+    """As `MonitoredCluster.identity`, for an object that may not fit the model."""
     return str((body.get("spec") or {}).get("clusterArn") or body["metadata"]["name"])

@@ -1,4 +1,4 @@
-"""What `policyhub retire` says. Pure: no I/O, no clock."""
+"""The messages of `policyhub retire`. Pure: no I/O, no clock."""
 
 import shlex
 from collections import Counter
@@ -14,22 +14,27 @@ from policyhub.sync.entry import WORKFLOW
 
 OTHER = "(other)"
 NAMES = 10
-"""How many other clusters are named."""
+"""Other clusters that are listed by name."""
 
 
-def numbers(target: Target, found: Mapping[Kind, int]) -> str:
-    """Whose findings there are, by severity and workflow status, and what is not touched."""
-    chosen = {kind: number for kind, number in found.items() if kind[0] in target.uids}
+def summary(target: Target, found: Mapping[Kind, int]) -> str:
+    """Counts by severity and workflow status, and what is not changed."""
+    selected = {kind: number for kind, number in found.items() if kind[0] in target.uids}
     account, region, *_ = target.hub
     lines = [f"Active findings of {line(target.identity)} in account {account}, {region}", ""]
     if target.uids:
-        lines += [f"of the cluster with uid {', '.join(sorted(map(uid_word, target.uids)))}:", "", *_table(chosen), ""]
+        lines += [
+            f"of the cluster with uid {', '.join(sorted(map(uid_argument, target.uids)))}:",
+            "",
+            *_table(selected),
+            "",
+        ]
     others = Counter[str]()
     for (uid, _, _), number in found.items():
         if uid not in target.uids:
             others[uid] += number
     for uid, number in others.most_common(NAMES):
-        lines.append(f"Not touched: {counted(number, 'finding')} of the cluster with uid {uid_word(uid)}")
+        lines.append(f"Not touched: {counted(number, 'finding')} of the cluster with uid {uid_argument(uid)}")
     if len(others) > NAMES:
         lines.append(f"Not touched: those of {counted(len(others) - NAMES, 'more uid')}")
     lines.append("Not touched: workflow status, notes and whatever else analysts wrote; findings of other identities")
@@ -59,24 +64,24 @@ def _table(found: Mapping[Kind, int]) -> list[str]:
     ]
 
 
-def uid_word(uid: str) -> str:
-    """As it is given to --uid."""
+def uid_argument(uid: str) -> str:
+    """As the option --uid takes it."""
     return line(uid, 64) or ADOPT_NONE
 
 
 def command(target: Target, uids: frozenset[str]) -> str:
-    """The command that archives them where no MonitoredCluster says the rest."""
+    """The command that archives the findings, if no MonitoredCluster supplies the other options."""
     account, region, role, external = target.hub
-    words = ["policyhub", "retire", target.identity]
-    words += [word for uid in sorted(uids) for word in ("--uid", uid_word(uid))]
-    words += ["--account-id", account, "--region", region]
-    words += ["--role-arn", role] if role else []
-    words += ["--external-id", external] if external else []
-    return shlex.join([*words, "--yes"])
+    output = ["policyhub", "retire", target.identity]
+    output += [word for uid in sorted(uids) for word in ("--uid", uid_argument(uid))]
+    output += ["--account-id", account, "--region", region]
+    output += ["--role-arn", role] if role else []
+    output += ["--external-id", external] if external else []
+    return shlex.join([*output, "--yes"])
 
 
-def still_written(target: Target) -> str:
-    """Why they are not archived, and what to do."""
+def still_written_message(target: Target) -> str:
+    """Why the findings are not archived, and what to do."""
     name = shlex.quote(target.writer)
     after = command(target, target.uids)
     return (
@@ -88,12 +93,12 @@ def still_written(target: Target) -> str:
     )
 
 
-def unnamed(target: Target, found: Mapping[Kind, int]) -> str:
-    """No uid was named, and no MonitoredCluster names one."""
-    there = sorted({uid for uid, _, _ in found})
-    if not there:
+def uid_missing(target: Target, found: Mapping[Kind, int]) -> str:
+    """No uid was given, and no MonitoredCluster has one."""
+    existing = sorted({uid for uid, _, _ in found})
+    if not existing:
         return "There is nothing to archive."
-    commands = "\n".join(f"  {command(target, frozenset({uid}))}" for uid in there[:NAMES])
+    commands = "\n".join(f"  {command(target, frozenset({uid}))}" for uid in existing[:NAMES])
     return (
         "No MonitoredCluster says which cluster is meant: name its uid, which is that of its namespace kube-system:"
         f"\n{commands}"

@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from policyhub import cancelling, supervisor
-from policyhub.cancelling import TaskGroup, cancelled, obey
+from policyhub import cancellation, supervisor
+from policyhub.cancellation import TaskGroup, cancelled, raise_if_cancelled
 
 OPERATOR = Path(__file__).parents[3] / "operator/policyhub"
 
@@ -37,7 +37,7 @@ async def test_a_failure_is_no_cancellation(*, waits: bool) -> None:
                     await asyncio.Event().wait()
         except* ValueError:
             assert not cancelled()
-        obey()
+        raise_if_cancelled()
 
 
 async def test_a_cancellation_is_one_though_a_group_is_failing() -> None:
@@ -53,7 +53,7 @@ async def test_a_cancellation_is_one_though_a_group_is_failing() -> None:
                     tasks.create_task(fails())
             except* ValueError:
                 caught.append(cancelled())
-            obey()
+            raise_if_cancelled()
 
     task = asyncio.create_task(work())
     await ending.wait()
@@ -65,7 +65,7 @@ async def test_a_cancellation_is_one_though_a_group_is_failing() -> None:
 
 async def test_a_data_plane_that_fails_begins_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever task of it failed; and it ends when it is cancelled."""
-    monkeypatch.setattr(cancelling, "RESTART_SECONDS", 0)
+    monkeypatch.setattr(cancellation, "RESTART_SECONDS", 0)
     begun = 0
 
     class Plane:
@@ -93,7 +93,7 @@ def test_no_other_groups_are_used() -> None:
     found = [
         f"{path.name}:{node.lineno}"
         for path in OPERATOR.rglob("*.py")
-        if path.name != "cancelling.py"
+        if path.name != "cancellation.py"
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.Attribute) and node.attr == "TaskGroup"
     ]

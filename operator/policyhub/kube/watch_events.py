@@ -1,4 +1,7 @@
-"""One line of a watch into the sink, and into the counters. No I/O; the clock is an argument."""
+"""Decodes each line of a watch, hands its object to the sink and updates the counters.
+
+No I/O; the clock is an argument.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -8,41 +11,42 @@ import msgspec
 
 from policyhub.kube import wire
 from policyhub.kube.backoff import Clock
+from policyhub.kube.changed_names import ChangedNames
 from policyhub.kube.errors import Refused
-from policyhub.kube.intake import Intake
-from policyhub.kube.overtaken import Overtaken
+from policyhub.kube.isolating_sink import IsolatingSink
 from policyhub.kube.sink import Counters
 from policyhub.kube.wire import Unreadable
 
 _OBJECT_EVENTS: Final = frozenset({"ADDED", "MODIFIED", "DELETED"})
 
 
-class Events:
+class WatchEvents:
     """Of one resource."""
 
     def __init__(
         self,
-        intake: Intake,
+        isolating_sink: IsolatingSink,
         counters: Counters,
         clock: Clock,
         *,
-        overtaken: Overtaken,
+        changed_names: ChangedNames,
         secrets: Callable[[], frozenset[str]],
     ) -> None:
-        """`secrets` are kept out of what the server says."""
-        self.listing = False
-        """Whether a listing is read beside the watch."""
-        self._intake = intake
+        """`secrets` are removed from the server's messages."""
+        self.listing_in_progress = False
+        """Whether a listing is read in parallel with the watch."""
+        self._isolated = isolating_sink
         self._counters = counters
         self._clock = clock
-        self._overtaken = overtaken
+        self._changed_names = changed_names
         self._secrets = secrets
 
-    def take(self, line: bytes, *, resumable: bool) -> str | None:
-        """The version to resume from, empty where it names none; None: there was no room for it, and it was not taken.
+    def handle(self, line: bytes, *, resumable: bool) -> str | None:
+        """The resourceVersion to resume from, empty if the event has none. None: `ChangedNames` is full, and the event
+        was not handled.
 
-        Where versions mean nothing (not `resumable`), a watch begins by telling all that was listed. Raises Refused for
-        an ERROR event, Unreadable for a broken line.
+        If the server's versions have no meaning (not `resumable`), a watch starts with an ADDED event for each listed
+        object. Raises Refused for an ERROR event, Unreadable for a broken line.
         """
         counters = self._counters
         try:
@@ -58,12 +62,12 @@ class Events:
         if event.type == "BOOKMARK":
             counters.bookmarks += 1
             return version
-        if event.type not in _OBJECT_EVENTS:  # brings no object: the listing's page still counts
+        if event.type not in _OBJECT_EVENTS:  # no object in it: the listing's page stays valid
             counters.others += 1
             counters.last_event = counters.last_line
             return version
-        take = self._taker(event)
-        if take is None:
+        method = self._sink_method(event)
+        if method is None:
             return None
         counters.last_event = counters.last_line
         match event.type:
@@ -75,15 +79,17 @@ class Events:
             case _:
                 counters.deleted += 1
                 counters.objects -= 1
-        self._intake.take(event.object, take)
+        self._isolated.deliver(event.object, method)
         return version
 
-    def _taker(self, event: wire.Event) -> Callable[[msgspec.Raw], None] | None:
-        """What of the sink takes it; None where it cannot be remembered beside a listing."""
-        sink = self._intake.sink
-        first = self.listing and self._overtaken.add(event.object)
-        if self._overtaken.full:
+    def _sink_method(self, event: wire.Event) -> Callable[[msgspec.Raw], None] | None:
+        """The sink's method for the event; None if `ChangedNames` has no space for the object's name."""
+        sink = self._isolated.sink
+        first = self.listing_in_progress and self._changed_names.add(event.object)
+        if self._changed_names.full:
             return None
         if event.type == "DELETED":
             return sink.delete
-        return partial(sink.overtake, new=first and event.type == "ADDED") if self.listing else sink.upsert
+        if not self.listing_in_progress:
+            return sink.upsert
+        return partial(sink.upsert_during_listing, new=first and event.type == "ADDED")

@@ -3,7 +3,7 @@
 import pytest
 
 from policyhub.kube.kubeconfig import Access
-from policyhub.kube.trust import way
+from policyhub.kube.trust import proxy_for
 
 HTTPS, HTTP = "https://cluster.example.com:6443", "http://127.0.0.1:8001"
 OWN, THEIRS = "http://own.example.com:1", "http://someone:secret@proxy.example.com:3128"
@@ -47,4 +47,4 @@ def test_which_proxy(
         monkeypatch.delenv(name.lower(), raising=False)
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
-    assert way(Access(server=server, proxy=own)) == by
+    assert proxy_for(Access(server=server, proxy=own)) == by

@@ -1,6 +1,6 @@
-"""How a reflector gets on, as its sink and the log are told: the state where it is news, a line where its reason is.
+"""Reports a reflector's state: to its sink when the state changes, to the log when the reason changes.
 
-No I/O but the log, no clock.
+No I/O except the log, no clock.
 """
 
 import structlog
@@ -13,29 +13,29 @@ from policyhub.kube.wire import Unreadable
 log = structlog.get_logger(__name__)
 
 
-class Standing:
+class StateReporter:
     """Of one reflector."""
 
-    def __init__(self, sink: Sink, **place: str) -> None:
-        """`place` is what the log says of it."""
+    def __init__(self, sink: Sink, **context: str) -> None:
+        """`context` identifies the reflector in each log line."""
         self.state = ReflectorState()
         self.live = False
         """Whether it is listed whole and watched."""
-        self.listed: float | None = None
+        self.last_listed: float | None = None
         """As in the state."""
-        self.listing: Cause | None = None
-        self.watch: Cause | None = None
+        self.listing_problem: Cause | None = None
+        self.watch_problem: Cause | None = None
         self._sink = sink
-        self._place = place
+        self._context = context
 
-    def vanish(self, error: Refused) -> None:
+    def mark_vanished(self, error: Refused) -> None:
         self.live = False
-        self.listing = Cause(Reason.VANISHED, str(error))
-        self.tell()
+        self.listing_problem = Cause(Reason.VANISHED, str(error))
+        self.publish()
 
-    def tell(self, *, again: bool = False) -> None:
+    def publish(self, *, force: bool = False) -> None:
         """To the sink where it is news or was found `again`."""
-        cause = self.listing or self.watch
+        cause = self.listing_problem or self.watch_problem
         phase: Phase
         if self.live:
             phase = "watching"
@@ -43,19 +43,19 @@ class Standing:
             phase = "vanished"
         else:
             phase = "failed" if cause is not None else "listing"
-        state = ReflectorState(phase, cause, self.listed)
-        if state == self.state and not again:
+        state = ReflectorState(phase, cause, self.last_listed)
+        if state == self.state and not force:
             return
         if state.reason is not self.state.reason:
             if cause is not None:
-                log.warning("reflector_failed", reason=cause.reason.value, message=cause.message, **self._place)
+                log.warning("reflector_failed", reason=cause.reason.value, message=cause.message, **self._context)
             else:
-                log.info("reflector_recovered", **self._place)
+                log.info("reflector_recovered", **self._context)
         self.state = state
         self._sink.state(state)
 
 
-def problem(error: Refused | Unreachable | Unreadable, *, listing: bool) -> Cause:
+def problem_of(error: Refused | Unreachable | Unreadable, *, listing: bool) -> Cause:
     """Of a listing, or of a watch."""
     return Cause(_reason(error, listing=listing), str(error))
 

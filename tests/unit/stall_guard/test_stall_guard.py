@@ -1,22 +1,22 @@
-"""Whether a process that stood still may send: the table of `policyhub.mandate`, in virtual time."""
+"""Whether a process that stood still may send: the table of `policyhub.stall_guard`, in virtual time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
 
-from policyhub.mandate import STILL_SECONDS, Mandate
+from policyhub.stall_guard import STALL_SECONDS, StallGuard
 from tests.unit.lease.virtual import now, run
 
 
 class Process:
     """Whose clock goes on while its event loop does not."""
 
-    def __init__(self, *, divided: bool = True) -> None:
+    def __init__(self, *, sharded: bool = True) -> None:
         self.frozen = 0.0
         self.reads = 0
         self.reading: Callable[[], Awaitable[bool]] = self._read
-        self.mandate = Mandate(divided=divided, clock=lambda: now() + self.frozen)
+        self.stall_guard = StallGuard(sharded=sharded, clock=lambda: now() + self.frozen)
 
     async def _read(self) -> bool:
         return True
@@ -26,7 +26,7 @@ class Process:
         return await self.reading()
 
     def start(self) -> asyncio.Task[None]:
-        return asyncio.create_task(self.mandate.keep(self._count))
+        return asyncio.create_task(self.stall_guard.run(self._count))
 
 
 def test_while_the_loop_goes_round_nothing_is_asked() -> None:
@@ -36,9 +36,9 @@ def test_while_the_loop_goes_round_nothing_is_asked() -> None:
         process = Process()
         task = process.start()
         for _ in range(720):
-            process.frozen += STILL_SECONDS - 2
+            process.frozen += STALL_SECONDS - 2
             await asyncio.sleep(5)
-            assert process.mandate.holds()
+            assert process.stall_guard.permits_calls()
         assert process.reads == 0
         task.cancel()
 
@@ -53,24 +53,24 @@ def test_frozen_it_sends_nothing_before_it_has_read(failures: int) -> None:
         process, left = Process(), [failures]
         asked = asyncio.Event()
 
-        async def read() -> bool:
+        async def reread() -> bool:
             asked.set()
             await asyncio.sleep(7)
             left[0] -= 1
             return left[0] < 0
 
-        process.reading = read
+        process.reading = reread
         task = process.start()
         await asyncio.sleep(10)
-        assert process.mandate.holds()
-        process.frozen += STILL_SECONDS + 2
-        assert not process.mandate.holds()  # a thread asks first
+        assert process.stall_guard.permits_calls()
+        process.frozen += STALL_SECONDS + 2
+        assert not process.stall_guard.permits_calls()  # a thread asks first
         await asked.wait()
         for _ in range(failures * 9 + 6):
-            assert not process.mandate.holds()
+            assert not process.stall_guard.permits_calls()
             await asyncio.sleep(1)
         await asyncio.sleep(2)
-        assert process.mandate.holds()
+        assert process.stall_guard.permits_calls()
         assert process.reads == failures + 1
         task.cancel()
 
@@ -83,11 +83,11 @@ def test_frozen_again_while_it_reads_it_reads_again() -> None:
     async def work() -> None:
         process = Process()
 
-        async def read() -> bool:
+        async def reread() -> bool:
             await asyncio.sleep(4)
             return True
 
-        process.reading = read
+        process.reading = reread
         task = process.start()
         await asyncio.sleep(1)
         process.frozen += 60
@@ -95,9 +95,9 @@ def test_frozen_again_while_it_reads_it_reads_again() -> None:
         assert process.reads == 1
         process.frozen += 60
         await asyncio.sleep(3)
-        assert not process.mandate.holds()
+        assert not process.stall_guard.permits_calls()
         await asyncio.sleep(4)
-        assert process.mandate.holds()
+        assert process.stall_guard.permits_calls()
         assert process.reads == 2
         task.cancel()
 
@@ -112,7 +112,7 @@ def test_that_it_stood_by_for_long_is_no_standstill() -> None:
         await asyncio.sleep(3_600)
         task = process.start()
         await asyncio.sleep(5)
-        assert process.mandate.holds()
+        assert process.stall_guard.permits_calls()
         assert process.reads == 0
         task.cancel()
 
@@ -123,11 +123,11 @@ def test_without_a_selector_nobody_else_takes_a_cluster() -> None:
     """So nothing is asked of a process that slept."""
 
     async def work() -> None:
-        process = Process(divided=False)
+        process = Process(sharded=False)
         task = process.start()
         await asyncio.sleep(1)
         process.frozen += 3_600
-        assert process.mandate.holds()
+        assert process.stall_guard.permits_calls()
         task.cancel()
 
     run(work())

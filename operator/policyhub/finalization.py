@@ -1,6 +1,6 @@
-"""Sets and takes off the finalizer of MonitoredClusters, and begins what a deletion asks for.
+"""Sets and removes the finalizer of MonitoredClusters, and starts the work that a deletion asks for.
 
-When it is set and taken off says `policyhub.finalizer`, what a deletion then does `policyhub.leaving`.
+`policyhub.finalizer` says when the finalizer is set and removed, `policyhub.deletion` what a deletion then does.
 """
 
 import random
@@ -14,9 +14,9 @@ from policyhub.api.monitoredcluster import MonitoredCluster
 from policyhub.api.reason import Cause, Reason
 from policyhub.clock import SteadyMs, WallMs
 from policyhub.cluster.archiving import Sent
+from policyhub.deletion import API_ERRORS, Announce, Deletion, parsed, recorded_destination
 from policyhub.hub_target import HubTarget
 from policyhub.kube.connection import Connection
-from policyhub.leaving import UNREADABLE, Announce, Leaving, place, readable
 from policyhub.metrics import Metrics
 from policyhub.reporter import Watched
 from policyhub.securityhub.client import HubClient
@@ -27,13 +27,13 @@ from policyhub.sync.engine import Engine
 log = structlog.get_logger(__name__)
 
 RETRY_MS = 60_000
-"""Between two attempts to write a finalizer that the API server refuses."""
+"""From one attempt to write a finalizer to the next, if the API server refuses it."""
 
 Open = Callable[[HubTarget, MonitoredCluster], tuple[HubClient, Engine] | None]
-"""Opens a hub for a MonitoredCluster; None: its fault says why not."""
+"""Opens a hub for a MonitoredCluster; None: its `fault` says why it could not."""
 
 
-class Departures:
+class Finalization:
     """Of all MonitoredClusters of one supervisor."""
 
     def __init__(
@@ -56,14 +56,14 @@ class Departures:
         self._rng = rng
 
     def begin(self, watched: Watched, body: Mapping[str, Any], *, sent: Sent, open_: Open) -> None:
-        """Do what its deletion asks for, as its task."""
+        """Start the task that its deletion asks for."""
         if not finalizer.is_set(body):
             others = line(", ".join(map(str, body["metadata"].get("finalizers") or ())))
             watched.fault = Cause(
                 Reason.DELETED, f"deleted: nothing is sent for it any more. Its finalizers keep the object: {others}"
             )
             return
-        leaving = Leaving(
+        leaving = Deletion(
             watched=watched,
             body=body,
             home=self._home,
@@ -74,14 +74,14 @@ class Departures:
             wall=self._wall,
             rng=self._rng,
         )
-        if not finalizer.asked(body):
+        if not finalizer.is_wanted(body):
             watched.start(leaving.retain(), "retain")
             return
-        monitored = readable(body)
+        monitored = parsed(body)
         if isinstance(monitored, Cause):
             watched.fault = monitored
             return
-        target = place(monitored, self._settings, recorded=watched.kept.hub)
+        target = recorded_destination(monitored, self._settings, recorded=watched.recorded.hub)
         if isinstance(target, Cause):
             watched.fault = target
         elif (opened := open_(target, monitored)) is not None:
@@ -89,22 +89,22 @@ class Departures:
             watched.start(leaving.archive(client, engine.acknowledged, sent), "retire")
 
     async def finalize(self, watched: Watched, body: Mapping[str, Any]) -> None:
-        """Set the finalizer of one that is not deleted, or take it off."""
-        asked, plane = finalizer.asked(body), watched.plane
+        """Set or remove the finalizer of a MonitoredCluster that is not deleted."""
+        asked, plane = finalizer.is_wanted(body), watched.plane
         if asked and (plane is None or plane.unlisted):
             return
         wanted = asked and plane is not None and not plane.claimed_twice
         if wanted == finalizer.is_set(body):
-            watched.unkept = None
+            watched.finalizer_failed_at = None
             return
         now = self._now()
-        if watched.unkept is not None and now - watched.unkept < RETRY_MS:
-            return  # each status that is written comes back as an event
+        if watched.finalizer_failed_at is not None and now - watched.finalizer_failed_at < RETRY_MS:
+            return  # each status update causes an event, and so a call of this method
         try:
-            await finalizer.write(self._home, watched.name, watched.uid, there=wanted)
-        except UNREADABLE as error:  # the next comparison tries again
-            log.warning("finalizer_not_written", cluster=watched.name, there=wanted, message=clean(str(error)))
-            first, watched.unkept = watched.unkept is None, now
+            await finalizer.write(self._home, watched.name, watched.uid, present=wanted)
+        except API_ERRORS as error:  # the next comparison tries again
+            log.warning("finalizer_not_written", cluster=watched.name, present=wanted, message=clean(str(error)))
+            first, watched.finalizer_failed_at = watched.finalizer_failed_at is None, now
             if wanted and first:
                 message = (
                     "the finalizer of deletionPolicy Archive cannot be set, so a deletion would leave the findings as"
@@ -113,25 +113,25 @@ class Departures:
                 await self._announce(watched, "Warning", reason="FinalizerNotSet", message=message)
 
     async def hand_over(self, name: str, uid: str, body: Mapping[str, Any]) -> None:
-        """It is another operator's from here on, which sets the finalizer again where it is wanted. In deletion nobody
-        can set it again: it stays for the other one, which archives.
+        """Another operator takes the MonitoredCluster over: remove the finalizer, which that operator sets again if it
+        is wanted. After the deletion it could not be set again, so it stays, and the other operator archives.
         """
         if not finalizer.is_set(body) or finalizer.is_deleted(body):
             return
         try:
-            await finalizer.write(self._home, name, uid, there=False)
-        except UNREADABLE as error:
-            log.warning("finalizer_not_written", cluster=name, there=False, message=clean(str(error)))
+            await finalizer.write(self._home, name, uid, present=False)
+        except API_ERRORS as error:
+            log.warning("finalizer_not_written", cluster=name, present=False, message=clean(str(error)))
 
 
-def deletion(body: Mapping[str, Any]) -> object:
-    """What of a deleted object decides what is done: another one begins it anew. Pure."""
+def deletion_intent(body: Mapping[str, Any]) -> object:
+    """The members of a deleted object that decide what is done; the work restarts if they change. Pure."""
     metadata = body["metadata"]
-    return "deleted", metadata["uid"], finalizer.is_set(body), finalizer.asked(body), body.get("spec")
+    return "deleted", metadata["uid"], finalizer.is_set(body), finalizer.is_wanted(body), body.get("spec")
 
 
 def sent_by(watched: Watched | None) -> Sent:
-    """What this process has sent for it; asked before its data plane ends."""
+    """What this process has sent for it; to be called before its data plane ends."""
     if watched is None or watched.plane is None:
         return Sent(ledger=None, sure=False)
     return Sent(ledger=watched.plane.ledger, sure=not watched.plane.site.sent_shortly_before)

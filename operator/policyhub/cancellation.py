@@ -1,9 +1,9 @@
-"""Whether the running task is to end, told apart from a task group that has failed.
+"""Tells the cancellation of the running task from the failure of a task group.
 
-A task group that is already ending keeps a cancellation to itself, and raises what it is ending for: whoever catches
-that asks here before going on. For the answer to be right, groups are this `TaskGroup`: before CPython 3.13, a task
-that fails while its group waits leaves one cancellation too many on the task that owns it (python/cpython#116720),
-and whoever goes on after the failure looks cancelled for ever.
+A task group that is already failing swallows a cancellation and raises its failure. Code that catches the failure must
+check for the cancellation here before it goes on. This needs our `TaskGroup`: before CPython 3.13, a task that fails
+while its group waits leaves one cancellation too many on the parent task (python/cpython#116720), which then looks
+cancelled for ever.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ if sys.version_info >= (3, 13):
 else:
 
     class TaskGroup(asyncio.TaskGroup):
-        """A task group after which the task that owns it is cancelled only if somebody has cancelled it."""
+        """A task group that leaves its parent task cancelled only if somebody has cancelled it."""
 
         async def __aexit__(
             self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -33,13 +33,13 @@ else:
 
 
 def cancelled() -> bool:
-    """Whether somebody waits for the running task to end: one that fails as it is cancelled shows the failure alone."""
+    """Whether the running task was cancelled, also if it failed at the same time and shows only the failure."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
 
-def obey() -> None:
-    """Raises CancelledError where that is so."""
+def raise_if_cancelled() -> None:
+    """Raises CancelledError if `cancelled()`."""
     if cancelled():
         raise asyncio.CancelledError
 
