@@ -5,6 +5,8 @@ Pure: no I/O, no clock.
 
 from typing import Any, Protocol
 
+from policyhub.sources.violation import Identity, Subject
+
 Document = dict[str, Any]
 
 
@@ -36,9 +38,9 @@ def wide(number: int, *, failing: int, second: int) -> Document:
     return _document(number, [_result(n, LONG + str(n), second, fails=n < failing) for n in range(6 * RESULTS)])
 
 
-def identity(number: int) -> tuple[str, str, str, str, str, str, str, str]:
+def identity(number: int) -> Identity:
     """Of the first failing result of a report: what its finding's id is made of."""
-    return ("kyverno", "policy-0", "rule-0", "apps", "Deployment", space(number), f"app-{number}", "")
+    return Identity("kyverno", "policy-0", "rule-0", Subject("apps", "Deployment", space(number), f"app-{number}"), "")
 
 
 def space(number: int) -> str:

@@ -60,7 +60,7 @@ from policyhub.sources.source_apis import CONSTRAINTS, REPORT_GROUPS, SOURCE_GRO
 from policyhub.sources.text import distinct
 from policyhub.sources.violation import Malformed, ParsedReport, Subject, Violation
 from policyhub.sync.ledger import Ledger
-from policyhub.sync.namespaces import Namespaces
+from policyhub.sync.namespace_sink import NamespaceSink
 from policyhub.sync.owners import Owners
 from policyhub.sync.policy_metadata import PolicyMetadata
 from policyhub.sync.report_sink import ReportSink
@@ -373,7 +373,7 @@ def sinks() -> Iterator[tuple[str, Callable[[bytes], None]]]:
     )
     of: dict[str, Any] = {
         "policies": policies.sink(Resource("kyverno.io", "v1", "policies", "Policy", namespaced=True)),
-        "namespaces": Namespaces(cast("Any", existence), cluster="c", now=lambda: SteadyMs(NOW * 1000)),
+        "namespaces": NamespaceSink(cast("Any", existence), cluster="c", now=lambda: SteadyMs(NOW * 1000)),
     }
     if hasattr(owners, "sink"):
         of["owners"] = owners.sink(Resource("", "v1", "pods", "Pod", namespaced=True))

@@ -17,7 +17,7 @@ from policyhub.cluster import context, inventory, sources
 from policyhub.findings import rollup
 from policyhub.kube.isolating_sink import IsolatingSink
 from policyhub.sources.results import ResultReader
-from policyhub.sync import desired, grading, in_flight, ledger, plan, policy_metadata, reference
+from policyhub.sync import desired, grading, in_flight, ledger, owner_reference, plan, policy_metadata
 from policyhub.sync.acknowledged import Acknowledged
 from policyhub.sync.delivery import Delivery
 from policyhub.sync.desired import Desired
@@ -141,7 +141,7 @@ MENDS = (
         "5",
         "a refusal of policy objects is believed when it stands",
         {"policies_refused": "restless"},
-        ((policy_metadata, "REFUSED_MS", 0), (context, "SURPRISED_MS", 0)),
+        ((policy_metadata, "REFUSAL_GRACE_MS", 0), (context, "LONG_REFUSAL_GRACE_MS", 0)),
     ),
     Mend(
         "6",
@@ -188,7 +188,7 @@ MENDS = (
         "9",
         "a number too long is no revision; what goes wrong with an object is its own",
         {"tenant_revision": "lost"},
-        ((reference, "_revision", without.revision), (IsolatingSink, "deliver", without.deliver)),
+        ((owner_reference, "_revision", without.revision), (IsolatingSink, "deliver", without.deliver)),
     ),
     Mend(
         "10",
@@ -269,7 +269,7 @@ MENDS = (
         "18",
         "a watch of owners that was opened again waits for a discovery",
         {"pods_of_another_cluster": "wrong"},
-        ((Owners, "on_opened", always(None)),),
+        ((Owners, "on_stream_started", always(None)),),
     ),
     Mend(
         "18",

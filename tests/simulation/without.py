@@ -14,7 +14,7 @@ from policyhub.kube.isolating_sink import IsolatingSink
 from policyhub.securityhub.errors import Failure
 from policyhub.sources.results import ResultReader
 from policyhub.sources.violation import SourceKey, Subject
-from policyhub.sync import grading, reference
+from policyhub.sync import grading, owner_reference
 from policyhub.sync.delivery import Delivery
 from policyhub.sync.desired import Desired
 from policyhub.sync.entry import Entry, Loss, ObservedFinding
@@ -107,7 +107,7 @@ def expects_anywhere(self: Scans, _: SourceKey) -> bool:
 
 
 def revision(annotations: dict[str, str]) -> int:
-    return int(next((annotations[key] for key in reference._REVISIONS if key in annotations), "0"))
+    return int(next((annotations[key] for key in owner_reference._REVISIONS if key in annotations), "0"))
 
 
 def deliver(self: IsolatingSink, raw: msgspec.Raw, method: Callable[[msgspec.Raw], None]) -> None:

@@ -15,8 +15,8 @@ from policyhub.cluster.snapshot import (
     PoliciesSeen,
     Snapshot,
     SourceSeen,
-    Strays,
     Twin,
+    UnverifiedSummary,
 )
 from policyhub.cluster.sources import Source
 from policyhub.sources.engines import GATEKEEPER
@@ -133,10 +133,10 @@ def _named(key: SourceKey) -> str:
 
 
 def _owners(context: Context) -> OwnersSeen:
-    found = context.strays
-    strays = None
+    found = context.unverified_owners
+    unverified_owners = None
     if found:
-        strays = Strays(
+        unverified_owners = UnverifiedSummary(
             objects=sum(stray.number for stray in found.values()),
             namespaces=len(found),
             example=max(found.values(), key=lambda stray: stray.number).example,
@@ -144,7 +144,7 @@ def _owners(context: Context) -> OwnersSeen:
     return OwnersSeen(
         watched=bool(context.owners),
         faults=tuple(owner_faults(context.owners)),
-        strays=strays,
+        unverified_owners=unverified_owners,
         unasked=tuple(context.existence.forbidden),
     )
 
@@ -153,7 +153,7 @@ def _policies(context: Context) -> PoliciesSeen | None:
     library = context.policy_watcher
     if library is None:
         return None
-    return PoliciesSeen(kinds=len(library.reflectors), settled=library.is_read, faults=policy_faults(library))
+    return PoliciesSeen(kinds=len(library.reflectors), settled=library.is_ready, faults=policy_faults(library))
 
 
 def _findings(ledger: Ledger, *, now: SteadyMs) -> Findings:

@@ -200,7 +200,7 @@ def _owners(seen: Snapshot) -> ConditionState:
         return _by_reason(type_, Cause(Reason.ROLL_UP_OFF, off))
     faults = seen.owners.faults
     if seen.owners.watched and not faults:
-        message = f"Pods, their owners and the controllers of these are listed and watched{_strays(seen)}"
+        message = f"Pods, their owners and the controllers of these are listed and watched{_unverified_owners(seen)}"
         if seen.owners.unasked:
             return _by_reason(type_, Cause(Reason.EXISTENCE_FORBIDDEN, message + _unasked(seen)))
         return _by_reason(type_, Cause(Reason.WATCHED, message))
@@ -209,7 +209,7 @@ def _owners(seen: Snapshot) -> ConditionState:
         message = "Pods, their owners and the controllers of these are still listed"
         return type_, "Unknown", Cause(Reason.LISTING, message)
     first = min(told, key=lambda fault: fault.reason is Reason.FORBIDDEN)
-    return _by_reason(type_, Cause(first.reason, first.message + _strays(seen) + _unasked(seen)))
+    return _by_reason(type_, Cause(first.reason, first.message + _unverified_owners(seen) + _unasked(seen)))
 
 
 def _unasked(seen: Snapshot) -> str:
@@ -223,16 +223,16 @@ def _unasked(seen: Snapshot) -> str:
     )
 
 
-def _strays(seen: Snapshot) -> str:
+def _unverified_owners(seen: Snapshot) -> str:
     """What tenants name as controllers and is none: no fault of the cluster, and to be seen."""
-    strays = seen.owners.strays
-    if strays is None:
+    unverified_owners = seen.owners.unverified_owners
+    if unverified_owners is None:
         return ""
-    one = strays.objects == 1
+    one = unverified_owners.objects == 1
     return (
-        f"; {counted(strays.objects, 'object')} in {counted(strays.namespaces, 'namespace')}"
+        f"; {counted(unverified_owners.objects, 'object')} in {counted(unverified_owners.namespaces, 'namespace')}"
         f" {'names' if one else 'name'} a controller that cannot be verified, and {'has' if one else 'have'} findings"
-        f" of {'its' if one else 'their'} own. For example, {strays.example}. Ask the owner of the namespace"
+        f" of {'its' if one else 'their'} own. For example, {unverified_owners.example}. Ask the owner of the namespace"
     )
 
 

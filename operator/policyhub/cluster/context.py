@@ -22,14 +22,14 @@ from policyhub.kube.discovery import served_kinds
 from policyhub.kube.reflector import Reflector
 from policyhub.sources.source_apis import enabled
 from policyhub.sources.text import line
-from policyhub.sync import namespaces, owners
+from policyhub.sync import namespace_sink, owners
 from policyhub.sync.asker import Asker
 from policyhub.sync.existence import Existence
 from policyhub.sync.ledger import Ledger
-from policyhub.sync.namespaces import Namespaces
-from policyhub.sync.owners import Owners, Stray
+from policyhub.sync.namespace_sink import NamespaceSink
+from policyhub.sync.owners import Owners, UnverifiedObjects
 from policyhub.sync.policy_metadata import PolicyMetadata
-from policyhub.sync.policy_watcher import SURPRISED_MS, PolicyWatcher
+from policyhub.sync.policy_watcher import LONG_REFUSAL_GRACE_MS, PolicyWatcher
 from policyhub.sync.refusals import Refusal
 from policyhub.sync.rollup import Rollup
 
@@ -65,7 +65,7 @@ class Context:
         if site.spec.enrichment:
             self.policy_metadata = PolicyMetadata(now=site.now, on_malformed=self._policy_malformed)
             if _known_before(site, "PoliciesKnown"):
-                self.policy_metadata.refused_ms = SURPRISED_MS
+                self.policy_metadata.refusal_grace_ms = LONG_REFUSAL_GRACE_MS
             self.policy_watcher = PolicyWatcher(
                 self.policy_metadata,
                 groups=enabled(site.spec.sources),
@@ -87,7 +87,7 @@ class Context:
         )
         rollup.owners.confirmed = NEVER
         if _known_before(self._site, "OwnersKnown"):
-            rollup.owners.refused_ms = SURPRISED_MS
+            rollup.owners.refusal_grace_ms = LONG_REFUSAL_GRACE_MS
         ledger.sources.ownership = rollup
         return rollup
 
@@ -102,13 +102,13 @@ class Context:
             tasks.create_task(self.policy_watcher.run(connection))
 
     async def _watch_namespaces(self, connection: Connection) -> None:
-        view = Namespaces(self._ledger.sources, cluster=self._site.name, now=self._site.now)
+        view = NamespaceSink(self._ledger.sources, cluster=self._site.name, now=self._site.now)
         reflector = Reflector(
             connection,
-            namespaces.RESOURCE,
+            namespace_sink.RESOURCE,
             view,
             relist_interval=self._site.settings.relist_interval,
-            forbidden_cap=namespaces.FORBIDDEN_CAP,
+            forbidden_cap=namespace_sink.FORBIDDEN_CAP,
         )
         try:
             await reflector.run()
@@ -118,7 +118,7 @@ class Context:
     async def _watch_owners(self, connection: Connection) -> None:
         if self.rollup is None:
             return
-        sinks = {**self.rollup.owners.sinks, **self.rollup.owners.verifiers}
+        sinks = {**self.rollup.owners.sinks, **self.rollup.owners.controller_sinks}
         self.owners = tuple(
             Reflector(
                 connection,
@@ -150,7 +150,7 @@ class Context:
     @property
     def settled(self) -> bool:
         """Whether what policies say of themselves is known, or not asked for: only then are reports read."""
-        return self.policy_watcher is None or self.policy_watcher.is_read
+        return self.policy_watcher is None or self.policy_watcher.is_ready
 
     # -- what it comes to -----------------------------------------------------------------------------------------
 
@@ -160,12 +160,12 @@ class Context:
         if self.rollup is not None:
             self.rollup.owners.expire()
             if self.rollup.news:
-                self._ledger.sources.reconsider(self.rollup.heed())
+                self._ledger.sources.reconsider(self.rollup.take_news())
 
     @property
-    def strays(self) -> Mapping[str, Stray]:
+    def unverified_owners(self) -> Mapping[str, UnverifiedObjects]:
         """By namespace, the objects whose controller cannot be verified: each counts for itself."""
-        return self.rollup.owners.strays if self.rollup is not None else {}
+        return self.rollup.owners.unverified_owners if self.rollup is not None else {}
 
     def _policy_malformed(self, origin: str, why: str) -> None:
         if self._refuse(origin, why):
@@ -203,9 +203,9 @@ _MISSING = frozenset({Reason.FORBIDDEN, Reason.ROLL_UP_OFF, Reason.ENRICHMENT_OF
 async def _verify_kinds(connection: Connection, owners: Owners) -> None:
     """Ask for the kinds of custom resources that objects name as their controllers, one by one."""
     while True:
-        question = owners.question()
+        question = owners.next_group_version()
         if question is not None:
-            owners.answer(*question, await served_kinds(connection, *question))
+            owners.record_kinds(*question, await served_kinds(connection, *question))
         await asyncio.sleep(KIND_SECONDS if question is not None else IDLE_SECONDS)
 
 
@@ -251,7 +251,7 @@ def policy_faults(library: PolicyWatcher) -> dict[str, Cause]:
     faults = {group: Cause(Reason.DISCOVERY_FAILED, f"{group}: {reason}") for group, reason in library.unknown.items()}
     for origin, reflector in library.reflectors.items():
         state = reflector.state
-        if state.reason is Reason.LISTING_FORBIDDEN and not library.believes(origin):
+        if state.reason is Reason.LISTING_FORBIDDEN and not library.is_synced(origin):
             faults[origin] = Cause(Reason.LISTING, f"{state.message}; it is tried again before that is believed")
         elif state.reason is Reason.LISTING_FORBIDDEN:
             told = (

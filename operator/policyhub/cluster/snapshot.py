@@ -47,7 +47,7 @@ class EnginesSeen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Strays:
+class UnverifiedSummary:
     """Objects whose controller cannot be verified."""
 
     objects: int
@@ -62,7 +62,7 @@ class OwnersSeen:
     watched: bool = True
     """False: not begun yet."""
     faults: tuple[Cause, ...] = ()
-    strays: Strays | None = None
+    unverified_owners: UnverifiedSummary | None = None
     unasked: tuple[str, ...] = ()
     """Kinds of objects and policies of which the API server may not be asked whether one exists."""
 

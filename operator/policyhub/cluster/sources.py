@@ -144,7 +144,7 @@ class Sources:
                 found = await discover(connection, wanted)
                 if not self._context.settled and self._context.policy_watcher is not None:
                     self._state.discovery = POLICIES_FIRST
-                    await self._context.policy_watcher.wait_until_read(seconds=SETTLE_SECONDS)
+                    await self._context.policy_watcher.wait_until_ready(seconds=SETTLE_SECONDS)
                 if self._context.settled:
                     self._apply(found, connection, tasks, started=started)
                 if lost:
@@ -157,7 +157,7 @@ class Sources:
                 await asyncio.sleep(seconds)
             else:  # what they say is known before anything is rendered
                 self._state.discovery = POLICIES_FIRST
-                await self._context.policy_watcher.wait_until_read(seconds=seconds)
+                await self._context.policy_watcher.wait_until_ready(seconds=seconds)
 
     def disconnect(self) -> None:
         """The connection has ended: nothing is seen of any source before the next one has found it."""
@@ -185,11 +185,13 @@ class Sources:
                 if not source.vanished:
                     log.warning("source_vanished", cluster=self._site.name, source=origin)
                 source.miss(started)
-        ledger.sources.confirm((r.origin for r in found.served if r.origin not in found.terminating), now=started)
+        ledger.sources.confirm(
+            (r.group_resource for r in found.served if r.group_resource not in found.terminating), now=started
+        )
         if self._context.rollup is not None:
             self._context.rollup.owners.confirmed = started
         if CONSTRAINTS in enabled(self._site.spec.sources) - found.unknown.keys():
-            kinds = {resource.origin for resource in found.served if resource.group == CONSTRAINTS}
+            kinds = {resource.group_resource for resource in found.served if resource.group == CONSTRAINTS}
             self._forget_kinds(kinds, started)
             ledger.sources.constraints.read_kinds(kinds, now=started)
         self._state.discovery = None
@@ -198,15 +200,17 @@ class Sources:
     def _start_served(self, found: Discovery, connection: Connection, tasks: TaskGroup) -> None:
         """Watch what is served and not watched yet, in its version."""
         for resource in found.served:
-            source = self.watched.get(resource.origin)
+            source = self.watched.get(resource.group_resource)
             if source is None and len(self.watched) >= SOURCES:
                 self.unknown = {**found.unknown, resource.group: f"more than {SOURCES} kinds have come and gone"}
                 continue
             if source is None or source.vanished or source.resource != resource:
                 if source is not None:
                     source.stop()
-                self.watched[resource.origin] = self._start(resource, connection, tasks)
-                log.info("source_started", cluster=self._site.name, source=resource.origin, version=resource.version)
+                self.watched[resource.group_resource] = self._start(resource, connection, tasks)
+                log.info(
+                    "source_started", cluster=self._site.name, source=resource.group_resource, version=resource.version
+                )
 
     def _forget_kinds(self, served: set[str], started: SteadyMs) -> None:
         """A constraint kind that was absent for an archive delay is deleted, and its constraints with it, although no
@@ -258,7 +262,7 @@ class Sources:
         self.coverage = covered = coverage(
             (
                 Api(
-                    source_api=source.resource.origin,
+                    source_api=source.resource.group_resource,
                     group=source.resource.group,
                     listed=bool(source.view.last_listed),
                     live=source.view.liveness.live,

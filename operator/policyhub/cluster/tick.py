@@ -205,7 +205,7 @@ def _seen(source: Source, excluded: frozenset[str], *, events: bool = True) -> S
         return not left_out and not times_stand_still(name)
 
     return SourceGauges(
-        origin=source.resource.origin,
+        origin=source.resource.group_resource,
         problem=fault.reason.value if fault else "",
         last_listed=view.listed_at,
         newest_by={name: at for name, at in view.newest_by.items() if counts(name)},

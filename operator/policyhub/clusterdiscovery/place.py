@@ -157,8 +157,8 @@ class Place:
         open_ = {name for name in self._names if self._arn(name).text not in monitored}
         new = sorted(open_ - self._known.keys())
         known = [name for name in self._known if name in open_]
-        unsettled = [name for name in known if name in self.unmade or not _is_up(self._known[name])]
-        return new + unsettled + [name for name in known if name not in unsettled][:AGAIN]
+        has_unknown = [name for name in known if name in self.unmade or not _is_up(self._known[name])]
+        return new + has_unknown + [name for name in known if name not in has_unknown][:AGAIN]
 
     async def _is_gone(self, identity: Identity, name: str) -> bool:
         """Ask whether it is; False where the look ends here."""

@@ -20,7 +20,7 @@ def digest(violation: Violation, *, default_severity: Severity = "MEDIUM") -> st
     is what the reader sees.
     """
     parts = [
-        *violation.identity,
+        *violation.identity.parts,
         violation.result,
         violation.label(default_severity),
         violation.category,

@@ -104,9 +104,8 @@ def _without_name(text: str, subject: Subject) -> str:
 
 def normalized_identity(identity: Identity) -> Identity:
     """The identity with the rule name that its author gave."""
-    source, policy, rule, group, kind, namespace, name, discriminator = identity
-    subject = Subject(group, kind, namespace, name)
-    return (source, policy, rule_of(source, rule, subject), group, kind, namespace, name, discriminator)
+    rule = rule_of(identity.source, identity.rule, identity.subject)
+    return identity if rule == identity.rule else msgspec.structs.replace(identity, rule=rule)
 
 
 def merged_by_identity(claims: Iterable[tuple[Violation, WallMs | None]]) -> list[tuple[Violation, WallMs | None]]:

@@ -103,7 +103,7 @@ async def _discover_groups(connection: Connection, groups: list[str]) -> Discove
     served = {resource: terminating for found, _ in answers for resource, terminating in found}
     return Discovery(
         served=tuple(sorted(served)),
-        terminating=frozenset(resource.origin for resource, terminating in served.items() if terminating),
+        terminating=frozenset(resource.group_resource for resource, terminating in served.items() if terminating),
         unknown={group: why for group, (_, why) in zip(groups, answers, strict=True) if why},
     )
 

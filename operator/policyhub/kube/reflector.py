@@ -127,14 +127,14 @@ class Reflector:
         self._broken_watches = 0
         self._version_refused = False
         """Whether the last watch was refused because of its version: the second time in a row waits."""
-        self._reporter = StateReporter(sink, resource=resource.origin, server=connection.server)
+        self._reporter = StateReporter(sink, resource=resource.group_resource, server=connection.server)
         self._watch_is_open = False
         """Whether a watch was accepted and has not ended."""
         self._parallel_watch: asyncio.Task[float] | None = None
         """The watch that was started during a listing; it goes on afterwards."""
         self._time_slice = connection.time_slice
         self._isolated = IsolatingSink(
-            sink, self.counters, self._clock, resource=resource.origin, server=connection.server
+            sink, self.counters, self._clock, resource=resource.group_resource, server=connection.server
         )
         self._changed_names = ChangedNames(connection.name_budget)
         self._watch_events = WatchEvents(
@@ -174,7 +174,9 @@ class Reflector:
                 try:
                     await self._round()
                 except Exception as error:  # outermost: a fault of the sink or ours must not end the reflector
-                    log.exception("reflector_fault", resource=self.resource.origin, server=self._connection.server)
+                    log.exception(
+                        "reflector_fault", resource=self.resource.group_resource, server=self._connection.server
+                    )
                     await self._end_parallel_watch()
                     self._version = None
                     self._reporter.live = False
@@ -276,7 +278,7 @@ class Reflector:
             watch.cancel()
             await asyncio.wait({watch})
             if not watch.cancelled() and (fault := watch.exception()) is not None:
-                log.error("reflector_fault", resource=self.resource.origin, exc_info=fault)
+                log.error("reflector_fault", resource=self.resource.group_resource, exc_info=fault)
 
     # --- the watch
 
@@ -364,7 +366,7 @@ class Reflector:
 
     def _watch_accepted(self) -> None:
         """A watch was accepted, or the listing that it runs in parallel with is complete."""
-        self._sink.watch_accepted()
+        self._sink.stream_started()
         self._reporter.live = self._reporter.live or not self._watch_events.listing_in_progress
         self._reporter.watch_problem = None
         self._reporter.publish()

@@ -16,8 +16,8 @@ class Resource(msgspec.Struct, frozen=True, order=True):
     namespaced: bool
 
     @property
-    def origin(self) -> str:
-        """As `SourceKey.source_api`: the version is no part of it."""
+    def group_resource(self) -> str:
+        """As Kubernetes' GroupResource, e.g. `pods`, `jobs.batch`; of a report, its `SourceKey.source_api`."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
     @property

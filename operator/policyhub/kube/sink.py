@@ -45,7 +45,7 @@ class Sink(Protocol):
     """Called by one reflector, in order, from the event loop; must not block and should not raise.
 
     If `upsert` or `delete` raises, `unreadable` gets the object, and the next object follows. An exception in `begin`,
-    `watch_accepted` or `finish` ends the current listing or watch, which starts again.
+    `stream_started` or `finish` ends the current listing or watch, which starts again.
     """
 
     def begin(self) -> None:
@@ -53,7 +53,7 @@ class Sink(Protocol):
         listing, which skips their objects.
         """
 
-    def watch_accepted(self) -> None:
+    def stream_started(self) -> None:
         """A watch was accepted, or the listing that it runs in parallel with has ended. Everything known so far came
         from requests that another API server may have answered.
         """

@@ -35,9 +35,9 @@ from policyhub.sources.violation import Malformed, ParsedReport, Severity, Sourc
 from policyhub.sync.admitted import admit
 from policyhub.sync.entry import Entry
 from policyhub.sync.ledger import Ledger
+from policyhub.sync.owner_reference import Object
 from policyhub.sync.owners import JOBS, PODS, REPLICASETS, Owners, Unresolved
 from policyhub.sync.policy_metadata import PolicyMetadata, policies
-from policyhub.sync.reference import Object
 from policyhub.sync.rollup import Rollup
 from policyhub.sync.superseded import Superseded
 
@@ -108,7 +108,7 @@ class Collector:
         self.policies = PolicyMetadata(now=lambda: steady, on_malformed=_surprised)
         self.owned = 0
         """Pods, ReplicaSets and Jobs that were read."""
-        self.rolled: Counter[Subject] = Counter()
+        self.rolled_up: Counter[Subject] = Counter()
         """Violations of each Pod, ReplicaSet and Job."""
         self.objects: Counter[str] = Counter()
         """Source objects that were read, by API."""
@@ -203,7 +203,7 @@ class Collector:
             self.provenance[key] = ReadObject(piece.location, bytes(piece.raw))
         admitted = admit(reading, wanted=self.target.filter, policies=self.policies, rollup=self.rollup)
         self.left_out.update(violation.source for violation in admitted.left_out)
-        self.rolled.update(said.subject for said, _ in admitted.said if is_rolled_up(said.subject))
+        self.rolled_up.update(said.subject for said, _ in admitted.said if is_rolled_up(said.subject))
         self.ledger.read(
             key,
             admitted.claims,
@@ -218,7 +218,7 @@ class Collector:
 
     def read(self, group: str, resource: str, raw: bytes | msgspec.Raw) -> ParsedReport:
         """Raises Malformed."""
-        latest, template = self.now // 1000 + PLAUSIBLE_AHEAD_SECONDS, self.policies.template(resource)
+        latest, template = self.now // 1000 + PLAUSIBLE_AHEAD_SECONDS, self.policies.template_severity(resource)
         return reader.read(group, resource, raw, latest=latest, template=template)
 
     def _diagnose(self, piece: RawObject, group: str, otherwise: str) -> None:
@@ -244,7 +244,7 @@ class Collector:
         else:
             for sink in self.owners.sinks.values():
                 sink.forbidden = True  # not refused for the moment, as a cluster's may be: there is nobody to ask again
-            self.owners.live()
+            self.owners.update_live()
         self._superseded.settle(all_listed=True)
         self.ledger.supersede(self._superseded.reports, now=self._steady)
         for entry in self.wanted() if self.policies.sinks else ():
@@ -264,8 +264,8 @@ class Collector:
     def without_owner(self) -> Counter[Unresolved]:
         """The violations of Pods, ReplicaSets and Jobs that count for nothing, by why."""
         found: Counter[Unresolved] = Counter()
-        for of, number in self.rolled.items() if self.rollup is not None else ():
-            subject = self.owners.subject(of)
+        for of, number in self.rolled_up.items() if self.rollup is not None else ():
+            subject = self.owners.resolve(of)
             if isinstance(subject, Unresolved):
                 found[subject] += number
         return found
@@ -274,7 +274,7 @@ class Collector:
         """The violation as one of what it counts for; None where that is nothing."""
         if self.rollup is None:
             return violation
-        subject = self.owners.subject(violation.subject)
+        subject = self.owners.resolve(violation.subject)
         return rolled_up(violation, subject) if isinstance(subject, Subject) else None
 
     def wanted(self) -> Iterator[Entry]:

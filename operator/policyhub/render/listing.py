@@ -81,7 +81,7 @@ async def _read(
 ) -> None:
     def taken(raw: msgspec.Raw) -> None:
         name = wire.namespaced_name(raw)
-        location = Location(f"{resource.origin} {name}" if name else resource.origin)
+        location = Location(f"{resource.group_resource} {name}" if name else resource.group_resource)
         take(resource, RawObject(location, raw, f"{resource.group}/{resource.version}", resource.kind))
 
     lister = Listing(
@@ -99,7 +99,7 @@ async def _read(
     try:
         await _patiently(lister, clock)
     except (Refused, Unreachable, wire.Unreadable) as error:
-        take(resource, ReadError(Location(resource.origin), f"cannot be listed: {error}"))
+        take(resource, ReadError(Location(resource.group_resource), f"cannot be listed: {error}"))
 
 
 async def _patiently(lister: Listing, clock: Clock) -> None:

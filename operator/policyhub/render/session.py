@@ -246,9 +246,9 @@ def _notes(intake: Collector, *, live: bool = False) -> None:
         )
     if intake.left_out:
         say_on_stderr(f"filtered out: {_counted(intake.left_out)}")
-    if intake.rolled and intake.rollup is not None and intake.owners.forbidden:
+    if intake.rolled_up and intake.rollup is not None and intake.owners.forbidden:
         how = "" if live else f" (to read them: {_kubectl(intake)})"
-        number = intake.rolled.total()
+        number = intake.rolled_up.total()
         say_on_stderr(f"not rolled up, since their Pods, ReplicaSets and Jobs were not read: {number}{how}")
     for reason, number in intake.without_owner().items():
         say_on_stderr(f"ignored violations: {number}; {_UNCOUNTED[reason]}")

@@ -242,14 +242,15 @@ def _object_ref(resources: object) -> ObjectRef | None:
         for of in written(kind, namespace, name) if cluster else ():  # shown as what its engine means
             if ident == before + "/".join((of.group or "core", of.kind or "-", of.namespace or "-", of.name)):
                 version = "" if api_version == known_group("", kind) else api_version.rpartition("/")[2]
-                known = (of.group, _shared_text(version), of.kind, _shared_text(of.namespace), _shared_text(of.name))
+                names = _shared_text(of.namespace), _shared_text(of.name)
+                known = ObjectRef(of.group, _shared_text(version), of.kind, *names)
                 return known if _VERSION.fullmatch(version) else None
         if not (cluster and ident.startswith(before) and ident.endswith(after)):
             continue
         group = ident[len(before) : -len(after)]
         version = "" if api_version == group else api_version.rpartition("/")[2]
         if _GROUP.fullmatch(group) and _VERSION.fullmatch(version):
-            return (
+            return ObjectRef(
                 "" if group == "core" else _shared_text(group),
                 _shared_text(version),
                 _shared_text(kind),
@@ -261,7 +262,7 @@ def _object_ref(resources: object) -> ObjectRef | None:
 
 def _report(name: object) -> ObjectRef | None:
     """The report that stands for the whole cluster, of a finding that has the cluster alone as its resource."""
-    return (ITSELF, ITSELF_VERSION, "ClusterPolicyReport", "", _shared_text(name)) if _text(name) else None
+    return ObjectRef(ITSELF, ITSELF_VERSION, "ClusterPolicyReport", "", _shared_text(name)) if _text(name) else None
 
 
 def _count(text: object) -> int:

@@ -176,7 +176,7 @@ def _boundary(listed: list[Listed], places: list[ObjectRef]) -> ObjectRef | None
     """The greatest place, where the list is in Gatekeeper's order and names more than one object; see the module."""
     ordered: list[tuple[ObjectRef, str]] = []
     for entry, place in zip(listed, places, strict=True):
-        written = (entry.group or "", entry.version or "", entry.kind, entry.namespace or "", entry.name)
+        written = ObjectRef(entry.group or "", entry.version or "", entry.kind, entry.namespace or "", entry.name)
         if not entry.version or place != written:
             return None  # filled in by us: what Gatekeeper compared was something else
         ordered.append((place, entry.message or ""))

@@ -163,8 +163,7 @@ class ResultReader:
             return []
         source, policy, rule, discriminator = told
         return [
-            (source, policy, rule, s.group, s.kind, s.namespace, s.name, discriminator)
-            for s, _ in self.subjects(result, problems)
+            Identity(source, policy, rule, subject, discriminator) for subject, _ in self.subjects(result, problems)
         ]
 
     def _fields(self, result: wire.Result, problems: list[str]) -> tuple[str, str, str, str] | None:

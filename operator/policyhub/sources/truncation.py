@@ -55,9 +55,7 @@ class Truncation:
 
     @property
     def identity(self) -> Identity:
-        of = self._subject
-        who = self._source, self._policy, self._rule
-        return (*who, of.group, of.kind, of.namespace, of.name, DISCRIMINATOR)
+        return Identity(self._source, self._policy, self._rule, self._subject, DISCRIMINATOR)
 
     def notice(self, *, listed: int, total: int) -> Violation:
         return Violation(

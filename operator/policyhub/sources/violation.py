@@ -22,13 +22,6 @@ SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 """The worst first."""
 """ASFF severity labels; what every engine's own scale is mapped to."""
 
-Identity = tuple[str, str, str, str, str, str, str, str]
-"""(source, policy, rule, group, kind, namespace, name, discriminator): what a finding's id is made of, nothing else."""
-
-
-ObjectRef = tuple[str, str, str, str, str]
-"""(group, version, kind, namespace, name) of an object, in the order in which Gatekeeper compares objects."""
-
 PolicyRef = tuple[str, str]
 """(source, policy)."""
 
@@ -40,6 +33,36 @@ class Subject(msgspec.Struct, frozen=True, order=True, gc=False):
     kind: str
     namespace: str
     name: str
+
+
+class Identity(msgspec.Struct, frozen=True, order=True, gc=False):
+    """What the id of a finding is made of, and nothing else."""
+
+    source: str
+    policy: str
+    rule: str
+    subject: Subject
+    discriminator: str
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """(source, policy, rule, group, kind, namespace, name, discriminator)."""
+        s = self.subject
+        return (self.source, self.policy, self.rule, s.group, s.kind, s.namespace, s.name, self.discriminator)
+
+
+class ObjectRef(msgspec.Struct, frozen=True, order=True, gc=False):
+    """An object in one version; its fields are in the order in which Gatekeeper compares objects."""
+
+    group: str
+    version: str
+    kind: str
+    namespace: str
+    name: str
+
+    @property
+    def subject(self) -> Subject:
+        return Subject(self.group, self.kind, self.namespace, self.name)
 
 
 Covered = tuple[tuple[Subject, frozenset[PolicyRef]], ...]
@@ -98,8 +121,7 @@ class Violation(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def identity(self) -> Identity:
-        s = self.subject
-        return (self.source, self.policy, self.rule, s.group, s.kind, s.namespace, s.name, self.discriminator)
+        return Identity(self.source, self.policy, self.rule, self.subject, self.discriminator)
 
     def label(self, default: Severity) -> Severity:
         """The severity that a reader sees: what was stated, else what is known of the policy, else the default."""
@@ -109,7 +131,7 @@ class Violation(msgspec.Struct, frozen=True, gc=False):
     def object_ref(self) -> ObjectRef:
         """Of the subject. The version is empty where the engine names none."""
         s = self.subject
-        return (s.group, self.api_version.rpartition("/")[2], s.kind, s.namespace, s.name)
+        return ObjectRef(s.group, self.api_version.rpartition("/")[2], s.kind, s.namespace, s.name)
 
 
 class ParsedReport(msgspec.Struct, frozen=True):
@@ -163,10 +185,10 @@ def below(ref: ObjectRef, boundary: ObjectRef) -> bool:
     be listed, or left out, under the new one. So within the boundary's group only its own version can be compared. An
     object that is served in two groups may be left out under either.
     """
-    if (ref[0], ref[2]) in SERVED_TWICE:
+    if (ref.group, ref.kind) in SERVED_TWICE:
         return False
-    same_group = ref[0] == boundary[0]
-    return ref < boundary and (not same_group or ref[1] == boundary[1])
+    same_group = ref.group == boundary.group
+    return ref < boundary and (not same_group or ref.version == boundary.version)
 
 
 class Malformed(ValueError):  # noqa: N818 - named for what the object is, like Kubernetes' own reasons

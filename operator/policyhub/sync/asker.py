@@ -174,7 +174,7 @@ class _Session:
         shelf = batch.shelf
         kind = group.kinds.get(shelf.kind)
         nowhere = kind is not None and kind.resource.namespaced and not shelf.namespace
-        if kind is None or nowhere or kind.resource.origin == _SECRETS:
+        if kind is None or nowhere or kind.resource.group_resource == _SECRETS:
             self._existence.refuse(batch, asked=group.read)
             return
         # A report of a namespace may be about an object that lies in none.
@@ -207,7 +207,7 @@ class _Session:
             if _lacks_object(error, resource):
                 self._existence.answer(batch, {}, asked=asked, whole=True)
             else:
-                self._refused(batch, error, resource.origin, asked=asked)
+                self._refused(batch, error, resource.group_resource, asked=asked)
             return
         metadata = decoded(_object, raw, Unreadable).metadata
         if metadata.name != subject.name or not metadata.uid:
@@ -260,7 +260,7 @@ class _Session:
                 raise
             return error.status
         if listing.blind:
-            raise Unreadable(f"not every object of {resource.origin} can be read")
+            raise Unreadable(f"not every object of {resource.group_resource} can be read")
         return 0
 
     # -- listings -------------------------------------------------------------------------------------------------
@@ -322,7 +322,7 @@ class _Listing:
 def _lacks_object(error: Refused, resource: Resource) -> bool:
     """A 404 that is about the object, not about its kind."""
     said = error.message
-    return error.status == 404 and said.startswith(f'{resource.origin} "') and said.endswith('" not found')
+    return error.status == 404 and said.startswith(f'{resource.group_resource} "') and said.endswith('" not found')
 
 
 def _serving(group: Group, origin: str) -> Kind | None:

@@ -151,7 +151,7 @@ class Desired:
 
     def passing(self, key: SourceKey, identities: Iterable[Identity]) -> set[str]:
         """The ids of what a report reads as passing, as far as that counts."""
-        return {finding_id(self.cluster_id, identity) for identity in identities if self.counts(identity[0], key)}
+        return {finding_id(self.cluster_id, identity) for identity in identities if self.counts(identity.source, key)}
 
     # -- what they come to ----------------------------------------------------------------------------------------
 

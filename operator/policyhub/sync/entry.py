@@ -205,17 +205,14 @@ class Entry:
         """The object; None where it is not known."""
         if self.representative is not None:
             return self.representative.subject
-        if self.object_ref is None:
-            return None
-        group, _, kind, namespace, name = self.object_ref
-        return Subject(group, kind, namespace, name)
+        return None if self.object_ref is None else self.object_ref.subject
 
     @property
     def namespace(self) -> str:
         """The object's; empty where it is not known."""
         if self.representative is not None:
             return self.representative.subject.namespace
-        return "" if self.object_ref is None else self.object_ref[3]
+        return "" if self.object_ref is None else self.object_ref.namespace
 
     @property
     def is_notice(self) -> bool:

@@ -13,14 +13,14 @@ from typing import Protocol
 from policyhub.clock import NEVER, SteadyMs, WallMs
 from policyhub.sources.source_apis import CONSTRAINTS, is_constraint
 from policyhub.sources.violation import SourceKey, Subject
-from policyhub.sync import spaces
+from policyhub.sync import known_namespaces
 from policyhub.sync.audits import Audits
 from policyhub.sync.entry import Coverage, Entry
 from policyhub.sync.existence import Answer
 from policyhub.sync.holds import Free, News
+from policyhub.sync.known_namespaces import KnownNamespaces
 from policyhub.sync.ownership import Ownership
 from policyhub.sync.scans import Scans
-from policyhub.sync.spaces import Spaces
 
 LISTEN_MS = 60_000
 """Where two report APIs are served, what is new by one waits this long for the other's first listing: a report that
@@ -96,7 +96,7 @@ class Sources:
         """What rolls up to what; None where nothing does."""
         self.existence: Asks | None = None
         """Whom to ask whether something exists; None: nobody."""
-        self.spaces = Spaces()
+        self.spaces = KnownNamespaces()
         self.scans = Scans()
 
     # -- what one source object is worth --------------------------------------------------------------------------
@@ -133,7 +133,7 @@ class Sources:
             return bool(bad) or any(origin == entry.source_api for origin, _ in self._incomplete_in)
         if entry.is_notice and entry.object_ref is not None:
             resource, _, group = entry.source_api.partition(".")
-            key = SourceKey.named(group, resource, *entry.object_ref[3:])
+            key = SourceKey.named(group, resource, entry.object_ref.namespace, entry.object_ref.name)
             return key in self.incomplete or not bad.isdisjoint((key.namespace, ""))
         return any(
             namespace in bad or (entry.source_api, namespace) in self._incomplete_in
@@ -151,7 +151,7 @@ class Sources:
     def stored(self, entry: Entry) -> None:
         """Security Hub has it, active, and nobody reports it."""
         if entry.is_notice and entry.object_ref is not None:
-            self.notices.add(entry.object_ref[3:])
+            self.notices.add((entry.object_ref.namespace, entry.object_ref.name))
 
     def may_close(self, key: SourceKey) -> bool:
         """Whether Security Hub may have a notice of the object's list that nobody reports."""
@@ -287,7 +287,7 @@ class Sources:
     def confirm(self, origins: Iterable[str], *, now: SteadyMs) -> None:
         """A discovery has seen these APIs served by the very cluster."""
         self.discovered = now
-        for origin in {*origins, spaces.ORIGIN, *OWNERS}:
+        for origin in {*origins, known_namespaces.NAMESPACES, *OWNERS}:
             self.confirmed[origin] = now
         self._free(News.DISCOVERY)
 
@@ -307,7 +307,7 @@ class Sources:
         of, observed = entry.subject, entry.observed
         if self.ownership is None or of is None or observed is None or self.ownership.unreported(entry.source, "", of):
             return None
-        made = self.ownership.made(entry.source, entry.policy, of)
+        made = self.ownership.creation_times(entry.source, entry.policy, of)
         return made[1] if made is not None and made[0] > observed.updated_at + SKEW_MS else None
 
     def reconsider(self, news: tuple[Collection[str], Collection[str]] | None = None) -> None:

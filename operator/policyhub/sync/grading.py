@@ -25,7 +25,7 @@ Pure: no I/O, no clock; times are Unix milliseconds.
 
 from policyhub.clock import NEVER, UNDATED, SteadyMs, WallMs, from_seconds, to_wall_clock
 from policyhub.sources.source_apis import REPORT_GROUPS, SOURCE_GROUPS
-from policyhub.sync import spaces
+from policyhub.sync import known_namespaces
 from policyhub.sync.audits import kind_of
 from policyhub.sync.entry import Coverage, Entry, Loss
 from policyhub.sync.evidence import OWNERS, POD, SKEW_MS, Sources
@@ -135,8 +135,8 @@ def _deleted(entry: Entry, *, sources: Sources) -> Evidence | None:
     """By the watches of namespaces and owners; None where these do not know."""
     since = sources.spaces.deleted(entry.object_ref)
     if since is not None:
-        began = max(since, sources.stream_started_at.get(spaces.ORIGIN, NEVER))
-        confirmed = sources.confirmed.get(spaces.ORIGIN, NEVER) >= began
+        began = max(since, sources.stream_started_at.get(known_namespaces.NAMESPACES, NEVER))
+        confirmed = sources.confirmed.get(known_namespaces.NAMESPACES, NEVER) >= began
         return Evidence(Grade.DELETED, since=max(entry.unclaimed_since, since), confirmed=confirmed)
     of = entry.subject
     if sources.ownership is None or of is None or not sources.ownership.deleted(of):

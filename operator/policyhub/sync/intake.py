@@ -103,7 +103,7 @@ class Intake:
             i
             for i in lost
             if i in unknown
-            or not (complete or i in ends or self._sources.constraints.below(self._entries[i], boundary))
+            or not (complete or i in ends or self._sources.constraints.would_list(self._entries[i], boundary))
         )
         times = dict(newest)
         for id_ in lost:

@@ -1,11 +1,11 @@
-"""The order in which differences are sent: urgent ones first, and no namespace before its turn.
+"""The order in which differences are sent: by urgency, and fairly between namespaces.
 
-Two rules, so that whoever makes much work delays only their own:
+Two rules, so that a namespace with much work delays only itself:
 
-* **Lanes** say what matters more. They share each call: an urgent flood leaves room for changes, changes for a backlog
-  (`RESERVED`); what one lane does not need goes to the others, the most urgent first.
-* **Turns**: within a lane the namespaces take turns, one finding each. A namespace with 200,000 pending findings and
-  one with a single finding are served alike.
+* **Lanes** are priorities that share each request: a flood of urgent findings leaves room for changes, and changes for
+  the backlog (`RESERVED`). Room that one lane does not need goes to the others, the most urgent first.
+* **Round robin**: within a lane the namespaces take turns, one finding each. A namespace with 200,000 pending findings
+  and one with a single finding get the same share.
 
 Pure: no I/O, no clock.
 """
@@ -15,50 +15,50 @@ from enum import IntEnum
 
 
 class Lane(IntEnum):
-    """What goes out first."""
+    """Priorities, the first one first."""
 
     URGENT = 0
     """A violation that is new, came back or is gone."""
     CHANGED = 1
-    """A violation that reads otherwise than Security Hub has it."""
+    """A violation whose text or severity differs from what Security Hub holds."""
     BACKLOG = 2
-    """What the first listing brought."""
+    """Violations that the first listing brought."""
     REFRESH = 3
-    """Unchanged findings that Security Hub would forget, and those that an older renderer wrote."""
+    """Unchanged findings that Security Hub would delete, and those that an older renderer wrote."""
 
 
 RESERVED: dict[Lane, int] = {Lane.CHANGED: 20, Lane.BACKLOG: 10, Lane.REFRESH: 5}
-"""Of the 100 findings of a call: what a lane may have although a more urgent one would fill the call."""
+"""Of the 100 findings of a request: how many are reserved for a lane although a more urgent one could fill it."""
 
 
-class Turns:
-    """Ids by namespace; iterated so that each namespace has its turn: one id each, in the order of its arrival."""
+class RoundRobin:
+    """Ids by namespace. `take` serves the namespaces in turn, one id each, in the order in which the ids came."""
 
-    __slots__ = ("_next", "_of")
+    __slots__ = ("_by_namespace", "_next")
 
     def __init__(self) -> None:
-        self._of: dict[str, dict[str, None]] = {}
+        self._by_namespace: dict[str, dict[str, None]] = {}
         self._next = 0
-        """Which of them begins the next call."""
+        """Index of the namespace that the next call begins with."""
 
     def add(self, id_: str, namespace: str) -> None:
-        self._of.setdefault(namespace, {})[id_] = None
+        self._by_namespace.setdefault(namespace, {})[id_] = None
 
     def discard(self, id_: str, namespace: str) -> None:
-        ids = self._of[namespace]
+        ids = self._by_namespace[namespace]
         del ids[id_]
         if not ids:
-            del self._of[namespace]
+            del self._by_namespace[namespace]
 
     def take(self, limit: int) -> list[str]:
-        """At most this many ids, none of them removed. The next call begins with another namespace."""
+        """At most `limit` ids, which stay in the queue. The next call begins with another namespace."""
         taken: list[str] = []
-        names = list(self._of)
+        names = list(self._by_namespace)
         if not names:
             return taken
         start = self._next % len(names)
         self._next = start + min(limit, len(names))
-        queues = [iter(self._of[name]) for name in (*names[start:], *names[:start])]
+        queues = [iter(self._by_namespace[name]) for name in (*names[start:], *names[:start])]
         while queues and len(taken) < limit:
             left = []
             for queue in queues:
@@ -73,45 +73,45 @@ class Turns:
         return taken
 
     def __len__(self) -> int:
-        return sum(map(len, self._of.values()))
+        return sum(map(len, self._by_namespace.values()))
 
     def __iter__(self) -> Iterator[str]:
-        for ids in self._of.values():
+        for ids in self._by_namespace.values():
             yield from ids
 
     def __contains__(self, id_: object) -> bool:
-        return any(id_ in ids for ids in self._of.values())
+        return any(id_ in ids for ids in self._by_namespace.values())
 
 
 class Queue:
-    """Ids that wait for one thing, each once; the namespaces take turns."""
+    """Ids, each once; the namespaces take turns."""
 
-    __slots__ = ("_namespace", "_turns")
+    __slots__ = ("_ids", "_namespace")
 
     def __init__(self) -> None:
         self._namespace: dict[str, str] = {}
-        self._turns = Turns()
+        self._ids = RoundRobin()
 
     def add(self, id_: str, namespace: str) -> None:
         if id_ not in self._namespace:
             self._namespace[id_] = namespace
-            self._turns.add(id_, namespace)
+            self._ids.add(id_, namespace)
 
     def discard(self, id_: str) -> None:
         namespace = self._namespace.pop(id_, None)
         if namespace is not None:
-            self._turns.discard(id_, namespace)
+            self._ids.discard(id_, namespace)
 
     def take(self, limit: int) -> list[str]:
-        """At most this many ids, which wait no longer."""
-        taken = self._turns.take(limit)
+        """Remove and return at most `limit` ids."""
+        taken = self._ids.take(limit)
         for id_ in taken:
             self.discard(id_)
         return taken
 
     def clear(self) -> None:
         self._namespace = {}
-        self._turns = Turns()
+        self._ids = RoundRobin()
 
     def __contains__(self, id_: object) -> bool:
         return id_ in self._namespace
@@ -124,48 +124,48 @@ class Queue:
 
 
 class Dirty:
-    """Ids to be decided again, each in one lane and in its namespace's queue there."""
+    """Ids to decide again, each in one lane and in its namespace's queue there."""
 
-    __slots__ = ("_lanes", "_place", "_places")
+    __slots__ = ("_lanes", "_queue_keys", "_queue_of")
 
     def __init__(self) -> None:
-        self._place: dict[str, tuple[Lane, str]] = {}
-        self._places: dict[tuple[Lane, str], tuple[Lane, str]] = {}
-        """Each of them once, for all ids to share."""
-        self._lanes: tuple[Turns, ...] = tuple(Turns() for _ in Lane)
+        self._queue_of: dict[str, tuple[Lane, str]] = {}
+        self._queue_keys: dict[tuple[Lane, str], tuple[Lane, str]] = {}
+        """The keys themselves: all ids with the same key share one tuple."""
+        self._lanes: tuple[RoundRobin, ...] = tuple(RoundRobin() for _ in Lane)
 
     def add(self, id_: str, lane: Lane, namespace: str = "") -> None:
-        """An id that is there already keeps its place, unless it changes lanes."""
-        before = self._place.get(id_)
+        """An id that is queued already keeps its position, unless it changes lanes."""
+        before = self._queue_of.get(id_)
         if before is not None:
             if before[0] is lane:
                 return
             self._lanes[before[0]].discard(id_, before[1])
-        place = (lane, namespace)
-        self._place[id_] = self._places.setdefault(place, place)
+        key = (lane, namespace)
+        self._queue_of[id_] = self._queue_keys.setdefault(key, key)
         self._lanes[lane].add(id_, namespace)
 
     def discard(self, id_: str) -> None:
-        place = self._place.pop(id_, None)
-        if place is not None:
-            self._lanes[place[0]].discard(id_, place[1])
-            if not self._place:
+        key = self._queue_of.pop(id_, None)
+        if key is not None:
+            self._lanes[key[0]].discard(id_, key[1])
+            if not self._queue_of:
                 self.clear()
 
     def clear(self) -> None:
-        """Also gives back the tables of a backlog: a dict that was large stays large."""
-        self._place, self._places = {}, {}
-        self._lanes = tuple(Turns() for _ in Lane)
+        """Also frees the memory of a backlog: a dict that was large stays large."""
+        self._queue_of, self._queue_keys = {}, {}
+        self._lanes = tuple(RoundRobin() for _ in Lane)
 
-    def queue(self, lane: Lane) -> Turns:
-        """The ids of one lane; not to be changed."""
+    def queue(self, lane: Lane) -> RoundRobin:
+        """The ids of one lane; the caller must not change it."""
         return self._lanes[lane]
 
     def __contains__(self, id_: object) -> bool:
-        return id_ in self._place
+        return id_ in self._queue_of
 
     def __len__(self) -> int:
-        return len(self._place)
+        return len(self._queue_of)
 
     def __iter__(self) -> Iterator[str]:
         for lane in self._lanes:

@@ -155,7 +155,7 @@ class Ledger:
         self._lost(entry)
 
     def _lost(self, entry: Entry) -> None:
-        self.sources.constraints.lose(entry)
+        self.sources.constraints.await_audit(entry)
         of = entry.subject
         if of is not None and entry.constraint is None:
             self.sources.scans.expect(entry.id, entry.source, of)

@@ -1,16 +1,16 @@
-"""Objects that count for others now, and whose results have yet to move: in slices, namespaces taking turns.
+"""Objects that have a new rollup target, and whose results are yet to move to it: in slices, namespaces in turn.
 
-One event can move much: a Pod with 50,000 results that is given another owner, a Deployment with thousands of Pods that
-is deleted. What a namespace has an allowance for (`turns`) is done at once, up to `AT_ONCE`; the rest when
-`Rollup.catch_up` is called, with the event loop let go between two slices.
+One event can move much: a Pod with 50,000 results gets another owner, a Deployment with thousands of Pods is deleted.
+What fits a namespace's work budget (`fair_queue`) moves at once, up to `MAX_AT_ONCE` units; the rest moves when
+`Rollup.catch_up` is called, which yields to the event loop between two slices.
 
-| unit                                                                | is                                      |
-|---------------------------------------------------------------------|-----------------------------------------|
-| a result whose object moves                                         | 1                                       |
-| `LOOKED` results that are looked at, or findings of a source object | 1                                       |
+| unit                                                                        | is                              |
+|-----------------------------------------------------------------------------|---------------------------------|
+| a result whose object moves                                                 | 1                               |
+| `CHECKS_PER_UNIT` results that are checked, or findings of a source object  | 1                               |
 
-Until all of it is done, results call for what they called for, and what they will call for is not known to all: nothing
-of their namespace is archived (`Sources.set_waiting`). After a change that may concern everything, nothing at all is.
+Until all of it has moved, results keep their old claims, and their new ones are not all known, so nothing in their
+namespace is archived (`Sources.set_waiting`). After a change that may concern everything, nothing at all is archived.
 
 Pure: no I/O, no clock; times are Unix milliseconds.
 """
@@ -22,155 +22,156 @@ import msgspec
 
 from policyhub.clock import SteadyMs
 from policyhub.sources.violation import SourceKey, Subject, Violation
+from policyhub.sync.fair_queue import FairQueue, WorkBudget
 from policyhub.sync.owners import Unresolved
 from policyhub.sync.statement import Claim, Statement
-from policyhub.sync.turns import Allowance, Turns
 
-AT_ONCE: Final = 500
-"""Units with an event."""
+MAX_AT_ONCE: Final = 500
+"""Units that one event may use."""
 SLICE: Final = 200
-"""Units of one turn."""
-TOGETHER: Final = 5_000
-"""Units of all turns of a second or so: a third of a core."""
-LOOKED: Final = 50
-FEW: Final = 16
-"""Results of one source object that are looked at one by one; more are indexed once something moves."""
+"""Units of one slice."""
+MAX_UNITS_PER_CALL: Final = 5_000
+"""Units of all slices of one call, about once a second: a third of a core."""
+CHECKS_PER_UNIT: Final = 50
+MAX_UNINDEXED: Final = 16
+"""Results of one source object that are checked one by one; more are indexed once an object moves."""
 
 Apply = Callable[[SourceKey, list[Claim], list[Violation], bool], int]
 
 
-class _Way(msgspec.Struct):
-    """How far one object is."""
+class _Progress(msgspec.Struct):
+    """How far the results on one object have moved."""
 
     keys: list[SourceKey]
-    """Source objects that speak of it, and have yet to be looked at."""
-    at: int = 0
-    """Results on it in the last of them that have been."""
+    """Source objects that report on it and are yet to be checked."""
+    position: int = 0
+    """How many results of the last of `keys` are done."""
 
 
 class Moves:
-    """Of one cluster."""
+    """The moves of one cluster."""
 
     def __init__(
         self,
         *,
-        statement: Mapping[SourceKey, Statement],
+        statements: Mapping[SourceKey, Statement],
         about: Mapping[Subject, Collection[SourceKey]],
-        subject: Callable[[Subject], Subject | Unresolved],
+        resolve: Callable[[Subject], Subject | Unresolved],
         apply: Apply,
-        allowance: Allowance,
+        budget: WorkBudget,
     ) -> None:
-        """`about` are the source objects that speak of an object; `apply` takes what one calls for now and what no
-        more, and whether all of it was asked for at once, and tells of how many findings it speaks.
+        """`about`: object → the source objects that report on it. `apply` takes a source object, its claims now, its
+        claims that ended and whether all of it was requested at once; it returns the number of findings of the source
+        object.
         """
-        self.waiting: Turns[Subject] = Turns()
+        self.waiting: FairQueue[Subject] = FairQueue()
         self._all: dict[SourceKey, None] = {}
-        """To be looked at as a whole."""
-        self._told = statement
+        """Source objects to check as a whole."""
+        self._statements = statements
         self._about = about
-        self._subject = subject
+        self._resolve = resolve
         self._apply = apply
-        self._allowance = allowance
-        self._ways: dict[Subject, _Way] = {}
+        self._budget = budget
+        self._progress: dict[Subject, _Progress] = {}
 
     def __bool__(self) -> bool:
         return bool(self._all or self.waiting)
 
     @property
-    def everything(self) -> bool:
-        """Whether what concerns everything is not done yet."""
+    def is_full_pass(self) -> bool:
+        """Whether a change that may concern everything is still being applied."""
         return bool(self._all)
 
     def add_all(self) -> None:
-        """Any object may count for another."""
-        self._all = dict.fromkeys(self._told)
-        self._do_all(AT_ONCE)
+        """The target of any object may have changed."""
+        self._all = dict.fromkeys(self._statements)
+        self._work_off_all(MAX_AT_ONCE)
 
     def add(self, objects: Iterable[Subject], *, now: SteadyMs) -> None:
-        """These may."""
+        """The targets of these objects may have changed."""
         namespaces: dict[str, None] = {}
-        for of in objects:
-            if of in self._about:
-                self._ways.pop(of, None)
-                self.waiting.add(of.namespace, of)
-                namespaces[of.namespace] = None
-        left = AT_ONCE
+        for subject in objects:
+            if subject in self._about:
+                self._progress.pop(subject, None)
+                self.waiting.add(subject.namespace, subject)
+                namespaces[subject.namespace] = None
+        left = MAX_AT_ONCE
         for namespace in namespaces:
-            if left > 0 and self._allowance.has(namespace, now=now):
-                left -= self._do(namespace, left, now=now)
+            if left > 0 and self._budget.has(namespace, now=now):
+                left -= self._work_off(namespace, left, now=now)
 
     def advance(self, *, now: SteadyMs) -> int:
-        """One slice; its units, 0 where nothing may be done now."""
+        """Do one slice. Returns its units, 0 where no namespace has budget left."""
         if self._all:
-            self._do_all(AT_ONCE)
-            return 1  # nobody in a namespace has asked for it
-        namespace = self.waiting.turn(self._allowance, now=now)
-        return 0 if namespace is None else self._do(namespace, SLICE, now=now)
+            self._work_off_all(MAX_AT_ONCE)
+            return 1  # no namespace has caused it
+        namespace = self.waiting.next_namespace(self._budget, now=now)
+        return 0 if namespace is None else self._work_off(namespace, SLICE, now=now)
 
     def finish(self) -> None:
-        """All of it, at once."""
+        """Do everything at once."""
         while self._all:
-            self._do_all(AT_ONCE)
+            self._work_off_all(MAX_AT_ONCE)
         for namespace in list(self.waiting.namespaces):
             while namespace in self.waiting:
-                self._do(namespace, AT_ONCE, now=None)
+                self._work_off(namespace, MAX_AT_ONCE, now=None)
 
-    def settle(self, key: SourceKey, statement: Statement) -> int:
-        """Look at all of one source object; its units."""
-        subjects = [self._subject(violation.subject) for violation, _ in statement.results]
-        units = 1 + len(subjects) // LOOKED
-        if subjects == statement.subjects:
+    def recount(self, key: SourceKey, statement: Statement) -> int:
+        """Check all results of one source object. Returns the units."""
+        targets = [self._resolve(violation.subject) for violation, _ in statement.results]
+        units = 1 + len(targets) // CHECKS_PER_UNIT
+        if targets == statement.subjects:
             return units
-        calls, lost = statement.recount(subjects)
+        calls, lost = statement.recount(targets)
         self._apply(key, calls, lost, key in self._all)
-        return units + len(subjects)
+        return units + len(targets)
 
-    def _do_all(self, units: int) -> None:
+    def _work_off_all(self, units: int) -> None:
         while units > 0 and self._all:
             key = next(iter(self._all))
-            statement = self._told.get(key)
+            statement = self._statements.get(key)
             if statement is not None:
-                units -= self.settle(key, statement)
+                units -= self.recount(key, statement)
             del self._all[key]
 
-    def _do(self, namespace: str, most: int, *, now: SteadyMs | None) -> int:
+    def _work_off(self, namespace: str, most: int, *, now: SteadyMs | None) -> int:
         touched: dict[SourceKey, Statement] = {}
         units = 0
-        while units < most and (of := self.waiting.first(namespace)) is not None:
-            way = self._ways.setdefault(of, _Way(list(self._about.get(of, ()))))
-            units += 1 + self._go(of, way, most - units, touched)
-            if not way.keys:
-                del self._ways[of]
-                self.waiting.discard(namespace, of)
+        while units < most and (subject := self.waiting.first(namespace)) is not None:
+            progress = self._progress.setdefault(subject, _Progress(list(self._about.get(subject, ()))))
+            units += 1 + self._move_one(subject, progress, most - units, touched)
+            if not progress.keys:
+                del self._progress[subject]
+                self.waiting.discard(namespace, subject)
         for key, statement in touched.items():
             if statement.index is None:
                 continue
             changed, lost = statement.index.changes()
             if changed or lost:
-                units += self._apply(key, changed, lost, False) // LOOKED
+                units += self._apply(key, changed, lost, False) // CHECKS_PER_UNIT
         if now is not None:
-            self._allowance.charge(namespace, units, now=now)
+            self._budget.charge(namespace, units, now=now)
         return units
 
-    def _go(self, of: Subject, way: _Way, most: int, touched: dict[SourceKey, Statement]) -> int:
-        """The results on one object, as far as the units allow."""
-        units, looked, subject = 0, 0, self._subject(of)
-        while way.keys and units + looked // LOOKED < most:
-            key = way.keys[-1]
-            statement = self._told.get(key)
-            if statement is not None and len(statement.results) <= FEW:
-                units += self.settle(key, statement)
+    def _move_one(self, subject: Subject, progress: _Progress, most: int, touched: dict[SourceKey, Statement]) -> int:
+        """Move the results on one object, as far as the units allow."""
+        units, checked, target = 0, 0, self._resolve(subject)
+        while progress.keys and units + checked // CHECKS_PER_UNIT < most:
+            key = progress.keys[-1]
+            statement = self._statements.get(key)
+            if statement is not None and len(statement.results) <= MAX_UNINDEXED:
+                units += self.recount(key, statement)
             elif statement is not None:
                 if statement.index is None:
-                    looked += len(statement.results)
-                places = statement.indexed().at.get(of, ())
+                    checked += len(statement.results)
+                places = statement.indexed().at.get(subject, ())
                 touched[key] = statement
-                while way.at < len(places) and units + looked // LOOKED < most:
-                    units += statement.move(places[way.at], subject)
-                    looked += 1
-                    way.at += 1
-                if way.at < len(places):
+                while progress.position < len(places) and units + checked // CHECKS_PER_UNIT < most:
+                    units += statement.move(places[progress.position], target)
+                    checked += 1
+                    progress.position += 1
+                if progress.position < len(places):
                     break
-            way.keys.pop()
-            way.at = 0
-        return units + looked // LOOKED
+            progress.keys.pop()
+            progress.position = 0
+        return units + checked // CHECKS_PER_UNIT

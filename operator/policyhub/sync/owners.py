@@ -1,41 +1,43 @@
-"""Who owns the Pods, ReplicaSets and Jobs of one cluster: which object a result on one of them counts for.
+"""Who controls the workloads (Pods, ReplicaSets and Jobs) of one cluster: to which object a result on one rolls up.
 
-Sinks of reflectors over metadata: of the three, and of the built-in controllers, by which what the three say of their
-controllers is verified. Pods that have ended are left out by the request (`RESOURCES`).
+The input are reflectors over metadata: of the workloads, and of the built-in controllers, which verify the owner
+references of the workloads. The request leaves out Pods that have ended (`RESOURCES`).
 
-| the object of a result                       | counts for                                                          |
+| the object of a result                       | its rollup target                                                   |
 |----------------------------------------------|---------------------------------------------------------------------|
-| is none of the three                         | itself                                                              |
+| is no workload                               | itself                                                              |
 | has no controller, or a Node (a static Pod)  | itself                                                              |
-| a Pod with a controller                      | the first object up its owners that is none of the three            |
-| a Pod of a Pod (an executor of Spark)        | that Pod, which is older                                            |
-| a ReplicaSet or Job with a controller        | that, while it has Pods or is the newest of it; else for nothing:   |
-|                                              | old revisions are kept for a rollback, and violate nothing          |
-| has, or is owned by what has, a controller   | what it counted for (new ones: not known yet); after GRACE_MS for   |
-| that cannot be verified                      | itself, and it is a stray, which is shown; at once where it never   |
-|                                              | can be verified                                                     |
-| is not there, and all are known              | nothing: it is gone                                                 |
-| is not there, and not all are known          | not known yet                                                       |
+| a Pod with a controller                      | the first object up its owners that is no workload                  |
+| a Pod of a Pod (an executor of Spark)        | the owning Pod, if it is older                                      |
+| a ReplicaSet or Job with a controller        | the controller, while the object has Pods or is the newest of its   |
+|                                              | controller; else none (IDLE): old revisions are kept for a rollback |
+|                                              | and violate nothing                                                 |
+| its controller, or that one's controller,    | the previous target (of a new object: UNKNOWN); after GRACE_MS      |
+| cannot be verified                           | itself, and the condition shows it; at once where the controller    |
+|                                              | can never be verified                                               |
+| does not exist, and all workloads are known  | none (GONE)                                                         |
+| does not exist, and not all are known        | not known yet (UNKNOWN)                                             |
 
-Whoever may write an object may name any controller. What is named is verified (`reference` says what can be one):
+Whoever may write an object may name any controller, so the controller is verified (`owner_reference` says what can be a
+controller at all):
 
 | the controller                     | is verified when                                                              |
 |------------------------------------|-------------------------------------------------------------------------------|
-| ReplicaSet or Job of a Pod         | it is there, with the uid that is named                                       |
-| Deployment, StatefulSet, DaemonSet | it is there, with the uid that is named; where these may not be listed it is  |
-| CronJob, ReplicationController     | believed                                                                      |
-| a custom resource                  | its kind is served (`served`), and the oldest of those that name it names the |
-|                                    | same uid                                                                      |
+| ReplicaSet or Job of a Pod         | it exists with the uid that is named                                          |
+| Deployment, StatefulSet, DaemonSet | it exists with the uid that is named; it is assumed to where the operator may |
+| CronJob, ReplicationController     | not list the kind                                                             |
+| a custom resource                  | its kind is served (`served_kinds`), and the oldest object that names it      |
+|                                    | names the same uid                                                            |
 
-So a controller that does not exist, two that own each other, one of another name, kind, group or uid, hide nothing.
-All of it stays within one namespace. The grace is there because watches of different kinds arrive in any order; while a
-watch is cut it does not end. What is being deleted keeps counting for what it counted for (ENDING_MS): its controller
-goes first.
+So nothing can be hidden behind a controller that does not exist, that has another name, kind, group or uid, or behind
+two objects that own each other. All of this stays within one namespace. The grace period exists because watches of
+different kinds arrive in any order; it does not end while a watch is interrupted. An object that is being deleted keeps
+its target (DELETION_GRACE_MS), since its controller is deleted first.
 
-Where the three may not be listed, everything counts for itself (`ownersink`).
+Where the operator may not list workloads, nothing rolls up (`owner_sink`).
 
-What a change costs hangs on what it changes, not on how many siblings there are (`links`), and where it changes much,
-it is done in slices (`homes`).
+The cost of a change depends on what it changes, not on the number of siblings (`links`), and a large change is done in
+slices (`rollup_targets`).
 
 Pure: no I/O; the clock is an argument.
 """
@@ -50,13 +52,13 @@ from policyhub.clock import NEVER, SteadyMs
 from policyhub.findings.rollup import is_rolled_up
 from policyhub.kube.resource import Resource
 from policyhub.sources.violation import ObjectRef, Subject
-from policyhub.sync.family import Families
-from policyhub.sync.homes import Homes
+from policyhub.sync.fair_queue import WorkBudget
 from policyhub.sync.links import Links, Workload
-from policyhub.sync.ownersink import REFUSED_MS, Sink
-from policyhub.sync.reference import Said
-from policyhub.sync.served import Served
-from policyhub.sync.turns import Allowance
+from policyhub.sync.owner_reference import ObjectMetadata
+from policyhub.sync.owner_sink import REFUSAL_GRACE_MS, OwnerSink
+from policyhub.sync.rollup_members import RollupMembers
+from policyhub.sync.rollup_targets import RollupTargets
+from policyhub.sync.served_kinds import ServedKinds
 
 PODS: Final = Resource("", "v1", "pods", "Pod", namespaced=True)
 REPLICASETS: Final = Resource("apps", "v1", "replicasets", "ReplicaSet", namespaced=True)
@@ -66,7 +68,7 @@ RESOURCES: Final = {
     REPLICASETS: {},
     JOBS: {},
 }
-"""What is listed and watched, as metadata, and with which parameters."""
+"""The workloads, which are listed and watched as metadata, with the query parameters of the request."""
 CONTROLLERS: Final = (
     Resource("apps", "v1", "deployments", "Deployment", namespaced=True),
     Resource("apps", "v1", "statefulsets", "StatefulSet", namespaced=True),
@@ -74,33 +76,35 @@ CONTROLLERS: Final = (
     Resource("batch", "v1", "cronjobs", "CronJob", namespaced=True),
     Resource("", "v1", "replicationcontrollers", "ReplicationController", namespaced=True),
 )
-"""What the controllers that the three name are verified by; listed and watched as metadata too."""
+"""The built-in controllers, by which owner references are verified; also listed and watched as metadata."""
 FORBIDDEN_CAP: Final = 600.0
-"""Seconds between two tries of a reflector where the listing is forbidden: the chart can leave the right out."""
-EXPIRED_AT_ONCE: Final = 500
-"""Ends of a grace that are looked at in one go; the others a second later."""
+"""Maximum back-off of a reflector, in seconds, where listing is forbidden: the chart can omit the permission."""
+MAX_EXPIRED_AT_ONCE: Final = 500
+"""Grace periods that may end in one call; the others end a second later."""
 
 
 class Unresolved(Enum):
-    """Why an object counts for no other and not for itself."""
+    """Why an object has no rollup target."""
 
     GONE = "gone"
-    """It does not exist any more."""
+    """It no longer exists."""
     IDLE = "idle"
-    """A revision that is not in use."""
+    """A ReplicaSet or Job without Pods that is not the newest."""
     UNKNOWN = "unknown"
-    """Not all is known yet."""
+    """Not everything that decides it is known yet."""
 
 
-class Stray(msgspec.Struct, frozen=True):
-    """The objects of one namespace whose controller cannot be verified."""
+class UnverifiedObjects(msgspec.Struct, frozen=True):
+    """The workloads of one namespace whose controller cannot be verified."""
 
     number: int
     example: str
 
 
 class Owners:
-    """The caches together. `sinks` fill them; `on_change` is told what may count for another now (None: all)."""
+    """The owner references of one cluster. `sinks` fill them; `on_change` gets the objects whose target may have
+    changed (None: all).
+    """
 
     def __init__(
         self,
@@ -110,269 +114,271 @@ class Owners:
         on_malformed: Callable[[str, str], None],
         verify: bool = True,
     ) -> None:
-        """`now` gives Unix milliseconds by a clock that never jumps; `on_malformed` hears the origin of what could not
-        be read, and why. `verify` false: controllers and custom resources are not known and are believed, and uids
-        are not compared.
+        """`now` gives Unix milliseconds by a clock that never jumps. `on_malformed` gets the source API of an object
+        that could not be read, and why. Without `verify`, built-in controllers and custom resources are assumed to
+        exist, and uids are not compared.
         """
         self.listed = False
-        """Whether all have been listed once; what was known stands when a watch is cut."""
+        """Whether all kinds were listed once; it stays true when a watch is interrupted."""
         self.forbidden = False
-        """Whether one of the three may not be listed, as has stood for a while, and never could be."""
+        """Whether listing a kind of workloads is forbidden, beyond the grace period, and that kind was never listed."""
         self.since = NEVER
-        """Since when the three are seen whole and live; 0: they are not, and an absence says nothing."""
+        """Since when all workloads are listed and watched; 0: they are not, and a missing workload is no evidence."""
         self.confirmed: SteadyMs | None = None
-        """When a discovery last saw that it is the very cluster that answers; None: nobody looks. What lacks a
-        controller by a listing or watch that began later is not refused yet: another cluster may have answered it.
+        """When a discovery last confirmed that the same cluster answers; None: nobody checks. While a listing or watch
+        is newer than that, no link is refused: another cluster may have answered it.
         """
-        self.refused_ms = REFUSED_MS
-        """How long a refusal has to stand before it is believed."""
+        self.refusal_grace_ms = REFUSAL_GRACE_MS
+        """How long listing must have been forbidden before that is accepted."""
         self.now = now
         self.on_malformed = on_malformed
         self.verify = verify
-        self.served = Served(verify=verify)
-        self.allowance = Allowance()
-        """What each namespace may have worked out."""
+        self.served = ServedKinds(verify=verify)
+        self.budget = WorkBudget()
+        """How much work each namespace may cause."""
         self._on_change = on_change
-        self._on_opened: Callable[[str, SteadyMs], object] | None = None
-        self._opened = NEVER
+        self._on_stream_started: Callable[[str, SteadyMs], object] | None = None
+        self._stream_started_at = NEVER
         """When the last listing or watch was accepted."""
-        self.sinks = {resource: Sink(self, resource) for resource in RESOURCES}
-        """Of the three."""
-        self.verifiers = {resource: Sink(self, resource, controllers=True) for resource in CONTROLLERS}
-        """Of the built-in controllers, which are believed while nobody lists them."""
+        self.sinks = {resource: OwnerSink(self, resource) for resource in RESOURCES}
+        """Of the workloads."""
+        self.controller_sinks = {resource: OwnerSink(self, resource, controllers=True) for resource in CONTROLLERS}
+        """Of the built-in controllers, which are assumed to exist while nobody lists them."""
         self._links = Links(
             now=now,
             served=self.served,
-            believed={(sink.resource.group, sink.resource.kind): sink for sink in self.verifiers.values()},
-            spread=lambda objects: self._homes.spread(objects),  # noqa: PLW0108  (made below)
+            assumed={(sink.resource.group, sink.resource.kind): sink for sink in self.controller_sinks.values()},
+            refresh_many=lambda objects: self._targets.refresh_many(objects),  # noqa: PLW0108  (created below)
         )
-        self._homes = Homes(self._links, now=now, allowance=self.allowance)
+        self._targets = RollupTargets(self._links, now=now, budget=self.budget)
 
-    # -- what it answers ------------------------------------------------------------------------------------------
+    # -- answers ----------------------------------------------------------------------------------------------------
 
-    def subject(self, of: Subject) -> Subject | Unresolved:
-        """What a result on this object counts for."""
-        if self.forbidden or not is_rolled_up(of):
-            return of
+    def resolve(self, subject: Subject) -> Subject | Unresolved:
+        """The rollup target of a result on this object."""
+        if self.forbidden or not is_rolled_up(subject):
+            return subject
         if not self.listed:
             return Unresolved.UNKNOWN
-        thing = self._links.things.get(of)
-        if thing is None:
+        workload = self._links.workloads.get(subject)
+        if workload is None:
             return Unresolved.GONE if self.since else Unresolved.UNKNOWN
-        if thing.home is not None:
-            return thing.home
-        return Unresolved.IDLE if thing.idle else Unresolved.UNKNOWN
+        if workload.target is not None:
+            return workload.target
+        return Unresolved.IDLE if workload.idle else Unresolved.UNKNOWN
 
     @property
-    def families(self) -> Families:
-        """What counts for what, counted."""
-        return self._homes.families
+    def members(self) -> RollupMembers:
+        """The members of each target."""
+        return self._targets.members
 
-    def home(self, of: Subject) -> Subject | None:
-        """What one of the three that is there counts for; None: nothing, or it is not known."""
-        thing = self._links.things.get(of)
-        return None if thing is None else thing.home
+    def target(self, subject: Subject) -> Subject | None:
+        """The rollup target of an existing workload; None: it has none, or none that is known."""
+        workload = self._links.workloads.get(subject)
+        return None if workload is None else workload.target
 
-    def gone(self, of: Subject) -> bool:
-        """Whether it is known to exist no more: one of the three that is not there."""
-        return bool(self.since) and is_rolled_up(of) and of not in self._links.things
+    def is_deleted(self, subject: Subject) -> bool:
+        """Whether it is a workload that is known to no longer exist."""
+        return bool(self.since) and is_rolled_up(subject) and subject not in self._links.workloads
 
-    def descendants(self, of: Subject) -> set[Subject]:
-        """Those of the three that count for this object, itself left out. For a person or a test: it looks at each."""
-        return set(self.families.members(of))
+    def descendants(self, subject: Subject) -> set[Subject]:
+        """The workloads that roll up to the object, itself left out. Only for a person or a test: it visits each of
+        them.
+        """
+        return set(self.members.members(subject))
 
-    def created(self, of: Subject) -> int:
-        """When (Unix seconds) one of the three was made; 0 where it is not there."""
-        thing = self._links.things.get(of)
-        return 0 if thing is None else thing.said.created
+    def created(self, subject: Subject) -> int:
+        """When (Unix seconds) a workload was created; 0 where it does not exist."""
+        workload = self._links.workloads.get(subject)
+        return 0 if workload is None else workload.metadata.created
 
-    def unsettled(self, namespace: str) -> bool:
-        """Whether something is in the namespace of which it is not known yet what it counts for."""
-        return self._homes.unsettled(namespace)
+    def has_unknown(self, namespace: str) -> bool:
+        """Whether the rollup target of any object in the namespace is not known yet."""
+        return self._targets.has_unknown(namespace)
 
     @property
-    def strays(self) -> dict[str, Stray]:
-        """By namespace, what counts for itself since its controller cannot be verified; one of them as an example."""
+    def unverified_owners(self) -> dict[str, UnverifiedObjects]:
+        """Namespace → workloads that do not roll up because their controller cannot be verified."""
         return {
-            namespace: Stray(len(strays), self._links.why(next(iter(strays))))
-            for namespace, strays in sorted(self._homes.strays.items())
+            namespace: UnverifiedObjects(len(objects), self._links.explain(next(iter(objects))))
+            for namespace, objects in sorted(self._targets.unverified_owners.items())
         }
 
-    # -- what is to be asked --------------------------------------------------------------------------------------
+    # -- discovery --------------------------------------------------------------------------------------------------
 
-    def question(self) -> tuple[str, str] | None:
-        """The API group and version whose kinds are to be read next."""
-        return self.served.question(self.now())
+    def next_group_version(self) -> tuple[str, str] | None:
+        """The API group and version whose discovery document to read next."""
+        return self.served.next_group_version(self.now())
 
-    def answer(self, group: str, version: str, kinds: Collection[str] | None) -> None:
-        """The kinds that it serves; none: it is not served; None: that could not be found out."""
-        for owner in self.served.answer(group, version, kinds, now=self.now()):
-            custom = self._links.customs.get(owner)
+    def record_kinds(self, group: str, version: str, kinds: Collection[str] | None) -> None:
+        """The kinds in the discovery document; empty: it does not exist; None: it could not be read."""
+        for owner in self.served.record_kinds(group, version, kinds, now=self.now()):
+            custom = self._links.custom_owners.get(owner)
             if custom is not None:
-                self._links.judge_at(owner, custom.elected[0])
+                self._links.verify_at(owner, custom.elected[0])
         self._publish()
 
-    # -- what is done later ---------------------------------------------------------------------------------------
+    # -- timers -----------------------------------------------------------------------------------------------------
 
     def expire(self) -> None:
-        """What has waited for its controller for long enough counts for itself. To be called every second or so."""
-        if self.confirmed is not None and self._opened > self.confirmed:
+        """End the grace periods that are over. To be called about once a second."""
+        if self.confirmed is not None and self._stream_started_at > self.confirmed:
             return
         now, links = self.now(), self._links
-        for _ in range(EXPIRED_AT_ONCE):
+        for _ in range(MAX_EXPIRED_AT_ONCE):
             item = links.timers.pop(now)
             if item is None:
                 break
             if isinstance(item, Subject):
-                self._homes.refresh(item)
+                self._targets.refresh(item)
             else:
                 links.expire(item, self.since)
-        if self._homes.touched:
+        if self._targets.changed:
             self._publish()
 
     def advance(self) -> int:
-        """Work out one slice of what is late; its units of the allowance, 0 where nothing may be worked out now."""
-        units = self._homes.advance()
+        """Resolve one slice of the queue. Returns the units of work, 0 where no namespace has budget left."""
+        units = self._targets.advance()
         if units:
             self._publish()
         return units
 
-    # -- what the sinks say ---------------------------------------------------------------------------------------
+    # -- called by the sinks ----------------------------------------------------------------------------------------
 
-    def on_opened(self, tell: Callable[[str, SteadyMs], object]) -> None:
-        """`tell` hears the origin of which a listing or watch is accepted, and when: what it lacks is believed once a
-        discovery has seen since that it is the very cluster that answers.
+    def on_stream_started(self, callback: Callable[[str, SteadyMs], object]) -> None:
+        """`callback` gets the source API and the time of each listing or watch that is accepted. What such a listing
+        lacks counts as deleted once a later discovery has confirmed that the same cluster answers.
         """
-        self._on_opened = tell
+        self._on_stream_started = callback
 
-    def open(self, origin: str) -> None:
+    def stream_started(self, source_api: str) -> None:
         """A listing or watch was accepted."""
-        self._opened = self.now()
-        if self._on_opened is not None:
-            self._on_opened(origin, self._opened)
+        self._stream_started_at = self.now()
+        if self._on_stream_started is not None:
+            self._on_stream_started(source_api, self._stream_started_at)
 
-    def put(self, of: Subject, said: Said) -> None:
-        """It is there."""
-        links, homes = self._links, self._homes
-        before = links.things.get(of)
-        if before is not None and before.said == said:
+    def put(self, subject: Subject, metadata: ObjectMetadata) -> None:
+        """A workload exists, with this metadata."""
+        links, targets = self._links, self._targets
+        before = links.workloads.get(subject)
+        if before is not None and before.metadata == metadata:
             return
-        touched = {of}
-        thing = Workload(said, None, self.now() if said.ending else NEVER)
+        to_refresh = {subject}
+        workload = Workload(metadata, None, self.now() if metadata.deleting else NEVER)
         if before is not None:
-            thing.home, thing.idle, thing.stray = before.home, before.idle, before.stray
-            thing.top, thing.moved = before.top, before.moved
-            thing.ending = min(before.ending or thing.ending, thing.ending)
-            home = thing.home
-            if home is not None and home != of and before.said.created != said.created:
-                self.families.leave(of, home, before.said.created)
-                self.families.join(of, home, said.created)
+            workload.target, workload.idle, workload.unverified = before.target, before.idle, before.unverified
+            workload.pods_target, workload.pods_target_since = before.pods_target, before.pods_target_since
+            workload.deleting_since = min(before.deleting_since or workload.deleting_since, workload.deleting_since)
+            target = workload.target
+            if target is not None and target != subject and before.metadata.created != metadata.created:
+                self.members.leave(subject, target, before.metadata.created)
+                self.members.join(subject, target, metadata.created)
         elif self.listed:
-            homes.add(of)
-        links.things[of] = thing
-        links.attach(of, thing, touched)
+            targets.add(subject)
+        links.workloads[subject] = workload
+        links.attach(subject, workload, to_refresh)
         if before is not None:
-            links.detach(of, before, touched)
+            links.detach(subject, before, to_refresh)
         if self.listed:
-            if before is None or before.said.uid != said.uid:
-                links.judge_at(of, "" if before is None else before.said.uid)
-                links.judge_at(of, said.uid)
-            for one in touched:
-                homes.refresh(one)
-            homes.touched.add(of)
+            if before is None or before.metadata.uid != metadata.uid:
+                links.verify_at(subject, "" if before is None else before.metadata.uid)
+                links.verify_at(subject, metadata.uid)
+            for affected in to_refresh:
+                targets.refresh(affected)
+            targets.changed.add(subject)
         self._publish()
 
-    def drop(self, of: Subject) -> None:
-        """It is gone."""
-        self._drop(of)
+    def drop(self, subject: Subject) -> None:
+        """A workload was deleted."""
+        self._drop(subject)
         self._publish()
 
-    def _drop(self, of: Subject) -> None:
-        thing = self._links.things.pop(of, None)
-        if thing is None:
+    def _drop(self, subject: Subject) -> None:
+        workload = self._links.workloads.pop(subject, None)
+        if workload is None:
             return
-        touched: set[Subject] = set()
-        self._homes.remove(of, thing)
-        self._links.detach(of, thing, touched)
+        to_refresh: set[Subject] = set()
+        self._targets.remove(subject, workload)
+        self._links.detach(subject, workload, to_refresh)
         if self.listed:
-            self._links.judge_at(of, thing.said.uid)
-            for one in touched:
-                self._homes.refresh(one)
-            self._homes.touched.add(of)
+            self._links.verify_at(subject, workload.metadata.uid)
+            for affected in to_refresh:
+                self._targets.refresh(affected)
+            self._targets.changed.add(subject)
 
-    def control(self, of: Subject, uid: str) -> None:
-        """A built-in controller is there; without a uid it is gone."""
-        self._control(of, uid)
+    def set_controller(self, subject: Subject, uid: str) -> None:
+        """A built-in controller exists; with an empty uid, it was deleted."""
+        self._set_controller(subject, uid)
         self._publish()
 
-    def _control(self, of: Subject, uid: str) -> None:
+    def _set_controller(self, subject: Subject, uid: str) -> None:
         controllers = self._links.controllers
-        before = controllers.get(of, "")
+        before = controllers.get(subject, "")
         if before == uid:
             return
         if uid:
-            controllers[of] = uid
+            controllers[subject] = uid
         else:
-            del controllers[of]
-        self._links.judge_at(of, before)
-        self._links.judge_at(of, uid)
+            del controllers[subject]
+        self._links.verify_at(subject, before)
+        self._links.verify_at(subject, uid)
 
     def sweep(self, resource: Resource, seen: set[Subject]) -> None:
-        """A complete listing: what it lacks is gone."""
+        """A complete listing: objects of the kind that it lacks were deleted."""
         kind, verifies = (resource.group, resource.kind), resource in CONTROLLERS
-        observed = self._links.controllers if verifies else self._links.things
-        for of in [s for s in observed if (s.group, s.kind) == kind and s not in seen]:
+        observed = self._links.controllers if verifies else self._links.workloads
+        for subject in [s for s in observed if (s.group, s.kind) == kind and s not in seen]:
             if verifies:
-                self._control(of, "")
+                self._set_controller(subject, "")
             else:
-                self._drop(of)
+                self._drop(subject)
         self._publish()
 
-    def live(self) -> None:
+    def update_live(self) -> None:
         """A sink's state has changed."""
         before = self.listed, self.forbidden, bool(self.since)
-        three = self.sinks.values()
-        self.forbidden = any(sink.forbidden and not sink.listed for sink in three)
-        live = all(sink.listed and sink.live for sink in three)
+        workload_sinks = self.sinks.values()
+        self.forbidden = any(sink.forbidden and not sink.listed for sink in workload_sinks)
+        live = all(sink.listed and sink.live for sink in workload_sinks)
         if live != before[2]:
             self.since = self.now() if live else NEVER
-        if not self.listed and all(sink.listed for sink in three):
-            self.listed = all(sink.listed or sink.believed for sink in self.verifiers.values())
+        if not self.listed and all(sink.listed for sink in workload_sinks):
+            self.listed = all(sink.listed or sink.assumed for sink in self.controller_sinks.values())
             if self.listed:
                 self._begin()
         if before != (self.listed, self.forbidden, live):
-            self._homes.touched.clear()
+            self._targets.changed.clear()
             self._on_change(None)
 
-    def believe(self, resource: Resource) -> None:
-        """Whether controllers of this kind are believed has changed."""
+    def assumed_changed(self, resource: Resource) -> None:
+        """Whether controllers of this kind are assumed to exist has changed."""
         kind = (resource.group, resource.kind)
-        for link in list(self._links.by.values()):
+        for link in list(self._links.by_owner.values()):
             if (link.reference.owner.group, link.reference.owner.kind) == kind:
-                self._links.judge(link)
+                self._links.verify(link)
         self._publish()
 
     def _begin(self) -> None:
-        """All are listed: what counts for what is worked out once, and kept from now on."""
-        links, homes = self._links, self._homes
+        """All kinds are listed: resolve everything once; from now on each change keeps it up to date."""
+        links, targets = self._links, self._targets
         links.listed = True
-        homes.renew(left=len(links.things) ** 2)
-        for of in links.things:
-            homes.add(of)
-        for link in list(links.by.values()):
-            links.judge(link)
-        for of in sorted(links.things, key=lambda one: one.kind == "Pod"):
-            homes.refresh(of)
-        homes.renew()
+        targets.start_event(limit=len(links.workloads) ** 2)
+        for subject in links.workloads:
+            targets.add(subject)
+        for link in list(links.by_owner.values()):
+            links.verify(link)
+        for subject in sorted(links.workloads, key=lambda each: each.kind == "Pod"):
+            targets.refresh(subject)
+        targets.start_event()
 
     def _publish(self) -> None:
-        homes = self._homes
-        homes.renew()
-        if self.listed and homes.touched:
-            touched, homes.touched = homes.touched, set()
-            self._on_change(touched)
+        targets = self._targets
+        targets.start_event()
+        if self.listed and targets.changed:
+            changed, targets.changed = targets.changed, set()
+            self._on_change(changed)
 
 
-def place(of: Subject) -> ObjectRef:
-    """As `Violation.object_ref`, of a Pod, ReplicaSet or Job."""
-    return of.group, "v1", of.kind, of.namespace, of.name
+def object_ref(subject: Subject) -> ObjectRef:
+    """As `Violation.object_ref`, for a workload."""
+    return ObjectRef(subject.group, "v1", subject.kind, subject.namespace, subject.name)

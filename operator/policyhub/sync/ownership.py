@@ -1,4 +1,4 @@
-"""What of a Rollup decides. Pure: no I/O, no clock."""
+"""The part of a Rollup that decides about findings. Pure: no I/O, no clock."""
 
 from typing import Protocol
 
@@ -7,14 +7,14 @@ from policyhub.sources.violation import ObjectRef, SourceKey, Subject
 
 
 class Ownership(Protocol):
-    """What of a Rollup decides."""
+    """What decisions ask about rollup targets; `Rollup` documents each method."""
 
     @property
     def since(self) -> SteadyMs: ...
 
     def unreported(self, source: str, policy: str, of: Subject) -> bool: ...
 
-    def made(self, source: str, policy: str, of: Subject) -> tuple[WallMs, WallMs] | None: ...
+    def creation_times(self, source: str, policy: str, of: Subject) -> tuple[WallMs, WallMs] | None: ...
 
     def reports_passes(self, source: str, policy: str, namespace: str) -> bool: ...
 
@@ -26,4 +26,4 @@ class Ownership(Protocol):
 
     def deleted(self, of: Subject) -> bool: ...
 
-    def places(self, of: Subject, constraint: SourceKey) -> list[ObjectRef]: ...
+    def object_refs(self, of: Subject, constraint: SourceKey) -> list[ObjectRef]: ...

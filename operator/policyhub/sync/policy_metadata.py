@@ -1,20 +1,21 @@
-"""What the policies of one cluster say of themselves, beside what their engines report (`sources.policy`).
+"""The texts of the policies of one cluster: title, description, severity, remediation (`sources.policy`).
 
-The metadata of the policy objects is listed and watched, as far as it is served and allowed. It makes findings readable
-and decides nothing about whether there is one.
+They add to what the engines report. The metadata of the policy objects is listed and watched, as far as the kinds are
+served and allowed. It makes findings readable and decides nothing about whether a finding exists.
 
-| what came                                    | then                                                                  |
+| event                                        | result                                                                |
 |----------------------------------------------|-----------------------------------------------------------------------|
-| every kind that is served, listed or refused | *settled*: only now are reports and constraints read (`sync.library`) |
-| a refusal (403)                              | is believed when it stands: it was refused again `refused_ms` later   |
-| a policy that says something else            | if it is violated, its sources are listed again, once all is quiet    |
-| a policy that is gone                        | its words stand until the second listing without it: its violations   |
-|                                              | go with it, and need not be sent once more before                     |
-| a kind that may not be listed, or fails      | what was known of it stands                                           |
+| every kind that is served is listed, or      | *synced*: only now are reports and constraints read                   |
+| its refusal is accepted                      | (`policy_watcher`)                                                    |
+| a refusal (403)                              | is accepted when listing is refused again `refusal_grace_ms` later    |
+| a policy changes its texts                   | if it is violated, its sources are listed again, after a quiet period |
+| a policy is deleted                          | its texts stay until the second listing without it: its violations    |
+|                                              | end with it, and need not be sent once more before                    |
+| a kind may not be listed, or listing fails   | what is known of it stays                                             |
 
-A policy that lies in a namespace words the findings of that namespace and no others: its name, as its engine writes it,
-may also be another's (Kubewarden calls `b-c` in `a` and `c` in `a-b` by one name), and who may write policies in one
-namespace must not word, or rate, what is found in another. Where a namespace has none, the cluster-wide one speaks.
+A policy in a namespace applies to the findings of that namespace only. Engines write ambiguous names (Kubewarden calls
+`b-c` in `a` and `c` in `a-b` by one name), and whoever may write policies in one namespace must not word, or rate,
+findings of another. Where a namespace has no such policy, the cluster-wide one applies.
 
 Pure: no I/O; the clock is an argument.
 """
@@ -39,79 +40,81 @@ from policyhub.sources.truncation import is_notice
 from policyhub.sources.violation import Severity, Violation
 from policyhub.sources.wire import ServedName, ServedNamespace
 
-QUIET_MS: Final = 2_000
-"""Policies are applied by the dozen: how long none may have changed before their sources are listed again."""
-LONGEST_MS: Final = 30_000
-"""How long changes wait at most: who changes a policy each second must not hold up everybody's."""
-APART_MS: Final = 60_000
-"""The least between two such listings for one source: each is as much as a first one."""
-REFUSED_MS: Final = 30_000
-"""How long a refusal stands before it is believed: an API server whose RBAC is not loaded yet refuses everything."""
-_EVERYWHERE: Final = ""
-"""The namespace of a policy that lies in none."""
+DEBOUNCE_MS: Final = 2_000
+"""Policies are applied by the dozen: how long none may change before their sources are listed again."""
+MAX_DEBOUNCE_MS: Final = 30_000
+"""How long a change waits at most: someone who changes a policy each second must not hold up everybody's."""
+MIN_RELIST_INTERVAL_MS: Final = 60_000
+"""Minimum time between two such listings of one source: each costs as much as the first."""
+REFUSAL_GRACE_MS: Final = 30_000
+"""How long listing must be refused before that is accepted: an API server that has not loaded its RBAC rules yet
+refuses everything.
+"""
+_CLUSTER_WIDE: Final = ""
+"""Stands for the namespace of a cluster-wide policy."""
 Key = tuple[str, str]
-"""A source and a policy, as violations name them; of a constraint its template's name, the kind in lower case."""
+"""(source, policy) as in violations; for a constraint the policy is its template's name, the kind in lower case."""
 
 
 def policies(group: str, version: str, kind: str) -> Resource | None:
-    """The kind of policies that an object of this kind is one of."""
+    """The policy kind of an object of this kind; None: it is no policy."""
     api = POLICY_GROUPS.get(group)
     known = next((each for each in api.kinds if each.kind == kind), None) if api is not None else None
     return None if known is None else Resource(group, version, known.plural, kind, known.namespaced)
 
 
 class PolicyMetadata:
-    """What is known, and what has changed."""
+    """The policy texts of one cluster, and which of them have changed."""
 
     def __init__(
         self,
         *,
         now: Callable[[], SteadyMs],
         on_malformed: Callable[[str, str], None],
-        on_settled: Callable[[], None] = lambda: None,
+        on_synced: Callable[[], None] = lambda: None,
     ) -> None:
-        """`now` gives Unix milliseconds by a clock that never jumps; `on_malformed` is told of a policy that cannot be
-        read (its origin, why), `on_settled` that a kind is settled.
+        """`now` gives Unix milliseconds by a clock that never jumps. `on_malformed` gets the group resource of a policy
+        that cannot be read, and why. `on_synced` is called when a kind is synced.
         """
-        self.sinks: dict[str, Sink] = {}
-        """Of every kind that is or was served, by origin."""
-        self.refused_ms = REFUSED_MS
-        """How long a refusal has to stand."""
-        self.on_settled = on_settled
+        self.sinks: dict[str, PolicySink] = {}
+        """Group resource → sink, of every kind that is or was served."""
+        self.refusal_grace_ms = REFUSAL_GRACE_MS
+        """How long listing must be refused before that is accepted."""
+        self.on_synced = on_synced
         self.on_malformed = on_malformed
         self.version = 0
         """Another one whenever anything is known otherwise."""
         self._now = now
-        self._said: dict[Key, dict[str, Policy]] = {}
-        """Of those that say anything, by the namespace that they lie in."""
+        self._texts: dict[Key, dict[str, Policy]] = {}
+        """Policy → namespace that it is in → texts, if it has any."""
         self._changed: set[Key] = set()
         self._changed_at = NEVER
         self._changed_since = NEVER
-        self._told_at: dict[str, SteadyMs] = {}
-        """When changes of a source's policies were told last."""
+        self._relisted_at: dict[str, SteadyMs] = {}
+        """Source → when it was last to be listed again because of changed texts."""
 
     def enrich(self, violation: Violation) -> Violation:
-        if is_notice(violation):  # of a list: what its policy says is said of objects
+        if is_notice(violation):  # about a truncated list, whereas policy texts describe objects
             return violation
-        said = self._said.get(_key(violation.source, violation.policy))
-        if said is None:
+        texts = self._texts.get(_key(violation.source, violation.policy))
+        if texts is None:
             return violation
-        policy = said.get(namespace_of(violation.subject)) or said.get(_EVERYWHERE)
+        policy = texts.get(namespace_of(violation.subject)) or texts.get(_CLUSTER_WIDE)
         return violation if policy is None else enriched(violation, policy)
 
-    def template(self, resource: str) -> Severity | None:
-        """The severity that the template of a kind of constraints (its plural) names."""
-        policy = self._said.get((GATEKEEPER, resource), {}).get(_EVERYWHERE)
+    def template_severity(self, resource: str) -> Severity | None:
+        """The severity of the template of a constraint kind (given by its plural)."""
+        policy = self._texts.get((GATEKEEPER, resource), {}).get(_CLUSTER_WIDE)
         return None if policy is None else policy.severity
 
     def learn(self, key: Key, policy: Policy, *, namespace: str) -> None:
-        """`namespace` is where the policy lies; empty for a cluster-wide one."""
-        if policy == self._said.get(key, {}).get(namespace, _SILENT):
+        """Take the texts of a policy. `namespace` is the one that the policy is in; empty for a cluster-wide policy."""
+        if policy == self._texts.get(key, {}).get(namespace, _EMPTY):
             return
-        if policy == _SILENT:
+        if policy == _EMPTY:
             self.forget(key, namespace=namespace)
         else:
-            self._said.setdefault(key, {})[namespace] = policy
+            self._texts.setdefault(key, {})[namespace] = policy
             self.version += 1
         self._changed_at = self._now()
         if not self._changed:
@@ -119,38 +122,38 @@ class PolicyMetadata:
         self._changed.add(key)
 
     def forget(self, key: Key, *, namespace: str) -> None:
-        """The policy is gone for long."""
+        """The policy was deleted long enough ago."""
         self.version += 1
-        said = self._said.get(key, {})
-        said.pop(namespace, None)
-        if not said:
-            self._said.pop(key, None)
+        texts = self._texts.get(key, {})
+        texts.pop(namespace, None)
+        if not texts:
+            self._texts.pop(key, None)
 
-    def begin(self) -> None:
-        """Nothing was rendered yet, so nothing has changed."""
+    def discard_changes(self) -> None:
+        """Discard changes so far: nothing was rendered yet."""
         self._changed.clear()
 
     def changed(self, violated: Iterable[tuple[str, str]]) -> frozenset[Key]:
-        """Which of the policies that are violated, as (source, policy), say something else since the last call; none
-        before all is quiet.
+        """Which of the violated policies, as (source, policy), have other texts since the last call; none before the
+        quiet period has passed.
         """
         now = self._now()
-        if not self._changed or now < min(self._changed_at + QUIET_MS, self._changed_since + LONGEST_MS):
+        if not self._changed or now < min(self._changed_at + DEBOUNCE_MS, self._changed_since + MAX_DEBOUNCE_MS):
             return frozenset()
-        due = {key for key in self._changed if now >= self._told_at.get(key[0], NEVER) + APART_MS}
+        due = {key for key in self._changed if now >= self._relisted_at.get(key[0], NEVER) + MIN_RELIST_INTERVAL_MS}
         self._changed -= due
-        told = due & {_key(source, policy) for source, policy in violated} if due else due
-        self._told_at |= {source: now for source, _ in told}
-        return frozenset(told)
+        reported = due & {_key(source, policy) for source, policy in violated} if due else due
+        self._relisted_at |= {source: now for source, _ in reported}
+        return frozenset(reported)
 
     def now(self) -> SteadyMs:
         return self._now()
 
-    def sink(self, resource: Resource) -> "Sink":
-        return self.sinks.setdefault(resource.origin, Sink(self, resource))
+    def sink(self, resource: Resource) -> "PolicySink":
+        return self.sinks.setdefault(resource.group_resource, PolicySink(self, resource))
 
 
-_SILENT: Final = Policy()
+_EMPTY: Final = Policy()
 
 
 def _key(source: str, policy: str) -> Key:
@@ -158,38 +161,38 @@ def _key(source: str, policy: str) -> Key:
 
 
 def concerns(resource: Resource, changed: frozenset[Key]) -> bool:
-    """Whether the objects of a source may name one of these policies."""
+    """Whether the objects of a source API may name one of these policies."""
     if resource.group == CONSTRAINTS:
         return (GATEKEEPER, resource.plural) in changed
     return any(source != GATEKEEPER for source, _ in changed)
 
 
-class Sink:
-    """One kind of policies: what its reflector writes to."""
+class PolicySink:
+    """The sink of the reflector of one kind of policies."""
 
     def __init__(self, policies: PolicyMetadata, resource: Resource) -> None:
-        self.origin = resource.origin
-        self.settled = False
-        """Whether it was listed, or refused for good."""
+        self.group_resource = resource.group_resource
+        self.synced = False
+        """Whether it was listed, or its refusal was accepted."""
         self.refused_at = NEVER
-        """Since when it is refused; 0: it is not, or was listed before."""
+        """Since when listing is refused; 0: it is not, or it was listed before."""
         self._policies = policies
-        kind = POLICY_KINDS[resource.origin]
+        kind = POLICY_KINDS[resource.group_resource]
         self._source, self._namespaced = kind.engine, kind.namespaced
         self._known: set[tuple[Key, str]] = set()
-        """Each with its namespace."""
+        """Known policies with their namespaces."""
         self._seen: set[tuple[Key, str]] | None = None
-        self._blind = False
-        """An object of the listing under way could not be read."""
-        self._missed: set[tuple[Key, str]] = set()
-        """What the last listing lacked."""
+        self._has_unreadable = False
+        """Whether an object of the listing under way could not be read."""
+        self._missing: set[tuple[Key, str]] = set()
+        """Known policies that the last listing lacked."""
 
     def begin(self) -> None:
         self._seen = set()
-        self._blind = False
+        self._has_unreadable = False
 
-    def watch_accepted(self) -> None:
-        """Nothing hangs on when it was heard."""
+    def stream_started(self) -> None:
+        """The time of a stream does not matter for texts."""
 
     def upsert(self, raw: bytes | msgspec.Raw) -> None:
         try:
@@ -197,7 +200,7 @@ class Sink:
         except ValueError as error:
             self.unreadable(raw, error)
             return
-        found = self._key_of(metadata)
+        found = self._identify(metadata)
         if found is None:
             return
         key, namespace = found
@@ -206,23 +209,23 @@ class Sink:
             self._seen.add(found)
         self._policies.learn(key, policy_of(metadata.annotations, metadata.labels), namespace=namespace)
 
-    def _key_of(self, metadata: "_Metadata") -> tuple[Key, str] | None:
-        """None where a policy of a namespace names none, as in a file: it is not known whose findings it words."""
-        named = name_in_reports(self.origin, name=metadata.name, namespace=metadata.namespace)
-        namespace = metadata.namespace if self._namespaced else _EVERYWHERE
+    def _identify(self, metadata: "_Metadata") -> tuple[Key, str] | None:
+        """None where a namespaced policy has no namespace, as in a manifest: its findings cannot be known."""
+        named = name_in_reports(self.group_resource, name=metadata.name, namespace=metadata.namespace)
+        namespace = metadata.namespace if self._namespaced else _CLUSTER_WIDE
         if self._namespaced and not namespace:
             return None
         return (self._source, named), namespace
 
-    def upsert_during_listing(self, raw: bytes | msgspec.Raw, *, new: bool) -> None:  # noqa: ARG002  (it is all the same here)
+    def upsert_during_listing(self, raw: bytes | msgspec.Raw, *, new: bool) -> None:  # noqa: ARG002  (no difference here)
         self.upsert(raw)
 
     def delete(self, raw: bytes | msgspec.Raw) -> None:
-        """Its words stand, see the module: as if the listing under way had brought it."""
+        """Its texts stay for now (see the module), as if the listing under way had brought it."""
         if self._seen is None:
             return
         try:
-            found = self._key_of(decoded(_object, raw, ValueError).metadata)
+            found = self._identify(decoded(_object, raw, ValueError).metadata)
         except ValueError as error:
             self.unreadable(raw, error)
             return
@@ -230,19 +233,19 @@ class Sink:
             self._seen.add(found)
 
     def unreadable(self, _raw: bytes | msgspec.Raw, error: Exception) -> None:
-        """Which policy it is, is not known: what was known of any stands."""
-        self._blind = True
-        self._policies.on_malformed(self.origin, line(f"{type(error).__name__}: {error}"))
+        """It may be any policy, so all known ones stay."""
+        self._has_unreadable = True
+        self._policies.on_malformed(self.group_resource, line(f"{type(error).__name__}: {error}"))
 
     def finish(self) -> None:
         seen, self._seen = self._seen or set(), None
-        if self._blind:
+        if self._has_unreadable:
             seen |= self._known
-        for key, namespace in self._missed - seen:
+        for key, namespace in self._missing - seen:
             self._known.discard((key, namespace))
             self._policies.forget(key, namespace=namespace)
-        self._missed = self._known - seen
-        self._settle()
+        self._missing = self._known - seen
+        self._mark_synced()
 
     def abort(self) -> None:
         self._seen = None
@@ -253,13 +256,15 @@ class Sink:
             self.refused_at = NEVER
         elif not self.refused_at:
             self.refused_at = now
-        if state.reason is Reason.VANISHED or (self.refused_at and now - self.refused_at >= self._policies.refused_ms):
-            self._settle()
+        if state.reason is Reason.VANISHED or (
+            self.refused_at and now - self.refused_at >= self._policies.refusal_grace_ms
+        ):
+            self._mark_synced()
 
-    def _settle(self) -> None:
-        if not self.settled:
-            self.settled = True
-            self._policies.on_settled()
+    def _mark_synced(self) -> None:
+        if not self.synced:
+            self.synced = True
+            self._policies.on_synced()
 
 
 class _Metadata(msgspec.Struct):

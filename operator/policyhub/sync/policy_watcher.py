@@ -1,9 +1,9 @@
-"""Keeps the policies of one cluster known: which kinds there are, and a reflector over the metadata of each.
+"""Watches the policies of one cluster: discovers their kinds, and runs a reflector over the metadata of each.
 
-Reports and constraints are read when all is *settled*: every kind that is served was listed, or refused for good (404;
-403 that stands, for longer where the policies were known before this start). So a start renders nothing plain that it
-would have to send again. What fails otherwise is waited for, though not for ever: findings are of more use than their
-wording.
+Reports and constraints are read when the policies are *ready*: every kind that is served was listed or was given up
+(404; 403 beyond a grace period, which is longer where the policies were readable before this start). So after a start
+no finding is rendered without its texts and sent again later. Other failures are waited for, but not forever: a finding
+without texts is better than none.
 """
 
 import asyncio
@@ -24,19 +24,19 @@ from policyhub.sync.policy_metadata import PolicyMetadata
 log = structlog.get_logger(__name__)
 
 FORBIDDEN_CAP: Final = 600.0
-"""Seconds between two tries of a reflector where the listing is forbidden: the chart can leave the right out."""
-PATIENCE_MS: Final = 900_000
-"""How long findings wait for what cannot be read, before they are rendered without it."""
-SURPRISED_MS: Final = 300_000
-"""How long a refusal has to stand where the policies were known before."""
-_TRY_SECONDS: Final = 5.0
-"""Between two tries of a refusal that has stood for long enough, but for its last try."""
-_SELDOM: Final = 6
-"""Kinds of policies are looked for so many times as seldom as kinds of reports."""
+"""Maximum back-off of a reflector, in seconds, where listing is forbidden: the chart can omit the permission."""
+MAX_WAIT_MS: Final = 900_000
+"""How long findings wait for policies that cannot be read, before they are rendered without their texts."""
+LONG_REFUSAL_GRACE_MS: Final = 300_000
+"""How long listing must be refused before that is accepted, where the policies were readable before."""
+_CHECK_SECONDS: Final = 5.0
+"""Seconds between two checks for a refusal whose grace period has passed, but for its last try."""
+_SYNCED_INTERVAL_FACTOR: Final = 6
+"""Once ready, discovery runs at the interval for report kinds times this."""
 
 
 class PolicyWatcher:
-    """Of one monitored cluster, over connection after connection."""
+    """The policy reflectors of one cluster, over one connection after another."""
 
     def __init__(
         self,
@@ -48,23 +48,23 @@ class PolicyWatcher:
         now: Callable[[], SteadyMs],
         rng: random.Random,
     ) -> None:
-        """`groups` of source APIs whose policies are wanted; intervals in seconds, `now` as of PolicyMetadata."""
+        """`groups`: the source APIs whose policies to watch. Intervals in seconds; `now` as of PolicyMetadata."""
         self.reflectors: dict[str, Reflector] = {}
-        """By origin, while they are watched."""
-        self.unknown: dict[str, str] = {"policies": "not looked for yet"}
-        """API groups of which it is not known what they serve, and why."""
-        self.is_read = False
-        """Whether all that there is to know was known once, or was given up."""
+        """Group resource → reflector, of the kinds that are watched."""
+        self.unknown: dict[str, str] = {"policies": "discovery has not run yet"}
+        """API group → why it is not known what it serves."""
+        self.is_ready = False
+        """Whether all policies were read once, or were given up."""
         self._policies = policies
         self._groups = groups
         self._relist_interval = relist_interval
         self._interval = discovery_interval
         self._now = now
         self._rng = rng
-        self._patient_until = now() + PATIENCE_MS
+        self._wait_until = now() + MAX_WAIT_MS
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._event = asyncio.Event()
-        policies.on_settled = self._decide_whether_read
+        self._ready = asyncio.Event()
+        policies.on_synced = self._update_ready
 
     async def run(self, connection: Connection) -> None:
         """Until cancelled."""
@@ -72,56 +72,56 @@ class PolicyWatcher:
             async with TaskGroup() as tasks:
                 while True:
                     self._apply(await discover_policies(connection, self._groups), connection, tasks)
-                    self._decide_whether_read()
-                    seconds = self._interval * (_SELDOM if self.is_read else 1)
+                    self._update_ready()
+                    seconds = self._interval * (_SYNCED_INTERVAL_FACTOR if self.is_ready else 1)
                     await asyncio.sleep(seconds * self._rng.uniform(0.9, 1.1))
         finally:
             self._tasks.clear()
             self.reflectors.clear()
 
-    async def wait_until_read(self, *, seconds: float) -> None:
-        """Wait for it, at most so long."""
+    async def wait_until_ready(self, *, seconds: float) -> None:
+        """Wait until the policies are ready, at most so long."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while not self._event.is_set():
+                while not self._ready.is_set():
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._event.wait(), _TRY_SECONDS)
-                    self._try_refused()
-        self._try_refused()
-        self._decide_whether_read()
+                        await asyncio.wait_for(self._ready.wait(), _CHECK_SECONDS)
+                    self._retry_refused()
+        self._retry_refused()
+        self._update_ready()
 
-    def _try_refused(self) -> None:
-        """Those whose refusal may be believed if it comes once more."""
-        due = self._now() - self._policies.refused_ms
-        for origin, reflector in self.reflectors.items():
-            sink = self._policies.sinks[origin]
-            if not sink.settled and NEVER < sink.refused_at <= due:
+    def _retry_refused(self) -> None:
+        """List again the kinds whose refusal is accepted if it is repeated."""
+        due = self._now() - self._policies.refusal_grace_ms
+        for group_resource, reflector in self.reflectors.items():
+            sink = self._policies.sinks[group_resource]
+            if not sink.synced and NEVER < sink.refused_at <= due:
                 reflector.request_relist()
 
-    def believes(self, origin: str) -> bool:
-        """Whether a kind was listed, or its refusal has stood."""
-        return self._policies.sinks[origin].settled
+    def is_synced(self, group_resource: str) -> bool:
+        """Whether a kind was listed, or its refusal was accepted."""
+        return self._policies.sinks[group_resource].synced
 
-    def _decide_whether_read(self) -> None:
-        if self.is_read:
+    def _update_ready(self) -> None:
+        if self.is_ready:
             return
-        observed = not self.unknown and all(sink.settled for sink in self._policies.sinks.values())
-        if observed or self._now() >= self._patient_until:
-            self.is_read = True
-            self._policies.begin()
-            self._event.set()
+        observed = not self.unknown and all(sink.synced for sink in self._policies.sinks.values())
+        if observed or self._now() >= self._wait_until:
+            self.is_ready = True
+            self._policies.discard_changes()
+            self._ready.set()
 
     def _apply(self, found: Discovery, connection: Connection, tasks: TaskGroup) -> None:
         for group, reason in found.unknown.items():
             if self.unknown.get(group) != reason:
                 log.warning("policies_unknown", group=group, reason=reason)
         self.unknown = found.unknown
-        for origin, reflector in list(self.reflectors.items()):
+        for group_resource, reflector in list(self.reflectors.items()):
             if found.absent(reflector.resource):
-                self._tasks.pop(origin).cancel()
-                del self.reflectors[origin]
+                self._tasks.pop(group_resource).cancel()
+                del self.reflectors[group_resource]
         for resource in found.served:
-            if resource.origin in self.reflectors:
+            if resource.group_resource in self.reflectors:
                 continue
             reflector = Reflector(
                 connection,
@@ -131,5 +131,5 @@ class PolicyWatcher:
                 forbidden_cap=FORBIDDEN_CAP,
                 metadata=True,
             )
-            self.reflectors[resource.origin] = reflector
-            self._tasks[resource.origin] = tasks.create_task(reflector.run())
+            self.reflectors[resource.group_resource] = reflector
+            self._tasks[resource.group_resource] = tasks.create_task(reflector.run())

@@ -84,7 +84,7 @@ class ReportClaims:
         """Of the findings that these would be."""
         if self._rollup is None:
             return [violation.identity for violation in violations]
-        pairs = ((violation, self._rollup.owners.subject(violation.subject)) for violation in violations)
+        pairs = ((violation, self._rollup.owners.resolve(violation.subject)) for violation in violations)
         return [rolled_up(violation, subject).identity for violation, subject in pairs if isinstance(subject, Subject)]
 
     def passed(self, raw: bytes | msgspec.Raw) -> frozenset[Identity]:

@@ -8,7 +8,7 @@ passed over in the pages (`kube.reflector`), so the event counts as what the lis
 
 It is seen, also where it is put aside or cannot be read. What it claims is fresh, unless the object is not new and
 another process sent findings shortly before: those may not show yet. What passes in a report that was put aside is
-asked for by the next listing. Meanwhile nothing of the API is archived (`Sources.being_listed`). `watch_accepted` is
+asked for by the next listing. Meanwhile nothing of the API is archived (`Sources.being_listed`). `stream_started` is
 called again at the end: another server than the watch's may have answered the pages.
 
 No I/O; the clock is an argument.
@@ -119,7 +119,7 @@ class ReportSink:
     # -- what the reflector calls ---------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        self.watch_accepted()
+        self.stream_started()
         self._ledger.refusals.begin(self.source_api)
         self._listing = True
         self._heard.begin()
@@ -128,32 +128,32 @@ class ReportSink:
         self._ledger.sources.list_source(self.source_api, listing=True)
         self._grading, self.grade = self.grade, False
 
-    def watch_accepted(self) -> None:
+    def stream_started(self) -> None:
         self._ledger.sources.stream_started_at[self.source_api] = self._now()
 
     def upsert(self, raw: bytes | msgspec.Raw) -> None:
         self._paged, self._backlog = self._listing, self.last_listed == NEVER
-        if self._paged or not self._throttle.strained or not self._put_aside(raw):
+        if self._paged or not self._throttle.is_throttling or not self._defer(raw):
             self._upsert(raw)
 
     def upsert_during_listing(self, raw: bytes | msgspec.Raw, *, new: bool) -> None:
         self._by_event(new=new)
-        if not self._throttle.strained or not self._put_aside(raw):
+        if not self._throttle.is_throttling or not self._defer(raw):
             self._upsert(raw)
 
     def _by_event(self, *, new: bool) -> None:
         self._paged = False
         self._backlog = self.last_listed == NEVER and not new and self._ledger.observed.cautious
 
-    def _put_aside(self, raw: bytes | msgspec.Raw) -> bool:
+    def _defer(self, raw: bytes | msgspec.Raw) -> bool:
         """Whether the event has to wait, since its namespace writes more than it is given."""
         try:
             key = named(self._group, self._resource, raw)
         except Malformed:
             return False
-        if not self._throttle.waits(key.namespace, now=self._now()):
+        if not self._throttle.must_wait(key.namespace, now=self._now()):
             return False
-        self._throttle.put_aside(key, bytes(raw))
+        self._throttle.defer(key, bytes(raw))
         self._sweep.seen(key)
         self._ledger.sources.set_waiting(self.source_api, self._throttle.waiting())
         return True
@@ -245,7 +245,7 @@ class ReportSink:
         most = self._ledger.shares.limits.report_results
         if decoded is not None:
             return reports.parse(decoded, latest=latest, most=most)
-        template = self._policies.template(self._resource) if self._policies is not None else None
+        template = self._policies.template_severity(self._resource) if self._policies is not None else None
         return reader.read(self._group, self._resource, raw, latest=latest, template=template, most=most)
 
     def _problems(self, reading: ParsedReport) -> list[Refusal]:

@@ -76,5 +76,5 @@ class Rewrites:
 
     def _with_known(self, fingerprint: int, key: SourceKey) -> int:
         policies = 0 if self._policies is None else self._policies.version
-        taught = 0 if self._rollup is None else self._rollup.owners.families.reported.version(key.namespace)
+        taught = 0 if self._rollup is None else self._rollup.owners.members.reported.version(key.namespace)
         return fingerprint ^ hash((policies, taught))

@@ -3,7 +3,7 @@
 Between the views and the ledger: a result on a Pod, ReplicaSet or Job is kept as it was said and handed on as a call
 for what it counts for (`owners`); where that changes, the call moves, without the source object having changed.
 It also knows which of them each policy has reported on, so that a rollout under an engine that scans once an hour ends
-no finding (`reported`, `family`).
+no finding (`reported`, `rollup_members`).
 
 | a truncated constraint lacks a Pod that it listed  | then                                                   |
 |----------------------------------------------------|--------------------------------------------------------|
@@ -11,7 +11,8 @@ no finding (`reported`, `family`).
 | else                                               | it stands: it may be there, unlisted                   |
 
 An object that moves costs what its own results cost: of a source object with many of them only those are looked at
-again (`statement`), in slices where they are many (`moves`). What decisions ask is counted as it changes (`family`).
+again (`statement`), in slices where they are many (`moves`). What decisions ask is counted as it changes
+(`rollup_members`).
 
 Pure: no I/O, no clock; times are Unix milliseconds.
 """
@@ -24,9 +25,9 @@ from policyhub.findings.rollup import is_rolled_up, merged_by_identity, normaliz
 from policyhub.sources.source_apis import CONSTRAINTS
 from policyhub.sources.violation import Identity, ObjectRef, ParsedReport, SourceKey, Subject, Violation, below
 from policyhub.sync.ledger import Ledger
-from policyhub.sync.moves import FEW, TOGETHER, Moves
-from policyhub.sync.owners import Owners, Unresolved, place
-from policyhub.sync.reported import NOBODY, Coverage
+from policyhub.sync.moves import MAX_UNINDEXED, MAX_UNITS_PER_CALL, Moves
+from policyhub.sync.owners import Owners, Unresolved, object_ref
+from policyhub.sync.reported import NO_POLICIES, PolicySet
 from policyhub.sync.statement import Claim, Covered, Statement, claims_of
 
 MOST_KEPT = 10_000
@@ -42,28 +43,28 @@ class Rollup:
     def __init__(self, *, ledger: Ledger, owners: Owners) -> None:
         self.owners = owners
         self._ledger = ledger
-        self._told: dict[SourceKey, Statement] = {}
+        self._statements: dict[SourceKey, Statement] = {}
         self._about: dict[Subject, dict[SourceKey, None] | tuple[SourceKey, ...]] = {}
         """The source objects that say something of a Pod, ReplicaSet or Job; as a dict where they are many."""
         self._listed: dict[SourceKey, set[str]] = {}
         """Of which kinds of objects each constraint has listed some."""
         self._news: set[str] | None = set()
         """Of which namespaces something came; None: of all."""
-        owners.on_opened(ledger.sources.stream_started_at.__setitem__)
+        owners.on_stream_started(ledger.sources.stream_started_at.__setitem__)
         self._moves = Moves(
-            statement=self._told,
+            statements=self._statements,
             about=self._about,
-            subject=owners.subject,
+            resolve=owners.resolve,
             apply=self._apply,
-            allowance=owners.allowance,
+            budget=owners.budget,
         )
 
     @property
     def news(self) -> bool:
-        """Whether something came that may decide what was held; whoever acts on it calls `heed`."""
+        """Whether something came that may decide what was held; whoever acts on it calls `take_news`."""
         return self._news is None or bool(self._news)
 
-    def heed(self) -> tuple[Collection[str], Collection[str]] | None:
+    def take_news(self) -> tuple[Collection[str], Collection[str]] | None:
         """Of which namespaces, and of which sources everywhere (none), something came since the last call; None: of
         all.
         """
@@ -73,46 +74,46 @@ class Rollup:
     # -- from the views to the ledger -----------------------------------------------------------------------------
 
     def take(
-        self, reading: ParsedReport, said: Sequence[Claim], passed: Callable[[], frozenset[Identity]] = frozenset
+        self, reading: ParsedReport, results: Sequence[Claim], passed: Callable[[], frozenset[Identity]] = frozenset
     ) -> tuple[list[Claim], frozenset[str]]:
         """What a source object now calls for, and the ids whose calls by it have ended although it is incomplete.
         `passed` tells what it reads as passing.
         """
         key = reading.key
-        before = self._told.get(key)
+        before = self._statements.get(key)
         ended: list[int] = []
-        spoke = self._learn(reading)
+        covered = self._learn(reading)
         if key.group == CONSTRAINTS:
-            self._listed.setdefault(key, set()).update(v.subject.kind for v, _ in said)
+            self._listed.setdefault(key, set()).update(v.subject.kind for v, _ in results)
         if before is not None and self._moves:  # what moves is lost in silence, whatever the source object says
-            self._moves.settle(key, before)
+            self._moves.recount(key, before)
         if before is not None and not reading.complete:
-            said, ended = self._kept(before, said, reading.boundary, passed())
-        if before is None and not spoke and not any(is_rolled_up(v.subject) for v, _ in said):
-            return merged_by_identity((rolled_up(v, v.subject), at) for v, at in said), frozenset()
-        subjects = [self.owners.subject(v.subject) for v, _ in said]
-        if before is not None and not ended and before.same(said, subjects, spoke):
+            results, ended = self._kept(before, results, reading.boundary, passed())
+        if before is None and not covered and not any(is_rolled_up(v.subject) for v, _ in results):
+            return merged_by_identity((rolled_up(v, v.subject), at) for v, at in results), frozenset()
+        subjects = [self.owners.resolve(v.subject) for v, _ in results]
+        if before is not None and not ended and before.same(results, subjects, covered):
             return before.claims, frozenset()
-        claims = claims_of(said, subjects)
+        claims = claims_of(results, subjects)
         lost: frozenset[str] = frozenset()
         if before is not None and ended:
             lost = self._ids(before, ended) - {finding_id(self._ledger.cluster_id, v.identity) for v, _ in claims}
-        self._keep(key, before, Statement(tuple(said), subjects, claims, spoke))
+        self._keep(key, before, Statement(tuple(results), subjects, claims, covered))
         return claims, lost
 
     def _learn(self, reading: ParsedReport) -> Covered:
-        reported = self.owners.families.reported
+        reported = self.owners.members.reported
         for namespace, by in reading.passing:
             if reported.learn_passing(namespace, by) and self._news is not None:
                 self._news.add(namespace)
-        return tuple((of, reported.coverage(of.namespace, by)) for of, by in reading.covered)
+        return tuple((of, reported.policy_set(of.namespace, by)) for of, by in reading.covered)
 
     def stands(self, key: SourceKey) -> bool:
         """Whether what a report said when it was last read, said again, comes to the same."""
-        before = self._told.get(key)
+        before = self._statements.get(key)
         return before is None or (
-            all(spoken is not NOBODY for _, spoken in before.covered)
-            and before.subjects == [self.owners.subject(violation.subject) for violation, _ in before.results]
+            all(policies is not NO_POLICIES for _, policies in before.covered)
+            and before.subjects == [self.owners.resolve(violation.subject) for violation, _ in before.results]
         )
 
     def forget(self, key: SourceKey) -> None:
@@ -121,13 +122,13 @@ class Rollup:
         self._forget(key)
 
     def _forget(self, key: SourceKey) -> None:
-        before = self._told.pop(key, None)
+        before = self._statements.pop(key, None)
         if before is not None:
             self._index(key, before, None)
 
     def keys(self) -> Iterable[SourceKey]:
         """The source objects that are known here, also those that call for nothing."""
-        return self._told.keys()
+        return self._statements.keys()
 
     def passed(self, identities: Iterable[Identity]) -> frozenset[Identity]:
         """Of what a source object reads as passing: what its objects say of themselves. That one Pod passes is no
@@ -135,9 +136,8 @@ class Rollup:
         """
         own = []
         for identity in identities:
-            _, _, _, group, kind, namespace, name, _ = identity
-            subject = Subject(group, kind, namespace, name)
-            if not is_rolled_up(subject) or self.owners.subject(subject) == subject:
+            subject = identity.subject
+            if not is_rolled_up(subject) or self.owners.resolve(subject) == subject:
                 own.append(normalized_identity(identity))
         return frozenset(own)
 
@@ -159,16 +159,16 @@ class Rollup:
         from time to time.
         """
         units, done = 0, True
-        self.owners.allowance.tidy(now=now)
-        while done and units < TOGETHER:
+        self.owners.budget.tidy(now=now)
+        while done and units < MAX_UNITS_PER_CALL:
             waiting = set(self._moves.waiting.namespaces)
-            everything = self._moves.everything
+            is_full_pass = self._moves.is_full_pass
             moved = self._moves.advance(now=now)
             worked_out = self.owners.advance()
             units += moved + worked_out
             done = moved + worked_out > 0
             self._publish(waiting)
-            if everything and not self._moves.everything:
+            if is_full_pass and not self._moves.is_full_pass:
                 self._news = None
             if done:
                 yield
@@ -190,16 +190,16 @@ class Rollup:
         return len(self._ledger.desired.objects.get(key, ()))
 
     def _kept(
-        self, before: Statement, said: Sequence[Claim], boundary: ObjectRef | None, passed: frozenset[Identity]
+        self, before: Statement, results: Sequence[Claim], boundary: ObjectRef | None, passed: frozenset[Identity]
     ) -> tuple[list[Claim], list[int]]:
         """With what an incomplete source object may still call for; and the places in `before` of what has ended."""
-        kept, ended = list(said), []
-        there = {v.identity for v, _ in said}
+        kept, ended = list(results), []
+        there = {v.identity for v, _ in results}
         for index, claim in enumerate(before.results):
             violation = claim[0]
             if violation.identity in there or not is_rolled_up(violation.subject):
                 continue
-            gone = self.owners.subject(violation.subject) is Unresolved.GONE
+            gone = self.owners.resolve(violation.subject) is Unresolved.GONE
             if gone or violation.identity in passed or (boundary is not None and below(violation.object_ref, boundary)):
                 ended.append(index)
             elif len(kept) < MOST_KEPT:  # of more the ledger knows that they may stand
@@ -217,7 +217,7 @@ class Rollup:
 
     def _keep(self, key: SourceKey, before: Statement | None, statement: Statement) -> None:
         if statement.covered or any(is_rolled_up(v.subject) for v, _ in statement.results):
-            self._told[key] = statement
+            self._statements[key] = statement
             self._index(key, before, statement)
         else:
             self._forget(key)
@@ -231,13 +231,13 @@ class Rollup:
             about = self._about.get(of, ())
             if isinstance(about, dict):
                 about[key] = None
-            elif len(about) < FEW:
+            elif len(about) < MAX_UNINDEXED:
                 self._about[of] = (*about, key)
             else:
                 self._about[of] = dict.fromkeys((*about, key))
-        spoke = () if statement is None else statement.covered
-        if before is None or spoke != before.covered:
-            self._record_reports(set() if before is None else set(before.covered), set(spoke))
+        covered = () if statement is None else statement.covered
+        if before is None or covered != before.covered:
+            self._record_reports(set() if before is None else set(before.covered), set(covered))
         if self._news is not None:
             self._news.update(of.namespace for of in old | new)
 
@@ -250,24 +250,24 @@ class Rollup:
         if not about:
             del self._about[of]
 
-    def _record_reports(self, before: set[tuple[Subject, Coverage]], spoke: set[tuple[Subject, Coverage]]) -> None:
-        families = self.owners.families
-        for of, spoken in spoke - before:
-            families.record(of, spoken, self.owners.home(of))
-        for of, spoken in before - spoke:
-            families.withdraw(of, spoken, self.owners.home(of))
+    def _record_reports(self, before: set[tuple[Subject, PolicySet]], covered: set[tuple[Subject, PolicySet]]) -> None:
+        members = self.owners.members
+        for of, policies in covered - before:
+            members.record(of, policies, self.owners.target(of))
+        for of, policies in before - covered:
+            members.withdraw(of, policies, self.owners.target(of))
 
     # -- the evidence ---------------------------------------------------------------------------------------------
 
     @property
     def since(self) -> SteadyMs:
         """Since when it is known of everything what it counts for; NEVER: it is not."""
-        if self._moves.everything:
+        if self._moves.is_full_pass:
             return NEVER
         return SteadyMs(1) if self.owners.forbidden else self.owners.since
 
     def _unsettled(self, namespace: str) -> bool:
-        return self.owners.unsettled(namespace) or namespace in self._moves.waiting
+        return self.owners.has_unknown(namespace) or namespace in self._moves.waiting
 
     def unreported(self, source: str, policy: str, of: Subject) -> bool:
         """Whether something lives that counts for the object, of a kind that the policy (empty: any of the source) has
@@ -279,34 +279,34 @@ class Rollup:
             return False
         if self._unsettled(of.namespace):
             return True
-        families, by = owners.families, (source, policy)
-        kinds = families.reported.kinds(of.namespace, by)
+        members, by = owners.members, (source, policy)
+        kinds = members.reported.kinds(of.namespace, by)
         if not kinds or not self.reports_passes(source, "", of.namespace):
             return False
-        itself = is_rolled_up(of) and owners.home(of) == of and of.kind in kinds
-        return (itself and not families.is_reported(of, by)) or families.unreported(of, by, kinds)
+        itself = is_rolled_up(of) and owners.target(of) == of and of.kind in kinds
+        return (itself and not members.is_reported(of, by)) or members.unreported(of, by, kinds)
 
-    def made(self, source: str, policy: str, of: Subject) -> tuple[WallMs, WallMs] | None:
+    def creation_times(self, source: str, policy: str, of: Subject) -> tuple[WallMs, WallMs] | None:
         """When the oldest and the newest was made of what counts for the object and is of a kind that the policy has
         reported on; None: there is nothing.
         """
-        kinds = self.owners.families.reported.kinds(of.namespace, (source, policy))
-        oldest, newest = self.owners.families.oldest(of, kinds), self.owners.families.newest(of, kinds)
+        kinds = self.owners.members.reported.kinds(of.namespace, (source, policy))
+        oldest, newest = self.owners.members.oldest(of, kinds), self.owners.members.newest(of, kinds)
         return None if oldest is None or newest is None else (from_seconds(oldest), from_seconds(newest))
 
     def reports_passes(self, source: str, policy: str, namespace: str) -> bool:
         """Whether the policy (empty: any of the source) has written a result in the namespace that is no violation. An
         engine that is told to write failures only never does, and says nothing of an object that is clean.
         """
-        return self.owners.families.reported.passes(namespace, (source, policy))
+        return self.owners.members.reported.passes(namespace, (source, policy))
 
     def reports_descendants(self, source: str, policy: str, namespace: str) -> bool:
         """Whether the policy has reported on any Pod, ReplicaSet or Job in the namespace."""
-        return bool(self.owners.families.reported.kinds(namespace, (source, policy)))
+        return bool(self.owners.members.reported.kinds(namespace, (source, policy)))
 
     def has_descendants(self, of: Subject) -> bool:
         """Whether anything lives that rolls up to the object."""
-        return of in self.owners.families
+        return of in self.owners.members
 
     def unaudited(self, of: Subject, constraint: SourceKey, audited: int) -> bool:
         """Whether something lives that counts for the object, the like of which the constraint lists, and that an audit
@@ -317,15 +317,15 @@ class Rollup:
             return False
         if owners.created(of) >= audited or self._unsettled(of.namespace):
             return True
-        newest = owners.families.newest(of, self._listed.get(constraint))
+        newest = owners.members.newest(of, self._listed.get(constraint))
         return newest is not None and newest >= audited
 
     def deleted(self, of: Subject) -> bool:
         """Whether the object is known to be gone: a Pod, ReplicaSet or Job that is not there any more."""
-        return self.owners.gone(of)
+        return self.owners.is_deleted(of)
 
-    def places(self, of: Subject, constraint: SourceKey) -> list[ObjectRef]:
+    def object_refs(self, of: Subject, constraint: SourceKey) -> list[ObjectRef]:
         """Where in Gatekeeper's order what lives and counts for the object stands, itself left out: the first of each
         kind that the constraint lists the like of, of all kinds where it has listed nothing yet.
         """
-        return [place(thing) for thing in self.owners.families.first(of, self._listed.get(constraint))]
+        return [object_ref(thing) for thing in self.owners.members.first(of, self._listed.get(constraint))]

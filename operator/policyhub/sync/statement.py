@@ -13,11 +13,11 @@ from policyhub.clock import WallMs
 from policyhub.findings.rollup import is_rolled_up, merged, merged_by_identity, rolled_up
 from policyhub.sources.violation import Identity, Subject, Violation
 from policyhub.sync.owners import Unresolved
-from policyhub.sync.reported import Coverage
+from policyhub.sync.reported import PolicySet
 
 Claim = tuple[Violation, WallMs | None]
 """With when it was observed (Unix ms)."""
-Covered = tuple[tuple[Subject, Coverage], ...]
+Covered = tuple[tuple[Subject, PolicySet], ...]
 
 
 class Index:

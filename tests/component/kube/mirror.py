@@ -32,7 +32,7 @@ class Mirror:
         assert self._marked is None
         self._marked = set()
 
-    def watch_accepted(self) -> None:
+    def stream_started(self) -> None:
         self.opens += 1
 
     def upsert(self, raw: msgspec.Raw) -> None:

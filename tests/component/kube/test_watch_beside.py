@@ -377,8 +377,8 @@ async def test_cancelled_beside_a_listing_no_connection_is_left() -> None:
 
 
 class Faulty(Mirror):
-    def watch_accepted(self) -> None:
-        super().watch_accepted()
+    def stream_started(self) -> None:
+        super().stream_started()
         if self.opens == 1:
             raise ValueError("no")
 

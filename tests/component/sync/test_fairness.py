@@ -11,7 +11,7 @@ from policyhub.clock import SteadyMs, WallMs
 from policyhub.findings.asff import Cluster
 from policyhub.findings.identity import finding_id
 from policyhub.metrics import Metrics
-from policyhub.sources.violation import Identity, SourceKey, Subject, Violation
+from policyhub.sources.violation import Identity, ObjectRef, SourceKey, Subject, Violation
 from policyhub.sync import figures
 from policyhub.sync.cluster_queue import ClusterQueue
 from policyhub.sync.engine import Engine
@@ -186,7 +186,7 @@ async def test_what_is_read_before_it_is_archived_takes_turns_too() -> None:
             source_api=ORIGIN,
             rule="r",
             source=f"kyverno-{namespace}",
-            object_ref=("apps", "v1", "Deployment", namespace, "web"),
+            object_ref=ObjectRef("apps", "v1", "Deployment", namespace, "web"),
         )
 
     flood = [held("team-a", number) for number in range(1_000)]

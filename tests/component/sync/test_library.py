@@ -18,8 +18,8 @@ from policyhub.kube.kubeconfig import Access
 from policyhub.settings import Settings
 from policyhub.sources.source_apis import SOURCE_GROUPS
 from policyhub.sync.ledger import Ledger
-from policyhub.sync.policy_metadata import REFUSED_MS, PolicyMetadata
-from policyhub.sync.policy_watcher import PATIENCE_MS, SURPRISED_MS, PolicyWatcher
+from policyhub.sync.policy_metadata import REFUSAL_GRACE_MS, PolicyMetadata
+from policyhub.sync.policy_watcher import LONG_REFUSAL_GRACE_MS, MAX_WAIT_MS, PolicyWatcher
 from tests.component.kube.apiserver import Answer, ApiServer, refusal
 
 START = SteadyMs(1_790_000_000_000)
@@ -82,8 +82,8 @@ def serve(api: ApiServer, listing: Answer) -> None:
 async def test_where_no_policies_are_served_all_is_known(api: ApiServer) -> None:
     """404 of every group."""
     async with Stand().at_work(api) as library:
-        await library.wait_until_read(seconds=10)
-        assert library.is_read
+        await library.wait_until_ready(seconds=10)
+        assert library.is_ready
         assert library.unknown == {}
 
 
@@ -94,14 +94,14 @@ async def test_a_refusal_that_stands_is_an_answer(api: ApiServer) -> None:
     serve(api, refusal(403, "Forbidden"))
     stand = Stand()
     async with stand.at_work(api) as library:
-        await library.wait_until_read(seconds=0.5)
-        assert [library.is_read] == [False]
+        await library.wait_until_ready(seconds=0.5)
+        assert [library.is_ready] == [False]
         assert library.reflectors[ORIGIN].state.reason == "ListingForbidden"
         assert policy_faults(library)[ORIGIN].reason == "Listing"
-        stand.clock.now += REFUSED_MS
-        while not library.is_read:
-            await library.wait_until_read(seconds=0.1)
-        assert library.is_read
+        stand.clock.now += REFUSAL_GRACE_MS
+        while not library.is_ready:
+            await library.wait_until_ready(seconds=0.1)
+        assert library.is_ready
         assert policy_faults(library)[ORIGIN].reason == "Forbidden"
 
 
@@ -110,26 +110,30 @@ async def test_a_refusal_that_passes_is_none(api: ApiServer) -> None:
     serve(api, refusal(403, "Forbidden"))
     stand = Stand()
     async with stand.at_work(api) as library:
-        await library.wait_until_read(seconds=0.5)
+        await library.wait_until_ready(seconds=0.5)
         policy = {"metadata": {"name": "probes", "annotations": {"policies.kyverno.io/title": "T"}}}
         serve(api, answer({"metadata": {"resourceVersion": "5"}, "items": [policy]}))
-        stand.clock.now += REFUSED_MS
-        while not library.is_read:
-            await library.wait_until_read(seconds=0.1)
-        assert library.is_read
+        stand.clock.now += REFUSAL_GRACE_MS
+        while not library.is_ready:
+            await library.wait_until_ready(seconds=0.1)
+        assert library.is_ready
         assert library.reflectors[ORIGIN].state.reason != "ListingForbidden"
-        assert stand.policies._said
+        assert stand.policies._texts
 
 
 @pytest.mark.parametrize(
     ("told", "patience"),
     [
-        pytest.param([], REFUSED_MS, id="a new cluster"),
-        pytest.param([("PoliciesKnown", "False", "Forbidden")], REFUSED_MS, id="refused before"),
+        pytest.param([], REFUSAL_GRACE_MS, id="a new cluster"),
+        pytest.param([("PoliciesKnown", "False", "Forbidden")], REFUSAL_GRACE_MS, id="refused before"),
         pytest.param(
-            [("InSync", "True", "InSync"), ("PoliciesKnown", "True", "Watched")], SURPRISED_MS, id="known before"
+            [("InSync", "True", "InSync"), ("PoliciesKnown", "True", "Watched")],
+            LONG_REFUSAL_GRACE_MS,
+            id="known before",
         ),
-        pytest.param([("PoliciesKnown", "False", "ListingFailed")], SURPRISED_MS, id="not to be read at that moment"),
+        pytest.param(
+            [("PoliciesKnown", "False", "ListingFailed")], LONG_REFUSAL_GRACE_MS, id="not to be read at that moment"
+        ),
     ],
 )
 def test_a_refusal_that_surprises_has_to_stand_for_longer(told: list[tuple[str, str, str]], patience: int) -> None:
@@ -142,7 +146,7 @@ def test_a_refusal_that_surprises_has_to_stand_for_longer(told: list[tuple[str, 
     ledger = Ledger(cluster_id="a", cluster_uid="u", default_severity="MEDIUM", on_dirty=lambda: None)
     context = Context(site, ledger)
     assert context.policy_metadata is not None
-    assert context.policy_metadata.refused_ms == patience
+    assert context.policy_metadata.refusal_grace_ms == patience
 
 
 @pytest.mark.parametrize("path", [GROUP, f"{GROUP}/v1/clusterpolicies"], ids=["discovery", "listing"])
@@ -152,8 +156,8 @@ async def test_a_failure_is_waited_for_and_not_for_ever(api: ApiServer, path: st
     api.documents[path] = refusal(500, "InternalError")
     stand = Stand()
     async with stand.at_work(api) as library:
-        await library.wait_until_read(seconds=0.5)
-        assert not library.is_read
-        stand.clock.now += PATIENCE_MS
-        await library.wait_until_read(seconds=0.1)
-        assert library.is_read
+        await library.wait_until_ready(seconds=0.5)
+        assert not library.is_ready
+        stand.clock.now += MAX_WAIT_MS
+        await library.wait_until_ready(seconds=0.1)
+        assert library.is_ready

@@ -19,7 +19,7 @@ from policyhub.kube.reflector import Reflector
 from policyhub.kube.resource import Resource
 from policyhub.kube.sink import ReflectorState
 from policyhub.sources.source_apis import SOURCE_GROUPS
-from policyhub.sync import namespaces
+from policyhub.sync import namespace_sink
 
 Document = dict[str, Any]
 API = "/apis/wgpolicyk8s.io/v1alpha2"
@@ -39,7 +39,7 @@ class Names:
     def begin(self) -> None:
         self._listed = set()
 
-    def watch_accepted(self) -> None:
+    def stream_started(self) -> None:
         pass
 
     def upsert(self, raw: msgspec.Raw) -> None:
@@ -208,7 +208,7 @@ async def test_the_whole_life_of_a_resource(cluster: Cluster) -> None:
 
 
 class Existence:
-    """What the operator would know of the namespaces."""
+    """What the operator would know of the namespace_sink."""
 
     def __init__(self) -> None:
         self.stream_started_at: dict[str, SteadyMs] = {}
@@ -235,10 +235,10 @@ class Existence:
 async def test_namespaces(cluster: Cluster) -> None:
     """They are listed and watched like any resource; a namespace is gone once its deletion is finished, not before."""
     existence = Existence()
-    sink = namespaces.Namespaces(existence, cluster="alpha", now=lambda: SteadyMs(1))
+    sink = namespace_sink.NamespaceSink(existence, cluster="alpha", now=lambda: SteadyMs(1))
     async with (
         await Connection.from_kubeconfig(cluster.kubeconfig()) as connection,
-        running(Reflector(connection, namespaces.RESOURCE, sink)),
+        running(Reflector(connection, namespace_sink.RESOURCE, sink)),
     ):
         await until(lambda: existence.live)
         assert {"default", "kube-system"} <= existence.known
@@ -263,11 +263,13 @@ async def test_namespaces(cluster: Cluster) -> None:
 async def test_namespaces_that_may_not_be_listed(cluster: Cluster) -> None:
     """Nothing is told to exist or to be gone where the right is not given."""
     existence = Existence()
-    sink = namespaces.Namespaces(existence, cluster="alpha", now=lambda: SteadyMs(1))
+    sink = namespace_sink.NamespaceSink(existence, cluster="alpha", now=lambda: SteadyMs(1))
     config = cluster.kubeconfig_for(namespace="default", service_account="nobody")
     async with (
         await Connection.from_kubeconfig(config) as connection,
-        running(Reflector(connection, namespaces.RESOURCE, sink, forbidden_cap=namespaces.FORBIDDEN_CAP)) as reflector,
+        running(
+            Reflector(connection, namespace_sink.RESOURCE, sink, forbidden_cap=namespace_sink.FORBIDDEN_CAP)
+        ) as reflector,
     ):
         await until(lambda: reflector.state.reason == "ListingForbidden")
         assert "namespaces" in reflector.state.message

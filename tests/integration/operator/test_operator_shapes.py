@@ -10,6 +10,7 @@ import pytest
 
 from dev import crds
 from policyhub.findings.identity import finding_id
+from policyhub.sources.violation import Identity, Subject
 from tests.integration.operator.world import CLUSTERS, KINDS, World, constraint, report, result
 
 
@@ -125,8 +126,10 @@ def test_one_version_of_each_group_is_read(versions: World) -> None:
     world.start()
     world.synced()
     assert {finding["Id"] for finding in world.found(state="ACTIVE").values()} == {
-        finding_id("alpha", ("kyverno", "run-as-nonroot", "check", "apps", "Deployment", "shop", "web", "")),
-        finding_id("alpha", ("kyverno", "quota", "check", "", "Namespace", "", "shop", "")),
+        finding_id(
+            "alpha", Identity("kyverno", "run-as-nonroot", "check", Subject("apps", "Deployment", "shop", "web"), "")
+        ),
+        finding_id("alpha", Identity("kyverno", "quota", "check", Subject("", "Namespace", "", "shop"), "")),
     }
     mark = world.mark()
     serve(world, "v1alpha2", "v1beta1")

@@ -84,7 +84,7 @@ class Scene:
 
     def list(self, resource: Resource, *bodies: dict[str, Any]) -> None:
         """A complete listing that brings these, and the watch after it."""
-        view = self.sources.watched[resource.origin].view
+        view = self.sources.watched[resource.group_resource].view
         view.begin()
         for body in bodies:
             view.upsert(msgspec.json.encode(body))
@@ -148,11 +148,11 @@ def test_which_apis_are_live() -> None:
     scene.discover(OLD, NEW, PORTS)
     scene.list(OLD)
     scene.list(PORTS)
-    assert scene.sources.coverage.live == {OLD.origin}
+    assert scene.sources.coverage.live == {OLD.group_resource}
     scene.list(NEW)
-    assert scene.sources.coverage.live == {OLD.origin, NEW.origin}
+    assert scene.sources.coverage.live == {OLD.group_resource, NEW.group_resource}
     scene.discover(NEW)
-    assert scene.sources.coverage.live == {NEW.origin}
+    assert scene.sources.coverage.live == {NEW.group_resource}
     scene.sources.disconnect()
     scene.sources.cover()
     assert not scene.sources.coverage.live
@@ -258,20 +258,20 @@ async def test_reports_are_discovered_once_for_the_policies(monkeypatch: pytest.
     """What was discovered is used when the policies are known soon after; when they take long it is asked for anew."""
     scene, asked = Scene(), list[bool]()
     settling = [False, True] if late else [True]
-    library = SimpleNamespace(is_read=False)
+    library = SimpleNamespace(is_ready=False)
 
     async def settle(*, seconds: float) -> None:
         assert seconds > 0
-        library.is_read = settling.pop(0)
+        library.is_ready = settling.pop(0)
 
     async def discover(*_: object, **__: object) -> Discovery:
-        asked.append(library.is_read)
+        asked.append(library.is_ready)
         return Discovery(served=(OLD,), unknown={})
 
     async def confirm(_: object) -> bool:
         return True
 
-    library.wait_until_read = settle
+    library.wait_until_ready = settle
     scene.work.context.policy_watcher = cast(Any, library)
     monkeypatch.setattr("policyhub.cluster.sources.discover", discover)
     connection: Any = SimpleNamespace(time_slice=TimeSlice(), name_budget=NameBudget(), server="https://cluster")

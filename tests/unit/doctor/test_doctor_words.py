@@ -171,7 +171,7 @@ def test_sources() -> None:
     """What is unknown, ending or missing is a problem of its own; what is served is named with its version."""
     constraint = Resource(CONSTRAINTS, "v1beta1", "k8srepos", "K8sRepos", namespaced=False)
     served = Discovery(
-        served=(REPORTS, constraint), unknown={OPEN_REPORTS: "403"}, terminating=frozenset({REPORTS.origin})
+        served=(REPORTS, constraint), unknown={OPEN_REPORTS: "403"}, terminating=frozenset({REPORTS.group_resource})
     )
     told = cluster.judge_sources("alpha", served)
     assert [v.state for v in told] == ["problem", "problem", "fine"]

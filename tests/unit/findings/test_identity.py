@@ -10,19 +10,19 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from policyhub.findings.identity import encode, finding_id, prefix
-from policyhub.sources.violation import Identity
+from policyhub.sources.violation import Identity, Subject
 
 GOLDEN = json.loads(Path(__file__).with_name("ids.golden.json").read_text("utf-8"))
 
 PARTS = st.tuples(*[st.text(st.characters(codec=None), max_size=6) | st.text(":,0123456789\0/", max_size=6)] * 8)
-POD: Identity = ("kyverno", "p", "r", "", "Pod", "shop", "cart-1", "")
+POD = Identity("kyverno", "p", "r", Subject("", "Pod", "shop", "cart-1"), "")
 
 
 @pytest.mark.parametrize("case", GOLDEN["ids"], ids=lambda case: case["name"])
 def test_an_id_never_changes(case: dict[str, Any]) -> None:
     """Triage in Security Hub hangs on these very characters."""
     source, policy, rule, group, kind, namespace, name, discriminator = case["identity"]
-    identity = (source, policy, rule, group, kind, namespace, name, discriminator)
+    identity = Identity(source, policy, rule, Subject(group, kind, namespace, name), discriminator)
     assert finding_id(case["cluster"], identity) == case["id"]
 
 
@@ -36,13 +36,13 @@ def test_the_golden_ids_are_distinct_and_many() -> None:
 @example(("a", "", "", "", "", "", "", ""), ("", "a", "", "", "", "", "", ""))
 @example(("1:a,", "", "", "", "", "", "", ""), ("a", "", "", "", "", "", "", ""))
 @example(("a,1:b", "", "", "", "", "", "", ""), ("a", "b", "", "", "", "", "", ""))
-def test_distinct_identities_have_distinct_encodings(one: Identity, other: Identity) -> None:
+def test_distinct_identities_have_distinct_encodings(one: tuple[str, ...], other: tuple[str, ...]) -> None:
     """No part can forge a separator, whatever it holds."""
     assert (encode(one) == encode(other)) == (one == other)
 
 
 @given(PARTS)
-def test_the_encoding_can_be_read_back(identity: Identity) -> None:
+def test_the_encoding_can_be_read_back(identity: tuple[str, ...]) -> None:
     """What can be decoded is unambiguous."""
     rest, parts = encode(identity), []
     while rest:

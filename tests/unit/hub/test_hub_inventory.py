@@ -350,26 +350,30 @@ def finding_of(subject: Subject, api_version: str, *, cluster: str = ARN) -> dic
 @pytest.mark.parametrize(
     ("subject", "api_version", "place"),
     [
-        (Subject("", "Pod", "shop", "cart"), "v1", ("", "v1", "Pod", "shop", "cart")),
-        (Subject("", "Namespace", "", "shop"), "v1", ("", "v1", "Namespace", "", "shop")),
-        (Subject("apps", "Deployment", "shop", "cart"), "apps/v1", ("apps", "v1", "Deployment", "shop", "cart")),
-        (Subject("apps", "Deployment", "shop", "cart"), "", ("apps", "", "Deployment", "shop", "cart")),
-        (Subject("apps", "Deployment", "shop", "cart"), "v1", ("apps", "v1", "Deployment", "shop", "cart")),
-        (Subject("apps", "Job", "", "x"), "a.b/v1beta1", ("apps", "v1beta1", "Job", "", "x")),
-        (Subject("", "Pod", "shop", "cart"), "", ("", "", "Pod", "shop", "cart")),
-        (Subject("", "", "", "i-0123"), "", ("", "", "", "", "i-0123")),
-        (Subject("", "", "", "shop/daemonset-x"), "", ("", "", "", "", "shop/daemonset-x")),
-        (Subject("", "", "", "shop/5f6c"), "", ("", "", "", "", "shop/5f6c")),
-        (Subject("", "", "", "shop/5f6c"), "v1", ("", "v1", "", "", "shop/5f6c")),
+        (Subject("", "Pod", "shop", "cart"), "v1", ObjectRef("", "v1", "Pod", "shop", "cart")),
+        (Subject("", "Namespace", "", "shop"), "v1", ObjectRef("", "v1", "Namespace", "", "shop")),
+        (
+            Subject("apps", "Deployment", "shop", "cart"),
+            "apps/v1",
+            ObjectRef("apps", "v1", "Deployment", "shop", "cart"),
+        ),
+        (Subject("apps", "Deployment", "shop", "cart"), "", ObjectRef("apps", "", "Deployment", "shop", "cart")),
+        (Subject("apps", "Deployment", "shop", "cart"), "v1", ObjectRef("apps", "v1", "Deployment", "shop", "cart")),
+        (Subject("apps", "Job", "", "x"), "a.b/v1beta1", ObjectRef("apps", "v1beta1", "Job", "", "x")),
+        (Subject("", "Pod", "shop", "cart"), "", ObjectRef("", "", "Pod", "shop", "cart")),
+        (Subject("", "", "", "i-0123"), "", ObjectRef("", "", "", "", "i-0123")),
+        (Subject("", "", "", "shop/daemonset-x"), "", ObjectRef("", "", "", "", "shop/daemonset-x")),
+        (Subject("", "", "", "shop/5f6c"), "", ObjectRef("", "", "", "", "shop/5f6c")),
+        (Subject("", "", "", "shop/5f6c"), "v1", ObjectRef("", "v1", "", "", "shop/5f6c")),
         (Subject("", "", "", "shop/5f6c"), "v" * 1100, None),
-        (Subject("", "", "", "/node-worker-1"), "", ("", "", "", "", "/node-worker-1")),
+        (Subject("", "", "", "/node-worker-1"), "", ObjectRef("", "", "", "", "/node-worker-1")),
         (
             Subject("aquasecurity.github.io", "CISKubeBenchReport", "", "worker-1"),
             "aquasecurity.github.io/v1alpha1",
-            ("aquasecurity.github.io", "", "CISKubeBenchReport", "", "worker-1"),
+            ObjectRef("aquasecurity.github.io", "", "CISKubeBenchReport", "", "worker-1"),
         ),
-        (Subject("", "", "shop", "shop/pod-x"), "", ("", "", "", "shop", "shop/pod-x")),
-        (Subject("", "Role", "", "system:a/b-c"), "v1", ("", "v1", "Role", "", "system:a/b-c")),
+        (Subject("", "", "shop", "shop/pod-x"), "", ObjectRef("", "", "", "shop", "shop/pod-x")),
+        (Subject("", "Role", "", "system:a/b-c"), "v1", ObjectRef("", "v1", "Role", "", "system:a/b-c")),
         (Subject("", "Pod", "a", "b" * 600), "v1", None),
         (Subject("", "Pod", "a", "b  c"), "v1", None),
         (Subject("", "Pod", "a", "b\n"), "v1", None),
@@ -392,14 +396,14 @@ def test_a_place_that_is_read_back_is_the_right_one(
     """Whatever an engine names, no other object's place is read from its finding."""
     api_version = f"{group}/{version}" if group and version else version
     place = from_asff(finding_of(Subject(group, kind, namespace, name), api_version)).object_ref
-    assert place in (None, ("" if group == "core" else group, version, kind, namespace, name))
+    assert place in (None, ObjectRef("" if group == "core" else group, version, kind, namespace, name))
 
 
 def test_the_object_need_not_come_first() -> None:
     """The cluster's resource is never taken for the object's."""
     finding = finding_of(Subject("", "Pod", "shop", "cart"), "v1", cluster="prod")
     finding["Resources"].reverse()
-    assert from_asff(finding).object_ref == ("", "v1", "Pod", "shop", "cart")
+    assert from_asff(finding).object_ref == ObjectRef("", "v1", "Pod", "shop", "cart")
     del finding["Resources"][1]
     assert from_asff(finding).object_ref is None
 

@@ -7,16 +7,16 @@ REPORTS = Resource("wgpolicyk8s.io", "v1alpha2", "policyreports", "PolicyReport"
 
 
 @pytest.mark.parametrize(
-    ("resource", "origin", "path"),
+    ("resource", "group_resource", "path"),
     [
         (REPORTS, "policyreports.wgpolicyk8s.io", "/apis/wgpolicyk8s.io/v1alpha2/policyreports"),
         (Resource("", "v1", "namespaces", "Namespace", namespaced=False), "namespaces", "/api/v1/namespaces"),
         (Resource("", "v1", "pods", "Pod", namespaced=True), "pods", "/api/v1/pods"),
     ],
 )
-def test_names(resource: Resource, origin: str, path: str) -> None:
-    """The origin is the same in every version; the path is not."""
-    assert (resource.origin, resource.path) == (origin, path)
+def test_names(resource: Resource, group_resource: str, path: str) -> None:
+    """The group resource is the same in every version; the path is not."""
+    assert (resource.group_resource, resource.path) == (group_resource, path)
 
 
 def test_absence_needs_proof() -> None:

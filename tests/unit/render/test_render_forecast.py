@@ -6,6 +6,7 @@ from policyhub.clock import WallMs
 from policyhub.findings.identity import finding_id
 from policyhub.render.forecast import MONTH_DAYS, REFRESH_DAYS, forecast, price
 from policyhub.render.summary import assumptions
+from policyhub.sources.violation import Identity, Subject
 from policyhub.sync.plan import refresh_due
 
 DAY_MS = 86_400_000
@@ -27,7 +28,7 @@ def test_events_of_a_month(findings: int, changes: float | None, events: tuple[i
 
 def test_refreshes_are_the_operator_s() -> None:
     """The days between two refreshes are the average of when the operator finds them due."""
-    ids = [finding_id("c", ("s", "p", str(n), "", "", "", "", "")) for n in range(2000)]
+    ids = [finding_id("c", Identity("s", "p", str(n), Subject("", "", "", ""), "")) for n in range(2000)]
     average = sum(int(refresh_due(id_, WallMs(0))) for id_ in ids) / len(ids) / DAY_MS
     assert average == pytest.approx(REFRESH_DAYS, rel=0.01)
     assert MONTH_DAYS == 30

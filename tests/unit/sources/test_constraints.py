@@ -122,9 +122,9 @@ def test_an_object_of_two_groups_is_one(kind: str, groups: list[str], counts: st
 
 def test_the_end_of_a_list_tells_nothing_of_an_object_of_two_groups() -> None:
     """An Event may have been left out under its other name, which comes later in the order."""
-    boundary = ("apps", "v1", "Deployment", "shop", "cart")
-    assert below(("", "v1", "ConfigMap", "shop", "cart"), boundary)
-    assert not below(("", "v1", "Event", "shop", "cart"), boundary)
+    boundary = ObjectRef("apps", "v1", "Deployment", "shop", "cart")
+    assert below(ObjectRef("", "v1", "ConfigMap", "shop", "cart"), boundary)
+    assert not below(ObjectRef("", "v1", "Event", "shop", "cart"), boundary)
 
 
 def test_the_reader_is_chosen_by_the_group() -> None:
@@ -363,21 +363,27 @@ NODE = entry(kind="Node", namespace=None)
 @pytest.mark.parametrize(
     ("listed", "boundary"),
     [
-        pytest.param([WEB, CART, API], ("", "v1", "Pod", "web", "cart"), id="namespaces"),
-        pytest.param([WEB, WEB | {"message": "l"}, API], ("", "v1", "Pod", "web", "cart"), id="two of one object"),
-        pytest.param([WEB, WEB, API], ("", "v1", "Pod", "web", "cart"), id="two alike"),
-        pytest.param([DEPLOYMENT, WEB], ("apps", "v1", "Deployment", "shop", "cart"), id="groups"),
-        pytest.param([entry(version="v2"), WEB], ("", "v2", "Pod", "shop", "cart"), id="versions before kinds"),
-        pytest.param([entry(kind="Service"), WEB], ("", "v1", "Service", "shop", "cart"), id="kinds before namespaces"),
-        pytest.param([CART, NODE], ("", "v1", "Pod", "shop", "cart"), id="kinds, one in no namespace"),
+        pytest.param([WEB, CART, API], ObjectRef("", "v1", "Pod", "web", "cart"), id="namespaces"),
+        pytest.param(
+            [WEB, WEB | {"message": "l"}, API], ObjectRef("", "v1", "Pod", "web", "cart"), id="two of one object"
+        ),
+        pytest.param([WEB, WEB, API], ObjectRef("", "v1", "Pod", "web", "cart"), id="two alike"),
+        pytest.param([DEPLOYMENT, WEB], ObjectRef("apps", "v1", "Deployment", "shop", "cart"), id="groups"),
+        pytest.param(
+            [entry(version="v2"), WEB], ObjectRef("", "v2", "Pod", "shop", "cart"), id="versions before kinds"
+        ),
+        pytest.param(
+            [entry(kind="Service"), WEB], ObjectRef("", "v1", "Service", "shop", "cart"), id="kinds before namespaces"
+        ),
+        pytest.param([CART, NODE], ObjectRef("", "v1", "Pod", "shop", "cart"), id="kinds, one in no namespace"),
         pytest.param(
             [entry(kind="Namespace", namespace=None, name=name) for name in "ba"],
-            ("", "v1", "Namespace", "", "b"),
+            ObjectRef("", "v1", "Namespace", "", "b"),
             id="Namespaces",
         ),
         pytest.param(
             [entry(name="😀"), entry(name="￮"), entry(name="Z")],
-            ("", "v1", "Pod", "shop", "😀"),
+            ObjectRef("", "v1", "Pod", "shop", "😀"),
             id="by code points",
         ),
     ],
@@ -457,22 +463,22 @@ def test_nothing_below_the_boundary_is_left_out(violations: list[dict[str, Any]]
 @pytest.mark.parametrize(
     ("place", "is_below"),
     [
-        (("apps", "v1", "Deployment", "shop", "cart"), False),
-        (("apps", "v1", "Deployment", "shop", "caru"), False),
-        (("apps", "v1", "Deployment", "shop", "car"), True),
-        (("apps", "v1", "Deployment", "", "z"), True),
-        (("apps", "v1", "DaemonSet", "web", "z"), True),
-        (("apps", "v1", "ReplicaSet", "api", "a"), False),
-        (("", "v1", "Pod", "web", "z"), True),
-        (("", "", "Pod", "web", "z"), True),
-        (("batch", "v1", "Job", "api", "a"), False),
-        (("apps", "", "DaemonSet", "web", "z"), False),
-        (("apps", "v0", "DaemonSet", "web", "z"), False),
+        (ObjectRef("apps", "v1", "Deployment", "shop", "cart"), False),
+        (ObjectRef("apps", "v1", "Deployment", "shop", "caru"), False),
+        (ObjectRef("apps", "v1", "Deployment", "shop", "car"), True),
+        (ObjectRef("apps", "v1", "Deployment", "", "z"), True),
+        (ObjectRef("apps", "v1", "DaemonSet", "web", "z"), True),
+        (ObjectRef("apps", "v1", "ReplicaSet", "api", "a"), False),
+        (ObjectRef("", "v1", "Pod", "web", "z"), True),
+        (ObjectRef("", "", "Pod", "web", "z"), True),
+        (ObjectRef("batch", "v1", "Job", "api", "a"), False),
+        (ObjectRef("apps", "", "DaemonSet", "web", "z"), False),
+        (ObjectRef("apps", "v0", "DaemonSet", "web", "z"), False),
     ],
 )
 def test_below_the_boundary(place: ObjectRef, *, is_below: bool) -> None:
     """An object of another version in the boundary's group, or of none, may have gone on in the listed version."""
-    assert below(place, ("apps", "v1", "Deployment", "shop", "cart")) == is_below
+    assert below(place, ObjectRef("apps", "v1", "Deployment", "shop", "cart")) == is_below
 
 
 @pytest.mark.skipif(not LIVE.exists(), reason="the recordings are not at hand")
@@ -488,9 +494,9 @@ def test_what_gatekeeper_wrote() -> None:
         else:
             assert reading.boundary is None
     assert found == {
-        "container-must-have-limits": ("", "v1", "Pod", "sandbox", "try-2-5bbf6cf98b-b9d4x"),
-        "replica-limits": ("apps", "v1", "Deployment", "shop", "cart"),
-        "psp-allow-privilege-escalation-container": ("", "v1", "Pod", "sandbox", "try-0-fd8bcdb9d-dvzcs"),
+        "container-must-have-limits": ObjectRef("", "v1", "Pod", "sandbox", "try-2-5bbf6cf98b-b9d4x"),
+        "replica-limits": ObjectRef("apps", "v1", "Deployment", "shop", "cart"),
+        "psp-allow-privilege-escalation-container": ObjectRef("", "v1", "Pod", "sandbox", "try-0-fd8bcdb9d-dvzcs"),
     }
 
 

@@ -89,7 +89,7 @@ def test_what_only_describes_is_cut() -> None:
     said = only(reading)
     assert len(said.category) == LIMIT
     assert sum(len(key) + len(value) for key, value in said.properties) <= 16_384
-    assert sum(map(len, said.identity)) + len(said.message) <= 4 * LIMIT + 2_048
+    assert sum(map(len, said.identity.parts)) + len(said.message) <= 4 * LIMIT + 2_048
     assert reading.complete
     assert set(reading.problems) == {TEXT_TOO_LONG}
 
@@ -256,7 +256,7 @@ def test_a_constraint_of_long_names_is_bounded() -> None:
     status = {"auditTimestamp": "2026-01-01T00:00:00Z", "violations": [entry]}
     raw = json.dumps({"kind": "K" * 99_999, "metadata": {"name": "n" * 99_999}, "status": status}).encode()
     said = only(constraints.read("k", raw, latest=LATEST))
-    assert sum(map(len, said.identity)) + len(said.message) + len(str(said.properties)) < 16_384
+    assert sum(map(len, said.identity.parts)) + len(said.message) + len(str(said.properties)) < 16_384
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ def test_a_check_of_trivys_kube_bench() -> None:
     (violation,) = said(result)
     assert violation.message == "Ensure it (Automated)"
     assert dict(violation.properties) == {"index": "4.1.1", "remediation": "Do."}
-    assert violation.identity[:3] == ("CIS Kube Bench", "4.1 Files", "4.1.1 Ensure it (Automated)")
+    assert violation.identity.parts[:3] == ("CIS Kube Bench", "4.1 Files", "4.1.1 Ensure it (Automated)")
     (other,) = said({**result, "rule": "Ensure it"})
     assert (other.message, other.properties) == ("Do.", ())
 

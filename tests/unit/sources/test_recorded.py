@@ -9,7 +9,7 @@ import pytest
 
 from dev.engines.rules import PAYMENTS, RULES
 from policyhub.findings.digest import digest
-from policyhub.sources.violation import Identity
+from policyhub.sources.violation import Identity, ObjectRef
 from tests.unit.sources.recorded import DATA, Recorded, at, everything
 
 BY_TEMPLATE = {rule.template: rule for rule in RULES}
@@ -98,7 +98,9 @@ def test_a_list_that_gatekeeper_cut() -> None:
         assert reading.unlisted == status["totalViolations"] - len(status["violations"]) > 0
         assert not reading.complete
         first = status["violations"][0]
-        assert reading.boundary == (first["group"], first["version"], first["kind"], first["namespace"], first["name"])
+        assert reading.boundary == ObjectRef(
+            first["group"], first["version"], first["kind"], first["namespace"], first["name"]
+        )
 
 
 def test_both_report_apis_say_the_same() -> None:

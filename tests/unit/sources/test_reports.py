@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from policyhub.sources import reports
 from policyhub.sources.problems import FOREIGN_NAMESPACE, NO_POLICY, UNKNOWN_RESULT, UNNAMED_OBJECT
-from policyhub.sources.violation import Malformed, ParsedReport, SourceKey, Subject, Violation
+from policyhub.sources.violation import Identity, Malformed, ParsedReport, SourceKey, Subject, Violation
 from policyhub.sources.wire import MALFORMED_MEMBER, MALFORMED_RESULT
 
 NOW = 1_800_000_000
@@ -43,7 +43,7 @@ def read(made: dict[str, Any], *, group: str = "wgpolicyk8s.io", resource: str =
     return reports.read(group, resource, json.dumps(made).encode(), latest=LATEST)
 
 
-def passed(made: dict[str, Any]) -> list[tuple[str, ...]]:
+def passed(made: dict[str, Any]) -> list[Identity]:
     return sorted(reports.passed("wgpolicyk8s.io", "policyreports", json.dumps(made).encode()))
 
 
@@ -107,7 +107,7 @@ def test_passing_results_are_no_violations_but_evidence(word: str) -> None:
     """`pass` and `skip` say that there is no violation, and only `passed` tells of them."""
     made = document(result(result=word), result(rule="bad"))
     assert [v.rule for v in read(made).plain_violations] == ["bad"]
-    assert passed(made) == [("kyverno", "p", "r", "apps", "Deployment", "shop", "cart", "")]
+    assert passed(made) == [Identity("kyverno", "p", "r", Subject("apps", "Deployment", "shop", "cart"), "")]
 
 
 @pytest.mark.parametrize("word", ["fail", "warn", "error", "info", None, 7])
@@ -214,7 +214,7 @@ def test_the_object_of_a_result(
     made["metadata"]["ownerReferences"] = owners
     assert [v.subject for v in read(made).plain_violations] == sorted(subjects)
     made["results"][0]["result"] = "pass"
-    assert [Subject(*identity[3:7]) for identity in passed(made)] == sorted(subjects)
+    assert [identity.subject for identity in passed(made)] == sorted(subjects)
 
 
 def test_a_cluster_report_speaks_for_every_namespace() -> None:

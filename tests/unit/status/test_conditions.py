@@ -21,8 +21,8 @@ from policyhub.cluster.snapshot import (
     PoliciesSeen,
     Snapshot,
     SourceSeen,
-    Strays,
     Twin,
+    UnverifiedSummary,
 )
 from policyhub.cluster.state import CONNECTING, DISCOVERING, INCOMPLETE, NOT_VERIFIED
 from policyhub.status import build
@@ -470,7 +470,7 @@ ROWS: dict[str, Row] = {
         {"Ready": "(condition OwnersKnown): pods: 500"},
     ),
     "controllers that are none": (
-        {"owners": OwnersSeen(strays=Strays(objects=8, namespaces=2, example="shop/x"))},
+        {"owners": OwnersSeen(unverified_owners=UnverifiedSummary(objects=8, namespaces=2, example="shop/x"))},
         {},
         {"OwnersKnown": "watched; 8 objects in 2 namespaces name a controller"},
     ),
@@ -833,12 +833,12 @@ def test_one_is_said_as_one() -> None:
         foreign=Foreign(number=1, uid="u", example="i"),
         refused=(refused("no-policy", objects=2, number=1), refused(Excess.NAMESPACE, number=1, taken=0)),
     )
-    strays = Strays(objects=1, namespaces=1, example="shop/x")
+    unverified_owners = UnverifiedSummary(objects=1, namespaces=1, example="shop/x")
     base = replace(
         SEEN,
         kept=1,
         clock_moved=60_000,
-        owners=OwnersSeen(strays=strays),
+        owners=OwnersSeen(unverified_owners=unverified_owners),
         policies=PoliciesSeen(kinds=1),
         engines=EnginesSeen(audited=ago(60), audits=1, unlisted={"k/a": (1, 1)}),
         guarded={"kyverno": Hold(since=NOW, lost=1, total=1)},

@@ -339,7 +339,7 @@ def test_when_a_source_was_listed_is_told_by_the_wall_clock() -> None:
     made = plane()
     assert made.work is not None
     listed = source("k8spsp")
-    made.work.sources.watched[listed.resource.origin] = listed
+    made.work.sources.watched[listed.resource.group_resource] = listed
     told = build(made).sources[0]
     assert told.last_listed == datetime.fromtimestamp((WALL + MONTH_MS) // 1000, UTC)
     assert seen(listed, frozenset()).last_listed == WALL + MONTH_MS

@@ -9,12 +9,12 @@ from policyhub.sources.violation import Identity, ObjectRef, SourceKey, Subject,
 from policyhub.sync.entry import Coverage, Entry, Loss, Observation, ObservedFinding
 from policyhub.sync.evidence import LISTEN_MS
 from policyhub.sync.holds import Hold
+from policyhub.sync.known_namespaces import NAMESPACES
 from policyhub.sync.lanes import Lane
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.observed import ACK_OVERRULES_MS, MISSED_MANY
 from policyhub.sync.outcomes import HOUR_MS
 from policyhub.sync.plan import DAY_MS, Change, Decision, Rules, Wait
-from policyhub.sync.spaces import ORIGIN as NAMESPACES
 
 NOW = SteadyMs(1_790_000_000_000)
 WALL = WallMs(int(NOW))

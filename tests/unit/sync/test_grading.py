@@ -15,9 +15,9 @@ from policyhub.sync.existence import Answer, Presence
 from policyhub.sync.grading import FRESH_MS, RESUME_MS, SCAN_MS, SILENT_MS
 from policyhub.sync.guard import Guard
 from policyhub.sync.holds import Hold, News
+from policyhub.sync.known_namespaces import NAMESPACES
 from policyhub.sync.plan import DAY_MS, Evidence, Grade, Rules
 from policyhub.sync.scans import ROUNDS
-from policyhub.sync.spaces import ORIGIN as NAMESPACES
 
 NOW = SteadyMs(1_790_000_000_000)
 DELAY = 600_000
@@ -78,7 +78,7 @@ class Owned:
         assert policy in {"p", ""}
         return self.pods_unreported if policy else self.unlooked
 
-    def made(self, source: str, policy: str, of: Subject) -> tuple[WallMs, WallMs] | None:
+    def creation_times(self, source: str, policy: str, of: Subject) -> tuple[WallMs, WallMs] | None:
         assert (source, policy, of) == ("kyverno", "p", WEB)
         return self.made_at
 
@@ -104,7 +104,7 @@ class Owned:
         del of
         return self.gone
 
-    def places(self, of: Subject, constraint: SourceKey) -> list[ObjectRef]:
+    def object_refs(self, of: Subject, constraint: SourceKey) -> list[ObjectRef]:
         del of, constraint
         return []
 
@@ -134,7 +134,7 @@ class World:
         entry.source, entry.policy, entry.rule = "kyverno", "p", key.name
         entry.source_api, entry.share = key.source_api, "shop"
         entry.own = False
-        entry.object_ref = ("apps", "v1", "Deployment", "shop", "web")
+        entry.object_ref = ObjectRef("apps", "v1", "Deployment", "shop", "web")
         self.sources = Sources(entries={entry.id: entry}, free=ignore, enqueue=lambda _: None)
         self.sources.list_reports(listed=True)
         origins = (REPORT.source_api, OPEN.source_api, CONSTRAINT.source_api)
@@ -786,7 +786,7 @@ def audited(subject: Presence = THERE, *, rolls_up: bool = True, voice: Violatio
     """Two audits lack it; the second lists another Deployment."""
     world = World(subject, THERE, Loss.OMITTED, key=CONSTRAINT, rolls_up=rolls_up)
     world.entry.representative = voice
-    world.sources.constraints.lose(world.entry)
+    world.sources.constraints.await_audit(world.entry)
     for at in (AUDIT, AUDIT + 60):
         audit(world, at, listed("Deployment", group="apps"))
     return world
@@ -929,7 +929,7 @@ def test_the_kind_that_was_listed_must_be_listed_still(*, own: bool, lists: Viol
 def test_pods_speak_for_controllers_only() -> None:
     """That Pods are listed says nothing of a Service of which no wording is known."""
     world = audited()
-    world.entry.object_ref = ("", "v1", "Service", "shop", "web")
+    world.entry.object_ref = ObjectRef("", "v1", "Service", "shop", "web")
     world.sources.existence = Anything(THERE)
     audit(world, AUDIT + 120, listed("Pod"))
     assert world.verdict() is Hold.UNREPORTED
@@ -993,7 +993,7 @@ def test_a_kind_that_discoveries_lack_was_deleted() -> None:
     """Believed a delay after the first that lacked it, whether it is seen or not; confirmed by one as late."""
     world = World(key=CONSTRAINT)
     constraint_unseen(world)
-    world.sources.constraints.lose(world.entry)
+    world.sources.constraints.await_audit(world.entry)
     world.sources.constraints.read_kinds([], now=LOST + 50)
     evidence = world.grade()
     assert evidence == Evidence(Grade.EXPLAINED, since=LOST + 50 + DELAY, confirmed=False, lost=True)

@@ -1,6 +1,6 @@
-"""What goes out first."""
+"""The order in which findings are sent."""
 
-from policyhub.sync.lanes import Dirty, Lane, Queue, Turns
+from policyhub.sync.lanes import Dirty, Lane, Queue, RoundRobin
 
 
 def test_lanes_are_served_in_order_and_ids_in_theirs() -> None:
@@ -13,7 +13,7 @@ def test_lanes_are_served_in_order_and_ids_in_theirs() -> None:
 
 
 def test_an_id_keeps_its_place_unless_it_changes_lanes() -> None:
-    """What is dirty again does not go to the end; what has become urgent overtakes."""
+    """An id that is queued again keeps its position; one that has become urgent overtakes."""
     dirty = Dirty()
     for id_ in ("a", "b", "c"):
         dirty.add(id_, Lane.BACKLOG)
@@ -30,7 +30,7 @@ def test_an_id_keeps_its_place_unless_it_changes_lanes() -> None:
 
 
 def test_namespaces_take_turns() -> None:
-    """A namespace with thousands of findings and one with a single finding are served alike."""
+    """A namespace with thousands of findings and one with a single finding get the same share."""
     dirty = Dirty()
     for number in range(5_000):
         dirty.add(f"a{number}", Lane.URGENT, "team-a")
@@ -44,17 +44,17 @@ def test_namespaces_take_turns() -> None:
 
 
 def test_no_namespace_is_always_first() -> None:
-    """Where a call has no room for all namespaces, the next call begins where this one ended."""
-    turns = Turns()
+    """Where a request has no room for all namespaces, the next one continues where this one ended."""
+    turns = RoundRobin()
     for number in range(10):
         turns.add(f"i{number}", f"n{number}")
     seen = [id_ for _ in range(5) for id_ in turns.take(4)]
     assert set(seen[:12]) == {f"i{number}" for number in range(10)}
-    assert not Turns().take(5)
+    assert not RoundRobin().take(5)
 
 
 def test_a_queue_holds_each_id_once() -> None:
-    """What was taken waits no longer; what waits already keeps its turn."""
+    """An id that was taken is no longer queued; an id that is queued keeps its turn."""
     queue = Queue()
     for id_, namespace in (("a1", "a"), ("a2", "a"), ("b1", "b"), ("a1", "a")):
         queue.add(id_, namespace)

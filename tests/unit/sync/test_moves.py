@@ -1,4 +1,4 @@
-"""What one owner event may do at once, by counting: objects worked out, claims moved; and who waits for whom."""
+"""What one event about owners may do at once, by counting resolved objects and moved claims; and who waits for whom."""
 
 import json
 from collections.abc import Iterable
@@ -8,27 +8,27 @@ import pytest
 
 from policyhub.clock import NEVER, SteadyMs, WallMs
 from policyhub.sources.violation import SourceKey, Subject, Violation
-from policyhub.sync import homes, moves, turns
+from policyhub.sync import fair_queue, moves, rollup_targets
 from policyhub.sync.entry import ObservedFinding
+from policyhub.sync.fair_queue import FairQueue, WorkBudget
 from policyhub.sync.holds import Hold
 from policyhub.sync.intake import Intake
 from policyhub.sync.owners import PODS
 from policyhub.sync.plan import Rules
-from policyhub.sync.turns import Allowance, Turns
-from tests.unit.sync.test_rollup import DB, NEW, OLD, REPORTS, START, WALL, WEB, World, thing
+from tests.unit.sync.test_rollup import DB, NEW, OLD, REPORTS, START, WALL, WEB, World, workload
 
 RESULTS = 1_500
-"""Of one report."""
+"""Results of one report."""
 RULES = Rules(archive_delay_ms=600_000)
 
 
 class Counting(World):
-    """Counts what moves, and what is worked out."""
+    """Counts claims that move and objects that are resolved."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.moved = 0
         self.refreshed = 0
-        shift, refresh = Intake.move_claims, homes.Homes.refresh
+        shift, refresh = Intake.move_claims, rollup_targets.RollupTargets.refresh
 
         def counted(
             intake: Intake, key: SourceKey, calls: Iterable[Any], lost: Iterable[Violation], **more: Any
@@ -37,25 +37,25 @@ class Counting(World):
             self.moved += len(calls) + len(lost)
             shift(intake, key, calls, lost, **more)
 
-        def refreshed(of: homes.Homes, subject: Subject) -> None:
+        def refreshed(of: rollup_targets.RollupTargets, subject: Subject) -> None:
             self.refreshed += 1
             refresh(of, subject)
 
         monkeypatch.setattr(Intake, "move_claims", counted)
-        monkeypatch.setattr(homes.Homes, "refresh", refreshed)
+        monkeypatch.setattr(rollup_targets.RollupTargets, "refresh", refreshed)
         super().__init__()
-        self.put(thing("ReplicaSet", "web-old", WEB), thing("ReplicaSet", "web-new"))
+        self.put(workload("ReplicaSet", "web-old", WEB), workload("ReplicaSet", "web-new"))
 
     def pods(self, *names: str, owner: tuple[str, str, str] | None, namespace: str = "shop") -> None:
         for name in names:
-            one = thing("Pod", name, owner)
+            one = workload("Pod", name, owner)
             one["metadata"]["namespace"] = namespace
             self.owners.sinks[PODS].upsert(json.dumps(one).encode())
 
     def much(self, pod: str, *, reports: int = 1, results: int = RESULTS, namespace: str = "shop") -> None:
         """Reports with so many results on one Pod."""
         for number in range(reports):
-            said = [
+            results_ = [
                 {
                     "source": "kyverno",
                     "policy": "p",
@@ -65,11 +65,11 @@ class Counting(World):
                 }
                 for n in range(results)
             ]
-            document = {"metadata": {"name": f"{pod}-{number}", "namespace": namespace}, "results": said}
+            document = {"metadata": {"name": f"{pod}-{number}", "namespace": namespace}, "results": results_}
             self.views[REPORTS[0]].upsert(json.dumps(document).encode())
 
     def subjects(self, namespace: str = "shop") -> dict[str, int]:
-        """By name, how many findings each has."""
+        """Object name → how many findings it has."""
         found: dict[str, int] = {}
         for entry in self.ledger.entries.values():
             of = entry.subject
@@ -90,7 +90,7 @@ class Counting(World):
 
 
 def test_a_pod_with_many_results_moves_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many its results are; and in the end as if it had been there when they came."""
+    """However many results it has; in the end everything is as if it had been listed before they came."""
     world = Counting(monkeypatch)
     world.pods("x", owner=OLD)
     world.much("x", reports=4)
@@ -98,16 +98,16 @@ def test_a_pod_with_many_results_moves_in_slices(monkeypatch: pytest.MonkeyPatch
     for owner, name in ((NEW, "web-new"), (OLD, "web"), (NEW, "web-new")):
         world.count()
         world.pods("x", owner=owner)
-        assert world.count() <= 2 * moves.AT_ONCE
+        assert world.count() <= 2 * moves.MAX_AT_ONCE
         while world.ledger.sources.waiting_namespaces:
             slices = world.tick()
             assert 0 < max(slices) <= 2 * moves.SLICE
-            assert sum(slices) <= 2 * (moves.TOGETHER + moves.SLICE)
+            assert sum(slices) <= 2 * (moves.MAX_UNITS_PER_CALL + moves.SLICE)
         assert world.subjects() == {name: 4 * RESULTS}
 
 
-def test_its_namespace_is_unsettled_until_all_is_moved(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of it is archived, of others all the same; then what was held is decided again."""
+def test_its_namespace_waits_until_all_is_moved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing in it is archived, unlike in other namespaces; then held findings are decided again."""
     world = Counting(monkeypatch)
     world.pods("x", owner=OLD)
     world.pods("y", "z", owner=None)
@@ -141,28 +141,30 @@ def test_its_namespace_is_unsettled_until_all_is_moved(monkeypatch: pytest.Monke
     assert lost["y"].id in world.ledger.agenda.dirty
 
 
-def test_what_many_objects_count_for_is_worked_out_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Deployment that comes late, above thousands of Pods."""
+def test_targets_of_many_objects_are_resolved_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Deployment that is listed after thousands of its Pods."""
     world = Counting(monkeypatch)
-    world.put(thing("ReplicaSet", "late-1", ("apps/v1", "Deployment", "late")))
+    world.put(workload("ReplicaSet", "late-1", ("apps/v1", "Deployment", "late")))
     world.pods(*(f"l-{n}" for n in range(3_000)), owner=("apps/v1", "ReplicaSet", "late-1"))
-    deployments = next(sink for resource, sink in world.owners.verifiers.items() if resource.kind == "Deployment")
+    deployments = next(
+        sink for resource, sink in world.owners.controller_sinks.items() if resource.kind == "Deployment"
+    )
     world.refreshed = 0
-    deployments.upsert(json.dumps(thing("Deployment", "late")).encode())
-    assert world.refreshed <= homes.AT_ONCE + 5
-    assert world.owners.unsettled("shop")
+    deployments.upsert(json.dumps(workload("Deployment", "late")).encode())
+    assert world.refreshed <= rollup_targets.MAX_AT_ONCE + 5
+    assert world.owners.has_unknown("shop")
     for _ in range(10):
         world.now += 1_000
         world.refreshed = 0
         for _ in world.rollup.catch_up(now=world.now):
-            assert world.refreshed <= homes.AT_ONCE + 5
+            assert world.refreshed <= rollup_targets.MAX_AT_ONCE + 5
             world.refreshed = 0
     assert len(world.owners.descendants(Subject("apps", "Deployment", "shop", "late"))) == 3_001
-    assert not world.owners.unsettled("shop")
+    assert not world.owners.has_unknown("shop")
 
 
 def test_everything_at_once_is_done_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Owners that are listed after thousands of reports; until all is done nothing is known of anything."""
+    """Owners that are listed after thousands of reports; until everything is done nothing is certain."""
     world = Counting(monkeypatch)
     world.pods(*(f"p-{n}" for n in range(300)), owner=DB)
     for n in range(300):
@@ -172,19 +174,19 @@ def test_everything_at_once_is_done_in_slices(monkeypatch: pytest.MonkeyPatch) -
     world.owners.forbidden = True
     world.rollup.shift(None, now=world.now)
     assert world.rollup.since == NEVER
-    assert world.count() <= 2 * moves.AT_ONCE
-    assert world.rollup.heed() is None
-    assert max(world.tick()) <= 2 * moves.AT_ONCE + 20
+    assert world.count() <= 2 * moves.MAX_AT_ONCE
+    assert world.rollup.take_news() is None
+    assert max(world.tick()) <= 2 * moves.MAX_AT_ONCE + 20
     assert world.rollup.since == SteadyMs(1)
-    assert world.rollup.heed() is None, "what was held meanwhile is decided again"
+    assert world.rollup.take_news() is None, "what was held meanwhile is decided again"
     assert world.subjects() == {f"p-{n}": 10 for n in range(300)}
 
 
 @pytest.mark.parametrize("evil", [1, 12])
 def test_no_namespace_waits_for_another(monkeypatch: pytest.MonkeyPatch, evil: int) -> None:
-    """Whatever others have to move, what one Pod's results move is moved with its event, or in its turn."""
-    monkeypatch.setattr(turns, "BURST", 200)
-    monkeypatch.setattr(turns, "PER_SECOND", 20)
+    """However much others have to move, the results of one Pod move with its event, or in its namespace's turn."""
+    monkeypatch.setattr(fair_queue, "BURST", 200)
+    monkeypatch.setattr(fair_queue, "PER_SECOND", 20)
     world = Counting(monkeypatch)
     names = [f"evil-{n}" for n in range(evil)]
     for namespace in names:
@@ -193,7 +195,7 @@ def test_no_namespace_waits_for_another(monkeypatch: pytest.MonkeyPatch, evil: i
     world.pods("y", owner=None)
     world.much("y", results=20)
     for namespace in names:  # gone and there again, far beyond what they are given
-        one = thing("Pod", "x")
+        one = workload("Pod", "x")
         one["metadata"]["namespace"] = namespace
         for kind in ("delete", "upsert"):
             getattr(world.owners.sinks[PODS], kind)(json.dumps(one).encode())
@@ -209,14 +211,18 @@ def test_no_namespace_waits_for_another(monkeypatch: pytest.MonkeyPatch, evil: i
         world.tick()
         ticks += 1
     assert [world.subjects(namespace) for namespace in names] == [{"x": 600}] * evil
-    assert ticks <= 100 + 2 * 1_200 * evil / (turns.ALL * turns.PER_SECOND), "all of them come to an end"
+    assert ticks <= 100 + 2 * 1_200 * evil / (fair_queue.FULL_RATE_NAMESPACES * fair_queue.PER_SECOND), (
+        "all of them come to an end"
+    )
 
 
 @pytest.mark.parametrize("namespaces", [1, 20])
-def test_what_namespaces_are_given(monkeypatch: pytest.MonkeyPatch, namespaces: int) -> None:
-    """Pods that come and go for a minute move what each namespace is given, and together not much more than a few."""
-    monkeypatch.setattr(turns, "BURST", 200)
-    monkeypatch.setattr(turns, "PER_SECOND", 20)
+def test_the_budget_of_namespaces(monkeypatch: pytest.MonkeyPatch, namespaces: int) -> None:
+    """Pods that come and go for a minute move what the budget of each namespace allows, and together little more than
+    that of a few.
+    """
+    monkeypatch.setattr(fair_queue, "BURST", 200)
+    monkeypatch.setattr(fair_queue, "PER_SECOND", 20)
     world = Counting(monkeypatch)
     names = [f"evil-{n}" for n in range(namespaces)]
     for namespace in names:
@@ -226,33 +232,33 @@ def test_what_namespaces_are_given(monkeypatch: pytest.MonkeyPatch, namespaces: 
     moved = 0
     for number in range(60):
         for namespace in names:
-            one = thing("Pod", "x")
+            one = workload("Pod", "x")
             one["metadata"]["namespace"] = namespace
             getattr(world.owners.sinks[PODS], "upsert" if number % 2 else "delete")(json.dumps(one).encode())
         moved += world.count() + sum(world.tick())
-    given = turns.BURST + 60 * turns.PER_SECOND
-    assert moved <= min(namespaces, turns.ALL) * given + namespaces * (moves.SLICE + 100)
+    given = fair_queue.BURST + 60 * fair_queue.PER_SECOND
+    assert moved <= min(namespaces, fair_queue.FULL_RATE_NAMESPACES) * given + namespaces * (moves.SLICE + 100)
 
 
-def test_turns_and_allowances() -> None:
-    """Who has nothing left is passed over; many together have less each, and what is used up comes back."""
-    waiting: Turns[str] = Turns()
-    allowance = Allowance()
+def test_turns_and_budgets() -> None:
+    """A namespace without budget is skipped; where many use theirs, each gets less; and budgets refill."""
+    waiting: FairQueue[str] = FairQueue()
+    budget = WorkBudget()
     for namespace in "abc":
         waiting.add(namespace, "x")
     now = START
-    assert [waiting.turn(allowance, now=now) for _ in range(4)] == ["a", "b", "c", "a"]
-    allowance.charge("b", turns.BURST, now=now)
-    assert [waiting.turn(allowance, now=now) for _ in range(3)] == ["c", "a", "c"]
+    assert [waiting.next_namespace(budget, now=now) for _ in range(4)] == ["a", "b", "c", "a"]
+    budget.charge("b", fair_queue.BURST, now=now)
+    assert [waiting.next_namespace(budget, now=now) for _ in range(3)] == ["c", "a", "c"]
     now += 1_000
-    assert allowance.has("b", now=now)
-    for number in range(2 * turns.ALL):
-        allowance.charge(f"d-{number}", 0.6 * turns.BURST, now=now)
-    assert not allowance.has("d-1", now=now), "so many are given half as much"
-    assert allowance.has("e", now=now)
-    assert [waiting.turn(allowance, now=now) for _ in range(3)] == ["a", "c", "a"]
-    allowance.tidy(now=now + 10**9)
-    assert not allowance._spent
+    assert budget.has("b", now=now)
+    for number in range(2 * fair_queue.FULL_RATE_NAMESPACES):
+        budget.charge(f"d-{number}", 0.6 * fair_queue.BURST, now=now)
+    assert not budget.has("d-1", now=now), "so many are given half as much"
+    assert budget.has("e", now=now)
+    assert [waiting.next_namespace(budget, now=now) for _ in range(3)] == ["a", "c", "a"]
+    budget.tidy(now=now + 10**9)
+    assert not budget._used_units
     for namespace in "abc":
         waiting.discard(namespace, "x")
     waiting.discard("a", "x")

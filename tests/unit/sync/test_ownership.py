@@ -1,4 +1,4 @@
-"""Any graph of owners: what each object counts for is there, in its own namespace, whatever the order of events."""
+"""Any graph of owners: each object's target exists, in its own namespace, whatever the order of events."""
 
 import json
 from typing import Any
@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from policyhub.clock import SteadyMs
 from policyhub.kube.sink import ReflectorState
 from policyhub.sources.violation import Subject
-from policyhub.sync import homes
-from policyhub.sync.homes import ENDING_MS
+from policyhub.sync import rollup_targets
 from policyhub.sync.links import GRACE_MS
+from policyhub.sync.owner_sink import OwnerSink
 from policyhub.sync.owners import Owners, Unresolved
-from policyhub.sync.ownersink import Sink
+from policyhub.sync.rollup_targets import DELETION_GRACE_MS
 
 WATCHING = ReflectorState(phase="watching")
 VERSIONS = {
@@ -47,14 +47,14 @@ events = st.lists(st.tuples(keys, st.none() | documents, st.integers(0, 40)), ma
 
 
 class World:
-    """Told of everything, and with what the operator would be told of counted beside it."""
+    """Owners that get every event, and beside them a count of what the operator would be notified of."""
 
     def __init__(self, listed: dict[Key, Document]) -> None:
         self.now = SteadyMs(1_790_000_000_000)
-        self.homes: dict[Subject, Subject | Unresolved] = {}
+        self.targets: dict[Subject, Subject | Unresolved] = {}
         self.owners = Owners(now=lambda: self.now, on_change=lambda _: None, on_malformed=lambda *_: None)
-        sinks = (*self.owners.verifiers.values(), *self.owners.sinks.values())
-        self.sinks: dict[str, Sink] = {sink.resource.kind: sink for sink in sinks}
+        sinks = (*self.owners.controller_sinks.values(), *self.owners.sinks.values())
+        self.sinks: dict[str, OwnerSink] = {sink.resource.kind: sink for sink in sinks}
         for sink in sinks:
             sink.begin()
         for key, metadata in listed.items():
@@ -69,15 +69,15 @@ class World:
         (self.sinks[kind].delete if metadata is None else self.sinks[kind].upsert)(raw)
 
     def wait(self, milliseconds: int) -> None:
-        while (question := self.owners.question()) is not None:
-            self.owners.answer(*question, frozenset({"Rollout"}))
+        while (question := self.owners.next_group_version()) is not None:
+            self.owners.record_kinds(*question, frozenset({"Rollout"}))
         self.now += milliseconds
         self.owners.expire()
         while self.owners.advance():
             pass
 
     def settled(self) -> dict[Subject, Subject | Unresolved]:
-        self.wait(ENDING_MS)
+        self.wait(DELETION_GRACE_MS)
         for _ in range(4):
             self.wait(GRACE_MS + 1000)
         found = {}
@@ -86,18 +86,18 @@ class World:
             for namespace in NAMESPACES:
                 for name in "xy":
                     of = Subject(group, kind, namespace, name)
-                    found[of] = self.owners.subject(of)
+                    found[of] = self.owners.resolve(of)
         return found
 
 
 @settings(deadline=None, max_examples=300)
 @given(events, st.sampled_from([1, 500]))
-def test_any_order_comes_to_the_same(happened: list[tuple[Key, Document | None, int]], at_once: int) -> None:
+def test_the_order_of_events_does_not_matter(happened: list[tuple[Key, Document | None, int]], at_once: int) -> None:
     """Once the graces have passed, everything is as if it had just been listed; and each object counts for exactly one
     that is there, of its own namespace, if it is no revision out of use. So it is in whatever slices it is done.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(homes, "AT_ONCE", at_once)
+        patch.setattr(rollup_targets, "MAX_AT_ONCE", at_once)
         _compare(happened)
 
 
@@ -111,8 +111,10 @@ def _compare(happened: list[tuple[Key, Document | None, int]]) -> None:
     found = world.settled()
     fresh = World({key: metadata for key, metadata in there.items() if metadata is not None})
     assert found == fresh.settled()
-    assert world.owners.strays.keys() == fresh.owners.strays.keys()
-    assert [s.number for s in world.owners.strays.values()] == [s.number for s in fresh.owners.strays.values()]
+    assert world.owners.unverified_owners.keys() == fresh.owners.unverified_owners.keys()
+    assert [s.number for s in world.owners.unverified_owners.values()] == [
+        s.number for s in fresh.owners.unverified_owners.values()
+    ]
     exist = {
         Subject(VERSIONS[kind].rpartition("/")[0], kind, namespace, name)
         for (kind, namespace, name), said in there.items()
@@ -129,7 +131,7 @@ def _compare(happened: list[tuple[Key, Document | None, int]]) -> None:
             assert counts_for in exist or counts_for.kind == "Rollout"
             assert (of in world.owners.descendants(counts_for)) == (counts_for != of)
     for namespace in NAMESPACES:
-        assert not world.owners.unsettled(namespace)
+        assert not world.owners.has_unknown(namespace)
     heads = {home for of, home in found.items() if isinstance(home, Subject) and home != of}
     for head in heads:
         assert world.owners.descendants(head) == {of for of, home in found.items() if home == head and of != head}

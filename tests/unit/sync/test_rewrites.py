@@ -22,7 +22,7 @@ from policyhub.sources.filter import Filter
 from policyhub.sources.policy import Policy
 from policyhub.sources.results import ITSELF
 from policyhub.sources.truncation import Truncation
-from policyhub.sources.violation import Subject
+from policyhub.sources.violation import Identity, ObjectRef, Subject
 from policyhub.sync import reported
 from policyhub.sync.claims import ManyClaims
 from policyhub.sync.entry import Loss, Observation, ObservedFinding
@@ -30,7 +30,7 @@ from policyhub.sync.ledger import Ledger
 from policyhub.sync.owners import JOBS, PODS, REPLICASETS, Owners
 from policyhub.sync.policy_metadata import PolicyMetadata
 from policyhub.sync.report_sink import ReportSink
-from policyhub.sync.reported import Coverage, Reported
+from policyhub.sync.reported import PolicySet, Reported
 from policyhub.sync.rewrites import Rewrites
 from policyhub.sync.rollup import Rollup
 
@@ -41,6 +41,12 @@ DEPLOYMENT = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
 POD = {"apiVersion": "v1", "kind": "Pod", "name": "web-1"}
 NODE = {"apiVersion": "v1", "kind": "Node", "name": "node"}
 SPACE = {"apiVersion": "v1", "kind": "Namespace", "name": "shop"}
+
+LOST = Identity("kyverno", "p", "r", Subject("apps", "Deployment", "shop", "web"), "")
+
+
+def of_version(subject: Subject) -> ObjectRef:
+    return ObjectRef(subject.group, "v1", subject.kind, subject.namespace, subject.name)
 
 
 class World:
@@ -97,11 +103,11 @@ class World:
                 ObservedFinding("d", WallMs(START * 1000), WallMs(START * 1000), archived=False),
                 "uid",
                 self.views[0].source_api,
-                identity[2],
+                identity.rule,
                 source="kyverno",
-                object_ref=(identity[3], "v1", *identity[4:7]),
+                object_ref=of_version(identity.subject),
             )
-            for identity in (("kyverno", "p", "r", "apps", "Deployment", "shop", "web", ""), notice.identity)
+            for identity in (LOST, notice.identity)
         ]
         self.ledger.observed.take_part("", stored, now=SteadyMs(START * 1000))
 
@@ -157,7 +163,7 @@ def plain(value: object, seen: set[int]) -> object:
 
 
 def members(value: object, seen: set[int]) -> dict[str, object]:
-    if isinstance(value, Coverage):
+    if isinstance(value, PolicySet):
         return {"by": value.by}
     names = getattr(value, "__struct_fields__", None) or getattr(value, "__slots__", None)
     if names:
@@ -245,19 +251,19 @@ def test_change_is_read(parsed: Counter[str], changed: dict[str, Any]) -> None:
 
 def test_what_was_forgotten_is_learned_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a namespace has taught more than is remembered, its reports are read."""
-    monkeypatch.setattr(reported, "LEARNED", 3)  # with the source itself
+    monkeypatch.setattr(reported, "MAX_LEARNED", 3)  # with the source itself
     world = World()
     documents = [report(result(policy, "pass"), name=policy) for policy in ("p", "q", "s")]
     for document in documents:
         world.views[0].upsert(raw(document))
-    assert not world.owners.families.reported.passes("shop", ("kyverno", "p"))
+    assert not world.owners.members.reported.passes("shop", ("kyverno", "p"))
     world.views[0].upsert(again(documents[0]))
-    assert world.owners.families.reported.passes("shop", ("kyverno", "p"))
+    assert world.owners.members.reported.passes("shop", ("kyverno", "p"))
 
 
 def test_version_of_a_namespace_that_was_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is another one when the namespace is known again."""
-    monkeypatch.setattr(reported, "NAMESPACES", 1)
+    monkeypatch.setattr(reported, "MAX_NAMESPACES", 1)
     known = Reported()
     known.learn_passing("a", frozenset({("kyverno", "p")}))
     before = known.version("a")
@@ -321,7 +327,7 @@ def test_lost_finding_is_heard_of_in_a_rewrite() -> None:
         world.views[0].upsert(raw(said))
     world.sent()
     world.views[0].delete(raw(failing))
-    entry = world.ledger.entries[finding_id(CLUSTER, ("kyverno", "p", "r", "apps", "Deployment", "shop", "web", ""))]
+    entry = world.ledger.entries[finding_id(CLUSTER, LOST)]
     before = entry.loss
     world.views[0].upsert(again(passing))
     assert (before, entry.loss) == (Loss.SILENT, Loss.PASSED)

@@ -19,7 +19,7 @@ from policyhub.findings.identity import finding_id
 from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
 from policyhub.sources.filter import Filter
-from policyhub.sources.violation import SourceKey, Subject
+from policyhub.sources.violation import Identity, ObjectRef, SourceKey, Subject
 from policyhub.sync import moves
 from policyhub.sync.entry import Coverage, Entry, Observation, ObservedFinding
 from policyhub.sync.evidence import OWNERS
@@ -49,7 +49,7 @@ LISTED = {"Pod": ("", "v1"), "Deployment": ("apps", "v1")}
 DATA = Path(__file__).parents[4] / "shared" / "data" / "live"
 
 
-def thing(
+def workload(
     kind: str, name: str, owner: tuple[str, str, str] | None = None, *, created: str = "2026-08-01T00:00:00Z"
 ) -> dict[str, Any]:
     metadata: dict[str, Any] = {
@@ -114,9 +114,9 @@ class World:
 
     # -- the cluster ----------------------------------------------------------------------------------------------
 
-    def lists(self, things: Iterable[dict[str, Any]] = (), *, controllers: bool = True) -> None:
-        every = [*things, thing("Deployment", "web"), thing("StatefulSet", "db")]
-        for resource, sink in {**(self.owners.verifiers if controllers else {}), **self.owners.sinks}.items():
+    def lists(self, workloads: Iterable[dict[str, Any]] = (), *, controllers: bool = True) -> None:
+        every = [*workloads, workload("Deployment", "web"), workload("StatefulSet", "db")]
+        for resource, sink in {**(self.owners.controller_sinks if controllers else {}), **self.owners.sinks}.items():
             sink.begin()
             for one in every:
                 if one["kind"] == resource.kind:
@@ -124,13 +124,13 @@ class World:
             sink.finish()
             sink.state(WATCHING)
 
-    def put(self, *things: dict[str, Any]) -> None:
-        for one in things:
+    def put(self, *workloads: dict[str, Any]) -> None:
+        for one in workloads:
             self.owners.sinks[RESOURCES[one["kind"]]].upsert(json.dumps(one).encode())
 
     def drop(self, kind: str, *names: str) -> None:
         for name in names:
-            self.owners.sinks[RESOURCES[kind]].delete(json.dumps(thing(kind, name)).encode())
+            self.owners.sinks[RESOURCES[kind]].delete(json.dumps(workload(kind, name)).encode())
 
     def report(self, kind: str, name: str, result: str = "fail", *, rule: str = "limits", **more: object) -> None:
         """Kyverno's report of one object."""
@@ -206,7 +206,9 @@ class World:
 def rollout() -> World:
     """A Deployment with two Pods, all called bad, and Security Hub has the finding."""
     world = World()
-    world.put(thing("ReplicaSet", "web-old", WEB), thing("Pod", "web-old-1", OLD), thing("Pod", "web-old-2", OLD))
+    world.put(
+        workload("ReplicaSet", "web-old", WEB), workload("Pod", "web-old-1", OLD), workload("Pod", "web-old-2", OLD)
+    )
     world.report("Deployment", "web", rule="autogen-limits")
     world.report("ReplicaSet", "web-old", rule="autogen-limits")
     world.report("Pod", "web-old-1")
@@ -231,7 +233,7 @@ def test_a_pod_in_a_report_that_was_not_evaluated_whole(*, passes: bool) -> None
     not.
     """
     world = World()
-    world.put(thing("ReplicaSet", "web-old", WEB), thing("Pod", "web-old-1", OLD))
+    world.put(workload("ReplicaSet", "web-old", WEB), workload("Pod", "web-old-1", OLD))
     world.report("Pod", "web-old-1")
     world.sent()
     said = {"source": "kyverno", "policy": "p", "rule": "limits", "result": "pass"}
@@ -245,7 +247,7 @@ def test_a_rollout_changes_nothing() -> None:
     world = rollout()
     [entry] = world.wanted.values()
     before = entry.id, entry.digest, entry.observed
-    world.put(thing("ReplicaSet", "web-new", WEB), thing("Pod", "web-new-1", NEW))
+    world.put(workload("ReplicaSet", "web-new", WEB), workload("Pod", "web-new-1", NEW))
     world.report("ReplicaSet", "web-new", rule="autogen-limits")
     world.report("Pod", "web-new-1")
     world.drop("Pod", "web-old-1", "web-old-2")
@@ -260,7 +262,9 @@ def test_a_rollout_changes_nothing() -> None:
 def test_a_sidecar_that_only_the_pods_have() -> None:
     """What the Deployment passes and its Pods do not is found, once, and names no Pod."""
     world = World()
-    world.put(thing("ReplicaSet", "web-old", WEB), thing("Pod", "web-old-1", OLD), thing("Pod", "web-old-2", OLD))
+    world.put(
+        workload("ReplicaSet", "web-old", WEB), workload("Pod", "web-old-1", OLD), workload("Pod", "web-old-2", OLD)
+    )
     world.report("Deployment", "web", "pass", rule="autogen-limits")
     world.report("Pod", "web-old-1", message="sidecar of web-old-1 has no limits")
     world.report("Pod", "web-old-2", message="sidecar of web-old-2 has no limits")
@@ -276,7 +280,7 @@ def test_results_wait_until_their_objects_are_known() -> None:
     world.report("Pod", "web-old-1")
     world.report("Service", "web")
     assert set(world.wanted) == {("Service", "web")}
-    world.lists([thing("ReplicaSet", "web-old", WEB), thing("Pod", "web-old-1", OLD)])
+    world.lists([workload("ReplicaSet", "web-old", WEB), workload("Pod", "web-old-1", OLD)])
     assert set(world.wanted) == {("Service", "web"), ("Deployment", "web")}
     assert world.wanted["Deployment", "web"].backlog
 
@@ -284,10 +288,10 @@ def test_results_wait_until_their_objects_are_known() -> None:
 def test_a_report_that_comes_before_its_pod() -> None:
     """Two watches are in no order: the finding comes when the Pod is known, as fresh news."""
     world = World()
-    world.put(thing("ReplicaSet", "web-old", WEB))
+    world.put(workload("ReplicaSet", "web-old", WEB))
     world.report("Pod", "web-old-1")
     assert not world.wanted
-    world.put(thing("Pod", "web-old-1", OLD))
+    world.put(workload("Pod", "web-old-1", OLD))
     assert set(world.wanted) == {("Deployment", "web")}
     assert not world.wanted["Deployment", "web"].backlog
 
@@ -295,17 +299,17 @@ def test_a_report_that_comes_before_its_pod() -> None:
 def test_a_pod_comes_before_its_replicaset() -> None:
     """As above: it counts for nothing until it is known what for."""
     world = World()
-    world.put(thing("Pod", "web-old-1", OLD))
+    world.put(workload("Pod", "web-old-1", OLD))
     world.report("Pod", "web-old-1")
     assert not world.wanted
-    world.put(thing("ReplicaSet", "web-old", WEB))
+    world.put(workload("ReplicaSet", "web-old", WEB))
     assert set(world.wanted) == {("Deployment", "web")}
 
 
 def test_one_report_of_many_pods() -> None:
     """Kyverno before 1.11 wrote one report for a policy: its results are calls of one source object."""
     world = World()
-    world.put(thing("ReplicaSet", "web-old", WEB), thing("Pod", "web-old-1", OLD), thing("Pod", "bare"))
+    world.put(workload("ReplicaSet", "web-old", WEB), workload("Pod", "web-old-1", OLD), workload("Pod", "bare"))
     results = [
         {
             "source": "kyverno",
@@ -330,7 +334,7 @@ def test_fixed_by_a_rollout() -> None:
     """The Deployment passes; its old Pods keep the finding; when the last is gone it is archived at once."""
     world = rollout()
     world.report("Deployment", "web", "pass", rule="autogen-limits")
-    world.put(thing("ReplicaSet", "web-new", WEB), thing("Pod", "web-new-1", NEW))
+    world.put(workload("ReplicaSet", "web-new", WEB), workload("Pod", "web-new-1", NEW))
     world.report("Pod", "web-new-1", "pass")
     world.report("ReplicaSet", "web-new", "pass", rule="autogen-limits")
     assert world.decide() == Wait(START + DELAY)  # its old Pods speak now, for a while
@@ -346,7 +350,7 @@ def test_fixed_by_a_rollout_that_is_not_scanned_yet() -> None:
     """An engine that scans once an hour: the finding stays until it has seen the new Pods."""
     world = rollout()
     world.report("Deployment", "web", "pass", rule="autogen-limits")
-    world.put(thing("ReplicaSet", "web-new", WEB), thing("Pod", "web-new-1", NEW))
+    world.put(workload("ReplicaSet", "web-new", WEB), workload("Pod", "web-new-1", NEW))
     world.drop("Pod", "web-old-1", "web-old-2")
     world.drop("ReplicaSet", "web-old")
     world.now += DELAY + DAY_MS // 2
@@ -361,13 +365,13 @@ def test_fixed_by_a_rollout_that_is_not_scanned_yet() -> None:
 def test_a_rollout_under_a_slow_scanner_ends_nothing() -> None:
     """Only Pods are reported on: all old ones are gone, none of the new ones was seen. Then they fail as before."""
     world = World()
-    world.put(thing("Pod", "db-0", DB), thing("Pod", "fine"))
+    world.put(workload("Pod", "db-0", DB), workload("Pod", "fine"))
     world.report("Pod", "fine", "pass")
     world.report("Pod", "db-0")
     world.sent()
     world.drop("Pod", "db-0")
     world.unreport("Pod", "db-0")
-    world.put(thing("Pod", "db-0", DB))
+    world.put(workload("Pod", "db-0", DB))
     world.now += DAY_MS // 2
     assert world.decide() is Hold.UNREPORTED
     world.report("Pod", "db-0")
@@ -379,7 +383,7 @@ def scanned(*reports: tuple[str, str, str, str], namespace: str = "shop") -> Wor
     were these (policy, result, kind, name) in the namespace.
     """
     world = World()
-    world.put(thing("Pod", "db-0", DB), thing("Pod", "other"))
+    world.put(workload("Pod", "db-0", DB), workload("Pod", "other"))
     world.report("Pod", "db-0")
     world.report("StatefulSet", "db", rule="autogen-limits")
     for policy, result, kind, name in reports:
@@ -392,7 +396,7 @@ def scanned(*reports: tuple[str, str, str, str], namespace: str = "shop") -> Wor
     world.sent()
     world.drop("Pod", "db-0")
     world.unreport("Pod", "db-0")
-    world.put(thing("Pod", "db-1", DB))
+    world.put(workload("Pod", "db-1", DB))
     return world
 
 
@@ -439,13 +443,13 @@ def test_new_pods_that_the_policy_does_not_match() -> None:
     """
     world = World()
     others = ("a", "b")
-    world.put(thing("Pod", "db-0", DB), *(thing("Pod", other) for other in others))
+    world.put(workload("Pod", "db-0", DB), *(workload("Pod", other) for other in others))
     world.report("Pod", "db-0")
     for other in others:
         world.report("Pod", other, "pass")
     world.sent()
     world.asked(Presence.THERE)
-    world.put(thing("Pod", "db-1", DB, created="2026-09-21T15:00:00Z"))
+    world.put(workload("Pod", "db-1", DB, created="2026-09-21T15:00:00Z"))
     world.drop("Pod", "db-0")
     world.unreport("Pod", "db-0")
     existence = world.ledger.sources.existence
@@ -484,16 +488,16 @@ def test_of_an_unsettled_owner_everything_waits() -> None:
     """Whatever the policy writes: what counts for the object is not known yet."""
     world = scanned()
     assert not world.rollup.unreported("kyverno", "p", DB_SET)
-    world.put(thing("Pod", "lost", ("apps/v1", "ReplicaSet", "ghost")))
+    world.put(workload("Pod", "lost", ("apps/v1", "ReplicaSet", "ghost")))
     assert world.rollup.unreported("kyverno", "p", DB_SET)
 
 
 def test_that_a_policy_writes_passing_results_is_news() -> None:
     """What is held for its namespace is decided again."""
     world = scanned()
-    world.rollup.heed()
+    world.rollup.take_news()
     world.report("Service", "s", "pass")
-    news = world.rollup.heed()
+    news = world.rollup.take_news()
     assert news is not None
     assert set(news[0]) == {"shop"}
     world.report("Service", "s", "pass")
@@ -503,7 +507,7 @@ def test_that_a_policy_writes_passing_results_is_news() -> None:
 def test_a_pod_that_passes_says_nothing_of_the_others() -> None:
     """Its pass ends its own call only, and is no positive evidence for the finding."""
     world = World()
-    world.put(thing("Pod", "db-0", DB), thing("Pod", "db-1", DB))
+    world.put(workload("Pod", "db-0", DB), workload("Pod", "db-1", DB))
     world.report("Pod", "db-0")
     world.report("Pod", "db-1")
     world.sent()
@@ -517,7 +521,7 @@ def test_a_bare_pod_that_is_deleted() -> None:
     """Known to be gone: no guard counts it, whichever of the two watches tells first."""
     for report_first in (True, False):
         world = World()
-        world.put(thing("Pod", "bare"))
+        world.put(workload("Pod", "bare"))
         world.report("Pod", "bare")
         world.sent()
         if report_first:
@@ -549,7 +553,7 @@ def test_a_deployment_that_is_deleted() -> None:
 def test_a_deployment_that_is_deleted_while_the_audit_is_stopped() -> None:
     """The constraint goes on listing its Pods; they are gone, and so is it, as the API server says."""
     world = World()
-    world.put(thing("ReplicaSet", "web-old", WEB), thing("Pod", "web-old-1", OLD))
+    world.put(workload("ReplicaSet", "web-old", WEB), workload("Pod", "web-old-1", OLD))
     world.audit(("Pod", "web-old-1"))
     world.sent()
     world.drop("Pod", "web-old-1")
@@ -594,7 +598,7 @@ def test_pods_that_are_reported_first_after_a_wipe_change_no_words() -> None:
 def test_a_deployment_without_replicas_is_not_deleted() -> None:
     """It owns nothing any more, and its own report stands: the finding does too."""
     world = World()
-    world.put(thing("Pod", "db-0", DB))
+    world.put(workload("Pod", "db-0", DB))
     world.report("StatefulSet", "db", rule="autogen-limits")
     world.report("Pod", "db-0")
     world.sent()
@@ -622,7 +626,7 @@ def test_nothing_is_archived_while_owners_are_not_known() -> None:
 def test_another_cluster_that_answers_has_no_pods() -> None:
     """Absence counts only once a discovery has confirmed the cluster since the listing that lacks them."""
     world = World()
-    world.put(thing("Pod", "bare"))
+    world.put(workload("Pod", "bare"))
     world.report("Pod", "bare")
     world.sent()
     world.now += 1_000
@@ -638,7 +642,7 @@ def test_another_cluster_that_answers_has_no_pods() -> None:
 def test_pods_that_are_listed_again_are_believed_after_a_discovery(reopened: str) -> None:
     """That a Pod is gone is known by the listing or watch that lacks it: the cluster must have been confirmed since."""
     world = World()
-    world.put(thing("Pod", "bare"))
+    world.put(workload("Pod", "bare"))
     world.report("Pod", "bare")
     world.sent()
     world.unreport("Pod", "bare")
@@ -651,7 +655,7 @@ def test_pods_that_are_listed_again_are_believed_after_a_discovery(reopened: str
         pods.begin()
         pods.finish()
     else:
-        pods.watch_accepted()
+        pods.stream_started()
         world.drop("Pod", "bare")
     world.now += DELAY
     assert world.decide() is Hold.UNCONFIRMED
@@ -664,7 +668,7 @@ def test_after_a_restart_the_inventorys_finding_waits_for_the_pods() -> None:
     """Nobody calls for it yet, since Pods are not listed: it is not archived, however long that takes."""
     world = World(listed=False)
     world.report("Pod", "db-0")
-    ident = ("kyverno", "p", "limits", "apps", "StatefulSet", "shop", "db", "")
+    ident = Identity("kyverno", "p", "limits", Subject("apps", "StatefulSet", "shop", "db"), "")
     held = Observation(
         finding_id("alpha", ident),
         ObservedFinding("d", WALL, WALL, archived=False),
@@ -672,12 +676,12 @@ def test_after_a_restart_the_inventorys_finding_waits_for_the_pods() -> None:
         "policyreports.wgpolicyk8s.io",
         "limits",
         source="kyverno",
-        object_ref=("apps", "v1", "StatefulSet", "shop", "db"),
+        object_ref=ObjectRef("apps", "v1", "StatefulSet", "shop", "db"),
     )
     world.ledger.observed.take_part("", [held], now=world.now)
     world.now += DAY_MS // 2
     assert world.decide() is Hold.OWNERS_UNKNOWN
-    world.lists([thing("Pod", "db-0", DB)])
+    world.lists([workload("Pod", "db-0", DB)])
     assert set(world.wanted) == {("StatefulSet", "db")}
 
 
@@ -704,7 +708,7 @@ def test_where_owners_are_forbidden_a_pod_is_its_own_finding() -> None:
 def test_dead_pods_in_a_constraint_make_no_finding() -> None:
     """A stopped audit goes on listing Pods that are gone."""
     world = World()
-    world.put(thing("ReplicaSet", "web-old", WEB), thing("Pod", "web-old-1", OLD))
+    world.put(workload("ReplicaSet", "web-old", WEB), workload("Pod", "web-old-1", OLD))
     world.audit(("Pod", "web-old-1"), ("Pod", "long-gone"))
     assert set(world.wanted) == {("Deployment", "web")}
     world.sent()
@@ -716,7 +720,9 @@ def test_dead_pods_in_a_constraint_make_no_finding() -> None:
 def test_a_truncated_list_is_read_by_its_pods() -> None:
     """What counts is where the Pods stand in the list's order, not their Deployment."""
     world = World()
-    world.put(thing("ReplicaSet", "web-old", WEB), thing("Pod", "m", OLD), thing("Pod", "a"), thing("Pod", "z"))
+    world.put(
+        workload("ReplicaSet", "web-old", WEB), workload("Pod", "m", OLD), workload("Pod", "a"), workload("Pod", "z")
+    )
     world.audit(("Pod", "a"), ("Pod", "m"), total=3)
     world.sent()
     world.audit(("Pod", "a"), ("Pod", "b"), total=3, at=1)  # m is above: it may be there, unlisted
@@ -733,7 +739,7 @@ def test_a_truncated_list_is_read_by_its_pods() -> None:
 def test_a_pod_of_a_truncated_list_that_dies_unlisted() -> None:
     """Kept since it may be there, unlisted; known to be gone, it is not."""
     world = World()
-    world.put(thing("ReplicaSet", "web-old", WEB), thing("Pod", "m", OLD), thing("Pod", "a"))
+    world.put(workload("ReplicaSet", "web-old", WEB), workload("Pod", "m", OLD), workload("Pod", "a"))
     world.audit(("Pod", "a"), ("Pod", "m"), total=3)
     world.audit(("Pod", "a"), ("Pod", "b"), total=3, at=1)
     assert ("Deployment", "web") in world.wanted
@@ -744,10 +750,10 @@ def test_a_pod_of_a_truncated_list_that_dies_unlisted() -> None:
 def test_an_audit_that_began_before_the_new_pods_says_nothing_of_them() -> None:
     """A rollout during an audit: it lists the old Pods, or none. Only later ones that lack the new Pods count."""
     world = World()
-    world.put(thing("ReplicaSet", "web-old", WEB), thing("Pod", "old", OLD))
+    world.put(workload("ReplicaSet", "web-old", WEB), workload("Pod", "old", OLD))
     world.audit(("Pod", "old"), at=10)
     world.sent()
-    world.put(thing("Pod", "new", OLD, created="2026-09-01T00:00:15Z"))
+    world.put(workload("Pod", "new", OLD, created="2026-09-01T00:00:15Z"))
     world.drop("Pod", "old")
     [entry] = world.ledger.entries.values()
     world.audit(("Pod", "old"), at=10)  # its status written once more
@@ -759,7 +765,7 @@ def test_an_audit_that_began_before_the_new_pods_says_nothing_of_them() -> None:
     world.audit(at=30)
     assert entry.confirmed_by_audit
     assert world.decide() == Wait(START + DELAY)
-    world.put(thing("Pod", "newer", OLD, created="2026-09-01T00:00:31Z"))
+    world.put(workload("Pod", "newer", OLD, created="2026-09-01T00:00:31Z"))
     assert world.decide() is Hold.UNREPORTED
     world.audit(("Pod", "newer"), at=40)
     assert world.wanted
@@ -790,7 +796,7 @@ def steps(act: Callable[[], object]) -> int:
 def siblings(number: int) -> World:
     """A StatefulSet with so many Pods, each with a report; and one report of them all."""
     world = World()
-    world.put(*(thing("Pod", f"db-{n}", DB) for n in range(number)))
+    world.put(*(workload("Pod", f"db-{n}", DB) for n in range(number)))
     for n in range(number):
         world.report("Pod", f"db-{n}")
     world.all_of(f"db-{n}" for n in range(number))
@@ -800,9 +806,9 @@ def siblings(number: int) -> World:
 
 AUDITS = SourceKey(group=CONSTRAINTS[0], resource=CONSTRAINTS[1], namespace="", name="limits")
 COSTS: dict[str, Callable[[World], object]] = {
-    "one more": lambda world: world.put(thing("Pod", "db-new", DB)),
+    "one more": lambda world: world.put(workload("Pod", "db-new", DB)),
     "one less": lambda world: world.drop("Pod", "db-7"),
-    "one that moves": lambda world: world.put(thing("Pod", "db-7", WEB)),
+    "one that moves": lambda world: world.put(workload("Pod", "db-7", WEB)),
     "one report that passes": lambda world: world.report("Pod", "db-7", "pass"),
     "one report that says something else": lambda world: world.report("Pod", "db-7", message="worse"),
     "one report that goes": lambda world: world.unreport("Pod", "db-7"),
@@ -810,7 +816,7 @@ COSTS: dict[str, Callable[[World], object]] = {
         (
             world.rollup.unreported("kyverno", "p", of),
             world.rollup.unaudited(of, AUDITS, 0),
-            world.rollup.places(of, AUDITS),
+            world.rollup.object_refs(of, AUDITS),
             world.rollup.deleted(of),
         )
         for of in [Subject("apps", "StatefulSet", "shop", "db")]
@@ -840,7 +846,7 @@ def test_a_report_of_many_pods_that_move(happened: list[tuple[int, str]], at_onc
     it is in whatever slices they move.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(moves, "AT_ONCE", at_once)
+        patch.setattr(moves, "MAX_AT_ONCE", at_once)
         patch.setattr(moves, "SLICE", at_once)
         _compare(happened)
 
@@ -853,12 +859,12 @@ def _compare(happened: list[tuple[int, str]]) -> None:
             if owner == "gone":
                 world.drop("Pod", f"p-{number}")
             else:
-                world.put(thing("Pod", f"p-{number}", owners[owner]))
+                world.put(workload("Pod", f"p-{number}", owners[owner]))
 
     moved, fresh = World(), World()
     final = dict.fromkeys(range(30), "db")
     for world in (moved, fresh):
-        world.put(thing("ReplicaSet", "web-old", WEB))
+        world.put(workload("ReplicaSet", "web-old", WEB))
         made(world, final.items())
     moved.all_of(f"p-{number}" for number in range(30))
     for step, (number, owner) in enumerate(happened):

@@ -1,13 +1,13 @@
-"""Names that no API server takes: an object that has one cannot be read, so that none of them is kept."""
+"""Names that no API server accepts: an object with such a name cannot be read, so none is kept."""
 
 import json
 
 import msgspec
 import pytest
 
-from policyhub.sync import reference
+from policyhub.sync import owner_reference
+from policyhub.sync.owner_reference import UnnamedObject
 from policyhub.sync.policy_metadata import _object
-from policyhub.sync.reference import Unnamed
 
 
 def raw(name: str, namespace: str) -> bytes:
@@ -23,12 +23,12 @@ def test_what_is_longer_than_any_api_server_takes(name: str, namespace: str, *, 
     """Of Pods and their owners, also where the rest of them cannot be read, and of policies."""
     document = raw(name, namespace)
     if served:
-        assert reference.named("", "Pod", document).name == name
-        assert reference.read("", "Pod", document)[0].namespace == namespace
+        assert owner_reference.subject_of("", "Pod", document).name == name
+        assert owner_reference.read("", "Pod", document)[0].namespace == namespace
         assert _object.decode(document).metadata.name == name
         return
-    for read in (reference.named, reference.read):
-        with pytest.raises(Unnamed):
+    for read in (owner_reference.subject_of, owner_reference.read):
+        with pytest.raises(UnnamedObject):
             read("", "Pod", document)
     with pytest.raises(msgspec.ValidationError):
         _object.decode(document)

@@ -12,6 +12,7 @@ from policyhub.findings.identity import finding_id
 from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
 from policyhub.sources.filter import Filter
+from policyhub.sources.violation import Identity, ObjectRef, Subject
 from policyhub.sync.entry import Coverage, Observation, ObservedFinding
 from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
@@ -191,7 +192,10 @@ def test_what_security_hub_holds_takes_room_too() -> None:
 def test_a_restart_takes_what_security_hub_already_has() -> None:
     """What the inventory brought has its place before it is reported again."""
     view, ledger = made(namespace_findings=3)
-    ids = [finding_id("alpha", ("kyverno", "p", "r", "", "ConfigMap", "team-a", name, "")) for name in named("x", 3)]
+    ids = [
+        finding_id("alpha", Identity("kyverno", "p", "r", Subject("", "ConfigMap", "team-a", name), ""))
+        for name in named("x", 3)
+    ]
     known = ObservedFinding(digest="d", created_at=WALL, updated_at=WALL, archived=False)
     held = [
         Observation(
@@ -201,7 +205,7 @@ def test_a_restart_takes_what_security_hub_already_has() -> None:
             source_api=ORIGIN,
             rule="r",
             source="kyverno",
-            object_ref=("", "v1", "ConfigMap", "team-a", f"x{number}"),
+            object_ref=ObjectRef("", "v1", "ConfigMap", "team-a", f"x{number}"),
         )
         for number, id_ in enumerate(ids)
     ]

@@ -1,4 +1,4 @@
-"""A namespace that rewrites its reports at full speed: it waits, nobody else does, and nothing is lost."""
+"""A namespace that rewrites its reports at full speed waits alone, and nothing is lost."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from policyhub.sync.holds import Hold
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.plan import Change, Rules
 from policyhub.sync.report_sink import ReportSink
-from policyhub.sync.throttle import HELD_BYTES, PER_SECOND, Throttle
+from policyhub.sync.throttle import MAX_DEFERRED_BYTES, PER_SECOND, Throttle
 
 NOW = SteadyMs(1_790_000_000_000)
 WALL = WallMs(int(NOW))
@@ -35,26 +35,26 @@ def key(name: str, namespace: str = "team-a") -> SourceKey:
     return SourceKey("wgpolicyk8s.io", "policyreports", namespace, name)
 
 
-def test_who_has_used_up_what_he_is_given_waits_alone() -> None:
-    """And for as long as it takes to be given it again."""
+def test_only_a_namespace_that_has_exhausted_its_budget_waits() -> None:
+    """Until its budget has refilled."""
     throttle = Throttle()
     throttle.charge("team-a", size=0, violations=BURST, now=NOW)
-    assert throttle.strained
-    assert throttle.waits("team-a", now=NOW)
-    assert not throttle.waits("shop", now=NOW)
-    assert not throttle.waits("team-a", now=NOW + 1_000)
+    assert throttle.is_throttling
+    assert throttle.must_wait("team-a", now=NOW)
+    assert not throttle.must_wait("shop", now=NOW)
+    assert not throttle.must_wait("team-a", now=NOW + 1_000)
     throttle.charge("", size=10**9, violations=10**9, now=NOW)
-    assert not throttle.waits("", now=NOW), "who writes outside of namespaces is trusted"
+    assert not throttle.must_wait("", now=NOW), "who writes outside of namespaces is trusted"
 
 
 def test_only_the_latest_event_of_an_object_is_kept() -> None:
-    """They are read in their order, as units are given."""
+    """They are read in order, as far as the budget allows."""
     throttle = Throttle()
     throttle.charge("team-a", size=0, violations=BURST + PER_SECOND, now=NOW)
     for text in (b"1", b"2", b"3"):
-        throttle.put_aside(key("a"), text)
-    throttle.put_aside(key("b"), b"4")
-    throttle.put_aside(key("c"), b"5")
+        throttle.defer(key("a"), text)
+    throttle.defer(key("b"), b"4")
+    throttle.defer(key("c"), b"5")
     throttle.forget(key("c"))
     assert not list(throttle.due(now=NOW))
     assert throttle.waiting() == {"team-a"}
@@ -63,19 +63,19 @@ def test_only_the_latest_event_of_an_object_is_kept() -> None:
         read.append(raw)
         throttle.charge("team-a", size=0, violations=PER_SECOND, now=NOW + 1_001)
     assert read == [b"3"]
-    assert throttle.waits("team-a", now=NOW + 3_000), "what comes now has to come after what waits"
+    assert throttle.must_wait("team-a", now=NOW + 3_000), "what comes now has to come after what waits"
     assert list(throttle.due(now=NOW + 3_000)) == [b"4"]
     assert not throttle.waiting()
     assert not list(throttle.due(now=NOW + 100_000))
-    assert not throttle.strained
+    assert not throttle.is_throttling
 
 
-def test_what_is_put_aside_is_bounded() -> None:
-    """What has no room is dropped, and known to be missing until a listing brings it."""
+def test_deferred_events_are_bounded() -> None:
+    """An event without room is dropped, and its object counts as missing until a listing brings it."""
     throttle = Throttle()
     throttle.charge("team-a", size=0, violations=BURST, now=NOW)
     for number in range(40):
-        throttle.put_aside(key(f"r{number}"), b"x" * (HELD_BYTES // 20))
+        throttle.defer(key(f"r{number}"), b"x" * (MAX_DEFERRED_BYTES // 20))
     assert len(list(throttle.due(now=NOW + 60_000))) == 20
     assert throttle.waiting() == {"team-a"} == throttle.dropped
 
@@ -118,7 +118,7 @@ def raw(name: str, *policies: str, namespace: str = "team-a", **more: Any) -> by
 
 
 def test_another_namespace_is_read_at_once() -> None:
-    """The one that writes too much is read later, in its latest form."""
+    """Reports of the namespace that writes too much are read later, in their latest form."""
     world = World()
     world.flood()
     for number in range(5):
@@ -134,7 +134,7 @@ def test_another_namespace_is_read_at_once() -> None:
 
 
 def test_nothing_of_a_namespace_is_archived_while_its_reports_wait() -> None:
-    """What waits may say that the violation is back."""
+    """A deferred report may contain the violation again."""
     world = World()
     world.view.upsert(raw("mine", "p"))
     (entry,) = world.ledger.entries.values()
@@ -158,7 +158,7 @@ def test_nothing_of_a_namespace_is_archived_while_its_reports_wait() -> None:
 
 
 def test_a_deletion_is_read_at_once() -> None:
-    """And what was put aside of the object with it."""
+    """Together with the deferred event of the object."""
     world = World()
     world.flood()
     world.view.upsert(raw("mine", "p"))
@@ -168,12 +168,12 @@ def test_a_deletion_is_read_at_once() -> None:
     assert "p" not in world.wanted("team-a")
 
 
-def test_a_listing_is_not_held_back() -> None:
-    """It brings what was dropped, so that the namespace is heard again."""
+def test_a_listing_is_not_deferred() -> None:
+    """It brings what was dropped, after which the namespace counts as read again."""
     world = World()
     world.flood()
     for number in range(40):
-        world.view.upsert(raw(f"r{number}", "p", padding="x" * (HELD_BYTES // 20)))
+        world.view.upsert(raw(f"r{number}", "p", padding="x" * (MAX_DEFERRED_BYTES // 20)))
     world.view.begin()
     world.view.upsert(raw("late", "late"))
     world.view.abort()
@@ -185,8 +185,8 @@ def test_a_listing_is_not_held_back() -> None:
     assert "late" in world.wanted("team-a")
 
 
-def test_a_flood_does_not_turn_into_a_change_of_others() -> None:
-    """Nothing of the other namespaces is decided again because one of them is held back."""
+def test_a_flood_changes_nothing_in_other_namespaces() -> None:
+    """No finding of another namespace is decided again because one namespace is throttled."""
     world = World()
     world.view.upsert(raw("theirs", "q", namespace="shop"))
     (entry,) = (e for e in world.ledger.entries.values())
@@ -198,11 +198,11 @@ def test_a_flood_does_not_turn_into_a_change_of_others() -> None:
 
 
 def test_a_listing_between_two_events_that_are_read_late() -> None:
-    """It brings all objects as they are now: what is left of those put aside is not read, and nothing breaks."""
+    """It brings all objects as they are now: deferred events that remain are not read, and nothing breaks."""
     throttle = Throttle()
     throttle.charge("team-a", size=0, violations=BURST, now=NOW)
     for name in ("a", "b", "c"):
-        throttle.put_aside(key(name), b"x")
+        throttle.defer(key(name), b"x")
     due = throttle.due(now=NOW + 5_000)
     assert next(due) == b"x"
     throttle.begin()
@@ -222,10 +222,10 @@ def test_a_listing_between_two_events_that_are_read_late() -> None:
     assert "two" not in world.wanted("team-a")
 
 
-def test_what_is_not_taken_costs_its_namespace_too() -> None:
-    """An event that is refused was read all the same."""
+def test_a_rejected_event_is_charged_too() -> None:
+    """A rejected event was read all the same."""
     world = World()
     big = raw("big", padding="x" * 900_000)
     for _ in range(10):
         world.view.upsert(big)
-    assert world.view._throttle.strained
+    assert world.view._throttle.is_throttling

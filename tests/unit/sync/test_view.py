@@ -13,7 +13,7 @@ from policyhub.kube.sink import ReflectorState
 from policyhub.metrics import Metrics
 from policyhub.sources import reader
 from policyhub.sources.filter import Filter
-from policyhub.sources.violation import Identity
+from policyhub.sources.violation import Identity, Subject
 from policyhub.sync.entry import Observation, ObservedFinding
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.report_sink import ReportSink
@@ -68,7 +68,7 @@ def raw(name: str, result: str = "fail", *, errors: int = 0, **metadata: Any) ->
 
 
 def identity(name: str) -> Identity:
-    return ("kyverno", "p", "r", "apps", "Deployment", "shop", name, "")
+    return Identity("kyverno", "p", "r", Subject("apps", "Deployment", "shop", name), "")
 
 
 def wanted(ledger: Ledger) -> set[str]:

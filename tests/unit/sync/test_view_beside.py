@@ -12,7 +12,7 @@ from policyhub.sync.in_flight import lane_of
 from policyhub.sync.lanes import Lane
 from policyhub.sync.ledger import Ledger
 from policyhub.sync.plan import Rules
-from policyhub.sync.throttle import HELD_BYTES, Throttle
+from policyhub.sync.throttle import MAX_DEFERRED_BYTES, Throttle
 from tests.unit.sync.test_view import NOW, ORIGIN, WALL, WATCHING, list_all, made, raw, wanted
 
 BURST = 2_000
@@ -152,10 +152,10 @@ def test_a_listing_that_fails_gives_back_what_waited() -> None:
     """In its order, the latest of each object."""
     throttle = Throttle()
     for name in ("a", "b"):
-        throttle.put_aside(key(name), b"old")
+        throttle.defer(key(name), b"old")
     throttle.begin()
-    throttle.put_aside(key("b"), b"new")
-    throttle.put_aside(key("c"), b"c")
+    throttle.defer(key("b"), b"new")
+    throttle.defer(key("c"), b"c")
     throttle.abort()
     assert list(throttle.due(now=NOW)) == [b"old", b"new", b"c"]
     assert not throttle.waiting()
@@ -164,13 +164,13 @@ def test_a_listing_that_fails_gives_back_what_waited() -> None:
 def test_what_is_dropped_during_a_listing_needs_another_one() -> None:
     """What was dropped before it is listed; a listing that fails has brought neither."""
     throttle = Throttle()
-    throttle.put_aside(key("a", "bank"), b"x" * (HELD_BYTES + 1))
+    throttle.defer(key("a", "bank"), b"x" * (MAX_DEFERRED_BYTES + 1))
     throttle.begin()
-    throttle.put_aside(key("b"), b"x" * (HELD_BYTES + 1))
+    throttle.defer(key("b"), b"x" * (MAX_DEFERRED_BYTES + 1))
     throttle.abort()
     assert throttle.dropped == {"bank", "shop"}
     throttle.begin()
-    throttle.put_aside(key("b"), b"x" * (HELD_BYTES + 1))
+    throttle.defer(key("b"), b"x" * (MAX_DEFERRED_BYTES + 1))
     throttle.finish()
     assert throttle.dropped == {"shop"}
     throttle.begin()
@@ -182,17 +182,17 @@ def test_what_is_dropped_during_a_listing_needs_another_one() -> None:
 def test_the_bytes_of_what_waits_are_counted_over_a_listing() -> None:
     """One room for what came before and since."""
     throttle = Throttle()
-    half = b"x" * (HELD_BYTES // 2)
-    throttle.put_aside(key("a"), half)
+    half = b"x" * (MAX_DEFERRED_BYTES // 2)
+    throttle.defer(key("a"), half)
     throttle.begin()
-    throttle.put_aside(key("b"), half)
-    throttle.put_aside(key("c"), b"more")
+    throttle.defer(key("b"), half)
+    throttle.defer(key("c"), b"more")
     assert throttle.dropped == {"shop"}
     throttle.finish()
-    throttle.put_aside(key("d"), half)
+    throttle.defer(key("d"), half)
     throttle.begin()
     throttle.forget(key("b"))
-    throttle.put_aside(key("e"), half)
+    throttle.defer(key("e"), half)
     throttle.finish()
     assert sum(map(len, throttle.due(now=NOW))) == len(half)
 

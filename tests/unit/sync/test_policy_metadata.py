@@ -17,7 +17,14 @@ from policyhub.sources.filter import Filter
 from policyhub.sources.violation import Subject, Violation
 from policyhub.sync.entry import Entry
 from policyhub.sync.ledger import Ledger
-from policyhub.sync.policy_metadata import APART_MS, QUIET_MS, REFUSED_MS, PolicyMetadata, Sink, concerns
+from policyhub.sync.policy_metadata import (
+    DEBOUNCE_MS,
+    MIN_RELIST_INTERVAL_MS,
+    REFUSAL_GRACE_MS,
+    PolicyMetadata,
+    PolicySink,
+    concerns,
+)
 from policyhub.sync.report_sink import ReportSink
 from tests.unit.violation import VIOLATION
 
@@ -37,13 +44,13 @@ class Clock:
         return self.now
 
 
-def said(name: str, *, namespace: str = "", **annotations: str) -> bytes:
+def policy_object(name: str, *, namespace: str = "", **annotations: str) -> bytes:
     """A policy; `title="T"` is its title."""
     keyed = {f"policies.kyverno.io/{key}": value for key, value in annotations.items()}
     return json.dumps({"metadata": {"name": name, "namespace": namespace, "annotations": keyed}}).encode()
 
 
-def listed(sink: Sink, *policies: bytes) -> None:
+def listed(sink: PolicySink, *policies: bytes) -> None:
     sink.begin()
     for policy in policies:
         sink.upsert(policy)
@@ -59,7 +66,7 @@ def title(policies: PolicyMetadata, source: str = "kyverno", policy: str = "prob
 
 
 @pytest.mark.parametrize(
-    ("origin", "source", "policy"),
+    ("group_resource", "source", "policy"),
     [
         ("clusterpolicies.kyverno.io", "kyverno", "p"),
         ("policies.kyverno.io", "kyverno", "shop/p"),
@@ -75,12 +82,12 @@ def title(policies: PolicyMetadata, source: str = "kyverno", policy: str = "prob
         ("constrainttemplates.templates.gatekeeper.sh", "gatekeeper", "P"),
     ],
 )
-def test_a_policy_is_known_by_the_name_that_its_engine_gives_it(origin: str, source: str, policy: str) -> None:
+def test_a_policy_is_known_by_the_name_that_its_engine_gives_it(group_resource: str, source: str, policy: str) -> None:
     """Namespaced ones by their namespace too, as each engine writes it; templates by the kind that they make."""
     policies = PolicyMetadata(now=Clock(), on_malformed=print)
-    plural, _, group = origin.partition(".")
+    plural, _, group = group_resource.partition(".")
     sink = policies.sink(Resource(group, "v1", plural, "K", namespaced="shop" in policy))
-    listed(sink, said("p", namespace="shop" if "shop" in policy else "", title="T"))
+    listed(sink, policy_object("p", namespace="shop" if "shop" in policy else "", title="T"))
     assert title(policies, source, policy) == "T"
     assert title(policies, source, "other") is None
     assert title(policies, "another", policy) is None
@@ -100,8 +107,8 @@ def test_two_policies_that_kubewarden_calls_alike_each_word_their_own_namespace(
     """`b-c` in `a` and `c` in `a-b` are both `namespaced-a-b-c`; whichever came last says nothing of the other's."""
     policies = PolicyMetadata(now=Clock(), on_malformed=print)
     written = {
-        "a": said("b-c", namespace="a", title="of a", severity="low"),
-        "a-b": said("c", namespace="a-b", title="of a-b", severity="critical"),
+        "a": policy_object("b-c", namespace="a", title="of a", severity="low"),
+        "a-b": policy_object("c", namespace="a-b", title="of a-b", severity="critical"),
     }
     listed(policies.sink(KUBEWARDENS), *(written[namespace] for namespace in order))
     for namespace, severity in (("a", "LOW"), ("a-b", "CRITICAL")):
@@ -110,10 +117,10 @@ def test_two_policies_that_kubewarden_calls_alike_each_word_their_own_namespace(
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "Namespace"])
-def test_a_policy_of_a_namespace_says_nothing_of_another(kind: str) -> None:
+def test_a_policy_of_a_namespace_does_not_apply_to_another(kind: str) -> None:
     """Neither words nor a severity, whoever reports that it is violated there; of its own namespace it does."""
     policies = PolicyMetadata(now=Clock(), on_malformed=print)
-    listed(policies.sink(KYVERNOS), said("p", namespace="team-a", title="Mine", severity="low"))
+    listed(policies.sink(KYVERNOS), policy_object("p", namespace="team-a", title="Mine", severity="low"))
     for namespace in ("team-b", "kube-system"):
         theirs = found_in(namespace, "kyverno", "team-a/p", kind=kind)
         assert policies.enrich(theirs) == theirs
@@ -122,13 +129,13 @@ def test_a_policy_of_a_namespace_says_nothing_of_another(kind: str) -> None:
     assert policies.enrich(found_in("team-a", "kyverno", "team-a/p", kind=kind)).severity == "LOW"
 
 
-def test_where_a_namespace_has_none_the_cluster_wide_policy_speaks() -> None:
+def test_where_a_namespace_has_none_the_cluster_wide_policy_applies() -> None:
     """Also where both are called alike."""
     policies = PolicyMetadata(now=Clock(), on_malformed=print)
-    listed(policies.sink(CLUSTER_POLICY), said("team-a/p", title="For all"))
-    listed(policies.sink(KYVERNOS), said("p", namespace="team-a", title="Mine"))
-    for namespace, told in (("team-a", "Mine"), ("team-b", "For all")):
-        assert dict(policies.enrich(found_in(namespace, "kyverno", "team-a/p")).properties)["policy-title"] == told
+    listed(policies.sink(CLUSTER_POLICY), policy_object("team-a/p", title="For all"))
+    listed(policies.sink(KYVERNOS), policy_object("p", namespace="team-a", title="Mine"))
+    for namespace, reported in (("team-a", "Mine"), ("team-b", "For all")):
+        assert dict(policies.enrich(found_in(namespace, "kyverno", "team-a/p")).properties)["policy-title"] == reported
     for _ in range(3):
         listed(policies.sink(KYVERNOS))
     assert dict(policies.enrich(found_in("team-a", "kyverno", "team-a/p")).properties)["policy-title"] == "For all"
@@ -143,20 +150,22 @@ def test_where_a_namespace_has_none_the_cluster_wide_policy_speaks() -> None:
         b'{"metadata": {"name": 1}}',
     ],
 )
-def test_a_policy_that_cannot_be_read_is_told_and_stops_nothing(raw: bytes) -> None:
+def test_a_policy_that_cannot_be_read_is_reported_and_stops_nothing(raw: bytes) -> None:
     """Deep, not UTF-8, without a namespace: each is one policy's."""
-    told: list[tuple[str, str]] = []
-    policies = PolicyMetadata(now=Clock(), on_malformed=lambda origin, why: told.append((origin, why)))
-    listed(policies.sink(KYVERNOS), raw, said("p", namespace="shop", title="T"))
-    assert [origin for origin, _ in told] == ["policies.kyverno.io"]
+    reported: list[tuple[str, str]] = []
+    policies = PolicyMetadata(
+        now=Clock(), on_malformed=lambda group_resource, why: reported.append((group_resource, why))
+    )
+    listed(policies.sink(KYVERNOS), raw, policy_object("p", namespace="shop", title="T"))
+    assert [group_resource for group_resource, _ in reported] == ["policies.kyverno.io"]
     assert title(policies, "kyverno", "shop/p") == "T"
 
 
-def test_what_was_known_stands_while_a_policy_cannot_be_read() -> None:
+def test_known_texts_stay_while_a_policy_cannot_be_read() -> None:
     """It may be the one that seems to be missing."""
     policies = PolicyMetadata(now=Clock(), on_malformed=lambda *_: None)
     sink = policies.sink(KYVERNOS)
-    listed(sink, said("p", namespace="shop", title="T"))
+    listed(sink, policy_object("p", namespace="shop", title="T"))
     for _ in range(3):
         listed(sink, b"{")
     assert title(policies, "kyverno", "shop/p") == "T"
@@ -168,43 +177,43 @@ def test_what_was_known_stands_while_a_policy_cannot_be_read() -> None:
 def test_a_template_names_the_severity_of_its_constraints() -> None:
     """A constraint's own stands, and goes before how admission would react; the template stands between."""
     policies = PolicyMetadata(now=Clock(), on_malformed=print)
-    listed(policies.sink(TEMPLATE), said("k8slimits", severity="critical"))
-    assert policies.template("k8slimits") == "CRITICAL"
-    assert policies.template("k8sother") is None
+    listed(policies.sink(TEMPLATE), policy_object("k8slimits", severity="critical"))
+    assert policies.template_severity("k8slimits") == "CRITICAL"
+    assert policies.template_severity("k8sother") is None
 
 
-def test_a_change_is_told_once_when_all_is_quiet() -> None:
+def test_a_change_is_reported_once_after_a_quiet_period() -> None:
     """Policies come by the dozen; what nobody violates needs no reading."""
     clock = Clock()
     policies = PolicyMetadata(now=clock, on_malformed=print)
     sink = policies.sink(CLUSTER_POLICY)
-    listed(sink, said("probes", title="T"), said("limits", title="L"))
-    policies.begin()
+    listed(sink, policy_object("probes", title="T"), policy_object("limits", title="L"))
+    policies.discard_changes()
     assert policies.changed(CALLED) == frozenset()
-    sink.upsert(said("probes", title="New"))
-    sink.upsert(said("limits", title="New"))
+    sink.upsert(policy_object("probes", title="New"))
+    sink.upsert(policy_object("limits", title="New"))
     assert policies.changed(CALLED) == frozenset()
-    clock.now += QUIET_MS
+    clock.now += DEBOUNCE_MS
     assert policies.changed(CALLED) == {("kyverno", "probes")}
     assert policies.changed(CALLED) == frozenset()
-    sink.upsert(said("probes", title="New"))
-    clock.now += QUIET_MS
+    sink.upsert(policy_object("probes", title="New"))
+    clock.now += DEBOUNCE_MS
     assert policies.changed(CALLED) == frozenset(), "the same words are no news"
-    sink.upsert(said("probes"))
-    clock.now += QUIET_MS
+    sink.upsert(policy_object("probes"))
+    clock.now += DEBOUNCE_MS
     assert policies.changed(CALLED) == frozenset(), "not again within a minute"
-    clock.now += APART_MS
+    clock.now += MIN_RELIST_INTERVAL_MS
     assert policies.changed(CALLED) == {("kyverno", "probes")}, "saying nothing any more is news"
 
 
-def test_what_is_gone_stands_for_one_listing_more() -> None:
+def test_texts_of_a_deleted_policy_stay_for_one_more_listing() -> None:
     """Its violations go with it: no reason to send them once more before. Then it is forgotten, which is no news."""
     clock = Clock()
     policies = PolicyMetadata(now=clock, on_malformed=print)
     sink = policies.sink(CLUSTER_POLICY)
-    listed(sink, said("probes", title="T"))
-    policies.begin()
-    sink.delete(said("probes"))
+    listed(sink, policy_object("probes", title="T"))
+    policies.discard_changes()
+    sink.delete(policy_object("probes"))
     assert title(policies) == "T"
     listed(sink)
     assert title(policies) == "T"
@@ -213,59 +222,61 @@ def test_what_is_gone_stands_for_one_listing_more() -> None:
     assert title(policies) == "T"
     listed(sink)
     assert title(policies) is None
-    clock.now += APART_MS
+    clock.now += MIN_RELIST_INTERVAL_MS
     assert policies.changed(CALLED) == frozenset()
-    listed(sink, said("probes", title="T"))
+    listed(sink, policy_object("probes", title="T"))
     listed(sink)
-    listed(sink, said("probes", title="T"))
+    listed(sink, policy_object("probes", title="T"))
     listed(sink)
     assert title(policies) == "T", "two listings in a row"
 
 
-def test_a_kind_is_settled_when_listed_or_refused() -> None:
+def test_a_kind_is_synced_when_listed_or_refused() -> None:
     """A failure is neither, nor is a refusal before it has stood; what cannot be read loses nothing else."""
-    told: list[str] = []
+    reported: list[str] = []
     clock = Clock()
     policies = PolicyMetadata(
         now=clock,
-        on_settled=lambda: told.append("settled"),
-        on_malformed=lambda origin, _: told.append(origin),
+        on_synced=lambda: reported.append("synced"),
+        on_malformed=lambda group_resource, _: reported.append(group_resource),
     )
     sink = policies.sink(CLUSTER_POLICY)
     sink.state(ReflectorState(phase="failed", cause=Cause(Reason.LISTING_FAILED)))
-    assert told == []
+    assert reported == []
     refused = ReflectorState(phase="failed", cause=Cause(Reason.LISTING_FORBIDDEN))
     sink.state(refused)
-    clock.now += REFUSED_MS - 1
+    clock.now += REFUSAL_GRACE_MS - 1
     sink.state(refused)
-    assert told == []
+    assert reported == []
     sink.state(ReflectorState(phase="failed", cause=Cause(Reason.UNREACHABLE)))
     clock.now += 1
     sink.state(refused)
-    assert told == [], "refused anew since"
-    clock.now += REFUSED_MS
+    assert reported == [], "refused anew since"
+    clock.now += REFUSAL_GRACE_MS
     sink.state(refused)
-    assert told == ["settled"]
+    assert reported == ["synced"]
     other = policies.sink(TEMPLATE)
-    listed(other, b'{"metadata": {"name": 7}}', said("k8slimits", title="T"))
-    assert other.settled
+    listed(other, b'{"metadata": {"name": 7}}', policy_object("k8slimits", title="T"))
+    assert other.synced
     assert title(policies, "gatekeeper", "K8sLimits") == "T"
-    assert told == ["settled", "constrainttemplates.templates.gatekeeper.sh", "settled"]
+    assert reported == ["synced", "constrainttemplates.templates.gatekeeper.sh", "synced"]
 
 
-def test_what_was_known_outlasts_listings_that_could_not_be_read_whole() -> None:
+def test_known_texts_outlast_listings_with_unreadable_objects() -> None:
     """The policy that could not be taken may be any of those that a listing lacks."""
-    told: list[str] = []
-    policies = PolicyMetadata(now=Clock(), on_malformed=lambda origin, why: told.append(f"{origin} {why}"))
+    reported: list[str] = []
+    policies = PolicyMetadata(
+        now=Clock(), on_malformed=lambda group_resource, why: reported.append(f"{group_resource} {why}")
+    )
     sink = policies.sink(TEMPLATE)
-    listed(sink, said("k8slimits", title="T"))
+    listed(sink, policy_object("k8slimits", title="T"))
     for _ in range(3):
         sink.begin()
         sink.unreadable(b"", ValueError("7" * 5_000))
         sink.finish()
     assert title(policies, "gatekeeper", "K8sLimits") == "T"
-    assert len(told) == 3
-    assert all(len(message) < 600 for message in told)
+    assert len(reported) == 3
+    assert all(len(message) < 600 for message in reported)
     for _ in range(2):
         listed(sink)
     assert title(policies, "gatekeeper", "K8sLimits") != "T"
@@ -320,16 +331,16 @@ class World:
         return entry
 
 
-def test_a_finding_says_what_its_policy_says() -> None:
+def test_a_finding_shows_the_texts_of_its_policy() -> None:
     """Another digest, the same id: it is sent once more when the report is read again, and not a third time."""
     world = World()
     world.report()
     plain = world.entry.digest
     assert world.entry.id == finding_id("alpha", violation().identity)
-    listed(world.policies.sink(CLUSTER_POLICY), said("probes", title="T", severity="high"))
+    listed(world.policies.sink(CLUSTER_POLICY), policy_object("probes", title="T", severity="high"))
     world.report()
-    told = world.entry.digest
-    assert told != plain
+    reported = world.entry.digest
+    assert reported != plain
     assert world.entry.representative is not None
     assert (world.entry.representative.severity, dict(world.entry.representative.properties)) == (
         "HIGH",
@@ -346,8 +357,8 @@ def test_the_policys_severity_decides_whether_a_violation_is_wanted() -> None:
     world.report()
     world.audit()
     assert list(world.ledger.entries.values()) == []
-    listed(world.policies.sink(TEMPLATE), said("k8slimits", severity="low"))
-    listed(world.policies.sink(CLUSTER_POLICY), said("probes", severity="critical"))
+    listed(world.policies.sink(TEMPLATE), policy_object("k8slimits", severity="low"))
+    listed(world.policies.sink(CLUSTER_POLICY), policy_object("probes", severity="critical"))
     world.report()
     world.audit()
     assert [entry.source for entry in world.ledger.entries.values() if entry.desired] == ["kyverno"]

@@ -1,4 +1,4 @@
-"""Which namespaces there are, and since when others are deleted."""
+"""Which namespaces exist, and since when the others are deleted."""
 
 from collections.abc import Callable
 
@@ -6,58 +6,58 @@ import pytest
 
 from policyhub.clock import SteadyMs
 from policyhub.sources.violation import ObjectRef
-from policyhub.sync.spaces import Spaces
+from policyhub.sync.known_namespaces import KnownNamespaces
 
 NOW = SteadyMs(1_790_000_000_000)
 LIVE, GONE, RELISTED = NOW, NOW + 1_000, NOW + 2_000
-WEB: ObjectRef = ("apps", "v1", "Deployment", "shop", "web")
-SHOP: ObjectRef = ("", "v1", "Namespace", "", "shop")
-NODE: ObjectRef = ("", "v1", "Node", "", "shop")
-LOOKALIKE: ObjectRef = ("example.com", "v1", "Namespace", "", "shop")
+WEB = ObjectRef("apps", "v1", "Deployment", "shop", "web")
+SHOP = ObjectRef("", "v1", "Namespace", "", "shop")
+NODE = ObjectRef("", "v1", "Node", "", "shop")
+LOOKALIKE = ObjectRef("example.com", "v1", "Namespace", "", "shop")
 
 
-def seen(*names: str) -> Spaces:
-    """Whole and live."""
-    made = Spaces()
+def seen(*names: str) -> KnownNamespaces:
+    """Listed and watched."""
+    made = KnownNamespaces()
     made.list(frozenset(names), now=LIVE)
     made.live(live=True, now=LIVE)
     return made
 
 
-def unlisted() -> Spaces:
-    made = Spaces()
+def unlisted() -> KnownNamespaces:
+    made = KnownNamespaces()
     made.live(live=True, now=LIVE)
     made.remove("shop", now=GONE)
     return made
 
 
-def unseen() -> Spaces:
+def unseen() -> KnownNamespaces:
     made = seen("shop", "bank")
     made.remove("shop", now=GONE)
     made.live(live=False, now=RELISTED)
     return made
 
 
-def gone() -> Spaces:
+def gone() -> KnownNamespaces:
     made = seen("shop", "bank")
     made.remove("shop", now=GONE)
     return made
 
 
-def gone_and_relisted() -> Spaces:
+def gone_and_relisted() -> KnownNamespaces:
     made = gone()
     made.list(frozenset({"bank"}), now=RELISTED)
     return made
 
 
-def missed() -> Spaces:
+def missed() -> KnownNamespaces:
     """The listing after an outage lacks it."""
     made = seen("shop", "bank")
     made.list(frozenset({"bank"}), now=RELISTED)
     return made
 
 
-def missed_while_unseen() -> Spaces:
+def missed_while_unseen() -> KnownNamespaces:
     made = seen("shop", "bank")
     made.live(live=False, now=GONE)
     made.list(frozenset({"bank"}), now=GONE)
@@ -65,19 +65,19 @@ def missed_while_unseen() -> Spaces:
     return made
 
 
-def back() -> Spaces:
+def back() -> KnownNamespaces:
     made = gone()
     made.add("shop")
     return made
 
 
-def back_by_listing() -> Spaces:
+def back_by_listing() -> KnownNamespaces:
     made = gone()
     made.list(frozenset({"shop", "bank"}), now=RELISTED)
     return made
 
 
-def gone_twice() -> Spaces:
+def gone_twice() -> KnownNamespaces:
     made = back_by_listing()
     made.list(frozenset({"bank"}), now=RELISTED + 5)
     return made
@@ -89,7 +89,7 @@ def gone_twice() -> Spaces:
         pytest.param(lambda: seen("shop"), WEB, None, id="it is there"),
         pytest.param(lambda: seen("bank"), WEB, LIVE, id="it was never there: since they are seen"),
         pytest.param(lambda: seen("bank"), None, None, id="the object is not known"),
-        pytest.param(Spaces, WEB, None, id="nothing is known"),
+        pytest.param(KnownNamespaces, WEB, None, id="nothing is known"),
         pytest.param(unlisted, WEB, None, id="a deletion before the first listing"),
         pytest.param(unseen, WEB, None, id="they are not seen live"),
         pytest.param(gone, WEB, GONE, id="deleted"),
@@ -105,15 +105,15 @@ def gone_twice() -> Spaces:
     ],
 )
 def test_since_when_a_namespace_is_deleted(
-    state: Callable[[], Spaces], place: ObjectRef | None, since: SteadyMs | None
+    state: Callable[[], KnownNamespaces], place: ObjectRef | None, since: SteadyMs | None
 ) -> None:
-    """Only what a whole and live view lacks is deleted."""
+    """A missing namespace is deleted only if all are listed and watched."""
     assert state().deleted(place) == since
 
 
-def test_what_is_news() -> None:
-    """What came or went by a listing, a namespace that was not there, a view that came or went."""
-    made = Spaces()
+def test_which_input_is_a_change() -> None:
+    """A namespace that comes or goes by a listing, an unknown namespace, and the change between live and not live."""
+    made = KnownNamespaces()
     assert not made.add("shop")  # the first listing tells
     assert made.list(frozenset({"shop", "bank"}), now=NOW) == {"shop", "bank"}
     assert made.list(frozenset({"shop", "new"}), now=NOW) == {"bank", "new"}

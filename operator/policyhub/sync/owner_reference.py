@@ -1,15 +1,15 @@
-"""What a Pod, ReplicaSet or Job says of itself and of its controller, as far as it can be read.
+"""The metadata of a Pod, ReplicaSet or Job, and the controller that its owner references name.
 
-Everything here is written by whoever may write in the object's namespace, so nothing is believed and nothing raises:
-what cannot be read is left out. Only an object without a readable name is refused (`Unnamed`).
+Whoever may write in the object's namespace writes all of this. So nothing here is trusted and nothing raises: fields
+that cannot be read are left out. Only an object without a readable name is rejected (`UnnamedObject`).
 
 | an owner reference                                                            | is                                |
 |-------------------------------------------------------------------------------|-----------------------------------|
-| that does not say `controller: true`                                          | no controller                     |
+| without `controller: true`                                                    | no controller                     |
 | to a Node (a static Pod)                                                      | no controller                     |
 | of a Pod to a Pod, ReplicaSet or Job; of any of the three to a kind that      | a controller, once it is verified |
 | controls it (`_CONTROLLERS`), or to a custom resource                         | (`owners`)                        |
-| anything else: another kind, no uid, a name that Kubernetes would not take    | one that cannot be verified       |
+| anything else: another kind, no uid, a name that Kubernetes would not accept  | one that cannot be verified       |
 
 Pure: no I/O, no clock.
 """
@@ -27,11 +27,11 @@ from policyhub.sources.violation import Subject
 from policyhub.sources.wire import ServedName, ServedNamespace
 
 LATEST_REVISION: Final = 2**31
-"""Kubernetes counts in 63 bits; nobody rolls out so often."""
+"""Kubernetes counts in 63 bits; nobody has that many rollouts."""
 
 _REVISIONS = ("deployment.kubernetes.io/revision", "rollout.argoproj.io/revision")
 _DIGITS = 10
-"""Of LATEST_REVISION."""
+"""Decimal digits of LATEST_REVISION."""
 _LATEST_SECOND = 2**40
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:_-]{0,252}")
 _GROUP = re.compile(r"[a-z0-9][a-z0-9.-]{0,252}")
@@ -44,7 +44,7 @@ _CONTROLLERS: Mapping[str, frozenset[tuple[str, str]]] = {
     "ReplicaSet": frozenset({("apps", "Deployment")}),
     "Job": frozenset({("batch", "CronJob")}),
 }
-"""Whose controller is which built-in kind: a Pod that names a Deployment is none of its Pods."""
+"""Kind → built-in kinds that control it: a Pod that names a Deployment is not controlled by it."""
 _WALKED: Mapping[str, frozenset[tuple[str, str]]] = {
     "Pod": frozenset({("apps", "ReplicaSet"), ("batch", "Job"), ("", "Pod")}),
 }
@@ -72,46 +72,46 @@ _BUILT_IN: Final = frozenset(
         "storagemigration",
     )
 )
-"""Groups with a dot whose kinds are Kubernetes' own, and control nothing."""
+"""Built-in API groups with a dot in the name; their kinds control nothing."""
 
 
-class How(Enum):
-    """How an owner is verified."""
+class Verification(Enum):
+    """How the controller that an object names is verified."""
 
-    THING = "thing"
+    WORKLOAD = "workload"
     """A Pod, ReplicaSet or Job: by its uid."""
     CONTROLLER = "controller"
-    """A built-in controller: by its uid, where they may be listed."""
+    """A built-in controller: by its uid, where the operator may list the kind."""
     CUSTOM = "custom"
-    """A custom resource: its kind is served, and all that it owns name one uid."""
-    NOT = "not"
-    """It cannot be."""
+    """A custom resource: its kind is served, and all objects that name it name the same uid."""
+    IMPOSSIBLE = "impossible"
+    """It cannot be verified."""
 
 
-class Reference(msgspec.Struct, frozen=True):
+class ControllerRef(msgspec.Struct, frozen=True):
     """The controller that an object names."""
 
-    how: How
+    verification: Verification
     owner: Subject
     uid: str
     version: str = ""
-    """In which version of its group; of a custom resource only."""
+    """The API version of a custom resource; empty for other owners."""
 
 
-class Said(msgspec.Struct):
-    """A Pod, ReplicaSet or Job as it describes itself."""
+class ObjectMetadata(msgspec.Struct):
+    """The metadata of a Pod, ReplicaSet or Job."""
 
     uid: str
-    reference: Reference | None = None
+    reference: ControllerRef | None = None
     created: int = 0
-    """Unix seconds; 0: not known."""
+    """Unix seconds; 0: unknown."""
     revision: int = 0
-    ending: bool = False
-    """Whether it is being deleted."""
+    deleting: bool = False
+    """Whether it has a deletionTimestamp."""
 
 
-class Unnamed(ValueError):  # noqa: N818  (it says what is wrong)
-    """An object that may be any."""
+class UnnamedObject(ValueError):  # noqa: N818  (it names what is wrong)
+    """An object without a readable name: it may be any object."""
 
 
 class _Owner(msgspec.Struct, rename="camel"):
@@ -133,7 +133,7 @@ class _Metadata(msgspec.Struct, rename="camel"):
 
 
 class Object(msgspec.Struct):
-    """An object, as far as it is read."""
+    """The part of an object that is read."""
 
     metadata: _Metadata
 
@@ -161,53 +161,54 @@ _decode_uid = msgspec.json.Decoder(_BareIdentified).decode
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
-def read(group: str, kind: str, raw: bytes | msgspec.Raw, *, uids: bool = True) -> tuple[Subject, Said, str]:
-    """The object, what it says, and why not all of that could be read. Without `uids` an owner needs none, as in files
-    that people write. Raises Unnamed.
+def read(group: str, kind: str, raw: bytes | msgspec.Raw, *, uids: bool = True) -> tuple[Subject, ObjectMetadata, str]:
+    """The object, its metadata, and the error where part of it could not be read (else empty).
+
+    Without `uids`, uids are ignored and an owner needs none, as in manifests that people write. Raises UnnamedObject.
     """
     try:
-        metadata = _decode(raw).metadata
+        parsed = _decode(raw).metadata
     except UNREADABLE as error:
-        return *bare(group, kind, raw), str(error)
-    of = Subject(group, kind, share(metadata.namespace), metadata.name)
-    said = Said(
-        metadata.uid[:_UID] if uids else "",
-        _controller(kind, metadata, uids=uids),
-        _second(metadata.creation_timestamp or ""),
-        _revision(metadata.annotations or {}),
-        bool(metadata.deletion_timestamp),
+        return *read_name_only(group, kind, raw), str(error)
+    subject = Subject(group, kind, share(parsed.namespace), parsed.name)
+    metadata = ObjectMetadata(
+        parsed.uid[:_UID] if uids else "",
+        _controller(kind, parsed, uids=uids),
+        _second(parsed.creation_timestamp or ""),
+        _revision(parsed.annotations or {}),
+        bool(parsed.deletion_timestamp),
     )
-    return of, said, ""
+    return subject, metadata, ""
 
 
-def bare(group: str, kind: str, raw: bytes | msgspec.Raw) -> tuple[Subject, Said]:
-    """An object by nothing but its name: it has no controller. Raises Unnamed."""
-    of = named(group, kind, raw)
+def read_name_only(group: str, kind: str, raw: bytes | msgspec.Raw) -> tuple[Subject, ObjectMetadata]:
+    """Only the object's name and uid: it has no controller. Raises UnnamedObject."""
+    subject = subject_of(group, kind, raw)
     try:
         uid = _decode_uid(raw).metadata.uid
     except UNREADABLE:
         uid = ""
-    return of, Said(uid[:_UID])
+    return subject, ObjectMetadata(uid[:_UID])
 
 
-def named(group: str, kind: str, raw: bytes | msgspec.Raw) -> Subject:
-    """Raises Unnamed."""
+def subject_of(group: str, kind: str, raw: bytes | msgspec.Raw) -> Subject:
+    """Raises UnnamedObject."""
     try:
         metadata = _decode_bare(raw).metadata
     except UNREADABLE as error:
-        raise Unnamed(str(error)) from error
+        raise UnnamedObject(str(error)) from error
     return Subject(group, kind, share(metadata.namespace), metadata.name)
 
 
-def _controller(kind: str, metadata: _Metadata, *, uids: bool) -> Reference | None:
-    """The API server lets one owner be the controller; of several the first that is written counts."""
+def _controller(kind: str, metadata: _Metadata, *, uids: bool) -> ControllerRef | None:
+    """The API server accepts one controller at most; of several, the first is taken."""
     for one in metadata.owner_references or ():
         if one.controller:
             group, _, version = one.api_version.rpartition("/")
             if kind == "Pod" and one.kind == "Node" and not group:
                 return None
-            how = _how(kind, group, version, one, uids=uids)
-            readable = how is not How.NOT
+            verification = _verification(kind, group, version, one, uids=uids)
+            readable = verification is not Verification.IMPOSSIBLE
             owner = Subject(
                 share(group if readable else ""),
                 share(one.kind if _WORD.fullmatch(one.kind) else ""),
@@ -215,11 +216,13 @@ def _controller(kind: str, metadata: _Metadata, *, uids: bool) -> Reference | No
                 share(one.name if _NAME.fullmatch(one.name) else ""),
             )
             uid = one.uid if readable and uids else ""
-            return Reference(how, owner, uid, share(version) if how is How.CUSTOM else "")
+            return ControllerRef(
+                verification, owner, uid, share(version) if verification is Verification.CUSTOM else ""
+            )
     return None
 
 
-def _how(kind: str, group: str, version: str, one: _Owner, *, uids: bool) -> How:
+def _verification(kind: str, group: str, version: str, one: _Owner, *, uids: bool) -> Verification:
     wellformed = (
         (not group or _GROUP.fullmatch(group))
         and _WORD.fullmatch(version)
@@ -228,19 +231,19 @@ def _how(kind: str, group: str, version: str, one: _Owner, *, uids: bool) -> How
         and (not uids or 0 < len(one.uid) <= _UID)
     )
     if not wellformed:
-        return How.NOT
+        return Verification.IMPOSSIBLE
     if (group, one.kind) in _WALKED.get(kind, ()):
-        return How.THING
+        return Verification.WORKLOAD
     if (group, one.kind) in _CONTROLLERS.get(kind, ()):
-        return How.CONTROLLER
-    return How.CUSTOM if "." in group and group not in _BUILT_IN else How.NOT
+        return Verification.CONTROLLER
+    return Verification.CUSTOM if "." in group and group not in _BUILT_IN else Verification.IMPOSSIBLE
 
 
 def _revision(annotations: Mapping[str, Any]) -> int:
-    said = next((annotations[key] for key in _REVISIONS if key in annotations), "")
-    if not (said.isascii() and said.isdigit()):
+    metadata = next((annotations[key] for key in _REVISIONS if key in annotations), "")
+    if not (metadata.isascii() and metadata.isdigit()):
         return 0
-    digits = said.lstrip("0")
+    digits = metadata.lstrip("0")
     return LATEST_REVISION if len(digits) > _DIGITS else min(int(digits or "0"), LATEST_REVISION)
 
 

@@ -1,14 +1,15 @@
-"""Which namespaces a cluster has: whose findings are of objects that cannot exist any more.
+"""The sink of the reflector over core v1 `namespaces`: objects of a deleted namespace no longer exist.
 
-The sink of a reflector over core v1 `namespaces`. A namespace is gone when its deletion was seen, or when a complete
-listing lacks it; while it is Terminating it is still there.
+A namespace is deleted when its deletion was seen, or when a complete listing lacks it. While it is Terminating it still
+exists.
 
-| what came                                          | what is told                                                    |
+| input                                              | result                                                          |
 |----------------------------------------------------|-----------------------------------------------------------------|
-| a complete listing with kube-system in it          | `list_namespaces`, then live while it is watched                |
-| one without kube-system, which every cluster has   | nothing, and not live: what answered does not know the cluster  |
-| an object whose name cannot be read                | no listing is told, and not live until one is read whole again  |
-| a listing that failed or is forbidden              | nothing: what was known stands                                  |
+| a complete listing that contains kube-system       | `list_namespaces`, then live while it is watched                |
+| a complete listing without kube-system, which      | ignored and not live: another cluster has answered              |
+| every cluster has                                  |                                                                 |
+| an object whose name cannot be read                | the listing is ignored; not live until one can be read whole    |
+| a listing that failed or is forbidden              | ignored: what is known stays                                    |
 
 No I/O; the clock is an argument.
 """
@@ -30,58 +31,60 @@ log = structlog.get_logger(__name__)
 RESOURCE: Final = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
 
 FORBIDDEN_CAP: Final = 600.0
-"""Seconds between two tries of the reflector where the listing is forbidden: the chart can leave the right out."""
+"""Maximum back-off of the reflector, in seconds, where listing is forbidden: the chart can omit the permission."""
 
-_ALWAYS: Final = "kube-system"
+_ALWAYS_PRESENT: Final = "kube-system"
 
 
 class Existence(Protocol):
-    """What wants to know. `now` is in Unix milliseconds."""
+    """Who needs the namespaces. `now` is in Unix milliseconds."""
 
     stream_started_at: dict[str, SteadyMs]
-    """Origin → when its last listing or watch was accepted."""
+    """Source API → when its last listing or watch was accepted."""
 
     def list_namespaces(self, names: frozenset[str], *, now: SteadyMs) -> None:
-        """All namespaces there are, from a complete listing: any other is gone."""
+        """The names of a complete listing: any other namespace is deleted."""
 
     def add_namespace(self, name: str) -> None:
-        """It is there: listed, created or changed. Told again and again, of one that is known too."""
+        """The namespace exists: it was listed, created or changed. Called again for namespaces that are known too."""
 
     def remove_namespace(self, name: str, *, now: SteadyMs) -> None:
-        """Its deletion was seen."""
+        """The namespace was seen being removed."""
 
     def namespaces_live(self, *, live: bool, now: SteadyMs) -> None:
-        """Whether all changes arrive from now on, after a complete listing; at each change, False before the first."""
+        """Whether all changes arrive from now on, after a complete listing. Called at each change; False before the
+        first call.
+        """
 
 
-class Namespaces:
+class NamespaceSink:
     """The sink; `RESOURCE` is what its reflector reads, with `FORBIDDEN_CAP`."""
 
     def __init__(self, existence: Existence, *, cluster: str, now: Callable[[], SteadyMs]) -> None:
         """`cluster` names it in the log; `now` gives Unix milliseconds."""
-        self.origin = RESOURCE.origin
+        self.group_resource = RESOURCE.group_resource
         self.last_listed = NEVER
-        """Unix ms of the end of the last complete listing that was told; 0 never."""
+        """Unix ms of the end of the last complete listing that was accepted; 0: none."""
         self._existence = existence
         self._cluster = cluster
         self._now = now
         self._seen: set[str] | None = None
-        self._blind = False
-        """A name could not be read since the last listing began: which namespaces there are is not known for sure."""
+        self._has_unreadable = False
+        """A name could not be read since the last listing began: the set of namespaces is not certain."""
         self._watching = False
-        self._whole = False
-        """The last listing was told, and nothing unreadable came since."""
+        self._is_complete = False
+        """The last listing was accepted, and nothing unreadable came since."""
         self._live = False
 
-    # -- what the reflector calls ---------------------------------------------------------------------------------
+    # -- called by the reflector ------------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        self.watch_accepted()
+        self.stream_started()
         self._seen = set()
-        self._blind = False
+        self._has_unreadable = False
 
-    def watch_accepted(self) -> None:
-        self._existence.stream_started_at[self.origin] = self._now()
+    def stream_started(self) -> None:
+        self._existence.stream_started_at[self.group_resource] = self._now()
 
     def upsert(self, raw: bytes | msgspec.Raw) -> None:
         name = self._name(raw)
@@ -91,7 +94,7 @@ class Namespaces:
             self._seen.add(name)
         self._existence.add_namespace(name)
 
-    def upsert_during_listing(self, raw: bytes | msgspec.Raw, *, new: bool) -> None:  # noqa: ARG002  (it is all the same here)
+    def upsert_during_listing(self, raw: bytes | msgspec.Raw, *, new: bool) -> None:  # noqa: ARG002  (no difference here)
         self.upsert(raw)
 
     def delete(self, raw: bytes | msgspec.Raw) -> None:
@@ -102,19 +105,19 @@ class Namespaces:
             self._existence.remove_namespace(name, now=self._now())
 
     def unreadable(self, _raw: bytes | msgspec.Raw, _error: Exception) -> None:
-        """As one whose name cannot be read: it may be any."""
-        self._blind = True
-        self._whole = False
+        """It may be any namespace."""
+        self._has_unreadable = True
+        self._is_complete = False
         self._publish()
 
     def finish(self) -> None:
         seen, self._seen = self._seen or set(), None
-        self._whole = not self._blind and _ALWAYS in seen
-        if self._whole:
+        self._is_complete = not self._has_unreadable and _ALWAYS_PRESENT in seen
+        if self._is_complete:
             self.last_listed = self._now()
             self._existence.list_namespaces(frozenset(seen), now=self.last_listed)
-        elif not self._blind:
-            log.warning("namespaces_disbelieved", cluster=self._cluster, listed=len(seen), missing=_ALWAYS)
+        elif not self._has_unreadable:
+            log.warning("namespaces_disbelieved", cluster=self._cluster, listed=len(seen), missing=_ALWAYS_PRESENT)
         self._publish()
 
     def abort(self) -> None:
@@ -123,15 +126,15 @@ class Namespaces:
     def state(self, state: ReflectorState) -> None:
         self.live(live=state.live)
 
-    # -- what the data plane tells --------------------------------------------------------------------------------
+    # -- called by the cluster's runner -----------------------------------------------------------------------------
 
     def live(self, *, live: bool) -> None:
-        """Whether every change arrives."""
+        """Take whether every change arrives."""
         self._watching = live
         self._publish()
 
     def _publish(self) -> None:
-        live = self._watching and self._whole
+        live = self._watching and self._is_complete
         if live != self._live:
             self._live = live
             self._existence.namespaces_live(live=live, now=self._now())
